@@ -1,0 +1,14 @@
+# Options and flags that every target of the project shares.
+option(MOEC_TESTS "Build the tests" ON)
+option(MOEC_BENCH "Build the benchmarks" OFF)
+set(MOEC_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize= takes them (address,undefined or thread)")
+
+add_library(moec_options INTERFACE)
+target_include_directories(moec_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+target_compile_options(moec_options INTERFACE -Wall -Wextra -Werror -Wno-unused-parameter)
+# Results must not depend on how the compiler that built us contracts expressions.
+target_compile_options(moec_options INTERFACE -ffp-contract=off)
+if(MOEC_SANITIZE)
+  target_compile_options(moec_options INTERFACE -fsanitize=${MOEC_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(moec_options INTERFACE -fsanitize=${MOEC_SANITIZE})
+endif()

@@ -1,0 +1,53 @@
+#pragma once
+// Compiling from a program that embeds the runtime: declared here, done by libmoec_compiler, which is opened at the first use.
+
+#include "runtime/core/Program.h"
+#include "runtime/device/Device.h"
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace moec {
+
+struct CompileOptions {
+  std::vector<std::string> targets;                 // "cpu" (this machine), "cpu:x86-64-v3", "cpu:x86-64-v4"; empty: this machine and x86-64-v3
+  bool drawsAsInputs = false;                       // random draws become inputs named by their path
+  bool checkSizes = false;                          // apply the model's "check" overrides of `let` values
+  std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
+  std::map<std::string, int64_t> let;               // further overrides of `let` values
+  // Phases (import fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from.
+  std::string stopAfter;                            // the result is then text, see CompileResult
+  std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
+  std::string from;                                 // the phase that runs first, on the dump given as the model path
+  bool timePhases = false;
+  std::string emit;                                 // "llvm" or "asm": the kernels' code as text
+  bool useCache = true;                             // kernels' images by content
+  std::function<void(const std::string& phase, double seconds)> onPhase; // progress
+};
+
+struct CompileResult {
+  std::optional<Program> program;                   // absent with stopAfter or emit
+  std::string text;                                 // IR or code asked for
+  std::map<std::string, double> phaseSeconds;
+  int kernelsCompiled = 0, kernelsReused = 0;
+};
+
+/// Throws Error(Model) whose text is all diagnostics, one a line: "model.json:12:18: error: ...".
+CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options);
+Program compile(const std::filesystem::path& model, const CompileOptions& options = {});
+
+/// What libmoec_compiler exports (as `moecCompilerInterface`) to the runtime of the same build.
+struct CompilerInterface {
+  const char* buildId;
+  CompileResult (*compileFile)(const std::filesystem::path& model, const CompileOptions& options);
+  std::shared_ptr<Device> (*referenceDevice)();
+};
+/// Opens the library: beside the executable, in ../lib of it, beside libmoec_runtime, then $MOEC_COMPILER. Error(Device) that lists the places when absent,
+/// Error(Device) naming both build ids when they differ.
+const CompilerInterface& compilerLibrary();
+
+} // namespace moec

@@ -1,0 +1,55 @@
+#pragma once
+// A program with weights on a device, ready to be called. Belongs to one thread.
+
+#include "runtime/core/Program.h"
+#include "runtime/device/Device.h"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace moec {
+
+using TensorMap = std::map<std::string, Tensor, std::less<>>;
+
+struct RunOptions {
+  uint64_t seed = 0;
+  uint32_t step = 0;
+};
+
+class Session {
+public:
+  Session(Program program, const std::string& device, const DeviceOptions& options = {});
+  Session(Program program, std::shared_ptr<Device> device);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Weights from a safetensors file or a map. Error(Data) lists every name that is missing, unknown (with the nearest name), or has another shape
+  /// or dtype; a non-finite value is an error unless allowed. Nothing is changed when it throws.
+  void load(const std::filesystem::path& safetensors, bool allowNonFinite = false);
+  void load(const TensorMap& weights, bool allowNonFinite = false);
+  /// Weights drawn from the parameters' init rules.
+  void init(uint64_t seed);
+  /// Plain parameters as loaded or drawn. Error(Usage) before load or init, or after they were released.
+  TensorMap weights() const;
+
+  /// Outputs by name. Symbols take their values from the inputs' shapes; one name is one size. Inputs marked for the loss may be left out.
+  /// Error(Usage) for a missing or unknown input, another dtype, rank or size, a size of zero, ids out of range.
+  TensorMap run(const TensorMap& inputs, const RunOptions& options = {});
+
+  const Plan& plan() const;
+  Executable& executable();
+  /// Values of the symbols for these inputs, with all of run()'s checks.
+  Bindings bindings(const TensorMap& inputs) const;
+
+private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// All parameters of a plan by its init rules (runtime/io/ or core: plain C++, deterministic on every machine).
+TensorMap initialWeights(const Plan& plan, uint64_t seed);
+
+} // namespace moec

@@ -1,0 +1,116 @@
+#pragma once
+// What a compiled program does on one target: buffers, launches, and the names a caller knows. Plain data, written as JSON in the
+// program's manifest. Knows no device.
+
+#include "runtime/core/DType.h"
+#include "runtime/core/Size.h"
+#include "runtime/core/Tensor.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// How `--init` fills a parameter. Draws are keyed by (seed, streamOf(parameter name), 0, element).
+struct Init {
+  enum class Kind { Zeros, Ones, Constant, Uniform, Normal, Orthogonal } kind = Kind::Zeros;
+  double a = 0, b = 0; // Constant: a. Uniform: [a, b). Normal: mean a, deviation b. Orthogonal: gain a, each trailing matrix by itself.
+};
+
+/// How a picture becomes an input of shape [.., channels, height, width]: pixel/255, minus mean, over std, per channel.
+struct PhotoRule {
+  enum class Resize { None, Stretch } resize = Resize::None; // Stretch: bilinear to the input's height and width, aspect not kept
+  std::vector<double> mean, std;                             // one per channel; empty: 0 and 1
+};
+
+struct InputInfo {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<Size> shape;
+  int buffer = -1;                   // -1: declared, but not used by the forward plan (a label)
+  std::optional<PhotoRule> photo;
+  std::optional<int64_t> below;      // integer inputs: every element must be in [0, below)
+  bool forLoss = false;              // only the loss needs it
+  bool isDraw = false;               // a random draw turned into an input, named by its path
+};
+
+struct ParameterInfo {
+  std::string name;
+  DType dtype = DType::F32;
+  Shape shape;
+  Init init;
+  int buffer = -1;
+};
+
+struct OutputInfo {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<Size> shape;
+  int buffer = -1;
+};
+
+enum class BufferKind {
+  Input,     // written by the caller before a call
+  Parameter, // plain form of a parameter; may be freed after prepare when no forward launch reads it
+  Prepared,  // written by prepare launches, read by forward launches (packed weights)
+  Temporary, // in the arena, alive from its first launch to its last
+  Output,    // in memory of its own; the caller gets it
+  Constant,  // `data` holds its bytes
+};
+
+struct BufferInfo {
+  std::string name;                  // for messages and `inspect`: the IR value's origin
+  BufferKind kind = BufferKind::Temporary;
+  DType dtype = DType::F32;
+  std::vector<Size> shape;
+  int firstLaunch = -1, lastLaunch = -1; // Temporary: launches of forward between which it lives, both inclusive
+  std::optional<int> raggedBy;       // rows [0, offsets[E]) of this routing buffer hold values, the others are undefined
+  bool isRouting = false;            // an i32 RoutingLayout; experts and choices below
+  int64_t experts = 0, choices = 0;
+  std::vector<uint8_t> data;         // Constant
+};
+
+/// One stage of a launch: `items` independent pieces.
+struct StageInfo {
+  Size items;           // upper bound of the piece count
+  Size scratchBytes;    // per worker
+  Size operations;      // about how many arithmetic operations the whole stage takes: small stages run on the calling thread
+};
+
+struct LaunchInfo {
+  std::string kernel;                // symbol of the kernel's image; equal kernels share it
+  std::string label;                 // path in the model: "layers.0.moe"
+  std::string kind;                  // "matmul", "rows", "loops", "attention", "gate", "expert_up", "expert_down", "pack" ...
+  std::vector<int> inputs, outputs;  // buffer indices
+  std::vector<Size> sizes;           // KernelCall::sizes
+  std::vector<std::string> streams;  // paths of random draws
+  std::vector<StageInfo> stages;
+  std::vector<std::string> ops;      // the ops fused into it, in order
+  std::string reason;                // why the fusion ends where it does, for `explain`
+  std::string schedule;              // for `explain` and `inspect`
+  Size flops, bytes;                 // useful arithmetic; least memory traffic
+};
+
+struct Plan {
+  std::string target;                // "cpu:x86-64-v3"
+  std::vector<BufferInfo> buffers;
+  std::vector<LaunchInfo> prepare, forward;
+  std::vector<InputInfo> inputs;
+  std::vector<ParameterInfo> parameters;
+  std::vector<OutputInfo> outputs;
+  bool invariant = false;
+};
+
+/// JSON text of a plan and back. parsePlan checks everything it reads (indices in range, sizes that parse, known words): Error(Data).
+std::string toJson(const Plan& plan);
+Plan parsePlan(const std::string& json);
+
+/// Byte offsets of the Temporary buffers in one arena: two buffers overlap only when their lives do not. Deterministic.
+struct ArenaLayout {
+  std::vector<int64_t> offsets; // by buffer; -1 for other kinds
+  int64_t bytes = 0;
+};
+ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings);
+
+} // namespace moec

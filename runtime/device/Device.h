@@ -1,0 +1,61 @@
+#pragma once
+// The two interfaces between a session and what runs launches: Device (a place to run) and Executable (one program on it).
+
+#include "runtime/core/Program.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// Scalars of a call.
+struct CallScalars {
+  uint64_t seed = 0;
+  uint32_t step = 0;
+};
+
+enum class LaunchList { Prepare, Forward };
+
+/// One program on one device. Belongs to one thread. Buffers are the plan's, by index.
+/// Order of calls: write() the parameters, launch() every Prepare launch, then per call: bind(), write() the inputs,
+/// launch() every Forward launch in order, read() the outputs.
+class Executable {
+public:
+  virtual ~Executable() = default;
+  virtual const Plan& plan() const = 0;
+  /// Gives the symbols values; lays out temporaries. Contents of temporaries and outputs become undefined when a value changed.
+  virtual void bind(const Bindings& bindings) = 0;
+  /// Copies a whole buffer in. The tensor's dtype and element count match the bound buffer (Error(Internal)).
+  virtual void write(int buffer, const Tensor& tensor) = 0;
+  /// Copies a whole buffer out, in its bound shape. Temporaries hold what the last launch that wrote their memory left.
+  virtual Tensor read(int buffer) const = 0;
+  virtual void launch(LaunchList list, int index, const CallScalars& scalars) = 0;
+  /// Frees plain parameters that no forward launch reads.
+  virtual void releaseUnusedParameters() = 0;
+};
+
+class Device {
+public:
+  virtual ~Device() = default;
+  /// As the user names it: "cpu", "reference", "check(cpu,reference)".
+  virtual std::string name() const = 0;
+  /// Throws Error(Device) when no plan of the program fits, naming what is missing.
+  virtual std::unique_ptr<Executable> load(const Program& program) = 0;
+};
+
+struct DeviceOptions {
+  int threads = 0; // 0: as many as this process may use (affinity and cgroup limit)
+};
+
+/// Parses a device name and opens it. Error(Usage) for an unknown name (lists the known), Error(Device) for a missing one.
+std::shared_ptr<Device> openDevice(const std::string& name, const DeviceOptions& options = {});
+
+struct DeviceDescription {
+  std::string name, description;
+  bool available = true;
+  std::string reason; // why not available
+};
+std::vector<DeviceDescription> listDevices();
+
+} // namespace moec
