@@ -1,0 +1,45 @@
+#pragma once
+// How a fused kernel becomes machine code for one target. Knows the dialect; knows no phase, no plan and no device.
+
+#include "ir/dialect/Moe.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace moec::codegen {
+
+/// What emitting a kernel gives: the image and all that a launch of it needs (runtime/core/Plan.h, LaunchInfo).
+struct KernelImage {
+  std::string symbol;              // exported by the image; from key(), so equal kernels share it
+  std::vector<uint8_t> image;      // ELF shared object without undefined symbols
+  std::vector<Size> sizes;         // KernelCall::sizes, over the symbols of this kernel
+  std::vector<StageInfo> stages;
+};
+
+enum class CodeText { None, Llvm, Asm };
+
+class KernelEmitter {
+public:
+  virtual ~KernelEmitter() = default;
+  /// "cpu:x86-64-v3".
+  virtual std::string target() const = 0;
+  /// A complete schedule for a kernel, from the cost model. Null with a diagnostic when no legal one exists.
+  virtual mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) = 0;
+  /// Everything the machine code depends on, as text: body, types, schedule, target, emitter version; no labels, paths of draws or locations. Symbol names
+  /// of sizes are kept: equal kernels over the same symbols share an image.
+  virtual std::string key(ir::KernelOp kernel) = 0;
+  /// Diagnostic at the kernel's location on failure. Safe to call from several threads for kernels of different contexts or of one context
+  /// whose op is only read.
+  virtual mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) = 0;
+  /// The code of a kernel as text.
+  virtual mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) = 0;
+};
+
+/// Paths of the draws of a kernel in the order of KernelCall::streams: the `path` of each moe.random in its body, in op order.
+std::vector<std::string> streamsOf(ir::KernelOp kernel);
+
+/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v3", "cpu:x86-64-v4").
+std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error);
+
+} // namespace moec::codegen

@@ -1,0 +1,305 @@
+// The ops of the dialect `moe`. Their constraints are numbered in docs/SPEC.md; verifiers repeat the numbers.
+// T tokens, D model width, H hidden width, E experts, K choices per token, R = T*K rows.
+
+#ifndef MOE_OPS_TD
+#define MOE_OPS_TD
+
+include "MoeDialect.td"
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/IR/RegionKindInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Moe_Op<string mnemonic, list<Trait> traits = []> : Op<Moe_Dialect, mnemonic, traits>;
+
+// An op that computes: no side effects; its result types follow from operands and attributes, and the verifier compares them.
+class Moe_ComputeOp<string mnemonic, list<Trait> traits = []>
+    : Moe_Op<mnemonic, !listconcat(traits, [Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>])> {
+  let hasVerifier = 1;
+}
+
+def Moe_Tensor : Type<CPred<"::llvm::isa<::mlir::RankedTensorType>($_self)">, "ranked tensor", "::mlir::RankedTensorType">;
+def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "routing", "::moec::ir::RoutingType">;
+def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
+
+//===--- state ---===//
+
+def Moe_ParameterOp : Moe_Op<"parameter", [Symbol]> {
+  let summary = "a weight of the model";
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type, Moe_InitAttr:$init);
+  let assemblyFormat = "$sym_name `:` $type `init` $init attr-dict";
+  let hasVerifier = 1;
+}
+def Moe_PreparedOp : Moe_Op<"prepared", [Symbol]> {
+  let summary = "state that @prepare computes from parameters, once per set of weights";
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type);
+  let assemblyFormat = "$sym_name `:` $type attr-dict";
+  let hasVerifier = 1;
+}
+def Moe_ReadOp : Moe_Op<"read", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, MemoryEffects<[MemRead]>]> {
+  let summary = "the value of a parameter or of prepared state";
+  let arguments = (ins FlatSymbolRefAttr:$state);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$state `:` type($result) attr-dict";
+}
+def Moe_WriteOp : Moe_Op<"write", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, MemoryEffects<[MemWrite]>]> {
+  let summary = "gives prepared state its value; only in @prepare";
+  let arguments = (ins FlatSymbolRefAttr:$state, Moe_Tensor:$value);
+  let assemblyFormat = "$state `,` $value `:` type($value) attr-dict";
+}
+
+//===--- elementwise: operands broadcast as NumPy's do (aligned from the last dimension), one dtype ---===//
+
+class Moe_UnaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+  let arguments = (ins Moe_Tensor:$x);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `:` type($x) attr-dict";
+}
+// Elementwise kinds print their operand type; the result's is inferred.
+def Moe_NegOp : Moe_UnaryOp<"neg">;
+def Moe_ExpOp : Moe_UnaryOp<"exp">;
+def Moe_LogOp : Moe_UnaryOp<"log">;
+def Moe_SqrtOp : Moe_UnaryOp<"sqrt">;
+def Moe_TanhOp : Moe_UnaryOp<"tanh">;
+def Moe_SigmoidOp : Moe_UnaryOp<"sigmoid">;
+def Moe_SoftplusOp : Moe_UnaryOp<"softplus"> { let summary = "log(1 + exp(x))"; }
+def Moe_ReluOp : Moe_UnaryOp<"relu">;
+def Moe_GeluOp : Moe_UnaryOp<"gelu"> { let summary = "x/2 (1 + erf(x / sqrt 2))"; }
+def Moe_GeluTanhOp : Moe_UnaryOp<"gelu_tanh"> { let summary = "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"; }
+def Moe_SiluOp : Moe_UnaryOp<"silu"> { let summary = "x sigmoid(x)"; }
+def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$slope); }
+def Moe_EluOp : Moe_UnaryOp<"elu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$alpha); }
+
+class Moe_BinaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+  let arguments = (ins Moe_Tensor:$a, Moe_Tensor:$b);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$a `,` $b `:` type($a) `,` type($b) attr-dict";
+}
+def Moe_AddOp : Moe_BinaryOp<"add">;
+def Moe_SubOp : Moe_BinaryOp<"sub">;
+def Moe_MulOp : Moe_BinaryOp<"mul">;
+def Moe_DivOp : Moe_BinaryOp<"div">;
+def Moe_MinOp : Moe_BinaryOp<"min">;
+def Moe_MaxOp : Moe_BinaryOp<"max">;
+
+def Moe_Predicate : I32EnumAttr<"Predicate", "a comparison", [
+    I32EnumAttrCase<"EQ", 0, "eq">, I32EnumAttrCase<"NE", 1, "ne">, I32EnumAttrCase<"LT", 2, "lt">,
+    I32EnumAttrCase<"LE", 3, "le">, I32EnumAttrCase<"GT", 4, "gt">, I32EnumAttrCase<"GE", 5, "ge">]> {
+  let cppNamespace = "::moec::ir";
+  let genSpecializedAttr = 0;
+}
+def Moe_PredicateAttr : EnumAttr<Moe_Dialect, Moe_Predicate, "predicate">;
+
+def Moe_CompareOp : Moe_ComputeOp<"compare", [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+  let summary = "i1 tensor of a comparison; any comparison with NaN but ne is false";
+  let arguments = (ins Moe_PredicateAttr:$predicate, Moe_Tensor:$a, Moe_Tensor:$b);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$predicate $a `,` $b `:` type($a) `,` type($b) attr-dict";
+}
+def Moe_CastOp : Moe_ComputeOp<"cast", [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+  let summary = "elements as another dtype: float to float rounds to nearest even, i1 and integers to float";
+  let arguments = (ins Moe_Tensor:$x, TypeAttr:$to);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `to` $to `:` type($x) attr-dict";
+}
+def Moe_ConstantOp : Moe_ComputeOp<"constant"> {
+  let summary = "a small constant; static shape";
+  let arguments = (ins ElementsAttr:$value);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$value attr-dict";
+}
+
+//===--- shape ---===//
+
+def Moe_ReshapeOp : Moe_Op<"reshape", [Pure]> {
+  let summary = "the same elements in order, in another shape; the element counts agree as sizes";
+  let arguments = (ins Moe_Tensor:$x);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `:` type($x) `->` type($result) attr-dict";
+  let hasVerifier = 1;
+}
+def Moe_TransposeOp : Moe_ComputeOp<"transpose"> {
+  let summary = "result dimension i is x's dimension permutation[i]";
+  let arguments = (ins Moe_Tensor:$x, DenseI64ArrayAttr:$permutation);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x $permutation `:` type($x) attr-dict";
+}
+def Moe_SliceOp : Moe_ComputeOp<"slice"> {
+  let summary = "elements [start, start + size) of one axis; start and size are size texts";
+  let arguments = (ins Moe_Tensor:$x, I64Attr:$axis, StrAttr:$start, StrAttr:$size);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `axis` $axis `from` $start `size` $size `:` type($x) attr-dict";
+}
+def Moe_ConcatOp : Moe_ComputeOp<"concat"> {
+  let arguments = (ins Variadic<Moe_Tensor>:$xs, I64Attr:$axis);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$xs `axis` $axis `:` type($xs) attr-dict";
+}
+def Moe_BroadcastOp : Moe_Op<"broadcast", [Pure]> {
+  let summary = "x repeated to the result's shape, by NumPy's rule";
+  let arguments = (ins Moe_Tensor:$x);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `:` type($x) `->` type($result) attr-dict";
+  let hasVerifier = 1;
+}
+def Moe_ReduceKind : I32EnumAttr<"ReduceKind", "a reduction", [
+    I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Mean", 1, "mean">, I32EnumAttrCase<"Max", 2, "max">]> {
+  let cppNamespace = "::moec::ir";
+  let genSpecializedAttr = 0;
+}
+def Moe_ReduceKindAttr : EnumAttr<Moe_Dialect, Moe_ReduceKind, "reduce_kind">;
+def Moe_ReduceOp : Moe_ComputeOp<"reduce"> {
+  let summary = "sum, mean or maximum along one axis, which disappears";
+  let arguments = (ins Moe_ReduceKindAttr:$kind, Moe_Tensor:$x, I64Attr:$axis);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$kind $x `axis` $axis `:` type($x) attr-dict";
+}
+
+//===--- layers ---===//
+
+def Moe_MatmulOp : Moe_ComputeOp<"matmul"> {
+  let summary = "a (.., M, K) times the transpose of b (.., N, K): (.., M, N)";
+  let description = [{ Every matrix of weights is (out, in). When b has rank 2, all leading dimensions of a are rows. Otherwise leading
+    dimensions broadcast: a (M, K) with b (E, N, K) gives (E, M, N). }];
+  let arguments = (ins Moe_Tensor:$a, Moe_Tensor:$b);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$a `,` $b `:` type($a) `,` type($b) attr-dict";
+}
+def Moe_PackOp : Moe_ComputeOp<"pack"> {
+  let summary = "w (.., N, K) as panels of nr rows: (.., ceil(N/nr), K, nr), zeros behind N";
+  let arguments = (ins Moe_Tensor:$w, I64Attr:$nr);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$w `nr` $nr `:` type($w) attr-dict";
+}
+def Moe_UnpackOp : Moe_ComputeOp<"unpack"> {
+  let summary = "panels (.., ceil(n/nr), K, nr) as the plain matrix (.., n, K)";
+  let arguments = (ins Moe_Tensor:$panels, I64Attr:$n);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$panels `n` $n `:` type($panels) attr-dict";
+}
+def Moe_LayerNormOp : Moe_ComputeOp<"layer_norm", [AttrSizedOperandSegments]> {
+  let summary = "(x - mean) / sqrt(variance + eps) over the last dimension, times weight, plus bias; variance is biased";
+  let arguments = (ins Moe_Tensor:$x, Optional<Moe_Tensor>:$weight, Optional<Moe_Tensor>:$bias, F64Attr:$eps);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x (`weight` $weight^ `:` type($weight))? (`bias` $bias^ `:` type($bias))? `eps` $eps `of` type($x) attr-dict";
+}
+def Moe_SoftmaxOp : Moe_ComputeOp<"softmax"> {
+  let summary = "exp(x - max) / sum over the last dimension";
+  let arguments = (ins Moe_Tensor:$x);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `:` type($x) attr-dict";
+}
+def Moe_AttentionOp : Moe_ComputeOp<"attention"> {
+  let summary = "softmax(scale q k^T) v per head";
+  let description = [{ q (B, Nq, heads*Dh), k and v (B, Nk, heads*Dh) -> (B, Nq, heads*Dh); head h is columns [h*Dh, (h+1)*Dh). With `causal`,
+    query i sees keys 0 .. i + Nk - Nq. }];
+  let arguments = (ins Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, I64Attr:$heads, F64Attr:$scale, UnitAttr:$causal);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$q `,` $k `,` $v `heads` $heads `scale` $scale (`causal` $causal^)? `:` type($q) `,` type($k) `,` type($v) attr-dict";
+}
+def Moe_EmbeddingOp : Moe_ComputeOp<"embedding"> {
+  let summary = "rows of table (V, D) at ids (..): (.., D); ids lie in [0, V)";
+  let arguments = (ins Moe_Tensor:$ids, Moe_Tensor:$table);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$ids `,` $table `:` type($ids) `,` type($table) attr-dict";
+}
+def Moe_Distribution : I32EnumAttr<"Distribution", "a distribution", [
+    I32EnumAttrCase<"Uniform", 0, "uniform">, I32EnumAttrCase<"Normal", 1, "normal">]> {
+  let cppNamespace = "::moec::ir";
+  let genSpecializedAttr = 0;
+}
+def Moe_DistributionAttr : EnumAttr<Moe_Dialect, Moe_Distribution, "distribution">;
+def Moe_RandomOp : Moe_Op<"random", [Pure]> {
+  let summary = "draws of runtime/core/Philox.h, keyed by the call's seed and step, streamOf(path) and the element's row-major index";
+  let arguments = (ins Moe_DistributionAttr:$distribution, StrAttr:$path);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$distribution $path `:` type($result) attr-dict";
+  let hasVerifier = 1;
+}
+
+//===--- routing ---===//
+
+def Moe_SelectOp : Moe_ComputeOp<"select"> {
+  let summary = "the k largest of each row of scores (T, E), largest first, ties to the lowest index: values (T, k) and i32 indices (T, k)";
+  let description = [{ NaN counts as the smallest value. }];
+  let arguments = (ins Moe_Tensor:$scores, I64Attr:$k);
+  let results = (outs Moe_Tensor:$values, Moe_Tensor:$indices);
+  let assemblyFormat = "$scores `k` $k `:` type($scores) attr-dict";
+}
+def Moe_Priority : I32EnumAttr<"Priority", "who comes first into an expert", [
+    I32EnumAttrCase<"TokenMajor", 0, "token_major">, I32EnumAttrCase<"ChoiceMajor", 1, "choice_major">]> {
+  let cppNamespace = "::moec::ir";
+  let genSpecializedAttr = 0;
+}
+def Moe_PriorityAttr : EnumAttr<Moe_Dialect, Moe_Priority, "priority">;
+def Moe_AssignOp : Moe_ComputeOp<"assign"> {
+  let summary = "routing of indices (T, K) i32: rows enter their expert in priority order until `capacity` rows are in it; the rest are dropped";
+  let description = [{ token_major: (token 0, choice 0), (token 0, choice 1), ...; choice_major: all first choices, then all second ones. An index
+    of -1 is dropped before. `capacity` is a size text; without it nobody is dropped. }];
+  let arguments = (ins Moe_Tensor:$indices, I64Attr:$experts, Moe_PriorityAttr:$priority, OptionalAttr<StrAttr>:$capacity);
+  let results = (outs Moe_Routing:$routing);
+  let assemblyFormat = "$indices `experts` $experts $priority (`capacity` $capacity^)? `:` type($indices) attr-dict";
+}
+def Moe_DropOp : Moe_ComputeOp<"drop"> {
+  let summary = "routing without the rows whose keep (T, K) i1 is false; the places of the others close up in order";
+  let arguments = (ins Moe_Routing:$routing, Moe_Tensor:$keep);
+  let results = (outs Moe_Routing:$result);
+  let assemblyFormat = "$routing `,` $keep `:` type($routing) `,` type($keep) attr-dict";
+}
+def Moe_DispatchOp : Moe_ComputeOp<"dispatch"> {
+  let summary = "x (T, D) as rows (R, D) grouped by expert; rows behind the routing's count are undefined";
+  let arguments = (ins Moe_Tensor:$x, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `,` $routing `:` type($x) `,` type($routing) attr-dict";
+}
+def Moe_GroupedMatmulOp : Moe_ComputeOp<"grouped_matmul"> {
+  let summary = "rows (R, K) times the transpose of their expert's w (E, N, K): (R, N)";
+  let arguments = (ins Moe_Tensor:$rows, Moe_Tensor:$w, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$rows `,` $w `,` $routing `:` type($rows) `,` type($w) `,` type($routing) attr-dict";
+}
+def Moe_ExpertRowsOp : Moe_ComputeOp<"expert_rows"> {
+  let summary = "table (E, N) as (R, N): each row holds its expert's entry";
+  let arguments = (ins Moe_Tensor:$table, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$table `,` $routing `:` type($table) `,` type($routing) attr-dict";
+}
+def Moe_CombineOp : Moe_ComputeOp<"combine"> {
+  let summary = "result (T, D): for each token, the sum over its kept choices, in choice order, of weights (T, K) times its row of rows (R, D)";
+  let arguments = (ins Moe_Tensor:$rows, Moe_Routing:$routing, Moe_Tensor:$weights);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$rows `,` $routing `,` $weights `:` type($rows) `,` type($routing) `,` type($weights) attr-dict";
+}
+
+//===--- kernels ---===//
+
+def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator, ReturnLike]> {
+  let arguments = (ins Variadic<Moe_Value>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
+  let summary = "ops that become one launch; the region is its meaning";
+  let description = [{
+    `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
+    - matmul: [unpack,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
+    - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
+      layer_norm, softmax, select, random, constant, reduce and slice along the last axis.
+    - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, concat, broadcast, embedding,
+      reduce, random, constant.
+    - attention: slices along the last axis of one argument or of several, attention.
+    - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop.
+    - expert_up: dispatch, [unpack,] grouped_matmul, expert_rows, elementwise.
+    - expert_mid: the same without dispatch.
+    - expert_down: [unpack,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
+    - pack: pack of one argument.
+    `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.
+  }];
+  let arguments = (ins Variadic<Moe_Value>:$inputs, StrAttr:$kind, StrAttr:$label, OptionalAttr<StrAttr>:$reason, OptionalAttr<DictionaryAttr>:$schedule);
+  let results = (outs Variadic<Moe_Value>:$outputs);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$kind $label `(` $inputs `)` `:` functional-type($inputs, $outputs) (`reason` $reason^)? (`schedule` $schedule^)? attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+
+#endif // MOE_OPS_TD
