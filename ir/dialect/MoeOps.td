@@ -19,6 +19,8 @@ class Moe_ComputeOp<string mnemonic, list<Trait> traits = []>
   let hasVerifier = 1;
 }
 
+def Moe_Elementwise : NativeOpTrait<"ElementwiseOp"> { let cppNamespace = "::moec::ir"; }
+
 def Moe_Tensor : Type<CPred<"::llvm::isa<::mlir::RankedTensorType>($_self)">, "ranked tensor", "::mlir::RankedTensorType">;
 def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "routing", "::moec::ir::RoutingType">;
 def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
@@ -51,7 +53,7 @@ def Moe_WriteOp : Moe_Op<"write", [DeclareOpInterfaceMethods<SymbolUserOpInterfa
 
 //===--- elementwise: operands broadcast as NumPy's do (aligned from the last dimension), one dtype ---===//
 
-class Moe_UnaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+class Moe_UnaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [Moe_Elementwise]> {
   let arguments = (ins Moe_Tensor:$x);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$x `:` type($x) attr-dict";
@@ -71,7 +73,7 @@ def Moe_SiluOp : Moe_UnaryOp<"silu"> { let summary = "x sigmoid(x)"; }
 def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$slope); }
 def Moe_EluOp : Moe_UnaryOp<"elu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$alpha); }
 
-class Moe_BinaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+class Moe_BinaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [Moe_Elementwise]> {
   let arguments = (ins Moe_Tensor:$a, Moe_Tensor:$b);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$a `,` $b `:` type($a) `,` type($b) attr-dict";
@@ -91,13 +93,13 @@ def Moe_Predicate : I32EnumAttr<"Predicate", "a comparison", [
 }
 def Moe_PredicateAttr : EnumAttr<Moe_Dialect, Moe_Predicate, "predicate">;
 
-def Moe_CompareOp : Moe_ComputeOp<"compare", [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+def Moe_CompareOp : Moe_ComputeOp<"compare", [Moe_Elementwise]> {
   let summary = "i1 tensor of a comparison; any comparison with NaN but ne is false";
   let arguments = (ins Moe_PredicateAttr:$predicate, Moe_Tensor:$a, Moe_Tensor:$b);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$predicate $a `,` $b `:` type($a) `,` type($b) attr-dict";
 }
-def Moe_CastOp : Moe_ComputeOp<"cast", [NativeOpTrait<"ElementwiseOp", "moec::ir">]> {
+def Moe_CastOp : Moe_ComputeOp<"cast", [Moe_Elementwise]> {
   let summary = "elements as another dtype: float to float rounds to nearest even, i1 and integers to float";
   let arguments = (ins Moe_Tensor:$x, TypeAttr:$to);
   let results = (outs Moe_Tensor:$result);
@@ -274,7 +276,7 @@ def Moe_CombineOp : Moe_ComputeOp<"combine"> {
 
 //===--- kernels ---===//
 
-def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator, ReturnLike]> {
+def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator]> {
   let arguments = (ins Variadic<Moe_Value>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
