@@ -1,6 +1,7 @@
 // The table of contents of the compiler: phases in order, one line per pass, and between them the facts that force the order.
 
 #include "compiler/Compilation.h"
+#include "compiler/Compiler.h"
 #include "compiler/Diagnostics.h"
 #include "compiler/Targets.h"
 #include "compiler/passes/Passes.h"

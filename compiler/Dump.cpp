@@ -21,7 +21,7 @@ DictionaryAttr imageAttribute(const codegen::KernelImage& image, MLIRContext* co
   for (const StageInfo& stage : image.stages)
     stages.push_back(sizesAttribute({stage.items, stage.scratchBytes, stage.operations}, context));
   return builder.getDictionaryAttr({
-      builder.getNamedAttr("elf", builder.getStringAttr(toHex(image.image))),
+      builder.getNamedAttr("elf", builder.getStringAttr(hexOf(image.image))),
       builder.getNamedAttr("sizes", sizesAttribute(image.sizes, context)),
       builder.getNamedAttr("stages", builder.getArrayAttr(stages)),
       builder.getNamedAttr("workspaces", sizesAttribute(image.workspaces, context)),
@@ -33,7 +33,7 @@ std::optional<codegen::KernelImage> imageFrom(StringRef symbol, Attribute attrib
   if (!fields)
     return std::nullopt;
   auto elf = fields.getAs<StringAttr>("elf");
-  auto bytes = elf ? fromHex(elf.getValue()) : std::nullopt;
+  auto bytes = elf ? bytesOf(elf.getValue()) : std::nullopt;
   auto sizes = sizesFrom(fields.get("sizes"));
   auto workspaces = sizesFrom(fields.get("workspaces"));
   auto stages = fields.getAs<ArrayAttr>("stages");

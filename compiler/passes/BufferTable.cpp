@@ -18,9 +18,9 @@ constexpr std::pair<BufferKind, llvm::StringLiteral> kinds[] = {
 
 } // namespace
 
-std::string toHex(ArrayRef<uint8_t> bytes) { return llvm::toHex(bytes, /*LowerCase=*/true); }
+std::string hexOf(ArrayRef<uint8_t> bytes) { return llvm::toHex(bytes, /*LowerCase=*/true); }
 
-std::optional<std::vector<uint8_t>> fromHex(StringRef text) {
+std::optional<std::vector<uint8_t>> bytesOf(StringRef text) {
   std::string bytes;
   if (text.size() % 2 || !llvm::tryGetFromHex(text, bytes))
     return std::nullopt;
@@ -73,7 +73,7 @@ DictionaryAttr toAttribute(const BufferInfo& buffer, MLIRContext* context) {
     set("choices", builder.getI64IntegerAttr(buffer.choices));
   }
   if (!buffer.data.empty())
-    set("data", builder.getStringAttr(toHex(buffer.data)));
+    set("data", builder.getStringAttr(hexOf(buffer.data)));
   return builder.getDictionaryAttr(fields);
 }
 
@@ -117,7 +117,7 @@ std::optional<BufferInfo> bufferFrom(Attribute attribute, Location where) {
     buffer.choices = number("choices").value_or(1);
   }
   if (!text("data").empty()) {
-    auto data = fromHex(text("data"));
+    auto data = bytesOf(text("data"));
     if (!data)
       return fail("data");
     buffer.data = *data;

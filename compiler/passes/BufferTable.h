@@ -20,7 +20,7 @@ mlir::ArrayAttr sizesAttribute(const std::vector<Size>& sizes, mlir::MLIRContext
 std::optional<std::vector<Size>> sizesFrom(mlir::Attribute attribute);
 
 /// Bytes as lower-case hexadecimal digits, and back; nothing when the text is not that.
-std::string toHex(llvm::ArrayRef<uint8_t> bytes);
-std::optional<std::vector<uint8_t>> fromHex(llvm::StringRef text);
+std::string hexOf(llvm::ArrayRef<uint8_t> bytes);
+std::optional<std::vector<uint8_t>> bytesOf(llvm::StringRef text);
 
 } // namespace moec::compiler

@@ -49,7 +49,7 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
   WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), name), kernel.getOutputs().front());
 
   OpBuilder top(prepare);
-  return PreparedOp::create(top, loc, name, TypeAttr::get(type));
+  return PreparedOp::create(top, loc, top.getStringAttr(name), TypeAttr::get(type));
 }
 
 /// The weight operand of a product, by kernel body argument.
