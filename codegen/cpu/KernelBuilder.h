@@ -4,6 +4,7 @@
 // values of the moe.kernel's context with the builder's.
 
 #include "codegen/KernelEmitter.h"
+#include "runtime/core/KernelAbi.h"
 
 #include <functional>
 

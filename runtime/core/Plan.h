@@ -86,7 +86,7 @@ struct LaunchInfo {
   std::vector<Size> sizes;           // KernelCall::sizes
   std::vector<std::string> streams;  // paths of random draws
   std::vector<StageInfo> stages;
-  std::vector<Size> workspaces;      // bytes of buffers private to the launch, alive for all its stages; in KernelCall::buffers behind the outputs
+  std::vector<int> workspaces;       // Temporary buffers (u8) private to the launch, alive for all its stages; in KernelCall::buffers behind the outputs
   std::vector<std::string> ops;      // the ops fused into it, in order
   std::string reason;                // why the fusion ends where it does, for `explain`
   std::string schedule;              // for `explain` and `inspect`
