@@ -60,7 +60,7 @@ KernelBuilder::~KernelBuilder() = default;
 void KernelBuilder::beginStage(const Size& items, const Size& operations) {
   stages_.push_back({items, Size(0), operations});
   SmallVector<Type> arguments{pointer(), i64(), i64(), pointer()};
-  arguments.append(inputCount() + outputCount(), pointer());
+  arguments.append(bufferCount(), pointer());
   builder_.setInsertionPointToEnd(module_->getBody());
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()), arguments);
   auto function = LLVM::LLVMFuncOp::create(builder_, loc_, fmt::format("stage{}", stages_.size() - 1), type,
@@ -111,6 +111,15 @@ Value KernelBuilder::atPrologue(function_ref<Value()> make) {
 
 Value KernelBuilder::input(unsigned i) { return frame_->argument(kFirstBuffer + i); }
 Value KernelBuilder::output(unsigned i) { return frame_->argument(kFirstBuffer + inputCount() + i); }
+
+unsigned KernelBuilder::addWorkspace(const Size& bytes) {
+  workspaces_.push_back(bytes);
+  return workspaces_.size() - 1;
+}
+
+Value KernelBuilder::workspace(unsigned i) {
+  return frame_->argument(kFirstBuffer + inputCount() + outputCount() + i);
+}
 
 Value KernelBuilder::size(const Size& size) {
   if (auto constant = size.constant())
@@ -164,7 +173,7 @@ mlir::FailureOr<ModuleOp> KernelBuilder::finish(std::string& error) {
   Value call = block->getArgument(0);
   SmallVector<Value> arguments{call, block->getArgument(2), block->getArgument(3), block->getArgument(4)};
   Value buffers = load(pointerType, at(call, index(kBuffers), i8()));
-  for (unsigned i = 0, end = inputCount() + outputCount(); i < end; ++i)
+  for (unsigned i = 0, end = bufferCount(); i < end; ++i)
     arguments.push_back(load(pointerType, at(buffers, index(i), pointerType)));
   for (size_t stage = 0; stage < stages_.size(); ++stage)
     when(compare(ir::Predicate::EQ, block->getArgument(1), index(stage)), [&] {

@@ -47,6 +47,9 @@ public:
   //--- what the launch hands over ---
   Value input(unsigned i);  // pointer to the i-th input of the launch
   Value output(unsigned i); // pointer to the i-th output
+  /// A buffer private to the launch that outlives its stages; only before the first stage.
+  unsigned addWorkspace(const Size& bytes);
+  Value workspace(unsigned i);
   unsigned inputCount() { return kernel_.getInputs().size(); }
   unsigned outputCount() { return kernel_.getOutputs().size(); }
   /// i64; symbolic sizes become an entry of KernelImage::sizes.
@@ -146,9 +149,11 @@ public:
   mlir::FailureOr<mlir::ModuleOp> finish(std::string& error);
   const std::vector<Size>& sizes() const { return sizes_; }
   const std::vector<StageInfo>& stages() const { return stages_; }
+  const std::vector<Size>& workspaces() const { return workspaces_; }
 
 private:
   struct Frame;
+  unsigned bufferCount() { return inputCount() + outputCount() + workspaces_.size(); }
   Value atPrologue(llvm::function_ref<Value()> make);
   void beginStage(const Size& items, const Size& operations);
   void endStage();
@@ -163,6 +168,7 @@ private:
   std::unique_ptr<Frame> frame_; // the stage being written
   std::vector<Size> sizes_;
   std::vector<StageInfo> stages_;
+  std::vector<Size> workspaces_;
 };
 
 /// ceil(value / multiple) * multiple.
