@@ -113,12 +113,13 @@ Value KernelBuilder::input(unsigned i) { return frame_->argument(kFirstBuffer + 
 Value KernelBuilder::output(unsigned i) { return frame_->argument(kFirstBuffer + inputCount() + i); }
 
 unsigned KernelBuilder::addWorkspace(const Size& bytes) {
-  assert(stages_.empty() && "a stage's function takes all workspaces");
   workspaces_.push_back(bytes);
   return workspaces_.size() - 1;
 }
 
-Value KernelBuilder::workspace(unsigned i) { return frame_->argument(kFirstBuffer + inputCount() + outputCount() + i); }
+Value KernelBuilder::workspace(unsigned i) {
+  return frame_->argument(kFirstBuffer + inputCount() + outputCount() + i);
+}
 
 Value KernelBuilder::size(const Size& size) {
   if (auto constant = size.constant())

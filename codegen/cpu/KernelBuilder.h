@@ -47,7 +47,7 @@ public:
   //--- what the launch hands over ---
   Value input(unsigned i);  // pointer to the i-th input of the launch
   Value output(unsigned i); // pointer to the i-th output
-  /// Memory private to the launch that all its stages see. To be asked for before the first stage; `workspace` gives its address in a stage.
+  /// A buffer private to the launch that outlives its stages; only before the first stage.
   unsigned addWorkspace(const Size& bytes);
   Value workspace(unsigned i);
   unsigned inputCount() { return kernel_.getInputs().size(); }
