@@ -15,6 +15,7 @@ struct KernelImage {
   std::vector<uint8_t> image;      // ELF shared object without undefined symbols
   std::vector<Size> sizes;         // KernelCall::sizes, over the symbols of this kernel
   std::vector<StageInfo> stages;
+  std::vector<Size> workspaces;    // bytes of each kernel-private buffer; in KernelCall::buffers behind the outputs
 };
 
 enum class CodeText { None, Llvm, Asm };

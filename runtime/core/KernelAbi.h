@@ -7,7 +7,7 @@ namespace moec {
 
 /// What one launch hands to its kernel. Read-only for the kernel, the same for every item of the launch.
 struct KernelCall {
-  void* const* buffers;    // the launch's operands: inputs in order, then outputs in order
+  void* const* buffers;    // the launch's operands: inputs in order, then outputs in order, then its workspaces
   const int64_t* sizes;    // the launch's `sizes`, evaluated
   const uint32_t* streams; // the launch's random streams (streamOf the draw's path)
   uint64_t seed;

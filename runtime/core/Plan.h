@@ -6,6 +6,7 @@
 #include "runtime/core/Size.h"
 #include "runtime/core/Tensor.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -86,6 +87,7 @@ struct LaunchInfo {
   std::vector<Size> sizes;           // KernelCall::sizes
   std::vector<std::string> streams;  // paths of random draws
   std::vector<StageInfo> stages;
+  std::vector<int> workspaces;       // Temporary buffers (u8) private to the launch, alive for all its stages; in KernelCall::buffers behind the outputs
   std::vector<std::string> ops;      // the ops fused into it, in order
   std::string reason;                // why the fusion ends where it does, for `explain`
   std::string schedule;              // for `explain` and `inspect`
@@ -99,6 +101,7 @@ struct Plan {
   std::vector<InputInfo> inputs;
   std::vector<ParameterInfo> parameters;
   std::vector<OutputInfo> outputs;
+  std::map<std::string, int64_t> checkSizes; // symbols of the model's small form, which checks use
   bool invariant = false;
 };
 

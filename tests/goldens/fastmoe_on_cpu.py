@@ -1,0 +1,82 @@
+"""FastMoE's Python on a CPU: its CUDA extension replaced by loops in token order, its draws and its top-k made repeatable.
+
+FastMoE itself is not part of this project: the caller names a folder that holds it.
+"""
+import contextlib
+import hashlib
+import sys
+import types
+from pathlib import Path
+
+import torch
+
+VERSION = "ee3c5615a5588c65273a512de82f19ca287e1bdf"
+FILES = ["layers.py", "functions.py", "transformer.py", "gates/naive_gate.py", "gates/gshard_gate.py"]
+FILES_SHA256 = "3194135c2763cb0a609c8918bb050284d8fd53ec56c292a719a5d3e698cb1c47"
+
+
+def expert_count(indices, counts):
+    for expert in indices.flatten().tolist():
+        if expert >= 0:
+            counts[expert] += 1
+
+
+def assign_pos(cumulative, indices, positions):
+    """Groups the flattened (T*K) entries by expert; inside an expert they stay in token order."""
+    entries = [(expert, entry) for entry, expert in enumerate(indices.flatten().tolist()) if expert >= 0]
+    positions.copy_(torch.tensor([entry for _, entry in sorted(entries)], dtype=positions.dtype))
+
+
+def prune_gate_by_capacity(indices, capacity, num_expert, world_size):
+    """Keeps the first capacity[e] entries of expert e, counted through the flattened (T, K) rows; later ones become -1."""
+    left, pruned = capacity.tolist(), indices.clone().flatten()
+    for entry, expert in enumerate(pruned.tolist()):
+        left[expert] -= 1
+        if left[expert] < 0:
+            pruned[entry] = -1
+    return pruned.view(indices.shape)
+
+
+def linear_forward(rows, counts, weight, bias):
+    parts = rows.split(counts.tolist())
+    return torch.cat([torch.nn.functional.linear(part, weight[e], bias[e]) for e, part in enumerate(parts)])
+
+
+def load(folder):
+    """Imports fmoe from `folder`, which must hold the version named above."""
+    text = b"".join((Path(folder) / "fmoe" / name).read_bytes() for name in FILES)
+    if hashlib.sha256(text).hexdigest() != FILES_SHA256:
+        raise SystemExit(f"{folder} does not hold FastMoE {VERSION}")
+    native = types.ModuleType("fmoe_cuda")
+    for function in (expert_count, assign_pos, prune_gate_by_capacity, linear_forward):
+        setattr(native, function.__name__, function)
+    sys.modules["fmoe_cuda"] = native
+    sys.path.insert(0, str(folder))
+    import fmoe
+    import fmoe.gates
+    return fmoe
+
+
+def sorted_topk(values, k, dim=-1, largest=True, sorted=True):
+    """torch.topk with the highest value first and the lowest index first among equals."""
+    assert largest
+    ordered, order = torch.sort(values, dim=dim, descending=True, stable=True)
+    return ordered.narrow(dim, 0, k), order.narrow(dim, 0, k).contiguous()
+
+
+@contextlib.contextmanager
+def repeatable(draws):
+    """Inside, torch.topk is sorted_topk and each torch.rand returns the next tensor of `draws`, all of which must be used."""
+    queue, topk, rand = list(draws), torch.topk, torch.rand
+
+    def next_draw(*shape, device=None):
+        draw = queue.pop(0)
+        assert tuple(draw.shape) == shape, (draw.shape, shape)
+        return draw
+
+    torch.topk, torch.rand = sorted_topk, next_draw
+    try:
+        yield
+    finally:
+        torch.topk, torch.rand = topk, rand
+    assert not queue, f"{len(queue)} draws were not used"

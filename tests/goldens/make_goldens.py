@@ -1,0 +1,268 @@
+"""Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
+
+The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py) and are
+then recomputed from the stored file alone (numpy_check.py); a difference is an error.
+"""
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import fastmoe_on_cpu
+import golden_file
+import made_numbers
+import numpy_check
+import originals
+
+HERE = Path(__file__).resolve().parent
+ZOO = HERE.parents[1] / "models" / "zoo"
+TOLERANCE = {"f32": 1e-5, "f64": 1e-12}  # of the largest magnitude of a tensor
+MARGIN = 1e-3  # no routing decision is closer than this, so that fp32 and float64 agree on all of them
+PARAMETERS = {"vit": 41546, "vit-moe": 54482}
+
+TIGHT = {"blocks": {"feed_forward": {"gate": {"capacity": {"eval": 0.8}}}}}
+TOP_K = {"blocks": {"feed_forward": {"gate": {"kind": "top_k", "capacity": None, "random_routing": None}}}}
+VIT_CASES = [  # model, case, overrides, description
+    ("vit", "f32", {}, "dense ViT"),
+    ("vit", "f64", {"dtype": "f64"}, "dense ViT run in double"),
+    ("vit-moe", "f32", {}, "FastMoE's GShard gate in evaluation, capacity 2.4 (never full), random routing"),
+    ("vit-moe", "tight", TIGHT, "as f32 with a capacity that drops rows"),
+    ("vit-moe", "top_k", TOP_K, "FastMoE's NaiveGate in place of the GShard gate"),
+]
+GSHARD_CASES = [  # case, tokens, experts, mode, random routing, capacity, skew, step of the logits
+    ("t16-e4.train", 16, 4, "train", True, (1.2, 2.4), 2.0, None),
+    ("t16-e4.eval", 16, 4, "eval", True, (1.2, 2.4), 2.0, None),
+    ("t16-e4.eval-tight", 16, 4, "eval", True, (1.2, 0.7), 1.0, None),
+    ("t37-e8.train", 37, 8, "train", True, (1.2, 2.4), 2.5, None),
+    ("t37-e8.eval", 37, 8, "eval", True, (1.2, 2.4), 3.5, None),
+    ("t37-e8.train-no-random", 37, 8, "train", False, (1.2, 2.4), 2.5, None),
+    ("t37-e8.ties", 37, 8, "train", True, (1.2, 2.4), 1.0, 1.0),
+    ("t4-e64.no-capacity", 4, 64, "train", False, (1.2, 2.4), 0.0, None),
+]
+TOP_K_CASES = [  # case, tokens, experts, choices, step of the logits
+    ("t16-e4-k1", 16, 4, 1, None),
+    ("t16-e4-k2", 16, 4, 2, None),
+    ("t37-e8-k3", 37, 8, 3, None),
+    ("t37-e8-k3.ties", 37, 8, 3, 1.0),
+]
+
+
+def merge_patch(value, patch):
+    """RFC 7396: objects merge, null removes, anything else (lists too) replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(value) if isinstance(value, dict) else {}
+    for key, change in patch.items():
+        if change is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), change)
+    return merged
+
+
+def zoo_model(name, overrides):
+    return merge_patch(json.loads((ZOO / f"{name}.json").read_text()), overrides)
+
+
+def metadata(description, packages, **more):
+    versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+    versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
+    return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}
+
+
+def assert_close(what, found, expected, dtype):
+    assert found.shape == np.shape(expected), (what, found.shape, np.shape(expected))
+    error = np.abs(found.astype(np.float64) - expected).max() / np.abs(expected).max()
+    assert error <= TOLERANCE[dtype], f"{what}: relative error {error:.2e} > {TOLERANCE[dtype]}"
+    return error
+
+
+def with_prefix(prefix, tensors):
+    return {f"{prefix}/{name}": np.asarray(value) for name, value in tensors.items()}
+
+
+def drops(indices, over_capacity):
+    return f"{over_capacity} of {indices.size} choices over capacity, {(indices < 0).sum() - over_capacity} dropped at random"
+
+
+def first_seed_with(accept):
+    """The lowest seed whose numbers `accept` returns; it returns None for those with a near tie or without the wanted drops."""
+    for seed in range(200):
+        made = accept(np.random.default_rng(seed))
+        if made is not None:
+            return seed, made
+    raise AssertionError("no seed below 200 fits the case")
+
+
+# --- ViT ---
+
+def vit_size(model):
+    patch, attention = model["model"][0], model["model"][3]["body"][0]["body"][1]
+    return {"dim": model["let"]["dim"], "patch": patch["patch"], "channels": 3, "image": 32, "depth": model["model"][3]["times"],
+            "heads": attention["heads"], "head_dim": attention["head_dim"], "classes": model["model"][-1]["out"]}
+
+
+def vit_feed_forward(model):
+    block = model["model"][3]["body"][1]["body"][1]
+    return model["blocks"][block["kind"]] if block["kind"] in model.get("blocks", {}) else block
+
+
+def vit_case(fmoe, name, case, overrides, description):
+    model = zoo_model(name, overrides)
+    size, feed_forward, dtype = vit_size(model), vit_feed_forward(model), model.get("dtype", "f32")
+    batch = model["check"]["batch"]
+
+    def accept(rng):
+        numbers = made_numbers.vit_numbers(rng, size, feed_forward, batch, dtype)
+        routing = recompute_vit(*numbers, size, feed_forward)[1].values()
+        clear = all(margin >= MARGIN for _, _, _, margin, _ in routing)
+        return numbers if clear and (case != "tight" or all(dropped for *_, dropped in routing)) else None
+
+    seed, (weights, image, draws) = first_seed_with(accept)
+    scores, routing, parameters = originals.run_vit(fmoe, size, feed_forward, weights, image, draws.values(), dtype)
+    assert parameters == PARAMETERS[name] == sum(value.size for value in weights.values()), parameters
+    tensors = with_prefix("weights", weights) | with_prefix("inputs", {"image": image}) | with_prefix("draws", draws)
+    tensors["outputs/scores"] = scores
+    for i, (indices, gate_weights, loss) in enumerate(routing):
+        tensors |= with_prefix(f"routing/layers.{i}.moe", {"indices": indices.astype(np.int32), "weights": gate_weights})
+        if feed_forward["gate"]["kind"] == "gshard":
+            tensors[f"routing/layers.{i}.moe/loss"] = loss
+    packages = ["fastmoe"] if routing else []
+    about = metadata(description, packages, model=name, overrides=overrides, mode="eval", seed=seed, sizes={"batch": batch})
+    return tensors, about, lambda stored: check_vit(stored, size, feed_forward, dtype)
+
+
+def recompute_vit(weights, image, draws, size, feed_forward):
+    wide = {name: value.astype(np.float64) for name, value in weights.items()}
+    return numpy_check.vit(wide, image.astype(np.float64), draws, size, feed_forward)
+
+
+def check_vit(stored, size, feed_forward, dtype):
+    weights, draws = golden_file.group(stored, "weights"), golden_file.group(stored, "draws")
+    scores, routing = recompute_vit(weights, stored["inputs/image"], draws, size, feed_forward)
+    lines = [f"scores {assert_close('scores', stored['outputs/scores'], scores, dtype):.1e}"]
+    for path, (indices, gate_weights, loss, margin, dropped) in routing.items():
+        assert margin >= MARGIN and np.array_equal(stored[f"routing/{path}/indices"], indices), path
+        assert_close(path, stored[f"routing/{path}/weights"], gate_weights, dtype)
+        if f"routing/{path}/loss" in stored:
+            assert_close(path + " loss", stored[f"routing/{path}/loss"], np.float64(loss), "f32")
+        lines.append(f"{path}: {drops(indices, dropped)}")
+    return ", ".join(lines)
+
+
+# --- batched experts ---
+
+def experts_size(model):
+    experts = model["model"][0]["experts"]
+    return {"in": model["inputs"]["x"]["shape"][1], "count": experts["count"], "widths": experts["widths"]}
+
+
+def narrower(model, widths):
+    """Overrides that give the experts other widths; a merge patch replaces a list as a whole."""
+    first = merge_patch(model["model"][0], {"experts": {"widths": widths}})
+    return {"model": [first, *model["model"][1:]]}
+
+
+def experts_case(dtype, full):
+    name, seed = "batched-experts", 7
+    overrides = {} if full else narrower(zoo_model(name, {}), [28, 24, 28, 20])
+    overrides |= {"dtype": dtype} if dtype != "f64" else {}
+    size, rng = experts_size(zoo_model(name, overrides)), np.random.default_rng(seed)
+    weights = made_numbers.philox_experts(size, seed, dtype) if full else made_numbers.orthogonal_experts(rng, size, dtype)
+    inputs = made_numbers.expert_inputs(rng, size, 32, dtype)
+    outputs, gradients, loss = originals.run_batched_experts(weights, inputs)
+    tensors = with_prefix("inputs", inputs) | with_prefix("outputs", outputs) | {"losses/loss": loss}
+    if full:
+        tensors |= with_prefix("weights_head", {key: value.flatten()[:4] for key, value in weights.items()})
+    else:
+        tensors |= with_prefix("weights", weights) | with_prefix("gradients", gradients)
+    description = "every expert run by itself" + (", full width" if full else ", narrower: orthogonal weights, biases not 0")
+    rule = {"weights_rule": made_numbers.PHILOX_RULE, "weights_seed": seed} if full else {}
+    about = metadata(description, [], model=name, overrides=overrides, seed=seed, sizes={"batch": 32}, **rule)
+    return tensors, about, lambda stored: check_experts(stored, size, dtype, seed)
+
+
+def check_experts(stored, size, dtype, seed):
+    weights = golden_file.group(stored, "weights") or made_numbers.philox_experts(size, seed, dtype)
+    for name, head in golden_file.group(stored, "weights_head").items():
+        assert np.array_equal(head, weights[name].flatten()[:4]), name
+    wide = {name: value.astype(np.float64) for name, value in weights.items()}
+    inputs = {name: value.astype(np.float64) for name, value in golden_file.group(stored, "inputs").items()}
+    outputs, gradients, loss = numpy_check.batched_experts(wide, inputs)
+    errors = [assert_close("loss", stored["losses/loss"], loss, dtype)]
+    for prefix, expected in (("outputs", outputs), ("gradients", gradients)):
+        for name, value in golden_file.group(stored, prefix).items():
+            errors.append(assert_close(name, value, expected[name], dtype))
+    return f"largest relative error {max(errors):.1e}"
+
+
+# --- gates alone ---
+
+def gate_case(fmoe, gate, mode, tokens, experts, skew, step, must_drop):
+    def accept(rng):
+        logits = made_numbers.gate_logits(rng, tokens, experts, skew, step)
+        draws = {"random_routing": made_numbers.uniform(rng, tokens)} if gate.get("random_routing") else {}
+        *_, margin, dropped = numpy_check.gate_of(gate, logits.astype(np.float64), draws.get("random_routing"), mode)
+        return (logits, draws) if (step or margin >= MARGIN) and (dropped or not must_drop) else None
+
+    seed, (logits, draws) = first_seed_with(accept)
+    indices, weights, loss = originals.run_gate(fmoe, gate, logits, draws.values(), mode == "train")
+    tensors = with_prefix("inputs", {"logits": logits}) | with_prefix("draws", draws)
+    tensors |= with_prefix("outputs", {"indices": indices.astype(np.int32), "weights": weights})
+    about = {"gate": gate, "mode": mode, "seed": seed}
+    if gate["kind"] == "gshard":
+        tensors["outputs/loss"] = loss
+        about["capacity"] = numpy_check.capacity_of(gate, tokens, experts, mode)
+    description = "a gate alone" + (", with equal logits" if step else "")
+    return tensors, metadata(description, ["fastmoe"], **about), lambda stored: check_gate(stored, gate, mode)
+
+
+def check_gate(stored, gate, mode):
+    logits, draws = stored["inputs/logits"].astype(np.float64), stored.get("draws/random_routing")
+    indices, weights, loss, _, dropped = numpy_check.gate_of(gate, logits, draws, mode)
+    assert np.array_equal(stored["outputs/indices"], indices)
+    assert_close("weights", stored["outputs/weights"], weights, "f32")
+    if "outputs/loss" in stored:
+        assert_close("loss", stored["outputs/loss"], np.float64(loss), "f32")
+    return drops(indices, dropped)
+
+
+def all_cases(fmoe):
+    """(file name, function that makes (tensors, metadata, check)) of every golden."""
+    for dtype in ("f64", "f32"):
+        yield f"batched-experts.{dtype}", lambda dtype=dtype: experts_case(dtype, False)
+        yield f"batched-experts.full-{dtype}", lambda dtype=dtype: experts_case(dtype, True)
+    for case in VIT_CASES:
+        yield f"{case[0]}.{case[1]}", lambda case=case: vit_case(fmoe, *case)
+    for name, tokens, experts, mode, random, (train, evaluation), skew, step in GSHARD_CASES:
+        gate = {"kind": "gshard", "top_k": 2, "capacity": {"train": train, "eval": evaluation}, "random_routing": random}
+        drops = name != "t16-e4.eval"  # its capacity, 19, is more than its 16 tokens
+        yield f"gshard.gate.{name}", lambda g=gate, a=(mode, tokens, experts, skew, step, drops): gate_case(fmoe, g, *a)
+    for name, tokens, experts, choices, step in TOP_K_CASES:
+        gate = {"kind": "top_k", "top_k": choices}
+        yield f"top_k.gate.{name}", lambda g=gate, a=("eval", tokens, experts, 0.0, step, False): gate_case(fmoe, g, *a)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fastmoe", required=True, help="a checkout of FastMoE at the version in fastmoe_on_cpu.py")
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--only", default="", help="make only the files whose names begin so")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    made_numbers.assert_philox_known_answers()
+    fmoe = fastmoe_on_cpu.load(arguments.fastmoe)
+    for name, make in all_cases(fmoe):
+        if not name.startswith(arguments.only):
+            continue
+        tensors, about, check = make()
+        path = arguments.out / f"{name}.safetensors"
+        golden_file.write(path, tensors, about)
+        print(f"{name}: {path.stat().st_size:,} bytes; {check(golden_file.read(path)[0])}")
+
+
+if __name__ == "__main__":
+    main()
