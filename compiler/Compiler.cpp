@@ -35,12 +35,12 @@ public:
 
   void import(const std::filesystem::path& path, const std::string& text) {
     models::ImportOptions import;
-    import.letOverrides = options_.let;
+    import.let = options_.let;
     import.moefy = options_.moefy;
     import.useCheck = options_.checkSizes;
     import.drawsAsInputs = options_.drawsAsInputs;
     run(Phase::Import, [&] {
-      compilation_.module = models::buildModel(path, text, import, &context_, diagnostics_.model());
+      compilation_.module = models::buildModel(path.string(), text, import, &context_, diagnostics_.model());
       return success(bool(compilation_.module));
     });
   }

@@ -159,8 +159,9 @@ private:
           launch.ops.push_back(op.getName().stripDialect().str());
       launch.reason = kernel.getReason().value_or("").str();
       launch.schedule = kernel.getSchedule() ? scheduleText(*kernel.getSchedule()) : "";
-      launch.flops = flopsOf(kernel);
-      launch.bytes = bytesOf(kernel);
+      Cost cost = costOf(kernel);
+      launch.flops = cost.flops;
+      launch.bytes = cost.bytes;
       for (const Size& bytes : image->second.workspaces)
         launch.workspaces.push_back(workspace(launch, bytes, static_cast<int>(list.size())));
       if (!inArena && !launch.workspaces.empty())
