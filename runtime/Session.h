@@ -5,13 +5,10 @@
 #include "runtime/device/Device.h"
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 
 namespace moec {
-
-using TensorMap = std::map<std::string, Tensor, std::less<>>;
 
 struct RunOptions {
   uint64_t seed = 0;
