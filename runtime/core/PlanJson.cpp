@@ -190,6 +190,14 @@ public:
     fail(fmt::format("unknown word '{}'", text()));
   }
 
+  std::map<std::string, int64_t> integersByName() const {
+    if (!json_.is_object())
+      fail("expected an object");
+    std::map<std::string, int64_t> values;
+    for (auto& [key, value] : json_.items())
+      values[key] = Reader(value, where_ + "." + key).integer();
+    return values;
+  }
   std::vector<Size> sizes() const { return list([](const Reader& r) { return r.size(); }); }
   std::vector<int> indices() const { return list([](const Reader& r) { return r.index(); }); }
   std::vector<double> numbers() const { return list([](const Reader& r) { return r.number(); }); }
@@ -282,6 +290,7 @@ LaunchInfo readLaunch(const Reader& json) {
 Json planToJson(const Plan& plan) {
   return {{"target", plan.target},
           {"invariant", plan.invariant},
+          {"check_sizes", plan.checkSizes},
           {"inputs", writeAll(plan.inputs)},
           {"parameters", writeAll(plan.parameters)},
           {"outputs", writeAll(plan.outputs)},
@@ -295,6 +304,7 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   Plan plan;
   plan.target = reader.at("target").text();
   plan.invariant = reader.at("invariant").truth();
+  plan.checkSizes = reader.at("check_sizes").integersByName();
   plan.inputs = reader.at("inputs").list(readInput);
   plan.parameters = reader.at("parameters").list(readParameter);
   plan.outputs = reader.at("outputs").list(readOutput);

@@ -15,6 +15,7 @@ Plan samplePlan() {
   Plan plan;
   plan.target = "cpu:x86-64-v3";
   plan.invariant = true;
+  plan.checkSizes = {{"T", 3}};
   Size t = Size::symbol("T");
   plan.buffers = {
       {.name = "x", .kind = BufferKind::Input, .dtype = DType::F32, .shape = {t, 4}},
@@ -45,6 +46,7 @@ TEST(PlanJson, RoundTripsEveryField) {
   EXPECT_EQ(toJson(plan), text);
   EXPECT_EQ(plan.target, "cpu:x86-64-v3");
   EXPECT_TRUE(plan.invariant);
+  EXPECT_EQ(plan.checkSizes.at("T"), 3);
   EXPECT_EQ(plan.buffers[6].data, (std::vector<uint8_t>{1, 2, 3, 254, 255}));
   EXPECT_EQ(plan.buffers[4].raggedBy, 3);
   EXPECT_EQ(plan.buffers[3].experts, 3);
