@@ -25,7 +25,6 @@ Value KernelBuilder::copySign(Value magnitude, Value sign) {
 Value KernelBuilder::broadcast(Value scalar, int64_t lanes) {
   if (lanes == 1)
     return scalar;
-  Attribute constant;
   Type type = vectorOf(scalar.getType(), lanes);
   if (auto op = scalar.getDefiningOp<arith::ConstantOp>())
     return arith::ConstantOp::create(builder_, loc_, DenseElementsAttr::get(cast<VectorType>(type), op.getValue()));
