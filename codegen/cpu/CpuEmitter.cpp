@@ -31,7 +31,7 @@ constexpr Kind kKinds[] = {
 const Kind* findKind(ir::KernelOp kernel) {
   std::string known;
   for (const Kind& kind : kKinds) {
-    if (kernel.getKind() == kind.name)
+    if (std::string_view(kernel.getKind()) == kind.name)
       return &kind;
     known += (known.empty() ? "" : ", ") + std::string(kind.name);
   }
