@@ -60,7 +60,7 @@ public:
 
   //--- types ---
   mlir::Type i1(), i8(), i32(), i64(), f32(), f64(), pointer();
-  /// What computes with elements of a dtype: i1 for Bool, ui8 as i8, otherwise the type itself.
+  /// What computes with elements of a dtype: i1 for Bool, i8 for U8, f32 for BF16, otherwise the type itself.
   mlir::Type typeOf(DType dtype);
   /// vector<lanes x element>; the element itself for one lane.
   mlir::Type vectorOf(mlir::Type element, int64_t lanes);
@@ -107,6 +107,7 @@ public:
   Value toFloat(Value value, mlir::Type element);   // signed integer (i1 and i8 unsigned) or float to float, to nearest even
   Value toInteger(Value value, mlir::Type element); // float to signed integer, towards zero; integers widen (signed) or narrow
   Value widenUnsigned(Value value, mlir::Type element);
+  Value roundTo(DType dtype, Value value); // bf16: to the nearest that there is, still as f32; otherwise the value
 
   //--- vectors ---
   Value broadcast(Value scalar, int64_t lanes);
@@ -131,6 +132,8 @@ public:
   /// Elements of a tensor: i1 is a byte in memory.
   Value loadElements(DType dtype, Value address, int64_t lanes, Value mask = {});
   void storeElements(DType dtype, Value value, Value address, Value mask = {});
+  /// Address of bytes that never change, in the image.
+  Value constantData(llvm::ArrayRef<char> bytes);
   void prefetch(Value address, bool write = false, int locality = 3);
 
   //--- control flow ---
@@ -153,6 +156,8 @@ public:
 
 private:
   struct Frame;
+  Value bf16Bits(Value value);
+
   unsigned bufferCount() { return inputCount() + outputCount() + workspaces_.size(); }
   Value atPrologue(llvm::function_ref<Value()> make);
   void beginStage(const Size& items, const Size& operations);
@@ -169,6 +174,7 @@ private:
   std::vector<Size> sizes_;
   std::vector<StageInfo> stages_;
   std::vector<Size> workspaces_;
+  int constants_ = 0;
 };
 
 /// ceil(value / multiple) * multiple.

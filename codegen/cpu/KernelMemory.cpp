@@ -25,7 +25,6 @@ Value KernelBuilder::copySign(Value magnitude, Value sign) {
 Value KernelBuilder::broadcast(Value scalar, int64_t lanes) {
   if (lanes == 1)
     return scalar;
-  Attribute constant;
   Type type = vectorOf(scalar.getType(), lanes);
   if (auto op = scalar.getDefiningOp<arith::ConstantOp>())
     return arith::ConstantOp::create(builder_, loc_, DenseElementsAttr::get(cast<VectorType>(type), op.getValue()));
@@ -146,18 +145,38 @@ Value KernelBuilder::loadElements(DType dtype, Value address, int64_t lanes, Val
   return value;
 }
 
+Value KernelBuilder::bf16Bits(Value value) {
+  // To nearest even: half a unit less one, plus the lowest bit that stays, carries into the upper half. A NaN stays one.
+  Value word = bits(value, i32()), upper = shiftRight(word, 16);
+  Value odd = bitAnd(upper, integer(word.getType(), 1));
+  Value rounded = shiftRight(add(word, add(odd, 0x7fff)), 16);
+  return choose(isNan(value), bitOr(upper, integer(word.getType(), 0x40)), rounded);
+}
+
+Value KernelBuilder::roundTo(DType dtype, Value value) {
+  return dtype == DType::BF16 ? bits(shiftLeft(bf16Bits(value), 16), f32()) : value;
+}
+
 void KernelBuilder::storeElements(DType dtype, Value value, Value address, Value mask) {
   if (dtype == DType::Bool)
     value = widenUnsigned(value, i8());
-  if (dtype == DType::BF16) {
-    // To nearest even: half a unit less one, plus the lowest bit that stays, carries into the upper half. A NaN stays one.
-    Value word = bits(value, i32());
-    Value odd = bitAnd(shiftRight(word, 16), integer(word.getType(), 1));
-    Value rounded = shiftRight(add(word, add(odd, 0x7fff)), 16);
-    Value quiet = bitOr(shiftRight(word, 16), integer(word.getType(), 0x40));
-    value = toInteger(choose(isNan(value), quiet, rounded), builder_.getI16Type());
-  }
+  if (dtype == DType::BF16)
+    value = toInteger(bf16Bits(value), builder_.getI16Type());
   mask ? storeMasked(value, address, mask) : store(value, address);
+}
+
+Value KernelBuilder::constantData(ArrayRef<char> bytes) {
+  StringRef text(bytes.data(), bytes.size());
+  auto type = LLVM::LLVMArrayType::get(i8(), bytes.size());
+  LLVM::GlobalOp global;
+  {
+    OpBuilder::InsertionGuard guard(builder_);
+    builder_.setInsertionPointToStart(module_->getBody());
+    std::string name = "data" + std::to_string(constants_++);
+    global = LLVM::GlobalOp::create(builder_, loc_, type, /*isConstant=*/true, LLVM::Linkage::Internal, name,
+                                    builder_.getStringAttr(text), /*alignment=*/64);
+  }
+  return LLVM::AddressOfOp::create(builder_, loc_, global);
 }
 
 void KernelBuilder::prefetch(Value address, bool write, int locality) {
