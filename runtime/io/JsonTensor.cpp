@@ -28,7 +28,7 @@ public:
   std::vector<int64_t> integers;
 
   bool null() override { return fail("null where a number belongs"); }
-  bool binary(std::vector<uint8_t>&) override { return fail("binary where a number belongs"); }
+  bool binary(Json::binary_t&) override { return fail("binary where a number belongs"); }
   bool start_object(size_t) override { return fail("an object where a list or a number belongs"); }
   bool end_object() override { return fail("an object where a list or a number belongs"); }
   bool key(std::string&) override { return fail("an object where a list or a number belongs"); }

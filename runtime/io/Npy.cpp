@@ -199,7 +199,9 @@ void writeNpy(const std::filesystem::path& path, const Tensor& original) {
       descr = known.word;
   std::string sizes;
   for (int64_t size : tensor.shape())
-    sizes += fmt::format("{}, ", size);
+    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
+  if (tensor.shape().size() == 1)
+    sizes += ','; // Python's tuple of one
   std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr, sizes);
   // The data begins at a multiple of 64; the header ends with a line break.
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');

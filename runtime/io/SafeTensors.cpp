@@ -45,7 +45,7 @@ public:
   bool boolean(bool) override { return unexpected("a boolean"); }
   bool number_float(double, const std::string&) override { return unexpected("a number that is not a non-negative integer"); }
   bool number_integer(int64_t) override { return unexpected("a negative number"); }
-  bool binary(std::vector<uint8_t>&) override { return unexpected("binary"); }
+  bool binary(Json::binary_t&) override { return unexpected("binary"); }
 
   bool number_unsigned(uint64_t value) override {
     if (!inArray_)
@@ -224,7 +224,10 @@ void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensor
   std::vector<std::pair<const std::string*, const Tensor*>> order;
   for (const auto& [name, tensor] : tensors)
     order.emplace_back(&name, &tensor);
-  std::ranges::stable_sort(order, std::greater<>{}, [](const auto& item) { return byteSize(item.second->dtype()); });
+  std::ranges::sort(order, [](const auto& a, const auto& b) {
+    size_t widthA = byteSize(a.second->dtype()), widthB = byteSize(b.second->dtype());
+    return widthA != widthB ? widthA > widthB : *a.first < *b.first;
+  });
 
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty())

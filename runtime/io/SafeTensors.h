@@ -2,7 +2,7 @@
 // The safetensors container: an eight-byte header length, a JSON header, the tensors' bytes. Everything is checked against the file's size
 // before memory is taken: header length, JSON, dtypes, shapes, offsets inside the file, no overlap, no gap, no name twice.
 
-#include "runtime/Session.h"
+#include "runtime/core/Tensor.h"
 
 #include <cstdint>
 #include <filesystem>

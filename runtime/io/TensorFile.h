@@ -1,7 +1,7 @@
 #pragma once
 // Results written to a file whose name says the format: .npy (one tensor), .safetensors or .json (all of them).
 
-#include "runtime/Session.h"
+#include "runtime/core/Tensor.h"
 
 #include <filesystem>
 #include <string>
