@@ -80,6 +80,12 @@ void printSummary(const OpenedProgram& opened, const std::filesystem::path& file
   fmt::print("{}{} kernels compiled, {} reused\n", times.str(), opened.compiled.kernelsCompiled, opened.compiled.kernelsReused);
 }
 
+/// The model's name, .moec; the model file's when the name would not make a plain file name.
+std::filesystem::path defaultOutput(const std::filesystem::path& model, const std::string& name) {
+  bool plain = !name.empty() && name[0] != '.' && name.find_first_of("/\\\n") == std::string::npos;
+  return (plain ? name : model.stem().string()) + ".moec";
+}
+
 void compileCommand(const CompileFlags& flags) {
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; compile takes a model", flags.file.string()));
@@ -90,7 +96,7 @@ void compileCommand(const CompileFlags& flags) {
     printText(flags, text);
     return;
   }
-  std::filesystem::path file = flags.output.value_or(opened.program.name() + ".moec");
+  std::filesystem::path file = flags.output.value_or(defaultOutput(flags.file, opened.program.name()));
   opened.program.save(file);
   printSummary(opened, file, flags.json);
 }
