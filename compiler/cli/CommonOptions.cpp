@@ -9,6 +9,18 @@
 
 namespace moec::cli {
 
+namespace {
+
+/// The library reads "-1" as 2^64-1.
+const CLI::Validator kSeed(
+    [](std::string& text) {
+      bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      return digits ? std::string() : fmt::format("{} is not an integer from 0 to 2^64-1", text);
+    },
+    "");
+
+} // namespace
+
 void addModelFlags(CLI::App& command, CommonOptions& options) {
   command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("FILE");
   command.add_option("--target", options.targets, "compile for these, as cpu,cpu:x86-64-v3 (default: this machine and x86-64-v3)")
@@ -21,7 +33,7 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {
   auto* weights = command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("FILE");
-  command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->excludes(weights);
+  command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed)->excludes(weights);
   command.add_flag("--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
 }
 
@@ -30,7 +42,7 @@ void addInputFlags(CLI::App& command, CommonOptions& options) {
       ->allow_extra_args(false)
       ->type_name("NAME=FILE");
   command.add_option("--draws", options.draws, "random draws from a safetensors file, by their paths in the model, instead of from --seed")->type_name("FILE");
-  command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N");
+  command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N")->check(kSeed);
 }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {

@@ -1,4 +1,4 @@
-#include "compiler/cli/CallInputs.h"
+#include "compiler/cli/CommandInputs.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"

@@ -2,12 +2,14 @@
 
 #include "compiler/cli/Commands.h"
 #include "moec_build_id.h"
+#include "runtime/Compile.h"
 #include "runtime/core/Error.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 
 namespace {
@@ -47,6 +49,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   int code = 0;
   try {
+    if (const char* library = std::getenv("MOEC_COMPILER"))
+      moec::setCompilerLibrary(library);
     code = run(argc, argv);
   } catch (const moec::Error& error) {
     code = report(error.fault(), error.what());

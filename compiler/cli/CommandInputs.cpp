@@ -1,4 +1,4 @@
-#include "compiler/cli/CallInputs.h"
+#include "compiler/cli/CommandInputs.h"
 
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
