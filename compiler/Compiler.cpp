@@ -7,6 +7,7 @@
 #include "compiler/passes/Passes.h"
 #include "models/BuildModel.h"
 #include "runtime/core/AtomicFile.h"
+#include "runtime/core/BuildId.h"
 #include "runtime/core/Error.h"
 
 #include <chrono>
@@ -175,7 +176,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   Phase first = options.from.empty() ? Phase::Import : *parsePhase(options.from);
 
   ProgramData program;
-  program.buildId = compilerBuildId();
+  program.buildId = kBuildId;
   program.name = model.stem().string();
   for (const std::string& target : targets) {
     MLIRContext context(MLIRContext::Threading::DISABLED);

@@ -1,13 +1,11 @@
-// The one symbol that libmoec_compiler exports to the runtime of the same build.
+// The one object that libmoec_compiler offers to the runtime of the same build.
 
 #include "compiler/Compilation.h"
 #include "compiler/Compiler.h"
-#include "compiler/Targets.h"
+#include "runtime/core/BuildId.h"
 
-#include <string>
+namespace moec {
 
-extern "C" __attribute__((visibility("default"))) const moec::CompilerInterface* moecCompilerInterface() {
-  static const std::string buildId = moec::compiler::compilerBuildId();
-  static const moec::CompilerInterface interface{buildId.c_str(), &moec::compiler::compileFile, &moec::compiler::makeReferenceDevice};
-  return &interface;
-}
+extern "C" const CompilerInterface moecCompilerInterface{kBuildId, &compiler::compileFile, &compiler::makeReferenceDevice};
+
+} // namespace moec

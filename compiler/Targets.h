@@ -9,6 +9,4 @@ namespace moec::compiler {
 /// "cpu" becomes this machine's best level; none given: this machine's and x86-64-v3. Best first, each once. Error(Usage) for an unknown name.
 std::vector<std::string> resolveTargets(const std::vector<std::string>& names);
 
-std::string compilerBuildId();
-
 } // namespace moec::compiler
