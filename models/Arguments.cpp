@@ -19,7 +19,7 @@ void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& va
   if (parameter.type == ParameterType::Word && value.isString())
     diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
   else
-    diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", quoted(parameter.name), quoted(kind.name),
+    diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", inQuotes(parameter.name), inQuotes(kind.name),
                                                     value.describe(), expectation(parameter)));
 }
 
@@ -48,7 +48,7 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
       for (const Parameter& candidate : kind.parameters)
         known.push_back(candidate.name);
       known.insert(known.end(), common.begin(), common.end());
-      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", quoted(kind.name), quoted(member.key),
+      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(kind.name), inQuotes(member.key),
                                                          suggestion(member.key, known)));
       good = false;
       continue;
@@ -66,7 +66,7 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
     if (object.find(parameter.name))
       continue;
     if (parameter.required) {
-      diagnostics.error(object.position(), fmt::format("{} needs {}: {}", quoted(kind.name), quoted(parameter.name),
+      diagnostics.error(object.position(), fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name),
                                                        expectation(parameter)));
       good = false;
     } else if (!parameter.fallback.empty()) {

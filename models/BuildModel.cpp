@@ -95,7 +95,7 @@ private:
     for (const auto& [name, position] : file_.outputs) {
       Value value = values.find(name);
       if (!value || isa<BlockArgument>(value)) {
-        diagnostics_.error(position, value ? fmt::format("the output {} is an input", quoted(name))
+        diagnostics_.error(position, value ? fmt::format("the output {} is an input", inQuotes(name))
                                            : unknownWord("value", name, blockNames(values)));
         return false;
       }
@@ -161,7 +161,7 @@ private:
       return true;
     DType dtype = ir::dtypeOf(types[1].getElementType());
     diagnostics_.error(arguments.position(),
-                       fmt::format("{} of {}{} takes {}{}, not {}{}", quoted(arguments.kind().name),
+                       fmt::format("{} of {}{} takes {}{}, not {}{}", inQuotes(arguments.kind().name),
                                    name(ir::dtypeOf(types[0].getElementType())), ir::describe(made),
                                    isLabels ? "labels of i64" : "a target of the same shape and dtype, ", ir::describe(wanted), name(dtype),
                                    ir::describe(ir::sizesOf(types[1]))));
@@ -184,7 +184,7 @@ OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, c
   ScopedDiagnosticHandler handler(context, [&](Diagnostic& diagnostic) {
     if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
       diagnostics.error(positionOf(diagnostic.getLocation()),
-                        fmt::format("{}: {}", quoted(ir::pathOf(diagnostic.getLocation())), diagnostic.str()));
+                        fmt::format("{}: {}", inQuotes(ir::pathOf(diagnostic.getLocation())), diagnostic.str()));
     return success();
   });
   try {

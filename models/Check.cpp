@@ -74,7 +74,7 @@ private:
   void own(const Use& use, bool insideExpert) {
     const std::string& name = use.own->name;
     if (std::find(open_.begin(), open_.end(), name) != open_.end())
-      return diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}", quoted(name),
+      return diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(name),
                                                                fmt::join(open_, " -> "), name));
     open_.push_back(name);
     body(*use.own->body, *use.environment, insideExpert);

@@ -27,7 +27,7 @@ public:
     at_ = begin;
     std::optional<int64_t> value = sum();
     if (value && peek() != '\0')
-      return fail(fmt::format("unexpected {}", quoted(text_.substr(at_, 1))));
+      return fail(fmt::format("unexpected {}", inQuotes(text_.substr(at_, 1))));
     return value;
   }
 
@@ -35,7 +35,7 @@ private:
   static constexpr int kDeepest = 64;
 
   std::optional<int64_t> fail(const std::string& what) {
-    diagnostics_.error(json_.position(), fmt::format("in {}: {}", quoted(text_), what));
+    diagnostics_.error(json_.position(), fmt::format("in {}: {}", inQuotes(text_), what));
     return std::nullopt;
   }
   char peek() {
@@ -105,7 +105,7 @@ private:
       ++at_;
     std::string_view word = std::string_view(text_).substr(begin, at_ - begin);
     if (word.empty())
-      return fail(c ? fmt::format("expected a number, a name or a bracket, not {}", quoted(std::string_view(&c, 1)))
+      return fail(c ? fmt::format("expected a number, a name or a bracket, not {}", inQuotes(std::string_view(&c, 1)))
                     : "expected a number, a name or a bracket at the end");
     if (std::isdigit(static_cast<unsigned char>(word[0])))
       return literal(word);
@@ -120,7 +120,7 @@ private:
     int64_t value = 0;
     for (char c : word)
       if (c < '0' || c > '9')
-        return fail(fmt::format("{} is no integer", quoted(word)));
+        return fail(fmt::format("{} is no integer", inQuotes(word)));
       else if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, c - '0', &value))
         return fail(fmt::format("{} does not fit into 64 bits", word));
     return value;
@@ -143,7 +143,7 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
     }
     std::string_view name = std::string_view(text).substr(1);
     if (!isName(name)) {
-      diagnostics.error(value.position(), fmt::format("{}: expected a name after \"$\", or \"$(...)\" to compute", quoted(text)));
+      diagnostics.error(value.position(), fmt::format("{}: expected a name after \"$\", or \"$(...)\" to compute", inQuotes(text)));
       return std::nullopt;
     }
     const Json* found = lookup(name, value.position());
@@ -215,7 +215,7 @@ std::optional<Environment> evaluateLet(const Json& let, Diagnostics& diagnostics
     if (failed.contains(key))
       return nullptr;
     if (std::find(open.begin(), open.end(), key) != open.end() || open.size() > 256) {
-      diagnostics.error(use, fmt::format("{} is defined by itself: {} -> {}", quoted(name), fmt::join(open, " -> "), name));
+      diagnostics.error(use, fmt::format("{} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open, " -> "), name));
       return nullptr;
     }
     open.push_back(key);

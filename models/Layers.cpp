@@ -125,7 +125,7 @@ std::vector<Parameter> mlpParameters() {
 
 Value mlp(Site& site, const Arguments& arguments, Value x) {
   if (arguments.has("hidden") == arguments.has("widths"))
-    return site.error(arguments.position(), fmt::format("{} needs either \"hidden\" or \"widths\"{}", quoted(arguments.kind().name),
+    return site.error(arguments.position(), fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
                                                         arguments.has("hidden") ? ", not both" : ""));
   const std::string &inner = arguments.word("activation"), &last = arguments.word("output_activation");
   bool bias = arguments.flag("bias");

@@ -63,7 +63,7 @@ Value ModelBuilder::block(const Json& json, const Environment& environment, Valu
   Value result = use->own ? own(*use, *naming, inputs->front(), surroundings) : builtin(*use, *naming, *inputs, surroundings);
   name = naming->name.value_or("");
   if (result && naming->name && !surroundings.values->values.emplace(*naming->name, result).second) {
-    diagnostics_.error(naming->position, fmt::format("the name {} is taken in this list", quoted(*naming->name)));
+    diagnostics_.error(naming->position, fmt::format("the name {} is taken in this list", inQuotes(*naming->name)));
     return {};
   }
   return result;
@@ -75,7 +75,7 @@ std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const N
   if (naming.from.empty() && wanted == 1)
     return std::vector<Value>{x};
   if (naming.from.size() != wanted) {
-    diagnostics_.error(use.object->position(), fmt::format("{} takes {} value{}; \"from\" names {}", quoted(word), wanted,
+    diagnostics_.error(use.object->position(), fmt::format("{} takes {} value{}; \"from\" names {}", inQuotes(word), wanted,
                                                            wanted == 1 ? "" : "s", naming.from.size()));
     return std::nullopt;
   }
@@ -96,7 +96,7 @@ std::optional<std::string> ModelBuilder::takeName(NameScope& scope, const std::s
     if (isNew)
       return scope.join(*naming.name);
     diagnostics_.error(naming.position, fmt::format("the name {} is taken by the block at {}:{}; a name is used once in a scope of names",
-                                                    quoted(*naming.name), place->second.line, place->second.column));
+                                                    inQuotes(*naming.name), place->second.line, place->second.column));
     return std::nullopt;
   }
   std::string name = word;

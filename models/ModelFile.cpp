@@ -56,7 +56,7 @@ private:
     for (const Json::Member& member : let.object()) {
       names.push_back(member.key);
       if (!isName(member.key))
-        error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", quoted(member.key)));
+        error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     }
     auto override = [&](std::string_view name, const Json& value) {
       for (Json::Member& member : let.object())
@@ -70,7 +70,7 @@ private:
           override(member.key, member.value);
     for (const auto& [name, value] : options_.let) {
       if (std::find(names.begin(), names.end(), name) == names.end())
-        error({}, fmt::format("the model's \"let\" has no {}{}", quoted(name), suggestion(name, names)));
+        error({}, fmt::format("the model's \"let\" has no {}{}", inQuotes(name), suggestion(name, names)));
       override(name, Json(value, Position{}));
     }
     if (std::optional<Environment> values = evaluateLet(let, diagnostics_))
@@ -81,7 +81,7 @@ private:
     if (isNote(member))
       return;
     if (!isName(member.key))
-      error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", quoted(member.key)));
+      error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     if (!member.value.isObject())
       return error(member.value.position(), fmt::format("an input is an object with a \"shape\", not {}", member.value.describe()));
     std::optional<Arguments> arguments = Arguments::read(inputTable(), member.value, file_.let, kNote, diagnostics_);
@@ -96,7 +96,7 @@ private:
       elements *= extent.isInteger() ? static_cast<double>(extent.integer()) : 1.0;
     }
     if (elements > 0x1p40)
-      return error(arguments->at("shape"), fmt::format("the input {} is larger than 2^40 elements", quoted(member.key)));
+      return error(arguments->at("shape"), fmt::format("the input {} is larger than 2^40 elements", inQuotes(member.key)));
     input.forLoss = arguments->has("for");
     if (const Json* photo = member.value.find("photo"))
       input.photo = readPhoto(*photo, input);
@@ -121,7 +121,7 @@ private:
       for (const Json& number : arguments->get(name).list())
         numbers->push_back(number.number());
       if (static_cast<int64_t>(numbers->size()) != channels)
-        error(arguments->at(name), fmt::format("{} has {} numbers for {} channels", quoted(name), numbers->size(), channels));
+        error(arguments->at(name), fmt::format("{} has {} numbers for {} channels", inQuotes(name), numbers->size(), channels));
       if (numbers == &rule.std && std::count(numbers->begin(), numbers->end(), 0.0))
         error(arguments->at(name), "\"std\" divides the pixels and is not 0");
     }
@@ -133,10 +133,10 @@ private:
       return;
     OwnBlock block{.name = member.key, .position = member.keyPosition};
     if (!isName(member.key))
-      error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", quoted(member.key)));
+      error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     for (Family family : {Family::Block, Family::Expert})
       if (findKind(family, member.key))
-        return error(member.keyPosition, fmt::format("{} is a kind of {} already; choose another name", quoted(member.key), word(family)));
+        return error(member.keyPosition, fmt::format("{} is a kind of {} already; choose another name", inQuotes(member.key), word(family)));
     const Json& definition = member.value;
     if (definition.isList()) {
       block.body = &definition;
@@ -158,14 +158,14 @@ private:
       for (const Json::Member& parameter : block.parameters->object())
         if (const auto& common = commonKeys(Family::Block);
             !isName(parameter.key) || std::count(common.begin(), common.end(), parameter.key))
-          error(parameter.keyPosition, fmt::format("{} cannot be the name of a parameter", quoted(parameter.key)));
+          error(parameter.keyPosition, fmt::format("{} cannot be the name of a parameter", inQuotes(parameter.key)));
     file_.blocks.emplace(member.key, block);
   }
 
   void readOutput(const Json& output) {
     for (const auto& [name, position] : file_.outputs)
       if (name == output.string())
-        return error(output.position(), fmt::format("the output {} is named twice", quoted(name)));
+        return error(output.position(), fmt::format("the output {} is named twice", inQuotes(name)));
     file_.outputs.emplace_back(output.string(), output.position());
   }
 
@@ -201,12 +201,12 @@ private:
       text.remove_prefix(std::min(text.size(), item.size() + 1));
       size_t equals = item.find('=');
       if (equals == std::string_view::npos || equals == 0 || equals + 1 == item.size()) {
-        error({}, fmt::format("moefy: expected NAME=VALUE, not {}", quoted(item)));
+        error({}, fmt::format("moefy: expected NAME=VALUE, not {}", inQuotes(item)));
         return std::nullopt;
       }
       std::string key(item.substr(0, equals)), value(item.substr(equals + 1));
       if (object.find(key)) {
-        error({}, fmt::format("moefy: {} is given twice", quoted(key)));
+        error({}, fmt::format("moefy: {} is given twice", inQuotes(key)));
         return std::nullopt;
       }
       bool isNumber = value.size() <= 9 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -231,9 +231,9 @@ private:
         continue;
       if (std::find(known.begin(), known.end(), member.key) == known.end())
         error(member.keyPosition, fmt::format("\"check\" overrides values of \"let\" and symbolic sizes, not {}{}",
-                                              quoted(member.key), suggestion(member.key, known)));
+                                              inQuotes(member.key), suggestion(member.key, known)));
       else if (!member.value.isInteger() || member.value.integer() < 1 || member.value.integer() > 1000000)
-        error(member.value.position(), fmt::format("{} under \"check\" is an integer from 1 to 1000000, not {}", quoted(member.key),
+        error(member.value.position(), fmt::format("{} under \"check\" is an integer from 1 to 1000000, not {}", inQuotes(member.key),
                                                    member.value.describe()));
       else if (symbols.contains(member.key))
         file_.checkSizes[member.key] = member.value.integer();

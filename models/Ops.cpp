@@ -41,16 +41,16 @@ void Ops::moveTo(const std::string& path, Position position) {
 Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init) {
   for (const Size& size : sizes)
     if (!size.isConstant()) {
-      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers", quoted(path),
+      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers", inQuotes(path),
                                                 ir::describe(sizes)));
       return {};
     }
   if (isTooLarge(sizes)) {
-    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements", quoted(path), ir::describe(sizes)));
+    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements", inQuotes(path), ir::describe(sizes)));
     return {};
   }
   if (!parameters_.insert(path).second) {
-    diagnostics_.error(position_, fmt::format("two parameters would be called {}", quoted(path)));
+    diagnostics_.error(position_, fmt::format("two parameters would be called {}", inQuotes(path)));
     return {};
   }
   RankedTensorType type = ir::tensorOf(sizes, element);
@@ -156,7 +156,7 @@ Value Ops::reshape(Value x, const ir::Sizes& sizes) {
   if (!x || ir::sizesOf(x) == sizes)
     return x;
   auto type = ir::tensorOf(sizes, mlir::cast<RankedTensorType>(x.getType()).getElementType());
-  return builder_.create<ir::ReshapeOp>(location_, type, x);
+  return ir::ReshapeOp::create(builder_, location_, type, x);
 }
 
 Value Ops::transpose(Value x, ArrayRef<int64_t> permutation) {
@@ -178,7 +178,7 @@ Value Ops::broadcast(Value x, const ir::Sizes& sizes) {
   if (!x || ir::sizesOf(x) == sizes)
     return x;
   auto type = ir::tensorOf(sizes, mlir::cast<RankedTensorType>(x.getType()).getElementType());
-  return builder_.create<ir::BroadcastOp>(location_, type, x);
+  return ir::BroadcastOp::create(builder_, location_, type, x);
 }
 
 Value Ops::reduce(ir::ReduceKind kind, Value x, int64_t axis) {

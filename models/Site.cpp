@@ -32,7 +32,7 @@ bool Site::expects(Value x, size_t rank, std::string_view shape) {
   ir::Sizes sizes = ir::sizesOf(type);
   bool fits = type.getElementType() == element() && (rank ? sizes.size() == rank : !sizes.empty());
   if (!fits)
-    error(fmt::format("{} takes {} of {}, and gets {}{}", quoted(path_), shape, name(builder_.file().dtype),
+    error(fmt::format("{} takes {} of {}, and gets {}{}", inQuotes(path_), shape, name(builder_.file().dtype),
                       name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
   return fits;
 }
@@ -42,7 +42,7 @@ std::optional<int64_t> Site::width(Value x) {
     return std::nullopt;
   std::optional<int64_t> width = ir::sizesOf(x).back().constant();
   if (!width)
-    error(fmt::format("{} needs a last dimension that is a number, and gets {}", quoted(path_), ir::describe(ir::sizesOf(x))));
+    error(fmt::format("{} needs a last dimension that is a number, and gets {}", inQuotes(path_), ir::describe(ir::sizesOf(x))));
   return width;
 }
 

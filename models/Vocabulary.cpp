@@ -55,7 +55,7 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
     for (const Kind* candidate : blockKinds())
       if (candidate->inExperts)
         known.push_back(candidate->name);
-    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}", quoted(kind->name), joined(known)));
+    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}", inQuotes(kind->name), joined(known)));
     return std::nullopt;
   }
   if (file_.moefy && family == Family::Block && !insideExpert && kind->name == "mlp")
@@ -66,7 +66,7 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
 std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, Family family, const Environment& environment,
                                          bool insideExpert, std::vector<std::string>& aliases) {
   if (std::find(aliases.begin(), aliases.end(), own.name) != aliases.end() || aliases.size() > 256) {
-    diagnostics_.error(own.position, fmt::format("the block {} is defined by itself: {} -> {}", quoted(own.name),
+    diagnostics_.error(own.position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(own.name),
                                                  fmt::join(aliases, " -> "), own.name));
     return std::nullopt;
   }
@@ -114,7 +114,7 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
     if (std::count(keys.begin(), keys.end(), member.key))
       continue;
     if (!parameters.find(member.key)) {
-      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", quoted(own.name), quoted(member.key),
+      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name), inQuotes(member.key),
                                                          suggestion(member.key, known)));
       complete = false;
     } else if (std::optional<Json> value = resolve(member.value, environment, diagnostics_)) {
@@ -127,7 +127,7 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
     if (object.find(parameter.key))
       continue;
     if (parameter.value.isNull()) {
-      diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default", quoted(own.name), quoted(parameter.key)));
+      diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default", inQuotes(own.name), inQuotes(parameter.key)));
       complete = false;
     } else if (std::optional<Json> value = resolve(parameter.value, file_.let, diagnostics_)) {
       bound.values.emplace(parameter.key, std::move(*value));
@@ -161,7 +161,7 @@ const Json* Vocabulary::moefied(const Json& mlp) {
 void Vocabulary::reportUnknown(const std::string& kind, Position position, Family family) {
   for (Family other : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
     if (other != family && findKind(other, kind))
-      return diagnostics_.error(position, fmt::format("{} is a kind of {}; expected a {}", quoted(kind), word(other), word(family)));
+      return diagnostics_.error(position, fmt::format("{} is a kind of {}; expected a {}", inQuotes(kind), word(other), word(family)));
   std::vector<std::string> known;
   for (const Kind* candidate : kindsOf(family))
     known.push_back(candidate->name);

@@ -29,7 +29,7 @@ std::string Json::describe() const {
   if (isObject())
     return "an object";
   if (isString())
-    return "the string " + quoted(string());
+    return "the string " + inQuotes(string());
   return text();
 }
 
@@ -43,7 +43,7 @@ std::string Json::text() const {
   if (isNumber())
     return fmt::format("{}", number());
   if (isString())
-    return quoted(string());
+    return inQuotes(string());
   std::string inner;
   if (isList()) {
     for (const Json& item : list())
@@ -51,7 +51,7 @@ std::string Json::text() const {
     return "[" + inner + "]";
   }
   for (const Member& member : object())
-    inner += (inner.empty() ? "" : ", ") + quoted(member.key) + ": " + member.value.text();
+    inner += (inner.empty() ? "" : ", ") + inQuotes(member.key) + ": " + member.value.text();
   return "{" + inner + "}";
 }
 

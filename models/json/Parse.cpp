@@ -123,7 +123,7 @@ public:
   bool key(std::string& key) {
     Frame& frame = open_.back();
     if (!frame.keys.insert(key).second)
-      diagnostics_.error(tracker_.value(), fmt::format("the key {} is written twice in this object", quoted(key)));
+      diagnostics_.error(tracker_.value(), fmt::format("the key {} is written twice in this object", inQuotes(key)));
     frame.key = std::move(key);
     frame.keyPosition = tracker_.value();
     return true;
@@ -138,8 +138,12 @@ public:
       message = message.substr(colon + 2);
     if (message.size() > 300)
       message = message.substr(0, 300) + "...";
-    bool atEnd = message.find("unexpected end of input") != std::string::npos;
-    return fail(atEnd ? tracker_.end() : tracker_.wrong(), "this is not JSON: " + message);
+    auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
+    // The lexer has read one byte past a number.
+    Position position = says("unexpected end of input")                                  ? tracker_.end()
+                        : says("unexpected number literal") || says("number overflow") ? tracker_.value()
+                                                                                       : tracker_.wrong();
+    return fail(position, "this is not JSON: " + message);
   }
 
   Json take() { return std::move(root_); }

@@ -1,34 +1,15 @@
 #include "models/json/Words.h"
 
+#include "runtime/core/NearestName.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 namespace moec::models {
 
-namespace {
-
-constexpr size_t kLongest = 80;
-
-size_t editDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      size_t replaced = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
-
-} // namespace
-
-std::string quoted(std::string_view text) {
+std::string inQuotes(std::string_view text) {
+  constexpr size_t kLongest = 80;
   std::string result = "\"";
   size_t length = 0;
   for (char c : text) {
@@ -50,30 +31,15 @@ std::string joined(std::span<const std::string> words) {
   return fmt::format("{}", fmt::join(words.begin(), words.end(), ", "));
 }
 
-std::string nearest(std::string_view word, std::span<const std::string> known) {
-  if (word.size() > kLongest)
-    return "";
-  std::string best;
-  size_t distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    size_t d = editDistance(word, candidate);
-    if (d < distance && d < candidate.size()) {
-      distance = d;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
-std::string suggestion(std::string_view word, std::span<const std::string> known) {
+std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
   if (known.empty())
     return "; none is known here";
-  std::string near = nearest(word, known);
-  return (near.empty() ? ";" : fmt::format("; did you mean {}?", quoted(near))) + " known: " + joined(known);
+  std::string near = didYouMean(word, known);
+  return (near.empty() ? ";" : near) + " known: " + joined(known);
 }
 
-std::string unknownWord(std::string_view what, std::string_view word, std::span<const std::string> known) {
-  return fmt::format("unknown {} {}{}", what, quoted(word), suggestion(word, known));
+std::string unknownWord(std::string_view what, std::string_view word, const std::vector<std::string>& known) {
+  return fmt::format("unknown {} {}{}", what, inQuotes(word), suggestion(word, known));
 }
 
 bool isName(std::string_view text) {

@@ -9,15 +9,13 @@
 namespace moec::models {
 
 /// As a JSON string; past 80 characters it is cut with "...".
-std::string quoted(std::string_view text);
+std::string inQuotes(std::string_view text);
 /// "a, b, c".
 std::string joined(std::span<const std::string> words);
-/// The known word that `word` most likely means, or "" when none is near.
-std::string nearest(std::string_view word, std::span<const std::string> known);
 /// `unknown gate "topk2"; did you mean "top_k"? known: gshard, top_k`.
-std::string unknownWord(std::string_view what, std::string_view word, std::span<const std::string> known);
+std::string unknownWord(std::string_view what, std::string_view word, const std::vector<std::string>& known);
 /// The end of such a message: `; did you mean "top_k"? known: gshard, top_k`.
-std::string suggestion(std::string_view word, std::span<const std::string> known);
+std::string suggestion(std::string_view word, const std::vector<std::string>& known);
 /// A letter or underscore, then letters, digits and underscores; at most 64 of them.
 bool isName(std::string_view text);
 
