@@ -13,15 +13,14 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class Moe_Op<string mnemonic, list<Trait> traits = []> : Op<Moe_Dialect, mnemonic, traits>;
 
-// An op that computes: no side effects; its result types follow from operands and attributes, and the verifier compares them.
-class Moe_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Moe_Op<mnemonic, !listconcat(traits, [Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>])> {
-  let hasVerifier = 1;
-}
+// An op that computes: no side effects. inferReturnTypes checks its constraints and gives its result types; the verifier calls it again and
+// compares.
+class Moe_ComputeOp<string mnemonic, list<Trait> traits = []> : Moe_Op<mnemonic, !listconcat(traits, [Pure, InferTypeOpAdaptor])>;
 
 def Moe_Elementwise : NativeOpTrait<"ElementwiseOp"> { let cppNamespace = "::moec::ir"; }
 
-def Moe_Tensor : Type<CPred<"::llvm::isa<::mlir::RankedTensorType>($_self)">, "ranked tensor", "::mlir::RankedTensorType">;
+def Moe_Tensor : Type<CPred<"::moec::ir::isModelTensor($_self)">,
+    "ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 whose dynamic sizes are in #moe.sizes (tensor C1)", "::mlir::RankedTensorType">;
 def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "routing", "::moec::ir::RoutingType">;
 def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
 
@@ -276,7 +275,7 @@ def Moe_CombineOp : Moe_ComputeOp<"combine"> {
 
 //===--- kernels ---===//
 
-def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator]> {
+def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator, HasParent<"KernelOp">]> {
   let arguments = (ins Variadic<Moe_Value>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
