@@ -4,7 +4,7 @@
 #ifndef MOE_OPS_TD
 #define MOE_OPS_TD
 
-include "MoeDialect.td"
+include "ir/dialect/MoeDialect.td"
 include "mlir/IR/OpAsmInterface.td"
 include "mlir/IR/RegionKindInterface.td"
 include "mlir/IR/SymbolInterfaces.td"

@@ -1,5 +1,7 @@
 #include "ir/ops/Infer.h"
 
+#include "llvm/ADT/StringExtras.h"
+
 using namespace mlir;
 
 namespace moec::ir {
