@@ -16,7 +16,7 @@ static std::string listTypes(TypeRange types) {
 LogicalResult KernelOp::verify() {
   static constexpr StringRef known[] = {"matmul", "rows", "loops", "attention", "gate", "expert_up", "expert_mid", "expert_down", "pack"};
   if (!llvm::is_contained(known, getKind()))
-    return emitError() << "kernel C1: unknown kind \"" << getKind() << "\"; known: " << llvm::join(known, ", ");
+    return emitError() << "kernel C1: unknown kind \"" << getKind() << "\"; known: " << llvm::join(ArrayRef(known), ", ");
   Block& body = getBody().front();
   if (body.getArgumentTypes() != getInputs().getTypes())
     return emitError() << "kernel C2: the block's arguments have the inputs' types: the inputs are "
