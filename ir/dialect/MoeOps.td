@@ -21,7 +21,7 @@ def Moe_Elementwise : NativeOpTrait<"ElementwiseOp"> { let cppNamespace = "::moe
 
 def Moe_Tensor : Type<CPred<"::moec::ir::isModelTensor($_self)">,
     "ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 whose dynamic sizes are in #moe.sizes (tensor C1)", "::mlir::RankedTensorType">;
-def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "routing", "::moec::ir::RoutingType">;
+def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "a !moe.routing (routing C3)", "::moec::ir::RoutingType">;
 def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
 
 //===--- state ---===//
