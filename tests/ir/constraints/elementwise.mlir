@@ -18,7 +18,7 @@ func.func @f(%x: tensor<2xi1>) {
 
 func.func @f(%x: tensor<2xf32>) {
   // expected-error@+1 {{unary C2: alpha is finite: it is infinite}}
-  %y = moe.elu %x : tensor<2xf32> {alpha = 0x7FF0000000000000 : f64}
+  %y = moe.elu %x alpha 0x7FF0000000000000 : tensor<2xf32>
   return
 }
 
@@ -26,7 +26,7 @@ func.func @f(%x: tensor<2xf32>) {
 
 func.func @f(%x: tensor<2xf32>) {
   // expected-error@+1 {{unary C2: slope is finite: it is NaN}}
-  %y = moe.leaky_relu %x : tensor<2xf32> {slope = 0x7FF8000000000000 : f64}
+  %y = moe.leaky_relu %x slope 0x7FF8000000000000 : tensor<2xf32>
   return
 }
 
@@ -106,6 +106,7 @@ func.func @f() {
 
 // The verifier compares what the builders and parsers infer.
 func.func @f(%x: tensor<2xf32>) {
+  // expected-error@+2 {{failed to infer returned types}}
   // expected-error@+1 {{inferred type(s) 'tensor<2xf32>' are incompatible with return type(s) of operation 'tensor<3xf32>'}}
   %y = "moe.neg"(%x) : (tensor<2xf32>) -> tensor<3xf32>
   return
