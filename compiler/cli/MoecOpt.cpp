@@ -1,4 +1,5 @@
-// moec-opt: reads, verifies and prints IR of the dialect `moe`, and runs passes on it. A tool of tests and of people who look at phases.
+// moec-opt: reads, verifies and prints IR of the dialect `moe`, and runs passes on it. A tool of tests and of people
+// who look at phases.
 
 #include "ir/dialect/Moe.h"
 
