@@ -1,6 +1,6 @@
 #pragma once
-// How much arithmetic and memory traffic an op or a kernel needs at least, as sizes of its symbols. Counts useful work: data-dependent counts
-// are taken at their upper bound. Knows no machine.
+// How much arithmetic and memory traffic an op or a kernel needs at least, as sizes of its symbols. Counts useful work:
+// data-dependent counts are taken at their upper bound. Knows no machine.
 
 #include "ir/dialect/Moe.h"
 

@@ -49,13 +49,14 @@ bool isCanonicalSize(StringRef text) {
   return size && size->str() == text;
 }
 
-static LogicalResult checkCanonical(function_ref<InFlightDiagnostic()> emitError, StringRef constraint, StringRef text) {
+static LogicalResult checkCanonical(function_ref<InFlightDiagnostic()> emitError, StringRef constraint,
+                                    StringRef text) {
   std::optional<Size> size = parseSize(text);
   if (!size)
     return emitError() << constraint << ": \"" << text << "\" is not a size";
   if (size->str() != text)
-    return emitError() << constraint << ": the size \"" << text << "\" is not in canonical form, which is \"" << size->str()
-                       << "\"";
+    return emitError() << constraint << ": the size \"" << text << "\" is not in canonical form, which is \""
+                       << size->str() << "\"";
   return success();
 }
 
@@ -69,13 +70,14 @@ LogicalResult SizesAttr::verify(function_ref<InFlightDiagnostic()> emitError, Ar
 LogicalResult SizesAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
                                         function_ref<InFlightDiagnostic()> emitError) const {
   if (shape.size() != getDims().size())
-    return emitError() << "sizes C2: one text per dimension: the tensor has " << shape.size() << " dimensions, #moe.sizes has "
-                       << getDims().size();
+    return emitError() << "sizes C2: one text per dimension: the tensor has " << shape.size()
+                       << " dimensions, #moe.sizes has " << getDims().size();
   for (auto [index, dim] : llvm::enumerate(getDims())) {
     std::optional<int64_t> constant = Size::parse(dim.getValue()).constant();
     if (constant ? shape[index] != *constant : !ShapedType::isDynamic(shape[index])) {
-      InFlightDiagnostic diagnostic = emitError() << "sizes C3: a dimension is dynamic exactly when its size is not a constant: "
-                                                  << "dimension " << index << " is ";
+      InFlightDiagnostic diagnostic = emitError()
+                                      << "sizes C3: a dimension is dynamic exactly when its size is not a constant: "
+                                      << "dimension " << index << " is ";
       if (ShapedType::isDynamic(shape[index]))
         diagnostic << "dynamic";
       else
@@ -88,7 +90,8 @@ LogicalResult SizesAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementTyp
   return success();
 }
 
-LogicalResult InitAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr kind, FloatAttr a, FloatAttr b) {
+LogicalResult InitAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr kind, FloatAttr a,
+                               FloatAttr b) {
   static constexpr StringRef known[] = {"zeros", "ones", "constant", "uniform", "normal", "orthogonal"};
   if (!llvm::is_contained(known, kind.getValue()))
     return emitError() << "init C1: unknown kind \"" << kind.getValue()

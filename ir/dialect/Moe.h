@@ -11,7 +11,8 @@ namespace moec::ir {
 /// Marks ops whose every result element depends only on the operands' elements at the same (broadcast) place.
 template <class ConcreteOp> class ElementwiseOp : public mlir::OpTrait::TraitBase<ConcreteOp, ElementwiseOp> {};
 
-/// Whether a type is a tensor of the dialect: ranked, of a dtype of runtime/core/DType.h, every dynamic size told by #moe.sizes.
+/// Whether a type is a tensor of the dialect: ranked, of a dtype of runtime/core/DType.h, every dynamic size told by
+/// #moe.sizes.
 bool isModelTensor(mlir::Type type);
 
 } // namespace moec::ir
@@ -51,6 +52,17 @@ DType dtypeOf(mlir::Type element);
 std::string pathOf(mlir::Location location);
 
 bool isElementwise(mlir::Operation* op);
+
+/// Creates a compute op, or reports at `location` the constraint that its operands break. The generated builders end
+/// the process there: they are for operands that are known to fit.
+template <class Op>
+mlir::FailureOr<Op> tryCreate(mlir::OpBuilder& builder, mlir::Location location, mlir::ValueRange operands,
+                              typename Op::Properties properties = {}) {
+  llvm::SmallVector<mlir::Type> types;
+  if (failed(Op::inferReturnTypes(builder.getContext(), location, operands, {}, &properties, {}, types)))
+    return mlir::failure();
+  return Op::create(builder, location, types, operands, properties);
+}
 
 /// Registers what a context needs to hold the dialect (moe, func).
 void registerDialects(mlir::DialectRegistry& registry);

@@ -6,8 +6,9 @@ namespace moec::ir {
 
 FailureOr<Shaped> shaped(OptionalLocation location, Value value) {
   if (!isModelTensor(value.getType()))
-    return emitOptionalError(location, "tensor C1: an operand is a ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 whose "
-                                       "dynamic sizes are in #moe.sizes; this one is ",
+    return emitOptionalError(location,
+                             "tensor C1: an operand is a ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 whose "
+                             "dynamic sizes are in #moe.sizes; this one is ",
                              value.getType());
   auto type = cast<RankedTensorType>(value.getType());
   return Shaped{sizesOf(type), type.getElementType()};
@@ -33,8 +34,8 @@ FailureOr<RoutingType> routingOf(OptionalLocation location, Value value) {
 Size tokensOf(RoutingType type) { return Size::parse(type.getTokens().getValue()); }
 Size rowsOf(RoutingType type) { return tokensOf(type) * Size(type.getChoices()); }
 
-LogicalResult sameElement(OptionalLocation location, StringRef constraint, StringRef aName, const Shaped& a, StringRef bName,
-                          const Shaped& b) {
+LogicalResult sameElement(OptionalLocation location, StringRef constraint, StringRef aName, const Shaped& a,
+                          StringRef bName, const Shaped& b) {
   if (a.element == b.element)
     return success();
   return emitOptionalError(location, constraint, ": ", aName, " and ", bName, " share one dtype: ", aName, " is ",

@@ -1,6 +1,6 @@
 #pragma once
-// What the ops' constraint checks share: operands as sizes, and the words of a diagnostic. Every text begins with the constraint's number in
-// docs/SPEC.md.
+// What the ops' constraint checks share: operands as sizes, and the words of a diagnostic. Every text begins with the
+// constraint's number in docs/SPEC.md.
 
 #include "ir/dialect/Moe.h"
 
@@ -32,8 +32,8 @@ Size tokensOf(RoutingType type);
 Size rowsOf(RoutingType type);
 
 /// Checks "<constraint>: the operands share one dtype".
-mlir::LogicalResult sameElement(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef aName, const Shaped& a,
-                                llvm::StringRef bName, const Shaped& b);
+mlir::LogicalResult sameElement(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef aName,
+                                const Shaped& a, llvm::StringRef bName, const Shaped& b);
 
 /// The name in constraints of an element type: "f32".
 std::string dtypeName(mlir::Type element);
@@ -41,6 +41,6 @@ std::string dtypeName(mlir::Type element);
 } // namespace moec::ir
 
 // The head of an op's inference: its constraints, then its result types.
-#define MOEC_INFER(Op)                                                                                                           \
-  llvm::LogicalResult Op::inferReturnTypes(mlir::MLIRContext* context, std::optional<mlir::Location> location, Adaptor adaptor, \
-                                           llvm::SmallVectorImpl<mlir::Type>& types)
+#define MOEC_INFER(Op)                                                                                                 \
+  llvm::LogicalResult Op::inferReturnTypes(mlir::MLIRContext* context, std::optional<mlir::Location> location,         \
+                                           Adaptor adaptor, llvm::SmallVectorImpl<mlir::Type>& types)

@@ -10,7 +10,8 @@ static LogicalResult checkFloat(OptionalLocation location, StringRef constraint,
   return emitOptionalError(location, constraint, ": ", name, " is f64, f32 or bf16: it is ", dtypeName(x.element));
 }
 
-static LogicalResult checkRank(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x, int64_t least) {
+static LogicalResult checkRank(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x,
+                               int64_t least) {
   if (x.rank() >= least)
     return success();
   return emitOptionalError(location, constraint, ": ", name, " has at least ", least, " dimensions: it has ", x.rank());
@@ -23,15 +24,15 @@ MOEC_INFER(MatmulOp) {
       failed(checkRank(location, "matmul C3", "b", *b, 2)))
     return failure();
   if (a->last() != b->last())
-    return emitOptionalError(location, "matmul C4: the last dimensions of a and b agree: a has ", a->last().str(), ", b has ",
-                             b->last().str());
+    return emitOptionalError(location, "matmul C4: the last dimensions of a and b agree: a has ", a->last().str(),
+                             ", b has ", b->last().str());
   Sizes result(a->sizes.begin(), a->sizes.end() - 1);
   if (b->rank() > 2) {
     Sizes aLeading(a->sizes.begin(), a->sizes.end() - 2), bLeading(b->sizes.begin(), b->sizes.end() - 2);
     std::optional<Sizes> leading = broadcastSizes(aLeading, bLeading);
     if (!leading)
-      return emitOptionalError(location, "matmul C5: the leading dimensions of a and b broadcast: a has ", describe(aLeading),
-                               ", b has ", describe(bLeading));
+      return emitOptionalError(location, "matmul C5: the leading dimensions of a and b broadcast: a has ",
+                               describe(aLeading), ", b has ", describe(bLeading));
     result = *leading;
     result.push_back(a->sizes[a->rank() - 2]);
   }
@@ -72,15 +73,17 @@ MOEC_INFER(UnpackOp) {
   return success();
 }
 
-static LogicalResult checkScale(OptionalLocation location, StringRef constraint, StringRef name, Value value, const Shaped& x) {
+static LogicalResult checkScale(OptionalLocation location, StringRef constraint, StringRef name, Value value,
+                                const Shaped& x) {
   if (!value)
     return success();
   FailureOr<Shaped> scale = shaped(location, value);
   if (failed(scale))
     return failure();
   if (scale->sizes != Sizes{x.last()} || scale->element != x.element)
-    return emitOptionalError(location, constraint, ": ", name, " has one number of x's dtype for each of x's last dimension: x is ",
-                             dtypeName(x.element), x.text(), ", ", name, " is ", dtypeName(scale->element), scale->text());
+    return emitOptionalError(location, constraint, ": ", name,
+                             " has one number of x's dtype for each of x's last dimension: x is ", dtypeName(x.element),
+                             x.text(), ", ", name, " is ", dtypeName(scale->element), scale->text());
   return success();
 }
 
@@ -100,32 +103,36 @@ MOEC_INFER(LayerNormOp) {
 
 MOEC_INFER(SoftmaxOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
-  if (failed(x) || failed(checkFloat(location, "softmax C1", "x", *x)) || failed(checkRank(location, "softmax C1", "x", *x, 1)))
+  if (failed(x) || failed(checkFloat(location, "softmax C1", "x", *x)) ||
+      failed(checkRank(location, "softmax C1", "x", *x, 1)))
     return failure();
   types.push_back(adaptor.getX().getType());
   return success();
 }
 
 MOEC_INFER(AttentionOp) {
-  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()), v = shaped(location, adaptor.getV());
+  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
+                    v = shaped(location, adaptor.getV());
   if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, "attention C1", "q", *q, "k", *k)) ||
-      failed(sameElement(location, "attention C1", "q", *q, "v", *v)) || failed(checkFloat(location, "attention C2", "q", *q)))
+      failed(sameElement(location, "attention C1", "q", *q, "v", *v)) ||
+      failed(checkFloat(location, "attention C2", "q", *q)))
     return failure();
   if (q->rank() != 3 || k->rank() != 3 || v->rank() != 3)
-    return emitOptionalError(location, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ", k->rank(), " and ",
-                             v->rank());
+    return emitOptionalError(location, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
+                             k->rank(), " and ", v->rank());
   if (k->sizes != v->sizes)
     return emitOptionalError(location, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
   if (q->sizes[0] != k->sizes[0] || q->last() != k->last())
-    return emitOptionalError(location, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ", k->text());
+    return emitOptionalError(location, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
+                             k->text());
   int64_t heads = static_cast<int64_t>(adaptor.getHeads());
   std::optional<int64_t> width = q->last().constant();
   if (heads < 1 || !width || *width % heads != 0)
-    return emitOptionalError(location, "attention C6: heads divides the width, a constant: the width is ", q->last().str(),
-                             ", heads is ", heads);
+    return emitOptionalError(location, "attention C6: heads divides the width, a constant: the width is ",
+                             q->last().str(), ", heads is ", heads);
   if (adaptor.getCausal() && (k->sizes[1] - q->sizes[1]).constant().value_or(0) < 0)
-    return emitOptionalError(location, "attention C7: causal attention has a key for every query: there are ", q->sizes[1].str(),
-                             " queries and ", k->sizes[1].str(), " keys");
+    return emitOptionalError(location, "attention C7: causal attention has a key for every query: there are ",
+                             q->sizes[1].str(), " queries and ", k->sizes[1].str(), " keys");
   double scale = adaptor.getScale().convertToDouble();
   if (!std::isfinite(scale))
     return emitOptionalError(location, "attention C8: scale is finite: it is ", scale);

@@ -18,18 +18,20 @@ LogicalResult ParameterOp::verify() {
 LogicalResult PreparedOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (!type.hasStaticShape())
-    return emitError() << "prepared C1: the sizes of prepared state are constants: they are " << describe(sizesOf(type));
+    return emitError() << "prepared C1: the sizes of prepared state are constants: they are "
+                       << describe(sizesOf(type));
   return success();
 }
 
 LogicalResult ReadOp::verifySymbolUses(SymbolTableCollection& symbols) {
   Operation* state = symbols.lookupNearestSymbolFrom(*this, getStateAttr());
   if (!isa_and_nonnull<ParameterOp, PreparedOp>(state))
-    return emitError() << "read C1: the state is a moe.parameter or moe.prepared of the module: @" << getState() << " is none";
+    return emitError() << "read C1: the state is a moe.parameter or moe.prepared of the module: @" << getState()
+                       << " is none";
   Type type = isa<ParameterOp>(state) ? cast<ParameterOp>(state).getType() : cast<PreparedOp>(state).getType();
   if (type != getResult().getType())
-    return emitError() << "read C2: the result has the state's type: @" << getState() << " is " << type << ", the result is "
-                       << getResult().getType();
+    return emitError() << "read C2: the result has the state's type: @" << getState() << " is " << type
+                       << ", the result is " << getResult().getType();
   return success();
 }
 
@@ -38,11 +40,12 @@ LogicalResult WriteOp::verifySymbolUses(SymbolTableCollection& symbols) {
   if (!state)
     return emitError() << "write C1: the state is a moe.prepared of the module: @" << getState() << " is none";
   if (state.getType() != getValue().getType())
-    return emitError() << "write C2: the value has the state's type: @" << getState() << " is " << state.getType() << ", the value is "
-                       << getValue().getType();
+    return emitError() << "write C2: the value has the state's type: @" << getState() << " is " << state.getType()
+                       << ", the value is " << getValue().getType();
   auto function = (*this)->getParentOfType<func::FuncOp>();
   if (!function || function.getName() != "prepare")
-    return emitError() << "write C3: only @prepare writes state: this is in " << (function ? "@" + function.getName().str() : "no function");
+    return emitError() << "write C3: only @prepare writes state: this is in "
+                       << (function ? "@" + function.getName().str() : "no function");
   return success();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Small tools of the evaluators: elements as doubles and back, places of elements, moving elements of any dtype. Knows no op and no MLIR.
+// Small tools of the evaluators: elements as doubles and back, places of elements, moving elements of any dtype. Knows
+// no op and no MLIR.
 
 #include "runtime/core/Error.h"
 #include "runtime/core/Tensor.h"
@@ -33,7 +34,8 @@ template <class From> Tensor moved(const Tensor& x, Shape shape, From from) {
   size_t size = byteSize(x.dtype());
   for (int64_t i = 0, count = result.elements(); i < count; ++i)
     if (int64_t place = from(i); place >= 0) // a negative place leaves zero
-      std::memcpy(static_cast<char*>(result.data()) + i * size, static_cast<const char*>(x.data()) + place * size, size);
+      std::memcpy(static_cast<char*>(result.data()) + i * size, static_cast<const char*>(x.data()) + place * size,
+                  size);
   return result;
 }
 

@@ -1,10 +1,10 @@
 #pragma once
-// What every op computes, as plain loops over plain arrays: docs/SPEC.md as code, and the truth that kernels are held to. Sums and functions are
-// double; each op rounds once, to the result's dtype. Knows no MLIR. Errors are moec::Error: Data for values out of range, Internal for
-// shapes that the ops' verifiers would have refused.
+// What every op computes, as plain loops over plain arrays: docs/SPEC.md as code, and the truth that kernels are held
+// to. Sums and functions are double; each op rounds once, to the result's dtype. Knows no MLIR. Errors are moec::Error:
+// Data for values out of range, Internal for shapes that the ops' verifiers would have refused.
 
-#include "runtime/core/Tensor.h"
 #include "ir/reference/Routing.h"
+#include "runtime/core/Tensor.h"
 
 #include <optional>
 
@@ -28,9 +28,9 @@ enum class Reduction { Sum, Mean, Max };
 Tensor reduce(Reduction op, const Tensor& x, int64_t axis);
 
 // Layers.
-Tensor matmul(const Tensor& a, const Tensor& b);   // (.., M, K), (.., N, K) -> (.., M, N)
-Tensor pack(const Tensor& w, int64_t nr);          // (.., N, K) -> (.., ceil(N/nr), K, nr)
-Tensor unpack(const Tensor& panels, int64_t n);    // (.., ceil(n/nr), K, nr) -> (.., n, K)
+Tensor matmul(const Tensor& a, const Tensor& b); // (.., M, K), (.., N, K) -> (.., M, N)
+Tensor pack(const Tensor& w, int64_t nr);        // (.., N, K) -> (.., ceil(N/nr), K, nr)
+Tensor unpack(const Tensor& panels, int64_t n);  // (.., ceil(n/nr), K, nr) -> (.., n, K)
 Tensor layerNorm(const Tensor& x, const Tensor* weight, const Tensor* bias, double eps);
 Tensor softmax(const Tensor& x);
 struct AttentionRule {

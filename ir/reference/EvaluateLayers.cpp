@@ -16,7 +16,8 @@ static double dot(const double* a, const double* b, int64_t count) {
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   size_t aRank = a.shape().size(), bRank = b.shape().size();
-  require(aRank >= 2 && bRank >= 2 && a.shape().back() == b.shape().back(), "matmul of " + describe(a) + " and " + describe(b));
+  require(aRank >= 2 && bRank >= 2 && a.shape().back() == b.shape().back(),
+          "matmul of " + describe(a) + " and " + describe(b));
   int64_t depth = a.shape().back(), columns = b.shape()[bRank - 2];
   // With a matrix b, all that leads in a are rows.
   int64_t rows = bRank == 2 ? product(a.shape(), 0, aRank - 1) : a.shape()[aRank - 2];
@@ -102,7 +103,8 @@ Tensor softmax(const Tensor& x) {
 }
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRule& rule) {
-  int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2], head = width / rule.heads;
+  int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2],
+          head = width / rule.heads;
   if (rule.causal && keys < queries)
     throw Error(Fault::Data, "attention: causal with fewer keys than queries");
   std::vector<double> qs = q.toDoubles(), ks = k.toDoubles(), vs = v.toDoubles(), result(qs.size(), 0.0), weights(keys);

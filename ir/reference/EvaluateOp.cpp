@@ -1,7 +1,7 @@
 #include "ir/reference/EvaluateOp.h"
 
-#include "ir/reference/Evaluate.h"
 #include "ir/ops/Infer.h"
+#include "ir/reference/Evaluate.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/Philox.h"
 
@@ -47,7 +47,8 @@ Tensors evaluateAttention(ir::AttentionOp op, const Step& step) {
 
 Tensors evaluateRandom(ir::RandomOp op, const Step& step) {
   DrawKey key{step.call.seed, streamOf(std::string_view(op.getPath().data(), op.getPath().size())), step.call.step};
-  Distribution distribution = op.getDistribution() == ir::Distribution::Uniform ? Distribution::Uniform : Distribution::Normal;
+  Distribution distribution =
+      op.getDistribution() == ir::Distribution::Uniform ? Distribution::Uniform : Distribution::Normal;
   return {random(distribution, dtypeOf(op.getType()), step.shape(op), key)};
 }
 
@@ -131,9 +132,8 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       })
       .Case([&](ir::ExpertRowsOp op) -> Tensors { return {expertRows(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::CombineOp op) -> Tensors { return {combine(in[0], step.routing(op.getRouting(), in[1]), in[2])}; })
-      .Default([](Operation* other) -> Tensors {
-        throw Error(Fault::Internal, "the reference has no evaluator for it");
-      });
+      .Default(
+          [](Operation* other) -> Tensors { throw Error(Fault::Internal, "the reference has no evaluator for it"); });
 }
 
 } // namespace moec::reference

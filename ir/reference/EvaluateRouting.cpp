@@ -34,7 +34,8 @@ Routing assign(const Tensor& indices, int64_t experts, Priority priority, std::o
   for (int64_t i = 0; i < tokens * choices; ++i) {
     int64_t row = priority == Priority::TokenMajor ? i : i % tokens * choices + i / tokens;
     if (expert[row] < -1 || expert[row] >= experts)
-      throw Error(Fault::Data, "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(experts));
+      throw Error(Fault::Data,
+                  "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(experts));
     if (expert[row] >= 0 && (!capacity || static_cast<int64_t>(lists[expert[row]].size()) < *capacity))
       lists[expert[row]].push_back(static_cast<int32_t>(row));
   }

@@ -1,7 +1,7 @@
 #include "ir/reference/Interpreter.h"
 
-#include "ir/reference/EvaluateOp.h"
 #include "ir/ops/Infer.h"
+#include "ir/reference/EvaluateOp.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/KernelAbi.h"
 
@@ -47,8 +47,8 @@ static void bindSize(const Size& size, int64_t value, Bindings& bindings) {
     return;
   auto [place, fresh] = bindings.try_emplace(symbols[0], value);
   if (!fresh && place->second != value)
-    throw Error(Fault::Usage, "the size " + symbols[0] + " is " + std::to_string(place->second) + " in one argument and " +
-                                  std::to_string(value) + " in another");
+    throw Error(Fault::Usage, "the size " + symbols[0] + " is " + std::to_string(place->second) +
+                                  " in one argument and " + std::to_string(value) + " in another");
 }
 
 void bindSizes(TypeRange types, ArrayRef<Tensor> arguments, Bindings& bindings) {
@@ -73,7 +73,8 @@ static std::string label(Operation* op) {
 static void checkValue(const std::string& what, Type type, const Tensor& tensor, const Bindings& bindings) {
   Shape shape = shapeOf(type, bindings);
   if (tensor.dtype() != dtypeOf(type) || tensor.shape() != shape)
-    throw Error(Fault::Internal, what + " is " + describe(tensor) + ", its type says " + describe(dtypeOf(type), shape));
+    throw Error(Fault::Internal,
+                what + " is " + describe(tensor) + ", its type says " + describe(dtypeOf(type), shape));
 }
 
 std::vector<Tensor> evaluate(Region& region, ArrayRef<Tensor> arguments, Call& call, const Observer& observer) {

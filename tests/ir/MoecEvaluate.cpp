@@ -1,7 +1,7 @@
-// moec-evaluate FILE: runs every function @check_* of a module through the reference interpreter. Its results come in pairs (computed, expected) that must
-// agree. Prints one line a function. @prepare runs first where there is one; parameters are zeros, ones or constant.
-// Function attributes: moe.bindings (sizes by symbol), moe.seed, moe.step, moe.tolerance (of max |a-b| / max |b|), moe.fails (text of the expected
-// error; the function needs no results then).
+// moec-evaluate FILE: runs every function @check_* of a module through the reference interpreter. Its results come in
+// pairs (computed, expected) that must agree. Prints one line a function. @prepare runs first where there is one;
+// parameters are zeros, ones or constant. Function attributes: moe.bindings (sizes by symbol), moe.seed, moe.step,
+// moe.tolerance (of max |a-b| / max |b|), moe.fails (text of the expected error; the function needs no results then).
 
 #include "ir/reference/Interpreter.h"
 #include "runtime/core/Error.h"
@@ -84,8 +84,8 @@ static std::string check(func::FuncOp function, ModuleOp module) {
     if (results.empty() || results.size() % 2 != 0)
       return "results do not come in pairs";
     for (size_t i = 0; i < results.size(); i += 2)
-      if (std::string text =
-              difference(results[i], results[i + 1], tolerance ? std::optional(tolerance.getValueAsDouble()) : std::nullopt);
+      if (std::string text = difference(results[i], results[i + 1],
+                                        tolerance ? std::optional(tolerance.getValueAsDouble()) : std::nullopt);
           !text.empty())
         return fmt::format("result {}: {}", i, text);
   } catch (const Error& error) {
@@ -115,7 +115,8 @@ int main(int argc, char** argv) {
     std::string problem = check(function, *module);
     ++checks;
     failures += !problem.empty();
-    fmt::print("{} {}{}{}\n", problem.empty() ? "PASS" : "FAIL", function.getName().str(), problem.empty() ? "" : ": ", problem);
+    fmt::print("{} {}{}{}\n", problem.empty() ? "PASS" : "FAIL", function.getName().str(), problem.empty() ? "" : ": ",
+               problem);
   }
   if (checks == 0)
     fmt::print("FAIL {}: no function @check_*\n", argv[1]);
