@@ -25,13 +25,18 @@ constexpr Kind kKinds[] = {
     {"rows", buildRows, scheduleRows},
     {"loops", buildLoops, scheduleLoops},
     {"pack", buildPack, schedulePack},
+    {"matmul", buildMatmul, scheduleMatmul},
+    {"expert_up", buildExpertUp, scheduleExpertUp},
+    {"expert_mid", buildExpertUp, scheduleExpertUp},
+    {"expert_down", buildExpertDown, scheduleExpertDown},
+    {"attention", buildAttention, scheduleAttention},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.
 const Kind* findKind(ir::KernelOp kernel) {
   std::string known;
   for (const Kind& kind : kKinds) {
-    if (kernel.getKind() == kind.name)
+    if (std::string_view(kernel.getKind()) == kind.name)
       return &kind;
     known += (known.empty() ? "" : ", ") + std::string(kind.name);
   }
