@@ -132,8 +132,8 @@ public:
   /// Elements of a tensor: i1 is a byte in memory.
   Value loadElements(DType dtype, Value address, int64_t lanes, Value mask = {});
   void storeElements(DType dtype, Value value, Value address, Value mask = {});
-  /// Address of bytes that never change, in the image.
-  Value constantData(llvm::ArrayRef<char> bytes);
+  /// Address of a constant's elements, laid out as a tensor's, in the image.
+  Value constantData(mlir::DenseElementsAttr elements);
   void prefetch(Value address, bool write = false, int locality = 3);
 
   //--- control flow ---

@@ -165,8 +165,26 @@ void KernelBuilder::storeElements(DType dtype, Value value, Value address, Value
   mask ? storeMasked(value, address, mask) : store(value, address);
 }
 
-Value KernelBuilder::constantData(ArrayRef<char> bytes) {
-  StringRef text(bytes.data(), bytes.size());
+namespace {
+/// Little-endian bytes; i1 takes one.
+std::string bytesOf(DenseElementsAttr elements) {
+  std::string bytes;
+  auto append = [&](const APInt& number) {
+    for (unsigned bit = 0; bit < number.getBitWidth(); bit += 8)
+      bytes += static_cast<char>(number.extractBitsAsZExtValue(std::min(8u, number.getBitWidth() - bit), bit));
+  };
+  if (isa<FloatType>(elements.getElementType()))
+    for (const APFloat& number : elements.getValues<APFloat>())
+      append(number.bitcastToAPInt());
+  else
+    for (const APInt& number : elements.getValues<APInt>())
+      append(number);
+  return bytes;
+}
+} // namespace
+
+Value KernelBuilder::constantData(DenseElementsAttr elements) {
+  std::string bytes = bytesOf(elements);
   auto type = LLVM::LLVMArrayType::get(i8(), bytes.size());
   LLVM::GlobalOp global;
   {
@@ -174,7 +192,7 @@ Value KernelBuilder::constantData(ArrayRef<char> bytes) {
     builder_.setInsertionPointToStart(module_->getBody());
     std::string name = "data" + std::to_string(constants_++);
     global = LLVM::GlobalOp::create(builder_, loc_, type, /*isConstant=*/true, LLVM::Linkage::Internal, name,
-                                    builder_.getStringAttr(text), /*alignment=*/64);
+                                    builder_.getStringAttr(bytes), /*alignment=*/64);
   }
   return LLVM::AddressOfOp::create(builder_, loc_, global);
 }

@@ -21,7 +21,7 @@ def Moe_Elementwise : NativeOpTrait<"ElementwiseOp"> { let cppNamespace = "::moe
 
 def Moe_Tensor : Type<CPred<"::moec::ir::isModelTensor($_self)">,
     "ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 whose dynamic sizes are in #moe.sizes (tensor C1)", "::mlir::RankedTensorType">;
-def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "routing", "::moec::ir::RoutingType">;
+def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "a !moe.routing (routing C3)", "::moec::ir::RoutingType">;
 def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
 
 //===--- state ---===//
@@ -69,8 +69,14 @@ def Moe_ReluOp : Moe_UnaryOp<"relu">;
 def Moe_GeluOp : Moe_UnaryOp<"gelu"> { let summary = "x/2 (1 + erf(x / sqrt 2))"; }
 def Moe_GeluTanhOp : Moe_UnaryOp<"gelu_tanh"> { let summary = "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"; }
 def Moe_SiluOp : Moe_UnaryOp<"silu"> { let summary = "x sigmoid(x)"; }
-def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$slope); }
-def Moe_EluOp : Moe_UnaryOp<"elu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$alpha); }
+def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> {
+  let arguments = (ins Moe_Tensor:$x, F64Attr:$slope);
+  let assemblyFormat = "$x `slope` $slope `:` type($x) attr-dict";
+}
+def Moe_EluOp : Moe_UnaryOp<"elu"> {
+  let arguments = (ins Moe_Tensor:$x, F64Attr:$alpha);
+  let assemblyFormat = "$x `alpha` $alpha `:` type($x) attr-dict";
+}
 
 class Moe_BinaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [Moe_Elementwise]> {
   let arguments = (ins Moe_Tensor:$a, Moe_Tensor:$b);

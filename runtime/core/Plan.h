@@ -6,6 +6,7 @@
 #include "runtime/core/Size.h"
 #include "runtime/core/Tensor.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -100,6 +101,7 @@ struct Plan {
   std::vector<InputInfo> inputs;
   std::vector<ParameterInfo> parameters;
   std::vector<OutputInfo> outputs;
+  std::map<std::string, int64_t> checkSizes; // symbols of the model's small form, which checks use
   bool invariant = false;
 };
 
