@@ -64,7 +64,7 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
   if (known == 0)
     return;
   // Then one body for each count of rows that can be left: no work on rows that are not there. Tall blocks do a half first.
-  int64_t half = block.rows > 6 ? block.rows / 2 : block.rows;
+  int64_t half = block.rows > 6 ? (block.rows + 1) / 2 : block.rows;
   if (half < block.rows) {
     Value halves = k.mul(k.div(left, half), half);
     k.when(k.compare(ir::Predicate::GT, halves, k.index(0)), [&] {
