@@ -168,19 +168,21 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     Matrix tile{k.scratch(bytesOf(plan.dtype, schedule.queries * nr)), k.index(nr)};
     Value values = k.at(k.workspace(valuesBuffer), k.mul(batchHead, k.size(panels.valueElements)), element);
     int64_t inner = plan.heads * plan.headDim;
-    for (int64_t panel = 0; panel < panels.columnPanels; ++panel) {
-      Matrix v{k.at(values, k.size(plan.keys * Size(panel * nr)), element), k.index(nr)};
+    k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+      Value start = k.mul(panel, nr);
+      Value columns = plan.headDim % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.index(plan.headDim), start));
+      Matrix v{k.at(values, k.mul(start, keys), element), k.index(nr)};
       multiply(k, registers, rows, scores, v, end, tile, false);
       k.loop(0, rows, 1, [&](Value row) {
         Value sum = k.broadcast(k.load(element, k.at(sums, row, element)), lanes);
         Value place = k.add(k.mul(k.add(k.mul(batch, queries), k.add(first, row)), inner), k.mul(head, plan.headDim));
-        k.vectorLoop(k.index(std::min(nr, plan.headDim - panel * nr)), lanes, [&](Value column, Value mask) {
+        k.vectorLoop(columns, lanes, [&](Value column, Value mask) {
           Value total = k.load(k.vectorOf(element, lanes), k.at(tile.base, k.add(k.mul(row, nr), column), element));
-          Value to = k.at(k.output(0), k.add(place, k.add(column, panel * nr)), element);
+          Value to = k.at(k.output(0), k.add(place, k.add(column, start)), element);
           k.storeElements(plan.dtype, k.div(total, sum), to, mask);
         });
       });
-    }
+    });
   });
 }
 

@@ -25,6 +25,11 @@ constexpr Kind kKinds[] = {
     {"rows", buildRows, scheduleRows},
     {"loops", buildLoops, scheduleLoops},
     {"pack", buildPack, schedulePack},
+    {"matmul", buildMatmul, scheduleMatmul},
+    {"expert_up", buildExpertUp, scheduleExpertUp},
+    {"expert_mid", buildExpertUp, scheduleExpertUp},
+    {"expert_down", buildExpertDown, scheduleExpertDown},
+    {"attention", buildAttention, scheduleAttention},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.

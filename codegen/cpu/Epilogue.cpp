@@ -7,6 +7,14 @@ namespace {
 
 bool contains(llvm::ArrayRef<mlir::Value> values, mlir::Value value) { return llvm::is_contained(values, value); }
 
+Value splat(KernelBuilder& k, ir::ConstantOp op, int64_t lanes) {
+  mlir::Type type = k.vectorOf(k.typeOf(dtypeOf(op.getResult())), lanes);
+  auto value = mlir::cast<mlir::SplatElementsAttr>(op.getValue());
+  if (mlir::isa<mlir::FloatType>(value.getElementType()))
+    return k.real(type, value.getSplatValue<mlir::APFloat>().convertToDouble());
+  return k.integer(type, value.getSplatValue<mlir::APInt>().getSExtValue());
+}
+
 unsigned numberOf(mlir::Value argument) { return mlir::cast<mlir::BlockArgument>(argument).getArgNumber(); }
 
 } // namespace
@@ -68,7 +76,7 @@ Value Epilogue::operand(mlir::BlockArgument argument, const Piece& piece) const 
   Value offset = stridedOffset(k, piece.row, rows_, stridesAt.slice(batch_.size(), rows_.size()));
   if (piece.batch)
     offset = k.add(offset, stridedOffset(k, piece.batch, batch_, stridesAt.take_front(batch_.size())));
-  DType dtype = ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(argument.getType()).getElementType());
+  DType dtype = dtypeOf(argument);
   bool acrossColumns = !(strides.back() == Size(0));
   if (acrossColumns)
     offset = k.add(offset, piece.column);
@@ -82,7 +90,7 @@ Value Epilogue::expertRows(mlir::Operation* op, const Piece& piece) const {
   KernelBuilder& k = *k_;
   auto rows = mlir::cast<ir::ExpertRowsOp>(op);
   ir::Sizes sizes = ir::sizesOf(rows.getTable()); // (E, N)
-  DType dtype = ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(rows.getTable().getType()).getElementType());
+  DType dtype = dtypeOf(rows.getTable());
   Value base = k.input(numberOf(rows.getTable()));
   if (sizes.back() == Size(1) && !(columns_ == Size(1)))
     return k.broadcast(k.loadElements(dtype, k.at(base, piece.expert, dtype), 1), piece.lanes);
@@ -104,7 +112,7 @@ Values Epilogue::apply(const Piece& piece, Value source) const {
       continue;
     }
     if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op)) {
-      known[value] = splatConstant(*k_, constant, piece.lanes);
+      known[value] = splat(*k_, constant, piece.lanes);
       continue;
     }
     Values operands;
@@ -123,7 +131,7 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
   std::optional<int64_t> known = columns_.constant();
   Value start = k.mul(panel, nr);
   Value columns = known && *known % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.size(columns_), start));
-  DType dtype = ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(source_.getType()).getElementType());
+  DType dtype = dtypeOf(source_);
   mlir::Type element = k.typeOf(dtype);
   k.loop(0, rows, 1, [&](Value row) {
     Value sums = k.at(tile.base, k.mul(row, tile.stride), element);
@@ -136,7 +144,7 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
       // The tile is whole vectors: only the tensors' ends are masked.
       Values results = apply(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)));
       for (auto [i, result] : llvm::enumerate(results)) {
-        DType to = ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(sinks_[i].getType()).getElementType());
+        DType to = dtypeOf(sinks_[i]);
         k.storeElements(to, result, k.at(bases[i], offset(place), to), mask);
       }
     };

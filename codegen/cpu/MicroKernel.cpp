@@ -59,16 +59,24 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
   k.loop(0, whole, block.rows, [&](Value row) {
     multiplyRows(k, block, block.rows, from(a, row), panel, depth, from(tile, row), accumulate, 4);
   });
-  // One body for each count of rows that can be left: no work on rows that are not there.
   Value left = k.sub(rows, whole);
   std::optional<int64_t> known = KernelBuilder::constantOf(left);
-  for (int64_t count = 1; count < block.rows; ++count) {
-    if (known && *known != count)
-      continue;
+  if (known == 0)
+    return;
+  // Then one body for each count of rows that can be left: no work on rows that are not there. Tall blocks do a half first.
+  int64_t half = block.rows > 6 ? (block.rows + 1) / 2 : block.rows;
+  if (half < block.rows) {
+    Value halves = k.mul(k.div(left, half), half);
+    k.when(k.compare(ir::Predicate::GT, halves, k.index(0)), [&] {
+      multiplyRows(k, block, half, from(a, whole), panel, depth, from(tile, whole), accumulate, 2);
+    });
+    whole = k.add(whole, halves);
+    left = k.sub(rows, whole);
+  }
+  for (int64_t count = 1; count < half; ++count)
     k.when(k.compare(ir::Predicate::EQ, left, k.index(count)), [&] {
       multiplyRows(k, block, count, from(a, whole), panel, depth, from(tile, whole), accumulate, 2);
     });
-  }
 }
 
 } // namespace moec::codegen::cpu

@@ -27,8 +27,6 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b) {
 
 mlir::Operation* yieldOf(ir::KernelOp kernel) { return kernel.getBody().front().getTerminator(); }
 
-DType dtypeOf(mlir::Value tensor) { return ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(tensor.getType()).getElementType()); }
-
 mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b) {
   if (dtype != DType::F32 && dtype != DType::F64)
     return kernel.emitOpError("multiplies matrices of ") << name(dtype) << ": the CPU's products are f32 and f64";

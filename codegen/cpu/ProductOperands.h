@@ -1,6 +1,7 @@
 #pragma once
 // Where the operands of a product lie among a kernel's arguments, for builders and for the cost model alike. Reads the dialect, builds nothing.
 
+#include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Schedules.h"
 
 namespace moec::codegen::cpu {
@@ -34,7 +35,6 @@ template <class Op> mlir::FailureOr<Op> onlyOp(ir::KernelOp kernel) {
 }
 
 mlir::Operation* yieldOf(ir::KernelOp kernel);
-DType dtypeOf(mlir::Value tensor);
 
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.
 mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b);

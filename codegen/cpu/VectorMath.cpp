@@ -76,26 +76,46 @@ Value scaledErfc(const Format& f, Value y) {
   return k.mul(f.polynomial(kErfcF32, kErfcF64, t), r);
 }
 
-/// exp(-scale x^2), with the rounding of the square put right; scale is a power of two.
-Value gaussian(const Format& f, Value x, double scale) {
+/// exp(x) as three factors. What it is multiplied with goes before the last, so that only the product is rounded to a denormal.
+struct Exponential {
+  Value mantissa, scale, lastScale;
+
+  Value times(KernelBuilder& k, Value factor) const {
+    return k.mul(k.mul(k.mul(factor, mantissa), scale), lastScale);
+  }
+  Value value(KernelBuilder& k) const { return k.mul(k.mul(mantissa, scale), lastScale); }
+};
+
+Exponential exponential(const Format& f, Value x) {
+  KernelBuilder& k = f.k;
+  // Beyond these 0 (of products with factors up to 1e4, too) and infinity come out by themselves.
+  x = f.clamp(x, f.real(-170, -1400), f.real(89, 710));
+  auto [q, n] = reduceExp(f, x);
+  // Two powers: 2^n itself may lie outside the normal numbers. The sum is positive, so a logical shift halves it.
+  Value sum = k.add(n, f.integer(2 * f.bias()));
+  Value half = k.shiftRight(sum, 1);
+  return {k.add(q, f.real(1)), powerOfTwo(f, half), powerOfTwo(f, k.sub(sum, half))};
+}
+
+/// erfc(|x| sqrt(scale)) as `c` times an exponential; scale is 1 or 1/2, x within [-39, 39]. The rounding of the square is put right.
+struct Tail {
+  Exponential e;
+  Value c;
+};
+
+Tail erfcTail(const Format& f, Value x, double scale) {
   KernelBuilder& k = f.k;
   Value square = k.mul(x, x), rest = k.fma(x, x, k.neg(square));
-  Value e = exp(k, k.mul(square, f.real(-scale)));
-  return k.fma(k.mul(rest, f.real(-scale)), e, e);
+  Value y = k.abs(x);
+  if (scale != 1)
+    y = k.mul(y, f.real(kSqrtHalfF32, kSqrtHalfF64));
+  Value c = scaledErfc(f, y);
+  return {exponential(f, k.mul(square, f.real(-scale))), k.fma(k.mul(rest, f.real(-scale)), c, c)};
 }
 
 } // namespace
 
-Value exp(KernelBuilder& k, Value x) {
-  Format f(k, x);
-  x = f.clamp(x, f.real(-105, -746), f.real(89, 710)); // beyond these 0 and infinity come out by themselves
-  auto [q, n] = reduceExp(f, x);
-  // Two factors: 2^n itself may lie outside the normal numbers. The sum is positive, so a logical shift halves it.
-  Value sum = k.add(n, f.integer(2 * f.bias()));
-  Value half = k.shiftRight(sum, 1);
-  Value e = k.mul(k.add(q, f.real(1)), powerOfTwo(f, half));
-  return k.mul(e, powerOfTwo(f, k.sub(sum, half)));
-}
+Value exp(KernelBuilder& k, Value x) { return exponential(Format(k, x), x).value(k); }
 
 Value expm1(KernelBuilder& k, Value x) {
   Format f(k, x);
@@ -175,8 +195,8 @@ Value erf(KernelBuilder& k, Value x) {
   Value magnitude = k.abs(x), z = k.mul(x, x);
   Value inner = k.fma(z, f.polynomial(kErfF32, kErfF64, z), f.real(kTwoOverSqrtPiRestF32, kTwoOverSqrtPiRestF64));
   Value near = k.fma(x, f.real(kTwoOverSqrtPiF32, kTwoOverSqrtPiF64), k.mul(x, inner));
-  Value y = f.clamp(magnitude, f.real(0), f.real(28));
-  Value far = k.sub(f.real(1), k.mul(gaussian(f, y, 1), scaledErfc(f, y)));
+  Tail tail = erfcTail(f, f.clamp(magnitude, f.real(0), f.real(28)), 1);
+  Value far = k.sub(f.real(1), tail.e.times(k, tail.c));
   return k.choose(k.compare(Predicate::LT, magnitude, f.real(1)), near, k.copySign(far, x));
 }
 
@@ -189,19 +209,21 @@ Value gelu(KernelBuilder& k, Value x) {
   // x Phi(x); Phi(-|x|) = erfc(|x| / sqrt 2) / 2, relatively exact in the tail.
   Format f(k, x);
   Value bounded = f.clamp(x, f.real(-39), f.real(39));
-  Value y = k.mul(k.abs(bounded), f.real(kSqrtHalfF32, kSqrtHalfF64));
-  Value tail = k.mul(k.mul(gaussian(f, bounded, 0.5), scaledErfc(f, y)), f.real(0.5));
+  Tail tail = erfcTail(f, bounded, 0.5);
+  Value half = k.mul(tail.c, f.real(0.5));
   Value negative = k.compare(Predicate::LT, x, f.real(0));
-  return k.choose(negative, k.mul(bounded, tail), k.mul(x, k.sub(f.real(1), tail)));
+  Value positive = k.mul(x, k.sub(f.real(1), tail.e.times(k, half)));
+  return k.choose(negative, tail.e.times(k, k.mul(bounded, half)), positive);
 }
 
 namespace {
 /// x sigmoid(y) where y has the sign of x and grows with it: 0 at -inf.
 Value timesSigmoid(const Format& f, Value x, Value y) {
   KernelBuilder& k = f.k;
-  Value product = k.mul(x, sigmoid(k, y));
-  Value lowest = k.compare(Predicate::EQ, x, f.real(-std::numeric_limits<double>::infinity()));
-  return k.choose(lowest, f.real(-0.0), product);
+  Exponential e = exponential(f, k.neg(k.abs(y)));
+  Value negative = k.compare(Predicate::LT, y, f.real(0)), lowest = f.real(-1e4);
+  Value bounded = k.choose(k.compare(Predicate::LT, x, lowest), lowest, x);
+  return k.div(k.choose(negative, e.times(k, bounded), x), k.add(e.value(k), f.real(1)));
 }
 } // namespace
 

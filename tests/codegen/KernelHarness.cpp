@@ -101,11 +101,10 @@ LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) {
     }
   }
 
-  int file = memfd_create("kernel", MFD_CLOEXEC);
-  if (file < 0 || write(file, image_.image.data(), image_.image.size()) != static_cast<ssize_t>(image_.image.size()))
+  file_ = memfd_create("kernel", MFD_CLOEXEC);
+  if (file_ < 0 || write(file_, image_.image.data(), image_.image.size()) != static_cast<ssize_t>(image_.image.size()))
     throw std::runtime_error("cannot write the image");
-  library_ = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(file);
+  library_ = dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library_)
     throw std::runtime_error(dlerror());
   function_ = reinterpret_cast<KernelFunction>(dlsym(library_, image_.symbol.c_str()));
@@ -116,6 +115,8 @@ LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) {
 LoadedKernel::~LoadedKernel() {
   if (library_)
     dlclose(library_);
+  if (file_ >= 0)
+    close(file_);
 }
 
 namespace {

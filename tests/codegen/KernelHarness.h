@@ -65,6 +65,7 @@ private:
   };
   std::vector<Output> outputs_;
   std::vector<Tensor> workspaces_;
+  int file_ = -1; // open as long as the library: dlopen takes two files of one name for the same library
   void* library_ = nullptr;
   KernelFunction function_ = nullptr;
 };

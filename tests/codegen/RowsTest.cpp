@@ -48,8 +48,8 @@ TEST_P(Rows, everyUnaryOp) {
 
 TEST_P(Rows, unaryOpsWithParameters) {
   std::string m = matrix();
-  run("%x: " + m, m, fmt::format("%y = moe.leaky_relu %x : {0} {{slope = 0.1 : f64}}\n moe.yield %y : {0}", m));
-  run("%x: " + m, m, fmt::format("%y = moe.elu %x : {0} {{alpha = 1.5 : f64}}\n moe.yield %y : {0}", m));
+  run("%x: " + m, m, fmt::format("%y = moe.leaky_relu %x slope 0.1 : {0}\n moe.yield %y : {0}", m));
+  run("%x: " + m, m, fmt::format("%y = moe.elu %x alpha 1.5 : {0}\n moe.yield %y : {0}", m));
 }
 
 TEST_P(Rows, logAndSqrtOfPositiveNumbers) {
