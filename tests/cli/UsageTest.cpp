@@ -25,7 +25,7 @@ TEST_F(Usage, HelpAndVersionAreResults) {
 
 TEST_F(Usage, MistakesOfTheCallerAreTwo) {
   expectFailure({}, 2, "moec: error: ");
-  expectFailure({"runn"}, 2, "moec: error: ");
+  expectFailure({"runn"}, 2, "moec: error: unknown command \"runn\"; did you mean \"run\"?");
   expectFailure({"run"}, 2, "moec: error: file is required");
   expectFailure({"run", "m.json", "--wat"}, 2, "--wat");
   expectFailure({"run", "m.json", "--init", "many"}, 2, "--init");

@@ -134,7 +134,7 @@ TEST(SafeTensors, WritesWhatItReads) {
   for (const auto& [name, tensor] : tensors) {
     EXPECT_EQ(back[name].dtype(), tensor.dtype()) << name;
     EXPECT_EQ(back[name].shape(), tensor.shape()) << name;
-    EXPECT_EQ(std::memcmp(back[name].data(), tensor.data(), tensor.bytes()), 0) << name;
+    EXPECT_TRUE(tensor.bytes() == 0 || std::memcmp(back[name].data(), tensor.data(), tensor.bytes()) == 0) << name;
   }
   // The layout that other readers expect: aligned data, and a header whose offsets count from its end.
   std::string file = slurp(scratch.path("x.safetensors"));
