@@ -28,20 +28,21 @@ bool makesRows(Value x) {
   return isa_and_nonnull<CombineOp, MatmulOp>(op);
 }
 
-bool sink(ReshapeOp reshape) {
+/// The reshape behind the op that it sank past, or null when it stays where it is.
+ReshapeOp sink(ReshapeOp reshape) {
   if (!reshape->hasOneUse() || !makesRows(reshape.getX()))
-    return false;
+    return nullptr;
   Operation* user = *reshape->getUsers().begin();
   auto from = cast<RankedTensorType>(reshape.getType());
   if (!isElementwise(user) || sizesOf(user->getResult(0)) != sizesOf(from))
-    return false;
+    return nullptr;
   Sizes to = sizesOf(reshape.getX());
   OpBuilder builder(user);
   SmallVector<Value> operands;
   for (Value operand : user->getOperands()) {
     Value view = operand == reshape.getResult() ? reshape.getX() : viewFor(operand, from, to, builder);
     if (!view)
-      return false;
+      return nullptr;
     operands.push_back(view);
   }
   auto element = cast<RankedTensorType>(user->getResult(0).getType()).getElementType();
@@ -50,21 +51,16 @@ bool sink(ReshapeOp reshape) {
   user->getResult(0).replaceAllUsesWith(behind.getResult());
   user->erase();
   reshape->erase();
-  return true;
+  return behind;
 }
 
 } // namespace
 
 LogicalResult sinkReshapes(func::FuncOp function) {
-  bool changed = true;
-  while (changed) {
-    changed = false;
-    for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>()))
-      if (sink(reshape)) {
-        changed = true;
-        break;
-      }
-  }
+  // Only the reshapes of the model sink, each as far as it goes: the views made for other operands would sink back.
+  for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>()))
+    while (reshape)
+      reshape = sink(reshape);
   return success();
 }
 
