@@ -183,8 +183,19 @@ void experts(benchmark::State& state, bool up, bool down) {
   });
 }
 
+// From IR to code in memory.
+void emit(benchmark::State& state) {
+  Experts s{4096, 512, 2048, 16, 2};
+  auto context = testing::makeContext();
+  KernelMaker plain(*context), packed(*context);
+  ir::KernelOp kernel = upKernel(packed, s, nrOf(upKernel(plain, s, {})));
+  for (auto _ : state)
+    LoadedKernel loaded(kernel);
+}
+
 } // namespace
 
+BENCHMARK(emit)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(fma, f32, DType::F32)->Arg(1)->Arg(2)->Iterations(1)->UseRealTime();
 BENCHMARK_CAPTURE(fma, f64, DType::F64)->Arg(1)->Arg(2)->Iterations(1)->UseRealTime();
 BENCHMARK_CAPTURE(matmul, f32, DType::F32)->Args({1024, 1})->Args({1024, 2})->UseRealTime()->Unit(benchmark::kMillisecond);

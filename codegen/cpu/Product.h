@@ -3,7 +3,7 @@
 // offsets of operands that broadcast. Knows schedules; knows no op of the dialect.
 
 #include "codegen/cpu/MicroKernel.h"
-#include "codegen/cpu/Schedules.h"
+#include "codegen/cpu/ProductSchedule.h"
 
 namespace moec::codegen::cpu {
 

@@ -2,7 +2,7 @@
 // Where the operands of a product lie among a kernel's arguments, for builders and for the cost model alike. Reads the dialect, builds nothing.
 
 #include "codegen/cpu/Elementwise.h"
-#include "codegen/cpu/Schedules.h"
+#include "codegen/cpu/ProductSchedule.h"
 
 namespace moec::codegen::cpu {
 

@@ -1,6 +1,8 @@
 // Owner of: the emitter itself: keys and symbols, images without undefined symbols, code as text, targets, errors.
-#include "codegen/cpu/Linker.h"
+#include "codegen/cpu/ObjectCompiler.h"
 #include "tests/codegen/KernelCheck.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 #include <gtest/gtest.h>
 #include <thread>
@@ -92,6 +94,29 @@ TEST(Emitter, v4ImagesRunWhereTheMachineCan) {
   CheckOptions options;
   options.target = "cpu:x86-64-v4";
   check(parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", kBody), options);
+}
+
+TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
+  namespace cpu = codegen::cpu;
+  std::string error;
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  cpu::KernelBuilder k(kernel.op, "caller", *cpu::findTarget("cpu:x86-64-v3"));
+  k.stage(Size(1), Size(1), [&](cpu::Value item) {
+    mlir::LLVM::CallOp::create(k.builder(), k.loc(), mlir::TypeRange{}, "somewhere_else", mlir::ValueRange{item});
+  });
+  auto* parent = k.builder().getInsertionBlock()->getParentOp();
+  while (!mlir::isa<mlir::ModuleOp>(parent))
+    parent = parent->getParentOp();
+  auto owner = mlir::cast<mlir::ModuleOp>(parent);
+  mlir::OpBuilder::InsertionGuard guard(k.builder());
+  k.builder().setInsertionPointToEnd(owner.getBody());
+  auto type = mlir::LLVM::LLVMFunctionType::get(mlir::LLVM::LLVMVoidType::get(owner.getContext()), {k.i64()});
+  mlir::LLVM::LLVMFuncOp::create(k.builder(), k.loc(), "somewhere_else", type);
+  auto module = k.finish(error);
+  ASSERT_TRUE(succeeded(module)) << error;
+  EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "caller", error)));
+  EXPECT_NE(error.find("undefined symbol: somewhere_else"), std::string::npos) << error;
 }
 
 TEST(Emitter, unknownTargetsAndKindsAreNamed) {

@@ -1,6 +1,7 @@
 #include "tests/codegen/KernelCheck.h"
 
 #include "ir/reference/Interpreter.h"
+#include "tests/codegen/Tolerance.h"
 
 #include "mlir/Parser/Parser.h"
 
@@ -74,12 +75,9 @@ void compare(const Tensor& got, const Tensor& want, const CheckOptions& options,
   for (double value : b)
     if (std::isfinite(value))
       largest = std::max(largest, std::abs(value));
-  double tolerance = got.dtype() == DType::F64   ? options.tolerance64
-                     : got.dtype() == DType::F32 ? options.tolerance32
-                     : got.dtype() == DType::BF16 ? 0x1p-7
-                                                  : 0;
+  double allowed = options.exact || !isFloat(got.dtype()) ? 0 : tolerance(got.dtype(), options.terms) * largest;
   for (size_t i = 0; i < a.size(); ++i) {
-    bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])) || std::abs(a[i] - b[i]) <= tolerance * largest;
+    bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])) || std::abs(a[i] - b[i]) <= allowed;
     ASSERT_TRUE(same) << "result " << result << ", element " << i << " of " << a.size() << ": got " << a[i]
                       << ", the reference has " << b[i];
   }

@@ -21,7 +21,8 @@ struct CheckOptions {
   Bindings bindings;
   std::vector<Tensor> inputs;      // random ones where none are given
   double low = -2, high = 2;       // of random inputs
-  double tolerance32 = 2e-6, tolerance64 = 1e-13; // max |a - b| <= tolerance * max(1, max |b|), see Tolerances below
+  int64_t terms = 64;              // max |a - b| <= tolerance(dtype, terms) * max(1, max |b|), Tolerance.h
+  bool exact = false;              // to the bit
   std::string target = "cpu:x86-64-v3";
   int64_t block = 0;               // items of another size than the schedule's
 };

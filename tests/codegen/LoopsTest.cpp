@@ -9,7 +9,7 @@ namespace {
 
 CheckOptions exact() {
   CheckOptions options;
-  options.tolerance32 = options.tolerance64 = 0;
+  options.exact = true;
   return options;
 }
 

@@ -164,7 +164,7 @@ TEST(RowsRandom, drawsAreThoseOfThePhiloxHeader) {
                       "%b = moe.random {1} \"layers.0.noise\" : tensor<6x21x{0}>\n moe.yield %a, %b : tensor<6x21x{0}>, tensor<6x21x{0}>",
                       element, distribution));
       CheckOptions options;
-      options.tolerance32 = options.tolerance64 = 0; // to the bit
+      options.exact = true;
       check(kernel, options);
     }
 }

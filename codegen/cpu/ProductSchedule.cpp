@@ -1,4 +1,4 @@
-#include "codegen/cpu/Schedules.h"
+#include "codegen/cpu/ProductSchedule.h"
 
 namespace moec::codegen::cpu {
 namespace {
