@@ -1,4 +1,5 @@
-// moec: the command. Results go to stdout, everything else to stderr; the exit code says whose fault a failure is (runtime/core/Error.h).
+// moec: the command. Results go to stdout, everything else to stderr; the exit code says whose fault a failure is
+// (runtime/core/Error.h).
 
 #include "compiler/cli/Commands.h"
 #include "moec_build_id.h"
@@ -40,7 +41,8 @@ int run(int argc, char** argv) {
   for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
     known.push_back(command->get_name());
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(known, argv[1]) == known.end())
-    return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1], moec::didYouMean(argv[1], known), fmt::join(known, ", ")));
+    return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1],
+                                                  moec::didYouMean(argv[1], known), fmt::join(known, ", ")));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
