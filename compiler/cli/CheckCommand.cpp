@@ -61,7 +61,8 @@ std::string errorText(double worst) { return worst == 0 ? "0" : fmt::format("{:.
 double share(double worst, double tolerance) { return worst == 0 ? 0 : worst / tolerance; }
 
 const LaunchCheck* worstLaunch(const CheckReport& report) {
-  auto found = std::ranges::max_element(report.launches, {}, [](const LaunchCheck& check) { return share(check.worst, check.tolerance); });
+  auto found = std::ranges::max_element(report.launches, {},
+                                        [](const LaunchCheck& check) { return share(check.worst, check.tolerance); });
   return found == report.launches.end() ? nullptr : &*found;
 }
 
@@ -69,11 +70,19 @@ void printJson(const Program& program, const CheckReport& report) {
   Json result{{"passed", report.passed()}};
   result["launches"] = Json::array();
   for (const LaunchCheck& check : report.launches)
-    result["launches"].push_back({{"list", check.list == LaunchList::Prepare ? "prepare" : "forward"}, {"launch", check.index}, {"layer", check.label}, {"kind", check.kind},
-                                  {"ops", opsOf(program, check)}, {"buffer", check.buffer}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
+    result["launches"].push_back({{"list", check.list == LaunchList::Prepare ? "prepare" : "forward"},
+                                  {"launch", check.index},
+                                  {"layer", check.label},
+                                  {"kind", check.kind},
+                                  {"ops", opsOf(program, check)},
+                                  {"buffer", check.buffer},
+                                  {"error", check.worst},
+                                  {"allowed", check.tolerance},
+                                  {"passed", check.passed}});
   result["outputs"] = Json::array();
   for (const OutputCheck& check : report.outputs)
-    result["outputs"].push_back({{"name", check.name}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
+    result["outputs"].push_back(
+        {{"name", check.name}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
   if (const LaunchCheck* worst = worstLaunch(report))
     result["worst"] = {{"error", worst->worst}, {"layer", worst->label}, {"ops", opsOf(program, *worst)}};
   fmt::print("{}\n", result.dump());
@@ -82,12 +91,15 @@ void printJson(const Program& program, const CheckReport& report) {
 void printText(const Program& program, const CheckReport& report) {
   Table table({"layer", "kind", ">error", ">allowed", "", "worst in"});
   for (const LaunchCheck& check : report.launches)
-    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG", check.buffer});
+    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
+               check.buffer});
   for (const OutputCheck& check : report.outputs)
-    table.add({"end to end", "output", errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG", check.name});
+    table.add({"end to end", "output", errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
+               check.name});
   fmt::print("{}", table.str());
   if (const LaunchCheck* worst = worstLaunch(report))
-    fmt::print("worst error {} of {} allowed, in {} {} ({})\n", errorText(worst->worst), errorText(worst->tolerance), worst->label, worst->kind, opsOf(program, *worst));
+    fmt::print("worst error {} of {} allowed, in {} {} ({})\n", errorText(worst->worst), errorText(worst->tolerance),
+               worst->label, worst->kind, opsOf(program, *worst));
 }
 
 void check(const CheckFlags& flags) {
@@ -96,18 +108,20 @@ void check(const CheckFlags& flags) {
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
   const Plan& plan = program.data().plans.front(); // parameters and inputs are the same in all of them
   DeviceOptions options{.threads = flags.threads};
-  CheckReport report = moec::check(program, openDevice(flags.device, options), openDevice(flags.against, options), weightsOf(plan, flags), inputsOf(plan, flags),
-                                   {.seed = flags.seed});
+  CheckReport report = moec::check(program, openDevice(flags.device, options), openDevice(flags.against, options),
+                                   weightsOf(plan, flags), inputsOf(plan, flags), {.seed = flags.seed});
   flags.json ? printJson(program, report) : printText(program, report);
   if (!report.passed())
-    throw Error(Fault::Mismatch, fmt::format("{} and {} differ:\n{}", flags.device, flags.against, report.describeFailures()));
+    throw Error(Fault::Mismatch,
+                fmt::format("{} and {} differ:\n{}", flags.device, flags.against, report.describeFailures()));
 }
 
 } // namespace
 
 void addCheckCommand(CLI::App& app) {
   auto flags = std::make_shared<CheckFlags>();
-  CLI::App* command = app.add_subcommand("check", "Run a program launch by launch on two devices and compare. Without weights and inputs: --init 0 and generated ones");
+  CLI::App* command = app.add_subcommand("check", "Run a program launch by launch on two devices and compare. Without "
+                                                  "weights and inputs: --init 0 and generated ones");
   addModelFlags(*command, *flags);
   addWeightFlags(*command, *flags);
   addInputFlags(*command, *flags);

@@ -1,6 +1,6 @@
 #pragma once
-// The commands of `moec`, one file each. A function adds its subcommand with flags and a callback that does the work; failures leave as moec::Error.
-// To add a command: a file, a line here, a line in main.cpp.
+// The commands of `moec`, one file each. A function adds its subcommand with flags and a callback that does the work;
+// failures leave as moec::Error. To add a command: a file, a line here, a line in main.cpp.
 
 namespace CLI {
 class App;

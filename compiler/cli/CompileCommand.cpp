@@ -25,7 +25,9 @@ struct CompileFlags : CommonOptions {
   std::filesystem::path dumpPhases;
 
   /// What looks at the phases needs them to run: no whole program from the cache.
-  bool needsCompiler() const { return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty(); }
+  bool needsCompiler() const {
+    return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty();
+  }
 };
 
 OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std::string& text) {
@@ -53,18 +55,25 @@ void printSummary(const OpenedProgram& opened, const std::filesystem::path& file
   size_t bytes = opened.program.bytes().size();
   const auto& plans = opened.program.data().plans;
   if (json) {
-    nlohmann::ordered_json summary{{"file", file.string()}, {"bytes", bytes}, {"cached", opened.fromCache}, {"parameters", plans.empty() ? 0 : parameterCount(plans[0])}};
+    nlohmann::ordered_json summary{{"file", file.string()},
+                                   {"bytes", bytes},
+                                   {"cached", opened.fromCache},
+                                   {"parameters", plans.empty() ? 0 : parameterCount(plans[0])}};
     summary["targets"] = nlohmann::ordered_json::array();
     for (const Plan& plan : plans)
-      summary["targets"].push_back({{"target", plan.target}, {"kernels", kernelSummaries(opened.program, plan).size()}, {"launches", plan.forward.size()}});
+      summary["targets"].push_back({{"target", plan.target},
+                                    {"kernels", kernelSummaries(opened.program, plan).size()},
+                                    {"launches", plan.forward.size()}});
     summary["phase_seconds"] = opened.compiled.phaseSeconds;
     fmt::print("{}\n", summary.dump());
     return;
   }
   Table table({"target", ">kernels", ">launches", ">parameters"});
   for (const Plan& plan : plans)
-    table.add({plan.target, std::to_string(kernelSummaries(opened.program, plan).size()), std::to_string(plan.forward.size()), std::to_string(parameterCount(plan))});
-  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(), shortBytes(static_cast<double>(bytes)), table.str());
+    table.add({plan.target, std::to_string(kernelSummaries(opened.program, plan).size()),
+               std::to_string(plan.forward.size()), std::to_string(parameterCount(plan))});
+  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(), shortBytes(static_cast<double>(bytes)),
+             table.str());
   if (opened.fromCache) {
     fmt::print("taken from the cache\n");
     return;
@@ -77,7 +86,8 @@ void printSummary(const OpenedProgram& opened, const std::filesystem::path& file
       total += found->second;
     }
   times.add({"all", shortSeconds(total)});
-  fmt::print("{}{} kernels compiled, {} reused\n", times.str(), opened.compiled.kernelsCompiled, opened.compiled.kernelsReused);
+  fmt::print("{}{} kernels compiled, {} reused\n", times.str(), opened.compiled.kernelsCompiled,
+             opened.compiled.kernelsReused);
 }
 
 /// The model's name, .moec; the model file's when the name would not make a plain file name.
@@ -108,13 +118,25 @@ void addCompileCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand("compile", "Compile a model to a program");
   addModelFlags(*command, *flags);
   command->add_option("-o", flags->output, "the file to write (default: the model's name, .moec)")->type_name("FILE");
-  command->add_flag("--draws-as-inputs", flags->drawsAsInputs, "random draws become inputs, named by their paths, for --draws");
+  command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
+                    "random draws become inputs, named by their paths, for --draws");
   auto phase = CLI::IsMember(std::vector<std::string>(std::begin(kPhases), std::end(kPhases)));
-  auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase: import fuse schedule plan emit pack")->type_name("PHASE")->check(phase);
-  command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")->type_name("DIR");
-  command->add_option("--from", flags->from, "FILE is a dump, edited or not; go on with this phase")->type_name("PHASE")->check(phase);
-  command->add_flag("--time-phases", flags->timePhases, "compile even what is in the cache, and show each phase's time");
-  command->add_option("--emit", flags->emit, "print the kernels' code: llvm or asm")->type_name("FORM")->check(CLI::IsMember({"llvm", "asm"}))->excludes(stop);
+  auto* stop = command
+                   ->add_option("--stop-after", flags->stopAfter,
+                                "print the module after this phase: import fuse schedule plan emit pack")
+                   ->type_name("PHASE")
+                   ->check(phase);
+  command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")
+      ->type_name("DIR");
+  command->add_option("--from", flags->from, "FILE is a dump, edited or not; go on with this phase")
+      ->type_name("PHASE")
+      ->check(phase);
+  command->add_flag("--time-phases", flags->timePhases,
+                    "compile even what is in the cache, and show each phase's time");
+  command->add_option("--emit", flags->emit, "print the kernels' code: llvm or asm")
+      ->type_name("FORM")
+      ->check(CLI::IsMember({"llvm", "asm"}))
+      ->excludes(stop);
   addJsonFlag(*command, *flags);
   command->callback([flags] { compileCommand(*flags); });
 }

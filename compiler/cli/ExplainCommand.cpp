@@ -26,8 +26,14 @@ void printJson(const Plan& plan) {
   for (const auto& [phase, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)})
     for (size_t i = 0; i < launches->size(); ++i) {
       const LaunchInfo& launch = (*launches)[i];
-      nlohmann::ordered_json line{{"list", phase},          {"launch", i},           {"layer", launch.label},   {"kind", launch.kind},
-                                  {"kernel", launch.kernel}, {"ops", launch.ops},     {"ends_because", launch.reason}, {"schedule", launch.schedule}};
+      nlohmann::ordered_json line{{"list", phase},
+                                  {"launch", i},
+                                  {"layer", launch.label},
+                                  {"kind", launch.kind},
+                                  {"kernel", launch.kernel},
+                                  {"ops", launch.ops},
+                                  {"ends_because", launch.reason},
+                                  {"schedule", launch.schedule}};
       fmt::print("{}\n", line.dump());
     }
 }
@@ -63,7 +69,8 @@ void printText(const OpenedProgram& opened, const Plan& plan) {
 
 void addExplainCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
-  CLI::App* command = app.add_subcommand("explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
+  CLI::App* command = app.add_subcommand(
+      "explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
   addJsonFlag(*command, *flags);
   command->callback([flags] {

@@ -33,29 +33,43 @@ Json tensorsJson(const Plan& plan) {
   Json result;
   result["inputs"] = Json::array();
   for (const InputInfo& input : plan.inputs)
-    result["inputs"].push_back({{"name", input.name}, {"dtype", name(input.dtype)}, {"shape", shapeText(input.shape)}, {"for_loss", input.forLoss}, {"draw", input.isDraw}});
+    result["inputs"].push_back({{"name", input.name},
+                                {"dtype", name(input.dtype)},
+                                {"shape", shapeText(input.shape)},
+                                {"for_loss", input.forLoss},
+                                {"draw", input.isDraw}});
   result["outputs"] = Json::array();
   for (const OutputInfo& output : plan.outputs)
-    result["outputs"].push_back({{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", shapeText(output.shape)}});
+    result["outputs"].push_back(
+        {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", shapeText(output.shape)}});
   result["weights"] = Json::array();
   for (const ParameterInfo& parameter : plan.parameters)
-    result["weights"].push_back({{"name", parameter.name}, {"dtype", name(parameter.dtype)}, {"shape", parameter.shape}});
+    result["weights"].push_back(
+        {{"name", parameter.name}, {"dtype", name(parameter.dtype)}, {"shape", parameter.shape}});
   return result;
 }
 
 Json launchJson(const LaunchInfo& launch, const Bindings& sizes) {
-  return {{"layer", launch.label}, {"kind", launch.kind}, {"kernel", launch.kernel}, {"flops", launch.flops.evaluate(sizes)}, {"bytes", launch.bytes.evaluate(sizes)}};
+  return {{"layer", launch.label},
+          {"kind", launch.kind},
+          {"kernel", launch.kernel},
+          {"flops", launch.flops.evaluate(sizes)},
+          {"bytes", launch.bytes.evaluate(sizes)}};
 }
 
 Json memoryJson(const Plan& plan, const Bindings& sizes) {
   MemorySummary memory = memorySummary(plan, sizes);
   ArenaLayout arena = layoutArena(plan, sizes);
-  Json result{{"parameters", memory.parameters}, {"prepared", memory.prepared}, {"constants", memory.constants}, {"inputs", memory.inputs},
-              {"outputs", memory.outputs},       {"arena", memory.arena},       {"temporaries", memory.temporaries}};
+  Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
+              {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
+              {"temporaries", memory.temporaries}};
   result["buffers"] = Json::array();
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
-    Json entry{{"name", buffer.name}, {"kind", kKindNames[static_cast<size_t>(buffer.kind)]}, {"dtype", name(buffer.dtype)}, {"shape", shapeText(buffer.shape)},
+    Json entry{{"name", buffer.name},
+               {"kind", kKindNames[static_cast<size_t>(buffer.kind)]},
+               {"dtype", name(buffer.dtype)},
+               {"shape", shapeText(buffer.shape)},
                {"bytes", elementCount(buffer.shape, sizes) * static_cast<int64_t>(byteSize(buffer.dtype))}};
     if (buffer.kind == BufferKind::Temporary) {
       entry["offset"] = arena.offsets[i];
@@ -79,7 +93,10 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes) 
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
   for (const KernelSummary& kernel : kernelSummaries(program, plan))
-    result["kernels"].push_back({{"symbol", kernel.symbol}, {"kind", kernel.kind}, {"image_bytes", kernel.imageBytes}, {"launches", kernel.launches}});
+    result["kernels"].push_back({{"symbol", kernel.symbol},
+                                 {"kind", kernel.kind},
+                                 {"image_bytes", kernel.imageBytes},
+                                 {"launches", kernel.launches}});
   for (const auto& [key, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)}) {
     result[key] = Json::array();
     for (const LaunchInfo& launch : *launches)
@@ -95,32 +112,44 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
   fmt::print("{} for {}, compiled by {}\n", program.name(), plan.target, program.data().buildId);
   for (const InputInfo& input : plan.inputs)
-    fmt::print("input       {} {}{}{}\n", input.name, name(input.dtype), shapeText(input.shape), input.forLoss ? " (for the loss)" : input.isDraw ? " (a draw)" : "");
+    fmt::print("input       {} {}{}{}\n", input.name, name(input.dtype), shapeText(input.shape),
+               input.forLoss  ? " (for the loss)"
+               : input.isDraw ? " (a draw)"
+                              : "");
   for (const OutputInfo& output : plan.outputs)
     fmt::print("output      {} {}{}\n", output.name, name(output.dtype), shapeText(output.shape));
   fmt::print("parameters  {}\n", parameterCount(plan));
-  fmt::print("one call    {}flop, {} of traffic at least{}\n", shortNumber(static_cast<double>(forwardFlops(plan, sizes))) + " ",
+  fmt::print("one call    {}flop, {} of traffic at least{}\n",
+             shortNumber(static_cast<double>(forwardFlops(plan, sizes))) + " ",
              shortBytes(static_cast<double>(forwardBytes(plan, sizes))), bound);
-  fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours" : "do not depend on threads; may depend on the batch");
+  fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours"
+                                                : "do not depend on threads; may depend on the batch");
 
   MemorySummary memory = memorySummary(plan, sizes);
   fmt::print("\nmemory{}\n", bound);
   Table table({"  ", ">", ""});
-  for (const auto& [what, bytes, note] : {std::tuple("  parameters", memory.parameters, std::string()), {"  prepared", memory.prepared, "packed weights"}, {"  constants", memory.constants, ""},
-                                          {"  inputs", memory.inputs, ""}, {"  outputs", memory.outputs, ""},
-                                          {"  arena", memory.arena, fmt::format("for {} of temporaries", shortBytes(static_cast<double>(memory.temporaries)))}})
+  for (const auto& [what, bytes, note] :
+       {std::tuple("  parameters", memory.parameters, std::string()),
+        {"  prepared", memory.prepared, "packed weights"},
+        {"  constants", memory.constants, ""},
+        {"  inputs", memory.inputs, ""},
+        {"  outputs", memory.outputs, ""},
+        {"  arena", memory.arena,
+         fmt::format("for {} of temporaries", shortBytes(static_cast<double>(memory.temporaries)))}})
     table.add({what, shortBytes(static_cast<double>(bytes)), note});
   fmt::print("{}", table.str());
 
   fmt::print("\nkernels\n");
   Table kernels({"  kind", ">launches", ">image", "symbol"});
   for (const KernelSummary& kernel : kernelSummaries(program, plan))
-    kernels.add({"  " + kernel.kind, std::to_string(kernel.launches), shortBytes(static_cast<double>(kernel.imageBytes)), kernel.symbol});
+    kernels.add({"  " + kernel.kind, std::to_string(kernel.launches),
+                 shortBytes(static_cast<double>(kernel.imageBytes)), kernel.symbol});
   fmt::print("{}\nlaunches of a call\n", kernels.str());
   Table launches({">  #", "layer", "kind", ">flop", ">traffic", "kernel"});
   for (size_t i = 0; i < plan.forward.size(); ++i) {
     const LaunchInfo& launch = plan.forward[i];
-    launches.add({std::to_string(i), launch.label, launch.kind, shortNumber(static_cast<double>(launch.flops.evaluate(sizes))),
+    launches.add({std::to_string(i), launch.label, launch.kind,
+                  shortNumber(static_cast<double>(launch.flops.evaluate(sizes))),
                   shortBytes(static_cast<double>(launch.bytes.evaluate(sizes))), launch.kernel});
   }
   fmt::print("{}", launches.str());
@@ -130,13 +159,17 @@ void writeFile(const fs::path& path, std::span<const uint8_t> bytes) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
   if (error)
-    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), error.message()));
+    throw Error(Fault::System,
+                fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), error.message()));
   writeFileAtomically(path, bytes);
 }
 
-std::span<const uint8_t> bytesOf(const std::string& text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+std::span<const uint8_t> bytesOf(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
 
-/// Names inside a program are not to be trusted with paths: everything but letters, digits and . _ - becomes _, and no name begins with a dot.
+/// Names inside a program are not to be trusted with paths: everything but letters, digits and . _ - becomes _, and no
+/// name begins with a dot.
 std::string fileName(std::string text) {
   for (char& c : text)
     if (!(std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-'))
@@ -177,10 +210,12 @@ void inspect(const InspectFlags& flags) {
 
 void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command = app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
   addModelFlags(*command, *flags);
   addSizeFlag(*command, *flags);
-  command->add_option("--extract", flags->extract, "write manifest.json, the kernels as .so and the IR into a folder")->type_name("DIR");
+  command->add_option("--extract", flags->extract, "write manifest.json, the kernels as .so and the IR into a folder")
+      ->type_name("DIR");
   addJsonFlag(*command, *flags);
   command->callback([flags] { inspect(*flags); });
 }

@@ -20,7 +20,9 @@ namespace {
 /// One line on the terminal, rewritten as phases end, and wiped at last.
 class ProgressLine {
 public:
-  explicit ProgressLine(std::string file) : file_(std::move(file)) { fmt::print(stderr, "moec: compiling {} ...", file_); }
+  explicit ProgressLine(std::string file) : file_(std::move(file)) {
+    fmt::print(stderr, "moec: compiling {} ...", file_);
+  }
   ~ProgressLine() { fmt::print(stderr, "\r\033[K"); }
   void ended(const std::string& phase, double seconds) {
     done_ += fmt::format(" {} {}", phase, shortSeconds(seconds));
@@ -52,14 +54,18 @@ bool isProgramFile(const std::filesystem::path& path) {
   // A .json that does not begin like JSON is still a model: the compiler says where it goes wrong.
   if (kind == FileKind::Json || path.extension() == ".json" || path.extension() == ".mlir")
     return false;
-  throw Error(Fault::Data, fmt::format("{}: expected a model (JSON) or a compiled program; found {}", path.string(), describeFirstBytes(file.bytes())));
+  throw Error(Fault::Data, fmt::format("{}: expected a model (JSON) or a compiled program; found {}", path.string(),
+                                       describeFirstBytes(file.bytes())));
 }
 
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
-    for (auto [given, flag] : {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy")})
+    for (auto [given, flag] :
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy")})
       if (given)
-        throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
+        throw Error(Fault::Usage,
+                    fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",
+                                common.file.string(), flag));
     return {.program = Program::load(common.file), .precompiled = true, .compiled = {}};
   }
 

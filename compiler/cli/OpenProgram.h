@@ -1,5 +1,6 @@
 #pragma once
-// From the file a user names to a program: a program.moec is read, a model is taken from the cache or compiled. Shows progress on a terminal.
+// From the file a user names to a program: a program.moec is read, a model is taken from the cache or compiled. Shows
+// progress on a terminal.
 
 #include "compiler/cli/CommonOptions.h"
 #include "runtime/Compile.h"
@@ -13,11 +14,11 @@ struct OpenedProgram {
   Program program;
   bool precompiled = false; // the file was a program.moec
   bool fromCache = false;
-  CompileResult compiled;   // times and counts; its program is moved out
+  CompileResult compiled; // times and counts; its program is moved out
 };
 
-/// `options` beyond what the common flags say: drawsAsInputs, checkSizes. Error(Usage) when the flags ask for another compilation of a program
-/// that is compiled already.
+/// `options` beyond what the common flags say: drawsAsInputs, checkSizes. Error(Usage) when the flags ask for another
+/// compilation of a program that is compiled already.
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options = {});
 
 /// Compile options that the common flags give, with progress shown on a terminal.

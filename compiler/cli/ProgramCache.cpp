@@ -46,7 +46,8 @@ private:
 
 } // namespace
 
-std::string ProgramCache::key(std::span<const uint8_t> model, const CompileOptions& options, const std::string& sourceId, const std::string& hostCpu) {
+std::string ProgramCache::key(std::span<const uint8_t> model, const CompileOptions& options,
+                              const std::string& sourceId, const std::string& hostCpu) {
   FieldHash hash;
   hash.add("moec program").add(sourceId).add(hostCpu).add(model.data(), model.size());
   hash.add(options.targets.size());
@@ -73,7 +74,8 @@ void ProgramCache::store(const std::string& key, const Program& program) const {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error)
-    throw Error(Fault::System, fmt::format("{}: cannot make the cache's folder: {}", folder_.string(), error.message()));
+    throw Error(Fault::System,
+                fmt::format("{}: cannot make the cache's folder: {}", folder_.string(), error.message()));
   program.save(entry(key));
 }
 

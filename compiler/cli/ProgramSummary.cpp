@@ -64,12 +64,24 @@ MemorySummary memorySummary(const Plan& plan, const Bindings& sizes) {
     int64_t bytes = checkedMultiply(elementCount(buffer.shape, sizes), static_cast<int64_t>(byteSize(buffer.dtype)));
     int64_t* total = nullptr;
     switch (buffer.kind) {
-    case BufferKind::Input: total = &result.inputs; break;
-    case BufferKind::Parameter: total = &result.parameters; break;
-    case BufferKind::Prepared: total = &result.prepared; break;
-    case BufferKind::Temporary: total = &result.temporaries; break;
-    case BufferKind::Output: total = &result.outputs; break;
-    case BufferKind::Constant: total = &result.constants; break;
+    case BufferKind::Input:
+      total = &result.inputs;
+      break;
+    case BufferKind::Parameter:
+      total = &result.parameters;
+      break;
+    case BufferKind::Prepared:
+      total = &result.prepared;
+      break;
+    case BufferKind::Temporary:
+      total = &result.temporaries;
+      break;
+    case BufferKind::Output:
+      total = &result.outputs;
+      break;
+    case BufferKind::Constant:
+      total = &result.constants;
+      break;
     }
     *total = checkedAdd(*total, bytes);
   }

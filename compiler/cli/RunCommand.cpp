@@ -50,7 +50,10 @@ void addRunCommand(CLI::App& app) {
   addWeightFlags(*command, *flags);
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
-  command->add_option("--output", flags->output, "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")->type_name("FILE");
+  command
+      ->add_option("--output", flags->output,
+                   "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
+      ->type_name("FILE");
   addJsonFlag(*command, *flags);
   command->callback([flags] { run(*flags); });
 }

@@ -29,7 +29,8 @@ std::string shortBytes(double bytes);
 /// "1.23 s", "45 ms" ...
 std::string shortSeconds(double seconds);
 
-/// A tensor's values in aligned columns, at most `maxRows` lines: the last axis runs to the right, long axes show both ends around "...".
+/// A tensor's values in aligned columns, at most `maxRows` lines: the last axis runs to the right, long axes show both
+/// ends around "...".
 std::string valueTable(const Tensor& tensor, int maxRows = 24);
 
 } // namespace moec::cli

@@ -12,7 +12,9 @@ using namespace std::string_view_literals;
 
 namespace {
 
-std::string_view textOf(std::span<const uint8_t> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view textOf(std::span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 bool isSafeTensors(std::string_view text) {
   if (text.size() < 9 || text[8] != '{')
@@ -38,7 +40,9 @@ constexpr std::array<Stranger, 14> kStrangers{{{"GIF8", "a GIF picture"},
                                                {"PK\3\4", "a zip archive (.npz and PyTorch's .pt are such)"},
                                                {"\x1f\x8b", "a gzip file"},
                                                {"(\xb5/\xfd", "a zstd file"},
-                                               {"\x7f" "ELF", "an ELF binary"},
+                                               {"\x7f"
+                                                "ELF",
+                                                "an ELF binary"},
                                                {"%PDF", "a PDF document"},
                                                {"\x80\2", "a Python pickle"},
                                                {"\x80\4", "a Python pickle"},
@@ -74,12 +78,18 @@ std::string describeFirstBytes(std::span<const uint8_t> bytes) {
   if (text.substr(std::min<size_t>(4, text.size())).starts_with("ftyp"))
     return "a HEIF, AVIF or MP4 file";
   switch (fileKind(bytes)) {
-  case FileKind::Png: return "a PNG picture";
-  case FileKind::Jpeg: return "a JPEG picture";
-  case FileKind::Npy: return "an .npy file";
-  case FileKind::Program: return "a compiled program";
-  case FileKind::SafeTensors: return "a safetensors file";
-  default: break;
+  case FileKind::Png:
+    return "a PNG picture";
+  case FileKind::Jpeg:
+    return "a JPEG picture";
+  case FileKind::Npy:
+    return "an .npy file";
+  case FileKind::Program:
+    return "a compiled program";
+  case FileKind::SafeTensors:
+    return "a safetensors file";
+  default:
+    break;
   }
   for (const Stranger& stranger : kStrangers)
     if (text.starts_with(stranger.start))

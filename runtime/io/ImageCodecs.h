@@ -1,5 +1,6 @@
 #pragma once
-// The two decoders behind Image.h, one file each because their libraries' error handling must not mix. Same result and errors as decodeImage().
+// The two decoders behind Image.h, one file each because their libraries' error handling must not mix. Same result and
+// errors as decodeImage().
 
 #include "runtime/core/Tensor.h"
 

@@ -34,11 +34,13 @@ bool sizesFit(const Shape& shape, const InputInfo& input, size_t skipped) {
 Tensor fitted(const Tensor& tensor, const InputInfo& input, const std::string& where) {
   bool symbolicFirst = !input.shape.empty() && !input.shape[0].isConstant();
   if (tensor.dtype() != input.dtype)
-    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}; store it as {}", where, moec::describe(tensor), input.name, describe(input), name(input.dtype)));
+    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}; store it as {}", where,
+                                         moec::describe(tensor), input.name, describe(input), name(input.dtype)));
   if (sizesFit(tensor.shape(), input, 0))
     return tensor;
   if (!symbolicFirst || !sizesFit(tensor.shape(), input, 1))
-    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}", where, moec::describe(tensor), input.name, describe(input)));
+    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}", where, moec::describe(tensor), input.name,
+                                         describe(input)));
   Shape shape = tensor.shape();
   shape.insert(shape.begin(), 1);
   return tensor.reshaped(shape);
@@ -53,7 +55,8 @@ Tensor fromSafeTensors(const InputInfo& input, const MappedFile& file, const std
   std::string names;
   for (const auto& [known, tensor] : tensors)
     names += fmt::format("{}{}", names.empty() ? "" : ", ", known);
-  throw Error(Fault::Data, fmt::format("{}: no tensor \"{}\" among its {}: {}", where, input.name, tensors.size(), names));
+  throw Error(Fault::Data,
+              fmt::format("{}: no tensor \"{}\" among its {}: {}", where, input.name, tensors.size(), names));
 }
 
 } // namespace
@@ -63,14 +66,21 @@ Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
   MappedFile file = MappedFile::open(path);
   switch (fileKind(file.bytes())) {
   case FileKind::Png:
-  case FileKind::Jpeg: return photoToInput(decodeImage(file.bytes(), where), input, where);
-  case FileKind::Npy: return fitted(parseNpy(file.bytes(), file.owner(), where), input, where);
-  case FileKind::SafeTensors: return fitted(fromSafeTensors(input, file, where), input, where);
-  case FileKind::Json: return fitted(parseJsonTensor(file.bytes(), input.dtype, where), input, where);
-  default: break;
+  case FileKind::Jpeg:
+    return photoToInput(decodeImage(file.bytes(), where), input, where);
+  case FileKind::Npy:
+    return fitted(parseNpy(file.bytes(), file.owner(), where), input, where);
+  case FileKind::SafeTensors:
+    return fitted(fromSafeTensors(input, file, where), input, where);
+  case FileKind::Json:
+    return fitted(parseJsonTensor(file.bytes(), input.dtype, where), input, where);
+  default:
+    break;
   }
-  throw Error(Fault::Data, fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}", where, input.name,
-                                       describeFirstBytes(file.bytes())));
+  throw Error(
+      Fault::Data,
+      fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}",
+                  where, input.name, describeFirstBytes(file.bytes())));
 }
 
 } // namespace moec

@@ -39,7 +39,9 @@ public:
     integers.push_back(value);
     return leaf();
   }
-  bool number_integer(int64_t value) override { return isFloat(type_) ? real(static_cast<double>(value)) : integer(value, false); }
+  bool number_integer(int64_t value) override {
+    return isFloat(type_) ? real(static_cast<double>(value)) : integer(value, false);
+  }
   bool number_unsigned(uint64_t value) override {
     if (isFloat(type_))
       return real(static_cast<double>(value));
@@ -53,7 +55,8 @@ public:
       if (value == "NaN")
         return real(std::numeric_limits<double>::quiet_NaN());
       if (value == "Infinity" || value == "-Infinity")
-        return real(value[0] == '-' ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
+        return real(value[0] == '-' ? -std::numeric_limits<double>::infinity()
+                                    : std::numeric_limits<double>::infinity());
     }
     return fail(fmt::format("\"{}\" where a number belongs", value));
   }
@@ -89,8 +92,8 @@ public:
 
 private:
   DType type_;
-  std::vector<int64_t> counts_;  // elements seen of each open list
-  std::optional<size_t> depth_;  // how deep the numbers stand, known from the first one
+  std::vector<int64_t> counts_; // elements seen of each open list
+  std::optional<size_t> depth_; // how deep the numbers stand, known from the first one
 
   bool fail(const std::string& message) {
     std::string place;
@@ -121,7 +124,9 @@ private:
     if (type_ == DType::U8)
       low = 0, high = 255;
     if (tooLarge || value < low || value > high)
-      return fail(fmt::format("{} is outside {}", tooLarge ? std::to_string(static_cast<uint64_t>(value)) : std::to_string(value), name(type_)));
+      return fail(fmt::format("{} is outside {}",
+                              tooLarge ? std::to_string(static_cast<uint64_t>(value)) : std::to_string(value),
+                              name(type_)));
     integers.push_back(value);
     return leaf();
   }
@@ -138,13 +143,20 @@ template <class T> std::string number(T value) {
 
 std::string element(const Tensor& tensor, size_t index) {
   switch (tensor.dtype()) {
-  case DType::F64: return number(tensor.as<double>()[index]);
-  case DType::F32: return number(tensor.as<float>()[index]);
-  case DType::I64: return fmt::format("{}", tensor.as<int64_t>()[index]);
-  case DType::I32: return fmt::format("{}", tensor.as<int32_t>()[index]);
-  case DType::U8: return fmt::format("{}", static_cast<const uint8_t*>(tensor.data())[index]);
-  case DType::Bool: return static_cast<const uint8_t*>(tensor.data())[index] ? "true" : "false";
-  case DType::BF16: break; // widened by the caller
+  case DType::F64:
+    return number(tensor.as<double>()[index]);
+  case DType::F32:
+    return number(tensor.as<float>()[index]);
+  case DType::I64:
+    return fmt::format("{}", tensor.as<int64_t>()[index]);
+  case DType::I32:
+    return fmt::format("{}", tensor.as<int32_t>()[index]);
+  case DType::U8:
+    return fmt::format("{}", static_cast<const uint8_t*>(tensor.data())[index]);
+  case DType::Bool:
+    return static_cast<const uint8_t*>(tensor.data())[index] ? "true" : "false";
+  case DType::BF16:
+    break; // widened by the caller
   }
   return {};
 }

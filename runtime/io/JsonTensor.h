@@ -1,5 +1,6 @@
 #pragma once
-// Tensors as JSON numbers: nested lists, one level per size. NaN and the infinities, which JSON lacks, are the strings "NaN", "Infinity", "-Infinity".
+// Tensors as JSON numbers: nested lists, one level per size. NaN and the infinities, which JSON lacks, are the strings
+// "NaN", "Infinity", "-Infinity".
 
 #include "runtime/core/Tensor.h"
 
@@ -10,8 +11,9 @@
 
 namespace moec {
 
-/// Reads nested lists as `type`: floats round to nearest, integers must be written as integers in range, booleans as true and false.
-/// Error(Data) for uneven lists (names the place), other values, or text that is not JSON (with its byte).
+/// Reads nested lists as `type`: floats round to nearest, integers must be written as integers in range, booleans as
+/// true and false. Error(Data) for uneven lists (names the place), other values, or text that is not JSON (with its
+/// byte).
 Tensor parseJsonTensor(std::span<const uint8_t> text, DType type, const std::string& where);
 
 /// Nested lists on one line, each number in its shortest form that reads back the same.

@@ -24,8 +24,10 @@ struct Descriptor {
 };
 
 [[noreturn]] void cannotRead(const std::filesystem::path& path, int code) {
-  bool wrongPath = code == ENOENT || code == ENOTDIR || code == EISDIR || code == EACCES || code == ENAMETOOLONG || code == ELOOP;
-  throw Error(wrongPath ? Fault::Data : Fault::System, fmt::format("{}: cannot read: {}", path.string(), std::strerror(code)));
+  bool wrongPath =
+      code == ENOENT || code == ENOTDIR || code == EISDIR || code == EACCES || code == ENAMETOOLONG || code == ELOOP;
+  throw Error(wrongPath ? Fault::Data : Fault::System,
+              fmt::format("{}: cannot read: {}", path.string(), std::strerror(code)));
 }
 
 } // namespace
@@ -34,7 +36,7 @@ MappedFile MappedFile::open(const std::filesystem::path& path) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0)
     cannotRead(path, errno);
-  struct stat info {};
+  struct stat info{};
   if (::fstat(file.fd, &info) != 0)
     cannotRead(path, errno);
   if (S_ISDIR(info.st_mode))

@@ -1,6 +1,6 @@
 #pragma once
-// A file's bytes, mapped read-only into memory and shared. Reading fails with Error(Data) when the path is wrong (absent, a folder, not
-// readable), with Error(System) when the machine is at fault.
+// A file's bytes, mapped read-only into memory and shared. Reading fails with Error(Data) when the path is wrong
+// (absent, a folder, not readable), with Error(System) when the machine is at fault.
 
 #include <cstdint>
 #include <filesystem>

@@ -33,7 +33,8 @@ std::vector<double> plane(const Tensor& picture, int64_t channels, int64_t chann
   auto pixels = picture.as<uint8_t>();
   std::vector<double> result(pixels.size() / 3);
   for (size_t i = 0; i < result.size(); ++i)
-    result[i] = channels == 3 ? pixels[3 * i + static_cast<size_t>(channel)] : 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2];
+    result[i] = channels == 3 ? pixels[3 * i + static_cast<size_t>(channel)]
+                              : 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2];
   return result;
 }
 
@@ -41,7 +42,9 @@ std::vector<double> plane(const Tensor& picture, int64_t channels, int64_t chann
 
 Tensor photoToInput(const Tensor& picture, const InputInfo& input, const std::string& where) {
   const PhotoRule rule = input.photo.value_or(PhotoRule{});
-  auto cannotHold = [&](const std::string& why) { return Error(Fault::Model, fmt::format("{}: a picture cannot be input \"{}\": {}", where, input.name, why)); };
+  auto cannotHold = [&](const std::string& why) {
+    return Error(Fault::Model, fmt::format("{}: a picture cannot be input \"{}\": {}", where, input.name, why));
+  };
   size_t rank = input.shape.size();
   if (rank != 3 && rank != 4)
     throw cannotHold(fmt::format("it has {} sizes, expected [batch, channels, height, width]", rank));
@@ -57,9 +60,11 @@ Tensor photoToInput(const Tensor& picture, const InputInfo& input, const std::st
       throw cannotHold(fmt::format("its photo rule has {} numbers for {} channels", list->size(), *channels));
 
   int64_t fromHeight = picture.shape()[0], fromWidth = picture.shape()[1];
-  int64_t height = input.shape[rank - 2].constant().value_or(fromHeight), width = input.shape[rank - 1].constant().value_or(fromWidth);
+  int64_t height = input.shape[rank - 2].constant().value_or(fromHeight),
+          width = input.shape[rank - 1].constant().value_or(fromWidth);
   if (rule.resize == PhotoRule::Resize::None && (height != fromHeight || width != fromWidth))
-    throw Error(Fault::Data, fmt::format("{}: the picture is {} wide and {} high, input \"{}\" takes {} by {}; resize it, or give the model's input a "
+    throw Error(Fault::Data, fmt::format("{}: the picture is {} wide and {} high, input \"{}\" takes {} by {}; resize "
+                                         "it, or give the model's input a "
                                          "\"photo\": {{\"resize\": \"stretch\"}}",
                                          where, fromWidth, fromHeight, input.name, width, height));
 
@@ -69,7 +74,8 @@ Tensor photoToInput(const Tensor& picture, const InputInfo& input, const std::st
   for (int64_t c = 0; c < *channels; ++c) {
     std::vector<double> pixels = plane(picture, *channels, c);
     auto at = [&](int64_t y, int64_t x) { return pixels[static_cast<size_t>(y * fromWidth + x)]; };
-    double mean = rule.mean.empty() ? 0 : rule.mean[static_cast<size_t>(c)], deviation = rule.std.empty() ? 1 : rule.std[static_cast<size_t>(c)];
+    double mean = rule.mean.empty() ? 0 : rule.mean[static_cast<size_t>(c)],
+           deviation = rule.std.empty() ? 1 : rule.std[static_cast<size_t>(c)];
     for (const Sample& y : rows)
       for (const Sample& x : columns) {
         double top = at(y.low, x.low) * (1 - x.weight) + at(y.low, x.high) * x.weight;

@@ -25,8 +25,13 @@ struct Word {
   std::string_view word;
   DType type;
 };
-constexpr std::array<Word, 7> kWords{{{"F64", DType::F64}, {"F32", DType::F32}, {"BF16", DType::BF16}, {"I64", DType::I64},
-                                      {"I32", DType::I32}, {"U8", DType::U8}, {"BOOL", DType::Bool}}};
+constexpr std::array<Word, 7> kWords{{{"F64", DType::F64},
+                                      {"F32", DType::F32},
+                                      {"BF16", DType::BF16},
+                                      {"I64", DType::I64},
+                                      {"I32", DType::I32},
+                                      {"U8", DType::U8},
+                                      {"BOOL", DType::Bool}}};
 
 struct Entry {
   std::string name;
@@ -35,7 +40,8 @@ struct Entry {
   std::vector<uint64_t> offsets; // begin, end in the data section
 };
 
-/// Reads the header's one possible form event by event, so that a lying header costs no memory: { name: { key: value, ... }, ... }.
+/// Reads the header's one possible form event by event, so that a lying header costs no memory: { name: { key: value,
+/// ... }, ... }.
 class HeaderReader final : public nlohmann::json_sax<Json> {
 public:
   std::vector<Entry> entries;
@@ -43,7 +49,9 @@ public:
 
   bool null() override { return unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
-  bool number_float(double, const std::string&) override { return unexpected("a number that is not a non-negative integer"); }
+  bool number_float(double, const std::string&) override {
+    return unexpected("a number that is not a non-negative integer");
+  }
   bool number_integer(int64_t) override { return unexpected("a negative number"); }
   bool binary(Json::binary_t&) override { return unexpected("binary"); }
 
@@ -71,7 +79,8 @@ public:
       return unexpected("a string");
     auto found = std::ranges::find(kWords, value, &Word::word);
     if (found == kWords.end())
-      return fail(fmt::format("tensor \"{}\": dtype {} is not one of F64, F32, BF16, I64, I32, U8, BOOL", entry().name, value));
+      return fail(
+          fmt::format("tensor \"{}\": dtype {} is not one of F64, F32, BF16, I64, I32, U8, BOOL", entry().name, value));
     entry().type = found->type;
     return true;
   }
@@ -97,7 +106,8 @@ public:
       if (!inMetadata_)
         entries.push_back({value, {}, {}, {}});
     } else if (!inMetadata_) {
-      bool again = (value == "dtype" && entry().type) || (value == "shape" && entry().shape) || (value == "data_offsets" && !entry().offsets.empty());
+      bool again = (value == "dtype" && entry().type) || (value == "shape" && entry().shape) ||
+                   (value == "data_offsets" && !entry().offsets.empty());
       if (value != "dtype" && value != "shape" && value != "data_offsets")
         return fail(fmt::format("tensor \"{}\": unknown key \"{}\"", entry().name, value));
       if (again)
@@ -136,7 +146,8 @@ private:
   }
   bool unexpected(const char* what) {
     if (depth_ < 2 || inMetadata_)
-      return fail(fmt::format("its header holds {} where {} belongs", what, inMetadata_ ? "a string of __metadata__" : "a tensor's description"));
+      return fail(fmt::format("its header holds {} where {} belongs", what,
+                              inMetadata_ ? "a string of __metadata__" : "a tensor's description"));
     return fail(fmt::format("tensor \"{}\": {} as \"{}\"", entry().name, what, field_));
   }
 };
@@ -168,7 +179,9 @@ Tensor view(const Entry& entry, std::span<const uint8_t> data, const std::shared
 } // namespace
 
 TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where) {
-  auto fail = [&](const std::string& problem) -> void { throw Error(Fault::Data, fmt::format("{}: damaged safetensors file: {}", where, problem)); };
+  auto fail = [&](const std::string& problem) -> void {
+    throw Error(Fault::Data, fmt::format("{}: damaged safetensors file: {}", where, problem));
+  };
   if (bytes.size() < 8)
     fail(fmt::format("{} bytes, but its header length alone takes 8", bytes.size()));
   uint64_t headerLength = 0;
@@ -190,10 +203,12 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
   for (const Entry& entry : entries) {
     uint64_t begin = entry.offsets[0], end = entry.offsets[1];
     if (begin > end || end > data.size())
-      fail(fmt::format("tensor \"{}\" has data_offsets [{}, {}], but the data has {} bytes", entry.name, begin, end, data.size()));
+      fail(fmt::format("tensor \"{}\" has data_offsets [{}, {}], but the data has {} bytes", entry.name, begin, end,
+                       data.size()));
     auto needed = byteCount(*entry.type, *entry.shape);
     if (!needed || *needed != end - begin)
-      fail(fmt::format("tensor \"{}\", {}, has {} bytes of data", entry.name, describe(*entry.type, *entry.shape), end - begin));
+      fail(fmt::format("tensor \"{}\", {}, has {} bytes of data", entry.name, describe(*entry.type, *entry.shape),
+                       end - begin));
   }
   std::vector<const Entry*> byPlace;
   for (const Entry& entry : entries)
@@ -203,7 +218,8 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
   for (const Entry* entry : byPlace) {
     if (entry->offsets[0] != place)
       fail(fmt::format("tensor \"{}\" begins at byte {} of the data, {} byte {}", entry->name, entry->offsets[0],
-                       entry->offsets[0] < place ? "inside the one before it, which ends at" : "behind a gap from", place));
+                       entry->offsets[0] < place ? "inside the one before it, which ends at" : "behind a gap from",
+                       place));
     place = entry->offsets[1];
   }
   if (place != data.size())
@@ -220,7 +236,8 @@ TensorMap readSafeTensors(const std::filesystem::path& path) {
   return parseSafeTensors(file.bytes(), file.owner(), path.string());
 }
 
-void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors, const std::map<std::string, std::string>& metadata) {
+void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors,
+                      const std::map<std::string, std::string>& metadata) {
   std::vector<std::pair<const std::string*, const Tensor*>> order;
   for (const auto& [name, tensor] : tensors)
     order.emplace_back(&name, &tensor);
@@ -235,7 +252,8 @@ void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensor
   uint64_t place = 0;
   for (auto [name, tensor] : order) {
     auto word = std::ranges::find(kWords, tensor->dtype(), &Word::type);
-    header[*name] = {{"dtype", word->word}, {"shape", tensor->shape()}, {"data_offsets", {place, place + tensor->bytes()}}};
+    header[*name] = {
+        {"dtype", word->word}, {"shape", tensor->shape()}, {"data_offsets", {place, place + tensor->bytes()}}};
     place += tensor->bytes();
   }
   std::string text = header.dump();

@@ -13,7 +13,8 @@ using testing::HasSubstr;
 
 namespace {
 
-std::string key(const std::string& model, const CompileOptions& options = {}, const std::string& build = "b", const std::string& cpu = "c") {
+std::string key(const std::string& model, const CompileOptions& options = {}, const std::string& build = "b",
+                const std::string& cpu = "c") {
   return ProgramCache::key({reinterpret_cast<const uint8_t*>(model.data()), model.size()}, options, build, cpu);
 }
 

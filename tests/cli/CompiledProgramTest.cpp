@@ -39,8 +39,8 @@ TEST_F(CompiledProgram, RunPrintsATable) {
 TEST_F(CompiledProgram, RunPrintsJson) {
   Outcome outcome = moec({"run", program, "--init", "0", "--input", "x=" + rows, "--json", "--threads", "2"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.out,
-            "{\"target\": \"cpu:x86-64-v3\", \"outputs\": {\"y\": {\"dtype\": \"f32\", \"shape\": [2, 3], \"values\": [[1, 2, 3], [4, 5, 6]]}}}\n");
+  EXPECT_EQ(outcome.out, "{\"target\": \"cpu:x86-64-v3\", \"outputs\": {\"y\": {\"dtype\": \"f32\", \"shape\": [2, 3], "
+                         "\"values\": [[1, 2, 3], [4, 5, 6]]}}}\n");
 }
 
 TEST_F(CompiledProgram, RunWritesFiles) {
@@ -48,14 +48,17 @@ TEST_F(CompiledProgram, RunWritesFiles) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(readSafeTensors(path("y.safetensors")).at("y").toDoubles(), (std::vector<double>{1, 2, 3, 4, 5, 6}));
-  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", path("y.csv")}, 2, "expected .npy, .safetensors or .json");
+  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", path("y.csv")}, 2,
+                "expected .npy, .safetensors or .json");
   expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", "/nowhere/y.npy"}, 5, "/nowhere");
 }
 
 TEST_F(CompiledProgram, WeightsAreANamedChoice) {
-  expectFailure({"run", program, "--input", "x=" + rows}, 2, "has 1 parameters and no weights: give --weights FILE, or --init SEED");
+  expectFailure({"run", program, "--input", "x=" + rows}, 2,
+                "has 1 parameters and no weights: give --weights FILE, or --init SEED");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", path("none")}, 1, "cannot read");
-  expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2, 3}, "scale.wieght")}, 1, "scale.weight");
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2, 3}, "scale.wieght")}, 1,
+                "scale.weight");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2})}, 1, "[2]");
   std::string nan = weights({1, std::numeric_limits<float>::quiet_NaN(), 3});
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", nan}, 1, "scale.weight");
@@ -72,7 +75,8 @@ TEST_F(CompiledProgram, InputsAreChecked) {
   expectFailure(with({"--input", "x"}), 2, "--input x: expected NAME=VALUE");
   expectFailure(with({"--input", "y=" + rows}), 2, "the model has no input \"y\"");
   expectFailure(with({"--input", "x=" + rows, "--input", "x=" + rows}), 2, "x is given twice");
-  expectFailure(with({"--input", "x=" + file("narrow", "[[1, 2]]")}), 1, "f32[1, 2], but input \"x\" takes f32[batch, 3]");
+  expectFailure(with({"--input", "x=" + file("narrow", "[[1, 2]]")}), 1,
+                "f32[1, 2], but input \"x\" takes f32[batch, 3]");
   expectFailure(with({"--input", "x=" + file("none", "[]")}), 1, "f32[0], but input \"x\" takes f32[batch, 3]");
   expectFailure(with({"--input", "x=" + rows, "--draws", rows}), 1, rows);
   expectFailure(with({"--input", "x=" + rows, "--target", "cpu"}), 2, "--target changes how a model is compiled");
@@ -87,13 +91,15 @@ TEST_F(CompiledProgram, DrawsComeFromAFile) {
   EXPECT_EQ(outcome.out, "y f32[1, 3]\n[0]  7  8  9\n");
   expectFailure({"run", program, "--init", "0"}, 2, "give --draws FILE with noise");
   writeSafeTensors(path("d.safetensors"), {{"nois", Tensor::of(std::vector<float>{7, 8, 9}, {1, 3})}});
-  expectFailure({"run", program, "--init", "0", "--draws", path("d.safetensors")}, 1, "\"nois\" is no draw of the model; did you mean \"noise\"?");
+  expectFailure({"run", program, "--init", "0", "--draws", path("d.safetensors")}, 1,
+                "\"nois\" is no draw of the model; did you mean \"noise\"?");
 }
 
 TEST_F(CompiledProgram, ADamagedFileIsRefused) {
   std::string whole = slurp(program);
   for (size_t size : {size_t{9}, size_t{60}, whole.size() / 2, whole.size() - 1})
-    expectFailure({"run", file("cut.moec", whole.substr(0, size)), "--init", "0", "--input", "x=" + rows}, 1, "cut.moec");
+    expectFailure({"run", file("cut.moec", whole.substr(0, size)), "--init", "0", "--input", "x=" + rows}, 1,
+                  "cut.moec");
   std::string flipped = whole;
   flipped[whole.size() - 200] ^= 1;
   expectFailure({"inspect", file("bad.moec", flipped)}, 1, "bad.moec");

@@ -1,4 +1,5 @@
-// Models through the command, with libmoec_compiler: what the user sees of it. Results themselves are judged by the goldens.
+// Models through the command, with libmoec_compiler: what the user sees of it. Results themselves are judged by the
+// goldens.
 
 #include "tests/cli/Process.h"
 
@@ -28,7 +29,8 @@ TEST_F(Model, ThePhotoGetsTenScores) {
   auto outputs = nlohmann::json::parse(outcome.out)["outputs"];
   EXPECT_EQ(outputs["scores"]["shape"], nlohmann::json({1, 10}));
   // The second run is from the cache, and the same.
-  EXPECT_EQ(moec({"run", kZoo + "vit-moe.json", "--init", "0", "--input", "image=" + kPhoto, "--json"}).out, outcome.out);
+  EXPECT_EQ(moec({"run", kZoo + "vit-moe.json", "--init", "0", "--input", "image=" + kPhoto, "--json"}).out,
+            outcome.out);
 }
 
 TEST_F(Model, CompileWritesAProgramThatRuns) {
@@ -46,7 +48,8 @@ TEST_F(Model, CompileWritesAProgramThatRuns) {
 }
 
 TEST_F(Model, MistakesCarryTheirPlace) {
-  std::string model = file("bad.json", "{\n  \"name\": \"bad\",\n  \"inputs\": {\"x\": {\"shape\": [4]}},\n  \"model\": [{\"kind\": \"linaer\", \"out\": 2}]\n}\n");
+  std::string model = file("bad.json", "{\n  \"name\": \"bad\",\n  \"inputs\": {\"x\": {\"shape\": [4]}},\n  "
+                                       "\"model\": [{\"kind\": \"linaer\", \"out\": 2}]\n}\n");
   expectFailure({"run", model, "--init", "0"}, 1, "bad.json:4:");
   expectFailure({"run", model, "--init", "0"}, 1, "linear");
   expectFailure({"run", file("cut.json", "{\"name\": "), "--init", "0"}, 1, "cut.json:1:");

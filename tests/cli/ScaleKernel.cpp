@@ -1,4 +1,5 @@
-// The kernel of the tests' program: y[b, i] = w[i] * x[b, i] for f32[batch, 3]. An item is a row. Freestanding, as generated kernels are.
+// The kernel of the tests' program: y[b, i] = w[i] * x[b, i] for f32[batch, 3]. An item is a row. Freestanding, as
+// generated kernels are.
 
 #include "runtime/core/KernelAbi.h"
 

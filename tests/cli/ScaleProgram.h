@@ -32,8 +32,10 @@ inline Program scaleProgram(bool drawInput = false) {
                    .schedule = "rows of 3",
                    .flops = batch * 3,
                    .bytes = batch * 24 + 12}};
-  plan.inputs = {{.name = drawInput ? "noise" : "x", .dtype = DType::F32, .shape = {batch, 3}, .buffer = 0, .isDraw = drawInput}};
-  plan.parameters = {{.name = "scale.weight", .dtype = DType::F32, .shape = {3}, .init = {.kind = Init::Kind::Ones}, .buffer = 1}};
+  plan.inputs = {
+      {.name = drawInput ? "noise" : "x", .dtype = DType::F32, .shape = {batch, 3}, .buffer = 0, .isDraw = drawInput}};
+  plan.parameters = {
+      {.name = "scale.weight", .dtype = DType::F32, .shape = {3}, .init = {.kind = Init::Kind::Ones}, .buffer = 1}};
   plan.outputs = {{.name = "y", .dtype = DType::F32, .shape = {batch, 3}, .buffer = 2}};
   plan.checkSizes = {{"batch", 5}};
 
