@@ -184,6 +184,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     ir::registerDialects(registry);
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
+    context.printOpOnDiagnostic(false);
     ContextDiagnostics diagnostics(context, model);
     Pipeline pipeline(options, result, context, diagnostics);
     if (first == Phase::Import)

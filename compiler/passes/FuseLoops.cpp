@@ -23,18 +23,23 @@ bool endsInWork(Value value) {
   return op && isFree(op) && isLoopOp(op) && !isa<ReshapeOp>(op) && op->hasOneUse();
 }
 
-/// A reduction computed again for every element that reads it would multiply its work.
-bool growBackward(Cluster& cluster, Operation* op) {
+/// All that reads the op's result belongs to the cluster.
+bool feedsOnly(Operation* op, const Cluster& cluster) {
+  return llvm::all_of(op->getUsers(), [&](Operation* user) { return cluster.contains(user); });
+}
+
+/// Takes producers along as long as nothing else needs them. A reduction stays outside: computed again for every element that reads it, its work
+/// would multiply.
+void growBackward(Cluster& cluster, Operation* op) {
   for (Value operand : op->getOperands()) {
     Operation* producer = operand.getDefiningOp();
-    if (!producer || !isFree(producer) || !isLoopOp(producer) || !producer->hasOneUse() || isa<ReduceOp>(producer) || isa<ReduceOp>(op))
+    if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) || !feedsOnly(producer, cluster) || isa<ReduceOp>(producer))
       continue;
     if (isa<ReshapeOp>(producer) && !endsInWork(producer->getOperand(0)))
       continue;
     cluster.add(producer);
     growBackward(cluster, producer);
   }
-  return true;
 }
 
 } // namespace
