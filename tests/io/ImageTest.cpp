@@ -29,6 +29,19 @@ TEST(Image, TransparencyIsLaidOverWhite) {
               testing::ElementsAre(255, 255, 255, 1, 2, 3, 224, 224, 224));
 }
 
+TEST(Image, AnOddColourProfileIsNoDamage) {
+  // This picture's profile names a rendering intent that libpng does not know; expected pixels by Pillow 13.0.0.
+  Tensor picture = readImage(MOEC_SOURCE "/examples/photo.png");
+  ASSERT_EQ(picture.shape(), Shape({213, 320, 3}));
+  auto pixel = [&](size_t x, size_t y) {
+    auto start = picture.as<uint8_t>().begin() + static_cast<std::ptrdiff_t>((y * 320 + x) * 3);
+    return std::vector<int>(start, start + 3);
+  };
+  EXPECT_THAT(pixel(0, 0), testing::ElementsAre(173, 200, 230));
+  EXPECT_THAT(pixel(100, 50), testing::ElementsAre(166, 101, 68));
+  EXPECT_THAT(pixel(319, 212), testing::ElementsAre(15, 23, 8));
+}
+
 TEST(Image, ReadsJpegPixels) {
   // A flat picture survives JPEG's quantisation to within a step or two.
   std::vector<uint8_t> flat(16 * 8 * 3);
