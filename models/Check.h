@@ -7,7 +7,7 @@
 namespace moec::models {
 
 /// More blocks than this, repeats counted, is an error: an endless definition would otherwise fill the memory.
-constexpr int64_t kMostBlocks = 100000;
+constexpr int64_t kMostBlocks = 20000;
 /// Blocks inside each other, own blocks' bodies counted.
 constexpr int kDeepestBlocks = 256;
 

@@ -33,7 +33,7 @@ public:
     file_.loss = file_.root.find("loss");
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
-    if (std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
+    if (!diagnostics_.hasErrors() && std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
       error(top->at("inputs"), "a model needs an input that is not for the loss only");
     if (const Json* blocks = file_.root.find("blocks"))
       for (const Json::Member& block : blocks->object())
