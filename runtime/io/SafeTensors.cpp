@@ -45,6 +45,7 @@ struct Entry {
 class HeaderReader final : public nlohmann::json_sax<Json> {
 public:
   std::vector<Entry> entries;
+  std::map<std::string, std::string> metadata;
   std::string problem;
 
   bool null() override { return unexpected("null"); }
@@ -73,8 +74,10 @@ public:
   }
 
   bool string(std::string& value) override {
-    if (inMetadata_ && depth_ == 2)
+    if (inMetadata_ && depth_ == 2) {
+      metadata[field_] = value;
       return true;
+    }
     if (depth_ != 2 || field_ != "dtype" || inArray_)
       return unexpected("a string");
     auto found = std::ranges::find(kWords, value, &Word::word);
@@ -112,6 +115,8 @@ public:
         return fail(fmt::format("tensor \"{}\": unknown key \"{}\"", entry().name, value));
       if (again)
         return fail(fmt::format("tensor \"{}\": \"{}\" twice", entry().name, value));
+      field_ = value;
+    } else {
       field_ = value;
     }
     return true;
@@ -178,7 +183,8 @@ Tensor view(const Entry& entry, std::span<const uint8_t> data, const std::shared
 
 } // namespace
 
-TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where) {
+TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where,
+                           std::map<std::string, std::string>* metadata) {
   auto fail = [&](const std::string& problem) -> void {
     throw Error(Fault::Data, fmt::format("{}: damaged safetensors file: {}", where, problem));
   };
@@ -225,15 +231,17 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
   if (place != data.size())
     fail(fmt::format("{} bytes follow the last tensor", data.size() - place));
 
+  if (metadata)
+    *metadata = std::move(reader.metadata);
   TensorMap result;
   for (const Entry& entry : entries)
     result.emplace(entry.name, view(entry, data, owner));
   return result;
 }
 
-TensorMap readSafeTensors(const std::filesystem::path& path) {
+TensorMap readSafeTensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata) {
   MappedFile file = MappedFile::open(path);
-  return parseSafeTensors(file.bytes(), file.owner(), path.string());
+  return parseSafeTensors(file.bytes(), file.owner(), path.string(), metadata);
 }
 
 void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors,

@@ -19,7 +19,8 @@ namespace moec {
 TensorMap readSafeTensors(const std::filesystem::path& path);
 
 /// The same from bytes kept alive by `owner`. `where` begins every message.
-TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where);
+TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where,
+                           std::map<std::string, std::string>* metadata = nullptr);
 
 /// Written aside, synced, renamed. Widest elements first, so that every tensor is aligned.
 void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors,
