@@ -12,15 +12,16 @@ namespace moec::models {
 namespace {
 
 bool isRaw(ParameterType type) {
-  return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate || type == ParameterType::Expert;
+  return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate ||
+         type == ParameterType::Expert;
 }
 
 void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {
   if (parameter.type == ParameterType::Word && value.isString())
     diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
   else
-    diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", inQuotes(parameter.name), inQuotes(kind.name),
-                                                    value.describe(), expectation(parameter)));
+    diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", inQuotes(parameter.name),
+                                                    inQuotes(kind.name), value.describe(), expectation(parameter)));
 }
 
 Json defaultOf(const Parameter& parameter, Position position) {
@@ -48,8 +49,8 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
       for (const Parameter& candidate : kind.parameters)
         known.push_back(candidate.name);
       known.insert(known.end(), common.begin(), common.end());
-      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(kind.name), inQuotes(member.key),
-                                                         suggestion(member.key, known)));
+      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(kind.name),
+                                                        inQuotes(member.key), suggestion(member.key, known)));
       good = false;
       continue;
     }

@@ -1,5 +1,6 @@
 #pragma once
-// The parameters of one kind as a model file gives them: checked against the kind's table, computed, defaults filled in.
+// The parameters of one kind as a model file gives them: checked against the kind's table, computed, defaults filled
+// in.
 
 #include "models/Expression.h"
 #include "models/Kind.h"
@@ -8,8 +9,8 @@ namespace moec::models {
 
 class Arguments {
 public:
-  /// Reads `object` (an object). Reports unknown keys, missing and ill-typed values, all of them. `common` are keys that
-  /// every kind of the family takes beside its own ("kind", "name" ...).
+  /// Reads `object` (an object). Reports unknown keys, missing and ill-typed values, all of them. `common` are keys
+  /// that every kind of the family takes beside its own ("kind", "name" ...).
   static std::optional<Arguments> read(const Kind& kind, const Json& object, const Environment& environment,
                                        std::span<const std::string> common, Diagnostics& diagnostics);
 

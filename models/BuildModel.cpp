@@ -156,15 +156,16 @@ private:
     bool isLabels = arguments.kind().name == "cross_entropy";
     if (isLabels && !wanted.empty())
       wanted.pop_back();
-    bool dtypeFits = isLabels ? types[1].getElementType().isSignlessInteger() : types[1].getElementType() == types[0].getElementType();
+    bool dtypeFits = isLabels ? types[1].getElementType().isSignlessInteger()
+                              : types[1].getElementType() == types[0].getElementType();
     if (ir::sizesOf(types[1]) == wanted && dtypeFits)
       return true;
     DType dtype = ir::dtypeOf(types[1].getElementType());
     diagnostics_.error(arguments.position(),
                        fmt::format("{} of {}{} takes {}{}, not {}{}", inQuotes(arguments.kind().name),
                                    name(ir::dtypeOf(types[0].getElementType())), ir::describe(made),
-                                   isLabels ? "labels of i64" : "a target of the same shape and dtype, ", ir::describe(wanted), name(dtype),
-                                   ir::describe(ir::sizesOf(types[1]))));
+                                   isLabels ? "labels of i64" : "a target of the same shape and dtype, ",
+                                   ir::describe(wanted), name(dtype), ir::describe(ir::sizesOf(types[1]))));
     return false;
   }
 
@@ -176,8 +177,8 @@ private:
 
 } // namespace
 
-OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, const ImportOptions& options, MLIRContext* context,
-                                 Diagnostics& diagnostics) {
+OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, const ImportOptions& options,
+                                 MLIRContext* context, Diagnostics& diagnostics) {
   diagnostics.setFile(std::string(path));
   context->loadDialect<ir::MoeDialect, func::FuncDialect>();
   // What verifiers and inference say becomes an error of the model at the op's place.

@@ -36,9 +36,9 @@ private:
       return;
     if (++seen_ > kMostBlocks || depth_ == kDeepestBlocks) {
       tooMany_ = true;
-      return diagnostics_.error(json.position(), depth_ == kDeepestBlocks
-                                                     ? fmt::format("blocks are more than {} levels deep", kDeepestBlocks)
-                                                     : fmt::format("the model has more than {} blocks", kMostBlocks));
+      return diagnostics_.error(
+          json.position(), depth_ == kDeepestBlocks ? fmt::format("blocks are more than {} levels deep", kDeepestBlocks)
+                                                    : fmt::format("the model has more than {} blocks", kMostBlocks));
     }
     ++depth_;
     inside(json, family, environment, insideExpert);
@@ -74,8 +74,8 @@ private:
   void own(const Use& use, bool insideExpert) {
     const std::string& name = use.own->name;
     if (std::find(open_.begin(), open_.end(), name) != open_.end())
-      return diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(name),
-                                                               fmt::join(open_, " -> "), name));
+      return diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}",
+                                                               inQuotes(name), fmt::join(open_, " -> "), name));
     open_.push_back(name);
     body(*use.own->body, *use.environment, insideExpert);
     open_.pop_back();

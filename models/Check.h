@@ -1,6 +1,6 @@
 #pragma once
-// Checks every word of a model before anything is built: kinds, keys, types, ranges, definitions that go in circles. Shapes
-// are checked by the build functions.
+// Checks every word of a model before anything is built: kinds, keys, types, ranges, definitions that go in circles.
+// Shapes are checked by the build functions.
 
 #include "models/Vocabulary.h"
 

@@ -143,7 +143,8 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
     }
     std::string_view name = std::string_view(text).substr(1);
     if (!isName(name)) {
-      diagnostics.error(value.position(), fmt::format("{}: expected a name after \"$\", or \"$(...)\" to compute", inQuotes(text)));
+      diagnostics.error(value.position(),
+                        fmt::format("{}: expected a name after \"$\", or \"$(...)\" to compute", inQuotes(text)));
       return std::nullopt;
     }
     const Json* found = lookup(name, value.position());
@@ -215,7 +216,8 @@ std::optional<Environment> evaluateLet(const Json& let, Diagnostics& diagnostics
     if (failed.contains(key))
       return nullptr;
     if (std::find(open.begin(), open.end(), key) != open.end() || open.size() > 256) {
-      diagnostics.error(use, fmt::format("{} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open, " -> "), name));
+      diagnostics.error(
+          use, fmt::format("{} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open, " -> "), name));
       return nullptr;
     }
     open.push_back(key);

@@ -18,10 +18,14 @@ const Parameter* Kind::find(std::string_view parameter) const {
 
 const std::vector<const Kind*>& kindsOf(Family family) {
   switch (family) {
-  case Family::Block: return blockKinds();
-  case Family::Gate: return gateKinds();
-  case Family::Expert: return expertKinds();
-  case Family::Loss: return lossKinds();
+  case Family::Block:
+    return blockKinds();
+  case Family::Gate:
+    return gateKinds();
+  case Family::Expert:
+    return expertKinds();
+  case Family::Loss:
+    return lossKinds();
   }
   llvm_unreachable("every family has a list");
 }
@@ -35,10 +39,14 @@ const Kind* findKind(Family family, std::string_view name) {
 
 std::string_view word(Family family) {
   switch (family) {
-  case Family::Block: return "block";
-  case Family::Gate: return "gate";
-  case Family::Expert: return "expert";
-  case Family::Loss: return "loss";
+  case Family::Block:
+    return "block";
+  case Family::Gate:
+    return "gate";
+  case Family::Expert:
+    return "expert";
+  case Family::Loss:
+    return "loss";
   }
   llvm_unreachable("every family has a word");
 }
@@ -59,7 +67,8 @@ const std::vector<std::string>& initWords() {
 }
 
 const Parameter& countParameter() {
-  static const Parameter count{.name = "count", .required = true, .most = 65536, .doc = "How many experts there are (E)."};
+  static const Parameter count{
+      .name = "count", .required = true, .most = 65536, .doc = "How many experts there are (E)."};
   return count;
 }
 
@@ -96,59 +105,88 @@ bool isCapacity(const Parameter& parameter, const Json& value) {
   if (value.isNumber())
     return inRange(parameter, value);
   const Json *train = value.find("train"), *eval = value.find("eval");
-  return train && eval && value.object().size() == 2 && train->isNumber() && eval->isNumber() && inRange(parameter, *train) &&
-         inRange(parameter, *eval);
+  return train && eval && value.object().size() == 2 && train->isNumber() && eval->isNumber() &&
+         inRange(parameter, *train) && inRange(parameter, *eval);
 }
 
 } // namespace
 
 std::string expectation(const Parameter& parameter) {
   switch (parameter.type) {
-  case ParameterType::Integer: return "an integer " + range(parameter);
-  case ParameterType::Number: return "a number " + range(parameter);
-  case ParameterType::Bool: return "true or false";
-  case ParameterType::Word: return "one of " + joined(parameter.words);
-  case ParameterType::Integers: return fmt::format("a list of integers {}", range(parameter));
-  case ParameterType::IntegerOrPair: return fmt::format("an integer {}, or a list of two", range(parameter));
-  case ParameterType::Capacity: return fmt::format("a number {}, or {{\"train\": .., \"eval\": ..}}", range(parameter));
+  case ParameterType::Integer:
+    return "an integer " + range(parameter);
+  case ParameterType::Number:
+    return "a number " + range(parameter);
+  case ParameterType::Bool:
+    return "true or false";
+  case ParameterType::Word:
+    return "one of " + joined(parameter.words);
+  case ParameterType::Integers:
+    return fmt::format("a list of integers {}", range(parameter));
+  case ParameterType::IntegerOrPair:
+    return fmt::format("an integer {}, or a list of two", range(parameter));
+  case ParameterType::Capacity:
+    return fmt::format("a number {}, or {{\"train\": .., \"eval\": ..}}", range(parameter));
   case ParameterType::Inits:
     return fmt::format("an object with \"weight\" or \"bias\", each a number or one of {}", joined(initWords()));
-  case ParameterType::ValueName: return "the name of an input or of a block";
-  case ParameterType::Text: return "a text";
-  case ParameterType::Numbers: return "a list of numbers";
-  case ParameterType::Shape: return "a list of one to eight sizes: integers from 1, or names such as \"batch\"";
-  case ParameterType::ValueNames: return "a list of names of inputs or blocks";
-  case ParameterType::Object: return "an object";
-  case ParameterType::Body: return "a block (an object with a \"kind\") or a list of blocks";
-  case ParameterType::Gate: return "a gate (an object with a \"kind\")";
-  case ParameterType::Expert: return "an expert (an object with a \"kind\")";
+  case ParameterType::ValueName:
+    return "the name of an input or of a block";
+  case ParameterType::Text:
+    return "a text";
+  case ParameterType::Numbers:
+    return "a list of numbers";
+  case ParameterType::Shape:
+    return "a list of one to eight sizes: integers from 1, or names such as \"batch\"";
+  case ParameterType::ValueNames:
+    return "a list of names of inputs or blocks";
+  case ParameterType::Object:
+    return "an object";
+  case ParameterType::Body:
+    return "a block (an object with a \"kind\") or a list of blocks";
+  case ParameterType::Gate:
+    return "a gate (an object with a \"kind\")";
+  case ParameterType::Expert:
+    return "an expert (an object with a \"kind\")";
   }
   llvm_unreachable("every type has an expectation");
 }
 
 bool fits(const Parameter& parameter, const Json& value) {
   switch (parameter.type) {
-  case ParameterType::Integer: return isInteger(parameter, value);
-  case ParameterType::Number: return value.isNumber() && inRange(parameter, value);
-  case ParameterType::Bool: return value.isBool();
+  case ParameterType::Integer:
+    return isInteger(parameter, value);
+  case ParameterType::Number:
+    return value.isNumber() && inRange(parameter, value);
+  case ParameterType::Bool:
+    return value.isBool();
   case ParameterType::Word:
     return value.isString() && std::count(parameter.words.begin(), parameter.words.end(), value.string());
   case ParameterType::Integers:
     return all(value, [&](const Json& item) { return isInteger(parameter, item); });
   case ParameterType::IntegerOrPair:
-    return isInteger(parameter, value) || (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) &&
-                                           isInteger(parameter, value.list()[1]));
-  case ParameterType::Capacity: return isCapacity(parameter, value);
-  case ParameterType::Inits: return isInits(value);
+    return isInteger(parameter, value) ||
+           (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) &&
+            isInteger(parameter, value.list()[1]));
+  case ParameterType::Capacity:
+    return isCapacity(parameter, value);
+  case ParameterType::Inits:
+    return isInits(value);
   case ParameterType::ValueName:
-  case ParameterType::Text: return value.isString();
-  case ParameterType::Numbers: return all(value, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
-  case ParameterType::Shape: return value.isList() && value.list().size() <= 8 && all(value, isExtent);
-  case ParameterType::ValueNames: return all(value, [](const Json& item) { return item.isString(); });
-  case ParameterType::Object: return value.isObject();
-  case ParameterType::Body: return value.isObject() || value.isList();
+  case ParameterType::Text:
+    return value.isString();
+  case ParameterType::Numbers:
+    return all(value, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+  case ParameterType::Shape:
+    return value.isList() && value.list().size() <= 8 && all(value, isExtent);
+  case ParameterType::ValueNames:
+    return all(value, [](const Json& item) { return item.isString(); });
+  case ParameterType::Object:
+    return value.isObject();
+  case ParameterType::Body:
+    return value.isObject() || value.isList();
   case ParameterType::Gate:
-  case ParameterType::Expert: return value.isObject();
+  case ParameterType::Expert:
+    return value.isObject();
   }
   llvm_unreachable("every type has a check");
 }

@@ -1,6 +1,6 @@
 #pragma once
-// A kind: a word of the model language. Its parameter table is the one source of the checks, their messages, the JSON Schema
-// and models/README.md; its build function emits the ops. Kinds know nothing of each other.
+// A kind: a word of the model language. Its parameter table is the one source of the checks, their messages, the JSON
+// Schema and models/README.md; its build function emits the ops. Kinds know nothing of each other.
 
 #include "ir/dialect/Moe.h"
 #include "models/json/Json.h"
@@ -27,12 +27,12 @@ enum class ParameterType {
   Inits,         // {"weight": .., "bias": ..}: words of initWords(), or a number
   ValueName,     // the name of an input or of an earlier block
   Text,
-  Numbers,       // a list of numbers
-  Shape,         // a list of sizes: integers, or names of symbolic ones
-  ValueNames,    // a list of such names
-  Object,        // an object with a table of its own
-  Body,          // a block or a list of blocks
-  Gate,          // an object of that family
+  Numbers,    // a list of numbers
+  Shape,      // a list of sizes: integers, or names of symbolic ones
+  ValueNames, // a list of such names
+  Object,     // an object with a table of its own
+  Body,       // a block or a list of blocks
+  Gate,       // an object of that family
   Expert,
 };
 
@@ -43,8 +43,8 @@ struct Parameter {
   std::string fallback = {};         // the default, as JSON text; empty without one
   double least = 1, most = 16777216; // of integers and numbers
   std::vector<std::string> words = {};
-  std::string doc = {};              // one line
-  std::string source = {};           // where the meaning or the default comes from, when not from the kind's source
+  std::string doc = {};    // one line
+  std::string source = {}; // where the meaning or the default comes from, when not from the kind's source
 };
 
 /// Who goes where, and what each choice counts.
@@ -59,13 +59,14 @@ struct Kind {
   std::string doc = {};    // one or a few sentences
   std::string source = {}; // paper, package + version, and the original's bug where ours differs
   std::vector<Parameter> parameters = {};
-  int inputs = 1;          // values that a block takes
-  bool container = false;  // a block that adds nothing to the names inside it
-  bool inExperts = false;  // a block that may stand in the body of an expert
+  int inputs = 1;         // values that a block takes
+  bool container = false; // a block that adds nothing to the names inside it
+  bool inExperts = false; // a block that may stand in the body of an expert
 
   // One of these, by family. A null value or nothing means that the error has been reported.
   mlir::Value (*block)(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) = nullptr;
-  std::optional<GateResult> (*gate)(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) = nullptr;
+  std::optional<GateResult> (*gate)(Site& site, const Arguments& arguments, mlir::Value tokens,
+                                    int64_t experts) = nullptr;
   mlir::Value (*expert)(Site& site, const Arguments& arguments, mlir::Value rows) = nullptr;
 
   const Parameter* find(std::string_view parameter) const;
@@ -92,7 +93,8 @@ const Parameter& countParameter();
 
 /// What a value must be for this parameter: "an integer from 1 to 8", "one of relu, gelu".
 std::string expectation(const Parameter& parameter);
-/// Is the value (with every "$..." computed) one that the parameter takes? Bodies, gates and experts only by their JSON type.
+/// Is the value (with every "$..." computed) one that the parameter takes? Bodies, gates and experts only by their JSON
+/// type.
 bool fits(const Parameter& parameter, const Json& value);
 
 } // namespace moec::models

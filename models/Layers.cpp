@@ -40,7 +40,8 @@ Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) 
   if (!space)
     return site.parameter(name, {n}, init);
   Value table = site.parameter(name, {space->count, n}, init);
-  return space->routing ? site.ops().expertRows(table, space->routing) : site.ops().reshape(table, {space->count, 1, n});
+  return space->routing ? site.ops().expertRows(table, space->routing)
+                        : site.ops().reshape(table, {space->count, 1, n});
 }
 
 } // namespace
@@ -61,7 +62,8 @@ Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits) {
   if (space)
     shape.insert(shape.begin(), space->count);
   Value weight = site.parameter("weight", shape, inits.weight.value_or(uniformFanIn(*in)));
-  Value y = space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
+  Value y =
+      space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
   // FastMoE's experts begin with biases of zero, PyTorch's Linear does not.
   Init biasInit = inits.bias.value_or(space ? Init{} : uniformFanIn(*in));
   return bias ? site.ops().add(y, perColumn(site, "bias", out, biasInit)) : y;
@@ -81,8 +83,8 @@ Value layerNorm(Site site, Value x, double eps) {
 }
 
 const std::vector<std::string>& activationWords() {
-  static const std::vector<std::string> words{"relu",    "gelu", "gelu_tanh",  "tanh",     "sigmoid",
-                                              "silu",    "leaky_relu", "softplus", "elu", "identity"};
+  static const std::vector<std::string> words{"relu", "gelu",       "gelu_tanh", "tanh", "sigmoid",
+                                              "silu", "leaky_relu", "softplus",  "elu",  "identity"};
   return words;
 }
 
@@ -112,11 +114,19 @@ Value activation(Site& site, Value x, const std::string& word) {
 std::vector<Parameter> mlpParameters() {
   return {
       {.name = "hidden", .doc = "Hidden width (H): up, activation, down. This or widths."},
-      {.name = "widths", .type = ParameterType::Integers, .doc = "Output width of every layer in turn. This or hidden."},
+      {.name = "widths",
+       .type = ParameterType::Integers,
+       .doc = "Output width of every layer in turn. This or hidden."},
       {.name = "out", .doc = "Output width with hidden; default: the input's."},
-      {.name = "activation", .type = ParameterType::Word, .fallback = "\"gelu\"", .words = activationWords(),
+      {.name = "activation",
+       .type = ParameterType::Word,
+       .fallback = "\"gelu\"",
+       .words = activationWords(),
        .doc = "Between the layers. leaky_relu has slope 0.01, elu alpha 1."},
-      {.name = "output_activation", .type = ParameterType::Word, .fallback = "\"identity\"", .words = activationWords(),
+      {.name = "output_activation",
+       .type = ParameterType::Word,
+       .fallback = "\"identity\"",
+       .words = activationWords(),
        .doc = "After the last layer."},
       {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
       {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant."},
@@ -125,14 +135,16 @@ std::vector<Parameter> mlpParameters() {
 
 Value mlp(Site& site, const Arguments& arguments, Value x) {
   if (arguments.has("hidden") == arguments.has("widths"))
-    return site.error(arguments.position(), fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
-                                                        arguments.has("hidden") ? ", not both" : ""));
+    return site.error(arguments.position(),
+                      fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
+                                  arguments.has("hidden") ? ", not both" : ""));
   const std::string &inner = arguments.word("activation"), &last = arguments.word("output_activation");
   bool bias = arguments.flag("bias");
   Inits inits = initsOf(arguments);
   if (arguments.has("widths")) {
     if (arguments.has("out"))
-      return site.error(arguments.at("out"), "\"out\" goes with \"hidden\"; the last of \"widths\" is the output's width");
+      return site.error(arguments.at("out"),
+                        "\"out\" goes with \"hidden\"; the last of \"widths\" is the output's width");
     std::vector<int64_t> widths = arguments.integers("widths");
     for (size_t i = 0; i < widths.size(); ++i) {
       Site layer = site.part("layers").part(std::to_string(i));

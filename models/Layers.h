@@ -15,7 +15,8 @@ struct Inits {
 };
 Inits initsOf(const Arguments& arguments);
 
-/// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the site.
+/// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
+/// site.
 mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {});
 /// Over the last dimension, with parameters "weight" and "bias".
 mlir::Value layerNorm(Site site, mlir::Value x, double eps);

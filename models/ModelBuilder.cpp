@@ -36,7 +36,8 @@ Value ModelBuilder::model(Value x, Surroundings surroundings, std::string& last)
   return items(*file_.model, file_.let, x, surroundings, last);
 }
 
-Value ModelBuilder::items(const Json& json, const Environment& environment, Value x, Surroundings surroundings, std::string& last) {
+Value ModelBuilder::items(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
+                          std::string& last) {
   if (!json.isList())
     return block(json, environment, x, surroundings, last);
   for (const Json& item : json.list()) {
@@ -48,7 +49,8 @@ Value ModelBuilder::items(const Json& json, const Environment& environment, Valu
   return x;
 }
 
-Value ModelBuilder::block(const Json& json, const Environment& environment, Value x, Surroundings surroundings, std::string& name) {
+Value ModelBuilder::block(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
+                          std::string& name) {
   if (++built_ > kMostBlocks) {
     diagnostics_.error(json.position(), fmt::format("the model has more than {} blocks", kMostBlocks));
     return {};
@@ -60,7 +62,8 @@ Value ModelBuilder::block(const Json& json, const Environment& environment, Valu
   std::optional<std::vector<Value>> inputs = inputsOf(*use, *naming, x, *surroundings.values);
   if (!inputs)
     return {};
-  Value result = use->own ? own(*use, *naming, inputs->front(), surroundings) : builtin(*use, *naming, *inputs, surroundings);
+  Value result =
+      use->own ? own(*use, *naming, inputs->front(), surroundings) : builtin(*use, *naming, *inputs, surroundings);
   name = naming->name.value_or("");
   if (result && naming->name && !surroundings.values->values.emplace(*naming->name, result).second) {
     diagnostics_.error(naming->position, fmt::format("the name {} is taken in this list", inQuotes(*naming->name)));
@@ -69,14 +72,15 @@ Value ModelBuilder::block(const Json& json, const Environment& environment, Valu
   return result;
 }
 
-std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const Naming& naming, Value x, const ValueScope& values) {
+std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const Naming& naming, Value x,
+                                                         const ValueScope& values) {
   const std::string& word = use.kind ? use.kind->name : use.own->name;
   size_t wanted = use.kind ? static_cast<size_t>(use.kind->inputs) : 1;
   if (naming.from.empty() && wanted == 1)
     return std::vector<Value>{x};
   if (naming.from.size() != wanted) {
-    diagnostics_.error(use.object->position(), fmt::format("{} takes {} value{}; \"from\" names {}", inQuotes(word), wanted,
-                                                           wanted == 1 ? "" : "s", naming.from.size()));
+    diagnostics_.error(use.object->position(), fmt::format("{} takes {} value{}; \"from\" names {}", inQuotes(word),
+                                                           wanted, wanted == 1 ? "" : "s", naming.from.size()));
     return std::nullopt;
   }
   std::vector<Value> inputs;
@@ -95,8 +99,10 @@ std::optional<std::string> ModelBuilder::takeName(NameScope& scope, const std::s
     auto [place, isNew] = scope.taken.emplace(*naming.name, naming.position);
     if (isNew)
       return scope.join(*naming.name);
-    diagnostics_.error(naming.position, fmt::format("the name {} is taken by the block at {}:{}; a name is used once in a scope of names",
-                                                    inQuotes(*naming.name), place->second.line, place->second.column));
+    diagnostics_.error(
+        naming.position,
+        fmt::format("the name {} is taken by the block at {}:{}; a name is used once in a scope of names",
+                    inQuotes(*naming.name), place->second.line, place->second.column));
     return std::nullopt;
   }
   std::string name = word;
@@ -105,7 +111,8 @@ std::optional<std::string> ModelBuilder::takeName(NameScope& scope, const std::s
   return scope.join(name);
 }
 
-Value ModelBuilder::builtin(const Use& use, const Naming& naming, llvm::ArrayRef<Value> inputs, Surroundings surroundings) {
+Value ModelBuilder::builtin(const Use& use, const Naming& naming, llvm::ArrayRef<Value> inputs,
+                            Surroundings surroundings) {
   std::optional<Arguments> arguments = vocabulary_.arguments(use);
   std::optional<std::string> path = use.kind->container ? std::optional(surroundings.names->path)
                                                         : takeName(*surroundings.names, use.kind->name, naming);
@@ -124,8 +131,8 @@ Value ModelBuilder::own(const Use& use, const Naming& naming, Value x, Surroundi
   return body(*use.own->body, *use.environment, x, surroundings);
 }
 
-std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens, int64_t experts,
-                                             const std::string& path) {
+std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens,
+                                             int64_t experts, const std::string& path) {
   std::optional<Use> use = vocabulary_.look(json, Family::Gate, environment, false);
   std::optional<Arguments> arguments = use ? vocabulary_.arguments(*use) : std::nullopt;
   if (!arguments)

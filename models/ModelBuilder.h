@@ -13,7 +13,9 @@ struct NameScope {
   std::string path; // "" at the top
   std::map<std::string, Position> taken;
 
-  std::string join(std::string_view name) const { return path.empty() ? std::string(name) : path + "." + std::string(name); }
+  std::string join(std::string_view name) const {
+    return path.empty() ? std::string(name) : path + "." + std::string(name);
+  }
 };
 
 /// Values that `from` can name.
@@ -32,8 +34,8 @@ public:
 
   /// A block or a list of them, on x. Values named in a list are seen in that list and in what stands inside it.
   mlir::Value body(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings);
-  /// The same for the model's own list, whose names go into `surroundings.values` itself. `last` is the name of its last
-  /// block, when it has one.
+  /// The same for the model's own list, whose names go into `surroundings.values` itself. `last` is the name of its
+  /// last block, when it has one.
   mlir::Value model(mlir::Value x, Surroundings surroundings, std::string& last);
   std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens, int64_t experts,
                                  const std::string& path);
@@ -48,11 +50,15 @@ public:
   llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
 
 private:
-  mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings, std::string& last);
-  mlir::Value block(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings, std::string& name);
-  mlir::Value builtin(const Use& use, const Naming& naming, llvm::ArrayRef<mlir::Value> inputs, Surroundings surroundings);
+  mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
+                    std::string& last);
+  mlir::Value block(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
+                    std::string& name);
+  mlir::Value builtin(const Use& use, const Naming& naming, llvm::ArrayRef<mlir::Value> inputs,
+                      Surroundings surroundings);
   mlir::Value own(const Use& use, const Naming& naming, mlir::Value x, Surroundings surroundings);
-  std::optional<std::vector<mlir::Value>> inputsOf(const Use& use, const Naming& naming, mlir::Value x, const ValueScope& values);
+  std::optional<std::vector<mlir::Value>> inputsOf(const Use& use, const Naming& naming, mlir::Value x,
+                                                   const ValueScope& values);
   std::optional<std::string> takeName(NameScope& scope, const std::string& word, const Naming& naming);
 
   const ModelFile& file_;

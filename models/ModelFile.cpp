@@ -33,7 +33,8 @@ public:
     file_.loss = file_.root.find("loss");
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
-    if (!diagnostics_.hasErrors() && std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
+    if (!diagnostics_.hasErrors() &&
+        std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
       error(top->at("inputs"), "a model needs an input that is not for the loss only");
     if (const Json* blocks = file_.root.find("blocks"))
       for (const Json::Member& block : blocks->object())
@@ -83,11 +84,13 @@ private:
     if (!isName(member.key))
       error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     if (!member.value.isObject())
-      return error(member.value.position(), fmt::format("an input is an object with a \"shape\", not {}", member.value.describe()));
+      return error(member.value.position(),
+                   fmt::format("an input is an object with a \"shape\", not {}", member.value.describe()));
     std::optional<Arguments> arguments = Arguments::read(inputTable(), member.value, file_.let, kNote, diagnostics_);
     if (!arguments)
       return;
-    InputDeclaration input{.name = member.key, .position = member.keyPosition, .dtype = file_.dtype, .shape = {}, .photo = {}};
+    InputDeclaration input{
+        .name = member.key, .position = member.keyPosition, .dtype = file_.dtype, .shape = {}, .photo = {}};
     if (arguments->has("dtype"))
       input.dtype = *parseDType(arguments->word("dtype"));
     double elements = 1;
@@ -96,7 +99,8 @@ private:
       elements *= extent.isInteger() ? static_cast<double>(extent.integer()) : 1.0;
     }
     if (elements > 0x1p40)
-      return error(arguments->at("shape"), fmt::format("the input {} is larger than 2^40 elements", inQuotes(member.key)));
+      return error(arguments->at("shape"),
+                   fmt::format("the input {} is larger than 2^40 elements", inQuotes(member.key)));
     input.forLoss = arguments->has("for");
     if (const Json* photo = member.value.find("photo"))
       input.photo = readPhoto(*photo, input);
@@ -121,7 +125,8 @@ private:
       for (const Json& number : arguments->get(name).list())
         numbers->push_back(number.number());
       if (static_cast<int64_t>(numbers->size()) != channels)
-        error(arguments->at(name), fmt::format("{} has {} numbers for {} channels", inQuotes(name), numbers->size(), channels));
+        error(arguments->at(name),
+              fmt::format("{} has {} numbers for {} channels", inQuotes(name), numbers->size(), channels));
       if (numbers == &rule.std && std::count(numbers->begin(), numbers->end(), 0.0))
         error(arguments->at(name), "\"std\" divides the pixels and is not 0");
     }
@@ -136,7 +141,8 @@ private:
       error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     for (Family family : {Family::Block, Family::Expert})
       if (findKind(family, member.key))
-        return error(member.keyPosition, fmt::format("{} is a kind of {} already; choose another name", inQuotes(member.key), word(family)));
+        return error(member.keyPosition, fmt::format("{} is a kind of {} already; choose another name",
+                                                     inQuotes(member.key), word(family)));
     const Json& definition = member.value;
     if (definition.isList()) {
       block.body = &definition;
@@ -152,8 +158,9 @@ private:
     if (definition.isObject())
       block.parameters = definition.find("parameters");
     if (block.parameters && !block.parameters->isObject())
-      return error(block.parameters->position(), fmt::format("\"parameters\" is an object of names and defaults, not {}",
-                                                             block.parameters->describe()));
+      return error(
+          block.parameters->position(),
+          fmt::format("\"parameters\" is an object of names and defaults, not {}", block.parameters->describe()));
     if (block.parameters)
       for (const Json::Member& parameter : block.parameters->object())
         if (const auto& common = commonKeys(Family::Block);
@@ -209,8 +216,10 @@ private:
         error({}, fmt::format("moefy: {} is given twice", inQuotes(key)));
         return std::nullopt;
       }
-      bool isNumber = value.size() <= 9 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
-      object.object().push_back({key, Position{}, isNumber ? Json(int64_t{std::stoi(value)}, Position{}) : Json(value, Position{})});
+      bool isNumber =
+          value.size() <= 9 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+      object.object().push_back(
+          {key, Position{}, isNumber ? Json(int64_t{std::stoi(value)}, Position{}) : Json(value, Position{})});
     }
     return object;
   }
@@ -233,8 +242,8 @@ private:
         error(member.keyPosition, fmt::format("\"check\" overrides values of \"let\" and symbolic sizes, not {}{}",
                                               inQuotes(member.key), suggestion(member.key, known)));
       else if (!member.value.isInteger() || member.value.integer() < 1 || member.value.integer() > 1000000)
-        error(member.value.position(), fmt::format("{} under \"check\" is an integer from 1 to 1000000, not {}", inQuotes(member.key),
-                                                   member.value.describe()));
+        error(member.value.position(), fmt::format("{} under \"check\" is an integer from 1 to 1000000, not {}",
+                                                   inQuotes(member.key), member.value.describe()));
       else if (symbols.contains(member.key))
         file_.checkSizes[member.key] = member.value.integer();
     }
@@ -247,7 +256,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<ModelFile> ModelFile::read(std::string_view text, const ImportOptions& options, Diagnostics& diagnostics) {
+std::unique_ptr<ModelFile> ModelFile::read(std::string_view text, const ImportOptions& options,
+                                           Diagnostics& diagnostics) {
   std::optional<Json> root = parseJson(text, diagnostics);
   if (!root)
     return nullptr;

@@ -38,7 +38,7 @@ struct ModelFile {
   const Json* model = nullptr;
   std::vector<std::pair<std::string, Position>> outputs; // empty: the last value
   const Json* loss = nullptr;
-  std::optional<Json> moefy;                 // the gate and the expert's overrides: {"gate": .., "count": .., ["hidden": ..]}
+  std::optional<Json> moefy; // the gate and the expert's overrides: {"gate": .., "count": .., ["hidden": ..]}
   std::map<std::string, int64_t> checkSizes; // symbol -> small size
 
   /// Null when something is wrong; `diagnostics` then holds all that was found.

@@ -15,7 +15,8 @@ constexpr int64_t kMostElements = int64_t{1} << 40; // of one parameter
 ir::InitAttr initAttr(const Init& init, MLIRContext* context) {
   static constexpr StringRef names[] = {"zeros", "ones", "constant", "uniform", "normal", "orthogonal"};
   auto number = [&](double value) { return FloatAttr::get(Float64Type::get(context), value); };
-  return ir::InitAttr::get(context, StringAttr::get(context, names[static_cast<size_t>(init.kind)]), number(init.a), number(init.b));
+  return ir::InitAttr::get(context, StringAttr::get(context, names[static_cast<size_t>(init.kind)]), number(init.a),
+                           number(init.b));
 }
 
 bool isTooLarge(const ir::Sizes& sizes) {
@@ -41,12 +42,13 @@ void Ops::moveTo(const std::string& path, Position position) {
 Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init) {
   for (const Size& size : sizes)
     if (!size.isConstant()) {
-      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers", inQuotes(path),
-                                                ir::describe(sizes)));
+      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers",
+                                                inQuotes(path), ir::describe(sizes)));
       return {};
     }
   if (isTooLarge(sizes)) {
-    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements", inQuotes(path), ir::describe(sizes)));
+    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements",
+                                              inQuotes(path), ir::describe(sizes)));
     return {};
   }
   if (!parameters_.insert(path).second) {

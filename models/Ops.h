@@ -1,6 +1,6 @@
 #pragma once
-// Emits ops of the dialect at the current place of the model. A null operand gives a null result, so that an error, reported
-// once, passes through. Knows shapes and dtypes, no kinds and no JSON values.
+// Emits ops of the dialect at the current place of the model. A null operand gives a null result, so that an error,
+// reported once, passes through. Knows shapes and dtypes, no kinds and no JSON values.
 
 #include "ir/dialect/Moe.h"
 #include "models/json/Diagnostics.h"
@@ -23,13 +23,16 @@ public:
   mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init);
   /// Draws of the generator, or a further argument of the function where draws are inputs: one without the trailing
   /// dimensions of 1. `path` names both.
-  mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes, mlir::Type element);
+  mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
+                     mlir::Type element);
   mlir::Value constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, mlir::Type element);
 
   template <class Op> mlir::Value unary(mlir::Value x) { return emit(Op::getOperationName(), {x}, {}); }
   mlir::Value leakyRelu(mlir::Value x, double slope);
   mlir::Value elu(mlir::Value x, double alpha);
-  template <class Op> mlir::Value binary(mlir::Value a, mlir::Value b) { return emit(Op::getOperationName(), {a, b}, {}); }
+  template <class Op> mlir::Value binary(mlir::Value a, mlir::Value b) {
+    return emit(Op::getOperationName(), {a, b}, {});
+  }
   mlir::Value add(mlir::Value a, mlir::Value b) { return binary<ir::AddOp>(a, b); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return binary<ir::SubOp>(a, b); }
   mlir::Value mul(mlir::Value a, mlir::Value b) { return binary<ir::MulOp>(a, b); }

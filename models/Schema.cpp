@@ -15,12 +15,15 @@ const char* const kExpression = "#/$defs/expression";
 Document reference(const std::string& name) { return {{"$ref", "#/$defs/" + name}}; }
 
 /// `type`, or an expression that gives one.
-Document orExpression(Document type) { return {{"anyOf", Document::array({std::move(type), {{"$ref", kExpression}}})}}; }
+Document orExpression(Document type) {
+  return {{"anyOf", Document::array({std::move(type), {{"$ref", kExpression}}})}};
+}
 
 Document number(const Parameter& parameter, const char* type) {
   Document document{{"type", type}};
   if (std::string(type) == "integer")
-    document.update({{"minimum", static_cast<int64_t>(parameter.least)}, {"maximum", static_cast<int64_t>(parameter.most)}});
+    document.update(
+        {{"minimum", static_cast<int64_t>(parameter.least)}, {"maximum", static_cast<int64_t>(parameter.most)}});
   else
     document.update({{"minimum", parameter.least}, {"maximum", parameter.most}});
   return document;
@@ -35,13 +38,19 @@ Document init() {
 
 Document typeOf(const Parameter& parameter) {
   switch (parameter.type) {
-  case ParameterType::Integer: return orExpression(number(parameter, "integer"));
-  case ParameterType::Number: return orExpression(number(parameter, "number"));
-  case ParameterType::Bool: return orExpression({{"type", "boolean"}});
-  case ParameterType::Word: return orExpression({{"enum", parameter.words}});
+  case ParameterType::Integer:
+    return orExpression(number(parameter, "integer"));
+  case ParameterType::Number:
+    return orExpression(number(parameter, "number"));
+  case ParameterType::Bool:
+    return orExpression({{"type", "boolean"}});
+  case ParameterType::Word:
+    return orExpression({{"enum", parameter.words}});
   case ParameterType::Text:
-  case ParameterType::ValueName: return {{"type", "string"}};
-  case ParameterType::Integers: return orExpression(list(orExpression(number(parameter, "integer"))));
+  case ParameterType::ValueName:
+    return {{"type", "string"}};
+  case ParameterType::Integers:
+    return orExpression(list(orExpression(number(parameter, "integer"))));
   case ParameterType::IntegerOrPair: {
     Document one = number(parameter, "integer"), two = list(orExpression(one));
     two.update({{"minItems", 2}, {"maxItems", 2}});
@@ -55,18 +64,25 @@ Document typeOf(const Parameter& parameter) {
                   {"properties", {{"train", rate}, {"eval", rate}}}};
     return {{"anyOf", Document::array({rate, both})}};
   }
-  case ParameterType::Inits: return init();
-  case ParameterType::Numbers: return list(number(parameter, "number"));
+  case ParameterType::Inits:
+    return init();
+  case ParameterType::Numbers:
+    return list(number(parameter, "number"));
   case ParameterType::Shape: {
     Document shape = list({{"anyOf", Document::array({{{"type", "integer"}, {"minimum", 1}}, {{"type", "string"}}})}});
     shape["maxItems"] = 8;
     return shape;
   }
-  case ParameterType::ValueNames: return list({{"type", "string"}});
-  case ParameterType::Object: return {{"type", "object"}};
-  case ParameterType::Body: return reference("body");
-  case ParameterType::Gate: return reference("gate");
-  case ParameterType::Expert: return reference("expert");
+  case ParameterType::ValueNames:
+    return list({{"type", "string"}});
+  case ParameterType::Object:
+    return {{"type", "object"}};
+  case ParameterType::Body:
+    return reference("body");
+  case ParameterType::Gate:
+    return reference("gate");
+  case ParameterType::Expert:
+    return reference("expert");
   }
   llvm_unreachable("every type has a schema");
 }
@@ -92,7 +108,8 @@ Document objectOf(const Kind& kind, Document properties, std::vector<std::string
 Document kindOf(const Kind& kind) {
   Document properties{{"kind", {{"const", kind.name}}}};
   if (kind.family == Family::Block) {
-    properties["name"] = {{"type", "string"}, {"description", "What \"from\" and the parameters call it; default: its kind."}};
+    properties["name"] = {{"type", "string"},
+                          {"description", "What \"from\" and the parameters call it; default: its kind."}};
     properties["from"] = {{"anyOf", Document::array({{{"type", "string"}}, list({{"type", "string"}})})},
                           {"description", "The values that it takes; default: the one before it."}};
   }
@@ -107,7 +124,9 @@ Document familyOf(Family family) {
   }
   // An own block: any other word, with parameters that its definition names.
   if (family == Family::Block || family == Family::Expert)
-    choices.push_back({{"type", "object"}, {"required", {"kind"}}, {"properties", {{"kind", {{"type", "string"}, {"not", {{"enum", words}}}}}}}});
+    choices.push_back({{"type", "object"},
+                       {"required", {"kind"}},
+                       {"properties", {{"kind", {{"type", "string"}, {"not", {{"enum", words}}}}}}}});
   return {{"anyOf", std::move(choices)}};
 }
 
@@ -123,7 +142,8 @@ std::string modelSchema() {
   schema.update(objectOf(modelTable(), Document::object(), {}));
   Document& properties = schema["properties"];
   properties["inputs"] = mapOf(reference("input"));
-  properties["blocks"] = mapOf({{"anyOf", Document::array({reference("ownBlock"), reference("alias"), reference("body")})}});
+  properties["blocks"] =
+      mapOf({{"anyOf", Document::array({reference("ownBlock"), reference("alias"), reference("body")})}});
   properties["loss"] = reference("loss");
   properties["moefy"] = reference("moefy");
   Document input = objectOf(inputTable(), Document::object(), {});

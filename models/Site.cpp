@@ -42,7 +42,8 @@ std::optional<int64_t> Site::width(Value x) {
     return std::nullopt;
   std::optional<int64_t> width = ir::sizesOf(x).back().constant();
   if (!width)
-    error(fmt::format("{} needs a last dimension that is a number, and gets {}", inQuotes(path_), ir::describe(ir::sizesOf(x))));
+    error(fmt::format("{} needs a last dimension that is a number, and gets {}", inQuotes(path_),
+                      ir::describe(ir::sizesOf(x))));
   return width;
 }
 
@@ -66,7 +67,8 @@ Value Site::body(const Arguments& arguments, std::string_view parameter, Value x
   return builder_.body(json, arguments.environment(), x, inside);
 }
 
-std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens, int64_t experts) {
+std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
+                                     int64_t experts) {
   return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, experts, part(parameter).path_);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Where a block, gate or expert stands while it is built: its path and place, what surrounds it, and what it can make there.
+// Where a block, gate or expert stands while it is built: its path and place, what surrounds it, and what it can make
+// there.
 
 #include "models/Arguments.h"
 #include "models/Ops.h"
@@ -10,8 +11,8 @@ class ModelBuilder;
 struct NameScope;
 struct ValueScope;
 
-/// Inside the body of an expert every parameter has a leading E. Routed: values are rows (R, ..) of a routing. Dense: every
-/// expert takes every row; values are (B, ..) before the first layer and (E, B, ..) behind it.
+/// Inside the body of an expert every parameter has a leading E. Routed: values are rows (R, ..) of a routing. Dense:
+/// every expert takes every row; values are (B, ..) before the first layer and (E, B, ..) behind it.
 struct ExpertSpace {
   int64_t count = 0;
   mlir::Value routing; // null: dense
@@ -40,8 +41,8 @@ public:
   /// Reports, and gives a null value to return.
   mlir::Value error(Position position, std::string message);
   mlir::Value error(std::string message) { return error(position_, std::move(message)); }
-  /// Is x a tensor of the model's float dtype with `rank` dimensions (0: any from 1)? Reports what it is instead; `shape` is
-  /// how the message writes what is expected: "(batch, tokens, width)".
+  /// Is x a tensor of the model's float dtype with `rank` dimensions (0: any from 1)? Reports what it is instead;
+  /// `shape` is how the message writes what is expected: "(batch, tokens, width)".
   bool expects(mlir::Value x, size_t rank, std::string_view shape);
   /// The last dimension, which must be a number; nothing after a report.
   std::optional<int64_t> width(mlir::Value x);
@@ -53,11 +54,13 @@ public:
   }
   mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element);
 
-  /// The blocks of a parameter of type Body on x. `under`: a scope of names of its own, "here.under"; otherwise the names of
-  /// what surrounds this.
-  mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x, std::optional<std::string> under = {});
+  /// The blocks of a parameter of type Body on x. `under`: a scope of names of its own, "here.under"; otherwise the
+  /// names of what surrounds this.
+  mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x,
+                   std::optional<std::string> under = {});
   /// The gate on tokens (T, D), as the part of the parameter's name.
-  std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens, int64_t experts);
+  std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens,
+                                 int64_t experts);
   std::optional<int64_t> expertCount(const Arguments& arguments, std::string_view parameter);
   /// The experts on rows. They are called `path`.
   mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space,

@@ -20,19 +20,20 @@ std::vector<std::string> useKeys(Family family) {
 
 } // namespace
 
-std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment, bool insideExpert) {
+std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment,
+                                    bool insideExpert) {
   std::vector<std::string> aliases;
   return lookAt(object, family, environment, insideExpert, aliases);
 }
 
-std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const Environment& environment, bool insideExpert,
-                                      std::vector<std::string>& aliases) {
+std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const Environment& environment,
+                                      bool insideExpert, std::vector<std::string>& aliases) {
   const Json* written = object.find("kind");
   if (!object.isObject() || !written) {
     diagnostics_.error(object.position(), object.isObject()
                                               ? fmt::format("this object has no \"kind\"; expected a {}", word(family))
-                                              : fmt::format("expected a {} (an object with a \"kind\"), not {}", word(family),
-                                                            object.describe()));
+                                              : fmt::format("expected a {} (an object with a \"kind\"), not {}",
+                                                            word(family), object.describe()));
     return std::nullopt;
   }
   std::optional<Json> name = resolve(*written, environment, diagnostics_);
@@ -55,7 +56,8 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
     for (const Kind* candidate : blockKinds())
       if (candidate->inExperts)
         known.push_back(candidate->name);
-    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}", inQuotes(kind->name), joined(known)));
+    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}",
+                                                     inQuotes(kind->name), joined(known)));
     return std::nullopt;
   }
   if (file_.moefy && family == Family::Block && !insideExpert && kind->name == "mlp")
@@ -63,8 +65,9 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
   return Use{kind, nullptr, &object, &environment, &environment};
 }
 
-std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, Family family, const Environment& environment,
-                                         bool insideExpert, std::vector<std::string>& aliases) {
+std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, Family family,
+                                         const Environment& environment, bool insideExpert,
+                                         std::vector<std::string>& aliases) {
   if (std::find(aliases.begin(), aliases.end(), own.name) != aliases.end() || aliases.size() > 256) {
     diagnostics_.error(own.position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(own.name),
                                                  fmt::join(aliases, " -> "), own.name));
@@ -80,7 +83,8 @@ std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object
   Json merged(Json::Object{}, object.position());
   std::vector<std::string> keys = useKeys(family);
   for (const Json::Member& member : own.definition->object()) {
-    bool overridden = member.key != "kind" && std::count(keys.begin(), keys.end(), member.key) && object.find(member.key);
+    bool overridden =
+        member.key != "kind" && std::count(keys.begin(), keys.end(), member.key) && object.find(member.key);
     if (member.key != "parameters" && !overridden)
       merged.object().push_back(member);
   }
@@ -100,7 +104,8 @@ std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object
   return lookAt(objects_.back(), family, *inner, insideExpert, aliases);
 }
 
-const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Family family, const Environment& environment) {
+const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Family family,
+                                    const Environment& environment) {
   static const Json none(Json::Object{}, Position{});
   const Json& parameters = own.parameters ? *own.parameters : none;
   std::vector<std::string> known, keys = useKeys(family);
@@ -114,8 +119,8 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
     if (std::count(keys.begin(), keys.end(), member.key))
       continue;
     if (!parameters.find(member.key)) {
-      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name), inQuotes(member.key),
-                                                         suggestion(member.key, known)));
+      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name),
+                                                         inQuotes(member.key), suggestion(member.key, known)));
       complete = false;
     } else if (std::optional<Json> value = resolve(member.value, environment, diagnostics_)) {
       bound.values.emplace(member.key, std::move(*value));
@@ -127,7 +132,8 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
     if (object.find(parameter.key))
       continue;
     if (parameter.value.isNull()) {
-      diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default", inQuotes(own.name), inQuotes(parameter.key)));
+      diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default",
+                                                        inQuotes(own.name), inQuotes(parameter.key)));
       complete = false;
     } else if (std::optional<Json> value = resolve(parameter.value, file_.let, diagnostics_)) {
       bound.values.emplace(parameter.key, std::move(*value));
@@ -161,7 +167,8 @@ const Json* Vocabulary::moefied(const Json& mlp) {
 void Vocabulary::reportUnknown(const std::string& kind, Position position, Family family) {
   for (Family other : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
     if (other != family && findKind(other, kind))
-      return diagnostics_.error(position, fmt::format("{} is a kind of {}; expected a {}", inQuotes(kind), word(other), word(family)));
+      return diagnostics_.error(
+          position, fmt::format("{} is a kind of {}; expected a {}", inQuotes(kind), word(other), word(family)));
   std::vector<std::string> known;
   for (const Kind* candidate : kindsOf(family))
     known.push_back(candidate->name);
@@ -177,7 +184,8 @@ std::optional<Naming> Vocabulary::naming(const Use& use) {
   auto text = [&](const Json& written, std::string_view key) -> std::optional<Json> {
     std::optional<Json> value = resolve(written, *use.outerEnvironment, diagnostics_);
     if (value && (!value->isString() || !isName(value->string()))) {
-      diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}", key, value->describe()));
+      diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}",
+                                                        key, value->describe()));
       value.reset();
     }
     good = good && value;
@@ -208,7 +216,8 @@ std::optional<int64_t> Vocabulary::expertCount(const Use& use) {
   }
   std::optional<Json> count = resolve(*written, *use.outerEnvironment, diagnostics_);
   if (count && !fits(parameter, *count)) {
-    diagnostics_.error(count->position(), fmt::format("\"count\" is {}; expected {}", count->describe(), expectation(parameter)));
+    diagnostics_.error(count->position(),
+                       fmt::format("\"count\" is {}; expected {}", count->describe(), expectation(parameter)));
     count.reset();
   }
   return count ? std::optional(count->integer()) : std::nullopt;

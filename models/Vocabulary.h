@@ -1,6 +1,6 @@
 #pragma once
-// What an object with a "kind" stands for in one model: a built-in kind, an own block, an alias of either, or the moe that
-// moefy puts in an mlp's place. Knows no IR.
+// What an object with a "kind" stands for in one model: a built-in kind, an own block, an alias of either, or the moe
+// that moefy puts in an mlp's place. Knows no IR.
 
 #include "models/ModelFile.h"
 
@@ -10,10 +10,10 @@ namespace moec::models {
 
 /// One use of a word.
 struct Use {
-  const Kind* kind = nullptr;                 // a built-in kind, whose arguments are the members of `object` ...
-  const OwnBlock* own = nullptr;              // ... or an own block with a body
+  const Kind* kind = nullptr;    // a built-in kind, whose arguments are the members of `object` ...
+  const OwnBlock* own = nullptr; // ... or an own block with a body
   const Json* object = nullptr;
-  const Environment* environment = nullptr;   // for those arguments, or for the own block's body
+  const Environment* environment = nullptr;      // for those arguments, or for the own block's body
   const Environment* outerEnvironment = nullptr; // for "name", "from" and "count" of an own block's use
 };
 

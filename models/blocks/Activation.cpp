@@ -18,8 +18,12 @@ const Kind& activationBlock() {
       .name = "activation",
       .doc = "A function of each element.",
       .source = "PyTorch 2.5 (torch.nn: ReLU, GELU, Tanh, Sigmoid, SiLU, LeakyReLU, Softplus, ELU)",
-      .parameters = {{.name = "function", .type = ParameterType::Word, .required = true, .words = activationWords(),
-                      .doc = "gelu is exact (erf), gelu_tanh its approximation; leaky_relu has slope 0.01, elu alpha 1."}},
+      .parameters = {{.name = "function",
+                      .type = ParameterType::Word,
+                      .required = true,
+                      .words = activationWords(),
+                      .doc =
+                          "gelu is exact (erf), gelu_tanh its approximation; leaky_relu has slope 0.01, elu alpha 1."}},
       .inExperts = true,
       .block = build,
   };

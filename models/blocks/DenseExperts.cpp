@@ -34,9 +34,13 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& denseExpertsBlock() {
   static const Kind kind{
       .name = "dense_experts",
-      .doc = "Every expert on every row: x (B, .., D) gives (E, B, .., out). The experts' parameters are called by the block's own name.",
+      .doc = "Every expert on every row: x (B, .., D) gives (E, B, .., out). The experts' parameters are called by the "
+             "block's own name.",
       .source = "Ling, Fast mixture-of-experts in PyTorch (batched experts)",
-      .parameters = {{.name = "experts", .type = ParameterType::Expert, .required = true, .doc = "What each expert is, and their count."}},
+      .parameters = {{.name = "experts",
+                      .type = ParameterType::Expert,
+                      .required = true,
+                      .doc = "What each expert is, and their count."}},
       .block = build,
   };
   return kind;

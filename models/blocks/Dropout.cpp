@@ -15,9 +15,14 @@ mlir::Value build(Site& site, const Arguments&, llvm::ArrayRef<mlir::Value> inpu
 const Kind& dropoutBlock() {
   static const Kind kind{
       .name = "dropout",
-      .doc = "In training, elements become 0 with probability p and the others are divided by 1 - p. In inference nothing happens.",
+      .doc = "In training, elements become 0 with probability p and the others are divided by 1 - p. In inference "
+             "nothing happens.",
       .source = "Srivastava et al. 2014; PyTorch 2.5 (torch.nn.Dropout)",
-      .parameters = {{.name = "p", .type = ParameterType::Number, .fallback = "0.1", .least = 0, .most = 0.999,
+      .parameters = {{.name = "p",
+                      .type = ParameterType::Number,
+                      .fallback = "0.1",
+                      .least = 0,
+                      .most = 0.999,
                       .doc = "The probability. PyTorch's default is 0.5, its TransformerEncoderLayer's 0.1."}},
       .inExperts = true,
       .block = build,

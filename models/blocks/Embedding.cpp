@@ -11,8 +11,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   auto type = mlir::cast<mlir::RankedTensorType>(inputs[0].getType());
   DType dtype = ir::dtypeOf(type.getElementType());
   if (dtype != DType::I64 && dtype != DType::I32)
-    return site.error(fmt::format("\"embedding\" takes integers (an input with \"dtype\": \"i64\"), and gets {}{}", name(dtype),
-                                  ir::describe(ir::sizesOf(type))));
+    return site.error(fmt::format("\"embedding\" takes integers (an input with \"dtype\": \"i64\"), and gets {}{}",
+                                  name(dtype), ir::describe(ir::sizesOf(type))));
   int64_t vocabulary = arguments.integer("vocabulary");
   mlir::Value table = site.parameter("weight", {vocabulary, arguments.integer("dim")}, normalInit());
   site.limitIds(inputs[0], vocabulary);
@@ -24,7 +24,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& embeddingBlock() {
   static const Kind kind{
       .name = "embedding",
-      .doc = "A learned vector for each id: (..) gives (.., dim). Ids outside of [0, vocabulary) are an error at run time. Begins standard normal.",
+      .doc = "A learned vector for each id: (..) gives (.., dim). Ids outside of [0, vocabulary) are an error at run "
+             "time. Begins standard normal.",
       .source = "PyTorch 2.5 (torch.nn.Embedding)",
       .parameters =
           {

@@ -14,14 +14,17 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& linearBlock() {
   static const Kind kind{
       .name = "linear",
-      .doc = "x W^T + b over the last dimension; W is (out, in). Weight and bias begin uniform in +-1/sqrt(in); inside experts the bias begins "
+      .doc = "x W^T + b over the last dimension; W is (out, in). Weight and bias begin uniform in +-1/sqrt(in); inside "
+             "experts the bias begins "
              "with zeros.",
       .source = "PyTorch 2.5 (torch.nn.Linear)",
       .parameters =
           {
               {.name = "out", .required = true, .doc = "Output width."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias?"},
-              {.name = "init", .type = ParameterType::Inits, .doc = "How weight and bias begin; a number is a constant."},
+              {.name = "init",
+               .type = ParameterType::Inits,
+               .doc = "How weight and bias begin; a number is a constant."},
           },
       .inExperts = true,
       .block = build,

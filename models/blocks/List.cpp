@@ -4,9 +4,15 @@ namespace moec::models {
 
 const std::vector<const Kind*>& blockKinds() {
   static const std::vector<const Kind*> kinds{
-      &activationBlock(), &attentionBlock(), &blendBlock(),          &classTokenBlock(),        &denseExpertsBlock(), &dropoutBlock(),
-      &embeddingBlock(),  &layerNormBlock(), &linearBlock(),         &mlpBlock(),               &moeBlock(),          &patchEmbeddingBlock(),
-      &poolBlock(),       &positionEmbeddingBlock(), &repeatBlock(), &residualBlock(),          &sequenceBlock(),     &varianceBlock(),
+      &activationBlock(),   &attentionBlock(),
+      &blendBlock(),        &classTokenBlock(),
+      &denseExpertsBlock(), &dropoutBlock(),
+      &embeddingBlock(),    &layerNormBlock(),
+      &linearBlock(),       &mlpBlock(),
+      &moeBlock(),          &patchEmbeddingBlock(),
+      &poolBlock(),         &positionEmbeddingBlock(),
+      &repeatBlock(),       &residualBlock(),
+      &sequenceBlock(),     &varianceBlock(),
   };
   return kinds;
 }

@@ -34,14 +34,19 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& moeBlock() {
   static const Kind kind{
       .name = "moe",
-      .doc = "A mixture of experts: the gate chooses experts for every token, each expert works on its tokens, and a token's result is "
-             "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay as they are. All tokens "
+      .doc = "A mixture of experts: the gate chooses experts for every token, each expert works on its tokens, and a "
+             "token's result is "
+             "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
+             "as they are. All tokens "
              "of the call are one group.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {
               {.name = "gate", .type = ParameterType::Gate, .required = true, .doc = "Who goes where."},
-              {.name = "experts", .type = ParameterType::Expert, .required = true, .doc = "What each expert is, and their count."},
+              {.name = "experts",
+               .type = ParameterType::Expert,
+               .required = true,
+               .doc = "What each expert is, and their count."},
               {.name = "out", .doc = "A linear layer behind the sum, to this width; default: none."},
           },
       .block = build,

@@ -25,7 +25,10 @@ const Kind& poolBlock() {
       .name = "pool",
       .doc = "One vector from all tokens: (batch, tokens, width) gives (batch, width).",
       .source = "vit-pytorch 1.8 (ViT, pool = 'cls' or 'mean')",
-      .parameters = {{.name = "mode", .type = ParameterType::Word, .required = true, .words = {"class_token", "mean", "max", "last"},
+      .parameters = {{.name = "mode",
+                      .type = ParameterType::Word,
+                      .required = true,
+                      .words = {"class_token", "mean", "max", "last"},
                       .doc = "class_token is the first token, last the last one."}},
       .block = build,
   };

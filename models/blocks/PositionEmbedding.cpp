@@ -17,7 +17,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   int64_t length = arguments.integer("length");
   Size tokens = ir::sizesOf(x)[1];
   if (tokens.isConstant() && *tokens.constant() > length)
-    return site.error(arguments.at("length"), fmt::format("there are {} tokens and only {} positions", tokens.str(), length));
+    return site.error(arguments.at("length"),
+                      fmt::format("there are {} tokens and only {} positions", tokens.str(), length));
   if (!tokens.isConstant())
     site.limitSize(tokens, length);
   mlir::Value weight = site.parameter("weight", {length, *width}, normalInit());
@@ -32,7 +33,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& positionEmbeddingBlock() {
   static const Kind kind{
       .name = "position_embedding",
-      .doc = "Adds a learned vector to each token by its position. Fewer tokens than positions use the first ones. Begins standard normal.",
+      .doc = "Adds a learned vector to each token by its position. Fewer tokens than positions use the first ones. "
+             "Begins standard normal.",
       .source = "Dosovitskiy et al. 2020 (arXiv 2010.11929); vit-pytorch 1.8 (ViT.pos_embedding)",
       .parameters = {{.name = "length", .required = true, .doc = "How many positions there are."}},
       .block = build,

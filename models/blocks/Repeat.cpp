@@ -18,7 +18,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& repeatBlock() {
   static const Kind kind{
       .name = "repeat",
-      .doc = "The body several times, each time with parameters of its own: \"layers.0.\", \"layers.1.\" ... when it is named layers.",
+      .doc = "The body several times, each time with parameters of its own: \"layers.0.\", \"layers.1.\" ... when it "
+             "is named layers.",
       .source = "moec",
       .parameters =
           {

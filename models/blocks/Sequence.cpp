@@ -14,7 +14,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& sequenceBlock() {
   static const Kind kind{
       .name = "sequence",
-      .doc = "Blocks one after the other. A list means the same; this one can have a name or a \"from\". Adds nothing to the names of parameters.",
+      .doc = "Blocks one after the other. A list means the same; this one can have a name or a \"from\". Adds nothing "
+             "to the names of parameters.",
       .source = "moec",
       .parameters = {{.name = "body", .type = ParameterType::Body, .required = true, .doc = "The blocks."}},
       .container = true,

@@ -19,8 +19,10 @@ const Kind& mlpExpert() {
   static const Kind kind{
       .name = "mlp",
       .family = Family::Expert,
-      .doc = "Feed-forward networks, all of one shape. Each expert's weights begin uniform in +-1/sqrt(in), as a Linear of its own, biases with "
-             "zeros. FastMoE fills the whole (E, out, in) tensor at once, which PyTorch reads as fan_in = out * in: its weights begin smaller by "
+      .doc = "Feed-forward networks, all of one shape. Each expert's weights begin uniform in +-1/sqrt(in), as a "
+             "Linear of its own, biases with "
+             "zeros. FastMoE fills the whole (E, out, in) tensor at once, which PyTorch reads as fan_in = out * in: "
+             "its weights begin smaller by "
              "sqrt(out), which its comment (\"the same as in torch.nn.Linear\") does not mean.",
       .source = "fastmoe ee3c561 (FMoETransformerMLP, FMoELinear)",
       .parameters = parameters(),

@@ -41,19 +41,33 @@ const Kind& gshardGate() {
   static const Kind kind{
       .name = "gshard",
       .family = Family::Gate,
-      .doc = "The two best experts of each token, weighted by the softmax over their two logits. An expert takes floor(ceil(rate * T) * 2 / E) "
-             "rows, in the order of tokens, and drops the rest; T is all tokens of the call. Random routing then drops the second choice where "
-             "twice its weight is less than a uniform draw; it has used its place by then. It draws in inference too. FastMoE's atomics leave the "
-             "order open and its capacity may silently be 0; here the order is the tokens', and a capacity of 0 is an error where it is known. "
+      .doc = "The two best experts of each token, weighted by the softmax over their two logits. An expert takes "
+             "floor(ceil(rate * T) * 2 / E) "
+             "rows, in the order of tokens, and drops the rest; T is all tokens of the call. Random routing then drops "
+             "the second choice where "
+             "twice its weight is less than a uniform draw; it has used its place by then. It draws in inference too. "
+             "FastMoE's atomics leave the "
+             "order open and its capacity may silently be 0; here the order is the tokens', and a capacity of 0 is an "
+             "error where it is known. "
              "Weight and bias begin as PyTorch's Linear.",
       .source = "Lepikhin et al. 2020 (arXiv 2006.16668); fastmoe ee3c561 (GShardGate)",
       .parameters =
           {
               {.name = "top_k", .fallback = "2", .least = 2, .most = 2, .doc = "Choices per token (K): always 2."},
-              {.name = "capacity", .type = ParameterType::Capacity, .fallback = "{\"train\": 1.2, \"eval\": 2.4}", .least = 0, .most = 1e6,
+              {.name = "capacity",
+               .type = ParameterType::Capacity,
+               .fallback = "{\"train\": 1.2, \"eval\": 2.4}",
+               .least = 0,
+               .most = 1e6,
                .doc = "Rows of an expert, as a rate."},
-              {.name = "random_routing", .type = ParameterType::Bool, .fallback = "true", .doc = "Drop weak second choices at random?"},
-              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              {.name = "random_routing",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "Drop weak second choices at random?"},
+              {.name = "bias",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "A bias on the logits? (FastMoE: gate_bias)"},
           },
       .gate = build,
   };

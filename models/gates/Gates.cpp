@@ -16,14 +16,18 @@ mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool b
   return bias ? site.ops().add(logits, site.parameter("bias", {experts}, uniformFanIn(*width), element)) : logits;
 }
 
-std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices, int64_t experts) {
+std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices,
+                                    int64_t experts) {
   Size::Real product;
   product.factors.push_back({.number = rate, .size = {}, .op = '*'});
   product.factors.push_back({.number = {}, .size = tokens, .op = '*'});
   Size capacity = Size::floorDiv(Size(choices) * Size::ceil(product), Size(experts));
   if (capacity == Size(0)) {
-    site.error(position, fmt::format("a capacity rate of {} leaves no place in {} experts for {} tokens with {} choices: all would be dropped",
-                                     rate, experts, tokens.str(), choices));
+    site.error(
+        position,
+        fmt::format(
+            "a capacity rate of {} leaves no place in {} experts for {} tokens with {} choices: all would be dropped",
+            rate, experts, tokens.str(), choices));
     return std::nullopt;
   }
   return capacity;

@@ -1,6 +1,6 @@
 #pragma once
-// A JSON value that knows where it stands in its file. Integers and doubles stay apart; an object's members keep their order.
-// Knows nothing of models, MLIR or files.
+// A JSON value that knows where it stands in its file. Integers and doubles stay apart; an object's members keep their
+// order. Knows nothing of models, MLIR or files.
 
 #include <compare>
 #include <cstdint>

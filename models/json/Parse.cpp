@@ -38,7 +38,9 @@ public:
     case ' ':
     case '\t':
     case '\n':
-    case '\r': inToken_ = false; return;
+    case '\r':
+      inToken_ = false;
+      return;
     case ',':
     case ':':
     case '}':
@@ -63,7 +65,7 @@ public:
     }
   }
 
-  Position value() const { return value_; }                    // where the last value or key began
+  Position value() const { return value_; }                     // where the last value or key began
   Position wrong() const { return inString_ ? last_ : token_; } // where an error in the last token is
   Position end() const { return next_; }
 
@@ -140,7 +142,7 @@ public:
       message = message.substr(0, 300) + "...";
     auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
     // The lexer has read one byte past a number.
-    Position position = says("unexpected end of input")                                  ? tracker_.end()
+    Position position = says("unexpected end of input")                                ? tracker_.end()
                         : says("unexpected number literal") || says("number overflow") ? tracker_.value()
                                                                                        : tracker_.wrong();
     return fail(position, "this is not JSON: " + message);

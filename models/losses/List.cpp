@@ -22,7 +22,10 @@ const std::vector<const Kind*>& lossKinds() {
       .parameters =
           {
               {.name = "prediction", .type = ParameterType::ValueName, .required = true, .doc = "What the model says."},
-              {.name = "target", .type = ParameterType::ValueName, .required = true, .doc = "What it should say, of the same shape."},
+              {.name = "target",
+               .type = ParameterType::ValueName,
+               .required = true,
+               .doc = "What it should say, of the same shape."},
           },
   };
   static const std::vector<const Kind*> kinds{&crossEntropy, &mse};

@@ -132,8 +132,7 @@ TEST_F(BuildModel, MoefyOfTheFileKeepsTheMlpsWidth) {
 }
 
 TEST_F(BuildModel, MoefyLeavesExpertsAlone) {
-  build(model(kRows,
-              R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "own", "count": 2}}])",
+  build(model(kRows, R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "own", "count": 2}}])",
               R"(, "blocks": {"own": {"body": [{"kind": "mlp", "hidden": 4}]}}, "moefy": {"experts": 3, "top_k": 1})"));
   EXPECT_EQ(parameters()["moe.experts.mlp.up.weight"], (Shape{2, 4, 8}));
 }
@@ -146,8 +145,8 @@ TEST_F(BuildModel, BatchedExpertsIsInDouble) {
   EXPECT_EQ(all["experts.layers.3.bias"], (Shape{4, 20}));
   EXPECT_EQ(all.size(), 8u);
   EXPECT_EQ(module->getAttrOfType<mlir::DictionaryAttr>("moe.check").getAs<mlir::IntegerAttr>("batch").getInt(), 3);
-  expectInOrder({"init <\"orthogonal\", 1.000000e+00", "init <\"zeros\"", "moe.matmul", "tensor<4x256x60xf64>", "moe.relu", "moe.tanh",
-                 "moe.reduce mean", "moe.reduce sum", "return"});
+  expectInOrder({"init <\"orthogonal\", 1.000000e+00", "init <\"zeros\"", "moe.matmul", "tensor<4x256x60xf64>",
+                 "moe.relu", "moe.tanh", "moe.reduce mean", "moe.reduce sum", "return"});
   auto results = forward().getResultTypes();
   ASSERT_EQ(results.size(), 3u);
   EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(results[0]))), "[4, batch, 20]");
@@ -169,9 +168,10 @@ TEST_F(BuildModel, InputsCarryWhatTheFileSays) {
 // The published gate: choose, softmax over the two, assign by capacity, then drop second choices at random.
 TEST_F(BuildModel, GShardGateIsComposed) {
   zoo("vit-moe");
-  expectInOrder({"moe.select", "k 2", "moe.softmax", "moe.assign", "experts 4 token_major capacity \"floordiv(2*ceil(2.4*(65*batch)),4)\"",
-                 "moe.random uniform \"layers.0.moe.gate.random_routing\"", "compare lt", "moe.drop", "moe.dispatch", "moe.grouped_matmul",
-                 "moe.expert_rows", "moe.gelu", "moe.grouped_matmul", "moe.combine",
+  expectInOrder({"moe.select", "k 2", "moe.softmax", "moe.assign",
+                 "experts 4 token_major capacity \"floordiv(2*ceil(2.4*(65*batch)),4)\"",
+                 "moe.random uniform \"layers.0.moe.gate.random_routing\"", "compare lt", "moe.drop", "moe.dispatch",
+                 "moe.grouped_matmul", "moe.expert_rows", "moe.gelu", "moe.grouped_matmul", "moe.combine",
                  "moe.random uniform \"layers.1.moe.gate.random_routing\""});
 }
 
@@ -186,13 +186,15 @@ TEST_F(BuildModel, DrawsBecomeInputs) {
 
 TEST_F(BuildModel, TopKGateHasNoCapacityUnlessGiven) {
   auto moe = [](const std::string& gate) {
-    return model(kRows, R"([{"kind": "moe", "gate": )" + gate + R"(, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
+    return model(kRows,
+                 R"([{"kind": "moe", "gate": )" + gate + R"(, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
   };
   build(moe(R"({"kind": "top_k"})"));
   EXPECT_EQ(text().find("capacity"), std::string::npos);
   expectInOrder({"moe.select", "moe.softmax"});
   build(moe(R"({"kind": "top_k", "softmax": "all", "normalize": true, "capacity": 1.5, "priority": "choice_major"})"));
-  expectInOrder({"moe.softmax", "moe.select", "moe.reduce sum", "moe.div", "choice_major capacity \"floordiv(2*ceil(1.5*batch),4)\""});
+  expectInOrder({"moe.softmax", "moe.select", "moe.reduce sum", "moe.div",
+                 "choice_major capacity \"floordiv(2*ceil(1.5*batch),4)\""});
   build(moe(R"({"kind": "top_k", "softmax": "all", "noise": 0.5})"));
   expectInOrder({"moe.random normal \"moe.gate.noise\"", "moe.softmax", "moe.select"});
 }
@@ -204,8 +206,10 @@ TEST_F(BuildModel, RouterOfBf16IsF32) {
 }
 
 TEST_F(BuildModel, LocationsNamePathAndPlace) {
-  build("{\"name\": \"m\", \"inputs\": {\"x\": {\"shape\": [\"batch\", 8]}},\n \"model\": [{\"kind\": \"relu_first\"}],\n"
-        " \"blocks\": {\"relu_first\": {\"body\": [\n  {\"kind\": \"activation\", \"function\": \"relu\"}, {\"kind\": \"linear\", \"out\": 3}]}}}");
+  build(
+      "{\"name\": \"m\", \"inputs\": {\"x\": {\"shape\": [\"batch\", 8]}},\n \"model\": [{\"kind\": \"relu_first\"}],\n"
+      " \"blocks\": {\"relu_first\": {\"body\": [\n  {\"kind\": \"activation\", \"function\": \"relu\"}, {\"kind\": "
+      "\"linear\", \"out\": 3}]}}}");
   mlir::Operation* relu = &forward().getBody().front().front();
   EXPECT_EQ(ir::pathOf(relu->getLoc()), "relu_first.activation");
   auto place = mlir::cast<mlir::FileLineColLoc>(mlir::cast<mlir::NameLoc>(relu->getLoc()).getChildLoc());
@@ -216,19 +220,23 @@ TEST_F(BuildModel, LocationsNamePathAndPlace) {
 }
 
 TEST_F(BuildModel, ContainersAddNothingToNames) {
-  build(model(kRows, R"([{"kind": "linear", "out": 8}, {"kind": "residual", "body": [{"kind": "sequence", "body": {"kind": "linear", "out": 8}}]},
+  build(model(
+      kRows,
+      R"([{"kind": "linear", "out": 8}, {"kind": "residual", "body": [{"kind": "sequence", "body": {"kind": "linear", "out": 8}}]},
                          [{"kind": "linear", "out": 8}], {"kind": "repeat", "times": 2, "body": {"kind": "linear", "out": 8}}])"));
   std::vector<std::string> names;
   for (const auto& [name, shape] : parameters())
     if (name.ends_with("weight"))
       names.push_back(name);
-  EXPECT_EQ(names, (std::vector<std::string>{"linear.weight", "linear_2.weight", "linear_3.weight", "repeat.0.linear.weight",
-                                             "repeat.1.linear.weight"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"linear.weight", "linear_2.weight", "linear_3.weight",
+                                             "repeat.0.linear.weight", "repeat.1.linear.weight"}));
 }
 
 TEST_F(BuildModel, OwnBlocksTakeParameters) {
-  build(model(kRows, R"j([{"kind": "wide", "factor": 3}, {"kind": "wide", "name": "last"}, {"kind": "head", "out": "$(base+1)"}])j",
-              R"j(, "let": {"base": 4}, "blocks": {
+  build(model(
+      kRows,
+      R"j([{"kind": "wide", "factor": 3}, {"kind": "wide", "name": "last"}, {"kind": "head", "out": "$(base+1)"}])j",
+      R"j(, "let": {"base": 4}, "blocks": {
                    "wide": {"parameters": {"factor": "$base"}, "body": [{"kind": "mlp", "hidden": "$(2*factor)"}]},
                    "head": {"kind": "linear", "parameters": {"out": null}, "out": "$out"}})j"));
   auto all = parameters();
@@ -250,7 +258,8 @@ TEST_F(BuildModel, OwnBlockIsAnExpert) {
 }
 
 TEST_F(BuildModel, CheckOverridesLetOnlyWhenAsked) {
-  std::string text = model(kRows, R"([{"kind": "linear", "out": "$width"}])", R"(, "let": {"width": 100}, "check": {"width": 4, "batch": 3})");
+  std::string text = model(kRows, R"([{"kind": "linear", "out": "$width"}])",
+                           R"(, "let": {"width": 100}, "check": {"width": 4, "batch": 3})");
   build(text);
   EXPECT_EQ(parameters()["linear.weight"], (Shape{100, 8}));
   build(text, {.let = {}, .moefy = {}, .useCheck = true});
@@ -267,13 +276,15 @@ TEST_F(BuildModel, EmbeddingLimitsItsIds) {
               R"([{"kind": "embedding", "vocabulary": 65, "dim": 8}, {"kind": "position_embedding", "length": 30},
                   {"kind": "attention", "heads": 2, "causal": true}])"));
   EXPECT_EQ(forward().getArgAttrOfType<mlir::IntegerAttr>(0, "moe.below").getInt(), 65);
-  EXPECT_EQ((*module_)->getAttrOfType<mlir::DictionaryAttr>("moe.at_most").getAs<mlir::IntegerAttr>("sequence").getInt(), 30);
+  EXPECT_EQ(
+      (*module_)->getAttrOfType<mlir::DictionaryAttr>("moe.at_most").getAs<mlir::IntegerAttr>("sequence").getInt(), 30);
   expectInOrder({"moe.slice", "axis 0 from \"0\" size \"sequence\"", "moe.attention", "causal"});
 }
 
 TEST_F(BuildModel, SmallerPicturesUseTheFirstPositions) {
-  build(model(R"({"x": {"shape": ["batch", 3, 8, 12]}})",
-              R"([{"kind": "patch_embedding", "patch": [4, 6], "dim": 16}, {"kind": "class_token"}, {"kind": "position_embedding", "length": 65}])"));
+  build(model(
+      R"({"x": {"shape": ["batch", 3, 8, 12]}})",
+      R"([{"kind": "patch_embedding", "patch": [4, 6], "dim": 16}, {"kind": "class_token"}, {"kind": "position_embedding", "length": 65}])"));
   EXPECT_EQ(parameters()["patch_embedding.projection.weight"], (Shape{16, 72}));
   expectInOrder({"-> tensor<?x3x2x4x2x6xf32", "moe.transpose", "[0, 2, 4, 3, 5, 1]", "from \"0\" size \"5\""});
 }
@@ -286,30 +297,37 @@ TEST_F(BuildModel, OneHeadAsWideAsTheModelHasNoProjection) {
 }
 
 TEST_F(BuildModel, MoeProjectsAndWidens) {
-  build(model(kTokens, R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 2, "hidden": 4, "out": 6}, "out": 3}])"));
+  build(model(
+      kTokens,
+      R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 2, "hidden": 4, "out": 6}, "out": 3}])"));
   EXPECT_EQ(parameters()["moe.experts.down.weight"], (Shape{2, 6, 4}));
   EXPECT_EQ(parameters()["moe.out.weight"], (Shape{3, 6}));
-  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))), "[batch, 5, 3]");
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))),
+            "[batch, 5, 3]");
 }
 
 TEST_F(BuildModel, ParametersBeginAsPyTorchs) {
   build(model(kTokens, R"([{"kind": "class_token"}, {"kind": "linear", "out": 2}, {"kind": "layer_norm"}])"));
   expectInOrder({"@class_token.weight", "<\"normal\", 0.000000e+00 : f64, 1.000000e+00 : f64>", "@linear.weight",
-                 "<\"uniform\", -0.35355339059327373 : f64, 0.35355339059327373 : f64>", "@linear.bias", "<\"uniform\", -0.35355339059327373",
-                 "@layer_norm.weight", "<\"ones\"", "@layer_norm.bias", "<\"zeros\""});
+                 "<\"uniform\", -0.35355339059327373 : f64, 0.35355339059327373 : f64>", "@linear.bias",
+                 "<\"uniform\", -0.35355339059327373", "@layer_norm.weight", "<\"ones\"", "@layer_norm.bias",
+                 "<\"zeros\""});
 }
 
 // Everything in the file at once: no kind may be left out when it is listed.
 TEST_F(BuildModel, NotesAreIgnoredAnywhere) {
-  build(R"({"note": "a", "name": "m", "inputs": {"note": "b", "x": {"note": "c", "shape": [4, 8]}}, "blocks": {"note": "d"},
+  build(
+      R"({"note": "a", "name": "m", "inputs": {"note": "b", "x": {"note": "c", "shape": [4, 8]}}, "blocks": {"note": "d"},
             "model": [{"kind": "moe", "note": "e", "gate": {"kind": "top_k", "note": "f"},
                        "experts": {"kind": "mlp", "note": "g", "count": 2, "hidden": 4}}]})");
 }
 
 TEST_F(BuildModel, CapacityOfZeroIsAnErrorOnlyWhereItIsKnown) {
-  std::string blocks = R"([{"kind": "moe", "gate": {"kind": "gshard"}, "experts": {"kind": "mlp", "count": 64, "hidden": 4}}])";
+  std::string blocks =
+      R"([{"kind": "moe", "gate": {"kind": "gshard"}, "experts": {"kind": "mlp", "count": 64, "hidden": 4}}])";
   EXPECT_EQ(error(model(R"({"x": {"shape": [4, 8]}})", blocks)),
-            "model.json:1:85: error: a capacity rate of 2.4 leaves no place in 64 experts for 4 tokens with 2 choices: all would be dropped\n");
+            "model.json:1:85: error: a capacity rate of 2.4 leaves no place in 64 experts for 4 tokens with 2 choices: "
+            "all would be dropped\n");
   build(model(kRows, blocks));
 }
 

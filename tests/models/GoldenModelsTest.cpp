@@ -1,5 +1,5 @@
-// The zoo's models, built from their files and run by the reference interpreter, against what the original packages computed
-// (tests/goldens/README.md).
+// The zoo's models, built from their files and run by the reference interpreter, against what the original packages
+// computed (tests/goldens/README.md).
 
 #include "ir/reference/Interpreter.h"
 #include "models/BuildModel.h"
@@ -54,7 +54,8 @@ class GoldenModels : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenModels, ComeOutAsTheOriginals) {
   Golden golden = readGolden(GetParam());
-  nlohmann::json model = nlohmann::json::parse(fileText("models/zoo/" + golden.metadata.at("model").get<std::string>() + ".json"));
+  nlohmann::json model =
+      nlohmann::json::parse(fileText("models/zoo/" + golden.metadata.at("model").get<std::string>() + ".json"));
   model.merge_patch(nlohmann::json::parse(golden.metadata.at("overrides").get<std::string>()));
   mlir::MLIRContext context;
   Diagnostics diagnostics;
@@ -75,7 +76,8 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
       arguments.push_back(given->second);
     } else {
       ASSERT_TRUE(forward.getArgAttr(index, "moe.for_loss")) << name;
-      arguments.push_back(Tensor(reference::dtypeOf(argument.getType()), reference::shapeOf(argument.getType(), call.bindings)));
+      arguments.push_back(
+          Tensor(reference::dtypeOf(argument.getType()), reference::shapeOf(argument.getType(), call.bindings)));
     }
   }
   size_t weights = 0;
@@ -107,8 +109,8 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
-                         testing::Values("batched-experts.f32", "batched-experts.f64", "vit.f32", "vit.f64", "vit-moe.f32", "vit-moe.tight",
-                                         "vit-moe.top_k"),
+                         testing::Values("batched-experts.f32", "batched-experts.f64", "vit.f32", "vit.f64",
+                                         "vit-moe.f32", "vit-moe.tight", "vit-moe.top_k"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name)
