@@ -63,7 +63,7 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
   k.stage(items, plan.rows() * b.columns * b.depth * Size(2), [&](Value item) {
     RoutingView routing = plan.view(k);
     Value group = k.rem(item, k.size(groups)), depth = k.size(b.depth);
-    ExpertBlock block = expertBlock(k, routing, k.div(item, k.size(groups)), schedule.rowBlock);
+    ExpertBlock block = expertBlock(k, routing, k.div(item, k.size(groups)), schedule.rowBlock, schedule.rows);
     k.when(k.compare(ir::Predicate::GE, block.expert, k.index(0)), [&] {
       Matrix a{k.at(k.input(plan.a), k.mul(block.first, depth), plan.dtype), depth};
       if (plan.gathered || schedule.packRows)

@@ -81,15 +81,18 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
     packStage(k, *plan, *schedule, packed);
   }
 
-  Size blocks = Size::ceilDiv(plan->rows, schedule->rowBlock), groups = Size::ceilDiv(panels, schedule->panels);
+  // As few blocks as the schedule allows, all about equal: a short last one would read all panels again for a few rows.
+  Size blocks = Size::ceilDiv(plan->rows, schedule->rowBlock);
+  Size blockRows = Size::max(schedule->rows, Size::ceilDiv(Size::ceilDiv(plan->rows, Size::max(1, blocks)), schedule->rows) * Size(schedule->rows));
+  Size groups = Size::ceilDiv(panels, schedule->panels);
   Size batches = ir::product(plan->batch);
   k.stage(batches * blocks * groups, batches * plan->rows * b.columns * b.depth * Size(2), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
     Value batch = plan->batch.empty() ? Value() : k.div(block, k.size(blocks));
     if (batch)
       block = k.rem(block, k.size(blocks));
-    Value first = k.mul(block, schedule->rowBlock), depth = k.size(b.depth);
-    Value rows = k.min(k.index(schedule->rowBlock), k.sub(k.size(plan->rows), first));
+    Value first = k.mul(block, k.size(blockRows)), depth = k.size(b.depth);
+    Value rows = k.min(k.size(blockRows), k.sub(k.size(plan->rows), first));
     Value aFirst = k.mul(first, depth), bFirst = k.index(0);
     if (batch) {
       aFirst = k.add(aFirst, stridedOffset(k, batch, plan->batch, plan->aStrides()));

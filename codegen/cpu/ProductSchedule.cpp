@@ -74,8 +74,9 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   int64_t vectors = shape.packedNr ? std::max<int64_t>(1, *shape.packedNr / lanes) : vectorsFor(columns, lanes);
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
-  // Equal slices: a panel's slice takes at most half of L1.
-  int64_t most = std::max<int64_t>(64, l1Bytes / 2 / (s.nr * bytes));
+  // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at
+  // depth 1024): panels are read in order, and each slice loads and stores the sums once more.
+  int64_t most = std::max<int64_t>(64, l2Bytes / 8 / (s.nr * bytes));
   s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), 4) * 4;
   // An item's rows take at most half of L2, and their sums over one panel a quarter of L1.
   int64_t block = std::min(l2Bytes / 2 / (depth * bytes), l1Bytes / 4 / (s.nr * bytes));

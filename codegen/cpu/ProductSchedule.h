@@ -10,7 +10,7 @@ namespace moec::codegen::cpu {
 struct ProductSchedule {
   int64_t rows = 0;     // rows of a register block
   int64_t nr = 0;       // columns of a panel: whole vectors
-  int64_t slice = 0;    // depth for which a panel's slice stays in L1
+  int64_t slice = 0;    // depth of a slice of a panel: it stays in the cache while the rows pass
   int64_t rowBlock = 0; // rows of an item: they stay in L2 while the panels pass
   int64_t panels = 0;   // panels of an item
   bool packRows = false; // copy an item's rows next to each other first

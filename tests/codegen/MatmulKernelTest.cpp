@@ -135,6 +135,27 @@ TEST(MatmulKernelShapes, rowsDoNotDependOnTheirNumber) {
   }
 }
 
+TEST(MatmulKernelTargets, everyTargetHasALegalScheduleAndCode) {
+  // Machines that cannot run a target still compile for it.
+  for (const char* target : {"cpu:x86-64-v3", "cpu:x86-64-v4"})
+    for (DType type : {DType::F32, DType::F64})
+      for (int64_t n : {1, 7, 20, 64}) {
+        auto context = makeContext();
+        std::string error;
+        auto emitter = codegen::makeEmitter(target, error);
+        KernelMaker plain(*context), packed(*context);
+        auto write = [&](KernelMaker& maker, const Weights& weights) {
+          mlir::Value a = maker.tensor(type, {"m", "48"}), w = weights(maker, type, {n, 48});
+          return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+        };
+        auto schedule = emitter->chooseSchedule(write(plain, Weights(std::nullopt)));
+        ASSERT_TRUE(schedule) << target;
+        ir::KernelOp kernel = write(packed, Weights(schedule.getAs<mlir::IntegerAttr>("nr").getInt()));
+        kernel.setScheduleAttr(schedule);
+        EXPECT_TRUE(succeeded(emitter->emit(kernel))) << target << ", n " << n;
+      }
+}
+
 TEST(MatmulKernelErrors, namesWhatItCannotWrite) {
   auto context = makeContext();
   KernelMaker maker(*context);
