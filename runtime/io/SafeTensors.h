@@ -16,7 +16,7 @@ namespace moec {
 
 /// Tensors by name. They share the mapped file; those whose bytes stand unaligned in it are copied. Error(Data) for a
 /// damaged file or a dtype other than F64, F32, BF16, I64, I32, U8, BOOL.
-TensorMap readSafeTensors(const std::filesystem::path& path);
+TensorMap readSafeTensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata = nullptr);
 
 /// The same from bytes kept alive by `owner`. `where` begins every message.
 TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where,

@@ -101,7 +101,7 @@ TEST_P(Golden, Agrees) {
     weights = ruledWeights(session.plan(), std::stoull(metadata["weights_seed"]));
   session.load(weights);
   TensorMap inputs = part(all, "inputs/");
-  std::erase_if(inputs, [&](auto& entry) {
+  std::erase_if(inputs, [&](const auto& entry) {
     return std::ranges::none_of(session.plan().inputs, [&](const InputInfo& input) { return input.name == entry.first && !input.forLoss; });
   });
   inputs.insert(draws.begin(), draws.end());
@@ -119,7 +119,7 @@ TEST_P(Golden, Agrees) {
     if (!name.starts_with(prefix) || !name.ends_with(suffix))
       continue;
     std::string layer = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
-    auto made = std::ranges::find_if(routings, [&](auto& entry) { return entry.first.starts_with(layer); });
+    auto made = std::ranges::find_if(routings, [&](const auto& entry) { return entry.first.starts_with(layer); });
     ASSERT_NE(made, routings.end()) << "no routing of '" << layer << "'";
     int64_t experts = 0;
     for (const BufferInfo& buffer : session.plan().buffers)
