@@ -22,7 +22,7 @@ room(compiler/cli runtime models/json moec_build_id.h)
 foreach(file ir/reference/EvaluateOp.h ir/reference/EvaluateOp.cpp ir/reference/Interpreter.h ir/reference/Interpreter.cpp)
   room(${file} ir runtime/core)
 endforeach()
-room(compiler/cli/MoecOpt.cpp compiler models codegen ir runtime/core)
+room(compiler/tools/MoecOpt.cpp compiler models codegen ir runtime/core)
 
 # Siblings that a room above would otherwise let include each other.
 set(forbidden_codegen/cpu codegen/cuda)

@@ -24,9 +24,12 @@ void devices(bool json) {
     fmt::print("{}\n", list.dump());
     return;
   }
-  Table table({"device", "", ""});
-  for (const DeviceDescription& device : listDevices())
-    table.add({device.name, device.description, device.available ? "" : "not available: " + device.reason});
+  Table table({"device", ""});
+  for (const DeviceDescription& device : listDevices()) {
+    table.add({device.name, device.description});
+    if (!device.available)
+      table.add({"", "not available: " + device.reason});
+  }
   fmt::print("{}", table.str());
 }
 

@@ -1,13 +1,17 @@
-// moec: the command. Results go to stdout, everything else to stderr; the exit code says whose fault a failure is (runtime/core/Error.h).
+// moec: the command. Results go to stdout, everything else to stderr; the exit code says whose fault a failure is
+// (runtime/core/Error.h).
 
 #include "compiler/cli/Commands.h"
 #include "moec_build_id.h"
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -33,13 +37,19 @@ int run(int argc, char** argv) {
   moec::cli::addInspectCommand(app);
   moec::cli::addExplainCommand(app);
   moec::cli::addDevicesCommand(app);
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    known.push_back(command->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::ranges::find(known, argv[1]) == known.end())
+    return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1],
+                                                  moec::didYouMean(argv[1], known), fmt::join(known, ", ")));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0)
       return app.exit(error, std::cout, std::cerr); // --help, --version
-    report(moec::Fault::Usage, fmt::format("{}; see `moec{} --help`", error.what(), app.get_subcommands().empty() ? "" : " " + app.get_subcommands()[0]->get_name()));
-    return moec::exitCode(moec::Fault::Usage);
+    std::string command = app.get_subcommands().empty() ? "" : " " + app.get_subcommands()[0]->get_name();
+    return report(moec::Fault::Usage, fmt::format("{}; see `moec{} --help`", error.what(), command));
   }
   return 0;
 }

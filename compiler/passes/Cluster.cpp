@@ -10,6 +10,12 @@ namespace moec::compiler {
 
 bool isFree(Operation* op) { return !isa<KernelOp, ReadOp, WriteOp, func::ReturnOp>(op); }
 
+std::string nameInWords(Operation* op) {
+  if (auto kernel = dyn_cast<KernelOp>(op))
+    return (StringRef("aeiou").contains(kernel.getKind().front()) ? "an " : "a ") + kernel.getKind().str() + " kernel";
+  return op->getName().stripDialect().str();
+}
+
 LogicalResult sortBody(func::FuncOp function) { return success(sortTopologically(&function.getBody().front())); }
 
 bool Cluster::isConvex() const {
@@ -37,7 +43,7 @@ Value Cluster::growForward(Value value, std::string& reason) {
       return value;
     }
     Operation* user = *value.getUsers().begin();
-    std::string name = user->getName().stripDialect().str();
+    std::string name = nameInWords(user);
     if (isa<func::ReturnOp>(user)) {
       reason = "its result is an output";
       return value;

@@ -33,6 +33,9 @@ private:
 /// Stands free in a function: not in a kernel, and not one of the ops that never are (read, write, return).
 bool isFree(mlir::Operation* op);
 
+/// "gelu", "a matmul kernel": what comes behind a value, for `explain`.
+std::string nameInWords(mlir::Operation* op);
+
 /// Restores def-before-use order after kernels were made.
 mlir::LogicalResult sortBody(mlir::func::FuncOp function);
 

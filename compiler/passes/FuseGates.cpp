@@ -24,7 +24,7 @@ bool alongLastAxis(Operation* op) {
 
 /// Works on each token by itself.
 bool isTokenOp(Operation* op) {
-  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp, BroadcastOp, ReshapeOp>(op) || alongLastAxis(op);
+  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp>(op) || alongLastAxis(op);
 }
 
 bool rowsAreTokens(Value value, const Size& tokens) {
@@ -43,9 +43,6 @@ void growBackward(Cluster& cluster, Value value, const Size& tokens) {
     cluster.add(op);
     return;
   }
-  // A reshape inside is a change of view from (T) to (T, 1) or back; one that brings tokens together stays outside.
-  if (auto reshape = dyn_cast<ReshapeOp>(op); reshape && !rowsAreTokens(reshape.getX(), tokens))
-    return;
   if (!isTokenOp(op))
     return;
   cluster.add(op);

@@ -60,7 +60,7 @@ LogicalResult fuseLoops(func::FuncOp function) {
     for (Operation* other : candidates)
       if (cluster.contains(other))
         done.insert(other);
-    std::string reason = op->hasOneUse() ? "followed by " + (*op->getUsers().begin())->getName().stripDialect().str() : "its result is used more than once";
+    std::string reason = op->hasOneUse() ? "followed by " + nameInWords(*op->getUsers().begin()) : "its result is used more than once";
     if (failed(cluster.outline("loops", reason)))
       return failure();
   }

@@ -19,7 +19,7 @@
 // CHECK: moe.assign
 // CHECK: moe.yield
 // CHECK: %[[UP:.*]] = moe.kernel "expert_up"
-// CHECK-SAME: reason "followed by grouped_matmul"
+// CHECK-SAME: reason "followed by an expert_down kernel"
 // CHECK: moe.dispatch
 // CHECK: moe.grouped_matmul
 // CHECK: moe.expert_rows

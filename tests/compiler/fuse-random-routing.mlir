@@ -5,7 +5,6 @@
 !e = tensor<?x4xf32, #moe.sizes<"n", "4">>
 !k = tensor<?x2xf32, #moe.sizes<"n", "2">>
 !one = tensor<?x1xf32, #moe.sizes<"n", "1">>
-!u = tensor<?xf32, #moe.sizes<"n">>
 !i = tensor<?x2xi32, #moe.sizes<"n", "2">>
 !rows = tensor<?x32xf32, #moe.sizes<"2*n", "32">>
 !routing = !moe.routing<4 experts, "n" tokens, 2 choices>
@@ -24,13 +23,12 @@ func.func @forward(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !
   %second = moe.slice %w axis 1 from "1" size "1" : !k
   %two = moe.constant dense<2.0> : tensor<f32>
   %p = moe.mul %second, %two : !one, tensor<f32>
-  %draw = moe.random uniform "gate.random_routing" : !u
-  %column = moe.reshape %draw : !u -> !one
-  %keep2 = moe.compare ge %p, %column : !one, !one
+  %draw = moe.random uniform "gate.random_routing" : !one
+  %keep2 = moe.compare ge %p, %draw : !one, !one
   %first = moe.slice %w axis 1 from "0" size "1" : !k
   %keep1 = moe.compare ge %first, %first : !one, !one
   %keep = moe.concat %keep1, %keep2 axis 1 : tensor<?x1xi1, #moe.sizes<"n", "1">>, tensor<?x1xi1, #moe.sizes<"n", "1">>
-  %all = moe.assign %i experts 4 token_major capacity "floordiv(2*ceil(1.2*n), 4)" : !i
+  %all = moe.assign %i experts 4 token_major capacity "floordiv(2*ceil(1.2*n),4)" : !i
   %route = moe.drop %all, %keep : !routing, tensor<?x2xi1, #moe.sizes<"n", "2">>
   %d = moe.dispatch %t, %route : !t, !routing
   %o = moe.grouped_matmul %d, %w1, %route : !rows, tensor<4x32x32xf32>, !routing

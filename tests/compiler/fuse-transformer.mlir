@@ -7,9 +7,9 @@
 // CHECK: moe.buffers
 // CHECK-LABEL: func.func @forward
 // CHECK: moe.kernel "rows"
-// CHECK-SAME: reason "followed by matmul"
+// CHECK-SAME: reason "followed by a matmul kernel"
 // CHECK: moe.kernel "matmul"
-// CHECK-SAME: reason "its result is used more than once"
+// CHECK-SAME: reason "followed by an attention kernel"
 // CHECK: moe.kernel "attention"
 // CHECK: moe.slice
 // CHECK: moe.slice

@@ -94,7 +94,7 @@ TEST_P(Golden, Agrees) {
   CompileOptions options;
   options.targets = {"cpu"};
   options.drawsAsInputs = !draws.empty();
-  Program program = compile(patchedModel(std::filesystem::path(metadata["model"]).filename(), metadata.contains("overrides") ? metadata["overrides"] : "{}"), options);
+  Program program = compile(patchedModel(metadata["model"] + ".json", metadata.contains("overrides") ? metadata["overrides"] : "{}"), options);
   Session session(program, "cpu");
   TensorMap weights = part(all, "weights/");
   if (metadata.contains("weights_seed"))
