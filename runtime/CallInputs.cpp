@@ -92,6 +92,13 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
     if (info.below)
       checkRange(info, found->second);
   }
+  for (const SizeRule& rule : plan.rules) {
+    int64_t size = rule.size.evaluate(bindings);
+    if (rule.atMost && size > *rule.atMost)
+      fail(fmt::format("{} ({}) is {} for these inputs, but at most {} are possible", rule.what, rule.size.str(), size, *rule.atMost));
+    if (rule.atLeast && size < *rule.atLeast)
+      fail(fmt::format("{} ({}) is {} for these inputs, but must be at least {}", rule.what, rule.size.str(), size, *rule.atLeast));
+  }
   return bindings;
 }
 

@@ -115,6 +115,15 @@ public:
       for (NamedAttribute entry : check)
         if (auto size = dyn_cast<IntegerAttr>(entry.getValue()))
           plan_.checkSizes[entry.getName().str()] = size.getInt();
+    if (auto limits = module_->getAttrOfType<DictionaryAttr>("moe.at_most"))
+      for (NamedAttribute entry : limits)
+        plan_.rules.push_back({"the number of positions", Size::parse(entry.getName().str()), {}, cast<IntegerAttr>(entry.getValue()).getInt()});
+    forward.walk([&](AssignOp assign) {
+      // An expert that may take nobody would drop every token without a word.
+      if (auto capacity = assign.getCapacity())
+        if (Size size = Size::parse(capacity->str()); !size.isConstant())
+          plan_.rules.push_back({"the capacity of '" + pathOf(assign.getLoc()) + "'", size, 1, {}});
+    });
     if (auto prepare = module_.lookupSymbol<func::FuncOp>("prepare"))
       if (failed(launches(prepare, plan_.prepare, false)))
         return failure();

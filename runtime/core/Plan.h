@@ -51,6 +51,13 @@ struct OutputInfo {
   int buffer = -1;
 };
 
+/// What a size must keep to when symbols get their values: [atLeast, atMost].
+struct SizeRule {
+  std::string what; // "the capacity of 'layers.0.moe.gate'", for the message
+  Size size;
+  std::optional<int64_t> atLeast, atMost;
+};
+
 enum class BufferKind {
   Input,     // written by the caller before a call
   Parameter, // plain form of a parameter; may be freed after prepare when no forward launch reads it
@@ -101,6 +108,7 @@ struct Plan {
   std::vector<InputInfo> inputs;
   std::vector<ParameterInfo> parameters;
   std::vector<OutputInfo> outputs;
+  std::vector<SizeRule> rules;
   std::map<std::string, int64_t> checkSizes; // symbols of the model's small form, which checks use
   bool invariant = false;
 };

@@ -74,6 +74,15 @@ Json write(const OutputInfo& output) {
   return {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", write(output.shape)}, {"buffer", output.buffer}};
 }
 
+Json write(const SizeRule& rule) {
+  Json json = {{"what", rule.what}, {"size", rule.size.str()}};
+  if (rule.atLeast)
+    json["at_least"] = *rule.atLeast;
+  if (rule.atMost)
+    json["at_most"] = *rule.atMost;
+  return json;
+}
+
 Json write(const BufferInfo& buffer) {
   Json json = {{"name", buffer.name},
                {"kind", wordOf(kBufferWords, buffer.kind)},
@@ -231,6 +240,15 @@ OutputInfo readOutput(const Reader& json) {
   return {json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index()};
 }
 
+SizeRule readRule(const Reader& json) {
+  SizeRule rule{json.at("what").text(), json.at("size").size(), {}, {}};
+  if (auto least = json.find("at_least"))
+    rule.atLeast = least->integer();
+  if (auto most = json.find("at_most"))
+    rule.atMost = most->integer();
+  return rule;
+}
+
 BufferInfo readBuffer(const Reader& json) {
   BufferInfo buffer;
   buffer.name = json.at("name").text();
@@ -291,6 +309,7 @@ Json planToJson(const Plan& plan) {
   return {{"target", plan.target},
           {"invariant", plan.invariant},
           {"check_sizes", plan.checkSizes},
+          {"rules", writeAll(plan.rules)},
           {"inputs", writeAll(plan.inputs)},
           {"parameters", writeAll(plan.parameters)},
           {"outputs", writeAll(plan.outputs)},
@@ -305,6 +324,7 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   plan.target = reader.at("target").text();
   plan.invariant = reader.at("invariant").truth();
   plan.checkSizes = reader.at("check_sizes").integersByName();
+  plan.rules = reader.at("rules").list(readRule);
   plan.inputs = reader.at("inputs").list(readInput);
   plan.parameters = reader.at("parameters").list(readParameter);
   plan.outputs = reader.at("outputs").list(readOutput);

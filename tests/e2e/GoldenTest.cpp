@@ -1,9 +1,9 @@
 // Every golden of a whole model: the zoo file with the golden's changes, its weights, inputs and draws, against what the original package gave.
 
-#include "runtime/core/KernelAbi.h"
 #include "runtime/core/Philox.h"
 #include "runtime/core/Tolerance.h"
 #include "runtime/io/SafeTensors.h"
+#include "tests/e2e/Goldens.h"
 #include "tests/e2e/Support.h"
 
 #include <gtest/gtest.h>
@@ -13,28 +13,6 @@
 namespace moec::test {
 
 namespace {
-
-std::vector<std::string> goldenFiles() {
-  std::vector<std::string> files;
-  for (auto& entry : std::filesystem::directory_iterator(sourceDir() / "tests/goldens")) {
-    std::map<std::string, std::string> metadata;
-    if (entry.path().extension() == ".safetensors")
-      readSafeTensors(entry.path(), &metadata);
-    if (metadata.contains("model"))
-      files.push_back(entry.path().filename().string());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-/// The tensors under a prefix, without it.
-TensorMap part(const TensorMap& all, const std::string& prefix) {
-  TensorMap some;
-  for (auto& [name, tensor] : all)
-    if (name.starts_with(prefix))
-      some[name.substr(prefix.size())] = tensor;
-  return some;
-}
 
 /// Weights that the golden describes by a rule (tests/goldens/README.md).
 TensorMap ruledWeights(const Plan& plan, uint64_t seed) {
@@ -49,39 +27,7 @@ TensorMap ruledWeights(const Plan& plan, uint64_t seed) {
   return weights;
 }
 
-/// (T, K) indices as the goldens store them: the expert of each choice, -1 where dropped.
-std::vector<int32_t> chosenExperts(const Tensor& routing, int64_t experts) {
-  auto data = routing.as<int32_t>();
-  int64_t rows = (static_cast<int64_t>(data.size()) - experts - 1) / 2;
-  RoutingLayout layout{experts, rows};
-  std::vector<int32_t> chosen(rows, -1);
-  for (int32_t expert = 0; expert < experts; ++expert)
-    for (int32_t place = data[expert]; place < data[expert + 1]; ++place)
-      chosen[data[layout.rowList() + place]] = expert;
-  return chosen;
-}
-
 class Golden : public testing::TestWithParam<std::string> {};
-
-/// Runs the launches one after the other; keeps each layer's routing as soon as it is made, for its memory is used again.
-TensorMap runWithRoutings(Session& session, const TensorMap& inputs, std::map<std::string, Tensor>& routings) {
-  const Plan& plan = session.plan();
-  Executable& executable = session.executable();
-  executable.bind(session.bindings(inputs));
-  for (const InputInfo& input : plan.inputs)
-    if (input.buffer >= 0)
-      executable.write(input.buffer, inputs.find(input.name)->second);
-  for (size_t i = 0; i < plan.forward.size(); ++i) {
-    executable.launch(LaunchList::Forward, static_cast<int>(i), {});
-    for (int output : plan.forward[i].outputs)
-      if (plan.buffers[output].isRouting)
-        routings[plan.forward[i].label] = executable.read(output);
-  }
-  TensorMap outputs;
-  for (const OutputInfo& output : plan.outputs)
-    outputs[output.name] = executable.read(output.buffer);
-  return outputs;
-}
 
 } // namespace
 
@@ -108,7 +54,8 @@ TEST_P(Golden, Agrees) {
 
   TensorMap outputs = session.run(inputs);
   std::map<std::string, Tensor> routings;
-  TensorMap stepped = runWithRoutings(session, inputs, routings);
+  for (auto& [label, results] : runGates(session, inputs))
+    routings[label] = results.routing;
   for (const OutputInfo& output : session.plan().outputs) {
     auto expected = all.find("outputs/" + output.name);
     ASSERT_NE(expected, all.end()) << "the golden holds no output '" << output.name << "'";
@@ -130,10 +77,6 @@ TEST_P(Golden, Agrees) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(goldenFiles()), [](auto& info) {
-  std::string name = info.param.substr(0, info.param.rfind('.'));
-  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(goldenFiles("model")), [](auto& info) { return testName(info.param); });
 
 } // namespace moec::test
