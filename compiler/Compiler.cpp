@@ -179,7 +179,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   program.buildId = kBuildId;
   program.name = model.stem().string();
   for (const std::string& target : targets) {
-    MLIRContext context(MLIRContext::Threading::DISABLED);
+    MLIRContext context; // threading on: kernels are emitted at once, and read types of this context
     DialectRegistry registry;
     ir::registerDialects(registry);
     context.appendDialectRegistry(registry);
