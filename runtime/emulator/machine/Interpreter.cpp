@@ -214,7 +214,7 @@ void recordArrival(Cta& cta, Warp& warp, Barrier& barrier, uint32_t mask, const 
   if (kind == BarrierKind::Arrive) {
     for (uint32_t i = 0; i < cta.warps.size(); ++i)
       barrier.joined[i] = std::max(barrier.joined[i], i == warp.index ? ++cta.stamp : cta.syncedWith(warp.index, i));
-    cta.partial = true;
+    cta.becomePartial();
   } else {
     barrier.waitingWarps |= 1u << warp.index;
   }
@@ -229,7 +229,7 @@ void synchronise(Cta& cta, Barrier& barrier) {
     cta.floor = stamp;
     return;
   }
-  cta.partial = true;
+  cta.becomePartial();
   for (uint32_t v = 0; v < count; ++v)
     if (barrier.waitingWarps >> v & 1)
       for (uint32_t i = 0; i < count; ++i)

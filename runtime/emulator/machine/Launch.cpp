@@ -176,6 +176,7 @@ void startCta(Cta& cta, Launch& launch, Worker& worker, uint32_t id) {
   cta.partial = false;
   std::fill(cta.synced.begin(), cta.synced.end(), 0);
   cta.acquired.clear();
+  cta.warpFloor.assign(cta.warps.size(), 0);
   cta.fenced.assign(cta.warps.size(), 0);
   std::fill(cta.sharedWritten.begin(), cta.sharedWritten.end(), 0);
   std::fill(cta.localWritten.begin(), cta.localWritten.end(), 0);

@@ -24,46 +24,15 @@ void land(Warp& warp, const PendingCopy& copy) {
 
 } // namespace
 
-// in.a: shared destination; in.b: global source, its displacement in in.list, its bounds in in.dst; in.c: bytes to copy (the rest of
-// in.bytes is zero) or kNowhere.
-void startCopy(Warp& warp, const Instr& in) {
+void queueCopy(Warp& warp, uint32_t lane, uint32_t address, const uint8_t* data, uint32_t dataBytes, uint32_t bytes) {
   Cta& cta = *warp.cta;
-  uint32_t all = warp.mask;
-  Access from, to;
-  uint32_t sourceBytes[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane)
-    sourceBytes[lane] = in.c == kNowhere ? in.bytes : std::min<uint32_t>(warp.at<uint32_t>(in.c)[lane], in.bytes);
-  uint32_t reading = 0;
-  bool whole = true;
-  for (uint32_t lane = 0; lane < kLanes; ++lane)
-    if (all >> lane & 1) {
-      reading |= uint32_t(sourceBytes[lane] != 0) << lane;
-      whole &= sourceBytes[lane] == in.bytes || sourceBytes[lane] == 0;
-    }
-  Instr source = in;
-  source.space = Space::Global;
-  source.bounds = in.dst; // the rule of the source address
-  source.wideAddress = true;
-  from.mask = 0;
-  const std::vector<uint32_t>& lists = cta.launch->program->lists;
-  computeAddresses(warp, source, in.b, int64_t(lists[in.list] | uint64_t(lists[in.list + 1]) << 32), from);
-  if (reading) {
-    warp.mask = reading;
-    resolve(warp, source, from, AccessKind::Read, whole ? in.bytes : 1);
-  }
-  warp.mask = all;
-  computeAddresses(warp, in, in.a, in.displacement, to);
-  resolve(warp, in, to, AccessKind::Write, in.bytes);
   if (cta.sharedPending.empty())
     cta.sharedPending.assign(cta.shared.size(), 0);
-  for (uint32_t rest = to.mask; rest; rest &= rest - 1) {
-    uint32_t lane = uint32_t(std::countr_zero(rest));
-    PendingCopy copy{lane, warp.committed[lane], uint32_t(to.address[lane]), in.bytes, warp.pc, {}};
-    if (from.mask >> lane & 1)
-      std::memcpy(copy.data, from.host[lane], sourceBytes[lane]);
-    std::memset(&cta.sharedPending[copy.address], 1, copy.bytes);
-    warp.copies.push_back(copy);
-  }
+  PendingCopy copy{lane, warp.committed[lane], address, bytes, warp.pc, {}};
+  if (dataBytes)
+    std::memcpy(copy.data, data, dataBytes);
+  std::memset(&cta.sharedPending[address], 1, bytes);
+  warp.copies.push_back(copy);
 }
 
 void commitCopies(Warp& warp) {
@@ -83,8 +52,7 @@ void waitCopies(Warp& warp, uint32_t newest, bool all) {
 
 void noteWarpSync(Warp& warp, uint32_t) {
   Cta& cta = *warp.cta;
-  cta.partial = true;
-  cta.synced[warp.index * cta.warps.size() + warp.index] = ++cta.stamp;
+  cta.warpFloor[warp.index] = ++cta.stamp;
 }
 
 void noteFence(Warp& warp, bool wide) {

@@ -6,6 +6,7 @@
 #include "runtime/emulator/Program.h"
 #include "runtime/emulator/machine/Memory.h"
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -86,10 +87,18 @@ struct Cta {
   std::vector<uint32_t> synced; // [warp][warp]: beyond the floor, by partial barriers
   bool partial = false;        // `synced` is in use
   std::unordered_map<uint32_t, std::vector<uint32_t>> acquired; // other blocks' warps: what they did before that stamp is seen
+  std::vector<uint32_t> warpFloor; // per warp: its lanes are synchronised with each other up to here
   std::vector<uint32_t> fenced; // per warp: the stamp of its last fence, 0 none
 
+  /// From now on the order is kept between single warps.
+  void becomePartial() {
+    if (!partial)
+      std::fill(sharedReaders.begin(), sharedReaders.end(), ~0u); // was not kept so far
+    partial = true;
+  }
   uint32_t syncedWith(uint32_t me, uint32_t other) const {
-    return partial ? std::max(floor, synced[me * warps.size() + other]) : floor;
+    uint32_t stamp = me == other ? std::max(floor, warpFloor[me]) : floor;
+    return partial ? std::max(stamp, synced[me * warps.size() + other]) : stamp;
   }
 };
 
@@ -124,20 +133,24 @@ struct Launch {
   void report(Warp& warp, Finding::Kind kind, uint32_t lane, const std::string& detail, uint32_t pc = kNowhere);
 };
 
-/// Checks one access of a warp and finds where its lanes' bytes are on the host. Lanes that must not be touched leave the result's mask.
+/// How the addresses of a warp's lanes lie: all the same; one behind the other, all lanes running; any other way.
+enum class Shape : uint8_t { Uniform, Contiguous, Scattered };
+
+/// The addresses of one memory instruction, and after the checks where they are on the host. Lanes that must not be touched have left
+/// `mask`; addresses of lanes outside the mask mean nothing.
 struct Access {
-  uint64_t address[kLanes];  // as the instruction computed them
-  uint8_t* host[kLanes];
-  uint8_t* written[kLanes];  // shadow; nullptr: not tracked
-  uint32_t mask;
+  uint64_t address[kLanes];
+  uint8_t* base = nullptr;
+  uint64_t laneStride = 0; // local memory: from one thread's frame to the next
+  uint32_t mask = 0;
+  Shape shape = Shape::Scattered;
+
+  uint8_t* host(int lane) const { return base + address[lane] + uint64_t(lane) * laneStride; }
 };
 enum class AccessKind : uint8_t { Read, Write, Atomic };
-void resolve(Warp& warp, const Instr& in, Access& access, AccessKind kind, uint32_t bytes, const uint8_t* stored = nullptr);
-/// The addresses of an instruction's memory operand.
-void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access);
 
 /// cp.async: what lands at a wait.
-void startCopy(Warp& warp, const Instr& in);
+void queueCopy(Warp& warp, uint32_t lane, uint32_t address, const uint8_t* data, uint32_t dataBytes, uint32_t bytes);
 void commitCopies(Warp& warp);
 void waitCopies(Warp& warp, uint32_t newest, bool all);
 

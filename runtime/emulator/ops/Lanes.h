@@ -119,6 +119,13 @@ template <bool Ftz, bool Sat, class T> inline T out(T x) {
   return Sat ? saturate(x) : x;
 }
 
+/// Writes what a store instruction stores, 16 bytes per lane; asked for only where two writes meet.
+using StoredValues = void (*)(Warp& warp, const Instr& in, uint8_t* values);
+/// Checks one access of a warp under warp.mask, counts it, notes written bytes. `stored` for stores.
+void resolve(Warp& warp, const Instr& in, Access& access, AccessKind kind, uint32_t bytes, StoredValues stored = nullptr);
+/// The addresses of an instruction's memory operand.
+void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access);
+
 // The rows of each file of opcodes.
 std::span<const Opcode> arithmeticRows();
 std::span<const Opcode> bitRows();

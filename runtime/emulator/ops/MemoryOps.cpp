@@ -9,13 +9,17 @@ namespace moec::emulator::MOEC_LANES {
 namespace {
 
 /// Loads one element of every lane into a register. R: what the register holds, after extension.
-template <class T, class R> void loadElement(Warp& warp, const Access& access, uint32_t place, size_t offset) {
+template <class T, class R> void loadElement(Warp& warp, const Access& access, uint32_t place, size_t offset, size_t stride) {
   using B = Box<R>;
   B* to = warp.at<B>(place);
+  if (sizeof(T) == sizeof(R) && access.shape == Shape::Contiguous && stride == sizeof(T)) {
+    std::memcpy(to, access.host(0), sizeof(T) * kLanes);
+    return;
+  }
   if (access.mask == ~0u) {
     for (int lane = 0; lane < kLanes; ++lane) {
       T value;
-      std::memcpy(&value, access.host[lane] + offset, sizeof(T));
+      std::memcpy(&value, access.host(lane) + offset, sizeof(T));
       to[lane] = B(std::make_unsigned_t<R>(R(value)));
     }
     return;
@@ -25,35 +29,40 @@ template <class T, class R> void loadElement(Warp& warp, const Access& access, u
       continue;
     T value = 0; // what a rejected access leaves
     if (access.mask >> lane & 1)
-      std::memcpy(&value, access.host[lane] + offset, sizeof(T));
+      std::memcpy(&value, access.host(lane) + offset, sizeof(T));
     to[lane] = B(std::make_unsigned_t<R>(R(value)));
   }
 }
-template <class T> void storeElement(Warp& warp, const Access& access, uint32_t place, size_t offset, bool wide) {
+template <class T> void storeElement(Warp& warp, const Access& access, uint32_t place, size_t offset, bool wide, size_t stride = 0) {
+  if (access.shape == Shape::Contiguous && stride == sizeof(T) && sizeof(T) == (wide ? 8 : 4)) {
+    std::memcpy(access.host(0), warp.at<T>(place), sizeof(T) * kLanes);
+    return;
+  }
   for (int lane = 0; lane < kLanes; ++lane)
     if (access.mask >> lane & 1) {
       T value = wide ? T(warp.at<uint64_t>(place)[lane]) : T(warp.at<uint32_t>(place)[lane]);
-      std::memcpy(access.host[lane] + offset, &value, sizeof(T));
+      std::memcpy(access.host(lane) + offset, &value, sizeof(T));
     }
 }
 
 // in.variant of loads and stores: bit 0 signed, bit 1 the registers have 8 bytes, bit 2 the registers have 2 bytes.
 constexpr uint8_t kSigned = 1, kWide = 2, kNarrow = 4;
 
-template <class U> void loadAs(Warp& warp, const Access& access, uint32_t place, size_t offset, uint8_t variant) {
+template <class U> void loadAs(Warp& warp, const Access& access, uint32_t place, size_t offset, uint8_t variant, size_t stride) {
   using S = std::make_signed_t<U>;
   if (variant & kSigned)
-    (variant & kWide) ? loadElement<S, int64_t>(warp, access, place, offset)
-    : (variant & kNarrow) ? loadElement<S, int16_t>(warp, access, place, offset) : loadElement<S, int32_t>(warp, access, place, offset);
+    (variant & kWide) ? loadElement<S, int64_t>(warp, access, place, offset, stride)
+    : (variant & kNarrow) ? loadElement<S, int16_t>(warp, access, place, offset, stride) : loadElement<S, int32_t>(warp, access, place, offset, stride);
   else
-    (variant & kWide) ? loadElement<U, uint64_t>(warp, access, place, offset) : loadElement<U, uint32_t>(warp, access, place, offset);
+    (variant & kWide) ? loadElement<U, uint64_t>(warp, access, place, offset, stride) : loadElement<U, uint32_t>(warp, access, place, offset, stride);
 }
 void loadOne(Warp& warp, const Access& access, uint32_t place, size_t offset, const Instr& in) {
+  size_t stride = size_t(in.bytes) * in.count; // of contiguous lanes
   switch (in.bytes) {
-  case 1: return loadAs<uint8_t>(warp, access, place, offset, in.variant);
-  case 2: return loadAs<uint16_t>(warp, access, place, offset, in.variant);
-  case 4: return loadAs<uint32_t>(warp, access, place, offset, in.variant);
-  case 8: return loadElement<uint64_t, uint64_t>(warp, access, place, offset);
+  case 1: return loadAs<uint8_t>(warp, access, place, offset, in.variant, stride);
+  case 2: return loadAs<uint16_t>(warp, access, place, offset, in.variant, stride);
+  case 4: return loadAs<uint32_t>(warp, access, place, offset, in.variant, stride);
+  case 8: return loadElement<uint64_t, uint64_t>(warp, access, place, offset, stride);
   }
 }
 void loadMemory(Warp& warp, const Instr& in) {
@@ -83,8 +92,8 @@ void loadParameter(Warp& warp, const Instr& in) {
       access.mask &= ~(1u << lane);
       continue;
     }
-    access.host[lane] = const_cast<uint8_t*>(block.data()) + access.address[lane];
   }
+  access.base = const_cast<uint8_t*>(block.data());
   const uint32_t* places = in.count == 1 ? &in.dst : &warp.cta->launch->program->lists[in.list];
   for (int i = 0; i < in.count; ++i)
     if (places[i] != kNowhere)
@@ -93,33 +102,32 @@ void loadParameter(Warp& warp, const Instr& in) {
 
 void storeOne(Warp& warp, const Access& access, uint32_t place, size_t offset, const Instr& in) {
   bool wide = in.variant & kWide;
+  size_t stride = size_t(in.bytes) * in.count;
   switch (in.bytes) {
   case 1: return storeElement<uint8_t>(warp, access, place, offset, wide);
   case 2: return storeElement<uint16_t>(warp, access, place, offset, wide);
-  case 4: return storeElement<uint32_t>(warp, access, place, offset, wide);
-  case 8: return storeElement<uint64_t>(warp, access, place, offset, true);
+  case 4: return storeElement<uint32_t>(warp, access, place, offset, wide, stride);
+  case 8: return storeElement<uint64_t>(warp, access, place, offset, true, stride);
   }
+}
+const uint32_t* storedPlaces(const Warp& warp, const Instr& in) { return in.count == 1 ? &in.b : &warp.cta->launch->program->lists[in.list]; }
+void storedValues(Warp& warp, const Instr& in, uint8_t* values) {
+  Access aside;
+  aside.mask = warp.mask;
+  aside.base = values;
+  for (int lane = 0; lane < kLanes; ++lane)
+    aside.address[lane] = uint64_t(lane) * 16;
+  for (int i = 0; i < in.count; ++i)
+    storeOne(warp, aside, storedPlaces(warp, in)[i], size_t(i) * in.bytes, in);
 }
 void storeMemory(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
-  uint32_t bytes = uint32_t(in.bytes) * in.count;
-  const uint32_t* places = in.count == 1 ? &in.b : &warp.cta->launch->program->lists[in.list];
-  uint8_t stored[kLanes * 16] = {}; // the values, for telling harmless double stores from races
-  Access aside;
-  aside.mask = warp.mask;
-  for (int lane = 0; lane < kLanes; ++lane)
-    aside.host[lane] = stored + lane * 16;
-  for (int i = 0; i < in.count; ++i)
-    storeOne(warp, aside, places[i], size_t(i) * in.bytes, in);
-  resolve(warp, in, access, AccessKind::Write, bytes, stored);
+  resolve(warp, in, access, AccessKind::Write, uint32_t(in.bytes) * in.count, &storedValues);
   if (in.ordered && in.space != Space::Shared)
     noteAtomic(warp, access);
-  for (int lane = 0; lane < kLanes; ++lane)
-    if (access.mask >> lane & 1) {
-      std::memcpy(access.host[lane], stored + lane * 16, bytes);
-      std::memset(access.written[lane], 1, bytes);
-    }
+  for (int i = 0; i < in.count; ++i)
+    storeOne(warp, access, storedPlaces(warp, in)[i], size_t(i) * in.bytes, in);
 }
 
 /// State space and hints of ld, st, atom, red.
@@ -302,11 +310,11 @@ void atomicMemory(Warp& warp, const Instr& in) {
       continue;
     uint64_t b = value(in.b, lane), c = value(in.c, lane), old;
     if (in.bytes == 8)
-      old = atomically<uint64_t>(access.host[lane], type, Atomic(in.variant), b, c);
+      old = atomically<uint64_t>(access.host(lane), type, Atomic(in.variant), b, c);
     else if (in.bytes == 4)
-      old = atomically<uint32_t>(access.host[lane], type, Atomic(in.variant), b, c);
+      old = atomically<uint32_t>(access.host(lane), type, Atomic(in.variant), b, c);
     else
-      old = atomically<uint16_t>(access.host[lane], type, Atomic(in.variant), b, c);
+      old = atomically<uint16_t>(access.host(lane), type, Atomic(in.variant), b, c);
     if (in.dst == kNowhere)
       continue;
     if (in.bytes == 8)
@@ -342,7 +350,36 @@ template <bool Returns> void makeAtomic(Decoder& d, Instr& in) {
 }
 
 // --- cp.async ---
-void copyAsync(Warp& warp, const Instr& in) { startCopy(warp, in); }
+// in.a: shared destination; in.b: global source, its displacement in in.list, its bounds in in.dst; in.c: bytes to copy (the rest of
+// in.bytes is zero) or kNowhere.
+void copyAsync(Warp& warp, const Instr& in) {
+  uint32_t all = warp.mask, reading = 0, partly = 0, sourceBytes[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    sourceBytes[lane] = in.c == kNowhere ? in.bytes : std::min<uint32_t>(warp.at<uint32_t>(in.c)[lane], in.bytes);
+    reading |= uint32_t(sourceBytes[lane] == in.bytes) << lane;
+    partly |= uint32_t(sourceBytes[lane] && sourceBytes[lane] != in.bytes) << lane;
+  }
+  Access from, to, part;
+  Instr source = in;
+  source.space = Space::Global;
+  source.bounds = in.dst;
+  source.wideAddress = true;
+  const std::vector<uint32_t>& lists = warp.cta->launch->program->lists;
+  computeAddresses(warp, source, in.b, int64_t(lists[in.list] | uint64_t(lists[in.list + 1]) << 32), from);
+  part = from;
+  if ((warp.mask = all & reading))
+    resolve(warp, source, from, AccessKind::Read, in.bytes);
+  if ((warp.mask = all & partly)) // only the first byte is looked at
+    resolve(warp, source, part, AccessKind::Read, 1);
+  warp.mask = all;
+  computeAddresses(warp, in, in.a, in.displacement, to);
+  resolve(warp, in, to, AccessKind::Write, in.bytes);
+  for (int lane = 0; lane < kLanes; ++lane)
+    if (to.mask >> lane & 1) {
+      bool whole = from.mask >> lane & 1, some = part.mask >> lane & 1;
+      queueCopy(warp, uint32_t(lane), uint32_t(to.address[lane]), whole ? from.host(lane) : some ? part.host(lane) : nullptr, whole || some ? sourceBytes[lane] : 0, in.bytes);
+    }
+}
 void commitGroup(Warp& warp, const Instr&) { commitCopies(warp); }
 void waitGroup(Warp& warp, const Instr& in) { waitCopies(warp, uint32_t(in.displacement), in.variant); }
 void makeCp(Decoder& d, Instr& in) {
