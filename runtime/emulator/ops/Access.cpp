@@ -29,7 +29,7 @@ void findShape(Access& access, uint32_t bytes) {
     apart |= access.address[lane] ^ first;
     scattered |= access.address[lane] ^ (first + uint64_t(lane) * bytes);
   }
-  access.shape = !apart ? Shape::Uniform : !scattered ? Shape::Contiguous : Shape::Scattered;
+  access.shape = !settled(apart) ? Shape::Uniform : !settled(scattered) ? Shape::Contiguous : Shape::Scattered;
 }
 
 uint32_t lanesOutside(const Access& access, uint64_t begin, uint64_t end, uint32_t bytes) {
@@ -261,7 +261,8 @@ void resolveIn(Warp& warp, const Instr& in, Access& access, const Place& place, 
   Launch& launch = *warp.cta->launch;
   access.base = place.bytes;
   access.laneStride = place.laneStride;
-  findShape(access, bytes);
+  if (access.mask != ~0u || bytes != uint32_t(in.bytes) * in.count)
+    findShape(access, bytes);
   uint32_t bad;
   if (place.space == Space::Global && !place.begin) {
     bad = lanesOutsideAll(warp, access, bytes);
@@ -348,16 +349,25 @@ void resolve(Warp& warp, const Instr& in, Access& access, AccessKind kind, uint3
     resolveIn(warp, in, access, placeOf(warp, in, in.space == Space::Const ? Space::Global : in.space), kind, bytes, stored);
 }
 
-void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access) {
-  if (in.wideAddress) {
-    const uint64_t* base = warp.at<uint64_t>(place);
-    for (int lane = 0; lane < kLanes; ++lane)
-      access.address[lane] = base[lane] + uint64_t(displacement);
-  } else {
-    const uint32_t* base = warp.at<uint32_t>(place);
-    for (int lane = 0; lane < kLanes; ++lane)
-      access.address[lane] = uint32_t(base[lane] + uint32_t(displacement));
+namespace {
+template <class T> void addressesOf(const T* base, T displacement, Access& access, T bytes) {
+  T first = base[0], apart = 0, scattered = 0;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    apart |= base[lane] ^ first;
+    scattered |= base[lane] ^ T(first + T(lane) * bytes);
   }
+  access.shape = !settled(apart) ? Shape::Uniform : !settled(scattered) ? Shape::Contiguous : Shape::Scattered;
+  for (int lane = 0; lane < kLanes; ++lane)
+    access.address[lane] = T(base[lane] + displacement);
+}
+} // namespace
+
+void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access) {
+  uint32_t bytes = uint32_t(in.bytes) * in.count;
+  if (in.wideAddress)
+    addressesOf<uint64_t>(warp.at<uint64_t>(place), uint64_t(displacement), access, bytes);
+  else
+    addressesOf<uint32_t>(warp.at<uint32_t>(place), uint32_t(displacement), access, bytes);
 }
 
 } // namespace moec::emulator::MOEC_LANES

@@ -82,6 +82,12 @@ template <auto F> void runRounded(Warp& warp, const Instr& in) {
 }
 template <auto F> constexpr Handler eachRounded = &runRounded<F>;
 
+/// Keeps the compiler from turning "is any bit set" after a loop over lanes into 32 comparisons within it.
+template <class T> inline T settled(T bits) {
+  asm("" : "+r"(bits));
+  return bits;
+}
+
 /// Writes a value per lane under the mask.
 template <class T, class G> inline void store(Warp& warp, uint32_t place, G&& value) {
   Box<T>* to = warp.at<Box<T>>(place);
@@ -123,7 +129,7 @@ template <bool Ftz, bool Sat, class T> inline T out(T x) {
 using StoredValues = void (*)(Warp& warp, const Instr& in, uint8_t* values);
 /// Checks one access of a warp under warp.mask, counts it, notes written bytes. `stored` for stores.
 void resolve(Warp& warp, const Instr& in, Access& access, AccessKind kind, uint32_t bytes, StoredValues stored = nullptr);
-/// The addresses of an instruction's memory operand.
+/// The addresses of an instruction's memory operand, and their shape if all lanes run.
 void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access);
 
 // The rows of each file of opcodes.

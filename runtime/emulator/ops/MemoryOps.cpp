@@ -16,6 +16,14 @@ template <class T, class R> void loadElement(Warp& warp, const Access& access, u
     std::memcpy(to, access.host(0), sizeof(T) * kLanes);
     return;
   }
+  if (access.mask == ~0u && access.shape == Shape::Uniform && access.laneStride == 0) {
+    T value;
+    std::memcpy(&value, access.host(0) + offset, sizeof(T));
+    B extended = B(std::make_unsigned_t<R>(R(value)));
+    for (int lane = 0; lane < kLanes; ++lane)
+      to[lane] = extended;
+    return;
+  }
   if (access.mask == ~0u) {
     for (int lane = 0; lane < kLanes; ++lane) {
       T value;

@@ -185,7 +185,7 @@ inline bool checkRacesQuickly(Warp& warp, const Instr& in, const Access& access,
       if (kind == AccessKind::Read) {
         for (uint64_t lane = 0; lane < kLanes; ++lane)
           bad |= uint64_t(!harmless(writer[lane], first | lane));
-        if (bad)
+        if (settled(bad))
           return false;
         MOEC_EACH_LANE {
           uint64_t mine = first | uint64_t(lane), known = reader[lane];
@@ -195,7 +195,7 @@ inline bool checkRacesQuickly(Warp& warp, const Instr& in, const Access& access,
       }
       for (uint64_t lane = 0; lane < kLanes; ++lane)
         bad |= uint64_t(!harmless(writer[lane], first | lane)) | uint64_t(!harmless(reader[lane], first | lane));
-      if (bad)
+      if (settled(bad))
         return false;
       for (uint64_t lane = 0; lane < kLanes; ++lane)
         writer[lane] = first | lane;
