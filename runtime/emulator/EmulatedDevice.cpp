@@ -140,7 +140,7 @@ Result EmulatedDevice::load(LoadedModule& module, const std::string& text) {
   if (exact ? target != limits_.name && target != fmt::format("{}f", limits_.name) : number > own)
     return fail(cuda::kNoBinaryForGpu, fmt::format("the PTX is made for {}, this device is {}", target, limits_.name));
   placeVariables(module);
-  int variant = bestVariant();
+  int variant = options_.portable ? 0 : bestVariant();
   for (const emulator::Function& function : module.source.functions) {
     if (!function.entry)
       continue;

@@ -59,6 +59,7 @@ struct Options {
   bool checks = true;        // off: results only
   bool counters = true;
   bool bufferOfPointer = true; // an access must stay in the buffer that its kernel parameter points into
+  bool portable = false;     // modules loaded from now on run without this machine's vector instructions
   int threads = 0;           // host threads for blocks; 0: as many as this process may use
   uint64_t maxInstructions = 20'000'000'000; // warp instructions per launch, past them the kernel is taken to hang
 };
