@@ -6,6 +6,10 @@ set(MOEC_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize= t
 add_library(moec_options INTERFACE)
 target_include_directories(moec_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 target_compile_options(moec_options INTERFACE -Wall -Wextra -Werror -Wno-unused-parameter)
+# An aggregate is written with the fields that it is about; the others have their defaults.
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(moec_options INTERFACE -Wno-missing-designated-field-initializers)
+endif()
 # Results must not depend on how the compiler that built us contracts expressions.
 target_compile_options(moec_options INTERFACE -ffp-contract=off)
 if(MOEC_SANITIZE)

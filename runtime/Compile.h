@@ -40,14 +40,20 @@ struct CompileResult {
 CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options);
 Program compile(const std::filesystem::path& model, const CompileOptions& options = {});
 
-/// What libmoec_compiler exports (as `moecCompilerInterface`) to the runtime of the same build.
+/// What libmoec_compiler exports to the runtime of the same build, as the object `moecCompilerInterface`.
 struct CompilerInterface {
   const char* buildId;
   CompileResult (*compileFile)(const std::filesystem::path& model, const CompileOptions& options);
   std::shared_ptr<Device> (*referenceDevice)();
 };
-/// Opens the library: beside the executable, in ../lib of it, beside libmoec_runtime, then $MOEC_COMPILER. Error(Device) that lists the places when absent,
-/// Error(Device) naming both build ids when they differ.
+extern "C" const CompilerInterface moecCompilerInterface; // defined by libmoec_compiler alone; buildId is kBuildId of runtime/core/BuildId.h
+
+/// Opens the library: the path given to setCompilerLibrary, or else beside the executable, in ../lib of it, beside libmoec_runtime.
+/// Error(Device) that lists the places when absent, Error(Device) naming both build ids when they differ.
 const CompilerInterface& compilerLibrary();
+/// Where the library is, before its first use. An empty path: the usual places.
+void setCompilerLibrary(const std::filesystem::path& path);
+/// Why compilerLibrary() would not find a library; empty when there is one. Opens nothing.
+std::string missingCompilerLibrary();
 
 } // namespace moec

@@ -1,17 +1,15 @@
 #pragma once
 // A program with weights on a device, ready to be called. Belongs to one thread.
 
+#include "runtime/Weights.h"
 #include "runtime/core/Program.h"
 #include "runtime/device/Device.h"
 
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <string>
 
 namespace moec {
-
-using TensorMap = std::map<std::string, Tensor, std::less<>>;
 
 struct RunOptions {
   uint64_t seed = 0;
@@ -32,7 +30,7 @@ public:
   void load(const TensorMap& weights, bool allowNonFinite = false);
   /// Weights drawn from the parameters' init rules.
   void init(uint64_t seed);
-  /// Plain parameters as loaded or drawn. Error(Usage) before load or init, or after they were released.
+  /// Plain parameters as loaded or drawn. Error(Usage) before load or init, or after the first run() released what only packing reads.
   TensorMap weights() const;
 
   /// Outputs by name. Symbols take their values from the inputs' shapes; one name is one size. Inputs marked for the loss may be left out.
@@ -48,8 +46,5 @@ private:
   struct State;
   std::unique_ptr<State> state_;
 };
-
-/// All parameters of a plan by its init rules (runtime/io/ or core: plain C++, deterministic on every machine).
-TensorMap initialWeights(const Plan& plan, uint64_t seed);
 
 } // namespace moec

@@ -105,13 +105,21 @@ struct Plan {
   bool invariant = false;
 };
 
-/// JSON text of a plan and back. parsePlan checks everything it reads (indices in range, sizes that parse, known words): Error(Data).
+/// JSON text of a plan and back. parsePlan checks everything it reads (indices in range, sizes that parse, known words, checkPlan): Error(Data).
 std::string toJson(const Plan& plan);
 Plan parsePlan(const std::string& json);
 
+/// What a device may rely on: indices in range, launches inside the lives of the temporaries they use, constants of their size, names once.
+/// Prepare launches use sizes without symbols. Error(Data) naming the place.
+void checkPlan(const Plan& plan);
+
+/// A buffer's shape and bytes for these values of the symbols. Error(Data) naming it for a negative size or more than 2^48 bytes.
+Shape shapeOf(const BufferInfo& buffer, const Bindings& bindings);
+int64_t bytesOf(const BufferInfo& buffer, const Bindings& bindings);
+
 /// Byte offsets of the Temporary buffers in one arena: two buffers overlap only when their lives do not. Deterministic.
 struct ArenaLayout {
-  std::vector<int64_t> offsets; // by buffer; -1 for other kinds
+  std::vector<int64_t> offsets; // by buffer; -1 for other kinds, and for what only prepare launches use (firstLaunch is -1)
   int64_t bytes = 0;
 };
 ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings);

@@ -36,7 +36,8 @@ public:
   friend Size operator+(const Size& a, const Size& b);
   friend Size operator-(const Size& a, const Size& b);
   friend Size operator*(const Size& a, const Size& b);
-  static Size floorDiv(const Size& a, const Size& b); // exact polynomial quotient where one exists, else a call
+  static Size floorDiv(const Size& a, const Size& b); // exact polynomial quotient where one exists, else a call;
+                                                      // floordiv(4*T+3,4) is T
   static Size ceilDiv(const Size& a, const Size& b);  // floorDiv(a + b - 1, b)
   static Size min(const Size& a, const Size& b);
   static Size max(const Size& a, const Size& b);

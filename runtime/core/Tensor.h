@@ -4,6 +4,8 @@
 #include "runtime/core/DType.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -45,6 +47,8 @@ private:
   Shape shape_;
   DType type_ = DType::F32;
 };
+
+using TensorMap = std::map<std::string, Tensor, std::less<>>;
 
 /// "f32[3, 65, 32]".
 std::string describe(const Tensor& tensor);

@@ -1,0 +1,98 @@
+#include "runtime/CallInputs.h"
+
+#include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace moec {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) { throw Error(Fault::Usage, what); }
+
+std::string describeShape(const InputInfo& info) {
+  std::string text;
+  for (const Size& size : info.shape)
+    text += (text.empty() ? "" : ", ") + size.str();
+  return fmt::format("{}[{}]", name(info.dtype), text);
+}
+
+void checkNames(const Plan& plan, const TensorMap& inputs) {
+  std::vector<std::string> known;
+  for (const InputInfo& info : plan.inputs)
+    known.push_back(info.name);
+  for (const auto& [name, tensor] : inputs)
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      fail(fmt::format("'{}' is no input of this program{}{}", name, didYouMean(name, known),
+                       known.empty() ? "" : fmt::format("; its inputs: {}", fmt::join(known, ", "))));
+  for (const InputInfo& info : plan.inputs)
+    if (!inputs.contains(info.name) && !(info.forLoss && info.buffer == -1))
+      fail(fmt::format("input '{}' is missing: expected {}", info.name, describeShape(info)));
+}
+
+/// Elements of an integer input are in [0, below).
+void checkRange(const InputInfo& info, const Tensor& tensor) {
+  auto check = [&](auto values) {
+    for (size_t i = 0; i < values.size(); ++i)
+      if (static_cast<int64_t>(values[i]) < 0 || static_cast<int64_t>(values[i]) >= *info.below)
+        fail(fmt::format("input '{}': element {} is {}, expected 0 to {}", info.name, i, static_cast<int64_t>(values[i]), *info.below - 1));
+  };
+  switch (tensor.dtype()) {
+  case DType::I64: return check(tensor.as<int64_t>());
+  case DType::I32: return check(tensor.as<int32_t>());
+  case DType::U8: return check(tensor.as<uint8_t>());
+  default: return;
+  }
+}
+
+/// The size is one symbol and nothing else.
+bool isSymbol(const Size& size) {
+  std::vector<std::string> symbols = size.symbols();
+  return symbols.size() == 1 && size.str() == symbols[0];
+}
+
+} // namespace
+
+Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
+  checkNames(plan, inputs);
+  Bindings bindings;
+  std::map<std::string, std::string> origin; // symbol -> the input that gave it its value
+  for (const InputInfo& info : plan.inputs) {
+    auto found = inputs.find(info.name);
+    if (found == inputs.end())
+      continue;
+    const Tensor& tensor = found->second;
+    if (tensor.dtype() != info.dtype || tensor.shape().size() != info.shape.size() || (!tensor.data() && tensor.elements() != 0))
+      fail(fmt::format("input '{}' is {}, expected {}", info.name, describe(tensor), describeShape(info)));
+    for (size_t axis = 0; axis < info.shape.size(); ++axis) {
+      int64_t size = tensor.shape()[axis];
+      if (size == 0)
+        fail(fmt::format("input '{}' is {}: a size of zero", info.name, describe(tensor)));
+      if (!isSymbol(info.shape[axis]))
+        continue;
+      std::string symbol = info.shape[axis].str();
+      auto [place, isNew] = bindings.emplace(symbol, size);
+      if (isNew)
+        origin[symbol] = info.name;
+      else if (place->second != size)
+        fail(fmt::format("'{}' is {} in input '{}' but {} in input '{}'", symbol, place->second, origin[symbol], size, info.name));
+    }
+  }
+  for (const InputInfo& info : plan.inputs) {
+    auto found = inputs.find(info.name);
+    if (found == inputs.end())
+      continue;
+    for (size_t axis = 0; axis < info.shape.size(); ++axis)
+      if (int64_t expected = info.shape[axis].evaluate(bindings); expected != found->second.shape()[axis])
+        fail(fmt::format("input '{}' is {}, expected {}: size {} must be {}", info.name, describe(found->second), describeShape(info), axis,
+                         expected));
+    if (info.below)
+      checkRange(info, found->second);
+  }
+  return bindings;
+}
+
+} // namespace moec

@@ -1,0 +1,13 @@
+#pragma once
+// The check of what a caller hands to a program.
+
+#include "runtime/core/Plan.h"
+#include "runtime/core/Tensor.h"
+
+namespace moec {
+
+/// Values of the symbols for these inputs. Inputs that only the loss needs may be left out. Error(Usage) for a missing or unknown input,
+/// another dtype, rank or size, a size of zero, one name with two sizes, elements out of range.
+Bindings bindInputs(const Plan& plan, const TensorMap& inputs);
+
+} // namespace moec

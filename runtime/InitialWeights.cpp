@@ -1,0 +1,105 @@
+// Draws of initial weights. Everything is computed in double and rounded once to the parameter's dtype; no function of the C library whose
+// last bit may differ between machines.
+
+#include "runtime/Weights.h"
+#include "runtime/core/Error.h"
+#include "runtime/core/Philox.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+namespace moec {
+namespace {
+
+/// Sum of a[i]*b[i] in eight interleaved sums, added in a fixed order: fast without leave to reorder.
+double dot(const double* a, const double* b, int64_t n) {
+  std::array<double, 8> sums{};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (size_t lane = 0; lane < 8; ++lane)
+      sums[lane] += a[i + static_cast<int64_t>(lane)] * b[i + static_cast<int64_t>(lane)];
+  for (size_t lane = 0; i < n; ++i, ++lane)
+    sums[lane] += a[i] * b[i];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+/// Makes `count` vectors of `length` >= count elements orthonormal, in order: Gram-Schmidt, each projection done twice, which is exact to
+/// rounding. It is the QR decomposition whose R has a positive diagonal, so torch.nn.init.orthogonal_'s change of signs is in it.
+void orthonormalize(double* vectors, int64_t count, int64_t length) {
+  for (int64_t i = 0; i < count; ++i) {
+    double* vector = vectors + i * length;
+    for (int pass = 0; pass < 2; ++pass)
+      for (int64_t j = 0; j < i; ++j) {
+        const double* other = vectors + j * length;
+        double along = dot(vector, other, length);
+        for (int64_t k = 0; k < length; ++k)
+          vector[k] -= along * other[k];
+      }
+    double norm = std::sqrt(dot(vector, vector, length));
+    if (!(norm > 0))
+      throw Error(Fault::Internal, "an orthogonal matrix was drawn from dependent vectors");
+    for (int64_t k = 0; k < length; ++k)
+      vector[k] /= norm;
+  }
+}
+
+/// `values` (..., rows, columns) hold normals; each trailing matrix becomes one with orthonormal rows or columns, whichever are fewer.
+void makeOrthogonal(std::vector<double>& values, const ParameterInfo& parameter) {
+  if (parameter.shape.size() < 2)
+    throw Error(Fault::Data, fmt::format("parameter '{}' of shape {} cannot be orthogonal: it is no matrix", parameter.name,
+                                         describe(parameter.dtype, parameter.shape)));
+  int64_t rows = parameter.shape[parameter.shape.size() - 2], columns = parameter.shape.back();
+  int64_t size = rows * columns, count = std::min(rows, columns), length = std::max(rows, columns);
+  bool tall = rows >= columns;
+  std::vector<double> vectors(static_cast<size_t>(size));
+  for (size_t base = 0; size > 0 && base < values.size(); base += static_cast<size_t>(size)) {
+    double* matrix = values.data() + base;
+    auto element = [&](int64_t vector, int64_t k) -> double& { return tall ? matrix[k * columns + vector] : matrix[vector * columns + k]; };
+    for (int64_t vector = 0; vector < count; ++vector)
+      for (int64_t k = 0; k < length; ++k)
+        vectors[static_cast<size_t>(vector * length + k)] = element(vector, k);
+    orthonormalize(vectors.data(), count, length);
+    for (int64_t vector = 0; vector < count; ++vector)
+      for (int64_t k = 0; k < length; ++k)
+        element(vector, k) = parameter.init.a * vectors[static_cast<size_t>(vector * length + k)];
+  }
+}
+
+Tensor drawParameter(const ParameterInfo& parameter, uint64_t seed) {
+  std::vector<double> values(static_cast<size_t>(Tensor(parameter.dtype, parameter.shape).elements())); // checks the shape
+  uint32_t stream = streamOf(parameter.name);
+  auto fill = [&](auto value) {
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = value(i);
+  };
+  const Init& init = parameter.init;
+  switch (init.kind) {
+  case Init::Kind::Zeros: break;
+  case Init::Kind::Ones: fill([](size_t) { return 1.0; }); break;
+  case Init::Kind::Constant: fill([&](size_t) { return init.a; }); break;
+  case Init::Kind::Uniform:
+    fill([&](size_t i) { return init.a + (init.b - init.a) * uniformDouble(draw(seed, stream, 0, i)); });
+    break;
+  case Init::Kind::Normal:
+    fill([&](size_t i) { return init.a + init.b * normal(draw(seed, stream, 0, i)); });
+    break;
+  case Init::Kind::Orthogonal:
+    fill([&](size_t i) { return normal(draw(seed, stream, 0, i)); });
+    makeOrthogonal(values, parameter);
+    break;
+  }
+  return Tensor::of(std::move(values), parameter.shape).cast(parameter.dtype);
+}
+
+} // namespace
+
+TensorMap initialWeights(const Plan& plan, uint64_t seed) {
+  TensorMap weights;
+  for (const ParameterInfo& parameter : plan.parameters)
+    weights.emplace(parameter.name, drawParameter(parameter, seed));
+  return weights;
+}
+
+} // namespace moec

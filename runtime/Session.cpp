@@ -1,0 +1,113 @@
+#include "runtime/Session.h"
+
+#include "runtime/CallInputs.h"
+#include "runtime/core/Error.h"
+#include "runtime/io/SafeTensors.h"
+
+#include <algorithm>
+
+namespace moec {
+
+struct Session::State {
+  Program program;
+  std::shared_ptr<Device> device;
+  std::unique_ptr<Executable> executable;
+  TensorMap unplaced; // parameters that no launch reads
+  bool hasWeights = false, released = false;
+
+  const Plan& plan() const { return executable->plan(); }
+
+  /// Checked weights go to the device and are packed.
+  void place(const TensorMap& weights) {
+    hasWeights = false;
+    unplaced.clear();
+    for (const ParameterInfo& parameter : plan().parameters) {
+      const Tensor& tensor = weights.find(parameter.name)->second;
+      if (parameter.buffer < 0)
+        unplaced.emplace(parameter.name, tensor.clone());
+      else
+        executable->write(parameter.buffer, tensor);
+    }
+    for (size_t i = 0; i < plan().prepare.size(); ++i)
+      executable->launch(LaunchList::Prepare, static_cast<int>(i), {});
+    hasWeights = true;
+    released = false;
+  }
+
+  bool readByForward(int buffer) const {
+    return std::any_of(plan().forward.begin(), plan().forward.end(), [&](const LaunchInfo& launch) {
+      return std::find(launch.inputs.begin(), launch.inputs.end(), buffer) != launch.inputs.end();
+    });
+  }
+};
+
+Session::Session(Program program, const std::string& device, const DeviceOptions& options)
+    : Session(std::move(program), openDevice(device, options)) {}
+
+Session::Session(Program program, std::shared_ptr<Device> device)
+    : state_(new State{std::move(program), std::move(device), nullptr, {}, false, false}) {
+  state_->executable = state_->device->load(state_->program);
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+void Session::load(const std::filesystem::path& safetensors, bool allowNonFinite) {
+  TensorMap weights = readSafeTensors(safetensors);
+  try {
+    load(weights, allowNonFinite);
+  } catch (const Error& error) {
+    if (error.fault() != Fault::Data)
+      throw;
+    throw Error(Fault::Data, safetensors.string() + ": " + error.what());
+  }
+}
+
+void Session::load(const TensorMap& weights, bool allowNonFinite) {
+  checkWeights(plan(), weights, allowNonFinite);
+  state_->place(weights);
+}
+
+void Session::init(uint64_t seed) { state_->place(initialWeights(plan(), seed)); }
+
+TensorMap Session::weights() const {
+  if (!state_->hasWeights)
+    throw Error(Fault::Usage, "the session has no weights: load or init them first");
+  TensorMap weights = state_->unplaced;
+  for (const ParameterInfo& parameter : plan().parameters) {
+    if (parameter.buffer < 0)
+      continue;
+    if (state_->released && !state_->readByForward(parameter.buffer))
+      throw Error(Fault::Usage, "parameter '" + parameter.name + "' is kept in packed form only since the first run: ask for weights before it");
+    weights.emplace(parameter.name, state_->executable->read(parameter.buffer));
+  }
+  return weights;
+}
+
+TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
+  Bindings values = bindings(inputs);
+  if (!state_->hasWeights && !plan().parameters.empty())
+    throw Error(Fault::Usage, "the session has no weights: load or init them first");
+  Executable& executable = *state_->executable;
+  if (!state_->released) {
+    executable.releaseUnusedParameters();
+    state_->released = true;
+  }
+  executable.bind(values);
+  for (const InputInfo& input : plan().inputs)
+    if (auto found = inputs.find(input.name); input.buffer >= 0 && found != inputs.end())
+      executable.write(input.buffer, found->second);
+  for (size_t i = 0; i < plan().forward.size(); ++i)
+    executable.launch(LaunchList::Forward, static_cast<int>(i), {options.seed, options.step});
+  TensorMap outputs;
+  for (const OutputInfo& output : plan().outputs)
+    outputs.emplace(output.name, executable.read(output.buffer));
+  return outputs;
+}
+
+const Plan& Session::plan() const { return state_->plan(); }
+Executable& Session::executable() { return *state_->executable; }
+Bindings Session::bindings(const TensorMap& inputs) const { return bindInputs(plan(), inputs); }
+
+} // namespace moec

@@ -1,0 +1,16 @@
+#pragma once
+// Parameters of a plan as tensors by name: checking those that come from outside, drawing those that begin a training.
+
+#include "runtime/core/Plan.h"
+#include "runtime/core/Tensor.h"
+
+namespace moec {
+
+/// Error(Data) that lists every name that is missing, unknown (with the nearest name), has another shape or dtype, or a non-finite value
+/// unless allowed.
+void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite);
+
+/// All parameters of a plan by its init rules: the same bits on every machine.
+TensorMap initialWeights(const Plan& plan, uint64_t seed);
+
+} // namespace moec

@@ -1,0 +1,88 @@
+#include "runtime/core/CpuTarget.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace moec {
+namespace {
+
+std::vector<std::string> probeFeatures() {
+  std::vector<std::string> found;
+#if defined(__x86_64__)
+  struct Registers {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+  };
+  auto ask = [](unsigned leaf) {
+    Registers r;
+    __get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d);
+    return r;
+  };
+  Registers basic = ask(1), extended = ask(7), amd = ask(0x80000001u);
+  // Which registers the operating system saves: bits 1-2 xmm and ymm, 5-7 masks and zmm.
+  uint64_t saved = 0;
+  if (basic.c & (1u << 27)) {
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    saved = uint64_t{high} << 32 | low;
+  }
+  bool ymm = (saved & 0x6) == 0x6, zmm = ymm && (saved & 0xE0) == 0xE0;
+  auto add = [&](const char* name, unsigned word, int bit, bool usable) {
+    if (usable && (word >> bit & 1))
+      found.emplace_back(name);
+  };
+  add("avx2", extended.b, 5, ymm);
+  add("avx512bw", extended.b, 30, zmm);
+  add("avx512cd", extended.b, 28, zmm);
+  add("avx512dq", extended.b, 17, zmm);
+  add("avx512f", extended.b, 16, zmm);
+  add("avx512vl", extended.b, 31, zmm);
+  add("bmi1", extended.b, 3, true);
+  add("bmi2", extended.b, 8, true);
+  add("f16c", basic.c, 29, ymm);
+  add("fma", basic.c, 12, ymm);
+  add("lzcnt", amd.c, 5, true);
+  add("movbe", basic.c, 22, true);
+#endif
+  return found;
+}
+
+} // namespace
+
+const std::vector<CpuTarget>& cpuTargets() {
+  static const std::vector<CpuTarget> targets = {
+      {"cpu:x86-64-v4",
+       {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
+      {"cpu:x86-64-v3", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
+  };
+  return targets;
+}
+
+const std::vector<std::string>& cpuFeatures() {
+  static const std::vector<std::string> features = probeFeatures();
+  return features;
+}
+
+std::vector<std::string> missingFeatures(std::string_view target) {
+  const auto& targets = cpuTargets();
+  auto found = std::find_if(targets.begin(), targets.end(), [&](const CpuTarget& known) { return known.name == target; });
+  if (found == targets.end())
+    return {std::string(target)};
+  std::vector<std::string> missing;
+  for (const std::string& feature : found->features)
+    if (!std::binary_search(cpuFeatures().begin(), cpuFeatures().end(), feature))
+      missing.push_back(feature);
+  return missing;
+}
+
+std::string nativeCpuTarget() {
+  for (const CpuTarget& target : cpuTargets())
+    if (missingFeatures(target.name).empty())
+      return target.name;
+  return {};
+}
+
+} // namespace moec

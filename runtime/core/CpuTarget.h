@@ -1,0 +1,27 @@
+#pragma once
+// The CPU targets that kernels are compiled for, and which of them this machine runs. Asks the CPU and the operating system, never assumes.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moec {
+
+struct CpuTarget {
+  std::string name;                  // "cpu:x86-64-v4"
+  std::vector<std::string> features; // what it needs, in the compiler's words
+};
+
+/// Best first.
+const std::vector<CpuTarget>& cpuTargets();
+
+/// Features of this machine that any target needs, sorted; only what the operating system saves registers for.
+const std::vector<std::string>& cpuFeatures();
+
+/// Features that the target needs and this machine lacks; for an unknown target, its name.
+std::vector<std::string> missingFeatures(std::string_view target);
+
+/// The best target that this machine runs; empty when there is none.
+std::string nativeCpuTarget();
+
+} // namespace moec

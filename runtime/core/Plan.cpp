@@ -1,0 +1,168 @@
+#include "runtime/core/Plan.h"
+
+#include "runtime/core/Error.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace moec {
+namespace {
+
+constexpr int64_t kMaxBytes = int64_t{1} << 48;
+constexpr int64_t kAlignment = 64;
+
+[[noreturn]] void fail(const Plan& plan, const std::string& what) {
+  throw Error(Fault::Data, fmt::format("plan of {}: {}", plan.target, what));
+}
+
+void checkIndex(const Plan& plan, int buffer, const std::string& who) {
+  if (buffer < 0 || static_cast<size_t>(buffer) >= plan.buffers.size())
+    fail(plan, fmt::format("{} uses buffer {} of {}", who, buffer, plan.buffers.size()));
+}
+
+void checkBuffer(const Plan& plan, size_t index) {
+  const BufferInfo& buffer = plan.buffers[index];
+  std::string who = fmt::format("buffer {} ({})", index, buffer.name);
+  if (buffer.raggedBy) {
+    checkIndex(plan, *buffer.raggedBy, who);
+    if (!plan.buffers[static_cast<size_t>(*buffer.raggedBy)].isRouting || buffer.shape.empty())
+      fail(plan, who + " is ragged by a buffer that is no routing");
+  }
+  if (buffer.isRouting && (buffer.dtype != DType::I32 || buffer.experts < 1 || buffer.choices < 1))
+    fail(plan, who + " is no routing: an i32 buffer of at least one expert and choice");
+  int launches = static_cast<int>(plan.forward.size());
+  if (buffer.kind == BufferKind::Temporary &&
+      (buffer.firstLaunch < -1 || buffer.lastLaunch < buffer.firstLaunch || buffer.lastLaunch >= launches ||
+       (buffer.firstLaunch == -1) != (buffer.lastLaunch == -1)))
+    fail(plan, fmt::format("{} lives from launch {} to {} of {}", who, buffer.firstLaunch, buffer.lastLaunch, launches));
+  bool fixed = buffer.kind == BufferKind::Constant || buffer.kind == BufferKind::Parameter || buffer.kind == BufferKind::Prepared;
+  if (fixed && !std::all_of(buffer.shape.begin(), buffer.shape.end(), [](const Size& size) { return size.isConstant(); }))
+    fail(plan, who + " has a size that depends on the call");
+  if (buffer.kind == BufferKind::Constant && bytesOf(buffer, {}) != static_cast<int64_t>(buffer.data.size()))
+    fail(plan, fmt::format("{} has {} bytes of data for {}", who, buffer.data.size(), bytesOf(buffer, {})));
+}
+
+void checkLaunch(const Plan& plan, const LaunchInfo& launch, int index, bool prepare) {
+  std::string who = fmt::format("{} launch {} ({})", prepare ? "prepare" : "forward", index, launch.label);
+  if (launch.kernel.empty() || launch.stages.empty())
+    fail(plan, who + " has no kernel or no stage");
+  auto check = [&](int buffer, bool writes, bool workspace) {
+    checkIndex(plan, buffer, who);
+    const BufferInfo& info = plan.buffers[static_cast<size_t>(buffer)];
+    if (workspace && (info.kind != BufferKind::Temporary || info.dtype != DType::U8))
+      fail(plan, fmt::format("{}: workspace {} is no temporary of u8", who, info.name));
+    if (writes && (info.kind == BufferKind::Constant || info.kind == BufferKind::Input))
+      fail(plan, fmt::format("{} writes {}", who, info.name));
+    if (prepare && (info.kind == BufferKind::Input || info.kind == BufferKind::Output))
+      fail(plan, fmt::format("{} uses {}, which a call has", who, info.name));
+    if (!prepare && info.kind == BufferKind::Temporary && (index < info.firstLaunch || index > info.lastLaunch))
+      fail(plan, fmt::format("{} uses {}, which lives from launch {} to {}", who, info.name, info.firstLaunch, info.lastLaunch));
+    if (prepare && !std::all_of(info.shape.begin(), info.shape.end(), [](const Size& size) { return size.isConstant(); }))
+      fail(plan, fmt::format("{} uses {}, whose size depends on the call", who, info.name));
+  };
+  for (int buffer : launch.inputs)
+    check(buffer, false, false);
+  for (int buffer : launch.outputs)
+    check(buffer, true, false);
+  for (int buffer : launch.workspaces)
+    check(buffer, true, true);
+}
+
+/// An entry of inputs, parameters or outputs agrees with its buffer.
+template <class Info> void checkNames(const Plan& plan, const std::vector<Info>& list, const char* what, bool mayLackBuffer) {
+  std::set<std::string> names;
+  for (const Info& info : list) {
+    std::string who = fmt::format("{} {}", what, info.name);
+    if (!names.insert(info.name).second)
+      fail(plan, who + " appears twice");
+    if (info.buffer == -1 && mayLackBuffer)
+      continue;
+    checkIndex(plan, info.buffer, who);
+    const BufferInfo& buffer = plan.buffers[static_cast<size_t>(info.buffer)];
+    std::vector<Size> shape(info.shape.begin(), info.shape.end());
+    if (buffer.dtype != info.dtype || buffer.shape != shape)
+      fail(plan, who + " has another dtype or shape than its buffer");
+  }
+}
+
+} // namespace
+
+void checkPlan(const Plan& plan) {
+  for (size_t i = 0; i < plan.buffers.size(); ++i)
+    checkBuffer(plan, i);
+  for (size_t i = 0; i < plan.prepare.size(); ++i)
+    checkLaunch(plan, plan.prepare[i], static_cast<int>(i), true);
+  for (size_t i = 0; i < plan.forward.size(); ++i)
+    checkLaunch(plan, plan.forward[i], static_cast<int>(i), false);
+  checkNames(plan, plan.inputs, "input", true);
+  checkNames(plan, plan.parameters, "parameter", true);
+  checkNames(plan, plan.outputs, "output", false);
+}
+
+Shape shapeOf(const BufferInfo& buffer, const Bindings& bindings) {
+  Shape shape;
+  for (const Size& size : buffer.shape) {
+    shape.push_back(size.evaluate(bindings));
+    if (shape.back() < 0)
+      throw Error(Fault::Data, fmt::format("{}: size {} is {}", buffer.name, size.str(), shape.back()));
+  }
+  return shape;
+}
+
+int64_t bytesOf(const BufferInfo& buffer, const Bindings& bindings) {
+  Shape shape = shapeOf(buffer, bindings);
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end())
+    return 0;
+  int64_t bytes = static_cast<int64_t>(byteSize(buffer.dtype));
+  for (int64_t size : shape)
+    if (__builtin_mul_overflow(bytes, size, &bytes) || bytes > kMaxBytes)
+      throw Error(Fault::Data, fmt::format("{}: {} takes more than 2^48 bytes", buffer.name, describe(buffer.dtype, shape)));
+  return bytes;
+}
+
+ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings) {
+  ArenaLayout layout;
+  layout.offsets.assign(plan.buffers.size(), -1);
+  struct Block {
+    size_t buffer;
+    int64_t bytes; // a multiple of the alignment, at least one
+    int first, last;
+  };
+  std::vector<Block> blocks;
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    const BufferInfo& buffer = plan.buffers[i];
+    if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= 0) {
+      int64_t bytes = std::max<int64_t>(bytesOf(buffer, bindings), 1);
+      blocks.push_back({i, (bytes + kAlignment - 1) / kAlignment * kAlignment, buffer.firstLaunch, buffer.lastLaunch});
+    }
+  }
+  // Largest first, each at the lowest place that is free for its whole life.
+  std::sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) {
+    return a.bytes != b.bytes ? a.bytes > b.bytes : a.buffer < b.buffer;
+  });
+  std::vector<const Block*> placed; // by offset
+  for (const Block& block : blocks) {
+    int64_t offset = 0;
+    for (const Block* other : placed) {
+      if (other->last < block.first || block.last < other->first)
+        continue;
+      int64_t begin = layout.offsets[other->buffer];
+      if (begin >= offset + block.bytes)
+        break;
+      offset = std::max(offset, begin + other->bytes);
+    }
+    layout.offsets[block.buffer] = offset;
+    if (offset > kMaxBytes - block.bytes)
+      fail(plan, "the temporaries of a call take more than 2^48 bytes");
+    layout.bytes = std::max(layout.bytes, offset + block.bytes);
+    auto place = std::upper_bound(placed.begin(), placed.end(), offset, [&](int64_t at, const Block* other) {
+      return at < layout.offsets[other->buffer];
+    });
+    placed.insert(place, &block);
+  }
+  return layout;
+}
+
+} // namespace moec

@@ -1,0 +1,334 @@
+#include "runtime/core/PlanJson.h"
+
+#include "runtime/core/Base64.h"
+#include "runtime/core/Error.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace moec {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class Enum> using Words = std::vector<std::pair<Enum, const char*>>;
+
+const Words<Init::Kind> kInitWords = {{Init::Kind::Zeros, "zeros"},     {Init::Kind::Ones, "ones"},
+                                      {Init::Kind::Constant, "constant"}, {Init::Kind::Uniform, "uniform"},
+                                      {Init::Kind::Normal, "normal"},   {Init::Kind::Orthogonal, "orthogonal"}};
+const Words<PhotoRule::Resize> kResizeWords = {{PhotoRule::Resize::None, "none"}, {PhotoRule::Resize::Stretch, "stretch"}};
+const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"},
+                                        {BufferKind::Prepared, "prepared"},   {BufferKind::Temporary, "temporary"},
+                                        {BufferKind::Output, "output"},       {BufferKind::Constant, "constant"}};
+
+template <class Enum> const char* wordOf(const Words<Enum>& words, Enum value) {
+  for (const auto& [candidate, word] : words)
+    if (candidate == value)
+      return word;
+  throw Error(Fault::Internal, "a plan's enumeration has no word");
+}
+
+// ---- writing; what has its default value is left out
+
+Json write(const Size& size) {
+  if (auto value = size.constant())
+    return *value;
+  return size.str();
+}
+
+Json write(const std::vector<Size>& sizes) {
+  Json list = Json::array();
+  for (const Size& size : sizes)
+    list.push_back(write(size));
+  return list;
+}
+
+template <class T> void writeUnlessEmpty(Json& json, const char* key, const std::vector<T>& list) {
+  if (!list.empty())
+    json[key] = list;
+}
+
+Json write(const InputInfo& input) {
+  Json json = {{"name", input.name}, {"dtype", name(input.dtype)}, {"shape", write(input.shape)}, {"buffer", input.buffer}};
+  if (input.photo)
+    json["photo"] = {{"resize", wordOf(kResizeWords, input.photo->resize)}, {"mean", input.photo->mean}, {"std", input.photo->std}};
+  if (input.below)
+    json["below"] = *input.below;
+  if (input.forLoss)
+    json["for_loss"] = true;
+  if (input.isDraw)
+    json["draw"] = true;
+  return json;
+}
+
+Json write(const ParameterInfo& parameter) {
+  return {{"name", parameter.name},
+          {"dtype", name(parameter.dtype)},
+          {"shape", parameter.shape},
+          {"init", {{"kind", wordOf(kInitWords, parameter.init.kind)}, {"a", parameter.init.a}, {"b", parameter.init.b}}},
+          {"buffer", parameter.buffer}};
+}
+
+Json write(const OutputInfo& output) {
+  return {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", write(output.shape)}, {"buffer", output.buffer}};
+}
+
+Json write(const BufferInfo& buffer) {
+  Json json = {{"name", buffer.name},
+               {"kind", wordOf(kBufferWords, buffer.kind)},
+               {"dtype", name(buffer.dtype)},
+               {"shape", write(buffer.shape)}};
+  if (buffer.firstLaunch >= 0 || buffer.lastLaunch >= 0)
+    json["life"] = {buffer.firstLaunch, buffer.lastLaunch};
+  if (buffer.raggedBy)
+    json["ragged_by"] = *buffer.raggedBy;
+  if (buffer.isRouting)
+    json["routing"] = {{"experts", buffer.experts}, {"choices", buffer.choices}};
+  if (!buffer.data.empty())
+    json["data"] = encodeBase64(buffer.data);
+  return json;
+}
+
+Json write(const LaunchInfo& launch) {
+  Json json = {{"kernel", launch.kernel}, {"label", launch.label}, {"kind", launch.kind}, {"inputs", launch.inputs}, {"outputs", launch.outputs}};
+  if (!launch.sizes.empty())
+    json["sizes"] = write(launch.sizes);
+  writeUnlessEmpty(json, "streams", launch.streams);
+  json["stages"] = Json::array();
+  for (const StageInfo& stage : launch.stages)
+    json["stages"].push_back({{"items", write(stage.items)}, {"scratch", write(stage.scratchBytes)}, {"operations", write(stage.operations)}});
+  writeUnlessEmpty(json, "workspaces", launch.workspaces);
+  writeUnlessEmpty(json, "ops", launch.ops);
+  json["reason"] = launch.reason;
+  json["schedule"] = launch.schedule;
+  json["flops"] = write(launch.flops);
+  json["bytes"] = write(launch.bytes);
+  return json;
+}
+
+template <class T> Json writeAll(const std::vector<T>& list) {
+  Json json = Json::array();
+  for (const T& item : list)
+    json.push_back(write(item));
+  return json;
+}
+
+// ---- reading
+
+/// A JSON value and its place, for messages.
+class Reader {
+public:
+  Reader(const nlohmann::json& json, std::string where) : json_(json), where_(std::move(where)) {}
+
+  [[noreturn]] void fail(const std::string& what) const { throw Error(Fault::Data, fmt::format("{}: {}", where_, what)); }
+
+  std::optional<Reader> find(const char* key) const {
+    if (!json_.is_object())
+      fail("expected an object");
+    auto found = json_.find(key);
+    return found == json_.end() ? std::nullopt : std::optional(Reader(*found, where_ + "." + key));
+  }
+  Reader at(const char* key) const {
+    auto found = find(key);
+    return found ? *found : (fail(fmt::format("'{}' is missing", key)), *this);
+  }
+
+  template <class Item> auto list(Item item) const {
+    if (!json_.is_array())
+      fail("expected a list");
+    std::vector<decltype(item(*this))> items;
+    items.reserve(json_.size());
+    for (size_t i = 0; i < json_.size(); ++i)
+      items.push_back(item(Reader(json_[i], fmt::format("{}[{}]", where_, i))));
+    return items;
+  }
+
+  std::string text() const {
+    if (!json_.is_string())
+      fail("expected text");
+    return json_.get<std::string>();
+  }
+  int64_t integer() const {
+    if (!json_.is_number_integer() || (json_.is_number_unsigned() && json_.get<uint64_t>() > INT64_MAX))
+      fail("expected an integer of 64 bits");
+    return json_.get<int64_t>();
+  }
+  int index() const {
+    int64_t value = integer();
+    if (value < -1 || value > INT32_MAX)
+      fail(fmt::format("{} is no index", value));
+    return static_cast<int>(value);
+  }
+  double number() const {
+    if (!json_.is_number())
+      fail("expected a number");
+    return json_.get<double>();
+  }
+  bool truth() const {
+    if (!json_.is_boolean())
+      fail("expected true or false");
+    return json_.get<bool>();
+  }
+  Size size() const {
+    if (json_.is_number())
+      return integer();
+    try {
+      return Size::parse(text());
+    } catch (const Error& error) {
+      fail(error.what());
+    }
+  }
+  DType dtype() const {
+    auto type = parseDType(text());
+    return type ? *type : (fail(fmt::format("unknown dtype '{}'", text())), DType::F32);
+  }
+  template <class Enum> Enum word(const Words<Enum>& words) const {
+    for (const auto& [value, candidate] : words)
+      if (text() == candidate)
+        return value;
+    fail(fmt::format("unknown word '{}'", text()));
+  }
+
+  std::map<std::string, int64_t> integersByName() const {
+    if (!json_.is_object())
+      fail("expected an object");
+    std::map<std::string, int64_t> values;
+    for (auto& [key, value] : json_.items())
+      values[key] = Reader(value, where_ + "." + key).integer();
+    return values;
+  }
+  std::vector<Size> sizes() const { return list([](const Reader& r) { return r.size(); }); }
+  std::vector<int> indices() const { return list([](const Reader& r) { return r.index(); }); }
+  std::vector<double> numbers() const { return list([](const Reader& r) { return r.number(); }); }
+  std::vector<std::string> texts() const { return list([](const Reader& r) { return r.text(); }); }
+
+private:
+  const nlohmann::json& json_;
+  std::string where_;
+};
+
+InputInfo readInput(const Reader& json) {
+  InputInfo input{json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index(), {}, {}};
+  if (auto photo = json.find("photo"))
+    input.photo = PhotoRule{photo->at("resize").word(kResizeWords), photo->at("mean").numbers(), photo->at("std").numbers()};
+  if (auto below = json.find("below"))
+    input.below = below->integer();
+  if (auto loss = json.find("for_loss"))
+    input.forLoss = loss->truth();
+  if (auto draw = json.find("draw"))
+    input.isDraw = draw->truth();
+  return input;
+}
+
+ParameterInfo readParameter(const Reader& json) {
+  Reader init = json.at("init");
+  return {json.at("name").text(), json.at("dtype").dtype(), json.at("shape").list([](const Reader& r) { return r.integer(); }),
+          {init.at("kind").word(kInitWords), init.at("a").number(), init.at("b").number()}, json.at("buffer").index()};
+}
+
+OutputInfo readOutput(const Reader& json) {
+  return {json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index()};
+}
+
+BufferInfo readBuffer(const Reader& json) {
+  BufferInfo buffer;
+  buffer.name = json.at("name").text();
+  buffer.kind = json.at("kind").word(kBufferWords);
+  buffer.dtype = json.at("dtype").dtype();
+  buffer.shape = json.at("shape").sizes();
+  if (auto life = json.find("life")) {
+    std::vector<int> ends = life->indices();
+    if (ends.size() != 2)
+      life->fail("expected the first and the last launch");
+    buffer.firstLaunch = ends[0];
+    buffer.lastLaunch = ends[1];
+  }
+  if (auto ragged = json.find("ragged_by"))
+    buffer.raggedBy = ragged->index();
+  if (auto routing = json.find("routing")) {
+    buffer.isRouting = true;
+    buffer.experts = routing->at("experts").integer();
+    buffer.choices = routing->at("choices").integer();
+  }
+  if (auto data = json.find("data")) {
+    auto bytes = decodeBase64(data->text());
+    buffer.data = bytes ? std::move(*bytes) : (data->fail("expected base64"), std::vector<uint8_t>());
+  }
+  return buffer;
+}
+
+StageInfo readStage(const Reader& json) {
+  return {json.at("items").size(), json.at("scratch").size(), json.at("operations").size()};
+}
+
+LaunchInfo readLaunch(const Reader& json) {
+  LaunchInfo launch;
+  launch.kernel = json.at("kernel").text();
+  launch.label = json.at("label").text();
+  launch.kind = json.at("kind").text();
+  launch.inputs = json.at("inputs").indices();
+  launch.outputs = json.at("outputs").indices();
+  if (auto sizes = json.find("sizes"))
+    launch.sizes = sizes->sizes();
+  if (auto streams = json.find("streams"))
+    launch.streams = streams->texts();
+  launch.stages = json.at("stages").list(readStage);
+  if (auto workspaces = json.find("workspaces"))
+    launch.workspaces = workspaces->indices();
+  if (auto ops = json.find("ops"))
+    launch.ops = ops->texts();
+  launch.reason = json.at("reason").text();
+  launch.schedule = json.at("schedule").text();
+  launch.flops = json.at("flops").size();
+  launch.bytes = json.at("bytes").size();
+  return launch;
+}
+
+} // namespace
+
+Json planToJson(const Plan& plan) {
+  return {{"target", plan.target},
+          {"invariant", plan.invariant},
+          {"check_sizes", plan.checkSizes},
+          {"inputs", writeAll(plan.inputs)},
+          {"parameters", writeAll(plan.parameters)},
+          {"outputs", writeAll(plan.outputs)},
+          {"buffers", writeAll(plan.buffers)},
+          {"prepare", writeAll(plan.prepare)},
+          {"forward", writeAll(plan.forward)}};
+}
+
+Plan planFromJson(const nlohmann::json& json, const std::string& where) {
+  Reader reader(json, where);
+  Plan plan;
+  plan.target = reader.at("target").text();
+  plan.invariant = reader.at("invariant").truth();
+  plan.checkSizes = reader.at("check_sizes").integersByName();
+  plan.inputs = reader.at("inputs").list(readInput);
+  plan.parameters = reader.at("parameters").list(readParameter);
+  plan.outputs = reader.at("outputs").list(readOutput);
+  plan.buffers = reader.at("buffers").list(readBuffer);
+  plan.prepare = reader.at("prepare").list(readLaunch);
+  plan.forward = reader.at("forward").list(readLaunch);
+  return plan;
+}
+
+std::string toJson(const Plan& plan) {
+  try {
+    return planToJson(plan).dump(1);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(Fault::Internal, fmt::format("plan of {}: {}", plan.target, error.what()));
+  }
+}
+
+Plan parsePlan(const std::string& text) {
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  if (json.is_discarded())
+    throw Error(Fault::Data, "plan: not JSON");
+  Plan plan = planFromJson(json, "plan");
+  checkPlan(plan);
+  return plan;
+}
+
+} // namespace moec

@@ -1,0 +1,127 @@
+#include "runtime/core/Program.h"
+
+#include "runtime/core/AtomicFile.h"
+#include "runtime/core/Container.h"
+#include "runtime/core/Error.h"
+#include "runtime/core/PlanJson.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <fstream>
+#include <system_error>
+
+namespace moec {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+constexpr std::string_view kKernelPrefix = "kernel/", kIrPrefix = "ir/";
+constexpr int kManifestVersion = 1;
+
+Bytes bytesOf(const std::string& text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+
+std::string writeManifest(const ProgramData& data) {
+  nlohmann::ordered_json manifest = {{"version", kManifestVersion}, {"name", data.name}, {"build_id", data.buildId}};
+  manifest["plans"] = nlohmann::ordered_json::array();
+  for (const Plan& plan : data.plans)
+    manifest["plans"].push_back(planToJson(plan));
+  try {
+    return manifest.dump(1);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(Fault::Internal, fmt::format("manifest of {}: {}", data.name, error.what()));
+  }
+}
+
+void readManifest(Bytes section, ProgramData& data, const std::string& where) {
+  auto fail = [&](const std::string& what) -> void { throw Error(Fault::Data, fmt::format("{}: section 'manifest': {}", where, what)); };
+  nlohmann::json manifest = nlohmann::json::parse(section.begin(), section.end(), nullptr, false);
+  if (!manifest.is_object())
+    fail("not a JSON object");
+  if (!manifest.contains("version") || !manifest["version"].is_number_integer())
+    fail("it has no version");
+  if (manifest["version"] > kManifestVersion)
+    fail(fmt::format("version {} is newer than this moec reads ({}); use a newer moec or compile again", manifest["version"].dump(),
+                     kManifestVersion));
+  for (const char* key : {"name", "build_id"})
+    if (!manifest.contains(key) || !manifest[key].is_string())
+      fail(fmt::format("'{}' is missing", key));
+  data.name = manifest["name"];
+  data.buildId = manifest["build_id"];
+  if (!manifest.contains("plans") || !manifest["plans"].is_array())
+    fail("'plans' is missing");
+  for (size_t i = 0; i < manifest["plans"].size(); ++i) {
+    try {
+      data.plans.push_back(planFromJson(manifest["plans"][i], fmt::format("plans[{}]", i)));
+      checkPlan(data.plans.back());
+    } catch (const Error& error) {
+      fail(error.what());
+    }
+  }
+}
+
+Program parseBytes(Bytes bytes, const std::string& where) {
+  Container container = Container::parse(bytes, where);
+  const Container::Section* manifest = container.find("manifest");
+  if (!manifest)
+    throw Error(Fault::Data, where + ": section 'manifest' is missing");
+  ProgramData data;
+  readManifest(manifest->bytes, data, where);
+  for (const Container::Section& section : container.sections()) {
+    if (section.name.starts_with(kKernelPrefix))
+      data.kernels[section.name.substr(kKernelPrefix.size())].assign(section.bytes.begin(), section.bytes.end());
+    else if (section.name.starts_with(kIrPrefix))
+      data.ir[section.name.substr(kIrPrefix.size())].assign(section.bytes.begin(), section.bytes.end());
+  }
+  return Program(std::move(data));
+}
+
+} // namespace
+
+Program::Program(ProgramData data) : data_(std::make_shared<const ProgramData>(std::move(data))) {}
+
+Program Program::parse(Bytes bytes) { return parseBytes(bytes, "program"); }
+
+Program Program::load(const std::filesystem::path& path) {
+  std::error_code code;
+  if (!std::filesystem::is_regular_file(path, code))
+    throw Error(code && code.value() != ENOENT ? Fault::System : Fault::Data,
+                fmt::format("{}: {}", path.string(), code ? code.message() : std::filesystem::exists(path) ? "not a file" : "no such file"));
+  auto size = std::filesystem::file_size(path, code);
+  std::ifstream file(path, std::ios::binary);
+  std::vector<uint8_t> bytes(code ? 0 : size);
+  if (code || !file || !file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())))
+    throw Error(Fault::System, fmt::format("{}: cannot read: {}", path.string(), std::generic_category().message(errno)));
+  return parseBytes(bytes, path.string());
+}
+
+std::vector<uint8_t> Program::bytes() const {
+  std::string manifest = writeManifest(*data_);
+  std::vector<Container::Section> sections{{"manifest", bytesOf(manifest)}};
+  for (const auto& [key, image] : data_->kernels)
+    sections.push_back({std::string(kKernelPrefix) + key, image});
+  for (const auto& [target, text] : data_->ir)
+    sections.push_back({std::string(kIrPrefix) + target, bytesOf(text)});
+  return Container::write(sections);
+}
+
+void Program::save(const std::filesystem::path& path) const { writeFileAtomically(path, bytes()); }
+
+const std::string& Program::name() const { return data_->name; }
+const ProgramData& Program::data() const { return *data_; }
+
+const Plan* Program::plan(std::string_view target) const {
+  for (const Plan& plan : data_->plans)
+    if (plan.target == target)
+      return &plan;
+  return nullptr;
+}
+
+Bytes Program::kernel(std::string_view target, std::string_view symbol) const {
+  auto found = data_->kernels.find(fmt::format("{}/{}", target, symbol));
+  if (found == data_->kernels.end())
+    throw Error(Fault::Data, fmt::format("program {} has no kernel '{}' for target '{}'; compile it again", name(), symbol, target));
+  return found->second;
+}
+
+} // namespace moec

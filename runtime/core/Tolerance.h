@@ -1,0 +1,21 @@
+#pragma once
+// How far two right answers of one dtype may lie apart. The only place with such numbers: compare max |a-b| <= tolerance * max |b| per tensor.
+
+#include "runtime/core/DType.h"
+
+namespace moec {
+
+constexpr double tolerance(DType type) {
+  switch (type) {
+  case DType::F64: return 1e-12;
+  case DType::F32: return 1e-5;
+  case DType::BF16: return 2e-2;
+  case DType::I64:
+  case DType::I32:
+  case DType::U8:
+  case DType::Bool: return 0;
+  }
+  return 0;
+}
+
+} // namespace moec

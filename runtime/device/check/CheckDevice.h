@@ -1,0 +1,60 @@
+#pragma once
+// "check(A,B)": a device that runs each launch on two others from B's inputs and compares what they made. An error stays where it arises:
+// neither a wrong sum nor a flipped choice of an expert travels into the next launch.
+
+#include "runtime/Session.h"
+#include "runtime/core/Tolerance.h"
+#include "runtime/device/Device.h"
+#include "runtime/device/check/CheckReport.h"
+
+namespace moec {
+
+class CheckExecutable : public Executable {
+public:
+  CheckExecutable(std::unique_ptr<Executable> a, std::unique_ptr<Executable> b, ToleranceOf tolerance);
+
+  const Plan& plan() const override { return a_->plan(); }
+  void bind(const Bindings& bindings) override;
+  void write(int buffer, const Tensor& tensor) override;
+  /// A's: what the device under test made.
+  Tensor read(int buffer) const override { return a_->read(buffer); }
+  void launch(LaunchList list, int index, const CallScalars& scalars) override;
+  void releaseUnusedParameters() override;
+
+  /// All launches so far.
+  const CheckReport& report() const { return report_; }
+
+  /// Every Prepare launch again, each device from its own parameters.
+  void prepareAlone();
+  /// Every Forward launch again, each device on its own way, but B's discrete results (routings, indices) written over A's.
+  void launchReplayed(const CallScalars& scalars);
+  /// Compares the program's outputs as they stand and adds them to the report.
+  void compareOutputs();
+
+private:
+  int64_t validElements(const BufferInfo& info, const Tensor& tensor) const;
+  void compare(LaunchCheck& check, int buffer) const;
+
+  std::unique_ptr<Executable> a_, b_;
+  ToleranceOf tolerance_;
+  CheckReport report_;
+};
+
+class CheckDevice : public Device {
+public:
+  CheckDevice(std::shared_ptr<Device> a, std::shared_ptr<Device> b, ToleranceOf tolerance = moec::tolerance);
+
+  std::string name() const override { return "check(" + a_->name() + "," + b_->name() + ")"; }
+  /// A chooses the plan; B is given that plan alone.
+  std::unique_ptr<Executable> load(const Program& program) override;
+
+private:
+  std::shared_ptr<Device> a_, b_;
+  ToleranceOf tolerance_;
+};
+
+/// Lock-step through prepare and one call, then the call end to end with replayed routing.
+CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
+                  const TensorMap& inputs, const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance);
+
+} // namespace moec

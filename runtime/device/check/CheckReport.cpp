@@ -1,0 +1,49 @@
+#include "runtime/device/check/CheckReport.h"
+
+#include "runtime/core/Error.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace moec {
+
+bool CheckReport::passed() const {
+  return std::all_of(launches.begin(), launches.end(), [](const LaunchCheck& check) { return check.passed; }) &&
+         std::all_of(outputs.begin(), outputs.end(), [](const OutputCheck& check) { return check.passed; });
+}
+
+std::string CheckReport::describeFailures() const {
+  std::string text;
+  for (const LaunchCheck& check : launches)
+    if (!check.passed)
+      text += fmt::format("{} launch {}, {} ({}): buffer '{}' differs by {:.1e}, allowed {:.1e}\n",
+                          check.list == LaunchList::Prepare ? "prepare" : "forward", check.index, check.label, check.kind, check.buffer,
+                          check.worst, check.tolerance);
+  for (const OutputCheck& check : outputs)
+    if (!check.passed)
+      text += fmt::format("output '{}' differs by {:.1e}, allowed {:.1e}\n", check.name, check.worst, check.tolerance);
+  return text;
+}
+
+double relativeError(const Tensor& a, const Tensor& b, int64_t elements) {
+  if (a.dtype() != b.dtype() || a.elements() != b.elements())
+    throw Error(Fault::Internal, fmt::format("{} is compared with {}", describe(a), describe(b)));
+  std::vector<double> x = a.toDoubles(), y = b.toDoubles();
+  size_t count = elements < 0 ? x.size() : std::min(x.size(), static_cast<size_t>(elements));
+  double difference = 0, largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (std::isfinite(y[i]))
+      largest = std::max(largest, std::abs(y[i]));
+    if (x[i] == y[i] || (std::isnan(x[i]) && std::isnan(y[i])))
+      continue;
+    if (!std::isfinite(x[i]) || !std::isfinite(y[i]))
+      return std::numeric_limits<double>::infinity();
+    difference = std::max(difference, std::abs(x[i] - y[i]));
+  }
+  return difference == 0 ? 0 : difference / largest;
+}
+
+} // namespace moec

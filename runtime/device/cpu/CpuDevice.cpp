@@ -1,0 +1,33 @@
+#include "runtime/device/cpu/CpuDevice.h"
+
+#include "runtime/core/CpuTarget.h"
+#include "runtime/core/Error.h"
+#include "runtime/device/cpu/CpuExecutable.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace moec {
+
+const Plan& choosePlan(const Program& program) {
+  for (const CpuTarget& target : cpuTargets())
+    if (const Plan* plan = program.plan(target.name); plan && missingFeatures(target.name).empty())
+      return *plan;
+  std::string reasons;
+  for (const Plan& plan : program.data().plans) {
+    auto missing = missingFeatures(plan.target);
+    bool unknown = missing.size() == 1 && missing[0] == plan.target;
+    reasons += unknown ? fmt::format("\n  {}: no CPU target of this moec", plan.target)
+                       : fmt::format("\n  {}: this CPU lacks {}", plan.target, fmt::join(missing, ", "));
+  }
+  std::string native = nativeCpuTarget();
+  throw Error(Fault::Device, fmt::format("program {} does not run on this CPU; its targets:{}{}", program.name(),
+                                         reasons.empty() ? " none" : reasons,
+                                         native.empty() ? "" : fmt::format("\ncompile it with --target {}", native)));
+}
+
+std::unique_ptr<Executable> CpuDevice::load(const Program& program) {
+  return std::make_unique<CpuExecutable>(program, choosePlan(program), pool_);
+}
+
+} // namespace moec

@@ -1,0 +1,25 @@
+#pragma once
+// The CPU as a device: picks a program's best plan for this machine, runs its launches on a pool of threads.
+// Bits never depend on the number of threads: a stage's items are independent, and their work does not know who does it.
+
+#include "runtime/device/Device.h"
+#include "runtime/device/cpu/ThreadPool.h"
+
+namespace moec {
+
+class CpuDevice : public Device {
+public:
+  explicit CpuDevice(const DeviceOptions& options) : pool_(std::make_shared<ThreadPool>(options.threads)) {}
+
+  std::string name() const override { return "cpu"; }
+  std::unique_ptr<Executable> load(const Program& program) override;
+  int threads() const { return pool_->threads(); }
+
+private:
+  std::shared_ptr<ThreadPool> pool_;
+};
+
+/// The best plan of the program that this machine runs. Error(Device) lists the program's targets and what each lacks here.
+const Plan& choosePlan(const Program& program);
+
+} // namespace moec

@@ -1,0 +1,178 @@
+#include "runtime/device/cpu/CpuExecutable.h"
+
+#include "runtime/core/Error.h"
+#include "runtime/core/Philox.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+namespace moec {
+namespace {
+
+// Below this many operations waking the workers (some microseconds) costs more than they save.
+constexpr int64_t kInlineOperations = 50000;
+constexpr int64_t kPage = 4096; // scratch of two workers never shares a page
+
+bool isFixed(BufferKind kind) {
+  return kind == BufferKind::Parameter || kind == BufferKind::Prepared || kind == BufferKind::Constant;
+}
+
+} // namespace
+
+CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<ThreadPool> pool)
+    : program_(std::move(program)), plan_(plan), pool_(std::move(pool)), tensors_(plan.buffers.size()) {
+  checkPlan(plan_);
+  for (const auto* list : {&plan_.prepare, &plan_.forward})
+    for (const LaunchInfo& launch : *list)
+      if (!kernels_.contains(launch.kernel))
+        kernels_.try_emplace(launch.kernel, program_.kernel(plan_.target, launch.kernel), launch.kernel, plan_.target);
+  for (size_t i = 0; i < plan_.buffers.size(); ++i) {
+    const BufferInfo& buffer = plan_.buffers[i];
+    if (!isFixed(buffer.kind))
+      continue;
+    tensors_[i] = Tensor(buffer.dtype, shapeOf(buffer, {}));
+    if (!buffer.data.empty())
+      std::memcpy(tensors_[i].data(), buffer.data.data(), buffer.data.size());
+  }
+}
+
+void CpuExecutable::bind(const Bindings& bindings) {
+  if (bindings_ == bindings)
+    return;
+  ArenaLayout layout = layoutArena(plan_, bindings);
+  std::vector<Shape> shapes(plan_.buffers.size());
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    bytesOf(plan_.buffers[i], bindings);
+    shapes[i] = shapeOf(plan_.buffers[i], bindings);
+  }
+  // From here on nothing refuses a size; what is left can only lack memory.
+  bindings_.reset();
+  forward_.clear();
+  prepare_.clear(); // it may point to temporaries that move
+  if (static_cast<int64_t>(arena_.bytes()) < layout.bytes || !arena_.data()) {
+    arena_ = Tensor();
+    arena_ = Tensor(DType::U8, {std::max<int64_t>(layout.bytes, 1)});
+  }
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const BufferInfo& buffer = plan_.buffers[i];
+    if (layout.offsets[i] >= 0)
+      tensors_[i] = Tensor::borrow(static_cast<uint8_t*>(arena_.data()) + layout.offsets[i], shapes[i], buffer.dtype);
+    else if (buffer.kind == BufferKind::Input || buffer.kind == BufferKind::Output)
+      if (!tensors_[i].defined() || tensors_[i].shape() != shapes[i])
+        tensors_[i] = Tensor(buffer.dtype, shapes[i]);
+  }
+  for (const LaunchInfo& launch : plan_.forward)
+    forward_.push_back(prepareLaunch(launch, bindings));
+  bindings_ = bindings;
+}
+
+CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, const Bindings& bindings) {
+  Ready ready{kernels_.at(launch.kernel).function(), {}, {}, {}, {}};
+  for (const auto* list : {&launch.inputs, &launch.outputs, &launch.workspaces})
+    for (int buffer : *list)
+      ready.buffers.push_back(tensorOf(buffer, "launch with").data());
+  for (const Size& size : launch.sizes)
+    ready.sizes.push_back(size.evaluate(bindings));
+  for (const std::string& path : launch.streams)
+    ready.streams.push_back(streamOf(path));
+  for (const StageInfo& stage : launch.stages) {
+    int64_t items = stage.items.evaluate(bindings);
+    bool small = items <= 1 || stage.operations.evaluate(bindings) < kInlineOperations;
+    ready.stages.push_back({items, !small && pool_->threads() > 1});
+  }
+  growScratch(launch, bindings);
+  return ready;
+}
+
+void CpuExecutable::growScratch(const LaunchInfo& launch, const Bindings& bindings) {
+  int64_t wanted = 0;
+  for (const StageInfo& stage : launch.stages)
+    wanted = std::max(wanted, stage.scratchBytes.evaluate(bindings));
+  if (wanted <= scratchStride_)
+    return;
+  if (wanted > (int64_t{1} << 48))
+    throw Error(Fault::Data, fmt::format("{}: {} bytes of scratch", launch.label, wanted));
+  int64_t stride = (wanted + kPage - 1) / kPage * kPage;
+  scratch_ = Tensor();
+  scratch_ = Tensor(DType::U8, {pool_->threads(), stride});
+  scratchStride_ = stride;
+}
+
+Tensor& CpuExecutable::tensorOf(int buffer, const char* doing) {
+  if (buffer < 0 || static_cast<size_t>(buffer) >= tensors_.size())
+    throw Error(Fault::Internal, fmt::format("cannot {} buffer {} of {}", doing, buffer, tensors_.size()));
+  Tensor& tensor = tensors_[static_cast<size_t>(buffer)];
+  const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
+  if (!tensor.defined())
+    throw Error(Fault::Internal, fmt::format("cannot {} {}: it has no memory (not bound, or released)", doing, info.name));
+  return tensor;
+}
+
+void CpuExecutable::write(int buffer, const Tensor& tensor) {
+  if (buffer >= 0 && static_cast<size_t>(buffer) < tensors_.size()) {
+    const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
+    Tensor& released = tensors_[static_cast<size_t>(buffer)];
+    if (info.kind == BufferKind::Parameter && !released.defined())
+      released = Tensor(info.dtype, shapeOf(info, {}));
+  }
+  Tensor& to = tensorOf(buffer, "write");
+  if (to.dtype() != tensor.dtype() || to.elements() != tensor.elements())
+    throw Error(Fault::Internal, fmt::format("{} is written to {} of {}", describe(tensor), plan_.buffers[static_cast<size_t>(buffer)].name,
+                                             describe(to)));
+  if (to.bytes() > 0)
+    std::memcpy(to.data(), tensor.data(), to.bytes());
+}
+
+Tensor CpuExecutable::read(int buffer) const { return const_cast<CpuExecutable*>(this)->tensorOf(buffer, "read").clone(); }
+
+void CpuExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
+  const auto& infos = list == LaunchList::Prepare ? plan_.prepare : plan_.forward;
+  std::vector<Ready>& readies = list == LaunchList::Prepare ? prepare_ : forward_;
+  if (list == LaunchList::Prepare && prepare_.empty() && !plan_.prepare.empty()) {
+    // Temporaries that only prepare launches use have memory of their own.
+    for (const LaunchInfo& launch : plan_.prepare)
+      for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
+        for (int buffer : *buffers) {
+          const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
+          Tensor& tensor = tensors_[static_cast<size_t>(buffer)];
+          if (info.kind == BufferKind::Temporary && !tensor.defined())
+            tensor = Tensor(info.dtype, shapeOf(info, {}));
+        }
+    for (const LaunchInfo& launch : plan_.prepare)
+      prepare_.push_back(prepareLaunch(launch, {}));
+  }
+  if (index < 0 || static_cast<size_t>(index) >= readies.size())
+    throw Error(Fault::Internal, fmt::format("launch {} of {}{}", index, infos.size(), bindings_ ? "" : ", and no sizes are bound"));
+  const Ready& ready = readies[static_cast<size_t>(index)];
+  KernelCall call{ready.buffers.data(), ready.sizes.data(), ready.streams.data(), scalars.seed, scalars.step};
+  auto* scratch = static_cast<uint8_t*>(scratch_.data());
+  for (size_t stage = 0; stage < ready.stages.size(); ++stage) {
+    auto work = [&](int worker, int64_t begin, int64_t end) {
+      ready.function(&call, static_cast<int64_t>(stage), begin, end, scratch + worker * scratchStride_);
+    };
+    int64_t items = ready.stages[stage].items;
+    if (items <= 0)
+      continue;
+    if (ready.stages[stage].onThreads)
+      pool_->run(items, work);
+    else
+      ThreadPool::runInline(items, work);
+  }
+}
+
+void CpuExecutable::releaseUnusedParameters() {
+  std::set<int> used;
+  for (const LaunchInfo& launch : plan_.forward)
+    used.insert(launch.inputs.begin(), launch.inputs.end());
+  for (const OutputInfo& output : plan_.outputs)
+    used.insert(output.buffer);
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    if (plan_.buffers[i].kind == BufferKind::Parameter && !used.contains(static_cast<int>(i)))
+      tensors_[i] = Tensor();
+  prepare_.clear(); // it holds pointers to what was released
+}
+
+} // namespace moec

@@ -1,0 +1,53 @@
+#pragma once
+// One plan's memory and kernels on the CPU.
+
+#include "runtime/device/Device.h"
+#include "runtime/device/cpu/KernelImage.h"
+#include "runtime/device/cpu/ThreadPool.h"
+
+#include <map>
+
+namespace moec {
+
+class CpuExecutable : public Executable {
+public:
+  /// Opens every kernel of the plan. Error(Data) naming the kernel that is missing or broken.
+  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<ThreadPool> pool);
+
+  const Plan& plan() const override { return plan_; }
+  void bind(const Bindings& bindings) override;
+  void write(int buffer, const Tensor& tensor) override;
+  Tensor read(int buffer) const override;
+  void launch(LaunchList list, int index, const CallScalars& scalars) override;
+  void releaseUnusedParameters() override;
+
+private:
+  struct Stage {
+    int64_t items;
+    bool onThreads;
+  };
+  /// A launch with everything evaluated.
+  struct Ready {
+    KernelFunction function;
+    std::vector<void*> buffers;
+    std::vector<int64_t> sizes;
+    std::vector<uint32_t> streams;
+    std::vector<Stage> stages;
+  };
+
+  Tensor& tensorOf(int buffer, const char* doing);
+  Ready prepareLaunch(const LaunchInfo& launch, const Bindings& bindings);
+  void growScratch(const LaunchInfo& launch, const Bindings& bindings);
+
+  Program program_; // keeps plan_ alive
+  const Plan& plan_;
+  std::shared_ptr<ThreadPool> pool_;
+  std::map<std::string, KernelImage> kernels_; // by symbol
+  std::vector<Tensor> tensors_;                // by buffer; undefined until it has memory
+  Tensor arena_, scratch_;                     // bytes
+  int64_t scratchStride_ = 0;                  // bytes of scratch a worker
+  std::vector<Ready> prepare_, forward_;       // empty until ready
+  std::optional<Bindings> bindings_;
+};
+
+} // namespace moec

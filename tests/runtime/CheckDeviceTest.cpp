@@ -1,0 +1,92 @@
+// Owner of the check device: it finds planted faults where they are and nowhere else.
+
+#include "runtime/device/check/CheckDevice.h"
+#include "runtime/device/cpu/CpuDevice.h"
+#include "tests/runtime/Faults.h"
+#include "tests/runtime/TinyProgram.h"
+
+#include <cmath>
+
+namespace moec {
+namespace {
+
+/// The CPU with one kernel replaced by its faulty form.
+class FaultyDevice : public CpuDevice {
+public:
+  FaultyDevice(std::string kernel, int fault) : CpuDevice({.threads = 1}), kernel_(std::move(kernel)), fault_(fault) {}
+  std::unique_ptr<Executable> load(const Program& program) override {
+    ProgramData data = program.data();
+    data.kernels[data.plans[0].target + "/" + kernel_] = tinyImage(fault_);
+    return CpuDevice::load(Program(std::move(data)));
+  }
+
+private:
+  std::string kernel_;
+  int fault_;
+};
+
+CheckReport checkTiny(std::shared_ptr<Device> a) {
+  Program program(tinyProgramData());
+  return check(program, std::move(a), std::make_shared<CpuDevice>(DeviceOptions{.threads = 2}), initialWeights(program.data().plans[0], 1),
+               {{"x", tinyTokens(50, 4)}}, {.seed = 1, .step = 2});
+}
+
+TEST(CheckDevice, EqualDevicesPass) {
+  CheckReport report = checkTiny(std::make_shared<CpuDevice>(DeviceOptions{.threads = 3}));
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+  ASSERT_EQ(report.launches.size(), 4u);
+  EXPECT_EQ(report.launches[0].list, LaunchList::Prepare);
+  EXPECT_EQ(report.launches[2].label, "experts");
+  EXPECT_EQ(report.launches[2].kind, "expert_up");
+  ASSERT_EQ(report.outputs.size(), 2u);
+  EXPECT_EQ(report.outputs[1].tolerance, 1e-12);
+}
+
+TEST(CheckDevice, AWrongSumIsFoundInItsLaunchAlone) {
+  CheckReport report = checkTiny(std::make_shared<FaultyDevice>("tiny_up", 1));
+  EXPECT_FALSE(report.passed());
+  EXPECT_TRUE(report.launches[0].passed);
+  EXPECT_TRUE(report.launches[1].passed);
+  EXPECT_FALSE(report.launches[2].passed);
+  EXPECT_EQ(report.launches[2].buffer, "rows");
+  EXPECT_GT(report.launches[2].worst, 1e-4);
+  EXPECT_LT(report.launches[2].worst, 0.011);
+  EXPECT_TRUE(report.launches[3].passed); // it began from B's rows
+  EXPECT_FALSE(report.outputs[0].passed);
+  EXPECT_NE(report.describeFailures().find("forward launch 1, experts (expert_up): buffer 'rows' differs by"), std::string::npos);
+}
+
+TEST(CheckDevice, AFlippedChoiceIsFoundAndReplayed) {
+  CheckReport report = checkTiny(std::make_shared<FaultyDevice>("tiny_route", 2));
+  EXPECT_FALSE(report.launches[1].passed);
+  EXPECT_EQ(report.launches[1].tolerance, 0);
+  EXPECT_TRUE(report.launches[2].passed);
+  EXPECT_TRUE(report.launches[3].passed);
+  for (const OutputCheck& output : report.outputs) // B's routing stands in A's way from end to end
+    EXPECT_TRUE(output.passed) << output.name;
+}
+
+TEST(CheckDevice, ServesASession) {
+  auto device = std::make_shared<CheckDevice>(std::make_shared<FaultyDevice>("tiny_up", 1), std::make_shared<CpuDevice>(DeviceOptions{.threads = 1}));
+  Session session(Program(tinyProgramData()), device);
+  session.init(1);
+  session.run({{"x", tinyTokens(9, 1)}});
+  const CheckReport& report = dynamic_cast<CheckExecutable&>(session.executable()).report();
+  EXPECT_EQ(report.launches.size(), 4u);
+  EXPECT_FALSE(report.passed());
+}
+
+TEST(RelativeError, CountsWhatIsNotFinite) {
+  auto f = [](std::vector<double> values) { return Tensor::of<double>(values, {static_cast<int64_t>(values.size())}); };
+  EXPECT_EQ(relativeError(f({1, 2}), f({1, 2})), 0);
+  EXPECT_EQ(relativeError(f({1, 2.5}), f({1, 2})), 0.25);
+  EXPECT_EQ(relativeError(f({NAN, INFINITY, 1}), f({NAN, INFINITY, 1})), 0);
+  EXPECT_EQ(relativeError(f({NAN}), f({1})), INFINITY);
+  EXPECT_EQ(relativeError(f({INFINITY}), f({-INFINITY})), INFINITY);
+  EXPECT_EQ(relativeError(f({1e-30}), f({0})), INFINITY);
+  EXPECT_EQ(relativeError(f({1, 7}), f({1, 2}), 1), 0);
+  EXPECT_FAULT(relativeError(f({1}), f({1, 2})), Fault::Internal, "compared");
+}
+
+} // namespace
+} // namespace moec

@@ -1,0 +1,238 @@
+// Owner of the CPU device: kernels from memory, ragged stages, scratch, threads, and what is said when a machine or a program lacks something.
+
+#include "runtime/core/CpuTarget.h"
+#include "runtime/core/Tolerance.h"
+#include "runtime/device/cpu/CpuCount.h"
+#include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/cpu/KernelImage.h"
+#include "tests/runtime/Faults.h"
+#include "tests/runtime/TinyProgram.h"
+
+#include <atomic>
+#include <cstring>
+#include <dirent.h>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace moec {
+namespace {
+
+/// Runs the tiny program through the Executable interface.
+struct TinyRun {
+  Tensor y, total, rows;
+  TinyRun(int threads, const Tensor& x, const Tensor& w, uint64_t seed = 5, uint32_t step = 6) {
+    auto executable = CpuDevice({.threads = threads}).load(Program(tinyProgramData()));
+    executable->write(1, w);
+    executable->launch(LaunchList::Prepare, 0, {});
+    executable->releaseUnusedParameters();
+    executable->bind({{"T", x.shape()[0]}});
+    executable->write(0, x);
+    for (int i = 0; i < 3; ++i)
+      executable->launch(LaunchList::Forward, i, {seed, step});
+    y = executable->read(5);
+    total = executable->read(6);
+  }
+};
+
+Tensor someWeights() { return Tensor::of<float>({0.5f, 1, 1.5f, 2, -1, 3, 0.25f, 1}, {kTinyWidth}); }
+
+bool sameBytes(const Tensor& a, const Tensor& b) { return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
+
+TEST(CpuDevice, ComputesWhatPlainLoopsDo) {
+  for (int64_t tokens : {1, 2, 15, 16, 17, 1000}) {
+    Tensor x = tinyTokens(tokens, 1);
+    TinyRun run(2, x, someWeights());
+    TinyAnswer expected = tinyAnswer(x, someWeights(), 5, 6);
+    ASSERT_EQ(run.y.shape(), (Shape{tokens, kTinyWidth}));
+    for (size_t i = 0; i < expected.y.size(); ++i)
+      ASSERT_EQ(run.y.as<float>()[i], expected.y[i]) << i;
+    EXPECT_EQ(run.total.as<double>()[0], expected.total);
+  }
+}
+
+TEST(CpuDevice, BitsDoNotDependOnThreads) {
+  Tensor x = tinyTokens(3001, 2), w = someWeights();
+  TinyRun one(1, x, w);
+  for (int threads : {2, 3, 7})
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      TinyRun more(threads, x, w);
+      ASSERT_TRUE(sameBytes(one.y, more.y)) << threads;
+      ASSERT_TRUE(sameBytes(one.total, more.total)) << threads;
+    }
+}
+
+TEST(CpuDevice, DrawsDependOnSeedAndStep) {
+  Tensor x = tinyTokens(40, 2), w = someWeights();
+  TinyRun run(1, x, w, 1, 2), same(2, x, w, 1, 2), seed(1, x, w, 2, 2), step(1, x, w, 1, 3);
+  EXPECT_TRUE(sameBytes(run.y, same.y));
+  EXPECT_FALSE(sameBytes(run.y, seed.y));
+  EXPECT_FALSE(sameBytes(run.y, step.y));
+}
+
+TEST(CpuDevice, BindsAgainForOtherSizes) {
+  auto executable = CpuDevice({.threads = 2}).load(Program(tinyProgramData()));
+  executable->write(1, someWeights());
+  executable->launch(LaunchList::Prepare, 0, {});
+  for (int64_t tokens : {5, 500, 3, 100}) {
+    Tensor x = tinyTokens(tokens, 3);
+    executable->bind({{"T", tokens}});
+    executable->write(0, x);
+    for (int i = 0; i < 3; ++i)
+      executable->launch(LaunchList::Forward, i, {1, 1});
+    EXPECT_EQ(executable->read(6).as<double>()[0], tinyAnswer(x, someWeights(), 1, 1).total);
+  }
+  EXPECT_FAULT(executable->bind({{"T", -1}}), Fault::Data, "is -1");
+  EXPECT_FAULT(executable->bind({{"U", 1}}), Fault::Usage, "'T' has no value");
+}
+
+TEST(CpuDevice, RefusesMisuse) {
+  auto executable = CpuDevice({.threads = 1}).load(Program(tinyProgramData()));
+  EXPECT_FAULT(executable->launch(LaunchList::Forward, 0, {}), Fault::Internal, "no sizes are bound");
+  EXPECT_FAULT(executable->read(5), Fault::Internal, "cannot read y");
+  EXPECT_FAULT(executable->write(1, Tensor(DType::F64, {kTinyWidth})), Fault::Internal, "f64[8] is written to w");
+  EXPECT_FAULT(executable->write(99, Tensor(DType::F64, {1})), Fault::Internal, "buffer 99");
+  executable->releaseUnusedParameters();
+  EXPECT_FAULT(executable->read(1), Fault::Internal, "released");
+  executable->write(1, someWeights());
+  EXPECT_TRUE(sameBytes(executable->read(1), someWeights()));
+  EXPECT_FAULT(CpuDevice({.threads = -1}), Fault::Usage, "-1 threads");
+}
+
+TEST(CpuDevice, NamesAMissingOrBrokenKernel) {
+  ProgramData data = tinyProgramData();
+  std::string target = data.plans[0].target, key = target + "/tiny_up";
+  data.kernels.erase(key);
+  EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Data, "no kernel 'tiny_up' for target '" + target + "'");
+  data.kernels[key] = {1, 2, 3};
+  EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Data, "kernel 'tiny_up' for target '" + target + "': the image is no whole shared object");
+  data = tinyProgramData();
+  data.plans[0].forward[0].kernel = "tiny_other";
+  data.kernels[target + "/tiny_other"] = tinyImage();
+  EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Data, "kernel 'tiny_other' for target '" + target + "': the image lacks the symbol");
+}
+
+TEST(CpuDevice, SaysWhatTheMachineLacks) {
+  ProgramData data = tinyProgramData();
+  data.plans[0].target = "cpu:x86-64-v9";
+  EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, "cpu:x86-64-v9: no CPU target of this moec");
+  data.plans.clear();
+  EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, "its targets: none");
+  bool isV4 = nativeCpuTarget() == "cpu:x86-64-v4";
+  data = tinyProgramData();
+  data.plans[0].target = "cpu:x86-64-v4";
+  if (!isV4)
+    EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, "this CPU lacks avx512f");
+}
+
+TEST(CpuDevice, PrefersTheBestPlan) {
+  ProgramData data = tinyProgramData();
+  Plan worse = data.plans[0];
+  worse.target = "cpu:x86-64-v3";
+  data.plans.insert(data.plans.begin(), worse);
+  EXPECT_EQ(choosePlan(Program(data)).target, nativeCpuTarget());
+}
+
+int openFiles() {
+  int count = 0;
+  DIR* folder = opendir("/proc/self/fd");
+  while (readdir(folder))
+    ++count;
+  closedir(folder);
+  return count;
+}
+
+TEST(KernelImage, ImagesAreNotMistakenForEachOther) { // descriptors are used again, the loader must not take the first library for the second
+  std::string target = "cpu:test";
+  int before = openFiles();
+  KernelImage right(tinyImage(0), "tiny_up", target), wrong(tinyImage(1), "tiny_up", target);
+  EXPECT_NE(right.function(), wrong.function());
+  EXPECT_EQ(openFiles(), before);
+}
+
+TEST(KernelImage, TruncatedImagesAreErrors) {
+  std::vector<uint8_t> image = tinyImage();
+  for (size_t size = 0; size < 4096; size += 61) {
+    std::vector<uint8_t> cut(image.begin(), image.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_FAULT(KernelImage(cut, "tiny_up", "cpu:test"), Fault::Data, "tiny_up");
+  }
+}
+
+#if defined(__x86_64__)
+TEST(CpuDevice, KeepsDenormalsWhateverTheHostSets) {
+  ProgramData data;
+  Plan plan;
+  plan.target = nativeCpuTarget();
+  plan.buffers = {{.name = "x", .kind = BufferKind::Input, .shape = {64}}, {.name = "y", .kind = BufferKind::Output, .shape = {64}}};
+  plan.forward = {{.kernel = "tiny_denormal", .label = "l", .kind = "rows", .inputs = {0}, .outputs = {1}, .stages = {{64, 0, 1000000}}}};
+  data.kernels[plan.target + "/tiny_denormal"] = tinyImage();
+  data.plans = {plan};
+  unsigned saved = _mm_getcsr();
+  _mm_setcsr(saved | 0x8040); // flush results, and operands, to zero
+  for (int threads : {1, 2}) {
+    auto executable = CpuDevice({.threads = threads}).load(Program(data));
+    executable->bind({});
+    Tensor x(DType::F32, {64});
+    std::fill_n(x.as<float>().begin(), 64, 1.0f);
+    executable->write(0, x);
+    executable->launch(LaunchList::Forward, 0, {});
+    Tensor y = executable->read(1);
+    for (uint32_t i = 0; i < 64; ++i) {
+      uint32_t bits;
+      std::memcpy(&bits, static_cast<char*>(y.data()) + i * 4, 4);
+      EXPECT_NE(bits, 0u) << threads << " threads, element " << i;
+    }
+  }
+  EXPECT_EQ(_mm_getcsr() & 0x8040, 0x8040u);
+  _mm_setcsr(saved);
+}
+#endif
+
+TEST(ThreadPool, CoversEveryItemOnceAndKeepsWorkersApart) {
+  ThreadPool pool(4);
+  for (int64_t items : {0, 1, 3, 4, 100, 12345}) {
+    std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
+    std::atomic<int> inside[4] = {};
+    pool.run(items, [&](int worker, int64_t begin, int64_t end) {
+      ASSERT_EQ(inside[worker]++, 0);
+      for (int64_t i = begin; i < end; ++i)
+        ++seen[static_cast<size_t>(i)];
+      --inside[worker];
+    });
+    for (auto& count : seen)
+      ASSERT_EQ(count, 1);
+  }
+  EXPECT_FAULT(pool.run(100, [](int, int64_t, int64_t) { throw Error(Fault::Data, "from a worker"); }), Fault::Data, "from a worker");
+}
+
+TEST(CpuCount, ReadsCgroupQuotas) {
+  namespace fs = std::filesystem;
+  fs::path root = fs::temp_directory_path() / ("moec-cgroup-" + std::to_string(getpid()));
+  auto put = [&](const fs::path& path, const char* text) {
+    fs::create_directories((root / path).parent_path());
+    std::ofstream(root / path) << text;
+  };
+  EXPECT_EQ(cgroupCpuLimit(root), std::nullopt);
+  put("proc/self/cgroup", "0::/a/b\n");
+  EXPECT_EQ(cgroupCpuLimit(root), std::nullopt);
+  put("sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+  EXPECT_EQ(cgroupCpuLimit(root), std::nullopt);
+  put("sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+  EXPECT_EQ(cgroupCpuLimit(root), 1.5);
+  put("proc/self/cgroup", "5:cpuset:/x\n3:cpu,cpuacct:/job\n");
+  put("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
+  put("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(cgroupCpuLimit(root), std::nullopt);
+  put("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "300000\n");
+  EXPECT_EQ(cgroupCpuLimit(root), 3.0);
+  fs::remove_all(root);
+  EXPECT_GE(usableCpus(), 1);
+}
+
+} // namespace
+} // namespace moec

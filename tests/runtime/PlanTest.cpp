@@ -1,0 +1,178 @@
+// Owner of the plan's JSON, its checks, and the arena's layout.
+
+#include "runtime/core/Base64.h"
+#include "runtime/core/Plan.h"
+#include "tests/runtime/Faults.h"
+
+#include <nlohmann/json.hpp>
+
+#include <random>
+
+namespace moec {
+namespace {
+
+Plan samplePlan() {
+  Plan plan;
+  plan.target = "cpu:x86-64-v3";
+  plan.invariant = true;
+  plan.checkSizes = {{"T", 3}};
+  Size t = Size::symbol("T");
+  plan.buffers = {
+      {.name = "x", .kind = BufferKind::Input, .dtype = DType::F32, .shape = {t, 4}},
+      {.name = "w", .kind = BufferKind::Parameter, .dtype = DType::F32, .shape = {4, 4}},
+      {.name = "w.packed", .kind = BufferKind::Prepared, .dtype = DType::F32, .shape = {16}},
+      {.name = "routing", .kind = BufferKind::Temporary, .dtype = DType::I32, .shape = {t * 4 + 4}, .firstLaunch = 0, .lastLaunch = 1,
+       .isRouting = true, .experts = 3, .choices = 2},
+      {.name = "rows", .kind = BufferKind::Temporary, .dtype = DType::F32, .shape = {t * 2, 4}, .firstLaunch = 0, .lastLaunch = 1, .raggedBy = 3},
+      {.name = "y", .kind = BufferKind::Output, .dtype = DType::BF16, .shape = {Size::parse("ceil(1.2*T)")}},
+      {.name = "table", .kind = BufferKind::Constant, .dtype = DType::U8, .shape = {5}, .data = {1, 2, 3, 254, 255}},
+      {.name = "space", .kind = BufferKind::Temporary, .dtype = DType::U8, .shape = {100}, .firstLaunch = 1, .lastLaunch = 1}};
+  plan.prepare = {{.kernel = "pack", .label = "w", .kind = "pack", .inputs = {1}, .outputs = {2}, .stages = {{4, 0, 16}}}};
+  plan.forward = {{.kernel = "route", .label = "gate", .kind = "gate", .inputs = {0}, .outputs = {3, 4}, .sizes = {t, 4}, .streams = {"gate.noise"},
+                   .stages = {{t, 64, t * 8}, {1, 0, 1}}, .ops = {"moe.select", "moe.assign"}, .reason = "a \"reason\"", .schedule = "s",
+                   .flops = t * 8, .bytes = t * 16},
+                  {.kernel = "mul", .label = "up", .kind = "matmul", .inputs = {4, 2, 3, 6}, .outputs = {5}, .stages = {{t, 0, t}}, .workspaces = {7}}};
+  plan.inputs = {{.name = "x", .dtype = DType::F32, .shape = {t, 4}, .buffer = 0, .photo = PhotoRule{PhotoRule::Resize::Stretch, {0.5}, {0.25}}},
+                 {.name = "label", .dtype = DType::I64, .shape = {t}, .below = 10, .forLoss = true},
+                 {.name = "gate.noise", .dtype = DType::F32, .shape = {t}, .isDraw = true}};
+  plan.parameters = {{.name = "w", .dtype = DType::F32, .shape = {4, 4}, .init = {Init::Kind::Normal, 0, 0.1}, .buffer = 1}};
+  plan.outputs = {{.name = "y", .dtype = DType::BF16, .shape = {Size::parse("ceil(1.2*T)")}, .buffer = 5}};
+  return plan;
+}
+
+TEST(PlanJson, RoundTripsEveryField) {
+  std::string text = toJson(samplePlan());
+  Plan plan = parsePlan(text);
+  EXPECT_EQ(toJson(plan), text);
+  EXPECT_EQ(plan.target, "cpu:x86-64-v3");
+  EXPECT_TRUE(plan.invariant);
+  EXPECT_EQ(plan.checkSizes.at("T"), 3);
+  EXPECT_EQ(plan.buffers[6].data, (std::vector<uint8_t>{1, 2, 3, 254, 255}));
+  EXPECT_EQ(plan.buffers[4].raggedBy, 3);
+  EXPECT_EQ(plan.buffers[3].experts, 3);
+  EXPECT_EQ(plan.buffers[5].shape[0].str(), "ceil(1.2*T)");
+  EXPECT_EQ(plan.forward[0].streams, std::vector<std::string>{"gate.noise"});
+  EXPECT_EQ(plan.forward[0].stages[0].scratchBytes, Size(64));
+  EXPECT_EQ(plan.forward[1].workspaces, std::vector<int>{7});
+  EXPECT_EQ(plan.forward[0].reason, "a \"reason\"");
+  EXPECT_EQ(plan.inputs[0].photo->std[0], 0.25);
+  EXPECT_EQ(plan.inputs[1].below, 10);
+  EXPECT_TRUE(plan.inputs[1].forLoss);
+  EXPECT_TRUE(plan.inputs[2].isDraw);
+  EXPECT_EQ(plan.parameters[0].init.b, 0.1);
+  EXPECT_EQ(plan.parameters[0].init.kind, Init::Kind::Normal);
+}
+
+TEST(PlanJson, NamesThePlaceOfAnError) {
+  auto broken = [](const std::string& pointer, nlohmann::json value) {
+    nlohmann::json json = nlohmann::json::parse(toJson(samplePlan()));
+    json[nlohmann::json::json_pointer(pointer)] = std::move(value);
+    return json.dump();
+  };
+  EXPECT_FAULT(parsePlan("{"), Fault::Data, "not JSON");
+  EXPECT_FAULT(parsePlan("[]"), Fault::Data, "expected an object");
+  EXPECT_FAULT(parsePlan("{}"), Fault::Data, "'target' is missing");
+  EXPECT_FAULT(parsePlan(broken("/buffers/3/dtype", "f16")), Fault::Data, "plan.buffers[3].dtype: unknown dtype 'f16'");
+  EXPECT_FAULT(parsePlan(broken("/buffers/0/shape/0", "T+")), Fault::Data, "plan.buffers[0].shape[0]");
+  EXPECT_FAULT(parsePlan(broken("/forward/0/inputs/0", 8)), Fault::Data, "buffer 8 of 8");
+  EXPECT_FAULT(parsePlan(broken("/forward/0/inputs/0", -1)), Fault::Data, "buffer -1");
+  EXPECT_FAULT(parsePlan(broken("/forward/0/inputs/0", 5000000000)), Fault::Data, "no index");
+  EXPECT_FAULT(parsePlan(broken("/forward/0/inputs/0", 7)), Fault::Data, "lives from launch 1 to 1");
+  EXPECT_FAULT(parsePlan(broken("/forward/0/outputs/0", 6)), Fault::Data, "writes table");
+  EXPECT_FAULT(parsePlan(broken("/forward/1/workspaces/0", 4)), Fault::Data, "no temporary of u8");
+  EXPECT_FAULT(parsePlan(broken("/buffers/4/ragged_by", 0)), Fault::Data, "no routing");
+  EXPECT_FAULT(parsePlan(broken("/buffers/4/life/1", 2)), Fault::Data, "lives from launch 0 to 2 of 2");
+  EXPECT_FAULT(parsePlan(broken("/buffers/6/data", "AQID")), Fault::Data, "3 bytes of data for 5");
+  EXPECT_FAULT(parsePlan(broken("/buffers/6/data", "A")), Fault::Data, "base64");
+  EXPECT_FAULT(parsePlan(broken("/prepare/0/inputs/0", 0)), Fault::Data, "which a call has");
+  EXPECT_FAULT(parsePlan(broken("/parameters/0/shape/0", 5)), Fault::Data, "another dtype or shape");
+  EXPECT_FAULT(parsePlan(broken("/inputs/1/name", "x")), Fault::Data, "appears twice");
+  EXPECT_FAULT(parsePlan(broken("/inputs/1/below", 1e30)), Fault::Data, "expected an integer");
+}
+
+TEST(PlanJson, MutationsNeverCrash) {
+  const std::string text = toJson(samplePlan());
+  std::mt19937 rng(3);
+  int accepted = 0;
+  for (int i = 0; i < 4000; ++i) {
+    std::string mutated = text;
+    for (int n = 0; n < 2; ++n)
+      mutated[rng() % mutated.size()] = "0123456789\"{}[],:-eTx"[rng() % 21];
+    Thrown thrown = thrownBy([&] { parsePlan(mutated); });
+    accepted += !thrown.thrown;
+    ASSERT_TRUE(!thrown.thrown || thrown.fault == Fault::Data) << thrown.message;
+  }
+  EXPECT_GT(accepted, 10);
+}
+
+TEST(Base64, KnownAnswers) { // RFC 4648, section 10
+  const std::pair<const char*, const char*> cases[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  for (auto [plain, coded] : cases) {
+    std::vector<uint8_t> bytes(plain, plain + std::string_view(plain).size());
+    EXPECT_EQ(encodeBase64(bytes), coded);
+    EXPECT_EQ(decodeBase64(coded), bytes);
+  }
+  for (const char* bad : {"Z", "Zg=", "Zh==", "Zg==Zg==", "Z===", "Zm9\n"})
+    EXPECT_FALSE(decodeBase64(bad)) << bad;
+}
+
+TEST(Arena, LiveBuffersNeverOverlap) {
+  std::mt19937 rng(5);
+  for (int round = 0; round < 300; ++round) {
+    Plan plan;
+    int launches = 1 + static_cast<int>(rng() % 12);
+    plan.forward.resize(static_cast<size_t>(launches));
+    int64_t sum = 0;
+    for (unsigned i = 0, n = rng() % 30; i < n; ++i) {
+      BufferInfo buffer{.name = "b", .kind = BufferKind::Temporary, .dtype = DType::U8, .shape = {Size::symbol("T") * (rng() % 300)}};
+      int a = static_cast<int>(rng()) & 0xFF, b = static_cast<int>(rng()) & 0xFF;
+      buffer.firstLaunch = std::min(a, b) % launches;
+      buffer.lastLaunch = std::max(buffer.firstLaunch, std::max(a, b) % launches);
+      if (rng() % 8 == 0)
+        buffer.kind = BufferKind::Output;
+      plan.buffers.push_back(buffer);
+    }
+    Bindings bindings{{"T", 1 + rng() % 5}};
+    ArenaLayout layout = layoutArena(plan, bindings);
+    for (size_t i = 0; i < plan.buffers.size(); ++i) {
+      if (plan.buffers[i].kind != BufferKind::Temporary) {
+        EXPECT_EQ(layout.offsets[i], -1);
+        continue;
+      }
+      int64_t bytes = bytesOf(plan.buffers[i], bindings), offset = layout.offsets[i];
+      sum += (bytes + 63) / 64 * 64 + 64;
+      ASSERT_EQ(offset % 64, 0);
+      ASSERT_LE(offset + bytes, layout.bytes);
+      for (size_t j = 0; j < i; ++j) {
+        const BufferInfo &a = plan.buffers[i], &b = plan.buffers[j];
+        if (b.kind != BufferKind::Temporary || a.lastLaunch < b.firstLaunch || b.lastLaunch < a.firstLaunch)
+          continue;
+        int64_t otherBytes = bytesOf(b, bindings), other = layout.offsets[j];
+        ASSERT_TRUE(offset + bytes <= other || other + otherBytes <= offset) << i << " and " << j;
+      }
+    }
+    ASSERT_LE(layout.bytes, sum);
+  }
+}
+
+TEST(Arena, ReusesMemory) {
+  Plan plan;
+  plan.forward.resize(4);
+  for (int i = 0; i < 4; ++i)
+    plan.buffers.push_back({.name = "b", .dtype = DType::F32, .shape = {1024}, .firstLaunch = i, .lastLaunch = i});
+  EXPECT_EQ(layoutArena(plan, {}).bytes, 4096);
+}
+
+TEST(Arena, RefusesSizes) {
+  Plan plan;
+  plan.forward.resize(1);
+  plan.buffers.push_back({.name = "big", .dtype = DType::F32, .shape = {Size::symbol("T")}, .firstLaunch = 0, .lastLaunch = 0});
+  EXPECT_FAULT(layoutArena(plan, {{"T", int64_t{1} << 60}}), Fault::Data, "big");
+  EXPECT_FAULT(layoutArena(plan, {{"T", -1}}), Fault::Data, "big");
+  plan.buffers.assign(20, plan.buffers[0]);
+  EXPECT_FAULT(layoutArena(plan, {{"T", int64_t{1} << 45}}), Fault::Data, "2^48");
+}
+
+} // namespace
+} // namespace moec
