@@ -18,8 +18,14 @@ include_directories(${PROJECT_SOURCE_DIR})
 
 # MLIR's headers are nine tenths of every compile: one precompiled header serves all libraries that include them.
 # The timestamp is left out so that ccache recognises the header.
+# A folder may still be empty: CMake refuses a library without sources.
 function(moec_mlir_library name)
-  add_library(${name} OBJECT ${ARGN})
+  set(sources ${ARGN})
+  if(NOT sources)
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/Empty.cpp)
+    file(CONFIGURE OUTPUT ${sources} CONTENT "" @ONLY)
+  endif()
+  add_library(${name} OBJECT ${sources})
   target_link_libraries(${name} PUBLIC moec_mlir)
   target_compile_options(${name} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
   if(name STREQUAL "moec_ir")

@@ -11,6 +11,10 @@ namespace moec::ir {
 /// Marks ops whose every result element depends only on the operands' elements at the same (broadcast) place.
 template <class ConcreteOp> class ElementwiseOp : public mlir::OpTrait::TraitBase<ConcreteOp, ElementwiseOp> {};
 
+/// Whether a type is a tensor of the dialect: ranked, of a dtype of runtime/core/DType.h, every dynamic size told by
+/// #moe.sizes.
+bool isModelTensor(mlir::Type type);
+
 } // namespace moec::ir
 
 #include "ir/dialect/MoeDialect.h.inc"
@@ -25,6 +29,11 @@ template <class ConcreteOp> class ElementwiseOp : public mlir::OpTrait::TraitBas
 namespace moec::ir {
 
 using Sizes = std::vector<Size>;
+
+/// A size text of an attribute; nothing when it is not one.
+std::optional<Size> parseSize(llvm::StringRef text);
+/// Whether a text is a size as Size::str() writes it. Only such texts stand in attributes and types.
+bool isCanonicalSize(llvm::StringRef text);
 
 /// The sizes of a tensor's dimensions, static or symbolic.
 Sizes sizesOf(mlir::RankedTensorType type);
@@ -43,6 +52,17 @@ DType dtypeOf(mlir::Type element);
 std::string pathOf(mlir::Location location);
 
 bool isElementwise(mlir::Operation* op);
+
+/// Creates a compute op, or reports at `location` the constraint that its operands break. The generated builders end
+/// the process there: they are for operands that are known to fit.
+template <class Op>
+mlir::FailureOr<Op> tryCreate(mlir::OpBuilder& builder, mlir::Location location, mlir::ValueRange operands,
+                              typename Op::Properties properties = {}) {
+  llvm::SmallVector<mlir::Type> types;
+  if (failed(Op::inferReturnTypes(builder.getContext(), location, operands, {}, &properties, {}, types)))
+    return mlir::failure();
+  return Op::create(builder, location, types, operands, properties);
+}
 
 /// Registers what a context needs to hold the dialect (moe, func).
 void registerDialects(mlir::DialectRegistry& registry);

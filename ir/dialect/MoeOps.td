@@ -4,7 +4,7 @@
 #ifndef MOE_OPS_TD
 #define MOE_OPS_TD
 
-include "MoeDialect.td"
+include "ir/dialect/MoeDialect.td"
 include "mlir/IR/OpAsmInterface.td"
 include "mlir/IR/RegionKindInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
@@ -13,16 +13,15 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class Moe_Op<string mnemonic, list<Trait> traits = []> : Op<Moe_Dialect, mnemonic, traits>;
 
-// An op that computes: no side effects; its result types follow from operands and attributes, and the verifier compares them.
-class Moe_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Moe_Op<mnemonic, !listconcat(traits, [Pure, DeclareOpInterfaceMethods<InferTypeOpInterface>])> {
-  let hasVerifier = 1;
-}
+// An op that computes: no side effects. inferReturnTypes checks its constraints and gives its result types; the verifier calls it again and
+// compares.
+class Moe_ComputeOp<string mnemonic, list<Trait> traits = []> : Moe_Op<mnemonic, !listconcat(traits, [Pure, InferTypeOpAdaptor])>;
 
 def Moe_Elementwise : NativeOpTrait<"ElementwiseOp"> { let cppNamespace = "::moec::ir"; }
 
-def Moe_Tensor : Type<CPred<"::llvm::isa<::mlir::RankedTensorType>($_self)">, "ranked tensor", "::mlir::RankedTensorType">;
-def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "routing", "::moec::ir::RoutingType">;
+def Moe_Tensor : Type<CPred<"::moec::ir::isModelTensor($_self)">,
+    "ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 whose dynamic sizes are in #moe.sizes (tensor C1)", "::mlir::RankedTensorType">;
+def Moe_Routing : Type<CPred<"::llvm::isa<::moec::ir::RoutingType>($_self)">, "a !moe.routing (routing C3)", "::moec::ir::RoutingType">;
 def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
 
 //===--- state ---===//
@@ -70,8 +69,14 @@ def Moe_ReluOp : Moe_UnaryOp<"relu">;
 def Moe_GeluOp : Moe_UnaryOp<"gelu"> { let summary = "x/2 (1 + erf(x / sqrt 2))"; }
 def Moe_GeluTanhOp : Moe_UnaryOp<"gelu_tanh"> { let summary = "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"; }
 def Moe_SiluOp : Moe_UnaryOp<"silu"> { let summary = "x sigmoid(x)"; }
-def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$slope); }
-def Moe_EluOp : Moe_UnaryOp<"elu"> { let arguments = (ins Moe_Tensor:$x, F64Attr:$alpha); }
+def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> {
+  let arguments = (ins Moe_Tensor:$x, F64Attr:$slope);
+  let assemblyFormat = "$x `slope` $slope `:` type($x) attr-dict";
+}
+def Moe_EluOp : Moe_UnaryOp<"elu"> {
+  let arguments = (ins Moe_Tensor:$x, F64Attr:$alpha);
+  let assemblyFormat = "$x `alpha` $alpha `:` type($x) attr-dict";
+}
 
 class Moe_BinaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [Moe_Elementwise]> {
   let arguments = (ins Moe_Tensor:$a, Moe_Tensor:$b);
@@ -276,7 +281,7 @@ def Moe_CombineOp : Moe_ComputeOp<"combine"> {
 
 //===--- kernels ---===//
 
-def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator]> {
+def Moe_YieldOp : Moe_Op<"yield", [Pure, Terminator, HasParent<"KernelOp">]> {
   let arguments = (ins Variadic<Moe_Value>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }

@@ -1,0 +1,216 @@
+// moe.kernel of kind `attention`: softmax(scale q k^T) v per head, both products by the micro-kernel.
+//   stage 0, for each (batch, head, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
+//   stage 1, for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, over their sums
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Product.h"
+#include "codegen/cpu/ProductOperands.h"
+#include "codegen/cpu/VectorMath.h"
+
+namespace moec::codegen::cpu {
+namespace {
+
+/// q, k or v: columns [start, start + inner) of an argument (B, N, width).
+struct Slice {
+  unsigned input;
+  Size start, width;
+};
+
+mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {
+  Slice slice{0, 0, ir::sizesOf(value).back()};
+  if (auto op = value.getDefiningOp<ir::SliceOp>()) {
+    value = op.getX();
+    if (static_cast<int64_t>(op.getAxis()) != static_cast<int64_t>(ir::sizesOf(value).size()) - 1)
+      return kernel.emitOpError() << what << " is a slice along another axis than the last";
+    slice = {0, Size::parse(op.getStart().str()), ir::sizesOf(value).back()};
+  }
+  auto input = inputOf(kernel, value, what);
+  if (failed(input))
+    return mlir::failure();
+  slice.input = *input;
+  return slice;
+}
+
+struct AttentionPlan {
+  ir::AttentionOp op;
+  DType dtype;
+  Slice q, k, v;
+  Size batch, queries, keys;
+  int64_t heads, headDim;
+  double scale;
+  bool causal;
+
+  static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
+};
+
+mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::AttentionOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  if (yieldOf(kernel)->getNumOperands() != 1 || yieldOf(kernel)->getOperand(0) != op->getResult())
+    return kernel.emitOpError("of kind \"attention\" gives something else than its moe.attention");
+  auto q = sliceOf(kernel, op->getQ(), "q"), k = sliceOf(kernel, op->getK(), "k"), v = sliceOf(kernel, op->getV(), "v");
+  if (failed(q) || failed(k) || failed(v))
+    return mlir::failure();
+  DType dtype = dtypeOf(op->getQ());
+  if (dtype != DType::F32 && dtype != DType::F64)
+    return kernel.emitOpError("attends in ") << name(dtype) << ": the CPU's products are f32 and f64";
+  ir::Sizes sizes = ir::sizesOf(op->getQ());
+  std::optional<int64_t> inner = sizes.back().constant();
+  int64_t heads = op->getHeads();
+  if (sizes.size() != 3 || !inner)
+    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
+  return AttentionPlan{*op,  dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op->getK())[1], heads, *inner / heads,
+                       op->getScale().convertToDouble(), op->getCausal()};
+}
+
+/// Sizes of the packed forms of one head.
+struct Panels {
+  Size keyPanels, keyElements, valueElements;
+  int64_t columnPanels;
+
+  Panels(const AttentionPlan& plan, int64_t nr)
+      : keyPanels(Size::ceilDiv(plan.keys, nr)), keyElements(keyPanels * Size(plan.headDim * nr)), valueElements(0),
+        columnPanels((plan.headDim + nr - 1) / nr) {
+    valueElements = plan.keys * Size(columnPanels * nr);
+  }
+};
+
+// Rows of one head: (N, Dh) inside (B, N, width).
+Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {
+  Value start = k.add(k.mul(batch, k.size(rows * slice.width)), k.add(k.size(slice.start), k.mul(head, plan.headDim)));
+  return {k.at(k.input(slice.input), start, plan.dtype), k.size(slice.width)};
+}
+
+void packStage(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, unsigned keysBuffer, unsigned valuesBuffer) {
+  Panels panels(plan, nr);
+  mlir::Type element = k.typeOf(plan.dtype);
+  int64_t lanes = k.lanes(plan.dtype);
+  Size heads = plan.batch * Size(plan.heads);
+  k.stage(heads * panels.keyPanels, heads * plan.keys * Size(2 * plan.headDim), [&](Value item) {
+    Value panel = k.rem(item, k.size(panels.keyPanels)), batchHead = k.div(item, k.size(panels.keyPanels));
+    Value batch = k.div(batchHead, plan.heads), head = k.rem(batchHead, plan.heads);
+    Value first = k.mul(panel, nr), keys = k.size(plan.keys);
+    packPanel(k, plan.dtype, headOf(k, plan, plan.k, plan.keys, batch, head), first, keys, k.index(plan.headDim), nr,
+              k.at(k.workspace(keysBuffer), k.mul(item, plan.headDim * nr), element));
+    Matrix rows = headOf(k, plan, plan.v, plan.keys, batch, head);
+    Value values = k.at(k.workspace(valuesBuffer), k.mul(batchHead, k.size(panels.valueElements)), element);
+    k.loop(first, k.min(keys, k.add(first, nr)), k.index(1), [&](Value key) {
+      Value from = k.at(rows.base, k.mul(key, rows.stride), element);
+      for (int64_t column = 0; column < panels.columnPanels * nr; column += lanes) {
+        Value to = k.at(values, k.add(k.mul(k.add(k.size(plan.keys * Size(column / nr)), key), nr), column % nr), element);
+        int64_t there = std::clamp<int64_t>(plan.headDim - column, 0, lanes);
+        Value vector = k.zero(k.vectorOf(element, lanes));
+        if (there > 0)
+          vector = k.loadElements(plan.dtype, k.at(from, k.index(column), element), lanes,
+                                  there == lanes ? Value() : k.mask(k.index(there), lanes));
+        k.store(vector, to);
+      }
+    });
+  });
+}
+
+// The first `seen` of the scores as exp(scale s - most), zeros up to `end`; the sum of the exponentials. At least one is seen.
+Value softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end) {
+  mlir::Type element = k.typeOf(plan.dtype);
+  int64_t lanes = k.lanes(plan.dtype);
+  mlir::Type vector = k.vectorOf(element, lanes);
+  Value lowest = k.real(vector, -std::numeric_limits<double>::infinity()), step = k.index(lanes), zero = k.index(0);
+  // Rows are whole vectors: lanes behind `seen` are loaded, and left out.
+  auto inside = [&](Value i) { return k.mask(k.sub(seen, i), lanes); };
+  Value most = k.loop(zero, seen, step, {lowest}, [&](Value i, const Values& carried) {
+    Value s = k.mul(k.load(vector, k.at(scores, i, element)), k.real(vector, plan.scale));
+    return Values{k.max(carried[0], k.choose(inside(i), s, lowest))};
+  })[0];
+  most = k.broadcast(k.maxLanes(most), lanes);
+  Value sum = k.loop(zero, end, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
+    Value place = k.at(scores, i, element);
+    Value s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
+    Value power = k.choose(inside(i), exp(k, k.sub(s, most)), k.zero(vector));
+    k.store(power, place);
+    return Values{k.add(carried[0], power)};
+  })[0];
+  return k.sumLanes(sum);
+}
+
+void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSchedule& schedule, unsigned keysBuffer,
+                unsigned valuesBuffer) {
+  int64_t nr = schedule.nr, lanes = k.lanes(plan.dtype);
+  Panels panels(plan, nr);
+  mlir::Type element = k.typeOf(plan.dtype);
+  RegisterBlock registers{plan.dtype, schedule.rows, nr / lanes};
+  Size blocks = Size::ceilDiv(plan.queries, schedule.queries), heads = plan.batch * Size(plan.heads);
+  Size stride = panels.keyPanels * Size(nr) + Size(64 / static_cast<int64_t>(byteSize(plan.dtype)));
+  k.stage(heads * blocks, heads * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value item) {
+    Value batchHead = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule.queries);
+    Value batch = k.div(batchHead, plan.heads), head = k.rem(batchHead, plan.heads);
+    Value queries = k.size(plan.queries), keys = k.size(plan.keys), zero = k.index(0);
+    Value rows = k.min(k.index(schedule.queries), k.sub(queries, first));
+    // Keys that a query of the block sees.
+    auto seenBy = [&](Value query) {
+      return plan.causal ? k.max(zero, k.min(keys, k.add(k.add(query, 1), k.sub(keys, queries)))) : keys;
+    };
+    Value end = seenBy(k.sub(k.add(first, rows), 1));
+
+    Matrix scores{k.scratch(bytesOf(plan.dtype, Size(schedule.queries) * stride)), k.size(stride)};
+    Matrix q = headOf(k, plan, plan.q, plan.queries, batch, head);
+    q.base = k.at(q.base, k.mul(first, q.stride), element);
+    Value keyPanels = k.at(k.workspace(keysBuffer), k.mul(batchHead, k.size(panels.keyElements)), element);
+    k.loop(zero, end, k.index(nr), [&](Value key) {
+      Matrix panel{k.at(keyPanels, k.mul(key, plan.headDim), element), k.index(nr)};
+      multiply(k, registers, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element), scores.stride}, false);
+    });
+    Value sums = k.scratch(bytesOf(plan.dtype, schedule.queries));
+    k.loop(0, rows, 1, [&](Value row) {
+      Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element), seenBy(k.add(first, row)), end);
+      k.store(sum, k.at(sums, row, element));
+    });
+
+    Matrix tile{k.scratch(bytesOf(plan.dtype, schedule.queries * nr)), k.index(nr)};
+    Value values = k.at(k.workspace(valuesBuffer), k.mul(batchHead, k.size(panels.valueElements)), element);
+    int64_t inner = plan.heads * plan.headDim;
+    k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+      Value start = k.mul(panel, nr);
+      Value columns = plan.headDim % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.index(plan.headDim), start));
+      Matrix v{k.at(values, k.mul(start, keys), element), k.index(nr)};
+      multiply(k, registers, rows, scores, v, end, tile, false);
+      k.loop(0, rows, 1, [&](Value row) {
+        Value sum = k.broadcast(k.load(element, k.at(sums, row, element)), lanes);
+        Value place = k.add(k.mul(k.add(k.mul(batch, queries), k.add(first, row)), inner), k.mul(head, plan.headDim));
+        k.vectorLoop(columns, lanes, [&](Value column, Value mask) {
+          Value total = k.load(k.vectorOf(element, lanes), k.at(tile.base, k.add(k.mul(row, nr), column), element));
+          Value to = k.at(k.output(0), k.add(place, k.add(column, start)), element);
+          k.storeElements(plan.dtype, k.div(total, sum), to, mask);
+        });
+      });
+    });
+  });
+}
+
+} // namespace
+
+mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = AttentionPlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  auto schedule = AttentionSchedule::from(kernel.getScheduleAttr());
+  if (!schedule)
+    return kernel.emitOpError("has no complete schedule: rows, nr and queries are needed");
+  if (auto why = schedule->illegal(k.target(), plan->dtype))
+    return kernel.emitOpError("has an illegal schedule: ") << *why;
+  Panels panels(*plan, schedule->nr);
+  Size heads = plan->batch * Size(plan->heads);
+  unsigned keys = k.addWorkspace(bytesOf(plan->dtype, heads * panels.keyElements));
+  unsigned values = k.addWorkspace(bytesOf(plan->dtype, heads * panels.valueElements));
+  packStage(k, *plan, schedule->nr, keys, values);
+  queryStage(k, *plan, *schedule, keys, values);
+  return mlir::success();
+}
+
+mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CpuTarget& target) {
+  auto plan = AttentionPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  return chooseAttention(plan->dtype, plan->queries, plan->keys, plan->headDim, target).attr(kernel.getContext());
+}
+
+} // namespace moec::codegen::cpu

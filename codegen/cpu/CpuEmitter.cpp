@@ -1,0 +1,128 @@
+#include "codegen/cpu/CpuEmitter.h"
+
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/ObjectCompiler.h"
+
+#include "llvm/Support/raw_ostream.h"
+#include "llvm/Support/xxhash.h"
+
+#include <fmt/format.h>
+
+namespace moec::codegen::cpu {
+
+namespace {
+
+/// Counts up when the code of some kernel changes: it is part of every key.
+constexpr int kEmitterVersion = 1;
+
+struct Kind {
+  std::string_view name;
+  mlir::LogicalResult (*build)(KernelBuilder&, ir::KernelOp);
+  mlir::DictionaryAttr (*schedule)(ir::KernelOp, const CpuTarget&);
+};
+
+constexpr Kind kKinds[] = {
+    {"rows", buildRows, scheduleRows},
+    {"loops", buildLoops, scheduleLoops},
+    {"pack", buildPack, schedulePack},
+    {"matmul", buildMatmul, scheduleMatmul},
+    {"expert_up", buildExpertUp, scheduleExpertUp},
+    {"expert_mid", buildExpertUp, scheduleExpertUp},
+    {"expert_down", buildExpertDown, scheduleExpertDown},
+    {"attention", buildAttention, scheduleAttention},
+    {"gate", buildGate, scheduleGate},
+};
+
+/// Null with a diagnostic for a kind that no builder writes.
+const Kind* findKind(ir::KernelOp kernel) {
+  std::string known;
+  for (const Kind& kind : kKinds) {
+    if (std::string_view(kernel.getKind()) == kind.name)
+      return &kind;
+    known += (known.empty() ? "" : ", ") + std::string(kind.name);
+  }
+  kernel.emitError() << "internal: no CPU builder for kernels of kind \"" << kernel.getKind() << "\"; known: " << known;
+  return nullptr;
+}
+
+} // namespace
+
+mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
+  const Kind* kind = findKind(kernel);
+  return kind ? kind->schedule(kernel, target_) : nullptr;
+}
+
+std::string CpuEmitter::key(ir::KernelOp kernel) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << "emitter " << kEmitterVersion << " " << target_.name << " " << kernel.getKind() << " ";
+  if (kernel.getSchedule())
+    out << *kernel.getSchedule();
+  llvm::DenseMap<mlir::Value, unsigned> numbers;
+  auto define = [&](mlir::Value value) {
+    out << " %" << numbers.try_emplace(value, numbers.size()).first->second << ":" << value.getType();
+  };
+  mlir::Block& body = kernel.getBody().front();
+  for (mlir::Value argument : body.getArguments())
+    define(argument);
+  for (mlir::Operation& op : body) {
+    out << "\n" << op.getName();
+    for (mlir::Value operand : op.getOperands())
+      out << " %" << numbers.lookup(operand);
+    for (mlir::NamedAttribute attribute : op.getAttrDictionary()) {
+      if (mlir::isa<ir::RandomOp>(op) && attribute.getName() == "path")
+        continue; // an argument of the launch
+      out << " " << attribute.getName() << "=" << attribute.getValue();
+    }
+    out << " ->";
+    for (mlir::Value result : op.getResults())
+      define(result);
+  }
+  return text;
+}
+
+std::string CpuEmitter::symbolOf(ir::KernelOp kernel) {
+  std::string text = key(kernel);
+  llvm::XXH128_hash_t hash =
+      llvm::xxh3_128bits(llvm::ArrayRef(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
+  return fmt::format("{}_{:016x}{:016x}", std::string_view(kernel.getKind()), hash.high64, hash.low64);
+}
+
+mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBuilder& k) {
+  const Kind* kind = findKind(kernel);
+  if (!kind || mlir::failed(kind->build(k, kernel)))
+    return mlir::failure();
+  std::string error;
+  mlir::FailureOr<mlir::ModuleOp> module = k.finish(error);
+  if (mlir::failed(module))
+    kernel.emitError() << "internal: " << error;
+  return module;
+}
+
+mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
+  std::string symbol = symbolOf(kernel), error;
+  KernelBuilder k(kernel, symbol, target_);
+  mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
+  if (mlir::failed(module))
+    return mlir::failure();
+  mlir::FailureOr<std::vector<uint8_t>> image = compileToImage(*module, target_, symbol, error);
+  if (mlir::failed(image))
+    return kernel.emitError() << "internal: " << error;
+  return KernelImage{symbol, std::move(*image), k.sizes(), k.stages(), k.workspaces()};
+}
+
+mlir::FailureOr<std::string> CpuEmitter::print(ir::KernelOp kernel, CodeText form) {
+  KernelBuilder k(kernel, symbolOf(kernel), target_);
+  mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
+  if (mlir::failed(module))
+    return mlir::failure();
+  if (form == CodeText::None)
+    return std::string();
+  std::string error;
+  mlir::FailureOr<std::string> text = printCode(*module, target_, form, error);
+  if (mlir::failed(text))
+    return kernel.emitError() << "internal: " << error;
+  return text;
+}
+
+} // namespace moec::codegen::cpu

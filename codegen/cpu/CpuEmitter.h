@@ -1,0 +1,25 @@
+#pragma once
+// KernelEmitter of a CPU target.
+
+#include "codegen/KernelEmitter.h"
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+class CpuEmitter final : public KernelEmitter {
+public:
+  explicit CpuEmitter(const CpuTarget& target) : target_(target) {}
+  std::string target() const override { return target_.name; }
+  mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
+  std::string key(ir::KernelOp kernel) override;
+  mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;
+  mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) override;
+
+private:
+  std::string symbolOf(ir::KernelOp kernel);
+  mlir::FailureOr<mlir::ModuleOp> build(ir::KernelOp kernel, KernelBuilder& k);
+
+  const CpuTarget& target_;
+};
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,254 @@
+#include "codegen/cpu/ElementPuller.h"
+
+#include "codegen/cpu/Elementwise.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace moec::codegen::cpu {
+
+using ir::Predicate;
+
+ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
+  unsigned stream = 0;
+  for (mlir::Operation& op : k_.kernel().getBody().front())
+    if (mlir::isa<ir::RandomOp>(op))
+      streams_[&op] = stream++;
+}
+
+bool ElementPuller::holds(mlir::Operation* op) {
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp,
+                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp>(op);
+}
+
+//===--- coordinates ---===//
+
+Values ElementPuller::coordinatesOf(Value linear, const ir::Sizes& sizes) {
+  Values at(sizes.size());
+  for (size_t i = sizes.size(); i-- > 0;) {
+    if (i == 0) {
+      at[i] = linear;
+    } else {
+      at[i] = k_.rem(linear, k_.size(sizes[i]));
+      linear = k_.div(linear, k_.size(sizes[i]));
+    }
+  }
+  return at;
+}
+
+Value ElementPuller::linearOf(const Values& at, const ir::Sizes& sizes) {
+  Value linear = k_.index(0);
+  for (size_t i = 0; i < sizes.size(); ++i)
+    linear = i == 0 ? at[0] : k_.add(k_.mul(linear, k_.size(sizes[i])), at[i]);
+  return linear;
+}
+
+/// Coordinates of an operand whose shape broadcasts to that of `at`.
+Values ElementPuller::broadcast(const Values& at, const ir::Sizes& from, KernelBuilder& k) {
+  Values result;
+  for (size_t i = 0; i < from.size(); ++i)
+    result.push_back(from[i] == Size(1) ? k.index(0) : at[at.size() - from.size() + i]);
+  return result;
+}
+
+/// Coordinates in `from` of the element that stands at `at` in `to`. Equal last dimensions keep theirs, so that only what
+/// really changes is divided.
+Values ElementPuller::reshape(const Values& at, const ir::Sizes& to, const ir::Sizes& from) {
+  size_t same = 0;
+  while (same < to.size() && same < from.size() && to[to.size() - 1 - same] == from[from.size() - 1 - same])
+    ++same;
+  ir::Sizes toHead(to.begin(), to.end() - same), fromHead(from.begin(), from.end() - same);
+  Values head(at.begin(), at.end() - same);
+  Values result = coordinatesOf(linearOf(head, toHead), fromHead);
+  result.append(at.end() - same, at.end());
+  return result;
+}
+
+ElementPuller::Place ElementPuller::placeOf(mlir::Value value, const Values& at) {
+  Place place{value.getAsOpaquePointer()};
+  for (Value coordinate : at)
+    place.push_back(coordinate.getAsOpaquePointer());
+  return place;
+}
+
+//===--- elements ---===//
+
+Value ElementPuller::elementAt(mlir::Value value, const Values& at) {
+  Place place = placeOf(value, at);
+  if (auto known = known_.find(place); known != known_.end())
+    return known->second;
+  Value element;
+  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value)) {
+    DType dtype = dtypeOf(value);
+    Value address = k_.at(k_.input(argument.getArgNumber()), linearOf(at, ir::sizesOf(value)), dtype);
+    element = k_.loadElements(dtype, address, 1);
+  } else {
+    element = compute(value.getDefiningOp(), value, at);
+  }
+  return known_[place] = element;
+}
+
+Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Values& at) {
+  ir::Sizes sizes = ir::sizesOf(value);
+  return llvm::TypeSwitch<mlir::Operation*, Value>(op)
+      .Case([&](ir::ReshapeOp reshaped) {
+        return elementAt(reshaped.getX(), reshape(at, sizes, ir::sizesOf(reshaped.getX())));
+      })
+      .Case([&](ir::TransposeOp transpose) {
+        Values from(at.size());
+        for (auto [i, axis] : llvm::enumerate(transpose.getPermutation()))
+          from[axis] = at[i];
+        return elementAt(transpose.getX(), from);
+      })
+      .Case([&](ir::SliceOp slice) {
+        Values from = at;
+        from[slice.getAxis()] = k_.add(at[slice.getAxis()], k_.size(Size::parse(slice.getStart().str())));
+        return elementAt(slice.getX(), from);
+      })
+      .Case([&](ir::BroadcastOp wide) { return elementAt(wide.getX(), broadcast(at, ir::sizesOf(wide.getX()), k_)); })
+      .Case([&](ir::EmbeddingOp embedding) {
+        Values idAt(at.begin(), at.end() - 1);
+        Value id = elementAt(embedding.getIds(), idAt);
+        DType dtype = dtypeOf(embedding.getIds());
+        id = dtype == DType::U8 ? k_.widenUnsigned(id, k_.i64()) : k_.toInteger(id, k_.i64());
+        return elementAt(embedding.getTable(), {id, at.back()});
+      })
+      .Case([&](ir::RandomOp random) {
+        return drawAt(k_, random.getDistribution(), dtypeOf(value), streams_.lookup(op), linearOf(at, sizes));
+      })
+      .Case([&](ir::ConstantOp constant) {
+        DType dtype = dtypeOf(value);
+        auto attr = mlir::cast<mlir::DenseElementsAttr>(constant.getValue());
+        Value place = attr.isSplat() ? k_.index(0) : linearOf(at, sizes);
+        return k_.loadElements(dtype, k_.at(k_.constantData(attr), place, dtype), 1);
+      })
+      .Case([&](ir::ConcatOp concatenation) { return concat(concatenation, at); })
+      .Case([&](ir::ReduceOp reduction) { return reduce(reduction, at); })
+      .Default([&](mlir::Operation*) {
+        llvm::SmallVector<Value> operands;
+        for (mlir::Value operand : op->getOperands())
+          operands.push_back(elementAt(operand, broadcast(at, ir::sizesOf(operand), k_)));
+        return elementwise(k_, op, operands);
+      });
+}
+
+/// A chain of branches over the operands; each reads only its own.
+Value ElementPuller::concat(ir::ConcatOp op, const Values& at) {
+  int64_t axis = op.getAxis();
+  std::function<Value(size_t, Size)> pick = [&](size_t i, Size start) {
+    mlir::Value x = op.getXs()[i];
+    Size size = ir::sizesOf(x)[axis];
+    auto own = [&] {
+      Values from = at;
+      from[axis] = k_.sub(at[axis], k_.size(start));
+      // What is computed in a branch is not known outside of it.
+      std::map<Place, Value> before = known_;
+      Value element = elementAt(x, from);
+      known_ = std::move(before);
+      return element;
+    };
+    if (i + 1 == op.getXs().size())
+      return own();
+    Value here = k_.compare(Predicate::LT, at[axis], k_.size(start + size));
+    return k_.when(here, [&] { return Values{own()}; }, [&] { return Values{pick(i + 1, start + size)}; })[0];
+  };
+  return pick(0, Size(0));
+}
+
+//===--- reductions: sums of floats in f64, in the axis's order ---===//
+
+mlir::Type ElementPuller::sumType(DType dtype) { return isFloat(dtype) ? k_.f64() : k_.typeOf(dtype); }
+
+namespace {
+
+/// What a reduction starts from, does with each element, and makes of the whole.
+struct Reduction {
+  KernelBuilder& k;
+  ir::ReduceKind kind;
+  mlir::Type type; // of the sum
+
+  Value start() const {
+    bool maximum = kind == ir::ReduceKind::Max, floating = mlir::isa<mlir::FloatType>(type);
+    if (!maximum)
+      return k.zero(type);
+    return floating ? k.real(type, -std::numeric_limits<double>::infinity())
+                    : k.integer(type, std::numeric_limits<int64_t>::min() >> (64 - type.getIntOrFloatBitWidth()));
+  }
+  Value next(Value sum, Value element) const {
+    element = mlir::isa<mlir::FloatType>(type) ? k.toFloat(element, type) : element;
+    if (kind != ir::ReduceKind::Max)
+      return k.add(sum, element);
+    Value larger = k.compare(Predicate::GT, element, sum);
+    if (mlir::isa<mlir::FloatType>(type))
+      larger = k.bitOr(larger, k.isNan(element)); // and stays: nothing is greater than NaN
+    return k.choose(larger, element, sum);
+  }
+  Value finish(Value sum, const Size& count, DType dtype) const {
+    if (kind == ir::ReduceKind::Mean)
+      sum = k.div(sum, k.toFloat(k.size(count), type));
+    return mlir::isa<mlir::FloatType>(type) ? k.roundTo(dtype, k.toFloat(sum, k.typeOf(dtype))) : sum;
+  }
+};
+
+Values withAxis(const Values& at, int64_t axis, Value position) {
+  Values from = at;
+  from.insert(from.begin() + axis, position);
+  return from;
+}
+
+} // namespace
+
+Value ElementPuller::reduce(ir::ReduceOp op, const Values& at) {
+  DType dtype = dtypeOf(op.getX());
+  Reduction reduction{k_, op.getKind(), sumType(dtype)};
+  Size count = ir::sizesOf(op.getX())[op.getAxis()];
+  Value sum;
+  if (auto line = lines_.find(op.getResult()); line != lines_.end() && llvm::equal(llvm::drop_end(at), line_)) {
+    sum = k_.load(reduction.type, k_.at(line->second, at.back(), reduction.type));
+  } else {
+    sum = k_.loop(k_.index(0), k_.size(count), k_.index(1), Values{reduction.start()}, [&](Value i, const Values& carried) {
+      std::map<Place, Value> before = known_;
+      Value element = elementAt(op.getX(), withAxis(at, op.getAxis(), i));
+      known_ = std::move(before);
+      return Values{reduction.next(carried[0], element)};
+    })[0];
+  }
+  return reduction.finish(sum, count, dtype);
+}
+
+void ElementPuller::reduceAlongLine(mlir::Value value, const Values& at) {
+  mlir::Operation* op = value.getDefiningOp();
+  if (!op || at.empty())
+    return;
+  if (ir::isElementwise(op)) {
+    // Operands of the same shape are read at the same place.
+    for (mlir::Value operand : op->getOperands())
+      if (ir::sizesOf(operand) == ir::sizesOf(value))
+        reduceAlongLine(operand, at);
+    return;
+  }
+  auto reduction = mlir::dyn_cast<ir::ReduceOp>(op);
+  if (!reduction || reduction.getAxis() + 1 == ir::sizesOf(reduction.getX()).size() ||
+      lines_.contains(value))
+    return;
+  DType dtype = dtypeOf(reduction.getX());
+  Reduction rule{k_, reduction.getKind(), sumType(dtype)};
+  Size width = ir::sizesOf(value).back(), count = ir::sizesOf(reduction.getX())[reduction.getAxis()];
+  Value& sums = scratch_[value];
+  if (!sums)
+    sums = k_.scratch(width * Size(rule.type.getIntOrFloatBitWidth() / 8));
+  auto sumAt = [&](Value j) { return k_.at(sums, j, rule.type); };
+  k_.loop(0, k_.size(width), 1, [&](Value j) { k_.store(rule.start(), sumAt(j)); });
+  k_.loop(0, k_.size(count), 1, [&](Value i) {
+    k_.loop(0, k_.size(width), 1, [&](Value j) {
+      Values from = at;
+      from.back() = j;
+      startElement();
+      Value element = elementAt(reduction.getX(), withAxis(from, reduction.getAxis(), i));
+      k_.store(rule.next(k_.load(rule.type, sumAt(j)), element), sumAt(j));
+    });
+  });
+  lines_[value] = sums;
+  line_.assign(at.begin(), at.end() - 1);
+}
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,47 @@
+#pragma once
+// Computes single elements of a kernel's values from its arguments, by index arithmetic and recursion over the ops: reshape, transpose,
+// slice, concat and broadcast cost no memory. Knows the kernel's arguments; knows no stage.
+
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+class ElementPuller {
+public:
+  explicit ElementPuller(KernelBuilder& k);
+
+  static bool holds(mlir::Operation* op);
+
+  Values coordinatesOf(Value linear, const ir::Sizes& sizes);
+  Value linearOf(const Values& coordinates, const ir::Sizes& sizes);
+
+  /// The element of a value at these coordinates (i64, one for each dimension).
+  Value elementAt(mlir::Value value, const Values& at);
+  /// Forgets the elements known at one place: called where a new place begins.
+  void startElement() { known_.clear(); }
+
+  /// Computes, into scratch, the reductions that the elements of a line want at the line's own coordinates; the last of `at` is
+  /// null and means the line. elementAt finds them there.
+  void reduceAlongLine(mlir::Value value, const Values& at);
+  void startLine() { lines_.clear(); }
+
+private:
+  Value compute(mlir::Operation* op, mlir::Value value, const Values& at);
+  Value reduce(ir::ReduceOp op, const Values& at);
+  Value concat(ir::ConcatOp op, const Values& at);
+  Values reshape(const Values& at, const ir::Sizes& to, const ir::Sizes& from);
+  static Values broadcast(const Values& at, const ir::Sizes& from, KernelBuilder& k);
+  mlir::Type sumType(DType dtype);
+
+  using Place = llvm::SmallVector<void*>;
+  static Place placeOf(mlir::Value value, const Values& at);
+
+  KernelBuilder& k_;
+  std::map<Place, Value> known_;
+  llvm::DenseMap<mlir::Value, Value> lines_;          // reductions of the current line ...
+  Values line_;                                       // ... and its coordinates
+  llvm::DenseMap<mlir::Value, Value> scratch_;
+  llvm::DenseMap<mlir::Operation*, unsigned> streams_;
+};
+
+} // namespace moec::codegen::cpu

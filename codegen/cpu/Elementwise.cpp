@@ -1,0 +1,71 @@
+#include "codegen/cpu/Elementwise.h"
+
+#include "codegen/cpu/VectorMath.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace moec::codegen::cpu {
+
+DType dtypeOf(mlir::Value value) {
+  return ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(value.getType()).getElementType());
+}
+
+namespace {
+
+Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {
+  return llvm::TypeSwitch<mlir::Operation*, Value>(op)
+      .Case([&](ir::NegOp) { return k.neg(x); })
+      .Case([&](ir::ExpOp) { return exp(k, x); })
+      .Case([&](ir::LogOp) { return log(k, x); })
+      .Case([&](ir::SqrtOp) { return k.sqrt(x); })
+      .Case([&](ir::TanhOp) { return tanh(k, x); })
+      .Case([&](ir::SigmoidOp) { return sigmoid(k, x); })
+      .Case([&](ir::SoftplusOp) { return softplus(k, x); })
+      .Case([&](ir::ReluOp) { return relu(k, x); })
+      .Case([&](ir::GeluOp) { return gelu(k, x); })
+      .Case([&](ir::GeluTanhOp) { return geluTanh(k, x); })
+      .Case([&](ir::SiluOp) { return silu(k, x); })
+      .Case([&](ir::LeakyReluOp leaky) { return leakyRelu(k, x, leaky.getSlope().convertToDouble()); })
+      .Case([&](ir::EluOp elu) { return cpu::elu(k, x, elu.getAlpha().convertToDouble()); })
+      .Case([&](ir::CastOp cast) { return k.toFloat(x, k.typeOf(ir::dtypeOf(cast.getTo()))); })
+      .Default([](mlir::Operation*) { return Value(); });
+}
+
+Value binary(KernelBuilder& k, mlir::Operation* op, Value a, Value b) {
+  return llvm::TypeSwitch<mlir::Operation*, Value>(op)
+      .Case([&](ir::AddOp) { return k.add(a, b); })
+      .Case([&](ir::SubOp) { return k.sub(a, b); })
+      .Case([&](ir::MulOp) { return k.mul(a, b); })
+      .Case([&](ir::DivOp) { return k.div(a, b); })
+      .Case([&](ir::MinOp) { return k.min(a, b); })
+      .Case([&](ir::MaxOp) { return k.max(a, b); })
+      .Case([&](ir::CompareOp compare) { return k.compare(compare.getPredicate(), a, b); })
+      .Default([](mlir::Operation*) { return Value(); });
+}
+
+} // namespace
+
+Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> operands) {
+  llvm::SmallVector<Value> values(operands);
+  // Bytes and booleans have no sign: what compares them sees wider integers.
+  DType from = dtypeOf(op->getOperand(0)), to = dtypeOf(op->getResult(0));
+  bool small = (from == DType::U8 || from == DType::Bool) && !mlir::isa<ir::CastOp>(op);
+  for (Value& value : values)
+    value = small ? k.widenUnsigned(value, k.i32()) : value;
+  Value result = values.size() == 1 ? unary(k, op, values[0]) : binary(k, op, values[0], values[1]);
+  if (!result)
+    return result;
+  if (small && KernelBuilder::elementOf(result) != k.typeOf(to))
+    result = k.toInteger(result, k.typeOf(to));
+  return k.roundTo(to, result);
+}
+
+int64_t elementCost(mlir::Operation* op) {
+  if (mlir::isa<ir::RandomOp>(op))
+    return 80;
+  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp,
+                                  ir::GeluTanhOp, ir::SiluOp, ir::EluOp>(op);
+  return transcendental ? 30 : 1;
+}
+
+} // namespace moec::codegen::cpu

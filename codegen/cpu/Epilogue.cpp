@@ -1,0 +1,155 @@
+#include "codegen/cpu/Epilogue.h"
+
+#include "codegen/cpu/Elementwise.h"
+
+namespace moec::codegen::cpu {
+namespace {
+
+bool contains(llvm::ArrayRef<mlir::Value> values, mlir::Value value) { return llvm::is_contained(values, value); }
+
+Value splat(KernelBuilder& k, ir::ConstantOp op, int64_t lanes) {
+  mlir::Type type = k.vectorOf(k.typeOf(dtypeOf(op.getResult())), lanes);
+  auto value = mlir::cast<mlir::SplatElementsAttr>(op.getValue());
+  if (mlir::isa<mlir::FloatType>(value.getElementType()))
+    return k.real(type, value.getSplatValue<mlir::APFloat>().convertToDouble());
+  return k.integer(type, value.getSplatValue<mlir::APInt>().getSExtValue());
+}
+
+unsigned numberOf(mlir::Value argument) { return mlir::cast<mlir::BlockArgument>(argument).getArgNumber(); }
+
+} // namespace
+
+Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims)
+    : k_(&k), source_(source), sinks_(sinks) {
+  ir::Sizes sizes = ir::sizesOf(source);
+  batch_.assign(sizes.begin(), sizes.begin() + batchDims);
+  rows_.assign(sizes.begin() + batchDims, sizes.end() - 1);
+  columns_ = sizes.back();
+}
+
+mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims) {
+  Epilogue epilogue(k, source, sinks, batchDims);
+  for (mlir::Value sink : sinks) {
+    if (ir::sizesOf(sink) != ir::sizesOf(source))
+      return k.kernel().emitOpError("gives a result of shape ") << ir::describe(ir::sizesOf(sink)) << " where the product has "
+                                                                << ir::describe(ir::sizesOf(source));
+    if (failed(epilogue.visit(sink)))
+      return mlir::failure();
+  }
+  return epilogue;
+}
+
+mlir::LogicalResult Epilogue::visit(mlir::Value value) {
+  if (value == source_ || contains(order_, value))
+    return mlir::success();
+  if (mlir::Operation* op = value.getDefiningOp()) {
+    bool leaf = mlir::isa<ir::ConstantOp, ir::ExpertRowsOp>(op);
+    if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op); constant && !mlir::isa<mlir::SplatElementsAttr>(constant.getValue()))
+      return k_->kernel().emitOpError("holds a constant of several values behind its product: not supported by this kernel");
+    if (auto rows = mlir::dyn_cast<ir::ExpertRowsOp>(op); rows && !mlir::isa<mlir::BlockArgument>(rows.getTable()))
+      return k_->kernel().emitOpError("computes the table of moe.expert_rows itself: not supported by this kernel");
+    if (!leaf && !ir::isElementwise(op))
+      return k_->kernel().emitOpError("holds ") << op->getName() << " behind its product: not supported by this kernel";
+    if (!leaf)
+      for (mlir::Value operand : op->getOperands())
+        if (failed(visit(operand)))
+          return mlir::failure();
+  }
+  order_.push_back(value);
+  return mlir::success();
+}
+
+Value Epilogue::offset(const Piece& piece) const {
+  Value row = piece.row;
+  if (piece.batch)
+    row = k_->add(k_->mul(piece.batch, k_->size(ir::product(rows_))), row);
+  return k_->add(k_->mul(row, k_->size(columns_)), piece.column);
+}
+
+Value Epilogue::operand(mlir::BlockArgument argument, const Piece& piece) const {
+  KernelBuilder& k = *k_;
+  ir::Sizes own = ir::sizesOf(argument), all = batch_;
+  all.insert(all.end(), rows_.begin(), rows_.end());
+  all.push_back(columns_);
+  std::vector<Size> strides = broadcastStrides(own, all);
+  auto stridesAt = llvm::ArrayRef<Size>(strides);
+  Value offset = stridedOffset(k, piece.row, rows_, stridesAt.slice(batch_.size(), rows_.size()));
+  if (piece.batch)
+    offset = k.add(offset, stridedOffset(k, piece.batch, batch_, stridesAt.take_front(batch_.size())));
+  DType dtype = dtypeOf(argument);
+  bool acrossColumns = !(strides.back() == Size(0));
+  if (acrossColumns)
+    offset = k.add(offset, piece.column);
+  Value address = k.at(k.input(argument.getArgNumber()), offset, dtype);
+  if (acrossColumns)
+    return k.loadElements(dtype, address, piece.lanes, piece.mask);
+  return k.broadcast(k.loadElements(dtype, address, 1), piece.lanes);
+}
+
+Value Epilogue::expertRows(mlir::Operation* op, const Piece& piece) const {
+  KernelBuilder& k = *k_;
+  auto rows = mlir::cast<ir::ExpertRowsOp>(op);
+  ir::Sizes sizes = ir::sizesOf(rows.getTable()); // (E, N)
+  DType dtype = dtypeOf(rows.getTable());
+  Value base = k.input(numberOf(rows.getTable()));
+  if (sizes.back() == Size(1) && !(columns_ == Size(1)))
+    return k.broadcast(k.loadElements(dtype, k.at(base, piece.expert, dtype), 1), piece.lanes);
+  Value offset = k.add(k.mul(piece.expert, k.size(sizes.back())), piece.column);
+  return k.loadElements(dtype, k.at(base, offset, dtype), piece.lanes, piece.mask);
+}
+
+Values Epilogue::apply(const Piece& piece, Value source) const {
+  llvm::DenseMap<mlir::Value, Value> known;
+  known[source_] = source;
+  for (mlir::Value value : order_) {
+    if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value)) {
+      known[value] = operand(argument, piece);
+      continue;
+    }
+    mlir::Operation* op = value.getDefiningOp();
+    if (mlir::isa<ir::ExpertRowsOp>(op)) {
+      known[value] = expertRows(op, piece);
+      continue;
+    }
+    if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op)) {
+      known[value] = splat(*k_, constant, piece.lanes);
+      continue;
+    }
+    Values operands;
+    for (mlir::Value operand : op->getOperands())
+      operands.push_back(known.lookup(operand));
+    known[value] = elementwise(*k_, op, operands);
+  }
+  Values results;
+  for (mlir::Value sink : sinks_)
+    results.push_back(known.lookup(sink));
+  return results;
+}
+
+void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const {
+  KernelBuilder& k = *k_;
+  std::optional<int64_t> known = columns_.constant();
+  Value start = k.mul(panel, nr);
+  Value columns = known && *known % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.size(columns_), start));
+  DType dtype = dtypeOf(source_);
+  mlir::Type element = k.typeOf(dtype);
+  k.loop(0, rows, 1, [&](Value row) {
+    Value sums = k.at(tile.base, k.mul(row, tile.stride), element);
+    auto piece = [&](Value column, Value mask) {
+      Piece place = first;
+      place.row = k.add(first.row, row);
+      place.column = k.add(start, column);
+      place.lanes = k.lanes(dtype);
+      place.mask = mask;
+      // The tile is whole vectors: only the tensors' ends are masked.
+      Values results = apply(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)));
+      for (auto [i, result] : llvm::enumerate(results)) {
+        DType to = dtypeOf(sinks_[i]);
+        k.storeElements(to, result, k.at(bases[i], offset(place), to), mask);
+      }
+    };
+    k.vectorLoop(columns, k.lanes(dtype), piece);
+  });
+}
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,46 @@
+#pragma once
+// The elementwise ops behind a product, written for one piece of a row while it is in L1. Knows where operands that broadcast lie; knows
+// nothing of how the product was made.
+
+#include "codegen/cpu/Product.h"
+
+namespace moec::codegen::cpu {
+
+/// A run of elements of one row of the product (batch.., rows.., N).
+struct Piece {
+  Value batch;  // row-major index into the batch dimensions; null without any
+  Value row;    // row-major index into the row dimensions
+  Value expert; // for expert_rows; else null
+  Value column; // the first one
+  int64_t lanes = 1;
+  Value mask;   // null: all lanes
+};
+
+class Epilogue {
+public:
+  /// Ops of the body on the way from `source` to `sinks`. `batchDims` leading dimensions of the source are the batch. A diagnostic at the
+  /// kernel tells what cannot be written.
+  static mlir::FailureOr<Epilogue> make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
+
+  /// Computes the sinks from the piece of the source, in the sinks' order.
+  Values apply(const Piece& piece, Value source) const;
+  /// Elements from the start of a tensor of the source's shape to the piece.
+  Value offset(const Piece& piece) const;
+  /// Applies to rows [0, rows) of the tile of a panel of nr columns and stores each sink at `bases` (tensors of the source's shape).
+  /// `first` is the place of the tile's first row.
+  void storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const;
+
+private:
+  Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
+  mlir::LogicalResult visit(mlir::Value value);
+  Value operand(mlir::BlockArgument argument, const Piece& piece) const;
+  Value expertRows(mlir::Operation* op, const Piece& piece) const;
+
+  KernelBuilder* k_;
+  mlir::Value source_;
+  llvm::SmallVector<mlir::Value> sinks_, order_; // order_: values to compute, operands first
+  std::vector<Size> batch_, rows_;
+  Size columns_;
+};
+
+} // namespace moec::codegen::cpu

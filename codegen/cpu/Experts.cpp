@@ -1,0 +1,210 @@
+// moe.kernel of kinds `expert_up`, `expert_mid` and `expert_down`: products of each expert's rows with its own weights.
+//   for each (expert, block of its rows, run of panels):  rows of x (gathered) or of the rows so far  x  panels of the expert, epilogue
+//   expert_down only, for each token:                     sum over its kept choices of weight times row, in choice order, epilogue
+#include "codegen/cpu/Epilogue.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/ProductOperands.h"
+#include "codegen/cpu/RoutingView.h"
+
+namespace moec::codegen::cpu {
+namespace {
+
+struct ExpertPlan {
+  ir::GroupedMatmulOp op;
+  DType dtype;
+  bool gathered = false; // rows come from x (T, D) by the routing's list
+  unsigned a, routing;
+  ProductOperand b;
+  int64_t choices;
+
+  static mlir::FailureOr<ExpertPlan> of(ir::KernelOp kernel);
+  RoutingView view(KernelBuilder& k) const { return RoutingView::of(k, ir::GroupedMatmulOp(op).getRouting(), k.input(routing)); }
+  Size rows() const;
+};
+
+mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::GroupedMatmulOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  mlir::Value rows = op->getRows();
+  auto dispatch = rows.getDefiningOp<ir::DispatchOp>();
+  if (dispatch && dispatch.getRouting() != op->getRouting())
+    return kernel.emitOpError("dispatches by another routing than it multiplies by: not supported");
+  auto a = inputOf(kernel, dispatch ? mlir::Value(dispatch.getX()) : rows, "the rows of the product");
+  auto routing = inputOf(kernel, op->getRouting(), "the routing");
+  auto b = operandOf(kernel, op->getW());
+  if (failed(a) || failed(routing) || failed(b))
+    return mlir::failure();
+  return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b,
+                    mlir::cast<ir::RoutingType>(op->getRouting().getType()).getChoices()};
+}
+
+Size ExpertPlan::rows() const {
+  auto type = mlir::cast<ir::RoutingType>(ir::GroupedMatmulOp(op).getRouting().getType());
+  return Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices());
+}
+
+struct Destination {
+  bool inWorkspace;
+  llvm::SmallVector<unsigned> numbers; // of the outputs, or the workspace
+};
+
+mlir::LogicalResult requirePacked(ir::KernelOp kernel, const ProductOperand& b) {
+  if (!b.nr)
+    return kernel.emitOpError("takes plain weights: the experts' weights must be packed (moe.pack)");
+  return mlir::success();
+}
+
+void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue,
+                  const Destination& destination) {
+  const ProductOperand& b = plan.b;
+  Size panels = b.panels(schedule.nr), groups = Size::ceilDiv(panels, schedule.panels);
+  Size items = mostExpertBlocks({{}, b.batch.front().constant().value_or(1), plan.rows()}, schedule.rowBlock) * groups;
+  k.stage(items, plan.rows() * b.columns * b.depth * Size(2), [&](Value item) {
+    RoutingView routing = plan.view(k);
+    Value group = k.rem(item, k.size(groups)), depth = k.size(b.depth);
+    ExpertBlock block = expertBlock(k, routing, k.div(item, k.size(groups)), schedule.rowBlock, schedule.rows);
+    k.when(k.compare(ir::Predicate::GE, block.expert, k.index(0)), [&] {
+      Matrix a{k.at(k.input(plan.a), k.mul(block.first, depth), plan.dtype), depth};
+      if (plan.gathered || schedule.packRows)
+        a = copyRows(k, plan.dtype, block.rows, schedule.rowBlock, b.depth, [&](Value row) {
+          if (!plan.gathered)
+            return k.at(a.base, k.mul(row, depth), plan.dtype);
+          Value choice = RoutingView::element(k, routing.rowList(k), k.add(block.first, row));
+          return k.at(k.input(plan.a), k.mul(k.div(choice, plan.choices), depth), plan.dtype);
+        });
+      Value matrix = k.mul(block.expert, k.size(panels * b.depth * Size(schedule.nr)));
+      Value begin = k.mul(group, schedule.panels);
+      ProductBlock product{plan.dtype, a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin,
+                           k.min(k.add(begin, schedule.panels), k.size(panels))};
+      Values bases;
+      for (unsigned number : destination.numbers)
+        bases.push_back(destination.inWorkspace ? k.workspace(number) : k.output(number));
+      multiplyPanels(k, schedule, product, [&](Value panel, const Matrix& tile) {
+        epilogue.storePanel({{}, block.first, block.expert, {}, 1, {}}, block.rows, panel, schedule.nr, tile, bases);
+      });
+    });
+  });
+}
+
+//===--- expert_down: the rows of a token become one ---===//
+
+struct CombinePlan {
+  ir::CombineOp op;
+  unsigned weights;
+};
+
+mlir::FailureOr<CombinePlan> combineOf(ir::KernelOp kernel, const ExpertPlan& plan) {
+  auto op = onlyOp<ir::CombineOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  auto weights = inputOf(kernel, op->getWeights(), "the weights of moe.combine");
+  if (failed(weights))
+    return mlir::failure();
+  if (op->getRouting() != ir::GroupedMatmulOp(plan.op).getRouting())
+    return kernel.emitOpError("combines by another routing than it multiplies by: not supported");
+  return CombinePlan{*op, *weights};
+}
+
+// Tokens of an item: enough that calling it costs nothing.
+constexpr int64_t tokenBlock = 16;
+
+void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& combine, const Epilogue& epilogue, unsigned rowsBuffer) {
+  ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::CombineOp(combine.op).getResult())); // (T, D)
+  Size tokens = sizes[0], width = sizes[1];
+  mlir::Type element = k.typeOf(plan.dtype);
+  int64_t lanes = k.lanes(plan.dtype);
+  k.stage(Size::ceilDiv(tokens, tokenBlock), tokens * width * Size(plan.choices * 2), [&](Value item) {
+    RoutingView routing = plan.view(k);
+    Value first = k.mul(item, tokenBlock), last = k.min(k.add(first, tokenBlock), k.size(tokens));
+    k.loop(first, last, k.index(1), [&](Value token) {
+      Value firstChoice = k.mul(token, plan.choices);
+      auto term = [&](Value choice) { // its weight, whether it is kept, where its row starts
+        Value place = k.add(firstChoice, choice), slot = RoutingView::element(k, routing.slots(k), place);
+        Value kept = k.compare(ir::Predicate::GE, slot, k.index(0));
+        Value row = k.at(k.workspace(rowsBuffer), k.mul(k.max(slot, k.index(0)), k.size(width)), element);
+        return Values{k.load(element, k.at(k.input(combine.weights), place, element)), kept, row};
+      };
+      auto add = [&](Value sum, const Values& t, Value column, Value mask) {
+        Value row = k.loadElements(plan.dtype, k.at(t[2], column, element), lanes, mask);
+        return k.choose(t[1], k.fma(k.broadcast(t[0], lanes), row, sum), sum);
+      };
+      std::vector<Values> terms;
+      bool few = plan.choices <= 8;
+      for (int64_t choice = 0; few && choice < plan.choices; ++choice)
+        terms.push_back(term(k.index(choice)));
+      k.vectorLoop(k.size(width), lanes, [&](Value column, Value mask) {
+        Value sum = k.zero(k.vectorOf(element, lanes));
+        for (const Values& t : terms)
+          sum = add(sum, t, column, mask);
+        if (!few)
+          sum = k.loop(k.index(0), k.index(plan.choices), k.index(1), {sum}, [&](Value choice, const Values& carried) {
+            return Values{add(carried[0], term(choice), column, mask)};
+          })[0];
+        Piece piece{{}, token, {}, column, lanes, mask};
+        for (auto [i, result] : llvm::enumerate(epilogue.apply(piece, sum))) {
+          DType to = dtypeOf(yieldOf(k.kernel())->getOperand(i));
+          k.storeElements(to, result, k.at(k.output(i), epilogue.offset(piece), to), mask);
+        }
+      });
+    });
+  });
+}
+
+mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& target) {
+  auto plan = ExpertPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  int64_t experts = plan->b.batch.front().constant().value_or(1);
+  ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), experts), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
+  ProductSchedule schedule = chooseProduct(shape, target);
+  if (auto why = schedule.illegal(target, plan->dtype)) {
+    kernel.emitOpError("has no legal schedule: ") << *why;
+    return {};
+  }
+  return schedule.attr(kernel.getContext());
+}
+
+} // namespace
+
+mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = ExpertPlan::of(kernel);
+  if (failed(plan) || failed(requirePacked(kernel, plan->b)))
+    return mlir::failure();
+  auto schedule = productScheduleOf(kernel, k.target(), plan->dtype, plan->b);
+  if (failed(schedule))
+    return mlir::failure();
+  Values sinks(yieldOf(kernel)->getOperands());
+  auto epilogue = Epilogue::make(k, plan->op.getResult(), sinks, 0);
+  if (failed(epilogue))
+    return mlir::failure();
+  Destination outputs{false, {}};
+  for (unsigned i = 0; i < k.outputCount(); ++i)
+    outputs.numbers.push_back(i);
+  productStage(k, *plan, *schedule, *epilogue, outputs);
+  return mlir::success();
+}
+
+mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = ExpertPlan::of(kernel);
+  if (failed(plan) || failed(requirePacked(kernel, plan->b)))
+    return mlir::failure();
+  auto schedule = productScheduleOf(kernel, k.target(), plan->dtype, plan->b);
+  auto combine = combineOf(kernel, *plan);
+  if (failed(schedule) || failed(combine))
+    return mlir::failure();
+  auto ofRows = Epilogue::make(k, plan->op.getResult(), {combine->op.getRows()}, 0);
+  Values sinks(yieldOf(kernel)->getOperands());
+  auto ofTokens = Epilogue::make(k, combine->op.getResult(), sinks, 0);
+  if (failed(ofRows) || failed(ofTokens))
+    return mlir::failure();
+  unsigned rows = k.addWorkspace(bytesOf(plan->dtype, plan->rows() * plan->b.columns));
+  productStage(k, *plan, *schedule, *ofRows, {true, {rows}});
+  combineStage(k, *plan, *combine, *ofTokens, rows);
+  return mlir::success();
+}
+
+mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& target) { return scheduleExperts(kernel, target); }
+mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CpuTarget& target) { return scheduleExperts(kernel, target); }
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,328 @@
+// moe.kernel of kind `gate`: scores of tokens, what the rows' ops make of them, and the routing.
+//   stage 0, for each block of tokens:  scores = x . w by the micro-kernel; each token's row through the row program
+//   one stage for each routing:         rows enter their experts in priority order, sequentially: the order is the meaning
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Product.h"
+#include "codegen/cpu/ProductOperands.h"
+#include "codegen/cpu/RoutingView.h"
+#include "codegen/cpu/RowProgram.h"
+#include "codegen/cpu/Schedule.h"
+
+namespace moec::codegen::cpu {
+namespace {
+
+struct ScoreProduct {
+  ir::MatmulOp op;
+  unsigned x;
+  ProductOperand w;
+};
+
+/// A routing that the kernel yields: an assignment, then drops.
+struct RoutingChain {
+  unsigned output;
+  ir::AssignOp assign;
+  llvm::SmallVector<mlir::Value> keeps;
+};
+
+struct GatePlan {
+  std::vector<ScoreProduct> products;
+  std::vector<mlir::Operation*> rowOps;
+  std::vector<RoutingChain> routings;
+  DType dtype = DType::F32;
+  Size tokens;
+
+  static mlir::FailureOr<GatePlan> of(ir::KernelOp kernel);
+  mlir::LogicalResult addProduct(ir::KernelOp kernel, ir::MatmulOp op);
+  mlir::LogicalResult addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing);
+};
+
+mlir::LogicalResult GatePlan::addProduct(ir::KernelOp kernel, ir::MatmulOp op) {
+  auto x = inputOf(kernel, op.getA(), "x of the gate's product");
+  auto w = operandOf(kernel, op.getB());
+  if (failed(x) || failed(w))
+    return mlir::failure();
+  if (!w->batch.empty())
+    return kernel.emitOpError("of kind \"gate\" holds a product with weights of rank ") << w->batch.size() + 2 << ": rank 2 is needed";
+  dtype = dtypeOf(op.getA());
+  products.push_back({op, *x, *w});
+  return mlir::success();
+}
+
+mlir::LogicalResult GatePlan::addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing) {
+  RoutingChain chain{output, {}, {}};
+  while (auto drop = routing.getDefiningOp<ir::DropOp>()) {
+    chain.keeps.push_back(drop.getKeep());
+    routing = drop.getRouting();
+  }
+  chain.assign = routing.getDefiningOp<ir::AssignOp>();
+  if (!chain.assign)
+    return kernel.emitOpError("of kind \"gate\" yields a routing that moe.assign does not begin: not supported");
+  routings.push_back(chain);
+  return mlir::success();
+}
+
+mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel) {
+  GatePlan plan;
+  for (mlir::Operation& op : kernel.getBody().front().without_terminator()) {
+    if (auto product = mlir::dyn_cast<ir::MatmulOp>(op)) {
+      if (failed(plan.addProduct(kernel, product)))
+        return mlir::failure();
+    } else if (!mlir::isa<ir::UnpackOp, ir::AssignOp, ir::DropOp>(op)) {
+      plan.rowOps.push_back(&op);
+    }
+  }
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
+    if (mlir::isa<ir::RoutingType>(value.getType()) && failed(plan.addRouting(kernel, i, value)))
+      return mlir::failure();
+  if (!plan.rowOps.empty())
+    plan.tokens = ir::product(RowProgram::leadingOf(plan.rowOps));
+  for (const ScoreProduct& product : plan.products) {
+    ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::MatmulOp(product.op).getResult()));
+    Size rows = ir::product({sizes.begin(), sizes.end() - 1});
+    if (plan.rowOps.empty())
+      plan.tokens = rows;
+    if (!(rows == plan.tokens))
+      return kernel.emitOpError("of kind \"gate\" multiplies ") << rows.str() << " rows where its other ops have " << plan.tokens.str();
+  }
+  return plan;
+}
+
+/// The place of a value among the kernel's results, if it is one.
+std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value) {
+  for (auto [i, yielded] : llvm::enumerate(yieldOf(kernel)->getOperands()))
+    if (yielded == value)
+      return i;
+  return std::nullopt;
+}
+
+//===--- the rows' stage ---===//
+
+/// Where whole tensors lie: among the inputs, the outputs or the workspaces. Asked for within a stage.
+using Base = std::function<Value()>;
+
+class GateWriter {
+public:
+  GateWriter(KernelBuilder& k, ir::KernelOp kernel, GatePlan plan) : k_(k), kernel_(kernel), plan_(std::move(plan)) {}
+  mlir::LogicalResult write();
+
+private:
+  Base baseOf(mlir::Value value);
+  void scores(const ScoreProduct& product, const ProductSchedule& schedule, Value first, Value rows, Value to);
+  mlir::LogicalResult rowStage();
+  void routingStage(const RoutingChain& chain);
+
+  KernelBuilder& k_;
+  ir::KernelOp kernel_;
+  GatePlan plan_;
+  llvm::DenseMap<mlir::Value, unsigned> workspaces_; // of what a routing is made from and nobody else wants
+};
+
+Base GateWriter::baseOf(mlir::Value value) {
+  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value))
+    return [this, i = argument.getArgNumber()] { return k_.input(i); };
+  if (auto i = resultOf(kernel_, value))
+    return [this, i = *i] { return k_.output(i); };
+  auto [place, isNew] = workspaces_.try_emplace(value, 0);
+  if (isNew)
+    place->second = k_.addWorkspace(bytesOf(dtypeOf(value), ir::product(ir::sizesOf(value))));
+  return [this, i = place->second] { return k_.workspace(i); };
+}
+
+// to (rows, E) = rows [first, first + rows) of x times w.
+void GateWriter::scores(const ScoreProduct& product, const ProductSchedule& schedule, Value first, Value rows, Value to) {
+  DType dtype = plan_.dtype;
+  int64_t lanes = k_.lanes(dtype), nr = schedule.nr;
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  Value depth = k_.size(product.w.depth), columns = k_.size(product.w.columns);
+  Matrix x{k_.at(k_.input(product.x), k_.mul(first, depth), dtype), depth};
+  ProductBlock block{dtype, x, rows, k_.input(product.w.input), depth, k_.index(0), k_.size(product.w.panels(nr))};
+  multiplyPanels(k_, schedule, block, [&](Value panel, const Matrix& tile) {
+    Value start = k_.mul(panel, nr), count = k_.min(k_.index(nr), k_.sub(columns, start));
+    k_.loop(0, rows, 1, [&](Value row) {
+      k_.vectorLoop(count, lanes, [&](Value column, Value mask) {
+        Value sums = k_.load(vector, k_.at(tile.base, k_.add(k_.mul(row, nr), column), dtype));
+        k_.storeElements(dtype, sums, k_.at(to, k_.add(k_.mul(row, columns), k_.add(start, column)), dtype), mask);
+      });
+    });
+  });
+}
+
+mlir::LogicalResult GateWriter::rowStage() {
+  std::vector<ProductSchedule> schedules;
+  int64_t block = 0;
+  Size operations = 0;
+  for (const ScoreProduct& product : plan_.products) {
+    if (!product.w.nr)
+      return kernel_.emitOpError("of kind \"gate\" takes plain weights: they must be packed (moe.pack)");
+    auto schedule = productScheduleOf(kernel_, k_.target(), plan_.dtype, product.w);
+    if (failed(schedule))
+      return mlir::failure();
+    schedules.push_back(*schedule);
+    block = schedule->rowBlock;
+    operations = operations + product.w.columns * product.w.depth * Size(2);
+  }
+  if (plan_.products.empty()) {
+    auto schedule = BlockSchedule::of(kernel_);
+    if (failed(schedule))
+      return mlir::failure();
+    block = schedule->block;
+  }
+
+  RowProgram program(k_, plan_.rowOps, plan_.rowOps.empty() ? ir::Sizes() : RowProgram::leadingOf(plan_.rowOps));
+  Value first;
+  Values scratch(plan_.products.size()); // scores of the block of tokens that is being done
+  for (auto [i, product] : llvm::enumerate(plan_.products)) {
+    mlir::Value result = ir::MatmulOp(product.op).getResult();
+    program.bind(result, [&, i = i](Value row) {
+      return k_.at(scratch[i], k_.mul(k_.sub(row, first), k_.size(plan_.products[i].w.columns)), plan_.dtype);
+    });
+  }
+  for (mlir::BlockArgument argument : kernel_.getBody().front().getArguments())
+    if (mlir::isa<mlir::RankedTensorType>(argument.getType()))
+      program.bindTensor(argument, baseOf(argument));
+  auto isRowValue = [&](mlir::Value value) { return llvm::is_contained(plan_.rowOps, value.getDefiningOp()); };
+  llvm::SmallVector<mlir::Value> wanted;
+  for (const RoutingChain& chain : plan_.routings) {
+    wanted.push_back(ir::AssignOp(chain.assign).getIndices());
+    wanted.append(chain.keeps.begin(), chain.keeps.end());
+  }
+  llvm::DenseSet<mlir::Value> bound;
+  for (mlir::Value value : wanted)
+    if (isRowValue(value) && !resultOf(kernel_, value) && bound.insert(value).second)
+      program.bindTensor(value, baseOf(value));
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel_)->getOperands()))
+    if (isRowValue(value))
+      program.bindTensor(value, [this, i = i] { return k_.output(i); });
+  if (failed(program.check()))
+    return mlir::failure();
+
+  if (!plan_.rowOps.empty())
+    operations = operations + program.operations();
+  k_.stage(Size::ceilDiv(plan_.tokens, block), plan_.tokens * operations, [&](Value item) {
+    first = k_.mul(item, block);
+    Value rows = k_.min(k_.index(block), k_.sub(k_.size(plan_.tokens), first));
+    for (auto [i, product] : llvm::enumerate(plan_.products)) {
+      // Scores that the kernel yields are computed in place.
+      auto output = resultOf(kernel_, ir::MatmulOp(product.op).getResult());
+      scratch[i] = output ? k_.at(k_.output(*output), k_.mul(first, k_.size(product.w.columns)), plan_.dtype)
+                          : k_.scratch(bytesOf(plan_.dtype, Size(block) * product.w.columns));
+      scores(product, schedules[i], first, rows, scratch[i]);
+    }
+    if (!plan_.rowOps.empty())
+      k_.loop(first, k_.add(first, rows), k_.index(1), [&](Value row) { program.run(row); });
+  });
+  return mlir::success();
+}
+
+//===--- the routing ---===//
+
+void GateWriter::routingStage(const RoutingChain& chain) {
+  KernelBuilder& k = k_;
+  auto assign = ir::AssignOp(chain.assign);
+  mlir::Value yielded = yieldOf(kernel_)->getOperand(chain.output);
+  int64_t experts = assign.getExperts();
+  ir::Sizes sizes = ir::sizesOf(assign.getIndices()); // (T, K)
+  Base indicesBase = baseOf(assign.getIndices());
+  std::vector<Base> keepBases;
+  for (mlir::Value keep : chain.keeps)
+    keepBases.push_back(baseOf(keep));
+  k.stage(1, ir::product(sizes) * Size(16), [&](Value) {
+    RoutingView routing = RoutingView::of(k, yielded, k.output(chain.output));
+    Value rows = k.size(routing.rows), tokens = k.size(sizes[0]), choices = k.size(sizes[1]), zero = k.index(0), one = k.index(1);
+    Value indices = indicesBase(), slots = routing.slots(k), list = routing.rowList(k), offsets = routing.offsets(k);
+    Value entered = k.scratch(experts * 4), kept = k.scratch(experts * 4);
+    auto read = [&](Value base, Value i) { return RoutingView::element(k, base, i); };
+    auto write = [&](Value base, Value i, Value value) { k.store(k.toInteger(value, k.i32()), k.at(base, i, k.i32())); };
+    k.loop(0, k.index(experts), 1, [&](Value expert) {
+      write(entered, expert, zero);
+      write(kept, expert, zero);
+    });
+    // In priority order: each row's place in its expert, or -1.
+    auto enter = [&](Value row) {
+      Value expert = read(indices, row);
+      Value exists = k.bitAnd(k.compare(ir::Predicate::GE, expert, zero), k.compare(ir::Predicate::LT, expert, k.index(experts)));
+      Values place = k.when(
+          exists,
+          [&] {
+            Value before = read(entered, expert), mine = read(kept, expert);
+            write(entered, expert, k.add(before, one));
+            Value stays = k.compare(ir::Predicate::EQ, zero, zero);
+            if (assign.getCapacity())
+              stays = k.compare(ir::Predicate::LT, before, k.size(Size::parse(assign.getCapacity()->str())));
+            for (const Base& keep : keepBases)
+              stays = k.bitAnd(stays, k.loadElements(DType::Bool, k.at(keep(), row, DType::Bool), 1));
+            write(kept, expert, k.choose(stays, k.add(mine, one), mine));
+            return Values{k.choose(stays, mine, k.index(-1))};
+          },
+          [&] { return Values{k.index(-1)}; });
+      write(slots, row, place[0]);
+    };
+    if (assign.getPriority() == ir::Priority::ChoiceMajor)
+      k.loop(zero, choices, one, [&](Value choice) {
+        k.loop(zero, tokens, one, [&](Value token) { enter(k.add(k.mul(token, choices), choice)); });
+      });
+    else
+      k.loop(zero, rows, one, enter);
+    Value end = k.loop(zero, k.index(experts), one, {zero}, [&](Value expert, const Values& carried) {
+      write(offsets, expert, carried[0]);
+      return Values{k.add(carried[0], read(kept, expert))};
+    })[0];
+    write(offsets, k.index(experts), end);
+    // Places become absolute.
+    k.loop(zero, rows, one, [&](Value row) {
+      Value place = read(slots, row);
+      k.when(k.compare(ir::Predicate::GE, place, zero), [&] {
+        Value slot = k.add(place, read(offsets, read(indices, row)));
+        write(slots, row, slot);
+        write(list, slot, row);
+      });
+    });
+    k.loop(end, rows, one, [&](Value slot) { write(list, slot, k.index(-1)); });
+  });
+}
+
+mlir::LogicalResult GateWriter::write() {
+  // Workspaces come before the stages.
+  for (const RoutingChain& chain : plan_.routings) {
+    baseOf(ir::AssignOp(chain.assign).getIndices());
+    for (mlir::Value keep : chain.keeps)
+      baseOf(keep);
+  }
+  if ((!plan_.rowOps.empty() || !plan_.products.empty()) && failed(rowStage()))
+    return mlir::failure();
+  for (const RoutingChain& chain : plan_.routings)
+    routingStage(chain);
+  return mlir::success();
+}
+
+} // namespace
+
+mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = GatePlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  return GateWriter(k, kernel, *plan).write();
+}
+
+mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target) {
+  auto plan = GatePlan::of(kernel);
+  if (failed(plan))
+    return {};
+  if (plan->products.empty())
+    return BlockSchedule{64}.toAttr(kernel.getContext());
+  const ScoreProduct& product = plan->products.front();
+  std::optional<int64_t> nr;
+  for (const ScoreProduct& each : plan->products)
+    nr = nr ? nr : each.w.nr;
+  ProductSchedule schedule = chooseProduct({plan->dtype, plan->tokens, product.w.columns, product.w.depth, false, nr}, target);
+  // A token's whole row of scores is needed at once; its copy would be read once.
+  schedule.panels = std::max<int64_t>(schedule.panels, product.w.panels(schedule.nr).constant().value_or(1));
+  schedule.packRows = false;
+  if (auto why = schedule.illegal(target, plan->dtype)) {
+    kernel.emitOpError("has no legal schedule: ") << *why;
+    return {};
+  }
+  return schedule.attr(kernel.getContext());
+}
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,28 @@
+#pragma once
+// The kernels that there are: one builder, and one chooser of schedules, for each kind of moe.kernel. The list in CpuEmitter.cpp names them.
+
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+/// A builder writes all stages of the kernel; what it cannot write is a diagnostic at the kernel.
+mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel); // expert_mid too
+mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
+
+/// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
+mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
+
+} // namespace moec::codegen::cpu

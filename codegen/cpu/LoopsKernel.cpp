@@ -1,0 +1,71 @@
+// loops: every element of the results is computed from the arguments by itself; an item is a block of lines, a line runs along the last
+// dimension.
+//   for line in item:                       coordinates of all dimensions but the last
+//     [ for axis: for j: sum[j] += x ]      reductions along other axes: all of the line's, by turns, in scratch
+//     for j: result[line, j] = element(line, j)
+// LLVM makes vectors of the loops over j: nothing in them depends on the turn before.
+#include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/ElementPuller.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Schedule.h"
+
+namespace moec::codegen::cpu {
+
+mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target) {
+  int64_t lineBytes = 0;
+  for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands()) {
+    ir::Sizes sizes = ir::sizesOf(value);
+    int64_t width = sizes.empty() ? 1 : sizes.back().constant().value_or(4096);
+    lineBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
+  }
+  BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(lineBytes, 1), 1, 4096)};
+  return schedule.toAttr(kernel.getContext());
+}
+
+mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
+  auto schedule = BlockSchedule::of(kernel);
+  if (mlir::failed(schedule))
+    return mlir::failure();
+  mlir::Block& body = kernel.getBody().front();
+  mlir::OperandRange results = body.getTerminator()->getOperands();
+  ir::Sizes sizes = results.empty() ? ir::Sizes{} : ir::sizesOf(results.front());
+  for (mlir::Value result : results)
+    if (!(ir::sizesOf(result) == sizes))
+      return kernel.emitError() << "internal: a kernel of loops gives results of two shapes, " << ir::describe(sizes)
+                                << " and " << ir::describe(ir::sizesOf(result));
+  ElementPuller puller(k);
+  Size operations = 0;
+  for (mlir::Operation& op : body.without_terminator()) {
+    if (!ElementPuller::holds(&op))
+      return kernel.emitError() << "internal: a kernel of loops cannot hold " << op.getName();
+    operations = operations + ir::product(ir::sizesOf(op.getResult(0))) * Size(elementCost(&op));
+  }
+
+  ir::Sizes outer(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1);
+  Size lines = ir::product(outer), width = sizes.empty() ? Size(1) : sizes.back();
+  k.stage(Size::ceilDiv(lines, Size(schedule->block)), operations, [&](Value item) {
+    Value first = k.mul(item, schedule->block);
+    Value last = k.min(k.add(first, schedule->block), k.size(lines));
+    k.loop(first, last, k.index(1), [&](Value line) {
+      Values at = puller.coordinatesOf(line, outer);
+      if (!sizes.empty())
+        at.push_back({});
+      puller.startLine();
+      for (mlir::Value result : results)
+        puller.reduceAlongLine(result, at);
+      Value start = k.mul(line, k.size(width));
+      k.loop(0, k.size(width), 1, [&](Value j) {
+        if (!sizes.empty())
+          at.back() = j;
+        puller.startElement();
+        for (auto [i, result] : llvm::enumerate(results)) {
+          DType dtype = dtypeOf(result);
+          k.storeElements(dtype, puller.elementAt(result, at), k.at(k.output(i), k.add(start, j), dtype));
+        }
+      });
+    });
+  });
+  return mlir::success();
+}
+
+} // namespace moec::codegen::cpu

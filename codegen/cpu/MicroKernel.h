@@ -1,0 +1,30 @@
+#pragma once
+// The register block that every product of matrices is made of: up to `rows` rows of a times one panel of b, sums in registers over the
+// depth. Knows addresses and counts only: no op of the dialect, no schedule, no threads.
+
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+/// Sums held in registers: rows x (vectors * lanes) elements.
+struct RegisterBlock {
+  DType dtype = DType::F32;
+  int64_t rows = 0;
+  int64_t vectors = 0;
+
+  int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
+};
+
+/// A matrix in memory: rows of consecutive elements, `stride` elements apart.
+struct Matrix {
+  Value base;
+  Value stride;
+};
+
+/// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing
+/// depth, one fused multiply-add each: its bits depend neither on the number of rows nor on how the depth is cut. Panel and tile rows are
+/// whole vectors, so nothing is masked; rows of a end with `depth` elements.
+void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth,
+              const Matrix& tile, bool accumulate);
+
+} // namespace moec::codegen::cpu

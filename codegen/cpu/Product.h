@@ -1,0 +1,38 @@
+#pragma once
+// The product of one block of rows with a run of panels, and the helpers around it: copying rows, packing a plain matrix into panels,
+// offsets of operands that broadcast. Knows schedules; knows no op of the dialect.
+
+#include "codegen/cpu/MicroKernel.h"
+#include "codegen/cpu/ProductSchedule.h"
+
+namespace moec::codegen::cpu {
+
+/// A block of rows (count, depth) and the panels (.., depth, nr) that it meets.
+struct ProductBlock {
+  DType dtype = DType::F32;
+  Matrix a;
+  Value rows;    // at most the schedule's rowBlock
+  Value panels;  // first panel of the matrix
+  Value depth;
+  Value begin, end; // panels to do
+};
+
+/// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums.
+void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
+                    llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
+
+/// The rows `rowAt(0 .. rows)` copied into scratch for `most` rows, apart by a stride that spreads them over L1.
+Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt);
+
+/// One panel (depth, nr) of the rows [first, first + nr) of b; zeros behind `rows`.
+void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Value rows, Value depth, int64_t nr, Value panel);
+
+/// Bytes of elements.
+inline Size bytesOf(DType dtype, const Size& elements) { return elements * Size(static_cast<int64_t>(byteSize(dtype))); }
+
+/// Strides in elements of a contiguous operand of sizes `operand`, aligned from the last dimension to `sizes`: 0 where it broadcasts.
+std::vector<Size> broadcastStrides(const std::vector<Size>& operand, const std::vector<Size>& sizes);
+/// Sum over the dimensions of index times stride, `linear` being the row-major index into `sizes`. Divides only where it must.
+Value stridedOffset(KernelBuilder& k, Value linear, llvm::ArrayRef<Size> sizes, llvm::ArrayRef<Size> strides);
+
+} // namespace moec::codegen::cpu

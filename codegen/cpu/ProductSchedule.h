@@ -1,0 +1,45 @@
+#pragma once
+// What may be chosen about the kernels made of matrix products, and the cost model that chooses. A schedule is kept in its kernel as a
+// dictionary of integers. Knows targets and sizes; builds nothing.
+
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+/// How a product of rows (M, K) with panels of b (N, K) is cut.
+struct ProductSchedule {
+  int64_t rows = 0;     // rows of a register block
+  int64_t nr = 0;       // columns of a panel: whole vectors
+  int64_t slice = 0;    // depth of a slice of a panel: it stays in the cache while the rows pass
+  int64_t rowBlock = 0; // rows of an item: they stay in L2 while the panels pass
+  int64_t panels = 0;   // panels of an item
+  bool packRows = false; // copy an item's rows next to each other first
+
+  /// Why this cannot be built for `target`, or nothing.
+  std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
+  int64_t vectors(const CpuTarget& target, DType dtype) const { return nr * static_cast<int64_t>(byteSize(dtype)) / target.vectorBytes; }
+
+  mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
+  static std::optional<ProductSchedule> from(mlir::DictionaryAttr attr);
+};
+
+/// What the cost model knows of a product. Sizes that are not constant count as large.
+struct ProductShape {
+  DType dtype = DType::F32;
+  Size rows, columns, depth;
+  bool gathered = false;            // rows of a do not follow each other
+  std::optional<int64_t> packedNr;  // b is packed already
+};
+ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
+
+/// Attention: register blocks as above, and how many queries an item has.
+struct AttentionSchedule {
+  int64_t rows = 0, nr = 0, queries = 0;
+
+  std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
+  mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
+  static std::optional<AttentionSchedule> from(mlir::DictionaryAttr attr);
+};
+AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& keys, int64_t headDim, const CpuTarget& target);
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,172 @@
+#include "codegen/cpu/RowProgram.h"
+
+#include "codegen/cpu/Elementwise.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace moec::codegen::cpu {
+
+namespace {
+
+int64_t rankOf(mlir::Value value) { return mlir::cast<mlir::RankedTensorType>(value.getType()).getRank(); }
+
+/// The axis that an op along one axis works on; nothing for others.
+std::optional<int64_t> axisOf(mlir::Operation* op) {
+  return llvm::TypeSwitch<mlir::Operation*, std::optional<int64_t>>(op)
+      .Case([](ir::ReduceOp reduce) { return reduce.getAxis(); })
+      .Case([](ir::SliceOp slice) { return slice.getAxis(); })
+      .Case([](ir::ConcatOp concat) { return concat.getAxis(); })
+      .Default([](mlir::Operation*) { return std::nullopt; });
+}
+
+bool worksAlongRows(mlir::Operation* op) {
+  return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::SoftmaxOp, ir::SelectOp>(op);
+}
+
+ir::Sizes withoutLast(ir::Sizes sizes) {
+  if (!sizes.empty())
+    sizes.pop_back();
+  return sizes;
+}
+
+} // namespace
+
+bool RowProgram::holds(mlir::Operation* op) {
+  if (auto axis = axisOf(op))
+    return *axis == rankOf(op->getOperand(0)) - 1;
+  return ir::isElementwise(op) || mlir::isa<ir::ConstantOp, ir::RandomOp>(op) || worksAlongRows(op);
+}
+
+ir::Sizes RowProgram::leadingOf(llvm::ArrayRef<mlir::Operation*> ops) {
+  for (mlir::Operation* op : ops)
+    if (worksAlongRows(op))
+      return withoutLast(ir::sizesOf(op->getOperand(0)));
+  ir::Sizes all;
+  for (mlir::Operation* op : ops)
+    if (auto more = ir::broadcastSizes(all, ir::sizesOf(op->getResult(0))))
+      all = *more;
+  return withoutLast(all);
+}
+
+RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading)
+    : k_(k), ops_(std::move(ops)), leading_(std::move(leading)) {
+  size_t bytes = 4;
+  auto see = [&](mlir::Value value) { bytes = std::max(bytes, byteSize(dtypeOf(value))); };
+  for (mlir::Operation* op : ops_) {
+    llvm::for_each(op->getOperands(), see);
+    llvm::for_each(op->getResults(), see);
+    for (mlir::Value operand : op->getOperands())
+      ++uses_[operand];
+    for (mlir::Value result : op->getResults())
+      computed_.insert(result);
+    // A reduction's result, and what is computed from it alone, has one element per row.
+    bool perRow = mlir::isa<ir::ReduceOp>(op) ||
+                  (ir::isElementwise(op) && llvm::any_of(op->getOperands(), [&](mlir::Value v) { return perRow_.contains(v); }));
+    if (!perRow)
+      continue;
+    perRow_.insert(op->getResult(0));
+    if (ir::isElementwise(op))
+      for (mlir::Value operand : op->getOperands())
+        if (!isComputed(operand) && rankOf(operand) > 0 && ir::sizesOf(operand) == leading_)
+          perRow_.insert(operand);
+  }
+  lanes_ = k_.target().vectorBytes / static_cast<int64_t>(bytes);
+  unsigned stream = 0;
+  for (mlir::Operation& op : k_.kernel().getBody().front())
+    if (mlir::isa<ir::RandomOp>(op))
+      streams_[&op] = stream++;
+}
+
+void RowProgram::bind(mlir::Value value, Place place) { places_[value].push_back(std::move(place)); }
+
+void RowProgram::bindTensor(mlir::Value value, std::function<Value()> base) {
+  bind(value, [this, value, base](Value) {
+    return k_.at(base(), k_.mul(leadingOffset(value), k_.size(widthOf(value))), dtypeOf(value));
+  });
+}
+
+Size RowProgram::widthOf(mlir::Value value) const {
+  return perRow_.contains(value) || rankOf(value) == 0 ? Size(1) : ir::sizesOf(value).back();
+}
+
+/// The linear index of the current row in the leading dimensions of a tensor, which broadcast to the program's.
+Value RowProgram::leadingOffset(mlir::Value value) {
+  ir::Sizes own = ir::sizesOf(value);
+  if (!perRow_.contains(value))
+    own = withoutLast(own);
+  while (own.size() < leading_.size())
+    own.insert(own.begin(), Size(1));
+  if (own == leading_)
+    return row_;
+  Value rest = row_, offset = k_.index(0);
+  Size stride = 1;
+  for (size_t i = own.size(); i-- > 0;) {
+    Value coordinate = i == 0 ? rest : k_.rem(rest, k_.size(leading_[i]));
+    rest = i == 0 ? rest : k_.div(rest, k_.size(leading_[i]));
+    if (own[i] == Size(1))
+      continue;
+    offset = k_.add(offset, k_.mul(coordinate, k_.size(stride)));
+    stride = stride * own[i];
+  }
+  return offset;
+}
+
+mlir::LogicalResult RowProgram::check() {
+  for (mlir::Operation* op : ops_) {
+    if (!holds(op))
+      return k_.kernel().emitError() << "internal: a kernel over rows cannot hold " << op->getName();
+    for (mlir::Value value : op->getOperands())
+      if (!isComputed(value) && places_[value].empty())
+        return k_.kernel().emitError() << "internal: an operand of " << op->getName() << " is not bound to memory";
+    for (mlir::Value value : op->getResults()) {
+      ir::Sizes own = ir::sizesOf(value);
+      own = perRow_.contains(value) ? own : withoutLast(own);
+      bool constant = mlir::isa<ir::ConstantOp>(op);
+      if (!constant && !(ir::product(own) == ir::product(leading_)) && !(ir::product(own) == Size(1)))
+        return k_.kernel().emitError() << "internal: " << op->getName() << " gives " << ir::describe(ir::sizesOf(value))
+                                       << " in a kernel over rows " << ir::describe(leading_);
+    }
+  }
+  return mlir::success();
+}
+
+Size RowProgram::operations() const {
+  Size total = 0;
+  for (mlir::Operation* op : ops_) {
+    if (mlir::isa<ir::ConstantOp>(op))
+      continue;
+    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp>(op) ? 10 : elementCost(op);
+    if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
+      cost = 4 * select.getK();
+    bool reads = mlir::isa<ir::ReduceOp, ir::SelectOp>(op);
+    total = total + widthOf(reads ? op->getOperand(0) : op->getResult(0)) * Size(cost);
+  }
+  return total;
+}
+
+void RowProgram::run(Value row) {
+  row_ = row;
+  memory_.clear();
+  scalars_.clear();
+  norms_.clear();
+  divisors_.clear();
+  pending_.clear();
+  for (mlir::Operation* op : ops_)
+    for (mlir::Value value : op->getOperands())
+      if (!isComputed(value) && !memory_.contains(value))
+        memory_[value] = {places_[value].front()(row), dtypeOf(value)};
+  for (mlir::Operation* op : ops_) {
+    for (mlir::Value result : op->getResults())
+      if (places_.contains(result))
+        pending_.push_back(result);
+    llvm::TypeSwitch<mlir::Operation*>(op)
+        .Case([&](ir::SoftmaxOp softmax) { runSoftmax(softmax); })
+        .Case([&](ir::LayerNormOp norm) { runNorm(norm); })
+        .Case([&](ir::ReduceOp reduce) { runReduce(reduce); })
+        .Case([&](ir::SelectOp select) { runSelect(select); })
+        .Case([&](ir::ConcatOp concat) { runConcat(concat); });
+  }
+  flush();
+}
+
+} // namespace moec::codegen::cpu

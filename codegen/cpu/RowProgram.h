@@ -1,0 +1,99 @@
+#pragma once
+// Computes rows: the values of a few ops, one row (the last dimension) at a time. Elementwise chains run inside the loop that needs them;
+// only what is read more than once (the operand of a norm, softmax, select or reduction) or wanted in memory is stored. Knows nothing of stages.
+//
+//   RowProgram program(k, ops, leading);       // leading: the sizes before the last, shared by all rows; a row is their linear index
+//   program.bind(value, [&](Value row) {...}); // for each operand from outside and each result wanted: where its row lies
+//   if (failed(program.check())) ...           // anywhere before the first run
+//   program.run(row);                          // code for one row, inside a stage
+
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+class RowProgram {
+public:
+  RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading);
+
+  /// Address of a value's row: where an operand from outside is read, or where a computed value is written (several places are
+  /// allowed). Rows are dense, of the value's dtype.
+  using Place = std::function<Value(Value row)>;
+  void bind(mlir::Value value, Place place);
+  /// Binds to a whole tensor in memory, whose leading dimensions broadcast to the program's. `base` is asked for within a stage.
+  void bindTensor(mlir::Value value, std::function<Value()> base);
+
+  /// A diagnostic at the kernel says what cannot be done.
+  mlir::LogicalResult check();
+  void run(Value row);
+
+  /// Elements in a row of a value: its last size, or 1 for a value with one element per row (a reduction's result).
+  Size widthOf(mlir::Value value) const;
+  /// About how many operations one row takes.
+  Size operations() const;
+
+  /// Whether a program can hold the op.
+  static bool holds(mlir::Operation* op);
+  /// Leading sizes of these ops' rows: of the first that works along rows, or else of what all elementwise results broadcast to.
+  static ir::Sizes leadingOf(llvm::ArrayRef<mlir::Operation*> ops);
+
+private:
+  /// A place in a row, and what was computed there.
+  struct At {
+    Value position;
+    int64_t lanes;
+    Value mask; // null: all lanes
+    llvm::DenseMap<mlir::Value, Value> known;
+
+    At(Value position, int64_t lanes, Value mask) : position(position), lanes(lanes), mask(mask) {}
+  };
+  struct Norm { Value mean, scale; };
+  struct Memory { Value address; DType dtype; };
+  using Fold = llvm::function_ref<Value(Value sum, Value next)>;
+
+  bool isComputed(mlir::Value value) const { return computed_.contains(value); }
+  Value leadingOffset(mlir::Value value);
+  Value wide(Value scalar, const At& at) { return k_.broadcast(scalar, at.lanes); }
+
+  // RowElements.cpp: values in registers.
+  Value elementAt(mlir::Value value, At& at);
+  Value computeAt(mlir::Value value, At& at);
+  Value constantAt(ir::ConstantOp op, At& at);
+  Value scalarOf(mlir::Value value);
+  void hoist(mlir::Value value);
+
+  // RowMemory.cpp: values in memory.
+  llvm::SmallVector<Memory> placesFor(mlir::Value value);
+  void store(mlir::Value value, Value element, const At& at, llvm::ArrayRef<Memory> places);
+  void keep(mlir::Value value);
+  void flush();
+  Value foldRow(const Size& width, Value identity, Fold fold, llvm::function_ref<Value(At&)> element);
+  Value foldStored(mlir::Value value, Value identity, Fold fold, llvm::function_ref<Value(Value, const At&)> map);
+
+  // RowReductions.cpp: the ops that see a whole row.
+  void runSoftmax(ir::SoftmaxOp op);
+  void runNorm(ir::LayerNormOp op);
+  void runReduce(ir::ReduceOp op);
+  void runSelect(ir::SelectOp op);
+  void runConcat(ir::ConcatOp op);
+
+  KernelBuilder& k_;
+  std::vector<mlir::Operation*> ops_;
+  ir::Sizes leading_;
+  int64_t lanes_ = 1;
+  llvm::DenseSet<mlir::Value> computed_;
+  llvm::DenseSet<mlir::Value> perRow_;                // shaped like `leading` alone: one element per row
+  llvm::DenseMap<mlir::Value, unsigned> uses_;        // by ops of the program
+  llvm::DenseMap<mlir::Value, std::vector<Place>> places_;
+  llvm::DenseMap<mlir::Value, Value> scratch_;
+  llvm::DenseMap<mlir::Operation*, Value> buffers_;   // softmax: exponentials; select: ordered keys
+  llvm::DenseMap<mlir::Operation*, unsigned> streams_;
+  // Of the row being written:
+  Value row_;
+  llvm::DenseMap<mlir::Value, Memory> memory_;        // rows that are in memory
+  llvm::DenseMap<mlir::Value, Value> scalars_;        // values of width 1
+  llvm::DenseMap<mlir::Value, Norm> norms_;
+  llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax
+  std::vector<mlir::Value> pending_;                  // wanted in memory, not yet written
+};
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,158 @@
+// RowProgram: the ops that see a whole row.
+#include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/RowProgram.h"
+#include "codegen/cpu/VectorMath.h"
+
+namespace moec::codegen::cpu {
+
+using ir::Predicate;
+
+namespace {
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// The width of a row as a number to divide by.
+Value countOf(KernelBuilder& k, const Size& width, mlir::Type type) {
+  if (auto constant = width.constant())
+    return k.real(type, static_cast<double>(*constant));
+  return k.toFloat(k.size(width), type);
+}
+} // namespace
+
+/// Leaves exp(x - max) in a buffer and their sum in divisors_; elementAt divides.
+void RowProgram::runSoftmax(ir::SoftmaxOp op) {
+  mlir::Value x = op.getX(), result = op.getResult();
+  mlir::Type type = k_.typeOf(dtypeOf(x));
+  Size width = widthOf(x);
+  Value& buffer = buffers_[op];
+  if (!buffer) // whole vectors: the tail is written without a mask
+    buffer = k_.scratch(alignUp(width, lanes_) * Size(type.getIntOrFloatBitWidth() / 8));
+  // A NaN needs no care: its exponential makes the sum, and so the row, NaN.
+  auto larger = [&](Value a, Value b) { return k_.choose(k_.compare(Predicate::GT, b, a), b, a); };
+  bool keepsX = memory_.contains(x) || uses_.lookup(x) > 1 || llvm::is_contained(pending_, x);
+  Value highest;
+  if (keepsX) {
+    highest = foldStored(x, k_.real(type, -kInfinity), larger, [](Value v, const At&) { return v; });
+  } else {
+    hoist(x);
+    highest = foldRow(width, k_.real(type, -kInfinity), larger, [&](At& at) {
+      Value v = elementAt(x, at);
+      k_.store(v, k_.at(buffer, at.position, type));
+      return v;
+    });
+  }
+  divisors_[result] = foldRow(
+      width, k_.real(type, 0), [&](Value a, Value b) { return k_.add(a, b); },
+      [&](At& at) {
+        Value place = k_.at(buffer, at.position, type);
+        Value v = keepsX ? elementAt(x, at) : k_.load(k_.vectorOf(type, at.lanes), place);
+        Value e = exp(k_, k_.sub(v, wide(highest, at)));
+        k_.store(e, place);
+        return e;
+      });
+}
+
+/// Two passes: the mean, then the mean of squared distances from it.
+void RowProgram::runNorm(ir::LayerNormOp op) {
+  mlir::Value x = op.getX();
+  mlir::Type type = k_.typeOf(dtypeOf(x));
+  Value count = countOf(k_, widthOf(x), type), zero = k_.real(type, 0);
+  auto sum = [&](Value a, Value b) { return k_.add(a, b); };
+  Value mean = k_.div(foldStored(x, zero, sum, [](Value v, const At&) { return v; }), count);
+  Value squares = foldRow(widthOf(x), zero, sum, [&](At& at) {
+    Value distance = k_.sub(elementAt(x, at), wide(mean, at));
+    return k_.mul(distance, distance);
+  });
+  Value variance = k_.add(k_.div(squares, count), k_.real(type, op.getEps().convertToDouble()));
+  norms_[op.getResult()] = {mean, k_.div(k_.real(type, 1), k_.sqrt(variance))};
+}
+
+void RowProgram::runReduce(ir::ReduceOp op) {
+  mlir::Value x = op.getX();
+  DType dtype = dtypeOf(x);
+  mlir::Type type = k_.typeOf(dtype);
+  Value result;
+  if (op.getKind() == ir::ReduceKind::Max) {
+    // A NaN replaces what there is, and nothing is greater than it.
+    auto larger = [&](Value a, Value b) {
+      return k_.choose(k_.bitOr(k_.isNan(b), k_.compare(Predicate::GT, b, a)), b, a);
+    };
+    result = foldStored(x, k_.real(type, -kInfinity), larger, [](Value v, const At&) { return v; });
+  } else {
+    auto sum = [&](Value a, Value b) { return k_.add(a, b); };
+    result = foldStored(x, k_.real(type, 0), sum, [](Value v, const At&) { return v; });
+    if (op.getKind() == ir::ReduceKind::Mean)
+      result = k_.div(result, countOf(k_, widthOf(x), type));
+  }
+  scalars_[op.getResult()] = k_.roundTo(dtype, result);
+}
+
+/// k rounds, each finding the largest key of those not yet taken, at the lowest index. Keys are integers in the scores' order: NaN below
+/// all numbers, and below NaN what is taken.
+void RowProgram::runSelect(ir::SelectOp op) {
+  mlir::Value x = op.getScores();
+  keep(x);
+  mlir::Type type = k_.typeOf(dtypeOf(x));
+  bool isWide = type.isF64();
+  mlir::Type keyType = isWide ? k_.i64() : k_.i32();
+  int64_t lowest = isWide ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int32_t>::min();
+  Size width = widthOf(x);
+  auto all = [&](int64_t value, int64_t lanes) { return k_.integer(k_.vectorOf(keyType, lanes), value); };
+  auto keyOf = [&](Value v) {
+    int64_t lanes = KernelBuilder::lanesOf(v);
+    Value word = k_.bits(k_.add(v, k_.real(v.getType(), 0)), keyType); // -0 becomes 0
+    Value negative = k_.compare(Predicate::LT, word, all(0, lanes));
+    Value key = k_.choose(negative, k_.bitXor(word, all(~lowest, lanes)), word);
+    return k_.choose(k_.isNan(v), all(lowest + 1, lanes), key);
+  };
+
+  Value& buffer = buffers_[op];
+  if (!buffer)
+    buffer = k_.scratch(alignUp(width, lanes_) * Size(keyType.getIntOrFloatBitWidth() / 8));
+  auto keysAt = [&](At& at) { return k_.load(k_.vectorOf(keyType, at.lanes), k_.at(buffer, at.position, keyType)); };
+  k_.vectorLoop(k_.size(width), lanes_, [&](Value position, Value mask) {
+    At at{position, lanes_, mask};
+    k_.store(keyOf(elementAt(x, at)), k_.at(buffer, position, keyType));
+  });
+
+  llvm::SmallVector<Memory> values = placesFor(op.getValues()), indices = placesFor(op.getIndices());
+  auto round = [&](Value turn) {
+    Value best = foldRow(
+        width, all(lowest, 1), [&](Value a, Value b) { return k_.max(a, b); }, [&](At& at) { return keysAt(at); });
+    Value none = all(~lowest, 1);
+    Value found = foldRow(
+        width, none, [&](Value a, Value b) { return k_.min(a, b); },
+        [&](At& at) {
+          Value place = k_.add(wide(k_.toInteger(at.position, keyType), at), k_.iota(keyType, at.lanes));
+          return k_.choose(k_.compare(Predicate::EQ, keysAt(at), wide(best, at)), place, wide(none, at));
+        });
+    Value index = k_.toInteger(found, k_.i64());
+    k_.store(all(lowest, 1), k_.at(buffer, index, keyType));
+    At from{index, 1, {}}, to{turn, 1, {}};
+    store(op.getValues(), elementAt(x, from), to, values);
+    store(op.getIndices(), k_.toInteger(index, k_.i32()), to, indices);
+  };
+  if (op.getK() <= 4)
+    for (int64_t turn = 0; turn < static_cast<int64_t>(op.getK()); ++turn)
+      round(k_.index(turn));
+  else
+    k_.loop(k_.index(0), k_.index(op.getK()), k_.index(1), round);
+  memory_[op.getValues()] = values.front();
+  memory_[op.getIndices()] = indices.front();
+}
+
+void RowProgram::runConcat(ir::ConcatOp op) {
+  llvm::SmallVector<Memory> places = placesFor(op.getResult());
+  Size start = 0;
+  for (mlir::Value x : op.getXs()) {
+    hoist(x);
+    Value first = k_.size(start);
+    k_.vectorLoop(k_.size(widthOf(x)), lanes_, [&](Value position, Value mask) {
+      At from{position, lanes_, mask}, to{k_.add(first, position), lanes_, mask};
+      store(x, elementAt(x, from), to, places);
+    });
+    start = start + widthOf(x);
+  }
+  memory_[op.getResult()] = places.front();
+}
+
+} // namespace moec::codegen::cpu

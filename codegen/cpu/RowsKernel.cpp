@@ -1,0 +1,61 @@
+// rows: an item is a block of rows; each row runs through the program by itself.
+//   for row in item's rows: program.run(row)
+// Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them.
+#include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/RowProgram.h"
+#include "codegen/cpu/Schedule.h"
+
+namespace moec::codegen::cpu {
+
+namespace {
+
+std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
+  std::vector<mlir::Operation*> ops;
+  for (mlir::Operation& op : kernel.getBody().front().without_terminator())
+    ops.push_back(&op);
+  return ops;
+}
+
+} // namespace
+
+mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) {
+  // The bytes that a row touches; a row of unknown width is taken for a large one.
+  int64_t rowBytes = 0;
+  for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands()) {
+    ir::Sizes sizes = ir::sizesOf(value);
+    int64_t width = sizes.empty() ? 1 : sizes.back().constant().value_or(4096);
+    rowBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
+  }
+  BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(rowBytes, 1), 1, 256)};
+  return schedule.toAttr(kernel.getContext());
+}
+
+mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
+  auto schedule = BlockSchedule::of(kernel);
+  if (mlir::failed(schedule))
+    return mlir::failure();
+  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  ir::Sizes leading = RowProgram::leadingOf(ops);
+  RowProgram program(k, ops, leading);
+  mlir::Block& body = kernel.getBody().front();
+  for (mlir::BlockArgument argument : body.getArguments())
+    program.bindTensor(argument, [&k, argument] { return k.input(argument.getArgNumber()); });
+  for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
+    if (mlir::isa<mlir::BlockArgument>(value))
+      return kernel.emitError() << "internal: a kernel over rows yields its argument " << i;
+    program.bindTensor(value, [&k, i = i] { return k.output(i); });
+  }
+  if (mlir::failed(program.check()))
+    return mlir::failure();
+
+  Size rows = ir::product(leading);
+  k.stage(Size::ceilDiv(rows, Size(schedule->block)), rows * program.operations(), [&](Value item) {
+    Value first = k.mul(item, schedule->block);
+    Value last = k.min(k.add(first, schedule->block), k.size(rows));
+    k.loop(first, last, k.index(1), [&](Value row) { program.run(row); });
+  });
+  return mlir::success();
+}
+
+} // namespace moec::codegen::cpu

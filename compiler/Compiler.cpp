@@ -1,0 +1,217 @@
+// The table of contents of the compiler: phases in order, one line per pass, and between them the facts that force the order.
+
+#include "compiler/Compilation.h"
+#include "compiler/Compiler.h"
+#include "compiler/Diagnostics.h"
+#include "compiler/Targets.h"
+#include "compiler/passes/Passes.h"
+#include "models/BuildModel.h"
+#include "runtime/core/AtomicFile.h"
+#include "runtime/core/BuildId.h"
+#include "runtime/core/Error.h"
+
+#include <chrono>
+#include <fstream>
+#include <sstream>
+
+using namespace mlir;
+
+namespace moec::compiler {
+
+namespace {
+
+std::string readText(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf()))
+    throw Error(Fault::Data, path.string() + ": cannot be read");
+  return text.str();
+}
+
+/// One compilation for one target, from a model or a dump to a plan.
+class Pipeline {
+public:
+  Pipeline(const CompileOptions& options, CompileResult& result, MLIRContext& context, ContextDiagnostics& diagnostics)
+      : options_(options), result_(result), context_(context), diagnostics_(diagnostics) {}
+
+  void import(const std::filesystem::path& path, const std::string& text) {
+    models::ImportOptions import;
+    import.let = options_.let;
+    import.moefy = options_.moefy;
+    import.useCheck = options_.checkSizes;
+    import.drawsAsInputs = options_.drawsAsInputs;
+    run(Phase::Import, [&] {
+      compilation_.module = models::buildModel(path.string(), text, import, &context_, diagnostics_.model());
+      return success(bool(compilation_.module));
+    });
+  }
+
+  void resume(const std::filesystem::path& path, const std::string& text) {
+    auto parsed = parseDump(text, path.string(), &context_);
+    if (failed(parsed))
+      diagnostics_.fail(Fault::Model, "'" + path.string() + "' is not a dump that a phase can go on from");
+    compilation_ = std::move(*parsed);
+  }
+
+  /// The other phases for one target, from `first` on. False when it stopped at options.stopAfter.
+  bool lower(Phase first, const std::string& target, Plan& plan) {
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    if (!emitter)
+      throw Error(Fault::Usage, error);
+    ModuleOp module = *compilation_.module;
+    auto forward = [&] { return module.lookupSymbol<func::FuncOp>("forward"); };
+
+    auto fuse = [&] {
+      // Reshapes between a product and its residual would hide one from the other.
+      return success(succeeded(sinkReshapes(forward())) &&
+                     // A gate's product must not become a matmul kernel of its own; weights belong to the gate, not to combine.
+                     succeeded(fuseGates(forward())) && succeeded(fuseExperts(forward())) &&
+                     // Attention takes its slices before loops would copy them.
+                     succeeded(fuseAttention(forward())) &&
+                     // An activation is cheapest behind a product, so products choose before norms.
+                     succeeded(fuseMatmuls(forward())) && succeeded(fuseRows(forward())) &&
+                     // From here on only changes of shape and lone elementwise ops are left.
+                     succeeded(fuseLoops(forward())));
+    };
+    auto schedule = [&] {
+      compilation_.target = target;
+      // The width of packed panels is a choice of the schedule: weights are packed behind it.
+      return success(succeeded(chooseSchedules(module, *emitter)) && succeeded(packWeights(module, *emitter)));
+    };
+    if (first <= Phase::Fuse && !run(Phase::Fuse, fuse))
+      return false;
+    if (first <= Phase::Schedule && !run(Phase::Schedule, schedule))
+      return false;
+    // What a kernel reads is final: buffers and lifetimes can be laid.
+    if (first <= Phase::Plan && !run(Phase::Plan, [&] { return assignBuffers(module); }))
+      return false;
+    if (!options_.emit.empty()) {
+      printKernels(*emitter);
+      return false;
+    }
+    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, result_.kernelsCompiled, result_.kernelsReused); }))
+      return false;
+    return run(Phase::Pack, [&] {
+      auto made = makePlan(compilation_);
+      if (failed(made))
+        return failure();
+      plan = std::move(*made);
+      return success();
+    });
+  }
+
+  Compilation& compilation() { return compilation_; }
+
+private:
+  /// Runs a phase, verifies what it left, dumps it where asked. False when the user asked to stop behind it.
+  template <class Body> bool run(Phase phase, Body body) {
+    auto start = std::chrono::steady_clock::now();
+    std::string name = phaseNames[static_cast<int>(phase)];
+    if (failed(body()) || (phase != Phase::Pack && failed(verifyAfter(phase, *compilation_.module))))
+      diagnostics_.fail(phase == Phase::Import ? Fault::Model : Fault::Internal, "phase '" + name + "' failed");
+    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result_.phaseSeconds[name] += seconds;
+    if (options_.onPhase)
+      options_.onPhase(name, seconds);
+    if (phase != Phase::Pack && !options_.dumpPhases.empty())
+      dump(phase, name);
+    if (options_.stopAfter == name) {
+      result_.text = dumpText(compilation_);
+      return false;
+    }
+    return true;
+  }
+
+  void dump(Phase phase, const std::string& name) {
+    std::error_code ignored;
+    std::filesystem::create_directories(options_.dumpPhases, ignored);
+    std::string level = compilation_.target.empty() ? "" : "." + compilation_.target.substr(compilation_.target.find(':') + 1);
+    auto path = options_.dumpPhases / (std::to_string(static_cast<int>(phase) + 1) + "-" + name + level + ".mlir");
+    writeFileAtomically(path, dumpText(compilation_));
+  }
+
+  void printKernels(codegen::KernelEmitter& emitter) {
+    auto form = options_.emit == "llvm" ? codegen::CodeText::Llvm : codegen::CodeText::Asm;
+    std::map<std::string, bool> seen;
+    compilation_.module->walk([&](ir::KernelOp kernel) {
+      if (!std::exchange(seen[emitter.key(kernel)], true)) {
+        auto text = emitter.print(kernel, form);
+        if (failed(text))
+          diagnostics_.fail(Fault::Internal, "a kernel could not be printed");
+        result_.text += *text + "\n";
+      }
+    });
+  }
+
+  const CompileOptions& options_;
+  CompileResult& result_;
+  MLIRContext& context_;
+  ContextDiagnostics& diagnostics_;
+  Compilation compilation_;
+};
+
+void checkOptions(const CompileOptions& options) {
+  std::string known;
+  for (const char* name : phaseNames)
+    known += std::string(known.empty() ? "" : " ") + name;
+  for (const std::string& phase : {options.stopAfter, options.from})
+    if (!phase.empty() && !parsePhase(phase))
+      throw Error(Fault::Usage, "unknown phase '" + phase + "'; known: " + known);
+  if (options.from == "import")
+    throw Error(Fault::Usage, "phase 'import' starts from a model: leave --from out");
+  if (options.stopAfter == "pack")
+    throw Error(Fault::Usage, "behind 'pack' stands the program itself: leave --stop-after out");
+  if (!options.emit.empty() && options.emit != "llvm" && options.emit != "asm")
+    throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm");
+}
+
+} // namespace
+
+CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options) {
+  checkOptions(options);
+  CompileResult result;
+  std::string text = readText(model);
+  std::vector<std::string> targets = resolveTargets(options.targets);
+  Phase first = options.from.empty() ? Phase::Import : *parsePhase(options.from);
+
+  ProgramData program;
+  program.buildId = kBuildId;
+  program.name = model.stem().string();
+  for (const std::string& target : targets) {
+    MLIRContext context(MLIRContext::Threading::DISABLED);
+    DialectRegistry registry;
+    ir::registerDialects(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+    context.printOpOnDiagnostic(false);
+    ContextDiagnostics diagnostics(context, model);
+    Pipeline pipeline(options, result, context, diagnostics);
+    if (first == Phase::Import)
+      pipeline.import(model, text);
+    else
+      pipeline.resume(model, text);
+    if (options.stopAfter == "import")
+      return result;
+    const std::string& fixed = pipeline.compilation().target; // a dump from schedule on is of one target
+    Plan plan;
+    if (!pipeline.lower(first, fixed.empty() ? target : fixed, plan))
+      return result;
+    Compilation& compilation = pipeline.compilation();
+    if (auto name = (*compilation.module)->getAttrOfType<StringAttr>("moe.name"))
+      program.name = name.str();
+    for (auto& [symbol, image] : compilation.images)
+      program.kernels[plan.target + "/" + symbol] = image.image;
+    Compilation planned;
+    planned.module = std::move(compilation.module);
+    planned.target = plan.target;
+    program.ir[plan.target] = dumpText(planned);
+    program.plans.push_back(std::move(plan));
+    if (!fixed.empty())
+      break;
+  }
+  result.program = Program(std::move(program));
+  return result;
+}
+
+} // namespace moec::compiler

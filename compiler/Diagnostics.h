@@ -1,0 +1,27 @@
+#pragma once
+// What MLIR and the model reader complain of, turned once into moec::Error.
+
+#include "ir/dialect/Moe.h"
+#include "models/json/Diagnostics.h"
+#include "runtime/core/Error.h"
+
+#include <filesystem>
+
+namespace moec::compiler {
+
+class ContextDiagnostics {
+public:
+  ContextDiagnostics(mlir::MLIRContext& context, std::filesystem::path file);
+
+  models::Diagnostics& model() { return model_; }
+  /// Throws all that was reported, one complaint a line ("model.json:12:18: error: ..."), or `otherwise` when nothing was. A complaint of the model reader
+  /// makes it a fault of the model.
+  [[noreturn]] void fail(Fault fault, const std::string& otherwise);
+
+private:
+  models::Diagnostics model_;
+  std::vector<std::string> lines_;
+  mlir::ScopedDiagnosticHandler handler_;
+};
+
+} // namespace moec::compiler

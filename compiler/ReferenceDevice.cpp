@@ -1,0 +1,126 @@
+// The device `reference`: runs a program's launches by evaluating the regions of their kernels with the plain interpreter. Slow, and right.
+
+#include "compiler/Compilation.h"
+#include "compiler/Diagnostics.h"
+#include "ir/reference/Interpreter.h"
+#include "runtime/core/Error.h"
+#include "runtime/device/Device.h"
+
+using namespace mlir;
+
+namespace moec::compiler {
+
+namespace {
+
+/// The planned module of a program, parsed once; its kernels in launch order.
+struct Meaning {
+  MLIRContext context{MLIRContext::Threading::DISABLED};
+  OwningOpRef<ModuleOp> module;
+  std::vector<ir::KernelOp> prepare, forward;
+
+  Meaning(const Program& program, const Plan& plan) {
+    auto text = program.data().ir.find(plan.target);
+    if (text == program.data().ir.end())
+      throw Error(Fault::Device, "program '" + program.name() + "' carries no IR for target '" + plan.target +
+                                     "' (it was stripped): the reference device needs it; compile the model again");
+    DialectRegistry registry;
+    ir::registerDialects(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+    ContextDiagnostics diagnostics(context, "ir/" + plan.target);
+    auto parsed = parseDump(text->second, "ir/" + plan.target, &context);
+    if (failed(parsed))
+      diagnostics.fail(Fault::Data, "the IR of program '" + program.name() + "' cannot be read");
+    module = std::move(parsed->module);
+    collect("prepare", prepare);
+    collect("forward", forward);
+    if (prepare.size() != plan.prepare.size() || forward.size() != plan.forward.size())
+      throw Error(Fault::Data, "the IR of program '" + program.name() + "' has " + std::to_string(prepare.size() + forward.size()) + " kernels, its plan " +
+                                   std::to_string(plan.prepare.size() + plan.forward.size()));
+  }
+
+  void collect(StringRef name, std::vector<ir::KernelOp>& kernels) {
+    if (auto function = module->lookupSymbol<func::FuncOp>(name))
+      for (ir::KernelOp kernel : function.getOps<ir::KernelOp>())
+        kernels.push_back(kernel);
+  }
+};
+
+class ReferenceExecutable : public Executable {
+public:
+  ReferenceExecutable(Program program, const Plan& plan) : program_(std::move(program)), plan_(plan), meaning_(program_, plan), values_(plan.buffers.size()) {
+    for (size_t i = 0; i < plan.buffers.size(); ++i)
+      if (plan.buffers[i].kind == BufferKind::Constant)
+        std::memcpy((values_[i] = Tensor(plan.buffers[i].dtype, shapeOf(static_cast<int>(i)))).data(), plan.buffers[i].data.data(), plan.buffers[i].data.size());
+  }
+
+  const Plan& plan() const override { return plan_; }
+
+  void bind(const Bindings& bindings) override { bindings_ = bindings; }
+
+  void write(int buffer, const Tensor& tensor) override { values_.at(buffer) = tensor.clone(); }
+
+  Tensor read(int buffer) const override {
+    const Tensor& value = values_.at(buffer);
+    Shape shape = shapeOf(buffer);
+    if (value.elements() == 0 && value.dtype() != plan_.buffers[buffer].dtype)
+      return Tensor(plan_.buffers[buffer].dtype, shape);
+    return value.clone().reshaped(shape);
+  }
+
+  void launch(LaunchList list, int index, const CallScalars& scalars) override {
+    ir::KernelOp kernel = (list == LaunchList::Prepare ? meaning_.prepare : meaning_.forward).at(index);
+    const LaunchInfo& launch = (list == LaunchList::Prepare ? plan_.prepare : plan_.forward).at(index);
+    // A buffer may be seen in several shapes (views): each launch takes its own.
+    std::vector<Tensor> arguments;
+    for (auto [buffer, type] : llvm::zip(launch.inputs, kernel.getInputs().getTypes()))
+      arguments.push_back(values_.at(buffer).reshaped(reference::shapeOf(type, bindings_)));
+    reference::Call call;
+    call.bindings = bindings_;
+    call.seed = scalars.seed;
+    call.step = scalars.step;
+    std::vector<Tensor> results = reference::evaluate(kernel, arguments, call);
+    for (auto [buffer, result] : llvm::zip(launch.outputs, results))
+      values_.at(buffer) = result;
+  }
+
+  void releaseUnusedParameters() override {
+    std::vector<bool> read(plan_.buffers.size(), false);
+    for (const LaunchInfo& launch : plan_.forward)
+      for (int input : launch.inputs)
+        read[input] = true;
+    for (const ParameterInfo& parameter : plan_.parameters)
+      if (parameter.buffer >= 0 && !read[parameter.buffer])
+        values_[parameter.buffer] = Tensor();
+  }
+
+private:
+  Shape shapeOf(int buffer) const {
+    Shape shape;
+    for (const Size& size : plan_.buffers.at(buffer).shape)
+      shape.push_back(size.evaluate(bindings_));
+    return shape;
+  }
+
+  Program program_;
+  const Plan& plan_; // of program_'s shared data
+  Meaning meaning_;
+  Bindings bindings_;
+  std::vector<Tensor> values_; // by buffer
+};
+
+class ReferenceDevice : public Device {
+public:
+  std::string name() const override { return "reference"; }
+  std::unique_ptr<Executable> load(const Program& program) override {
+    if (program.data().plans.empty())
+      throw Error(Fault::Data, "program '" + program.name() + "' holds no plan");
+    return std::make_unique<ReferenceExecutable>(program, program.data().plans.front());
+  }
+};
+
+} // namespace
+
+std::shared_ptr<Device> makeReferenceDevice() { return std::make_shared<ReferenceDevice>(); }
+
+} // namespace moec::compiler

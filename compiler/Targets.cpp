@@ -1,0 +1,54 @@
+#include "compiler/Targets.h"
+
+#include "runtime/core/Error.h"
+
+#include <algorithm>
+
+namespace moec::compiler {
+
+namespace {
+
+/// Levels the CPU emitter knows, best first.
+constexpr const char* cpuTargets[] = {"cpu:x86-64-v4", "cpu:x86-64-v3"};
+
+bool hostSupports(const std::string& target) {
+  __builtin_cpu_init();
+  if (target == "cpu:x86-64-v4")
+    return __builtin_cpu_supports("x86-64-v4");
+  return __builtin_cpu_supports("x86-64-v3");
+}
+
+std::string hostTarget() {
+  for (const char* target : cpuTargets)
+    if (hostSupports(target))
+      return target;
+  throw Error(Fault::Device, "this machine's CPU is below x86-64-v3, the least level that moec compiles for (AVX2, FMA and BMI2 are needed); "
+                             "name a target with --target to compile for another machine");
+}
+
+} // namespace
+
+std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
+  std::vector<std::string> wanted;
+  auto add = [&](const std::string& target) {
+    if (std::find(wanted.begin(), wanted.end(), target) == wanted.end())
+      wanted.push_back(target);
+  };
+  if (names.empty()) {
+    add(hostTarget());
+    add("cpu:x86-64-v3");
+  }
+  for (const std::string& name : names) {
+    if (name == "cpu")
+      add(hostTarget());
+    else if (std::find(std::begin(cpuTargets), std::end(cpuTargets), name) != std::end(cpuTargets))
+      add(name);
+    else
+      throw Error(Fault::Usage, "unknown target '" + name + "'; known: cpu cpu:x86-64-v3 cpu:x86-64-v4");
+  }
+  auto rank = [](const std::string& target) { return std::find(std::begin(cpuTargets), std::end(cpuTargets), target); };
+  std::sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
+  return wanted;
+}
+
+} // namespace moec::compiler

@@ -1,0 +1,136 @@
+#include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/Commands.h"
+#include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Table.h"
+#include "runtime/Weights.h"
+#include "runtime/core/Error.h"
+#include "runtime/device/check/CheckDevice.h"
+#include "runtime/io/SafeTensors.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <memory>
+
+namespace moec::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct CheckFlags : CommonOptions {
+  std::string against = "reference";
+  bool full = false;
+};
+
+TensorMap weightsOf(const Plan& plan, const CheckFlags& flags) {
+  if (!flags.weights)
+    return initialWeights(plan, flags.init.value_or(0));
+  TensorMap weights = readSafeTensors(*flags.weights);
+  checkWeights(plan, weights, flags.allowNonFinite);
+  return weights;
+}
+
+/// All inputs from files when one is given, else all generated: sizes must agree between them.
+TensorMap inputsOf(const Plan& plan, const CheckFlags& flags) {
+  if (flags.inputs.empty() && !flags.draws)
+    return generatedInputs(plan, checkSizes(plan, parseSizes(flags)), flags.seed);
+  if (!flags.sizes.empty())
+    throw Error(Fault::Usage, "--size is for generated inputs; with --input the files say the sizes");
+  return readInputs(plan, flags);
+}
+
+/// The ops behind a checked launch; the check does not say which of the program's plans the device took.
+std::string opsOf(const Program& program, const LaunchCheck& check) {
+  for (const Plan& plan : program.data().plans) {
+    const auto& launches = check.list == LaunchList::Prepare ? plan.prepare : plan.forward;
+    auto index = static_cast<size_t>(check.index);
+    if (index < launches.size() && launches[index].kernel == check.kernel)
+      return fmt::format("{}", fmt::join(launches[index].ops, " + "));
+  }
+  return check.kind;
+}
+
+std::string errorText(double worst) { return worst == 0 ? "0" : fmt::format("{:.2e}", worst); }
+
+/// How far an error reaches into what is allowed: above 1 it fails.
+double share(double worst, double tolerance) { return worst == 0 ? 0 : worst / tolerance; }
+
+const LaunchCheck* worstLaunch(const CheckReport& report) {
+  auto found = std::ranges::max_element(report.launches, {},
+                                        [](const LaunchCheck& check) { return share(check.worst, check.tolerance); });
+  return found == report.launches.end() ? nullptr : &*found;
+}
+
+void printJson(const Program& program, const CheckReport& report) {
+  Json result{{"passed", report.passed()}};
+  result["launches"] = Json::array();
+  for (const LaunchCheck& check : report.launches)
+    result["launches"].push_back({{"list", check.list == LaunchList::Prepare ? "prepare" : "forward"},
+                                  {"launch", check.index},
+                                  {"layer", check.label},
+                                  {"kind", check.kind},
+                                  {"ops", opsOf(program, check)},
+                                  {"buffer", check.buffer},
+                                  {"error", check.worst},
+                                  {"allowed", check.tolerance},
+                                  {"passed", check.passed}});
+  result["outputs"] = Json::array();
+  for (const OutputCheck& check : report.outputs)
+    result["outputs"].push_back(
+        {{"name", check.name}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
+  if (const LaunchCheck* worst = worstLaunch(report))
+    result["worst"] = {{"error", worst->worst}, {"layer", worst->label}, {"ops", opsOf(program, *worst)}};
+  fmt::print("{}\n", result.dump());
+}
+
+void printText(const Program& program, const CheckReport& report) {
+  Table table({"layer", "kind", ">error", ">allowed", "", "worst in"});
+  for (const LaunchCheck& check : report.launches)
+    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
+               check.buffer});
+  for (const OutputCheck& check : report.outputs)
+    table.add({"end to end", "output", errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
+               check.name});
+  fmt::print("{}", table.str());
+  if (const LaunchCheck* worst = worstLaunch(report))
+    fmt::print("worst error {} of {} allowed, in {} {} ({})\n", errorText(worst->worst), errorText(worst->tolerance),
+               worst->label, worst->kind, opsOf(program, *worst));
+}
+
+void check(const CheckFlags& flags) {
+  Program program = openProgram(flags, {.drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full}).program;
+  if (program.data().plans.empty())
+    throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
+  const Plan& plan = program.data().plans.front(); // parameters and inputs are the same in all of them
+  DeviceOptions options{.threads = flags.threads};
+  CheckReport report = moec::check(program, openDevice(flags.device, options), openDevice(flags.against, options),
+                                   weightsOf(plan, flags), inputsOf(plan, flags), {.seed = flags.seed});
+  flags.json ? printJson(program, report) : printText(program, report);
+  if (!report.passed())
+    throw Error(Fault::Mismatch,
+                fmt::format("{} and {} differ:\n{}", flags.device, flags.against, report.describeFailures()));
+}
+
+} // namespace
+
+void addCheckCommand(CLI::App& app) {
+  auto flags = std::make_shared<CheckFlags>();
+  CLI::App* command = app.add_subcommand("check", "Run a program launch by launch on two devices and compare. Without "
+                                                  "weights and inputs: --init 0 and generated ones");
+  addModelFlags(*command, *flags);
+  addWeightFlags(*command, *flags);
+  addInputFlags(*command, *flags);
+  addDeviceFlags(*command, *flags);
+  addSizeFlag(*command, *flags);
+  command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("NAME");
+  command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
+  addJsonFlag(*command, *flags);
+  command->callback([flags] { check(*flags); });
+}
+
+} // namespace moec::cli

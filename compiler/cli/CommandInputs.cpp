@@ -1,0 +1,134 @@
+#include "compiler/cli/CommandInputs.h"
+
+#include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
+#include "runtime/core/Philox.h"
+#include "runtime/io/InputFile.h"
+#include "runtime/io/SafeTensors.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+namespace moec::cli {
+
+void loadWeights(Session& session, const CommonOptions& options) {
+  if (options.weights)
+    session.load(*options.weights, options.allowNonFinite);
+  else if (options.init || session.plan().parameters.empty())
+    session.init(options.init.value_or(0));
+  else
+    throw Error(Fault::Usage, fmt::format("{} has {} parameters and no weights: give --weights FILE, or --init SEED to "
+                                          "draw them by the model's rules",
+                                          options.file.string(), session.plan().parameters.size()));
+}
+
+namespace {
+
+const InputInfo* findInput(const Plan& plan, const std::string& name) {
+  auto found = std::ranges::find(plan.inputs, name, &InputInfo::name);
+  return found == plan.inputs.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> inputNames(const Plan& plan, bool draws) {
+  std::vector<std::string> names;
+  for (const InputInfo& input : plan.inputs)
+    if (input.isDraw == draws)
+      names.push_back(input.name);
+  return names;
+}
+
+void readDraws(const Plan& plan, const CommonOptions& options, TensorMap& result) {
+  std::vector<std::string> known = inputNames(plan, true);
+  if (!options.draws) {
+    if (!known.empty())
+      throw Error(Fault::Usage,
+                  fmt::format("{} was compiled with its random draws as inputs: give --draws FILE with {}",
+                              options.file.string(), fmt::join(known, ", ")));
+    return;
+  }
+  TensorMap draws = readSafeTensors(*options.draws);
+  if (known.empty())
+    throw Error(
+        Fault::Usage,
+        fmt::format("--draws {}: {} takes no draws from a file: it has none, or was compiled without --draws-as-inputs",
+                    options.draws->string(), options.file.string()));
+  for (const auto& [name, tensor] : draws)
+    if (std::ranges::find(known, name) == known.end())
+      throw Error(Fault::Data, fmt::format("{}: \"{}\" is no draw of the model{}", options.draws->string(), name,
+                                           didYouMean(name, known)));
+  for (const std::string& name : known)
+    if (!draws.contains(name))
+      throw Error(Fault::Data, fmt::format("{}: lacks the draw \"{}\"", options.draws->string(), name));
+  result.merge(draws);
+}
+
+} // namespace
+
+TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
+  std::vector<std::string> known = inputNames(plan, false);
+  std::map<std::string, std::string> files;
+  for (const std::string& text : options.inputs) {
+    auto [name, file] = splitAssignment(text, "--input");
+    if (std::ranges::find(known, name) == known.end())
+      throw Error(Fault::Usage,
+                  fmt::format("--input {}: the model has no input \"{}\"{}", text, name, didYouMean(name, known)));
+    if (!files.emplace(name, file).second)
+      throw Error(Fault::Usage, fmt::format("--input {}: {} is given twice", text, name));
+  }
+  for (const InputInfo& input : plan.inputs)
+    if (!input.forLoss && !input.isDraw && input.buffer >= 0 && !files.contains(input.name))
+      throw Error(Fault::Usage, fmt::format("input \"{}\" is missing: give --input {}=FILE", input.name, input.name));
+  TensorMap result;
+  readDraws(plan, options, result);
+  for (const auto& [name, file] : files)
+    result.emplace(name, readInput(*findInput(plan, name), file));
+  return result;
+}
+
+TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
+  TensorMap result;
+  for (const InputInfo& input : plan.inputs) {
+    if (input.forLoss || input.buffer < 0)
+      continue;
+    Shape shape;
+    for (const Size& size : input.shape)
+      shape.push_back(size.evaluate(sizes));
+    Tensor tensor(DType::F64, shape);
+    uint32_t stream = streamOf("check." + input.name);
+    uint64_t element = 0;
+    for (double& value : tensor.as<double>()) {
+      auto words = draw(seed, stream, 0, element++);
+      if (!isFloat(input.dtype))
+        value = static_cast<double>(
+            static_cast<int64_t>(uniformDouble(words) * static_cast<double>(input.below.value_or(2))));
+      else
+        value = input.isDraw ? uniformFloat(words) : normal(words);
+    }
+    result.emplace(input.name, tensor.cast(input.dtype));
+  }
+  return result;
+}
+
+Bindings checkSizes(const Plan& plan, const Bindings& given) {
+  std::set<std::string> symbols;
+  for (const InputInfo& input : plan.inputs)
+    for (const Size& size : input.shape)
+      for (const std::string& symbol : size.symbols())
+        symbols.insert(symbol);
+  for (const auto& [name, value] : given)
+    if (!symbols.contains(name))
+      throw Error(Fault::Usage, fmt::format("--size {}={}: the model has no size \"{}\"{}", name, value, name,
+                                            didYouMean(name, {symbols.begin(), symbols.end()})));
+  Bindings result;
+  for (const std::string& symbol : symbols) {
+    auto byUser = given.find(symbol);
+    auto byModel = plan.checkSizes.find(symbol);
+    result[symbol] = byUser != given.end() ? byUser->second : byModel != plan.checkSizes.end() ? byModel->second : 2;
+  }
+  return result;
+}
+
+} // namespace moec::cli

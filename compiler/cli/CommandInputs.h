@@ -1,0 +1,25 @@
+#pragma once
+// What a session is fed from the command line: weights and inputs from files, or generated ones for `check`.
+
+#include "compiler/cli/CommonOptions.h"
+#include "runtime/Session.h"
+
+namespace moec::cli {
+
+/// --weights or --init. Error(Usage) that says what to give when there is neither and the program has parameters.
+void loadWeights(Session& session, const CommonOptions& options);
+
+/// --input and --draws. Error(Usage) for an unknown name (with the nearest), a name twice, an input that is missing, or
+/// --draws for a program compiled without.
+TensorMap readInputs(const Plan& plan, const CommonOptions& options);
+
+/// Inputs without files, for every input but those of the loss: normal draws for floats, uniform ones below the input's
+/// range (2 when it has none) for integers, uniform in [0, 1) for draws turned into inputs. A function of the plan, the
+/// sizes and the seed.
+TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed);
+
+/// Every symbol in the inputs' shapes: from `given`, else the model's check size, else 2. Error(Usage) for a name in
+/// `given` that is no symbol.
+Bindings checkSizes(const Plan& plan, const Bindings& given);
+
+} // namespace moec::cli

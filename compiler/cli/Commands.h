@@ -1,0 +1,18 @@
+#pragma once
+// The commands of `moec`, one file each. A function adds its subcommand with flags and a callback that does the work;
+// failures leave as moec::Error. To add a command: a file, a line here, a line in main.cpp.
+
+namespace CLI {
+class App;
+}
+
+namespace moec::cli {
+
+void addCompileCommand(CLI::App& app);
+void addRunCommand(CLI::App& app);
+void addCheckCommand(CLI::App& app);
+void addInspectCommand(CLI::App& app);
+void addExplainCommand(CLI::App& app);
+void addDevicesCommand(CLI::App& app);
+
+} // namespace moec::cli

@@ -1,0 +1,98 @@
+#include "compiler/cli/CommonOptions.h"
+
+#include "runtime/core/Error.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace moec::cli {
+
+namespace {
+
+/// The library reads "-1" as 2^64-1.
+const CLI::Validator kSeed(
+    [](std::string& text) {
+      bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      return digits ? std::string() : fmt::format("{} is not an integer from 0 to 2^64-1", text);
+    },
+    "");
+
+} // namespace
+
+void addModelFlags(CLI::App& command, CommonOptions& options) {
+  command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("FILE");
+  command
+      .add_option("--target", options.targets,
+                  "compile for these, as cpu,cpu:x86-64-v3 (default: this machine and x86-64-v3)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
+  command
+      .add_option("--moefy", options.moefy,
+                  "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
+      ->type_name("RULE");
+  command.add_flag("--no-cache", options.noCache, "neither read nor write the cache of compiled programs");
+}
+
+void addWeightFlags(CLI::App& command, CommonOptions& options) {
+  auto* weights =
+      command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("FILE");
+  command.add_option("--init", options.init, "weights drawn by the model's init rules")
+      ->type_name("SEED")
+      ->check(kSeed)
+      ->excludes(weights);
+  command.add_flag("--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
+}
+
+void addInputFlags(CLI::App& command, CommonOptions& options) {
+  command
+      .add_option("--input", options.inputs,
+                  "an input from a PNG, JPEG, .npy, safetensors or JSON file; once per input")
+      ->allow_extra_args(false)
+      ->type_name("NAME=FILE");
+  command
+      .add_option("--draws", options.draws,
+                  "random draws from a safetensors file, by their paths in the model, instead of from --seed")
+      ->type_name("FILE");
+  command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N")->check(kSeed);
+}
+
+void addDeviceFlags(CLI::App& command, CommonOptions& options) {
+  command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("NAME");
+  command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+}
+
+void addSizeFlag(CLI::App& command, CommonOptions& options) {
+  command.add_option("--size", options.sizes, "a symbolic size, as batch=8; once per size")
+      ->allow_extra_args(false)
+      ->type_name("NAME=N");
+}
+
+void addJsonFlag(CLI::App& command, CommonOptions& options) { command.add_flag("--json", options.json, "print JSON"); }
+
+std::pair<std::string, std::string> splitAssignment(const std::string& text, const std::string& flag) {
+  size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+    throw Error(Fault::Usage, fmt::format("{} {}: expected NAME=VALUE", flag, text));
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::map<std::string, int64_t, std::less<>> parseSizes(const CommonOptions& options) {
+  std::map<std::string, int64_t, std::less<>> result;
+  for (const std::string& text : options.sizes) {
+    auto [name, value] = splitAssignment(text, "--size");
+    int64_t size = 0;
+    auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), size);
+    if (error != std::errc{} || end != value.data() + value.size() || size < 1)
+      throw Error(Fault::Usage, fmt::format("--size {}: expected a positive integer, found {}", text, value));
+    if (!result.emplace(name, size).second)
+      throw Error(Fault::Usage, fmt::format("--size {}: {} is given twice", text, name));
+  }
+  return result;
+}
+
+} // namespace moec::cli

@@ -1,0 +1,57 @@
+#pragma once
+// The flags that several commands share, each declared once: name, words of its help, and where its value goes.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace moec::cli {
+
+struct CommonOptions {
+  std::filesystem::path file; // model.json or program.moec
+  bool json = false;
+
+  // How a model is compiled.
+  std::vector<std::string> targets;
+  std::string moefy;
+  bool noCache = false;
+
+  // Where the program runs.
+  std::string device = "cpu";
+  int threads = 0; // 0: as many as allowed
+
+  std::optional<std::filesystem::path> weights;
+  std::optional<uint64_t> init;
+  bool allowNonFinite = false;
+
+  uint64_t seed = 0;
+  std::vector<std::string> inputs; // NAME=FILE
+  std::optional<std::filesystem::path> draws;
+  std::vector<std::string> sizes; // NAME=NUMBER
+};
+
+/// The positional FILE, and the flags of compiling it.
+void addModelFlags(CLI::App& command, CommonOptions& options);
+/// --weights, --init, --allow-nonfinite.
+void addWeightFlags(CLI::App& command, CommonOptions& options);
+/// --input, --draws, --seed.
+void addInputFlags(CLI::App& command, CommonOptions& options);
+/// --device, --threads.
+void addDeviceFlags(CLI::App& command, CommonOptions& options);
+/// --size NAME=NUMBER.
+void addSizeFlag(CLI::App& command, CommonOptions& options);
+void addJsonFlag(CLI::App& command, CommonOptions& options);
+
+/// "NAME=VALUE" in two. Error(Usage) that names the flag when there is no name or no value.
+std::pair<std::string, std::string> splitAssignment(const std::string& text, const std::string& flag);
+/// --size in numbers. Error(Usage) for anything but a positive integer, or a name twice.
+std::map<std::string, int64_t, std::less<>> parseSizes(const CommonOptions& options);
+
+} // namespace moec::cli

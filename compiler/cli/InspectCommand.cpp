@@ -1,0 +1,223 @@
+#include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/Commands.h"
+#include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/ProgramSummary.h"
+#include "compiler/cli/Table.h"
+#include "runtime/core/AtomicFile.h"
+#include "runtime/core/Error.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace moec::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InspectFlags : CommonOptions {
+  std::optional<fs::path> extract;
+};
+
+constexpr std::array<const char*, 6> kKindNames{"input", "parameter", "prepared", "temporary", "output", "constant"};
+
+Json tensorsJson(const Plan& plan) {
+  Json result;
+  result["inputs"] = Json::array();
+  for (const InputInfo& input : plan.inputs)
+    result["inputs"].push_back({{"name", input.name},
+                                {"dtype", name(input.dtype)},
+                                {"shape", shapeText(input.shape)},
+                                {"for_loss", input.forLoss},
+                                {"draw", input.isDraw}});
+  result["outputs"] = Json::array();
+  for (const OutputInfo& output : plan.outputs)
+    result["outputs"].push_back(
+        {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", shapeText(output.shape)}});
+  result["weights"] = Json::array();
+  for (const ParameterInfo& parameter : plan.parameters)
+    result["weights"].push_back(
+        {{"name", parameter.name}, {"dtype", name(parameter.dtype)}, {"shape", parameter.shape}});
+  return result;
+}
+
+Json launchJson(const LaunchInfo& launch, const Bindings& sizes) {
+  return {{"layer", launch.label},
+          {"kind", launch.kind},
+          {"kernel", launch.kernel},
+          {"flops", launch.flops.evaluate(sizes)},
+          {"bytes", launch.bytes.evaluate(sizes)}};
+}
+
+Json memoryJson(const Plan& plan, const Bindings& sizes) {
+  MemorySummary memory = memorySummary(plan, sizes);
+  ArenaLayout arena = layoutArena(plan, sizes);
+  Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
+              {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
+              {"temporaries", memory.temporaries}};
+  result["buffers"] = Json::array();
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    const BufferInfo& buffer = plan.buffers[i];
+    Json entry{{"name", buffer.name},
+               {"kind", kKindNames[static_cast<size_t>(buffer.kind)]},
+               {"dtype", name(buffer.dtype)},
+               {"shape", shapeText(buffer.shape)},
+               {"bytes", elementCount(buffer.shape, sizes) * static_cast<int64_t>(byteSize(buffer.dtype))}};
+    if (buffer.kind == BufferKind::Temporary) {
+      entry["offset"] = arena.offsets[i];
+      entry["launches"] = {buffer.firstLaunch, buffer.lastLaunch};
+    }
+    result["buffers"].push_back(std::move(entry));
+  }
+  return result;
+}
+
+void printJson(const Program& program, const Plan& plan, const Bindings& sizes) {
+  Json result{{"name", program.name()}, {"compiler", program.data().buildId}, {"target", plan.target}};
+  result["targets"] = Json::array();
+  for (const Plan& other : program.data().plans)
+    result["targets"].push_back(other.target);
+  result["parameters"] = parameterCount(plan);
+  result["sizes"] = sizes;
+  result["flops"] = forwardFlops(plan, sizes);
+  result["bytes"] = forwardBytes(plan, sizes);
+  result["invariant"] = plan.invariant;
+  result.update(tensorsJson(plan));
+  result["kernels"] = Json::array();
+  for (const KernelSummary& kernel : kernelSummaries(program, plan))
+    result["kernels"].push_back({{"symbol", kernel.symbol},
+                                 {"kind", kernel.kind},
+                                 {"image_bytes", kernel.imageBytes},
+                                 {"launches", kernel.launches}});
+  for (const auto& [key, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)}) {
+    result[key] = Json::array();
+    for (const LaunchInfo& launch : *launches)
+      result[key].push_back(launchJson(launch, sizes));
+  }
+  result["memory"] = memoryJson(plan, sizes);
+  fmt::print("{}\n", result.dump(2));
+}
+
+void printText(const Program& program, const Plan& plan, const Bindings& sizes) {
+  std::string bound;
+  for (const auto& [symbol, value] : sizes)
+    bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
+  fmt::print("{} for {}, compiled by {}\n", program.name(), plan.target, program.data().buildId);
+  for (const InputInfo& input : plan.inputs)
+    fmt::print("input       {} {}{}{}\n", input.name, name(input.dtype), shapeText(input.shape),
+               input.forLoss  ? " (for the loss)"
+               : input.isDraw ? " (a draw)"
+                              : "");
+  for (const OutputInfo& output : plan.outputs)
+    fmt::print("output      {} {}{}\n", output.name, name(output.dtype), shapeText(output.shape));
+  fmt::print("parameters  {}\n", parameterCount(plan));
+  fmt::print("one call    {}flop, {} of traffic at least{}\n",
+             shortNumber(static_cast<double>(forwardFlops(plan, sizes))) + " ",
+             shortBytes(static_cast<double>(forwardBytes(plan, sizes))), bound);
+  fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours"
+                                                : "do not depend on threads; may depend on the batch");
+
+  MemorySummary memory = memorySummary(plan, sizes);
+  fmt::print("\nmemory{}\n", bound);
+  Table table({"  ", ">", ""});
+  for (const auto& [what, bytes, note] :
+       {std::tuple("  parameters", memory.parameters, std::string()),
+        {"  prepared", memory.prepared, "packed weights"},
+        {"  constants", memory.constants, ""},
+        {"  inputs", memory.inputs, ""},
+        {"  outputs", memory.outputs, ""},
+        {"  arena", memory.arena,
+         fmt::format("for {} of temporaries", shortBytes(static_cast<double>(memory.temporaries)))}})
+    table.add({what, shortBytes(static_cast<double>(bytes)), note});
+  fmt::print("{}", table.str());
+
+  fmt::print("\nkernels\n");
+  Table kernels({"  kind", ">launches", ">image", "symbol"});
+  for (const KernelSummary& kernel : kernelSummaries(program, plan))
+    kernels.add({"  " + kernel.kind, std::to_string(kernel.launches),
+                 shortBytes(static_cast<double>(kernel.imageBytes)), kernel.symbol});
+  fmt::print("{}\nlaunches of a call\n", kernels.str());
+  Table launches({">  #", "layer", "kind", ">flop", ">traffic", "kernel"});
+  for (size_t i = 0; i < plan.forward.size(); ++i) {
+    const LaunchInfo& launch = plan.forward[i];
+    launches.add({std::to_string(i), launch.label, launch.kind,
+                  shortNumber(static_cast<double>(launch.flops.evaluate(sizes))),
+                  shortBytes(static_cast<double>(launch.bytes.evaluate(sizes))), launch.kernel});
+  }
+  fmt::print("{}", launches.str());
+}
+
+void writeFile(const fs::path& path, std::span<const uint8_t> bytes) {
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  if (error)
+    throw Error(Fault::System,
+                fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), error.message()));
+  writeFileAtomically(path, bytes);
+}
+
+std::span<const uint8_t> bytesOf(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+/// Names inside a program are not to be trusted with paths: everything but letters, digits and . _ - becomes _, and no
+/// name begins with a dot.
+std::string fileName(std::string text) {
+  for (char& c : text)
+    if (!(std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-'))
+      c = '_';
+  if (text.empty() || text[0] == '.')
+    text.insert(0, "_");
+  return text;
+}
+
+/// FOLDER/TARGET/{plan.json, ir.mlir, kernels/SYMBOL.so} and FOLDER/manifest.json.
+void extract(const Program& program, const fs::path& folder) {
+  Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};
+  manifest["plans"] = Json::array();
+  for (const Plan& plan : program.data().plans) {
+    manifest["plans"].push_back(Json::parse(toJson(plan)));
+    fs::path inside = folder / fileName(plan.target);
+    if (auto ir = program.data().ir.find(plan.target); ir != program.data().ir.end())
+      writeFile(inside / "ir.mlir", bytesOf(ir->second));
+    for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
+      writeFile(inside / "kernels" / (fileName(kernel.symbol) + ".so"), program.kernel(plan.target, kernel.symbol));
+    }
+  }
+  writeFile(folder / "manifest.json", bytesOf(manifest.dump(2) + "\n"));
+}
+
+void inspect(const InspectFlags& flags) {
+  Program program = openProgram(flags).program;
+  if (program.data().plans.empty())
+    throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
+  const Plan& plan = program.data().plans.front();
+  Bindings sizes = checkSizes(plan, parseSizes(flags));
+  if (flags.extract)
+    extract(program, *flags.extract);
+  flags.json ? printJson(program, plan, sizes) : printText(program, plan, sizes);
+}
+
+} // namespace
+
+void addInspectCommand(CLI::App& app) {
+  auto flags = std::make_shared<InspectFlags>();
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
+  addModelFlags(*command, *flags);
+  addSizeFlag(*command, *flags);
+  command->add_option("--extract", flags->extract, "write manifest.json, the kernels as .so and the IR into a folder")
+      ->type_name("DIR");
+  addJsonFlag(*command, *flags);
+  command->callback([flags] { inspect(*flags); });
+}
+
+} // namespace moec::cli

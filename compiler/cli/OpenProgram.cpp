@@ -1,0 +1,95 @@
+#include "compiler/cli/OpenProgram.h"
+
+#include "compiler/cli/ProgramCache.h"
+#include "compiler/cli/Table.h"
+#include "moec_build_id.h"
+#include "runtime/core/Error.h"
+#include "runtime/io/FileKind.h"
+#include "runtime/io/MappedFile.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <unistd.h>
+
+namespace moec::cli {
+
+namespace {
+
+/// One line on the terminal, rewritten as phases end, and wiped at last.
+class ProgressLine {
+public:
+  explicit ProgressLine(std::string file) : file_(std::move(file)) {
+    fmt::print(stderr, "moec: compiling {} ...", file_);
+  }
+  ~ProgressLine() { fmt::print(stderr, "\r\033[K"); }
+  void ended(const std::string& phase, double seconds) {
+    done_ += fmt::format(" {} {}", phase, shortSeconds(seconds));
+    fmt::print(stderr, "\r\033[Kmoec: compiling {}:{} ...", file_, done_);
+  }
+
+private:
+  std::string file_, done_;
+};
+
+} // namespace
+
+CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
+  options.targets = common.targets;
+  options.moefy = common.moefy;
+  options.useCache = !common.noCache;
+  if (isatty(STDERR_FILENO)) {
+    auto line = std::make_shared<ProgressLine>(common.file.filename().string());
+    options.onPhase = [line](const std::string& phase, double seconds) { line->ended(phase, seconds); };
+  }
+  return options;
+}
+
+bool isProgramFile(const std::filesystem::path& path) {
+  MappedFile file = MappedFile::open(path);
+  FileKind kind = fileKind(file.bytes());
+  if (kind == FileKind::Program)
+    return true;
+  // A .json that does not begin like JSON is still a model: the compiler says where it goes wrong.
+  if (kind == FileKind::Json || path.extension() == ".json" || path.extension() == ".mlir")
+    return false;
+  throw Error(Fault::Data, fmt::format("{}: expected a model (JSON) or a compiled program; found {}", path.string(),
+                                       describeFirstBytes(file.bytes())));
+}
+
+OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
+  if (isProgramFile(common.file)) {
+    for (auto [given, flag] :
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy")})
+      if (given)
+        throw Error(Fault::Usage,
+                    fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",
+                                common.file.string(), flag));
+    return {.program = Program::load(common.file), .precompiled = true, .compiled = {}};
+  }
+
+  auto cache = common.noCache ? std::nullopt : ProgramCache::ofUser();
+  std::string key;
+  if (cache) {
+    options.targets = common.targets;
+    options.moefy = common.moefy;
+    key = ProgramCache::key(MappedFile::open(common.file).bytes(), options, sourceId(), hostCpu());
+    if (auto found = cache->find(key))
+      return {.program = *found, .fromCache = true, .compiled = {}};
+  }
+  CompileResult result = compileFile(common.file, compileOptions(common, std::move(options)));
+  if (!result.program)
+    throw Error(Fault::Internal, fmt::format("{}: the compiler gave no program", common.file.string()));
+  Program program = *result.program;
+  if (cache) {
+    try {
+      cache->store(key, program);
+    } catch (const Error& error) {
+      fmt::print(stderr, "moec: warning: the compiled program is not cached: {}\n", error.what());
+    }
+  }
+  return {.program = std::move(program), .compiled = std::move(result)};
+}
+
+} // namespace moec::cli

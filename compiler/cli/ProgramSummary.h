@@ -1,0 +1,34 @@
+#pragma once
+// Figures of a plan at given sizes, for `compile`, `inspect` and `explain`. Counts only; runs nothing.
+
+#include "runtime/core/Program.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace moec::cli {
+
+struct KernelSummary {
+  std::string symbol, kind;
+  uint64_t imageBytes = 0;
+  int launches = 0;
+};
+
+struct MemorySummary {
+  int64_t parameters = 0, prepared = 0, constants = 0, arena = 0, inputs = 0, outputs = 0; // bytes
+  int64_t temporaries = 0; // sum of all buffers that share the arena
+};
+
+int64_t parameterCount(const Plan& plan);
+int64_t elementCount(const std::vector<Size>& shape, const Bindings& sizes);
+/// Useful arithmetic and least traffic of one forward call.
+int64_t forwardFlops(const Plan& plan, const Bindings& sizes);
+int64_t forwardBytes(const Plan& plan, const Bindings& sizes);
+MemorySummary memorySummary(const Plan& plan, const Bindings& sizes);
+/// In order of first use, prepare launches first.
+std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& plan);
+/// "[batch, 65, 32]".
+std::string shapeText(const std::vector<Size>& shape);
+
+} // namespace moec::cli

@@ -1,0 +1,61 @@
+#include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/Commands.h"
+#include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Table.h"
+#include "runtime/Session.h"
+#include "runtime/io/TensorFile.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace moec::cli {
+
+namespace {
+
+struct RunFlags : CommonOptions {
+  std::optional<std::filesystem::path> output;
+};
+
+void print(const Session& session, const TensorMap& outputs, bool json) {
+  if (json) {
+    fmt::print("{{\"target\": \"{}\", \"outputs\": {}}}\n", session.plan().target, toJsonText(outputs));
+    return;
+  }
+  for (const OutputInfo& info : session.plan().outputs)
+    if (auto found = outputs.find(info.name); found != outputs.end())
+      fmt::print("{} {}\n{}", info.name, describe(found->second), valueTable(found->second));
+}
+
+void run(const RunFlags& flags) {
+  Program program = openProgram(flags, {.drawsAsInputs = flags.draws.has_value()}).program;
+  Session session(program, flags.device, {.threads = flags.threads});
+  TensorMap inputs = readInputs(session.plan(), flags);
+  loadWeights(session, flags);
+  TensorMap outputs = session.run(inputs, {.seed = flags.seed});
+  if (flags.output)
+    writeTensors(*flags.output, outputs);
+  if (!flags.output || flags.json)
+    print(session, outputs, flags.json);
+}
+
+} // namespace
+
+void addRunCommand(CLI::App& app) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* command = app.add_subcommand("run", "Run a model or a compiled program on inputs, and print its outputs");
+  addModelFlags(*command, *flags);
+  addWeightFlags(*command, *flags);
+  addInputFlags(*command, *flags);
+  addDeviceFlags(*command, *flags);
+  command
+      ->add_option("--output", flags->output,
+                   "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
+      ->type_name("FILE");
+  addJsonFlag(*command, *flags);
+  command->callback([flags] { run(*flags); });
+}
+
+} // namespace moec::cli

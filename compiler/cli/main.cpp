@@ -1,0 +1,76 @@
+// moec: the command. Results go to stdout, everything else to stderr; the exit code says whose fault a failure is
+// (runtime/core/Error.h).
+
+#include "compiler/cli/Commands.h"
+#include "moec_build_id.h"
+#include "runtime/Compile.h"
+#include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+/// Diagnostics of a model carry their own file:line:column, all other messages the command's name.
+int report(moec::Fault fault, std::string_view message) {
+  bool located = fault == moec::Fault::Model && message.find(": error: ") != std::string_view::npos;
+  while (message.ends_with('\n'))
+    message.remove_suffix(1);
+  fmt::print(stderr, "{}{}\n", located ? "" : "moec: error: ", message);
+  return moec::exitCode(fault);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("moec compiles Mixture-of-Experts models to machine code and runs them.", "moec");
+  app.set_version_flag("--version", fmt::format("moec {} ({})", moec::kVersion, moec::sourceId()));
+  app.require_subcommand(1);
+  moec::cli::addCompileCommand(app);
+  moec::cli::addRunCommand(app);
+  moec::cli::addCheckCommand(app);
+  moec::cli::addInspectCommand(app);
+  moec::cli::addExplainCommand(app);
+  moec::cli::addDevicesCommand(app);
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    known.push_back(command->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::ranges::find(known, argv[1]) == known.end())
+    return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1],
+                                                  moec::didYouMean(argv[1], known), fmt::join(known, ", ")));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0)
+      return app.exit(error, std::cout, std::cerr); // --help, --version
+    std::string command = app.get_subcommands().empty() ? "" : " " + app.get_subcommands()[0]->get_name();
+    return report(moec::Fault::Usage, fmt::format("{}; see `moec{} --help`", error.what(), command));
+  }
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  int code = 0;
+  try {
+    if (const char* library = std::getenv("MOEC_COMPILER"))
+      moec::setCompilerLibrary(library);
+    code = run(argc, argv);
+  } catch (const moec::Error& error) {
+    code = report(error.fault(), error.what());
+  } catch (const std::bad_alloc&) {
+    code = report(moec::Fault::System, "out of memory");
+  } catch (const std::exception& error) {
+    code = report(moec::Fault::Internal, error.what());
+  }
+  bool written = std::cout.flush().good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (!written && code == 0)
+    code = report(moec::Fault::System, "cannot write the results to stdout");
+  return code;
+}

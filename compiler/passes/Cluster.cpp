@@ -1,0 +1,118 @@
+#include "compiler/passes/Cluster.h"
+
+#include "mlir/Analysis/TopologicalSortUtils.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+bool isFree(Operation* op) { return !isa<KernelOp, ReadOp, WriteOp, func::ReturnOp>(op); }
+
+std::string nameInWords(Operation* op) {
+  if (auto kernel = dyn_cast<KernelOp>(op))
+    return (StringRef("aeiou").contains(kernel.getKind().front()) ? "an " : "a ") + kernel.getKind().str() + " kernel";
+  return op->getName().stripDialect().str();
+}
+
+LogicalResult sortBody(func::FuncOp function) { return success(sortTopologically(&function.getBody().front())); }
+
+bool Cluster::isConvex() const {
+  SmallVector<Operation*> work;
+  llvm::DenseSet<Operation*> seen;
+  for (Operation* op : ops_)
+    for (Operation* user : op->getUsers())
+      if (!ops_.contains(user) && seen.insert(user).second)
+        work.push_back(user);
+  while (!work.empty()) {
+    Operation* op = work.pop_back_val();
+    if (ops_.contains(op))
+      return false;
+    for (Operation* user : op->getUsers())
+      if (seen.insert(user).second)
+        work.push_back(user);
+  }
+  return true;
+}
+
+Value Cluster::growForward(Value value, std::string& reason) {
+  while (true) {
+    if (!value.hasOneUse()) {
+      reason = value.use_empty() ? "its result is not used" : "its result is used more than once";
+      return value;
+    }
+    Operation* user = *value.getUsers().begin();
+    std::string name = nameInWords(user);
+    if (isa<func::ReturnOp>(user)) {
+      reason = "its result is an output";
+      return value;
+    }
+    if (!isElementwise(user) || !isFree(user)) {
+      reason = "followed by " + name;
+      return value;
+    }
+    if (sizesOf(user->getResult(0)) != sizesOf(value)) {
+      reason = "followed by " + name + " of another shape";
+      return value;
+    }
+    add(user);
+    for (Value operand : user->getOperands())
+      if (auto rows = operand.getDefiningOp<ExpertRowsOp>(); rows && rows->hasOneUse())
+        add(rows);
+    value = user->getResult(0);
+  }
+}
+
+FailureOr<KernelOp> Cluster::outline(StringRef kind, StringRef reason) {
+  if (!isConvex())
+    return root_->emitError("internal: the ops chosen for a '") << kind << "' kernel depend on what comes after it";
+  SmallVector<Operation*> order;
+  for (Operation& op : *root_->getBlock())
+    if (ops_.contains(&op))
+      order.push_back(&op);
+
+  llvm::SetVector<Value> inputs;
+  llvm::SetVector<Operation*> constants;
+  SmallVector<Value> outputs;
+  for (Operation* op : order) {
+    for (Value operand : op->getOperands()) {
+      Operation* definition = operand.getDefiningOp();
+      if (definition && ops_.contains(definition))
+        continue;
+      if (isa_and_nonnull<ConstantOp>(definition))
+        constants.insert(definition);
+      else
+        inputs.insert(operand);
+    }
+    for (Value result : op->getResults())
+      if (llvm::any_of(result.getUsers(), [&](Operation* user) { return !ops_.contains(user); }))
+        outputs.push_back(result);
+  }
+
+  OpBuilder builder(order.back());
+  SmallVector<Type> types(llvm::map_range(outputs, [](Value value) { return value.getType(); }));
+  auto kernel = KernelOp::create(builder, root_->getLoc(), types, inputs.getArrayRef(), builder.getStringAttr(kind),
+                                 builder.getStringAttr(pathOf(root_->getLoc())), builder.getStringAttr(reason), DictionaryAttr());
+  Block* body = builder.createBlock(&kernel.getBody());
+  IRMapping mapping;
+  for (Value input : inputs)
+    mapping.map(input, body->addArgument(input.getType(), input.getLoc()));
+  for (Operation* constant : constants)
+    builder.clone(*constant, mapping);
+  for (Operation* op : order)
+    builder.clone(*op, mapping);
+  SmallVector<Value> yielded(llvm::map_range(outputs, [&](Value value) { return mapping.lookup(value); }));
+  YieldOp::create(builder, root_->getLoc(), yielded);
+
+  for (auto [output, result] : llvm::zip(outputs, kernel.getOutputs()))
+    output.replaceUsesWithIf(result, [&](OpOperand& use) { return !ops_.contains(use.getOwner()); });
+  for (Operation* op : llvm::reverse(order))
+    op->erase();
+  for (Operation* constant : constants)
+    if (constant->use_empty())
+      constant->erase();
+  return kernel;
+}
+
+} // namespace moec::compiler

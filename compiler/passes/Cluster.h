@@ -1,0 +1,42 @@
+#pragma once
+// A set of ops of one block that is to become one moe.kernel. Knows nothing of why.
+
+#include "ir/dialect/Moe.h"
+
+#include "llvm/ADT/SetVector.h"
+
+namespace moec::compiler {
+
+class Cluster {
+public:
+  explicit Cluster(mlir::Operation* root) : root_(root) { ops_.insert(root); }
+
+  bool add(mlir::Operation* op) { return ops_.insert(op); }
+  bool contains(mlir::Operation* op) const { return ops_.contains(op); }
+
+  /// No path leaves the cluster and comes back: the kernel can be called at one moment.
+  bool isConvex() const;
+
+  /// Adds the elementwise ops behind `value` as long as each is the only use of the one before and keeps its shape. Tables of experts' entries that
+  /// such an op reads come along. Returns the last value; `reason` says why it ended.
+  mlir::Value growForward(mlir::Value value, std::string& reason);
+
+  /// Replaces the ops by a moe.kernel whose label is the root's path. Constants are copied into the region. Fails with a diagnostic when
+  /// the cluster is not convex.
+  mlir::FailureOr<ir::KernelOp> outline(llvm::StringRef kind, llvm::StringRef reason);
+
+private:
+  mlir::Operation* root_;
+  llvm::SetVector<mlir::Operation*> ops_;
+};
+
+/// Stands free in a function: not in a kernel, and not one of the ops that never are (read, write, return).
+bool isFree(mlir::Operation* op);
+
+/// "gelu", "a matmul kernel": what comes behind a value, for `explain`.
+std::string nameInWords(mlir::Operation* op);
+
+/// Restores def-before-use order after kernels were made.
+mlir::LogicalResult sortBody(mlir::func::FuncOp function);
+
+} // namespace moec::compiler

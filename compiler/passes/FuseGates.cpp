@@ -1,0 +1,77 @@
+// fuse-gates: scores, choice, weights and assignment of one MoE layer in one kernel, so that a token's scores never leave the core's registers and
+// first-level cache. Stands before every other fusion, since the product of the scores would otherwise become a matmul kernel of its own.
+
+#include "compiler/passes/Cluster.h"
+#include "compiler/passes/Passes.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+bool alongLastAxis(Operation* op) {
+  auto last = [](Value x, uint64_t axis) { return static_cast<int64_t>(axis) + 1 == cast<RankedTensorType>(x.getType()).getRank(); };
+  if (auto slice = dyn_cast<SliceOp>(op))
+    return last(slice.getX(), slice.getAxis());
+  if (auto reduce = dyn_cast<ReduceOp>(op))
+    return last(reduce.getX(), reduce.getAxis());
+  if (auto concat = dyn_cast<ConcatOp>(op))
+    return last(concat.getXs().front(), concat.getAxis());
+  return false;
+}
+
+/// Works on each token by itself.
+bool isTokenOp(Operation* op) {
+  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp>(op) || alongLastAxis(op);
+}
+
+bool rowsAreTokens(Value value, const Size& tokens) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  return type && type.getRank() >= 1 && type.getRank() <= 2 && sizesOf(type).front() == tokens;
+}
+
+/// Adds what `value` is computed from, up to and with the product that makes the scores.
+void growBackward(Cluster& cluster, Value value, const Size& tokens) {
+  Operation* op = value.getDefiningOp();
+  if (!op || !isFree(op) || cluster.contains(op))
+    return;
+  if (!llvm::all_of(op->getResults(), [&](Value result) { return rowsAreTokens(result, tokens); }))
+    return;
+  if (isa<MatmulOp>(op)) {
+    cluster.add(op);
+    return;
+  }
+  if (!isTokenOp(op))
+    return;
+  cluster.add(op);
+  for (Value operand : op->getOperands())
+    growBackward(cluster, operand, tokens);
+}
+
+} // namespace
+
+LogicalResult fuseGates(func::FuncOp function) {
+  SmallVector<AssignOp> assigns(function.getOps<AssignOp>());
+  for (AssignOp assign : assigns) {
+    Size tokens = Size::parse(cast<RoutingType>(assign.getRouting().getType()).getTokens().getValue().str());
+    Cluster cluster(assign);
+    growBackward(cluster, assign.getIndices(), tokens);
+    Value routing = assign.getRouting();
+    while (routing.hasOneUse() && isa<DropOp>(*routing.getUsers().begin())) {
+      auto drop = cast<DropOp>(*routing.getUsers().begin());
+      cluster.add(drop);
+      growBackward(cluster, drop.getKeep(), tokens);
+      routing = drop.getResult();
+    }
+    for (Operation* user : routing.getUsers())
+      if (auto combine = dyn_cast<CombineOp>(user))
+        growBackward(cluster, combine.getWeights(), tokens);
+    if (failed(cluster.outline("gate", "the experts need the whole routing")))
+      return failure();
+  }
+  return sortBody(function);
+}
+
+} // namespace moec::compiler

@@ -1,0 +1,70 @@
+// fuse-loops: what is left (changes of shape, embeddings, elementwise ops by themselves, reductions), each with the producers that only it uses. Comes
+// last. A reshape that stands alone is no work: it stays outside as another view of its operand's buffer.
+
+#include "compiler/passes/Cluster.h"
+#include "compiler/passes/Passes.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+bool isLoopOp(Operation* op) {
+  return isElementwise(op) || isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp>(op);
+}
+
+/// Whether something other than views stands above a value, for which it pays to take the views along.
+bool endsInWork(Value value) {
+  Operation* op = value.getDefiningOp();
+  while (op && isa<ReshapeOp>(op) && op->hasOneUse())
+    op = op->getOperand(0).getDefiningOp();
+  return op && isFree(op) && isLoopOp(op) && !isa<ReshapeOp>(op) && op->hasOneUse();
+}
+
+/// All that reads the op's result belongs to the cluster.
+bool feedsOnly(Operation* op, const Cluster& cluster) {
+  return llvm::all_of(op->getUsers(), [&](Operation* user) { return cluster.contains(user); });
+}
+
+/// Takes producers along as long as nothing else needs them. A reduction stays outside: computed again for every element that reads it, its work
+/// would multiply.
+void growBackward(Cluster& cluster, Operation* op) {
+  for (Value operand : op->getOperands()) {
+    Operation* producer = operand.getDefiningOp();
+    if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) || !feedsOnly(producer, cluster) || isa<ReduceOp>(producer))
+      continue;
+    if (isa<ReshapeOp>(producer) && !endsInWork(producer->getOperand(0)))
+      continue;
+    cluster.add(producer);
+    growBackward(cluster, producer);
+  }
+}
+
+} // namespace
+
+LogicalResult fuseLoops(func::FuncOp function) {
+  SmallVector<Operation*> candidates;
+  for (Operation& op : llvm::reverse(function.getBody().front()))
+    if (isFree(&op) && !isa<ReshapeOp, ConstantOp>(op))
+      candidates.push_back(&op);
+  llvm::DenseSet<Operation*> done;
+  for (Operation* op : candidates) {
+    if (done.contains(op))
+      continue;
+    if (!isLoopOp(op))
+      return op->emitError("internal: no kernel kind takes a '") << op->getName() << "' that stands by itself";
+    Cluster cluster(op);
+    growBackward(cluster, op);
+    for (Operation* other : candidates)
+      if (cluster.contains(other))
+        done.insert(other);
+    std::string reason = op->hasOneUse() ? "followed by " + nameInWords(*op->getUsers().begin()) : "its result is used more than once";
+    if (failed(cluster.outline("loops", reason)))
+      return failure();
+  }
+  return sortBody(function);
+}
+
+} // namespace moec::compiler

@@ -1,0 +1,22 @@
+// fuse-matmuls: a matrix product with the elementwise ops behind it (bias, activation, residual), which then cost no traffic.
+
+#include "compiler/passes/Cluster.h"
+#include "compiler/passes/Passes.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+LogicalResult fuseMatmuls(func::FuncOp function) {
+  for (MatmulOp product : SmallVector<MatmulOp>(function.getOps<MatmulOp>())) {
+    Cluster cluster(product);
+    std::string reason;
+    cluster.growForward(product.getResult(), reason);
+    if (failed(cluster.outline("matmul", reason)))
+      return failure();
+  }
+  return sortBody(function);
+}
+
+} // namespace moec::compiler

@@ -1,0 +1,44 @@
+#pragma once
+// The passes, in the order in which Compiler.cpp calls them. Each is a plain function on the module or on a function of it; a failure
+// has left a diagnostic at the place in the model.
+
+#include "codegen/KernelEmitter.h"
+#include "compiler/Compilation.h"
+
+namespace moec::compiler {
+
+/// Moves reshapes behind elementwise ops: the residual of a MoE layer then has the shape of its combine, and can be fused into it.
+mlir::LogicalResult sinkReshapes(mlir::func::FuncOp function);
+
+/// The fusions. Each wraps ops that stand free in the function into moe.kernel ops of its kind; an op in a kernel is never looked at again, so the
+/// order of calls is the order of preference.
+mlir::LogicalResult fuseGates(mlir::func::FuncOp function);
+mlir::LogicalResult fuseExperts(mlir::func::FuncOp function);
+mlir::LogicalResult fuseAttention(mlir::func::FuncOp function);
+mlir::LogicalResult fuseMatmuls(mlir::func::FuncOp function);
+mlir::LogicalResult fuseRows(mlir::func::FuncOp function);
+mlir::LogicalResult fuseLoops(mlir::func::FuncOp function);
+
+/// Gives every kernel of the module a complete schedule.
+mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
+
+/// Weights of matrix products in the panels that their kernels' schedules ask for, computed by @prepare. Needs schedules; must come before buffers are
+/// assigned, since it changes what kernels read.
+mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
+
+/// Gives every value of @prepare and @forward a buffer: attribute `moe.buffers` of the module, `reads` and `writes` of kernels.
+mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
+
+/// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once.
+mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, int& compiled, int& reused);
+
+/// The plan of a module after `emit`: plain data.
+mlir::FailureOr<Plan> makePlan(const Compilation& compilation);
+
+/// What may stand in the module after a phase.
+mlir::LogicalResult verifyAfter(Phase phase, mlir::ModuleOp module);
+
+/// Makes the passes that need no emitter known to moec-opt.
+void registerPasses();
+
+} // namespace moec::compiler

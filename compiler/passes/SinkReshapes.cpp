@@ -1,0 +1,67 @@
+// sink-reshapes: elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product or combine will make. Comes first: the
+// fusions follow uses from op to op and would stop at the reshape.
+
+#include "compiler/passes/Passes.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+/// An operand of the elementwise op as it must be for x's shape: itself when it broadcasts along the last dimension only, a view otherwise.
+Value viewFor(Value operand, RankedTensorType from, const Sizes& to, OpBuilder& builder) {
+  auto type = cast<RankedTensorType>(operand.getType());
+  Sizes sizes = sizesOf(type);
+  if (type.getRank() == 0 || (type.getRank() == 1 && sizesOf(from).back() == to.back()))
+    return operand;
+  if (sizes != sizesOf(from))
+    return nullptr;
+  return ReshapeOp::create(builder, operand.getLoc(), tensorOf(to, type.getElementType()), operand);
+}
+
+bool makesRows(Value x) {
+  Operation* op = x.getDefiningOp();
+  while (op && isElementwise(op))
+    op = op->getOperand(0).getDefiningOp();
+  return isa_and_nonnull<CombineOp, MatmulOp>(op);
+}
+
+/// The reshape behind the op that it sank past, or null when it stays where it is.
+ReshapeOp sink(ReshapeOp reshape) {
+  if (!reshape->hasOneUse() || !makesRows(reshape.getX()))
+    return nullptr;
+  Operation* user = *reshape->getUsers().begin();
+  auto from = cast<RankedTensorType>(reshape.getType());
+  if (!isElementwise(user) || sizesOf(user->getResult(0)) != sizesOf(from))
+    return nullptr;
+  Sizes to = sizesOf(reshape.getX());
+  OpBuilder builder(user);
+  SmallVector<Value> operands;
+  for (Value operand : user->getOperands()) {
+    Value view = operand == reshape.getResult() ? reshape.getX() : viewFor(operand, from, to, builder);
+    if (!view)
+      return nullptr;
+    operands.push_back(view);
+  }
+  auto element = cast<RankedTensorType>(user->getResult(0).getType()).getElementType();
+  Operation* moved = builder.create(user->getLoc(), user->getName().getIdentifier(), operands, tensorOf(to, element), user->getAttrs());
+  auto behind = ReshapeOp::create(builder, reshape.getLoc(), user->getResult(0).getType(), moved->getResult(0));
+  user->getResult(0).replaceAllUsesWith(behind.getResult());
+  user->erase();
+  reshape->erase();
+  return behind;
+}
+
+} // namespace
+
+LogicalResult sinkReshapes(func::FuncOp function) {
+  // Only the reshapes of the model sink, each as far as it goes: the views made for other operands would sink back.
+  for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>()))
+    while (reshape)
+      reshape = sink(reshape);
+  return success();
+}
+
+} // namespace moec::compiler

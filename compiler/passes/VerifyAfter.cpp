@@ -1,0 +1,56 @@
+#include "compiler/passes/BufferTable.h"
+#include "compiler/passes/Passes.h"
+
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+/// After fuse: all work is in kernels. Outside stand reads and writes of state, views, and the return.
+LogicalResult verifyFused(func::FuncOp function) {
+  for (Operation& op : function.getBody().front())
+    if (!isa<KernelOp, ReadOp, WriteOp, ReshapeOp, func::ReturnOp>(op))
+      return op.emitError("after fuse, '") << op.getName() << "' must stand in a kernel";
+  return success();
+}
+
+LogicalResult require(KernelOp kernel, StringRef attribute, StringRef phase) {
+  if (!kernel->hasAttr(attribute))
+    return kernel.emitError("after ") << phase << ", a kernel must have '" << attribute << "'";
+  return success();
+}
+
+} // namespace
+
+LogicalResult verifyAfter(Phase phase, ModuleOp module) {
+  if (failed(verify(module)))
+    return failure();
+  if (!module.lookupSymbol<func::FuncOp>("forward"))
+    return module.emitError("the module has no function @forward");
+  if (phase == Phase::Import) {
+    WalkResult result = module.walk([&](KernelOp kernel) {
+      kernel.emitError("before fuse, no kernel may stand in the module");
+      return WalkResult::interrupt();
+    });
+    return failure(result.wasInterrupted());
+  }
+  for (func::FuncOp function : module.getOps<func::FuncOp>()) {
+    if (failed(verifyFused(function)))
+      return failure();
+    for (KernelOp kernel : function.getOps<KernelOp>()) {
+      if (phase >= Phase::Schedule && failed(require(kernel, "schedule", "schedule")))
+        return failure();
+      if (phase >= Phase::Plan && (failed(require(kernel, readsName, "plan")) || failed(require(kernel, writesName, "plan"))))
+        return failure();
+      if (phase >= Phase::Emit && failed(require(kernel, symbolName, "emit")))
+        return failure();
+    }
+  }
+  return success();
+}
+
+} // namespace moec::compiler

@@ -1,0 +1,57 @@
+#include "ir/Cost.h"
+
+#include "ir/ops/Infer.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace moec::ir {
+
+Size bytesOf(Type type) {
+  if (auto routing = dyn_cast<RoutingType>(type))
+    return (Size(routing.getExperts() + 1) + Size(2) * rowsOf(routing)) * Size(4); // RoutingLayout::elements, of i32
+  auto tensor = cast<RankedTensorType>(type);
+  return product(sizesOf(tensor)) * Size(static_cast<int64_t>(byteSize(dtypeOf(tensor.getElementType()))));
+}
+
+static Size countOf(Value value) { return product(sizesOf(value)); }
+
+static Size attentionFlops(AttentionOp op) {
+  Sizes q = sizesOf(op.getQ());
+  Size pairs = q[0] * q[1] * sizesOf(op.getK())[1];
+  // Two products over the width, and softmax's scale, maximum, difference, exponential, sum and quotient per head.
+  return pairs * (Size(4) * q[2] + Size(6) * Size(static_cast<int64_t>(op.getHeads())));
+}
+
+static Size flopsOf(Operation* op) {
+  if (isElementwise(op))
+    return countOf(op->getResult(0));
+  return llvm::TypeSwitch<Operation*, Size>(op)
+      .Case([](MatmulOp op) { return Size(2) * countOf(op.getResult()) * sizesOf(op.getA()).back(); })
+      .Case([](GroupedMatmulOp op) { return Size(2) * countOf(op.getResult()) * sizesOf(op.getRows()).back(); })
+      .Case([](AttentionOp op) { return attentionFlops(op); })
+      .Case([](SoftmaxOp op) { return Size(5) * countOf(op.getX()); })
+      .Case([](LayerNormOp op) { return Size(op.getWeight() ? 8 : 6) * countOf(op.getX()); })
+      .Case([](ReduceOp op) { return countOf(op.getX()); })
+      .Case([](SelectOp op) { return countOf(op.getScores()) * Size(static_cast<int64_t>(op.getK())); })
+      .Case([](CombineOp op) { return Size(2) * countOf(op.getRows()); })
+      .Case([](KernelOp op) {
+        Size sum;
+        for (Operation& inner : op.getBody().front())
+          sum = sum + flopsOf(&inner);
+        return sum;
+      })
+      .Default([](Operation*) { return Size(0); }); // moves, draws and indices
+}
+
+Cost costOf(Operation* op) {
+  Size bytes;
+  for (Type type : op->getOperandTypes())
+    bytes = bytes + bytesOf(type);
+  for (Type type : op->getResultTypes())
+    bytes = bytes + bytesOf(type);
+  return {flopsOf(op), bytes};
+}
+
+} // namespace moec::ir

@@ -1,0 +1,166 @@
+#include "ir/ops/Infer.h"
+
+using namespace mlir;
+
+namespace moec::ir {
+
+static LogicalResult checkFloat(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x) {
+  if (x.isFloat())
+    return success();
+  return emitOptionalError(location, constraint, ": ", name, " is f64, f32 or bf16: it is ", dtypeName(x.element));
+}
+
+static LogicalResult checkRank(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x,
+                               int64_t least) {
+  if (x.rank() >= least)
+    return success();
+  return emitOptionalError(location, constraint, ": ", name, " has at least ", least, " dimensions: it has ", x.rank());
+}
+
+MOEC_INFER(MatmulOp) {
+  FailureOr<Shaped> a = shaped(location, adaptor.getA()), b = shaped(location, adaptor.getB());
+  if (failed(a) || failed(b) || failed(sameElement(location, "matmul C1", "a", *a, "b", *b)) ||
+      failed(checkFloat(location, "matmul C2", "a", *a)) || failed(checkRank(location, "matmul C3", "a", *a, 2)) ||
+      failed(checkRank(location, "matmul C3", "b", *b, 2)))
+    return failure();
+  if (a->last() != b->last())
+    return emitOptionalError(location, "matmul C4: the last dimensions of a and b agree: a has ", a->last().str(),
+                             ", b has ", b->last().str());
+  Sizes result(a->sizes.begin(), a->sizes.end() - 1);
+  if (b->rank() > 2) {
+    Sizes aLeading(a->sizes.begin(), a->sizes.end() - 2), bLeading(b->sizes.begin(), b->sizes.end() - 2);
+    std::optional<Sizes> leading = broadcastSizes(aLeading, bLeading);
+    if (!leading)
+      return emitOptionalError(location, "matmul C5: the leading dimensions of a and b broadcast: a has ",
+                               describe(aLeading), ", b has ", describe(bLeading));
+    result = *leading;
+    result.push_back(a->sizes[a->rank() - 2]);
+  }
+  result.push_back(b->sizes[b->rank() - 2]);
+  types.push_back(tensorOf(result, a->element));
+  return success();
+}
+
+MOEC_INFER(PackOp) {
+  FailureOr<Shaped> w = shaped(location, adaptor.getW());
+  if (failed(w) || failed(checkRank(location, "pack C1", "w", *w, 2)))
+    return failure();
+  int64_t nr = static_cast<int64_t>(adaptor.getNr());
+  if (nr < 1)
+    return emitOptionalError(location, "pack C2: nr is at least 1: it is ", nr);
+  Sizes sizes(w->sizes.begin(), w->sizes.end() - 2);
+  sizes.push_back(Size::ceilDiv(w->sizes[w->rank() - 2], nr));
+  sizes.push_back(w->last());
+  sizes.push_back(nr);
+  types.push_back(tensorOf(sizes, w->element));
+  return success();
+}
+
+MOEC_INFER(UnpackOp) {
+  FailureOr<Shaped> panels = shaped(location, adaptor.getPanels());
+  if (failed(panels) || failed(checkRank(location, "unpack C1", "panels", *panels, 3)))
+    return failure();
+  int64_t n = static_cast<int64_t>(adaptor.getN());
+  const Size& count = panels->sizes[panels->rank() - 3];
+  Size needed = Size::ceilDiv(n, panels->last());
+  if (n < 1 || needed != count)
+    return emitOptionalError(location, "unpack C2: n rows fill the panels, ceil(n / nr) of them: n is ", n, ", nr is ",
+                             panels->last().str(), ", there are ", count.str(), " panels");
+  Sizes sizes(panels->sizes.begin(), panels->sizes.end() - 3);
+  sizes.push_back(n);
+  sizes.push_back(panels->sizes[panels->rank() - 2]);
+  types.push_back(tensorOf(sizes, panels->element));
+  return success();
+}
+
+static LogicalResult checkScale(OptionalLocation location, StringRef constraint, StringRef name, Value value,
+                                const Shaped& x) {
+  if (!value)
+    return success();
+  FailureOr<Shaped> scale = shaped(location, value);
+  if (failed(scale))
+    return failure();
+  if (scale->sizes != Sizes{x.last()} || scale->element != x.element)
+    return emitOptionalError(location, constraint, ": ", name,
+                             " has one number of x's dtype for each of x's last dimension: x is ", dtypeName(x.element),
+                             x.text(), ", ", name, " is ", dtypeName(scale->element), scale->text());
+  return success();
+}
+
+MOEC_INFER(LayerNormOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x) || failed(checkFloat(location, "layer_norm C1", "x", *x)) ||
+      failed(checkRank(location, "layer_norm C1", "x", *x, 1)) ||
+      failed(checkScale(location, "layer_norm C2", "weight", adaptor.getWeight(), *x)) ||
+      failed(checkScale(location, "layer_norm C3", "bias", adaptor.getBias(), *x)))
+    return failure();
+  double eps = adaptor.getEps().convertToDouble();
+  if (!(eps >= 0) || !std::isfinite(eps))
+    return emitOptionalError(location, "layer_norm C4: eps is finite and not negative: it is ", eps);
+  types.push_back(adaptor.getX().getType());
+  return success();
+}
+
+MOEC_INFER(SoftmaxOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x) || failed(checkFloat(location, "softmax C1", "x", *x)) ||
+      failed(checkRank(location, "softmax C1", "x", *x, 1)))
+    return failure();
+  types.push_back(adaptor.getX().getType());
+  return success();
+}
+
+MOEC_INFER(AttentionOp) {
+  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
+                    v = shaped(location, adaptor.getV());
+  if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, "attention C1", "q", *q, "k", *k)) ||
+      failed(sameElement(location, "attention C1", "q", *q, "v", *v)) ||
+      failed(checkFloat(location, "attention C2", "q", *q)))
+    return failure();
+  if (q->rank() != 3 || k->rank() != 3 || v->rank() != 3)
+    return emitOptionalError(location, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
+                             k->rank(), " and ", v->rank());
+  if (k->sizes != v->sizes)
+    return emitOptionalError(location, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
+  if (q->sizes[0] != k->sizes[0] || q->last() != k->last())
+    return emitOptionalError(location, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
+                             k->text());
+  int64_t heads = static_cast<int64_t>(adaptor.getHeads());
+  std::optional<int64_t> width = q->last().constant();
+  if (heads < 1 || !width || *width % heads != 0)
+    return emitOptionalError(location, "attention C6: heads divides the width, a constant: the width is ",
+                             q->last().str(), ", heads is ", heads);
+  if (adaptor.getCausal() && (k->sizes[1] - q->sizes[1]).constant().value_or(0) < 0)
+    return emitOptionalError(location, "attention C7: causal attention has a key for every query: there are ",
+                             q->sizes[1].str(), " queries and ", k->sizes[1].str(), " keys");
+  double scale = adaptor.getScale().convertToDouble();
+  if (!std::isfinite(scale))
+    return emitOptionalError(location, "attention C8: scale is finite: it is ", scale);
+  types.push_back(adaptor.getQ().getType());
+  return success();
+}
+
+MOEC_INFER(EmbeddingOp) {
+  FailureOr<Shaped> ids = shaped(location, adaptor.getIds()), table = shaped(location, adaptor.getTable());
+  if (failed(ids) || failed(table))
+    return failure();
+  if (!ids->element.isSignlessInteger(32) && !ids->element.isSignlessInteger(64))
+    return emitOptionalError(location, "embedding C1: ids are i64 or i32: they are ", dtypeName(ids->element));
+  if (table->rank() != 2)
+    return emitOptionalError(location, "embedding C2: table has 2 dimensions: it has ", table->rank());
+  Sizes sizes = ids->sizes;
+  sizes.push_back(table->last());
+  types.push_back(tensorOf(sizes, table->element));
+  return success();
+}
+
+LogicalResult RandomOp::verify() {
+  Type element = getResult().getType().getElementType();
+  if (!element.isF32() && !element.isF64())
+    return emitError() << "random C1: draws are f64 or f32: the result is " << dtypeName(element);
+  if (getPath().empty())
+    return emitError() << "random C2: the path names the draw: it is empty";
+  return success();
+}
+
+} // namespace moec::ir

@@ -1,0 +1,142 @@
+#include "ir/ops/Infer.h"
+
+using namespace mlir;
+
+namespace moec::ir {
+
+static LogicalResult checkMatrix(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x) {
+  if (x.rank() == 2)
+    return success();
+  return emitOptionalError(location, constraint, ": ", name, " has 2 dimensions: it has ", x.rank());
+}
+
+static LogicalResult checkRows(OptionalLocation location, StringRef constraint, const Shaped& rows,
+                               RoutingType routing) {
+  if (rows.sizes[0] == rowsOf(routing))
+    return success();
+  return emitOptionalError(location, constraint, ": rows has tokens times choices rows: the routing has ",
+                           rowsOf(routing).str(), ", rows has ", rows.sizes[0].str());
+}
+
+static LogicalResult checkExperts(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x,
+                                  RoutingType routing) {
+  if (x.sizes[0] == Size(routing.getExperts()))
+    return success();
+  return emitOptionalError(location, constraint, ": ", name, " has one entry per expert: the routing has ",
+                           routing.getExperts(), " experts, ", name, " has ", x.sizes[0].str());
+}
+
+MOEC_INFER(SelectOp) {
+  FailureOr<Shaped> scores = shaped(location, adaptor.getScores());
+  if (failed(scores))
+    return failure();
+  if (!scores->isFloat() || scores->rank() != 2)
+    return emitOptionalError(location, "select C1: scores is f64, f32 or bf16 of 2 dimensions: it is ",
+                             dtypeName(scores->element), scores->text());
+  int64_t k = static_cast<int64_t>(adaptor.getK());
+  std::optional<int64_t> experts = scores->last().constant();
+  if (!experts || k < 1 || k > *experts)
+    return emitOptionalError(location, "select C2: k lies in 1 .. E, the constant last dimension of scores: k is ", k,
+                             ", E is ", scores->last().str());
+  types.push_back(tensorOf({scores->sizes[0], k}, scores->element));
+  types.push_back(tensorOf({scores->sizes[0], k}, IntegerType::get(context, 32)));
+  return success();
+}
+
+MOEC_INFER(AssignOp) {
+  FailureOr<Shaped> indices = shaped(location, adaptor.getIndices());
+  if (failed(indices))
+    return failure();
+  if (!indices->element.isSignlessInteger(32) || indices->rank() != 2 || !indices->last().isConstant() ||
+      *indices->last().constant() < 1)
+    return emitOptionalError(location, "assign C1: indices is i32 of 2 dimensions, the last a constant: it is ",
+                             dtypeName(indices->element), indices->text());
+  int64_t experts = static_cast<int64_t>(adaptor.getExperts());
+  if (experts < 1)
+    return emitOptionalError(location, "assign C2: experts is at least 1: it is ", experts);
+  if (auto capacity = adaptor.getCapacity(); capacity && !isCanonicalSize(*capacity))
+    return emitOptionalError(location, "assign C3: capacity is a canonical size text: it is \"", *capacity, "\"");
+  types.push_back(RoutingType::get(context, experts, StringAttr::get(context, indices->sizes[0].str()),
+                                   *indices->last().constant()));
+  return success();
+}
+
+MOEC_INFER(DropOp) {
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  FailureOr<Shaped> keep = shaped(location, adaptor.getKeep());
+  if (failed(routing) || failed(keep))
+    return failure();
+  Sizes expected{tokensOf(*routing), routing->getChoices()};
+  if (!keep->element.isSignlessInteger(1) || keep->sizes != expected)
+    return emitOptionalError(location, "drop C1: keep is bool of tokens by choices: the routing has ",
+                             describe(expected), ", keep is ", dtypeName(keep->element), keep->text());
+  types.push_back(*routing);
+  return success();
+}
+
+MOEC_INFER(DispatchOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(x) || failed(routing) || failed(checkMatrix(location, "dispatch C1", "x", *x)))
+    return failure();
+  if (x->sizes[0] != tokensOf(*routing))
+    return emitOptionalError(location, "dispatch C2: x has one row per token: the routing has ",
+                             tokensOf(*routing).str(), " tokens, x has ", x->sizes[0].str(), " rows");
+  types.push_back(tensorOf({rowsOf(*routing), x->last()}, x->element));
+  return success();
+}
+
+MOEC_INFER(GroupedMatmulOp) {
+  FailureOr<Shaped> rows = shaped(location, adaptor.getRows()), w = shaped(location, adaptor.getW());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(rows) || failed(w) || failed(routing) ||
+      failed(sameElement(location, "grouped_matmul C1", "rows", *rows, "w", *w)))
+    return failure();
+  if (!rows->isFloat())
+    return emitOptionalError(location, "grouped_matmul C2: rows is f64, f32 or bf16: it is ", dtypeName(rows->element));
+  if (rows->rank() != 2 || w->rank() != 3)
+    return emitOptionalError(location, "grouped_matmul C3: rows has 2 dimensions and w has 3: they have ", rows->rank(),
+                             " and ", w->rank());
+  if (failed(checkRows(location, "grouped_matmul C4", *rows, *routing)) ||
+      failed(checkExperts(location, "grouped_matmul C5", "w", *w, *routing)))
+    return failure();
+  if (rows->last() != w->last())
+    return emitOptionalError(location, "grouped_matmul C6: the last dimensions of rows and w agree: rows has ",
+                             rows->last().str(), ", w has ", w->last().str());
+  types.push_back(tensorOf({rows->sizes[0], w->sizes[1]}, rows->element));
+  return success();
+}
+
+MOEC_INFER(ExpertRowsOp) {
+  FailureOr<Shaped> table = shaped(location, adaptor.getTable());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(table) || failed(routing) || failed(checkMatrix(location, "expert_rows C1", "table", *table)) ||
+      failed(checkExperts(location, "expert_rows C2", "table", *table, *routing)))
+    return failure();
+  types.push_back(tensorOf({rowsOf(*routing), table->last()}, table->element));
+  return success();
+}
+
+MOEC_INFER(CombineOp) {
+  FailureOr<Shaped> rows = shaped(location, adaptor.getRows()), weights = shaped(location, adaptor.getWeights());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(rows) || failed(weights) || failed(routing))
+    return failure();
+  if (!rows->isFloat() || (weights->element != rows->element && !(rows->element.isBF16() && weights->element.isF32())))
+    return emitOptionalError(
+        location,
+        "combine C1: rows and weights share one of f64, f32 and bf16, or rows are bf16 and weights f32: "
+        "rows is ",
+        dtypeName(rows->element), ", weights is ", dtypeName(weights->element));
+  if (failed(checkMatrix(location, "combine C2", "rows", *rows)) ||
+      failed(checkRows(location, "combine C3", *rows, *routing)))
+    return failure();
+  Sizes expected{tokensOf(*routing), routing->getChoices()};
+  if (weights->sizes != expected)
+    return emitOptionalError(location, "combine C4: weights is tokens by choices: the routing has ", describe(expected),
+                             ", weights is ", weights->text());
+  types.push_back(tensorOf({expected[0], rows->last()}, rows->element));
+  return success();
+}
+
+} // namespace moec::ir

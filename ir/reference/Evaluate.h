@@ -1,0 +1,63 @@
+#pragma once
+// What every op computes, as plain loops over plain arrays: docs/SPEC.md as code, and the truth that kernels are held
+// to. Sums and functions are double; each op rounds once, to the result's dtype. Knows no MLIR. Errors are moec::Error:
+// Data for values out of range, Internal for shapes that the ops' verifiers would have refused.
+
+#include "ir/reference/Routing.h"
+#include "runtime/core/Tensor.h"
+
+#include <optional>
+
+namespace moec::reference {
+
+// Elementwise.
+enum class Unary { Neg, Exp, Log, Sqrt, Tanh, Sigmoid, Softplus, Relu, Gelu, GeluTanh, Silu, LeakyRelu, Elu };
+enum class Binary { Add, Sub, Mul, Div, Min, Max };
+enum class Comparison { Eq, Ne, Lt, Le, Gt, Ge };
+Tensor unary(Unary op, const Tensor& x, double parameter = 0); // parameter: slope of LeakyRelu, alpha of Elu
+Tensor binary(Binary op, const Tensor& a, const Tensor& b);
+Tensor compare(Comparison op, const Tensor& a, const Tensor& b);
+Tensor cast(const Tensor& x, DType to);
+
+// Shape.
+Tensor transpose(const Tensor& x, const std::vector<int64_t>& permutation);
+Tensor slice(const Tensor& x, int64_t axis, int64_t start, int64_t size);
+Tensor concat(const std::vector<Tensor>& xs, int64_t axis);
+Tensor broadcast(const Tensor& x, const Shape& shape);
+enum class Reduction { Sum, Mean, Max };
+Tensor reduce(Reduction op, const Tensor& x, int64_t axis);
+
+// Layers.
+Tensor matmul(const Tensor& a, const Tensor& b); // (.., M, K), (.., N, K) -> (.., M, N)
+Tensor pack(const Tensor& w, int64_t nr);        // (.., N, K) -> (.., ceil(N/nr), K, nr)
+Tensor unpack(const Tensor& panels, int64_t n);  // (.., ceil(n/nr), K, nr) -> (.., n, K)
+Tensor layerNorm(const Tensor& x, const Tensor* weight, const Tensor* bias, double eps);
+Tensor softmax(const Tensor& x);
+struct AttentionRule {
+  int64_t heads = 1;
+  double scale = 1;
+  bool causal = false;
+};
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRule& rule);
+Tensor embedding(const Tensor& ids, const Tensor& table);
+enum class Distribution { Uniform, Normal };
+struct DrawKey {
+  uint64_t seed = 0;
+  uint32_t stream = 0, step = 0;
+};
+Tensor random(Distribution distribution, DType dtype, const Shape& shape, const DrawKey& key);
+
+// Routing.
+struct Selection {
+  Tensor values, indices; // (T, k), (T, k) i32
+};
+Selection select(const Tensor& scores, int64_t k);
+enum class Priority { TokenMajor, ChoiceMajor };
+Routing assign(const Tensor& indices, int64_t experts, Priority priority, std::optional<int64_t> capacity);
+Routing drop(const Routing& routing, const Tensor& keep);
+Tensor dispatch(const Tensor& x, const Routing& routing);
+Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing);
+Tensor expertRows(const Tensor& table, const Routing& routing);
+Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights);
+
+} // namespace moec::reference

@@ -1,0 +1,139 @@
+#include "ir/reference/EvaluateOp.h"
+
+#include "ir/ops/Infer.h"
+#include "ir/reference/Evaluate.h"
+#include "runtime/core/Error.h"
+#include "runtime/core/Philox.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace moec::reference {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+/// One op with its operands as tensors.
+struct Step {
+  ArrayRef<Tensor> in;
+  Call& call;
+
+  int64_t size(StringRef text) const { return Size::parse({text.data(), text.size()}).evaluate(call.bindings); }
+  Shape shape(Value value) const { return shapeOf(value.getType(), call.bindings); }
+  Routing routing(Value value, const Tensor& tensor) const {
+    auto type = cast<ir::RoutingType>(value.getType());
+    return toRouting(tensor, type.getExperts(), ir::tokensOf(type).evaluate(call.bindings), type.getChoices());
+  }
+};
+
+const Tensor& lookUp(const Call& call, StringRef name) {
+  auto found = call.state.find(std::string_view(name.data(), name.size()));
+  if (found == call.state.end())
+    throw Error(Fault::Internal, "the state @" + name.str() + " has no value");
+  return found->second;
+}
+
+Tensors evaluateLayerNorm(ir::LayerNormOp op, const Step& step) {
+  const Tensor* weight = op.getWeight() ? &step.in[1] : nullptr;
+  const Tensor* bias = op.getBias() ? &step.in.back() : nullptr;
+  return {layerNorm(step.in[0], weight, bias, op.getEps().convertToDouble())};
+}
+
+Tensors evaluateAttention(ir::AttentionOp op, const Step& step) {
+  AttentionRule rule{static_cast<int64_t>(op.getHeads()), op.getScale().convertToDouble(), op.getCausal()};
+  return {attention(step.in[0], step.in[1], step.in[2], rule)};
+}
+
+Tensors evaluateRandom(ir::RandomOp op, const Step& step) {
+  DrawKey key{step.call.seed, streamOf(std::string_view(op.getPath().data(), op.getPath().size())), step.call.step};
+  Distribution distribution =
+      op.getDistribution() == ir::Distribution::Uniform ? Distribution::Uniform : Distribution::Normal;
+  return {random(distribution, dtypeOf(op.getType()), step.shape(op), key)};
+}
+
+Tensors evaluateSelect(ir::SelectOp op, const Step& step) {
+  Selection selection = select(step.in[0], static_cast<int64_t>(op.getK()));
+  return {selection.values, selection.indices};
+}
+
+Tensors evaluateAssign(ir::AssignOp op, const Step& step) {
+  std::optional<int64_t> capacity;
+  if (op.getCapacity())
+    capacity = step.size(*op.getCapacity());
+  Priority priority = op.getPriority() == ir::Priority::TokenMajor ? Priority::TokenMajor : Priority::ChoiceMajor;
+  return {toTensor(assign(step.in[0], static_cast<int64_t>(op.getExperts()), priority, capacity))};
+}
+
+// The enums of the dialect and of the evaluators have the same order.
+template <class To, class From> To same(From value) { return static_cast<To>(static_cast<uint32_t>(value)); }
+static_assert(static_cast<uint32_t>(ir::Predicate::GE) == static_cast<uint32_t>(Comparison::Ge));
+static_assert(static_cast<uint32_t>(ir::ReduceKind::Max) == static_cast<uint32_t>(Reduction::Max));
+
+} // namespace
+
+std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& call) {
+  Step step{operands, call};
+  ArrayRef<Tensor> in = operands;
+  auto unaryCase = [&](Unary kind, double parameter = 0) -> Tensors { return {unary(kind, in[0], parameter)}; };
+  auto binaryCase = [&](Binary kind) -> Tensors { return {binary(kind, in[0], in[1])}; };
+  return llvm::TypeSwitch<Operation*, Tensors>(op)
+      .Case([&](ir::ReadOp op) -> Tensors { return {lookUp(call, op.getState())}; })
+      .Case([&](ir::WriteOp op) -> Tensors {
+        call.state[op.getState().str()] = in[0];
+        return {};
+      })
+      .Case([&](ir::NegOp) { return unaryCase(Unary::Neg); })
+      .Case([&](ir::ExpOp) { return unaryCase(Unary::Exp); })
+      .Case([&](ir::LogOp) { return unaryCase(Unary::Log); })
+      .Case([&](ir::SqrtOp) { return unaryCase(Unary::Sqrt); })
+      .Case([&](ir::TanhOp) { return unaryCase(Unary::Tanh); })
+      .Case([&](ir::SigmoidOp) { return unaryCase(Unary::Sigmoid); })
+      .Case([&](ir::SoftplusOp) { return unaryCase(Unary::Softplus); })
+      .Case([&](ir::ReluOp) { return unaryCase(Unary::Relu); })
+      .Case([&](ir::GeluOp) { return unaryCase(Unary::Gelu); })
+      .Case([&](ir::GeluTanhOp) { return unaryCase(Unary::GeluTanh); })
+      .Case([&](ir::SiluOp) { return unaryCase(Unary::Silu); })
+      .Case([&](ir::LeakyReluOp op) { return unaryCase(Unary::LeakyRelu, op.getSlope().convertToDouble()); })
+      .Case([&](ir::EluOp op) { return unaryCase(Unary::Elu, op.getAlpha().convertToDouble()); })
+      .Case([&](ir::AddOp) { return binaryCase(Binary::Add); })
+      .Case([&](ir::SubOp) { return binaryCase(Binary::Sub); })
+      .Case([&](ir::MulOp) { return binaryCase(Binary::Mul); })
+      .Case([&](ir::DivOp) { return binaryCase(Binary::Div); })
+      .Case([&](ir::MinOp) { return binaryCase(Binary::Min); })
+      .Case([&](ir::MaxOp) { return binaryCase(Binary::Max); })
+      .Case([&](ir::CompareOp op) -> Tensors { return {compare(same<Comparison>(op.getPredicate()), in[0], in[1])}; })
+      .Case([&](ir::CastOp op) -> Tensors { return {cast(in[0], ir::dtypeOf(op.getTo()))}; })
+      .Case([&](ir::ConstantOp op) -> Tensors { return {toTensor(mlir::cast<DenseElementsAttr>(op.getValue()))}; })
+      .Case([&](ir::ReshapeOp op) -> Tensors { return {in[0].reshaped(step.shape(op))}; })
+      .Case([&](ir::TransposeOp op) -> Tensors { return {transpose(in[0], op.getPermutation().vec())}; })
+      .Case([&](ir::SliceOp op) -> Tensors {
+        return {slice(in[0], static_cast<int64_t>(op.getAxis()), step.size(op.getStart()), step.size(op.getSize()))};
+      })
+      .Case([&](ir::ConcatOp op) -> Tensors { return {concat(in.vec(), static_cast<int64_t>(op.getAxis()))}; })
+      .Case([&](ir::BroadcastOp op) -> Tensors { return {broadcast(in[0], step.shape(op))}; })
+      .Case([&](ir::ReduceOp op) -> Tensors {
+        return {reduce(same<Reduction>(op.getKind()), in[0], static_cast<int64_t>(op.getAxis()))};
+      })
+      .Case([&](ir::MatmulOp) -> Tensors { return {matmul(in[0], in[1])}; })
+      .Case([&](ir::PackOp op) -> Tensors { return {pack(in[0], static_cast<int64_t>(op.getNr()))}; })
+      .Case([&](ir::UnpackOp op) -> Tensors { return {unpack(in[0], static_cast<int64_t>(op.getN()))}; })
+      .Case([&](ir::LayerNormOp op) { return evaluateLayerNorm(op, step); })
+      .Case([&](ir::SoftmaxOp) -> Tensors { return {softmax(in[0])}; })
+      .Case([&](ir::AttentionOp op) { return evaluateAttention(op, step); })
+      .Case([&](ir::EmbeddingOp) -> Tensors { return {embedding(in[0], in[1])}; })
+      .Case([&](ir::RandomOp op) { return evaluateRandom(op, step); })
+      .Case([&](ir::SelectOp op) { return evaluateSelect(op, step); })
+      .Case([&](ir::AssignOp op) { return evaluateAssign(op, step); })
+      .Case([&](ir::DropOp op) -> Tensors { return {toTensor(drop(step.routing(op.getRouting(), in[0]), in[1]))}; })
+      .Case([&](ir::DispatchOp op) -> Tensors { return {dispatch(in[0], step.routing(op.getRouting(), in[1]))}; })
+      .Case([&](ir::GroupedMatmulOp op) -> Tensors {
+        return {groupedMatmul(in[0], in[1], step.routing(op.getRouting(), in[2]))};
+      })
+      .Case([&](ir::ExpertRowsOp op) -> Tensors { return {expertRows(in[0], step.routing(op.getRouting(), in[1]))}; })
+      .Case([&](ir::CombineOp op) -> Tensors { return {combine(in[0], step.routing(op.getRouting(), in[1]), in[2])}; })
+      .Default(
+          [](Operation* other) -> Tensors { throw Error(Fault::Internal, "the reference has no evaluator for it"); });
+}
+
+} // namespace moec::reference

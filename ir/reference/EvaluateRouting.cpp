@@ -1,0 +1,93 @@
+#include "ir/reference/Elements.h"
+#include "ir/reference/Evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace moec::reference {
+
+Selection select(const Tensor& scores, int64_t k) {
+  int64_t tokens = scores.shape()[0], experts = scores.shape()[1];
+  std::vector<double> values = scores.toDoubles();
+  std::vector<int32_t> chosen, order(experts);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const double* row = values.data() + t * experts;
+    std::iota(order.begin(), order.end(), 0);
+    // Largest first, NaN below everything, ties to the lowest index.
+    std::sort(order.begin(), order.end(), [row](int32_t a, int32_t b) {
+      bool aNan = std::isnan(row[a]), bNan = std::isnan(row[b]);
+      if (aNan != bNan)
+        return bNan;
+      return row[a] != row[b] && !aNan ? row[a] > row[b] : a < b;
+    });
+    chosen.insert(chosen.end(), order.begin(), order.begin() + k);
+  }
+  Tensor best = moved(scores, {tokens, k}, [&](int64_t i) { return i / k * experts + chosen[i]; });
+  return {best, Tensor::of(chosen, {tokens, k})};
+}
+
+Routing assign(const Tensor& indices, int64_t experts, Priority priority, std::optional<int64_t> capacity) {
+  int64_t tokens = indices.shape()[0], choices = indices.shape()[1];
+  std::span<const int32_t> expert = indices.as<const int32_t>();
+  std::vector<std::vector<int32_t>> lists(experts);
+  for (int64_t i = 0; i < tokens * choices; ++i) {
+    int64_t row = priority == Priority::TokenMajor ? i : i % tokens * choices + i / tokens;
+    if (expert[row] < -1 || expert[row] >= experts)
+      throw Error(Fault::Data,
+                  "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(experts));
+    if (expert[row] >= 0 && (!capacity || static_cast<int64_t>(lists[expert[row]].size()) < *capacity))
+      lists[expert[row]].push_back(static_cast<int32_t>(row));
+  }
+  return routingOf(lists, tokens, choices);
+}
+
+Routing drop(const Routing& routing, const Tensor& keep) {
+  std::span<const uint8_t> kept = keep.as<const uint8_t>();
+  std::vector<std::vector<int32_t>> lists(routing.experts);
+  for (int64_t row = 0; row < routing.kept(); ++row)
+    if (kept[routing.rows[row]])
+      lists[routing.expertOf(row)].push_back(routing.rows[row]);
+  return routingOf(lists, routing.tokens, routing.choices);
+}
+
+Tensor dispatch(const Tensor& x, const Routing& routing) {
+  int64_t width = x.shape()[1];
+  return moved(x, {routing.rowCount(), width}, [&](int64_t i) -> int64_t {
+    int64_t row = i / width;
+    return row < routing.kept() ? routing.rows[row] / routing.choices * width + i % width : -1;
+  });
+}
+
+Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing) {
+  int64_t depth = rows.shape()[1], columns = w.shape()[1];
+  std::vector<double> left = rows.toDoubles(), right = w.toDoubles(), values(routing.rowCount() * columns, 0.0);
+  for (int64_t row = 0; row < routing.kept(); ++row) {
+    const double* matrix = right.data() + routing.expertOf(row) * columns * depth;
+    for (int64_t n = 0; n < columns; ++n)
+      values[row * columns + n] =
+          std::inner_product(&left[row * depth], &left[row * depth] + depth, matrix + n * depth, 0.0);
+  }
+  return fromDoubles(std::move(values), {routing.rowCount(), columns}, rows.dtype());
+}
+
+Tensor expertRows(const Tensor& table, const Routing& routing) {
+  int64_t width = table.shape()[1];
+  return moved(table, {routing.rowCount(), width}, [&](int64_t i) -> int64_t {
+    int64_t row = i / width;
+    return row < routing.kept() ? routing.expertOf(row) * width + i % width : -1;
+  });
+}
+
+Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights) {
+  int64_t width = rows.shape()[1];
+  std::vector<double> values = rows.toDoubles(), weight = weights.toDoubles(), results(routing.tokens * width, 0.0);
+  for (int64_t place = 0; place < routing.rowCount(); ++place) { // token by token, in choice order
+    int64_t row = routing.slots[place], token = place / routing.choices;
+    for (int64_t d = 0; row >= 0 && d < width; ++d)
+      results[token * width + d] += weight[place] * values[row * width + d];
+  }
+  return fromDoubles(std::move(results), {routing.tokens, width}, rows.dtype());
+}
+
+} // namespace moec::reference

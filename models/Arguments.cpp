@@ -1,0 +1,116 @@
+#include "models/Arguments.h"
+
+#include "models/json/Parse.h"
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace moec::models {
+
+namespace {
+
+bool isRaw(ParameterType type) {
+  return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate ||
+         type == ParameterType::Expert;
+}
+
+void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {
+  if (parameter.type == ParameterType::Word && value.isString())
+    diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
+  else
+    diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", inQuotes(parameter.name),
+                                                    inQuotes(kind.name), value.describe(), expectation(parameter)));
+}
+
+Json defaultOf(const Parameter& parameter, Position position) {
+  Diagnostics ignored;
+  std::optional<Json> value = parseJson(parameter.fallback, ignored);
+  assert(value && "a default is JSON");
+  return value->at(position);
+}
+
+} // namespace
+
+std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, const Environment& environment,
+                                         std::span<const std::string> common, Diagnostics& diagnostics) {
+  Arguments result;
+  result.kind_ = &kind;
+  result.object_ = &object;
+  result.environment_ = &environment;
+  bool good = true;
+  for (const Json::Member& member : object.object()) {
+    if (std::find(common.begin(), common.end(), member.key) != common.end())
+      continue;
+    const Parameter* parameter = kind.find(member.key);
+    if (!parameter) {
+      std::vector<std::string> known;
+      for (const Parameter& candidate : kind.parameters)
+        known.push_back(candidate.name);
+      known.insert(known.end(), common.begin(), common.end());
+      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(kind.name),
+                                                        inQuotes(member.key), suggestion(member.key, known)));
+      good = false;
+      continue;
+    }
+    std::optional<Json> value = isRaw(parameter->type) ? member.value : resolve(member.value, environment, diagnostics);
+    if (value && !fits(*parameter, *value)) {
+      reportMismatch(kind, *parameter, *value, diagnostics);
+      value.reset();
+    }
+    good = good && value;
+    if (value)
+      result.values_.emplace(member.key, std::move(*value));
+  }
+  for (const Parameter& parameter : kind.parameters) {
+    if (object.find(parameter.name))
+      continue;
+    if (parameter.required) {
+      diagnostics.error(object.position(), fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name),
+                                                       expectation(parameter)));
+      good = false;
+    } else if (!parameter.fallback.empty()) {
+      result.values_.emplace(parameter.name, defaultOf(parameter, object.position()));
+    }
+  }
+  return good ? std::optional(std::move(result)) : std::nullopt;
+}
+
+const Json* Arguments::find(std::string_view name) const {
+  assert(kind_->find(name) && "a build function asks for what its table declares");
+  auto found = values_.find(name);
+  return found == values_.end() ? nullptr : &found->second;
+}
+
+const Json& Arguments::get(std::string_view name) const {
+  const Json* value = find(name);
+  assert(value && "an optional parameter without a default is asked for with has() first");
+  return *value;
+}
+
+Position Arguments::at(std::string_view name) const {
+  const Json* value = find(name);
+  return value ? value->position() : position();
+}
+
+std::vector<int64_t> Arguments::integers(std::string_view name) const {
+  std::vector<int64_t> result;
+  for (const Json& item : get(name).list())
+    result.push_back(item.integer());
+  return result;
+}
+
+std::pair<int64_t, int64_t> Arguments::pair(std::string_view name) const {
+  const Json& value = get(name);
+  if (value.isInteger())
+    return {value.integer(), value.integer()};
+  return {value.list()[0].integer(), value.list()[1].integer()};
+}
+
+double Arguments::evaluationCapacity(std::string_view name) const {
+  const Json& value = get(name);
+  return value.isNumber() ? value.number() : value.find("eval")->number();
+}
+
+} // namespace moec::models

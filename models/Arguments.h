@@ -1,0 +1,46 @@
+#pragma once
+// The parameters of one kind as a model file gives them: checked against the kind's table, computed, defaults filled
+// in.
+
+#include "models/Expression.h"
+#include "models/Kind.h"
+
+namespace moec::models {
+
+class Arguments {
+public:
+  /// Reads `object` (an object). Reports unknown keys, missing and ill-typed values, all of them. `common` are keys
+  /// that every kind of the family takes beside its own ("kind", "name" ...).
+  static std::optional<Arguments> read(const Kind& kind, const Json& object, const Environment& environment,
+                                       std::span<const std::string> common, Diagnostics& diagnostics);
+
+  const Kind& kind() const { return *kind_; }
+  const Environment& environment() const { return *environment_; }
+  /// Where the object stands.
+  Position position() const { return object_->position(); }
+  /// Where a parameter's value stands; the object's place for a default.
+  Position at(std::string_view name) const;
+
+  /// Given, or with a default.
+  bool has(std::string_view name) const { return find(name) != nullptr; }
+  // The parameter must be there and of that type.
+  int64_t integer(std::string_view name) const { return get(name).integer(); }
+  double number(std::string_view name) const { return get(name).number(); }
+  bool flag(std::string_view name) const { return get(name).boolean(); }
+  const std::string& word(std::string_view name) const { return get(name).string(); }
+  std::vector<int64_t> integers(std::string_view name) const;
+  std::pair<int64_t, int64_t> pair(std::string_view name) const;
+  double evaluationCapacity(std::string_view name) const;
+  /// Any value; bodies, gates and experts are as written, to be read with environment().
+  const Json& get(std::string_view name) const;
+
+private:
+  const Json* find(std::string_view name) const;
+
+  const Kind* kind_ = nullptr;
+  const Json* object_ = nullptr;
+  const Environment* environment_ = nullptr;
+  std::map<std::string, Json, std::less<>> values_;
+};
+
+} // namespace moec::models

@@ -1,0 +1,17 @@
+#pragma once
+// What a caller may change about a model file as it is read.
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace moec::models {
+
+struct ImportOptions {
+  std::map<std::string, int64_t> let; // overrides of `let` values, after those of "check"
+  std::string moefy;                  // "experts=4,top_k=2,gate=gshard,hidden=32"; empty: as the file says
+  bool useCheck = false;              // apply the overrides of `let` values under "check"
+  bool drawsAsInputs = false;         // random draws become inputs named by their path
+};
+
+} // namespace moec::models

@@ -1,0 +1,194 @@
+#include "models/Kind.h"
+
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace moec::models {
+
+const Parameter* Kind::find(std::string_view parameter) const {
+  for (const Parameter& candidate : parameters)
+    if (candidate.name == parameter)
+      return &candidate;
+  return nullptr;
+}
+
+const std::vector<const Kind*>& kindsOf(Family family) {
+  switch (family) {
+  case Family::Block:
+    return blockKinds();
+  case Family::Gate:
+    return gateKinds();
+  case Family::Expert:
+    return expertKinds();
+  case Family::Loss:
+    return lossKinds();
+  }
+  llvm_unreachable("every family has a list");
+}
+
+const Kind* findKind(Family family, std::string_view name) {
+  for (const Kind* kind : kindsOf(family))
+    if (kind->name == name)
+      return kind;
+  return nullptr;
+}
+
+std::string_view word(Family family) {
+  switch (family) {
+  case Family::Block:
+    return "block";
+  case Family::Gate:
+    return "gate";
+  case Family::Expert:
+    return "expert";
+  case Family::Loss:
+    return "loss";
+  }
+  llvm_unreachable("every family has a word");
+}
+
+const std::vector<std::string>& commonKeys(Family family) {
+  static const std::vector<std::string> block{"kind", "name", "from", "note"}, other{"kind", "note"};
+  return family == Family::Block ? block : other;
+}
+
+bool isSymbol(std::string_view name) {
+  static constexpr std::string_view reserved[] = {"floordiv", "min", "max", "ceil", "trunc"};
+  return isName(name) && std::find(std::begin(reserved), std::end(reserved), name) == std::end(reserved);
+}
+
+const std::vector<std::string>& initWords() {
+  static const std::vector<std::string> words{"default", "orthogonal", "normal", "zeros", "ones"};
+  return words;
+}
+
+const Parameter& countParameter() {
+  static const Parameter count{
+      .name = "count", .required = true, .most = 65536, .doc = "How many experts there are (E)."};
+  return count;
+}
+
+namespace {
+
+std::string range(const Parameter& parameter) { return fmt::format("from {} to {}", parameter.least, parameter.most); }
+
+bool inRange(const Parameter& parameter, const Json& value) {
+  return value.number() >= parameter.least && value.number() <= parameter.most; // false for NaN
+}
+
+bool isInteger(const Parameter& parameter, const Json& value) { return value.isInteger() && inRange(parameter, value); }
+
+template <class Predicate> bool all(const Json& value, Predicate predicate) {
+  return value.isList() && !value.list().empty() && std::all_of(value.list().begin(), value.list().end(), predicate);
+}
+
+constexpr int64_t kLargestExtent = int64_t{1} << 31;
+bool isExtent(const Json& value) {
+  return value.isInteger() ? value.integer() >= 1 && value.integer() <= kLargestExtent
+                           : value.isString() && isSymbol(value.string());
+}
+
+bool isInits(const Json& value) {
+  return value.isObject() && std::all_of(value.object().begin(), value.object().end(), [](const Json::Member& member) {
+           bool known = member.key == "weight" || member.key == "bias";
+           const auto& words = initWords();
+           return known && (member.value.isNumber() ||
+                            (member.value.isString() && std::count(words.begin(), words.end(), member.value.string())));
+         });
+}
+
+bool isCapacity(const Parameter& parameter, const Json& value) {
+  if (value.isNumber())
+    return inRange(parameter, value);
+  const Json *train = value.find("train"), *eval = value.find("eval");
+  return train && eval && value.object().size() == 2 && train->isNumber() && eval->isNumber() &&
+         inRange(parameter, *train) && inRange(parameter, *eval);
+}
+
+} // namespace
+
+std::string expectation(const Parameter& parameter) {
+  switch (parameter.type) {
+  case ParameterType::Integer:
+    return "an integer " + range(parameter);
+  case ParameterType::Number:
+    return "a number " + range(parameter);
+  case ParameterType::Bool:
+    return "true or false";
+  case ParameterType::Word:
+    return "one of " + joined(parameter.words);
+  case ParameterType::Integers:
+    return fmt::format("a list of integers {}", range(parameter));
+  case ParameterType::IntegerOrPair:
+    return fmt::format("an integer {}, or a list of two", range(parameter));
+  case ParameterType::Capacity:
+    return fmt::format("a number {}, or {{\"train\": .., \"eval\": ..}}", range(parameter));
+  case ParameterType::Inits:
+    return fmt::format("an object with \"weight\" or \"bias\", each a number or one of {}", joined(initWords()));
+  case ParameterType::ValueName:
+    return "the name of an input or of a block";
+  case ParameterType::Text:
+    return "a text";
+  case ParameterType::Numbers:
+    return "a list of numbers";
+  case ParameterType::Shape:
+    return "a list of one to eight sizes: integers from 1, or names such as \"batch\"";
+  case ParameterType::ValueNames:
+    return "a list of names of inputs or blocks";
+  case ParameterType::Object:
+    return "an object";
+  case ParameterType::Body:
+    return "a block (an object with a \"kind\") or a list of blocks";
+  case ParameterType::Gate:
+    return "a gate (an object with a \"kind\")";
+  case ParameterType::Expert:
+    return "an expert (an object with a \"kind\")";
+  }
+  llvm_unreachable("every type has an expectation");
+}
+
+bool fits(const Parameter& parameter, const Json& value) {
+  switch (parameter.type) {
+  case ParameterType::Integer:
+    return isInteger(parameter, value);
+  case ParameterType::Number:
+    return value.isNumber() && inRange(parameter, value);
+  case ParameterType::Bool:
+    return value.isBool();
+  case ParameterType::Word:
+    return value.isString() && std::count(parameter.words.begin(), parameter.words.end(), value.string());
+  case ParameterType::Integers:
+    return all(value, [&](const Json& item) { return isInteger(parameter, item); });
+  case ParameterType::IntegerOrPair:
+    return isInteger(parameter, value) ||
+           (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) &&
+            isInteger(parameter, value.list()[1]));
+  case ParameterType::Capacity:
+    return isCapacity(parameter, value);
+  case ParameterType::Inits:
+    return isInits(value);
+  case ParameterType::ValueName:
+  case ParameterType::Text:
+    return value.isString();
+  case ParameterType::Numbers:
+    return all(value, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+  case ParameterType::Shape:
+    return value.isList() && value.list().size() <= 8 && all(value, isExtent);
+  case ParameterType::ValueNames:
+    return all(value, [](const Json& item) { return item.isString(); });
+  case ParameterType::Object:
+    return value.isObject();
+  case ParameterType::Body:
+    return value.isObject() || value.isList();
+  case ParameterType::Gate:
+  case ParameterType::Expert:
+    return value.isObject();
+  }
+  llvm_unreachable("every type has a check");
+}
+
+} // namespace moec::models

@@ -1,0 +1,165 @@
+#include "models/Layers.h"
+
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+using mlir::Value;
+
+namespace moec::models {
+
+Init uniformFanIn(int64_t in) {
+  double bound = 1 / std::sqrt(static_cast<double>(in));
+  return {Init::Kind::Uniform, -bound, bound};
+}
+
+Init normalInit() { return {Init::Kind::Normal, 0, 1}; }
+
+Init constantInit(double value) { return {Init::Kind::Constant, value, 0}; }
+
+namespace {
+
+std::optional<Init> initOf(const Json* value) {
+  if (!value || (value->isString() && value->string() == "default"))
+    return std::nullopt;
+  if (value->isNumber())
+    return constantInit(value->number());
+  const std::string& word = value->string();
+  if (word == "orthogonal")
+    return Init{Init::Kind::Orthogonal, 1, 0};
+  if (word == "normal")
+    return normalInit();
+  return Init{word == "ones" ? Init::Kind::Ones : Init::Kind::Zeros, 0, 0};
+}
+
+/// A parameter of n numbers per expert, as it joins values of the space: (n), (E, 1, n) or rows (R, n).
+Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) {
+  const ExpertSpace* space = site.experts();
+  if (!space)
+    return site.parameter(name, {n}, init);
+  Value table = site.parameter(name, {space->count, n}, init);
+  return space->routing ? site.ops().expertRows(table, space->routing)
+                        : site.ops().reshape(table, {space->count, 1, n});
+}
+
+} // namespace
+
+Inits initsOf(const Arguments& arguments) {
+  if (!arguments.has("init"))
+    return {};
+  const Json& json = arguments.get("init");
+  return {initOf(json.find("weight")), initOf(json.find("bias"))};
+}
+
+Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits) {
+  std::optional<int64_t> in = site.width(x);
+  if (!in)
+    return {};
+  const ExpertSpace* space = site.experts();
+  ir::Sizes shape{out, *in};
+  if (space)
+    shape.insert(shape.begin(), space->count);
+  Value weight = site.parameter("weight", shape, inits.weight.value_or(uniformFanIn(*in)));
+  Value y =
+      space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
+  // FastMoE's experts begin with biases of zero, PyTorch's Linear does not.
+  Init biasInit = inits.bias.value_or(space ? Init{} : uniformFanIn(*in));
+  return bias ? site.ops().add(y, perColumn(site, "bias", out, biasInit)) : y;
+}
+
+Value layerNorm(Site site, Value x, double eps) {
+  std::optional<int64_t> width = site.width(x);
+  if (!width)
+    return {};
+  Init ones{Init::Kind::Ones, 0, 0}, zeros{};
+  if (!site.experts()) {
+    Value weight = site.parameter("weight", {*width}, ones), bias = site.parameter("bias", {*width}, zeros);
+    return site.ops().layerNorm(x, weight, bias, eps);
+  }
+  Value scaled = site.ops().mul(site.ops().layerNorm(x, {}, {}, eps), perColumn(site, "weight", *width, ones));
+  return site.ops().add(scaled, perColumn(site, "bias", *width, zeros));
+}
+
+const std::vector<std::string>& activationWords() {
+  static const std::vector<std::string> words{"relu", "gelu",       "gelu_tanh", "tanh", "sigmoid",
+                                              "silu", "leaky_relu", "softplus",  "elu",  "identity"};
+  return words;
+}
+
+Value activation(Site& site, Value x, const std::string& word) {
+  Ops& ops = site.ops();
+  if (word == "relu")
+    return ops.unary<ir::ReluOp>(x);
+  if (word == "gelu")
+    return ops.unary<ir::GeluOp>(x);
+  if (word == "gelu_tanh")
+    return ops.unary<ir::GeluTanhOp>(x);
+  if (word == "tanh")
+    return ops.unary<ir::TanhOp>(x);
+  if (word == "sigmoid")
+    return ops.unary<ir::SigmoidOp>(x);
+  if (word == "silu")
+    return ops.unary<ir::SiluOp>(x);
+  if (word == "leaky_relu")
+    return ops.leakyRelu(x, 0.01);
+  if (word == "softplus")
+    return ops.unary<ir::SoftplusOp>(x);
+  if (word == "elu")
+    return ops.elu(x, 1);
+  return x; // identity
+}
+
+std::vector<Parameter> mlpParameters() {
+  return {
+      {.name = "hidden", .doc = "Hidden width (H): up, activation, down. This or widths."},
+      {.name = "widths",
+       .type = ParameterType::Integers,
+       .doc = "Output width of every layer in turn. This or hidden."},
+      {.name = "out", .doc = "Output width with hidden; default: the input's."},
+      {.name = "activation",
+       .type = ParameterType::Word,
+       .fallback = "\"gelu\"",
+       .words = activationWords(),
+       .doc = "Between the layers. leaky_relu has slope 0.01, elu alpha 1."},
+      {.name = "output_activation",
+       .type = ParameterType::Word,
+       .fallback = "\"identity\"",
+       .words = activationWords(),
+       .doc = "After the last layer."},
+      {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
+      {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant."},
+  };
+}
+
+Value mlp(Site& site, const Arguments& arguments, Value x) {
+  if (arguments.has("hidden") == arguments.has("widths"))
+    return site.error(arguments.position(),
+                      fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
+                                  arguments.has("hidden") ? ", not both" : ""));
+  const std::string &inner = arguments.word("activation"), &last = arguments.word("output_activation");
+  bool bias = arguments.flag("bias");
+  Inits inits = initsOf(arguments);
+  if (arguments.has("widths")) {
+    if (arguments.has("out"))
+      return site.error(arguments.at("out"),
+                        "\"out\" goes with \"hidden\"; the last of \"widths\" is the output's width");
+    std::vector<int64_t> widths = arguments.integers("widths");
+    for (size_t i = 0; i < widths.size(); ++i) {
+      Site layer = site.part("layers").part(std::to_string(i));
+      x = linear(layer, x, widths[i], bias, inits);
+      x = activation(layer, x, i + 1 < widths.size() ? inner : last);
+    }
+    return x;
+  }
+  std::optional<int64_t> width = site.width(x);
+  if (!width)
+    return {};
+  Site up = site.part("up"), down = site.part("down");
+  x = activation(up, linear(up, x, arguments.integer("hidden"), bias, inits), inner);
+  int64_t out = arguments.has("out") ? arguments.integer("out") : *width;
+  return activation(down, linear(down, x, out, bias, inits), last);
+}
+
+} // namespace moec::models

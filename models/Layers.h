@@ -1,0 +1,32 @@
+#pragma once
+// Layers that several kinds share. Each works outside and inside experts (models/Site.h, ExpertSpace).
+
+#include "models/Site.h"
+
+namespace moec::models {
+
+/// The range [-1/sqrt(in), 1/sqrt(in)) of PyTorch's Linear.
+Init uniformFanIn(int64_t in);
+Init normalInit();
+Init constantInit(double value);
+/// How the parameter "init" fills a layer; without it, or with the word default, as the layer does.
+struct Inits {
+  std::optional<Init> weight, bias;
+};
+Inits initsOf(const Arguments& arguments);
+
+/// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
+/// site.
+mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {});
+/// Over the last dimension, with parameters "weight" and "bias".
+mlir::Value layerNorm(Site site, mlir::Value x, double eps);
+
+/// relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity.
+const std::vector<std::string>& activationWords();
+mlir::Value activation(Site& site, mlir::Value x, const std::string& word);
+
+/// The parameters that a block and an expert of kind mlp share.
+std::vector<Parameter> mlpParameters();
+mlir::Value mlp(Site& site, const Arguments& arguments, mlir::Value x);
+
+} // namespace moec::models

@@ -1,0 +1,73 @@
+#pragma once
+// Walks the blocks of a checked model file and builds each: names, `from`, own blocks, experts. Knows no kind by name.
+
+#include "models/Site.h"
+#include "models/Vocabulary.h"
+
+#include "llvm/ADT/DenseSet.h"
+
+namespace moec::models {
+
+/// Names of parameters: the blocks that stand in one scope. Containers hand their surroundings' scope on.
+struct NameScope {
+  std::string path; // "" at the top
+  std::map<std::string, Position> taken;
+
+  std::string join(std::string_view name) const {
+    return path.empty() ? std::string(name) : path + "." + std::string(name);
+  }
+};
+
+/// Values that `from` can name.
+struct ValueScope {
+  std::map<std::string, mlir::Value, std::less<>> values;
+  const ValueScope* outer = nullptr;
+
+  mlir::Value find(std::string_view name) const;
+  std::vector<std::string> names() const;
+};
+
+class ModelBuilder {
+public:
+  ModelBuilder(const ModelFile& file, Vocabulary& vocabulary, Ops& ops, mlir::ModuleOp module, Diagnostics& diagnostics)
+      : file_(file), vocabulary_(vocabulary), ops_(ops), module_(module), diagnostics_(diagnostics) {}
+
+  /// A block or a list of them, on x. Values named in a list are seen in that list and in what stands inside it.
+  mlir::Value body(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings);
+  /// The same for the model's own list, whose names go into `surroundings.values` itself. `last` is the name of its
+  /// last block, when it has one.
+  mlir::Value model(mlir::Value x, Surroundings surroundings, std::string& last);
+  std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens, int64_t experts,
+                                 const std::string& path);
+  std::optional<int64_t> expertCount(const Json& json, const Environment& environment);
+  mlir::Value expert(const Json& json, const Environment& environment, mlir::Value rows, const ExpertSpace& space,
+                     const std::string& path);
+
+  Ops& ops() { return ops_; }
+  const ModelFile& file() const { return file_; }
+  mlir::ModuleOp module() { return module_; }
+  Diagnostics& diagnostics() { return diagnostics_; }
+  llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
+
+private:
+  mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
+                    std::string& last);
+  mlir::Value block(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
+                    std::string& name);
+  mlir::Value builtin(const Use& use, const Naming& naming, llvm::ArrayRef<mlir::Value> inputs,
+                      Surroundings surroundings);
+  mlir::Value own(const Use& use, const Naming& naming, mlir::Value x, Surroundings surroundings);
+  std::optional<std::vector<mlir::Value>> inputsOf(const Use& use, const Naming& naming, mlir::Value x,
+                                                   const ValueScope& values);
+  std::optional<std::string> takeName(NameScope& scope, const std::string& word, const Naming& naming);
+
+  const ModelFile& file_;
+  Vocabulary& vocabulary_;
+  Ops& ops_;
+  mlir::ModuleOp module_;
+  Diagnostics& diagnostics_;
+  llvm::DenseSet<mlir::Value> perExpert_;
+  int64_t built_ = 0;
+};
+
+} // namespace moec::models

@@ -1,0 +1,231 @@
+#include "models/Ops.h"
+
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace moec::models {
+
+namespace {
+
+constexpr int64_t kMostElements = int64_t{1} << 40; // of one parameter
+
+ir::InitAttr initAttr(const Init& init, MLIRContext* context) {
+  static constexpr StringRef names[] = {"zeros", "ones", "constant", "uniform", "normal", "orthogonal"};
+  auto number = [&](double value) { return FloatAttr::get(Float64Type::get(context), value); };
+  return ir::InitAttr::get(context, StringAttr::get(context, names[static_cast<size_t>(init.kind)]), number(init.a),
+                           number(init.b));
+}
+
+bool isTooLarge(const ir::Sizes& sizes) {
+  int64_t elements = 1;
+  for (const Size& size : sizes)
+    if (__builtin_mul_overflow(elements, *size.constant(), &elements) || elements > kMostElements)
+      return true;
+  return false;
+}
+
+} // namespace
+
+Ops::Ops(func::FuncOp forward, Diagnostics& diagnostics, bool drawsAsInputs)
+    : forward_(forward), builder_(OpBuilder::atBlockEnd(&forward.getBody().front())), diagnostics_(diagnostics),
+      drawsAsInputs_(drawsAsInputs), location_(forward.getLoc()) {}
+
+void Ops::moveTo(const std::string& path, Position position) {
+  position_ = position;
+  Location file = FileLineColLoc::get(context(), diagnostics_.file(), position.line, position.column);
+  location_ = NameLoc::get(StringAttr::get(context(), path), file);
+}
+
+Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init) {
+  for (const Size& size : sizes)
+    if (!size.isConstant()) {
+      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers",
+                                                inQuotes(path), ir::describe(sizes)));
+      return {};
+    }
+  if (isTooLarge(sizes)) {
+    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements",
+                                              inQuotes(path), ir::describe(sizes)));
+    return {};
+  }
+  if (!parameters_.insert(path).second) {
+    diagnostics_.error(position_, fmt::format("two parameters would be called {}", inQuotes(path)));
+    return {};
+  }
+  RankedTensorType type = ir::tensorOf(sizes, element);
+  OpBuilder outside(forward_);
+  OperationState state(location_, ir::ParameterOp::getOperationName());
+  state.addAttribute("sym_name", builder_.getStringAttr(path));
+  state.addAttribute("type", TypeAttr::get(type));
+  state.addAttribute("init", initAttr(init, context()));
+  outside.create(state);
+  OperationState read(location_, ir::ReadOp::getOperationName());
+  read.addAttribute("state", FlatSymbolRefAttr::get(context(), path));
+  read.addTypes(type);
+  return builder_.create(read)->getResult(0);
+}
+
+Value Ops::random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes, Type element) {
+  RankedTensorType type = ir::tensorOf(sizes, element);
+  if (drawsAsInputs_) {
+    unsigned index = forward_.getNumArguments();
+    ir::Sizes given = sizes;
+    while (given.size() > 1 && given.back() == Size(1))
+      given.pop_back();
+    auto attributes = builder_.getDictionaryAttr({builder_.getNamedAttr("moe.input", builder_.getStringAttr(path)),
+                                                  builder_.getNamedAttr("moe.draw", builder_.getUnitAttr())});
+    if (failed(forward_.insertArgument(index, ir::tensorOf(given, element), attributes, location_)))
+      return {};
+    return reshape(forward_.getArgument(index), sizes);
+  }
+  OperationState state(location_, ir::RandomOp::getOperationName());
+  state.addAttribute("distribution", ir::DistributionAttr::get(context(), distribution));
+  state.addAttribute("path", builder_.getStringAttr(path));
+  state.addTypes(type);
+  return builder_.create(state)->getResult(0);
+}
+
+Value Ops::constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, Type element) {
+  SmallVector<APFloat> numbers;
+  for (double value : values) {
+    APFloat number(value);
+    bool losesInfo = false;
+    number.convert(cast<FloatType>(element).getFloatSemantics(), APFloat::rmNearestTiesToEven, &losesInfo);
+    numbers.push_back(number);
+  }
+  auto attribute = DenseElementsAttr::get(RankedTensorType::get(shape, element), numbers);
+  return emit(ir::ConstantOp::getOperationName(), {}, {{"value", attribute}});
+}
+
+Operation* Ops::emitOp(StringRef name, ArrayRef<Value> operands, Attributes attributes) {
+  if (llvm::is_contained(operands, Value()))
+    return nullptr;
+  OperationState state(location_, name);
+  state.addOperands(operands);
+  for (const auto& [key, value] : attributes)
+    state.addAttribute(key, value);
+  // What the generated builders do, but for their fatal error when the inference fails.
+  RegisteredOperationName info = *RegisteredOperationName::lookup(name, context());
+  OpaqueProperties properties(nullptr);
+  std::unique_ptr<char[]> storage;
+  DictionaryAttr dictionary = state.attributes.getDictionary(context());
+  if (int size = info.getOpPropertyByteSize()) {
+    storage = std::make_unique<char[]>(static_cast<size_t>(size));
+    properties = OpaqueProperties(storage.get());
+    info.initOpProperties(properties, OpaqueProperties(nullptr));
+    auto complain = [&] { return emitError(location_); };
+    if (failed(info.setOpPropertiesFromAttribute(info, properties, dictionary, complain)))
+      return nullptr;
+  }
+  SmallVector<Type> types;
+  LogicalResult inferred = info.getInterface<InferTypeOpInterface>()->inferReturnTypes(
+      context(), location_, state.operands, dictionary, properties, {}, types);
+  if (properties)
+    info.destroyOpProperties(properties);
+  if (failed(inferred))
+    return nullptr;
+  state.addTypes(types);
+  return builder_.create(state);
+}
+
+Value Ops::emit(StringRef name, ArrayRef<Value> operands, Attributes attributes) {
+  Operation* op = emitOp(name, operands, attributes);
+  return op ? op->getResult(0) : Value();
+}
+
+Value Ops::leakyRelu(Value x, double slope) {
+  return emit(ir::LeakyReluOp::getOperationName(), {x}, {{"slope", builder_.getF64FloatAttr(slope)}});
+}
+
+Value Ops::elu(Value x, double alpha) {
+  return emit(ir::EluOp::getOperationName(), {x}, {{"alpha", builder_.getF64FloatAttr(alpha)}});
+}
+
+Value Ops::compare(ir::Predicate predicate, Value a, Value b) {
+  return emit(ir::CompareOp::getOperationName(), {a, b}, {{"predicate", ir::PredicateAttr::get(context(), predicate)}});
+}
+
+Value Ops::cast(Value x, Type to) {
+  if (!x || mlir::cast<RankedTensorType>(x.getType()).getElementType() == to)
+    return x;
+  return emit(ir::CastOp::getOperationName(), {x}, {{"to", TypeAttr::get(to)}});
+}
+
+Value Ops::reshape(Value x, const ir::Sizes& sizes) {
+  if (!x || ir::sizesOf(x) == sizes)
+    return x;
+  auto type = ir::tensorOf(sizes, mlir::cast<RankedTensorType>(x.getType()).getElementType());
+  return ir::ReshapeOp::create(builder_, location_, type, x);
+}
+
+Value Ops::transpose(Value x, ArrayRef<int64_t> permutation) {
+  return emit(ir::TransposeOp::getOperationName(), {x}, {{"permutation", builder_.getDenseI64ArrayAttr(permutation)}});
+}
+
+Value Ops::slice(Value x, int64_t axis, const Size& start, const Size& size) {
+  return emit(ir::SliceOp::getOperationName(), {x},
+              {{"axis", builder_.getI64IntegerAttr(axis)},
+               {"start", builder_.getStringAttr(start.str())},
+               {"size", builder_.getStringAttr(size.str())}});
+}
+
+Value Ops::concat(ArrayRef<Value> xs, int64_t axis) {
+  return emit(ir::ConcatOp::getOperationName(), xs, {{"axis", builder_.getI64IntegerAttr(axis)}});
+}
+
+Value Ops::broadcast(Value x, const ir::Sizes& sizes) {
+  if (!x || ir::sizesOf(x) == sizes)
+    return x;
+  auto type = ir::tensorOf(sizes, mlir::cast<RankedTensorType>(x.getType()).getElementType());
+  return ir::BroadcastOp::create(builder_, location_, type, x);
+}
+
+Value Ops::reduce(ir::ReduceKind kind, Value x, int64_t axis) {
+  return emit(ir::ReduceOp::getOperationName(), {x},
+              {{"kind", ir::ReduceKindAttr::get(context(), kind)}, {"axis", builder_.getI64IntegerAttr(axis)}});
+}
+
+Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
+  SmallVector<Value> operands{x};
+  if (weight)
+    operands.push_back(weight);
+  if (bias)
+    operands.push_back(bias);
+  return emit(ir::LayerNormOp::getOperationName(), operands,
+              {{"eps", builder_.getF64FloatAttr(eps)},
+               {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, weight ? 1 : 0, bias ? 1 : 0})}});
+}
+
+Value Ops::attention(Value q, Value k, Value v, int64_t heads, double scale, bool causal) {
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(heads)},
+                                                          {"scale", builder_.getF64FloatAttr(scale)}};
+  if (causal)
+    attributes.emplace_back("causal", builder_.getUnitAttr());
+  return emit(ir::AttentionOp::getOperationName(), {q, k, v}, attributes);
+}
+
+Ops::Selection Ops::select(Value scores, int64_t k) {
+  Operation* op = emitOp(ir::SelectOp::getOperationName(), {scores}, {{"k", builder_.getI64IntegerAttr(k)}});
+  return op ? Selection{op->getResult(0), op->getResult(1)} : Selection{};
+}
+
+Value Ops::assign(Value indices, int64_t experts, ir::Priority priority, const std::optional<Size>& capacity) {
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"experts", builder_.getI64IntegerAttr(experts)},
+                                                          {"priority", ir::PriorityAttr::get(context(), priority)}};
+  if (capacity)
+    attributes.emplace_back("capacity", builder_.getStringAttr(capacity->str()));
+  return emit(ir::AssignOp::getOperationName(), {indices}, attributes);
+}
+
+Value Ops::groupedMatmul(Value rows, Value w, Value routing) {
+  return emit(ir::GroupedMatmulOp::getOperationName(), {rows, w, routing}, {});
+}
+
+Value Ops::combine(Value rows, Value routing, Value weights) {
+  return emit(ir::CombineOp::getOperationName(), {rows, routing, weights}, {});
+}
+
+} // namespace moec::models

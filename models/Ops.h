@@ -1,0 +1,82 @@
+#pragma once
+// Emits ops of the dialect at the current place of the model. A null operand gives a null result, so that an error,
+// reported once, passes through. Knows shapes and dtypes, no kinds and no JSON values.
+
+#include "ir/dialect/Moe.h"
+#include "models/json/Diagnostics.h"
+
+#include <set>
+
+namespace moec::models {
+
+class Ops {
+public:
+  /// Emits into `forward`'s only block; parameters go before the function.
+  Ops(mlir::func::FuncOp forward, Diagnostics& diagnostics, bool drawsAsInputs);
+
+  /// The path and the place in the file of the ops that follow.
+  void moveTo(const std::string& path, Position position);
+  mlir::MLIRContext* context() { return builder_.getContext(); }
+  mlir::Type element(DType type) { return ir::elementType(type, context()); }
+
+  /// A parameter of the model, read. `path` is its name.
+  mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init);
+  /// Draws of the generator, or a further argument of the function where draws are inputs: one without the trailing
+  /// dimensions of 1. `path` names both.
+  mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
+                     mlir::Type element);
+  mlir::Value constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, mlir::Type element);
+
+  template <class Op> mlir::Value unary(mlir::Value x) { return emit(Op::getOperationName(), {x}, {}); }
+  mlir::Value leakyRelu(mlir::Value x, double slope);
+  mlir::Value elu(mlir::Value x, double alpha);
+  template <class Op> mlir::Value binary(mlir::Value a, mlir::Value b) {
+    return emit(Op::getOperationName(), {a, b}, {});
+  }
+  mlir::Value add(mlir::Value a, mlir::Value b) { return binary<ir::AddOp>(a, b); }
+  mlir::Value sub(mlir::Value a, mlir::Value b) { return binary<ir::SubOp>(a, b); }
+  mlir::Value mul(mlir::Value a, mlir::Value b) { return binary<ir::MulOp>(a, b); }
+  mlir::Value div(mlir::Value a, mlir::Value b) { return binary<ir::DivOp>(a, b); }
+  mlir::Value compare(ir::Predicate predicate, mlir::Value a, mlir::Value b);
+  mlir::Value cast(mlir::Value x, mlir::Type to); // x itself when it is of that type
+
+  mlir::Value reshape(mlir::Value x, const ir::Sizes& sizes); // x itself when it has that shape
+  mlir::Value transpose(mlir::Value x, llvm::ArrayRef<int64_t> permutation);
+  mlir::Value slice(mlir::Value x, int64_t axis, const Size& start, const Size& size);
+  mlir::Value concat(llvm::ArrayRef<mlir::Value> xs, int64_t axis);
+  mlir::Value broadcast(mlir::Value x, const ir::Sizes& sizes);
+  mlir::Value reduce(ir::ReduceKind kind, mlir::Value x, int64_t axis);
+
+  mlir::Value matmul(mlir::Value a, mlir::Value b) { return binary<ir::MatmulOp>(a, b); }
+  mlir::Value layerNorm(mlir::Value x, mlir::Value weight, mlir::Value bias, double eps); // weight and bias may be null
+  mlir::Value softmax(mlir::Value x) { return unary<ir::SoftmaxOp>(x); }
+  mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, int64_t heads, double scale, bool causal);
+  mlir::Value embedding(mlir::Value ids, mlir::Value table) { return binary<ir::EmbeddingOp>(ids, table); }
+
+  struct Selection {
+    mlir::Value values, indices; // (T, k)
+  };
+  Selection select(mlir::Value scores, int64_t k);
+  mlir::Value assign(mlir::Value indices, int64_t experts, ir::Priority priority, const std::optional<Size>& capacity);
+  mlir::Value drop(mlir::Value routing, mlir::Value keep) { return binary<ir::DropOp>(routing, keep); }
+  mlir::Value dispatch(mlir::Value x, mlir::Value routing) { return binary<ir::DispatchOp>(x, routing); }
+  mlir::Value groupedMatmul(mlir::Value rows, mlir::Value w, mlir::Value routing);
+  mlir::Value expertRows(mlir::Value table, mlir::Value routing) { return binary<ir::ExpertRowsOp>(table, routing); }
+  mlir::Value combine(mlir::Value rows, mlir::Value routing, mlir::Value weights);
+
+private:
+  using Attributes = llvm::ArrayRef<std::pair<llvm::StringRef, mlir::Attribute>>;
+  /// An op whose result types its own inference gives; null after an inference that failed and said so.
+  mlir::Operation* emitOp(llvm::StringRef name, llvm::ArrayRef<mlir::Value> operands, Attributes attributes);
+  mlir::Value emit(llvm::StringRef name, llvm::ArrayRef<mlir::Value> operands, Attributes attributes);
+
+  mlir::func::FuncOp forward_;
+  mlir::OpBuilder builder_;
+  Diagnostics& diagnostics_;
+  bool drawsAsInputs_;
+  mlir::Location location_;
+  Position position_;
+  std::set<std::string> parameters_;
+};
+
+} // namespace moec::models

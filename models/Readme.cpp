@@ -1,0 +1,66 @@
+#include "models/ModelFile.h"
+#include "models/Schema.h"
+
+#include <fmt/format.h>
+
+namespace moec::models {
+
+namespace {
+
+/// A table's cell: its bars would end it.
+std::string cell(std::string text) {
+  for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
+    text.insert(at, "\\");
+  return text;
+}
+
+std::string defaultOf(const Parameter& parameter) {
+  if (parameter.required)
+    return "required";
+  return parameter.fallback.empty() ? "" : "`" + parameter.fallback + "`";
+}
+
+void section(std::string& text, const Kind& kind, const char* heading) {
+  text += fmt::format("{} `{}`\n{}\n\nSource: {}.\n\n", heading, kind.name, kind.doc, kind.source);
+  if (kind.parameters.empty())
+    return;
+  text += "| Parameter | Takes | Default | Meaning |\n|---|---|---|---|\n";
+  for (const Parameter& parameter : kind.parameters) {
+    std::string meaning =
+        parameter.source.empty() ? parameter.doc : fmt::format("{} ({})", parameter.doc, parameter.source);
+    text += fmt::format("| `{}` | {} | {} | {} |\n", parameter.name, cell(expectation(parameter)),
+                        cell(defaultOf(parameter)), cell(meaning));
+  }
+  text += "\n";
+}
+
+} // namespace
+
+std::string modelsReadme() {
+  std::string text =
+      "# The kinds\n\n"
+      "Made from the tables of the kinds by `write_model_docs`; a test compares. The shape of the language is in "
+      "docs/LANGUAGE.md.\n\n"
+      "- `ModelFile` reads the file's top, `Vocabulary` says what a word stands for, `Check` reports every wrong word, "
+      "then\n"
+      "  `ModelBuilder` walks the blocks and the kinds' build functions emit ops (`Site`, `Ops`, `Layers`).\n"
+      "- To add a kind: one file in blocks/, gates/ or experts/, and one line in its List.cpp.\n"
+      "- Every block also takes `name` and `from`, and everything a `note`. Values may be `\"$name\"` or "
+      "`\"$(4*name)\"`.\n"
+      "- `init` words: default (what the kind says), orthogonal (gain 1, each expert by itself), normal (mean 0, "
+      "deviation 1), zeros, "
+      "ones.\n\n## The file\n\n";
+  for (const Kind* table : {&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()})
+    section(text, *table, "###");
+  const std::pair<Family, const char*> families[] = {
+      {Family::Block, "Blocks"}, {Family::Gate, "Gates"}, {Family::Expert, "Experts"}, {Family::Loss, "Losses"}};
+  for (const auto& [family, title] : families) {
+    text += fmt::format("## {}\n\n", title);
+    for (const Kind* kind : kindsOf(family))
+      section(text, *kind, "###");
+  }
+  text.pop_back(); // one newline at the end
+  return text;
+}
+
+} // namespace moec::models

@@ -1,0 +1,117 @@
+#include "models/Site.h"
+
+#include "models/ModelBuilder.h"
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
+using mlir::Value;
+
+namespace moec::models {
+
+Ops& Site::ops() {
+  builder_.ops().moveTo(path_, position_);
+  return builder_.ops();
+}
+
+Site Site::part(std::string_view name) const {
+  Site part = *this;
+  part.path_ = path_.empty() ? std::string(name) : path_ + "." + std::string(name);
+  return part;
+}
+
+Value Site::error(Position position, std::string message) {
+  builder_.diagnostics().error(position, std::move(message));
+  return {};
+}
+
+bool Site::expects(Value x, size_t rank, std::string_view shape) {
+  if (!x)
+    return false;
+  auto type = mlir::cast<mlir::RankedTensorType>(x.getType());
+  ir::Sizes sizes = ir::sizesOf(type);
+  bool fits = type.getElementType() == element() && (rank ? sizes.size() == rank : !sizes.empty());
+  if (!fits)
+    error(fmt::format("{} takes {} of {}, and gets {}{}", inQuotes(path_), shape, name(builder_.file().dtype),
+                      name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
+  return fits;
+}
+
+std::optional<int64_t> Site::width(Value x) {
+  if (!expects(x, 0, "(.., width)"))
+    return std::nullopt;
+  std::optional<int64_t> width = ir::sizesOf(x).back().constant();
+  if (!width)
+    error(fmt::format("{} needs a last dimension that is a number, and gets {}", inQuotes(path_),
+                      ir::describe(ir::sizesOf(x))));
+  return width;
+}
+
+mlir::Type Site::element() { return builder_.ops().element(builder_.file().dtype); }
+
+mlir::Type Site::routerElement() {
+  return builder_.ops().element(builder_.file().dtype == DType::F64 ? DType::F64 : DType::F32);
+}
+
+Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element) {
+  return ops().parameter(part(name).path_, sizes, element, init);
+}
+
+Value Site::body(const Arguments& arguments, std::string_view parameter, Value x, std::optional<std::string> under) {
+  const Json& json = arguments.get(parameter);
+  if (!under)
+    return builder_.body(json, arguments.environment(), x, surroundings_);
+  NameScope names{.path = part(*under).path_, .taken = {}};
+  Surroundings inside = surroundings_;
+  inside.names = &names;
+  return builder_.body(json, arguments.environment(), x, inside);
+}
+
+std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
+                                     int64_t experts) {
+  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, experts, part(parameter).path_);
+}
+
+std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string_view parameter) {
+  return builder_.expertCount(arguments.get(parameter), arguments.environment());
+}
+
+Value Site::expert(const Arguments& arguments, std::string_view parameter, Value rows, const ExpertSpace& space,
+                   const std::string& path) {
+  return builder_.expert(arguments.get(parameter), arguments.environment(), rows, space, path);
+}
+
+void Site::limitIds(Value ids, int64_t below) {
+  // Through ops that only move elements.
+  while (mlir::Operation* op = ids.getDefiningOp()) {
+    if (!mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp>(op))
+      return;
+    ids = op->getOperand(0);
+  }
+  auto argument = mlir::cast<mlir::BlockArgument>(ids);
+  auto forward = mlir::cast<mlir::func::FuncOp>(argument.getOwner()->getParentOp());
+  unsigned index = argument.getArgNumber();
+  if (auto known = forward.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.below"))
+    below = std::min(below, known.getInt());
+  forward.setArgAttr(index, "moe.below", mlir::Builder(forward.getContext()).getI64IntegerAttr(below));
+}
+
+void Site::limitSize(const Size& size, int64_t most) {
+  mlir::ModuleOp module = builder_.module();
+  mlir::NamedAttrList limits;
+  if (auto known = module->getAttrOfType<mlir::DictionaryAttr>("moe.at_most"))
+    limits = known;
+  if (auto known = limits.getNamed(size.str()))
+    most = std::min(most, mlir::cast<mlir::IntegerAttr>(known->getValue()).getInt());
+  limits.set(size.str(), mlir::Builder(module.getContext()).getI64IntegerAttr(most));
+  module->setAttr("moe.at_most", limits.getDictionary(module.getContext()));
+}
+
+void Site::markPerExpert(Value value) {
+  if (value)
+    builder_.perExpert().insert(value);
+}
+
+bool Site::isPerExpert(Value value) { return builder_.perExpert().contains(value); }
+
+} // namespace moec::models

@@ -1,0 +1,84 @@
+#pragma once
+// Where a block, gate or expert stands while it is built: its path and place, what surrounds it, and what it can make
+// there.
+
+#include "models/Arguments.h"
+#include "models/Ops.h"
+
+namespace moec::models {
+
+class ModelBuilder;
+struct NameScope;
+struct ValueScope;
+
+/// Inside the body of an expert every parameter has a leading E. Routed: values are rows (R, ..) of a routing. Dense:
+/// every expert takes every row; values are (B, ..) before the first layer and (E, B, ..) behind it.
+struct ExpertSpace {
+  int64_t count = 0;
+  mlir::Value routing; // null: dense
+};
+
+/// What a block finds around it.
+struct Surroundings {
+  NameScope* names = nullptr;
+  ValueScope* values = nullptr;
+  const ExpertSpace* experts = nullptr; // null outside experts
+};
+
+class Site {
+public:
+  Site(ModelBuilder& builder, std::string path, Position position, Surroundings surroundings)
+      : builder_(builder), path_(std::move(path)), position_(position), surroundings_(surroundings) {}
+
+  /// The ops, placed here.
+  Ops& ops();
+  const std::string& path() const { return path_; }
+  Position position() const { return position_; }
+  const ExpertSpace* experts() const { return surroundings_.experts; }
+  /// The part `name` of this: path "here.name".
+  Site part(std::string_view name) const;
+
+  /// Reports, and gives a null value to return.
+  mlir::Value error(Position position, std::string message);
+  mlir::Value error(std::string message) { return error(position_, std::move(message)); }
+  /// Is x a tensor of the model's float dtype with `rank` dimensions (0: any from 1)? Reports what it is instead;
+  /// `shape` is how the message writes what is expected: "(batch, tokens, width)".
+  bool expects(mlir::Value x, size_t rank, std::string_view shape);
+  /// The last dimension, which must be a number; nothing after a report.
+  std::optional<int64_t> width(mlir::Value x);
+
+  mlir::Type element();       // of parameters and activations
+  mlir::Type routerElement(); // the same, but never below f32
+  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init) {
+    return parameter(name, sizes, init, element());
+  }
+  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element);
+
+  /// The blocks of a parameter of type Body on x. `under`: a scope of names of its own, "here.under"; otherwise the
+  /// names of what surrounds this.
+  mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x,
+                   std::optional<std::string> under = {});
+  /// The gate on tokens (T, D), as the part of the parameter's name.
+  std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens,
+                                 int64_t experts);
+  std::optional<int64_t> expertCount(const Arguments& arguments, std::string_view parameter);
+  /// The experts on rows. They are called `path`.
+  mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space,
+                     const std::string& path);
+
+  /// Ids taken by this embedding must lie in [0, below): noted on the input that they come from.
+  void limitIds(mlir::Value ids, int64_t below);
+  /// A size that only a call decides must not be larger than `most`: noted on the module.
+  void limitSize(const Size& size, int64_t most);
+  /// Marks a value as (E, ..): one entry per expert. Blocks over experts ask for it.
+  void markPerExpert(mlir::Value value);
+  bool isPerExpert(mlir::Value value);
+
+private:
+  ModelBuilder& builder_;
+  std::string path_;
+  Position position_;
+  Surroundings surroundings_;
+};
+
+} // namespace moec::models

@@ -1,0 +1,226 @@
+#include "models/Vocabulary.h"
+
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace moec::models {
+
+namespace {
+
+/// Keys of an own block's use that are not its parameters.
+std::vector<std::string> useKeys(Family family) {
+  std::vector<std::string> keys = commonKeys(family);
+  if (family == Family::Expert)
+    keys.push_back("count");
+  return keys;
+}
+
+} // namespace
+
+std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment,
+                                    bool insideExpert) {
+  std::vector<std::string> aliases;
+  return lookAt(object, family, environment, insideExpert, aliases);
+}
+
+std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const Environment& environment,
+                                      bool insideExpert, std::vector<std::string>& aliases) {
+  const Json* written = object.find("kind");
+  if (!object.isObject() || !written) {
+    diagnostics_.error(object.position(), object.isObject()
+                                              ? fmt::format("this object has no \"kind\"; expected a {}", word(family))
+                                              : fmt::format("expected a {} (an object with a \"kind\"), not {}",
+                                                            word(family), object.describe()));
+    return std::nullopt;
+  }
+  std::optional<Json> name = resolve(*written, environment, diagnostics_);
+  if (!name)
+    return std::nullopt;
+  if (!name->isString()) {
+    diagnostics_.error(name->position(), fmt::format("\"kind\" is a word, not {}", name->describe()));
+    return std::nullopt;
+  }
+  if (auto own = file_.blocks.find(name->string());
+      own != file_.blocks.end() && (family == Family::Block || family == Family::Expert))
+    return lookAtOwn(own->second, object, family, environment, insideExpert, aliases);
+  const Kind* kind = findKind(family, name->string());
+  if (!kind) {
+    reportUnknown(name->string(), name->position(), family);
+    return std::nullopt;
+  }
+  if (family == Family::Block && insideExpert && !kind->inExperts) {
+    std::vector<std::string> known;
+    for (const Kind* candidate : blockKinds())
+      if (candidate->inExperts)
+        known.push_back(candidate->name);
+    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}",
+                                                     inQuotes(kind->name), joined(known)));
+    return std::nullopt;
+  }
+  if (file_.moefy && family == Family::Block && !insideExpert && kind->name == "mlp")
+    return Use{findKind(Family::Block, "moe"), nullptr, moefied(object), &environment, &environment};
+  return Use{kind, nullptr, &object, &environment, &environment};
+}
+
+std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, Family family,
+                                         const Environment& environment, bool insideExpert,
+                                         std::vector<std::string>& aliases) {
+  if (std::find(aliases.begin(), aliases.end(), own.name) != aliases.end() || aliases.size() > 256) {
+    diagnostics_.error(own.position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(own.name),
+                                                 fmt::join(aliases, " -> "), own.name));
+    return std::nullopt;
+  }
+  const Environment* inner = bind(own, object, family, environment);
+  if (!inner)
+    return std::nullopt;
+  if (!own.isAlias())
+    return Use{nullptr, &own, &object, inner, &environment};
+
+  // The definition's object, standing where it is used and named as its use names it.
+  Json merged(Json::Object{}, object.position());
+  std::vector<std::string> keys = useKeys(family);
+  for (const Json::Member& member : own.definition->object()) {
+    bool overridden =
+        member.key != "kind" && std::count(keys.begin(), keys.end(), member.key) && object.find(member.key);
+    if (member.key != "parameters" && !overridden)
+      merged.object().push_back(member);
+  }
+  bool complete = true;
+  for (const Json::Member& member : object.object()) {
+    if (member.key == "kind" || member.key == "note" || !std::count(keys.begin(), keys.end(), member.key))
+      continue;
+    std::optional<Json> value = resolve(member.value, environment, diagnostics_);
+    complete = complete && value;
+    if (value)
+      merged.object().push_back({member.key, member.keyPosition, std::move(*value)});
+  }
+  if (!complete)
+    return std::nullopt;
+  objects_.push_back(std::move(merged));
+  aliases.push_back(own.name);
+  return lookAt(objects_.back(), family, *inner, insideExpert, aliases);
+}
+
+const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Family family,
+                                    const Environment& environment) {
+  static const Json none(Json::Object{}, Position{});
+  const Json& parameters = own.parameters ? *own.parameters : none;
+  std::vector<std::string> known, keys = useKeys(family);
+  for (const Json::Member& parameter : parameters.object())
+    known.push_back(parameter.key);
+  known.insert(known.end(), keys.begin(), keys.end());
+
+  Environment bound{.values = {}, .outer = &file_.let};
+  bool complete = true;
+  for (const Json::Member& member : object.object()) {
+    if (std::count(keys.begin(), keys.end(), member.key))
+      continue;
+    if (!parameters.find(member.key)) {
+      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name),
+                                                         inQuotes(member.key), suggestion(member.key, known)));
+      complete = false;
+    } else if (std::optional<Json> value = resolve(member.value, environment, diagnostics_)) {
+      bound.values.emplace(member.key, std::move(*value));
+    } else {
+      complete = false;
+    }
+  }
+  for (const Json::Member& parameter : parameters.object()) {
+    if (object.find(parameter.key))
+      continue;
+    if (parameter.value.isNull()) {
+      diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default",
+                                                        inQuotes(own.name), inQuotes(parameter.key)));
+      complete = false;
+    } else if (std::optional<Json> value = resolve(parameter.value, file_.let, diagnostics_)) {
+      bound.values.emplace(parameter.key, std::move(*value));
+    } else {
+      complete = false;
+    }
+  }
+  return complete ? &environments_.emplace_back(std::move(bound)) : nullptr;
+}
+
+const Json* Vocabulary::moefied(const Json& mlp) {
+  const Json& moefy = *file_.moefy;
+  Json moe(Json::Object{}, mlp.position()), experts(Json::Object{}, mlp.position());
+  moe.object().push_back({"kind", mlp.position(), Json(std::string("moe"), mlp.position())});
+  const Json* hidden = moefy.find("hidden");
+  for (const Json::Member& member : mlp.object()) {
+    bool replaced = hidden && (member.key == "hidden" || member.key == "widths");
+    if (member.key == "name" || member.key == "from")
+      moe.object().push_back(member);
+    else if (!replaced)
+      experts.object().push_back(member);
+  }
+  experts.object().push_back({"count", mlp.position(), *moefy.find("count")});
+  if (hidden)
+    experts.object().push_back({"hidden", mlp.position(), *hidden});
+  moe.object().push_back({"gate", mlp.position(), *moefy.find("gate")});
+  moe.object().push_back({"experts", mlp.position(), std::move(experts)});
+  return &objects_.emplace_back(std::move(moe));
+}
+
+void Vocabulary::reportUnknown(const std::string& kind, Position position, Family family) {
+  for (Family other : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
+    if (other != family && findKind(other, kind))
+      return diagnostics_.error(
+          position, fmt::format("{} is a kind of {}; expected a {}", inQuotes(kind), word(other), word(family)));
+  std::vector<std::string> known;
+  for (const Kind* candidate : kindsOf(family))
+    known.push_back(candidate->name);
+  if (family == Family::Block || family == Family::Expert)
+    for (const auto& [name, block] : file_.blocks)
+      known.push_back(name);
+  diagnostics_.error(position, unknownWord(word(family), kind, known));
+}
+
+std::optional<Naming> Vocabulary::naming(const Use& use) {
+  Naming naming{.name = {}, .position = use.object->position(), .from = {}};
+  bool good = true;
+  auto text = [&](const Json& written, std::string_view key) -> std::optional<Json> {
+    std::optional<Json> value = resolve(written, *use.outerEnvironment, diagnostics_);
+    if (value && (!value->isString() || !isName(value->string()))) {
+      diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}",
+                                                        key, value->describe()));
+      value.reset();
+    }
+    good = good && value;
+    return value;
+  };
+  if (const Json* name = use.object->find("name"))
+    if (std::optional<Json> value = text(*name, "name"))
+      naming.name = value->string(), naming.position = value->position();
+  if (const Json* from = use.object->find("from")) {
+    std::vector<Json> names = from->isList() ? from->list() : std::vector<Json>{*from};
+    for (const Json& name : names)
+      if (std::optional<Json> value = text(name, "from"))
+        naming.from.emplace_back(value->string(), value->position());
+  }
+  return good ? std::optional(std::move(naming)) : std::nullopt;
+}
+
+std::optional<Arguments> Vocabulary::arguments(const Use& use) {
+  return Arguments::read(*use.kind, *use.object, *use.environment, commonKeys(use.kind->family), diagnostics_);
+}
+
+std::optional<int64_t> Vocabulary::expertCount(const Use& use) {
+  const Parameter& parameter = countParameter();
+  const Json* written = use.object->find("count");
+  if (!written) {
+    diagnostics_.error(use.object->position(), fmt::format("experts need \"count\": {}", expectation(parameter)));
+    return std::nullopt;
+  }
+  std::optional<Json> count = resolve(*written, *use.outerEnvironment, diagnostics_);
+  if (count && !fits(parameter, *count)) {
+    diagnostics_.error(count->position(),
+                       fmt::format("\"count\" is {}; expected {}", count->describe(), expectation(parameter)));
+    count.reset();
+  }
+  return count ? std::optional(count->integer()) : std::nullopt;
+}
+
+} // namespace moec::models

@@ -1,0 +1,27 @@
+#pragma once
+// The kinds of blocks, one file each.
+
+#include "models/Kind.h"
+
+namespace moec::models {
+
+const Kind& activationBlock();
+const Kind& attentionBlock();
+const Kind& blendBlock();
+const Kind& classTokenBlock();
+const Kind& denseExpertsBlock();
+const Kind& dropoutBlock();
+const Kind& embeddingBlock();
+const Kind& layerNormBlock();
+const Kind& linearBlock();
+const Kind& mlpBlock();
+const Kind& moeBlock();
+const Kind& patchEmbeddingBlock();
+const Kind& poolBlock();
+const Kind& positionEmbeddingBlock();
+const Kind& repeatBlock();
+const Kind& residualBlock();
+const Kind& sequenceBlock();
+const Kind& varianceBlock();
+
+} // namespace moec::models

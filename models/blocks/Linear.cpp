@@ -1,0 +1,35 @@
+#include "models/Layers.h"
+#include "models/blocks/Blocks.h"
+
+namespace moec::models {
+
+namespace {
+
+mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
+  return linear(site, inputs[0], arguments.integer("out"), arguments.flag("bias"), initsOf(arguments));
+}
+
+} // namespace
+
+const Kind& linearBlock() {
+  static const Kind kind{
+      .name = "linear",
+      .doc = "x W^T + b over the last dimension; W is (out, in). Weight and bias begin uniform in +-1/sqrt(in); inside "
+             "experts the bias begins "
+             "with zeros.",
+      .source = "PyTorch 2.5 (torch.nn.Linear)",
+      .parameters =
+          {
+              {.name = "out", .required = true, .doc = "Output width."},
+              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias?"},
+              {.name = "init",
+               .type = ParameterType::Inits,
+               .doc = "How weight and bias begin; a number is a constant."},
+          },
+      .inExperts = true,
+      .block = build,
+  };
+  return kind;
+}
+
+} // namespace moec::models

@@ -1,0 +1,20 @@
+#include "models/blocks/Blocks.h"
+
+namespace moec::models {
+
+const std::vector<const Kind*>& blockKinds() {
+  static const std::vector<const Kind*> kinds{
+      &activationBlock(),   &attentionBlock(),
+      &blendBlock(),        &classTokenBlock(),
+      &denseExpertsBlock(), &dropoutBlock(),
+      &embeddingBlock(),    &layerNormBlock(),
+      &linearBlock(),       &mlpBlock(),
+      &moeBlock(),          &patchEmbeddingBlock(),
+      &poolBlock(),         &positionEmbeddingBlock(),
+      &repeatBlock(),       &residualBlock(),
+      &sequenceBlock(),     &varianceBlock(),
+  };
+  return kinds;
+}
+
+} // namespace moec::models

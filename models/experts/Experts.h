@@ -1,0 +1,10 @@
+#pragma once
+// The kinds of experts, one file each.
+
+#include "models/Kind.h"
+
+namespace moec::models {
+
+const Kind& mlpExpert();
+
+} // namespace moec::models

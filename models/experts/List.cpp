@@ -1,0 +1,10 @@
+#include "models/experts/Experts.h"
+
+namespace moec::models {
+
+const std::vector<const Kind*>& expertKinds() {
+  static const std::vector<const Kind*> kinds{&mlpExpert()};
+  return kinds;
+}
+
+} // namespace moec::models

@@ -1,0 +1,77 @@
+#include "models/gates/Gates.h"
+
+namespace moec::models {
+
+namespace {
+
+/// The routing without the second choices whose weight (T, 2) is less than half of a uniform draw.
+mlir::Value dropAtRandom(Site& site, mlir::Value routing, mlir::Value weights) {
+  mlir::Type element = site.routerElement();
+  Size tokens = ir::sizesOf(weights)[0];
+  Ops& ops = site.ops();
+  mlir::Value draws = ops.random(ir::Distribution::Uniform, site.part("random_routing").path(), {tokens, 1}, element);
+  // A first choice is compared with 0: it always stays. So does a weight that is NaN, which must not vanish unseen.
+  mlir::Value thresholds = ops.mul(draws, ops.constant({1, 2}, {0, 1}, element));
+  mlir::Value doubled = ops.mul(weights, ops.constant({1}, {2}, element));
+  mlir::Value drops = ops.cast(ops.compare(ir::Predicate::LT, doubled, thresholds), element);
+  return ops.drop(routing, ops.compare(ir::Predicate::EQ, drops, ops.constant({1}, {0}, element)));
+}
+
+std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
+  if (!checkChoices(site, arguments, experts))
+    return std::nullopt;
+  Size count = ir::sizesOf(tokens)[0];
+  std::optional<Size> capacity =
+      fastmoeCapacity(site, arguments.at("capacity"), arguments.evaluationCapacity("capacity"), count, 2, experts);
+  if (!capacity)
+    return std::nullopt;
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  Ops& ops = site.ops();
+  auto [values, indices] = ops.select(logits, 2);
+  mlir::Value weights = ops.softmax(values); // (T, 2)
+  mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, capacity);
+  if (weights && arguments.flag("random_routing"))
+    routing = dropAtRandom(site, routing, weights);
+  return GateResult{routing, weights};
+}
+
+} // namespace
+
+const Kind& gshardGate() {
+  static const Kind kind{
+      .name = "gshard",
+      .family = Family::Gate,
+      .doc = "The two best experts of each token, weighted by the softmax over their two logits. An expert takes "
+             "floor(ceil(rate * T) * 2 / E) "
+             "rows, in the order of tokens, and drops the rest; T is all tokens of the call. Random routing then drops "
+             "the second choice where "
+             "twice its weight is less than a uniform draw; it has used its place by then. It draws in inference too. "
+             "FastMoE's atomics leave the "
+             "order open and its capacity may silently be 0; here the order is the tokens', and a capacity of 0 is an "
+             "error where it is known. "
+             "Weight and bias begin as PyTorch's Linear.",
+      .source = "Lepikhin et al. 2020 (arXiv 2006.16668); fastmoe ee3c561 (GShardGate)",
+      .parameters =
+          {
+              {.name = "top_k", .fallback = "2", .least = 2, .most = 2, .doc = "Choices per token (K): always 2."},
+              {.name = "capacity",
+               .type = ParameterType::Capacity,
+               .fallback = "{\"train\": 1.2, \"eval\": 2.4}",
+               .least = 0,
+               .most = 1e6,
+               .doc = "Rows of an expert, as a rate."},
+              {.name = "random_routing",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "Drop weak second choices at random?"},
+              {.name = "bias",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+          },
+      .gate = build,
+  };
+  return kind;
+}
+
+} // namespace moec::models

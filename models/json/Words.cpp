@@ -1,0 +1,52 @@
+#include "models/json/Words.h"
+
+#include "runtime/core/NearestName.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace moec::models {
+
+std::string inQuotes(std::string_view text) {
+  constexpr size_t kLongest = 80;
+  std::string result = "\"";
+  size_t length = 0;
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    bool startsCharacter = (byte & 0xC0) != 0x80;
+    if (startsCharacter && ++length > kLongest)
+      return result + "...\"";
+    if (c == '"' || c == '\\')
+      result += '\\';
+    if (byte < 0x20 || byte == 0x7F)
+      result += fmt::format("\\u{:04x}", byte);
+    else
+      result += c;
+  }
+  return result + "\"";
+}
+
+std::string joined(std::span<const std::string> words) {
+  return fmt::format("{}", fmt::join(words.begin(), words.end(), ", "));
+}
+
+std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
+  if (known.empty())
+    return "; none is known here";
+  std::string near = didYouMean(word, known);
+  return (near.empty() ? ";" : near) + " known: " + joined(known);
+}
+
+std::string unknownWord(std::string_view what, std::string_view word, const std::vector<std::string>& known) {
+  return fmt::format("unknown {} {}{}", what, inQuotes(word), suggestion(word, known));
+}
+
+bool isName(std::string_view text) {
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  return !text.empty() && text.size() <= 64 && letter(text[0]) &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || digit(c); });
+}
+
+} // namespace moec::models

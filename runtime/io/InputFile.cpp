@@ -1,0 +1,86 @@
+#include "runtime/io/InputFile.h"
+
+#include "runtime/core/Error.h"
+#include "runtime/io/FileKind.h"
+#include "runtime/io/Image.h"
+#include "runtime/io/JsonTensor.h"
+#include "runtime/io/MappedFile.h"
+#include "runtime/io/Npy.h"
+#include "runtime/io/Photo.h"
+#include "runtime/io/SafeTensors.h"
+
+#include <fmt/format.h>
+
+namespace moec {
+
+namespace {
+
+std::string describe(const InputInfo& input) {
+  std::string sizes;
+  for (const Size& size : input.shape)
+    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size.str());
+  return fmt::format("{}[{}]", name(input.dtype), sizes);
+}
+
+bool sizesFit(const Shape& shape, const InputInfo& input, size_t skipped) {
+  if (shape.size() + skipped != input.shape.size())
+    return false;
+  for (size_t i = 0; i < shape.size(); ++i)
+    if (input.shape[i + skipped].constant().value_or(shape[i]) != shape[i])
+      return false;
+  return true;
+}
+
+Tensor fitted(const Tensor& tensor, const InputInfo& input, const std::string& where) {
+  bool symbolicFirst = !input.shape.empty() && !input.shape[0].isConstant();
+  if (tensor.dtype() != input.dtype)
+    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}; store it as {}", where,
+                                         moec::describe(tensor), input.name, describe(input), name(input.dtype)));
+  if (sizesFit(tensor.shape(), input, 0))
+    return tensor;
+  if (!symbolicFirst || !sizesFit(tensor.shape(), input, 1))
+    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}", where, moec::describe(tensor), input.name,
+                                         describe(input)));
+  Shape shape = tensor.shape();
+  shape.insert(shape.begin(), 1);
+  return tensor.reshaped(shape);
+}
+
+Tensor fromSafeTensors(const InputInfo& input, const MappedFile& file, const std::string& where) {
+  TensorMap tensors = parseSafeTensors(file.bytes(), file.owner(), where);
+  if (auto found = tensors.find(input.name); found != tensors.end())
+    return found->second;
+  if (tensors.size() == 1)
+    return tensors.begin()->second;
+  std::string names;
+  for (const auto& [known, tensor] : tensors)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", known);
+  throw Error(Fault::Data,
+              fmt::format("{}: no tensor \"{}\" among its {}: {}", where, input.name, tensors.size(), names));
+}
+
+} // namespace
+
+Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
+  std::string where = path.string();
+  MappedFile file = MappedFile::open(path);
+  switch (fileKind(file.bytes())) {
+  case FileKind::Png:
+  case FileKind::Jpeg:
+    return photoToInput(decodeImage(file.bytes(), where), input, where);
+  case FileKind::Npy:
+    return fitted(parseNpy(file.bytes(), file.owner(), where), input, where);
+  case FileKind::SafeTensors:
+    return fitted(fromSafeTensors(input, file, where), input, where);
+  case FileKind::Json:
+    return fitted(parseJsonTensor(file.bytes(), input.dtype, where), input, where);
+  default:
+    break;
+  }
+  throw Error(
+      Fault::Data,
+      fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}",
+                  where, input.name, describeFirstBytes(file.bytes())));
+}
+
+} // namespace moec

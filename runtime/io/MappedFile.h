@@ -1,0 +1,25 @@
+#pragma once
+// A file's bytes, mapped read-only into memory and shared. Reading fails with Error(Data) when the path is wrong
+// (absent, a folder, not readable), with Error(System) when the machine is at fault.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+namespace moec {
+
+class MappedFile {
+public:
+  static MappedFile open(const std::filesystem::path& path);
+
+  std::span<const uint8_t> bytes() const { return {static_cast<const uint8_t*>(memory_.get()), size_}; }
+  /// Keeps the mapping alive. Its pages are private: writing through it changes no file.
+  const std::shared_ptr<void>& owner() const { return memory_; }
+
+private:
+  std::shared_ptr<void> memory_;
+  size_t size_ = 0;
+};
+
+} // namespace moec

@@ -1,0 +1,155 @@
+#include "runtime/io/SafeTensors.h"
+#include "tests/cli/Process.h"
+#include "tests/cli/ScaleProgram.h"
+
+#include <nlohmann/json.hpp>
+
+#include <limits>
+
+using namespace moec;
+using namespace moec::test;
+using testing::HasSubstr;
+
+namespace {
+
+class CompiledProgram : public CommandTest {
+protected:
+  std::string program = path("scale.moec");
+  std::string rows = file("x.json", "[[1, 2, 3], [4, 5, 6]]");
+
+  void SetUp() override {
+    CommandTest::SetUp();
+    rows = file("x.json", "[[1, 2, 3], [4, 5, 6]]");
+    scaleProgram().save(program);
+  }
+  std::string weights(std::vector<float> values, const std::string& name = "scale.weight") {
+    int64_t size = static_cast<int64_t>(values.size());
+    writeSafeTensors(path("w.safetensors"), {{name, Tensor::of(std::move(values), {size})}});
+    return path("w.safetensors");
+  }
+};
+
+TEST_F(CompiledProgram, RunPrintsATable) {
+  Outcome outcome = moec({"run", program, "--weights", weights({1, 10, -0.5f}), "--input", "x=" + rows});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "y f32[2, 3]\n[0]  1  20  -1.5\n[1]  4  50    -3\n");
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST_F(CompiledProgram, RunPrintsJson) {
+  Outcome outcome = moec({"run", program, "--init", "0", "--input", "x=" + rows, "--json", "--threads", "2"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "{\"target\": \"cpu:x86-64-v3\", \"outputs\": {\"y\": {\"dtype\": \"f32\", \"shape\": [2, 3], "
+                         "\"values\": [[1, 2, 3], [4, 5, 6]]}}}\n");
+}
+
+TEST_F(CompiledProgram, RunWritesFiles) {
+  Outcome outcome = moec({"run", program, "--init", "0", "--input", "x=" + rows, "--output", path("y.safetensors")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(readSafeTensors(path("y.safetensors")).at("y").toDoubles(), (std::vector<double>{1, 2, 3, 4, 5, 6}));
+  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", path("y.csv")}, 2,
+                "expected .npy, .safetensors or .json");
+  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", "/nowhere/y.npy"}, 5, "/nowhere");
+}
+
+TEST_F(CompiledProgram, WeightsAreANamedChoice) {
+  expectFailure({"run", program, "--input", "x=" + rows}, 2,
+                "has 1 parameters and no weights: give --weights FILE, or --init SEED");
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", path("none")}, 1, "cannot read");
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2, 3}, "scale.wieght")}, 1,
+                "scale.weight");
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2})}, 1, "[2]");
+  std::string nan = weights({1, std::numeric_limits<float>::quiet_NaN(), 3});
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", nan}, 1, "scale.weight");
+  EXPECT_EQ(moec({"run", program, "--input", "x=" + rows, "--weights", nan, "--allow-nonfinite"}).code, 0);
+}
+
+TEST_F(CompiledProgram, InputsAreChecked) {
+  std::vector<std::string> run{"run", program, "--init", "0"};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), run.begin(), run.end());
+    return more;
+  };
+  expectFailure(with({}), 2, "input \"x\" is missing: give --input x=FILE");
+  expectFailure(with({"--input", "x"}), 2, "--input x: expected NAME=VALUE");
+  expectFailure(with({"--input", "y=" + rows}), 2, "the model has no input \"y\"");
+  expectFailure(with({"--input", "x=" + rows, "--input", "x=" + rows}), 2, "x is given twice");
+  expectFailure(with({"--input", "x=" + file("narrow", "[[1, 2]]")}), 1,
+                "f32[1, 2], but input \"x\" takes f32[batch, 3]");
+  expectFailure(with({"--input", "x=" + file("none", "[]")}), 1, "f32[0], but input \"x\" takes f32[batch, 3]");
+  expectFailure(with({"--input", "x=" + rows, "--draws", rows}), 1, rows);
+  expectFailure(with({"--input", "x=" + rows, "--target", "cpu"}), 2, "--target changes how a model is compiled");
+  expectFailure(with({"--input", "x=" + rows, "--device", "gpu"}), 2, "gpu");
+}
+
+TEST_F(CompiledProgram, DrawsComeFromAFile) {
+  scaleProgram(true).save(program);
+  writeSafeTensors(path("d.safetensors"), {{"noise", Tensor::of(std::vector<float>{7, 8, 9}, {1, 3})}});
+  Outcome outcome = moec({"run", program, "--init", "0", "--draws", path("d.safetensors")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "y f32[1, 3]\n[0]  7  8  9\n");
+  expectFailure({"run", program, "--init", "0"}, 2, "give --draws FILE with noise");
+  writeSafeTensors(path("d.safetensors"), {{"nois", Tensor::of(std::vector<float>{7, 8, 9}, {1, 3})}});
+  expectFailure({"run", program, "--init", "0", "--draws", path("d.safetensors")}, 1,
+                "\"nois\" is no draw of the model; did you mean \"noise\"?");
+}
+
+TEST_F(CompiledProgram, ADamagedFileIsRefused) {
+  std::string whole = slurp(program);
+  for (size_t size : {size_t{9}, size_t{60}, whole.size() / 2, whole.size() - 1})
+    expectFailure({"run", file("cut.moec", whole.substr(0, size)), "--init", "0", "--input", "x=" + rows}, 1,
+                  "cut.moec");
+  std::string flipped = whole;
+  flipped[whole.size() - 200] ^= 1;
+  expectFailure({"inspect", file("bad.moec", flipped)}, 1, "bad.moec");
+}
+
+TEST_F(CompiledProgram, AKernelThatIsMissingIsNamed) {
+  ProgramData data = scaleProgram().data();
+  data.kernels.clear();
+  Program(std::move(data)).save(program);
+  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows}, 1, "scale");
+}
+
+TEST_F(CompiledProgram, InspectCounts) {
+  Outcome outcome = moec({"inspect", program, "--json", "--size", "batch=8"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  auto json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["parameters"], 3);
+  EXPECT_EQ(json["flops"], 24);
+  EXPECT_EQ(json["bytes"], 8 * 24 + 12);
+  EXPECT_EQ(json["sizes"]["batch"], 8);
+  EXPECT_EQ(json["kernels"][0]["symbol"], "scale");
+  EXPECT_EQ(json["kernels"][0]["image_bytes"], kernelImage().size());
+  EXPECT_EQ(json["forward"][0]["layer"], "layers.0.scale");
+  EXPECT_EQ(json["memory"]["parameters"], 12);
+  // Without --size the model's own check sizes hold.
+  EXPECT_EQ(nlohmann::json::parse(moec({"inspect", program, "--json"}).out)["flops"], 15);
+  EXPECT_THAT(moec({"inspect", program}).out, HasSubstr("parameters  3\n"));
+  expectFailure({"inspect", program, "--size", "bach=8"}, 2, "the model has no size \"bach\"; did you mean \"batch\"?");
+  expectFailure({"inspect", program, "--size", "batch=0"}, 2, "expected a positive integer, found 0");
+}
+
+TEST_F(CompiledProgram, InspectTakesItApart) {
+  Outcome outcome = moec({"inspect", program, "--extract", path("parts")});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(slurp(path("parts/cpu_x86-64-v3/kernels/scale.so")), kernelImage());
+  EXPECT_EQ(slurp(path("parts/cpu_x86-64-v3/ir.mlir")), "module {}\n");
+  EXPECT_EQ(nlohmann::json::parse(slurp(path("parts/manifest.json")))["name"], "scale");
+}
+
+TEST_F(CompiledProgram, ExplainNamesOpsAndReason) {
+  Outcome outcome = moec({"explain", program});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("layers.0.scale\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("moe.mul"));
+  EXPECT_THAT(outcome.out, HasSubstr("ends here: the model's output"));
+  auto line = nlohmann::json::parse(moec({"explain", program, "--json"}).out);
+  EXPECT_EQ(line["kernel"], "scale");
+  EXPECT_EQ(line["ops"][0], "moe.mul");
+}
+
+TEST_F(CompiledProgram, CompileRefusesAProgram) { expectFailure({"compile", program}, 2, "is compiled already"); }
+
+} // namespace

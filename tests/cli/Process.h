@@ -1,0 +1,81 @@
+#pragma once
+// Runs the command as a process of its own: no shell, stdin closed, a cache folder of the test's own, output caught.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace moec::test {
+
+namespace fs = std::filesystem;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+class CommandTest : public testing::Test {
+protected:
+  fs::path folder = fs::temp_directory_path() / ("moec-cli-" + std::to_string(getpid()));
+
+  void SetUp() override { fs::create_directories(folder); }
+  void TearDown() override { fs::remove_all(folder); }
+
+  std::string path(const std::string& name) const { return (folder / name).string(); }
+  std::string file(const std::string& name, const std::string& content) const {
+    std::ofstream(folder / name, std::ios::binary) << content;
+    return path(name);
+  }
+  static std::string slurp(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+
+  /// `stdoutTo`: a file or device instead of the caught output. The process runs in the test's folder.
+  Outcome moec(std::vector<std::string> arguments, const std::string& stdoutTo = {}) const {
+    fs::path out = folder / ".stdout", err = folder / ".stderr";
+    arguments.insert(arguments.begin(), MOEC_BINARY);
+    std::vector<char*> argv;
+    for (std::string& argument : arguments)
+      argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_t child = fork();
+    if (child == 0) {
+      redirect(stdoutTo.empty() ? out.c_str() : stdoutTo.c_str(), STDOUT_FILENO);
+      redirect(err.c_str(), STDERR_FILENO);
+      setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1);
+      if (chdir(folder.c_str()) != 0)
+        _exit(126);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
+  }
+
+  void expectFailure(const std::vector<std::string>& arguments, int code, const std::string& words) const {
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, code) << outcome.err;
+    EXPECT_THAT(outcome.err, testing::HasSubstr(words));
+    EXPECT_EQ(outcome.out, "");
+  }
+
+private:
+  static void redirect(const char* path, int to) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || dup2(fd, to) < 0)
+      _exit(125);
+  }
+};
+
+} // namespace moec::test

@@ -1,0 +1,64 @@
+// Owner of: kernels of kind `attention`. Every result is held against the reference interpreter.
+#include "tests/codegen/ProductCheck.h"
+
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+struct AttentionCase {
+  DType type;
+  int64_t batch, queries, heads, headDim;
+  bool causal;
+};
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+mlir::Value attend(KernelMaker& maker, const AttentionCase& c, mlir::Value q, mlir::Value k, mlir::Value v) {
+  mlir::OpBuilder& b = maker.builder();
+  return ir::AttentionOp::create(b, maker.loc(), q, k, v, b.getI64IntegerAttr(c.heads), b.getF64FloatAttr(0.37),
+                                 c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+}
+
+class AttentionKernel : public ::testing::TestWithParam<AttentionCase> {};
+
+TEST_P(AttentionKernel, slicesOfOneArgument) {
+  const AttentionCase& c = GetParam();
+  int64_t inner = c.heads * c.headDim;
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::OpBuilder& b = maker.builder();
+                     mlir::Value all = maker.tensor(c.type, {"batch", "n", text(3 * inner)});
+                     auto part = [&](int64_t i) {
+                       return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
+                     };
+                     mlir::Value q = part(0), k = part(1), v = part(2);
+                     return maker.finish("attention", {attend(maker, c, q, k, v)});
+                   },
+                   {randomTensor(c.type, {c.batch, c.queries, 3 * inner}, 1)},
+                   -1,
+                   {{"batch", c.batch}, {"n", c.queries}},
+                   c.headDim + c.queries});
+}
+
+TEST_P(AttentionKernel, moreKeysThanQueries) {
+  const AttentionCase& c = GetParam();
+  int64_t inner = c.heads * c.headDim, keys = c.queries + 5;
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
+                     mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
+                     return maker.finish("attention", {attend(maker, c, q, k, v)});
+                   },
+                   {randomTensor(c.type, {c.batch, c.queries, inner}, 1), randomTensor(c.type, {c.batch, keys, inner}, 2),
+                    randomTensor(c.type, {c.batch, keys, inner}, 3)},
+                   -1,
+                   {{"n", c.queries}, {"m", keys}},
+                   c.headDim + keys});
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel,
+                         ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
+                                           AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},
+                                           AttentionCase{DType::F64, 2, 9, 2, 8, false}, AttentionCase{DType::F64, 1, 50, 4, 13, true}));
+
+} // namespace
+} // namespace moec::testing

@@ -1,0 +1,139 @@
+// Owner of: the emitter itself: keys and symbols, images without undefined symbols, code as text, targets, errors.
+#include "codegen/cpu/ObjectCompiler.h"
+#include "tests/codegen/KernelCheck.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+#include <gtest/gtest.h>
+#include <thread>
+
+namespace moec::testing {
+namespace {
+
+const char* kBody = "%r = moe.random uniform \"a.b\" : tensor<4x40xf32>\n %g = moe.gelu %x : tensor<4x40xf32>\n"
+                    "%y = moe.add %g, %r : tensor<4x40xf32>, tensor<4x40xf32>\n moe.yield %y : tensor<4x40xf32>";
+
+std::unique_ptr<codegen::KernelEmitter> emitterOf(const std::string& target) {
+  std::string error;
+  auto emitter = codegen::makeEmitter(target, error);
+  EXPECT_TRUE(emitter) << error;
+  return emitter;
+}
+
+ParsedKernel scheduled(codegen::KernelEmitter& emitter, std::string body = kBody) {
+  ParsedKernel kernel = parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", body);
+  kernel.op.setScheduleAttr(emitter.chooseSchedule(kernel.op));
+  return kernel;
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  return text.replace(text.find(from), from.size(), to);
+}
+
+TEST(Emitter, keysIgnoreLabelsAndPathsOfDraws) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel a = scheduled(*emitter), b = scheduled(*emitter, replaced(kBody, "a.b", "c"));
+  b.op.setLabel("layers.7");
+  b.op.setReason("another");
+  EXPECT_EQ(emitter->key(a.op), emitter->key(b.op));
+  EXPECT_EQ(codegen::streamsOf(b.op), std::vector<std::string>{"c"});
+}
+
+TEST(Emitter, keysDifferWithBodyScheduleAndTarget) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel a = scheduled(*emitter);
+  std::string key = emitter->key(a.op);
+  EXPECT_NE(key, emitter->key(scheduled(*emitter, replaced(kBody, "gelu", "silu")).op));
+  EXPECT_NE(key, emitter->key(scheduled(*emitter, replaced(kBody, "%g, %r", "%r, %g")).op));
+  EXPECT_NE(key, emitter->key(scheduled(*emitter, replaced(kBody, "uniform", "normal")).op));
+  EXPECT_NE(key, emitterOf("cpu:x86-64-v4")->key(a.op));
+  mlir::Builder builder(a.op.getContext());
+  a.op.setScheduleAttr(builder.getDictionaryAttr(builder.getNamedAttr("block", builder.getI64IntegerAttr(3))));
+  EXPECT_NE(key, emitter->key(a.op));
+}
+
+TEST(Emitter, theSameKernelGivesTheSameBytesOnEveryThread) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  std::vector<codegen::KernelImage> images(4);
+  std::vector<std::thread> threads;
+  for (codegen::KernelImage& image : images)
+    threads.emplace_back([&] {
+      ParsedKernel kernel = scheduled(*emitter);
+      if (auto made = emitter->emit(kernel.op); succeeded(made))
+        image = std::move(*made);
+    });
+  for (std::thread& thread : threads)
+    thread.join();
+  ASSERT_FALSE(images[0].image.empty());
+  for (const codegen::KernelImage& image : images) {
+    EXPECT_EQ(image.symbol, images[0].symbol);
+    EXPECT_EQ(image.image, images[0].image);
+  }
+}
+
+TEST(Emitter, v4UsesWideVectorsAndCallsNothing) {
+  auto emitter = emitterOf("cpu:x86-64-v4");
+  ParsedKernel kernel = scheduled(*emitter);
+  auto text = emitter->print(kernel.op, codegen::CodeText::Asm);
+  ASSERT_TRUE(succeeded(text));
+  EXPECT_NE(text->find("zmm"), std::string::npos);
+  EXPECT_EQ(text->find("memset"), std::string::npos);
+  EXPECT_EQ(text->find("@PLT"), std::string::npos);
+  EXPECT_TRUE(succeeded(emitter->emit(kernel.op)));
+  auto v3 = emitterOf("cpu:x86-64-v3")->print(kernel.op, codegen::CodeText::Asm);
+  ASSERT_TRUE(succeeded(v3));
+  EXPECT_EQ(v3->find("zmm"), std::string::npos);
+  auto llvm = emitter->print(kernel.op, codegen::CodeText::Llvm);
+  ASSERT_TRUE(succeeded(llvm));
+  EXPECT_NE(llvm->find("define"), std::string::npos);
+}
+
+TEST(Emitter, v4ImagesRunWhereTheMachineCan) {
+  if (hostTarget() != "cpu:x86-64-v4")
+    GTEST_SKIP() << "[SKIP] this machine has no AVX-512";
+  CheckOptions options;
+  options.target = "cpu:x86-64-v4";
+  check(parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", kBody), options);
+}
+
+TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
+  namespace cpu = codegen::cpu;
+  std::string error;
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  cpu::KernelBuilder k(kernel.op, "caller", *cpu::findTarget("cpu:x86-64-v3"));
+  k.stage(Size(1), Size(1), [&](cpu::Value item) {
+    mlir::LLVM::CallOp::create(k.builder(), k.loc(), mlir::TypeRange{}, "somewhere_else", mlir::ValueRange{item});
+  });
+  auto* parent = k.builder().getInsertionBlock()->getParentOp();
+  while (!mlir::isa<mlir::ModuleOp>(parent))
+    parent = parent->getParentOp();
+  auto owner = mlir::cast<mlir::ModuleOp>(parent);
+  mlir::OpBuilder::InsertionGuard guard(k.builder());
+  k.builder().setInsertionPointToEnd(owner.getBody());
+  auto type = mlir::LLVM::LLVMFunctionType::get(mlir::LLVM::LLVMVoidType::get(owner.getContext()), {k.i64()});
+  mlir::LLVM::LLVMFuncOp::create(k.builder(), k.loc(), "somewhere_else", type);
+  auto module = k.finish(error);
+  ASSERT_TRUE(succeeded(module)) << error;
+  EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "caller", error)));
+  EXPECT_NE(error.find("undefined symbol: somewhere_else"), std::string::npos) << error;
+}
+
+TEST(Emitter, unknownTargetsAndKindsAreNamed) {
+  std::string error;
+  EXPECT_FALSE(codegen::makeEmitter("cpu:z80", error));
+  EXPECT_EQ(error, "unknown target \"cpu:z80\"; known: cpu:x86-64-v3, cpu:x86-64-v4");
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  kernel.op.removeScheduleAttr();
+  std::string text;
+  mlir::ScopedDiagnosticHandler handler(kernel.context.get(), [&](mlir::Diagnostic& diagnostic) {
+    text += diagnostic.str();
+    return mlir::success();
+  });
+  EXPECT_TRUE(failed(emitter->emit(kernel.op)));
+  EXPECT_NE(text.find("needs a schedule"), std::string::npos) << text;
+}
+
+} // namespace
+} // namespace moec::testing

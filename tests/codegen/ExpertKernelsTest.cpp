@@ -1,0 +1,108 @@
+// Owner of: kernels of kinds `expert_up`, `expert_mid` and `expert_down`. Every result is held against the reference interpreter.
+#include "runtime/core/Philox.h"
+#include "tests/codegen/ProductCheck.h"
+
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+/// How rows meet experts.
+struct Fill {
+  const char* name;
+  int64_t tokens, experts, choices;
+  std::function<int32_t(int64_t row)> expert;
+};
+
+int32_t anyExpert(int64_t row, int64_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
+
+const Fill fills[] = {
+    {"mixed", 37, 5, 2, [](int64_t row) { return anyExpert(row, 5); }},
+    {"emptyExperts", 11, 8, 2, [](int64_t row) { return row % 2 ? 6 : 1; }},
+    {"oneGetsAll", 150, 4, 1, [](int64_t) { return 2; }},
+    {"someDropped", 29, 3, 3, [](int64_t row) { return row % 4 == 0 || row < 3 ? -1 : anyExpert(row, 3); }},
+    {"allDropped", 6, 3, 2, [](int64_t) { return -1; }},
+    {"manyChoices", 9, 12, 12, [](int64_t row) { return static_cast<int32_t>(row % 12); }},
+    {"oneToken", 1, 4, 2, [](int64_t row) { return row ? 3 : 0; }},
+};
+
+class ExpertKernels : public ::testing::TestWithParam<std::tuple<Fill, DType>> {
+protected:
+  const Fill& fill() const { return std::get<0>(GetParam()); }
+  DType type() const { return std::get<1>(GetParam()); }
+  int64_t rows() const { return fill().tokens * fill().choices; }
+  Tensor routing() const {
+    std::vector<int32_t> experts;
+    for (int64_t row = 0; row < rows(); ++row)
+      experts.push_back(fill().expert(row));
+    return routingTensor(experts, fill().experts, fill().choices);
+  }
+  int64_t kept() const { return static_cast<const int32_t*>(routing().data())[fill().experts]; }
+  Bindings bindings() const { return {{"t", fill().tokens}}; }
+  std::string rowsText() const { return text(fill().choices) + "*t"; }
+};
+
+TEST_P(ExpertKernels, up) {
+  int64_t width = 24, hidden = 51;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value x = maker.tensor(type(), {"t", text(width)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                     mlir::Value w = weights(maker, type(), {fill().experts, hidden, width});
+                     mlir::Value bias = maker.tensor(type(), {text(fill().experts), text(hidden)});
+                     mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routing), w, routing);
+                     y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routing));
+                     return maker.finish("expert_up", {maker.make<ir::GeluOp>(y)});
+                   },
+                   {randomTensor(type(), {fill().tokens, width}, 1), routing(), randomTensor(type(), {fill().experts, hidden, width}, 2),
+                    randomTensor(type(), {fill().experts, hidden}, 3)},
+                   2,
+                   bindings(),
+                   width,
+                   kept()});
+}
+
+TEST_P(ExpertKernels, midTimesAnotherProduct) {
+  int64_t width = 33, hidden = 16;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value rows = maker.tensor(type(), {rowsText(), text(width)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                     mlir::Value w = weights(maker, type(), {fill().experts, hidden, width});
+                     mlir::Value other = maker.tensor(type(), {rowsText(), text(hidden)});
+                     mlir::Value y = maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(rows, w, routing));
+                     return maker.finish("expert_mid", {maker.make<ir::MulOp>(y, other)});
+                   },
+                   {randomTensor(type(), {rows(), width}, 1), routing(), randomTensor(type(), {fill().experts, hidden, width}, 2),
+                    randomTensor(type(), {rows(), hidden}, 3)},
+                   2,
+                   bindings(),
+                   width,
+                   kept()});
+}
+
+TEST_P(ExpertKernels, downAddsTheWeightedRowsToTheResidual) {
+  int64_t width = 21, hidden = 40;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value rows = maker.tensor(type(), {rowsText(), text(hidden)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                     mlir::Value w = weights(maker, type(), {fill().experts, width, hidden});
+                     mlir::Value bias = maker.tensor(type(), {text(fill().experts), text(width)});
+                     mlir::Value choice = maker.tensor(type(), {"t", text(fill().choices)}), residual = maker.tensor(type(), {"t", text(width)});
+                     mlir::Value y = maker.make<ir::GroupedMatmulOp>(rows, w, routing);
+                     y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routing));
+                     y = maker.make<ir::CombineOp>(y, routing, choice);
+                     return maker.finish("expert_down", {maker.make<ir::AddOp>(y, residual)});
+                   },
+                   {randomTensor(type(), {rows(), hidden}, 1), routing(), randomTensor(type(), {fill().experts, width, hidden}, 2),
+                    randomTensor(type(), {fill().experts, width}, 3), randomTensor(type(), {fill().tokens, fill().choices}, 4),
+                    randomTensor(type(), {fill().tokens, width}, 5)},
+                   2,
+                   bindings(),
+                   hidden});
+}
+
+INSTANTIATE_TEST_SUITE_P(Fills, ExpertKernels, ::testing::Combine(::testing::ValuesIn(fills), ::testing::Values(DType::F32, DType::F64)),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DType::F64 ? "F64" : "F32");
+                         });
+
+} // namespace
+} // namespace moec::testing

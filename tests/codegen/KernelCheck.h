@@ -1,0 +1,33 @@
+#pragma once
+// Compares a kernel's machine code with the reference interpreter on the same inputs.
+
+#include "tests/codegen/KernelHarness.h"
+
+#include <string>
+
+namespace moec::testing {
+
+/// A kernel from the text of its signature and body:
+///   kernel("rows", "%x: tensor<3x5xf32>", "tensor<3x5xf32>", "%y = moe.neg %x : tensor<3x5xf32>  moe.yield %y : tensor<3x5xf32>")
+struct ParsedKernel {
+  std::unique_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  ir::KernelOp op;
+};
+ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, const std::string& results,
+                         const std::string& body);
+
+struct CheckOptions {
+  Bindings bindings;
+  std::vector<Tensor> inputs;      // random ones where none are given
+  double low = -2, high = 2;       // of random inputs
+  int64_t terms = 64;              // max |a - b| <= tolerance(dtype, terms) * max(1, max |b|), Tolerance.h
+  bool exact = false;              // to the bit
+  std::string target = "cpu:x86-64-v3";
+  int64_t block = 0;               // items of another size than the schedule's
+};
+
+/// Emits and runs a kernel for options.target and holds every result against the reference's. Reports with EXPECT.
+void check(const ParsedKernel& kernel, const CheckOptions& options = {});
+
+} // namespace moec::testing

@@ -1,0 +1,133 @@
+// Owner of: kernels of loops, and of packing. Every result is held against the reference interpreter.
+#include "tests/codegen/KernelCheck.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+CheckOptions exact() {
+  CheckOptions options;
+  options.exact = true;
+  return options;
+}
+
+TEST(Loops, patchesOfAPicture) {
+  // (B, C, 4*3, 5*3) -> (B, 4*5, C*3*3): reshape, transpose, reshape.
+  ParsedKernel kernel = parseKernel("loops", "%x: tensor<2x3x12x15xf32>", "tensor<2x20x27xf32>", R"(
+    %a = moe.reshape %x : tensor<2x3x12x15xf32> -> tensor<2x3x4x3x5x3xf32>
+    %b = moe.transpose %a [0, 2, 4, 1, 3, 5] : tensor<2x3x4x3x5x3xf32>
+    %y = moe.reshape %b : tensor<2x4x5x3x3x3xf32> -> tensor<2x20x27xf32>
+    moe.yield %y : tensor<2x20x27xf32>)");
+  check(kernel, exact());
+}
+
+TEST(Loops, classTokenAndPositions) {
+  std::string patches = "tensor<?x4x6xf32, #moe.sizes<\"b\", \"4\", \"6\">>", all = "tensor<?x5x6xf32, #moe.sizes<\"b\", \"5\", \"6\">>";
+  std::string one = "tensor<?x1x6xf32, #moe.sizes<\"b\", \"1\", \"6\">>";
+  ParsedKernel kernel = parseKernel("loops", fmt::format("%x: {}, %c: tensor<1x1x6xf32>, %p: tensor<1x5x6xf32>", patches), all,
+                                    fmt::format(R"(
+    %t = moe.broadcast %c : tensor<1x1x6xf32> -> {0}
+    %a = moe.concat %t, %x axis 1 : {0}, {1}
+    %y = moe.add %a, %p : {2}, tensor<1x5x6xf32>
+    moe.yield %y : {2})",
+                                                one, patches, all));
+  for (int64_t batch : {1, 3, 17}) {
+    CheckOptions options = exact();
+    options.bindings = {{"b", batch}};
+    options.block = 4;
+    check(kernel, options);
+  }
+}
+
+TEST(Loops, sliceWithASymbolicStart) {
+  std::string x = "tensor<?x8xf64, #moe.sizes<\"n\", \"8\">>", y = "tensor<1x8xf64>";
+  ParsedKernel kernel = parseKernel("loops", "%x: " + x, y,
+                                    fmt::format("%l = moe.slice %x axis 0 from \"n-1\" size \"1\" : {}\n"
+                                                "%y = moe.tanh %l : {}\n moe.yield %y : {}",
+                                                x, y, y));
+  CheckOptions options;
+  options.bindings = {{"n", 6}};
+  check(kernel, options);
+}
+
+TEST(Loops, reductionsAlongEveryAxis) {
+  for (const char* element : {"f32", "f64"})
+    for (const char* kind : {"sum", "mean", "max"}) {
+      std::string x = fmt::format("tensor<4x7x19x{}>", element);
+      std::string shapes[] = {fmt::format("tensor<7x19x{}>", element), fmt::format("tensor<4x19x{}>", element),
+                              fmt::format("tensor<4x7x{}>", element)};
+      for (int axis = 0; axis < 3; ++axis) {
+        ParsedKernel kernel = parseKernel("loops", "%x: " + x, shapes[axis],
+                                          fmt::format("%e = moe.exp %x : {0}\n %r = moe.reduce {1} %e axis {2} : {0}\n"
+                                                      "%y = moe.neg %r : {3}\n moe.yield %y : {3}",
+                                                      x, kind, axis, shapes[axis]));
+        check(kernel);
+      }
+    }
+}
+
+TEST(Loops, aReductionReadAtTwoPlaces) {
+  ParsedKernel kernel = parseKernel("loops", "%x: tensor<5x6x6xf32>", "tensor<6x6xf32>", R"(
+    %r = moe.reduce sum %x axis 0 : tensor<5x6x6xf32>
+    %t = moe.transpose %r [1, 0] : tensor<6x6xf32>
+    %y = moe.sub %r, %t : tensor<6x6xf32>, tensor<6x6xf32>
+    moe.yield %y : tensor<6x6xf32>)");
+  check(kernel);
+}
+
+TEST(Loops, embeddingOfBothIndexTypes) {
+  for (const char* type : {"i32", "i64"}) {
+    ParsedKernel kernel = parseKernel("loops", fmt::format("%i: tensor<2x3x{}>, %w: tensor<9x16xf32>, %p: tensor<3x16xf32>", type),
+                                      "tensor<2x3x16xf32>", fmt::format(R"(
+    %e = moe.embedding %i, %w : tensor<2x3x{}>, tensor<9x16xf32>
+    %y = moe.add %e, %p : tensor<2x3x16xf32>, tensor<3x16xf32>
+    moe.yield %y : tensor<2x3x16xf32>)",
+                                                                        type));
+    CheckOptions options = exact();
+    Tensor ids = Tensor::of(std::vector<int64_t>{8, 0, 3, 3, 1, 7}, {2, 3});
+    options.inputs = {std::string(type) == "i64" ? ids : ids.cast(DType::I32)};
+    check(kernel, options);
+  }
+}
+
+TEST(Loops, drawsAndConstantsAndSeveralResults) {
+  ParsedKernel kernel = parseKernel("loops", "%x: tensor<3x10xf32>", "tensor<10x3xf32>, tensor<10x3xf32>", R"(
+    %u = moe.random normal "noise" : tensor<3x10xf32>
+    %k = moe.constant dense<[[1.0], [2.0], [3.0]]> : tensor<3x1xf32>
+    %a = moe.mul %u, %k : tensor<3x10xf32>, tensor<3x1xf32>
+    %b = moe.add %a, %x : tensor<3x10xf32>, tensor<3x10xf32>
+    %t = moe.transpose %b [1, 0] : tensor<3x10xf32>
+    %s = moe.transpose %a [1, 0] : tensor<3x10xf32>
+    moe.yield %t, %s : tensor<10x3xf32>, tensor<10x3xf32>)");
+  check(kernel);
+}
+
+TEST(Loops, ranksZeroAndOne) {
+  ParsedKernel kernel = parseKernel("loops", "%x: tensor<37xf32>", "tensor<f32>",
+                                    "%y = moe.reduce mean %x axis 0 : tensor<37xf32>\n moe.yield %y : tensor<f32>");
+  check(kernel);
+  ParsedKernel other = parseKernel("loops", "%x: tensor<6x2xf32>", "tensor<12xf32>",
+                                   "%y = moe.reshape %x : tensor<6x2xf32> -> tensor<12xf32>\n moe.yield %y : tensor<12xf32>");
+  check(other, exact());
+}
+
+TEST(Pack, panelsWithZerosBehindTheRows) {
+  struct Case {
+    const char *from, *to;
+    int nr;
+  };
+  for (Case c : {Case{"16x5xf32", "2x5x8xf32", 8}, Case{"17x5xf32", "3x5x8xf32", 8}, Case{"3x21x7xf64", "3x2x7x16xf64", 16},
+                 Case{"2x3x9x4xf32", "2x3x1x4x16xf32", 16}, Case{"10x33xbf16", "3x33x4xbf16", 4}})
+    for (int64_t block : {0, 1, 2}) {
+      ParsedKernel kernel = parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
+                                        fmt::format("%p = moe.pack %w nr {} : tensor<{}>\n moe.yield %p : tensor<{}>", c.nr, c.from, c.to));
+      CheckOptions options = exact();
+      options.block = block;
+      check(kernel, options);
+    }
+}
+
+} // namespace
+} // namespace moec::testing

@@ -1,0 +1,174 @@
+// Owner of: kernels of kind `matmul`. Every result is held against the reference interpreter.
+#include "tests/codegen/ProductCheck.h"
+
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+struct Shape3 {
+  DType type;
+  int64_t m, n, k;
+};
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+class MatmulKernel : public ::testing::TestWithParam<Shape3> {};
+
+TEST_P(MatmulKernel, plain) {
+  auto [type, m, n, k] = GetParam();
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(type, {"m", text(k)}), w = weights(maker, type, {n, k});
+                     return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+                   },
+                   {randomTensor(type, {m, k}, 1), randomTensor(type, {n, k}, 2)},
+                   1,
+                   {{"m", m}},
+                   k});
+}
+
+TEST_P(MatmulKernel, biasActivationResidualAndScalar) {
+  auto [type, m, n, k] = GetParam();
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(type, {text(m), text(k)}), w = weights(maker, type, {n, k});
+                     mlir::Value bias = maker.tensor(type, {text(n)}), residual = maker.tensor(type, {text(m), text(n)});
+                     mlir::Value scalar = maker.tensor(type, {"1"}), perRow = maker.tensor(type, {text(m), "1"});
+                     mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias);
+                     y = maker.make<ir::MulOp>(maker.make<ir::GeluOp>(y), scalar);
+                     y = maker.make<ir::MulOp>(maker.make<ir::AddOp>(y, residual), perRow);
+                     return maker.finish("matmul", {y});
+                   },
+                   {randomTensor(type, {m, k}, 1), randomTensor(type, {n, k}, 2), randomTensor(type, {n}, 3), randomTensor(type, {m, n}, 4),
+                    randomTensor(type, {1}, 5), randomTensor(type, {m, 1}, 6)},
+                   1,
+                   {},
+                   k});
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, MatmulKernel,
+                         ::testing::Values(Shape3{DType::F32, 1, 1, 1}, Shape3{DType::F32, 5, 3, 7}, Shape3{DType::F32, 13, 37, 29},
+                                           Shape3{DType::F32, 64, 96, 64}, Shape3{DType::F32, 131, 40, 300}, Shape3{DType::F32, 7, 1000, 33},
+                                           Shape3{DType::F32, 23, 33, 1030}, Shape3{DType::F64, 1, 20, 60}, Shape3{DType::F64, 19, 21, 17},
+                                           Shape3{DType::F64, 50, 256, 600}));
+
+TEST(MatmulKernelShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfThem) {
+  // (batch, 5, 6, 24) x (11, 24): one operand per (5, 1), one per batch, one per (6).
+  DType type = DType::F32;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(type, {"batch", "5", "6", "24"}), w = weights(maker, type, {11, 24});
+                     mlir::Value places = maker.tensor(type, {"5", "6", "11"}), fifths = maker.tensor(type, {"5", "1", "1"});
+                     mlir::Value perBatch = maker.tensor(type, {"batch", "1", "1", "11"});
+                     mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), places);
+                     y = maker.make<ir::AddOp>(maker.make<ir::MulOp>(y, fifths), perBatch);
+                     return maker.finish("matmul", {y, maker.make<ir::ReluOp>(y)});
+                   },
+                   {randomTensor(type, {3, 5, 6, 24}, 1), randomTensor(type, {11, 24}, 2), randomTensor(type, {5, 6, 11}, 3),
+                    randomTensor(type, {5, 1, 1}, 4), randomTensor(type, {3, 1, 1, 11}, 5)},
+                   1,
+                   {{"batch", 3}},
+                   24});
+}
+
+TEST(MatmulKernelShapes, everyExpertTimesTheSameRows) {
+  for (DType type : {DType::F32, DType::F64})
+    expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                       mlir::Value a = maker.tensor(type, {"m", "60"}), w = weights(maker, type, {4, 20, 60});
+                       mlir::Value bias = maker.tensor(type, {"4", "1", "20"});
+                       mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias);
+                       return maker.finish("matmul", {maker.make<ir::TanhOp>(y)});
+                     },
+                     {randomTensor(type, {9, 60}, 1), randomTensor(type, {4, 20, 60}, 2), randomTensor(type, {4, 1, 20}, 3)},
+                     1,
+                     {{"m", 9}},
+                     60});
+}
+
+TEST(MatmulKernelShapes, everyExpertTimesItsOwnRows) {
+  DType type = DType::F64;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(type, {"3", "m", "16"}), w = weights(maker, type, {3, 10, 16});
+                     return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+                   },
+                   {randomTensor(type, {3, 17, 16}, 1), randomTensor(type, {3, 10, 16}, 2)},
+                   1,
+                   {{"m", 17}},
+                   16});
+}
+
+TEST(MatmulKernelShapes, bThatTheCallComputed) {
+  // (batch, 7, 12) x (batch, n, 12): packed by the kernel itself, n known at the call.
+  DType type = DType::F32;
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::Value a = maker.tensor(type, {"batch", "7", "12"}), b = maker.tensor(type, {"batch", "n", "12"});
+                     return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)});
+                   },
+                   {randomTensor(type, {2, 7, 12}, 1), randomTensor(type, {2, 45, 12}, 2)},
+                   -1,
+                   {{"batch", 2}, {"n", 45}},
+                   12});
+}
+
+TEST(MatmulKernelShapes, noRowsAtAll) {
+  DType type = DType::F32;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     return maker.finish("matmul", {maker.make<ir::MatmulOp>(maker.tensor(type, {"m", "8"}), weights(maker, type, {8, 8}))});
+                   },
+                   {Tensor(type, {0, 8}), randomTensor(type, {8, 8}, 2)},
+                   1,
+                   {{"m", 0}},
+                   8});
+}
+
+TEST(MatmulKernelShapes, rowsDoNotDependOnTheirNumber) {
+  // The same row alone and among others: the same bits.
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  DType type = DType::F32;
+  mlir::Value a = maker.tensor(type, {"m", "50"}), b = maker.tensor(type, {"1", "50", "16"});
+  LoadedKernel kernel(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, maker.make<ir::UnpackOp>(b, 16))}));
+  Tensor rows = randomTensor(type, {9, 50}, 1), panels = randomTensor(type, {1, 50, 16}, 2);
+  std::vector<double> all = kernel.run({rows, panels}, {{{"m", 9}}})[0].toDoubles();
+  for (int64_t row = 0; row < 9; ++row) {
+    Tensor one = Tensor::borrow(static_cast<float*>(rows.data()) + row * 50, {1, 50}, type);
+    std::vector<double> alone = kernel.run({one, panels}, {{{"m", 1}}})[0].toDoubles();
+    EXPECT_EQ(alone, std::vector<double>(all.begin() + row * 16, all.begin() + (row + 1) * 16)) << "row " << row;
+  }
+}
+
+TEST(MatmulKernelTargets, everyTargetHasALegalScheduleAndCode) {
+  // Machines that cannot run a target still compile for it.
+  for (const char* target : {"cpu:x86-64-v3", "cpu:x86-64-v4"})
+    for (DType type : {DType::F32, DType::F64})
+      for (int64_t n : {1, 7, 20, 64}) {
+        auto context = makeContext();
+        std::string error;
+        auto emitter = codegen::makeEmitter(target, error);
+        KernelMaker plain(*context), packed(*context);
+        auto write = [&](KernelMaker& maker, const Weights& weights) {
+          mlir::Value a = maker.tensor(type, {"m", "48"}), w = weights(maker, type, {n, 48});
+          return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+        };
+        auto schedule = emitter->chooseSchedule(write(plain, Weights(std::nullopt)));
+        ASSERT_TRUE(schedule) << target;
+        ir::KernelOp kernel = write(packed, Weights(schedule.getAs<mlir::IntegerAttr>("nr").getInt()));
+        kernel.setScheduleAttr(schedule);
+        EXPECT_TRUE(succeeded(emitter->emit(kernel))) << target << ", n " << n;
+      }
+}
+
+TEST(MatmulKernelErrors, namesWhatItCannotWrite) {
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::Value a = maker.tensor(DType::F32, {"4", "8"}), b = maker.tensor(DType::F32, {"1", "8", "16"});
+  mlir::Value y = maker.make<ir::MatmulOp>(a, maker.make<ir::UnpackOp>(b, 16));
+  ir::KernelOp kernel = maker.finish("matmul", {maker.make<ir::SoftmaxOp>(y)});
+  try {
+    LoadedKernel loaded(kernel);
+    FAIL() << "a softmax behind a product was emitted";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("moe.softmax"), std::string::npos) << error.what();
+  }
+}
+
+} // namespace
+} // namespace moec::testing

@@ -1,0 +1,85 @@
+#include "tests/codegen/ProductCheck.h"
+
+#include "ir/reference/Evaluate.h"
+#include "ir/reference/Interpreter.h"
+#include "tests/codegen/Tolerance.h"
+
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+
+mlir::Value Weights::operator()(KernelMaker& maker, DType type, const std::vector<int64_t>& sizes) const {
+  std::vector<std::string> texts;
+  for (int64_t size : sizes)
+    texts.push_back(std::to_string(size));
+  if (!nr_)
+    return maker.tensor(type, texts);
+  size_t rank = sizes.size();
+  texts[rank - 2] = std::to_string((sizes[rank - 2] + *nr_ - 1) / *nr_);
+  texts.push_back(std::to_string(*nr_));
+  return maker.make<ir::UnpackOp>(maker.tensor(type, texts), sizes[rank - 2]);
+}
+
+namespace {
+
+void compare(const Tensor& got, const Tensor& want, const ProductCase& test, const std::string& where) {
+  ASSERT_EQ(got.shape(), want.shape()) << where;
+  ASSERT_EQ(got.dtype(), want.dtype()) << where;
+  std::vector<double> a = got.toDoubles(), b = want.toDoubles();
+  if (test.rowsKept >= 0 && isFloat(got.dtype()) && got.shape().size() == 2) {
+    a.resize(test.rowsKept * got.shape()[1]);
+    b.resize(a.size());
+  }
+  double largest = 0;
+  for (double value : b)
+    largest = std::max(largest, std::abs(value));
+  double limit = isFloat(got.dtype()) ? tolerance(got.dtype(), test.terms) * largest : 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    ASSERT_LE(std::abs(a[i] - b[i]), limit) << where << ", element " << i << " of " << a.size() << ": got " << a[i] << ", expected " << b[i];
+}
+
+} // namespace
+
+void expectReference(const ProductCase& test) {
+  std::vector<std::string> targets{"cpu:x86-64-v3"};
+  if (hostTarget() != targets.front())
+    targets.push_back(hostTarget());
+  auto context = makeContext();
+  for (const std::string& target : targets) {
+    std::vector<Tensor> inputs = test.inputs;
+    std::optional<int64_t> nr;
+    if (test.weights >= 0) {
+      KernelMaker plain(*context);
+      std::string error;
+      auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(test.write(plain, Weights(std::nullopt)));
+      ASSERT_TRUE(schedule) << target;
+      nr = schedule.getAs<mlir::IntegerAttr>("nr").getInt();
+      inputs[test.weights] = reference::pack(inputs[test.weights], *nr);
+    }
+    KernelMaker maker(*context);
+    ir::KernelOp kernel = test.write(maker, Weights(nr));
+    reference::Call call{test.bindings, {}, test.seed, test.step};
+    std::vector<Tensor> expected = reference::evaluate(kernel, inputs, call);
+    LoadedKernel loaded(kernel, target);
+    std::vector<Tensor> one = loaded.run(inputs, {test.bindings, test.seed, test.step, 1});
+    std::vector<Tensor> two = loaded.run(inputs, {test.bindings, test.seed, test.step, 2});
+    ASSERT_EQ(one.size(), expected.size());
+    for (size_t i = 0; i < one.size(); ++i) {
+      std::string where = target + ", result " + std::to_string(i);
+      compare(one[i], expected[i], test, where);
+      EXPECT_EQ(std::memcmp(one[i].data(), two[i].data(), one[i].bytes()), 0) << where << ": two threads give other bits than one";
+    }
+  }
+}
+
+Tensor routingTensor(const std::vector<int32_t>& experts, int64_t expertCount, int64_t choices) {
+  std::vector<std::vector<int32_t>> lists(expertCount);
+  for (size_t row = 0; row < experts.size(); ++row)
+    if (experts[row] >= 0)
+      lists[experts[row]].push_back(static_cast<int32_t>(row));
+  return reference::toTensor(reference::routingOf(lists, static_cast<int64_t>(experts.size()) / choices, choices));
+}
+
+} // namespace moec::testing

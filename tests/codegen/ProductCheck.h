@@ -1,0 +1,38 @@
+#pragma once
+// For the tests of kernels made of matrix products: weights packed as the kernel's own schedule wants them, and results held against the
+// reference interpreter's.
+
+#include "tests/codegen/KernelHarness.h"
+
+namespace moec::testing {
+
+/// A weight as a kernel sees it: plain while the schedule is asked for nr, packed afterwards.
+class Weights {
+public:
+  explicit Weights(std::optional<int64_t> nr) : nr_(nr) {}
+  /// w of sizes (.., N, K), through moe.unpack when packed.
+  mlir::Value operator()(KernelMaker& maker, DType type, const std::vector<int64_t>& sizes) const;
+
+private:
+  std::optional<int64_t> nr_;
+};
+
+using WriteKernel = std::function<ir::KernelOp(KernelMaker&, const Weights&)>;
+
+struct ProductCase {
+  WriteKernel write;
+  std::vector<Tensor> inputs; // weights in their plain form
+  int weights = -1;           // which input is the packed one
+  Bindings bindings;
+  int64_t terms = 1;          // depth of the sums
+  int64_t rowsKept = -1;      // rows behind are undefined and not compared
+  uint64_t seed = 5;
+  uint32_t step = 3;
+};
+/// Emits for every target that this machine runs; one thread and two must give the same bits, and those agree with the reference.
+void expectReference(const ProductCase& test);
+
+/// The i32 buffer of a routing from an expert for each (token, choice); -1 drops.
+Tensor routingTensor(const std::vector<int32_t>& experts, int64_t expertCount, int64_t choices);
+
+} // namespace moec::testing

@@ -1,0 +1,56 @@
+// Bits are a function of program, target, inputs and seed: never of threads or of the run.
+
+#include "tests/e2e/Support.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace moec::test {
+
+namespace {
+
+class Determinism : public testing::TestWithParam<std::string> {};
+
+std::vector<uint8_t> outputBytes(TensorMap outputs) {
+  std::vector<uint8_t> bytes;
+  for (auto& [name, tensor] : outputs) {
+    auto* data = static_cast<const uint8_t*>(tensor.data());
+    bytes.insert(bytes.end(), data, data + tensor.bytes());
+  }
+  return bytes;
+}
+
+} // namespace
+
+TEST_P(Determinism, SameBytesFromOneAndTwoThreadsTenRunsEach) {
+  CompileOptions options;
+  options.targets = {"cpu"};
+  Program program = compile(patchedModel(GetParam()), options);
+  std::vector<uint8_t> first;
+  for (int threads : {1, 2}) {
+    Session session(program, "cpu", DeviceOptions{.threads = threads});
+    session.init(0);
+    // Many rows, so that stages are really shared between threads.
+    Plan sized = session.plan();
+    for (auto& [name, value] : sized.checkSizes)
+      if (name == "batch")
+        value = 48;
+    TensorMap inputs = generatedInputs(sized, 5);
+    for (int run = 0; run < 10; ++run) {
+      std::vector<uint8_t> bytes = outputBytes(session.run(inputs, RunOptions{.seed = 3}));
+      ASSERT_FALSE(bytes.empty());
+      if (first.empty())
+        first = bytes;
+      ASSERT_TRUE(bytes == first) << threads << " threads, run " << run;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, Determinism, testing::Values("batched-experts.json", "vit.json", "vit-moe.json"), [](auto& info) {
+  std::string name = info.param.substr(0, info.param.find('.'));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+} // namespace moec::test

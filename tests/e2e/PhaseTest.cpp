@@ -1,0 +1,107 @@
+// Phases can be stopped at, dumped, and gone on from, and it makes no difference to the program.
+
+#include "runtime/core/Error.h"
+#include "tests/e2e/Support.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+namespace moec::test {
+
+namespace {
+
+std::string textOf(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+} // namespace
+
+TEST(Phases, GoingOnFromEveryDumpGivesTheSameProgram) {
+  TemporaryFolder folder;
+  CompileOptions options;
+  options.targets = {"cpu:x86-64-v3"};
+  options.dumpPhases = folder.path();
+  auto model = patchedModel("vit-moe.json");
+  Program whole = *compileFile(model, options).program;
+
+  const char* phases[] = {"import", "fuse", "schedule", "plan", "emit", "pack"};
+  std::vector<std::filesystem::path> dumps;
+  for (auto& entry : std::filesystem::directory_iterator(folder.path()))
+    dumps.push_back(entry.path());
+  std::sort(dumps.begin(), dumps.end());
+  ASSERT_EQ(dumps.size(), 5u) << "one file for each phase before pack";
+  for (size_t i = 0; i < dumps.size(); ++i) {
+    CompileOptions resume;
+    resume.targets = options.targets;
+    resume.from = phases[i + 1];
+    Program again = *compileFile(dumps[i], resume).program;
+    EXPECT_EQ(again.data().kernels, whole.data().kernels) << dumps[i];
+    EXPECT_EQ(toJson(again.data().plans.front()), toJson(whole.data().plans.front())) << dumps[i];
+  }
+}
+
+TEST(Phases, StopAfterPrintsWhatTheDumpHolds) {
+  TemporaryFolder folder;
+  auto model = patchedModel("batched-experts.json");
+  for (const char* phase : {"import", "fuse", "schedule", "plan", "emit"}) {
+    CompileOptions options;
+    options.targets = {"cpu:x86-64-v3"};
+    options.stopAfter = phase;
+    options.dumpPhases = folder.path();
+    CompileResult result = compileFile(model, options);
+    EXPECT_FALSE(result.program.has_value());
+    bool found = false;
+    for (auto& entry : std::filesystem::directory_iterator(folder.path()))
+      if (entry.path().filename().string().find(std::string("-") + phase) != std::string::npos) {
+        EXPECT_EQ(textOf(entry.path()), result.text) << phase;
+        found = true;
+      }
+    EXPECT_TRUE(found) << phase;
+  }
+}
+
+TEST(Phases, AnEditedDumpIsWhatRuns) {
+  TemporaryFolder folder;
+  CompileOptions options;
+  options.targets = {"cpu:x86-64-v3"};
+  options.stopAfter = "import";
+  auto model = patchedModel("batched-experts.json");
+  std::string text = compileFile(model, options).text;
+  size_t place = text.find("moe.relu");
+  ASSERT_NE(place, std::string::npos);
+  text.replace(place, 8, "moe.silu");
+  auto edited = folder.path() / "edited.mlir";
+  std::ofstream(edited) << text;
+
+  options.stopAfter.clear();
+  Program plain = compile(model, options);
+  options.from = "fuse";
+  Program changed = compile(edited, options);
+  auto run = [](const Program& program) {
+    Session session(program, "cpu");
+    session.init(0);
+    return session.run(generatedInputs(session.plan(), 1));
+  };
+  EXPECT_GT(relativeError(run(changed)["y"], run(plain)["y"]), 1e-6);
+}
+
+TEST(Phases, ADumpThatIsNoneIsAnError) {
+  TemporaryFolder folder;
+  auto file = folder.path() / "broken.mlir";
+  std::ofstream(file) << "module { this is not a module }";
+  CompileOptions options;
+  options.from = "fuse";
+  try {
+    compileFile(file, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("broken.mlir:1:"), std::string::npos) << error.what();
+  }
+}
+
+} // namespace moec::test

@@ -1,0 +1,79 @@
+#include "tests/e2e/Support.h"
+
+#include "runtime/core/Philox.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <stdexcept>
+#include <stdlib.h>
+
+namespace moec::test {
+
+std::filesystem::path sourceDir() { return MOEC_SOURCE_DIR; }
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "moec-test-XXXXXX").string();
+  if (!mkdtemp(name.data()))
+    throw std::runtime_error("cannot make a temporary folder");
+  path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+std::filesystem::path patchedModel(const std::string& zooFile, const std::string& mergePatch) {
+  static TemporaryFolder folder;
+  static int count = 0;
+  std::ifstream file(sourceDir() / "models/zoo" / zooFile);
+  auto model = nlohmann::ordered_json::parse(file);
+  model.merge_patch(nlohmann::ordered_json::parse(mergePatch));
+  auto path = folder.path() / (std::to_string(count++) + "-" + std::filesystem::path(zooFile).filename().string());
+  std::ofstream(path) << model.dump(2);
+  return path;
+}
+
+double relativeError(const Tensor& a, const Tensor& b) {
+  constexpr double infinite = std::numeric_limits<double>::infinity();
+  if (a.shape() != b.shape())
+    return infinite;
+  std::vector<double> x = a.toDoubles(), y = b.toDoubles();
+  double error = 0, scale = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (std::isnan(x[i]) != std::isnan(y[i]) || std::isinf(x[i]) != std::isinf(y[i]))
+      return infinite;
+    if (!std::isfinite(x[i]))
+      continue;
+    error = std::max(error, std::fabs(x[i] - y[i]));
+    scale = std::max(scale, std::fabs(y[i]));
+  }
+  return error == 0 ? 0 : scale == 0 ? infinite : error / scale;
+}
+
+TensorMap generatedInputs(const Plan& plan, uint64_t seed) {
+  Bindings bindings;
+  for (auto& [name, value] : plan.checkSizes)
+    bindings[name] = value;
+  TensorMap inputs;
+  for (const InputInfo& input : plan.inputs) {
+    if (input.forLoss)
+      continue;
+    Shape shape;
+    for (const Size& size : input.shape)
+      shape.push_back(size.evaluate(bindings));
+    Tensor tensor(DType::F64, shape);
+    auto values = tensor.as<double>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      auto words = draw(seed, streamOf(input.name), 0, i);
+      values[i] = input.isDraw ? uniformFloat(words) : input.below ? std::floor(uniformDouble(words) * static_cast<double>(*input.below)) : normal(words);
+    }
+    inputs[input.name] = tensor.cast(input.dtype);
+  }
+  return inputs;
+}
+
+} // namespace moec::test

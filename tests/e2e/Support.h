@@ -1,0 +1,34 @@
+#pragma once
+// What the tests of whole programs share: models of the zoo with changes laid over them, compiled; values compared by the house's rule.
+
+#include "runtime/Compile.h"
+#include "runtime/Session.h"
+
+#include <filesystem>
+#include <string>
+
+namespace moec::test {
+
+std::filesystem::path sourceDir();
+
+/// A zoo file (or any model text) with a JSON merge patch (RFC 7396) laid over it, written to a folder of this test's own.
+std::filesystem::path patchedModel(const std::string& zooFile, const std::string& mergePatch = "{}");
+
+/// max |a - b| over max |b|; infinite when shapes differ or one side alone is not finite. 0 for two tensors of zeros.
+double relativeError(const Tensor& a, const Tensor& b);
+
+/// A folder that is removed when the object dies.
+class TemporaryFolder {
+public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  const std::filesystem::path& path() const { return path_; }
+
+private:
+  std::filesystem::path path_;
+};
+
+/// Inputs of a program at its check sizes, drawn by Philox: normal floats, ids in range.
+TensorMap generatedInputs(const Plan& plan, uint64_t seed);
+
+} // namespace moec::test

@@ -1,0 +1,63 @@
+// Flops and bytes of ops and kernels, worked by hand.
+
+#include "ir/Cost.h"
+#include "tests/ir/TestModule.h"
+
+namespace moec {
+
+class CostTest : public IrTest {
+protected:
+  /// "flops / bytes" of the first op of the function's body.
+  std::string costOf(const std::string& text) {
+    mlir::func::FuncOp function = parse(text);
+    if (!function)
+      return "no function";
+    ir::Cost cost = ir::costOf(&function.getBody().front().front());
+    return cost.flops.str() + " / " + cost.bytes.str();
+  }
+};
+
+TEST_F(CostTest, MatmulIsTwoMNK) {
+  EXPECT_EQ(costOf(R"(func.func @f(%a: tensor<?x8xf32, #moe.sizes<"batch", "8">>, %b: tensor<4x8xf32>) {
+    %y = moe.matmul %a, %b : tensor<?x8xf32, #moe.sizes<"batch", "8">>, tensor<4x8xf32>
+    return })"),
+            "64*batch / 48*batch+128"); // 2*batch*4*8; 4 bytes of batch*8 + 4*8 + batch*4
+}
+
+TEST_F(CostTest, ElementwiseIsOnePerElement) {
+  EXPECT_EQ(costOf(R"(func.func @f(%a: tensor<3x1xf64>, %b: tensor<5xf64>) {
+    %y = moe.add %a, %b : tensor<3x1xf64>, tensor<5xf64>
+    return })"),
+            "15 / 184"); // 8 bytes of 3 + 5 + 15
+}
+
+TEST_F(CostTest, GroupedMatmulCountsEveryRow) {
+  EXPECT_EQ(
+      costOf(
+          R"(func.func @f(%x: tensor<6x2xbf16>, %w: tensor<3x5x2xbf16>, %r: !moe.routing<3 experts, "3" tokens, 2 choices>) {
+    %y = moe.grouped_matmul %x, %w, %r : tensor<6x2xbf16>, tensor<3x5x2xbf16>, !moe.routing<3 experts, "3" tokens, 2 choices>
+    return })"),
+      "120 / 208"); // 2*6*5*2; 2 bytes of 12 + 30 + 30, and 4 bytes of 3 + 1 + 2*6
+}
+
+TEST_F(CostTest, AttentionIsTwoProductsAndASoftmax) {
+  EXPECT_EQ(costOf(R"(func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x5x8xf32>) {
+    %y = moe.attention %q, %k, %k heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>
+    return })"),
+            "1320 / 1024"); // 2*3*5 pairs of 4*8 + 6*2; 4 bytes of 48 + 80 + 80 + 48
+}
+
+TEST_F(CostTest, AKernelMovesItsArgumentsAndResultsOnly) {
+  EXPECT_EQ(costOf(R"(func.func @f(%x: tensor<10xf32>) {
+    %y = moe.kernel "rows" "k"(%x) : (tensor<10xf32>) -> tensor<10xf32> {
+    ^bb0(%a: tensor<10xf32>):
+      %b = moe.relu %a : tensor<10xf32>
+      %c = moe.mul %a, %b : tensor<10xf32>, tensor<10xf32>
+      %d = moe.softmax %c : tensor<10xf32>
+      moe.yield %d : tensor<10xf32>
+    }
+    return })"),
+            "70 / 80");
+}
+
+} // namespace moec

@@ -1,0 +1,207 @@
+// RUN: moec-opt %s --split-input-file --verify-diagnostics
+
+func.func @f(%a: tensor<2x3xf32>, %b: tensor<4x3xbf16>) {
+  // expected-error@+1 {{matmul C1: a and b share one dtype: a is f32, b is bf16}}
+  %y = moe.matmul %a, %b : tensor<2x3xf32>, tensor<4x3xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<2x3xi32>) {
+  // expected-error@+1 {{matmul C2: a is f64, f32 or bf16: it is i32}}
+  %y = moe.matmul %a, %a : tensor<2x3xi32>, tensor<2x3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<3xf32>, %b: tensor<4x3xf32>) {
+  // expected-error@+1 {{matmul C3: a has at least 2 dimensions: it has 1}}
+  %y = moe.matmul %a, %b : tensor<3xf32>, tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<2x3xf32>, %b: tensor<4x5xf32>) {
+  // expected-error@+1 {{matmul C4: the last dimensions of a and b agree: a has 3, b has 5}}
+  %y = moe.matmul %a, %b : tensor<2x3xf32>, tensor<4x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%a: tensor<2x5x3xf32>, %b: tensor<4x6x3xf32>) {
+  // expected-error@+1 {{matmul C5: the leading dimensions of a and b broadcast: a has [2], b has [4]}}
+  %y = moe.matmul %a, %b : tensor<2x5x3xf32>, tensor<4x6x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<3xf32>) {
+  // expected-error@+1 {{pack C1: w has at least 2 dimensions: it has 1}}
+  %y = moe.pack %w nr 2 : tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<3x2xf32>) {
+  // expected-error@+1 {{pack C2: nr is at least 1: it is 0}}
+  %y = moe.pack %w nr 0 : tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<3x2xf32>) {
+  // expected-error@+1 {{unpack C1: panels has at least 3 dimensions: it has 2}}
+  %y = moe.unpack %p n 3 : tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<3x2x4xf32>) {
+  // expected-error@+1 {{unpack C2: n rows fill the panels, ceil(n / nr) of them: n is 13, nr is 4, there are 3 panels}}
+  %y = moe.unpack %p n 13 : tensor<3x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2xi32>) {
+  // expected-error@+1 {{layer_norm C1: x is f64, f32 or bf16: it is i32}}
+  %y = moe.layer_norm %x eps 0.0 of tensor<2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %w: tensor<2xf32>) {
+  // expected-error@+1 {{layer_norm C2: weight has one number of x's dtype for each of x's last dimension: x is f32[2, 3], weight is f32[2]}}
+  %y = moe.layer_norm %x weight %w : tensor<2xf32> eps 0.0 of tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %b: tensor<3xf64>) {
+  // expected-error@+1 {{layer_norm C3: bias has one number of x's dtype for each of x's last dimension: x is f32[2, 3], bias is f64[3]}}
+  %y = moe.layer_norm %x bias %b : tensor<3xf64> eps 0.0 of tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{layer_norm C4: eps is finite and not negative: it is -1.0}}
+  %y = moe.layer_norm %x eps -1.0 of tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error@+1 {{softmax C1: x has at least 1 dimensions: it has 0}}
+  %y = moe.softmax %x : tensor<f32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>, %k: tensor<1x2x4xf64>) {
+  // expected-error@+1 {{attention C1: q and k share one dtype: q is f32, k is f64}}
+  %y = moe.attention %q, %k, %k heads 1 scale 1.0 : tensor<1x2x4xf32>, tensor<1x2x4xf64>, tensor<1x2x4xf64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xi32>) {
+  // expected-error@+1 {{attention C2: q is f64, f32 or bf16: it is i32}}
+  %y = moe.attention %q, %q, %q heads 1 scale 1.0 : tensor<1x2x4xi32>, tensor<1x2x4xi32>, tensor<1x2x4xi32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x4xf32>) {
+  // expected-error@+1 {{attention C3: q, k and v have 3 dimensions: they have 2, 2 and 2}}
+  %y = moe.attention %q, %q, %q heads 1 scale 1.0 : tensor<2x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>, %v: tensor<1x3x4xf32>) {
+  // expected-error@+1 {{attention C4: k and v have one shape: k is [1, 2, 4], v is [1, 3, 4]}}
+  %y = moe.attention %q, %q, %v heads 1 scale 1.0 : tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x3x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>, %k: tensor<2x2x4xf32>) {
+  // expected-error@+1 {{attention C5: q and k agree in batch and width: q is [1, 2, 4], k is [2, 2, 4]}}
+  %y = moe.attention %q, %k, %k heads 1 scale 1.0 : tensor<1x2x4xf32>, tensor<2x2x4xf32>, tensor<2x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>) {
+  // expected-error@+1 {{attention C6: heads divides the width, a constant: the width is 4, heads is 3}}
+  %y = moe.attention %q, %q, %q heads 3 scale 1.0 : tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x3x4xf32>, %k: tensor<1x2x4xf32>) {
+  // expected-error@+1 {{attention C7: causal attention has a key for every query: there are 3 queries and 2 keys}}
+  %y = moe.attention %q, %k, %k heads 1 scale 1.0 causal : tensor<1x3x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>) {
+  // expected-error@+1 {{attention C8: scale is finite}}
+  %y = moe.attention %q, %q, %q heads 1 scale 0x7FF0000000000000 : tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xf32>, %t: tensor<4x3xf32>) {
+  // expected-error@+1 {{embedding C1: ids are i64 or i32: they are f32}}
+  %y = moe.embedding %i, %t : tensor<2xf32>, tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xi64>, %t: tensor<4xf32>) {
+  // expected-error@+1 {{embedding C2: table has 2 dimensions: it has 1}}
+  %y = moe.embedding %i, %t : tensor<2xi64>, tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{random C1: draws are f64 or f32: the result is bf16}}
+  %y = moe.random normal "noise" : tensor<2xbf16>
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{random C2: the path names the draw: it is empty}}
+  %y = moe.random normal "" : tensor<2xf32>
+  return
+}

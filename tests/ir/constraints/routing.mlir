@@ -1,0 +1,159 @@
+// RUN: moec-opt %s --split-input-file --verify-diagnostics
+
+func.func @f(%s: tensor<4x2x3xf32>) {
+  // expected-error@+1 {{select C1: scores is f64, f32 or bf16 of 2 dimensions: it is f32[4, 2, 3]}}
+  %v, %i = moe.select %s k 1 : tensor<4x2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%s: tensor<4x3xf32>) {
+  // expected-error@+1 {{select C2: k lies in 1 .. E, the constant last dimension of scores: k is 4, E is 3}}
+  %v, %i = moe.select %s k 4 : tensor<4x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi64>) {
+  // expected-error@+1 {{assign C1: indices is i32 of 2 dimensions, the last a constant: it is i64[4, 2]}}
+  %r = moe.assign %i experts 3 token_major : tensor<4x2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>) {
+  // expected-error@+1 {{assign C2: experts is at least 1: it is 0}}
+  %r = moe.assign %i experts 0 token_major : tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>) {
+  // expected-error@+1 {{assign C3: capacity is a canonical size text: it is "b*a"}}
+  %r = moe.assign %i experts 3 token_major capacity "b*a" : tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %k: tensor<4x3xi1>) {
+  // expected-error@+1 {{drop C1: keep is bool of tokens by choices: the routing has [4, 2], keep is bool[4, 3]}}
+  %d = moe.drop %r, %k : !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x3xi1>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<4xf32>) {
+  // expected-error@+1 {{dispatch C1: x has 2 dimensions: it has 1}}
+  %y = moe.dispatch %x, %r : tensor<4xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<5x6xf32>) {
+  // expected-error@+1 {{dispatch C2: x has one row per token: the routing has 4 tokens, x has 5 rows}}
+  %y = moe.dispatch %x, %r : tensor<5x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xf32>, %w: tensor<3x7x6xf64>) {
+  // expected-error@+1 {{grouped_matmul C1: rows and w share one dtype: rows is f32, w is f64}}
+  %y = moe.grouped_matmul %x, %w, %r : tensor<8x6xf32>, tensor<3x7x6xf64>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xi32>, %w: tensor<3x7x6xi32>) {
+  // expected-error@+1 {{grouped_matmul C2: rows is f64, f32 or bf16: it is i32}}
+  %y = moe.grouped_matmul %x, %w, %r : tensor<8x6xi32>, tensor<3x7x6xi32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xf32>, %w: tensor<7x6xf32>) {
+  // expected-error@+1 {{grouped_matmul C3: rows has 2 dimensions and w has 3: they have 2 and 2}}
+  %y = moe.grouped_matmul %x, %w, %r : tensor<8x6xf32>, tensor<7x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<4x6xf32>, %w: tensor<3x7x6xf32>) {
+  // expected-error@+1 {{grouped_matmul C4: rows has tokens times choices rows: the routing has 8, rows has 4}}
+  %y = moe.grouped_matmul %x, %w, %r : tensor<4x6xf32>, tensor<3x7x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xf32>, %w: tensor<2x7x6xf32>) {
+  // expected-error@+1 {{grouped_matmul C5: w has one entry per expert: the routing has 3 experts, w has 2}}
+  %y = moe.grouped_matmul %x, %w, %r : tensor<8x6xf32>, tensor<2x7x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xf32>, %w: tensor<3x7x5xf32>) {
+  // expected-error@+1 {{grouped_matmul C6: the last dimensions of rows and w agree: rows has 6, w has 5}}
+  %y = moe.grouped_matmul %x, %w, %r : tensor<8x6xf32>, tensor<3x7x5xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %t: tensor<3xf32>) {
+  // expected-error@+1 {{expert_rows C1: table has 2 dimensions: it has 1}}
+  %y = moe.expert_rows %t, %r : tensor<3xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %t: tensor<4x2xf32>) {
+  // expected-error@+1 {{expert_rows C2: table has one entry per expert: the routing has 3 experts, table has 4}}
+  %y = moe.expert_rows %t, %r : tensor<4x2xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xf32>, %w: tensor<4x2xf64>) {
+  // expected-error@+1 {{combine C1: rows and weights share one of f64, f32 and bf16, or rows are bf16 and weights f32: rows is f32, weights is f64}}
+  %y = moe.combine %x, %r, %w : tensor<8x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x2xf64>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8xf32>, %w: tensor<4x2xf32>) {
+  // expected-error@+1 {{combine C2: rows has 2 dimensions: it has 1}}
+  %y = moe.combine %x, %r, %w : tensor<8xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<4x6xf32>, %w: tensor<4x2xf32>) {
+  // expected-error@+1 {{combine C3: rows has tokens times choices rows: the routing has 8, rows has 4}}
+  %y = moe.combine %x, %r, %w : tensor<4x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6xf32>, %w: tensor<4x1xf32>) {
+  // expected-error@+1 {{combine C4: weights is tokens by choices: the routing has [4, 2], weights is [4, 1]}}
+  %y = moe.combine %x, %r, %w : tensor<8x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x1xf32>
+  return
+}

@@ -1,0 +1,63 @@
+// RUN: moec-opt %s --split-input-file --verify-diagnostics
+
+// expected-error@+1 {{parameter C1: the sizes of a parameter are constants: they are [n]}}
+moe.parameter @w : tensor<?xf32, #moe.sizes<"n">> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{parameter C2: a parameter is f64, f32 or bf16: it is i32}}
+moe.parameter @w : tensor<2xi32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{parameter C3: an orthogonal parameter has at least 2 dimensions: it has 1}}
+moe.parameter @w : tensor<2xf32> init #moe.init<"orthogonal", 1.0 : f64, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{prepared C1: the sizes of prepared state are constants: they are [n, 2]}}
+moe.prepared @p : tensor<?x2xf32, #moe.sizes<"n", "2">>
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{read C1: the state is a moe.parameter or moe.prepared of the module: @w is none}}
+  %y = moe.read @w : tensor<2xf32>
+  return
+}
+
+// -----
+
+moe.prepared @p : tensor<2xf32>
+func.func @f() {
+  // expected-error@+1 {{read C2: the result has the state's type: @p is 'tensor<2xf32>', the result is 'tensor<3xf32>'}}
+  %y = moe.read @p : tensor<3xf32>
+  return
+}
+
+// -----
+
+moe.parameter @w : tensor<2xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+func.func @prepare(%x: tensor<2xf32>) {
+  // expected-error@+1 {{write C1: the state is a moe.prepared of the module: @w is none}}
+  moe.write @w, %x : tensor<2xf32>
+  return
+}
+
+// -----
+
+moe.prepared @p : tensor<2xf32>
+func.func @prepare(%x: tensor<3xf32>) {
+  // expected-error@+1 {{write C2: the value has the state's type: @p is 'tensor<2xf32>', the value is 'tensor<3xf32>'}}
+  moe.write @p, %x : tensor<3xf32>
+  return
+}
+
+// -----
+
+moe.prepared @p : tensor<2xf32>
+func.func @f(%x: tensor<2xf32>) {
+  // expected-error@+1 {{write C3: only @prepare writes state: this is in @f}}
+  moe.write @p, %x : tensor<2xf32>
+  return
+}

@@ -1,0 +1,62 @@
+// RUN: moec-opt %s -o %t.mlir && moec-evaluate %t.mlir
+// assign: lists per expert; the expected tensor is offsets, rows, slots
+
+// expert 0: (0,0) (1,0) (2,1) = 0, 2, 5; expert 1: (0,1) (2,0) = 1, 4; expert 2: (1,1) = 3
+func.func @check_all() -> (!moe.routing<3 experts, "3" tokens, 2 choices>, tensor<16xi32>) {
+  %i = moe.constant dense<[[0, 1], [0, 2], [1, 0]]> : tensor<3x2xi32>
+  %r = moe.assign %i experts 3 token_major : tensor<3x2xi32>
+  %expected = moe.constant dense<[0, 3, 5, 6, 0, 2, 5, 1, 4, 3, 0, 3, 1, 5, 4, 2]> : tensor<16xi32>
+  return %r, %expected : !moe.routing<3 experts, "3" tokens, 2 choices>, tensor<16xi32>
+}
+
+// expert 0 takes (0,0) and (1,1), and drops (2,0)
+func.func @check_token_major_capacity() -> (!moe.routing<2 experts, "3" tokens, 2 choices>, tensor<15xi32>) {
+  %i = moe.constant dense<[[0, 1], [1, 0], [0, 1]]> : tensor<3x2xi32>
+  %r = moe.assign %i experts 2 token_major capacity "2" : tensor<3x2xi32>
+  %expected = moe.constant dense<[0, 2, 4, 0, 3, 1, 2, -1, -1, 0, 2, 3, 1, -1, -1]> : tensor<15xi32>
+  return %r, %expected : !moe.routing<2 experts, "3" tokens, 2 choices>, tensor<15xi32>
+}
+
+// expert 0 takes the first choices (0,0) and (2,0), and drops (1,1)
+func.func @check_choice_major_capacity() -> (!moe.routing<2 experts, "3" tokens, 2 choices>, tensor<15xi32>) {
+  %i = moe.constant dense<[[0, 1], [1, 0], [0, 1]]> : tensor<3x2xi32>
+  %r = moe.assign %i experts 2 choice_major capacity "2" : tensor<3x2xi32>
+  %expected = moe.constant dense<[0, 2, 4, 0, 4, 2, 1, -1, -1, 0, 3, 2, -1, 1, -1]> : tensor<15xi32>
+  return %r, %expected : !moe.routing<2 experts, "3" tokens, 2 choices>, tensor<15xi32>
+}
+
+func.func @check_choice_major_all() -> (!moe.routing<2 experts, "2" tokens, 2 choices>, tensor<11xi32>) {
+  %i = moe.constant dense<[[0, 1], [1, 0]]> : tensor<2x2xi32>
+  %r = moe.assign %i experts 2 choice_major : tensor<2x2xi32>
+  %expected = moe.constant dense<[0, 2, 4, 0, 3, 2, 1, 0, 3, 2, 1]> : tensor<11xi32>
+  return %r, %expected : !moe.routing<2 experts, "2" tokens, 2 choices>, tensor<11xi32>
+}
+
+// -1 takes no place; expert 1 is empty
+func.func @check_minus_one() -> (!moe.routing<2 experts, "3" tokens, 1 choices>, tensor<9xi32>) {
+  %i = moe.constant dense<[[-1], [0], [0]]> : tensor<3x1xi32>
+  %r = moe.assign %i experts 2 token_major capacity "1" : tensor<3x1xi32>
+  %expected = moe.constant dense<[0, 1, 1, 1, -1, -1, -1, 0, -1]> : tensor<9xi32>
+  return %r, %expected : !moe.routing<2 experts, "3" tokens, 1 choices>, tensor<9xi32>
+}
+
+func.func @check_no_room() -> (!moe.routing<1 experts, "2" tokens, 1 choices>, tensor<6xi32>) {
+  %i = moe.constant dense<[[0], [0]]> : tensor<2x1xi32>
+  %r = moe.assign %i experts 1 token_major capacity "0" : tensor<2x1xi32>
+  %expected = moe.constant dense<[0, 0, -1, -1, -1, -1]> : tensor<6xi32>
+  return %r, %expected : !moe.routing<1 experts, "2" tokens, 1 choices>, tensor<6xi32>
+}
+
+func.func @check_symbolic() -> (!moe.routing<1 experts, "t" tokens, 1 choices>, tensor<8xi32>) attributes {moe.bindings = {t = 3}} {
+  %i = moe.constant dense<[[0]]> : tensor<1x1xi32>
+  %all = moe.broadcast %i : tensor<1x1xi32> -> tensor<?x1xi32, #moe.sizes<"t", "1">>
+  %r = moe.assign %all experts 1 token_major capacity "trunc(t*0.75)" : tensor<?x1xi32, #moe.sizes<"t", "1">>
+  %expected = moe.constant dense<[0, 2, 0, 1, -1, 0, 1, -1]> : tensor<8xi32>
+  return %r, %expected : !moe.routing<1 experts, "t" tokens, 1 choices>, tensor<8xi32>
+}
+
+func.func @check_unknown_expert() attributes {moe.fails = "there is no expert 2 of 2"} {
+  %i = moe.constant dense<[[2]]> : tensor<1x1xi32>
+  %r = moe.assign %i experts 2 token_major : tensor<1x1xi32>
+  return
+}

@@ -1,0 +1,338 @@
+// Every class of error in a model file, with its place and its whole message. Places are marked in the text: the error
+// stands at the character behind `@`, and the text is built without it.
+
+#include "models/BuildModel.h"
+
+#include <gtest/gtest.h>
+
+using namespace moec;
+using namespace moec::models;
+
+namespace {
+
+struct Case {
+  const char* name;
+  std::string text;                  // without the outer object: members behind "name"
+  std::vector<std::string> messages; // one for each `@`, in order of places
+};
+
+std::ostream& operator<<(std::ostream& stream, const Case& c) { return stream << c.name; }
+
+const std::string kX = R"("inputs": {"x": {"shape": ["batch", 8]}}, )";
+const std::string kImage = R"("inputs": {"x": {"shape": ["batch", 3, 32, 32]}}, )";
+const std::string kTokens = R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, )";
+
+class ModelErrors : public testing::TestWithParam<Case> {};
+
+TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
+  std::string marked = "{\"name\": \"m\",\n" + GetParam().text + "}", text, expected;
+  int line = 1, column = 1;
+  size_t message = 0;
+  for (char c : marked) {
+    if (c == '@') {
+      ASSERT_LT(message, GetParam().messages.size());
+      expected += "model.json:" + std::to_string(line) + ":" + std::to_string(column) +
+                  ": error: " + GetParam().messages[message++] + "\n";
+      continue;
+    }
+    text += c;
+    column = c == '\n' ? 1 : column + 1;
+    line += c == '\n';
+  }
+  ASSERT_EQ(message, GetParam().messages.size());
+  mlir::MLIRContext context;
+  Diagnostics diagnostics;
+  EXPECT_FALSE(buildModel("model.json", text, {}, &context, diagnostics));
+  EXPECT_EQ(diagnostics.text(), expected);
+}
+
+const std::string kBlocks =
+    "activation, attention, blend, class_token, dense_experts, dropout, embedding, layer_norm, linear, mlp, moe, "
+    "patch_embedding, pool, position_embedding, repeat, residual, sequence, variance";
+
+std::string moe(const std::string& gate, const std::string& experts) {
+  return R"("model": {"kind": "moe", "gate": )" + gate + R"(, "experts": )" + experts + "}";
+}
+const std::string kExperts = R"({"kind": "mlp", "count": 4, "hidden": 8})";
+
+const Case kCases[] = {
+    // words
+    {"UnknownGate",
+     kX + moe(R"({"kind": @"topk2"})", kExperts),
+     {R"(unknown gate "topk2"; did you mean "top_k"? known: gshard, top_k)"}},
+    {"UnknownBlock",
+     kX + R"("model": [{"kind": @"lnear", "out": 3}])",
+     {R"(unknown block "lnear"; did you mean "linear"? known: )" + kBlocks}},
+    {"UnknownBlockFarFromAll",
+     kX + R"("model": [{"kind": @"xyzzyxyzzyxyzzy"}])",
+     {R"(unknown block "xyzzyxyzzyxyzzy"; known: )" + kBlocks}},
+    {"UnknownExpert",
+     kX + moe(R"({"kind": "top_k"})", R"({"kind": @"mpl", "count": 4})"),
+     {R"(unknown expert "mpl"; did you mean "mlp"? known: mlp)"}},
+    {"WrongFamily", kX + R"("model": [{"kind": @"gshard"}])", {R"("gshard" is a kind of gate; expected a block)"}},
+    {"UnknownLoss",
+     kX + R"("model": [{"kind": "linear", "out": 2}], "loss": {"kind": @"crossentropy"})",
+     {R"(unknown loss "crossentropy"; did you mean "cross_entropy"? known: cross_entropy, mse)"}},
+    {"NoKind", kX + R"("model": [@{"out": 3}])", {R"(this object has no "kind"; expected a block)"}},
+    {"KindIsNoWord", kX + R"("model": [{"kind": @4}])", {R"("kind" is a word, not 4)"}},
+    {"BlockIsNoObject", kX + R"("model": [@4])", {R"(expected a block (an object with a "kind"), not 4)"}},
+    {"EmptyList", kX + R"("model": @[])", {"a list of blocks is not empty"}},
+    // keys and values
+    {"UnknownKey",
+     kX + R"("model": [{"kind": "linear", "out": 3, @"biass": true}])",
+     {R"("linear" has no parameter "biass"; did you mean "bias"? known: out, bias, init, kind, name, from, note)"}},
+    {"MissingParameter",
+     kX + R"("model": [@{"kind": "linear"}])",
+     {R"("linear" needs "out": an integer from 1 to 16777216)"}},
+    {"WrongType",
+     kX + R"("model": [{"kind": "linear", "out": @"four"}])",
+     {R"("out" of "linear" is the string "four"; expected an integer from 1 to 16777216)"}},
+    {"DoubleForInteger",
+     kX + R"("model": [{"kind": "linear", "out": @3.5}])",
+     {R"("out" of "linear" is 3.5; expected an integer from 1 to 16777216)"}},
+    {"OutOfRange",
+     kX + R"("model": [{"kind": "linear", "out": @0}])",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216)"}},
+    {"NumberOutOfRange",
+     kX + R"("model": [{"kind": "dropout", "p": @1.5}])",
+     {R"("p" of "dropout" is 1.5; expected a number from 0 to 0.999)"}},
+    {"UnknownWord",
+     kX + R"("model": [{"kind": "activation", "function": @"rellu"}])",
+     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity)"}},
+    {"GShardTakesTwo",
+     kX + moe(R"({"kind": "gshard", "top_k": @3})", kExperts),
+     {R"("top_k" of "gshard" is 3; expected an integer from 2 to 2)"}},
+    {"Capacity",
+     kX + moe(R"({"kind": "gshard", "capacity": @{"train": 1.2}})", kExperts),
+     {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
+    {"Inits",
+     kX + R"("model": [{"kind": "linear", "out": 2, "init": @{"weight": "orthogonl"}}])",
+     {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number or one of default, orthogonal, normal, zeros, ones)"}},
+    {"SeveralErrors",
+     kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
+          "@\"hiden\": 3}]",
+     {R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks,
+      R"("out" of "linear" is -1; expected an integer from 1 to 16777216)",
+      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, init, kind, name, from, note)"}},
+    {"InsideAWrongBlock",
+     kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
+     {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
+      R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks}},
+    // the file's top
+    {"UnknownTopKey",
+     kX + R"("model": {"kind": "linear", "out": 1}, @"blcks": {})",
+     {R"("model" has no parameter "blcks"; did you mean "blocks"? known: name, dtype, inputs, let, blocks, model, outputs, loss, moefy, check, note)"}},
+    {"Dtype",
+     kX + R"("dtype": @"f16", "model": {"kind": "linear", "out": 1})",
+     {R"(unknown dtype "f16"; did you mean "bf16"? known: f32, f64, bf16)"}},
+    {"InputWithoutShape",
+     R"("inputs": {"x": @{}}, "model": {"kind": "linear", "out": 1})",
+     {R"("input" needs "shape": a list of one to eight sizes: integers from 1, or names such as "batch")"}},
+    {"ShapeOfZero",
+     R"("inputs": {"x": {"shape": @["batch", 0]}}, "model": {"kind": "linear", "out": 1})",
+     {R"("shape" of "input" is a list; expected a list of one to eight sizes: integers from 1, or names such as "batch")"}},
+    {"ReservedSymbol",
+     R"("inputs": {"x": {"shape": @["min", 8]}}, "model": {"kind": "linear", "out": 1})",
+     {R"("shape" of "input" is a list; expected a list of one to eight sizes: integers from 1, or names such as "batch")"}},
+    {"HugeInput",
+     R"("inputs": {"x": {"shape": @[2000000000, 2000000000]}}, "model": {"kind": "linear", "out": 1})",
+     {R"(the input "x" is larger than 2^40 elements)"}},
+    {"OnlyLossInputs",
+     R"("inputs": @{"x": {"shape": [8], "for": "loss"}}, "model": {"kind": "linear", "out": 1})",
+     {"a model needs an input that is not for the loss only"}},
+    {"PhotoChannels",
+     R"("inputs": {"x": {"shape": [1, 3, 4, 4], "photo": {"mean": @[0.5]}}}, "model": {"kind": "linear", "out": 1})",
+     {R"("mean" has 1 numbers for 3 channels)"}},
+    {"UnknownOutput",
+     kX + R"("model": {"kind": "linear", "out": 1, "name": "y"}, "outputs": [@"z"])",
+     {R"(unknown value "z"; known: y)"}},
+    {"OutputIsInput",
+     kX + R"("model": {"kind": "linear", "out": 1}, "outputs": [@"x"])",
+     {R"(the output "x" is an input)"}},
+    {"OutputTwice",
+     kX + R"("model": {"kind": "linear", "out": 1, "name": "y"}, "outputs": ["y", @"y"])",
+     {R"(the output "y" is named twice)"}},
+    {"ComputesNothing", kX + R"("model": @[{"kind": "dropout"}])", {"the model computes nothing"}},
+    {"UnknownCheck",
+     kX + R"("model": {"kind": "linear", "out": 1}, "let": {"dim": 3}, "check": {@"dmi": 3})",
+     {R"("check" overrides values of "let" and symbolic sizes, not "dmi"; did you mean "dim"? known: dim, batch)"}},
+    {"CheckValue",
+     kX + R"("model": {"kind": "linear", "out": 1}, "check": {"batch": @0})",
+     {R"("batch" under "check" is an integer from 1 to 1000000, not 0)"}},
+    {"MoefyNeedsExperts",
+     kX + R"("model": {"kind": "mlp", "hidden": 1}, "moefy": @{"top_k": 2})",
+     {R"("moefy" needs "experts": an integer from 1 to 65536)"}},
+    {"LossValue",
+     kX +
+         R"("model": {"kind": "linear", "out": 1, "name": "y"}, "loss": {"kind": "mse", "prediction": "y", "target": @"t"})",
+     {R"(unknown value "t"; known: x, y)"}},
+    {"LossShape",
+     kX +
+         R"("model": {"kind": "linear", "out": 1, "name": "y"}, "loss": @{"kind": "mse", "prediction": "y", "target": "x"})",
+     {R"("mse" of f32[batch, 1] takes a target of the same shape and dtype, [batch, 1], not f32[batch, 8])"}},
+    // expressions
+    {"UnknownName",
+     kX + R"("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$dmi"})",
+     {R"(unknown name "dmi"; did you mean "dim"? known: dim)"}},
+    {"NotDivisible",
+     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
+     {R"j(in "$(dim/3)": 4 is not divisible by 3)j"}},
+    {"LetCycle",
+     kX + R"("let": {"a": "$b", "b": @"$a"}, "model": {"kind": "linear", "out": 1})",
+     {R"("a" is defined by itself: a -> b -> a)"}},
+    {"ComputedOutOfRange",
+     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216)"}},
+    // own blocks
+    {"OwnBlockUnknownParameter",
+     kX +
+         R"("blocks": {"own": {"parameters": {"width": 3}, "body": {"kind": "linear", "out": "$width"}}}, "model": {"kind": "own", @"wdth": 4})",
+     {R"("own" has no parameter "wdth"; did you mean "width"? known: width, kind, name, from, note)"}},
+    {"OwnBlockMissingParameter",
+     kX +
+         R"("blocks": {"own": {"parameters": {"width": null}, "body": {"kind": "linear", "out": "$width"}}}, "model": @{"kind": "own"})",
+     {R"("own" needs "width", a parameter without a default)"}},
+    {"OwnBlockWithoutBody",
+     kX + R"("blocks": {"own": @{}}, "model": {"kind": "linear", "out": 1})",
+     {R"("block" needs "body": a block (an object with a "kind") or a list of blocks)"}},
+    {"OwnBlockOfABuiltinName",
+     kX + R"("blocks": {@"mlp": {"kind": "linear", "out": 1}}, "model": {"kind": "linear", "out": 1})",
+     {R"("mlp" is a kind of block already; choose another name)"}},
+    {"EndlessBody",
+     kX + R"("blocks": {@"a": [{"kind": "b"}], "b": [{"kind": "a"}]}, "model": {"kind": "a"})",
+     {R"(the block "a" is defined by itself: a -> b -> a)"}},
+    {"EndlessAlias",
+     kX + R"("blocks": {@"a": {"kind": "b"}, "b": {"kind": "a"}}, "model": {"kind": "a"})",
+     {R"(the block "a" is defined by itself: a -> b -> a)"}},
+    {"TooManyBlocks",
+     kX +
+         R"("blocks": {"a": [{"kind": "dropout"}, {"kind": "dropout"}]}, "model": {"kind": "repeat", "times": 10000, "body": {"kind": "repeat", "times": 10000, "body": @{"kind": "linear", "out": 8}}})",
+     {"the model has more than 20000 blocks"}},
+    {"AttentionInsideAnExpert",
+     kX + R"("blocks": {"own": [{"kind": @"attention", "heads": 1}]}, )" +
+         moe(R"({"kind": "top_k"})", R"({"kind": "own", "count": 2})"),
+     {R"("attention" cannot stand inside an expert; these can: activation, dropout, layer_norm, linear, mlp, repeat, residual, sequence)"}},
+    {"ExpertsWithoutCount",
+     kX + R"("blocks": {"own": [{"kind": "linear", "out": 8}]}, )" + moe(R"({"kind": "top_k"})", R"(@{"kind": "own"})"),
+     {R"(experts need "count": an integer from 1 to 65536)"}},
+    // names and from
+    {"NameTwice",
+     kX + R"("model": [{"kind": "linear", "out": 1, "name": "a"}, {"kind": "linear", "out": 1, "name": @"a"}])",
+     {R"(the name "a" is taken by the block at 2:90; a name is used once in a scope of names)"}},
+    {"NameIsNoName",
+     kX + R"("model": [{"kind": "linear", "out": 1, "name": @"a.b"}])",
+     {R"("name" is a name (letters, digits and underscores), not the string "a.b")"}},
+    {"UnknownFrom",
+     kX + R"("model": [{"kind": "linear", "out": 1, "from": @"image"}])",
+     {R"(unknown value "image"; known: x)"}},
+    {"FromInsideAResidual",
+     kX +
+         R"("model": [{"kind": "residual", "body": {"kind": "linear", "out": 8, "name": "in"}}, {"kind": "linear", "out": 1, "from": @"in"}])",
+     {R"(unknown value "in"; known: x)"}},
+    {"FromTooMany",
+     kX + R"("model": [@{"kind": "linear", "out": 1, "from": ["x", "x"]}])",
+     {R"("linear" takes 1 value; "from" names 2)"}},
+    {"BlendTakesTwo", kX + R"("model": [@{"kind": "blend"}])", {R"("blend" takes 2 values; "from" names 0)"}},
+    // shapes
+    {"PatchDoesNotDivide",
+     kImage + R"("model": [{"kind": "patch_embedding", "patch": @5, "dim": 8}])",
+     {"the picture's height 32 is not divisible by the patch's 5"}},
+    {"PatchWidthDoesNotDivide",
+     kImage + R"("model": [{"kind": "patch_embedding", "patch": @[4, 5], "dim": 8}])",
+     {"the picture's width 32 is not divisible by the patch's 5"}},
+    {"HeadsDoNotDivide",
+     kTokens + R"("model": [{"kind": "attention", "heads": @3}])",
+     {R"(the width 8 is not divisible by 3 heads; give "head_dim")"}},
+    {"AttentionNeedsTokens",
+     kX + R"("model": [@{"kind": "attention", "heads": 2}])",
+     {R"("attention" takes (batch, tokens, width) of f32, and gets f32[batch, 8])"}},
+    {"TooFewPositions",
+     kTokens + R"("model": [{"kind": "position_embedding", "length": @4}])",
+     {"there are 5 tokens and only 4 positions"}},
+    {"ResidualShape",
+     kX + R"("model": [@{"kind": "residual", "body": {"kind": "linear", "out": 3}}])",
+     {"the body of this residual makes [batch, 3] of [batch, 8]; the shapes must agree"}},
+    {"SymbolicWidth",
+     R"("inputs": {"x": {"shape": [4, "n"]}}, "model": [@{"kind": "linear", "out": 3}])",
+     {R"("linear" needs a last dimension that is a number, and gets [4, n])"}},
+    {"LinearOnIds",
+     R"("inputs": {"x": {"shape": [4, 8], "dtype": "i64"}}, "model": [@{"kind": "linear", "out": 3}])",
+     {R"("linear" takes (.., width) of f32, and gets i64[4, 8])"}},
+    {"EmbeddingOfFloats",
+     kX + R"("model": [@{"kind": "embedding", "vocabulary": 5, "dim": 3}])",
+     {R"("embedding" takes integers (an input with "dtype": "i64"), and gets f32[batch, 8])"}},
+    {"HiddenOrWidths", kX + R"("model": [@{"kind": "mlp"}])", {R"("mlp" needs either "hidden" or "widths")"}},
+    {"HiddenAndWidths",
+     kX + R"("model": [@{"kind": "mlp", "hidden": 3, "widths": [3]}])",
+     {R"("mlp" needs either "hidden" or "widths", not both)"}},
+    {"MoreChoicesThanExperts",
+     kX + moe(R"({"kind": "top_k", "top_k": @5})", kExperts),
+     {R"("top_k" is 5 of 4 experts)"}},
+    {"NoCapacity",
+     R"("inputs": {"x": {"shape": [4, 8]}}, )" +
+         moe(R"({"kind": "gshard", "capacity": @0.5})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
+     {"a capacity rate of 0.5 leaves no place in 8 experts for 4 tokens with 2 choices: all would be dropped"}},
+    {"VarianceOfRows",
+     kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
+     {R"("variance" over experts takes the value of a dense_experts block)"}},
+    {"BlendWeights",
+     R"("inputs": {"x": {"shape": ["batch", 8]}, "w": {"shape": [3]}}, "model": [{"kind": "dense_experts", "name": "e", "experts": )" +
+         kExperts + R"(}, @{"kind": "blend", "from": ["e", "w"]}])",
+     {"the weights of a blend of [4, batch, 8] are [4] or [batch, 4], not [3]"}},
+    {"HugeParameter",
+     kX + R"("let": {"n": 16777216}, "model": [{"kind": "linear", "out": "$n"}, @{"kind": "linear", "out": "$n"}])",
+     {R"(the parameter "linear_2.weight" of shape [16777216, 16777216] has more than 2^40 elements)"}},
+};
+
+INSTANTIATE_TEST_SUITE_P(All, ModelErrors, testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+std::string errors(const std::string& text, const ImportOptions& options) {
+  mlir::MLIRContext context;
+  Diagnostics diagnostics;
+  EXPECT_FALSE(buildModel("vit.json", text, options, &context, diagnostics));
+  return diagnostics.text();
+}
+const std::string kMlp =
+    R"({"name": "m", "inputs": {"x": {"shape": ["batch", 8]}}, "let": {"dim": 3}, "model": {"kind": "mlp", "hidden": 4}})";
+
+TEST(OptionErrors, MoefyNamesWhatIsMissing) {
+  auto moefy = [](const std::string& flag) { return errors(kMlp, {.let = {}, .moefy = flag}); };
+  EXPECT_EQ(moefy("top_k=2"), "vit.json: error: \"moefy\" needs \"experts\": an integer from 1 to 65536\n");
+  EXPECT_EQ(moefy("experts=4"), "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
+  EXPECT_EQ(moefy("experts=4,top_k=2,gate=gshrd"),
+            "vit.json: error: unknown gate \"gshrd\"; did you mean \"gshard\"? known: gshard, top_k\n");
+  EXPECT_EQ(moefy("experts=4,topk=2"), "vit.json: error: \"moefy\" has no parameter \"topk\"; did you mean \"top_k\"? "
+                                       "known: experts, top_k, gate, hidden, note\n"
+                                       "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
+  EXPECT_EQ(moefy("experts"), "vit.json: error: moefy: expected NAME=VALUE, not \"experts\"\n");
+  EXPECT_EQ(moefy("experts=4,experts=5"), "vit.json: error: moefy: \"experts\" is given twice\n");
+}
+
+TEST(OptionErrors, LetNamesWhatIsUnknown) {
+  EXPECT_EQ(errors(kMlp, {.let = {{"dmi", 4}}, .moefy = {}}),
+            "vit.json: error: the model's \"let\" has no \"dmi\"; did you mean \"dim\"? known: dim\n");
+}
+
+// Files made to exhaust the reader end with an error, not with the process.
+TEST(HostileFiles, EndWithAnError) {
+  // Each block stands for two of the next: 2^40 blocks.
+  std::string blocks;
+  for (int i = 0; i < 40; ++i) {
+    std::string next = i == 39 ? "dropout" : "b" + std::to_string(i + 1);
+    blocks += (i ? ", " : "") + ("\"b" + std::to_string(i)) + "\": [{\"kind\": \"" + next + "\"}, {\"kind\": \"" +
+              next + "\"}]";
+  }
+  std::string text =
+      R"({"name": "m", "inputs": {"x": {"shape": [1, 8]}}, "blocks": {)" + blocks + R"(}, "model": {"kind": "b0"}})";
+  EXPECT_NE(errors(text, {}).find("the model has more than 20000 blocks"), std::string::npos);
+  // A chain of own blocks deeper than any stack.
+  blocks.clear();
+  for (int i = 0; i < 50000; ++i)
+    blocks += (i ? ", " : "") + ("\"b" + std::to_string(i)) + "\": [{\"kind\": \"b" + std::to_string(i + 1) + "\"}]";
+  text = R"({"name": "m", "inputs": {"x": {"shape": [1, 8]}}, "blocks": {)" + blocks +
+         R"(, "b50000": [{"kind": "dropout"}]}, "model": {"kind": "b0"}})";
+  EXPECT_NE(errors(text, {}).find("blocks are more than 256 levels deep"), std::string::npos);
+}
+
+} // namespace
