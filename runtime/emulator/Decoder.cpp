@@ -16,65 +16,6 @@ const char* nameOf(Class kind) {
   return names[int(kind)];
 }
 
-Words::Words(std::string_view opcode) {
-  size_t begin = 0;
-  while (begin <= opcode.size()) {
-    size_t end = opcode.find('.', begin);
-    end = end == std::string_view::npos ? opcode.size() : end;
-    words_.push_back(opcode.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  taken_.assign(words_.size(), false);
-  taken_[0] = true;
-}
-
-bool Words::take(std::string_view word) {
-  for (size_t i = 1; i < words_.size(); ++i)
-    if (!taken_[i] && words_[i] == word)
-      return taken_[i] = true;
-  return false;
-}
-
-bool Words::has(std::string_view word) const {
-  for (size_t i = 1; i < words_.size(); ++i)
-    if (!taken_[i] && words_[i] == word)
-      return true;
-  return false;
-}
-
-int Words::takeOneOf(std::initializer_list<std::string_view> choices) {
-  int index = 0;
-  for (std::string_view choice : choices) {
-    if (take(choice))
-      return index;
-    ++index;
-  }
-  return -1;
-}
-
-Type Words::takeType() {
-  for (size_t i = 1; i < words_.size(); ++i)
-    if (!taken_[i])
-      if (Type type = typeNamed(words_[i]); type != Type::None) {
-        taken_[i] = true;
-        return type;
-      }
-  return Type::None;
-}
-
-std::string_view Words::leftOver() const {
-  for (size_t i = 1; i < words_.size(); ++i)
-    if (!taken_[i])
-      return words_[i];
-  return {};
-}
-
-void Words::skip(std::string_view prefix) {
-  for (size_t i = 1; i < words_.size(); ++i)
-    if (words_[i].substr(0, prefix.size()) == prefix)
-      taken_[i] = true;
-}
-
 /// One function being put into the program: the kernel, or a device function at one of its calls.
 struct Decoder::Frame {
   const Function& function;
@@ -555,13 +496,6 @@ uint32_t Decoder::sourceOf(const Operand& operand) {
   return addSource(made);
 }
 
-uint32_t Decoder::addSource(const Source& made) {
-  auto [known, fresh] = sourceNumbers_.try_emplace(fmt::format("{}/{}", int(made.kind), made.offset), uint32_t(program_.sources.size()));
-  if (fresh)
-    program_.sources.push_back(made);
-  return known->second;
-}
-
 void Decoder::address(Instr& in, const Operand& operand, Space space, bool reads, bool writes, uint32_t totalBytes) {
   if (operand.kind != Operand::Kind::Address)
     fail("expected an address in brackets");
@@ -600,11 +534,6 @@ void Decoder::address(Instr& in, const Operand& operand, Space space, bool reads
   addressUses_.push_back(use);
 }
 
-void Decoder::loadsParameter(uint32_t offset, uint32_t count) {
-  for (uint32_t i = 0; i < info_.writes.size() && info_.writes.size() == count; ++i)
-    flows_[info_.writes[i]].sources |= 1ull << std::min<uint32_t>(addSource({Source::Kind::Parameter, offset + 8 * i, 8}), 63);
-}
-
 uint32_t Decoder::addList(const std::vector<uint32_t>& places) {
   uint32_t at = uint32_t(program_.lists.size());
   program_.lists.insert(program_.lists.end(), places.begin(), places.end());
@@ -620,26 +549,6 @@ uint32_t Decoder::carryFlag() {
 void Decoder::count(Class kind, uint32_t flops) {
   info_.kind = kind;
   info_.flops = flops;
-}
-
-/// Which parameters and variables each address was made from. Order does not matter: a register keeps all it may ever have come from.
-void Decoder::findSources() {
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (Flow& flow : flows_)
-      for (uint32_t from : flow.from) {
-        uint64_t all = flow.sources | flows_[from].sources;
-        changed |= all != flow.sources;
-        flow.sources = all;
-      }
-  }
-  for (const AddressUse& use : addressUses_) {
-    uint64_t sources = use.sources | (use.reg == kNowhere ? 0 : flows_[use.reg].sources);
-    if (sources >> 63) // too many to tell apart
-      continue;
-    for (; sources; sources &= sources - 1)
-      program_.bounds[use.bounds].sources.push_back(uint32_t(std::countr_zero(sources)));
-  }
 }
 
 } // namespace moec::emulator

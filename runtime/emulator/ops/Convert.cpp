@@ -66,7 +66,7 @@ uint32_t addConversion(Decoder& d, const Conversion& c) {
 }
 Conversion conversionOf(const Warp& warp, const Instr& in) {
   Conversion c;
-  std::memcpy(&c, &warp.cta->launch->program->lists[in.list], sizeof(c));
+  std::memcpy(static_cast<void*>(&c), &warp.cta->launch->program->lists[in.list], sizeof(c));
   return c;
 }
 
