@@ -120,7 +120,7 @@ struct Mutant {
 
 bool contains(const std::string& line, const char* word) { return line.find(word) != std::string::npos; }
 
-std::vector<Mutant> mutantsOf(const std::string& ptx) {
+std::vector<Mutant> mutantsOf(const std::string& ptx, bool boundChecks) {
   std::vector<std::string> lines;
   std::istringstream in(ptx);
   for (std::string line; std::getline(in, line);)
@@ -139,6 +139,8 @@ std::vector<Mutant> mutantsOf(const std::string& ptx) {
     if (contains(line, "bar.sync") || contains(line, "barrier.sync") || contains(line, "cp.async.wait_group") || contains(line, "cp.async.commit_group") ||
         contains(line, "membar") || contains(line, "fence."))
       add(i, "dropped", "");
+    if (boundChecks && contains(line, "@%p") && contains(line, "bra"))
+      add(i, "bound check dropped", "");
     // A store or load at [register+constant], one element further.
     size_t plus = line.find('+'), bracket = line.find(']');
     if (contains(line, "[%") && plus != std::string::npos && bracket != std::string::npos && plus < bracket && !contains(line, "param"))
@@ -157,7 +159,7 @@ TEST_P(Mutations, AreFound) {
       GTEST_SKIP() << "[SKIP] " << problem;
     Outcome good = run(subject, GetParam().target, ptx);
     ASSERT_TRUE(good.clean) << subject.name << ": " << Emulator::of(GetParam().target)->lastError();
-    for (const Mutant& mutant : mutantsOf(ptx)) {
+    for (const Mutant& mutant : mutantsOf(ptx, subject.name == "BoundedStream")) {
       Outcome outcome = run(subject, GetParam().target, mutant.ptx);
       ASSERT_TRUE(outcome.loaded) << mutant.what;
       ++total;

@@ -397,7 +397,7 @@ void WarpRunner::runFragment(uint64_t& budget) {
       break;
     }
     const Fragment& now = warp_.fragments[size_t(warp_.current)];
-    if (now.state != Fragment::State::Ready)
+    if (now.state != Fragment::State::Ready || cta_.aborted)
       return stop();
     pc = now.pc;
     active = now.mask;

@@ -14,6 +14,8 @@ namespace {
 
 // Blocks of one launch take turns after this many warp instructions, so that a block that waits for another lets it run.
 constexpr uint64_t kCtaTurn = 5'000'000;
+// A block that goes wrong this often is ended: nothing new is to be learnt.
+constexpr uint64_t kMostReports = 20'000;
 
 uint64_t specialValue(const Cta& cta, uint32_t thread, SpecialRegister which) {
   const Launch& launch = *cta.launch;
@@ -169,6 +171,7 @@ void startCta(Cta& cta, Launch& launch, Worker& worker, uint32_t id) {
     barrier = Barrier();
   cta.aliveThreads = launch.threads;
   cta.executed = 0;
+  cta.reports = 0;
   cta.aborted = false;
   ++cta.epoch;
   cta.stamp = 1;
@@ -199,6 +202,7 @@ void startCta(Cta& cta, Launch& launch, Worker& worker, uint32_t id) {
 void Launch::report(Warp& warp, Finding::Kind kind, uint32_t lane, const std::string& detail, uint32_t pc) {
   pc = pc == kNowhere ? warp.pc : pc;
   uint32_t thread = warp.index * kLanes + lane;
+  warp.cta->aborted |= ++warp.cta->reports > kMostReports;
   std::lock_guard<std::mutex> lock(mutex);
   Finding& known = findings[uint64_t(pc) << 8 | uint64_t(kind)];
   const Cta& cta = *warp.cta;

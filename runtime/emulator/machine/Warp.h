@@ -74,6 +74,7 @@ struct Cta {
   Barrier barriers[16];
   uint32_t aliveThreads = 0;
   uint64_t executed = 0;
+  uint64_t reports = 0;
   bool aborted = false;
 
   std::vector<uint8_t> registerFile, shared, sharedWritten, sharedPending, local, localWritten;
