@@ -1,6 +1,7 @@
 # Options and flags that every target of the project shares.
 option(MOEC_TESTS "Build the tests" ON)
 option(MOEC_BENCH "Build the benchmarks" OFF)
+option(MOEC_EMULATOR "Build the PTX emulator, its tests and its benchmark" ON)
 set(MOEC_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize= takes them (address,undefined or thread)")
 
 add_library(moec_options INTERFACE)

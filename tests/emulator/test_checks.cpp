@@ -1,0 +1,236 @@
+// Each planted fault is found, at its CUDA line, and the same kernel without the fault is clean.
+
+#include "tests/emulator/Harness.h"
+
+#include <algorithm>
+
+namespace moec::emulator::test {
+namespace {
+
+using Kind = Finding::Kind;
+
+struct Fault {
+  std::string name;
+  Kind kind;
+  std::string text;      // one line holds FAULT; GOOD lines stand in a version without it
+  std::string good;      // replaces the line that holds FAULT
+  unsigned grid, block;
+  std::string also = {}; // another mark where a finding of this kind may stand as well
+};
+
+// Every kernel takes (const float* in, float* out, int n): 256 floats each, n = 256; out has room for exactly 256.
+const std::vector<Fault>& faults() {
+  static const std::vector<Fault> all = {
+      {"MissingBarrier", Kind::Race, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[256];
+  s[TID] = in[TID];
+  // BARRIER
+  out[TID] = s[(TID + 32) & 255]; // FAULT
+})", "SYNC(); out[TID] = s[(TID + 32) & 255];", 1, 256},
+      {"MissingBarrierBetweenIterations", Kind::Race, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[256];
+  float sum = 0;
+  for (int i = 0; i < 4; ++i) {
+    s[TID] = in[TID] + (float)i; // WRITE
+    SYNC();
+    sum += s[255 - TID];
+    // FAULT
+  }
+  out[TID] = sum;
+})", "SYNC();", 1, 256, "// WRITE"},
+      {"MissingWarpBarrier", Kind::Race, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[256];
+  s[TID] = in[TID];
+  out[TID] = s[TID ^ 1]; // FAULT
+})", "SYNCWARP(); out[TID] = s[TID ^ 1];", 1, 256},
+      {"OffByOne", Kind::OutOfBounds, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  int i = BID * THREADS + TID;
+  if (i <= n) out[i] = 1.0f; // FAULT
+})", "if (i < n) out[i] = 1.0f;", 2, 192},
+      {"ReadBeforeTheBuffer", Kind::OutOfBounds, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  out[TID] = in[TID - 1]; // FAULT
+})", "out[TID] = in[TID];", 1, 256},
+      {"SharedOffByOne", Kind::OutOfBounds, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[128];
+  __shared__ float t[128];
+  if (TID < 128) t[TID] = in[TID];
+  if (TID <= 128) s[TID] = in[TID]; // FAULT
+  SYNC();
+  if (TID < 128) out[TID] = s[127 - TID] + t[127 - TID];
+})", "if (TID < 128) s[TID] = in[TID];", 1, 256},
+      {"WrongShuffleMask", Kind::DivergentSync, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  int v = (int)in[TID];
+  if ((TID & 31) < 16)
+    v = SHFL_XOR(0xffffffffu, v, 1); // FAULT
+  out[TID] = (float)v;
+})", "v = SHFL_XOR(0x0000ffffu, v, 1);", 1, 256},
+      {"ShuffleFromOutside", Kind::BadShuffle, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  int v = (int)in[TID];
+  if ((TID & 31) < 16)
+    v = SHFL_DOWN(0x0000ffffu, v, 8); // FAULT
+  out[TID] = (float)v;
+})", "v = SHFL_XOR(0x0000ffffu, v, 8);", 1, 256},
+      {"UninitialisedShared", Kind::Uninitialised, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[256];
+  if (TID != 77) s[TID] = in[TID];
+  // INIT
+  SYNC();
+  out[TID] = s[255 - TID]; // FAULT
+})", "out[TID] = TID == 255 - 77 ? 0.0f : s[255 - TID];", 1, 256},
+      {"UninitialisedGlobal", Kind::Uninitialised, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  out[TID] += in[TID]; // FAULT
+})", "out[TID] = in[TID];", 1, 256},
+      {"DivergentBarrierInWarp", Kind::DivergentBarrier, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[256];
+  s[TID] = in[TID];
+  if ((TID & 31) < 20)
+    SYNC(); // FAULT
+  out[TID] = s[TID];
+})", ";", 1, 256},
+      {"DivergentBarrierBetweenWarps", Kind::DivergentBarrier, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ float s[256];
+  s[TID] = in[TID];
+  if (TID < 64)
+    SYNC(); // FAULT
+  s[TID] += 1.0f;
+  SYNC(); // SECOND
+  out[TID] = s[TID];
+})", ";", 1, 256, "// SECOND"},
+      {"RaceBetweenBlocks", Kind::Race, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  if (TID == 0) out[BID] = in[BID];
+  if (TID == 1 && BID > 0) out[BID + 20] = out[BID - 1]; // FAULT
+})", "if (TID == 1 && BID > 0) out[BID + 20] = in[BID - 1];", 8, 32, "out[BID] = in[BID];"},
+      {"TwoBlocksWriteOnePlace", Kind::Race, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  out[TID] = in[TID] + (float)BID; // FAULT
+})", "out[TID + BID * 32] = in[TID] + (float)BID;", 4, 32},
+      {"MissingFenceBeforeAtomic", Kind::Race, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  if (TID == 0) {
+    out[BID] = in[BID];
+    // FAULT
+    int mine = ATOMIC_ADD((int*)out + 100, 1);
+    if (mine >= BLOCKS - 1 + 0x40000000) { float sum = 0; for (int b = 0; b < BLOCKS; ++b) sum += out[b]; out[101] = sum; } // READ
+  }
+})", "FENCE();", 4, 32, "// READ"},
+      {"MissingCopyWait", Kind::PendingCopy, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ __attribute__((aligned(16))) float s[256];
+  unsigned to;
+  asm volatile("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(to) : "l"((const void*)&s[TID]));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n cp.async.commit_group;" :: "r"(to), "l"(in + TID) : "memory");
+  // WAIT
+  SYNC();
+  out[TID] = s[255 - TID]; // FAULT
+})", "asm volatile(\"cp.async.wait_all;\" ::: \"memory\"); SYNC(); out[TID] = s[255 - TID];", 1, 256},
+      {"WaitOffByOne", Kind::PendingCopy, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  __shared__ __attribute__((aligned(16))) float s[256];
+  unsigned to;
+  asm volatile("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(to) : "l"((const void*)&s[TID]));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n cp.async.commit_group;\n cp.async.wait_group 1;" :: "r"(to), "l"(in + TID) : "memory");
+  SYNC();
+  out[TID] = s[255 - TID]; // FAULT
+})", "asm volatile(\"cp.async.wait_group 0;\" ::: \"memory\"); SYNC(); out[TID] = s[255 - TID];", 1, 256},
+      {"Misaligned", Kind::Misaligned, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  *(double*)(out + TID * 2 + (n & 1)) = 1.0;
+  *(double*)(out + TID * 2 + 1) = 2.0; // FAULT
+})", ";", 1, 64},
+      {"UninitialisedLocal", Kind::Uninitialised, R"(
+extern "C" __global__ void k(const float* in, float* out, int n) {
+  volatile float t[8];
+  for (int i = 0; i < 7; ++i) t[(i + n) & 7] = in[i];
+  out[TID] = t[TID & 7]; // FAULT
+})", "out[TID] = t[(TID % 7 + n) & 7];", 1, 64},
+  };
+  return all;
+}
+
+struct Case {
+  Fault fault;
+  Producer producer;
+};
+
+class PlantedFaults : public testing::TestWithParam<Case> {};
+
+std::string replaceFaultLine(const std::string& text, const std::string& with) {
+  size_t at = text.find("FAULT"), begin = text.rfind('\n', at) + 1, end = text.find('\n', at);
+  return text.substr(0, begin) + with + text.substr(end);
+}
+
+/// Runs the kernel and gives back the findings.
+std::vector<Finding> run(const std::string& target, const std::string& ptx, const Fault& fault, cuda::Result* result) {
+  Device device(target);
+  std::vector<float> in(256);
+  for (int i = 0; i < 256; ++i)
+    in[size_t(i)] = float(i);
+  auto input = device.upload(in), output = device.allocate(256 * 4);
+  if (fault.name == "MissingFenceBeforeAtomic") { // its counter is in the output
+    int start = 0x40000000;
+    device.table().copyToDevice(output + 400, &start, 4);
+  }
+  cuda::Function kernel = device.load(ptx, "k");
+  if (!kernel)
+    return {};
+  *result = device.launch(kernel, fault.grid, fault.block, 0, input, output, 256);
+  return device.emulator().findings();
+}
+
+TEST_P(PlantedFaults, IsFoundAtItsLine) {
+  const auto& [fault, producer] = GetParam();
+  std::string problem, ptx = compile(producer, fault.text, &problem);
+  if (!problem.empty())
+    GTEST_SKIP() << "[SKIP] " << problem;
+  cuda::Result result = cuda::kSuccess;
+  std::vector<Finding> findings = run(producer.target, ptx, fault, &result);
+  std::vector<int> lines = {lineOf(fault.text, "FAULT")};
+  if (!fault.also.empty())
+    lines.push_back(lineOf(fault.text, fault.also));
+  bool found = false;
+  std::string all;
+  for (const Finding& finding : findings) {
+    all += finding.text() + "\n";
+    found |= finding.kind == fault.kind && std::count(lines.begin(), lines.end(), finding.sourceLine) && finding.file.find("kernel.cu") != std::string::npos;
+  }
+  EXPECT_TRUE(found) << "expected " << nameOf(fault.kind) << " at line " << lines[0] << ", found:\n" << all << ptx;
+  EXPECT_NE(result, cuda::kSuccess);
+}
+
+TEST_P(PlantedFaults, IsCleanWithoutTheFault) {
+  const auto& [fault, producer] = GetParam();
+  std::string problem, ptx = compile(producer, replaceFaultLine(fault.text, fault.good), &problem);
+  if (!problem.empty())
+    GTEST_SKIP() << "[SKIP] " << problem;
+  cuda::Result result = cuda::kSuccess;
+  for (const Finding& finding : run(producer.target, ptx, fault, &result))
+    ADD_FAILURE() << finding.text();
+  EXPECT_EQ(result, cuda::kSuccess);
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Fault& fault : faults())
+    for (const Producer& producer : producers())
+      if (producer.name == "clang_sm_80" || producer.name == "nvrtc_sm_90a" || producer.name == "nvrtc_sm_120")
+        all.push_back({fault, producer});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
+
+} // namespace
+} // namespace moec::emulator::test

@@ -1,0 +1,126 @@
+// What is not PTX, or not emulated, is refused with its line and words; what may be launched is checked.
+
+#include "tests/emulator/Harness.h"
+
+namespace moec::emulator::test {
+namespace {
+
+std::string kernelWith(const std::string& body) {
+  return ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n.reg .pred %p<4>;\n.reg .b32 %r<8>;\n.reg .b64 %d<8>;\n" + body + "\nret;\n}\n";
+}
+
+/// The error of loading a text; empty when it loads.
+std::string errorOf(const std::string& ptx, const std::string& target = "sm_80") {
+  Emulator& emulator = *Emulator::of(target);
+  cuda::Module module = nullptr;
+  char log[512] = "";
+  int options[] = {cuda::kJitErrorLogBuffer, cuda::kJitErrorLogBufferBytes};
+  void* values[] = {log, reinterpret_cast<void*>(sizeof(log))};
+  if (emulator.table().moduleLoadData(&module, ptx.c_str(), 2, options, values) == cuda::kSuccess) {
+    emulator.table().moduleUnload(module);
+    return {};
+  }
+  EXPECT_EQ(emulator.lastError(), log);
+  return log;
+}
+
+TEST(PtxText, UnknownOpcodeIsNamedWithItsLine) {
+  EXPECT_EQ(errorOf(kernelWith("mov.u32 %r1, 3;\nfrobnicate.b32 %r1, %r2;")), "ptx:10: unknown opcode 'frobnicate': \"frobnicate.b32\"");
+}
+TEST(PtxText, UnknownSuffixIsNamed) {
+  EXPECT_EQ(errorOf(kernelWith("add.rz.s32 %r1, %r2, %r2;")), "ptx:9: 'add' does not know the suffix '.rz' here: \"add.rz.s32\"");
+}
+TEST(PtxText, UndeclaredNames) {
+  EXPECT_NE(errorOf(kernelWith("bra NOWHERE;")).find("ptx:9: undeclared name 'NOWHERE'"), std::string::npos);
+  EXPECT_NE(errorOf(kernelWith("mov.u32 %r1, %r99;")).find("ptx:9: undeclared register or unknown special register '%r99'"), std::string::npos);
+}
+TEST(PtxText, WidthsMustFit) { EXPECT_NE(errorOf(kernelWith("add.s64 %d1, %r1, %d2;")).find("%r1 is narrower than .s64"), std::string::npos); }
+TEST(PtxText, SyntaxErrorQuotesTheLine) {
+  EXPECT_EQ(errorOf(kernelWith("mov.u32 %r1 %r2;")), "ptx:9: unexpected '%r2': \"mov.u32 %r1 %r2;\"");
+  EXPECT_NE(errorOf(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n").find("'}' is missing"), std::string::npos);
+}
+TEST(PtxText, TargetsMustFit) {
+  std::string newer = kernelWith("");
+  newer.replace(newer.find("sm_80"), 5, "sm_90a");
+  EXPECT_EQ(errorOf(newer), "the PTX is made for sm_90a, this device is sm_80");
+  EXPECT_EQ(errorOf(newer, "sm_120"), "the PTX is made for sm_90a, this device is sm_120");
+  EXPECT_EQ(errorOf(newer, "sm_90a"), "");
+  EXPECT_EQ(errorOf(kernelWith(""), "sm_120"), "");
+}
+TEST(PtxText, MachineCodeIsRefused) { EXPECT_EQ(errorOf("\x7f" "ELF"), "the image is machine code; the emulator runs PTX"); }
+
+TEST(PtxText, ScopesHideNames) {
+  Device device("sm_80");
+  auto out = device.allocate(4);
+  cuda::Function kernel = device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, 5;\n{ .reg .b32 %r1; mov.u32 %r1, 9; }\n{ L: add.u32 %r1, %r1, 1; setp.lt.u32 %p1, "
+                                                 "%r1, 8; @%p1 bra L; }\n{ bra L; L: add.u32 %r1, %r1, 1; }\nst.global.u32 [%d1], %r1;"),
+                                      "k");
+  ASSERT_EQ(device.launch(kernel, 1, 1, 0, out), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.download<int>(out, 1)[0], 9);
+}
+
+TEST(PtxText, IndexedBranchAndCalls) {
+  Device device("sm_80");
+  std::string ptx = ".version 8.0\n.target sm_80\n.address_size 64\n"
+                    ".func (.param .b32 result) twice(.param .b32 x)\n{\n.reg .b32 %r<3>;\nld.param.b32 %r1, [x];\nshl.b32 %r2, %r1, 1;\nst.param.b32 [result], %r2;\nret;\n}\n"
+                    ".visible .entry k(.param .u64 p)\n{\n.reg .b32 %r<8>;\n.reg .b64 %d<8>;\nld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmov.u32 %r2, 100;\n"
+                    "TS: .branchtargets A, B, C;\nbrx.idx %r1, TS;\nA: add.u32 %r2, %r2, 1;\nB: add.u32 %r2, %r2, 2;\nC: add.u32 %r2, %r2, 4;\n"
+                    "{ .param .b32 a; .param .b32 b; st.param.b32 [a], %r2; call.uni (b), twice, (a); ld.param.b32 %r3, [b]; }\n"
+                    "mul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r3;\nret;\n}\n";
+  auto out = device.allocate(12);
+  ASSERT_EQ(device.launch(device.load(ptx, "k"), 1, 3, 0, out), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.download<int>(out, 3), (std::vector<int>{214, 212, 208}));
+}
+
+TEST(Launches, AreChecked) {
+  Device device("sm_80");
+  cuda::Function kernel = device.load(kernelWith(""), "k");
+  uint64_t pointer = 0;
+  EXPECT_EQ(device.launch(kernel, 0, 32, 0, pointer), cuda::kInvalidValue);
+  EXPECT_EQ(device.launch(kernel, 1, 1025, 0, pointer), cuda::kInvalidValue);
+  EXPECT_EQ(device.launch(kernel, 1, 32, 60000, pointer), cuda::kInvalidValue);
+  EXPECT_EQ(device.table().functionSetAttribute(kernel, cuda::kFunctionMaxDynamicSharedBytes, 60000), cuda::kSuccess);
+  EXPECT_EQ(device.launch(kernel, 1, 32, 60000, pointer), cuda::kSuccess);
+  EXPECT_EQ(device.table().functionSetAttribute(kernel, cuda::kFunctionMaxDynamicSharedBytes, 200000), cuda::kInvalidValue);
+}
+
+TEST(Buffers, InsideOneAllocationAreKeptApart) {
+  Device device("sm_80");
+  auto arena = device.allocate(1024);
+  device.emulator().registerBuffer(arena, 256, "first");
+  device.emulator().registerBuffer(arena + 256, 256, "second");
+  EXPECT_THROW(device.emulator().registerBuffer(arena + 500, 64, "overlapping"), std::invalid_argument);
+  cuda::Function kernel = device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r1;"), "k");
+  EXPECT_EQ(device.launch(kernel, 1, 64, 0, arena), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.launch(kernel, 1, 65, 0, arena), cuda::kIllegalAddress); // lands in "second"
+  ASSERT_EQ(device.emulator().findings().size(), 1u);
+  EXPECT_EQ(device.emulator().findings()[0].thread[0], 64u);
+  EXPECT_NE(device.emulator().findings()[0].detail.find("byte 0 of buffer 'second'"), std::string::npos) << device.emulator().findings()[0].text();
+}
+
+TEST(Hangs, AreEnded) {
+  Device device("sm_80");
+  Options options;
+  options.maxInstructions = 100000;
+  device.emulator().setOptions(options);
+  uint64_t pointer = 0;
+  EXPECT_EQ(device.launch(device.load(kernelWith("L: bra L;"), "k"), 1, 32, 0, pointer), cuda::kLaunchFailed);
+  EXPECT_EQ(device.emulator().findings().at(0).kind, Finding::Kind::Hang);
+}
+
+TEST(Registers, ReadBeforeWritten) {
+  Device device("sm_80");
+  auto out = device.allocate(128);
+  cuda::Function kernel = device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nsetp.lt.u32 %p1, %r1, 8;\n@%p1 mov.u32 %r2, 3;\nmul.wide.u32 %d2, %r1, 4;\n"
+                                                 "add.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r2;"),
+                                      "k");
+  EXPECT_EQ(device.launch(kernel, 1, 8, 0, out), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.launch(kernel, 1, 9, 0, out), cuda::kLaunchFailed);
+  ASSERT_EQ(device.emulator().findings().size(), 1u);
+  EXPECT_EQ(device.emulator().findings()[0].kind, Finding::Kind::Uninitialised);
+  EXPECT_EQ(device.emulator().findings()[0].ptxLine, 15);
+  EXPECT_EQ(device.emulator().findings()[0].thread[0], 8u);
+}
+
+} // namespace
+} // namespace moec::emulator::test
