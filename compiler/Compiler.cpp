@@ -46,10 +46,11 @@ public:
     });
   }
 
-  void resume(const std::filesystem::path& path, const std::string& text) {
+  /// Takes up a dump of the phase before `first`; it may have been edited, so it is verified as that phase's result.
+  void resume(const std::filesystem::path& path, const std::string& text, Phase first) {
     auto parsed = parseDump(text, path.string(), &context_);
-    if (failed(parsed))
-      diagnostics_.fail(Fault::Model, "'" + path.string() + "' is not a dump that a phase can go on from");
+    if (failed(parsed) || failed(verifyAfter(static_cast<Phase>(static_cast<int>(first) - 1), *parsed->module)))
+      diagnostics_.fail(Fault::Model, "'" + path.string() + "' is not a dump that phase '" + phaseNames[static_cast<int>(first)] + "' can go on from");
     compilation_ = std::move(*parsed);
   }
 
@@ -190,7 +191,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     if (first == Phase::Import)
       pipeline.import(model, text);
     else
-      pipeline.resume(model, text);
+      pipeline.resume(model, text, first);
     if (options.stopAfter == "import")
       return result;
     const std::string& fixed = pipeline.compilation().target; // a dump from schedule on is of one target

@@ -18,6 +18,33 @@ LogicalResult verifyFused(func::FuncOp function) {
   return success();
 }
 
+/// Whether a kernel of this kind may hold the op (moe.kernel's description in ir/dialect/MoeOps.td).
+bool mayHold(StringRef kind, Operation* op) {
+  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "attention"))
+    return true;
+  if (kind == "pack")
+    return isa<PackOp>(op);
+  if (kind == "attention")
+    return isa<SliceOp, AttentionOp>(op);
+  if (kind == "matmul")
+    return isa<UnpackOp, MatmulOp>(op);
+  if (kind == "loops")
+    return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp>(op);
+  bool inRows = isa<LayerNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp>(op);
+  if (kind == "rows")
+    return inRows;
+  if (kind == "gate")
+    return inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp>(op);
+  return kind.starts_with("expert_") && isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
+}
+
+LogicalResult verifyBody(KernelOp kernel) {
+  for (Operation& op : kernel.getBody().front())
+    if (!mayHold(kernel.getKind(), &op))
+      return op.emitError("a '") << kernel.getKind() << "' kernel cannot hold '" << op.getName() << "'";
+  return success();
+}
+
 LogicalResult require(KernelOp kernel, StringRef attribute, StringRef phase) {
   if (!kernel->hasAttr(attribute))
     return kernel.emitError("after ") << phase << ", a kernel must have '" << attribute << "'";
@@ -42,6 +69,8 @@ LogicalResult verifyAfter(Phase phase, ModuleOp module) {
     if (failed(verifyFused(function)))
       return failure();
     for (KernelOp kernel : function.getOps<KernelOp>()) {
+      if (failed(verifyBody(kernel)))
+        return failure();
       if (phase >= Phase::Schedule && failed(require(kernel, "schedule", "schedule")))
         return failure();
       if (phase >= Phase::Plan && (failed(require(kernel, readsName, "plan")) || failed(require(kernel, writesName, "plan"))))

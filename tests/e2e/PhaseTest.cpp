@@ -90,6 +90,27 @@ TEST(Phases, AnEditedDumpIsWhatRuns) {
   EXPECT_GT(relativeError(run(changed)["y"], run(plain)["y"]), 1e-6);
 }
 
+TEST(Phases, AKernelOfAnotherKindThanItsBodyIsRefused) {
+  TemporaryFolder folder;
+  CompileOptions options;
+  options.targets = {"cpu:x86-64-v3"};
+  options.stopAfter = "fuse";
+  std::string text = compileFile(patchedModel("batched-experts.json"), options).text;
+  size_t place = text.find("moe.kernel \"matmul\"");
+  ASSERT_NE(place, std::string::npos);
+  text.replace(place, 19, "moe.kernel \"rows\"");
+  auto edited = folder.path() / "edited.mlir";
+  std::ofstream(edited) << text;
+  options.stopAfter = "schedule";
+  options.from = "schedule";
+  try {
+    compileFile(edited, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("a 'rows' kernel cannot hold 'moe.matmul'"), std::string::npos) << error.what();
+  }
+}
+
 TEST(Phases, ADumpThatIsNoneIsAnError) {
   TemporaryFolder folder;
   auto file = folder.path() / "broken.mlir";
