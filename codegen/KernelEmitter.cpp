@@ -1,6 +1,12 @@
 #include "codegen/KernelEmitter.h"
 
 #include "codegen/cpu/CpuEmitter.h"
+#include "codegen/cuda/CudaEmitter.h"
+
+#include "llvm/Support/raw_ostream.h"
+#include "llvm/Support/xxhash.h"
+
+#include <fmt/format.h>
 
 namespace moec::codegen {
 
@@ -12,10 +18,48 @@ std::vector<std::string> streamsOf(ir::KernelOp kernel) {
   return paths;
 }
 
-std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error) {
+std::string keyOf(ir::KernelOp kernel, const std::string& emitter) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << emitter << " " << kernel.getKind() << " ";
+  if (kernel.getSchedule())
+    out << *kernel.getSchedule();
+  llvm::DenseMap<mlir::Value, unsigned> numbers;
+  auto define = [&](mlir::Value value) {
+    out << " %" << numbers.try_emplace(value, numbers.size()).first->second << ":" << value.getType();
+  };
+  mlir::Block& body = kernel.getBody().front();
+  for (mlir::Value argument : body.getArguments())
+    define(argument);
+  for (mlir::Operation& op : body) {
+    out << "\n" << op.getName();
+    for (mlir::Value operand : op.getOperands())
+      out << " %" << numbers.lookup(operand);
+    for (mlir::NamedAttribute attribute : op.getAttrDictionary()) {
+      if (mlir::isa<ir::RandomOp>(op) && attribute.getName() == "path")
+        continue; // an argument of the launch
+      out << " " << attribute.getName() << "=" << attribute.getValue();
+    }
+    out << " ->";
+    for (mlir::Value result : op.getResults())
+      define(result);
+  }
+  return text;
+}
+
+std::string symbolOf(ir::KernelOp kernel, const std::string& key) {
+  llvm::XXH128_hash_t hash = llvm::xxh3_128bits(llvm::ArrayRef(reinterpret_cast<const uint8_t*>(key.data()), key.size()));
+  return fmt::format("{}_{:016x}{:016x}", std::string_view(kernel.getKind()), hash.high64, hash.low64);
+}
+
+std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error, const EmitterOptions& options) {
   if (const cpu::CpuTarget* found = cpu::findTarget(target))
     return std::make_unique<cpu::CpuEmitter>(*found);
+  if (const CudaTarget* found = findCudaTarget(target))
+    return std::make_unique<cuda::CudaEmitter>(*found, options);
   error = "unknown target \"" + target + "\"; known: cpu:x86-64-v3, cpu:x86-64-v4";
+  for (const CudaTarget& known : cudaTargets())
+    error += ", " + known.name;
   return nullptr;
 }
 

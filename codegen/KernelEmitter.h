@@ -3,6 +3,7 @@
 
 #include "ir/dialect/Moe.h"
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,13 +13,13 @@ namespace moec::codegen {
 /// What emitting a kernel gives: the image and all that a launch of it needs (runtime/core/Plan.h, LaunchInfo).
 struct KernelImage {
   std::string symbol;              // exported by the image; from key(), so equal kernels share it
-  std::vector<uint8_t> image;      // ELF shared object without undefined symbols
+  std::vector<uint8_t> image;      // CPU: ELF shared object without undefined symbols; CUDA: runtime/core/CudaImage.h
   std::vector<Size> sizes;         // KernelCall::sizes, over the symbols of this kernel
   std::vector<StageInfo> stages;
   std::vector<Size> workspaces;    // bytes of each kernel-private buffer; in KernelCall::buffers behind the outputs
 };
 
-enum class CodeText { None, Llvm, Asm };
+enum class CodeText { None, Llvm, Asm, Cuda, Ptx };
 
 class KernelEmitter {
 public:
@@ -33,14 +34,24 @@ public:
   /// Diagnostic at the kernel's location on failure. Safe to call from several threads for kernels of different contexts or of one context
   /// whose op is only read.
   virtual mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) = 0;
-  /// The code of a kernel as text.
+  /// The code of a kernel as text. A diagnostic for a form that the target does not have.
   virtual mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) = 0;
+};
+
+struct EmitterOptions {
+  /// A folder with CUDA text by the user, <symbol>.cu each: it takes the place of the emitter's, and is compiled in a process of its own.
+  std::filesystem::path kernels;
 };
 
 /// Paths of the draws of a kernel in the order of KernelCall::streams: the `path` of each moe.random in its body, in op order.
 std::vector<std::string> streamsOf(ir::KernelOp kernel);
 
-/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v3", "cpu:x86-64-v4").
-std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error);
+/// Everything that a kernel's code depends on, behind `emitter` (the emitter's version, its target and what else it depends on); for KernelEmitter::key().
+std::string keyOf(ir::KernelOp kernel, const std::string& emitter);
+/// "<kind>_<32 hexadecimal digits>" of a key.
+std::string symbolOf(ir::KernelOp kernel, const std::string& key);
+
+/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v3", "cpu:x86-64-v4", "cuda:sm_90a" ...).
+std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error, const EmitterOptions& options = {});
 
 } // namespace moec::codegen

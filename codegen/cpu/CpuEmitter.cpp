@@ -3,9 +3,6 @@
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/ObjectCompiler.h"
 
-#include "llvm/Support/raw_ostream.h"
-#include "llvm/Support/xxhash.h"
-
 #include <fmt/format.h>
 
 namespace moec::codegen::cpu {
@@ -53,39 +50,7 @@ mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
 }
 
 std::string CpuEmitter::key(ir::KernelOp kernel) {
-  std::string text;
-  llvm::raw_string_ostream out(text);
-  out << "emitter " << kEmitterVersion << " " << target_.name << " " << kernel.getKind() << " ";
-  if (kernel.getSchedule())
-    out << *kernel.getSchedule();
-  llvm::DenseMap<mlir::Value, unsigned> numbers;
-  auto define = [&](mlir::Value value) {
-    out << " %" << numbers.try_emplace(value, numbers.size()).first->second << ":" << value.getType();
-  };
-  mlir::Block& body = kernel.getBody().front();
-  for (mlir::Value argument : body.getArguments())
-    define(argument);
-  for (mlir::Operation& op : body) {
-    out << "\n" << op.getName();
-    for (mlir::Value operand : op.getOperands())
-      out << " %" << numbers.lookup(operand);
-    for (mlir::NamedAttribute attribute : op.getAttrDictionary()) {
-      if (mlir::isa<ir::RandomOp>(op) && attribute.getName() == "path")
-        continue; // an argument of the launch
-      out << " " << attribute.getName() << "=" << attribute.getValue();
-    }
-    out << " ->";
-    for (mlir::Value result : op.getResults())
-      define(result);
-  }
-  return text;
-}
-
-std::string CpuEmitter::symbolOf(ir::KernelOp kernel) {
-  std::string text = key(kernel);
-  llvm::XXH128_hash_t hash =
-      llvm::xxh3_128bits(llvm::ArrayRef(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
-  return fmt::format("{}_{:016x}{:016x}", std::string_view(kernel.getKind()), hash.high64, hash.low64);
+  return keyOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name));
 }
 
 mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBuilder& k) {
@@ -100,7 +65,7 @@ mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBui
 }
 
 mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
-  std::string symbol = symbolOf(kernel), error;
+  std::string symbol = symbolOf(kernel, key(kernel)), error;
   KernelBuilder k(kernel, symbol, target_);
   mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
   if (mlir::failed(module))
@@ -112,7 +77,7 @@ mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
 }
 
 mlir::FailureOr<std::string> CpuEmitter::print(ir::KernelOp kernel, CodeText form) {
-  KernelBuilder k(kernel, symbolOf(kernel), target_);
+  KernelBuilder k(kernel, symbolOf(kernel, key(kernel)), target_);
   mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
   if (mlir::failed(module))
     return mlir::failure();

@@ -16,7 +16,6 @@ public:
   mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) override;
 
 private:
-  std::string symbolOf(ir::KernelOp kernel);
   mlir::FailureOr<mlir::ModuleOp> build(ir::KernelOp kernel, KernelBuilder& k);
 
   const CpuTarget& target_;

@@ -1,5 +1,9 @@
 #pragma once
-// How the runtime calls a generated CPU kernel. One image (a small shared object) exports one function; its name is the launch's `kernel`.
+// How the runtime calls a generated kernel.
+// CPU: one image (a small shared object) exports one function; its name is the launch's `kernel`.
+// CUDA: the image (CudaImage.h) exports one function per stage, GridInfo::function, launched with `items` blocks in one dimension. Parameters of each:
+//   every input, output and workspace of the launch, in this order, as pointers of 64 bits; the launch's `sizes` as i64; its streams as u32; u64 seed; u32 step
+// Stages of a launch run one after the other. Ragged work needs no list: a block finds its expert and rows in the routing's offsets.
 
 #include <cstdint>
 

@@ -79,11 +79,25 @@ struct BufferInfo {
   std::vector<uint8_t> data;         // Constant
 };
 
+/// A stage as a launch of a GPU: `items` blocks of `threads`.
+struct GridInfo {
+  std::string function;              // exported by the kernel's module
+  int threads = 0;                   // of a block
+  int64_t sharedBytes = 0;           // of a block, static and dynamic
+  int64_t dynamicSharedBytes = 0;    // of these, what the launch asks for
+  // What the machine code takes, in ptxas' words; and what of it fits a multiprocessor at once.
+  int registers = 0;                 // of a thread
+  int64_t spillBytes = 0;            // stores and loads of a thread
+  int64_t stackBytes = 0;
+  int blocksPerMultiprocessor = 0;
+};
+
 /// One stage of a launch: `items` independent pieces.
 struct StageInfo {
   Size items;           // upper bound of the piece count
   Size scratchBytes;    // per worker
   Size operations;      // about how many arithmetic operations the whole stage takes: small stages run on the calling thread
+  std::optional<GridInfo> grid = std::nullopt; // of CUDA targets
 };
 
 struct LaunchInfo {
@@ -102,7 +116,7 @@ struct LaunchInfo {
 };
 
 struct Plan {
-  std::string target;                // "cpu:x86-64-v3"
+  std::string target;                // "cpu:x86-64-v3", "cuda:sm_90a"
   std::vector<BufferInfo> buffers;
   std::vector<LaunchInfo> prepare, forward;
   std::vector<InputInfo> inputs;

@@ -99,6 +99,15 @@ Json write(const BufferInfo& buffer) {
   return json;
 }
 
+Json write(const StageInfo& stage) {
+  Json json = {{"items", write(stage.items)}, {"scratch", write(stage.scratchBytes)}, {"operations", write(stage.operations)}};
+  if (const auto& grid = stage.grid)
+    json["grid"] = {{"function", grid->function},     {"threads", grid->threads},       {"shared", grid->sharedBytes},
+                    {"dynamic_shared", grid->dynamicSharedBytes}, {"registers", grid->registers}, {"spill", grid->spillBytes},
+                    {"stack", grid->stackBytes},      {"blocks_per_multiprocessor", grid->blocksPerMultiprocessor}};
+  return json;
+}
+
 Json write(const LaunchInfo& launch) {
   Json json = {{"kernel", launch.kernel}, {"label", launch.label}, {"kind", launch.kind}, {"inputs", launch.inputs}, {"outputs", launch.outputs}};
   if (!launch.sizes.empty())
@@ -106,7 +115,7 @@ Json write(const LaunchInfo& launch) {
   writeUnlessEmpty(json, "streams", launch.streams);
   json["stages"] = Json::array();
   for (const StageInfo& stage : launch.stages)
-    json["stages"].push_back({{"items", write(stage.items)}, {"scratch", write(stage.scratchBytes)}, {"operations", write(stage.operations)}});
+    json["stages"].push_back(write(stage));
   writeUnlessEmpty(json, "workspaces", launch.workspaces);
   writeUnlessEmpty(json, "ops", launch.ops);
   json["reason"] = launch.reason;
@@ -277,7 +286,25 @@ BufferInfo readBuffer(const Reader& json) {
 }
 
 StageInfo readStage(const Reader& json) {
-  return {json.at("items").size(), json.at("scratch").size(), json.at("operations").size()};
+  StageInfo stage{json.at("items").size(), json.at("scratch").size(), json.at("operations").size(), {}};
+  if (auto grid = json.find("grid")) {
+    auto count = [&](const char* key, int64_t most) {
+      int64_t value = grid->at(key).integer();
+      if (value < 0 || value > most)
+        grid->at(key).fail("is out of range");
+      return value;
+    };
+    constexpr int64_t kMostBytes = int64_t{1} << 40;
+    stage.grid = GridInfo{grid->at("function").text(),
+                          static_cast<int>(count("threads", 1024)),
+                          count("shared", kMostBytes),
+                          count("dynamic_shared", kMostBytes),
+                          static_cast<int>(count("registers", 255)),
+                          count("spill", kMostBytes),
+                          count("stack", kMostBytes),
+                          static_cast<int>(count("blocks_per_multiprocessor", 64))};
+  }
+  return stage;
 }
 
 LaunchInfo readLaunch(const Reader& json) {

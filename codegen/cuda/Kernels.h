@@ -1,0 +1,26 @@
+#pragma once
+// The kernels that there are: one builder, and one chooser of schedules, for each kind of moe.kernel. The list in CudaEmitter.cpp names them.
+
+#include "codegen/cuda/KernelText.h"
+
+namespace moec::codegen::cuda {
+
+/// A builder writes all stages of the kernel; what it cannot write is a diagnostic at the kernel.
+mlir::LogicalResult buildLoops(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildExpertUp(KernelText& k, ir::KernelOp kernel); // expert_mid too
+mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel);
+
+/// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
+mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
+
+} // namespace moec::codegen::cuda

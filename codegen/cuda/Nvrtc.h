@@ -1,0 +1,44 @@
+#pragma once
+// NVRTC, opened at run time: CUDA text to PTX and machine code. Knows text and files; knows neither MLIR nor kernels of the dialect.
+
+#include "runtime/core/CudaTarget.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace moec::codegen::cuda {
+
+/// What ptxas reports of a __global__ function.
+struct FunctionUsage {
+  std::string function;
+  int registers = 0;         // of a thread
+  int64_t spillBytes = 0;    // stores and loads
+  int64_t stackBytes = 0;
+  int64_t sharedBytes = 0;   // static, of a block
+};
+
+struct CudaSource {
+  std::string fileName;      // in messages and line information
+  std::string text;
+};
+
+struct CompiledCuda {
+  std::string ptx;
+  std::vector<uint8_t> cubin;
+  std::vector<FunctionUsage> functions;
+};
+
+/// One NVRTC run for target.arch with line information; multiplications and additions are never contracted: text says fma where it means it.
+/// Nothing, and NVRTC's log in `error`, when it refuses the text. Error(Device) when there is no NVRTC, naming where it was looked for and how to get it. Safe
+/// to call from several threads.
+std::optional<CompiledCuda> compileCuda(const CudaSource& source, const CudaTarget& target, std::string& error);
+/// The same in a process of its own (the tool `moec-nvrtc` beside the library): NVRTC can crash on text that nobody has checked. A crash is an error that says so.
+std::optional<CompiledCuda> compileCudaApart(const CudaSource& source, const CudaTarget& target, std::string& error);
+
+/// "13.0"; empty when there is none.
+std::string nvrtcVersion();
+/// Why there is no NVRTC: where it was looked for and how to get it. Empty when there is one.
+std::string missingNvrtc();
+
+} // namespace moec::codegen::cuda
