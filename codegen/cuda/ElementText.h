@@ -56,6 +56,7 @@ private:
   llvm::DenseMap<mlir::Value, Source> sources_;
   std::map<std::pair<void*, Coordinates>, std::string> known_;
   std::map<std::string, int, std::less<>> names_;
+  llvm::DenseMap<mlir::Operation*, std::string> tables_; // of constants, declared at file scope
 };
 
 /// The row-major index of a place, as one expression of type long long: "(at0 * 64 + at1) * n0 + at2".

@@ -156,7 +156,7 @@ std::string KernelText::banner() const {
     text += fmt::format("// stream{}: one random draw\n", i);
   if (kernel.getSchedule()) {
     std::string schedule;
-    for (mlir::NamedAttribute field : *kernel.getSchedule())
+    for (mlir::NamedAttribute field : kernel.getScheduleAttr())
       if (auto number = mlir::dyn_cast<mlir::IntegerAttr>(field.getValue()))
         schedule += fmt::format(" {}={}", field.getName().getValue().str(), number.getInt());
     text += "// schedule:" + schedule + "\n";
@@ -172,11 +172,11 @@ std::string KernelText::text() const {
   text += declarations_;
   for (size_t i = 0; i < texts_.size(); ++i) {
     Lines body;
-    std::istringstream summary(texts_[i].summary);
+    std::istringstream summary{texts_[i].summary};
     for (std::string line; std::getline(summary, line);)
       body.add("// " + line);
-    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({})", texts_[i].threads, stages_[i].grid->function, parameters()));
-    body.open("");
+    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", texts_[i].threads, stages_[i].grid->function, parameters()));
+    body.indent();
     body.add(texts_[i].body);
     body.close();
     text += "\n" + body.str();

@@ -22,6 +22,7 @@ public:
     --depth_;
     add("}" + std::string(behind));
   }
+  void indent() { ++depth_; }
   /// Several lines, each indented.
   void add(std::string_view text);
   const std::string& str() const { return text_; }
@@ -63,6 +64,8 @@ public:
   void use(std::string_view skeleton);
   /// At file scope, behind the skeletons and before the stages.
   void declare(std::string_view text);
+  /// A number for a name at file scope that no one else has.
+  int freshTable() { return tables_++; }
   /// The next stage: `blocks` is the grid (an upper bound is fine when the text leaves spare blocks at once), `threads` of a block.
   /// `body` is the function's inside. dynamicSharedBytes: what the launch asks for beside what the text declares.
   struct Stage {
@@ -92,6 +95,7 @@ private:
   const CudaTarget& target_;
   std::vector<std::string> skeletons_;
   std::string declarations_;
+  int tables_ = 0;
   std::vector<Size> sizes_;
   std::vector<Size> workspaceBytes_;
   std::vector<DType> workspaceTypes_;
