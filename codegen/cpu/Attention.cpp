@@ -1,67 +1,13 @@
 // moe.kernel of kind `attention`: softmax(scale q k^T) v per head, both products by the micro-kernel.
 //   stage 0, for each (batch, head, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
 //   stage 1, for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, over their sums
+#include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
-#include "codegen/cpu/ProductOperands.h"
 #include "codegen/cpu/VectorMath.h"
 
 namespace moec::codegen::cpu {
 namespace {
-
-/// q, k or v: columns [start, start + inner) of an argument (B, N, width).
-struct Slice {
-  unsigned input;
-  Size start, width;
-};
-
-mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {
-  Slice slice{0, 0, ir::sizesOf(value).back()};
-  if (auto op = value.getDefiningOp<ir::SliceOp>()) {
-    value = op.getX();
-    if (static_cast<int64_t>(op.getAxis()) != static_cast<int64_t>(ir::sizesOf(value).size()) - 1)
-      return kernel.emitOpError() << what << " is a slice along another axis than the last";
-    slice = {0, Size::parse(op.getStart().str()), ir::sizesOf(value).back()};
-  }
-  auto input = inputOf(kernel, value, what);
-  if (failed(input))
-    return mlir::failure();
-  slice.input = *input;
-  return slice;
-}
-
-struct AttentionPlan {
-  ir::AttentionOp op;
-  DType dtype;
-  Slice q, k, v;
-  Size batch, queries, keys;
-  int64_t heads, headDim;
-  double scale;
-  bool causal;
-
-  static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
-};
-
-mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
-  auto op = onlyOp<ir::AttentionOp>(kernel);
-  if (failed(op))
-    return mlir::failure();
-  if (yieldOf(kernel)->getNumOperands() != 1 || yieldOf(kernel)->getOperand(0) != op->getResult())
-    return kernel.emitOpError("of kind \"attention\" gives something else than its moe.attention");
-  auto q = sliceOf(kernel, op->getQ(), "q"), k = sliceOf(kernel, op->getK(), "k"), v = sliceOf(kernel, op->getV(), "v");
-  if (failed(q) || failed(k) || failed(v))
-    return mlir::failure();
-  DType dtype = dtypeOf(op->getQ());
-  if (dtype != DType::F32 && dtype != DType::F64)
-    return kernel.emitOpError("attends in ") << name(dtype) << ": the CPU's products are f32 and f64";
-  ir::Sizes sizes = ir::sizesOf(op->getQ());
-  std::optional<int64_t> inner = sizes.back().constant();
-  int64_t heads = op->getHeads();
-  if (sizes.size() != 3 || !inner)
-    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
-  return AttentionPlan{*op,  dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op->getK())[1], heads, *inner / heads,
-                       op->getScale().convertToDouble(), op->getCausal()};
-}
 
 /// Sizes of the packed forms of one head.
 struct Panels {

@@ -6,10 +6,6 @@
 
 namespace moec::codegen::cpu {
 
-DType dtypeOf(mlir::Value value) {
-  return ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(value.getType()).getElementType());
-}
-
 namespace {
 
 Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {

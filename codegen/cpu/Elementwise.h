@@ -1,11 +1,10 @@
 #pragma once
 // The elementwise ops of the dialect and random draws as code, on scalars or vectors in registers. Knows no loop and no memory.
 
+#include "codegen/analysis/Operands.h"
 #include "codegen/cpu/KernelBuilder.h"
 
 namespace moec::codegen::cpu {
-
-DType dtypeOf(mlir::Value value);
 
 /// The result of an elementwise op (ir::isElementwise) from its operands' elements, all with the same lanes, in KernelBuilder::typeOf() of
 /// their dtypes. Results of dtype bf16 are rounded. Null for an op that has no code here.

@@ -1,47 +1,16 @@
 // moe.kernel of kinds `expert_up`, `expert_mid` and `expert_down`: products of each expert's rows with its own weights.
 //   for each (expert, block of its rows, run of panels):  rows of x (gathered) or of the rows so far  x  panels of the expert, epilogue
 //   expert_down only, for each token:                     sum over its kept choices of weight times row, in choice order, epilogue
+#include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
-#include "codegen/cpu/ProductOperands.h"
 #include "codegen/cpu/RoutingView.h"
 
 namespace moec::codegen::cpu {
 namespace {
 
-struct ExpertPlan {
-  ir::GroupedMatmulOp op;
-  DType dtype;
-  bool gathered = false; // rows come from x (T, D) by the routing's list
-  unsigned a, routing;
-  ProductOperand b;
-  int64_t choices;
-
-  static mlir::FailureOr<ExpertPlan> of(ir::KernelOp kernel);
-  RoutingView view(KernelBuilder& k) const { return RoutingView::of(k, ir::GroupedMatmulOp(op).getRouting(), k.input(routing)); }
-  Size rows() const;
-};
-
-mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
-  auto op = onlyOp<ir::GroupedMatmulOp>(kernel);
-  if (failed(op))
-    return mlir::failure();
-  mlir::Value rows = op->getRows();
-  auto dispatch = rows.getDefiningOp<ir::DispatchOp>();
-  if (dispatch && dispatch.getRouting() != op->getRouting())
-    return kernel.emitOpError("dispatches by another routing than it multiplies by: not supported");
-  auto a = inputOf(kernel, dispatch ? mlir::Value(dispatch.getX()) : rows, "the rows of the product");
-  auto routing = inputOf(kernel, op->getRouting(), "the routing");
-  auto b = operandOf(kernel, op->getW());
-  if (failed(a) || failed(routing) || failed(b))
-    return mlir::failure();
-  return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b,
-                    mlir::cast<ir::RoutingType>(op->getRouting().getType()).getChoices()};
-}
-
-Size ExpertPlan::rows() const {
-  auto type = mlir::cast<ir::RoutingType>(ir::GroupedMatmulOp(op).getRouting().getType());
-  return Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices());
+RoutingView viewOf(KernelBuilder& k, const ExpertPlan& plan) {
+  return RoutingView::of(k, ir::GroupedMatmulOp(plan.op).getRouting(), k.input(plan.routing));
 }
 
 struct Destination {
@@ -59,9 +28,9 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
                   const Destination& destination) {
   const ProductOperand& b = plan.b;
   Size panels = b.panels(schedule.nr), groups = Size::ceilDiv(panels, schedule.panels);
-  Size items = mostExpertBlocks({{}, b.batch.front().constant().value_or(1), plan.rows()}, schedule.rowBlock) * groups;
+  Size items = mostExpertBlocks(plan.rows(), plan.experts(), schedule.rowBlock) * groups;
   k.stage(items, plan.rows() * b.columns * b.depth * Size(2), [&](Value item) {
-    RoutingView routing = plan.view(k);
+    RoutingView routing = viewOf(k, plan);
     Value group = k.rem(item, k.size(groups)), depth = k.size(b.depth);
     ExpertBlock block = expertBlock(k, routing, k.div(item, k.size(groups)), schedule.rowBlock, schedule.rows);
     k.when(k.compare(ir::Predicate::GE, block.expert, k.index(0)), [&] {
@@ -89,23 +58,6 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
 
 //===--- expert_down: the rows of a token become one ---===//
 
-struct CombinePlan {
-  ir::CombineOp op;
-  unsigned weights;
-};
-
-mlir::FailureOr<CombinePlan> combineOf(ir::KernelOp kernel, const ExpertPlan& plan) {
-  auto op = onlyOp<ir::CombineOp>(kernel);
-  if (failed(op))
-    return mlir::failure();
-  auto weights = inputOf(kernel, op->getWeights(), "the weights of moe.combine");
-  if (failed(weights))
-    return mlir::failure();
-  if (op->getRouting() != ir::GroupedMatmulOp(plan.op).getRouting())
-    return kernel.emitOpError("combines by another routing than it multiplies by: not supported");
-  return CombinePlan{*op, *weights};
-}
-
 // Tokens of an item: enough that calling it costs nothing.
 constexpr int64_t tokenBlock = 16;
 
@@ -115,7 +67,7 @@ void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& c
   mlir::Type element = k.typeOf(plan.dtype);
   int64_t lanes = k.lanes(plan.dtype);
   k.stage(Size::ceilDiv(tokens, tokenBlock), tokens * width * Size(plan.choices * 2), [&](Value item) {
-    RoutingView routing = plan.view(k);
+    RoutingView routing = viewOf(k, plan);
     Value first = k.mul(item, tokenBlock), last = k.min(k.add(first, tokenBlock), k.size(tokens));
     k.loop(first, last, k.index(1), [&](Value token) {
       Value firstChoice = k.mul(token, plan.choices);
@@ -155,8 +107,7 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& targe
   auto plan = ExpertPlan::of(kernel);
   if (failed(plan))
     return {};
-  int64_t experts = plan->b.batch.front().constant().value_or(1);
-  ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), experts), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
+  ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
   ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
@@ -190,7 +141,7 @@ mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel) {
   if (failed(plan) || failed(requirePacked(kernel, plan->b)))
     return mlir::failure();
   auto schedule = productScheduleOf(kernel, k.target(), plan->dtype, plan->b);
-  auto combine = combineOf(kernel, *plan);
+  auto combine = CombinePlan::of(kernel, *plan);
   if (failed(schedule) || failed(combine))
     return mlir::failure();
   auto ofRows = Epilogue::make(k, plan->op.getResult(), {combine->op.getRows()}, 0);

@@ -3,7 +3,6 @@
 //   one stage for each routing:         rows enter their experts in priority order, sequentially: the order is the meaning
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
-#include "codegen/cpu/ProductOperands.h"
 #include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/RowProgram.h"
 #include "codegen/cpu/Schedule.h"

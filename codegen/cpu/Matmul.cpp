@@ -1,51 +1,10 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
+#include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
-#include "codegen/cpu/ProductOperands.h"
 
 namespace moec::codegen::cpu {
 namespace {
-
-struct MatmulPlan {
-  ir::MatmulOp op;
-  DType dtype;
-  unsigned a;
-  ProductOperand b;
-  std::vector<Size> batch; // dimensions that b has beside N and K, as the product has them
-  Size rows;               // of one batch entry
-
-  static mlir::FailureOr<MatmulPlan> of(ir::KernelOp kernel);
-  /// Strides of a and b over `batch`, in elements of a and in whole matrices of b.
-  std::vector<Size> aStrides() const;
-  std::vector<Size> bStrides() const { return broadcastStrides(b.batch, batch); }
-};
-
-mlir::FailureOr<MatmulPlan> MatmulPlan::of(ir::KernelOp kernel) {
-  auto op = onlyOp<ir::MatmulOp>(kernel);
-  if (failed(op))
-    return mlir::failure();
-  auto a = inputOf(kernel, op->getA(), "a of the product");
-  auto b = operandOf(kernel, op->getB());
-  if (failed(a) || failed(b))
-    return mlir::failure();
-  MatmulPlan plan{*op, dtypeOf(op->getA()), *a, *b, {}, 1};
-  ir::Sizes product = ir::sizesOf(op->getResult());
-  if (plan.b.batch.empty()) {
-    plan.rows = ir::product(ir::Sizes(product.begin(), product.end() - 1));
-  } else {
-    plan.batch.assign(product.begin(), product.end() - 2);
-    plan.rows = product[product.size() - 2];
-  }
-  return plan;
-}
-
-std::vector<Size> MatmulPlan::aStrides() const {
-  ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::MatmulOp(op).getA()));
-  std::vector<Size> strides = broadcastStrides({sizes.begin(), sizes.end() - 2}, batch);
-  for (Size& stride : strides)
-    stride = stride * rows * b.depth;
-  return strides;
-}
 
 // A b that the call computed is packed by a stage of its own.
 void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, unsigned workspace) {

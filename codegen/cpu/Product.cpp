@@ -72,18 +72,6 @@ void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Valu
   });
 }
 
-std::vector<Size> broadcastStrides(const std::vector<Size>& operand, const std::vector<Size>& sizes) {
-  std::vector<Size> strides(sizes.size(), Size(0));
-  Size stride = 1;
-  for (size_t i = 0; i < operand.size() && i < sizes.size(); ++i) {
-    const Size& size = operand[operand.size() - 1 - i];
-    if (!is(size, 1))
-      strides[sizes.size() - 1 - i] = stride;
-    stride = stride * size;
-  }
-  return strides;
-}
-
 Value stridedOffset(KernelBuilder& k, Value linear, llvm::ArrayRef<Size> sizes, llvm::ArrayRef<Size> strides) {
   // Neighbours that one index can walk become one dimension.
   std::vector<Size> extent, step;

@@ -30,8 +30,6 @@ void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Valu
 /// Bytes of elements.
 inline Size bytesOf(DType dtype, const Size& elements) { return elements * Size(static_cast<int64_t>(byteSize(dtype))); }
 
-/// Strides in elements of a contiguous operand of sizes `operand`, aligned from the last dimension to `sizes`: 0 where it broadcasts.
-std::vector<Size> broadcastStrides(const std::vector<Size>& operand, const std::vector<Size>& sizes);
 /// Sum over the dimensions of index times stride, `linear` being the row-major index into `sizes`. Divides only where it must.
 Value stridedOffset(KernelBuilder& k, Value linear, llvm::ArrayRef<Size> sizes, llvm::ArrayRef<Size> strides);
 

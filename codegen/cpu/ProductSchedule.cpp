@@ -67,6 +67,19 @@ std::optional<ProductSchedule> ProductSchedule::from(mlir::DictionaryAttr attr) 
   return ProductSchedule{*rows, *nr, *slice, *rowBlock, *panels, *packRows != 0};
 }
 
+mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b) {
+  if (dtype != DType::F32 && dtype != DType::F64)
+    return kernel.emitOpError("multiplies matrices of ") << name(dtype) << ": the CPU's products are f32 and f64";
+  auto schedule = ProductSchedule::from(kernel.getScheduleAttr());
+  if (!schedule)
+    return kernel.emitOpError("has no complete schedule: rows, nr, slice, row_block, panels and pack_rows are needed");
+  if (auto why = schedule->illegal(target, dtype))
+    return kernel.emitOpError("has an illegal schedule: ") << *why;
+  if (b.nr && *b.nr != schedule->nr)
+    return kernel.emitOpError("has panels of ") << *b.nr << " columns and a schedule for " << schedule->nr;
+  return *schedule;
+}
+
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target) {
   int64_t bytes = static_cast<int64_t>(byteSize(shape.dtype)), lanes = lanesOf(target, shape.dtype);
   int64_t columns = shape.columns.constant().value_or(1024), depth = std::max<int64_t>(1, shape.depth.constant().value_or(1024));

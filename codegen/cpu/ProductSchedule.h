@@ -2,6 +2,7 @@
 // What may be chosen about the kernels made of matrix products, and the cost model that chooses. A schedule is kept in its kernel as a
 // dictionary of integers. Knows targets and sizes; builds nothing.
 
+#include "codegen/analysis/Operands.h"
 #include "codegen/cpu/KernelBuilder.h"
 
 namespace moec::codegen::cpu {
@@ -31,6 +32,8 @@ struct ProductShape {
   std::optional<int64_t> packedNr;  // b is packed already
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
+/// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.
+mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b);
 
 /// Attention: register blocks as above, and how many queries an item has.
 struct AttentionSchedule {

@@ -21,8 +21,4 @@ ExpertBlock expertBlock(KernelBuilder& k, const RoutingView& routing, Value inde
   return {found[1], first, k.min(size, k.sub(end, first))};
 }
 
-Size mostExpertBlocks(const RoutingView& routing, int64_t rowBlock) {
-  return Size::min(routing.rows, Size::floorDiv(routing.rows, rowBlock) + Size(routing.experts));
-}
-
 } // namespace moec::codegen::cpu

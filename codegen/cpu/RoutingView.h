@@ -30,7 +30,5 @@ struct ExpertBlock {
 /// The `index`-th block when each expert's rows are cut, expert by expert, into as few blocks of at most rowBlock as there can be, all about
 /// equal: a short last block would read all the weights again for a few rows. Blocks are multiples of `unit`, which divides rowBlock.
 ExpertBlock expertBlock(KernelBuilder& k, const RoutingView& routing, Value index, int64_t rowBlock, int64_t unit);
-/// More blocks than these there never are.
-Size mostExpertBlocks(const RoutingView& routing, int64_t rowBlock);
 
 } // namespace moec::codegen::cpu

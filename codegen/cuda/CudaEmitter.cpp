@@ -23,6 +23,7 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
+    {"matmul", buildMatmul, scheduleMatmul},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.

@@ -56,15 +56,20 @@ ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, 
   return result;
 }
 
-namespace {
-
-Tensor randomInput(mlir::Type type, const CheckOptions& options, uint32_t seed) {
+static Tensor randomInput(mlir::Type type, const CheckOptions& options, uint32_t seed) {
   Shape shape = reference::shapeOf(type, options.bindings);
   DType dtype = reference::dtypeOf(type);
   Tensor numbers = randomTensor(DType::F64, shape, seed);
   for (double& number : numbers.as<double>())
     number = options.low + (options.high - options.low) * (number + 1) / 2;
   return numbers.cast(dtype);
+}
+
+std::vector<Tensor> inputsFor(ir::KernelOp kernel, const CheckOptions& options) {
+  std::vector<Tensor> inputs = options.inputs;
+  for (mlir::Type type : llvm::drop_begin(kernel.getInputs().getTypes(), inputs.size()))
+    inputs.push_back(randomInput(type, options, 17 + inputs.size()));
+  return inputs;
 }
 
 void compare(const Tensor& got, const Tensor& want, const CheckOptions& options, size_t result) {
@@ -83,17 +88,13 @@ void compare(const Tensor& got, const Tensor& want, const CheckOptions& options,
   }
 }
 
-} // namespace
-
 void check(const ParsedKernel& kernel, const CheckOptions& options) {
   ir::KernelOp op = kernel.op;
-  std::vector<Tensor> inputs = options.inputs;
-  for (mlir::Type type : llvm::drop_begin(op.getInputs().getTypes(), inputs.size()))
-    inputs.push_back(randomInput(type, options, 17 + inputs.size()));
+  std::vector<Tensor> inputs = inputsFor(op, options);
   reference::Call call;
   call.bindings = options.bindings;
-  call.seed = 0x123456789abcdef0;
-  call.step = 7;
+  call.seed = kCheckSeed;
+  call.step = kCheckStep;
   std::vector<Tensor> wants = reference::evaluate(op, inputs, call);
 
   if (options.block) {

@@ -17,6 +17,10 @@ struct ParsedKernel {
 ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, const std::string& results,
                          const std::string& body);
 
+/// What every check draws its random numbers from.
+inline constexpr uint64_t kCheckSeed = 0x123456789abcdef0;
+inline constexpr uint32_t kCheckStep = 7;
+
 struct CheckOptions {
   Bindings bindings;
   std::vector<Tensor> inputs;      // random ones where none are given
@@ -26,6 +30,11 @@ struct CheckOptions {
   std::string target = "cpu:x86-64-v3";
   int64_t block = 0;               // items of another size than the schedule's
 };
+
+/// options.inputs, and random ones behind them.
+std::vector<Tensor> inputsFor(ir::KernelOp kernel, const CheckOptions& options);
+/// Holds one result against the reference's. Reports with ASSERT.
+void compare(const Tensor& got, const Tensor& want, const CheckOptions& options, size_t result);
 
 /// Emits and runs a kernel for options.target and holds every result against the reference's. Reports with EXPECT.
 void check(const ParsedKernel& kernel, const CheckOptions& options = {});

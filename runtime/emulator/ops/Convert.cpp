@@ -42,8 +42,8 @@ Handler integerToInteger(Type to, Type from) {
 
 Wide lowest(Type type) { return isSigned(type) ? -(Wide(1) << (8 * bytesOf(type) - 1)) : 0; }
 Wide highest(Type type) { return (Wide(1) << (8 * bytesOf(type) - (isSigned(type) ? 1 : 0))) - 1; }
-Wide readInteger(Warp& warp, uint32_t place, Type type, int lane) {
-  uint64_t bits = bytesOf(type) == 8 ? warp.at<uint64_t>(place)[lane] : warp.at<uint32_t>(place)[lane];
+Wide readInteger(Warp& warp, uint32_t place, Type type, int lane, bool wideRegister) {
+  uint64_t bits = wideRegister ? warp.at<uint64_t>(place)[lane] : warp.at<uint32_t>(place)[lane];
   int unused = 64 - 8 * bytesOf(type);
   return isSigned(type) ? Wide(int64_t(bits << unused) >> unused) : Wide(bits << unused >> unused);
 }
@@ -56,6 +56,7 @@ struct Conversion {
   bool saturate = false, ftz = false, relu = false, finite = false;
   uint8_t registerBytes = 4; // of the destination
   bool away = false;      // rna
+  bool wideSource = false; // its register has 64 bits, whatever its type: the lower ones count
 };
 static_assert(sizeof(Conversion) <= 16);
 // Conversions are kept in Program::lists as four words.
@@ -86,7 +87,7 @@ void integersSlowly(Warp& warp, const Instr& in) {
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!(warp.mask >> lane & 1))
       continue;
-    Wide x = readInteger(warp, in.a, c.from, lane);
+    Wide x = readInteger(warp, in.a, c.from, lane, c.wideSource);
     if (c.saturate)
       x = x < lowest(c.to) ? lowest(c.to) : x > highest(c.to) ? highest(c.to) : x;
     writeInteger(warp, in, c, lane, x);
@@ -149,7 +150,7 @@ void integerToFloat(Warp& warp, const Instr& in) {
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!(warp.mask >> lane & 1))
       continue;
-    Wide x = readInteger(warp, in.a, c.from, lane);
+    Wide x = readInteger(warp, in.a, c.from, lane, c.wideSource);
     if (c.to == Type::F32) { // not through double: that would round twice
       float made = isSigned(c.from) ? float(int64_t(x)) : float(uint64_t(x));
       warp.at<uint32_t>(in.dst)[lane] = close<float>(c.saturate ? saturate(made) : made);
@@ -254,7 +255,9 @@ void makeCvt(Decoder& d, Instr& in) {
   d.count(Class::Convert);
   d.carriesPointers();
   in.dst = d.write(0);
-  in.a = d.read(1, c.from);
+  c.wideSource = d.containerBytes(d.operand(1)) == 8 || bytesOf(c.from) == 8;
+  bool lowerBits = c.wideSource && bytesOf(c.from) < 8 && !isFloat(c.from);
+  in.a = d.read(1, lowerBits ? Type::B64 : c.from);
   c.registerBytes = uint8_t(std::max(d.registerBytes(d.operand(0)), 2));
   if (c.to == Type::F16x2 || c.to == Type::BF16x2) {
     if (c.from != Type::F32 || d.operandCount() != 3)
@@ -266,7 +269,7 @@ void makeCvt(Decoder& d, Instr& in) {
   } else if (isFloat(c.to)) {
     if ((bytesOf(c.to) == 8) != (c.registerBytes == 8))
       d.fail("the destination register has another width");
-    in.run = common(c);
+    in.run = lowerBits ? nullptr : common(c);
     if (!in.run)
       in.run = isFloat(c.from) ? &floatToFloat : &integerToFloat;
     if (c.from == Type::TF32 || c.from == Type::F16x2 || c.from == Type::BF16x2)
@@ -277,7 +280,7 @@ void makeCvt(Decoder& d, Instr& in) {
     in.run = c.from == Type::TF32 ? nullptr : &floatToInteger;
   } else {
     bool exact = c.registerBytes == bytesOf(c.to) || (c.registerBytes == 4 && !isSigned(c.to));
-    in.run = !c.saturate && exact ? integerToInteger(c.to, c.from) : &integersSlowly;
+    in.run = !c.saturate && exact && !lowerBits ? integerToInteger(c.to, c.from) : &integersSlowly;
   }
   if (c.finite && in.run != &packHalves)
     in.run = nullptr;

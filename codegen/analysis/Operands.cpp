@@ -1,0 +1,59 @@
+#include "codegen/analysis/Operands.h"
+
+namespace moec::codegen {
+
+DType dtypeOf(mlir::Value value) { return ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(value.getType()).getElementType()); }
+
+mlir::Operation* yieldOf(ir::KernelOp kernel) { return kernel.getBody().front().getTerminator(); }
+
+mlir::FailureOr<unsigned> inputOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {
+  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value))
+    return argument.getArgNumber();
+  return kernel.emitOpError() << what << " is computed in the kernel by " << value.getDefiningOp()->getName() << ": it must be an argument";
+}
+
+mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b) {
+  ProductOperand operand;
+  ir::Sizes sizes = ir::sizesOf(b); // (.., N, K)
+  operand.batch.assign(sizes.begin(), sizes.end() - 2);
+  operand.columns = sizes[sizes.size() - 2];
+  operand.depth = sizes.back();
+  if (auto unpack = b.getDefiningOp<ir::UnpackOp>()) {
+    b = unpack.getPanels();
+    operand.nr = ir::sizesOf(b).back().constant();
+  }
+  auto input = inputOf(kernel, b, "b of the product");
+  if (failed(input))
+    return mlir::failure();
+  operand.input = *input;
+  return operand;
+}
+
+mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {
+  Slice slice{0, 0, ir::sizesOf(value).back()};
+  if (auto op = value.getDefiningOp<ir::SliceOp>()) {
+    value = op.getX();
+    if (static_cast<int64_t>(op.getAxis()) != static_cast<int64_t>(ir::sizesOf(value).size()) - 1)
+      return kernel.emitOpError() << what << " is a slice along another axis than the last";
+    slice = {0, Size::parse(op.getStart().str()), ir::sizesOf(value).back()};
+  }
+  auto input = inputOf(kernel, value, what);
+  if (failed(input))
+    return mlir::failure();
+  slice.input = *input;
+  return slice;
+}
+
+std::vector<Size> broadcastStrides(const std::vector<Size>& operand, const std::vector<Size>& sizes) {
+  std::vector<Size> strides(sizes.size(), Size(0));
+  Size stride = 1;
+  for (size_t i = 0; i < operand.size() && i < sizes.size(); ++i) {
+    const Size& size = operand[operand.size() - 1 - i];
+    if (!(size == Size(1)))
+      strides[sizes.size() - 1 - i] = stride;
+    stride = stride * size;
+  }
+  return strides;
+}
+
+} // namespace moec::codegen

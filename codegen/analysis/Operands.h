@@ -1,0 +1,50 @@
+#pragma once
+// Where the operands of a kernel's main op lie among its arguments, and how they broadcast. For every backend: reads the dialect, builds nothing, knows
+// no target and no schedule.
+
+#include "codegen/KernelEmitter.h"
+
+namespace moec::codegen {
+
+DType dtypeOf(mlir::Value value);
+mlir::Operation* yieldOf(ir::KernelOp kernel);
+
+/// The place of a value among the kernel's inputs; a diagnostic says that `what` must be one.
+mlir::FailureOr<unsigned> inputOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what);
+
+/// b of a product: an argument, packed (through moe.unpack) or plain.
+struct ProductOperand {
+  unsigned input = 0;
+  std::optional<int64_t> nr; // of the packed form
+  std::vector<Size> batch;   // leading dimensions
+  Size columns, depth;       // N, K
+
+  Size panels(int64_t width) const { return Size::ceilDiv(columns, width); }
+};
+mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b);
+
+/// Columns [start, ..) of an argument (.., width): a value, or a moe.slice of one along its last axis.
+struct Slice {
+  unsigned input = 0;
+  Size start, width;
+};
+mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what);
+
+/// Strides in elements of a contiguous operand of sizes `operand`, aligned from the last dimension to `sizes`: 0 where it broadcasts.
+std::vector<Size> broadcastStrides(const std::vector<Size>& operand, const std::vector<Size>& sizes);
+
+/// The only op of its class in the kernel's body; a diagnostic when there is none or there are two.
+template <class Op> mlir::FailureOr<Op> onlyOp(ir::KernelOp kernel) {
+  Op found;
+  for (mlir::Operation& op : kernel.getBody().front())
+    if (auto one = mlir::dyn_cast<Op>(op)) {
+      if (found)
+        return kernel.emitOpError("holds two ") << Op::getOperationName() << ": its kind takes one";
+      found = one;
+    }
+  if (!found)
+    return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" holds no " << Op::getOperationName();
+  return found;
+}
+
+} // namespace moec::codegen

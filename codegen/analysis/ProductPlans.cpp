@@ -1,0 +1,98 @@
+#include "codegen/analysis/ProductPlans.h"
+
+namespace moec::codegen {
+
+//===--- matmul ---===//
+
+mlir::FailureOr<MatmulPlan> MatmulPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::MatmulOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  auto a = inputOf(kernel, op->getA(), "a of the product");
+  auto b = operandOf(kernel, op->getB());
+  if (failed(a) || failed(b))
+    return mlir::failure();
+  MatmulPlan plan{*op, dtypeOf(op->getA()), *a, *b, {}, 1};
+  ir::Sizes product = ir::sizesOf(op->getResult());
+  if (plan.b.batch.empty()) {
+    plan.rows = ir::product(ir::Sizes(product.begin(), product.end() - 1));
+  } else {
+    plan.batch.assign(product.begin(), product.end() - 2);
+    plan.rows = product[product.size() - 2];
+  }
+  return plan;
+}
+
+std::vector<Size> MatmulPlan::aStrides() const {
+  ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::MatmulOp(op).getA()));
+  std::vector<Size> strides = broadcastStrides({sizes.begin(), sizes.end() - 2}, batch);
+  for (Size& stride : strides)
+    stride = stride * rows * b.depth;
+  return strides;
+}
+
+//===--- experts ---===//
+
+mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::GroupedMatmulOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  mlir::Value rows = op->getRows();
+  auto dispatch = rows.getDefiningOp<ir::DispatchOp>();
+  if (dispatch && dispatch.getRouting() != op->getRouting())
+    return kernel.emitOpError("dispatches by another routing than it multiplies by: not supported");
+  auto a = inputOf(kernel, dispatch ? mlir::Value(dispatch.getX()) : rows, "the rows of the product");
+  auto routing = inputOf(kernel, op->getRouting(), "the routing");
+  auto b = operandOf(kernel, op->getW());
+  if (failed(a) || failed(routing) || failed(b))
+    return mlir::failure();
+  return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b,
+                    mlir::cast<ir::RoutingType>(op->getRouting().getType()).getChoices()};
+}
+
+static ir::RoutingType routingOf(const ExpertPlan& plan) {
+  return mlir::cast<ir::RoutingType>(ir::GroupedMatmulOp(plan.op).getRouting().getType());
+}
+int64_t ExpertPlan::experts() const { return routingOf(*this).getExperts(); }
+Size ExpertPlan::tokens() const { return Size::parse(routingOf(*this).getTokens().getValue().str()); }
+
+Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) {
+  return Size::min(rows, Size::floorDiv(rows, rowBlock) + Size(experts));
+}
+
+mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPlan& plan) {
+  auto op = onlyOp<ir::CombineOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  auto weights = inputOf(kernel, op->getWeights(), "the weights of moe.combine");
+  if (failed(weights))
+    return mlir::failure();
+  if (op->getRouting() != ir::GroupedMatmulOp(plan.op).getRouting())
+    return kernel.emitOpError("combines by another routing than it multiplies by: not supported");
+  return CombinePlan{*op, *weights};
+}
+
+//===--- attention ---===//
+
+mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::AttentionOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  if (yieldOf(kernel)->getNumOperands() != 1 || yieldOf(kernel)->getOperand(0) != op->getResult())
+    return kernel.emitOpError("of kind \"attention\" gives something else than its moe.attention");
+  auto q = sliceOf(kernel, op->getQ(), "q"), k = sliceOf(kernel, op->getK(), "k"), v = sliceOf(kernel, op->getV(), "v");
+  if (failed(q) || failed(k) || failed(v))
+    return mlir::failure();
+  DType dtype = dtypeOf(op->getQ());
+  if (dtype != DType::F32 && dtype != DType::F64)
+    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32 and f64";
+  ir::Sizes sizes = ir::sizesOf(op->getQ());
+  std::optional<int64_t> inner = sizes.back().constant();
+  int64_t heads = op->getHeads();
+  if (sizes.size() != 3 || !inner)
+    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
+  return AttentionPlan{*op,  dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op->getK())[1], heads, *inner / heads,
+                       op->getScale().convertToDouble(), op->getCausal()};
+}
+
+} // namespace moec::codegen

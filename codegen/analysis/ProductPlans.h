@@ -1,0 +1,62 @@
+#pragma once
+// What a kernel made of a matrix product computes, read from its ops: sizes, operands, batches. For every backend: no target and no schedule.
+
+#include "codegen/analysis/Operands.h"
+
+namespace moec::codegen {
+
+/// Kind `matmul`: for each batch entry, rows (M, K) times the transpose of b (N, K).
+struct MatmulPlan {
+  ir::MatmulOp op;
+  DType dtype;
+  unsigned a;
+  ProductOperand b;
+  std::vector<Size> batch; // dimensions that b has beside N and K, as the product has them
+  Size rows;               // of one batch entry
+
+  static mlir::FailureOr<MatmulPlan> of(ir::KernelOp kernel);
+  /// Strides of a and b over `batch`, in elements of a and in whole matrices of b.
+  std::vector<Size> aStrides() const;
+  std::vector<Size> bStrides() const { return broadcastStrides(b.batch, batch); }
+};
+
+/// Kinds `expert_up`, `expert_mid`, `expert_down`: each expert's rows times its own weights.
+struct ExpertPlan {
+  ir::GroupedMatmulOp op;
+  DType dtype;
+  bool gathered = false; // rows come from x (T, D) by the routing's list
+  unsigned a, routing;
+  ProductOperand b;
+  int64_t choices;
+
+  static mlir::FailureOr<ExpertPlan> of(ir::KernelOp kernel);
+  int64_t experts() const;
+  Size tokens() const;
+  Size rows() const { return tokens() * Size(choices); }
+};
+
+/// More blocks of at most `rowBlock` rows there never are when each of the experts' rows are cut by themselves.
+Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock);
+
+/// The combine of `expert_down`.
+struct CombinePlan {
+  ir::CombineOp op;
+  unsigned weights;
+
+  static mlir::FailureOr<CombinePlan> of(ir::KernelOp kernel, const ExpertPlan& plan);
+};
+
+/// Kind `attention`: q, k and v are columns of arguments (B, N, width).
+struct AttentionPlan {
+  ir::AttentionOp op;
+  DType dtype;
+  Slice q, k, v;
+  Size batch, queries, keys;
+  int64_t heads, headDim;
+  double scale;
+  bool causal;
+
+  static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
+};
+
+} // namespace moec::codegen

@@ -1,0 +1,115 @@
+// moe.kernel of kind `matmul`: a block computes one tile of one batch entry's product and takes its sums through the ops behind it.
+#include "codegen/analysis/ProductPlans.h"
+#include "codegen/cuda/Kernels.h"
+#include "codegen/cuda/ProductText.h"
+
+namespace moec::codegen::cuda {
+namespace {
+
+// "a + at1 * 64 * 32": where the matrix of a batch entry starts. `at` are the entry's coordinates.
+std::string matrixOf(KernelText& k, const std::string& pointer, const Coordinates& at, llvm::ArrayRef<Size> strides) {
+  std::string text = pointer;
+  for (size_t i = 0; i < strides.size(); ++i)
+    if (!(strides[i] == Size(0)) && at[i] != "0")
+      text += fmt::format(" + (long long){} * {}", at[i], k.size(strides[i]));
+  return text;
+}
+
+// Prints the inside of the loops over a thread's sums. `entry`: coordinates of the batch entry.
+mlir::LogicalResult printSums(KernelText& k, Lines& lines, const MatmulPlan& plan, const ProductSchedule& schedule, const Coordinates& entry) {
+  mlir::Value product = ir::MatmulOp(plan.op).getResult();
+  ir::Sizes sizes = ir::sizesOf(product), rowSizes(sizes.begin() + static_cast<int64_t>(entry.size()), sizes.end() - 1);
+  bool narrow = plan.rows.constant() && *plan.rows.constant() <= INT32_MAX;
+  lines.add("#pragma unroll");
+  lines.open("for (int m = 0; m < Tile::rows; ++m)");
+  lines.line("const {} row = row0 + Tile::rowOf(m);", narrow ? "int" : "long long");
+  if (std::string inside = guard(k, "row", plan.rows, schedule.tileM); !inside.empty())
+    lines.line("if (!({})) continue;", inside);
+  Coordinates at = entry, places = rowSizes.size() == 1 ? Coordinates{"row"} : printCoordinates(k, lines, "row", rowSizes, "at");
+  at.insert(at.end(), places.begin(), places.end());
+  at.push_back("column");
+  lines.add("#pragma unroll");
+  lines.open("for (int n = 0; n < Tile::columns; ++n)");
+  lines.line("const int column = column0 + Tile::columnOf(n);");
+  if (std::string inside = guard(k, "column", plan.b.columns, schedule.tileN); !inside.empty())
+    lines.line("if (!({})) continue;", inside);
+  Coordinates flat = entry.empty() ? Coordinates{"row", "column"} : Coordinates{"entry", "row", "column"};
+  ir::Sizes flatSizes = entry.empty() ? ir::Sizes{plan.rows, plan.b.columns} : ir::Sizes{ir::product(plan.batch), plan.rows, plan.b.columns};
+  if (mlir::failed(printResults(k, lines, {product, at, "sums[m][n]", ""}, linearIndex(k, flatSizes, flat))))
+    return mlir::failure();
+  lines.close();
+  lines.close();
+  return mlir::success();
+}
+
+} // namespace
+
+mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
+  auto plan = MatmulPlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  if (plan->b.nr)
+    return kernel.emitOpError("takes packed weights: CUDA kernels read them as they are");
+  auto schedule = productScheduleOf(kernel, plan->dtype);
+  if (failed(schedule))
+    return mlir::failure();
+  k.use("product.cuh");
+  const Size &rows = plan->rows, &columns = plan->b.columns, &depth = plan->b.depth;
+  std::string type = memoryType(plan->dtype);
+  k.declare(fmt::format("using Tile = {};\n", tileType(*schedule, plan->dtype, copyBytes(plan->dtype, depth))));
+
+  Size tilesM = Size::ceilDiv(rows, schedule->tileM), tilesN = Size::ceilDiv(columns, schedule->tileN), matrices = ir::product(plan->batch);
+  bool narrow = rows.constant() && *rows.constant() <= INT32_MAX;
+  Lines lines;
+  lines.line("__shared__ Tile::Shared shared;");
+  lines.line("const long long block = blockIdx.x;");
+  lines.line("const int column0 = (int)(block % {}) * Tile::tileN;", k.size(tilesN));
+  std::string place = fmt::format("block / {}", k.size(tilesN));
+  Coordinates entry;
+  if (plan->batch.empty()) {
+    lines.line("const {0} row0 = ({0})({1}) * Tile::tileM;", narrow ? "int" : "long long", place);
+  } else {
+    lines.line("const {0} row0 = ({0})({1} % {2}) * Tile::tileM;", narrow ? "int" : "long long", place, k.size(tilesM));
+    lines.line("const long long entry = {} / {};", place, k.size(tilesM));
+    entry = printCoordinates(k, lines, "entry", plan->batch, "entry");
+  }
+  lines.line("const {}* a = {};", type, matrixOf(k, k.input(plan->a), entry, plan->aStrides()));
+  std::vector<Size> bStrides = plan->bStrides();
+  for (Size& stride : bStrides)
+    stride = stride * columns * depth;
+  lines.line("const {}* b = {};", type, matrixOf(k, k.input(plan->b.input), entry, bStrides));
+  lines.line("{} sums[Tile::rows][Tile::columns];", type);
+  auto hole = [&](const char* name, const char* matrix, const char* first, const Size& count, int64_t tile) {
+    std::string index = fmt::format("{} + {}", first, name), row = fmt::format("{} + {}", matrix, linearIndex(k, {count, depth}, {index, "0"}));
+    std::string inside = guard(k, index, count, tile);
+    return fmt::format("[&](int {}) -> const {}* {{ return {}; }}", name, type, inside.empty() ? row : fmt::format("{} ? {} : nullptr", inside, row));
+  };
+  lines.line("multiplyTile<Tile>(shared, sums, {}, a,", k.size(depth));
+  lines.line("                   {},", hole("m", "a", "row0", rows, schedule->tileM));
+  lines.line("                   {});", hole("n", "b", "column0", columns, schedule->tileN));
+  if (mlir::failed(printSums(k, lines, *plan, *schedule, entry)))
+    return mlir::failure();
+  llvm::SmallVector<mlir::Value> sinks(yieldOf(kernel)->getOperands());
+  k.stage({.name = "product",
+           .summary = fmt::format("A block computes {} x {} elements of a product of {} rows and {} columns, {} deep.", schedule->tileM, schedule->tileN, rows.str(),
+                                  columns.str(), depth.str()),
+           .blocks = matrices * tilesM * tilesN,
+           .threads = schedule->threads(),
+           .operations = matrices * rows * columns * depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks),
+           .body = lines.str()});
+  return mlir::success();
+}
+
+mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CudaTarget& target) {
+  auto plan = MatmulPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  ProductSchedule schedule = chooseProduct({plan->dtype, ir::product(plan->batch), plan->rows, plan->b.columns, plan->b.depth}, target);
+  if (auto why = schedule.illegal(plan->dtype)) {
+    kernel.emitOpError("has no legal schedule: ") << *why;
+    return {};
+  }
+  return schedule.attr(kernel.getContext());
+}
+
+} // namespace moec::codegen::cuda

@@ -1,0 +1,81 @@
+#include "codegen/cuda/ProductText.h"
+
+#include "llvm/ADT/SetVector.h"
+
+namespace moec::codegen::cuda {
+namespace {
+
+// Ops between the source and the sinks, the source's own left out.
+llvm::SetVector<mlir::Operation*> opsBehind(mlir::Value source, llvm::ArrayRef<mlir::Value> sinks) {
+  llvm::SetVector<mlir::Operation*> ops;
+  llvm::SmallVector<mlir::Value> open(sinks);
+  while (!open.empty()) {
+    mlir::Value value = open.pop_back_val();
+    mlir::Operation* op = value == source ? nullptr : value.getDefiningOp();
+    if (op && ops.insert(op))
+      open.append(op->operand_begin(), op->operand_end());
+  }
+  return ops;
+}
+
+} // namespace
+
+std::string tileType(const ProductSchedule& s, DType dtype, int64_t copyBytes) {
+  return fmt::format("ProductTile<{}, {}, {}, {}, {}, {}, {}>", memoryType(dtype), s.warpsM, s.warpsN, s.rows(), s.columns(), copyBytes, s.stages);
+}
+
+mlir::FailureOr<std::vector<std::string>> EpilogueText::print(KernelText& k, Lines& lines, llvm::ArrayRef<mlir::Value> sinks) const {
+  ir::Sizes sizes = ir::sizesOf(source);
+  for (mlir::Value sink : sinks)
+    if (ir::sizesOf(sink) != sizes)
+      return k.kernel().emitOpError("gives a result of shape ") << ir::describe(ir::sizesOf(sink)) << " where the product has " << ir::describe(sizes);
+  ElementText texts(k, lines);
+  for (mlir::Operation* op : opsBehind(source, sinks)) {
+    auto rows = mlir::dyn_cast<ir::ExpertRowsOp>(op);
+    if (!ElementText::holds(op) && (!rows || expert.empty()))
+      return k.kernel().emitOpError("holds ") << op->getName() << " behind its product: not supported by this kernel";
+    if (rows)
+      texts.bind(rows.getResult(), [&texts, this, rows](const Coordinates& place) {
+        return texts.element(mlir::Value(ir::ExpertRowsOp(rows).getTable()), {expert, place[1]});
+      });
+  }
+  // The sum is at hand at one place only.
+  Coordinates here = broadcastPlace(sizes, at);
+  bool elsewhere = false;
+  texts.bind(source, [&](const Coordinates& place) {
+    elsewhere |= broadcastPlace(sizes, place) != here;
+    return sum;
+  });
+  std::vector<std::string> values;
+  for (mlir::Value sink : sinks)
+    values.push_back(texts.element(sink, here));
+  if (elsewhere)
+    return k.kernel().emitOpError("moves elements of its product: not supported by this kernel");
+  return values;
+}
+
+mlir::LogicalResult printResults(KernelText& k, Lines& lines, const EpilogueText& epilogue, std::string_view index) {
+  mlir::OperandRange yielded = yieldOf(k.kernel())->getOperands();
+  auto values = epilogue.print(k, lines, llvm::SmallVector<mlir::Value>(yielded));
+  if (failed(values))
+    return mlir::failure();
+  for (auto [i, value] : llvm::enumerate(*values))
+    lines.add(storeText(codegen::dtypeOf(yielded[i]), k.output(static_cast<unsigned>(i)), index, value));
+  return mlir::success();
+}
+
+Size epilogueOperations(mlir::Value source, llvm::ArrayRef<mlir::Value> sinks) {
+  Size operations = 0;
+  for (mlir::Operation* op : opsBehind(source, sinks))
+    if (ir::isElementwise(op))
+      operations = operations + ir::product(ir::sizesOf(op->getResult(0))) * Size(elementCost(op));
+  return operations;
+}
+
+std::string guard(KernelText& k, std::string_view index, const Size& size, int64_t tile) {
+  if (size.constant() && *size.constant() % tile == 0)
+    return "";
+  return fmt::format("{} < {}", index, k.size(size));
+}
+
+} // namespace moec::codegen::cuda

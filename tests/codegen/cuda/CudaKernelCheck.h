@@ -1,0 +1,52 @@
+#pragma once
+// Compares a CUDA kernel with the reference interpreter: emitted for a target, compiled by NVRTC, its PTX run by the emulator with all checks on.
+// Launches as runtime/core/KernelAbi.h says; knows nothing of plans and devices.
+
+#include "runtime/emulator/Emulator.h"
+#include "tests/codegen/KernelCheck.h"
+
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+
+/// Ends a test that needs NVRTC where there is none.
+#define MOEC_SKIP_WITHOUT_NVRTC()                                                                                                          \
+  if (std::string missing = ::moec::testing::missingCuda(); !missing.empty())                                                              \
+  GTEST_SKIP() << "[SKIP] " << missing
+std::string missingCuda();
+
+/// "cuda:sm_80", "cuda:sm_90a" ...
+std::vector<std::string> cudaTargetNames();
+
+struct CudaOptions {
+  std::string target = "cuda:sm_90a";
+  CheckOptions check;               // its target is not used
+  /// Rows of ragged tensors that hold values (offsets[E]). Of these inputs, rows behind are left uninitialised; of all outputs of rank 2 in `raggedOutputs`
+  /// they must stay as they were.
+  int64_t kept = -1;
+  std::vector<unsigned> raggedInputs, raggedOutputs;
+  bool expectClean = true;          // a finding is a failure
+};
+
+struct CudaRun {
+  std::string text;                 // CUDA
+  std::vector<StageInfo> stages;    // with what ptxas reports
+  std::vector<Tensor> outputs;      // bytes that were not written are 0xff
+  std::vector<emulator::KernelCounters> counters;
+  std::vector<emulator::Finding> findings;
+
+  uint64_t bankConflicts() const;
+  /// 32-byte sectors of global accesses against the ideal.
+  double sectorRatio() const;
+  int mostRegisters() const;
+  int64_t spillBytes() const;
+};
+
+/// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted or launched.
+CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options);
+
+/// Runs a kernel and holds every result against the reference's; no findings and no spills. Reports with EXPECT and ASSERT.
+CudaRun checkCuda(ir::KernelOp kernel, const CudaOptions& options = {});
+CudaRun checkCuda(const ParsedKernel& kernel, const CudaOptions& options = {});
+
+} // namespace moec::testing

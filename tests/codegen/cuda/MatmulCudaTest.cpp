@@ -1,0 +1,154 @@
+// Owner of: CUDA kernels of kind `matmul`. Every result is held against the reference interpreter.
+#include "tests/codegen/ProductCheck.h"
+#include "tests/codegen/cuda/CudaKernelCheck.h"
+
+namespace moec::testing {
+namespace {
+
+struct Shape3 {
+  DType type;
+  int64_t m, n, k;
+};
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+ir::KernelOp plain(KernelMaker& maker, const Shape3& s, bool symbolic) {
+  mlir::Value a = maker.tensor(s.type, {symbolic ? "m" : text(s.m), text(s.k)}), w = maker.tensor(s.type, {text(s.n), text(s.k)});
+  return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+}
+
+class MatmulCuda : public ::testing::TestWithParam<Shape3> {
+protected:
+  void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
+  void expectNoConflicts(const CudaRun& run) { EXPECT_EQ(run.bankConflicts(), 0u); }
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+};
+
+TEST_P(MatmulCuda, plain) {
+  KernelMaker maker(*context);
+  const Shape3& s = GetParam();
+  expectNoConflicts(checkCuda(plain(maker, s, true), {.check = {.bindings = {{"m", s.m}}, .terms = s.k}}));
+}
+
+TEST_P(MatmulCuda, biasActivationResidualAndScalar) {
+  auto [type, m, n, k] = GetParam();
+  KernelMaker maker(*context);
+  mlir::Value a = maker.tensor(type, {text(m), text(k)}), w = maker.tensor(type, {text(n), text(k)});
+  mlir::Value bias = maker.tensor(type, {text(n)}), residual = maker.tensor(type, {text(m), text(n)});
+  mlir::Value scalar = maker.tensor(type, {"1"}), perRow = maker.tensor(type, {text(m), "1"});
+  mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias), scalar);
+  y = maker.make<ir::MulOp>(maker.make<ir::AddOp>(y, residual), perRow);
+  expectNoConflicts(checkCuda(maker.finish("matmul", {y}), {.check = {.terms = k}}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, MatmulCuda,
+                         ::testing::Values(Shape3{DType::F32, 1, 1, 1}, Shape3{DType::F32, 3, 17, 7}, Shape3{DType::F32, 17, 63, 29},
+                                           Shape3{DType::F32, 63, 64, 64}, Shape3{DType::F32, 64, 65, 66}, Shape3{DType::F32, 65, 127, 128},
+                                           Shape3{DType::F32, 127, 33, 300}, Shape3{DType::F32, 1, 1000, 100}, Shape3{DType::F32, 4, 96, 1028},
+                                           Shape3{DType::F64, 1, 20, 60}, Shape3{DType::F64, 19, 21, 17}, Shape3{DType::F64, 65, 127, 130},
+                                           Shape3{DType::F64, 50, 256, 63}));
+
+/// A tile of every form that the cost model may choose.
+class MatmulCudaTiles : public ::testing::TestWithParam<std::tuple<DType, std::array<int64_t, 5>, int64_t>> {};
+
+TEST_P(MatmulCudaTiles, givesTheSameBits) {
+  MOEC_SKIP_WITHOUT_NVRTC();
+  auto [type, tile, k] = GetParam();
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  ir::KernelOp kernel = plain(maker, {type, 67, 131, k}, false);
+  mlir::Builder b(context.get());
+  llvm::SmallVector<mlir::NamedAttribute> fields;
+  for (auto [name, value] : llvm::zip(std::array{"tile_m", "tile_n", "warps_m", "warps_n", "stages"}, tile))
+    fields.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
+  kernel.setScheduleAttr(b.getDictionaryAttr(fields));
+  CudaRun run = checkCuda(kernel, {.check = {.terms = k}});
+  EXPECT_EQ(run.bankConflicts(), 0u);
+  // Sums are in the order of K in every tile.
+  KernelMaker other(*context);
+  CudaOptions options{.check = {.terms = k}};
+  ir::KernelOp chosen = plain(other, {type, 67, 131, k}, false);
+  std::vector<Tensor> inputs = inputsFor(chosen, options.check);
+  EXPECT_EQ(runOnEmulator(chosen, inputs, options).outputs[0].toDoubles(), run.outputs[0].toDoubles());
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiles, MatmulCudaTiles,
+                         ::testing::Combine(::testing::Values(DType::F32, DType::F64),
+                                            ::testing::Values(std::array<int64_t, 5>{64, 64, 2, 2, 3}, std::array<int64_t, 5>{32, 64, 2, 2, 2},
+                                                              std::array<int64_t, 5>{32, 32, 2, 2, 4}, std::array<int64_t, 5>{16, 64, 1, 4, 4},
+                                                              std::array<int64_t, 5>{4, 32, 1, 4, 4}, std::array<int64_t, 5>{4, 16, 1, 2, 8}),
+                                            ::testing::Values(64, 45)));
+
+class MatmulCudaShapes : public ::testing::Test {
+protected:
+  void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+  KernelMaker maker{*context};
+};
+
+TEST_F(MatmulCudaShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfThem) {
+  DType type = DType::F32;
+  mlir::Value a = maker.tensor(type, {"batch", "5", "6", "24"}), w = maker.tensor(type, {"11", "24"});
+  mlir::Value places = maker.tensor(type, {"5", "6", "11"}), fifths = maker.tensor(type, {"5", "1", "1"});
+  mlir::Value perBatch = maker.tensor(type, {"batch", "1", "1", "11"});
+  mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), places);
+  y = maker.make<ir::AddOp>(maker.make<ir::MulOp>(y, fifths), perBatch);
+  checkCuda(maker.finish("matmul", {y, maker.make<ir::NegOp>(y)}), {.check = {.bindings = {{"batch", 3}}, .terms = 24}});
+}
+
+TEST_F(MatmulCudaShapes, everyExpertTimesTheSameRows) {
+  for (DType type : {DType::F32, DType::F64}) {
+    KernelMaker maker(*context);
+    mlir::Value a = maker.tensor(type, {"m", "60"}), w = maker.tensor(type, {"4", "20", "60"}), bias = maker.tensor(type, {"4", "1", "20"});
+    checkCuda(maker.finish("matmul", {maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias)}), {.check = {.bindings = {{"m", 9}}, .terms = 60}});
+  }
+}
+
+TEST_F(MatmulCudaShapes, everyExpertTimesItsOwnRows) {
+  DType type = DType::F64;
+  mlir::Value a = maker.tensor(type, {"3", "m", "16"}), w = maker.tensor(type, {"3", "10", "16"});
+  checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)}), {.check = {.bindings = {{"m", 17}}, .terms = 16}});
+}
+
+TEST_F(MatmulCudaShapes, batchesBroadcastOnBothSides) {
+  DType type = DType::F32;
+  mlir::Value a = maker.tensor(type, {"2", "1", "7", "20"}), b = maker.tensor(type, {"3", "9", "20"});
+  checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)}), {.check = {.terms = 20}});
+}
+
+TEST_F(MatmulCudaShapes, bThatTheCallComputedAndADepthKnownAtTheCall) {
+  DType type = DType::F32;
+  mlir::Value a = maker.tensor(type, {"batch", "7", "k"}), b = maker.tensor(type, {"batch", "n", "k"});
+  checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)}), {.check = {.bindings = {{"batch", 2}, {"n", 45}, {"k", 35}}, .terms = 35}});
+}
+
+TEST_F(MatmulCudaShapes, noRowsAtAll) {
+  DType type = DType::F32;
+  mlir::Value a = maker.tensor(type, {"m", "8"}), w = maker.tensor(type, {"8", "8"});
+  checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)}), {.check = {.bindings = {{"m", 0}}}});
+}
+
+TEST_F(MatmulCudaShapes, everyTargetCompilesAndRuns) {
+  for (const std::string& target : cudaTargetNames())
+    for (DType type : {DType::F32, DType::F64}) {
+      KernelMaker maker(*context);
+      CudaRun run = checkCuda(plain(maker, {type, 65, 72, 40}, false), {.target = target, .check = {.terms = 40}});
+      EXPECT_EQ(run.bankConflicts(), 0u) << target;
+      for (const StageInfo& stage : run.stages)
+        EXPECT_GE(stage.grid->blocksPerMultiprocessor, 2) << target;
+    }
+}
+
+TEST_F(MatmulCudaShapes, namesWhatItCannotWrite) {
+  mlir::Value a = maker.tensor(DType::F32, {"4", "8"}), w = maker.tensor(DType::F32, {"16", "8"});
+  ir::KernelOp kernel = maker.finish("matmul", {maker.make<ir::SoftmaxOp>(maker.make<ir::MatmulOp>(a, w))});
+  try {
+    runOnEmulator(kernel, inputsFor(kernel, {}), {});
+    FAIL() << "a softmax behind a product was emitted";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("moe.softmax"), std::string::npos) << error.what();
+  }
+}
+
+} // namespace
+} // namespace moec::testing
