@@ -1,0 +1,207 @@
+// NVRTC at run time: four targets, what ptxas reports, refused text, and what happens when it is missing, crashes or takes too long.
+
+#include "codegen/cuda/Nvrtc.h"
+#include "codegen/cuda/NvrtcLog.h"
+#include "runtime/core/Error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+#include <unistd.h>
+
+namespace moec::codegen::cuda {
+
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// The block's sums need 1024 bytes of shared memory.
+const CudaSource kReverse{"reverse.cu", R"(extern "C" __global__ void __launch_bounds__(256) reverse(const float* __restrict__ in, float* __restrict__ out) {
+  __shared__ float all[256];
+  all[threadIdx.x] = in[threadIdx.x];
+  __syncthreads();
+  out[threadIdx.x] = all[255 - threadIdx.x] * 2.0f + 1.0f;
+}
+)"};
+
+// 300 values of a thread, chosen at run time, cannot stay in registers.
+const CudaSource kTwo{"two.cu", R"(extern "C" __global__ void gather(const float* in, float* out, int n) {
+  float kept[300];
+  for (int i = 0; i < 300; ++i)
+    kept[i] = in[i * n];
+  for (int i = 0; i < 300; ++i)
+    out[i] = kept[i * n % 300];
+}
+extern "C" __global__ void one(float* out) { out[0] = 1; }
+)"};
+
+const CudaTarget& hopper() { return *findCudaTarget("cuda:sm_90a"); }
+
+class NvrtcTest : public testing::Test {
+protected:
+  void SetUp() override {
+    if (std::string why = missingNvrtc(); !why.empty())
+      GTEST_SKIP() << "[SKIP] " << why;
+  }
+};
+
+TEST_F(NvrtcTest, OneRunGivesPtxAndMachineCodeForEachTarget) {
+  for (const CudaTarget& target : cudaTargets()) {
+    std::string error;
+    auto compiled = compileCuda(kReverse, target, error);
+    ASSERT_TRUE(compiled) << error;
+    EXPECT_THAT(compiled->ptx, HasSubstr(".target " + target.arch));
+    EXPECT_THAT(compiled->ptx, HasSubstr(".entry reverse"));
+    EXPECT_THAT(compiled->ptx, HasSubstr("reverse.cu")) << "line information";
+    EXPECT_FALSE(compiled->ptx.ends_with('\0'));
+    ASSERT_GT(compiled->cubin.size(), 4u);
+    EXPECT_EQ(std::string(compiled->cubin.begin() + 1, compiled->cubin.begin() + 4), "ELF");
+    ASSERT_EQ(compiled->functions.size(), 1u);
+    const FunctionUsage& usage = compiled->functions[0];
+    EXPECT_EQ(usage.function, "reverse");
+    EXPECT_GT(usage.registers, 2);
+    EXPECT_LE(usage.registers, 32);
+    EXPECT_GE(usage.sharedBytes, 1024); // and what the system reserves, counted by some versions
+    EXPECT_LE(usage.sharedBytes, 2048);
+    EXPECT_EQ(usage.spillBytes, 0);
+    EXPECT_EQ(usage.stackBytes, 0);
+  }
+}
+
+TEST_F(NvrtcTest, AdditionsAreNotContracted) {
+  std::string error;
+  auto compiled = compileCuda(kReverse, hopper(), error);
+  ASSERT_TRUE(compiled) << error;
+  EXPECT_THAT(compiled->ptx, Not(HasSubstr("fma.")));
+}
+
+TEST_F(NvrtcTest, ImagesDoNotDependOnTheFolder) {
+  std::string error;
+  auto here = compileCuda(kReverse, hopper(), error);
+  ASSERT_TRUE(here) << error;
+  auto before = std::filesystem::current_path();
+  std::filesystem::current_path("/");
+  auto there = compileCuda(kReverse, hopper(), error);
+  std::filesystem::current_path(before);
+  ASSERT_TRUE(there) << error;
+  EXPECT_EQ(here->ptx, there->ptx);
+  EXPECT_EQ(here->cubin, there->cubin);
+}
+
+TEST_F(NvrtcTest, EachFunctionHasItsUsage) {
+  std::string error;
+  auto compiled = compileCuda(kTwo, hopper(), error);
+  ASSERT_TRUE(compiled) << error;
+  ASSERT_EQ(compiled->functions.size(), 2u);
+  for (const FunctionUsage& usage : compiled->functions) {
+    EXPECT_GT(usage.registers, 0);
+    EXPECT_EQ(usage.stackBytes, usage.function == "gather" ? 1200 : 0) << usage.function;
+  }
+}
+
+TEST_F(NvrtcTest, RefusedTextNamesFileAndLineAndKeepsWarnings) {
+  std::string error;
+  EXPECT_FALSE(compileCuda({"bad.cu", "__device__ int f() { int unused; return 0; }\nextern \"C\" __global__ void k(int* out) {\n  *out = missing;\n}\n"}, hopper(), error));
+  EXPECT_THAT(error, HasSubstr("bad.cu:3: error: "));
+  EXPECT_THAT(error, HasSubstr("bad.cu:1: warning"));
+  EXPECT_THAT(error, HasSubstr("missing"));
+}
+
+TEST_F(NvrtcTest, TextThatPtxasRefusesIsAnError) {
+  std::string error;
+  EXPECT_FALSE(compileCuda({"bad.cu", "extern \"C\" __global__ void k(int* out) { asm volatile(\"no_such_word;\"); *out = 1; }\n"}, hopper(), error));
+  EXPECT_THAT(error, HasSubstr("no_such_word"));
+}
+
+TEST_F(NvrtcTest, ThreadsCompileAtOnce) {
+  std::vector<std::string> ptx(8);
+  std::vector<std::thread> threads;
+  for (std::string& to : ptx)
+    threads.emplace_back([&to] {
+      std::string error;
+      if (auto compiled = compileCuda(kReverse, hopper(), error))
+        to = compiled->ptx;
+    });
+  for (std::thread& thread : threads)
+    thread.join();
+  for (const std::string& one : ptx) {
+    EXPECT_FALSE(one.empty());
+    EXPECT_EQ(one, ptx[0]);
+  }
+}
+
+TEST_F(NvrtcTest, AProcessApartGivesTheSame) {
+  std::string error;
+  auto here = compileCuda(kTwo, hopper(), error), apart = compileCudaApart(kTwo, hopper(), error);
+  ASSERT_TRUE(here && apart) << error;
+  EXPECT_EQ(apart->ptx, here->ptx);
+  EXPECT_EQ(apart->cubin, here->cubin);
+  ASSERT_EQ(apart->functions.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(apart->functions[i].function, here->functions[i].function);
+    EXPECT_EQ(apart->functions[i].registers, here->functions[i].registers);
+    EXPECT_EQ(apart->functions[i].stackBytes, here->functions[i].stackBytes);
+  }
+  EXPECT_FALSE(compileCudaApart({"bad.cu", "\n\nint 3;\n"}, hopper(), error));
+  EXPECT_THAT(error, HasSubstr("bad.cu:3: error: "));
+}
+
+TEST_F(NvrtcTest, ACrashApartIsAnErrorThatSaysSo) {
+  // Parentheses nested deeper than the stack: the parser of NVRTC descends into each.
+  std::string deep = "__device__ int x = " + std::string(2'000'000, '(') + "1" + std::string(2'000'000, ')') + ";\n", error;
+  EXPECT_FALSE(compileCudaApart({"deep.cu", deep}, hopper(), error));
+  EXPECT_THAT(error, HasSubstr("deep.cu: NVRTC crashed on the text (Segmentation fault"));
+}
+
+TEST_F(NvrtcTest, TheTimeLimitApartIsAnErrorThatSaysSo) {
+  // Some 2^40 instantiations.
+  std::string endless = "template <int N, long long P> struct F { static constexpr int value = F<N - 1, 2 * P>::value + F<N - 1, 2 * P + 1>::value; };\n"
+                        "template <long long P> struct F<0, P> { static constexpr int value = 1; };\n"
+                        "extern \"C\" __global__ void k(int* out) { *out = F<40, 0>::value; }\n",
+              error;
+  EXPECT_FALSE(compileCudaApart({"endless.cu", endless}, hopper(), error, /*limitSeconds=*/1));
+  EXPECT_THAT(error, HasSubstr("endless.cu: NVRTC was ended"));
+  EXPECT_THAT(error, HasSubstr("within 1 seconds"));
+}
+
+// The library is looked for once in a process: a process with another environment is asked.
+TEST(MissingNvrtcDeathTest, IsAnErrorThatNamesThePlaceAndHowToGetIt) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        setenv("MOEC_NVRTC_DIR", "/nonexistent/nvrtc", 1);
+        std::string error;
+        try {
+          compileCuda(kReverse, hopper(), error);
+        } catch (const Error& missing) {
+          fprintf(stderr, "%s\n", missing.what());
+          _exit(missing.fault() == Fault::Device && nvrtcVersion().empty() && missing.what() == missingNvrtc() ? 0 : 1);
+        }
+        _exit(2);
+      },
+      testing::ExitedWithCode(0), "looked at:\n  /nonexistent/nvrtc\n.*nvidia-cuda-nvrtc.*MOEC_NVRTC_DIR");
+}
+
+TEST(NvrtcLogTest, SpillsAreCountedAndReportsAreNoMessages) {
+  std::string log = "k.cu(7): warning #177-D: variable \"x\" was declared but never referenced\n\n"
+                    "ptxas info    : 0 bytes gmem\n"
+                    "ptxas info    : Compiling entry function 'k' for 'sm_90a'\n"
+                    "ptxas info    : Function properties for k\n"
+                    "    64 bytes stack frame, 60 bytes spill stores, 72 bytes spill loads\n"
+                    "ptxas info    : Used 255 registers, used 1 barriers, 64 bytes cumulative stack size, 49152 bytes smem\n";
+  auto functions = usageFrom(log);
+  ASSERT_EQ(functions.size(), 1u);
+  EXPECT_EQ(functions[0].registers, 255);
+  EXPECT_EQ(functions[0].spillBytes, 132);
+  EXPECT_EQ(functions[0].stackBytes, 64);
+  EXPECT_EQ(functions[0].sharedBytes, 49152);
+  EXPECT_EQ(messagesFrom(log), "k.cu:7: warning #177-D: variable \"x\" was declared but never referenced");
+}
+
+} // namespace
+
+} // namespace moec::codegen::cuda
