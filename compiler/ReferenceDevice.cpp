@@ -112,6 +112,7 @@ private:
 class ReferenceDevice : public Device {
 public:
   std::string name() const override { return "reference"; }
+  std::vector<std::string> targets() const override { return {}; }
   std::unique_ptr<Executable> load(const Program& program) override {
     if (program.data().plans.empty())
       throw Error(Fault::Data, "program '" + program.name() + "' holds no plan");

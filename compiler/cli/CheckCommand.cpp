@@ -103,13 +103,14 @@ void printText(const Program& program, const CheckReport& report) {
 }
 
 void check(const CheckFlags& flags) {
-  Program program = openProgram(flags, {.drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full}).program;
+  DeviceOptions options{.threads = flags.threads};
+  std::shared_ptr<Device> device = openDevice(flags.device, options), against = openDevice(flags.against, options);
+  Program program = openProgram(flags, {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full}).program;
   if (program.data().plans.empty())
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
   const Plan& plan = program.data().plans.front(); // parameters and inputs are the same in all of them
-  DeviceOptions options{.threads = flags.threads};
-  CheckReport report = moec::check(program, openDevice(flags.device, options), openDevice(flags.against, options),
-                                   weightsOf(plan, flags), inputsOf(plan, flags), {.seed = flags.seed});
+  CheckReport report = moec::check(program, device, against, weightsOf(plan, flags), inputsOf(plan, flags),
+                                   {.seed = flags.seed});
   flags.json ? printJson(program, report) : printText(program, report);
   if (!report.passed())
     throw Error(Fault::Mismatch,

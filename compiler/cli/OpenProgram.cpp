@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <unistd.h>
@@ -36,7 +37,8 @@ private:
 } // namespace
 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
-  options.targets = common.targets;
+  if (!common.targets.empty())
+    options.targets = common.targets;
   options.moefy = common.moefy;
   options.useCache = !common.noCache;
   if (isatty(STDERR_FILENO)) {
@@ -44,6 +46,16 @@ CompileOptions compileOptions(const CommonOptions& common, CompileOptions option
     options.onPhase = [line](const std::string& phase, double seconds) { line->ended(phase, seconds); };
   }
   return options;
+}
+
+std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices) {
+  std::vector<std::string> targets;
+  for (const auto& device : devices)
+    for (const std::string& target : device->targets())
+      if (std::ranges::find(targets, target) == targets.end())
+        targets.push_back(target);
+  // The CPU alone: the targets that a compilation without any has, so that both share the cache's entry.
+  return targets == std::vector<std::string>{"cpu"} ? std::vector<std::string>{} : targets;
 }
 
 bool isProgramFile(const std::filesystem::path& path) {
@@ -72,7 +84,8 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   auto cache = common.noCache ? std::nullopt : ProgramCache::ofUser();
   std::string key;
   if (cache) {
-    options.targets = common.targets;
+    if (!common.targets.empty())
+      options.targets = common.targets;
     options.moefy = common.moefy;
     key = ProgramCache::key(MappedFile::open(common.file).bytes(), options, sourceId(), hostCpu());
     if (auto found = cache->find(key))

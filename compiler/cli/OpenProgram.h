@@ -6,7 +6,9 @@
 #include "runtime/Compile.h"
 
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace moec::cli {
 
@@ -17,9 +19,12 @@ struct OpenedProgram {
   CompileResult compiled; // times and counts; its program is moved out
 };
 
-/// `options` beyond what the common flags say: drawsAsInputs, checkSizes. Error(Usage) when the flags ask for another
+/// `options` beyond what the common flags say: drawsAsInputs, checkSizes, the targets when no flag names one. Error(Usage) when the flags ask for another
 /// compilation of a program that is compiled already.
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options = {});
+
+/// What to compile a model for that is to run on all of these devices, when the user names no target; empty: the usual targets.
+std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices);
 
 /// Compile options that the common flags give, with progress shown on a terminal.
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options);

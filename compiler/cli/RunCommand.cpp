@@ -17,6 +17,7 @@ namespace {
 
 struct RunFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
+  bool noChecks = false;
 };
 
 void print(const Session& session, const TensorMap& outputs, bool json) {
@@ -30,8 +31,9 @@ void print(const Session& session, const TensorMap& outputs, bool json) {
 }
 
 void run(const RunFlags& flags) {
-  Program program = openProgram(flags, {.drawsAsInputs = flags.draws.has_value()}).program;
-  Session session(program, flags.device, {.threads = flags.threads});
+  std::shared_ptr<Device> device = openDevice(flags.device, {.threads = flags.threads, .checks = !flags.noChecks});
+  Program program = openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value()}).program;
+  Session session(program, device);
   TensorMap inputs = readInputs(session.plan(), flags);
   loadWeights(session, flags);
   TensorMap outputs = session.run(inputs, {.seed = flags.seed});
@@ -54,6 +56,8 @@ void addRunCommand(CLI::App& app) {
       ->add_option("--output", flags->output,
                    "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
       ->type_name("FILE");
+  command->add_flag("--no-checks", flags->noChecks,
+                    "ptx-emulator: results only, without a look at uninitialised reads and races");
   addJsonFlag(*command, *flags);
   command->callback([flags] { run(*flags); });
 }

@@ -11,7 +11,7 @@ namespace moec {
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 48;
-constexpr int64_t kAlignment = 64;
+constexpr int64_t kAlignment = 256; // what memory of a GPU begins at; a multiple of the CPU's cache line
 
 [[noreturn]] void fail(const Plan& plan, const std::string& what) {
   throw Error(Fault::Data, fmt::format("plan of {}: {}", plan.target, what));
@@ -122,7 +122,7 @@ int64_t bytesOf(const BufferInfo& buffer, const Bindings& bindings) {
   return bytes;
 }
 
-ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings) {
+ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap) {
   ArenaLayout layout;
   layout.offsets.assign(plan.buffers.size(), -1);
   struct Block {
@@ -134,7 +134,7 @@ ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings) {
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
     if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= 0) {
-      int64_t bytes = std::max<int64_t>(bytesOf(buffer, bindings), 1);
+      int64_t bytes = std::max<int64_t>(bytesOf(buffer, bindings), 1) + gap;
       blocks.push_back({i, (bytes + kAlignment - 1) / kAlignment * kAlignment, buffer.firstLaunch, buffer.lastLaunch});
     }
   }

@@ -139,11 +139,12 @@ void checkPlan(const Plan& plan);
 Shape shapeOf(const BufferInfo& buffer, const Bindings& bindings);
 int64_t bytesOf(const BufferInfo& buffer, const Bindings& bindings);
 
-/// Byte offsets of the Temporary buffers in one arena: two buffers overlap only when their lives do not. Deterministic.
+/// Byte offsets of the Temporary buffers in one arena: each a multiple of 256, two buffers overlap only when their lives do not. Deterministic.
 struct ArenaLayout {
   std::vector<int64_t> offsets; // by buffer; -1 for other kinds, and for what only prepare launches use (firstLaunch is -1)
   int64_t bytes = 0;
 };
-ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings);
+/// `gap`: bytes that stay free behind each, so that a step over its end does not land in a neighbour.
+ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap = 0);
 
 } // namespace moec

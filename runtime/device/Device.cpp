@@ -7,9 +7,13 @@
 #include "runtime/device/check/CheckDevice.h"
 #include "runtime/device/cpu/CpuCount.h"
 #include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/device/emulated/EmulatedGpu.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <charconv>
 
 namespace moec {
 namespace {
@@ -36,20 +40,36 @@ size_t findComma(std::string_view arguments) {
   return std::string_view::npos;
 }
 
+/// The N of "cuda:N".
+std::optional<int> ordinalOf(std::string_view text) {
+  int value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < 0)
+    return {};
+  return value;
+}
+
 std::shared_ptr<Device> open(std::string_view name, const DeviceOptions& options) {
   name = trim(name);
   if (name == "cpu")
     return std::make_shared<CpuDevice>(options);
   if (name == "reference")
     return compilerLibrary().referenceDevice();
+  constexpr std::string_view kCuda = "cuda:", kEmulator = "ptx-emulator:";
+  if (name.starts_with(kCuda))
+    if (auto ordinal = ordinalOf(name.substr(kCuda.size())))
+      return openCudaDevice(*ordinal);
+  if (name.starts_with(kEmulator))
+    return openEmulatedDevice(std::string(name.substr(kEmulator.size())), options);
   if (name.starts_with("check(") && name.ends_with(")")) {
     std::string_view arguments = name.substr(6, name.size() - 7);
     size_t comma = findComma(arguments);
     if (comma != std::string_view::npos)
       return std::make_shared<CheckDevice>(open(arguments.substr(0, comma), options), open(arguments.substr(comma + 1), options));
   }
-  throw Error(Fault::Usage, fmt::format("unknown device \"{}\"{}; known: cpu, reference, check(A,B) such as check(cpu,reference)", name,
-                                        didYouMean(name, {"cpu", "reference"})));
+  throw Error(Fault::Usage, fmt::format("unknown device \"{}\"{}; known: cpu, cuda:N (a GPU by its number), ptx-emulator:TARGET such as ptx-emulator:sm_90a, reference, "
+                                        "check(A,B) such as check(cpu,reference)",
+                                        name, didYouMean(name, {"cpu", "cuda:0", "ptx-emulator:sm_90a", "reference"})));
 }
 
 } // namespace
@@ -70,7 +90,10 @@ std::vector<DeviceDescription> listDevices() {
   std::string missing = missingCompilerLibrary();
   DeviceDescription reference{"reference", "plain loops over the program's unfused operations, sums in double", missing.empty(), missing};
   DeviceDescription check{"check(A,B)", "runs A and B in lock-step and compares every launch, such as check(cpu,reference)", true, ""};
-  return {cpu, reference, check};
+  std::vector<DeviceDescription> list{cpu};
+  for (auto more : {listCudaDevices(), listEmulatedDevices(), std::vector{reference, check}})
+    list.insert(list.end(), more.begin(), more.end());
+  return list;
 }
 
 } // namespace moec

@@ -38,14 +38,17 @@ public:
 class Device {
 public:
   virtual ~Device() = default;
-  /// As the user names it: "cpu", "reference", "check(cpu,reference)".
+  /// As the user names it: "cpu", "cuda:0", "ptx-emulator:sm_90a", "reference", "check(cpu,reference)".
   virtual std::string name() const = 0;
+  /// What to compile a program for that is to run here: "cpu", "cuda:sm_90a". Empty: any plan will do.
+  virtual std::vector<std::string> targets() const = 0;
   /// Throws Error(Device) when no plan of the program fits, naming what is missing.
   virtual std::unique_ptr<Executable> load(const Program& program) = 0;
 };
 
 struct DeviceOptions {
-  int threads = 0; // 0: as many as this process may use (affinity and cgroup limit)
+  int threads = 0;    // 0: as many as this process may use (affinity and cgroup limit)
+  bool checks = true; // of the PTX emulator: what a GPU lets pass is an error; off: results only
 };
 
 /// Parses a device name and opens it. Error(Usage) for an unknown name (lists the known), Error(Device) for a missing one.

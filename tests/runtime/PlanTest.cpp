@@ -141,8 +141,8 @@ TEST(Arena, LiveBuffersNeverOverlap) {
         continue;
       }
       int64_t bytes = bytesOf(plan.buffers[i], bindings), offset = layout.offsets[i];
-      sum += (bytes + 63) / 64 * 64 + 64;
-      ASSERT_EQ(offset % 64, 0);
+      sum += (bytes + 255) / 256 * 256 + 256;
+      ASSERT_EQ(offset % 256, 0);
       ASSERT_LE(offset + bytes, layout.bytes);
       for (size_t j = 0; j < i; ++j) {
         const BufferInfo &a = plan.buffers[i], &b = plan.buffers[j];
@@ -162,6 +162,7 @@ TEST(Arena, ReusesMemory) {
   for (int i = 0; i < 4; ++i)
     plan.buffers.push_back({.name = "b", .dtype = DType::F32, .shape = {1024}, .firstLaunch = i, .lastLaunch = i});
   EXPECT_EQ(layoutArena(plan, {}).bytes, 4096);
+  EXPECT_EQ(layoutArena(plan, {}, 100).bytes, 4096 + 256);
 }
 
 TEST(Arena, RefusesSizes) {

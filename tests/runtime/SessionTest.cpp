@@ -156,7 +156,7 @@ TEST(Devices, AreOpenedByName) {
   EXPECT_EQ(openDevice("cpu")->name(), "cpu");
   EXPECT_EQ(openDevice("check(cpu, check(cpu,cpu))")->name(), "check(cpu,check(cpu,cpu))");
   for (const char* name : {"", "gpu", "check(cpu)", "check(cpu,cpu", "cpu:0"})
-    EXPECT_FAULT(openDevice(name), Fault::Usage, "known: cpu, reference, check(A,B)");
+    EXPECT_FAULT(openDevice(name), Fault::Usage, "known: cpu, cuda:N (a GPU by its number), ptx-emulator:TARGET");
   EXPECT_FAULT(openDevice("cpp"), Fault::Usage, "did you mean \"cpu\"?");
   EXPECT_EQ(listDevices()[0].name, "cpu");
   EXPECT_TRUE(listDevices()[0].available);
@@ -166,7 +166,8 @@ TEST(Compiler, SaysWhereItLooked) {
   setCompilerLibrary("/nowhere/libmoec_compiler.so");
   EXPECT_FAULT(compilerLibrary(), Fault::Device, "/nowhere/libmoec_compiler.so");
   EXPECT_FAULT(openDevice("reference"), Fault::Device, "is not installed; looked at:");
-  EXPECT_FALSE(listDevices()[1].available);
+  for (const DeviceDescription& device : listDevices())
+    EXPECT_TRUE(device.name != "reference" || !device.available);
   setCompilerLibrary(MOEC_TINY_KERNELS);
   EXPECT_FAULT(compilerLibrary(), Fault::Device, "no moec compiler library");
   setCompilerLibrary(MOEC_OTHER_COMPILER);

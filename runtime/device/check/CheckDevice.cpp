@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace moec {
 namespace {
@@ -24,11 +25,7 @@ double pastTolerance(double worst, double allowed) {
 } // namespace
 
 CheckExecutable::CheckExecutable(std::unique_ptr<Executable> a, std::unique_ptr<Executable> b, ToleranceOf tolerance)
-    : a_(std::move(a)), b_(std::move(b)), tolerance_(std::move(tolerance)) {
-  if (a_->plan().target != b_->plan().target || a_->plan().buffers.size() != b_->plan().buffers.size() ||
-      a_->plan().forward.size() != b_->plan().forward.size() || a_->plan().prepare.size() != b_->plan().prepare.size())
-    throw Error(Fault::Internal, fmt::format("the two devices of a check run different plans: {} and {}", a_->plan().target, b_->plan().target));
-}
+    : a_(std::move(a)), b_(std::move(b)), match_(matchPlans(a_->plan(), b_->plan())), tolerance_(std::move(tolerance)) {}
 
 void CheckExecutable::bind(const Bindings& bindings) {
   a_->bind(bindings);
@@ -37,10 +34,23 @@ void CheckExecutable::bind(const Bindings& bindings) {
 
 void CheckExecutable::write(int buffer, const Tensor& tensor) {
   a_->write(buffer, tensor);
-  b_->write(buffer, tensor);
+  if (ofB(buffer) < 0)
+    return;
+  b_->write(ofB(buffer), tensor);
+  if (!match_.same && plan().buffers[static_cast<size_t>(buffer)].kind == BufferKind::Parameter)
+    bIsPrepared_ = false;
+}
+
+/// A's list of launches says nothing of B's packing when B has a plan of its own: B packs when its weights are needed.
+void CheckExecutable::prepareB() {
+  if (std::exchange(bIsPrepared_, true))
+    return;
+  for (size_t i = 0; i < b_->plan().prepare.size(); ++i)
+    b_->launch(LaunchList::Prepare, static_cast<int>(i), {});
 }
 
 void CheckExecutable::releaseUnusedParameters() {
+  prepareB();
   a_->releaseUnusedParameters();
   b_->releaseUnusedParameters();
 }
@@ -50,7 +60,7 @@ int64_t CheckExecutable::validElements(const BufferInfo& info, const Tensor& ten
   if (!info.raggedBy || tensor.shape().empty() || tensor.shape()[0] == 0)
     return tensor.elements();
   const BufferInfo& routing = plan().buffers[static_cast<size_t>(*info.raggedBy)];
-  Tensor table = b_->read(*info.raggedBy);
+  Tensor table = b_->read(ofB(*info.raggedBy));
   int64_t kept = table.as<int32_t>()[static_cast<size_t>(routing.experts)];
   int64_t rows = std::clamp<int64_t>(kept, 0, tensor.shape()[0]);
   return tensor.elements() / tensor.shape()[0] * rows;
@@ -58,7 +68,7 @@ int64_t CheckExecutable::validElements(const BufferInfo& info, const Tensor& ten
 
 void CheckExecutable::compare(LaunchCheck& check, int buffer) const {
   const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
-  Tensor a = a_->read(buffer), b = b_->read(buffer);
+  Tensor a = a_->read(buffer), b = b_->read(ofB(buffer));
   double allowed = tolerance_(info.dtype);
   double worst = relativeError(a, b, validElements(info, b));
   if (!check.buffer.empty() && pastTolerance(worst, allowed) <= pastTolerance(check.worst, check.tolerance))
@@ -74,8 +84,15 @@ void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scal
   if (index < 0 || static_cast<size_t>(index) >= launches.size())
     throw Error(Fault::Internal, fmt::format("launch {} of {}", index, launches.size()));
   const LaunchInfo& info = launches[static_cast<size_t>(index)];
+  if (list == LaunchList::Prepare && !match_.same) {
+    a_->launch(list, index, scalars);
+    return;
+  }
+  prepareB();
   for (int buffer : info.inputs)
-    a_->write(buffer, b_->read(buffer));
+    if (match_.same || plan().buffers[static_cast<size_t>(buffer)].kind != BufferKind::Parameter)
+      if (ofB(buffer) >= 0)
+        a_->write(buffer, b_->read(ofB(buffer)));
   a_->launch(list, index, scalars);
   b_->launch(list, index, scalars);
   LaunchCheck check{list, index, info.label, info.kind, info.kernel, {}, 0, 0, true};
@@ -84,11 +101,17 @@ void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scal
   report_.launches.push_back(std::move(check));
 }
 
+void CheckExecutable::prepare() {
+  for (size_t i = 0; i < plan().prepare.size(); ++i)
+    launch(LaunchList::Prepare, static_cast<int>(i), {});
+  prepareB();
+}
+
 void CheckExecutable::prepareAlone() {
-  for (size_t i = 0; i < plan().prepare.size(); ++i) {
+  for (size_t i = 0; i < plan().prepare.size(); ++i)
     a_->launch(LaunchList::Prepare, static_cast<int>(i), {});
-    b_->launch(LaunchList::Prepare, static_cast<int>(i), {});
-  }
+  bIsPrepared_ = false;
+  prepareB();
 }
 
 void CheckExecutable::launchReplayed(const CallScalars& scalars) {
@@ -99,7 +122,7 @@ void CheckExecutable::launchReplayed(const CallScalars& scalars) {
     for (int buffer : plan().forward[i].outputs) {
       const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
       if (isDiscrete(info) && info.kind != BufferKind::Output)
-        a_->write(buffer, b_->read(buffer));
+        a_->write(buffer, b_->read(ofB(buffer)));
     }
   }
 }
@@ -107,7 +130,7 @@ void CheckExecutable::launchReplayed(const CallScalars& scalars) {
 void CheckExecutable::compareOutputs() {
   for (const OutputInfo& output : plan().outputs) {
     const BufferInfo& info = plan().buffers[static_cast<size_t>(output.buffer)];
-    Tensor a = a_->read(output.buffer), b = b_->read(output.buffer);
+    Tensor a = a_->read(output.buffer), b = b_->read(ofB(output.buffer));
     double allowed = tolerance_(output.dtype), worst = relativeError(a, b, validElements(info, b));
     report_.outputs.push_back({output.name, worst, allowed, worst <= allowed});
   }
@@ -116,8 +139,18 @@ void CheckExecutable::compareOutputs() {
 CheckDevice::CheckDevice(std::shared_ptr<Device> a, std::shared_ptr<Device> b, ToleranceOf tolerance)
     : a_(std::move(a)), b_(std::move(b)), tolerance_(std::move(tolerance)) {}
 
+std::vector<std::string> CheckDevice::targets() const {
+  std::vector<std::string> both = a_->targets();
+  for (const std::string& target : b_->targets())
+    if (std::find(both.begin(), both.end(), target) == both.end())
+      both.push_back(target);
+  return both;
+}
+
 std::unique_ptr<Executable> CheckDevice::load(const Program& program) {
   std::unique_ptr<Executable> a = a_->load(program);
+  if (!b_->targets().empty())
+    return std::make_unique<CheckExecutable>(std::move(a), b_->load(program), tolerance_);
   const Plan& plan = a->plan();
   ProgramData single{program.data().name, program.data().buildId, {plan}, {}, {}};
   for (const auto& [key, image] : program.data().kernels)
@@ -143,8 +176,7 @@ CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared
   };
   CallScalars scalars{options.seed, options.step};
   writeAll(plan.parameters, weights);
-  for (size_t i = 0; i < plan.prepare.size(); ++i)
-    both.launch(LaunchList::Prepare, static_cast<int>(i), {});
+  both.prepare();
   both.bind(bindings);
   writeAll(plan.inputs, inputs);
   for (size_t i = 0; i < plan.forward.size(); ++i)

@@ -6,6 +6,7 @@
 #include "runtime/core/Tolerance.h"
 #include "runtime/device/Device.h"
 #include "runtime/device/check/CheckReport.h"
+#include "runtime/device/check/PlanMatch.h"
 
 namespace moec {
 
@@ -24,6 +25,8 @@ public:
   /// All launches so far.
   const CheckReport& report() const { return report_; }
 
+  /// Every Prepare launch of A's plan in lock-step; where B has a plan of its own, each device alone.
+  void prepare();
   /// Every Prepare launch again, each device from its own parameters.
   void prepareAlone();
   /// Every Forward launch again, each device on its own way, but B's discrete results (routings, indices) written over A's.
@@ -34,8 +37,12 @@ public:
 private:
   int64_t validElements(const BufferInfo& info, const Tensor& tensor) const;
   void compare(LaunchCheck& check, int buffer) const;
+  int ofB(int buffer) const { return match_.buffers.at(static_cast<size_t>(buffer)); }
+  void prepareB();
 
   std::unique_ptr<Executable> a_, b_;
+  PlanMatch match_;
+  bool bIsPrepared_ = true; // of two plans: B's prepare launches have seen B's parameters
   ToleranceOf tolerance_;
   CheckReport report_;
 };
@@ -45,7 +52,8 @@ public:
   CheckDevice(std::shared_ptr<Device> a, std::shared_ptr<Device> b, ToleranceOf tolerance = moec::tolerance);
 
   std::string name() const override { return "check(" + a_->name() + "," + b_->name() + ")"; }
-  /// A chooses the plan; B is given that plan alone.
+  std::vector<std::string> targets() const override;
+  /// Each chooses its plan; a B that runs any is given A's.
   std::unique_ptr<Executable> load(const Program& program) override;
 
 private:

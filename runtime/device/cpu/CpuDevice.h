@@ -12,6 +12,7 @@ public:
   explicit CpuDevice(const DeviceOptions& options) : pool_(std::make_shared<ThreadPool>(options.threads)) {}
 
   std::string name() const override { return "cpu"; }
+  std::vector<std::string> targets() const override { return {"cpu"}; }
   std::unique_ptr<Executable> load(const Program& program) override;
   int threads() const { return pool_->threads(); }
 

@@ -1,0 +1,77 @@
+#include "runtime/device/emulated/EmulatedGpu.h"
+
+#include "runtime/core/CudaTarget.h"
+#include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
+#include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/emulator/Emulator.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <mutex>
+
+namespace moec {
+namespace {
+
+class EmulatorWatch : public cuda::LaunchWatch {
+public:
+  EmulatorWatch(emulator::Emulator& emulator, const DeviceOptions& options) : emulator_(emulator), options_(options) {}
+
+  void beginBuffer(cuda::DevicePtr pointer, size_t bytes, const std::string& name) override { emulator_.registerBuffer(pointer, bytes, name); }
+  void endBuffer(cuda::DevicePtr pointer) override { emulator_.unregisterBuffer(pointer); }
+
+  cuda::Result launch(const std::function<cuda::Result()>& launch, std::vector<cuda::LaunchFinding>& findings, std::string& problem) override {
+    // Options and findings are the emulated device's, which all sessions of the process share: a launch has it alone.
+    static std::mutex alone;
+    std::lock_guard lock(alone);
+    emulator::Options options = emulator_.options();
+    options.checks = options_.checks;
+    options.threads = options_.threads;
+    emulator_.setOptions(options);
+    emulator_.clearFindings();
+    cuda::Result result = launch();
+    for (const emulator::Finding& finding : emulator_.findings())
+      findings.push_back({finding.text(), finding.file, finding.sourceLine});
+    if (result != cuda::kSuccess)
+      problem = emulator_.lastError();
+    emulator_.clearFindings();
+    return result;
+  }
+
+  std::string lastError() const override { return emulator_.lastError(); }
+
+private:
+  emulator::Emulator& emulator_;
+  DeviceOptions options_;
+};
+
+} // namespace
+
+std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const DeviceOptions& options) {
+  emulator::Emulator* emulator = emulator::Emulator::of(target);
+  if (!emulator) {
+    const std::vector<std::string>& known = emulator::Emulator::targets();
+    throw Error(Fault::Usage, fmt::format("the PTX emulator has no \"{}\"{}; known: ptx-emulator:{}", target, didYouMean(target, known),
+                                          fmt::join(known, ", ptx-emulator:")));
+  }
+  return std::make_shared<CudaDevice>(CudaPlace{.name = "ptx-emulator:" + target,
+                                                .table = &emulator->table(),
+                                                .ordinal = 0,
+                                                .ptxOnly = true,
+                                                .watch = std::make_shared<EmulatorWatch>(*emulator, options)});
+}
+
+std::vector<DeviceDescription> listEmulatedDevices() {
+  std::vector<DeviceDescription> list;
+  for (const std::string& target : emulator::Emulator::targets()) {
+    const CudaTarget* known = findCudaTarget("cuda:" + target);
+    list.push_back({"ptx-emulator:" + target,
+                    fmt::format("{} emulated on this CPU: runs the PTX of cuda:{}, finds accesses out of bounds, uninitialised reads, races; slow",
+                                known ? known->chip : target, target),
+                    true, ""});
+  }
+  return list;
+}
+
+} // namespace moec

@@ -1,0 +1,93 @@
+// Owner of the check of two devices that have plans of their own: the tiny program for the CPU (packed weights) against the one for a GPU (plain ones).
+
+#include "runtime/core/CpuTarget.h"
+#include "runtime/device/check/CheckDevice.h"
+#include "tests/runtime/Faults.h"
+#include "tests/runtime/TinyCudaProgram.h"
+#include "tests/runtime/TinyProgram.h"
+
+namespace moec {
+namespace {
+
+ProgramData bothTargets(const std::vector<PtxChange>& changes = {}) {
+  ProgramData both = tinyCudaProgramData(changes), cpu = tinyProgramData();
+  both.plans.push_back(cpu.plans[0]);
+  both.kernels.insert(cpu.kernels.begin(), cpu.kernels.end());
+  return both;
+}
+
+CheckReport checkBoth(const ProgramData& data, const std::string& a = "ptx-emulator:sm_80", const std::string& b = "cpu") {
+  Program program(data);
+  return check(program, openDevice(a), openDevice(b), initialWeights(program.data().plans[0], 1), {{"x", tinyTokens(50, 4)}}, {.seed = 1, .step = 2});
+}
+
+TEST(CheckOfTwoPlans, EqualDevicesPass) {
+  for (bool emulatorFirst : {true, false}) {
+    CheckReport report = emulatorFirst ? checkBoth(bothTargets()) : checkBoth(bothTargets(), "cpu", "ptx-emulator:sm_80");
+    EXPECT_TRUE(report.passed()) << report.describeFailures();
+    ASSERT_EQ(report.launches.size(), 3u); // packing is not compared: only the CPU packs
+    for (const LaunchCheck& launch : report.launches) {
+      EXPECT_EQ(launch.list, LaunchList::Forward);
+      EXPECT_EQ(launch.worst, 0) << launch.kind;
+    }
+    EXPECT_EQ(report.outputs.size(), 2u);
+  }
+}
+
+TEST(CheckOfTwoPlans, AWrongSumIsFoundInItsLaunchAlone) {
+  CheckReport report = checkBoth(bothTargets({{"{up}", "  mul.rn.f32 %f0, %f0, 0f3F814000;\n  st.global.f32 [%at], %f0;"}})); // 1 % too much
+  ASSERT_EQ(report.launches.size(), 3u);
+  EXPECT_TRUE(report.launches[0].passed);
+  EXPECT_FALSE(report.launches[1].passed);
+  EXPECT_EQ(report.launches[1].buffer, "rows");
+  EXPECT_TRUE(report.launches[2].passed); // it began from B's rows
+  EXPECT_FALSE(report.outputs[0].passed);
+}
+
+TEST(CheckOfTwoPlans, ServesASession) {
+  Session session(Program(bothTargets()), "check(ptx-emulator:sm_80,cpu)");
+  EXPECT_EQ(session.plan().target, "cuda:sm_80");
+  for (uint64_t seed : {1, 2}) { // weights anew: the CPU packs them again
+    session.init(seed);
+    session.run({{"x", tinyTokens(9, 1)}});
+  }
+  const CheckReport& report = dynamic_cast<CheckExecutable&>(session.executable()).report();
+  EXPECT_EQ(report.launches.size(), 6u);
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+}
+
+TEST(CheckOfTwoPlans, NeedsBothTargets) {
+  EXPECT_EQ(openDevice("check(ptx-emulator:sm_80,check(cpu,cpu))")->targets(), (std::vector<std::string>{"cuda:sm_80", "cpu"}));
+  EXPECT_FAULT(checkBoth(tinyCudaProgramData()), Fault::Device, "compile it with --target " + nativeCpuTarget());
+}
+
+TEST(PlanMatch, SaysWhichLaunchesDoNotStandForEachOther) {
+  Plan a = tinyCudaPlan(), b = tinyProgramData().plans[0];
+  PlanMatch match = matchPlans(a, b);
+  EXPECT_FALSE(match.same);
+  EXPECT_EQ(match.buffers, (std::vector<int>{0, 1, 3, 4, 5, 6, -1}));
+  EXPECT_TRUE(matchPlans(a, a).same);
+
+  auto broken = [&](auto change) {
+    Plan other = b;
+    change(other);
+    return thrownBy([&] { matchPlans(a, other); });
+  };
+  auto expect = [&](const Thrown& thrown, const std::string& part) {
+    EXPECT_EQ(thrown.fault, Fault::Usage);
+    EXPECT_TRUE(thrown.says(part)) << thrown.message << "\n  lacks: " << part;
+    EXPECT_TRUE(thrown.says("check each against reference")) << thrown.message;
+  };
+  expect(broken([](Plan& p) { p.forward[1].kind = "matmul"; }), "forward launch 1 is experts (expert_up) for cuda:sm_80 and experts (matmul) for cpu:");
+  expect(broken([](Plan& p) { p.forward.pop_back(); }), "cuda:sm_80 has 3 forward launches");
+  expect(broken([](Plan& p) { p.forward.pop_back(); }), "the first one more is experts (expert_down)");
+  expect(broken([](Plan& p) { p.forward[1].inputs.pop_back(); }), "with 3 and 2 inputs");
+  expect(broken([](Plan& p) { p.forward[2].inputs = {3, 4}; }), "and input 0 is buffer 'rows' for cuda:sm_80, which stood for another than 'routing'");
+  expect(broken([](Plan& p) { p.forward[1].inputs[1] = 0; }), "and input 1 is a weight for one alone");
+  expect(broken([](Plan& p) { p.buffers[4].dtype = DType::F64; }), "has another dtype or shape in 'rows'");
+  expect(broken([](Plan& p) { p.parameters[0].name = "v"; }), "parameter 0 is 'w' for cuda:sm_80 and 'v'");
+  expect(broken([](Plan& p) { p.outputs.pop_back(); }), "has 2 outputs");
+}
+
+} // namespace
+} // namespace moec
