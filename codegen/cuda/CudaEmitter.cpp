@@ -24,6 +24,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
     {"matmul", buildMatmul, scheduleMatmul},
+    {"rows", buildRows, scheduleRows},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.
