@@ -175,7 +175,10 @@ std::string KernelText::text() const {
     std::istringstream summary{texts_[i].summary};
     for (std::string line; std::getline(summary, line);)
       body.add("// " + line);
-    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", texts_[i].threads, stages_[i].grid->function, parameters()));
+    std::string bounds = std::to_string(texts_[i].threads);
+    if (texts_[i].residentBlocks)
+      bounds += fmt::format(", {}", texts_[i].residentBlocks);
+    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", bounds, stages_[i].grid->function, parameters()));
     body.indent();
     body.add(texts_[i].body);
     body.close();

@@ -73,6 +73,7 @@ public:
     std::string summary;     // a comment: what a block does
     Size blocks;
     int threads = 0;
+    int residentBlocks = 0;  // as many must fit a multiprocessor at once; with 0 ptxas aims at an occupancy of its own, if need be with spills
     int64_t dynamicSharedBytes = 0;
     Size operations;         // StageInfo::operations
     std::string body;
