@@ -25,6 +25,7 @@ constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
     {"matmul", buildMatmul, scheduleMatmul},
     {"rows", buildRows, scheduleRows},
+    {"gate", buildGate, scheduleGate},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.

@@ -109,6 +109,13 @@ Size RowText::operations() const {
   return total;
 }
 
+bool RowText::isWide() const {
+  return llvm::any_of(ops_, [&](mlir::Operation* op) {
+    mlir::Value x = op->getNumOperands() ? op->getOperand(0) : op->getResult(0);
+    return worksAlongRows(op) && turnsOf(widthOf(x)) * static_cast<int64_t>(std::max<size_t>(4, byteSize(dtypeOf(x)))) > 64;
+  });
+}
+
 void RowText::print(const Row& row) {
   row_ = row;
   for (mlir::Operation* op : ops_)

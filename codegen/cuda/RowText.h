@@ -44,6 +44,8 @@ public:
   };
   void print(const Row& row);
 
+  /// Whether a thread holds more than 16 words of a row.
+  bool isWide() const;
   /// About how many operations one row takes.
   Size operations() const;
   /// The widest row that the ops see; nothing when one is not constant.

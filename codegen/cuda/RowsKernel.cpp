@@ -65,6 +65,7 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
            .summary = fmt::format("{} threads compute a row of {}; a block does {}.", group, ir::describe(leading), together),
            .blocks = Size::ceilDiv(rows, together),
            .threads = schedule->threads(),
+           .residentBlocks = std::max(1, (text.isWide() ? 512 : 1024) / schedule->threads()), // 128 registers, or 64
            .operations = rows * text.operations(),
            .body = lines.str()});
   return mlir::success();
