@@ -1,6 +1,8 @@
 // moe.kernel of kind `gate`: scores of tokens, what the rows' ops make of them, and the routing.
 //   stage 0, for each block of tokens:  scores = x . w by the micro-kernel; each token's row through the row program
 //   one stage for each routing:         rows enter their experts in priority order, sequentially: the order is the meaning
+#include "codegen/analysis/GatePlan.h"
+#include "codegen/analysis/Rows.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
 #include "codegen/cpu/RoutingView.h"
@@ -9,90 +11,6 @@
 
 namespace moec::codegen::cpu {
 namespace {
-
-struct ScoreProduct {
-  ir::MatmulOp op;
-  unsigned x;
-  ProductOperand w;
-};
-
-/// A routing that the kernel yields: an assignment, then drops.
-struct RoutingChain {
-  unsigned output;
-  ir::AssignOp assign;
-  llvm::SmallVector<mlir::Value> keeps;
-};
-
-struct GatePlan {
-  std::vector<ScoreProduct> products;
-  std::vector<mlir::Operation*> rowOps;
-  std::vector<RoutingChain> routings;
-  DType dtype = DType::F32;
-  Size tokens;
-
-  static mlir::FailureOr<GatePlan> of(ir::KernelOp kernel);
-  mlir::LogicalResult addProduct(ir::KernelOp kernel, ir::MatmulOp op);
-  mlir::LogicalResult addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing);
-};
-
-mlir::LogicalResult GatePlan::addProduct(ir::KernelOp kernel, ir::MatmulOp op) {
-  auto x = inputOf(kernel, op.getA(), "x of the gate's product");
-  auto w = operandOf(kernel, op.getB());
-  if (failed(x) || failed(w))
-    return mlir::failure();
-  if (!w->batch.empty())
-    return kernel.emitOpError("of kind \"gate\" holds a product with weights of rank ") << w->batch.size() + 2 << ": rank 2 is needed";
-  dtype = dtypeOf(op.getA());
-  products.push_back({op, *x, *w});
-  return mlir::success();
-}
-
-mlir::LogicalResult GatePlan::addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing) {
-  RoutingChain chain{output, {}, {}};
-  while (auto drop = routing.getDefiningOp<ir::DropOp>()) {
-    chain.keeps.push_back(drop.getKeep());
-    routing = drop.getRouting();
-  }
-  chain.assign = routing.getDefiningOp<ir::AssignOp>();
-  if (!chain.assign)
-    return kernel.emitOpError("of kind \"gate\" yields a routing that moe.assign does not begin: not supported");
-  routings.push_back(chain);
-  return mlir::success();
-}
-
-mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel) {
-  GatePlan plan;
-  for (mlir::Operation& op : kernel.getBody().front().without_terminator()) {
-    if (auto product = mlir::dyn_cast<ir::MatmulOp>(op)) {
-      if (failed(plan.addProduct(kernel, product)))
-        return mlir::failure();
-    } else if (!mlir::isa<ir::UnpackOp, ir::AssignOp, ir::DropOp>(op)) {
-      plan.rowOps.push_back(&op);
-    }
-  }
-  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
-    if (mlir::isa<ir::RoutingType>(value.getType()) && failed(plan.addRouting(kernel, i, value)))
-      return mlir::failure();
-  if (!plan.rowOps.empty())
-    plan.tokens = ir::product(RowProgram::leadingOf(plan.rowOps));
-  for (const ScoreProduct& product : plan.products) {
-    ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::MatmulOp(product.op).getResult()));
-    Size rows = ir::product({sizes.begin(), sizes.end() - 1});
-    if (plan.rowOps.empty())
-      plan.tokens = rows;
-    if (!(rows == plan.tokens))
-      return kernel.emitOpError("of kind \"gate\" multiplies ") << rows.str() << " rows where its other ops have " << plan.tokens.str();
-  }
-  return plan;
-}
-
-/// The place of a value among the kernel's results, if it is one.
-std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value) {
-  for (auto [i, yielded] : llvm::enumerate(yieldOf(kernel)->getOperands()))
-    if (yielded == value)
-      return i;
-  return std::nullopt;
-}
 
 //===--- the rows' stage ---===//
 
@@ -167,7 +85,7 @@ mlir::LogicalResult GateWriter::rowStage() {
     block = schedule->block;
   }
 
-  RowProgram program(k_, plan_.rowOps, plan_.rowOps.empty() ? ir::Sizes() : RowProgram::leadingOf(plan_.rowOps));
+  RowProgram program(k_, plan_.rowOps, plan_.rowOps.empty() ? ir::Sizes() : leadingOfRows(plan_.rowOps));
   Value first;
   Values scratch(plan_.products.size()); // scores of the block of tokens that is being done
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
@@ -179,18 +97,11 @@ mlir::LogicalResult GateWriter::rowStage() {
   for (mlir::BlockArgument argument : kernel_.getBody().front().getArguments())
     if (mlir::isa<mlir::RankedTensorType>(argument.getType()))
       program.bindTensor(argument, baseOf(argument));
-  auto isRowValue = [&](mlir::Value value) { return llvm::is_contained(plan_.rowOps, value.getDefiningOp()); };
-  llvm::SmallVector<mlir::Value> wanted;
-  for (const RoutingChain& chain : plan_.routings) {
-    wanted.push_back(ir::AssignOp(chain.assign).getIndices());
-    wanted.append(chain.keeps.begin(), chain.keeps.end());
-  }
-  llvm::DenseSet<mlir::Value> bound;
-  for (mlir::Value value : wanted)
-    if (isRowValue(value) && !resultOf(kernel_, value) && bound.insert(value).second)
+  for (mlir::Value value : plan_.routed())
+    if (plan_.isRowValue(value) && !resultOf(kernel_, value))
       program.bindTensor(value, baseOf(value));
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel_)->getOperands()))
-    if (isRowValue(value))
+    if (plan_.isRowValue(value))
       program.bindTensor(value, [this, i = i] { return k_.output(i); });
   if (failed(program.check()))
     return mlir::failure();
@@ -282,11 +193,7 @@ void GateWriter::routingStage(const RoutingChain& chain) {
 
 mlir::LogicalResult GateWriter::write() {
   // Workspaces come before the stages.
-  for (const RoutingChain& chain : plan_.routings) {
-    baseOf(ir::AssignOp(chain.assign).getIndices());
-    for (mlir::Value keep : chain.keeps)
-      baseOf(keep);
-  }
+  llvm::for_each(plan_.routed(), [&](mlir::Value value) { baseOf(value); });
   if ((!plan_.rowOps.empty() || !plan_.products.empty()) && failed(rowStage()))
     return mlir::failure();
   for (const RoutingChain& chain : plan_.routings)

@@ -1,5 +1,6 @@
 #include "codegen/cpu/RowProgram.h"
 
+#include "codegen/analysis/Rows.h"
 #include "codegen/cpu/Elementwise.h"
 
 #include "llvm/ADT/TypeSwitch.h"
@@ -10,43 +11,7 @@ namespace {
 
 int64_t rankOf(mlir::Value value) { return mlir::cast<mlir::RankedTensorType>(value.getType()).getRank(); }
 
-/// The axis that an op along one axis works on; nothing for others.
-std::optional<int64_t> axisOf(mlir::Operation* op) {
-  return llvm::TypeSwitch<mlir::Operation*, std::optional<int64_t>>(op)
-      .Case([](ir::ReduceOp reduce) { return reduce.getAxis(); })
-      .Case([](ir::SliceOp slice) { return slice.getAxis(); })
-      .Case([](ir::ConcatOp concat) { return concat.getAxis(); })
-      .Default([](mlir::Operation*) { return std::nullopt; });
-}
-
-bool worksAlongRows(mlir::Operation* op) {
-  return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::SoftmaxOp, ir::SelectOp>(op);
-}
-
-ir::Sizes withoutLast(ir::Sizes sizes) {
-  if (!sizes.empty())
-    sizes.pop_back();
-  return sizes;
-}
-
 } // namespace
-
-bool RowProgram::holds(mlir::Operation* op) {
-  if (auto axis = axisOf(op))
-    return *axis == rankOf(op->getOperand(0)) - 1;
-  return ir::isElementwise(op) || mlir::isa<ir::ConstantOp, ir::RandomOp>(op) || worksAlongRows(op);
-}
-
-ir::Sizes RowProgram::leadingOf(llvm::ArrayRef<mlir::Operation*> ops) {
-  for (mlir::Operation* op : ops)
-    if (worksAlongRows(op))
-      return withoutLast(ir::sizesOf(op->getOperand(0)));
-  ir::Sizes all;
-  for (mlir::Operation* op : ops)
-    if (auto more = ir::broadcastSizes(all, ir::sizesOf(op->getResult(0))))
-      all = *more;
-  return withoutLast(all);
-}
 
 RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading)
     : k_(k), ops_(std::move(ops)), leading_(std::move(leading)) {
@@ -59,17 +24,8 @@ RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::
       ++uses_[operand];
     for (mlir::Value result : op->getResults())
       computed_.insert(result);
-    // A reduction's result, and what is computed from it alone, has one element per row.
-    bool perRow = mlir::isa<ir::ReduceOp>(op) ||
-                  (ir::isElementwise(op) && llvm::any_of(op->getOperands(), [&](mlir::Value v) { return perRow_.contains(v); }));
-    if (!perRow)
-      continue;
-    perRow_.insert(op->getResult(0));
-    if (ir::isElementwise(op))
-      for (mlir::Value operand : op->getOperands())
-        if (!isComputed(operand) && rankOf(operand) > 0 && ir::sizesOf(operand) == leading_)
-          perRow_.insert(operand);
   }
+  perRow_ = onePerRow(ops_, leading_);
   lanes_ = k_.target().vectorBytes / static_cast<int64_t>(bytes);
   unsigned stream = 0;
   for (mlir::Operation& op : k_.kernel().getBody().front())
@@ -93,7 +49,7 @@ Size RowProgram::widthOf(mlir::Value value) const {
 Value RowProgram::leadingOffset(mlir::Value value) {
   ir::Sizes own = ir::sizesOf(value);
   if (!perRow_.contains(value))
-    own = withoutLast(own);
+    own = leadingSizes(own);
   while (own.size() < leading_.size())
     own.insert(own.begin(), Size(1));
   if (own == leading_)
@@ -113,14 +69,14 @@ Value RowProgram::leadingOffset(mlir::Value value) {
 
 mlir::LogicalResult RowProgram::check() {
   for (mlir::Operation* op : ops_) {
-    if (!holds(op))
+    if (!holdsRows(op))
       return k_.kernel().emitError() << "internal: a kernel over rows cannot hold " << op->getName();
     for (mlir::Value value : op->getOperands())
       if (!isComputed(value) && places_[value].empty())
         return k_.kernel().emitError() << "internal: an operand of " << op->getName() << " is not bound to memory";
     for (mlir::Value value : op->getResults()) {
       ir::Sizes own = ir::sizesOf(value);
-      own = perRow_.contains(value) ? own : withoutLast(own);
+      own = perRow_.contains(value) ? own : leadingSizes(own);
       bool constant = mlir::isa<ir::ConstantOp>(op);
       if (!constant && !(ir::product(own) == ir::product(leading_)) && !(ir::product(own) == Size(1)))
         return k_.kernel().emitError() << "internal: " << op->getName() << " gives " << ir::describe(ir::sizesOf(value))

@@ -31,11 +31,6 @@ public:
   /// About how many operations one row takes.
   Size operations() const;
 
-  /// Whether a program can hold the op.
-  static bool holds(mlir::Operation* op);
-  /// Leading sizes of these ops' rows: of the first that works along rows, or else of what all elementwise results broadcast to.
-  static ir::Sizes leadingOf(llvm::ArrayRef<mlir::Operation*> ops);
-
 private:
   /// A place in a row, and what was computed there.
   struct At {

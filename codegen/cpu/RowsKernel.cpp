@@ -1,6 +1,7 @@
 // rows: an item is a block of rows; each row runs through the program by itself.
 //   for row in item's rows: program.run(row)
 // Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them.
+#include "codegen/analysis/Rows.h"
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/RowProgram.h"
@@ -36,7 +37,7 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   if (mlir::failed(schedule))
     return mlir::failure();
   std::vector<mlir::Operation*> ops = opsOf(kernel);
-  ir::Sizes leading = RowProgram::leadingOf(ops);
+  ir::Sizes leading = leadingOfRows(ops);
   RowProgram program(k, ops, leading);
   mlir::Block& body = kernel.getBody().front();
   for (mlir::BlockArgument argument : body.getArguments())

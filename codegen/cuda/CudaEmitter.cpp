@@ -24,6 +24,8 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
     {"matmul", buildMatmul, scheduleMatmul},
+    {"rows", buildRows, scheduleRows},
+    {"gate", buildGate, scheduleGate},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.

@@ -90,8 +90,10 @@ std::string ElementText::element(mlir::Value value, const Coordinates& at) {
     return known->second;
   std::string text;
   if (auto source = sources_.find(value); source != sources_.end())
-    text = source->second(at);
-  else if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value))
+    text = Source(source->second)(at); // a copy: it may bind others
+  if (!text.empty())
+    return known_[place] = text;
+  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value))
     text = load(argument, at);
   else
     text = compute(value, at);

@@ -25,7 +25,8 @@ public:
   /// Prints into `out` from now on.
   ElementText(KernelText& k, Lines& out) : k_(k), out_(&out) {}
 
-  /// A value that is at hand: an expression for its element (a sum of the product's tile, a place in shared memory). Asked once for each place.
+  /// A value that is at hand: an expression for its element (a sum of the product's tile, a place in shared memory). Asked once for each place. Empty
+  /// where it is not at hand: there it is computed.
   using Source = std::function<std::string(const Coordinates&)>;
   void bind(mlir::Value value, Source source) { sources_[value] = std::move(source); }
 

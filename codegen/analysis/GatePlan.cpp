@@ -1,0 +1,78 @@
+#include "codegen/analysis/GatePlan.h"
+
+#include "codegen/analysis/Rows.h"
+
+namespace moec::codegen {
+
+mlir::LogicalResult GatePlan::addProduct(ir::KernelOp kernel, ir::MatmulOp op) {
+  auto x = inputOf(kernel, op.getA(), "x of the gate's product");
+  auto w = operandOf(kernel, op.getB());
+  if (failed(x) || failed(w))
+    return mlir::failure();
+  if (!w->batch.empty())
+    return kernel.emitOpError("of kind \"gate\" holds a product with weights of rank ") << w->batch.size() + 2 << ": rank 2 is needed";
+  dtype = dtypeOf(op.getA());
+  products.push_back({op, *x, *w});
+  return mlir::success();
+}
+
+mlir::LogicalResult GatePlan::addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing) {
+  RoutingChain chain{output, {}, {}};
+  while (auto drop = routing.getDefiningOp<ir::DropOp>()) {
+    chain.keeps.push_back(drop.getKeep());
+    routing = drop.getRouting();
+  }
+  chain.assign = routing.getDefiningOp<ir::AssignOp>();
+  if (!chain.assign)
+    return kernel.emitOpError("of kind \"gate\" yields a routing that moe.assign does not begin: not supported");
+  routings.push_back(chain);
+  return mlir::success();
+}
+
+mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel) {
+  GatePlan plan;
+  for (mlir::Operation& op : kernel.getBody().front().without_terminator()) {
+    if (auto product = mlir::dyn_cast<ir::MatmulOp>(op)) {
+      if (failed(plan.addProduct(kernel, product)))
+        return mlir::failure();
+    } else if (!mlir::isa<ir::UnpackOp, ir::AssignOp, ir::DropOp>(op)) {
+      plan.rowOps.push_back(&op);
+    }
+  }
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
+    if (mlir::isa<ir::RoutingType>(value.getType()) && failed(plan.addRouting(kernel, i, value)))
+      return mlir::failure();
+  if (!plan.rowOps.empty())
+    plan.tokens = ir::product(leadingOfRows(plan.rowOps));
+  for (const ScoreProduct& product : plan.products) {
+    ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::MatmulOp(product.op).getResult()));
+    Size rows = ir::product({sizes.begin(), sizes.end() - 1});
+    if (plan.rowOps.empty())
+      plan.tokens = rows;
+    if (!(rows == plan.tokens))
+      return kernel.emitOpError("of kind \"gate\" multiplies ") << rows.str() << " rows where its other ops have " << plan.tokens.str();
+  }
+  return plan;
+}
+
+std::vector<mlir::Value> GatePlan::routed() const {
+  std::vector<mlir::Value> values;
+  auto add = [&](mlir::Value value) {
+    if (!llvm::is_contained(values, value))
+      values.push_back(value);
+  };
+  for (const RoutingChain& chain : routings) {
+    add(ir::AssignOp(chain.assign).getIndices());
+    llvm::for_each(chain.keeps, add);
+  }
+  return values;
+}
+
+std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value) {
+  for (auto [i, yielded] : llvm::enumerate(yieldOf(kernel)->getOperands()))
+    if (yielded == value)
+      return i;
+  return std::nullopt;
+}
+
+} // namespace moec::codegen

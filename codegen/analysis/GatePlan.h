@@ -1,0 +1,43 @@
+#pragma once
+// What a kernel of kind `gate` computes, read from its ops. For every backend: no target and no schedule.
+
+#include "codegen/analysis/Operands.h"
+
+namespace moec::codegen {
+
+/// x (T, D) times the transpose of w (E, D), both arguments.
+struct ScoreProduct {
+  ir::MatmulOp op;
+  unsigned x;
+  ProductOperand w;
+};
+
+/// A routing that the kernel yields: an assignment, then drops.
+struct RoutingChain {
+  unsigned output;
+  ir::AssignOp assign;
+  llvm::SmallVector<mlir::Value> keeps;
+};
+
+struct GatePlan {
+  std::vector<ScoreProduct> products;
+  std::vector<mlir::Operation*> rowOps; // what is neither product nor routing, in order
+  std::vector<RoutingChain> routings;
+  DType dtype = DType::F32;             // of the products
+  Size tokens;
+
+  /// A diagnostic for what no backend writes.
+  static mlir::FailureOr<GatePlan> of(ir::KernelOp kernel);
+  /// Values that routings are made from: indices and masks, each once, in order.
+  std::vector<mlir::Value> routed() const;
+  bool isRowValue(mlir::Value value) const { return llvm::is_contained(rowOps, value.getDefiningOp()); }
+
+private:
+  mlir::LogicalResult addProduct(ir::KernelOp kernel, ir::MatmulOp op);
+  mlir::LogicalResult addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing);
+};
+
+/// The place of a value among the kernel's results, if it is one.
+std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value);
+
+} // namespace moec::codegen

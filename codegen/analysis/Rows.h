@@ -1,0 +1,21 @@
+#pragma once
+// Which ops a program over rows may hold, and what its rows are. For every backend: no target and no schedule.
+
+#include "codegen/analysis/Operands.h"
+
+namespace moec::codegen {
+
+/// Sizes without the last.
+ir::Sizes leadingSizes(ir::Sizes sizes);
+
+/// Whether a program over rows can hold the op: elementwise, constant, random, or along the last axis.
+bool holdsRows(mlir::Operation* op);
+/// Whether the op sees a whole row at once or moves elements along it.
+bool worksAlongRows(mlir::Operation* op);
+/// Leading sizes of these ops' rows: of the first that works along rows, or else of what all elementwise results broadcast to.
+ir::Sizes leadingOfRows(llvm::ArrayRef<mlir::Operation*> ops);
+
+/// Values with one element per row: results of reductions, what is computed from these alone, and their operands of the leading sizes' shape.
+llvm::DenseSet<mlir::Value> onePerRow(llvm::ArrayRef<mlir::Operation*> ops, const ir::Sizes& leading);
+
+} // namespace moec::codegen

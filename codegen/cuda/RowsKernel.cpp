@@ -1,0 +1,74 @@
+// rows: a group of threads computes a row of all results; the groups of a block take neighbouring rows.
+#include "codegen/analysis/Rows.h"
+#include "codegen/cuda/Kernels.h"
+#include "codegen/cuda/RowText.h"
+#include "codegen/cuda/Schedule.h"
+
+namespace moec::codegen::cuda {
+
+namespace {
+
+std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
+  std::vector<mlir::Operation*> ops;
+  for (mlir::Operation& op : kernel.getBody().front().without_terminator())
+    ops.push_back(&op);
+  return ops;
+}
+
+} // namespace
+
+mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CudaTarget&) {
+  RowSchedule schedule = RowSchedule::of(RowText::widest(opsOf(kernel)), 128);
+  return toAttr(kernel.getContext(), {{"group_threads", schedule.groupThreads}, {"rows_per_block", schedule.rowsPerBlock}});
+}
+
+mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
+  auto schedule = RowSchedule::of(kernel);
+  if (mlir::failed(schedule))
+    return mlir::failure();
+  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  ir::Sizes leading = leadingOfRows(ops);
+  Size rows = ir::product(leading);
+  Lines lines;
+  RowText text(k, lines, ops, leading, *schedule);
+  if (mlir::failed(text.check()))
+    return mlir::failure();
+
+  RowText::Row row;
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    if (mlir::isa<mlir::BlockArgument>(value))
+      return kernel.emitError() << "internal: a kernel over rows yields its argument " << i;
+    row.sinks.push_back({value, k.output(static_cast<unsigned>(i))});
+  }
+  int64_t group = schedule->groupThreads, together = schedule->rowsPerBlock;
+  k.declare(fmt::format("using Rows = Group<{}>;", group));
+  const char* type = rows.constant() && *rows.constant() <= INT32_MAX ? "int" : "long long";
+  lines.line("const int lane = Rows::lane();");
+  if (together == 1) {
+    lines.line("const {0} row = ({0})blockIdx.x;", type);
+    row.slot = "0";
+  } else {
+    lines.line("const int slot = (int)threadIdx.x / Rows::threads;");
+    lines.line("const {0} index = ({0})blockIdx.x * {1} + slot;", type, together);
+    bool whole = rows.constant() && *rows.constant() % together == 0;
+    if (!whole) {
+      // Groups behind the last row do it once more, unwritten: a warp works as one.
+      lines.line("const bool live = index < {};", k.size(rows));
+      row.live = "live";
+    }
+    lines.line("const {} row = {};", type, whole ? "index" : fmt::format("live ? index : {} - 1", k.size(rows)));
+    row.slot = "slot";
+  }
+  row.at = printCoordinates(k, lines, "row", leading, "at");
+  text.print(row);
+  k.stage({.name = "rows",
+           .summary = fmt::format("{} threads compute a row of {}; a block does {}.", group, ir::describe(leading), together),
+           .blocks = Size::ceilDiv(rows, together),
+           .threads = schedule->threads(),
+           .residentBlocks = std::max(1, (text.isWide() ? 512 : 1024) / schedule->threads()), // 128 registers, or 64
+           .operations = rows * text.operations(),
+           .body = lines.str()});
+  return mlir::success();
+}
+
+} // namespace moec::codegen::cuda
