@@ -24,6 +24,9 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
     {"matmul", buildMatmul, scheduleMatmul},
+    {"expert_up", buildExpertUp, scheduleExpertUp},
+    {"expert_mid", buildExpertUp, scheduleExpertUp},
+    {"expert_down", buildExpertDown, scheduleExpertDown},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.
