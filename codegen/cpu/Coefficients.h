@@ -1,5 +1,5 @@
 #pragma once
-// Polynomials for VectorMath.cpp, lowest power first. Made by coefficients.py, not by hand.
+// Polynomials for VectorMath.cpp, lowest power first. Made by codegen/coefficients.py, not by hand.
 
 namespace moec::codegen::cpu {
 

@@ -1,6 +1,6 @@
 #pragma once
 // Mathematical functions as code: polynomials on f32 or f64, scalars or vectors of any length, no calls into a library. The coefficients
-// come from coefficients.py. f64: relative error below 1e-15 (erf, tanh, gelu ... also near 0); f32: about 2 units in the last place.
+// come from codegen/coefficients.py. f64: relative error below 1e-15 (erf, tanh, gelu ... also near 0); f32: about 2 units in the last place.
 // NaN stays NaN, infinities have their limits (silu and gelu: 0 at -inf), results below the smallest normal number are right to the last denormal.
 
 #include "codegen/cpu/KernelBuilder.h"
