@@ -27,6 +27,7 @@ constexpr Kind kKinds[] = {
     {"expert_up", buildExpertUp, scheduleExpertUp},
     {"expert_mid", buildExpertUp, scheduleExpertUp},
     {"expert_down", buildExpertDown, scheduleExpertDown},
+    {"attention", buildAttention, scheduleAttention},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.
