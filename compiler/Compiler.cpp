@@ -28,6 +28,14 @@ std::string readText(const std::filesystem::path& path) {
   return text.str();
 }
 
+std::optional<codegen::CodeText> formOf(std::string_view word) {
+  using enum codegen::CodeText;
+  for (auto [name, form] : {std::pair("llvm", Llvm), std::pair("asm", Asm), std::pair("cuda", Cuda), std::pair("ptx", Ptx)})
+    if (word == name)
+      return form;
+  return std::nullopt;
+}
+
 /// One compilation for one target, from a model or a dump to a plan.
 class Pipeline {
 public:
@@ -133,7 +141,11 @@ private:
   }
 
   void printKernels(codegen::KernelEmitter& emitter) {
-    auto form = options_.emit == "llvm" ? codegen::CodeText::Llvm : codegen::CodeText::Asm;
+    auto form = *formOf(options_.emit);
+    bool isCuda = form == codegen::CodeText::Cuda || form == codegen::CodeText::Ptx;
+    if (isCuda != emitter.target().starts_with("cuda:"))
+      throw Error(Fault::Usage, "--emit " + options_.emit + ": kernels of " + emitter.target() + " have the forms " +
+                                    (isCuda ? "llvm and asm; name a target with --target cuda:sm_90a" : "cuda and ptx"));
     std::map<std::string, bool> seen;
     compilation_.module->walk([&](ir::KernelOp kernel) {
       if (!std::exchange(seen[emitter.key(kernel)], true)) {
@@ -163,8 +175,8 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "phase 'import' starts from a model: leave --from out");
   if (options.stopAfter == "pack")
     throw Error(Fault::Usage, "behind 'pack' stands the program itself: leave --stop-after out");
-  if (!options.emit.empty() && options.emit != "llvm" && options.emit != "asm")
-    throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm");
+  if (!options.emit.empty() && !formOf(options.emit))
+    throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm cuda ptx");
 }
 
 } // namespace

@@ -15,11 +15,42 @@ namespace {
 constexpr llvm::StringLiteral imagesName = "moe.images"; // of the module: dictionary by symbol
 constexpr llvm::StringLiteral targetName = "moe.target"; // of the module
 
+// A stage is a list: its sizes, then the numbers of its grid and the function's name where it has one.
+Attribute stageAttribute(const StageInfo& stage, MLIRContext* context) {
+  Builder builder(context);
+  SmallVector<Attribute> fields{sizesAttribute({stage.items, stage.scratchBytes, stage.operations}, context)};
+  if (const auto& grid = stage.grid) {
+    fields.push_back(builder.getStringAttr(grid->function));
+    fields.push_back(builder.getDenseI64ArrayAttr({grid->threads, grid->sharedBytes, grid->dynamicSharedBytes, grid->registers, grid->spillBytes,
+                                                   grid->stackBytes, grid->blocksPerMultiprocessor}));
+  }
+  return builder.getArrayAttr(fields);
+}
+
+std::optional<StageInfo> stageFrom(Attribute attribute) {
+  auto fields = dyn_cast<ArrayAttr>(attribute);
+  if (!fields || (fields.size() != 1 && fields.size() != 3))
+    return std::nullopt;
+  auto sizes = sizesFrom(fields[0]);
+  if (!sizes || sizes->size() != 3)
+    return std::nullopt;
+  StageInfo stage{(*sizes)[0], (*sizes)[1], (*sizes)[2]};
+  if (fields.size() == 3) {
+    auto function = dyn_cast<StringAttr>(fields[1]);
+    auto numbers = dyn_cast<DenseI64ArrayAttr>(fields[2]);
+    if (!function || !numbers || numbers.size() != 7)
+      return std::nullopt;
+    ArrayRef<int64_t> n = numbers.asArrayRef();
+    stage.grid = GridInfo{function.str(), static_cast<int>(n[0]), n[1], n[2], static_cast<int>(n[3]), n[4], n[5], static_cast<int>(n[6])};
+  }
+  return stage;
+}
+
 DictionaryAttr imageAttribute(const codegen::KernelImage& image, MLIRContext* context) {
   Builder builder(context);
   SmallVector<Attribute> stages;
   for (const StageInfo& stage : image.stages)
-    stages.push_back(sizesAttribute({stage.items, stage.scratchBytes, stage.operations}, context));
+    stages.push_back(stageAttribute(stage, context));
   return builder.getDictionaryAttr({
       builder.getNamedAttr("elf", builder.getStringAttr(hexOf(image.image))),
       builder.getNamedAttr("sizes", sizesAttribute(image.sizes, context)),
@@ -45,10 +76,10 @@ std::optional<codegen::KernelImage> imageFrom(StringRef symbol, Attribute attrib
   image.sizes = std::move(*sizes);
   image.workspaces = std::move(*workspaces);
   for (Attribute stage : stages) {
-    auto numbers = sizesFrom(stage);
-    if (!numbers || numbers->size() != 3)
+    auto read = stageFrom(stage);
+    if (!read)
       return std::nullopt;
-    image.stages.push_back({(*numbers)[0], (*numbers)[1], (*numbers)[2]});
+    image.stages.push_back(std::move(*read));
   }
   return image;
 }

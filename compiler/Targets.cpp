@@ -1,5 +1,6 @@
 #include "compiler/Targets.h"
 
+#include "runtime/core/CudaTarget.h"
 #include "runtime/core/Error.h"
 
 #include <algorithm>
@@ -26,6 +27,13 @@ std::string hostTarget() {
                              "name a target with --target to compile for another machine");
 }
 
+std::string knownTargets() {
+  std::string known = "cpu cpu:x86-64-v3 cpu:x86-64-v4";
+  for (const CudaTarget& target : cudaTargets())
+    known += " " + target.name;
+  return known;
+}
+
 } // namespace
 
 std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
@@ -41,13 +49,13 @@ std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (name == "cpu")
       add(hostTarget());
-    else if (std::find(std::begin(cpuTargets), std::end(cpuTargets), name) != std::end(cpuTargets))
+    else if (std::find(std::begin(cpuTargets), std::end(cpuTargets), name) != std::end(cpuTargets) || findCudaTarget(name))
       add(name);
     else
-      throw Error(Fault::Usage, "unknown target '" + name + "'; known: cpu cpu:x86-64-v3 cpu:x86-64-v4");
+      throw Error(Fault::Usage, "unknown target '" + name + "'; known: " + knownTargets());
   }
   auto rank = [](const std::string& target) { return std::find(std::begin(cpuTargets), std::end(cpuTargets), target); };
-  std::sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
+  std::stable_sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
   return wanted;
 }
 

@@ -26,6 +26,10 @@ constexpr Kind kKinds[] = {
     {"matmul", buildMatmul, scheduleMatmul},
     {"rows", buildRows, scheduleRows},
     {"gate", buildGate, scheduleGate},
+    {"expert_up", buildExpertUp, scheduleExpertUp},
+    {"expert_mid", buildExpertUp, scheduleExpertUp},
+    {"expert_down", buildExpertDown, scheduleExpertDown},
+    {"attention", buildAttention, scheduleAttention},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.

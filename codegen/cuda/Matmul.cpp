@@ -95,6 +95,7 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
                                   columns.str(), depth.str()),
            .blocks = matrices * tilesM * tilesN,
            .threads = schedule->threads(),
+           .residentBlocks = 2,
            .operations = matrices * rows * columns * depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks),
            .body = lines.str()});
   return mlir::success();

@@ -135,7 +135,7 @@ void addCompileCommand(CLI::App& app) {
                     "compile even what is in the cache, and show each phase's time");
   command->add_option("--emit", flags->emit, "print the kernels' code: llvm or asm")
       ->type_name("FORM")
-      ->check(CLI::IsMember({"llvm", "asm"}))
+      ->check(CLI::IsMember({"llvm", "asm", "cuda", "ptx"}))
       ->excludes(stop);
   addJsonFlag(*command, *flags);
   command->callback([flags] { compileCommand(*flags); });

@@ -64,8 +64,8 @@ LogicalResult packOperand(ModuleOp module, KernelOp kernel, OpOperand& weight, c
   if (!read || !module.lookupSymbol<ParameterOp>(read.getState()))
     return success();
   auto nr = kernel.getSchedule() ? kernel.getScheduleAttr().getAs<IntegerAttr>("nr") : IntegerAttr();
-  if (!nr)
-    return kernel.emitError("internal: the schedule of a '") << kernel.getKind() << "' kernel names no panel width `nr`";
+  if (!nr) // the target's kernels read weights as they are
+    return success();
   auto state = packedState(module, read, nr.getInt(), emitter);
   if (failed(state))
     return failure();

@@ -6,9 +6,7 @@
 // Shared bytes: stages * (tileM + tileN) * 64. Sums are in the order of K, whatever the tile.
 // Rows are aligned to copyBytes, and their K elements are whole copies.
 #include "async_copy.cuh"
-
-__device__ __forceinline__ float fusedMultiplyAdd(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-__device__ __forceinline__ double fusedMultiplyAdd(double a, double b, double c) { return __fma_rn(a, b, c); }
+#include "polynomial.cuh"
 
 template <class T_, int warpsM_, int warpsN_, int rows_, int columns_, int copyBytes_, int stages_> struct ProductTile {
   using T = T_;
@@ -74,7 +72,7 @@ template <class Tile> __device__ __forceinline__ void multiplySlice(typename Til
       for (int k = 0; k < Slice<T>::chunk; ++k)
 #pragma unroll
         for (int m = 0; m < Tile::rows; ++m)
-          sums[m][n] = fusedMultiplyAdd(ofA[m].of[k], ofB.of[k], sums[m][n]);
+          sums[m][n] = math::fma(ofA[m].of[k], ofB.of[k], sums[m][n]);
     }
   }
 }

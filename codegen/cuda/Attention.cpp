@@ -1,0 +1,98 @@
+// moe.kernel of kind `attention`: a block computes a block of queries of one head, by one pass over the keys (skeletons/attention.cuh).
+#include "codegen/cuda/AttentionSchedule.h"
+#include "codegen/cuda/Kernels.h"
+#include "codegen/cuda/ProductSchedule.h"
+
+namespace moec::codegen::cuda {
+namespace {
+
+/// The widest copy that a head's rows in all three arguments are aligned to and whole numbers of.
+int64_t copyBytesOf(const AttentionPlan& plan) {
+  int64_t bytes = copyBytes(plan.dtype, plan.headDim);
+  for (const Slice& slice : {plan.q, plan.k, plan.v})
+    bytes = std::min({bytes, copyBytes(plan.dtype, slice.start), copyBytes(plan.dtype, slice.width)});
+  return bytes;
+}
+
+// "const float* q = in0 + batch * 65 * 96 + 32 + head * 16;": the head's part of a batch entry's first row.
+void printHead(KernelText& k, Lines& lines, const char* name, const AttentionPlan& plan, const Slice& slice, const Size& rows) {
+  std::string start = slice.start == Size(0) ? "" : " + " + k.size(slice.start);
+  lines.line("const {}* {} = {} + batch * {}{} + head * {};", memoryType(plan.dtype), name, k.input(slice.input), k.size(rows * slice.width), start,
+             plan.headDim);
+}
+
+std::string rowHole(KernelText& k, const char* matrix, const char* index, const std::string& guarded, const AttentionPlan& plan, const Size& width) {
+  std::string row = fmt::format("{} + ({}) * (long long){}", matrix, index, k.size(width));
+  return fmt::format("const {}* {{ return {}; }}", memoryType(plan.dtype), guarded.empty() ? row : fmt::format("{} ? {} : nullptr", guarded, row));
+}
+
+} // namespace
+
+mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
+  auto plan = AttentionPlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  auto schedule = AttentionSchedule::of(kernel, *plan);
+  if (failed(schedule))
+    return mlir::failure();
+  k.use("attention.cuh");
+  std::string type = memoryType(plan->dtype), queries = k.size(plan->queries), keys = k.size(plan->keys);
+  k.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionTile<Tile, {}, {}>;\n", type, schedule->warps,
+                        schedule->rows, schedule->keys / 8, copyBytesOf(*plan), schedule->stages, plan->headDim, schedule->valueSlices));
+
+  int64_t parts = schedule->parts(plan->dtype, plan->headDim);
+  Size blocks = Size::ceilDiv(plan->queries, schedule->queries());
+  Lines lines;
+  lines.line("__shared__ Attention::Shared shared;");
+  lines.line("const int query0 = (int)(blockIdx.x % {}) * Tile::tileM;", k.size(blocks));
+  lines.line("{}long long rest = blockIdx.x / {};", parts == 1 ? "const " : "", k.size(blocks));
+  if (parts > 1) {
+    lines.line("const int firstSlice = (int)(rest % {}) * Attention::valueSlices;", parts);
+    lines.line("rest /= {};", parts);
+  }
+  lines.line("const int head = (int)(rest % {});", plan->heads);
+  lines.line("const long long batch = rest / {};", plan->heads);
+  printHead(k, lines, "q", *plan, plan->q, plan->queries);
+  printHead(k, lines, "k", *plan, plan->k, plan->keys);
+  printHead(k, lines, "v", *plan, plan->v, plan->keys);
+  lines.line("{}* out = {} + batch * {} + head * {};", type, k.output(0), k.size(plan->queries * Size(plan->heads * plan->headDim)), plan->headDim);
+  if (plan->causal) {
+    lines.line("// Query i sees keys 0 .. i + {} - {}.", keys, queries);
+    lines.line("auto seenBy = [&](int m) {{ const long long seen = query0 + m + 1 + ({0} - {1}); return (int)(seen < {0} ? seen : {0}); }};", keys, queries);
+    lines.line("const int keys = seenBy(Tile::tileM - 1);");
+  } else {
+    lines.line("auto seenBy = [&](int) {{ return (int){}; }};", keys);
+    lines.line("const int keys = (int){};", keys);
+  }
+  lines.line("attend<Attention>(shared, keys, {}, {}, {},", literal(plan->dtype, plan->scale), parts == 1 ? "0" : "firstSlice", k.input(plan->q.input));
+  std::string inside = plan->queries.constant() && *plan->queries.constant() % schedule->queries() == 0 ? "" : fmt::format("query0 + m < {}", queries);
+  lines.line("                  [&](int m) -> {},", rowHole(k, "q", "query0 + m", inside, *plan, plan->q.width));
+  lines.line("                  [&](int key) -> {},", rowHole(k, "k", "key", "", *plan, plan->k.width));
+  lines.line("                  [&](int key) -> {},", rowHole(k, "v", "key", "", *plan, plan->v.width));
+  lines.line("                  seenBy,");
+  std::string out = fmt::format("out + (query0 + m) * (long long){}", plan->heads * plan->headDim);
+  lines.line("                  [&](int m) -> {}* {{ return {}; }});", type, inside.empty() ? out : fmt::format("{} ? {} : nullptr", inside, out));
+  Size heads = plan->batch * Size(plan->heads);
+  k.stage({.name = "attend",
+           .summary = fmt::format("A block computes {} queries of one head of {} columns.", schedule->queries(), plan->headDim),
+           .blocks = heads * blocks * Size(parts),
+           .threads = schedule->threads(),
+           .residentBlocks = 2,
+           .operations = heads * plan->queries * plan->keys * Size(4 * plan->headDim),
+           .body = lines.str()});
+  return mlir::success();
+}
+
+mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& target) {
+  auto plan = AttentionPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  auto schedule = chooseAttention(*plan, target);
+  if (!schedule) {
+    kernel.emitOpError("attends with heads of ") << plan->headDim << " columns: a block's shared memory does not hold its queries";
+    return {};
+  }
+  return schedule->attr(kernel.getContext());
+}
+
+} // namespace moec::codegen::cuda

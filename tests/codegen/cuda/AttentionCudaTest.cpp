@@ -1,0 +1,114 @@
+// Owner of: CUDA kernels of kind `attention`. Every result is held against the reference interpreter.
+#include "tests/codegen/cuda/CudaKernelCheck.h"
+
+#include <cmath>
+
+namespace moec::testing {
+namespace {
+
+struct AttentionCase {
+  DType type;
+  int64_t batch, queries, heads, headDim;
+  bool causal;
+};
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+mlir::Value attend(KernelMaker& maker, const AttentionCase& c, mlir::Value q, mlir::Value k, mlir::Value v) {
+  mlir::OpBuilder& b = maker.builder();
+  return ir::AttentionOp::create(b, maker.loc(), q, k, v, b.getI64IntegerAttr(c.heads), b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))),
+                                 c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+}
+
+ir::KernelOp slicesOfOne(KernelMaker& maker, const AttentionCase& c, bool symbolic) {
+  mlir::OpBuilder& b = maker.builder();
+  int64_t inner = c.heads * c.headDim;
+  mlir::Value all = maker.tensor(c.type, {symbolic ? "batch" : text(c.batch), symbolic ? "n" : text(c.queries), text(3 * inner)});
+  auto part = [&](int64_t i) {
+    return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
+  };
+  mlir::Value q = part(0), k = part(1), v = part(2);
+  return maker.finish("attention", {attend(maker, c, q, k, v)});
+}
+
+class AttentionCuda : public ::testing::TestWithParam<AttentionCase> {
+protected:
+  void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+  KernelMaker maker{*context};
+};
+
+TEST_P(AttentionCuda, slicesOfOneArgument) {
+  const AttentionCase& c = GetParam();
+  CudaRun run = checkCuda(slicesOfOne(maker, c, true), {.check = {.bindings = {{"batch", c.batch}, {"n", c.queries}}, .terms = c.headDim + c.queries}});
+  EXPECT_EQ(run.bankConflicts(), 0u);
+}
+
+TEST_P(AttentionCuda, moreKeysThanQueries) {
+  const AttentionCase& c = GetParam();
+  int64_t inner = c.heads * c.headDim, keys = c.queries + 5;
+  mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
+  mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
+  CudaRun run = checkCuda(maker.finish("attention", {attend(maker, c, q, k, v)}),
+                          {.check = {.bindings = {{"n", c.queries}, {"m", keys}}, .terms = c.headDim + keys}});
+  EXPECT_EQ(run.bankConflicts(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionCuda,
+                         ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
+                                           AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},
+                                           AttentionCase{DType::F32, 2, 63, 1, 33, false}, AttentionCase{DType::F32, 1, 37, 1, 300, true},
+                                           AttentionCase{DType::F32, 1, 9, 1, 1000, false}, AttentionCase{DType::F64, 2, 9, 2, 8, false},
+                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::F64, 1, 127, 1, 64, false},
+                                           AttentionCase{DType::F64, 1, 20, 1, 500, true}));
+
+class AttentionCudaTargets : public ::testing::Test {
+protected:
+  void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+};
+
+TEST_F(AttentionCudaTargets, everyTargetCompilesAndRuns) {
+  for (const std::string& target : cudaTargetNames())
+    for (DType type : {DType::F32, DType::F64}) {
+      KernelMaker maker(*context);
+      CudaRun run = checkCuda(slicesOfOne(maker, {type, 2, 65, 2, 16, true}, false), {.target = target, .check = {.terms = 81}});
+      EXPECT_EQ(run.bankConflicts(), 0u) << target;
+    }
+}
+
+/// Every form of a block that the cost model may choose.
+TEST_F(AttentionCudaTargets, everySchedule) {
+  for (auto [warps, rows, keys, slices, stages] : {std::array<int64_t, 5>{4, 4, 64, 3, 3}, {4, 2, 32, 2, 2}, {2, 4, 32, 1, 4}, {2, 1, 64, 3, 3}, {1, 1, 32, 2, 3}}) {
+    KernelMaker maker(*context);
+    ir::KernelOp kernel = slicesOfOne(maker, {DType::F32, 1, 70, 2, 48, true}, false);
+    mlir::Builder b(context.get());
+    auto field = [&](const char* name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
+    kernel.setScheduleAttr(
+        b.getDictionaryAttr({field("warps", warps), field("rows", rows), field("keys", keys), field("value_slices", slices), field("stages", stages)}));
+    CudaRun run = checkCuda(kernel, {.check = {.terms = 118}});
+    EXPECT_EQ(run.bankConflicts(), 0u);
+  }
+}
+
+TEST_F(AttentionCudaTargets, largeAndInfiniteScoresAsTheReference) {
+  // Rows of q: ordinary; huge, so that weights are 0 or 1; -inf against positive keys; one NaN; one +inf.
+  KernelMaker maker(*context);
+  AttentionCase c{DType::F32, 1, 5, 1, 4, false};
+  mlir::Value q = maker.tensor(c.type, {"1", "5", "4"}), k = maker.tensor(c.type, {"1", "70", "4"}), v = maker.tensor(c.type, {"1", "70", "4"});
+  ir::KernelOp kernel = maker.finish("attention", {attend(maker, c, q, k, v)});
+  Tensor queries = randomTensor(c.type, {1, 5, 4}, 1), keys = randomTensor(c.type, {1, 70, 4}, 2);
+  for (float& key : keys.as<float>())
+    key = std::abs(key) + 0.01f;
+  std::span<float> at = queries.as<float>();
+  for (int i = 0; i < 4; ++i) {
+    at[4 + i] *= 1e4f;
+    at[8 + i] = -INFINITY;
+  }
+  at[12] = NAN;
+  at[16] = INFINITY;
+  checkCuda(kernel, {.check = {.inputs = {queries, keys}, .terms = 74}});
+}
+
+} // namespace
+} // namespace moec::testing
