@@ -206,7 +206,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
       pipeline.resume(model, text, first);
     if (options.stopAfter == "import")
       return result;
-    const std::string& fixed = pipeline.compilation().target; // a dump from schedule on is of one target
+    std::string fixed = pipeline.compilation().target; // a dump from schedule on is of one target
     Plan plan;
     if (!pipeline.lower(first, fixed.empty() ? target : fixed, plan))
       return result;

@@ -54,8 +54,8 @@ std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
     else
       throw Error(Fault::Usage, "unknown target '" + name + "'; known: " + knownTargets());
   }
-  auto rank = [](const std::string& target) { return std::find(std::begin(cpuTargets), std::end(cpuTargets), target); };
-  std::stable_sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
+  auto rank = [](const std::string& target) { return std::pair(std::find(std::begin(cpuTargets), std::end(cpuTargets), target), target); };
+  std::sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
   return wanted;
 }
 

@@ -133,7 +133,7 @@ void addCompileCommand(CLI::App& app) {
       ->check(phase);
   command->add_flag("--time-phases", flags->timePhases,
                     "compile even what is in the cache, and show each phase's time");
-  command->add_option("--emit", flags->emit, "print the kernels' code: llvm or asm")
+  command->add_option("--emit", flags->emit, "print the kernels' code: llvm or asm of a CPU target, cuda or ptx of a CUDA one")
       ->type_name("FORM")
       ->check(CLI::IsMember({"llvm", "asm", "cuda", "ptx"}))
       ->excludes(stop);
