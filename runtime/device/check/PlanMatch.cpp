@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace moec {
 namespace {
@@ -48,20 +49,24 @@ private:
     }
   }
 
+  /// A launch's inputs without its weights: packed, they are others and stand in another place.
+  static std::vector<int> madeInputs(const Plan& plan, const LaunchInfo& launch) {
+    std::vector<int> made;
+    std::copy_if(launch.inputs.begin(), launch.inputs.end(), std::back_inserter(made),
+                 [&](int buffer) { return !isFixed(plan.buffers[static_cast<size_t>(buffer)]); });
+    return made;
+  }
+
   void launches(size_t i) {
     const LaunchInfo &a = a_.forward[i], &b = b_.forward[i];
     std::string who = fmt::format("forward launch {} is {} for {} and {} for {}", i, nameOf(a), a_.target, nameOf(b), b_.target);
     if (a.label != b.label || a.kind != b.kind)
       fail(who);
-    if (a.inputs.size() != b.inputs.size() || a.outputs.size() != b.outputs.size())
-      fail(fmt::format("{}, with {} and {} inputs, {} and {} outputs", who, a.inputs.size(), b.inputs.size(), a.outputs.size(), b.outputs.size()));
-    for (size_t j = 0; j < a.inputs.size(); ++j) {
-      bool fixed = isFixed(a_.buffers[static_cast<size_t>(a.inputs[j])]);
-      if (fixed != isFixed(b_.buffers[static_cast<size_t>(b.inputs[j])]))
-        fail(fmt::format("{}, and input {} is a weight for one alone", who, j));
-      if (!fixed)
-        pair(a.inputs[j], b.inputs[j], fmt::format("{}, and input {}", who, j));
-    }
+    std::vector<int> ofA = madeInputs(a_, a), ofB = madeInputs(b_, b);
+    if (ofA.size() != ofB.size() || a.outputs.size() != b.outputs.size())
+      fail(fmt::format("{}, with {} and {} inputs, {} and {} outputs", who, ofA.size(), ofB.size(), a.outputs.size(), b.outputs.size()));
+    for (size_t j = 0; j < ofA.size(); ++j)
+      pair(ofA[j], ofB[j], fmt::format("{}, and input {}", who, j));
     for (size_t j = 0; j < a.outputs.size(); ++j)
       pair(a.outputs[j], b.outputs[j], fmt::format("{}, and output {}", who, j));
   }

@@ -1,6 +1,6 @@
 #pragma once
 // Which launch and which buffer of one plan stands for which of another, when both come from one model and differ in what the schedule chose: packed
-// weights, workspaces. Forward launches stand for each other in order, their buffers by position.
+// weights, workspaces. Forward launches stand for each other in order, their buffers but the weights by position.
 
 #include "runtime/core/Plan.h"
 
