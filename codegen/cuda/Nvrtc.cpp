@@ -12,11 +12,16 @@ namespace moec::codegen::cuda {
 
 namespace {
 
+/// NVRTC puts the current folder before a relative name in line information, and images would depend on it: such a name is made absolute here.
+constexpr const char* kFolder = "/moec/";
+
+std::string absoluteName(const std::string& fileName) { return fileName.starts_with('/') ? fileName : kFolder + fileName; }
+
 /// A program in NVRTC's hands.
 class Run {
 public:
   Run(const NvrtcLibrary& library, const CudaSource& source) : library_(library) {
-    check(library_.createProgram(&program_, source.text.c_str(), source.fileName.c_str(), 0, nullptr, nullptr), "takes no text");
+    check(library_.createProgram(&program_, source.text.c_str(), absoluteName(source.fileName).c_str(), 0, nullptr, nullptr), "takes no text");
   }
   ~Run() {
     if (program_)
@@ -70,7 +75,7 @@ std::optional<CompiledCuda> compileCuda(const CudaSource& source, const CudaTarg
     throw Error(Fault::Device, fmt::format("{} (version {}.{}) does not compile for {}; version 12.8 and newer ones do{}{}", library->path, library->major,
                                            library->minor, target.arch, log.empty() ? "" : "\n", log));
   if (result != 0) {
-    error = messagesFrom(log);
+    error = messagesFrom(log, kFolder);
     if (error.empty())
       error = fmt::format("{}: NVRTC {}.{}: {}", source.fileName, library->major, library->minor, library->errorString(result));
     return std::nullopt;

@@ -1,5 +1,6 @@
 #include "codegen/cuda/NvrtcLog.h"
 
+#include <algorithm>
 #include <regex>
 #include <sstream>
 
@@ -40,13 +41,13 @@ std::vector<FunctionUsage> usageFrom(const std::string& log) {
   return functions;
 }
 
-std::string messagesFrom(const std::string& log) {
+std::string messagesFrom(const std::string& log, std::string_view folder) {
   static const std::regex place("^(.*)\\((\\d+)\\): ((catastrophic )?error|warning|remark)"), report("^ptxas info|^ +\\d+ bytes stack frame");
   std::string messages;
   std::istringstream lines(log);
   for (std::string line; std::getline(lines, line);)
     if (!std::regex_search(line, report) && (!line.empty() || !messages.empty()))
-      messages += std::regex_replace(line, place, "$1:$2: $3") + "\n";
+      messages += std::regex_replace(line.starts_with(folder) ? line.substr(folder.size()) : line, place, "$1:$2: $3") + "\n";
   while (messages.ends_with('\n'))
     messages.pop_back();
   return messages;
