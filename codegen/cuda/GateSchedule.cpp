@@ -89,7 +89,7 @@ GateSchedule chooseGate(const GatePlan& plan, const CudaTarget& target) {
   for (const ScoreProduct& product : plan.products)
     if (widest)
       widest = std::max(*widest, expertsOf(product));
-  s.groupThreads = std::min(RowSchedule::of(widest, kGateThreads).groupThreads, kGateThreads);
+  s.groupThreads = std::min(RowSchedule::of(widest, RowText::wordsOf(plan.rowOps), kGateThreads).groupThreads, kGateThreads);
   // One block walks 32 rows of each of its warps in about 250 cycles, a launch more costs about two microseconds.
   s.oneBlockRows = 4096;
   // A block for each multiprocessor before a block takes more tokens: each reads all of w. Sizes of symbols count as large.

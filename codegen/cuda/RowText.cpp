@@ -27,13 +27,13 @@ std::optional<std::string> RowSchedule::illegal() const {
   return std::nullopt;
 }
 
-RowSchedule RowSchedule::of(const std::optional<int64_t>& width, int64_t threads) {
+RowSchedule RowSchedule::of(const std::optional<int64_t>& width, int64_t words, int64_t threads) {
   if (!width)
     return {threads, 1};
   auto size = static_cast<uint64_t>(*width);
   int64_t group = std::min<int64_t>(32, static_cast<int64_t>(llvm::PowerOf2Ceil(size)));
-  if (*width > 32 * kMostTurns) // about 16 elements for a thread, which leaves each 128 registers
-    group = std::clamp<int64_t>(static_cast<int64_t>(llvm::bit_floor(size / 16)), threads, 512);
+  if (*width * words > 32 * kMostTurns) // about 16 words for a thread, which leaves each 128 registers
+    group = std::clamp<int64_t>(static_cast<int64_t>(llvm::bit_floor(size * static_cast<uint64_t>(words) / 16)), threads, 512);
   return {group, std::max<int64_t>(1, threads / group)};
 }
 
@@ -75,6 +75,12 @@ std::optional<int64_t> RowText::widest(llvm::ArrayRef<mlir::Operation*> ops) {
       return std::nullopt;
   }
   return most;
+}
+
+int64_t RowText::wordsOf(llvm::ArrayRef<mlir::Operation*> ops) {
+  bool wide = llvm::any_of(ops, [](mlir::Operation* op) { return byteSize(dtypeOf(op->getResult(0))) > 4; });
+  bool selects = llvm::any_of(ops, [](mlir::Operation* op) { return mlir::isa<ir::SelectOp>(op); });
+  return (wide ? 2 : 1) * (selects ? 2 : 1);
 }
 
 mlir::LogicalResult RowText::check() {

@@ -18,8 +18,9 @@ struct RowSchedule {
 
   int threads() const { return static_cast<int>(groupThreads * rowsPerBlock); }
   std::optional<std::string> illegal() const;
-  /// The group for rows of at most `width` elements: whole rows of neighbours in a warp, a warp, or the block. `threads`: of the block where it may choose.
-  static RowSchedule of(const std::optional<int64_t>& width, int64_t threads);
+  /// The group for rows of at most `width` elements of so many 32-bit words: whole rows of neighbours in a warp, a warp, or the block. `threads`: of the block
+  /// where it may choose.
+  static RowSchedule of(const std::optional<int64_t>& width, int64_t words, int64_t threads);
   static mlir::FailureOr<RowSchedule> of(ir::KernelOp kernel);
 };
 
@@ -50,6 +51,8 @@ public:
   Size operations() const;
   /// The widest row that the ops see; nothing when one is not constant.
   static std::optional<int64_t> widest(llvm::ArrayRef<mlir::Operation*> ops);
+  /// 32-bit words that an element of the ops' rows takes in registers: of its value, and of its key where there is a select.
+  static int64_t wordsOf(llvm::ArrayRef<mlir::Operation*> ops);
 
 private:
   bool isPerRow(mlir::Value value) const { return perRow_.contains(value); }

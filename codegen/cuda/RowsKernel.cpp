@@ -18,7 +18,8 @@ std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
 } // namespace
 
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CudaTarget&) {
-  RowSchedule schedule = RowSchedule::of(RowText::widest(opsOf(kernel)), 128);
+  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  RowSchedule schedule = RowSchedule::of(RowText::widest(ops), RowText::wordsOf(ops), 128);
   return toAttr(kernel.getContext(), {{"group_threads", schedule.groupThreads}, {"rows_per_block", schedule.rowsPerBlock}});
 }
 

@@ -44,6 +44,7 @@ struct Turns {
 };
 
 template <class Shape> __device__ __forceinline__ void clearCounters(typename Shape::Counters& counters) {
+#pragma unroll 1
   for (int i = threadIdx.x; i < Shape::warps * Shape::experts; i += Shape::threads)
     counters[i / Shape::experts][i % Shape::experts] = 0;
   __syncthreads();
@@ -54,7 +55,7 @@ template <class Shape, class CountedExpert>
 __device__ __forceinline__ void countTurns(typename Shape::Counters& counters, Turns turns, CountedExpert countedExpert) {
   clearCounters<Shape>(counters);
   const Turns mine = turns.ofWarp<Shape>();
-#pragma unroll 4
+#pragma unroll 2
   for (int turn = mine.begin + (int)threadIdx.x % 32; turn < mine.end; turn += 32) {
     const int expert = countedExpert(turn);
     if (expert >= 0)
@@ -66,6 +67,7 @@ __device__ __forceinline__ void countTurns(typename Shape::Counters& counters, T
 // Each counter becomes the sum of those of the warps before, and `first(expert)`. total(expert, sum over all warps).
 template <class Shape, class First, class Total>
 __device__ __forceinline__ void scanWarps(typename Shape::Counters& counters, First first, Total total) {
+#pragma unroll 1
   for (int expert = threadIdx.x; expert < Shape::experts; expert += Shape::threads) {
     int sum = first(expert);
 #pragma unroll
@@ -94,10 +96,11 @@ template <int experts> __device__ __forceinline__ unsigned lanesAlike(int expert
 // Walks each warp's part in order: visit(turn, expert, rank), with the warp's counter and the lanes before as rank.
 template <class Shape, class CountedExpert, class Visit>
 __device__ __forceinline__ void walkTurns(typename Shape::Counters& counters, Turns turns, CountedExpert countedExpert, Visit visit) {
-  constexpr int together = 4; // groups of 32 whose experts are read at once
+  constexpr int together = 2; // groups of 32 whose experts are read at once
   const Turns mine = turns.ofWarp<Shape>();
   const int lane = (int)threadIdx.x % 32;
   int* counter = counters[threadIdx.x / 32];
+#pragma unroll 1
   for (int begin = mine.begin; begin < mine.end; begin += 32 * together) {
     int experts[together];
 #pragma unroll
@@ -126,6 +129,7 @@ template <class Shape> __device__ __forceinline__ void scanExperts(int (&starts)
   if (threadIdx.x < 32) {
     const int lane = threadIdx.x;
     int before = 0;
+#pragma unroll 1
     for (int first = 0; first < Shape::experts; first += 32) {
       const int mine = first + lane < Shape::experts ? starts[first + lane] : 0;
       int sum = mine;
@@ -173,8 +177,10 @@ __device__ __forceinline__ void placeRows(const Routing<Shape>& routing, typenam
 // offsets, and -1 behind the rows that are kept; `stride` threads do it together, this one is `first`.
 template <class Shape>
 __device__ __forceinline__ void finishRouting(const Routing<Shape>& routing, const int (&starts)[Shape::experts + 1], long long first, long long stride) {
+#pragma unroll 1
   for (long long i = first; i <= Shape::experts; i += stride)
     routing.offsets[i] = starts[i];
+#pragma unroll 1
   for (long long i = starts[Shape::experts] + first; i < routing.rows(); i += stride)
     routing.list[i] = -1;
 }
@@ -230,15 +236,18 @@ struct PieceCounts {
 template <class Shape, class CountedExpert>
 __device__ __forceinline__ void countPiece(PieceCounts table, Turns turns, CountedExpert countedExpert) {
   __shared__ int counters[Shape::experts];
+#pragma unroll 1
   for (int expert = threadIdx.x; expert < Shape::experts; expert += Shape::threads)
     counters[expert] = 0;
   __syncthreads();
+#pragma unroll 1
   for (int turn = turns.begin + (int)threadIdx.x; turn < turns.end; turn += Shape::threads) {
     const int expert = countedExpert(turn);
     if (expert >= 0)
       atomicAdd(&counters[expert], 1);
   }
   __syncthreads();
+#pragma unroll 1
   for (int expert = threadIdx.x; expert < Shape::experts; expert += Shape::threads)
     table.of(expert) = counters[expert];
   __syncthreads();
@@ -246,10 +255,11 @@ __device__ __forceinline__ void countPiece(PieceCounts table, Turns turns, Count
 
 // An expert's counts become sums over the pieces before; the sum of all is its total. By one block.
 template <int threads> __device__ __forceinline__ void scanPieces(int* counts, int pieces, int* total) {
-  constexpr int together = 8; // reads on their way
+  constexpr int together = 4; // reads on their way
   __shared__ int ofWarps[together][threads / 32];
   const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
   int before = 0;
+#pragma unroll 1
   for (int first = (int)threadIdx.x; first - (int)threadIdx.x < pieces; first += threads * together) {
     int mine[together], sums[together];
 #pragma unroll
