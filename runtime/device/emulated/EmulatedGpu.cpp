@@ -2,7 +2,6 @@
 
 #include "runtime/core/CudaTarget.h"
 #include "runtime/core/Error.h"
-#include "runtime/core/NearestName.h"
 #include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/emulator/Emulator.h"
 
@@ -52,8 +51,7 @@ std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const Devi
   emulator::Emulator* emulator = emulator::Emulator::of(target);
   if (!emulator) {
     const std::vector<std::string>& known = emulator::Emulator::targets();
-    throw Error(Fault::Usage, fmt::format("the PTX emulator has no \"{}\"{}; known: ptx-emulator:{}", target, didYouMean(target, known),
-                                          fmt::join(known, ", ptx-emulator:")));
+    throw Error(Fault::Usage, fmt::format("the PTX emulator has no \"{}\"; known: ptx-emulator:{}", target, fmt::join(known, ", ptx-emulator:")));
   }
   return std::make_shared<CudaDevice>(CudaPlace{.name = "ptx-emulator:" + target,
                                                 .table = &emulator->table(),
