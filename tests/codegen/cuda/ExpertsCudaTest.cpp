@@ -62,14 +62,14 @@ TEST_P(ExpertsCuda, up) {
   y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routes));
   CudaOptions all = options(width, {randomTensor(type(), {fill().tokens, width}, 1), routing()});
   all.raggedOutputs = {0};
-  expectNoConflicts(checkCuda(maker.finish("expert_up", {y}), all));
+  expectNoConflicts(checkCuda(maker.finish("expert_up", {maker.make<ir::GeluOp>(y)}), all));
 }
 
 TEST_P(ExpertsCuda, midTimesAnotherProduct) {
   int64_t width = 33, hidden = 16;
   mlir::Value x = maker.tensor(type(), {rowsText(), text(width)}), routes = routingInput(), w = weights(hidden, width);
   mlir::Value other = maker.tensor(type(), {rowsText(), text(hidden)});
-  mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::GroupedMatmulOp>(x, w, routes), other);
+  mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(x, w, routes)), other);
   CudaOptions all = options(width, {randomTensor(type(), {rows(), width}, 1), routing()});
   all.raggedInputs = {0, 3};
   all.raggedOutputs = {0};

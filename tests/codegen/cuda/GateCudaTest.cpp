@@ -47,8 +47,8 @@ void reschedule(ir::KernelOp kernel, const std::string& field, int64_t value, co
   kernel.setScheduleAttr(fields.getDictionary(kernel.getContext()));
 }
 
-/// one_block_rows: by the schedule, by many blocks always, decided at the call.
-constexpr int64_t kWays[] = {-1, 0, 100};
+/// one_block_rows: by many blocks always, decided at the call.
+constexpr int64_t kWays[] = {0, 100};
 
 class GateCuda : public ::testing::TestWithParam<std::tuple<GateCase, int64_t>> {
 protected:
@@ -57,8 +57,7 @@ protected:
   CudaRun check(ir::KernelOp kernel, CudaOptions options = {}) {
     options.check.bindings = {{"t", c().tokens}};
     options.check.terms = std::max<int64_t>(64, c().width);
-    if (std::get<1>(GetParam()) >= 0)
-      reschedule(kernel, "one_block_rows", std::get<1>(GetParam()));
+    reschedule(kernel, "one_block_rows", std::get<1>(GetParam()));
     return checkCuda(kernel, options);
   }
   std::unique_ptr<mlir::MLIRContext> context = makeContext();
@@ -135,7 +134,9 @@ INSTANTIATE_TEST_SUITE_P(Cases, GateCuda,
                                                               GateCase{DType::F32, 33, 36, 512, 16, ir::Priority::ChoiceMajor, "3"},
                                                               GateCase{DType::F32, 2500, 5, 7, 2, ir::Priority::ChoiceMajor, "trunc(t/9)"},
                                                               GateCase{DType::F64, 77, 33, 5, 2, ir::Priority::ChoiceMajor, "10"},
-                                                              GateCase{DType::F64, 9, 130, 300, 4, ir::Priority::TokenMajor, "-4"}),
+                                                              GateCase{DType::F64, 9, 130, 300, 4, ir::Priority::TokenMajor, "-4"},
+                                                              GateCase{DType::F32, 7, 22, 1024, 3, ir::Priority::TokenMajor, "5"},
+                                                              GateCase{DType::F64, 5, 18, 1024, 3, ir::Priority::ChoiceMajor, ""}),
                                             ::testing::ValuesIn(kWays)));
 
 class GateCudaOnce : public ::testing::Test {
@@ -186,10 +187,7 @@ TEST_F(GateCudaOnce, manyRowsOfManyPieces) {
       if (*capacity)
         routing = maker.make<ir::DropOp>(routing, compare(maker, ir::Predicate::LT, top.getValues(), maker.tensor(c.type, {"1"})));
       CudaRun run = checkCuda(maker.finish("gate", {routing}), {.check = {.bindings = {{"t", c.tokens}}}});
-      for (const emulator::KernelCounters& kernel : run.counters)
-        std::printf("%s: %llu warp instructions, sectors %llu of %llu, conflicts %llu\n", kernel.kernel.c_str(), static_cast<unsigned long long>(kernel.warpInstructions),
-                    static_cast<unsigned long long>(kernel.sectors), static_cast<unsigned long long>(kernel.idealSectors),
-                    static_cast<unsigned long long>(kernel.bankConflicts));
+      EXPECT_EQ(run.counters.size(), *capacity ? 5u : 3u);
     }
 }
 
@@ -201,7 +199,23 @@ TEST_F(GateCudaOnce, launchesOfAFewRowsAreTwo) {
   CudaRun run = checkCuda(maker.finish("gate", {assign(maker, c, top.getIndices()), top.getValues()}));
   EXPECT_EQ(run.counters.size(), 2u);
   EXPECT_LE(run.sectorRatio(), 1.15);
-  std::printf("registers %d\n", run.mostRegisters());
+}
+
+TEST_F(GateCudaOnce, productsInBf16AreRefused) {
+  KernelMaker maker(*context);
+  mlir::Value scores = maker.make<ir::MatmulOp>(maker.tensor(DType::BF16, {"4", "8"}), maker.tensor(DType::BF16, {"2", "8"}));
+  try {
+    checkCuda(maker.finish("gate", {scores}));
+    FAIL() << "a kernel was made";
+  } catch (const std::exception& error) {
+    EXPECT_NE(std::string(error.what()).find("multiplies matrices of bf16"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(GateCudaOnce, scoresAlone) {
+  KernelMaker maker(*context);
+  mlir::Value scores = maker.make<ir::MatmulOp>(maker.tensor(DType::F32, {"7", "12"}), maker.tensor(DType::F32, {"40", "12"}));
+  checkCuda(maker.finish("gate", {scores}));
 }
 
 TEST_F(GateCudaOnce, scoresInBf16) {

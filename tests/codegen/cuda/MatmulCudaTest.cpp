@@ -36,7 +36,8 @@ TEST_P(MatmulCuda, biasActivationResidualAndScalar) {
   mlir::Value a = maker.tensor(type, {text(m), text(k)}), w = maker.tensor(type, {text(n), text(k)});
   mlir::Value bias = maker.tensor(type, {text(n)}), residual = maker.tensor(type, {text(m), text(n)});
   mlir::Value scalar = maker.tensor(type, {"1"}), perRow = maker.tensor(type, {text(m), "1"});
-  mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias), scalar);
+  mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias);
+  y = maker.make<ir::MulOp>(maker.make<ir::GeluOp>(y), scalar);
   y = maker.make<ir::MulOp>(maker.make<ir::AddOp>(y, residual), perRow);
   expectNoConflicts(checkCuda(maker.finish("matmul", {y}), {.check = {.terms = k}}));
 }
@@ -78,6 +79,8 @@ INSTANTIATE_TEST_SUITE_P(Tiles, MatmulCudaTiles,
                                                               std::array<int64_t, 5>{32, 32, 2, 2, 4}, std::array<int64_t, 5>{16, 64, 1, 4, 4},
                                                               std::array<int64_t, 5>{4, 32, 1, 4, 4}, std::array<int64_t, 5>{4, 16, 1, 2, 8}),
                                             ::testing::Values(64, 45)));
+INSTANTIATE_TEST_SUITE_P(LargestTile, MatmulCudaTiles,
+                         ::testing::Combine(::testing::Values(DType::F32), ::testing::Values(std::array<int64_t, 5>{64, 128, 2, 2, 2}), ::testing::Values(64, 45)));
 
 class MatmulCudaShapes : public ::testing::Test {
 protected:
@@ -93,14 +96,14 @@ TEST_F(MatmulCudaShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfT
   mlir::Value perBatch = maker.tensor(type, {"batch", "1", "1", "11"});
   mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), places);
   y = maker.make<ir::AddOp>(maker.make<ir::MulOp>(y, fifths), perBatch);
-  checkCuda(maker.finish("matmul", {y, maker.make<ir::NegOp>(y)}), {.check = {.bindings = {{"batch", 3}}, .terms = 24}});
+  checkCuda(maker.finish("matmul", {y, maker.make<ir::ReluOp>(y)}), {.check = {.bindings = {{"batch", 3}}, .terms = 24}});
 }
 
 TEST_F(MatmulCudaShapes, everyExpertTimesTheSameRows) {
   for (DType type : {DType::F32, DType::F64}) {
     KernelMaker maker(*context);
     mlir::Value a = maker.tensor(type, {"m", "60"}), w = maker.tensor(type, {"4", "20", "60"}), bias = maker.tensor(type, {"4", "1", "20"});
-    checkCuda(maker.finish("matmul", {maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias)}), {.check = {.bindings = {{"m", 9}}, .terms = 60}});
+    checkCuda(maker.finish("matmul", {maker.make<ir::TanhOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias))}), {.check = {.bindings = {{"m", 9}}, .low = -0.5, .high = 0.5, .terms = 60}});
   }
 }
 
