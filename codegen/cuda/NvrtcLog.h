@@ -3,10 +3,12 @@
 
 #include "codegen/cuda/Nvrtc.h"
 
+#include <string_view>
+
 namespace moec::codegen::cuda {
 
 std::vector<FunctionUsage> usageFrom(const std::string& log);
-/// The log without ptxas's reports of usage, places in moec's form.
-std::string messagesFrom(const std::string& log);
+/// The log without ptxas's reports of usage, places in moec's form and without `folder` before them.
+std::string messagesFrom(const std::string& log, std::string_view folder = {});
 
 } // namespace moec::codegen::cuda
