@@ -24,7 +24,10 @@ struct CompileOptions {
   std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
   std::string from;                                 // the phase that runs first, on the dump given as the model path
   bool timePhases = false;
-  std::string emit;                                 // "llvm" or "asm": the kernels' code as text
+  std::string emit;                                 // "llvm", "asm", "cuda" or "ptx": the kernels' code as text
+  /// A folder of CUDA texts, <symbol>.cu each, that take the place of moec's; each must be a kernel's of a CUDA target. With emit "cuda" they are written
+  /// there, and the result's text names them.
+  std::filesystem::path kernels;
   bool useCache = true;                             // kernels' images by content
   std::function<void(const std::string& phase, double seconds)> onPhase; // progress
 };
