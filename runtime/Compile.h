@@ -43,11 +43,15 @@ struct CompileResult {
 CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options);
 Program compile(const std::filesystem::path& model, const CompileOptions& options = {});
 
+/// Why nothing can be compiled for CUDA targets here: no compiler library, or no NVRTC. Empty when it can. Opens the compiler library.
+std::string missingCudaCompiler();
+
 /// What libmoec_compiler exports to the runtime of the same build, as the object `moecCompilerInterface`.
 struct CompilerInterface {
   const char* buildId;
   CompileResult (*compileFile)(const std::filesystem::path& model, const CompileOptions& options);
   std::shared_ptr<Device> (*referenceDevice)();
+  std::string (*missingNvrtc)();
 };
 extern "C" const CompilerInterface moecCompilerInterface; // defined by libmoec_compiler alone; buildId is kBuildId of runtime/core/BuildId.h
 
