@@ -200,6 +200,20 @@ TEST_F(UserText, ARefusedTextIsNamedAtItsLine) {
   refused("__launch_bounds__(128, 8)", "__launch_bounds__(64)", "__launch_bounds__ of " + function + " allow 64 threads, and it is launched with 128");
 }
 
+TEST_F(UserText, ATextThatCrashesNvrtcIsNamed) {
+  emitTexts(kNorm);
+  fs::path text = textIn("texts");
+  edit(text, "  const float mean0 = ",
+       "  asm volatile(\"stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};\" :: \"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0));\n"
+       "  const float mean0 = ");
+  Outcome outcome = compile("texts");
+  EXPECT_EQ(outcome.code, 1) << outcome.err;
+  EXPECT_THAT(outcome.err, StartsWith("moec: error: texts/" + text.filename().string() + ":"));
+  if (outcome.err.find("crashed") == std::string::npos)
+    GTEST_SKIP() << "[SKIP] this NVRTC does not crash on the text that 13.0 crashes on";
+  EXPECT_THAT(outcome.err, HasSubstr(": NVRTC crashed on the text (Segmentation fault)\n"));
+}
+
 /// What the emulator reports first of a launch.
 struct Found {
   std::string kernel, file, opcode, kind, thread;
