@@ -31,6 +31,8 @@ public:
   /// Everything the machine code depends on, as text: body, types, schedule, target, emitter version; no labels, paths of draws or locations. Symbol names
   /// of sizes are kept: equal kernels over the same symbols share an image.
   virtual std::string key(ir::KernelOp kernel) = 0;
+  /// KernelImage::symbol, without emitting.
+  virtual std::string symbolOf(ir::KernelOp kernel) = 0;
   /// Diagnostic at the kernel's location on failure. Safe to call from several threads for kernels of different contexts or of one context
   /// whose op is only read.
   virtual mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) = 0;
@@ -39,7 +41,8 @@ public:
 };
 
 struct EmitterOptions {
-  /// A folder with CUDA text by the user, <symbol>.cu each: it takes the place of the emitter's, and is compiled in a process of its own.
+  /// A folder with CUDA text by the user, <symbol>.cu each: it takes the place of the emitter's, and is compiled in a process of its own. Read when the
+  /// emitter is made.
   std::filesystem::path kernels;
 };
 
@@ -51,7 +54,8 @@ std::string keyOf(ir::KernelOp kernel, const std::string& emitter);
 /// "<kind>_<32 hexadecimal digits>" of a key.
 std::string symbolOf(ir::KernelOp kernel, const std::string& key);
 
-/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v3", "cpu:x86-64-v4", "cuda:sm_90a" ...).
+/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v3", "cpu:x86-64-v4", "cuda:sm_90a" ...). Error(Data) for
+/// options.kernels that cannot be read.
 std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error, const EmitterOptions& options = {});
 
 } // namespace moec::codegen

@@ -3,6 +3,7 @@
 #include "compiler/Compilation.h"
 #include "compiler/Compiler.h"
 #include "compiler/Diagnostics.h"
+#include "compiler/KernelFolder.h"
 #include "compiler/Targets.h"
 #include "compiler/passes/Passes.h"
 #include "models/BuildModel.h"
@@ -10,6 +11,7 @@
 #include "runtime/core/BuildId.h"
 #include "runtime/core/Error.h"
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <sstream>
@@ -36,11 +38,13 @@ std::optional<codegen::CodeText> formOf(std::string_view word) {
   return std::nullopt;
 }
 
+bool writesKernels(const CompileOptions& options) { return options.emit == "cuda" && !options.kernels.empty(); }
+
 /// One compilation for one target, from a model or a dump to a plan.
 class Pipeline {
 public:
-  Pipeline(const CompileOptions& options, CompileResult& result, MLIRContext& context, ContextDiagnostics& diagnostics)
-      : options_(options), result_(result), context_(context), diagnostics_(diagnostics) {}
+  Pipeline(const CompileOptions& options, KernelFolder& kernels, CompileResult& result, MLIRContext& context, ContextDiagnostics& diagnostics)
+      : options_(options), kernels_(kernels), result_(result), context_(context), diagnostics_(diagnostics) {}
 
   void import(const std::filesystem::path& path, const std::string& text) {
     models::ImportOptions import;
@@ -62,10 +66,10 @@ public:
     compilation_ = std::move(*parsed);
   }
 
-  /// The other phases for one target, from `first` on. False when it stopped at options.stopAfter.
-  bool lower(Phase first, const std::string& target, Plan& plan) {
+  /// The other phases for one target, from `first` on. False when it stopped at options.stopAfter or options.emit. `last`: no target comes behind it.
+  bool lower(Phase first, const std::string& target, bool last, Plan& plan) {
     std::string error;
-    auto emitter = codegen::makeEmitter(target, error);
+    auto emitter = codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels});
     if (!emitter)
       throw Error(Fault::Usage, error);
     ModuleOp module = *compilation_.module;
@@ -95,8 +99,11 @@ public:
     // What a kernel reads is final: buffers and lifetimes can be laid.
     if (first <= Phase::Plan && !run(Phase::Plan, [&] { return assignBuffers(module); }))
       return false;
+    if (!options_.kernels.empty())
+      useKernels(module, *emitter, last);
     if (!options_.emit.empty()) {
-      printKernels(*emitter);
+      if (!writesKernels(options_))
+        printKernels(*emitter);
       return false;
     }
     if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, result_.kernelsCompiled, result_.kernelsReused); }))
@@ -140,6 +147,16 @@ private:
     writeFileAtomically(path, dumpText(compilation_));
   }
 
+  /// Kernels have their names from here on.
+  void useKernels(ModuleOp module, codegen::KernelEmitter& emitter, bool last) {
+    if (emitter.target().starts_with("cuda:") && failed(kernels_.add(module, emitter, writesKernels(options_))))
+      diagnostics_.fail(Fault::Internal, "a kernel could not be printed");
+    if (last && writesKernels(options_))
+      result_.text = kernels_.write();
+    else if (last)
+      kernels_.checkNames();
+  }
+
   void printKernels(codegen::KernelEmitter& emitter) {
     auto form = *formOf(options_.emit);
     bool isCuda = form == codegen::CodeText::Cuda || form == codegen::CodeText::Ptx;
@@ -158,6 +175,7 @@ private:
   }
 
   const CompileOptions& options_;
+  KernelFolder& kernels_;
   CompileResult& result_;
   MLIRContext& context_;
   ContextDiagnostics& diagnostics_;
@@ -177,6 +195,19 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "behind 'pack' stands the program itself: leave --stop-after out");
   if (!options.emit.empty() && !formOf(options.emit))
     throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm cuda ptx");
+  bool emits = options.stopAfter.empty() || options.stopAfter == "emit";
+  if (!options.kernels.empty() && (!emits || options.from == "pack"))
+    throw Error(Fault::Usage, "--kernels is for phase 'emit', which " +
+                                  (emits ? "lies before --from pack" : "does not run with --stop-after " + options.stopAfter));
+}
+
+void checkKernelsTargets(const CompileOptions& options, const std::vector<std::string>& targets) {
+  if (options.kernels.empty() || std::ranges::any_of(targets, [](const std::string& target) { return target.starts_with("cuda:"); }))
+    return;
+  std::string named;
+  for (const std::string& target : targets)
+    named += (named.empty() ? "" : ", ") + target;
+  throw Error(Fault::Usage, "--kernels names CUDA texts, and kernels of " + named + " have none; name a CUDA target with --target cuda:sm_90a");
 }
 
 } // namespace
@@ -191,6 +222,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   ProgramData program;
   program.buildId = kBuildId;
   program.name = model.stem().string();
+  KernelFolder kernels(options.kernels);
   for (const std::string& target : targets) {
     MLIRContext context; // threading on: kernels are emitted at once, and read types of this context
     DialectRegistry registry;
@@ -199,7 +231,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     context.loadAllAvailableDialects();
     context.printOpOnDiagnostic(false);
     ContextDiagnostics diagnostics(context, model);
-    Pipeline pipeline(options, result, context, diagnostics);
+    Pipeline pipeline(options, kernels, result, context, diagnostics);
     if (first == Phase::Import)
       pipeline.import(model, text);
     else
@@ -207,9 +239,15 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     if (options.stopAfter == "import")
       return result;
     std::string fixed = pipeline.compilation().target; // a dump from schedule on is of one target
+    checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
+    bool onlyThis = !fixed.empty() || !options.stopAfter.empty() || (!options.emit.empty() && !writesKernels(options));
+    bool last = onlyThis || target == targets.back();
     Plan plan;
-    if (!pipeline.lower(first, fixed.empty() ? target : fixed, plan))
+    if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, plan)) {
+      if (writesKernels(options) && !last)
+        continue; // texts of every CUDA target
       return result;
+    }
     Compilation& compilation = pipeline.compilation();
     if (auto name = (*compilation.module)->getAttrOfType<StringAttr>("moe.name"))
       program.name = name.str();

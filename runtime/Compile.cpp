@@ -99,6 +99,14 @@ std::string missingCompilerLibrary() {
   return openedLibrary || !findLibrary().empty() ? "" : describeAbsence();
 }
 
+std::string missingCudaCompiler() {
+  try {
+    return compilerLibrary().missingNvrtc();
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 CompileResult compileFile(const fs::path& model, const CompileOptions& options) { return compilerLibrary().compileFile(model, options); }
 
 Program compile(const fs::path& model, const CompileOptions& options) {

@@ -24,7 +24,10 @@ struct CompileOptions {
   std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
   std::string from;                                 // the phase that runs first, on the dump given as the model path
   bool timePhases = false;
-  std::string emit;                                 // "llvm" or "asm": the kernels' code as text
+  std::string emit;                                 // "llvm", "asm", "cuda" or "ptx": the kernels' code as text
+  /// A folder of CUDA texts, <symbol>.cu each, that take the place of moec's; each must be a kernel's of a CUDA target. With emit "cuda" they are written
+  /// there, and the result's text names them.
+  std::filesystem::path kernels;
   bool useCache = true;                             // kernels' images by content
   std::function<void(const std::string& phase, double seconds)> onPhase; // progress
 };
@@ -40,11 +43,15 @@ struct CompileResult {
 CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options);
 Program compile(const std::filesystem::path& model, const CompileOptions& options = {});
 
+/// Why nothing can be compiled for CUDA targets here: no compiler library, or no NVRTC. Empty when it can. Opens the compiler library.
+std::string missingCudaCompiler();
+
 /// What libmoec_compiler exports to the runtime of the same build, as the object `moecCompilerInterface`.
 struct CompilerInterface {
   const char* buildId;
   CompileResult (*compileFile)(const std::filesystem::path& model, const CompileOptions& options);
   std::shared_ptr<Device> (*referenceDevice)();
+  std::string (*missingNvrtc)();
 };
 extern "C" const CompilerInterface moecCompilerInterface; // defined by libmoec_compiler alone; buildId is kBuildId of runtime/core/BuildId.h
 

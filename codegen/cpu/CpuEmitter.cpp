@@ -65,7 +65,7 @@ mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBui
 }
 
 mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
-  std::string symbol = symbolOf(kernel, key(kernel)), error;
+  std::string symbol = symbolOf(kernel), error;
   KernelBuilder k(kernel, symbol, target_);
   mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
   if (mlir::failed(module))
@@ -77,7 +77,7 @@ mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
 }
 
 mlir::FailureOr<std::string> CpuEmitter::print(ir::KernelOp kernel, CodeText form) {
-  KernelBuilder k(kernel, symbolOf(kernel, key(kernel)), target_);
+  KernelBuilder k(kernel, symbolOf(kernel), target_);
   mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
   if (mlir::failed(module))
     return mlir::failure();

@@ -12,6 +12,7 @@ public:
   std::string target() const override { return target_.name; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   std::string key(ir::KernelOp kernel) override;
+  std::string symbolOf(ir::KernelOp kernel) override { return codegen::symbolOf(kernel, key(kernel)); }
   mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;
   mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) override;
 

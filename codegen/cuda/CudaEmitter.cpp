@@ -1,12 +1,8 @@
 #include "codegen/cuda/CudaEmitter.h"
 
 #include "codegen/cuda/Kernels.h"
-#include "codegen/cuda/Nvrtc.h"
 #include "runtime/core/CudaImage.h"
 #include "runtime/core/Error.h"
-
-#include <fstream>
-#include <sstream>
 
 namespace moec::codegen::cuda {
 
@@ -44,28 +40,43 @@ const Kind* findKind(ir::KernelOp kernel) {
   return nullptr;
 }
 
-std::string readText(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf()))
-    throw Error(Fault::Data, path.string() + ": cannot be read");
-  return text.str();
+const FunctionUsage* usageOf(const GridInfo& grid, const CompiledCuda& compiled) {
+  auto usage = std::find_if(compiled.functions.begin(), compiled.functions.end(), [&](const FunctionUsage& one) { return one.function == grid.function; });
+  return usage == compiled.functions.end() ? nullptr : &*usage;
+}
+
+/// As many threads as a function's __launch_bounds__ let a block have; nothing when it has none.
+std::optional<int> mostThreads(const std::string& ptx, const std::string& function) {
+  size_t begin = ptx.find(".entry " + function + "("), at = ptx.find(".maxntid", begin);
+  if (begin == std::string::npos || at > ptx.find('{', begin))
+    return std::nullopt;
+  return std::atoi(ptx.c_str() + at + std::string_view(".maxntid").size());
+}
+
+/// Why the launches of a kernel's stages cannot use what a text was compiled to; empty when they can.
+std::string misfit(const KernelText& k, const CudaSource& source, const CompiledCuda& compiled) {
+  for (size_t i = 0; i < k.stages().size(); ++i) {
+    const GridInfo& grid = *k.stages()[i].grid;
+    if (!usageOf(grid, compiled))
+      return fmt::format("{}: error: the text defines no function {}\n  expected: {}", source.fileName, grid.function, k.declaration(i));
+    if (auto most = mostThreads(compiled.ptx, grid.function); most && *most < grid.threads)
+      return fmt::format("{}: error: __launch_bounds__ of {} allow {} threads, and it is launched with {}: the number belongs to the kernel's schedule",
+                         source.fileName, grid.function, *most, grid.threads);
+  }
+  return {};
 }
 
 /// What ptxas reported of each stage's function, and what fits a multiprocessor.
-mlir::LogicalResult fillGrids(ir::KernelOp kernel, std::vector<StageInfo>& stages, const CompiledCuda& compiled, const CudaTarget& target) {
+void fillGrids(std::vector<StageInfo>& stages, const CompiledCuda& compiled, const CudaTarget& target) {
   for (StageInfo& stage : stages) {
     GridInfo& grid = *stage.grid;
-    auto usage = std::find_if(compiled.functions.begin(), compiled.functions.end(), [&](const FunctionUsage& one) { return one.function == grid.function; });
-    if (usage == compiled.functions.end())
-      return kernel.emitError() << "the CUDA text has no function \"" << grid.function << "\" (extern \"C\" __global__)";
+    const FunctionUsage* usage = usageOf(grid, compiled);
     grid.registers = usage->registers;
     grid.spillBytes = usage->spillBytes;
     grid.stackBytes = usage->stackBytes;
     grid.sharedBytes = usage->sharedBytes + grid.dynamicSharedBytes;
     grid.blocksPerMultiprocessor = blocksPerMultiprocessor(target, grid.threads, grid.registers, grid.sharedBytes);
   }
-  return mlir::success();
 }
 
 } // namespace
@@ -80,17 +91,10 @@ std::string CudaEmitter::symbolOf(ir::KernelOp kernel) {
   return codegen::symbolOf(kernel, keyOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name)));
 }
 
-std::filesystem::path CudaEmitter::usersText(const std::string& symbol) const {
-  if (options_.kernels.empty())
-    return {};
-  std::filesystem::path path = options_.kernels / (symbol + ".cu");
-  return std::filesystem::exists(path) ? path : std::filesystem::path();
-}
-
 std::string CudaEmitter::key(ir::KernelOp kernel) {
   std::string text = keyOf(kernel, fmt::format("emitter {} {} nvrtc {}", kEmitterVersion, target_.name, nvrtcVersion()));
-  if (auto path = usersText(symbolOf(kernel)); !path.empty())
-    text += "\nuser's text " + path.string() + "\n" + readText(path);
+  if (const CudaSource* users = users_.find(symbolOf(kernel)))
+    text += "\nuser's text " + users->fileName + "\n" + users->text;
   return text;
 }
 
@@ -99,23 +103,33 @@ mlir::LogicalResult CudaEmitter::build(ir::KernelOp kernel, KernelText& k) {
   return mlir::success(kind && mlir::succeeded(kind->build(k, kernel)));
 }
 
+mlir::FailureOr<CompiledCuda> CudaEmitter::compile(const KernelText& k, const CudaSource& source, bool byUser) {
+  std::string error;
+  auto compiled = byUser ? compileCudaApart(source, target_, error) : compileCuda(source, target_, error);
+  if (compiled)
+    error = misfit(k, source, *compiled);
+  if (error.empty())
+    return std::move(*compiled);
+  if (byUser)
+    throw Error(Fault::Data, error);
+  ir::KernelOp kernel = k.kernel();
+  return kernel.emitError() << "internal: NVRTC refuses the kernel's text: " << error;
+}
+
 mlir::FailureOr<KernelImage> CudaEmitter::emit(ir::KernelOp kernel) {
-  std::string symbol = symbolOf(kernel), error;
+  std::string symbol = symbolOf(kernel);
   KernelText k(kernel, symbol, target_);
   if (mlir::failed(build(kernel, k)))
     return mlir::failure();
-  CudaSource source{symbol + ".cu", k.text()};
-  auto path = usersText(symbol);
-  if (!path.empty())
-    source = {path.string(), readText(path)};
-  auto compiled = path.empty() ? compileCuda(source, target_, error) : compileCudaApart(source, target_, error);
-  if (!compiled && !path.empty())
-    throw Error(Fault::Data, error);
-  if (!compiled)
-    return kernel.emitError() << "internal: NVRTC refuses the kernel's text: " << error;
-  std::vector<StageInfo> stages = k.stages();
-  if (mlir::failed(fillGrids(kernel, stages, *compiled, target_)))
+  const CudaSource* users = users_.find(symbol);
+  CudaSource source = users ? *users : CudaSource{symbol + ".cu", k.text(), {}};
+  for (size_t i = 0; users && i < k.stages().size(); ++i)
+    source.declarations += k.declaration(i) + "\n";
+  auto compiled = compile(k, source, users != nullptr);
+  if (mlir::failed(compiled))
     return mlir::failure();
+  std::vector<StageInfo> stages = k.stages();
+  fillGrids(stages, *compiled, target_);
   CudaImage image{source.fileName, source.text, compiled->ptx, compiled->cubin};
   return KernelImage{symbol, image.bytes(), k.sizes(), std::move(stages), k.workspaces()};
 }

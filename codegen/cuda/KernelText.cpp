@@ -2,6 +2,8 @@
 
 #include "codegen/cuda/Skeletons.h"
 
+#include <fmt/ranges.h>
+
 #include <bit>
 #include <cmath>
 #include <sstream>
@@ -109,7 +111,7 @@ void KernelText::stage(Stage stage) {
   texts_.push_back(std::move(stage));
 }
 
-std::string KernelText::parameters() const {
+std::vector<std::string> KernelText::parameters() const {
   std::vector<std::string> list;
   ir::KernelOp kernel = kernel_;
   for (auto [i, type] : llvm::enumerate(kernel.getInputs().getTypes()))
@@ -124,10 +126,11 @@ std::string KernelText::parameters() const {
     list.push_back(fmt::format("unsigned stream{}", i));
   list.push_back("unsigned long long seed");
   list.push_back("unsigned step");
-  std::string text;
-  for (const std::string& parameter : list)
-    text += (text.empty() ? "" : ",\n    ") + parameter;
-  return text;
+  return list;
+}
+
+std::string KernelText::declaration(size_t stage) const {
+  return fmt::format("extern \"C\" __global__ void {}({});", stages_[stage].grid->function, fmt::join(parameters(), ", "));
 }
 
 std::string KernelText::banner() const {
@@ -178,7 +181,7 @@ std::string KernelText::text() const {
     std::string bounds = std::to_string(texts_[i].threads);
     if (texts_[i].residentBlocks)
       bounds += fmt::format(", {}", texts_[i].residentBlocks);
-    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", bounds, stages_[i].grid->function, parameters()));
+    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", bounds, stages_[i].grid->function, fmt::join(parameters(), ",\n    ")));
     body.indent();
     body.add(texts_[i].body);
     body.close();

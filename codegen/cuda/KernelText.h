@@ -80,6 +80,8 @@ public:
   };
   void stage(Stage stage);
 
+  /// A stage's function as a declaration, on one line.
+  std::string declaration(size_t stage) const;
   /// The whole text, with a banner that says what it is.
   std::string text() const;
   const std::vector<Size>& sizes() const { return sizes_; }
@@ -88,7 +90,7 @@ public:
   const std::vector<StageInfo>& stages() const { return stages_; }
 
 private:
-  std::string parameters() const;
+  std::vector<std::string> parameters() const;
   std::string banner() const;
 
   ir::KernelOp kernel_;

@@ -2,6 +2,7 @@
 
 #include "codegen/cuda/NvrtcLibrary.h"
 #include "codegen/cuda/NvrtcLog.h"
+#include "codegen/cuda/NvrtcNames.h"
 #include "runtime/core/Error.h"
 
 #include <fmt/format.h>
@@ -12,16 +13,11 @@ namespace moec::codegen::cuda {
 
 namespace {
 
-/// NVRTC puts the current folder before a relative name in line information, and images would depend on it: such a name is made absolute here.
-constexpr const char* kFolder = "/moec/";
-
-std::string absoluteName(const std::string& fileName) { return fileName.starts_with('/') ? fileName : kFolder + fileName; }
-
 /// A program in NVRTC's hands.
 class Run {
 public:
   Run(const NvrtcLibrary& library, const CudaSource& source) : library_(library) {
-    check(library_.createProgram(&program_, source.text.c_str(), absoluteName(source.fileName).c_str(), 0, nullptr, nullptr), "takes no text");
+    check(library_.createProgram(&program_, nvrtcText(source).c_str(), nvrtcName(source).c_str(), 0, nullptr, nullptr), "takes no text");
   }
   ~Run() {
     if (program_)
@@ -43,6 +39,12 @@ public:
     if (bytes > 0)
       check((library_.*get)(program_, text.data()), "gives no result");
     return text;
+  }
+
+  /// PTX of a text that ptxas refused; empty when it did not come so far.
+  std::string refusedPtx() {
+    size_t bytes = 0;
+    return library_.ptxSize(program_, &bytes) == 0 ? text(&NvrtcLibrary::ptxSize, &NvrtcLibrary::ptx) : std::string();
   }
 
   void check(int result, const char* what) {
@@ -75,13 +77,13 @@ std::optional<CompiledCuda> compileCuda(const CudaSource& source, const CudaTarg
     throw Error(Fault::Device, fmt::format("{} (version {}.{}) does not compile for {}; version 12.8 and newer ones do{}{}", library->path, library->major,
                                            library->minor, target.arch, log.empty() ? "" : "\n", log));
   if (result != 0) {
-    error = messagesFrom(log, kFolder);
+    error = messagesFrom(log, source, trimmed(run.refusedPtx()));
     if (error.empty())
       error = fmt::format("{}: NVRTC {}.{}: {}", source.fileName, library->major, library->minor, library->errorString(result));
     return std::nullopt;
   }
   CompiledCuda compiled;
-  compiled.ptx = trimmed(run.text(&NvrtcLibrary::ptxSize, &NvrtcLibrary::ptx));
+  compiled.ptx = withFileName(trimmed(run.text(&NvrtcLibrary::ptxSize, &NvrtcLibrary::ptx)), source);
   std::string cubin = run.text(&NvrtcLibrary::cubinSize, &NvrtcLibrary::cubin);
   compiled.cubin.assign(cubin.begin(), cubin.end());
   compiled.functions = usageFrom(log);

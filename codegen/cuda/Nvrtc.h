@@ -19,8 +19,9 @@ struct FunctionUsage {
 };
 
 struct CudaSource {
-  std::string fileName;      // in messages and line information
+  std::string fileName;      // in messages and in the PTX's line information, as it stands here
   std::string text;
+  std::string declarations = {}; // of functions, one a line: a text that defines one with other parameters is refused
 };
 
 struct CompiledCuda {

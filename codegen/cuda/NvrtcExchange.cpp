@@ -64,7 +64,10 @@ std::vector<FunctionUsage> functionsFrom(const std::string& text) {
 } // namespace
 
 void writeRequest(const fs::path& folder, const CudaSource& source, const CudaTarget& target) {
-  write(folder / kRequestFile, {{"file", bytesOf(source.fileName)}, {"cuda", bytesOf(source.text)}, {"target", bytesOf(target.name)}});
+  write(folder / kRequestFile, {{"file", bytesOf(source.fileName)},
+                                {"cuda", bytesOf(source.text)},
+                                {"declarations", bytesOf(source.declarations)},
+                                {"target", bytesOf(target.name)}});
 }
 
 void answerRequest(const fs::path& folder) {
@@ -74,7 +77,7 @@ void answerRequest(const fs::path& folder) {
     throw Error(Fault::Data, "unknown target '" + request.text("target") + "'");
   std::string error;
   try {
-    auto compiled = compileCuda({request.text("file"), request.text("cuda")}, *target, error);
+    auto compiled = compileCuda({request.text("file"), request.text("cuda"), request.text("declarations")}, *target, error);
     if (!compiled)
       return write(folder / kAnswerFile, {{"refused", bytesOf(error)}});
     std::string functions = functionsText(compiled->functions);

@@ -3,12 +3,10 @@
 
 #include "codegen/cuda/Nvrtc.h"
 
-#include <string_view>
-
 namespace moec::codegen::cuda {
 
 std::vector<FunctionUsage> usageFrom(const std::string& log);
-/// The log without ptxas's reports of usage, places in moec's form and without `folder` before them.
-std::string messagesFrom(const std::string& log, std::string_view folder = {});
+/// The log without ptxas's reports of usage, errors before warnings; every place is one of the source. `ptx` is what ptxas's line numbers are of.
+std::string messagesFrom(const std::string& log, const CudaSource& source, const std::string& ptx);
 
 } // namespace moec::codegen::cuda

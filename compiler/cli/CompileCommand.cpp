@@ -22,11 +22,11 @@ struct CompileFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
   bool drawsAsInputs = false, timePhases = false;
   std::string stopAfter, from, emit;
-  std::filesystem::path dumpPhases;
+  std::filesystem::path dumpPhases, kernels;
 
   /// What looks at the phases needs them to run: no whole program from the cache.
   bool needsCompiler() const {
-    return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty();
+    return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty() || !kernels.empty();
   }
 };
 
@@ -35,6 +35,7 @@ OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std:
   options.from = flags.from;
   options.emit = flags.emit;
   options.dumpPhases = flags.dumpPhases;
+  options.kernels = flags.kernels;
   options.timePhases = flags.timePhases;
   CompileResult result = compileFile(flags.file, compileOptions(flags, std::move(options)));
   text = result.text;
@@ -137,6 +138,10 @@ void addCompileCommand(CLI::App& app) {
       ->type_name("FORM")
       ->check(CLI::IsMember({"llvm", "asm", "cuda", "ptx"}))
       ->excludes(stop);
+  command
+      ->add_option("--kernels", flags->kernels,
+                   "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
+      ->type_name("DIR");
   addJsonFlag(*command, *flags);
   command->callback([flags] { compileCommand(*flags); });
 }

@@ -26,6 +26,7 @@ struct Outcome {
 class CommandTest : public testing::Test {
 protected:
   fs::path folder = fs::temp_directory_path() / ("moec-cli-" + std::to_string(getpid()));
+  std::vector<std::pair<std::string, std::string>> environment; // beside the test's own
 
   void SetUp() override { fs::create_directories(folder); }
   void TearDown() override { fs::remove_all(folder); }
@@ -53,6 +54,8 @@ protected:
       redirect(stdoutTo.empty() ? out.c_str() : stdoutTo.c_str(), STDOUT_FILENO);
       redirect(err.c_str(), STDERR_FILENO);
       setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1);
+      for (const auto& [name, value] : environment)
+        setenv(name.c_str(), value.c_str(), 1);
       if (chdir(folder.c_str()) != 0)
         _exit(126);
       execv(argv[0], argv.data());

@@ -9,6 +9,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <iterator>
 #include <thread>
 #include <unistd.h>
 
@@ -98,10 +101,43 @@ TEST_F(NvrtcTest, RefusedTextNamesFileAndLineAndKeepsWarnings) {
   EXPECT_THAT(error, HasSubstr("missing"));
 }
 
-TEST_F(NvrtcTest, TextThatPtxasRefusesIsAnError) {
+TEST_F(NvrtcTest, TextThatPtxasRefusesIsAnErrorAtItsLine) {
   std::string error;
-  EXPECT_FALSE(compileCuda({"bad.cu", "extern \"C\" __global__ void k(int* out) { asm volatile(\"no_such_word;\"); *out = 1; }\n"}, hopper(), error));
-  EXPECT_THAT(error, HasSubstr("no_such_word"));
+  EXPECT_FALSE(compileCuda({"some/bad.cu", "extern \"C\" __global__ void k(int* out) {\n  *out = 1;\n  asm volatile(\"no_such_word;\");\n}\n"}, hopper(), error));
+  EXPECT_THAT(error, testing::MatchesRegex("some/bad\\.cu:3: error: ptxas: .*'no_such_word' \\(PTX line [0-9]+\\)"));
+}
+
+TEST_F(NvrtcTest, LineInformationNamesTheFileAsItWasNamed) {
+  for (std::string name : {"rev.cu", "../a folder/rev.cu", "/home/rev.cu"}) {
+    std::string error;
+    auto compiled = compileCuda({name, kReverse.text}, hopper(), error);
+    ASSERT_TRUE(compiled) << error;
+    EXPECT_THAT(compiled->ptx, testing::ContainsRegex("\\.file[ \t]+1 \"" + name + "\"\n"));
+  }
+  std::string error; // ptxas refuses these as they are
+  auto compiled = compileCuda({"\"\\\n\u00e9/rev.cu", kReverse.text}, hopper(), error);
+  ASSERT_TRUE(compiled) << error;
+  EXPECT_THAT(compiled->ptx, HasSubstr("\"\\042\\134\\012\\303\\251/rev.cu\""));
+}
+
+TEST_F(NvrtcTest, DeclarationsHoldTheTextToItsParameters) {
+  CudaSource source{"k.cu", "", "extern \"C\" __global__ void k(const float* __restrict__ in, float* out, long long n);\n"};
+  auto errorOf = [&](const std::string& text) {
+    source.text = text;
+    std::string error;
+    EXPECT_FALSE(compileCuda(source, hopper(), error)) << text;
+    return error;
+  };
+  for (const char* parameters : {"const float* in, float* out", "const float* in, float* out, int n", "float* in, float* out, long long n"})
+    EXPECT_THAT(errorOf(fmt::format("\nextern \"C\" __global__ void k({}) {{}}\n", parameters)),
+                testing::AllOf(testing::StartsWith("k.cu:2: error: this function must keep its parameters"), HasSubstr("expected: extern \"C\" __global__ void k(const float* ")));
+  EXPECT_THAT(errorOf("__global__ void k(const float* in, float* out, long long n) {}\n"), testing::StartsWith("k.cu:1: error: "));
+  EXPECT_THAT(errorOf("extern \"C\" __global__ void k(const float* in, float* out, long long n) { *out = missing; }\n"), testing::StartsWith("k.cu:1: error: "));
+  source.text = "extern \"C\" __global__ void __launch_bounds__(64) k(const float* x, float* __restrict__ y, const long long n) { y[n] = x[n]; }"; // no line's end
+  std::string error;
+  auto compiled = compileCuda(source, hopper(), error);
+  ASSERT_TRUE(compiled) << error;
+  EXPECT_EQ(compiled->functions.size(), 1u);
 }
 
 TEST_F(NvrtcTest, ThreadsCompileAtOnce) {
@@ -137,6 +173,17 @@ TEST_F(NvrtcTest, AProcessApartGivesTheSame) {
   EXPECT_THAT(error, HasSubstr("bad.cu:3: error: "));
 }
 
+TEST_F(NvrtcTest, ACrashApartIsAnErrorThatSaysSo) {
+  std::string error;
+  const CudaSource immediates{"crash.cu", "extern \"C\" __global__ void k(int* out) {\n"
+                                          "  asm volatile(\"stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};\" ::\"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0));\n}\n"};
+  EXPECT_FALSE(compileCudaApart(immediates, hopper(), error));
+  if (!error.starts_with("crash.cu: NVRTC crashed"))
+    GTEST_SKIP() << "[SKIP] NVRTC " << nvrtcVersion() << " does not crash on the text that 13.0 crashes on; it says: " << error;
+  EXPECT_EQ(error, "crash.cu: NVRTC crashed on the text (Segmentation fault)");
+  EXPECT_TRUE(compileCudaApart(kReverse, hopper(), error)) << error;
+}
+
 TEST_F(NvrtcTest, TheTimeLimitApartIsAnErrorThatSaysSo) {
   // Some 2^40 instantiations.
   std::string endless = "template <int N, long long P> struct F { static constexpr int value = F<N - 1, 2 * P>::value + F<N - 1, 2 * P + 1>::value; };\n"
@@ -146,6 +193,33 @@ TEST_F(NvrtcTest, TheTimeLimitApartIsAnErrorThatSaysSo) {
   EXPECT_FALSE(compileCudaApart({"endless.cu", endless}, hopper(), error, /*limitSeconds=*/1));
   EXPECT_THAT(error, HasSubstr("endless.cu: NVRTC was ended"));
   EXPECT_THAT(error, HasSubstr("within 1 seconds"));
+}
+
+// In processes of their own, for a process has one working folder.
+TEST_F(NvrtcTest, ImagesDoNotDependOnTheWorkingFolder) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  namespace fs = std::filesystem;
+  fs::path root = fs::temp_directory_path() / "moec-nvrtc-folders";
+  std::vector<std::string> images;
+  for (const char* name : {"a", "another/deeper"}) {
+    fs::path folder = root / name;
+    fs::create_directories(folder);
+    EXPECT_EXIT(
+        {
+          fs::current_path(folder);
+          std::string error;
+          auto compiled = compileCuda({"k.cu", kReverse.text}, hopper(), error);
+          if (compiled)
+            std::ofstream("image", std::ios::binary) << compiled->ptx << std::string(compiled->cubin.begin(), compiled->cubin.end());
+          _exit(compiled ? 0 : 1);
+        },
+        testing::ExitedWithCode(0), "");
+    std::ifstream image(folder / "image", std::ios::binary);
+    images.emplace_back(std::istreambuf_iterator<char>(image), std::istreambuf_iterator<char>());
+  }
+  fs::remove_all(root);
+  EXPECT_GT(images[0].size(), 1000u);
+  EXPECT_EQ(images[0], images[1]);
 }
 
 // The library is looked for once in a process: a process with another environment is asked.
@@ -167,19 +241,21 @@ TEST(MissingNvrtcDeathTest, IsAnErrorThatNamesThePlaceAndHowToGetIt) {
 }
 
 TEST(NvrtcLogTest, SpillsAreCountedAndReportsAreNoMessages) {
-  std::string log = "k.cu(7): warning #177-D: variable \"x\" was declared but never referenced\n\n"
+  std::string log = "/moec/k.cu(7): warning #177-D: variable \"x\" was declared but never referenced\n\n"
                     "ptxas info    : 0 bytes gmem\n"
                     "ptxas info    : Compiling entry function 'k' for 'sm_90a'\n"
                     "ptxas info    : Function properties for k\n"
                     "    64 bytes stack frame, 60 bytes spill stores, 72 bytes spill loads\n"
-                    "ptxas info    : Used 255 registers, used 1 barriers, 64 bytes cumulative stack size, 49152 bytes smem\n";
+                    "ptxas info    : Used 255 registers, used 1 barriers, 64 bytes cumulative stack size, 49152 bytes smem\n"
+                    "/moec/k.cu(3): error: identifier \"y\" is undefined\n    y = 1;\n    ^\n\n";
   auto functions = usageFrom(log);
   ASSERT_EQ(functions.size(), 1u);
   EXPECT_EQ(functions[0].registers, 255);
   EXPECT_EQ(functions[0].spillBytes, 132);
   EXPECT_EQ(functions[0].stackBytes, 64);
   EXPECT_EQ(functions[0].sharedBytes, 49152);
-  EXPECT_EQ(messagesFrom(log), "k.cu:7: warning #177-D: variable \"x\" was declared but never referenced");
+  EXPECT_EQ(messagesFrom(log, {"sub/k.cu", "", ""}, ""), "sub/k.cu:3: error: identifier \"y\" is undefined\n    y = 1;\n    ^\n"
+                                                         "sub/k.cu:7: warning #177-D: variable \"x\" was declared but never referenced");
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fstream>
 #include <sstream>
 #include <unistd.h>
@@ -88,12 +89,14 @@ struct Nvrtc {
 
   Nvrtc() {
     std::vector<std::string> folders;
-    for (const char* variable : {"MOEC_NVRTC_DIR", "CUDA_HOME", "CUDA_PATH"})
+    for (const char* variable : {"CUDA_HOME", "CUDA_PATH"})
       if (const char* value = std::getenv(variable))
-        for (const char* below : {"", "/lib64", "/lib"})
+        for (const char* below : {"/lib64", "/lib"})
           folders.push_back(std::string(value) + below);
     for (const char* folder : {"/usr/local/cuda/lib64", "/usr/local/cuda/lib", "/usr/lib/x86_64-linux-gnu"})
       folders.push_back(folder);
+    if (const char* only = std::getenv("MOEC_NVRTC_DIR")) // then the only place, as it is for the compiler
+      folders = {only};
     for (const std::string& folder : folders)
       for (const char* version : {"13", "12"}) {
         // NVRTC does not find its builtins beside itself: they must be in the process before.
@@ -112,7 +115,7 @@ struct Nvrtc {
           return;
         }
       }
-    problem = "libnvrtc.so.13 and .12 were found neither in $MOEC_NVRTC_DIR, $CUDA_HOME, $CUDA_PATH nor in the usual folders";
+    problem = fmt::format("libnvrtc.so.13 and .12 were found in none of {}; MOEC_NVRTC_DIR names another", fmt::join(folders, ", "));
   }
 };
 

@@ -15,6 +15,20 @@ struct Scope {
   std::unordered_map<std::string, int> registers, variables, labels;
 };
 
+/// Names of files hold what is no printable ASCII as three octal digits behind a backslash.
+std::string withoutEscapes(std::string_view text) {
+  std::string name;
+  auto isOctal = [&](size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '7'; };
+  for (size_t i = 0; i < text.size(); ++i)
+    if (text[i] == '\\' && isOctal(i + 1) && isOctal(i + 2) && isOctal(i + 3)) {
+      name += char((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      name += text[i];
+    }
+  return name;
+}
+
 class Parser {
 public:
   explicit Parser(const std::string& text) : lexer_(text) {}
@@ -86,7 +100,7 @@ private:
 
   void file() {
     int index = int(integer());
-    module_.files[index] = std::string(lexer_.next().text);
+    module_.files[index] = withoutEscapes(lexer_.next().text);
     while (lexer_.take(","))
       integer();
   }
