@@ -88,7 +88,7 @@ std::filesystem::path CudaEmitter::usersText(const std::string& symbol) const {
 }
 
 std::string CudaEmitter::key(ir::KernelOp kernel) {
-  std::string text = keyOf(kernel, fmt::format("emitter {} {} nvrtc {}", kEmitterVersion, target_.name, nvrtcVersion()));
+  std::string text = keyOf(kernel, fmt::format("emitter {} {} nvrtc {}", kEmitterVersion, target_.name, nvrtcBuild()));
   if (auto path = usersText(symbolOf(kernel)); !path.empty())
     text += "\nuser's text " + path.string() + "\n" + readText(path);
   return text;

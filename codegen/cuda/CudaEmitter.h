@@ -11,7 +11,7 @@ public:
   CudaEmitter(const CudaTarget& target, EmitterOptions options) : target_(target), options_(std::move(options)) {}
   std::string target() const override { return target_.name; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
-  /// Holds NVRTC's version too, and the user's text where there is one.
+  /// Holds NVRTC's build too, and the user's text where there is one.
   std::string key(ir::KernelOp kernel) override;
   mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;
   mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) override;
