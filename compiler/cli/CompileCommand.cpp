@@ -35,8 +35,8 @@ OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std:
   options.from = flags.from;
   options.emit = flags.emit;
   options.dumpPhases = flags.dumpPhases;
-  options.timePhases = flags.timePhases;
   CompileResult result = compileFile(flags.file, compileOptions(flags, std::move(options)));
+  warnOfCache(result.cacheProblem);
   text = result.text;
   if (!result.program)
     return {.program = Program(ProgramData{}), .compiled = std::move(result)};
@@ -86,8 +86,8 @@ void printSummary(const OpenedProgram& opened, const std::filesystem::path& file
       total += found->second;
     }
   times.add({"all", shortSeconds(total)});
-  fmt::print("{}{} kernels compiled, {} reused\n", times.str(), opened.compiled.kernelsCompiled,
-             opened.compiled.kernelsReused);
+  fmt::print("{}{} kernels compiled, {} reused, {} from the cache\n", times.str(), opened.compiled.kernelsCompiled,
+             opened.compiled.kernelsReused, opened.compiled.kernelsFromCache);
 }
 
 /// The model's name, .moec; the model file's when the name would not make a plain file name.
@@ -138,7 +138,10 @@ void addCompileCommand(CLI::App& app) {
       ->check(CLI::IsMember({"llvm", "asm", "cuda", "ptx"}))
       ->excludes(stop);
   addJsonFlag(*command, *flags);
-  command->callback([flags] { compileCommand(*flags); });
+  command->callback([flags] {
+    flags->noCache |= flags->timePhases; // times of work, not of reading
+    compileCommand(*flags);
+  });
 }
 
 } // namespace moec::cli
