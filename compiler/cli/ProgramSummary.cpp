@@ -124,6 +124,7 @@ std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& p
         result.push_back({.symbol = launch.kernel,
                           .kind = launch.kind,
                           .imageBytes = program.kernel(plan.target, launch.kernel).size(),
+                          .layers = {},
                           .functions = functionsOf(launch, target)});
         found = result.end() - 1;
       }

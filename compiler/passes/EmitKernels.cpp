@@ -20,8 +20,8 @@ struct Job {
   std::string key;
   FailureOr<codegen::KernelImage> image = failure();
   bool isCached = false, isBadEntry = false;
-  std::string notStored; // why
-  std::exception_ptr thrown;
+  std::string notStored = {}; // why
+  std::exception_ptr thrown = {};
 };
 
 void work(Job& job, codegen::KernelEmitter& emitter, const KernelCache* cache) {
@@ -35,8 +35,7 @@ void work(Job& job, codegen::KernelEmitter& emitter, const KernelCache* cache) {
     }
   }
   job.image = emitter.emit(job.kernel);
-  // The key is asked for again: a user's text may have been edited between the first time and its compilation.
-  if (!cache || failed(job.image) || emitter.key(job.kernel) != job.key)
+  if (!cache || failed(job.image))
     return;
   try {
     cache->store(job.key, *job.image);
