@@ -44,7 +44,10 @@ bool writesKernels(const CompileOptions& options) { return options.emit == "cuda
 class Pipeline {
 public:
   Pipeline(const CompileOptions& options, KernelFolder& kernels, CompileResult& result, MLIRContext& context, ContextDiagnostics& diagnostics)
-      : options_(options), kernels_(kernels), result_(result), context_(context), diagnostics_(diagnostics) {}
+      : options_(options), kernels_(kernels), result_(result), context_(context), diagnostics_(diagnostics) {
+    if (!options.kernelCache.empty())
+      cache_.emplace(options.kernelCache);
+  }
 
   void import(const std::filesystem::path& path, const std::string& text) {
     models::ImportOptions import;
@@ -106,7 +109,7 @@ public:
         printKernels(*emitter);
       return false;
     }
-    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, result_.kernelsCompiled, result_.kernelsReused); }))
+    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, result_); }))
       return false;
     return run(Phase::Pack, [&] {
       auto made = makePlan(compilation_);
@@ -179,6 +182,7 @@ private:
   CompileResult& result_;
   MLIRContext& context_;
   ContextDiagnostics& diagnostics_;
+  std::optional<KernelCache> cache_;
   Compilation compilation_;
 };
 

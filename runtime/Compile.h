@@ -23,12 +23,11 @@ struct CompileOptions {
   std::string stopAfter;                            // the result is then text, see CompileResult
   std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
   std::string from;                                 // the phase that runs first, on the dump given as the model path
-  bool timePhases = false;
   std::string emit;                                 // "llvm", "asm", "cuda" or "ptx": the kernels' code as text
   /// A folder of CUDA texts, <symbol>.cu each, that take the place of moec's; each must be a kernel's of a CUDA target. With emit "cuda" they are written
   /// there, and the result's text names them.
   std::filesystem::path kernels;
-  bool useCache = true;                             // kernels' images by content
+  std::filesystem::path kernelCache;                // a folder of kernels' images by content, read and added to; empty: every kernel is compiled
   std::function<void(const std::string& phase, double seconds)> onPhase; // progress
 };
 
@@ -36,7 +35,11 @@ struct CompileResult {
   std::optional<Program> program;                   // absent with stopAfter or emit
   std::string text;                                 // IR or code asked for
   std::map<std::string, double> phaseSeconds;
-  int kernelsCompiled = 0, kernelsReused = 0;
+  int kernelsCompiled = 0;
+  int kernelsReused = 0;                            // equal to another of the same target
+  int kernelsFromCache = 0;
+  int badCacheEntries = 0;                          // damaged or of something else: their kernels are among those compiled
+  std::string cacheProblem;                         // why compiled kernels are not in the cache now: the first failure; empty when there was none
 };
 
 /// Throws Error(Model) whose text is all diagnostics, one a line: "model.json:12:18: error: ...".

@@ -92,7 +92,7 @@ std::string CudaEmitter::symbolOf(ir::KernelOp kernel) {
 }
 
 std::string CudaEmitter::key(ir::KernelOp kernel) {
-  std::string text = keyOf(kernel, fmt::format("emitter {} {} nvrtc {}", kEmitterVersion, target_.name, nvrtcVersion()));
+  std::string text = keyOf(kernel, fmt::format("emitter {} {} nvrtc {}", kEmitterVersion, target_.name, nvrtcBuild()));
   if (const CudaSource* users = users_.find(symbolOf(kernel)))
     text += "\nuser's text " + users->fileName + "\n" + users->text;
   return text;

@@ -13,7 +13,7 @@ public:
   CudaEmitter(const CudaTarget& target, const EmitterOptions& options) : target_(target), users_(options.kernels) {}
   std::string target() const override { return target_.name; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
-  /// Holds NVRTC's version too, and the user's text where there is one.
+  /// Holds NVRTC's build too, and the user's text where there is one.
   std::string key(ir::KernelOp kernel) override;
   std::string symbolOf(ir::KernelOp kernel) override;
   mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;

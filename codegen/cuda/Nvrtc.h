@@ -40,6 +40,8 @@ std::optional<CompiledCuda> compileCudaApart(const CudaSource& source, const Cud
 
 /// "13.0"; empty when there is none.
 std::string nvrtcVersion();
+/// The same, and what tells this library from one of the same version after an update (its file's size and time). For keys.
+std::string nvrtcBuild();
 /// Why there is no NVRTC: where it was looked for and how to get it. Empty when there is one.
 std::string missingNvrtc();
 

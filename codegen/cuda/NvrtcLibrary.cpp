@@ -165,6 +165,14 @@ std::string nvrtcVersion() {
   return library ? fmt::format("{}.{}", library->major, library->minor) : std::string();
 }
 
+std::string nvrtcBuild() {
+  const NvrtcLibrary* library = nvrtcLibrary();
+  if (!library)
+    return {};
+  std::error_code ignored;
+  return fmt::format("{} {} {}", nvrtcVersion(), fs::file_size(library->path, ignored), fs::last_write_time(library->path, ignored).time_since_epoch().count());
+}
+
 std::string missingNvrtc() {
   if (nvrtcLibrary())
     return {};

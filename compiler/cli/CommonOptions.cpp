@@ -33,7 +33,7 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
       .add_option("--moefy", options.moefy,
                   "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
       ->type_name("RULE");
-  command.add_flag("--no-cache", options.noCache, "neither read nor write the cache of compiled programs");
+  command.add_flag("--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
 }
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {

@@ -1,5 +1,6 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/KernelTable.h"
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
@@ -36,8 +37,8 @@ OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std:
   options.emit = flags.emit;
   options.dumpPhases = flags.dumpPhases;
   options.kernels = flags.kernels;
-  options.timePhases = flags.timePhases;
   CompileResult result = compileFile(flags.file, compileOptions(flags, std::move(options)));
+  warnOfCache(result.cacheProblem);
   text = result.text;
   if (!result.program)
     return {.program = Program(ProgramData{}), .compiled = std::move(result)};
@@ -45,50 +46,80 @@ OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std:
   return {.program = std::move(program), .compiled = std::move(result)};
 }
 
-void printText(const CompileFlags& flags, const std::string& text) {
+void writeText(const CompileFlags& flags, const std::string& text) {
   if (flags.output)
     writeFileAtomically(*flags.output, text);
   else
     fmt::print("{}{}", text, text.ends_with('\n') ? "" : "\n");
 }
 
-void printSummary(const OpenedProgram& opened, const std::filesystem::path& file, bool json) {
-  size_t bytes = opened.program.bytes().size();
+nlohmann::ordered_json targetJson(const Program& program, const Plan& plan) {
+  std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
+  nlohmann::ordered_json json{{"target", plan.target}, {"kernels", kernels.size()}, {"launches", plan.forward.size()}};
+  if (!plan.target.starts_with("cuda:"))
+    return json;
+  json["functions"] = nlohmann::ordered_json::array();
+  for (const KernelSummary& kernel : kernels)
+    for (const FunctionSummary& function : kernel.functions) {
+      nlohmann::ordered_json entry{
+          {"kernel", kernel.symbol}, {"kind", kernel.kind}, {"layers", kernel.layers}, {"launches", kernel.launches}};
+      entry.update(functionJson(function));
+      json["functions"].push_back(std::move(entry));
+    }
+  return json;
+}
+
+void printJson(const OpenedProgram& opened, const std::filesystem::path& file) {
+  const CompileResult& compiled = opened.compiled;
   const auto& plans = opened.program.data().plans;
-  if (json) {
-    nlohmann::ordered_json summary{{"file", file.string()},
-                                   {"bytes", bytes},
-                                   {"cached", opened.fromCache},
-                                   {"parameters", plans.empty() ? 0 : parameterCount(plans[0])}};
-    summary["targets"] = nlohmann::ordered_json::array();
-    for (const Plan& plan : plans)
-      summary["targets"].push_back({{"target", plan.target},
-                                    {"kernels", kernelSummaries(opened.program, plan).size()},
-                                    {"launches", plan.forward.size()}});
-    summary["phase_seconds"] = opened.compiled.phaseSeconds;
-    fmt::print("{}\n", summary.dump());
-    return;
-  }
-  Table table({"target", ">kernels", ">launches", ">parameters"});
+  nlohmann::ordered_json summary{{"file", file.string()},
+                                 {"bytes", opened.program.bytes().size()},
+                                 {"cached", opened.fromCache},
+                                 {"parameters", plans.empty() ? 0 : parameterCount(plans[0])}};
+  summary["targets"] = nlohmann::ordered_json::array();
   for (const Plan& plan : plans)
-    table.add({plan.target, std::to_string(kernelSummaries(opened.program, plan).size()),
-               std::to_string(plan.forward.size()), std::to_string(parameterCount(plan))});
-  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(), shortBytes(static_cast<double>(bytes)),
-             table.str());
-  if (opened.fromCache) {
-    fmt::print("taken from the cache\n");
-    return;
-  }
+    summary["targets"].push_back(targetJson(opened.program, plan));
+  summary["phase_seconds"] = compiled.phaseSeconds;
+  summary["kernels"] = {{"compiled", compiled.kernelsCompiled},
+                        {"reused", compiled.kernelsReused},
+                        {"from_cache", compiled.kernelsFromCache},
+                        {"bad_cache_entries", compiled.badCacheEntries}};
+  fmt::print("{}\n", summary.dump());
+}
+
+void printWork(const CompileResult& compiled) {
   Table times({"phase", ">time"});
   double total = 0;
   for (const char* phase : kPhases)
-    if (auto found = opened.compiled.phaseSeconds.find(phase); found != opened.compiled.phaseSeconds.end()) {
+    if (auto found = compiled.phaseSeconds.find(phase); found != compiled.phaseSeconds.end()) {
       times.add({phase, shortSeconds(found->second)});
       total += found->second;
     }
   times.add({"all", shortSeconds(total)});
-  fmt::print("{}{} kernels compiled, {} reused\n", times.str(), opened.compiled.kernelsCompiled,
-             opened.compiled.kernelsReused);
+  fmt::print("{}{} kernels compiled, {} reused, {} from the cache\n", times.str(), compiled.kernelsCompiled,
+             compiled.kernelsReused, compiled.kernelsFromCache);
+  if (compiled.badCacheEntries > 0)
+    fmt::print("{} damaged entries of the cache left aside\n", compiled.badCacheEntries);
+}
+
+void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
+  const auto& plans = opened.program.data().plans;
+  Table table({"target", ">kernels", ">launches", ">parameters"});
+  std::string functions;
+  for (const Plan& plan : plans) {
+    std::vector<KernelSummary> kernels = kernelSummaries(opened.program, plan);
+    table.add({plan.target, std::to_string(kernels.size()), std::to_string(plan.forward.size()),
+               std::to_string(parameterCount(plan))});
+    if (std::string text = functionTable(kernels); !text.empty())
+      functions += fmt::format("\nkernels of {}\n{}", plan.target, text);
+  }
+  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(),
+             shortBytes(static_cast<double>(opened.program.bytes().size())), table.str());
+  if (opened.fromCache)
+    fmt::print("taken from the cache\n");
+  else
+    printWork(opened.compiled);
+  fmt::print("{}", functions);
 }
 
 /// The model's name, .moec; the model file's when the name would not make a plain file name.
@@ -104,12 +135,12 @@ void compileCommand(const CompileFlags& flags) {
   std::string text;
   OpenedProgram opened = flags.needsCompiler() ? compileNow(flags, options, text) : openProgram(flags, options);
   if (!flags.stopAfter.empty() || !flags.emit.empty()) {
-    printText(flags, text);
+    writeText(flags, text);
     return;
   }
   std::filesystem::path file = flags.output.value_or(defaultOutput(flags.file, opened.program.name()));
   opened.program.save(file);
-  printSummary(opened, file, flags.json);
+  flags.json ? printJson(opened, file) : printText(opened, file);
 }
 
 } // namespace
@@ -134,7 +165,9 @@ void addCompileCommand(CLI::App& app) {
       ->check(phase);
   command->add_flag("--time-phases", flags->timePhases,
                     "compile even what is in the cache, and show each phase's time");
-  command->add_option("--emit", flags->emit, "print the kernels' code: llvm or asm of a CPU target, cuda or ptx of a CUDA one")
+  command
+      ->add_option("--emit", flags->emit,
+                   "print the kernels' code: llvm or asm of a CPU target, cuda or ptx of a CUDA one")
       ->type_name("FORM")
       ->check(CLI::IsMember({"llvm", "asm", "cuda", "ptx"}))
       ->excludes(stop);
@@ -143,7 +176,10 @@ void addCompileCommand(CLI::App& app) {
                    "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
-  command->callback([flags] { compileCommand(*flags); });
+  command->callback([flags] {
+    flags->noCache |= flags->timePhases; // times of work, not of reading
+    compileCommand(*flags);
+  });
 }
 
 } // namespace moec::cli

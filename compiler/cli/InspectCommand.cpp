@@ -1,14 +1,17 @@
 #include "compiler/cli/CommandInputs.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/KernelTable.h"
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
 #include "runtime/core/AtomicFile.h"
+#include "runtime/core/CudaImage.h"
 #include "runtime/core/Error.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -28,6 +31,13 @@ struct InspectFlags : CommonOptions {
 };
 
 constexpr std::array<const char*, 6> kKindNames{"input", "parameter", "prepared", "temporary", "output", "constant"};
+
+std::vector<std::string> targetsOf(const Program& program) {
+  std::vector<std::string> targets;
+  for (const Plan& plan : program.data().plans)
+    targets.push_back(plan.target);
+  return targets;
+}
 
 Json tensorsJson(const Plan& plan) {
   Json result;
@@ -82,9 +92,7 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
 
 void printJson(const Program& program, const Plan& plan, const Bindings& sizes) {
   Json result{{"name", program.name()}, {"compiler", program.data().buildId}, {"target", plan.target}};
-  result["targets"] = Json::array();
-  for (const Plan& other : program.data().plans)
-    result["targets"].push_back(other.target);
+  result["targets"] = targetsOf(program);
   result["parameters"] = parameterCount(plan);
   result["sizes"] = sizes;
   result["flops"] = forwardFlops(plan, sizes);
@@ -92,11 +100,16 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes) 
   result["invariant"] = plan.invariant;
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
-  for (const KernelSummary& kernel : kernelSummaries(program, plan))
-    result["kernels"].push_back({{"symbol", kernel.symbol},
-                                 {"kind", kernel.kind},
-                                 {"image_bytes", kernel.imageBytes},
-                                 {"launches", kernel.launches}});
+  for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
+    Json entry{{"symbol", kernel.symbol},
+               {"kind", kernel.kind},
+               {"image_bytes", kernel.imageBytes},
+               {"launches", kernel.launches},
+               {"layers", kernel.layers}};
+    for (const FunctionSummary& function : kernel.functions)
+      entry["functions"].push_back(functionJson(function, &sizes));
+    result["kernels"].push_back(std::move(entry));
+  }
   for (const auto& [key, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)}) {
     result[key] = Json::array();
     for (const LaunchInfo& launch : *launches)
@@ -111,6 +124,8 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
   fmt::print("{} for {}, compiled by {}\n", program.name(), plan.target, program.data().buildId);
+  if (program.data().plans.size() > 1)
+    fmt::print("targets     {}; choose with --target\n", fmt::join(targetsOf(program), ", "));
   for (const InputInfo& input : plan.inputs)
     fmt::print("input       {} {}{}{}\n", input.name, name(input.dtype), shapeText(input.shape),
                input.forLoss  ? " (for the loss)"
@@ -139,12 +154,17 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
     table.add({what, shortBytes(static_cast<double>(bytes)), note});
   fmt::print("{}", table.str());
 
+  std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
   fmt::print("\nkernels\n");
-  Table kernels({"  kind", ">launches", ">image", "symbol"});
-  for (const KernelSummary& kernel : kernelSummaries(program, plan))
-    kernels.add({"  " + kernel.kind, std::to_string(kernel.launches),
-                 shortBytes(static_cast<double>(kernel.imageBytes)), kernel.symbol});
-  fmt::print("{}\nlaunches of a call\n", kernels.str());
+  Table images({"  kind", ">launches", ">image", "symbol"});
+  for (const KernelSummary& kernel : kernels)
+    images.add({"  " + kernel.kind, std::to_string(kernel.launches), shortBytes(static_cast<double>(kernel.imageBytes)),
+                kernel.symbol});
+  fmt::print("{}", images.str());
+  if (std::string functions = functionTable(kernels, &sizes); !functions.empty())
+    fmt::print("\nfunctions of kernels, a launch each{}\n{}", bound, functions);
+
+  fmt::print("\nlaunches of a call\n");
   Table launches({">  #", "layer", "kind", ">flop", ">traffic", "kernel"});
   for (size_t i = 0; i < plan.forward.size(); ++i) {
     const LaunchInfo& launch = plan.forward[i];
@@ -179,7 +199,19 @@ std::string fileName(std::string text) {
   return text;
 }
 
-/// FOLDER/TARGET/{plan.json, ir.mlir, kernels/SYMBOL.so} and FOLDER/manifest.json.
+void extractKernel(const Program& program, const Plan& plan, const std::string& symbol, const fs::path& folder) {
+  std::span<const uint8_t> bytes = program.kernel(plan.target, symbol);
+  std::string file = fileName(symbol);
+  if (!plan.target.starts_with("cuda:"))
+    return writeFile(folder / (file + ".so"), bytes);
+  CudaImage image = CudaImage::parse(bytes, symbol);
+  writeFile(folder / (file + ".cu"), bytesOf(image.source));
+  writeFile(folder / (file + ".ptx"), bytesOf(image.ptx));
+  writeFile(folder / (file + ".cubin"), image.cubin);
+}
+
+/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir, and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
+/// SYMBOL.cu, .ptx and .cubin of CUDA.
 void extract(const Program& program, const fs::path& folder) {
   Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};
   manifest["plans"] = Json::array();
@@ -188,18 +220,36 @@ void extract(const Program& program, const fs::path& folder) {
     fs::path inside = folder / fileName(plan.target);
     if (auto ir = program.data().ir.find(plan.target); ir != program.data().ir.end())
       writeFile(inside / "ir.mlir", bytesOf(ir->second));
-    for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
-      writeFile(inside / "kernels" / (fileName(kernel.symbol) + ".so"), program.kernel(plan.target, kernel.symbol));
-    }
+    for (const KernelSummary& kernel : kernelSummaries(program, plan))
+      extractKernel(program, plan, kernel.symbol, inside / "kernels");
   }
   writeFile(folder / "manifest.json", bytesOf(manifest.dump(2) + "\n"));
 }
 
-void inspect(const InspectFlags& flags) {
-  Program program = openProgram(flags).program;
-  if (program.data().plans.empty())
+/// The plan of the first target that --target names, else the first plan: targets stand best first. "cpu" is the best
+/// for a CPU.
+const Plan& choosePlan(const Program& program, const InspectFlags& flags) {
+  const std::vector<Plan>& plans = program.data().plans;
+  if (plans.empty())
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
-  const Plan& plan = program.data().plans.front();
+  if (flags.targets.empty())
+    return plans.front();
+  const std::string& wanted = flags.targets.front();
+  auto found = std::ranges::find_if(plans, [&](const Plan& plan) {
+    return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:"));
+  });
+  if (found == plans.end())
+    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}",
+                                          flags.file.string(), wanted, fmt::join(targetsOf(program), ", ")));
+  return *found;
+}
+
+void inspect(const InspectFlags& flags) {
+  CommonOptions common = flags;
+  if (isProgramFile(flags.file))
+    common.targets.clear(); // here the flag chooses among what is compiled
+  Program program = openProgram(common).program;
+  const Plan& plan = choosePlan(program, flags);
   Bindings sizes = checkSizes(plan, parseSizes(flags));
   if (flags.extract)
     extract(program, *flags.extract);
@@ -213,8 +263,13 @@ void addInspectCommand(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
   addModelFlags(*command, *flags);
+  command->get_option("--target")
+      ->description(
+          "of a program: the target to show (default: its first); of a model: compile for these, show the first");
   addSizeFlag(*command, *flags);
-  command->add_option("--extract", flags->extract, "write manifest.json, the kernels as .so and the IR into a folder")
+  command
+      ->add_option("--extract", flags->extract,
+                   "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
   command->callback([flags] { inspect(*flags); });

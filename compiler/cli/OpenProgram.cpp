@@ -16,6 +16,8 @@
 
 namespace moec::cli {
 
+namespace fs = std::filesystem;
+
 namespace {
 
 /// One line on the terminal, rewritten as phases end, and wiped at last.
@@ -40,12 +42,18 @@ CompileOptions compileOptions(const CommonOptions& common, CompileOptions option
   if (!common.targets.empty())
     options.targets = common.targets;
   options.moefy = common.moefy;
-  options.useCache = !common.noCache;
+  if (fs::path cache = userCacheFolder(); !common.noCache && !cache.empty())
+    options.kernelCache = cache / "kernels";
   if (isatty(STDERR_FILENO)) {
     auto line = std::make_shared<ProgressLine>(common.file.filename().string());
     options.onPhase = [line](const std::string& phase, double seconds) { line->ended(phase, seconds); };
   }
   return options;
+}
+
+void warnOfCache(const std::string& problem) {
+  if (!problem.empty())
+    fmt::print(stderr, "moec: warning: what was compiled is not cached: {}\n", problem);
 }
 
 std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices) {
@@ -95,13 +103,15 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (!result.program)
     throw Error(Fault::Internal, fmt::format("{}: the compiler gave no program", common.file.string()));
   Program program = *result.program;
+  std::string problem = result.cacheProblem;
   if (cache) {
     try {
       cache->store(key, program);
     } catch (const Error& error) {
-      fmt::print(stderr, "moec: warning: the compiled program is not cached: {}\n", error.what());
+      problem = error.what();
     }
   }
+  warnOfCache(problem);
   return {.program = std::move(program), .compiled = std::move(result)};
 }
 

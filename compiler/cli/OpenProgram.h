@@ -26,8 +26,10 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options = 
 /// What to compile a model for that is to run on all of these devices, when the user names no target; empty: the usual targets.
 std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices);
 
-/// Compile options that the common flags give, with progress shown on a terminal.
+/// Compile options that the common flags give, with the user's cache of kernels, and progress shown on a terminal.
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options);
+/// CompileResult::cacheProblem as a warning, when there is one.
+void warnOfCache(const std::string& problem);
 
 /// True for a program.moec, false for a model. Error(Data) for what is neither, saying what it looks like.
 bool isProgramFile(const std::filesystem::path& path);

@@ -14,12 +14,17 @@ namespace moec::cli {
 
 namespace fs = std::filesystem;
 
-std::optional<ProgramCache> ProgramCache::ofUser() {
+fs::path userCacheFolder() {
   if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder && *folder == '/')
-    return ProgramCache(fs::path(folder) / "moec");
+    return fs::path(folder) / "moec";
   if (const char* home = std::getenv("HOME"); home && *home == '/')
-    return ProgramCache(fs::path(home) / ".cache" / "moec");
+    return fs::path(home) / ".cache" / "moec";
   return {};
+}
+
+std::optional<ProgramCache> ProgramCache::ofUser() {
+  fs::path folder = userCacheFolder();
+  return folder.empty() ? std::nullopt : std::optional(ProgramCache(folder));
 }
 
 namespace {

@@ -13,9 +13,12 @@
 
 namespace moec::cli {
 
+/// $XDG_CACHE_HOME/moec, else ~/.cache/moec; empty when neither variable is set.
+std::filesystem::path userCacheFolder();
+
 class ProgramCache {
 public:
-  /// In $XDG_CACHE_HOME/moec, else ~/.cache/moec; nothing when neither variable is set.
+  /// In userCacheFolder(); nothing when there is none.
   static std::optional<ProgramCache> ofUser();
   explicit ProgramCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 

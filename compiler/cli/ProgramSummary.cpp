@@ -1,5 +1,6 @@
 #include "compiler/cli/ProgramSummary.h"
 
+#include "runtime/core/CudaTarget.h"
 #include "runtime/core/Error.h"
 
 #include <fmt/format.h>
@@ -89,16 +90,47 @@ MemorySummary memorySummary(const Plan& plan, const Bindings& sizes) {
   return result;
 }
 
+namespace {
+
+std::optional<double> occupancyOf(const GridInfo& grid, const CudaTarget* target) {
+  constexpr int kWarp = 32;
+  if (!target)
+    return {};
+  int warps = (grid.threads + kWarp - 1) / kWarp;
+  return static_cast<double>(grid.blocksPerMultiprocessor * warps) / (target->threads / kWarp);
+}
+
+std::vector<FunctionSummary> functionsOf(const LaunchInfo& launch, const CudaTarget* target) {
+  std::vector<FunctionSummary> result;
+  for (const StageInfo& stage : launch.stages)
+    if (stage.grid) {
+      const std::string& function = stage.grid->function;
+      bool isPrefixed = function.starts_with(launch.kernel + "_");
+      result.push_back({isPrefixed ? function.substr(launch.kernel.size() + 1) : function, stage.items, *stage.grid,
+                        occupancyOf(*stage.grid, target)});
+    }
+  return result;
+}
+
+} // namespace
+
 std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& plan) {
+  const CudaTarget* target = findCudaTarget(plan.target);
   std::vector<KernelSummary> result;
   for (const auto* launches : {&plan.prepare, &plan.forward})
     for (const LaunchInfo& launch : *launches) {
       auto found = std::ranges::find(result, launch.kernel, &KernelSummary::symbol);
       if (found == result.end()) {
-        result.push_back({launch.kernel, launch.kind, program.kernel(plan.target, launch.kernel).size(), 0});
+        result.push_back({.symbol = launch.kernel,
+                          .kind = launch.kind,
+                          .imageBytes = program.kernel(plan.target, launch.kernel).size(),
+                          .layers = {},
+                          .functions = functionsOf(launch, target)});
         found = result.end() - 1;
       }
       ++found->launches;
+      if (std::ranges::find(found->layers, launch.label) == found->layers.end())
+        found->layers.push_back(launch.label);
     }
   return result;
 }

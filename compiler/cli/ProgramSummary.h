@@ -4,15 +4,28 @@
 #include "runtime/core/Program.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace moec::cli {
 
+/// A function of a CUDA kernel: a stage of its launches.
+struct FunctionSummary {
+  std::string name; // without the kernel's symbol before it
+  Size blocks;
+  GridInfo grid;
+  /// Warps of the blocks that are resident in a multiprocessor at once, of the warps that the target's may hold;
+  /// nothing for a target that this build does not know.
+  std::optional<double> occupancy;
+};
+
 struct KernelSummary {
   std::string symbol, kind;
   uint64_t imageBytes = 0;
   int launches = 0;
+  std::vector<std::string> layers; // each once, in order of first use
+  std::vector<FunctionSummary> functions;
 };
 
 struct MemorySummary {

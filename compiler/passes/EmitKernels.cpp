@@ -1,5 +1,6 @@
 #include "compiler/passes/BufferTable.h"
 #include "compiler/passes/Passes.h"
+#include "runtime/core/Error.h"
 
 #include <algorithm>
 #include <atomic>
@@ -13,19 +14,42 @@ namespace moec::compiler {
 
 namespace {
 
-/// A kernel that no earlier one equals, and what emitting it gave. Its result depends on nothing else, so the order of work does not matter.
+/// A kernel that no earlier one equals, and its image. Its result depends on nothing else, so the order of work does not matter.
 struct Job {
   KernelOp kernel;
+  std::string key;
   FailureOr<codegen::KernelImage> image = failure();
-  std::exception_ptr thrown;
+  bool isCached = false, isBadEntry = false;
+  std::string notStored = {}; // why
+  std::exception_ptr thrown = {};
 };
 
-void emitAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter) {
+void work(Job& job, codegen::KernelEmitter& emitter, const KernelCache* cache) {
+  if (cache) {
+    auto [image, isBad] = cache->find(job.key);
+    job.isBadEntry = isBad;
+    if (image) {
+      job.image = std::move(*image);
+      job.isCached = true;
+      return;
+    }
+  }
+  job.image = emitter.emit(job.kernel);
+  if (!cache || failed(job.image))
+    return;
+  try {
+    cache->store(job.key, *job.image);
+  } catch (const Error& error) {
+    job.notStored = error.what();
+  }
+}
+
+void workAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter, const KernelCache* cache) {
   std::atomic<size_t> next = 0;
-  auto work = [&] {
+  auto loop = [&] {
     for (size_t i; (i = next++) < jobs.size();)
       try {
-        jobs[i].image = emitter.emit(jobs[i].kernel);
+        work(jobs[i], emitter, cache);
       } catch (...) {
         jobs[i].thrown = std::current_exception();
       }
@@ -33,33 +57,36 @@ void emitAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter) {
   size_t helpers = std::min<size_t>(std::max(1u, std::thread::hardware_concurrency()), jobs.size());
   std::vector<std::thread> threads;
   for (size_t i = 1; i < helpers; ++i)
-    threads.emplace_back(work);
-  work();
+    threads.emplace_back(loop);
+  loop();
   for (std::thread& thread : threads)
     thread.join();
 }
 
 } // namespace
 
-LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, int& compiled, int& reused) {
+LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, CompileResult& result) {
   std::vector<Job> jobs;
   std::map<std::string, size_t> byKey;
   std::vector<std::pair<KernelOp, size_t>> kernels;
   compilation.module->walk([&](KernelOp kernel) {
     auto [place, isNew] = byKey.try_emplace(emitter.key(kernel), jobs.size());
     if (isNew)
-      jobs.push_back({kernel, failure(), nullptr});
+      jobs.push_back({.kernel = kernel, .key = place->first});
     else
-      ++reused;
+      ++result.kernelsReused;
     kernels.emplace_back(kernel, place->second);
   });
-  emitAll(jobs, emitter);
+  workAll(jobs, emitter, cache);
   for (Job& job : jobs) {
     if (job.thrown)
       std::rethrow_exception(job.thrown);
     if (failed(job.image))
       return failure();
-    ++compiled;
+    ++(job.isCached ? result.kernelsFromCache : result.kernelsCompiled);
+    result.badCacheEntries += job.isBadEntry;
+    if (result.cacheProblem.empty())
+      result.cacheProblem = job.notStored;
   }
   for (auto& [kernel, job] : kernels)
     kernel->setAttr(symbolName, StringAttr::get(kernel.getContext(), jobs[job].image->symbol));

@@ -4,6 +4,7 @@
 
 #include "codegen/KernelEmitter.h"
 #include "compiler/Compilation.h"
+#include "compiler/KernelCache.h"
 
 namespace moec::compiler {
 
@@ -29,8 +30,9 @@ mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& e
 /// Gives every value of @prepare and @forward a buffer: attribute `moe.buffers` of the module, `reads` and `writes` of kernels.
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
 
-/// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once.
-mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, int& compiled, int& reused);
+/// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once; what the cache holds, not at all. `cache`
+/// may be null. Counts in `result`.
+mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, CompileResult& result);
 
 /// The plan of a module after `emit`: plain data.
 mlir::FailureOr<Plan> makePlan(const Compilation& compilation);

@@ -332,6 +332,11 @@ LaunchInfo readLaunch(const Reader& json) {
 
 } // namespace
 
+Json sizesToJson(const std::vector<Size>& sizes) { return write(sizes); }
+std::vector<Size> sizesFromJson(const nlohmann::json& json, const std::string& where) { return Reader(json, where).sizes(); }
+Json stagesToJson(const std::vector<StageInfo>& stages) { return writeAll(stages); }
+std::vector<StageInfo> stagesFromJson(const nlohmann::json& json, const std::string& where) { return Reader(json, where).list(readStage); }
+
 Json planToJson(const Plan& plan) {
   return {{"target", plan.target},
           {"invariant", plan.invariant},

@@ -139,6 +139,67 @@ TEST_F(CompiledProgram, InspectTakesItApart) {
   EXPECT_EQ(nlohmann::json::parse(slurp(path("parts/manifest.json")))["name"], "scale");
 }
 
+TEST_F(CompiledProgram, InspectTakesCudaKernelsApartInTheirForms) {
+  scaleCudaProgram().save(program);
+  Outcome outcome = moec({"inspect", program, "--extract", path("parts")});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(slurp(path("parts/cuda_sm_80/kernels/scale.cu")), "// text\n");
+  EXPECT_EQ(slurp(path("parts/cuda_sm_80/kernels/scale.ptx")), ".version 9.0\n");
+  EXPECT_EQ(slurp(path("parts/cuda_sm_80/kernels/scale.cubin")), std::string("\x7f"
+                                                                             "ELF\0\1",
+                                                                             6));
+  EXPECT_FALSE(fs::exists(path("parts/cuda_sm_80/kernels/scale.so")));
+  EXPECT_EQ(slurp(path("parts/cpu_x86-64-v3/kernels/scale.so")), kernelImage());
+  ProgramData data = scaleCudaProgram().data();
+  data.kernels["cuda:sm_80/scale"].resize(60);
+  Program(std::move(data)).save(program);
+  expectFailure({"inspect", program, "--extract", path("cut")}, 1, "scale: truncated");
+}
+
+TEST_F(CompiledProgram, InspectShowsWhatKernelsTakeOfAGpu) {
+  scaleCudaProgram().save(program);
+  Outcome outcome = moec({"inspect", program, "--target", "cuda:sm_80", "--size", "batch=7"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("targets     cpu:x86-64-v3, cuda:sm_80; choose with --target\n"));
+  // 12 blocks of 4 warps, 2 of 32 (1000 threads are 31 and a bit), of 64.
+  EXPECT_THAT(outcome.out,
+              HasSubstr("functions of kernels, a launch each at batch=7\n"
+                        "  kind  function  layer              launches  blocks  threads  registers  "
+                        "spills    shared  blocks/SM  occupancy\n"
+                        "  rows  rows      layers.0.scale +1         2      28      128         40     0 "
+                        "B  6.75 KiB         12        75%\n"
+                        "        other                                       1     1000         10     0 B "
+                        "      0 B          2       100%\n"
+                        "no spills\n"));
+  auto json = nlohmann::json::parse(moec({"inspect", program, "--target", "cuda:sm_80", "--json"}).out);
+  EXPECT_EQ(json["target"], "cuda:sm_80");
+  EXPECT_EQ(json["targets"], nlohmann::json({"cpu:x86-64-v3", "cuda:sm_80"}));
+  EXPECT_EQ(json["kernels"][0]["layers"], nlohmann::json({"layers.0.scale", "layers.1.scale"}));
+  EXPECT_EQ(json["kernels"][0]["functions"][0], nlohmann::json({{"function", "scale_rows"},
+                                                                {"blocks", 20},
+                                                                {"threads", 128},
+                                                                {"registers", 40},
+                                                                {"spill_bytes", 0},
+                                                                {"stack_bytes", 16},
+                                                                {"shared_bytes", 6912},
+                                                                {"blocks_per_multiprocessor", 12},
+                                                                {"occupancy", 0.75}}));
+  scaleCudaProgram(24).save(program);
+  outcome = moec({"inspect", program, "--target", "cuda:sm_80"});
+  EXPECT_THAT(outcome.out, HasSubstr("\nspills: rows rows of layers.0.scale +1, 24 B a thread (scale)\n"));
+  EXPECT_THAT(outcome.out, testing::Not(HasSubstr("no spills")));
+}
+
+TEST_F(CompiledProgram, InspectChoosesAmongItsTargets) {
+  scaleCudaProgram().save(program);
+  for (auto [flag, target] :
+       {std::pair("cuda:sm_80", "cuda:sm_80"), {"cpu", "cpu:x86-64-v3"}, {"cpu:x86-64-v3", "cpu:x86-64-v3"}})
+    EXPECT_EQ(nlohmann::json::parse(moec({"inspect", program, "--json", "--target", flag}).out)["target"], target);
+  EXPECT_EQ(nlohmann::json::parse(moec({"inspect", program, "--json"}).out)["target"], "cpu:x86-64-v3");
+  expectFailure({"inspect", program, "--target", "cuda:sm_90a"}, 2,
+                "has no plan for target \"cuda:sm_90a\"; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
+}
+
 TEST_F(CompiledProgram, ExplainNamesOpsAndReason) {
   Outcome outcome = moec({"explain", program});
   ASSERT_EQ(outcome.code, 0) << outcome.err;

@@ -5,6 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <map>
+
 using namespace moec::test;
 using testing::HasSubstr;
 
@@ -83,6 +86,134 @@ TEST_F(Model, PhasesCanBeSeen) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("moe.kernel"));
   EXPECT_FALSE(fs::exists(path("vit-moe.moec")));
+}
+
+std::string changed(std::string text, const std::string& what, const std::string& with) {
+  size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return at == std::string::npos ? text : text.replace(at, what.size(), with);
+}
+
+TEST_F(Model, AChangedModelTakesTheOtherKernelsFromTheCache) {
+  std::string text = slurp(kZoo + "vit.json"), model = file("vit.json", text);
+  std::vector<std::string> compile{"compile", model, "--target", "cpu:x86-64-v3", "--json"};
+  auto kernels = [&](std::vector<std::string> more = {}) {
+    more.insert(more.begin(), compile.begin(), compile.end());
+    Outcome outcome = moec(more);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.out)["kernels"];
+  };
+  auto first = kernels();
+  EXPECT_EQ(first["from_cache"], 0);
+  file("vit.json", changed(text, "\"out\": 10", "\"out\": 12"));
+  auto second = kernels();
+  EXPECT_LE(second["compiled"], 2);
+  EXPECT_EQ(second["compiled"].get<int>() + second["from_cache"].get<int>(), first["compiled"]);
+  // Times of phases are of work; and without the caches there is nothing to take.
+  EXPECT_EQ(kernels({"--time-phases"})["compiled"], first["compiled"]);
+  EXPECT_EQ(kernels({"--no-cache"})["compiled"], first["compiled"]);
+  // A dump looks at the phases, which take what the cache has.
+  EXPECT_EQ(kernels({"--dump-phases", path("dumps")})["compiled"], 0);
+  compile.pop_back();
+  EXPECT_THAT(moec({"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps")}).out,
+              HasSubstr("\n0 kernels compiled, "));
+}
+
+TEST_F(Model, TwoProcessesShareTheCache) {
+  std::string model = kZoo + "batched-experts.json";
+  std::vector<Running> running;
+  for (const char* name : {"a.moec", "b.moec", "c.moec"})
+    running.push_back(start({"compile", model, "--target", "cpu:x86-64-v3", "-o", path(name)}));
+  for (const Running& one : running)
+    EXPECT_EQ(finish(one).code, 0);
+  EXPECT_EQ(slurp(path("a.moec")), slurp(path("b.moec")));
+  EXPECT_EQ(slurp(path("a.moec")), slurp(path("c.moec")));
+  Outcome after = moec(
+      {"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps"), "-o", path("d.moec"), "--json"});
+  auto kernels = nlohmann::json::parse(after.out)["kernels"];
+  EXPECT_EQ(kernels["compiled"], 0);
+  EXPECT_EQ(kernels["bad_cache_entries"], 0);
+  EXPECT_EQ(slurp(path("a.moec")), slurp(path("d.moec")));
+}
+
+TEST_F(Model, ACacheThatCannotBeWrittenIsAWarning) {
+  file("cache", "a file where the folder should be");
+  Outcome outcome = moec({"compile", kZoo + "batched-experts.json", "--target", "cpu:x86-64-v3"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.err, testing::StartsWith("moec: warning: what was compiled is not cached: "));
+  EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+  EXPECT_TRUE(fs::exists(path("batched-experts.moec")));
+  EXPECT_EQ(moec({"compile", kZoo + "batched-experts.json", "--target", "cpu:x86-64-v3", "--no-cache"}).err, "");
+}
+
+TEST_F(Model, CudaKernelsAreShownWithWhatTheyTake) {
+  std::vector<std::string> compile{"compile", kZoo + "vit-moe.json", "--target", "cuda:sm_90a,cpu:x86-64-v3",
+                                   "-o",      path("m.moec")};
+  Outcome first = moec(compile);
+  if (first.code == 3 && first.err.find("CUDA targets need NVRTC") != std::string::npos)
+    GTEST_SKIP() << "[SKIP] " << first.err;
+  ASSERT_EQ(first.code, 0) << first.err;
+  Outcome again = moec(compile);
+  EXPECT_THAT(again.out, HasSubstr("taken from the cache\n"));
+  std::string table = first.out.substr(first.out.find("\nkernels of cuda:sm_90a\n"));
+  EXPECT_THAT(again.out, testing::EndsWith(table)) << "the same table";
+  EXPECT_THAT(first.out, HasSubstr("phase"));
+
+  compile.push_back("--json");
+  auto summary = nlohmann::json::parse(moec(compile).out);
+  auto inspected = nlohmann::json::parse(moec({"inspect", path("m.moec"), "--json", "--target", "cuda:sm_90a"}).out);
+  nlohmann::json target;
+  for (auto& one : summary["targets"]) {
+    EXPECT_EQ(one.contains("functions"), one["target"] == "cuda:sm_90a") << one["target"];
+    if (one["target"] == "cuda:sm_90a")
+      target = one;
+  }
+  std::map<std::string, nlohmann::json> byFunction;
+  for (auto& kernel : inspected["kernels"])
+    for (auto& function : kernel["functions"])
+      byFunction[function["function"]] = function;
+  ASSERT_EQ(target["functions"].size(), byFunction.size());
+  bool anySpills = false;
+  for (auto& function : target["functions"]) {
+    auto& same = byFunction.at(function["function"]);
+    for (const char* field : {"threads", "registers", "spill_bytes", "stack_bytes", "shared_bytes",
+                              "blocks_per_multiprocessor", "occupancy"})
+      EXPECT_EQ(function[field], same[field]) << field;
+    EXPECT_GT(function["registers"], 0);
+    EXPECT_GE(same["blocks"], 0);
+    int warps = (function["threads"].get<int>() + 31) / 32;
+    EXPECT_EQ(function["occupancy"], function["blocks_per_multiprocessor"].get<int>() * warps / 64.0);
+    anySpills |= function["spill_bytes"] > 0;
+  }
+  EXPECT_EQ(table.ends_with("\nno spills\n"), !anySpills) << table;
+
+  ASSERT_EQ(moec({"inspect", path("m.moec"), "--extract", path("parts")}).code, 0);
+  std::string symbol = target["functions"][0]["kernel"], stem = path("parts/cuda_sm_90a/kernels/" + symbol);
+  EXPECT_THAT(slurp(stem + ".cu"), HasSubstr("__global__"));
+  EXPECT_THAT(slurp(stem + ".ptx"), HasSubstr(".target sm_90a"));
+  EXPECT_THAT(slurp(stem + ".cubin"), testing::StartsWith("\x7f"
+                                                          "ELF"));
+}
+
+TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
+  std::string text =
+      R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2, "name": "y"}]})";
+  std::string model = file("m.json", text);
+  Outcome first = moec({"compile", model, "--target", "cuda:sm_80"});
+  if (first.code == 3 && first.err.find("CUDA targets need NVRTC") != std::string::npos)
+    GTEST_SKIP() << "[SKIP] " << first.err;
+  ASSERT_EQ(first.code, 0) << first.err;
+  const char* old = getenv("MOEC_NVRTC_DIR");
+  std::string folder = old ? old : "";
+  setenv("MOEC_NVRTC_DIR", path("nowhere").c_str(), 1);
+  Outcome whole = moec({"compile", model, "--target", "cuda:sm_80"});
+  // The same kernels, but whether a model compiles is not a matter of what was compiled before.
+  file("m.json", text + "\n");
+  Outcome kernels = moec({"compile", model, "--target", "cuda:sm_80"});
+  old ? setenv("MOEC_NVRTC_DIR", folder.c_str(), 1) : unsetenv("MOEC_NVRTC_DIR");
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  EXPECT_EQ(kernels.code, 3);
+  EXPECT_THAT(kernels.err, HasSubstr("CUDA targets need NVRTC"));
 }
 
 } // namespace

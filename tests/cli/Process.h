@@ -1,6 +1,7 @@
 #pragma once
 // Runs the command as a process of its own: no shell, stdin closed, a cache folder of the test's own, output caught.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -41,9 +42,19 @@ protected:
     return {std::istreambuf_iterator<char>(stream), {}};
   }
 
+  struct Running {
+    pid_t process;
+    fs::path out, err;
+  };
+
   /// `stdoutTo`: a file or device instead of the caught output. The process runs in the test's folder.
   Outcome moec(std::vector<std::string> arguments, const std::string& stdoutTo = {}) const {
-    fs::path out = folder / ".stdout", err = folder / ".stderr";
+    return finish(start(std::move(arguments), stdoutTo));
+  }
+
+  Running start(std::vector<std::string> arguments, const std::string& stdoutTo = {}) const {
+    static int count = 0;
+    fs::path out = folder / fmt::format(".stdout-{}", ++count), err = folder / fmt::format(".stderr-{}", count);
     arguments.insert(arguments.begin(), MOEC_BINARY);
     std::vector<char*> argv;
     for (std::string& argument : arguments)
@@ -61,9 +72,13 @@ protected:
       execv(argv[0], argv.data());
       _exit(127);
     }
+    return {child, out, err};
+  }
+
+  static Outcome finish(const Running& running) {
     int status = 0;
-    waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
+    waitpid(running.process, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(running.out), slurp(running.err)};
   }
 
   void expectFailure(const std::vector<std::string>& arguments, int code, const std::string& words) const {

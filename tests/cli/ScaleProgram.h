@@ -1,6 +1,7 @@
 #pragma once
 // A whole program around ScaleKernel.cpp: input x f32[batch, 3], parameter w f32[3] drawn from ones, output y.
 
+#include "runtime/core/CudaImage.h"
 #include "runtime/core/Program.h"
 
 #include <fstream>
@@ -46,6 +47,34 @@ inline Program scaleProgram(bool drawInput = false) {
   data.kernels[plan.target + "/scale"].assign(image.begin(), image.end());
   data.ir[plan.target] = "module {}\n";
   data.plans = {std::move(plan)};
+  return Program(std::move(data));
+}
+
+/// The same with a plan for cuda:sm_80 behind it: one kernel of two functions, launched by two layers, whose figures
+/// are made up.
+inline Program scaleCudaProgram(int64_t spillBytes = 0) {
+  ProgramData data = scaleProgram().data();
+  Plan plan = data.plans[0];
+  plan.target = "cuda:sm_80";
+  Size batch = Size::symbol("batch");
+  LaunchInfo& launch = plan.forward[0];
+  launch.stages = {
+      {.items = batch * 4,
+       .grid = GridInfo{.function = "scale_rows",
+                        .threads = 128,
+                        .sharedBytes = 6912,
+                        .dynamicSharedBytes = 4096,
+                        .registers = 40,
+                        .spillBytes = spillBytes,
+                        .stackBytes = 16,
+                        .blocksPerMultiprocessor = 12}},
+      {.items = 1,
+       .grid = GridInfo{.function = "other", .threads = 1000, .registers = 10, .blocksPerMultiprocessor = 2}}};
+  plan.forward.push_back(launch);
+  plan.forward[1].label = "layers.1.scale";
+  data.kernels["cuda:sm_80/scale"] =
+      CudaImage{"scale.cu", "// text\n", ".version 9.0\n", {0x7f, 'E', 'L', 'F', 0, 1}}.bytes();
+  data.plans.push_back(std::move(plan));
   return Program(std::move(data));
 }
 
