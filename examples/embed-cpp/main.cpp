@@ -1,16 +1,14 @@
-// Runs a compiled image model from C++: the runtime alone, without compiler, LLVM or MLIR.
+// Runs a compiled image model from C++: the runtime alone, without compiler, LLVM or MLIR. Prints what `moec run --init 0` prints.
 //   moec compile models/zoo/vit-moe.json -o vit-moe.moec
-//   embed vit-moe.moec examples/photo.png [weights.safetensors]
+//   embed-cpp vit-moe.moec examples/photo.png [weights.safetensors]
 
-#include "runtime/Session.h"
-#include "runtime/core/Error.h"
-#include "runtime/io/InputFile.h"
+#include <moec/moec.h>
 
 #include <cstdio>
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: embed PROGRAM.moec IMAGE [WEIGHTS.safetensors]\n");
+    std::fprintf(stderr, "usage: embed-cpp PROGRAM.moec IMAGE [WEIGHTS.safetensors]\n");
     return 2;
   }
   try {
@@ -26,13 +24,14 @@ int main(int argc, char** argv) {
       if (input.photo)
         inputs[input.name] = moec::readInput(input, argv[2]);
     for (const auto& [name, tensor] : session.run(inputs)) {
-      std::printf("%s %s\n", name.c_str(), moec::describe(tensor).c_str());
+      std::printf("%s %s\n[0]", name.c_str(), moec::describe(tensor).c_str());
       for (double value : tensor.toDoubles())
-        std::printf("  %.6g\n", value);
+        std::printf("  %.6g", value);
+      std::printf("\n");
     }
     return 0;
   } catch (const moec::Error& error) {
-    std::fprintf(stderr, "embed: error: %s\n", error.what());
+    std::fprintf(stderr, "embed-cpp: error: %s\n", error.what());
     return moec::exitCode(error.fault());
   }
 }

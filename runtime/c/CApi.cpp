@@ -1,0 +1,255 @@
+// The C interface over the C++ one: handles are the C++ values, and no exception leaves.
+
+#include "runtime/c/c_api.h"
+
+#include "runtime/Compile.h"
+#include "runtime/Session.h"
+#include "runtime/core/DLPack.h"
+#include "runtime/core/Error.h"
+#include "runtime/io/InputFile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <sstream>
+
+struct moec_program {
+  moec::Program program;
+};
+
+struct moec_tensor {
+  moec::Tensor tensor;
+};
+
+struct moec_session {
+  moec::Session session;
+  std::vector<const moec::InputInfo*> inputs; // of a call; into the session's plan
+};
+
+namespace {
+
+using moec::Error;
+using moec::Fault;
+
+thread_local std::string lastError;
+
+moec_status statusOf(Fault fault) {
+  switch (fault) {
+  case Fault::Model: return MOEC_ERROR_MODEL;
+  case Fault::Data: return MOEC_ERROR_DATA;
+  case Fault::Usage: return MOEC_ERROR_USAGE;
+  case Fault::Device: return MOEC_ERROR_DEVICE;
+  case Fault::System: return MOEC_ERROR_SYSTEM;
+  case Fault::Mismatch:
+  case Fault::Internal: return MOEC_ERROR_INTERNAL;
+  }
+  return MOEC_ERROR_INTERNAL;
+}
+
+template <class Work> moec_status guarded(Work work) {
+  try {
+    work();
+    return MOEC_OK;
+  } catch (const Error& error) {
+    lastError = error.what();
+    return statusOf(error.fault());
+  } catch (const std::bad_alloc&) {
+    lastError = "out of memory";
+    return MOEC_ERROR_SYSTEM;
+  } catch (const std::exception& error) {
+    lastError = fmt::format("internal: {}", error.what());
+    return MOEC_ERROR_INTERNAL;
+  }
+}
+
+/// Arguments that must not be null: (name, pointer) pairs.
+template <class Pointer, class... More> void need(const char* name, Pointer* pointer, More... more) {
+  if (!pointer)
+    throw Error(Fault::Usage, fmt::format("{} is null", name));
+  if constexpr (sizeof...(more) > 0)
+    need(more...);
+}
+
+// moec_dtype counts as moec::DType does.
+static_assert(static_cast<int>(moec::DType::F64) == MOEC_F64 && static_cast<int>(moec::DType::F32) == MOEC_F32 && static_cast<int>(moec::DType::BF16) == MOEC_BF16 &&
+              static_cast<int>(moec::DType::I64) == MOEC_I64 && static_cast<int>(moec::DType::I32) == MOEC_I32 && static_cast<int>(moec::DType::U8) == MOEC_U8 &&
+              static_cast<int>(moec::DType::Bool) == MOEC_BOOL);
+
+moec::DType dtypeOf(moec_dtype dtype) {
+  if (dtype < MOEC_F64 || dtype > MOEC_BOOL)
+    throw Error(Fault::Usage, fmt::format("{} is no moec_dtype", static_cast<int>(dtype)));
+  return static_cast<moec::DType>(dtype);
+}
+
+moec::Shape shapeOf(const int64_t* shape, size_t rank) {
+  if (rank > 0)
+    need("shape", shape);
+  return moec::Shape(shape, shape + rank);
+}
+
+moec::TensorMap mapOf(const char* const* names, const moec_tensor* const* tensors, size_t count) {
+  if (count > 0)
+    need("names", names, "tensors", tensors);
+  moec::TensorMap map;
+  for (size_t i = 0; i < count; ++i) {
+    need("a name", names[i], "a tensor", tensors[i]);
+    if (!map.emplace(names[i], tensors[i]->tensor).second)
+      throw Error(Fault::Usage, fmt::format("\"{}\" is given twice", names[i]));
+  }
+  return map;
+}
+
+} // namespace
+
+const char* moec_version(void) { return MOEC_VERSION; }
+
+const char* moec_last_error(void) { return lastError.c_str(); }
+
+moec_status moec_program_load(const char* path, moec_program** program) {
+  return guarded([&] {
+    need("path", path, "program", program);
+    *program = new moec_program{moec::Program::load(path)};
+  });
+}
+
+moec_status moec_program_parse(const void* bytes, size_t size, moec_program** program) {
+  return guarded([&] {
+    need("bytes", bytes, "program", program);
+    *program = new moec_program{moec::Program::parse({static_cast<const uint8_t*>(bytes), size})};
+  });
+}
+
+moec_status moec_compile(const char* model, const char* targets, moec_program** program) {
+  return guarded([&] {
+    need("model", model, "program", program);
+    moec::CompileOptions options;
+    std::istringstream words(targets ? targets : "");
+    for (std::string word; std::getline(words, word, ',');)
+      options.targets.push_back(word);
+    *program = new moec_program{moec::compile(model, options)};
+  });
+}
+
+moec_status moec_program_save(const moec_program* program, const char* path) {
+  return guarded([&] {
+    need("program", program, "path", path);
+    program->program.save(path);
+  });
+}
+
+const char* moec_program_name(const moec_program* program) { return program ? program->program.name().c_str() : ""; }
+
+void moec_program_free(moec_program* program) { delete program; }
+
+moec_status moec_tensor_borrow(void* data, moec_dtype dtype, const int64_t* shape, size_t rank, moec_tensor** tensor) {
+  return guarded([&] {
+    need("tensor", tensor);
+    moec::Tensor borrowed = moec::Tensor::borrow(data, shapeOf(shape, rank), dtypeOf(dtype));
+    if (borrowed.elements() > 0)
+      need("data", data);
+    *tensor = new moec_tensor{std::move(borrowed)};
+  });
+}
+
+moec_status moec_tensor_create(moec_dtype dtype, const int64_t* shape, size_t rank, moec_tensor** tensor) {
+  return guarded([&] {
+    need("tensor", tensor);
+    *tensor = new moec_tensor{moec::Tensor(dtypeOf(dtype), shapeOf(shape, rank))};
+  });
+}
+
+void* moec_tensor_data(const moec_tensor* tensor) { return tensor ? tensor->tensor.data() : nullptr; }
+moec_dtype moec_tensor_dtype(const moec_tensor* tensor) { return tensor ? static_cast<moec_dtype>(tensor->tensor.dtype()) : MOEC_F32; }
+size_t moec_tensor_rank(const moec_tensor* tensor) { return tensor ? tensor->tensor.shape().size() : 0; }
+const int64_t* moec_tensor_shape(const moec_tensor* tensor) { return tensor ? tensor->tensor.shape().data() : nullptr; }
+size_t moec_tensor_bytes(const moec_tensor* tensor) { return tensor ? tensor->tensor.bytes() : 0; }
+void moec_tensor_free(moec_tensor* tensor) { delete tensor; }
+
+moec_status moec_tensor_to_dlpack(const moec_tensor* tensor, struct DLManagedTensorVersioned** managed) {
+  return guarded([&] {
+    need("tensor", tensor, "managed", managed);
+    *managed = moec::toDLPack(tensor->tensor);
+  });
+}
+
+moec_status moec_tensor_from_dlpack(struct DLManagedTensorVersioned* managed, moec_tensor** tensor) {
+  return guarded([&] {
+    need("managed", managed, "tensor", tensor);
+    auto handle = std::make_unique<moec_tensor>(); // before the argument has an owner
+    handle->tensor = moec::fromDLPack(managed);
+    *tensor = handle.release();
+  });
+}
+
+moec_status moec_session_create(const moec_program* program, const char* device, int threads, moec_session** session) {
+  return guarded([&] {
+    need("program", program, "device", device, "session", session);
+    if (threads < 0)
+      throw Error(Fault::Usage, fmt::format("threads is {}", threads));
+    auto made = std::make_unique<moec_session>(moec_session{moec::Session(program->program, device, {.threads = threads}), {}});
+    for (const moec::InputInfo& input : made->session.plan().inputs)
+      if (!input.forLoss)
+        made->inputs.push_back(&input);
+    *session = made.release();
+  });
+}
+
+moec_status moec_session_load(moec_session* session, const char* safetensors) {
+  return guarded([&] {
+    need("session", session, "safetensors", safetensors);
+    session->session.load(std::filesystem::path(safetensors));
+  });
+}
+
+moec_status moec_session_load_tensors(moec_session* session, const char* const* names, const moec_tensor* const* tensors, size_t count) {
+  return guarded([&] {
+    need("session", session);
+    session->session.load(mapOf(names, tensors, count));
+  });
+}
+
+moec_status moec_session_init(moec_session* session, uint64_t seed) {
+  return guarded([&] {
+    need("session", session);
+    session->session.init(seed);
+  });
+}
+
+void moec_session_free(moec_session* session) { delete session; }
+
+size_t moec_session_input_count(const moec_session* session) { return session ? session->inputs.size() : 0; }
+
+const char* moec_session_input_name(const moec_session* session, size_t index) {
+  return index < moec_session_input_count(session) ? session->inputs[index]->name.c_str() : nullptr;
+}
+
+size_t moec_session_output_count(const moec_session* session) { return session ? session->session.plan().outputs.size() : 0; }
+
+const char* moec_session_output_name(const moec_session* session, size_t index) {
+  return index < moec_session_output_count(session) ? session->session.plan().outputs[index].name.c_str() : nullptr;
+}
+
+moec_status moec_session_read_input(const moec_session* session, const char* name, const char* path, moec_tensor** tensor) {
+  return guarded([&] {
+    need("session", session, "name", name, "path", path, "tensor", tensor);
+    auto found = std::ranges::find(session->inputs, std::string_view(name), [](const moec::InputInfo* input) { return std::string_view(input->name); });
+    if (found == session->inputs.end())
+      throw Error(Fault::Usage, fmt::format("the program has no input \"{}\"", name));
+    *tensor = new moec_tensor{moec::readInput(**found, path)};
+  });
+}
+
+moec_status moec_session_run(moec_session* session, const char* const* names, const moec_tensor* const* inputs, size_t count, uint64_t seed, uint32_t step,
+                             moec_tensor** outputs) {
+  return guarded([&] {
+    need("session", session, "outputs", outputs);
+    moec::TensorMap results = session->session.run(mapOf(names, inputs, count), {.seed = seed, .step = step});
+    // All handles exist before the first is the caller's.
+    std::vector<std::unique_ptr<moec_tensor>> handles;
+    for (const moec::OutputInfo& output : session->session.plan().outputs)
+      handles.push_back(std::make_unique<moec_tensor>(moec_tensor{results.at(output.name)}));
+    for (size_t i = 0; i < handles.size(); ++i)
+      outputs[i] = handles[i].release();
+  });
+}
