@@ -100,8 +100,8 @@ std::string nameOf(const ::testing::TestParamInfo<Case>& info) { return info.par
 INSTANTIATE_TEST_SUITE_P(Shapes, RowsCudaElements,
                          ::testing::Values(Case{"f32", "7", "13"}, Case{"f64", "t", "d"}, Case{"bf16", "t", "40"}), nameOf);
 INSTANTIATE_TEST_SUITE_P(Shapes, RowsCuda,
-                         ::testing::Values(Case{"f32", "5", "64"}, Case{"f32", "7", "13"}, Case{"f32", "3", "5"}, Case{"f32", "t", "100"},
-                                           Case{"f32", "t", "d"}, Case{"f64", "4", "32"}, Case{"f64", "t", "11"}, Case{"f64", "t", "d"},
+                         ::testing::Values(Case{"f32", "5", "64"}, Case{"f32", "7", "13"}, Case{"f32", "t", "100"},
+                                           Case{"f32", "t", "d"}, Case{"f64", "t", "11"}, Case{"f64", "t", "d"},
                                            Case{"f32", "300", "1"}, Case{"f32", "1", "1024"}, Case{"f32", "3", "1025"}, Case{"f64", "2", "4100"}, Case{"f32", "2", "20000"},
                                            Case{"bf16", "t", "40"}, Case{"bf16", "3", "d"}),
                          nameOf);

@@ -12,18 +12,6 @@ namespace {
 // Routings have 29 tokens, 2 choices and 5 experts: R = 58 rows, which no other size of these kernels is.
 #define MOEC_ROUTING "!moe.routing<5 experts, \"29\" tokens, 2 choices>"
 
-constexpr const char* kGateBody = R"(
-    %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
-    %p = moe.softmax %s : tensor<37x6x@>
-    %v, %i = moe.select %p k 2 : tensor<37x6x@>
-    %u = moe.random uniform "gate.policy" : tensor<37x2x@>
-    %k = moe.compare lt %u, %v : tensor<37x2x@>, tensor<37x2x@>
-    %a = moe.assign %i experts 6 choice_major capacity "9" : tensor<37x2xi32>
-    %r = moe.drop %a, %k : !moe.routing<6 experts, "37" tokens, 2 choices>, tensor<37x2xi1>
-    moe.yield %v, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)";
-constexpr const char* kGateArguments = "%x: tensor<37x24x@>, %w: tensor<6x24x@>";
-constexpr const char* kGateResults = "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>";
-
 const SampleKernel kSamples[] = {
     {"loops", "loops", "%x: tensor<7x63x@>, %y: tensor<63x1x@>", "tensor<63x8x@>", R"(
     %t = moe.transpose %x [1, 0] : tensor<7x63x@>
@@ -66,8 +54,21 @@ const SampleKernel kSamples[] = {
     {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>", "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
     %s = moe.matmul %a, %w : tensor<?x64x@, #moe.sizes<"t", "64">>, tensor<3x72x64x@>
     moe.yield %s : tensor<3x?x72x@, #moe.sizes<"3", "t", "72">>)"},
-    {"gateOfOneBlock", "gate", kGateArguments, kGateResults, kGateBody},
-    {"gateOfManyBlocks", "gate", kGateArguments, kGateResults, kGateBody, 64, "one_block_rows", 1},
+    {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
+    %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
+    %v, %i = moe.select %s k 2 : tensor<37x6x@>
+    %p = moe.softmax %v : tensor<37x2x@>
+    %r = moe.assign %i experts 6 token_major capacity "9" : tensor<37x2xi32>
+    moe.yield %p, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)"},
+    {"gateOfManyBlocks", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
+    %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
+    %p = moe.softmax %s : tensor<37x6x@>
+    %v, %i = moe.select %p k 2 : tensor<37x6x@>
+    %u = moe.random uniform "gate.policy" : tensor<37x2x@>
+    %k = moe.compare lt %u, %v : tensor<37x2x@>, tensor<37x2x@>
+    %a = moe.assign %i experts 6 choice_major capacity "9" : tensor<37x2xi32>
+    %r = moe.drop %a, %k : !moe.routing<6 experts, "37" tokens, 2 choices>, tensor<37x2xi1>
+    moe.yield %v, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)", 64, "one_block_rows", 1},
     {"gateOfIndices", "gate", "%i: tensor<700x2xi32>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
     %a = moe.assign %i experts 5 token_major : tensor<700x2xi32>
     moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)", 64, "one_block_rows", 1},
