@@ -8,6 +8,21 @@ namespace moec::codegen::cpu {
 
 namespace {
 
+/// A float that rounds to bf16 as x does, which it may not hold: towards zero, and its last bit tells that something was cut off.
+Value floatForBf16(KernelBuilder& k, Value x) {
+  Value wide = k.toFloat(x, k.f64()), nearest = k.toFloat(wide, k.f32()), back = k.toFloat(nearest, k.f64());
+  Value word = k.bits(nearest, k.i32());
+  Value cut = k.choose(k.compare(ir::Predicate::GT, k.abs(back), k.abs(wide)), k.sub(word, 1), word);
+  Value exact = k.compare(ir::Predicate::EQ, back, wide);
+  return k.bits(k.choose(exact, word, k.bitOr(cut, k.integer(word.getType(), 1))), k.f32());
+}
+
+Value cast(KernelBuilder& k, ir::CastOp op, Value x) {
+  DType from = dtypeOf(op.getX()), to = ir::dtypeOf(op.getTo());
+  bool wide = from == DType::F64 || from == DType::I64 || from == DType::I32;
+  return to == DType::BF16 && wide ? floatForBf16(k, x) : k.toFloat(x, k.typeOf(to));
+}
+
 Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {
   return llvm::TypeSwitch<mlir::Operation*, Value>(op)
       .Case([&](ir::NegOp) { return k.neg(x); })
@@ -23,7 +38,7 @@ Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {
       .Case([&](ir::SiluOp) { return silu(k, x); })
       .Case([&](ir::LeakyReluOp leaky) { return leakyRelu(k, x, leaky.getSlope().convertToDouble()); })
       .Case([&](ir::EluOp elu) { return cpu::elu(k, x, elu.getAlpha().convertToDouble()); })
-      .Case([&](ir::CastOp cast) { return k.toFloat(x, k.typeOf(ir::dtypeOf(cast.getTo()))); })
+      .Case([&](ir::CastOp op) { return cast(k, op, x); })
       .Default([](mlir::Operation*) { return Value(); });
 }
 

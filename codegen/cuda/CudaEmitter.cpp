@@ -9,7 +9,7 @@ namespace moec::codegen::cuda {
 namespace {
 
 /// Counts up when the text of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 1;
+constexpr int kEmitterVersion = 2;
 
 struct Kind {
   std::string_view name;

@@ -211,7 +211,7 @@ std::string ElementText::reduce(ir::ReduceOp op, const Coordinates& at) {
   if (op.getKind() == ir::ReduceKind::Mean)
     result = fmt::format("{} / ({}){}", sum, registerType(sumType), k_.size(count));
   if (to == DType::BF16)
-    result = fmt::format("toFloat(toBfloat16((float)({})))", result);
+    result = fmt::format("toFloat(toBfloat16({}))", result);
   else if (to != sumType)
     result = fmt::format("({})({})", registerType(to), result);
   return result == sum ? sum : define(to, "reduced", result);
@@ -314,7 +314,12 @@ std::string elementwise(mlir::Operation* op, llvm::ArrayRef<std::string> x) {
       .Case([&](ir::MinOp) { return call("minimum"); })
       .Case([&](ir::MaxOp) { return call("maximum"); })
       .Case([&](ir::CompareOp op) { return infix(signOf(op.getPredicate())); })
-      .Case([&](ir::CastOp op) { return fmt::format("({}){}", registerType(ir::dtypeOf(op.getTo())), x[0]); })
+      .Case([&](ir::CastOp op) {
+        DType to = ir::dtypeOf(op.getTo());
+        // What a float does not hold must not be rounded to one before it is rounded to bf16.
+        bool wide = to == DType::BF16 && (type == DType::F64 || type == DType::I64 || type == DType::I32);
+        return fmt::format("({}){}", registerType(wide ? DType::F64 : to), x[0]);
+      })
       .Default([](mlir::Operation*) { return std::string(); });
 }
 

@@ -47,8 +47,13 @@ std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
     return why;
   if (rows().threads() != kGateThreads)
     return "group_threads " + std::to_string(groupThreads) + " must divide " + std::to_string(kGateThreads);
-  if (oneBlockRows < 0)
-    return "one_block_rows must not be negative";
+  if (oneBlockRows < 1)
+    return "one_block_rows must be at least 1: a call without tokens is one block's";
+  for (const RoutingChain& chain : plan.routings) {
+    int64_t experts = static_cast<int64_t>(ir::AssignOp(chain.assign).getExperts()), most = (kStaticSharedBytes - 4) / (4 * (kGateThreads / 32 + 1));
+    if (experts > most)
+      return "assigns to " + std::to_string(experts) + " experts: a block's shared memory counts the rows of at most " + std::to_string(most);
+  }
   if (plan.products.empty())
     return std::nullopt;
   if (warpsN != 1 && warpsN != 2 && warpsN != 4)

@@ -17,11 +17,7 @@ bool RoutingText::isChoiceMajor() const {
   return choices_ > 1 && ir::AssignOp(chain_.assign).getPriority() == ir::Priority::ChoiceMajor;
 }
 
-Size RoutingText::isMany() const {
-  if (schedule_.oneBlockRows == 0)
-    return 1;
-  return Size::min(1, Size::floorDiv(rows(), schedule_.oneBlockRows));
-}
+Size RoutingText::isMany() const { return Size::min(1, Size::floorDiv(rows(), schedule_.oneBlockRows)); }
 
 Size RoutingText::pieces(int64_t tokensOfPiece) const { return Size::ceilDiv(tokens_, tokensOfPiece) * Size(isChoiceMajor() ? choices_ : 1); }
 

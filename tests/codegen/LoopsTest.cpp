@@ -1,6 +1,7 @@
 // Owner of: kernels of loops, and of packing. Every result is held against the reference interpreter.
 #include "tests/codegen/KernelCheck.h"
 
+#include <cmath>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -111,6 +112,20 @@ TEST(Loops, ranksZeroAndOne) {
   ParsedKernel other = parseKernel("loops", "%x: tensor<6x2xf32>", "tensor<12xf32>",
                                    "%y = moe.reshape %x : tensor<6x2xf32> -> tensor<12xf32>\n moe.yield %y : tensor<12xf32>");
   check(other, exact());
+}
+
+TEST(Loops, castsToBfloat16AreRoundedOnce) {
+  // Ties of bf16, and what only a double or an integer tells from one.
+  std::vector<double> reals = {1 + 0x1p-8,       1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8 - 0x1p-40, 1 + 3 * 0x1p-8, 1 + 3 * 0x1p-8 - 0x1p-52, -(1 + 0x1p-8 + 0x1p-52),
+                               1e300,            -1e300,               3.4e38,               1e-40,          0x1p-133,                 0x1.8p-134 + 0x1p-180,
+                               NAN,              INFINITY,             -0.0,                 259};
+  std::vector<int64_t> whole = {0, 1, -1, 257, 258, 259, -259, 16842751, 16842752, 16842753, 2147483647, -2147483647 - 1, 16777217, 3, 3, 3};
+  for (DType type : {DType::F64, DType::F32, DType::I64, DType::I32}) {
+    std::string x = fmt::format("tensor<16x{}>", name(type));
+    CheckOptions options = exact();
+    options.inputs = {isFloat(type) ? Tensor::of(reals, {16}).cast(type) : Tensor::of(whole, {16}).cast(type)};
+    check(parseKernel("loops", "%x: " + x, "tensor<16xbf16>", fmt::format("%y = moe.cast %x to bf16 : {}  moe.yield %y : tensor<16xbf16>", x)), options);
+  }
 }
 
 TEST(Pack, panelsWithZerosBehindTheRows) {

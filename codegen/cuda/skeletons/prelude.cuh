@@ -12,3 +12,9 @@ __device__ __forceinline__ bfloat16 toBfloat16(float x) {
     return {(unsigned short)(bits >> 16 | 0x40u)};
   return {(unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
 }
+
+// Rounded once: on the way the last bit of a float tells that something was cut off.
+__device__ __forceinline__ bfloat16 toBfloat16(double x) {
+  const float cut = __double2float_rz(x);
+  return toBfloat16(__int_as_float(__float_as_int(cut) | (int)((double)cut != x)));
+}

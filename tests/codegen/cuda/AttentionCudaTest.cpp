@@ -44,41 +44,41 @@ TEST_P(AttentionCuda, slicesOfOneArgument) {
   EXPECT_EQ(run.bankConflicts(), 0u);
 }
 
-TEST_P(AttentionCuda, moreKeysThanQueries) {
+class AttentionCudaKeys : public AttentionCuda {};
+
+TEST_P(AttentionCudaKeys, moreKeysThanQueries) {
   const AttentionCase& c = GetParam();
-  int64_t inner = c.heads * c.headDim, keys = c.queries + 5;
+  int64_t inner = c.heads * c.headDim;
   mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
   mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
-  CudaRun run = checkCuda(maker.finish("attention", {attend(maker, c, q, k, v)}),
-                          {.check = {.bindings = {{"n", c.queries}, {"m", keys}}, .terms = c.headDim + keys}});
-  EXPECT_EQ(run.bankConflicts(), 0u);
+  ir::KernelOp kernel = maker.finish("attention", {attend(maker, c, q, k, v)});
+  for (auto [queries, keys] : {std::pair{c.queries, c.queries + 5}, {c.queries, c.queries}, {int64_t{1}, int64_t{1}}, {int64_t{1}, int64_t{67}}, {int64_t{0}, int64_t{3}}}) {
+    SCOPED_TRACE(::testing::Message() << queries << " queries, " << keys << " keys");
+    CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .terms = c.headDim + keys}});
+    EXPECT_EQ(run.bankConflicts(), 0u);
+  }
 }
+
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionCudaKeys,
+                         ::testing::Values(AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 2, 63, 1, 33, false},
+                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}));
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionCuda,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
                                            AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},
                                            AttentionCase{DType::F32, 2, 63, 1, 33, false}, AttentionCase{DType::F32, 1, 37, 1, 300, true},
-                                           AttentionCase{DType::F32, 1, 9, 1, 1000, false}, AttentionCase{DType::F64, 2, 9, 2, 8, false},
+                                           AttentionCase{DType::F64, 2, 9, 2, 8, false},
                                            AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::F64, 1, 127, 1, 64, false},
                                            AttentionCase{DType::F64, 1, 20, 1, 500, true}));
 
-class AttentionCudaTargets : public ::testing::Test {
+class AttentionCudaOnce : public ::testing::Test {
 protected:
   void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
   std::unique_ptr<mlir::MLIRContext> context = makeContext();
 };
 
-TEST_F(AttentionCudaTargets, everyTargetCompilesAndRuns) {
-  for (const std::string& target : cudaTargetNames())
-    for (DType type : {DType::F32, DType::F64}) {
-      KernelMaker maker(*context);
-      CudaRun run = checkCuda(slicesOfOne(maker, {type, 2, 65, 2, 16, true}, false), {.target = target, .check = {.terms = 81}});
-      EXPECT_EQ(run.bankConflicts(), 0u) << target;
-    }
-}
-
 /// Every form of a block that the cost model may choose.
-TEST_F(AttentionCudaTargets, everySchedule) {
+TEST_F(AttentionCudaOnce, everySchedule) {
   for (auto [warps, rows, keys, slices, stages] : {std::array<int64_t, 5>{4, 4, 64, 3, 3}, {4, 2, 32, 2, 2}, {2, 4, 32, 1, 4}, {2, 1, 64, 3, 3}, {1, 1, 32, 2, 3}}) {
     KernelMaker maker(*context);
     ir::KernelOp kernel = slicesOfOne(maker, {DType::F32, 1, 70, 2, 48, true}, false);
@@ -91,7 +91,7 @@ TEST_F(AttentionCudaTargets, everySchedule) {
   }
 }
 
-TEST_F(AttentionCudaTargets, largeAndInfiniteScoresAsTheReference) {
+TEST_F(AttentionCudaOnce, largeAndInfiniteScoresAsTheReference) {
   // Rows of q: ordinary; huge, so that weights are 0 or 1; -inf against positive keys; one NaN; one +inf.
   KernelMaker maker(*context);
   AttentionCase c{DType::F32, 1, 5, 1, 4, false};

@@ -4,9 +4,11 @@
 #include "ir/reference/Interpreter.h"
 #include "runtime/core/CudaImage.h"
 #include "runtime/core/Philox.h"
+#include "tests/codegen/cuda/ClangPtx.h"
 
 #include <cstring>
 #include <fmt/format.h>
+#include <map>
 
 namespace moec::testing {
 
@@ -70,17 +72,22 @@ codegen::KernelImage emit(ir::KernelOp kernel, const std::string& target) {
       throw std::runtime_error(diagnostics);
     kernel.setScheduleAttr(schedule);
   }
+  // Tests run one kernel at several sizes: its key holds all that its image depends on.
+  static std::map<std::string, codegen::KernelImage> known;
+  std::string key = emitter->key(kernel);
+  if (auto same = known.find(key); same != known.end())
+    return same->second;
   auto image = emitter->emit(kernel);
   if (failed(image))
     throw std::runtime_error(diagnostics);
-  return std::move(*image);
+  return known[key] = std::move(*image);
 }
 
 /// An emulated device without findings; one allocation cut into the launch's buffers.
 class Launcher {
 public:
-  explicit Launcher(const std::string& arch) : emulator_(emulator::Emulator::of(arch)), table_(emulator_->table()) {
-    emulator_->setOptions({});
+  Launcher(const std::string& arch, int threads) : emulator_(emulator::Emulator::of(arch)), table_(emulator_->table()) {
+    emulator_->setOptions({.threads = threads});
     emulator_->clearFindings();
     emulator_->resetCounters();
   }
@@ -158,8 +165,9 @@ CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, co
     bytes.push_back(static_cast<int64_t>(tensor.bytes()));
   for (const Size& workspace : image.workspaces)
     bytes.push_back(workspace.evaluate(options.check.bindings));
-  Launcher launcher(findCudaTarget(options.target)->arch);
-  launcher.load(code.ptx);
+  const std::string& arch = findCudaTarget(options.target)->arch;
+  Launcher launcher(arch, options.threads);
+  launcher.load(options.compiler == PtxBy::Clang ? clangPtx(code.source, arch) : code.ptx);
   launcher.allocate(bytes);
   for (size_t i = 0; i < inputs.size(); ++i) {
     size_t filled = inputs[i].bytes();
@@ -198,6 +206,15 @@ CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, co
   run.counters = launcher.emulator().counters();
   run.findings = launcher.emulator().findings();
   return run;
+}
+
+void reschedule(ir::KernelOp kernel, const std::string& field, int64_t value, const std::string& target) {
+  std::string error;
+  mlir::NamedAttrList fields(codegen::makeEmitter(target, error)->chooseSchedule(kernel));
+  if (!fields.get(field))
+    throw std::runtime_error("the schedule has no field " + field);
+  fields.set(field, mlir::Builder(kernel.getContext()).getI64IntegerAttr(value));
+  kernel.setScheduleAttr(fields.getDictionary(kernel.getContext()));
 }
 
 //===--- checking ---===//

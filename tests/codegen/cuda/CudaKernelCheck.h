@@ -1,5 +1,5 @@
 #pragma once
-// Compares a CUDA kernel with the reference interpreter: emitted for a target, compiled by NVRTC, its PTX run by the emulator with all checks on.
+// Compares a CUDA kernel with the reference interpreter: emitted for a target, compiled by NVRTC (or clang), its PTX run by the emulator with all checks on.
 // Launches as runtime/core/KernelAbi.h says; knows nothing of plans and devices.
 
 #include "runtime/emulator/Emulator.h"
@@ -18,8 +18,12 @@ std::string missingCuda();
 /// "cuda:sm_80", "cuda:sm_90a" ...
 std::vector<std::string> cudaTargetNames();
 
+enum class PtxBy { Nvrtc, Clang };
+
 struct CudaOptions {
   std::string target = "cuda:sm_90a";
+  PtxBy compiler = PtxBy::Nvrtc;    // of the PTX that runs; what ptxas reports is NVRTC's in any case
+  int threads = 0;                  // of the host, for blocks; 0: the emulator's choice
   CheckOptions check;               // its target is not used
   /// Rows of ragged tensors that hold values (offsets[E]). Of these inputs, rows behind are left uninitialised; of all outputs of rank 2 in `raggedOutputs`
   /// they must stay as they were.
@@ -44,6 +48,9 @@ struct CudaRun {
 
 /// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted or launched.
 CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options);
+
+/// Gives the kernel the schedule that the target's emitter would choose, but for one field.
+void reschedule(ir::KernelOp kernel, const std::string& field, int64_t value, const std::string& target = CudaOptions().target);
 
 /// Runs a kernel and holds every result against the reference's; no findings and no spills. Reports with EXPECT and ASSERT.
 CudaRun checkCuda(ir::KernelOp kernel, const CudaOptions& options = {});

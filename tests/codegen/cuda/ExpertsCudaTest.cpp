@@ -11,46 +11,72 @@ std::string text(int64_t value) { return std::to_string(value); }
 /// How rows meet experts.
 struct Fill {
   const char* name;
-  int64_t tokens, experts, choices;
-  std::function<int32_t(int64_t row)> expert;
+  int64_t tokens;
+  int32_t (*expert)(int64_t row);
 };
 
-int32_t anyExpert(int64_t row, int64_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
-
-const Fill fills[] = {
-    {"mixed", 37, 5, 2, [](int64_t row) { return anyExpert(row, 5); }},
-    {"emptyExperts", 11, 8, 2, [](int64_t row) { return row % 2 ? 6 : 1; }},
-    {"oneGetsAll", 150, 4, 1, [](int64_t) { return 2; }},
-    {"someDropped", 29, 3, 3, [](int64_t row) { return row % 4 == 0 || row < 3 ? -1 : anyExpert(row, 3); }},
-    {"allDropped", 6, 3, 2, [](int64_t) { return -1; }},
-    {"manyChoices", 9, 12, 12, [](int64_t row) { return static_cast<int32_t>(row % 12); }},
-    {"oneToken", 1, 4, 2, [](int64_t row) { return row ? 3 : 0; }},
-    {"manyExperts", 40, 1100, 2, [](int64_t row) { return row % 3 ? anyExpert(row, 1100) : 1099; }},
+/// Kernels of one number of experts and choices, called with several routings.
+struct Group {
+  const char* name;
+  int64_t experts, choices;
+  std::vector<Fill> fills;
 };
 
-class ExpertsCuda : public ::testing::TestWithParam<std::tuple<Fill, DType>> {
+int32_t anyOf(int64_t row, int64_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
+
+const Group kGroups[] = {
+    {"fiveExpertsTwoChoices",
+     5,
+     2,
+     {{"mixed", 37, [](int64_t row) { return anyOf(row, 5); }},
+      {"emptyExperts", 11, [](int64_t row) { return row % 2 ? 4 : 1; }},
+      {"oneGetsAll", 150, [](int64_t) { return 2; }},
+      {"someDropped", 29, [](int64_t row) { return row % 4 == 0 || row < 3 ? -1 : anyOf(row, 5); }},
+      {"allDropped", 6, [](int64_t) { return -1; }},
+      {"oneToken", 1, [](int64_t row) { return row ? 3 : 0; }},
+      {"oneTokenDropped", 1, [](int64_t row) { return row ? -1 : 4; }},
+      {"noTokens", 0, [](int64_t) { return 0; }}}},
+    {"fourExpertsOneChoice",
+     4,
+     1,
+     {{"oneGetsAll", 150, [](int64_t) { return 2; }},
+      {"mixedAndDropped", 67, [](int64_t row) { return row % 5 == 2 ? -1 : anyOf(row, 4); }},
+      {"oneToken", 1, [](int64_t) { return 3; }}}},
+};
+/// What is of experts and choices alone, whatever the dtype.
+const Group kOtherGroups[] = {
+    {"twelveExpertsTwelveChoices", 12, 12, {{"all", 9, [](int64_t row) { return static_cast<int32_t>(row % 12); }}}},
+    {"manyExperts", 1100, 2, {{"mixed", 40, [](int64_t row) { return row % 3 ? anyOf(row, 1100) : 1099; }}}},
+    {"oneExpert", 1, 1, {{"all", 35, [](int64_t) { return 0; }}, {"someDropped", 35, [](int64_t row) { return row % 2 ? 0 : -1; }}}},
+};
+
+class ExpertsCuda : public ::testing::TestWithParam<std::tuple<Group, DType>> {
 protected:
   void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
-  const Fill& fill() const { return std::get<0>(GetParam()); }
+  const Group& group() const { return std::get<0>(GetParam()); }
   DType type() const { return std::get<1>(GetParam()); }
-  int64_t rows() const { return fill().tokens * fill().choices; }
-  Tensor routing() const {
-    std::vector<int32_t> experts;
-    for (int64_t row = 0; row < rows(); ++row)
-      experts.push_back(fill().expert(row));
-    return routingTensor(experts, fill().experts, fill().choices);
-  }
-  int64_t kept() const { return static_cast<const int32_t*>(routing().data())[fill().experts]; }
-  std::string rowsText() const { return text(fill().choices) + "*t"; }
-  mlir::Value routingInput() { return maker.routing(fill().experts, "t", fill().choices); }
-  mlir::Value weights(int64_t columns, int64_t depth) { return maker.tensor(type(), {text(fill().experts), text(columns), text(depth)}); }
-  mlir::Value table(int64_t columns) { return maker.tensor(type(), {text(fill().experts), text(columns)}); }
-  CudaOptions options(int64_t terms, std::vector<Tensor> inputs) {
-    return {.target = target, .check = {.bindings = {{"t", fill().tokens}}, .inputs = std::move(inputs), .terms = terms}, .kept = kept()};
-  }
-  void expectNoConflicts(const CudaRun& run) { EXPECT_EQ(run.bankConflicts(), 0u); }
+  std::string rowsText() const { return text(group().choices) + "*t"; }
+  mlir::Value routingInput() { return maker.routing(group().experts, "t", group().choices); }
+  mlir::Value weights(int64_t columns, int64_t depth) { return maker.tensor(type(), {text(group().experts), text(columns), text(depth)}); }
+  mlir::Value table(int64_t columns) { return maker.tensor(type(), {text(group().experts), text(columns)}); }
 
-  std::string target = "cuda:sm_90a";
+  /// Calls the kernel with each routing. Its inputs: (T, width) or (R, width), the routing, and what else there is.
+  void check(ir::KernelOp kernel, int64_t width, std::vector<unsigned> raggedInputs, std::vector<unsigned> raggedOutputs) {
+    for (const Fill& fill : group().fills) {
+      SCOPED_TRACE(fill.name);
+      std::vector<int32_t> experts;
+      for (int64_t row = 0; row < fill.tokens * group().choices; ++row)
+        experts.push_back(fill.expert(row));
+      Tensor routing = routingTensor(experts, group().experts, group().choices);
+      int64_t rows = llvm::is_contained(raggedInputs, 0u) ? fill.tokens * group().choices : fill.tokens;
+      CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"t", fill.tokens}}, .inputs = {randomTensor(type(), {rows, width}, 1), routing}, .terms = width},
+                                       .kept = static_cast<const int32_t*>(routing.data())[group().experts],
+                                       .raggedInputs = raggedInputs,
+                                       .raggedOutputs = raggedOutputs});
+      EXPECT_EQ(run.bankConflicts(), 0u);
+    }
+  }
+
   std::unique_ptr<mlir::MLIRContext> context = makeContext();
   KernelMaker maker{*context};
 };
@@ -60,9 +86,7 @@ TEST_P(ExpertsCuda, up) {
   mlir::Value x = maker.tensor(type(), {"t", text(width)}), routes = routingInput(), w = weights(hidden, width), bias = table(hidden);
   mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routes), w, routes);
   y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routes));
-  CudaOptions all = options(width, {randomTensor(type(), {fill().tokens, width}, 1), routing()});
-  all.raggedOutputs = {0};
-  expectNoConflicts(checkCuda(maker.finish("expert_up", {maker.make<ir::GeluOp>(y)}), all));
+  check(maker.finish("expert_up", {maker.make<ir::GeluOp>(y)}), width, {}, {0});
 }
 
 TEST_P(ExpertsCuda, midTimesAnotherProduct) {
@@ -70,54 +94,44 @@ TEST_P(ExpertsCuda, midTimesAnotherProduct) {
   mlir::Value x = maker.tensor(type(), {rowsText(), text(width)}), routes = routingInput(), w = weights(hidden, width);
   mlir::Value other = maker.tensor(type(), {rowsText(), text(hidden)});
   mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(x, w, routes)), other);
-  CudaOptions all = options(width, {randomTensor(type(), {rows(), width}, 1), routing()});
-  all.raggedInputs = {0, 3};
-  all.raggedOutputs = {0};
-  expectNoConflicts(checkCuda(maker.finish("expert_mid", {y}), all));
+  check(maker.finish("expert_mid", {y}), width, {0, 3}, {0});
 }
 
 TEST_P(ExpertsCuda, downAddsTheWeightedRowsToTheResidual) {
   int64_t width = 21, hidden = 40;
   mlir::Value x = maker.tensor(type(), {rowsText(), text(hidden)}), routes = routingInput(), w = weights(width, hidden), bias = table(width);
-  mlir::Value choice = maker.tensor(type(), {"t", text(fill().choices)}), residual = maker.tensor(type(), {"t", text(width)});
+  mlir::Value choice = maker.tensor(type(), {"t", text(group().choices)}), residual = maker.tensor(type(), {"t", text(width)});
   mlir::Value y = maker.make<ir::GroupedMatmulOp>(x, w, routes);
   y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routes));
   y = maker.make<ir::CombineOp>(y, routes, choice);
-  CudaOptions all = options(hidden, {randomTensor(type(), {rows(), hidden}, 1), routing()});
-  all.raggedInputs = {0};
-  expectNoConflicts(checkCuda(maker.finish("expert_down", {maker.make<ir::AddOp>(y, residual)}), all));
+  check(maker.finish("expert_down", {maker.make<ir::AddOp>(y, residual)}), hidden, {0}, {});
 }
 
 TEST_P(ExpertsCuda, oneLayerGathersAndCombines) {
   int64_t width = 20;
   mlir::Value x = maker.tensor(type(), {"t", text(width)}), routes = routingInput(), w = weights(width, width);
-  mlir::Value choice = maker.tensor(type(), {"t", text(fill().choices)});
+  mlir::Value choice = maker.tensor(type(), {"t", text(group().choices)});
   mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routes), w, routes);
-  CudaOptions all = options(width, {randomTensor(type(), {fill().tokens, width}, 1), routing()});
-  expectNoConflicts(checkCuda(maker.finish("expert_down", {maker.make<ir::CombineOp>(y, routes, choice)}), all));
+  check(maker.finish("expert_down", {maker.make<ir::CombineOp>(y, routes, choice)}), width, {}, {});
 }
 
-INSTANTIATE_TEST_SUITE_P(Fills, ExpertsCuda, ::testing::Combine(::testing::ValuesIn(fills), ::testing::Values(DType::F32, DType::F64)),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DType::F64 ? "F64" : "F32");
-                         });
-
-class ExpertsCudaTargets : public ExpertsCuda {};
-
-TEST_P(ExpertsCudaTargets, everyTargetCompilesAndRuns) {
-  for (const std::string& name : cudaTargetNames()) {
-    target = name;
-    KernelMaker maker(*context);
-    mlir::Value x = maker.tensor(type(), {"t", "64"}), routes = maker.routing(fill().experts, "t", fill().choices);
-    mlir::Value w = maker.tensor(type(), {text(fill().experts), "96", "64"});
-    mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routes), w, routes);
-    CudaOptions all = options(64, {randomTensor(type(), {fill().tokens, 64}, 1), routing()});
-    all.raggedOutputs = {0};
-    expectNoConflicts(checkCuda(maker.finish("expert_up", {y}), all));
-  }
+TEST_P(ExpertsCuda, resultsAndResidualsInBfloat16) {
+  int64_t width = 12;
+  mlir::Value x = maker.tensor(type(), {"t", text(width)}), routes = routingInput(), w = weights(width, width);
+  mlir::Value choice = maker.tensor(type(), {"t", text(group().choices)}), residual = maker.tensor(DType::BF16, {"t", text(width)});
+  mlir::OpBuilder& b = maker.builder();
+  mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routes), w, routes);
+  y = maker.make<ir::CombineOp>(y, routes, choice);
+  y = maker.make<ir::AddOp>(y, maker.make<ir::CastOp>(residual, mlir::TypeAttr::get(ir::elementType(type(), b.getContext()))));
+  check(maker.finish("expert_down", {maker.make<ir::CastOp>(y, mlir::TypeAttr::get(b.getBF16Type())), y}), width, {}, {});
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, ExpertsCudaTargets, ::testing::Combine(::testing::Values(fills[0]), ::testing::Values(DType::F32, DType::F64)));
+std::string nameOf(const ::testing::TestParamInfo<std::tuple<Group, DType>>& info) {
+  return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DType::F64 ? "F64" : "F32");
+}
+
+INSTANTIATE_TEST_SUITE_P(Groups, ExpertsCuda, ::testing::Combine(::testing::ValuesIn(kGroups), ::testing::Values(DType::F32, DType::F64)), nameOf);
+INSTANTIATE_TEST_SUITE_P(OtherGroups, ExpertsCuda, ::testing::Combine(::testing::ValuesIn(kOtherGroups), ::testing::Values(DType::F32)), nameOf);
 
 } // namespace
 } // namespace moec::testing

@@ -1,0 +1,165 @@
+#include "tests/codegen/cuda/SampleKernels.h"
+
+#include "ir/reference/Interpreter.h"
+#include "runtime/core/Philox.h"
+#include "tests/codegen/ProductCheck.h"
+
+#include <regex>
+
+namespace moec::testing {
+namespace {
+
+// Routings have 29 tokens, 2 choices and 5 experts: R = 58 rows, which no other size of these kernels is.
+#define MOEC_ROUTING "!moe.routing<5 experts, \"29\" tokens, 2 choices>"
+
+const SampleKernel kSamples[] = {
+    {"loops", "loops", "%x: tensor<7x63x@>, %y: tensor<63x1x@>", "tensor<63x8x@>", R"(
+    %t = moe.transpose %x [1, 0] : tensor<7x63x@>
+    %g = moe.gelu %t : tensor<63x7x@>
+    %u = moe.random normal "noise" : tensor<63x7x@>
+    %a = moe.add %g, %u : tensor<63x7x@>, tensor<63x7x@>
+    %c = moe.concat %a, %y axis 1 : tensor<63x7x@>, tensor<63x1x@>
+    %m = moe.reduce mean %x axis 0 : tensor<7x63x@>
+    %r = moe.reshape %m : tensor<63x@> -> tensor<63x1x@>
+    %z = moe.mul %c, %r : tensor<63x8x@>, tensor<63x1x@>
+    moe.yield %z : tensor<63x8x@>)"},
+    {"loopsOfAnEmbedding", "loops", "%i: tensor<4x9xi32>, %w: tensor<5x17x@>, %p: tensor<9x17x@>", "tensor<4x9x17x@>", R"(
+    %e = moe.embedding %i, %w : tensor<4x9xi32>, tensor<5x17x@>
+    %y = moe.add %e, %p : tensor<4x9x17x@>, tensor<9x17x@>
+    moe.yield %y : tensor<4x9x17x@>)"},
+    {"rowsOfLanes", "rows", "%x: tensor<67x13x@>, %w: tensor<13x@>", "tensor<67x13x@>, tensor<67x13x@>", R"(
+    %n = moe.layer_norm %x weight %w : tensor<13x@> eps 1.0e-5 of tensor<67x13x@>
+    %p = moe.softmax %n : tensor<67x13x@>
+    moe.yield %n, %p : tensor<67x13x@>, tensor<67x13x@>)"},
+    {"rowsOfBlocks", "rows", "%x: tensor<5x1500x@>", "tensor<5x6x@>, tensor<5x6xi32>, tensor<5x@>", R"(
+    %v, %i = moe.select %x k 6 : tensor<5x1500x@>
+    %p = moe.softmax %v : tensor<5x6x@>
+    %m = moe.reduce sum %x axis 1 : tensor<5x1500x@>
+    moe.yield %p, %i, %m : tensor<5x6x@>, tensor<5x6xi32>, tensor<5x@>)", 1500},
+    {"rowsOfAnyWidth", "rows", "%x: tensor<?x?x@, #moe.sizes<\"t\", \"d\">>", "tensor<?x?x@, #moe.sizes<\"t\", \"d\">>", R"(
+    %g = moe.gelu %x : tensor<?x?x@, #moe.sizes<"t", "d">>
+    %p = moe.softmax %g : tensor<?x?x@, #moe.sizes<"t", "d">>
+    moe.yield %p : tensor<?x?x@, #moe.sizes<"t", "d">>)", 337},
+    {"rowsOfBfloat16", "rows", "%x: tensor<9x40xbf16>, %z: tensor<9x40x@>", "tensor<9x40xbf16>, tensor<9x40x@>", R"(
+    %w = moe.cast %x to @ : tensor<9x40xbf16>
+    %a = moe.add %w, %z : tensor<9x40x@>, tensor<9x40x@>
+    %b = moe.cast %a to bf16 : tensor<9x40x@>
+    moe.yield %b, %a : tensor<9x40xbf16>, tensor<9x40x@>)"},
+    {"matmul", "matmul", "%a: tensor<67x33x@>, %w: tensor<45x33x@>, %b: tensor<45x@>, %r: tensor<67x45x@>", "tensor<67x45x@>", R"(
+    %s = moe.matmul %a, %w : tensor<67x33x@>, tensor<45x33x@>
+    %t = moe.add %s, %b : tensor<67x45x@>, tensor<45x@>
+    %g = moe.gelu %t : tensor<67x45x@>
+    %y = moe.add %g, %r : tensor<67x45x@>, tensor<67x45x@>
+    moe.yield %y : tensor<67x45x@>)"},
+    {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>", "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
+    %s = moe.matmul %a, %w : tensor<?x64x@, #moe.sizes<"t", "64">>, tensor<3x72x64x@>
+    moe.yield %s : tensor<3x?x72x@, #moe.sizes<"3", "t", "72">>)"},
+    {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
+    %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
+    %v, %i = moe.select %s k 2 : tensor<37x6x@>
+    %p = moe.softmax %v : tensor<37x2x@>
+    %r = moe.assign %i experts 6 token_major capacity "9" : tensor<37x2xi32>
+    moe.yield %p, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)"},
+    {"gateOfManyBlocks", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
+    %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
+    %p = moe.softmax %s : tensor<37x6x@>
+    %v, %i = moe.select %p k 2 : tensor<37x6x@>
+    %u = moe.random uniform "gate.policy" : tensor<37x2x@>
+    %k = moe.compare lt %u, %v : tensor<37x2x@>, tensor<37x2x@>
+    %a = moe.assign %i experts 6 choice_major capacity "9" : tensor<37x2xi32>
+    %r = moe.drop %a, %k : !moe.routing<6 experts, "37" tokens, 2 choices>, tensor<37x2xi1>
+    moe.yield %v, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)", 64, "one_block_rows", 1},
+    {"gateOfIndices", "gate", "%i: tensor<700x2xi32>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
+    %a = moe.assign %i experts 5 token_major : tensor<700x2xi32>
+    moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)", 64, "one_block_rows", 1},
+    {"expertUp", "expert_up", "%x: tensor<29x24x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>, %b: tensor<5x51x@>", "tensor<58x51x@>", R"(
+    %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
+    %s = moe.grouped_matmul %d, %w, %r : tensor<58x24x@>, tensor<5x51x24x@>, )" MOEC_ROUTING R"(
+    %e = moe.expert_rows %b, %r : tensor<5x51x@>, )" MOEC_ROUTING R"(
+    %t = moe.add %s, %e : tensor<58x51x@>, tensor<58x51x@>
+    %y = moe.gelu %t : tensor<58x51x@>
+    moe.yield %y : tensor<58x51x@>)"},
+    {"expertMid", "expert_mid", "%x: tensor<58x33x@>, %r: " MOEC_ROUTING ", %w: tensor<5x16x33x@>, %z: tensor<58x16x@>", "tensor<58x16x@>", R"(
+    %s = moe.grouped_matmul %x, %w, %r : tensor<58x33x@>, tensor<5x16x33x@>, )" MOEC_ROUTING R"(
+    %a = moe.silu %s : tensor<58x16x@>
+    %y = moe.mul %a, %z : tensor<58x16x@>, tensor<58x16x@>
+    moe.yield %y : tensor<58x16x@>)"},
+    {"expertDown", "expert_down",
+     "%x: tensor<58x40x@>, %r: " MOEC_ROUTING ", %w: tensor<5x21x40x@>, %b: tensor<5x21x@>, %c: tensor<29x2x@>, %z: tensor<29x21x@>", "tensor<29x21x@>", R"(
+    %s = moe.grouped_matmul %x, %w, %r : tensor<58x40x@>, tensor<5x21x40x@>, )" MOEC_ROUTING R"(
+    %e = moe.expert_rows %b, %r : tensor<5x21x@>, )" MOEC_ROUTING R"(
+    %t = moe.add %s, %e : tensor<58x21x@>, tensor<58x21x@>
+    %o = moe.combine %t, %r, %c : tensor<58x21x@>, )" MOEC_ROUTING R"(, tensor<29x2x@>
+    %y = moe.add %o, %z : tensor<29x21x@>, tensor<29x21x@>
+    moe.yield %y : tensor<29x21x@>)"},
+    {"attention", "attention", "%x: tensor<2x65x96x@>", "tensor<2x65x32x@>", R"(
+    %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x65x96x@>
+    %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x65x96x@>
+    %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x65x96x@>
+    %y = moe.attention %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x65x32x@>, tensor<2x65x32x@>, tensor<2x65x32x@>
+    moe.yield %y : tensor<2x65x32x@>)", 81},
+    {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
+    %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
+    moe.yield %y : tensor<1x9x39x@>)", 83},
+};
+
+constexpr int64_t kRows = 58;
+
+/// Numbers 0 .. 4, by draws.
+std::vector<int32_t> indices(int64_t count) {
+  std::vector<int32_t> numbers;
+  for (int64_t i = 0; i < count; ++i)
+    numbers.push_back(static_cast<int32_t>(draw(5, 1, 0, static_cast<uint64_t>(i))[0] % 5));
+  return numbers;
+}
+
+/// A seventh of the rows is dropped, expert 3 stays empty.
+Tensor sampleRouting() {
+  std::vector<int32_t> experts = indices(kRows);
+  for (size_t row = 0; row < experts.size(); ++row)
+    experts[row] = row % 7 == 3 ? -1 : experts[row] == 3 ? 1 : experts[row];
+  return routingTensor(experts, 5, 2);
+}
+
+bool hasRows(mlir::Type type) {
+  auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
+  return tensor && tensor.getRank() == 2 && tensor.getDimSize(0) == kRows;
+}
+
+Tensor inputOf(mlir::Type type, const Bindings& bindings, uint32_t seed) {
+  if (mlir::isa<ir::RoutingType>(type))
+    return sampleRouting();
+  Shape shape = reference::shapeOf(type, bindings);
+  DType dtype = reference::dtypeOf(type);
+  if (isFloat(dtype))
+    return randomTensor(DType::F64, shape, seed).cast(dtype);
+  Tensor counted(DType::U8, shape);
+  return Tensor::of(indices(counted.elements()), shape).cast(dtype);
+}
+
+} // namespace
+
+void PrintTo(const SampleKernel& sample, std::ostream* out) { *out << sample.name; }
+
+std::span<const SampleKernel> sampleKernels() { return kSamples; }
+
+ParsedKernel parseSample(const SampleKernel& sample, DType type, CudaOptions& options) {
+  auto typed = [&](const char* text) { return std::regex_replace(text, std::regex("@"), std::string(name(type))); };
+  ParsedKernel kernel = parseKernel(sample.kind, typed(sample.arguments), typed(sample.results), typed(sample.body));
+  options.check.bindings = {{"t", 19}, {"d", 337}};
+  options.check.terms = sample.terms;
+  for (auto [i, input] : llvm::enumerate(kernel.op.getInputs().getTypes())) {
+    options.check.inputs.push_back(inputOf(input, options.check.bindings, 17 + static_cast<uint32_t>(i)));
+    if (hasRows(input))
+      options.raggedInputs.push_back(static_cast<unsigned>(i));
+  }
+  for (auto [i, output] : llvm::enumerate(kernel.op.getOutputs().getTypes()))
+    if (hasRows(output))
+      options.raggedOutputs.push_back(static_cast<unsigned>(i));
+  options.kept = sampleRouting().as<int32_t>()[5];
+  if (sample.field)
+    reschedule(kernel.op, sample.field, sample.value, options.target);
+  return kernel;
+}
+
+} // namespace moec::testing
