@@ -30,6 +30,7 @@ constexpr Kind kKinds[] = {
     {"expert_mid", buildExpertUp, scheduleExpertUp},
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
+    {"moe_layer", buildLayer, scheduleLayer},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.

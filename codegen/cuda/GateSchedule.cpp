@@ -40,13 +40,17 @@ int64_t GateSchedule::scoreBytes(const GatePlan& plan, int64_t tokenBlock) {
   return bytes;
 }
 
+int64_t GateSchedule::sharedBytes(const GatePlan& plan) const {
+  return scoreBytes(plan, tokenBlock) + (plan.products.empty() ? 0 : product().sharedBytes()) + otherBytes(plan, rows());
+}
+
 std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
   if (tokenBlock < 1 || tokenBlock > 4096)
     return "token_block " + std::to_string(tokenBlock) + " must be between 1 and 4096";
   if (auto why = rows().illegal())
     return why;
-  if (rows().threads() != kGateThreads)
-    return "group_threads " + std::to_string(groupThreads) + " must divide " + std::to_string(kGateThreads);
+  if (rows().threads() != threads)
+    return "group_threads " + std::to_string(groupThreads) + " must divide " + std::to_string(threads);
   if (oneBlockRows < 0)
     return "one_block_rows must not be negative";
   if (plan.products.empty())
@@ -55,7 +59,7 @@ std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
     return "warps_n " + std::to_string(warpsN) + " must be 1, 2 or 4";
   if (auto why = product().illegal(plan.dtype))
     return why;
-  if (scoreBytes(plan, tokenBlock) + product().sharedBytes() + otherBytes(plan, rows()) > kStaticSharedBytes)
+  if (sharedBytes(plan) > kStaticSharedBytes)
     return "scores of " + std::to_string(tokenBlock) + " tokens do not fit shared memory";
   return std::nullopt;
 }
