@@ -10,6 +10,8 @@ class CudaEmitter final : public KernelEmitter {
 public:
   CudaEmitter(const CudaTarget& target, EmitterOptions options) : target_(target), options_(std::move(options)) {}
   std::string target() const override { return target_.name; }
+  bool writesLayers() const override { return true; }
+  LayerChoice chooseLayer(ir::KernelOp layer) override;
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   /// Holds NVRTC's version too, and the user's text where there is one.
   std::string key(ir::KernelOp kernel) override;

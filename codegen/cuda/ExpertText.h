@@ -13,7 +13,8 @@ using PrintRow = llvm::function_ref<mlir::LogicalResult(Lines& lines, const Epil
 /// row's `place`, token * choices + choice, is read from the routing's list `rows`, which stands before too.
 mlir::LogicalResult printTileSums(KernelText& k, Lines& lines, mlir::Value product, int64_t tileN, std::optional<int64_t> placeChoices, PrintRow printRow);
 
-/// `sum` of a token at a column (variables `token`, `column`): its kept choices' weighted rows in choice order. `slots`: of the routing; `rows`: (T * K, width).
+/// `sum` of a token at a column (variables `token`, `column`): its kept choices' weighted rows in choice order. `slots`: of the routing; `rows`: (T * K,
+/// width).
 void printCombine(KernelText& k, Lines& lines, DType dtype, int64_t choices, const Size& width, std::string_view slots, std::string_view rows);
 
 } // namespace moec::codegen::cuda

@@ -25,4 +25,7 @@ mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& ta
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target);
 
+/// Whether one block is to do a whole layer, a kernel of kind `moe_layer`.
+LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target);
+
 } // namespace moec::codegen::cuda

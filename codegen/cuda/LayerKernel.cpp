@@ -57,10 +57,11 @@ std::string LayerWriter::pointerOf(mlir::Value value) {
     return name;
   if (mlir::isa<ir::RoutingType>(value.getType())) {
     name = "routes";
-    shared_.line("__shared__ int routes[{}]; // offsets of {} experts, list and slots of {} rows", plan_.experts + 1 + 2 * plan_.rows(), plan_.experts, plan_.rows());
+    int64_t numbers = plan_.experts + 1 + 2 * plan_.rows();
+    shared_.line("__shared__ int routes[{}]; // offsets of {} experts, list and slots of {} rows", numbers, plan_.experts, plan_.rows());
     return name;
   }
-  name = fmt::format("held{}", held_.size());
+  name = fmt::format("kept{}", held_.size() - 1);
   shared_.line("__shared__ {} {}[{}]; // {}", memoryType(dtypeOf(value)), name, *ir::product(ir::sizesOf(value)).constant(), ir::describe(ir::sizesOf(value)));
   return name;
 }
@@ -123,7 +124,8 @@ void LayerWriter::declareProduct(size_t i) {
   lines.line("const {0} *rows, *weights; // ({1}, depth), (experts, columns, depth)", type, product.gathered ? plan_.tokens : plan_.rows());
   lines.line("__device__ __forceinline__ const {}* readable() const {{ return weights; }}", type);
   lines.line("__device__ __forceinline__ const {}* rowOfA(int row) const {{ return rows + (long long){} * depth; }}", type, row);
-  lines.line("__device__ __forceinline__ const {}* rowOfB(int expert, int column) const {{ return weights + ((long long)expert * columns + column) * depth; }}", type);
+  lines.line("__device__ __forceinline__ const {}* rowOfB(int expert, int column) const {{ return weights + ((long long)expert * columns + column) * depth; }}",
+             type);
   lines.close(";");
   k_.declare(lines.str());
 }
@@ -137,7 +139,8 @@ mlir::LogicalResult LayerWriter::printProduct(Lines& lines, size_t i) {
   lines.line("using Tile = Product{}::Tile;", i);
   lines.line("const int* rows = {};", list());
   lines.line("const Product{} product = {{{}, rows, {}, {}}};", i, routing(), i == 0 ? pointerOf(product.rows) : rows_[i - 1], k_.input(product.w.input));
-  lines.open("multiplyLayer(slices.product{}, product, [&](const auto& tile, const auto& sums)", i);
+  lines.open("multiplyLayer(slices.product{0}, product, [&](const LayerTiles<Product{0}>& tile, const {1} (&sums)[Tile::rows][Tile::columns])", i,
+             memoryType(plan_.dtype));
   lines.line("const int expert = tile.rows.expert, first = tile.rows.first, count = tile.rows.count, column0 = tile.column0;");
   auto printRow = [&](Lines& inside, const EpilogueText& epilogue) -> mlir::LogicalResult {
     auto values = epilogue.print(k_, inside, {product.sink});
@@ -235,12 +238,34 @@ mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target
   auto plan = LayerPlan::of(kernel);
   if (failed(plan))
     return {};
-  LayerSchedule schedule = chooseLayer(*plan, target);
+  LayerSchedule schedule = chooseLayerSchedule(*plan, target);
   if (auto why = schedule.illegal(*plan)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};
   }
   return schedule.attr(kernel.getContext());
+}
+
+LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target) {
+  std::string refusal;
+  mlir::ScopedDiagnosticHandler handler(kernel.getContext(), [&](mlir::Diagnostic& diagnostic) {
+    refusal = diagnostic.str();
+    return mlir::success();
+  });
+  auto plan = LayerPlan::of(kernel);
+  if (failed(plan)) {
+    constexpr std::string_view kWho = "'moe.kernel' op ";
+    return {false, refusal.starts_with(kWho) ? "it " + refusal.substr(kWho.size()) : refusal};
+  }
+  if (plan->dtype != DType::F32 && plan->dtype != DType::F64)
+    return {false, "it multiplies matrices of " + std::string(name(plan->dtype))};
+  LayerSchedule schedule = chooseLayerSchedule(*plan, target);
+  if (auto why = schedule.illegal(*plan))
+    return {false, *why};
+  double together = schedule.cycles(*plan, target), apart = cyclesApart(*plan);
+  std::string figures = fmt::format("one block would take about {:.0f} us for {} tokens, {} launches about {:.0f} us", together / kCyclesOfMicrosecond,
+                                    plan->tokens, launchesApart(*plan), apart / kCyclesOfMicrosecond);
+  return {together <= apart, figures};
 }
 
 } // namespace moec::codegen::cuda

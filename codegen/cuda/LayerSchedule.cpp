@@ -39,7 +39,8 @@ double productCycles(const ProductSchedule& s, const LayerPlan& plan, const Laye
 double gateCycles(const GateSchedule& s, const LayerPlan& plan, const CudaTarget& target) {
   double cycles = 0;
   for (const ScoreProduct& product : plan.gate.products) {
-    int64_t tiles = ceilDiv(*product.w.columns.constant(), s.tileN), slices = slicesOf(product.w.depth.constant().value_or(1024), plan.gate.dtype);
+    int64_t tiles = ceilDiv(product.w.columns.constant().value_or(1024), s.tileN);
+    int64_t slices = slicesOf(product.w.depth.constant().value_or(1024), plan.gate.dtype);
     cycles += static_cast<double>(tiles) * (kMemoryCycles + static_cast<double>(slices) * sliceCycles(s.product(), plan.gate.dtype, target));
   }
   cycles += static_cast<double>(ceilDiv(s.tokenBlock, s.rows().rowsPerBlock)) * (200 + 120 * static_cast<double>(plan.choices));
@@ -139,7 +140,7 @@ mlir::FailureOr<LayerSchedule> LayerSchedule::of(ir::KernelOp kernel, const Laye
   return s;
 }
 
-LayerSchedule chooseLayer(const LayerPlan& plan, const CudaTarget& target) {
+LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CudaTarget& target) {
   LayerSchedule best;
   double least = 0;
   GateSchedule gate = gateFor(plan, target);
@@ -156,7 +157,10 @@ LayerSchedule chooseLayer(const LayerPlan& plan, const CudaTarget& target) {
   return best;
 }
 
-int64_t launchesApart(const LayerPlan& plan) { return 3 + static_cast<int64_t>(plan.products.size()); } // scores, assignment, products, combine
+int64_t launchesApart(const LayerPlan& plan) {
+  bool hasScores = !plan.gate.rowOps.empty() || !plan.gate.products.empty();
+  return (hasScores ? 1 : 0) + 1 + static_cast<int64_t>(plan.products.size()) + 1; // scores, assignment, products, combine
+}
 
 double cyclesApart(const LayerPlan& plan) { return static_cast<double>(launchesApart(plan)) * (kLaunchCycles + 2 * kMemoryCycles); }
 

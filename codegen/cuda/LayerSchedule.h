@@ -29,7 +29,7 @@ struct LayerSchedule {
 };
 
 /// The fastest by cycles() among those that fit; one that does not, when none does.
-LayerSchedule chooseLayer(const LayerPlan& plan, const CudaTarget& target);
+LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CudaTarget& target);
 
 /// Launches of the same layer by its parts, and about how long they take one behind the other, at least.
 int64_t launchesApart(const LayerPlan& plan);

@@ -1,6 +1,6 @@
 #pragma once
 // All tiles of a product of a small layer, by one block: each expert's rows times its own weights.
-//   for each tile, for each slice of K:  copy the slice `stages - 1` further on, of this tile or of one behind it;  wait for this one;  sums += its outer products
+//   for each tile, for each slice of K:  copy the slice `stages - 1` further on, of this tile or of one behind;  wait for this one;  sums += its outer products
 //   behind a tile's last slice:          visit(tile, sums)
 // Slices of the tiles behind are on their way while a tile is computed: rows of a few slices would else wait for memory at each tile.
 // Layouts, threads, shared bytes and the order of sums: product.cuh. Product, a policy: Tile; experts, columns, depth; offsets of the experts' rows;
