@@ -263,7 +263,7 @@ LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target) {
   if (auto why = schedule.illegal(*plan))
     return {false, *why};
   double together = schedule.cycles(*plan, target), apart = cyclesApart(*plan);
-  std::string figures = fmt::format("one block would take about {:.0f} us for {} tokens, {} launches about {:.0f} us", together / kCyclesOfMicrosecond,
+  std::string figures = fmt::format("one block would take about {:.1f} us for {} tokens, {} launches about {:.1f} us", together / kCyclesOfMicrosecond,
                                     plan->tokens, launchesApart(*plan), apart / kCyclesOfMicrosecond);
   return {together <= apart, figures};
 }
