@@ -19,6 +19,12 @@ struct KernelImage {
   std::vector<Size> workspaces;    // bytes of each kernel-private buffer; in KernelCall::buffers behind the outputs
 };
 
+/// Whether a MoE layer is to be one launch, and why: words for `explain`.
+struct LayerChoice {
+  bool joined = false;
+  std::string reason;
+};
+
 enum class CodeText { None, Llvm, Asm, Cuda, Ptx };
 
 class KernelEmitter {
@@ -26,6 +32,10 @@ public:
   virtual ~KernelEmitter() = default;
   /// "cpu:x86-64-v3".
   virtual std::string target() const = 0;
+  /// Whether the target has kernels of kind `moe_layer`.
+  virtual bool writesLayers() const { return false; }
+  /// Of such a kernel: whether it is better than the kernels of its layer's parts.
+  virtual LayerChoice chooseLayer(ir::KernelOp) { return {}; }
   /// A complete schedule for a kernel, from the cost model. Null with a diagnostic when no legal one exists.
   virtual mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) = 0;
   /// Everything the machine code depends on, as text: body, types, schedule, target, emitter version; no labels, paths of draws or locations. Symbol names

@@ -92,8 +92,9 @@ public:
     };
     auto schedule = [&] {
       compilation_.target = target;
-      // The width of packed panels is a choice of the schedule: weights are packed behind it.
-      return success(succeeded(chooseSchedules(module, *emitter)) && succeeded(packWeights(module, *emitter)));
+      return success(succeeded(joinLayers(forward(), *emitter)) &&
+                     // The width of packed panels is a choice of the schedule: weights are packed behind it.
+                     succeeded(chooseSchedules(module, *emitter)) && succeeded(packWeights(module, *emitter)));
     };
     if (first <= Phase::Fuse && !run(Phase::Fuse, fuse))
       return false;

@@ -10,37 +10,48 @@ mlir::LogicalResult GatePlan::addProduct(ir::KernelOp kernel, ir::MatmulOp op) {
   if (failed(x) || failed(w))
     return mlir::failure();
   if (!w->batch.empty())
-    return kernel.emitOpError("of kind \"gate\" holds a product with weights of rank ") << w->batch.size() + 2 << ": rank 2 is needed";
+    return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" scores by weights of rank " << w->batch.size() + 2 << ": rank 2 is needed";
   dtype = dtypeOf(op.getA());
   products.push_back({op, *x, *w});
   return mlir::success();
 }
 
-mlir::LogicalResult GatePlan::addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing) {
-  RoutingChain chain{output, {}, {}};
+mlir::LogicalResult GatePlan::addRouting(ir::KernelOp kernel, mlir::Value routing) {
+  RoutingChain chain{routing, {}, {}};
   while (auto drop = routing.getDefiningOp<ir::DropOp>()) {
     chain.keeps.push_back(drop.getKeep());
     routing = drop.getRouting();
   }
   chain.assign = routing.getDefiningOp<ir::AssignOp>();
   if (!chain.assign)
-    return kernel.emitOpError("of kind \"gate\" yields a routing that moe.assign does not begin: not supported");
+    return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" makes a routing that moe.assign does not begin: not supported";
   routings.push_back(chain);
   return mlir::success();
 }
 
 mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel) {
+  llvm::SmallVector<mlir::Operation*> ops;
+  llvm::SmallVector<mlir::Value> routings;
+  for (mlir::Operation& op : kernel.getBody().front().without_terminator())
+    ops.push_back(&op);
+  for (mlir::Value value : yieldOf(kernel)->getOperands())
+    if (mlir::isa<ir::RoutingType>(value.getType()))
+      routings.push_back(value);
+  return of(kernel, ops, routings);
+}
+
+mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ops, llvm::ArrayRef<mlir::Value> routings) {
   GatePlan plan;
-  for (mlir::Operation& op : kernel.getBody().front().without_terminator()) {
+  for (mlir::Operation* op : ops) {
     if (auto product = mlir::dyn_cast<ir::MatmulOp>(op)) {
       if (failed(plan.addProduct(kernel, product)))
         return mlir::failure();
     } else if (!mlir::isa<ir::UnpackOp, ir::AssignOp, ir::DropOp>(op)) {
-      plan.rowOps.push_back(&op);
+      plan.rowOps.push_back(op);
     }
   }
-  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
-    if (mlir::isa<ir::RoutingType>(value.getType()) && failed(plan.addRouting(kernel, i, value)))
+  for (mlir::Value routing : routings)
+    if (failed(plan.addRouting(kernel, routing)))
       return mlir::failure();
   if (!plan.rowOps.empty())
     plan.tokens = ir::product(leadingOfRows(plan.rowOps));
@@ -50,7 +61,7 @@ mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel) {
     if (plan.rowOps.empty())
       plan.tokens = rows;
     if (!(rows == plan.tokens))
-      return kernel.emitOpError("of kind \"gate\" multiplies ") << rows.str() << " rows where its other ops have " << plan.tokens.str();
+      return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" multiplies " << rows.str() << " rows where its other ops have " << plan.tokens.str();
   }
   return plan;
 }
@@ -66,6 +77,10 @@ std::vector<mlir::Value> GatePlan::routed() const {
     llvm::for_each(chain.keeps, add);
   }
   return values;
+}
+
+bool GatePlan::isScores(mlir::Value value) const {
+  return llvm::any_of(products, [&](const ScoreProduct& product) { return ir::MatmulOp(product.op).getResult() == value; });
 }
 
 std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value) {

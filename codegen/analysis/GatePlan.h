@@ -1,5 +1,6 @@
 #pragma once
-// What a kernel of kind `gate` computes, read from its ops. For every backend: no target and no schedule.
+// What a kernel of kind `gate`, or the gate within a kernel of kind `moe_layer`, computes, read from its ops. For every backend: no target and no
+// schedule.
 
 #include "codegen/analysis/Operands.h"
 
@@ -12,9 +13,9 @@ struct ScoreProduct {
   ProductOperand w;
 };
 
-/// A routing that the kernel yields: an assignment, then drops.
+/// A routing: an assignment, then drops.
 struct RoutingChain {
-  unsigned output;
+  mlir::Value routing;
   ir::AssignOp assign;
   llvm::SmallVector<mlir::Value> keeps;
 };
@@ -28,13 +29,17 @@ struct GatePlan {
 
   /// A diagnostic for what no backend writes.
   static mlir::FailureOr<GatePlan> of(ir::KernelOp kernel);
+  /// Of some of a kernel's ops, in order, which make these routings.
+  static mlir::FailureOr<GatePlan> of(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ops, llvm::ArrayRef<mlir::Value> routings);
   /// Values that routings are made from: indices and masks, each once, in order.
   std::vector<mlir::Value> routed() const;
   bool isRowValue(mlir::Value value) const { return llvm::is_contained(rowOps, value.getDefiningOp()); }
+  /// Whether it is the scores of a product.
+  bool isScores(mlir::Value value) const;
 
 private:
   mlir::LogicalResult addProduct(ir::KernelOp kernel, ir::MatmulOp op);
-  mlir::LogicalResult addRouting(ir::KernelOp kernel, unsigned output, mlir::Value routing);
+  mlir::LogicalResult addRouting(ir::KernelOp kernel, mlir::Value routing);
 };
 
 /// The place of a value among the kernel's results, if it is one.

@@ -129,7 +129,7 @@ mlir::LogicalResult GateWriter::rowStage() {
 void GateWriter::routingStage(const RoutingChain& chain) {
   KernelBuilder& k = k_;
   auto assign = ir::AssignOp(chain.assign);
-  mlir::Value yielded = yieldOf(kernel_)->getOperand(chain.output);
+  unsigned output = *resultOf(kernel_, chain.routing);
   int64_t experts = assign.getExperts();
   ir::Sizes sizes = ir::sizesOf(assign.getIndices()); // (T, K)
   Base indicesBase = baseOf(assign.getIndices());
@@ -137,7 +137,7 @@ void GateWriter::routingStage(const RoutingChain& chain) {
   for (mlir::Value keep : chain.keeps)
     keepBases.push_back(baseOf(keep));
   k.stage(1, ir::product(sizes) * Size(16), [&](Value) {
-    RoutingView routing = RoutingView::of(k, yielded, k.output(chain.output));
+    RoutingView routing = RoutingView::of(k, chain.routing, k.output(output));
     Value rows = k.size(routing.rows), tokens = k.size(sizes[0]), choices = k.size(sizes[1]), zero = k.index(0), one = k.index(1);
     Value indices = indicesBase(), slots = routing.slots(k), list = routing.rowList(k), offsets = routing.offsets(k);
     Value entered = k.scratch(experts * 4), kept = k.scratch(experts * 4);

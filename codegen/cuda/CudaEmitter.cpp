@@ -9,7 +9,7 @@ namespace moec::codegen::cuda {
 namespace {
 
 /// Counts up when the text of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 2;
+constexpr int kEmitterVersion = 3;
 
 struct Kind {
   std::string_view name;
@@ -26,6 +26,7 @@ constexpr Kind kKinds[] = {
     {"expert_mid", buildExpertUp, scheduleExpertUp},
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
+    {"moe_layer", buildLayer, scheduleLayer},
 };
 
 /// Null with a diagnostic for a kind that no builder writes.
@@ -85,6 +86,8 @@ mlir::DictionaryAttr CudaEmitter::chooseSchedule(ir::KernelOp kernel) {
   const Kind* kind = findKind(kernel);
   return kind ? kind->schedule(kernel, target_) : nullptr;
 }
+
+LayerChoice CudaEmitter::chooseLayer(ir::KernelOp layer) { return cuda::chooseLayer(layer, target_); }
 
 // The name comes from the kernel alone, so that a user's text keeps its file's name when its contents change.
 std::string CudaEmitter::symbolOf(ir::KernelOp kernel) {

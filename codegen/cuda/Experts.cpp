@@ -3,14 +3,11 @@
 //   combine, expert_down only:   an element of a token is the sum of its kept choices' weighted rows, in choice order; ops behind, store
 // Between the two, row token*K + choice of the workspace is a choice's row times its weight.
 #include "codegen/analysis/ProductPlans.h"
+#include "codegen/cuda/ExpertText.h"
 #include "codegen/cuda/Kernels.h"
-#include "codegen/cuda/ProductText.h"
 
 namespace moec::codegen::cuda {
 namespace {
-
-/// Prints what happens to `value`, the rows' value, at (row, column); for expert_down into the workspace.
-using PrintRow = llvm::function_ref<mlir::LogicalResult(Lines& lines, const EpilogueText& epilogue)>;
 
 struct ExpertKernel {
   KernelText& k;
@@ -23,7 +20,6 @@ struct ExpertKernel {
   std::string slots() const { return fmt::format("({} + {} + {})", routing(), plan.experts() + 1, k.size(plan.rows())); }
 
   void printTile(Lines& lines) const;
-  mlir::LogicalResult printSums(Lines& lines, PrintRow printRow) const;
   mlir::LogicalResult productStage(mlir::ArrayRef<mlir::Value> sinks, PrintRow printRow) const;
 };
 
@@ -60,25 +56,6 @@ void ExpertKernel::printTile(Lines& lines) const {
   lines.line("                   [&](int n) -> const {}* {{ return {}; }});", type, inside.empty() ? column : fmt::format("{} ? {} : nullptr", inside, column));
 }
 
-mlir::LogicalResult ExpertKernel::printSums(Lines& lines, PrintRow printRow) const {
-  lines.add("#pragma unroll");
-  lines.open("for (int m = 0; m < Tile::rows; ++m)");
-  lines.line("if (Tile::rowOf(m) >= count) continue;");
-  lines.line("const int row = first + Tile::rowOf(m);");
-  if (needsPlace)
-    lines.line("const int place = rows[row]; // token * {} + choice", plan.choices);
-  lines.add("#pragma unroll");
-  lines.open("for (int n = 0; n < Tile::columns; ++n)");
-  lines.line("const int column = column0 + Tile::columnOf(n);");
-  if (std::string inside = guard(k, "column", plan.b.columns, schedule.tileN); !inside.empty())
-    lines.line("if (!({})) continue;", inside);
-  if (failed(printRow(lines, {ir::GroupedMatmulOp(plan.op).getResult(), {"row", "column"}, "sums[m][n]", "expert"})))
-    return mlir::failure();
-  lines.close();
-  lines.close();
-  return mlir::success();
-}
-
 mlir::LogicalResult ExpertKernel::productStage(mlir::ArrayRef<mlir::Value> sinks, PrintRow printRow) const {
   k.use("product.cuh");
   k.use("experts.cuh");
@@ -91,7 +68,8 @@ mlir::LogicalResult ExpertKernel::productStage(mlir::ArrayRef<mlir::Value> sinks
   lines.line("ExpertTiles<{}, Tile::tileM> tiles({});", plan.experts(), routing());
   lines.open("for (long long tile = blockIdx.x; tiles.find(tile / {}); tile += gridDim.x)", k.size(tilesN));
   printTile(lines);
-  if (failed(printSums(lines, printRow)))
+  std::optional<int64_t> placeChoices = needsPlace ? std::optional(plan.choices) : std::nullopt;
+  if (failed(printTileSums(k, lines, ir::GroupedMatmulOp(plan.op).getResult(), schedule.tileN, placeChoices, printRow)))
     return mlir::failure();
   lines.close();
   // More blocks than are resident at once would only search for their tiles again.
@@ -124,15 +102,7 @@ mlir::LogicalResult combineStage(const ExpertKernel& kernel, const CombinePlan& 
     lines.line("if (!({})) return;", inside);
   lines.line("const long long token = element / {};", k.size(sizes[1]));
   lines.line("const int column = (int)(element % {});", k.size(sizes[1]));
-  lines.line("const int* slots = {} + token * {};", kernel.slots(), plan.choices);
-  lines.line("const {0}* rows = {1} + token * {2} + column;", memoryType(plan.dtype), rows, k.size(Size(plan.choices) * sizes[1]));
-  lines.line("{} sum = 0;", memoryType(plan.dtype));
-  if (plan.choices <= 8)
-    lines.add("#pragma unroll");
-  lines.open("for (int choice = 0; choice < {}; ++choice)", plan.choices);
-  lines.line("if (slots[choice] >= 0)");
-  lines.line("  sum += rows[(long long)choice * {}];", k.size(sizes[1]));
-  lines.close();
+  printCombine(k, lines, plan.dtype, plan.choices, sizes[1], kernel.slots(), rows);
   if (failed(printResults(k, lines, {result, {"token", "column"}, "sum", ""}, "element")))
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks(yieldOf(k.kernel())->getOperands());

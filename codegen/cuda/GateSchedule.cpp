@@ -40,17 +40,21 @@ int64_t GateSchedule::scoreBytes(const GatePlan& plan, int64_t tokenBlock) {
   return bytes;
 }
 
+int64_t GateSchedule::sharedBytes(const GatePlan& plan) const {
+  return scoreBytes(plan, tokenBlock) + (plan.products.empty() ? 0 : product().sharedBytes()) + otherBytes(plan, rows());
+}
+
 std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
   if (tokenBlock < 1 || tokenBlock > 4096)
     return "token_block " + std::to_string(tokenBlock) + " must be between 1 and 4096";
   if (auto why = rows().illegal())
     return why;
-  if (rows().threads() != kGateThreads)
-    return "group_threads " + std::to_string(groupThreads) + " must divide " + std::to_string(kGateThreads);
+  if (rows().threads() != threads)
+    return "group_threads " + std::to_string(groupThreads) + " must divide " + std::to_string(threads);
   if (oneBlockRows < 1)
     return "one_block_rows must be at least 1: a call without tokens is one block's";
   for (const RoutingChain& chain : plan.routings) {
-    int64_t experts = static_cast<int64_t>(ir::AssignOp(chain.assign).getExperts()), most = (kStaticSharedBytes - 4) / (4 * (kGateThreads / 32 + 1));
+    int64_t experts = static_cast<int64_t>(ir::AssignOp(chain.assign).getExperts()), most = (kStaticSharedBytes - 4) / (4 * (threads / 32 + 1));
     if (experts > most)
       return "assigns to " + std::to_string(experts) + " experts: a block's shared memory counts the rows of at most " + std::to_string(most);
   }
@@ -60,7 +64,7 @@ std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
     return "warps_n " + std::to_string(warpsN) + " must be 1, 2 or 4";
   if (auto why = product().illegal(plan.dtype))
     return why;
-  if (scoreBytes(plan, tokenBlock) + product().sharedBytes() + otherBytes(plan, rows()) > kStaticSharedBytes)
+  if (sharedBytes(plan) > kStaticSharedBytes)
     return "scores of " + std::to_string(tokenBlock) + " tokens do not fit shared memory";
   return std::nullopt;
 }

@@ -13,6 +13,7 @@ mlir::LogicalResult buildExpertUp(KernelText& k, ir::KernelOp kernel); // expert
 mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CudaTarget& target);
@@ -22,5 +23,9 @@ mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CudaTarget& tar
 mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target);
+
+/// Whether one block is to do a whole layer, a kernel of kind `moe_layer`.
+LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target);
 
 } // namespace moec::codegen::cuda

@@ -5,14 +5,18 @@
 namespace moec::codegen::cuda {
 namespace {
 
-// Ops between the source and the sinks, the source's own left out.
+// Ops between the source and the sinks, the source's own left out. A table's rows are found by `expert`, not by the routing, whatever made it.
 llvm::SetVector<mlir::Operation*> opsBehind(mlir::Value source, llvm::ArrayRef<mlir::Value> sinks) {
   llvm::SetVector<mlir::Operation*> ops;
   llvm::SmallVector<mlir::Value> open(sinks);
   while (!open.empty()) {
     mlir::Value value = open.pop_back_val();
     mlir::Operation* op = value == source ? nullptr : value.getDefiningOp();
-    if (op && ops.insert(op))
+    if (!op || !ops.insert(op))
+      continue;
+    if (auto rows = mlir::dyn_cast<ir::ExpertRowsOp>(op))
+      open.push_back(rows.getTable());
+    else
       open.append(op->operand_begin(), op->operand_end());
   }
   return ops;

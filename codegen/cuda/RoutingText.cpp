@@ -2,9 +2,9 @@
 
 namespace moec::codegen::cuda {
 
-RoutingText::RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string indices,
-                         std::vector<std::string> masks)
-    : k_(k), chain_(chain), schedule_(schedule), number_(std::to_string(number)), indices_(std::move(indices)), masks_(std::move(masks)) {
+RoutingText::RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string routing,
+                         std::string indices, std::vector<std::string> masks)
+    : k_(k), chain_(chain), schedule_(schedule), number_(std::to_string(number)), pointer_(std::move(routing)), indices_(std::move(indices)), masks_(std::move(masks)) {
   auto assign = ir::AssignOp(chain_.assign);
   ir::Sizes sizes = ir::sizesOf(assign.getIndices()); // (T, K)
   experts_ = static_cast<int64_t>(assign.getExperts());
@@ -30,7 +30,7 @@ int64_t RoutingText::placeTokens() const {
 void RoutingText::declare() {
   k_.use("assign.cuh");
   k_.declare(fmt::format("using Shape{} = RoutingShape<{}, {}, /*choice major*/ {}, /*limited*/ {}, /*dropped*/ {}, {}>;", number_, experts_, choices_,
-                         isChoiceMajor(), limited_, !masks_.empty(), kGateThreads));
+                         isChoiceMajor(), limited_, !masks_.empty(), schedule_.threads));
   if (isMany() == Size(0))
     return;
   counts_ = k_.addWorkspace(DType::I32, pieces(schedule_.tokenBlock) * Size(experts_));
@@ -45,7 +45,7 @@ void RoutingText::declare() {
 std::string RoutingText::prologue() const {
   std::optional<llvm::StringRef> capacity = ir::AssignOp(chain_.assign).getCapacity();
   Lines lines;
-  lines.line("const Routing<Shape{}> routing({}, (int){}, {});", number_, k_.output(chain_.output), k_.size(tokens_),
+  lines.line("const Routing<Shape{}> routing({}, (int){}, {});", number_, pointer_, k_.size(tokens_),
              capacity ? k_.size(Size::parse(capacity->str())) : "0");
   lines.line("const auto expertOf = [&](int row) {{ return (unsigned){0}[row] < {1}u ? {0}[row] : -1; }};", indices_, experts_);
   std::string keeps;
@@ -83,8 +83,10 @@ std::string RoutingText::counts() const {
 }
 
 void RoutingText::stage(const char* name, const std::string& summary, const Size& blocks, const std::string& body, const Size& operations) {
-  k_.stage({.name = name + number_, .summary = summary, .blocks = blocks, .threads = static_cast<int>(kGateThreads), .residentBlocks = 8, .operations = operations, .body = body});
+  k_.stage({.name = name + number_, .summary = summary, .blocks = blocks, .threads = static_cast<int>(schedule_.threads), .residentBlocks = 8, .operations = operations, .body = body});
 }
+
+std::string RoutingText::assignAll() const { return prologue() + fmt::format("assignAll<Shape{}>(routing, expertOf, keeps);\n", number_); }
 
 void RoutingText::countStage() {
   if (isMany() == Size(0))
@@ -96,8 +98,7 @@ void RoutingText::countStage() {
 void RoutingText::stages() {
   Size many = isMany();
   if (!(many == Size(1)))
-    stage("assign", "One block assigns all rows.", Size(1) - many,
-          prologue() + fmt::format("assignAll<Shape{}>(routing, expertOf, keeps);\n", number_), rows() * Size(16));
+    stage("assign", "One block assigns all rows.", Size(1) - many, assignAll(), rows() * Size(16));
   if (many == Size(0))
     return;
   int64_t tokensOfPiece = placeTokens();
@@ -105,7 +106,7 @@ void RoutingText::stages() {
   auto scan = [&](const char* name, const std::string& counts, const std::string& totals, int64_t tokens) {
     std::string count = k_.size(pieces(tokens));
     stage(name, "A block sums up the counts of one expert.", many * Size(experts_),
-          fmt::format("scanPieces<{}>({} + (long long)blockIdx.x * {}, (int){}, {} + blockIdx.x);\n", kGateThreads, counts, count, count, totals),
+          fmt::format("scanPieces<{}>({} + (long long)blockIdx.x * {}, (int){}, {} + blockIdx.x);\n", schedule_.threads, counts, count, count, totals),
           many * Size(experts_) * pieces(tokens));
   };
   // A block's piece holds several of those that were counted; `piece` is the first of them.

@@ -9,13 +9,16 @@ namespace moec::codegen::cuda {
 
 class RoutingText {
 public:
-  /// Pointers of whole tensors (T, K): indices, masks.
-  RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string indices, std::vector<std::string> masks);
+  /// Pointers of the routing and of whole tensors (T, K): indices, masks.
+  RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string routing, std::string indices,
+              std::vector<std::string> masks);
 
   /// Declares what the text of stages needs, and takes workspaces: before the first stage.
   void declare();
   /// Statements for the stage that computes indices and masks, behind them: the block's counts. Empty when nobody needs them.
   std::string counts() const;
+  /// Statements by which one block assigns all rows.
+  std::string assignAll() const;
   /// A stage that counts, for indices that no stage before computes.
   void countStage();
   /// All that is left.
@@ -37,7 +40,7 @@ private:
   KernelText& k_;
   RoutingChain chain_;
   GateSchedule schedule_;
-  std::string number_, indices_;
+  std::string number_, pointer_, indices_;
   std::vector<std::string> masks_;
   int64_t experts_, choices_;
   Size tokens_;

@@ -20,6 +20,9 @@ mlir::LogicalResult fuseMatmuls(mlir::func::FuncOp function);
 mlir::LogicalResult fuseRows(mlir::func::FuncOp function);
 mlir::LogicalResult fuseLoops(mlir::func::FuncOp function);
 
+/// The kernels of a MoE layer become one where the target's emitter wants it so; a layer whose kernels have schedules already stays as it is.
+mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
+
 /// Gives every kernel of the module a complete schedule.
 mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 

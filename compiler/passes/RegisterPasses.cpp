@@ -43,6 +43,28 @@ public:
   }
 };
 
+class JoinLayersPass : public PassWrapper<JoinLayersPass, OperationPass<ModuleOp>> {
+public:
+  JoinLayersPass() = default;
+  JoinLayersPass(const JoinLayersPass& other) : PassWrapper(other) {}
+  StringRef getArgument() const override { return "moe-join-layers"; }
+  StringRef getDescription() const override { return "the kernels of a small MoE layer in one"; }
+  StringRef getName() const override { return "moe-join-layers"; }
+  void runOnOperation() override {
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    auto forward = getOperation().lookupSymbol<func::FuncOp>("forward");
+    if (!emitter || !forward) {
+      getOperation().emitError(emitter ? "the module has no function @forward" : error);
+      return signalPassFailure();
+    }
+    if (failed(joinLayers(forward, *emitter)))
+      signalPassFailure();
+  }
+
+  Option<std::string> target{*this, "target", llvm::cl::desc("whose emitter is asked"), llvm::cl::init("cuda:sm_90a")};
+};
+
 struct Entry {
   const char *name, *description;
   FunctionBody body;
@@ -64,6 +86,7 @@ void registerPasses() {
   for (const Entry& entry : entries)
     registerPass([entry] { return std::make_unique<ForwardPass>(entry.name, entry.description, entry.body); });
   registerPass([] { return std::make_unique<AssignBuffersPass>(); });
+  registerPass([] { return std::make_unique<JoinLayersPass>(); });
 }
 
 } // namespace moec::compiler

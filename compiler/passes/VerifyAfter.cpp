@@ -33,9 +33,10 @@ bool mayHold(StringRef kind, Operation* op) {
   bool inRows = isa<LayerNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp>(op);
   if (kind == "rows")
     return inRows;
+  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp>(op), inExperts = isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
   if (kind == "gate")
-    return inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp>(op);
-  return kind.starts_with("expert_") && isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
+    return inGate;
+  return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));
 }
 
 LogicalResult verifyBody(KernelOp kernel) {

@@ -299,6 +299,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - expert_up: dispatch, [unpack,] grouped_matmul, expert_rows, elementwise.
     - expert_mid: the same without dispatch.
     - expert_down: [unpack,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
+    - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
     - pack: pack of one argument.
     `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.
   }];

@@ -6,6 +6,8 @@
 #include "tests/runtime/TinyCudaProgram.h"
 #include "tests/runtime/TinyProgram.h"
 
+#include <algorithm>
+
 namespace moec {
 namespace {
 
@@ -89,6 +91,62 @@ TEST(PlanMatch, SaysWhichLaunchesDoNotStandForEachOther) {
   expect(broken([](Plan& p) { p.outputs.pop_back(); }), "has 2 outputs");
   b.forward[1].inputs = {0, 3, 2}; // where the weight stands is the schedule's
   EXPECT_EQ(matchPlans(a, b).buffers, match.buffers);
+}
+
+/// The tiny plan with its three launches in one.
+Plan layerPlan(Plan plan) {
+  auto place = [&](const char* name) {
+    return static_cast<int>(std::find_if(plan.buffers.begin(), plan.buffers.end(), [&](const BufferInfo& buffer) { return buffer.name == name; }) - plan.buffers.begin());
+  };
+  LaunchInfo layer = plan.forward[2];
+  layer.kernel = "tiny_layer";
+  layer.kind = "moe_layer";
+  layer.inputs = {place("w"), place("x")};
+  layer.outputs = {place("y"), place("total")};
+  layer.workspaces = {};
+  plan.forward = {layer};
+  plan.target = "cuda:sm_90a";
+  return plan;
+}
+
+TEST(PlanMatch, ALayerInOneLaunchStandsForItsParts) {
+  Plan layer = layerPlan(tinyCudaPlan()), parts = tinyProgramData().plans[0];
+  for (bool isFirst : {true, false}) {
+    const Plan &a = isFirst ? layer : parts, &b = isFirst ? parts : layer;
+    PlanMatch match = matchPlans(a, b);
+    ASSERT_EQ(match.launches.size(), 1u);
+    EXPECT_EQ(match.launches[0].countA, isFirst ? 1u : 3u);
+    EXPECT_EQ(match.launches[0].countB, isFirst ? 3u : 1u);
+    EXPECT_EQ(&match.of(match.launches[0].countA - 1), &match.launches[0]);
+    // x, w, y, total; routing and rows are the parts' own.
+    EXPECT_EQ(match.buffers, isFirst ? (std::vector<int>{0, 1, -1, -1, 5, 6, -1}) : (std::vector<int>{0, 1, -1, -1, -1, 4, 5, -1}));
+  }
+  Plan other = parts;
+  other.outputs.push_back({.name = "choices", .dtype = DType::I32, .shape = other.buffers[3].shape, .buffer = 3});
+  other.buffers[3].kind = BufferKind::Output;
+  Thrown thrown = thrownBy([&] { matchPlans(layer, other); });
+  EXPECT_TRUE(thrown.says("forward launch 0 is experts (moe_layer) for cuda:sm_90a and gate (gate) for")) << thrown.message;
+  EXPECT_TRUE(thrown.says("experts (moe_layer) for 3 launches, with 1 and 1 inputs, 2 and 3 outputs")) << thrown.message;
+}
+
+TEST(PlanMatch, SaysWhichLaunchesAreNoPartsOfALayer) {
+  Plan layer = layerPlan(tinyCudaPlan());
+  auto refusal = [&](auto change) {
+    Plan parts = tinyProgramData().plans[0];
+    change(parts);
+    Thrown thrown = thrownBy([&] { matchPlans(layer, parts); });
+    EXPECT_EQ(thrown.fault, Fault::Usage);
+    return thrown.message;
+  };
+  for (const std::string& message : {refusal([](Plan& p) { p.forward[1].kind = "rows"; }), refusal([](Plan& p) { p.forward[2].label = "others"; }),
+                                     refusal([](Plan& p) { p.forward.pop_back(); })})
+    EXPECT_NE(message.find("forward launch 0 is experts (moe_layer) for cuda:sm_90a and gate (gate) for cpu:"), std::string::npos) << message;
+  std::string message = refusal([](Plan& p) { p.forward.push_back({.label = "behind", .kind = "rows", .inputs = {5}}); });
+  EXPECT_NE(message.find("cuda:sm_90a has 1 forward launches"), std::string::npos) << message;
+  EXPECT_NE(message.find("the first one more is behind (rows)"), std::string::npos) << message;
+  // Rows that another launch reads too are visible beside the layer.
+  message = refusal([](Plan& p) { p.forward.push_back({.label = "behind", .kind = "rows", .inputs = {4}}); });
+  EXPECT_NE(message.find("with 1 and 1 inputs, 2 and 3 outputs"), std::string::npos) << message;
 }
 
 } // namespace

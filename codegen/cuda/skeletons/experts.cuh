@@ -9,7 +9,7 @@ template <int experts, int tileM> struct ExpertTiles {
   int begin = 0, end = 0;    // rows of this lane's expert
   int upTo = 0;              // tiles of experts [base, base + lane]
 
-  int expert, first, count;  // what find() found: its expert, its first row, its number of rows
+  int expert = 0, first = 0, count = 0; // what find() found: its expert, its first row, its number of rows
 
   __device__ __forceinline__ explicit ExpertTiles(const int* offsets_) : offsets(offsets_) {}
 

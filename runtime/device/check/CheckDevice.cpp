@@ -89,15 +89,28 @@ void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scal
     return;
   }
   prepareB();
+  LaunchMatch match{static_cast<size_t>(index), 1, static_cast<size_t>(index), 1};
+  if (list == LaunchList::Forward)
+    match = match_.of(static_cast<size_t>(index));
+  // What A's launches of a layer hand to each other is its own: B makes it in one launch, which comes when A has made all.
+  auto first = launches.begin() + static_cast<std::ptrdiff_t>(match.firstA);
+  auto isMadeHere = [&](int buffer) {
+    return std::any_of(first, launches.begin() + index, [&](const LaunchInfo& part) { return std::ranges::find(part.outputs, buffer) != part.outputs.end(); });
+  };
   for (int buffer : info.inputs)
     if (match_.same || plan().buffers[static_cast<size_t>(buffer)].kind != BufferKind::Parameter)
-      if (ofB(buffer) >= 0)
+      if (ofB(buffer) >= 0 && !isMadeHere(buffer))
         a_->write(buffer, b_->read(ofB(buffer)));
   a_->launch(list, index, scalars);
-  b_->launch(list, index, scalars);
-  LaunchCheck check{list, index, info.label, info.kind, info.kernel, {}, 0, 0, true};
-  for (int buffer : info.outputs)
-    compare(check, buffer);
+  if (static_cast<size_t>(index) + 1 < match.firstA + match.countA)
+    return;
+  for (size_t i = 0; i < match.countB; ++i)
+    b_->launch(list, static_cast<int>(match.firstB + i), scalars);
+  LaunchCheck check{list, index, info.label, match.countA > 1 ? "moe_layer" : info.kind, info.kernel, {}, 0, 0, true};
+  for (size_t i = 0; i < match.countA; ++i)
+    for (int buffer : launches[match.firstA + i].outputs)
+      if (ofB(buffer) >= 0)
+        compare(check, buffer);
   report_.launches.push_back(std::move(check));
 }
 
@@ -115,15 +128,17 @@ void CheckExecutable::prepareAlone() {
 }
 
 void CheckExecutable::launchReplayed(const CallScalars& scalars) {
-  for (size_t i = 0; i < plan().forward.size(); ++i) {
-    int index = static_cast<int>(i);
-    a_->launch(LaunchList::Forward, index, scalars);
-    b_->launch(LaunchList::Forward, index, scalars);
-    for (int buffer : plan().forward[i].outputs) {
-      const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
-      if (isDiscrete(info) && info.kind != BufferKind::Output)
-        a_->write(buffer, b_->read(ofB(buffer)));
-    }
+  for (const LaunchMatch& match : match_.launches) {
+    for (size_t i = 0; i < match.countA; ++i)
+      a_->launch(LaunchList::Forward, static_cast<int>(match.firstA + i), scalars);
+    for (size_t i = 0; i < match.countB; ++i)
+      b_->launch(LaunchList::Forward, static_cast<int>(match.firstB + i), scalars);
+    for (size_t i = 0; i < match.countA; ++i)
+      for (int buffer : plan().forward[match.firstA + i].outputs) {
+        const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
+        if (isDiscrete(info) && info.kind != BufferKind::Output && ofB(buffer) >= 0)
+          a_->write(buffer, b_->read(ofB(buffer)));
+      }
   }
 }
 

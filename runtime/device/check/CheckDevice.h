@@ -29,7 +29,8 @@ public:
   void prepare();
   /// Every Prepare launch again, each device from its own parameters.
   void prepareAlone();
-  /// Every Forward launch again, each device on its own way, but B's discrete results (routings, indices) written over A's.
+  /// Every Forward launch again, each device on its own way, but B's discrete results (routings, indices) written over A's, where both have them: a layer in one
+  /// launch keeps its routing to itself.
   void launchReplayed(const CallScalars& scalars);
   /// Compares the program's outputs as they stand and adds them to the report.
   void compareOutputs();

@@ -31,3 +31,21 @@ func.func @check_routing() -> (tensor<2x1xf32>, tensor<2x1xf32>) {
   %expected = moe.constant dense<[[2.0], [1.0]]> : tensor<2x1xf32>
   return %y, %expected : tensor<2x1xf32>, tensor<2x1xf32>
 }
+
+// the parts of a layer, one behind the other in one region
+func.func @check_layer() -> (tensor<2x1xf32>, tensor<2x1xf32>) {
+  %i = moe.constant dense<[[1], [0]]> : tensor<2x1xi32>
+  %x = moe.constant dense<[[1.0], [2.0]]> : tensor<2x1xf32>
+  %w = moe.constant dense<[[[10.0]], [[100.0]]]> : tensor<2x1x1xf32>
+  %g = moe.constant dense<[[1.0], [0.5]]> : tensor<2x1xf32>
+  %y = moe.kernel "moe_layer" "layer"(%i, %x, %w, %g) : (tensor<2x1xi32>, tensor<2x1xf32>, tensor<2x1x1xf32>, tensor<2x1xf32>) -> tensor<2x1xf32> {
+  ^bb0(%a: tensor<2x1xi32>, %b: tensor<2x1xf32>, %c: tensor<2x1x1xf32>, %d: tensor<2x1xf32>):
+    %r = moe.assign %a experts 2 token_major : tensor<2x1xi32>
+    %e = moe.dispatch %b, %r : tensor<2x1xf32>, !moe.routing<2 experts, "2" tokens, 1 choices>
+    %p = moe.grouped_matmul %e, %c, %r : tensor<2x1xf32>, tensor<2x1x1xf32>, !moe.routing<2 experts, "2" tokens, 1 choices>
+    %s = moe.combine %p, %r, %d : tensor<2x1xf32>, !moe.routing<2 experts, "2" tokens, 1 choices>, tensor<2x1xf32>
+    moe.yield %s : tensor<2x1xf32>
+  }
+  %expected = moe.constant dense<[[100.0], [10.0]]> : tensor<2x1xf32>
+  return %y, %expected : tensor<2x1xf32>, tensor<2x1xf32>
+}

@@ -1,0 +1,43 @@
+#pragma once
+// What a kernel of kind `moe_layer` computes, read from its ops: a gate, its experts' products one behind the other, and their combine. For every
+// backend: no target and no schedule.
+
+#include "codegen/analysis/GatePlan.h"
+
+namespace moec::codegen {
+
+/// Each expert's rows times its own weights, and the ops behind.
+struct LayerProduct {
+  ir::GroupedMatmulOp op;
+  bool gathered = false; // rows are x (T, depth) by the routing's list; else what the product before made
+  mlir::Value rows;      // x, or those rows
+  ProductOperand w;
+  mlir::Value sink;      // rows that the ops behind the product make: the next product's, or the combine's
+
+  int64_t columns() const { return *w.columns.constant(); }
+  int64_t depth() const { return *w.depth.constant(); }
+};
+
+struct LayerPlan {
+  GatePlan gate;
+  llvm::SmallVector<LayerProduct, 2> products;
+  ir::CombineOp combine;
+  DType dtype = DType::F32;        // of the products
+  int64_t tokens = 0, experts = 0, choices = 0;
+  llvm::SmallVector<unsigned> results; // of the kernel, those behind the combine
+  llvm::SmallVector<mlir::Value> wanted; // scores and values of tokens' rows that must stand in memory: results, what the routing is made from, weights
+  llvm::SmallVector<mlir::Value> held;   // of these, and the routing, those that are no results
+
+  /// A diagnostic for what no backend writes; sizes that are not known at compile time are among it.
+  static mlir::FailureOr<LayerPlan> of(ir::KernelOp kernel);
+  int64_t rows() const { return tokens * choices; }
+  int64_t width() const { return products.back().columns(); }
+  mlir::Value routing() const { return gate.routings.front().routing; }
+
+private:
+  void addWanted(ir::KernelOp kernel);
+  mlir::LogicalResult addProducts(ir::KernelOp kernel);
+  mlir::LogicalResult checkValues(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ofExperts) const;
+};
+
+} // namespace moec::codegen

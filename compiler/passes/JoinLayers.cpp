@@ -1,0 +1,164 @@
+// join-layers: the gate and the experts of one MoE layer become one kernel of kind `moe_layer`, where the target's emitter says that one launch is better than
+// theirs. The region is those of the parts, one behind the other. Why a layer is one launch or is not stands in the reason of its kernel or of its gate.
+// Stands behind the fusions, which make the parts and are the same for every target, and before choose-schedules, which gives the new kernel its own.
+
+#include "compiler/passes/Cluster.h"
+#include "compiler/passes/Passes.h"
+
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+void addReason(KernelOp kernel, const std::string& why) {
+  std::string before = kernel.getReason().value_or("").str();
+  kernel.setReasonAttr(StringAttr::get(kernel.getContext(), before.empty() ? why : before + "; " + why));
+}
+
+/// A gate's kernel and the kernels of experts that use its routing, in order.
+class Layer {
+public:
+  explicit Layer(KernelOp gate) : gate_(gate) {
+    parts_.push_back(gate);
+    for (Value output : gate.getOutputs())
+      if (isa<RoutingType>(output.getType()))
+        for (Operation* user : output.getUsers())
+          if (auto kernel = dyn_cast<KernelOp>(user); kernel && kernel.getKind().starts_with("expert_") && !isPart(kernel))
+            parts_.push_back(kernel);
+    llvm::sort(parts_, [](KernelOp a, KernelOp b) { return a->isBeforeInBlock(b); });
+  }
+
+  bool hasExperts() const { return parts_.size() > 1; }
+  /// Why the parts cannot be one kernel on any target; empty when they can.
+  std::string obstacle();
+  /// The kernel that the parts would be, beside them.
+  KernelOp joined();
+  void replaceBy(KernelOp layer);
+  void note(const std::string& why) { addReason(gate_, "not one launch with its experts: " + why); }
+
+private:
+  bool isPart(Operation* op) const {
+    return llvm::any_of(parts_, [&](KernelOp part) { return part.getOperation() == op; });
+  }
+  bool isUsedOutside(Value value) const {
+    return llvm::any_of(value.getUsers(), [&](Operation* user) { return !isPart(user); });
+  }
+  std::string between() const;
+
+  KernelOp gate_;
+  SmallVector<KernelOp> parts_;
+};
+
+/// The first op that stands on a way out of the layer and back into it.
+std::string Layer::between() const {
+  for (KernelOp part : parts_)
+    for (Operation* first : part->getUsers()) {
+      SmallVector<Operation*> work;
+      llvm::DenseSet<Operation*> seen;
+      if (!isPart(first))
+        work.push_back(first);
+      while (!work.empty())
+        for (Operation* user : work.pop_back_val()->getUsers()) {
+          if (isPart(user))
+            return nameInWords(first);
+          if (seen.insert(user).second)
+            work.push_back(user);
+        }
+    }
+  return {};
+}
+
+std::string Layer::obstacle() {
+  int64_t downs = llvm::count_if(parts_, [](KernelOp part) { return part.getKind() == "expert_down"; });
+  if (downs != 1 || parts_.back().getKind() != "expert_down" || parts_.front() != gate_)
+    return "its experts do not end in one expert_down kernel";
+  for (KernelOp part : parts_) {
+    if (part.getSchedule())
+      return "its " + part.getKind().str() + " kernel has a schedule already";
+    if (part != gate_ && part != parts_.back() && llvm::any_of(part.getOutputs(), [&](Value output) { return isUsedOutside(output); }))
+      return "its experts' rows are used elsewhere";
+  }
+  if (std::string name = between(); !name.empty())
+    return name + " stands between its parts";
+  return {};
+}
+
+KernelOp Layer::joined() {
+  llvm::SetVector<Value> inputs;
+  SmallVector<Value> outputs;
+  for (KernelOp part : parts_) {
+    for (Value input : part.getInputs())
+      if (!isPart(input.getDefiningOp()))
+        inputs.insert(input);
+    for (Value output : part.getOutputs())
+      if (isUsedOutside(output))
+        outputs.push_back(output);
+  }
+  KernelOp last = parts_.back();
+  OpBuilder builder(last);
+  SmallVector<Type> types(llvm::map_range(outputs, [](Value value) { return value.getType(); }));
+  auto layer = KernelOp::create(builder, last.getLoc(), types, inputs.getArrayRef(), builder.getStringAttr("moe_layer"), last.getLabelAttr(),
+                                last.getReasonAttr(), DictionaryAttr());
+  Block* body = builder.createBlock(&layer.getBody());
+  IRMapping mapping;
+  for (Value input : inputs)
+    mapping.map(input, body->addArgument(input.getType(), input.getLoc()));
+  for (KernelOp part : parts_) {
+    Block& ops = part.getBody().front();
+    for (auto [argument, input] : llvm::zip(ops.getArguments(), part.getInputs()))
+      mapping.map(argument, mapping.lookup(input));
+    for (Operation& op : ops.without_terminator())
+      builder.clone(op, mapping);
+    for (auto [output, value] : llvm::zip(part.getOutputs(), ops.getTerminator()->getOperands()))
+      mapping.map(output, mapping.lookup(value));
+  }
+  SmallVector<Value> yielded(llvm::map_range(outputs, [&](Value value) { return mapping.lookup(value); }));
+  YieldOp::create(builder, last.getLoc(), yielded);
+  return layer;
+}
+
+void Layer::replaceBy(KernelOp layer) {
+  auto output = layer.getOutputs().begin();
+  for (KernelOp part : parts_)
+    for (Value before : part.getOutputs())
+      if (isUsedOutside(before))
+        before.replaceUsesWithIf(*output++, [&](OpOperand& use) { return !isPart(use.getOwner()); });
+  for (KernelOp part : llvm::reverse(parts_))
+    part.erase();
+}
+
+} // namespace
+
+LogicalResult joinLayers(func::FuncOp function, codegen::KernelEmitter& emitter) {
+  if (!emitter.writesLayers())
+    return success();
+  SmallVector<KernelOp> gates;
+  for (KernelOp kernel : function.getOps<KernelOp>())
+    if (kernel.getKind() == "gate")
+      gates.push_back(kernel);
+  for (KernelOp gate : gates) {
+    Layer layer(gate);
+    if (!layer.hasExperts())
+      continue;
+    if (std::string why = layer.obstacle(); !why.empty()) {
+      layer.note(why);
+      continue;
+    }
+    KernelOp joined = layer.joined();
+    codegen::LayerChoice choice = emitter.chooseLayer(joined);
+    if (!choice.joined) {
+      joined.erase();
+      layer.note(choice.reason);
+      continue;
+    }
+    addReason(joined, "one launch: " + choice.reason);
+    layer.replaceBy(joined);
+  }
+  return sortBody(function);
+}
+
+} // namespace moec::compiler

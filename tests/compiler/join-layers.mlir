@@ -1,0 +1,135 @@
+// The kernels of a MoE layer become one where a GPU's block does all of it sooner than launches follow each other; else the gate says why not.
+// RUN: moec-opt %s --split-input-file -moe-fuse-gates -moe-fuse-experts -moe-join-layers=target=cuda:sm_90a | FileCheck %s
+// RUN: moec-opt %s --split-input-file -moe-fuse-gates -moe-fuse-experts -moe-join-layers=target=cpu:x86-64-v3 | FileCheck %s --check-prefix=CPU
+
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @forward
+// CHECK-NEXT: %[[LAYER:.*]]:2 = moe.kernel "moe_layer" {{.*}} reason "its result is an output; one launch: one block would take about {{[0-9.]+}} us for 16 tokens, 5 launches about {{[0-9.]+}} us"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: moe.matmul
+// CHECK-NEXT: moe.select
+// CHECK-NEXT: moe.softmax
+// CHECK-NEXT: moe.assign
+// CHECK-NEXT: moe.dispatch
+// CHECK-NEXT: moe.grouped_matmul
+// CHECK-NEXT: moe.gelu
+// CHECK-NEXT: moe.grouped_matmul
+// CHECK-NEXT: moe.combine
+// CHECK-NEXT: moe.add
+// CHECK-NEXT: moe.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: return %[[LAYER]]#1, %[[LAYER]]#0
+// CPU-LABEL: func.func @forward
+// CPU: moe.kernel "gate"
+// CPU-SAME: reason "the experts need the whole routing"
+// CPU: moe.kernel "expert_up"
+// CPU: moe.kernel "expert_down"
+// CPU: return
+func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %up: tensor<4x64x32xf32>, %down: tensor<4x32x64xf32>) -> (!t, !k) {
+  %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
+  %v, %i = moe.select %s k 2 : tensor<16x4xf32>
+  %w = moe.softmax %v : !k
+  %route = moe.assign %i experts 4 token_major : tensor<16x2xi32>
+  %d = moe.dispatch %x, %route : !t, !routing
+  %u = moe.grouped_matmul %d, %up, %route : !r, tensor<4x64x32xf32>, !routing
+  %act = moe.gelu %u : !h
+  %o = moe.grouped_matmul %act, %down, %route : !h, tensor<4x32x64xf32>, !routing
+  %c = moe.combine %o, %route, %w : !r, !routing, !k
+  %y = moe.add %c, %x : !t, !t
+  return %y, %w : !t, !k
+}
+
+// -----
+
+// A count of tokens that only a call knows.
+!t = tensor<?x32xf32, #moe.sizes<"n", "32">>
+!routing = !moe.routing<4 experts, "n" tokens, 1 choices>
+
+// CHECK-LABEL: func.func @forward
+// CHECK-NEXT: moe.kernel "gate"
+// CHECK-SAME: reason "the experts need the whole routing; not one launch with its experts: it routes n tokens: a moe_layer needs a count that is known at compile time"
+// CHECK: moe.kernel "expert_down"
+// CHECK-NOT: moe.kernel
+func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> !t {
+  %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
+  %v, %i = moe.select %s k 1 : tensor<?x4xf32, #moe.sizes<"n", "4">>
+  %route = moe.assign %i experts 4 token_major : tensor<?x1xi32, #moe.sizes<"n", "1">>
+  %d = moe.dispatch %x, %route : !t, !routing
+  %o = moe.grouped_matmul %d, %one, %route : tensor<?x32xf32, #moe.sizes<"n", "32">>, tensor<4x32x32xf32>, !routing
+  %c = moe.combine %o, %route, %v : tensor<?x32xf32, #moe.sizes<"n", "32">>, !routing, tensor<?x1xf32, #moe.sizes<"n", "1">>
+  return %c : !t
+}
+
+// -----
+
+// More work than one block does in the time, though the routing fits it.
+!t = tensor<512x512xf32>
+!routing = !moe.routing<4 experts, "512" tokens, 1 choices>
+
+// CHECK-LABEL: func.func @forward
+// CHECK-NEXT: moe.kernel "gate"
+// CHECK-SAME: not one launch with its experts: one block would take about {{[0-9.]+}} us for 512 tokens, 4 launches about {{[0-9.]+}} us
+// CHECK: moe.kernel "expert_down"
+func.func @forward(%x: !t, %gw: tensor<4x512xf32>, %one: tensor<4x512x512xf32>) -> !t {
+  %s = moe.matmul %x, %gw : !t, tensor<4x512xf32>
+  %v, %i = moe.select %s k 1 : tensor<512x4xf32>
+  %route = moe.assign %i experts 4 token_major : tensor<512x1xi32>
+  %d = moe.dispatch %x, %route : !t, !routing
+  %o = moe.grouped_matmul %d, %one, %route : !t, tensor<4x512x512xf32>, !routing
+  %c = moe.combine %o, %route, %v : !t, !routing, tensor<512x1xf32>
+  return %c : !t
+}
+
+// -----
+
+// Weights that another kernel makes between the gate and the experts, and a kernel that has a schedule.
+!t = tensor<8x8xf32>
+!k = tensor<8x1xf32>
+!i = tensor<8x1xi32>
+!routing = !moe.routing<2 experts, "8" tokens, 1 choices>
+
+// CHECK-LABEL: func.func @forward
+// CHECK: moe.kernel "gate"
+// CHECK-SAME: reason "r; not one launch with its experts: a rows kernel stands between its parts"
+// CHECK: moe.kernel "rows"
+// CHECK: moe.kernel "gate"
+// CHECK-SAME: reason "not one launch with its experts: its expert_down kernel has a schedule already"
+// CHECK-NOT: moe_layer
+func.func @forward(%x: !t, %i: !i, %one: tensor<2x8x8xf32>) -> (!t, !t) {
+  %route, %w = moe.kernel "gate" "g" (%i, %x) : (!i, !t) -> (!routing, !k) reason "r" {
+  ^bb0(%a: !i, %b: !t):
+    %r = moe.assign %a experts 2 token_major : !i
+    %s = moe.slice %b axis 1 from "0" size "1" : !t
+    moe.yield %r, %s : !routing, !k
+  }
+  %n = moe.kernel "rows" "n" (%w) : (!k) -> !k {
+  ^bb0(%a: !k):
+    %r = moe.neg %a : !k
+    moe.yield %r : !k
+  }
+  %y = moe.kernel "expert_down" "d" (%x, %route, %one, %n) : (!t, !routing, tensor<2x8x8xf32>, !k) -> !t {
+  ^bb0(%a: !t, %b: !routing, %c: tensor<2x8x8xf32>, %e: !k):
+    %d = moe.dispatch %a, %b : !t, !routing
+    %o = moe.grouped_matmul %d, %c, %b : !t, tensor<2x8x8xf32>, !routing
+    %r = moe.combine %o, %b, %e : !t, !routing, !k
+    moe.yield %r : !t
+  }
+  %second = moe.kernel "gate" "g" (%i) : (!i) -> !routing {
+  ^bb0(%a: !i):
+    %r = moe.assign %a experts 2 token_major : !i
+    moe.yield %r : !routing
+  }
+  %z = moe.kernel "expert_down" "d" (%x, %second, %one, %n) : (!t, !routing, tensor<2x8x8xf32>, !k) -> !t schedule {tile_m = 8} {
+  ^bb0(%a: !t, %b: !routing, %c: tensor<2x8x8xf32>, %e: !k):
+    %d = moe.dispatch %a, %b : !t, !routing
+    %o = moe.grouped_matmul %d, %c, %b : !t, tensor<2x8x8xf32>, !routing
+    %r = moe.combine %o, %b, %e : !t, !routing, !k
+    moe.yield %r : !t
+  }
+  return %y, %z : !t, !t
+}

@@ -1,0 +1,149 @@
+// Small MoE layers of CUDA targets in one launch: in the plan, on the emulator against the CPU and the reference, and through dumps.
+
+#include "runtime/Weights.h"
+#include "runtime/core/Error.h"
+#include "runtime/device/check/CheckDevice.h"
+#include "tests/e2e/Support.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+
+namespace moec::test {
+
+namespace {
+
+/// vit-moe for one picture: 65 tokens, whatever is called.
+std::filesystem::path onePicture() {
+  return patchedModel("vit-moe.json", R"({"inputs": {"image": {"shape": [1, 3, 32, 32]}, "label": {"shape": [1]}}, "check": null})");
+}
+
+std::optional<Program> compiled(const std::filesystem::path& model, std::vector<std::string> targets, std::string& missing) {
+  CompileOptions options;
+  options.targets = std::move(targets);
+  try {
+    return compileFile(model, options).program;
+  } catch (const Error& error) {
+    if (!std::string(error.what()).starts_with("CUDA targets need NVRTC"))
+      throw;
+    missing = error.what();
+    return std::nullopt;
+  }
+}
+
+std::vector<std::string> kindsOf(const Plan& plan) {
+  std::vector<std::string> kinds;
+  for (const LaunchInfo& launch : plan.forward)
+    kinds.push_back(launch.kind);
+  return kinds;
+}
+
+std::string missingEmulator() {
+  for (const DeviceDescription& device : listDevices())
+    if (device.name.starts_with("ptx-emulator") && !device.available)
+      return device.reason;
+  return {};
+}
+
+const Plan& planOf(const Program& program, const std::string& target) {
+  for (const Plan& plan : program.data().plans)
+    if (plan.target.starts_with(target))
+      return plan;
+  throw std::runtime_error("no plan for " + target);
+}
+
+} // namespace
+
+TEST(LayerLaunches, OneLaunchStandsForItsPartsInAnyPair) {
+  std::string missing;
+  auto program = compiled(onePicture(), {"cpu", "cuda:sm_90a"}, missing);
+  if (!program)
+    GTEST_SKIP() << "[SKIP] " << missing;
+  const Plan &cuda = planOf(*program, "cuda"), &cpu = planOf(*program, "cpu");
+  std::vector<std::string> kinds = kindsOf(cuda);
+  EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "moe_layer"), 2);
+  EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "gate"), 0);
+  EXPECT_EQ(kindsOf(cpu).size(), kinds.size() + 4);
+  for (const LaunchInfo& launch : cuda.forward)
+    if (launch.kind == "moe_layer") {
+      EXPECT_EQ(launch.stages.size(), 1u);
+      EXPECT_NE(launch.reason.find("; one launch: one block would take about"), std::string::npos) << launch.reason;
+      Size flops;
+      for (const LaunchInfo& part : cpu.forward)
+        if (part.label.starts_with(launch.label))
+          flops = flops + part.flops;
+      EXPECT_EQ(launch.flops.str(), flops.str());
+    }
+
+  if (std::string why = missingEmulator(); !why.empty())
+    GTEST_SKIP() << "[SKIP] " << why;
+  TensorMap weights = initialWeights(cuda, 1), inputs = generatedInputs(cuda, 2);
+  for (auto [a, b] : {std::pair("ptx-emulator:sm_90a", "cpu"), std::pair("cpu", "ptx-emulator:sm_90a"), std::pair("ptx-emulator:sm_90a", "reference")}) {
+    CheckReport report = check(*program, openDevice(a), openDevice(b), weights, inputs, {.seed = 3});
+    EXPECT_TRUE(report.passed()) << a << " against " << b << "\n" << report.describeFailures();
+    EXPECT_EQ(std::count_if(report.launches.begin(), report.launches.end(), [](const LaunchCheck& launch) { return launch.kind == "moe_layer"; }), 2);
+  }
+}
+
+TEST(LayerLaunches, ASizeOfTheCallKeepsThePartsAndSaysWhy) {
+  std::string missing;
+  auto program = compiled(patchedModel("vit-moe.json"), {"cuda:sm_90a"}, missing);
+  if (!program)
+    GTEST_SKIP() << "[SKIP] " << missing;
+  int gates = 0;
+  for (const LaunchInfo& launch : planOf(*program, "cuda").forward) {
+    EXPECT_NE(launch.kind, "moe_layer");
+    if (launch.kind == "gate") {
+      ++gates;
+      EXPECT_NE(launch.reason.find("not one launch with its experts: it routes 65*batch tokens"), std::string::npos) << launch.reason;
+    }
+  }
+  EXPECT_EQ(gates, 2);
+}
+
+TEST(LayerLaunches, TheDumpOfAScheduleGoesOnWithTheLayer) {
+  std::string missing;
+  auto program = compiled(onePicture(), {"cuda:sm_90a"}, missing);
+  if (!program)
+    GTEST_SKIP() << "[SKIP] " << missing;
+  TemporaryFolder folder;
+  CompileOptions stop;
+  stop.targets = {"cuda:sm_90a"};
+  stop.stopAfter = "schedule";
+  std::string dump = compileFile(onePicture(), stop).text;
+  EXPECT_NE(dump.find("moe.kernel \"moe_layer\" \"layers.0.moe\""), std::string::npos);
+  auto path = folder.path() / "schedule.mlir";
+  std::ofstream(path) << dump;
+  CompileOptions resume;
+  resume.from = "plan";
+  Program again = *compileFile(path, resume).program;
+  EXPECT_EQ(toJson(again.data().plans.front()), toJson(program->data().plans.front()));
+}
+
+TEST(LayerLaunches, AKernelHoldsWhatTheLayersPartsHold) {
+  TemporaryFolder folder;
+  CompileOptions options;
+  options.targets = {"cuda:sm_90a"};
+  options.stopAfter = "schedule";
+  std::string text = compileFile(onePicture(), options).text;
+  options.stopAfter = "plan";
+  options.from = "plan";
+  auto complaint = [&](const std::string& kind, const std::string& instead) {
+    std::string edited = text, before = "moe.kernel \"" + kind + "\"";
+    edited.replace(edited.find(before), before.size(), "moe.kernel \"" + instead + "\"");
+    auto path = folder.path() / (kind + ".mlir");
+    std::ofstream(path) << edited;
+    try {
+      compileFile(path, options);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(complaint("attention", "moe_layer").find("a 'moe_layer' kernel cannot hold 'moe.attention'"), std::string::npos);
+  EXPECT_NE(complaint("moe_layer", "gate").find("a 'gate' kernel cannot hold 'moe.dispatch'"), std::string::npos);
+}
+
+} // namespace moec::test
