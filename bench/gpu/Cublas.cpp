@@ -15,8 +15,10 @@ struct Opened {
 
 Opened open() {
   Opened opened;
-  // By the loader's search path (LD_LIBRARY_PATH, its cache), then where the toolkit's packages put it. It finds libcublasLt beside itself.
-  const char* places[] = {"libcublas.so.13", "libcublas.so.12", "/usr/local/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.12"};
+  // By the loader's search path (LD_LIBRARY_PATH, its cache), then where the toolkit's packages put it. It finds
+  // libcublasLt beside itself.
+  const char* places[] = {"libcublas.so.13", "libcublas.so.12", "/usr/local/cuda/lib64/libcublas.so.13",
+                          "/usr/local/cuda/lib64/libcublas.so.12"};
   void* library = nullptr;
   std::string looked;
   for (const char* place : places) {
@@ -59,7 +61,8 @@ const CublasTable* cublasTable(std::string* problem) {
   return nullptr;
 }
 
-CublasHandle::CublasHandle(std::shared_ptr<const CudaContext> context, const CublasTable& table, cuda::Stream stream) : context_(std::move(context)), table_(table) {
+CublasHandle::CublasHandle(std::shared_ptr<const CudaContext> context, const CublasTable& table, cuda::Stream stream)
+    : context_(std::move(context)), table_(table) {
   CudaContext::Current current(*context_);
   check(table_.create(&handle_), "start");
   check(table_.setStream(handle_, stream), "take the stream");
@@ -76,10 +79,11 @@ std::string CublasHandle::version() const {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-// cuBLAS sees columns where rows are: c transposed (N, rows) = w (N, K) times a transposed (K, rows). A row of K elements is a column there, so that w is
-// given as K x N, transposed, and a as K x rows, as it is.
-GroupedProduct::GroupedProduct(std::shared_ptr<const CudaContext> context, const CublasTable& table, void* handle, cuda::DevicePtr a, cuda::DevicePtr w, cuda::DevicePtr c,
-                               const std::vector<int>& offsets, int columns, int depth)
+// cuBLAS sees columns where rows are: c transposed (N, rows) = w (N, K) times a transposed (K, rows). A row of K
+// elements is a column there, so that w is given as K x N, transposed, and a as K x rows, as it is.
+GroupedProduct::GroupedProduct(std::shared_ptr<const CudaContext> context, const CublasTable& table, void* handle,
+                               cuda::DevicePtr a, cuda::DevicePtr w, cuda::DevicePtr c, const std::vector<int>& offsets,
+                               int columns, int depth)
     : context_(std::move(context)), table_(table), handle_(handle) {
   std::vector<cuda::DevicePtr> ofW, ofA, ofC;
   for (size_t expert = 0; expert + 1 < offsets.size(); ++expert) {
@@ -106,17 +110,21 @@ GroupedProduct::GroupedProduct(std::shared_ptr<const CudaContext> context, const
   all.insert(all.end(), ofC.begin(), ofC.end());
   CudaContext::Current current(*context_);
   pointers_ = DeviceMemory(context_, all.size() * sizeof(cuda::DevicePtr), "the products' pointers");
-  context_->check(context_->table().copyToDevice(pointers_.pointer(), all.data(), pointers_.bytes()), "copy the products' pointers");
-  context_->check(context_->table().contextSynchronize(), "copy the products' pointers"); // the copy is not ordered with the handle's stream
+  context_->check(context_->table().copyToDevice(pointers_.pointer(), all.data(), pointers_.bytes()),
+                  "copy the products' pointers");
+  context_->check(context_->table().contextSynchronize(),
+                  "copy the products' pointers"); // the copy is not ordered with the handle's stream
 }
 
 void GroupedProduct::run() const {
   CudaContext::Current current(*context_);
   size_t groups = m_.size();
   auto pointers = [&](size_t which) { return pointers_.pointer() + which * groups * sizeof(cuda::DevicePtr); };
-  check(table_.groupedProduct(handle_, transA_.data(), transB_.data(), m_.data(), n_.data(), k_.data(), alpha_.data(), reinterpret_cast<const float* const*>(pointers(0)),
-                              lda_.data(), reinterpret_cast<const float* const*>(pointers(1)), ldb_.data(), beta_.data(), reinterpret_cast<float* const*>(pointers(2)),
-                              ldc_.data(), static_cast<int>(groups), sizes_.data()),
+  check(table_.groupedProduct(handle_, transA_.data(), transB_.data(), m_.data(), n_.data(), k_.data(), alpha_.data(),
+                              reinterpret_cast<const float* const*>(pointers(0)), lda_.data(),
+                              reinterpret_cast<const float* const*>(pointers(1)), ldb_.data(), beta_.data(),
+                              reinterpret_cast<float* const*>(pointers(2)), ldc_.data(), static_cast<int>(groups),
+                              sizes_.data()),
         "multiply");
 }
 

@@ -7,7 +7,8 @@
 
 namespace moec::bench {
 
-/// A model that is one layer of experts: scores (E, D), up (E, H, D), down (E, D, H), each with its bias. Tensors by the names of torch_layer.py.
+/// A model that is one layer of experts: scores (E, D), up (E, H, D), down (E, D, H), each with its bias. Tensors by
+/// the names of torch_layer.py.
 struct ExpertLayer {
   TensorMap tensors;
   int64_t tokens = 0, width = 0, hidden = 0, experts = 0, choices = 0;
@@ -22,7 +23,9 @@ struct ExpertRows {
 };
 ExpertRows rowsOf(const ExpertLayer& layer);
 
-/// Furthest that sampled elements of c (R, N) lie from the sums over a (R, K) times w (E, N, K), relative to the sum of the products' sizes.
-double productError(const ExpertRows& rows, const float* a, const float* w, const float* c, int64_t columns, int64_t depth);
+/// Furthest that sampled elements of c (R, N) lie from the sums over a (R, K) times w (E, N, K), relative to the sum of
+/// the products' sizes.
+double productError(const ExpertRows& rows, const float* a, const float* w, const float* c, int64_t columns,
+                    int64_t depth);
 
 } // namespace moec::bench

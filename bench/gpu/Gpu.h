@@ -21,8 +21,8 @@ struct Gpu {
 /// Error(Usage) for a device that is no GPU, and what openDevice throws.
 Gpu openGpu(const std::string& name);
 
-/// A program with weights and inputs on a GPU. Launches go in the order of a call, each as often as one likes: a buffer that no later launch reads is another's
-/// memory.
+/// A program with weights and inputs on a GPU. Launches go in the order of a call, each as often as one likes: a buffer
+/// that no later launch reads is another's memory.
 class LoadedModel {
 public:
   LoadedModel(const Gpu& gpu, const Program& program, const Bindings& sizes);
@@ -51,7 +51,8 @@ public:
   double seconds(const std::function<void()>& work) const;
   /// Of one of `repeats` runs.
   double secondsOf(int repeats, const std::function<void()>& work) const;
-  /// How often `work` is repeated between the events so that their resolution (half a microsecond) and the start do not show: a millisecond's worth.
+  /// How often `work` is repeated between the events so that their resolution (half a microsecond) and the start do not
+  /// show: a millisecond's worth.
   int repeatsOf(const std::function<void()>& work) const;
 
 private:

@@ -11,10 +11,10 @@
 namespace moec::bench {
 
 struct BenchModel {
-  std::string name;             // "batched-experts.f32"
-  std::filesystem::path file;   // below the sources
-  std::string patch;            // JSON merge patch on the file
-  Bindings emulated, measured;  // small enough for an emulator; worth a GPU's time
+  std::string name;            // "batched-experts.f32"
+  std::filesystem::path file;  // below the sources
+  std::string patch;           // JSON merge patch on the file
+  Bindings emulated, measured; // small enough for an emulator; worth a GPU's time
 };
 /// The zoo and S1: one layer of experts, 4096 tokens, width 512, hidden 2048, 16 experts, 2 choices.
 const std::vector<BenchModel>& benchModels();

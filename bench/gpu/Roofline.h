@@ -1,5 +1,6 @@
 #pragma once
-// The least time that work takes on a chip: what its arithmetic units and its memory allow at best. Plain numbers; asks no device.
+// The least time that work takes on a chip: what its arithmetic units and its memory allow at best. Plain numbers; asks
+// no device.
 
 #include <string>
 

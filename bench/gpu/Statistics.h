@@ -7,7 +7,8 @@
 
 namespace moec::bench {
 
-/// The median and the middle half: a quarter of the values is below `low`, a quarter above `high`. Between two values, in proportion.
+/// The median and the middle half: a quarter of the values is below `low`, a quarter above `high`. Between two values,
+/// in proportion.
 struct Spread {
   double median = 0, low = 0, high = 0;
 };
@@ -19,8 +20,8 @@ struct Contestant {
   std::function<double()> once;
 };
 
-/// The times of each, `repetitions` of them after one that does not count. By turns, so that what the machine does meanwhile meets all alike; each repetition
-/// begins with the next contestant.
+/// The times of each, `repetitions` of them after one that does not count. By turns, so that what the machine does
+/// meanwhile meets all alike; each repetition begins with the next contestant.
 std::vector<std::vector<double>> runByTurns(const std::vector<Contestant>& contestants, int repetitions);
 
 /// times / base, repetition by repetition.

@@ -79,12 +79,15 @@ void TorchLayer::stop() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
+/// The next line that is an object: packages may have words of their own.
 std::string TorchLayer::readLine() {
   for (;;) {
     if (size_t end = unread_.find('\n'); end != std::string::npos) {
       std::string line = unread_.substr(0, end);
       unread_.erase(0, end + 1);
-      return line;
+      if (line.starts_with('{'))
+        return line;
+      continue;
     }
     char bytes[4096];
     ssize_t count = read(fromChild_, bytes, sizeof bytes);

@@ -1,5 +1,6 @@
 #pragma once
-// PyTorch in a process of its own (torch_layer.py): asked for one time after the other, so that it takes its turn among others. Knows no GPU.
+// PyTorch in a process of its own (torch_layer.py): asked for one time after the other, so that it takes its turn among
+// others. Knows no GPU.
 
 #include "runtime/core/Tensor.h"
 
@@ -12,7 +13,8 @@ namespace moec::bench {
 
 class TorchLayer {
 public:
-  /// Starts the script with these tensors (torch_layer.py names them) on "cuda" or "cpu". Error(Device) that says what is missing.
+  /// Starts the script with these tensors (torch_layer.py names them) on "cuda" or "cpu". Error(Device) that says what
+  /// is missing.
   TorchLayer(const std::string& python, const TensorMap& tensors, const std::string& device);
   ~TorchLayer();
   TorchLayer(const TorchLayer&) = delete;

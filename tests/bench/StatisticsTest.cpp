@@ -27,7 +27,12 @@ TEST(Statistics, RatiosAreOfTheSameRepetition) {
 
 TEST(Statistics, ContestantsTakeTurns) {
   std::string order;
-  auto contestant = [&](char letter) { return Contestant{std::string(1, letter), [&order, letter] { order += letter; return static_cast<double>(order.size()); }}; };
+  auto contestant = [&](char letter) {
+    return Contestant{std::string(1, letter), [&order, letter] {
+                        order += letter;
+                        return static_cast<double>(order.size());
+                      }};
+  };
   auto times = runByTurns({contestant('a'), contestant('b'), contestant('c')}, 3);
   EXPECT_EQ(order, "abc"
                    "abc"

@@ -120,8 +120,8 @@ std::string instructionKernel(const VectorCase& c) {
 
 /// The block for one thread after the other.
 std::string inTurns(const std::string& body) {
-  return "mov.u32 %turn, 0;\nTURN:\nsetp.ne.u32 %q, %turn, %t;\n@%q bra NEXT;\n" + body +
-         "NEXT:\nbar.sync 0;\nadd.u32 %turn, %turn, 1;\nmov.u32 %i, %ntid.x;\nsetp.lt.u32 %q, %turn, %i;\n@%q bra TURN;\n";
+  return "mov.u32 %turn, 0;\nLANE_TURN:\nsetp.ne.u32 %q, %turn, %t;\n@%q bra LANE_NEXT;\n" + body +
+         "LANE_NEXT:\nbar.sync 0;\nadd.u32 %turn, %turn, 1;\nmov.u32 %i, %ntid.x;\nsetp.lt.u32 %q, %turn, %i;\n@%q bra LANE_TURN;\n";
 }
 
 std::string blockKernel(const VectorCase& c, bool laneByLane) {
