@@ -130,6 +130,9 @@ size_t runDevice(const std::string& name, const Flags& flags, nlohmann::ordered_
   nlohmann::ordered_json mine{
       {"device", name}, {"chip", gpu.context->chip()}, {"target", gpu.target()}, {"emulated", gpu.emulator != nullptr}};
   markdown += fmt::format("## {}: {}\n\n", name, gpu.context->chip());
+  if (gpu.emulator)
+    markdown += "Emulated: counted. Skipped for want of a GPU: times of launches, times side by side, what the driver "
+                "says of registers and occupancy.\n\n";
   size_t faults = 0;
   if (!flags.countOnly) {
     say(name + ": vectors");
