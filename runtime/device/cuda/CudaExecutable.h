@@ -22,6 +22,8 @@ public:
   Tensor read(int buffer) const override;
   void launch(LaunchList list, int index, const CallScalars& scalars) override;
   void releaseUnusedParameters() override;
+  /// What all of it is given to, in order: for events around launches.
+  cuda::Stream stream() const { return stream_.get(); }
 
 private:
   /// Where a buffer of the plan lies.
