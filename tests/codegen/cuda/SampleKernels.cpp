@@ -92,6 +92,21 @@ const SampleKernel kSamples[] = {
     %o = moe.combine %t, %r, %c : tensor<58x21x@>, )" MOEC_ROUTING R"(, tensor<29x2x@>
     %y = moe.add %o, %z : tensor<29x21x@>, tensor<29x21x@>
     moe.yield %y : tensor<29x21x@>)"},
+    {"layer", "moe_layer", "%x: tensor<29x24x@>, %g: tensor<5x24x@>, %w: tensor<5x51x24x@>, %b: tensor<5x51x@>, %u: tensor<5x24x51x@>, %z: tensor<29x24x@>",
+     "tensor<29x24x@>", R"(
+    %s = moe.matmul %x, %g : tensor<29x24x@>, tensor<5x24x@>
+    %v, %i = moe.select %s k 2 : tensor<29x5x@>
+    %p = moe.softmax %v : tensor<29x2x@>
+    %r = moe.assign %i experts 5 token_major capacity "9" : tensor<29x2xi32>
+    %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
+    %h = moe.grouped_matmul %d, %w, %r : tensor<58x24x@>, tensor<5x51x24x@>, )" MOEC_ROUTING R"(
+    %e = moe.expert_rows %b, %r : tensor<5x51x@>, )" MOEC_ROUTING R"(
+    %t = moe.add %h, %e : tensor<58x51x@>, tensor<58x51x@>
+    %a = moe.gelu %t : tensor<58x51x@>
+    %o = moe.grouped_matmul %a, %u, %r : tensor<58x51x@>, tensor<5x24x51x@>, )" MOEC_ROUTING R"(
+    %c = moe.combine %o, %r, %p : tensor<58x24x@>, )" MOEC_ROUTING R"(, tensor<29x2x@>
+    %y = moe.add %c, %z : tensor<29x24x@>, tensor<29x24x@>
+    moe.yield %y : tensor<29x24x@>)"},
     {"attention", "attention", "%x: tensor<2x65x96x@>", "tensor<2x65x32x@>", R"(
     %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x65x96x@>
     %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x65x96x@>
