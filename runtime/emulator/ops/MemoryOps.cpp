@@ -92,6 +92,10 @@ void loadParameter(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
   access.mask = warp.mask;
+  uint64_t apart = 0;
+  for (int lane = 0; lane < kLanes; ++lane)
+    apart |= access.address[lane] ^ access.address[0];
+  access.shape = settled(apart) ? Shape::Scattered : Shape::Uniform;
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!(warp.mask >> lane & 1))
       continue;
@@ -416,7 +420,7 @@ void makeCp(Decoder& d, Instr& in) {
       d.fail("cp.async copies 4, 8 or 16 bytes");
     in.bytes = uint8_t(*bytes);
     Instr source;
-    d.address(source, d.operand(1), Space::Global, true, false, d.operandCount() > 3 ? 1 : in.bytes);
+    d.address(source, d.operand(1), Space::Global, true, false, in.bytes);
     d.address(in, d.operand(0), Space::Shared, false, true, in.bytes);
     if (!source.wideAddress)
       d.fail("global addresses have 64 bits");
