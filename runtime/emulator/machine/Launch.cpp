@@ -109,7 +109,7 @@ void findBounds(Launch& launch) {
   for (size_t i = 0; i < program.bounds.size(); ++i) {
     const BoundsRule& rule = program.bounds[i];
     Bounds& bounds = launch.bounds[i];
-    Space space = program.code[rule.pc].space;
+    Space space = rule.space;
     bool variables = false, mixed = false;
     auto add = [&](Buffer* buffer) {
       if (buffer && std::find(bounds.buffers.begin(), bounds.buffers.end(), buffer) == bounds.buffers.end())
@@ -237,8 +237,12 @@ void runLaunch(Launch& launch, std::vector<Worker>& workers) {
   for (Worker& worker : workers)
     for (std::vector<uint64_t>* counts : {&worker.issued, &worker.lanes, &worker.sectors, &worker.ideal, &worker.wavefronts, &worker.idealWavefronts, &worker.bytes})
       counts->assign(program.code.size(), 0);
-  for (Worker& worker : workers)
-    worker.patterns.assign(program.bounds.size(), {});
+  for (Worker& worker : workers) {
+    worker.patterns.resize(std::max(worker.patterns.size(), program.bounds.size()));
+    for (size_t i = 0; i < program.bounds.size(); ++i)
+      for (Pattern& pattern : worker.patterns[i].ways)
+        pattern.bytes = 0;
+  }
   size_t threads = program.serial ? 1 : std::min<uint64_t>(workers.size(), total);
   std::atomic<uint64_t> next{0};
   std::atomic<uint64_t> spent{0};

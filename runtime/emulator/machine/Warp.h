@@ -117,9 +117,9 @@ struct Bounds {
 /// How the lanes' addresses of one instruction lay when it was executed: as a rule they lie so again, from another first address on, and what
 /// follows from it need not be found again.
 struct Pattern {
-  uint32_t mask = 0;           // the lanes; 0: nothing is known
-  uint32_t bytes = 0;          // of an access
-  uint32_t delta[kLanes];      // from the first lane's address; of lanes not in the mask 0
+  uint32_t mask = 0;           // the lanes
+  uint32_t bytes = 0;          // of an access; 0: nothing is known
+  uint64_t delta[kLanes];      // from the first lane's address; of lanes not in the mask 0
   int64_t lowest, highest;     // of the deltas
   Shape shape;
   bool aligned;                // as the first lane is aligned, so are all

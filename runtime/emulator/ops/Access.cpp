@@ -23,14 +23,13 @@ void learn(Pattern& pattern, const Access& access, uint32_t bytes, bool writes) 
   pattern.lowest = pattern.highest = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
     uint64_t delta = access.address[lane] - first;
-    pattern.delta[lane] = uint32_t(delta);
+    pattern.delta[lane] = delta;
     pattern.lowest = std::min(pattern.lowest, int64_t(delta));
     pattern.highest = std::max(pattern.highest, int64_t(delta));
     any |= delta;
     scattered |= delta ^ uint64_t(lane) * bytes;
   }
-  bool far = pattern.highest - pattern.lowest >= 1ll << 31 || pattern.lowest < -(1ll << 31) || pattern.highest >= 1ll << 31;
-  pattern.mask = far ? 0 : access.mask; // of far ones the next access is learnt anew
+  pattern.mask = access.mask;
   pattern.bytes = bytes;
   pattern.shape = !any ? Shape::Uniform : !scattered ? Shape::Contiguous : Shape::Scattered;
   pattern.aligned = !(any & (bytes - 1));
@@ -50,14 +49,10 @@ void learn(Pattern& pattern, const Access& access, uint32_t bytes, bool writes) 
 }
 
 bool fitsPattern(const Pattern& pattern, const Access& access, uint64_t first, uint32_t bytes) {
-  uint32_t different = (pattern.mask ^ access.mask) | (pattern.bytes ^ bytes);
-  uint64_t far = 0;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    uint64_t delta = access.address[lane] - first;
-    different |= uint32_t(delta) ^ pattern.delta[lane];
-    far |= (delta + (1ull << 31)) >> 32;
-  }
-  return !settled(different | far);
+  uint64_t different = (pattern.mask ^ access.mask) | (pattern.bytes ^ bytes);
+  for (int lane = 0; lane < kLanes; ++lane)
+    different |= (access.address[lane] - first) ^ pattern.delta[lane];
+  return !settled(different);
 }
 
 /// How the lanes' addresses lie. Lanes that do not run get the address of one that does, so that nobody need look at the mask.
@@ -335,7 +330,7 @@ Place placeOf(Warp& warp, const Instr& in, Space space) {
 /// The lanes whose bytes the instruction may not touch.
 uint32_t lanesOutside(Warp& warp, const Instr& in, const Access& access, uint32_t bytes, const Place& place, const Pattern& pattern) {
   uint64_t first = access.address[std::countr_zero(access.mask)], lowest = first + uint64_t(pattern.lowest), end = first + uint64_t(pattern.highest) + bytes;
-  bool far = !pattern.mask;
+  bool far = uint64_t(pattern.highest) - uint64_t(pattern.lowest) > kWindow; // such sums say nothing
   auto within = [&](const Buffer* buffer) { return !far && buffer && lowest >= buffer->begin && end <= buffer->end && lowest < end; };
   if (place.space == Space::Global && !place.begin) {
     const std::vector<Buffer*>& allowed = warp.cta->launch->bounds[in.bounds].buffers;

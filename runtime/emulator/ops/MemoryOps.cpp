@@ -73,6 +73,32 @@ void loadOne(Warp& warp, const Access& access, uint32_t place, size_t offset, co
   case 8: return loadElement<uint64_t, uint64_t>(warp, access, place, offset, stride);
   }
 }
+/// The two or four 4-byte elements of every lane, lanes in fours: a transposition.
+using Quad = uint32_t __attribute__((vector_size(16)));
+void loadPairs(Warp& warp, const Access& access, const uint32_t* places) {
+  uint32_t *x = warp.at<uint32_t>(places[0]), *y = warp.at<uint32_t>(places[1]);
+  for (int lane = 0; lane < kLanes; lane += 2) {
+    uint32_t pair[4];
+    std::memcpy(pair, access.host(lane), 8);
+    std::memcpy(pair + 2, access.host(lane + 1), 8);
+    x[lane] = pair[0], x[lane + 1] = pair[2];
+    y[lane] = pair[1], y[lane + 1] = pair[3];
+  }
+}
+void loadQuads(Warp& warp, const Access& access, const uint32_t* places) {
+  for (int lane = 0; lane < kLanes; lane += 4) {
+    Quad rows[4];
+    for (int i = 0; i < 4; ++i)
+      std::memcpy(&rows[i], access.host(lane + i), 16);
+    Quad low01 = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
+    Quad low23 = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+    Quad columns[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                       __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; ++i)
+      std::memcpy(warp.at<uint32_t>(places[i]) + lane, &columns[i], 16);
+  }
+}
+
 void loadMemory(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
@@ -80,9 +106,15 @@ void loadMemory(Warp& warp, const Instr& in) {
   if (in.count == 1)
     return loadOne(warp, access, in.dst, 0, in);
   const uint32_t* places = &warp.cta->launch->program->lists[in.list];
-  for (int i = 0; i < in.count; ++i)
-    if (places[i] != kNowhere)
-      loadOne(warp, access, places[i], size_t(i) * in.bytes, in);
+  bool whole = access.mask == ~0u && in.bytes == 4 && !(in.variant & kWide) && std::find(places, places + in.count, kNowhere) == places + in.count;
+  if (whole && in.count == 4)
+    loadQuads(warp, access, places);
+  else if (whole && in.count == 2)
+    loadPairs(warp, access, places);
+  else
+    for (int i = 0; i < in.count; ++i)
+      if (places[i] != kNowhere)
+        loadOne(warp, access, places[i], size_t(i) * in.bytes, in);
   if (in.ordered && in.space != Space::Shared)
     noteAtomic(warp, access);
 }
