@@ -319,7 +319,10 @@ uint64_t combineHalves(Type type, uint64_t oldBits, uint64_t bBits) {
     return low;
   return low | uint64_t(add(uint32_t(oldBits >> 16) & 0xffff, uint32_t(bBits >> 16) & 0xffff)) << 16;
 }
-uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t c) {
+/// `flushes`: additions of single precision in global memory know no subnormal numbers (9.7.13.5).
+uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t c, bool flushes) {
+  if (flushes)
+    return close<float>(flush(canonical(flush(open<float>(uint32_t(oldBits))) + flush(open<float>(uint32_t(b))))));
   switch (type) {
   case Type::S32: return combine<int32_t>(op, oldBits, b, c);
   case Type::S64: return combine<int64_t>(op, oldBits, b, c);
@@ -330,10 +333,10 @@ uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t 
   default: return combine<uint32_t>(op, oldBits, b, c);
   }
 }
-template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint64_t b, uint64_t c) {
+template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint64_t b, uint64_t c, bool flushes = false) {
   std::atomic_ref<W> place(*reinterpret_cast<W*>(host));
   W old = place.load();
-  while (!place.compare_exchange_weak(old, W(combineAs(type, op, old, b, c))))
+  while (!place.compare_exchange_weak(old, W(combineAs(type, op, old, b, c, flushes))))
     ;
   return old;
 }
@@ -342,10 +345,16 @@ template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint
 void atomicMemory(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
+  Type type = Type(in.count);
+  uint32_t flushing = 0;
+  if (type == Type::F32 && Atomic(in.variant) == Atomic::Add && in.space != Space::Shared)
+    for (int lane = 0; lane < kLanes; ++lane) {
+      bool shared = in.space == Space::Generic && access.address[lane] >= kSharedBase && access.address[lane] < kSharedBase + kWindow;
+      flushing |= uint32_t(!shared) << lane;
+    }
   resolve(warp, in, access, AccessKind::Atomic, in.bytes);
   if (in.space != Space::Shared)
     noteAtomic(warp, access);
-  Type type = Type(in.count);
   auto value = [&](uint32_t place, int lane) -> uint64_t {
     return place == kNowhere ? 0 : in.bytes == 8 ? warp.at<uint64_t>(place)[lane] : warp.at<uint32_t>(place)[lane];
   };
@@ -356,7 +365,7 @@ void atomicMemory(Warp& warp, const Instr& in) {
     if (in.bytes == 8)
       old = atomically<uint64_t>(access.host(lane), type, Atomic(in.variant), b, c);
     else if (in.bytes == 4)
-      old = atomically<uint32_t>(access.host(lane), type, Atomic(in.variant), b, c);
+      old = atomically<uint32_t>(access.host(lane), type, Atomic(in.variant), b, c, flushing >> lane & 1);
     else
       old = atomically<uint16_t>(access.host(lane), type, Atomic(in.variant), b, c);
     if (in.dst == kNowhere)
