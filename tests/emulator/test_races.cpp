@@ -250,6 +250,14 @@ void compareMany(bool shared) {
   EXPECT_GT(clean, 60);
 }
 
+// Two warps read a place; the one that read last synchronises its own lanes and writes: that is a race with the other.
+TEST(Races, ABarrierOfAWarpOrdersNobodyElse) {
+  int racy = 0, dirty = 0, clean = 0;
+  compare(true, 2321, racy, dirty, clean);
+  compare(false, 2321, racy, dirty, clean);
+  EXPECT_EQ(racy, 2);
+}
+
 TEST(Races, OfSharedMemoryAreThoseOfHappensBefore) { compareMany(true); }
 TEST(Races, OfGlobalMemoryAreThoseOfHappensBefore) { compareMany(false); }
 

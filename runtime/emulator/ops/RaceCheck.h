@@ -44,6 +44,8 @@ struct RaceChecker {
     }
     if (other.many() == Many::Blocks)
       return false;
+    if (other.many() == Many::Warps && !cta.partial)
+      return other.stamp() < cta.floor; // a barrier of the last one's warp orders the others' reads with nothing
     if (other.many() == Many::Warps && cta.partial) {
       for (uint32_t i = 0; i < cta.warps.size(); ++i)
         if ((!readers || (*readers >> i & 1)) && other.stamp() >= cta.syncedWith(warp.index, i))
