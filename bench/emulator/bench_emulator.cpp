@@ -1,6 +1,7 @@
 // Warp instructions a second of the emulator on one thread, with and without checks: arithmetic from registers, a stream through global
 // memory, and a tile of a matrix product in shared memory (barriers and all).
 
+#include "bench/emulator/ZooBench.h"
 #include "runtime/emulator/Emulator.h"
 
 #include <benchmark/benchmark.h>
@@ -121,4 +122,10 @@ BENCHMARK(Tile)->ArgName("checks")->Arg(1)->Arg(0)->Unit(benchmark::kMillisecond
 
 } // namespace
 
-BENCHMARK_MAIN();
+int main(int count, char** words) {
+  moec::bench::registerZoo();
+  benchmark::Initialize(&count, words);
+  if (benchmark::ReportUnrecognizedArguments(count, words))
+    return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -530,7 +530,7 @@ void Decoder::address(Instr& in, const Operand& operand, Space space, bool reads
   if (in.space == Space::Global || in.space == Space::Generic)
     globalWidth_ = std::min(globalWidth_, totalBytes);
   in.bounds = use.bounds;
-  program_.bounds.push_back({{}, writes, reads, uint32_t(program_.code.size())});
+  program_.bounds.push_back({{}, writes, reads, in.space});
   addressUses_.push_back(use);
 }
 

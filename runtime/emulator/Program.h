@@ -75,7 +75,7 @@ struct Source {
 struct BoundsRule {
   std::vector<uint32_t> sources; // into Program::sources
   bool writes = false, reads = false;
-  uint32_t pc = 0;
+  Space space = Space::Generic;
 };
 
 struct ProgramRegister {

@@ -85,7 +85,7 @@ double valueOf(uint64_t bits, const std::string& type) {
 //===--- the kernels ---===//
 
 std::string head(const VectorCase& c) {
-  return fmt::format(".version 8.6\n.target {}\n.address_size 64\n.visible .entry k(.param .u64 out, .param .u64 in)\n{{\n", c.target);
+  return fmt::format(".version 8.6\n.target {}\n.address_size 64\n.const .align 4 .b32 constants[4] = {{0x3f800000, 0x80000000, 0x7f800000, 1}};\n.visible .entry k(.param .u64 out, .param .u64 in)\n{{\n", c.target);
 }
 
 /// One thread: loads its inputs, executes the instruction, stores 8 bytes of result.

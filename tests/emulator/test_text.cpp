@@ -98,6 +98,43 @@ TEST(Buffers, InsideOneAllocationAreKeptApart) {
   EXPECT_NE(device.emulator().findings()[0].detail.find("byte 0 of buffer 'second'"), std::string::npos) << device.emulator().findings()[0].text();
 }
 
+TEST(Buffers, AsynchronousCopiesStayInTheirPointersBuffer) {
+  Device device("sm_80");
+  auto arena = device.allocate(1024);
+  device.emulator().registerBuffer(arena, 256, "first");
+  device.emulator().registerBuffer(arena + 256, 256, "second");
+  std::vector<uint32_t> zeros(128);
+  device.table().copyToDevice(arena, zeros.data(), 512);
+  cuda::Function kernel = device.load(kernelWith(".shared .align 16 .b8 tile[512];\nld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d2, %r1, 16;\nadd.u64 %d3, %d1, %d2;\n"
+                                                 "mov.u32 %r2, tile;\nshl.b32 %r3, %r1, 4;\nadd.u32 %r2, %r2, %r3;\ncp.async.cg.shared.global [%r2], [%d3], 16;\ncp.async.wait_all;"),
+                                      "k");
+  EXPECT_EQ(device.launch(kernel, 1, 16, 0, arena), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.launch(kernel, 1, 17, 0, arena), cuda::kIllegalAddress); // reads "second"
+  ASSERT_EQ(device.emulator().findings().size(), 1u);
+  EXPECT_NE(device.emulator().findings()[0].detail.find("the pointer belongs to buffer 'first' (256 bytes)"), std::string::npos) << device.emulator().findings()[0].text();
+}
+
+TEST(Buffers, APointerOfTwoStaysInOneOfThem) {
+  Device device("sm_80");
+  auto arena = device.allocate(1024);
+  device.emulator().registerBuffer(arena, 256, "first");
+  device.emulator().registerBuffer(arena + 256, 256, "second");
+  device.emulator().registerBuffer(arena + 512, 256, "third");
+  std::string body = ".reg .pred %q;\nld.param.u64 %d1, [p];\nld.param.u64 %d4, [o];\nmov.u32 %r1, %tid.x;\nand.b32 %r2, %r1, 1;\nsetp.eq.u32 %q, %r2, 0;\nselp.b64 %d2, %d1, %d4, %q;\n"
+                     "shr.u32 %r2, %r1, 1;\nmul.wide.u32 %d3, %r2, 4;\nadd.u64 %d3, %d2, %d3;\nst.global.u32 [%d3], %r1;";
+  std::string ptx = kernelWith(body);
+  ptx.replace(ptx.find(".param .u64 p"), 13, ".param .u64 p, .param .u64 o");
+  cuda::Function kernel = device.load(ptx, "k");
+  EXPECT_EQ(device.launch(kernel, 1, 128, 0, arena, arena + 256), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.launch(kernel, 1, 130, 0, arena, arena + 256), cuda::kIllegalAddress); // 128 lands in "second", where 1 has written; 129 in "third"
+  const std::vector<Finding> findings = device.emulator().findings();
+  ASSERT_EQ(findings.size(), 2u);
+  EXPECT_EQ(findings[0].kind, Finding::Kind::OutOfBounds);
+  EXPECT_EQ(findings[0].thread[0], 129u);
+  EXPECT_NE(findings[0].detail.find("the pointer belongs to buffer 'first' (256 bytes) or buffer 'second' (256 bytes)"), std::string::npos) << findings[0].text();
+  EXPECT_EQ(findings[1].kind, Finding::Kind::Race);
+}
+
 TEST(Hangs, AreEnded) {
   Device device("sm_80");
   Options options;

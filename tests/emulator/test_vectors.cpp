@@ -4,6 +4,8 @@
 #include "tests/emulator/Harness.h"
 #include "tests/emulator/VectorReplay.h"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <set>
 
 namespace moec::emulator::test {
@@ -53,6 +55,33 @@ TEST(Vectors, RunWhereTheirTargetDoes) {
   c.target = "sm_90a";
   EXPECT_EQ(vectorNeeds(c, 9, 0), "");
   EXPECT_EQ(vectorNeeds(c, 10, 0), "made for sm_90a");
+}
+
+/// The error of loading a vector whose instruction is written otherwise; and the line where it stands.
+std::string errorOf(VectorCase c, const std::string& opcode, int& line) {
+  c.opcode = opcode;
+  std::string ptx = c.ptx(false);
+  line = 1 + int(std::count(ptx.begin(), ptx.begin() + std::ptrdiff_t(ptx.find("\n" + opcode + " ")) + 1, '\n'));
+  Emulator& emulator = *Emulator::of(c.target);
+  cuda::Module module = nullptr;
+  if (emulator.table().moduleLoadData(&module, ptx.c_str(), 0, nullptr, nullptr) != cuda::kSuccess)
+    return emulator.lastError();
+  emulator.table().moduleUnload(module);
+  return "";
+}
+
+// What the emulator does not know it does not pass over: of every instruction an opcode and a suffix of no meaning.
+TEST(Vectors, UnknownOpcodesAndSuffixesAreNamedWithTheirLines) {
+  for (const VectorCase& c : allCases()) {
+    if (c.types.empty())
+      continue;
+    std::string mnemonic = c.opcode.substr(0, c.opcode.find('.'));
+    int line = 0;
+    std::string error = errorOf(c, "un" + c.opcode, line);
+    EXPECT_EQ(error, fmt::format("ptx:{}: unknown opcode 'un{}': \"un{}\"", line, mnemonic, c.opcode)) << c.name();
+    error = errorOf(c, c.opcode + ".vague", line);
+    EXPECT_EQ(error, fmt::format("ptx:{}: '{}' does not know the suffix '.vague' here: \"{}.vague\"", line, mnemonic, c.opcode)) << c.name();
+  }
 }
 
 TEST(Vectors, CoverEveryOpcode) {

@@ -227,6 +227,7 @@ void synchronise(Cta& cta, Barrier& barrier) {
     living |= uint32_t(warp.alive != 0) << warp.index;
   if ((living & ~barrier.waitingWarps) == 0 && !barrier.counted) {
     cta.floor = stamp;
+    cta.slots.count = 0; // whatever was read happened before
     return;
   }
   cta.becomePartial();
@@ -340,7 +341,7 @@ void WarpRunner::runFragment(uint64_t& budget) {
     uint32_t mask = active & (warp_.predicates[in.guard] ^ in.guardFlip);
     --left;
     ++issued[pc];
-    laneCounts[pc] += uint32_t(std::popcount(mask));
+    laneCounts[pc] += mask == ~0u ? kLanes : std::popcount(mask);
     warp_.mask = mask;
     warp_.pc = pc;
     if (in.flags & (kCheckReads | kTrackWrites)) {

@@ -77,6 +77,7 @@ void prepareCta(Cta& cta, Launch& launch) {
   cta.sharedWriters.assign(granules, {});
   cta.sharedReader.assign(granules, {});
   cta.sharedReaders.assign(granules, 0);
+  cta.slots.resize(launch.sharedBytes + 16);
   cta.local.assign(size_t(program.localBytes) * warps * kLanes, 0xcd);
   cta.localWritten.assign(cta.local.size(), 0);
   cta.synced.assign(size_t(warps) * warps, 0);
@@ -108,52 +109,52 @@ void findBounds(Launch& launch) {
   for (size_t i = 0; i < program.bounds.size(); ++i) {
     const BoundsRule& rule = program.bounds[i];
     Bounds& bounds = launch.bounds[i];
-    Space space = program.code[rule.pc].space;
-    int found = 0;
+    Space space = rule.space;
+    bool variables = false, mixed = false;
+    auto add = [&](Buffer* buffer) {
+      if (buffer && std::find(bounds.buffers.begin(), bounds.buffers.end(), buffer) == bounds.buffers.end())
+        bounds.buffers.push_back(buffer);
+    };
     for (uint32_t number : rule.sources) {
       const Source& source = program.sources[number];
       if (source.kind == Source::Kind::Parameter) {
         uint64_t value = 0;
         if (source.offset + 8 <= launch.parameters.size())
           std::memcpy(&value, &launch.parameters[source.offset], 8);
-        Buffer* buffer = fits(memory, value) ? memory.find(value) : nullptr;
-        if (buffer && buffer != bounds.buffer) {
-          bounds.buffer = buffer;
-          ++found;
-        }
+        add(fits(memory, value) ? memory.find(value) : nullptr);
       } else if (source.kind == Source::Kind::Global) {
-        if (Buffer* buffer = memory.find(source.offset); buffer && buffer != bounds.buffer) {
-          bounds.buffer = buffer;
-          ++found;
-        }
+        add(memory.find(source.offset));
       } else if (space == Space::Shared || space == Space::Local) {
         uint64_t end = source.bytes ? source.offset + source.bytes : launch.sharedBytes;
-        bounds.begin = found ? std::min(bounds.begin, source.offset) : source.offset;
+        bounds.begin = variables ? std::min(bounds.begin, source.offset) : source.offset;
         bounds.end = std::max(bounds.end, end);
-        ++found;
+        variables = true;
       } else {
-        found = 2; // a generic address of a variable: left to the spaces' own limits
+        mixed = true; // a generic address of a variable: left to the spaces' own limits
       }
     }
-    if (space == Space::Shared || space == Space::Local)
+    if (space == Space::Shared || space == Space::Local) {
+      bounds.buffers.clear();
       continue;
-    if (found == 1 && bounds.buffer && launch.options->bufferOfPointer) {
-      bounds.begin = bounds.buffer->begin;
-      bounds.end = bounds.buffer->end;
-    } else {
-      bounds.buffer = nullptr;
+    }
+    if (mixed || !launch.options->bufferOfPointer)
+      bounds.buffers.clear();
+    if (bounds.buffers.size() == 1) {
+      bounds.begin = bounds.buffers[0]->begin;
+      bounds.end = bounds.buffers[0]->end;
     }
     if (rule.writes) {
-      if (bounds.buffer)
-        written.push_back(bounds.buffer);
-      else
-        unknownWrites = true;
+      written.insert(written.end(), bounds.buffers.begin(), bounds.buffers.end());
+      unknownWrites |= bounds.buffers.empty();
     }
   }
   for (Bounds& bounds : launch.bounds)
-    if (bounds.buffer) {
-      bounds.checkWritten = launch.options->checks && !memory.initialised(*bounds.buffer);
-      bounds.checkRaces = launch.options->checks && (unknownWrites || std::find(written.begin(), written.end(), bounds.buffer) != written.end());
+    if (!bounds.buffers.empty()) {
+      bounds.checkWritten = bounds.checkRaces = false;
+      for (Buffer* buffer : bounds.buffers) {
+        bounds.checkWritten |= launch.options->checks && !memory.initialised(*buffer);
+        bounds.checkRaces |= launch.options->checks && (unknownWrites || std::find(written.begin(), written.end(), buffer) != written.end());
+      }
     }
 }
 
@@ -182,6 +183,8 @@ void startCta(Cta& cta, Launch& launch, Worker& worker, uint32_t id) {
   cta.warpFloor.assign(cta.warps.size(), 0);
   cta.fenced.assign(cta.warps.size(), 0);
   std::fill(cta.sharedWritten.begin(), cta.sharedWritten.end(), 0);
+  std::fill(cta.sharedWritten.begin() + launch.sharedBytes, cta.sharedWritten.end(), 1); // behind the end, so that the last slot can be ready
+  cta.slots.clear();
   std::fill(cta.localWritten.begin(), cta.localWritten.end(), 0);
   cta.sharedPending.clear();
   std::fill(cta.definedFile.begin(), cta.definedFile.end(), 0);
@@ -234,6 +237,12 @@ void runLaunch(Launch& launch, std::vector<Worker>& workers) {
   for (Worker& worker : workers)
     for (std::vector<uint64_t>* counts : {&worker.issued, &worker.lanes, &worker.sectors, &worker.ideal, &worker.wavefronts, &worker.idealWavefronts, &worker.bytes})
       counts->assign(program.code.size(), 0);
+  for (Worker& worker : workers) {
+    worker.patterns.resize(std::max(worker.patterns.size(), program.bounds.size()));
+    for (size_t i = 0; i < program.bounds.size(); ++i)
+      for (Pattern& pattern : worker.patterns[i].ways)
+        pattern.bytes = 0;
+  }
   size_t threads = program.serial ? 1 : std::min<uint64_t>(workers.size(), total);
   std::atomic<uint64_t> next{0};
   std::atomic<uint64_t> spent{0};

@@ -20,6 +20,7 @@ void land(Warp& warp, const PendingCopy& copy) {
   int shift = cta.launch->sharedShift; // the bytes count as written now, by the thread that waited
   for (uint32_t g = copy.address >> shift; g <= (copy.address + copy.bytes - 1) >> shift; ++g)
     cta.sharedWriters[g] = Cell::make(cta.epoch >> 20 & 127, cta.epoch, cta.stamp, warp.index, copy.lane);
+  refreshSlots(cta, copy.address, copy.address + copy.bytes);
 }
 
 } // namespace
@@ -32,6 +33,7 @@ void queueCopy(Warp& warp, uint32_t lane, uint32_t address, const uint8_t* data,
   if (dataBytes)
     std::memcpy(copy.data, data, dataBytes);
   std::memset(&cta.sharedPending[address], 1, bytes);
+  cta.slots.written[address >> SharedSlots::kShift] |= SharedSlots::kUnready;
   warp.copies.push_back(copy);
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/emulator/Emulator.h"
 #include "runtime/emulator/Program.h"
 #include "runtime/emulator/machine/Memory.h"
+#include "runtime/emulator/machine/SharedSlots.h"
 
 #include <algorithm>
 #include <mutex>
@@ -80,6 +81,7 @@ struct Cta {
   std::vector<uint8_t> registerFile, shared, sharedWritten, sharedPending, local, localWritten;
   std::vector<uint32_t> predicateFile, definedFile, sharedReaders;
   std::vector<Cell> sharedWriters, sharedReader;
+  SharedSlots slots;
   uint32_t epoch = 0; // of the shared cells
 
   // Order of accesses.
@@ -93,8 +95,10 @@ struct Cta {
 
   /// From now on the order is kept between single warps.
   void becomePartial() {
-    if (!partial)
+    if (!partial) {
+      settleReads(*this);
       std::fill(sharedReaders.begin(), sharedReaders.end(), ~0u); // was not kept so far
+    }
     partial = true;
   }
   uint32_t syncedWith(uint32_t me, uint32_t other) const {
@@ -105,13 +109,35 @@ struct Cta {
 
 /// The range an access of one instruction may touch, found at launch.
 struct Bounds {
-  uint64_t begin = 0, end = 0;   // 0, 0: look in the list of all buffers
+  uint64_t begin = 0, end = 0;   // 0, 0: it is one of `buffers`, or none is known and any of the memory's will do
   bool checkWritten = true, checkRaces = true;
-  Buffer* buffer = nullptr;
+  std::vector<Buffer*> buffers;
+};
+
+/// How the lanes' addresses of one instruction lay when it was executed: as a rule they lie so again, from another first address on, and what
+/// follows from it need not be found again.
+struct Pattern {
+  uint32_t mask = 0;           // the lanes
+  uint32_t bytes = 0;          // of an access; 0: nothing is known
+  uint64_t delta[kLanes];      // from the first lane's address; of lanes not in the mask 0
+  int64_t lowest, highest;     // of the deltas
+  Shape shape;
+  bool aligned;                // as the first lane is aligned, so are all
+  bool apart;                  // no byte is touched by two lanes; known of writes
+  uint8_t sectors[8];          // by the first address's word within its sector; 0: not counted yet
+  uint32_t wavefronts, idealWavefronts; // 0: not counted yet
+};
+
+/// Several of one instruction: with swizzled addresses a few come in turn.
+struct Patterns {
+  static constexpr uint32_t kWays = 8;
+  Pattern ways[kWays];
+  uint32_t last = 0, oldest = 0; // the one found last, and the one to be forgotten next
 };
 
 struct Worker {
   std::vector<uint64_t> issued, lanes, sectors, ideal, wavefronts, idealWavefronts, bytes;
+  std::vector<Patterns> patterns; // by Instr::bounds
   Buffer* last = nullptr;
 };
 
@@ -134,9 +160,6 @@ struct Launch {
   void report(Warp& warp, Finding::Kind kind, uint32_t lane, const std::string& detail, uint32_t pc = kNowhere);
 };
 
-/// How the addresses of a warp's lanes lie: all the same; one behind the other, all lanes running; any other way.
-enum class Shape : uint8_t { Uniform, Contiguous, Scattered };
-
 /// The addresses of one memory instruction, and after the checks where they are on the host. Lanes that must not be touched have left
 /// `mask`; addresses of lanes outside the mask mean nothing.
 struct Access {
@@ -144,8 +167,7 @@ struct Access {
   uint8_t* base = nullptr;
   uint64_t laneStride = 0; // local memory: from one thread's frame to the next
   uint32_t mask = 0;
-  Shape shape = Shape::Scattered;
-
+  Shape shape = Shape::Scattered;    // after the checks
   uint8_t* host(int lane) const { return base + address[lane] + uint64_t(lane) * laneStride; }
 };
 enum class AccessKind : uint8_t { Read, Write, Atomic };

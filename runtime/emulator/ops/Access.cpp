@@ -16,20 +16,64 @@ struct Place {
   bool checkWritten, checkRaces, markWritten;
 };
 
-/// How the lanes' addresses lie. Lanes that do not run get the address of one that does, so that nobody need look at the mask.
-void findShape(Access& access, uint32_t bytes) {
+/// What there is to know of the addresses of an access that lie another way than before.
+void learn(Pattern& pattern, const Access& access, uint32_t bytes, bool writes) {
   uint64_t first = access.address[std::countr_zero(access.mask)];
-  uint64_t apart = 0, scattered = 0;
-  if (access.mask != ~0u) {
+  uint64_t any = 0, scattered = access.mask != ~0u;
+  pattern.lowest = pattern.highest = 0;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    uint64_t delta = access.address[lane] - first;
+    pattern.delta[lane] = delta;
+    pattern.lowest = std::min(pattern.lowest, int64_t(delta));
+    pattern.highest = std::max(pattern.highest, int64_t(delta));
+    any |= delta;
+    scattered |= delta ^ uint64_t(lane) * bytes;
+  }
+  pattern.mask = access.mask;
+  pattern.bytes = bytes;
+  pattern.shape = !any ? Shape::Uniform : !scattered ? Shape::Contiguous : Shape::Scattered;
+  pattern.aligned = !(any & (bytes - 1));
+  pattern.apart = pattern.shape == Shape::Contiguous || !(access.mask & (access.mask - 1));
+  if (writes && !pattern.apart && pattern.shape == Shape::Scattered) {
+    uint64_t sorted[kLanes];
+    int count = 0;
+    for (uint32_t rest = access.mask; rest; rest &= rest - 1)
+      sorted[count++] = access.address[std::countr_zero(rest)];
+    std::sort(sorted, sorted + count);
+    pattern.apart = true;
+    for (int i = 1; i < count; ++i)
+      pattern.apart &= sorted[i] - sorted[i - 1] >= bytes;
+  }
+  std::fill(std::begin(pattern.sectors), std::end(pattern.sectors), 0);
+  pattern.wavefronts = 0;
+}
+
+bool fitsPattern(const Pattern& pattern, const Access& access, uint64_t first, uint32_t bytes) {
+  uint64_t different = (pattern.mask ^ access.mask) | (pattern.bytes ^ bytes);
+  for (int lane = 0; lane < kLanes; ++lane)
+    different |= (access.address[lane] - first) ^ pattern.delta[lane];
+  return !settled(different);
+}
+
+/// How the lanes' addresses lie. Lanes that do not run get the address of one that does, so that nobody need look at the mask.
+Pattern& patternOf(Warp& warp, const Instr& in, Access& access, uint32_t bytes, bool writes) {
+  Patterns& known = warp.cta->worker->patterns[in.bounds];
+  uint64_t first = access.address[std::countr_zero(access.mask)];
+  if (access.mask != ~0u)
     for (int lane = 0; lane < kLanes; ++lane)
       access.address[lane] = (access.mask >> lane & 1) ? access.address[lane] : first;
-    scattered = 1;
+  uint32_t way = known.last;
+  for (uint32_t tried = 0; !fitsPattern(known.ways[way], access, first, bytes);) {
+    if (++tried == Patterns::kWays) {
+      way = known.oldest++ % Patterns::kWays;
+      learn(known.ways[way], access, bytes, writes);
+      break;
+    }
+    way = (way + 1) % Patterns::kWays;
   }
-  for (int lane = 0; lane < kLanes; ++lane) {
-    apart |= access.address[lane] ^ first;
-    scattered |= access.address[lane] ^ (first + uint64_t(lane) * bytes);
-  }
-  access.shape = !settled(apart) ? Shape::Uniform : !settled(scattered) ? Shape::Contiguous : Shape::Scattered;
+  known.last = way;
+  access.shape = known.ways[way].shape;
+  return known.ways[way];
 }
 
 uint32_t lanesOutside(const Access& access, uint64_t begin, uint64_t end, uint32_t bytes) {
@@ -48,12 +92,6 @@ uint32_t lanesMisaligned(const Access& access, uint32_t bytes) {
   return bad;
 }
 
-void drop(Access& access, uint32_t bad, uint32_t bytes) {
-  access.mask &= ~bad;
-  if (access.mask)
-    findShape(access, bytes);
-}
-
 void rejectOutside(Warp& warp, const Instr& in, Access& access, uint32_t bytes, uint32_t bad, const Place& place) {
   Launch& launch = *warp.cta->launch;
   for (uint32_t rest = bad; rest; rest &= rest - 1) {
@@ -62,30 +100,34 @@ void rejectOutside(Warp& warp, const Instr& in, Access& access, uint32_t bytes, 
     std::string text;
     if (place.space == Space::Global) {
       text = fmt::format("{} bytes at {:#x}, {}", bytes, address, launch.memory->describe(address));
-      if (place.begin)
-        text += fmt::format("; the pointer belongs to buffer '{}' ({} bytes)", launch.bounds[in.bounds].buffer->name, place.end - place.begin);
+      const std::vector<Buffer*>& allowed = launch.bounds[in.bounds].buffers;
+      for (const Buffer* buffer : allowed)
+        text += fmt::format("{} buffer '{}' ({} bytes)", buffer == allowed[0] ? "; the pointer belongs to" : " or", buffer->name, buffer->end - buffer->begin);
     } else {
       text = fmt::format("{} bytes of {} memory at {}, the variable lies at [{}, {})", bytes, nameOf(place.space), int64_t(address), place.begin, place.end);
     }
     launch.report(warp, Finding::Kind::OutOfBounds, lane, text);
   }
-  drop(access, bad, bytes);
+  access.mask &= ~bad;
 }
 
-/// Without a known buffer: each lane's address is looked up.
-uint32_t lanesOutsideAll(Warp& warp, const Access& access, uint32_t bytes) {
+/// With more than one buffer that it may be, or any: each lane's address is looked up.
+uint32_t lanesOutsideAll(Warp& warp, const Instr& in, const Access& access, uint32_t bytes) {
   Buffer*& last = warp.cta->worker->last;
+  const std::vector<Buffer*>& allowed = warp.cta->launch->bounds[in.bounds].buffers;
   uint32_t bad = 0;
   for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
     uint32_t lane = uint32_t(std::countr_zero(rest));
     uint64_t address = access.address[lane];
-    if (last && address >= last->begin && address + bytes <= last->end)
-      continue;
-    Buffer* found = warp.cta->launch->memory->find(address);
-    if (found && address + bytes <= found->end)
-      last = found;
-    else
-      bad |= 1u << lane;
+    auto holds = [&](const Buffer* buffer) { return buffer && address >= buffer->begin && address + bytes <= buffer->end; };
+    if (!allowed.empty()) {
+      bad |= uint32_t(std::none_of(allowed.begin(), allowed.end(), holds)) << lane;
+    } else if (!holds(last)) {
+      if (Buffer* found = warp.cta->launch->memory->find(address); holds(found))
+        last = found;
+      else
+        bad |= 1u << lane;
+    }
   }
   return bad;
 }
@@ -95,29 +137,40 @@ void rejectMisaligned(Warp& warp, Access& access, uint32_t bytes, uint32_t bad) 
     uint32_t lane = uint32_t(std::countr_zero(rest));
     warp.cta->launch->report(warp, Finding::Kind::Misaligned, lane, fmt::format("address {:#x} of an access of {} bytes", access.address[lane], bytes));
   }
-  drop(access, bad, bytes);
+  access.mask &= ~bad;
 }
 
-void countSectors(Warp& warp, const Access& access, uint32_t bytes) {
+uint32_t sectorsOf(const Access& access, uint32_t bytes) {
+  uint32_t sectors = 0;
+  uint64_t seen[128] = {}; // open addressing by sector; at most 64 different ones
+  for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
+    uint64_t address = access.address[std::countr_zero(rest)];
+    for (uint64_t sector = address >> 5, last = (address + bytes - 1) >> 5; sector <= last; ++sector) {
+      uint32_t slot = sector & 127;
+      while (seen[slot] && seen[slot] != sector)
+        slot = (slot + 1) & 127;
+      sectors += !seen[slot];
+      seen[slot] = sector;
+    }
+  }
+  return sectors;
+}
+
+void countSectors(Warp& warp, const Access& access, uint32_t bytes, Pattern& pattern) {
   Worker& worker = *warp.cta->worker;
   uint32_t lanes = uint32_t(std::popcount(access.mask));
-  uint64_t sectors = 0;
+  uint64_t first = access.address[std::countr_zero(access.mask)], sectors;
   if (access.shape == Shape::Contiguous) {
-    sectors = ((access.address[0] + kLanes * bytes - 1) >> 5) - (access.address[0] >> 5) + 1;
+    sectors = ((first + kLanes * bytes - 1) >> 5) - (first >> 5) + 1;
   } else if (access.shape == Shape::Uniform) {
-    sectors = ((access.address[0] + bytes - 1) >> 5) - (access.address[0] >> 5) + 1;
+    sectors = ((first + bytes - 1) >> 5) - (first >> 5) + 1;
+  } else if (bytes < 4) {
+    sectors = sectorsOf(access, bytes);
   } else {
-    uint64_t seen[128] = {}; // open addressing by sector; at most 64 different ones
-    for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
-      uint64_t address = access.address[std::countr_zero(rest)];
-      for (uint64_t sector = address >> 5, last = (address + bytes - 1) >> 5; sector <= last; ++sector) {
-        uint32_t slot = sector & 127;
-        while (seen[slot] && seen[slot] != sector)
-          slot = (slot + 1) & 127;
-        sectors += !seen[slot];
-        seen[slot] = sector;
-      }
-    }
+    uint8_t& known = pattern.sectors[first >> 2 & 7];
+    if (!known)
+      known = uint8_t(sectorsOf(access, bytes));
+    sectors = known;
   }
   worker.sectors[warp.pc] += sectors;
   worker.ideal[warp.pc] += std::min<uint64_t>(sectors, (uint64_t(lanes) * bytes + 31) / 32);
@@ -125,16 +178,13 @@ void countSectors(Warp& warp, const Access& access, uint32_t bytes) {
 }
 
 /// Passes over the 32 banks of 4 bytes; 8- and 16-byte accesses go in halves and quarters of a warp.
-void countWavefronts(Warp& warp, const Access& access, uint32_t bytes) {
-  Worker& worker = *warp.cta->worker;
-  uint64_t &fronts = worker.wavefronts[warp.pc], &ideal = worker.idealWavefronts[warp.pc];
-  worker.bytes[warp.pc] += uint64_t(std::popcount(access.mask)) * bytes;
+void findWavefronts(const Access& access, uint32_t bytes, Pattern& pattern) {
   uint32_t passes = bytes <= 4 ? 1 : bytes / 4, lanesPerPass = kLanes / passes;
   if (access.shape == Shape::Uniform || (access.shape == Shape::Contiguous && bytes >= 4)) {
-    fronts += passes;
-    ideal += passes;
+    pattern.wavefronts = pattern.idealWavefronts = passes;
     return;
   }
+  pattern.wavefronts = pattern.idealWavefronts = 0;
   for (uint32_t pass = 0; pass < passes; ++pass) {
     uint32_t rest = access.mask & ((lanesPerPass == 32 ? ~0u : (1u << lanesPerPass) - 1) << (pass * lanesPerPass));
     if (!rest)
@@ -162,9 +212,18 @@ void countWavefronts(Warp& warp, const Access& access, uint32_t bytes) {
         }
       }
     }
-    fronts += most;
-    ideal += 1;
+    pattern.wavefronts += most;
+    pattern.idealWavefronts += 1;
   }
+}
+
+void countWavefronts(Warp& warp, const Access& access, uint32_t bytes, Pattern& pattern) {
+  if (!pattern.wavefronts || bytes < 4) // shifted by whole words, the same banks meet
+    findWavefronts(access, bytes, pattern);
+  Worker& worker = *warp.cta->worker;
+  worker.wavefronts[warp.pc] += pattern.wavefronts;
+  worker.idealWavefronts[warp.pc] += pattern.idealWavefronts;
+  worker.bytes[warp.pc] += uint64_t(std::popcount(access.mask)) * bytes;
 }
 
 bool allOnes(const uint8_t* written, uint64_t bytes) {
@@ -230,12 +289,23 @@ void markWritten(const Access& access, uint32_t bytes, const Place& place) {
   }
 }
 
-void checkPending(Warp& warp, const Access& access, uint32_t bytes) {
+/// Of a block's shared memory: the bytes, which an atomic finds written, and the slots.
+void noteWritten(Warp& warp, const Access& access, AccessKind kind, uint32_t bytes, const Place& place) {
+  if (kind == AccessKind::Write)
+    markWritten(access, bytes, place);
+  if (access.shape == Shape::Contiguous)
+    return refreshSlots(*warp.cta, access.address[0], access.address[0] + kLanes * bytes);
   for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
+    uint64_t address = access.address[std::countr_zero(rest)];
+    refreshSlots(*warp.cta, address, address + bytes);
+  }
+}
+
+void checkPending(Warp& warp, const Access& access, uint32_t bytes) {
+  for (uint32_t rest = lanesPending(*warp.cta, access, bytes); rest; rest &= rest - 1) {
     uint32_t lane = uint32_t(std::countr_zero(rest));
-    if (std::memchr(warp.cta->sharedPending.data() + access.address[lane], 1, bytes))
-      warp.cta->launch->report(warp, Finding::Kind::PendingCopy, lane,
-                               fmt::format("shared memory at {} is the destination of a cp.async that nobody has waited for", access.address[lane]));
+    warp.cta->launch->report(warp, Finding::Kind::PendingCopy, lane,
+                             fmt::format("shared memory at {} is the destination of a cp.async that nobody has waited for", access.address[lane]));
   }
 }
 
@@ -252,46 +322,60 @@ Place placeOf(Warp& warp, const Instr& in, Space space) {
             shared ? cta.sharedWritten.data() : cta.localWritten.data() + thread, shared ? 0 : frame, checks, checks && shared, true};
   }
   uint8_t *bytes = launch.memory->host(kGlobalBase) - kGlobalBase, *written = launch.memory->written(kGlobalBase) - kGlobalBase;
-  if (bounds && bounds->begin)
+  if (bounds && !bounds->buffers.empty())
     return {space, bounds->begin, bounds->end, bytes, written, 0, bounds->checkWritten, bounds->checkRaces, bounds->checkWritten || !checks};
   return {space, 0, 0, bytes, written, 0, checks, checks, true};
+}
+
+/// The lanes whose bytes the instruction may not touch.
+uint32_t lanesOutside(Warp& warp, const Instr& in, const Access& access, uint32_t bytes, const Place& place, const Pattern& pattern) {
+  uint64_t first = access.address[std::countr_zero(access.mask)], lowest = first + uint64_t(pattern.lowest), end = first + uint64_t(pattern.highest) + bytes;
+  bool far = uint64_t(pattern.highest) - uint64_t(pattern.lowest) > kWindow; // such sums say nothing
+  auto within = [&](const Buffer* buffer) { return !far && buffer && lowest >= buffer->begin && end <= buffer->end && lowest < end; };
+  if (place.space == Space::Global && !place.begin) {
+    const std::vector<Buffer*>& allowed = warp.cta->launch->bounds[in.bounds].buffers;
+    bool good = allowed.empty() ? within(warp.cta->worker->last) : std::any_of(allowed.begin(), allowed.end(), within);
+    return good ? 0 : lanesOutsideAll(warp, in, access, bytes);
+  }
+  return !far && lowest >= place.begin && end <= place.end && lowest < end ? 0 : lanesOutside(access, place.begin, place.end, bytes) & access.mask;
 }
 
 void resolveIn(Warp& warp, const Instr& in, Access& access, const Place& place, AccessKind kind, uint32_t bytes, StoredValues stored) {
   Launch& launch = *warp.cta->launch;
   access.base = place.bytes;
   access.laneStride = place.laneStride;
-  if (access.mask != ~0u || bytes != uint32_t(in.bytes) * in.count)
-    findShape(access, bytes);
-  uint32_t bad;
-  if (place.space == Space::Global && !place.begin) {
-    bad = lanesOutsideAll(warp, access, bytes);
-  } else if (access.shape == Shape::Scattered) {
-    bad = lanesOutside(access, place.begin, place.end, bytes) & access.mask;
-  } else {
-    uint64_t first = access.address[0], last = first + uint64_t(access.shape == Shape::Contiguous ? kLanes : 1) * bytes;
-    bad = first >= place.begin && last <= place.end && last > first ? 0 : lanesOutside(access, place.begin, place.end, bytes) & access.mask;
-  }
-  if (bad) {
+  Pattern* pattern = &patternOf(warp, in, access, bytes, kind == AccessKind::Write);
+  if (uint32_t bad = lanesOutside(warp, in, access, bytes, place, *pattern)) {
     rejectOutside(warp, in, access, bytes, bad, place);
     if (!access.mask)
       return;
+    pattern = &patternOf(warp, in, access, bytes, kind == AccessKind::Write);
   }
-  bad = access.shape == Shape::Scattered ? lanesMisaligned(access, bytes) & access.mask : (access.address[0] & (bytes - 1)) ? access.mask : 0;
-  if (bad) {
-    rejectMisaligned(warp, access, bytes, bad);
-    if (!access.mask)
-      return;
-  }
+  if (!pattern->aligned || (access.address[0] & (bytes - 1)))
+    if (uint32_t bad = lanesMisaligned(access, bytes) & access.mask) {
+      rejectMisaligned(warp, access, bytes, bad);
+      if (!access.mask)
+        return;
+      pattern = &patternOf(warp, in, access, bytes, kind == AccessKind::Write);
+    }
   if (launch.options->counters && place.space != Space::Local)
-    place.space == Space::Global ? countSectors(warp, access, bytes) : countWavefronts(warp, access, bytes);
-  if (place.space == Space::Shared && !warp.cta->sharedPending.empty() && launch.options->checks)
-    checkPending(warp, access, bytes);
+    place.space == Space::Global ? countSectors(warp, access, bytes, *pattern) : countWavefronts(warp, access, bytes, *pattern);
+  if (place.space == Space::Shared && place.checkRaces) {
+    if (checkSlots(warp, in, access, kind, bytes, *pattern)) {
+      if (kind == AccessKind::Write)
+        noteWritten(warp, access, kind, bytes, place);
+      return;
+    }
+    if (!warp.cta->sharedPending.empty())
+      checkPending(warp, access, bytes);
+  }
   if (place.checkWritten && kind != AccessKind::Write)
     checkWritten(warp, access, bytes, place);
   if (place.checkRaces && !checkRacesQuickly(warp, in, access, kind, bytes, place.space == Space::Global))
     checkRacesSlowly(warp, in, access, kind, bytes, stored, place.space == Space::Global);
-  if (kind == AccessKind::Write && place.markWritten)
+  if (place.space == Space::Shared && place.checkRaces && kind != AccessKind::Read)
+    noteWritten(warp, access, kind, bytes, place);
+  else if (kind == AccessKind::Write && place.markWritten)
     markWritten(access, bytes, place);
 }
 
@@ -349,25 +433,16 @@ void resolve(Warp& warp, const Instr& in, Access& access, AccessKind kind, uint3
     resolveIn(warp, in, access, placeOf(warp, in, in.space == Space::Const ? Space::Global : in.space), kind, bytes, stored);
 }
 
-namespace {
-template <class T> void addressesOf(const T* base, T displacement, Access& access, T bytes) {
-  T first = base[0], apart = 0, scattered = 0;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    apart |= base[lane] ^ first;
-    scattered |= base[lane] ^ T(first + T(lane) * bytes);
-  }
-  access.shape = !settled(apart) ? Shape::Uniform : !settled(scattered) ? Shape::Contiguous : Shape::Scattered;
-  for (int lane = 0; lane < kLanes; ++lane)
-    access.address[lane] = T(base[lane] + displacement);
-}
-} // namespace
-
 void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access) {
-  uint32_t bytes = uint32_t(in.bytes) * in.count;
-  if (in.wideAddress)
-    addressesOf<uint64_t>(warp.at<uint64_t>(place), uint64_t(displacement), access, bytes);
-  else
-    addressesOf<uint32_t>(warp.at<uint32_t>(place), uint32_t(displacement), access, bytes);
+  if (in.wideAddress) {
+    const uint64_t* base = warp.at<uint64_t>(place);
+    for (int lane = 0; lane < kLanes; ++lane)
+      access.address[lane] = base[lane] + uint64_t(displacement);
+  } else {
+    const uint32_t* base = warp.at<uint32_t>(place);
+    for (int lane = 0; lane < kLanes; ++lane)
+      access.address[lane] = uint32_t(base[lane] + uint32_t(displacement));
+  }
 }
 
 } // namespace moec::emulator::MOEC_LANES

@@ -354,11 +354,21 @@ void makeFma(Decoder& d, Instr& in) {
   Type type = d.words().takeType();
   makeFloat<Op::Fma>(d, in, type, 3, 2);
 }
+/// a * (1/b): where 1/b is too small for a normal number it counts as zero (9.7.3.8).
+template <bool Ftz> float divApprox(float a, float b) {
+  if (std::abs(b) > 0x1p126f && !std::isinf(b))
+    return out<Ftz, false>(in<Ftz>(a) * std::copysign(0.0f, b));
+  return binary<Op::Div, float, Ftz, false>(a, b);
+}
 void makeDiv(Decoder& d, Instr& in) {
   Type type = d.words().takeType();
   if (isFloat(type)) {
-    d.words().takeOneOf({"approx", "full"}); // both are allowed an error; none is made
-    return makeFloat<Op::Div>(d, in, type, 2, 1);
+    int way = d.words().takeOneOf({"approx", "full"}); // both are allowed an error; none is made
+    bool ftz = d.words().has("ftz");
+    makeFloat<Op::Div>(d, in, type, 2, 1);
+    if (way == 0 && type == Type::F32)
+      in.run = ftz ? each<&divApprox<true>> : each<&divApprox<false>>;
+    return;
   }
   readInteger(d, in, type, 2);
   in.run = MOEC_BY_INTEGER(type, divInt);

@@ -129,7 +129,7 @@ template <bool Ftz, bool Sat, class T> inline T out(T x) {
 using StoredValues = void (*)(Warp& warp, const Instr& in, uint8_t* values);
 /// Checks one access of a warp under warp.mask, counts it, notes written bytes. `stored` for stores.
 void resolve(Warp& warp, const Instr& in, Access& access, AccessKind kind, uint32_t bytes, StoredValues stored = nullptr);
-/// The addresses of an instruction's memory operand, and their shape if all lanes run.
+/// The addresses of an instruction's memory operand.
 void computeAddresses(Warp& warp, const Instr& in, uint32_t place, int64_t displacement, Access& access);
 
 // The rows of each file of opcodes.

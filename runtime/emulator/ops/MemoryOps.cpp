@@ -73,6 +73,32 @@ void loadOne(Warp& warp, const Access& access, uint32_t place, size_t offset, co
   case 8: return loadElement<uint64_t, uint64_t>(warp, access, place, offset, stride);
   }
 }
+/// The two or four 4-byte elements of every lane, lanes in fours: a transposition.
+using Quad = uint32_t __attribute__((vector_size(16)));
+void loadPairs(Warp& warp, const Access& access, const uint32_t* places) {
+  uint32_t *x = warp.at<uint32_t>(places[0]), *y = warp.at<uint32_t>(places[1]);
+  for (int lane = 0; lane < kLanes; lane += 2) {
+    uint32_t pair[4];
+    std::memcpy(pair, access.host(lane), 8);
+    std::memcpy(pair + 2, access.host(lane + 1), 8);
+    x[lane] = pair[0], x[lane + 1] = pair[2];
+    y[lane] = pair[1], y[lane + 1] = pair[3];
+  }
+}
+void loadQuads(Warp& warp, const Access& access, const uint32_t* places) {
+  for (int lane = 0; lane < kLanes; lane += 4) {
+    Quad rows[4];
+    for (int i = 0; i < 4; ++i)
+      std::memcpy(&rows[i], access.host(lane + i), 16);
+    Quad low01 = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
+    Quad low23 = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+    Quad columns[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                       __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; ++i)
+      std::memcpy(warp.at<uint32_t>(places[i]) + lane, &columns[i], 16);
+  }
+}
+
 void loadMemory(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
@@ -80,9 +106,15 @@ void loadMemory(Warp& warp, const Instr& in) {
   if (in.count == 1)
     return loadOne(warp, access, in.dst, 0, in);
   const uint32_t* places = &warp.cta->launch->program->lists[in.list];
-  for (int i = 0; i < in.count; ++i)
-    if (places[i] != kNowhere)
-      loadOne(warp, access, places[i], size_t(i) * in.bytes, in);
+  bool whole = access.mask == ~0u && in.bytes == 4 && !(in.variant & kWide) && std::find(places, places + in.count, kNowhere) == places + in.count;
+  if (whole && in.count == 4)
+    loadQuads(warp, access, places);
+  else if (whole && in.count == 2)
+    loadPairs(warp, access, places);
+  else
+    for (int i = 0; i < in.count; ++i)
+      if (places[i] != kNowhere)
+        loadOne(warp, access, places[i], size_t(i) * in.bytes, in);
   if (in.ordered && in.space != Space::Shared)
     noteAtomic(warp, access);
 }
@@ -92,6 +124,10 @@ void loadParameter(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
   access.mask = warp.mask;
+  uint64_t apart = 0;
+  for (int lane = 0; lane < kLanes; ++lane)
+    apart |= access.address[lane] ^ access.address[0];
+  access.shape = settled(apart) ? Shape::Scattered : Shape::Uniform;
   for (int lane = 0; lane < kLanes; ++lane) {
     if (!(warp.mask >> lane & 1))
       continue;
@@ -283,7 +319,10 @@ uint64_t combineHalves(Type type, uint64_t oldBits, uint64_t bBits) {
     return low;
   return low | uint64_t(add(uint32_t(oldBits >> 16) & 0xffff, uint32_t(bBits >> 16) & 0xffff)) << 16;
 }
-uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t c) {
+/// `flushes`: additions of single precision in global memory know no subnormal numbers (9.7.13.5).
+uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t c, bool flushes) {
+  if (flushes)
+    return close<float>(flush(canonical(flush(open<float>(uint32_t(oldBits))) + flush(open<float>(uint32_t(b))))));
   switch (type) {
   case Type::S32: return combine<int32_t>(op, oldBits, b, c);
   case Type::S64: return combine<int64_t>(op, oldBits, b, c);
@@ -294,10 +333,10 @@ uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t 
   default: return combine<uint32_t>(op, oldBits, b, c);
   }
 }
-template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint64_t b, uint64_t c) {
+template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint64_t b, uint64_t c, bool flushes = false) {
   std::atomic_ref<W> place(*reinterpret_cast<W*>(host));
   W old = place.load();
-  while (!place.compare_exchange_weak(old, W(combineAs(type, op, old, b, c))))
+  while (!place.compare_exchange_weak(old, W(combineAs(type, op, old, b, c, flushes))))
     ;
   return old;
 }
@@ -306,10 +345,16 @@ template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint
 void atomicMemory(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
+  Type type = Type(in.count);
+  uint32_t flushing = 0;
+  if (type == Type::F32 && Atomic(in.variant) == Atomic::Add && in.space != Space::Shared)
+    for (int lane = 0; lane < kLanes; ++lane) {
+      bool shared = in.space == Space::Generic && access.address[lane] >= kSharedBase && access.address[lane] < kSharedBase + kWindow;
+      flushing |= uint32_t(!shared) << lane;
+    }
   resolve(warp, in, access, AccessKind::Atomic, in.bytes);
   if (in.space != Space::Shared)
     noteAtomic(warp, access);
-  Type type = Type(in.count);
   auto value = [&](uint32_t place, int lane) -> uint64_t {
     return place == kNowhere ? 0 : in.bytes == 8 ? warp.at<uint64_t>(place)[lane] : warp.at<uint32_t>(place)[lane];
   };
@@ -320,7 +365,7 @@ void atomicMemory(Warp& warp, const Instr& in) {
     if (in.bytes == 8)
       old = atomically<uint64_t>(access.host(lane), type, Atomic(in.variant), b, c);
     else if (in.bytes == 4)
-      old = atomically<uint32_t>(access.host(lane), type, Atomic(in.variant), b, c);
+      old = atomically<uint32_t>(access.host(lane), type, Atomic(in.variant), b, c, flushing >> lane & 1);
     else
       old = atomically<uint16_t>(access.host(lane), type, Atomic(in.variant), b, c);
     if (in.dst == kNowhere)
@@ -416,7 +461,7 @@ void makeCp(Decoder& d, Instr& in) {
       d.fail("cp.async copies 4, 8 or 16 bytes");
     in.bytes = uint8_t(*bytes);
     Instr source;
-    d.address(source, d.operand(1), Space::Global, true, false, d.operandCount() > 3 ? 1 : in.bytes);
+    d.address(source, d.operand(1), Space::Global, true, false, in.bytes);
     d.address(in, d.operand(0), Space::Shared, false, true, in.bytes);
     if (!source.wideAddress)
       d.fail("global addresses have 64 bits");

@@ -44,6 +44,8 @@ struct RaceChecker {
     }
     if (other.many() == Many::Blocks)
       return false;
+    if (other.many() == Many::Warps && !cta.partial)
+      return other.stamp() < cta.floor; // a barrier of the last one's warp orders the others' reads with nothing
     if (other.many() == Many::Warps && cta.partial) {
       for (uint32_t i = 0; i < cta.warps.size(); ++i)
         if ((!readers || (*readers >> i & 1)) && other.stamp() >= cta.syncedWith(warp.index, i))
@@ -157,11 +159,120 @@ struct Harmless {
   static constexpr uint64_t kThreadBits = 3ull << 61 | 0x3ffull | 0x7ffffffull << 34; // lane, warp, block, epoch, many
 };
 
+constexpr uint64_t kOtherEpoch = 1ull << 54; // flipped in a cell: nobody's, equal to no cell that counts
+
 /// The reader's cell after a read by `mine` of a granule that others have read since the last synchronisation.
 inline uint64_t joinedReader(uint64_t known, uint64_t mine) {
   uint64_t many = known >> 61 & 3;
   uint64_t level = ((known ^ mine) >> 34 & 0xfffff) ? 3 : ((known ^ mine) >> 5 & 31) ? 2 : 1;
   return (mine & ~(3ull << 61)) | std::max(many, level) << 61;
+}
+
+/// The highest of the values of the slots that an access touches, each by `value`.
+template <class F> inline uint32_t highestOf(const std::vector<uint32_t>& slots, const Access& access, uint32_t bytes, F&& value) {
+  uint32_t highest = 0;
+  if (access.shape == Shape::Uniform)
+    return value(slots[access.address[0] >> SharedSlots::kShift]);
+  if (access.shape == Shape::Contiguous) {
+    for (uint64_t slot = access.address[0] >> SharedSlots::kShift; slot <= (access.address[0] + kLanes * bytes - 1) >> SharedSlots::kShift; ++slot)
+      highest = std::max(highest, value(slots[slot]));
+    return highest;
+  }
+  for (int lane = 0; lane < kLanes; ++lane) // lanes that do not run have the address of one that does
+    highest = std::max(highest, value(slots[access.address[lane] >> SharedSlots::kShift]));
+  return highest;
+}
+
+inline void noteRead(Warp& warp, const Access& access, uint32_t bytes) {
+  Cta& cta = *warp.cta;
+  SharedSlots& slots = cta.slots;
+  if (slots.full())
+    settleReads(cta);
+  NotedRead& read = slots.note();
+  read.mask = access.mask;
+  read.stamp = cta.stamp;
+  read.warp = uint8_t(warp.index);
+  read.bytes = uint8_t(bytes);
+  read.shape = access.shape;
+  read.address[0] = uint32_t(access.address[0]);
+  if (access.shape == Shape::Uniform) {
+    slots.read[read.address[0] >> SharedSlots::kShift] = cta.stamp;
+  } else if (access.shape == Shape::Contiguous) {
+    for (uint32_t slot = read.address[0] >> SharedSlots::kShift; slot <= (read.address[0] + kLanes * bytes - 1) >> SharedSlots::kShift; ++slot)
+      slots.read[slot] = cta.stamp;
+  } else {
+    for (int lane = 0; lane < kLanes; ++lane)
+      read.address[lane] = uint32_t(access.address[lane]);
+    for (int lane = 0; lane < kLanes; ++lane)
+      slots.read[read.address[lane] >> SharedSlots::kShift] = cta.stamp;
+  }
+}
+
+/// Whether every read of this access is ordered after the last write. Lanes that read the same place are nobody in particular.
+inline bool writersHarmless(const Access& access, uint32_t bytes, const uint64_t* writers, int shift, const Harmless& harmless, uint64_t first) {
+  uint32_t cells = bytes >> shift;
+  if (access.shape == Shape::Uniform && (access.mask & (access.mask - 1))) {
+    for (uint64_t i = access.address[0] >> shift, end = i + cells; i < end; ++i)
+      if (!harmless(writers[i], first ^ kOtherEpoch))
+        return false;
+    return true;
+  }
+  for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
+    uint64_t lane = uint64_t(std::countr_zero(rest));
+    for (uint64_t i = access.address[lane] >> shift, end = i + cells; i < end; ++i)
+      if (!harmless(writers[i], first | lane))
+        return false;
+  }
+  return true;
+}
+
+/// The lanes that touch the destination of an asynchronous copy under way.
+inline uint32_t lanesPending(const Cta& cta, const Access& access, uint32_t bytes) {
+  uint32_t bad = 0;
+  for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
+    uint32_t lane = uint32_t(std::countr_zero(rest));
+    bad |= uint32_t(std::memchr(cta.sharedPending.data() + access.address[lane], 1, bytes) != nullptr) << lane;
+  }
+  return bad;
+}
+
+/// A first look at an access to shared memory, by its slots; true when that was enough for bytes never written, copies under way and races.
+/// When it was not, the block's cells are as a closer look needs them.
+inline bool checkSlots(Warp& warp, const Instr& in, const Access& access, AccessKind kind, uint32_t bytes, const Pattern& pattern) {
+  Cta& cta = *warp.cta;
+  SharedSlots& slots = cta.slots;
+  if (cta.partial)
+    return false;
+  if (in.ordered || kind == AccessKind::Atomic || bytes > 16) {
+    settleReads(cta);
+    return false;
+  }
+  uint32_t limit = SharedSlots::limit(cta.floor);
+  auto state = [](uint32_t slot) { return slot; };
+  if (kind == AccessKind::Read) {
+    if (highestOf(slots.written, access, bytes, state) >= limit)
+      return false;
+    noteRead(warp, access, bytes);
+    return true;
+  }
+  if (highestOf(slots.read, access, bytes, state) >= limit) {
+    settleReads(cta);
+    return false;
+  }
+  if (!pattern.apart || highestOf(slots.written, access, bytes, [](uint32_t slot) { return slot & ~SharedSlots::kUnready; }) >= limit)
+    return false;
+  if (!cta.sharedPending.empty() && highestOf(slots.written, access, bytes, state) >= SharedSlots::kUnready && lanesPending(cta, access, bytes))
+    return false;
+  uint64_t first = RaceChecker(warp, false).make(0).bits;
+  uint64_t* writers = reinterpret_cast<uint64_t*>(cta.sharedWriters.data());
+  int shift = cta.launch->sharedShift;
+  uint32_t cells = bytes >> shift;
+  for (uint32_t rest = access.mask; rest; rest &= rest - 1) {
+    uint64_t lane = uint64_t(std::countr_zero(rest));
+    for (uint64_t i = access.address[lane] >> shift, end = i + cells; i < end; ++i)
+      writers[i] = first | lane;
+  }
+  return true;
 }
 
 /// The whole access in one look, true when that was enough. Not while parts of the block are synchronised with each other (`partial`).
@@ -176,36 +287,43 @@ inline bool checkRacesQuickly(Warp& warp, const Instr& in, const Access& access,
   uint64_t* writers = reinterpret_cast<uint64_t*>(global ? cta.launch->memory->writers(0) : cta.sharedWriters.data());
   uint64_t* readers = reinterpret_cast<uint64_t*>(global ? cta.launch->memory->readers(0) : cta.sharedReader.data());
   uint64_t base = global ? kGlobalBase : 0;
-  uint32_t cells = bytes >> shift; // of one lane
+  uint32_t cells = std::max(1u, bytes >> shift); // of one lane; a look at one byte is a look at its cell
+  if (!global && kind == AccessKind::Read) {
+    if (writersHarmless(access, bytes, writers, shift, harmless, first)) {
+      noteRead(warp, access, bytes);
+      return true;
+    }
+    settleReads(cta);
+    return false;
+  }
   if (access.shape == Shape::Contiguous) {
     uint64_t* writer = writers + ((access.address[0] - base) >> shift);
     uint64_t* reader = readers + ((access.address[0] - base) >> shift);
-    uint64_t bad = 0;
-    if (cells == 1) {
-      if (kind == AccessKind::Read) {
-        for (uint64_t lane = 0; lane < kLanes; ++lane)
-          bad |= uint64_t(!harmless(writer[lane], first | lane));
-        if (settled(bad))
-          return false;
-        MOEC_EACH_LANE {
-          uint64_t mine = first | uint64_t(lane), known = reader[lane];
-          reader[lane] = harmless(known, mine) ? mine : joinedReader(known, mine);
-        }
-        return true;
-      }
-      for (uint64_t lane = 0; lane < kLanes; ++lane)
-        bad |= uint64_t(!harmless(writer[lane], first | lane)) | uint64_t(!harmless(reader[lane], first | lane));
+    uint64_t bad = 0, count = kLanes * uint64_t(cells);
+    int perLane = std::countr_zero(cells);
+    if (kind == AccessKind::Read) {
+      for (uint64_t i = 0; i < count; ++i)
+        bad |= uint64_t(!harmless(writer[i], first | i >> perLane));
       if (settled(bad))
         return false;
-      for (uint64_t lane = 0; lane < kLanes; ++lane)
-        writer[lane] = first | lane;
+      for (uint64_t i = 0; i < count; ++i) {
+        uint64_t mine = first | i >> perLane, known = reader[i];
+        reader[i] = harmless(known, mine) ? mine : joinedReader(known, mine);
+      }
       return true;
     }
+    for (uint64_t i = 0; i < count; ++i)
+      bad |= uint64_t(!harmless(writer[i], first | i >> perLane)) | uint64_t(!harmless(reader[i], first | i >> perLane));
+    if (settled(bad))
+      return false;
+    for (uint64_t i = 0; i < count; ++i)
+      writer[i] = first | i >> perLane;
+    return true;
   }
   if (access.shape == Shape::Uniform && kind == AccessKind::Read && (access.mask & (access.mask - 1))) {
     for (uint32_t i = 0; i < cells; ++i) {
       uint64_t at = ((access.address[0] - base) >> shift) + i;
-      uint64_t nobody = first ^ 1ull << 54; // of another epoch: equal to no cell that counts
+      uint64_t nobody = first ^ kOtherEpoch;
       if (!harmless(writers[at], nobody))
         return false;
       uint64_t lanes = first | uint64_t(Many::Lanes) << 61, known = readers[at];

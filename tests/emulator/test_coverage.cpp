@@ -1,0 +1,82 @@
+// Every form of instruction in the PTX that NVRTC makes of the zoo's kernels, for every target, has a vector of that very form: the opcode with its
+// suffixes as written. No two forms count as one; a hint such as .nc, a type that moves the same bits and .uni are forms of their own.
+
+#include "runtime/Compile.h"
+#include "runtime/core/CudaImage.h"
+#include "runtime/core/CudaTarget.h"
+#include "runtime/core/Error.h"
+#include "runtime/emulator/ptx/Module.h"
+#include "tests/emulator/VectorReplay.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <map>
+#include <set>
+
+namespace moec::emulator::test {
+namespace {
+
+/// Of a block: those in its body of the opcode it is named for. What else stands there only brings inputs and results about.
+std::set<std::string> coveredForms() {
+  std::set<std::string> forms;
+  for (const VectorCase& c : readVectors(MOEC_TEST_VECTORS)) {
+    if (!c.types.empty()) {
+      forms.insert(c.opcode);
+      continue;
+    }
+    std::string named = c.opcode.substr(0, c.opcode.find('.'));
+    bool found = false;
+    for (const Function& function : parsePtx(c.ptx(false)).functions)
+      for (const Instruction& instruction : function.instructions)
+        if (instruction.opcode.substr(0, instruction.opcode.find('.')) == named && c.body.find(instruction.opcode) != std::string::npos) {
+          forms.insert(instruction.opcode);
+          found = true;
+        }
+    EXPECT_TRUE(found) << c.name() << ": the block has no instruction of the opcode it is named for";
+  }
+  return forms;
+}
+
+/// Form -> where it was first seen.
+using Uses = std::map<std::string, std::string>;
+
+void collect(const std::filesystem::path& model, const std::vector<std::string>& targets, Uses& uses) {
+  CompileOptions options;
+  options.targets = targets;
+  Program program = compile(model, options);
+  for (const auto& [name, image] : program.data().kernels) {
+    CudaImage parsed = CudaImage::parse(image, name);
+    for (const Function& function : parsePtx(parsed.ptx).functions)
+      for (const Instruction& instruction : function.instructions)
+        uses.try_emplace(instruction.opcode, fmt::format("{}: {}, line {} of its PTX", model.filename().string(), name, instruction.position.line));
+  }
+}
+
+TEST(Coverage, EveryFormOfTheZoosKernelsHasAVector) {
+  std::vector<std::string> targets;
+  for (const CudaTarget& target : cudaTargets())
+    targets.push_back(target.name);
+  ASSERT_EQ(targets.size(), 4u);
+  Uses uses;
+  int models = 0;
+  try {
+    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MOEC_SOURCE_DIR) / "models/zoo")) {
+      if (entry.path().extension() != ".json")
+        continue;
+      collect(entry.path(), targets, uses);
+      ++models;
+    }
+  } catch (const Error& error) {
+    if (error.fault() == Fault::Device)
+      GTEST_SKIP() << "[SKIP] " << error.what();
+    throw;
+  }
+  EXPECT_GE(models, 3);
+  EXPECT_GT(uses.size(), 100u);
+  std::set<std::string> covered = coveredForms();
+  for (const auto& [form, where] : uses)
+    EXPECT_TRUE(covered.count(form)) << "no vector of " << form << " (" << where << "): add one to tests/emulator/vectors";
+}
+
+} // namespace
+} // namespace moec::emulator::test
