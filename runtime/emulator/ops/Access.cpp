@@ -50,6 +50,7 @@ uint32_t lanesMisaligned(const Access& access, uint32_t bytes) {
 
 void drop(Access& access, uint32_t bad, uint32_t bytes) {
   access.mask &= ~bad;
+  access.shape = Shape::Scattered; // with no lane left, nothing may be moved as a whole
   if (access.mask)
     findShape(access, bytes);
 }
