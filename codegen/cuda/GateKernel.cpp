@@ -122,10 +122,7 @@ void GateWriter::rowStage(llvm::ArrayRef<RoutingText> routings) {
   std::string counts;
   for (const RoutingText& routing : routings)
     counts += routing.counts();
-  if (!counts.empty()) {
-    lines_.line("__syncthreads(); // the tokens' experts are there");
-    lines_.add(counts);
-  }
+  lines_.add(counts); // the tokens' experts are there: a count waits for all threads before it reads one
   Size operations = texts_.operations();
   for (const ScoreProduct& product : plan_.products)
     operations = operations + product.w.columns * product.w.depth * Size(2);
