@@ -26,6 +26,10 @@ struct CudaOptions {
   int64_t kept = -1;
   std::vector<unsigned> raggedInputs, raggedOutputs;
   bool expectClean = true;          // a finding is a failure
+  emulator::Options emulator;
+  /// A stage whose name ends like this, whose blocks take their work by turns, is launched with at most so many: each takes several turns.
+  std::string turnsStage;
+  int64_t mostBlocks = 0;
 };
 
 struct CudaRun {
@@ -42,7 +46,16 @@ struct CudaRun {
   int64_t spillBytes() const;
 };
 
-/// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted or launched.
+/// PTX that the emulator does not load.
+struct BadPtx : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted.
+codegen::KernelImage emitCuda(ir::KernelOp kernel, const std::string& target);
+/// Launches an emitted kernel with PTX that may not be the image's own. Throws std::runtime_error when a launch is refused.
+CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs, const CudaOptions& options);
+/// Both.
 CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options);
 
 /// Runs a kernel and holds every result against the reference's; no findings and no spills. Reports with EXPECT and ASSERT.
