@@ -60,10 +60,7 @@ void GateWriter::rowStage(llvm::ArrayRef<RoutingText> routings) {
   std::string counts;
   for (const RoutingText& routing : routings)
     counts += routing.counts();
-  if (!counts.empty()) {
-    lines.line("__syncthreads(); // the tokens' experts are there");
-    lines.add(counts);
-  }
+  lines.add(counts); // the tokens' experts are there: a count waits for all threads before it reads one
   k_.stage({.name = "scores",
             .summary = fmt::format("A block does {} tokens; {} threads together compute a token's row.", block, schedule_.groupThreads),
             .blocks = Size::ceilDiv(plan_.tokens, block),

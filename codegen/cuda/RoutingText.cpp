@@ -19,6 +19,12 @@ bool RoutingText::isChoiceMajor() const {
 
 Size RoutingText::isMany() const { return Size::min(1, Size::floorDiv(rows(), schedule_.oneBlockRows)); }
 
+bool RoutingText::choicesAreExperts() const {
+  auto select = ir::AssignOp(chain_.assign).getIndices().getDefiningOp<ir::SelectOp>();
+  std::optional<int64_t> width = select ? ir::sizesOf(select.getScores()).back().constant() : std::nullopt;
+  return width && *width <= experts_;
+}
+
 Size RoutingText::pieces(int64_t tokensOfPiece) const { return Size::ceilDiv(tokens_, tokensOfPiece) * Size(isChoiceMajor() ? choices_ : 1); }
 
 int64_t RoutingText::placeTokens() const {
@@ -47,7 +53,10 @@ std::string RoutingText::prologue() const {
   Lines lines;
   lines.line("const Routing<Shape{}> routing({}, (int){}, {});", number_, pointer_, k_.size(tokens_),
              capacity ? k_.size(Size::parse(capacity->str())) : "0");
-  lines.line("const auto expertOf = [&](int row) {{ return (unsigned){0}[row] < {1}u ? {0}[row] : -1; }};", indices_, experts_);
+  if (choicesAreExperts())
+    lines.line("const auto expertOf = [&](int row) {{ return {}[row]; }};", indices_);
+  else
+    lines.line("const auto expertOf = [&](int row) {{ return (unsigned){0}[row] < {1}u ? {0}[row] : -1; }};", indices_, experts_);
   std::string keeps;
   for (const std::string& mask : masks_)
     keeps += fmt::format("{}{}[row] != 0", keeps.empty() ? "" : " && ", mask);

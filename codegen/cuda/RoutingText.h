@@ -28,6 +28,8 @@ private:
   Size rows() const { return tokens_ * Size(choices_); }
   bool isChoiceMajor() const;
   bool isTwice() const { return limited_ && !masks_.empty(); }
+  /// Whether every choice names an expert: the indices are of a select among so many scores, not an argument.
+  bool choicesAreExperts() const;
   /// 1 when many blocks do it, else 0.
   Size isMany() const;
   Size pieces(int64_t tokensOfPiece) const;

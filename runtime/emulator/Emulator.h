@@ -62,6 +62,7 @@ struct Options {
   bool portable = false;     // modules loaded from now on run without this machine's vector instructions
   int threads = 0;           // host threads for blocks; 0: as many as this process may use
   uint64_t maxInstructions = 20'000'000'000; // warp instructions per launch, past them the kernel is taken to hang
+  uint64_t maxReports = 20'000; // a block that goes wrong this often is ended: nothing new is to be learnt
 };
 
 /// One emulated device. The targets are sm_80, sm_90a, sm_100a, sm_120.

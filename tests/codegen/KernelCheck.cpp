@@ -72,9 +72,7 @@ std::vector<Tensor> inputsFor(ir::KernelOp kernel, const CheckOptions& options) 
   return inputs;
 }
 
-void compare(const Tensor& got, const Tensor& want, const CheckOptions& options, size_t result) {
-  ASSERT_EQ(got.shape(), want.shape());
-  ASSERT_EQ(got.dtype(), want.dtype());
+std::string mismatch(const Tensor& got, const Tensor& want, const CheckOptions& options) {
   std::vector<double> a = got.cast(DType::F64).toDoubles(), b = want.cast(DType::F64).toDoubles();
   double largest = 1;
   for (double value : b)
@@ -83,9 +81,17 @@ void compare(const Tensor& got, const Tensor& want, const CheckOptions& options,
   double allowed = options.exact || !isFloat(got.dtype()) ? 0 : tolerance(got.dtype(), options.terms) * largest;
   for (size_t i = 0; i < a.size(); ++i) {
     bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])) || std::abs(a[i] - b[i]) <= allowed;
-    ASSERT_TRUE(same) << "result " << result << ", element " << i << " of " << a.size() << ": got " << a[i]
-                      << ", the reference has " << b[i];
+    if (!same)
+      return fmt::format("element {} of {}: got {}, the reference has {}", i, a.size(), a[i], b[i]);
   }
+  return {};
+}
+
+void compare(const Tensor& got, const Tensor& want, const CheckOptions& options, size_t result) {
+  ASSERT_EQ(got.shape(), want.shape());
+  ASSERT_EQ(got.dtype(), want.dtype());
+  std::string difference = mismatch(got, want, options);
+  ASSERT_TRUE(difference.empty()) << "result " << result << ", " << difference;
 }
 
 void check(const ParsedKernel& kernel, const CheckOptions& options) {

@@ -33,6 +33,8 @@ struct CheckOptions {
 
 /// options.inputs, and random ones behind them.
 std::vector<Tensor> inputsFor(ir::KernelOp kernel, const CheckOptions& options);
+/// Where one result is not what the reference has, or nothing.
+std::string mismatch(const Tensor& got, const Tensor& want, const CheckOptions& options);
 /// Holds one result against the reference's. Reports with ASSERT.
 void compare(const Tensor& got, const Tensor& want, const CheckOptions& options, size_t result);
 

@@ -230,6 +230,41 @@ std::vector<Case> cases() {
   return all;
 }
 
+/// The second buffer is 512 bytes behind the first: what is read and written through the first one's pointer must not reach it.
+TEST(RejectedAccesses, ofAWholeWarpMoveNothing) {
+  Device device("sm_80");
+  std::vector<float> start(256, 7);
+  auto memory = device.allocate(1024);
+  device.emulator().registerBuffer(memory, 128, "first");
+  device.emulator().registerBuffer(memory + 512, 128, "second");
+  device.table().copyToDevice(memory, start.data(), 128);
+  device.table().copyToDevice(memory + 512, start.data(), 128);
+  cuda::Function kernel = device.load(R"(
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k(.param .u64 first)
+{
+  .reg .b32 %r<2>;
+  .reg .b64 %rd<4>;
+  .reg .f32 %f<2>;
+  ld.param.u64 %rd1, [first];
+  mov.u32 %r1, %tid.x;
+  mul.wide.u32 %rd2, %r1, 4;
+  add.s64 %rd3, %rd1, %rd2;
+  ld.global.f32 %f1, [%rd3+512];
+  st.global.f32 [%rd3], %f1;
+  st.global.f32 [%rd3+512], %f1;
+  ret;
+})",
+                                      "k");
+  ASSERT_TRUE(kernel);
+  EXPECT_NE(device.launch(kernel, 1, 32, 0, memory), cuda::kSuccess);
+  EXPECT_EQ(device.emulator().findings().size(), 2u);
+  EXPECT_EQ(device.download<float>(memory, 32), std::vector<float>(32, 0)); // a rejected load gives 0
+  EXPECT_EQ(device.download<float>(memory + 512, 32), std::vector<float>(32, 7));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
 
 } // namespace

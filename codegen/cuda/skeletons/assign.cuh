@@ -232,7 +232,7 @@ struct PieceCounts {
   __device__ __forceinline__ int& of(int expert) const { return counts[(long long)expert * pieces + piece]; }
 };
 
-// Counts a piece.
+// Counts a piece. What the block's threads wrote before is seen by countedExpert.
 template <class Shape, class CountedExpert>
 __device__ __forceinline__ void countPiece(PieceCounts table, Turns turns, CountedExpert countedExpert) {
   __shared__ int counters[Shape::experts];
@@ -249,8 +249,7 @@ __device__ __forceinline__ void countPiece(PieceCounts table, Turns turns, Count
   __syncthreads();
 #pragma unroll 1
   for (int expert = threadIdx.x; expert < Shape::experts; expert += Shape::threads)
-    table.of(expert) = counters[expert];
-  __syncthreads();
+    table.of(expert) = counters[expert]; // the next count clears what the same thread has read
 }
 
 // An expert's counts become sums over the pieces before; the sum of all is its total. By one block.

@@ -144,10 +144,9 @@ __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typ
     for (int slice = 0; slice < A::slices; ++slice)
       multiplySlice<Tile>(scores, shared.q[slice], next());
     weighTile<A>(shared, scores, key0, scale, most, total, sums, seenBy);
-    __syncwarp(); // a warp reads the weights that it wrote
 #pragma unroll
     for (int slice = 0; slice < A::valueSlices; ++slice)
-      addValues<A>(sums, slice, shared.weights, next());
+      addValues<A>(sums, slice, shared.weights, next()); // the weights are there behind next()'s barrier
   }
 #pragma unroll
   for (int m = 0; m < Tile::rows; ++m) {

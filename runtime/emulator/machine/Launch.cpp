@@ -14,8 +14,6 @@ namespace {
 
 // Blocks of one launch take turns after this many warp instructions, so that a block that waits for another lets it run.
 constexpr uint64_t kCtaTurn = 5'000'000;
-// A block that goes wrong this often is ended: nothing new is to be learnt.
-constexpr uint64_t kMostReports = 20'000;
 
 uint64_t specialValue(const Cta& cta, uint32_t thread, SpecialRegister which) {
   const Launch& launch = *cta.launch;
@@ -205,7 +203,7 @@ void startCta(Cta& cta, Launch& launch, Worker& worker, uint32_t id) {
 void Launch::report(Warp& warp, Finding::Kind kind, uint32_t lane, const std::string& detail, uint32_t pc) {
   pc = pc == kNowhere ? warp.pc : pc;
   uint32_t thread = warp.index * kLanes + lane;
-  warp.cta->aborted |= ++warp.cta->reports > kMostReports;
+  warp.cta->aborted |= ++warp.cta->reports > options->maxReports;
   std::lock_guard<std::mutex> lock(mutex);
   Finding& known = findings[uint64_t(pc) << 8 | uint64_t(kind)];
   const Cta& cta = *warp.cta;
@@ -251,7 +249,8 @@ void runLaunch(Launch& launch, std::vector<Worker>& workers) {
     worker.last = nullptr;
     auto runOne = [&](std::unique_ptr<Cta> cta) {
       uint64_t before = cta->executed;
-      bool done = runCta(*cta, kCtaTurn);
+      uint64_t left = launch.options->maxInstructions - std::min<uint64_t>(spent, launch.options->maxInstructions);
+      bool done = runCta(*cta, std::min(kCtaTurn, left + 1));
       uint64_t all = spent += cta->executed - before;
       if (!done && all > launch.options->maxInstructions) {
         for (Warp& warp : cta->warps)

@@ -92,6 +92,11 @@ uint32_t lanesMisaligned(const Access& access, uint32_t bytes) {
   return bad;
 }
 
+void drop(Access& access, uint32_t bad) {
+  access.mask &= ~bad;
+  access.shape = Shape::Scattered; // with no lane left, nothing may be moved as a whole
+}
+
 void rejectOutside(Warp& warp, const Instr& in, Access& access, uint32_t bytes, uint32_t bad, const Place& place) {
   Launch& launch = *warp.cta->launch;
   for (uint32_t rest = bad; rest; rest &= rest - 1) {
@@ -108,7 +113,7 @@ void rejectOutside(Warp& warp, const Instr& in, Access& access, uint32_t bytes, 
     }
     launch.report(warp, Finding::Kind::OutOfBounds, lane, text);
   }
-  access.mask &= ~bad;
+  drop(access, bad);
 }
 
 /// With more than one buffer that it may be, or any: each lane's address is looked up.
@@ -137,7 +142,7 @@ void rejectMisaligned(Warp& warp, Access& access, uint32_t bytes, uint32_t bad) 
     uint32_t lane = uint32_t(std::countr_zero(rest));
     warp.cta->launch->report(warp, Finding::Kind::Misaligned, lane, fmt::format("address {:#x} of an access of {} bytes", access.address[lane], bytes));
   }
-  access.mask &= ~bad;
+  drop(access, bad);
 }
 
 uint32_t sectorsOf(const Access& access, uint32_t bytes) {

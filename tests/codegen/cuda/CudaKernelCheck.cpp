@@ -55,9 +55,7 @@ int64_t CudaRun::spillBytes() const {
 
 //===--- running ---===//
 
-namespace {
-
-codegen::KernelImage emit(ir::KernelOp kernel, const std::string& target) {
+codegen::KernelImage emitCuda(ir::KernelOp kernel, const std::string& target) {
   std::string diagnostics;
   mlir::ScopedDiagnosticHandler handler(kernel.getContext(), [&](mlir::Diagnostic& diagnostic) {
     diagnostics += diagnostic.str() + "\n";
@@ -83,11 +81,13 @@ codegen::KernelImage emit(ir::KernelOp kernel, const std::string& target) {
   return known[key] = std::move(*image);
 }
 
+namespace {
+
 /// An emulated device without findings; one allocation cut into the launch's buffers.
 class Launcher {
 public:
-  Launcher(const std::string& arch, int threads) : emulator_(emulator::Emulator::of(arch)), table_(emulator_->table()) {
-    emulator_->setOptions({.threads = threads});
+  Launcher(const std::string& arch, const emulator::Options& options) : emulator_(emulator::Emulator::of(arch)), table_(emulator_->table()) {
+    emulator_->setOptions(options);
     emulator_->clearFindings();
     emulator_->resetCounters();
   }
@@ -99,7 +99,10 @@ public:
   }
   emulator::Emulator& emulator() { return *emulator_; }
 
-  void load(const std::string& ptx) { check(table_.moduleLoadData(&module_, ptx.c_str(), 0, nullptr, nullptr), "loading the PTX"); }
+  void load(const std::string& ptx) {
+    if (table_.moduleLoadData(&module_, ptx.c_str(), 0, nullptr, nullptr) != cuda::kSuccess)
+      throw BadPtx("loading the PTX: " + emulator_->lastError());
+  }
 
   /// Buffers of these bytes, 256-byte aligned, 256 bytes apart, filled with 0xff; not initialised in the eyes of the emulator.
   void allocate(const std::vector<int64_t>& bytes) {
@@ -154,9 +157,16 @@ int64_t elementsOfRow(const Tensor& tensor) { return tensor.shape()[0] ? tensor.
 } // namespace
 
 CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options) {
-  codegen::KernelImage image = emit(kernel, options.target);
+  codegen::KernelImage image = emitCuda(kernel, options.target);
   CudaImage code = CudaImage::parse(image.image, image.symbol);
-  CudaRun run{.text = code.source, .stages = image.stages, .outputs = outputsOf(kernel, options.check.bindings)};
+  std::string ptx = options.compiler == PtxBy::Clang ? clangPtx(code.source, findCudaTarget(options.target)->arch) : code.ptx;
+  CudaRun run = launchOnEmulator(kernel, image, ptx, inputs, options);
+  run.text = code.source;
+  return run;
+}
+
+CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs, const CudaOptions& options) {
+  CudaRun run{.stages = image.stages, .outputs = outputsOf(kernel, options.check.bindings)};
 
   std::vector<int64_t> bytes;
   for (const Tensor& tensor : inputs)
@@ -165,9 +175,8 @@ CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, co
     bytes.push_back(static_cast<int64_t>(tensor.bytes()));
   for (const Size& workspace : image.workspaces)
     bytes.push_back(workspace.evaluate(options.check.bindings));
-  const std::string& arch = findCudaTarget(options.target)->arch;
-  Launcher launcher(arch, options.threads);
-  launcher.load(options.compiler == PtxBy::Clang ? clangPtx(code.source, arch) : code.ptx);
+  Launcher launcher(findCudaTarget(options.target)->arch, options.emulator);
+  launcher.load(ptx);
   launcher.allocate(bytes);
   for (size_t i = 0; i < inputs.size(); ++i) {
     size_t filled = inputs[i].bytes();
@@ -197,9 +206,13 @@ CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, co
   add(streams);
   parameters.push_back(&seed);
   parameters.push_back(&step);
-  for (const StageInfo& stage : image.stages)
-    if (int64_t blocks = stage.items.evaluate(options.check.bindings); blocks > 0 && !launcher.launch(*stage.grid, blocks, parameters))
+  for (const StageInfo& stage : image.stages) {
+    int64_t blocks = stage.items.evaluate(options.check.bindings);
+    if (!options.turnsStage.empty() && stage.grid->function.ends_with(options.turnsStage))
+      blocks = std::min(blocks, options.mostBlocks);
+    if (blocks > 0 && !launcher.launch(*stage.grid, blocks, parameters))
       break;
+  }
 
   for (size_t i = 0; i < run.outputs.size(); ++i)
     launcher.download(inputs.size() + i, run.outputs[i].data(), run.outputs[i].bytes());

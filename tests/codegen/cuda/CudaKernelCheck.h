@@ -23,13 +23,16 @@ enum class PtxBy { Nvrtc, Clang };
 struct CudaOptions {
   std::string target = "cuda:sm_90a";
   PtxBy compiler = PtxBy::Nvrtc;    // of the PTX that runs; what ptxas reports is NVRTC's in any case
-  int threads = 0;                  // of the host, for blocks; 0: the emulator's choice
   CheckOptions check;               // its target is not used
   /// Rows of ragged tensors that hold values (offsets[E]). Of these inputs, rows behind are left uninitialised; of all outputs of rank 2 in `raggedOutputs`
   /// they must stay as they were.
   int64_t kept = -1;
   std::vector<unsigned> raggedInputs, raggedOutputs;
   bool expectClean = true;          // a finding is a failure
+  emulator::Options emulator;
+  /// A stage whose name ends like this, whose blocks take their work by turns, is launched with at most so many: each takes several turns.
+  std::string turnsStage;
+  int64_t mostBlocks = 0;
 };
 
 struct CudaRun {
@@ -46,7 +49,16 @@ struct CudaRun {
   int64_t spillBytes() const;
 };
 
-/// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted or launched.
+/// PTX that the emulator does not load.
+struct BadPtx : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted.
+codegen::KernelImage emitCuda(ir::KernelOp kernel, const std::string& target);
+/// Launches an emitted kernel with PTX that may not be the image's own. Throws std::runtime_error when a launch is refused.
+CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs, const CudaOptions& options);
+/// Both.
 CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options);
 
 /// Gives the kernel the schedule that the target's emitter would choose, but for one field.

@@ -15,10 +15,10 @@ protected:
 /// On the targets that neither the tests of single kinds (sm_90a) nor those of clang (sm_80 and sm_90a) take.
 TEST_P(EveryKindCuda, givesTheReferencesResultsAndTheSameBytesOnOneAndTwoHostThreads) {
   for (auto [target, type] : {std::pair("cuda:sm_100a", DType::F32), std::pair("cuda:sm_120", DType::F64)}) {
-    CudaOptions options{.target = target, .threads = 1};
+    CudaOptions options{.target = target, .emulator = {.threads = 1}};
     ParsedKernel kernel = parseSample(GetParam(), type, options);
     CudaRun one = checkCuda(kernel, options);
-    options.threads = 2;
+    options.emulator.threads = 2;
     CudaRun two = checkCuda(kernel, options);
     for (size_t i = 0; i < one.outputs.size(); ++i)
       EXPECT_EQ(std::memcmp(one.outputs[i].data(), two.outputs[i].data(), one.outputs[i].bytes()), 0) << target << ", result " << i;
