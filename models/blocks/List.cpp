@@ -12,7 +12,8 @@ const std::vector<const Kind*>& blockKinds() {
       &moeBlock(),          &patchEmbeddingBlock(),
       &poolBlock(),         &positionEmbeddingBlock(),
       &repeatBlock(),       &residualBlock(),
-      &sequenceBlock(),     &varianceBlock(),
+      &sequenceBlock(),     &softMoeBlock(),
+      &softmaxBlock(),      &varianceBlock(),
   };
   return kinds;
 }
