@@ -15,8 +15,18 @@ const std::string kPhoto = MOEC_SOURCE "/examples/photo.png";
 
 class Model : public CommandTest {};
 
+std::vector<std::string> zooModels() {
+  std::vector<std::string> names;
+  for (auto& entry : fs::directory_iterator(kZoo))
+    if (entry.path().extension() == ".json")
+      names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 TEST_F(Model, ParametersAreCounted) {
-  for (auto [name, parameters] : {std::pair("vit", 41546), std::pair("vit-moe", 54482)}) {
+  for (auto [name, parameters] :
+       {std::pair("vit", 41546), std::pair("vit-moe", 54482), std::pair("switch-lm", 15695680)}) {
     Outcome outcome = moec({"inspect", kZoo + name + ".json", "--json"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(nlohmann::json::parse(outcome.out)["parameters"], parameters) << name;
@@ -64,8 +74,8 @@ TEST_F(Model, APictureOfAnotherSizeNeedsARule) {
 }
 
 TEST_F(Model, CheckPassesAgainstTheReference) {
-  for (const char* name : {"batched-experts", "vit", "vit-moe"}) {
-    Outcome outcome = moec({"check", kZoo + name + ".json", "--device", "cpu", "--against", "reference"});
+  for (const std::string& name : zooModels()) {
+    Outcome outcome = moec({"check", kZoo + name, "--device", "cpu", "--against", "reference"});
     EXPECT_EQ(outcome.code, 0) << name << ": " << outcome.err;
     EXPECT_THAT(outcome.out, HasSubstr("worst error")) << name;
   }
