@@ -60,6 +60,7 @@ struct Kind {
   std::string source = {}; // paper, package + version, and the original's bug where ours differs
   std::vector<Parameter> parameters = {};
   int inputs = 1;         // values that a block takes
+  int optionalInputs = 0; // and so many more that "from" may name behind them
   bool container = false; // a block that adds nothing to the names inside it
   bool inExperts = false; // a block that may stand in the body of an expert
 

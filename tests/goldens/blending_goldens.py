@@ -15,12 +15,12 @@ MANN_CASES = [  # case, width of an input of the gate's own, dtype, description
 SOFT_CASES = [  # case, tokens, experts' first version, dtype, description
     ("f32", 9, True, "f32", "the first version: LayerNorm and ReLU behind the experts' last layer too"),
     ("few-tokens", 2, True, "f32", "as f32, of other tokens, fewer"),
-    ("newest", 9, False, "f32", "the newest version: nothing behind the experts' last layer; no mask"),
+    ("newest", 9, False, "f32", "the newest version: nothing behind the experts' last layer; a mask"),
     ("f64", 9, True, "f64", "as f32, run in double"),
 ]
 MANN_SIZE = {"hidden": 24, "experts": 3}
 SOFT_SIZE, WIDTH = {"experts": 3, "slots": 2}, 16
-BATCH = {"mann": 5, "soft-moe": 2}
+BATCH = {"mann": 5, "soft-moe": 3}
 
 
 def elu(x):
@@ -96,7 +96,7 @@ def soft_shapes(first_version):
     return shapes
 
 
-def recompute_soft_moe(weights, x):
+def recompute_soft_moe(weights, x, mask):
     def expert(value, e):
         for layer in ("up", "down"):
             mine = {name: array[e] for name, array in weights.items() if name.startswith(f"y.experts.{layer}.")}
@@ -106,6 +106,8 @@ def recompute_soft_moe(weights, x):
         return value
 
     logits = x @ weights["y.slots"].T  # (B, N, E * S)
+    if mask is not None:
+        logits[mask == 0] = -np.finfo(np.float64).max
     slots = numpy_check.softmax(logits.transpose(0, 2, 1)) @ x
     each = SOFT_SIZE["slots"]
     outputs = np.concatenate([expert(slots[:, e * each:(e + 1) * each], e) for e in range(SOFT_SIZE["experts"])], axis=1)
@@ -117,18 +119,25 @@ def soft_case(case_name, tokens, first_version, dtype, description):
     experts = {"hidden": WIDTH} | ({} if first_version else {"output_activation": "identity", "output_layer_norm": False})
     overrides = {"inputs": {"x": shape, "target": shape}, "let": SOFT_SIZE, "blocks": {"mixture": {"experts": experts}}}
     overrides |= {"dtype": dtype} if dtype != "f32" else {}
+    if not first_version:  # some tokens, no tokens, all tokens; a merge patch replaces a list as a whole
+        overrides["inputs"] |= {"mask": {"shape": ["batch", "tokens"]}}
+        overrides["model"] = [merge_patch(zoo_model("soft-moe", {})["model"][0], {"from": ["x", "mask"]})]
     rng = np.random.default_rng(13)
     weights = {key: made_numbers.parameter(rng, key, shape, dtype) for key, shape in soft_shapes(first_version).items()}
     kind = made_numbers.NUMPY[dtype]
     inputs = {name: rng.standard_normal((BATCH["soft-moe"], tokens, WIDTH)).astype(kind) for name in ("x", "target")}
-    y, parameters = blending_models.run_soft_moe(weights, inputs["x"], SOFT_SIZE["slots"], first_version)
+    if not first_version:
+        inputs["mask"] = np.ones((BATCH["soft-moe"], tokens), kind)
+        inputs["mask"][0, 1::3], inputs["mask"][1] = 0, 0
+    y, parameters = blending_models.run_soft_moe(weights, inputs["x"], inputs.get("mask"), SOFT_SIZE["slots"], first_version)
     assert parameters == sum(value.size for value in weights.values()), parameters
     tensors = with_prefix("weights", weights) | with_prefix("inputs", inputs) | {"outputs/y": y}
     sizes = {"batch": BATCH["soft-moe"], "tokens": tokens}
     about = metadata(description, [], model="soft-moe", overrides=overrides, seed=13, sizes=sizes)
 
     def check(stored):
-        found = recompute_soft_moe(widened(golden_file.group(stored, "weights")), stored["inputs/x"].astype(np.float64))
+        wide = widened(golden_file.group(stored, "weights"))
+        found = recompute_soft_moe(wide, stored["inputs/x"].astype(np.float64), stored.get("inputs/mask"))
         return f"y {assert_close('y', stored['outputs/y'], found, dtype):.1e}"
 
     return tensors, about, check

@@ -43,15 +43,17 @@ class SoftMoe(nn.Module):
         self.phi = nn.Parameter(torch.empty(width, experts, slots))
         self.experts = nn.ModuleList(SlotExpert(width, first_version) for _ in range(experts))
 
-    def forward(self, x):  # (B, N, D)
+    def forward(self, x, mask=None):  # (B, N, D), (B, N) of bool
         logits = torch.einsum("bnd,des->bnes", x, self.phi)
+        if mask is not None:
+            logits = logits.masked_fill(~mask[:, :, None, None], -torch.finfo(logits.dtype).max)
         slots = torch.einsum("bnd,bnes->besd", x, logits.softmax(dim=1))
         outputs = torch.stack([expert(slots[:, e]) for e, expert in enumerate(self.experts)], dim=1)
         combine = logits.flatten(2).softmax(dim=-1).view_as(logits)
         return torch.einsum("bnes,besd->bnd", combine, outputs)
 
 
-def run_soft_moe(weights, x, slots, first_version):
+def run_soft_moe(weights, x, mask, slots, first_version):
     """(y, number of parameters)."""
     width, count = x.shape[-1], len(weights["y.experts.up.weight"])
     model = SoftMoe(width, count, slots, first_version)
@@ -64,4 +66,5 @@ def run_soft_moe(weights, x, slots, first_version):
         assert value.shape == parameter.shape, (name, value.shape, parameter.shape)
         parameter.data = torch.from_numpy(value.copy())
     with torch.no_grad():
-        return model(torch.from_numpy(x)).numpy(), sum(parameter.numel() for parameter in model.parameters())
+        y = model(torch.from_numpy(x), None if mask is None else torch.from_numpy(mask > 0))
+        return y.numpy(), sum(parameter.numel() for parameter in model.parameters())

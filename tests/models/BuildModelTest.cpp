@@ -193,6 +193,12 @@ TEST_F(BuildModel, MoefyTurnsVitIntoVitMoe) {
   EXPECT_EQ(elements(), 54482);
 }
 
+TEST_F(BuildModel, MoefyTakesTheSwitchGate) {
+  zoo("vit", {.let = {}, .moefy = "experts=4,top_k=1,gate=switch"});
+  EXPECT_EQ(parameters()["layers.1.moe.gate.weight"], (Shape{4, 32}));
+  expectInOrder({"moe.select", "k 1", "moe.assign", "capacity \"max(1,trunc(2*(65*batch)/4))\""});
+}
+
 TEST_F(BuildModel, MoefyOfTheFileKeepsTheMlpsWidth) {
   build(model(kRows, R"([{"kind": "mlp", "hidden": 16, "name": "ff"}])", R"(, "moefy": {"experts": 3, "top_k": 1})"));
   auto all = parameters();
@@ -274,10 +280,10 @@ TEST_F(BuildModel, SwitchGateRoundsAsItIsTold) {
                             R"(}, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
   };
   build(moe(""));
-  expectInOrder({"capacity \"max(1,trunc(2*(batch)/4))\""});
+  expectInOrder({"capacity \"max(1,trunc(2*batch/4))\""});
   build(moe(R"(, "capacity": {"train": 1.2, "eval": 2.4}, "rounding": "up", "least_capacity": 4, "bias": true)"));
   EXPECT_TRUE(parameters().contains("moe.gate.bias"));
-  expectInOrder({"capacity \"max(4,ceil(2.4*(batch)/4))\""});
+  expectInOrder({"capacity \"max(4,ceil(2.4*batch/4))\""});
 }
 
 TEST_F(BuildModel, DenseGateSendsEverybodyEverywhere) {

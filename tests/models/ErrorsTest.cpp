@@ -291,6 +291,14 @@ const Case kCases[] = {
     {"SlotsOfVectors",
      kX + R"("model": @{"kind": "soft_moe", "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
      {R"("soft_moe" takes (batch, tokens, width) of f32, and gets f32[batch, 8])"}},
+    {"MaskOfOtherTokens",
+     R"("inputs": {"x": {"shape": ["batch", 5, 8]}, "mask": {"shape": ["batch", 4]}}, "model": @{"kind": "soft_moe", )"
+     R"("from": ["x", "mask"], "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
+     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 5], not [batch, 4])"}},
+    {"ThreeValuesForSlots",
+     R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": @{"kind": "soft_moe", "from": ["x", "x", "x"], )"
+     R"("experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
+     {R"("soft_moe" takes 1 to 2 values; "from" names 3)"}},
     {"InitOfTwoWords",
      kX + R"("model": {"kind": "linear", "out": 3, "init": @{"weight": {"orthogonal": 1, "normal": 1}}})",
      {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number, one of default, )"
@@ -324,7 +332,7 @@ TEST(OptionErrors, MoefyNamesWhatIsMissing) {
   EXPECT_EQ(moefy("top_k=2"), "vit.json: error: \"moefy\" needs \"experts\": an integer from 1 to 65536\n");
   EXPECT_EQ(moefy("experts=4"), "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
   EXPECT_EQ(moefy("experts=4,top_k=2,gate=gshrd"), "vit.json: error: unknown gate \"gshrd\"; did you mean \"gshard\"? "
-                                                   "known: dense, gshard, random_expert, switch, top_k\n");
+                                                   "known: gshard, switch, top_k\n");
   EXPECT_EQ(moefy("experts=4,topk=2"), "vit.json: error: \"moefy\" has no parameter \"topk\"; did you mean \"top_k\"? "
                                        "known: experts, top_k, gate, hidden, note\n"
                                        "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
