@@ -24,6 +24,7 @@ const Kind& residualBlock();
 const Kind& sequenceBlock();
 const Kind& softMoeBlock();
 const Kind& softmaxBlock();
+const Kind& transposeBlock();
 const Kind& varianceBlock();
 
 } // namespace moec::models

@@ -13,7 +13,8 @@ const std::vector<const Kind*>& blockKinds() {
       &poolBlock(),         &positionEmbeddingBlock(),
       &repeatBlock(),       &residualBlock(),
       &sequenceBlock(),     &softMoeBlock(),
-      &softmaxBlock(),      &varianceBlock(),
+      &softmaxBlock(),      &transposeBlock(),
+      &varianceBlock(),
   };
   return kinds;
 }

@@ -48,7 +48,7 @@ const Kind& moeBlock() {
              "token's result is "
              "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
              "as they are. All tokens "
-             "of the call are one group.",
+             "of the call are one group. A dense gate sends every token to every expert.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {

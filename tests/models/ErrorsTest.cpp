@@ -48,7 +48,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 
 const std::string kBlocks =
     "activation, attention, blend, class_token, dense_experts, dropout, embedding, layer_norm, linear, mlp, moe, "
-    "patch_embedding, pool, position_embedding, repeat, residual, sequence, soft_moe, softmax, variance";
+    "patch_embedding, pool, position_embedding, repeat, residual, sequence, soft_moe, softmax, transpose, variance";
 
 std::string moe(const std::string& gate, const std::string& experts) {
   return R"("model": {"kind": "moe", "gate": )" + gate + R"(, "experts": )" + experts + "}";
@@ -299,6 +299,9 @@ const Case kCases[] = {
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": @{"kind": "soft_moe", "from": ["x", "x", "x"], )"
      R"("experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
      {R"("soft_moe" takes 1 to 2 values; "from" names 3)"}},
+    {"AxesTwice",
+     kX + R"("model": {"kind": "transpose", "axes": @[0, 0]})",
+     {R"("axes" name each axis of [batch, 8] once, from 0 to 1)"}},
     {"InitOfTwoWords",
      kX + R"("model": {"kind": "linear", "out": 3, "init": @{"weight": {"orthogonal": 1, "normal": 1}}})",
      {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number, one of default, )"
