@@ -10,6 +10,7 @@ from golden_case import MARGIN, assert_close, drops, first_seed_with, metadata, 
 BATCH, SEQUENCE = 3, 7
 SMALL = {"vocabulary": 37, "length": 9, "embedding": 16, "heads": 2, "layers": 2, "hidden": 20, "experts": 4}
 NARROW = SMALL | {"output": 12}
+BLOG = {name: value for name, value in NARROW.items() if name != "length"}
 TIGHT = {"mixture": {"gate": {"capacity": {"eval": 0.8}}}}
 CASES = [  # model, case, changes of "let", of "blocks", dtype, description
     ("switch-lm", "f32", SMALL, {}, "f32", "the paper's Switch with its capacity in evaluation"),
@@ -18,13 +19,17 @@ CASES = [  # model, case, changes of "let", of "blocks", dtype, description
     ("gating-lm", "f32", NARROW, {}, "f32", "every expert, weighted; the deep head"),
     ("random-lm", "f32", NARROW, {}, "f32", "one expert for the whole call"),
     ("blended-lm", "f32", NARROW, {}, "f32", "every expert, of one layer, weighted"),
+    ("switch-lm-blog", "f32", BLOG, {}, "f32", "as blended-lm, with attention over the batch and no positions"),
+    ("gating-lm-blog", "f32", BLOG, {}, "f32", "as gating-lm, with attention over the batch and no positions"),
 ]
 
 
 def shapes_of(size, mixture, deep_head):
     """{parameter name: shape}."""
     dim, hidden, count, experts = size["embedding"], size["hidden"], size["experts"], mixture["experts"]
-    shapes = {"embedding.weight": (size["vocabulary"], dim), "position_embedding.weight": (size["length"], dim)}
+    shapes = {"embedding.weight": (size["vocabulary"], dim)}
+    if "length" in size:
+        shapes["position_embedding.weight"] = (size["length"], dim)
     for i in range(size["layers"]):
         layer = {"attention.qkv": (3 * dim, dim), "attention.out": (dim, dim), "mlp.up": (hidden, dim), "mlp.down": (dim, hidden)}
         for name, shape in layer.items():
@@ -91,14 +96,16 @@ def mixture_of(x, weights, mixture, draws):
 def recompute(weights, tokens, draws, size, mixture, deep_head):
     """(scores, what mixture_of says behind its result)."""
     weights = {name: value.astype(np.float64) for name, value in weights.items()}
-    x = weights["embedding.weight"][tokens] + weights["position_embedding.weight"][:tokens.shape[1]]
+    x, causal = weights["embedding.weight"][tokens], "length" in size
+    x = x + weights["position_embedding.weight"][:tokens.shape[1]] if causal else x.swapaxes(0, 1)
     for i in range(size["layers"]):
         path = f"layers.{i}"
-        x = numpy_check.layer_norm(x + numpy_check.attention(x, weights, path + ".attention", size["heads"], causal=True),
+        x = numpy_check.layer_norm(x + numpy_check.attention(x, weights, path + ".attention", size["heads"], causal),
                                    weights, path + ".layer_norm")
         hidden = np.maximum(numpy_check.linear(x, weights[path + ".mlp.up.weight"], weights[path + ".mlp.up.bias"]), 0.0)
         inner = numpy_check.linear(hidden, weights[path + ".mlp.down.weight"], weights[path + ".mlp.down.bias"])
         x = numpy_check.layer_norm(x + inner, weights, path + ".layer_norm_2")
+    x = x if causal else x.swapaxes(0, 1)
     y, *routing = mixture_of(x.reshape(-1, x.shape[-1]), weights, mixture, draws)
     if deep_head:
         y = np.maximum(numpy_check.linear(y, weights["linear.weight"], weights["linear.bias"]), 0.0)

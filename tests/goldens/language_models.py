@@ -69,13 +69,17 @@ MIXTURES = {"switch": Switch, "dense": Gating, "random_expert": RandomExpert}
 
 
 class LanguageModel(nn.Module):
+    """`size` without a length: as the blog has it, where layers take the batch for the sequence, see all of it and no positions."""
+
     def __init__(self, size, mixture, deep_head):
         super().__init__()
-        dim = size["embedding"]
+        dim, self.corrected = size["embedding"], "length" in size
         self.embedding = nn.Embedding(size["vocabulary"], dim)
-        self.position_embedding = nn.ParameterDict({"weight": torch.empty(size["length"], dim)})
+        if self.corrected:
+            self.position_embedding = nn.ParameterDict({"weight": torch.empty(size["length"], dim)})
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(dim, size["heads"], size["hidden"], dropout=0.1, activation="relu", batch_first=True)
+            nn.TransformerEncoderLayer(dim, size["heads"], size["hidden"], dropout=0.1, activation="relu",
+                                       batch_first=self.corrected)
             for _ in range(size["layers"]))
         self.moe = MIXTURES[mixture["gate"]["kind"]](dim, mixture)
         width = self.moe.experts[0][-1].out_features
@@ -83,10 +87,12 @@ class LanguageModel(nn.Module):
         self.scores = nn.Linear(size["hidden"] if deep_head else width, size["vocabulary"])
 
     def forward(self, tokens, draws):  # (B, N) -> (B, N, vocabulary)
-        x = self.embedding(tokens) + self.position_embedding["weight"][:tokens.shape[1]]
-        mask = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1], dtype=x.dtype)
+        x, mask = self.embedding(tokens), None
+        if self.corrected:
+            x = x + self.position_embedding["weight"][:tokens.shape[1]]
+            mask = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1], dtype=x.dtype)
         for layer in self.layers:
-            x = layer(x, src_mask=mask, is_causal=True)
+            x = layer(x, src_mask=mask, is_causal=self.corrected)
         y = self.moe(x.flatten(0, 1), draws)
         return self.scores(self.deep(y.unflatten(0, tokens.shape)))
 

@@ -148,6 +148,17 @@ TEST_F(BuildModel, TheOtherLanguageModelsHaveTheirs) {
   EXPECT_EQ(parameters()["moe.experts.layers.0.weight"], (Shape{32, 512, 256}));
 }
 
+// The blog's have no positions, and their layers take the batch for the sequence.
+TEST_F(BuildModel, TheBlogsLanguageModelsAttendOverTheBatch) {
+  zoo("switch-lm-blog");
+  EXPECT_EQ(elements(), 5218304 - 7680 + 8224 + 32 * 131584 + 4104000);
+  expectInOrder(
+      {"moe.embedding", "moe.transpose", "[1, 0, 2]", "moe.attention", "moe.transpose", "[1, 0, 2]", "moe.softmax"});
+  EXPECT_EQ(text().find("causal"), std::string::npos);
+  zoo("gating-lm-blog");
+  EXPECT_EQ(elements(), 5218304 - 7680 + 8224 + 32 * 394240 + 262656 + 4104000);
+}
+
 // Norms stand behind the sums, attention looks back only, and the best expert takes its share of the tokens.
 TEST_F(BuildModel, SwitchLmIsCausalAndPostNorm) {
   zoo("switch-lm");
