@@ -26,6 +26,7 @@ std::vector<uint8_t> outputBytes(TensorMap outputs) {
 TEST_P(Determinism, SameBytesFromOneAndTwoThreadsTenRunsEach) {
   CompileOptions options;
   options.targets = {"cpu"};
+  options.checkSizes = true;
   Program program = compile(patchedModel(GetParam()), options);
   std::vector<uint8_t> first;
   for (int threads : {1, 2}) {
