@@ -92,12 +92,18 @@ bool isExtent(const Json& value) {
                            : value.isString() && isSymbol(value.string());
 }
 
+/// A number, a word, or a word that takes a number.
+bool isInit(const Json& value) {
+  if (value.isObject())
+    return value.object().size() == 1 && value.object().front().value.isNumber() &&
+           (value.object().front().key == "orthogonal" || value.object().front().key == "normal");
+  const auto& words = initWords();
+  return value.isNumber() || (value.isString() && std::count(words.begin(), words.end(), value.string()));
+}
+
 bool isInits(const Json& value) {
   return value.isObject() && std::all_of(value.object().begin(), value.object().end(), [](const Json::Member& member) {
-           bool known = member.key == "weight" || member.key == "bias";
-           const auto& words = initWords();
-           return known && (member.value.isNumber() ||
-                            (member.value.isString() && std::count(words.begin(), words.end(), member.value.string())));
+           return (member.key == "weight" || member.key == "bias") && isInit(member.value);
          });
 }
 
@@ -128,7 +134,9 @@ std::string expectation(const Parameter& parameter) {
   case ParameterType::Capacity:
     return fmt::format("a number {}, or {{\"train\": .., \"eval\": ..}}", range(parameter));
   case ParameterType::Inits:
-    return fmt::format("an object with \"weight\" or \"bias\", each a number or one of {}", joined(initWords()));
+    return fmt::format("an object with \"weight\" or \"bias\", each a number, one of {}, or {{\"orthogonal\": gain}} "
+                       "or {{\"normal\": deviation}}",
+                       joined(initWords()));
   case ParameterType::ValueName:
     return "the name of an input or of a block";
   case ParameterType::Text:

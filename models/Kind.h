@@ -24,7 +24,7 @@ enum class ParameterType {
   Integers,      // a list of integers, at least one
   IntegerOrPair, // 4 or [4, 8]
   Capacity,      // 1.2, or {"train": 1.2, "eval": 2.4}
-  Inits,         // {"weight": .., "bias": ..}: words of initWords(), or a number
+  Inits,         // {"weight": .., "bias": ..}: words of initWords(), {"orthogonal": 0.1}, {"normal": 0.1}, or a number
   ValueName,     // the name of an input or of an earlier block
   Text,
   Numbers,    // a list of numbers
@@ -49,8 +49,8 @@ struct Parameter {
 
 /// Who goes where, and what each choice counts.
 struct GateResult {
-  mlir::Value routing; // !moe.routing of E experts, T tokens, K choices
-  mlir::Value weights; // (T, K), in the model's dtype but never below f32
+  mlir::Value routing; // !moe.routing of E experts, T tokens, K choices; null: every token goes to every expert
+  mlir::Value weights; // (T, K), or (T, E) without a routing; in the model's dtype but never below f32
 };
 
 struct Kind {
@@ -60,6 +60,7 @@ struct Kind {
   std::string source = {}; // paper, package + version, and the original's bug where ours differs
   std::vector<Parameter> parameters = {};
   int inputs = 1;         // values that a block takes
+  int optionalInputs = 0; // and so many more that "from" may name behind them
   bool container = false; // a block that adds nothing to the names inside it
   bool inExperts = false; // a block that may stand in the body of an expert
 

@@ -26,6 +26,11 @@ std::optional<Init> initOf(const Json* value) {
     return std::nullopt;
   if (value->isNumber())
     return constantInit(value->number());
+  if (value->isObject()) {
+    const Json::Member& member = value->object().front();
+    return Init{member.key == "orthogonal" ? Init::Kind::Orthogonal : Init::Kind::Normal,
+                member.key == "orthogonal" ? member.value.number() : 0, member.value.number()};
+  }
   const std::string& word = value->string();
   if (word == "orthogonal")
     return Init{Init::Kind::Orthogonal, 1, 0};
@@ -111,6 +116,23 @@ Value activation(Site& site, Value x, const std::string& word) {
   return x; // identity
 }
 
+Value weightedSum(Site& site, Value experts, Value weights) {
+  if (!experts || !weights)
+    return {};
+  Ops& ops = site.ops();
+  ir::Sizes shape = ir::sizesOf(experts);
+  ir::Sizes columns(shape.size(), Size(1)); // (E, 1, 1 ..) or (E, B, 1 ..)
+  columns[0] = shape[0];
+  if (ir::sizesOf(weights).size() == 2) {
+    columns[1] = shape[1];
+    weights = ops.transpose(weights, {1, 0});
+  }
+  mlir::Type element = mlir::cast<mlir::RankedTensorType>(experts.getType()).getElementType();
+  mlir::Type sums = mlir::cast<mlir::RankedTensorType>(weights.getType()).getElementType();
+  Value weighted = ops.mul(ops.cast(experts, sums), ops.reshape(weights, columns));
+  return ops.cast(ops.reduce(ir::ReduceKind::Sum, weighted, 0), element);
+}
+
 std::vector<Parameter> mlpParameters() {
   return {
       {.name = "hidden", .doc = "Hidden width (H): up, activation, down. This or widths."},
@@ -129,6 +151,22 @@ std::vector<Parameter> mlpParameters() {
        .words = activationWords(),
        .doc = "After the last layer."},
       {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
+      {.name = "dropout",
+       .type = ParameterType::Number,
+       .fallback = "0",
+       .least = 0,
+       .most = 0.999,
+       .doc = "In training: the probability that an element becomes 0 between the layers, as by dropout."},
+      {.name = "layer_norm",
+       .type = ParameterType::Bool,
+       .fallback = "false",
+       .doc = "A layer_norm behind every layer but the last, in front of its activation?",
+       .source = "zhaozijie2022/soft-moe (Mlp: layer_norm)"},
+      {.name = "output_layer_norm",
+       .type = ParameterType::Bool,
+       .fallback = "false",
+       .doc = "The same behind the last layer?",
+       .source = "zhaozijie2022/soft-moe (Mlp: out_layer_norm)"},
       {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant."},
   };
 }
@@ -138,28 +176,32 @@ Value mlp(Site& site, const Arguments& arguments, Value x) {
     return site.error(arguments.position(),
                       fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
                                   arguments.has("hidden") ? ", not both" : ""));
-  const std::string &inner = arguments.word("activation"), &last = arguments.word("output_activation");
-  bool bias = arguments.flag("bias");
+  bool isLast = false;
   Inits inits = initsOf(arguments);
+  auto layer = [&](Site here, int64_t out) {
+    x = linear(here, x, out, arguments.flag("bias"), inits);
+    if (arguments.flag(isLast ? "output_layer_norm" : "layer_norm"))
+      x = layerNorm(here.part("layer_norm"), x, 1e-5);
+    x = activation(here, x, arguments.word(isLast ? "output_activation" : "activation"));
+  };
   if (arguments.has("widths")) {
     if (arguments.has("out"))
       return site.error(arguments.at("out"),
                         "\"out\" goes with \"hidden\"; the last of \"widths\" is the output's width");
     std::vector<int64_t> widths = arguments.integers("widths");
     for (size_t i = 0; i < widths.size(); ++i) {
-      Site layer = site.part("layers").part(std::to_string(i));
-      x = linear(layer, x, widths[i], bias, inits);
-      x = activation(layer, x, i + 1 < widths.size() ? inner : last);
+      isLast = i + 1 == widths.size();
+      layer(site.part("layers").part(std::to_string(i)), widths[i]);
     }
     return x;
   }
   std::optional<int64_t> width = site.width(x);
   if (!width)
     return {};
-  Site up = site.part("up"), down = site.part("down");
-  x = activation(up, linear(up, x, arguments.integer("hidden"), bias, inits), inner);
-  int64_t out = arguments.has("out") ? arguments.integer("out") : *width;
-  return activation(down, linear(down, x, out, bias, inits), last);
+  layer(site.part("up"), arguments.integer("hidden"));
+  isLast = true;
+  layer(site.part("down"), arguments.has("out") ? arguments.integer("out") : *width);
+  return x;
 }
 
 } // namespace moec::models

@@ -25,6 +25,10 @@ mlir::Value layerNorm(Site site, mlir::Value x, double eps);
 const std::vector<std::string>& activationWords();
 mlir::Value activation(Site& site, mlir::Value x, const std::string& word);
 
+/// The sum of all experts' values (E, B, ..), weighted by (E) or, each row by its own, (B, E). It is taken in the
+/// weights' dtype; the result has the values'.
+mlir::Value weightedSum(Site& site, mlir::Value experts, mlir::Value weights);
+
 /// The parameters that a block and an expert of kind mlp share.
 std::vector<Parameter> mlpParameters();
 mlir::Value mlp(Site& site, const Arguments& arguments, mlir::Value x);

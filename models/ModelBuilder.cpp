@@ -75,12 +75,14 @@ Value ModelBuilder::block(const Json& json, const Environment& environment, Valu
 std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const Naming& naming, Value x,
                                                          const ValueScope& values) {
   const std::string& word = use.kind ? use.kind->name : use.own->name;
-  size_t wanted = use.kind ? static_cast<size_t>(use.kind->inputs) : 1;
-  if (naming.from.empty() && wanted == 1)
+  size_t least = use.kind ? static_cast<size_t>(use.kind->inputs) : 1;
+  size_t most = least + (use.kind ? static_cast<size_t>(use.kind->optionalInputs) : 0);
+  if (naming.from.empty() && least == 1)
     return std::vector<Value>{x};
-  if (naming.from.size() != wanted) {
+  if (naming.from.size() < least || naming.from.size() > most) {
+    std::string count = least == most ? std::to_string(least) : fmt::format("{} to {}", least, most);
     diagnostics_.error(use.object->position(), fmt::format("{} takes {} value{}; \"from\" names {}", inQuotes(word),
-                                                           wanted, wanted == 1 ? "" : "s", naming.from.size()));
+                                                           count, most == 1 ? "" : "s", naming.from.size()));
     return std::nullopt;
   }
   std::vector<Value> inputs;

@@ -49,7 +49,7 @@ std::string modelsReadme() {
       "`\"$(4*name)\"`.\n"
       "- `init` words: default (what the kind says), orthogonal (gain 1, each expert by itself), normal (mean 0, "
       "deviation 1), zeros, "
-      "ones.\n\n## The file\n\n";
+      "ones;\n  {\"orthogonal\": gain} and {\"normal\": deviation} say other numbers.\n\n## The file\n\n";
   for (const Kind* table : {&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()})
     section(text, *table, "###");
   const std::pair<Family, const char*> families[] = {

@@ -32,7 +32,12 @@ Document number(const Parameter& parameter, const char* type) {
 Document list(Document items) { return {{"type", "array"}, {"minItems", 1}, {"items", std::move(items)}}; }
 
 Document init() {
-  Document value{{"anyOf", Document::array({{{"enum", initWords()}}, {{"type", "number"}}})}};
+  Document scaled{{"type", "object"},
+                  {"additionalProperties", false},
+                  {"minProperties", 1},
+                  {"maxProperties", 1},
+                  {"properties", {{"orthogonal", {{"type", "number"}}}, {"normal", {{"type", "number"}}}}}};
+  Document value{{"anyOf", Document::array({{{"enum", initWords()}}, {{"type", "number"}}, scaled})}};
   return {{"type", "object"}, {"additionalProperties", false}, {"properties", {{"weight", value}, {"bias", value}}}};
 }
 

@@ -1,5 +1,6 @@
-// fuse-loops: what is left (changes of shape, embeddings, elementwise ops by themselves, reductions), each with the producers that only it uses. Comes
-// last. A reshape that stands alone is no work: it stays outside as another view of its operand's buffer.
+// fuse-loops: what is left (changes of shape, embeddings, elementwise ops by themselves, reductions), each with the
+// producers that only it uses. Comes last. A reshape that stands alone is no work: it stays outside as another view of
+// its operand's buffer.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -12,7 +13,8 @@ namespace moec::compiler {
 namespace {
 
 bool isLoopOp(Operation* op) {
-  return isElementwise(op) || isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp>(op);
+  return isElementwise(op) ||
+         isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp>(op);
 }
 
 /// Whether something other than views stands above a value, for which it pays to take the views along.
@@ -28,17 +30,22 @@ bool feedsOnly(Operation* op, const Cluster& cluster) {
   return llvm::all_of(op->getUsers(), [&](Operation* user) { return cluster.contains(user); });
 }
 
-/// Takes producers along as long as nothing else needs them. A reduction stays outside: computed again for every element that reads it, its work
-/// would multiply.
-void growBackward(Cluster& cluster, Operation* op) {
+/// Takes producers along as long as nothing else needs them. A reduction stays outside, unless each of its elements is
+/// read once: computed again for every element that reads it, its work would multiply. `once`: an element of `op` is
+/// computed for one element of the kernel's result.
+void growBackward(Cluster& cluster, Operation* op, bool once) {
   for (Value operand : op->getOperands()) {
     Operation* producer = operand.getDefiningOp();
-    if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) || !feedsOnly(producer, cluster) || isa<ReduceOp>(producer))
+    if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) ||
+        !feedsOnly(producer, cluster))
+      continue;
+    bool readOnce = once && isElementwise(op) && sizesOf(operand) == sizesOf(op->getResult(0));
+    if (isa<ReduceOp>(producer) && !(readOnce && operand.hasOneUse()))
       continue;
     if (isa<ReshapeOp>(producer) && !endsInWork(producer->getOperand(0)))
       continue;
     cluster.add(producer);
-    growBackward(cluster, producer);
+    growBackward(cluster, producer, readOnce);
   }
 }
 
@@ -56,11 +63,12 @@ LogicalResult fuseLoops(func::FuncOp function) {
     if (!isLoopOp(op))
       return op->emitError("internal: no kernel kind takes a '") << op->getName() << "' that stands by itself";
     Cluster cluster(op);
-    growBackward(cluster, op);
+    growBackward(cluster, op, true);
     for (Operation* other : candidates)
       if (cluster.contains(other))
         done.insert(other);
-    std::string reason = op->hasOneUse() ? "followed by " + nameInWords(*op->getUsers().begin()) : "its result is used more than once";
+    std::string reason =
+        op->hasOneUse() ? "followed by " + nameInWords(*op->getUsers().begin()) : "its result is used more than once";
     if (failed(cluster.outline("loops", reason)))
       return failure();
   }

@@ -1,5 +1,5 @@
-// fuse-rows: norms, softmax and choices with the elementwise ops around them; a row stays in the first-level cache between them. Stands behind
-// fuse-matmuls: an activation is cheaper in a product's epilogue.
+// fuse-rows: norms, softmax and choices with the elementwise ops around them; a row stays in the first-level cache
+// between them. Stands behind fuse-matmuls: an activation is cheaper in a product's epilogue.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -13,7 +13,8 @@ namespace {
 
 void growBackward(Cluster& cluster, Value value, const Sizes& sizes) {
   Operation* op = value.getDefiningOp();
-  if (!op || !isFree(op) || !isElementwise(op) || !value.hasOneUse() || sizesOf(value) != sizes || !cluster.add(op))
+  if (!op || !isFree(op) || !(isElementwise(op) || isa<RandomOp>(op)) || !value.hasOneUse() ||
+      sizesOf(value) != sizes || !cluster.add(op))
     return;
   for (Value operand : op->getOperands())
     growBackward(cluster, operand, sizes);

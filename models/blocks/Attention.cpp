@@ -57,6 +57,13 @@ const Kind& attentionBlock() {
                .type = ParameterType::Bool,
                .fallback = "false",
                .doc = "Does a token see only itself and those before it?"},
+              {.name = "dropout",
+               .type = ParameterType::Number,
+               .fallback = "0",
+               .least = 0,
+               .most = 0.999,
+               .doc = "In training: the probability that one of the softmax's weights becomes 0, as by dropout.",
+               .source = "PyTorch 2.5 (torch.nn.MultiheadAttention)"},
           },
       .block = build,
   };

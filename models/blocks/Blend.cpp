@@ -1,4 +1,4 @@
-#include "models/Site.h"
+#include "models/Layers.h"
 #include "models/blocks/Blocks.h"
 
 #include <fmt/format.h>
@@ -20,14 +20,7 @@ mlir::Value build(Site& site, const Arguments&, llvm::ArrayRef<mlir::Value> inpu
   if (given.size() > 2 || given.back() != shape[0] || (perRow && given[0] != shape[1]))
     return site.error(fmt::format("the weights of a blend of {} are {} or {}, not {}", ir::describe(shape),
                                   ir::describe({shape[0]}), ir::describe({shape[1], shape[0]}), ir::describe(given)));
-  Ops& ops = site.ops();
-  // (E, 1, 1 ..) or (E, B, 1 ..)
-  ir::Sizes spread(shape.size(), Size(1));
-  spread[0] = shape[0];
-  if (perRow)
-    spread[1] = shape[1];
-  mlir::Value columns = ops.reshape(perRow ? ops.transpose(weights, {1, 0}) : weights, spread);
-  return ops.reduce(ir::ReduceKind::Sum, ops.mul(experts, columns), 0);
+  return weightedSum(site, experts, weights);
 }
 
 } // namespace

@@ -22,6 +22,9 @@ const Kind& positionEmbeddingBlock();
 const Kind& repeatBlock();
 const Kind& residualBlock();
 const Kind& sequenceBlock();
+const Kind& softMoeBlock();
+const Kind& softmaxBlock();
+const Kind& transposeBlock();
 const Kind& varianceBlock();
 
 } // namespace moec::models

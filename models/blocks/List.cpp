@@ -12,7 +12,9 @@ const std::vector<const Kind*>& blockKinds() {
       &moeBlock(),          &patchEmbeddingBlock(),
       &poolBlock(),         &positionEmbeddingBlock(),
       &repeatBlock(),       &residualBlock(),
-      &sequenceBlock(),     &varianceBlock(),
+      &sequenceBlock(),     &softMoeBlock(),
+      &softmaxBlock(),      &transposeBlock(),
+      &varianceBlock(),
   };
   return kinds;
 }

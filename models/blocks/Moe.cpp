@@ -5,6 +5,21 @@ namespace moec::models {
 
 namespace {
 
+/// The sum of the experts of the tokens (T, D) as the gate says: (T, out).
+mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate,
+                    int64_t experts) {
+  ExpertSpace space{.count = experts, .routing = gate.routing};
+  std::string path = site.part("experts").path();
+  if (gate.routing) {
+    mlir::Value rows = site.ops().dispatch(tokens, gate.routing); // (R, D)
+    return site.ops().combine(site.expert(arguments, "experts", rows, space, path), gate.routing, gate.weights);
+  }
+  mlir::Value all = site.expert(arguments, "experts", tokens, space, path); // (E, T, out)
+  if (all && ir::sizesOf(all).size() != 3)
+    return site.error(arguments.at("experts"), "experts without a layer of their own have nothing to tell them apart");
+  return weightedSum(site, all, gate.weights);
+}
+
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
   mlir::Value x = inputs[0];
   std::optional<int64_t> experts = site.expertCount(arguments, "experts"), width = site.width(x);
@@ -14,14 +29,9 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   Size count = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
   mlir::Value tokens = site.ops().reshape(x, {count, *width}); // (T, D)
   std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, *experts);
-  if (!gate || !gate->routing || !gate->weights)
+  if (!gate || !gate->weights)
     return {};
-  ExpertSpace space{.count = *experts, .routing = gate->routing};
-  mlir::Value rows = site.ops().dispatch(tokens, gate->routing); // (R, D)
-  rows = site.expert(arguments, "experts", rows, space, site.part("experts").path());
-  if (!rows)
-    return {};
-  mlir::Value y = site.ops().combine(rows, gate->routing, gate->weights);
+  mlir::Value y = mixture(site, arguments, tokens, *gate, *experts);
   if (!y)
     return {};
   shape.back() = ir::sizesOf(y).back();
@@ -38,7 +48,7 @@ const Kind& moeBlock() {
              "token's result is "
              "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
              "as they are. All tokens "
-             "of the call are one group.",
+             "of the call are one group. A dense gate sends every token to every expert.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {

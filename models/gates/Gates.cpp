@@ -6,14 +6,19 @@
 
 namespace moec::models {
 
-mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias) {
-  std::optional<int64_t> width = site.width(tokens);
-  if (!width)
+mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias) {
+  if (!x)
     return {};
+  int64_t width = *ir::sizesOf(x).back().constant();
   mlir::Type element = site.routerElement();
-  mlir::Value weight = site.parameter("weight", {experts, *width}, uniformFanIn(*width), element);
-  mlir::Value logits = site.ops().matmul(site.ops().cast(tokens, element), weight);
-  return bias ? site.ops().add(logits, site.parameter("bias", {experts}, uniformFanIn(*width), element)) : logits;
+  mlir::Value weight = site.parameter("weight", {out, width}, uniformFanIn(width), element);
+  mlir::Value y = site.ops().matmul(x, weight);
+  return bias ? site.ops().add(y, site.parameter("bias", {out}, uniformFanIn(width), element)) : y;
+}
+
+mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias) {
+  return site.width(tokens) ? routerLayer(site, site.ops().cast(tokens, site.routerElement()), experts, bias)
+                            : mlir::Value();
 }
 
 std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices,

@@ -5,11 +5,15 @@
 
 namespace moec::models {
 
+const Kind& denseGate();
 const Kind& gshardGate();
+const Kind& randomExpertGate();
+const Kind& switchGate();
 const Kind& topKGate();
 
-/// Logits (T, E) of tokens (T, D): a linear layer with "weight" (E, D) and, with `bias`, "bias" (E), in the router's
-/// dtype.
+/// x (T, in) through a linear layer: "weight" (out, in) and, with `bias`, "bias" (out). All in the router's dtype.
+mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias);
+/// Logits (T, E) of tokens (T, D): a routerLayer on them.
 mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias);
 /// floor(ceil(rate * T) * K / E): FastMoE's capacity of one expert on one worker. Nothing after a report that it is 0,
 /// where T is a number; otherwise a call may find that.

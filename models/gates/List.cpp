@@ -3,7 +3,8 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& gateKinds() {
-  static const std::vector<const Kind*> kinds{&gshardGate(), &topKGate()};
+  static const std::vector<const Kind*> kinds{&denseGate(), &gshardGate(), &randomExpertGate(), &switchGate(),
+                                              &topKGate()};
   return kinds;
 }
 

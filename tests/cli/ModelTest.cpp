@@ -66,14 +66,6 @@ TEST_F(Model, APictureOfAnotherSizeNeedsARule) {
   expectFailure({"run", file("strict.json", text), "--init", "0", "--input", "image=" + kPhoto}, 1, "takes 32 by 32");
 }
 
-TEST_F(Model, CheckPassesAgainstTheReference) {
-  for (const char* name : {"batched-experts", "vit", "vit-moe"}) {
-    Outcome outcome = moec({"check", kZoo + name + ".json", "--device", "cpu", "--against", "reference"});
-    EXPECT_EQ(outcome.code, 0) << name << ": " << outcome.err;
-    EXPECT_THAT(outcome.out, HasSubstr("worst error")) << name;
-  }
-}
-
 TEST_F(Model, ExplainNamesTheLaunchesOfEachMoELayer) {
   Outcome outcome = moec({"explain", kZoo + "vit-moe.json", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -215,5 +207,45 @@ TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
   EXPECT_EQ(kernels.code, 3);
   EXPECT_THAT(kernels.err, HasSubstr("CUDA targets need NVRTC"));
 }
+
+// --- every file of the zoo ---
+
+class Zoo : public CommandTest, public testing::WithParamInterface<std::string> {
+protected:
+  Outcome check(const std::vector<std::string>& options) {
+    std::vector<std::string> arguments{"check", kZoo + GetParam() + ".json"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return moec(arguments);
+  }
+};
+
+std::vector<std::string> zooModels() {
+  std::vector<std::string> names;
+  for (auto& entry : fs::directory_iterator(kZoo))
+    if (entry.path().extension() == ".json")
+      names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST_P(Zoo, TheCpuAgreesWithTheReference) {
+  Outcome outcome = check({"--target", "cpu", "--device", "cpu", "--against", "reference"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("worst error"));
+}
+
+TEST_P(Zoo, CudaKernelsOnTheEmulatorAgreeWithTheCpu) {
+  Outcome outcome = check({"--device", "ptx-emulator:sm_90a", "--against", "cpu"});
+  if (outcome.code != 0 && outcome.err.find("CUDA targets need NVRTC") != std::string::npos)
+    GTEST_SKIP() << "[SKIP] " << outcome.err;
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("worst error"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Zoo, testing::ValuesIn(zooModels()), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 } // namespace

@@ -78,6 +78,32 @@ TEST(Loops, aReductionReadAtTwoPlaces) {
   check(kernel);
 }
 
+TEST(Loops, aSumOverExpertsThenItsActivation) {
+  std::string e = "tensor<3x?x20xf32, #moe.sizes<\"3\", \"b\", \"20\">>", y = "tensor<?x20xf32, #moe.sizes<\"b\", \"20\">>";
+  ParsedKernel kernel = parseKernel("loops", fmt::format("%e: {}, %x: {}", e, y), y,
+                                    fmt::format(R"(
+    %s = moe.reduce sum %e axis 0 : {0}
+    %a = moe.elu %s alpha 1.0 : {1}
+    %r = moe.add %a, %x : {1}, {1}
+    moe.yield %r : {1})",
+                                                e, y));
+  for (int64_t batch : {1, 7}) {
+    CheckOptions options;
+    options.bindings = {{"b", batch}};
+    check(kernel, options);
+  }
+}
+
+TEST(Loops, oneIndexForAllTokens) {
+  std::string y = "tensor<?x1xi32, #moe.sizes<\"t\", \"1\">>";
+  ParsedKernel kernel = parseKernel("loops", "%i: tensor<1x1xi32>", y,
+                                    fmt::format("%y = moe.broadcast %i : tensor<1x1xi32> -> {0}\n moe.yield %y : {0}", y));
+  CheckOptions options = exact();
+  options.bindings = {{"t", 37}};
+  options.inputs = {Tensor::of(std::vector<int32_t>{3}, {1, 1})};
+  check(kernel, options);
+}
+
 TEST(Loops, embeddingOfBothIndexTypes) {
   for (const char* type : {"i32", "i64"}) {
     ParsedKernel kernel = parseKernel("loops", fmt::format("%i: tensor<2x3x{}>, %w: tensor<9x16xf32>, %p: tensor<3x16xf32>", type),

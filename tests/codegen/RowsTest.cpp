@@ -169,6 +169,18 @@ TEST(RowsRandom, drawsAreThoseOfThePhiloxHeader) {
     }
 }
 
+TEST(RowsRandom, theLargestOfSomeDraws) {
+  for (int experts : {1, 4, 32, 300}) {
+    ParsedKernel kernel = parseKernel("rows", "", "tensor<1x1xi32>",
+                                      fmt::format("%d = moe.random uniform \"moe.gate.expert\" : tensor<1x{0}xf32>\n"
+                                                  "%v, %i = moe.select %d k 1 : tensor<1x{0}xf32>\n moe.yield %i : tensor<1x1xi32>",
+                                                  experts));
+    CheckOptions options;
+    options.exact = true;
+    check(kernel, options);
+  }
+}
+
 TEST(RowsConstants, splatsAndTables) {
   ParsedKernel kernel = parseKernel("rows", "%x: tensor<3x4xf32>", "tensor<3x4xf32>", R"(
     %two = moe.constant dense<2.0> : tensor<f32>

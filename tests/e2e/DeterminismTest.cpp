@@ -26,6 +26,7 @@ std::vector<uint8_t> outputBytes(TensorMap outputs) {
 TEST_P(Determinism, SameBytesFromOneAndTwoThreadsTenRunsEach) {
   CompileOptions options;
   options.targets = {"cpu"};
+  options.checkSizes = true;
   Program program = compile(patchedModel(GetParam()), options);
   std::vector<uint8_t> first;
   for (int threads : {1, 2}) {
@@ -47,10 +48,13 @@ TEST_P(Determinism, SameBytesFromOneAndTwoThreadsTenRunsEach) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Zoo, Determinism, testing::Values("batched-experts.json", "vit.json", "vit-moe.json"), [](auto& info) {
-  std::string name = info.param.substr(0, info.param.find('.'));
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Zoo, Determinism,
+                         testing::Values("batched-experts.json", "random-lm.json", "soft-moe.json", "vit.json",
+                                         "vit-moe.json"),
+                         [](auto& info) {
+                           std::string name = info.param.substr(0, info.param.find('.'));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 } // namespace moec::test

@@ -57,6 +57,26 @@ TEST(SizeRules, ACapacityThatRoundsToZeroIsRefused) {
   EXPECT_EQ(complaint(session, {{"x", Tensor(DType::F32, {27, 8})}}), "");
 }
 
+TEST(SizeRules, ASwitchTakesAtLeastOneTokenUnlessToldOtherwise) {
+  auto model = [](const std::string& least) {
+    return R"({"name": "capacity", "inputs": {"x": {"shape": ["tokens", 8]}},
+      "model": [{"kind": "moe", "gate": {"kind": "switch", "capacity": 2.0)" +
+           least + R"(}, "experts": {"kind": "mlp", "count": 32, "hidden": 8}}]})";
+  };
+  Tensor few(DType::F32, {5, 8}), enough(DType::F32, {16, 8});
+  Program kind = compileText(model(""));
+  Session taking(kind, "cpu");
+  taking.init(0);
+  EXPECT_EQ(complaint(taking, {{"x", few}}), "");
+  // trunc(2 * T / 32) is 0 up to T = 15.
+  Program strict = compileText(model(R"(, "least_capacity": 0)"));
+  Session refusing(strict, "cpu");
+  refusing.init(0);
+  std::string message = complaint(refusing, {{"x", few}});
+  EXPECT_NE(message.find("capacity of 'moe.gate'"), std::string::npos) << message;
+  EXPECT_EQ(complaint(refusing, {{"x", enough}}), "");
+}
+
 TEST(SizeRules, ABatchOfZeroIsRefused) {
   Program program = compile(patchedModel("vit.json"), {.targets = {"cpu"}});
   Session session(program, "cpu");

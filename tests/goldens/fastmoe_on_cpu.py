@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 VERSION = "ee3c5615a5588c65273a512de82f19ca287e1bdf"
-FILES = ["layers.py", "functions.py", "transformer.py", "gates/naive_gate.py", "gates/gshard_gate.py"]
-FILES_SHA256 = "3194135c2763cb0a609c8918bb050284d8fd53ec56c292a719a5d3e698cb1c47"
+FILES = ["layers.py", "functions.py", "transformer.py", "gates/naive_gate.py", "gates/gshard_gate.py",
+         "gates/switch_gate.py", "gates/utils.py"]
+FILES_SHA256 = "b28505ddecac759d8b05b6d5c88b22ef21d9b508d04e011ed0c124d7d689bc1c"
 
 
 def expert_count(indices, counts):
@@ -37,6 +38,11 @@ def prune_gate_by_capacity(indices, capacity, num_expert, world_size):
     return pruned.view(indices.shape)
 
 
+def limit_by_capacity(counts, capacity, num_expert, world_size):
+    """What each expert takes, on one worker."""
+    return torch.minimum(counts, capacity.to(counts.dtype))
+
+
 def linear_forward(rows, counts, weight, bias):
     parts = rows.split(counts.tolist())
     return torch.cat([torch.nn.functional.linear(part, weight[e], bias[e]) for e, part in enumerate(parts)])
@@ -48,7 +54,7 @@ def load(folder):
     if hashlib.sha256(text).hexdigest() != FILES_SHA256:
         raise SystemExit(f"{folder} does not hold FastMoE {VERSION}")
     native = types.ModuleType("fmoe_cuda")
-    for function in (expert_count, assign_pos, prune_gate_by_capacity, linear_forward):
+    for function in (expert_count, assign_pos, limit_by_capacity, prune_gate_by_capacity, linear_forward):
         setattr(native, function.__name__, function)
     sys.modules["fmoe_cuda"] = native
     sys.path.insert(0, str(folder))

@@ -34,19 +34,21 @@ def vit_shapes(size, feed_forward):
     return shapes
 
 
-def vit_numbers(rng, size, feed_forward, batch, dtype):
-    """(weights, image (B, C, H, W), draws {path: (T)}): norms 1 +- 0.3, biases 0.2, gates twice as wide as the rest."""
-    def parameter(name, shape):
-        value = rng.standard_normal(shape)
-        if "norm" in name:
-            value = 0.3 * value + (1.0 if name.endswith("weight") else 0.0)
-        elif name.endswith("bias"):
-            value = 0.2 * value
-        elif name not in ("class_token.weight", "position_embedding.weight"):
-            value = value * shape[-1] ** -0.5 * (2.0 if ".gate." in name else 1.0)
-        return value.astype(NUMPY[dtype])
+def parameter(rng, name, shape, dtype):
+    """Norms 1 +- 0.3, biases 0.2, embeddings 1, other matrices as their input's width asks, gates twice as wide."""
+    value = rng.standard_normal(shape)
+    if "norm" in name:
+        value = 0.3 * value + (1.0 if name.endswith("weight") else 0.0)
+    elif name.endswith("bias"):
+        value = 0.2 * value
+    elif name.split(".")[0] not in ("class_token", "position_embedding", "embedding"):
+        value = value * shape[-1] ** -0.5 * (2.0 if ".gate." in name else 1.0)
+    return value.astype(NUMPY[dtype])
 
-    weights = {name: parameter(name, shape) for name, shape in vit_shapes(size, feed_forward).items()}
+
+def vit_numbers(rng, size, feed_forward, batch, dtype):
+    """(weights, image (B, C, H, W), draws {path: (T)})."""
+    weights = {name: parameter(rng, name, shape, dtype) for name, shape in vit_shapes(size, feed_forward).items()}
     image = rng.uniform(-1.0, 1.0, (batch, size["channels"], size["image"], size["image"])).astype(NUMPY[dtype])
     draws = {}
     if feed_forward["kind"] == "moe" and feed_forward["gate"].get("random_routing"):

@@ -1,25 +1,25 @@
 """Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
 
-The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py) and are
-then recomputed from the stored file alone (numpy_check.py); a difference is an error.
+The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
+language_models.py, blending_models.py) and are then recomputed from the stored file alone (numpy_check.py, and
+language_goldens.py and blending_goldens.py with it); a difference is an error.
 """
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
+import blending_goldens
 import fastmoe_on_cpu
 import golden_file
+import language_goldens
 import made_numbers
 import numpy_check
 import originals
+from golden_case import MARGIN, assert_close, drops, first_seed_with, merge_patch, metadata, with_prefix, zoo_model
 
 HERE = Path(__file__).resolve().parent
-ZOO = HERE.parents[1] / "models" / "zoo"
-TOLERANCE = {"f32": 1e-5, "f64": 1e-12}  # of the largest magnitude of a tensor
-MARGIN = 1e-3  # no routing decision is closer than this, so that fp32 and float64 agree on all of them
 PARAMETERS = {"vit": 41546, "vit-moe": 54482}
 
 TIGHT = {"blocks": {"feed_forward": {"gate": {"capacity": {"eval": 0.8}}}}}
@@ -47,54 +47,11 @@ TOP_K_CASES = [  # case, tokens, experts, choices, step of the logits
     ("t37-e8-k3", 37, 8, 3, None),
     ("t37-e8-k3.ties", 37, 8, 3, 1.0),
 ]
-
-
-def merge_patch(value, patch):
-    """RFC 7396: objects merge, null removes, anything else (lists too) replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(value) if isinstance(value, dict) else {}
-    for key, change in patch.items():
-        if change is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), change)
-    return merged
-
-
-def zoo_model(name, overrides):
-    return merge_patch(json.loads((ZOO / f"{name}.json").read_text()), overrides)
-
-
-def metadata(description, packages, **more):
-    versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
-    versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
-    return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}
-
-
-def assert_close(what, found, expected, dtype):
-    assert found.shape == np.shape(expected), (what, found.shape, np.shape(expected))
-    error = np.abs(found.astype(np.float64) - expected).max() / np.abs(expected).max()
-    assert error <= TOLERANCE[dtype], f"{what}: relative error {error:.2e} > {TOLERANCE[dtype]}"
-    return error
-
-
-def with_prefix(prefix, tensors):
-    return {f"{prefix}/{name}": np.asarray(value) for name, value in tensors.items()}
-
-
-def drops(indices, over_capacity):
-    return f"{over_capacity} of {indices.size} choices over capacity, {(indices < 0).sum() - over_capacity} dropped at random"
-
-
-def first_seed_with(accept):
-    """The lowest seed whose numbers `accept` returns; it returns None for those with a near tie or without the wanted drops."""
-    for seed in range(200):
-        made = accept(np.random.default_rng(seed))
-        if made is not None:
-            return seed, made
-    raise AssertionError("no seed below 200 fits the case")
+SWITCH_CASES = [  # case, tokens, experts, capacity rate in evaluation, step of the logits
+    ("t16-e4", 16, 4, 1.1, None),
+    ("t37-e8", 37, 8, 2.4, None),
+    ("t37-e8.ties", 37, 8, 0.9, 1.0),
+]
 
 
 # --- ViT ---
@@ -213,7 +170,7 @@ def gate_case(fmoe, gate, mode, tokens, experts, skew, step, must_drop):
     tensors = with_prefix("inputs", {"logits": logits}) | with_prefix("draws", draws)
     tensors |= with_prefix("outputs", {"indices": indices.astype(np.int32), "weights": weights})
     about = {"gate": gate, "mode": mode, "seed": seed}
-    if gate["kind"] == "gshard":
+    if gate["kind"] != "top_k":
         tensors["outputs/loss"] = loss
         about["capacity"] = numpy_check.capacity_of(gate, tokens, experts, mode)
     description = "a gate alone" + (", with equal logits" if step else "")
@@ -244,6 +201,11 @@ def all_cases(fmoe):
     for name, tokens, experts, choices, step in TOP_K_CASES:
         gate = {"kind": "top_k", "top_k": choices}
         yield f"top_k.gate.{name}", lambda g=gate, a=("eval", tokens, experts, 0.0, step, False): gate_case(fmoe, g, *a)
+    for name, tokens, experts, capacity, step in SWITCH_CASES:
+        gate = {"kind": "switch", "capacity": {"train": 1.2, "eval": capacity}, "rounding": "up", "bias": True}
+        yield f"switch.gate.{name}", lambda g=gate, a=("eval", tokens, experts, 1.0, step, True): gate_case(fmoe, g, *a)
+    yield from language_goldens.cases()
+    yield from blending_goldens.cases()
 
 
 def main():

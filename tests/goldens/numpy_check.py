@@ -37,12 +37,17 @@ def choose(logits, k):
 
 
 def capacity_of(gate, tokens, experts, mode):
+    if gate["kind"] == "switch":
+        share = gate["capacity"][mode] * tokens / experts
+        return max(math.ceil(share) if gate.get("rounding") == "up" else int(share), gate.get("least_capacity", 1))
     return math.ceil(gate["capacity"][mode] * tokens) * gate["top_k"] // experts
 
 
 def gate_of(gate, logits, draws, mode):
     """(indices, weights, loss, margin, rows dropped by capacity) of a gate's JSON for logits (T, E)."""
     tokens, experts = logits.shape
+    if gate["kind"] == "switch":
+        return switch_gate(gate, logits, mode)
     indices, weights, margin = choose(logits, gate["top_k"])
     if gate["kind"] == "top_k":
         return indices, weights, 0.0, margin, 0
@@ -62,15 +67,30 @@ def gate_of(gate, logits, draws, mode):
     return indices, weights, loss, margin, dropped
 
 
-def attention(x, weights, name, heads):
+def switch_gate(gate, logits, mode):
+    """As gate_of; the loss, FastMoE's, has shares of the tokens that were kept, and sums of probabilities over their count."""
+    tokens, experts = logits.shape
+    indices, _, margin = choose(logits, 1)
+    probabilities = softmax(logits)
+    weights = np.take_along_axis(probabilities, indices, axis=1)
+    capacity = capacity_of(gate, tokens, experts, mode)
+    for expert in range(experts):
+        indices[np.flatnonzero(indices[:, 0] == expert)[capacity:]] = -1
+    kept = indices[indices >= 0]
+    loss = (np.bincount(kept, minlength=experts) / len(kept) * probabilities.sum(axis=0) / len(kept)).sum() * experts
+    return indices, weights, loss, margin, int((indices < 0).sum())
+
+
+def attention(x, weights, name, heads, causal=False):
     batch, tokens, _ = x.shape
-    q, k, v = np.split(linear(x, weights[name + ".qkv.weight"]), 3, axis=-1)
+    q, k, v = np.split(linear(x, weights[name + ".qkv.weight"], weights.get(name + ".qkv.bias", 0.0)), 3, axis=-1)
+    hidden = np.triu(np.full((tokens, tokens), -np.inf), 1) if causal else 0.0
     merged = np.empty_like(q)
     width = q.shape[-1] // heads
     for b in range(batch):
         for h in range(heads):
             part = slice(h * width, (h + 1) * width)
-            scores = softmax(q[b][:, part] @ k[b][:, part].T / math.sqrt(width))
+            scores = softmax(q[b][:, part] @ k[b][:, part].T / math.sqrt(width) + hidden)
             merged[b][:, part] = scores @ v[b][:, part]
     return linear(merged, weights[name + ".out.weight"], weights[name + ".out.bias"])
 

@@ -54,8 +54,9 @@ def fastmoe_layer(fmoe, dim, hidden, experts, gate, routing):
 
 
 def configure_gate(module, gate):
-    if gate["kind"] == "gshard":
+    if gate["kind"] in ("gshard", "switch"):
         module.capacity = (gate["capacity"]["train"], gate["capacity"]["eval"])
+    if gate["kind"] == "gshard":
         module.random_routing = gate["random_routing"]
 
 
@@ -129,8 +130,8 @@ def run_vit(fmoe, size, feed_forward, weights, image, draws, dtype):
 def run_gate(fmoe, gate, logits, draws, training):
     """(indices, weights, loss) of a gate alone: its projection is the identity, so that its input is its logits."""
     experts = logits.shape[1]
-    kinds = {"gshard": fmoe.gates.GShardGate, "top_k": fmoe.gates.NaiveGate}
-    module = kinds[gate["kind"]](experts, experts, 1, gate["top_k"]).train(training)
+    kinds = {"gshard": fmoe.gates.GShardGate, "switch": fmoe.gates.SwitchGate, "top_k": fmoe.gates.NaiveGate}
+    module = kinds[gate["kind"]](experts, experts, 1, gate.get("top_k", 1)).train(training)
     configure_gate(module, gate)
     module.gate.weight.data, module.gate.bias.data = torch.eye(experts), torch.zeros(experts)
     assert torch.equal(module.gate(torch.from_numpy(logits)), torch.from_numpy(logits))

@@ -116,12 +116,98 @@ TEST_F(BuildModel, VitMoeHasItsParameters) {
   EXPECT_EQ(all["layers.1.moe.experts.down.bias"], (Shape{4, 32}));
 }
 
+// 8,000 pieces, width 256, 6 layers of 527,104, 32 experts 256-512-256, a linear head: 15.7 M.
+TEST_F(BuildModel, SwitchLmHasItsParameters) {
+  zoo("switch-lm");
+  EXPECT_EQ(elements(), 15695680);
+  auto all = parameters();
+  EXPECT_EQ(all["embedding.weight"], (Shape{8000, 256}));
+  EXPECT_EQ(all["position_embedding.weight"], (Shape{30, 256}));
+  EXPECT_EQ(all["layers.5.attention.qkv.weight"], (Shape{768, 256}));
+  EXPECT_EQ(all["layers.5.attention.qkv.bias"], Shape{768});
+  EXPECT_EQ(all["layers.5.mlp.up.weight"], (Shape{512, 256}));
+  EXPECT_EQ(all["layers.5.layer_norm_2.weight"], Shape{256});
+  EXPECT_EQ(all["moe.gate.weight"], (Shape{32, 256}));
+  EXPECT_FALSE(all.contains("moe.gate.bias"));
+  EXPECT_EQ(all["moe.experts.up.weight"], (Shape{32, 512, 256}));
+  EXPECT_EQ(all["moe.experts.down.weight"], (Shape{32, 256, 512}));
+  EXPECT_EQ(all["scores.weight"], (Shape{8000, 256}));
+}
+
+// 7,680 positions + 2,048,000 embeddings + 3,162,624 layers, then: a gate of 8,224, experts 256-512-512 of 394,240, a
+// head of 262,656 + 4,104,000; the same without gate and first layer of the head; one layer of 131,584 for each expert.
+TEST_F(BuildModel, TheOtherLanguageModelsHaveTheirs) {
+  zoo("gating-lm");
+  EXPECT_EQ(elements(), 5218304 + 8224 + 32 * 394240 + 262656 + 4104000);
+  EXPECT_EQ(parameters()["moe.gate.bias"], Shape{32});
+  EXPECT_EQ(parameters()["linear.weight"], (Shape{512, 512}));
+  zoo("random-lm");
+  EXPECT_EQ(elements(), 5218304 + 32 * 394240 + 4104000);
+  zoo("blended-lm");
+  EXPECT_EQ(elements(), 5218304 + 8224 + 32 * 131584 + 4104000);
+  EXPECT_EQ(parameters()["moe.experts.layers.0.weight"], (Shape{32, 512, 256}));
+}
+
+// The blog's have no positions, and their layers take the batch for the sequence.
+TEST_F(BuildModel, TheBlogsLanguageModelsAttendOverTheBatch) {
+  zoo("switch-lm-blog");
+  EXPECT_EQ(elements(), 5218304 - 7680 + 8224 + 32 * 131584 + 4104000);
+  expectInOrder(
+      {"moe.embedding", "moe.transpose", "[1, 0, 2]", "moe.attention", "moe.transpose", "[1, 0, 2]", "moe.softmax"});
+  EXPECT_EQ(text().find("causal"), std::string::npos);
+  zoo("gating-lm-blog");
+  EXPECT_EQ(elements(), 5218304 - 7680 + 8224 + 32 * 394240 + 262656 + 4104000);
+}
+
+// Norms stand behind the sums, attention looks back only, and the best expert takes its share of the tokens.
+TEST_F(BuildModel, SwitchLmIsCausalAndPostNorm) {
+  zoo("switch-lm");
+  expectInOrder({"moe.embedding", "moe.attention", "causal", "moe.add", "moe.layer_norm", "moe.relu", "moe.add",
+                 "moe.layer_norm", "moe.attention", "causal", "moe.softmax", "moe.select", "k 1", "moe.assign",
+                 "experts 32 token_major capacity \"max(1,trunc(2*(batch*sequence)/32))\"", "moe.dispatch",
+                 "moe.combine"});
+  auto limits = (*module_)->getAttrOfType<mlir::DictionaryAttr>("moe.at_most");
+  EXPECT_EQ(limits.getAs<mlir::IntegerAttr>("sequence").getInt(), 30);
+  EXPECT_EQ(forward().getArgAttrOfType<mlir::IntegerAttr>(0, "moe.below").getInt(), 8000);
+}
+
+TEST_F(BuildModel, MannHasNoWeightsOfASample) {
+  zoo("mann");
+  // The gate 60-256-256-256-4, then 4 experts of 60-256, 256-256 and 256-20.
+  EXPECT_EQ(elements(), (15616 + 2 * 65792 + 1028) + 4 * (15616 + 65792 + 5140));
+  for (mlir::Operation& op : forward().getBody().front())
+    for (mlir::Value value : op.getResults()) {
+      ir::Sizes sizes = ir::sizesOf(value);
+      EXPECT_LE(llvm::count_if(sizes, [](const Size& size) { return size.isConstant() && *size.constant() >= 20; }),
+                mlir::isa<ir::ReadOp>(op) ? 2 : 1)
+          << ir::describe(sizes);
+    }
+}
+
+TEST_F(BuildModel, SoftMoeMixesWithoutCountingTokens) {
+  zoo("soft-moe");
+  EXPECT_EQ(elements(), 16 * 128 + 8 * 2 * (128 * 128 + 3 * 128));
+  EXPECT_EQ(parameters()["y.slots"], (Shape{16, 128}));
+  EXPECT_EQ(parameters()["y.experts.down.layer_norm.bias"], (Shape{8, 128}));
+  expectInOrder({"init <\"orthogonal\", 1.000000e-02", "moe.broadcast", "moe.attention", "heads 1 scale 1.000000e+00",
+                 "moe.matmul", "moe.layer_norm", "moe.relu", "moe.matmul", "moe.layer_norm", "moe.relu",
+                 "moe.attention"});
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))),
+            "[batch, tokens, 128]");
+}
+
 TEST_F(BuildModel, MoefyTurnsVitIntoVitMoe) {
   zoo("vit-moe");
   auto expected = parameters();
   zoo("vit", {.let = {}, .moefy = "experts=4,top_k=2,gate=gshard,hidden=32"});
   EXPECT_EQ(parameters(), expected);
   EXPECT_EQ(elements(), 54482);
+}
+
+TEST_F(BuildModel, MoefyTakesTheSwitchGate) {
+  zoo("vit", {.let = {}, .moefy = "experts=4,top_k=1,gate=switch"});
+  EXPECT_EQ(parameters()["layers.1.moe.gate.weight"], (Shape{4, 32}));
+  expectInOrder({"moe.select", "k 1", "moe.assign", "capacity \"max(1,trunc(2*(65*batch)/4))\""});
 }
 
 TEST_F(BuildModel, MoefyOfTheFileKeepsTheMlpsWidth) {
@@ -197,6 +283,45 @@ TEST_F(BuildModel, TopKGateHasNoCapacityUnlessGiven) {
                  "choice_major capacity \"floordiv(2*ceil(1.5*batch),4)\""});
   build(moe(R"({"kind": "top_k", "softmax": "all", "noise": 0.5})"));
   expectInOrder({"moe.random normal \"moe.gate.noise\"", "moe.softmax", "moe.select"});
+}
+
+TEST_F(BuildModel, SwitchGateRoundsAsItIsTold) {
+  auto moe = [](const std::string& gate) {
+    return model(kRows, R"([{"kind": "moe", "gate": {"kind": "switch")" + gate +
+                            R"(}, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
+  };
+  build(moe(""));
+  expectInOrder({"capacity \"max(1,trunc(2*batch/4))\""});
+  build(moe(R"(, "capacity": {"train": 1.2, "eval": 2.4}, "rounding": "up", "least_capacity": 4, "bias": true)"));
+  EXPECT_TRUE(parameters().contains("moe.gate.bias"));
+  expectInOrder({"capacity \"max(4,ceil(2.4*batch/4))\""});
+}
+
+TEST_F(BuildModel, DenseGateSendsEverybodyEverywhere) {
+  std::string text =
+      model(kTokens, R"([{"kind": "moe", "gate": {"kind": "dense", "widths": [6, 5], "activation": "tanh"},
+                    "experts": {"kind": "mlp", "count": 3, "hidden": 4, "out": 7}}])");
+  build(text);
+  auto all = parameters();
+  EXPECT_EQ(all["moe.gate.layers.0.weight"], (Shape{6, 8}));
+  EXPECT_EQ(all["moe.gate.layers.1.weight"], (Shape{5, 6}));
+  EXPECT_EQ(all["moe.gate.weight"], (Shape{3, 5}));
+  EXPECT_EQ(all["moe.experts.down.weight"], (Shape{3, 7, 4}));
+  EXPECT_EQ(this->text().find("moe.assign"), std::string::npos);
+  expectInOrder({"moe.tanh", "moe.tanh", "moe.softmax", "moe.gelu", "moe.reduce sum"});
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))),
+            "[batch, 5, 7]");
+  // The sum over the experts is the router's.
+  build("{\"dtype\": \"bf16\", " + text.substr(1));
+  expectInOrder({"moe.gate.weight : tensor<3x5xf32>", "moe.cast", "f32", "moe.reduce sum", "moe.cast", "bf16"});
+}
+
+TEST_F(BuildModel, RandomExpertDrawsOncePerCall) {
+  zoo("random-lm", {.let = {}, .moefy = {}, .useCheck = false, .drawsAsInputs = true});
+  mlir::func::FuncOp function = forward();
+  ASSERT_EQ(function.getNumArguments(), 3u);
+  EXPECT_EQ(function.getArgAttrOfType<mlir::StringAttr>(2, "moe.input"), "moe.gate.expert");
+  EXPECT_EQ(ir::describe(ir::sizesOf(function.getArgument(2))), "[1, 32]");
 }
 
 TEST_F(BuildModel, RouterOfBf16IsF32) {

@@ -48,7 +48,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 
 const std::string kBlocks =
     "activation, attention, blend, class_token, dense_experts, dropout, embedding, layer_norm, linear, mlp, moe, "
-    "patch_embedding, pool, position_embedding, repeat, residual, sequence, variance";
+    "patch_embedding, pool, position_embedding, repeat, residual, sequence, soft_moe, softmax, transpose, variance";
 
 std::string moe(const std::string& gate, const std::string& experts) {
   return R"("model": {"kind": "moe", "gate": )" + gate + R"(, "experts": )" + experts + "}";
@@ -59,7 +59,7 @@ const Case kCases[] = {
     // words
     {"UnknownGate",
      kX + moe(R"({"kind": @"topk2"})", kExperts),
-     {R"(unknown gate "topk2"; did you mean "top_k"? known: gshard, top_k)"}},
+     {R"(unknown gate "topk2"; did you mean "top_k"? known: dense, gshard, random_expert, switch, top_k)"}},
     {"UnknownBlock",
      kX + R"("model": [{"kind": @"lnear", "out": 3}])",
      {R"(unknown block "lnear"; did you mean "linear"? known: )" + kBlocks}},
@@ -107,13 +107,13 @@ const Case kCases[] = {
      {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
     {"Inits",
      kX + R"("model": [{"kind": "linear", "out": 2, "init": @{"weight": "orthogonl"}}])",
-     {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number or one of default, orthogonal, normal, zeros, ones)"}},
+     {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
     {"SeveralErrors",
      kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
           "@\"hiden\": 3}]",
      {R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks,
       R"("out" of "linear" is -1; expected an integer from 1 to 16777216)",
-      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, init, kind, name, from, note)"}},
+      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, dropout, layer_norm, output_layer_norm, init, kind, name, from, note)"}},
     {"InsideAWrongBlock",
      kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
      {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
@@ -272,6 +272,40 @@ const Case kCases[] = {
      R"("inputs": {"x": {"shape": [4, 8]}}, )" +
          moe(R"({"kind": "gshard", "capacity": @0.5})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
      {"a capacity rate of 0.5 leaves no place in 8 experts for 4 tokens with 2 choices: all would be dropped"}},
+    {"NoSwitchCapacity",
+     R"("inputs": {"x": {"shape": [4, 8]}}, )" + moe(R"({"kind": "switch", "capacity": @0.5, "least_capacity": 0})",
+                                                     R"({"kind": "mlp", "count": 8, "hidden": 8})"),
+     {"a capacity rate of 0.5 leaves no place in 8 experts for 4 tokens: all would be dropped; raise it, or "
+      "\"least_capacity\""}},
+    {"SwitchHasOneChoice",
+     kX + moe(R"({"kind": "switch", "top_k": @2})", kExperts),
+     {R"("top_k" of "switch" is 2; expected an integer from 1 to 1)"}},
+    {"DenseExpertsWithoutALayer",
+     kX + R"("blocks": {"nothing": {"body": {"kind": "activation", "function": "relu"}}}, "model": {"kind": "moe", )"
+          R"("gate": {"kind": "dense"}, "experts": @{"kind": "nothing", "count": 4}})",
+     {"experts without a layer of their own have nothing to tell them apart"}},
+    {"SlotsOfAnotherWidth",
+     R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": {"kind": "soft_moe", "experts": @{"kind": "mlp", "count": 4, )"
+     R"("hidden": 8, "out": 6}})",
+     {"experts of \"soft_moe\" keep the shape: these make [4, batch, 6] of [4, batch, 8]"}},
+    {"SlotsOfVectors",
+     kX + R"("model": @{"kind": "soft_moe", "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
+     {R"("soft_moe" takes (batch, tokens, width) of f32, and gets f32[batch, 8])"}},
+    {"MaskOfOtherTokens",
+     R"("inputs": {"x": {"shape": ["batch", 5, 8]}, "mask": {"shape": ["batch", 4]}}, "model": @{"kind": "soft_moe", )"
+     R"("from": ["x", "mask"], "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
+     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 5], not [batch, 4])"}},
+    {"ThreeValuesForSlots",
+     R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": @{"kind": "soft_moe", "from": ["x", "x", "x"], )"
+     R"("experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
+     {R"("soft_moe" takes 1 to 2 values; "from" names 3)"}},
+    {"AxesTwice",
+     kX + R"("model": {"kind": "transpose", "axes": @[0, 0]})",
+     {R"("axes" name each axis of [batch, 8] once, from 0 to 1)"}},
+    {"InitOfTwoWords",
+     kX + R"("model": {"kind": "linear", "out": 3, "init": @{"weight": {"orthogonal": 1, "normal": 1}}})",
+     {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number, one of default, )"
+      R"(orthogonal, normal, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
     {"VarianceOfRows",
      kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
      {R"("variance" over experts takes the value of a dense_experts block)"}},
@@ -300,8 +334,8 @@ TEST(OptionErrors, MoefyNamesWhatIsMissing) {
   auto moefy = [](const std::string& flag) { return errors(kMlp, {.let = {}, .moefy = flag}); };
   EXPECT_EQ(moefy("top_k=2"), "vit.json: error: \"moefy\" needs \"experts\": an integer from 1 to 65536\n");
   EXPECT_EQ(moefy("experts=4"), "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
-  EXPECT_EQ(moefy("experts=4,top_k=2,gate=gshrd"),
-            "vit.json: error: unknown gate \"gshrd\"; did you mean \"gshard\"? known: gshard, top_k\n");
+  EXPECT_EQ(moefy("experts=4,top_k=2,gate=gshrd"), "vit.json: error: unknown gate \"gshrd\"; did you mean \"gshard\"? "
+                                                   "known: gshard, switch, top_k\n");
   EXPECT_EQ(moefy("experts=4,topk=2"), "vit.json: error: \"moefy\" has no parameter \"topk\"; did you mean \"top_k\"? "
                                        "known: experts, top_k, gate, hidden, note\n"
                                        "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");

@@ -65,9 +65,10 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
   ASSERT_TRUE(module) << diagnostics.text();
 
   auto forward = module->lookupSymbol<mlir::func::FuncOp>("forward");
-  auto batch = nlohmann::json::parse(golden.metadata.at("sizes").get<std::string>()).at("batch").get<int64_t>();
   reference::Call call;
-  call.bindings["batch"] = batch;
+  nlohmann::json sizes = nlohmann::json::parse(golden.metadata.at("sizes").get<std::string>());
+  for (const auto& [name, size] : sizes.items())
+    call.bindings[name] = size.get<int64_t>();
   std::vector<Tensor> arguments;
   for (auto [index, argument] : llvm::enumerate(forward.getArguments())) {
     std::string name = forward.getArgAttrOfType<mlir::StringAttr>(index, "moe.input").str();
@@ -109,7 +110,11 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
-                         testing::Values("batched-experts.f32", "batched-experts.f64", "vit.f32", "vit.f64",
+                         testing::Values("batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
+                                         "gating-lm.f32", "gating-lm-blog.f32", "mann.f32", "mann.f64",
+                                         "mann.gate-input", "random-lm.f32", "soft-moe.f32", "soft-moe.f64",
+                                         "soft-moe.few-tokens", "soft-moe.newest", "switch-lm-blog.f32",
+                                         "switch-lm.f32", "switch-lm.f64", "switch-lm.tight", "vit.f32", "vit.f64",
                                          "vit-moe.f32", "vit-moe.tight", "vit-moe.top_k"),
                          [](const auto& info) {
                            std::string name = info.param;

@@ -192,6 +192,18 @@ TEST_F(RowsCudaOnce, drawsAreThoseOfThePhiloxHeader) {
     }
 }
 
+TEST_F(RowsCudaOnce, theLargestOfSomeDraws) {
+  for (int experts : {1, 4, 32, 300}) {
+    ParsedKernel kernel = parseKernel("rows", "", "tensor<1x1xi32>",
+                                      fmt::format("%d = moe.random uniform \"moe.gate.expert\" : tensor<1x{0}xf32>\n"
+                                                  "%v, %i = moe.select %d k 1 : tensor<1x{0}xf32>\n moe.yield %i : tensor<1x1xi32>",
+                                                  experts));
+    CudaOptions options;
+    options.check.exact = true;
+    checkCuda(kernel, options);
+  }
+}
+
 TEST_F(RowsCudaOnce, constants) {
   ParsedKernel kernel = parseKernel("rows", "%x: tensor<3x4xf32>", "tensor<3x4xf32>", R"(
     %two = moe.constant dense<2.0> : tensor<f32>
