@@ -12,7 +12,8 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
   std::string path = site.part("experts").path();
   if (gate.routing) {
     mlir::Value rows = site.ops().dispatch(tokens, gate.routing); // (R, D)
-    return site.ops().combine(site.expert(arguments, "experts", rows, space, path), gate.routing, gate.weights);
+    rows = site.expert(arguments, "experts", rows, space, path);
+    return rows ? site.ops().combine(rows, gate.routing, gate.weights) : rows;
   }
   mlir::Value all = site.expert(arguments, "experts", tokens, space, path); // (E, T, out)
   if (all && ir::sizesOf(all).size() != 3)

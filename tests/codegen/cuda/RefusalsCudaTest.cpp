@@ -66,9 +66,9 @@ const Refusal kRefusals[] = {
      "%r = moe.assign %i experts 3 token_major : tensor<4x2xi32>  moe.yield %r : " MOEC_ROUTING, "one_block_rows must be at least 1",
      "{token_block = 512 : i64, tile_n = 0 : i64, warps_n = 0 : i64, stages = 0 : i64, group_threads = 32 : i64, one_block_rows = 0 : i64}"},
     {"gateOfBatchedWeights", "gate", "%x: tensor<2x4x8xf32>, %w: tensor<2x3x8xf32>", "tensor<2x4x3xf32>",
-     "%y = moe.matmul %x, %w : tensor<2x4x8xf32>, tensor<2x3x8xf32>  moe.yield %y : tensor<2x4x3xf32>", "a product with weights of rank 3: rank 2 is needed"},
+     "%y = moe.matmul %x, %w : tensor<2x4x8xf32>, tensor<2x3x8xf32>  moe.yield %y : tensor<2x4x3xf32>", "scores by weights of rank 3: rank 2 is needed"},
     {"gateOfAGivenRouting", "gate", "%r: " MOEC_ROUTING ", %k: tensor<4x2xi1>", MOEC_ROUTING,
-     "%d = moe.drop %r, %k : " MOEC_ROUTING ", tensor<4x2xi1>  moe.yield %d : " MOEC_ROUTING, "yields a routing that moe.assign does not begin"},
+     "%d = moe.drop %r, %k : " MOEC_ROUTING ", tensor<4x2xi1>  moe.yield %d : " MOEC_ROUTING, "makes a routing that moe.assign does not begin"},
 
     {"expertsInBfloat16", "expert_up", "%x: tensor<4x8xbf16>, %r: " MOEC_ROUTING ", %w: tensor<3x2x8xbf16>", "tensor<8x2xbf16>",
      "%d = moe.dispatch %x, %r : tensor<4x8xbf16>, " MOEC_ROUTING "  %y = moe.grouped_matmul %d, %w, %r : tensor<8x8xbf16>, tensor<3x2x8xbf16>, " MOEC_ROUTING
