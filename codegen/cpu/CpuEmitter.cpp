@@ -1,5 +1,6 @@
 #include "codegen/cpu/CpuEmitter.h"
 
+#include "codegen/KindTable.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/ObjectCompiler.h"
 
@@ -10,13 +11,9 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 1;
+constexpr int kEmitterVersion = 2;
 
-struct Kind {
-  std::string_view name;
-  mlir::LogicalResult (*build)(KernelBuilder&, ir::KernelOp);
-  mlir::DictionaryAttr (*schedule)(ir::KernelOp, const CpuTarget&);
-};
+using Kind = KernelKind<KernelBuilder, CpuTarget>;
 
 constexpr Kind kKinds[] = {
     {"rows", buildRows, scheduleRows},
@@ -30,22 +27,12 @@ constexpr Kind kKinds[] = {
     {"gate", buildGate, scheduleGate},
 };
 
-/// Null with a diagnostic for a kind that no builder writes.
-const Kind* findKind(ir::KernelOp kernel) {
-  std::string known;
-  for (const Kind& kind : kKinds) {
-    if (std::string_view(kernel.getKind()) == kind.name)
-      return &kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.name);
-  }
-  kernel.emitError() << "internal: no CPU builder for kernels of kind \"" << kernel.getKind() << "\"; known: " << known;
-  return nullptr;
-}
+const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CPU"); }
 
 } // namespace
 
 mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
-  const Kind* kind = findKind(kernel);
+  const Kind* kind = kindOf(kernel);
   return kind ? kind->schedule(kernel, target_) : nullptr;
 }
 
@@ -54,7 +41,7 @@ std::string CpuEmitter::key(ir::KernelOp kernel) {
 }
 
 mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBuilder& k) {
-  const Kind* kind = findKind(kernel);
+  const Kind* kind = kindOf(kernel);
   if (!kind || mlir::failed(kind->build(k, kernel)))
     return mlir::failure();
   std::string error;

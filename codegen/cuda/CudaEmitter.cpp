@@ -1,5 +1,6 @@
 #include "codegen/cuda/CudaEmitter.h"
 
+#include "codegen/KindTable.h"
 #include "codegen/cuda/Kernels.h"
 #include "runtime/core/CudaImage.h"
 #include "runtime/core/Error.h"
@@ -11,11 +12,7 @@ namespace {
 /// Counts up when the text of some kernel changes: it is part of every key.
 constexpr int kEmitterVersion = 3;
 
-struct Kind {
-  std::string_view name;
-  mlir::LogicalResult (*build)(KernelText&, ir::KernelOp);
-  mlir::DictionaryAttr (*schedule)(ir::KernelOp, const CudaTarget&);
-};
+using Kind = KernelKind<KernelText, CudaTarget>;
 
 constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
@@ -29,17 +26,7 @@ constexpr Kind kKinds[] = {
     {"moe_layer", buildLayer, scheduleLayer},
 };
 
-/// Null with a diagnostic for a kind that no builder writes.
-const Kind* findKind(ir::KernelOp kernel) {
-  std::string known;
-  for (const Kind& kind : kKinds) {
-    if (std::string_view(kernel.getKind()) == kind.name)
-      return &kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.name);
-  }
-  kernel.emitError() << "internal: no CUDA builder for kernels of kind \"" << kernel.getKind() << "\"; known: " << known;
-  return nullptr;
-}
+const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CUDA"); }
 
 const FunctionUsage* usageOf(const GridInfo& grid, const CompiledCuda& compiled) {
   auto usage = std::find_if(compiled.functions.begin(), compiled.functions.end(), [&](const FunctionUsage& one) { return one.function == grid.function; });
@@ -83,7 +70,7 @@ void fillGrids(std::vector<StageInfo>& stages, const CompiledCuda& compiled, con
 } // namespace
 
 mlir::DictionaryAttr CudaEmitter::chooseSchedule(ir::KernelOp kernel) {
-  const Kind* kind = findKind(kernel);
+  const Kind* kind = kindOf(kernel);
   return kind ? kind->schedule(kernel, target_) : nullptr;
 }
 
@@ -102,7 +89,7 @@ std::string CudaEmitter::key(ir::KernelOp kernel) {
 }
 
 mlir::LogicalResult CudaEmitter::build(ir::KernelOp kernel, KernelText& k) {
-  const Kind* kind = findKind(kernel);
+  const Kind* kind = kindOf(kernel);
   return mlir::success(kind && mlir::succeeded(kind->build(k, kernel)));
 }
 

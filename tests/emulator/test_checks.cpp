@@ -265,6 +265,51 @@ TEST(RejectedAccesses, ofAWholeWarpMoveNothing) {
   EXPECT_EQ(device.download<float>(memory + 512, 32), std::vector<float>(32, 7));
 }
 
+/// Block 0 writes a value, then raises a flag that block 1 waits for with `load`.
+size_t findingsOfAFlag(const std::string& load) {
+  Device device("sm_80");
+  auto value = device.allocate(4), flag = device.upload(std::vector<uint32_t>{0}), out = device.allocate(4);
+  cuda::Function kernel = device.load(R"(
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k(.param .u64 value, .param .u64 flag, .param .u64 out)
+{
+  .reg .pred %p<2>;
+  .reg .b32 %r<4>;
+  .reg .b64 %rd<4>;
+  ld.param.u64 %rd1, [value];
+  ld.param.u64 %rd2, [flag];
+  ld.param.u64 %rd3, [out];
+  mov.u32 %r1, %ctaid.x;
+  setp.ne.u32 %p1, %r1, 0;
+  @%p1 bra WAIT;
+  st.global.u32 [%rd1], 7;
+  fence.acq_rel.gpu;
+  atom.global.exch.b32 %r2, [%rd2], 1;
+  ret;
+WAIT:
+  )" + load + R"( %r2, [%rd2];
+  setp.eq.u32 %p1, %r2, 0;
+  @%p1 bra WAIT;
+  ld.global.u32 %r3, [%rd1];
+  st.global.u32 [%rd3], %r3;
+  ret;
+})",
+                                      "k");
+  bool clean = device.launch(kernel, 2, 1, 0, value, flag, out) == cuda::kSuccess;
+  size_t findings = device.emulator().findings().size();
+  EXPECT_EQ(clean, findings == 0);
+  EXPECT_EQ(device.download<uint32_t>(out, 1)[0], 7u);
+  return findings;
+}
+
+TEST(Flags, anOrderedLoadSeesWhatStoodBeforeTheFlag) {
+  for (const char* load : {"ld.acquire.gpu.global.u32", "ld.volatile.global.u32", "ld.relaxed.gpu.global.u32"})
+    EXPECT_EQ(findingsOfAFlag(load), 0u) << load;
+  EXPECT_GT(findingsOfAFlag("ld.global.u32"), 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
 
 } // namespace

@@ -99,22 +99,25 @@ void loadQuads(Warp& warp, const Access& access, const uint32_t* places) {
   }
 }
 
+void loadVector(Warp& warp, const Access& access, const Instr& in) {
+  const uint32_t* places = &warp.cta->launch->program->lists[in.list];
+  bool whole = access.mask == ~0u && in.bytes == 4 && !(in.variant & kWide) && std::find(places, places + in.count, kNowhere) == places + in.count;
+  if (whole && in.count == 4)
+    return loadQuads(warp, access, places);
+  if (whole && in.count == 2)
+    return loadPairs(warp, access, places);
+  for (int i = 0; i < in.count; ++i)
+    if (places[i] != kNowhere)
+      loadOne(warp, access, places[i], size_t(i) * in.bytes, in);
+}
 void loadMemory(Warp& warp, const Instr& in) {
   Access access;
   computeAddresses(warp, in, in.a, in.displacement, access);
   resolve(warp, in, access, AccessKind::Read, uint32_t(in.bytes) * in.count);
   if (in.count == 1)
-    return loadOne(warp, access, in.dst, 0, in);
-  const uint32_t* places = &warp.cta->launch->program->lists[in.list];
-  bool whole = access.mask == ~0u && in.bytes == 4 && !(in.variant & kWide) && std::find(places, places + in.count, kNowhere) == places + in.count;
-  if (whole && in.count == 4)
-    loadQuads(warp, access, places);
-  else if (whole && in.count == 2)
-    loadPairs(warp, access, places);
+    loadOne(warp, access, in.dst, 0, in);
   else
-    for (int i = 0; i < in.count; ++i)
-      if (places[i] != kNowhere)
-        loadOne(warp, access, places[i], size_t(i) * in.bytes, in);
+    loadVector(warp, access, in);
   if (in.ordered && in.space != Space::Shared)
     noteAtomic(warp, access);
 }
