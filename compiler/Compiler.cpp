@@ -117,6 +117,11 @@ public:
       if (failed(made))
         return failure();
       plan = std::move(*made);
+      try {
+        checkPlan(plan); // what no device would take is not written
+      } catch (const Error& error) {
+        throw Error(Fault::Internal, std::string("internal: ") + error.what());
+      }
       return success();
     });
   }
@@ -244,13 +249,15 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     if (options.stopAfter == "import")
       return result;
     std::string fixed = pipeline.compilation().target; // a dump from schedule on is of one target
+    if (!fixed.empty() && !options.targets.empty() && std::find(targets.begin(), targets.end(), fixed) == targets.end())
+      throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed + ", which is not among the targets asked for: leave --target out, or compile the model for them");
     checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
-    bool onlyThis = !fixed.empty() || !options.stopAfter.empty() || (!options.emit.empty() && !writesKernels(options));
+    bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
     bool last = onlyThis || target == targets.back();
     Plan plan;
     if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, plan)) {
-      if (writesKernels(options) && !last)
-        continue; // texts of every CUDA target
+      if (!options.emit.empty() && !last)
+        continue; // the code for every target
       return result;
     }
     Compilation& compilation = pipeline.compilation();

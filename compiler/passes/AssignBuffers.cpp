@@ -32,9 +32,13 @@ public:
     Operation* end = forward.getBody().front().getTerminator();
     for (auto [index, value] : llvm::enumerate(end->getOperands())) {
       int buffer = of_.at(value);
+      std::vector<Size> shape = sizesOf(cast<RankedTensorType>(value.getType()));
       if (buffers_[buffer].kind == BufferKind::Temporary) {
         buffers_[buffer].kind = BufferKind::Output;
         buffers_[buffer].firstLaunch = buffers_[buffer].lastLaunch = -1;
+        buffers_[buffer].shape = shape; // as the caller sees it: a kernel that wrote it may call it (tokens, width)
+      } else if (buffers_[buffer].shape != shape) {
+        return end->emitError("an output is another shape of '") << buffers_[buffer].name << "', which is an input, a weight or an output itself: not supported";
       }
       forward.setResultAttr(index, bufferName, builder_.getI64IntegerAttr(buffer));
     }

@@ -36,6 +36,26 @@ bool Cluster::isConvex() const {
   return true;
 }
 
+void Cluster::prune(llvm::function_ref<bool(Operation*)> kept) {
+  for (bool changed = true; changed;) {
+    // What is outside and needs the cluster.
+    llvm::DenseSet<Operation*> behind;
+    SmallVector<Operation*> work;
+    auto visit = [&](Operation* op) {
+      for (Operation* user : op->getUsers())
+        if (!ops_.contains(user) && behind.insert(user).second)
+          work.push_back(user);
+    };
+    for (Operation* op : ops_)
+      visit(op);
+    while (!work.empty())
+      visit(work.pop_back_val());
+    changed = ops_.remove_if([&](Operation* op) {
+      return !kept(op) && llvm::any_of(op->getOperands(), [&](Value operand) { return operand.getDefiningOp() && behind.contains(operand.getDefiningOp()); });
+    });
+  }
+}
+
 Value Cluster::growForward(Value value, std::string& reason) {
   while (true) {
     if (!value.hasOneUse()) {

@@ -17,6 +17,9 @@ public:
   /// No path leaves the cluster and comes back: the kernel can be called at one moment.
   bool isConvex() const;
 
+  /// Takes out, but for `kept`, what needs a value that is made outside from the cluster's own: what stays is convex, if the kept ops are.
+  void prune(llvm::function_ref<bool(mlir::Operation*)> kept);
+
   /// Adds the elementwise ops behind `value` as long as each is the only use of the one before and keeps its shape. Tables of experts' entries that
   /// such an op reads come along. Returns the last value; `reason` says why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);

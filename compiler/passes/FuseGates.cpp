@@ -68,6 +68,8 @@ LogicalResult fuseGates(func::FuncOp function) {
     for (Operation* user : routing.getUsers())
       if (auto combine = dyn_cast<CombineOp>(user))
         growBackward(cluster, combine.getWeights(), tokens);
+    // Weights may take a way that a gate's kernel has no op for, as a reshape: the choice then is its end.
+    cluster.prune([](Operation* op) { return isa<AssignOp, DropOp>(op); });
     if (failed(cluster.outline("gate", "the experts need the whole routing")))
       return failure();
   }

@@ -1,0 +1,74 @@
+// Models that put blocks and words together as no file of the zoo does: every launch and the outputs against the reference.
+
+#include "runtime/Weights.h"
+#include "runtime/core/Error.h"
+#include "runtime/device/check/CheckDevice.h"
+#include "tests/e2e/Support.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace moec::test {
+
+namespace {
+
+struct Composition {
+  const char* name;
+  const char* text; // of the model
+};
+
+const std::string kMoe = R"({"kind": "moe", "name": "m", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 32}})";
+
+const Composition kCompositions[] = {
+    {"mixtureOverTimeIsTheOutput", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [MOE]})"},
+    {"mixtureOverTimeWithItsResidual", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [{"kind": "residual", "body": [MOE]}]})"},
+    {"mixtureOverTimeIsOneOutputOfTwo", R"({"name": "m", "inputs": {"x": {"shape": [3, 5, 16]}}, "outputs": ["m", "y"], "model": [MOE, {"kind": "linear", "out": 3, "name": "y"}]})"},
+    {"weightsOfAllAreNormalized", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3, "softmax": "all", "normalize": true, "capacity": 1.5},
+      "experts": {"kind": "mlp", "count": 4, "hidden": 32}}]})"},
+};
+
+class Compositions : public testing::TestWithParam<Composition> {};
+
+} // namespace
+
+TEST_P(Compositions, AgreeWithTheReference) {
+  std::string text = GetParam().text;
+  if (size_t at = text.find("MOE"); at != std::string::npos)
+    text.replace(at, 3, kMoe);
+  TemporaryFolder folder;
+  auto model = folder.path() / "m.json";
+  std::ofstream(model) << text;
+  for (auto [target, device] : {std::pair("cpu", "cpu"), std::pair("cuda:sm_90a", "ptx-emulator:sm_90a")}) {
+    std::optional<Program> program;
+    try {
+      program = compile(model, {.targets = {target}});
+    } catch (const Error& error) {
+      if (std::string(error.what()).starts_with("CUDA targets need NVRTC"))
+        GTEST_SKIP() << "[SKIP] " << error.what();
+      throw;
+    }
+    const Plan& plan = program->data().plans.front();
+    TensorMap inputs;
+    for (const InputInfo& input : plan.inputs) {
+      Shape shape;
+      for (const Size& size : input.shape)
+        shape.push_back(size.evaluate({{"batch", 3}, {"time", 5}}));
+      inputs[input.name] = initialWeights({.parameters = {{.name = "x", .dtype = input.dtype, .shape = shape, .init = {Init::Kind::Normal, 0, 1}}}}, 2).at("x");
+    }
+    CheckReport report = check(*program, openDevice(device), openDevice("reference"), initialWeights(plan, 1), inputs);
+    EXPECT_TRUE(report.passed()) << device << "\n" << report.describeFailures();
+    Session session(*program, device);
+    session.init(1);
+    for (const OutputInfo& output : plan.outputs) {
+      Tensor tensor = session.run(inputs).at(output.name);
+      ASSERT_EQ(tensor.shape().size(), output.shape.size());
+      for (size_t i = 0; i < output.shape.size(); ++i)
+        EXPECT_EQ(tensor.shape()[i], output.shape[i].evaluate({{"batch", 3}, {"time", 5}}));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Compositions, testing::ValuesIn(kCompositions), [](const auto& info) { return std::string(info.param.name); });
+
+} // namespace moec::test
