@@ -310,6 +310,56 @@ TEST(Flags, anOrderedLoadSeesWhatStoodBeforeTheFlag) {
   EXPECT_GT(findingsOfAFlag("ld.global.u32"), 0u);
 }
 
+const char* const kHeader = R"(
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k(.param .u64 p, .param .u32 n)
+{
+  .reg .pred %p<4>;
+  .reg .b32 %r<8>;
+  .reg .b64 %d<8>;
+  .shared .align 16 .b8 tile[1024];
+  ld.param.u64 %d1, [p];
+  ld.param.u32 %r1, [n];
+  mov.u32 %r2, %tid.x;
+)"; // 13 lines
+
+/// The findings of one block of 32 threads that runs `body` after the header's loads.
+std::vector<Finding> findingsOf(Device& device, const std::string& body, cuda::DevicePtr p, uint32_t n, unsigned threads = 32) {
+  device.emulator().clearFindings();
+  if (cuda::Function kernel = device.load(kHeader + body + "\n  ret;\n}\n", "k"))
+    device.launch(kernel, 1, threads, 0, p, n);
+  return device.emulator().findings();
+}
+
+TEST(Guards, mustHaveBeenWritten) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  for (const char* guarded : {"@%p1 bra DONE;", "@!%p1 bra DONE;", "@%p1 st.global.u32 [%d1], %r2;", "@%p1 mov.u32 %r3, 1;", "@%p1 bar.sync 0;", "@%p1 exit;"}) {
+    std::vector<Finding> findings = findingsOf(device, std::string(guarded) + "\nDONE:", memory, 0);
+    ASSERT_EQ(findings.size(), 1u) << guarded;
+    EXPECT_EQ(findings[0].kind, Kind::Uninitialised) << findings[0].text();
+    EXPECT_EQ(findings[0].ptxLine, 14) << findings[0].text();
+    EXPECT_EQ(findings[0].times, 1u);
+    EXPECT_EQ(findings[0].detail, "reads register %p1, which nothing has written");
+  }
+}
+
+/// Lanes 8 and up have no %p1: it is theirs to miss even where the guard of the others lets nobody pass.
+TEST(Guards, areReadByEveryLaneThatIsThere) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  std::string body = "setp.lt.u32 %p2, %r2, 8;\n@%p2 setp.eq.u32 %p1, %r2, 99;\n@%p1 st.global.u32 [%d1], %r2;";
+  EXPECT_TRUE(findingsOf(device, body, memory, 0, 8).empty());
+  std::vector<Finding> findings = findingsOf(device, body, memory, 0, 32);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].thread[0], 8u);
+  EXPECT_EQ(findings[0].ptxLine, 16);
+  std::string selected = "setp.lt.u32 %p2, %r2, 8;\n@%p2 setp.eq.u32 %p1, %r2, 99;\n@%p2 selp.u32 %r3, 1, 2, %p1;"; // an operand is read under the guard only
+  EXPECT_TRUE(findingsOf(device, selected, memory, 0, 32).empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
 
 } // namespace

@@ -153,13 +153,16 @@ private:
     newFragment(other);
   }
 
-  void checkReads() {
+  /// Every active lane reads the guard; the operands are read by those that it lets pass.
+  void checkReads(const Instr& in, uint32_t active) {
     const InstrInfo& info = program_.info[warp_.pc];
     for (uint32_t reg : info.reads) {
-      uint32_t missing = warp_.mask & ~warp_.defined[reg];
+      const ProgramRegister& read = program_.registers[reg];
+      bool guard = in.guard && read.predicate && read.place == in.guard;
+      uint32_t missing = (guard ? active : warp_.mask) & ~warp_.defined[reg];
       if (missing)
         cta_.launch->report(warp_, Finding::Kind::Uninitialised, uint32_t(std::countr_zero(missing)),
-                            fmt::format("reads register {}, which nothing has written", program_.registers[reg].name));
+                            fmt::format("reads register {}, which nothing has written", read.name));
     }
   }
 
@@ -346,7 +349,7 @@ void WarpRunner::runFragment(uint64_t& budget) {
     warp_.pc = pc;
     if (in.flags & (kCheckReads | kTrackWrites)) {
       if (in.flags & kCheckReads)
-        checkReads();
+        checkReads(in, active);
       if (in.flags & kTrackWrites)
         for (uint32_t reg : program_.info[pc].writes)
           warp_.defined[reg] |= mask;
