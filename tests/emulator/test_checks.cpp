@@ -426,6 +426,20 @@ TEST(PartialCopies, bringWhatTheyRead) {
     }
 }
 
+TEST(Barriers, haveNumbersAndCountsThatExist) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  EXPECT_TRUE(findingsOf(device, "barrier.sync %r1;", memory, 15).empty());
+  EXPECT_TRUE(findingsOf(device, "bar.sync 3, %r1;", memory, 32).empty());
+  for (const auto& [body, n] : {std::pair{"bar.sync %r1;", 16u}, {"bar.sync %r1;", 99u}, {"bar.sync 3, %r1;", 0u}, {"barrier.sync 3, %r1;", 33u}, {"bar.arrive 3, %r1;", 40u}}) {
+    std::vector<Finding> findings = findingsOf(device, body, memory, n);
+    ASSERT_EQ(findings.size(), 1u) << body << n;
+    EXPECT_EQ(findings[0].kind, Kind::DivergentBarrier);
+    EXPECT_EQ(findings[0].ptxLine, 14);
+    EXPECT_NE(findings[0].detail.find(std::to_string(n)), std::string::npos) << findings[0].text();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
 
 } // namespace

@@ -35,6 +35,13 @@ TEST(PtxText, UndeclaredNames) {
   EXPECT_NE(errorOf(kernelWith("mov.u32 %r1, %r99;")).find("ptx:9: undeclared register or unknown special register '%r99'"), std::string::npos);
 }
 TEST(PtxText, WidthsMustFit) { EXPECT_NE(errorOf(kernelWith("add.s64 %d1, %r1, %d2;")).find("%r1 is narrower than .s64"), std::string::npos); }
+TEST(PtxText, BarriersHaveNumbersAndCountsThatExist) {
+  EXPECT_EQ(errorOf(kernelWith("bar.sync 15, 1024;")), "");
+  EXPECT_EQ(errorOf(kernelWith("bar.sync 99;")), "ptx:9: there is no barrier 99, a block has 0 to 15: \"bar.sync\"");
+  EXPECT_NE(errorOf(kernelWith("bar.sync -1;")).find("ptx:9: there is no barrier -1"), std::string::npos);
+  for (const char* count : {"0", "33", "2048", "-32"})
+    EXPECT_NE(errorOf(kernelWith(std::string("bar.red.popc.u32 %r1, 3, ") + count + ", %p1;")).find(std::string("ptx:9: ") + count + " threads: a barrier"), std::string::npos);
+}
 TEST(PtxText, SyntaxErrorQuotesTheLine) {
   EXPECT_EQ(errorOf(kernelWith("mov.u32 %r1 %r2;")), "ptx:9: unexpected '%r2': \"mov.u32 %r1 %r2;\"");
   EXPECT_NE(errorOf(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n").find("'}' is missing"), std::string::npos);
