@@ -440,6 +440,24 @@ TEST(Barriers, haveNumbersAndCountsThatExist) {
   }
 }
 
+TEST(NullPointers, areCalledSo) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  for (const char* body : {"st.global.u32 [%d1], %r2;", "ld.global.u32 %r3, [%d1+4096];", "st.u32 [%d1], %r2;"}) {
+    std::vector<Finding> findings = findingsOf(device, body, 0, 0);
+    ASSERT_EQ(findings.size(), 1u) << body;
+    EXPECT_EQ(findings[0].kind, Kind::OutOfBounds);
+    EXPECT_NE(findings[0].detail.find("a null pointer"), std::string::npos) << findings[0].text();
+    EXPECT_EQ(findings[0].detail.find("before buffer"), std::string::npos) << findings[0].text();
+  }
+  std::vector<Finding> before = findingsOf(device, "ld.global.u32 %r3, [%d1+-4];", memory, 0); // of a pointer that is none
+  ASSERT_EQ(before.size(), 1u);
+  EXPECT_NE(before[0].detail.find("4 bytes before buffer"), std::string::npos) << before[0].text();
+  std::vector<uint8_t> big(100'000);
+  EXPECT_NE(device.table().copyToDevice(0, big.data(), big.size()), cuda::kSuccess);
+  EXPECT_NE(device.emulator().lastError().find("a null pointer"), std::string::npos) << device.emulator().lastError();
+}
+
 INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
 
 } // namespace
