@@ -440,6 +440,16 @@ TEST(Barriers, haveNumbersAndCountsThatExist) {
   }
 }
 
+TEST(Stores, ofOneValueToOnePlaceAreNoRaceAmongThemselves) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  EXPECT_TRUE(findingsOf(device, "st.global.u32 [%d1], %r1;\nst.shared.u32 [tile], %r1;", memory, 7, 128).empty());
+  std::vector<Finding> findings = findingsOf(device, "st.global.u32 [%d1], %r2;\nst.shared.u32 [tile], %r2;", memory, 7, 128);
+  ASSERT_EQ(findings.size(), 2u);
+  for (const Finding& finding : findings)
+    EXPECT_EQ(finding.kind, Kind::Race) << finding.text();
+}
+
 TEST(NullPointers, areCalledSo) {
   Device device("sm_80");
   auto memory = device.allocate(128);
