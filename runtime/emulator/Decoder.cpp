@@ -35,6 +35,7 @@ void Decoder::fail(const std::string& message) const {
 Program Decoder::decode(const Function& kernel) {
   program_.name = kernel.name;
   program_.maxThreads = kernel.maxThreads;
+  std::copy_n(kernel.requiredBlock, 3, program_.requiredBlock);
   program_.registers.push_back({"true", true, 0});
   for (const auto& [index, file] : module_.files) {
     program_.files.resize(std::max(program_.files.size(), size_t(index) + 1));
@@ -452,8 +453,12 @@ uint64_t Decoder::addressOf(const Operand& operand, Space& space) {
       return dynamicShared();
     return frame_->variables[size_t(operand.index)];
   }
-  if (space != Space::Shared)
-    return places_.addresses[size_t(-1 - operand.index)];
+  if (space != Space::Shared) {
+    uint64_t place = places_.addresses[size_t(-1 - operand.index)];
+    if (!place)
+      fail(fmt::format("{} is .extern and defined nowhere in this module", found.name));
+    return place;
+  }
   if (found.external && found.bytes == 0)
     return dynamicShared();
   auto [known, fresh] = sharedPlaces_.try_emplace("::" + found.name, 0);

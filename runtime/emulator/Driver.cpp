@@ -161,7 +161,7 @@ Result EmulatedDevice::hostFree(void* pointer) {
 
 Result EmulatedDevice::checkCopy(cuda::DevicePtr pointer, size_t bytes, const char* what) {
   if (bytes && !memory_.covers(pointer, bytes))
-    return fail(cuda::kInvalidValue, fmt::format("{} of {} bytes at {:#x}: {}", what, bytes, pointer, memory_.describe(pointer + bytes - 1)));
+    return fail(cuda::kInvalidValue, fmt::format("{} of {} bytes at {:#x}: {}", what, bytes, pointer, memory_.describe(pointer ? pointer + bytes - 1 : 0)));
   return cuda::kSuccess;
 }
 Result EmulatedDevice::copyToDevice(cuda::DevicePtr target, const void* source, size_t bytes) {

@@ -154,10 +154,10 @@ Result EmulatedDevice::load(LoadedModule& module, const std::string& text) {
 void EmulatedDevice::placeVariables(LoadedModule& module) {
   for (const Variable& variable : module.source.variables) {
     uint64_t place = 0;
-    if (variable.space != Space::Shared) {
+    if (variable.space != Space::Shared && !variable.external) {
       place = memory_.allocate(std::max<uint64_t>(variable.bytes, 1), variable.name);
       if (!place)
-        throw std::bad_alloc();
+        throw PtxError(fmt::format("ptx:{}: no room for the {} bytes of {}", variable.line, variable.bytes, variable.name));
       module.allocations.push_back(place);
       std::memset(memory_.host(place), 0, variable.bytes);
       std::copy(variable.initial.begin(), variable.initial.end(), memory_.host(place));
@@ -165,6 +165,10 @@ void EmulatedDevice::placeVariables(LoadedModule& module) {
     }
     module.places.addresses.push_back(place);
   }
+  for (size_t i = 0; i < module.source.variables.size(); ++i) // declared here, defined further up or down
+    for (size_t j = 0; j < module.source.variables.size(); ++j)
+      if (!module.places.addresses[i] && module.source.variables[i].space != Space::Shared && module.source.variables[j].name == module.source.variables[i].name)
+        module.places.addresses[i] = module.places.addresses[j];
   for (size_t i = 0; i < module.source.variables.size(); ++i)
     for (const Variable::Address& address : module.source.variables[i].addresses) {
       bool found = false;
@@ -209,7 +213,7 @@ Result EmulatedDevice::moduleGetGlobal(cuda::DevicePtr* pointer, size_t* bytes, 
   for (const auto& known : modules_)
     if (reinterpret_cast<cuda::Module>(known.get()) == module)
       for (size_t i = 0; i < known->source.variables.size(); ++i)
-        if (known->source.variables[i].name == name && known->places.addresses[i]) {
+        if (known->source.variables[i].name == name && known->places.addresses[i] && !known->source.variables[i].external) {
           if (pointer)
             *pointer = known->places.addresses[i];
           if (bytes)
@@ -304,6 +308,9 @@ Result EmulatedDevice::checkLaunch(const LoadedFunction& function, const uint32_
     return fail(cuda::kInvalidValue, fmt::format("{}: grid ({},{},{}) is not allowed", program.name, grid[0], grid[1], grid[2]));
   if (threads == 0 || threads > most || block[2] > 64)
     return fail(cuda::kInvalidValue, fmt::format("{}: block ({},{},{}) is not allowed, the kernel takes up to {} threads", program.name, block[0], block[1], block[2], most));
+  if (const uint32_t(&only)[3] = program.requiredBlock; only[0] && !std::equal(only, only + 3, block))
+    return fail(cuda::kInvalidValue, fmt::format("{}: block ({},{},{}) is not allowed, the kernel's .reqntid is ({},{},{})", program.name, block[0], block[1], block[2],
+                                                 only[0], only[1], only[2]));
   if (uint64_t(grid[0]) * grid[1] * grid[2] > 0xffffffff)
     return fail(cuda::kInvalidValue, fmt::format("{}: more than 2^32 blocks", program.name));
   if (int64_t(sharedBytes) > std::max(0, std::max(function.dynamicSharedLimit, 49152 - int(program.sharedBytes))) ||

@@ -117,7 +117,8 @@ struct Program {
   uint32_t sharedBytes = 0, dynamicSharedAt = 0, localBytes = 0; // dynamic shared memory lies behind the static variables
   uint32_t sharedGranule = 4, globalGranule = 4; // the smallest access, in bytes: races are tracked at this grain
   bool serial = false; // has atomics whose order shows in the result: blocks run one after the other
-  int maxThreads = 0;
+  int maxThreads = 0;            // of a block; 0: not said
+  uint32_t requiredBlock[3] = {}; // its only size; 0: not said
   std::vector<std::string> files; // by .file index
 };
 

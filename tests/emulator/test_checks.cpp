@@ -3,6 +3,7 @@
 #include "tests/emulator/Harness.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace moec::emulator::test {
 namespace {
@@ -308,6 +309,163 @@ TEST(Flags, anOrderedLoadSeesWhatStoodBeforeTheFlag) {
   for (const char* load : {"ld.acquire.gpu.global.u32", "ld.volatile.global.u32", "ld.relaxed.gpu.global.u32"})
     EXPECT_EQ(findingsOfAFlag(load), 0u) << load;
   EXPECT_GT(findingsOfAFlag("ld.global.u32"), 0u);
+}
+
+const char* const kHeader = R"(
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry k(.param .u64 p, .param .u32 n)
+{
+  .reg .pred %p<4>;
+  .reg .b32 %r<8>;
+  .reg .b64 %d<8>;
+  .shared .align 16 .b8 tile[1024];
+  ld.param.u64 %d1, [p];
+  ld.param.u32 %r1, [n];
+  mov.u32 %r2, %tid.x;
+)"; // 13 lines
+
+/// The findings of one block of 32 threads that runs `body` after the header's loads.
+std::vector<Finding> findingsOf(Device& device, const std::string& body, cuda::DevicePtr p, uint32_t n, unsigned threads = 32) {
+  device.emulator().clearFindings();
+  if (cuda::Function kernel = device.load(kHeader + body + "\n  ret;\n}\n", "k"))
+    device.launch(kernel, 1, threads, 0, p, n);
+  return device.emulator().findings();
+}
+
+TEST(Guards, mustHaveBeenWritten) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  for (const char* guarded : {"@%p1 bra DONE;", "@!%p1 bra DONE;", "@%p1 st.global.u32 [%d1], %r2;", "@%p1 mov.u32 %r3, 1;", "@%p1 bar.sync 0;", "@%p1 exit;"}) {
+    std::vector<Finding> findings = findingsOf(device, std::string(guarded) + "\nDONE:", memory, 0);
+    ASSERT_EQ(findings.size(), 1u) << guarded;
+    EXPECT_EQ(findings[0].kind, Kind::Uninitialised) << findings[0].text();
+    EXPECT_EQ(findings[0].ptxLine, 14) << findings[0].text();
+    EXPECT_EQ(findings[0].times, 1u);
+    EXPECT_EQ(findings[0].detail, "reads register %p1, which nothing has written");
+  }
+}
+
+/// Lanes 8 and up have no %p1: it is theirs to miss even where the guard of the others lets nobody pass.
+TEST(Guards, areReadByEveryLaneThatIsThere) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  std::string body = "setp.lt.u32 %p2, %r2, 8;\n@%p2 setp.eq.u32 %p1, %r2, 99;\n@%p1 st.global.u32 [%d1], %r2;";
+  EXPECT_TRUE(findingsOf(device, body, memory, 0, 8).empty());
+  std::vector<Finding> findings = findingsOf(device, body, memory, 0, 32);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].thread[0], 8u);
+  EXPECT_EQ(findings[0].ptxLine, 16);
+  std::string selected = "setp.lt.u32 %p2, %r2, 8;\n@%p2 setp.eq.u32 %p1, %r2, 99;\n@%p2 selp.u32 %r3, 1, 2, %p1;"; // an operand is read under the guard only
+  EXPECT_TRUE(findingsOf(device, selected, memory, 0, 32).empty());
+}
+
+/// Lane 0 copies `n` bytes, the rest of `size` are zero.
+std::string partialCopy(int size, int offset) {
+  return fmt::format("setp.ne.u32 %p1, %r2, 0;\n@%p1 bra DONE;\nmov.u32 %r3, tile;\ncp.async.{}.shared.global [%r3], [%d1+{}], {}, %r1;\ncp.async.wait_all;\nDONE:",
+                     size == 16 ? "cg" : "ca", offset, size);
+}
+
+TEST(PartialCopies, areCheckedByAllBytesTheyRead) {
+  Device device("sm_80");
+  auto memory = device.upload(std::vector<uint32_t>{1, 2, 3, 4, 5});
+  EXPECT_TRUE(findingsOf(device, partialCopy(16, 16), memory, 4).empty());
+  EXPECT_TRUE(findingsOf(device, partialCopy(16, 64), memory, 0).empty()); // reads nothing
+  for (uint32_t n : {5u, 6u, 8u, 15u}) {
+    std::vector<Finding> findings = findingsOf(device, partialCopy(16, 16), memory, n);
+    ASSERT_EQ(findings.size(), 1u) << n;
+    EXPECT_EQ(findings[0].kind, Kind::OutOfBounds) << findings[0].text();
+    EXPECT_EQ(findings[0].ptxLine, 17);
+  }
+  EXPECT_EQ(findingsOf(device, partialCopy(8, 24), memory, 1).at(0).kind, Kind::OutOfBounds);
+  EXPECT_EQ(findingsOf(device, partialCopy(8, 12), memory, 4).at(0).kind, Kind::Misaligned);
+}
+
+TEST(PartialCopies, findBytesNeverWritten) {
+  Device device("sm_80");
+  auto memory = device.allocate(32);
+  std::vector<uint8_t> start(7, 1);
+  device.table().copyToDevice(memory, start.data(), start.size());
+  EXPECT_TRUE(findingsOf(device, partialCopy(16, 0), memory, 7).empty());
+  std::vector<Finding> findings = findingsOf(device, partialCopy(16, 0), memory, 8);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].kind, Kind::Uninitialised);
+  EXPECT_EQ(findingsOf(device, partialCopy(8, 0), memory, 7).size(), 0u);
+}
+
+TEST(PartialCopies, copyNoMoreThanTheCopyHas) {
+  Device device("sm_80");
+  auto memory = device.upload(std::vector<uint32_t>(16));
+  EXPECT_TRUE(findingsOf(device, partialCopy(16, 0), memory, 16).empty());
+  std::vector<Finding> findings = findingsOf(device, partialCopy(16, 0), memory, 17);
+  ASSERT_EQ(findings.size(), 1u);
+  EXPECT_EQ(findings[0].detail, "src-size is 17, the copy has 16 bytes");
+}
+
+/// Lanes of every size at once: each gets its bytes and zeros behind them, and one sector is counted once.
+TEST(PartialCopies, bringWhatTheyRead) {
+  Device device("sm_80");
+  std::vector<uint8_t> start(1024);
+  for (size_t i = 0; i < start.size(); ++i)
+    start[i] = uint8_t(i % 251 + 1);
+  auto memory = device.upload(start);
+  std::string body = "mov.u32 %r3, tile;\nshl.b32 %r4, %r2, 4;\nadd.u32 %r3, %r3, %r4;\ncvt.u64.u32 %d2, %r4;\nadd.u64 %d2, %d1, %d2;\nmin.u32 %r5, %r2, 16;\n"
+                     "cp.async.cg.shared.global [%r3], [%d2], 16, %r5;\ncp.async.wait_all;\n"
+                     "ld.shared.v4.u32 {%r4, %r5, %r6, %r7}, [%r3];\nst.global.v4.u32 [%d2+512], {%r4, %r5, %r6, %r7};";
+  ASSERT_TRUE(findingsOf(device, body, memory, 0).empty()) << device.emulator().lastError();
+  std::vector<uint8_t> out = device.download<uint8_t>(memory, 1024);
+  for (size_t i = 0; i < 512; ++i)
+    EXPECT_EQ(out[512 + i], i % 16 < i / 16 ? start[i] : 0) << i;
+  const std::vector<KernelCounters> counters = device.emulator().counters();
+  ASSERT_EQ(counters.size(), 1u);
+  for (const AccessCounters& access : counters[0].accesses)
+    if (access.instruction.find("cp.async.cg") == 0) {
+      EXPECT_EQ(access.bytes, 120u + 16 * 16 + 512); // lanes 1 to 15, the others, and the writes
+      EXPECT_LE(access.sectors, 24u);                // half a sector by each lane; lanes of different sizes meet in some
+    }
+}
+
+TEST(Barriers, haveNumbersAndCountsThatExist) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  EXPECT_TRUE(findingsOf(device, "barrier.sync %r1;", memory, 15).empty());
+  EXPECT_TRUE(findingsOf(device, "bar.sync 3, %r1;", memory, 32).empty());
+  for (const auto& [body, n] : {std::pair{"bar.sync %r1;", 16u}, {"bar.sync %r1;", 99u}, {"bar.sync 3, %r1;", 0u}, {"barrier.sync 3, %r1;", 33u}, {"bar.arrive 3, %r1;", 40u}}) {
+    std::vector<Finding> findings = findingsOf(device, body, memory, n);
+    ASSERT_EQ(findings.size(), 1u) << body << n;
+    EXPECT_EQ(findings[0].kind, Kind::DivergentBarrier);
+    EXPECT_EQ(findings[0].ptxLine, 14);
+    EXPECT_NE(findings[0].detail.find(std::to_string(n)), std::string::npos) << findings[0].text();
+  }
+}
+
+TEST(Stores, ofOneValueToOnePlaceAreNoRaceAmongThemselves) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  EXPECT_TRUE(findingsOf(device, "st.global.u32 [%d1], %r1;\nst.shared.u32 [tile], %r1;", memory, 7, 128).empty());
+  std::vector<Finding> findings = findingsOf(device, "st.global.u32 [%d1], %r2;\nst.shared.u32 [tile], %r2;", memory, 7, 128);
+  ASSERT_EQ(findings.size(), 2u);
+  for (const Finding& finding : findings)
+    EXPECT_EQ(finding.kind, Kind::Race) << finding.text();
+}
+
+TEST(NullPointers, areCalledSo) {
+  Device device("sm_80");
+  auto memory = device.allocate(128);
+  for (const char* body : {"st.global.u32 [%d1], %r2;", "ld.global.u32 %r3, [%d1+4096];", "st.u32 [%d1], %r2;"}) {
+    std::vector<Finding> findings = findingsOf(device, body, 0, 0);
+    ASSERT_EQ(findings.size(), 1u) << body;
+    EXPECT_EQ(findings[0].kind, Kind::OutOfBounds);
+    EXPECT_NE(findings[0].detail.find("a null pointer"), std::string::npos) << findings[0].text();
+    EXPECT_EQ(findings[0].detail.find("before buffer"), std::string::npos) << findings[0].text();
+  }
+  std::vector<Finding> before = findingsOf(device, "ld.global.u32 %r3, [%d1+-4];", memory, 0); // of a pointer that is none
+  ASSERT_EQ(before.size(), 1u);
+  EXPECT_NE(before[0].detail.find("4 bytes before buffer"), std::string::npos) << before[0].text();
+  std::vector<uint8_t> big(100'000);
+  EXPECT_NE(device.table().copyToDevice(0, big.data(), big.size()), cuda::kSuccess);
+  EXPECT_NE(device.emulator().lastError().find("a null pointer"), std::string::npos) << device.emulator().lastError();
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });

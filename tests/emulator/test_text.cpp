@@ -2,6 +2,8 @@
 
 #include "tests/emulator/Harness.h"
 
+#include <fmt/format.h>
+
 namespace moec::emulator::test {
 namespace {
 
@@ -35,6 +37,13 @@ TEST(PtxText, UndeclaredNames) {
   EXPECT_NE(errorOf(kernelWith("mov.u32 %r1, %r99;")).find("ptx:9: undeclared register or unknown special register '%r99'"), std::string::npos);
 }
 TEST(PtxText, WidthsMustFit) { EXPECT_NE(errorOf(kernelWith("add.s64 %d1, %r1, %d2;")).find("%r1 is narrower than .s64"), std::string::npos); }
+TEST(PtxText, BarriersHaveNumbersAndCountsThatExist) {
+  EXPECT_EQ(errorOf(kernelWith("bar.sync 15, 1024;")), "");
+  EXPECT_EQ(errorOf(kernelWith("bar.sync 99;")), "ptx:9: there is no barrier 99, a block has 0 to 15: \"bar.sync\"");
+  EXPECT_NE(errorOf(kernelWith("bar.sync -1;")).find("ptx:9: there is no barrier -1"), std::string::npos);
+  for (const char* count : {"0", "33", "2048", "-32"})
+    EXPECT_NE(errorOf(kernelWith(std::string("bar.red.popc.u32 %r1, 3, ") + count + ", %p1;")).find(std::string("ptx:9: ") + count + " threads: a barrier"), std::string::npos);
+}
 TEST(PtxText, SyntaxErrorQuotesTheLine) {
   EXPECT_EQ(errorOf(kernelWith("mov.u32 %r1 %r2;")), "ptx:9: unexpected '%r2': \"mov.u32 %r1 %r2;\"");
   EXPECT_NE(errorOf(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n").find("'}' is missing"), std::string::npos);
@@ -48,6 +57,97 @@ TEST(PtxText, TargetsMustFit) {
   EXPECT_EQ(errorOf(kernelWith(""), "sm_120"), "");
 }
 TEST(PtxText, MachineCodeIsRefused) { EXPECT_EQ(errorOf("\x7f" "ELF"), "the image is machine code; the emulator runs PTX"); }
+
+std::string withVariable(const std::string& declaration, const std::string& body = "") {
+  std::string text = kernelWith(body);
+  return text.insert(text.find(".visible"), declaration + "\n");
+}
+
+TEST(PtxText, InitialValuesHaveRoom) {
+  EXPECT_EQ(errorOf(withVariable(".global .b8 g[3] = {1, 2, 3};")), "");
+  EXPECT_EQ(errorOf(withVariable(".global .b8 g[] = {1, 2, 3};")), "");
+  EXPECT_EQ(errorOf(withVariable(".global .u32 g[2][2] = {{1, 2}, {3, 4}};")), "");
+  EXPECT_EQ(errorOf(withVariable(".global .b8 g[2] = {1,\n2,\n3};")), "ptx:6: g has room for 2 initial values, here is one more: \"3};\"");
+  EXPECT_NE(errorOf(withVariable(".global .u32 g = {1, 2};")).find("ptx:4: g has room for 1 initial values"), std::string::npos);
+  std::string many = ".global .b8 g[2] = {0";
+  for (int i = 0; i < 300000; ++i)
+    many += ",7";
+  EXPECT_NE(errorOf(withVariable(many + "};")).find("ptx:4: g has room for 2 initial values"), std::string::npos);
+  EXPECT_NE(errorOf(withVariable(".global .u32 h;\n.global .u32 g = h;")).find("ptx:5: an address has 8 bytes, an element of g has 4"), std::string::npos);
+  EXPECT_EQ(errorOf(withVariable(".global .u32 h;\n.global .u64 g = h;")), "");
+  EXPECT_NE(errorOf(withVariable(".global .b8 g[4294967296][4294967296];")).find("ptx:4: a variable of this size"), std::string::npos);
+  EXPECT_NE(errorOf(withVariable(".shared .b8 g[4294967296];")).find("ptx:4: a variable of this size"), std::string::npos);
+}
+
+TEST(PtxText, ListsNestOnlySoDeep) {
+  for (const char* open : {"(", "{", "!"})
+    EXPECT_NE(errorOf(kernelWith("mov.u32 %r1, " + [&] { std::string all; for (int i = 0; i < 200000; ++i) all += open; return all; }() + "%r2;"))
+                  .find("ptx:9: more than 100 lists within each other"), std::string::npos) << open;
+  EXPECT_NE(errorOf(withVariable(".global .b8 g[2] = " + std::string(200000, '{') + "1;")).find("ptx:4: more than 100 lists within each other"), std::string::npos);
+}
+
+TEST(PtxText, CommentsAndStringsEnd) {
+  EXPECT_EQ(errorOf(kernelWith("/* one\n two */ mov.u32 %r1, 1; /**/")), "");
+  EXPECT_EQ(errorOf(kernelWith("") + "/* no end\n"), "ptx:12: the comment has no end: \"/* no end\"");
+  EXPECT_EQ(errorOf(kernelWith("/*/")), "ptx:9: the comment has no end: \"/*/\"");
+  EXPECT_EQ(errorOf(kernelWith(".pragma \"nounroll;")), "ptx:9: the string has no end: \".pragma \"nounroll;\"");
+  EXPECT_NE(errorOf(kernelWith("") + ".section .debug {\n.b8 1\n").find("ptx:13: '}' is missing behind this"), std::string::npos);
+}
+
+TEST(PtxText, NumbersAreOfOneForm) {
+  for (const char* good : {"0", "017", "0x7fU", "0b101", "4294967295U", "-2147483648", "0f3F800000", "-0f3F800000"})
+    EXPECT_EQ(errorOf(kernelWith(fmt::format("mov.b32 %r1, {};", good))), "") << good;
+  for (const char* good : {"0d3FF0000000000000", "18446744073709551615", "-9223372036854775808", "0XFFFFFFFFFFFFFFFF"})
+    EXPECT_EQ(errorOf(kernelWith(fmt::format("mov.b64 %d1, {};", good))), "") << good;
+  for (const char* bad : {"0fXYZ", "0f3F80", "0f3F80000G", "0f3F8000000", "0d3F800000", "0x", "0xU", "12ab", "08", "0b12", "1.5e", "1.2.3", "5UU"})
+    EXPECT_NE(errorOf(kernelWith(fmt::format("mov.b32 %r1, {};", bad))).find(fmt::format("ptx:9: '{}' is no number", bad)), std::string::npos) << bad;
+  for (const char* bad : {"18446744073709551616", "0x1ffffffffffffffff", "-9223372036854775809"})
+    EXPECT_NE(errorOf(kernelWith(fmt::format("mov.b64 %d1, {};", bad))).find("it does not fit into 64 bits"), std::string::npos) << bad;
+  EXPECT_NE(errorOf(kernelWith("ld.param.u64 %d1, [p+1.5];")).find("ptx:9: expected an integer, found '1.5'"), std::string::npos);
+}
+
+TEST(PtxText, NamesAreDefinedOnce) {
+  std::string one = kernelWith(""), entry = one.substr(one.find(".visible"));
+  EXPECT_EQ(errorOf(one + entry), "ptx:12: k is defined for the second time, line 4 has the first: \".visible .entry k(.param .u64 p)\"");
+  EXPECT_EQ(errorOf(withVariable(".visible .entry k(.param .u64 p);")), "");
+}
+
+TEST(PtxText, ExternalVariablesAreDefinedSomewhere) {
+  std::string use = "mov.u64 %d1, g;\nld.global.u32 %r1, [g];";
+  EXPECT_EQ(errorOf(withVariable(".extern .global .u32 g;")), "");
+  EXPECT_NE(errorOf(withVariable(".extern .global .u32 g;", use)).find("ptx:10: g is .extern and defined nowhere in this module"), std::string::npos);
+  EXPECT_NE(errorOf(withVariable(".extern .global .u32 g;\n.global .u64 h = g;")).find("names g, which is no global variable"), std::string::npos);
+  EXPECT_EQ(errorOf(withVariable(".extern .shared .b8 s[];", "mov.u64 %d1, s;")), "");
+  Device device("sm_80");
+  auto out = device.allocate(4);
+  cuda::Function kernel = device.load(withVariable(".extern .global .u32 g;\n.global .u32 g = 7;", use + "\nld.param.u64 %d1, [p];\nst.global.u32 [%d1], %r1;"), "k");
+  ASSERT_EQ(device.launch(kernel, 1, 1, 0, out), cuda::kSuccess) << device.emulator().lastError();
+  EXPECT_EQ(device.download<int>(out, 1)[0], 7);
+}
+
+/// The kernel with a directive between its parameters and its body, on line 5.
+std::string kernelThat(const std::string& directive) {
+  std::string text = kernelWith("");
+  return text.insert(text.find("\n{") + 1, directive + "\n");
+}
+
+TEST(PtxText, ClustersAreRefused) {
+  EXPECT_EQ(errorOf(kernelThat(".explicitcluster"), "sm_90a"), "ptx:5: clusters are not emulated (.explicitcluster): \".explicitcluster\"");
+  EXPECT_NE(errorOf(kernelThat(".maxntid 128, 1, 1\n.reqnctapercluster 2, 1, 1"), "sm_90a").find("ptx:6: clusters are not emulated (.reqnctapercluster)"), std::string::npos);
+  EXPECT_NE(errorOf(kernelThat(".frobnicate 3")).find("ptx:5: unknown directive '.frobnicate'"), std::string::npos);
+  EXPECT_NE(errorOf(kernelThat(".maxntid 2048")).find("ptx:5: a block has 1 to 1024 threads"), std::string::npos);
+  EXPECT_EQ(errorOf(kernelThat(".maxntid 16, 8, 8\n.minnctapersm 2\n.maxnreg 64")), "");
+}
+
+TEST(Launches, AreOfTheBlockThatTheKernelRequires) {
+  Device device("sm_80");
+  uint64_t pointer = 0;
+  cuda::Function kernel = device.load(kernelThat(".reqntid 64"), "k");
+  EXPECT_EQ(device.launch(kernel, 1, 64, 0, pointer), cuda::kSuccess);
+  EXPECT_EQ(device.launch(kernel, 1, 32, 0, pointer), cuda::kInvalidValue);
+  EXPECT_EQ(device.emulator().lastError(), "k: block (32,1,1) is not allowed, the kernel's .reqntid is (64,1,1)");
+  EXPECT_EQ(device.launch(device.load(kernelThat(".reqntid 32, 2, 1"), "k"), 1, 64, 0, pointer), cuda::kInvalidValue);
+}
 
 TEST(PtxText, ScopesHideNames) {
   Device device("sm_80");

@@ -153,13 +153,16 @@ private:
     newFragment(other);
   }
 
-  void checkReads() {
+  /// Every active lane reads the guard; the operands are read by those that it lets pass.
+  void checkReads(const Instr& in, uint32_t active) {
     const InstrInfo& info = program_.info[warp_.pc];
     for (uint32_t reg : info.reads) {
-      uint32_t missing = warp_.mask & ~warp_.defined[reg];
+      const ProgramRegister& read = program_.registers[reg];
+      bool guard = in.guard && read.predicate && read.place == in.guard;
+      uint32_t missing = (guard ? active : warp_.mask) & ~warp_.defined[reg];
       if (missing)
         cta_.launch->report(warp_, Finding::Kind::Uninitialised, uint32_t(std::countr_zero(missing)),
-                            fmt::format("reads register {}, which nothing has written", program_.registers[reg].name));
+                            fmt::format("reads register {}, which nothing has written", read.name));
     }
   }
 
@@ -279,7 +282,14 @@ bool barrierComplete(const Cta& cta, const Barrier& barrier) {
 void WarpRunner::arriveAtBarrier(const Instr& in, uint32_t mask) {
   Fragment& f = warp_.fragments[size_t(warp_.current)];
   uint32_t pc = f.pc, lane = uint32_t(std::countr_zero(mask));
-  uint32_t number = warp_.at<uint32_t>(in.a)[lane] & 15;
+  uint32_t number = warp_.at<uint32_t>(in.a)[lane], threads = in.b == kNowhere ? kLanes : warp_.at<uint32_t>(in.b)[lane];
+  if (number > 15 || !threads || threads % kLanes) { // nobody can say what such a barrier would order: the block ends here
+    std::string detail = number > 15 ? fmt::format("there is no barrier {}, a block has 0 to 15", number)
+                                     : fmt::format("the barrier is for {} threads, which is no multiple of 32 over 0", threads);
+    cta_.launch->report(warp_, Finding::Kind::DivergentBarrier, lane, detail);
+    cta_.aborted = true;
+    return;
+  }
   Barrier& barrier = cta_.barriers[number];
   bool aligned = in.count != 0;
   if (aligned && mask != warp_.alive && cta_.launch->options->checks)
@@ -287,7 +297,7 @@ void WarpRunner::arriveAtBarrier(const Instr& in, uint32_t mask) {
                         fmt::format("lanes {:#010x} of the warp are here, the running lanes {:#010x} are elsewhere", mask, warp_.alive & ~mask));
   if (in.b != kNowhere) {
     barrier.counted = true;
-    barrier.expected = warp_.at<uint32_t>(in.b)[lane];
+    barrier.expected = threads;
   }
   recordArrival(cta_, warp_, barrier, mask, in, pc);
   if (!barrier.counted && barrier.firstPc != pc && cta_.launch->options->checks) {
@@ -346,7 +356,7 @@ void WarpRunner::runFragment(uint64_t& budget) {
     warp_.pc = pc;
     if (in.flags & (kCheckReads | kTrackWrites)) {
       if (in.flags & kCheckReads)
-        checkReads();
+        checkReads(in, active);
       if (in.flags & kTrackWrites)
         for (uint32_t reg : program_.info[pc].writes)
           warp_.defined[reg] |= mask;

@@ -11,6 +11,9 @@ namespace {
 // Between allocations: so that stepping over an end never lands in a neighbour.
 constexpr uint64_t kGap = 512, kAlign = 256;
 
+// An address below it is a null pointer and an index.
+constexpr uint64_t kNullBytes = 64 << 10;
+
 template <class T> T* reserve(uint64_t count) {
   void* made = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (made == MAP_FAILED)
@@ -109,6 +112,8 @@ bool Memory::covers(uint64_t address, uint64_t bytes) const {
 }
 
 std::string Memory::describe(uint64_t address) const {
+  if (address < kNullBytes)
+    return "a null pointer";
   const Buffer* below = nullptr;
   const Buffer* above = nullptr;
   auto consider = [&](const Buffer& buffer) {

@@ -38,7 +38,7 @@ public:
   Buffer* find(uint64_t address);
   /// The allocation holding [address, address + bytes), for copies.
   bool covers(uint64_t address, uint64_t bytes) const;
-  /// "12 bytes past the end of buffer 'x' (400 bytes)"
+  /// "12 bytes past the end of buffer 'x' (400 bytes)", "a null pointer"
   std::string describe(uint64_t address) const;
 
   uint8_t* host(uint64_t address) const { return bytes_ + (address - kGlobalBase); }

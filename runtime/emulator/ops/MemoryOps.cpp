@@ -4,6 +4,7 @@
 #include "runtime/emulator/ops/SmallFloat.h"
 
 #include <atomic>
+#include <fmt/format.h>
 
 namespace moec::emulator::MOEC_LANES {
 namespace {
@@ -406,14 +407,55 @@ template <bool Returns> void makeAtomic(Decoder& d, Instr& in) {
 }
 
 // --- cp.async ---
+/// Checks the reads of the lanes that copy only the first `sizes` bytes of `in.bytes`, under warp.mask: pieces of 8, 4, 2 and 1 bytes, the
+/// longest first, so that each is aligned. What stays in the result's mask may be read.
+Access resolveParts(Warp& warp, const Instr& in, Access whole, const uint32_t (&sizes)[kLanes]) {
+  uint32_t good = warp.mask;
+  for (uint32_t rest = good; rest; rest &= rest - 1) {
+    uint32_t lane = uint32_t(std::countr_zero(rest));
+    if (whole.address[lane] & (in.bytes - 1)) {
+      warp.cta->launch->report(warp, Finding::Kind::Misaligned, lane, fmt::format("address {:#x} of a copy of {} bytes", whole.address[lane], in.bytes));
+      good &= ~(1u << lane);
+    }
+  }
+  Worker& worker = *warp.cta->worker;
+  auto look = [&](uint32_t lanes, uint32_t bytes) {
+    Access piece = whole;
+    for (int lane = 0; lane < kLanes; ++lane)
+      piece.address[lane] += sizes[lane] & ~(2 * bytes - 1);
+    if (!(warp.mask = lanes & good))
+      return;
+    resolve(warp, in, piece, AccessKind::Read, bytes);
+    good &= ~(warp.mask & ~piece.mask);
+    whole.base = piece.base;
+  };
+  for (uint32_t bytes = in.bytes / 2; bytes; bytes /= 2) {
+    uint32_t first = 0, further = 0;
+    for (int lane = 0; lane < kLanes; ++lane)
+      ((sizes[lane] & ~(2 * bytes - 1)) ? further : first) |= uint32_t((sizes[lane] & bytes) != 0) << lane;
+    look(first, bytes);
+    uint64_t sectors = worker.sectors[warp.pc], ideal = worker.ideal[warp.pc];
+    look(further, bytes);
+    worker.sectors[warp.pc] = sectors; // a further piece lies in the sector of its lane's first
+    worker.ideal[warp.pc] = ideal;
+  }
+  whole.mask = good;
+  return whole;
+}
+
 // in.a: shared destination; in.b: global source, its displacement in in.list, its bounds in in.dst; in.c: bytes to copy (the rest of
 // in.bytes is zero) or kNowhere.
 void copyAsync(Warp& warp, const Instr& in) {
-  uint32_t all = warp.mask, reading = 0, partly = 0, sourceBytes[kLanes];
+  uint32_t all = warp.mask, reading = 0, partly = 0, sizes[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {
-    sourceBytes[lane] = in.c == kNowhere ? in.bytes : std::min<uint32_t>(warp.at<uint32_t>(in.c)[lane], in.bytes);
-    reading |= uint32_t(sourceBytes[lane] == in.bytes) << lane;
-    partly |= uint32_t(sourceBytes[lane] && sourceBytes[lane] != in.bytes) << lane;
+    sizes[lane] = in.c == kNowhere ? in.bytes : warp.at<uint32_t>(in.c)[lane];
+    if (sizes[lane] > in.bytes) { // undefined: taken as all of them
+      if (all >> lane & 1)
+        warp.cta->launch->report(warp, Finding::Kind::OutOfBounds, uint32_t(lane), fmt::format("src-size is {}, the copy has {} bytes", sizes[lane], in.bytes));
+      sizes[lane] = in.bytes;
+    }
+    reading |= uint32_t(sizes[lane] == in.bytes) << lane;
+    partly |= uint32_t(sizes[lane] && sizes[lane] != in.bytes) << lane;
   }
   Access from, to, part;
   Instr source = in;
@@ -422,18 +464,17 @@ void copyAsync(Warp& warp, const Instr& in) {
   source.wideAddress = true;
   const std::vector<uint32_t>& lists = warp.cta->launch->program->lists;
   computeAddresses(warp, source, in.b, int64_t(lists[in.list] | uint64_t(lists[in.list + 1]) << 32), from);
-  part = from;
+  if ((warp.mask = all & partly))
+    part = resolveParts(warp, source, from, sizes);
   if ((warp.mask = all & reading))
     resolve(warp, source, from, AccessKind::Read, in.bytes);
-  if ((warp.mask = all & partly)) // only the first byte is looked at
-    resolve(warp, source, part, AccessKind::Read, 1);
   warp.mask = all;
   computeAddresses(warp, in, in.a, in.displacement, to);
   resolve(warp, in, to, AccessKind::Write, in.bytes);
   for (int lane = 0; lane < kLanes; ++lane)
     if (to.mask >> lane & 1) {
       bool whole = from.mask >> lane & 1, some = part.mask >> lane & 1;
-      queueCopy(warp, uint32_t(lane), uint32_t(to.address[lane]), whole ? from.host(lane) : some ? part.host(lane) : nullptr, whole || some ? sourceBytes[lane] : 0, in.bytes);
+      queueCopy(warp, uint32_t(lane), uint32_t(to.address[lane]), whole ? from.host(lane) : some ? part.host(lane) : nullptr, whole || some ? sizes[lane] : 0, in.bytes);
     }
 }
 void commitGroup(Warp& warp, const Instr&) { commitCopies(warp); }

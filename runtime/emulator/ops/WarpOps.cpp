@@ -216,7 +216,12 @@ template <bool Aligned> void makeBarrier(Decoder& d, Instr& in) {
     d.fail("a barrier is sync, arrive or red");
   }
   size_t end = d.operandCount() - (in.variant >= uint8_t(BarrierKind::RedPopc) ? 1 : 0);
+  if (auto number = d.immediate(d.operand(at)); number && uint64_t(*number) > 15)
+    d.fail(fmt::format("there is no barrier {}, a block has 0 to 15", *number));
   in.a = d.read(at++, Type::U32);
+  if (at < end)
+    if (auto threads = d.immediate(d.operand(at)); threads && (*threads <= 0 || *threads > 1024 || *threads % kLanes))
+      d.fail(fmt::format("{} threads: a barrier is for a multiple of 32, up to 1024", *threads));
   in.b = at < end ? d.read(at, Type::U32) : kNowhere;
   if (in.variant == uint8_t(BarrierKind::Arrive) && in.b == kNowhere)
     d.fail("arrive names a thread count");

@@ -1,6 +1,9 @@
 #include "runtime/emulator/ptx/Lexer.h"
+#include "runtime/emulator/ptx/Module.h"
 
+#include <algorithm>
 #include <cctype>
+#include <fmt/format.h>
 
 namespace moec::emulator {
 namespace {
@@ -20,10 +23,11 @@ void Lexer::skipBlanks() {
       while (position_ < text_.size() && text_[position_] != '\n')
         ++position_;
     } else if (c == '/' && position_ + 1 < text_.size() && text_[position_ + 1] == '*') {
-      position_ += 2;
-      while (position_ + 1 < text_.size() && !(text_[position_] == '*' && text_[position_ + 1] == '/'))
-        line_ += text_[position_++] == '\n';
-      position_ = position_ + 2 < text_.size() ? position_ + 2 : text_.size();
+      size_t end = text_.find("*/", position_ + 2);
+      if (end == std::string::npos)
+        throw PtxError(fmt::format("ptx:{}: the comment has no end: \"{}\"", line_, lineText(line_)));
+      line_ += int(std::count(text_.begin() + long(position_), text_.begin() + long(end), '\n'));
+      position_ = end + 2;
     } else {
       return;
     }
@@ -42,9 +46,10 @@ void Lexer::advance() {
   char c = text_[position_];
   if (c == '"') {
     size_t end = text_.find('"', position_ + 1);
-    end = end == std::string::npos ? text_.size() : end;
+    if (end == std::string::npos)
+      throw PtxError(fmt::format("ptx:{}: the string has no end: \"{}\"", line_, lineText(line_)));
     piece(Token::Kind::String, position_ + 1, end);
-    position_ = end < text_.size() ? end + 1 : end;
+    position_ = end + 1;
     return;
   }
   size_t end = position_ + 1;
@@ -93,7 +98,11 @@ std::string Lexer::lineText(int line) const {
   size_t end = text_.find('\n', begin);
   std::string found = text_.substr(begin, end == std::string::npos ? end : end - begin);
   size_t first = found.find_first_not_of(" \t\r"), last = found.find_last_not_of(" \t\r");
-  return first == std::string::npos ? std::string() : found.substr(first, last - first + 1);
+  if (first == std::string::npos)
+    return {};
+  constexpr size_t kMost = 200;
+  found = found.substr(first, last - first + 1);
+  return found.size() > kMost ? found.substr(0, kMost) + "..." : found;
 }
 
 } // namespace moec::emulator

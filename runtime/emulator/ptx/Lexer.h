@@ -1,5 +1,5 @@
 #pragma once
-// Cuts PTX text into words. Knows no grammar but comments, strings, numbers and names.
+// Cuts PTX text into words. Knows no grammar but comments, strings, numbers and names. Throws PtxError for a comment or string without end.
 
 #include <cstdint>
 #include <string>
@@ -35,7 +35,7 @@ public:
   /// The character right behind the current token.
   char after() const { return position_ < text_.size() ? text_[position_] : '\0'; }
   char secondAfter() const { return position_ + 1 < text_.size() ? text_[position_ + 1] : '\0'; }
-  /// The whole line with that number, trimmed.
+  /// The line with that number, trimmed; of a very long one the beginning.
   std::string lineText(int line) const;
 
 private:

@@ -70,6 +70,7 @@ struct Function {
   std::vector<Instruction> instructions;
   std::vector<int> labels;           // instruction index of each label
   int maxThreads = 0;                // .maxntid / .reqntid, 0: not said
+  uint32_t requiredBlock[3] = {};    // .reqntid, 0: not said
   bool defined = false;
   int line = 0;
 };

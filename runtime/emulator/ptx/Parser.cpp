@@ -1,7 +1,8 @@
 #include "runtime/emulator/ptx/Lexer.h"
 #include "runtime/emulator/ptx/Module.h"
 
-#include <cstdlib>
+#include <cctype>
+#include <charconv>
 #include <cstring>
 #include <fmt/format.h>
 #include <unordered_map>
@@ -28,6 +29,9 @@ std::string withoutEscapes(std::string_view text) {
     }
   return name;
 }
+
+constexpr int kDeepest = 100;
+constexpr uint64_t kLargestVariable = 1ull << 40, kLargestOnChip = 1u << 26; // the latter of shared and local memory and of parameters
 
 class Parser {
 public:
@@ -58,19 +62,24 @@ private:
     Token token = lexer_.next();
     if (token.kind != Token::Kind::Number)
       fail(token.line, fmt::format("expected a number, found '{}'", token.text));
-    int64_t value = int64_t(std::strtoull(digits(token.text).c_str(), nullptr, 0));
-    return negative ? -value : value;
-  }
-  static std::string digits(std::string_view text) {
-    std::string out(text);
-    while (!out.empty() && (out.back() == 'U' || out.back() == 'u'))
-      out.pop_back();
-    return out;
+    Operand value = literal(token, negative);
+    if (value.floating)
+      fail(token.line, fmt::format("expected an integer, found '{}'", token.text));
+    return value.value;
   }
   void skipUntil(std::string_view end) {
-    while (!lexer_.at(end) && lexer_.peek().kind != Token::Kind::End)
+    int line = lexer_.peek().line;
+    while (!lexer_.at(end)) {
+      if (lexer_.peek().kind == Token::Kind::End)
+        fail(line, fmt::format("'{}' is missing behind this", end));
       lexer_.next();
+    }
     lexer_.take(end);
+  }
+  /// Goes one level down into lists within lists: each takes a part of the parser's own stack.
+  void descend() {
+    if (++depth_ > kDeepest)
+      fail(fmt::format("more than {} lists within each other", kDeepest));
   }
 
   void topLevel() {
@@ -175,32 +184,46 @@ private:
       if (lexer_.at("]"))
         open = true;
       else
-        variable.bytes *= uint64_t(integer());
+        variable.bytes = arrayOf(uint64_t(integer()), variable);
       expect("]");
     }
     if (open)
       variable.bytes = 0;
-    if (variable.bytes > (1ull << 40))
-      fail(variable.line, "a variable of this size is not emulated");
     if (lexer_.take("=")) {
-      initializer(variable);
+      initializer(variable, open ? kLargestVariable : variable.bytes);
       if (open)
         variable.bytes = variable.initial.size();
     }
     return variable;
   }
 
-  void initializer(Variable& variable) {
+  uint64_t arrayOf(uint64_t count, const Variable& element) {
+    bool global = element.space == Space::Global || element.space == Space::Const;
+    if (element.bytes && count > (global ? kLargestVariable : kLargestOnChip) / element.bytes)
+      fail(element.line, "a variable of this size is not emulated");
+    return count * element.bytes;
+  }
+
+  /// Appends to the initial bytes, of which there may be `room`.
+  void initializer(Variable& variable, uint64_t room) {
     if (lexer_.take("{")) {
+      descend();
       while (!lexer_.take("}")) {
-        initializer(variable);
+        initializer(variable, room);
         lexer_.take(",");
       }
+      --depth_;
       return;
     }
     size_t bytes = size_t(bytesOf(variable.type)), at = variable.initial.size();
+    if (bytes == 0 || bytes > 8)
+      fail("initial values of this type are not emulated");
+    if (at + bytes > room)
+      fail(fmt::format("{} has room for {} initial values, here is one more", variable.name, room / bytes));
     variable.initial.resize(at + bytes);
     if (lexer_.peek().kind == Token::Kind::Name) {
+      if (bytes != 8)
+        fail(fmt::format("an address has 8 bytes, an element of {} has {}", variable.name, bytes));
       std::string symbol = name();
       bool generic = symbol == "generic" && lexer_.take("(");
       if (generic) {
@@ -260,6 +283,8 @@ private:
     }
     for (Function& known : module_.functions)
       if (known.name == made.name) {
+        if (known.defined && made.defined)
+          fail(made.line, fmt::format("{} is defined for the second time, line {} has the first", made.name, known.line));
         if (made.defined)
           known = std::move(made);
         return;
@@ -283,14 +308,28 @@ private:
 
   void performanceDirective(Function& made) {
     Token word = lexer_.next();
-    int64_t product = 1;
-    while (lexer_.peek().kind == Token::Kind::Number) {
-      product *= integer();
+    int64_t extents[3] = {1, 1, 1}, product = 1;
+    for (int i = 0; lexer_.peek().kind == Token::Kind::Number; ++i) {
+      int64_t extent = integer();
+      if (i > 2)
+        fail(word.line, fmt::format("{} has more than three extents", word.text));
+      extents[i] = extent;
+      product = extent < 0 || extent > 1024 ? 0 : product * extent;
       if (!lexer_.take(","))
         break;
     }
-    if (word.text == ".maxntid" || word.text == ".reqntid")
+    if (word.text == ".maxntid" || word.text == ".reqntid") {
+      if (product < 1 || product > 1024)
+        fail(word.line, "a block has 1 to 1024 threads");
       made.maxThreads = int(product);
+      if (word.text == ".reqntid")
+        for (int i = 0; i < 3; ++i)
+          made.requiredBlock[i] = uint32_t(extents[i]);
+    } else if (word.text == ".explicitcluster" || word.text == ".reqnctapercluster" || word.text == ".blocksareclusters") {
+      fail(word.line, fmt::format("clusters are not emulated ({})", word.text));
+    } else if (word.text != ".minnctapersm" && word.text != ".maxnctapersm" && word.text != ".maxnreg" && word.text != ".maxclusterrank" && word.text != ".noreturn") {
+      fail(word.line, fmt::format("unknown directive '{}'", word.text));
+    }
   }
 
   void body() {
@@ -422,6 +461,7 @@ private:
 
   Operand operand(const Instruction& in) {
     Operand made;
+    descend();
     if (lexer_.take("[")) {
       made = address();
     } else if (lexer_.at("{") || lexer_.at("(")) {
@@ -441,6 +481,7 @@ private:
       if (lexer_.take("|"))
         made.parts.push_back(operand(in));
     }
+    --depth_;
     return made;
   }
 
@@ -510,27 +551,53 @@ private:
   }
 
   Operand immediate() {
-    Operand made;
-    made.kind = Operand::Kind::Immediate;
     bool negative = lexer_.take("-");
     Token token = lexer_.next();
-    std::string text = digits(token.text);
-    if (text.size() > 2 && text[0] == '0' && (text[1] == 'f' || text[1] == 'F') && text.size() == 10) {
-      made.floating = made.single = true;
-      made.value = int64_t(std::strtoull(text.c_str() + 2, nullptr, 16)) ^ (negative ? 0x80000000 : 0);
-    } else if (text.size() == 18 && text[0] == '0' && (text[1] == 'd' || text[1] == 'D')) {
-      made.floating = true;
-      made.value = int64_t(std::strtoull(text.c_str() + 2, nullptr, 16) ^ (negative ? 1ull << 63 : 0));
-    } else if (text.find('.') != std::string::npos) {
-      made.floating = true;
-      double value = std::strtod(text.c_str(), nullptr) * (negative ? -1 : 1);
-      std::memcpy(&made.value, &value, 8);
-    } else if (token.kind == Token::Kind::Number) {
-      made.value = int64_t(text.rfind("0b", 0) == 0 ? std::strtoull(text.c_str() + 2, nullptr, 2) : std::strtoull(text.c_str(), nullptr, 0));
-      made.value = negative ? int64_t(0 - uint64_t(made.value)) : made.value;
-    } else {
+    if (token.kind != Token::Kind::Number)
       fail(token.line, fmt::format("expected a number, found '{}'", token.text));
+    return literal(token, negative);
+  }
+
+  /// To the lexer a number is any row of digits and letters that starts with a digit. Here it must be all of one form.
+  Operand literal(const Token& token, bool negative) {
+    std::string_view text = token.text;
+    auto refuse = [&](const char* why) { fail(token.line, fmt::format("'{}' is no number: {}", token.text, why)); };
+    auto read = [&](auto& value, auto... how) {
+      auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value, how...);
+      if (problem == std::errc::result_out_of_range)
+        refuse("it does not fit into 64 bits");
+      if (problem != std::errc() || end != text.data() + text.size())
+        refuse("expected digits, or 0x, 0b, 0f or 0d before them");
+    };
+    Operand made;
+    made.kind = Operand::Kind::Immediate;
+    uint64_t bits = 0;
+    char form = text.size() > 1 && text[0] == '0' ? char(std::tolower((unsigned char)text[1])) : ' ';
+    if (form == 'f' || form == 'd') {
+      made.floating = true;
+      made.single = form == 'f';
+      text.remove_prefix(2);
+      if (text.size() != (made.single ? 8 : 16))
+        refuse("0f stands before 8 hexadecimal digits, 0d before 16");
+      read(bits, 16);
+      bits ^= negative ? 1ull << (made.single ? 31 : 63) : 0;
+    } else if (text.find('.') != std::string_view::npos) {
+      made.floating = true;
+      double value = 0;
+      read(value);
+      value = negative ? -value : value;
+      std::memcpy(&bits, &value, 8);
+    } else {
+      if (text.size() > 1 && std::tolower((unsigned char)text.back()) == 'u')
+        text.remove_suffix(1);
+      int base = form == 'x' ? 16 : form == 'b' ? 2 : std::isdigit((unsigned char)form) ? 8 : 10;
+      text.remove_prefix(base == 16 || base == 2 ? 2 : 0);
+      read(bits, base);
+      if (negative && bits > 1ull << 63)
+        refuse("it does not fit into 64 bits");
+      bits = negative ? 0 - bits : bits;
     }
+    made.value = int64_t(bits);
     return made;
   }
 
@@ -599,6 +666,7 @@ private:
   Position position_;
   uint64_t usedBytes_ = ~0ull;
   uint64_t vector_ = 1;
+  int depth_ = 0;
 };
 
 } // namespace
