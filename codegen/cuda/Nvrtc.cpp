@@ -13,6 +13,13 @@ namespace moec::codegen::cuda {
 
 namespace {
 
+/// Texts end in a zero byte.
+std::string trimmed(std::string text) {
+  while (text.ends_with('\0'))
+    text.pop_back();
+  return text;
+}
+
 /// A program in NVRTC's hands.
 class Run {
 public:
@@ -26,11 +33,14 @@ public:
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  int compile(const std::string& arch) {
+  /// With usage, the log has ptxas's report of each function, and then lacks errors of ptxas that name no line.
+  int compile(const std::string& arch, bool usage) {
     std::string architecture = "--gpu-architecture=" + arch;
     const char* options[] = {architecture.c_str(), "--std=c++17", "--fmad=false", "-lineinfo", "--ptxas-options=-v"};
-    return library_.compileProgram(program_, static_cast<int>(std::size(options)), options);
+    return library_.compileProgram(program_, static_cast<int>(std::size(options)) - (usage ? 0 : 1), options);
   }
+
+  std::string log() { return trimmed(text(&NvrtcLibrary::logSize, &NvrtcLibrary::log)); }
 
   std::string text(int (*NvrtcLibrary::*size)(NvrtcProgram, size_t*), int (*NvrtcLibrary::*get)(NvrtcProgram, char*)) {
     size_t bytes = 0;
@@ -57,13 +67,6 @@ private:
   NvrtcProgram program_ = nullptr;
 };
 
-/// Texts end in a zero byte.
-std::string trimmed(std::string text) {
-  while (text.ends_with('\0'))
-    text.pop_back();
-  return text;
-}
-
 } // namespace
 
 std::optional<CompiledCuda> compileCuda(const CudaSource& source, const CudaTarget& target, std::string& error) {
@@ -71,15 +74,18 @@ std::optional<CompiledCuda> compileCuda(const CudaSource& source, const CudaTarg
   if (!library)
     throw Error(Fault::Device, missingNvrtc());
   Run run(*library, source);
-  int result = run.compile(target.arch);
-  std::string log = trimmed(run.text(&NvrtcLibrary::logSize, &NvrtcLibrary::log));
+  int result = run.compile(target.arch, true);
+  std::string log = run.log();
   if (result == kNvrtcInvalidOption)
     throw Error(Fault::Device, fmt::format("{} (version {}.{}) does not compile for {}; version 12.8 and newer ones do{}{}", library->path, library->major,
                                            library->minor, target.arch, log.empty() ? "" : "\n", log));
   if (result != 0) {
-    error = messagesFrom(log, source, trimmed(run.refusedPtx()));
-    if (error.empty())
-      error = fmt::format("{}: NVRTC {}.{}: {}", source.fileName, library->major, library->minor, library->errorString(result));
+    Run refused(*library, source);
+    refused.compile(target.arch, false);
+    error = messagesFrom(refused.log(), source, trimmed(refused.refusedPtx()));
+    if (error.find(": error") == std::string::npos) // "error: ", and "error #20: "
+      error = fmt::format("{}: error: NVRTC {}.{}: {}{}{}", source.fileName, library->major, library->minor, library->errorString(result),
+                          error.empty() ? "" : "\n", error);
     return std::nullopt;
   }
   CompiledCuda compiled;

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -40,10 +41,22 @@ fs::path findTool() {
                                          beside.string(), installed.string()));
 }
 
+fs::path temporaryFolder() {
+  std::error_code code;
+  fs::path folder = fs::temp_directory_path(code);
+  if (!code)
+    return folder;
+  folder = "/tmp";
+  for (const char* name : {"TEMPDIR", "TEMP", "TMP", "TMPDIR"}) // the last one first, as the standard library looks; it does not tell what it found
+    if (const char* value = std::getenv(name))
+      folder = value;
+  throw Error(Fault::System, fmt::format("{}: cannot be used as the folder of temporary files: {}; make it, or let TMPDIR name another", folder.string(), code.message()));
+}
+
 class PrivateFolder {
 public:
   PrivateFolder() {
-    std::string name = (fs::temp_directory_path() / "moec-nvrtc-XXXXXX").string();
+    std::string name = (temporaryFolder() / "moec-nvrtc-XXXXXX").string();
     if (!mkdtemp(name.data()))
       throw Error(Fault::System, name + ": cannot be made: " + std::strerror(errno));
     path = name;

@@ -66,11 +66,9 @@ int sourceLineOf(const std::string& ptx, int ptxLine, const CudaSource& source) 
   return last == own ? sourceLine : 0;
 }
 
-/// The first line of the text that names the function of a declaration; 0 when none does.
-int lineOfFunction(const std::string& text, const std::string& declaration) {
+/// The first line of the text that names the function; 0 when none does.
+int lineOfFunction(const std::string& text, const std::string& function) {
   auto inWord = [&](size_t at) { return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) || text[at] == '_'); };
-  size_t end = declaration.find('('), begin = declaration.rfind(' ', end) + 1;
-  std::string function = declaration.substr(begin, end - begin);
   for (size_t at = 0; (at = text.find(function, at)) != std::string::npos; ++at)
     if (!inWord(at - 1) && !inWord(at + function.size()))
       return static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n')) + 1;
@@ -85,8 +83,9 @@ std::string declarationMessage(const CudaSource& source, int line, const std::st
   std::string declaration;
   for (int i = 0; i < line && std::getline(lines, declaration);)
     ++i;
-  return fmt::format("{}: error: this function must keep its parameters: {}\n  expected: {}\n", place(source, lineOfFunction(source.text, declaration)),
-                     message, declaration);
+  size_t end = declaration.find('('), begin = declaration.rfind(' ', end) + 1;
+  return fmt::format("{}: error: this function must keep its parameters: {}\n  expected: {}\n",
+                     place(source, lineOfFunction(source.text, declaration.substr(begin, end - begin))), message, declaration);
 }
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
@@ -100,6 +99,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 std::string messagesFrom(const std::string& log, const CudaSource& source, const std::string& ptx) {
   static const std::regex located("^(.*)\\((\\d+)\\): ((?:catastrophic )?error|warning|remark)(.*)$"),
       assembler("^ptxas application ptx input, line (\\d+); (error|fatal|warning) *: (.*)$"),
+      assemblerOfFunction("^ptxas (error|fatal|warning) *: (.*)$"), quoted("'([^']+)'"),
       report("^ptxas (info|fatal   : Ptx assembly aborted)|^(ptxas +\\.)? +\\d+ bytes stack frame|^Remark: The warnings can be suppressed|^$");
   std::string given = nvrtcName(source), errors, others;
   std::string* messages = &errors; // what a message's further lines belong to
@@ -124,6 +124,11 @@ std::string messagesFrom(const std::string& log, const CudaSource& source, const
       messages = match[2] == "warning" ? &others : &errors;
       line = fmt::format("{}: {}: ptxas: {} (PTX line {})", place(source, sourceLineOf(ptx, ptxLine, source)), match[2] == "fatal" ? "error" : match[2].str(),
                          match[3].str(), ptxLine);
+    } else if (std::regex_match(line, match, assemblerOfFunction)) {
+      std::string kind = match[1], message = match[2];
+      messages = kind == "warning" ? &others : &errors;
+      std::string function = std::regex_search(message, match, quoted) ? match[1].str() : std::string();
+      line = fmt::format("{}: {}: ptxas: {}", place(source, function.empty() ? 0 : lineOfFunction(source.text, function)), kind == "fatal" ? "error" : kind, message);
     } else if (!line.starts_with(' ')) {
       messages = &others; // how many there are
     }

@@ -2,6 +2,8 @@
 
 #include "runtime/core/Error.h"
 
+#include <fmt/format.h>
+
 #include <fstream>
 #include <sstream>
 
@@ -16,7 +18,11 @@ std::string readText(const fs::path& path) {
   std::ostringstream text;
   if (!file || file.peek() == std::ifstream::traits_type::eof() || !(text << file.rdbuf()))
     throw Error(Fault::Data, path.string() + ": cannot be read as CUDA text: it is empty, no file, or not readable");
-  return text.str();
+  std::string read = text.str();
+  if (size_t zero = read.find('\0'); zero != std::string::npos)
+    throw Error(Fault::Data, fmt::format("{}: is no CUDA text: its byte {} is zero, and a compiler would not see what stands behind it; the file may be damaged",
+                                         path.string(), zero));
+  return read;
 }
 
 } // namespace

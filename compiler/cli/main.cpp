@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <system_error>
 
 namespace {
 
@@ -66,6 +67,10 @@ int main(int argc, char** argv) {
     code = report(error.fault(), error.what());
   } catch (const std::bad_alloc&) {
     code = report(moec::Fault::System, "out of memory");
+  } catch (const std::system_error& error) {
+    code = report(moec::Fault::System,
+                  std::ferror(stdout) ? fmt::format("cannot write the results to stdout: {}", error.code().message())
+                                      : error.what());
   } catch (const std::exception& error) {
     code = report(moec::Fault::Internal, error.what());
   }

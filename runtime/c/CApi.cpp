@@ -41,7 +41,7 @@ moec_status statusOf(Fault fault) {
   case Fault::Usage: return MOEC_ERROR_USAGE;
   case Fault::Device: return MOEC_ERROR_DEVICE;
   case Fault::System: return MOEC_ERROR_SYSTEM;
-  case Fault::Mismatch:
+  case Fault::Mismatch: return MOEC_ERROR_MISMATCH;
   case Fault::Internal: return MOEC_ERROR_INTERNAL;
   }
   return MOEC_ERROR_INTERNAL;

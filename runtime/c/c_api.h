@@ -24,7 +24,8 @@ typedef enum moec_status {
   MOEC_ERROR_USAGE = 3,    /* the caller */
   MOEC_ERROR_DEVICE = 4,   /* the machine lacks what is asked for */
   MOEC_ERROR_SYSTEM = 5,   /* disk, memory */
-  MOEC_ERROR_INTERNAL = 6  /* moec */
+  MOEC_ERROR_INTERNAL = 6, /* moec */
+  MOEC_ERROR_MISMATCH = 7  /* a check found a difference, or a fault in a kernel */
 } moec_status;
 
 typedef enum moec_dtype { MOEC_F64, MOEC_F32, MOEC_BF16, MOEC_I64, MOEC_I32, MOEC_U8, MOEC_BOOL } moec_dtype;

@@ -56,6 +56,8 @@ std::shared_ptr<Device> open(std::string_view name, const DeviceOptions& options
   if (name == "reference")
     return compilerLibrary().referenceDevice();
   constexpr std::string_view kCuda = "cuda:", kEmulator = "ptx-emulator:";
+  if (name == "ptx-emulator")
+    return openEmulatedDevice("", options);
   if (name.starts_with(kCuda))
     if (auto ordinal = ordinalOf(name.substr(kCuda.size())))
       return openCudaDevice(*ordinal);

@@ -131,6 +131,15 @@ TEST_F(CompiledProgram, InspectCounts) {
   expectFailure({"inspect", program, "--size", "batch=0"}, 2, "expected a positive integer, found 0");
 }
 
+TEST_F(CompiledProgram, AFullDiskBehindStdoutIsFive) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"inspect", program, "--json"},
+                                                  {"run", program, "--init", "0", "--input", "x=" + rows}}) {
+    Outcome outcome = moec(command, "/dev/full");
+    EXPECT_EQ(outcome.code, 5) << command[0];
+    EXPECT_THAT(outcome.err, HasSubstr("cannot write the results to stdout")) << command[0];
+  }
+}
+
 TEST_F(CompiledProgram, InspectTakesItApart) {
   Outcome outcome = moec({"inspect", program, "--extract", path("parts")});
   ASSERT_EQ(outcome.code, 0) << outcome.err;

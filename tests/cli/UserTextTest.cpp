@@ -191,6 +191,8 @@ TEST_F(UserText, ARefusedTextIsNamedAtItsLine) {
   std::string mean = "const float mean0 = total0", meanLine = shown + ":" + std::to_string(lineOf(whole, mean)) + ": error: ";
   refused(mean, "const float mean0 = totl0", meanLine + "identifier \"totl0\" is undefined");
   refused(mean, "asm volatile(\"bad.word %0;\" :: \"r\"(lane)); " + mean, meanLine + "ptxas: ");
+  // ptxas names no line of what is too much for a function.
+  refused(mean, "__shared__ volatile float big[60000]; big[lane] = 1; " + mean, ": error: ptxas: Entry function '" + function + "' uses too much shared data (");
   std::string functionLine = "texts/" + name + ":" + std::to_string(lineOf(whole, function + "(")) + ": error: ";
   refused("    const float* __restrict__ in2,\n", "", functionLine + "this function must keep its parameters");
   refused("    long long n0,\n", "    int n0,\n", functionLine + "this function must keep its parameters");
@@ -198,6 +200,22 @@ TEST_F(UserText, ARefusedTextIsNamedAtItsLine) {
   refused("extern \"C\" __global__", "__global__", functionLine);
   refused(function + "(", "renamed(", ": error: the text defines no function " + function + "\n  expected: ");
   refused("__launch_bounds__(128, 8)", "__launch_bounds__(64)", "__launch_bounds__ of " + function + " allow 64 threads, and it is launched with 128");
+}
+
+TEST_F(UserText, AZeroByteInATextIsNamed) {
+  emitTexts(kNorm);
+  fs::path text = textIn("texts");
+  size_t size = slurp(text).size();
+  std::ofstream(text, std::ios::binary | std::ios::app) << std::string("\0static_assert(false);\n", 23);
+  expectFailure({"compile", "m.json", "--target", kTarget, "--kernels", "texts"}, 1,
+                "texts/" + text.filename().string() + ": is no CUDA text: its byte " + std::to_string(size) + " is zero");
+}
+
+TEST_F(UserText, AMissingTemporaryFolderIsNamed) {
+  emitTexts(kNorm);
+  environment = {{"TMPDIR", "/nonexistent/tmp"}};
+  std::ofstream(textIn("texts"), std::ios::app) << "// mine\n"; // compiled by no one yet
+  expectFailure({"compile", "m.json", "--target", kTarget, "--kernels", "texts"}, 5, "/nonexistent/tmp: cannot be used as the folder of temporary files");
 }
 
 TEST_F(UserText, ATextThatCrashesNvrtcIsNamed) {
@@ -242,7 +260,7 @@ protected:
     Outcome compiled = compile(kernels, program);
     EXPECT_EQ(compiled.code, 0) << compiled.err;
     Outcome outcome = run(program);
-    EXPECT_EQ(outcome.code, 3) << outcome.err; // the device refuses the launch, as a GPU would or should
+    EXPECT_EQ(outcome.code, 4) << outcome.err; // a fault in a kernel; 3 would be a device that is not there
     Found found = firstFinding(outcome.err);
     EXPECT_THAT(found.kernel, StartsWith(symbol));
     EXPECT_EQ(found.file, kernels + "/" + symbol + ".cu");

@@ -107,6 +107,15 @@ TEST_F(NvrtcTest, TextThatPtxasRefusesIsAnErrorAtItsLine) {
   EXPECT_THAT(error, testing::MatchesRegex("some/bad\\.cu:3: error: ptxas: .*'no_such_word' \\(PTX line [0-9]+\\)"));
 }
 
+TEST_F(NvrtcTest, WhatPtxasRefusesWithoutALineIsAnErrorAtTheFunction) {
+  std::string error;
+  CudaSource source{"some/big.cu", "// two lines\nextern \"C\" __global__ void k(int* out) {\n  int unused;\n  __shared__ volatile float big[60000];\n"
+                                   "  big[threadIdx.x] = 1;\n  *out = big[5];\n}\n"};
+  EXPECT_FALSE(compileCuda(source, hopper(), error));
+  EXPECT_THAT(error, testing::StartsWith("some/big.cu:2: error: ptxas: Entry function 'k' uses too much shared data ("));
+  EXPECT_THAT(error, HasSubstr("some/big.cu:3: warning"));
+}
+
 TEST_F(NvrtcTest, LineInformationNamesTheFileAsItWasNamed) {
   for (std::string name : {"rev.cu", "../a folder/rev.cu", "/home/rev.cu"}) {
     std::string error;

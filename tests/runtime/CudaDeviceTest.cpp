@@ -66,7 +66,7 @@ TEST(CudaDevice, FindingsStayInTheirSession) {
   auto wrong = [] {
     auto bad = session({{"{up}", "  st.global.f32 [%at+4], %f0;"}}, {.threads = 1});
     for (int i = 0; i < 5; ++i)
-      EXPECT_FAULT(bad->run({{"x", Tensor(DType::F32, {20, kTinyWidth})}}), Fault::Device, "out of bounds"); // zeros: every row is kept
+      EXPECT_FAULT(bad->run({{"x", Tensor(DType::F32, {20, kTinyWidth})}}), Fault::Mismatch, "out of bounds"); // zeros: every row is kept
   };
   std::thread other(wrong);
   auto right = session({}, {.threads = 1});
@@ -96,7 +96,7 @@ TEST(CudaDevice, ServesTheStepsOneByOne) { // as the check device does: written 
   executable->launch(LaunchList::Forward, 2, {5, 6}); // alone, from what was written
   EXPECT_EQ(std::memcmp(executable->read(4).data(), y.data(), y.bytes()), 0);
   executable->launch(LaunchList::Forward, 0, {5, 6});
-  EXPECT_FAULT(executable->launch(LaunchList::Forward, 2, {5, 6}), Fault::Device, "uninitialised read"); // nobody made its rows in this call
+  EXPECT_FAULT(executable->launch(LaunchList::Forward, 2, {5, 6}), Fault::Mismatch, "uninitialised read"); // nobody made its rows in this call
 }
 
 //--- findings ---
@@ -106,11 +106,11 @@ TEST(CudaDevice, AnAccessOutOfBoundsNamesBufferLaunchAndLine) {
   Tensor x(DType::F32, {16, kTinyWidth}); // all zero: every row is kept, the last store is past the end
   Thrown thrown = thrownBy([&] { bad->run({{"x", x}}); });
   ASSERT_TRUE(thrown.thrown);
-  EXPECT_EQ(thrown.fault, Fault::Device);
+  EXPECT_EQ(thrown.fault, Fault::Mismatch);
   for (const char* part : {"ptx-emulator:sm_80: forward launch 1, experts (expert_up) does what it must not:", "tiny_up_0 at tiny.cu:2 (ptx line", "out of bounds",
                            "0 bytes past the end of buffer 'rows' (512 bytes); the pointer belongs to buffer 'rows' (512 bytes)", "block (15,0,0) thread (7,0,0)", "\n    2 | rows[r][d] = x[token][d] * 2 * w[d] * scale;"})
     EXPECT_TRUE(thrown.says(part)) << thrown.message << "\n  lacks: " << part;
-  EXPECT_FAULT(bad->run({{"x", x}}), Fault::Device, "'rows' (512 bytes)"); // again, and the session lives on
+  EXPECT_FAULT(bad->run({{"x", x}}), Fault::Mismatch, "'rows' (512 bytes)"); // again, and the session lives on
 }
 
 TEST(CudaDevice, AWorkspaceThatNobodyFilledIsFoundInEveryCall) {
@@ -129,13 +129,13 @@ TEST(CudaDevice, WhatAnEarlierCallLeftIsNotInitialised) {
   for (float& value : first.as<float>())
     value = -1; // all of expert 0: every row is written
   bad->run({{"x", first}});
-  EXPECT_FAULT(bad->run({{"x", Tensor(DType::F32, {8, kTinyWidth})}}), Fault::Device, "buffer 'rows'");
+  EXPECT_FAULT(bad->run({{"x", Tensor(DType::F32, {8, kTinyWidth})}}), Fault::Mismatch, "buffer 'rows'");
 }
 
 TEST(CudaDevice, ChecksCanBeOff) {
   auto bad = session({{"{sums}", "  "}}, {.checks = false});
   EXPECT_EQ(bad->run({{"x", tinyTokens(40, 1)}}).size(), 2u);
-  EXPECT_FAULT(session({{"{sums}", "  "}})->run({{"x", tinyTokens(40, 1)}}), Fault::Device, "uninitialised"); // another session keeps its own
+  EXPECT_FAULT(session({{"{sums}", "  "}})->run({{"x", tinyTokens(40, 1)}}), Fault::Mismatch, "uninitialised"); // another session keeps its own
 }
 
 TEST(CudaDevice, ManyFindingsAreCutAtTen) {
@@ -223,6 +223,12 @@ TEST(CudaDevice, AMissingDriverIsNamed) {
   if (cuda::driverTable(&problem))
     GTEST_SKIP() << "this machine has a CUDA driver";
   EXPECT_FAULT(openDevice("cuda:0"), Fault::Device, "cuda:0: no CUDA driver");
+  EXPECT_FAULT(openDevice("cuda:0"), Fault::Device, "without a GPU use the device ptx-emulator:sm_90a");
+}
+
+TEST(CudaDevice, AnEmulatorWithoutATargetNamesTheKnown) {
+  EXPECT_FAULT(openDevice("ptx-emulator"), Fault::Usage, "is named with what it emulates; known: ptx-emulator:sm_80, ptx-emulator:sm_90a");
+  EXPECT_FAULT(openDevice("ptx-emulator:sm_90"), Fault::Usage, "has no \"sm_90\"; known: ptx-emulator:sm_80, ptx-emulator:sm_90a");
 }
 
 TEST(CudaDevice, IsListed) {

@@ -1,6 +1,8 @@
 #pragma once
 // Words that every kernel uses. No header is included: NVRTC has none.
 
+#pragma nv_diag_suppress 177 // "declared but never referenced": not every kernel needs every coordinate of what it computes
+
 struct bfloat16 { unsigned short bits; };
 
 __device__ __forceinline__ float toFloat(bfloat16 x) { return __int_as_float((int)x.bits << 16); }

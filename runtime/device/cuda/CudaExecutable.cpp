@@ -297,7 +297,7 @@ void CudaExecutable::reportFindings(const LaunchInfo& launch, LaunchList list, i
   }
   if (findings.size() > kShownFindings)
     text += fmt::format("\n  and {} more", findings.size() - kShownFindings);
-  throw Error(Fault::Device, text);
+  throw Error(Fault::Mismatch, text); // the device is there and well: what it was given is wrong
 }
 
 void CudaExecutable::releaseUnusedParameters() {

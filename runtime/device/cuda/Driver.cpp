@@ -25,7 +25,7 @@ Opened open() {
   }
   if (!library) {
     opened.problem = fmt::format("no CUDA driver: looked for {} (the first through the loader's search path); it comes with the NVIDIA "
-                                 "kernel driver; without a GPU use the device ptx-emulator",
+                                 "kernel driver; without a GPU use the device ptx-emulator:sm_90a",
                                  looked);
     return opened;
   }

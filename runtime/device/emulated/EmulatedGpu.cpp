@@ -51,7 +51,8 @@ std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const Devi
   emulator::Emulator* emulator = emulator::Emulator::of(target);
   if (!emulator) {
     const std::vector<std::string>& known = emulator::Emulator::targets();
-    throw Error(Fault::Usage, fmt::format("the PTX emulator has no \"{}\"; known: ptx-emulator:{}", target, fmt::join(known, ", ptx-emulator:")));
+    throw Error(Fault::Usage, fmt::format("the PTX emulator {}; known: ptx-emulator:{}", target.empty() ? "is named with what it emulates" : fmt::format("has no \"{}\"", target),
+                                          fmt::join(known, ", ptx-emulator:")));
   }
   return std::make_shared<CudaDevice>(CudaPlace{.name = "ptx-emulator:" + target,
                                                 .table = &emulator->table(),

@@ -6,7 +6,7 @@
 
 namespace moec {
 
-/// Error(Usage) for a target that is not emulated, Error(Device) in a build without the emulator.
+/// Error(Usage) for none and for a target that is not emulated, with the known ones; Error(Device) in a build without the emulator.
 std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const DeviceOptions& options);
 std::vector<DeviceDescription> listEmulatedDevices();
 

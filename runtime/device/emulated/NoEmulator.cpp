@@ -9,7 +9,7 @@ constexpr const char* kReason = "this moec is built without the PTX emulator (cm
 }
 
 std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const DeviceOptions&) {
-  throw Error(Fault::Device, "ptx-emulator:" + target + ": " + kReason);
+  throw Error(Fault::Device, (target.empty() ? "ptx-emulator" : "ptx-emulator:" + target) + ": " + kReason);
 }
 
 std::vector<DeviceDescription> listEmulatedDevices() { return {{"ptx-emulator", "NVIDIA GPUs emulated on this CPU", false, kReason}}; }
