@@ -61,8 +61,9 @@ std::string compileByClang(const std::string& arch, const std::string& text, std
   }
   std::string base = folder;
   std::ofstream(base + "/kernel.cu") << withWords(kClangWords, text);
-  std::string command = fmt::format("cd {0} && {1} -x cuda --cuda-device-only --cuda-gpu-arch={2} -nocudainc -nocudalib -O2 -gline-tables-only -S kernel.cu -o kernel.ptx "
-                                    "> log 2>&1",
+  // No toolkit: the version of PTX, else that of the toolkit that is found or a very old one, is named (8.7 knows all architectures).
+  std::string command = fmt::format("cd {0} && {1} -x cuda --cuda-device-only --cuda-gpu-arch={2} --cuda-path=none -nocudainc -nocudalib -Xclang -target-feature "
+                                    "-Xclang +ptx87 -O2 -gline-tables-only -S kernel.cu -o kernel.ptx > log 2>&1",
                                     base, clang, arch);
   int status = std::system(command.c_str());
   std::stringstream ptx, log;
