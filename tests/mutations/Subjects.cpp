@@ -310,8 +310,9 @@ Subject layer(DType type) {
   };
   add(5, 7, 5, 11, false);
   add(5, 7, 5, 11, true);
-  add(31, 1, 50, 1, false); // the first copies come to experts that a warp has to read anew
-  add(5, 7, 5, 0, false);   // no row at all
+  add(31, 1, 50, 1, false);                 // the first copies come to experts that a warp has to read anew
+  add(1, 1, -20, 1, false);                 // scores below zero; the first tokens keep some of their choices
+  add(5, 7, 5, kEdgesOfCapacity[0], false); // no row at all
   add(5, 7, 5, kEdgesOfCapacity[1], false);
   return subject;
 }
