@@ -128,7 +128,8 @@ Subject matmulOfAnyDepth(DType type) {
   };
   auto sizes = [](int64_t m, int64_t n, int64_t k) { return Bindings{{"batch", 2}, {"m", m}, {"n", n}, {"k", k}}; };
   return {"matmul.depth" + suffix(type), written(write),
-          {call(sizes(37, 70, 75), 75), call(sizes(67, 45, 75), 75, {startingInfinite(randomTensor(type, {2, 67, 75}, 1))}), call(sizes(3, 5, 7), 7)}};
+          {call(sizes(37, 70, 75), 75), call(sizes(67, 45, 75), 75, {startingInfinite(randomTensor(type, {2, 67, 75}, 1))}), call(sizes(3, 5, 7), 7),
+           call(sizes(3, 5, 12), 12), call(sizes(3, 5, 23), 23), call(sizes(3, 5, 41), 41), call(sizes(3, 5, 0), 1)}}; // each copy of the prologue in part, no depth
 }
 
 /// x and w whose product has the scores of hardScores, one kind for each column of x; now and then a token of NaN.
@@ -146,6 +147,9 @@ std::vector<Tensor> hardProducts(DType type, int64_t tokens, int64_t width, int6
   return {startingInfinite(x.cast(type)), w.cast(type)};
 }
 
+/// A capacity below zero, which keeps no row, and one past the 32 bits of what a kernel counts, which keeps all.
+constexpr int64_t kEdgesOfCapacity[] = {-1, (int64_t{1} << 32) - 3};
+
 /// Scores by a product, the best of them, and which rows each expert gets: few rows by one block, more by many.
 Subject gate(DType type) {
   constexpr int64_t experts = 64, choices = 3;
@@ -155,30 +159,34 @@ Subject gate(DType type) {
     mlir::Value x = maker.tensor(type, {"t", text(width)}), w = maker.tensor(type, {text(experts), text(width)});
     ir::SelectOp top = ir::SelectOp::create(b, maker.loc(), maker.make<ir::MatmulOp>(x, w), b.getI64IntegerAttr(choices));
     mlir::Value routing = ir::AssignOp::create(b, maker.loc(), top.getIndices(), b.getI64IntegerAttr(experts),
-                                               ir::PriorityAttr::get(b.getContext(), ir::Priority::TokenMajor), b.getStringAttr("trunc(t/22)"));
+                                               ir::PriorityAttr::get(b.getContext(), ir::Priority::TokenMajor), b.getStringAttr("capacity"));
     return maker.finish("gate", {routing, top.getValues()});
   };
   Subject subject{"gate" + suffix(type), written(write), {}, {{"one_block_rows", 400}, {"token_block", 4}, {"warps_n", 4}, {"tile_n", 64}}};
-  for (int64_t tokens : {110, 2155}) {
-    subject.calls.push_back(call({{"t", tokens}}, width));
-    if (tokens == 110)
-      subject.calls.push_back(call({{"t", tokens}}, width, hardProducts(type, tokens, width, experts)));
-  }
+  auto sizes = [](int64_t tokens, int64_t capacity) { return Bindings{{"t", tokens}, {"capacity", capacity}}; };
+  subject.calls = {call(sizes(110, 5), width), call(sizes(110, 5), width, hardProducts(type, 110, width, experts)), call(sizes(2155, 97), width)};
+  for (int64_t tokens : {110, 134})
+    for (int64_t capacity : kEdgesOfCapacity)
+      subject.calls.push_back(call(sizes(tokens, capacity), width));
   return subject;
 }
 
-/// Choices and masks that are arguments; some name no expert.
+/// Choices and masks that are arguments; some name no expert. With one capacity of two, each place where a count may be wrong has an expert whose limit is there.
 Subject gateOfIndices() {
   constexpr int64_t experts = 40, choices = 2;
   auto write = [=](KernelMaker& maker) {
     mlir::OpBuilder& b = maker.builder();
     mlir::Value indices = maker.tensor(DType::I32, {"t", text(choices)});
     mlir::Value routing = ir::AssignOp::create(b, maker.loc(), indices, b.getI64IntegerAttr(experts), ir::PriorityAttr::get(b.getContext(), ir::Priority::ChoiceMajor),
-                                               b.getStringAttr("trunc(t/22)"));
+                                               b.getStringAttr("capacity"));
     return maker.finish("gate", {maker.make<ir::DropOp>(routing, maker.tensor(DType::Bool, {"t", text(choices)}))});
   };
   Subject subject{"gate.indices", written(write), {}, {{"one_block_rows", 400}, {"token_block", 4}}};
-  for (int64_t tokens : {190, 2155}) {
+  std::vector<std::pair<int64_t, int64_t>> sizes{{190, 8}, {2170, 60}, {2170, 70}};
+  for (int64_t tokens : {190, 210})
+    for (int64_t capacity : kEdgesOfCapacity)
+      sizes.push_back({tokens, capacity});
+  for (auto [tokens, capacity] : sizes) {
     std::vector<int32_t> indices;
     Tensor mask(DType::Bool, {tokens, choices});
     for (int64_t row = 0; row < tokens * choices; ++row) {
@@ -186,7 +194,7 @@ Subject gateOfIndices() {
       indices.push_back(numbers[0] % 9 == 0 ? -1 : static_cast<int32_t>(numbers[1] % (2 * experts) % (experts + 7)) % experts);
       mask.as<uint8_t>()[static_cast<size_t>(row)] = numbers[2] % 4 != 0;
     }
-    subject.calls.push_back(call({{"t", tokens}}, 1, {Tensor::of(indices, {tokens, choices}), mask}));
+    subject.calls.push_back(call({{"t", tokens}, {"capacity", capacity}}, 1, {Tensor::of(indices, {tokens, choices}), mask}));
   }
   return subject;
 }
@@ -201,7 +209,7 @@ struct Experts {
     std::vector<int32_t> of;
     for (int64_t row = 0; row < tokens * choices; ++row) {
       auto any = static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts);
-      of.push_back(row % 2 ? 5 : row % 7 == 0 ? -1 : any);
+      of.push_back(row % 7 == 0 ? -1 : row % 2 ? 5 : any);
     }
     return routingTensor(of, experts, choices);
   }
@@ -264,6 +272,51 @@ Subject expertDown(DType type) {
   return {"expert_down" + suffix(type), written(write), Experts::calls(type, hidden, Experts::choices, {0}, {})};
 }
 
+/// A whole layer by one block. Expert 0 stays empty, so that its weights may start with an infinite number: copies of what is not there read from them. Some
+/// experts are chosen by nearly all tokens, at any of their choices, and drop most of them. Products have fewer slices than the ring places, so that copies of
+/// the next tile begin before the first product, and the last slice of scores is in a place that the next tile's first copies take.
+Subject layer(DType type) {
+  constexpr int64_t tokens = 89, width = 68, hidden = 50, experts = 40, choices = 6;
+  auto write = [=](KernelMaker& maker) {
+    mlir::OpBuilder& b = maker.builder();
+    mlir::Value bias = maker.tensor(type, {text(experts)}), x = maker.tensor(type, {text(tokens), text(width)}), w = maker.tensor(type, {text(experts), text(width)});
+    mlir::Value up = Experts::weights(maker, type, hidden, width), upBias = maker.tensor(type, {text(experts), text(hidden)});
+    mlir::Value down = Experts::weights(maker, type, width, hidden), residual = maker.tensor(type, {text(tokens), text(width)});
+    mlir::Value scores = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(x, w), bias);
+    ir::SelectOp top = ir::SelectOp::create(b, maker.loc(), scores, b.getI64IntegerAttr(choices));
+    mlir::Value routing = ir::AssignOp::create(b, maker.loc(), top.getIndices(), b.getI64IntegerAttr(experts),
+                                               ir::PriorityAttr::get(b.getContext(), ir::Priority::TokenMajor), b.getStringAttr("capacity"));
+    mlir::Value rows = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routing), up, routing);
+    rows = maker.make<ir::ReluOp>(maker.make<ir::AddOp>(rows, maker.make<ir::ExpertRowsOp>(upBias, routing)));
+    rows = maker.make<ir::GroupedMatmulOp>(rows, down, routing);
+    mlir::Value y = maker.make<ir::CombineOp>(rows, routing, maker.make<ir::SoftmaxOp>(top.getValues()));
+    return maker.finish("moe_layer", {maker.make<ir::AddOp>(y, residual)});
+  };
+  static_assert(experts == Experts::experts);
+  Subject subject{"moe_layer" + suffix(type), written(write), {},
+                  {{"score_tile_n", 32}, {"tile_m", 8}, {"tile_n", 64}, {"warps_m", 2}, {"warps_n", 4}, {"stages", 6}}};
+  // The first of the chosen experts, how far apart they are, how much they are ahead, a capacity, whether there are infinite numbers.
+  auto add = [&](int64_t first, int64_t step, double ahead, int64_t capacity, bool infinite) {
+    Tensor bias(DType::F64, {experts});
+    for (int64_t expert = 0; expert < experts; ++expert)
+      bias.as<double>()[static_cast<size_t>(expert)] = expert == 0 ? -900 : expert >= first && (expert - first) % step == 0 ? ahead : 0;
+    std::vector<Tensor> inputs{bias.cast(type)};
+    for (const Shape& shape : {Shape{tokens, width}, Shape{experts, width}, Shape{experts, hidden, width}, Shape{experts, hidden}, Shape{experts, width, hidden}})
+      inputs.push_back(randomTensor(type, shape, static_cast<uint32_t>(inputs.size())));
+    if (infinite)
+      for (size_t i : {size_t{1}, size_t{3}, size_t{5}})
+        inputs[i] = startingInfinite(inputs[i]);
+    subject.calls.push_back(call({{"capacity", capacity}}, 4 * width, inputs));
+  };
+  add(5, 7, 5, 11, false);
+  add(5, 7, 5, 11, true);
+  add(31, 1, 50, 1, false);                 // the first copies come to experts that a warp has to read anew
+  add(1, 1, -20, 1, false);                 // scores below zero; the first tokens keep some of their choices
+  add(5, 7, 5, kEdgesOfCapacity[0], false); // no row at all
+  add(5, 7, 5, kEdgesOfCapacity[1], false);
+  return subject;
+}
+
 Subject attention(DType type, int64_t headDim, std::vector<int64_t> queries) {
   int64_t heads = 2, inner = heads * headDim;
   auto write = [=](KernelMaker& maker) {
@@ -295,6 +348,8 @@ std::vector<Subject> makeSubjects() {
     all.push_back(expertUp(type));
     all.push_back(expertMid(type));
     all.push_back(expertDown(type));
+    if (type == DType::F32)
+      all.push_back(layer(type));
     all.push_back(type == DType::F32 ? attention(type, 20, {91, 5, 150}) : attention(type, 13, {50, 5, 107}));
   }
   all.push_back(gateOfIndices());
