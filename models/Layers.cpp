@@ -79,8 +79,6 @@ Value layerNorm(Site site, Value x, double eps) {
   if (!width)
     return {};
   Init ones{Init::Kind::Ones, 0, 0}, zeros{};
-  if (site.experts() && site.experts()->routing)
-    return site.error("a layer_norm of experts that a gate chooses for each token is not supported yet; with a dense gate, in soft_moe and in dense_experts it is");
   if (!site.experts()) {
     Value weight = site.parameter("weight", {*width}, ones), bias = site.parameter("bias", {*width}, zeros);
     return site.ops().layerNorm(x, weight, bias, eps);
@@ -174,6 +172,8 @@ std::vector<Parameter> mlpParameters() {
 }
 
 Value mlp(Site& site, const Arguments& arguments, Value x) {
+  if (site.experts() && site.experts()->routing && (arguments.flag("layer_norm") || arguments.flag("output_layer_norm")))
+    return site.error("a layer_norm of experts that a gate chooses for each token is not supported yet; with a dense gate, in soft_moe and in dense_experts it is");
   if (arguments.has("hidden") == arguments.has("widths"))
     return site.error(arguments.position(),
                       fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
