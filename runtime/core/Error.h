@@ -11,7 +11,7 @@ enum class Fault {
   Data,     // weights, inputs, a damaged file         exit code 1
   Usage,    // the caller                              exit code 2
   Device,   // the machine lacks what is asked for     exit code 3
-  Mismatch, // a check found results that differ       exit code 4
+  Mismatch, // results that differ, a kernel at fault    exit code 4
   System,   // disk, memory                            exit code 5
   Internal, // us                                      exit code 70
 };
