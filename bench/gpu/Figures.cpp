@@ -113,6 +113,9 @@ std::string costlyText(const Counted& counted, bool shared) {
   return text;
 }
 
+/// The sizes of a call, if it has any: ", batch=4".
+std::string behind(const std::string& sizes) { return sizes.empty() ? sizes : ", " + sizes; }
+
 } // namespace
 
 std::string shortCount(double value, const char* unit) {
@@ -167,11 +170,11 @@ std::vector<std::string> faultsOf(const ModelFigures& figures) {
 
 std::string toMarkdown(const ModelFigures& figures, const Peaks& peaks) {
   std::string result =
-      fmt::format("### {} on {}, {}\n\n{}", figures.model, figures.device, figures.sizes, stageTable(figures));
+      fmt::format("### {} on {}{}\n\n{}", figures.model, figures.device, behind(figures.sizes), stageTable(figures));
   bool timed = std::any_of(figures.launches.begin(), figures.launches.end(),
                            [](const LaunchFigures& launch) { return launch.seconds.has_value(); });
   if (timed || figures.target == kBoundTarget) // elsewhere the same numbers would say nothing
-    result += fmt::format("\nRoofline on {}, {}:\n\n{}", peaks.chip, figures.boundSizes, launchTable(figures, peaks));
+    result += fmt::format("\nRoofline on {}{}:\n\n{}", peaks.chip, behind(figures.boundSizes), launchTable(figures, peaks));
   return result;
 }
 

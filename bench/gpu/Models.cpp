@@ -54,6 +54,12 @@ const std::vector<BenchModel>& benchModels() {
        {{"batch", 4096}}},
       {"vit", "models/zoo/vit.json", "{}", {{"batch", 4}}, {{"batch", 256}}},
       {"vit-moe", "models/zoo/vit-moe.json", "{}", {{"batch", 32}}, {{"batch", 256}}},
+      // One picture: its MoE layers are one launch where the target's schedule says so.
+      {"vit-moe.one",
+       "models/zoo/vit-moe.json",
+       R"({"inputs": {"image": {"shape": [1, 3, 32, 32]}, "label": {"shape": [1]}}, "check": null})",
+       {},
+       {}},
       {"s1", "bench/gpu/models/s1.json", "{}", {{"tokens", 256}}, {{"tokens", 4096}}},
   };
   return all;
