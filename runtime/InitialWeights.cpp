@@ -67,7 +67,9 @@ void makeOrthogonal(std::vector<double>& values, const ParameterInfo& parameter)
   }
 }
 
-Tensor drawParameter(const ParameterInfo& parameter, uint64_t seed) {
+} // namespace
+
+Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed) {
   std::vector<double> values(static_cast<size_t>(Tensor(parameter.dtype, parameter.shape).elements())); // checks the shape
   uint32_t stream = streamOf(parameter.name);
   auto fill = [&](auto value) {
@@ -93,12 +95,10 @@ Tensor drawParameter(const ParameterInfo& parameter, uint64_t seed) {
   return Tensor::of(std::move(values), parameter.shape).cast(parameter.dtype);
 }
 
-} // namespace
-
 TensorMap initialWeights(const Plan& plan, uint64_t seed) {
   TensorMap weights;
   for (const ParameterInfo& parameter : plan.parameters)
-    weights.emplace(parameter.name, drawParameter(parameter, seed));
+    weights.emplace(parameter.name, initialWeight(parameter, seed));
   return weights;
 }
 

@@ -2,6 +2,7 @@
 
 #include "runtime/CallInputs.h"
 #include "runtime/core/Error.h"
+#include "runtime/device/HostMemory.h"
 #include "runtime/io/SafeTensors.h"
 
 #include <algorithm>
@@ -14,17 +15,18 @@ struct Session::State {
   std::unique_ptr<Executable> executable;
   TensorMap unplaced; // parameters that no launch reads
   bool hasWeights = false, released = false;
+  Allocator allocator = {};
 
   const Plan& plan() const { return executable->plan(); }
 
-  /// Checked weights go to the device and are packed.
-  void place(const TensorMap& weights) {
+  /// Checked weights go to the device, one after the other, and are packed. `weightOf` gives a parameter's.
+  template <class WeightOf> void place(WeightOf weightOf) {
     hasWeights = false;
     unplaced.clear();
     for (const ParameterInfo& parameter : plan().parameters) {
-      const Tensor& tensor = weights.find(parameter.name)->second;
+      const Tensor& tensor = weightOf(parameter);
       if (parameter.buffer < 0)
-        unplaced.emplace(parameter.name, tensor.clone());
+        unplaced.emplace(parameter.name, clone(allocator, tensor, parameter.name));
       else
         executable->write(parameter.buffer, tensor);
     }
@@ -42,10 +44,12 @@ struct Session::State {
 };
 
 Session::Session(Program program, const std::string& device, const DeviceOptions& options)
-    : Session(std::move(program), openDevice(device, options)) {}
+    : Session(std::move(program), openDevice(device, options)) {
+  state_->allocator = options.allocator;
+}
 
 Session::Session(Program program, std::shared_ptr<Device> device)
-    : state_(new State{std::move(program), std::move(device), nullptr, {}, false, false}) {
+    : state_(new State{std::move(program), std::move(device), nullptr, {}}) {
   state_->executable = state_->device->load(state_->program);
 }
 
@@ -66,10 +70,12 @@ void Session::load(const std::filesystem::path& safetensors, bool allowNonFinite
 
 void Session::load(const TensorMap& weights, bool allowNonFinite) {
   checkWeights(plan(), weights, allowNonFinite);
-  state_->place(weights);
+  state_->place([&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; });
 }
 
-void Session::init(uint64_t seed) { state_->place(initialWeights(plan(), seed)); }
+void Session::init(uint64_t seed) {
+  state_->place([&](const ParameterInfo& parameter) { return initialWeight(parameter, seed); });
+}
 
 TensorMap Session::weights() const {
   if (!state_->hasWeights)

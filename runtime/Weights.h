@@ -12,5 +12,7 @@ void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinit
 
 /// All parameters of a plan by its init rules: the same bits on every machine.
 TensorMap initialWeights(const Plan& plan, uint64_t seed);
+/// One of them: it does not depend on the others.
+Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
 
 } // namespace moec
