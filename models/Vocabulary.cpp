@@ -20,6 +20,8 @@ std::vector<std::string> useKeys(Family family) {
   return keys;
 }
 
+std::string withArticle(Family family) { return fmt::format("{} {}", family == Family::Expert ? "an" : "a", word(family)); }
+
 } // namespace
 
 std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment,
@@ -34,9 +36,9 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, F
   const Json* word = object.find("kind");
   if (!object.isObject() || !word) {
     diagnostics_.error(object.position(), object.isObject()
-                                              ? fmt::format("this object has no \"kind\"; expected a {}", models::word(family))
-                                              : fmt::format("expected a {} (an object with a \"kind\"), not {}",
-                                                            models::word(family), object.describe()));
+                                              ? fmt::format("this object has no \"kind\"; expected {}", withArticle(family))
+                                              : fmt::format("expected {} (an object with a \"kind\"), not {}",
+                                                            withArticle(family), object.describe()));
     return std::nullopt;
   }
   std::optional<Json> name = resolve(*word, environment, diagnostics_);
@@ -178,7 +180,7 @@ void Vocabulary::reportUnknown(const std::string& kind, Position position, Famil
   for (Family other : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
     if (other != family && findKind(other, kind))
       return diagnostics_.error(
-          position, fmt::format("{} is a kind of {}; expected a {}", inQuotes(kind), word(other), word(family)));
+          position, fmt::format("{} is a kind of {}; expected {}", inQuotes(kind), word(other), withArticle(family)));
   std::vector<std::string> known;
   for (const Kind* candidate : kindsOf(family))
     known.push_back(candidate->name);

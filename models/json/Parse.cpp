@@ -210,7 +210,18 @@ std::optional<Json> parseJson(std::string_view text, Diagnostics& diagnostics) {
   }
   if (text.starts_with("\xEF\xBB\xBF")) // byte order mark
     text.remove_prefix(3);
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    diagnostics.error({1, 1}, "this is not JSON: a second byte order mark");
+    return std::nullopt;
+  }
   Tracker tracker;
+  // To the parser a zero byte is the end, whatever comes behind it.
+  if (size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    for (char c : text.substr(0, zero))
+      tracker.consume(c);
+    diagnostics.error(tracker.end(), "this is not JSON: a zero byte");
+    return std::nullopt;
+  }
   TreeBuilder tree(tracker, diagnostics);
   CountingIterator begin(text.data(), &tracker), end(text.data() + text.size(), &tracker);
   if (!nlohmann::json::sax_parse(begin, end, &tree) || diagnostics.hasErrors())

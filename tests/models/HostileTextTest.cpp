@@ -29,7 +29,7 @@ void expectAt(const std::string& text, int line, int column, const std::string& 
 TEST(HostileText, NumbersBeyondAnyType) {
   for (const char* number : {"9223372036854775808", "-9223372036854775809", "18446744073709551616", "99999999999999999999999"})
     expectAt(std::string("{\n \"a\": ") + number + "}", 2, 7, std::string("the integer ") + number + " does not fit into 64 bits");
-  expectAt("[" + std::string(100000, '7') + "]", 1, 2, "does not fit");
+  expectAt("[" + std::string(100000, '7') + "]", 1, 2, "number overflow");
   for (const char* number : {"1e999", "-1e999", "1e99999999999999999999"})
     expectAt(std::string("[0,\n") + number + "]", 2, 1, "number overflow");
   for (const char* number : {"01", "+1", ".5", "5.", "1e", "0x10", "Infinity", "-", "--1", "1_000"})
@@ -51,7 +51,8 @@ TEST(HostileText, BytesThatAreNoText) {
   expectAt("[\"a\x1b[31m\"]", 1, 4);
   expectAt("[\"a\nb\"]", 1, 4);
   expectAt("\xEF\xBB\xBF\xEF\xBB\xBF[]", 1, 1); // one byte order mark, not two
-  expectAt("\xEF\xBB[]", 1, 1);
+  errors("\xEF\xBB[]");
+  expectAt(std::string("[1]\0 and more", 13), 1, 4, "a zero byte"); // not the end
   errors(std::string("\xFF\xFE[\0]\0", 6)); // UTF-16
 }
 

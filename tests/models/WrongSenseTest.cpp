@@ -59,7 +59,7 @@ const Case kCases[] = {
     {"vit-moe", R"("image": {)", R"("image": {"for": "loss", )", R"({
     "image")"},
     {"soft-moe", R"("slots": "$slots",)", R"("slots": "$slots", "from": @["x", "target", "x"],)", R"({"kind": "mixture", "name")"},
-    {"soft-moe", R"(["batch", "tokens", 128]})", R"(["batch", 128]})", R"({"kind": "mse")"},
+    {"soft-moe", R"("target": {"shape": ["batch", "tokens", 128])", R"("target": {"shape": ["batch", 128])", R"({"kind": "mse")"},
     {"soft-moe", R"("x": {"shape": ["batch", "tokens", 128]})", R"("x": {"shape": ["batch", 128]})", R"({"kind": "mixture")"},
     {"soft-moe", R"("x": {"shape": ["batch", "tokens", 128]})", R"("x": {"shape": ["batch", "tokens", "width"]})", R"({"kind": "mixture", "name")"},
     {"soft-moe", R"("hidden": 128,)", R"("hidden": 128, "out": 64,)", R"({"kind": "mlp")"},
@@ -105,7 +105,7 @@ const Case kCases[] = {
     {"mann", R"(["y", "coefficients"])", R"(["y", @"y"])"},
     {"vit-moe", R"("loss": {"kind": "cross_entropy", "scores": "scores")", R"("loss": {"kind": "cross_entropy", "scores": @"layers_")"},
     // cycles
-    {"vit-moe", R"("experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"})", R"("experts": {"kind": "feed_forward", "count": 4})", R"("feed_forward": {)"},
+    {"vit-moe", R"("experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"})", R"("experts": {"kind": "feed_forward", "count": 4})", R"("moe",)"},
     {"vit-moe", R"("let": {"dim": 32})", R"("let": {"dim": "$a", "a": @"$dim"})"},
     {"vit-moe", R"("let": {"dim": 32})", R"j("let": {"dim": "$(2*a)", "a": "$b", "b": @"$(dim/2)"})j"},
     {"mann", R"({"kind": "blend", "from": ["experts", "coefficients"]})", R"({"kind": "blended_linear", "out": 3})", R"("blended_linear": {)"},
