@@ -32,6 +32,23 @@ private:
 
 constexpr int kMaxThreads = 4096;
 
+// pthreadpool is not built with the thread sanitizer, which so cannot see that what comes before a run happens before its calls, and those before what
+// comes behind it.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MOEC_TELL_SANITIZER 1
+extern "C" void __tsan_acquire(void* address);
+extern "C" void __tsan_release(void* address);
+#endif
+#endif
+#if MOEC_TELL_SANITIZER
+void happensBefore(void* event) { __tsan_release(event); }
+void happensAfter(void* event) { __tsan_acquire(event); }
+#else
+void happensBefore(void*) {}
+void happensAfter(void*) {}
+#endif
+
 } // namespace
 
 Workers::Workers(int threads) : count_(threads == 0 ? usableCpus() : threads) {
@@ -108,8 +125,14 @@ void Workers::run(int64_t items, const Work& work) {
       throw Error(Fault::Usage, fmt::format("the host's thread pool was given {} calls to make: {} were made when it returned, and {} that were not asked for", workers,
                                             ended.load(), wrong.load()));
   } else {
-    auto slot = [](void* context, size_t worker) { static_cast<Task*>(context)->asWorker(static_cast<int64_t>(worker)); };
+    auto slot = [](void* context, size_t worker) {
+      happensAfter(context);
+      static_cast<Task*>(context)->asWorker(static_cast<int64_t>(worker));
+      happensBefore(context);
+    };
+    happensBefore(&task);
     pthreadpool_parallelize_1d(own_, slot, &task, static_cast<size_t>(workers), 0);
+    happensAfter(&task);
   }
   if (task.failed)
     std::rethrow_exception(task.error);
