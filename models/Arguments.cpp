@@ -50,6 +50,8 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
     if (std::find(common.begin(), common.end(), member.key) != common.end())
       continue;
     const Parameter* parameter = kind.find(member.key);
+    if (!parameter && diagnostics.isFull())
+      return std::nullopt; // looking for what each may have meant takes its time
     if (!parameter) {
       std::vector<std::string> known;
       for (const Parameter& candidate : kind.parameters)
