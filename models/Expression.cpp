@@ -162,8 +162,10 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
       return std::nullopt;
     }
     const Json* found = lookup(name, value.position());
+    bool told = room < 0;
     if (found && !takeRoom(*found, room)) {
-      diagnostics.error(value.position(), fmt::format("{} makes this too large: names may bring in {} values here, and {} "
+      if (!told)
+        diagnostics.error(value.position(), fmt::format("{} makes this too large: names may bring in {} values here, and {} "
                                                       "all over \"let\"",
                                                       inQuotes(text), kMostInValue, kMostInLet));
       found = nullptr;

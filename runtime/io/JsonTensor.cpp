@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -138,7 +139,8 @@ template <class T> std::string number(T value) {
     return "\"NaN\"";
   if (std::isinf(wide))
     return wide < 0 ? "\"-Infinity\"" : "\"Infinity\"";
-  return fmt::format("{}", value);
+  // An integer's "-0" loses its sign when it is read.
+  return wide == 0 && std::signbit(wide) ? "-0.0" : fmt::format("{}", value);
 }
 
 std::string element(const Tensor& tensor, size_t index) {
@@ -165,6 +167,9 @@ std::string element(const Tensor& tensor, size_t index) {
 
 Tensor parseJsonTensor(std::span<const uint8_t> text, DType type, const std::string& where) {
   Reader reader(type);
+  // To the parser a zero byte is the end, whatever comes behind it.
+  if (auto zero = std::find(text.begin(), text.end(), 0); zero != text.end())
+    throw Error(Fault::Data, fmt::format("{}: not JSON at byte {}: a zero byte", where, zero - text.begin() + 1));
   if (!Json::sax_parse(text.begin(), text.end(), &reader))
     throw Error(Fault::Data, fmt::format("{}: {}", where, reader.problem));
   // Lists below an empty one were never seen: [[], []] is [2, 0].
