@@ -68,8 +68,9 @@ Value Site::body(const Arguments& arguments, std::string_view parameter, Value x
 }
 
 std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
-                                     int64_t experts) {
-  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, experts, part(parameter).path_);
+                                     const Size& groups, int64_t experts) {
+  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, groups, experts,
+                       part(parameter).path_);
 }
 
 std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string_view parameter) {

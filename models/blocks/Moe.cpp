@@ -28,8 +28,9 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     return {};
   ir::Sizes shape = ir::sizesOf(x);
   Size count = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
+  Size groups = shape.size() > 2 ? ir::product(ir::Sizes(shape.begin(), shape.end() - 2)) : Size(1);
   mlir::Value tokens = site.ops().reshape(x, {count, *width}); // (T, D)
-  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, *experts);
+  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, groups, *experts);
   if (!gate || !gate->weights)
     return {};
   mlir::Value y = mixture(site, arguments, tokens, *gate, *experts);
@@ -49,7 +50,7 @@ const Kind& moeBlock() {
              "token's result is "
              "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
              "as they are. All tokens "
-             "of the call are one group. A dense gate sends every token to every expert.",
+             "of the call are one group, or each row of the batch is one, as the gate says. A dense gate sends every token to every expert.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {
