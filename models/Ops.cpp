@@ -217,6 +217,7 @@ Value Ops::assign(Value indices, int64_t experts, ir::Priority priority, const s
                                                           {"priority", ir::PriorityAttr::get(context(), priority)}};
   if (capacity)
     attributes.emplace_back("capacity", builder_.getStringAttr(capacity->str()));
+  attributes.emplace_back("operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, 0, 0}));
   return emit(ir::AssignOp::getOperationName(), {indices}, attributes);
 }
 
