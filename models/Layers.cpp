@@ -167,13 +167,16 @@ std::vector<Parameter> mlpParameters() {
        .fallback = "false",
        .doc = "The same behind the last layer?",
        .source = "zhaozijie2022/soft-moe (Mlp: out_layer_norm)"},
+      {.name = "residual",
+       .type = ParameterType::Bool,
+       .fallback = "false",
+       .doc = "Does each layer whose width is its input's add its input to its result?",
+       .source = "zhaozijie2022/soft-moe 5bf98ff (Mlp: use_residual)"},
       {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant."},
   };
 }
 
 Value mlp(Site& site, const Arguments& arguments, Value x) {
-  if (site.experts() && site.experts()->routing && (arguments.flag("layer_norm") || arguments.flag("output_layer_norm")))
-    return site.error("a layer_norm of experts that a gate chooses for each token is not supported yet; with a dense gate, in soft_moe and in dense_experts it is");
   if (arguments.has("hidden") == arguments.has("widths"))
     return site.error(arguments.position(),
                       fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
@@ -181,10 +184,13 @@ Value mlp(Site& site, const Arguments& arguments, Value x) {
   bool isLast = false;
   Inits inits = initsOf(arguments);
   auto layer = [&](Site here, int64_t out) {
-    x = linear(here, x, out, arguments.flag("bias"), inits);
+    Value y = linear(here, x, out, arguments.flag("bias"), inits);
     if (arguments.flag(isLast ? "output_layer_norm" : "layer_norm"))
-      x = layerNorm(here.part("layer_norm"), x, 1e-5);
-    x = activation(here, x, arguments.word(isLast ? "output_activation" : "activation"));
+      y = layerNorm(here.part("layer_norm"), y, 1e-5);
+    y = activation(here, y, arguments.word(isLast ? "output_activation" : "activation"));
+    // Behind dense experts y has a dimension more in front.
+    bool adds = y && arguments.flag("residual") && ir::sizesOf(x).back() == ir::sizesOf(y).back();
+    x = adds ? site.ops().add(y, x) : y;
   };
   if (arguments.has("widths")) {
     if (arguments.has("out"))

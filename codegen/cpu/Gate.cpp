@@ -95,8 +95,7 @@ mlir::LogicalResult GateWriter::rowStage() {
     });
   }
   for (mlir::BlockArgument argument : kernel_.getBody().front().getArguments())
-    if (mlir::isa<mlir::RankedTensorType>(argument.getType()))
-      program.bindTensor(argument, baseOf(argument));
+    mlir::isa<ir::RoutingType>(argument.getType()) ? program.bindRouting(argument, baseOf(argument)) : program.bindTensor(argument, baseOf(argument));
   for (mlir::Value value : plan_.routed())
     if (plan_.isRowValue(value) && !resultOf(kernel_, value))
       program.bindTensor(value, baseOf(value));

@@ -45,6 +45,16 @@ const SampleKernel kSamples[] = {
     %a = moe.add %w, %z : tensor<9x40x@>, tensor<9x40x@>
     %b = moe.cast %a to bf16 : tensor<9x40x@>
     moe.yield %b, %a : tensor<9x40xbf16>, tensor<9x40x@>)"},
+    {"rowsOfARouting", "rows", "%x: tensor<29x24x@>, %r: " MOEC_ROUTING ", %w: tensor<5x24x@>, %z: tensor<58x24x@>", "tensor<58x24x@>", R"(
+    %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
+    %n = moe.layer_norm %d eps 1.0e-5 of tensor<58x24x@>
+    %e = moe.expert_rows %w, %r : tensor<5x24x@>, )" MOEC_ROUTING R"(
+    %m = moe.mul %n, %e : tensor<58x24x@>, tensor<58x24x@>
+    %y = moe.add %m, %z : tensor<58x24x@>, tensor<58x24x@>
+    moe.yield %y : tensor<58x24x@>)"},
+    {"rowsCombined", "rows", "%x: tensor<58x24x@>, %r: " MOEC_ROUTING ", %c: tensor<29x2x@>", "tensor<29x24x@>", R"(
+    %o = moe.combine %x, %r, %c : tensor<58x24x@>, )" MOEC_ROUTING R"(, tensor<29x2x@>
+    moe.yield %o : tensor<29x24x@>)"},
     {"matmul", "matmul", "%a: tensor<67x33x@>, %w: tensor<45x33x@>, %b: tensor<45x@>, %r: tensor<67x45x@>", "tensor<67x45x@>", R"(
     %s = moe.matmul %a, %w : tensor<67x33x@>, tensor<45x33x@>
     %t = moe.add %s, %b : tensor<67x45x@>, tensor<45x@>
