@@ -17,7 +17,8 @@ bool isRaw(ParameterType type) {
 }
 
 void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {
-  if (parameter.type == ParameterType::Word && value.isString())
+  bool isWord = parameter.type == ParameterType::Word || parameter.type == ParameterType::WordByMode;
+  if (isWord && value.isString())
     diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
   else
     diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", inQuotes(parameter.name),
@@ -111,6 +112,11 @@ std::pair<int64_t, int64_t> Arguments::pair(std::string_view name) const {
 double Arguments::evaluationCapacity(std::string_view name) const {
   const Json& value = get(name);
   return value.isNumber() ? value.number() : value.find("eval")->number();
+}
+
+const std::string& Arguments::evaluationWord(std::string_view name) const {
+  const Json& value = get(name);
+  return value.isString() ? value.string() : value.find("eval")->string();
 }
 
 } // namespace moec::models

@@ -11,9 +11,10 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
   ExpertSpace space{.count = experts, .routing = gate.routing};
   std::string path = site.part("experts").path();
   if (gate.routing) {
-    mlir::Value rows = site.ops().dispatch(tokens, gate.routing); // (R, D)
+    mlir::Value rows = site.ops().dispatch(gate.outer ? gate.outer->rows : tokens, gate.routing); // (R, D)
     rows = site.expert(arguments, "experts", rows, space, path);
-    return rows ? site.ops().combine(rows, gate.routing, gate.weights) : rows;
+    mlir::Value y = rows ? site.ops().combine(rows, gate.routing, gate.weights) : rows;
+    return y && gate.outer ? site.ops().combine(y, gate.outer->routing, gate.outer->weights) : y;
   }
   mlir::Value all = site.expert(arguments, "experts", tokens, space, path); // (E, T, out)
   if (all && ir::sizesOf(all).size() != 3)
@@ -50,7 +51,8 @@ const Kind& moeBlock() {
              "token's result is "
              "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
              "as they are. All tokens "
-             "of the call are one group, or each row of the batch is one, as the gate says. A dense gate sends every token to every expert.",
+             "of the call are one group, or each row of the batch is one, as the gate says. A dense gate sends every "
+             "token to every expert.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {
