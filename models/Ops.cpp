@@ -221,6 +221,11 @@ Value Ops::assign(Value indices, int64_t experts, ir::Priority priority, const s
   return emit(ir::AssignOp::getOperationName(), {indices}, attributes);
 }
 
+Value Ops::expertsOf(Value routing, int64_t from, int64_t count) {
+  return emit(ir::ExpertsOfOp::getOperationName(), {routing},
+              {{"from", builder_.getI64IntegerAttr(from)}, {"count", builder_.getI64IntegerAttr(count)}});
+}
+
 Value Ops::groupedMatmul(Value rows, Value w, Value routing) {
   return emit(ir::GroupedMatmulOp::getOperationName(), {rows, w, routing}, {});
 }
