@@ -13,7 +13,7 @@ namespace {
 
 bool isRaw(ParameterType type) {
   return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate ||
-         type == ParameterType::Expert;
+         type == ParameterType::Expert || type == ParameterType::Experts || type == ParameterType::ExpertBody;
 }
 
 void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {

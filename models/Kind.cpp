@@ -161,6 +161,10 @@ std::string expectation(const Parameter& parameter) {
     return "a gate (an object with a \"kind\")";
   case ParameterType::Expert:
     return "an expert (an object with a \"kind\")";
+  case ParameterType::Experts:
+    return "an expert (an object with a \"kind\") or a list of experts";
+  case ParameterType::ExpertBody:
+    return "a block that may stand in an expert (an object with a \"kind\"), or a list of such blocks";
   }
   llvm_unreachable("every type has an expectation");
 }
@@ -199,7 +203,10 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::Object:
     return value.isObject();
   case ParameterType::Body:
+  case ParameterType::ExpertBody:
     return value.isObject() || value.isList();
+  case ParameterType::Experts:
+    return value.isObject() || all(value, [](const Json& item) { return item.isObject(); });
   case ParameterType::Gate:
   case ParameterType::Expert:
     return value.isObject();

@@ -35,6 +35,8 @@ enum class ParameterType {
   Body,       // a block or a list of blocks
   Gate,       // an object of that family
   Expert,
+  Experts,    // an expert, or a list of them
+  ExpertBody, // a block or a list of blocks, of those that may stand in the body of an expert
 };
 
 struct Parameter {

@@ -47,7 +47,8 @@ std::optional<Init> initOf(const Json* value, int64_t out) {
   return Init{word == "ones" ? Init::Kind::Ones : Init::Kind::Zeros, 0, 0};
 }
 
-/// A parameter of n numbers per expert, as it joins values of the space: (n), (E, 1, n) or rows (R, n).
+} // namespace
+
 Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) {
   const ExpertSpace* space = site.experts();
   if (!space)
@@ -56,8 +57,6 @@ Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) 
   return space->routing ? site.ops().expertRows(table, space->routing)
                         : site.ops().reshape(table, {space->count, 1, n});
 }
-
-} // namespace
 
 Inits initsOf(const Arguments& arguments, int64_t out) {
   if (!arguments.has("init"))

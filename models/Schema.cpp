@@ -95,6 +95,10 @@ Document typeOf(const Parameter& parameter) {
     return reference("gate");
   case ParameterType::Expert:
     return reference("expert");
+  case ParameterType::Experts:
+    return {{"anyOf", Document::array({reference("expert"), list(reference("expert"))})}};
+  case ParameterType::ExpertBody:
+    return reference("body");
   }
   llvm_unreachable("every type has a schema");
 }

@@ -10,6 +10,9 @@ namespace moec::models {
 
 namespace {
 
+/// "a block", "an expert".
+std::string withArticle(Family family) { return fmt::format("{} {}", family == Family::Expert ? "an" : "a", word(family)); }
+
 /// Keys of an own block's use that are not its parameters.
 std::vector<std::string> useKeys(Family family) {
   std::vector<std::string> keys = commonKeys(family);
@@ -31,9 +34,9 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
   const Json* written = object.find("kind");
   if (!object.isObject() || !written) {
     diagnostics_.error(object.position(), object.isObject()
-                                              ? fmt::format("this object has no \"kind\"; expected a {}", word(family))
-                                              : fmt::format("expected a {} (an object with a \"kind\"), not {}",
-                                                            word(family), object.describe()));
+                                              ? fmt::format("this object has no \"kind\"; expected {}", withArticle(family))
+                                              : fmt::format("expected {} (an object with a \"kind\"), not {}",
+                                                            withArticle(family), object.describe()));
     return std::nullopt;
   }
   std::optional<Json> name = resolve(*written, environment, diagnostics_);
@@ -168,7 +171,7 @@ void Vocabulary::reportUnknown(const std::string& kind, Position position, Famil
   for (Family other : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
     if (other != family && findKind(other, kind))
       return diagnostics_.error(
-          position, fmt::format("{} is a kind of {}; expected a {}", inQuotes(kind), word(other), word(family)));
+          position, fmt::format("{} is a kind of {}; expected {}", inQuotes(kind), word(other), withArticle(family)));
   std::vector<std::string> known;
   for (const Kind* candidate : kindsOf(family))
     known.push_back(candidate->name);

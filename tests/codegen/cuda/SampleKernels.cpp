@@ -64,6 +64,12 @@ const SampleKernel kSamples[] = {
     {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>", "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
     %s = moe.matmul %a, %w : tensor<?x64x@, #moe.sizes<"t", "64">>, tensor<3x72x64x@>
     moe.yield %s : tensor<3x?x72x@, #moe.sizes<"3", "t", "72">>)"},
+    {"matmulOfBfloat16", "matmul", "%a: tensor<67x34xbf16>, %w: tensor<45x34xbf16>, %z: tensor<67x45x@>", "tensor<67x45xbf16>, tensor<67x45x@>", R"(
+    %s = moe.matmul %a, %w : tensor<67x34xbf16>, tensor<45x34xbf16>
+    %g = moe.gelu %s : tensor<67x45xbf16>
+    %c = moe.cast %g to @ : tensor<67x45xbf16>
+    %y = moe.add %c, %z : tensor<67x45x@>, tensor<67x45x@>
+    moe.yield %g, %y : tensor<67x45xbf16>, tensor<67x45x@>)"},
     {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
     %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
     %v, %i = moe.select %s k 2 : tensor<37x6x@>
@@ -133,6 +139,9 @@ const SampleKernel kSamples[] = {
     %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x65x96x@>
     %y = moe.attention %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x65x32x@>, tensor<2x65x32x@>, tensor<2x65x32x@>
     moe.yield %y : tensor<2x65x32x@>)", 81},
+    {"attentionOfBfloat16", "attention", "%q: tensor<1x9x40xbf16>, %k: tensor<1x70x40xbf16>, %v: tensor<1x70x40xbf16>", "tensor<1x9x40xbf16>", R"(
+    %y = moe.attention %q, %k, %v heads 2 scale 3.0e-1 : tensor<1x9x40xbf16>, tensor<1x70x40xbf16>, tensor<1x70x40xbf16>
+    moe.yield %y : tensor<1x9x40xbf16>)", 83},
     {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
     %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
     moe.yield %y : tensor<1x9x39x@>)", 83},
