@@ -6,6 +6,7 @@
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
+#include "runtime/core/Printable.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -24,7 +25,7 @@ int report(moec::Fault fault, std::string_view message) {
   bool located = fault == moec::Fault::Model && message.find(": error: ") != std::string_view::npos;
   while (message.ends_with('\n'))
     message.remove_suffix(1);
-  fmt::print(stderr, "{}{}\n", located ? "" : "moec: error: ", message);
+  fmt::print(stderr, "{}{}\n", located ? "" : "moec: error: ", moec::printable(message));
   return moec::exitCode(fault);
 }
 
