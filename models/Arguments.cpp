@@ -15,11 +15,12 @@ namespace {
 
 bool isRaw(ParameterType type) {
   return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate ||
-         type == ParameterType::Expert;
+         type == ParameterType::Expert || type == ParameterType::Experts || type == ParameterType::ExpertBody;
 }
 
 void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {
-  if (parameter.type == ParameterType::Word && value.isString())
+  bool isWord = parameter.type == ParameterType::Word || parameter.type == ParameterType::WordByMode;
+  if (isWord && value.isString())
     return diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
   Misfit wrong = misfit(parameter, value);
   diagnostics.error(wrong.position,
@@ -123,6 +124,11 @@ std::pair<int64_t, int64_t> Arguments::pair(std::string_view name) const {
 double Arguments::evaluationCapacity(std::string_view name) const {
   const Json& value = get(name);
   return value.isNumber() ? value.number() : value.find("eval")->number();
+}
+
+const std::string& Arguments::evaluationWord(std::string_view name) const {
+  const Json& value = get(name);
+  return value.isString() ? value.string() : value.find("eval")->string();
 }
 
 } // namespace moec::models

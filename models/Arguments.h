@@ -33,6 +33,7 @@ public:
   std::vector<int64_t> integers(std::string_view name) const;
   std::pair<int64_t, int64_t> pair(std::string_view name) const;
   double evaluationCapacity(std::string_view name) const;
+  const std::string& evaluationWord(std::string_view name) const;
   /// Any value; bodies, gates and experts are as written, to be read with environment().
   const Json& get(std::string_view name) const;
 

@@ -67,8 +67,13 @@ private:
       body(json, environment, insideExpert);
     else if (parameter.type == ParameterType::Gate)
       object(json, Family::Gate, environment, insideExpert);
-    else if (parameter.type == ParameterType::Expert)
+    else if (parameter.type == ParameterType::Expert || (parameter.type == ParameterType::Experts && json.isObject()))
       object(json, Family::Expert, environment, insideExpert);
+    else if (parameter.type == ParameterType::Experts)
+      for (const Json& item : json.list())
+        object(item, Family::Expert, environment, insideExpert);
+    else if (parameter.type == ParameterType::ExpertBody)
+      body(json, environment, true);
   }
 
   void own(const Use& use, bool insideExpert) {

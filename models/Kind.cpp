@@ -63,7 +63,7 @@ bool isSymbol(std::string_view name) {
 }
 
 const std::vector<std::string>& initWords() {
-  static const std::vector<std::string> words{"default", "orthogonal", "normal", "zeros", "ones"};
+  static const std::vector<std::string> words{"default", "orthogonal", "normal", "uniform_fan_out", "zeros", "ones"};
   return words;
 }
 
@@ -111,12 +111,16 @@ bool isInits(const Json& value) {
          });
 }
 
-bool isCapacity(const Parameter& parameter, const Json& value) {
-  if (value.isNumber())
-    return inRange(parameter, value);
+bool isWord(const Parameter& parameter, const Json& value) {
+  return value.isString() && std::count(parameter.words.begin(), parameter.words.end(), value.string());
+}
+
+/// One value, or {"train": .., "eval": ..}.
+template <class Predicate> bool byMode(const Json& value, Predicate predicate) {
+  if (!value.isObject())
+    return predicate(value);
   const Json *train = value.find("train"), *eval = value.find("eval");
-  return train && eval && value.object().size() == 2 && train->isNumber() && eval->isNumber() &&
-         inRange(parameter, *train) && inRange(parameter, *eval);
+  return train && eval && value.object().size() == 2 && predicate(*train) && predicate(*eval);
 }
 
 } // namespace
@@ -131,6 +135,8 @@ std::string expectation(const Parameter& parameter) {
     return "true or false";
   case ParameterType::Word:
     return "one of " + joined(parameter.words);
+  case ParameterType::WordByMode:
+    return fmt::format("one of {}, or {{\"train\": .., \"eval\": ..}}", joined(parameter.words));
   case ParameterType::Integers:
     return fmt::format("a list of integers {}", range(parameter));
   case ParameterType::IntegerOrPair:
@@ -159,6 +165,10 @@ std::string expectation(const Parameter& parameter) {
     return "a gate (an object with a \"kind\")";
   case ParameterType::Expert:
     return "an expert (an object with a \"kind\")";
+  case ParameterType::Experts:
+    return "an expert (an object with a \"kind\") or a list of experts";
+  case ParameterType::ExpertBody:
+    return "a block that may stand in an expert (an object with a \"kind\"), or a list of such blocks";
   }
   llvm_unreachable("every type has an expectation");
 }
@@ -172,7 +182,9 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::Bool:
     return value.isBool();
   case ParameterType::Word:
-    return value.isString() && std::count(parameter.words.begin(), parameter.words.end(), value.string());
+    return isWord(parameter, value);
+  case ParameterType::WordByMode:
+    return byMode(value, [&](const Json& word) { return isWord(parameter, word); });
   case ParameterType::Integers:
     return all(value, [&](const Json& item) { return isInteger(parameter, item); });
   case ParameterType::IntegerOrPair:
@@ -180,7 +192,7 @@ bool fits(const Parameter& parameter, const Json& value) {
            (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) &&
             isInteger(parameter, value.list()[1]));
   case ParameterType::Capacity:
-    return isCapacity(parameter, value);
+    return byMode(value, [&](const Json& rate) { return rate.isNumber() && inRange(parameter, rate); });
   case ParameterType::Inits:
     return isInits(value);
   case ParameterType::Text:
@@ -197,7 +209,10 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::Object:
     return value.isObject();
   case ParameterType::Body:
+  case ParameterType::ExpertBody:
     return value.isObject() || value.isList();
+  case ParameterType::Experts:
+    return value.isObject() || all(value, [](const Json& item) { return item.isObject(); });
   case ParameterType::Gate:
   case ParameterType::Expert:
     return value.isObject();

@@ -12,6 +12,9 @@ namespace moec::models {
 
 namespace {
 
+/// "a block", "an expert".
+std::string withArticle(Family family) { return fmt::format("{} {}", family == Family::Expert ? "an" : "a", word(family)); }
+
 /// Keys of an own block's use that are not its parameters.
 std::vector<std::string> useKeys(Family family) {
   std::vector<std::string> keys = commonKeys(family);

@@ -34,6 +34,8 @@ public:
   virtual void launch(LaunchList list, int index, const CallScalars& scalars) = 0;
   /// Frees plain parameters that no forward launch reads.
   virtual void releaseUnusedParameters() = 0;
+  /// Whether a Prepare launch needs no other parameters than its own: they may be written, packed and released one after the other.
+  virtual bool preparesOneByOne() const { return false; }
 };
 
 class Device {

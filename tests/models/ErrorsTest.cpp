@@ -56,13 +56,19 @@ std::string moe(const std::string& gate, const std::string& experts) {
 const std::string kExperts = R"({"kind": "mlp", "count": 4, "hidden": 8})";
 
 const Case kCases[] = {
-    {"LayerNormOfChosenExperts",
-     kX + moe(R"({"kind": "top_k"})", R"(@{"kind": "mlp", "count": 4, "hidden": 8, "layer_norm": true})"),
-     {"a layer_norm of experts that a gate chooses for each token is not supported yet; with a dense gate, in soft_moe and in dense_experts it is"}},
     // words
     {"UnknownGate",
      kX + moe(R"({"kind": @"topk2"})", kExperts),
-     {R"(unknown gate "topk2"; did you mean "top_k"? known: dense, gshard, random_expert, switch, top_k)"}},
+     {R"(unknown gate "topk2"; did you mean "top_2"? known: dense, gshard, hierarchical, random_expert, switch, top_2, top_k)"}},
+    {"UnknownPolicy",
+     kX + moe(R"({"kind": "top_2", "policy": @"some"})", kExperts),
+     {R"(unknown policy "some"; known: all, none, threshold, random)"}},
+    {"PolicyOfOneMode",
+     kX + moe(R"({"kind": "top_2", "policy": @{"eval": "all"}})", kExperts),
+     {R"("policy" of "top_2" is an object; expected one of all, none, threshold, random, or {"train": .., "eval": ..})"}},
+    {"OuterDividesExperts",
+     kX + moe(R"({"kind": "hierarchical", "outer": @3})", kExperts),
+     {R"("outer" must divide the experts, and 3 is no divisor of 4)"}},
     {"UnknownBlock",
      kX + R"("model": [{"kind": @"lnear", "out": 3}])",
      {R"(unknown block "lnear"; did you mean "linear"? known: )" + kBlocks}},
@@ -110,7 +116,7 @@ const Case kCases[] = {
      {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
     {"Inits",
      kX + R"("model": [{"kind": "linear", "out": 2, "init": {"weight": @"orthogonl"}}])",
-     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
     {"SeveralErrors",
      kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
           "@\"hiden\": 3}]",
@@ -308,7 +314,7 @@ const Case kCases[] = {
     {"InitOfTwoWords",
      kX + R"("model": {"kind": "linear", "out": 3, "init": {"weight": @{"orthogonal": 1, "normal": 1}}})",
      {R"("init" of "linear" has an object in it; expected an object with "weight" or "bias", each a number, one of default, )"
-      R"(orthogonal, normal, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+      R"(orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
     {"VarianceOfRows",
      kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
      {R"("variance" over experts takes the value of a dense_experts block)"}},

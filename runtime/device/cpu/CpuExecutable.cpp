@@ -57,7 +57,6 @@ void CpuExecutable::bind(const Bindings& bindings) {
   // From here on nothing refuses a size; what is left can only lack memory.
   bindings_.reset();
   forward_.clear();
-  prepare_.clear(); // it may point to temporaries that move
   for (size_t i = 0; i < shapes.size(); ++i)
     if (layout.offsets[i] >= 0)
       tensors_[i] = Tensor();
@@ -147,25 +146,24 @@ Tensor CpuExecutable::read(int buffer) const {
 
 void CpuExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
   const auto& infos = list == LaunchList::Prepare ? plan_.prepare : plan_.forward;
-  std::vector<Ready>& readies = list == LaunchList::Prepare ? prepare_ : forward_;
-  if (list == LaunchList::Prepare && prepare_.empty() && !plan_.prepare.empty()) {
-    // Temporaries that only prepare launches use have memory of their own.
-    for (const LaunchInfo& launch : plan_.prepare)
-      for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
-        for (int buffer : *buffers) {
-          const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
-          Tensor& tensor = tensors_[static_cast<size_t>(buffer)];
-          if (info.kind == BufferKind::Temporary && !tensor.defined())
-            tensor = memoryOf(info, shapeOf(info, {}));
-        }
-    std::vector<Ready> ready; // all of them or none, should memory end
-    for (const LaunchInfo& launch : plan_.prepare)
-      ready.push_back(prepareLaunch(launch, {}));
-    prepare_ = std::move(ready);
-  }
-  if (index < 0 || static_cast<size_t>(index) >= readies.size())
+  size_t ready = list == LaunchList::Prepare ? infos.size() : forward_.size();
+  if (index < 0 || static_cast<size_t>(index) >= ready)
     throw Error(Fault::Internal, fmt::format("launch {} of {}{}", index, infos.size(), bindings_ ? "" : ", and no sizes are bound"));
-  const Ready& ready = readies[static_cast<size_t>(index)];
+  if (list == LaunchList::Forward)
+    return run(forward_[static_cast<size_t>(index)], scalars);
+  const LaunchInfo& launch = plan_.prepare[static_cast<size_t>(index)];
+  // Temporaries that only prepare launches use have memory of their own.
+  for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
+    for (int buffer : *buffers) {
+      const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
+      Tensor& tensor = tensors_[static_cast<size_t>(buffer)];
+      if (info.kind == BufferKind::Temporary && !tensor.defined())
+        tensor = memoryOf(info, shapeOf(info, {}));
+    }
+  run(prepareLaunch(launch, {}), scalars);
+}
+
+void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
   KernelCall call{ready.buffers.data(), ready.sizes.data(), ready.streams.data(), scalars.seed, scalars.step};
   auto* scratch = static_cast<uint8_t*>(scratch_.data());
   for (size_t stage = 0; stage < ready.stages.size(); ++stage) {
@@ -191,7 +189,6 @@ void CpuExecutable::releaseUnusedParameters() {
   for (size_t i = 0; i < tensors_.size(); ++i)
     if (plan_.buffers[i].kind == BufferKind::Parameter && !used.contains(static_cast<int>(i)))
       tensors_[i] = Tensor();
-  prepare_.clear(); // it holds pointers to what was released
 }
 
 } // namespace moec

@@ -20,6 +20,7 @@ public:
   Tensor read(int buffer) const override;
   void launch(LaunchList list, int index, const CallScalars& scalars) override;
   void releaseUnusedParameters() override;
+  bool preparesOneByOne() const override { return true; }
 
 private:
   struct Stage {
@@ -37,6 +38,7 @@ private:
 
   Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;
   Tensor& tensorOf(int buffer, const char* doing);
+  void run(const Ready& ready, const CallScalars& scalars);
   Ready prepareLaunch(const LaunchInfo& launch, const Bindings& bindings);
   void growScratch(const LaunchInfo& launch, const Bindings& bindings);
 
@@ -48,7 +50,7 @@ private:
   std::vector<Tensor> tensors_;                // by buffer; undefined until it has memory
   Tensor arena_, scratch_;                     // bytes
   int64_t scratchStride_ = 0;                  // bytes of scratch a worker
-  std::vector<Ready> prepare_, forward_;       // empty until ready
+  std::vector<Ready> forward_;                 // empty until bound
   std::optional<Bindings> bindings_;
 };
 
