@@ -3,6 +3,7 @@
 
 #include "runtime/core/Program.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,7 @@ public:
 struct DeviceOptions {
   int threads = 0;    // 0: as many as this process may use (affinity and cgroup limit)
   bool checks = true; // of the PTX emulator: what a GPU lets pass is an error; off: results only
+  uint64_t maxInstructions = 0; // of the PTX emulator: warp instructions of a launch, past them the kernel is taken to hang; 0: the emulator's own limit
 };
 
 /// Parses a device name and opens it. Error(Usage) for an unknown name (lists the known), Error(Device) for a missing one.

@@ -27,6 +27,7 @@ public:
     emulator::Options options = emulator_.options();
     options.checks = options_.checks;
     options.threads = options_.threads;
+    options.maxInstructions = options_.maxInstructions ? options_.maxInstructions : emulator::Options{}.maxInstructions;
     emulator_.setOptions(options);
     emulator_.clearFindings();
     cuda::Result result = launch();
