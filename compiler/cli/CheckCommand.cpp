@@ -1,4 +1,5 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
@@ -128,9 +129,12 @@ void addCheckCommand(CLI::App& app) {
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
   addSizeFlag(*command, *flags);
-  command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("NAME");
+  command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
+                         {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
+                         {"with weights and an input of yours", "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });
 }
 

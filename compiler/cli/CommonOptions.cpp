@@ -19,16 +19,36 @@ const CLI::Validator kSeed(
     },
     "");
 
+/// "a, b" in its parts. A text that ends in a comma was meant to go on: the shell has split it at a blank.
+void readTargets(const std::vector<std::string>& texts, std::vector<std::string>& targets) {
+  for (const std::string& text : texts) {
+    size_t begin = 0;
+    while (begin <= text.size()) {
+      size_t end = std::min(text.find(',', begin), text.size());
+      std::string part = text.substr(begin, end - begin);
+      part.erase(0, part.find_first_not_of(' '));
+      part.erase(part.find_last_not_of(' ') + 1);
+      if (part.empty())
+        throw CLI::ValidationError("--target", fmt::format("\"{}\" has nothing {}; write it without blanks, as cpu,cuda:sm_90a", text, end == text.size() ? "behind its last comma" : "before a comma"));
+      targets.push_back(part);
+      begin = end + 1;
+    }
+  }
+}
+
 } // namespace
 
-void addModelFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("FILE");
+void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words) {
   command
-      .add_option("--target", options.targets,
-                  "compile for these, as cpu,cpu:x86-64-v3 (default: this machine and x86-64-v3)")
-      ->delimiter(',')
+      .add_option_function<std::vector<std::string>>(
+          "--target", [&options](const std::vector<std::string>& texts) { readTargets(texts, options.targets); }, words)
       ->allow_extra_args(false)
-      ->type_name("LIST");
+      ->type_name("TARGETS");
+}
+
+void addModelFlags(CLI::App& command, CommonOptions& options) {
+  command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("MODEL");
+  addTargetFlag(command, options, "compile for these, with commas between (default: this machine and cpu:x86-64-v3)");
   command
       .add_option("--moefy", options.moefy,
                   "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
@@ -38,7 +58,7 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {
   auto* weights =
-      command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("FILE");
+      command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
   command.add_option("--init", options.init, "weights drawn by the model's init rules")
       ->type_name("SEED")
       ->check(kSeed)
@@ -55,12 +75,12 @@ void addInputFlags(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--draws", options.draws,
                   "random draws from a safetensors file, by their paths in the model, instead of from --seed")
-      ->type_name("FILE");
+      ->type_name("TENSORS");
   command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N")->check(kSeed);
 }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("NAME");
+  command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
   command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));

@@ -39,6 +39,8 @@ struct CommonOptions {
 
 /// The positional FILE, and the flags of compiling it.
 void addModelFlags(CLI::App& command, CommonOptions& options);
+/// --target alone, with the words of its help.
+void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --weights, --init, --allow-nonfinite.
 void addWeightFlags(CLI::App& command, CommonOptions& options);
 /// --input, --draws, --seed.

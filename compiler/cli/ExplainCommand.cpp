@@ -1,4 +1,5 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
@@ -73,6 +74,7 @@ void addExplainCommand(CLI::App& app) {
       "explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"which ops went into which kernel, for this CPU and for a GPU", "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"}});
   command->callback([flags] {
     OpenedProgram opened = openProgram(*flags);
     const Plan& plan = chosenPlan(opened);

@@ -1,4 +1,5 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/KernelTable.h"
@@ -272,6 +273,8 @@ void addInspectCommand(CLI::App& app) {
                    "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
+                         {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"}});
   command->callback([flags] { inspect(*flags); });
 }
 

@@ -1,4 +1,5 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
@@ -55,10 +56,13 @@ void addRunCommand(CLI::App& app) {
   command
       ->add_option("--output", flags->output,
                    "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
-      ->type_name("FILE");
+      ->type_name("RESULTS");
   command->add_flag("--no-checks", flags->noChecks,
                     "ptx-emulator: results only, without a look at uninitialised reads and races");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"scores of a photo, by weights drawn from the model's rules", "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
+                         {"with weights of yours, into a file", "moec run vit-moe.moec --weights w.safetensors --input image=photo.jpg --output scores.npy"},
+                         {"CUDA kernels without a GPU, with all of the emulator's checks", "moec run models/zoo/vit-moe.json --device ptx-emulator:sm_90a --init 0 --input image=examples/photo.png"}});
   command->callback([flags] { run(*flags); });
 }
 
