@@ -48,13 +48,16 @@ std::unique_ptr<CLI::App> makeCommandTree() {
   app->set_version_flag("--version", fmt::format("moec {} ({})", kVersion, sourceId()), "print the version and the build");
   app->require_subcommand(1);
   addExamples(*app, {{"scores of a photo, by weights drawn from the model's rules", "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
-                     {"a program that runs without the compiler", "moec compile models/zoo/vit-moe.json -o vit-moe.moec"}});
+                     {"a program that runs without the compiler", "moec compile models/zoo/vit-moe.json -o vit-moe.moec"},
+                     {"what this machine gives moec, and what it lacks", "moec doctor"}});
   addCompileCommand(*app);
   addRunCommand(*app);
   addCheckCommand(*app);
   addInspectCommand(*app);
   addExplainCommand(*app);
   addDevicesCommand(*app);
+  addDoctorCommand(*app);
+  addSchemaCommand(*app);
   addCompletionCommand(*app);
   return app;
 }

@@ -19,6 +19,17 @@ const CLI::Validator kSeed(
     },
     "");
 
+CLI::Option* addInitFlag(CLI::App& command, CommonOptions& options) {
+  return command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
+}
+
+const CLI::Validator kCount(
+    [](std::string& text) {
+      bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : fmt::format("{} is not an integer from 1 to 2^64-1", text);
+    },
+    "");
+
 /// "a, b" in its parts. A text that ends in a comma was meant to go on: the shell has split it at a blank.
 void readTargets(const std::vector<std::string>& texts, std::vector<std::string>& targets) {
   for (const std::string& text : texts) {
@@ -54,15 +65,20 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
                   "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
       ->type_name("RULE");
   command.add_flag("--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
+  command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
+}
+
+void addSaveWeightsFlag(CLI::App& command, CommonOptions& options) {
+  auto* init = command.get_option_no_throw("--init");
+  command.add_option("--save-weights", options.saveWeights, "write the weights of --init to a safetensors file, for --weights")
+      ->type_name("TENSORS")
+      ->needs(init ? init : addInitFlag(command, options));
 }
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {
   auto* weights =
       command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
-  command.add_option("--init", options.init, "weights drawn by the model's init rules")
-      ->type_name("SEED")
-      ->check(kSeed)
-      ->excludes(weights);
+  addInitFlag(command, options)->excludes(weights);
   command.add_flag("--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
 }
 
@@ -84,6 +100,11 @@ void addDeviceFlags(CLI::App& command, CommonOptions& options) {
   command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
+  command
+      .add_option("--max-instructions", options.maxInstructions,
+                  "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
+      ->type_name("N")
+      ->check(kCount);
 }
 
 void addSizeFlag(CLI::App& command, CommonOptions& options) {

@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
 #include "runtime/Session.h"
 #include "runtime/io/TensorFile.h"
@@ -32,12 +33,16 @@ void print(const Session& session, const TensorMap& outputs, bool json) {
 }
 
 void run(const RunFlags& flags) {
-  std::shared_ptr<Device> device = openDevice(flags.device, {.threads = flags.threads, .checks = !flags.noChecks});
+  std::shared_ptr<Device> device = openDevice(flags.device, {.threads = flags.threads, .checks = !flags.noChecks, .maxInstructions = flags.maxInstructions});
   Program program = openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value()}).program;
   Session session(program, device);
   TensorMap inputs = readInputs(session.plan(), flags);
   loadWeights(session, flags);
-  TensorMap outputs = session.run(inputs, {.seed = flags.seed});
+  saveInitialWeights(session.plan(), flags);
+  TensorMap outputs = [&] {
+    Progress progress(fmt::format("running {} on {}", flags.file.filename().string(), device->name()), flags.quiet);
+    return session.run(inputs, {.seed = flags.seed});
+  }();
   if (flags.output)
     writeTensors(*flags.output, outputs);
   if (!flags.output || flags.json)
@@ -51,6 +56,7 @@ void addRunCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Run a model or a compiled program on inputs, and print its outputs");
   addModelFlags(*command, *flags);
   addWeightFlags(*command, *flags);
+  addSaveWeightsFlag(*command, *flags);
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
   command

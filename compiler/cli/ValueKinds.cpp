@@ -1,5 +1,6 @@
 #include "compiler/cli/ValueKinds.h"
 
+#include "compiler/cli/Schemas.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/CudaTarget.h"
 
@@ -25,6 +26,13 @@ std::vector<std::string> deviceWords() {
   return words;
 }
 
+std::vector<std::string> schemaWords() {
+  std::vector<std::string> words;
+  for (const auto& [command, text] : schemas())
+    words.push_back(command);
+  return words;
+}
+
 } // namespace
 
 const std::vector<ValueKind>& valueKinds() {
@@ -46,6 +54,7 @@ const std::vector<ValueKind>& valueKinds() {
       {.name = "FORM",
        .description = "of kernels: llvm and asm of a CPU target, cuda and ptx of a CUDA one",
        .words = {"llvm", "asm", "cuda", "ptx"}},
+      {.name = "COMMAND", .description = "a command that has --json", .words = schemaWords()},
       {.name = "SHELL", .description = "a shell", .words = {"bash", "zsh", "fish"}},
       {.name = "PROGRAM", .description = "a compiled program", .endings = {"moec"}, .isFile = true},
       {.name = "TENSORS", .description = "a safetensors file", .endings = {"safetensors"}, .isFile = true},

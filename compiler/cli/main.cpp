@@ -3,6 +3,7 @@
 
 #include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Completion.h"
+#include "compiler/cli/Terminal.h"
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
@@ -16,6 +17,7 @@
 #include <cstdlib>
 #include <new>
 #include <system_error>
+#include <unistd.h>
 
 namespace {
 
@@ -24,7 +26,7 @@ int report(moec::Fault fault, std::string_view message) {
   bool located = fault == moec::Fault::Model && message.find(": error: ") != std::string_view::npos;
   while (message.ends_with('\n'))
     message.remove_suffix(1);
-  fmt::print(stderr, "{}{}\n", located ? "" : "moec: error: ", message);
+  fmt::print(stderr, "{}\n", moec::cli::colouredSeverities(STDERR_FILENO, fmt::format("{}{}", located ? "" : "moec: error: ", message)));
   return moec::exitCode(fault);
 }
 
