@@ -21,7 +21,7 @@ static Size attentionFlops(AttentionOp op) {
   Sizes q = sizesOf(op.getQ());
   Size pairs = q[0] * q[1] * sizesOf(op.getK())[1];
   // Two products over the width, and softmax's scale, maximum, difference, exponential, sum and quotient per head.
-  return pairs * (Size(4) * q[2] + Size(6) * Size(static_cast<int64_t>(op.getHeads())));
+  return pairs * (Size(4) * q[2] + Size(op.getBias() ? 7 : 6) * Size(static_cast<int64_t>(op.getHeads())));
 }
 
 static Size flopsOf(Operation* op) {
@@ -33,6 +33,8 @@ static Size flopsOf(Operation* op) {
       .Case([](AttentionOp op) { return attentionFlops(op); })
       .Case([](SoftmaxOp op) { return Size(5) * countOf(op.getX()); })
       .Case([](LayerNormOp op) { return Size(op.getWeight() ? 8 : 6) * countOf(op.getX()); })
+      .Case([](RmsNormOp op) { return Size(op.getWeight() ? 5 : 4) * countOf(op.getX()); })
+      .Case([](RotaryOp op) { return Size(3) * countOf(op.getX()); })
       .Case([](ReduceOp op) { return countOf(op.getX()); })
       .Case([](SelectOp op) { return countOf(op.getScores()) * Size(static_cast<int64_t>(op.getK())); })
       .Case([](CombineOp op) { return Size(2) * countOf(op.getRows()); })

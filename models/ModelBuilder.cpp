@@ -134,12 +134,12 @@ Value ModelBuilder::own(const Use& use, const Naming& naming, Value x, Surroundi
 }
 
 std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens,
-                                             int64_t experts, const std::string& path) {
+                                             const Size& groups, int64_t experts, const std::string& path) {
   std::optional<Use> use = vocabulary_.look(json, Family::Gate, environment, false);
   std::optional<Arguments> arguments = use ? vocabulary_.arguments(*use) : std::nullopt;
   if (!arguments)
     return std::nullopt;
-  Site site(*this, path, json.position(), {});
+  Site site(*this, path, json.position(), {.groups = groups});
   return use->kind->gate(site, *arguments, tokens, experts);
 }
 
@@ -163,6 +163,24 @@ Value ModelBuilder::expert(const Json& json, const Environment& environment, Val
     return {};
   Site site(*this, path, use->object->position(), inside);
   return use->kind->expert(site, *arguments, rows);
+}
+
+Value ModelBuilder::plainExpert(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
+                                const std::string& path) {
+  NameScope names{.path = path, .taken = {}};
+  surroundings.names = &names;
+  if (json.isList())
+    return body(json, environment, x, surroundings);
+  std::optional<Use> use = vocabulary_.look(json, Family::Block, environment, true);
+  if (!use || (use->kind && use->kind->inputs != 1))
+    return {};
+  if (use->own)
+    return body(*use->own->body, *use->environment, x, surroundings);
+  std::optional<Arguments> arguments = vocabulary_.arguments(*use);
+  if (!arguments)
+    return {};
+  Site site(*this, path, use->object->position(), surroundings);
+  return use->kind->block(site, *arguments, {x});
 }
 
 } // namespace moec::models

@@ -68,8 +68,9 @@ Value Site::body(const Arguments& arguments, std::string_view parameter, Value x
 }
 
 std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
-                                     int64_t experts) {
-  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, experts, part(parameter).path_);
+                                     const Size& groups, int64_t experts) {
+  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, groups, experts,
+                       part(parameter).path_);
 }
 
 std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string_view parameter) {
@@ -79,6 +80,32 @@ std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string
 Value Site::expert(const Arguments& arguments, std::string_view parameter, Value rows, const ExpertSpace& space,
                    const std::string& path) {
   return builder_.expert(arguments.get(parameter), arguments.environment(), rows, space, path);
+}
+
+std::optional<std::vector<ExpertGroup>> Site::expertGroups(const Arguments& arguments, std::string_view parameter) {
+  const Json& json = arguments.get(parameter);
+  std::vector<ExpertGroup> groups;
+  auto add = [&](const Json& one, const std::string& path) {
+    std::optional<int64_t> count = builder_.expertCount(one, arguments.environment());
+    if (count)
+      groups.push_back({&one, *count, path});
+    return count.has_value();
+  };
+  std::string path = part(parameter).path_;
+  if (json.isObject())
+    return add(json, path) ? std::optional(groups) : std::nullopt;
+  for (size_t i = 0; i < json.list().size(); ++i)
+    if (!add(json.list()[i], fmt::format("{}.{}", path, i)))
+      return std::nullopt;
+  return groups;
+}
+
+Value Site::expert(const Arguments& arguments, const ExpertGroup& group, Value rows, const ExpertSpace& space) {
+  return builder_.expert(*group.json, arguments.environment(), rows, space, group.path);
+}
+
+Value Site::plainExpert(const Arguments& arguments, std::string_view parameter, Value x) {
+  return builder_.plainExpert(arguments.get(parameter), arguments.environment(), x, surroundings_, part(parameter).path_);
 }
 
 void Site::limitIds(Value ids, int64_t below) {

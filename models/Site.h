@@ -18,11 +18,19 @@ struct ExpertSpace {
   mlir::Value routing; // null: dense
 };
 
+/// Experts of one kind, among those of a layer.
+struct ExpertGroup {
+  const Json* json = nullptr;
+  int64_t count = 0;
+  std::string path;
+};
+
 /// What a block finds around it.
 struct Surroundings {
   NameScope* names = nullptr;
   ValueScope* values = nullptr;
   const ExpertSpace* experts = nullptr; // null outside experts
+  Size groups = 1;                      // of a gate's tokens
 };
 
 class Site {
@@ -35,6 +43,8 @@ public:
   const std::string& path() const { return path_; }
   Position position() const { return position_; }
   const ExpertSpace* experts() const { return surroundings_.experts; }
+  /// Of a gate: its tokens are so many equal runs, each a row of the batch (a sequence). A (T, D) has one.
+  const Size& groups() const { return surroundings_.groups; }
   /// The part `name` of this: path "here.name".
   Site part(std::string_view name) const;
 
@@ -58,13 +68,19 @@ public:
   /// names of what surrounds this.
   mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x,
                    std::optional<std::string> under = {});
-  /// The gate on tokens (T, D), as the part of the parameter's name.
+  /// The gate on tokens (T, D) in equal groups, as the part of the parameter's name.
   std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens,
-                                 int64_t experts);
+                                 const Size& groups, int64_t experts);
   std::optional<int64_t> expertCount(const Arguments& arguments, std::string_view parameter);
   /// The experts on rows. They are called `path`.
   mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space,
                      const std::string& path);
+
+  /// The same for a parameter of type Experts: "here.experts", or "here.experts.0" and so on for a list.
+  std::optional<std::vector<ExpertGroup>> expertGroups(const Arguments& arguments, std::string_view parameter);
+  mlir::Value expert(const Arguments& arguments, const ExpertGroup& group, mlir::Value rows, const ExpertSpace& space);
+  /// The blocks of a parameter of type ExpertBody on x, outside of experts. A single one is called as the parameter.
+  mlir::Value plainExpert(const Arguments& arguments, std::string_view parameter, mlir::Value x);
 
   /// Ids taken by this embedding must lie in [0, below): noted on the input that they come from.
   void limitIds(mlir::Value ids, int64_t below);

@@ -25,12 +25,35 @@ ir::Sizes leadingSizes(ir::Sizes sizes) {
   return sizes;
 }
 
+bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp, ir::CombineOp>(op); }
+
+mlir::Value routingOf(mlir::Operation* op) {
+  auto routing = llvm::find_if(op->getOperands(), [](mlir::Value operand) { return mlir::isa<ir::RoutingType>(operand.getType()); });
+  return routing == op->operand_end() ? mlir::Value() : *routing;
+}
+
+mlir::Value raggedRouting(mlir::Operation* yield) {
+  // What is made, row by row, from rows of a routing.
+  llvm::DenseMap<mlir::Value, mlir::Value> routings;
+  for (mlir::Operation& op : yield->getBlock()->without_terminator())
+    for (mlir::Value result : op.getResults()) {
+      if (mlir::isa<ir::DispatchOp, ir::ExpertRowsOp>(op))
+        routings[result] = routingOf(&op);
+      else if (!isRouted(&op))
+        for (mlir::Value operand : op.getOperands())
+          if (mlir::Value routing = routings.lookup(operand))
+            routings[result] = routing;
+    }
+  mlir::Value common = yield->getNumOperands() ? routings.lookup(yield->getOperand(0)) : mlir::Value();
+  return llvm::all_of(yield->getOperands(), [&](mlir::Value value) { return routings.lookup(value) == common; }) ? common : mlir::Value();
+}
+
 bool worksAlongRows(mlir::Operation* op) { return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::SoftmaxOp, ir::SelectOp>(op); }
 
 bool holdsRows(mlir::Operation* op) {
   if (auto axis = axisOf(op))
     return *axis == rankOf(op->getOperand(0)) - 1;
-  return ir::isElementwise(op) || mlir::isa<ir::ConstantOp, ir::RandomOp>(op) || worksAlongRows(op);
+  return ir::isElementwise(op) || mlir::isa<ir::ConstantOp, ir::RandomOp>(op) || isRouted(op) || worksAlongRows(op);
 }
 
 ir::Sizes leadingOfRows(llvm::ArrayRef<mlir::Operation*> ops) {

@@ -8,8 +8,14 @@ namespace moec::codegen {
 /// Sizes without the last.
 ir::Sizes leadingSizes(ir::Sizes sizes);
 
-/// Whether a program over rows can hold the op: elementwise, constant, random, or along the last axis.
+/// Whether a program over rows can hold the op: elementwise, constant, random, routed, or along the last axis.
 bool holdsRows(mlir::Operation* op);
+/// Whether a routing tells where in memory the op finds each of its rows: dispatch, expert_rows, row_weights, combine. What it reads are arguments.
+bool isRouted(mlir::Operation* op);
+/// The routing operand of a routed op.
+mlir::Value routingOf(mlir::Operation* op);
+/// The routing behind whose count nothing that is yielded has a value: those rows need not be computed. Null when there is none.
+mlir::Value raggedRouting(mlir::Operation* yield);
 /// Whether the op sees a whole row at once or moves elements along it.
 bool worksAlongRows(mlir::Operation* op);
 /// Leading sizes of these ops' rows: of the first that works along rows, or else of what all elementwise results broadcast to.

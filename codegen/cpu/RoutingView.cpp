@@ -1,6 +1,19 @@
 #include "codegen/cpu/RoutingView.h"
 
+#include "llvm/Support/MathExtras.h"
+
 namespace moec::codegen::cpu {
+
+Value expertOfRow(KernelBuilder& k, const RoutingView& routing, Value row) {
+  // Halving [low, high): the last expert whose rows begin at or before this one.
+  Values range{k.index(0), k.index(routing.experts)};
+  for (unsigned step = 0; step < llvm::Log2_64_Ceil(static_cast<uint64_t>(routing.experts)); ++step) {
+    Value middle = k.div(k.add(range[0], range[1]), 2);
+    Value behind = k.compare(ir::Predicate::GT, RoutingView::element(k, routing.offsets(k), middle), row);
+    range = {k.choose(behind, range[0], middle), k.choose(behind, middle, range[1])};
+  }
+  return range[0];
+}
 
 ExpertBlock expertBlock(KernelBuilder& k, const RoutingView& routing, Value index, int64_t rowBlock, int64_t unit) {
   // Blocks of the experts before, then the block's expert, its place among the expert's blocks, the expert's first row and its end; the

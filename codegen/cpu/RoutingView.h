@@ -21,6 +21,9 @@ struct RoutingView {
   static Value element(KernelBuilder& k, Value list, Value index) { return k.toInteger(k.load(k.i32(), k.at(list, index, k.i32())), k.i64()); }
 };
 
+/// The expert of a row, a place below the routing's count; behind it, the last expert.
+Value expertOfRow(KernelBuilder& k, const RoutingView& routing, Value row);
+
 /// A block of an expert's rows.
 struct ExpertBlock {
   Value expert; // -1 when there is no such block

@@ -1,4 +1,5 @@
 // RowProgram: values in registers.
+#include "codegen/analysis/Rows.h"
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/RowProgram.h"
 
@@ -52,6 +53,7 @@ Value RowProgram::computeAt(mlir::Value value, At& at) {
           x = k_.add(x, elementAt(norm.getBias(), at));
         return k_.roundTo(dtypeOf(value), x);
       })
+      .Case([&](ir::CombineOp combine) { return combineAt(combine, at); })
       .Default([&](mlir::Operation*) {
         llvm::SmallVector<Value> operands;
         for (mlir::Value operand : op->getOperands())
@@ -94,7 +96,7 @@ void RowProgram::hoist(mlir::Value value) {
     scalarOf(value);
     return;
   }
-  if (memory_.contains(value) || !isComputed(value))
+  if (memory_.contains(value) || !isComputed(value) || isRouted(value.getDefiningOp()))
     return;
   for (mlir::Value operand : value.getDefiningOp()->getOperands())
     hoist(operand);

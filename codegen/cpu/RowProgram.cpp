@@ -16,7 +16,10 @@ int64_t rankOf(mlir::Value value) { return mlir::cast<mlir::RankedTensorType>(va
 RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading)
     : k_(k), ops_(std::move(ops)), leading_(std::move(leading)) {
   size_t bytes = 4;
-  auto see = [&](mlir::Value value) { bytes = std::max(bytes, byteSize(dtypeOf(value))); };
+  auto see = [&](mlir::Value value) {
+    if (mlir::isa<mlir::RankedTensorType>(value.getType()))
+      bytes = std::max(bytes, byteSize(dtypeOf(value)));
+  };
   for (mlir::Operation* op : ops_) {
     llvm::for_each(op->getOperands(), see);
     llvm::for_each(op->getResults(), see);
@@ -36,6 +39,7 @@ RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::
 void RowProgram::bind(mlir::Value value, Place place) { places_[value].push_back(std::move(place)); }
 
 void RowProgram::bindTensor(mlir::Value value, std::function<Value()> base) {
+  bases_[value] = base;
   bind(value, [this, value, base](Value) {
     return k_.at(base(), k_.mul(leadingOffset(value), k_.size(widthOf(value))), dtypeOf(value));
   });
@@ -71,8 +75,10 @@ mlir::LogicalResult RowProgram::check() {
   for (mlir::Operation* op : ops_) {
     if (!holdsRows(op))
       return k_.kernel().emitError() << "internal: a kernel over rows cannot hold " << op->getName();
+    if (isRouted(op) && mlir::failed(checkRouted(op)))
+      return mlir::failure();
     for (mlir::Value value : op->getOperands())
-      if (!isComputed(value) && places_[value].empty())
+      if (!isRouted(op) && !isComputed(value) && places_[value].empty())
         return k_.kernel().emitError() << "internal: an operand of " << op->getName() << " is not bound to memory";
     for (mlir::Value value : op->getResults()) {
       ir::Sizes own = ir::sizesOf(value);
@@ -94,6 +100,8 @@ Size RowProgram::operations() const {
     int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp>(op) ? 10 : elementCost(op);
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
+    if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
+      cost = 2 * *ir::sizesOf(combine.getWeights()).back().constant();
     bool reads = mlir::isa<ir::ReduceOp, ir::SelectOp>(op);
     total = total + widthOf(reads ? op->getOperand(0) : op->getResult(0)) * Size(cost);
   }
@@ -106,11 +114,18 @@ void RowProgram::run(Value row) {
   scalars_.clear();
   norms_.clear();
   divisors_.clear();
+  experts_.clear();
+  terms_.clear();
   pending_.clear();
-  for (mlir::Operation* op : ops_)
+  for (mlir::Operation* op : ops_) {
+    if (isRouted(op)) {
+      runRouted(op);
+      continue;
+    }
     for (mlir::Value value : op->getOperands())
       if (!isComputed(value) && !memory_.contains(value))
         memory_[value] = {places_[value].front()(row), dtypeOf(value)};
+  }
   for (mlir::Operation* op : ops_) {
     for (mlir::Value result : op->getResults())
       if (places_.contains(result))

@@ -21,6 +21,8 @@ public:
   void bind(mlir::Value value, Place place);
   /// Binds to a whole tensor in memory, whose leading dimensions broadcast to the program's. `base` is asked for within a stage.
   void bindTensor(mlir::Value value, std::function<Value()> base);
+  /// Binds to a routing in memory.
+  void bindRouting(mlir::Value routing, std::function<Value()> base) { bases_[routing] = std::move(base); }
 
   /// A diagnostic at the kernel says what cannot be done.
   mlir::LogicalResult check();
@@ -71,6 +73,13 @@ private:
   void runSelect(ir::SelectOp op);
   void runConcat(ir::ConcatOp op);
 
+  // RowRouting.cpp: rows that a routing finds.
+  struct Term { Value weight, isKept, row; }; // of a combine: one choice of the token
+  mlir::LogicalResult checkRouted(mlir::Operation* op);
+  void runRouted(mlir::Operation* op);
+  Term termOf(ir::CombineOp op, Value choice);
+  Value combineAt(ir::CombineOp op, const At& at);
+
   KernelBuilder& k_;
   std::vector<mlir::Operation*> ops_;
   ir::Sizes leading_;
@@ -79,6 +88,7 @@ private:
   llvm::DenseSet<mlir::Value> perRow_;                // shaped like `leading` alone: one element per row
   llvm::DenseMap<mlir::Value, unsigned> uses_;        // by ops of the program
   llvm::DenseMap<mlir::Value, std::vector<Place>> places_;
+  llvm::DenseMap<mlir::Value, std::function<Value()>> bases_; // of whole tensors and routings
   llvm::DenseMap<mlir::Value, Value> scratch_;
   llvm::DenseMap<mlir::Operation*, Value> buffers_;   // softmax: exponentials; select: ordered keys
   llvm::DenseMap<mlir::Operation*, unsigned> streams_;
@@ -88,6 +98,8 @@ private:
   llvm::DenseMap<mlir::Value, Value> scalars_;        // values of width 1
   llvm::DenseMap<mlir::Value, Norm> norms_;
   llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax
+  llvm::DenseMap<mlir::Value, Value> experts_;        // by routing
+  llvm::DenseMap<mlir::Operation*, std::vector<Term>> terms_; // of combines with few choices
   std::vector<mlir::Value> pending_;                  // wanted in memory, not yet written
 };
 

@@ -1,9 +1,11 @@
 // rows: an item is a block of rows; each row runs through the program by itself.
 //   for row in item's rows: program.run(row)
-// Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them.
+// Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them; those of routed ops where a routing says. Rows behind a
+// routing's count are left out.
 #include "codegen/analysis/Rows.h"
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/RowProgram.h"
 #include "codegen/cpu/Schedule.h"
 
@@ -40,8 +42,10 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   ir::Sizes leading = leadingOfRows(ops);
   RowProgram program(k, ops, leading);
   mlir::Block& body = kernel.getBody().front();
-  for (mlir::BlockArgument argument : body.getArguments())
-    program.bindTensor(argument, [&k, argument] { return k.input(argument.getArgNumber()); });
+  for (mlir::BlockArgument argument : body.getArguments()) {
+    auto base = [&k, argument] { return k.input(argument.getArgNumber()); };
+    mlir::isa<ir::RoutingType>(argument.getType()) ? program.bindRouting(argument, base) : program.bindTensor(argument, base);
+  }
   for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
     if (mlir::isa<mlir::BlockArgument>(value))
       return kernel.emitError() << "internal: a kernel over rows yields its argument " << i;
@@ -54,6 +58,10 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   k.stage(Size::ceilDiv(rows, Size(schedule->block)), rows * program.operations(), [&](Value item) {
     Value first = k.mul(item, schedule->block);
     Value last = k.min(k.add(first, schedule->block), k.size(rows));
+    if (mlir::Value ragged = raggedRouting(body.getTerminator())) {
+      RoutingView routing = RoutingView::of(k, ragged, k.input(mlir::cast<mlir::BlockArgument>(ragged).getArgNumber()));
+      last = k.min(last, RoutingView::element(k, routing.offsets(k), k.index(routing.experts)));
+    }
     k.loop(first, last, k.index(1), [&](Value row) { program.run(row); });
   });
   return mlir::success();

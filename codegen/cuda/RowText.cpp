@@ -88,6 +88,8 @@ mlir::LogicalResult RowText::check() {
   for (mlir::Operation* op : ops_) {
     if (!holdsRows(op))
       return kernel.emitError() << "internal: a kernel over rows cannot hold " << op->getName();
+    if (isRouted(op) && mlir::failed(checkRouted(op)))
+      return mlir::failure();
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op); select && !turnsOf(widthOf(select.getScores())))
       return kernel.emitError() << "moe.select from rows of " << widthOf(select.getScores()).str() << " does not fit the registers of "
                                 << schedule_.groupThreads << " threads";
@@ -110,6 +112,8 @@ Size RowText::operations() const {
     int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp>(op) ? 10 : elementCost(op);
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
+    if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
+      cost = 2 * *ir::sizesOf(combine.getWeights()).back().constant();
     total = total + widthOf(mlir::isa<ir::ReduceOp, ir::SelectOp>(op) ? op->getOperand(0) : op->getResult(0)) * Size(cost);
   }
   return total;
@@ -124,6 +128,9 @@ bool RowText::isWide() const {
 
 void RowText::print(const Row& row) {
   row_ = row;
+  for (mlir::Operation* op : ops_)
+    if (isRouted(op))
+      printRouted(op);
   for (mlir::Operation* op : ops_)
     llvm::TypeSwitch<mlir::Operation*>(op)
         .Case([&](ir::SoftmaxOp softmax) { printSoftmax(softmax); })

@@ -75,6 +75,11 @@ private:
   int64_t costOf(mlir::Value value) const;
   std::string countOf(mlir::Value x) const;
 
+  // RowRouting.cpp: rows that a routing finds.
+  mlir::LogicalResult checkRouted(mlir::Operation* op);
+  void printRouted(mlir::Operation* op);
+  void printCombine(ir::CombineOp op);
+
   void printSoftmax(ir::SoftmaxOp op);
   void printNorm(ir::LayerNormOp op);
   void printReduce(ir::ReduceOp op);
@@ -90,6 +95,7 @@ private:
   llvm::DenseSet<mlir::Value> perRow_;
   llvm::DenseMap<mlir::Value, ElementText::Source> sources_;     // of results that ElementText cannot compute
   llvm::DenseMap<mlir::Value, std::string> held_;
+  llvm::DenseMap<mlir::Value, std::string> experts_;             // of the row, by routing
   Row row_;
   int64_t turns_ = 0;                                            // of the open loop; 0: its width is not known
 };

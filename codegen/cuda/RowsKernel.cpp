@@ -44,20 +44,28 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
   int64_t group = schedule->groupThreads, together = schedule->rowsPerBlock;
   k.declare(fmt::format("using Rows = Group<{}>;", group));
   const char* type = rows.constant() && *rows.constant() <= INT32_MAX ? "int" : "long long";
+  mlir::Value ragged = raggedRouting(yieldOf(kernel));
   lines.line("const int lane = Rows::lane();");
+  if (ragged) {
+    auto routing = mlir::cast<ir::RoutingType>(ragged.getType());
+    lines.line("const int kept = {}[{}]; // rows behind have no values", k.input(mlir::cast<mlir::BlockArgument>(ragged).getArgNumber()), routing.getExperts());
+    lines.line("if ((long long)blockIdx.x{} >= kept)", together == 1 ? "" : fmt::format(" * {}", together));
+    lines.line("  return;");
+  }
   if (together == 1) {
     lines.line("const {0} row = ({0})blockIdx.x;", type);
     row.slot = "0";
   } else {
     lines.line("const int slot = (int)threadIdx.x / Rows::threads;");
     lines.line("const {0} index = ({0})blockIdx.x * {1} + slot;", type, together);
-    bool whole = rows.constant() && *rows.constant() % together == 0;
+    bool whole = !ragged && rows.constant() && *rows.constant() % together == 0;
+    std::string end = ragged ? "kept" : k.size(rows);
     if (!whole) {
       // Groups behind the last row do it once more, unwritten: a warp works as one.
-      lines.line("const bool live = index < {};", k.size(rows));
+      lines.line("const bool live = index < {};", end);
       row.live = "live";
     }
-    lines.line("const {} row = {};", type, whole ? "index" : fmt::format("live ? index : {} - 1", k.size(rows)));
+    lines.line("const {} row = {};", type, whole ? "index" : fmt::format("live ? index : {} - 1", end));
     row.slot = "slot";
   }
   row.at = printCoordinates(k, lines, "row", leading, "at");

@@ -4,6 +4,7 @@
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
 #include "compiler/cli/Terminal.h"
+#include "models/json/Parse.h"
 #include "moec_build_id.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
@@ -106,7 +107,10 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
     return {.program = Program::load(common.file), .precompiled = true, .compiled = {}};
   }
 
-  auto cache = common.noCache ? std::nullopt : ProgramCache::ofUser();
+  // A model that is too large is refused by its reader, and not digested before.
+  std::error_code unknown;
+  bool tooLarge = std::filesystem::file_size(common.file, unknown) > models::kLargestText && !unknown;
+  auto cache = common.noCache || tooLarge ? std::nullopt : ProgramCache::ofUser();
   std::string key;
   if (cache) {
     if (!common.targets.empty())

@@ -7,6 +7,7 @@
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
+#include "runtime/core/Printable.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -26,7 +27,8 @@ int report(moec::Fault fault, std::string_view message) {
   bool located = fault == moec::Fault::Model && message.find(": error: ") != std::string_view::npos;
   while (message.ends_with('\n'))
     message.remove_suffix(1);
-  fmt::print(stderr, "{}\n", moec::cli::colouredSeverities(STDERR_FILENO, fmt::format("{}{}", located ? "" : "moec: error: ", message)));
+  std::string text = fmt::format("{}{}", located ? "" : "moec: error: ", moec::printable(message));
+  fmt::print(stderr, "{}\n", moec::cli::colouredSeverities(STDERR_FILENO, text));
   return moec::exitCode(fault);
 }
 

@@ -114,17 +114,42 @@ private:
       if (buffers_[buffer].kind == BufferKind::Temporary)
         buffers_[buffer].lastLaunch = launch;
     }
-    for (Value output : kernel.getOutputs()) {
+    Operation* yield = kernel.getBody().front().getTerminator();
+    llvm::DenseMap<Value, int> ragged = raggedValues(kernel);
+    for (auto [output, value] : llvm::zip(kernel.getOutputs(), yield->getOperands())) {
       int buffer = add(output, BufferKind::Temporary, kernel.getLabel().str() + " " + kernel.getKind().str());
       buffers_[buffer].firstLaunch = buffers_[buffer].lastLaunch = launch;
-      if (kernel.getKind() == "expert_up" || kernel.getKind() == "expert_mid")
-        for (Value input : kernel.getInputs())
-          if (isa<RoutingType>(input.getType()))
-            buffers_[buffer].raggedBy = of_.at(input);
+      if (auto routing = ragged.find(value); routing != ragged.end())
+        buffers_[buffer].raggedBy = routing->second;
       writes.push_back(buffer);
     }
     kernel->setAttr(readsName, builder_.getDenseI64ArrayAttr(reads));
     kernel->setAttr(writesName, builder_.getDenseI64ArrayAttr(writes));
+  }
+
+  /// Values of the kernel whose rows are those of a routing in memory, with its buffer: rows behind its count are undefined.
+  llvm::DenseMap<Value, int> raggedValues(KernelOp kernel) {
+    llvm::DenseMap<Value, int> ragged;
+    Block& body = kernel.getBody().front();
+    auto bufferOf = [&](Value argument) { return of_.at(kernel.getInputs()[cast<BlockArgument>(argument).getArgNumber()]); };
+    for (BlockArgument argument : body.getArguments())
+      if (auto routing = buffers_[bufferOf(argument)].raggedBy)
+        ragged[argument] = *routing;
+    for (Operation& op : body.without_terminator()) {
+      if (isa<CombineOp>(op)) // its result has a row for each token
+        continue;
+      for (Value operand : op.getOperands())
+        if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))
+          ragged[op.getResult(0)] = bufferOf(operand);
+      for (Value operand : op.getOperands())
+        if (auto known = ragged.find(operand); known != ragged.end()) {
+          int routing = known->second;
+          for (Value result : op.getResults())
+            if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(operand)[0])
+              ragged.try_emplace(result, routing);
+        }
+    }
+    return ragged;
   }
 
   ModuleOp module_;

@@ -7,6 +7,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 
 using namespace mlir;
@@ -57,12 +58,14 @@ void workAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter, const Kern
       }
   };
   size_t helpers = std::min<size_t>(std::max(1u, std::thread::hardware_concurrency()), jobs.size());
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < helpers; ++i)
-    threads.emplace_back(loop);
+  std::vector<std::jthread> threads;
+  try {
+    for (size_t i = 1; i < helpers; ++i)
+      threads.emplace_back(loop);
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those there are do the work.
+  }
   loop();
-  for (std::thread& thread : threads)
-    thread.join();
 }
 
 /// What was thrown, in the order of the kernels: all errors as one, of the first one's fault; the first alone when it is no error of ours.

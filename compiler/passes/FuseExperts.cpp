@@ -1,5 +1,6 @@
 // fuse-experts: dispatch with the experts' first layer, the last layer with combine, and the layers between. Stands behind fuse-gates, which takes the
-// weights' ops, and before fuse-matmuls, which must not see the elementwise ops behind combine.
+// weights' ops, and before fuse-matmuls, which must not see the elementwise ops behind combine. A dispatch that no product reads alone, and a combine of
+// rows that no product made, are left for fuse-rows.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -11,55 +12,74 @@ namespace moec::compiler {
 
 namespace {
 
-/// Adds the product that makes `rows` and what stands between: the bias rows and activations, each used once.
-void growBackToProduct(Cluster& cluster, Value rows) {
+/// The ops on the way from the product that makes `rows`: elementwise ones, each used once, and the product. Empty without one.
+SmallVector<Operation*> wayBackToProduct(Value rows) {
   Operation* op = rows.getDefiningOp();
-  while (op && isFree(op) && rows.hasOneUse() && isElementwise(op)) {
+  if (!op || !isFree(op) || !rows.hasOneUse())
+    return {};
+  if (isa<GroupedMatmulOp>(op))
+    return {op};
+  if (!isElementwise(op))
+    return {};
+  for (Value operand : op->getOperands())
+    if (sizesOf(operand) == sizesOf(rows))
+      if (SmallVector<Operation*> way = wayBackToProduct(operand); !way.empty()) {
+        way.push_back(op);
+        return way;
+      }
+  return {};
+}
+
+/// Adds the product that makes `rows` and what stands between: the bias rows and activations, each used once.
+bool growBackToProduct(Cluster& cluster, Value rows) {
+  SmallVector<Operation*> way = wayBackToProduct(rows);
+  if (way.empty())
+    return false;
+  for (Operation* op : way) {
     cluster.add(op);
-    rows = op->getOperand(0);
-    for (Value operand : op->getOperands()) {
+    for (Value operand : op->getOperands())
       if (auto table = operand.getDefiningOp<ExpertRowsOp>(); table && table->hasOneUse())
         cluster.add(table);
-      else if (isa_and_nonnull<GroupedMatmulOp>(operand.getDefiningOp()) || (operand.getDefiningOp() && isElementwise(operand.getDefiningOp())))
-        rows = operand;
-    }
-    op = rows.getDefiningOp();
   }
-  if (auto product = dyn_cast_or_null<GroupedMatmulOp>(op); product && product->hasOneUse()) {
-    cluster.add(product);
-    // A single layer has no first product of its own to carry the gather.
-    if (auto dispatch = product.getRows().getDefiningOp<DispatchOp>(); dispatch && dispatch->hasOneUse())
-      cluster.add(dispatch);
-  }
+  // A single layer has no first product of its own to carry the gather.
+  if (auto dispatch = cast<GroupedMatmulOp>(way.front()).getRows().getDefiningOp<DispatchOp>(); dispatch && dispatch->hasOneUse())
+    cluster.add(dispatch);
+  return true;
+}
+
+/// Products and norms gather for themselves: a read by the list costs no more than one of gathered rows, whose copy nobody then needs.
+void gatherWhereRead(func::FuncOp function) {
+  for (DispatchOp dispatch : SmallVector<DispatchOp>(function.getOps<DispatchOp>()))
+    for (OpOperand& use : llvm::make_early_inc_range(dispatch.getResult().getUses()))
+      if (!dispatch->hasOneUse() && isa<GroupedMatmulOp, LayerNormOp>(use.getOwner())) {
+        OpBuilder builder(dispatch);
+        use.set(builder.clone(*dispatch)->getResult(0));
+      }
 }
 
 } // namespace
 
 LogicalResult fuseExperts(func::FuncOp function) {
+  gatherWhereRead(function);
   for (CombineOp combine : SmallVector<CombineOp>(function.getOps<CombineOp>())) {
     Cluster cluster(combine);
-    growBackToProduct(cluster, combine.getRows());
+    if (!growBackToProduct(cluster, combine.getRows()))
+      continue; // fuse-rows takes it
     std::string reason;
     cluster.growForward(combine.getResult(), reason);
     if (failed(cluster.outline("expert_down", reason)))
       return failure();
   }
-  for (DispatchOp dispatch : SmallVector<DispatchOp>(function.getOps<DispatchOp>())) {
-    Cluster cluster(dispatch);
-    std::string reason = "its rows are used by more than one product";
-    if (dispatch->hasOneUse())
-      if (auto product = dyn_cast<GroupedMatmulOp>(*dispatch->getUsers().begin())) {
-        cluster.add(product);
-        cluster.growForward(product.getResult(), reason);
-      }
-    if (failed(cluster.outline("expert_up", reason)))
-      return failure();
-  }
   for (GroupedMatmulOp product : SmallVector<GroupedMatmulOp>(function.getOps<GroupedMatmulOp>())) {
     Cluster cluster(product);
+    auto dispatch = product.getRows().getDefiningOp<DispatchOp>();
+    if (dispatch && dispatch->hasOneUse())
+      cluster.add(dispatch);
+    else
+      dispatch = nullptr;
     std::string reason;
     cluster.growForward(product.getResult(), reason);
-    if (failed(cluster.outline("expert_mid", reason)))
+    if (failed(cluster.outline(dispatch ? "expert_up" : "expert_mid", reason)))
       return failure();
   }
   return sortBody(function);

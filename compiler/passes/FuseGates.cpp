@@ -24,7 +24,7 @@ bool alongLastAxis(Operation* op) {
 
 /// Works on each token by itself.
 bool isTokenOp(Operation* op) {
-  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp>(op) || alongLastAxis(op);
+  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op);
 }
 
 bool rowsAreTokens(Value value, const Size& tokens) {
@@ -58,6 +58,8 @@ LogicalResult fuseGates(func::FuncOp function) {
     Size tokens = Size::parse(cast<RoutingType>(assign.getRouting().getType()).getTokens().getValue().str());
     Cluster cluster(assign);
     growBackward(cluster, assign.getIndices(), tokens);
+    if (assign.getKeep())
+      growBackward(cluster, assign.getKeep(), tokens);
     Value routing = assign.getRouting();
     while (routing.hasOneUse() && isa<DropOp>(*routing.getUsers().begin())) {
       auto drop = cast<DropOp>(*routing.getUsers().begin());
@@ -65,12 +67,28 @@ LogicalResult fuseGates(func::FuncOp function) {
       growBackward(cluster, drop.getKeep(), tokens);
       routing = drop.getResult();
     }
+    auto addWeights = [&](Value of) {
+      for (Operation* user : of.getUsers())
+        if (auto combine = dyn_cast<CombineOp>(user))
+          growBackward(cluster, combine.getWeights(), tokens);
+    };
+    addWeights(routing);
     for (Operation* user : routing.getUsers())
-      if (auto combine = dyn_cast<CombineOp>(user))
-        growBackward(cluster, combine.getWeights(), tokens);
+      if (isa<ExpertsOfOp>(user))
+        addWeights(user->getResult(0));
     // Weights may take a way that a gate's kernel has no op for, as a reshape: the choice then is its end.
     cluster.prune([](Operation* op) { return isa<AssignOp, DropOp>(op); });
     if (failed(cluster.outline("gate", "the experts need the whole routing")))
+      return failure();
+  }
+  // The parts of a routing are copies out of it: one kernel makes all of them, when it is complete.
+  for (auto parts = function.getOps<ExpertsOfOp>(); !parts.empty(); parts = function.getOps<ExpertsOfOp>()) {
+    ExpertsOfOp first = *parts.begin();
+    Cluster cluster(first);
+    for (Operation* user : first.getRouting().getUsers())
+      if (isa<ExpertsOfOp>(user))
+        cluster.add(user);
+    if (failed(cluster.outline("gate", "each kind of experts has a routing of its own")))
       return failure();
   }
   return sortBody(function);

@@ -1,5 +1,5 @@
-// fuse-rows: norms, softmax and choices with the elementwise ops around them; a row stays in the first-level cache
-// between them. Stands behind fuse-matmuls: an activation is cheaper in a product's epilogue.
+// fuse-rows: norms, softmax and choices with the elementwise ops around them, and what a routing finds row by row where no product of experts took it;
+// a row stays in the first-level cache between them. Stands behind fuse-matmuls: an activation is cheaper in a product's epilogue.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -13,29 +13,46 @@ namespace {
 
 void growBackward(Cluster& cluster, Value value, const Sizes& sizes) {
   Operation* op = value.getDefiningOp();
-  if (!op || !isFree(op) || !(isElementwise(op) || isa<RandomOp>(op)) || !value.hasOneUse() ||
+  if (!op || !isFree(op) || !(isElementwise(op) || isa<RandomOp, DispatchOp, ExpertRowsOp>(op)) || !value.hasOneUse() ||
       sizesOf(value) != sizes || !cluster.add(op))
+    return;
+  if (isa<DispatchOp, ExpertRowsOp>(op)) // they read memory
     return;
   for (Value operand : op->getOperands())
     growBackward(cluster, operand, sizes);
 }
 
+LogicalResult fuse(Operation* root) {
+  Cluster cluster(root);
+  if (isa<LayerNormOp, SoftmaxOp, SelectOp>(root))
+    growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
+  std::string reason = "its results are used apart";
+  if (root->getNumResults() == 1)
+    cluster.growForward(root->getResult(0), reason);
+  return cluster.outline("rows", reason);
+}
+
+template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
+  // From the start each time: a kernel takes ops away, others of these too.
+  auto next = [&]() -> Operation* {
+    for (Operation& op : function.getOps())
+      if (isa<Roots...>(op))
+        return &op;
+    return nullptr;
+  };
+  while (Operation* root = next())
+    if (failed(fuse(root)))
+      return failure();
+  return success();
+}
+
 } // namespace
 
 LogicalResult fuseRows(func::FuncOp function) {
-  SmallVector<Operation*> roots;
-  for (Operation& op : function.getOps())
-    if (isa<LayerNormOp, SoftmaxOp, SelectOp>(op))
-      roots.push_back(&op);
-  for (Operation* root : roots) {
-    Cluster cluster(root);
-    growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
-    std::string reason = "its results are used apart";
-    if (root->getNumResults() == 1)
-      cluster.growForward(root->getResult(0), reason);
-    if (failed(cluster.outline("rows", reason)))
-      return failure();
-  }
+  // Norms take dispatches along, and both take expert_rows.
+  if (failed(fuseEach<LayerNormOp, SoftmaxOp, SelectOp>(function)) || failed(fuseEach<DispatchOp, CombineOp>(function)) ||
+      failed(fuseEach<ExpertRowsOp, RowWeightsOp>(function)))
+    return failure();
   return sortBody(function);
 }
 

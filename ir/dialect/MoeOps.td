@@ -191,6 +191,12 @@ def Moe_LayerNormOp : Moe_ComputeOp<"layer_norm", [AttrSizedOperandSegments]> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$x (`weight` $weight^ `:` type($weight))? (`bias` $bias^ `:` type($bias))? `eps` $eps `of` type($x) attr-dict";
 }
+def Moe_RmsNormOp : Moe_ComputeOp<"rms_norm"> {
+  let summary = "x / sqrt(mean of x^2 + eps) over the last dimension, times weight";
+  let arguments = (ins Moe_Tensor:$x, Optional<Moe_Tensor>:$weight, F64Attr:$eps);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x (`weight` $weight^ `:` type($weight))? `eps` $eps `of` type($x) attr-dict";
+}
 def Moe_SoftmaxOp : Moe_ComputeOp<"softmax"> {
   let summary = "exp(x - max) / sum over the last dimension";
   let arguments = (ins Moe_Tensor:$x);
@@ -198,12 +204,32 @@ def Moe_SoftmaxOp : Moe_ComputeOp<"softmax"> {
   let assemblyFormat = "$x `:` type($x) attr-dict";
 }
 def Moe_AttentionOp : Moe_ComputeOp<"attention"> {
-  let summary = "softmax(scale q k^T) v per head";
-  let description = [{ q (B, Nq, heads*Dh), k and v (B, Nk, heads*Dh) -> (B, Nq, heads*Dh); head h is columns [h*Dh, (h+1)*Dh). With `causal`,
-    query i sees keys 0 .. i + Nk - Nq. }];
-  let arguments = (ins Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, I64Attr:$heads, F64Attr:$scale, UnitAttr:$causal);
+  let summary = "softmax(scale q k^T + bias) v per head";
+  let description = [{ q (B, Nq, heads*Dh), k and v (B, Nk, kv_heads*Dh) -> (B, Nq, heads*Dh); head h is columns [h*Dh, (h+1)*Dh) of q and reads head
+    h / (heads/kv_heads) of k and v. Without `kv_heads` there are as many as heads. `bias` is (heads, Nq, Nk) or (1, Nq, Nk). With `causal`, query i
+    sees keys 0 .. i + Nk - Nq. }];
+  let arguments = (ins Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Optional<Moe_Tensor>:$bias, I64Attr:$heads, OptionalAttr<I64Attr>:$kv_heads,
+    F64Attr:$scale, UnitAttr:$causal);
   let results = (outs Moe_Tensor:$result);
-  let assemblyFormat = "$q `,` $k `,` $v `heads` $heads `scale` $scale (`causal` $causal^)? `:` type($q) `,` type($k) `,` type($v) attr-dict";
+  let builders = [OpBuilder<(ins "::mlir::Value":$q, "::mlir::Value":$k, "::mlir::Value":$v, "::mlir::IntegerAttr":$heads, "::mlir::FloatAttr":$scale,
+      "::mlir::UnitAttr":$causal), [{
+    build($_builder, $_state, q, k, v, ::mlir::Value(), heads, ::mlir::IntegerAttr(), scale, causal);
+  }]>];
+  let assemblyFormat = "$q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($q) `,` type($k) `,` type($v) attr-dict";
+}
+def Moe_RelativeBiasOp : Moe_ComputeOp<"relative_bias"> {
+  let summary = "table (buckets, heads) as (heads, Nq, Nk): the entry of the bucket in which key and query lie apart";
+  let description = [{ Query i stands at position i + Nk - Nq, key j at j. T5's buckets (docs/SPEC.md). `queries` and `keys` are size texts. }];
+  let arguments = (ins Moe_Tensor:$table, StrAttr:$queries, StrAttr:$keys, I64Attr:$max_distance, UnitAttr:$bidirectional);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$table `queries` $queries `keys` $keys `max_distance` $max_distance (`bidirectional` $bidirectional^)? `:` type($table) attr-dict";
+}
+def Moe_RotaryOp : Moe_ComputeOp<"rotary"> {
+  let summary = "pairs of columns of each head, turned by position times base^(-2i/Dh)";
+  let description = [{ x (B, N, heads*Dh); row n stands at position n. Pair i is columns i and i + Dh/2 of a head; with `interleaved`, 2i and 2i + 1. }];
+  let arguments = (ins Moe_Tensor:$x, I64Attr:$heads, F64Attr:$base, UnitAttr:$interleaved);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `heads` $heads `base` $base (`interleaved` $interleaved^)? `:` type($x) attr-dict";
 }
 def Moe_EmbeddingOp : Moe_ComputeOp<"embedding"> {
   let summary = "rows of table (V, D) at ids (..): (.., D); ids lie in [0, V)";
@@ -240,19 +266,32 @@ def Moe_Priority : I32EnumAttr<"Priority", "who comes first into an expert", [
   let genSpecializedAttr = 0;
 }
 def Moe_PriorityAttr : EnumAttr<Moe_Dialect, Moe_Priority, "priority">;
-def Moe_AssignOp : Moe_ComputeOp<"assign"> {
+def Moe_AssignOp : Moe_ComputeOp<"assign", [AttrSizedOperandSegments]> {
   let summary = "routing of indices (T, K) i32: rows enter their expert in priority order until `capacity` rows are in it; the rest are dropped";
   let description = [{ token_major: (token 0, choice 0), (token 0, choice 1), ...; choice_major: all first choices, then all second ones. An index
-    of -1 is dropped before. `capacity` is a size text; without it nobody is dropped. }];
-  let arguments = (ins Moe_Tensor:$indices, I64Attr:$experts, Moe_PriorityAttr:$priority, OptionalAttr<StrAttr>:$capacity);
+    of -1, or one whose keep (T, K) i1 is false, is dropped before. `capacity` is a size text; without it nobody is dropped.
+    With `groups` (a size text, G), tokens are G equal runs, as the rows of a batch: capacity is of each expert in each group, and an expert's rows lie
+    group by group. With `within` (a routing of Eo experts), token r is the row r of it: its group is that of the row's token, an index counts among the
+    experts/Eo experts of the row's own, and rows behind the count of `within` are dropped before. }];
+  let arguments = (ins Moe_Tensor:$indices, Optional<Moe_Tensor>:$keep, Optional<Moe_Routing>:$within, I64Attr:$experts, Moe_PriorityAttr:$priority,
+    OptionalAttr<StrAttr>:$capacity, OptionalAttr<StrAttr>:$groups);
   let results = (outs Moe_Routing:$routing);
-  let assemblyFormat = "$indices `experts` $experts $priority (`capacity` $capacity^)? `:` type($indices) attr-dict";
+  let builders = [OpBuilder<(ins "::mlir::Value":$indices, "::mlir::IntegerAttr":$experts, "PriorityAttr":$priority, "::mlir::StringAttr":$capacity), [{
+    build($_builder, $_state, indices, ::mlir::Value(), ::mlir::Value(), experts, priority, capacity, ::mlir::StringAttr());
+  }]>];
+  let assemblyFormat = "$indices (`keep` $keep^ `:` type($keep))? (`within` $within^ `:` type($within))? `experts` $experts $priority (`capacity` $capacity^)? (`groups` $groups^)? `:` type($indices) attr-dict";
 }
 def Moe_DropOp : Moe_ComputeOp<"drop"> {
   let summary = "routing without the rows whose keep (T, K) i1 is false; the places of the others close up in order";
   let arguments = (ins Moe_Routing:$routing, Moe_Tensor:$keep);
   let results = (outs Moe_Routing:$result);
   let assemblyFormat = "$routing `,` $keep `:` type($routing) `,` type($keep) attr-dict";
+}
+def Moe_ExpertsOfOp : Moe_ComputeOp<"experts_of"> {
+  let summary = "routing with only the experts [from, from + count), which count from 0";
+  let arguments = (ins Moe_Routing:$routing, I64Attr:$from, I64Attr:$count);
+  let results = (outs Moe_Routing:$result);
+  let assemblyFormat = "$routing `from` $from `count` $count `:` type($routing) attr-dict";
 }
 def Moe_DispatchOp : Moe_ComputeOp<"dispatch"> {
   let summary = "x (T, D) as rows (R, D) grouped by expert; rows behind the routing's count are undefined";
@@ -271,6 +310,12 @@ def Moe_ExpertRowsOp : Moe_ComputeOp<"expert_rows"> {
   let arguments = (ins Moe_Tensor:$table, Moe_Routing:$routing);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$table `,` $routing `:` type($table) `,` type($routing) attr-dict";
+}
+def Moe_RowWeightsOp : Moe_ComputeOp<"row_weights"> {
+  let summary = "weights (T, K) as (R, 1): each row holds its choice's; rows behind the routing's count hold 0";
+  let arguments = (ins Moe_Tensor:$weights, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$weights `,` $routing `:` type($weights) `,` type($routing) attr-dict";
 }
 def Moe_CombineOp : Moe_ComputeOp<"combine"> {
   let summary = "result (T, D): for each token, the sum over its kept choices, in choice order, of weights (T, K) times its row of rows (R, D)";
@@ -291,11 +336,11 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
     - matmul: [unpack,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
-      layer_norm, softmax, select, random, constant, reduce and slice along the last axis.
+      layer_norm, softmax, select, random, constant, reduce and slice along the last axis; dispatch, expert_rows and combine of arguments.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, concat, broadcast, embedding,
       reduce, random, constant.
     - attention: slices along the last axis of one argument or of several, attention.
-    - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop.
+    - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
     - expert_up: dispatch, [unpack,] grouped_matmul, expert_rows, elementwise.
     - expert_mid: the same without dispatch.
     - expert_down: [unpack,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.

@@ -42,6 +42,12 @@ LogicalResult sameElement(OptionalLocation location, StringRef constraint, Strin
                            dtypeName(a.element), ", ", bName, " is ", dtypeName(b.element));
 }
 
+LogicalResult checkFloat(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x) {
+  if (x.isFloat())
+    return success();
+  return emitOptionalError(location, constraint, ": ", name, " is f64, f32 or bf16: it is ", dtypeName(x.element));
+}
+
 std::string dtypeName(Type element) { return std::string(name(dtypeOf(element))); }
 
 } // namespace moec::ir

@@ -35,6 +35,10 @@ Size rowsOf(RoutingType type);
 mlir::LogicalResult sameElement(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef aName,
                                 const Shaped& a, llvm::StringRef bName, const Shaped& b);
 
+/// Checks "<constraint>: the operand is a float".
+mlir::LogicalResult checkFloat(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef name,
+                               const Shaped& x);
+
 /// The name in constraints of an element type: "f32".
 std::string dtypeName(mlir::Type element);
 

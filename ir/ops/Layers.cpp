@@ -4,12 +4,6 @@ using namespace mlir;
 
 namespace moec::ir {
 
-static LogicalResult checkFloat(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x) {
-  if (x.isFloat())
-    return success();
-  return emitOptionalError(location, constraint, ": ", name, " is f64, f32 or bf16: it is ", dtypeName(x.element));
-}
-
 static LogicalResult checkRank(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x,
                                int64_t least) {
   if (x.rank() >= least)
@@ -101,42 +95,25 @@ MOEC_INFER(LayerNormOp) {
   return success();
 }
 
+MOEC_INFER(RmsNormOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x) || failed(checkFloat(location, "rms_norm C1", "x", *x)) ||
+      failed(checkRank(location, "rms_norm C1", "x", *x, 1)) ||
+      failed(checkScale(location, "rms_norm C2", "weight", adaptor.getWeight(), *x)))
+    return failure();
+  double eps = adaptor.getEps().convertToDouble();
+  if (!(eps >= 0) || !std::isfinite(eps))
+    return emitOptionalError(location, "rms_norm C3: eps is finite and not negative: it is ", eps);
+  types.push_back(adaptor.getX().getType());
+  return success();
+}
+
 MOEC_INFER(SoftmaxOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
   if (failed(x) || failed(checkFloat(location, "softmax C1", "x", *x)) ||
       failed(checkRank(location, "softmax C1", "x", *x, 1)))
     return failure();
   types.push_back(adaptor.getX().getType());
-  return success();
-}
-
-MOEC_INFER(AttentionOp) {
-  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
-                    v = shaped(location, adaptor.getV());
-  if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, "attention C1", "q", *q, "k", *k)) ||
-      failed(sameElement(location, "attention C1", "q", *q, "v", *v)) ||
-      failed(checkFloat(location, "attention C2", "q", *q)))
-    return failure();
-  if (q->rank() != 3 || k->rank() != 3 || v->rank() != 3)
-    return emitOptionalError(location, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
-                             k->rank(), " and ", v->rank());
-  if (k->sizes != v->sizes)
-    return emitOptionalError(location, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
-  if (q->sizes[0] != k->sizes[0] || q->last() != k->last())
-    return emitOptionalError(location, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
-                             k->text());
-  int64_t heads = static_cast<int64_t>(adaptor.getHeads());
-  std::optional<int64_t> width = q->last().constant();
-  if (heads < 1 || !width || *width % heads != 0)
-    return emitOptionalError(location, "attention C6: heads divides the width, a constant: the width is ",
-                             q->last().str(), ", heads is ", heads);
-  if (adaptor.getCausal() && (k->sizes[1] - q->sizes[1]).constant().value_or(0) < 0)
-    return emitOptionalError(location, "attention C7: causal attention has a key for every query: there are ",
-                             q->sizes[1].str(), " queries and ", k->sizes[1].str(), " keys");
-  double scale = adaptor.getScale().convertToDouble();
-  if (!std::isfinite(scale))
-    return emitOptionalError(location, "attention C8: scale is finite: it is ", scale);
-  types.push_back(adaptor.getQ().getType());
   return success();
 }
 

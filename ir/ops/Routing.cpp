@@ -56,6 +56,27 @@ MOEC_INFER(AssignOp) {
     return emitOptionalError(location, "assign C2: experts is at least 1: it is ", experts);
   if (auto capacity = adaptor.getCapacity(); capacity && !isCanonicalSize(*capacity))
     return emitOptionalError(location, "assign C3: capacity is a canonical size text: it is \"", *capacity, "\"");
+  if (adaptor.getKeep()) {
+    FailureOr<Shaped> keep = shaped(location, adaptor.getKeep());
+    if (failed(keep))
+      return failure();
+    if (!keep->element.isSignlessInteger(1) || keep->sizes != indices->sizes)
+      return emitOptionalError(location, "assign C4: keep is bool of indices' shape: indices has ", indices->text(),
+                               ", keep is ", dtypeName(keep->element), keep->text());
+  }
+  if (auto groups = adaptor.getGroups(); groups && !isCanonicalSize(*groups))
+    return emitOptionalError(location, "assign C5: groups is a canonical size text: it is \"", *groups, "\"");
+  if (adaptor.getWithin()) {
+    FailureOr<RoutingType> outer = routingOf(location, adaptor.getWithin());
+    if (failed(outer))
+      return failure();
+    if (indices->sizes[0] != rowsOf(*outer) || experts % outer->getExperts() != 0)
+      return emitOptionalError(location,
+                               "assign C6: indices has an entry for every row of within, whose experts divide experts: "
+                               "within has ",
+                               rowsOf(*outer).str(), " rows and ", outer->getExperts(), " experts, indices has ",
+                               indices->sizes[0].str(), ", experts is ", experts);
+  }
   types.push_back(RoutingType::get(context, experts, StringAttr::get(context, indices->sizes[0].str()),
                                    *indices->last().constant()));
   return success();
@@ -71,6 +92,18 @@ MOEC_INFER(DropOp) {
     return emitOptionalError(location, "drop C1: keep is bool of tokens by choices: the routing has ",
                              describe(expected), ", keep is ", dtypeName(keep->element), keep->text());
   types.push_back(*routing);
+  return success();
+}
+
+MOEC_INFER(ExpertsOfOp) {
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(routing))
+    return failure();
+  int64_t from = static_cast<int64_t>(adaptor.getFrom()), count = static_cast<int64_t>(adaptor.getCount());
+  if (from < 0 || count < 1 || count > routing->getExperts() || from > routing->getExperts() - count)
+    return emitOptionalError(location, "experts_of C1: from .. from + count lies in 0 .. E: from is ", from, ", count is ",
+                             count, ", E is ", routing->getExperts());
+  types.push_back(RoutingType::get(context, count, routing->getTokens(), routing->getChoices()));
   return success();
 }
 
@@ -114,6 +147,19 @@ MOEC_INFER(ExpertRowsOp) {
       failed(checkExperts(location, "expert_rows C2", "table", *table, *routing)))
     return failure();
   types.push_back(tensorOf({rowsOf(*routing), table->last()}, table->element));
+  return success();
+}
+
+MOEC_INFER(RowWeightsOp) {
+  FailureOr<Shaped> weights = shaped(location, adaptor.getWeights());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(weights) || failed(routing))
+    return failure();
+  Sizes expected{tokensOf(*routing), routing->getChoices()};
+  if (!weights->isFloat() || weights->sizes != expected)
+    return emitOptionalError(location, "row_weights C1: weights is f64, f32 or bf16, tokens by choices: the routing has ",
+                             describe(expected), ", weights is ", dtypeName(weights->element), weights->text());
+  types.push_back(tensorOf({rowsOf(*routing), Size(1)}, weights->element));
   return success();
 }
 

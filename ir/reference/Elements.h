@@ -23,6 +23,16 @@ inline int64_t product(const Shape& shape, size_t begin, size_t end) {
 }
 inline int64_t product(const Shape& shape) { return product(shape, 0, shape.size()); }
 
+inline double dot(const double* a, const double* b, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i)
+    sum += a[i] * b[i];
+  return sum;
+}
+
+/// In place; a NaN or an infinite maximum makes the row NaN.
+void softmaxRow(double* row, int64_t count);
+
 inline void require(bool holds, const std::string& what) {
   if (!holds)
     throw Error(Fault::Internal, "reference: " + what);

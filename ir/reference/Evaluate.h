@@ -32,13 +32,22 @@ Tensor matmul(const Tensor& a, const Tensor& b); // (.., M, K), (.., N, K) -> (.
 Tensor pack(const Tensor& w, int64_t nr);        // (.., N, K) -> (.., ceil(N/nr), K, nr)
 Tensor unpack(const Tensor& panels, int64_t n);  // (.., ceil(n/nr), K, nr) -> (.., n, K)
 Tensor layerNorm(const Tensor& x, const Tensor* weight, const Tensor* bias, double eps);
+Tensor rmsNorm(const Tensor& x, const Tensor* weight, double eps);
 Tensor softmax(const Tensor& x);
 struct AttentionRule {
-  int64_t heads = 1;
+  int64_t heads = 1, kvHeads = 1;
   double scale = 1;
   bool causal = false;
 };
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRule& rule);
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule);
+struct RelativeBuckets {
+  int64_t buckets = 32, maxDistance = 128;
+  bool bidirectional = false;
+};
+/// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.23 (T5Attention).
+int64_t bucketOf(int64_t offset, const RelativeBuckets& rule);
+Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved);
 Tensor embedding(const Tensor& ids, const Tensor& table);
 enum class Distribution { Uniform, Normal };
 struct DrawKey {
@@ -53,11 +62,19 @@ struct Selection {
 };
 Selection select(const Tensor& scores, int64_t k);
 enum class Priority { TokenMajor, ChoiceMajor };
-Routing assign(const Tensor& indices, int64_t experts, Priority priority, std::optional<int64_t> capacity);
+struct AssignRule {
+  int64_t experts = 1;
+  Priority priority = Priority::TokenMajor;
+  std::optional<int64_t> capacity;
+  int64_t groups = 1;
+};
+Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule);
 Routing drop(const Routing& routing, const Tensor& keep);
+Routing expertsOf(const Routing& routing, int64_t from, int64_t count);
 Tensor dispatch(const Tensor& x, const Routing& routing);
 Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing);
 Tensor expertRows(const Tensor& table, const Routing& routing);
+Tensor rowWeights(const Tensor& weights, const Routing& routing);
 Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights);
 
 } // namespace moec::reference

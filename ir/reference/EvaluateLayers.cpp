@@ -7,13 +7,6 @@
 
 namespace moec::reference {
 
-static double dot(const double* a, const double* b, int64_t count) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i)
-    sum += a[i] * b[i];
-  return sum;
-}
-
 Tensor matmul(const Tensor& a, const Tensor& b) {
   size_t aRank = a.shape().size(), bRank = b.shape().size();
   require(aRank >= 2 && bRank >= 2 && a.shape().back() == b.shape().back(),
@@ -83,8 +76,19 @@ Tensor layerNorm(const Tensor& x, const Tensor* weight, const Tensor* bias, doub
   return fromDoubles(std::move(values), x.shape(), x.dtype());
 }
 
-/// In place; a NaN or an infinite maximum makes the row NaN.
-static void softmaxRow(double* row, int64_t count) {
+Tensor rmsNorm(const Tensor& x, const Tensor* weight, double eps) {
+  int64_t width = x.shape().back();
+  std::vector<double> values = x.toDoubles();
+  std::vector<double> scale = weight ? weight->toDoubles() : std::vector<double>(width, 1.0);
+  for (size_t start = 0; start < values.size(); start += width) {
+    double meanSquare = dot(&values[start], &values[start], width) / static_cast<double>(width);
+    for (int64_t i = 0; i < width; ++i)
+      values[start + i] = values[start + i] / std::sqrt(meanSquare + eps) * scale[i];
+  }
+  return fromDoubles(std::move(values), x.shape(), x.dtype());
+}
+
+void softmaxRow(double* row, int64_t count) {
   double highest = -INFINITY, sum = 0;
   for (int64_t i = 0; i < count; ++i)
     highest = std::max(highest, row[i]);
@@ -100,27 +104,6 @@ Tensor softmax(const Tensor& x) {
   for (size_t start = 0; start < values.size(); start += width)
     softmaxRow(&values[start], width);
   return fromDoubles(std::move(values), x.shape(), x.dtype());
-}
-
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionRule& rule) {
-  int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2],
-          head = width / rule.heads;
-  if (rule.causal && keys < queries)
-    throw Error(Fault::Data, "attention: causal with fewer keys than queries");
-  std::vector<double> qs = q.toDoubles(), ks = k.toDoubles(), vs = v.toDoubles(), result(qs.size(), 0.0), weights(keys);
-  for (int64_t b = 0; b < batch; ++b)
-    for (int64_t h = 0; h < rule.heads; ++h)
-      for (int64_t i = 0; i < queries; ++i) {
-        int64_t row = (b * queries + i) * width + h * head, column = b * keys * width + h * head;
-        int64_t seen = rule.causal ? i + keys - queries + 1 : keys;
-        for (int64_t j = 0; j < seen; ++j)
-          weights[j] = rule.scale * dot(&qs[row], &ks[column + j * width], head);
-        softmaxRow(weights.data(), seen);
-        for (int64_t j = 0; j < seen; ++j)
-          for (int64_t d = 0; d < head; ++d)
-            result[row + d] += weights[j] * vs[column + j * width + d];
-      }
-  return fromDoubles(std::move(result), q.shape(), q.dtype());
 }
 
 Tensor embedding(const Tensor& ids, const Tensor& table) {

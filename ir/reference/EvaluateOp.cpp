@@ -41,8 +41,15 @@ Tensors evaluateLayerNorm(ir::LayerNormOp op, const Step& step) {
 }
 
 Tensors evaluateAttention(ir::AttentionOp op, const Step& step) {
-  AttentionRule rule{static_cast<int64_t>(op.getHeads()), op.getScale().convertToDouble(), op.getCausal()};
-  return {attention(step.in[0], step.in[1], step.in[2], rule)};
+  int64_t heads = static_cast<int64_t>(op.getHeads());
+  AttentionRule rule{heads, op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads,
+                     op.getScale().convertToDouble(), op.getCausal()};
+  return {attention(step.in[0], step.in[1], step.in[2], op.getBias() ? &step.in[3] : nullptr, rule)};
+}
+
+Tensors evaluateRelativeBias(ir::RelativeBiasOp op, const Step& step) {
+  return {relativeBias(step.in[0], step.size(op.getQueries()), step.size(op.getKeys()),
+                       static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional())};
 }
 
 Tensors evaluateRandom(ir::RandomOp op, const Step& step) {
@@ -58,11 +65,16 @@ Tensors evaluateSelect(ir::SelectOp op, const Step& step) {
 }
 
 Tensors evaluateAssign(ir::AssignOp op, const Step& step) {
-  std::optional<int64_t> capacity;
+  AssignRule rule{.experts = static_cast<int64_t>(op.getExperts())};
+  rule.priority = op.getPriority() == ir::Priority::TokenMajor ? Priority::TokenMajor : Priority::ChoiceMajor;
   if (op.getCapacity())
-    capacity = step.size(*op.getCapacity());
-  Priority priority = op.getPriority() == ir::Priority::TokenMajor ? Priority::TokenMajor : Priority::ChoiceMajor;
-  return {toTensor(assign(step.in[0], static_cast<int64_t>(op.getExperts()), priority, capacity))};
+    rule.capacity = step.size(*op.getCapacity());
+  if (op.getGroups())
+    rule.groups = step.size(*op.getGroups());
+  std::optional<Routing> within;
+  if (op.getWithin())
+    within = step.routing(op.getWithin(), step.in.back());
+  return {toTensor(assign(step.in[0], op.getKeep() ? &step.in[1] : nullptr, within ? &*within : nullptr, rule))};
 }
 
 // The enums of the dialect and of the evaluators have the same order.
@@ -119,18 +131,30 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::PackOp op) -> Tensors { return {pack(in[0], static_cast<int64_t>(op.getNr()))}; })
       .Case([&](ir::UnpackOp op) -> Tensors { return {unpack(in[0], static_cast<int64_t>(op.getN()))}; })
       .Case([&](ir::LayerNormOp op) { return evaluateLayerNorm(op, step); })
+      .Case([&](ir::RmsNormOp op) -> Tensors {
+        return {rmsNorm(in[0], op.getWeight() ? &in[1] : nullptr, op.getEps().convertToDouble())};
+      })
       .Case([&](ir::SoftmaxOp) -> Tensors { return {softmax(in[0])}; })
       .Case([&](ir::AttentionOp op) { return evaluateAttention(op, step); })
+      .Case([&](ir::RelativeBiasOp op) { return evaluateRelativeBias(op, step); })
+      .Case([&](ir::RotaryOp op) -> Tensors {
+        return {rotary(in[0], static_cast<int64_t>(op.getHeads()), op.getBase().convertToDouble(), op.getInterleaved())};
+      })
       .Case([&](ir::EmbeddingOp) -> Tensors { return {embedding(in[0], in[1])}; })
       .Case([&](ir::RandomOp op) { return evaluateRandom(op, step); })
       .Case([&](ir::SelectOp op) { return evaluateSelect(op, step); })
       .Case([&](ir::AssignOp op) { return evaluateAssign(op, step); })
       .Case([&](ir::DropOp op) -> Tensors { return {toTensor(drop(step.routing(op.getRouting(), in[0]), in[1]))}; })
+      .Case([&](ir::ExpertsOfOp op) -> Tensors {
+        return {toTensor(expertsOf(step.routing(op.getRouting(), in[0]), static_cast<int64_t>(op.getFrom()),
+                                   static_cast<int64_t>(op.getCount())))};
+      })
       .Case([&](ir::DispatchOp op) -> Tensors { return {dispatch(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::GroupedMatmulOp op) -> Tensors {
         return {groupedMatmul(in[0], in[1], step.routing(op.getRouting(), in[2]))};
       })
       .Case([&](ir::ExpertRowsOp op) -> Tensors { return {expertRows(in[0], step.routing(op.getRouting(), in[1]))}; })
+      .Case([&](ir::RowWeightsOp op) -> Tensors { return {rowWeights(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::CombineOp op) -> Tensors { return {combine(in[0], step.routing(op.getRouting(), in[1]), in[2])}; })
       .Default(
           [](Operation* other) -> Tensors { throw Error(Fault::Internal, "the reference has no evaluator for it"); });

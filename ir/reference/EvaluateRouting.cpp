@@ -27,19 +27,52 @@ Selection select(const Tensor& scores, int64_t k) {
   return {best, Tensor::of(chosen, {tokens, k})};
 }
 
-Routing assign(const Tensor& indices, int64_t experts, Priority priority, std::optional<int64_t> capacity) {
-  int64_t tokens = indices.shape()[0], choices = indices.shape()[1];
+/// Where the tokens of an assignment stand: their group, and the first of the experts that they choose among; -1 for rows
+/// behind the count of `within`.
+struct Standing {
+  int64_t group = 0, firstExpert = 0;
+};
+
+static Standing standingOf(int64_t token, int64_t tokens, const Routing* within, const AssignRule& rule) {
+  if (!within)
+    return {token / (tokens / rule.groups), 0};
+  if (token >= within->kept())
+    return {0, -1};
+  int64_t outer = within->rows[token] / within->choices;
+  return {outer / (within->tokens / rule.groups), within->expertOf(token) * (rule.experts / within->experts)};
+}
+
+Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule) {
+  int64_t tokens = indices.shape()[0], choices = indices.shape()[1], grouped = within ? within->tokens : tokens;
+  int64_t offered = within ? rule.experts / within->experts : rule.experts;
+  if (rule.groups < 1 || grouped % rule.groups != 0)
+    throw Error(Fault::Data, "assign: " + std::to_string(grouped) + " tokens are no " + std::to_string(rule.groups) + " equal groups");
   std::span<const int32_t> expert = indices.as<const int32_t>();
-  std::vector<std::vector<int32_t>> lists(experts);
+  std::span<const uint8_t> kept = keep ? keep->as<const uint8_t>() : std::span<const uint8_t>();
+  std::vector<std::vector<int32_t>> lists(rule.experts * rule.groups); // expert by expert, group by group
   for (int64_t i = 0; i < tokens * choices; ++i) {
-    int64_t row = priority == Priority::TokenMajor ? i : i % tokens * choices + i / tokens;
-    if (expert[row] < -1 || expert[row] >= experts)
+    int64_t row = rule.priority == Priority::TokenMajor ? i : i % tokens * choices + i / tokens;
+    Standing standing = standingOf(row / choices, tokens, within, rule);
+    if (standing.firstExpert < 0 || (keep && !kept[row]) || expert[row] == -1)
+      continue;
+    if (expert[row] < -1 || expert[row] >= offered)
       throw Error(Fault::Data,
-                  "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(experts));
-    if (expert[row] >= 0 && (!capacity || static_cast<int64_t>(lists[expert[row]].size()) < *capacity))
-      lists[expert[row]].push_back(static_cast<int32_t>(row));
+                  "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(offered));
+    std::vector<int32_t>& list = lists[(standing.firstExpert + expert[row]) * rule.groups + standing.group];
+    if (!rule.capacity || static_cast<int64_t>(list.size()) < *rule.capacity)
+      list.push_back(static_cast<int32_t>(row));
   }
-  return routingOf(lists, tokens, choices);
+  std::vector<std::vector<int32_t>> joined(rule.experts);
+  for (size_t i = 0; i < lists.size(); ++i)
+    joined[i / rule.groups].insert(joined[i / rule.groups].end(), lists[i].begin(), lists[i].end());
+  return routingOf(joined, tokens, choices);
+}
+
+Routing expertsOf(const Routing& routing, int64_t from, int64_t count) {
+  std::vector<std::vector<int32_t>> lists;
+  for (int64_t expert = from; expert < from + count; ++expert)
+    lists.emplace_back(routing.rows.begin() + routing.offsets[expert], routing.rows.begin() + routing.offsets[expert + 1]);
+  return routingOf(lists, routing.tokens, routing.choices);
 }
 
 Routing drop(const Routing& routing, const Tensor& keep) {
@@ -77,6 +110,11 @@ Tensor expertRows(const Tensor& table, const Routing& routing) {
     int64_t row = i / width;
     return row < routing.kept() ? routing.expertOf(row) * width + i % width : -1;
   });
+}
+
+Tensor rowWeights(const Tensor& weights, const Routing& routing) {
+  return moved(weights, {routing.rowCount(), 1},
+               [&](int64_t row) -> int64_t { return row < routing.kept() ? routing.rows[row] : -1; });
 }
 
 Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights) {

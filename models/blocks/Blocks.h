@@ -12,6 +12,7 @@ const Kind& classTokenBlock();
 const Kind& denseExpertsBlock();
 const Kind& dropoutBlock();
 const Kind& embeddingBlock();
+const Kind& gatedMlpBlock();
 const Kind& layerNormBlock();
 const Kind& linearBlock();
 const Kind& mlpBlock();

@@ -185,15 +185,10 @@ void LoadedKernel::run(const std::vector<Tensor>& inputs, const std::vector<Tens
 }
 
 Tensor randomTensor(DType type, const Shape& shape, uint32_t seed) {
-  Tensor tensor(type, shape);
-  for (int64_t i = 0; i < tensor.elements(); ++i) {
-    double value = 2 * uniformDouble(draw(seed, 0, 0, static_cast<uint64_t>(i))) - 1;
-    if (type == DType::F32)
-      static_cast<float*>(tensor.data())[i] = static_cast<float>(value);
-    else
-      static_cast<double*>(tensor.data())[i] = value;
-  }
-  return tensor;
+  Tensor tensor(DType::F64, shape);
+  for (int64_t i = 0; i < tensor.elements(); ++i)
+    tensor.as<double>()[static_cast<size_t>(i)] = 2 * uniformDouble(draw(seed, 0, 0, static_cast<uint64_t>(i))) - 1;
+  return tensor.cast(type);
 }
 
 } // namespace moec::testing

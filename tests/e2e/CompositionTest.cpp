@@ -24,6 +24,13 @@ const Composition kCompositions[] = {
     {"mixtureOverTimeIsTheOutput", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [MOE]})"},
     {"mixtureOverTimeWithItsResidual", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [{"kind": "residual", "body": [MOE]}]})"},
     {"mixtureOverTimeIsOneOutputOfTwo", R"({"name": "m", "inputs": {"x": {"shape": [3, 5, 16]}}, "outputs": ["m", "y"], "model": [MOE, {"kind": "linear", "out": 3, "name": "y"}]})"},
+    {"normsAndResidualsInChosenExperts", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": {"train": 1.2, "eval": 0.7}},
+      "experts": {"kind": "mlp", "count": 4, "widths": [32, 32, 16], "layer_norm": true, "output_layer_norm": true, "residual": true, "activation": "relu"}}]})"},
+    {"ownBlocksWithNormsAndResidualsAsExperts", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "blocks": {"pre_norm": {"body": [{"kind": "residual", "body": [{"kind": "layer_norm"},
+      {"kind": "linear", "out": 24}, {"kind": "activation", "function": "gelu"}, {"kind": "linear", "out": 16}]}, {"kind": "layer_norm"}]}},
+      "model": [{"kind": "residual", "body": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3}, "experts": {"kind": "pre_norm", "count": 5}}]}]})"},
+    {"expertsOfANormAlone", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "blocks": {"norm": {"body": [{"kind": "layer_norm"}]}},
+      "model": [{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "norm", "count": 5}}]})"},
     {"weightsOfAllAreNormalized", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3, "softmax": "all", "normalize": true, "capacity": 1.5},
       "experts": {"kind": "mlp", "count": 4, "hidden": 32}}]})"},
 };

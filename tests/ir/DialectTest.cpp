@@ -47,7 +47,8 @@ TEST_F(DialectTest, BuildersInferTheirResults) {
   auto select = ir::SelectOp::create(builder, location, product, 2);
   EXPECT_EQ(ir::describe(ir::sizesOf(select.getIndices())), "[batch, 2]");
   auto assign =
-      ir::AssignOp::create(builder, location, select.getIndices(), 4, ir::Priority::TokenMajor, mlir::StringAttr());
+      ir::AssignOp::create(builder, location, select.getIndices(), builder.getI64IntegerAttr(4),
+                           ir::PriorityAttr::get(builder.getContext(), ir::Priority::TokenMajor), mlir::StringAttr());
   auto rows = ir::DispatchOp::create(builder, location, x, assign);
   EXPECT_EQ(ir::describe(ir::sizesOf(rows)), "[2*batch, 8]");
   auto combined = ir::CombineOp::create(builder, location, rows, assign, select.getValues());

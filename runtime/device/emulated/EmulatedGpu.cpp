@@ -55,11 +55,14 @@ std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const Devi
     throw Error(Fault::Usage, fmt::format("the PTX emulator {}; known: ptx-emulator:{}", target.empty() ? "is named with what it emulates" : fmt::format("has no \"{}\"", target),
                                           fmt::join(known, ", ptx-emulator:")));
   }
+  if (options.pool)
+    throw Error(Fault::Usage, fmt::format("ptx-emulator:{} runs on threads of its own, not on a host's thread pool", target));
   return std::make_shared<CudaDevice>(CudaPlace{.name = "ptx-emulator:" + target,
                                                 .table = &emulator->table(),
                                                 .ordinal = 0,
                                                 .ptxOnly = true,
-                                                .watch = std::make_shared<EmulatorWatch>(*emulator, options)});
+                                                .watch = std::make_shared<EmulatorWatch>(*emulator, options)},
+                                      options.allocator);
 }
 
 std::vector<DeviceDescription> listEmulatedDevices() {

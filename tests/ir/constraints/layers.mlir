@@ -205,3 +205,99 @@ func.func @f() {
   %y = moe.random normal "" : tensor<2xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4xi32>) {
+  // expected-error@+1 {{rms_norm C1: x is f64, f32 or bf16: it is i32}}
+  %y = moe.rms_norm %x eps 1.0e-6 of tensor<4xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x4xf32>, %w: tensor<2xf32>) {
+  // expected-error@+1 {{rms_norm C2: weight has one number of x's dtype for each of x's last dimension: x is f32[2, 4], weight is f32[2]}}
+  %y = moe.rms_norm %x weight %w : tensor<2xf32> eps 1.0e-6 of tensor<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x4xf32>) {
+  // expected-error@+1 {{rms_norm C3: eps is finite and not negative: it is -1}}
+  %y = moe.rms_norm %x eps -1.0 of tensor<2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x5x4xf32>) {
+  // expected-error@+1 {{attention C9: kv_heads divides heads, and k has as many heads of q's width: q is [2, 3, 8], k is [2, 5, 4], heads is 4, kv_heads is 3}}
+  %y = moe.attention %q, %k, %k heads 4 kv_heads 3 scale 1.0 : tensor<2x3x8xf32>, tensor<2x5x4xf32>, tensor<2x5x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x5x8xf32>, %b: tensor<2x3x5xf32>) {
+  // expected-error@+1 {{attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is f32[2, 3, 8], k is [2, 5, 8], bias is f32[2, 3, 5]}}
+  %y = moe.attention %q, %k, %k bias %b : tensor<2x3x5xf32> heads 4 scale 1.0 : tensor<2x3x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%t: tensor<8xf32>) {
+  // expected-error@+1 {{relative_bias C1: table has 2 dimensions, constants: it is [8]}}
+  %y = moe.relative_bias %t queries "3" keys "3" max_distance 16 : tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%t: tensor<8x2xf32>) {
+  // expected-error@+1 {{relative_bias C2: queries and keys are canonical size texts: one is "n*b"}}
+  %y = moe.relative_bias %t queries "n*b" keys "3" max_distance 16 : tensor<8x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%t: tensor<2x2xf32>) {
+  // expected-error@+1 {{relative_bias C3: there are at least 2 buckets, of each direction, and as many of one as of the other: there are 2}}
+  %y = moe.relative_bias %t queries "3" keys "3" max_distance 16 bidirectional : tensor<2x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%t: tensor<8x2xf32>) {
+  // expected-error@+1 {{relative_bias C4: max_distance is over half of a direction's buckets, 4: it is 4}}
+  %y = moe.relative_bias %t queries "3" keys "3" max_distance 4 : tensor<8x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x8xf32>) {
+  // expected-error@+1 {{rotary C1: x has 3 dimensions: it has 2}}
+  %y = moe.rotary %x heads 2 base 10000.0 : tensor<2x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3x6xf32>) {
+  // expected-error@+1 {{rotary C2: the width, a constant, is heads of an even width: the width is 6, heads is 2}}
+  %y = moe.rotary %x heads 2 base 10000.0 : tensor<2x3x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3x8xf32>) {
+  // expected-error@+1 {{rotary C3: base is finite and over 0: it is 0}}
+  %y = moe.rotary %x heads 2 base 0.0 : tensor<2x3x8xf32>
+  return
+}

@@ -157,3 +157,51 @@ func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6x
   %y = moe.combine %x, %r, %w : tensor<8x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x1xf32>
   return
 }
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>, %k: tensor<4x3xi1>) {
+  // expected-error@+1 {{assign C4: keep is bool of indices' shape: indices has [4, 2], keep is bool[4, 3]}}
+  %r = moe.assign %i keep %k : tensor<4x3xi1> experts 3 token_major : tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>) {
+  // expected-error@+1 {{assign C5: groups is a canonical size text: it is "b*a"}}
+  %r = moe.assign %i experts 3 token_major groups "b*a" : tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<8x2xi32>, %o: !moe.routing<3 experts, "4" tokens, 2 choices>) {
+  // expected-error@+1 {{assign C6: indices has an entry for every row of within, whose experts divide experts: within has 8 rows and 3 experts, indices has 8, experts is 4}}
+  %r = moe.assign %i within %o : !moe.routing<3 experts, "4" tokens, 2 choices> experts 4 token_major : tensor<8x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>, %o: !moe.routing<3 experts, "4" tokens, 2 choices>) {
+  // expected-error@+1 {{assign C6: indices has an entry for every row of within, whose experts divide experts: within has 8 rows and 3 experts, indices has 4, experts is 6}}
+  %r = moe.assign %i within %o : !moe.routing<3 experts, "4" tokens, 2 choices> experts 6 token_major : tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>) {
+  // expected-error@+1 {{experts_of C1: from .. from + count lies in 0 .. E: from is 2, count is 2, E is 3}}
+  %e = moe.experts_of %r from 2 count 2 : !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}
+
+// -----
+
+func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %w: tensor<4x1xf32>) {
+  // expected-error@+1 {{row_weights C1: weights is f64, f32 or bf16, tokens by choices: the routing has [4, 2], weights is f32[4, 1]}}
+  %y = moe.row_weights %w, %r : tensor<4x1xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
+  return
+}

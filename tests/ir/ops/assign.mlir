@@ -60,3 +60,47 @@ func.func @check_unknown_expert() attributes {moe.fails = "there is no expert 2 
   %r = moe.assign %i experts 2 token_major : tensor<1x1xi32>
   return
 }
+
+// the first choice of token 1 stays out and takes no place
+func.func @check_keep() -> (!moe.routing<2 experts, "3" tokens, 1 choices>, tensor<9xi32>) {
+  %i = moe.constant dense<[[0], [0], [0]]> : tensor<3x1xi32>
+  %k = moe.constant dense<[[true], [false], [true]]> : tensor<3x1xi1>
+  %r = moe.assign %i keep %k : tensor<3x1xi1> experts 2 token_major capacity "2" : tensor<3x1xi32>
+  %expected = moe.constant dense<[0, 2, 2, 0, 2, -1, 0, -1, 1]> : tensor<9xi32>
+  return %r, %expected : !moe.routing<2 experts, "3" tokens, 1 choices>, tensor<9xi32>
+}
+
+// tokens 0 and 1, then 2 and 3: expert 0 takes one of each group by first choices; expert 1 takes (0,1) in the first group, (3,0) in the second
+func.func @check_groups() -> (!moe.routing<2 experts, "4" tokens, 2 choices>, tensor<19xi32>) {
+  %i = moe.constant dense<[[0, 1], [0, 1], [0, 1], [1, 0]]> : tensor<4x2xi32>
+  %r = moe.assign %i experts 2 choice_major capacity "1" groups "2" : tensor<4x2xi32>
+  %expected = moe.constant dense<[0, 2, 4, 0, 4, 1, 6, -1, -1, -1, -1, 0, 2, -1, -1, 1, -1, 3, -1]> : tensor<19xi32>
+  return %r, %expected : !moe.routing<2 experts, "4" tokens, 2 choices>, tensor<19xi32>
+}
+
+// The outer routing of 4 tokens in 2 groups has the rows 0 2 3 | 1 (its experts 0 and 1) and none behind. Rows 0 and 2 of the outer expert 0 choose its
+// inner expert 1 (expert 1 of 4), of different groups; row 1 its inner expert 0; row 3 lies in the outer expert 1 and chooses expert 2 of 4.
+func.func @check_within() -> (!moe.routing<4 experts, "4" tokens, 1 choices>, tensor<13xi32>) {
+  %o = moe.constant dense<[[0], [1], [0], [0]]> : tensor<4x1xi32>
+  %outer = moe.assign %o experts 2 token_major groups "2" : tensor<4x1xi32>
+  %i = moe.constant dense<[[1], [0], [1], [0]]> : tensor<4x1xi32>
+  %r = moe.assign %i within %outer : !moe.routing<2 experts, "4" tokens, 1 choices> experts 4 token_major capacity "1" groups "2" : tensor<4x1xi32>
+  %expected = moe.constant dense<[0, 1, 3, 4, 4, 1, 0, 2, 3, 1, 0, 2, 3]> : tensor<13xi32>
+  return %r, %expected : !moe.routing<4 experts, "4" tokens, 1 choices>, tensor<13xi32>
+}
+
+// rows 1 and 2 of the outer routing are of one group: the second finds no place. Its row 3 lies behind the count.
+func.func @check_within_capacity() -> (!moe.routing<2 experts, "4" tokens, 1 choices>, tensor<11xi32>) {
+  %o = moe.constant dense<[[0], [-1], [0], [0]]> : tensor<4x1xi32>
+  %outer = moe.assign %o experts 1 token_major groups "2" : tensor<4x1xi32>
+  %i = moe.constant dense<[[1], [1], [1], [1]]> : tensor<4x1xi32>
+  %r = moe.assign %i within %outer : !moe.routing<1 experts, "4" tokens, 1 choices> experts 2 token_major capacity "1" groups "2" : tensor<4x1xi32>
+  %expected = moe.constant dense<[0, 0, 2, 0, 1, -1, -1, 0, 1, -1, -1]> : tensor<11xi32>
+  return %r, %expected : !moe.routing<2 experts, "4" tokens, 1 choices>, tensor<11xi32>
+}
+
+func.func @check_unequal_groups() attributes {moe.fails = "3 tokens are no 2 equal groups"} {
+  %i = moe.constant dense<[[0], [0], [0]]> : tensor<3x1xi32>
+  %r = moe.assign %i experts 1 token_major groups "2" : tensor<3x1xi32>
+  return
+}

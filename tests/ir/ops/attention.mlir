@@ -46,3 +46,32 @@ func.func @check_batch() -> (tensor<2x1x1xf32>, tensor<2x1x1xf32>) {
   %expected = moe.constant dense<[[[3.0]], [[5.0]]]> : tensor<2x1x1xf32>
   return %y, %expected : tensor<2x1x1xf32>, tensor<2x1x1xf32>
 }
+
+// equal scores, and a bias that makes the weights 1/4 and 3/4 in the second head
+func.func @check_bias() -> (tensor<1x1x2xf64>, tensor<1x1x2xf64>) {
+  %q = moe.constant dense<[[[0.0, 0.0]]]> : tensor<1x1x2xf64>
+  %v = moe.constant dense<[[[4.0, 4.0], [8.0, 8.0]]]> : tensor<1x2x2xf64>
+  %b = moe.constant dense<[[[5.0, 5.0]], [[0.0, 1.0986122886681098]]]> : tensor<2x1x2xf64>
+  %y = moe.attention %q, %v, %v bias %b : tensor<2x1x2xf64> heads 2 scale 1.0 : tensor<1x1x2xf64>, tensor<1x2x2xf64>, tensor<1x2x2xf64>
+  %expected = moe.constant dense<[[[6.0, 7.0]]]> : tensor<1x1x2xf64>
+  return %y, %expected : tensor<1x1x2xf64>, tensor<1x1x2xf64>
+}
+
+func.func @check_bias_of_all_heads() -> (tensor<1x1x2xf64>, tensor<1x1x2xf64>) {
+  %q = moe.constant dense<[[[0.0, 0.0]]]> : tensor<1x1x2xf64>
+  %v = moe.constant dense<[[[4.0, 40.0], [8.0, 80.0]]]> : tensor<1x2x2xf64>
+  %b = moe.constant dense<[[[0.0, 1.0986122886681098]]]> : tensor<1x1x2xf64>
+  %y = moe.attention %q, %v, %v bias %b : tensor<1x1x2xf64> heads 2 scale 1.0 : tensor<1x1x2xf64>, tensor<1x2x2xf64>, tensor<1x2x2xf64>
+  %expected = moe.constant dense<[[[7.0, 70.0]]]> : tensor<1x1x2xf64>
+  return %y, %expected : tensor<1x1x2xf64>, tensor<1x1x2xf64>
+}
+
+// four heads of q on two of k and v: the first two read 4 and 8, the others 40 and 80
+func.func @check_kv_heads() -> (tensor<1x1x4xf64>, tensor<1x1x4xf64>) {
+  %q = moe.constant dense<[[[0.0, 1.0986122886681098, 0.0, 1.0986122886681098]]]> : tensor<1x1x4xf64>
+  %k = moe.constant dense<[[[0.0, 1.0], [1.0, 0.0]]]> : tensor<1x2x2xf64>
+  %v = moe.constant dense<[[[4.0, 40.0], [8.0, 80.0]]]> : tensor<1x2x2xf64>
+  %y = moe.attention %q, %k, %v heads 4 kv_heads 2 scale 1.0 : tensor<1x1x4xf64>, tensor<1x2x2xf64>, tensor<1x2x2xf64>
+  %expected = moe.constant dense<[[[6.0, 7.0, 60.0, 50.0]]]> : tensor<1x1x4xf64>
+  return %y, %expected : tensor<1x1x4xf64>, tensor<1x1x4xf64>
+}

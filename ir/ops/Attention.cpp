@@ -1,0 +1,107 @@
+#include "ir/ops/Infer.h"
+
+using namespace mlir;
+
+namespace moec::ir {
+
+static LogicalResult checkBias(OptionalLocation location, Value value, const Shaped& q, const Shaped& k,
+                               int64_t heads) {
+  if (!value)
+    return success();
+  FailureOr<Shaped> bias = shaped(location, value);
+  if (failed(bias))
+    return failure();
+  bool fits = bias->element == q.element && bias->rank() == 3 &&
+              (bias->sizes[0] == Size(heads) || bias->sizes[0] == Size(1)) && bias->sizes[1] == q.sizes[1] &&
+              bias->sizes[2] == k.sizes[1];
+  if (fits)
+    return success();
+  return emitOptionalError(location, "attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is ",
+                           dtypeName(q.element), q.text(), ", k is ", k.text(), ", bias is ", dtypeName(bias->element),
+                           bias->text());
+}
+
+MOEC_INFER(AttentionOp) {
+  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
+                    v = shaped(location, adaptor.getV());
+  if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, "attention C1", "q", *q, "k", *k)) ||
+      failed(sameElement(location, "attention C1", "q", *q, "v", *v)) ||
+      failed(checkFloat(location, "attention C2", "q", *q)))
+    return failure();
+  if (q->rank() != 3 || k->rank() != 3 || v->rank() != 3)
+    return emitOptionalError(location, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
+                             k->rank(), " and ", v->rank());
+  if (k->sizes != v->sizes)
+    return emitOptionalError(location, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
+  bool grouped = adaptor.getKvHeads().has_value();
+  if (q->sizes[0] != k->sizes[0] || (!grouped && q->last() != k->last()))
+    return emitOptionalError(location, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
+                             k->text());
+  int64_t heads = static_cast<int64_t>(adaptor.getHeads());
+  std::optional<int64_t> width = q->last().constant();
+  if (heads < 1 || !width || *width % heads != 0)
+    return emitOptionalError(location, "attention C6: heads divides the width, a constant: the width is ",
+                             q->last().str(), ", heads is ", heads);
+  if (adaptor.getCausal() && (k->sizes[1] - q->sizes[1]).constant().value_or(0) < 0)
+    return emitOptionalError(location, "attention C7: causal attention has a key for every query: there are ",
+                             q->sizes[1].str(), " queries and ", k->sizes[1].str(), " keys");
+  double scale = adaptor.getScale().convertToDouble();
+  if (!std::isfinite(scale))
+    return emitOptionalError(location, "attention C8: scale is finite: it is ", scale);
+  if (grouped) {
+    int64_t kvHeads = static_cast<int64_t>(*adaptor.getKvHeads());
+    if (kvHeads < 1 || heads % kvHeads != 0 || k->last() != Size(kvHeads * (*width / heads)))
+      return emitOptionalError(location, "attention C9: kv_heads divides heads, and k has as many heads of q's width: q is ",
+                               q->text(), ", k is ", k->text(), ", heads is ", heads, ", kv_heads is ", kvHeads);
+  }
+  if (failed(checkBias(location, adaptor.getBias(), *q, *k, heads)))
+    return failure();
+  types.push_back(adaptor.getQ().getType());
+  return success();
+}
+
+MOEC_INFER(RelativeBiasOp) {
+  FailureOr<Shaped> table = shaped(location, adaptor.getTable());
+  if (failed(table) || failed(checkFloat(location, "relative_bias C1", "table", *table)))
+    return failure();
+  if (table->rank() != 2 || !table->sizes[0].constant() || !table->last().constant())
+    return emitOptionalError(location, "relative_bias C1: table has 2 dimensions, constants: it is ", table->text());
+  for (StringRef text : {adaptor.getQueries(), adaptor.getKeys()})
+    if (!isCanonicalSize(text))
+      return emitOptionalError(location, "relative_bias C2: queries and keys are canonical size texts: one is \"", text,
+                               "\"");
+  // In one direction half of the buckets are single distances.
+  int64_t buckets = *table->sizes[0].constant(), oneWay = adaptor.getBidirectional() ? buckets / 2 : buckets;
+  if (oneWay < 2 || (adaptor.getBidirectional() && buckets % 2 != 0))
+    return emitOptionalError(location,
+                             "relative_bias C3: there are at least 2 buckets, of each direction, and as many of one as "
+                             "of the other: there are ",
+                             buckets);
+  int64_t distance = static_cast<int64_t>(adaptor.getMaxDistance());
+  if (distance <= oneWay / 2)
+    return emitOptionalError(location, "relative_bias C4: max_distance is over half of a direction's buckets, ",
+                             oneWay / 2, ": it is ", distance);
+  auto size = [](StringRef text) { return Size::parse(text.str()); };
+  types.push_back(tensorOf({table->last(), size(adaptor.getQueries()), size(adaptor.getKeys())}, table->element));
+  return success();
+}
+
+MOEC_INFER(RotaryOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x) || failed(checkFloat(location, "rotary C1", "x", *x)))
+    return failure();
+  if (x->rank() != 3)
+    return emitOptionalError(location, "rotary C1: x has 3 dimensions: it has ", x->rank());
+  int64_t heads = static_cast<int64_t>(adaptor.getHeads());
+  std::optional<int64_t> width = x->last().constant();
+  if (heads < 1 || !width || *width % (2 * heads) != 0)
+    return emitOptionalError(location, "rotary C2: the width, a constant, is heads of an even width: the width is ",
+                             x->last().str(), ", heads is ", heads);
+  double base = adaptor.getBase().convertToDouble();
+  if (!(base > 0) || !std::isfinite(base))
+    return emitOptionalError(location, "rotary C3: base is finite and over 0: it is ", base);
+  types.push_back(adaptor.getX().getType());
+  return success();
+}
+
+} // namespace moec::ir

@@ -1,0 +1,75 @@
+#include "ir/reference/Elements.h"
+#include "ir/reference/Evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+namespace moec::reference {
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule) {
+  int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2],
+          head = width / rule.heads, kvWidth = k.shape()[2];
+  if (rule.causal && keys < queries)
+    throw Error(Fault::Data, "attention: causal with fewer keys than queries");
+  std::vector<double> qs = q.toDoubles(), ks = k.toDoubles(), vs = v.toDoubles(), result(qs.size(), 0.0), weights(keys);
+  std::vector<double> added = bias ? bias->toDoubles() : std::vector<double>();
+  int64_t biasHeads = bias ? bias->shape()[0] : 0;
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t h = 0; h < rule.heads; ++h)
+      for (int64_t i = 0; i < queries; ++i) {
+        int64_t kvHead = h / (rule.heads / rule.kvHeads);
+        int64_t row = (b * queries + i) * width + h * head, column = b * keys * kvWidth + kvHead * head;
+        int64_t seen = rule.causal ? i + keys - queries + 1 : keys;
+        const double* shift = bias ? &added[((biasHeads == 1 ? 0 : h) * queries + i) * keys] : nullptr;
+        for (int64_t j = 0; j < seen; ++j)
+          weights[j] = rule.scale * dot(&qs[row], &ks[column + j * kvWidth], head) + (shift ? shift[j] : 0.0);
+        softmaxRow(weights.data(), seen);
+        for (int64_t j = 0; j < seen; ++j)
+          for (int64_t d = 0; d < head; ++d)
+            result[row + d] += weights[j] * vs[column + j * kvWidth + d];
+      }
+  return fromDoubles(std::move(result), q.shape(), q.dtype());
+}
+
+int64_t bucketOf(int64_t offset, const RelativeBuckets& rule) {
+  int64_t buckets = rule.bidirectional ? rule.buckets / 2 : rule.buckets, first = 0;
+  int64_t distance = rule.bidirectional ? std::abs(offset) : std::max<int64_t>(-offset, 0);
+  if (rule.bidirectional && offset > 0)
+    first = buckets;
+  int64_t exact = buckets / 2;
+  if (distance < exact)
+    return first + distance;
+  float whole = static_cast<float>(
+      std::log(static_cast<double>(rule.maxDistance) / static_cast<double>(exact)));
+  float share = std::log(static_cast<float>(distance) / static_cast<float>(exact)) / whole;
+  return first + std::min(exact + static_cast<int64_t>(share * static_cast<float>(buckets - exact)), buckets - 1);
+}
+
+Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional) {
+  int64_t heads = table.shape()[1];
+  RelativeBuckets rule{table.shape()[0], maxDistance, bidirectional};
+  return moved(table, {heads, queries, keys}, [&](int64_t i) {
+    int64_t key = i % keys, query = i / keys % queries + keys - queries, head = i / (keys * queries);
+    return bucketOf(key - query, rule) * heads + head;
+  });
+}
+
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved) {
+  int64_t positions = x.shape()[1], width = x.shape()[2], head = width / heads, pairs = head / 2;
+  std::vector<double> values = x.toDoubles();
+  for (size_t start = 0; start < values.size(); start += head) {
+    int64_t position = static_cast<int64_t>(start) / width % positions;
+    for (int64_t i = 0; i < pairs; ++i) {
+      double angle = static_cast<double>(position) * std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head));
+      double& a = values[start + (interleaved ? 2 * i : i)];
+      double& b = values[start + (interleaved ? 2 * i + 1 : i + pairs)];
+      double turned = a * std::cos(angle) - b * std::sin(angle);
+      b = b * std::cos(angle) + a * std::sin(angle);
+      a = turned;
+    }
+  }
+  return fromDoubles(std::move(values), x.shape(), x.dtype());
+}
+
+} // namespace moec::reference
