@@ -138,7 +138,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
     Table parameters({"  name", "dtype", "shape", ">elements"});
     for (const ParameterInfo& parameter : plan.parameters) {
       std::vector<Size> shape(parameter.shape.begin(), parameter.shape.end());
-      parameters.add({"  " + parameter.name, name(parameter.dtype), shapeText(shape), std::to_string(elementCount(shape, {}))});
+      parameters.add({"  " + parameter.name, std::string(name(parameter.dtype)), shapeText(shape), std::to_string(elementCount(shape, {}))});
     }
     fmt::print("\nparameters\n{}", parameters.str());
   }
