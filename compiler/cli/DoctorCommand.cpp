@@ -25,7 +25,7 @@ void printJson(const std::vector<Diagnosis>& list) {
   nlohmann::ordered_json json{{"checks", nlohmann::ordered_json::array()}};
   for (const Diagnosis& diagnosis : list)
     json["checks"].push_back({{"name", diagnosis.name}, {"status", nameOf(diagnosis.status)}, {"found", diagnosis.found}, {"remedy", diagnosis.remedy}});
-  fmt::print("{}\n", json.dump());
+  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)); // names of folders may be no UTF-8
 }
 
 void printText(const std::vector<Diagnosis>& list) {

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <unistd.h>
 
@@ -12,11 +11,11 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr auto kTerminalStep = std::chrono::milliseconds(500), kLineStep = std::chrono::milliseconds(10'000);
+constexpr auto kTerminalStep = std::chrono::milliseconds(500);
 
 } // namespace
 
-Progress::Progress(std::string what, bool quiet) : what_(std::move(what)) {
+Progress::Progress(std::string what, bool quiet, std::chrono::milliseconds step) : what_(std::move(what)), step_(step) {
   if (!quiet)
     thread_ = std::thread([this] { watch(); });
 }
@@ -43,7 +42,7 @@ void Progress::watch() {
   bool terminal = isatty(STDERR_FILENO);
   auto begin = Clock::now();
   std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, terminal ? kTerminalStep : kLineStep, [this] { return ended_; })) {
+  while (!changed_.wait_for(lock, terminal ? kTerminalStep : step_, [this] { return ended_; })) {
     seconds_ = std::chrono::duration<double>(Clock::now() - begin).count();
     fmt::print(stderr, "{}{}{}", terminal ? "\r\033[K" : "", text(), terminal ? "" : "\n");
     std::fflush(stderr);

@@ -1,9 +1,11 @@
 // What the command does on a terminal and not elsewhere: colour and progress. The terminal is a pseudo-terminal.
 
+#include "compiler/cli/Progress.h"
 #include "tests/cli/Process.h"
 
 #include <poll.h>
 #include <pty.h>
+#include <thread>
 
 using namespace moec::test;
 using testing::HasSubstr;
@@ -59,6 +61,28 @@ TEST_F(Terminal, FilesHaveNoColour) {
 
 TEST_F(Terminal, TheDoctorsWordsAreColoured) {
   EXPECT_THAT(onTerminal({"doctor"}, {"TERM=xterm", "MOEC_COMPILER=/absent"}), HasSubstr("\033[1;32mok  \033[0m  cpu"));
+}
+
+/// stderr of the tests is caught in a file here.
+std::string shown(bool quiet, std::chrono::milliseconds step) {
+  testing::internal::CaptureStderr();
+  {
+    moec::cli::Progress progress("compiling a.json", quiet, step);
+    progress.add("import 1 ms");
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(ProgressLines, AreWholeLinesWithoutATerminal) {
+  std::string text = shown(false, std::chrono::milliseconds(20));
+  EXPECT_THAT(text, StartsWith("moec: compiling a.json: import 1 ms ... 0 s\n"));
+  EXPECT_THAT(text, Not(HasSubstr("\033")));
+}
+
+TEST(ProgressLines, AreFewAndNoneWithQuiet) {
+  EXPECT_EQ(shown(false, std::chrono::seconds(10)), "") << "what is quick says nothing";
+  EXPECT_EQ(shown(true, std::chrono::milliseconds(20)), "");
 }
 
 } // namespace
