@@ -12,7 +12,7 @@ namespace moec::compiler {
 class ContextDiagnostics {
 public:
   /// `moefy`: the rule of --moefy; complaints of the model reader without a place are about it.
-  ContextDiagnostics(mlir::MLIRContext& context, std::filesystem::path file, std::string moefy);
+  ContextDiagnostics(mlir::MLIRContext& context, std::filesystem::path file, std::string moefy = {});
 
   models::Diagnostics& model() { return model_; }
   /// Throws all that was reported, one complaint a line ("model.json:12:18: error: ..."), or `otherwise` when nothing was. A complaint of the model reader

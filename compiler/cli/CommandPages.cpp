@@ -100,7 +100,10 @@ constexpr std::pair<const char*, const char*> kEnvironment[] = {
 
 // ---- Markdown
 
+/// Text of a table's cell: what Markdown would take as its own, or as HTML, is escaped.
 std::string cell(std::string text) {
+  for (size_t at = 0; (at = text.find('<', at)) != std::string::npos; at += 4)
+    text.replace(at, 1, "&lt;");
   for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
     text.insert(at, "\\");
   return text;

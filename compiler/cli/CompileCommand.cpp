@@ -162,7 +162,7 @@ void addCompileCommand(CLI::App& app) {
                    ->check(phase);
   command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")
       ->type_name("DIR");
-  command->add_option("--from", flags->from, "FILE is a dump, edited or not; go on with this phase")
+  command->add_option("--from", flags->from, "MODEL is a dump, edited or not; go on with this phase")
       ->type_name("PHASE")
       ->check(phase);
   command->add_flag("--time-phases", flags->timePhases,
