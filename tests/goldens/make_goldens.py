@@ -1,8 +1,8 @@
 """Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
 
 The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
-language_models.py, blending_models.py) and are then recomputed from the stored file alone (numpy_check.py, and
-language_goldens.py and blending_goldens.py with it); a difference is an error.
+language_models.py, blending_models.py, lucidrains_package.py) and are then recomputed from the stored file alone (numpy_check.py,
+and language_goldens.py, blending_goldens.py and lucidrains_goldens.py with it); a difference is an error.
 """
 import argparse
 from pathlib import Path
