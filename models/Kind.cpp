@@ -1,6 +1,7 @@
 #include "models/Kind.h"
 
 #include "models/json/Words.h"
+#include "runtime/core/Printable.h"
 
 #include <fmt/format.h>
 
@@ -86,6 +87,7 @@ template <class Predicate> bool all(const Json& value, Predicate predicate) {
   return value.isList() && !value.list().empty() && std::all_of(value.list().begin(), value.list().end(), predicate);
 }
 
+constexpr size_t kLongestText = 200;
 constexpr int64_t kLargestExtent = int64_t{1} << 31;
 bool isExtent(const Json& value) {
   return value.isInteger() ? value.integer() >= 1 && value.integer() <= kLargestExtent
@@ -101,9 +103,11 @@ bool isInit(const Json& value) {
   return value.isNumber() || (value.isString() && std::count(words.begin(), words.end(), value.string()));
 }
 
+constexpr std::string_view kInitKeys[] = {"weight", "bias"}, kCapacityKeys[] = {"train", "eval"};
+
 bool isInits(const Json& value) {
   return value.isObject() && std::all_of(value.object().begin(), value.object().end(), [](const Json::Member& member) {
-           return (member.key == "weight" || member.key == "bias") && isInit(member.value);
+           return std::count(std::begin(kInitKeys), std::end(kInitKeys), member.key) && isInit(member.value);
          });
 }
 
@@ -146,7 +150,7 @@ std::string expectation(const Parameter& parameter) {
   case ParameterType::ValueName:
     return "the name of an input or of a block";
   case ParameterType::Text:
-    return "a text";
+    return fmt::format("a text of 1 to {} bytes without control characters", kLongestText);
   case ParameterType::Numbers:
     return "a list of numbers";
   case ParameterType::Shape:
@@ -191,8 +195,10 @@ bool fits(const Parameter& parameter, const Json& value) {
     return byMode(value, [&](const Json& rate) { return rate.isNumber() && inRange(parameter, rate); });
   case ParameterType::Inits:
     return isInits(value);
-  case ParameterType::ValueName:
   case ParameterType::Text:
+    return value.isString() && !value.string().empty() && value.string().size() <= kLongestText &&
+           !hasControls(value.string());
+  case ParameterType::ValueName:
     return value.isString();
   case ParameterType::Numbers:
     return all(value, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
@@ -212,6 +218,55 @@ bool fits(const Parameter& parameter, const Json& value) {
     return value.isObject();
   }
   llvm_unreachable("every type has a check");
+}
+
+Misfit misfit(const Parameter& parameter, const Json& value) {
+  auto entry = [](Position position, std::string what) { return Misfit{position, std::move(what), true}; };
+  auto firstItem = [&](auto good) -> std::optional<Misfit> {
+    if (value.isList())
+      for (const Json& item : value.list())
+        if (!good(item))
+          return entry(item.position(), item.describe());
+    return std::nullopt;
+  };
+  auto firstMember = [&](std::span<const std::string_view> keys, auto good) -> std::optional<Misfit> {
+    if (value.isObject())
+      for (const Json::Member& member : value.object()) {
+        if (std::count(keys.begin(), keys.end(), member.key) == 0)
+          return entry(member.keyPosition, "the key " + inQuotes(member.key));
+        if (!good(member.value))
+          return entry(member.value.position(), member.value.describe());
+      }
+    return std::nullopt;
+  };
+  std::optional<Misfit> found;
+  switch (parameter.type) {
+  case ParameterType::Integers:
+    found = firstItem([&](const Json& item) { return isInteger(parameter, item); });
+    break;
+  case ParameterType::IntegerOrPair:
+    if (value.isList() && value.list().size() == 2)
+      found = firstItem([&](const Json& item) { return isInteger(parameter, item); });
+    break;
+  case ParameterType::Numbers:
+    found = firstItem([&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    break;
+  case ParameterType::Shape:
+    found = firstItem(isExtent);
+    break;
+  case ParameterType::ValueNames:
+    found = firstItem([](const Json& item) { return item.isString(); });
+    break;
+  case ParameterType::Inits:
+    found = firstMember(kInitKeys, isInit);
+    break;
+  case ParameterType::Capacity:
+    found = firstMember(kCapacityKeys, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    break;
+  default:
+    break;
+  }
+  return found ? *found : Misfit{value.position(), value.describe(), false};
 }
 
 } // namespace moec::models

@@ -108,4 +108,12 @@ std::string expectation(const Parameter& parameter);
 /// type.
 bool fits(const Parameter& parameter, const Json& value);
 
+/// What a value that does not fit is wrong by: an entry where that alone is at fault, otherwise the whole value.
+struct Misfit {
+  Position position;
+  std::string what; // `0`, `the string "zz"`, `the key "nosuch"`
+  bool isEntry = false;
+};
+Misfit misfit(const Parameter& parameter, const Json& value);
+
 } // namespace moec::models

@@ -2,6 +2,7 @@
 
 #include "runtime/CallInputs.h"
 #include "runtime/core/Error.h"
+#include "runtime/device/HostMemory.h"
 #include "runtime/io/SafeTensors.h"
 
 #include <algorithm>
@@ -16,19 +17,20 @@ struct Session::State {
   std::unique_ptr<Executable> executable;
   TensorMap unplaced; // parameters that no launch reads
   bool hasWeights = false, released = false;
-  std::optional<uint64_t> seed; // of weights that are not drawn yet: whoever wants them first draws them
+  std::optional<uint64_t> seed = {}; // of weights that are not drawn yet: whoever wants them first draws them
+  Allocator allocator = {};
 
   const Plan& plan() const { return executable->plan(); }
 
-  /// Checked weights go to the device and are packed.
-  void place(const TensorMap& weights) {
+  /// Checked weights go to the device, one after the other, and are packed. `weightOf` gives a parameter's.
+  template <class WeightOf> void place(WeightOf weightOf) {
     hasWeights = false;
     seed.reset();
     unplaced.clear();
     for (const ParameterInfo& parameter : plan().parameters) {
-      const Tensor& tensor = weights.find(parameter.name)->second;
+      const Tensor& tensor = weightOf(parameter);
       if (parameter.buffer < 0)
-        unplaced.emplace(parameter.name, tensor.clone());
+        unplaced.emplace(parameter.name, clone(allocator, tensor, parameter.name));
       else
         executable->write(parameter.buffer, tensor);
     }
@@ -40,8 +42,16 @@ struct Session::State {
 
   /// Weights that are to be drawn are drawn and placed.
   void placeDrawn() {
-    if (seed)
-      place(initialWeights(plan(), *seed));
+    if (!seed)
+      return;
+    uint64_t drawn = *seed;
+    try {
+      place([&](const ParameterInfo& parameter) { return initialWeight(parameter, drawn); });
+    } catch (...) { // out of memory: they are still to be drawn
+      hasWeights = true;
+      seed = drawn;
+      throw;
+    }
   }
 
   /// The same for a call, after which plain weights that it does not read are gone: each is drawn, packed and freed before the next.
@@ -51,8 +61,6 @@ struct Session::State {
     if (!executable->preparesOneByOne())
       return placeDrawn();
     uint64_t drawn = *seed;
-    hasWeights = false;
-    seed.reset();
     unplaced.clear();
     std::map<int, const ParameterInfo*> missing; // by buffer
     for (const ParameterInfo& parameter : plan().parameters)
@@ -76,8 +84,9 @@ struct Session::State {
         executable->write(buffer, initialWeight(*parameter, drawn));
     for (const ParameterInfo& parameter : plan().parameters)
       if (parameter.buffer < 0)
-        unplaced.emplace(parameter.name, initialWeight(parameter, drawn));
-    hasWeights = released = true;
+        unplaced.emplace(parameter.name, clone(allocator, initialWeight(parameter, drawn), parameter.name));
+    seed.reset(); // not before: what failed begins anew
+    released = true;
   }
 
   bool readByForward(int buffer) const {
@@ -88,10 +97,12 @@ struct Session::State {
 };
 
 Session::Session(Program program, const std::string& device, const DeviceOptions& options)
-    : Session(std::move(program), openDevice(device, options)) {}
+    : Session(std::move(program), openDevice(device, options)) {
+  state_->allocator = options.allocator;
+}
 
 Session::Session(Program program, std::shared_ptr<Device> device)
-    : state_(new State{std::move(program), std::move(device), nullptr, {}, false, false, {}}) {
+    : state_(new State{std::move(program), std::move(device), nullptr, {}}) {
   state_->executable = state_->device->load(state_->program);
 }
 
@@ -112,7 +123,7 @@ void Session::load(const std::filesystem::path& safetensors, bool allowNonFinite
 
 void Session::load(const TensorMap& weights, bool allowNonFinite) {
   checkWeights(plan(), weights, allowNonFinite);
-  state_->place(weights);
+  state_->place([&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; });
 }
 
 void Session::init(uint64_t seed) {

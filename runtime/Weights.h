@@ -14,5 +14,7 @@ void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinit
 Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
 /// All parameters of a plan.
 TensorMap initialWeights(const Plan& plan, uint64_t seed);
+/// One of them: it does not depend on the others.
+Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
 
 } // namespace moec

@@ -3,7 +3,7 @@
 
 #include "runtime/device/Device.h"
 #include "runtime/device/cpu/KernelImage.h"
-#include "runtime/device/cpu/ThreadPool.h"
+#include "runtime/device/cpu/Workers.h"
 
 #include <map>
 
@@ -12,7 +12,7 @@ namespace moec {
 class CpuExecutable : public Executable {
 public:
   /// Opens every kernel of the plan. Error(Data) naming the kernel that is missing or broken.
-  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<ThreadPool> pool);
+  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator = {});
 
   const Plan& plan() const override { return plan_; }
   void bind(const Bindings& bindings) override;
@@ -36,6 +36,7 @@ private:
     std::vector<Stage> stages;
   };
 
+  Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;
   Tensor& tensorOf(int buffer, const char* doing);
   void run(const Ready& ready, const CallScalars& scalars);
   Ready prepareLaunch(const LaunchInfo& launch, const Bindings& bindings);
@@ -43,7 +44,8 @@ private:
 
   Program program_; // keeps plan_ alive
   const Plan& plan_;
-  std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<Workers> workers_;
+  Allocator allocator_;
   std::map<std::string, KernelImage> kernels_; // by symbol
   std::vector<Tensor> tensors_;                // by buffer; undefined until it has memory
   Tensor arena_, scratch_;                     // bytes
