@@ -16,10 +16,13 @@ struct Inits {
 Inits initsOf(const Arguments& arguments);
 
 /// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
-/// site.
-mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {});
+/// site. `sharing`: arguments whose "weight" may name another block's parameter to be used in the weight's place.
+mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {},
+                   const Arguments* sharing = nullptr);
 /// Over the last dimension, with parameters "weight" and "bias".
 mlir::Value layerNorm(Site site, mlir::Value x, double eps);
+/// The same with "weight" alone.
+mlir::Value rmsNorm(Site site, mlir::Value x, double eps);
 
 /// relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity.
 const std::vector<std::string>& activationWords();

@@ -6,7 +6,10 @@ namespace moec::models {
 namespace {
 
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
-  return linear(site, inputs[0], arguments.integer("out"), arguments.flag("bias"), initsOf(arguments));
+  Inits inits = initsOf(arguments);
+  if (inits.weight && arguments.has("weight"))
+    return site.error(arguments.at("init"), "\"init\" of a weight that another block makes: leave it to that block");
+  return linear(site, inputs[0], arguments.integer("out"), arguments.flag("bias"), inits, &arguments);
 }
 
 } // namespace
@@ -25,6 +28,10 @@ const Kind& linearBlock() {
               {.name = "init",
                .type = ParameterType::Inits,
                .doc = "How weight and bias begin; a number is a constant."},
+              {.name = "weight",
+               .type = ParameterType::Text,
+               .doc = "The path of another block's parameter of the same shape, as \"embedding.weight\", which this "
+                      "one uses as its own."},
           },
       .inExperts = true,
       .block = build,
