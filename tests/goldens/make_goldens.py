@@ -1,8 +1,8 @@
 """Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
 
 The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
-language_models.py, blending_models.py) and are then recomputed from the stored file alone (numpy_check.py, and
-language_goldens.py and blending_goldens.py with it); a difference is an error.
+language_models.py, blending_models.py, transformer_models.py) and are then recomputed from the stored file alone (numpy_check.py, and
+language_goldens.py, blending_goldens.py and transformer_goldens.py with it); a difference is an error.
 """
 import argparse
 from pathlib import Path
@@ -17,6 +17,7 @@ import language_goldens
 import made_numbers
 import numpy_check
 import originals
+import transformer_goldens
 from golden_case import MARGIN, assert_close, drops, first_seed_with, merge_patch, metadata, with_prefix, zoo_model
 
 HERE = Path(__file__).resolve().parent
@@ -206,6 +207,7 @@ def all_cases(fmoe):
         yield f"switch.gate.{name}", lambda g=gate, a=("eval", tokens, experts, 1.0, step, True): gate_case(fmoe, g, *a)
     yield from language_goldens.cases()
     yield from blending_goldens.cases()
+    yield from transformer_goldens.cases()
 
 
 def main():

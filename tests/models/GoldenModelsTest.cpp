@@ -110,8 +110,8 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
-                         testing::Values("batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
-                                         "gating-lm.f32", "gating-lm-blog.f32", "mann.f32", "mann.f64",
+                         testing::Values("attention.gptj", "attention.llama", "attention.t5", "batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
+                                         "gating-lm.f32", "gating-lm-blog.f32", "hf-switch.f32", "hf-switch.tight", "mann.f32", "mann.f64",
                                          "mann.gate-input", "random-lm.f32", "soft-moe.f32", "soft-moe.f64",
                                          "soft-moe.few-tokens", "soft-moe.newest", "switch-lm-blog.f32",
                                          "switch-lm.f32", "switch-lm.f64", "switch-lm.tight", "vit.f32", "vit.f64",
