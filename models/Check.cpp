@@ -51,7 +51,7 @@ private:
       return;
     if (family == Family::Block)
       vocabulary_.naming(*use);
-    if (family == Family::Expert)
+    if (family == Family::Expert && use->own) // a kind has it in its table
       vocabulary_.expertCount(*use);
     if (use->own)
       return own(*use, insideExpert || family == Family::Expert);
@@ -67,8 +67,13 @@ private:
       body(json, environment, insideExpert);
     else if (parameter.type == ParameterType::Gate)
       object(json, Family::Gate, environment, insideExpert);
-    else if (parameter.type == ParameterType::Expert)
+    else if (parameter.type == ParameterType::Expert || (parameter.type == ParameterType::Experts && json.isObject()))
       object(json, Family::Expert, environment, insideExpert);
+    else if (parameter.type == ParameterType::Experts)
+      for (const Json& item : json.list())
+        object(item, Family::Expert, environment, insideExpert);
+    else if (parameter.type == ParameterType::ExpertBody)
+      body(json, environment, true);
   }
 
   void own(const Use& use, bool insideExpert) {

@@ -9,16 +9,18 @@ namespace moec::models {
 Init uniformFanIn(int64_t in);
 Init normalInit();
 Init constantInit(double value);
-/// How the parameter "init" fills a layer; without it, or with the word default, as the layer does.
+/// How the parameter "init" fills a layer of `out` columns; without it, or with the word default, as the layer does.
 struct Inits {
   std::optional<Init> weight, bias;
 };
-Inits initsOf(const Arguments& arguments);
+Inits initsOf(const Arguments& arguments, int64_t out);
 
 /// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
 /// site. `sharing`: arguments whose "weight" may name another block's parameter to be used in the weight's place.
 mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {},
                    const Arguments* sharing = nullptr);
+/// A parameter of n numbers, inside experts of n for each, as it joins values there: (n), (E, 1, n) or rows (R, n).
+mlir::Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init);
 /// Over the last dimension, with parameters "weight" and "bias".
 mlir::Value layerNorm(Site site, mlir::Value x, double eps);
 /// The same with "weight" alone.
@@ -35,5 +37,8 @@ mlir::Value weightedSum(Site& site, mlir::Value experts, mlir::Value weights);
 /// The parameters that a block and an expert of kind mlp share.
 std::vector<Parameter> mlpParameters();
 mlir::Value mlp(Site& site, const Arguments& arguments, mlir::Value x);
+/// The same of kind gated_mlp: down(activation(gate(x)) * up(x)).
+std::vector<Parameter> gatedMlpParameters();
+mlir::Value gatedMlp(Site& site, const Arguments& arguments, mlir::Value x);
 
 } // namespace moec::models

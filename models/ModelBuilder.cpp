@@ -165,4 +165,22 @@ Value ModelBuilder::expert(const Json& json, const Environment& environment, Val
   return use->kind->expert(site, *arguments, rows);
 }
 
+Value ModelBuilder::plainExpert(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
+                                const std::string& path) {
+  NameScope names{.path = path, .taken = {}};
+  surroundings.names = &names;
+  if (json.isList())
+    return body(json, environment, x, surroundings);
+  std::optional<Use> use = vocabulary_.look(json, Family::Block, environment, true);
+  if (!use || (use->kind && use->kind->inputs != 1))
+    return {};
+  if (use->own)
+    return body(*use->own->body, *use->environment, x, surroundings);
+  std::optional<Arguments> arguments = vocabulary_.arguments(*use);
+  if (!arguments)
+    return {};
+  Site site(*this, path, use->object->position(), surroundings);
+  return use->kind->block(site, *arguments, {x});
+}
+
 } // namespace moec::models

@@ -43,6 +43,10 @@ public:
   mlir::Value expert(const Json& json, const Environment& environment, mlir::Value rows, const ExpertSpace& space,
                      const std::string& path);
 
+  /// Blocks of those that may stand in an expert, outside of one. A single one is called `path`, several stand in it.
+  mlir::Value plainExpert(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
+                          const std::string& path);
+
   Ops& ops() { return ops_; }
   const ModelFile& file() const { return file_; }
   mlir::ModuleOp module() { return module_; }

@@ -279,6 +279,11 @@ Value Ops::assign(Value indices, const Assignment& rule) {
   return emit(ir::AssignOp::getOperationName(), operands, attributes);
 }
 
+Value Ops::expertsOf(Value routing, int64_t from, int64_t count) {
+  return emit(ir::ExpertsOfOp::getOperationName(), {routing},
+              {{"from", builder_.getI64IntegerAttr(from)}, {"count", builder_.getI64IntegerAttr(count)}});
+}
+
 Value Ops::groupedMatmul(Value rows, Value w, Value routing) {
   return emit(ir::GroupedMatmulOp::getOperationName(), {rows, w, routing}, {});
 }

@@ -84,6 +84,7 @@ public:
   };
   mlir::Value assign(mlir::Value indices, const Assignment& rule);
   mlir::Value drop(mlir::Value routing, mlir::Value keep) { return binary<ir::DropOp>(routing, keep); }
+  mlir::Value expertsOf(mlir::Value routing, int64_t from, int64_t count);
   mlir::Value dispatch(mlir::Value x, mlir::Value routing) { return binary<ir::DispatchOp>(x, routing); }
   mlir::Value groupedMatmul(mlir::Value rows, mlir::Value w, mlir::Value routing);
   mlir::Value expertRows(mlir::Value table, mlir::Value routing) { return binary<ir::ExpertRowsOp>(table, routing); }

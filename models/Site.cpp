@@ -42,8 +42,9 @@ std::optional<int64_t> Site::width(Value x) {
     return std::nullopt;
   std::optional<int64_t> width = ir::sizesOf(x).back().constant();
   if (!width)
-    error(fmt::format("{} needs a last dimension that is a number, and gets {}", inQuotes(path_),
-                      ir::describe(ir::sizesOf(x))));
+    error(fmt::format("{} needs a last dimension that is a number, and gets {}{}", inQuotes(path_),
+                      ir::describe(ir::sizesOf(x)),
+                      ir::sizesOf(x).size() == 1 ? ": one dimension, and it is symbolic; the width stands behind it, as in [\"batch\", 16]" : ""));
   return width;
 }
 
@@ -110,6 +111,32 @@ std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string
 Value Site::expert(const Arguments& arguments, std::string_view parameter, Value rows, const ExpertSpace& space,
                    const std::string& path) {
   return builder_.expert(arguments.get(parameter), arguments.environment(), rows, space, path);
+}
+
+std::optional<std::vector<ExpertGroup>> Site::expertGroups(const Arguments& arguments, std::string_view parameter) {
+  const Json& json = arguments.get(parameter);
+  std::vector<ExpertGroup> groups;
+  auto add = [&](const Json& one, const std::string& path) {
+    std::optional<int64_t> count = builder_.expertCount(one, arguments.environment());
+    if (count)
+      groups.push_back({&one, *count, path});
+    return count.has_value();
+  };
+  std::string path = part(parameter).path_;
+  if (json.isObject())
+    return add(json, path) ? std::optional(groups) : std::nullopt;
+  for (size_t i = 0; i < json.list().size(); ++i)
+    if (!add(json.list()[i], fmt::format("{}.{}", path, i)))
+      return std::nullopt;
+  return groups;
+}
+
+Value Site::expert(const Arguments& arguments, const ExpertGroup& group, Value rows, const ExpertSpace& space) {
+  return builder_.expert(*group.json, arguments.environment(), rows, space, group.path);
+}
+
+Value Site::plainExpert(const Arguments& arguments, std::string_view parameter, Value x) {
+  return builder_.plainExpert(arguments.get(parameter), arguments.environment(), x, surroundings_, part(parameter).path_);
 }
 
 bool Site::limitIds(Value ids, int64_t below) {

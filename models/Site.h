@@ -18,6 +18,13 @@ struct ExpertSpace {
   mlir::Value routing; // null: dense
 };
 
+/// Experts of one kind, among those of a layer.
+struct ExpertGroup {
+  const Json* json = nullptr;
+  int64_t count = 0;
+  std::string path;
+};
+
 /// What a block finds around it.
 struct Surroundings {
   NameScope* names = nullptr;
@@ -74,6 +81,12 @@ public:
   /// The experts on rows. They are called `path`.
   mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space,
                      const std::string& path);
+
+  /// The same for a parameter of type Experts: "here.experts", or "here.experts.0" and so on for a list.
+  std::optional<std::vector<ExpertGroup>> expertGroups(const Arguments& arguments, std::string_view parameter);
+  mlir::Value expert(const Arguments& arguments, const ExpertGroup& group, mlir::Value rows, const ExpertSpace& space);
+  /// The blocks of a parameter of type ExpertBody on x, outside of experts. A single one is called as the parameter.
+  mlir::Value plainExpert(const Arguments& arguments, std::string_view parameter, mlir::Value x);
 
   /// Ids taken by this embedding must lie in [0, below): noted on the inputs that they come from. False after a report
   /// that a constant among them does not.

@@ -97,6 +97,8 @@ bool GatePlan::isScores(mlir::Value value) const {
   return llvm::any_of(products, [&](const ScoreProduct& product) { return ir::MatmulOp(product.op).getResult() == value; });
 }
 
+bool takesRoutingsApart(ir::KernelOp kernel) { return !kernel.getBody().getOps<ir::ExpertsOfOp>().empty(); }
+
 std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value) {
   for (auto [i, yielded] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     if (yielded == value)

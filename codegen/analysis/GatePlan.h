@@ -49,6 +49,9 @@ private:
   mlir::LogicalResult addRouting(ir::KernelOp kernel, mlir::Value routing);
 };
 
+/// Whether the kernel only takes a routing apart, by moe.experts_of: no GatePlan then.
+bool takesRoutingsApart(ir::KernelOp kernel);
+
 /// The place of a value among the kernel's results, if it is one.
 std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value);
 

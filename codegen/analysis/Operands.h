@@ -7,6 +7,8 @@
 namespace moec::codegen {
 
 DType dtypeOf(mlir::Value value);
+/// What products of elements of a dtype are summed up in.
+constexpr DType sumType(DType type) { return type == DType::BF16 ? DType::F32 : type; }
 mlir::Operation* yieldOf(ir::KernelOp kernel);
 
 /// The place of a value among the kernel's inputs; a diagnostic says that `what` must be one.

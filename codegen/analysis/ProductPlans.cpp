@@ -84,8 +84,8 @@ mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
   if (failed(q) || failed(k) || failed(v))
     return mlir::failure();
   DType dtype = dtypeOf(op->getQ());
-  if (dtype != DType::F32 && dtype != DType::F64)
-    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32 and f64";
+  if (!isFloat(dtype))
+    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32, f64 and bf16";
   ir::Sizes sizes = ir::sizesOf(op->getQ());
   std::optional<int64_t> inner = sizes.back().constant();
   int64_t heads = op->getHeads();

@@ -41,13 +41,13 @@ void packStage(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, unsigned
     Matrix rows = headOf(k, plan, plan.v, plan.keys, batch, head);
     Value values = k.at(k.workspace(valuesBuffer), k.mul(batchHead, k.size(panels.valueElements)), element);
     k.loop(first, k.min(keys, k.add(first, nr)), k.index(1), [&](Value key) {
-      Value from = k.at(rows.base, k.mul(key, rows.stride), element);
+      Value from = k.at(rows.base, k.mul(key, rows.stride), plan.dtype);
       for (int64_t column = 0; column < panels.columnPanels * nr; column += lanes) {
         Value to = k.at(values, k.add(k.mul(k.add(k.size(plan.keys * Size(column / nr)), key), nr), column % nr), element);
         int64_t there = std::clamp<int64_t>(plan.headDim - column, 0, lanes);
         Value vector = k.zero(k.vectorOf(element, lanes));
         if (there > 0)
-          vector = k.loadElements(plan.dtype, k.at(from, k.index(column), element), lanes,
+          vector = k.loadElements(plan.dtype, k.at(from, k.index(column), plan.dtype), lanes,
                                   there == lanes ? Value() : k.mask(k.index(there), lanes));
         k.store(vector, to);
       }
@@ -67,7 +67,7 @@ Value softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Valu
   Value most = k.loop(zero, seen, step, {lowest}, [&](Value i, const Values& carried) {
     Value place = k.at(scores, i, element), s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
     if (bias) {
-      s = k.add(s, k.loadMasked(vector, k.at(bias, i, element), inside(i)));
+      s = k.add(s, k.loadElements(plan.dtype, k.at(bias, i, plan.dtype), lanes, inside(i)));
       k.store(s, place);
     }
     return Values{k.max(carried[0], k.choose(inside(i), s, lowest))};
@@ -90,9 +90,10 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
   int64_t nr = schedule.nr, lanes = k.lanes(plan.dtype);
   Panels panels(plan, nr);
   mlir::Type element = k.typeOf(plan.dtype);
-  RegisterBlock registers{plan.dtype, schedule.rows, nr / lanes};
+  DType computed = sumType(plan.dtype);
+  RegisterBlock registers{computed, schedule.rows, nr / lanes};
   Size blocks = Size::ceilDiv(plan.queries, schedule.queries), heads = plan.batch * Size(plan.heads);
-  Size stride = panels.keyPanels * Size(nr) + Size(64 / static_cast<int64_t>(byteSize(plan.dtype)));
+  Size stride = panels.keyPanels * Size(nr) + Size(64 / static_cast<int64_t>(byteSize(computed)));
   k.stage(heads * blocks, heads * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value item) {
     Value batchHead = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule.queries);
     Value batch = k.div(batchHead, plan.heads), head = k.rem(batchHead, plan.heads);
@@ -100,7 +101,7 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     Value keysOf = plan.sharing() == 1 ? batchHead : k.add(k.mul(batch, plan.keyHeads), k.div(head, plan.sharing()));
     Value bias;
     if (plan.bias) // of the block's first query
-      bias = k.at(k.input(plan.bias->input), k.mul(plan.bias->ofAllHeads ? first : k.add(k.mul(head, queries), first), keys), element);
+      bias = k.at(k.input(plan.bias->input), k.mul(plan.bias->ofAllHeads ? first : k.add(k.mul(head, queries), first), keys), plan.dtype);
     Value rows = k.min(k.index(schedule.queries), k.sub(queries, first));
     // Keys that a query of the block sees.
     auto seenBy = [&](Value query) {
@@ -108,22 +109,24 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     };
     Value end = seenBy(k.sub(k.add(first, rows), 1));
 
-    Matrix scores{k.scratch(bytesOf(plan.dtype, Size(schedule.queries) * stride)), k.size(stride)};
+    Matrix scores{k.scratch(bytesOf(computed, Size(schedule.queries) * stride)), k.size(stride)};
     Matrix q = headOf(k, plan, plan.q, plan.queries, batch, head);
-    q.base = k.at(q.base, k.mul(first, q.stride), element);
+    q.base = k.at(q.base, k.mul(first, q.stride), plan.dtype);
+    if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
+      q = copyRows(k, plan.dtype, rows, schedule.queries, Size(plan.headDim), [&](Value row) { return k.at(q.base, k.mul(row, q.stride), plan.dtype); });
     Value keyPanels = k.at(k.workspace(keysBuffer), k.mul(keysOf, k.size(panels.keyElements)), element);
     k.loop(zero, end, k.index(nr), [&](Value key) {
       Matrix panel{k.at(keyPanels, k.mul(key, plan.headDim), element), k.index(nr)};
       multiply(k, registers, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element), scores.stride}, false);
     });
-    Value sums = k.scratch(bytesOf(plan.dtype, schedule.queries));
+    Value sums = k.scratch(bytesOf(computed, schedule.queries));
     k.loop(0, rows, 1, [&](Value row) {
       Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element), seenBy(k.add(first, row)), end,
-                             bias ? k.at(bias, k.mul(row, keys), element) : Value());
+                             bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value());
       k.store(sum, k.at(sums, row, element));
     });
 
-    Matrix tile{k.scratch(bytesOf(plan.dtype, schedule.queries * nr)), k.index(nr)};
+    Matrix tile{k.scratch(bytesOf(computed, schedule.queries * nr)), k.index(nr)};
     Value values = k.at(k.workspace(valuesBuffer), k.mul(keysOf, k.size(panels.valueElements)), element);
     int64_t inner = plan.heads * plan.headDim;
     k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
@@ -136,7 +139,7 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
         Value place = k.add(k.mul(k.add(k.mul(batch, queries), k.add(first, row)), inner), k.mul(head, plan.headDim));
         k.vectorLoop(columns, lanes, [&](Value column, Value mask) {
           Value total = k.load(k.vectorOf(element, lanes), k.at(tile.base, k.add(k.mul(row, nr), column), element));
-          Value to = k.at(k.output(0), k.add(place, k.add(column, start)), element);
+          Value to = k.at(k.output(0), k.add(place, k.add(column, start)), plan.dtype);
           k.storeElements(plan.dtype, k.div(total, sum), to, mask);
         });
       });
@@ -157,8 +160,8 @@ mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel) {
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   Panels panels(*plan, schedule->nr);
   Size heads = plan->batch * Size(plan->keyHeads);
-  unsigned keys = k.addWorkspace(bytesOf(plan->dtype, heads * panels.keyElements));
-  unsigned values = k.addWorkspace(bytesOf(plan->dtype, heads * panels.valueElements));
+  unsigned keys = k.addWorkspace(bytesOf(sumType(plan->dtype), heads * panels.keyElements));
+  unsigned values = k.addWorkspace(bytesOf(sumType(plan->dtype), heads * panels.valueElements));
   packStage(k, *plan, schedule->nr, keys, values);
   queryStage(k, *plan, *schedule, keys, values);
   return mlir::success();

@@ -44,8 +44,8 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
         });
       Value matrix = k.mul(block.expert, k.size(panels * b.depth * Size(schedule.nr)));
       Value begin = k.mul(group, schedule.panels);
-      ProductBlock product{plan.dtype, a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin,
-                           k.min(k.add(begin, schedule.panels), k.size(panels))};
+      ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin,
+                           k.min(k.add(begin, schedule.panels), k.size(panels)), plan.dtype};
       Values bases;
       for (unsigned number : destination.numbers)
         bases.push_back(destination.inWorkspace ? k.workspace(number) : k.output(number));
@@ -65,6 +65,7 @@ void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& c
   ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::CombineOp(combine.op).getResult())); // (T, D)
   Size tokens = sizes[0], width = sizes[1];
   mlir::Type element = k.typeOf(plan.dtype);
+  DType ofWeights = dtypeOf(mlir::Value(ir::CombineOp(combine.op).getWeights()));
   int64_t lanes = k.lanes(plan.dtype);
   k.stage(Size::ceilDiv(tokens, tokenBlock), tokens * width * Size(plan.choices * 2), [&](Value item) {
     RoutingView routing = viewOf(k, plan);
@@ -74,11 +75,11 @@ void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& c
       auto term = [&](Value choice) { // its weight, whether it is kept, where its row starts
         Value place = k.add(firstChoice, choice), slot = RoutingView::element(k, routing.slots(k), place);
         Value kept = k.compare(ir::Predicate::GE, slot, k.index(0));
-        Value row = k.at(k.workspace(rowsBuffer), k.mul(k.max(slot, k.index(0)), k.size(width)), element);
-        return Values{k.load(element, k.at(k.input(combine.weights), place, element)), kept, row};
+        Value row = k.at(k.workspace(rowsBuffer), k.mul(k.max(slot, k.index(0)), k.size(width)), plan.dtype);
+        return Values{k.loadElements(ofWeights, k.at(k.input(combine.weights), place, ofWeights), 1), kept, row};
       };
       auto add = [&](Value sum, const Values& t, Value column, Value mask) {
-        Value row = k.loadElements(plan.dtype, k.at(t[2], column, element), lanes, mask);
+        Value row = k.loadElements(plan.dtype, k.at(t[2], column, plan.dtype), lanes, mask);
         return k.choose(t[1], k.fma(k.broadcast(t[0], lanes), row, sum), sum);
       };
       std::vector<Values> terms;

@@ -4,6 +4,7 @@
 #include "codegen/analysis/GatePlan.h"
 #include "codegen/analysis/Rows.h"
 #include "codegen/cpu/AssignStage.h"
+#include "codegen/cpu/ExpertsOf.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
 #include "codegen/cpu/RoutingView.h"
@@ -67,6 +68,8 @@ mlir::LogicalResult GateWriter::rowStage() {
   int64_t block = 0;
   Size operations = 0;
   for (const ScoreProduct& product : plan_.products) {
+    if (plan_.dtype == DType::BF16)
+      return kernel_.emitOpError("multiplies matrices of bf16: a gate's scores are f32 or f64");
     if (!product.w.nr)
       return kernel_.emitOpError("of kind \"gate\" takes plain weights: they must be packed (moe.pack)");
     auto schedule = productScheduleOf(kernel_, k_.target(), plan_.dtype, product.w);
@@ -139,6 +142,8 @@ mlir::LogicalResult GateWriter::write() {
 } // namespace
 
 mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel) {
+  if (takesRoutingsApart(kernel))
+    return buildExpertsOf(k, kernel);
   auto plan = GatePlan::of(kernel);
   if (failed(plan))
     return mlir::failure();
@@ -146,6 +151,8 @@ mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel) {
 }
 
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target) {
+  if (takesRoutingsApart(kernel))
+    return scheduleExpertsOf(kernel);
   auto plan = GatePlan::of(kernel);
   if (failed(plan))
     return {};

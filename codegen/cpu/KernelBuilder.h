@@ -64,8 +64,8 @@ public:
   mlir::Type typeOf(DType dtype);
   /// vector<lanes x element>; the element itself for one lane.
   mlir::Type vectorOf(mlir::Type element, int64_t lanes);
-  /// Lanes of the target's vectors for elements of this many bytes.
-  int64_t lanes(DType dtype) const { return target_.vectorBytes / static_cast<int64_t>(byteSize(dtype)); }
+  /// Lanes of the target's vectors of what computes with elements of a dtype.
+  int64_t lanes(DType dtype) const { return target_.vectorBytes / static_cast<int64_t>(dtype == DType::BF16 ? 4 : byteSize(dtype)); }
   static int64_t lanesOf(Value value); // 1 for a scalar
   static mlir::Type elementOf(mlir::Type type);
   static mlir::Type elementOf(Value value) { return elementOf(value.getType()); }

@@ -14,7 +14,7 @@ void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& 
     Value depth = k.size(plan.b.depth);
     Matrix b{k.at(k.input(plan.b.input), k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), plan.dtype), depth};
     packPanel(k, plan.dtype, b, k.mul(panel, schedule.nr), k.size(plan.b.columns), depth, schedule.nr,
-              k.at(k.workspace(workspace), k.mul(item, k.size(plan.b.depth * Size(schedule.nr))), plan.dtype));
+              k.at(k.workspace(workspace), k.mul(item, k.size(plan.b.depth * Size(schedule.nr))), sumType(plan.dtype)));
   });
 }
 
@@ -36,7 +36,7 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   Size panels = b.panels(schedule->nr), matrixPanels = panels * b.depth * Size(schedule->nr);
   unsigned packed = 0;
   if (!b.nr) {
-    packed = k.addWorkspace(bytesOf(plan->dtype, ir::product(b.batch) * matrixPanels));
+    packed = k.addWorkspace(bytesOf(sumType(plan->dtype), ir::product(b.batch) * matrixPanels));
     packStage(k, *plan, *schedule, packed);
   }
 
@@ -62,8 +62,9 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
       a = copyRows(k, plan->dtype, rows, schedule->rowBlock, b.depth,
                    [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan->dtype); });
     Value begin = k.mul(group, schedule->panels);
-    ProductBlock product{plan->dtype, a, rows, k.at(b.nr ? k.input(b.input) : k.workspace(packed), bFirst, plan->dtype), depth, begin,
-                         k.min(k.add(begin, schedule->panels), k.size(panels))};
+    DType panelType = b.nr ? plan->dtype : sumType(plan->dtype);
+    ProductBlock product{sumType(plan->dtype), a, rows, k.at(b.nr ? k.input(b.input) : k.workspace(packed), bFirst, panelType), depth, begin,
+                         k.min(k.add(begin, schedule->panels), k.size(panels)), panelType};
     Values outputs;
     for (unsigned i = 0; i < k.outputCount(); ++i)
       outputs.push_back(k.output(i));

@@ -7,14 +7,14 @@ namespace {
 Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Values& aRows, const Matrix& panel, Value begin,
                       Value end, int64_t unroll, const Values& first) {
   int64_t lanes = k.lanes(block.dtype);
-  mlir::Type element = k.typeOf(block.dtype), vector = k.vectorOf(element, lanes);
+  mlir::Type element = k.typeOf(block.dtype);
   return k.loop(begin, end, k.index(unroll), first, [&](Value depth, const Values& carried) {
     Values sums = carried;
-    Value panelRow = k.at(panel.base, k.mul(depth, panel.stride), element);
+    Value panelRow = k.at(panel.base, k.mul(depth, panel.stride), block.panelType);
     for (int64_t u = 0; u < unroll; ++u) {
       Values b;
       for (int64_t v = 0; v < block.vectors; ++v)
-        b.push_back(k.load(vector, k.at(panelRow, k.add(k.mul(panel.stride, u), v * lanes), element)));
+        b.push_back(k.loadElements(block.panelType, k.at(panelRow, k.add(k.mul(panel.stride, u), v * lanes), block.panelType), lanes));
       for (int64_t r = 0; r < rows; ++r) {
         Value a = k.broadcast(k.load(element, k.at(k.at(aRows[r], depth, element), k.index(u), element)), lanes);
         for (int64_t v = 0; v < block.vectors; ++v) {

@@ -8,9 +8,10 @@ namespace moec::codegen::cpu {
 
 /// Sums held in registers: rows x (vectors * lanes) elements.
 struct RegisterBlock {
-  DType dtype = DType::F32;
+  DType dtype = DType::F32; // of the rows and the sums
   int64_t rows = 0;
   int64_t vectors = 0;
+  DType panelType = dtype;  // of the panel in memory: bf16 is widened as it is read
 
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };

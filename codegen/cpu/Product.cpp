@@ -16,11 +16,11 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
   int64_t lanes = k.lanes(block.dtype);
   mlir::Type element = k.typeOf(block.dtype);
-  RegisterBlock registers{block.dtype, schedule.rows, schedule.nr / lanes};
+  RegisterBlock registers{block.dtype, schedule.rows, schedule.nr / lanes, block.panelType};
   Matrix tile{k.scratch(bytesOf(block.dtype, schedule.rowBlock * schedule.nr)), k.index(schedule.nr)};
   std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
   k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
-    Value base = k.at(block.panels, k.mul(k.mul(panel, block.depth), schedule.nr), element);
+    Value base = k.at(block.panels, k.mul(k.mul(panel, block.depth), schedule.nr), block.panelType);
     if (depth && *depth <= schedule.slice) {
       multiply(k, registers, block.rows, block.a, {base, k.index(schedule.nr)}, block.depth, tile, false);
     } else {
@@ -29,7 +29,7 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
         Value slice = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice)
                                                             : k.min(k.index(schedule.slice), k.sub(block.depth, from));
         Matrix a{k.at(block.a.base, from, element), block.a.stride};
-        Matrix b{k.at(base, k.mul(from, schedule.nr), element), k.index(schedule.nr)};
+        Matrix b{k.at(base, k.mul(from, schedule.nr), block.panelType), k.index(schedule.nr)};
         multiply(k, registers, block.rows, a, b, slice, tile, true);
       });
     }
@@ -38,15 +38,15 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
 }
 
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt) {
-  int64_t line = 64 / static_cast<int64_t>(byteSize(dtype)), lanes = k.lanes(dtype);
-  mlir::Type element = k.typeOf(dtype);
+  DType copied = sumType(dtype);
+  int64_t line = 64 / static_cast<int64_t>(byteSize(copied)), lanes = k.lanes(dtype);
   Size stride = alignUp(depth, line) + Size(line);
-  Matrix copy{k.scratch(bytesOf(dtype, Size(most) * stride)), k.size(stride)};
+  Matrix copy{k.scratch(bytesOf(copied, Size(most) * stride)), k.size(stride)};
   Value count = k.size(depth);
   k.loop(0, rows, 1, [&](Value row) {
-    Value from = rowAt(row), to = k.at(copy.base, k.mul(row, copy.stride), element);
+    Value from = rowAt(row), to = k.at(copy.base, k.mul(row, copy.stride), copied);
     k.vectorLoop(count, lanes, [&](Value i, Value mask) {
-      k.storeElements(dtype, k.loadElements(dtype, k.at(from, i, element), lanes, mask), k.at(to, i, element), mask);
+      k.storeElements(copied, k.loadElements(dtype, k.at(from, i, dtype), lanes, mask), k.at(to, i, copied), mask);
     });
   });
   return copy;
@@ -59,9 +59,9 @@ void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Valu
     k.when(
         k.compare(ir::Predicate::LT, row, rows),
         [&]() -> Values {
-          Value from = k.at(b.base, k.mul(row, b.stride), element);
+          Value from = k.at(b.base, k.mul(row, b.stride), dtype);
           k.loop(0, depth, 1, [&](Value i) {
-            k.store(k.load(element, k.at(from, i, element)), k.at(panel, k.add(k.mul(i, nr), column), element));
+            k.store(k.loadElements(dtype, k.at(from, i, dtype), 1), k.at(panel, k.add(k.mul(i, nr), column), element));
           });
           return {};
         },

@@ -9,22 +9,23 @@ namespace moec::codegen::cpu {
 
 /// A block of rows (count, depth) and the panels (.., depth, nr) that it meets.
 struct ProductBlock {
-  DType dtype = DType::F32;
+  DType dtype = DType::F32; // of the rows and the sums
   Matrix a;
   Value rows;    // at most the schedule's rowBlock
   Value panels;  // first panel of the matrix
   Value depth;
   Value begin, end; // panels to do
+  DType panelType = dtype;
 };
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums.
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 
-/// The rows `rowAt(0 .. rows)` copied into scratch for `most` rows, apart by a stride that spreads them over L1.
+/// The rows `rowAt(0 .. rows)` of a dtype copied into scratch for `most` rows, as its sums' dtype, apart by a stride that spreads them over L1.
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt);
 
-/// One panel (depth, nr) of the rows [first, first + nr) of b; zeros behind `rows`.
+/// One panel (depth, nr) of the rows [first, first + nr) of b, which is of a dtype, as its sums' dtype; zeros behind `rows`.
 void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Value rows, Value depth, int64_t nr, Value panel);
 
 /// Bytes of elements.

@@ -20,7 +20,7 @@ std::optional<int64_t> integer(mlir::DictionaryAttr attr, llvm::StringRef name) 
 }
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / static_cast<int64_t>(byteSize(dtype)); }
+int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / static_cast<int64_t>(byteSize(sumType(dtype))); }
 
 // The sums, one row of the panel and one element of a must fit into the registers; 32-register targets take the element from memory.
 int64_t mostRows(const CpuTarget& target, int64_t vectors) {
@@ -50,6 +50,8 @@ std::optional<std::string> ProductSchedule::illegal(const CpuTarget& target, DTy
     return why;
   if (rowBlock <= 0 || rowBlock % rows != 0)
     return "row_block " + std::to_string(rowBlock) + " is not a multiple of rows " + std::to_string(rows);
+  if (dtype == DType::BF16 && !packRows)
+    return "rows of bf16 are copied first: pack_rows must be 1";
   if (slice <= 0 || panels <= 0)
     return "slice " + std::to_string(slice) + " and panels " + std::to_string(panels) + " must be positive";
   return std::nullopt;
@@ -68,8 +70,8 @@ std::optional<ProductSchedule> ProductSchedule::from(mlir::DictionaryAttr attr) 
 }
 
 mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b) {
-  if (dtype != DType::F32 && dtype != DType::F64)
-    return kernel.emitOpError("multiplies matrices of ") << name(dtype) << ": the CPU's products are f32 and f64";
+  if (!isFloat(dtype))
+    return kernel.emitOpError("multiplies matrices of ") << name(dtype) << ": the CPU's products are f32, f64 and bf16";
   auto schedule = ProductSchedule::from(kernel.getScheduleAttr());
   if (!schedule)
     return kernel.emitOpError("has no complete schedule: rows, nr, slice, row_block, panels and pack_rows are needed");
@@ -81,7 +83,7 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
 }
 
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target) {
-  int64_t bytes = static_cast<int64_t>(byteSize(shape.dtype)), lanes = lanesOf(target, shape.dtype);
+  int64_t bytes = static_cast<int64_t>(byteSize(sumType(shape.dtype))), lanes = lanesOf(target, shape.dtype);
   int64_t columns = shape.columns.constant().value_or(1024), depth = std::max<int64_t>(1, shape.depth.constant().value_or(1024));
   ProductSchedule s;
   int64_t vectors = shape.packedNr ? std::max<int64_t>(1, *shape.packedNr / lanes) : vectorsFor(columns, lanes);
@@ -99,7 +101,7 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   int64_t all = ceilDiv(columns, s.nr), groups = ceilDiv(all, std::max<int64_t>(1, 512 / s.nr));
   s.panels = ceilDiv(all, groups);
   // Rows a multiple of 1 KB apart fall onto each other in L1.
-  s.packRows = shape.gathered || (columns >= 64 && depth * bytes % 1024 == 0);
+  s.packRows = shape.gathered || shape.dtype == DType::BF16 || (columns >= 64 && depth * bytes % 1024 == 0);
   return s;
 }
 

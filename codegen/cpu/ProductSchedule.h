@@ -14,7 +14,7 @@ struct ProductSchedule {
   int64_t slice = 0;    // depth of a slice of a panel: it stays in the cache while the rows pass
   int64_t rowBlock = 0; // rows of an item: they stay in L2 while the panels pass
   int64_t panels = 0;   // panels of an item
-  bool packRows = false; // copy an item's rows next to each other first
+  bool packRows = false; // copy an item's rows next to each other first: bf16 always, for the copy is f32
 
   /// Why this cannot be built for `target`, or nothing.
   std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;

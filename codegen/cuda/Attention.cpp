@@ -1,5 +1,6 @@
 // moe.kernel of kind `attention`: a block computes a block of queries of one head, by one pass over the keys (skeletons/attention.cuh).
 #include "codegen/cuda/AttentionSchedule.h"
+#include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductSchedule.h"
 
@@ -80,8 +81,8 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   lines.line("                  [&](int m) -> {}* {{ return {}; }}{}", type, inside.empty() ? out : fmt::format("{} ? {} : nullptr", inside, out),
              plan->bias ? "," : ");");
   if (plan->bias) {
-    std::string added = fmt::format("bias[(query0 + m) * (long long){} + key]", keys);
-    lines.line("                  [&](int m, int key) -> {} {{ return {}; }});", type, inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added));
+    std::string added = loadText(plan->dtype, "bias", fmt::format("(query0 + m) * (long long){} + key", keys));
+    lines.line("                  [&](int m, int key) -> {} {{ return {}; }});", registerType(plan->dtype), inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added));
   }
   Size heads = plan->batch * Size(plan->heads);
   k.stage({.name = "attend",

@@ -27,12 +27,12 @@ double cost(const AttentionSchedule& s, const AttentionPlan& plan, const CudaTar
 } // namespace
 
 int64_t AttentionSchedule::sharedBytes(DType dtype, int64_t headDim) const {
-  return queries() * slicesOf(dtype, headDim) * 64 + stages * keys * 64 + queries() * (keys + 8) * static_cast<int64_t>(byteSize(dtype));
+  return queries() * slicesOf(dtype, headDim) * 64 + stages * keys * 64 + queries() * (keys + 8) * static_cast<int64_t>(byteSize(sumType(dtype)));
 }
 
 int64_t AttentionSchedule::registers(DType dtype) const {
-  int64_t words = static_cast<int64_t>(byteSize(dtype)) / 4;
-  return 56 + rows * (keys / 8) * words + rows * valueSlices * 2 + 2 * rows * words + 4 * rows;
+  int64_t words = static_cast<int64_t>(byteSize(sumType(dtype))) / 4, own = dtype == DType::BF16 ? 4 : 2; // words of sums for 8 bytes of values
+  return 56 + rows * (keys / 8) * words + rows * valueSlices * own + 2 * rows * words + 4 * rows;
 }
 
 int64_t AttentionSchedule::parts(DType dtype, int64_t headDim) const { return ceilDiv(slicesOf(dtype, headDim), valueSlices); }

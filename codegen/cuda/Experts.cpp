@@ -42,7 +42,7 @@ void ExpertKernel::printTile(Lines& lines) const {
   lines.line("const int expert = tiles.expert, first = tiles.first, count = tiles.count;");
   lines.line("const {}* b = {} + {};", type, k.input(plan.b.input),
              linearIndex(k, {Size(plan.experts()), plan.b.columns, plan.b.depth}, {"expert", "column0", "0"}));
-  lines.line("{} sums[Tile::rows][Tile::columns];", type);
+  lines.line("{} sums[Tile::rows][Tile::columns];", registerType(plan.dtype));
   lines.line("__syncthreads(); // all are done with the slices of the tile before");
   lines.line("multiplyTile<Tile>(shared, sums, {}, {},", depth, k.input(plan.a));
   std::string row = "first + m";
@@ -102,7 +102,7 @@ mlir::LogicalResult combineStage(const ExpertKernel& kernel, const CombinePlan& 
     lines.line("if (!({})) return;", inside);
   lines.line("const long long token = element / {};", k.size(sizes[1]));
   lines.line("const int column = (int)(element % {});", k.size(sizes[1]));
-  printCombine(k, lines, plan.dtype, plan.choices, sizes[1], kernel.slots(), rows);
+  printCombine(k, lines, sumType(plan.dtype), plan.choices, sizes[1], kernel.slots(), rows);
   if (failed(printResults(k, lines, {result, {"token", "column"}, "sum", ""}, "element")))
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks(yieldOf(k.kernel())->getOperands());
@@ -148,13 +148,14 @@ mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp op) {
     return mlir::failure();
   kernel->needsPlace = true;
   const ExpertPlan& plan = kernel->plan;
-  std::string rows = k.addWorkspace(plan.dtype, plan.rows() * plan.b.columns), weights = k.input(combine->weights);
-  mlir::Value sink = combine->op.getRows();
+  std::string rows = k.addWorkspace(sumType(plan.dtype), plan.rows() * plan.b.columns);
+  mlir::Value sink = combine->op.getRows(), weights = combine->op.getWeights();
   auto printRow = [&](Lines& lines, const EpilogueText& epilogue) -> mlir::LogicalResult {
     auto values = epilogue.print(k, lines, {sink});
     if (failed(values))
       return mlir::failure();
-    lines.line("{}[{}] = {}[place] * {};", rows, linearIndex(k, ir::sizesOf(epilogue.source), {"place", "column"}), weights, values->front());
+    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, ir::sizesOf(epilogue.source), {"place", "column"}),
+               loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"), values->front());
     return mlir::success();
   };
   if (failed(kernel->productStage({sink}, printRow)))

@@ -1,6 +1,7 @@
 // gate: scores of tokens, what the rows' ops make of them, and the routing.
 //   scores: a block computes its tokens' scores into shared memory, then each token's row by a group of threads, then counts rows for each expert
 //   then the routing (RoutingText.h)
+#include "codegen/cuda/ExpertsOf.h"
 #include "codegen/cuda/GateText.h"
 #include "codegen/cuda/GroupRoutingText.h"
 #include "codegen/cuda/Kernels.h"
@@ -110,6 +111,8 @@ mlir::LogicalResult GateWriter::write() {
 } // namespace
 
 mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel) {
+  if (takesRoutingsApart(kernel))
+    return buildExpertsOf(k, kernel);
   auto plan = GatePlan::of(kernel);
   if (failed(plan))
     return mlir::failure();
@@ -120,6 +123,8 @@ mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel) {
 }
 
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target) {
+  if (takesRoutingsApart(kernel))
+    return scheduleExpertsOf(kernel);
   auto plan = GatePlan::of(kernel);
   if (failed(plan))
     return {};

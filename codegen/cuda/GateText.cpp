@@ -17,7 +17,7 @@ mlir::LogicalResult GateText::check() {
     if (product.w.nr)
       return kernel.emitOpError("takes packed weights: CUDA kernels read them as they are");
     if (plan_.dtype != DType::F32 && plan_.dtype != DType::F64)
-      return kernel.emitOpError("multiplies matrices of ") << name(plan_.dtype) << ": CUDA products are f32 and f64";
+      return kernel.emitOpError("multiplies matrices of ") << name(plan_.dtype) << ": a gate's scores are f32 or f64";
   }
   bool hasRows = !plan_.rowOps.empty() || !plan_.products.empty();
   for (const RoutingChain& chain : plan_.routings)

@@ -78,7 +78,7 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
   for (Size& stride : bStrides)
     stride = stride * columns * depth;
   lines.line("const {}* b = {};", type, matrixOf(k, k.input(plan->b.input), entry, bStrides));
-  lines.line("{} sums[Tile::rows][Tile::columns];", type);
+  lines.line("{} sums[Tile::rows][Tile::columns];", registerType(plan->dtype));
   auto hole = [&](const char* name, const char* matrix, const char* first, const Size& count, int64_t tile) {
     std::string index = fmt::format("{} + {}", first, name), row = fmt::format("{} + {}", matrix, linearIndex(k, {count, depth}, {index, "0"}));
     std::string inside = guard(k, index, count, tile);

@@ -9,8 +9,8 @@ int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // 32-bit registers of a thread: its sums, its elements of a, one chunk of b, addresses of copies; rounded up to what ptxas was seen to take.
 int64_t registersOf(DType dtype, int64_t rows, int64_t columns) {
-  int64_t words = static_cast<int64_t>(byteSize(dtype)) / 4;
-  return std::min<int64_t>(255, 48 + rows * columns * words + 4 * rows + 4 + 4 * (rows + columns) / 2);
+  int64_t words = static_cast<int64_t>(byteSize(sumType(dtype))) / 4, chunk = dtype == DType::BF16 ? 8 : 4; // a chunk of bf16 is 8 floats
+  return std::min<int64_t>(255, 48 + rows * columns * words + chunk * rows + chunk + 4 * (rows + columns) / 2);
 }
 
 // From the largest: what a thread reads from shared memory for each multiplication falls with the product of its rows and columns.
@@ -72,8 +72,8 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CudaTarget& targe
   double least = 0;
   bool narrow = copyBytes(shape.dtype, shape.depth) < 16; // each copy of an element takes registers
   for (const Candidate& c : kCandidates) {
-    int64_t cell = c.rows * c.columns * static_cast<int64_t>(byteSize(shape.dtype)) / 4;
-    if (cell > 64 || (narrow && cell > 32))
+    int64_t cell = c.rows * c.columns * static_cast<int64_t>(byteSize(sumType(shape.dtype))) / 4;
+    if (cell > (shape.dtype == DType::BF16 ? 32 : 64) || (narrow && cell > 32) || (copyBytes(shape.dtype, shape.depth) < 4 && cell > 8))
       continue;
     ProductSchedule s{c.warpsM * 4 * c.rows, c.warpsN * 8 * c.columns, c.warpsM, c.warpsN, 2};
     // Small tiles wait for memory: more slices on their way.
@@ -88,8 +88,8 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CudaTarget& targe
 }
 
 mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, DType dtype) {
-  if (dtype != DType::F32 && dtype != DType::F64)
-    return kernel.emitOpError("multiplies matrices of ") << name(dtype) << ": CUDA products are f32 and f64";
+  if (!isFloat(dtype))
+    return kernel.emitOpError("multiplies matrices of ") << name(dtype) << ": CUDA products are f32, f64 and bf16";
   auto schedule = ProductSchedule::from(kernel.getScheduleAttr());
   if (!schedule)
     return kernel.emitOpError("has no complete schedule: tile_m, tile_n, warps_m, warps_n and stages are needed");
@@ -100,7 +100,7 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, DType dt
 
 int64_t copyBytes(DType dtype, const Size& depth) {
   int64_t element = static_cast<int64_t>(byteSize(dtype));
-  for (int64_t bytes : {16, 8})
+  for (int64_t bytes : {16, 8, 4})
     if (bytes > element && depth.constant() && *depth.constant() * element % bytes == 0)
       return bytes;
   return element;

@@ -67,12 +67,28 @@ LogicalResult fuseGates(func::FuncOp function) {
       growBackward(cluster, drop.getKeep(), tokens);
       routing = drop.getResult();
     }
+    auto addWeights = [&](Value of) {
+      for (Operation* user : of.getUsers())
+        if (auto combine = dyn_cast<CombineOp>(user))
+          growBackward(cluster, combine.getWeights(), tokens);
+    };
+    addWeights(routing);
     for (Operation* user : routing.getUsers())
-      if (auto combine = dyn_cast<CombineOp>(user))
-        growBackward(cluster, combine.getWeights(), tokens);
+      if (isa<ExpertsOfOp>(user))
+        addWeights(user->getResult(0));
     // Weights may take a way that a gate's kernel has no op for, as a reshape: the choice then is its end.
     cluster.prune([](Operation* op) { return isa<AssignOp, DropOp>(op); });
     if (failed(cluster.outline("gate", "the experts need the whole routing")))
+      return failure();
+  }
+  // The parts of a routing are copies out of it: one kernel makes all of them, when it is complete.
+  for (auto parts = function.getOps<ExpertsOfOp>(); !parts.empty(); parts = function.getOps<ExpertsOfOp>()) {
+    ExpertsOfOp first = *parts.begin();
+    Cluster cluster(first);
+    for (Operation* user : first.getRouting().getUsers())
+      if (isa<ExpertsOfOp>(user))
+        cluster.add(user);
+    if (failed(cluster.outline("gate", "each kind of experts has a routing of its own")))
       return failure();
   }
   return sortBody(function);

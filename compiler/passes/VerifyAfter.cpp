@@ -33,7 +33,7 @@ bool mayHold(StringRef kind, Operation* op) {
   bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   if (kind == "rows")
     return inRows;
-  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp>(op), inExperts = isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
+  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
   if (kind == "gate")
     return inGate;
   return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));

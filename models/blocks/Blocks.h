@@ -13,6 +13,7 @@ const Kind& concatBlock();
 const Kind& denseExpertsBlock();
 const Kind& dropoutBlock();
 const Kind& embeddingBlock();
+const Kind& gatedMlpBlock();
 const Kind& layerNormBlock();
 const Kind& linearBlock();
 const Kind& mlpBlock();

@@ -6,10 +6,11 @@ namespace moec::models {
 namespace {
 
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
-  Inits inits = initsOf(arguments);
+  int64_t out = arguments.integer("out");
+  Inits inits = initsOf(arguments, out);
   if (inits.weight && arguments.has("weight"))
     return site.error(arguments.at("init"), "\"init\" of a weight that another block makes: leave it to that block");
-  return linear(site, inputs[0], arguments.integer("out"), arguments.flag("bias"), inits, &arguments);
+  return linear(site, inputs[0], out, arguments.flag("bias"), inits, &arguments);
 }
 
 } // namespace
@@ -27,7 +28,7 @@ const Kind& linearBlock() {
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias?"},
               {.name = "init",
                .type = ParameterType::Inits,
-               .doc = "How weight and bias begin; a number is a constant."},
+               .doc = "How weight and bias begin; a number is a constant, uniform_fan_out +-1/sqrt(out)."},
               {.name = "weight",
                .type = ParameterType::Text,
                .doc = "The path of another block's parameter of the same shape, as \"embedding.weight\", which this "

@@ -1,39 +1,87 @@
 #include "models/Layers.h"
 #include "models/blocks/Blocks.h"
 
+#include <fmt/format.h>
+
 namespace moec::models {
 
 namespace {
 
-/// The sum of the experts of the tokens (T, D) as the gate says: (T, out).
+/// The sum of one group's experts, of which the first is the layer's expert `first`: (T, out).
 mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate,
-                    int64_t experts) {
-  ExpertSpace space{.count = experts, .routing = gate.routing};
-  std::string path = site.part("experts").path();
+                    const ExpertGroup& group, int64_t first, bool isWhole) {
+  Ops& ops = site.ops();
   if (gate.routing) {
-    mlir::Value rows = site.ops().dispatch(tokens, gate.routing); // (R, D)
-    rows = site.expert(arguments, "experts", rows, space, path);
-    return rows ? site.ops().combine(rows, gate.routing, gate.weights) : rows;
+    mlir::Value routing = isWhole ? gate.routing : ops.expertsOf(gate.routing, first, group.count);
+    ExpertSpace space{.count = group.count, .routing = routing};
+    mlir::Value rows = site.expert(arguments, group, ops.dispatch(tokens, routing), space); // (R, out)
+    return rows ? site.ops().combine(rows, routing, gate.weights) : rows;
   }
-  mlir::Value all = site.expert(arguments, "experts", tokens, space, path); // (E, T, out)
+  ExpertSpace space{.count = group.count, .routing = {}};
+  mlir::Value all = site.expert(arguments, group, tokens, space); // (E, T, out)
   if (all && ir::sizesOf(all).size() != 3)
-    return site.error(arguments.at("experts"), "experts without a layer of their own have nothing to tell them apart");
-  return weightedSum(site, all, gate.weights);
+    return site.error(group.json->position(), "experts without a layer of their own have nothing to tell them apart");
+  int64_t axis = static_cast<int64_t>(ir::sizesOf(gate.weights).size()) - 1;
+  return weightedSum(site, all, isWhole ? gate.weights : site.ops().slice(gate.weights, axis, first, group.count));
+}
+
+/// The sum of the experts of the tokens (T, D) as the gate says, group by group: (T, out).
+mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate,
+                    const std::vector<ExpertGroup>& groups) {
+  mlir::Value sum;
+  int64_t first = 0;
+  if (gate.outer)
+    tokens = gate.outer->rows;
+  for (const ExpertGroup& group : groups) {
+    mlir::Value part = mixture(site, arguments, tokens, gate, group, first, groups.size() == 1);
+    if (!part)
+      return {};
+    if (sum && ir::sizesOf(sum) != ir::sizesOf(part))
+      return site.error(group.json->position(),
+                        fmt::format("these experts make {} of each token, those before them {}; the widths must agree",
+                                    ir::sizesOf(part).back().str(), ir::sizesOf(sum).back().str()));
+    sum = sum ? site.ops().add(sum, part) : part;
+    first += group.count;
+  }
+  return gate.outer ? site.ops().combine(sum, gate.outer->routing, gate.outer->weights) : sum;
+}
+
+/// y plus the shared expert of the tokens, through its gate if there is one.
+mlir::Value withShared(Site& site, const Arguments& arguments, mlir::Value tokens, mlir::Value y) {
+  mlir::Value shared = site.plainExpert(arguments, "shared", tokens);
+  if (!shared)
+    return {};
+  if (ir::sizesOf(shared) != ir::sizesOf(y))
+    return site.error(arguments.at("shared"), fmt::format("the shared expert makes {}, the others {}; the shapes must agree",
+                                                          ir::describe(ir::sizesOf(shared)), ir::describe(ir::sizesOf(y))));
+  if (arguments.flag("shared_gate")) {
+    mlir::Value gate = linear(site.part("shared_gate"), tokens, 1, false); // (T, 1)
+    shared = site.ops().mul(shared, site.ops().unary<ir::SigmoidOp>(gate));
+  }
+  return site.ops().add(y, shared);
 }
 
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
   mlir::Value x = inputs[0];
-  std::optional<int64_t> experts = site.expertCount(arguments, "experts"), width = site.width(x);
-  if (!experts || !width)
+  std::optional<std::vector<ExpertGroup>> groups = site.expertGroups(arguments, "experts");
+  std::optional<int64_t> width = site.width(x);
+  if (!groups || !width)
     return {};
+  if (arguments.flag("shared_gate") && !arguments.has("shared"))
+    return site.error(arguments.at("shared_gate"), "\"shared_gate\" goes with \"shared\", the expert that it weights");
+  int64_t experts = 0;
+  for (const ExpertGroup& group : *groups)
+    experts += group.count;
   ir::Sizes shape = ir::sizesOf(x);
   Size count = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
-  Size groups = shape.size() > 2 ? ir::product(ir::Sizes(shape.begin(), shape.end() - 2)) : Size(1);
+  Size batchRows = shape.size() > 2 ? ir::product(ir::Sizes(shape.begin(), shape.end() - 2)) : Size(1);
   mlir::Value tokens = site.ops().reshape(x, {count, *width}); // (T, D)
-  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, groups, *experts);
+  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, batchRows, experts);
   if (!gate || !gate->weights)
     return {};
-  mlir::Value y = mixture(site, arguments, tokens, *gate, *experts);
+  mlir::Value y = mixture(site, arguments, tokens, *gate, *groups);
+  if (y && arguments.has("shared"))
+    y = withShared(site, arguments, tokens, y);
   if (!y)
     return {};
   shape.back() = ir::sizesOf(y).back();
@@ -50,15 +98,26 @@ const Kind& moeBlock() {
              "token's result is "
              "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
              "as they are. All tokens "
-             "of the call are one group, or each row of the batch is one, as the gate says. A dense gate sends every token to every expert.",
+             "of the call are one group, or each row of the batch is one, as the gate says. A dense gate sends every "
+             "token to every expert.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {
               {.name = "gate", .type = ParameterType::Gate, .required = true, .doc = "Who goes where."},
               {.name = "experts",
-               .type = ParameterType::Expert,
+               .type = ParameterType::Experts,
                .required = true,
-               .doc = "What each expert is, and their count."},
+               .doc = "What each expert is, and their count. A list is of experts of several kinds or sizes: the gate "
+                      "sees all of them, numbered in order, and the parameters of the first are called experts.0."},
+              {.name = "shared",
+               .type = ParameterType::ExpertBody,
+               .doc = "An expert that every token goes to, beside the gate's choice; its result is added.",
+               .source = "transformers 5.23 (DeepseekV3MoE, Qwen2MoeSparseMoeBlock)"},
+              {.name = "shared_gate",
+               .type = ParameterType::Bool,
+               .fallback = "false",
+               .doc = "Is the shared expert weighted by the sigmoid of a linear layer of the token, without a bias?",
+               .source = "transformers 5.23 (Qwen2MoeSparseMoeBlock: shared_expert_gate)"},
               {.name = "out", .doc = "A linear layer behind the sum, to this width; default: none."},
           },
       .block = build,

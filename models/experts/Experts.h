@@ -5,6 +5,8 @@
 
 namespace moec::models {
 
+const Kind& gatedMlpExpert();
+const Kind& linearExpert();
 const Kind& mlpExpert();
 
 } // namespace moec::models

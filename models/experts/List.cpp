@@ -3,7 +3,7 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& expertKinds() {
-  static const std::vector<const Kind*> kinds{&mlpExpert()};
+  static const std::vector<const Kind*> kinds{&gatedMlpExpert(), &linearExpert(), &mlpExpert()};
   return kinds;
 }
 

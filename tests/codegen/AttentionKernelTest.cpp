@@ -87,7 +87,8 @@ TEST_P(AttentionKernel, biasAndSharedKeys) {
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
                                            AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},
-                                           AttentionCase{DType::F64, 2, 9, 2, 8, false}, AttentionCase{DType::F64, 1, 50, 4, 13, true}));
+                                           AttentionCase{DType::F64, 2, 9, 2, 8, false}, AttentionCase{DType::F64, 1, 50, 4, 13, true},
+                                           AttentionCase{DType::BF16, 2, 65, 2, 64, false}, AttentionCase{DType::BF16, 1, 50, 4, 13, true}));
 
 } // namespace
 } // namespace moec::testing

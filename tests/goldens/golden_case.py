@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import fastmoe_on_cpu
+import lucidrains_package
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
 TOLERANCE = {"f32": 1e-5, "f64": 1e-12}  # of the largest magnitude of a tensor
@@ -34,6 +35,7 @@ def metadata(description, packages, **more):
     versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
     versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}
     versions |= {"transformers": importlib.metadata.version("transformers")} if "transformers" in packages else {}
+    versions |= {"mixture-of-experts": lucidrains_package.VERSION} if "lucidrains" in packages else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
     return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}
 

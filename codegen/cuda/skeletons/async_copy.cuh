@@ -1,10 +1,12 @@
 #pragma once
 // Copies from global to shared memory that run beside the arithmetic (cp.async), and the layout of slices in shared memory.
 
-// Copies `bytes` (4, 8 or 16, both ends aligned to it) when `inside`, else writes zeros. `source` must be readable even then.
+// Copies `bytes` (2, 4, 8 or 16, both ends aligned to it) when `inside`, else writes zeros. `source` must be readable even then.
 template <int bytes> __device__ __forceinline__ void copyAsync(void* target, const void* source, bool inside) {
   const unsigned address = (unsigned)__cvta_generic_to_shared(target), size = inside ? bytes : 0;
-  if (bytes == 16)
+  if constexpr (bytes == 2) // fewer than cp.async takes: done at once
+    *(unsigned short*)target = inside ? *(const unsigned short*)source : 0;
+  else if constexpr (bytes == 16)
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(source), "r"(size) : "memory");
   else
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(address), "l"(source), "n"(bytes), "r"(size) : "memory");

@@ -1,5 +1,5 @@
 #pragma once
-// softmax(scale q k^T + bias) v of one head for a block of queries, fp32 or fp64, with one pass over the keys (online softmax, Milakov and Gimelshein 2018).
+// softmax(scale q k^T + bias) v of one head for a block of queries, fp32 or fp64, or of bf16 in fp32, with one pass over the keys (online softmax, Milakov and Gimelshein 2018).
 //   for each tile of keys:  scores = q k^T;  m' = max(m, scores);  w = exp(scores - m');  total = total exp(m - m') + sum w;  sums = sums exp(m - m') + w v
 //   result = sums / total
 // Layouts: q, k, v rows of headDim elements anywhere in global memory. In shared memory: all slices of the block's q; a ring of `stages` pieces, each one slice
@@ -15,6 +15,7 @@
 template <class Tile_, int headDim_, int valueSlices_> struct AttentionTile {
   using Tile = Tile_;
   using T = typename Tile::T;
+  using Sum = typename Tile::Sum;
   static constexpr int headDim = headDim_, valueSlices = valueSlices_, depth = Slice<T>::depth;
   static constexpr int slices = (headDim + depth - 1) / depth, pieces = slices + valueSlices; // of a tile of keys
   static constexpr int own = depth / 8;                  // columns of a thread in a slice of values
@@ -24,7 +25,7 @@ template <class Tile_, int headDim_, int valueSlices_> struct AttentionTile {
   struct alignas(16) Shared {
     T q[slices][Tile::tileM * depth];
     T ring[Tile::stages][Tile::tileN * depth];
-    T weights[Tile::tileM * stride];
+    Sum weights[Tile::tileM * stride];
   };
   struct alignas(8) Own { T of[own]; };
 };
@@ -37,19 +38,24 @@ template <class T, class BiasOf> __device__ __forceinline__ void addBias(T& scor
     score += biasOf(m, key);
 }
 
+__device__ __forceinline__ void setRounded(float& to, float x) { to = x; }
+__device__ __forceinline__ void setRounded(double& to, double x) { to = x; }
+__device__ __forceinline__ void setRounded(bfloat16& to, float x) { to = toBfloat16(x); }
+
 // sums += weights times one slice of values.
 template <class A>
-__device__ __forceinline__ void addValues(typename A::T (&sums)[A::Tile::rows][A::columns], int slice, const typename A::T* weights, const typename A::T* values) {
+__device__ __forceinline__ void addValues(typename A::Sum (&sums)[A::Tile::rows][A::columns], int slice, const typename A::Sum* weights, const typename A::T* values) {
   using T = typename A::T;
   using Tile = typename A::Tile;
-  constexpr int chunk = Slice<T>::chunk;
+  using Sum = typename A::Sum;
+  constexpr int chunk = Slice<Sum>::chunk;
   const int lane = threadIdx.x % 8;
 #pragma unroll 2
   for (int key = 0; key < Tile::tileN; key += chunk) {
-    Chunk<T> w[Tile::rows];
+    Chunk<Sum> w[Tile::rows];
 #pragma unroll
     for (int m = 0; m < Tile::rows; ++m)
-      w[m] = *(const Chunk<T>*)(weights + Tile::rowOf(m) * A::stride + key);
+      w[m] = *(const Chunk<Sum>*)(weights + Tile::rowOf(m) * A::stride + key);
 #pragma unroll
     for (int k = 0; k < chunk; ++k) {
       const typename A::Own v = *(const typename A::Own*)(values + Slice<T>::place(key + k, lane / 2, lane % 2 * A::own));
@@ -57,7 +63,7 @@ __device__ __forceinline__ void addValues(typename A::T (&sums)[A::Tile::rows][A
       for (int m = 0; m < Tile::rows; ++m)
 #pragma unroll
         for (int i = 0; i < A::own; ++i)
-          sums[m][slice * A::own + i] = math::fma(w[m].of[k], v.of[i], sums[m][slice * A::own + i]);
+          sums[m][slice * A::own + i] = math::fma(w[m].of[k], widened(v.of[i]), sums[m][slice * A::own + i]);
     }
   }
 }
@@ -65,10 +71,10 @@ __device__ __forceinline__ void addValues(typename A::T (&sums)[A::Tile::rows][A
 // Turns the scores of keys [key0, ..) into weights in shared memory, and brings what was summed so far to the new maximum. seenBy(query of the tile): it sees
 // keys [0, that).
 template <class A, class SeenBy, class BiasOf>
-__device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A::T (&scores)[A::Tile::rows][A::Tile::columns], int key0, typename A::T scale,
-                                          typename A::T (&most)[A::Tile::rows], typename A::T (&total)[A::Tile::rows],
-                                          typename A::T (&sums)[A::Tile::rows][A::columns], SeenBy seenBy, BiasOf biasOf) {
-  using T = typename A::T;
+__device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A::Sum (&scores)[A::Tile::rows][A::Tile::columns], int key0, typename A::Sum scale,
+                                          typename A::Sum (&most)[A::Tile::rows], typename A::Sum (&total)[A::Tile::rows],
+                                          typename A::Sum (&sums)[A::Tile::rows][A::columns], SeenBy seenBy, BiasOf biasOf) {
+  using T = typename A::Sum;
   using Tile = typename A::Tile;
 #pragma unroll
   for (int m = 0; m < Tile::rows; ++m) {
@@ -104,14 +110,15 @@ __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A
 // Results of the block's queries: columns [firstSlice * depth, ..) of the head. rowOfQ and rowOfOut take a query of the tile, rowOfK and rowOfV a key; each gives
 // where the head's part of the row starts, or null for one that is not there. `keys`: how many the block's queries see at most.
 template <class A, class RowOfQ, class RowOfK, class RowOfV, class SeenBy, class RowOfOut, class BiasOf = NoBias>
-__device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typename A::T scale, int firstSlice, const typename A::T* readable, RowOfQ rowOfQ,
+__device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typename A::Sum scale, int firstSlice, const typename A::T* readable, RowOfQ rowOfQ,
                                        RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, RowOfOut rowOfOut, BiasOf biasOf = {}) {
   using T = typename A::T;
   using Tile = typename A::Tile;
-  T most[Tile::rows], total[Tile::rows], sums[Tile::rows][A::columns];
+  using Sum = typename A::Sum;
+  Sum most[Tile::rows], total[Tile::rows], sums[Tile::rows][A::columns];
 #pragma unroll
   for (int m = 0; m < Tile::rows; ++m) {
-    most[m] = -math::infinity<T>();
+    most[m] = -math::infinity<Sum>();
     total[m] = 0; // of this lane's keys
 #pragma unroll
     for (int i = 0; i < A::columns; ++i)
@@ -142,7 +149,7 @@ __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typ
     return shared.ring[piece++ % Tile::stages];
   };
   for (int key0 = 0; key0 < keys; key0 += Tile::tileN) {
-    T scores[Tile::rows][Tile::columns];
+    Sum scores[Tile::rows][Tile::columns];
 #pragma unroll
     for (int m = 0; m < Tile::rows; ++m)
 #pragma unroll
@@ -170,7 +177,7 @@ __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typ
       typename A::Own result;
 #pragma unroll
       for (int i = 0; i < A::own; ++i)
-        result.of[i] = sums[m][slice * A::own + i] / total[m];
+        setRounded(result.of[i], sums[m][slice * A::own + i] / total[m]);
       if (A::headDim % A::own == 0) { // 8 bytes at once
         if (column < A::headDim)
           *(typename A::Own*)(out + column) = result;

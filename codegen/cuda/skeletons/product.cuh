@@ -1,5 +1,5 @@
 #pragma once
-// A tile of a product of rows: sums(m, n) = sum over k of a(m, k) b(n, k), fp32 or fp64.
+// A tile of a product of rows: sums(m, n) = sum over k of a(m, k) b(n, k), fp32 or fp64; of bf16 in fp32.
 //   for each slice of 64 bytes of K:  copy the next slices of the tile's rows of a and of b;  wait for this one;  sums += its outer products
 // Layouts: rows of a and b anywhere in global memory, each contiguous in K; slices in shared memory as Slice<T> lays them out, `stages` of them in a ring.
 // Threads: warpsM x warpsN warps; a warp is 4 (m) x 8 (n) lanes; a thread owns every 4th of the warp's rows and every 8th of its columns.
@@ -8,8 +8,16 @@
 #include "async_copy.cuh"
 #include "polynomial.cuh"
 
+// What products of T are summed up in, and the wider form of an element.
+template <class T> struct SumOf { using type = T; };
+template <> struct SumOf<bfloat16> { using type = float; };
+__device__ __forceinline__ float widened(float x) { return x; }
+__device__ __forceinline__ double widened(double x) { return x; }
+__device__ __forceinline__ float widened(bfloat16 x) { return toFloat(x); }
+
 template <class T_, int warpsM_, int warpsN_, int rows_, int columns_, int copyBytes_, int stages_> struct ProductTile {
   using T = T_;
+  using Sum = typename SumOf<T>::type;
   static constexpr int warpsM = warpsM_, warpsN = warpsN_, threads = 32 * warpsM * warpsN;
   static constexpr int rows = rows_, columns = columns_; // of a thread
   static constexpr int tileM = warpsM * 4 * rows, tileN = warpsN * 8 * columns;
@@ -56,7 +64,7 @@ template <class Tile, int rowCount> struct RowCopies {
 };
 
 // sums += the products of one slice. Each element of b meets all rows at hand before the next is read.
-template <class Tile> __device__ __forceinline__ void multiplySlice(typename Tile::T (&sums)[Tile::rows][Tile::columns], const typename Tile::T* a,
+template <class Tile> __device__ __forceinline__ void multiplySlice(typename Tile::Sum (&sums)[Tile::rows][Tile::columns], const typename Tile::T* a,
                                                                     const typename Tile::T* b) {
   using T = typename Tile::T;
 #pragma unroll 1 // unrolled, the next chunks' reads take the registers of a third block
@@ -72,7 +80,7 @@ template <class Tile> __device__ __forceinline__ void multiplySlice(typename Til
       for (int k = 0; k < Slice<T>::chunk; ++k)
 #pragma unroll
         for (int m = 0; m < Tile::rows; ++m)
-          sums[m][n] = math::fma(ofA[m].of[k], ofB.of[k], sums[m][n]);
+          sums[m][n] = math::fma(widened(ofA[m].of[k]), widened(ofB.of[k]), sums[m][n]);
     }
   }
 }
@@ -80,7 +88,7 @@ template <class Tile> __device__ __forceinline__ void multiplySlice(typename Til
 // Sums of the whole tile: rowOfA(row of the tile) and rowOfB(column of the tile) give where a row starts in global memory, or null for one that is not there.
 // All threads of the block must call it; when it returns, slices may still be read by other threads.
 template <class Tile, class RowOfA, class RowOfB>
-__device__ __forceinline__ void multiplyTile(typename Tile::Shared& shared, typename Tile::T (&sums)[Tile::rows][Tile::columns], int depth,
+__device__ __forceinline__ void multiplyTile(typename Tile::Shared& shared, typename Tile::Sum (&sums)[Tile::rows][Tile::columns], int depth,
                                              const typename Tile::T* readable, RowOfA rowOfA, RowOfB rowOfB) {
   using T = typename Tile::T;
 #pragma unroll

@@ -81,7 +81,7 @@ TEST_P(AttentionCudaKeys, biasAndSharedKeys) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionCudaKeys,
                          ::testing::Values(AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 2, 63, 1, 33, false},
-                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}));
+                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::BF16, 1, 19, 2, 24, true}));
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionCuda,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
@@ -89,7 +89,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionCuda,
                                            AttentionCase{DType::F32, 2, 63, 1, 33, false}, AttentionCase{DType::F32, 1, 37, 1, 300, true},
                                            AttentionCase{DType::F64, 2, 9, 2, 8, false},
                                            AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::F64, 1, 127, 1, 64, false},
-                                           AttentionCase{DType::F64, 1, 20, 1, 500, true}));
+                                           AttentionCase{DType::F64, 1, 20, 1, 500, true}, AttentionCase{DType::BF16, 2, 65, 2, 64, false},
+                                           AttentionCase{DType::BF16, 1, 50, 4, 13, true}, AttentionCase{DType::BF16, 1, 20, 1, 500, true}));
 
 class AttentionCudaOnce : public ::testing::Test {
 protected:

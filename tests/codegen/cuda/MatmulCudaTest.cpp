@@ -47,7 +47,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MatmulCuda,
                                            Shape3{DType::F32, 63, 64, 64}, Shape3{DType::F32, 64, 65, 66}, Shape3{DType::F32, 65, 127, 128},
                                            Shape3{DType::F32, 127, 33, 300}, Shape3{DType::F32, 1, 1000, 100}, Shape3{DType::F32, 4, 96, 1028},
                                            Shape3{DType::F64, 1, 20, 60}, Shape3{DType::F64, 19, 21, 17}, Shape3{DType::F64, 65, 127, 130},
-                                           Shape3{DType::F64, 50, 256, 63}));
+                                           Shape3{DType::F64, 50, 256, 63}, Shape3{DType::BF16, 1, 1, 1}, Shape3{DType::BF16, 19, 37, 29},
+                                           Shape3{DType::BF16, 65, 127, 130}, Shape3{DType::BF16, 131, 96, 256}, Shape3{DType::BF16, 50, 256, 1000}));
 
 /// A tile of every form that the cost model may choose.
 class MatmulCudaTiles : public ::testing::TestWithParam<std::tuple<DType, std::array<int64_t, 5>, int64_t>> {};

@@ -32,8 +32,6 @@ const Refusal kRefusals[] = {
     {"rowsOfAnUnevenGroup", "rows", "%x: tensor<4x8xf32>", "tensor<4x8xf32>", "%y = moe.softmax %x : tensor<4x8xf32>  moe.yield %y : tensor<4x8xf32>",
      "group_threads 24 must be a power of two", "{group_threads = 24 : i64, rows_per_block = 4 : i64}"},
 
-    {"productsInBfloat16", "matmul", "%a: tensor<4x8xbf16>, %w: tensor<2x8xbf16>", "tensor<4x2xbf16>",
-     "%y = moe.matmul %a, %w : tensor<4x8xbf16>, tensor<2x8xbf16>  moe.yield %y : tensor<4x2xbf16>", "multiplies matrices of bf16: CUDA products are f32 and f64"},
     {"packedWeights", "matmul", "%a: tensor<4x8xf32>, %p: tensor<1x8x16xf32>", "tensor<4x10xf32>",
      "%w = moe.unpack %p n 10 : tensor<1x8x16xf32>  %y = moe.matmul %a, %w : tensor<4x8xf32>, tensor<10x8xf32>  moe.yield %y : tensor<4x10xf32>",
      "takes packed weights: CUDA kernels read them as they are"},
@@ -55,7 +53,7 @@ const Refusal kRefusals[] = {
      "{tile_m = 64 : i64, tile_n = 128 : i64, warps_m = 1 : i64, warps_n = 1 : i64, stages = 2 : i64}"},
 
     {"gateOfBfloat16Products", "gate", "%x: tensor<4x8xbf16>, %w: tensor<2x8xbf16>", "tensor<4x2xbf16>",
-     "%y = moe.matmul %x, %w : tensor<4x8xbf16>, tensor<2x8xbf16>  moe.yield %y : tensor<4x2xbf16>", "multiplies matrices of bf16"},
+     "%y = moe.matmul %x, %w : tensor<4x8xbf16>, tensor<2x8xbf16>  moe.yield %y : tensor<4x2xbf16>", "multiplies matrices of bf16: a gate's scores are f32 or f64"},
     {"gateOfPackedWeights", "gate", "%x: tensor<4x8xf32>, %p: tensor<1x8x16xf32>", "tensor<4x10xf32>",
      "%w = moe.unpack %p n 10 : tensor<1x8x16xf32>  %y = moe.matmul %x, %w : tensor<4x8xf32>, tensor<10x8xf32>  moe.yield %y : tensor<4x10xf32>",
      "takes packed weights"},
@@ -70,10 +68,6 @@ const Refusal kRefusals[] = {
     {"gateOfAGivenRouting", "gate", "%r: " MOEC_ROUTING ", %k: tensor<4x2xi1>", MOEC_ROUTING,
      "%d = moe.drop %r, %k : " MOEC_ROUTING ", tensor<4x2xi1>  moe.yield %d : " MOEC_ROUTING, "makes a routing that moe.assign does not begin"},
 
-    {"expertsInBfloat16", "expert_up", "%x: tensor<4x8xbf16>, %r: " MOEC_ROUTING ", %w: tensor<3x2x8xbf16>", "tensor<8x2xbf16>",
-     "%d = moe.dispatch %x, %r : tensor<4x8xbf16>, " MOEC_ROUTING "  %y = moe.grouped_matmul %d, %w, %r : tensor<8x8xbf16>, tensor<3x2x8xbf16>, " MOEC_ROUTING
-     "  moe.yield %y : tensor<8x2xbf16>",
-     "multiplies matrices of bf16"},
     {"expertsOfPackedWeights", "expert_mid", "%x: tensor<8x8xf32>, %r: " MOEC_ROUTING ", %p: tensor<3x1x8x16xf32>", "tensor<8x10xf32>",
      "%w = moe.unpack %p n 10 : tensor<3x1x8x16xf32>  %y = moe.grouped_matmul %x, %w, %r : tensor<8x8xf32>, tensor<3x10x8xf32>, " MOEC_ROUTING
      "  moe.yield %y : tensor<8x10xf32>",
@@ -92,9 +86,6 @@ const Refusal kRefusals[] = {
      "  moe.yield %y : tensor<8x2xf32>",
      "holds moe.softmax behind its product"},
 
-    {"attentionInBfloat16", "attention", "%q: tensor<1x4x8xbf16>", "tensor<1x4x8xbf16>",
-     "%y = moe.attention %q, %q, %q heads 2 scale 0.5 : tensor<1x4x8xbf16>, tensor<1x4x8xbf16>, tensor<1x4x8xbf16>  moe.yield %y : tensor<1x4x8xbf16>",
-     "attends in bf16: products are f32 and f64"},
     {"attentionOfWideHeads", "attention", "%q: tensor<1x4x4000xf32>", "tensor<1x4x4000xf32>",
      "%y = moe.attention %q, %q, %q heads 1 scale 0.5 : tensor<1x4x4000xf32>, tensor<1x4x4000xf32>, tensor<1x4x4000xf32>  moe.yield %y : tensor<1x4x4000xf32>",
      "attends with heads of 4000 columns: a block's shared memory does not hold its queries"},

@@ -74,6 +74,12 @@ const SampleKernel kSamples[] = {
     {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>", "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
     %s = moe.matmul %a, %w : tensor<?x64x@, #moe.sizes<"t", "64">>, tensor<3x72x64x@>
     moe.yield %s : tensor<3x?x72x@, #moe.sizes<"3", "t", "72">>)"},
+    {"matmulOfBfloat16", "matmul", "%a: tensor<67x34xbf16>, %w: tensor<45x34xbf16>, %z: tensor<67x45x@>", "tensor<67x45xbf16>, tensor<67x45x@>", R"(
+    %s = moe.matmul %a, %w : tensor<67x34xbf16>, tensor<45x34xbf16>
+    %g = moe.gelu %s : tensor<67x45xbf16>
+    %c = moe.cast %g to @ : tensor<67x45xbf16>
+    %y = moe.add %c, %z : tensor<67x45x@>, tensor<67x45x@>
+    moe.yield %g, %y : tensor<67x45xbf16>, tensor<67x45x@>)"},
     {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
     %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
     %v, %i = moe.select %s k 2 : tensor<37x6x@>
@@ -92,6 +98,16 @@ const SampleKernel kSamples[] = {
     {"gateOfIndices", "gate", "%i: tensor<700x2xi32>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
     %a = moe.assign %i experts 5 token_major : tensor<700x2xi32>
     moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)", 64, "one_block_rows", 1},
+    {"gateOfGroups", "gate", "%i: tensor<700x2xi32>, %k: tensor<700x2xi1>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
+    %a = moe.assign %i keep %k : tensor<700x2xi1> experts 5 choice_major capacity "40" groups "7" : tensor<700x2xi32>
+    moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)"},
+    {"gateWithin", "gate", "%s: tensor<58x6x@>, %w: tensor<29x2x@>, %r: " MOEC_ROUTING, "tensor<58x2x@>, !moe.routing<30 experts, \"58\" tokens, 2 choices>", R"(
+    %p = moe.softmax %s : tensor<58x6x@>
+    %v, %i = moe.select %p k 2 : tensor<58x6x@>
+    %m = moe.row_weights %w, %r : tensor<29x2x@>, )" MOEC_ROUTING R"(
+    %k = moe.compare gt %v, %m : tensor<58x2x@>, tensor<58x1x@>
+    %a = moe.assign %i keep %k : tensor<58x2xi1> within %r : )" MOEC_ROUTING R"( experts 30 choice_major capacity "3" : tensor<58x2xi32>
+    moe.yield %v, %a : tensor<58x2x@>, !moe.routing<30 experts, "58" tokens, 2 choices>)"},
     {"expertUp", "expert_up", "%x: tensor<29x24x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>, %b: tensor<5x51x@>", "tensor<58x51x@>", R"(
     %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
     %s = moe.grouped_matmul %d, %w, %r : tensor<58x24x@>, tensor<5x51x24x@>, )" MOEC_ROUTING R"(
@@ -133,6 +149,9 @@ const SampleKernel kSamples[] = {
     %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x65x96x@>
     %y = moe.attention %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x65x32x@>, tensor<2x65x32x@>, tensor<2x65x32x@>
     moe.yield %y : tensor<2x65x32x@>)", 81},
+    {"attentionOfBfloat16", "attention", "%q: tensor<1x9x40xbf16>, %k: tensor<1x70x40xbf16>, %v: tensor<1x70x40xbf16>", "tensor<1x9x40xbf16>", R"(
+    %y = moe.attention %q, %k, %v heads 2 scale 3.0e-1 : tensor<1x9x40xbf16>, tensor<1x70x40xbf16>, tensor<1x70x40xbf16>
+    moe.yield %y : tensor<1x9x40xbf16>)", 83},
     {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
     %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
     moe.yield %y : tensor<1x9x39x@>)", 83},
@@ -172,7 +191,10 @@ Tensor inputOf(mlir::Type type, const Bindings& bindings, uint32_t seed) {
   if (isFloat(dtype))
     return randomTensor(DType::F64, shape, seed).cast(dtype);
   Tensor counted(DType::U8, shape);
-  return Tensor::of(indices(counted.elements()), shape).cast(dtype);
+  std::vector<int32_t> numbers = indices(counted.elements());
+  for (int32_t& number : numbers)
+    number = dtype == DType::Bool ? number % 2 : number;
+  return Tensor::of(std::move(numbers), shape).cast(dtype);
 }
 
 } // namespace

@@ -1,0 +1,53 @@
+// moe.kernel of kind `gate` that only takes routings apart: each moe.experts_of of one routing, an argument.
+//   for each result, for each row of the list: its row, if it is of these experts; for each choice: its place among them, if it has one
+#include "codegen/cpu/ExpertsOf.h"
+
+#include "codegen/analysis/GatePlan.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/RoutingView.h"
+#include "codegen/cpu/Schedule.h"
+
+namespace moec::codegen::cpu {
+
+mlir::LogicalResult buildExpertsOf(KernelBuilder& k, ir::KernelOp kernel) {
+  auto schedule = BlockSchedule::of(kernel);
+  if (failed(schedule))
+    return mlir::failure();
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    auto op = value.getDefiningOp<ir::ExpertsOfOp>();
+    if (!op)
+      return kernel.emitOpError("of kind \"gate\" takes routings apart and computes something else: not supported");
+    auto input = inputOf(kernel, op.getRouting(), "the routing of moe.experts_of");
+    if (failed(input))
+      return mlir::failure();
+    auto from = static_cast<int64_t>(op.getFrom()), count = static_cast<int64_t>(op.getCount());
+    RoutingView shape = RoutingView::of(k, op.getRouting(), {});
+    k.stage(Size::ceilDiv(shape.rows, Size(schedule->block)) + Size(1), shape.rows * Size(4), [&, i = i, routing = *input](Value item) {
+      RoutingView all = RoutingView::of(k, op.getRouting(), k.input(routing)), part = RoutingView::of(k, op.getResult(), k.output(static_cast<unsigned>(i)));
+      auto write = [&](Value list, Value place, Value value) { k.store(k.toInteger(value, k.i32()), k.at(list, place, k.i32())); };
+      Value zero = k.index(0), none = k.index(-1);
+      Value begin = RoutingView::element(k, all.offsets(k), k.index(from));
+      Value rows = k.sub(RoutingView::element(k, all.offsets(k), k.index(from + count)), begin);
+      // The first item has the offsets, the others a block of rows and choices each.
+      k.when(k.compare(ir::Predicate::EQ, item, zero), [&] {
+        k.loop(0, k.index(count + 1), 1, [&](Value expert) {
+          write(part.offsets(k), expert, k.sub(RoutingView::element(k, all.offsets(k), k.add(expert, from)), begin));
+        });
+      });
+      Value first = k.mul(k.sub(item, 1), schedule->block), last = k.min(k.add(first, schedule->block), k.size(all.rows));
+      k.loop(k.max(first, zero), k.choose(k.compare(ir::Predicate::EQ, item, zero), zero, last), k.index(1), [&](Value row) {
+        Value isKept = k.compare(ir::Predicate::LT, row, rows);
+        Value there = k.choose(isKept, k.add(row, begin), zero);
+        write(part.rowList(k), row, k.choose(isKept, RoutingView::element(k, all.rowList(k), there), none));
+        Value place = k.sub(RoutingView::element(k, all.slots(k), row), begin);
+        Value isMine = k.bitAnd(k.compare(ir::Predicate::GE, place, zero), k.compare(ir::Predicate::LT, place, rows));
+        write(part.slots(k), row, k.choose(isMine, place, none));
+      });
+    });
+  }
+  return mlir::success();
+}
+
+mlir::DictionaryAttr scheduleExpertsOf(ir::KernelOp kernel) { return BlockSchedule{1024}.toAttr(kernel.getContext()); }
+
+} // namespace moec::codegen::cpu
