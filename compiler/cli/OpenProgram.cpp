@@ -7,7 +7,6 @@
 #include "models/json/Parse.h"
 #include "moec_build_id.h"
 #include "runtime/core/Error.h"
-#include "runtime/core/NearestName.h"
 #include "runtime/io/FileKind.h"
 #include "runtime/io/MappedFile.h"
 
@@ -42,8 +41,8 @@ const Plan& choosePlan(const Program& program, const CommonOptions& common) {
     return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:"));
   });
   if (found == plans.end())
-    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"{}; it is compiled for: {}", common.file.string(), wanted,
-                                          didYouMean(wanted, targetsOf(program)), fmt::join(targetsOf(program), ", ")));
+    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}", common.file.string(), wanted,
+                                          fmt::join(targetsOf(program), ", ")));
   return *found;
 }
 

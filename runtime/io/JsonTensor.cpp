@@ -302,13 +302,17 @@ std::string element(const Tensor& tensor, size_t index) {
   return {};
 }
 
+/// To the parser a zero byte is the end, whatever comes behind it.
+void refuseZeroBytes(std::span<const uint8_t> text, const std::string& where) {
+  if (auto zero = std::find(text.begin(), text.end(), 0); zero != text.end())
+    throw Error(Fault::Data, fmt::format("{}: not JSON at byte {}: a zero byte", where, zero - text.begin() + 1));
+}
+
 } // namespace
 
 Tensor parseJsonTensor(std::span<const uint8_t> text, DType type, const std::string& where) {
   Reader reader(type);
-  // To the parser a zero byte is the end, whatever comes behind it.
-  if (auto zero = std::find(text.begin(), text.end(), 0); zero != text.end())
-    throw Error(Fault::Data, fmt::format("{}: not JSON at byte {}: a zero byte", where, zero - text.begin() + 1));
+  refuseZeroBytes(text, where);
   if (!Json::sax_parse(text.begin(), text.end(), &reader))
     throw Error(Fault::Data, fmt::format("{}: {}", where, reader.problem));
   return reader.tensor();
@@ -316,6 +320,7 @@ Tensor parseJsonTensor(std::span<const uint8_t> text, DType type, const std::str
 
 TensorMap parseJsonTensors(std::span<const uint8_t> text, const std::string& where) {
   TensorsReader reader;
+  refuseZeroBytes(text, where);
   if (!Json::sax_parse(text.begin(), text.end(), &reader))
     throw Error(Fault::Data, fmt::format("{}: {}", where, reader.problem));
   return std::move(reader.tensors);

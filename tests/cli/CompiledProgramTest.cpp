@@ -107,7 +107,7 @@ TEST_F(CompiledProgram, ExplainAndInspectChooseAmongTargets) {
   EXPECT_THAT(moec({"explain", program, "--target", "cuda:sm_80"}).out, HasSubstr("scale for cuda:sm_80: 2 launches"));
   EXPECT_THAT(moec({"explain", program}).out, HasSubstr("scale for cpu:x86-64-v3: 1 launches"));
   for (const char* command : {"explain", "inspect"})
-    expectFailure({command, program, "--target", "cuda:sm_90a"}, 2, "has no plan for target \"cuda:sm_90a\"; did you mean \"cuda:sm_80\"?; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
+    expectFailure({command, program, "--target", "cuda:sm_90a"}, 2, "has no plan for target \"cuda:sm_90a\"; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
   EXPECT_THAT(moec({"inspect", program}).out, HasSubstr("\nparameters\n  name          dtype  shape  elements\n  scale.weight  f32    [3]           3\n"));
 }
 

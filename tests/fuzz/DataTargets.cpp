@@ -9,6 +9,7 @@
 #include "runtime/io/JsonTensor.h"
 #include "runtime/io/Npy.h"
 #include "runtime/io/SafeTensors.h"
+#include "runtime/io/TensorFile.h"
 #include "tests/fuzz/Targets.h"
 
 #include <cstring>
@@ -133,6 +134,11 @@ void json(Bytes bytes) {
     Tensor again = parseJsonTensor(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size()), type, "f");
     if (tensor.elements() > 0 && toJsonText(again) != text)
       throw std::logic_error("a tensor is another after writing and reading");
+  });
+  refusable([&] {
+    std::string text = toJsonText(parseJsonTensors(bytes.subspan(1), "f"));
+    if (toJsonText(parseJsonTensors(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size()), "f")) != text)
+      throw std::logic_error("results are others after writing and reading");
   });
 }
 

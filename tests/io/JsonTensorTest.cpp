@@ -1,4 +1,5 @@
 #include "runtime/io/JsonTensor.h"
+#include "runtime/io/TensorFile.h"
 
 #include "tests/io/Files.h"
 
