@@ -23,8 +23,6 @@ std::vector<std::string> useKeys(Family family) {
   return keys;
 }
 
-std::string withArticle(Family family) { return fmt::format("{} {}", family == Family::Expert ? "an" : "a", word(family)); }
-
 } // namespace
 
 std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment,
