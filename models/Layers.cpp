@@ -65,7 +65,7 @@ Inits initsOf(const Arguments& arguments, int64_t out) {
   return {initOf(json.find("weight"), out), initOf(json.find("bias"), out)};
 }
 
-Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits) {
+Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits, const Arguments* sharing) {
   std::optional<int64_t> in = site.width(x);
   if (!in)
     return {};
@@ -73,7 +73,9 @@ Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits) {
   ir::Sizes shape{out, *in};
   if (space)
     shape.insert(shape.begin(), space->count);
-  Value weight = site.parameter("weight", shape, inits.weight.value_or(uniformFanIn(*in)));
+  Init init = inits.weight.value_or(uniformFanIn(*in));
+  Value weight =
+      sharing ? site.sharedParameter(*sharing, "weight", shape, init) : site.parameter("weight", shape, init);
   Value y =
       space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
   // FastMoE's experts begin with biases of zero, PyTorch's Linear does not.
@@ -92,6 +94,16 @@ Value layerNorm(Site site, Value x, double eps) {
   }
   Value scaled = site.ops().mul(site.ops().layerNorm(x, {}, {}, eps), perColumn(site, "weight", *width, ones));
   return site.ops().add(scaled, perColumn(site, "bias", *width, zeros));
+}
+
+Value rmsNorm(Site site, Value x, double eps) {
+  std::optional<int64_t> width = site.width(x);
+  if (!width)
+    return {};
+  Init ones{Init::Kind::Ones, 0, 0};
+  if (!site.experts())
+    return site.ops().rmsNorm(x, site.parameter("weight", {*width}, ones), eps);
+  return site.ops().mul(site.ops().rmsNorm(x, {}, eps), perColumn(site, "weight", *width, ones));
 }
 
 const std::vector<std::string>& activationWords() {

@@ -16,12 +16,15 @@ struct Inits {
 Inits initsOf(const Arguments& arguments, int64_t out);
 
 /// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
-/// site.
-mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {});
+/// site. `sharing`: arguments whose "weight" may name another block's parameter to be used in the weight's place.
+mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {},
+                   const Arguments* sharing = nullptr);
 /// A parameter of n numbers, inside experts of n for each, as it joins values there: (n), (E, 1, n) or rows (R, n).
 mlir::Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init);
 /// Over the last dimension, with parameters "weight" and "bias".
 mlir::Value layerNorm(Site site, mlir::Value x, double eps);
+/// The same with "weight" alone.
+mlir::Value rmsNorm(Site site, mlir::Value x, double eps);
 
 /// relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity.
 const std::vector<std::string>& activationWords();

@@ -51,21 +51,36 @@ Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type eleme
                                               inQuotes(path), ir::describe(sizes)));
     return {};
   }
-  if (!parameters_.insert(path).second) {
+  RankedTensorType type = ir::tensorOf(sizes, element);
+  if (!parameters_.emplace(path, type).second) {
     diagnostics_.error(position_, fmt::format("two parameters would be called {}", inQuotes(path)));
     return {};
   }
-  RankedTensorType type = ir::tensorOf(sizes, element);
   OpBuilder outside(forward_);
   OperationState state(location_, ir::ParameterOp::getOperationName());
   state.addAttribute("sym_name", builder_.getStringAttr(path));
   state.addAttribute("type", TypeAttr::get(type));
   state.addAttribute("init", initAttr(init, context()));
   outside.create(state);
+  return known(path);
+}
+
+Value Ops::known(const std::string& path) {
+  auto parameter = parameters_.find(path);
+  if (parameter == parameters_.end())
+    return {};
   OperationState read(location_, ir::ReadOp::getOperationName());
   read.addAttribute("state", FlatSymbolRefAttr::get(context(), path));
-  read.addTypes(type);
+  read.addTypes(parameter->second);
   return builder_.create(read)->getResult(0);
+}
+
+std::vector<std::string> Ops::parameters(RankedTensorType type) const {
+  std::vector<std::string> paths;
+  for (const auto& [path, own] : parameters_)
+    if (own == type)
+      paths.push_back(path);
+  return paths;
 }
 
 Value Ops::random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes, Type element) {
@@ -89,6 +104,13 @@ Value Ops::random(ir::Distribution distribution, const std::string& path, const 
 }
 
 Value Ops::constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, Type element) {
+  if (auto integer = mlir::dyn_cast<IntegerType>(element)) {
+    SmallVector<APInt> numbers;
+    for (double value : values)
+      numbers.emplace_back(integer.getWidth(), static_cast<uint64_t>(static_cast<int64_t>(value)), /*isSigned=*/true);
+    auto attribute = DenseElementsAttr::get(RankedTensorType::get(shape, element), numbers);
+    return emit(ir::ConstantOp::getOperationName(), {}, {{"value", attribute}});
+  }
   SmallVector<APFloat> numbers;
   for (double value : values) {
     APFloat number(value);
@@ -199,12 +221,41 @@ Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
                {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, weight ? 1 : 0, bias ? 1 : 0})}});
 }
 
-Value Ops::attention(Value q, Value k, Value v, int64_t heads, double scale, bool causal) {
-  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(heads)},
-                                                          {"scale", builder_.getF64FloatAttr(scale)}};
-  if (causal)
+Value Ops::rmsNorm(Value x, Value weight, double eps) {
+  SmallVector<Value> operands{x};
+  if (weight)
+    operands.push_back(weight);
+  return emit(ir::RmsNormOp::getOperationName(), operands, {{"eps", builder_.getF64FloatAttr(eps)}});
+}
+
+Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)},
+                                                          {"scale", builder_.getF64FloatAttr(rule.scale)}};
+  if (rule.keyHeads != rule.heads)
+    attributes.emplace_back("kv_heads", builder_.getI64IntegerAttr(rule.keyHeads));
+  if (rule.causal)
     attributes.emplace_back("causal", builder_.getUnitAttr());
-  return emit(ir::AttentionOp::getOperationName(), {q, k, v}, attributes);
+  SmallVector<Value> operands{q, k, v};
+  if (rule.bias)
+    operands.push_back(rule.bias);
+  return emit(ir::AttentionOp::getOperationName(), operands, attributes);
+}
+
+Value Ops::relativeBias(Value table, const Size& queries, const Size& keys, int64_t maxDistance, bool bidirectional) {
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"queries", builder_.getStringAttr(queries.str())},
+                                                          {"keys", builder_.getStringAttr(keys.str())},
+                                                          {"max_distance", builder_.getI64IntegerAttr(maxDistance)}};
+  if (bidirectional)
+    attributes.emplace_back("bidirectional", builder_.getUnitAttr());
+  return emit(ir::RelativeBiasOp::getOperationName(), {table}, attributes);
+}
+
+Value Ops::rotary(Value x, int64_t heads, double base, bool interleaved) {
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(heads)},
+                                                          {"base", builder_.getF64FloatAttr(base)}};
+  if (interleaved)
+    attributes.emplace_back("interleaved", builder_.getUnitAttr());
+  return emit(ir::RotaryOp::getOperationName(), {x}, attributes);
 }
 
 Ops::Selection Ops::select(Value scores, int64_t k) {

@@ -5,7 +5,7 @@
 #include "ir/dialect/Moe.h"
 #include "models/json/Diagnostics.h"
 
-#include <set>
+#include <map>
 
 namespace moec::models {
 
@@ -21,10 +21,15 @@ public:
 
   /// A parameter of the model, read. `path` is its name.
   mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init);
+  /// A parameter that was made before, read once more; null where there is none of that name.
+  mlir::Value known(const std::string& path);
+  /// The paths of all parameters of this type so far.
+  std::vector<std::string> parameters(mlir::RankedTensorType type) const;
   /// Draws of the generator, or a further argument of the function where draws are inputs: one without the trailing
   /// dimensions of 1. `path` names both.
   mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
                      mlir::Type element);
+  /// Values that an integer `element` holds exactly are asked for.
   mlir::Value constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, mlir::Type element);
 
   template <class Op> mlir::Value unary(mlir::Value x) { return emit(Op::getOperationName(), {x}, {}); }
@@ -49,8 +54,18 @@ public:
 
   mlir::Value matmul(mlir::Value a, mlir::Value b) { return binary<ir::MatmulOp>(a, b); }
   mlir::Value layerNorm(mlir::Value x, mlir::Value weight, mlir::Value bias, double eps); // weight and bias may be null
+  mlir::Value rmsNorm(mlir::Value x, mlir::Value weight, double eps); // weight may be null
   mlir::Value softmax(mlir::Value x) { return unary<ir::SoftmaxOp>(x); }
-  mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, int64_t heads, double scale, bool causal);
+  struct AttentionRule {
+    int64_t heads, keyHeads;
+    double scale;
+    bool causal = false;
+    mlir::Value bias = {}; // (heads or 1, queries, keys), or null
+  };
+  mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, const AttentionRule& rule);
+  mlir::Value relativeBias(mlir::Value table, const Size& queries, const Size& keys, int64_t maxDistance,
+                           bool bidirectional);
+  mlir::Value rotary(mlir::Value x, int64_t heads, double base, bool interleaved);
   mlir::Value embedding(mlir::Value ids, mlir::Value table) { return binary<ir::EmbeddingOp>(ids, table); }
 
   struct Selection {
@@ -90,7 +105,7 @@ private:
   bool drawsAsInputs_;
   mlir::Location location_;
   Position position_;
-  std::set<std::string> parameters_;
+  std::map<std::string, mlir::RankedTensorType> parameters_;
 };
 
 } // namespace moec::models

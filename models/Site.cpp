@@ -58,6 +58,36 @@ Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init&
   return ops().parameter(part(name).path_, sizes, element, init);
 }
 
+Value Site::sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,
+                            const Init& init) {
+  if (!arguments.has(name))
+    return parameter(name, sizes, init);
+  const std::string& path = arguments.word(name);
+  std::string wanted = fmt::format("{}{}", moec::name(builder_.file().dtype), ir::describe(sizes));
+  Value shared = ops().known(path);
+  if (!shared) {
+    std::vector<std::string> fitting = ops().parameters(ir::tensorOf(sizes, element()));
+    return error(arguments.at(name),
+                 fitting.empty() ? fmt::format("unknown parameter {}; no block before this one makes a {}",
+                                               inQuotes(path), wanted)
+                                 : unknownWord("parameter", path, fitting));
+  }
+  auto type = mlir::cast<mlir::RankedTensorType>(shared.getType());
+  if (ir::sizesOf(type) == sizes && type.getElementType() == element())
+    return shared;
+  return error(arguments.at(name), fmt::format("{} is {}{}; {} needs {} for its {}", inQuotes(path),
+                                               moec::name(ir::dtypeOf(type.getElementType())),
+                                               ir::describe(ir::sizesOf(type)), inQuotes(path_), wanted,
+                                               inQuotes(name)));
+}
+
+Value Site::named(const Arguments& arguments, std::string_view name) {
+  const std::string& word = arguments.word(name);
+  if (Value value = surroundings_.values->find(word))
+    return value;
+  return error(arguments.at(name), unknownWord("value", word, surroundings_.values->names()));
+}
+
 Value Site::body(const Arguments& arguments, std::string_view parameter, Value x, std::optional<std::string> under) {
   const Json& json = arguments.get(parameter);
   if (!under)
@@ -109,12 +139,19 @@ Value Site::plainExpert(const Arguments& arguments, std::string_view parameter, 
   return builder_.plainExpert(arguments.get(parameter), arguments.environment(), x, surroundings_, part(parameter).path_);
 }
 
-void Site::limitIds(Value ids, int64_t below) {
+bool Site::limitIds(Value ids, int64_t below) {
   // Through ops that only move elements.
-  while (mlir::Operation* op = ids.getDefiningOp()) {
-    if (!mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp>(op))
-      return;
-    ids = op->getOperand(0);
+  if (mlir::Operation* op = ids.getDefiningOp()) {
+    if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op)) {
+      for (const llvm::APInt& id : mlir::cast<mlir::DenseElementsAttr>(constant.getValue()).getValues<llvm::APInt>())
+        if (id.getSExtValue() < 0 || id.getSExtValue() >= below) {
+          error(fmt::format("among its ids is the constant {}; ids lie below {}", id.getSExtValue(), below));
+          return false;
+        }
+      return true;
+    }
+    assert((mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConcatOp>(op)));
+    return llvm::all_of(op->getOperands(), [&](Value operand) { return limitIds(operand, below); });
   }
   auto argument = mlir::cast<mlir::BlockArgument>(ids);
   auto forward = mlir::cast<mlir::func::FuncOp>(argument.getOwner()->getParentOp());
@@ -122,6 +159,7 @@ void Site::limitIds(Value ids, int64_t below) {
   if (auto known = forward.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.below"))
     below = std::min(below, known.getInt());
   forward.setArgAttr(index, "moe.below", mlir::Builder(forward.getContext()).getI64IntegerAttr(below));
+  return true;
 }
 
 void Site::limitSize(const Size& size, int64_t most) {

@@ -63,6 +63,12 @@ public:
     return parameter(name, sizes, init, element());
   }
   mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element);
+  /// The same of the model's dtype; where the argument `name` gives the path of a parameter that was made before, that
+  /// one, which must have this shape and dtype.
+  mlir::Value sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,
+                              const Init& init);
+  /// The value that an argument of type ValueName names. Null after a report that there is none.
+  mlir::Value named(const Arguments& arguments, std::string_view name);
 
   /// The blocks of a parameter of type Body on x. `under`: a scope of names of its own, "here.under"; otherwise the
   /// names of what surrounds this.
@@ -82,8 +88,9 @@ public:
   /// The blocks of a parameter of type ExpertBody on x, outside of experts. A single one is called as the parameter.
   mlir::Value plainExpert(const Arguments& arguments, std::string_view parameter, mlir::Value x);
 
-  /// Ids taken by this embedding must lie in [0, below): noted on the input that they come from.
-  void limitIds(mlir::Value ids, int64_t below);
+  /// Ids taken by this embedding must lie in [0, below): noted on the inputs that they come from. False after a report
+  /// that a constant among them does not.
+  bool limitIds(mlir::Value ids, int64_t below);
   /// A size that only a call decides must not be larger than `most`: noted on the module.
   void limitSize(const Size& size, int64_t most);
   /// Marks a value as (E, ..): one entry per expert. Blocks over experts ask for it.

@@ -91,8 +91,16 @@ mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
   int64_t heads = op->getHeads();
   if (sizes.size() != 3 || !inner)
     return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
+  std::optional<AttentionBias> bias;
+  if (mlir::Value added = op->getBias()) {
+    auto input = inputOf(kernel, added, "the bias of the scores");
+    if (failed(input))
+      return mlir::failure();
+    bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
+  }
+  int64_t keyHeads = op->getKvHeads() ? static_cast<int64_t>(*op->getKvHeads()) : heads;
   return AttentionPlan{*op,  dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op->getK())[1], heads, *inner / heads,
-                       op->getScale().convertToDouble(), op->getCausal()};
+                       op->getScale().convertToDouble(), op->getCausal(), keyHeads, bias};
 }
 
 } // namespace moec::codegen

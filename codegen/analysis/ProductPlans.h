@@ -46,7 +46,13 @@ struct CombinePlan {
   static mlir::FailureOr<CombinePlan> of(ir::KernelOp kernel, const ExpertPlan& plan);
 };
 
-/// Kind `attention`: q, k and v are columns of arguments (B, N, width).
+/// What is added to the scores: an argument (heads, queries, keys), or (1, queries, keys) for all heads.
+struct AttentionBias {
+  unsigned input;
+  bool ofAllHeads;
+};
+
+/// Kind `attention`: q, k and v are columns of arguments (B, N, width). Query head h reads head h / sharing() of k and v.
 struct AttentionPlan {
   ir::AttentionOp op;
   DType dtype;
@@ -55,6 +61,10 @@ struct AttentionPlan {
   int64_t heads, headDim;
   double scale;
   bool causal;
+  int64_t keyHeads;
+  std::optional<AttentionBias> bias;
+
+  int64_t sharing() const { return heads / keyHeads; }
 
   static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
 };

@@ -48,7 +48,7 @@ mlir::Value raggedRouting(mlir::Operation* yield) {
   return llvm::all_of(yield->getOperands(), [&](mlir::Value value) { return routings.lookup(value) == common; }) ? common : mlir::Value();
 }
 
-bool worksAlongRows(mlir::Operation* op) { return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::SoftmaxOp, ir::SelectOp>(op); }
+bool worksAlongRows(mlir::Operation* op) { return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxOp, ir::SelectOp>(op); }
 
 bool holdsRows(mlir::Operation* op) {
   if (auto axis = axisOf(op))

@@ -1,5 +1,5 @@
-// moe.kernel of kind `attention`: softmax(scale q k^T) v per head, both products by the micro-kernel.
-//   stage 0, for each (batch, head, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
+// moe.kernel of kind `attention`: softmax(scale q k^T + bias) v per head, both products by the micro-kernel.
+//   stage 0, for each (batch, head of keys, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
 //   stage 1, for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, over their sums
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Kernels.h"
@@ -31,10 +31,10 @@ void packStage(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, unsigned
   Panels panels(plan, nr);
   mlir::Type element = k.typeOf(plan.dtype);
   int64_t lanes = k.lanes(plan.dtype);
-  Size heads = plan.batch * Size(plan.heads);
+  Size heads = plan.batch * Size(plan.keyHeads);
   k.stage(heads * panels.keyPanels, heads * plan.keys * Size(2 * plan.headDim), [&](Value item) {
     Value panel = k.rem(item, k.size(panels.keyPanels)), batchHead = k.div(item, k.size(panels.keyPanels));
-    Value batch = k.div(batchHead, plan.heads), head = k.rem(batchHead, plan.heads);
+    Value batch = k.div(batchHead, plan.keyHeads), head = k.rem(batchHead, plan.keyHeads);
     Value first = k.mul(panel, nr), keys = k.size(plan.keys);
     packPanel(k, plan.dtype, headOf(k, plan, plan.k, plan.keys, batch, head), first, keys, k.index(plan.headDim), nr,
               k.at(k.workspace(keysBuffer), k.mul(item, plan.headDim * nr), element));
@@ -55,8 +55,9 @@ void packStage(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, unsigned
   });
 }
 
-// The first `seen` of the scores as exp(scale s - most), zeros up to `end`; the sum of the exponentials. At least one is seen.
-Value softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end) {
+// The first `seen` of the scores as exp(scale s + bias - most), zeros up to `end`; the sum of the exponentials. At least one is seen. `bias`: of the
+// row's keys, or null.
+Value softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias) {
   mlir::Type element = k.typeOf(plan.dtype);
   int64_t lanes = k.lanes(plan.dtype);
   mlir::Type vector = k.vectorOf(element, lanes);
@@ -64,13 +65,19 @@ Value softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Valu
   // Rows are whole vectors: lanes behind `seen` are loaded, and left out.
   auto inside = [&](Value i) { return k.mask(k.sub(seen, i), lanes); };
   Value most = k.loop(zero, seen, step, {lowest}, [&](Value i, const Values& carried) {
-    Value s = k.mul(k.load(vector, k.at(scores, i, element)), k.real(vector, plan.scale));
+    Value place = k.at(scores, i, element), s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
+    if (bias) {
+      s = k.add(s, k.loadElements(plan.dtype, k.at(bias, i, plan.dtype), lanes, inside(i)));
+      k.store(s, place);
+    }
     return Values{k.max(carried[0], k.choose(inside(i), s, lowest))};
   })[0];
   most = k.broadcast(k.maxLanes(most), lanes);
   Value sum = k.loop(zero, end, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
     Value place = k.at(scores, i, element);
-    Value s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
+    Value s = k.load(vector, place);
+    if (!bias) // otherwise it has its scale
+      s = k.mul(s, k.real(vector, plan.scale));
     Value power = k.choose(inside(i), exp(k, k.sub(s, most)), k.zero(vector));
     k.store(power, place);
     return Values{k.add(carried[0], power)};
@@ -91,6 +98,10 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     Value batchHead = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule.queries);
     Value batch = k.div(batchHead, plan.heads), head = k.rem(batchHead, plan.heads);
     Value queries = k.size(plan.queries), keys = k.size(plan.keys), zero = k.index(0);
+    Value keysOf = plan.sharing() == 1 ? batchHead : k.add(k.mul(batch, plan.keyHeads), k.div(head, plan.sharing()));
+    Value bias;
+    if (plan.bias) // of the block's first query
+      bias = k.at(k.input(plan.bias->input), k.mul(plan.bias->ofAllHeads ? first : k.add(k.mul(head, queries), first), keys), plan.dtype);
     Value rows = k.min(k.index(schedule.queries), k.sub(queries, first));
     // Keys that a query of the block sees.
     auto seenBy = [&](Value query) {
@@ -103,19 +114,20 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     q.base = k.at(q.base, k.mul(first, q.stride), plan.dtype);
     if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
       q = copyRows(k, plan.dtype, rows, schedule.queries, Size(plan.headDim), [&](Value row) { return k.at(q.base, k.mul(row, q.stride), plan.dtype); });
-    Value keyPanels = k.at(k.workspace(keysBuffer), k.mul(batchHead, k.size(panels.keyElements)), element);
+    Value keyPanels = k.at(k.workspace(keysBuffer), k.mul(keysOf, k.size(panels.keyElements)), element);
     k.loop(zero, end, k.index(nr), [&](Value key) {
       Matrix panel{k.at(keyPanels, k.mul(key, plan.headDim), element), k.index(nr)};
       multiply(k, registers, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element), scores.stride}, false);
     });
     Value sums = k.scratch(bytesOf(computed, schedule.queries));
     k.loop(0, rows, 1, [&](Value row) {
-      Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element), seenBy(k.add(first, row)), end);
+      Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element), seenBy(k.add(first, row)), end,
+                             bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value());
       k.store(sum, k.at(sums, row, element));
     });
 
     Matrix tile{k.scratch(bytesOf(computed, schedule.queries * nr)), k.index(nr)};
-    Value values = k.at(k.workspace(valuesBuffer), k.mul(batchHead, k.size(panels.valueElements)), element);
+    Value values = k.at(k.workspace(valuesBuffer), k.mul(keysOf, k.size(panels.valueElements)), element);
     int64_t inner = plan.heads * plan.headDim;
     k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
       Value start = k.mul(panel, nr);
@@ -147,7 +159,7 @@ mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel) {
   if (auto why = schedule->illegal(k.target(), plan->dtype))
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   Panels panels(*plan, schedule->nr);
-  Size heads = plan->batch * Size(plan->heads);
+  Size heads = plan->batch * Size(plan->keyHeads);
   unsigned keys = k.addWorkspace(bytesOf(sumType(plan->dtype), heads * panels.keyElements));
   unsigned values = k.addWorkspace(bytesOf(sumType(plan->dtype), heads * panels.valueElements));
   packStage(k, *plan, schedule->nr, keys, values);

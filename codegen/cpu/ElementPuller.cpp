@@ -17,7 +17,7 @@ ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
 
 bool ElementPuller::holds(mlir::Operation* op) {
   return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp,
-                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp>(op);
+                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 //===--- coordinates ---===//
@@ -123,6 +123,8 @@ Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Value
       })
       .Case([&](ir::ConcatOp concatenation) { return concat(concatenation, at); })
       .Case([&](ir::ReduceOp reduction) { return reduce(reduction, at); })
+      .Case([&](ir::RelativeBiasOp bias) { return relativeBias(bias, at); })
+      .Case([&](ir::RotaryOp rotation) { return rotary(rotation, at); })
       .Default([&](mlir::Operation*) {
         llvm::SmallVector<Value> operands;
         for (mlir::Value operand : op->getOperands())

@@ -29,6 +29,9 @@ private:
   Value compute(mlir::Operation* op, mlir::Value value, const Values& at);
   Value reduce(ir::ReduceOp op, const Values& at);
   Value concat(ir::ConcatOp op, const Values& at);
+  // PositionElements.cpp
+  Value relativeBias(ir::RelativeBiasOp op, const Values& at);
+  Value rotary(ir::RotaryOp op, const Values& at);
   Values reshape(const Values& at, const ir::Sizes& to, const ir::Sizes& from);
   static Values broadcast(const Values& at, const ir::Sizes& from, KernelBuilder& k);
   mlir::Type sumType(DType dtype);

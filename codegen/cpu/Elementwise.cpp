@@ -72,8 +72,10 @@ Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> o
 }
 
 int64_t elementCost(mlir::Operation* op) {
-  if (mlir::isa<ir::RandomOp>(op))
+  if (mlir::isa<ir::RandomOp, ir::RotaryOp>(op))
     return 80;
+  if (mlir::isa<ir::RelativeBiasOp>(op))
+    return 16;
   bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp,
                                   ir::GeluTanhOp, ir::SiluOp, ir::EluOp>(op);
   return transcendental ? 30 : 1;

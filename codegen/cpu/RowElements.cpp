@@ -53,6 +53,12 @@ Value RowProgram::computeAt(mlir::Value value, At& at) {
           x = k_.add(x, elementAt(norm.getBias(), at));
         return k_.roundTo(dtypeOf(value), x);
       })
+      .Case([&](ir::RmsNormOp norm) {
+        Value x = k_.mul(elementAt(norm.getX(), at), wide(norms_.lookup(value).scale, at));
+        if (norm.getWeight())
+          x = k_.mul(x, elementAt(norm.getWeight(), at));
+        return k_.roundTo(dtypeOf(value), x);
+      })
       .Case([&](ir::CombineOp combine) { return combineAt(combine, at); })
       .Default([&](mlir::Operation*) {
         llvm::SmallVector<Value> operands;

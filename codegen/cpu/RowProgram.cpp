@@ -97,7 +97,7 @@ Size RowProgram::operations() const {
   for (mlir::Operation* op : ops_) {
     if (mlir::isa<ir::ConstantOp>(op))
       continue;
-    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp>(op) ? 10 : elementCost(op);
+    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp, ir::RmsNormOp>(op) ? 10 : elementCost(op);
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
     if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
@@ -133,6 +133,7 @@ void RowProgram::run(Value row) {
     llvm::TypeSwitch<mlir::Operation*>(op)
         .Case([&](ir::SoftmaxOp softmax) { runSoftmax(softmax); })
         .Case([&](ir::LayerNormOp norm) { runNorm(norm); })
+        .Case([&](ir::RmsNormOp norm) { runRmsNorm(norm); })
         .Case([&](ir::ReduceOp reduce) { runReduce(reduce); })
         .Case([&](ir::SelectOp select) { runSelect(select); })
         .Case([&](ir::ConcatOp concat) { runConcat(concat); });

@@ -43,7 +43,7 @@ private:
 
     At(Value position, int64_t lanes, Value mask) : position(position), lanes(lanes), mask(mask) {}
   };
-  struct Norm { Value mean, scale; };
+  struct Norm { Value mean, scale; }; // of rms_norm no mean
   struct Memory { Value address; DType dtype; };
   using Fold = llvm::function_ref<Value(Value sum, Value next)>;
 
@@ -69,6 +69,7 @@ private:
   // RowReductions.cpp: the ops that see a whole row.
   void runSoftmax(ir::SoftmaxOp op);
   void runNorm(ir::LayerNormOp op);
+  void runRmsNorm(ir::RmsNormOp op);
   void runReduce(ir::ReduceOp op);
   void runSelect(ir::SelectOp op);
   void runConcat(ir::ConcatOp op);

@@ -66,6 +66,16 @@ void RowProgram::runNorm(ir::LayerNormOp op) {
   norms_[op.getResult()] = {mean, k_.div(k_.real(type, 1), k_.sqrt(variance))};
 }
 
+/// One pass: the mean of squares.
+void RowProgram::runRmsNorm(ir::RmsNormOp op) {
+  mlir::Value x = op.getX();
+  mlir::Type type = k_.typeOf(dtypeOf(x));
+  auto sum = [&](Value a, Value b) { return k_.add(a, b); };
+  Value squares = foldStored(x, k_.real(type, 0), sum, [&](Value v, const At&) { return k_.mul(v, v); });
+  Value mean = k_.add(k_.div(squares, countOf(k_, widthOf(x), type)), k_.real(type, op.getEps().convertToDouble()));
+  norms_[op.getResult()] = {{}, k_.div(k_.real(type, 1), k_.sqrt(mean))};
+}
+
 void RowProgram::runReduce(ir::ReduceOp op) {
   mlir::Value x = op.getX();
   DType dtype = dtypeOf(x);

@@ -1,5 +1,6 @@
 // moe.kernel of kind `attention`: a block computes a block of queries of one head, by one pass over the keys (skeletons/attention.cuh).
 #include "codegen/cuda/AttentionSchedule.h"
+#include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductSchedule.h"
 
@@ -15,9 +16,9 @@ int64_t copyBytesOf(const AttentionPlan& plan) {
 }
 
 // "const float* q = in0 + batch * 65 * 96 + 32 + head * 16;": the head's part of a batch entry's first row.
-void printHead(KernelText& k, Lines& lines, const char* name, const AttentionPlan& plan, const Slice& slice, const Size& rows) {
+void printHead(KernelText& k, Lines& lines, const char* name, const AttentionPlan& plan, const Slice& slice, const Size& rows, const char* head = "head") {
   std::string start = slice.start == Size(0) ? "" : " + " + k.size(slice.start);
-  lines.line("const {}* {} = {} + batch * {}{} + head * {};", memoryType(plan.dtype), name, k.input(slice.input), k.size(rows * slice.width), start,
+  lines.line("const {}* {} = {} + batch * {}{} + {} * {};", memoryType(plan.dtype), name, k.input(slice.input), k.size(rows * slice.width), start, head,
              plan.headDim);
 }
 
@@ -53,8 +54,14 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   lines.line("const int head = (int)(rest % {});", plan->heads);
   lines.line("const long long batch = rest / {};", plan->heads);
   printHead(k, lines, "q", *plan, plan->q, plan->queries);
-  printHead(k, lines, "k", *plan, plan->k, plan->keys);
-  printHead(k, lines, "v", *plan, plan->v, plan->keys);
+  const char* keyHead = plan->sharing() == 1 ? "head" : "keyHead";
+  if (plan->sharing() > 1)
+    lines.line("const int keyHead = head / {};", plan->sharing());
+  printHead(k, lines, "k", *plan, plan->k, plan->keys, keyHead);
+  printHead(k, lines, "v", *plan, plan->v, plan->keys, keyHead);
+  if (plan->bias)
+    lines.line("const {}* bias = {}{};", type, k.input(plan->bias->input),
+               plan->bias->ofAllHeads ? "" : fmt::format(" + head * (long long){}", k.size(plan->queries * plan->keys)));
   lines.line("{}* out = {} + batch * {} + head * {};", type, k.output(0), k.size(plan->queries * Size(plan->heads * plan->headDim)), plan->headDim);
   if (plan->causal) {
     lines.line("// Query i sees keys 0 .. i + {} - {}.", keys, queries);
@@ -71,7 +78,12 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   lines.line("                  [&](int key) -> {},", rowHole(k, "v", "key", "", *plan, plan->v.width));
   lines.line("                  seenBy,");
   std::string out = fmt::format("out + (query0 + m) * (long long){}", plan->heads * plan->headDim);
-  lines.line("                  [&](int m) -> {}* {{ return {}; }});", type, inside.empty() ? out : fmt::format("{} ? {} : nullptr", inside, out));
+  lines.line("                  [&](int m) -> {}* {{ return {}; }}{}", type, inside.empty() ? out : fmt::format("{} ? {} : nullptr", inside, out),
+             plan->bias ? "," : ");");
+  if (plan->bias) {
+    std::string added = loadText(plan->dtype, "bias", fmt::format("(query0 + m) * (long long){} + key", keys));
+    lines.line("                  [&](int m, int key) -> {} {{ return {}; }});", registerType(plan->dtype), inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added));
+  }
   Size heads = plan->batch * Size(plan->heads);
   k.stage({.name = "attend",
            .summary = fmt::format("A block computes {} queries of one head of {} columns.", schedule->queries(), plan->headDim),

@@ -73,7 +73,7 @@ std::string loadText(DType type, std::string_view pointer, std::string_view inde
 
 bool ElementText::holds(mlir::Operation* op) {
   return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp, ir::ReduceOp,
-                                            ir::RandomOp, ir::ConstantOp>(op);
+                                            ir::RandomOp, ir::ConstantOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 std::string ElementText::fresh(std::string_view name) { return fmt::format("{}{}", name, names_[std::string(name)]++); }
@@ -137,6 +137,8 @@ std::string ElementText::compute(mlir::Value value, const Coordinates& at) {
       .Case([&](ir::ConstantOp op) { return constant(op, at); })
       .Case([&](ir::ConcatOp op) { return concat(op, at); })
       .Case([&](ir::ReduceOp op) { return reduce(op, at); })
+      .Case([&](ir::RelativeBiasOp op) { return relativeBias(op, at); })
+      .Case([&](ir::RotaryOp op) { return rotary(op, at); })
       .Default([&](mlir::Operation*) {
         llvm::SmallVector<std::string> operands;
         for (mlir::Value operand : op->getOperands())
@@ -239,11 +241,7 @@ std::string ElementText::constant(ir::ConstantOp op, const Coordinates& at) {
     return text(bitsOf(values.getSplatValue<mlir::Attribute>()));
   for (mlir::Attribute element : values.getValues<mlir::Attribute>())
     elements.push_back(text(bitsOf(element)));
-  std::string& table = tables_[op];
-  if (table.empty()) {
-    table = fmt::format("table{}", k_.freshTable());
-    k_.declare(fmt::format("__constant__ const {} {}[{}] = {{{}}};", registerType(type), table, elements.size(), fmt::join(elements, ", ")));
-  }
+  std::string table = tableOf(op, registerType(type), elements);
   return define(type, "constant", fmt::format("{}[{}]", table, linearIndex(k_, ir::sizesOf(op.getResult()), at)));
 }
 
@@ -264,8 +262,10 @@ std::string_view skeletonOf(mlir::Operation* op) {
 }
 
 int64_t elementCost(mlir::Operation* op) {
-  if (mlir::isa<ir::RandomOp>(op))
+  if (mlir::isa<ir::RandomOp, ir::RotaryOp>(op))
     return 80;
+  if (mlir::isa<ir::RelativeBiasOp>(op))
+    return 16;
   bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp>(op);
   return transcendental ? 30 : 1;
 }

@@ -109,7 +109,7 @@ Size RowText::operations() const {
   for (mlir::Operation* op : ops_) {
     if (mlir::isa<ir::ConstantOp>(op))
       continue;
-    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp>(op) ? 10 : elementCost(op);
+    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp, ir::RmsNormOp>(op) ? 10 : elementCost(op);
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
     if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
@@ -135,6 +135,7 @@ void RowText::print(const Row& row) {
     llvm::TypeSwitch<mlir::Operation*>(op)
         .Case([&](ir::SoftmaxOp softmax) { printSoftmax(softmax); })
         .Case([&](ir::LayerNormOp norm) { printNorm(norm); })
+        .Case([&](ir::RmsNormOp norm) { printRmsNorm(norm); })
         .Case([&](ir::ReduceOp reduce) { printReduce(reduce); })
         .Case([&](ir::SelectOp select) { printSelect(select); });
   printSinks();
@@ -310,6 +311,21 @@ void RowText::printNorm(ir::LayerNormOp op) {
       text = fmt::format("{} * {}", text, texts_.element(weight, {at.back()}));
     if (bias)
       text = fmt::format("{} + {}", text, texts_.element(bias, {at.back()}));
+    return define(type, "norm", rounded(type, text));
+  });
+}
+
+void RowText::printRmsNorm(ir::RmsNormOp op) {
+  mlir::Value x = op.getX(), weight = op.getWeight();
+  DType type = dtypeOf(x), computed = type == DType::F64 ? DType::F64 : DType::F32;
+  hold(x);
+  std::string squares = fold(x, "squares", literal(type, 0), "Sum", [](const std::string& element) { return fmt::format("{0} * {0}", element); });
+  std::string scale = define(type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computed, 1), squares, countOf(x),
+                                                        literal(computed, op.getEps().convertToDouble())));
+  bind(op.getResult(), [this, x, weight, type, scale](const Coordinates& at) {
+    std::string text = fmt::format("{} * {}", texts_.element(x, at), scale);
+    if (weight)
+      text = fmt::format("{} * {}", text, texts_.element(weight, {at.back()}));
     return define(type, "norm", rounded(type, text));
   });
 }

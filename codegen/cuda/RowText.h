@@ -82,6 +82,7 @@ private:
 
   void printSoftmax(ir::SoftmaxOp op);
   void printNorm(ir::LayerNormOp op);
+  void printRmsNorm(ir::RmsNormOp op);
   void printReduce(ir::ReduceOp op);
   void printSelect(ir::SelectOp op);
   void printSinks();

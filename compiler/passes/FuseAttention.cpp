@@ -11,7 +11,7 @@ namespace moec::compiler {
 LogicalResult fuseAttention(func::FuncOp function) {
   for (AttentionOp attention : SmallVector<AttentionOp>(function.getOps<AttentionOp>())) {
     Cluster cluster(attention);
-    for (Value operand : attention->getOperands())
+    for (Value operand : {attention.getQ(), attention.getK(), attention.getV()})
       if (auto slice = operand.getDefiningOp<SliceOp>();
           slice && slice->hasOneUse() && static_cast<int64_t>(slice.getAxis()) + 1 == cast<RankedTensorType>(slice.getX().getType()).getRank())
         cluster.add(slice);

@@ -51,7 +51,7 @@ bool growBackToProduct(Cluster& cluster, Value rows) {
 void gatherWhereRead(func::FuncOp function) {
   for (DispatchOp dispatch : SmallVector<DispatchOp>(function.getOps<DispatchOp>()))
     for (OpOperand& use : llvm::make_early_inc_range(dispatch.getResult().getUses()))
-      if (!dispatch->hasOneUse() && isa<GroupedMatmulOp, LayerNormOp>(use.getOwner())) {
+      if (!dispatch->hasOneUse() && isa<GroupedMatmulOp, LayerNormOp, RmsNormOp>(use.getOwner())) {
         OpBuilder builder(dispatch);
         use.set(builder.clone(*dispatch)->getResult(0));
       }

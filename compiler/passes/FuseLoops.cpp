@@ -14,7 +14,8 @@ namespace {
 
 bool isLoopOp(Operation* op) {
   return isElementwise(op) ||
-         isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp>(op);
+         isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp,
+             RotaryOp>(op);
 }
 
 /// Whether something other than views stands above a value, for which it pays to take the views along.

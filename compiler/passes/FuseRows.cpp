@@ -24,7 +24,7 @@ void growBackward(Cluster& cluster, Value value, const Sizes& sizes) {
 
 LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
-  if (isa<LayerNormOp, SoftmaxOp, SelectOp>(root))
+  if (isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(root))
     growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
   std::string reason = "its results are used apart";
   if (root->getNumResults() == 1)
@@ -50,7 +50,7 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows.
-  if (failed(fuseEach<LayerNormOp, SoftmaxOp, SelectOp>(function)) || failed(fuseEach<DispatchOp, CombineOp>(function)) ||
+  if (failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) || failed(fuseEach<DispatchOp, CombineOp>(function)) ||
       failed(fuseEach<ExpertRowsOp, RowWeightsOp>(function)))
     return failure();
   return sortBody(function);

@@ -336,9 +336,10 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
     - matmul: [unpack,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
-      layer_norm, softmax, select, random, constant, reduce and slice along the last axis; dispatch, expert_rows and combine of arguments.
+      layer_norm, rms_norm, softmax, select, random, constant, reduce and slice along the last axis; dispatch, expert_rows, row_weights and combine of
+      arguments.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, concat, broadcast, embedding,
-      reduce, random, constant.
+      reduce, random, constant, relative_bias, rotary.
     - attention: slices along the last axis of one argument or of several, attention.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
     - expert_up: dispatch, [unpack,] grouped_matmul, expert_rows, elementwise.

@@ -1,5 +1,6 @@
 #include "models/Layers.h"
 #include "models/blocks/Blocks.h"
+#include "models/json/Words.h"
 
 #include <fmt/format.h>
 
@@ -9,26 +10,86 @@ namespace moec::models {
 
 namespace {
 
+/// How wide the heads are and how many of them read the same keys; nothing after a report.
+struct Heads {
+  int64_t queries, keys, dim;
+};
+
+std::optional<Heads> headsOf(Site& site, const Arguments& arguments, int64_t width) {
+  int64_t heads = arguments.integer("heads"), keyHeads = heads;
+  if (arguments.has("kv_heads")) {
+    keyHeads = arguments.integer("kv_heads");
+    if (heads % keyHeads != 0) {
+      site.error(arguments.at("kv_heads"),
+                 fmt::format("\"kv_heads\" is {}, which does not divide the {} heads", keyHeads, heads));
+      return std::nullopt;
+    }
+  }
+  if (!arguments.has("head_dim") && width % heads != 0) {
+    site.error(arguments.at("heads"),
+               fmt::format("the width {} is not divisible by {} heads; give \"head_dim\"", width, heads));
+    return std::nullopt;
+  }
+  int64_t dim = arguments.has("head_dim") ? arguments.integer("head_dim") : width / heads;
+  if (arguments.word("rotary") != "none" && dim % 2 != 0) {
+    site.error(arguments.at("rotary"),
+               fmt::format("\"rotary\" turns pairs of columns, and the heads are {} wide", dim));
+    return std::nullopt;
+  }
+  return Heads{heads, keyHeads, dim};
+}
+
+/// The value added to scores (heads, queries, keys); null after a report.
+mlir::Value biasOf(Site& site, const Arguments& arguments, int64_t heads, const Size& queries, const Size& keys) {
+  mlir::Value bias = site.named(arguments, "bias");
+  if (!bias)
+    return {};
+  auto type = mlir::cast<mlir::RankedTensorType>(bias.getType());
+  ir::Sizes each{Size(heads), queries, keys}, one{Size(1), queries, keys}, sizes = ir::sizesOf(type);
+  if (type.getElementType() == site.element() && (sizes == each || sizes == one))
+    return bias;
+  std::string dtype(name(ir::dtypeOf(site.element())));
+  return site.error(arguments.at("bias"),
+                    fmt::format("a bias of these scores is {}{}, or {}{} for all heads; {} is {}{}", dtype,
+                                ir::describe(each), dtype, ir::describe(one), inQuotes(arguments.word("bias")),
+                                name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
+}
+
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
-  mlir::Value x = inputs[0];
-  if (!site.expects(x, 3, "(batch, tokens, width)"))
+  mlir::Value x = inputs[0], memory = inputs.back();
+  bool crosses = inputs.size() > 1;
+  if (!site.expects(x, 3, "(batch, tokens, width)") || !site.expects(memory, 3, "(batch, tokens, width)"))
     return {};
   std::optional<int64_t> width = site.width(x);
-  if (!width)
+  std::optional<Heads> heads = width ? headsOf(site, arguments, *width) : std::nullopt;
+  if (!heads || !site.width(memory))
     return {};
-  int64_t heads = arguments.integer("heads");
-  if (!arguments.has("head_dim") && *width % heads != 0)
-    return site.error(arguments.at("heads"),
-                      fmt::format("the width {} is not divisible by {} heads; give \"head_dim\"", *width, heads));
-  int64_t headDim = arguments.has("head_dim") ? arguments.integer("head_dim") : *width / heads;
-  int64_t inner = heads * headDim;
-  mlir::Value qkv = linear(site.part("qkv"), x, 3 * inner, arguments.flag("qkv_bias"));
+  if (crosses && arguments.flag("causal"))
+    return site.error(arguments.at("causal"),
+                      "\"causal\" is of tokens that attend to each other, and this attention reads another value");
+  int64_t inner = heads->queries * heads->dim, outer = heads->keys * heads->dim;
   Ops& ops = site.ops();
-  mlir::Value q = ops.slice(qkv, 2, 0, inner), k = ops.slice(qkv, 2, inner, inner),
-              v = ops.slice(qkv, 2, 2 * inner, inner);
-  double scale = 1 / std::sqrt(static_cast<double>(headDim));
-  mlir::Value y = ops.attention(q, k, v, heads, scale, arguments.flag("causal"));
-  if (heads == 1 && headDim == *width)
+  mlir::Value q, k, v;
+  if (crosses) {
+    q = linear(site.part("q"), x, inner, arguments.flag("qkv_bias"));
+    mlir::Value kv = linear(site.part("kv"), memory, 2 * outer, arguments.flag("qkv_bias"));
+    k = ops.slice(kv, 2, 0, outer), v = ops.slice(kv, 2, outer, outer);
+  } else {
+    mlir::Value qkv = linear(site.part("qkv"), x, inner + 2 * outer, arguments.flag("qkv_bias"));
+    q = ops.slice(qkv, 2, 0, inner), k = ops.slice(qkv, 2, inner, outer), v = ops.slice(qkv, 2, inner + outer, outer);
+  }
+  if (const std::string& style = arguments.word("rotary"); style != "none") {
+    double base = arguments.number("rotary_base");
+    q = site.ops().rotary(q, heads->queries, base, style == "interleaved");
+    k = site.ops().rotary(k, heads->keys, base, style == "interleaved");
+  }
+  mlir::Value bias;
+  if (arguments.has("bias") &&
+      !(bias = biasOf(site, arguments, heads->queries, ir::sizesOf(x)[1], ir::sizesOf(memory)[1])))
+    return {};
+  double scale = arguments.has("scale") ? arguments.number("scale") : 1 / std::sqrt(static_cast<double>(heads->dim));
+  mlir::Value y = site.ops().attention(q, k, v, {heads->queries, heads->keys, scale, arguments.flag("causal"), bias});
+  if (heads->queries == 1 && heads->dim == *width)
     return y;
   return linear(site.part("out"), y, *width, arguments.flag("out_bias"));
 }
@@ -38,16 +99,43 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
 const Kind& attentionBlock() {
   static const Kind kind{
       .name = "attention",
-      .doc = "Self-attention of several heads: softmax(q k^T / sqrt(head_dim)) v, then a projection back to the width. "
-             "One head as "
-             "wide as the input has no projection.",
+      .doc = "Attention of several heads: softmax(scale q k^T + bias) v, then a projection back to the width. Of its "
+             "input to itself; or, where \"from\" names two values, of the first to the second (queries \"q\" from "
+             "the first, keys and values \"kv\" from the second). One head as wide as the input has no projection.",
       .source = "Vaswani et al. 2017 (arXiv 1706.03762); vit-pytorch 1.8 (Attention)",
       .parameters =
           {
               {.name = "heads", .required = true, .most = 65536, .doc = "How many heads."},
+              {.name = "kv_heads",
+               .most = 65536,
+               .doc = "How many heads of keys and values; each serves as many neighbouring heads of queries. Default: "
+                      "as many as heads.",
+               .source = "Ainslie et al. 2023 (arXiv 2305.13245)"},
               {.name = "head_dim",
                .most = 65536,
                .doc = "Width of a head; default: the input's width over heads, which must come out even."},
+              {.name = "scale",
+               .type = ParameterType::Number,
+               .least = -1e6,
+               .most = 1e6,
+               .doc = "Of the scores. Default: 1/sqrt(head_dim). T5: 1."},
+              {.name = "bias",
+               .type = ParameterType::ValueName,
+               .doc = "The value, (heads, queries, keys) or (1, queries, keys), that is added to the scores: a "
+                      "relative_bias, or an input."},
+              {.name = "rotary",
+               .type = ParameterType::Word,
+               .fallback = "\"none\"",
+               .words = {"none", "halves", "interleaved"},
+               .doc = "Turns queries and keys by their position, from 0: columns i and i + head_dim/2 together "
+                      "(halves, as in GPT-NeoX and Llama), or 2i and 2i + 1 (interleaved, as in GPT-J).",
+               .source = "Su et al. 2021 (arXiv 2104.09864); transformers 5.24 (LlamaAttention, GPTJAttention)"},
+              {.name = "rotary_base",
+               .type = ParameterType::Number,
+               .fallback = "10000",
+               .least = 1,
+               .most = 1e12,
+               .doc = "Pair i turns by position * rotary_base^(-2i/head_dim)."},
               {.name = "qkv_bias",
                .type = ParameterType::Bool,
                .fallback = "true",
@@ -65,6 +153,7 @@ const Kind& attentionBlock() {
                .doc = "In training: the probability that one of the softmax's weights becomes 0, as by dropout.",
                .source = "PyTorch 2.5 (torch.nn.MultiheadAttention)"},
           },
+      .optionalInputs = 1,
       .block = build,
   };
   return kind;

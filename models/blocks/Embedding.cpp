@@ -14,9 +14,9 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     return site.error(fmt::format("\"embedding\" takes integers (an input with \"dtype\": \"i64\"), and gets {}{}",
                                   name(dtype), ir::describe(ir::sizesOf(type))));
   int64_t vocabulary = arguments.integer("vocabulary");
-  mlir::Value table = site.parameter("weight", {vocabulary, arguments.integer("dim")}, normalInit());
-  site.limitIds(inputs[0], vocabulary);
-  return site.ops().embedding(inputs[0], table);
+  mlir::Value table =
+      site.sharedParameter(arguments, "weight", {vocabulary, arguments.integer("dim")}, normalInit());
+  return site.limitIds(inputs[0], vocabulary) ? site.ops().embedding(inputs[0], table) : mlir::Value();
 }
 
 } // namespace
@@ -31,6 +31,10 @@ const Kind& embeddingBlock() {
           {
               {.name = "vocabulary", .required = true, .doc = "How many ids there are."},
               {.name = "dim", .required = true, .doc = "Width of a vector (D)."},
+              {.name = "weight",
+               .type = ParameterType::Text,
+               .doc = "The path of another block's parameter of the same shape, as \"embedding.weight\", which this "
+                      "one uses as its own."},
           },
       .block = build,
   };

@@ -4,17 +4,13 @@ namespace moec::models {
 
 const std::vector<const Kind*>& blockKinds() {
   static const std::vector<const Kind*> kinds{
-      &activationBlock(),   &attentionBlock(),
-      &blendBlock(),        &classTokenBlock(),
-      &denseExpertsBlock(), &dropoutBlock(),
-      &embeddingBlock(),    &gatedMlpBlock(),
-      &layerNormBlock(),
-      &linearBlock(),       &mlpBlock(),
-      &moeBlock(),          &patchEmbeddingBlock(),
-      &poolBlock(),         &positionEmbeddingBlock(),
-      &repeatBlock(),       &residualBlock(),
-      &sequenceBlock(),     &softMoeBlock(),
-      &softmaxBlock(),      &transposeBlock(),
+      &activationBlock(),   &attentionBlock(),      &blendBlock(),    &classTokenBlock(),
+      &concatBlock(),       &denseExpertsBlock(),   &dropoutBlock(),  &embeddingBlock(),
+      &gatedMlpBlock(),     &layerNormBlock(),      &linearBlock(),   &mlpBlock(),
+      &moeBlock(),          &patchEmbeddingBlock(), &poolBlock(),     &positionEmbeddingBlock(),
+      &relativeBiasBlock(), &repeatBlock(),         &reshapeBlock(),  &residualBlock(),
+      &rmsNormBlock(),      &scaleBlock(),          &sequenceBlock(), &shiftBlock(),
+      &sliceBlock(),        &softMoeBlock(),        &softmaxBlock(),  &transposeBlock(),
       &varianceBlock(),
   };
   return kinds;

@@ -76,7 +76,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   Size count = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
   Size batchRows = shape.size() > 2 ? ir::product(ir::Sizes(shape.begin(), shape.end() - 2)) : Size(1);
   mlir::Value tokens = site.ops().reshape(x, {count, *width}); // (T, D)
-  std::optional<GateResult> gate = site.gate(arguments, \"gate\", tokens, batchRows, experts);
+  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, batchRows, experts);
   if (!gate || !gate->weights)
     return {};
   mlir::Value y = mixture(site, arguments, tokens, *gate, *groups);

@@ -22,7 +22,9 @@ mlir::Value byExample(Ops& ops, mlir::Value rows, const Size& batch, int64_t exp
 }
 
 /// The slots (B, E * S, D): each attends to the tokens with its vector of `each`.
-mlir::Value fillSlots(Ops& ops, mlir::Value each, mlir::Value x) { return ops.attention(each, x, x, 1, 1, false); }
+mlir::Value fillSlots(Ops& ops, mlir::Value each, mlir::Value x) {
+  return ops.attention(each, x, x, {.heads = 1, .keyHeads = 1, .scale = 1});
+}
 
 /// The same without the tokens whose `keep` (B, N, 1) is 0. One more column, of ones in `each`, lowers their products
 /// so far that they count only where no token is kept.
@@ -35,7 +37,7 @@ mlir::Value fillSlots(Site& site, mlir::Value each, mlir::Value x, mlir::Value k
   mlir::Value keys = ops.concat({ops.mul(x, keep), lowered}, 2);
   mlir::Value values = ops.concat({x, ops.broadcast(number(0), ir::sizesOf(keep))}, 2);
   mlir::Value queries = ops.concat({each, ops.broadcast(number(1), column)}, 2);
-  return ops.slice(ops.attention(queries, keys, values, 1, 1, false), 2, 0, shape[2]);
+  return ops.slice(ops.attention(queries, keys, values, {.heads = 1, .keyHeads = 1, .scale = 1}), 2, 0, shape[2]);
 }
 
 /// The mask as (B, N, 1); null after a report.
@@ -74,7 +76,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
                       fmt::format("experts of \"soft_moe\" keep the shape: these make {} of {}",
                                   ir::describe(ir::sizesOf(rows)), ir::describe(ir::sizesOf(filled))));
   mlir::Value asking = keep ? site.ops().mul(x, keep) : x;
-  return site.ops().attention(asking, each, byExample(site.ops(), rows, batch, *experts, slots), 1, 1, false);
+  return site.ops().attention(asking, each, byExample(site.ops(), rows, batch, *experts, slots),
+                              {.heads = 1, .keyHeads = 1, .scale = 1});
 }
 
 } // namespace

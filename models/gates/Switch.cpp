@@ -8,6 +8,13 @@ namespace {
 
 /// rate * T / E, rounded, but at least `least_capacity`. Nothing after a report that it is 0, where T is a number.
 std::optional<Size> capacityOf(Site& site, const Arguments& arguments, const Size& tokens, int64_t experts) {
+  if (arguments.has("expert_capacity")) {
+    if (arguments.at("capacity") == arguments.position()) // not written
+      return Size(arguments.integer("expert_capacity"));
+    site.error(arguments.at("expert_capacity"), "\"expert_capacity\" says how many tokens an expert takes, and so does "
+                                                "\"capacity\", as a rate; give one of them");
+    return std::nullopt;
+  }
   double rate = arguments.evaluationCapacity("capacity");
   Size::Real share;
   share.factors.push_back({.number = rate, .size = {}, .op = '*'});
@@ -63,6 +70,9 @@ const Kind& switchGate() {
                .words = {"down", "up"},
                .doc = "Of rate * T / E.",
                .source = "up: fastmoe ee3c561 (SwitchGate)"},
+              {.name = "expert_capacity",
+               .doc = "How many tokens an expert takes, as a number in place of the rate.",
+               .source = "transformers 5.24 (SwitchTransformersTop1Router), with per: row"},
               {.name = "least_capacity",
                .fallback = "1",
                .least = 0,

@@ -55,6 +55,35 @@ TEST_P(AttentionKernel, moreKeysThanQueries) {
                    c.headDim + keys});
 }
 
+/// Heads that share keys, other tokens' keys, and a bias of each head or of all.
+TEST_P(AttentionKernel, biasAndSharedKeys) {
+  const AttentionCase& c = GetParam();
+  for (int64_t sharing : {1, 2, 3})
+    for (bool ofAllHeads : {false, true}) {
+      int64_t heads = c.heads * sharing, keys = c.queries + 3, biasHeads = ofAllHeads ? 1 : heads;
+      SCOPED_TRACE(::testing::Message() << heads << " heads on " << c.heads << ", a bias of " << biasHeads);
+      expectReference({[&](KernelMaker& maker, const Weights&) {
+                         mlir::OpBuilder& b = maker.builder();
+                         mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)});
+                         mlir::Value kv = maker.tensor(c.type, {text(c.batch), "m", text(2 * c.heads * c.headDim)});
+                         mlir::Value bias = maker.tensor(c.type, {text(biasHeads), "n", "m"});
+                         auto part = [&](int64_t i) {
+                           return maker.make<ir::SliceOp>(kv, b.getI64IntegerAttr(2), b.getStringAttr(text(i * c.heads * c.headDim)),
+                                                          b.getStringAttr(text(c.heads * c.headDim)));
+                         };
+                         mlir::Value k = part(0), v = part(1);
+                         mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, bias, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads),
+                                                                 b.getF64FloatAttr(0.37), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+                         return maker.finish("attention", {y});
+                       },
+                       {randomTensor(c.type, {c.batch, c.queries, heads * c.headDim}, 1), randomTensor(c.type, {c.batch, keys, 2 * c.heads * c.headDim}, 2),
+                        randomTensor(c.type, {biasHeads, c.queries, keys}, 3)},
+                       -1,
+                       {{"n", c.queries}, {"m", keys}},
+                       c.headDim + keys});
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
                                            AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},

@@ -53,6 +53,35 @@ TEST(Loops, sliceWithASymbolicStart) {
   check(kernel, options);
 }
 
+TEST(Loops, biasesOfDistances) {
+  for (const char* way : {"bidirectional", ""})
+    for (auto [buckets, farthest, queries, keys] : {std::array{32, 128, 150, 150}, {8, 20, 30, 30}, {4, 3, 5, 9}, {46, 1000, 3, 1200}}) {
+      SCOPED_TRACE(::testing::Message() << buckets << " buckets " << way);
+      std::string table = fmt::format("tensor<{}x3xf32>", buckets), y = "tensor<3x?x?xf32, #moe.sizes<\"3\", \"n\", \"m\">>";
+      ParsedKernel kernel = parseKernel("loops", "%t: " + table, y,
+                                        fmt::format("%y = moe.relative_bias %t queries \"n\" keys \"m\" max_distance {} {} : {}\n moe.yield %y : {}",
+                                                    farthest, way, table, y));
+      CheckOptions options = exact();
+      options.bindings = {{"n", queries}, {"m", keys}};
+      check(kernel, options);
+    }
+}
+
+TEST(Loops, rotaryOfASlice) {
+  for (const char* element : {"f32", "f64"})
+    for (const char* style : {"", "interleaved"}) {
+      std::string x = fmt::format("tensor<2x?x40x{}, #moe.sizes<\"2\", \"n\", \"40\">>", element),
+                  y = fmt::format("tensor<2x?x24x{}, #moe.sizes<\"2\", \"n\", \"24\">>", element);
+      ParsedKernel kernel = parseKernel("loops", "%x: " + x, y,
+                                        fmt::format("%s = moe.slice %x axis 2 from \"8\" size \"24\" : {0}\n"
+                                                    "%y = moe.rotary %s heads 3 base 1.0e+04 {1} : {2}\n moe.yield %y : {2}",
+                                                    x, style, y));
+      CheckOptions options;
+      options.bindings = {{"n", 3000}}; // many turns
+      check(kernel, options);
+    }
+}
+
 TEST(Loops, reductionsAlongEveryAxis) {
   for (const char* element : {"f32", "f64"})
     for (const char* kind : {"sum", "mean", "max"}) {

@@ -31,6 +31,18 @@ const Composition kCompositions[] = {
       "model": [{"kind": "residual", "body": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3}, "experts": {"kind": "pre_norm", "count": 5}}]}]})"},
     {"expertsOfANormAlone", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "blocks": {"norm": {"body": [{"kind": "layer_norm"}]}},
       "model": [{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "norm", "count": 5}}]})"},
+    {"ownBlocksWithRmsNormsAsExperts", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "blocks": {"normed": {"body": [{"kind": "residual", "body": [{"kind": "rms_norm"},
+      {"kind": "linear", "out": 24}, {"kind": "rms_norm"}, {"kind": "activation", "function": "silu"}, {"kind": "linear", "out": 16}]}, {"kind": "scale", "by": 0.5, "width_power": 0.5}]}},
+      "model": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3}, "experts": {"kind": "normed", "count": 5}}]})"},
+    {"elementsMove", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}, "z": {"shape": ["batch", "time", 3]}}, "outputs": ["joined", "y"], "model": [
+      {"kind": "concat", "from": ["x", "z", "x"], "name": "joined"}, {"kind": "shift", "start": 2}, {"kind": "slice", "axis": 2, "start": 13, "size": 12},
+      {"kind": "linear", "out": 8}, {"kind": "reshape", "shape": ["batch", 2, "time", 4]}, {"kind": "slice", "axis": 2, "start": 1, "name": "y"}]})"},
+    {"attentionToAnotherValue", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}, "memory": {"shape": ["batch", 9, 12]}, "near": {"shape": [1, "time", 9]}}, "model": [
+      {"kind": "attention", "from": ["x", "memory"], "heads": 6, "kv_heads": 2, "head_dim": 4, "rotary": "interleaved", "bias": "near", "scale": 0.8},
+      {"kind": "rms_norm", "eps": 0.1}, {"kind": "attention", "heads": 4, "kv_heads": 1, "rotary": "halves", "rotary_base": 100, "causal": true}]})"},
+    {"biasOfDistancesAndASharedWeight", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [
+      {"kind": "linear", "out": 24, "name": "up"}, {"kind": "relative_bias", "name": "distances", "heads": 3, "buckets": 6, "max_distance": 4},
+      {"kind": "attention", "from": "up", "heads": 3, "bias": "distances"}, {"kind": "linear", "out": 24}, {"kind": "linear", "out": 24, "weight": "linear.weight", "bias": false}]})"},
     {"weightsOfAllAreNormalized", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3, "softmax": "all", "normalize": true, "capacity": 1.5},
       "experts": {"kind": "mlp", "count": 4, "hidden": 32}}]})"},
 };

@@ -52,7 +52,7 @@ TEST_P(Determinism, SameBytesFromAnyThreadsInTenRunsEach) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, Determinism,
-                         testing::Values("batched-experts.json", "random-lm.json", "soft-moe.json", "vit.json",
+                         testing::Values("batched-experts.json", "hf-switch.json", "random-lm.json", "soft-moe.json", "vit.json",
                                          "vit-moe.json"),
                          [](auto& info) {
                            std::string name = info.param.substr(0, info.param.find('.'));

@@ -1,4 +1,5 @@
 """What the makers of golden files share: models of the zoo with overrides, metadata, comparison, the search for a seed."""
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def zoo_model(name, overrides):
 def metadata(description, packages, **more):
     versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
     versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}
+    versions |= {"transformers": importlib.metadata.version("transformers")} if "transformers" in packages else {}
     versions |= {"mixture-of-experts": lucidrains_package.VERSION} if "lucidrains" in packages else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
     return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}

@@ -1,8 +1,9 @@
 """Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
 
 The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
-language_models.py, blending_models.py) and are then recomputed from the stored file alone (numpy_check.py, and
-language_goldens.py and blending_goldens.py with it); a difference is an error.
+language_models.py, blending_models.py, lucidrains_package.py, transformer_models.py) and are then recomputed from the stored
+file alone (numpy_check.py, and language_goldens.py, blending_goldens.py, lucidrains_goldens.py and transformer_goldens.py with
+it); a difference is an error.
 """
 import argparse
 from pathlib import Path
@@ -18,6 +19,7 @@ import lucidrains_goldens
 import made_numbers
 import numpy_check
 import originals
+import transformer_goldens
 from golden_case import MARGIN, assert_close, drops, first_seed_with, merge_patch, metadata, with_prefix, zoo_model
 
 HERE = Path(__file__).resolve().parent
@@ -208,6 +210,7 @@ def all_cases(fmoe):
     yield from language_goldens.cases()
     yield from lucidrains_goldens.cases()
     yield from blending_goldens.cases()
+    yield from transformer_goldens.cases()
 
 
 def main():

@@ -421,6 +421,58 @@ TEST_F(BuildModel, OneHeadAsWideAsTheModelHasNoProjection) {
   EXPECT_TRUE(parameters().contains("attention.out.weight"));
 }
 
+// 6 layers of the encoder and 12 of the decoder: attention of 8 heads of 64, a table of 32 distances for each stack, and every second and every fourth
+// feed-forward of 32 experts. The embedding is the decoder's and the head's too, and is counted once.
+TEST_F(BuildModel, HfSwitchHasItsParameters) {
+  zoo("hf-switch");
+  int64_t attention = 4 * 256 * 512 + 256, dense = 2 * 256 * 2048 + 256, sparse = 32 * (dense - 256) + 32 * 256 + 256;
+  EXPECT_EQ(elements(), 32128 * 256 + 2 * (32 * 8 + 256) + 6 * attention + 3 * (dense + sparse) + 12 * 2 * attention + 9 * dense + 3 * sparse);
+  auto all = parameters();
+  EXPECT_EQ(all["shared.weight"], (Shape{32128, 256}));
+  EXPECT_FALSE(all.contains("scores.weight"));
+  EXPECT_FALSE(all.contains("decoder_embedding.weight"));
+  EXPECT_EQ(all["encoder_bias.weight"], (Shape{32, 8}));
+  EXPECT_EQ(all["encoder.2.sparse_encoder_layer.sparse.moe.experts.up.weight"], (Shape{32, 2048, 256}));
+  EXPECT_EQ(all["decoder.0.dense_decoder_layer_3.cross_attention.attention.kv.weight"], (Shape{1024, 256}));
+  EXPECT_EQ(all["decoder.2.sparse_decoder_layer.sparse.moe.gate.weight"], (Shape{32, 256}));
+  EXPECT_EQ(all["decoder_norm.weight"], Shape{256});
+  for (unsigned input : {0u, 1u}) // the shifted targets are ids too
+    EXPECT_EQ(forward().getArgAttrOfType<mlir::IntegerAttr>(input, "moe.below").getInt(), 32128);
+}
+
+TEST_F(BuildModel, AttentionToAnotherValue) {
+  build(model(R"({"x": {"shape": ["batch", 5, 8]}, "memory": {"shape": ["batch", "n", 6]}})",
+              R"([{"kind": "attention", "from": ["x", "memory"], "heads": 4, "kv_heads": 2, "head_dim": 4, "scale": 0.5}])"));
+  EXPECT_EQ(parameters()["attention.q.weight"], (Shape{16, 8}));
+  EXPECT_EQ(parameters()["attention.kv.weight"], (Shape{16, 6}));
+  EXPECT_EQ(parameters()["attention.out.weight"], (Shape{8, 16}));
+  auto attention = *forward().getOps<ir::AttentionOp>().begin();
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::Value(attention.getQ()))), "[batch, 5, 16]");
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::Value(attention.getK()))), "[batch, n, 8]");
+  EXPECT_EQ(*attention.getKvHeads(), 2);
+  EXPECT_EQ(attention.getScale().convertToDouble(), 0.5);
+}
+
+TEST_F(BuildModel, ALayerMayUseTheWeightOfAnother) {
+  build(model(kRows, R"([{"kind": "linear", "out": 8}, {"kind": "linear", "out": 8, "weight": "linear.weight"}])"));
+  EXPECT_FALSE(parameters().contains("linear_2.weight"));
+  EXPECT_TRUE(parameters().contains("linear_2.bias"));
+  EXPECT_EQ(llvm::count_if(forward().getOps<ir::ReadOp>(), [](ir::ReadOp read) { return read.getState() == "linear.weight"; }), 2);
+}
+
+TEST_F(BuildModel, BlocksThatMoveElements) {
+  auto shape = [&] { return ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))); };
+  const std::string inputs = R"({"x": {"shape": ["batch", "n", 6]}, "y": {"shape": ["batch", "n", 2]}})";
+  build(model(inputs, R"([{"kind": "concat", "from": ["x", "y"]}, {"kind": "shift", "start": 3}])"));
+  EXPECT_EQ(shape(), "[batch, n, 8]");
+  expectInOrder({"moe.concat", "axis 2", "moe.constant dense<3.000000e+00>", "moe.broadcast", "moe.concat", "axis 1", "moe.slice", "axis 1 from \"0\" size \"n\""});
+  build(model(inputs, R"([{"kind": "slice", "axis": 1, "start": 2}, {"kind": "slice", "axis": 2, "start": 1, "size": 4}])"));
+  EXPECT_EQ(shape(), "[batch, n-2, 4]");
+  build(model(inputs, R"([{"kind": "reshape", "shape": ["n", 2, "batch", 3]}, {"kind": "scale", "by": 2, "width_power": -1}])"));
+  EXPECT_EQ(shape(), "[n, 2, batch, 3]");
+  expectInOrder({"moe.constant dense<0.666666"});
+}
+
 TEST_F(BuildModel, MoeProjectsAndWidens) {
   build(model(
       kTokens,

@@ -47,8 +47,9 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 }
 
 const std::string kBlocks =
-    "activation, attention, blend, class_token, dense_experts, dropout, embedding, layer_norm, linear, mlp, moe, "
-    "patch_embedding, pool, position_embedding, repeat, residual, sequence, soft_moe, softmax, transpose, variance";
+    "activation, attention, blend, class_token, concat, dense_experts, dropout, embedding, gated_mlp, layer_norm, linear, mlp, "
+    "moe, patch_embedding, pool, position_embedding, relative_bias, repeat, reshape, residual, rms_norm, scale, "
+    "sequence, shift, slice, soft_moe, softmax, transpose, variance";
 
 std::string moe(const std::string& gate, const std::string& experts) {
   return R"("model": {"kind": "moe", "gate": )" + gate + R"(, "experts": )" + experts + "}";
@@ -89,7 +90,7 @@ const Case kCases[] = {
     // keys and values
     {"UnknownKey",
      kX + R"("model": [{"kind": "linear", "out": 3, @"biass": true}])",
-     {R"("linear" has no parameter "biass"; did you mean "bias"? known: out, bias, init, kind, name, from, note)"}},
+     {R"("linear" has no parameter "biass"; did you mean "bias"? known: out, bias, init, weight, kind, name, from, note)"}},
     {"MissingParameter",
      kX + R"("model": [@{"kind": "linear"}])",
      {R"("linear" needs "out": an integer from 1 to 16777216)"}},
@@ -122,7 +123,7 @@ const Case kCases[] = {
           "@\"hiden\": 3}]",
      {R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks,
       R"("out" of "linear" is -1; expected an integer from 1 to 16777216)",
-      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, dropout, layer_norm, output_layer_norm, init, kind, name, from, note)"}},
+      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, dropout, layer_norm, output_layer_norm, residual, init, kind, name, from, note)"}},
     {"InsideAWrongBlock",
      kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
      {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
@@ -220,7 +221,7 @@ const Case kCases[] = {
     {"AttentionInsideAnExpert",
      kX + R"("blocks": {"own": [{"kind": @"attention", "heads": 1}]}, )" +
          moe(R"({"kind": "top_k"})", R"({"kind": "own", "count": 2})"),
-     {R"("attention" cannot stand inside an expert; these can: activation, dropout, layer_norm, linear, mlp, repeat, residual, sequence)"}},
+     {R"("attention" cannot stand inside an expert; these can: activation, dropout, gated_mlp, layer_norm, linear, mlp, repeat, residual, rms_norm, scale, sequence)"}},
     {"ExpertsWithoutCount",
      kX + R"("blocks": {"own": [{"kind": "linear", "out": 8}]}, )" + moe(R"({"kind": "top_k"})", R"(@{"kind": "own"})"),
      {R"(experts need "count": an integer from 1 to 65536)"}},
@@ -252,6 +253,64 @@ const Case kCases[] = {
     {"HeadsDoNotDivide",
      kTokens + R"("model": [{"kind": "attention", "heads": @3}])",
      {R"(the width 8 is not divisible by 3 heads; give "head_dim")"}},
+    {"KeyHeadsDoNotDivide",
+     kTokens + R"("model": [{"kind": "attention", "heads": 4, "kv_heads": @3}])",
+     {R"("kv_heads" is 3, which does not divide the 4 heads)"}},
+    {"RotaryOfOddHeads",
+     kTokens + R"("model": [{"kind": "attention", "heads": 2, "head_dim": 3, "rotary": @"halves"}])",
+     {R"("rotary" turns pairs of columns, and the heads are 3 wide)"}},
+    {"CausalAttentionToAnotherValue",
+     R"("inputs": {"x": {"shape": ["batch", 5, 8]}, "y": {"shape": ["batch", 7, 8]}}, "model": [{"kind": "attention", )"
+     R"("from": ["x", "y"], "heads": 2, "causal": @true}])",
+     {R"("causal" is of tokens that attend to each other, and this attention reads another value)"}},
+    {"UnknownBias",
+     kTokens + R"("model": [{"kind": "attention", "heads": 2, "bias": @"distances"}])",
+     {R"(unknown value "distances"; known: x)"}},
+    {"BiasOfAnotherShape",
+     kTokens + R"("model": [{"kind": "relative_bias", "name": "near", "heads": 3}, {"kind": "attention", "from": "x", )"
+               R"("heads": 2, "bias": @"near"}])",
+     {R"(a bias of these scores is f32[2, 5, 5], or f32[1, 5, 5] for all heads; "near" is f32[3, 5, 5])"}},
+    {"OddBuckets",
+     kTokens + R"("model": [{"kind": "relative_bias", "heads": 2, "buckets": @7}])",
+     {"7 buckets in two directions: an even number is needed"}},
+    {"BucketsOfOneDistance",
+     kTokens + R"("model": [{"kind": "relative_bias", "heads": 2, "buckets": 32, "max_distance": @8}])",
+     {R"(of 32 buckets in two directions 8 are of one distance each: at least 1 must be, and "max_distance" must be larger; it is 8)"}},
+    {"SharedParameterOfAnotherShape",
+     kX + R"("model": [{"kind": "linear", "out": 4}, {"kind": "linear", "out": 5, "weight": @"linear.weight"}])",
+     {R"("linear.weight" is f32[4, 8]; "linear_2" needs f32[5, 4] for its "weight")"}},
+    {"UnknownSharedParameter",
+     kX + R"("model": [{"kind": "linear", "out": 8}, {"kind": "linear", "out": 8, "weight": @"linaer.weight"}])",
+     {R"(unknown parameter "linaer.weight"; did you mean "linear.weight"? known: linear.weight)"}},
+    {"SharedParameterBehind",
+     kX + R"("model": [{"kind": "linear", "out": 8, "weight": @"linear_2.weight"}, {"kind": "linear", "out": 8}])",
+     {R"(unknown parameter "linear_2.weight"; no block before this one makes a f32[8, 8])"}},
+    {"InitOfASharedParameter",
+     kX + R"("model": [{"kind": "linear", "out": 8}, {"kind": "linear", "out": 8, "weight": "linear.weight", "init": @{"weight": 0}}])",
+     {R"("init" of a weight that another block makes: leave it to that block)"}},
+    {"ShiftedIn",
+     R"("inputs": {"x": {"shape": ["batch", 8], "dtype": "i64"}}, "model": [{"kind": "shift", "start": 5}, )"
+     R"(@{"kind": "embedding", "vocabulary": 5, "dim": 3}])",
+     {"among its ids is the constant 5; ids lie below 5"}},
+    {"ShiftOfAVector",
+     R"("inputs": {"x": {"shape": [8]}}, "model": @{"kind": "shift"})",
+     {R"("shift" takes (batch, tokens, ..), and gets [8])"}},
+    {"ConcatOfOtherRows",
+     R"("inputs": {"x": {"shape": ["batch", 8]}, "y": {"shape": [4, 8]}}, "model": @{"kind": "concat", "from": ["x", "y"]})",
+     {R"("concat" along axis 1 joins values of one dtype that differ in that axis only, and gets f32[batch, 8] and f32[4, 8])"}},
+    {"ConcatAxis",
+     kX + R"("model": {"kind": "concat", "from": ["x", "x"], "axis": @2})",
+     {R"("axis" is 2; the values [batch, 8] have axes 0 to 1)"}},
+    {"ConcatTakesTwo", kX + R"("model": @{"kind": "concat"})", {R"("concat" takes 2 to 64 values; "from" names 0)"}},
+    {"SliceTooLong",
+     kX + R"("model": {"kind": "slice", "axis": 1, "start": 3, "size": @6})",
+     {"axis 1 of [batch, 8] has 8 elements; the slice takes 6 of them from 3"}},
+    {"SliceAxis",
+     kX + R"("model": {"kind": "slice", "axis": @2, "size": 1})",
+     {R"("axis" is 2; the value [batch, 8] has axes 0 to 1)"}},
+    {"ReshapeLosesElements",
+     kX + R"("model": {"kind": "reshape", "shape": @["batch", 3, 2]})",
+     {"[batch, 8] has 8*batch elements and [batch, 3, 2] has 6*batch; a reshape keeps them all"}},
     {"AttentionNeedsTokens",
      kX + R"("model": [@{"kind": "attention", "heads": 2}])",
      {R"("attention" takes (batch, tokens, width) of f32, and gets f32[batch, 8])"}},
@@ -289,6 +348,9 @@ const Case kCases[] = {
                                                      R"({"kind": "mlp", "count": 8, "hidden": 8})"),
      {"a capacity rate of 0.5 leaves no place in 8 experts for 4 tokens: all would be dropped; raise it, or "
       "\"least_capacity\""}},
+    {"SwitchWithTwoCapacities",
+     kX + moe(R"({"kind": "switch", "capacity": 2, "expert_capacity": @64})", kExperts),
+     {R"("expert_capacity" says how many tokens an expert takes, and so does "capacity", as a rate; give one of them)"}},
     {"SwitchHasOneChoice",
      kX + moe(R"({"kind": "switch", "top_k": @2})", kExperts),
      {R"("top_k" of "switch" is 2; expected an integer from 1 to 1)"}},

@@ -110,10 +110,10 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
-                         testing::Values("batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
+                         testing::Values("attention.gptj", "attention.llama", "attention.t5", "batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
                                          "custom-experts.f32", "custom-experts-hierarchical.f32", "gating-lm.f32",
                                          "gating-lm-blog.f32", "hierarchical.all", "hierarchical.f32",
-                                         "hierarchical.f64", "hierarchical.none", "hierarchical.tight",
+                                         "hierarchical.f64", "hierarchical.none", "hierarchical.tight", "hf-switch.f32", "hf-switch.tight",
                                          "lucidrains-moe.f32", "lucidrains-moe.f64", "lucidrains-moe.tight", "mann.f32",
                                          "mann.f64", "mann.gate-input", "random-lm.f32", "soft-moe.f32", "soft-moe.f64",
                                          "soft-moe.few-tokens", "soft-moe.newest", "switch-lm-blog.f32",

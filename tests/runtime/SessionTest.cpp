@@ -3,6 +3,7 @@
 #include "runtime/Compile.h"
 #include "runtime/Session.h"
 #include "runtime/core/BuildId.h"
+#include "runtime/core/Philox.h"
 #include "runtime/io/SafeTensors.h"
 #include "tests/runtime/Faults.h"
 #include "tests/runtime/TinyProgram.h"
@@ -43,6 +44,33 @@ TEST(Session, WeightsComeBackUntilTheyAreReleased) {
   EXPECT_EQ(std::memcmp(w.data(), initialWeights(session.plan(), 7).at("w").data(), w.bytes()), 0);
   session.run({{"x", tinyTokens(2, 1)}});
   EXPECT_FAULT(session.weights(), Fault::Usage, "packed form only");
+}
+
+TEST(Session, DrawsAtTheFirstRunWhatItWouldHaveLoaded) {
+  for (bool looks : {false, true}) {
+    Session drawn = tinySession(), loaded = tinySession();
+    loaded.load(initialWeights(loaded.plan(), 7));
+    drawn.init(3);
+    drawn.init(7); // instead
+    if (looks)
+      EXPECT_EQ(drawn.weights().size(), 1u);
+    Tensor x = tinyTokens(11, 2);
+    for (int call : {1, 2}) {
+      Tensor a = drawn.run({{"x", x}}, {.seed = 5}).at("y"), b = loaded.run({{"x", x}}, {.seed = 5}).at("y");
+      EXPECT_EQ(std::memcmp(a.data(), b.data(), a.bytes()), 0) << call;
+    }
+    drawn.init(3); // again, after the plain form was released
+    EXPECT_EQ(drawn.weights().at("w").toDoubles(), initialWeights(drawn.plan(), 3).at("w").toDoubles());
+    drawn.run({{"x", x}});
+  }
+}
+
+TEST(Session, DrawsLargeParametersInPiecesOfTheSameNumbers) {
+  auto of = [](Shape shape) { return initialWeight({.name = "w", .dtype = DType::F32, .shape = std::move(shape), .init = {Init::Kind::Uniform, -1, 1}}, 4).toDoubles(); };
+  std::vector<double> large = of({3, 50000}), small = of({100});
+  EXPECT_TRUE(std::equal(small.begin(), small.end(), large.begin()));
+  EXPECT_NE(large[65536], large[0]);
+  EXPECT_EQ(large[131072], static_cast<float>(-1 + 2 * uniformDouble(draw(4, streamOf("w"), 0, 131072))));
 }
 
 TEST(Session, ListsEveryProblemOfWeights) {

@@ -1,5 +1,5 @@
 #pragma once
-// softmax(scale q k^T) v of one head for a block of queries, fp32 or fp64, or of bf16 in fp32, with one pass over the keys (online softmax, Milakov and Gimelshein 2018).
+// softmax(scale q k^T + bias) v of one head for a block of queries, fp32 or fp64, or of bf16 in fp32, with one pass over the keys (online softmax, Milakov and Gimelshein 2018).
 //   for each tile of keys:  scores = q k^T;  m' = max(m, scores);  w = exp(scores - m');  total = total exp(m - m') + sum w;  sums = sums exp(m - m') + w v
 //   result = sums / total
 // Layouts: q, k, v rows of headDim elements anywhere in global memory. In shared memory: all slices of the block's q; a ring of `stages` pieces, each one slice
@@ -29,6 +29,14 @@ template <class Tile_, int headDim_, int valueSlices_> struct AttentionTile {
   };
   struct alignas(8) Own { T of[own]; };
 };
+
+// What is added to scale q k^T: a function of the query of the tile and the key, asked only for keys that are seen, or this.
+struct NoBias {};
+template <class T> __device__ __forceinline__ void addBias(T&, NoBias, int, int, int) {}
+template <class T, class BiasOf> __device__ __forceinline__ void addBias(T& score, BiasOf biasOf, int m, int key, int seen) {
+  if (key < seen)
+    score += biasOf(m, key);
+}
 
 __device__ __forceinline__ void setRounded(float& to, float x) { to = x; }
 __device__ __forceinline__ void setRounded(double& to, double x) { to = x; }
@@ -62,10 +70,10 @@ __device__ __forceinline__ void addValues(typename A::Sum (&sums)[A::Tile::rows]
 
 // Turns the scores of keys [key0, ..) into weights in shared memory, and brings what was summed so far to the new maximum. seenBy(query of the tile): it sees
 // keys [0, that).
-template <class A, class SeenBy>
+template <class A, class SeenBy, class BiasOf>
 __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A::Sum (&scores)[A::Tile::rows][A::Tile::columns], int key0, typename A::Sum scale,
                                           typename A::Sum (&most)[A::Tile::rows], typename A::Sum (&total)[A::Tile::rows],
-                                          typename A::Sum (&sums)[A::Tile::rows][A::columns], SeenBy seenBy) {
+                                          typename A::Sum (&sums)[A::Tile::rows][A::columns], SeenBy seenBy, BiasOf biasOf) {
   using T = typename A::Sum;
   using Tile = typename A::Tile;
 #pragma unroll
@@ -75,6 +83,7 @@ __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A
 #pragma unroll
     for (int n = 0; n < Tile::columns; ++n) {
       scores[m][n] = key0 + Tile::columnOf(n) < seen ? scores[m][n] * scale : -math::infinity<T>();
+      addBias(scores[m][n], biasOf, Tile::rowOf(m), key0 + Tile::columnOf(n), seen);
       highest = scores[m][n] > highest ? scores[m][n] : highest; // NaN is not greater: it comes back as a weight
     }
 #pragma unroll
@@ -100,9 +109,9 @@ __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A
 
 // Results of the block's queries: columns [firstSlice * depth, ..) of the head. rowOfQ and rowOfOut take a query of the tile, rowOfK and rowOfV a key; each gives
 // where the head's part of the row starts, or null for one that is not there. `keys`: how many the block's queries see at most.
-template <class A, class RowOfQ, class RowOfK, class RowOfV, class SeenBy, class RowOfOut>
+template <class A, class RowOfQ, class RowOfK, class RowOfV, class SeenBy, class RowOfOut, class BiasOf = NoBias>
 __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typename A::Sum scale, int firstSlice, const typename A::T* readable, RowOfQ rowOfQ,
-                                       RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, RowOfOut rowOfOut) {
+                                       RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, RowOfOut rowOfOut, BiasOf biasOf = {}) {
   using T = typename A::T;
   using Tile = typename A::Tile;
   using Sum = typename A::Sum;
@@ -149,7 +158,7 @@ __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typ
 #pragma unroll 1
     for (int slice = 0; slice < A::slices; ++slice)
       multiplySlice<Tile>(scores, shared.q[slice], next());
-    weighTile<A>(shared, scores, key0, scale, most, total, sums, seenBy);
+    weighTile<A>(shared, scores, key0, scale, most, total, sums, seenBy, biasOf);
 #pragma unroll
     for (int slice = 0; slice < A::valueSlices; ++slice)
       addValues<A>(sums, slice, shared.weights, next()); // the weights are there behind next()'s barrier

@@ -59,9 +59,29 @@ TEST_P(AttentionCudaKeys, moreKeysThanQueries) {
   }
 }
 
+/// Heads that share keys, other tokens' keys, and a bias of each head or of all.
+TEST_P(AttentionCudaKeys, biasAndSharedKeys) {
+  const AttentionCase& c = GetParam();
+  for (int64_t sharing : {1, 3})
+    for (bool ofAllHeads : {false, true}) {
+      mlir::OpBuilder& b = maker.builder();
+      int64_t heads = c.heads * sharing;
+      SCOPED_TRACE(::testing::Message() << heads << " heads on " << c.heads << (ofAllHeads ? ", one bias" : ", a bias of each"));
+      KernelMaker own(*context);
+      mlir::Value q = own.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)});
+      mlir::Value k = own.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}), v = own.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
+      mlir::Value bias = own.tensor(c.type, {text(ofAllHeads ? 1 : heads), "n", "m"});
+      mlir::Value y = ir::AttentionOp::create(own.builder(), own.loc(), q, k, v, bias, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads),
+                                              b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+      ir::KernelOp kernel = own.finish("attention", {y});
+      CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"n", c.queries}, {"m", c.queries + 5}}, .terms = c.headDim + c.queries}});
+      EXPECT_EQ(run.bankConflicts(), 0u);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionCudaKeys,
                          ::testing::Values(AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 2, 63, 1, 33, false},
-                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}));
+                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::BF16, 1, 19, 2, 24, true}));
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionCuda,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},

@@ -56,6 +56,29 @@ TEST_P(LoopsCuda, sliceWithASymbolicStart) {
     checkCuda(kernel, {.check = {.bindings = {{"n", rows}}}});
 }
 
+TEST_P(LoopsCuda, biasesOfDistances) {
+  for (const char* way : {"bidirectional", ""})
+    for (auto [buckets, farthest, queries, keys] : {std::array{32, 128, 150, 150}, {8, 20, 30, 30}, {4, 3, 5, 9}}) {
+      SCOPED_TRACE(::testing::Message() << buckets << " buckets " << way);
+      std::string table = fmt::format("tensor<{}x3x@>", buckets), y = "tensor<3x?x?x@, #moe.sizes<\"3\", \"n\", \"m\">>";
+      ParsedKernel kernel = parse("%t: " + table, y,
+                                  fmt::format("%y = moe.relative_bias %t queries \"n\" keys \"m\" max_distance {} {} : {}\n moe.yield %y : {}", farthest, way,
+                                              table, y));
+      checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .exact = true}});
+    }
+}
+
+TEST_P(LoopsCuda, rotaryOfASlice) {
+  for (const char* style : {"", "interleaved"}) {
+    std::string x = "tensor<2x?x40x@, #moe.sizes<\"2\", \"n\", \"40\">>", y = "tensor<2x?x24x@, #moe.sizes<\"2\", \"n\", \"24\">>";
+    ParsedKernel kernel = parse("%x: " + x, y,
+                                fmt::format("%s = moe.slice %x axis 2 from \"8\" size \"24\" : {0}\n"
+                                            "%y = moe.rotary %s heads 3 base 1.0e+04 {1} : {2}\n moe.yield %y : {2}",
+                                            x, style, y));
+    checkCuda(kernel, {.check = {.bindings = {{"n", 300}}}});
+  }
+}
+
 TEST_P(LoopsCuda, reductionsAlongEveryAxis) {
   const char* shapes[] = {"tensor<7x19x@>", "tensor<4x19x@>", "tensor<4x7x@>"};
   for (const char* kind : {"sum", "mean", "max"})

@@ -70,6 +70,16 @@ TEST_P(RowsCuda, compareAndCast) {
                   m, mask, GetParam().element));
 }
 
+TEST_P(RowsCuda, rmsNormOfAResidualSum) {
+  std::string m = matrix(), v = vector();
+  run(fmt::format("%x: {0}, %r: {0}, %w: {1}", m, v), m + ", " + m + ", " + m,
+      fmt::format("%s = moe.add %x, %r : {0}, {0}\n"
+                  "%n = moe.rms_norm %s weight %w : {1} eps 1.0e-6 of {0}\n"
+                  "%b = moe.rms_norm %x eps 2.0e-1 of {0}\n %y = moe.mul %b, %w : {0}, {1}\n"
+                  "moe.yield %s, %n, %y : {0}, {0}, {0}",
+                  m, v));
+}
+
 TEST_P(RowsCuda, layerNormOfAResidualSum) {
   std::string m = matrix(), v = vector();
   run(fmt::format("%x: {0}, %r: {0}, %w: {1}, %b: {1}", m, v), m + ", " + m,

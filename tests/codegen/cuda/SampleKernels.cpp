@@ -27,10 +27,20 @@ const SampleKernel kSamples[] = {
     %e = moe.embedding %i, %w : tensor<4x9xi32>, tensor<5x17x@>
     %y = moe.add %e, %p : tensor<4x9x17x@>, tensor<9x17x@>
     moe.yield %y : tensor<4x9x17x@>)"},
+    {"loopsOfDistances", "loops", "%t: tensor<32x3x@>", "tensor<3x41x41x@>", R"(
+    %y = moe.relative_bias %t queries "41" keys "41" max_distance 128 bidirectional : tensor<32x3x@>
+    moe.yield %y : tensor<3x41x41x@>)"},
+    {"loopsOfTurns", "loops", "%x: tensor<2x33x40x@>", "tensor<2x33x24x@>", R"(
+    %s = moe.slice %x axis 2 from "8" size "24" : tensor<2x33x40x@>
+    %y = moe.rotary %s heads 3 base 1.0e+04 : tensor<2x33x24x@>
+    moe.yield %y : tensor<2x33x24x@>)"},
     {"rowsOfLanes", "rows", "%x: tensor<67x13x@>, %w: tensor<13x@>", "tensor<67x13x@>, tensor<67x13x@>", R"(
     %n = moe.layer_norm %x weight %w : tensor<13x@> eps 1.0e-5 of tensor<67x13x@>
     %p = moe.softmax %n : tensor<67x13x@>
     moe.yield %n, %p : tensor<67x13x@>, tensor<67x13x@>)"},
+    {"rowsOfRms", "rows", "%x: tensor<67x13x@>, %w: tensor<13x@>", "tensor<67x13x@>", R"(
+    %n = moe.rms_norm %x weight %w : tensor<13x@> eps 1.0e-6 of tensor<67x13x@>
+    moe.yield %n : tensor<67x13x@>)"},
     {"rowsOfBlocks", "rows", "%x: tensor<5x1500x@>", "tensor<5x6x@>, tensor<5x6xi32>, tensor<5x@>", R"(
     %v, %i = moe.select %x k 6 : tensor<5x1500x@>
     %p = moe.softmax %v : tensor<5x6x@>
@@ -145,6 +155,9 @@ const SampleKernel kSamples[] = {
     {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
     %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
     moe.yield %y : tensor<1x9x39x@>)", 83},
+    {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
+    %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
+    moe.yield %y : tensor<1x9x48x@>)", 82},
 };
 
 constexpr int64_t kRows = 58;
