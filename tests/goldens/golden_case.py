@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import expert_models
 import fastmoe_on_cpu
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
@@ -32,6 +33,8 @@ def zoo_model(name, overrides):
 def metadata(description, packages, **more):
     versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
     versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}
+    versions |= {"transformers": expert_models.transformers_version()} if "transformers" in packages else {}
+    versions |= {"st-moe-pytorch": expert_models.ST_MOE_VERSION} if "st-moe-pytorch" in packages else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
     return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import blending_goldens
+import expert_goldens
 import fastmoe_on_cpu
 import golden_file
 import language_goldens
@@ -206,6 +207,7 @@ def all_cases(fmoe):
         yield f"switch.gate.{name}", lambda g=gate, a=("eval", tokens, experts, 1.0, step, True): gate_case(fmoe, g, *a)
     yield from language_goldens.cases()
     yield from blending_goldens.cases()
+    yield from expert_goldens.cases(fmoe)
 
 
 def main():

@@ -47,7 +47,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 }
 
 const std::string kBlocks =
-    "activation, attention, blend, class_token, dense_experts, dropout, embedding, layer_norm, linear, mlp, moe, "
+    "activation, attention, blend, class_token, dense_experts, dropout, embedding, gated_mlp, layer_norm, linear, mlp, moe, "
     "patch_embedding, pool, position_embedding, repeat, residual, sequence, soft_moe, softmax, transpose, variance";
 
 std::string moe(const std::string& gate, const std::string& experts) {
@@ -68,7 +68,25 @@ const Case kCases[] = {
      {R"(unknown block "xyzzyxyzzyxyzzy"; known: )" + kBlocks}},
     {"UnknownExpert",
      kX + moe(R"({"kind": "top_k"})", R"({"kind": @"mpl", "count": 4})"),
-     {R"(unknown expert "mpl"; did you mean "mlp"? known: mlp)"}},
+     {R"(unknown expert "mpl"; did you mean "mlp"? known: gated_mlp, linear, mlp)"}},
+    {"BlockAsExpert",
+     kX + moe(R"({"kind": "top_k"})", R"({"kind": @"attention", "count": 4})"),
+     {R"("attention" is a kind of block; expected an expert)"}},
+    {"GroupsOfExpertsOfDifferentWidths",
+     kX + moe(R"({"kind": "top_k"})", R"([{"kind": "mlp", "count": 2, "hidden": 8}, @{"kind": "linear", "count": 1, "out": 5}])"),
+     {"these experts make 5 of each token, those before them 8; the widths must agree"}},
+    {"GroupWithoutACount",
+     kX + moe(R"({"kind": "top_k"})", R"([{"kind": "mlp", "count": 2, "hidden": 8}, @{"kind": "linear"}])"),
+     {R"(experts need "count": an integer from 1 to 65536)"}},
+    {"SharedExpertOfAnotherWidth",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": )" + kExperts + R"(, "shared": @{"kind": "linear", "out": 5}})",
+     {"the shared expert makes [batch, 5], the others [batch, 8]; the shapes must agree"}},
+    {"SharedExpertThatAttends",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": )" + kExperts + R"(, "shared": {"kind": @"attention", "heads": 1}})",
+     {R"("attention" cannot stand inside an expert; these can: activation, dropout, gated_mlp, layer_norm, linear, mlp, repeat, residual, sequence)"}},
+    {"GateOfNoSharedExpert",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": )" + kExperts + R"(, "shared_gate": @true})",
+     {R"("shared_gate" goes with "shared", the expert that it weights)"}},
     {"WrongFamily", kX + R"("model": [{"kind": @"gshard"}])", {R"("gshard" is a kind of gate; expected a block)"}},
     {"UnknownLoss",
      kX + R"("model": [{"kind": "linear", "out": 2}], "loss": {"kind": @"crossentropy"})",
@@ -113,7 +131,7 @@ const Case kCases[] = {
           "@\"hiden\": 3}]",
      {R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks,
       R"("out" of "linear" is -1; expected an integer from 1 to 16777216)",
-      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, dropout, layer_norm, output_layer_norm, init, kind, name, from, note)"}},
+      R"("mlp" has no parameter "hiden"; did you mean "hidden"? known: hidden, widths, out, activation, output_activation, bias, dropout, layer_norm, output_layer_norm, residual, init, kind, name, from, note)"}},
     {"InsideAWrongBlock",
      kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
      {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
@@ -211,7 +229,7 @@ const Case kCases[] = {
     {"AttentionInsideAnExpert",
      kX + R"("blocks": {"own": [{"kind": @"attention", "heads": 1}]}, )" +
          moe(R"({"kind": "top_k"})", R"({"kind": "own", "count": 2})"),
-     {R"("attention" cannot stand inside an expert; these can: activation, dropout, layer_norm, linear, mlp, repeat, residual, sequence)"}},
+     {R"("attention" cannot stand inside an expert; these can: activation, dropout, gated_mlp, layer_norm, linear, mlp, repeat, residual, sequence)"}},
     {"ExpertsWithoutCount",
      kX + R"("blocks": {"own": [{"kind": "linear", "out": 8}]}, )" + moe(R"({"kind": "top_k"})", R"(@{"kind": "own"})"),
      {R"(experts need "count": an integer from 1 to 65536)"}},
