@@ -4,11 +4,11 @@
 #include "compiler/Compiler.h"
 #include "compiler/Diagnostics.h"
 #include "compiler/KernelFolder.h"
+#include "moec_build_id.h"
 #include "compiler/Targets.h"
 #include "compiler/passes/Passes.h"
 #include "models/BuildModel.h"
 #include "runtime/core/AtomicFile.h"
-#include "runtime/core/BuildId.h"
 #include "runtime/core/Error.h"
 
 #include <algorithm>
@@ -230,7 +230,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   Phase first = options.from.empty() ? Phase::Import : *parsePhase(options.from);
 
   ProgramData program;
-  program.buildId = kBuildId;
+  program.buildId = sourceId();
   program.name = model.stem().string();
   KernelFolder kernels(options.kernels);
   for (const std::string& target : targets) {
@@ -240,7 +240,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
     context.printOpOnDiagnostic(false);
-    ContextDiagnostics diagnostics(context, model);
+    ContextDiagnostics diagnostics(context, model, options.moefy);
     Pipeline pipeline(options, kernels, result, context, diagnostics);
     if (first == Phase::Import)
       pipeline.import(model, text);

@@ -31,8 +31,8 @@ const char* wordOf(DiagnosticSeverity severity) {
 
 } // namespace
 
-ContextDiagnostics::ContextDiagnostics(MLIRContext& context, std::filesystem::path file)
-    : handler_(&context, [this, file = std::move(file)](Diagnostic& diagnostic) {
+ContextDiagnostics::ContextDiagnostics(MLIRContext& context, std::filesystem::path file, std::string moefy)
+    : moefy_(std::move(moefy)), handler_(&context, [this, file = std::move(file)](Diagnostic& diagnostic) {
         auto line = [&](Diagnostic& one) {
           std::string path = ir::pathOf(one.getLocation());
           lines_.push_back(placeOf(one.getLocation(), file) + ": " + wordOf(one.getSeverity()) + ": " + (path.empty() ? "" : "in '" + path + "': ") + one.str());
@@ -44,6 +44,18 @@ ContextDiagnostics::ContextDiagnostics(MLIRContext& context, std::filesystem::pa
       }) {}
 
 void ContextDiagnostics::fail(Fault fault, const std::string& otherwise) {
+  bool isOfRule = [&] {
+    for (const auto& entry : model_.entries())
+      if (entry.position != models::Position{})
+        return false;
+    return !moefy_.empty() && model_.hasErrors();
+  }();
+  if (isOfRule) {
+    std::string text;
+    for (const auto& entry : model_.entries())
+      text += (text.empty() ? "--moefy " + moefy_ + ": " : "\n") + entry.message;
+    throw Error(Fault::Usage, text);
+  }
   std::string text = model_.text();
   if (!text.empty())
     fault = Fault::Model;

@@ -11,14 +11,16 @@ namespace moec::compiler {
 
 class ContextDiagnostics {
 public:
-  ContextDiagnostics(mlir::MLIRContext& context, std::filesystem::path file);
+  /// `moefy`: the rule of --moefy; complaints of the model reader without a place are about it.
+  ContextDiagnostics(mlir::MLIRContext& context, std::filesystem::path file, std::string moefy);
 
   models::Diagnostics& model() { return model_; }
   /// Throws all that was reported, one complaint a line ("model.json:12:18: error: ..."), or `otherwise` when nothing was. A complaint of the model reader
-  /// makes it a fault of the model.
+  /// makes it a fault of the model, complaints of the rule alone one of the caller.
   [[noreturn]] void fail(Fault fault, const std::string& otherwise);
 
 private:
+  std::string moefy_;
   models::Diagnostics model_;
   std::vector<std::string> lines_;
   mlir::ScopedDiagnosticHandler handler_;

@@ -2,6 +2,10 @@
 
 #include "runtime/core/CudaTarget.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -27,11 +31,26 @@ std::string hostTarget() {
                              "name a target with --target to compile for another machine");
 }
 
-std::string knownTargets() {
-  std::string known = "cpu cpu:x86-64-v3 cpu:x86-64-v4";
+std::vector<std::string> knownTargets() {
+  std::vector<std::string> known{"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4"};
   for (const CudaTarget& target : cudaTargets())
-    known += " " + target.name;
+    known.push_back(target.name);
   return known;
+}
+
+/// "cuda", "gpu" and the like mean no target by themselves; "sm_90a" and "x86-64-v3" lack what stands before the colon.
+std::string suggestion(const std::string& name) {
+  std::vector<std::string> known = knownTargets();
+  for (const std::string& target : known)
+    if (target.substr(target.find(':') + 1) == name)
+      return fmt::format("; did you mean \"{}\"?", target);
+  if (name == "cuda" || name == "gpu" || name == "nvidia") {
+    std::vector<std::string> chips;
+    for (const CudaTarget& target : cudaTargets())
+      chips.push_back(fmt::format("{} ({})", target.name, target.chip));
+    return fmt::format("; a GPU is named with its architecture: {}", fmt::join(chips, ", "));
+  }
+  return didYouMean(name, known);
 }
 
 } // namespace
@@ -52,7 +71,7 @@ std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
     else if (std::find(std::begin(cpuTargets), std::end(cpuTargets), name) != std::end(cpuTargets) || findCudaTarget(name))
       add(name);
     else
-      throw Error(Fault::Usage, "unknown target '" + name + "'; known: " + knownTargets());
+      throw Error(Fault::Usage, fmt::format("unknown target \"{}\"{}; known: {}", name, suggestion(name), fmt::join(knownTargets(), ", ")));
   }
   auto rank = [](const std::string& target) { return std::pair(std::find(std::begin(cpuTargets), std::end(cpuTargets), target), target); };
   std::sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });

@@ -2,10 +2,12 @@
 
 #include "models/json/Parse.h"
 #include "models/json/Words.h"
+#include "runtime/core/NearestName.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace moec::models {
 
@@ -17,11 +19,14 @@ bool isRaw(ParameterType type) {
 }
 
 void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {
-  if (parameter.type == ParameterType::Word && value.isString())
-    diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
-  else
-    diagnostics.error(value.position(), fmt::format("{} of {} is {}; expected {}", inQuotes(parameter.name),
-                                                    inQuotes(kind.name), value.describe(), expectation(parameter)));
+  bool isWord = parameter.type == ParameterType::Word || parameter.type == ParameterType::WordByMode;
+  if (isWord && value.isString())
+    return diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
+  Misfit wrong = misfit(parameter, value);
+  diagnostics.error(wrong.position,
+                    fmt::format("{} of {} {} {}{}; expected {}", inQuotes(parameter.name), inQuotes(kind.name),
+                                wrong.isEntry ? "has" : "is", wrong.what, wrong.isEntry ? " in it" : "",
+                                expectation(parameter)));
 }
 
 Json defaultOf(const Parameter& parameter, Position position) {
@@ -34,16 +39,20 @@ Json defaultOf(const Parameter& parameter, Position position) {
 } // namespace
 
 std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, const Environment& environment,
-                                         std::span<const std::string> common, Diagnostics& diagnostics) {
+                                         std::span<const std::string> common, Diagnostics& diagnostics,
+                                         const Json* written) {
   Arguments result;
   result.kind_ = &kind;
   result.object_ = &object;
   result.environment_ = &environment;
   bool good = true;
+  std::set<std::string> meant; // by keys that are misspelt
   for (const Json::Member& member : object.object()) {
     if (std::find(common.begin(), common.end(), member.key) != common.end())
       continue;
     const Parameter* parameter = kind.find(member.key);
+    if (!parameter && diagnostics.isFull())
+      return std::nullopt; // looking for what each may have meant takes its time
     if (!parameter) {
       std::vector<std::string> known;
       for (const Parameter& candidate : kind.parameters)
@@ -51,6 +60,8 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
       known.insert(known.end(), common.begin(), common.end());
       diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(kind.name),
                                                         inQuotes(member.key), suggestion(member.key, known)));
+      if (std::optional<std::string> nearest = nearestName(member.key, known))
+        meant.insert(*nearest);
       good = false;
       continue;
     }
@@ -67,8 +78,10 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
     if (object.find(parameter.name))
       continue;
     if (parameter.required) {
-      diagnostics.error(object.position(), fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name),
-                                                       expectation(parameter)));
+      if (!meant.contains(parameter.name))
+        diagnostics.error((written ? written : &object)->position(),
+                          fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name),
+                                      expectation(parameter)));
       good = false;
     } else if (!parameter.fallback.empty()) {
       result.values_.emplace(parameter.name, defaultOf(parameter, object.position()));
@@ -111,6 +124,11 @@ std::pair<int64_t, int64_t> Arguments::pair(std::string_view name) const {
 double Arguments::evaluationCapacity(std::string_view name) const {
   const Json& value = get(name);
   return value.isNumber() ? value.number() : value.find("eval")->number();
+}
+
+const std::string& Arguments::evaluationWord(std::string_view name) const {
+  const Json& value = get(name);
+  return value.isString() ? value.string() : value.find("eval")->string();
 }
 
 } // namespace moec::models

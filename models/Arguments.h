@@ -11,8 +11,10 @@ class Arguments {
 public:
   /// Reads `object` (an object). Reports unknown keys, missing and ill-typed values, all of them. `common` are keys
   /// that every kind of the family takes beside its own ("kind", "name" ...).
+  /// A missing key is reported at `written`: the object as the file has it, where that stands elsewhere than `object`.
   static std::optional<Arguments> read(const Kind& kind, const Json& object, const Environment& environment,
-                                       std::span<const std::string> common, Diagnostics& diagnostics);
+                                       std::span<const std::string> common, Diagnostics& diagnostics,
+                                       const Json* written = nullptr);
 
   const Kind& kind() const { return *kind_; }
   const Environment& environment() const { return *environment_; }
@@ -31,6 +33,7 @@ public:
   std::vector<int64_t> integers(std::string_view name) const;
   std::pair<int64_t, int64_t> pair(std::string_view name) const;
   double evaluationCapacity(std::string_view name) const;
+  const std::string& evaluationWord(std::string_view name) const;
   /// Any value; bodies, gates and experts are as written, to be read with environment().
   const Json& get(std::string_view name) const;
 

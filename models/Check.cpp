@@ -51,7 +51,7 @@ private:
       return;
     if (family == Family::Block)
       vocabulary_.naming(*use);
-    if (family == Family::Expert)
+    if (family == Family::Expert && use->own) // a kind has it in its table
       vocabulary_.expertCount(*use);
     if (use->own)
       return own(*use, insideExpert || family == Family::Expert);

@@ -134,7 +134,21 @@ private:
   int depth_ = 0;
 };
 
-std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnostics& diagnostics) {
+// A value that names another twice, which names a third twice, and so on, would take all memory.
+constexpr int64_t kMostInValue = 1024, kMostInLet = 65536;
+
+/// Takes the number of values in `json` from `room`; false when there is not so much.
+bool takeRoom(const Json& json, int64_t& room) {
+  if (--room < 0)
+    return false;
+  if (json.isList())
+    return std::all_of(json.list().begin(), json.list().end(), [&](const Json& item) { return takeRoom(item, room); });
+  return !json.isObject() || std::all_of(json.object().begin(), json.object().end(),
+                                         [&](const Json::Member& member) { return takeRoom(member.value, room); });
+}
+
+/// `room`: how many values may come in by names.
+std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnostics& diagnostics, int64_t& room) {
   if (value.isString() && value.string().starts_with("$")) {
     const std::string& text = value.string();
     if (text.starts_with("$(")) {
@@ -148,6 +162,14 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
       return std::nullopt;
     }
     const Json* found = lookup(name, value.position());
+    bool told = room < 0;
+    if (found && !takeRoom(*found, room)) {
+      if (!told)
+        diagnostics.error(value.position(), fmt::format("{} makes this too large: names may bring in {} values here, and {} "
+                                                      "all over \"let\"",
+                                                      inQuotes(text), kMostInValue, kMostInLet));
+      found = nullptr;
+    }
     return found ? std::optional(found->at(value.position())) : std::nullopt;
   }
   if (!value.isList() && !value.isObject())
@@ -155,7 +177,7 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
   Json result = value;
   bool complete = true;
   auto replace = [&](Json& inner) {
-    std::optional<Json> resolved = resolveWith(inner, lookup, diagnostics);
+    std::optional<Json> resolved = resolveWith(inner, lookup, diagnostics, room);
     complete = complete && resolved;
     if (resolved)
       inner = std::move(*resolved);
@@ -196,13 +218,15 @@ std::optional<Json> resolve(const Json& value, const Environment& environment, D
     const Json* found = environment.find(name);
     return found ? found : reportUnknown(name, use, environment.names(), diagnostics);
   };
-  return resolveWith(value, lookup, diagnostics);
+  int64_t room = kMostInValue;
+  return resolveWith(value, lookup, diagnostics, room);
 }
 
 std::optional<Environment> evaluateLet(const Json& let, Diagnostics& diagnostics) {
   Environment done;
   std::vector<std::string> known, open; // open: being evaluated, outermost first
   std::set<std::string> failed;
+  int64_t room = kMostInLet;
   for (const Json::Member& member : let.object())
     known.push_back(member.key);
 
@@ -221,7 +245,7 @@ std::optional<Environment> evaluateLet(const Json& let, Diagnostics& diagnostics
       return nullptr;
     }
     open.push_back(key);
-    std::optional<Json> value = resolveWith(*written, valueOf, diagnostics);
+    std::optional<Json> value = resolveWith(*written, valueOf, diagnostics, room);
     open.pop_back();
     if (!value) {
       failed.insert(key);

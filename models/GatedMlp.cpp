@@ -20,7 +20,7 @@ std::vector<Parameter> gatedMlpParameters() {
        .doc = "Is there a learned factor for each hidden column, between the product of the halves and down? It begins "
               "with ones.",
        .source = "st-moe-pytorch d94e65d (GEGLU: mult_bias)"},
-      {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant."},
+      {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant, uniform_fan_out +-1/sqrt(out)."},
   };
 }
 
@@ -29,13 +29,14 @@ Value gatedMlp(Site& site, const Arguments& arguments, Value x) {
   if (!width)
     return {};
   int64_t hidden = arguments.integer("hidden");
+  int64_t out = arguments.has("out") ? arguments.integer("out") : *width;
   bool bias = arguments.flag("bias");
-  Inits inits = initsOf(arguments);
+  Inits inits = initsOf(arguments, hidden);
   Value gate = activation(site, linear(site.part("gate"), x, hidden, bias, inits), arguments.word("activation"));
   Value y = site.ops().mul(gate, linear(site.part("up"), x, hidden, bias, inits));
   if (arguments.flag("multiplier"))
     y = site.ops().mul(y, perColumn(site, "multiplier", hidden, Init{Init::Kind::Ones, 0, 0}));
-  return linear(site.part("down"), y, arguments.has("out") ? arguments.integer("out") : *width, bias, inits);
+  return linear(site.part("down"), y, out, bias, initsOf(arguments, out));
 }
 
 } // namespace moec::models

@@ -1,6 +1,7 @@
 #include "models/Kind.h"
 
 #include "models/json/Words.h"
+#include "runtime/core/Printable.h"
 
 #include <fmt/format.h>
 
@@ -62,7 +63,7 @@ bool isSymbol(std::string_view name) {
 }
 
 const std::vector<std::string>& initWords() {
-  static const std::vector<std::string> words{"default", "orthogonal", "normal", "zeros", "ones"};
+  static const std::vector<std::string> words{"default", "orthogonal", "normal", "uniform_fan_out", "zeros", "ones"};
   return words;
 }
 
@@ -86,6 +87,7 @@ template <class Predicate> bool all(const Json& value, Predicate predicate) {
   return value.isList() && !value.list().empty() && std::all_of(value.list().begin(), value.list().end(), predicate);
 }
 
+constexpr size_t kLongestText = 200;
 constexpr int64_t kLargestExtent = int64_t{1} << 31;
 bool isExtent(const Json& value) {
   return value.isInteger() ? value.integer() >= 1 && value.integer() <= kLargestExtent
@@ -101,18 +103,24 @@ bool isInit(const Json& value) {
   return value.isNumber() || (value.isString() && std::count(words.begin(), words.end(), value.string()));
 }
 
+constexpr std::string_view kInitKeys[] = {"weight", "bias"}, kCapacityKeys[] = {"train", "eval"};
+
 bool isInits(const Json& value) {
   return value.isObject() && std::all_of(value.object().begin(), value.object().end(), [](const Json::Member& member) {
-           return (member.key == "weight" || member.key == "bias") && isInit(member.value);
+           return std::count(std::begin(kInitKeys), std::end(kInitKeys), member.key) && isInit(member.value);
          });
 }
 
-bool isCapacity(const Parameter& parameter, const Json& value) {
-  if (value.isNumber())
-    return inRange(parameter, value);
+bool isWord(const Parameter& parameter, const Json& value) {
+  return value.isString() && std::count(parameter.words.begin(), parameter.words.end(), value.string());
+}
+
+/// One value, or {"train": .., "eval": ..}.
+template <class Predicate> bool byMode(const Json& value, Predicate predicate) {
+  if (!value.isObject())
+    return predicate(value);
   const Json *train = value.find("train"), *eval = value.find("eval");
-  return train && eval && value.object().size() == 2 && train->isNumber() && eval->isNumber() &&
-         inRange(parameter, *train) && inRange(parameter, *eval);
+  return train && eval && value.object().size() == 2 && predicate(*train) && predicate(*eval);
 }
 
 } // namespace
@@ -127,6 +135,8 @@ std::string expectation(const Parameter& parameter) {
     return "true or false";
   case ParameterType::Word:
     return "one of " + joined(parameter.words);
+  case ParameterType::WordByMode:
+    return fmt::format("one of {}, or {{\"train\": .., \"eval\": ..}}", joined(parameter.words));
   case ParameterType::Integers:
     return fmt::format("a list of integers {}", range(parameter));
   case ParameterType::IntegerOrPair:
@@ -140,7 +150,7 @@ std::string expectation(const Parameter& parameter) {
   case ParameterType::ValueName:
     return "the name of an input or of a block";
   case ParameterType::Text:
-    return "a text";
+    return fmt::format("a text of 1 to {} bytes without control characters", kLongestText);
   case ParameterType::Numbers:
     return "a list of numbers";
   case ParameterType::Shape:
@@ -172,7 +182,9 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::Bool:
     return value.isBool();
   case ParameterType::Word:
-    return value.isString() && std::count(parameter.words.begin(), parameter.words.end(), value.string());
+    return isWord(parameter, value);
+  case ParameterType::WordByMode:
+    return byMode(value, [&](const Json& word) { return isWord(parameter, word); });
   case ParameterType::Integers:
     return all(value, [&](const Json& item) { return isInteger(parameter, item); });
   case ParameterType::IntegerOrPair:
@@ -180,11 +192,13 @@ bool fits(const Parameter& parameter, const Json& value) {
            (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) &&
             isInteger(parameter, value.list()[1]));
   case ParameterType::Capacity:
-    return isCapacity(parameter, value);
+    return byMode(value, [&](const Json& rate) { return rate.isNumber() && inRange(parameter, rate); });
   case ParameterType::Inits:
     return isInits(value);
-  case ParameterType::ValueName:
   case ParameterType::Text:
+    return value.isString() && !value.string().empty() && value.string().size() <= kLongestText &&
+           !hasControls(value.string());
+  case ParameterType::ValueName:
     return value.isString();
   case ParameterType::Numbers:
     return all(value, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
@@ -204,6 +218,55 @@ bool fits(const Parameter& parameter, const Json& value) {
     return value.isObject();
   }
   llvm_unreachable("every type has a check");
+}
+
+Misfit misfit(const Parameter& parameter, const Json& value) {
+  auto entry = [](Position position, std::string what) { return Misfit{position, std::move(what), true}; };
+  auto firstItem = [&](auto good) -> std::optional<Misfit> {
+    if (value.isList())
+      for (const Json& item : value.list())
+        if (!good(item))
+          return entry(item.position(), item.describe());
+    return std::nullopt;
+  };
+  auto firstMember = [&](std::span<const std::string_view> keys, auto good) -> std::optional<Misfit> {
+    if (value.isObject())
+      for (const Json::Member& member : value.object()) {
+        if (std::count(keys.begin(), keys.end(), member.key) == 0)
+          return entry(member.keyPosition, "the key " + inQuotes(member.key));
+        if (!good(member.value))
+          return entry(member.value.position(), member.value.describe());
+      }
+    return std::nullopt;
+  };
+  std::optional<Misfit> found;
+  switch (parameter.type) {
+  case ParameterType::Integers:
+    found = firstItem([&](const Json& item) { return isInteger(parameter, item); });
+    break;
+  case ParameterType::IntegerOrPair:
+    if (value.isList() && value.list().size() == 2)
+      found = firstItem([&](const Json& item) { return isInteger(parameter, item); });
+    break;
+  case ParameterType::Numbers:
+    found = firstItem([&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    break;
+  case ParameterType::Shape:
+    found = firstItem(isExtent);
+    break;
+  case ParameterType::ValueNames:
+    found = firstItem([](const Json& item) { return item.isString(); });
+    break;
+  case ParameterType::Inits:
+    found = firstMember(kInitKeys, isInit);
+    break;
+  case ParameterType::Capacity:
+    found = firstMember(kCapacityKeys, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    break;
+  default:
+    break;
+  }
+  return found ? *found : Misfit{value.position(), value.describe(), false};
 }
 
 } // namespace moec::models

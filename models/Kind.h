@@ -21,6 +21,7 @@ enum class ParameterType {
   Number,
   Bool,
   Word,          // one of `words`
+  WordByMode,    // the same, or {"train": "random", "eval": "all"}
   Integers,      // a list of integers, at least one
   IntegerOrPair, // 4 or [4, 8]
   Capacity,      // 1.2, or {"train": 1.2, "eval": 2.4}
@@ -49,10 +50,17 @@ struct Parameter {
   std::string source = {}; // where the meaning or the default comes from, when not from the kind's source
 };
 
+/// A choice of groups of experts that comes before the choice of experts.
+struct OuterLevel {
+  mlir::Value routing, weights; // to the groups: R rows
+  mlir::Value rows;             // (R, D) the tokens as rows of it
+};
+
 /// Who goes where, and what each choice counts.
 struct GateResult {
   mlir::Value routing; // !moe.routing of E experts, T tokens, K choices; null: every token goes to every expert
   mlir::Value weights; // (T, K), or (T, E) without a routing; in the model's dtype but never below f32
+  std::optional<OuterLevel> outer = {}; // the tokens of `routing` are then its rows
 };
 
 struct Kind {
@@ -89,7 +97,7 @@ const std::vector<std::string>& commonKeys(Family family);
 /// May this be a symbolic size's name? The words of size expressions (runtime/core/Size.h) may not.
 bool isSymbol(std::string_view name);
 
-/// The words of a parameter of type Inits: default, orthogonal, normal, zeros, ones.
+/// The words of a parameter of type Inits: default, orthogonal, normal, uniform_fan_out, zeros, ones.
 const std::vector<std::string>& initWords();
 /// How many experts: a parameter of every kind of expert, and of own blocks used as one.
 const Parameter& countParameter();
@@ -99,5 +107,13 @@ std::string expectation(const Parameter& parameter);
 /// Is the value (with every "$..." computed) one that the parameter takes? Bodies, gates and experts only by their JSON
 /// type.
 bool fits(const Parameter& parameter, const Json& value);
+
+/// What a value that does not fit is wrong by: an entry where that alone is at fault, otherwise the whole value.
+struct Misfit {
+  Position position;
+  std::string what; // `0`, `the string "zz"`, `the key "nosuch"`
+  bool isEntry = false;
+};
+Misfit misfit(const Parameter& parameter, const Json& value);
 
 } // namespace moec::models

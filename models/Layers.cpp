@@ -10,10 +10,16 @@ using mlir::Value;
 
 namespace moec::models {
 
-Init uniformFanIn(int64_t in) {
-  double bound = 1 / std::sqrt(static_cast<double>(in));
+namespace {
+
+Init uniform(int64_t width) {
+  double bound = 1 / std::sqrt(static_cast<double>(width));
   return {Init::Kind::Uniform, -bound, bound};
 }
+
+} // namespace
+
+Init uniformFanIn(int64_t in) { return uniform(in); }
 
 Init normalInit() { return {Init::Kind::Normal, 0, 1}; }
 
@@ -21,7 +27,7 @@ Init constantInit(double value) { return {Init::Kind::Constant, value, 0}; }
 
 namespace {
 
-std::optional<Init> initOf(const Json* value) {
+std::optional<Init> initOf(const Json* value, int64_t out) {
   if (!value || (value->isString() && value->string() == "default"))
     return std::nullopt;
   if (value->isNumber())
@@ -36,6 +42,8 @@ std::optional<Init> initOf(const Json* value) {
     return Init{Init::Kind::Orthogonal, 1, 0};
   if (word == "normal")
     return normalInit();
+  if (word == "uniform_fan_out")
+    return uniform(out);
   return Init{word == "ones" ? Init::Kind::Ones : Init::Kind::Zeros, 0, 0};
 }
 
@@ -50,11 +58,11 @@ Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) 
                         : site.ops().reshape(table, {space->count, 1, n});
 }
 
-Inits initsOf(const Arguments& arguments) {
+Inits initsOf(const Arguments& arguments, int64_t out) {
   if (!arguments.has("init"))
     return {};
   const Json& json = arguments.get("init");
-  return {initOf(json.find("weight")), initOf(json.find("bias"))};
+  return {initOf(json.find("weight"), out), initOf(json.find("bias"), out)};
 }
 
 Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits) {
@@ -171,7 +179,9 @@ std::vector<Parameter> mlpParameters() {
        .fallback = "false",
        .doc = "Does each layer whose width is its input's add its input to its result?",
        .source = "zhaozijie2022/soft-moe 5bf98ff (Mlp: use_residual)"},
-      {.name = "init", .type = ParameterType::Inits, .doc = "How weights and biases begin; a number is a constant."},
+      {.name = "init",
+       .type = ParameterType::Inits,
+       .doc = "How weights and biases begin; a number is a constant, uniform_fan_out +-1/sqrt(out)."},
   };
 }
 
@@ -181,9 +191,8 @@ Value mlp(Site& site, const Arguments& arguments, Value x) {
                       fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
                                   arguments.has("hidden") ? ", not both" : ""));
   bool isLast = false;
-  Inits inits = initsOf(arguments);
   auto layer = [&](Site here, int64_t out) {
-    Value y = linear(here, x, out, arguments.flag("bias"), inits);
+    Value y = linear(here, x, out, arguments.flag("bias"), initsOf(arguments, out));
     if (arguments.flag(isLast ? "output_layer_norm" : "layer_norm"))
       y = layerNorm(here.part("layer_norm"), y, 1e-5);
     y = activation(here, y, arguments.word(isLast ? "output_activation" : "activation"));

@@ -9,11 +9,11 @@ namespace moec::models {
 Init uniformFanIn(int64_t in);
 Init normalInit();
 Init constantInit(double value);
-/// How the parameter "init" fills a layer; without it, or with the word default, as the layer does.
+/// How the parameter "init" fills a layer of `out` columns; without it, or with the word default, as the layer does.
 struct Inits {
   std::optional<Init> weight, bias;
 };
-Inits initsOf(const Arguments& arguments);
+Inits initsOf(const Arguments& arguments, int64_t out);
 
 /// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
 /// site.

@@ -134,12 +134,12 @@ Value ModelBuilder::own(const Use& use, const Naming& naming, Value x, Surroundi
 }
 
 std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens,
-                                             int64_t experts, const std::string& path) {
+                                             const Size& groups, int64_t experts, const std::string& path) {
   std::optional<Use> use = vocabulary_.look(json, Family::Gate, environment, false);
   std::optional<Arguments> arguments = use ? vocabulary_.arguments(*use) : std::nullopt;
   if (!arguments)
     return std::nullopt;
-  Site site(*this, path, json.position(), {});
+  Site site(*this, path, json.position(), {.groups = groups});
   return use->kind->gate(site, *arguments, tokens, experts);
 }
 

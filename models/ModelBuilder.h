@@ -37,8 +37,8 @@ public:
   /// The same for the model's own list, whose names go into `surroundings.values` itself. `last` is the name of its
   /// last block, when it has one.
   mlir::Value model(mlir::Value x, Surroundings surroundings, std::string& last);
-  std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens, int64_t experts,
-                                 const std::string& path);
+  std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens,
+                                 const Size& groups, int64_t experts, const std::string& path);
   std::optional<int64_t> expertCount(const Json& json, const Environment& environment);
   mlir::Value expert(const Json& json, const Environment& environment, mlir::Value rows, const ExpertSpace& space,
                      const std::string& path);

@@ -23,7 +23,8 @@ public:
   void read() {
     if (!file_.root.isObject())
       return error(file_.root.position(), fmt::format("a model is an object, not {}", file_.root.describe()));
-    readLet();
+    if (!readLet())
+      return; // whatever uses it would be an error too
     std::optional<Arguments> top = Arguments::read(modelTable(), file_.root, file_.let, kNote, diagnostics_);
     if (!top)
       return;
@@ -50,7 +51,7 @@ private:
   void error(Position position, std::string message) { diagnostics_.error(position, std::move(message)); }
 
   /// `let` with the overrides of "check" and of the caller in place.
-  void readLet() {
+  bool readLet() {
     const Json* written = file_.root.find("let");
     Json let = written && written->isObject() ? *written : Json(Json::Object{}, file_.root.position());
     std::vector<std::string> names;
@@ -74,8 +75,10 @@ private:
         error({}, fmt::format("the model's \"let\" has no {}{}", inQuotes(name), suggestion(name, names)));
       override(name, Json(value, Position{}));
     }
-    if (std::optional<Environment> values = evaluateLet(let, diagnostics_))
+    std::optional<Environment> values = evaluateLet(let, diagnostics_);
+    if (values)
       file_.let = std::move(*values);
+    return values.has_value();
   }
 
   void readInput(const Json::Member& member) {
@@ -124,9 +127,11 @@ private:
         continue;
       for (const Json& number : arguments->get(name).list())
         numbers->push_back(number.number());
-      if (static_cast<int64_t>(numbers->size()) != channels)
+      if (static_cast<int64_t>(numbers->size()) != channels) {
         error(arguments->at(name),
               fmt::format("{} has {} numbers for {} channels", inQuotes(name), numbers->size(), channels));
+        break; // the channels may be what is wrong: once is enough
+      }
       if (numbers == &rule.std && std::count(numbers->begin(), numbers->end(), 0.0))
         error(arguments->at(name), "\"std\" divides the pixels and is not 0");
     }
@@ -150,6 +155,9 @@ private:
       return error(definition.position(), fmt::format("a block is an object or a list, not {}", definition.describe()));
     } else if (definition.find("kind")) {
       block.definition = &definition;
+    } else if (!definition.find("body") && !definition.find("parameters")) {
+      return error(definition.position(), fmt::format("the block {} needs a \"kind\" with its parameters, or \"parameters\" and a \"body\"",
+                                                      inQuotes(member.key)));
     } else {
       if (!Arguments::read(ownBlockTable(), definition, file_.let, kNote, diagnostics_))
         return;

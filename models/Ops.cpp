@@ -212,13 +212,20 @@ Ops::Selection Ops::select(Value scores, int64_t k) {
   return op ? Selection{op->getResult(0), op->getResult(1)} : Selection{};
 }
 
-Value Ops::assign(Value indices, int64_t experts, ir::Priority priority, const std::optional<Size>& capacity) {
-  SmallVector<std::pair<StringRef, Attribute>> attributes{{"experts", builder_.getI64IntegerAttr(experts)},
-                                                          {"priority", ir::PriorityAttr::get(context(), priority)}};
-  if (capacity)
-    attributes.emplace_back("capacity", builder_.getStringAttr(capacity->str()));
-  attributes.emplace_back("operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, 0, 0}));
-  return emit(ir::AssignOp::getOperationName(), {indices}, attributes);
+Value Ops::assign(Value indices, const Assignment& rule) {
+  SmallVector<Value> operands{indices};
+  SmallVector<std::pair<StringRef, Attribute>> attributes{
+      {"experts", builder_.getI64IntegerAttr(rule.experts)},
+      {"priority", ir::PriorityAttr::get(context(), rule.priority)},
+      {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, rule.keep ? 1 : 0, rule.within ? 1 : 0})}};
+  for (const std::optional<Value>& operand : {rule.keep, rule.within})
+    if (operand)
+      operands.push_back(*operand);
+  if (rule.capacity)
+    attributes.emplace_back("capacity", builder_.getStringAttr(rule.capacity->str()));
+  if (!(rule.groups == Size(1)))
+    attributes.emplace_back("groups", builder_.getStringAttr(rule.groups.str()));
+  return emit(ir::AssignOp::getOperationName(), operands, attributes);
 }
 
 Value Ops::expertsOf(Value routing, int64_t from, int64_t count) {

@@ -57,12 +57,25 @@ public:
     mlir::Value values, indices; // (T, k)
   };
   Selection select(mlir::Value scores, int64_t k);
-  mlir::Value assign(mlir::Value indices, int64_t experts, ir::Priority priority, const std::optional<Size>& capacity);
+  mlir::Value assign(mlir::Value indices, int64_t experts, ir::Priority priority, const std::optional<Size>& capacity) {
+    return assign(indices, {.experts = experts, .priority = priority, .capacity = capacity});
+  }
+  struct Assignment {
+    int64_t experts = 1;
+    ir::Priority priority = ir::Priority::TokenMajor;
+    std::optional<Size> capacity = {};
+    Size groups = 1;
+    std::optional<mlir::Value> keep = {}, within = {};
+  };
+  mlir::Value assign(mlir::Value indices, const Assignment& rule);
   mlir::Value drop(mlir::Value routing, mlir::Value keep) { return binary<ir::DropOp>(routing, keep); }
   mlir::Value expertsOf(mlir::Value routing, int64_t from, int64_t count);
   mlir::Value dispatch(mlir::Value x, mlir::Value routing) { return binary<ir::DispatchOp>(x, routing); }
   mlir::Value groupedMatmul(mlir::Value rows, mlir::Value w, mlir::Value routing);
   mlir::Value expertRows(mlir::Value table, mlir::Value routing) { return binary<ir::ExpertRowsOp>(table, routing); }
+  mlir::Value rowWeights(mlir::Value weights, mlir::Value routing) {
+    return binary<ir::RowWeightsOp>(weights, routing);
+  }
   mlir::Value combine(mlir::Value rows, mlir::Value routing, mlir::Value weights);
 
 private:

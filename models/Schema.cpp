@@ -41,6 +41,13 @@ Document init() {
   return {{"type", "object"}, {"additionalProperties", false}, {"properties", {{"weight", value}, {"bias", value}}}};
 }
 
+Document byMode(const Document& value) {
+  return {{"type", "object"},
+          {"additionalProperties", false},
+          {"required", {"train", "eval"}},
+          {"properties", {{"train", value}, {"eval", value}}}};
+}
+
 Document typeOf(const Parameter& parameter) {
   switch (parameter.type) {
   case ParameterType::Integer:
@@ -51,6 +58,10 @@ Document typeOf(const Parameter& parameter) {
     return orExpression({{"type", "boolean"}});
   case ParameterType::Word:
     return orExpression({{"enum", parameter.words}});
+  case ParameterType::WordByMode: {
+    Document word = orExpression({{"enum", parameter.words}});
+    return {{"anyOf", Document::array({word, byMode(word)})}};
+  }
   case ParameterType::Text:
   case ParameterType::ValueName:
     return {{"type", "string"}};
@@ -63,11 +74,7 @@ Document typeOf(const Parameter& parameter) {
   }
   case ParameterType::Capacity: {
     Document rate = orExpression(number(parameter, "number"));
-    Document both{{"type", "object"},
-                  {"additionalProperties", false},
-                  {"required", {"train", "eval"}},
-                  {"properties", {{"train", rate}, {"eval", rate}}}};
-    return {{"anyOf", Document::array({rate, both})}};
+    return {{"anyOf", Document::array({rate, byMode(rate)})}};
   }
   case ParameterType::Inits:
     return init();

@@ -42,8 +42,9 @@ std::optional<int64_t> Site::width(Value x) {
     return std::nullopt;
   std::optional<int64_t> width = ir::sizesOf(x).back().constant();
   if (!width)
-    error(fmt::format("{} needs a last dimension that is a number, and gets {}", inQuotes(path_),
-                      ir::describe(ir::sizesOf(x))));
+    error(fmt::format("{} needs a last dimension that is a number, and gets {}{}", inQuotes(path_),
+                      ir::describe(ir::sizesOf(x)),
+                      ir::sizesOf(x).size() == 1 ? ": one dimension, and it is symbolic; the width stands behind it, as in [\"batch\", 16]" : ""));
   return width;
 }
 
@@ -68,8 +69,9 @@ Value Site::body(const Arguments& arguments, std::string_view parameter, Value x
 }
 
 std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
-                                     int64_t experts) {
-  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, experts, part(parameter).path_);
+                                     const Size& groups, int64_t experts) {
+  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, groups, experts,
+                       part(parameter).path_);
 }
 
 std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string_view parameter) {

@@ -30,6 +30,7 @@ struct Surroundings {
   NameScope* names = nullptr;
   ValueScope* values = nullptr;
   const ExpertSpace* experts = nullptr; // null outside experts
+  Size groups = 1;                      // of a gate's tokens
 };
 
 class Site {
@@ -42,6 +43,8 @@ public:
   const std::string& path() const { return path_; }
   Position position() const { return position_; }
   const ExpertSpace* experts() const { return surroundings_.experts; }
+  /// Of a gate: its tokens are so many equal runs, each a row of the batch (a sequence). A (T, D) has one.
+  const Size& groups() const { return surroundings_.groups; }
   /// The part `name` of this: path "here.name".
   Site part(std::string_view name) const;
 
@@ -65,9 +68,9 @@ public:
   /// names of what surrounds this.
   mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x,
                    std::optional<std::string> under = {});
-  /// The gate on tokens (T, D), as the part of the parameter's name.
+  /// The gate on tokens (T, D) in equal groups, as the part of the parameter's name.
   std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens,
-                                 int64_t experts);
+                                 const Size& groups, int64_t experts);
   std::optional<int64_t> expertCount(const Arguments& arguments, std::string_view parameter);
   /// The experts on rows. They are called `path`.
   mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space,

@@ -1,10 +1,12 @@
 #include "models/Vocabulary.h"
 
 #include "models/json/Words.h"
+#include "runtime/core/NearestName.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace moec::models {
 
@@ -26,20 +28,21 @@ std::vector<std::string> useKeys(Family family) {
 std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment,
                                     bool insideExpert) {
   std::vector<std::string> aliases;
-  return lookAt(object, family, environment, insideExpert, aliases);
+  return lookAt(object, object, family, environment, insideExpert, aliases);
 }
 
-std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const Environment& environment,
-                                      bool insideExpert, std::vector<std::string>& aliases) {
-  const Json* written = object.find("kind");
-  if (!object.isObject() || !written) {
+std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, Family family,
+                                      const Environment& environment, bool insideExpert,
+                                      std::vector<std::string>& aliases) {
+  const Json* word = object.find("kind");
+  if (!object.isObject() || !word) {
     diagnostics_.error(object.position(), object.isObject()
                                               ? fmt::format("this object has no \"kind\"; expected {}", withArticle(family))
                                               : fmt::format("expected {} (an object with a \"kind\"), not {}",
                                                             withArticle(family), object.describe()));
     return std::nullopt;
   }
-  std::optional<Json> name = resolve(*written, environment, diagnostics_);
+  std::optional<Json> name = resolve(*word, environment, diagnostics_);
   if (!name)
     return std::nullopt;
   if (!name->isString()) {
@@ -48,7 +51,7 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
   }
   if (auto own = file_.blocks.find(name->string());
       own != file_.blocks.end() && (family == Family::Block || family == Family::Expert))
-    return lookAtOwn(own->second, object, family, environment, insideExpert, aliases);
+    return lookAtOwn(own->second, object, written, family, environment, insideExpert, aliases);
   const Kind* kind = findKind(family, name->string());
   if (!kind) {
     reportUnknown(name->string(), name->position(), family);
@@ -64,11 +67,11 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, Family family, const E
     return std::nullopt;
   }
   if (file_.moefy && family == Family::Block && !insideExpert && kind->name == "mlp")
-    return Use{findKind(Family::Block, "moe"), nullptr, moefied(object), &environment, &environment};
-  return Use{kind, nullptr, &object, &environment, &environment};
+    return Use{findKind(Family::Block, "moe"), nullptr, moefied(object), &written, &environment, &environment};
+  return Use{kind, nullptr, &object, &written, &environment, &environment};
 }
 
-std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, Family family,
+std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, const Json& written, Family family,
                                          const Environment& environment, bool insideExpert,
                                          std::vector<std::string>& aliases) {
   if (std::find(aliases.begin(), aliases.end(), own.name) != aliases.end() || aliases.size() > 256) {
@@ -80,7 +83,7 @@ std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object
   if (!inner)
     return std::nullopt;
   if (!own.isAlias())
-    return Use{nullptr, &own, &object, inner, &environment};
+    return Use{nullptr, &own, &object, &written, inner, &environment};
 
   // The definition's object, standing where it is used and named as its use names it.
   Json merged(Json::Object{}, object.position());
@@ -100,11 +103,14 @@ std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object
     if (value)
       merged.object().push_back({member.key, member.keyPosition, std::move(*value)});
   }
+  // A definition's own "name" and "from" are names even where the use has others.
+  if (family == Family::Block && !namingIn(*own.definition, *inner))
+    complete = false;
   if (!complete)
     return std::nullopt;
   objects_.push_back(std::move(merged));
   aliases.push_back(own.name);
-  return lookAt(objects_.back(), family, *inner, insideExpert, aliases);
+  return lookAt(objects_.back(), *own.definition, family, *inner, insideExpert, aliases);
 }
 
 const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Family family,
@@ -118,12 +124,15 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
 
   Environment bound{.values = {}, .outer = &file_.let};
   bool complete = true;
+  std::set<std::string> meant; // by keys that are misspelt
   for (const Json::Member& member : object.object()) {
     if (std::count(keys.begin(), keys.end(), member.key))
       continue;
     if (!parameters.find(member.key)) {
       diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name),
                                                          inQuotes(member.key), suggestion(member.key, known)));
+      if (std::optional<std::string> nearest = nearestName(member.key, known))
+        meant.insert(*nearest);
       complete = false;
     } else if (std::optional<Json> value = resolve(member.value, environment, diagnostics_)) {
       bound.values.emplace(member.key, std::move(*value));
@@ -135,8 +144,9 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
     if (object.find(parameter.key))
       continue;
     if (parameter.value.isNull()) {
-      diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default",
-                                                        inQuotes(own.name), inQuotes(parameter.key)));
+      if (!meant.contains(parameter.key))
+        diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default",
+                                                          inQuotes(own.name), inQuotes(parameter.key)));
       complete = false;
     } else if (std::optional<Json> value = resolve(parameter.value, file_.let, diagnostics_)) {
       bound.values.emplace(parameter.key, std::move(*value));
@@ -181,33 +191,45 @@ void Vocabulary::reportUnknown(const std::string& kind, Position position, Famil
   diagnostics_.error(position, unknownWord(word(family), kind, known));
 }
 
-std::optional<Naming> Vocabulary::naming(const Use& use) {
-  Naming naming{.name = {}, .position = use.object->position(), .from = {}};
+std::optional<std::string> Vocabulary::nameIn(const Json& written, std::string_view key,
+                                              const Environment& environment) {
+  std::optional<Json> value = resolve(written, environment, diagnostics_);
+  if (value && value->isString() && isName(value->string()))
+    return value->string();
+  if (value)
+    diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}", key,
+                                                      value->describe()));
+  return std::nullopt;
+}
+
+std::optional<Naming> Vocabulary::namingIn(const Json& object, const Environment& environment) {
+  Naming naming{.name = {}, .position = object.position(), .from = {}};
   bool good = true;
-  auto text = [&](const Json& written, std::string_view key) -> std::optional<Json> {
-    std::optional<Json> value = resolve(written, *use.outerEnvironment, diagnostics_);
-    if (value && (!value->isString() || !isName(value->string()))) {
-      diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}",
-                                                        key, value->describe()));
-      value.reset();
-    }
-    good = good && value;
-    return value;
-  };
-  if (const Json* name = use.object->find("name"))
-    if (std::optional<Json> value = text(*name, "name"))
-      naming.name = value->string(), naming.position = value->position();
-  if (const Json* from = use.object->find("from")) {
+  if (const Json* name = object.find("name")) {
+    naming.name = nameIn(*name, "name", environment);
+    naming.position = name->position();
+    good = naming.name.has_value();
+  }
+  if (const Json* from = object.find("from")) {
     std::vector<Json> names = from->isList() ? from->list() : std::vector<Json>{*from};
+    if (names.empty()) {
+      diagnostics_.error(from->position(), "\"from\" names no value; leave it out for the block before");
+      good = false;
+    }
     for (const Json& name : names)
-      if (std::optional<Json> value = text(name, "from"))
-        naming.from.emplace_back(value->string(), value->position());
+      if (std::optional<std::string> value = nameIn(name, "from", environment))
+        naming.from.emplace_back(*value, name.position());
+      else
+        good = false;
   }
   return good ? std::optional(std::move(naming)) : std::nullopt;
 }
 
+std::optional<Naming> Vocabulary::naming(const Use& use) { return namingIn(*use.object, *use.outerEnvironment); }
+
 std::optional<Arguments> Vocabulary::arguments(const Use& use) {
-  return Arguments::read(*use.kind, *use.object, *use.environment, commonKeys(use.kind->family), diagnostics_);
+  return Arguments::read(*use.kind, *use.object, *use.environment, commonKeys(use.kind->family), diagnostics_,
+                         use.written);
 }
 
 std::optional<int64_t> Vocabulary::expertCount(const Use& use) {

@@ -13,6 +13,7 @@ struct Use {
   const Kind* kind = nullptr;    // a built-in kind, whose arguments are the members of `object` ...
   const OwnBlock* own = nullptr; // ... or an own block with a body
   const Json* object = nullptr;
+  const Json* written = nullptr;                 // where the file has the object's members: an alias's definition, or the object
   const Environment* environment = nullptr;      // for those arguments, or for the own block's body
   const Environment* outerEnvironment = nullptr; // for "name", "from" and "count" of an own block's use
 };
@@ -37,10 +38,12 @@ public:
   std::optional<int64_t> expertCount(const Use& use);
 
 private:
-  std::optional<Use> lookAt(const Json& object, Family family, const Environment& environment, bool insideExpert,
-                            std::vector<std::string>& aliases);
-  std::optional<Use> lookAtOwn(const OwnBlock& own, const Json& object, Family family, const Environment& environment,
-                               bool insideExpert, std::vector<std::string>& aliases);
+  std::optional<Use> lookAt(const Json& object, const Json& written, Family family, const Environment& environment,
+                            bool insideExpert, std::vector<std::string>& aliases);
+  std::optional<Use> lookAtOwn(const OwnBlock& own, const Json& object, const Json& written, Family family,
+                               const Environment& environment, bool insideExpert, std::vector<std::string>& aliases);
+  std::optional<std::string> nameIn(const Json& written, std::string_view key, const Environment& environment);
+  std::optional<Naming> namingIn(const Json& object, const Environment& environment);
   const Environment* bind(const OwnBlock& own, const Json& object, Family family, const Environment& environment);
   const Json* moefied(const Json& mlp);
   void reportUnknown(const std::string& kind, Position position, Family family);

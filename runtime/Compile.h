@@ -55,6 +55,7 @@ struct CompilerInterface {
   CompileResult (*compileFile)(const std::filesystem::path& model, const CompileOptions& options);
   std::shared_ptr<Device> (*referenceDevice)();
   std::string (*missingNvrtc)();
+  std::string (*describeNvrtc)(); // version and file; empty when it is missing
 };
 extern "C" const CompilerInterface moecCompilerInterface; // defined by libmoec_compiler alone; buildId is kBuildId of runtime/core/BuildId.h
 

@@ -7,8 +7,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 namespace moec {
 namespace {
@@ -45,60 +47,76 @@ void orthonormalize(double* vectors, int64_t count, int64_t length) {
   }
 }
 
-/// `values` (..., rows, columns) hold normals; each trailing matrix becomes one with orthonormal rows or columns, whichever are fewer.
-void makeOrthogonal(std::vector<double>& values, const ParameterInfo& parameter) {
+/// `matrix` (rows, columns) holds normals; it becomes one with orthonormal rows or columns, whichever are fewer, times `gain`.
+void makeOrthogonal(double* matrix, int64_t rows, int64_t columns, double gain) {
+  int64_t count = std::min(rows, columns), length = std::max(rows, columns);
+  bool tall = rows >= columns;
+  std::vector<double> vectors(static_cast<size_t>(rows * columns));
+  auto element = [&](int64_t vector, int64_t k) -> double& { return tall ? matrix[k * columns + vector] : matrix[vector * columns + k]; };
+  for (int64_t vector = 0; vector < count; ++vector)
+    for (int64_t k = 0; k < length; ++k)
+      vectors[static_cast<size_t>(vector * length + k)] = element(vector, k);
+  orthonormalize(vectors.data(), count, length);
+  for (int64_t vector = 0; vector < count; ++vector)
+    for (int64_t k = 0; k < length; ++k)
+      element(vector, k) = gain * vectors[static_cast<size_t>(vector * length + k)];
+}
+
+/// Elements that are drawn together: the doubles of a large parameter are more than itself. A matrix as a whole where it is orthogonal.
+int64_t pieceOf(const ParameterInfo& parameter) {
+  if (parameter.init.kind != Init::Kind::Orthogonal)
+    return int64_t{1} << 16;
   if (parameter.shape.size() < 2)
     throw Error(Fault::Data, fmt::format("parameter '{}' of shape {} cannot be orthogonal: it is no matrix", parameter.name,
                                          describe(parameter.dtype, parameter.shape)));
-  int64_t rows = parameter.shape[parameter.shape.size() - 2], columns = parameter.shape.back();
-  int64_t size = rows * columns, count = std::min(rows, columns), length = std::max(rows, columns);
-  bool tall = rows >= columns;
-  std::vector<double> vectors(static_cast<size_t>(size));
-  for (size_t base = 0; size > 0 && base < values.size(); base += static_cast<size_t>(size)) {
-    double* matrix = values.data() + base;
-    auto element = [&](int64_t vector, int64_t k) -> double& { return tall ? matrix[k * columns + vector] : matrix[vector * columns + k]; };
-    for (int64_t vector = 0; vector < count; ++vector)
-      for (int64_t k = 0; k < length; ++k)
-        vectors[static_cast<size_t>(vector * length + k)] = element(vector, k);
-    orthonormalize(vectors.data(), count, length);
-    for (int64_t vector = 0; vector < count; ++vector)
-      for (int64_t k = 0; k < length; ++k)
-        element(vector, k) = parameter.init.a * vectors[static_cast<size_t>(vector * length + k)];
-  }
+  return std::max<int64_t>(1, parameter.shape[parameter.shape.size() - 2] * parameter.shape.back());
 }
 
-Tensor drawParameter(const ParameterInfo& parameter, uint64_t seed) {
-  std::vector<double> values(static_cast<size_t>(Tensor(parameter.dtype, parameter.shape).elements())); // checks the shape
+/// Elements from `first` on.
+std::vector<double> drawPiece(const ParameterInfo& parameter, uint64_t seed, int64_t first, int64_t count) {
+  std::vector<double> values(static_cast<size_t>(count));
   uint32_t stream = streamOf(parameter.name);
   auto fill = [&](auto value) {
     for (size_t i = 0; i < values.size(); ++i)
-      values[i] = value(i);
+      values[i] = value(static_cast<uint64_t>(first) + i);
   };
   const Init& init = parameter.init;
   switch (init.kind) {
   case Init::Kind::Zeros: break;
-  case Init::Kind::Ones: fill([](size_t) { return 1.0; }); break;
-  case Init::Kind::Constant: fill([&](size_t) { return init.a; }); break;
+  case Init::Kind::Ones: fill([](uint64_t) { return 1.0; }); break;
+  case Init::Kind::Constant: fill([&](uint64_t) { return init.a; }); break;
   case Init::Kind::Uniform:
-    fill([&](size_t i) { return init.a + (init.b - init.a) * uniformDouble(draw(seed, stream, 0, i)); });
+    fill([&](uint64_t i) { return init.a + (init.b - init.a) * uniformDouble(draw(seed, stream, 0, i)); });
     break;
   case Init::Kind::Normal:
-    fill([&](size_t i) { return init.a + init.b * normal(draw(seed, stream, 0, i)); });
+    fill([&](uint64_t i) { return init.a + init.b * normal(draw(seed, stream, 0, i)); });
     break;
   case Init::Kind::Orthogonal:
-    fill([&](size_t i) { return normal(draw(seed, stream, 0, i)); });
-    makeOrthogonal(values, parameter);
+    fill([&](uint64_t i) { return normal(draw(seed, stream, 0, i)); });
+    makeOrthogonal(values.data(), parameter.shape[parameter.shape.size() - 2], parameter.shape.back(), init.a);
     break;
   }
-  return Tensor::of(std::move(values), parameter.shape).cast(parameter.dtype);
+  return values;
 }
 
 } // namespace
 
+Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed) {
+  Tensor weight(parameter.dtype, parameter.shape);
+  int64_t elements = weight.elements(), piece = pieceOf(parameter);
+  auto* bytes = static_cast<std::byte*>(weight.data());
+  for (int64_t first = 0; first < elements; first += piece) {
+    int64_t count = std::min(piece, elements - first);
+    Tensor part = Tensor::of(drawPiece(parameter, seed, first, count), {count}).cast(parameter.dtype);
+    std::memcpy(bytes + static_cast<size_t>(first) * byteSize(parameter.dtype), part.data(), part.bytes());
+  }
+  return weight;
+}
+
 TensorMap initialWeights(const Plan& plan, uint64_t seed) {
   TensorMap weights;
   for (const ParameterInfo& parameter : plan.parameters)
-    weights.emplace(parameter.name, drawParameter(parameter, seed));
+    weights.emplace(parameter.name, initialWeight(parameter, seed));
   return weights;
 }
 

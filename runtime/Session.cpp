@@ -2,9 +2,12 @@
 
 #include "runtime/CallInputs.h"
 #include "runtime/core/Error.h"
+#include "runtime/device/HostMemory.h"
 #include "runtime/io/SafeTensors.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
 namespace moec {
 
@@ -14,17 +17,20 @@ struct Session::State {
   std::unique_ptr<Executable> executable;
   TensorMap unplaced; // parameters that no launch reads
   bool hasWeights = false, released = false;
+  std::optional<uint64_t> seed = {}; // of weights that are not drawn yet: whoever wants them first draws them
+  Allocator allocator = {};
 
   const Plan& plan() const { return executable->plan(); }
 
-  /// Checked weights go to the device and are packed.
-  void place(const TensorMap& weights) {
+  /// Checked weights go to the device, one after the other, and are packed. `weightOf` gives a parameter's.
+  template <class WeightOf> void place(WeightOf weightOf) {
     hasWeights = false;
+    seed.reset();
     unplaced.clear();
     for (const ParameterInfo& parameter : plan().parameters) {
-      const Tensor& tensor = weights.find(parameter.name)->second;
+      const Tensor& tensor = weightOf(parameter);
       if (parameter.buffer < 0)
-        unplaced.emplace(parameter.name, tensor.clone());
+        unplaced.emplace(parameter.name, clone(allocator, tensor, parameter.name));
       else
         executable->write(parameter.buffer, tensor);
     }
@@ -32,6 +38,55 @@ struct Session::State {
       executable->launch(LaunchList::Prepare, static_cast<int>(i), {});
     hasWeights = true;
     released = false;
+  }
+
+  /// Weights that are to be drawn are drawn and placed.
+  void placeDrawn() {
+    if (!seed)
+      return;
+    uint64_t drawn = *seed;
+    try {
+      place([&](const ParameterInfo& parameter) { return initialWeight(parameter, drawn); });
+    } catch (...) { // out of memory: they are still to be drawn
+      hasWeights = true;
+      seed = drawn;
+      throw;
+    }
+  }
+
+  /// The same for a call, after which plain weights that it does not read are gone: each is drawn, packed and freed before the next.
+  void placeDrawnForCalls() {
+    if (!seed)
+      return;
+    if (!executable->preparesOneByOne())
+      return placeDrawn();
+    uint64_t drawn = *seed;
+    unplaced.clear();
+    std::map<int, const ParameterInfo*> missing; // by buffer
+    for (const ParameterInfo& parameter : plan().parameters)
+      if (parameter.buffer >= 0)
+        missing[parameter.buffer] = &parameter;
+    const auto all = missing;
+    for (size_t i = 0; i < plan().prepare.size(); ++i) {
+      for (int input : plan().prepare[i].inputs)
+        if (auto found = missing.find(input); found != missing.end()) {
+          executable->write(input, initialWeight(*found->second, drawn));
+          missing.erase(found);
+        }
+      executable->launch(LaunchList::Prepare, static_cast<int>(i), {});
+      executable->releaseUnusedParameters();
+      for (int input : plan().prepare[i].inputs) // what another launch packs too is drawn again
+        if (auto found = all.find(input); found != all.end() && !readByForward(input))
+          missing.insert(*found);
+    }
+    for (const auto& [buffer, parameter] : missing)
+      if (readByForward(buffer))
+        executable->write(buffer, initialWeight(*parameter, drawn));
+    for (const ParameterInfo& parameter : plan().parameters)
+      if (parameter.buffer < 0)
+        unplaced.emplace(parameter.name, clone(allocator, initialWeight(parameter, drawn), parameter.name));
+    seed.reset(); // not before: what failed begins anew
+    released = true;
   }
 
   bool readByForward(int buffer) const {
@@ -42,10 +97,12 @@ struct Session::State {
 };
 
 Session::Session(Program program, const std::string& device, const DeviceOptions& options)
-    : Session(std::move(program), openDevice(device, options)) {}
+    : Session(std::move(program), openDevice(device, options)) {
+  state_->allocator = options.allocator;
+}
 
 Session::Session(Program program, std::shared_ptr<Device> device)
-    : state_(new State{std::move(program), std::move(device), nullptr, {}, false, false}) {
+    : state_(new State{std::move(program), std::move(device), nullptr, {}}) {
   state_->executable = state_->device->load(state_->program);
 }
 
@@ -66,14 +123,18 @@ void Session::load(const std::filesystem::path& safetensors, bool allowNonFinite
 
 void Session::load(const TensorMap& weights, bool allowNonFinite) {
   checkWeights(plan(), weights, allowNonFinite);
-  state_->place(weights);
+  state_->place([&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; });
 }
 
-void Session::init(uint64_t seed) { state_->place(initialWeights(plan(), seed)); }
+void Session::init(uint64_t seed) {
+  state_->hasWeights = true;
+  state_->seed = seed;
+}
 
 TensorMap Session::weights() const {
   if (!state_->hasWeights)
     throw Error(Fault::Usage, "the session has no weights: load or init them first");
+  state_->placeDrawn();
   TensorMap weights = state_->unplaced;
   for (const ParameterInfo& parameter : plan().parameters) {
     if (parameter.buffer < 0)
@@ -90,6 +151,7 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
   if (!state_->hasWeights && !plan().parameters.empty())
     throw Error(Fault::Usage, "the session has no weights: load or init them first");
   Executable& executable = *state_->executable;
+  state_->placeDrawnForCalls();
   if (!state_->released) {
     executable.releaseUnusedParameters();
     state_->released = true;
@@ -107,7 +169,10 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
 }
 
 const Plan& Session::plan() const { return state_->plan(); }
-Executable& Session::executable() { return *state_->executable; }
+Executable& Session::executable() {
+  state_->placeDrawn();
+  return *state_->executable;
+}
 Bindings Session::bindings(const TensorMap& inputs) const { return bindInputs(plan(), inputs); }
 
 } // namespace moec

@@ -1,5 +1,5 @@
 #pragma once
-// A program with weights on a device, ready to be called. Belongs to one thread.
+// A program with weights on a device, ready to be called. Belongs to one thread at a time; sessions of one program may run in many.
 
 #include "runtime/Weights.h"
 #include "runtime/core/Program.h"
@@ -25,10 +25,10 @@ public:
   Session& operator=(Session&&) noexcept;
 
   /// Weights from a safetensors file or a map. Error(Data) lists every name that is missing, unknown (with the nearest name), or has another shape
-  /// or dtype; a non-finite value is an error unless allowed. Nothing is changed when it throws.
+  /// or dtype; a non-finite value is an error unless allowed. Nothing is changed when it throws, but for want of memory: then there are no weights.
   void load(const std::filesystem::path& safetensors, bool allowNonFinite = false);
   void load(const TensorMap& weights, bool allowNonFinite = false);
-  /// Weights drawn from the parameters' init rules.
+  /// Weights drawn from the parameters' init rules, when they are wanted: by run() one after the other, so that of a large model not all stand in memory twice.
   void init(uint64_t seed);
   /// Plain parameters as loaded or drawn. Error(Usage) before load or init, or after the first run() released what only packing reads.
   TensorMap weights() const;

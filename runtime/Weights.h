@@ -10,7 +10,11 @@ namespace moec {
 /// unless allowed.
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite);
 
-/// All parameters of a plan by its init rules: the same bits on every machine.
+/// A parameter by its init rule: the same bits on every machine.
+Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
+/// All parameters of a plan.
 TensorMap initialWeights(const Plan& plan, uint64_t seed);
+/// One of them: it does not depend on the others.
+Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
 
 } // namespace moec

@@ -4,6 +4,14 @@
 
 namespace moec::codegen {
 
+bool RoutingChain::isGrouped() const { return ir::AssignOp(assign).getGroups() || ir::AssignOp(assign).getWithin(); }
+
+int64_t RoutingChain::offered() const {
+  auto op = ir::AssignOp(assign);
+  auto experts = static_cast<int64_t>(op.getExperts());
+  return op.getWithin() ? experts / mlir::cast<ir::RoutingType>(op.getWithin().getType()).getExperts() : experts;
+}
+
 mlir::LogicalResult GatePlan::addProduct(ir::KernelOp kernel, ir::MatmulOp op) {
   auto x = inputOf(kernel, op.getA(), "x of the gate's product");
   auto w = operandOf(kernel, op.getB());
@@ -25,6 +33,8 @@ mlir::LogicalResult GatePlan::addRouting(ir::KernelOp kernel, mlir::Value routin
   chain.assign = routing.getDefiningOp<ir::AssignOp>();
   if (!chain.assign)
     return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" makes a routing that moe.assign does not begin: not supported";
+  if (mlir::Value within = ir::AssignOp(chain.assign).getWithin(); within && !mlir::isa<mlir::BlockArgument>(within))
+    return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" assigns within a routing that it makes itself: not supported";
   routings.push_back(chain);
   return mlir::success();
 }
@@ -53,6 +63,8 @@ mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel, llvm::ArrayRef<mlir:
   for (mlir::Value routing : routings)
     if (failed(plan.addRouting(kernel, routing)))
       return mlir::failure();
+  if (plan.routings.size() > 1 && llvm::any_of(plan.routings, [](const RoutingChain& chain) { return static_cast<bool>(ir::AssignOp(chain.assign).getWithin()); }))
+    return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" has a routing within another beside a second one: not supported";
   if (!plan.rowOps.empty())
     plan.tokens = ir::product(leadingOfRows(plan.rowOps));
   for (const ScoreProduct& product : plan.products) {
@@ -74,6 +86,8 @@ std::vector<mlir::Value> GatePlan::routed() const {
   };
   for (const RoutingChain& chain : routings) {
     add(ir::AssignOp(chain.assign).getIndices());
+    if (mlir::Value enters = ir::AssignOp(chain.assign).getKeep())
+      add(enters);
     llvm::for_each(chain.keeps, add);
   }
   return values;

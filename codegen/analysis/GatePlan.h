@@ -18,6 +18,11 @@ struct RoutingChain {
   mlir::Value routing;
   ir::AssignOp assign;
   llvm::SmallVector<mlir::Value> keeps;
+
+  /// Each group, or each expert of an outer routing, has capacities of its own.
+  bool isGrouped() const;
+  /// Experts that a token chooses among: all, or those of its outer expert.
+  int64_t offered() const;
 };
 
 struct GatePlan {
@@ -33,6 +38,8 @@ struct GatePlan {
   static mlir::FailureOr<GatePlan> of(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ops, llvm::ArrayRef<mlir::Value> routings);
   /// Values that routings are made from: indices and masks, each once, in order.
   std::vector<mlir::Value> routed() const;
+  /// The routing whose rows are the kernel's tokens: those behind its count are none. Null: all are.
+  mlir::Value within() const { return routings.empty() ? mlir::Value() : ir::AssignOp(routings.front().assign).getWithin(); }
   bool isRowValue(mlir::Value value) const { return llvm::is_contained(rowOps, value.getDefiningOp()); }
   /// Whether it is the scores of a product.
   bool isScores(mlir::Value value) const;

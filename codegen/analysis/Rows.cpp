@@ -25,7 +25,7 @@ ir::Sizes leadingSizes(ir::Sizes sizes) {
   return sizes;
 }
 
-bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::CombineOp>(op); }
+bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp, ir::CombineOp>(op); }
 
 mlir::Value routingOf(mlir::Operation* op) {
   auto routing = llvm::find_if(op->getOperands(), [](mlir::Value operand) { return mlir::isa<ir::RoutingType>(operand.getType()); });

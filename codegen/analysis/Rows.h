@@ -10,7 +10,7 @@ ir::Sizes leadingSizes(ir::Sizes sizes);
 
 /// Whether a program over rows can hold the op: elementwise, constant, random, routed, or along the last axis.
 bool holdsRows(mlir::Operation* op);
-/// Whether a routing tells where in memory the op finds each of its rows: dispatch, expert_rows, combine. What it reads are arguments.
+/// Whether a routing tells where in memory the op finds each of its rows: dispatch, expert_rows, row_weights, combine. What it reads are arguments.
 bool isRouted(mlir::Operation* op);
 /// The routing operand of a routed op.
 mlir::Value routingOf(mlir::Operation* op);

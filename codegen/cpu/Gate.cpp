@@ -3,6 +3,7 @@
 //   one stage for each routing:         rows enter their experts in priority order, sequentially: the order is the meaning
 #include "codegen/analysis/GatePlan.h"
 #include "codegen/analysis/Rows.h"
+#include "codegen/cpu/AssignStage.h"
 #include "codegen/cpu/ExpertsOf.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
@@ -15,19 +16,16 @@ namespace {
 
 //===--- the rows' stage ---===//
 
-/// Where whole tensors lie: among the inputs, the outputs or the workspaces. Asked for within a stage.
-using Base = std::function<Value()>;
-
 class GateWriter {
 public:
   GateWriter(KernelBuilder& k, ir::KernelOp kernel, GatePlan plan) : k_(k), kernel_(kernel), plan_(std::move(plan)) {}
   mlir::LogicalResult write();
 
 private:
+  /// Among the inputs, the outputs or the workspaces.
   Base baseOf(mlir::Value value);
   void scores(const ScoreProduct& product, const ProductSchedule& schedule, Value first, Value rows, Value to);
   mlir::LogicalResult rowStage();
-  void routingStage(const RoutingChain& chain);
 
   KernelBuilder& k_;
   ir::KernelOp kernel_;
@@ -112,7 +110,12 @@ mlir::LogicalResult GateWriter::rowStage() {
     operations = operations + program.operations();
   k_.stage(Size::ceilDiv(plan_.tokens, block), plan_.tokens * operations, [&](Value item) {
     first = k_.mul(item, block);
-    Value rows = k_.min(k_.index(block), k_.sub(k_.size(plan_.tokens), first));
+    Value tokens = k_.size(plan_.tokens);
+    if (mlir::Value within = plan_.within()) {
+      RoutingView outer = RoutingView::of(k_, within, baseOf(within)());
+      tokens = k_.max(first, RoutingView::element(k_, outer.offsets(k_), k_.index(outer.experts)));
+    }
+    Value rows = k_.min(k_.index(block), k_.sub(tokens, first));
     for (auto [i, product] : llvm::enumerate(plan_.products)) {
       // Scores that the kernel yields are computed in place.
       auto output = resultOf(kernel_, ir::MatmulOp(product.op).getResult());
@@ -126,80 +129,13 @@ mlir::LogicalResult GateWriter::rowStage() {
   return mlir::success();
 }
 
-//===--- the routing ---===//
-
-void GateWriter::routingStage(const RoutingChain& chain) {
-  KernelBuilder& k = k_;
-  auto assign = ir::AssignOp(chain.assign);
-  unsigned output = *resultOf(kernel_, chain.routing);
-  int64_t experts = assign.getExperts();
-  ir::Sizes sizes = ir::sizesOf(assign.getIndices()); // (T, K)
-  Base indicesBase = baseOf(assign.getIndices());
-  std::vector<Base> keepBases;
-  for (mlir::Value keep : chain.keeps)
-    keepBases.push_back(baseOf(keep));
-  k.stage(1, ir::product(sizes) * Size(16), [&](Value) {
-    RoutingView routing = RoutingView::of(k, chain.routing, k.output(output));
-    Value rows = k.size(routing.rows), tokens = k.size(sizes[0]), choices = k.size(sizes[1]), zero = k.index(0), one = k.index(1);
-    Value indices = indicesBase(), slots = routing.slots(k), list = routing.rowList(k), offsets = routing.offsets(k);
-    Value entered = k.scratch(experts * 4), kept = k.scratch(experts * 4);
-    auto read = [&](Value base, Value i) { return RoutingView::element(k, base, i); };
-    auto write = [&](Value base, Value i, Value value) { k.store(k.toInteger(value, k.i32()), k.at(base, i, k.i32())); };
-    k.loop(0, k.index(experts), 1, [&](Value expert) {
-      write(entered, expert, zero);
-      write(kept, expert, zero);
-    });
-    // In priority order: each row's place in its expert, or -1.
-    auto enter = [&](Value row) {
-      Value expert = read(indices, row);
-      Value exists = k.bitAnd(k.compare(ir::Predicate::GE, expert, zero), k.compare(ir::Predicate::LT, expert, k.index(experts)));
-      Values place = k.when(
-          exists,
-          [&] {
-            Value before = read(entered, expert), mine = read(kept, expert);
-            write(entered, expert, k.add(before, one));
-            Value stays = k.compare(ir::Predicate::EQ, zero, zero);
-            if (assign.getCapacity())
-              stays = k.compare(ir::Predicate::LT, before, k.size(Size::parse(assign.getCapacity()->str())));
-            for (const Base& keep : keepBases)
-              stays = k.bitAnd(stays, k.loadElements(DType::Bool, k.at(keep(), row, DType::Bool), 1));
-            write(kept, expert, k.choose(stays, k.add(mine, one), mine));
-            return Values{k.choose(stays, mine, k.index(-1))};
-          },
-          [&] { return Values{k.index(-1)}; });
-      write(slots, row, place[0]);
-    };
-    if (assign.getPriority() == ir::Priority::ChoiceMajor)
-      k.loop(zero, choices, one, [&](Value choice) {
-        k.loop(zero, tokens, one, [&](Value token) { enter(k.add(k.mul(token, choices), choice)); });
-      });
-    else
-      k.loop(zero, rows, one, enter);
-    Value end = k.loop(zero, k.index(experts), one, {zero}, [&](Value expert, const Values& carried) {
-      write(offsets, expert, carried[0]);
-      return Values{k.add(carried[0], read(kept, expert))};
-    })[0];
-    write(offsets, k.index(experts), end);
-    // Places become absolute.
-    k.loop(zero, rows, one, [&](Value row) {
-      Value place = read(slots, row);
-      k.when(k.compare(ir::Predicate::GE, place, zero), [&] {
-        Value slot = k.add(place, read(offsets, read(indices, row)));
-        write(slots, row, slot);
-        write(list, slot, row);
-      });
-    });
-    k.loop(end, rows, one, [&](Value slot) { write(list, slot, k.index(-1)); });
-  });
-}
-
 mlir::LogicalResult GateWriter::write() {
   // Workspaces come before the stages.
   llvm::for_each(plan_.routed(), [&](mlir::Value value) { baseOf(value); });
   if ((!plan_.rowOps.empty() || !plan_.products.empty()) && failed(rowStage()))
     return mlir::failure();
   for (const RoutingChain& chain : plan_.routings)
-    routingStage(chain);
+    writeAssignStage(k_, chain, baseOf(chain.routing), [this](mlir::Value value) { return baseOf(value); });
   return mlir::success();
 }
 

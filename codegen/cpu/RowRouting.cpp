@@ -32,6 +32,12 @@ void RowProgram::runRouted(mlir::Operation* op) {
   }
   mlir::Value from = op->getOperand(0), result = op->getResult(0);
   Value index;
+  if (mlir::isa<ir::RowWeightsOp>(op)) {
+    Value place = RoutingView::element(k_, routing.rowList(k_), row_), isRow = k_.compare(ir::Predicate::GE, place, k_.index(0));
+    Value weight = k_.loadElements(dtypeOf(from), k_.at(bases_.lookup(from)(), k_.max(place, k_.index(0)), dtypeOf(from)), 1);
+    scalars_[result] = k_.choose(isRow, weight, k_.zero(weight.getType()));
+    return;
+  }
   if (mlir::isa<ir::DispatchOp>(op)) {
     // Behind the count the list holds -1: any row will do there.
     Value choice = k_.max(k_.index(0), RoutingView::element(k_, routing.rowList(k_), row_));

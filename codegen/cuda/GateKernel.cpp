@@ -3,6 +3,7 @@
 //   then the routing (RoutingText.h)
 #include "codegen/cuda/ExpertsOf.h"
 #include "codegen/cuda/GateText.h"
+#include "codegen/cuda/GroupRoutingText.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/RoutingText.h"
 
@@ -46,6 +47,11 @@ void GateWriter::rowStage(llvm::ArrayRef<RoutingText> routings) {
   Lines lines;
   k_.declare(fmt::format("using Rows = {};", tokens_.rowsType()));
   lines.line("const int first = (int)blockIdx.x * {};", block);
+  if (mlir::Value within = plan_.within()) {
+    lines.line("const int tokens = {}[{}]; // rows of the outer routing", pointerOf(within), mlir::cast<ir::RoutingType>(within.getType()).getExperts());
+    lines.line("if (first >= tokens)");
+    lines.line("  return;");
+  }
   if (!plan_.products.empty()) {
     k_.declare(fmt::format("using Tile = {};", tokens_.tileType()));
     lines.line("__shared__ Tile::Shared slices;");
@@ -75,13 +81,20 @@ mlir::LogicalResult GateWriter::write() {
   if (mlir::failed(tokens_.check()))
     return mlir::failure();
   std::vector<RoutingText> routings;
+  std::vector<GroupRoutingText> groupRoutings;
   for (auto [i, chain] : llvm::enumerate(plan_.routings)) {
+    auto assign = ir::AssignOp(chain.assign);
+    auto pointerOrNone = [&](mlir::Value value) { return value ? pointerOf(value) : std::string(); };
     std::vector<std::string> masks;
     for (mlir::Value keep : chain.keeps)
       masks.push_back(pointerOf(keep));
-    routings.emplace_back(k_, chain, static_cast<unsigned>(i), schedule_, pointerOf(chain.routing),
-                          pointerOf(ir::AssignOp(chain.assign).getIndices()), masks);
-    routings.back().declare();
+    std::string routing = pointerOf(chain.routing), indices = pointerOf(assign.getIndices()), enters = pointerOrNone(assign.getKeep());
+    auto number = static_cast<unsigned>(i);
+    if (chain.isGrouped())
+      groupRoutings.emplace_back(k_, chain, number, schedule_.threads, GroupRoutingText::Pointers{routing, indices, enters, pointerOrNone(assign.getWithin()), masks})
+          .declare();
+    else
+      routings.emplace_back(k_, chain, number, schedule_, routing, indices, enters, masks).declare();
   }
   if (hasRowStage())
     rowStage(routings);
@@ -90,6 +103,8 @@ mlir::LogicalResult GateWriter::write() {
       routing.countStage();
     routing.stages();
   }
+  for (GroupRoutingText& routing : groupRoutings)
+    routing.stages();
   return mlir::success();
 }
 

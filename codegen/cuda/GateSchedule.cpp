@@ -54,7 +54,15 @@ std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
   if (oneBlockRows < 1)
     return "one_block_rows must be at least 1: a call without tokens is one block's";
   for (const RoutingChain& chain : plan.routings) {
-    int64_t experts = static_cast<int64_t>(ir::AssignOp(chain.assign).getExperts()), most = (kStaticSharedBytes - 4) / (4 * (threads / 32 + 1));
+    int64_t experts = static_cast<int64_t>(ir::AssignOp(chain.assign).getExperts());
+    if (chain.isGrouped()) {
+      int64_t bytes = 4 * (chain.offered() * (threads / 32 + 1) + experts + 1);
+      if (bytes > kStaticSharedBytes)
+        return "assigns to " + std::to_string(chain.offered()) + " of " + std::to_string(experts) + " experts: counting their rows takes " + std::to_string(bytes) +
+               " bytes of a block's shared memory, of " + std::to_string(kStaticSharedBytes);
+      continue;
+    }
+    int64_t most = (kStaticSharedBytes - 4) / (4 * (threads / 32 + 1));
     if (experts > most)
       return "assigns to " + std::to_string(experts) + " experts: a block's shared memory counts the rows of at most " + std::to_string(most);
   }

@@ -5,6 +5,8 @@
 
 namespace moec::codegen::cuda {
 
+std::string GateText::tokens() const { return plan_.within() ? "tokens" : k_.size(plan_.tokens); }
+
 ir::Sizes GateText::leading() const { return plan_.rowOps.empty() ? ir::Sizes{plan_.tokens} : leadingOfRows(plan_.rowOps); }
 
 mlir::LogicalResult GateText::check() {
@@ -39,7 +41,7 @@ void GateText::printProduct(size_t i, std::string_view tile, std::string_view sl
     lines_.line("__syncthreads(); // the slices are free again");
   lines_.line("__shared__ {} {}[{}];", type, scores, schedule_.tokenBlock * stride);
   lines_.line("scoreTokens<{}, {}, {}>({}, {}, (int){}, {},", tile, experts, stride, slices, scores, d, x);
-  lines_.line("    [&](int m) -> const {}* {{ return first + m < {} ? {} + (long long)(first + m) * {} : nullptr; }},", type, k_.size(plan_.tokens), x, d);
+  lines_.line("    [&](int m) -> const {}* {{ return first + m < {} ? {} + (long long)(first + m) * {} : nullptr; }},", type, tokens(), x, d);
   lines_.line("    [&](int e) -> const {}* {{ return {} + (long long)e * {}; }});", type, w, d);
   texts_.elements().bind(ir::MatmulOp(product.op).getResult(),
                          [scores, stride](const Coordinates& at) { return fmt::format("{}[place * {} + {}]", scores, stride, at.back()); });
@@ -64,7 +66,7 @@ std::string GateText::print(std::string_view tile, std::string_view slices, llvm
     lines_.line("const int mine = slot;");
   }
   bool even = block % rows.rowsPerBlock == 0;
-  lines_.line("const bool live = {}first + mine < {};", even ? "" : fmt::format("mine < {} && ", block), k_.size(plan_.tokens));
+  lines_.line("const bool live = {}first + mine < {};", even ? "" : fmt::format("mine < {} && ", block), tokens());
   lines_.line("const int row = live ? first + mine : first; // a warp works as one: groups without a token do the first, unwritten");
   if (!plan_.products.empty())
     lines_.line("const int place = {};", even ? "mine" : fmt::format("mine < {} ? mine : 0", block));

@@ -1,6 +1,6 @@
 #pragma once
 // Text of a gate's tokens: a block's scores in shared memory, then each token's row by a group of threads (skeletons/gate.cuh, rows.cuh). Knows nothing of
-// stages and of where the block's tokens begin: `first` stands before.
+// stages and of where the block's tokens begin: `first` stands before, and `tokens`, their count, where a routing has it.
 
 #include "codegen/cuda/GateSchedule.h"
 
@@ -29,6 +29,7 @@ public:
 
 private:
   ir::Sizes leading() const;
+  std::string tokens() const;
   void printProduct(size_t i, std::string_view tile, std::string_view slices);
 
   KernelText& k_;

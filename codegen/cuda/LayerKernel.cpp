@@ -101,7 +101,8 @@ void LayerWriter::printRouting(Lines& lines) {
   std::vector<std::string> masks;
   for (mlir::Value keep : chain.keeps)
     masks.push_back(pointerOf(keep));
-  RoutingText text(k_, chain, 0, schedule_.gate, routing(), pointerOf(ir::AssignOp(chain.assign).getIndices()), masks);
+  auto assign = ir::AssignOp(chain.assign);
+  RoutingText text(k_, chain, 0, schedule_.gate, routing(), pointerOf(assign.getIndices()), assign.getKeep() ? pointerOf(assign.getKeep()) : "", masks);
   text.declare();
   lines.line("{{ // the routing");
   lines.indent();

@@ -34,7 +34,7 @@ struct CompiledCuda {
 /// Nothing, and NVRTC's log in `error`, when it refuses the text. Error(Device) when there is no NVRTC, naming where it was looked for and how to get it. Safe
 /// to call from several threads.
 std::optional<CompiledCuda> compileCuda(const CudaSource& source, const CudaTarget& target, std::string& error);
-/// The same in a process of its own (the tool `moec-nvrtc` beside the library): NVRTC can crash on text that nobody has checked. A crash, and an end at
+/// The same in a process of its own (the tool `moec-nvrtc` of libexec): NVRTC can crash on text that nobody has checked. A crash, and an end at
 /// the time limit, are errors that say so.
 std::optional<CompiledCuda> compileCudaApart(const CudaSource& source, const CudaTarget& target, std::string& error, int limitSeconds = 60);
 

@@ -26,19 +26,19 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTool = "moec-nvrtc";
 
-/// Beside the library that holds this function, or in ../bin of it.
+/// In libexec, seen from the library that holds this function: of an installed tree, of the build tree.
 fs::path findTool() {
   Dl_info info{};
   std::error_code code;
   fs::path folder;
   if (dladdr(reinterpret_cast<void*>(&compileCudaApart), &info) && info.dli_fname)
     folder = fs::weakly_canonical(info.dli_fname, code).parent_path();
-  fs::path beside = folder / kTool, installed = (folder / ".." / "bin" / kTool).lexically_normal();
-  for (const fs::path& path : {beside, installed})
+  fs::path installed = (folder / MOEC_TOOL_FOLDER / kTool).lexically_normal(), built = (folder / "../libexec/moec" / kTool).lexically_normal();
+  for (const fs::path& path : {installed, built})
     if (access(path.c_str(), X_OK) == 0)
       return path;
   throw Error(Fault::Device, fmt::format("the tool {}, which compiles kernels' texts by users, is not installed; looked at:\n  {}\n  {}", kTool,
-                                         beside.string(), installed.string()));
+                                         installed.string(), built.string()));
 }
 
 fs::path temporaryFolder() {

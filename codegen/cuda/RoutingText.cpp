@@ -3,8 +3,9 @@
 namespace moec::codegen::cuda {
 
 RoutingText::RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string routing,
-                         std::string indices, std::vector<std::string> masks)
-    : k_(k), chain_(chain), schedule_(schedule), number_(std::to_string(number)), pointer_(std::move(routing)), indices_(std::move(indices)), masks_(std::move(masks)) {
+                         std::string indices, std::string enters, std::vector<std::string> masks)
+    : k_(k), chain_(chain), schedule_(schedule), number_(std::to_string(number)), pointer_(std::move(routing)), indices_(std::move(indices)),
+      enters_(std::move(enters)), masks_(std::move(masks)) {
   auto assign = ir::AssignOp(chain_.assign);
   ir::Sizes sizes = ir::sizesOf(assign.getIndices()); // (T, K)
   experts_ = static_cast<int64_t>(assign.getExperts());
@@ -53,7 +54,9 @@ std::string RoutingText::prologue() const {
   Lines lines;
   lines.line("const Routing<Shape{}> routing({}, (int){}, {});", number_, pointer_, k_.size(tokens_),
              capacity ? k_.size(Size::parse(capacity->str())) : "0");
-  if (choicesAreExperts())
+  if (!enters_.empty())
+    lines.line("const auto expertOf = [&](int row) {{ return {0}[row] && (unsigned){1}[row] < {2}u ? {1}[row] : -1; }};", enters_, indices_, experts_);
+  else if (choicesAreExperts())
     lines.line("const auto expertOf = [&](int row) {{ return {}[row]; }};", indices_);
   else
     lines.line("const auto expertOf = [&](int row) {{ return (unsigned){0}[row] < {1}u ? {0}[row] : -1; }};", indices_, experts_);

@@ -9,9 +9,9 @@ namespace moec::codegen::cuda {
 
 class RoutingText {
 public:
-  /// Pointers of the routing and of whole tensors (T, K): indices, masks.
+  /// Pointers of the routing and of whole tensors (T, K): indices, `enters` (empty where all do), masks.
   RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string routing, std::string indices,
-              std::vector<std::string> masks);
+              std::string enters, std::vector<std::string> masks);
 
   /// Declares what the text of stages needs, and takes workspaces: before the first stage.
   void declare();
@@ -42,7 +42,7 @@ private:
   KernelText& k_;
   RoutingChain chain_;
   GateSchedule schedule_;
-  std::string number_, pointer_, indices_;
+  std::string number_, pointer_, indices_, enters_;
   std::vector<std::string> masks_;
   int64_t experts_, choices_;
   Size tokens_;

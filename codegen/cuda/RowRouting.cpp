@@ -37,6 +37,14 @@ void RowText::printRouted(mlir::Operation* op) {
   mlir::Value routing = routingOf(op), from = op->getOperand(0);
   RoutingParts parts = partsOf(k_, routing);
   std::string row;
+  if (mlir::isa<ir::RowWeightsOp>(op)) {
+    std::string place = texts_.fresh("place"), weights = k_.input(mlir::cast<mlir::BlockArgument>(from).getArgNumber());
+    out_.line("const int {} = {}[{}];", place, parts.rowList, row_.at[0]);
+    DType type = dtypeOf(from);
+    std::string weight = define(type, "weight", fmt::format("{} < 0 ? {} : {}", place, literal(type == DType::BF16 ? DType::F32 : type, 0), loadText(type, weights, place)));
+    bind(op->getResult(0), [weight](const Coordinates&) { return weight; });
+    return;
+  }
   if (mlir::isa<ir::DispatchOp>(op)) {
     row = texts_.fresh("token");
     std::string choice = texts_.fresh("choice"); // behind the count the list holds -1: any row will do there

@@ -1,7 +1,9 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
 #include "runtime/Weights.h"
 #include "runtime/core/Error.h"
@@ -103,14 +105,16 @@ void printText(const Program& program, const CheckReport& report) {
 }
 
 void check(const CheckFlags& flags) {
-  DeviceOptions options{.threads = flags.threads};
+  DeviceOptions options{.threads = flags.threads, .maxInstructions = flags.maxInstructions};
   std::shared_ptr<Device> device = openDevice(flags.device, options), against = openDevice(flags.against, options);
   Program program = openProgram(flags, {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full}).program;
   if (program.data().plans.empty())
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
   const Plan& plan = program.data().plans.front(); // parameters and inputs are the same in all of them
+  auto progress = std::make_unique<Progress>(fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against), flags.quiet);
   CheckReport report = moec::check(program, device, against, weightsOf(plan, flags), inputsOf(plan, flags),
                                    {.seed = flags.seed});
+  progress.reset();
   flags.json ? printJson(program, report) : printText(program, report);
   if (!report.passed())
     throw Error(Fault::Mismatch,
@@ -128,9 +132,12 @@ void addCheckCommand(CLI::App& app) {
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
   addSizeFlag(*command, *flags);
-  command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("NAME");
+  command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
+                         {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
+                         {"with weights and an input of yours", "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });
 }
 

@@ -1,5 +1,6 @@
 #include "compiler/cli/CommandInputs.h"
 
+#include "runtime/CallInputs.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
 #include "runtime/core/Philox.h"
@@ -23,6 +24,11 @@ void loadWeights(Session& session, const CommonOptions& options) {
     throw Error(Fault::Usage, fmt::format("{} has {} parameters and no weights: give --weights FILE, or --init SEED to "
                                           "draw them by the model's rules",
                                           options.file.string(), session.plan().parameters.size()));
+}
+
+void saveInitialWeights(const Plan& plan, const CommonOptions& options) {
+  if (options.saveWeights)
+    writeSafeTensors(*options.saveWeights, initialWeights(plan, options.init.value()));
 }
 
 namespace {
@@ -85,7 +91,17 @@ TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
   readDraws(plan, options, result);
   for (const auto& [name, file] : files)
     result.emplace(name, readInput(*findInput(plan, name), file));
+  checkInputs(plan, result);
   return result;
+}
+
+void checkInputs(const Plan& plan, const TensorMap& inputs) {
+  try {
+    bindInputs(plan, inputs);
+  } catch (const Error& error) {
+    // The call of the library is the caller's; here it is the files'.
+    throw Error(error.fault() == Fault::Usage ? Fault::Data : error.fault(), error.what());
+  }
 }
 
 TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
@@ -108,6 +124,16 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
         value = input.isDraw ? uniformFloat(words) : normal(words);
     }
     result.emplace(input.name, tensor.cast(input.dtype));
+  }
+  try {
+    bindInputs(plan, result);
+  } catch (const Error& error) {
+    std::string given, example;
+    for (const auto& [name, value] : sizes) {
+      given += fmt::format("{}{}={}", given.empty() ? "" : ", ", name, value);
+      example += fmt::format(" --size {}={}", name, 2 * value);
+    }
+    throw Error(error.fault(), fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), given, example));
   }
   return result;
 }

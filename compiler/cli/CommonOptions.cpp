@@ -19,30 +19,66 @@ const CLI::Validator kSeed(
     },
     "");
 
+CLI::Option* addInitFlag(CLI::App& command, CommonOptions& options) {
+  return command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
+}
+
+const CLI::Validator kCount(
+    [](std::string& text) {
+      bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : fmt::format("{} is not an integer from 1 to 2^64-1", text);
+    },
+    "");
+
+/// "a, b" in its parts. A text that ends in a comma was meant to go on: the shell has split it at a blank.
+void readTargets(const std::vector<std::string>& texts, std::vector<std::string>& targets) {
+  for (const std::string& text : texts) {
+    size_t begin = 0;
+    while (begin <= text.size()) {
+      size_t end = std::min(text.find(',', begin), text.size());
+      std::string part = text.substr(begin, end - begin);
+      part.erase(0, part.find_first_not_of(' '));
+      part.erase(part.find_last_not_of(' ') + 1);
+      if (part.empty())
+        throw CLI::ValidationError("--target", fmt::format("\"{}\" has nothing {}; write it without blanks, as cpu,cuda:sm_90a", text, end == text.size() ? "behind its last comma" : "before a comma"));
+      targets.push_back(part);
+      begin = end + 1;
+    }
+  }
+}
+
 } // namespace
 
-void addModelFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("FILE");
+void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words) {
   command
-      .add_option("--target", options.targets,
-                  "compile for these, as cpu,cpu:x86-64-v3 (default: this machine and x86-64-v3)")
-      ->delimiter(',')
+      .add_option_function<std::vector<std::string>>(
+          "--target", [&options](const std::vector<std::string>& texts) { readTargets(texts, options.targets); }, words)
       ->allow_extra_args(false)
-      ->type_name("LIST");
+      ->type_name("TARGETS");
+}
+
+void addModelFlags(CLI::App& command, CommonOptions& options) {
+  command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("MODEL");
+  addTargetFlag(command, options, "compile for these, with commas between (default: this machine and cpu:x86-64-v3)");
   command
       .add_option("--moefy", options.moefy,
                   "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
       ->type_name("RULE");
   command.add_flag("--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
+  command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
+}
+
+void addSaveWeightsFlag(CLI::App& command, CommonOptions& options) {
+  auto* init = command.get_option_no_throw("--init");
+  command.add_option("--save-weights", options.saveWeights, "write the weights of --init to a safetensors file, for --weights")
+      ->type_name("TENSORS")
+      ->needs(init ? init : addInitFlag(command, options));
 }
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {
   auto* weights =
-      command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("FILE");
-  command.add_option("--init", options.init, "weights drawn by the model's init rules")
-      ->type_name("SEED")
-      ->check(kSeed)
-      ->excludes(weights);
+      command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
+  addInitFlag(command, options)->excludes(weights);
   command.add_flag("--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
 }
 
@@ -55,15 +91,20 @@ void addInputFlags(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--draws", options.draws,
                   "random draws from a safetensors file, by their paths in the model, instead of from --seed")
-      ->type_name("FILE");
+      ->type_name("TENSORS");
   command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N")->check(kSeed);
 }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("NAME");
+  command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
   command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
+  command
+      .add_option("--max-instructions", options.maxInstructions,
+                  "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
+      ->type_name("N")
+      ->check(kCount);
 }
 
 void addSizeFlag(CLI::App& command, CommonOptions& options) {

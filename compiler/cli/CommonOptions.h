@@ -16,7 +16,7 @@ namespace moec::cli {
 
 struct CommonOptions {
   std::filesystem::path file; // model.json or program.moec
-  bool json = false;
+  bool json = false, quiet = false;
 
   // How a model is compiled.
   std::vector<std::string> targets;
@@ -26,9 +26,11 @@ struct CommonOptions {
   // Where the program runs.
   std::string device = "cpu";
   int threads = 0; // 0: as many as allowed
+  uint64_t maxInstructions = 0; // of an emulated launch; 0: the emulator's own limit
 
   std::optional<std::filesystem::path> weights;
   std::optional<uint64_t> init;
+  std::optional<std::filesystem::path> saveWeights;
   bool allowNonFinite = false;
 
   uint64_t seed = 0;
@@ -37,13 +39,17 @@ struct CommonOptions {
   std::vector<std::string> sizes; // NAME=NUMBER
 };
 
-/// The positional FILE, and the flags of compiling it.
+/// The positional MODEL, the flags of compiling it, and --quiet.
 void addModelFlags(CLI::App& command, CommonOptions& options);
+/// --target alone, with the words of its help.
+void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --weights, --init, --allow-nonfinite.
 void addWeightFlags(CLI::App& command, CommonOptions& options);
+/// --save-weights, beside --init; declares --init where there is none.
+void addSaveWeightsFlag(CLI::App& command, CommonOptions& options);
 /// --input, --draws, --seed.
 void addInputFlags(CLI::App& command, CommonOptions& options);
-/// --device, --threads.
+/// --device, --threads, --max-instructions.
 void addDeviceFlags(CLI::App& command, CommonOptions& options);
 /// --size NAME=NUMBER.
 void addSizeFlag(CLI::App& command, CommonOptions& options);

@@ -1,9 +1,11 @@
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/KernelTable.h"
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
+#include "compiler/cli/ValueKinds.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Error.h"
 
@@ -16,8 +18,6 @@
 namespace moec::cli {
 
 namespace {
-
-constexpr const char* kPhases[] = {"import", "fuse", "schedule", "plan", "emit", "pack"};
 
 struct CompileFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
@@ -90,7 +90,7 @@ void printJson(const OpenedProgram& opened, const std::filesystem::path& file) {
 void printWork(const CompileResult& compiled) {
   Table times({"phase", ">time"});
   double total = 0;
-  for (const char* phase : kPhases)
+  for (const std::string& phase : wordsOf("PHASE"))
     if (auto found = compiled.phaseSeconds.find(phase); found != compiled.phaseSeconds.end()) {
       times.add({phase, shortSeconds(found->second)});
       total += found->second;
@@ -151,13 +151,13 @@ void addCompileCommand(CLI::App& app) {
   auto flags = std::make_shared<CompileFlags>();
   CLI::App* command = app.add_subcommand("compile", "Compile a model to a program");
   addModelFlags(*command, *flags);
-  command->add_option("-o", flags->output, "the file to write (default: the model's name, .moec)")->type_name("FILE");
+  command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")->type_name("PROGRAM");
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
                     "random draws become inputs, named by their paths, for --draws");
-  auto phase = CLI::IsMember(std::vector<std::string>(std::begin(kPhases), std::end(kPhases)));
+  auto phase = CLI::IsMember(wordsOf("PHASE"));
   auto* stop = command
                    ->add_option("--stop-after", flags->stopAfter,
-                                "print the module after this phase: import fuse schedule plan emit pack")
+                                "print the module after this phase")
                    ->type_name("PHASE")
                    ->check(phase);
   command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")
@@ -169,15 +169,19 @@ void addCompileCommand(CLI::App& app) {
                     "compile even what is in the cache, and show each phase's time");
   command
       ->add_option("--emit", flags->emit,
-                   "print the kernels' code: llvm or asm of a CPU target, cuda or ptx of a CUDA one")
+                   "print the kernels' code")
       ->type_name("FORM")
-      ->check(CLI::IsMember({"llvm", "asm", "cuda", "ptx"}))
+      ->check(CLI::IsMember(wordsOf("FORM")))
       ->excludes(stop);
   command
       ->add_option("--kernels", flags->kernels,
                    "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},
+                         {"for a GPU that need not be here", "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
+                         {"the module after a phase, and one file per phase", "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json --dump-phases phases"},
+                         {"edit CUDA kernels: write their texts, then compile with them", "moec compile models/zoo/vit-moe.json --target cuda:sm_90a --emit cuda --kernels texts\nmoec compile models/zoo/vit-moe.json --target cuda:sm_90a --kernels texts"}});
   command->callback([flags] {
     flags->noCache |= flags->timePhases; // times of work, not of reading
     compileCommand(*flags);

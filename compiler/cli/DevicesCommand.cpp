@@ -1,3 +1,4 @@
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/Table.h"
@@ -51,6 +52,7 @@ void addDevicesCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
   CLI::App* command = app.add_subcommand("devices", "List where programs can run, and why not elsewhere");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"what --device takes here", "moec devices"}});
   command->callback([flags] { devices(flags->json); });
 }
 

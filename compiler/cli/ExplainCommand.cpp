@@ -1,4 +1,5 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
@@ -14,13 +15,6 @@
 namespace moec::cli {
 
 namespace {
-
-/// The plan that `--target` names among a program's, else its best.
-const Plan& chosenPlan(const OpenedProgram& opened) {
-  if (opened.program.data().plans.empty())
-    throw Error(Fault::Data, "the program has no plan for any target");
-  return opened.program.data().plans.front();
-}
 
 void printJson(const Plan& plan) {
   for (const auto& [phase, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)})
@@ -48,8 +42,8 @@ void printLaunch(const LaunchInfo& launch) {
 }
 
 /// Launches stand in the order they run; a heading wherever the layer changes.
-void printText(const OpenedProgram& opened, const Plan& plan) {
-  fmt::print("{} for {}: {} launches a call", opened.program.name(), plan.target, plan.forward.size());
+void printText(const Program& program, const Plan& plan) {
+  fmt::print("{} for {}: {} launches a call", program.name(), plan.target, plan.forward.size());
   fmt::print("{}\n", plan.prepare.empty() ? "" : fmt::format(", {} once when weights are given", plan.prepare.size()));
   for (const auto& [title, launches] : {std::pair("once", &plan.prepare), std::pair("each call", &plan.forward)}) {
     if (launches->empty())
@@ -72,11 +66,13 @@ void addExplainCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
+  describeTargetOfView(*command);
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"which ops went into which kernel, for this CPU and for a GPU", "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"}});
   command->callback([flags] {
-    OpenedProgram opened = openProgram(*flags);
-    const Plan& plan = chosenPlan(opened);
-    flags->json ? printJson(plan) : printText(opened, plan);
+    Program program = openForView(*flags);
+    const Plan& plan = choosePlan(program, *flags);
+    flags->json ? printJson(plan) : printText(program, plan);
   });
 }
 

@@ -1,4 +1,5 @@
 #include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/KernelTable.h"
@@ -31,13 +32,6 @@ struct InspectFlags : CommonOptions {
 };
 
 constexpr std::array<const char*, 6> kKindNames{"input", "parameter", "prepared", "temporary", "output", "constant"};
-
-std::vector<std::string> targetsOf(const Program& program) {
-  std::vector<std::string> targets;
-  for (const Plan& plan : program.data().plans)
-    targets.push_back(plan.target);
-  return targets;
-}
 
 Json tensorsJson(const Plan& plan) {
   Json result;
@@ -123,7 +117,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
   std::string bound;
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
-  fmt::print("{} for {}, compiled by {}\n", program.name(), plan.target, program.data().buildId);
+  fmt::print("{} for {}, compiled by moec {}\n", program.name(), plan.target, program.data().buildId);
   if (program.data().plans.size() > 1)
     fmt::print("targets     {}; choose with --target\n", fmt::join(targetsOf(program), ", "));
   for (const InputInfo& input : plan.inputs)
@@ -139,6 +133,15 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
              shortBytes(static_cast<double>(forwardBytes(plan, sizes))), bound);
   fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours"
                                                 : "do not depend on threads; may depend on the batch");
+
+  if (!plan.parameters.empty()) {
+    Table parameters({"  name", "dtype", "shape", ">elements"});
+    for (const ParameterInfo& parameter : plan.parameters) {
+      std::vector<Size> shape(parameter.shape.begin(), parameter.shape.end());
+      parameters.add({"  " + parameter.name, std::string(name(parameter.dtype)), shapeText(shape), std::to_string(elementCount(shape, {}))});
+    }
+    fmt::print("\nparameters\n{}", parameters.str());
+  }
 
   MemorySummary memory = memorySummary(plan, sizes);
   fmt::print("\nmemory{}\n", bound);
@@ -226,31 +229,11 @@ void extract(const Program& program, const fs::path& folder) {
   writeFile(folder / "manifest.json", bytesOf(manifest.dump(2) + "\n"));
 }
 
-/// The plan of the first target that --target names, else the first plan: targets stand best first. "cpu" is the best
-/// for a CPU.
-const Plan& choosePlan(const Program& program, const InspectFlags& flags) {
-  const std::vector<Plan>& plans = program.data().plans;
-  if (plans.empty())
-    throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
-  if (flags.targets.empty())
-    return plans.front();
-  const std::string& wanted = flags.targets.front();
-  auto found = std::ranges::find_if(plans, [&](const Plan& plan) {
-    return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:"));
-  });
-  if (found == plans.end())
-    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}",
-                                          flags.file.string(), wanted, fmt::join(targetsOf(program), ", ")));
-  return *found;
-}
-
 void inspect(const InspectFlags& flags) {
-  CommonOptions common = flags;
-  if (isProgramFile(flags.file))
-    common.targets.clear(); // here the flag chooses among what is compiled
-  Program program = openProgram(common).program;
+  Program program = openForView(flags);
   const Plan& plan = choosePlan(program, flags);
   Bindings sizes = checkSizes(plan, parseSizes(flags));
+  saveInitialWeights(plan, flags);
   if (flags.extract)
     extract(program, *flags.extract);
   flags.json ? printJson(program, plan, sizes) : printText(program, plan, sizes);
@@ -263,15 +246,17 @@ void addInspectCommand(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
   addModelFlags(*command, *flags);
-  command->get_option("--target")
-      ->description(
-          "of a program: the target to show (default: its first); of a model: compile for these, show the first");
+  describeTargetOfView(*command);
+  addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
   command
       ->add_option("--extract", flags->extract,
                    "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
+  addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
+                         {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
+                         {"the weights that --init 0 draws, as a file for --weights", "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
   command->callback([flags] { inspect(*flags); });
 }
 

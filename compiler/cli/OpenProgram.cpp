@@ -1,13 +1,19 @@
 #include "compiler/cli/OpenProgram.h"
 
 #include "compiler/cli/ProgramCache.h"
+#include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
+#include "compiler/cli/Terminal.h"
+#include "models/json/Parse.h"
 #include "moec_build_id.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
 #include "runtime/io/FileKind.h"
 #include "runtime/io/MappedFile.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -18,25 +24,39 @@ namespace moec::cli {
 
 namespace fs = std::filesystem;
 
-namespace {
+Program openForView(const CommonOptions& common) {
+  CommonOptions options = common;
+  if (isProgramFile(common.file))
+    options.targets.clear();
+  return openProgram(options).program;
+}
 
-/// One line on the terminal, rewritten as phases end, and wiped at last.
-class ProgressLine {
-public:
-  explicit ProgressLine(std::string file) : file_(std::move(file)) {
-    fmt::print(stderr, "moec: compiling {} ...", file_);
-  }
-  ~ProgressLine() { fmt::print(stderr, "\r\033[K"); }
-  void ended(const std::string& phase, double seconds) {
-    done_ += fmt::format(" {} {}", phase, shortSeconds(seconds));
-    fmt::print(stderr, "\r\033[Kmoec: compiling {}:{} ...", file_, done_);
-  }
+const Plan& choosePlan(const Program& program, const CommonOptions& common) {
+  const std::vector<Plan>& plans = program.data().plans;
+  if (plans.empty())
+    throw Error(Fault::Data, fmt::format("{}: no plan for any target", common.file.string()));
+  if (common.targets.empty())
+    return plans.front();
+  const std::string& wanted = common.targets.front();
+  auto found = std::ranges::find_if(plans, [&](const Plan& plan) {
+    return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:"));
+  });
+  if (found == plans.end())
+    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"{}; it is compiled for: {}", common.file.string(), wanted,
+                                          didYouMean(wanted, targetsOf(program)), fmt::join(targetsOf(program), ", ")));
+  return *found;
+}
 
-private:
-  std::string file_, done_;
-};
+void describeTargetOfView(CLI::App& command) {
+  command.get_option("--target")->description("of a program: the target to show (default: its first); of a model: compile for these, show the first");
+}
 
-} // namespace
+std::vector<std::string> targetsOf(const Program& program) {
+  std::vector<std::string> targets;
+  for (const Plan& plan : program.data().plans)
+    targets.push_back(plan.target);
+  return targets;
+}
 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
   if (!common.targets.empty())
@@ -44,16 +64,14 @@ CompileOptions compileOptions(const CommonOptions& common, CompileOptions option
   options.moefy = common.moefy;
   if (fs::path cache = userCacheFolder(); !common.noCache && !cache.empty())
     options.kernelCache = cache / "kernels";
-  if (isatty(STDERR_FILENO)) {
-    auto line = std::make_shared<ProgressLine>(common.file.filename().string());
-    options.onPhase = [line](const std::string& phase, double seconds) { line->ended(phase, seconds); };
-  }
+  auto progress = std::make_shared<Progress>("compiling " + common.file.filename().string(), common.quiet);
+  options.onPhase = [progress](const std::string& phase, double seconds) { progress->add(phase + " " + shortSeconds(seconds)); };
   return options;
 }
 
 void warnOfCache(const std::string& problem) {
   if (!problem.empty())
-    fmt::print(stderr, "moec: warning: what was compiled is not cached: {}\n", problem);
+    fmt::print(stderr, "moec: {} what was compiled is not cached: {}\n", coloured(STDERR_FILENO, Colour::Yellow, "warning:"), problem);
 }
 
 std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices) {
@@ -89,7 +107,10 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
     return {.program = Program::load(common.file), .precompiled = true, .compiled = {}};
   }
 
-  auto cache = common.noCache ? std::nullopt : ProgramCache::ofUser();
+  // A model that is too large is refused by its reader, and not digested before.
+  std::error_code unknown;
+  bool tooLarge = std::filesystem::file_size(common.file, unknown) > models::kLargestText && !unknown;
+  auto cache = common.noCache || tooLarge ? std::nullopt : ProgramCache::ofUser();
   std::string key;
   if (cache) {
     if (!common.targets.empty())

@@ -23,6 +23,14 @@ struct OpenedProgram {
 /// compilation of a program that is compiled already.
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options = {});
 
+/// For commands that show one plan: a program's --target chooses among what is compiled.
+Program openForView(const CommonOptions& common);
+/// The plan of the first target that --target names, else the first plan: targets stand best first. "cpu" is the best for a CPU. Error(Usage) lists what there is.
+const Plan& choosePlan(const Program& program, const CommonOptions& common);
+/// What --target means for those commands, in its help.
+void describeTargetOfView(CLI::App& command);
+std::vector<std::string> targetsOf(const Program& program);
+
 /// What to compile a model for that is to run on all of these devices, when the user names no target; empty: the usual targets.
 std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices);
 

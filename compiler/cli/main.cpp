@@ -1,11 +1,13 @@
 // moec: the command. Results go to stdout, everything else to stderr; the exit code says whose fault a failure is
 // (runtime/core/Error.h).
 
-#include "compiler/cli/Commands.h"
-#include "moec_build_id.h"
+#include "compiler/cli/CommandTree.h"
+#include "compiler/cli/Completion.h"
+#include "compiler/cli/Terminal.h"
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
+#include "runtime/core/Printable.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +18,7 @@
 #include <cstdlib>
 #include <new>
 #include <system_error>
+#include <unistd.h>
 
 namespace {
 
@@ -24,22 +27,20 @@ int report(moec::Fault fault, std::string_view message) {
   bool located = fault == moec::Fault::Model && message.find(": error: ") != std::string_view::npos;
   while (message.ends_with('\n'))
     message.remove_suffix(1);
-  fmt::print(stderr, "{}{}\n", located ? "" : "moec: error: ", message);
+  std::string text = fmt::format("{}{}", located ? "" : "moec: error: ", moec::printable(message));
+  fmt::print(stderr, "{}\n", moec::cli::colouredSeverities(STDERR_FILENO, text));
   return moec::exitCode(fault);
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("moec compiles Mixture-of-Experts models to machine code and runs them.", "moec");
-  app.set_version_flag("--version", fmt::format("moec {} ({})", moec::kVersion, moec::sourceId()));
-  app.require_subcommand(1);
-  moec::cli::addCompileCommand(app);
-  moec::cli::addRunCommand(app);
-  moec::cli::addCheckCommand(app);
-  moec::cli::addInspectCommand(app);
-  moec::cli::addExplainCommand(app);
-  moec::cli::addDevicesCommand(app);
+  std::unique_ptr<CLI::App> tree = moec::cli::makeCommandTree();
+  CLI::App& app = *tree;
+  if (argc > 1 && std::string_view(argv[1]) == "__complete") { // by a shell's completion; never an error
+    fmt::print("{}", moec::cli::completionAnswer(moec::cli::complete(app, {argv + 2, argv + argc})));
+    return 0;
+  }
   std::vector<std::string> known;
-  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+  for (const CLI::App* command : moec::cli::commandsOf(app))
     known.push_back(command->get_name());
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(known, argv[1]) == known.end())
     return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1],

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <optional>
+#include <string>
+#include <system_error>
 #include <thread>
 
 using namespace mlir;
@@ -55,12 +58,32 @@ void workAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter, const Kern
       }
   };
   size_t helpers = std::min<size_t>(std::max(1u, std::thread::hardware_concurrency()), jobs.size());
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < helpers; ++i)
-    threads.emplace_back(loop);
+  std::vector<std::jthread> threads;
+  try {
+    for (size_t i = 1; i < helpers; ++i)
+      threads.emplace_back(loop);
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those there are do the work.
+  }
   loop();
-  for (std::thread& thread : threads)
-    thread.join();
+}
+
+/// What was thrown, in the order of the kernels: all errors as one, of the first one's fault; the first alone when it is no error of ours.
+void throwAll(const std::vector<Job>& jobs) {
+  std::optional<Fault> fault;
+  std::string text;
+  for (const Job& job : jobs)
+    try {
+      if (job.thrown)
+        std::rethrow_exception(job.thrown);
+    } catch (const Error& error) {
+      if (!fault)
+        fault = error.fault();
+      if (("\n" + text + "\n").find(std::string("\n") + error.what() + "\n") == std::string::npos) // NVRTC that is missing is so for every kernel
+        text += (text.empty() ? "" : "\n") + std::string(error.what());
+    }
+  if (fault)
+    throw Error(*fault, text);
 }
 
 } // namespace
@@ -78,9 +101,8 @@ LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emit
     kernels.emplace_back(kernel, place->second);
   });
   workAll(jobs, emitter, cache);
+  throwAll(jobs);
   for (Job& job : jobs) {
-    if (job.thrown)
-      std::rethrow_exception(job.thrown);
     if (failed(job.image))
       return failure();
     ++(job.isCached ? result.kernelsFromCache : result.kernelsCompiled);

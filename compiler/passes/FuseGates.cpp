@@ -24,7 +24,7 @@ bool alongLastAxis(Operation* op) {
 
 /// Works on each token by itself.
 bool isTokenOp(Operation* op) {
-  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp>(op) || alongLastAxis(op);
+  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op);
 }
 
 bool rowsAreTokens(Value value, const Size& tokens) {
@@ -58,6 +58,8 @@ LogicalResult fuseGates(func::FuncOp function) {
     Size tokens = Size::parse(cast<RoutingType>(assign.getRouting().getType()).getTokens().getValue().str());
     Cluster cluster(assign);
     growBackward(cluster, assign.getIndices(), tokens);
+    if (assign.getKeep())
+      growBackward(cluster, assign.getKeep(), tokens);
     Value routing = assign.getRouting();
     while (routing.hasOneUse() && isa<DropOp>(*routing.getUsers().begin())) {
       auto drop = cast<DropOp>(*routing.getUsers().begin());

@@ -51,7 +51,7 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows.
   if (failed(fuseEach<LayerNormOp, SoftmaxOp, SelectOp>(function)) || failed(fuseEach<DispatchOp, CombineOp>(function)) ||
-      failed(fuseEach<ExpertRowsOp>(function)))
+      failed(fuseEach<ExpertRowsOp, RowWeightsOp>(function)))
     return failure();
   return sortBody(function);
 }

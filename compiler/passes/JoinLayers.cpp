@@ -73,6 +73,12 @@ std::string Layer::between() const {
 }
 
 std::string Layer::obstacle() {
+  for (AssignOp assign : gate_.getBody().front().getOps<AssignOp>()) {
+    if (assign.getWithin())
+      return "its routing is within another";
+    if (assign.getGroups())
+      return "its routing is by groups";
+  }
   int64_t downs = llvm::count_if(parts_, [](KernelOp part) { return part.getKind() == "expert_down"; });
   if (downs != 1 || parts_.back().getKind() != "expert_down" || parts_.front() != gate_)
     return "its experts do not end in one expert_down kernel";

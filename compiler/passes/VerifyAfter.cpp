@@ -30,7 +30,7 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<UnpackOp, MatmulOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp>(op);
-  bool inRows = isa<LayerNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, CombineOp>(op);
+  bool inRows = isa<LayerNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   if (kind == "rows")
     return inRows;
   bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);

@@ -6,7 +6,8 @@ namespace moec::models {
 namespace {
 
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
-  return linear(site, inputs[0], arguments.integer("out"), arguments.flag("bias"), initsOf(arguments));
+  int64_t out = arguments.integer("out");
+  return linear(site, inputs[0], out, arguments.flag("bias"), initsOf(arguments, out));
 }
 
 } // namespace
@@ -24,7 +25,7 @@ const Kind& linearBlock() {
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias?"},
               {.name = "init",
                .type = ParameterType::Inits,
-               .doc = "How weight and bias begin; a number is a constant."},
+               .doc = "How weight and bias begin; a number is a constant, uniform_fan_out +-1/sqrt(out)."},
           },
       .inExperts = true,
       .block = build,

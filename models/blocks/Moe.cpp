@@ -30,6 +30,8 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
                     const std::vector<ExpertGroup>& groups) {
   mlir::Value sum;
   int64_t first = 0;
+  if (gate.outer)
+    tokens = gate.outer->rows;
   for (const ExpertGroup& group : groups) {
     mlir::Value part = mixture(site, arguments, tokens, gate, group, first, groups.size() == 1);
     if (!part)
@@ -41,7 +43,7 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
     sum = sum ? site.ops().add(sum, part) : part;
     first += group.count;
   }
-  return sum;
+  return gate.outer ? site.ops().combine(sum, gate.outer->routing, gate.outer->weights) : sum;
 }
 
 /// y plus the shared expert of the tokens, through its gate if there is one.
@@ -72,8 +74,9 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     experts += group.count;
   ir::Sizes shape = ir::sizesOf(x);
   Size count = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
+  Size batchRows = shape.size() > 2 ? ir::product(ir::Sizes(shape.begin(), shape.end() - 2)) : Size(1);
   mlir::Value tokens = site.ops().reshape(x, {count, *width}); // (T, D)
-  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, experts);
+  std::optional<GateResult> gate = site.gate(arguments, \"gate\", tokens, batchRows, experts);
   if (!gate || !gate->weights)
     return {};
   mlir::Value y = mixture(site, arguments, tokens, *gate, *groups);
@@ -95,7 +98,8 @@ const Kind& moeBlock() {
              "token's result is "
              "the sum of its experts', weighted by the gate. A dropped choice adds nothing, and the other weights stay "
              "as they are. All tokens "
-             "of the call are one group. A dense gate sends every token to every expert.",
+             "of the call are one group, or each row of the batch is one, as the gate says. A dense gate sends every "
+             "token to every expert.",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (FMoE)",
       .parameters =
           {

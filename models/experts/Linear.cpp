@@ -10,7 +10,7 @@ mlir::Value build(Site& site, const Arguments& arguments, mlir::Value rows) {
   if (!width)
     return {};
   int64_t out = arguments.has("out") ? arguments.integer("out") : *width;
-  return linear(site, rows, out, arguments.flag("bias"), initsOf(arguments));
+  return linear(site, rows, out, arguments.flag("bias"), initsOf(arguments, out));
 }
 
 } // namespace

@@ -7,8 +7,10 @@ namespace moec::models {
 
 const Kind& denseGate();
 const Kind& gshardGate();
+const Kind& hierarchicalGate();
 const Kind& randomExpertGate();
 const Kind& switchGate();
+const Kind& top2Gate();
 const Kind& topKGate();
 
 /// x (T, in) through a linear layer: "weight" (out, in) and, with `bias`, "bias" (out). All in the router's dtype.

@@ -3,8 +3,8 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& gateKinds() {
-  static const std::vector<const Kind*> kinds{&denseGate(), &gshardGate(), &randomExpertGate(), &switchGate(),
-                                              &topKGate()};
+  static const std::vector<const Kind*> kinds{&denseGate(),  &gshardGate(), &hierarchicalGate(), &randomExpertGate(),
+                                              &switchGate(), &top2Gate(),   &topKGate()};
   return kinds;
 }
 

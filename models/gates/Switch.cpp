@@ -26,13 +26,15 @@ std::optional<Size> capacityOf(Site& site, const Arguments& arguments, const Siz
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
-  std::optional<Size> capacity = capacityOf(site, arguments, ir::sizesOf(tokens)[0], experts);
+  bool perRow = arguments.word("per") == "row";
+  Size groups = perRow ? site.groups() : Size(1), count = ir::sizesOf(tokens)[0];
+  std::optional<Size> capacity = capacityOf(site, arguments, Size::floorDiv(count, groups), experts);
   if (!capacity)
     return std::nullopt;
   mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
   Ops& ops = site.ops();
   auto [weights, indices] = ops.select(ops.softmax(logits), 1);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, capacity), weights};
+  return GateResult{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
 }
 
 } // namespace
@@ -42,8 +44,8 @@ const Kind& switchGate() {
       .name = "switch",
       .family = Family::Gate,
       .doc = "The best expert of each token, weighted by its softmax over all experts. An expert takes rate * T / E "
-             "rows, in the order of tokens, and drops the rest; T is all tokens of the call. The paper leaves open "
-             "how that is rounded. FastMoE's SwitchGate rounds up and has a bias; its jitter is added to the logits, "
+             "rows, in the order of tokens, and drops the rest; T is all tokens of the call, or "
+             "those of a row of the batch. The paper leaves open how that is rounded. FastMoE's SwitchGate rounds up and has a bias; its jitter is added to the logits, "
              "where the paper multiplies the input. Weight and bias begin as PyTorch's Linear.",
       .source = "Fedus et al. 2021 (arXiv 2101.03961); fastmoe ee3c561 (SwitchGate)",
       .parameters =
@@ -65,6 +67,13 @@ const Kind& switchGate() {
                .fallback = "1",
                .least = 0,
                .doc = "What an expert takes at least. 0: a capacity that rounds to 0 is an error."},
+              {.name = "per",
+               .type = ParameterType::Word,
+               .fallback = "\"call\"",
+               .words = {"call", "row"},
+               .doc = "What T counts, and what has a capacity of its own: the call, or each row of the batch, x being "
+                      "(.., tokens, D).",
+               .source = "row: Hugging Face SwitchTransformers"},
               {.name = "jitter",
                .type = ParameterType::Number,
                .fallback = "0.01",

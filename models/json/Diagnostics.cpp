@@ -7,6 +7,10 @@
 namespace moec::models {
 
 void Diagnostics::error(Position position, std::string message) {
+  if (isFull()) {
+    ++dropped_;
+    return;
+  }
   Entry entry{position, std::move(message)};
   auto place = std::lower_bound(entries_.begin(), entries_.end(), entry);
   if (place == entries_.end() || *place != entry)
@@ -22,7 +26,7 @@ std::string Diagnostics::text() const {
                             : fmt::format("{}: error: {}\n", file_, message);
   }
   if (entries_.size() > kMost)
-    result += fmt::format("{}: error: and {} more\n", file_, entries_.size() - kMost);
+    result += fmt::format("{}: error: and {} more\n", file_, entries_.size() - kMost + dropped_);
   return result;
 }
 

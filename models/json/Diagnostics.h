@@ -24,13 +24,18 @@ public:
   /// The same message at the same place is kept once.
   void error(Position position, std::string message);
   bool hasErrors() const { return !entries_.empty(); }
+  /// A thousand are kept, the others counted: nobody reads them, and a file may hold a million.
+  bool isFull() const { return entries_.size() >= kMostKept; }
   /// By place.
   const std::vector<Entry>& entries() const { return entries_; }
   /// One line each, by place: `model.json:12:18: error: ...`. After a hundred it says how many more there are.
   std::string text() const;
 
 private:
+  static constexpr size_t kMostKept = 1000;
+
   std::string file_;
+  size_t dropped_ = 0;
   std::vector<Entry> entries_;
 };
 

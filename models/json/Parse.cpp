@@ -1,6 +1,7 @@
 #include "models/json/Parse.h"
 
 #include "models/json/Words.h"
+#include "runtime/core/Printable.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -114,7 +115,11 @@ public:
       return fail(tracker_.value(), fmt::format("the integer {} does not fit into 64 bits", value));
     return add(Json(static_cast<int64_t>(value), tracker_.value()));
   }
-  bool number_float(double value, const std::string&) { return add(Json(value, tracker_.value())); }
+  bool number_float(double value, const std::string& text) {
+    if (text.find_first_of(".eE") == std::string::npos)
+      return fail(tracker_.value(), fmt::format("the integer {} does not fit into 64 bits", text.substr(0, 40)));
+    return add(Json(value, tracker_.value()));
+  }
   bool string(std::string& value) { return add(Json(std::move(value), tracker_.value())); }
   bool binary(std::vector<uint8_t>&) { return false; } // no such token in text
   bool start_object(size_t) { return open(Json(Json::Object{}, tracker_.value())); }
@@ -145,7 +150,7 @@ public:
     Position position = says("unexpected end of input")                                ? tracker_.end()
                         : says("unexpected number literal") || says("number overflow") ? tracker_.value()
                                                                                        : tracker_.wrong();
-    return fail(position, "this is not JSON: " + message);
+    return fail(position, "this is not JSON: " + printable(message));
   }
 
   Json take() { return std::move(root_); }
@@ -205,7 +210,18 @@ std::optional<Json> parseJson(std::string_view text, Diagnostics& diagnostics) {
   }
   if (text.starts_with("\xEF\xBB\xBF")) // byte order mark
     text.remove_prefix(3);
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    diagnostics.error({1, 1}, "this is not JSON: a second byte order mark");
+    return std::nullopt;
+  }
   Tracker tracker;
+  // To the parser a zero byte is the end, whatever comes behind it.
+  if (size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    for (char c : text.substr(0, zero))
+      tracker.consume(c);
+    diagnostics.error(tracker.end(), "this is not JSON: a zero byte");
+    return std::nullopt;
+  }
   TreeBuilder tree(tracker, diagnostics);
   CountingIterator begin(text.data(), &tracker), end(text.data() + text.size(), &tracker);
   if (!nlohmann::json::sax_parse(begin, end, &tree) || diagnostics.hasErrors())

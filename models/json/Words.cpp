@@ -1,6 +1,7 @@
 #include "models/json/Words.h"
 
 #include "runtime/core/NearestName.h"
+#include "runtime/core/Printable.h"
 
 #include <fmt/format.h>
 
@@ -11,18 +12,12 @@ namespace moec::models {
 std::string inQuotes(std::string_view text) {
   constexpr size_t kLongest = 80;
   std::string result = "\"";
-  size_t length = 0;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    bool startsCharacter = (byte & 0xC0) != 0x80;
-    if (startsCharacter && ++length > kLongest)
+  for (size_t length = 0; !text.empty(); ++length) {
+    if (length == kLongest)
       return result + "...\"";
-    if (c == '"' || c == '\\')
+    if (text[0] == '"' || text[0] == '\\')
       result += '\\';
-    if (byte < 0x20 || byte == 0x7F)
-      result += fmt::format("\\u{:04x}", byte);
-    else
-      result += c;
+    text.remove_prefix(appendPrintable(result, text));
   }
   return result + "\"";
 }

@@ -8,7 +8,7 @@
 
 namespace moec::models {
 
-/// As a JSON string; past 80 characters it is cut with "...".
+/// As a JSON string, printable; past 80 characters it is cut with "...".
 std::string inQuotes(std::string_view text);
 /// "a, b, c".
 std::string joined(std::span<const std::string> words);

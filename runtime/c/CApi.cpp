@@ -47,19 +47,29 @@ moec_status statusOf(Fault fault) {
   return MOEC_ERROR_INTERNAL;
 }
 
-template <class Work> moec_status guarded(Work work) {
+/// Keeps the words, or none when there is no memory for them.
+moec_status failed(moec_status status, const char* before, const char* what) noexcept {
+  try {
+    lastError = before;
+    lastError += what;
+  } catch (...) {
+    lastError.clear();
+  }
+  return status;
+}
+
+template <class Work> moec_status guarded(Work work) noexcept {
   try {
     work();
     return MOEC_OK;
   } catch (const Error& error) {
-    lastError = error.what();
-    return statusOf(error.fault());
+    return failed(statusOf(error.fault()), "", error.what());
   } catch (const std::bad_alloc&) {
-    lastError = "out of memory";
-    return MOEC_ERROR_SYSTEM;
+    return failed(MOEC_ERROR_SYSTEM, "", "out of memory");
   } catch (const std::exception& error) {
-    lastError = fmt::format("internal: {}", error.what());
-    return MOEC_ERROR_INTERNAL;
+    return failed(MOEC_ERROR_INTERNAL, "internal: ", error.what());
+  } catch (...) {
+    return failed(MOEC_ERROR_INTERNAL, "", "a function of the host threw what is no std::exception");
   }
 }
 
@@ -98,6 +108,27 @@ moec::TensorMap mapOf(const char* const* names, const moec_tensor* const* tensor
       throw Error(Fault::Usage, fmt::format("\"{}\" is given twice", names[i]));
   }
   return map;
+}
+
+class HostPool : public moec::ThreadPool {
+public:
+  explicit HostPool(const moec_thread_pool& pool) : pool_(pool) {}
+  int concurrency() const override { return pool_.concurrency; }
+  void parallelFor(int64_t count, const std::function<void(int64_t)>& work) override {
+    auto call = [](void* task, size_t index) { (*static_cast<const std::function<void(int64_t)>*>(task))(static_cast<int64_t>(index)); };
+    pool_.parallel_for(pool_.context, static_cast<size_t>(count), call, const_cast<void*>(static_cast<const void*>(&work)));
+  }
+
+private:
+  moec_thread_pool pool_;
+};
+
+moec_session* openSession(const moec_program& program, const char* device, const moec::DeviceOptions& options) {
+  auto made = std::make_unique<moec_session>(moec_session{moec::Session(program.program, device, options), {}});
+  for (const moec::InputInfo& input : made->session.plan().inputs)
+    if (!input.forLoss)
+      made->inputs.push_back(&input);
+  return made.release();
 }
 
 } // namespace
@@ -187,11 +218,24 @@ moec_status moec_session_create(const moec_program* program, const char* device,
     need("program", program, "device", device, "session", session);
     if (threads < 0)
       throw Error(Fault::Usage, fmt::format("threads is {}", threads));
-    auto made = std::make_unique<moec_session>(moec_session{moec::Session(program->program, device, {.threads = threads}), {}});
-    for (const moec::InputInfo& input : made->session.plan().inputs)
-      if (!input.forLoss)
-        made->inputs.push_back(&input);
-    *session = made.release();
+    *session = openSession(*program, device, {.threads = threads});
+  });
+}
+
+moec_status moec_session_create_hosted(const moec_program* program, const char* device, const moec_allocator* allocator, const moec_thread_pool* pool,
+                                       moec_session** session) {
+  return guarded([&] {
+    need("program", program, "device", device, "session", session);
+    moec::DeviceOptions options;
+    if (allocator) {
+      need("allocate", allocator->allocate, "release", allocator->release);
+      options.allocator = {allocator->allocate, allocator->release, allocator->context};
+    }
+    if (pool) {
+      need("parallel_for", pool->parallel_for);
+      options.pool = std::make_shared<HostPool>(*pool);
+    }
+    *session = openSession(*program, device, options);
   });
 }
 

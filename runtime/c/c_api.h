@@ -73,6 +73,26 @@ moec_status moec_tensor_from_dlpack(struct DLManagedTensorVersioned* managed, mo
 
 /* `device`: "cpu", "cuda:0", "ptx-emulator:sm_90a" ... `threads`: 0 for as many as this process may use. */
 moec_status moec_session_create(const moec_program* program, const char* device, int threads, moec_session** session);
+
+/* Memory of the host. What is taken may outlive the session: outputs are freed by moec_tensor_free. */
+typedef struct moec_allocator {
+  void* context;
+  /* `bytes` > 0 bytes at a multiple of `alignment` (a power of two), of any contents; null when there is no more: the call that needed it gives
+     MOEC_ERROR_SYSTEM. */
+  void* (*allocate)(void* context, size_t bytes, size_t alignment);
+  void (*release)(void* context, void* memory, size_t bytes);
+} moec_allocator;
+/* Threads of the host. */
+typedef struct moec_thread_pool {
+  void* context;
+  int concurrency; /* how many calls may run at once: at least 1 */
+  /* Calls work(task, 0) ... work(task, count - 1), each once, in any order, on any threads; returns when all have returned. count <= concurrency. */
+  void (*parallel_for)(void* context, size_t count, void (*work)(void* task, size_t index), void* task);
+} moec_thread_pool;
+/* On the host's memory, on its threads, or both; null: moec's own. The structs are copied; what they point to lives until the session and all that came
+   out of it are freed. Results have the same bits as on moec's own. The allocator serves what a session keeps on the CPU and the outputs of every device. */
+moec_status moec_session_create_hosted(const moec_program* program, const char* device, const moec_allocator* allocator, const moec_thread_pool* pool,
+                                       moec_session** session);
 /* Weights from a safetensors file. */
 moec_status moec_session_load(moec_session* session, const char* safetensors);
 /* Weights from tensors by name: all of them. */

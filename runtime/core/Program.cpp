@@ -4,6 +4,7 @@
 #include "runtime/core/Container.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/PlanJson.h"
+#include "runtime/core/Printable.h"
 
 #include <fmt/format.h>
 
@@ -35,7 +36,17 @@ std::string writeManifest(const ProgramData& data) {
 
 void readManifest(Bytes section, ProgramData& data, const std::string& where) {
   auto fail = [&](const std::string& what) -> void { throw Error(Fault::Data, fmt::format("{}: section 'manifest': {}", where, what)); };
-  nlohmann::json manifest = nlohmann::json::parse(section.begin(), section.end(), nullptr, false);
+  // Names in it are printed: none steers a terminal. What is deeper than any manifest is not kept, so that memory stays in proportion to the file.
+  constexpr int kDeepest = 32;
+  bool tooDeep = false, controls = false;
+  auto check = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json& value) {
+    tooDeep |= depth > kDeepest;
+    controls |= value.is_string() && hasControls(value.get_ref<const std::string&>());
+    return depth <= kDeepest;
+  };
+  nlohmann::json manifest = nlohmann::json::parse(section.begin(), section.end(), check, false);
+  if (tooDeep || controls)
+    fail(tooDeep ? fmt::format("objects and lists are more than {} levels deep", kDeepest) : "a text has control characters");
   if (!manifest.is_object())
     fail("not a JSON object");
   if (!manifest.contains("version") || !manifest["version"].is_number_integer())

@@ -4,6 +4,7 @@
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
+#include "runtime/device/HostMemory.h"
 #include "runtime/device/check/CheckDevice.h"
 #include "runtime/device/cpu/CpuCount.h"
 #include "runtime/device/cpu/CpuDevice.h"
@@ -60,7 +61,7 @@ std::shared_ptr<Device> open(std::string_view name, const DeviceOptions& options
     return openEmulatedDevice("", options);
   if (name.starts_with(kCuda))
     if (auto ordinal = ordinalOf(name.substr(kCuda.size())))
-      return openCudaDevice(*ordinal);
+      return openCudaDevice(*ordinal, options);
   if (name.starts_with(kEmulator))
     return openEmulatedDevice(std::string(name.substr(kEmulator.size())), options);
   if (name.starts_with("check(") && name.ends_with(")")) {
@@ -79,6 +80,7 @@ std::shared_ptr<Device> open(std::string_view name, const DeviceOptions& options
 std::shared_ptr<Device> openDevice(const std::string& name, const DeviceOptions& options) {
   if (name.size() > kLongestName)
     throw Error(Fault::Usage, fmt::format("a device's name has at most {} characters", kLongestName));
+  checkAllocator(options.allocator);
   return open(name, options);
 }
 

@@ -2,7 +2,9 @@
 // The two interfaces between a session and what runs launches: Device (a place to run) and Executable (one program on it).
 
 #include "runtime/core/Program.h"
+#include "runtime/device/Host.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +35,8 @@ public:
   virtual void launch(LaunchList list, int index, const CallScalars& scalars) = 0;
   /// Frees plain parameters that no forward launch reads.
   virtual void releaseUnusedParameters() = 0;
+  /// Whether a Prepare launch needs no other parameters than its own: they may be written, packed and released one after the other.
+  virtual bool preparesOneByOne() const { return false; }
 };
 
 class Device {
@@ -49,6 +53,12 @@ public:
 struct DeviceOptions {
   int threads = 0;    // 0: as many as this process may use (affinity and cgroup limit)
   bool checks = true; // of the PTX emulator: what a GPU lets pass is an error; off: results only
+  uint64_t maxInstructions = 0; // of the PTX emulator: warp instructions of a launch, past them the kernel is taken to hang; 0: the emulator's own limit
+  /// For what a session keeps on the CPU (weights, packed weights, temporaries, scratch, inputs) and for outputs of every device. Not for what exists only
+  /// while weights are drawn, for memory of GPUs and their emulator, and for the reference device.
+  Allocator allocator = {};
+  /// In place of moec's own threads on the CPU; `threads` is then 0. Error(Usage) for the PTX emulator, whose threads are its own.
+  std::shared_ptr<ThreadPool> pool = {};
 };
 
 /// Parses a device name and opens it. Error(Usage) for an unknown name (lists the known), Error(Device) for a missing one.

@@ -46,8 +46,8 @@ Tensor fitted(const Tensor& tensor, const InputInfo& input, const std::string& w
   return tensor.reshaped(shape);
 }
 
-Tensor fromSafeTensors(const InputInfo& input, const MappedFile& file, const std::string& where) {
-  TensorMap tensors = parseSafeTensors(file.bytes(), file.owner(), where);
+/// Of several tensors the one of the input's name; or the only one.
+Tensor chosen(const TensorMap& tensors, const InputInfo& input, const std::string& where) {
   if (auto found = tensors.find(input.name); found != tensors.end())
     return found->second;
   if (tensors.size() == 1)
@@ -57,6 +57,13 @@ Tensor fromSafeTensors(const InputInfo& input, const MappedFile& file, const std
     names += fmt::format("{}{}", names.empty() ? "" : ", ", known);
   throw Error(Fault::Data,
               fmt::format("{}: no tensor \"{}\" among its {}: {}", where, input.name, tensors.size(), names));
+}
+
+bool beginsWithBrace(std::span<const uint8_t> text) {
+  for (uint8_t c : text)
+    if (std::string_view(" \t\r\n\xEF\xBB\xBF").find(static_cast<char>(c)) == std::string_view::npos)
+      return c == '{';
+  return false;
 }
 
 } // namespace
@@ -71,9 +78,11 @@ Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
   case FileKind::Npy:
     return fitted(parseNpy(file.bytes(), file.owner(), where), input, where);
   case FileKind::SafeTensors:
-    return fitted(fromSafeTensors(input, file, where), input, where);
+    return fitted(chosen(parseSafeTensors(file.bytes(), file.owner(), where), input, where), input, where);
   case FileKind::Json:
-    return fitted(parseJsonTensor(file.bytes(), input.dtype, where), input, where);
+    return fitted(beginsWithBrace(file.bytes()) ? chosen(parseJsonTensors(file.bytes(), where), input, where)
+                                                : parseJsonTensor(file.bytes(), input.dtype, where),
+                  input, where);
   default:
     break;
   }

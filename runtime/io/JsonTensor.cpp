@@ -3,12 +3,15 @@
 #include "runtime/core/Error.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <optional>
 
 namespace moec {
 
@@ -26,6 +29,24 @@ public:
   Shape shape;
   std::vector<double> floats; // one of the two is filled, by the dtype
   std::vector<int64_t> integers;
+
+  /// After an event: all lists that were opened are closed.
+  bool isWhole() const { return counts_.empty(); }
+  /// What was read, once it is whole.
+  Tensor tensor() {
+    // Lists below an empty one were never seen: [[], []] is [2, 0].
+    for (int64_t& size : shape)
+      size = std::max<int64_t>(size, 0);
+    if (isFloat(type_))
+      return Tensor::of(std::move(floats), shape).cast(type_);
+    Tensor result(type_, shape);
+    auto* bytes = static_cast<uint8_t*>(result.data());
+    size_t width = byteSize(type_);
+    // Little-endian: the low bytes of an integer in range are the narrower integer.
+    for (size_t i = 0; i < integers.size(); ++i)
+      std::memcpy(bytes + i * width, &integers[i], width);
+    return result;
+  }
 
   bool null() override { return fail("null where a number belongs"); }
   bool binary(Json::binary_t&) override { return fail("binary where a number belongs"); }
@@ -132,13 +153,133 @@ private:
   }
 };
 
+/// An object of tensors; the events between a tensor's "values" and its end are the Reader's.
+class TensorsReader final : public nlohmann::json_sax<Json> {
+public:
+  std::string problem;
+  TensorMap tensors;
+
+  bool null() override { return value("null", [](Reader& reader) { return reader.null(); }); }
+  bool binary(Json::binary_t&) override { return fail("binary data"); }
+  bool boolean(bool truth) override { return value(truth ? "true" : "false", [&](Reader& reader) { return reader.boolean(truth); }); }
+  bool number_float(double number, const std::string& text) override {
+    return value(text, [&](Reader& reader) { return reader.number_float(number, text); });
+  }
+  bool number_integer(int64_t number) override {
+    return value(std::to_string(number), [&](Reader& reader) { return reader.number_integer(number); });
+  }
+  bool number_unsigned(uint64_t number) override {
+    if (!values_ && inShape_ && number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+      shape_->push_back(static_cast<int64_t>(number));
+      return true;
+    }
+    return value(std::to_string(number), [&](Reader& reader) { return reader.number_unsigned(number); });
+  }
+  bool string(std::string& text) override {
+    if (values_ || !isKey("dtype"))
+      return value(fmt::format("\"{}\"", text), [&](Reader& reader) { return reader.string(text); });
+    dtype_ = parseDType(text);
+    return dtype_ ? true : fail(fmt::format("\"{}\" is no dtype", text));
+  }
+
+  bool start_object(size_t) override {
+    if (values_)
+      return value("an object", [](Reader& reader) { return reader.start_object(0); });
+    if (depth_ == 2)
+      return fail("an object inside a tensor");
+    ++depth_;
+    return true;
+  }
+  bool end_object() override {
+    if (--depth_ == 0)
+      return true;
+    auto tensor = tensors.find(name_);
+    if (tensor == tensors.end())
+      return fail("it has no \"values\"");
+    if (shape_ && tensor->second.elements() == 0 && std::ranges::find(*shape_, 0) != shape_->end())
+      tensor->second = tensor->second.reshaped(*shape_); // lists do not tell the sizes behind one of zero
+    if (shape_ && *shape_ != tensor->second.shape())
+      return fail(fmt::format("its \"shape\" is [{}], its values are {}", fmt::join(*shape_, ", "), describe(tensor->second)));
+    return true;
+  }
+  bool key(std::string& text) override {
+    if (values_)
+      return value("an object", [&](Reader& reader) { return reader.key(text); });
+    key_ = text;
+    if (depth_ == 1) {
+      name_ = text;
+      dtype_.reset(), shape_.reset();
+      return tensors.contains(name_) ? fail("it is there twice") : true;
+    }
+    if (text != "dtype" && text != "shape" && text != "values")
+      return fail(fmt::format("\"{}\" where \"dtype\", \"shape\" or \"values\" belongs", text));
+    if (text == "shape")
+      return true;
+    if (text == "values") {
+      if (!dtype_)
+        return fail("\"dtype\" must stand before \"values\"");
+      if (tensors.contains(name_))
+        return fail("\"values\" is there twice");
+      values_.emplace(*dtype_);
+    }
+    return true;
+  }
+
+  bool start_array(size_t) override {
+    if (!values_ && isKey("shape") && !inShape_) {
+      inShape_ = true;
+      shape_.emplace();
+      return true;
+    }
+    return value("a list", [](Reader& reader) { return reader.start_array(0); });
+  }
+  bool end_array() override {
+    if (!values_) {
+      inShape_ = false;
+      return true;
+    }
+    return value("a list", [](Reader& reader) { return reader.end_array(); });
+  }
+
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    problem = fmt::format("not JSON at byte {}: {}", position, error.what());
+    return false;
+  }
+
+private:
+  int depth_ = 0; // 1: among the names of tensors, 2: inside one
+  std::string name_, key_;
+  std::optional<DType> dtype_;
+  std::optional<Shape> shape_;
+  std::optional<Reader> values_; // while they are read
+  bool inShape_ = false;
+
+  bool isKey(std::string_view key) const { return depth_ == 2 && key_ == key; }
+  bool fail(const std::string& message) {
+    problem = name_.empty() ? message : fmt::format("tensor \"{}\": {}", name_, message);
+    return false;
+  }
+  template <class Event> bool value(const std::string& what, const Event& event) {
+    if (!values_)
+      return fail(fmt::format("{} where {} belongs", what, depth_ < 2 ? "an object of \"dtype\", \"shape\" and \"values\"" : inShape_ || key_ == "shape" ? "a list of sizes" : "a dtype's name"));
+    if (!event(*values_))
+      return fail(values_->problem);
+    if (values_->isWhole()) {
+      tensors.emplace(name_, values_->tensor());
+      values_.reset();
+    }
+    return true;
+  }
+};
+
 template <class T> std::string number(T value) {
   double wide = static_cast<double>(value);
   if (std::isnan(wide))
     return "\"NaN\"";
   if (std::isinf(wide))
     return wide < 0 ? "\"-Infinity\"" : "\"Infinity\"";
-  return fmt::format("{}", value);
+  // An integer's "-0" loses its sign when it is read.
+  return wide == 0 && std::signbit(wide) ? "-0.0" : fmt::format("{}", value);
 }
 
 std::string element(const Tensor& tensor, size_t index) {
@@ -165,20 +306,19 @@ std::string element(const Tensor& tensor, size_t index) {
 
 Tensor parseJsonTensor(std::span<const uint8_t> text, DType type, const std::string& where) {
   Reader reader(type);
+  // To the parser a zero byte is the end, whatever comes behind it.
+  if (auto zero = std::find(text.begin(), text.end(), 0); zero != text.end())
+    throw Error(Fault::Data, fmt::format("{}: not JSON at byte {}: a zero byte", where, zero - text.begin() + 1));
   if (!Json::sax_parse(text.begin(), text.end(), &reader))
     throw Error(Fault::Data, fmt::format("{}: {}", where, reader.problem));
-  // Lists below an empty one were never seen: [[], []] is [2, 0].
-  for (int64_t& size : reader.shape)
-    size = std::max<int64_t>(size, 0);
-  if (isFloat(type))
-    return Tensor::of(std::move(reader.floats), reader.shape).cast(type);
-  Tensor result(type, reader.shape);
-  auto* bytes = static_cast<uint8_t*>(result.data());
-  size_t width = byteSize(type);
-  // Little-endian: the low bytes of an integer in range are the narrower integer.
-  for (size_t i = 0; i < reader.integers.size(); ++i)
-    std::memcpy(bytes + i * width, &reader.integers[i], width);
-  return result;
+  return reader.tensor();
+}
+
+TensorMap parseJsonTensors(std::span<const uint8_t> text, const std::string& where) {
+  TensorsReader reader;
+  if (!Json::sax_parse(text.begin(), text.end(), &reader))
+    throw Error(Fault::Data, fmt::format("{}: {}", where, reader.problem));
+  return std::move(reader.tensors);
 }
 
 std::string toJsonText(const Tensor& original) {

@@ -16,6 +16,10 @@ namespace moec {
 /// byte).
 Tensor parseJsonTensor(std::span<const uint8_t> text, DType type, const std::string& where);
 
+/// Reads what writeTensors() and toJsonText(TensorMap) write: {"scores": {"dtype": "f32", "shape": [1, 2], "values": [[0.5, 1]]}, ...}. "dtype" stands
+/// before "values", and "shape", which may be missing, says what they are. Error(Data) names the tensor.
+TensorMap parseJsonTensors(std::span<const uint8_t> text, const std::string& where);
+
 /// Nested lists on one line, each number in its shortest form that reads back the same.
 std::string toJsonText(const Tensor& tensor);
 

@@ -53,6 +53,64 @@ TEST_F(CompiledProgram, RunWritesFiles) {
   expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", "/nowhere/y.npy"}, 5, "/nowhere");
 }
 
+TEST_F(CompiledProgram, ResultsAreInputs) {
+  std::vector<std::string> run{"run", program, "--init", "0", "--input", "x=" + rows};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), run.begin(), run.end());
+    return more;
+  };
+  for (const char* name : {"y.json", "y.npy", "y.safetensors"}) {
+    EXPECT_EQ(moec(with({"--output", path(name)})).code, 0);
+    Outcome again = moec({"run", program, "--weights", weights({2, 2, 2}), "--input", "x=" + path(name)});
+    EXPECT_EQ(again.code, 0) << name << again.err;
+    EXPECT_EQ(again.out, "y f32[2, 3]\n[0]  2   4   6\n[1]  8  10  12\n") << name;
+  }
+}
+
+TEST_F(CompiledProgram, InitialWeightsAreSaved) {
+  for (const char* command : {"run", "inspect"}) {
+    std::vector<std::string> arguments{command, program, "--init", "0", "--save-weights", path("saved.safetensors")};
+    if (arguments[0] == "run")
+      arguments.insert(arguments.end(), {"--input", "x=" + rows});
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(readSafeTensors(path("saved.safetensors")).at("scale.weight").toDoubles(), (std::vector<double>{1, 1, 1})) << command;
+    EXPECT_EQ(moec({"run", program, "--weights", path("saved.safetensors"), "--input", "x=" + rows}).code, 0);
+    fs::remove(path("saved.safetensors"));
+  }
+  expectFailure({"inspect", program, "--save-weights", path("w")}, 2, "--init");
+}
+
+TEST_F(CompiledProgram, WhatAWeightsFileIsIsNamed) {
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", std::string(MOEC_SOURCE) + "/examples/photo.png"}, 1,
+                "photo.png: expected a safetensors file; found a PNG picture");
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", rows}, 1, "expected a safetensors file; found JSON text");
+}
+
+/// The file's fault, not the caller's.
+TEST_F(CompiledProgram, ValuesThatTheModelRefusesAreOne) {
+  ProgramData data = scaleProgram(true).data();
+  Program(ProgramData(data)).save(program);
+  writeSafeTensors(path("d.safetensors"), {{"noise", Tensor::of(std::vector<float>{7, 8, 9, 10}, {1, 4})}});
+  expectFailure({"run", program, "--init", "0", "--draws", path("d.safetensors")}, 1, "'noise' is f32[1, 4], expected f32[batch, 3]");
+  Plan& plan = data.plans[0];
+  plan.buffers[0].dtype = plan.inputs[0].dtype = DType::I32;
+  plan.inputs[0].isDraw = false;
+  plan.inputs[0].name = "ids";
+  plan.inputs[0].below = 10;
+  Program(std::move(data)).save(program);
+  expectFailure({"run", program, "--init", "0", "--input", "ids=" + file("ids.json", "[[1, 2, 12]]")}, 1, "input 'ids': element 2 is 12, expected 0 to 9");
+}
+
+TEST_F(CompiledProgram, ExplainAndInspectChooseAmongTargets) {
+  scaleCudaProgram().save(program);
+  EXPECT_THAT(moec({"explain", program, "--target", "cuda:sm_80"}).out, HasSubstr("scale for cuda:sm_80: 2 launches"));
+  EXPECT_THAT(moec({"explain", program}).out, HasSubstr("scale for cpu:x86-64-v3: 1 launches"));
+  for (const char* command : {"explain", "inspect"})
+    expectFailure({command, program, "--target", "cuda:sm_90a"}, 2, "has no plan for target \"cuda:sm_90a\"; did you mean \"cuda:sm_80\"?; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
+  EXPECT_THAT(moec({"inspect", program}).out, HasSubstr("\nparameters\n  name          dtype  shape  elements\n  scale.weight  f32    [3]           3\n"));
+}
+
 TEST_F(CompiledProgram, WeightsAreANamedChoice) {
   expectFailure({"run", program, "--input", "x=" + rows}, 2,
                 "has 1 parameters and no weights: give --weights FILE, or --init SEED");

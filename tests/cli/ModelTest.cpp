@@ -58,6 +58,41 @@ TEST_F(Model, MistakesCarryTheirPlace) {
   expectFailure({"run", file("cut.json", "{\"name\": "), "--init", "0"}, 1, "cut.json:1:");
 }
 
+TEST_F(Model, ARuleOfTheCallIsTheCallersFault) {
+  for (const auto& [rule, words] : {std::pair("experts", "--moefy experts: moefy: expected NAME=VALUE"),
+                                    {"experts=4,top_k=2,gate=gshardd", "unknown gate \"gshardd\"; did you mean \"gshard\"?"},
+                                    {"experts=4,top_k=2,gate=gshard,bogus=1", "has no parameter \"bogus\""}})
+    expectFailure({"compile", kZoo + "vit.json", "--moefy", rule}, 2, words);
+  expectFailure({"compile", file("bad.json", "{\"name\": \"bad\"}"), "--moefy", "experts=4,top_k=2,gate=gshard"}, 1, "bad.json:1:");
+}
+
+TEST_F(Model, TargetsThatWereMeantAreNamed) {
+  auto expect = [&](const std::string& target, const std::string& words) {
+    expectFailure({"compile", kZoo + "vit.json", "--target", target}, 2, "unknown target \"" + target + "\"" + words);
+  };
+  expect("cuda", "; a GPU is named with its architecture: cuda:sm_80 (");
+  expect("gpu", "; a GPU is named with its architecture: cuda:sm_80 (");
+  expect("sm_90a", "; did you mean \"cuda:sm_90a\"?");
+  expect("x86-64-v3", "; did you mean \"cpu:x86-64-v3\"?");
+  EXPECT_EQ(moec({"compile", file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2}]})"),
+                  "--target", "cpu, cpu:x86-64-v3"}).code, 0);
+}
+
+TEST_F(Model, ASizeThatTheModelRefusesComesWithTheFlag) {
+  std::string model = file("capacity.json", R"({"name": "capacity", "inputs": {"x": {"shape": ["tokens", 8]}}, "model": [{"kind": "moe",
+    "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}}]})");
+  expectFailure({"check", model}, 2, "must be at least 1; the inputs were generated at tokens=2: give others, as --size tokens=4");
+  EXPECT_EQ(moec({"check", model, "--size", "tokens=64"}).code, 0);
+}
+
+TEST_F(Model, BothCommandsNameTheBuildAlike) {
+  ASSERT_EQ(moec({"compile", kZoo + "vit.json", "-o", path("vit.moec")}).code, 0);
+  std::string version = moec({"--version"}).out, inspected = moec({"inspect", path("vit.moec")}).out;
+  size_t open = version.find('(');
+  ASSERT_NE(open, std::string::npos) << version;
+  EXPECT_THAT(inspected, HasSubstr("compiled by moec " + version.substr(open + 1, version.find(')') - open - 1) + "\n"));
+}
+
 TEST_F(Model, APictureOfAnotherSizeNeedsARule) {
   std::string text = slurp(kZoo + "vit.json");
   size_t rule = text.find("\"stretch\"");

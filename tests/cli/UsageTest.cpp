@@ -34,6 +34,8 @@ TEST_F(Usage, MistakesOfTheCallerAreTwo) {
   expectFailure({"run", "m.json", "--threads", "0"}, 2, "--threads");
   expectFailure({"compile", "m.json", "--stop-after", "fry"}, 2, "fry");
   expectFailure({"compile", "m.json", "--emit", "java"}, 2, "java");
+  expectFailure({"compile", "m.json", "--target", "cpu,", "cuda:sm_90a"}, 2, "--target: \"cpu,\" has nothing behind its last comma; write it without blanks");
+  expectFailure({"completion", "csh"}, 2, "csh");
 }
 
 TEST_F(Usage, WhatIsNoModelIsNamed) {

@@ -202,6 +202,27 @@ TEST_F(UserText, ARefusedTextIsNamedAtItsLine) {
   refused("__launch_bounds__(128, 8)", "__launch_bounds__(64)", "__launch_bounds__ of " + function + " allow 64 threads, and it is launched with 128");
 }
 
+TEST_F(UserText, AllRefusedTextsAreNamed) {
+  emitTexts(kNorm + "," + kLinear);
+  std::vector<fs::path> texts = textsIn("texts");
+  ASSERT_GE(texts.size(), 2u);
+  for (const fs::path& text : texts)
+    std::ofstream(text, std::ios::app) << "wrong words;\n";
+  Outcome outcome = compile("texts");
+  EXPECT_EQ(outcome.code, 1) << outcome.err;
+  for (const fs::path& text : texts)
+    EXPECT_THAT(outcome.err, HasSubstr("texts/" + text.filename().string() + ":")) << outcome.err;
+}
+
+TEST_F(UserText, AnEndlessKernelEndsAtTheLimit) {
+  emitTexts(kNorm);
+  edit(textIn("texts"), "  const float mean0 = ", "  for (volatile int i = 0; i < 1;) {}\n  const float mean0 = ");
+  ASSERT_EQ(compile("texts").code, 0);
+  Outcome outcome = moec({"run", "m.moec", "--device", kDevice, "--init", "0", "--input", "x=x.json", "--max-instructions", "50000"});
+  EXPECT_EQ(outcome.code, 4) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("50000")) << outcome.err;
+}
+
 TEST_F(UserText, AZeroByteInATextIsNamed) {
   emitTexts(kNorm);
   fs::path text = textIn("texts");

@@ -17,12 +17,31 @@ namespace {
 
 class GateGolden : public testing::TestWithParam<std::string> {};
 
-/// Programs are compiled for inference: a golden of a gate in training gives its training capacity to evaluation.
+/// Programs are compiled for inference: a golden of a gate in training gives what it has for training to evaluation.
 nlohmann::json gateOf(const std::map<std::string, std::string>& metadata) {
   auto gate = nlohmann::json::parse(metadata.at("gate"));
-  if (metadata.at("mode") == "train" && gate.contains("capacity"))
-    gate["capacity"] = gate["capacity"]["train"];
+  for (auto& [key, value] : gate.items())
+    if (value.is_object() && metadata.at("mode") == "train")
+      value = nlohmann::json(value["train"]);
   return gate;
+}
+
+/// The place of each (token, choice) among the rows that its expert takes from its group, -1 where it was dropped.
+std::vector<int32_t> placesInGroups(const Tensor& routing, int64_t experts, int64_t rowsOfGroup) {
+  auto data = routing.as<int32_t>();
+  int64_t rows = (static_cast<int64_t>(data.size()) - experts - 1) / 2;
+  std::vector<int32_t> places(rows, -1);
+  for (int64_t expert = 0; expert < experts; ++expert) {
+    std::map<int64_t, int32_t> taken; // by group
+    int64_t group = 0;
+    for (int32_t slot = data[expert]; slot < data[expert + 1]; ++slot) {
+      int32_t row = data[experts + 1 + slot];
+      EXPECT_GE(row / rowsOfGroup, group) << "the groups of expert " << expert << " are not in order";
+      group = row / rowsOfGroup;
+      places[row] = taken[group]++;
+    }
+  }
+  return places;
 }
 
 } // namespace
@@ -31,9 +50,12 @@ TEST_P(GateGolden, Agrees) {
   std::map<std::string, std::string> metadata;
   TensorMap all = readSafeTensors(sourceDir() / "tests/goldens" / GetParam(), &metadata);
   const Tensor& logits = all.at("inputs/logits");
-  int64_t experts = logits.shape()[1];
+  int64_t experts = logits.shape().back();
+  nlohmann::json shape = {"tokens", experts};
+  if (logits.shape().size() == 3)
+    shape.insert(shape.begin(), "batch");
   nlohmann::json model = {{"name", "gate"},
-                          {"inputs", {{"x", {{"shape", {"tokens", experts}}}}}},
+                          {"inputs", {{"x", {{"shape", shape}}}}},
                           {"model", {{{"kind", "moe"}, {"gate", gateOf(metadata)}, {"experts", {{"kind", "mlp"}, {"count", experts}, {"hidden", 4}}}}}}};
   TemporaryFolder folder;
   auto path = folder.path() / "gate.json";
@@ -49,12 +71,13 @@ TEST_P(GateGolden, Agrees) {
   for (int64_t i = 0; i < experts; ++i)
     identity.as<float>()[i * experts + i] = 1;
   weights["moe.gate.weight"] = identity;
-  weights["moe.gate.bias"] = Tensor(DType::F32, {experts});
+  if (weights.contains("moe.gate.bias"))
+    weights["moe.gate.bias"] = Tensor(DType::F32, {experts});
   session.load(weights);
 
   TensorMap inputs = {{"x", logits}};
-  if (auto draws = all.find("draws/random_routing"); draws != all.end())
-    inputs["moe.gate.random_routing"] = draws->second;
+  for (auto& [name, draws] : part(all, "draws/"))
+    inputs["moe.gate." + name] = draws;
   if (metadata.contains("capacity") && metadata["capacity"] == "0") {
     // FastMoE drops every token without a word; here it is an error that names the gate.
     EXPECT_THROW(session.run(inputs), Error);
@@ -64,6 +87,11 @@ TEST_P(GateGolden, Agrees) {
   GateResults gate = runGates(session, inputs).at("moe.gate");
   auto wanted = all.at("outputs/indices").as<int32_t>();
   EXPECT_EQ(chosenExperts(gate.routing, experts), std::vector<int32_t>(wanted.begin(), wanted.end()));
+  if (auto places = all.find("outputs/places"); places != all.end()) {
+    auto expected = places->second.as<int32_t>();
+    int64_t rowsOfGroup = static_cast<int64_t>(wanted.size()) / logits.shape()[0];
+    EXPECT_EQ(placesInGroups(gate.routing, experts, rowsOfGroup), std::vector<int32_t>(expected.begin(), expected.end()));
+  }
   EXPECT_LE(relativeError(gate.weights, all.at("outputs/weights")), tolerance(DType::F32));
 }
 

@@ -48,8 +48,11 @@ std::map<std::string, GateResults> runGates(Session& session, const TensorMap& i
     if (plan.forward[i].kind != "gate")
       continue;
     GateResults& results = gates[plan.forward[i].label];
-    for (int output : plan.forward[i].outputs)
+    for (int output : plan.forward[i].outputs) {
       (plan.buffers[output].isRouting ? results.routing : results.weights) = executable.read(output);
+      if (plan.buffers[output].isRouting)
+        results.experts = plan.buffers[output].experts;
+    }
   }
   return gates;
 }

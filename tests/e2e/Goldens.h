@@ -18,6 +18,7 @@ TensorMap part(const TensorMap& all, const std::string& prefix);
 
 struct GateResults {
   Tensor routing; // RoutingLayout
+  int64_t experts = 0;
   Tensor weights; // (T, K); undefined when the gate's weights stay in its kernel
 };
 /// Runs the launches one after the other and keeps what each gate left, by label, before its memory is used again.

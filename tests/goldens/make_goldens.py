@@ -15,6 +15,7 @@ import expert_goldens
 import fastmoe_on_cpu
 import golden_file
 import language_goldens
+import lucidrains_goldens
 import made_numbers
 import numpy_check
 import originals
@@ -206,6 +207,7 @@ def all_cases(fmoe):
         gate = {"kind": "switch", "capacity": {"train": 1.2, "eval": capacity}, "rounding": "up", "bias": True}
         yield f"switch.gate.{name}", lambda g=gate, a=("eval", tokens, experts, 1.0, step, True): gate_case(fmoe, g, *a)
     yield from language_goldens.cases()
+    yield from lucidrains_goldens.cases()
     yield from blending_goldens.cases()
     yield from expert_goldens.cases(fmoe)
 

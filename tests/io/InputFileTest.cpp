@@ -33,6 +33,16 @@ TEST(InputFile, ASingleSampleGetsABatchAxis) {
   EXPECT_FAULT(readInput(fixed, scratch.path("x")), Fault::Data, "f32[3], but input \"x\" takes f32[1, 3]");
 }
 
+TEST(InputFile, ResultsInJsonAreInputs) {
+  Scratch scratch;
+  const char* text = R"({"x": {"dtype": "f32", "shape": [1, 3], "values": [[4, 5, 6]]}, "z": {"dtype": "i32", "shape": [], "values": 1}})";
+  EXPECT_THAT(readInput(kRows, scratch.file("o.json", text)).toDoubles(), testing::ElementsAre(4, 5, 6));
+  InputInfo other{.name = "other", .dtype = DType::F32, .shape = {Size::symbol("batch"), 3}};
+  EXPECT_FAULT(readInput(other, scratch.path("o.json")), Fault::Data, "no tensor \"other\" among its 2: x, z");
+  EXPECT_THAT(readInput(other, scratch.file("one.json", R"( {"x": {"dtype": "f32", "values": [4, 5, 6]}})")).toDoubles(), testing::ElementsAre(4, 5, 6));
+  EXPECT_FAULT(readInput(kRows, scratch.file("i.json", R"({"x": {"dtype": "i32", "values": [4, 5, 6]}})")), Fault::Data, "store it as f32");
+}
+
 TEST(InputFile, WhatDoesNotFitIsNamed) {
   Scratch scratch;
   EXPECT_FAULT(readInput(kRows, scratch.file("x", "[[1, 2]]")), Fault::Data,

@@ -59,7 +59,16 @@ const Case kCases[] = {
     // words
     {"UnknownGate",
      kX + moe(R"({"kind": @"topk2"})", kExperts),
-     {R"(unknown gate "topk2"; did you mean "top_k"? known: dense, gshard, random_expert, switch, top_k)"}},
+     {R"(unknown gate "topk2"; did you mean "top_2"? known: dense, gshard, hierarchical, random_expert, switch, top_2, top_k)"}},
+    {"UnknownPolicy",
+     kX + moe(R"({"kind": "top_2", "policy": @"some"})", kExperts),
+     {R"(unknown policy "some"; known: all, none, threshold, random)"}},
+    {"PolicyOfOneMode",
+     kX + moe(R"({"kind": "top_2", "policy": @{"eval": "all"}})", kExperts),
+     {R"("policy" of "top_2" is an object; expected one of all, none, threshold, random, or {"train": .., "eval": ..})"}},
+    {"OuterDividesExperts",
+     kX + moe(R"({"kind": "hierarchical", "outer": @3})", kExperts),
+     {R"("outer" must divide the experts, and 3 is no divisor of 4)"}},
     {"UnknownBlock",
      kX + R"("model": [{"kind": @"lnear", "out": 3}])",
      {R"(unknown block "lnear"; did you mean "linear"? known: )" + kBlocks}},
@@ -124,8 +133,8 @@ const Case kCases[] = {
      kX + moe(R"({"kind": "gshard", "capacity": @{"train": 1.2}})", kExperts),
      {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
     {"Inits",
-     kX + R"("model": [{"kind": "linear", "out": 2, "init": @{"weight": "orthogonl"}}])",
-     {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+     kX + R"("model": [{"kind": "linear", "out": 2, "init": {"weight": @"orthogonl"}}])",
+     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
     {"SeveralErrors",
      kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
           "@\"hiden\": 3}]",
@@ -147,11 +156,11 @@ const Case kCases[] = {
      R"("inputs": {"x": @{}}, "model": {"kind": "linear", "out": 1})",
      {R"("input" needs "shape": a list of one to eight sizes: integers from 1, or names such as "batch")"}},
     {"ShapeOfZero",
-     R"("inputs": {"x": {"shape": @["batch", 0]}}, "model": {"kind": "linear", "out": 1})",
-     {R"("shape" of "input" is a list; expected a list of one to eight sizes: integers from 1, or names such as "batch")"}},
+     R"("inputs": {"x": {"shape": ["batch", @0]}}, "model": {"kind": "linear", "out": 1})",
+     {R"("shape" of "input" has 0 in it; expected a list of one to eight sizes: integers from 1, or names such as "batch")"}},
     {"ReservedSymbol",
-     R"("inputs": {"x": {"shape": @["min", 8]}}, "model": {"kind": "linear", "out": 1})",
-     {R"("shape" of "input" is a list; expected a list of one to eight sizes: integers from 1, or names such as "batch")"}},
+     R"("inputs": {"x": {"shape": [@"min", 8]}}, "model": {"kind": "linear", "out": 1})",
+     {R"("shape" of "input" has the string "min" in it; expected a list of one to eight sizes: integers from 1, or names such as "batch")"}},
     {"HugeInput",
      R"("inputs": {"x": {"shape": @[2000000000, 2000000000]}}, "model": {"kind": "linear", "out": 1})",
      {R"(the input "x" is larger than 2^40 elements)"}},
@@ -212,7 +221,7 @@ const Case kCases[] = {
      {R"("own" needs "width", a parameter without a default)"}},
     {"OwnBlockWithoutBody",
      kX + R"("blocks": {"own": @{}}, "model": {"kind": "linear", "out": 1})",
-     {R"("block" needs "body": a block (an object with a "kind") or a list of blocks)"}},
+     {R"(the block "own" needs a "kind" with its parameters, or "parameters" and a "body")"}},
     {"OwnBlockOfABuiltinName",
      kX + R"("blocks": {@"mlp": {"kind": "linear", "out": 1}}, "model": {"kind": "linear", "out": 1})",
      {R"("mlp" is a kind of block already; choose another name)"}},
@@ -273,6 +282,9 @@ const Case kCases[] = {
     {"SymbolicWidth",
      R"("inputs": {"x": {"shape": [4, "n"]}}, "model": [@{"kind": "linear", "out": 3}])",
      {R"("linear" needs a last dimension that is a number, and gets [4, n])"}},
+    {"SymbolicWidthAlone",
+     R"("inputs": {"x": {"shape": ["batch"]}}, "model": [@{"kind": "linear", "out": 3}])",
+     {R"(and gets [batch]: one dimension, and it is symbolic; the width stands behind it, as in ["batch", 16])"}},
     {"LinearOnIds",
      R"("inputs": {"x": {"shape": [4, 8], "dtype": "i64"}}, "model": [@{"kind": "linear", "out": 3}])",
      {R"("linear" takes (.., width) of f32, and gets i64[4, 8])"}},
@@ -321,9 +333,9 @@ const Case kCases[] = {
      kX + R"("model": {"kind": "transpose", "axes": @[0, 0]})",
      {R"("axes" name each axis of [batch, 8] once, from 0 to 1)"}},
     {"InitOfTwoWords",
-     kX + R"("model": {"kind": "linear", "out": 3, "init": @{"weight": {"orthogonal": 1, "normal": 1}}})",
-     {R"("init" of "linear" is an object; expected an object with "weight" or "bias", each a number, one of default, )"
-      R"(orthogonal, normal, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+     kX + R"("model": {"kind": "linear", "out": 3, "init": {"weight": @{"orthogonal": 1, "normal": 1}}})",
+     {R"("init" of "linear" has an object in it; expected an object with "weight" or "bias", each a number, one of default, )"
+      R"(orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
     {"VarianceOfRows",
      kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
      {R"("variance" over experts takes the value of a dense_experts block)"}},
@@ -355,8 +367,7 @@ TEST(OptionErrors, MoefyNamesWhatIsMissing) {
   EXPECT_EQ(moefy("experts=4,top_k=2,gate=gshrd"), "vit.json: error: unknown gate \"gshrd\"; did you mean \"gshard\"? "
                                                    "known: gshard, switch, top_k\n");
   EXPECT_EQ(moefy("experts=4,topk=2"), "vit.json: error: \"moefy\" has no parameter \"topk\"; did you mean \"top_k\"? "
-                                       "known: experts, top_k, gate, hidden, note\n"
-                                       "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
+                                       "known: experts, top_k, gate, hidden, note\n");
   EXPECT_EQ(moefy("experts"), "vit.json: error: moefy: expected NAME=VALUE, not \"experts\"\n");
   EXPECT_EQ(moefy("experts=4,experts=5"), "vit.json: error: moefy: \"experts\" is given twice\n");
 }

@@ -3,7 +3,10 @@
 #include "models/Expression.h"
 #include "models/json/Parse.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 using namespace moec::models;
 
@@ -71,6 +74,22 @@ TEST(Expression, LetInAnyOrder) {
   EXPECT_EQ(let(R"j({"a": "$b", "b": "$(c+1)", "c": "$a"})j"),
             "model.json:1:33: error: \"a\" is defined by itself: a -> b -> c -> a\n");
   EXPECT_EQ(let(R"({"a": "$a"})"), "model.json:1:7: error: \"a\" is defined by itself: a -> a\n");
+}
+
+// Each name twice the one before: 2^60 values, if they were made.
+TEST(Expression, NamesDoNotGrowWithoutEnd) {
+  std::string text = R"({"a0": [1, 1])";
+  for (int i = 1; i < 60; ++i)
+    text += fmt::format(R"(, "a{}": ["$a{}", "$a{}"])", i, i - 1, i - 1);
+  std::string message = let(text + "}");
+  EXPECT_NE(message.find("makes this too large: names may bring in 1024 values here, and 65536 all over \"let\""), std::string::npos) << message;
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1);
+
+  Environment wide;
+  wide.values.emplace("w", Json(Json::List(1023, Json(int64_t{1}, Position{})), Position{}));
+  Diagnostics diagnostics;
+  EXPECT_TRUE(resolve(Json(std::string("$w"), Position{1, 1}), wide, diagnostics));
+  EXPECT_FALSE(resolve(Json(Json::List(2, Json(std::string("$w"), Position{1, 2})), Position{1, 1}), wide, diagnostics));
 }
 
 } // namespace

@@ -111,8 +111,11 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
                          testing::Values("batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
-                                         "gating-lm.f32", "gating-lm-blog.f32", "mann.f32", "mann.f64",
-                                         "mann.gate-input", "random-lm.f32", "soft-moe.f32", "soft-moe.f64",
+                                         "custom-experts.f32", "custom-experts-hierarchical.f32", "gating-lm.f32",
+                                         "gating-lm-blog.f32", "hierarchical.all", "hierarchical.f32",
+                                         "hierarchical.f64", "hierarchical.none", "hierarchical.tight",
+                                         "lucidrains-moe.f32", "lucidrains-moe.f64", "lucidrains-moe.tight", "mann.f32",
+                                         "mann.f64", "mann.gate-input", "random-lm.f32", "soft-moe.f32", "soft-moe.f64",
                                          "soft-moe.few-tokens", "soft-moe.newest", "switch-lm-blog.f32",
                                          "switch-lm.f32", "switch-lm.f64", "switch-lm.tight", "vit.f32", "vit.f64",
                                          "vit-moe.f32", "vit-moe.tight", "vit-moe.top_k"),

@@ -126,4 +126,13 @@ TEST(Json, DiagnosticsAreSortedAndEachOnce) {
   EXPECT_EQ(diagnostics.text(), "m.json:1:2: error: a\nm.json:1:9: error: b\nm.json:3:1: error: c\n");
 }
 
+TEST(Json, DiagnosticsKeepAThousandAndCountTheRest) {
+  Diagnostics diagnostics("m.json");
+  for (int i = 1; i <= 3000; ++i)
+    diagnostics.error({i, 1}, "e");
+  EXPECT_TRUE(diagnostics.isFull());
+  EXPECT_EQ(diagnostics.entries().size(), 1000u);
+  EXPECT_TRUE(diagnostics.text().ends_with("m.json:100:1: error: e\nm.json: error: and 2900 more\n"));
+}
+
 } // namespace

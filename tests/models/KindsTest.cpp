@@ -48,7 +48,8 @@ TEST(Kinds, EachDocumentsItselfAndItsParameters) {
       EXPECT_TRUE(names.insert(parameter.name).second) << kind->name << "." << parameter.name;
       EXPECT_FALSE(parameter.doc.empty()) << kind->name << "." << parameter.name;
       EXPECT_FALSE(parameter.required && !parameter.fallback.empty()) << kind->name << "." << parameter.name;
-      EXPECT_EQ(parameter.type == ParameterType::Word, !parameter.words.empty()) << kind->name << "." << parameter.name;
+      bool isWord = parameter.type == ParameterType::Word || parameter.type == ParameterType::WordByMode;
+      EXPECT_EQ(isWord, !parameter.words.empty()) << kind->name << "." << parameter.name;
     }
   }
 }

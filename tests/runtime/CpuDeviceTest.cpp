@@ -193,8 +193,8 @@ TEST(CpuDevice, KeepsDenormalsWhateverTheHostSets) {
 }
 #endif
 
-TEST(ThreadPool, CoversEveryItemOnceAndKeepsWorkersApart) {
-  ThreadPool pool(4);
+TEST(Workers, CoversEveryItemOnceAndKeepsWorkersApart) {
+  Workers pool(4);
   for (int64_t items : {0, 1, 3, 4, 100, 12345}) {
     std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
     std::atomic<int> inside[4] = {};

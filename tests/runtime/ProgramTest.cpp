@@ -64,6 +64,16 @@ TEST(Program, RoundTrips) {
   EXPECT_FAULT(again.kernel("cpu:x86-64-v3", "missing"), Fault::Data, "no kernel 'missing' for target 'cpu:x86-64-v3'");
 }
 
+TEST(Program, RefusesNamesThatSteerATerminalAndBottomlessLists) {
+  auto parse = [](std::string_view manifest) {
+    return Program::parse(Container::write({{"manifest", {reinterpret_cast<const uint8_t*>(manifest.data()), manifest.size()}}}));
+  };
+  EXPECT_FAULT(parse(R"({"version": 1, "name": "a\u001b[31m", "build_id": "b", "plans": []})"), Fault::Data, "a text has control characters");
+  EXPECT_FAULT(parse(R"({"version": 1, "name": "a", "build_id": "b", "plans": [], "\u0007": 1})"), Fault::Data, "a text has control characters");
+  EXPECT_FAULT(parse(R"({"version": 1, "name": "a", "plans": )" + std::string(1 << 20, '[')), Fault::Data, "more than 32 levels deep");
+  EXPECT_EQ(parse(R"({"version": 1, "name": "\u00e9/..", "build_id": "b", "plans": []})").name(), "\xc3\xa9/.."); // a name, never a path
+}
+
 TEST(Program, EveryTruncationIsAnError) {
   std::vector<uint8_t> bytes = sampleProgram().bytes();
   for (size_t size = 0; size < bytes.size(); ++size) {

@@ -2,6 +2,7 @@
 
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
+#include "runtime/device/HostMemory.h"
 #include "runtime/device/cpu/CpuExecutable.h"
 
 #include <fmt/format.h>
@@ -26,8 +27,15 @@ const Plan& choosePlan(const Program& program) {
                                          native.empty() ? "" : fmt::format("\ncompile it with --target {}", native)));
 }
 
+CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocator) {
+  checkAllocator(allocator_);
+  if (options.pool && options.threads != 0)
+    throw Error(Fault::Usage, fmt::format("{} threads and the host's thread pool: expected one of the two", options.threads));
+  workers_ = options.pool ? std::make_shared<Workers>(options.pool) : std::make_shared<Workers>(options.threads);
+}
+
 std::unique_ptr<Executable> CpuDevice::load(const Program& program) {
-  return std::make_unique<CpuExecutable>(program, choosePlan(program), pool_);
+  return std::make_unique<CpuExecutable>(program, choosePlan(program), workers_, allocator_);
 }
 
 } // namespace moec

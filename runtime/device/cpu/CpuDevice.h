@@ -3,21 +3,23 @@
 // Bits never depend on the number of threads: a stage's items are independent, and their work does not know who does it.
 
 #include "runtime/device/Device.h"
-#include "runtime/device/cpu/ThreadPool.h"
+#include "runtime/device/cpu/Workers.h"
 
 namespace moec {
 
 class CpuDevice : public Device {
 public:
-  explicit CpuDevice(const DeviceOptions& options) : pool_(std::make_shared<ThreadPool>(options.threads)) {}
+  /// Error(Usage) for options that contradict each other.
+  explicit CpuDevice(const DeviceOptions& options);
 
   std::string name() const override { return "cpu"; }
   std::vector<std::string> targets() const override { return {"cpu"}; }
   std::unique_ptr<Executable> load(const Program& program) override;
-  int threads() const { return pool_->threads(); }
+  int threads() const { return workers_->count(); }
 
 private:
-  std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<Workers> workers_;
+  Allocator allocator_;
 };
 
 /// The best plan of the program that this machine runs. Error(Device) lists the program's targets and what each lacks here.

@@ -2,6 +2,7 @@
 
 #include "runtime/core/Error.h"
 #include "runtime/core/Philox.h"
+#include "runtime/device/HostMemory.h"
 
 #include <fmt/format.h>
 
@@ -22,8 +23,8 @@ bool isFixed(BufferKind kind) {
 
 } // namespace
 
-CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<ThreadPool> pool)
-    : program_(std::move(program)), plan_(plan), pool_(std::move(pool)), tensors_(plan.buffers.size()) {
+CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator)
+    : program_(std::move(program)), plan_(plan), workers_(std::move(workers)), allocator_(allocator), tensors_(plan.buffers.size()) {
   checkPlan(plan_);
   for (const auto* list : {&plan_.prepare, &plan_.forward})
     for (const LaunchInfo& launch : *list)
@@ -33,10 +34,15 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
     const BufferInfo& buffer = plan_.buffers[i];
     if (!isFixed(buffer.kind))
       continue;
-    tensors_[i] = Tensor(buffer.dtype, shapeOf(buffer, {}));
+    tensors_[i] = memoryOf(buffer, shapeOf(buffer, {}));
     if (!buffer.data.empty())
       std::memcpy(tensors_[i].data(), buffer.data.data(), buffer.data.size());
   }
+}
+
+/// What a buffer keeps for itself. Zeroed, as what packing leaves between rows is read.
+Tensor CpuExecutable::memoryOf(const BufferInfo& buffer, Shape shape) const {
+  return allocate(allocator_, buffer.dtype, std::move(shape), Contents::Zeroed, buffer.name);
 }
 
 void CpuExecutable::bind(const Bindings& bindings) {
@@ -51,21 +57,27 @@ void CpuExecutable::bind(const Bindings& bindings) {
   // From here on nothing refuses a size; what is left can only lack memory.
   bindings_.reset();
   forward_.clear();
-  prepare_.clear(); // it may point to temporaries that move
+  for (size_t i = 0; i < shapes.size(); ++i)
+    if (layout.offsets[i] >= 0)
+      tensors_[i] = Tensor();
   if (static_cast<int64_t>(arena_.bytes()) < layout.bytes || !arena_.data()) {
     arena_ = Tensor();
-    arena_ = Tensor(DType::U8, {std::max<int64_t>(layout.bytes, 1)});
+    arena_ = allocate(allocator_, DType::U8, {std::max<int64_t>(layout.bytes, 1)}, Contents::Any, "the temporaries of a call");
   }
   for (size_t i = 0; i < shapes.size(); ++i) {
     const BufferInfo& buffer = plan_.buffers[i];
     if (layout.offsets[i] >= 0)
       tensors_[i] = Tensor::borrow(static_cast<uint8_t*>(arena_.data()) + layout.offsets[i], shapes[i], buffer.dtype);
     else if (buffer.kind == BufferKind::Input || buffer.kind == BufferKind::Output)
-      if (!tensors_[i].defined() || tensors_[i].shape() != shapes[i])
-        tensors_[i] = Tensor(buffer.dtype, shapes[i]);
+      if (!tensors_[i].defined() || tensors_[i].shape() != shapes[i]) {
+        tensors_[i] = Tensor();
+        tensors_[i] = memoryOf(buffer, shapes[i]);
+      }
   }
+  std::vector<Ready> ready;
   for (const LaunchInfo& launch : plan_.forward)
-    forward_.push_back(prepareLaunch(launch, bindings));
+    ready.push_back(prepareLaunch(launch, bindings));
+  forward_ = std::move(ready);
   bindings_ = bindings;
 }
 
@@ -81,7 +93,7 @@ CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, cons
   for (const StageInfo& stage : launch.stages) {
     int64_t items = stage.items.evaluate(bindings);
     bool small = items <= 1 || stage.operations.evaluate(bindings) < kInlineOperations;
-    ready.stages.push_back({items, !small && pool_->threads() > 1});
+    ready.stages.push_back({items, !small && workers_->count() > 1});
   }
   growScratch(launch, bindings);
   return ready;
@@ -96,8 +108,9 @@ void CpuExecutable::growScratch(const LaunchInfo& launch, const Bindings& bindin
   if (wanted > (int64_t{1} << 48))
     throw Error(Fault::Data, fmt::format("{}: {} bytes of scratch", launch.label, wanted));
   int64_t stride = (wanted + kPage - 1) / kPage * kPage;
+  scratchStride_ = 0;
   scratch_ = Tensor();
-  scratch_ = Tensor(DType::U8, {pool_->threads(), stride});
+  scratch_ = allocate(allocator_, DType::U8, {workers_->count(), stride}, Contents::Any, "the scratch of the workers");
   scratchStride_ = stride;
 }
 
@@ -116,7 +129,7 @@ void CpuExecutable::write(int buffer, const Tensor& tensor) {
     const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
     Tensor& released = tensors_[static_cast<size_t>(buffer)];
     if (info.kind == BufferKind::Parameter && !released.defined())
-      released = Tensor(info.dtype, shapeOf(info, {}));
+      released = memoryOf(info, shapeOf(info, {}));
   }
   Tensor& to = tensorOf(buffer, "write");
   if (to.dtype() != tensor.dtype() || to.elements() != tensor.elements())
@@ -126,27 +139,31 @@ void CpuExecutable::write(int buffer, const Tensor& tensor) {
     std::memcpy(to.data(), tensor.data(), to.bytes());
 }
 
-Tensor CpuExecutable::read(int buffer) const { return const_cast<CpuExecutable*>(this)->tensorOf(buffer, "read").clone(); }
+Tensor CpuExecutable::read(int buffer) const {
+  const Tensor& from = const_cast<CpuExecutable*>(this)->tensorOf(buffer, "read");
+  return clone(allocator_, from, plan_.buffers[static_cast<size_t>(buffer)].name);
+}
 
 void CpuExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
   const auto& infos = list == LaunchList::Prepare ? plan_.prepare : plan_.forward;
-  std::vector<Ready>& readies = list == LaunchList::Prepare ? prepare_ : forward_;
-  if (list == LaunchList::Prepare && prepare_.empty() && !plan_.prepare.empty()) {
-    // Temporaries that only prepare launches use have memory of their own.
-    for (const LaunchInfo& launch : plan_.prepare)
-      for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
-        for (int buffer : *buffers) {
-          const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
-          Tensor& tensor = tensors_[static_cast<size_t>(buffer)];
-          if (info.kind == BufferKind::Temporary && !tensor.defined())
-            tensor = Tensor(info.dtype, shapeOf(info, {}));
-        }
-    for (const LaunchInfo& launch : plan_.prepare)
-      prepare_.push_back(prepareLaunch(launch, {}));
-  }
-  if (index < 0 || static_cast<size_t>(index) >= readies.size())
+  size_t ready = list == LaunchList::Prepare ? infos.size() : forward_.size();
+  if (index < 0 || static_cast<size_t>(index) >= ready)
     throw Error(Fault::Internal, fmt::format("launch {} of {}{}", index, infos.size(), bindings_ ? "" : ", and no sizes are bound"));
-  const Ready& ready = readies[static_cast<size_t>(index)];
+  if (list == LaunchList::Forward)
+    return run(forward_[static_cast<size_t>(index)], scalars);
+  const LaunchInfo& launch = plan_.prepare[static_cast<size_t>(index)];
+  // Temporaries that only prepare launches use have memory of their own.
+  for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
+    for (int buffer : *buffers) {
+      const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
+      Tensor& tensor = tensors_[static_cast<size_t>(buffer)];
+      if (info.kind == BufferKind::Temporary && !tensor.defined())
+        tensor = memoryOf(info, shapeOf(info, {}));
+    }
+  run(prepareLaunch(launch, {}), scalars);
+}
+
+void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
   KernelCall call{ready.buffers.data(), ready.sizes.data(), ready.streams.data(), scalars.seed, scalars.step};
   auto* scratch = static_cast<uint8_t*>(scratch_.data());
   for (size_t stage = 0; stage < ready.stages.size(); ++stage) {
@@ -157,9 +174,9 @@ void CpuExecutable::launch(LaunchList list, int index, const CallScalars& scalar
     if (items <= 0)
       continue;
     if (ready.stages[stage].onThreads)
-      pool_->run(items, work);
+      workers_->run(items, work);
     else
-      ThreadPool::runInline(items, work);
+      Workers::runInline(items, work);
   }
 }
 
@@ -172,7 +189,6 @@ void CpuExecutable::releaseUnusedParameters() {
   for (size_t i = 0; i < tensors_.size(); ++i)
     if (plan_.buffers[i].kind == BufferKind::Parameter && !used.contains(static_cast<int>(i)))
       tensors_[i] = Tensor();
-  prepare_.clear(); // it holds pointers to what was released
 }
 
 } // namespace moec

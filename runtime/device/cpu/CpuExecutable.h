@@ -3,7 +3,7 @@
 
 #include "runtime/device/Device.h"
 #include "runtime/device/cpu/KernelImage.h"
-#include "runtime/device/cpu/ThreadPool.h"
+#include "runtime/device/cpu/Workers.h"
 
 #include <map>
 
@@ -12,7 +12,7 @@ namespace moec {
 class CpuExecutable : public Executable {
 public:
   /// Opens every kernel of the plan. Error(Data) naming the kernel that is missing or broken.
-  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<ThreadPool> pool);
+  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator = {});
 
   const Plan& plan() const override { return plan_; }
   void bind(const Bindings& bindings) override;
@@ -20,6 +20,7 @@ public:
   Tensor read(int buffer) const override;
   void launch(LaunchList list, int index, const CallScalars& scalars) override;
   void releaseUnusedParameters() override;
+  bool preparesOneByOne() const override { return true; }
 
 private:
   struct Stage {
@@ -35,18 +36,21 @@ private:
     std::vector<Stage> stages;
   };
 
+  Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;
   Tensor& tensorOf(int buffer, const char* doing);
+  void run(const Ready& ready, const CallScalars& scalars);
   Ready prepareLaunch(const LaunchInfo& launch, const Bindings& bindings);
   void growScratch(const LaunchInfo& launch, const Bindings& bindings);
 
   Program program_; // keeps plan_ alive
   const Plan& plan_;
-  std::shared_ptr<ThreadPool> pool_;
+  std::shared_ptr<Workers> workers_;
+  Allocator allocator_;
   std::map<std::string, KernelImage> kernels_; // by symbol
   std::vector<Tensor> tensors_;                // by buffer; undefined until it has memory
   Tensor arena_, scratch_;                     // bytes
   int64_t scratchStride_ = 0;                  // bytes of scratch a worker
-  std::vector<Ready> prepare_, forward_;       // empty until ready
+  std::vector<Ready> forward_;                 // empty until bound
   std::optional<Bindings> bindings_;
 };
 

@@ -27,7 +27,7 @@ CudaPlace placeOf(int ordinal) {
 
 } // namespace
 
-CudaDevice::CudaDevice(CudaPlace place) {
+CudaDevice::CudaDevice(CudaPlace place, const Allocator& outputs) : outputs_(outputs) {
   auto context = std::make_shared<CudaContext>(std::move(place));
   target_ = cudaTargetFor(context->major(), context->minor());
   if (!target_)
@@ -38,7 +38,7 @@ CudaDevice::CudaDevice(CudaPlace place) {
 
 std::unique_ptr<Executable> CudaDevice::load(const Program& program) {
   if (const Plan* plan = program.plan(target_->name))
-    return std::make_unique<CudaExecutable>(program, *plan, context_);
+    return std::make_unique<CudaExecutable>(program, *plan, context_, outputs_);
   std::string targets;
   for (const Plan& plan : program.data().plans)
     targets += (targets.empty() ? "" : ", ") + plan.target;
@@ -46,7 +46,9 @@ std::unique_ptr<Executable> CudaDevice::load(const Program& program) {
                                          name(), context_->chip(), context_->major(), context_->minor(), targets.empty() ? "none" : targets, target_->name));
 }
 
-std::shared_ptr<Device> openCudaDevice(int ordinal) { return std::make_shared<CudaDevice>(placeOf(ordinal)); }
+std::shared_ptr<Device> openCudaDevice(int ordinal, const DeviceOptions& options) {
+  return std::make_shared<CudaDevice>(placeOf(ordinal), options.allocator);
+}
 
 std::vector<DeviceDescription> listCudaDevices() {
   std::vector<DeviceDescription> list;

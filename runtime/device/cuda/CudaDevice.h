@@ -10,7 +10,7 @@ namespace moec {
 class CudaDevice : public Device {
 public:
   /// Error(Device) when there is no such GPU, or none that moec compiles for.
-  explicit CudaDevice(CudaPlace place);
+  explicit CudaDevice(CudaPlace place, const Allocator& outputs = {});
 
   std::string name() const override { return context_->name(); }
   std::vector<std::string> targets() const override { return {target_->name}; }
@@ -20,10 +20,11 @@ public:
 private:
   std::shared_ptr<const CudaContext> context_;
   const CudaTarget* target_;
+  Allocator outputs_;
 };
 
 /// "cuda:N" through this machine's driver. Error(Device) says what is missing: the driver, the GPU, a target for it.
-std::shared_ptr<Device> openCudaDevice(int ordinal);
+std::shared_ptr<Device> openCudaDevice(int ordinal, const DeviceOptions& options);
 /// One entry for each GPU of this machine; or one that says why there is none.
 std::vector<DeviceDescription> listCudaDevices();
 

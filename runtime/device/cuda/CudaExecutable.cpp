@@ -2,6 +2,7 @@
 
 #include "runtime/core/Error.h"
 #include "runtime/core/Philox.h"
+#include "runtime/device/HostMemory.h"
 
 #include <fmt/format.h>
 
@@ -25,8 +26,8 @@ std::string stageKey(const std::string& kernel, size_t stage) { return fmt::form
 
 } // namespace
 
-CudaExecutable::CudaExecutable(Program program, const Plan& plan, std::shared_ptr<const CudaContext> context)
-    : program_(std::move(program)), plan_(plan), context_(std::move(context)), places_(plan.buffers.size()), stream_(context_) {
+CudaExecutable::CudaExecutable(Program program, const Plan& plan, std::shared_ptr<const CudaContext> context, const Allocator& outputs)
+    : program_(std::move(program)), plan_(plan), context_(std::move(context)), places_(plan.buffers.size()), outputMemory_(outputs), stream_(context_) {
   checkPlan(plan_);
   if (context_->watch())
     lives_ = std::make_unique<BufferLives>(plan_, *context_->watch());
@@ -209,7 +210,7 @@ void CudaExecutable::write(int buffer, const Tensor& tensor) {
 Tensor CudaExecutable::read(int buffer) const {
   const Place& from = placeOf(buffer, "read");
   const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
-  Tensor tensor(info.dtype, from.shape);
+  Tensor tensor = allocate(outputMemory_, info.dtype, from.shape, Contents::Any, info.name);
   if (from.bytes == 0)
     return tensor;
   CudaContext::Current current(*context_);

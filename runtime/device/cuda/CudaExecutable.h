@@ -13,7 +13,7 @@ namespace moec {
 class CudaExecutable : public Executable {
 public:
   /// Loads every kernel of the plan. Error(Data) naming the kernel that is missing or broken, Error(Device) when the driver refuses one.
-  CudaExecutable(Program program, const Plan& plan, std::shared_ptr<const CudaContext> context);
+  CudaExecutable(Program program, const Plan& plan, std::shared_ptr<const CudaContext> context, const Allocator& outputs = {});
   ~CudaExecutable() override;
 
   const Plan& plan() const override { return plan_; }
@@ -72,6 +72,7 @@ private:
   std::optional<Bindings> bindings_;
   std::map<int, Staging> inputs_;                    // by buffer
   mutable PinnedMemory outputs_;
+  Allocator outputMemory_;                           // of what read() gives
   const LaunchInfo* last_ = nullptr;                 // what the stream was given last
   CudaStream stream_;
 };

@@ -8,10 +8,30 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <mutex>
 
 namespace moec {
 namespace {
+
+/// One for each line of the source and kind: a line is several instructions, and each of an unrolled loop is found anew.
+std::vector<cuda::LaunchFinding> byLine(const std::vector<emulator::Finding>& findings) {
+  std::vector<std::pair<const emulator::Finding*, int>> groups;
+  for (const emulator::Finding& finding : findings) {
+    auto same = std::ranges::find_if(groups, [&](const auto& group) {
+      const emulator::Finding& first = *group.first;
+      return finding.sourceLine > 0 && first.kind == finding.kind && first.kernel == finding.kernel && first.file == finding.file && first.sourceLine == finding.sourceLine;
+    });
+    if (same == groups.end())
+      groups.emplace_back(&finding, 0);
+    else
+      ++same->second;
+  }
+  std::vector<cuda::LaunchFinding> result;
+  for (const auto& [first, more] : groups)
+    result.push_back({first->text() + (more == 0 ? "" : fmt::format("; and {} more instruction{} of this line", more, more == 1 ? "" : "s")), first->file, first->sourceLine});
+  return result;
+}
 
 class EmulatorWatch : public cuda::LaunchWatch {
 public:
@@ -27,11 +47,11 @@ public:
     emulator::Options options = emulator_.options();
     options.checks = options_.checks;
     options.threads = options_.threads;
+    options.maxInstructions = options_.maxInstructions ? options_.maxInstructions : emulator::Options{}.maxInstructions;
     emulator_.setOptions(options);
     emulator_.clearFindings();
     cuda::Result result = launch();
-    for (const emulator::Finding& finding : emulator_.findings())
-      findings.push_back({finding.text(), finding.file, finding.sourceLine});
+    findings = byLine(emulator_.findings());
     if (result != cuda::kSuccess)
       problem = emulator_.lastError();
     emulator_.clearFindings();
@@ -54,11 +74,14 @@ std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const Devi
     throw Error(Fault::Usage, fmt::format("the PTX emulator {}; known: ptx-emulator:{}", target.empty() ? "is named with what it emulates" : fmt::format("has no \"{}\"", target),
                                           fmt::join(known, ", ptx-emulator:")));
   }
+  if (options.pool)
+    throw Error(Fault::Usage, fmt::format("ptx-emulator:{} runs on threads of its own, not on a host's thread pool", target));
   return std::make_shared<CudaDevice>(CudaPlace{.name = "ptx-emulator:" + target,
                                                 .table = &emulator->table(),
                                                 .ordinal = 0,
                                                 .ptxOnly = true,
-                                                .watch = std::make_shared<EmulatorWatch>(*emulator, options)});
+                                                .watch = std::make_shared<EmulatorWatch>(*emulator, options)},
+                                      options.allocator);
 }
 
 std::vector<DeviceDescription> listEmulatedDevices() {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 namespace moec::emulator {
@@ -284,12 +285,29 @@ void runLaunch(Launch& launch, std::vector<Worker>& workers) {
         runOne(std::move(cta));
     }
   };
-  std::vector<std::thread> others;
-  for (size_t i = 1; i < threads; ++i)
-    others.emplace_back(work, std::ref(workers[i]));
-  work(workers[0]);
-  for (std::thread& other : others)
-    other.join();
+  std::exception_ptr thrown; // the first: what ends one thread ends the launch
+  auto guarded = [&](Worker& worker) {
+    try {
+      work(worker);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(launch.mutex);
+      if (!thrown)
+        thrown = std::current_exception();
+      next = total;
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    try {
+      for (size_t i = 1; i < threads; ++i)
+        others.emplace_back([&guarded, &worker = workers[i]] { guarded(worker); });
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those there are do the work, and results do not depend on how many do.
+    }
+    guarded(workers[0]);
+  }
+  if (thrown)
+    std::rethrow_exception(thrown);
 }
 
 } // namespace moec::emulator

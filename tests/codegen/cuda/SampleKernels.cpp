@@ -93,6 +93,16 @@ const SampleKernel kSamples[] = {
     %a = moe.experts_of %r from 0 count 2 : )" MOEC_ROUTING R"(
     %b = moe.experts_of %r from 2 count 3 : )" MOEC_ROUTING R"(
     moe.yield %a, %b : !moe.routing<2 experts, "29" tokens, 2 choices>, !moe.routing<3 experts, "29" tokens, 2 choices>)"},
+    {"gateOfGroups", "gate", "%i: tensor<700x2xi32>, %k: tensor<700x2xi1>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
+    %a = moe.assign %i keep %k : tensor<700x2xi1> experts 5 choice_major capacity "40" groups "7" : tensor<700x2xi32>
+    moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)"},
+    {"gateWithin", "gate", "%s: tensor<58x6x@>, %w: tensor<29x2x@>, %r: " MOEC_ROUTING, "tensor<58x2x@>, !moe.routing<30 experts, \"58\" tokens, 2 choices>", R"(
+    %p = moe.softmax %s : tensor<58x6x@>
+    %v, %i = moe.select %p k 2 : tensor<58x6x@>
+    %m = moe.row_weights %w, %r : tensor<29x2x@>, )" MOEC_ROUTING R"(
+    %k = moe.compare gt %v, %m : tensor<58x2x@>, tensor<58x1x@>
+    %a = moe.assign %i keep %k : tensor<58x2xi1> within %r : )" MOEC_ROUTING R"( experts 30 choice_major capacity "3" : tensor<58x2xi32>
+    moe.yield %v, %a : tensor<58x2x@>, !moe.routing<30 experts, "58" tokens, 2 choices>)"},
     {"expertUp", "expert_up", "%x: tensor<29x24x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>, %b: tensor<5x51x@>", "tensor<58x51x@>", R"(
     %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
     %s = moe.grouped_matmul %d, %w, %r : tensor<58x24x@>, tensor<5x51x24x@>, )" MOEC_ROUTING R"(
@@ -173,7 +183,10 @@ Tensor inputOf(mlir::Type type, const Bindings& bindings, uint32_t seed) {
   if (isFloat(dtype))
     return randomTensor(DType::F64, shape, seed).cast(dtype);
   Tensor counted(DType::U8, shape);
-  return Tensor::of(indices(counted.elements()), shape).cast(dtype);
+  std::vector<int32_t> numbers = indices(counted.elements());
+  for (int32_t& number : numbers)
+    number = dtype == DType::Bool ? number % 2 : number;
+  return Tensor::of(std::move(numbers), shape).cast(dtype);
 }
 
 } // namespace

@@ -4,6 +4,6 @@
 
 namespace moec {
 
-extern "C" const CompilerInterface moecCompilerInterface = {"other-build", nullptr, nullptr, nullptr};
+extern "C" const CompilerInterface moecCompilerInterface = {"other-build", nullptr, nullptr, nullptr, nullptr};
 
 } // namespace moec

@@ -1,0 +1,45 @@
+#include "models/Layers.h"
+#include "models/gates/Top2Level.h"
+
+namespace moec::models {
+
+namespace {
+
+std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
+  std::optional<int64_t> width = site.width(tokens);
+  if (!width)
+    return std::nullopt;
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  mlir::Value weight = site.parameter("weight", {experts, *width}, normalInit(), element);
+  Size count = Size::floorDiv(ir::sizesOf(tokens)[0], site.groups());
+  Top2Choices chosen = chooseTop2(site, arguments, ops.matmul(ops.cast(tokens, element), weight), {count, {}});
+  mlir::Value routing = ops.assign(chosen.indices, {.experts = experts,
+                                                    .priority = ir::Priority::ChoiceMajor,
+                                                    .capacity = chosen.capacity,
+                                                    .groups = site.groups(),
+                                                    .keep = chosen.keep});
+  return GateResult{routing, chosen.weights};
+}
+
+} // namespace
+
+const Kind& top2Gate() {
+  static const Kind kind{
+      .name = "top_2",
+      .family = Family::Gate,
+      .doc =
+          "The two best experts of each token, weighted by their shares of the sum of their two softmax scores, before "
+          "anybody is dropped; a policy then drops second choices. Each row of the batch has a capacity of its own: "
+          "all first choices enter before all second ones, in the order of tokens. Weights begin as standard "
+          "normals, without a bias. The original's policy threshold masks experts where it means tokens, and stops "
+          "with an error unless there are as many of both; here it is of tokens, as its text says. Of equal scores "
+          "the lowest index is chosen.",
+      .source = "mixture-of-experts 0.2.3 (Top2Gating)",
+      .parameters = top2Parameters(),
+      .gate = build,
+  };
+  return kind;
+}
+
+} // namespace moec::models

@@ -1,0 +1,129 @@
+#include "models/gates/Top2Level.h"
+
+#include <numeric>
+
+using mlir::Value;
+
+namespace moec::models {
+
+namespace {
+
+/// max(min(n, trunc(n * rate / E)), least): least may be more than n.
+Size capacityOf(const Arguments& arguments, const Size& count, int64_t experts) {
+  Size::Real share;
+  share.factors.push_back({.number = {}, .size = count, .op = '*'});
+  share.factors.push_back({.number = arguments.evaluationCapacity("capacity"), .size = {}, .op = '*'});
+  share.factors.push_back({.number = {}, .size = Size(experts), .op = '/'});
+  return Size::max(Size::min(count, Size::trunc(share)), Size(arguments.integer("least_capacity")));
+}
+
+/// 1 where the second choice of weight (T, 1) stays, else 0: (T, 1). Null: it always does.
+Value secondStays(Site& site, const Arguments& arguments, Value weight) {
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  const std::string& policy = arguments.evaluationWord("policy");
+  double threshold = arguments.evaluationCapacity("threshold");
+  if (policy == "threshold")
+    return ops.cast(ops.compare(ir::Predicate::GT, weight, ops.constant({1}, {threshold}, element)), element);
+  if (policy != "random")
+    return {};
+  Value least = ops.constant({1}, {std::max(threshold, arguments.number("eps"))}, element);
+  ir::Sizes column{ir::sizesOf(weight)[0], 1};
+  Value draws = ops.random(ir::Distribution::Uniform, site.part("policy").path(), column, element);
+  return ops.cast(ops.compare(ir::Predicate::LT, draws, ops.div(weight, least)), element);
+}
+
+} // namespace
+
+Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, const Top2Tokens& tokens) {
+  if (!logits)
+    return {};
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  int64_t experts = *ir::sizesOf(logits).back().constant();
+  auto compare = [&](ir::Predicate predicate, Value x, double with) {
+    return ops.cast(ops.compare(predicate, x, ops.constant({1}, {with}, element)), element);
+  };
+  Value scores = ops.softmax(logits);
+  auto [first, firstIndex] = ops.select(scores, 1);
+  // The second choice is the best of the scores without the first's, which counts as 0 and may be chosen again.
+  std::vector<double> numbers(static_cast<size_t>(experts));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  Value taken = ops.compare(ir::Predicate::EQ, ops.cast(firstIndex, element),
+                            ops.constant({1, experts}, numbers, element)); // (T, E)
+  taken = ops.cast(taken, element);
+  Value whole, some;
+  if (tokens.importance) {
+    whole = compare(ir::Predicate::EQ, tokens.importance, 1);
+    some = compare(ir::Predicate::GT, tokens.importance, 0);
+    taken = ops.mul(taken, whole);
+    first = ops.mul(first, whole);
+  }
+  Value rest = ops.mul(scores, ops.sub(ops.constant({1}, {1}, element), taken));
+  auto [second, secondIndex] = ops.select(rest, 1);
+  Value sum = ops.add(ops.add(first, second), ops.constant({1}, {arguments.number("eps")}, element));
+  first = ops.div(first, sum);
+  second = ops.div(second, sum);
+  if (!second)
+    return {};
+
+  Top2Choices choices{firstIndex, first, {}, capacityOf(arguments, tokens.count, experts)};
+  auto isNotZero = [&](Value x) { return ops.compare(ir::Predicate::NE, x, ops.constant({1}, {0}, element)); };
+  if (arguments.evaluationWord("policy") == "none") {
+    if (whole)
+      choices.keep = isNotZero(whole);
+    return choices;
+  }
+  choices.indices = ops.concat({firstIndex, secondIndex}, 1);
+  choices.weights = ops.concat({first, second}, 1);
+  Value stays = secondStays(site, arguments, second);
+  if (whole)
+    choices.keep = isNotZero(ops.concat({whole, stays ? ops.mul(some, stays) : some}, 1));
+  else if (stays)
+    choices.keep = isNotZero(ops.binary<ir::MaxOp>(stays, ops.constant({1, 2}, {1, 0}, element)));
+  return choices;
+}
+
+std::vector<Parameter> top2Parameters() {
+  return {
+      {.name = "policy",
+       .type = ParameterType::WordByMode,
+       .fallback = "\"random\"",
+       .words = {"all", "none", "threshold", "random"},
+       .doc = "Which second choices stay: all, none, those whose weight is more than the threshold, or those where a "
+              "uniform draw is less than weight / threshold. It draws in inference too."},
+      {.name = "threshold",
+       .type = ParameterType::Capacity,
+       .fallback = "0.2",
+       .least = 0,
+       .most = 1,
+       .doc = "Of the policies threshold and random."},
+      {.name = "capacity",
+       .type = ParameterType::Capacity,
+       .fallback = "{\"train\": 1.25, \"eval\": 2.0}",
+       .least = 0,
+       .most = 1e6,
+       .doc = "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / E))."},
+      {.name = "least_capacity",
+       .fallback = "4",
+       .doc = "What an expert takes at least, be there fewer tokens or not.",
+       .source = "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"},
+      {.name = "eps",
+       .type = ParameterType::Number,
+       .fallback = "1e-9",
+       .least = 0,
+       .most = 1,
+       .doc = "Added to the sum of the two scores, by which the weights are their shares."},
+      {.name = "balance_loss",
+       .type = ParameterType::Number,
+       .fallback = "0.01",
+       .least = 0,
+       .most = 1e6,
+       .doc =
+           "Coefficient of E^2 * mean over rows of the batch and experts of (share of tokens whose first choice is e) "
+           "* (mean score of e), in training. In inference nothing happens.",
+       .source = "mixture-of-experts 0.2.3 (loss_coef)"},
+  };
+}
+
+} // namespace moec::models

@@ -1,0 +1,139 @@
+// Targets of the runtime: programs and tensors.
+
+#include "runtime/core/Container.h"
+#include "runtime/core/Digest.h"
+#include "runtime/core/Error.h"
+#include "runtime/core/Program.h"
+#include "runtime/io/FileKind.h"
+#include "runtime/io/Image.h"
+#include "runtime/io/JsonTensor.h"
+#include "runtime/io/Npy.h"
+#include "runtime/io/SafeTensors.h"
+#include "tests/fuzz/Targets.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace moec::fuzz {
+namespace {
+
+/// Runs what may refuse the input: it says so with words.
+template <class Work> void refusable(Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    if (error.fault() == Fault::Internal || !*error.what())
+      throw std::logic_error(std::string("a stranger's bytes are called moec's own mistake: ") + error.what());
+  }
+}
+
+/// Reads every byte of a tensor.
+void use(const Tensor& tensor) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < tensor.bytes(); ++i)
+    sum += static_cast<const uint8_t*>(tensor.data())[i];
+  volatile uint64_t kept = sum;
+  (void)kept;
+}
+
+template <class T> void put(std::vector<uint8_t>& bytes, size_t at, T value) {
+  if (at + sizeof value <= bytes.size())
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+}
+template <class T> T get(const std::vector<uint8_t>& bytes, size_t at) {
+  T value{};
+  if (at + sizeof value <= bytes.size())
+    std::memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
+}
+
+/// Makes the digests of a container right, as far as its table can be followed: what is behind them is to be tried (runtime/core/Container.h).
+std::vector<uint8_t> withDigests(Bytes input) {
+  constexpr size_t kHeader = 48, kEntry = 36;
+  std::vector<uint8_t> bytes(input.begin(), input.end());
+  auto table = get<uint64_t>(bytes, 24);
+  if (bytes.size() < kHeader || table > bytes.size() - kHeader)
+    return bytes;
+  size_t end = kHeader + table;
+  for (size_t at = kHeader; at + kEntry <= end;) {
+    auto offset = get<uint64_t>(bytes, at), size = get<uint64_t>(bytes, at + 8);
+    if (offset <= bytes.size() && size <= bytes.size() - offset) {
+      Digest digest = digestOf(Bytes(bytes).subspan(offset, size));
+      put(bytes, at + 16, digest.high);
+      put(bytes, at + 24, digest.low);
+    }
+    at += kEntry + size_t{get<uint32_t>(bytes, at + 32)};
+  }
+  Digest head = digestOf(Bytes(bytes).first(32)), rest = digestOf(Bytes(bytes).subspan(kHeader, table));
+  uint64_t words[4] = {head.high, head.low, rest.high, rest.low};
+  Digest all = digestOf(Bytes(reinterpret_cast<const uint8_t*>(words), sizeof words));
+  put(bytes, 32, all.high);
+  put(bytes, 40, all.low);
+  return bytes;
+}
+
+/// What a session does with a plan before it runs kernels.
+void usePlan(const Plan& plan) {
+  refusable([&] { checkPlan(plan); });
+  refusable([&] {
+    if (toJson(parsePlan(toJson(plan))) != toJson(plan))
+      throw std::logic_error("a plan is another after writing and reading");
+  });
+  for (int64_t size : {int64_t{1}, int64_t{7}, int64_t{1} << 40}) {
+    Bindings bindings;
+    for (const InputInfo& input : plan.inputs)
+      for (const Size& extent : input.shape)
+        for (const std::string& symbol : extent.symbols())
+          bindings[symbol] = size;
+    refusable([&] { layoutArena(plan, bindings); });
+    for (const BufferInfo& buffer : plan.buffers) {
+      refusable([&] { shapeOf(buffer, bindings); });
+      refusable([&] { bytesOf(buffer, bindings); });
+    }
+  }
+}
+
+} // namespace
+
+void program(Bytes bytes) {
+  refusable([&] {
+    std::vector<uint8_t> file = !bytes.empty() && bytes[0] == '{' ? Container::write({{"manifest", bytes}, {"kernel/cpu/x", bytes.first(1)}}) : withDigests(bytes);
+    Program program = Program::parse(file);
+    for (const Plan& plan : program.data().plans)
+      usePlan(plan);
+    if (Program::parse(program.bytes()).bytes() != program.bytes())
+      throw std::logic_error("a program is another after writing and reading");
+  });
+}
+
+void safetensors(Bytes bytes) {
+  refusable([&] {
+    for (const auto& [name, tensor] : parseSafeTensors(bytes, nullptr, "f"))
+      use(tensor);
+  });
+}
+
+void npy(Bytes bytes) {
+  refusable([&] { use(parseNpy(bytes, nullptr, "f")); });
+}
+
+void image(Bytes bytes) {
+  describeFirstBytes(bytes);
+  refusable([&] { use(decodeImage(bytes, "f")); });
+}
+
+void json(Bytes bytes) {
+  if (bytes.empty())
+    return;
+  DType type = static_cast<DType>(bytes[0] % 7);
+  refusable([&] {
+    Tensor tensor = parseJsonTensor(bytes.subspan(1), type, "f");
+    use(tensor);
+    std::string text = toJsonText(tensor);
+    Tensor again = parseJsonTensor(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size()), type, "f");
+    if (tensor.elements() > 0 && toJsonText(again) != text)
+      throw std::logic_error("a tensor is another after writing and reading");
+  });
+}
+
+} // namespace moec::fuzz
