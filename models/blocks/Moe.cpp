@@ -76,7 +76,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   Size count = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
   Size batchRows = shape.size() > 2 ? ir::product(ir::Sizes(shape.begin(), shape.end() - 2)) : Size(1);
   mlir::Value tokens = site.ops().reshape(x, {count, *width}); // (T, D)
-  std::optional<GateResult> gate = site.gate(arguments, \"gate\", tokens, batchRows, experts);
+  std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, batchRows, experts);
   if (!gate || !gate->weights)
     return {};
   mlir::Value y = mixture(site, arguments, tokens, *gate, *groups);
@@ -112,12 +112,12 @@ const Kind& moeBlock() {
               {.name = "shared",
                .type = ParameterType::ExpertBody,
                .doc = "An expert that every token goes to, beside the gate's choice; its result is added.",
-               .source = "transformers 5.23 (DeepseekV3MoE, Qwen2MoeSparseMoeBlock)"},
+               .source = "transformers 5.24 (DeepseekV3MoE, Qwen2MoeSparseMoeBlock)"},
               {.name = "shared_gate",
                .type = ParameterType::Bool,
                .fallback = "false",
                .doc = "Is the shared expert weighted by the sigmoid of a linear layer of the token, without a bias?",
-               .source = "transformers 5.23 (Qwen2MoeSparseMoeBlock: shared_expert_gate)"},
+               .source = "transformers 5.24 (Qwen2MoeSparseMoeBlock: shared_expert_gate)"},
               {.name = "out", .doc = "A linear layer behind the sum, to this width; default: none."},
           },
       .block = build,
