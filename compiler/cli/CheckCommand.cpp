@@ -111,7 +111,9 @@ void check(const CheckFlags& flags) {
   if (program.data().plans.empty())
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
   const Plan& plan = program.data().plans.front(); // parameters and inputs are the same in all of them
-  auto progress = std::make_unique<Progress>(fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against), flags.quiet);
+  auto progress = std::make_unique<Progress>(
+      fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against),
+      flags.quiet);
   CheckReport report = moec::check(program, device, against, weightsOf(plan, flags), inputsOf(plan, flags),
                                    {.seed = flags.seed});
   progress.reset();
@@ -135,9 +137,12 @@ void addCheckCommand(CLI::App& app) {
   command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
-  addExamples(*command, {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
-                         {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
-                         {"with weights and an input of yours", "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
+  addExamples(
+      *command,
+      {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
+       {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
+       {"with weights and an input of yours",
+        "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });
 }
 

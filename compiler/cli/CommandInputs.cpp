@@ -133,7 +133,8 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
       given += fmt::format("{}{}={}", given.empty() ? "" : ", ", name, value);
       example += fmt::format(" --size {}={}", name, 2 * value);
     }
-    throw Error(error.fault(), fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), given, example));
+    throw Error(error.fault(),
+                fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), given, example));
   }
   return result;
 }

@@ -110,7 +110,8 @@ std::string cell(std::string text) {
 }
 
 std::string section(const CLI::App& command) {
-  std::string text = fmt::format("## {}\n\n{}.\n\n```\n{}\n```\n\n", fullName(command), command.get_description(), usageOf(command));
+  std::string text =
+      fmt::format("## {}\n\n{}.\n\n```\n{}\n```\n\n", fullName(command), command.get_description(), usageOf(command));
   text += "| | |\n|---|---|\n";
   for (const OptionView& option : optionsOf(command))
     text += fmt::format("| `{}` | {} |\n", option.heading(), cell(option.description));
@@ -161,7 +162,8 @@ std::string manPage(const CLI::App& command, bool isRoot) {
   std::ranges::transform(upper, upper.begin(), [](unsigned char c) { return std::toupper(c); });
   std::string description = command.get_description();
   std::string text = fmt::format(".TH {} 1 \"\" \"moec {}\" \"moec\"\n", roff(upper), kVersion);
-  text += fmt::format(".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n", roff(name), roff(description), roff(usageOf(command)));
+  text +=
+      fmt::format(".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n", roff(name), roff(description), roff(usageOf(command)));
   if (isRoot) {
     text += ".SH COMMANDS\n";
     for (const CLI::App* inner : commandsOf(command))
@@ -171,7 +173,8 @@ std::string manPage(const CLI::App& command, bool isRoot) {
   if (!isRoot)
     for (const CLI::App* inner : family(command))
       if (inner != &command)
-        text += fmt::format(".SS {}\n{}\n{}", roff(usageOf(*inner)), roff(inner->get_description()), optionList(*inner));
+        text +=
+            fmt::format(".SS {}\n{}\n{}", roff(usageOf(*inner)), roff(inner->get_description()), optionList(*inner));
   if (!command.get_footer().empty())
     text += ".SH EXAMPLES\n" + preformatted(command.get_footer());
   if (isRoot) {
@@ -205,7 +208,8 @@ std::string helpText(const CLI::App& command) {
 }
 
 std::string commandsReadme(const CLI::App& root) {
-  std::string text = "# The command\n\nMade from the table of options by `write_command_docs`; `moec COMMAND --help` and the man pages say the same.\n\n"
+  std::string text = "# The command\n\nMade from the table of options by `write_command_docs`; `moec COMMAND --help` "
+                     "and the man pages say the same.\n\n"
                      "Results go to stdout, everything else to stderr.\n\n| | |\n|---|---|\n";
   for (const CLI::App* command : commandsOf(root)) {
     std::string anchor = fileName(*command);

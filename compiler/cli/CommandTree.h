@@ -1,6 +1,6 @@
 #pragma once
-// All commands of `moec` as one tree of CLI11, and plain views of it. The tree is the one table of options: parsing, help,
-// completion, man pages and docs/COMMANDS.md are walks over it.
+// All commands of `moec` as one tree of CLI11, and plain views of it. The tree is the one table of options: parsing,
+// help, completion, man pages and docs/COMMANDS.md are walks over it.
 
 #include <memory>
 #include <string>

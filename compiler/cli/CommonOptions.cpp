@@ -20,13 +20,17 @@ const CLI::Validator kSeed(
     "");
 
 CLI::Option* addInitFlag(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
+  return command.add_option("--init", options.init, "weights drawn by the model's init rules")
+      ->type_name("SEED")
+      ->check(kSeed);
 }
 
 const CLI::Validator kCount(
     [](std::string& text) {
       bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-      return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : fmt::format("{} is not an integer from 1 to 2^64-1", text);
+      return digits && text.find_first_not_of('0') != std::string::npos
+                 ? std::string()
+                 : fmt::format("{} is not an integer from 1 to 2^64-1", text);
     },
     "");
 
@@ -40,7 +44,9 @@ void readTargets(const std::vector<std::string>& texts, std::vector<std::string>
       part.erase(0, part.find_first_not_of(' '));
       part.erase(part.find_last_not_of(' ') + 1);
       if (part.empty())
-        throw CLI::ValidationError("--target", fmt::format("\"{}\" has nothing {}; write it without blanks, as cpu,cuda:sm_90a", text, end == text.size() ? "behind its last comma" : "before a comma"));
+        throw CLI::ValidationError("--target",
+                                   fmt::format("\"{}\" has nothing {}; write it without blanks, as cpu,cuda:sm_90a",
+                                               text, end == text.size() ? "behind its last comma" : "before a comma"));
       targets.push_back(part);
       begin = end + 1;
     }
@@ -70,7 +76,9 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
 
 void addSaveWeightsFlag(CLI::App& command, CommonOptions& options) {
   auto* init = command.get_option_no_throw("--init");
-  command.add_option("--save-weights", options.saveWeights, "write the weights of --init to a safetensors file, for --weights")
+  command
+      .add_option("--save-weights", options.saveWeights,
+                  "write the weights of --init to a safetensors file, for --weights")
       ->type_name("TENSORS")
       ->needs(init ? init : addInitFlag(command, options));
 }
@@ -101,8 +109,9 @@ void addDeviceFlags(CLI::App& command, CommonOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
   command
-      .add_option("--max-instructions", options.maxInstructions,
-                  "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
+      .add_option(
+          "--max-instructions", options.maxInstructions,
+          "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
       ->type_name("N")
       ->check(kCount);
 }

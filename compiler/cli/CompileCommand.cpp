@@ -151,13 +151,12 @@ void addCompileCommand(CLI::App& app) {
   auto flags = std::make_shared<CompileFlags>();
   CLI::App* command = app.add_subcommand("compile", "Compile a model to a program");
   addModelFlags(*command, *flags);
-  command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")->type_name("PROGRAM");
+  command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")
+      ->type_name("PROGRAM");
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
                     "random draws become inputs, named by their paths, for --draws");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
-  auto* stop = command
-                   ->add_option("--stop-after", flags->stopAfter,
-                                "print the module after this phase")
+  auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")
                    ->type_name("PHASE")
                    ->check(phase);
   command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")
@@ -167,9 +166,7 @@ void addCompileCommand(CLI::App& app) {
       ->check(phase);
   command->add_flag("--time-phases", flags->timePhases,
                     "compile even what is in the cache, and show each phase's time");
-  command
-      ->add_option("--emit", flags->emit,
-                   "print the kernels' code")
+  command->add_option("--emit", flags->emit, "print the kernels' code")
       ->type_name("FORM")
       ->check(CLI::IsMember(wordsOf("FORM")))
       ->excludes(stop);
@@ -178,10 +175,16 @@ void addCompileCommand(CLI::App& app) {
                    "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
-  addExamples(*command, {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},
-                         {"for a GPU that need not be here", "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
-                         {"the module after a phase, and one file per phase", "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json --dump-phases phases"},
-                         {"edit CUDA kernels: write their texts, then compile with them", "moec compile models/zoo/vit-moe.json --target cuda:sm_90a --emit cuda --kernels texts\nmoec compile models/zoo/vit-moe.json --target cuda:sm_90a --kernels texts"}});
+  addExamples(*command,
+              {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},
+               {"for a GPU that need not be here",
+                "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
+               {"the module after a phase, and one file per phase",
+                "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json "
+                "--dump-phases phases"},
+               {"edit CUDA kernels: write their texts, then compile with them",
+                "moec compile models/zoo/vit-moe.json --target cuda:sm_90a --emit cuda --kernels texts\nmoec compile "
+                "models/zoo/vit-moe.json --target cuda:sm_90a --kernels texts"}});
   command->callback([flags] {
     flags->noCache |= flags->timePhases; // times of work, not of reading
     compileCommand(*flags);

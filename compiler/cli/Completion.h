@@ -23,8 +23,8 @@ struct Completion {
 /// `words` stand behind "moec"; the last one is being typed, perhaps empty.
 Completion complete(const CLI::App& root, const std::vector<std::string>& words);
 
-/// What `moec __complete` prints: a line ":none", ":files ENDINGS..." or ":folders", then a candidate a line: word, tab,
-/// description.
+/// What `moec __complete` prints: a line ":none", ":files ENDINGS..." or ":folders", then a candidate a line: word,
+/// tab, description.
 std::string completionAnswer(const Completion& completion);
 
 /// The script for "bash", "zsh" or "fish".

@@ -1,6 +1,6 @@
 #pragma once
-// What this machine and this installation give moec, looked at one by one, each with what to do about it. Changes nothing but a file that is
-// written to the cache's folder and removed.
+// What this machine and this installation give moec, looked at one by one, each with what to do about it. Changes
+// nothing but a file that is written to the cache's folder and removed.
 
 #include <string>
 #include <vector>

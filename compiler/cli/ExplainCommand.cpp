@@ -68,7 +68,9 @@ void addExplainCommand(CLI::App& app) {
   addModelFlags(*command, *flags);
   describeTargetOfView(*command);
   addJsonFlag(*command, *flags);
-  addExamples(*command, {{"which ops went into which kernel, for this CPU and for a GPU", "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"}});
+  addExamples(*command,
+              {{"which ops went into which kernel, for this CPU and for a GPU",
+                "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"}});
   command->callback([flags] {
     Program program = openForView(*flags);
     const Plan& plan = choosePlan(program, *flags);

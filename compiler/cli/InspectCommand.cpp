@@ -138,7 +138,8 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
     Table parameters({"  name", "dtype", "shape", ">elements"});
     for (const ParameterInfo& parameter : plan.parameters) {
       std::vector<Size> shape(parameter.shape.begin(), parameter.shape.end());
-      parameters.add({"  " + parameter.name, std::string(name(parameter.dtype)), shapeText(shape), std::to_string(elementCount(shape, {}))});
+      parameters.add({"  " + parameter.name, std::string(name(parameter.dtype)), shapeText(shape),
+                      std::to_string(elementCount(shape, {}))});
     }
     fmt::print("\nparameters\n{}", parameters.str());
   }
@@ -256,7 +257,8 @@ void addInspectCommand(CLI::App& app) {
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
                          {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
-                         {"the weights that --init 0 draws, as a file for --weights", "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
+                         {"the weights that --init 0 draws, as a file for --weights",
+                          "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
   command->callback([flags] { inspect(*flags); });
 }
 

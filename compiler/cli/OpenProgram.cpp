@@ -41,13 +41,15 @@ const Plan& choosePlan(const Program& program, const CommonOptions& common) {
     return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:"));
   });
   if (found == plans.end())
-    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}", common.file.string(), wanted,
-                                          fmt::join(targetsOf(program), ", ")));
+    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}",
+                                          common.file.string(), wanted, fmt::join(targetsOf(program), ", ")));
   return *found;
 }
 
 void describeTargetOfView(CLI::App& command) {
-  command.get_option("--target")->description("of a program: the target to show (default: its first); of a model: compile for these, show the first");
+  command.get_option("--target")
+      ->description(
+          "of a program: the target to show (default: its first); of a model: compile for these, show the first");
 }
 
 std::vector<std::string> targetsOf(const Program& program) {
@@ -64,13 +66,16 @@ CompileOptions compileOptions(const CommonOptions& common, CompileOptions option
   if (fs::path cache = userCacheFolder(); !common.noCache && !cache.empty())
     options.kernelCache = cache / "kernels";
   auto progress = std::make_shared<Progress>("compiling " + common.file.filename().string(), common.quiet);
-  options.onPhase = [progress](const std::string& phase, double seconds) { progress->add(phase + " " + shortSeconds(seconds)); };
+  options.onPhase = [progress](const std::string& phase, double seconds) {
+    progress->add(phase + " " + shortSeconds(seconds));
+  };
   return options;
 }
 
 void warnOfCache(const std::string& problem) {
   if (!problem.empty())
-    fmt::print(stderr, "moec: {} what was compiled is not cached: {}\n", coloured(STDERR_FILENO, Colour::Yellow, "warning:"), problem);
+    fmt::print(stderr, "moec: {} what was compiled is not cached: {}\n",
+               coloured(STDERR_FILENO, Colour::Yellow, "warning:"), problem);
 }
 
 std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices) {

@@ -1,4 +1,5 @@
-// A kernel that does nothing: `moec doctor` opens it to learn whether kernels can be opened. Freestanding, as generated kernels are.
+// A kernel that does nothing: `moec doctor` opens it to learn whether kernels can be opened. Freestanding, as generated
+// kernels are.
 
 #include "runtime/core/KernelAbi.h"
 

@@ -1,5 +1,6 @@
 #pragma once
-// What takes long says so on stderr: on a terminal one line that is rewritten and wiped at last, elsewhere a line every ten seconds.
+// What takes long says so on stderr: on a terminal one line that is rewritten and wiped at last, elsewhere a line every
+// ten seconds.
 
 #include <chrono>
 #include <condition_variable>
@@ -12,7 +13,8 @@ namespace moec::cli {
 
 class Progress {
 public:
-  /// Begins at once, with a thread of its own; `what` as in "compiling vit.json". `quiet`: shows nothing. `step` is between two lines where there is no terminal.
+  /// Begins at once, with a thread of its own; `what` as in "compiling vit.json". `quiet`: shows nothing. `step` is
+  /// between two lines where there is no terminal.
   Progress(std::string what, bool quiet, std::chrono::milliseconds step = std::chrono::seconds(10));
   /// Wipes the line of a terminal.
   ~Progress();

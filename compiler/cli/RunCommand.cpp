@@ -33,7 +33,8 @@ void print(const Session& session, const TensorMap& outputs, bool json) {
 }
 
 void run(const RunFlags& flags) {
-  std::shared_ptr<Device> device = openDevice(flags.device, {.threads = flags.threads, .checks = !flags.noChecks, .maxInstructions = flags.maxInstructions});
+  std::shared_ptr<Device> device = openDevice(
+      flags.device, {.threads = flags.threads, .checks = !flags.noChecks, .maxInstructions = flags.maxInstructions});
   Program program = openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value()}).program;
   Session session(program, device);
   TensorMap inputs = readInputs(session.plan(), flags);
@@ -66,9 +67,14 @@ void addRunCommand(CLI::App& app) {
   command->add_flag("--no-checks", flags->noChecks,
                     "ptx-emulator: results only, without a look at uninitialised reads and races");
   addJsonFlag(*command, *flags);
-  addExamples(*command, {{"scores of a photo, by weights drawn from the model's rules", "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
-                         {"with weights of yours, into a file", "moec run vit-moe.moec --weights w.safetensors --input image=photo.jpg --output scores.npy"},
-                         {"CUDA kernels without a GPU, with all of the emulator's checks", "moec run models/zoo/vit-moe.json --device ptx-emulator:sm_90a --init 0 --input image=examples/photo.png"}});
+  addExamples(
+      *command,
+      {{"scores of a photo, by weights drawn from the model's rules",
+        "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
+       {"with weights of yours, into a file",
+        "moec run vit-moe.moec --weights w.safetensors --input image=photo.jpg --output scores.npy"},
+       {"CUDA kernels without a GPU, with all of the emulator's checks",
+        "moec run models/zoo/vit-moe.json --device ptx-emulator:sm_90a --init 0 --input image=examples/photo.png"}});
   command->callback([flags] { run(*flags); });
 }
 

@@ -13,7 +13,8 @@ bool isColoured(int descriptor);
 /// The text, bold and in the colour where the descriptor may be coloured.
 std::string coloured(int descriptor, Colour colour, std::string_view text);
 
-/// The word behind "file:line:col: " or at the front of a diagnostic, coloured as compilers do it: "error:" red, "warning:" yellow; in every line.
+/// The word behind "file:line:col: " or at the front of a diagnostic, coloured as compilers do it: "error:" red,
+/// "warning:" yellow; in every line.
 std::string colouredSeverities(int descriptor, std::string_view text);
 
 } // namespace moec::cli

@@ -1,6 +1,6 @@
 #pragma once
-// What may stand for an option's value, by the word that its help shows for it (CLI11's type name): the one truth behind
-// help, checks, shell completion, man pages and docs/COMMANDS.md.
+// What may stand for an option's value, by the word that its help shows for it (CLI11's type name): the one truth
+// behind help, checks, shell completion, man pages and docs/COMMANDS.md.
 
 #include <string>
 #include <string_view>
@@ -14,8 +14,8 @@ struct ValueKind {
   std::vector<std::string> words = {};
   std::vector<std::string> endings = {}; // of files; empty with isFile: any file
   bool isFile = false, isFolder = false;
-  bool isList = false;        // words with commas between them
-  bool isAssignment = false;  // NAME= stands before the value
+  bool isList = false;       // words with commas between them
+  bool isAssignment = false; // NAME= stands before the value
 };
 
 /// In the order of the documentation; GPUs and other devices of this machine are not among the words.

@@ -1,7 +1,7 @@
 // Completion in the shells themselves: what a tabulator gives, by the script that `moec completion` prints.
 
-#include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Completion.h"
+#include "compiler/cli/CommandTree.h"
 #include "tests/cli/Process.h"
 
 #include <CLI/CLI.hpp>
@@ -37,16 +37,23 @@ protected:
     }
   }
 
-  static bool has(const std::string& shell) { return std::system((shell + " --version > /dev/null 2>&1").c_str()) == 0; }
+  static bool has(const std::string& shell) {
+    return std::system((shell + " --version > /dev/null 2>&1").c_str()) == 0;
+  }
 
   /// Runs a script of a shell in the test's folder with the command on PATH.
   Words shell(const std::string& program, const std::string& script) const {
-    std::string text = fmt::format("export PATH='{}':\"$PATH\"\ncd '{}'\n{}", fs::path(MOEC_BINARY).parent_path().string(), folder.string(), script);
+    std::string text = fmt::format("export PATH='{}':\"$PATH\"\ncd '{}'\n{}",
+                                   fs::path(MOEC_BINARY).parent_path().string(), folder.string(), script);
     if (program == "fish")
-      text = fmt::format("set -x PATH '{}' $PATH\ncd '{}'\n{}", fs::path(MOEC_BINARY).parent_path().string(), folder.string(), script);
+      text = fmt::format("set -x PATH '{}' $PATH\ncd '{}'\n{}", fs::path(MOEC_BINARY).parent_path().string(),
+                         folder.string(), script);
     std::string source = file(".script", text), out = path(".answer");
     std::string flags = program == "bash" ? "--norc --noprofile" : program == "zsh" ? "-f" : "--no-config";
-    EXPECT_EQ(std::system(fmt::format("HOME='{}' {} {} '{}' > '{}' 2> '{}.err'", folder.string(), program, flags, source, out, out).c_str()), 0)
+    EXPECT_EQ(std::system(fmt::format("HOME='{}' {} {} '{}' > '{}' 2> '{}.err'", folder.string(), program, flags,
+                                      source, out, out)
+                              .c_str()),
+              0)
         << slurp(out + ".err");
     return lines(slurp(out));
   }
@@ -56,7 +63,8 @@ protected:
     std::string words;
     for (const std::string& piece : pieces)
       words += " " + quoted(piece);
-    return shell("bash", fmt::format("source <(moec completion bash)\ncomplete -p moec >&2 || exit 1\nCOMP_WORDS=({})\nCOMP_CWORD={}\nCOMP_LINE={}\n_moec "
+    return shell("bash", fmt::format("source <(moec completion bash)\ncomplete -p moec >&2 || exit "
+                                     "1\nCOMP_WORDS=({})\nCOMP_CWORD={}\nCOMP_LINE={}\n_moec "
                                      "2>/dev/null\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
                                      words, pieces.size() - 1, quoted(line)));
   }
@@ -74,16 +82,25 @@ TEST_F(Completion, BashCompletesCommandsOptionsAndValues) {
 }
 
 TEST_F(Completion, BashSplitsAtColonsAndEquals) {
-  EXPECT_THAT(bash("moec run a.json --device ptx-emulator:sm_9", {"moec", "run", "a.json", "--device", "ptx-emulator", ":", "sm_9"}), ElementsAre("sm_90a"));
-  EXPECT_THAT(bash("moec run a.json --device ptx-emulator:", {"moec", "run", "a.json", "--device", "ptx-emulator", ":"}), Contains("sm_80"));
-  EXPECT_THAT(bash("moec compile --target cpu,cuda:sm_9", {"moec", "compile", "--target", "cpu,cuda", ":", "sm_9"}), ElementsAre("sm_90a"));
-  EXPECT_THAT(bash("moec compile --target=cuda:sm_9", {"moec", "compile", "--target", "=", "cuda", ":", "sm_9"}), ElementsAre("sm_90a"));
+  EXPECT_THAT(bash("moec run a.json --device ptx-emulator:sm_9",
+                   {"moec", "run", "a.json", "--device", "ptx-emulator", ":", "sm_9"}),
+              ElementsAre("sm_90a"));
+  EXPECT_THAT(
+      bash("moec run a.json --device ptx-emulator:", {"moec", "run", "a.json", "--device", "ptx-emulator", ":"}),
+      Contains("sm_80"));
+  EXPECT_THAT(bash("moec compile --target cpu,cuda:sm_9", {"moec", "compile", "--target", "cpu,cuda", ":", "sm_9"}),
+              ElementsAre("sm_90a"));
+  EXPECT_THAT(bash("moec compile --target=cuda:sm_9", {"moec", "compile", "--target", "=", "cuda", ":", "sm_9"}),
+              ElementsAre("sm_90a"));
 }
 
 TEST_F(Completion, BashOffersFilesOfFittingEndings) {
   EXPECT_THAT(bash("moec run ", {"moec", "run", ""}), UnorderedElementsAre("a.json", "b c.moec", "inner"));
-  EXPECT_THAT(bash("moec run a.json --weights ", {"moec", "run", "a.json", "--weights", ""}), UnorderedElementsAre("w.safetensors", "inner"));
-  EXPECT_THAT(bash("moec run a.json --input image=inner/", {"moec", "run", "a.json", "--input", "image", "=", "inner/"}), ElementsAre("inner/q.png"));
+  EXPECT_THAT(bash("moec run a.json --weights ", {"moec", "run", "a.json", "--weights", ""}),
+              UnorderedElementsAre("w.safetensors", "inner"));
+  EXPECT_THAT(
+      bash("moec run a.json --input image=inner/", {"moec", "run", "a.json", "--input", "image", "=", "inner/"}),
+      ElementsAre("inner/q.png"));
   EXPECT_THAT(bash("moec compile --dump-phases ", {"moec", "compile", "--dump-phases", ""}), ElementsAre("inner"));
 }
 
@@ -103,7 +120,8 @@ TEST_F(Completion, ZshCompletesTheSame) {
     GTEST_SKIP() << "[SKIP] zsh is not installed";
   fs::create_directories(folder / "functions");
   std::ofstream(folder / "functions" / "_moec") << moec::cli::completionScript("zsh");
-  // An interactive zsh behind a pseudo-terminal: a line and a tabulator go in, and what stands in the line afterwards is read back by a widget.
+  // An interactive zsh behind a pseudo-terminal: a line and a tabulator go in, and what stands in the line afterwards
+  // is read back by a widget.
   Words answer = shell("zsh", R"(zmodload zsh/zpty
 ask() {
   local text
@@ -121,7 +139,8 @@ ask 'moec run a.json --input image=inner/'
 ask 'moec compile --dump-phases inn'
 cat line
 )");
-  EXPECT_THAT(answer, ElementsAre("moec run ", "moec run a.json --device ptx-emulator:sm_90a ", "moec compile --target cpu,cuda:sm_90a ",
+  EXPECT_THAT(answer, ElementsAre("moec run ", "moec run a.json --device ptx-emulator:sm_90a ",
+                                  "moec compile --target cpu,cuda:sm_90a ",
                                   "moec run a.json --input image=inner/q.png ", "moec compile --dump-phases inner/"));
 }
 

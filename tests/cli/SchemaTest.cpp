@@ -66,7 +66,8 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   for (const CLI::App* command : moec::cli::commandsOf(*root))
     for (const auto& option : moec::cli::optionsOf(*command))
       if (option.heading() == "--json") {
-        EXPECT_THAT(seen, testing::Contains(command->get_name())) << "a command with --json needs a schema and a line in this test";
+        EXPECT_THAT(seen, testing::Contains(command->get_name()))
+            << "a command with --json needs a schema and a line in this test";
       }
 }
 
@@ -78,11 +79,16 @@ TEST_F(Schema, ResultsOfCudaKernelsFit) {
 }
 
 TEST_F(Schema, ValuesThatJsonLacksFit) {
-  std::string relu = file("relu.json", R"({"name": "r", "inputs": {"x": {"shape": ["batch", 2]}}, "model": [{"kind": "activation", "function": "relu"}]})");
+  std::string relu = file(
+      "relu.json",
+      R"({"name": "r", "inputs": {"x": {"shape": ["batch", 2]}}, "model": [{"kind": "activation", "function": "relu"}]})");
   expectFits({"run", relu, "--input", "x=" + file("inf.json", R"([["NaN", "Infinity"]])")});
 }
 
-TEST_F(Schema, UnknownOnesAreNamed) { expectFailure({"schema", "runn"}, 2, "no schema for \"runn\"; did you mean \"run\"?; there is one for: check, compile"); }
+TEST_F(Schema, UnknownOnesAreNamed) {
+  expectFailure({"schema", "runn"}, 2,
+                "no schema for \"runn\"; did you mean \"run\"?; there is one for: check, compile");
+}
 
 /// The validator itself refuses.
 TEST_F(Schema, WhatDoesNotFitIsFound) {
