@@ -16,11 +16,6 @@ def tensors(weights):
     return {name: torch.from_numpy(value) for name, value in weights.items()}
 
 
-def transformers_version():
-    import transformers
-    return transformers.__version__
-
-
 # --- transformers: y of x (B, N, D) ---
 
 def fused(weights, path):
