@@ -93,7 +93,7 @@ const Case kCases[] = {
      {"the shared expert makes [batch, 5], the others [batch, 8]; the shapes must agree"}},
     {"SharedExpertThatAttends",
      kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": )" + kExperts + R"(, "shared": {"kind": @"attention", "heads": 1}})",
-     {R"("attention" cannot stand inside an expert; these can: activation, dropout, gated_mlp, layer_norm, linear, mlp, repeat, residual, sequence)"}},
+     {R"("attention" cannot stand inside an expert; these can: activation, dropout, gated_mlp, layer_norm, linear, mlp, repeat, residual, rms_norm, scale, sequence)"}},
     {"GateOfNoSharedExpert",
      kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": )" + kExperts + R"(, "shared_gate": @true})",
      {R"("shared_gate" goes with "shared", the expert that it weights)"}},
