@@ -15,11 +15,14 @@ for library in libmoec_runtime.so libmoec_emulator.so libmoec_compiler.so; do
   echo "$library $(stat -c %s "$scratch/stripped")" | awk '{ printf "  %-22s %6.2f MiB\n", $1, $2 / 1048576 }'
 done
 
+# A command whose words count only when it fails.
+quietly() { "$@" >"$scratch/out" 2>&1 || { cat "$scratch/out" >&2; exit 1; }; }
+
 # took NAME COMMAND...
 took() {
   name=$1
   shift
-  for i in 1 2 3; do "$@" >"$scratch/out" 2>&1 || { cat "$scratch/out" >&2; exit 1; }; done
+  for i in 1 2 3; do quietly "$@"; done
   : >"$scratch/times"
   i=0
   while [ $i -lt 30 ]; do
@@ -36,15 +39,15 @@ model=$root/models/zoo/vit-moe.json
 program=$scratch/vit-moe.moec
 photo=$root/examples/photo.png
 moec=$build/bin/moec
-"$moec" compile "$model" -o "$program" >/dev/null 2>&1
-"$moec" run "$model" --init 0 --input "image=$photo" >/dev/null 2>&1
+quietly "$moec" compile "$model" -o "$program"
+quietly "$moec" run "$model" --init 0 --input "image=$photo"
 echo "a whole process, median of 30 (fastest to slowest)"
 took "moec --version" "$moec" --version
 took "moec run vit-moe.moec" "$moec" run "$program" --init 0 --input "image=$photo"
 took "moec run vit-moe.json, from the cache" "$moec" run "$model" --init 0 --input "image=$photo"
 
 # A program that embeds the runtime: the example, built as its reader would.
-cmake --install "$build" --prefix "$scratch/moec" >/dev/null
-cmake -G Ninja -S "$root/examples/embed-cpp" -B "$scratch/embed" "-DCMAKE_PREFIX_PATH=$scratch/moec" -DCMAKE_BUILD_TYPE=Release >/dev/null
-cmake --build "$scratch/embed" >/dev/null
+quietly cmake --install "$build" --prefix "$scratch/moec"
+quietly cmake -G Ninja -S "$root/examples/embed-cpp" -B "$scratch/embed" "-DCMAKE_PREFIX_PATH=$scratch/moec" -DCMAKE_BUILD_TYPE=Release
+quietly cmake --build "$scratch/embed"
 took "embed-cpp vit-moe.moec" "$scratch/embed/embed-cpp" "$program" "$photo"

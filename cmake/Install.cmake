@@ -24,6 +24,7 @@ moec_public_header(moec.h
     runtime/core/Size.h
     runtime/core/Plan.h
     runtime/core/Program.h
+    runtime/core/Trace.h
     runtime/device/Host.h
     runtime/device/Device.h
     runtime/Weights.h

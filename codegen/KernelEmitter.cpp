@@ -54,7 +54,7 @@ std::string symbolOf(ir::KernelOp kernel, const std::string& key) {
 
 std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error, const EmitterOptions& options) {
   if (const cpu::CpuTarget* found = cpu::findTarget(target))
-    return std::make_unique<cpu::CpuEmitter>(*found);
+    return std::make_unique<cpu::CpuEmitter>(*found, options.debugInfo);
   if (const CudaTarget* found = findCudaTarget(target))
     return std::make_unique<cuda::CudaEmitter>(*found, options);
   error = "unknown target \"" + target + "\"; known: cpu:x86-64-v3, cpu:x86-64-v4";

@@ -54,6 +54,8 @@ struct EmitterOptions {
   /// A folder with CUDA text by the user, <symbol>.cu each: it takes the place of the emitter's, and is compiled in a process of its own. Read when the
   /// emitter is made.
   std::filesystem::path kernels;
+  /// CPU kernels carry line tables that lead to the model. Equal kernels of different lines are then different kernels.
+  bool debugInfo = false;
 };
 
 /// Paths of the draws of a kernel in the order of KernelCall::streams: the `path` of each moe.random in its body, in op order.

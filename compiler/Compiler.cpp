@@ -72,29 +72,37 @@ public:
   /// The other phases for one target, from `first` on. False when it stopped at options.stopAfter or options.emit. `last`: no target comes behind it.
   bool lower(Phase first, const std::string& target, bool last, Plan& plan) {
     std::string error;
-    auto emitter = codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels});
+    auto emitter = codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels, .debugInfo = options_.debugInfo});
     if (!emitter)
       throw Error(Fault::Usage, error);
     ModuleOp module = *compilation_.module;
     auto forward = [&] { return module.lookupSymbol<func::FuncOp>("forward"); };
 
+    auto pass = [&](const char* name, LogicalResult (*work)(func::FuncOp)) {
+      Trace::Span span(options_.trace.get(), name, "pass");
+      return succeeded(work(forward()));
+    };
     auto fuse = [&] {
       // Reshapes between a product and its residual would hide one from the other.
-      return success(succeeded(sinkReshapes(forward())) &&
+      return success(pass("sink reshapes", sinkReshapes) &&
                      // A gate's product must not become a matmul kernel of its own; weights belong to the gate, not to combine.
-                     succeeded(fuseGates(forward())) && succeeded(fuseExperts(forward())) &&
+                     pass("fuse gates", fuseGates) && pass("fuse experts", fuseExperts) &&
                      // Attention takes its slices before loops would copy them.
-                     succeeded(fuseAttention(forward())) &&
+                     pass("fuse attention", fuseAttention) &&
                      // An activation is cheapest behind a product, so products choose before norms.
-                     succeeded(fuseMatmuls(forward())) && succeeded(fuseRows(forward())) &&
+                     pass("fuse matmuls", fuseMatmuls) && pass("fuse rows", fuseRows) &&
                      // From here on only changes of shape and lone elementwise ops are left.
-                     succeeded(fuseLoops(forward())));
+                     pass("fuse loops", fuseLoops));
+    };
+    auto passOfTarget = [&](const char* name, auto work, auto on) {
+      Trace::Span span(options_.trace.get(), name, "pass");
+      return succeeded(work(on, *emitter));
     };
     auto schedule = [&] {
       compilation_.target = target;
-      return success(succeeded(joinLayers(forward(), *emitter)) &&
+      return success(passOfTarget("join layers", joinLayers, forward()) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
-                     succeeded(chooseSchedules(module, *emitter)) && succeeded(packWeights(module, *emitter)));
+                     passOfTarget("choose schedules", chooseSchedules, module) && passOfTarget("pack weights", packWeights, module));
     };
     if (first <= Phase::Fuse && !run(Phase::Fuse, fuse))
       return false;
@@ -110,7 +118,7 @@ public:
         printKernels(*emitter);
       return false;
     }
-    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, result_); }))
+    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, options_.trace.get(), result_); }))
       return false;
     return run(Phase::Pack, [&] {
       auto made = makePlan(compilation_);
@@ -133,6 +141,9 @@ private:
   template <class Body> bool run(Phase phase, Body body) {
     auto start = std::chrono::steady_clock::now();
     std::string name = phaseNames[static_cast<int>(phase)];
+    Trace::Span span(options_.trace.get(), name, "phase");
+    if (!compilation_.target.empty())
+      span.add("target", compilation_.target);
     if (failed(body()) || (phase != Phase::Pack && failed(verifyAfter(phase, *compilation_.module))))
       diagnostics_.fail(phase == Phase::Import ? Fault::Model : Fault::Internal, "phase '" + name + "' failed");
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -211,6 +222,12 @@ void checkOptions(const CompileOptions& options) {
                                   (emits ? "lies before --from pack" : "does not run with --stop-after " + options.stopAfter));
 }
 
+void checkDebugInfo(const CompileOptions& options, const std::vector<std::string>& targets) {
+  for (const std::string& target : targets)
+    if (options.debugInfo && target.starts_with("cuda:"))
+      throw Error(Fault::Usage, "-g: kernels of CPU targets know their lines in the model, those of " + target + " do not; leave -g or the target out");
+}
+
 void checkKernelsTargets(const CompileOptions& options, const std::vector<std::string>& targets) {
   if (options.kernels.empty() || std::ranges::any_of(targets, [](const std::string& target) { return target.starts_with("cuda:"); }))
     return;
@@ -220,10 +237,21 @@ void checkKernelsTargets(const CompileOptions& options, const std::vector<std::s
   throw Error(Fault::Usage, "--kernels names CUDA texts, and kernels of " + named + " have none; name a CUDA target with --target cuda:sm_90a");
 }
 
+/// Places in the model name its file alone: a program's bytes do not depend on where the model lay.
+void leaveFoldersOut(ModuleOp module) {
+  AttrTypeReplacer replacer;
+  replacer.addReplacement([](FileLineColLoc place) -> std::optional<Attribute> {
+    auto file = std::filesystem::path(place.getFilename().str()).filename().string();
+    return FileLineColLoc::get(place.getContext(), file, place.getLine(), place.getColumn());
+  });
+  replacer.recursivelyReplaceElementsIn(module, /*replaceAttrs=*/false, /*replaceLocs=*/true);
+}
+
 } // namespace
 
 CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options) {
   checkOptions(options);
+  Trace::Span span(options.trace.get(), "compile " + model.filename().string(), "compile");
   CompileResult result;
   std::string text = readText(model);
   std::vector<std::string> targets = resolveTargets(options.targets);
@@ -251,6 +279,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     std::string fixed = pipeline.compilation().target; // a dump from schedule on is of one target
     if (!fixed.empty() && !options.targets.empty() && std::find(targets.begin(), targets.end(), fixed) == targets.end())
       throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed + ", which is not among the targets asked for: leave --target out, or compile the model for them");
+    checkDebugInfo(options, fixed.empty() ? targets : std::vector{fixed});
     checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
     bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
     bool last = onlyThis || target == targets.back();
@@ -268,6 +297,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
     Compilation planned;
     planned.module = std::move(compilation.module);
     planned.target = plan.target;
+    leaveFoldersOut(*planned.module);
     program.ir[plan.target] = dumpText(planned);
     program.plans.push_back(std::move(plan));
     if (!fixed.empty())

@@ -11,8 +11,10 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <sys/stat.h>
 
 namespace moec::compiler {
 
@@ -78,19 +80,22 @@ KernelCache::Lookup KernelCache::find(const std::string& key) const {
   std::ifstream file(path, std::ios::binary);
   std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
   try {
-    return {parseEntry(bytes, whole, path.string()), false};
+    codegen::KernelImage image = parseEntry(bytes, whole, path.string());
+    utimensat(AT_FDCWD, path.c_str(), nullptr, 0); // an entry's time is its last use; a folder that cannot be written stays as it is
+    return {std::move(image), false};
   } catch (const Error&) {
-    return {std::nullopt, true};
+    return {std::nullopt, fs::exists(path, code)}; // or another process removed it meanwhile
   }
 }
 
-void KernelCache::store(const std::string& key, const codegen::KernelImage& image) const {
+void KernelCache::store(const std::string& key, const codegen::KernelImage& image, const std::string& target) const {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error)
     throw Error(Fault::System, fmt::format("{}: cannot make the cache's folder: {}", folder_.string(), error.message()));
   std::string whole = wholeKey(key);
   nlohmann::ordered_json launch{{"symbol", image.symbol},
+                                {"target", target},
                                 {"sizes", sizesToJson(image.sizes)},
                                 {"stages", stagesToJson(image.stages)},
                                 {"workspaces", sizesToJson(image.workspaces)}};

@@ -17,8 +17,8 @@ public:
   };
   /// `key` is KernelEmitter::key(). Both may be called from several threads and processes at once.
   Lookup find(const std::string& key) const;
-  /// Error(System) when the folder cannot be written.
-  void store(const std::string& key, const codegen::KernelImage& image) const;
+  /// `target`: for people. Error(System) when the folder cannot be written.
+  void store(const std::string& key, const codegen::KernelImage& image, const std::string& target) const;
 
 private:
   std::filesystem::path folder_;

@@ -103,7 +103,7 @@ bool isInit(const Json& value) {
   return value.isNumber() || (value.isString() && std::count(words.begin(), words.end(), value.string()));
 }
 
-constexpr std::string_view kInitKeys[] = {"weight", "bias"}, kCapacityKeys[] = {"train", "eval"};
+constexpr std::string_view kInitKeys[] = {"weight", "bias"}, kModes[] = {"train", "eval"};
 
 bool isInits(const Json& value) {
   return value.isObject() && std::all_of(value.object().begin(), value.object().end(), [](const Json::Member& member) {
@@ -260,8 +260,11 @@ Misfit misfit(const Parameter& parameter, const Json& value) {
   case ParameterType::Inits:
     found = firstMember(kInitKeys, isInit);
     break;
+  case ParameterType::WordByMode:
+    found = firstMember(kModes, [&](const Json& item) { return isWord(parameter, item); });
+    break;
   case ParameterType::Capacity:
-    found = firstMember(kCapacityKeys, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    found = firstMember(kModes, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
     break;
   default:
     break;

@@ -2,11 +2,13 @@
 // Compiling from a program that embeds the runtime: declared here, done by libmoec_compiler, which is opened at the first use.
 
 #include "runtime/core/Program.h"
+#include "runtime/core/Trace.h"
 #include "runtime/device/Device.h"
 
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@ struct CompileOptions {
   std::vector<std::string> targets;                 // "cpu" (this machine), "cpu:x86-64-v3", "cpu:x86-64-v4"; empty: this machine and x86-64-v3
   bool drawsAsInputs = false;                       // random draws become inputs named by their path
   bool checkSizes = false;                          // apply the model's "check" overrides of `let` values
+  bool debugInfo = false;                           // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
   std::map<std::string, int64_t> let;               // further overrides of `let` values
   // Phases (import fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from.
@@ -29,6 +32,7 @@ struct CompileOptions {
   std::filesystem::path kernels;
   std::filesystem::path kernelCache;                // a folder of kernels' images by content, read and added to; empty: every kernel is compiled
   std::function<void(const std::string& phase, double seconds)> onPhase; // progress
+  std::shared_ptr<Trace> trace;                     // phases, passes and kernels are added to it; null: nothing is traced
 };
 
 struct CompileResult {

@@ -5,11 +5,27 @@
 #include "runtime/device/HostMemory.h"
 #include "runtime/io/SafeTensors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
 
 namespace moec {
+
+namespace {
+
+/// "f32[4, 65, 32]" of each buffer.
+std::string describe(const Plan& plan, const std::vector<int>& buffers, const Bindings& sizes) {
+  std::string text;
+  for (int buffer : buffers) {
+    const BufferInfo& info = plan.buffers[static_cast<size_t>(buffer)];
+    text += (text.empty() ? "" : ", ") + moec::describe(info.dtype, shapeOf(info, sizes));
+  }
+  return text;
+}
+
+} // namespace
 
 struct Session::State {
   Program program;
@@ -19,11 +35,27 @@ struct Session::State {
   bool hasWeights = false, released = false;
   std::optional<uint64_t> seed = {}; // of weights that are not drawn yet: whoever wants them first draws them
   Allocator allocator = {};
+  std::shared_ptr<Trace> trace = {};
 
   const Plan& plan() const { return executable->plan(); }
 
+  void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars) {
+    const LaunchInfo& info = (list == LaunchList::Prepare ? plan().prepare : plan().forward)[index];
+    Trace::Span span(trace.get(), trace ? info.kind + " " + info.label : "", "launch");
+    if (span)
+      span.add("layer", info.label)
+          .add("kernel", info.kernel)
+          .add("launch", static_cast<int64_t>(index))
+          .add("inputs", describe(plan(), info.inputs, sizes))
+          .add("outputs", describe(plan(), info.outputs, sizes))
+          .add("flops", info.flops.evaluate(sizes))
+          .add("bytes", info.bytes.evaluate(sizes));
+    executable->launch(list, static_cast<int>(index), scalars);
+  }
+
   /// Checked weights go to the device, one after the other, and are packed. `weightOf` gives a parameter's.
   template <class WeightOf> void place(WeightOf weightOf) {
+    Trace::Span span(trace.get(), "place the weights", "run");
     hasWeights = false;
     seed.reset();
     unplaced.clear();
@@ -35,7 +67,7 @@ struct Session::State {
         executable->write(parameter.buffer, tensor);
     }
     for (size_t i = 0; i < plan().prepare.size(); ++i)
-      executable->launch(LaunchList::Prepare, static_cast<int>(i), {});
+      launch(LaunchList::Prepare, i, {}, {});
     hasWeights = true;
     released = false;
   }
@@ -60,6 +92,7 @@ struct Session::State {
       return;
     if (!executable->preparesOneByOne())
       return placeDrawn();
+    Trace::Span span(trace.get(), "draw and pack the weights", "run");
     uint64_t drawn = *seed;
     unplaced.clear();
     std::map<int, const ParameterInfo*> missing; // by buffer
@@ -73,7 +106,7 @@ struct Session::State {
           executable->write(input, initialWeight(*found->second, drawn));
           missing.erase(found);
         }
-      executable->launch(LaunchList::Prepare, static_cast<int>(i), {});
+      launch(LaunchList::Prepare, i, {}, {});
       executable->releaseUnusedParameters();
       for (int input : plan().prepare[i].inputs) // what another launch packs too is drawn again
         if (auto found = all.find(input); found != all.end() && !readByForward(input))
@@ -147,7 +180,12 @@ TensorMap Session::weights() const {
 }
 
 TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
+  Trace* trace = state_->trace.get();
+  Trace::Span call(trace, "call", "run");
   Bindings values = bindings(inputs);
+  for (const auto& [symbol, size] : values)
+    if (call)
+      call.add(symbol.c_str(), size);
   if (!state_->hasWeights && !plan().parameters.empty())
     throw Error(Fault::Usage, "the session has no weights: load or init them first");
   Executable& executable = *state_->executable;
@@ -156,16 +194,28 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
     executable.releaseUnusedParameters();
     state_->released = true;
   }
-  executable.bind(values);
-  for (const InputInfo& input : plan().inputs)
-    if (auto found = inputs.find(input.name); input.buffer >= 0 && found != inputs.end())
-      executable.write(input.buffer, found->second);
+  {
+    Trace::Span span(trace, "bind the sizes", "run");
+    executable.bind(values);
+  }
+  {
+    Trace::Span span(trace, "write the inputs", "run");
+    for (const InputInfo& input : plan().inputs)
+      if (auto found = inputs.find(input.name); input.buffer >= 0 && found != inputs.end())
+        executable.write(input.buffer, found->second);
+  }
   for (size_t i = 0; i < plan().forward.size(); ++i)
-    executable.launch(LaunchList::Forward, static_cast<int>(i), {options.seed, options.step});
+    state_->launch(LaunchList::Forward, i, values, {options.seed, options.step});
+  Trace::Span reading(trace, "read the outputs", "run");
   TensorMap outputs;
   for (const OutputInfo& output : plan().outputs)
     outputs.emplace(output.name, executable.read(output.buffer));
   return outputs;
+}
+
+void Session::trace(std::shared_ptr<Trace> trace) {
+  state_->executable->trace(trace);
+  state_->trace = std::move(trace);
 }
 
 const Plan& Session::plan() const { return state_->plan(); }

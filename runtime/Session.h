@@ -37,6 +37,10 @@ public:
   /// Error(Usage) for a missing or unknown input, another dtype, rank or size, a size of zero, ids out of range.
   TensorMap run(const TensorMap& inputs, const RunOptions& options = {});
 
+  /// Every call from now on adds its steps and launches to the trace; null ends it. On a GPU a launch's span is its handing over: the wait for all of them
+  /// is in reading the outputs.
+  void trace(std::shared_ptr<Trace> trace);
+
   const Plan& plan() const;
   Executable& executable();
   /// Values of the symbols for these inputs, with all of run()'s checks.

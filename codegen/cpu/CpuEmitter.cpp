@@ -37,7 +37,8 @@ mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
 }
 
 std::string CpuEmitter::key(ir::KernelOp kernel) {
-  return keyOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name));
+  auto place = debugInfo_ ? modelPlaceOf(kernel.getLoc()) : std::nullopt;
+  return keyOf(kernel, fmt::format("emitter {} {}{}", kEmitterVersion, target_.name, place ? " at " + describe(*place) : ""));
 }
 
 mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBuilder& k) {
@@ -53,7 +54,7 @@ mlir::FailureOr<mlir::ModuleOp> CpuEmitter::build(ir::KernelOp kernel, KernelBui
 
 mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
   std::string symbol = symbolOf(kernel), error;
-  KernelBuilder k(kernel, symbol, target_);
+  KernelBuilder k(kernel, symbol, target_, debugInfo_);
   mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
   if (mlir::failed(module))
     return mlir::failure();
@@ -64,7 +65,7 @@ mlir::FailureOr<KernelImage> CpuEmitter::emit(ir::KernelOp kernel) {
 }
 
 mlir::FailureOr<std::string> CpuEmitter::print(ir::KernelOp kernel, CodeText form) {
-  KernelBuilder k(kernel, symbolOf(kernel), target_);
+  KernelBuilder k(kernel, symbolOf(kernel), target_, debugInfo_);
   mlir::FailureOr<mlir::ModuleOp> module = build(kernel, k);
   if (mlir::failed(module))
     return mlir::failure();

@@ -8,7 +8,7 @@ namespace moec::codegen::cpu {
 
 class CpuEmitter final : public KernelEmitter {
 public:
-  explicit CpuEmitter(const CpuTarget& target) : target_(target) {}
+  explicit CpuEmitter(const CpuTarget& target, bool debugInfo = false) : target_(target), debugInfo_(debugInfo) {}
   std::string target() const override { return target_.name; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   std::string key(ir::KernelOp kernel) override;
@@ -20,6 +20,7 @@ private:
   mlir::FailureOr<mlir::ModuleOp> build(ir::KernelOp kernel, KernelBuilder& k);
 
   const CpuTarget& target_;
+  bool debugInfo_;
 };
 
 } // namespace moec::codegen::cpu

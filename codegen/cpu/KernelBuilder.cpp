@@ -49,9 +49,19 @@ struct KernelBuilder::Frame {
   Value argument(unsigned i) { return function.getBody().front().getArgument(i); }
 };
 
-KernelBuilder::KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuTarget& target)
+KernelBuilder::KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuTarget& target, bool debugInfo)
     : kernel_(kernel), symbol_(std::move(symbol)), target_(target), context_(makeContext()), builder_(context_.get()),
-      loc_(UnknownLoc::get(context_.get())), module_(ModuleOp::create(loc_)) {}
+      place_(debugInfo ? modelPlaceOf(kernel.getLoc()) : std::nullopt), loc_(UnknownLoc::get(context_.get())),
+      module_(ModuleOp::create(loc_)) {
+  if (!place_)
+    return;
+  loc_ = FileLineColLoc::get(context_.get(), place_->file, place_->line, place_->column);
+  compileUnit_ = compileUnitOf(context_.get(), *place_);
+}
+
+Location KernelBuilder::locationOf(StringRef function) {
+  return place_ ? functionLocation(compileUnit_, *place_, function) : loc_;
+}
 
 KernelBuilder::~KernelBuilder() = default;
 
@@ -63,8 +73,8 @@ void KernelBuilder::beginStage(const Size& items, const Size& operations) {
   arguments.append(bufferCount(), pointer());
   builder_.setInsertionPointToEnd(module_->getBody());
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()), arguments);
-  auto function = LLVM::LLVMFuncOp::create(builder_, loc_, fmt::format("stage{}", stages_.size() - 1), type,
-                                           LLVM::Linkage::Internal);
+  std::string name = fmt::format("stage{}", stages_.size() - 1);
+  auto function = LLVM::LLVMFuncOp::create(builder_, locationOf(name), name, type, LLVM::Linkage::Internal);
   for (unsigned i = kScratch; i < arguments.size(); ++i)
     function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(), builder_.getUnitAttr());
   function.setArgAttr(kScratch, LLVM::LLVMDialect::getAlignAttrName(), builder_.getI64IntegerAttr(64));
@@ -167,7 +177,7 @@ mlir::FailureOr<ModuleOp> KernelBuilder::finish(std::string& error) {
   builder_.setInsertionPointToEnd(module_->getBody());
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()),
                                           {pointerType, i64Type, i64Type, i64Type, pointerType});
-  auto entry = LLVM::LLVMFuncOp::create(builder_, loc_, symbol_, type);
+  auto entry = LLVM::LLVMFuncOp::create(builder_, locationOf(symbol_), symbol_, type);
   Block* block = entry.addEntryBlock(builder_);
   builder_.setInsertionPointToStart(block);
   Value call = block->getArgument(0);

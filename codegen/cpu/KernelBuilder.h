@@ -4,6 +4,7 @@
 // values of the moe.kernel's context with the builder's.
 
 #include "codegen/KernelEmitter.h"
+#include "codegen/cpu/DebugInfo.h"
 #include "runtime/core/KernelAbi.h"
 
 #include <functional>
@@ -25,7 +26,8 @@ const CpuTarget* findTarget(std::string_view name);
 
 class KernelBuilder {
 public:
-  KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuTarget& target);
+  /// `debugInfo`: the code carries the kernel's place in the model, where it has one.
+  KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuTarget& target, bool debugInfo = false);
   ~KernelBuilder();
   KernelBuilder(const KernelBuilder&) = delete;
 
@@ -157,6 +159,7 @@ public:
 private:
   struct Frame;
   Value bf16Bits(Value value);
+  mlir::Location locationOf(llvm::StringRef function);
 
   unsigned bufferCount() { return inputCount() + outputCount() + workspaces_.size(); }
   Value atPrologue(llvm::function_ref<Value()> make);
@@ -168,8 +171,10 @@ private:
   CpuTarget target_;
   std::unique_ptr<mlir::MLIRContext> context_;
   mlir::OpBuilder builder_;
+  std::optional<ModelPlace> place_; // with debug information
   mlir::Location loc_;
   mlir::OwningOpRef<mlir::ModuleOp> module_;
+  mlir::Attribute compileUnit_;     // with debug information
   std::unique_ptr<Frame> frame_; // the stage being written
   std::vector<Size> sizes_;
   std::vector<StageInfo> stages_;

@@ -59,6 +59,7 @@ std::unique_ptr<CLI::App> makeCommandTree() {
   addInspectCommand(*app);
   addExplainCommand(*app);
   addDevicesCommand(*app);
+  addCacheCommand(*app);
   addDoctorCommand(*app);
   addSchemaCommand(*app);
   addCompletionCommand(*app);

@@ -15,6 +15,7 @@ void addCheckCommand(CLI::App& app);
 void addInspectCommand(CLI::App& app);
 void addExplainCommand(CLI::App& app);
 void addDevicesCommand(CLI::App& app);
+void addCacheCommand(CLI::App& app);
 void addDoctorCommand(CLI::App& app);
 void addSchemaCommand(CLI::App& app);
 void addCompletionCommand(CLI::App& app);

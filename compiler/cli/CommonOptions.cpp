@@ -71,7 +71,18 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
                   "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
       ->type_name("RULE");
   command.add_flag("--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
+  command
+      .add_option("--cache-limit", options.cacheLimit,
+                  "what the caches may take, as 500M or 4G; what was used least goes first (default: $MOEC_CACHE_LIMIT, or 4G)")
+      ->type_name("SIZE");
+  command.add_flag("-g", options.debugInfo, "CPU kernels know their lines in the model, for debuggers and profilers");
   command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
+}
+
+void addTraceFlag(CLI::App& command, CommonOptions& options) {
+  command
+      .add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")
+      ->type_name("TRACE");
 }
 
 void addSaveWeightsFlag(CLI::App& command, CommonOptions& options) {

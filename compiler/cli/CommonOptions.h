@@ -22,6 +22,9 @@ struct CommonOptions {
   std::vector<std::string> targets;
   std::string moefy;
   bool noCache = false;
+  std::string cacheLimit;
+  bool debugInfo = false;
+  std::optional<std::filesystem::path> trace; // a file to write
 
   // Where the program runs.
   std::string device = "cpu";
@@ -43,6 +46,8 @@ struct CommonOptions {
 void addModelFlags(CLI::App& command, CommonOptions& options);
 /// --target alone, with the words of its help.
 void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
+/// --trace FILE.
+void addTraceFlag(CLI::App& command, CommonOptions& options);
 /// --weights, --init, --allow-nonfinite.
 void addWeightFlags(CLI::App& command, CommonOptions& options);
 /// --save-weights, beside --init; declares --init where there is none.

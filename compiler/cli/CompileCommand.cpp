@@ -1,3 +1,4 @@
+#include "compiler/cli/CacheFolder.h"
 #include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
@@ -39,11 +40,12 @@ OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std:
   options.kernels = flags.kernels;
   CompileResult result = compileFile(flags.file, compileOptions(flags, std::move(options)));
   warnOfCache(result.cacheProblem);
+  limitCache(flags);
   text = result.text;
   if (!result.program)
-    return {.program = Program(ProgramData{}), .compiled = std::move(result)};
+    return {.program = Program(ProgramData{}), .damagedEntry = {}, .compiled = std::move(result)};
   Program program = *result.program;
-  return {.program = std::move(program), .compiled = std::move(result)};
+  return {.program = std::move(program), .damagedEntry = {}, .compiled = std::move(result)};
 }
 
 void writeText(const CompileFlags& flags, const std::string& text) {
@@ -69,7 +71,14 @@ nlohmann::ordered_json targetJson(const Program& program, const Plan& plan) {
   return json;
 }
 
-void printJson(const OpenedProgram& opened, const std::filesystem::path& file) {
+/// `hit`, `miss`, `damaged` (compiled again and replaced), or `unused`.
+const char* programCacheWord(const CompileFlags& flags, const OpenedProgram& opened) {
+  if (flags.noCache || flags.needsCompiler() || userCacheFolder().empty())
+    return "unused";
+  return opened.fromCache ? "hit" : opened.damagedEntry.empty() ? "miss" : "damaged";
+}
+
+void printJson(const OpenedProgram& opened, const std::filesystem::path& file, const char* cacheWord) {
   const CompileResult& compiled = opened.compiled;
   const auto& plans = opened.program.data().plans;
   nlohmann::ordered_json summary{{"file", file.string()},
@@ -84,6 +93,7 @@ void printJson(const OpenedProgram& opened, const std::filesystem::path& file) {
                         {"reused", compiled.kernelsReused},
                         {"from_cache", compiled.kernelsFromCache},
                         {"bad_cache_entries", compiled.badCacheEntries}};
+  summary["program_cache"] = cacheWord;
   fmt::print("{}\n", summary.dump());
 }
 
@@ -99,7 +109,7 @@ void printWork(const CompileResult& compiled) {
   fmt::print("{}{} kernels compiled, {} reused, {} from the cache\n", times.str(), compiled.kernelsCompiled,
              compiled.kernelsReused, compiled.kernelsFromCache);
   if (compiled.badCacheEntries > 0)
-    fmt::print("{} damaged entries of the cache left aside\n", compiled.badCacheEntries);
+    fmt::print("{} damaged entries of the cache of kernels replaced\n", compiled.badCacheEntries);
 }
 
 void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
@@ -133,16 +143,19 @@ void compileCommand(const CompileFlags& flags) {
     throw Error(Fault::Usage, fmt::format("{} is compiled already; compile takes a model", flags.file.string()));
   if (flags.output && flags.output->empty())
     throw Error(Fault::Usage, "-o needs the name of the file to write, found an empty one");
-  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs};
+  auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
+  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .trace = trace};
   std::string text;
   OpenedProgram opened = flags.needsCompiler() ? compileNow(flags, options, text) : openProgram(flags, options);
   if (!flags.stopAfter.empty() || !flags.emit.empty()) {
     writeText(flags, text);
-    return;
+  } else {
+    std::filesystem::path file = flags.output.value_or(defaultOutput(flags.file, opened.program.name()));
+    opened.program.save(file);
+    flags.json ? printJson(opened, file, programCacheWord(flags, opened)) : printText(opened, file);
   }
-  std::filesystem::path file = flags.output.value_or(defaultOutput(flags.file, opened.program.name()));
-  opened.program.save(file);
-  flags.json ? printJson(opened, file) : printText(opened, file);
+  if (trace)
+    trace->write(*flags.trace);
 }
 
 } // namespace
@@ -174,6 +187,7 @@ void addCompileCommand(CLI::App& app) {
       ->add_option("--kernels", flags->kernels,
                    "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
       ->type_name("DIR");
+  addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command,
               {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},

@@ -1,6 +1,6 @@
 #include "compiler/cli/Doctor.h"
 
-#include "compiler/cli/ProgramCache.h"
+#include "compiler/cli/CacheFolder.h"
 #include "compiler/cli/Table.h"
 #include "runtime/Compile.h"
 #include "runtime/core/AtomicFile.h"

@@ -3,12 +3,14 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/KernelTable.h"
+#include "compiler/cli/MemoryForecast.h"
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/CudaImage.h"
 #include "runtime/core/Error.h"
+#include "runtime/device/cpu/CpuCount.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -61,6 +63,36 @@ Json launchJson(const LaunchInfo& launch, const Bindings& sizes) {
           {"bytes", launch.bytes.evaluate(sizes)}};
 }
 
+/// The memory of a run on the CPU; nothing for plans of GPUs, whose memory is another's.
+std::optional<MemoryForecast> forecastOf(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
+  if (plan.target.starts_with("cuda:"))
+    return {};
+  return forecastMemory(program, plan, sizes, threads);
+}
+
+Json forecastJson(const MemoryForecast& memory, int threads) {
+  return {{"threads", threads},
+          {"scratch", memory.scratch},
+          {"results", memory.results},
+          {"loading", memory.loading()},
+          {"call", memory.call()},
+          {"session_peak", memory.peak()},
+          {"given", memory.given},
+          {"program", memory.program},
+          {"drawing", memory.drawing},
+          {"peak_with_weights", memory.peakWithWeights()},
+          {"peak_with_init", memory.peakWithInit()}};
+}
+
+void addForecast(Table& table, const MemoryForecast& memory, int threads) {
+  auto bytes = [](int64_t count) { return shortBytes(static_cast<double>(count)); };
+  table.add({"  scratch", bytes(memory.scratch), fmt::format("of {} threads", threads)});
+  table.add({"  results", bytes(memory.results), "the outputs as the caller gets them"});
+  table.add({"  peak of run", bytes(memory.peakWithWeights()),
+             fmt::format("a call {}; before it, weights in both forms {}; with --init {}", bytes(memory.call()), bytes(memory.loading()),
+                         bytes(memory.peakWithInit()))});
+}
+
 Json memoryJson(const Plan& plan, const Bindings& sizes) {
   MemorySummary memory = memorySummary(plan, sizes);
   ArenaLayout arena = layoutArena(plan, sizes);
@@ -84,7 +116,7 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
   return result;
 }
 
-void printJson(const Program& program, const Plan& plan, const Bindings& sizes) {
+void printJson(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   Json result{{"name", program.name()}, {"compiler", program.data().buildId}, {"target", plan.target}};
   result["targets"] = targetsOf(program);
   result["parameters"] = parameterCount(plan);
@@ -110,10 +142,12 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes) 
       result[key].push_back(launchJson(launch, sizes));
   }
   result["memory"] = memoryJson(plan, sizes);
+  if (auto memory = forecastOf(program, plan, sizes, threads))
+    result["memory"]["run"] = forecastJson(*memory, threads);
   fmt::print("{}\n", result.dump(2));
 }
 
-void printText(const Program& program, const Plan& plan, const Bindings& sizes) {
+void printText(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   std::string bound;
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
@@ -156,6 +190,8 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes) 
         {"  arena", memory.arena,
          fmt::format("for {} of temporaries", shortBytes(static_cast<double>(memory.temporaries)))}})
     table.add({what, shortBytes(static_cast<double>(bytes)), note});
+  if (auto run = forecastOf(program, plan, sizes, threads))
+    addForecast(table, *run, threads);
   fmt::print("{}", table.str());
 
   std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
@@ -237,7 +273,8 @@ void inspect(const InspectFlags& flags) {
   saveInitialWeights(plan, flags);
   if (flags.extract)
     extract(program, *flags.extract);
-  flags.json ? printJson(program, plan, sizes) : printText(program, plan, sizes);
+  int threads = flags.threads > 0 ? flags.threads : usableCpus();
+  flags.json ? printJson(program, plan, sizes, threads) : printText(program, plan, sizes, threads);
 }
 
 } // namespace
@@ -250,6 +287,9 @@ void addInspectCommand(CLI::App& app) {
   describeTargetOfView(*command);
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
+  command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
   command
       ->add_option("--extract", flags->extract,
                    "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")

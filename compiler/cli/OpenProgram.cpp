@@ -1,5 +1,6 @@
 #include "compiler/cli/OpenProgram.h"
 
+#include "compiler/cli/CacheFolder.h"
 #include "compiler/cli/ProgramCache.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
@@ -59,12 +60,19 @@ std::vector<std::string> targetsOf(const Program& program) {
   return targets;
 }
 
-CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
+void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   if (!common.targets.empty())
     options.targets = common.targets;
   options.moefy = common.moefy;
-  if (fs::path cache = userCacheFolder(); !common.noCache && !cache.empty())
-    options.kernelCache = cache / "kernels";
+  options.debugInfo = common.debugInfo;
+}
+
+CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
+  addModelOptions(common, options);
+  if (fs::path cache = userCacheFolder(); !common.noCache && !cache.empty()) {
+    cacheLimit(common.cacheLimit); // a wrong limit is said before anything is compiled
+    options.kernelCache = CacheFolder(cache).kernels();
+  }
   auto progress = std::make_shared<Progress>("compiling " + common.file.filename().string(), common.quiet);
   options.onPhase = [progress](const std::string& phase, double seconds) {
     progress->add(phase + " " + shortSeconds(seconds));
@@ -76,6 +84,19 @@ void warnOfCache(const std::string& problem) {
   if (!problem.empty())
     fmt::print(stderr, "moec: {} what was compiled is not cached: {}\n",
                coloured(STDERR_FILENO, Colour::Yellow, "warning:"), problem);
+}
+
+void limitCache(const CommonOptions& common) {
+  fs::path folder = userCacheFolder();
+  if (common.noCache || folder.empty())
+    return;
+  try {
+    CacheFolder(folder).shrinkTo(cacheLimit(common.cacheLimit));
+  } catch (const Error& error) {
+    if (error.fault() != Fault::System)
+      throw;
+    fmt::print(stderr, "moec: warning: {}\n", error.what());
+  }
 }
 
 std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& devices) {
@@ -103,7 +124,7 @@ bool isProgramFile(const std::filesystem::path& path) {
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
-         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy")})
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g")})
       if (given)
         throw Error(Fault::Usage,
                     fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",
@@ -114,30 +135,39 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   // A model that is too large is refused by its reader, and not digested before.
   std::error_code unknown;
   bool tooLarge = std::filesystem::file_size(common.file, unknown) > models::kLargestText && !unknown;
-  auto cache = common.noCache || tooLarge ? std::nullopt : ProgramCache::ofUser();
-  std::string key;
+  std::optional<ProgramCache> cache;
+  if (fs::path folder = userCacheFolder(); !common.noCache && !tooLarge && !folder.empty())
+    cache.emplace(CacheFolder(folder).programs());
+  addModelOptions(common, options);
+  ProgramKey key;
+  std::string damage;
   if (cache) {
-    if (!common.targets.empty())
-      options.targets = common.targets;
-    options.moefy = common.moefy;
-    key = ProgramCache::key(MappedFile::open(common.file).bytes(), options, sourceId(), hostCpu());
-    if (auto found = cache->find(key))
-      return {.program = *found, .fromCache = true, .compiled = {}};
+    Trace::Span span(options.trace.get(), "look into the cache of programs", "cache");
+    key = ProgramKey::of(MappedFile::open(common.file).bytes(), common.file.filename().string(), options, sourceId(), hostCpu());
+    auto [found, damaged] = cache->find(key);
+    span.add("cache", found ? "hit" : damaged.empty() ? "miss" : "damaged");
+    if (found)
+      return {.program = *found, .fromCache = true, .damagedEntry = {}, .compiled = {}};
+    damage = damaged;
   }
-  CompileResult result = compileFile(common.file, compileOptions(common, std::move(options)));
+  CompileResult result = compileFile(common.file, compileOptions(common, options));
   if (!result.program)
     throw Error(Fault::Internal, fmt::format("{}: the compiler gave no program", common.file.string()));
   Program program = *result.program;
   std::string problem = result.cacheProblem;
   if (cache) {
+    Trace::Span span(options.trace.get(), "write into the cache of programs", "cache");
     try {
-      cache->store(key, program);
+      cache->store(key, common.file, program);
     } catch (const Error& error) {
       problem = error.what();
     }
+    limitCache(common);
   }
   warnOfCache(problem);
-  return {.program = std::move(program), .compiled = std::move(result)};
+  if (!damage.empty())
+    fmt::print(stderr, "moec: warning: {}; compiled again\n", damage);
+  return {.program = std::move(program), .damagedEntry = std::move(damage), .compiled = std::move(result)};
 }
 
 } // namespace moec::cli

@@ -16,8 +16,12 @@ struct OpenedProgram {
   Program program;
   bool precompiled = false; // the file was a program.moec
   bool fromCache = false;
+  std::string damagedEntry;  // what was wrong with the cache's entry, which is written anew; empty when nothing was
   CompileResult compiled; // times and counts; its program is moved out
 };
+
+/// What the common flags say of the program that a model becomes.
+void addModelOptions(const CommonOptions& common, CompileOptions& options);
 
 /// `options` beyond what the common flags say: drawsAsInputs, checkSizes, the targets when no flag names one. Error(Usage) when the flags ask for another
 /// compilation of a program that is compiled already.
@@ -38,6 +42,8 @@ std::vector<std::string> targetsFor(const std::vector<std::shared_ptr<Device>>& 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options);
 /// CompileResult::cacheProblem as a warning, when there is one.
 void warnOfCache(const std::string& problem);
+/// Keeps the user's caches at their size, after something was added.
+void limitCache(const CommonOptions& common);
 
 /// True for a program.moec, false for a model. Error(Data) for what is neither, saying what it looks like.
 bool isProgramFile(const std::filesystem::path& path);

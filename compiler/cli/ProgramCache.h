@@ -1,42 +1,43 @@
 #pragma once
-// Compiled programs by what they were made from, so that compiling the same file again only reads. An entry is a
-// program.moec: its sections' digests are checked when it is read, and one that fails is a miss. Entries are written
-// aside and renamed: there is no half an entry.
+// Compiled programs by what they were made from, so that compiling the same file again only reads. An entry holds its key, which is compared, and the
+// program; every byte is checked when it is read, and a damaged entry is a miss. Entries are written aside and renamed: there is no half an entry.
 
-#include "runtime/Compile.h"
+#include "compiler/cli/ProgramKey.h"
 
-#include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string>
 
 namespace moec::cli {
 
-/// $XDG_CACHE_HOME/moec, else ~/.cache/moec; empty when neither variable is set.
-std::filesystem::path userCacheFolder();
-
 class ProgramCache {
 public:
-  /// In userCacheFolder(); nothing when there is none.
-  static std::optional<ProgramCache> ofUser();
   explicit ProgramCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// 32 hexadecimal digits over the model's bytes, the options that change the program, the build of the compiler and
-  /// this machine's CPU.
-  static std::string key(std::span<const uint8_t> model, const CompileOptions& options, const std::string& sourceId,
-                         const std::string& hostCpu);
-
-  std::optional<Program> find(const std::string& key) const;
-  /// Error(System) when the folder cannot be written.
-  void store(const std::string& key, const Program& program) const;
-  std::filesystem::path entry(const std::string& key) const { return folder_ / (key + ".moec"); }
+  struct Lookup {
+    std::optional<Program> program;
+    std::string damage; // why the entry that there is cannot be used; empty without one
+  };
+  /// A use: what is found will be among the last to be removed.
+  Lookup find(const ProgramKey& key) const;
+  /// The same, but no use.
+  Lookup peek(const ProgramKey& key) const;
+  /// `model`: the file's path, for people. Error(System) when the folder cannot be written.
+  void store(const ProgramKey& key, const std::filesystem::path& model, const Program& program) const;
+  std::filesystem::path entry(const ProgramKey& key) const { return folder_ / (key.digest() + ".program"); }
 
 private:
   std::filesystem::path folder_;
 };
 
-/// The instruction sets of this CPU, as CPUID and XGETBV tell them: two machines with one text get one program.
-std::string hostCpu();
+/// An entry without its program.
+struct ProgramEntry {
+  ProgramKey key;
+  std::string model; // path of the file
+  std::string name;  // of the model
+  std::vector<std::string> targets;
+};
+/// Error(Data) for what is no whole entry.
+ProgramEntry readProgramEntry(const std::filesystem::path& path);
 
 } // namespace moec::cli

@@ -20,6 +20,7 @@ namespace {
 struct RunFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
   bool noChecks = false;
+  std::filesystem::path kernelFiles;
 };
 
 void print(const Session& session, const TensorMap& outputs, bool json) {
@@ -33,21 +34,37 @@ void print(const Session& session, const TensorMap& outputs, bool json) {
 }
 
 void run(const RunFlags& flags) {
-  std::shared_ptr<Device> device = openDevice(
-      flags.device, {.threads = flags.threads, .checks = !flags.noChecks, .maxInstructions = flags.maxInstructions});
-  Program program = openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value()}).program;
-  Session session(program, device);
-  TensorMap inputs = readInputs(session.plan(), flags);
-  loadWeights(session, flags);
+  auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
+  auto step = [&](const char* name, auto work) {
+    Trace::Span span(trace.get(), name, "run");
+    return work();
+  };
+  std::shared_ptr<Device> device = step("open the device", [&] {
+    return openDevice(flags.device, {.threads = flags.threads,
+                                     .checks = !flags.noChecks,
+                                     .maxInstructions = flags.maxInstructions,
+                                     .kernelFiles = flags.kernelFiles});
+  });
+  Program program = step("open the program", [&] {
+    return openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value(), .trace = trace}).program;
+  });
+  Session session = step("open the session", [&] { return Session(program, device); });
+  session.trace(trace);
+  TensorMap inputs = step("read the inputs", [&] { return readInputs(session.plan(), flags); });
+  step("load the weights", [&] { loadWeights(session, flags); });
   saveInitialWeights(session.plan(), flags);
   TensorMap outputs = [&] {
     Progress progress(fmt::format("running {} on {}", flags.file.filename().string(), device->name()), flags.quiet);
     return session.run(inputs, {.seed = flags.seed});
   }();
-  if (flags.output)
-    writeTensors(*flags.output, outputs);
-  if (!flags.output || flags.json)
-    print(session, outputs, flags.json);
+  step("write the outputs", [&] {
+    if (flags.output)
+      writeTensors(*flags.output, outputs);
+    if (!flags.output || flags.json)
+      print(session, outputs, flags.json);
+  });
+  if (trace)
+    trace->write(*flags.trace);
 }
 
 } // namespace
@@ -66,6 +83,11 @@ void addRunCommand(CLI::App& app) {
       ->type_name("RESULTS");
   command->add_flag("--no-checks", flags->noChecks,
                     "ptx-emulator: results only, without a look at uninitialised reads and races");
+  command
+      ->add_option("--kernel-files", flags->kernelFiles,
+                   "cpu: write the kernels into this folder and run them from there, where perf finds their names")
+      ->type_name("DIR");
+  addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(
       *command,

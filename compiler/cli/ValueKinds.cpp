@@ -67,6 +67,7 @@ const std::vector<ValueKind>& valueKinds() {
        .endings = {"png", "jpg", "jpeg", "npy", "safetensors", "json"},
        .isFile = true,
        .isAssignment = true},
+      {.name = "TRACE", .description = "a trace to write", .endings = {"json"}, .isFile = true},
       {.name = "FILE", .description = "any file", .isFile = true},
       {.name = "DIR", .description = "a folder", .isFolder = true},
   };

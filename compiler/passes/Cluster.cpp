@@ -56,6 +56,13 @@ void Cluster::prune(llvm::function_ref<bool(Operation*)> kept) {
   }
 }
 
+namespace {
+
+/// Behind it bf16 is rounded no more: what is stored before it is half as large, and exact.
+bool widensBFloat16(Operation* op) { return isa<CastOp>(op) && dtypeOf(cast<RankedTensorType>(op->getOperand(0).getType()).getElementType()) == DType::BF16; }
+
+} // namespace
+
 Value Cluster::growForward(Value value, std::string& reason) {
   while (true) {
     if (!value.hasOneUse()) {
@@ -68,7 +75,7 @@ Value Cluster::growForward(Value value, std::string& reason) {
       reason = "its result is an output";
       return value;
     }
-    if (!isElementwise(user) || !isFree(user)) {
+    if (!isElementwise(user) || !isFree(user) || widensBFloat16(user)) {
       reason = "followed by " + name;
       return value;
     }

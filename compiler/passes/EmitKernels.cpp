@@ -27,10 +27,14 @@ struct Job {
   std::exception_ptr thrown = {};
 };
 
-void work(Job& job, codegen::KernelEmitter& emitter, const KernelCache* cache) {
+void work(Job& job, codegen::KernelEmitter& emitter, const KernelCache* cache, Trace* trace) {
+  Trace::Span span(trace, job.kernel.getKind(), "kernel");
+  if (span)
+    span.add("layer", job.kernel.getLabel().str()).add("kernel", emitter.symbolOf(job.kernel)).add("target", emitter.target());
   if (cache) {
     auto [image, isBad] = cache->find(job.key);
     job.isBadEntry = isBad;
+    span.add("cache", image ? "hit" : isBad ? "damaged" : "miss");
     if (image) {
       job.image = std::move(*image);
       job.isCached = true;
@@ -41,18 +45,18 @@ void work(Job& job, codegen::KernelEmitter& emitter, const KernelCache* cache) {
   if (!cache || failed(job.image))
     return;
   try {
-    cache->store(job.key, *job.image);
+    cache->store(job.key, *job.image, emitter.target());
   } catch (const Error& error) {
     job.notStored = error.what();
   }
 }
 
-void workAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter, const KernelCache* cache) {
+void workAll(std::vector<Job>& jobs, codegen::KernelEmitter& emitter, const KernelCache* cache, Trace* trace) {
   std::atomic<size_t> next = 0;
   auto loop = [&] {
     for (size_t i; (i = next++) < jobs.size();)
       try {
-        work(jobs[i], emitter, cache);
+        work(jobs[i], emitter, cache, trace);
       } catch (...) {
         jobs[i].thrown = std::current_exception();
       }
@@ -88,7 +92,7 @@ void throwAll(const std::vector<Job>& jobs) {
 
 } // namespace
 
-LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, CompileResult& result) {
+LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, Trace* trace, CompileResult& result) {
   std::vector<Job> jobs;
   std::map<std::string, size_t> byKey;
   std::vector<std::pair<KernelOp, size_t>> kernels;
@@ -100,7 +104,7 @@ LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emit
       ++result.kernelsReused;
     kernels.emplace_back(kernel, place->second);
   });
-  workAll(jobs, emitter, cache);
+  workAll(jobs, emitter, cache, trace);
   throwAll(jobs);
   for (Job& job : jobs) {
     if (failed(job.image))

@@ -34,8 +34,8 @@ mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& e
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
 
 /// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once; what the cache holds, not at all. `cache`
-/// may be null. Counts in `result`.
-mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, CompileResult& result);
+/// and `trace` may be null. Counts in `result`.
+mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, Trace* trace, CompileResult& result);
 
 /// The plan of a module after `emit`: plain data.
 mlir::FailureOr<Plan> makePlan(const Compilation& compilation);

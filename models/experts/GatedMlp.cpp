@@ -21,7 +21,7 @@ const Kind& gatedMlpExpert() {
       .family = Family::Expert,
       .doc = "Gated feed-forward networks, all of one shape: down(activation(gate(x)) * up(x)), as the block of that "
              "name. Each expert's weights begin as a Linear of its own, biases with zeros.",
-      .source = "Shazeer 2020 (arXiv 2002.05202); transformers 5.23 (MixtralExperts)",
+      .source = "Shazeer 2020 (arXiv 2002.05202); transformers 5.24 (MixtralExperts)",
       .parameters = parameters(),
       .expert = build,
   };

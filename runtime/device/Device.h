@@ -2,9 +2,11 @@
 // The two interfaces between a session and what runs launches: Device (a place to run) and Executable (one program on it).
 
 #include "runtime/core/Program.h"
+#include "runtime/core/Trace.h"
 #include "runtime/device/Host.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +39,8 @@ public:
   virtual void releaseUnusedParameters() = 0;
   /// Whether a Prepare launch needs no other parameters than its own: they may be written, packed and released one after the other.
   virtual bool preparesOneByOne() const { return false; }
+  /// Adds what single threads do in a launch to the trace, from now on; a null trace ends it. A device without threads of its own has nothing to add.
+  virtual void trace(std::shared_ptr<Trace>) {}
 };
 
 class Device {
@@ -59,6 +63,9 @@ struct DeviceOptions {
   Allocator allocator = {};
   /// In place of moec's own threads on the CPU; `threads` is then 0. Error(Usage) for the PTX emulator, whose threads are its own.
   std::shared_ptr<ThreadPool> pool = {};
+  /// Of the CPU: a folder where the kernels' images are written, and opened from; they stay there, so that profilers find the kernels' names. Empty: images
+  /// live in memory only.
+  std::filesystem::path kernelFiles = {};
 };
 
 /// Parses a device name and opens it. Error(Usage) for an unknown name (lists the known), Error(Device) for a missing one.

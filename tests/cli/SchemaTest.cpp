@@ -39,7 +39,7 @@ protected:
 
   /// `isLines`: an object a line.
   void expectFits(std::vector<std::string> arguments, bool isLines = false) {
-    std::string command = arguments[0];
+    std::string command = arguments[0] == "cache" ? "cache-" + arguments[1] : arguments[0];
     arguments.push_back("--json");
     Outcome outcome = moec(arguments);
     ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -62,6 +62,10 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   expectFits({"explain", path("model.moec")}, true);
   expectFits({"devices"});
   expectFits({"doctor"});
+  expectFits({"cache", "list"});
+  expectFits({"cache", "explain", model});
+  expectFits({"cache", "explain", model, "-g"});
+  expectFits({"cache", "clear"});
   auto root = moec::cli::makeCommandTree();
   for (const CLI::App* command : moec::cli::commandsOf(*root))
     for (const auto& option : moec::cli::optionsOf(*command))

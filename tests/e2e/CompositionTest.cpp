@@ -43,6 +43,17 @@ const Composition kCompositions[] = {
     {"biasOfDistancesAndASharedWeight", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [
       {"kind": "linear", "out": 24, "name": "up"}, {"kind": "relative_bias", "name": "distances", "heads": 3, "buckets": 6, "max_distance": 4},
       {"kind": "attention", "from": "up", "heads": 3, "bias": "distances"}, {"kind": "linear", "out": 24}, {"kind": "linear", "out": 24, "weight": "linear.weight", "bias": false}]})"},
+    {"gatedExpertsWithASharedOne", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "model": [{"kind": "residual", "body": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 2},
+      "experts": {"kind": "gated_mlp", "count": 4, "hidden": 24, "bias": true, "multiplier": true}, "shared": {"kind": "gated_mlp", "hidden": 20, "activation": "gelu"}, "shared_gate": true}]}]})"},
+    {"gatedExpertsOfADenseGate", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "dense"},
+      "experts": {"kind": "gated_mlp", "count": 3, "hidden": 24, "bias": true, "multiplier": true}}]})"},
+    {"expertsOfSeveralKinds", R"({"name": "m", "inputs": {"x": {"shape": ["batch", "time", 16]}}, "blocks": {"own": {"body": [{"kind": "layer_norm"}, {"kind": "linear", "out": 16}]}},
+      "model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": {"train": 1.2, "eval": 0.8}}, "experts": [{"kind": "mlp", "count": 2, "hidden": 24}, {"kind": "linear", "count": 1},
+      {"kind": "mlp", "count": 3, "hidden": 40, "layer_norm": true}, {"kind": "own", "count": 1}]}]})"},
+    {"expertsOfSeveralKindsUnderADenseGate", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "dense"}, "experts": [{"kind": "mlp", "count": 2, "hidden": 24},
+      {"kind": "linear", "count": 1}, {"kind": "gated_mlp", "count": 3, "hidden": 40}], "shared": [{"kind": "layer_norm"}, {"kind": "linear", "out": 16}]}]})"},
+    {"bf16ExpertsOfSeveralKinds", R"({"name": "m", "dtype": "bf16", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 2},
+      "experts": [{"kind": "mlp", "count": 2, "hidden": 33, "layer_norm": true, "residual": true}, {"kind": "gated_mlp", "count": 3, "hidden": 17}], "shared": {"kind": "mlp", "hidden": 9}}]})"},
     {"weightsOfAllAreNormalized", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k", "top_k": 3, "softmax": "all", "normalize": true, "capacity": 1.5},
       "experts": {"kind": "mlp", "count": 4, "hidden": 32}}]})"},
 };

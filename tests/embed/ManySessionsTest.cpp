@@ -10,7 +10,7 @@
 namespace moec {
 namespace {
 
-constexpr int kThreads = 8, kCalls = 10;
+constexpr int kThreads = 6, kCalls = 4;
 
 std::vector<uint8_t> bytesOf(const TensorMap& outputs) {
   std::vector<uint8_t> bytes;

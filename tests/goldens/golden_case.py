@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import expert_models
 import fastmoe_on_cpu
 import lucidrains_package
 
@@ -35,6 +36,7 @@ def metadata(description, packages, **more):
     versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
     versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}
     versions |= {"transformers": importlib.metadata.version("transformers")} if "transformers" in packages else {}
+    versions |= {"st-moe-pytorch": expert_models.ST_MOE_VERSION} if "st-moe-pytorch" in packages else {}
     versions |= {"mixture-of-experts": lucidrains_package.VERSION} if "lucidrains" in packages else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
     return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}

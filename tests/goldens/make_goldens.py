@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import blending_goldens
+import expert_goldens
 import fastmoe_on_cpu
 import golden_file
 import language_goldens
@@ -211,6 +212,7 @@ def all_cases(fmoe):
     yield from lucidrains_goldens.cases()
     yield from blending_goldens.cases()
     yield from transformer_goldens.cases()
+    yield from expert_goldens.cases(fmoe)
 
 
 def main():

@@ -83,7 +83,10 @@ private:
     std::string kind = word(node.find("kind"));
     if (kind.empty())
       return nullptr;
-    return findKind(node.name == "gate" ? Family::Gate : node.name == "experts" ? Family::Expert : Family::Block, kind);
+    const Node* named = &node; // the item of a list is what the list is
+    while (named->name.empty() && named->parent)
+      named = named->parent;
+    return findKind(named->name == "gate" ? Family::Gate : named->name == "experts" ? Family::Expert : Family::Block, kind);
   }
 
   void arguments(const Node& object, const Kind& kind) {
@@ -150,6 +153,7 @@ private:
     case ParameterType::Number: return {"null", "true", "\"zz\"", "[]", "{}", below, above, "1e999", "\"$nosuch\""};
     case ParameterType::Bool: return {"null", "0", "1", "\"true\"", "[]", "{}"};
     case ParameterType::Word: return {"null", "5", "true", "\"nosuch\"", "\"\"", "[]", "{}", "[\"" + parameter.words.front() + "\"]"};
+    case ParameterType::WordByMode: return {"null", "5", "\"nosuch\"", "[]", "{}", "{\"train\": \"" + parameter.words.front() + "\"}"};
     case ParameterType::Integers: return {"null", "4", "\"zz\"", "[]", "{}"};
     case ParameterType::IntegerOrPair: return {"null", "\"zz\"", "[]", "[4]", "[4, 4, 4]", "{}", below, above, "1.5"};
     case ParameterType::Capacity: return {"null", "\"zz\"", "[]", "{}", "{\"train\": 1}", below, above};
@@ -160,8 +164,10 @@ private:
     case ParameterType::Shape: return {"null", "5", "\"batch\"", "[]", "{}", "[1, 1, 1, 1, 1, 1, 1, 1, 1]"};
     case ParameterType::ValueNames: return {"null", "5", "\"y\"", "[]", "{}"};
     case ParameterType::Object: return {"null", "5", "\"zz\"", "[]"};
-    case ParameterType::Body: return {"null", "5", "\"zz\"", "[]", "{}"};
+    case ParameterType::Body:
+    case ParameterType::ExpertBody: return {"null", "5", "\"zz\"", "[]", "{}"};
     case ParameterType::Gate:
+    case ParameterType::Experts:
     case ParameterType::Expert: return {"null", "5", "\"zz\"", "[]", "{}"};
     }
     return {};
@@ -175,8 +181,13 @@ private:
     case ParameterType::Numbers: wrong = {"null", "\"zz\"", "[]", digits(parameter.most + 1)}; break;
     case ParameterType::Shape: wrong = {"null", "0", "-1", "1.5", "\"a b\"", "\"min\"", "\"\"", "true", "[]", "4294967296"}; break;
     case ParameterType::ValueNames: wrong = {"null", "5", "\"nosuch\"", "[]"}; break;
+    case ParameterType::WordByMode:
+      if (is(node, '{'))
+        wrong = {"null", "5", "\"nosuch\"", "[]"};
+      break;
     case ParameterType::Capacity: wrong = {"null", "\"zz\"", "-1", "[]", "1e7"}; break;
     case ParameterType::Inits: wrong = {"null", "\"nosuch\"", "[]", "{}", "true"}; break;
+    case ParameterType::ExpertBody:
     case ParameterType::Body: wrong = is(node, '[') ? std::vector<std::string>{"null", "5", "\"zz\"", "[]", "{}"} : std::vector<std::string>{}; break;
     default: return;
     }

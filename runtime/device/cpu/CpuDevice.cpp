@@ -27,7 +27,7 @@ const Plan& choosePlan(const Program& program) {
                                          native.empty() ? "" : fmt::format("\ncompile it with --target {}", native)));
 }
 
-CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocator) {
+CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocator), kernelFiles_(options.kernelFiles) {
   checkAllocator(allocator_);
   if (options.pool && options.threads != 0)
     throw Error(Fault::Usage, fmt::format("{} threads and the host's thread pool: expected one of the two", options.threads));
@@ -35,7 +35,7 @@ CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocato
 }
 
 std::unique_ptr<Executable> CpuDevice::load(const Program& program) {
-  return std::make_unique<CpuExecutable>(program, choosePlan(program), workers_, allocator_);
+  return std::make_unique<CpuExecutable>(program, choosePlan(program), workers_, allocator_, kernelFiles_);
 }
 
 } // namespace moec

@@ -20,6 +20,7 @@ public:
 private:
   std::shared_ptr<Workers> workers_;
   Allocator allocator_;
+  std::filesystem::path kernelFiles_;
 };
 
 /// The best plan of the program that this machine runs. Error(Device) lists the program's targets and what each lacks here.

@@ -23,13 +23,14 @@ bool isFixed(BufferKind kind) {
 
 } // namespace
 
-CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator)
+CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator,
+                             const std::filesystem::path& kernelFiles)
     : program_(std::move(program)), plan_(plan), workers_(std::move(workers)), allocator_(allocator), tensors_(plan.buffers.size()) {
   checkPlan(plan_);
   for (const auto* list : {&plan_.prepare, &plan_.forward})
     for (const LaunchInfo& launch : *list)
       if (!kernels_.contains(launch.kernel))
-        kernels_.try_emplace(launch.kernel, program_.kernel(plan_.target, launch.kernel), launch.kernel, plan_.target);
+        kernels_.try_emplace(launch.kernel, program_.kernel(plan_.target, launch.kernel), launch.kernel, plan_.target, kernelFiles);
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
     const BufferInfo& buffer = plan_.buffers[i];
     if (!isFixed(buffer.kind))
@@ -82,7 +83,7 @@ void CpuExecutable::bind(const Bindings& bindings) {
 }
 
 CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, const Bindings& bindings) {
-  Ready ready{kernels_.at(launch.kernel).function(), {}, {}, {}, {}};
+  Ready ready{&launch, kernels_.at(launch.kernel).function(), {}, {}, {}, {}};
   for (const auto* list : {&launch.inputs, &launch.outputs, &launch.workspaces})
     for (int buffer : *list)
       ready.buffers.push_back(tensorOf(buffer, "launch with").data());
@@ -168,6 +169,12 @@ void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
   auto* scratch = static_cast<uint8_t*>(scratch_.data());
   for (size_t stage = 0; stage < ready.stages.size(); ++stage) {
     auto work = [&](int worker, int64_t begin, int64_t end) {
+      Trace::Span span(trace_.get(), ready.info->kernel, "stage");
+      if (span)
+        span.add("layer", ready.info->label)
+            .add("stage", static_cast<int64_t>(stage))
+            .add("items", end - begin)
+            .add("first_item", begin);
       ready.function(&call, static_cast<int64_t>(stage), begin, end, scratch + worker * scratchStride_);
     };
     int64_t items = ready.stages[stage].items;

@@ -12,7 +12,9 @@ namespace moec {
 class CpuExecutable : public Executable {
 public:
   /// Opens every kernel of the plan. Error(Data) naming the kernel that is missing or broken.
-  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator = {});
+  /// `kernelFiles`: DeviceOptions::kernelFiles.
+  CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator = {},
+                const std::filesystem::path& kernelFiles = {});
 
   const Plan& plan() const override { return plan_; }
   void bind(const Bindings& bindings) override;
@@ -21,6 +23,7 @@ public:
   void launch(LaunchList list, int index, const CallScalars& scalars) override;
   void releaseUnusedParameters() override;
   bool preparesOneByOne() const override { return true; }
+  void trace(std::shared_ptr<Trace> trace) override { trace_ = std::move(trace); }
 
 private:
   struct Stage {
@@ -29,6 +32,7 @@ private:
   };
   /// A launch with everything evaluated.
   struct Ready {
+    const LaunchInfo* info;
     KernelFunction function;
     std::vector<void*> buffers;
     std::vector<int64_t> sizes;
@@ -52,6 +56,7 @@ private:
   int64_t scratchStride_ = 0;                  // bytes of scratch a worker
   std::vector<Ready> forward_;                 // empty until bound
   std::optional<Bindings> bindings_;
+  std::shared_ptr<Trace> trace_;
 };
 
 } // namespace moec

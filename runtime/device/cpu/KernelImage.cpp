@@ -1,10 +1,13 @@
 #include "runtime/device/cpu/KernelImage.h"
 
+#include "runtime/core/AtomicFile.h"
+#include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 
 #include <fmt/format.h>
 
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <dlfcn.h>
@@ -12,6 +15,7 @@
 #include <sys/mman.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace moec {
 namespace {
@@ -21,7 +25,7 @@ public:
   explicit File(int handle) : handle(handle) {}
   ~File() {
     if (handle >= 0)
-      close(handle);
+      ::close(handle);
   }
   File(const File&) = delete;
   int handle;
@@ -31,6 +35,22 @@ int createMemoryFile(const std::string& name) {
   constexpr unsigned kExecutable = 0x10; // MFD_EXEC: newer kernels want it said, older refuse to hear it
   int handle = memfd_create(name.c_str(), MFD_CLOEXEC | kExecutable);
   return handle >= 0 || errno != EINVAL ? handle : memfd_create(name.c_str(), MFD_CLOEXEC);
+}
+
+int writeMemoryFile(std::span<const uint8_t> bytes, const std::string& symbol, const std::string& who) {
+  auto systemError = [&](const char* doing) {
+    return Error(Fault::System, fmt::format("{}: cannot {}: {}", who, doing, std::generic_category().message(errno)));
+  };
+  File file(createMemoryFile(symbol.substr(0, 200)));
+  if (file.handle < 0)
+    throw systemError("create a file in memory");
+  for (size_t done = 0; done < bytes.size();) {
+    ssize_t written = write(file.handle, bytes.data() + done, bytes.size() - done);
+    if (written < 0 && errno != EINTR)
+      throw systemError("write a file in memory");
+    done += written > 0 ? static_cast<size_t>(written) : 0;
+  }
+  return std::exchange(file.handle, -1);
 }
 
 /// The loader maps what the program headers say and dies where the file ends before: they are checked here.
@@ -53,44 +73,72 @@ bool holdsItsSegments(std::span<const uint8_t> bytes) {
   return true;
 }
 
+/// A debugger opens the path as well, so it names this process by its number; /proc/self holds the number that /proc itself uses.
+std::string processFolder() {
+  char number[32];
+  ssize_t length = readlink("/proc/self", number, sizeof number);
+  return length > 0 && length < static_cast<ssize_t>(sizeof number) ? "/proc/" + std::string(number, static_cast<size_t>(length)) : "/proc/self";
+}
+
 /// The loader knows an open library by its path and a descriptor's number is used again, so each opening spells its path
 /// differently: a counter in binary, as "./" and ".//".
 std::string uniquePath(int handle) {
   static std::atomic<uint64_t> counter{1};
-  std::string path = "/proc/self/fd/";
+  std::string path = processFolder() + "/fd/";
   for (uint64_t bits = counter++; bits != 0; bits >>= 1)
     path += bits & 1 ? ".//" : "./";
   return path + std::to_string(handle);
 }
 
-} // namespace
+/// Descriptors from here on are left to the host: of kernels that would need them a debugger that comes later finds no names.
+constexpr int kMostKept = 256;
 
-KernelImage::KernelImage(std::span<const uint8_t> bytes, const std::string& symbol, const std::string& target) {
-  std::string who = fmt::format("kernel '{}' for target '{}'", symbol, target);
-  auto systemError = [&](const char* doing) {
-    return Error(Fault::System, fmt::format("{}: cannot {}: {}", who, doing, std::generic_category().message(errno)));
-  };
-  if (!holdsItsSegments(bytes))
-    throw Error(Fault::Data, fmt::format("{}: the image is no whole shared object; compile the program again", who));
-  File file(createMemoryFile(symbol.substr(0, 200)));
-  if (file.handle < 0)
-    throw systemError("create a file in memory");
-  for (size_t done = 0; done < bytes.size();) {
-    ssize_t written = write(file.handle, bytes.data() + done, bytes.size() - done);
-    if (written < 0 && errno != EINTR)
-      throw systemError("write a file in memory");
-    done += written > 0 ? static_cast<size_t>(written) : 0;
-  }
-  library_ = dlopen(uniquePath(file.handle).c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library_)
-    throw Error(Fault::Data, fmt::format("{}: the image does not open: {}; compile the program again", who, dlerror()));
-  function_ = reinterpret_cast<KernelFunction>(dlsym(library_, symbol.c_str()));
-  if (!function_) {
-    dlclose(library_);
-    throw Error(Fault::Data, fmt::format("{}: the image lacks the symbol; compile the program again", who));
-  }
+/// "<symbol>-<digest>.so": one path is one content, for this process and for those that share the folder.
+std::filesystem::path writeImage(std::span<const uint8_t> bytes, const std::string& symbol, const std::filesystem::path& folder, const std::string& who) {
+  for (char c : symbol)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_')
+      throw Error(Fault::Data, fmt::format("{}: the symbol makes no file name; compile the program again", who));
+  std::error_code code;
+  std::filesystem::create_directories(folder, code);
+  if (code)
+    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", folder.string(), code.message()));
+  std::filesystem::path path = folder / fmt::format("{}-{}.so", symbol.substr(0, 200), digestOf(bytes).hex().substr(0, 8));
+  writeFileAtomically(path, bytes);
+  return std::filesystem::absolute(path);
 }
 
-KernelImage::~KernelImage() { dlclose(library_); }
+} // namespace
+
+KernelImage::KernelImage(std::span<const uint8_t> bytes, const std::string& symbol, const std::string& target, const std::filesystem::path& folder) {
+  std::string who = fmt::format("kernel '{}' for target '{}'", symbol, target);
+  if (!holdsItsSegments(bytes))
+    throw Error(Fault::Data, fmt::format("{}: the image is no whole shared object; compile the program again", who));
+  if (folder.empty()) {
+    File file(writeMemoryFile(bytes, symbol, who));
+    library_ = dlopen(uniquePath(file.handle).c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (file.handle < kMostKept)
+      file_ = std::exchange(file.handle, -1);
+  } else {
+    library_ = dlopen(writeImage(bytes, symbol, folder, who).c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+  std::string reason = "lacks the symbol";
+  if (!library_)
+    reason = fmt::format("does not open: {}", dlerror());
+  else
+    function_ = reinterpret_cast<KernelFunction>(dlsym(library_, symbol.c_str()));
+  if (function_)
+    return;
+  close();
+  throw Error(Fault::Data, fmt::format("{}: the image {}; compile the program again", who, reason));
+}
+
+void KernelImage::close() {
+  if (library_)
+    dlclose(library_);
+  if (file_ >= 0)
+    ::close(file_);
+}
+
+KernelImage::~KernelImage() { close(); }
 
 } // namespace moec

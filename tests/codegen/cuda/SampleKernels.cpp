@@ -74,12 +74,13 @@ const SampleKernel kSamples[] = {
     {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>", "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
     %s = moe.matmul %a, %w : tensor<?x64x@, #moe.sizes<"t", "64">>, tensor<3x72x64x@>
     moe.yield %s : tensor<3x?x72x@, #moe.sizes<"3", "t", "72">>)"},
-    {"matmulOfBfloat16", "matmul", "%a: tensor<67x34xbf16>, %w: tensor<45x34xbf16>, %z: tensor<67x45x@>", "tensor<67x45xbf16>, tensor<67x45x@>", R"(
+    {"matmulOfBfloat16", "matmul", "%a: tensor<67x34xbf16>, %w: tensor<45x34xbf16>, %z: tensor<67x45x@>", "tensor<67x45xbf16>", R"(
     %s = moe.matmul %a, %w : tensor<67x34xbf16>, tensor<45x34xbf16>
     %g = moe.gelu %s : tensor<67x45xbf16>
     %c = moe.cast %g to @ : tensor<67x45xbf16>
     %y = moe.add %c, %z : tensor<67x45x@>, tensor<67x45x@>
-    moe.yield %g, %y : tensor<67x45xbf16>, tensor<67x45x@>)"},
+    %b = moe.cast %y to bf16 : tensor<67x45x@>
+    moe.yield %b : tensor<67x45xbf16>)"},
     {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
     %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
     %v, %i = moe.select %s k 2 : tensor<37x6x@>
@@ -98,6 +99,10 @@ const SampleKernel kSamples[] = {
     {"gateOfIndices", "gate", "%i: tensor<700x2xi32>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
     %a = moe.assign %i experts 5 token_major : tensor<700x2xi32>
     moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)", 64, "one_block_rows", 1},
+    {"gateThatTakesARoutingApart", "gate", "%r: " MOEC_ROUTING, "!moe.routing<2 experts, \"29\" tokens, 2 choices>, !moe.routing<3 experts, \"29\" tokens, 2 choices>", R"(
+    %a = moe.experts_of %r from 0 count 2 : )" MOEC_ROUTING R"(
+    %b = moe.experts_of %r from 2 count 3 : )" MOEC_ROUTING R"(
+    moe.yield %a, %b : !moe.routing<2 experts, "29" tokens, 2 choices>, !moe.routing<3 experts, "29" tokens, 2 choices>)"},
     {"gateOfGroups", "gate", "%i: tensor<700x2xi32>, %k: tensor<700x2xi1>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
     %a = moe.assign %i keep %k : tensor<700x2xi1> experts 5 choice_major capacity "40" groups "7" : tensor<700x2xi32>
     moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)"},

@@ -1,0 +1,205 @@
+#include "compiler/cli/CacheFolder.h"
+#include "compiler/cli/CommandTree.h"
+#include "compiler/cli/Commands.h"
+#include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/ProgramCache.h"
+#include "compiler/cli/Table.h"
+#include "moec_build_id.h"
+#include "runtime/core/Container.h"
+#include "runtime/core/Error.h"
+#include "runtime/io/MappedFile.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <memory>
+
+namespace moec::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::system_clock;
+
+struct CacheFlags : CommonOptions {
+  std::string olderThan;
+  bool drawsAsInputs = false;
+};
+
+CacheFolder userCache() {
+  fs::path folder = userCacheFolder();
+  if (folder.empty())
+    throw Error(Fault::Usage, "there is no cache: neither XDG_CACHE_HOME nor HOME names a folder");
+  return CacheFolder(folder);
+}
+
+std::string timeText(Clock::time_point time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(Clock::to_time_t(time)));
+}
+
+/// "3 d", "5 h", "12 min", "40 s".
+std::string ageText(Clock::time_point time) {
+  auto seconds = std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - time).count());
+  if (seconds < 120)
+    return fmt::format("{} s", seconds);
+  if (seconds < 7200)
+    return fmt::format("{} min", seconds / 60);
+  return seconds < 172800 ? fmt::format("{} h", seconds / 3600) : fmt::format("{} d", seconds / 86400);
+}
+
+/// What an entry is of; a damaged one says what is wrong with it.
+struct Description {
+  std::string name, target, damage;
+};
+
+Description describe(const CacheFile& file) {
+  try {
+    if (file.kind == CacheFile::Kind::Program) {
+      ProgramEntry entry = readProgramEntry(file.path);
+      return {entry.name, fmt::format("{}", fmt::join(entry.targets, ",")), {}};
+    }
+    MappedFile bytes = MappedFile::open(file.path);
+    Container container = Container::parse(bytes.bytes(), file.path.string());
+    const Container::Section* launch = container.find("launch");
+    if (!launch)
+      throw Error(Fault::Data, file.path.string() + ": section 'launch' is missing");
+    Json json = Json::parse(launch->bytes.begin(), launch->bytes.end());
+    return {json.at("symbol"), json.at("target"), {}};
+  } catch (const std::exception& error) {
+    return {{}, {}, error.what()};
+  }
+}
+
+const char* kindWord(CacheFile::Kind kind) { return kind == CacheFile::Kind::Program ? "program" : "kernel"; }
+
+void listCache(const CacheFlags& flags) {
+  CacheFolder cache = userCache();
+  int64_t limit = cacheLimit(flags.cacheLimit), total = 0, damaged = 0;
+  std::vector<CacheFile> files = cache.files();
+  std::ranges::reverse(files); // the latest first
+  Table table({"kind", "name", "target", ">size", ">last used"});
+  Json entries = Json::array();
+  for (const CacheFile& file : files) {
+    Description about = describe(file);
+    total += file.bytes;
+    damaged += !about.damage.empty();
+    table.add({kindWord(file.kind), about.damage.empty() ? about.name : "(damaged) " + file.path.filename().string(), about.target,
+               shortBytes(static_cast<double>(file.bytes)), ageText(file.used) + " ago"});
+    Json entry{{"kind", kindWord(file.kind)}, {"name", about.name}, {"target", about.target}, {"bytes", file.bytes}, {"last_used", timeText(file.used)},
+               {"path", file.path.string()}};
+    if (!about.damage.empty())
+      entry["damage"] = about.damage;
+    entries.push_back(std::move(entry));
+  }
+  if (flags.json) {
+    Json json{{"folder", cache.path().string()}, {"bytes", total}, {"limit", limit}, {"entries", entries}};
+    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+    return;
+  }
+  if (!files.empty())
+    fmt::print("{}\n", table.str());
+  fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)),
+             shortBytes(static_cast<double>(limit)));
+  if (damaged > 0)
+    fmt::print("{} damaged: whoever needs one compiles it again\n", damaged);
+}
+
+void clearCache(const CacheFlags& flags) {
+  CacheFolder cache = userCache();
+  auto before = flags.olderThan.empty() ? Clock::time_point::max() : Clock::now() - parseAge(flags.olderThan, "--older-than");
+  CacheFolder::Removed removed = cache.clear(before);
+  if (flags.json) {
+    Json json{{"folder", cache.path().string()}, {"programs", removed.programs}, {"kernels", removed.kernels}, {"bytes", removed.bytes}};
+    fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return;
+  }
+  fmt::print("removed {} programs and {} kernels, {}, from {}\n", removed.programs, removed.kernels, shortBytes(static_cast<double>(removed.bytes)),
+             cache.path().string());
+}
+
+/// The entry that is most like the key: of the same file, the same name or the same bytes, with the fewest differences; of two, the one used last.
+std::optional<std::pair<ProgramEntry, CacheFile>> nearest(const CacheFolder& cache, const ProgramKey& key, const fs::path& model) {
+  std::optional<std::pair<ProgramEntry, CacheFile>> best;
+  auto rank = [&](const ProgramEntry& entry, const CacheFile& file) {
+    return std::tuple(entry.model != model.string(), differences(entry.key, key).size(), -file.used.time_since_epoch().count());
+  };
+  for (const CacheFile& file : cache.files()) {
+    if (file.kind != CacheFile::Kind::Program)
+      continue;
+    try {
+      ProgramEntry entry = readProgramEntry(file.path);
+      bool related = entry.model == model.string() || entry.key.file == key.file || entry.key.model == key.model;
+      if (related && (!best || rank(entry, file) < rank(best->first, best->second)))
+        best = std::pair(std::move(entry), file);
+    } catch (const Error&) { // damaged or gone: tells nothing
+    }
+  }
+  return best;
+}
+
+void explainCache(const CacheFlags& flags) {
+  if (isProgramFile(flags.file))
+    throw Error(Fault::Usage, fmt::format("{} is compiled already: only what is compiled from models is cached", flags.file.string()));
+  CacheFolder cache = userCache();
+  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs};
+  addModelOptions(flags, options);
+  ProgramKey key = ProgramKey::of(MappedFile::open(flags.file).bytes(), flags.file.filename().string(), options, sourceId(), hostCpu());
+  ProgramCache programs(cache.programs());
+  auto [program, damage] = programs.peek(key);
+  std::vector<std::string> reasons;
+  std::string of;
+  if (!program && !damage.empty()) {
+    reasons.push_back("the entry is damaged: " + damage);
+  } else if (!program) {
+    if (auto found = nearest(cache, key, fs::absolute(flags.file).lexically_normal())) {
+      reasons = differences(found->first.key, key);
+      of = fmt::format("the nearest entry is of {}, last used {}", found->first.model, timeText(found->second.used));
+    } else {
+      reasons.push_back("there is no entry of this model: it was not compiled with this cache, or its entry has been removed since");
+    }
+  }
+  if (flags.json) {
+    Json json{{"model", flags.file.string()}, {"result", program ? "hit" : "miss"}, {"entry", programs.entry(key).string()}, {"reasons", reasons}};
+    fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return;
+  }
+  fmt::print("{}: {}\n", program ? "hit" : "miss", programs.entry(key).string());
+  if (!of.empty())
+    fmt::print("  {}\n", of);
+  for (const std::string& reason : reasons)
+    fmt::print("  {}\n", reason);
+}
+
+} // namespace
+
+void addCacheCommand(CLI::App& app) {
+  auto flags = std::make_shared<CacheFlags>();
+  CLI::App* command = app.add_subcommand("cache", "Show, explain and clear the caches of compiled programs and kernels");
+  command->require_subcommand(1);
+  CLI::App* list = command->add_subcommand("list", "List what lies in the caches, what was used last first, and look for damage");
+  list->add_option("--cache-limit", flags->cacheLimit, "the limit to show (default: $MOEC_CACHE_LIMIT, or 4G)")->type_name("SIZE");
+  addJsonFlag(*list, *flags);
+  list->callback([flags] { listCache(*flags); });
+
+  CLI::App* clear = command->add_subcommand("clear", "Remove what lies in the caches: it costs nothing but the time to compile again");
+  clear->add_option("--older-than", flags->olderThan, "only what was not used for so long, as 90m, 12h or 30d")->type_name("AGE");
+  addJsonFlag(*clear, *flags);
+  clear->callback([flags] { clearCache(*flags); });
+
+  CLI::App* explain = command->add_subcommand("explain", "Say whether compiling a model would be a hit, and why not");
+  addModelFlags(*explain, *flags);
+  explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
+  addJsonFlag(*explain, *flags);
+  explain->callback([flags] { explainCache(*flags); });
+  addExamples(*command, {{"what lies there, and what it takes", "moec cache list"},
+                         {"what was not used for a month goes", "moec cache clear --older-than 30d"},
+                         {"why a model is compiled again", "moec cache explain models/zoo/vit-moe.json"}});
+}
+
+} // namespace moec::cli

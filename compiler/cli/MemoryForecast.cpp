@@ -1,0 +1,102 @@
+#include "compiler/cli/MemoryForecast.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace moec::cli {
+
+namespace {
+
+constexpr int64_t kPage = 4096; // a worker's scratch is whole pages
+
+/// Scratch for the launches of a list, which follow one another with the most that any has needed so far.
+int64_t scratchOf(const std::vector<LaunchInfo>& launches, const Bindings& sizes, int threads) {
+  int64_t most = 0;
+  for (const LaunchInfo& launch : launches)
+    for (const StageInfo& stage : launch.stages)
+      most = std::max(most, stage.scratchBytes.evaluate(sizes));
+  return (most + kPage - 1) / kPage * kPage * threads;
+}
+
+int64_t elementsOf(const ParameterInfo& parameter) { return Tensor::borrow(nullptr, parameter.shape, parameter.dtype).elements(); }
+int64_t bytesOf(const ParameterInfo& parameter) { return elementsOf(parameter) * static_cast<int64_t>(byteSize(parameter.dtype)); }
+
+/// Session's way from a seed to packed weights: each is drawn in doubles, rounded, copied to its buffer, packed and freed before the next.
+int64_t drawingPeak(const Plan& plan) {
+  std::map<int, const ParameterInfo*> byBuffer;
+  for (const ParameterInfo& parameter : plan.parameters)
+    byBuffer[parameter.buffer] = &parameter;
+  int64_t kept = 0, peak = 0;
+  auto draw = [&](const ParameterInfo& parameter, int64_t beside) {
+    peak = std::max(peak, kept + beside + elementsOf(parameter) * static_cast<int64_t>(sizeof(double)) + 2 * bytesOf(parameter));
+  };
+  std::set<int> packed;
+  for (const LaunchInfo& launch : plan.prepare) {
+    int64_t beside = 0;
+    for (int input : launch.inputs)
+      if (auto found = byBuffer.find(input); found != byBuffer.end()) {
+        draw(*found->second, beside);
+        beside += bytesOf(*found->second);
+        packed.insert(input);
+      }
+    for (int output : launch.outputs)
+      kept += moec::bytesOf(plan.buffers[static_cast<size_t>(output)], {});
+    peak = std::max(peak, kept + beside);
+  }
+  for (const ParameterInfo& parameter : plan.parameters)
+    if (!packed.contains(parameter.buffer)) {
+      draw(parameter, 0);
+      kept += bytesOf(parameter);
+    }
+  return std::max(peak, kept);
+}
+
+} // namespace
+
+MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
+  MemoryForecast result;
+  std::set<int> read, usedByPacking;
+  for (const LaunchInfo& launch : plan.forward)
+    read.insert(launch.inputs.begin(), launch.inputs.end());
+  for (const OutputInfo& output : plan.outputs)
+    read.insert(output.buffer);
+  for (const LaunchInfo& launch : plan.prepare)
+    for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
+      usedByPacking.insert(buffers->begin(), buffers->end());
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    const BufferInfo& buffer = plan.buffers[i];
+    int64_t bytes = bytesOf(buffer, sizes);
+    bool isRead = read.contains(static_cast<int>(i));
+    switch (buffer.kind) {
+    case BufferKind::Input: result.inputs += bytes; break;
+    case BufferKind::Output: result.outputs += bytes; break;
+    case BufferKind::Parameter: (isRead ? result.weights : result.onlyPacked) += bytes; break;
+    case BufferKind::Prepared: result.packed += bytes; break;
+    case BufferKind::Constant: result.constants += bytes; break;
+    case BufferKind::Temporary: // of a call: in the arena
+      if (buffer.firstLaunch < 0 && usedByPacking.contains(static_cast<int>(i)))
+        result.packing += bytes;
+      break;
+    }
+  }
+  for (const OutputInfo& output : plan.outputs)
+    result.results += bytesOf(plan.buffers[static_cast<size_t>(output.buffer)], sizes);
+  for (const InputInfo& input : plan.inputs)
+    if (input.buffer >= 0)
+      result.given += bytesOf(plan.buffers[static_cast<size_t>(input.buffer)], sizes);
+  for (const ParameterInfo& parameter : plan.parameters)
+    if (parameter.buffer < 0)
+      result.unread += bytesOf(parameter);
+  result.drawing = drawingPeak(plan);
+  result.arena = std::max<int64_t>(layoutArena(plan, sizes).bytes, 1);
+  result.packingScratch = scratchOf(plan.prepare, {}, threads);
+  result.scratch = std::max(result.packingScratch, scratchOf(plan.forward, sizes, threads));
+  for (const auto& [name, image] : program.data().kernels)
+    result.program += static_cast<int64_t>(image.size());
+  for (const auto& [target, text] : program.data().ir)
+    result.program += static_cast<int64_t>(text.size());
+  return result;
+}
+
+} // namespace moec::cli

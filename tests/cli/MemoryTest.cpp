@@ -1,0 +1,93 @@
+// The memory that `moec inspect` foretells for a run on the CPU is what the runtime takes, to the byte.
+
+#include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/MemoryForecast.h"
+#include "runtime/Compile.h"
+#include "runtime/Session.h"
+#include "tests/cli/Process.h"
+
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+
+using namespace moec;
+using namespace moec::cli;
+using namespace moec::test;
+
+namespace {
+
+/// Counts what is taken, and the most at once.
+struct Counter {
+  std::atomic<int64_t> now = 0, most = 0;
+
+  Allocator allocator() {
+    return {[](void* self, size_t bytes, size_t alignment) {
+              auto& counter = *static_cast<Counter*>(self);
+              int64_t now = counter.now += static_cast<int64_t>(bytes);
+              if (now > counter.most)
+                counter.most = now;
+              return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+            },
+            [](void* self, void* memory, size_t bytes) {
+              static_cast<Counter*>(self)->now -= static_cast<int64_t>(bytes);
+              std::free(memory);
+            },
+            this};
+  }
+};
+
+class MemoryOfARun : public testing::TestWithParam<std::tuple<std::string, int, int>> {};
+
+TEST_P(MemoryOfARun, IsWhatInspectForetells) {
+  auto [name, batch, threads] = GetParam();
+  Program program = compile(std::string(MOEC_SOURCE "/models/zoo/") + name + ".json", {.targets = {"cpu:x86-64-v3"}});
+  Counter counter;
+  Session session(program, "cpu", {.threads = threads, .allocator = counter.allocator()});
+  Bindings sizes = checkSizes(session.plan(), {});
+  sizes["batch"] = batch;
+  MemoryForecast forecast = forecastMemory(program, session.plan(), sizes, threads);
+  session.load(initialWeights(session.plan(), 0));
+  EXPECT_EQ(counter.most, forecast.loading());
+  counter.most = 0;
+  TensorMap outputs = session.run(generatedInputs(session.plan(), sizes, 0));
+  EXPECT_EQ(counter.most, forecast.call());
+  EXPECT_EQ(counter.now, forecast.call());
+  outputs.clear();
+  EXPECT_EQ(counter.now, forecast.call() - forecast.results);
+  // Weights that are drawn end in the same memory.
+  Counter drawn;
+  Session other(program, "cpu", {.threads = threads, .allocator = drawn.allocator()});
+  other.init(0);
+  outputs = other.run(generatedInputs(session.plan(), sizes, 0));
+  EXPECT_EQ(drawn.now, forecast.call());
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, MemoryOfARun,
+                         testing::Values(std::tuple("batched-experts", 1, 1), std::tuple("batched-experts", 33, 3), std::tuple("vit-moe", 2, 2),
+                                         std::tuple("soft-moe", 5, 1), std::tuple("gating-lm", 3, 2)),
+                         [](const auto& info) {
+                           std::string name = fmt::format("{}_{}_{}", std::get<0>(info.param), std::get<1>(info.param), std::get<2>(info.param));
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+class MemoryShown : public CommandTest {};
+
+TEST_F(MemoryShown, ByInspectForGivenSizes) {
+  std::string model = MOEC_SOURCE "/models/zoo/batched-experts.json";
+  auto run = [&](const std::string& batch) {
+    Outcome outcome = moec({"inspect", model, "--target", "cpu:x86-64-v3", "--size", "batch=" + batch, "--threads", "3", "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.out)["memory"]["run"];
+  };
+  auto small = run("4"), large = run("4000");
+  EXPECT_EQ(small["threads"], 3);
+  EXPECT_GT(large["call"], small["call"]);
+  EXPECT_EQ(large["loading"], small["loading"]);
+  EXPECT_GE(large["peak_with_weights"].get<int64_t>(), large["session_peak"].get<int64_t>() + large["given"].get<int64_t>());
+  EXPECT_EQ(large["given"], 4000 * 60 * 8 + 4 * 8); // x and blend
+  Outcome text = moec({"inspect", model, "--target", "cpu:x86-64-v3"});
+  EXPECT_THAT(text.out, testing::HasSubstr("peak of run"));
+}
+
+} // namespace
