@@ -25,7 +25,7 @@ std::string Json::describe() const {
   if (isNull())
     return "null";
   if (isList())
-    return "a list";
+    return list().empty() ? "an empty list" : "a list";
   if (isObject())
     return "an object";
   if (isString())
