@@ -87,7 +87,7 @@ const Case kCases[] = {
      {"these experts make 5 of each token, those before them 8; the widths must agree"}},
     {"GroupWithoutACount",
      kX + moe(R"({"kind": "top_k"})", R"([{"kind": "mlp", "count": 2, "hidden": 8}, @{"kind": "linear"}])"),
-     {R"(experts need "count": an integer from 1 to 65536)"}},
+     {R"("linear" needs "count": an integer from 1 to 65536)"}},
     {"SharedExpertOfAnotherWidth",
      kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": )" + kExperts + R"(, "shared": @{"kind": "linear", "out": 5}})",
      {"the shared expert makes [batch, 5], the others [batch, 8]; the shapes must agree"}},
