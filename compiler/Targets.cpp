@@ -42,7 +42,7 @@ std::vector<std::string> knownTargets() {
 std::string suggestion(const std::string& name) {
   std::vector<std::string> known = knownTargets();
   for (const std::string& target : known)
-    if (target.substr(target.find(':') + 1) == name)
+    if (target.substr(target.find(':') + 1) == name || target == name + "a") // "cuda:sm_90" is known in its form of one architecture
       return fmt::format("; did you mean \"{}\"?", target);
   if (name == "cuda" || name == "gpu" || name == "nvidia") {
     std::vector<std::string> chips;

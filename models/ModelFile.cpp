@@ -34,7 +34,8 @@ public:
     file_.loss = file_.root.find("loss");
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
-    if (!diagnostics_.hasErrors() &&
+    bool knowsInputs = !diagnostics_.hasErrors();
+    if (knowsInputs &&
         std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
       error(top->at("inputs"), "a model needs an input that is not for the loss only");
     if (const Json* blocks = file_.root.find("blocks"))
@@ -44,7 +45,7 @@ public:
       for (const Json& output : top->get("outputs").list())
         readOutput(output);
     readMoefy();
-    readCheckSizes();
+    readCheckSizes(knowsInputs);
   }
 
 private:
@@ -232,7 +233,8 @@ private:
     return object;
   }
 
-  void readCheckSizes() {
+  /// `knowsSymbols`: the inputs were read without an error, so that their shapes name all symbolic sizes.
+  void readCheckSizes(bool knowsSymbols) {
     const Json* check = file_.root.find("check");
     if (!check)
       return;
@@ -246,7 +248,8 @@ private:
     for (const Json::Member& member : check->object()) {
       if (isNote(member))
         continue;
-      if (std::find(known.begin(), known.end(), member.key) == known.end())
+      bool isKnown = std::find(known.begin(), known.end(), member.key) != known.end();
+      if (!isKnown && knowsSymbols)
         error(member.keyPosition, fmt::format("\"check\" overrides values of \"let\" and symbolic sizes, not {}{}",
                                               inQuotes(member.key), suggestion(member.key, known)));
       else if (!member.value.isInteger() || member.value.integer() < 1 || member.value.integer() > 1000000)

@@ -197,9 +197,12 @@ void addCacheCommand(CLI::App& app) {
   explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
   addJsonFlag(*explain, *flags);
   explain->callback([flags] { explainCache(*flags); });
-  addExamples(*command, {{"what lies there, and what it takes", "moec cache list"},
-                         {"what was not used for a month goes", "moec cache clear --older-than 30d"},
-                         {"why a model is compiled again", "moec cache explain models/zoo/vit-moe.json"}});
+  Example listing{"what lies there, and what it takes", "moec cache list"}, clearing{"what was not used for a month goes", "moec cache clear --older-than 30d"},
+      explaining{"why a model is compiled again", "moec cache explain models/zoo/vit-moe.json"};
+  addExamples(*list, {listing});
+  addExamples(*clear, {clearing});
+  addExamples(*explain, {explaining});
+  addExamples(*command, {listing, clearing, explaining});
 }
 
 } // namespace moec::cli

@@ -4,6 +4,7 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/KernelTable.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
 #include "compiler/cli/ValueKinds.h"
@@ -143,6 +144,7 @@ void compileCommand(const CompileFlags& flags) {
     throw Error(Fault::Usage, fmt::format("{} is compiled already; compile takes a model", flags.file.string()));
   if (flags.output && flags.output->empty())
     throw Error(Fault::Usage, "-o needs the name of the file to write, found an empty one");
+  checkOutputFiles(flags, {{"-o", flags.output}});
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
   CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .trace = trace};
   std::string text;

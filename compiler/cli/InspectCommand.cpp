@@ -5,6 +5,7 @@
 #include "compiler/cli/KernelTable.h"
 #include "compiler/cli/MemoryForecast.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
 #include "runtime/core/AtomicFile.h"
@@ -267,6 +268,7 @@ void extract(const Program& program, const fs::path& folder) {
 }
 
 void inspect(const InspectFlags& flags) {
+  checkOutputFiles(flags, {});
   Program program = openForView(flags);
   const Plan& plan = choosePlan(program, flags);
   Bindings sizes = checkSizes(plan, parseSizes(flags));

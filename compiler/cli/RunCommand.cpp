@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
 #include "runtime/Session.h"
@@ -34,6 +35,9 @@ void print(const Session& session, const TensorMap& outputs, bool json) {
 }
 
 void run(const RunFlags& flags) {
+  checkOutputFiles(flags, {{"--output", flags.output}});
+  if (flags.output)
+    checkTensorFile(*flags.output);
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
   auto step = [&](const char* name, auto work) {
     Trace::Span span(trace.get(), name, "run");

@@ -14,6 +14,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -42,6 +43,8 @@ int run(int argc, char** argv) {
   std::vector<std::string> known;
   for (const CLI::App* command : moec::cli::commandsOf(app))
     known.push_back(command->get_name());
+  if (argc > 1 && std::string_view(argv[1]) == "help") // the same as --help, which stands behind its command
+    return run(argc == 2 ? 2 : 3, std::array{argv[0], argc == 2 ? const_cast<char*>("--help") : argv[2], const_cast<char*>("--help")}.data());
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(known, argv[1]) == known.end())
     return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1],
                                                   moec::didYouMean(argv[1], known), fmt::join(known, ", ")));

@@ -27,7 +27,7 @@ std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, 
   product.factors.push_back({.number = rate, .size = {}, .op = '*'});
   product.factors.push_back({.number = {}, .size = tokens, .op = '*'});
   Size capacity = Size::floorDiv(Size(choices) * Size::ceil(product), Size(experts));
-  if (capacity == Size(0)) {
+  if (capacity == Size(0) || rate == 0) {
     site.error(
         position,
         fmt::format(

@@ -21,16 +21,21 @@ std::string toJsonText(const TensorMap& tensors) {
   return result + "}";
 }
 
+void checkTensorFile(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  if (ending != ".npy" && ending != ".safetensors" && ending != ".json")
+    throw Error(
+        Fault::Usage,
+        fmt::format("{}: cannot tell the format from the name; expected .npy, .safetensors or .json", path.string()));
+}
+
 void writeTensors(const std::filesystem::path& path, const TensorMap& tensors) {
+  checkTensorFile(path);
   std::string ending = path.extension().string();
   if (ending == ".safetensors")
     return writeSafeTensors(path, tensors);
   if (ending == ".json")
     return writeFileAtomically(path, toJsonText(tensors) + "\n");
-  if (ending != ".npy")
-    throw Error(
-        Fault::Usage,
-        fmt::format("{}: cannot tell the format from the name; expected .npy, .safetensors or .json", path.string()));
   if (tensors.size() != 1) {
     std::string names;
     for (const auto& [key, tensor] : tensors)

@@ -8,6 +8,9 @@
 
 namespace moec {
 
+/// Error(Usage) for an ending that is none of these.
+void checkTensorFile(const std::filesystem::path& path);
+
 /// Written aside, synced, renamed. Error(Usage) for another ending, or for .npy and more than one tensor (lists them).
 void writeTensors(const std::filesystem::path& path, const TensorMap& tensors);
 

@@ -23,6 +23,30 @@ TEST_F(Usage, HelpAndVersionAreResults) {
   EXPECT_THAT(version.out, testing::MatchesRegex("moec [0-9.]+ \\([0-9.]+-[0-9a-f]+\\)\n"));
 }
 
+TEST_F(Usage, HelpIsACommandToo) {
+  EXPECT_EQ(moec({"help"}).out, moec({"--help"}).out);
+  EXPECT_EQ(moec({"help", "run"}).out, moec({"run", "--help"}).out);
+  expectFailure({"help", "runn"}, 2, "did you mean \"run\"?");
+}
+
+TEST_F(Usage, NoResultTakesThePlaceOfASource) {
+  std::string text = R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})";
+  std::string model = file("m.json", text), weights = file("w.safetensors", "-"), x = file("x.json", "[[1, 2]]");
+  expectFailure({"compile", model, "-o", folder / "." / "m.json"}, 2, "-o would write over the model, ");
+  expectFailure({"compile", model, "-o", "m.moec", "--trace", model}, 2, "--trace would write over the model, ");
+  expectFailure({"compile", model, "-o", "m.moec", "--trace", "m.moec"}, 2, "-o and --trace name one file, m.moec");
+  expectFailure({"inspect", model, "--init", "0", "--save-weights", model}, 2, "--save-weights would write over the model, ");
+  expectFailure({"run", model, "--weights", weights, "--input", "x=" + x, "--output", weights}, 2, "--output would write over --weights, ");
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--output", x}, 2, "--output would write over --input x, ");
+  EXPECT_EQ(slurp(model), text);
+  EXPECT_EQ(slurp(x), "[[1, 2]]");
+}
+
+TEST_F(Usage, WhereAResultCannotGoIsSaidBeforeAnyWork) { // the model would be the next error
+  expectFailure({"run", path("absent.json"), "--output", "scores.txt"}, 2, "scores.txt: cannot tell the format from the name");
+  expectFailure({"run", path("absent.json"), "--output", path("none/o.npy")}, 5, "there is no folder " + path("none"));
+}
+
 TEST_F(Usage, MistakesOfTheCallerAreTwo) {
   expectFailure({}, 2, "moec: error: ");
   expectFailure({"runn"}, 2, "moec: error: unknown command \"runn\"; did you mean \"run\"?");

@@ -143,7 +143,7 @@ TEST(LayerLaunches, AKernelHoldsWhatTheLayersPartsHold) {
     return std::string();
   };
   EXPECT_NE(complaint("attention", "moe_layer").find("a 'moe_layer' kernel cannot hold 'moe.attention'"), std::string::npos);
-  EXPECT_NE(complaint("moe_layer", "gate").find("a 'gate' kernel cannot hold 'moe.dispatch'"), std::string::npos);
+  EXPECT_NE(complaint("moe_layer", "gate").find("a 'gate' kernel cannot hold 'moe.grouped_matmul'"), std::string::npos);
 }
 
 } // namespace moec::test

@@ -138,12 +138,24 @@ TEST(CudaDevice, ChecksCanBeOff) {
   EXPECT_FAULT(session({{"{sums}", "  "}})->run({{"x", tinyTokens(40, 1)}}), Fault::Mismatch, "uninitialised"); // another session keeps its own
 }
 
-TEST(CudaDevice, ManyFindingsAreCutAtTen) {
+std::string storesOutside(int count, bool ofLinesOfTheirOwn) {
   std::string text;
-  for (int i = 0; i < 12; ++i)
-    text += "  st.global.f32 [%at+65536], %f0;\n";
-  Thrown thrown = thrownBy([&] { session({{"{up}", text}})->run({{"x", tinyTokens(16, 1)}}); });
+  for (int i = 0; i < count; ++i)
+    text += (ofLinesOfTheirOwn ? "  .loc 1 " + std::to_string(i + 10) + " 0\n" : "") + "  st.global.f32 [%at+65536], %f0;\n";
+  return text;
+}
+
+TEST(CudaDevice, ManyFindingsAreCutAtTen) {
+  Thrown thrown = thrownBy([&] { session({{"{up}", storesOutside(12, true)}})->run({{"x", tinyTokens(16, 1)}}); });
+  EXPECT_TRUE(thrown.says("tiny.cu:19 (ptx line")) << thrown.message;
+  EXPECT_FALSE(thrown.says("tiny.cu:20 (ptx line")) << thrown.message;
   EXPECT_TRUE(thrown.says("\n  and 2 more")) << thrown.message;
+}
+
+TEST(CudaDevice, FindingsOfOneLineAreOne) {
+  Thrown thrown = thrownBy([&] { session({{"{up}", storesOutside(12, false)}})->run({{"x", tinyTokens(16, 1)}}); });
+  EXPECT_TRUE(thrown.says("; and 11 more instructions of this line")) << thrown.message;
+  EXPECT_FALSE(thrown.says("\n  and ")) << thrown.message;
 }
 
 //--- what lacks ---

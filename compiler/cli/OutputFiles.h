@@ -1,0 +1,17 @@
+#pragma once
+// Files that a command is to write, looked at before any work: a result must not be lost for a wrong name, nor take the place of what it is made from.
+
+#include "compiler/cli/CommonOptions.h"
+
+namespace moec::cli {
+
+struct OutputFile {
+  std::string flag; // "--output"
+  std::optional<std::filesystem::path> path;
+};
+
+/// Of `outputs`, of --trace and of --save-weights. Error(Usage) for a file that the command reads, or that two flags name; Error(System) for a folder that
+/// is not there.
+void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outputs);
+
+} // namespace moec::cli
