@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace moec::models {
 
@@ -78,9 +79,12 @@ private:
 
   void own(const Use& use, bool insideExpert) {
     const std::string& name = use.own->name;
-    if (std::find(open_.begin(), open_.end(), name) != open_.end())
-      return diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}",
-                                                               inQuotes(name), fmt::join(open_, " -> "), name));
+    if (std::find(open_.begin(), open_.end(), name) != open_.end()) {
+      if (circular_.insert(name).second) // once, whoever uses it
+        diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(name),
+                                                          fmt::join(open_, " -> "), name));
+      return;
+    }
     open_.push_back(name);
     body(*use.own->body, *use.environment, insideExpert);
     open_.pop_back();
@@ -90,6 +94,7 @@ private:
   Vocabulary& vocabulary_;
   Diagnostics& diagnostics_;
   std::vector<std::string> open_; // own blocks whose bodies are being checked
+  std::set<std::string> circular_; // reported
   int64_t seen_ = 0;
   int depth_ = 0;
   bool tooMany_ = false;

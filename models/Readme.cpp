@@ -48,8 +48,8 @@ std::string modelsReadme() {
       "- Every block also takes `name` and `from`, and everything a `note`. Values may be `\"$name\"` or "
       "`\"$(4*name)\"`.\n"
       "- `init` words: default (what the kind says), orthogonal (gain 1, each expert by itself), normal (mean 0, "
-      "deviation 1), zeros, "
-      "ones;\n  {\"orthogonal\": gain} and {\"normal\": deviation} say other numbers.\n\n## The file\n\n";
+      "deviation 1), uniform_fan_out (+-1/sqrt(out)), "
+      "zeros,\n  ones; a number is a constant, {\"orthogonal\": gain} and {\"normal\": deviation} say other numbers.\n\n## The file\n\n";
   for (const Kind* table : {&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()})
     section(text, *table, "###");
   const std::pair<Family, const char*> families[] = {

@@ -62,16 +62,6 @@ void makeOrthogonal(double* matrix, int64_t rows, int64_t columns, double gain) 
       element(vector, k) = gain * vectors[static_cast<size_t>(vector * length + k)];
 }
 
-/// Elements that are drawn together: the doubles of a large parameter are more than itself. A matrix as a whole where it is orthogonal.
-int64_t pieceOf(const ParameterInfo& parameter) {
-  if (parameter.init.kind != Init::Kind::Orthogonal)
-    return int64_t{1} << 16;
-  if (parameter.shape.size() < 2)
-    throw Error(Fault::Data, fmt::format("parameter '{}' of shape {} cannot be orthogonal: it is no matrix", parameter.name,
-                                         describe(parameter.dtype, parameter.shape)));
-  return std::max<int64_t>(1, parameter.shape[parameter.shape.size() - 2] * parameter.shape.back());
-}
-
 /// Elements from `first` on.
 std::vector<double> drawPiece(const ParameterInfo& parameter, uint64_t seed, int64_t first, int64_t count) {
   std::vector<double> values(static_cast<size_t>(count));
@@ -101,9 +91,19 @@ std::vector<double> drawPiece(const ParameterInfo& parameter, uint64_t seed, int
 
 } // namespace
 
+// The doubles of a large parameter would be more than itself. An orthogonal matrix is drawn as a whole.
+int64_t drawnAtOnce(const ParameterInfo& parameter) {
+  if (parameter.init.kind != Init::Kind::Orthogonal)
+    return int64_t{1} << 16;
+  if (parameter.shape.size() < 2)
+    throw Error(Fault::Data, fmt::format("parameter '{}' of shape {} cannot be orthogonal: it is no matrix", parameter.name,
+                                         describe(parameter.dtype, parameter.shape)));
+  return std::max<int64_t>(1, parameter.shape[parameter.shape.size() - 2] * parameter.shape.back());
+}
+
 Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed) {
   Tensor weight(parameter.dtype, parameter.shape);
-  int64_t elements = weight.elements(), piece = pieceOf(parameter);
+  int64_t elements = weight.elements(), piece = drawnAtOnce(parameter);
   auto* bytes = static_cast<std::byte*>(weight.data());
   for (int64_t first = 0; first < elements; first += piece) {
     int64_t count = std::min(piece, elements - first);

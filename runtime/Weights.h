@@ -10,6 +10,8 @@ namespace moec {
 /// unless allowed.
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite);
 
+/// Elements that initialWeight() draws at once: so many doubles stand beside the weight.
+int64_t drawnAtOnce(const ParameterInfo& parameter);
 /// A parameter by its init rule: the same bits on every machine.
 Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
 /// All parameters of a plan.

@@ -29,6 +29,8 @@ public:
   /// where it is not at hand: there it is computed.
   using Source = std::function<std::string(const Coordinates&)>;
   void bind(mlir::Value value, Source source) { sources_[value] = std::move(source); }
+  /// What it is bound to, or null.
+  Source sourceOf(mlir::Value value) const { return sources_.lookup(value); }
 
   /// Prints what computes the element; gives a variable or a literal that holds it, of the value's register type. The same value at the same
   /// place is printed once, until forget().

@@ -189,11 +189,6 @@ std::string RowText::rounded(DType type, const std::string& expression) const {
   return type == DType::BF16 ? fmt::format("toFloat(toBfloat16({}))", expression) : expression;
 }
 
-void RowText::bind(mlir::Value result, ElementText::Source source) {
-  sources_[result] = source;
-  texts_.bind(result, std::move(source));
-}
-
 /// What an element costs that is computed again.
 int64_t RowText::costOf(mlir::Value value) const {
   mlir::Operation* op = value.getDefiningOp();
@@ -236,7 +231,7 @@ void RowText::hold(mlir::Value value) {
   closeLoop();
   held_[value] = name;
   // Elsewhere in the row the element is computed again: it stands in another thread's registers.
-  ElementText::Source before = sources_.lookup(value);
+  ElementText::Source before = texts_.sourceOf(value);
   int64_t turns = turnsOf(width);
   texts_.bind(value, [this, place, before, turns](const Coordinates& at) {
     if (!at.empty() && at.back() == "column" && turns_ <= turns)

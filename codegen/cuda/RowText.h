@@ -68,7 +68,7 @@ private:
   void hold(mlir::Value value);
   /// The name of the registers that hold a value of constant width.
   std::string registersOf(mlir::Value value);
-  void bind(mlir::Value result, ElementText::Source source);
+  void bind(mlir::Value result, ElementText::Source source) { texts_.bind(result, std::move(source)); }
   std::string define(DType type, std::string_view name, const std::string& expression);
   std::string rounded(DType type, const std::string& expression) const;
   std::string fold(mlir::Value x, std::string_view name, const std::string& first, std::string_view with, const std::function<std::string(std::string)>& map);
@@ -94,7 +94,6 @@ private:
   ir::Sizes leading_;
   RowSchedule schedule_;
   llvm::DenseSet<mlir::Value> perRow_;
-  llvm::DenseMap<mlir::Value, ElementText::Source> sources_;     // of results that ElementText cannot compute
   llvm::DenseMap<mlir::Value, std::string> held_;
   llvm::DenseMap<mlir::Value, std::string> experts_;             // of the row, by routing
   Row row_;

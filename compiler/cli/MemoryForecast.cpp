@@ -1,5 +1,7 @@
 #include "compiler/cli/MemoryForecast.h"
 
+#include "runtime/Weights.h"
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -22,14 +24,16 @@ int64_t scratchOf(const std::vector<LaunchInfo>& launches, const Bindings& sizes
 int64_t elementsOf(const ParameterInfo& parameter) { return Tensor::borrow(nullptr, parameter.shape, parameter.dtype).elements(); }
 int64_t bytesOf(const ParameterInfo& parameter) { return elementsOf(parameter) * static_cast<int64_t>(byteSize(parameter.dtype)); }
 
-/// Session's way from a seed to packed weights: each is drawn in doubles, rounded, copied to its buffer, packed and freed before the next.
+/// Session's way from a seed to packed weights: each is drawn, piece by piece in doubles, copied to its buffer, packed and freed before the next.
 int64_t drawingPeak(const Plan& plan) {
   std::map<int, const ParameterInfo*> byBuffer;
   for (const ParameterInfo& parameter : plan.parameters)
     byBuffer[parameter.buffer] = &parameter;
   int64_t kept = 0, peak = 0;
   auto draw = [&](const ParameterInfo& parameter, int64_t beside) {
-    peak = std::max(peak, kept + beside + elementsOf(parameter) * static_cast<int64_t>(sizeof(double)) + 2 * bytesOf(parameter));
+    auto size = static_cast<int64_t>(byteSize(parameter.dtype));
+    int64_t piece = std::min(elementsOf(parameter), drawnAtOnce(parameter)) * (static_cast<int64_t>(sizeof(double)) + size);
+    peak = std::max(peak, kept + beside + bytesOf(parameter) + std::max(piece, bytesOf(parameter)));
   };
   std::set<int> packed;
   for (const LaunchInfo& launch : plan.prepare) {

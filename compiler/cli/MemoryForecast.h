@@ -28,7 +28,7 @@ struct MemoryForecast {
   // Of `moec run`, beside the session.
   int64_t given = 0;      // the inputs as they were read
   int64_t program = 0;    // kernels' images and IR
-  int64_t drawing = 0;    // most at once while --init draws and packs weights one by one: what is packed so far, and the one at hand, also in doubles
+  int64_t drawing = 0;    // most at once while --init draws and packs weights one by one: what is packed so far, and the one at hand twice
   /// Without the pages of the file that weights are read from.
   int64_t peakWithWeights() const { return given + program + std::max(loading(), call()); }
   int64_t peakWithInit() const { return given + program + std::max(drawing, call()); }

@@ -34,7 +34,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
 
   Site outerSite = site.part("outer");
   Value outerWeight = outerSite.parameter("weight", {outerCount, *width}, normalInit(), element);
-  Value outerLogits = outerSite.ops().matmul(outerSite.ops().cast(tokens, element), outerWeight);
+  Value routed = outerSite.ops().cast(tokens, element);
+  Value outerLogits = outerSite.ops().matmul(routed, outerWeight);
   Top2Choices outer = chooseTop2(outerSite, arguments, outerLogits, {count, {}});
   Value outerRouting = outerSite.ops().assign(outer.indices, {.experts = outerCount,
                                                               .priority = ir::Priority::ChoiceMajor,
@@ -42,13 +43,15 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
                                                               .groups = groups,
                                                               .keep = outer.keep});
   Value rows = outerSite.ops().dispatch(tokens, outerRouting); // (R, D)
+  // In the router's dtype too: a cast of the rows would read those behind the count, which nobody wrote.
+  Value routedRows = routed == tokens ? rows : outerSite.ops().dispatch(routed, outerRouting);
   if (!rows)
     return std::nullopt;
 
   Site innerSite = site.part("inner");
   Value innerWeight = innerSite.parameter("weight", {outerCount, innerCount, *width}, normalInit(), element);
   Ops& ops = innerSite.ops();
-  Value innerLogits = ops.groupedMatmul(ops.cast(rows, element), innerWeight, outerRouting);
+  Value innerLogits = ops.groupedMatmul(routedRows, innerWeight, outerRouting);
   Value importance = importanceOf(ops, outer.weights, outerRouting, element);
   Top2Choices inner = chooseTop2(innerSite, arguments, innerLogits, {outer.capacity, importance});
   Value routing = ops.assign(inner.indices, {.experts = experts,

@@ -361,6 +361,9 @@ const Case kCases[] = {
      R"("inputs": {"x": {"shape": [4, 8]}}, )" +
          moe(R"({"kind": "gshard", "capacity": @0.5})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
      {"a capacity rate of 0.5 leaves no place in 8 experts for 4 tokens with 2 choices: all would be dropped"}},
+    {"CapacityOfZero",
+     kX + moe(R"({"kind": "top_k", "capacity": @0})", kExperts),
+     {"a capacity rate of 0 leaves no place in 4 experts for batch tokens with 2 choices: all would be dropped"}},
     {"NoSwitchCapacity",
      R"("inputs": {"x": {"shape": [4, 8]}}, )" + moe(R"({"kind": "switch", "capacity": @0.5, "least_capacity": 0})",
                                                      R"({"kind": "mlp", "count": 8, "hidden": 8})"),

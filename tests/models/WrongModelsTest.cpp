@@ -57,6 +57,11 @@ public:
   }
 
 private:
+  bool isOwnBlock(const std::string& name) {
+    const Node* blocks = json_.root().find("blocks");
+    return blocks && blocks->find(name);
+  }
+
   void add(const std::string& kind, Span span, const std::string& with, size_t place) {
     std::string text = json_.text();
     list_.push_back({kind, text.replace(span.begin, span.end - span.begin, with), place});
@@ -109,7 +114,7 @@ private:
       for (Family family : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
         if (family != kind.family)
           for (const Kind* other : kindsOf(family))
-            if (!findKind(kind.family, other->name))
+            if (!findKind(kind.family, other->name) && !isOwnBlock(other->name))
               replace("kind of another family", word->value, "\"" + other->name + "\"");
       removed(object, *word);
     }

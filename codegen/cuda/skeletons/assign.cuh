@@ -126,7 +126,12 @@ __device__ __forceinline__ void walkTurns(typename Shape::Counters& counters, Tu
 
 // starts[e]: places of the experts before e; starts[experts]: of all. `places` stand in starts on entry. By the first warp.
 template <class Shape> __device__ __forceinline__ void scanExperts(int (&starts)[Shape::experts + 1]) {
-  if (threadIdx.x < 32) {
+  if constexpr (Shape::experts == 1) { // lanes without an expert would read what the first one writes
+    if (threadIdx.x == 0) {
+      starts[1] = starts[0];
+      starts[0] = 0;
+    }
+  } else if (threadIdx.x < 32) {
     const int lane = threadIdx.x;
     int before = 0;
 #pragma unroll 1
