@@ -101,7 +101,9 @@ private:
       return value;
     }
     size_t begin = at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_'))
+    bool isNumber = std::isdigit(static_cast<unsigned char>(c));
+    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_' ||
+                                  (isNumber && text_[at_] == '.')))
       ++at_;
     std::string_view word = std::string_view(text_).substr(begin, at_ - begin);
     if (word.empty())

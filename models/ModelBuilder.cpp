@@ -89,7 +89,7 @@ std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const N
   for (const auto& [name, position] : naming.from) {
     inputs.push_back(values.find(name));
     if (!inputs.back()) {
-      diagnostics_.error(position, unknownWord("value", name, values.names()));
+      diagnostics_.error(position, unknownValue(name, values.names()));
       return std::nullopt;
     }
   }
@@ -181,6 +181,11 @@ Value ModelBuilder::plainExpert(const Json& json, const Environment& environment
     return {};
   Site site(*this, path, use->object->position(), surroundings);
   return use->kind->block(site, *arguments, {x});
+}
+
+std::string unknownValue(const std::string& name, const std::vector<std::string>& known) {
+  return unknownWord("value", name, known) +
+         (findKind(Family::Block, name) ? R"(; a block is known here by its "name", not by its kind)" : "");
 }
 
 } // namespace moec::models

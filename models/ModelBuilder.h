@@ -74,4 +74,7 @@ private:
   int64_t built_ = 0;
 };
 
+/// The error of a "from" and the like: the known names, and how a block comes to be one of them.
+std::string unknownValue(const std::string& name, const std::vector<std::string>& known);
+
 } // namespace moec::models

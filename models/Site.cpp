@@ -85,7 +85,7 @@ Value Site::named(const Arguments& arguments, std::string_view name) {
   const std::string& word = arguments.word(name);
   if (Value value = surroundings_.values->find(word))
     return value;
-  return error(arguments.at(name), unknownWord("value", word, surroundings_.values->names()));
+  return error(arguments.at(name), unknownValue(word, surroundings_.values->names()));
 }
 
 Value Site::body(const Arguments& arguments, std::string_view parameter, Value x, std::optional<std::string> under) {

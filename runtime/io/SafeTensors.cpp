@@ -243,7 +243,8 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
 TensorMap readSafeTensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata) {
   MappedFile file = MappedFile::open(path);
   // A damaged file says where it is damaged; one of another kind, what it is.
-  if (fileKind(file.bytes()) != FileKind::SafeTensors && (file.bytes().size() < 9 || file.bytes()[8] != '{'))
+  FileKind kind = fileKind(file.bytes());
+  if (kind != FileKind::SafeTensors && (kind == FileKind::Json || file.bytes().size() < 9 || file.bytes()[8] != '{'))
     throw Error(Fault::Data, fmt::format("{}: expected a safetensors file; found {}", path.string(), describeFirstBytes(file.bytes())));
   return parseSafeTensors(file.bytes(), file.owner(), path.string(), metadata);
 }

@@ -85,6 +85,9 @@ TEST_F(CompiledProgram, WhatAWeightsFileIsIsNamed) {
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", std::string(MOEC_SOURCE) + "/examples/photo.png"}, 1,
                 "photo.png: expected a safetensors file; found a PNG picture");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", rows}, 1, "expected a safetensors file; found JSON text");
+  // Its ninth byte is a header's first.
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", file("w.json", R"({"abc": {"d": 1}})")}, 1,
+                "expected a safetensors file; found JSON text");
 }
 
 /// The file's fault, not the caller's.

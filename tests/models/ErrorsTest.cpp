@@ -253,6 +253,9 @@ const Case kCases[] = {
     {"UnknownFrom",
      kX + R"("model": [{"kind": "linear", "out": 1, "from": @"image"}])",
      {R"(unknown value "image"; known: x)"}},
+    {"FromAKind",
+     kX + R"("model": [{"kind": "softmax"}, {"kind": "linear", "out": 1, "from": @"softmax"}])",
+     {R"(unknown value "softmax"; known: x; a block is known here by its "name", not by its kind)"}},
     {"FromInsideAResidual",
      kX +
          R"("model": [{"kind": "residual", "body": {"kind": "linear", "out": 8, "name": "in"}}, {"kind": "linear", "out": 1, "from": @"in"}])",

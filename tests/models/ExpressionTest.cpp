@@ -48,6 +48,7 @@ TEST(Expression, SaysWhatIsWrong) {
   EXPECT_EQ(value("$(dim"), at + "in \"$(dim\": a bracket is not closed\n");
   EXPECT_EQ(value("$(dim)2"), at + "in \"$(dim)2\": unexpected \"2\"\n");
   EXPECT_EQ(value("$(2x)"), at + "in \"$(2x)\": \"2x\" is no integer\n");
+  EXPECT_EQ(value("$(4*2.5)"), at + "in \"$(4*2.5)\": \"2.5\" is no integer\n");
   EXPECT_EQ(value("$(9223372036854775807+1)"),
             at + "in \"$(9223372036854775807+1)\": 9223372036854775807 + 1 does not fit into 64 bits\n");
   EXPECT_EQ(value("$(9223372036854775808)"),
