@@ -49,7 +49,7 @@ protected:
   void compileAtOnce(int processes, bool disturbed) {
     std::vector<Running> running;
     for (int i = 0; i < processes; ++i) {
-      std::vector<std::string> arguments{"compile", model, "-o", path(fmt::format("{}.moec", i)), "--json"};
+      std::vector<std::string> arguments{"compile", model, "-o", path(fmt::format("{}.moec", i)), "--json", "--quiet"};
       if (disturbed && i % 4 == 1)
         arguments.insert(arguments.end(), {"--cache-limit", "30K"});
       running.push_back(start(arguments));
