@@ -44,7 +44,7 @@ struct RelativeBuckets {
   int64_t buckets = 32, maxDistance = 128;
   bool bidirectional = false;
 };
-/// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.23 (T5Attention).
+/// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.24 (T5Attention).
 int64_t bucketOf(int64_t offset, const RelativeBuckets& rule);
 Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
 Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved);
