@@ -31,6 +31,21 @@ static Size flopsOf(Operation* op) {
       .Case([](MatmulOp op) { return Size(2) * countOf(op.getResult()) * sizesOf(op.getA()).back(); })
       .Case([](GroupedMatmulOp op) { return Size(2) * countOf(op.getResult()) * sizesOf(op.getRows()).back(); })
       .Case([](AttentionOp op) { return attentionFlops(op); })
+      .Case([](GroupedWeightGradOp op) { return Size(2) * countOf(op.getDy()) * sizesOf(op.getRows()).back(); })
+      .Case([](AttentionGradOp op) {
+        // Scores, dP, dV, dQ and dK: five products over the width, where attention has two.
+        Sizes q = sizesOf(op.getQ());
+        return q[0] * q[1] * sizesOf(op.getK())[1] * (Size(10) * q[2] + Size(12) * Size(static_cast<int64_t>(op.getHeads())));
+      })
+      .Case([](LayerNormGradOp op) { return Size(op.getWeight() ? 14 : 13) * countOf(op.getX()); })
+      .Case([](RmsNormGradOp op) { return Size(op.getWeight() ? 9 : 8) * countOf(op.getX()); })
+      .Case([](SoftmaxGradOp op) { return Size(4) * countOf(op.getY()); })
+      .Case([](LogSumExpOp op) { return Size(4) * countOf(op.getX()); })
+      .Case([](CrossEntropyOp op) { return Size(5) * countOf(op.getScores()); })
+      .Case([](CrossEntropyGradOp op) { return Size(6) * countOf(op.getScores()); })
+      .Case([](EmbeddingGradOp op) { return countOf(op.getDy()); })
+      .Case([](RelativeBiasGradOp op) { return countOf(op.getDy()); })
+      .Case([](ExpertSumsOp op) { return countOf(op.getRows()); })
       .Case([](SoftmaxOp op) { return Size(5) * countOf(op.getX()); })
       .Case([](LayerNormOp op) { return Size(op.getWeight() ? 8 : 6) * countOf(op.getX()); })
       .Case([](RmsNormOp op) { return Size(op.getWeight() ? 5 : 4) * countOf(op.getX()); })

@@ -38,14 +38,20 @@ def Moe_PreparedOp : Moe_Op<"prepared", [Symbol]> {
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 1;
 }
+def Moe_StateOp : Moe_Op<"state", [Symbol]> {
+  let summary = "what steps of training carry on besides the parameters: gradients that add up, an optimizer's moments";
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type, Moe_InitAttr:$init);
+  let assemblyFormat = "$sym_name `:` $type `init` $init attr-dict";
+  let hasVerifier = 1;
+}
 def Moe_ReadOp : Moe_Op<"read", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, MemoryEffects<[MemRead]>]> {
-  let summary = "the value of a parameter or of prepared state";
+  let summary = "the value that a parameter, a state or prepared state has when the function begins";
   let arguments = (ins FlatSymbolRefAttr:$state);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$state `:` type($result) attr-dict";
 }
 def Moe_WriteOp : Moe_Op<"write", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, MemoryEffects<[MemWrite]>]> {
-  let summary = "gives prepared state its value; only in @prepare";
+  let summary = "the value that prepared state (in @prepare), a parameter or a state (in a step of training) has when the function has ended";
   let arguments = (ins FlatSymbolRefAttr:$state, Moe_Tensor:$value);
   let assemblyFormat = "$state `,` $value `:` type($value) attr-dict";
 }
@@ -69,6 +75,8 @@ def Moe_ReluOp : Moe_UnaryOp<"relu">;
 def Moe_GeluOp : Moe_UnaryOp<"gelu"> { let summary = "x/2 (1 + erf(x / sqrt 2))"; }
 def Moe_GeluTanhOp : Moe_UnaryOp<"gelu_tanh"> { let summary = "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"; }
 def Moe_SiluOp : Moe_UnaryOp<"silu"> { let summary = "x sigmoid(x)"; }
+def Moe_GeluGradOp : Moe_UnaryOp<"gelu_grad"> { let summary = "the derivative of gelu at x"; }
+def Moe_GeluTanhGradOp : Moe_UnaryOp<"gelu_tanh_grad"> { let summary = "the derivative of gelu_tanh at x"; }
 def Moe_LeakyReluOp : Moe_UnaryOp<"leaky_relu"> {
   let arguments = (ins Moe_Tensor:$x, F64Attr:$slope);
   let assemblyFormat = "$x `slope` $slope `:` type($x) attr-dict";
@@ -103,6 +111,12 @@ def Moe_CompareOp : Moe_ComputeOp<"compare", [Moe_Elementwise]> {
   let arguments = (ins Moe_PredicateAttr:$predicate, Moe_Tensor:$a, Moe_Tensor:$b);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$predicate $a `,` $b `:` type($a) `,` type($b) attr-dict";
+}
+def Moe_WhereOp : Moe_ComputeOp<"where", [Moe_Elementwise]> {
+  let summary = "a where the condition holds, else b; what is not chosen is not looked at, be it NaN";
+  let arguments = (ins Moe_Tensor:$condition, Moe_Tensor:$a, Moe_Tensor:$b);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$condition `,` $a `,` $b `:` type($condition) `,` type($a) `,` type($b) attr-dict";
 }
 def Moe_CastOp : Moe_ComputeOp<"cast", [Moe_Elementwise]> {
   let summary = "elements as another dtype: float to float rounds to nearest even, i1 and integers to float";
@@ -197,6 +211,42 @@ def Moe_RmsNormOp : Moe_ComputeOp<"rms_norm"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$x (`weight` $weight^ `:` type($weight))? `eps` $eps `of` type($x) attr-dict";
 }
+def Moe_LayerNormGradOp : Moe_ComputeOp<"layer_norm_grad"> {
+  let summary = "the gradient of layer_norm's x, from dy, that of its result";
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$x, Optional<Moe_Tensor>:$weight, F64Attr:$eps);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `,` $x (`weight` $weight^ `:` type($weight))? `eps` $eps `of` type($dy) `,` type($x) attr-dict";
+}
+def Moe_RmsNormGradOp : Moe_ComputeOp<"rms_norm_grad"> {
+  let summary = "the gradient of rms_norm's x, from dy, that of its result";
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$x, Optional<Moe_Tensor>:$weight, F64Attr:$eps);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `,` $x (`weight` $weight^ `:` type($weight))? `eps` $eps `of` type($dy) `,` type($x) attr-dict";
+}
+def Moe_LogSumExpOp : Moe_ComputeOp<"log_sum_exp"> {
+  let summary = "log of the sum of exp(x) over the last dimension, which disappears";
+  let arguments = (ins Moe_Tensor:$x);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `:` type($x) attr-dict";
+}
+def Moe_SoftmaxGradOp : Moe_ComputeOp<"softmax_grad"> {
+  let summary = "the gradient of softmax's x, from dy and softmax's result y: y (dy - sum of dy y)";
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$y);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `,` $y `:` type($dy) `,` type($y) attr-dict";
+}
+def Moe_CrossEntropyOp : Moe_ComputeOp<"cross_entropy"> {
+  let summary = "per row of scores (.., V): -log softmax(scores) at its label, mixed with the mean over all V by `smoothing`; 0 where the label is `ignore`";
+  let arguments = (ins Moe_Tensor:$scores, Moe_Tensor:$labels, F64Attr:$smoothing, I64Attr:$ignore);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$scores `,` $labels `smoothing` $smoothing `ignore` $ignore `:` type($scores) `,` type($labels) attr-dict";
+}
+def Moe_CrossEntropyGradOp : Moe_ComputeOp<"cross_entropy_grad"> {
+  let summary = "the gradient of cross_entropy's scores (.., V), from dy (..), that of its result";
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$scores, Moe_Tensor:$labels, F64Attr:$smoothing, I64Attr:$ignore);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `,` $scores `,` $labels `smoothing` $smoothing `ignore` $ignore `:` type($dy) `,` type($scores) `,` type($labels) attr-dict";
+}
 def Moe_SoftmaxOp : Moe_ComputeOp<"softmax"> {
   let summary = "exp(x - max) / sum over the last dimension";
   let arguments = (ins Moe_Tensor:$x);
@@ -217,6 +267,14 @@ def Moe_AttentionOp : Moe_ComputeOp<"attention"> {
   }]>];
   let assemblyFormat = "$q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($q) `,` type($k) `,` type($v) attr-dict";
 }
+def Moe_AttentionGradOp : Moe_ComputeOp<"attention_grad"> {
+  let summary = "the gradients of attention's q, k, v and bias, from dy, that of its result";
+  let description = [{ The probabilities are computed again from q, k and bias. `dbias` is there exactly with a bias, of its shape. }];
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Optional<Moe_Tensor>:$bias, I64Attr:$heads, OptionalAttr<I64Attr>:$kv_heads,
+    F64Attr:$scale, UnitAttr:$causal);
+  let results = (outs Moe_Tensor:$dq, Moe_Tensor:$dk, Moe_Tensor:$dv, Optional<Moe_Tensor>:$dbias);
+  let assemblyFormat = "$dy `,` $q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($dy) `,` type($q) `,` type($k) `,` type($v) attr-dict";
+}
 def Moe_RelativeBiasOp : Moe_ComputeOp<"relative_bias"> {
   let summary = "table (buckets, heads) as (heads, Nq, Nk): the entry of the bucket in which key and query lie apart";
   let description = [{ Query i stands at position i + Nk - Nq, key j at j. T5's buckets (docs/SPEC.md). `queries` and `keys` are size texts. }];
@@ -224,18 +282,30 @@ def Moe_RelativeBiasOp : Moe_ComputeOp<"relative_bias"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$table `queries` $queries `keys` $keys `max_distance` $max_distance (`bidirectional` $bidirectional^)? `:` type($table) attr-dict";
 }
+def Moe_RelativeBiasGradOp : Moe_ComputeOp<"relative_bias_grad"> {
+  let summary = "the gradient of relative_bias's table (buckets, heads), from dy (heads, Nq, Nk): each bucket's sum";
+  let arguments = (ins Moe_Tensor:$dy, I64Attr:$buckets, I64Attr:$max_distance, UnitAttr:$bidirectional);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `buckets` $buckets `max_distance` $max_distance (`bidirectional` $bidirectional^)? `:` type($dy) attr-dict";
+}
 def Moe_RotaryOp : Moe_ComputeOp<"rotary"> {
   let summary = "pairs of columns of each head, turned by position times base^(-2i/Dh)";
-  let description = [{ x (B, N, heads*Dh); row n stands at position n. Pair i is columns i and i + Dh/2 of a head; with `interleaved`, 2i and 2i + 1. }];
-  let arguments = (ins Moe_Tensor:$x, I64Attr:$heads, F64Attr:$base, UnitAttr:$interleaved);
+  let description = [{ x (B, N, heads*Dh); row n stands at position n. Pair i is columns i and i + Dh/2 of a head; with `interleaved`, 2i and 2i + 1. `inverse` turns back. }];
+  let arguments = (ins Moe_Tensor:$x, I64Attr:$heads, F64Attr:$base, UnitAttr:$interleaved, UnitAttr:$inverse);
   let results = (outs Moe_Tensor:$result);
-  let assemblyFormat = "$x `heads` $heads `base` $base (`interleaved` $interleaved^)? `:` type($x) attr-dict";
+  let assemblyFormat = "$x `heads` $heads `base` $base (`interleaved` $interleaved^)? (`inverse` $inverse^)? `:` type($x) attr-dict";
 }
 def Moe_EmbeddingOp : Moe_ComputeOp<"embedding"> {
   let summary = "rows of table (V, D) at ids (..): (.., D); ids lie in [0, V)";
   let arguments = (ins Moe_Tensor:$ids, Moe_Tensor:$table);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$ids `,` $table `:` type($ids) `,` type($table) attr-dict";
+}
+def Moe_EmbeddingGradOp : Moe_ComputeOp<"embedding_grad"> {
+  let summary = "the gradient of embedding's table (entries, D), from dy (.., D): of each entry the sum over its ids, in their order";
+  let arguments = (ins Moe_Tensor:$ids, Moe_Tensor:$dy, I64Attr:$entries);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$ids `,` $dy `entries` $entries `:` type($ids) `,` type($dy) attr-dict";
 }
 def Moe_Distribution : I32EnumAttr<"Distribution", "a distribution", [
     I32EnumAttrCase<"Uniform", 0, "uniform">, I32EnumAttrCase<"Normal", 1, "normal">]> {
@@ -259,6 +329,12 @@ def Moe_SelectOp : Moe_ComputeOp<"select"> {
   let arguments = (ins Moe_Tensor:$scores, I64Attr:$k);
   let results = (outs Moe_Tensor:$values, Moe_Tensor:$indices);
   let assemblyFormat = "$scores `k` $k `:` type($scores) attr-dict";
+}
+def Moe_SelectGradOp : Moe_ComputeOp<"select_grad"> {
+  let summary = "the gradient of select's scores (T, E), from dy (T, k), that of its values: each at its index, 0 elsewhere";
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$indices, I64Attr:$experts);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `,` $indices `experts` $experts `:` type($dy) `,` type($indices) attr-dict";
 }
 def Moe_Priority : I32EnumAttr<"Priority", "who comes first into an expert", [
     I32EnumAttrCase<"TokenMajor", 0, "token_major">, I32EnumAttrCase<"ChoiceMajor", 1, "choice_major">]> {
@@ -317,6 +393,24 @@ def Moe_RowWeightsOp : Moe_ComputeOp<"row_weights"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$weights `,` $routing `:` type($weights) `,` type($routing) attr-dict";
 }
+def Moe_ChoiceValuesOp : Moe_ComputeOp<"choice_values"> {
+  let summary = "column (R, 1) as (T, K): each choice holds its row's, a dropped one 0; the inverse of row_weights";
+  let arguments = (ins Moe_Tensor:$column, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$column `,` $routing `:` type($column) `,` type($routing) attr-dict";
+}
+def Moe_ExpertSumsOp : Moe_ComputeOp<"expert_sums"> {
+  let summary = "rows (R, N) as (E, N): of each expert the sum of its rows, in their order; the gradient of expert_rows' table";
+  let arguments = (ins Moe_Tensor:$rows, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$rows `,` $routing `:` type($rows) `,` type($routing) attr-dict";
+}
+def Moe_GroupedWeightGradOp : Moe_ComputeOp<"grouped_weight_grad"> {
+  let summary = "the gradient of grouped_matmul's w (E, N, K), from dy (R, N) and rows (R, K): per expert the sum over its rows of dy[r, n] rows[r, k]";
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$rows, Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$dy `,` $rows `,` $routing `:` type($dy) `,` type($rows) `,` type($routing) attr-dict";
+}
 def Moe_CombineOp : Moe_ComputeOp<"combine"> {
   let summary = "result (T, D): for each token, the sum over its kept choices, in choice order, of weights (T, K) times its row of rows (R, D)";
   let arguments = (ins Moe_Tensor:$rows, Moe_Routing:$routing, Moe_Tensor:$weights);
@@ -334,19 +428,23 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
   let summary = "ops that become one launch; the region is its meaning";
   let description = [{
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
-    - matmul: [unpack,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
+    - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
-      layer_norm, rms_norm, softmax, select, random, constant, reduce and slice along the last axis; dispatch, expert_rows, row_weights and combine of
-      arguments.
+      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, select and its gradient, random, constant, reduce
+      and slice along the last axis; dispatch, expert_rows, row_weights, choice_values and combine of arguments.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, concat, broadcast, embedding,
       reduce, random, constant, relative_bias, rotary.
     - attention: slices along the last axis of one argument or of several, attention.
+    - attention_grad: slices of arguments, attention_grad.
+    - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape.
+    - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
+    - update: elementwise ops whose operands are arguments of the results' one shape, or scalars. A result may lie in an argument's memory.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
     - expert_up: dispatch, [unpack,] grouped_matmul, expert_rows, elementwise.
     - expert_mid: the same without dispatch.
     - expert_down: [unpack,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
     - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
-    - pack: pack of one argument.
+    - pack: [transpose,] pack of one argument.
     `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.
   }];
   let arguments = (ins Variadic<Moe_Value>:$inputs, StrAttr:$kind, StrAttr:$label, OptionalAttr<StrAttr>:$reason, OptionalAttr<DictionaryAttr>:$schedule);

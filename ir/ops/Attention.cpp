@@ -21,7 +21,8 @@ static LogicalResult checkBias(OptionalLocation location, Value value, const Sha
                            bias->text());
 }
 
-MOEC_INFER(AttentionOp) {
+/// The constraints of q, k, v, bias and the numbers, which attention and its gradient share. attention_grad C1: they are attention's.
+template <class Adaptor> static LogicalResult checkAttention(OptionalLocation location, Adaptor adaptor) {
   FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
                     v = shaped(location, adaptor.getV());
   if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, "attention C1", "q", *q, "k", *k)) ||
@@ -56,9 +57,28 @@ MOEC_INFER(AttentionOp) {
   }
   if (failed(checkBias(location, adaptor.getBias(), *q, *k, heads)))
     return failure();
+  return success();
+}
+
+MOEC_INFER(AttentionOp) {
+  if (failed(checkAttention(location, adaptor)))
+    return failure();
   types.push_back(adaptor.getQ().getType());
   return success();
 }
+
+MOEC_INFER(AttentionGradOp) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy());
+  if (failed(dy) || failed(checkAttention(location, adaptor)))
+    return failure();
+  if (adaptor.getDy().getType() != adaptor.getQ().getType())
+    return emitOptionalError(location, "attention_grad C2: dy has q's type: q is ", adaptor.getQ().getType(), ", dy is ", adaptor.getDy().getType());
+  types.append({adaptor.getQ().getType(), adaptor.getK().getType(), adaptor.getV().getType()});
+  if (adaptor.getBias())
+    types.push_back(adaptor.getBias().getType());
+  return success();
+}
+
 
 MOEC_INFER(RelativeBiasOp) {
   FailureOr<Shaped> table = shaped(location, adaptor.getTable());
@@ -83,6 +103,23 @@ MOEC_INFER(RelativeBiasOp) {
                              oneWay / 2, ": it is ", distance);
   auto size = [](StringRef text) { return Size::parse(text.str()); };
   types.push_back(tensorOf({table->last(), size(adaptor.getQueries()), size(adaptor.getKeys())}, table->element));
+  return success();
+}
+
+MOEC_INFER(RelativeBiasGradOp) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy());
+  if (failed(dy) || failed(checkFloat(location, "relative_bias_grad C1", "dy", *dy)))
+    return failure();
+  if (dy->rank() != 3 || !dy->sizes[0].constant())
+    return emitOptionalError(location, "relative_bias_grad C1: dy has 3 dimensions, the first a constant: it is ", dy->text());
+  int64_t buckets = static_cast<int64_t>(adaptor.getBuckets()), oneWay = adaptor.getBidirectional() ? buckets / 2 : buckets;
+  if (oneWay < 2 || (adaptor.getBidirectional() && buckets % 2 != 0))
+    return emitOptionalError(location, "relative_bias_grad C2: there are at least 2 buckets, of each direction, and as many of one as of the other: there are ",
+                             buckets);
+  int64_t distance = static_cast<int64_t>(adaptor.getMaxDistance());
+  if (distance <= oneWay / 2)
+    return emitOptionalError(location, "relative_bias_grad C3: max_distance is over half of a direction's buckets, ", oneWay / 2, ": it is ", distance);
+  types.push_back(tensorOf({Size(buckets), dy->sizes[0]}, dy->element));
   return success();
 }
 

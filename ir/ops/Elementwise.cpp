@@ -37,6 +37,8 @@ MOEC_UNARY(ReluOp, false)
 MOEC_UNARY(GeluOp, false)
 MOEC_UNARY(GeluTanhOp, false)
 MOEC_UNARY(SiluOp, false)
+MOEC_UNARY(GeluGradOp, false)
+MOEC_UNARY(GeluTanhGradOp, false)
 #undef MOEC_UNARY
 
 MOEC_INFER(LeakyReluOp) {
@@ -89,6 +91,22 @@ MOEC_BINARY(MaxOp, Takes::NumbersAndBits)
 MOEC_INFER(CompareOp) {
   return inferBinary(location, getOperationName(), Takes::All, IntegerType::get(context, 1), adaptor.getA(),
                      adaptor.getB(), types);
+}
+
+MOEC_INFER(WhereOp) {
+  FailureOr<Shaped> condition = shaped(location, adaptor.getCondition()), a = shaped(location, adaptor.getA()),
+                    b = shaped(location, adaptor.getB());
+  if (failed(condition) || failed(a) || failed(b) || failed(sameElement(location, "where C1", "a", *a, "b", *b)))
+    return failure();
+  if (!condition->element.isSignlessInteger(1))
+    return emitOptionalError(location, "where C2: the condition is bool: it is ", dtypeName(condition->element));
+  std::optional<Sizes> sizes = broadcastSizes(a->sizes, b->sizes);
+  if (sizes)
+    sizes = broadcastSizes(*sizes, condition->sizes);
+  if (!sizes)
+    return emitOptionalError(location, "where C3: the shapes broadcast: the condition is ", condition->text(), ", a is ", a->text(), ", b is ", b->text());
+  types.push_back(tensorOf(*sizes, a->element));
+  return success();
 }
 
 MOEC_INFER(CastOp) {

@@ -131,6 +131,108 @@ MOEC_INFER(EmbeddingOp) {
   return success();
 }
 
+/// What a gradient op's dy must be: of x's shape and dtype.
+static LogicalResult checkLike(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& value, StringRef likeName,
+                               const Shaped& like) {
+  if (value.sizes == like.sizes && value.element == like.element)
+    return success();
+  return emitOptionalError(location, constraint, ": ", name, " has ", likeName, "'s shape and dtype: ", likeName, " is ",
+                           dtypeName(like.element), like.text(), ", ", name, " is ", dtypeName(value.element), value.text());
+}
+
+template <class Adaptor>
+static LogicalResult inferNormGrad(OptionalLocation location, StringRef op, Adaptor adaptor, Types& types) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), x = shaped(location, adaptor.getX());
+  std::string name = op.str();
+  if (failed(dy) || failed(x) || failed(checkFloat(location, name + " C1", "x", *x)) ||
+      failed(checkRank(location, name + " C1", "x", *x, 1)) || failed(checkLike(location, name + " C2", "dy", *dy, "x", *x)) ||
+      failed(checkScale(location, name + " C3", "weight", adaptor.getWeight(), *x)))
+    return failure();
+  double eps = adaptor.getEps().convertToDouble();
+  if (!(eps >= 0) || !std::isfinite(eps))
+    return emitOptionalError(location, name + " C4: eps is finite and not negative: it is ", eps);
+  types.push_back(adaptor.getX().getType());
+  return success();
+}
+
+// Their constraints: layer_norm_grad C1, layer_norm_grad C2, layer_norm_grad C3, layer_norm_grad C4,
+// rms_norm_grad C1, rms_norm_grad C2, rms_norm_grad C3, rms_norm_grad C4.
+MOEC_INFER(LayerNormGradOp) { return inferNormGrad(location, "layer_norm_grad", adaptor, types); }
+MOEC_INFER(RmsNormGradOp) { return inferNormGrad(location, "rms_norm_grad", adaptor, types); }
+
+MOEC_INFER(LogSumExpOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x) || failed(checkFloat(location, "log_sum_exp C1", "x", *x)) ||
+      failed(checkRank(location, "log_sum_exp C1", "x", *x, 1)))
+    return failure();
+  types.push_back(tensorOf(Sizes(x->sizes.begin(), x->sizes.end() - 1), x->element));
+  return success();
+}
+
+MOEC_INFER(SoftmaxGradOp) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), y = shaped(location, adaptor.getY());
+  if (failed(dy) || failed(y) || failed(checkFloat(location, "softmax_grad C1", "y", *y)) ||
+      failed(checkRank(location, "softmax_grad C1", "y", *y, 1)) || failed(checkLike(location, "softmax_grad C2", "dy", *dy, "y", *y)))
+    return failure();
+  types.push_back(adaptor.getY().getType());
+  return success();
+}
+
+/// Scores (.., V) and labels (..), which cross entropy and its gradient take.
+template <class Adaptor>
+static LogicalResult checkLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
+  FailureOr<Shaped> labels = shaped(location, adaptor.getLabels());
+  if (failed(labels) || failed(checkFloat(location, op + " C1", "scores", scores)) ||
+      failed(checkRank(location, op + " C1", "scores", scores, 1)))
+    return failure();
+  if (!labels->element.isSignlessInteger(32) && !labels->element.isSignlessInteger(64))
+    return emitOptionalError(location, op + " C2: labels are i64 or i32: they are ", dtypeName(labels->element));
+  if (labels->sizes != Sizes(scores.sizes.begin(), scores.sizes.end() - 1))
+    return emitOptionalError(location, op + " C3: there is a label for each row of scores: scores is ", scores.text(), ", labels is ", labels->text());
+  double smoothing = adaptor.getSmoothing().convertToDouble();
+  if (!(smoothing >= 0 && smoothing < 1))
+    return emitOptionalError(location, op + " C4: smoothing lies in [0, 1): it is ", smoothing);
+  return success();
+}
+
+// Their constraints: cross_entropy C1, cross_entropy C2, cross_entropy C3, cross_entropy C4,
+// cross_entropy_grad C1, cross_entropy_grad C2, cross_entropy_grad C3, cross_entropy_grad C4.
+MOEC_INFER(CrossEntropyOp) {
+  FailureOr<Shaped> scores = shaped(location, adaptor.getScores());
+  if (failed(scores) || failed(checkLabels(location, "cross_entropy", adaptor, *scores)))
+    return failure();
+  types.push_back(tensorOf(Sizes(scores->sizes.begin(), scores->sizes.end() - 1), scores->element));
+  return success();
+}
+
+MOEC_INFER(CrossEntropyGradOp) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), scores = shaped(location, adaptor.getScores());
+  if (failed(dy) || failed(scores) || failed(checkLabels(location, "cross_entropy_grad", adaptor, *scores)))
+    return failure();
+  if (dy->element != scores->element || dy->sizes != Sizes(scores->sizes.begin(), scores->sizes.end() - 1))
+    return emitOptionalError(location, "cross_entropy_grad C5: dy has a number of scores' dtype for each row: scores is ", dtypeName(scores->element),
+                             scores->text(), ", dy is ", dtypeName(dy->element), dy->text());
+  types.push_back(adaptor.getScores().getType());
+  return success();
+}
+
+MOEC_INFER(EmbeddingGradOp) {
+  FailureOr<Shaped> ids = shaped(location, adaptor.getIds()), dy = shaped(location, adaptor.getDy());
+  if (failed(ids) || failed(dy))
+    return failure();
+  if (!ids->element.isSignlessInteger(32) && !ids->element.isSignlessInteger(64))
+    return emitOptionalError(location, "embedding_grad C1: ids are i64 or i32: they are ", dtypeName(ids->element));
+  if (failed(checkFloat(location, "embedding_grad C2", "dy", *dy)))
+    return failure();
+  if (dy->rank() != ids->rank() + 1 || Sizes(dy->sizes.begin(), dy->sizes.end() - 1) != ids->sizes)
+    return emitOptionalError(location, "embedding_grad C3: dy has a row for each id: ids is ", ids->text(), ", dy is ", dy->text());
+  int64_t entries = static_cast<int64_t>(adaptor.getEntries());
+  if (entries < 1)
+    return emitOptionalError(location, "embedding_grad C4: entries is at least 1: it is ", entries);
+  types.push_back(tensorOf({Size(entries), dy->last()}, dy->element));
+  return success();
+}
+
 LogicalResult RandomOp::verify() {
   Type element = getResult().getType().getElementType();
   if (!element.isF32() && !element.isF64())

@@ -163,6 +163,61 @@ MOEC_INFER(RowWeightsOp) {
   return success();
 }
 
+MOEC_INFER(SelectGradOp) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), indices = shaped(location, adaptor.getIndices());
+  if (failed(dy) || failed(indices))
+    return failure();
+  if (!dy->isFloat() || dy->rank() != 2)
+    return emitOptionalError(location, "select_grad C1: dy is f64, f32 or bf16 of 2 dimensions: it is ", dtypeName(dy->element), dy->text());
+  if (!indices->element.isSignlessInteger(32) || indices->sizes != dy->sizes)
+    return emitOptionalError(location, "select_grad C2: indices is i32 of dy's shape: dy is ", dy->text(), ", indices is ",
+                             dtypeName(indices->element), indices->text());
+  int64_t experts = static_cast<int64_t>(adaptor.getExperts());
+  if (experts < 1)
+    return emitOptionalError(location, "select_grad C3: experts is at least 1: it is ", experts);
+  types.push_back(tensorOf({dy->sizes[0], Size(experts)}, dy->element));
+  return success();
+}
+
+MOEC_INFER(ChoiceValuesOp) {
+  FailureOr<Shaped> column = shaped(location, adaptor.getColumn());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(column) || failed(routing))
+    return failure();
+  if (!column->isFloat() || column->sizes != Sizes{rowsOf(*routing), Size(1)})
+    return emitOptionalError(location, "choice_values C1: column is f64, f32 or bf16, one number for each of the rows: the routing has ",
+                             rowsOf(*routing).str(), " rows, column is ", dtypeName(column->element), column->text());
+  types.push_back(tensorOf({tokensOf(*routing), Size(routing->getChoices())}, column->element));
+  return success();
+}
+
+MOEC_INFER(ExpertSumsOp) {
+  FailureOr<Shaped> rows = shaped(location, adaptor.getRows());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(rows) || failed(routing) || failed(checkMatrix(location, "expert_sums C1", "rows", *rows)) ||
+      failed(checkRows(location, "expert_sums C2", *rows, *routing)))
+    return failure();
+  if (!rows->isFloat())
+    return emitOptionalError(location, "expert_sums C3: rows is f64, f32 or bf16: it is ", dtypeName(rows->element));
+  types.push_back(tensorOf({Size(routing->getExperts()), rows->last()}, rows->element));
+  return success();
+}
+
+MOEC_INFER(GroupedWeightGradOp) {
+  FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), rows = shaped(location, adaptor.getRows());
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(dy) || failed(rows) || failed(routing) ||
+      failed(sameElement(location, "grouped_weight_grad C1", "dy", *dy, "rows", *rows)))
+    return failure();
+  if (!rows->isFloat())
+    return emitOptionalError(location, "grouped_weight_grad C2: rows is f64, f32 or bf16: it is ", dtypeName(rows->element));
+  if (failed(checkMatrix(location, "grouped_weight_grad C3", "dy", *dy)) || failed(checkMatrix(location, "grouped_weight_grad C3", "rows", *rows)) ||
+      failed(checkRows(location, "grouped_weight_grad C4", *dy, *routing)) || failed(checkRows(location, "grouped_weight_grad C4", *rows, *routing)))
+    return failure();
+  types.push_back(tensorOf({Size(routing->getExperts()), dy->last(), rows->last()}, rows->element));
+  return success();
+}
+
 MOEC_INFER(CombineOp) {
   FailureOr<Shaped> rows = shaped(location, adaptor.getRows()), weights = shaped(location, adaptor.getWeights());
   FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());

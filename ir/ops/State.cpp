@@ -1,5 +1,7 @@
 #include "ir/ops/Infer.h"
 
+#include "llvm/ADT/TypeSwitch.h"
+
 using namespace mlir;
 
 namespace moec::ir {
@@ -15,6 +17,24 @@ LogicalResult ParameterOp::verify() {
   return success();
 }
 
+LogicalResult StateOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  if (!type.hasStaticShape())
+    return emitError() << "state C1: the sizes of a state are constants: they are " << describe(sizesOf(type));
+  if (!isa<FloatType>(type.getElementType()))
+    return emitError() << "state C2: a state is f64, f32 or bf16: it is " << dtypeName(type.getElementType());
+  if (getInit().getKind() == "orthogonal")
+    return emitError() << "state C3: a state begins as zeros, ones, a constant or draws: not orthogonal";
+  return success();
+}
+
+/// The type of what a symbol names; null when it is no state of any kind.
+static Type typeOfState(Operation* state) {
+  return llvm::TypeSwitch<Operation*, Type>(state)
+      .Case<ParameterOp, StateOp, PreparedOp>([](auto op) { return op.getType(); })
+      .Default([](Operation*) { return Type(); });
+}
+
 LogicalResult PreparedOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (!type.hasStaticShape())
@@ -25,27 +45,31 @@ LogicalResult PreparedOp::verify() {
 
 LogicalResult ReadOp::verifySymbolUses(SymbolTableCollection& symbols) {
   Operation* state = symbols.lookupNearestSymbolFrom(*this, getStateAttr());
-  if (!isa_and_nonnull<ParameterOp, PreparedOp>(state))
-    return emitError() << "read C1: the state is a moe.parameter or moe.prepared of the module: @" << getState()
+  if (!isa_and_nonnull<ParameterOp, StateOp, PreparedOp>(state))
+    return emitError() << "read C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @" << getState()
                        << " is none";
-  Type type = isa<ParameterOp>(state) ? cast<ParameterOp>(state).getType() : cast<PreparedOp>(state).getType();
-  if (type != getResult().getType())
+  if (Type type = typeOfState(state); type != getResult().getType())
     return emitError() << "read C2: the result has the state's type: @" << getState() << " is " << type
                        << ", the result is " << getResult().getType();
   return success();
 }
 
 LogicalResult WriteOp::verifySymbolUses(SymbolTableCollection& symbols) {
-  auto state = symbols.lookupNearestSymbolFrom<PreparedOp>(*this, getStateAttr());
-  if (!state)
-    return emitError() << "write C1: the state is a moe.prepared of the module: @" << getState() << " is none";
-  if (state.getType() != getValue().getType())
-    return emitError() << "write C2: the value has the state's type: @" << getState() << " is " << state.getType()
+  Operation* state = symbols.lookupNearestSymbolFrom(*this, getStateAttr());
+  if (!isa_and_nonnull<ParameterOp, StateOp, PreparedOp>(state))
+    return emitError() << "write C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @" << getState()
+                       << " is none";
+  if (Type type = typeOfState(state); type != getValue().getType())
+    return emitError() << "write C2: the value has the state's type: @" << getState() << " is " << type
                        << ", the value is " << getValue().getType();
   auto function = (*this)->getParentOfType<func::FuncOp>();
-  if (!function || function.getName() != "prepare")
-    return emitError() << "write C3: only @prepare writes state: this is in "
+  bool inPrepare = function && function.getName() == "prepare";
+  if (!function || inPrepare != isa<PreparedOp>(state))
+    return emitError() << "write C3: prepared state is written in @prepare, other state in other functions: @" << getState() << " is written in "
                        << (function ? "@" + function.getName().str() : "no function");
+  for (auto other : function.getOps<WriteOp>())
+    if (other != *this && other.getState() == getState())
+      return emitError() << "write C4: a function writes a state once: @" << getState() << " is written twice";
   return success();
 }
 

@@ -11,12 +11,13 @@
 namespace moec::reference {
 
 // Elementwise.
-enum class Unary { Neg, Exp, Log, Sqrt, Tanh, Sigmoid, Softplus, Relu, Gelu, GeluTanh, Silu, LeakyRelu, Elu };
+enum class Unary { Neg, Exp, Log, Sqrt, Tanh, Sigmoid, Softplus, Relu, Gelu, GeluTanh, Silu, GeluGrad, GeluTanhGrad, LeakyRelu, Elu };
 enum class Binary { Add, Sub, Mul, Div, Min, Max };
 enum class Comparison { Eq, Ne, Lt, Le, Gt, Ge };
 Tensor unary(Unary op, const Tensor& x, double parameter = 0); // parameter: slope of LeakyRelu, alpha of Elu
 Tensor binary(Binary op, const Tensor& a, const Tensor& b);
 Tensor compare(Comparison op, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor cast(const Tensor& x, DType to);
 
 // Shape.
@@ -34,6 +35,12 @@ Tensor unpack(const Tensor& panels, int64_t n);  // (.., ceil(n/nr), K, nr) -> (
 Tensor layerNorm(const Tensor& x, const Tensor* weight, const Tensor* bias, double eps);
 Tensor rmsNorm(const Tensor& x, const Tensor* weight, double eps);
 Tensor softmax(const Tensor& x);
+Tensor logSumExp(const Tensor& x); // (.., N) -> (..)
+struct CrossEntropyRule {
+  double smoothing = 0;
+  int64_t ignore = -100;
+};
+Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule); // (.., V), (..) -> (..)
 struct AttentionRule {
   int64_t heads = 1, kvHeads = 1;
   double scale = 1;
@@ -47,7 +54,7 @@ struct RelativeBuckets {
 /// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.24 (T5Attention).
 int64_t bucketOf(int64_t offset, const RelativeBuckets& rule);
 Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
-Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved);
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false);
 Tensor embedding(const Tensor& ids, const Tensor& table);
 enum class Distribution { Uniform, Normal };
 struct DrawKey {
@@ -76,5 +83,20 @@ Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing
 Tensor expertRows(const Tensor& table, const Routing& routing);
 Tensor rowWeights(const Tensor& weights, const Routing& routing);
 Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights);
+Tensor choiceValues(const Tensor& column, const Routing& routing); // (R, 1) -> (T, K)
+Tensor expertSums(const Tensor& rows, const Routing& routing);     // (R, N) -> (E, N)
+
+// Gradients, from dy, that of the op's result.
+Tensor layerNormGrad(const Tensor& dy, const Tensor& x, const Tensor* weight, double eps);
+Tensor rmsNormGrad(const Tensor& dy, const Tensor& x, const Tensor* weight, double eps);
+Tensor softmaxGrad(const Tensor& dy, const Tensor& y);
+Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule);
+/// Of q, k, v, and of bias where there is one.
+std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias,
+                                  const AttentionRule& rule);
+Tensor relativeBiasGrad(const Tensor& dy, const RelativeBuckets& rule); // (heads, Nq, Nk) -> (buckets, heads)
+Tensor embeddingGrad(const Tensor& ids, const Tensor& dy, int64_t entries);
+Tensor selectGrad(const Tensor& dy, const Tensor& indices, int64_t experts);
+Tensor groupedWeightGrad(const Tensor& dy, const Tensor& rows, const Routing& routing); // (R, N), (R, K) -> (E, N, K)
 
 } // namespace moec::reference

@@ -55,13 +55,15 @@ Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t 
   });
 }
 
-Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved) {
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse) {
   int64_t positions = x.shape()[1], width = x.shape()[2], head = width / heads, pairs = head / 2;
   std::vector<double> values = x.toDoubles();
   for (size_t start = 0; start < values.size(); start += head) {
     int64_t position = static_cast<int64_t>(start) / width % positions;
     for (int64_t i = 0; i < pairs; ++i) {
       double angle = static_cast<double>(position) * std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head));
+      if (inverse)
+        angle = -angle;
       double& a = values[start + (interleaved ? 2 * i : i)];
       double& b = values[start + (interleaved ? 2 * i + 1 : i + pairs)];
       double turned = a * std::cos(angle) - b * std::sin(angle);

@@ -61,6 +61,18 @@ static double apply(Unary op, double x, double parameter) {
     return x * sigmoid(2 * inner); // (1 + tanh(z)) / 2 = sigmoid(2z), without cancellation
   }
   case Unary::Silu: return x == -INFINITY ? 0 : x * sigmoid(x);
+  case Unary::GeluGrad:
+    if (std::isinf(x))
+      return x > 0 ? 1 : 0;
+    return 0.5 * std::erfc(-x / std::numbers::sqrt2) + x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
+  case Unary::GeluTanhGrad: {
+    if (std::isinf(x))
+      return x > 0 ? 1 : 0;
+    // gelu_tanh is x sigmoid(2z): sigmoid + x sigmoid (1 - sigmoid) 2z'
+    double root = std::sqrt(2 / std::numbers::pi), inner = root * (x + 0.044715 * x * x * x);
+    double share = sigmoid(2 * inner), slope = 2 * root * (1 + 3 * 0.044715 * x * x);
+    return share == 0 || share == 1 ? share : share + x * share * (1 - share) * slope;
+  }
   case Unary::LeakyRelu: return x >= 0 ? x : parameter * x;
   case Unary::Elu: return x > 0 ? x : parameter * std::expm1(x);
   }
@@ -160,6 +172,21 @@ Tensor compare(Comparison op, const Tensor& a, const Tensor& b) {
   Tensor left = a.cast(DType::I64), right = b.cast(DType::I64);
   for (size_t i = 0; i < bits.size(); ++i)
     bits[i] = holds(op, left.as<int64_t>()[as[i]], right.as<int64_t>()[bs[i]]);
+  return result;
+}
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  require(a.dtype() == b.dtype() && condition.dtype() == DType::Bool, "where of " + describe(condition) + ", " + describe(a) + " and " + describe(b));
+  Shape shape = broadcastShape(broadcastShape(a.shape(), b.shape()), condition.shape());
+  std::vector<int64_t> cs = broadcastPlaces(condition.shape(), shape), as = broadcastPlaces(a.shape(), shape), bs = broadcastPlaces(b.shape(), shape);
+  std::span<const uint8_t> holds = condition.as<const uint8_t>();
+  Tensor result(a.dtype(), shape);
+  size_t size = byteSize(a.dtype());
+  for (size_t i = 0; i < cs.size(); ++i) {
+    bool first = holds[cs[i]] != 0;
+    const Tensor& from = first ? a : b;
+    std::memcpy(static_cast<char*>(result.data()) + i * size, static_cast<const char*>(from.data()) + (first ? as[i] : bs[i]) * size, size);
+  }
   return result;
 }
 

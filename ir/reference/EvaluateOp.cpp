@@ -40,11 +40,13 @@ Tensors evaluateLayerNorm(ir::LayerNormOp op, const Step& step) {
   return {layerNorm(step.in[0], weight, bias, op.getEps().convertToDouble())};
 }
 
-Tensors evaluateAttention(ir::AttentionOp op, const Step& step) {
+template <class Op> AttentionRule attentionRuleOf(Op op) {
   int64_t heads = static_cast<int64_t>(op.getHeads());
-  AttentionRule rule{heads, op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads,
-                     op.getScale().convertToDouble(), op.getCausal()};
-  return {attention(step.in[0], step.in[1], step.in[2], op.getBias() ? &step.in[3] : nullptr, rule)};
+  return {heads, op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads, op.getScale().convertToDouble(), op.getCausal()};
+}
+
+template <class Op> CrossEntropyRule crossEntropyRuleOf(Op op) {
+  return {op.getSmoothing().convertToDouble(), static_cast<int64_t>(op.getIgnore())};
 }
 
 Tensors evaluateRelativeBias(ir::RelativeBiasOp op, const Step& step) {
@@ -92,7 +94,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
   return llvm::TypeSwitch<Operation*, Tensors>(op)
       .Case([&](ir::ReadOp op) -> Tensors { return {lookUp(call, op.getState())}; })
       .Case([&](ir::WriteOp op) -> Tensors {
-        call.state[op.getState().str()] = in[0];
+        call.written[op.getState().str()] = in[0];
         return {};
       })
       .Case([&](ir::NegOp) { return unaryCase(Unary::Neg); })
@@ -106,6 +108,8 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::GeluOp) { return unaryCase(Unary::Gelu); })
       .Case([&](ir::GeluTanhOp) { return unaryCase(Unary::GeluTanh); })
       .Case([&](ir::SiluOp) { return unaryCase(Unary::Silu); })
+      .Case([&](ir::GeluGradOp) { return unaryCase(Unary::GeluGrad); })
+      .Case([&](ir::GeluTanhGradOp) { return unaryCase(Unary::GeluTanhGrad); })
       .Case([&](ir::LeakyReluOp op) { return unaryCase(Unary::LeakyRelu, op.getSlope().convertToDouble()); })
       .Case([&](ir::EluOp op) { return unaryCase(Unary::Elu, op.getAlpha().convertToDouble()); })
       .Case([&](ir::AddOp) { return binaryCase(Binary::Add); })
@@ -115,6 +119,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::MinOp) { return binaryCase(Binary::Min); })
       .Case([&](ir::MaxOp) { return binaryCase(Binary::Max); })
       .Case([&](ir::CompareOp op) -> Tensors { return {compare(same<Comparison>(op.getPredicate()), in[0], in[1])}; })
+      .Case([&](ir::WhereOp) -> Tensors { return {where(in[0], in[1], in[2])}; })
       .Case([&](ir::CastOp op) -> Tensors { return {cast(in[0], ir::dtypeOf(op.getTo()))}; })
       .Case([&](ir::ConstantOp op) -> Tensors { return {toTensor(mlir::cast<DenseElementsAttr>(op.getValue()))}; })
       .Case([&](ir::ReshapeOp op) -> Tensors { return {in[0].reshaped(step.shape(op))}; })
@@ -135,10 +140,35 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
         return {rmsNorm(in[0], op.getWeight() ? &in[1] : nullptr, op.getEps().convertToDouble())};
       })
       .Case([&](ir::SoftmaxOp) -> Tensors { return {softmax(in[0])}; })
-      .Case([&](ir::AttentionOp op) { return evaluateAttention(op, step); })
+      .Case([&](ir::AttentionOp op) -> Tensors {
+        return {attention(in[0], in[1], in[2], op.getBias() ? &in[3] : nullptr, attentionRuleOf(op))};
+      })
+      .Case([&](ir::AttentionGradOp op) -> Tensors {
+        return attentionGrad(in[0], in[1], in[2], in[3], op.getBias() ? &in[4] : nullptr, attentionRuleOf(op));
+      })
+      .Case([&](ir::LayerNormGradOp op) -> Tensors {
+        return {layerNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())};
+      })
+      .Case([&](ir::RmsNormGradOp op) -> Tensors {
+        return {rmsNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())};
+      })
+      .Case([&](ir::SoftmaxGradOp) -> Tensors { return {softmaxGrad(in[0], in[1])}; })
+      .Case([&](ir::LogSumExpOp) -> Tensors { return {logSumExp(in[0])}; })
+      .Case([&](ir::CrossEntropyOp op) -> Tensors { return {crossEntropy(in[0], in[1], crossEntropyRuleOf(op))}; })
+      .Case([&](ir::CrossEntropyGradOp op) -> Tensors { return {crossEntropyGrad(in[0], in[1], in[2], crossEntropyRuleOf(op))}; })
+      .Case([&](ir::RelativeBiasGradOp op) -> Tensors {
+        return {relativeBiasGrad(in[0], {static_cast<int64_t>(op.getBuckets()), static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional()})};
+      })
+      .Case([&](ir::EmbeddingGradOp op) -> Tensors { return {embeddingGrad(in[0], in[1], static_cast<int64_t>(op.getEntries()))}; })
+      .Case([&](ir::SelectGradOp op) -> Tensors { return {selectGrad(in[0], in[1], static_cast<int64_t>(op.getExperts()))}; })
+      .Case([&](ir::ChoiceValuesOp op) -> Tensors { return {choiceValues(in[0], step.routing(op.getRouting(), in[1]))}; })
+      .Case([&](ir::ExpertSumsOp op) -> Tensors { return {expertSums(in[0], step.routing(op.getRouting(), in[1]))}; })
+      .Case([&](ir::GroupedWeightGradOp op) -> Tensors {
+        return {groupedWeightGrad(in[0], in[1], step.routing(op.getRouting(), in[2]))};
+      })
       .Case([&](ir::RelativeBiasOp op) { return evaluateRelativeBias(op, step); })
       .Case([&](ir::RotaryOp op) -> Tensors {
-        return {rotary(in[0], static_cast<int64_t>(op.getHeads()), op.getBase().convertToDouble(), op.getInterleaved())};
+        return {rotary(in[0], static_cast<int64_t>(op.getHeads()), op.getBase().convertToDouble(), op.getInterleaved(), op.getInverse())};
       })
       .Case([&](ir::EmbeddingOp) -> Tensors { return {embedding(in[0], in[1])}; })
       .Case([&](ir::RandomOp op) { return evaluateRandom(op, step); })

@@ -117,6 +117,19 @@ Tensor rowWeights(const Tensor& weights, const Routing& routing) {
                [&](int64_t row) -> int64_t { return row < routing.kept() ? routing.rows[row] : -1; });
 }
 
+Tensor choiceValues(const Tensor& column, const Routing& routing) {
+  return moved(column, {routing.tokens, routing.choices}, [&](int64_t place) -> int64_t { return routing.slots[place]; });
+}
+
+Tensor expertSums(const Tensor& rows, const Routing& routing) {
+  int64_t width = rows.shape()[1];
+  std::vector<double> values = rows.toDoubles(), result(routing.experts * width, 0.0);
+  for (int64_t row = 0; row < routing.kept(); ++row)
+    for (int64_t n = 0; n < width; ++n)
+      result[routing.expertOf(row) * width + n] += values[row * width + n];
+  return fromDoubles(std::move(result), {routing.experts, width}, rows.dtype());
+}
+
 Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights) {
   int64_t width = rows.shape()[1];
   std::vector<double> values = rows.toDoubles(), weight = weights.toDoubles(), results(routing.tokens * width, 0.0);

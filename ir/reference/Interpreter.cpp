@@ -113,7 +113,11 @@ std::vector<Tensor> evaluate(Region& region, ArrayRef<Tensor> arguments, Call& c
 }
 
 std::vector<Tensor> evaluate(func::FuncOp function, ArrayRef<Tensor> arguments, Call& call, const Observer& observer) {
-  return evaluate(function.getBody(), arguments, call, observer);
+  call.written.clear();
+  std::vector<Tensor> results = evaluate(function.getBody(), arguments, call, observer);
+  for (auto& [name, value] : call.written) // reads see what was there before
+    call.state[name] = value;
+  return results;
 }
 
 std::vector<Tensor> evaluate(ir::KernelOp kernel, ArrayRef<Tensor> arguments, Call& call, const Observer& observer) {

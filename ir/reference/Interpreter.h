@@ -11,7 +11,8 @@ namespace moec::reference {
 /// What ops look at besides their operands.
 struct Call {
   Bindings bindings;                                // of every symbol in the types; see bindSizes
-  std::map<std::string, Tensor, std::less<>> state; // parameters and prepared state by symbol; moe.write adds to it
+  std::map<std::string, Tensor, std::less<>> state; // parameters, states and prepared state by symbol
+  std::map<std::string, Tensor> written;            // by moe.write; a function's end puts them into `state`
   uint64_t seed = 0;
   uint32_t step = 0;
 };
