@@ -6,7 +6,7 @@
 
 namespace moec {
 
-/// Values of the symbols for these inputs. Inputs that only the loss needs may be left out. Error(Usage) for a missing or unknown input,
+/// Values of the symbols for these inputs of a Forward call. Inputs that only the loss needs, and the plan does not, may be left out. Error(Usage) for a missing or unknown input,
 /// another dtype, rank or size, a size of zero, one name with two sizes, elements out of range.
 Bindings bindInputs(const Plan& plan, const TensorMap& inputs);
 

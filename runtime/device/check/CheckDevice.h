@@ -55,7 +55,7 @@ public:
   std::string name() const override { return "check(" + a_->name() + "," + b_->name() + ")"; }
   std::vector<std::string> targets() const override;
   /// Each chooses its plan; a B that runs any is given A's.
-  std::unique_ptr<Executable> load(const Program& program) override;
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) override;
 
 private:
   std::shared_ptr<Device> a_, b_;

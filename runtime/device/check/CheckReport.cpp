@@ -20,7 +20,7 @@ std::string CheckReport::describeFailures() const {
   for (const LaunchCheck& check : launches)
     if (!check.passed)
       text += fmt::format("{} launch {}, {} ({}): buffer '{}' differs by {:.1e}, allowed {:.1e}\n",
-                          check.list == LaunchList::Prepare ? "prepare" : "forward", check.index, check.label, check.kind, check.buffer,
+                          name(check.list), check.index, check.label, check.kind, check.buffer,
                           check.worst, check.tolerance);
   for (const OutputCheck& check : outputs)
     if (!check.passed)
