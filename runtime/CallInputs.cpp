@@ -103,4 +103,19 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
   return bindings;
 }
 
+TensorMap trainingInputs(const Plan& plan, LaunchList list, double learningRate, int64_t step, int64_t count) {
+  TensorMap inputs;
+  for (const InputInfo& input : plan.inputs) {
+    if (input.list != list)
+      continue;
+    if (input.name == kLearningRateInput)
+      inputs.emplace(input.name, Tensor::of<double>({learningRate}, {}));
+    else if (input.name == kStepInput)
+      inputs.emplace(input.name, Tensor::of<int64_t>({step}, {}));
+    else if (input.name == kCountInput)
+      inputs.emplace(input.name, Tensor::of<int64_t>({count}, {}));
+  }
+  return inputs;
+}
+
 } // namespace moec

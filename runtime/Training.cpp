@@ -17,9 +17,6 @@ namespace {
 /// Every accumulation of a step draws from a seed of its own; the first from the step's, as a step in one call does.
 uint64_t seedOf(uint64_t seed, int64_t accumulation) { return seed + static_cast<uint64_t>(accumulation) * 0x9E3779B97F4A7C15u; }
 
-Tensor scalar(double value) { return Tensor::of<double>({value}, {}); }
-Tensor scalar(int64_t value) { return Tensor::of<int64_t>({value}, {}); }
-
 void checkLearningRate(double rate) {
   if (!std::isfinite(rate))
     throw Error(Fault::Usage, fmt::format("a step's learning rate is {}, expected a finite number: give StepOptions::learningRate", rate));
@@ -66,35 +63,13 @@ struct Training::State {
     return parameter.buffer < 0 ? clone(allocator, unplaced.find(parameter.name)->second, parameter.name) : executable().read(parameter.buffer);
   }
 
-  /// A state at the beginning. `seed` is for one whose rule draws.
-  Tensor initialState(const StateInfo& state, uint64_t seed) {
-    if (!state.from)
-      return initialWeight(state, seed);
-    auto from = std::find_if(plan().parameters.begin(), plan().parameters.end(), [&](const ParameterInfo& parameter) { return parameter.name == *state.from; });
-    return weight(*from).cast(state.dtype); // checkPlan has seen that there is one
-  }
-
-  /// What the training itself gives to a list's launches.
-  void addScalars(LaunchList list, double learningRate, TensorMap& inputs) const {
-    for (const InputInfo& input : plan().inputs) {
-      if (input.list != list)
-        continue;
-      if (input.name == kLearningRateInput)
-        inputs.insert_or_assign(input.name, scalar(learningRate));
-      else if (input.name == kStepInput)
-        inputs.insert_or_assign(input.name, scalar(steps + 1));
-      else if (input.name == kCountInput)
-        inputs.insert_or_assign(input.name, scalar(accumulated));
-    }
-  }
-
   /// The caller's inputs and the training's own.
   TensorMap withScalars(const TensorMap& inputs, double learningRate) const {
     for (const char* own : {kLearningRateInput, kStepInput, kCountInput})
       if (inputs.contains(std::string_view(own)))
         throw Error(Fault::Usage, fmt::format("input '{}' is the training's own: it follows from its steps and from StepOptions", own));
-    TensorMap all = inputs;
-    addScalars(LaunchList::Forward, learningRate, all);
+    TensorMap all = trainingInputs(plan(), LaunchList::Forward, learningRate, steps + 1, accumulated);
+    all.insert(inputs.begin(), inputs.end());
     return all;
   }
 
@@ -146,13 +121,13 @@ void Training::load(const TensorMap& weights, bool allowNonFinite) {
   checkWeights(plan(), weights, allowNonFinite);
   state_->place(
       0, 0, [&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; },
-      [&](const StateInfo& state) { return state_->initialState(state, 0); });
+      [&](const StateInfo& state) { return initialState(plan(), state, weights, 0); });
 }
 
 void Training::init(uint64_t seed) {
   state_->place(
       0, 0, [&](const ParameterInfo& parameter) { return initialWeight(parameter, seed); },
-      [&](const StateInfo& state) { return state_->initialState(state, seed); });
+      [&](const StateInfo& state) { return initialState(plan(), state, {}, seed); });
 }
 
 void Training::restore(const TensorMap& weights, const TensorMap& state, int64_t steps, int64_t accumulated) {
@@ -193,9 +168,7 @@ TensorMap Training::apply(const StepOptions& options) {
   if (state.accumulated == 0)
     throw Error(Fault::Usage, "there are no gradients to apply: accumulate some first");
   Trace::Span call(state.loaded.trace(), "apply", "run");
-  TensorMap inputs;
-  state.addScalars(LaunchList::Apply, options.learningRate, inputs);
-  state.loaded.enter(LaunchList::Apply, inputs, {});
+  state.loaded.enter(LaunchList::Apply, trainingInputs(plan(), LaunchList::Apply, options.learningRate, state.steps + 1, state.accumulated), {});
   TensorMap outputs = state.change([&] { return state.loaded.run(LaunchList::Apply, {}, {options.seed, static_cast<uint32_t>(state.steps + 1)}); });
   ++state.steps;
   state.accumulated = 0;
