@@ -54,11 +54,9 @@ void checkBuffer(const Plan& plan, size_t index) {
     fail(plan, fmt::format("{} has {} bytes of data for {}", who, buffer.data.size(), bytesOf(buffer, {})));
 }
 
-const char* nameOf(LaunchList list) { return list == LaunchList::Prepare ? "prepare" : list == LaunchList::Forward ? "forward" : "apply"; }
-
 void checkLaunch(const Plan& plan, LaunchList list, size_t index) {
   const LaunchInfo& launch = plan.launches(list)[index];
-  std::string who = fmt::format("{} launch {} ({})", nameOf(list), index, launch.label);
+  std::string who = fmt::format("{} launch {} ({})", name(list), index, launch.label);
   if (launch.kernel.empty() || launch.stages.empty())
     fail(plan, who + " has no kernel or no stage");
   bool prepare = list == LaunchList::Prepare, training = plan.purpose == Purpose::Training;
@@ -93,7 +91,7 @@ void checkUpdates(const Plan& plan, LaunchList list) {
     for (const auto* buffers : {&launches[i].inputs, &launches[i].outputs})
       for (int buffer : *buffers)
         if (int before = writer[static_cast<size_t>(buffer)]; before >= 0 && before != static_cast<int>(i))
-          fail(plan, fmt::format("{} launch {} ({}) uses {}, which launch {} ({}) has updated", nameOf(list), i, launches[i].label,
+          fail(plan, fmt::format("{} launch {} ({}) uses {}, which launch {} ({}) has updated", name(list), i, launches[i].label,
                                  plan.buffers[static_cast<size_t>(buffer)].name, before, launches[static_cast<size_t>(before)].label));
     for (int buffer : launches[i].outputs)
       if (BufferKind kind = plan.buffers[static_cast<size_t>(buffer)].kind; kind == BufferKind::Parameter || kind == BufferKind::State)
@@ -141,6 +139,8 @@ void checkTraining(const Plan& plan) {
 }
 
 } // namespace
+
+const char* name(LaunchList list) { return list == LaunchList::Prepare ? "prepare" : list == LaunchList::Forward ? "forward" : "apply"; }
 
 const std::vector<LaunchInfo>& Plan::launches(LaunchList list) const {
   return list == LaunchList::Prepare ? prepare : list == LaunchList::Forward ? forward : apply;

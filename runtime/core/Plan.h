@@ -19,6 +19,7 @@ enum class Purpose { Inference, Training };
 /// The launches of a plan. Prepare: once per set of weights. Forward: of a call (@forward, @train_step or @accumulate). Apply: of the call that takes the
 /// gradients which several @accumulate added up.
 enum class LaunchList { Prepare, Forward, Apply };
+const char* name(LaunchList list); // "prepare" ...
 
 /// How `--init` fills a parameter. Draws are keyed by (seed, streamOf(parameter name), 0, element).
 struct Init {

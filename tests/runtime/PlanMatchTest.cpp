@@ -114,10 +114,10 @@ TEST(PlanMatch, ALayerInOneLaunchStandsForItsParts) {
   for (bool isFirst : {true, false}) {
     const Plan &a = isFirst ? layer : parts, &b = isFirst ? parts : layer;
     PlanMatch match = matchPlans(a, b);
-    ASSERT_EQ(match.launches.size(), 1u);
-    EXPECT_EQ(match.launches[0].countA, isFirst ? 1u : 3u);
-    EXPECT_EQ(match.launches[0].countB, isFirst ? 3u : 1u);
-    EXPECT_EQ(&match.of(match.launches[0].countA - 1), &match.launches[0]);
+    ASSERT_EQ(match.forward.size(), 1u);
+    EXPECT_EQ(match.forward[0].countA, isFirst ? 1u : 3u);
+    EXPECT_EQ(match.forward[0].countB, isFirst ? 3u : 1u);
+    EXPECT_EQ(&match.of(LaunchList::Forward, match.forward[0].countA - 1), &match.forward[0]);
     // x, w, y, total; routing and rows are the parts' own.
     EXPECT_EQ(match.buffers, isFirst ? (std::vector<int>{0, 1, -1, -1, 5, 6, -1}) : (std::vector<int>{0, 1, -1, -1, -1, 4, 5, -1}));
   }
