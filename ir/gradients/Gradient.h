@@ -6,14 +6,15 @@
 
 namespace moec::ir {
 
-/// Emits at `builder` the gradients of an op's operands. `dResults` holds one value per result, null where no gradient flows into it; at least one is not
-/// null. `dOperands` has one place per operand: those that are null on entry and get a gradient are filled, each with a value of the operand's type; the rest
-/// stay null: no gradient flows to ids, indices, labels, conditions and routings. The new ops stand at the op's location. An op that has neither a rule nor a
-/// reason to have none (a gradient op, packing, a kernel) is a failure with a diagnostic at it.
+/// Emits at `builder` the gradients of an op's operands. `dResults` holds one value per result, of its type, null where no gradient flows into it; one at least is
+/// not null. `dOperands` has one place per operand, null on entry: those that a gradient flows to are filled with a value of the operand's type. None flows to
+/// ids, indices, labels, conditions, routings and other integers, nor through what is constant or a choice. All operands that can have a gradient get one,
+/// wanted or not; ops whose results stay without use are the caller's to erase. The new ops stand at the op's location. An op without a rule (a gradient op,
+/// packing, a kernel) is a failure with a diagnostic at it.
 mlir::LogicalResult emitGradient(mlir::Operation* op, llvm::ArrayRef<mlir::Value> dResults, mlir::OpBuilder& builder,
                                  llvm::MutableArrayRef<mlir::Value> dOperands);
 
-/// Whether a gradient flows through an op at all: false for what is constant or a choice (compare, assign, drop, experts_of, random, constant ...).
-bool passesGradient(mlir::Operation* op);
+/// Whether a value is one that gradients flow to: a tensor of floats.
+bool isDifferentiable(mlir::Value value);
 
 } // namespace moec::ir
