@@ -56,7 +56,8 @@ void describeTargetOfView(CLI::App& command) {
 std::vector<std::string> targetsOf(const Program& program) {
   std::vector<std::string> targets;
   for (const Plan& plan : program.data().plans)
-    targets.push_back(plan.target);
+    if (std::ranges::find(targets, plan.target) == targets.end()) // a plan for training beside that for inference
+      targets.push_back(plan.target);
   return targets;
 }
 

@@ -117,7 +117,7 @@ std::vector<FunctionSummary> functionsOf(const LaunchInfo& launch, const CudaTar
 std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& plan) {
   const CudaTarget* target = findCudaTarget(plan.target);
   std::vector<KernelSummary> result;
-  for (const auto* launches : {&plan.prepare, &plan.forward})
+  for (const auto* launches : {&plan.prepare, &plan.forward, &plan.apply})
     for (const LaunchInfo& launch : *launches) {
       auto found = std::ranges::find(result, launch.kernel, &KernelSummary::symbol);
       if (found == result.end()) {
