@@ -19,14 +19,10 @@ bool isScalar(const Sizes& sizes) { return product(sizes) == Size(1); }
 
 /// Whether the op may stand in a kernel of updates of this shape.
 bool isUpdateOp(Operation* op) {
-  if (!isFree(op) || op->getNumResults() != 1 || !(isElementwise(op) || isa<BroadcastOp>(op)))
+  if (!isFree(op) || !isElementwise(op))
     return false;
   Sizes sizes = sizesOf(op->getResult(0));
-  bool spreads = isa<BroadcastOp>(op);
-  return llvm::all_of(op->getOperands(), [&](Value operand) {
-    Sizes of = sizesOf(operand);
-    return (!spreads && of == sizes) || (of.size() <= sizes.size() && isScalar(of));
-  });
+  return llvm::all_of(op->getOperands(), [&](Value operand) { return sizesOf(operand) == sizes || isScalar(sizesOf(operand)); });
 }
 
 class Updates {

@@ -5,6 +5,8 @@
 #include "compiler/passes/Passes.h"
 #include "models/optimizers/Optimizers.h"
 
+#include <set>
+
 using namespace mlir;
 using namespace moec::ir;
 
@@ -44,9 +46,9 @@ private:
     if (end->getNumOperands() == 0)
       return loss_.emitError("@loss gives nothing: its first result is the loss");
     SmallVector<Value> wanted;
-    llvm::StringSet<> seen;
+    std::set<StringRef> seen;
     for (ReadOp read : body.getOps<ReadOp>())
-      if (auto parameter = module_.lookupSymbol<ParameterOp>(read.getState()); parameter && seen.insert(read.getState()).second) {
+      if (auto parameter = module_.lookupSymbol<ParameterOp>(read.getState()); parameter && seen.insert(parameter.getSymName()).second) {
         gradients_.push_back({parameter, Value()});
         wanted.push_back(read.getResult());
       }
@@ -106,7 +108,7 @@ private:
     OpBuilder top(loss_);
     FloatAttr zero = top.getF64FloatAttr(0);
     auto init = InitAttr::get(top.getContext(), top.getStringAttr("zeros"), zero, zero);
-    auto sum = StateOp::create(top, loc, top.getStringAttr(parameter.getSymName() + ".gradient"), TypeAttr::get(entry.gradient.getType()), init);
+    auto sum = StateOp::create(top, loc, top.getStringAttr(parameter.getSymName() + ".gradient"), TypeAttr::get(entry.gradient.getType()), init, FlatSymbolRefAttr());
     sums_.push_back(sum);
     return sum;
   }
@@ -130,8 +132,10 @@ private:
         divisor = cast(count, element);
       Value all = ReadOp::create(builder_, sum.getLoc(), sum.getType(), symbol);
       entry.gradient = DivOp::create(builder_, sum.getLoc(), all, divisor);
+      // Zeros in the sum's shape, elementwise; what the sum holds is not looked at.
+      auto never = ConstantOp::create(builder_, sum.getLoc(), DenseElementsAttr::get(scalar(builder_.getI1Type()), false));
       auto zero = ConstantOp::create(builder_, sum.getLoc(), DenseElementsAttr::get(scalar(element), builder_.getZeroAttr(element)));
-      auto zeros = BroadcastOp::create(builder_, sum.getLoc(), sum.getType(), zero.getResult());
+      auto zeros = WhereOp::create(builder_, sum.getLoc(), never.getResult(), all, zero.getResult());
       WriteOp::create(builder_, sum.getLoc(), symbol, zeros.getResult());
     }
     auto norm = models::emitUpdates(module_, builder_, gradients_, rate, step);

@@ -35,7 +35,7 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "sums")
     return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp>(op);
   if (kind == "update")
-    return isa<BroadcastOp>(op);
+    return false;
   if (kind == "matmul")
     return isa<UnpackOp, TransposeOp, MatmulOp>(op);
   if (kind == "loops")
