@@ -14,6 +14,9 @@ const Kind& sgdOptimizer();
 /// Parameters of every kind of optimizer, behind its own: no_decay, clip_norm.
 std::vector<Parameter> withCommonParameters(std::vector<Parameter> own);
 
+/// Does a pattern of no_decay mean the parameter of this name?
+bool matches(llvm::StringRef pattern, llvm::StringRef name);
+
 struct ParameterGradient {
   ir::ParameterOp parameter;
   mlir::Value gradient; // of the parameter's shape and dtype, or, of a bf16 parameter, f32
