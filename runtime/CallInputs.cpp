@@ -103,6 +103,8 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
   return bindings;
 }
 
+bool isTrainingInput(std::string_view name) { return name == kLearningRateInput || name == kStepInput || name == kCountInput; }
+
 TensorMap trainingInputs(const Plan& plan, LaunchList list, double learningRate, int64_t step, int64_t count) {
   TensorMap inputs;
   for (const InputInfo& input : plan.inputs) {
