@@ -72,6 +72,23 @@ mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPl
   return CombinePlan{*op, *weights};
 }
 
+mlir::FailureOr<WeightGradPlan> WeightGradPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::GroupedWeightGradOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  auto dy = inputOf(kernel, op->getDy(), "dy of the weights' gradient"), rows = inputOf(kernel, op->getRows(), "the rows of the weights' gradient");
+  auto routing = inputOf(kernel, op->getRouting(), "the routing");
+  if (failed(dy) || failed(rows) || failed(routing))
+    return mlir::failure();
+  ir::Sizes sizes = ir::sizesOf(op->getResult()); // (E, N, K)
+  return WeightGradPlan{*op, dtypeOf(op->getRows()), *dy, *rows, *routing, sizes[1], sizes[2]};
+}
+
+int64_t WeightGradPlan::experts() const {
+  return mlir::cast<ir::RoutingType>(ir::GroupedWeightGradOp(op).getRouting().getType()).getExperts();
+}
+Size WeightGradPlan::rowCount() const { return ir::sizesOf(mlir::Value(ir::GroupedWeightGradOp(op).getDy()))[0]; }
+
 //===--- attention ---===//
 
 mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {

@@ -46,6 +46,19 @@ struct CombinePlan {
   static mlir::FailureOr<CombinePlan> of(ir::KernelOp kernel, const ExpertPlan& plan);
 };
 
+/// Kind `weight_grad`: each expert's rows of dy, transposed, times its rows (R, K).
+struct WeightGradPlan {
+  ir::GroupedWeightGradOp op;
+  DType dtype;
+  unsigned dy, rows, routing;
+  Size columns, depth; // N, K of (E, N, K)
+
+  static mlir::FailureOr<WeightGradPlan> of(ir::KernelOp kernel);
+  int64_t experts() const;
+  /// Of all experts.
+  Size rowCount() const;
+};
+
 /// What is added to the scores: an argument (heads, queries, keys), or (1, queries, keys) for all heads.
 struct AttentionBias {
   unsigned input;

@@ -69,7 +69,7 @@ TEST_P(LoopsCuda, biasesOfDistances) {
 }
 
 TEST_P(LoopsCuda, rotaryOfASlice) {
-  for (const char* style : {"", "interleaved"}) {
+  for (const char* style : {"", "interleaved", "inverse", "interleaved inverse"}) {
     std::string x = "tensor<2x?x40x@, #moe.sizes<\"2\", \"n\", \"40\">>", y = "tensor<2x?x24x@, #moe.sizes<\"2\", \"n\", \"24\">>";
     ParsedKernel kernel = parse("%x: " + x, y,
                                 fmt::format("%s = moe.slice %x axis 2 from \"8\" size \"24\" : {0}\n"
@@ -140,6 +140,33 @@ TEST_P(LoopsCuda, ranksZeroAndOneAndWholeBlocks) {
                               "%y = moe.relu %x : tensor<?x@, #moe.sizes<\"n\">>  moe.yield %y : tensor<?x@, #moe.sizes<\"n\">>");
   for (int64_t elements : {1, 255, 256, 257})
     checkCuda(kernel, {.check = {.bindings = {{"n", elements}}, .exact = true}});
+}
+
+TEST_P(LoopsCuda, whereTakesWhatTheConditionSays) {
+  float nan = NAN, infinity = INFINITY;
+  CudaOptions options;
+  options.check.inputs = {Tensor::of(std::vector<int64_t>{1, 0, 0, 1, 1, 0}, {2, 3}).cast(DType::Bool),
+                          Tensor::of(std::vector<float>{1, nan, nan, -infinity, nan, 3}, {2, 3}).cast(*parseDType(GetParam())),
+                          Tensor::of(std::vector<float>{nan, 2, infinity}, {3}).cast(*parseDType(GetParam()))};
+  options.check.exact = true;
+  checkCuda(parse("%c: tensor<2x3xi1>, %a: tensor<2x3x@>, %b: tensor<3x@>", "tensor<2x3x@>, tensor<2x3xi1>", R"(
+    %w = moe.where %c, %a, %b : tensor<2x3xi1>, tensor<2x3x@>, tensor<3x@>
+    %k = moe.compare gt %a, %b : tensor<2x3x@>, tensor<3x@>
+    %m = moe.where %k, %c, %k : tensor<2x3xi1>, tensor<2x3xi1>, tensor<2x3xi1>
+    moe.yield %w, %m : tensor<2x3x@>, tensor<2x3xi1>)"),
+            options);
+}
+
+TEST_P(LoopsCuda, derivativesOfGelu) {
+  std::vector<double> points = {0, -0.0, INFINITY, -INFINITY, NAN, 1e30, -1e30, 39, -39, 22, -22, 1e-30};
+  for (int i = -400; i <= 400; ++i)
+    points.push_back(i * 0.037);
+  int64_t count = static_cast<int64_t>(points.size());
+  std::string type = fmt::format("tensor<{}x@>", count);
+  CudaOptions options;
+  options.check.inputs = {Tensor::of(points, {count}).cast(*parseDType(GetParam()))};
+  options.check.terms = 1;
+  checkCuda(parse("%x: " + type, type + ", " + type, fmt::format("%a = moe.gelu_grad %x : {0}\n %b = moe.gelu_tanh_grad %x : {0}\n moe.yield %a, %b : {0}, {0}", type)), options);
 }
 
 /// Each of these ops must give the reference's NaN, infinity and sign where its operands have them.

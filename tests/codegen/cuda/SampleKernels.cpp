@@ -65,6 +65,43 @@ const SampleKernel kSamples[] = {
     {"rowsCombined", "rows", "%x: tensor<58x24x@>, %r: " MOEC_ROUTING ", %c: tensor<29x2x@>", "tensor<29x24x@>", R"(
     %o = moe.combine %x, %r, %c : tensor<58x24x@>, )" MOEC_ROUTING R"(, tensor<29x2x@>
     moe.yield %o : tensor<29x24x@>)"},
+    {"rowsOfNormGradients", "rows", "%d: tensor<67x13x@>, %x: tensor<67x13x@>, %w: tensor<13x@>", "tensor<67x13x@>, tensor<67x13x@>", R"(
+    %n = moe.layer_norm_grad %d, %x weight %w : tensor<13x@> eps 1.0e-5 of tensor<67x13x@>, tensor<67x13x@>
+    %p = moe.rms_norm_grad %d, %x eps 1.0e-5 of tensor<67x13x@>, tensor<67x13x@>
+    moe.yield %n, %p : tensor<67x13x@>, tensor<67x13x@>)"},
+    {"rowsOfALoss", "rows", "%x: tensor<21x5x@>, %l: tensor<21xi32>, %d: tensor<21x@>", "tensor<21x@>, tensor<21x@>, tensor<21x5x@>", R"(
+    %s = moe.log_sum_exp %x : tensor<21x5x@>
+    %e = moe.cross_entropy %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x5x@>, tensor<21xi32>
+    %g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x@>, tensor<21x5x@>, tensor<21xi32>
+    moe.yield %s, %e, %g : tensor<21x@>, tensor<21x@>, tensor<21x5x@>)"},
+    {"rowsOfAGatesGradient", "rows", "%y: tensor<67x6x@>, %d: tensor<67x2x@>, %i: tensor<67x2xi32>", "tensor<67x6x@>", R"(
+    %s = moe.select_grad %d, %i experts 6 : tensor<67x2x@>, tensor<67x2xi32>
+    %g = moe.softmax_grad %s, %y : tensor<67x6x@>, tensor<67x6x@>
+    moe.yield %g : tensor<67x6x@>)"},
+    {"rowsOfChoices", "rows", "%c: tensor<58x1x@>, %r: " MOEC_ROUTING ", %w: tensor<29x2x@>", "tensor<29x2x@>", R"(
+    %v = moe.choice_values %c, %r : tensor<58x1x@>, )" MOEC_ROUTING R"(
+    %y = moe.mul %v, %w : tensor<29x2x@>, tensor<29x2x@>
+    moe.yield %y : tensor<29x2x@>)"},
+    {"update", "update", "%p: tensor<37x29x@>, %g: tensor<37x29x@>, %m: tensor<37x29x@>, %r: tensor<f64>", "tensor<37x29x@>, tensor<37x29x@>", R"(
+    %b = moe.constant dense<0.9> : tensor<@>
+    %w = moe.cast %r to @ : tensor<f64>
+    %k = moe.mul %m, %b : tensor<37x29x@>, tensor<@>
+    %v = moe.add %k, %g : tensor<37x29x@>, tensor<37x29x@>
+    %d = moe.mul %v, %w : tensor<37x29x@>, tensor<@>
+    %t = moe.sub %p, %d : tensor<37x29x@>, tensor<37x29x@>
+    moe.yield %t, %v : tensor<37x29x@>, tensor<37x29x@>)"},
+    {"sumsOfAnEmbedding", "sums", "%i: tensor<9x7xi32>, %d: tensor<9x7x40x@>", "tensor<21x40x@>", R"(
+    %g = moe.embedding_grad %i, %d entries 21 : tensor<9x7xi32>, tensor<9x7x40x@>
+    moe.yield %g : tensor<21x40x@>)"},
+    {"sumsOfExperts", "sums", "%x: tensor<58x45x@>, %r: " MOEC_ROUTING, "tensor<5x45x@>", R"(
+    %s = moe.expert_sums %x, %r : tensor<58x45x@>, )" MOEC_ROUTING R"(
+    moe.yield %s : tensor<5x45x@>)"},
+    {"sumsOfDistances", "sums", "%d: tensor<3x41x41x@>", "tensor<32x3x@>", R"(
+    %g = moe.relative_bias_grad %d buckets 32 max_distance 128 bidirectional : tensor<3x41x41x@>
+    moe.yield %g : tensor<32x3x@>)", 1681},
+    {"weightGrad", "weight_grad", "%d: tensor<58x51x@>, %x: tensor<58x24x@>, %r: " MOEC_ROUTING, "tensor<5x51x24x@>", R"(
+    %g = moe.grouped_weight_grad %d, %x, %r : tensor<58x51x@>, tensor<58x24x@>, )" MOEC_ROUTING R"(
+    moe.yield %g : tensor<5x51x24x@>)"},
     {"matmul", "matmul", "%a: tensor<67x33x@>, %w: tensor<45x33x@>, %b: tensor<45x@>, %r: tensor<67x45x@>", "tensor<67x45x@>", R"(
     %s = moe.matmul %a, %w : tensor<67x33x@>, tensor<45x33x@>
     %t = moe.add %s, %b : tensor<67x45x@>, tensor<45x@>
