@@ -27,6 +27,7 @@ constexpr Kind kKinds[] = {
     {"update", buildUpdate, scheduleUpdate},
     {"sums", buildSums, scheduleSums},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
+    {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
 };
 
 const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CUDA"); }

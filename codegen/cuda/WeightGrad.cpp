@@ -8,11 +8,6 @@ namespace moec::codegen::cuda {
 
 namespace {
 
-/// Of an operand whose rows of `width` elements are cut into parts of `tile`.
-int64_t transposedCopy(DType dtype, const Size& width, int64_t tile) {
-  return std::min<int64_t>(copyBytes(dtype, width), tile * static_cast<int64_t>(byteSize(dtype)));
-}
-
 // Prints the inside of the loops over a thread's sums.
 mlir::LogicalResult printSums(KernelText& k, Lines& lines, const WeightGradPlan& plan, const ProductSchedule& schedule) {
   mlir::Value result = ir::GroupedWeightGradOp(plan.op).getResult();
@@ -56,23 +51,23 @@ mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel) {
   lines.line("const long long first = {}[expert];", routing);
   lines.line("const int count = (int)({}[expert + 1] - first);", routing);
   lines.line("{} sums[Tile::rows][Tile::columns];", registerType(plan->dtype));
-  auto copy = [&](unsigned input, const Size& width, const char* tile, const char* from, int64_t bytes) {
-    return fmt::format("[&]({0}* slice, int k) {{ copyTransposed<Tile, Tile::{1}, {2}>(slice, k, count, {3} + first * {4} + {5}, {4}, (int){4} - {5}); }}", type, tile, bytes,
-                       k.input(input), k.size(width), from);
+  auto copy = [&](unsigned input, const Size& width, bool ofA) {
+    std::string matrix = fmt::format("{} + first * {}", k.input(input), k.size(width));
+    return TransposedOperand{matrix, ofA ? "row0" : "column0", "count", width, ofA}.copy(k, *schedule, plan->dtype);
   };
   lines.line("multiplyTransposed<Tile, true, true>(shared, sums, count,");
-  lines.line("    {},", copy(plan->dy, plan->columns, "tileM", "row0", transposedCopy(plan->dtype, plan->columns, schedule->tileM)));
-  lines.line("    {});", copy(plan->rows, plan->depth, "tileN", "column0", transposedCopy(plan->dtype, plan->depth, schedule->tileN)));
+  lines.line("    {},", copy(plan->dy, plan->columns, true));
+  lines.line("    {});", copy(plan->rows, plan->depth, false));
   if (failed(printSums(k, lines, *plan, *schedule)))
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks(yieldOf(kernel)->getOperands());
   k.stage({.name = "product",
            .summary = fmt::format("A block computes {} x {} elements of one expert's gradient ({} x {}) from all rows of the expert.", schedule->tileM, schedule->tileN,
                                   plan->columns.str(), plan->depth.str()),
-           .blocks = Size(plan->experts()) * tilesM * tilesN,
+           .blocks = Size(plan->experts) * tilesM * tilesN,
            .threads = schedule->threads(),
            .residentBlocks = 2,
-           .operations = plan->rowCount() * plan->columns * plan->depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks),
+           .operations = plan->count * plan->columns * plan->depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks),
            .body = lines.str()});
   return mlir::success();
 }
@@ -83,7 +78,7 @@ mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CudaTarget& t
     return {};
   int64_t copy = std::min(copyBytes(plan->dtype, plan->columns), copyBytes(plan->dtype, plan->depth));
   ProductSchedule schedule =
-      chooseProduct({plan->dtype, Size(plan->experts()), plan->columns, plan->depth, Size::ceilDiv(plan->rowCount(), plan->experts()), copy}, target);
+      chooseProduct({plan->dtype, Size(plan->experts), plan->columns, plan->depth, Size::ceilDiv(plan->count, plan->experts), copy}, target);
   if (auto why = schedule.illegal(plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};

@@ -169,29 +169,29 @@ template <class T> __device__ __forceinline__ T geluTanh(T x) {
 
 template <class T> __device__ __forceinline__ T silu(T x) { return timesSigmoid(x, x); }
 
-//--- derivatives of gelu and of its approximation; beyond the bounds they are 0 and 1
+//--- derivatives of gelu and of its approximation
 
-// Phi(x) + x phi(x): with the tail Phi(-|x|) as gelu has it, exp(-x^2/2) (tail + x / sqrt(2 pi)) below 0, and 1 minus tail in place of the tail above.
+// f(x) from f(-|x|), where f(x) + f(-x) = 1.
+template <class T> __device__ __forceinline__ T fromMirrored(T x, T mirrored) { return x < T(0) ? mirrored : T(1) - mirrored; }
+
+// Phi(x) + x phi(x); both are multiples of exp(-x^2/2).
 template <class T> __device__ __forceinline__ T geluGrad(T x) {
-  const T bounded = clamp(x, T(-39), T(39));
-  const T square = bounded * bounded, rest = fma(bounded, bounded, -square);
-  const T half = scaledErfc(absolute(bounded) * Table<T>::sqrtHalf) * T(0.5);
-  T w = fma(bounded, pick<T>(0x1.988454p-2f, 0x1.9884533d43651p-2), x < T(0) ? half : -half); // 1 / sqrt(2 pi)
-  w = fma(rest * T(-0.5), w, w);
-  const T part = exponential(square * T(-0.5)).times(w);
-  return x < T(0) ? part : part + T(1);
+  const T y = clamp(absolute(x), T(0), T(39));
+  const T square = y * y, rest = fma(y, y, -square);
+  const T c = scaledErfc(y * Table<T>::sqrtHalf);
+  T sum = T(0.5) * fma(y, -Table<T>::sqrtTwoOverPi, c); // 1 / sqrt(2 pi) is half of sqrt(2 / pi)
+  sum = fma(rest * T(-0.5), sum, sum);
+  return fromMirrored(x, exponential(square * T(-0.5)).times(sum));
 }
 
-// s + s (1 - s) d with s = sigmoid(u) and d = x u', from e = exp(-|u|): s (1 - s) = e / (1 + e)^2.
+// At -y: with u = 2 sqrt(2/pi) (y + 0.044715 y^3), e = exp(-u) and d = 1 / (1 + e): e d - y u' e d^2.
 template <class T> __device__ __forceinline__ T geluTanhGrad(T x) {
-  const T bounded = clamp(x, T(-22), T(22));
-  const T cubic = bounded * bounded * T(0.044715), twice = T(2) * Table<T>::sqrtTwoOverPi;
-  const T u = fma(cubic, bounded, bounded) * twice, d = fma(cubic * T(3), bounded, bounded) * twice;
-  const Exponential<T> e = exponential(-absolute(u));
-  const T inverse = T(1) / (e.value() + T(1));
-  const T slope = d * inverse * inverse;
-  const T part = e.times(x < T(0) ? slope + inverse : slope);
-  return x < T(0) ? part : part + inverse;
+  const T y = clamp(absolute(x), T(0), T(30)), square = y * y; // at 30 it is 0
+  const T twice = T(2) * Table<T>::sqrtTwoOverPi;
+  const T u = fma(square * T(0.044715), y, y) * twice, slope = fma(square, T(3 * 0.044715), T(1)) * twice;
+  const Exponential<T> e = exponential(-u);
+  const T d = T(1) / (e.value() + T(1));
+  return fromMirrored(x, e.times(d * (T(1) - y * slope * d)));
 }
 
 //--- the rest

@@ -91,6 +91,37 @@ TEST_P(LoopsCuda, reductionsAlongEveryAxis) {
                                                                             kind, axis, shapes[axis])));
 }
 
+/// Few results of many rows: sums of pieces, and their sums.
+TEST_P(LoopsCuda, longSums) {
+  // The gradient of a bias, with ops before and behind; two sums of one kernel.
+  std::string x = "tensor<?x45x@, #moe.sizes<\"n\", \"45\">>";
+  ParsedKernel columns = parse("%x: " + x + ", %b: tensor<45x@>", "tensor<45x@>, tensor<45x@>", fmt::format(R"(
+    %e = moe.mul %x, %b : {0}, tensor<45x@>
+    %s = moe.reduce sum %e axis 0 : {0}
+    %m = moe.reduce mean %x axis 0 : {0}
+    %y = moe.add %s, %b : tensor<45x@>, tensor<45x@>
+    %z = moe.mul %m, %y : tensor<45x@>, tensor<45x@>
+    moe.yield %y, %z : tensor<45x@>, tensor<45x@>)",
+                                                                                                           x));
+  for (int64_t rows : {1, 7, 256, 257, 1000})
+    checkCuda(columns, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
+  ParsedKernel few = parse("%x: tensor<?x5x@, #moe.sizes<\"n\", \"5\">>", "tensor<5x@>",
+                           "%y = moe.reduce sum %x axis 0 : tensor<?x5x@, #moe.sizes<\"n\", \"5\">>  moe.yield %y : tensor<5x@>");
+  for (int64_t rows : {0, 1, 4096, 4100})
+    checkCuda(few, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
+  // The sum of squares of a parameter, along memory; a scalar.
+  checkCuda(parse("%x: tensor<3x9000x@>", "tensor<3x@>", R"(
+    %q = moe.mul %x, %x : tensor<3x9000x@>, tensor<3x9000x@>
+    %s = moe.reduce sum %q axis 1 : tensor<3x9000x@>
+    moe.yield %s : tensor<3x@>)"),
+            {.check = {.terms = 9000}});
+  checkCuda(parse("%x: tensor<40x2100x@>", "tensor<40x@>", "%s = moe.reduce mean %x axis 1 : tensor<40x2100x@>  moe.yield %s : tensor<40x@>"), {.check = {.terms = 2100}});
+  std::string l = "tensor<?x@, #moe.sizes<\"n\">>";
+  ParsedKernel scalar = parse("%x: " + l, "tensor<@>", fmt::format("%m = moe.reduce mean %x axis 0 : {}  %y = moe.exp %m : tensor<@>  moe.yield %y : tensor<@>", l));
+  for (int64_t rows : {1, 300, 20000})
+    checkCuda(scalar, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
+}
+
 TEST_P(LoopsCuda, aReductionReadAtTwoPlaces) {
   checkCuda(parse("%x: tensor<5x6x6x@>", "tensor<6x6x@>", R"(
     %r = moe.reduce sum %x axis 0 : tensor<5x6x6x@>

@@ -23,6 +23,14 @@ const SampleKernel kSamples[] = {
     %r = moe.reshape %m : tensor<63x@> -> tensor<63x1x@>
     %z = moe.mul %c, %r : tensor<63x8x@>, tensor<63x1x@>
     moe.yield %z : tensor<63x8x@>)"},
+    {"loopsOfLongSums", "loops", "%x: tensor<2100x41x@>", "tensor<41x@>", R"(
+    %s = moe.reduce sum %x axis 0 : tensor<2100x41x@>
+    %y = moe.neg %s : tensor<41x@>
+    moe.yield %y : tensor<41x@>)", 2100},
+    {"loopsOfOneLongSum", "loops", "%x: tensor<9000x@>", "tensor<@>", R"(
+    %q = moe.mul %x, %x : tensor<9000x@>, tensor<9000x@>
+    %s = moe.reduce sum %q axis 0 : tensor<9000x@>
+    moe.yield %s : tensor<@>)", 9000},
     {"loopsOfAnEmbedding", "loops", "%i: tensor<4x9xi32>, %w: tensor<5x17x@>, %p: tensor<9x17x@>", "tensor<4x9x17x@>", R"(
     %e = moe.embedding %i, %w : tensor<4x9xi32>, tensor<5x17x@>
     %y = moe.add %e, %p : tensor<4x9x17x@>, tensor<9x17x@>
@@ -118,6 +126,15 @@ const SampleKernel kSamples[] = {
     %y = moe.add %c, %z : tensor<67x45x@>, tensor<67x45x@>
     %b = moe.cast %y to bf16 : tensor<67x45x@>
     moe.yield %b : tensor<67x45xbf16>)"},
+    {"matmulOfTransposes", "matmul", "%a: tensor<33x67x@>, %b: tensor<33x45x@>", "tensor<67x45x@>", R"(
+    %t = moe.transpose %a [1, 0] : tensor<33x67x@>
+    %u = moe.transpose %b [1, 0] : tensor<33x45x@>
+    %s = moe.matmul %t, %u : tensor<67x33x@>, tensor<45x33x@>
+    moe.yield %s : tensor<67x45x@>)"},
+    {"matmulOfATranspose", "matmul", "%a: tensor<67x32x@>, %w: tensor<32x44x@>", "tensor<67x44x@>", R"(
+    %t = moe.transpose %w [1, 0] : tensor<32x44x@>
+    %s = moe.matmul %a, %t : tensor<67x32x@>, tensor<44x32x@>
+    moe.yield %s : tensor<67x44x@>)"},
     {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
     %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
     %v, %i = moe.select %s k 2 : tensor<37x6x@>
@@ -150,6 +167,10 @@ const SampleKernel kSamples[] = {
     %k = moe.compare gt %v, %m : tensor<58x2x@>, tensor<58x1x@>
     %a = moe.assign %i keep %k : tensor<58x2xi1> within %r : )" MOEC_ROUTING R"( experts 30 choice_major capacity "3" : tensor<58x2xi32>
     moe.yield %v, %a : tensor<58x2x@>, !moe.routing<30 experts, "58" tokens, 2 choices>)"},
+    {"expertMidOfTransposedWeights", "expert_mid", "%x: tensor<58x51x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>", "tensor<58x24x@>", R"(
+    %t = moe.transpose %w [0, 2, 1] : tensor<5x51x24x@>
+    %s = moe.grouped_matmul %x, %t, %r : tensor<58x51x@>, tensor<5x24x51x@>, )" MOEC_ROUTING R"(
+    moe.yield %s : tensor<58x24x@>)"},
     {"expertUp", "expert_up", "%x: tensor<29x24x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>, %b: tensor<5x51x@>", "tensor<58x51x@>", R"(
     %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
     %s = moe.grouped_matmul %d, %w, %r : tensor<58x24x@>, tensor<5x51x24x@>, )" MOEC_ROUTING R"(
@@ -197,6 +218,12 @@ const SampleKernel kSamples[] = {
     {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
     %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
     moe.yield %y : tensor<1x9x39x@>)", 83},
+    {"attentionGrad", "attention_grad", "%d: tensor<2x33x32x@>, %x: tensor<2x33x96x@>", "tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>", R"(
+    %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x33x96x@>
+    %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x33x96x@>
+    %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x33x96x@>
+    %a, %b, %c = moe.attention_grad %d, %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>
+    moe.yield %a, %b, %c : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>)", 81},
     {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
     %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
     moe.yield %y : tensor<1x9x48x@>)", 82},
