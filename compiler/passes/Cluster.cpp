@@ -91,6 +91,30 @@ Value Cluster::growForward(Value value, std::string& reason) {
   }
 }
 
+namespace {
+
+bool exchangesLastTwo(TransposeOp transpose) {
+  auto rank = static_cast<int64_t>(transpose.getPermutation().size());
+  for (auto [i, from] : llvm::enumerate(transpose.getPermutation()))
+    if (auto to = static_cast<int64_t>(i); from != (to + 2 < rank ? to : 2 * rank - 3 - to))
+      return false;
+  return rank >= 2;
+}
+
+} // namespace
+
+void Cluster::addExchange(OpOperand& operand) {
+  auto transpose = operand.get().getDefiningOp<TransposeOp>();
+  if (!transpose || !exchangesLastTwo(transpose))
+    return;
+  if (!transpose->hasOneUse()) {
+    OpBuilder builder(operand.getOwner());
+    transpose = cast<TransposeOp>(builder.clone(*transpose));
+    operand.set(transpose.getResult());
+  }
+  add(transpose);
+}
+
 FailureOr<KernelOp> Cluster::outline(StringRef kind, StringRef reason) {
   if (!isConvex())
     return root_->emitError("internal: the ops chosen for a '") << kind << "' kernel depend on what comes after it";

@@ -24,6 +24,10 @@ public:
   /// such an op reads come along. Returns the last value; `reason` says why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);
 
+  /// Adds what exchanges the last two dimensions of an operand of a member, for the member alone: kernels of products read either way, and nobody then needs
+  /// the copy.
+  void addExchange(mlir::OpOperand& operand);
+
   /// Replaces the ops by a moe.kernel whose label is the root's path. Constants are copied into the region. Fails with a diagnostic when
   /// the cluster is not convex.
   mlir::FailureOr<ir::KernelOp> outline(llvm::StringRef kind, llvm::StringRef reason);

@@ -23,10 +23,10 @@ func::FuncOp prepareFunction(ModuleOp module) {
   return prepare;
 }
 
-/// The kernel that packs a value (.., N, K) into panels of nr rows.
-FailureOr<Value> packKernel(Value plain, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder, codegen::KernelEmitter& emitter) {
+/// The kernel that packs a value (.., N, K) into panels of nr rows. With `exchange`, the value is (.., K, N).
+FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder, codegen::KernelEmitter& emitter) {
   Location loc = plain.getLoc();
-  Sizes sizes = sizesOf(plain);
+  Sizes sizes = exchange ? sizesOf(exchange.getResult()) : sizesOf(plain);
   Size n = sizes[sizes.size() - 2], k = sizes.back();
   Sizes panels(sizes.begin(), sizes.end() - 2);
   panels.insert(panels.end(), {Size::ceilDiv(n, nr), k, Size(nr)});
@@ -36,8 +36,10 @@ FailureOr<Value> packKernel(Value plain, int64_t nr, StringRef label, StringRef 
   {
     OpBuilder::InsertionGuard guard(builder);
     Block* body = builder.createBlock(&kernel.getBody());
-    Value argument = body->addArgument(plain.getType(), loc);
-    auto pack = PackOp::create(builder, loc, argument, builder.getI64IntegerAttr(nr));
+    Value matrix = body->addArgument(plain.getType(), loc);
+    if (exchange)
+      matrix = TransposeOp::create(builder, loc, matrix, exchange.getPermutation());
+    auto pack = PackOp::create(builder, loc, matrix, builder.getI64IntegerAttr(nr));
     YieldOp::create(builder, loc, ValueRange{pack.getResult()});
   }
   DictionaryAttr schedule = emitter.chooseSchedule(kernel);
@@ -56,7 +58,7 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
   OpBuilder builder(prepare.getBody().front().getTerminator());
   Location loc = NameLoc::get(builder.getStringAttr(read.getState()), read.getLoc());
   auto plain = ReadOp::create(builder, loc, read.getType(), read.getStateAttr());
-  auto panels = packKernel(plain, nr, read.getState(), "weights are packed once, in @prepare", builder, emitter);
+  auto panels = packKernel(plain, nullptr, nr, read.getState(), "weights are packed once, in @prepare", builder, emitter);
   if (failed(panels))
     return failure();
   WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), name), *panels);
@@ -65,28 +67,28 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
   return PreparedOp::create(top, loc, top.getStringAttr(name), TypeAttr::get(panels->getType()));
 }
 
-/// The panels of each value that kernels of one function multiply by.
-using Panels = std::map<std::pair<void*, int64_t>, Value>;
+/// The panels of each value, or of its exchange, that kernels of one function multiply by.
+using Panels = std::map<std::tuple<void*, bool, int64_t>, Value>;
 
 /// What reads the panels of `outside`, in front of the kernel; null when it stays plain.
-FailureOr<Value> panelsOf(Value outside, Operation* product, int64_t nr, KernelOp kernel, Panels& known, codegen::KernelEmitter& emitter) {
+FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, Operation* product, int64_t nr, KernelOp kernel, Panels& known, codegen::KernelEmitter& emitter) {
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
   OpBuilder builder(kernel);
   if (purposeOf(module) == Purpose::Inference) {
-    if (!read || !module.lookupSymbol<ParameterOp>(read.getState()))
+    if (!read || exchange || !module.lookupSymbol<ParameterOp>(read.getState()))
       return Value();
     auto state = packedState(module, read, nr, emitter);
     if (failed(state))
       return failure();
     return Value(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state->getType()), FlatSymbolRefAttr::get(state->getSymNameAttr())));
   }
-  if (!isa<GroupedMatmulOp>(product)) // it packs for itself
+  if (!isa<GroupedMatmulOp>(product) || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself
     return Value();
-  Value& panels = known[{outside.getAsOpaquePointer(), nr}];
+  Value& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
   if (panels)
     return panels;
-  auto packed = packKernel(outside, nr, kernel.getLabel(), "weights change with every call", builder, emitter);
+  auto packed = packKernel(outside, exchange, nr, kernel.getLabel(), "weights change with every call", builder, emitter);
   if (succeeded(packed))
     panels = *packed;
   return packed;
@@ -96,25 +98,27 @@ FailureOr<Value> panelsOf(Value outside, Operation* product, int64_t nr, KernelO
 OpOperand* weightOperand(Operation* op) { return isa<MatmulOp, GroupedMatmulOp>(op) ? &op->getOpOperand(1) : nullptr; }
 
 LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, codegen::KernelEmitter& emitter) {
-  auto argument = dyn_cast<BlockArgument>(weight.get());
+  auto exchange = weight.get().getDefiningOp<TransposeOp>();
+  auto argument = dyn_cast<BlockArgument>(exchange ? exchange.getX() : weight.get());
   auto nr = kernel.getSchedule() ? kernel.getScheduleAttr().getAs<IntegerAttr>("nr") : IntegerAttr();
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto packed = panelsOf(outside, weight.getOwner(), nr.getInt(), kernel, known, emitter);
+  auto packed = panelsOf(outside, exchange, weight.getOwner(), nr.getInt(), kernel, known, emitter);
   if (failed(packed) || !*packed)
     return packed;
 
   OpBuilder builder(kernel);
   Block& body = kernel.getBody().front();
   builder.setInsertionPointToStart(&body);
-  Sizes sizes = sizesOf(argument);
-  bool onlyUse = argument.hasOneUse();
+  Sizes sizes = sizesOf(weight.get());
   Value panels = body.addArgument(packed->getType(), argument.getLoc());
   kernel.getInputsMutable().append(*packed);
   auto plain = UnpackOp::create(builder, weight.getOwner()->getLoc(), panels, builder.getI64IntegerAttr(*sizes[sizes.size() - 2].constant()));
   weight.set(plain.getResult());
-  if (onlyUse) {
+  if (exchange && exchange->use_empty())
+    exchange->erase();
+  if (argument.use_empty()) {
     unsigned number = argument.getArgNumber();
     kernel.getInputsMutable().erase(number);
     body.eraseArgument(number);

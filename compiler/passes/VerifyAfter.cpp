@@ -44,7 +44,7 @@ bool mayHold(StringRef kind, Operation* op) {
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
   if (kind == "rows")
     return inRows || inGradients;
-  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
+  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
   if (kind == "gate")
     return inGate;
   return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));
