@@ -48,13 +48,23 @@ def linear_forward(rows, counts, weight, bias):
     return torch.cat([torch.nn.functional.linear(part, weight[e], bias[e]) for e, part in enumerate(parts)])
 
 
+def linear_backward(gradient, rows, counts, weight, bias):
+    """Gradients of linear_forward's rows, weight and bias (an empty tensor without one)."""
+    sizes = counts.tolist()
+    gradients, parts = gradient.split(sizes), rows.split(sizes)
+    of_rows = torch.cat([part @ weight[e] for e, part in enumerate(gradients)])
+    of_weight = torch.stack([part.T @ given for part, given in zip(gradients, parts)])
+    of_bias = torch.stack([part.sum(dim=0) for part in gradients]) if torch.is_tensor(bias) else torch.empty(0)
+    return of_rows, of_weight, of_bias
+
+
 def load(folder):
     """Imports fmoe from `folder`, which must hold the version named above."""
     text = b"".join((Path(folder) / "fmoe" / name).read_bytes() for name in FILES)
     if hashlib.sha256(text).hexdigest() != FILES_SHA256:
         raise SystemExit(f"{folder} does not hold FastMoE {VERSION}")
     native = types.ModuleType("fmoe_cuda")
-    for function in (expert_count, assign_pos, limit_by_capacity, prune_gate_by_capacity, linear_forward):
+    for function in (expert_count, assign_pos, limit_by_capacity, prune_gate_by_capacity, linear_forward, linear_backward):
         setattr(native, function.__name__, function)
     sys.modules["fmoe_cuda"] = native
     sys.path.insert(0, str(folder))

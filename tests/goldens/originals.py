@@ -7,6 +7,7 @@ from einops import rearrange
 from torch import nn
 
 import fastmoe_on_cpu
+from placement import Placement
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
 
@@ -95,36 +96,49 @@ class Vit(nn.Module):
         return self.scores(self.layer_norm(x[:, 0]))
 
 
-def set_parameters(model, weights):
-    """Sets every parameter from moec's weights; FastMoE's modules of one expert take slices of the batched (E, ...) weights."""
+def placed(model, weights):
+    """A Placement of every parameter; FastMoE's modules of one expert are slices of the batched (E, ...) weights."""
+    placement = Placement(weights)
     for name, parameter in model.named_parameters():
-        value, moec = None, name.replace(".moe.gate.gate.", ".moe.gate.")
         if ".moe.experts." in name:  # layers.0.moe.experts.3.htoh4.weight (1, out, in)
             scope, rest = name.split(".moe.experts.")
-            expert, matrix, kind = rest.split(".")
-            value = weights[f"{scope}.moe.experts.{ {'htoh4': 'up', 'h4toh': 'down'}[matrix]}.{kind}"][int(expert)][None]
-        value = torch.from_numpy(weights[moec] if value is None else value)
-        assert value.shape == parameter.shape, (name, value.shape, parameter.shape)
-        parameter.data = value.to(parameter.dtype)
-    return sum(parameter.numel() for parameter in model.parameters())
+            number, matrix, kind = rest.split(".")
+            expert = int(number)
+            moec = f"{scope}.moe.experts.{ {'htoh4': 'up', 'h4toh': 'down'}[matrix]}.{kind}"
+            placement.set(parameter, moec, lambda value, expert=expert: value[expert:expert + 1])
+        else:
+            placement.set(parameter, name.replace(".moe.gate.gate.", ".moe.gate."))
+    return placement
 
 
-def run_vit(fmoe, size, feed_forward, weights, image, draws, dtype):
-    """(scores, [(indices, weights, loss) per MoE layer], number of parameters), in evaluation."""
-    routing, moe = [], feed_forward["kind"] == "moe"
-
+def build_vit(fmoe, size, feed_forward, dtype, routing):
+    """Each call of a MoE layer appends its (indices, weights) to `routing`."""
     def one_layer():
-        if not moe:
+        if feed_forward["kind"] != "moe":
             return "mlp", Mlp(size["dim"], feed_forward["hidden"])
         experts = feed_forward["experts"]
         return "moe", fastmoe_layer(fmoe, size["dim"], experts["hidden"], experts["count"], feed_forward["gate"], routing)
 
-    model = Vit(size, one_layer).to(DTYPES[dtype]).eval()
-    parameters = set_parameters(model, weights)
+    return Vit(size, one_layer).to(DTYPES[dtype])
+
+
+def run_vit(fmoe, size, feed_forward, weights, image, draws, dtype):
+    """(scores, [(indices, weights, loss) per MoE layer], number of parameters), in evaluation."""
+    routing = []
+    model = build_vit(fmoe, size, feed_forward, dtype, routing).eval()
+    parameters = placed(model, weights).count()
     with torch.no_grad(), fastmoe_on_cpu.repeatable(torch.from_numpy(draw) for draw in draws):
         scores = model(torch.from_numpy(image))
-    losses = [layer.moe.gate.get_loss().detach() for layer in model.layers] if moe else []
+    losses = [layer.moe.gate.get_loss().detach() for layer in model.layers] if routing else []
     return scores.numpy(), [(i.numpy(), w.numpy(), l.numpy()) for (i, w), l in zip(routing, losses)], parameters
+
+
+def vit_losses(model, image, label, draws, coefficient):
+    """(cross entropy, {path of a gate's loss: it times the coefficient}, the gates' losses being FastMoE's."""
+    with fastmoe_on_cpu.repeatable(draws):
+        scores = model(image)
+    layers = [(i, layer.moe.gate) for i, layer in enumerate(model.layers) if layer.feed_forward == "moe"] if coefficient else []
+    return nn.functional.cross_entropy(scores, label), {f"layers.{i}.moe.gate.balance_loss": coefficient * gate.get_loss() for i, gate in layers}
 
 
 def run_gate(fmoe, gate, logits, draws, training):
