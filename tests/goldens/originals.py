@@ -79,7 +79,7 @@ class Vit(nn.Module):
 
     def __init__(self, size, feed_forward):
         super().__init__()
-        dim, tokens = size["dim"], (size["image"] // size["patch"]) ** 2
+        dim, tokens = size["dim"], (size["image"][0] // size["patch"]) * (size["image"][1] // size["patch"])
         self.patch_embedding = PatchEmbedding(size["patch"], size["channels"], dim)
         self.class_token = nn.ParameterDict({"weight": torch.empty(dim)})
         self.position_embedding = nn.ParameterDict({"weight": torch.empty(1 + tokens, dim)})
@@ -134,11 +134,11 @@ def run_vit(fmoe, size, feed_forward, weights, image, draws, dtype):
 
 
 def vit_losses(model, image, label, draws, coefficient):
-    """(cross entropy, {path of a gate's loss: it times the coefficient}, the gates' losses being FastMoE's."""
+    """(cross entropy, {path of a gate's loss: (coefficient, loss)}), the gates' losses being FastMoE's."""
     with fastmoe_on_cpu.repeatable(draws):
         scores = model(image)
     layers = [(i, layer.moe.gate) for i, layer in enumerate(model.layers) if layer.feed_forward == "moe"] if coefficient else []
-    return nn.functional.cross_entropy(scores, label), {f"layers.{i}.moe.gate.balance_loss": coefficient * gate.get_loss() for i, gate in layers}
+    return nn.functional.cross_entropy(scores, label), {f"layers.{i}.moe.gate.balance_loss": (coefficient, gate.get_loss()) for i, gate in layers}
 
 
 def run_gate(fmoe, gate, logits, draws, training):
@@ -155,9 +155,17 @@ def run_gate(fmoe, gate, logits, draws, training):
 
 
 def run_batched_experts(weights, inputs):
-    """Outputs, gradients of the MSE loss by parameter, and the loss; every expert runs by itself, as a chain of Linear layers."""
+    """Outputs, gradients of the MSE loss by parameter, and the loss."""
     parameters = {name: torch.from_numpy(value).requires_grad_() for name, value in weights.items()}
-    x, blend, target = (torch.from_numpy(inputs[name]) for name in ("x", "blend", "target"))
+    outputs, loss = batched_experts(parameters, {name: torch.from_numpy(value) for name, value in inputs.items()})
+    loss.backward()
+    return ({name: value.detach().numpy() for name, value in outputs.items()},
+            {name: value.grad.numpy() for name, value in parameters.items()}, loss.detach().numpy())
+
+
+def batched_experts(parameters, inputs):
+    """({output: tensor}, MSE loss); every expert runs by itself, as a chain of Linear layers."""
+    x, blend, target = (inputs[name] for name in ("x", "blend", "target"))
     depth = len(parameters) // 2
 
     def expert(e):
@@ -171,11 +179,8 @@ def run_batched_experts(weights, inputs):
     experts = torch.stack([expert(e) for e in range(len(blend))])  # (E, T, out)
     y = torch.einsum("e,eto->to", blend, experts)
     loss = nn.functional.mse_loss(y, target)
-    loss.backward()
-    outputs = {"experts": experts, "spread": torch.var(experts, dim=0), "y": y}
-    assert_batched_agrees(parameters, x, outputs["experts"])
-    return ({name: value.detach().numpy() for name, value in outputs.items()},
-            {name: value.grad.numpy() for name, value in parameters.items()}, loss.detach().numpy())
+    assert_batched_agrees(parameters, x, experts)
+    return {"experts": experts, "spread": torch.var(experts, dim=0), "y": y}, loss
 
 
 def assert_batched_agrees(parameters, x, experts):

@@ -19,7 +19,7 @@ class Placement:
     def set(self, parameter, name, view=whole):
         value = view(self.weights[name])
         assert value.shape == parameter.shape, (name, value.shape, parameter.shape)
-        parameter.data = value.clone(memory_format=torch.contiguous_format)
+        parameter.data = value.clone()
         self.places.append((parameter, name, view))
 
     def count(self):
