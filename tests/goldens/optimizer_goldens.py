@@ -6,7 +6,10 @@ import golden_file
 import made_numbers
 from golden_case import assert_close, metadata, with_prefix
 
-SHAPES = {"linear.weight": (4, 3), "linear.bias": (4,), "layer_norm.weight": (3,), "embedding.weight": (5, 2)}
+SHAPES = {"embedding.weight": (5, 3), "layer_norm.weight": (3,), "layer_norm.bias": (3,), "linear.weight": (4, 3), "linear.bias": (4,)}
+MODEL = {"name": "rule", "inputs": {"ids": {"shape": ["batch"], "dtype": "i64"}, "labels": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
+         "model": [{"kind": "embedding", "vocabulary": 5, "dim": 3}, {"kind": "layer_norm"}, {"kind": "linear", "out": 4}],
+         "loss": {"kind": "cross_entropy", "scores": "linear", "labels": "labels"}}  # which has these parameters; its loss is not run
 RATES = (0.05, 0.05, 0.02, 0.1, 0.01)
 SCALES = (1.0, 0.1, 3.0, 0.02, 1.0)  # of the gradients of each step: a norm of 1 clips some steps and leaves others
 NO_DECAY, CLIP_NORM = ["bias", "layer_norm.*"], 1.0
@@ -103,7 +106,7 @@ def case(rule, dtype):
     gradients["embedding.weight"][:, 2] = 0.0  # a row that no token has
     tensors = with_prefix("weights", weights) | with_prefix("gradients", gradients) | {"learning_rate": np.array(RATES)}
     tensors |= run(rule, weights, gradients)
-    about = metadata("five steps on given gradients", [], optimizer=rule, seed=17)
+    about = metadata("five steps on given gradients", [], optimizer=rule, text=MODEL | {"dtype": dtype, "optimizer": rule}, seed=17)
     return tensors, about, lambda stored: check(stored, rule, dtype)
 
 
