@@ -82,17 +82,17 @@ def sorted_topk(values, k, dim=-1, largest=True, sorted=True):
 
 @contextlib.contextmanager
 def repeatable(draws):
-    """Inside, torch.topk is sorted_topk and each torch.rand returns the next tensor of `draws`, all of which must be used."""
-    queue, topk, rand = list(draws), torch.topk, torch.rand
+    """Inside, torch.topk is sorted_topk and each torch.rand and torch.rand_like returns the next tensor of `draws`, all of which must be used."""
+    queue, topk, rand, rand_like = list(draws), torch.topk, torch.rand, torch.rand_like
 
     def next_draw(*shape, device=None):
         draw = queue.pop(0)
         assert tuple(draw.shape) == shape, (draw.shape, shape)
         return draw
 
-    torch.topk, torch.rand = sorted_topk, next_draw
+    torch.topk, torch.rand, torch.rand_like = sorted_topk, next_draw, lambda like: next_draw(*like.shape)
     try:
         yield
     finally:
-        torch.topk, torch.rand = topk, rand
+        torch.topk, torch.rand, torch.rand_like = topk, rand, rand_like
     assert not queue, f"{len(queue)} draws were not used"

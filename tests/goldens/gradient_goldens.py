@@ -1,11 +1,13 @@
 """The goldens of gradients of the zoo's models: their cases, numbers and originals, and their losses again in NumPy and float64."""
+import contextlib
+
 import numpy as np
 import torch
 
 import blending_goldens
 import blending_models
-import golden_file
 import gradients
+import injected
 import language_goldens
 import language_models
 import lucidrains_goldens
@@ -41,7 +43,7 @@ def vit_overrides(name, more):
         mlp["body"][1]["hidden"] = 14
     model["model"][2]["length"] = 16
     overrides = {"inputs": {"image": {"shape": ["batch", *VIT_IMAGE]}}, "let": model["let"], "model": model["model"]}
-    return overrides | ({"blocks": {"feed_forward": merge_patch({"experts": {"hidden": 14}}, more)}} if name == "vit-moe" else {})
+    return overrides | ({"blocks": {"feed_forward": {"experts": {"hidden": 14}} | more}} if name == "vit-moe" else {})
 
 
 class Vit:
@@ -79,21 +81,24 @@ class Vit:
         return originals.vit_losses(model, given["image"], given["label"], map(torch.from_numpy, draws.values()), self.coefficient)
 
 
+SWITCH = {"kind": "switch", "top_k": None, "random_routing": None, "capacity": {"train": 1.2, "eval": 2.4}, "rounding": "up", "bias": True,
+          "jitter": 0.1, "jitter_on": "logits", "balance_loss": BALANCE, "balance_of": "kept"}
 VIT_CASES = [  # model, case, changes of the feed-forward, dtypes, description
     ("vit", "", {}, ("f32", "f64"), "the dense ViT"),
     ("vit-moe", "", {"gate": {"balance_loss": BALANCE}}, ("f32", "f64"), "FastMoE's GShard gate in training with its loss: capacity drops, and so does random routing"),
+    ("vit-moe", "switch-", {"gate": SWITCH}, ("f32",), "FastMoE's SwitchGate in training with its loss, of the kept tokens, and its jitter"),
 ]
 
 
 # --- language models ---
 
 class Language:
-    """A language model in training, without dropout and jitter."""
+    """A language model in training."""
     packages = []
 
-    def __init__(self, name, dtype, let):
-        self.name, self.dtype = name, dtype
-        self.overrides = gradients.without_noise(name, with_dtype({"let": let}, name, dtype))
+    def __init__(self, name, dtype, let, noise={}):
+        self.name, self.dtype, self.noise = name, dtype, noise
+        self.overrides = gradients.noisy(name, with_dtype({"let": let}, name, dtype), noise)
         model = zoo_model(name, self.overrides)
         self.size, self.mixture = model["let"], language_goldens.resolved(model["blocks"]["mixture"], model["let"])
         self.deep_head, self.gate = any(block["kind"] == "dropout" for block in model["model"]), self.mixture["gate"]
@@ -107,22 +112,38 @@ class Language:
         shapes = language_goldens.shapes_of(self.size, self.mixture, self.deep_head)
         weights = {key: made_numbers.parameter(rng, key, shape, self.dtype) for key, shape in shapes.items()}
         inputs = self.inputs(rng)
-        draws = {"moe.gate.expert": made_numbers.uniform(rng, self.size["experts"])[None]} if self.gate["kind"] == "random_expert" else {}
+        draws = {name: made_numbers.uniform(rng, int(np.prod(shape))).reshape(shape) for name, shape in self.draws().items()}
         return weights, inputs, typed(draws, self.dtype)
+
+    def draws(self):
+        """{path: shape}, in the order in which PyTorch asks for them."""
+        shapes, size, tokens = {}, self.size, (language_goldens.BATCH, language_goldens.SEQUENCE)
+        wide = (*tokens, size["embedding"])
+        if "dropout" in self.noise:
+            for i in range(size["layers"]):
+                shapes |= {f"layers.{i}.attention.dropout": (tokens[0], size["heads"], tokens[1], tokens[1]), f"layers.{i}.dropout": wide,
+                           f"layers.{i}.mlp.up.dropout": (*tokens, size["hidden"]), f"layers.{i}.dropout_2": wide}
+            shapes |= {"dropout": (*tokens, self.mixture["experts"].get("out"))} if self.deep_head else {}
+        if "jitter" in self.noise:
+            shapes["moe.gate.jitter"] = (tokens[0] * tokens[1], size["embedding"])
+        return shapes | ({"moe.gate.expert": (1, size["experts"])} if self.gate["kind"] == "random_expert" else {})
 
     def recompute(self, weights, inputs, draws):
         scores, (_, _, margin, dropped, balance) = language_goldens.recompute(
-            weights, inputs["tokens"], draws, self.size, self.mixture, self.deep_head, "train")
+            weights, inputs["tokens"], draws, self.size, self.mixture, self.deep_head, "train", self.noise.get("dropout", 0.0))
         aux = {"moe.gate.balance_loss": (self.gate["balance_loss"], balance)} if self.gate["kind"] == "switch" else {}
         return numpy_check.cross_entropy(scores, inputs["targets"]), aux, margin if dropped or not aux else 0.0
 
     def build(self, weights):
         """(model, its Placement)."""
-        model, placement = language_models.build(self.size, self.mixture, self.deep_head, weights, dropout=0.0)
+        model, placement = language_models.build(self.size, self.mixture, self.deep_head, weights, dropout=self.noise.get("dropout", 0.0))
         return model.train(), placement
 
     def losses(self, model, given, draws):
-        return language_models.losses(model, given["tokens"], given["targets"], *map(torch.from_numpy, draws.values() or [np.zeros(0)]))
+        of_gate = [torch.from_numpy(draw) for name, draw in draws.items() if name.startswith("moe.gate.")]
+        dropped = [torch.from_numpy(draw) for name, draw in draws.items() if "dropout" in name]
+        with injected.dropout(dropped) if dropped else contextlib.nullcontext():
+            return language_models.losses(model, given["tokens"], given["targets"], *(of_gate or [None]))
 
 
 def model_case(model, description):
@@ -135,13 +156,15 @@ def model_case(model, description):
     return gradients.golden(model.name, model.overrides, model.dtype, model.sizes, model.packages, description, model.numbers, run, model.recompute)
 
 
-LANGUAGE_CASES = [  # model, changes of "let", dtypes, description
-    ("switch-lm", language_goldens.SMALL, ("f32", "f64"), "the paper's Switch with its capacity in training, which drops tokens, and its loss"),
-    ("gating-lm", language_goldens.NARROW, ("f32", "f64"), "every expert, weighted; the deep head"),
-    ("random-lm", language_goldens.NARROW, ("f32", "f64"), "one expert for the whole call; the others' gradients are 0"),
-    ("blended-lm", language_goldens.NARROW, ("f32", "f64"), "every expert, of one layer, weighted"),
-    ("switch-lm-blog", language_goldens.BLOG, ("f32", "f64"), "as blended-lm, with attention over the batch and no positions"),
-    ("gating-lm-blog", language_goldens.BLOG, ("f32", "f64"), "as gating-lm, with attention over the batch and no positions"),
+LANGUAGE_CASES = [  # model, case, changes of "let", noise, dtypes, description
+    ("switch-lm", "", language_goldens.SMALL, {}, ("f32", "f64"), "the paper's Switch with its capacity in training, which drops tokens, and its loss"),
+    ("gating-lm", "", language_goldens.NARROW, {}, ("f32", "f64"), "every expert, weighted; the deep head"),
+    ("random-lm", "", language_goldens.NARROW, {}, ("f32", "f64"), "one expert for the whole call; the others' gradients are 0"),
+    ("blended-lm", "", language_goldens.NARROW, {}, ("f32", "f64"), "every expert, of one layer, weighted"),
+    ("switch-lm-blog", "", language_goldens.BLOG, {}, ("f32", "f64"), "as blended-lm, with attention over the batch and no positions"),
+    ("gating-lm-blog", "", language_goldens.BLOG, {}, ("f32", "f64"), "as gating-lm, with attention over the batch and no positions"),
+    ("switch-lm", "jitter-", language_goldens.SMALL, {"jitter": 0.1}, ("f32", "f64"), "the gate's input multiplied by draws"),
+    ("gating-lm", "dropout-", language_goldens.NARROW, {"dropout": 0.2}, ("f32", "f64"), "dropout by given draws, of attention's weights too"),
 ]
 
 
@@ -261,35 +284,45 @@ def soft_case(dtype, first_version, description):
 
 # --- transformers ---
 
-def hf_case(let, description):
+def hf_case(let, noise, description):
     name, sizes = "hf-switch", {"batch": 3, "source": 9, "target": 7}
-    overrides = gradients.without_noise(name, {"let": transformer_goldens.SMALL | let})
+    overrides = gradients.noisy(name, {"let": transformer_goldens.SMALL | let}, noise)
     gate = overrides["blocks"]["sparse"]["body"]["body"][1]["gate"]
-    gate |= {"balance_loss": BALANCE, "z_loss": Z}
+    gate |= {"balance_loss": BALANCE, "z_loss": Z, "jitter_on": "tokens"}
     size = zoo_model(name, overrides)["let"]
+
+    paths = {f"{path}.sparse.moe": sizes["source" if stack == "encoder" else "target"]
+             for (stack, _), (path, is_sparse) in transformer_models.layer_paths(size).items() if is_sparse}
 
     def numbers(rng):
         weights = {key: made_numbers.parameter(rng, key, shape, "f32") for key, shape in transformer_goldens.switch_shapes(size).items()}
         ids, targets = (rng.integers(0, size["vocabulary"], (sizes["batch"], sizes[part])) for part in ("source", "target"))
-        return weights, {"ids": ids, "targets": targets}, {}
+        draws = {f"{path}.gate.jitter": made_numbers.uniform(rng, sizes["batch"] * tokens * size["dim"]).reshape(-1, size["dim"])
+                 for path, tokens in paths.items()} if noise else {}
+        return weights, {"ids": ids, "targets": targets}, draws
 
     def recompute(weights, inputs, draws):
-        scores, routing = transformer_goldens.recompute_switch(weights, inputs["ids"], inputs["targets"], size)
+        factors = {path: 1.0 - gate["jitter"] + 2.0 * gate["jitter"] * draws[path + ".gate.jitter"].reshape(sizes["batch"], tokens, -1)
+                   for path, tokens in paths.items()} if noise else {}
+        scores, routing = transformer_goldens.recompute_switch(weights, inputs["ids"], inputs["targets"], size, factors)
         dropped = all(row[3] for row in routing.values())
         aux = transformer_goldens.router_losses({path: row[4] for path, row in routing.items()}, gate)
         return numpy_check.cross_entropy(scores, inputs["targets"]), aux, min(row[2] for row in routing.values()) if dropped else 0.0
 
     def run(weights, inputs, draws):
         coefficients = {"router_aux_loss_coef": gate["balance_loss"], "router_z_loss_coef": gate["z_loss"]}
-        built = transformer_models.build_switch(size, weights, dropout_rate=0.0, router_jitter_noise=0.0, **coefficients)
-        losses = transformer_models.losses(built, torch.from_numpy(inputs["ids"]), torch.from_numpy(inputs["targets"]))
+        built = transformer_models.build_switch(size, weights, dropout_rate=0.0, router_jitter_noise=gate["jitter"], **coefficients)
+        given = [torch.from_numpy(draws[path + ".gate.jitter"]).reshape(sizes["batch"], tokens, -1) for path, tokens in paths.items()] if noise else []
+        with injected.uniform(given):
+            losses = transformer_models.losses(built, torch.from_numpy(inputs["ids"]), torch.from_numpy(inputs["targets"]))
         return gradients.differentiated(*losses), built[1].gradients(), {}
 
     return gradients.golden(name, overrides, "f32", sizes, ["transformers"], description, numbers, run, recompute)
 
 
-HF_CASES = [  # case, changes of "let", description
-    ("", {"expert_capacity": 3}, "one sparse layer of the encoder and one of the decoder, with a capacity that drops tokens"),
+HF_CASES = [  # case, changes of "let", noise, description
+    ("jitter-", {"expert_capacity": 3}, {"jitter": 0.1}, "as the other, with the jitter, which experts see too"),
+    ("", {"expert_capacity": 3}, {}, "one sparse layer of the encoder and one of the decoder, with a capacity that drops tokens"),
 ]
 
 
@@ -298,9 +331,9 @@ def cases(fmoe):
     for name, case, more, dtypes, description in VIT_CASES:
         for dtype in dtypes:
             yield f"{name}.gradients.{case}{dtype}", lambda a=(name, dtype, more), d=description: model_case(Vit(fmoe, *a), d)
-    for name, let, dtypes, description in LANGUAGE_CASES:
+    for name, case, let, noise, dtypes, description in LANGUAGE_CASES:
         for dtype in dtypes:
-            yield f"{name}.gradients.{dtype}", lambda a=(name, dtype, let), d=description: model_case(Language(*a), d)
+            yield f"{name}.gradients.{case}{dtype}", lambda a=(name, dtype, let, noise), d=description: model_case(Language(*a), d)
     for name, let, dtypes, size, description in LUCIDRAINS_CASES:
         for dtype in dtypes:
             yield f"{name}.gradients.{dtype}", lambda a=(name, dtype, let, size, description): lucidrains_case(*a)
@@ -309,5 +342,5 @@ def cases(fmoe):
         yield f"mann.gradients.{dtype}", lambda dtype=dtype: mann_case(dtype, "parameters mixed for each sample")
         yield f"soft-moe.gradients.{dtype}", lambda dtype=dtype: soft_case(dtype, True, "the first version's experts")
     yield "soft-moe.gradients.newest-f32", lambda: soft_case("f32", False, "the newest version's experts; a mask")
-    for case, let, description in HF_CASES:
-        yield f"hf-switch.gradients.{case}f32", lambda a=(let, description): hf_case(*a)
+    for case, let, noise, description in HF_CASES:
+        yield f"hf-switch.gradients.{case}f32", lambda a=(let, noise, description): hf_case(*a)

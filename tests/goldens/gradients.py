@@ -1,6 +1,7 @@
 """What the goldens of gradients share: a loss and its gradients from PyTorch, and the check of both by NumPy's loss alone, in float64.
 
-A file of gradients is made in training: capacities, policies and losses are those of training; every dropout and jitter is 0.
+A file of gradients is made in training: capacities, policies and losses are those of training; every dropout and jitter is 0,
+or by given draws.
 """
 import numpy as np
 import torch
@@ -15,20 +16,20 @@ KINK = 1e-5  # no input of a ReLU is closer to 0 than this part of the largest, 
 LOSS_NEAR = {"f32": 1e-5, "f64": 1e-11}
 
 
-def quiet(value):
-    """A part of a model's file with every dropout and jitter set to 0."""
+def with_noise(value, noise):
+    """A part of a model's file with every dropout and jitter set to what `noise` has for "dropout" and "jitter", else to 0."""
     if isinstance(value, list):
-        return [quiet(inner) for inner in value]
+        return [with_noise(inner, noise) for inner in value]
     if not isinstance(value, dict):
         return value
-    still = {"dropout", "jitter"} | ({"p"} if value.get("kind") == "dropout" else set())
-    return {key: 0 if key in still else quiet(inner) for key, inner in value.items()}
+    of_key = {"dropout": "dropout", "jitter": "jitter"} | ({"p": "dropout"} if value.get("kind") == "dropout" else {})
+    return {key: noise.get(of_key[key], 0) if key in of_key else with_noise(inner, noise) for key, inner in value.items()}
 
 
-def without_noise(name, overrides):
-    """The overrides, and with them a model without dropout and jitter."""
+def noisy(name, overrides, noise):
+    """The overrides, and with them with_noise of the whole model."""
     model = zoo_model(name, overrides)
-    return overrides | {key: quiet(model[key]) for key in ("model", "blocks") if quiet(model.get(key)) != model.get(key)}
+    return overrides | {key: with_noise(model[key], noise) for key in ("model", "blocks") if key in model}
 
 
 def leaves(arrays):

@@ -83,7 +83,8 @@ def mixture_of(x, weights, mixture, draws, mode):
         chosen, share = np.full((len(x), 1), np.argmax(draw)), np.ones((len(x), 1))
         margin, dropped = np.diff(np.sort(draw))[-1], 0
     else:
-        logits = numpy_check.linear(x, weights["moe.gate.weight"])
+        jitter = 1.0 - gate["jitter"] + 2.0 * gate["jitter"] * draws["moe.gate.jitter"] if "moe.gate.jitter" in draws else 1.0
+        logits = numpy_check.linear(x * jitter, weights["moe.gate.weight"])
         chosen, share, _, margin, dropped = numpy_check.gate_of(gate, logits, None, mode)
         first = np.bincount(logits.argmax(axis=-1), minlength=count) / len(x)  # of all tokens, dropped ones too
         balance = count * (first * numpy_check.softmax(logits).mean(axis=0)).sum()
@@ -96,21 +97,23 @@ def mixture_of(x, weights, mixture, draws, mode):
     return result, chosen, share, margin, dropped, balance
 
 
-def recompute(weights, tokens, draws, size, mixture, deep_head, mode="eval"):
+def recompute(weights, tokens, draws, size, mixture, deep_head, mode="eval", p=0.0):
     """(scores, what mixture_of says behind its result)."""
     weights = {name: value.astype(np.float64) for name, value in weights.items()}
     x, causal = weights["embedding.weight"][tokens], "length" in size
     x = x + weights["position_embedding.weight"][:tokens.shape[1]] if causal else x.swapaxes(0, 1)
     for i in range(size["layers"]):
         path = f"layers.{i}"
-        x = numpy_check.layer_norm(x + numpy_check.attention(x, weights, path + ".attention", size["heads"], causal),
-                                   weights, path + ".layer_norm")
+        attended = numpy_check.attention(x, weights, path + ".attention", size["heads"], causal, draws, p)
+        x = numpy_check.layer_norm(x + numpy_check.dropped(attended, draws, path + ".dropout", p), weights, path + ".layer_norm")
         hidden = numpy_check.relu(numpy_check.linear(x, weights[path + ".mlp.up.weight"], weights[path + ".mlp.up.bias"]))
+        hidden = numpy_check.dropped(hidden, draws, path + ".mlp.up.dropout", p)
         inner = numpy_check.linear(hidden, weights[path + ".mlp.down.weight"], weights[path + ".mlp.down.bias"])
-        x = numpy_check.layer_norm(x + inner, weights, path + ".layer_norm_2")
+        x = numpy_check.layer_norm(x + numpy_check.dropped(inner, draws, path + ".dropout_2", p), weights, path + ".layer_norm_2")
     x = x if causal else x.swapaxes(0, 1)
     y, *routing = mixture_of(x.reshape(-1, x.shape[-1]), weights, mixture, draws, mode)
     if deep_head:
+        y = numpy_check.dropped(y, {name: draw.reshape(y.shape) for name, draw in draws.items() if name == "dropout"}, "dropout", p)
         y = numpy_check.relu(numpy_check.linear(y, weights["linear.weight"], weights["linear.bias"]))
     scores = numpy_check.linear(y, weights["scores.weight"], weights["scores.bias"])
     return scores.reshape(*tokens.shape, -1), routing

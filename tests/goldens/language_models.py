@@ -34,8 +34,9 @@ class Switch(Mixture):
         super().__init__(width, mixture)
         self.gate = nn.Linear(width, len(self.experts), bias=False)
 
-    def forward(self, x, draws):
-        scores = torch.softmax(self.gate(x), dim=-1)
+    def forward(self, x, draws):  # draws (T, D) of the jitter of the gate's input, in training
+        jitter = self.settings["jitter"] if self.training else 0.0
+        scores = torch.softmax(self.gate(x * (1.0 - jitter + 2.0 * jitter * draws) if jitter else x), dim=-1)
         self.weights, best = scores.max(dim=-1)
         mask = nn.functional.one_hot(best, len(self.experts))
         self.balance = len(self.experts) * (mask.to(x.dtype).mean(dim=0) * scores.mean(dim=0)).sum()  # the paper's (4) to (6)

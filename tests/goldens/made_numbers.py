@@ -50,10 +50,13 @@ def vit_numbers(rng, size, feed_forward, batch, dtype):
     """(weights, image (B, C, H, W), draws {path: (T)})."""
     weights = {name: parameter(rng, name, shape, dtype) for name, shape in vit_shapes(size, feed_forward).items()}
     image = rng.uniform(-1.0, 1.0, (batch, size["channels"], *size["image"])).astype(NUMPY[dtype])
-    draws = {}
-    if feed_forward["kind"] == "moe" and feed_forward["gate"].get("random_routing"):
-        tokens = batch * len(weights["position_embedding.weight"])
+    draws, gate = {}, feed_forward.get("gate", {})
+    tokens = batch * len(weights["position_embedding.weight"])
+    if gate.get("random_routing"):
         draws = {f"layers.{i}.moe.gate.random_routing": uniform(rng, tokens) for i in range(size["depth"])}
+    if gate.get("jitter"):
+        count = feed_forward["experts"]["count"]
+        draws = {f"layers.{i}.moe.gate.jitter": uniform(rng, tokens * count).reshape(tokens, count) for i in range(size["depth"])}
     return weights, image, draws
 
 

@@ -1,9 +1,10 @@
 """Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
 
-Gradients, optimizers and steps of training are gradient_goldens.py's, optimizer_goldens.py's and step_goldens.py's. The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
+The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
 language_models.py, blending_models.py, lucidrains_package.py, transformer_models.py) and are then recomputed from the stored
 file alone (numpy_check.py, and language_goldens.py, blending_goldens.py, lucidrains_goldens.py and transformer_goldens.py with
-it); a difference is an error.
+it); a difference is an error. Gradients, steps of optimizers and of training are gradient_goldens.py's, optimizer_goldens.py's
+and step_goldens.py's.
 """
 import argparse
 from pathlib import Path

@@ -96,7 +96,12 @@ def switch_gate(gate, logits, mode):
     return indices, weights, loss, margin, int((indices < 0).sum())
 
 
-def attention(x, weights, name, heads, causal=False):
+def dropped(x, draws, name, p):
+    """x with the dropout that draws has under the name."""
+    return x * (draws[name] >= p) / (1.0 - p) if name in draws else x
+
+
+def attention(x, weights, name, heads, causal=False, draws={}, p=0.0):
     batch, tokens, _ = x.shape
     q, k, v = np.split(linear(x, weights[name + ".qkv.weight"], weights.get(name + ".qkv.bias", 0.0)), 3, axis=-1)
     hidden = np.triu(np.full((tokens, tokens), -np.inf), 1) if causal else 0.0
@@ -106,6 +111,7 @@ def attention(x, weights, name, heads, causal=False):
         for h in range(heads):
             part = slice(h * width, (h + 1) * width)
             scores = softmax(q[b][:, part] @ k[b][:, part].T / math.sqrt(width) + hidden)
+            scores = dropped(scores, {key: draw[b, h] for key, draw in draws.items() if key == name + ".dropout"}, name + ".dropout", p)
             merged[b][:, part] = scores @ v[b][:, part]
     return linear(merged, weights[name + ".out.weight"], weights[name + ".out.bias"])
 
@@ -113,6 +119,8 @@ def attention(x, weights, name, heads, causal=False):
 def moe(x, weights, name, gate, draws, mode):
     rows = x.reshape(-1, x.shape[-1])
     logits = linear(rows, weights[name + ".gate.weight"], weights[name + ".gate.bias"])
+    if gate.get("jitter") and mode == "train":  # of FastMoE's SwitchGate
+        logits = logits + 1.0 - gate["jitter"] + 2.0 * gate["jitter"] * draws
     routing = gate_of(gate, logits, draws, mode)
     expert = {part: weights[f"{name}.experts.{part}"] for part in ("up.weight", "up.bias", "down.weight", "down.bias")}
     result = np.zeros_like(rows)
@@ -146,7 +154,7 @@ def vit(weights, image, draws, size, feed_forward, mode="eval"):
         inner = layer_norm(x, weights, path + ".layer_norm_2")
         if feed_forward["kind"] == "moe":
             name = path + ".moe"
-            update, routing[name] = moe(inner, weights, name, feed_forward["gate"], draws.get(name + ".gate.random_routing"), mode)
+            update, routing[name] = moe(inner, weights, name, feed_forward["gate"], draws.get(name + ".gate.random_routing", draws.get(name + ".gate.jitter")), mode)
         else:
             hidden = gelu(linear(inner, weights[path + ".mlp.up.weight"], weights[path + ".mlp.up.bias"]))
             update = linear(hidden, weights[path + ".mlp.down.weight"], weights[path + ".mlp.down.bias"])

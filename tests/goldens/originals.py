@@ -46,9 +46,9 @@ class Mlp(nn.Module):
 
 def fastmoe_layer(fmoe, dim, hidden, experts, gate, routing):
     """FastMoE's transformer MLP with `gate` (the model's JSON); each call appends its (indices, weights) to `routing`."""
-    kinds = {"gshard": fmoe.gates.GShardGate, "top_k": fmoe.gates.NaiveGate}
+    kinds = {"gshard": fmoe.gates.GShardGate, "switch": fmoe.gates.SwitchGate, "top_k": fmoe.gates.NaiveGate}
     layer = fmoe.FMoETransformerMLP(
-        num_expert=experts, d_model=dim, d_hidden=hidden, activation=nn.GELU(), top_k=gate["top_k"],
+        num_expert=experts, d_model=dim, d_hidden=hidden, activation=nn.GELU(), top_k=gate.get("top_k", 1),
         gate=kinds[gate["kind"]], gate_hook=lambda indices, weights, _: routing.append((indices, weights)))
     configure_gate(layer.gate, gate)
     return layer
@@ -59,6 +59,8 @@ def configure_gate(module, gate):
         module.capacity = (gate["capacity"]["train"], gate["capacity"]["eval"])
     if gate["kind"] == "gshard":
         module.random_routing = gate["random_routing"]
+    if gate["kind"] == "switch":
+        module.switch_eps = gate.get("jitter", 0.0)
 
 
 class Layer(nn.Module):

@@ -71,8 +71,10 @@ def attention(x, memory, weights, path, size, scale, causal=False, bias=0.0, rot
     return linear(y.reshape(*y.shape[:2], -1), weights[path + ".out.weight"])
 
 
-def sparse(x, weights, path, capacity):
-    """(result (B, N, D), indices (T, 1), weights (T, 1), margin, tokens dropped, logits (B, N, E)): each batch row has places of its own."""
+def sparse(x, weights, path, capacity, factors=1.0):
+    """(result (B, N, D), indices (T, 1), weights (T, 1), margin, tokens dropped, logits (B, N, E)): each batch row has places of its own.
+    `factors` are what transformers' jitter multiplies x by."""
+    x = x * factors
     logits = linear(x, weights[path + ".gate.weight"])
     best, share = logits.argmax(axis=-1), softmax(logits).max(axis=-1)
     ordered = np.sort(logits, axis=-1)
@@ -102,7 +104,7 @@ def router_losses(logits, gate):
     return losses
 
 
-def recompute_switch(weights, ids, targets, size):
+def recompute_switch(weights, ids, targets, size, factors={}):
     """(scores, {path of a sparse layer: what sparse() says behind its result})."""
     weights, routing = {name: value.astype(np.float64) for name, value in weights.items()}, {}
 
@@ -120,7 +122,7 @@ def recompute_switch(weights, ids, targets, size):
             inner = f"{path}.{'sparse' if is_sparse else 'dense'}"
             normed = rms_norm(x, weights[inner + ".rms_norm.weight"])
             if is_sparse:
-                y, *routing[inner + ".moe"] = sparse(normed, weights, inner + ".moe", size["expert_capacity"])
+                y, *routing[inner + ".moe"] = sparse(normed, weights, inner + ".moe", size["expert_capacity"], factors.get(inner + ".moe", 1.0))
             else:
                 y = linear(relu(linear(normed, weights[inner + ".mlp.up.weight"])), weights[inner + ".mlp.down.weight"])
             x = x + y
