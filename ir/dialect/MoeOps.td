@@ -38,10 +38,11 @@ def Moe_PreparedOp : Moe_Op<"prepared", [Symbol]> {
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 1;
 }
-def Moe_StateOp : Moe_Op<"state", [Symbol]> {
+def Moe_StateOp : Moe_Op<"state", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, Symbol]> {
   let summary = "what steps of training carry on besides the parameters: gradients that add up, an optimizer's moments";
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type, Moe_InitAttr:$init);
-  let assemblyFormat = "$sym_name `:` $type `init` $init attr-dict";
+  let description = [{ With `from`, it begins as that parameter's numbers, in its own dtype, whenever those are set; its init is then the parameter's. }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type, Moe_InitAttr:$init, OptionalAttr<FlatSymbolRefAttr>:$from);
+  let assemblyFormat = "$sym_name `:` $type `init` $init (`from` $from^)? attr-dict";
   let hasVerifier = 1;
 }
 def Moe_ReadOp : Moe_Op<"read", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, MemoryEffects<[MemRead]>]> {

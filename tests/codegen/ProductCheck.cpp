@@ -60,7 +60,7 @@ void expectReference(const ProductCase& test) {
     }
     KernelMaker maker(*context);
     ir::KernelOp kernel = test.write(maker, Weights(nr));
-    reference::Call call{test.bindings, {}, test.seed, test.step};
+    reference::Call call{.bindings = test.bindings, .seed = test.seed, .step = test.step};
     std::vector<Tensor> expected = reference::evaluate(kernel, inputs, call);
     LoadedKernel loaded(kernel, target);
     std::vector<Tensor> one = loaded.run(inputs, {test.bindings, test.seed, test.step, 1});
