@@ -22,7 +22,8 @@ Training tinyTraining(bool accumulate, int threads = 2) { return Training(Progra
 Tensor someWeights() { return Tensor::of<float>({0.5f, 1, 1.5f, 2, -1, 3, 0.25f, 1}, {kTinyWidth}); }
 
 TinyStep fromSomeWeights() {
-  std::vector<float> w(someWeights().as<float>().begin(), someWeights().as<float>().end());
+  Tensor weights = someWeights();
+  std::vector<float> w(weights.as<float>().begin(), weights.as<float>().end());
   return {w, std::vector<float>(w.size()), w};
 }
 
