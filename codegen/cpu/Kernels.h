@@ -8,6 +8,8 @@ namespace moec::codegen::cpu {
 /// A builder writes all stages of the kernel; what it cannot write is a diagnostic at the kernel.
 mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildSums(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildUpdate(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel); // expert_mid too
@@ -18,6 +20,8 @@ mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& target);

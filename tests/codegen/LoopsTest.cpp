@@ -69,7 +69,7 @@ TEST(Loops, biasesOfDistances) {
 
 TEST(Loops, rotaryOfASlice) {
   for (const char* element : {"f32", "f64"})
-    for (const char* style : {"", "interleaved"}) {
+    for (const char* style : {"", "interleaved", "inverse", "interleaved inverse"}) {
       std::string x = fmt::format("tensor<2x?x40x{}, #moe.sizes<\"2\", \"n\", \"40\">>", element),
                   y = fmt::format("tensor<2x?x24x{}, #moe.sizes<\"2\", \"n\", \"24\">>", element);
       ParsedKernel kernel = parseKernel("loops", "%x: " + x, y,
@@ -80,6 +80,26 @@ TEST(Loops, rotaryOfASlice) {
       options.bindings = {{"n", 3000}}; // many turns
       check(kernel, options);
     }
+}
+
+TEST(Loops, whatIsNotChosenIsNotLookedAt) {
+  for (const char* element : {"f32", "f64", "bf16", "i64"}) {
+    std::string x = fmt::format("tensor<3x5x{}>", element), z = fmt::format("tensor<5x{}>", element);
+    ParsedKernel kernel = parseKernel("loops", fmt::format("%m: tensor<3x5xi1>, %x: {}, %z: {}", x, z), fmt::format("{}, tensor<3x5xf32>", x),
+                                      fmt::format("%y = moe.where %m, %x, %z : tensor<3x5xi1>, {0}, {1}\n %f = moe.cast %m to f32 : tensor<3x5xi1>\n"
+                                                  "moe.yield %y, %f : {0}, tensor<3x5xf32>",
+                                                  x, z));
+    CheckOptions options = exact();
+    DType dtype = *parseDType(element);
+    Tensor mask(DType::Bool, {3, 5});
+    std::vector<double> a(15, 3), b = {4, 5, isFloat(dtype) ? NAN : 6, 7, 8};
+    for (size_t i = 0; i < 15; ++i) {
+      mask.as<uint8_t>()[i] = i % 5 == 2 || i % 2;
+      a[i] = mask.as<uint8_t>()[i] || !isFloat(dtype) ? static_cast<double>(i) : NAN;
+    }
+    options.inputs = {mask, Tensor::of(a, {3, 5}).cast(dtype), Tensor::of(b, {5}).cast(dtype)};
+    check(kernel, options);
+  }
 }
 
 TEST(Loops, reductionsAlongEveryAxis) {
