@@ -8,13 +8,14 @@ mlir::FailureOr<MatmulPlan> MatmulPlan::of(ir::KernelOp kernel) {
   auto op = onlyOp<ir::MatmulOp>(kernel);
   if (failed(op))
     return mlir::failure();
-  auto a = inputOf(kernel, op->getA(), "a of the product");
-  auto b = operandOf(kernel, op->getB());
+  mlir::Value exchanged = exchangedFrom(op->getA());
+  auto a = inputOf(kernel, exchanged ? exchanged : mlir::Value(op->getA()), "a of the product");
+  auto b = operandOf(kernel, op->getB(), true);
   if (failed(a) || failed(b))
     return mlir::failure();
-  MatmulPlan plan{*op, dtypeOf(op->getA()), *a, *b, {}, 1};
+  MatmulPlan plan{*op, dtypeOf(op->getA()), *a, *b, static_cast<bool>(exchanged), {}, 1};
   ir::Sizes product = ir::sizesOf(op->getResult());
-  if (plan.b.batch.empty()) {
+  if (plan.b.batch.empty() && !plan.transposed) {
     plan.rows = ir::product(ir::Sizes(product.begin(), product.end() - 1));
   } else {
     plan.batch.assign(product.begin(), product.end() - 2);
@@ -31,6 +32,21 @@ std::vector<Size> MatmulPlan::aStrides() const {
   return strides;
 }
 
+//===--- the gradient of experts' weights ---===//
+
+mlir::FailureOr<WeightGradPlan> WeightGradPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::GroupedWeightGradOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  auto dy = inputOf(kernel, op->getDy(), "dy of moe.grouped_weight_grad"), rows = inputOf(kernel, op->getRows(), "the rows of moe.grouped_weight_grad");
+  auto routing = inputOf(kernel, op->getRouting(), "the routing");
+  if (failed(dy) || failed(rows) || failed(routing))
+    return mlir::failure();
+  ir::Sizes sizes = ir::sizesOf(op->getResult()); // (E, N, K)
+  return WeightGradPlan{*op,      dtypeOf(op->getDy()), *dy,      *rows, *routing, ir::sizesOf(op->getDy())[0],
+                        sizes[1], sizes[2],             mlir::cast<ir::RoutingType>(op->getRouting().getType()).getExperts()};
+}
+
 //===--- experts ---===//
 
 mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
@@ -43,7 +59,7 @@ mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
     return kernel.emitOpError("dispatches by another routing than it multiplies by: not supported");
   auto a = inputOf(kernel, dispatch ? mlir::Value(dispatch.getX()) : rows, "the rows of the product");
   auto routing = inputOf(kernel, op->getRouting(), "the routing");
-  auto b = operandOf(kernel, op->getW());
+  auto b = operandOf(kernel, op->getW(), true);
   if (failed(a) || failed(routing) || failed(b))
     return mlir::failure();
   return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b,
@@ -60,6 +76,11 @@ Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) {
   return Size::min(rows, Size::floorDiv(rows, rowBlock) + Size(experts));
 }
 
+static bool needs(mlir::Value value, mlir::Operation* op) {
+  mlir::Operation* by = value.getDefiningOp();
+  return by && (by == op || llvm::any_of(by->getOperands(), [&](mlir::Value operand) { return needs(operand, op); }));
+}
+
 mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPlan& plan) {
   auto op = onlyOp<ir::CombineOp>(kernel);
   if (failed(op))
@@ -69,7 +90,13 @@ mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPl
     return mlir::failure();
   if (op->getRouting() != ir::GroupedMatmulOp(plan.op).getRouting())
     return kernel.emitOpError("combines by another routing than it multiplies by: not supported");
-  return CombinePlan{*op, *weights};
+  CombinePlan result{*op, *weights};
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    (needs(value, *op) ? result.ofTokens : result.ofRows).push_back(static_cast<unsigned>(i));
+    if (value == op->getRows() && !result.rows)
+      result.rows = static_cast<unsigned>(i);
+  }
+  return result;
 }
 
 //===--- attention ---===//
