@@ -12,7 +12,19 @@ mlir::FailureOr<unsigned> inputOf(ir::KernelOp kernel, mlir::Value value, llvm::
   return kernel.emitOpError() << what << " is computed in the kernel by " << value.getDefiningOp()->getName() << ": it must be an argument";
 }
 
-mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b) {
+mlir::Value exchangedFrom(mlir::Value value) {
+  auto transpose = value.getDefiningOp<ir::TransposeOp>();
+  if (!transpose)
+    return {};
+  llvm::ArrayRef<int64_t> permutation = transpose.getPermutation();
+  auto rank = static_cast<int64_t>(permutation.size());
+  for (int64_t i = 0; i < rank; ++i)
+    if (permutation[i] != (i + 2 < rank ? i : 2 * rank - 3 - i))
+      return {};
+  return rank < 2 ? mlir::Value() : transpose.getX();
+}
+
+mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bool mayBeExchanged) {
   ProductOperand operand;
   ir::Sizes sizes = ir::sizesOf(b); // (.., N, K)
   operand.batch.assign(sizes.begin(), sizes.end() - 2);
@@ -21,6 +33,9 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b) {
   if (auto unpack = b.getDefiningOp<ir::UnpackOp>()) {
     b = unpack.getPanels();
     operand.nr = ir::sizesOf(b).back().constant();
+  } else if (mlir::Value x = exchangedFrom(b); x && mayBeExchanged) {
+    b = x;
+    operand.transposed = true;
   }
   auto input = inputOf(kernel, b, "b of the product");
   if (failed(input))

@@ -14,16 +14,20 @@ mlir::Operation* yieldOf(ir::KernelOp kernel);
 /// The place of a value among the kernel's inputs; a diagnostic says that `what` must be one.
 mlir::FailureOr<unsigned> inputOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what);
 
-/// b of a product: an argument, packed (through moe.unpack) or plain.
+/// b of a product: an argument, packed (through moe.unpack), plain, or with its last two dimensions exchanged (through moe.transpose).
 struct ProductOperand {
   unsigned input = 0;
   std::optional<int64_t> nr; // of the packed form
+  bool transposed = false;   // the argument is (.., K, N)
   std::vector<Size> batch;   // leading dimensions
   Size columns, depth;       // N, K
 
   Size panels(int64_t width) const { return Size::ceilDiv(columns, width); }
 };
-mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b);
+/// A diagnostic for an exchanged b unless the kernel's kind takes one.
+mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bool mayBeExchanged = false);
+/// x where `value` is moe.transpose of the last two dimensions of x; else null.
+mlir::Value exchangedFrom(mlir::Value value);
 
 /// Columns [start, ..) of an argument (.., width): a value, or a moe.slice of one along its last axis.
 struct Slice {

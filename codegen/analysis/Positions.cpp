@@ -17,10 +17,17 @@ int64_t bucketOf(int64_t distance, int64_t count, int64_t single, int64_t farthe
 } // namespace
 
 RelativeBuckets RelativeBuckets::of(ir::RelativeBiasOp op) {
+  return make(*ir::sizesOf(mlir::Value(op.getTable()))[0].constant(), static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional());
+}
+
+RelativeBuckets RelativeBuckets::of(ir::RelativeBiasGradOp op) {
+  return make(static_cast<int64_t>(op.getBuckets()), static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional());
+}
+
+RelativeBuckets RelativeBuckets::make(int64_t rows, int64_t maxDistance, bool bidirectional) {
   RelativeBuckets result;
-  int64_t rows = *ir::sizesOf(mlir::Value(op.getTable()))[0].constant();
-  int64_t farthest = std::min<int64_t>(static_cast<int64_t>(op.getMaxDistance()), std::numeric_limits<int32_t>::max());
-  result.bidirectional = op.getBidirectional();
+  int64_t farthest = std::min<int64_t>(maxDistance, std::numeric_limits<int32_t>::max());
+  result.bidirectional = bidirectional;
   result.count = result.bidirectional ? rows / 2 : rows;
   int64_t single = result.count / 2;
   for (int64_t bucket = 1; bucket < result.count; ++bucket) {

@@ -14,6 +14,11 @@ struct RelativeBuckets {
   std::vector<int32_t> starts;
 
   static RelativeBuckets of(ir::RelativeBiasOp op);
+  static RelativeBuckets of(ir::RelativeBiasGradOp op);
+
+private:
+  /// `rows` of the table, of both directions.
+  static RelativeBuckets make(int64_t rows, int64_t maxDistance, bool bidirectional);
 };
 
 /// Radians that pair i of a head of x turns for each position.

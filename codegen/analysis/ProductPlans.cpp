@@ -8,13 +8,14 @@ mlir::FailureOr<MatmulPlan> MatmulPlan::of(ir::KernelOp kernel) {
   auto op = onlyOp<ir::MatmulOp>(kernel);
   if (failed(op))
     return mlir::failure();
-  auto a = inputOf(kernel, op->getA(), "a of the product");
-  auto b = operandOf(kernel, op->getB());
+  mlir::Value exchanged = exchangedFrom(op->getA());
+  auto a = inputOf(kernel, exchanged ? exchanged : mlir::Value(op->getA()), "a of the product");
+  auto b = operandOf(kernel, op->getB(), true);
   if (failed(a) || failed(b))
     return mlir::failure();
-  MatmulPlan plan{*op, dtypeOf(op->getA()), *a, *b, {}, 1};
+  MatmulPlan plan{*op, dtypeOf(op->getA()), *a, *b, static_cast<bool>(exchanged), {}, 1};
   ir::Sizes product = ir::sizesOf(op->getResult());
-  if (plan.b.batch.empty()) {
+  if (plan.b.batch.empty() && !plan.transposed) {
     plan.rows = ir::product(ir::Sizes(product.begin(), product.end() - 1));
   } else {
     plan.batch.assign(product.begin(), product.end() - 2);
@@ -31,6 +32,21 @@ std::vector<Size> MatmulPlan::aStrides() const {
   return strides;
 }
 
+//===--- the gradient of experts' weights ---===//
+
+mlir::FailureOr<WeightGradPlan> WeightGradPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::GroupedWeightGradOp>(kernel);
+  if (failed(op))
+    return mlir::failure();
+  auto dy = inputOf(kernel, op->getDy(), "dy of moe.grouped_weight_grad"), rows = inputOf(kernel, op->getRows(), "the rows of moe.grouped_weight_grad");
+  auto routing = inputOf(kernel, op->getRouting(), "the routing");
+  if (failed(dy) || failed(rows) || failed(routing))
+    return mlir::failure();
+  ir::Sizes sizes = ir::sizesOf(op->getResult()); // (E, N, K)
+  return WeightGradPlan{*op,      dtypeOf(op->getDy()), *dy,      *rows, *routing, ir::sizesOf(op->getDy())[0],
+                        sizes[1], sizes[2],             mlir::cast<ir::RoutingType>(op->getRouting().getType()).getExperts()};
+}
+
 //===--- experts ---===//
 
 mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
@@ -43,7 +59,7 @@ mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
     return kernel.emitOpError("dispatches by another routing than it multiplies by: not supported");
   auto a = inputOf(kernel, dispatch ? mlir::Value(dispatch.getX()) : rows, "the rows of the product");
   auto routing = inputOf(kernel, op->getRouting(), "the routing");
-  auto b = operandOf(kernel, op->getW());
+  auto b = operandOf(kernel, op->getW(), true);
   if (failed(a) || failed(routing) || failed(b))
     return mlir::failure();
   return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b,
@@ -60,6 +76,11 @@ Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) {
   return Size::min(rows, Size::floorDiv(rows, rowBlock) + Size(experts));
 }
 
+static bool needs(mlir::Value value, mlir::Operation* op) {
+  mlir::Operation* by = value.getDefiningOp();
+  return by && (by == op || llvm::any_of(by->getOperands(), [&](mlir::Value operand) { return needs(operand, op); }));
+}
+
 mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPlan& plan) {
   auto op = onlyOp<ir::CombineOp>(kernel);
   if (failed(op))
@@ -69,10 +90,41 @@ mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPl
     return mlir::failure();
   if (op->getRouting() != ir::GroupedMatmulOp(plan.op).getRouting())
     return kernel.emitOpError("combines by another routing than it multiplies by: not supported");
-  return CombinePlan{*op, *weights};
+  CombinePlan result{*op, *weights};
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    (needs(value, *op) ? result.ofTokens : result.ofRows).push_back(static_cast<unsigned>(i));
+    if (value == op->getRows() && !result.rows)
+      result.rows = static_cast<unsigned>(i);
+  }
+  return result;
 }
 
 //===--- attention ---===//
+
+/// Of moe.attention and its gradient, which name their operands alike.
+template <class Op> static mlir::FailureOr<AttentionPlan> attentionOf(ir::KernelOp kernel, Op op) {
+  auto q = sliceOf(kernel, op.getQ(), "q"), k = sliceOf(kernel, op.getK(), "k"), v = sliceOf(kernel, op.getV(), "v");
+  if (failed(q) || failed(k) || failed(v))
+    return mlir::failure();
+  DType dtype = dtypeOf(op.getQ());
+  if (!isFloat(dtype))
+    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32, f64 and bf16";
+  ir::Sizes sizes = ir::sizesOf(op.getQ());
+  std::optional<int64_t> inner = sizes.back().constant();
+  int64_t heads = op.getHeads();
+  if (sizes.size() != 3 || !inner)
+    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
+  std::optional<AttentionBias> bias;
+  if (mlir::Value added = op.getBias()) {
+    auto input = inputOf(kernel, added, "the bias of the scores");
+    if (failed(input))
+      return mlir::failure();
+    bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
+  }
+  int64_t keyHeads = op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads;
+  return AttentionPlan{dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op.getK())[1], heads, *inner / heads,
+                       op.getScale().convertToDouble(), op.getCausal(), keyHeads, bias};
+}
 
 mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
   auto op = onlyOp<ir::AttentionOp>(kernel);
@@ -80,27 +132,25 @@ mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
     return mlir::failure();
   if (yieldOf(kernel)->getNumOperands() != 1 || yieldOf(kernel)->getOperand(0) != op->getResult())
     return kernel.emitOpError("of kind \"attention\" gives something else than its moe.attention");
-  auto q = sliceOf(kernel, op->getQ(), "q"), k = sliceOf(kernel, op->getK(), "k"), v = sliceOf(kernel, op->getV(), "v");
-  if (failed(q) || failed(k) || failed(v))
+  return attentionOf(kernel, *op);
+}
+
+mlir::FailureOr<AttentionGradPlan> AttentionGradPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::AttentionGradOp>(kernel);
+  if (failed(op))
     return mlir::failure();
-  DType dtype = dtypeOf(op->getQ());
-  if (!isFloat(dtype))
-    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32, f64 and bf16";
-  ir::Sizes sizes = ir::sizesOf(op->getQ());
-  std::optional<int64_t> inner = sizes.back().constant();
-  int64_t heads = op->getHeads();
-  if (sizes.size() != 3 || !inner)
-    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
-  std::optional<AttentionBias> bias;
-  if (mlir::Value added = op->getBias()) {
-    auto input = inputOf(kernel, added, "the bias of the scores");
-    if (failed(input))
-      return mlir::failure();
-    bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
+  auto forward = attentionOf(kernel, *op);
+  auto dy = sliceOf(kernel, op->getDy(), "dy");
+  if (failed(forward) || failed(dy))
+    return mlir::failure();
+  AttentionGradPlan plan{*forward, *dy, {}, {}, {}, {}};
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    std::optional<unsigned>& result = value == op->getDq() ? plan.dq : value == op->getDk() ? plan.dk : value == op->getDv() ? plan.dv : plan.dbias;
+    if (value.getDefiningOp() != op->getOperation() || result)
+      return kernel.emitOpError("of kind \"attention_grad\" gives something else than its moe.attention_grad, or a gradient twice");
+    result = static_cast<unsigned>(i);
   }
-  int64_t keyHeads = op->getKvHeads() ? static_cast<int64_t>(*op->getKvHeads()) : heads;
-  return AttentionPlan{*op,  dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op->getK())[1], heads, *inner / heads,
-                       op->getScale().convertToDouble(), op->getCausal(), keyHeads, bias};
+  return plan;
 }
 
 } // namespace moec::codegen

@@ -11,13 +11,25 @@ struct MatmulPlan {
   DType dtype;
   unsigned a;
   ProductOperand b;
-  std::vector<Size> batch; // dimensions that b has beside N and K, as the product has them
+  bool transposed;         // a: the argument is (.., K, M)
+  std::vector<Size> batch; // dimensions that b has beside N and K, as the product has them; all leading ones of a transposed a
   Size rows;               // of one batch entry
 
   static mlir::FailureOr<MatmulPlan> of(ir::KernelOp kernel);
   /// Strides of a and b over `batch`, in elements of a and in whole matrices of b.
   std::vector<Size> aStrides() const;
   std::vector<Size> bStrides() const { return broadcastStrides(b.batch, batch); }
+};
+
+/// Kind `weight_grad`: per expert, the transpose of its rows of dy (R, N) times its rows (R, K).
+struct WeightGradPlan {
+  ir::GroupedWeightGradOp op;
+  DType dtype;
+  unsigned dy, rows, routing;
+  Size count, columns, depth; // R, N, K
+  int64_t experts;
+
+  static mlir::FailureOr<WeightGradPlan> of(ir::KernelOp kernel);
 };
 
 /// Kinds `expert_up`, `expert_mid`, `expert_down`: each expert's rows times its own weights.
@@ -38,10 +50,12 @@ struct ExpertPlan {
 /// More blocks of at most `rowBlock` rows there never are when each of the experts' rows are cut by themselves.
 Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock);
 
-/// The combine of `expert_down`.
+/// The combine of `expert_down`, and which of the kernel's results are values of experts' rows (R, ..), and which of tokens.
 struct CombinePlan {
   ir::CombineOp op;
   unsigned weights;
+  llvm::SmallVector<unsigned> ofRows = {}, ofTokens = {};
+  std::optional<unsigned> rows = {}; // of these, the result that the combine reads
 
   static mlir::FailureOr<CombinePlan> of(ir::KernelOp kernel, const ExpertPlan& plan);
 };
@@ -54,7 +68,6 @@ struct AttentionBias {
 
 /// Kind `attention`: q, k and v are columns of arguments (B, N, width). Query head h reads head h / sharing() of k and v.
 struct AttentionPlan {
-  ir::AttentionOp op;
   DType dtype;
   Slice q, k, v;
   Size batch, queries, keys;
@@ -67,6 +80,15 @@ struct AttentionPlan {
   int64_t sharing() const { return heads / keyHeads; }
 
   static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
+};
+
+/// Kind `attention_grad`: the attention, dy (B, Nq, heads * Dh), columns of an argument, and the kernel's results that are gradients of each.
+struct AttentionGradPlan {
+  AttentionPlan forward;
+  Slice dy;
+  std::optional<unsigned> dq, dk, dv, dbias;
+
+  static mlir::FailureOr<AttentionGradPlan> of(ir::KernelOp kernel);
 };
 
 } // namespace moec::codegen

@@ -25,7 +25,7 @@ ir::Sizes leadingSizes(ir::Sizes sizes) {
   return sizes;
 }
 
-bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp, ir::CombineOp>(op); }
+bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp, ir::ChoiceValuesOp, ir::CombineOp>(op); }
 
 mlir::Value routingOf(mlir::Operation* op) {
   auto routing = llvm::find_if(op->getOperands(), [](mlir::Value operand) { return mlir::isa<ir::RoutingType>(operand.getType()); });
@@ -48,7 +48,18 @@ mlir::Value raggedRouting(mlir::Operation* yield) {
   return llvm::all_of(yield->getOperands(), [&](mlir::Value value) { return routings.lookup(value) == common; }) ? common : mlir::Value();
 }
 
-bool worksAlongRows(mlir::Operation* op) { return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxOp, ir::SelectOp>(op); }
+bool worksAlongRows(mlir::Operation* op) {
+  return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxOp, ir::SelectOp, ir::LayerNormGradOp, ir::RmsNormGradOp, ir::SoftmaxGradOp,
+                                 ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp, ir::SelectGradOp>(op);
+}
+
+mlir::Value rowOperand(mlir::Operation* op) {
+  if (auto grad = mlir::dyn_cast<ir::CrossEntropyGradOp>(op))
+    return grad.getScores();
+  return op->getOperand(0);
+}
+
+bool givesOnePerRow(mlir::Operation* op) { return mlir::isa<ir::ReduceOp, ir::LogSumExpOp, ir::CrossEntropyOp>(op); }
 
 bool holdsRows(mlir::Operation* op) {
   if (auto axis = axisOf(op))
@@ -59,7 +70,7 @@ bool holdsRows(mlir::Operation* op) {
 ir::Sizes leadingOfRows(llvm::ArrayRef<mlir::Operation*> ops) {
   for (mlir::Operation* op : ops)
     if (worksAlongRows(op))
-      return leadingSizes(ir::sizesOf(op->getOperand(0)));
+      return leadingSizes(ir::sizesOf(rowOperand(op)));
   ir::Sizes all;
   for (mlir::Operation* op : ops)
     if (auto more = ir::broadcastSizes(all, ir::sizesOf(op->getResult(0))))
@@ -69,17 +80,30 @@ ir::Sizes leadingOfRows(llvm::ArrayRef<mlir::Operation*> ops) {
 
 llvm::DenseSet<mlir::Value> onePerRow(llvm::ArrayRef<mlir::Operation*> ops, const ir::Sizes& leading) {
   llvm::DenseSet<mlir::Value> values;
-  auto isComputed = [&](mlir::Value value) { return llvm::is_contained(ops, value.getDefiningOp()); };
-  for (mlir::Operation* op : ops) {
-    bool isOne = mlir::isa<ir::ReduceOp>(op) || (ir::isElementwise(op) && llvm::any_of(op->getOperands(), [&](mlir::Value v) { return values.contains(v); }));
+  auto add = [&](mlir::Value value) {
+    if (rankOf(value) > 0 && ir::sizesOf(value) == leading)
+      values.insert(value);
+  };
+  auto see = [&](mlir::Operation* op) {
+    if (givesOnePerRow(op))
+      values.insert(op->getResult(0));
+    if (auto loss = mlir::dyn_cast<ir::CrossEntropyOp>(op))
+      add(loss.getLabels());
+    if (auto grad = mlir::dyn_cast<ir::CrossEntropyGradOp>(op))
+      for (mlir::Value operand : {grad.getDy(), grad.getLabels()})
+        add(operand);
+    bool isOne = ir::isElementwise(op) && (values.contains(op->getResult(0)) || llvm::any_of(op->getOperands(), [&](mlir::Value v) { return values.contains(v); }));
     if (!isOne)
-      continue;
+      return;
     values.insert(op->getResult(0));
-    if (ir::isElementwise(op))
-      for (mlir::Value operand : op->getOperands())
-        if (!isComputed(operand) && rankOf(operand) > 0 && ir::sizesOf(operand) == leading)
-          values.insert(operand);
-  }
+    for (mlir::Value operand : op->getOperands())
+      add(operand);
+  };
+  size_t before;
+  do { // until neither results nor operands tell of more
+    before = values.size();
+    llvm::for_each(ops, see);
+  } while (values.size() > before);
   return values;
 }
 

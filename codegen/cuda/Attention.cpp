@@ -1,33 +1,11 @@
 // moe.kernel of kind `attention`: a block computes a block of queries of one head, by one pass over the keys (skeletons/attention.cuh).
 #include "codegen/cuda/AttentionSchedule.h"
+#include "codegen/cuda/AttentionText.h"
 #include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductSchedule.h"
 
 namespace moec::codegen::cuda {
-namespace {
-
-/// The widest copy that a head's rows in all three arguments are aligned to and whole numbers of.
-int64_t copyBytesOf(const AttentionPlan& plan) {
-  int64_t bytes = copyBytes(plan.dtype, plan.headDim);
-  for (const Slice& slice : {plan.q, plan.k, plan.v})
-    bytes = std::min({bytes, copyBytes(plan.dtype, slice.start), copyBytes(plan.dtype, slice.width)});
-  return bytes;
-}
-
-// "const float* q = in0 + batch * 65 * 96 + 32 + head * 16;": the head's part of a batch entry's first row.
-void printHead(KernelText& k, Lines& lines, const char* name, const AttentionPlan& plan, const Slice& slice, const Size& rows, const char* head = "head") {
-  std::string start = slice.start == Size(0) ? "" : " + " + k.size(slice.start);
-  lines.line("const {}* {} = {} + batch * {}{} + {} * {};", memoryType(plan.dtype), name, k.input(slice.input), k.size(rows * slice.width), start, head,
-             plan.headDim);
-}
-
-std::string rowHole(KernelText& k, const char* matrix, const char* index, const std::string& guarded, const AttentionPlan& plan, const Size& width) {
-  std::string row = fmt::format("{} + ({}) * (long long){}", matrix, index, k.size(width));
-  return fmt::format("const {}* {{ return {}; }}", memoryType(plan.dtype), guarded.empty() ? row : fmt::format("{} ? {} : nullptr", guarded, row));
-}
-
-} // namespace
 
 mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   auto plan = AttentionPlan::of(kernel);
@@ -39,7 +17,7 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   k.use("attention.cuh");
   std::string type = memoryType(plan->dtype), queries = k.size(plan->queries), keys = k.size(plan->keys);
   k.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionTile<Tile, {}, {}>;\n", type, schedule->warps,
-                        schedule->rows, schedule->keys / 8, copyBytesOf(*plan), schedule->stages, plan->headDim, schedule->valueSlices));
+                        schedule->rows, schedule->keys / 8, headCopyBytes(plan->dtype, plan->headDim, {plan->q, plan->k, plan->v}), schedule->stages, plan->headDim, schedule->valueSlices));
 
   int64_t parts = schedule->parts(plan->dtype, plan->headDim);
   Size blocks = Size::ceilDiv(plan->queries, schedule->queries());
@@ -53,12 +31,12 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   }
   lines.line("const int head = (int)(rest % {});", plan->heads);
   lines.line("const long long batch = rest / {};", plan->heads);
-  printHead(k, lines, "q", *plan, plan->q, plan->queries);
+  printHead(k, lines, "q", plan->dtype, plan->headDim, plan->q, plan->queries);
   const char* keyHead = plan->sharing() == 1 ? "head" : "keyHead";
   if (plan->sharing() > 1)
     lines.line("const int keyHead = head / {};", plan->sharing());
-  printHead(k, lines, "k", *plan, plan->k, plan->keys, keyHead);
-  printHead(k, lines, "v", *plan, plan->v, plan->keys, keyHead);
+  printHead(k, lines, "k", plan->dtype, plan->headDim, plan->k, plan->keys, keyHead);
+  printHead(k, lines, "v", plan->dtype, plan->headDim, plan->v, plan->keys, keyHead);
   if (plan->bias)
     lines.line("const {}* bias = {}{};", type, k.input(plan->bias->input),
                plan->bias->ofAllHeads ? "" : fmt::format(" + head * (long long){}", k.size(plan->queries * plan->keys)));
@@ -73,9 +51,9 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   }
   lines.line("attend<Attention>(shared, keys, {}, {}, {},", literal(plan->dtype, plan->scale), parts == 1 ? "0" : "firstSlice", k.input(plan->q.input));
   std::string inside = plan->queries.constant() && *plan->queries.constant() % schedule->queries() == 0 ? "" : fmt::format("query0 + m < {}", queries);
-  lines.line("                  [&](int m) -> {},", rowHole(k, "q", "query0 + m", inside, *plan, plan->q.width));
-  lines.line("                  [&](int key) -> {},", rowHole(k, "k", "key", "", *plan, plan->k.width));
-  lines.line("                  [&](int key) -> {},", rowHole(k, "v", "key", "", *plan, plan->v.width));
+  lines.line("                  [&](int m) -> {},", rowHole(k, "q", "query0 + m", inside, plan->dtype, plan->q.width));
+  lines.line("                  [&](int key) -> {},", rowHole(k, "k", "key", "", plan->dtype, plan->k.width));
+  lines.line("                  [&](int key) -> {},", rowHole(k, "v", "key", "", plan->dtype, plan->v.width));
   lines.line("                  seenBy,");
   std::string out = fmt::format("out + (query0 + m) * (long long){}", plan->heads * plan->headDim);
   lines.line("                  [&](int m) -> {}* {{ return {}; }}{}", type, inside.empty() ? out : fmt::format("{} ? {} : nullptr", inside, out),

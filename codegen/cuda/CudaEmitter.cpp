@@ -10,7 +10,7 @@ namespace moec::codegen::cuda {
 namespace {
 
 /// Counts up when the text of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 3;
+constexpr int kEmitterVersion = 4;
 
 using Kind = KernelKind<KernelText, CudaTarget>;
 
@@ -24,6 +24,10 @@ constexpr Kind kKinds[] = {
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
     {"moe_layer", buildLayer, scheduleLayer},
+    {"update", buildUpdate, scheduleUpdate},
+    {"sums", buildSums, scheduleSums},
+    {"weight_grad", buildWeightGrad, scheduleWeightGrad},
+    {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
 };
 
 const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CUDA"); }

@@ -257,7 +257,7 @@ std::string ElementText::embedding(ir::EmbeddingOp op, const Coordinates& at) {
 std::string_view skeletonOf(mlir::Operation* op) {
   if (mlir::isa<ir::RandomOp>(op))
     return "random.cuh";
-  bool plain = mlir::isa<ir::NegOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::DivOp, ir::CompareOp, ir::CastOp>(op);
+  bool plain = mlir::isa<ir::NegOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::DivOp, ir::CompareOp, ir::WhereOp, ir::CastOp>(op);
   return ir::isElementwise(op) && !plain ? "math.cuh" : "";
 }
 
@@ -266,7 +266,8 @@ int64_t elementCost(mlir::Operation* op) {
     return 80;
   if (mlir::isa<ir::RelativeBiasOp>(op))
     return 16;
-  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp>(op);
+  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp,
+                                   ir::GeluGradOp, ir::GeluTanhGradOp>(op);
   return transcendental ? 30 : 1;
 }
 
@@ -305,6 +306,8 @@ std::string elementwise(mlir::Operation* op, llvm::ArrayRef<std::string> x) {
       .Case([&](ir::GeluOp) { return call("gelu"); })
       .Case([&](ir::GeluTanhOp) { return call("geluTanh"); })
       .Case([&](ir::SiluOp) { return call("silu"); })
+      .Case([&](ir::GeluGradOp) { return call("geluGrad"); })
+      .Case([&](ir::GeluTanhGradOp) { return call("geluTanhGrad"); })
       .Case([&](ir::LeakyReluOp op) { return parameter("leakyRelu", op.getSlope()); })
       .Case([&](ir::EluOp op) { return parameter("elu", op.getAlpha()); })
       .Case([&](ir::AddOp) { return infix("+"); })
@@ -314,6 +317,7 @@ std::string elementwise(mlir::Operation* op, llvm::ArrayRef<std::string> x) {
       .Case([&](ir::MinOp) { return call("minimum"); })
       .Case([&](ir::MaxOp) { return call("maximum"); })
       .Case([&](ir::CompareOp op) { return infix(signOf(op.getPredicate())); })
+      .Case([&](ir::WhereOp) { return fmt::format("{} ? {} : {}", x[0], x[1], x[2]); })
       .Case([&](ir::CastOp op) {
         DType to = ir::dtypeOf(op.getTo());
         // What a float does not hold must not be rounded to one before it is rounded to bf16.

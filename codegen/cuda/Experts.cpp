@@ -1,7 +1,8 @@
 // moe.kernel of kinds `expert_up`, `expert_mid` and `expert_down`: products of each expert's rows with its own weights.
 //   product, persistent blocks:  for each tile of an expert's rows (gathered, or as they stand) and columns:  sums, ops behind, store
 //   combine, expert_down only:   an element of a token is the sum of its kept choices' weighted rows, in choice order; ops behind, store
-// Between the two, row token*K + choice of the workspace is a choice's row times its weight.
+// Between the two, row token*K + choice of the workspace is a choice's row times its weight. Results of expert_down may be values of the rows, too: those are
+// stored as they stand.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cuda/ExpertText.h"
 #include "codegen/cuda/Kernels.h"
@@ -40,24 +41,32 @@ void ExpertKernel::printTile(Lines& lines) const {
   std::string type = memoryType(plan.dtype), depth = k.size(plan.b.depth);
   lines.line("const int column0 = (int)(tile % {}) * Tile::tileN;", k.size(Size::ceilDiv(plan.b.columns, schedule.tileN)));
   lines.line("const int expert = tiles.expert, first = tiles.first, count = tiles.count;");
-  lines.line("const {}* b = {} + {};", type, k.input(plan.b.input),
-             linearIndex(k, {Size(plan.experts()), plan.b.columns, plan.b.depth}, {"expert", "column0", "0"}));
+  std::string matrix = linearIndex(k, {Size(plan.experts()), plan.b.columns, plan.b.depth}, {"expert", plan.b.transposed ? "0" : "column0", "0"});
+  lines.line("const {}* b = {} + {};", type, k.input(plan.b.input), matrix);
   lines.line("{} sums[Tile::rows][Tile::columns];", registerType(plan.dtype));
   lines.line("__syncthreads(); // all are done with the slices of the tile before");
-  lines.line("multiplyTile<Tile>(shared, sums, {}, {},", depth, k.input(plan.a));
   std::string row = "first + m";
   ir::Sizes sizes{plan.rows(), plan.b.depth};
   if (plan.gathered) {
     sizes = {plan.tokens(), plan.b.depth};
     row = plan.choices == 1 ? "rows[first + m]" : fmt::format("rows[first + m] / {}", plan.choices);
   }
-  lines.line("                   [&](int m) -> const {}* {{ return m < count ? {} + {} : nullptr; }},", type, k.input(plan.a), linearIndex(k, sizes, {row, "0"}));
+  std::string holeA = fmt::format("[&](int m) -> const {}* {{ return m < count ? {} + {} : nullptr; }}", type, k.input(plan.a), linearIndex(k, sizes, {row, "0"}));
+  if (plan.b.transposed) {
+    lines.line("const RowCopies<Tile, Tile::tileM> rowsOfA({});", holeA);
+    lines.line("multiplyTransposed<Tile, false, true>(shared, sums, (int){},", depth);
+    lines.line("    [&]({}* slice, int k) {{ rowsOfA.start(slice, k, (int){}, {}); }},", type, depth, k.input(plan.a));
+    lines.line("    {});", TransposedOperand{"b", "column0", depth, plan.b.columns, false}.copy(k, schedule, plan.dtype));
+    return;
+  }
+  lines.line("multiplyTile<Tile>(shared, sums, {}, {},", depth, k.input(plan.a));
+  lines.line("                   {},", holeA);
   std::string inside = guard(k, "column0 + n", plan.b.columns, schedule.tileN), column = fmt::format("b + n * {}", depth);
   lines.line("                   [&](int n) -> const {}* {{ return {}; }});", type, inside.empty() ? column : fmt::format("{} ? {} : nullptr", inside, column));
 }
 
 mlir::LogicalResult ExpertKernel::productStage(mlir::ArrayRef<mlir::Value> sinks, PrintRow printRow) const {
-  k.use("product.cuh");
+  k.use(plan.b.transposed ? "transposed_product.cuh" : "product.cuh");
   k.use("experts.cuh");
   k.declare(fmt::format("using Tile = {};\n", tileType(schedule, plan.dtype, copyBytes(plan.dtype, plan.b.depth))));
   Size tilesN = Size::ceilDiv(plan.b.columns, schedule.tileN);
@@ -103,9 +112,11 @@ mlir::LogicalResult combineStage(const ExpertKernel& kernel, const CombinePlan& 
   lines.line("const long long token = element / {};", k.size(sizes[1]));
   lines.line("const int column = (int)(element % {});", k.size(sizes[1]));
   printCombine(k, lines, sumType(plan.dtype), plan.choices, sizes[1], kernel.slots(), rows);
-  if (failed(printResults(k, lines, {result, {"token", "column"}, "sum", ""}, "element")))
+  if (failed(printResults(k, lines, {result, {"token", "column"}, "sum", ""}, "element", combine.ofTokens)))
     return mlir::failure();
-  llvm::SmallVector<mlir::Value> sinks(yieldOf(k.kernel())->getOperands());
+  llvm::SmallVector<mlir::Value> sinks;
+  for (unsigned i : combine.ofTokens)
+    sinks.push_back(yieldOf(k.kernel())->getOperand(i));
   k.stage({.name = "combine",
            .summary = "A thread computes one element of a token: the sum of its kept choices' rows, in choice order.",
            .blocks = Size::ceilDiv(elements, kCombineThreads),
@@ -119,7 +130,9 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CudaTarget& targ
   auto plan = ExpertPlan::of(kernel);
   if (failed(plan))
     return {};
-  ProductSchedule schedule = chooseProduct({plan->dtype, Size(plan->experts()), Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth}, target);
+  int64_t copy = plan->b.transposed ? std::min(copyBytes(plan->dtype, plan->b.depth), copyBytes(plan->dtype, plan->b.columns)) : 0;
+  ProductSchedule schedule =
+      chooseProduct({plan->dtype, Size(plan->experts()), Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth, copy}, target);
   if (auto why = schedule.illegal(plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};
@@ -149,16 +162,22 @@ mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp op) {
   kernel->needsPlace = true;
   const ExpertPlan& plan = kernel->plan;
   std::string rows = k.addWorkspace(sumType(plan.dtype), plan.rows() * plan.b.columns);
-  mlir::Value sink = combine->op.getRows(), weights = combine->op.getWeights();
+  mlir::Value weights = combine->op.getWeights();
+  llvm::SmallVector<mlir::Value> sinks{combine->op.getRows()};
+  for (unsigned i : combine->ofRows)
+    sinks.push_back(yieldOf(op)->getOperand(i));
   auto printRow = [&](Lines& lines, const EpilogueText& epilogue) -> mlir::LogicalResult {
-    auto values = epilogue.print(k, lines, {sink});
+    auto values = epilogue.print(k, lines, sinks);
     if (failed(values))
       return mlir::failure();
-    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, ir::sizesOf(epilogue.source), {"place", "column"}),
-               loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"), values->front());
+    ir::Sizes sizes = ir::sizesOf(epilogue.source);
+    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, sizes, {"place", "column"}), loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"),
+               values->front());
+    for (auto [i, result] : llvm::enumerate(combine->ofRows))
+      lines.add(storeText(codegen::dtypeOf(sinks[i + 1]), k.output(result), linearIndex(k, sizes, epilogue.at), (*values)[i + 1]));
     return mlir::success();
   };
-  if (failed(kernel->productStage({sink}, printRow)))
+  if (failed(kernel->productStage(sinks, printRow)))
     return mlir::failure();
   return combineStage(*kernel, *combine, rows);
 }

@@ -115,9 +115,9 @@ std::vector<std::string> KernelText::parameters() const {
   std::vector<std::string> list;
   ir::KernelOp kernel = kernel_;
   for (auto [i, type] : llvm::enumerate(kernel.getInputs().getTypes()))
-    list.push_back(fmt::format("const {}* __restrict__ {}", pointee(type), input(i)));
+    list.push_back(fmt::format("const {}*{} {}", pointee(type), restrict_, input(i)));
   for (auto [i, type] : llvm::enumerate(kernel.getOutputs().getTypes()))
-    list.push_back(fmt::format("{}* __restrict__ {}", pointee(type), output(i)));
+    list.push_back(fmt::format("{}*{} {}", pointee(type), restrict_, output(i)));
   for (auto [i, type] : llvm::enumerate(workspaceTypes_))
     list.push_back(fmt::format("{}* __restrict__ work{}", memoryType(type), i));
   for (size_t i = 0; i < sizes_.size(); ++i)

@@ -62,6 +62,8 @@ public:
   //--- text ---
   /// The text of codegen/cuda/skeletons/<name>, once, behind what it includes.
   void use(std::string_view skeleton);
+  /// From now on results may lie in the memory of arguments: each element is read before it is written, and no pointer is __restrict__.
+  void allowInPlace() { restrict_ = ""; }
   /// At file scope, behind the skeletons and before the stages.
   void declare(std::string_view text);
   /// A number for a name at file scope that no one else has.
@@ -98,6 +100,7 @@ private:
   const CudaTarget& target_;
   std::vector<std::string> skeletons_;
   std::string declarations_;
+  std::string_view restrict_ = " __restrict__";
   int tables_ = 0;
   std::vector<Size> sizes_;
   std::vector<Size> workspaceBytes_;

@@ -14,6 +14,10 @@ mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildSums(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAttentionGrad(KernelText& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CudaTarget& target);
@@ -24,6 +28,10 @@ mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CudaTarget& t
 mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CudaTarget& target);
 
 /// Whether one block is to do a whole layer, a kernel of kind `moe_layer`.
 LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target);

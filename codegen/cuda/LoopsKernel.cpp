@@ -1,6 +1,8 @@
-// loops: every element of the results is computed from the arguments by itself, a thread each; neighbouring threads write neighbouring elements.
+// loops: every element of the results is computed from the arguments by itself, a thread each; neighbouring threads write neighbouring elements. Few results of
+// long sums go another way (PartialSums.h).
 #include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/Kernels.h"
+#include "codegen/cuda/PartialSums.h"
 #include "codegen/cuda/Schedule.h"
 
 namespace moec::codegen::cuda {
@@ -23,6 +25,10 @@ mlir::LogicalResult buildLoops(KernelText& k, ir::KernelOp kernel) {
     if (!ElementText::holds(&op))
       return kernel.emitError() << "internal: a kernel of loops cannot hold " << op.getName();
     operations = operations + ir::product(ir::sizesOf(op.getResult(0))) * Size(elementCost(&op));
+  }
+  if (std::vector<ir::ReduceOp> sums = longSumsOf(kernel); !sums.empty()) {
+    buildPartialSums(k, sums);
+    return mlir::success();
   }
 
   Size elements = ir::product(sizes);

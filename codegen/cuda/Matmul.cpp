@@ -15,6 +15,30 @@ std::string matrixOf(KernelText& k, const std::string& pointer, const Coordinate
   return text;
 }
 
+// The product of a tile where a (rows of M elements), b (rows of N elements) or both lie transposed. `a` and `b` point to the entry's matrices; the holes find
+// the rows of one that does not.
+void printTransposed(KernelText& k, Lines& lines, const MatmulPlan& plan, const ProductSchedule& schedule, const std::string& holeA, const std::string& holeB) {
+  std::string depth = k.size(plan.b.depth), type = memoryType(plan.dtype);
+  auto copy = [&](bool transposed, bool ofA, const std::string& hole) {
+    if (transposed)
+      return TransposedOperand{ofA ? "a" : "b", ofA ? "row0" : "column0", depth, ofA ? plan.rows : plan.b.columns, ofA}.copy(k, schedule, plan.dtype);
+    const char* rows = ofA ? "rowsOfA" : "rowsOfB";
+    lines.line("const RowCopies<Tile, Tile::tile{}> {}({});", ofA ? "M" : "N", rows, hole);
+    return fmt::format("[&]({}* slice, int k) {{ {}.start(slice, k, (int){}, {}); }}", type, rows, depth, ofA ? "a" : "b");
+  };
+  std::string copyA = copy(plan.transposed, true, holeA), copyB = copy(plan.b.transposed, false, holeB);
+  lines.line("multiplyTransposed<Tile, {}, {}>(shared, sums, (int){},", plan.transposed, plan.b.transposed, depth);
+  lines.line("    {},", copyA);
+  lines.line("    {});", copyB);
+}
+
+/// Of the narrowest copies among the operands; 0 where none lies transposed.
+int64_t copyOf(const MatmulPlan& plan) {
+  if (!plan.transposed && !plan.b.transposed)
+    return 0;
+  return std::min(copyBytes(plan.dtype, plan.transposed ? plan.rows : plan.b.depth), copyBytes(plan.dtype, plan.b.transposed ? plan.b.columns : plan.b.depth));
+}
+
 // Prints the inside of the loops over a thread's sums. `entry`: coordinates of the batch entry.
 mlir::LogicalResult printSums(KernelText& k, Lines& lines, const MatmulPlan& plan, const ProductSchedule& schedule, const Coordinates& entry) {
   mlir::Value product = ir::MatmulOp(plan.op).getResult();
@@ -50,10 +74,12 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
   if (plan->b.nr)
     return kernel.emitOpError("takes packed weights: CUDA kernels read them as they are");
+  if (plan->transposed || plan->b.transposed)
+    return kernel.emitOpError("takes a product's ") << (plan->transposed ? "a" : "b") << " through moe.transpose: not supported on CUDA; give it transposed";
   auto schedule = productScheduleOf(kernel, plan->dtype);
   if (failed(schedule))
     return mlir::failure();
-  k.use("product.cuh");
+  k.use(plan->transposed || plan->b.transposed ? "transposed_product.cuh" : "product.cuh");
   const Size &rows = plan->rows, &columns = plan->b.columns, &depth = plan->b.depth;
   std::string type = memoryType(plan->dtype);
   k.declare(fmt::format("using Tile = {};\n", tileType(*schedule, plan->dtype, copyBytes(plan->dtype, depth))));
@@ -84,9 +110,14 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
     std::string inside = guard(k, index, count, tile);
     return fmt::format("[&](int {}) -> const {}* {{ return {}; }}", name, type, inside.empty() ? row : fmt::format("{} ? {} : nullptr", inside, row));
   };
-  lines.line("multiplyTile<Tile>(shared, sums, {}, a,", k.size(depth));
-  lines.line("                   {},", hole("m", "a", "row0", rows, schedule->tileM));
-  lines.line("                   {});", hole("n", "b", "column0", columns, schedule->tileN));
+  std::string holeA = hole("m", "a", "row0", rows, schedule->tileM), holeB = hole("n", "b", "column0", columns, schedule->tileN);
+  if (plan->transposed || plan->b.transposed) {
+    printTransposed(k, lines, *plan, *schedule, holeA, holeB);
+  } else {
+    lines.line("multiplyTile<Tile>(shared, sums, {}, a,", k.size(depth));
+    lines.line("                   {},", holeA);
+    lines.line("                   {});", holeB);
+  }
   if (mlir::failed(printSums(k, lines, *plan, *schedule, entry)))
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks(yieldOf(kernel)->getOperands());
@@ -105,7 +136,7 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CudaTarget& targe
   auto plan = MatmulPlan::of(kernel);
   if (failed(plan))
     return {};
-  ProductSchedule schedule = chooseProduct({plan->dtype, ir::product(plan->batch), plan->rows, plan->b.columns, plan->b.depth}, target);
+  ProductSchedule schedule = chooseProduct({plan->dtype, ir::product(plan->batch), plan->rows, plan->b.columns, plan->b.depth, copyOf(*plan)}, target);
   if (auto why = schedule.illegal(plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};

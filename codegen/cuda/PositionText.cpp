@@ -55,7 +55,8 @@ std::string ElementText::rotary(ir::RotaryOp op, const Coordinates& at) {
   std::string turned = fresh("turned");
   out_->line("const double {} = (double){} * {}.sine;", turned, partner, of);
   DType type = dtypeOf(op.getResult());
-  std::string text = fmt::format("({})((double){} * {}.cosine + ({} ? -{} : {}))", registerType(type), own, of, first, turned, turned);
+  std::string text = fmt::format("({})((double){} * {}.cosine + ({} ? {}{} : {}{}))", registerType(type), own, of, first, op.getInverse() ? "" : "-", turned,
+                                 op.getInverse() ? "-" : "", turned);
   return define(type, "rotated", type == DType::BF16 ? fmt::format("toFloat(toBfloat16({}))", text) : text);
 }
 

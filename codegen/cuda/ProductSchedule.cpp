@@ -70,10 +70,11 @@ std::optional<ProductSchedule> ProductSchedule::from(mlir::DictionaryAttr attr) 
 ProductSchedule chooseProduct(const ProductShape& shape, const CudaTarget& target) {
   ProductSchedule best;
   double least = 0;
-  bool narrow = copyBytes(shape.dtype, shape.depth) < 16; // each copy of an element takes registers
+  int64_t copy = shape.copy ? shape.copy : copyBytes(shape.dtype, shape.depth);
+  bool narrow = copy < 16; // each copy of an element takes registers
   for (const Candidate& c : kCandidates) {
     int64_t cell = c.rows * c.columns * static_cast<int64_t>(byteSize(sumType(shape.dtype))) / 4;
-    if (cell > (shape.dtype == DType::BF16 ? 32 : 64) || (narrow && cell > 32) || (copyBytes(shape.dtype, shape.depth) < 4 && cell > 8))
+    if (cell > (shape.dtype == DType::BF16 ? 32 : 64) || (narrow && cell > 32) || (copy < 4 && cell > 8))
       continue;
     ProductSchedule s{c.warpsM * 4 * c.rows, c.warpsN * 8 * c.columns, c.warpsM, c.warpsN, 2};
     // Small tiles wait for memory: more slices on their way.

@@ -31,6 +31,7 @@ struct ProductSchedule {
 struct ProductShape {
   DType dtype = DType::F32;
   Size matrices, rows, columns, depth; // `rows` of each of so many products
+  int64_t copy = 0;                    // bytes of the copies of operands that lie transposed; 0 where none does: by the depth
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CudaTarget& target);
 /// The kernel's schedule, when it is complete and legal; else a diagnostic.

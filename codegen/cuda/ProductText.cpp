@@ -1,5 +1,6 @@
 #include "codegen/cuda/ProductText.h"
 
+#include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace moec::codegen::cuda {
@@ -26,6 +27,19 @@ llvm::SetVector<mlir::Operation*> opsBehind(mlir::Value source, llvm::ArrayRef<m
 
 std::string tileType(const ProductSchedule& s, DType dtype, int64_t copyBytes) {
   return fmt::format("ProductTile<{}, {}, {}, {}, {}, {}, {}>", memoryType(dtype), s.warpsM, s.warpsN, s.rows(), s.columns(), copyBytes, s.stages);
+}
+
+int64_t TransposedOperand::copyBytes(DType dtype, const Size& width, int64_t tile) {
+  return std::min<int64_t>(cuda::copyBytes(dtype, width), tile * static_cast<int64_t>(byteSize(dtype)));
+}
+
+std::string TransposedOperand::copy(KernelText& k, const ProductSchedule& schedule, DType dtype) const {
+  const char* tile = ofA ? "Tile::tileM" : "Tile::tileN";
+  std::string left = fmt::format("{} - {}", k.size(width), first);
+  bool narrow = width.constant() && *width.constant() <= INT32_MAX;
+  left = narrow ? left : fmt::format("(int)({0} < {1} ? {0} : {1})", left, tile);
+  return fmt::format("[&]({0}* slice, int k) {{ copyTransposed<Tile, {1}, {2}>(slice, k, (int){3}, {4} + {5}, {6}, {7}); }}", memoryType(dtype), tile,
+                     copyBytes(dtype, width, ofA ? schedule.tileM : schedule.tileN), depth, matrix, first, k.size(width), left);
 }
 
 mlir::FailureOr<std::vector<std::string>> EpilogueText::print(KernelText& k, Lines& lines, llvm::ArrayRef<mlir::Value> sinks) const {
@@ -59,12 +73,18 @@ mlir::FailureOr<std::vector<std::string>> EpilogueText::print(KernelText& k, Lin
 }
 
 mlir::LogicalResult printResults(KernelText& k, Lines& lines, const EpilogueText& epilogue, std::string_view index) {
-  mlir::OperandRange yielded = yieldOf(k.kernel())->getOperands();
-  auto values = epilogue.print(k, lines, llvm::SmallVector<mlir::Value>(yielded));
+  return printResults(k, lines, epilogue, index, llvm::to_vector(llvm::seq<unsigned>(0, yieldOf(k.kernel())->getNumOperands())));
+}
+
+mlir::LogicalResult printResults(KernelText& k, Lines& lines, const EpilogueText& epilogue, std::string_view index, llvm::ArrayRef<unsigned> results) {
+  llvm::SmallVector<mlir::Value> yielded;
+  for (unsigned result : results)
+    yielded.push_back(yieldOf(k.kernel())->getOperand(result));
+  auto values = epilogue.print(k, lines, yielded);
   if (failed(values))
     return mlir::failure();
-  for (auto [i, value] : llvm::enumerate(*values))
-    lines.add(storeText(codegen::dtypeOf(yielded[i]), k.output(static_cast<unsigned>(i)), index, value));
+  for (auto [value, text, result] : llvm::zip(yielded, *values, results))
+    lines.add(storeText(codegen::dtypeOf(value), k.output(result), index, text));
   return mlir::success();
 }
 

@@ -45,6 +45,16 @@ void RowText::printRouted(mlir::Operation* op) {
     bind(op->getResult(0), [weight](const Coordinates&) { return weight; });
     return;
   }
+  if (auto values = mlir::dyn_cast<ir::ChoiceValuesOp>(op)) {
+    std::string column = k_.input(mlir::cast<mlir::BlockArgument>(from).getArgNumber());
+    bind(values.getResult(), [=, this](const Coordinates& at) {
+      DType type = dtypeOf(from);
+      std::string slot = texts_.fresh("slot");
+      out_.line("const int {} = {}[(long long){} * {} + {}];", slot, parts.slots, at[0], parts.choices, at[1]);
+      return define(type, "value", fmt::format("{} < 0 ? {} : {}", slot, literal(type == DType::BF16 ? DType::F32 : type, 0), loadText(type, column, slot)));
+    });
+    return;
+  }
   if (mlir::isa<ir::DispatchOp>(op)) {
     row = texts_.fresh("token");
     std::string choice = texts_.fresh("choice"); // behind the count the list holds -1: any row will do there

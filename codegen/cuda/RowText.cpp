@@ -13,6 +13,22 @@ namespace {
 /// A row of more elements for each thread would spill: it is walked in a loop.
 constexpr int64_t kMostTurns = 32;
 
+/// Rows that a group holds at once for the op.
+int64_t rowsHeldBy(mlir::Operation* op) { return mlir::isa<ir::LayerNormGradOp, ir::RmsNormGradOp, ir::SoftmaxGradOp>(op) ? 2 : 1; }
+
+/// About how many operations the op takes for each element of its row.
+int64_t rowCost(mlir::Operation* op) {
+  if (mlir::isa<ir::SoftmaxOp, ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp>(op))
+    return 40;
+  if (mlir::isa<ir::LayerNormGradOp, ir::RmsNormGradOp>(op))
+    return 20;
+  if (mlir::isa<ir::LayerNormOp, ir::RmsNormOp>(op))
+    return 10;
+  if (auto grad = mlir::dyn_cast<ir::SelectGradOp>(op))
+    return 2 * *ir::sizesOf(grad.getDy()).back().constant();
+  return mlir::isa<ir::SoftmaxGradOp>(op) ? 4 : elementCost(op);
+}
+
 } // namespace
 
 //===--- schedule ---===//
@@ -71,7 +87,7 @@ std::optional<int64_t> RowText::widest(llvm::ArrayRef<mlir::Operation*> ops) {
   };
   for (mlir::Operation* op : ops) {
     bool along = worksAlongRows(op) && !mlir::isa<ir::SliceOp, ir::ConcatOp>(op);
-    if (!llvm::all_of(op->getResults(), see) || (along && !see(op->getOperand(0))))
+    if (!llvm::all_of(op->getResults(), see) || (along && !see(rowOperand(op))))
       return std::nullopt;
   }
   return most;
@@ -79,8 +95,8 @@ std::optional<int64_t> RowText::widest(llvm::ArrayRef<mlir::Operation*> ops) {
 
 int64_t RowText::wordsOf(llvm::ArrayRef<mlir::Operation*> ops) {
   bool wide = llvm::any_of(ops, [](mlir::Operation* op) { return byteSize(dtypeOf(op->getResult(0))) > 4; });
-  bool selects = llvm::any_of(ops, [](mlir::Operation* op) { return mlir::isa<ir::SelectOp>(op); });
-  return (wide ? 2 : 1) * (selects ? 2 : 1);
+  bool two = llvm::any_of(ops, [](mlir::Operation* op) { return mlir::isa<ir::SelectOp>(op) || rowsHeldBy(op) > 1; });
+  return (wide ? 2 : 1) * (two ? 2 : 1);
 }
 
 mlir::LogicalResult RowText::check() {
@@ -109,20 +125,20 @@ Size RowText::operations() const {
   for (mlir::Operation* op : ops_) {
     if (mlir::isa<ir::ConstantOp>(op))
       continue;
-    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp, ir::RmsNormOp>(op) ? 10 : elementCost(op);
+    int64_t cost = rowCost(op);
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
     if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
       cost = 2 * *ir::sizesOf(combine.getWeights()).back().constant();
-    total = total + widthOf(mlir::isa<ir::ReduceOp, ir::SelectOp>(op) ? op->getOperand(0) : op->getResult(0)) * Size(cost);
+    total = total + widthOf(givesOnePerRow(op) || mlir::isa<ir::SelectOp>(op) ? op->getOperand(0) : op->getResult(0)) * Size(cost);
   }
   return total;
 }
 
 bool RowText::isWide() const {
   return llvm::any_of(ops_, [&](mlir::Operation* op) {
-    mlir::Value x = op->getNumOperands() ? op->getOperand(0) : op->getResult(0);
-    return worksAlongRows(op) && turnsOf(widthOf(x)) * static_cast<int64_t>(std::max<size_t>(4, byteSize(dtypeOf(x)))) > 64;
+    mlir::Value x = worksAlongRows(op) ? rowOperand(op) : mlir::Value();
+    return x && turnsOf(widthOf(x)) * static_cast<int64_t>(std::max<size_t>(4, byteSize(dtypeOf(x)))) * rowsHeldBy(op) > 64;
   });
 }
 
@@ -137,7 +153,14 @@ void RowText::print(const Row& row) {
         .Case([&](ir::LayerNormOp norm) { printNorm(norm); })
         .Case([&](ir::RmsNormOp norm) { printRmsNorm(norm); })
         .Case([&](ir::ReduceOp reduce) { printReduce(reduce); })
-        .Case([&](ir::SelectOp select) { printSelect(select); });
+        .Case([&](ir::SelectOp select) { printSelect(select); })
+        .Case([&](ir::LayerNormGradOp grad) { printNormGrad(grad, grad.getDy(), grad.getX(), grad.getWeight(), grad.getEps().convertToDouble()); })
+        .Case([&](ir::RmsNormGradOp grad) { printNormGrad(grad, grad.getDy(), grad.getX(), grad.getWeight(), grad.getEps().convertToDouble()); })
+        .Case([&](ir::SoftmaxGradOp grad) { printSoftmaxGrad(grad); })
+        .Case([&](ir::LogSumExpOp sum) { printLogSumExp(sum); })
+        .Case([&](ir::CrossEntropyOp loss) { printCrossEntropy(loss); })
+        .Case([&](ir::CrossEntropyGradOp grad) { printCrossEntropyGrad(grad); })
+        .Case([&](ir::SelectGradOp grad) { printSelectGrad(grad); });
   printSinks();
 }
 
@@ -264,6 +287,13 @@ std::string RowText::countOf(mlir::Value x) const { return fmt::format("({}){}",
 void RowText::printSoftmax(ir::SoftmaxOp op) {
   mlir::Value x = op.getX(), result = op.getResult();
   DType type = dtypeOf(x);
+  ElementText::Source share = sharesOf(x);
+  bind(result, [this, type, share](const Coordinates& at) { return define(type, "softmax", rounded(type, share(at))); });
+}
+
+/// Prints the row's maximum and the sum of its powers; gives an expression for exp(x - maximum) / sum of an element.
+ElementText::Source RowText::sharesOf(mlir::Value x) {
+  DType type = dtypeOf(x);
   auto same = [](std::string element) { return element; };
   hold(x);
   std::string most = fold(x, "most", literal(type, -std::numeric_limits<double>::infinity()), "Maximum", same);
@@ -280,11 +310,11 @@ void RowText::printSoftmax(ir::SoftmaxOp op) {
   } else {
     sum = fold(x, "sum", literal(type, 0), "Sum", power);
   }
-  bind(result, [this, x, type, powers, sum, power, turns](const Coordinates& at) {
+  return [this, x, powers, sum, power, turns](const Coordinates& at) {
     bool own = turns && at.back() == "column" && turns_ <= turns;
     std::string numerator = own ? powers + "[j]" : power(texts_.element(x, broadcastPlace(ir::sizesOf(x), at)));
-    return define(type, "softmax", rounded(type, fmt::format("{} / {}", numerator, sum)));
-  });
+    return fmt::format("{} / {}", numerator, sum);
+  };
 }
 
 /// Two passes: the mean, then the mean of squared distances from it.

@@ -81,11 +81,30 @@ private:
   void printCombine(ir::CombineOp op);
 
   void printSoftmax(ir::SoftmaxOp op);
+  ElementText::Source sharesOf(mlir::Value x);
   void printNorm(ir::LayerNormOp op);
   void printRmsNorm(ir::RmsNormOp op);
   void printReduce(ir::ReduceOp op);
   void printSelect(ir::SelectOp op);
   void printSinks();
+
+  // RowGradients.cpp: gradients and losses.
+  void printNormGrad(mlir::Operation* op, mlir::Value dy, mlir::Value x, mlir::Value weight, double eps);
+  void printSoftmaxGrad(ir::SoftmaxGradOp op);
+  void printLogSumExp(ir::LogSumExpOp op);
+  void printCrossEntropy(ir::CrossEntropyOp op);
+  void printCrossEntropyGrad(ir::CrossEntropyGradOp op);
+  void printSelectGrad(ir::SelectGradOp op);
+  /// The maximum of a row, and log of the sum of exp(x - shift): `total` is the row's log_sum_exp less `shift`, which is the maximum where that is finite, else 0.
+  struct RowTotal {
+    std::string total, shift;
+  };
+  RowTotal totalOf(mlir::Value x);
+  /// The row's label as an index that can be read, and whether it is to be ignored.
+  struct RowLabel {
+    std::string index, ignored;
+  };
+  RowLabel labelOf(mlir::Value labels, int64_t ignore);
 
   KernelText& k_;
   Lines& out_;

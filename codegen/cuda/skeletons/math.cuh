@@ -169,6 +169,31 @@ template <class T> __device__ __forceinline__ T geluTanh(T x) {
 
 template <class T> __device__ __forceinline__ T silu(T x) { return timesSigmoid(x, x); }
 
+//--- derivatives of gelu and of its approximation
+
+// f(x) from f(-|x|), where f(x) + f(-x) = 1.
+template <class T> __device__ __forceinline__ T fromMirrored(T x, T mirrored) { return x < T(0) ? mirrored : T(1) - mirrored; }
+
+// Phi(x) + x phi(x); both are multiples of exp(-x^2/2).
+template <class T> __device__ __forceinline__ T geluGrad(T x) {
+  const T y = clamp(absolute(x), T(0), T(39));
+  const T square = y * y, rest = fma(y, y, -square);
+  const T c = scaledErfc(y * Table<T>::sqrtHalf);
+  T sum = T(0.5) * fma(y, -Table<T>::sqrtTwoOverPi, c); // 1 / sqrt(2 pi) is half of sqrt(2 / pi)
+  sum = fma(rest * T(-0.5), sum, sum);
+  return fromMirrored(x, exponential(square * T(-0.5)).times(sum));
+}
+
+// At -y: with u = 2 sqrt(2/pi) (y + 0.044715 y^3), e = exp(-u) and d = 1 / (1 + e): e d - y u' e d^2.
+template <class T> __device__ __forceinline__ T geluTanhGrad(T x) {
+  const T y = clamp(absolute(x), T(0), T(30)), square = y * y; // at 30 it is 0
+  const T twice = T(2) * Table<T>::sqrtTwoOverPi;
+  const T u = fma(square * T(0.044715), y, y) * twice, slope = fma(square, T(3 * 0.044715), T(1)) * twice;
+  const Exponential<T> e = exponential(-u);
+  const T d = T(1) / (e.value() + T(1));
+  return fromMirrored(x, e.times(d * (T(1) - y * slope * d)));
+}
+
 //--- the rest
 
 template <class T> __device__ __forceinline__ T leakyRelu(T x, T slope) { return x < T(0) ? x * slope : x; }

@@ -188,6 +188,8 @@ CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image,
   std::vector<cuda::DevicePtr> pointers;
   for (size_t i = 0; i < bytes.size(); ++i)
     pointers.push_back(launcher.at(i));
+  for (auto [result, input] : options.inPlace)
+    pointers[inputs.size() + result] = launcher.at(input);
   std::vector<int64_t> sizes;
   for (const Size& size : image.sizes)
     sizes.push_back(size.evaluate(options.check.bindings));
@@ -214,8 +216,10 @@ CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image,
       break;
   }
 
-  for (size_t i = 0; i < run.outputs.size(); ++i)
-    launcher.download(inputs.size() + i, run.outputs[i].data(), run.outputs[i].bytes());
+  for (size_t i = 0; i < run.outputs.size(); ++i) {
+    auto place = llvm::find_if(options.inPlace, [&](auto& pair) { return pair.first == i; });
+    launcher.download(place == options.inPlace.end() ? inputs.size() + i : place->second, run.outputs[i].data(), run.outputs[i].bytes());
+  }
   run.counters = launcher.emulator().counters();
   run.findings = launcher.emulator().findings();
   return run;

@@ -28,6 +28,8 @@ struct CudaOptions {
   /// they must stay as they were.
   int64_t kept = -1;
   std::vector<unsigned> raggedInputs, raggedOutputs;
+  /// Results that lie in the memory of an input: (result, input).
+  std::vector<std::pair<unsigned, unsigned>> inPlace;
   bool expectClean = true;          // a finding is a failure
   emulator::Options emulator;
   /// A stage whose name ends like this, whose blocks take their work by turns, is launched with at most so many: each takes several turns.

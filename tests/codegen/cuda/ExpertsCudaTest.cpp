@@ -116,6 +116,39 @@ TEST_P(ExpertsCuda, oneLayerGathersAndCombines) {
   check(maker.finish("expert_down", {maker.make<ir::CombineOp>(y, routes, choice)}), width, {}, {});
 }
 
+/// What the gradients want again: the rows before and behind the ops.
+TEST_P(ExpertsCuda, downGivesItsRowsToo) {
+  int64_t width = 21, hidden = 40;
+  mlir::Value x = maker.tensor(type(), {rowsText(), text(hidden)}), routes = routingInput(), w = weights(width, hidden), bias = table(width);
+  mlir::Value choice = maker.tensor(weightType(), {"t", text(group().choices)});
+  mlir::Value product = maker.make<ir::GroupedMatmulOp>(x, w, routes);
+  mlir::Value y = maker.make<ir::GeluOp>(maker.make<ir::AddOp>(product, maker.make<ir::ExpertRowsOp>(bias, routes)));
+  mlir::Value combined = maker.make<ir::CombineOp>(y, routes, choice);
+  check(maker.finish("expert_down", {y, maker.make<ir::NegOp>(combined), product}), hidden, {0}, {0, 2});
+}
+
+/// As the gradient of the rows has them: dy times the weights as they stand, which are transposed to this product.
+TEST_P(ExpertsCuda, transposedWeights) {
+  int64_t width = 24, hidden = 51;
+  auto transposed = [&](KernelMaker& maker, int64_t columns, int64_t depth) {
+    mlir::Value w = maker.tensor(type(), {text(group().experts), text(depth), text(columns)});
+    return maker.make<ir::TransposeOp>(w, maker.builder().getDenseI64ArrayAttr({0, 2, 1}));
+  };
+  {
+    mlir::Value dy = maker.tensor(type(), {rowsText(), text(hidden)}), routes = routingInput();
+    mlir::Value y = maker.make<ir::GroupedMatmulOp>(dy, transposed(maker, width, hidden), routes);
+    check(maker.finish("expert_mid", {y}), hidden, {0}, {0});
+  }
+  KernelMaker up(*context), down(*context);
+  {
+    mlir::Value dy = up.tensor(type(), {"t", text(width)}), routes = up.routing(group().experts, "t", group().choices), w = transposed(up, hidden, width);
+    check(up.finish("expert_up", {up.make<ir::GroupedMatmulOp>(up.make<ir::DispatchOp>(dy, routes), w, routes)}), width, {}, {0});
+  }
+  mlir::Value dy = down.tensor(type(), {rowsText(), text(hidden)}), routes = down.routing(group().experts, "t", group().choices), w = transposed(down, width, hidden);
+  mlir::Value ones = down.tensor(weightType(), {"t", text(group().choices)});
+  check(down.finish("expert_down", {down.make<ir::CombineOp>(down.make<ir::GroupedMatmulOp>(dy, w, routes), routes, ones)}), hidden, {0}, {});
+}
+
 TEST_P(ExpertsCuda, resultsAndResidualsInBfloat16) {
   if (type() == DType::BF16)
     return; // the others' case

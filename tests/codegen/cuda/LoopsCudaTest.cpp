@@ -69,7 +69,7 @@ TEST_P(LoopsCuda, biasesOfDistances) {
 }
 
 TEST_P(LoopsCuda, rotaryOfASlice) {
-  for (const char* style : {"", "interleaved"}) {
+  for (const char* style : {"", "interleaved", "inverse", "interleaved inverse"}) {
     std::string x = "tensor<2x?x40x@, #moe.sizes<\"2\", \"n\", \"40\">>", y = "tensor<2x?x24x@, #moe.sizes<\"2\", \"n\", \"24\">>";
     ParsedKernel kernel = parse("%x: " + x, y,
                                 fmt::format("%s = moe.slice %x axis 2 from \"8\" size \"24\" : {0}\n"
@@ -89,6 +89,37 @@ TEST_P(LoopsCuda, reductionsAlongEveryAxis) {
     %y = moe.neg %r : {2}
     moe.yield %y : {2})",
                                                                             kind, axis, shapes[axis])));
+}
+
+/// Few results of many rows: sums of pieces, and their sums.
+TEST_P(LoopsCuda, longSums) {
+  // The gradient of a bias, with ops before and behind; two sums of one kernel.
+  std::string x = "tensor<?x45x@, #moe.sizes<\"n\", \"45\">>";
+  ParsedKernel columns = parse("%x: " + x + ", %b: tensor<45x@>", "tensor<45x@>, tensor<45x@>", fmt::format(R"(
+    %e = moe.mul %x, %b : {0}, tensor<45x@>
+    %s = moe.reduce sum %e axis 0 : {0}
+    %m = moe.reduce mean %x axis 0 : {0}
+    %y = moe.add %s, %b : tensor<45x@>, tensor<45x@>
+    %z = moe.mul %m, %y : tensor<45x@>, tensor<45x@>
+    moe.yield %y, %z : tensor<45x@>, tensor<45x@>)",
+                                                                                                           x));
+  for (int64_t rows : {1, 7, 256, 257, 1000})
+    checkCuda(columns, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
+  ParsedKernel few = parse("%x: tensor<?x5x@, #moe.sizes<\"n\", \"5\">>", "tensor<5x@>",
+                           "%y = moe.reduce sum %x axis 0 : tensor<?x5x@, #moe.sizes<\"n\", \"5\">>  moe.yield %y : tensor<5x@>");
+  for (int64_t rows : {0, 1, 4096, 4100})
+    checkCuda(few, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
+  // The sum of squares of a parameter, along memory; a scalar.
+  checkCuda(parse("%x: tensor<3x9000x@>", "tensor<3x@>", R"(
+    %q = moe.mul %x, %x : tensor<3x9000x@>, tensor<3x9000x@>
+    %s = moe.reduce sum %q axis 1 : tensor<3x9000x@>
+    moe.yield %s : tensor<3x@>)"),
+            {.check = {.terms = 9000}});
+  checkCuda(parse("%x: tensor<40x2100x@>", "tensor<40x@>", "%s = moe.reduce mean %x axis 1 : tensor<40x2100x@>  moe.yield %s : tensor<40x@>"), {.check = {.terms = 2100}});
+  std::string l = "tensor<?x@, #moe.sizes<\"n\">>";
+  ParsedKernel scalar = parse("%x: " + l, "tensor<@>", fmt::format("%m = moe.reduce mean %x axis 0 : {}  %y = moe.exp %m : tensor<@>  moe.yield %y : tensor<@>", l));
+  for (int64_t rows : {1, 300, 20000})
+    checkCuda(scalar, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
 }
 
 TEST_P(LoopsCuda, aReductionReadAtTwoPlaces) {
@@ -140,6 +171,33 @@ TEST_P(LoopsCuda, ranksZeroAndOneAndWholeBlocks) {
                               "%y = moe.relu %x : tensor<?x@, #moe.sizes<\"n\">>  moe.yield %y : tensor<?x@, #moe.sizes<\"n\">>");
   for (int64_t elements : {1, 255, 256, 257})
     checkCuda(kernel, {.check = {.bindings = {{"n", elements}}, .exact = true}});
+}
+
+TEST_P(LoopsCuda, whereTakesWhatTheConditionSays) {
+  float nan = NAN, infinity = INFINITY;
+  CudaOptions options;
+  options.check.inputs = {Tensor::of(std::vector<int64_t>{1, 0, 0, 1, 1, 0}, {2, 3}).cast(DType::Bool),
+                          Tensor::of(std::vector<float>{1, nan, nan, -infinity, nan, 3}, {2, 3}).cast(*parseDType(GetParam())),
+                          Tensor::of(std::vector<float>{nan, 2, infinity}, {3}).cast(*parseDType(GetParam()))};
+  options.check.exact = true;
+  checkCuda(parse("%c: tensor<2x3xi1>, %a: tensor<2x3x@>, %b: tensor<3x@>", "tensor<2x3x@>, tensor<2x3xi1>", R"(
+    %w = moe.where %c, %a, %b : tensor<2x3xi1>, tensor<2x3x@>, tensor<3x@>
+    %k = moe.compare gt %a, %b : tensor<2x3x@>, tensor<3x@>
+    %m = moe.where %k, %c, %k : tensor<2x3xi1>, tensor<2x3xi1>, tensor<2x3xi1>
+    moe.yield %w, %m : tensor<2x3x@>, tensor<2x3xi1>)"),
+            options);
+}
+
+TEST_P(LoopsCuda, derivativesOfGelu) {
+  std::vector<double> points = {0, -0.0, INFINITY, -INFINITY, NAN, 1e30, -1e30, 39, -39, 22, -22, 1e-30};
+  for (int i = -400; i <= 400; ++i)
+    points.push_back(i * 0.037);
+  int64_t count = static_cast<int64_t>(points.size());
+  std::string type = fmt::format("tensor<{}x@>", count);
+  CudaOptions options;
+  options.check.inputs = {Tensor::of(points, {count}).cast(*parseDType(GetParam()))};
+  options.check.terms = 1;
+  checkCuda(parse("%x: " + type, type + ", " + type, fmt::format("%a = moe.gelu_grad %x : {0}\n %b = moe.gelu_tanh_grad %x : {0}\n moe.yield %a, %b : {0}, {0}", type)), options);
 }
 
 /// Each of these ops must give the reference's NaN, infinity and sign where its operands have them.

@@ -50,6 +50,22 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MatmulCuda,
                                            Shape3{DType::F64, 50, 256, 63}, Shape3{DType::BF16, 1, 1, 1}, Shape3{DType::BF16, 19, 37, 29},
                                            Shape3{DType::BF16, 65, 127, 130}, Shape3{DType::BF16, 131, 96, 256}, Shape3{DType::BF16, 50, 256, 1000}));
 
+/// a, b or both with their last two dimensions exchanged, as the gradients of products have them.
+TEST_P(MatmulCuda, transposedOperands) {
+  auto [type, m, n, k] = GetParam();
+  for (auto [ofA, ofB] : {std::pair{false, true}, {true, false}, {true, true}}) {
+    SCOPED_TRACE(::testing::Message() << (ofA ? "a " : "") << (ofB ? "b" : ""));
+    KernelMaker maker(*context);
+    auto operand = [&](bool transposed, const std::string& rows) {
+      if (!transposed)
+        return maker.tensor(type, {rows, text(k)});
+      return maker.make<ir::TransposeOp>(maker.tensor(type, {text(k), rows}), maker.builder().getDenseI64ArrayAttr({1, 0}));
+    };
+    mlir::Value a = operand(ofA, text(m)), b = operand(ofB, text(n)), bias = maker.tensor(type, {text(n)});
+    expectNoConflicts(checkCuda(maker.finish("matmul", {maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, b), bias)}), {.check = {.terms = k}}));
+  }
+}
+
 /// A tile of every form that the cost model may choose.
 class MatmulCudaTiles : public ::testing::TestWithParam<std::tuple<DType, std::array<int64_t, 5>, int64_t>> {};
 
@@ -124,6 +140,31 @@ TEST_F(MatmulCudaShapes, bThatTheCallComputedAndADepthKnownAtTheCall) {
   DType type = DType::F32;
   mlir::Value a = maker.tensor(type, {"batch", "7", "k"}), b = maker.tensor(type, {"batch", "n", "k"});
   checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)}), {.check = {.bindings = {{"batch", 2}, {"n", 45}, {"k", 35}}, .terms = 35}});
+}
+
+/// The gradient of weights sums over all tokens, whose number is known at the call; in a batch, each entry has its own.
+TEST_F(MatmulCudaShapes, transposedOperandsOfSizesKnownAtTheCall) {
+  for (DType type : {DType::F32, DType::F64, DType::BF16}) {
+    KernelMaker maker(*context);
+    mlir::OpBuilder& b = maker.builder();
+    mlir::Value dy = maker.make<ir::TransposeOp>(maker.tensor(type, {"t", "45"}), b.getDenseI64ArrayAttr({1, 0}));
+    mlir::Value x = maker.make<ir::TransposeOp>(maker.tensor(type, {"t", "24"}), b.getDenseI64ArrayAttr({1, 0}));
+    ir::KernelOp kernel = maker.finish("matmul", {maker.make<ir::MatmulOp>(dy, x)});
+    for (int64_t tokens : {0, 1, 130})
+      checkCuda(kernel, {.check = {.bindings = {{"t", tokens}}, .terms = tokens}});
+    KernelMaker batched(*context);
+    mlir::Value p = batched.make<ir::TransposeOp>(batched.tensor(type, {"batch", "k", "m"}), b.getDenseI64ArrayAttr({0, 2, 1}));
+    mlir::Value q = batched.make<ir::TransposeOp>(batched.tensor(type, {"batch", "k", "n"}), b.getDenseI64ArrayAttr({0, 2, 1}));
+    checkCuda(batched.finish("matmul", {batched.make<ir::MatmulOp>(p, q)}), {.check = {.bindings = {{"batch", 3}, {"k", 35}, {"m", 45}, {"n", 33}}, .terms = 35}});
+  }
+}
+
+/// All leading dimensions of a are rows of its own transpose in memory: each is a batch entry.
+TEST_F(MatmulCudaShapes, aTransposedOperandWithLeadingDimensions) {
+  DType type = DType::F32;
+  mlir::Value a = maker.make<ir::TransposeOp>(maker.tensor(type, {"2", "3", "20", "7"}), maker.builder().getDenseI64ArrayAttr({0, 1, 3, 2}));
+  mlir::Value w = maker.make<ir::TransposeOp>(maker.tensor(type, {"20", "9"}), maker.builder().getDenseI64ArrayAttr({1, 0}));
+  checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)}), {.check = {.terms = 20}});
 }
 
 TEST_F(MatmulCudaShapes, noRowsAtAll) {

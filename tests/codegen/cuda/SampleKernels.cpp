@@ -23,6 +23,14 @@ const SampleKernel kSamples[] = {
     %r = moe.reshape %m : tensor<63x@> -> tensor<63x1x@>
     %z = moe.mul %c, %r : tensor<63x8x@>, tensor<63x1x@>
     moe.yield %z : tensor<63x8x@>)"},
+    {"loopsOfLongSums", "loops", "%x: tensor<2100x41x@>", "tensor<41x@>", R"(
+    %s = moe.reduce sum %x axis 0 : tensor<2100x41x@>
+    %y = moe.neg %s : tensor<41x@>
+    moe.yield %y : tensor<41x@>)", 2100},
+    {"loopsOfOneLongSum", "loops", "%x: tensor<9000x@>", "tensor<@>", R"(
+    %q = moe.mul %x, %x : tensor<9000x@>, tensor<9000x@>
+    %s = moe.reduce sum %q axis 0 : tensor<9000x@>
+    moe.yield %s : tensor<@>)", 9000},
     {"loopsOfAnEmbedding", "loops", "%i: tensor<4x9xi32>, %w: tensor<5x17x@>, %p: tensor<9x17x@>", "tensor<4x9x17x@>", R"(
     %e = moe.embedding %i, %w : tensor<4x9xi32>, tensor<5x17x@>
     %y = moe.add %e, %p : tensor<4x9x17x@>, tensor<9x17x@>
@@ -65,6 +73,43 @@ const SampleKernel kSamples[] = {
     {"rowsCombined", "rows", "%x: tensor<58x24x@>, %r: " MOEC_ROUTING ", %c: tensor<29x2x@>", "tensor<29x24x@>", R"(
     %o = moe.combine %x, %r, %c : tensor<58x24x@>, )" MOEC_ROUTING R"(, tensor<29x2x@>
     moe.yield %o : tensor<29x24x@>)"},
+    {"rowsOfNormGradients", "rows", "%d: tensor<67x13x@>, %x: tensor<67x13x@>, %w: tensor<13x@>", "tensor<67x13x@>, tensor<67x13x@>", R"(
+    %n = moe.layer_norm_grad %d, %x weight %w : tensor<13x@> eps 1.0e-5 of tensor<67x13x@>, tensor<67x13x@>
+    %p = moe.rms_norm_grad %d, %x eps 1.0e-5 of tensor<67x13x@>, tensor<67x13x@>
+    moe.yield %n, %p : tensor<67x13x@>, tensor<67x13x@>)"},
+    {"rowsOfALoss", "rows", "%x: tensor<21x5x@>, %l: tensor<21xi32>, %d: tensor<21x@>", "tensor<21x@>, tensor<21x@>, tensor<21x5x@>", R"(
+    %s = moe.log_sum_exp %x : tensor<21x5x@>
+    %e = moe.cross_entropy %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x5x@>, tensor<21xi32>
+    %g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x@>, tensor<21x5x@>, tensor<21xi32>
+    moe.yield %s, %e, %g : tensor<21x@>, tensor<21x@>, tensor<21x5x@>)"},
+    {"rowsOfAGatesGradient", "rows", "%y: tensor<67x6x@>, %d: tensor<67x2x@>, %i: tensor<67x2xi32>", "tensor<67x6x@>", R"(
+    %s = moe.select_grad %d, %i experts 6 : tensor<67x2x@>, tensor<67x2xi32>
+    %g = moe.softmax_grad %s, %y : tensor<67x6x@>, tensor<67x6x@>
+    moe.yield %g : tensor<67x6x@>)"},
+    {"rowsOfChoices", "rows", "%c: tensor<58x1x@>, %r: " MOEC_ROUTING ", %w: tensor<29x2x@>", "tensor<29x2x@>", R"(
+    %v = moe.choice_values %c, %r : tensor<58x1x@>, )" MOEC_ROUTING R"(
+    %y = moe.mul %v, %w : tensor<29x2x@>, tensor<29x2x@>
+    moe.yield %y : tensor<29x2x@>)"},
+    {"update", "update", "%p: tensor<37x29x@>, %g: tensor<37x29x@>, %m: tensor<37x29x@>, %r: tensor<f64>", "tensor<37x29x@>, tensor<37x29x@>", R"(
+    %b = moe.constant dense<0.9> : tensor<@>
+    %w = moe.cast %r to @ : tensor<f64>
+    %k = moe.mul %m, %b : tensor<37x29x@>, tensor<@>
+    %v = moe.add %k, %g : tensor<37x29x@>, tensor<37x29x@>
+    %d = moe.mul %v, %w : tensor<37x29x@>, tensor<@>
+    %t = moe.sub %p, %d : tensor<37x29x@>, tensor<37x29x@>
+    moe.yield %t, %v : tensor<37x29x@>, tensor<37x29x@>)"},
+    {"sumsOfAnEmbedding", "sums", "%i: tensor<9x7xi32>, %d: tensor<9x7x40x@>", "tensor<21x40x@>", R"(
+    %g = moe.embedding_grad %i, %d entries 21 : tensor<9x7xi32>, tensor<9x7x40x@>
+    moe.yield %g : tensor<21x40x@>)"},
+    {"sumsOfExperts", "sums", "%x: tensor<58x45x@>, %r: " MOEC_ROUTING, "tensor<5x45x@>", R"(
+    %s = moe.expert_sums %x, %r : tensor<58x45x@>, )" MOEC_ROUTING R"(
+    moe.yield %s : tensor<5x45x@>)"},
+    {"sumsOfDistances", "sums", "%d: tensor<3x41x41x@>", "tensor<32x3x@>", R"(
+    %g = moe.relative_bias_grad %d buckets 32 max_distance 128 bidirectional : tensor<3x41x41x@>
+    moe.yield %g : tensor<32x3x@>)", 1681},
+    {"weightGrad", "weight_grad", "%d: tensor<58x51x@>, %x: tensor<58x24x@>, %r: " MOEC_ROUTING, "tensor<5x51x24x@>", R"(
+    %g = moe.grouped_weight_grad %d, %x, %r : tensor<58x51x@>, tensor<58x24x@>, )" MOEC_ROUTING R"(
+    moe.yield %g : tensor<5x51x24x@>)"},
     {"matmul", "matmul", "%a: tensor<67x33x@>, %w: tensor<45x33x@>, %b: tensor<45x@>, %r: tensor<67x45x@>", "tensor<67x45x@>", R"(
     %s = moe.matmul %a, %w : tensor<67x33x@>, tensor<45x33x@>
     %t = moe.add %s, %b : tensor<67x45x@>, tensor<45x@>
@@ -81,6 +126,15 @@ const SampleKernel kSamples[] = {
     %y = moe.add %c, %z : tensor<67x45x@>, tensor<67x45x@>
     %b = moe.cast %y to bf16 : tensor<67x45x@>
     moe.yield %b : tensor<67x45xbf16>)"},
+    {"matmulOfTransposes", "matmul", "%a: tensor<33x67x@>, %b: tensor<33x45x@>", "tensor<67x45x@>", R"(
+    %t = moe.transpose %a [1, 0] : tensor<33x67x@>
+    %u = moe.transpose %b [1, 0] : tensor<33x45x@>
+    %s = moe.matmul %t, %u : tensor<67x33x@>, tensor<45x33x@>
+    moe.yield %s : tensor<67x45x@>)"},
+    {"matmulOfATranspose", "matmul", "%a: tensor<67x32x@>, %w: tensor<32x44x@>", "tensor<67x44x@>", R"(
+    %t = moe.transpose %w [1, 0] : tensor<32x44x@>
+    %s = moe.matmul %a, %t : tensor<67x32x@>, tensor<44x32x@>
+    moe.yield %s : tensor<67x44x@>)"},
     {"gateOfOneBlock", "gate", "%x: tensor<37x24x@>, %w: tensor<6x24x@>", "tensor<37x2x@>, !moe.routing<6 experts, \"37\" tokens, 2 choices>", R"(
     %s = moe.matmul %x, %w : tensor<37x24x@>, tensor<6x24x@>
     %v, %i = moe.select %s k 2 : tensor<37x6x@>
@@ -113,6 +167,10 @@ const SampleKernel kSamples[] = {
     %k = moe.compare gt %v, %m : tensor<58x2x@>, tensor<58x1x@>
     %a = moe.assign %i keep %k : tensor<58x2xi1> within %r : )" MOEC_ROUTING R"( experts 30 choice_major capacity "3" : tensor<58x2xi32>
     moe.yield %v, %a : tensor<58x2x@>, !moe.routing<30 experts, "58" tokens, 2 choices>)"},
+    {"expertMidOfTransposedWeights", "expert_mid", "%x: tensor<58x51x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>", "tensor<58x24x@>", R"(
+    %t = moe.transpose %w [0, 2, 1] : tensor<5x51x24x@>
+    %s = moe.grouped_matmul %x, %t, %r : tensor<58x51x@>, tensor<5x24x51x@>, )" MOEC_ROUTING R"(
+    moe.yield %s : tensor<58x24x@>)"},
     {"expertUp", "expert_up", "%x: tensor<29x24x@>, %r: " MOEC_ROUTING ", %w: tensor<5x51x24x@>, %b: tensor<5x51x@>", "tensor<58x51x@>", R"(
     %d = moe.dispatch %x, %r : tensor<29x24x@>, )" MOEC_ROUTING R"(
     %s = moe.grouped_matmul %d, %w, %r : tensor<58x24x@>, tensor<5x51x24x@>, )" MOEC_ROUTING R"(
@@ -160,6 +218,12 @@ const SampleKernel kSamples[] = {
     {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
     %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
     moe.yield %y : tensor<1x9x39x@>)", 83},
+    {"attentionGrad", "attention_grad", "%d: tensor<2x33x32x@>, %x: tensor<2x33x96x@>", "tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>", R"(
+    %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x33x96x@>
+    %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x33x96x@>
+    %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x33x96x@>
+    %a, %b, %c = moe.attention_grad %d, %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>
+    moe.yield %a, %b, %c : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>)", 81},
     {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
     %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
     moe.yield %y : tensor<1x9x48x@>)", 82},

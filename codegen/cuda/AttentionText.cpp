@@ -1,0 +1,24 @@
+#include "codegen/cuda/AttentionText.h"
+
+#include "codegen/cuda/ProductSchedule.h"
+
+namespace moec::codegen::cuda {
+
+int64_t headCopyBytes(DType dtype, int64_t headDim, llvm::ArrayRef<Slice> slices) {
+  int64_t bytes = copyBytes(dtype, headDim);
+  for (const Slice& slice : slices)
+    bytes = std::min({bytes, copyBytes(dtype, slice.start), copyBytes(dtype, slice.width)});
+  return bytes;
+}
+
+void printHead(KernelText& k, Lines& lines, const char* name, DType dtype, int64_t headDim, const Slice& slice, const Size& rows, const char* head) {
+  std::string start = slice.start == Size(0) ? "" : " + " + k.size(slice.start);
+  lines.line("const {}* {} = {} + batch * {}{} + {} * {};", memoryType(dtype), name, k.input(slice.input), k.size(rows * slice.width), start, head, headDim);
+}
+
+std::string rowHole(KernelText& k, const char* matrix, const char* index, const std::string& inside, DType dtype, const Size& width) {
+  std::string row = fmt::format("{} + ({}) * (long long){}", matrix, index, k.size(width));
+  return fmt::format("const {}* {{ return {}; }}", memoryType(dtype), inside.empty() ? row : fmt::format("{} ? {} : nullptr", inside, row));
+}
+
+} // namespace moec::codegen::cuda
