@@ -16,10 +16,11 @@ namespace {
 struct Meaning {
   MLIRContext context{MLIRContext::Threading::DISABLED};
   OwningOpRef<ModuleOp> module;
-  std::vector<ir::KernelOp> prepare, forward;
+  std::vector<ir::KernelOp> lists[3]; // by LaunchList
 
   Meaning(const Program& program, const Plan& plan) {
-    auto text = program.data().ir.find(plan.target);
+    std::string key = irKey(plan.target, plan.purpose);
+    auto text = program.data().ir.find(key);
     if (text == program.data().ir.end())
       throw Error(Fault::Device, "program '" + program.name() + "' carries no IR for target '" + plan.target +
                                      "' (it was stripped): the reference device needs it; compile the model again");
@@ -27,22 +28,26 @@ struct Meaning {
     ir::registerDialects(registry);
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
-    ContextDiagnostics diagnostics(context, "ir/" + plan.target);
-    auto parsed = parseDump(text->second, "ir/" + plan.target, &context);
+    ContextDiagnostics diagnostics(context, "ir/" + key);
+    auto parsed = parseDump(text->second, "ir/" + key, &context);
     if (failed(parsed))
       diagnostics.fail(Fault::Data, "the IR of program '" + program.name() + "' cannot be read");
     module = std::move(parsed->module);
-    collect("prepare", prepare);
-    collect("forward", forward);
-    if (prepare.size() != plan.prepare.size() || forward.size() != plan.forward.size())
-      throw Error(Fault::Data, "the IR of program '" + program.name() + "' has " + std::to_string(prepare.size() + forward.size()) + " kernels, its plan " +
-                                   std::to_string(plan.prepare.size() + plan.forward.size()));
+    bool whole = plan.apply.empty();
+    collect("prepare", LaunchList::Prepare, program, plan);
+    collect(plan.purpose == Purpose::Inference ? "forward" : whole ? "train_step" : "accumulate", LaunchList::Forward, program, plan);
+    if (!whole)
+      collect("apply", LaunchList::Apply, program, plan);
   }
 
-  void collect(StringRef name, std::vector<ir::KernelOp>& kernels) {
-    if (auto function = module->lookupSymbol<func::FuncOp>(name))
-      for (ir::KernelOp kernel : function.getOps<ir::KernelOp>())
+  void collect(StringRef function, LaunchList list, const Program& program, const Plan& plan) {
+    auto& kernels = lists[static_cast<size_t>(list)];
+    if (auto found = module->lookupSymbol<func::FuncOp>(function))
+      for (ir::KernelOp kernel : found.getOps<ir::KernelOp>())
         kernels.push_back(kernel);
+    if (kernels.size() != plan.launches(list).size())
+      throw Error(Fault::Data, "the IR of program '" + program.name() + "' has " + std::to_string(kernels.size()) + " kernels in @" + function.str() +
+                                   ", its plan " + std::to_string(plan.launches(list).size()));
   }
 };
 
@@ -69,8 +74,8 @@ public:
   }
 
   void launch(LaunchList list, int index, const CallScalars& scalars) override {
-    ir::KernelOp kernel = (list == LaunchList::Prepare ? meaning_.prepare : meaning_.forward).at(index);
-    const LaunchInfo& launch = (list == LaunchList::Prepare ? plan_.prepare : plan_.forward).at(index);
+    ir::KernelOp kernel = meaning_.lists[static_cast<size_t>(list)].at(index);
+    const LaunchInfo& launch = plan_.launches(list).at(index);
     // A buffer may be seen in several shapes (views): each launch takes its own.
     std::vector<Tensor> arguments;
     for (auto [buffer, type] : llvm::zip(launch.inputs, kernel.getInputs().getTypes()))
@@ -85,6 +90,8 @@ public:
   }
 
   void releaseUnusedParameters() override {
+    if (plan_.purpose == Purpose::Training)
+      return; // what a step updates, it reads or writes
     std::vector<bool> read(plan_.buffers.size(), false);
     for (const LaunchInfo& launch : plan_.forward)
       for (int input : launch.inputs)
@@ -113,10 +120,12 @@ class ReferenceDevice : public Device {
 public:
   std::string name() const override { return "reference"; }
   std::vector<std::string> targets() const override { return {}; }
-  std::unique_ptr<Executable> load(const Program& program) override {
-    if (program.data().plans.empty())
-      throw Error(Fault::Data, "program '" + program.name() + "' holds no plan");
-    return std::make_unique<ReferenceExecutable>(program, program.data().plans.front());
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose) override {
+    requirePlans(program.data(), purpose);
+    for (const Plan& plan : program.data().plans)
+      if (plan.purpose == purpose)
+        return std::make_unique<ReferenceExecutable>(program, plan);
+    throw Error(Fault::Data, "program '" + program.name() + "' holds no plan");
   }
 };
 

@@ -121,14 +121,21 @@ std::pair<int64_t, int64_t> Arguments::pair(std::string_view name) const {
   return {value.list()[0].integer(), value.list()[1].integer()};
 }
 
-double Arguments::evaluationCapacity(std::string_view name) const {
+double Arguments::numberByMode(std::string_view name) const {
   const Json& value = get(name);
-  return value.isNumber() ? value.number() : value.find("eval")->number();
+  return value.isNumber() ? value.number() : value.find(mode_)->number();
 }
 
-const std::string& Arguments::evaluationWord(std::string_view name) const {
+const std::string& Arguments::wordByMode(std::string_view name) const {
   const Json& value = get(name);
-  return value.isString() ? value.string() : value.find("eval")->string();
+  return value.isString() ? value.string() : value.find(mode_)->string();
+}
+
+std::vector<double> Arguments::numbers(std::string_view name) const {
+  std::vector<double> result;
+  for (const Json& item : get(name).list())
+    result.push_back(item.number());
+  return result;
 }
 
 } // namespace moec::models

@@ -16,6 +16,9 @@ public:
                                        std::span<const std::string> common, Diagnostics& diagnostics,
                                        const Json* written = nullptr);
 
+  /// Is the model built as it trains? Before this is called, as it infers.
+  void setTraining(bool training) { mode_ = training ? "train" : "eval"; }
+
   const Kind& kind() const { return *kind_; }
   const Environment& environment() const { return *environment_; }
   /// Where the object stands.
@@ -32,8 +35,10 @@ public:
   const std::string& word(std::string_view name) const { return get(name).string(); }
   std::vector<int64_t> integers(std::string_view name) const;
   std::pair<int64_t, int64_t> pair(std::string_view name) const;
-  double evaluationCapacity(std::string_view name) const;
-  const std::string& evaluationWord(std::string_view name) const;
+  /// Of a Capacity and a WordByMode: what holds in the mode that the model is built in.
+  double numberByMode(std::string_view name) const;
+  const std::string& wordByMode(std::string_view name) const;
+  std::vector<double> numbers(std::string_view name) const;
   /// Any value; bodies, gates and experts are as written, to be read with environment().
   const Json& get(std::string_view name) const;
 
@@ -43,6 +48,7 @@ private:
   const Kind* kind_ = nullptr;
   const Json* object_ = nullptr;
   const Environment* environment_ = nullptr;
+  std::string_view mode_ = "eval";
   std::map<std::string, Json, std::less<>> values_;
 };
 

@@ -3,6 +3,7 @@
 #include "models/Check.h"
 #include "models/ModelBuilder.h"
 #include "models/json/Words.h"
+#include "models/optimizers/Optimizers.h"
 #include "runtime/core/Error.h"
 
 #include "mlir/IR/Verifier.h"
@@ -33,28 +34,35 @@ public:
     Location location = FileLineColLoc::get(builder_.getContext(), diagnostics_.file(), 1, 1);
     OwningOpRef<ModuleOp> module(ModuleOp::create(location));
     describe(*module);
-    func::FuncOp forward = makeForward(*module);
-    Ops ops(forward, diagnostics_, options_.drawsAsInputs);
+    func::FuncOp function = makeFunction(*module);
+    Ops ops(function, diagnostics_, options_.drawsAsInputs);
     ModelBuilder blocks(file_, vocabulary, ops, *module, diagnostics_);
 
     NameScope names;
     ValueScope values;
     Value first;
-    for (auto [input, argument] : llvm::zip(file_.inputs, forward.getArguments())) {
+    for (auto [input, argument] : llvm::zip(file_.inputs, function.getArguments())) {
       values.values.emplace(input.name, argument);
       if (!first && !input.forLoss)
         first = argument;
     }
     std::string last;
     Value result = blocks.model(first, {.names = &names, .values = &values, .experts = nullptr}, last);
-    if (!result || !finish(forward, result, last, values) || !checkLoss(*module, vocabulary, values))
+    std::vector<Output> outputs;
+    if (!result || !findOutputs(result, last, values, outputs))
       return {};
+    std::optional<Value> loss = lossOf(*module, vocabulary, blocks, values);
+    if (!loss || !findOptimizer(*module, vocabulary))
+      return {};
+    finish(function, file_.trains ? losses(ops, *loss, blocks.losses()) : outputs);
     if (failed(verify(*module)))
       return {};
     return module;
   }
 
 private:
+  using Output = std::pair<std::string, Value>;
+
   NamedAttribute named(StringRef name, Attribute value) { return builder_.getNamedAttr(name, value); }
 
   void describe(ModuleOp module) {
@@ -65,21 +73,22 @@ private:
     module->setAttr("moe.check", builder_.getDictionaryAttr(sizes));
   }
 
-  func::FuncOp makeForward(ModuleOp module) {
+  func::FuncOp makeFunction(ModuleOp module) {
     SmallVector<Type> types;
     for (const InputDeclaration& input : file_.inputs)
       types.push_back(ir::tensorOf(input.shape, ir::elementType(input.dtype, builder_.getContext())));
     builder_.setInsertionPointToEnd(module.getBody());
-    auto forward = func::FuncOp::create(builder_, module.getLoc(), "forward", builder_.getFunctionType(types, {}));
-    forward.addEntryBlock();
+    auto function = func::FuncOp::create(builder_, module.getLoc(), file_.trains ? "loss" : "forward",
+                                         builder_.getFunctionType(types, {}));
+    function.addEntryBlock();
     for (auto [index, input] : llvm::enumerate(file_.inputs)) {
-      forward.setArgAttr(index, "moe.input", builder_.getStringAttr(input.name));
+      function.setArgAttr(index, "moe.input", builder_.getStringAttr(input.name));
       if (input.forLoss)
-        forward.setArgAttr(index, "moe.for_loss", builder_.getUnitAttr());
+        function.setArgAttr(index, "moe.for_loss", builder_.getUnitAttr());
       if (input.photo)
-        forward.setArgAttr(index, "moe.photo", photoAttr(*input.photo));
+        function.setArgAttr(index, "moe.photo", photoAttr(*input.photo));
     }
-    return forward;
+    return function;
   }
 
   DictionaryAttr photoAttr(const PhotoRule& photo) {
@@ -89,9 +98,8 @@ private:
                                        named("std", builder_.getF64ArrayAttr(photo.std))});
   }
 
-  /// The return and the outputs' names.
-  bool finish(func::FuncOp forward, Value result, const std::string& last, const ValueScope& values) {
-    std::vector<std::pair<std::string, Value>> outputs;
+  /// What the file names, or else the last value.
+  bool findOutputs(Value result, const std::string& last, const ValueScope& values, std::vector<Output>& outputs) {
     for (const auto& [name, position] : file_.outputs) {
       Value value = values.find(name);
       if (!value || isa<BlockArgument>(value)) {
@@ -107,16 +115,33 @@ private:
       diagnostics_.error(file_.model->position(), "the model computes nothing");
       return false;
     }
+    return true;
+  }
+
+  /// The results of @loss: the total, then each loss beside the model's own. They are added in that order.
+  std::vector<Output> losses(Ops& ops, Value total, const std::vector<AuxiliaryLoss>& others) {
+    std::vector<Output> outputs{{"loss", total}};
+    Type element = cast<RankedTensorType>(total.getType()).getElementType();
+    for (const AuxiliaryLoss& other : others) {
+      outputs.emplace_back(other.path, other.value);
+      if (other.coefficient != 0)
+        total = ops.add(total, ops.mul(other.value, ops.constant({}, {other.coefficient}, element)));
+    }
+    outputs.front().second = total;
+    return outputs;
+  }
+
+  /// The return and the results' names.
+  void finish(func::FuncOp function, const std::vector<Output>& outputs) {
     SmallVector<Value> results;
     for (const auto& [name, value] : outputs)
       results.push_back(value);
-    Block& block = forward.getBody().front();
+    Block& block = function.getBody().front();
     builder_.setInsertionPointToEnd(&block);
-    func::ReturnOp::create(builder_, forward.getLoc(), results);
-    forward.setType(builder_.getFunctionType(block.getArgumentTypes(), ValueRange(results).getTypes()));
+    func::ReturnOp::create(builder_, function.getLoc(), results);
+    function.setType(builder_.getFunctionType(block.getArgumentTypes(), ValueRange(results).getTypes()));
     for (auto [index, output] : llvm::enumerate(outputs))
-      forward.setResultAttr(index, "moe.output", builder_.getStringAttr(output.first));
-    return true;
+      function.setResultAttr(index, "moe.output", builder_.getStringAttr(output.first));
   }
 
   std::vector<std::string> blockNames(const ValueScope& values) {
@@ -127,46 +152,89 @@ private:
     return names;
   }
 
-  /// Do the loss's values exist, with shapes that fit? Then its words become an attribute.
-  bool checkLoss(ModuleOp module, Vocabulary& vocabulary, const ValueScope& values) {
+  /// An argument as an attribute; only words of losses and optimizers.
+  Attribute attributeOf(const Parameter& parameter, const Json& value) {
+    SmallVector<Attribute> items;
+    switch (parameter.type) {
+    case ParameterType::Integer:
+      return builder_.getI64IntegerAttr(value.integer());
+    case ParameterType::Number:
+      return builder_.getF64FloatAttr(value.number());
+    case ParameterType::Bool:
+      return builder_.getBoolAttr(value.boolean());
+    case ParameterType::Word:
+    case ParameterType::ValueName:
+      return builder_.getStringAttr(value.string());
+    case ParameterType::Numbers:
+      for (const Json& item : value.list())
+        items.push_back(builder_.getF64FloatAttr(item.number()));
+      return builder_.getArrayAttr(items);
+    case ParameterType::Patterns:
+      for (const Json& item : value.list())
+        items.push_back(builder_.getStringAttr(item.string()));
+      return builder_.getArrayAttr(items);
+    default:
+      llvm_unreachable("no loss and no optimizer has a parameter of this type");
+    }
+  }
+
+  /// The kind and all arguments that are given or have a default.
+  DictionaryAttr wordsOf(const Arguments& arguments) {
+    SmallVector<NamedAttribute> words{named("kind", builder_.getStringAttr(arguments.kind().name))};
+    for (const Parameter& parameter : arguments.kind().parameters)
+      if (arguments.has(parameter.name))
+        words.push_back(named(parameter.name, attributeOf(parameter, arguments.get(parameter.name))));
+    return builder_.getDictionaryAttr(words);
+  }
+
+  /// The loss, after it is checked; null where there is none, or where the model does not train. Its words become an
+  /// attribute. Nothing after an error.
+  std::optional<Value> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks, ValueScope& values) {
     if (!file_.loss)
-      return true;
+      return Value();
     std::optional<Use> use = vocabulary.look(*file_.loss, Family::Loss, file_.let, false);
     std::optional<Arguments> arguments = use ? vocabulary.arguments(*use) : std::nullopt;
     if (!arguments)
-      return false;
-    SmallVector<NamedAttribute> words{named("kind", builder_.getStringAttr(use->kind->name))};
-    std::vector<RankedTensorType> types;
-    for (const Parameter& parameter : use->kind->parameters) {
-      const std::string& name = arguments->word(parameter.name);
-      Value value = values.find(name);
-      if (!value) {
-        diagnostics_.error(arguments->at(parameter.name), unknownWord("value", name, values.names()));
-        return false;
-      }
-      types.push_back(cast<RankedTensorType>(value.getType()));
-      words.push_back(named(parameter.name, builder_.getStringAttr(name)));
-    }
-    module->setAttr("moe.loss", builder_.getDictionaryAttr(words));
-    return checkLossShapes(*arguments, types);
+      return std::nullopt;
+    Site site(blocks, "loss", arguments->position(), {.values = &values});
+    if (!use->kind->checkLoss(site, *arguments))
+      return std::nullopt;
+    module->setAttr("moe.loss", wordsOf(*arguments));
+    if (!file_.trains)
+      return Value();
+    Value loss = use->kind->loss(site, *arguments);
+    return loss ? std::optional(loss) : std::nullopt;
   }
 
-  bool checkLossShapes(const Arguments& arguments, const std::vector<RankedTensorType>& types) {
-    ir::Sizes made = ir::sizesOf(types[0]), wanted = made;
-    bool isLabels = arguments.kind().name == "cross_entropy";
-    if (isLabels && !wanted.empty())
-      wanted.pop_back();
-    bool dtypeFits = isLabels ? types[1].getElementType().isSignlessInteger()
-                              : types[1].getElementType() == types[0].getElementType();
-    if (ir::sizesOf(types[1]) == wanted && dtypeFits)
-      return true;
-    DType dtype = ir::dtypeOf(types[1].getElementType());
-    diagnostics_.error(arguments.position(),
-                       fmt::format("{} of {}{} takes {}{}, not {}{}", inQuotes(arguments.kind().name),
-                                   name(ir::dtypeOf(types[0].getElementType())), ir::describe(made),
-                                   isLabels ? "labels of i64" : "a target of the same shape and dtype, ",
-                                   ir::describe(wanted), name(dtype), ir::describe(ir::sizesOf(types[1]))));
-    return false;
+  /// Checks what the file says of its optimizer. Its words, or else those of adam, become an attribute of a module that
+  /// trains.
+  bool findOptimizer(ModuleOp module, Vocabulary& vocabulary) {
+    Json adam(Json::Object{}, file_.root.position());
+    adam.object().push_back({"kind", adam.position(), Json(std::string("adam"), adam.position())});
+    const Json& written = file_.optimizer ? *file_.optimizer : adam;
+    std::optional<Use> use = vocabulary.look(written, Family::Optimizer, file_.let, false);
+    std::optional<Arguments> arguments = use ? vocabulary.arguments(*use) : std::nullopt;
+    if (!arguments || (use->kind->checkRule && !use->kind->checkRule(*arguments, diagnostics_)))
+      return false;
+    if (arguments->has("no_decay") && !checkPatterns(module, arguments->get("no_decay")))
+      return false;
+    if (file_.trains)
+      module->setAttr("moe.optimizer", wordsOf(*arguments));
+    return true;
+  }
+
+  /// Does each pattern mean some parameter?
+  bool checkPatterns(ModuleOp module, const Json& patterns) {
+    for (const Json& pattern : patterns.list())
+      if (llvm::none_of(module.getOps<ir::ParameterOp>(), [&](ir::ParameterOp parameter) {
+            return matches(pattern.string(), parameter.getSymName());
+          })) {
+        diagnostics_.error(pattern.position(),
+                           fmt::format("no parameter's name is or ends with {}{}", inQuotes(pattern.string()),
+                                       pattern.string().find('*') == std::string::npos ? "" : ", * being any text"));
+        return false;
+      }
+    return true;
   }
 
   const ModelFile& file_;

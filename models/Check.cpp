@@ -20,6 +20,8 @@ public:
     body(*file_.model, file_.let, false);
     if (file_.loss)
       object(*file_.loss, Family::Loss, file_.let, false);
+    if (file_.optimizer)
+      object(*file_.optimizer, Family::Optimizer, file_.let, false);
   }
 
 private:

@@ -12,6 +12,7 @@ struct ImportOptions {
   std::string moefy;                  // "experts=4,top_k=2,gate=gshard,hidden=32"; empty: as the file says
   bool useCheck = false;              // apply the overrides of `let` values under "check"
   bool drawsAsInputs = false;         // random draws become inputs named by their path
+  bool train = false;                 // the model as it trains: @loss in the place of @forward
 };
 
 } // namespace moec::models

@@ -27,6 +27,8 @@ const std::vector<const Kind*>& kindsOf(Family family) {
     return expertKinds();
   case Family::Loss:
     return lossKinds();
+  case Family::Optimizer:
+    return optimizerKinds();
   }
   llvm_unreachable("every family has a list");
 }
@@ -48,6 +50,8 @@ std::string_view word(Family family) {
     return "expert";
   case Family::Loss:
     return "loss";
+  case Family::Optimizer:
+    return "optimizer";
   }
   llvm_unreachable("every family has a word");
 }
@@ -88,6 +92,11 @@ template <class Predicate> bool all(const Json& value, Predicate predicate) {
 }
 
 constexpr size_t kLongestText = 200;
+bool isText(const Json& value) {
+  return value.isString() && !value.string().empty() && value.string().size() <= kLongestText &&
+         !hasControls(value.string());
+}
+
 constexpr int64_t kLargestExtent = int64_t{1} << 31;
 bool isExtent(const Json& value) {
   return value.isInteger() ? value.integer() >= 1 && value.integer() <= kLargestExtent
@@ -157,6 +166,8 @@ std::string expectation(const Parameter& parameter) {
     return "a list of one to eight sizes: integers from 1, or names such as \"batch\"";
   case ParameterType::ValueNames:
     return "a list of names of inputs or blocks";
+  case ParameterType::Patterns:
+    return "a list of patterns of parameters' names, as \"bias\" or \"*.norm.*\"";
   case ParameterType::Object:
     return "an object";
   case ParameterType::Body:
@@ -196,8 +207,7 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::Inits:
     return isInits(value);
   case ParameterType::Text:
-    return value.isString() && !value.string().empty() && value.string().size() <= kLongestText &&
-           !hasControls(value.string());
+    return isText(value);
   case ParameterType::ValueName:
     return value.isString();
   case ParameterType::Numbers:
@@ -206,6 +216,8 @@ bool fits(const Parameter& parameter, const Json& value) {
     return value.isList() && value.list().size() <= 8 && all(value, isExtent);
   case ParameterType::ValueNames:
     return all(value, [](const Json& item) { return item.isString(); });
+  case ParameterType::Patterns:
+    return all(value, isText);
   case ParameterType::Object:
     return value.isObject();
   case ParameterType::Body:
@@ -256,6 +268,9 @@ Misfit misfit(const Parameter& parameter, const Json& value) {
     break;
   case ParameterType::ValueNames:
     found = firstItem([](const Json& item) { return item.isString(); });
+    break;
+  case ParameterType::Patterns:
+    found = firstItem(isText);
     break;
   case ParameterType::Inits:
     found = firstMember(kInitKeys, isInit);

@@ -3,6 +3,7 @@
 // Schema and models/README.md; its build function emits the ops. Kinds know nothing of each other.
 
 #include "ir/dialect/Moe.h"
+#include "models/json/Diagnostics.h"
 #include "models/json/Json.h"
 
 #include <optional>
@@ -13,8 +14,9 @@ namespace moec::models {
 
 class Arguments;
 class Site;
+class Update;
 
-enum class Family { Block, Gate, Expert, Loss };
+enum class Family { Block, Gate, Expert, Loss, Optimizer };
 
 enum class ParameterType {
   Integer,
@@ -31,6 +33,7 @@ enum class ParameterType {
   Numbers,    // a list of numbers
   Shape,      // a list of sizes: integers, or names of symbolic ones
   ValueNames, // a list of such names
+  Patterns,   // a list of patterns of parameters' names: "bias", "*.norm.*"
   Object,     // an object with a table of its own
   Body,       // a block or a list of blocks
   Gate,       // an object of that family
@@ -61,6 +64,7 @@ struct GateResult {
   mlir::Value routing; // !moe.routing of E experts, T tokens, K choices; null: every token goes to every expert
   mlir::Value weights; // (T, K), or (T, E) without a routing; in the model's dtype but never below f32
   std::optional<OuterLevel> outer = {}; // the tokens of `routing` are then its rows
+  mlir::Value tokens = {};              // what the experts take in the place of the tokens; null: those
 };
 
 struct Kind {
@@ -79,6 +83,12 @@ struct Kind {
   std::optional<GateResult> (*gate)(Site& site, const Arguments& arguments, mlir::Value tokens,
                                     int64_t experts) = nullptr;
   mlir::Value (*expert)(Site& site, const Arguments& arguments, mlir::Value rows) = nullptr;
+  // A loss: are its values there, with shapes that fit? And the loss of values that do: [], never below f32.
+  bool (*checkLoss)(Site& site, const Arguments& arguments) = nullptr;
+  mlir::Value (*loss)(Site& site, const Arguments& arguments) = nullptr;
+  // An optimizer: does what its parameters say go together (null: always)? And the update of one parameter.
+  bool (*checkRule)(const Arguments& arguments, Diagnostics& diagnostics) = nullptr;
+  void (*update)(Update& update) = nullptr;
 
   const Parameter* find(std::string_view parameter) const;
 };
@@ -88,6 +98,9 @@ const std::vector<const Kind*>& blockKinds();
 const std::vector<const Kind*>& gateKinds();
 const std::vector<const Kind*>& expertKinds();
 const std::vector<const Kind*>& lossKinds();
+const std::vector<const Kind*>& optimizerKinds();
+/// Every family, in the order of the documents.
+constexpr Family kFamilies[] = {Family::Block, Family::Gate, Family::Expert, Family::Loss, Family::Optimizer};
 const std::vector<const Kind*>& kindsOf(Family family);
 const Kind* findKind(Family family, std::string_view name);
 std::string_view word(Family family); // "block"

@@ -106,6 +106,26 @@ Value rmsNorm(Site site, Value x, double eps) {
   return site.ops().mul(site.ops().rmsNorm(x, {}, eps), perColumn(site, "weight", *width, ones));
 }
 
+Value dropout(Site site, Value x, double p) {
+  if (!x || !site.isTraining() || p == 0)
+    return x;
+  Ops& ops = site.ops();
+  mlir::Type element = mlir::cast<mlir::RankedTensorType>(x.getType()).getElementType(), wide = site.routerElement();
+  Value draws = ops.random(ir::Distribution::Uniform, site.path(), ir::sizesOf(x), wide);
+  Value stays = ops.cast(ops.compare(ir::Predicate::GE, draws, ops.constant({1}, {p}, wide)), wide);
+  Value factors = ops.mul(stays, ops.constant({1}, {1 / (1 - p)}, wide));
+  return ops.cast(ops.mul(ops.cast(x, wide), factors), element);
+}
+
+Parameter dropoutParameter(std::string name, std::string fallback, std::string doc) {
+  return {.name = std::move(name),
+          .type = ParameterType::Number,
+          .fallback = std::move(fallback),
+          .least = 0,
+          .most = 0.999,
+          .doc = std::move(doc)};
+}
+
 const std::vector<std::string>& activationWords() {
   static const std::vector<std::string> words{"relu", "gelu",       "gelu_tanh", "tanh", "sigmoid",
                                               "silu", "leaky_relu", "softplus",  "elu",  "identity"};
@@ -170,12 +190,9 @@ std::vector<Parameter> mlpParameters() {
        .words = activationWords(),
        .doc = "After the last layer."},
       {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
-      {.name = "dropout",
-       .type = ParameterType::Number,
-       .fallback = "0",
-       .least = 0,
-       .most = 0.999,
-       .doc = "In training: the probability that an element becomes 0 between the layers, as by dropout."},
+      dropoutParameter(
+          "dropout", "0",
+          "In training: the probability that an element becomes 0 between the layers, as by dropout."),
       {.name = "layer_norm",
        .type = ParameterType::Bool,
        .fallback = "false",
@@ -211,6 +228,8 @@ Value mlp(Site& site, const Arguments& arguments, Value x) {
     // Behind dense experts y has a dimension more in front.
     bool adds = y && arguments.flag("residual") && ir::sizesOf(x).back() == ir::sizesOf(y).back();
     x = adds ? site.ops().add(y, x) : y;
+    if (!isLast)
+      x = dropout(here.part("dropout"), x, arguments.number("dropout"));
   };
   if (arguments.has("widths")) {
     if (arguments.has("out"))

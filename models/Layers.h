@@ -26,6 +26,16 @@ mlir::Value layerNorm(Site site, mlir::Value x, double eps);
 /// The same with "weight" alone.
 mlir::Value rmsNorm(Site site, mlir::Value x, double eps);
 
+/// In training, elements become 0 with probability p and the others are divided by 1 - p; the draws are the site's. In
+/// inference x itself.
+mlir::Value dropout(Site site, mlir::Value x, double p);
+/// The parameter of a dropout whose documentation is `doc`.
+Parameter dropoutParameter(std::string name, std::string fallback, std::string doc);
+/// ops().attention with dropout of its softmax's weights (heads (B, h, Nq, Nk); of the site's part "dropout"), as plain
+/// products.
+mlir::Value attentionWithDropout(Site site, mlir::Value q, mlir::Value k, mlir::Value v,
+                                 const Ops::AttentionRule& rule, double p);
+
 /// relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity.
 const std::vector<std::string>& activationWords();
 mlir::Value activation(Site& site, mlir::Value x, const std::string& word);

@@ -27,6 +27,13 @@ struct ValueScope {
   std::vector<std::string> names() const;
 };
 
+/// A loss beside the model's own: the total gets coefficient * value.
+struct AuxiliaryLoss {
+  std::string path;
+  mlir::Value value; // [], never below f32
+  double coefficient = 1;
+};
+
 class ModelBuilder {
 public:
   ModelBuilder(const ModelFile& file, Vocabulary& vocabulary, Ops& ops, mlir::ModuleOp module, Diagnostics& diagnostics)
@@ -52,6 +59,8 @@ public:
   mlir::ModuleOp module() { return module_; }
   Diagnostics& diagnostics() { return diagnostics_; }
   llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
+  /// In the order in which the file has their blocks.
+  std::vector<AuxiliaryLoss>& losses() { return losses_; }
 
 private:
   mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
@@ -71,6 +80,7 @@ private:
   mlir::ModuleOp module_;
   Diagnostics& diagnostics_;
   llvm::DenseSet<mlir::Value> perExpert_;
+  std::vector<AuxiliaryLoss> losses_;
   int64_t built_ = 0;
 };
 

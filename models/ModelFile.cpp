@@ -32,6 +32,10 @@ public:
     file_.dtype = *parseDType(top->word("dtype"));
     file_.model = file_.root.find("model");
     file_.loss = file_.root.find("loss");
+    file_.optimizer = file_.root.find("optimizer");
+    file_.trains = options_.train;
+    if (file_.trains && !file_.loss)
+      error(file_.root.position(), "a model is trained on its loss, and this one has none: \"model\" needs \"loss\"");
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
     bool knowsInputs = !diagnostics_.hasErrors();

@@ -38,6 +38,8 @@ struct ModelFile {
   const Json* model = nullptr;
   std::vector<std::pair<std::string, Position>> outputs; // empty: the last value
   const Json* loss = nullptr;
+  const Json* optimizer = nullptr;
+  bool trains = false; // built as it trains: @loss in @forward's place
   std::optional<Json> moefy; // the gate and the expert's overrides: {"gate": .., "count": .., ["hidden": ..]}
   std::map<std::string, int64_t> checkSizes; // symbol -> small size
 

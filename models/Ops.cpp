@@ -29,9 +29,9 @@ bool isTooLarge(const ir::Sizes& sizes) {
 
 } // namespace
 
-Ops::Ops(func::FuncOp forward, Diagnostics& diagnostics, bool drawsAsInputs)
-    : forward_(forward), builder_(OpBuilder::atBlockEnd(&forward.getBody().front())), diagnostics_(diagnostics),
-      drawsAsInputs_(drawsAsInputs), location_(forward.getLoc()) {}
+Ops::Ops(func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs)
+    : function_(function), builder_(OpBuilder::atBlockEnd(&function.getBody().front())), diagnostics_(diagnostics),
+      drawsAsInputs_(drawsAsInputs), location_(function.getLoc()) {}
 
 void Ops::moveTo(const std::string& path, Position position) {
   position_ = position;
@@ -56,7 +56,7 @@ Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type eleme
     diagnostics_.error(position_, fmt::format("two parameters would be called {}", inQuotes(path)));
     return {};
   }
-  OpBuilder outside(forward_);
+  OpBuilder outside(function_);
   OperationState state(location_, ir::ParameterOp::getOperationName());
   state.addAttribute("sym_name", builder_.getStringAttr(path));
   state.addAttribute("type", TypeAttr::get(type));
@@ -86,15 +86,15 @@ std::vector<std::string> Ops::parameters(RankedTensorType type) const {
 Value Ops::random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes, Type element) {
   RankedTensorType type = ir::tensorOf(sizes, element);
   if (drawsAsInputs_) {
-    unsigned index = forward_.getNumArguments();
+    unsigned index = function_.getNumArguments();
     ir::Sizes given = sizes;
     while (given.size() > 1 && given.back() == Size(1))
       given.pop_back();
     auto attributes = builder_.getDictionaryAttr({builder_.getNamedAttr("moe.input", builder_.getStringAttr(path)),
                                                   builder_.getNamedAttr("moe.draw", builder_.getUnitAttr())});
-    if (failed(forward_.insertArgument(index, ir::tensorOf(given, element), attributes, location_)))
+    if (failed(function_.insertArgument(index, ir::tensorOf(given, element), attributes, location_)))
       return {};
-    return reshape(forward_.getArgument(index), sizes);
+    return reshape(function_.getArgument(index), sizes);
   }
   OperationState state(location_, ir::RandomOp::getOperationName());
   state.addAttribute("distribution", ir::DistributionAttr::get(context(), distribution));
@@ -210,6 +210,19 @@ Value Ops::reduce(ir::ReduceKind kind, Value x, int64_t axis) {
               {{"kind", ir::ReduceKindAttr::get(context(), kind)}, {"axis", builder_.getI64IntegerAttr(axis)}});
 }
 
+Value Ops::reduceAll(ir::ReduceKind kind, Value x) {
+  for (int64_t axis = x ? static_cast<int64_t>(ir::sizesOf(x).size()) : 0; axis-- > 0;)
+    x = reduce(kind, x, axis);
+  return x;
+}
+
+Value Ops::number(const Size& size, Type element) {
+  if (size.isConstant())
+    return constant({1}, {static_cast<double>(*size.constant())}, element);
+  Value ones = broadcast(constant({1}, {1}, element), {size});
+  return reshape(reduce(ir::ReduceKind::Sum, ones, 0), {1});
+}
+
 Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
   SmallVector<Value> operands{x};
   if (weight)
@@ -226,6 +239,11 @@ Value Ops::rmsNorm(Value x, Value weight, double eps) {
   if (weight)
     operands.push_back(weight);
   return emit(ir::RmsNormOp::getOperationName(), operands, {{"eps", builder_.getF64FloatAttr(eps)}});
+}
+
+Value Ops::crossEntropy(Value scores, Value labels, double smoothing, int64_t ignore) {
+  return emit(ir::CrossEntropyOp::getOperationName(), {scores, labels},
+              {{"smoothing", builder_.getF64FloatAttr(smoothing)}, {"ignore", builder_.getI64IntegerAttr(ignore)}});
 }
 
 Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {

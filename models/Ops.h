@@ -11,8 +11,8 @@ namespace moec::models {
 
 class Ops {
 public:
-  /// Emits into `forward`'s only block; parameters go before the function.
-  Ops(mlir::func::FuncOp forward, Diagnostics& diagnostics, bool drawsAsInputs);
+  /// Emits into the function's only block; parameters go before it.
+  Ops(mlir::func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs);
 
   /// The path and the place in the file of the ops that follow.
   void moveTo(const std::string& path, Position position);
@@ -51,11 +51,17 @@ public:
   mlir::Value concat(llvm::ArrayRef<mlir::Value> xs, int64_t axis);
   mlir::Value broadcast(mlir::Value x, const ir::Sizes& sizes);
   mlir::Value reduce(ir::ReduceKind kind, mlir::Value x, int64_t axis);
+  /// Over all dimensions, one by one from the last: [].
+  mlir::Value reduceAll(ir::ReduceKind kind, mlir::Value x);
+  /// A size as a number of one element.
+  mlir::Value number(const Size& size, mlir::Type element);
 
   mlir::Value matmul(mlir::Value a, mlir::Value b) { return binary<ir::MatmulOp>(a, b); }
   mlir::Value layerNorm(mlir::Value x, mlir::Value weight, mlir::Value bias, double eps); // weight and bias may be null
   mlir::Value rmsNorm(mlir::Value x, mlir::Value weight, double eps); // weight may be null
   mlir::Value softmax(mlir::Value x) { return unary<ir::SoftmaxOp>(x); }
+  mlir::Value logSumExp(mlir::Value x) { return unary<ir::LogSumExpOp>(x); }
+  mlir::Value crossEntropy(mlir::Value scores, mlir::Value labels, double smoothing, int64_t ignore);
   struct AttentionRule {
     int64_t heads, keyHeads;
     double scale;
@@ -91,6 +97,9 @@ public:
   mlir::Value rowWeights(mlir::Value weights, mlir::Value routing) {
     return binary<ir::RowWeightsOp>(weights, routing);
   }
+  mlir::Value choiceValues(mlir::Value column, mlir::Value routing) {
+    return binary<ir::ChoiceValuesOp>(column, routing);
+  }
   mlir::Value combine(mlir::Value rows, mlir::Value routing, mlir::Value weights);
 
 private:
@@ -99,7 +108,7 @@ private:
   mlir::Operation* emitOp(llvm::StringRef name, llvm::ArrayRef<mlir::Value> operands, Attributes attributes);
   mlir::Value emit(llvm::StringRef name, llvm::ArrayRef<mlir::Value> operands, Attributes attributes);
 
-  mlir::func::FuncOp forward_;
+  mlir::func::FuncOp function_;
   mlir::OpBuilder builder_;
   Diagnostics& diagnostics_;
   bool drawsAsInputs_;

@@ -44,7 +44,7 @@ std::string modelsReadme() {
       "- `ModelFile` reads the file's top, `Vocabulary` says what a word stands for, `Check` reports every wrong word, "
       "then\n"
       "  `ModelBuilder` walks the blocks and the kinds' build functions emit ops (`Site`, `Ops`, `Layers`).\n"
-      "- To add a kind: one file in blocks/, gates/ or experts/, and one line in its List.cpp.\n"
+      "- To add a kind: one file in blocks/, gates/, experts/, losses/ or optimizers/, and one line in its List.cpp.\n"
       "- Every block also takes `name` and `from`, and everything a `note`. Values may be `\"$name\"` or "
       "`\"$(4*name)\"`.\n"
       "- `init` words: default (what the kind says), orthogonal (gain 1, each expert by itself), normal (mean 0, "
@@ -53,7 +53,7 @@ std::string modelsReadme() {
   for (const Kind* table : {&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()})
     section(text, *table, "###");
   const std::pair<Family, const char*> families[] = {
-      {Family::Block, "Blocks"}, {Family::Gate, "Gates"}, {Family::Expert, "Experts"}, {Family::Loss, "Losses"}};
+      {Family::Block, "Blocks"}, {Family::Gate, "Gates"}, {Family::Expert, "Experts"}, {Family::Loss, "Losses"}, {Family::Optimizer, "Optimizers"}};
   for (const auto& [family, title] : families) {
     text += fmt::format("## {}\n\n", title);
     for (const Kind* kind : kindsOf(family))

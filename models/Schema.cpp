@@ -86,6 +86,7 @@ Document typeOf(const Parameter& parameter) {
     return shape;
   }
   case ParameterType::ValueNames:
+  case ParameterType::Patterns:
     return list({{"type", "string"}});
   case ParameterType::Object:
     return {{"type", "object"}};
@@ -161,6 +162,7 @@ std::string modelSchema() {
   properties["blocks"] =
       mapOf({{"anyOf", Document::array({reference("ownBlock"), reference("alias"), reference("body")})}});
   properties["loss"] = reference("loss");
+  properties["optimizer"] = reference("optimizer");
   properties["moefy"] = reference("moefy");
   Document input = objectOf(inputTable(), Document::object(), {});
   input["properties"]["photo"] = reference("photo");
@@ -176,6 +178,7 @@ std::string modelSchema() {
       {"gate", familyOf(Family::Gate)},
       {"expert", familyOf(Family::Expert)},
       {"loss", familyOf(Family::Loss)},
+      {"optimizer", familyOf(Family::Optimizer)},
   };
   return schema.dump(2) + "\n";
 }

@@ -20,6 +20,15 @@ Site Site::part(std::string_view name) const {
   return part;
 }
 
+bool Site::isTraining() const { return builder_.file().trains; }
+
+void Site::addLoss(std::string_view name, Value value, double coefficient) {
+  if (!value)
+    return;
+  value = ops().reshape(value, {});
+  builder_.losses().push_back({part(name).path_, value, coefficient});
+}
+
 Value Site::error(Position position, std::string message) {
   builder_.diagnostics().error(position, std::move(message));
   return {};
@@ -154,11 +163,11 @@ bool Site::limitIds(Value ids, int64_t below) {
     return llvm::all_of(op->getOperands(), [&](Value operand) { return limitIds(operand, below); });
   }
   auto argument = mlir::cast<mlir::BlockArgument>(ids);
-  auto forward = mlir::cast<mlir::func::FuncOp>(argument.getOwner()->getParentOp());
+  auto function = mlir::cast<mlir::func::FuncOp>(argument.getOwner()->getParentOp());
   unsigned index = argument.getArgNumber();
-  if (auto known = forward.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.below"))
+  if (auto known = function.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.below"))
     below = std::min(below, known.getInt());
-  forward.setArgAttr(index, "moe.below", mlir::Builder(forward.getContext()).getI64IntegerAttr(below));
+  function.setArgAttr(index, "moe.below", mlir::Builder(function.getContext()).getI64IntegerAttr(below));
   return true;
 }
 

@@ -48,6 +48,11 @@ public:
   /// The part `name` of this: path "here.name".
   Site part(std::string_view name) const;
 
+  /// Is the model built as it trains?
+  bool isTraining() const;
+  /// Adds coefficient * value, of one element, to the loss. The value is a result of @loss, by the path "here.name".
+  void addLoss(std::string_view name, mlir::Value value, double coefficient);
+
   /// Reports, and gives a null value to return.
   mlir::Value error(Position position, std::string message);
   mlir::Value error(std::string message) { return error(position_, std::move(message)); }

@@ -13,7 +13,9 @@ namespace moec::models {
 namespace {
 
 /// "a block", "an expert".
-std::string withArticle(Family family) { return fmt::format("{} {}", family == Family::Expert ? "an" : "a", word(family)); }
+std::string withArticle(Family family) {
+  return fmt::format("{} {}", family == Family::Expert || family == Family::Optimizer ? "an" : "a", word(family));
+}
 
 /// Keys of an own block's use that are not its parameters.
 std::vector<std::string> useKeys(Family family) {
@@ -178,7 +180,7 @@ const Json* Vocabulary::moefied(const Json& mlp) {
 }
 
 void Vocabulary::reportUnknown(const std::string& kind, Position position, Family family) {
-  for (Family other : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
+  for (Family other : kFamilies)
     if (other != family && findKind(other, kind))
       return diagnostics_.error(
           position, fmt::format("{} is a kind of {}; expected {}", inQuotes(kind), word(other), withArticle(family)));
@@ -228,8 +230,11 @@ std::optional<Naming> Vocabulary::namingIn(const Json& object, const Environment
 std::optional<Naming> Vocabulary::naming(const Use& use) { return namingIn(*use.object, *use.outerEnvironment); }
 
 std::optional<Arguments> Vocabulary::arguments(const Use& use) {
-  return Arguments::read(*use.kind, *use.object, *use.environment, commonKeys(use.kind->family), diagnostics_,
-                         use.written);
+  std::optional<Arguments> arguments = Arguments::read(*use.kind, *use.object, *use.environment,
+                                                       commonKeys(use.kind->family), diagnostics_, use.written);
+  if (arguments)
+    arguments->setTraining(file_.trains);
+  return arguments;
 }
 
 std::optional<int64_t> Vocabulary::expertCount(const Use& use) {

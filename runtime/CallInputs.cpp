@@ -23,13 +23,14 @@ std::string describeShape(const InputInfo& info) {
 void checkNames(const Plan& plan, const TensorMap& inputs) {
   std::vector<std::string> known;
   for (const InputInfo& info : plan.inputs)
-    known.push_back(info.name);
+    if (info.list == LaunchList::Forward)
+      known.push_back(info.name);
   for (const auto& [name, tensor] : inputs)
     if (std::find(known.begin(), known.end(), name) == known.end())
       fail(fmt::format("'{}' is no input of this program{}{}", name, didYouMean(name, known),
                        known.empty() ? "" : fmt::format("; its inputs: {}", fmt::join(known, ", "))));
   for (const InputInfo& info : plan.inputs)
-    if (!inputs.contains(info.name) && !(info.forLoss && info.buffer == -1))
+    if (info.list == LaunchList::Forward && !inputs.contains(info.name) && !(info.forLoss && info.buffer == -1))
       fail(fmt::format("input '{}' is missing: expected {}", info.name, describeShape(info)));
 }
 
@@ -100,6 +101,23 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
       fail(fmt::format("{} ({}) is {} for these inputs, but must be at least {}", rule.what, rule.size.str(), size, *rule.atLeast));
   }
   return bindings;
+}
+
+bool isTrainingInput(std::string_view name) { return name == kLearningRateInput || name == kStepInput || name == kCountInput; }
+
+TensorMap trainingInputs(const Plan& plan, LaunchList list, double learningRate, int64_t step, int64_t count) {
+  TensorMap inputs;
+  for (const InputInfo& input : plan.inputs) {
+    if (input.list != list)
+      continue;
+    if (input.name == kLearningRateInput)
+      inputs.emplace(input.name, Tensor::of<double>({learningRate}, {}));
+    else if (input.name == kStepInput)
+      inputs.emplace(input.name, Tensor::of<int64_t>({step}, {}));
+    else if (input.name == kCountInput)
+      inputs.emplace(input.name, Tensor::of<int64_t>({count}, {}));
+  }
+  return inputs;
 }
 
 } // namespace moec

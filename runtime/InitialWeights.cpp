@@ -120,4 +120,15 @@ TensorMap initialWeights(const Plan& plan, uint64_t seed) {
   return weights;
 }
 
+Tensor initialState(const Plan& plan, const StateInfo& state, const TensorMap& weights, uint64_t seed) {
+  if (!state.from)
+    return initialWeight(state, seed);
+  if (auto found = weights.find(*state.from); found != weights.end())
+    return found->second.cast(state.dtype);
+  for (const ParameterInfo& parameter : plan.parameters)
+    if (parameter.name == *state.from)
+      return initialWeight(parameter, seed).cast(state.dtype);
+  throw Error(Fault::Internal, fmt::format("state {} begins with '{}', which is no parameter", state.name, *state.from));
+}
+
 } // namespace moec

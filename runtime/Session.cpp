@@ -1,6 +1,7 @@
 #include "runtime/Session.h"
 
 #include "runtime/CallInputs.h"
+#include "runtime/LoadedPlan.h"
 #include "runtime/core/Error.h"
 #include "runtime/device/HostMemory.h"
 #include "runtime/io/SafeTensors.h"
@@ -13,49 +14,19 @@
 
 namespace moec {
 
-namespace {
-
-/// "f32[4, 65, 32]" of each buffer.
-std::string describe(const Plan& plan, const std::vector<int>& buffers, const Bindings& sizes) {
-  std::string text;
-  for (int buffer : buffers) {
-    const BufferInfo& info = plan.buffers[static_cast<size_t>(buffer)];
-    text += (text.empty() ? "" : ", ") + moec::describe(info.dtype, shapeOf(info, sizes));
-  }
-  return text;
-}
-
-} // namespace
-
 struct Session::State {
-  Program program;
-  std::shared_ptr<Device> device;
-  std::unique_ptr<Executable> executable;
+  LoadedPlan loaded;
   TensorMap unplaced; // parameters that no launch reads
   bool hasWeights = false, released = false;
   std::optional<uint64_t> seed = {}; // of weights that are not drawn yet: whoever wants them first draws them
   Allocator allocator = {};
-  std::shared_ptr<Trace> trace = {};
 
-  const Plan& plan() const { return executable->plan(); }
-
-  void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars) {
-    const LaunchInfo& info = (list == LaunchList::Prepare ? plan().prepare : plan().forward)[index];
-    Trace::Span span(trace.get(), trace ? info.kind + " " + info.label : "", "launch");
-    if (span)
-      span.add("layer", info.label)
-          .add("kernel", info.kernel)
-          .add("launch", static_cast<int64_t>(index))
-          .add("inputs", describe(plan(), info.inputs, sizes))
-          .add("outputs", describe(plan(), info.outputs, sizes))
-          .add("flops", info.flops.evaluate(sizes))
-          .add("bytes", info.bytes.evaluate(sizes));
-    executable->launch(list, static_cast<int>(index), scalars);
-  }
+  const Plan& plan() const { return loaded.plan(); }
+  Executable& executable() { return loaded.executable(); }
 
   /// Checked weights go to the device, one after the other, and are packed. `weightOf` gives a parameter's.
   template <class WeightOf> void place(WeightOf weightOf) {
-    Trace::Span span(trace.get(), "place the weights", "run");
+    Trace::Span span(loaded.trace(), "place the weights", "run");
     hasWeights = false;
     seed.reset();
     unplaced.clear();
@@ -64,10 +35,10 @@ struct Session::State {
       if (parameter.buffer < 0)
         unplaced.emplace(parameter.name, clone(allocator, tensor, parameter.name));
       else
-        executable->write(parameter.buffer, tensor);
+        executable().write(parameter.buffer, tensor);
     }
     for (size_t i = 0; i < plan().prepare.size(); ++i)
-      launch(LaunchList::Prepare, i, {}, {});
+      loaded.launch(LaunchList::Prepare, i, {}, {});
     hasWeights = true;
     released = false;
   }
@@ -90,9 +61,9 @@ struct Session::State {
   void placeDrawnForCalls() {
     if (!seed)
       return;
-    if (!executable->preparesOneByOne())
+    if (!executable().preparesOneByOne())
       return placeDrawn();
-    Trace::Span span(trace.get(), "draw and pack the weights", "run");
+    Trace::Span span(loaded.trace(), "draw and pack the weights", "run");
     uint64_t drawn = *seed;
     unplaced.clear();
     std::map<int, const ParameterInfo*> missing; // by buffer
@@ -103,18 +74,18 @@ struct Session::State {
     for (size_t i = 0; i < plan().prepare.size(); ++i) {
       for (int input : plan().prepare[i].inputs)
         if (auto found = missing.find(input); found != missing.end()) {
-          executable->write(input, initialWeight(*found->second, drawn));
+          executable().write(input, initialWeight(*found->second, drawn));
           missing.erase(found);
         }
-      launch(LaunchList::Prepare, i, {}, {});
-      executable->releaseUnusedParameters();
+      loaded.launch(LaunchList::Prepare, i, {}, {});
+      executable().releaseUnusedParameters();
       for (int input : plan().prepare[i].inputs) // what another launch packs too is drawn again
         if (auto found = all.find(input); found != all.end() && !readByForward(input))
           missing.insert(*found);
     }
     for (const auto& [buffer, parameter] : missing)
       if (readByForward(buffer))
-        executable->write(buffer, initialWeight(*parameter, drawn));
+        executable().write(buffer, initialWeight(*parameter, drawn));
     for (const ParameterInfo& parameter : plan().parameters)
       if (parameter.buffer < 0)
         unplaced.emplace(parameter.name, clone(allocator, initialWeight(parameter, drawn), parameter.name));
@@ -135,9 +106,7 @@ Session::Session(Program program, const std::string& device, const DeviceOptions
 }
 
 Session::Session(Program program, std::shared_ptr<Device> device)
-    : state_(new State{std::move(program), std::move(device), nullptr, {}}) {
-  state_->executable = state_->device->load(state_->program);
-}
+    : state_(new State{LoadedPlan(std::move(program), std::move(device)), {}}) {}
 
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
@@ -174,54 +143,35 @@ TensorMap Session::weights() const {
       continue;
     if (state_->released && !state_->readByForward(parameter.buffer))
       throw Error(Fault::Usage, "parameter '" + parameter.name + "' is kept in packed form only since the first run: ask for weights before it");
-    weights.emplace(parameter.name, state_->executable->read(parameter.buffer));
+    weights.emplace(parameter.name, state_->executable().read(parameter.buffer));
   }
   return weights;
 }
 
 TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
-  Trace* trace = state_->trace.get();
-  Trace::Span call(trace, "call", "run");
+  LoadedPlan& loaded = state_->loaded;
+  Trace::Span call(loaded.trace(), "call", "run");
   Bindings values = bindings(inputs);
   for (const auto& [symbol, size] : values)
     if (call)
       call.add(symbol.c_str(), size);
   if (!state_->hasWeights && !plan().parameters.empty())
     throw Error(Fault::Usage, "the session has no weights: load or init them first");
-  Executable& executable = *state_->executable;
   state_->placeDrawnForCalls();
   if (!state_->released) {
-    executable.releaseUnusedParameters();
+    loaded.executable().releaseUnusedParameters();
     state_->released = true;
   }
-  {
-    Trace::Span span(trace, "bind the sizes", "run");
-    executable.bind(values);
-  }
-  {
-    Trace::Span span(trace, "write the inputs", "run");
-    for (const InputInfo& input : plan().inputs)
-      if (auto found = inputs.find(input.name); input.buffer >= 0 && found != inputs.end())
-        executable.write(input.buffer, found->second);
-  }
-  for (size_t i = 0; i < plan().forward.size(); ++i)
-    state_->launch(LaunchList::Forward, i, values, {options.seed, options.step});
-  Trace::Span reading(trace, "read the outputs", "run");
-  TensorMap outputs;
-  for (const OutputInfo& output : plan().outputs)
-    outputs.emplace(output.name, executable.read(output.buffer));
-  return outputs;
+  loaded.enter(LaunchList::Forward, inputs, values);
+  return loaded.run(LaunchList::Forward, values, {options.seed, options.step});
 }
 
-void Session::trace(std::shared_ptr<Trace> trace) {
-  state_->executable->trace(trace);
-  state_->trace = std::move(trace);
-}
+void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
 
 const Plan& Session::plan() const { return state_->plan(); }
 Executable& Session::executable() {
   state_->placeDrawn();
-  return *state_->executable;
+  return state_->executable();
 }
 Bindings Session::bindings(const TensorMap& inputs) const { return bindInputs(plan(), inputs); }
 

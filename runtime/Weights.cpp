@@ -26,34 +26,42 @@ int64_t firstNonFinite(const Tensor& tensor) {
   }
 }
 
-} // namespace
-
-void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
+/// `what`: "weights" holds a "parameter" of the program.
+template <class Info>
+void checkTensors(const std::vector<Info>& infos, const TensorMap& tensors, bool allowNonFinite, const char* what, const char* one) {
   std::vector<std::string> names, problems;
-  for (const ParameterInfo& parameter : plan.parameters) {
-    names.push_back(parameter.name);
-    auto found = weights.find(parameter.name);
-    if (found == weights.end()) {
-      problems.push_back(fmt::format("'{}' is missing ({})", parameter.name, describe(parameter.dtype, parameter.shape)));
+  for (const Info& info : infos) {
+    names.push_back(info.name);
+    auto found = tensors.find(info.name);
+    if (found == tensors.end()) {
+      problems.push_back(fmt::format("'{}' is missing ({})", info.name, describe(info.dtype, info.shape)));
       continue;
     }
     const Tensor& tensor = found->second;
-    if (tensor.dtype() != parameter.dtype || tensor.shape() != parameter.shape) {
-      problems.push_back(fmt::format("'{}' is {}, expected {}", parameter.name, describe(tensor), describe(parameter.dtype, parameter.shape)));
+    if (tensor.dtype() != info.dtype || tensor.shape() != info.shape) {
+      problems.push_back(fmt::format("'{}' is {}, expected {}", info.name, describe(tensor), describe(info.dtype, info.shape)));
       continue;
     }
     if (int64_t at = allowNonFinite ? -1 : firstNonFinite(tensor); at >= 0)
-      problems.push_back(fmt::format("'{}' has a value that is not finite, at element {}", parameter.name, at));
+      problems.push_back(fmt::format("'{}' has a value that is not finite, at element {}", info.name, at));
   }
-  for (const auto& [name, tensor] : weights)
+  for (const auto& [name, tensor] : tensors)
     if (std::find(names.begin(), names.end(), name) == names.end())
-      problems.push_back(fmt::format("'{}' is no parameter of this program{}", name, didYouMean(name, names)));
+      problems.push_back(fmt::format("'{}' is no {} of this program{}", name, one, didYouMean(name, names)));
   if (problems.empty())
     return;
-  std::string message = fmt::format("weights: {} problem{}:", problems.size(), problems.size() == 1 ? "" : "s");
+  std::string message = fmt::format("{}: {} problem{}:", what, problems.size(), problems.size() == 1 ? "" : "s");
   for (const std::string& problem : problems)
     message += "\n  " + problem;
   throw Error(Fault::Data, message);
 }
+
+} // namespace
+
+void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
+  checkTensors(plan.parameters, weights, allowNonFinite, "weights", "parameter");
+}
+
+void checkState(const Plan& plan, const TensorMap& state) { checkTensors(plan.states, state, true, "state", "state"); }
 
 } // namespace moec

@@ -9,14 +9,16 @@ namespace moec {
 /// Error(Data) that lists every name that is missing, unknown (with the nearest name), has another shape or dtype, or a non-finite value
 /// unless allowed.
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite);
+/// The same of a training's states, but for values that are not finite: what a training has made is taken up as it is.
+void checkState(const Plan& plan, const TensorMap& state);
 
 /// Elements that initialWeight() draws at once: so many doubles stand beside the weight.
 int64_t drawnAtOnce(const ParameterInfo& parameter);
 /// A parameter by its init rule: the same bits on every machine.
 Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
-/// All parameters of a plan.
+/// All parameters of a plan. One does not depend on the others.
 TensorMap initialWeights(const Plan& plan, uint64_t seed);
-/// One of them: it does not depend on the others.
-Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
+/// A state at the beginning of a training: by its init rule, or the parameter it begins with, which is drawn when `weights` lacks it.
+Tensor initialState(const Plan& plan, const StateInfo& state, const TensorMap& weights, uint64_t seed);
 
 } // namespace moec

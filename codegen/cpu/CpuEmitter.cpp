@@ -11,19 +11,23 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 2;
+constexpr int kEmitterVersion = 3;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 
 constexpr Kind kKinds[] = {
     {"rows", buildRows, scheduleRows},
     {"loops", buildLoops, scheduleLoops},
+    {"sums", buildSums, scheduleSums},
+    {"update", buildUpdate, scheduleUpdate},
     {"pack", buildPack, schedulePack},
     {"matmul", buildMatmul, scheduleMatmul},
     {"expert_up", buildExpertUp, scheduleExpertUp},
     {"expert_mid", buildExpertUp, scheduleExpertUp},
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
+    {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
+    {"weight_grad", buildWeightGrad, scheduleWeightGrad},
     {"gate", buildGate, scheduleGate},
 };
 

@@ -1,6 +1,7 @@
 #include "codegen/cpu/ElementPuller.h"
 
 #include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/Reduction.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -77,20 +78,26 @@ Value ElementPuller::elementAt(mlir::Value value, const Values& at) {
   if (auto known = known_.find(place); known != known_.end())
     return known->second;
   Value element;
-  if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value)) {
-    DType dtype = dtypeOf(value);
-    Value address = k_.at(k_.input(argument.getArgNumber()), linearOf(at, ir::sizesOf(value)), dtype);
-    element = k_.loadElements(dtype, address, 1);
-  } else {
+  if (mlir::isa<mlir::BlockArgument>(value))
+    element = loadAt(value, linearOf(at, ir::sizesOf(value)));
+  else
     element = compute(value.getDefiningOp(), value, at);
-  }
   return known_[place] = element;
+}
+
+/// The element of an argument at a row-major index.
+Value ElementPuller::loadAt(mlir::Value argument, Value linear) {
+  DType dtype = dtypeOf(argument);
+  unsigned number = mlir::cast<mlir::BlockArgument>(argument).getArgNumber();
+  return k_.loadElements(dtype, k_.at(k_.input(number), linear, dtype), 1);
 }
 
 Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Values& at) {
   ir::Sizes sizes = ir::sizesOf(value);
   return llvm::TypeSwitch<mlir::Operation*, Value>(op)
       .Case([&](ir::ReshapeOp reshaped) {
+        if (mlir::isa<mlir::BlockArgument>(reshaped.getX())) // the same place in memory: nothing is divided
+          return loadAt(reshaped.getX(), linearOf(at, sizes));
         return elementAt(reshaped.getX(), reshape(at, sizes, ir::sizesOf(reshaped.getX())));
       })
       .Case([&](ir::TransposeOp transpose) {
@@ -158,54 +165,20 @@ Value ElementPuller::concat(ir::ConcatOp op, const Values& at) {
 
 //===--- reductions: sums of floats in f64, in the axis's order ---===//
 
-mlir::Type ElementPuller::sumType(DType dtype) { return isFloat(dtype) ? k_.f64() : k_.typeOf(dtype); }
-
-namespace {
-
-/// What a reduction starts from, does with each element, and makes of the whole.
-struct Reduction {
-  KernelBuilder& k;
-  ir::ReduceKind kind;
-  mlir::Type type; // of the sum
-
-  Value start() const {
-    bool maximum = kind == ir::ReduceKind::Max, floating = mlir::isa<mlir::FloatType>(type);
-    if (!maximum)
-      return k.zero(type);
-    return floating ? k.real(type, -std::numeric_limits<double>::infinity())
-                    : k.integer(type, std::numeric_limits<int64_t>::min() >> (64 - type.getIntOrFloatBitWidth()));
-  }
-  Value next(Value sum, Value element) const {
-    element = mlir::isa<mlir::FloatType>(type) ? k.toFloat(element, type) : element;
-    if (kind != ir::ReduceKind::Max)
-      return k.add(sum, element);
-    Value larger = k.compare(Predicate::GT, element, sum);
-    if (mlir::isa<mlir::FloatType>(type))
-      larger = k.bitOr(larger, k.isNan(element)); // and stays: nothing is greater than NaN
-    return k.choose(larger, element, sum);
-  }
-  Value finish(Value sum, const Size& count, DType dtype) const {
-    if (kind == ir::ReduceKind::Mean)
-      sum = k.div(sum, k.toFloat(k.size(count), type));
-    return mlir::isa<mlir::FloatType>(type) ? k.roundTo(dtype, k.toFloat(sum, k.typeOf(dtype))) : sum;
-  }
-};
-
-Values withAxis(const Values& at, int64_t axis, Value position) {
+Values ElementPuller::withAxis(const Values& at, int64_t axis, Value position) {
   Values from = at;
   from.insert(from.begin() + axis, position);
   return from;
 }
 
-} // namespace
-
 Value ElementPuller::reduce(ir::ReduceOp op, const Values& at) {
-  DType dtype = dtypeOf(op.getX());
-  Reduction reduction{k_, op.getKind(), sumType(dtype)};
+  Reduction reduction(k_, op);
   Size count = ir::sizesOf(op.getX())[op.getAxis()];
   Value sum;
-  if (auto line = lines_.find(op.getResult()); line != lines_.end() && llvm::equal(llvm::drop_end(at), line_)) {
-    sum = k_.load(reduction.type, k_.at(line->second, at.back(), reduction.type));
+  if (auto totals = totals_.find(op); totals != totals_.end()) {
+    sum = k_.load(reduction.type(), k_.at(k_.workspace(totals->second), linearOf(at, ir::sizesOf(op.getResult())), reduction.type()));
+  } else if (auto line = lines_.find(op.getResult()); line != lines_.end() && llvm::equal(llvm::drop_end(at), line_) && at.back() == position_) {
+    sum = k_.load(reduction.type(), k_.at(line->second, k_.sub(at.back(), lineStart_), reduction.type()));
   } else {
     sum = k_.loop(k_.index(0), k_.size(count), k_.index(1), Values{reduction.start()}, [&](Value i, const Values& carried) {
       std::map<Place, Value> before = known_;
@@ -214,10 +187,10 @@ Value ElementPuller::reduce(ir::ReduceOp op, const Values& at) {
       return Values{reduction.next(carried[0], element)};
     })[0];
   }
-  return reduction.finish(sum, count, dtype);
+  return reduction.finish(sum, count);
 }
 
-void ElementPuller::reduceAlongLine(mlir::Value value, const Values& at) {
+void ElementPuller::reduceAlongLine(mlir::Value value, const Values& at, const Piece& piece) {
   mlir::Operation* op = value.getDefiningOp();
   if (!op || at.empty())
     return;
@@ -225,32 +198,32 @@ void ElementPuller::reduceAlongLine(mlir::Value value, const Values& at) {
     // Operands of the same shape are read at the same place.
     for (mlir::Value operand : op->getOperands())
       if (ir::sizesOf(operand) == ir::sizesOf(value))
-        reduceAlongLine(operand, at);
+        reduceAlongLine(operand, at, piece);
     return;
   }
   auto reduction = mlir::dyn_cast<ir::ReduceOp>(op);
   if (!reduction || reduction.getAxis() + 1 == ir::sizesOf(reduction.getX()).size() ||
-      lines_.contains(value))
+      lines_.contains(value) || totals_.contains(op))
     return;
-  DType dtype = dtypeOf(reduction.getX());
-  Reduction rule{k_, reduction.getKind(), sumType(dtype)};
-  Size width = ir::sizesOf(value).back(), count = ir::sizesOf(reduction.getX())[reduction.getAxis()];
+  Reduction rule(k_, reduction);
+  Size count = ir::sizesOf(reduction.getX())[reduction.getAxis()];
   Value& sums = scratch_[value];
   if (!sums)
-    sums = k_.scratch(width * Size(rule.type.getIntOrFloatBitWidth() / 8));
-  auto sumAt = [&](Value j) { return k_.at(sums, j, rule.type); };
-  k_.loop(0, k_.size(width), 1, [&](Value j) { k_.store(rule.start(), sumAt(j)); });
+    sums = k_.scratch(piece.most * Size(static_cast<int64_t>(byteSize(Reduction::kSumType))));
+  auto sumAt = [&](Value j) { return k_.at(sums, k_.sub(j, piece.begin), rule.type()); };
+  k_.loop(piece.begin, piece.end, k_.index(1), [&](Value j) { k_.store(rule.start(), sumAt(j)); });
   k_.loop(0, k_.size(count), 1, [&](Value i) {
-    k_.loop(0, k_.size(width), 1, [&](Value j) {
+    k_.loop(piece.begin, piece.end, k_.index(1), [&](Value j) {
       Values from = at;
       from.back() = j;
       startElement();
       Value element = elementAt(reduction.getX(), withAxis(from, reduction.getAxis(), i));
-      k_.store(rule.next(k_.load(rule.type, sumAt(j)), element), sumAt(j));
+      k_.store(rule.next(k_.load(rule.type(), sumAt(j)), element), sumAt(j));
     });
   });
   lines_[value] = sums;
   line_.assign(at.begin(), at.end() - 1);
+  lineStart_ = piece.begin;
 }
 
 } // namespace moec::codegen::cpu

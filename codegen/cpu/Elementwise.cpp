@@ -36,6 +36,8 @@ Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {
       .Case([&](ir::GeluOp) { return gelu(k, x); })
       .Case([&](ir::GeluTanhOp) { return geluTanh(k, x); })
       .Case([&](ir::SiluOp) { return silu(k, x); })
+      .Case([&](ir::GeluGradOp) { return geluGrad(k, x); })
+      .Case([&](ir::GeluTanhGradOp) { return geluTanhGrad(k, x); })
       .Case([&](ir::LeakyReluOp leaky) { return leakyRelu(k, x, leaky.getSlope().convertToDouble()); })
       .Case([&](ir::EluOp elu) { return cpu::elu(k, x, elu.getAlpha().convertToDouble()); })
       .Case([&](ir::CastOp op) { return cast(k, op, x); })
@@ -57,6 +59,8 @@ Value binary(KernelBuilder& k, mlir::Operation* op, Value a, Value b) {
 } // namespace
 
 Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> operands) {
+  if (mlir::isa<ir::WhereOp>(op))
+    return k.choose(operands[0], operands[1], operands[2]);
   llvm::SmallVector<Value> values(operands);
   // Bytes and booleans have no sign: what compares them sees wider integers.
   DType from = dtypeOf(op->getOperand(0)), to = dtypeOf(op->getResult(0));
@@ -77,7 +81,7 @@ int64_t elementCost(mlir::Operation* op) {
   if (mlir::isa<ir::RelativeBiasOp>(op))
     return 16;
   bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp,
-                                  ir::GeluTanhOp, ir::SiluOp, ir::EluOp>(op);
+                                  ir::GeluTanhOp, ir::SiluOp, ir::EluOp, ir::GeluGradOp, ir::GeluTanhGradOp>(op);
   return transcendental ? 30 : 1;
 }
 

@@ -27,7 +27,7 @@ constexpr int64_t kBuffers = offsetof(KernelCall, buffers), kSizes = offsetof(Ke
 constexpr int64_t kStreams = offsetof(KernelCall, streams), kSeed = offsetof(KernelCall, seed);
 constexpr int64_t kStep = offsetof(KernelCall, step);
 
-// Arguments of a stage's function before the launch's buffers, which follow as pointers without aliases.
+// Arguments of a stage's function before the launch's buffers, which follow as pointers, without aliases but in updates.
 enum StageArgument { kCall, kBegin, kEnd, kScratch, kFirstBuffer };
 
 std::unique_ptr<MLIRContext> makeContext() {
@@ -75,7 +75,9 @@ void KernelBuilder::beginStage(const Size& items, const Size& operations) {
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()), arguments);
   std::string name = fmt::format("stage{}", stages_.size() - 1);
   auto function = LLVM::LLVMFuncOp::create(builder_, locationOf(name), name, type, LLVM::Linkage::Internal);
-  for (unsigned i = kScratch; i < arguments.size(); ++i)
+  // An update's results may lie in its arguments' memory.
+  unsigned apart = kernel_.getKind() == "update" ? kFirstBuffer : arguments.size();
+  for (unsigned i = kScratch; i < apart; ++i)
     function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(), builder_.getUnitAttr());
   function.setArgAttr(kScratch, LLVM::LLVMDialect::getAlignAttrName(), builder_.getI64IntegerAttr(64));
   builder_.setInsertionPointToStart(function.addEntryBlock(builder_));

@@ -1,21 +1,32 @@
 // loops: every element of the results is computed from the arguments by itself; an item is a block of lines, a line runs along the last
-// dimension.
+// dimension. Of a single line, an item is a piece.
+//   [ reductions of many elements into few: stages of their own, before ]
 //   for line in item:                       coordinates of all dimensions but the last
-//     [ for axis: for j: sum[j] += x ]      reductions along other axes: all of the line's, by turns, in scratch
+//     [ for axis: for j: sum[j] += x ]      other reductions along other axes: all of the line's, by turns, in scratch
 //     for j: result[line, j] = element(line, j)
 // LLVM makes vectors of the loops over j: nothing in them depends on the turn before.
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/ElementPuller.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/PartialReduction.h"
 #include "codegen/cpu/Schedule.h"
 
 namespace moec::codegen::cpu {
+
+namespace {
+
+/// Whether there is but one line: blocks are of its elements then.
+bool isOneLine(const ir::Sizes& sizes) {
+  return ir::product(ir::Sizes(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1)) == Size(1);
+}
+
+} // namespace
 
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target) {
   int64_t lineBytes = 0;
   for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands()) {
     ir::Sizes sizes = ir::sizesOf(value);
-    int64_t width = sizes.empty() ? 1 : sizes.back().constant().value_or(4096);
+    int64_t width = sizes.empty() || isOneLine(sizes) ? 1 : sizes.back().constant().value_or(4096);
     lineBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
   }
   BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(lineBytes, 1), 1, 4096)};
@@ -43,27 +54,41 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
 
   ir::Sizes outer(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1);
   Size lines = ir::product(outer), width = sizes.empty() ? Size(1) : sizes.back();
-  k.stage(Size::ceilDiv(lines, Size(schedule->block)), operations, [&](Value item) {
-    Value first = k.mul(item, schedule->block);
-    Value last = k.min(k.add(first, schedule->block), k.size(lines));
-    k.loop(first, last, k.index(1), [&](Value line) {
-      Values at = puller.coordinatesOf(line, outer);
+  auto writePiece = [&](Value line, const ElementPuller::Piece& piece) {
+    Values at = puller.coordinatesOf(line, outer);
+    if (!sizes.empty())
+      at.push_back({});
+    puller.startLine();
+    for (mlir::Value result : results)
+      puller.reduceAlongLine(result, at, piece);
+    Value start = k.mul(line, k.size(width));
+    k.loop(piece.begin, piece.end, k.index(1), [&](Value j) {
       if (!sizes.empty())
-        at.push_back({});
-      puller.startLine();
-      for (mlir::Value result : results)
-        puller.reduceAlongLine(result, at);
-      Value start = k.mul(line, k.size(width));
-      k.loop(0, k.size(width), 1, [&](Value j) {
-        if (!sizes.empty())
-          at.back() = j;
-        puller.startElement();
-        for (auto [i, result] : llvm::enumerate(results)) {
-          DType dtype = dtypeOf(result);
-          k.storeElements(dtype, puller.elementAt(result, at), k.at(k.output(i), k.add(start, j), dtype));
-        }
-      });
+        at.back() = j;
+      puller.startElement(j);
+      for (auto [i, result] : llvm::enumerate(results)) {
+        DType dtype = dtypeOf(result);
+        k.storeElements(dtype, puller.elementAt(result, at), k.at(k.output(i), k.add(start, j), dtype));
+      }
     });
+  };
+
+  std::vector<PartialReduction> partials;
+  for (ir::ReduceOp reduce : body.getOps<ir::ReduceOp>())
+    if (auto partial = PartialReduction::of(reduce)) {
+      partial->addWorkspaces(k);
+      partials.push_back(*partial);
+    }
+  for (PartialReduction& partial : partials)
+    partial.write(k, puller);
+  Size all = isOneLine(sizes) ? width : lines;
+  k.stage(Size::ceilDiv(all, Size(schedule->block)), operations, [&](Value item) {
+    Value first = k.mul(item, schedule->block);
+    Value last = k.min(k.add(first, schedule->block), k.size(all));
+    if (isOneLine(sizes))
+      writePiece(k.index(0), {first, last, schedule->block});
+    else
+      k.loop(first, last, k.index(1), [&](Value line) { writePiece(line, {k.index(0), k.size(width), width}); });
   });
   return mlir::success();
 }

@@ -94,8 +94,10 @@ Value ElementPuller::rotary(ir::RotaryOp op, const Values& at) {
   Value own = wide(at[2]), partner = wide(other);
   Value turn = k_.load(k_.f64(), k_.at(k_.constantData(table), pair, k_.f64()));
   SineCosine of = sineCosine(k_, k_.mul(k_.toFloat(at[1], k_.f64()), turn));
-  Value turned = k_.mul(partner, of.sine);
-  Value result = k_.add(k_.mul(own, of.cosine), k_.choose(isFirst, k_.neg(turned), turned));
+  Value turned = k_.mul(partner, of.sine), back = k_.neg(turned);
+  if (op.getInverse())
+    std::swap(turned, back);
+  Value result = k_.add(k_.mul(own, of.cosine), k_.choose(isFirst, back, turned));
   return k_.roundTo(dtype, k_.toFloat(result, k_.typeOf(dtype)));
 }
 

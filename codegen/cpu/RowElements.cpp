@@ -26,6 +26,8 @@ Value RowProgram::elementAt(mlir::Value value, At& at) {
 
 Value RowProgram::computeAt(mlir::Value value, At& at) {
   mlir::Operation* op = value.getDefiningOp();
+  if (Value gradient = gradientAt(op, at))
+    return k_.roundTo(dtypeOf(value), gradient);
   return llvm::TypeSwitch<mlir::Operation*, Value>(op)
       .Case([&](ir::ConstantOp constant) { return constantAt(constant, at); })
       .Case([&](ir::RandomOp random) {

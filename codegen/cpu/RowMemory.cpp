@@ -66,49 +66,67 @@ void RowProgram::flush() {
   }
 }
 
-/// Folds `element` over a row into one scalar. The order depends on the width and the target alone: four vectors side by side, the rest
-/// into the first, then halves of lanes. Lanes outside the row count as `identity` (a scalar).
-Value RowProgram::foldRow(const Size& width, Value identity, Fold fold, llvm::function_ref<Value(At&)> element) {
-  constexpr int64_t kSideBySide = 4;
-  Value count = k_.size(width), start = k_.broadcast(identity, lanes_);
+/// Folds `elements`, each for itself, over a row into one scalar. The order depends on the width and the target alone: four vectors side by side, the
+/// rest into the first, then halves of lanes. Lanes outside the row count as `identities` (scalars).
+Values RowProgram::foldRow(const Size& width, const Values& identities, Fold fold, llvm::function_ref<Values(At&)> elements) {
+  constexpr size_t kSideBySide = 4;
+  size_t folds = identities.size();
+  Value count = k_.size(width);
+  Values starts;
+  for (Value identity : identities)
+    starts.push_back(k_.broadcast(identity, lanes_));
   std::optional<int64_t> known = width.constant();
   int64_t block = kSideBySide * lanes_;
-  Values sums(kSideBySide, start);
+  Values sums; // of the first vector all folds, then of the second
+  for (size_t side = 0; side < kSideBySide; ++side)
+    sums.append(starts);
   Value done = k_.index(0);
-  auto elementsAt = [&](Value position, Value mask) {
+  auto next = [&](llvm::ArrayRef<Value> before, Value position, Value mask) {
     At at{position, lanes_, mask};
-    Value value = element(at);
-    return mask ? k_.choose(mask, value, start) : value;
+    Values values = elements(at);
+    for (size_t i = 0; i < folds; ++i)
+      values[i] = fold(before[i], mask ? k_.choose(mask, values[i], starts[i]) : values[i]);
+    return values;
   };
 
   bool several = !known || *known >= 2 * block;
   if (several) {
     done = k_.mul(k_.div(count, block), block);
     sums = k_.loop(k_.index(0), done, k_.index(block), sums, [&](Value i, const Values& carried) {
-      Values next;
-      for (int64_t s = 0; s < kSideBySide; ++s)
-        next.push_back(fold(carried[s], elementsAt(k_.add(i, s * lanes_), {})));
-      return next;
+      Values all;
+      for (size_t side = 0; side < kSideBySide; ++side)
+        all.append(next(llvm::ArrayRef(carried).slice(side * folds, folds), k_.add(i, static_cast<int64_t>(side) * lanes_), {}));
+      return all;
     });
   }
   Value whole = k_.mul(k_.div(count, lanes_), lanes_);
-  Value first = k_.loop(done, whole, k_.index(lanes_), Values{sums[0]}, [&](Value i, const Values& carried) {
-    return Values{fold(carried[0], elementsAt(i, {}))};
-  })[0];
+  Values first(sums.begin(), sums.begin() + folds);
+  first = k_.loop(done, whole, k_.index(lanes_), first, [&](Value i, const Values& carried) { return next(carried, i, {}); });
   if (!known || *known % lanes_ != 0)
-    first = fold(first, elementsAt(whole, k_.mask(k_.sub(count, whole), lanes_)));
-  if (several)
-    first = fold(fold(first, sums[1]), fold(sums[2], sums[3]));
-  for (int64_t lanes = lanes_; lanes > 1; lanes /= 2) {
+    first = next(first, whole, k_.mask(k_.sub(count, whole), lanes_));
+  for (size_t i = 0; i < folds; ++i) {
+    if (several)
+      first[i] = fold(fold(first[i], sums[folds + i]), fold(sums[2 * folds + i], sums[3 * folds + i]));
+    first[i] = foldLanes(first[i], fold);
+  }
+  return first;
+}
+
+/// Lanes as a tree of halves.
+Value RowProgram::foldLanes(Value vector, Fold fold) {
+  for (int64_t lanes = KernelBuilder::lanesOf(vector); lanes > 1; lanes /= 2) {
     llvm::SmallVector<int32_t> low, high;
     for (int32_t i = 0; i < lanes / 2; ++i) {
       low.push_back(i);
       high.push_back(i + static_cast<int32_t>(lanes / 2));
     }
-    first = lanes == 2 ? fold(k_.lane(first, int64_t{0}), k_.lane(first, 1))
-                       : fold(k_.shuffle(first, first, low), k_.shuffle(first, first, high));
+    vector = lanes == 2 ? fold(k_.lane(vector, int64_t{0}), k_.lane(vector, 1)) : fold(k_.shuffle(vector, vector, low), k_.shuffle(vector, vector, high));
   }
-  return first;
+  return vector;
+}
+
+Value RowProgram::foldRow(const Size& width, Value identity, Fold fold, llvm::function_ref<Value(At&)> element) {
+  return foldRow(width, Values{identity}, fold, [&](At& at) { return Values{element(at)}; })[0];
 }
 
 /// The same over map(value's elements); on the way the value goes to memory if it is not there.
@@ -125,6 +143,27 @@ Value RowProgram::foldStored(mlir::Value value, Value identity, Fold fold,
     return map(element, at);
   });
   if (!stored)
+    memory_[value] = places.front();
+  return result;
+}
+
+/// `sums` sums of terms over a row that is as wide as each of the values; on the way these go to memory if they are not there.
+Values RowProgram::sumStored(llvm::ArrayRef<mlir::Value> values, int64_t sums, llvm::function_ref<Values(At&)> terms) {
+  std::vector<std::pair<mlir::Value, llvm::SmallVector<Memory>>> stored;
+  for (mlir::Value value : values) {
+    hoist(value);
+    bool known = llvm::any_of(stored, [&](const auto& other) { return other.first == value; });
+    if (!known && !memory_.contains(value) && !(widthOf(value) == Size(1)))
+      stored.emplace_back(value, placesFor(value));
+  }
+  Values zeros(sums, k_.zero(k_.typeOf(dtypeOf(values.front()))));
+  auto add = [&](Value a, Value b) { return k_.add(a, b); };
+  Values result = foldRow(widthOf(values.front()), zeros, add, [&](At& at) {
+    for (auto& [value, places] : stored)
+      store(value, elementAt(value, at), at, places);
+    return terms(at);
+  });
+  for (auto& [value, places] : stored)
     memory_[value] = places.front();
   return result;
 }

@@ -15,9 +15,10 @@ int64_t rankOf(mlir::Value value) { return mlir::cast<mlir::RankedTensorType>(va
 
 RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading)
     : k_(k), ops_(std::move(ops)), leading_(std::move(leading)) {
-  size_t bytes = 4;
+  perRow_ = onePerRow(ops_, leading_);
+  size_t bytes = 4; // of the widest element in a vector: what is one per row stays a scalar
   auto see = [&](mlir::Value value) {
-    if (mlir::isa<mlir::RankedTensorType>(value.getType()))
+    if (mlir::isa<mlir::RankedTensorType>(value.getType()) && !(widthOf(value) == Size(1)))
       bytes = std::max(bytes, byteSize(dtypeOf(value)));
   };
   for (mlir::Operation* op : ops_) {
@@ -28,7 +29,6 @@ RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::
     for (mlir::Value result : op->getResults())
       computed_.insert(result);
   }
-  perRow_ = onePerRow(ops_, leading_);
   lanes_ = k_.target().vectorBytes / static_cast<int64_t>(bytes);
   unsigned stream = 0;
   for (mlir::Operation& op : k_.kernel().getBody().front())
@@ -97,12 +97,17 @@ Size RowProgram::operations() const {
   for (mlir::Operation* op : ops_) {
     if (mlir::isa<ir::ConstantOp>(op))
       continue;
-    int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : mlir::isa<ir::LayerNormOp, ir::RmsNormOp>(op) ? 10 : elementCost(op);
+    int64_t cost = mlir::isa<ir::SoftmaxOp, ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp>(op) ? 40
+                   : mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxGradOp>(op)                         ? 10
+                   : mlir::isa<ir::LayerNormGradOp, ir::RmsNormGradOp>(op)                                    ? 20
+                                                                                                              : elementCost(op);
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
     if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
       cost = 2 * *ir::sizesOf(combine.getWeights()).back().constant();
-    bool reads = mlir::isa<ir::ReduceOp, ir::SelectOp>(op);
+    if (auto grad = mlir::dyn_cast<ir::SelectGradOp>(op))
+      cost = 3 * ir::sizesOf(grad.getDy()).back().constant().value_or(1);
+    bool reads = givesOnePerRow(op) || mlir::isa<ir::SelectOp>(op);
     total = total + widthOf(reads ? op->getOperand(0) : op->getResult(0)) * Size(cost);
   }
   return total;
@@ -113,6 +118,10 @@ void RowProgram::run(Value row) {
   memory_.clear();
   scalars_.clear();
   norms_.clear();
+  normGrads_.clear();
+  products_.clear();
+  labels_.clear();
+  choices_.clear();
   divisors_.clear();
   experts_.clear();
   terms_.clear();
@@ -131,7 +140,14 @@ void RowProgram::run(Value row) {
       if (places_.contains(result))
         pending_.push_back(result);
     llvm::TypeSwitch<mlir::Operation*>(op)
-        .Case([&](ir::SoftmaxOp softmax) { runSoftmax(softmax); })
+        .Case([&](ir::SoftmaxOp softmax) { runSoftmax(softmax, softmax.getX()); })
+        .Case([&](ir::SoftmaxGradOp grad) { runSoftmaxGrad(grad); })
+        .Case([&](ir::LogSumExpOp sum) { runLogSumExp(sum); })
+        .Case([&](ir::CrossEntropyOp loss) { runCrossEntropy(loss); })
+        .Case([&](ir::CrossEntropyGradOp grad) { runCrossEntropyGrad(grad); })
+        .Case<ir::LayerNormGradOp, ir::RmsNormGradOp>([&](auto grad) { runNormGrad(grad); })
+        .Case([&](ir::SelectGradOp grad) { runSelectGrad(grad); })
+        .Case([&](ir::ChoiceValuesOp values) { runChoiceValues(values); })
         .Case([&](ir::LayerNormOp norm) { runNorm(norm); })
         .Case([&](ir::RmsNormOp norm) { runRmsNorm(norm); })
         .Case([&](ir::ReduceOp reduce) { runReduce(reduce); })

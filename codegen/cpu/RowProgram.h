@@ -44,6 +44,8 @@ private:
     At(Value position, int64_t lanes, Value mask) : position(position), lanes(lanes), mask(mask) {}
   };
   struct Norm { Value mean, scale; }; // of rms_norm no mean
+  struct NormGrad { Value mean, scale, meanGradient, meanProduct; }; // means over the row of x, g and g * xhat; of rms_norm the last alone
+  struct Label { Value index, isOne; };                              // an i64 inside the row, and whether the row has a label
   struct Memory { Value address; DType dtype; };
   using Fold = llvm::function_ref<Value(Value sum, Value next)>;
 
@@ -63,16 +65,37 @@ private:
   void store(mlir::Value value, Value element, const At& at, llvm::ArrayRef<Memory> places);
   void keep(mlir::Value value);
   void flush();
+  Values foldRow(const Size& width, const Values& identities, Fold fold, llvm::function_ref<Values(At&)> elements);
+  Value foldLanes(Value vector, Fold fold);
   Value foldRow(const Size& width, Value identity, Fold fold, llvm::function_ref<Value(At&)> element);
   Value foldStored(mlir::Value value, Value identity, Fold fold, llvm::function_ref<Value(Value, const At&)> map);
+  Values sumStored(llvm::ArrayRef<mlir::Value> values, int64_t sums, llvm::function_ref<Values(At&)> terms);
 
   // RowReductions.cpp: the ops that see a whole row.
-  void runSoftmax(ir::SoftmaxOp op);
+  Value countOf(mlir::Value x);
+  void runSoftmax(mlir::Operation* op, mlir::Value x);
   void runNorm(ir::LayerNormOp op);
   void runRmsNorm(ir::RmsNormOp op);
   void runReduce(ir::ReduceOp op);
   void runSelect(ir::SelectOp op);
   void runConcat(ir::ConcatOp op);
+
+  // RowGradients.cpp: losses and gradients.
+  void runLogSumExp(ir::LogSumExpOp op);
+  void runCrossEntropy(ir::CrossEntropyOp op);
+  void runCrossEntropyGrad(ir::CrossEntropyGradOp op);
+  void runNormGrad(ir::LayerNormGradOp op);
+  void runNormGrad(ir::RmsNormGradOp op);
+  void runSoftmaxGrad(ir::SoftmaxGradOp op);
+  void runSelectGrad(ir::SelectGradOp op);
+  Value gradientAt(mlir::Operation* op, At& at); // null: no op of these
+  struct LogSum { Value highest, logarithm, isFinite; }; // log_sum_exp: highest + logarithm where finite, else highest
+  LogSum logSumOf(mlir::Value x);
+  Label labelOf(mlir::Value labels, int64_t ignore, const Size& classes);
+  Value positionsAt(const At& at, mlir::Type number);
+  Value normGradAt(mlir::Value dy, mlir::Value x, mlir::Value weight, mlir::Value result, At& at);
+  Value crossEntropyGradAt(ir::CrossEntropyGradOp op, At& at);
+  Value selectGradAt(ir::SelectGradOp op, At& at);
 
   // RowRouting.cpp: rows that a routing finds.
   struct Term { Value weight, isKept, row; }; // of a combine: one choice of the token
@@ -80,6 +103,7 @@ private:
   void runRouted(mlir::Operation* op);
   Term termOf(ir::CombineOp op, Value choice);
   Value combineAt(ir::CombineOp op, const At& at);
+  void runChoiceValues(ir::ChoiceValuesOp op);
 
   KernelBuilder& k_;
   std::vector<mlir::Operation*> ops_;
@@ -91,14 +115,19 @@ private:
   llvm::DenseMap<mlir::Value, std::vector<Place>> places_;
   llvm::DenseMap<mlir::Value, std::function<Value()>> bases_; // of whole tensors and routings
   llvm::DenseMap<mlir::Value, Value> scratch_;
-  llvm::DenseMap<mlir::Operation*, Value> buffers_;   // softmax: exponentials; select: ordered keys
+  llvm::DenseMap<mlir::Operation*, Value> buffers_;   // softmax and gradients of losses: exponentials; select: ordered keys
   llvm::DenseMap<mlir::Operation*, unsigned> streams_;
   // Of the row being written:
   Value row_;
   llvm::DenseMap<mlir::Value, Memory> memory_;        // rows that are in memory
   llvm::DenseMap<mlir::Value, Value> scalars_;        // values of width 1
   llvm::DenseMap<mlir::Value, Norm> norms_;
-  llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax
+  llvm::DenseMap<mlir::Value, NormGrad> normGrads_;
+  llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax, cross_entropy_grad
+  llvm::DenseMap<mlir::Value, Value> products_;       // softmax_grad: the sum of dy * y
+  llvm::DenseMap<mlir::Value, Label> labels_;         // cross_entropy_grad
+  struct Choice { Value index, gradient; };
+  llvm::DenseMap<mlir::Operation*, std::vector<Choice>> choices_; // of select_grads with few choices
   llvm::DenseMap<mlir::Value, Value> experts_;        // by routing
   llvm::DenseMap<mlir::Operation*, std::vector<Term>> terms_; // of combines with few choices
   std::vector<mlir::Value> pending_;                  // wanted in memory, not yet written

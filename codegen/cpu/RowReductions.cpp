@@ -10,17 +10,20 @@ using ir::Predicate;
 namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// The width of a row as a number to divide by.
-Value countOf(KernelBuilder& k, const Size& width, mlir::Type type) {
-  if (auto constant = width.constant())
-    return k.real(type, static_cast<double>(*constant));
-  return k.toFloat(k.size(width), type);
-}
 } // namespace
 
-/// Leaves exp(x - max) in a buffer and their sum in divisors_; elementAt divides.
-void RowProgram::runSoftmax(ir::SoftmaxOp op) {
-  mlir::Value x = op.getX(), result = op.getResult();
+/// The width of a row as a number to divide by.
+Value RowProgram::countOf(mlir::Value x) {
+  Size width = widthOf(x);
+  mlir::Type type = k_.typeOf(dtypeOf(x));
+  if (auto constant = width.constant())
+    return k_.real(type, static_cast<double>(*constant));
+  return k_.toFloat(k_.size(width), type);
+}
+
+/// Leaves exp(x - max) in a buffer and their sum in divisors_, for an op with a softmax of x in it; elementAt divides.
+void RowProgram::runSoftmax(mlir::Operation* op, mlir::Value x) {
+  mlir::Value result = op->getResult(0);
   mlir::Type type = k_.typeOf(dtypeOf(x));
   Size width = widthOf(x);
   Value& buffer = buffers_[op];
@@ -55,7 +58,7 @@ void RowProgram::runSoftmax(ir::SoftmaxOp op) {
 void RowProgram::runNorm(ir::LayerNormOp op) {
   mlir::Value x = op.getX();
   mlir::Type type = k_.typeOf(dtypeOf(x));
-  Value count = countOf(k_, widthOf(x), type), zero = k_.real(type, 0);
+  Value count = countOf(x), zero = k_.real(type, 0);
   auto sum = [&](Value a, Value b) { return k_.add(a, b); };
   Value mean = k_.div(foldStored(x, zero, sum, [](Value v, const At&) { return v; }), count);
   Value squares = foldRow(widthOf(x), zero, sum, [&](At& at) {
@@ -72,7 +75,7 @@ void RowProgram::runRmsNorm(ir::RmsNormOp op) {
   mlir::Type type = k_.typeOf(dtypeOf(x));
   auto sum = [&](Value a, Value b) { return k_.add(a, b); };
   Value squares = foldStored(x, k_.real(type, 0), sum, [&](Value v, const At&) { return k_.mul(v, v); });
-  Value mean = k_.add(k_.div(squares, countOf(k_, widthOf(x), type)), k_.real(type, op.getEps().convertToDouble()));
+  Value mean = k_.add(k_.div(squares, countOf(x)), k_.real(type, op.getEps().convertToDouble()));
   norms_[op.getResult()] = {{}, k_.div(k_.real(type, 1), k_.sqrt(mean))};
 }
 
@@ -91,7 +94,7 @@ void RowProgram::runReduce(ir::ReduceOp op) {
     auto sum = [&](Value a, Value b) { return k_.add(a, b); };
     result = foldStored(x, k_.real(type, 0), sum, [](Value v, const At&) { return v; });
     if (op.getKind() == ir::ReduceKind::Mean)
-      result = k_.div(result, countOf(k_, widthOf(x), type));
+      result = k_.div(result, countOf(x));
   }
   scalars_[op.getResult()] = k_.roundTo(dtype, result);
 }

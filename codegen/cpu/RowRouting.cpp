@@ -30,6 +30,8 @@ void RowProgram::runRouted(mlir::Operation* op) {
       terms_[op].push_back(termOf(combine, k_.index(choice)));
     return;
   }
+  if (mlir::isa<ir::ChoiceValuesOp>(op))
+    return; // a row of its own, which runChoiceValues writes
   mlir::Value from = op->getOperand(0), result = op->getResult(0);
   Value index;
   if (mlir::isa<ir::RowWeightsOp>(op)) {
@@ -58,6 +60,22 @@ RowProgram::Term RowProgram::termOf(ir::CombineOp op, Value choice) {
   Value weight = k_.loadElements(dtype, k_.at(bases_.lookup(op.getWeights())(), place, dtype), 1);
   Value row = k_.at(bases_.lookup(op.getRows())(), k_.mul(k_.max(slot, k_.index(0)), k_.size(widthOf(op.getResult()))), ofRows);
   return {weight, k_.compare(ir::Predicate::GE, slot, k_.index(0)), row};
+}
+
+/// One choice at a time: there are few, each somewhere else.
+void RowProgram::runChoiceValues(ir::ChoiceValuesOp op) {
+  mlir::Value result = op.getResult(), column = op.getColumn();
+  RoutingView routing = RoutingView::of(k_, op.getRouting(), bases_.lookup(op.getRouting())());
+  int64_t choices = mlir::cast<ir::RoutingType>(op.getRouting().getType()).getChoices();
+  llvm::SmallVector<Memory> places = placesFor(result);
+  Value base = bases_.lookup(column)(), first = k_.mul(row_, choices);
+  k_.loop(0, k_.index(choices), 1, [&](Value choice) {
+    Value slot = RoutingView::element(k_, routing.slots(k_), k_.add(first, choice)), kept = k_.compare(ir::Predicate::GE, slot, k_.index(0));
+    Value value = k_.loadElements(dtypeOf(column), k_.at(base, k_.max(slot, k_.index(0)), dtypeOf(column)), 1);
+    At to{choice, 1, {}};
+    store(result, k_.choose(kept, value, k_.zero(value.getType())), to, places);
+  });
+  memory_[result] = places.front();
 }
 
 /// The sum over the token's kept choices, in their order.

@@ -25,11 +25,19 @@ std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) {
   // The bytes that a row touches; a row of unknown width is taken for a large one.
   int64_t rowBytes = 0;
-  for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands()) {
+  auto touch = [&](mlir::Value value) {
     ir::Sizes sizes = ir::sizesOf(value);
     int64_t width = sizes.empty() ? 1 : sizes.back().constant().value_or(4096);
     rowBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
-  }
+  };
+  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  llvm::DenseSet<mlir::Value> perRow = onePerRow(ops, leadingOfRows(ops));
+  for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands())
+    if (!perRow.contains(value))
+      touch(value);
+  for (mlir::Operation* op : ops) // long rows that become one number
+    if (givesOnePerRow(op))
+      touch(op->getOperand(0));
   BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(rowBytes, 1), 1, 256)};
   return schedule.toAttr(kernel.getContext());
 }

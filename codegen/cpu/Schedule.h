@@ -1,5 +1,5 @@
 #pragma once
-// The schedule of kernels that only cut their work into blocks: rows, loops and pack.
+// The schedule of kernels that only cut their work into blocks: rows, loops, sums, update and pack.
 
 #include "codegen/cpu/KernelBuilder.h"
 
@@ -9,7 +9,7 @@ namespace moec::codegen::cpu {
 inline constexpr int64_t kItemBytes = 16 * 1024;
 
 struct BlockSchedule {
-  int64_t block; // rows (rows), lines of the last dimension (loops), panels (pack) in one item
+  int64_t block; // rows (rows), lines of the last dimension (loops), rows of the result (sums), elements (update), panels (pack) in one item
 
   bool legal() const { return block >= 1 && block <= (int64_t{1} << 30); }
   mlir::DictionaryAttr toAttr(mlir::MLIRContext* context) const;

@@ -236,6 +236,37 @@ Value geluTanh(KernelBuilder& k, Value x) {
 
 Value silu(KernelBuilder& k, Value x) { return timesSigmoid(Format(k, x), x, x); }
 
+namespace {
+/// f(x) from `mirrored`, f(-|x|), where f(x) + f(-x) = 1.
+Value fromMirrored(const Format& f, Value x, Value mirrored) {
+  return f.k.choose(f.k.compare(Predicate::LT, x, f.real(0)), mirrored, f.k.sub(f.real(1), mirrored));
+}
+} // namespace
+
+Value geluGrad(KernelBuilder& k, Value x) {
+  // Phi(x) + x phi(x); both are multiples of exp(-x^2/2).
+  Format f(k, x);
+  Value y = f.clamp(k.abs(x), f.real(0), f.real(39));
+  Value square = k.mul(y, y), rest = k.fma(y, y, k.neg(square));
+  Value c = scaledErfc(f, k.mul(y, f.real(kSqrtHalfF32, kSqrtHalfF64)));
+  // 1 / sqrt(2 pi) is half of sqrt(2 / pi).
+  Value sum = k.mul(f.real(0.5), k.fma(y, f.real(-kSqrtTwoOverPiF32, -kSqrtTwoOverPiF64), c));
+  sum = k.fma(k.mul(rest, f.real(-0.5)), sum, sum);
+  return fromMirrored(f, x, exponential(f, k.mul(square, f.real(-0.5))).times(k, sum));
+}
+
+Value geluTanhGrad(KernelBuilder& k, Value x) {
+  // At -y: with u = 2 sqrt(2/pi) (y + 0.044715 y^3), e = exp(-u) and d = 1 / (1 + e): e d - y u' e d^2.
+  Format f(k, x);
+  Value y = f.clamp(k.abs(x), f.real(0), f.real(30)), square = k.mul(y, y); // at 30 it is 0
+  Value u = k.mul(k.fma(k.mul(square, f.real(0.044715)), y, y), f.real(2 * kSqrtTwoOverPiF64));
+  Value slope = k.mul(k.fma(square, f.real(3 * 0.044715), f.real(1)), f.real(2 * kSqrtTwoOverPiF64));
+  Exponential e = exponential(f, k.neg(u));
+  Value d = k.div(f.real(1), k.add(e.value(k), f.real(1)));
+  Value factor = k.mul(d, k.sub(f.real(1), k.mul(k.mul(y, slope), d)));
+  return fromMirrored(f, x, e.times(k, factor));
+}
+
 Value leakyRelu(KernelBuilder& k, Value x, double slope) {
   Format f(k, x);
   return k.choose(k.compare(Predicate::LT, x, f.real(0)), k.mul(x, f.real(slope)), x);

@@ -49,7 +49,7 @@ TensorMap inputsOf(const Plan& plan, const CheckFlags& flags) {
 /// The ops behind a checked launch; the check does not say which of the program's plans the device took.
 std::string opsOf(const Program& program, const LaunchCheck& check) {
   for (const Plan& plan : program.data().plans) {
-    const auto& launches = check.list == LaunchList::Prepare ? plan.prepare : plan.forward;
+    const auto& launches = plan.launches(check.list);
     auto index = static_cast<size_t>(check.index);
     if (index < launches.size() && launches[index].kernel == check.kernel)
       return fmt::format("{}", fmt::join(launches[index].ops, " + "));
@@ -72,7 +72,7 @@ void printJson(const Program& program, const CheckReport& report) {
   Json result{{"passed", report.passed()}};
   result["launches"] = Json::array();
   for (const LaunchCheck& check : report.launches)
-    result["launches"].push_back({{"list", check.list == LaunchList::Prepare ? "prepare" : "forward"},
+    result["launches"].push_back({{"list", name(check.list)},
                                   {"launch", check.index},
                                   {"layer", check.label},
                                   {"kind", check.kind},
@@ -83,8 +83,11 @@ void printJson(const Program& program, const CheckReport& report) {
                                   {"passed", check.passed}});
   result["outputs"] = Json::array();
   for (const OutputCheck& check : report.outputs)
-    result["outputs"].push_back(
-        {{"name", check.name}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
+    result["outputs"].push_back({{"name", check.name},
+                                 {"kind", name(check.kind)},
+                                 {"error", check.worst},
+                                 {"allowed", check.tolerance},
+                                 {"passed", check.passed}});
   if (const LaunchCheck* worst = worstLaunch(report))
     result["worst"] = {{"error", worst->worst}, {"layer", worst->label}, {"ops", opsOf(program, *worst)}};
   fmt::print("{}\n", result.dump());
@@ -96,7 +99,7 @@ void printText(const Program& program, const CheckReport& report) {
     table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
                check.buffer});
   for (const OutputCheck& check : report.outputs)
-    table.add({"end to end", "output", errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
+    table.add({"end to end", name(check.kind), errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
                check.name});
   fmt::print("{}", table.str());
   if (const LaunchCheck* worst = worstLaunch(report))
@@ -107,15 +110,19 @@ void printText(const Program& program, const CheckReport& report) {
 void check(const CheckFlags& flags) {
   DeviceOptions options{.threads = flags.threads, .maxInstructions = flags.maxInstructions};
   std::shared_ptr<Device> device = openDevice(flags.device, options), against = openDevice(flags.against, options);
-  Program program = openProgram(flags, {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full}).program;
-  if (program.data().plans.empty())
-    throw Error(Fault::Data, fmt::format("{}: no plan for any target", flags.file.string()));
-  const Plan& plan = program.data().plans.front(); // parameters and inputs are the same in all of them
+  // With gradients as states, each of them can be compared by itself.
+  Program program = openProgram(flags, {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full,
+                                        .accumulate = flags.train}).program;
+  CommonOptions anyTarget = flags; // parameters and inputs are the same for all of them
+  anyTarget.targets.clear();
+  const Plan& plan = choosePlan(program, anyTarget);
   auto progress = std::make_unique<Progress>(
       fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against),
       flags.quiet);
-  CheckReport report = moec::check(program, device, against, weightsOf(plan, flags), inputsOf(plan, flags),
-                                   {.seed = flags.seed});
+  constexpr double kLearningRate = 0.01; // large enough for what a step changes to show
+  TensorMap weights = weightsOf(plan, flags), inputs = inputsOf(plan, flags);
+  CheckReport report = flags.train ? checkTraining(program, device, against, weights, inputs, {.learningRate = kLearningRate, .seed = flags.seed})
+                                   : moec::check(program, device, against, weights, inputs, {.seed = flags.seed});
   progress.reset();
   flags.json ? printJson(program, report) : printText(program, report);
   if (!report.passed())
@@ -135,12 +142,15 @@ void addCheckCommand(CLI::App& app) {
   addDeviceFlags(*command, *flags);
   addSizeFlag(*command, *flags);
   command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
+  command->add_flag("--train", flags->train,
+                    "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
   addExamples(
       *command,
       {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
        {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
+       {"gradients and the optimizer's update", "moec check models/zoo/vit-moe.json --train"},
        {"with weights and an input of yours",
         "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });

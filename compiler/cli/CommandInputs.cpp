@@ -41,9 +41,21 @@ const InputInfo* findInput(const Plan& plan, const std::string& name) {
 std::vector<std::string> inputNames(const Plan& plan, bool draws) {
   std::vector<std::string> names;
   for (const InputInfo& input : plan.inputs)
-    if (input.isDraw == draws)
+    if (input.isDraw == draws && !isTrainingInput(input.name))
       names.push_back(input.name);
   return names;
+}
+
+/// A file or a draw must give it: the loss's inputs too, where there is a loss.
+bool isNeeded(const Plan& plan, const InputInfo& input) {
+  return input.buffer >= 0 && !isTrainingInput(input.name) && (!input.forLoss || plan.purpose == Purpose::Training);
+}
+
+/// For the checks of a call: the training's own inputs stand among them.
+TensorMap withTrainingInputs(const Plan& plan, const TensorMap& inputs) {
+  TensorMap all = trainingInputs(plan, LaunchList::Forward, 0, 1, 1);
+  all.insert(inputs.begin(), inputs.end());
+  return all;
 }
 
 void readDraws(const Plan& plan, const CommonOptions& options, TensorMap& result) {
@@ -85,7 +97,7 @@ TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
       throw Error(Fault::Usage, fmt::format("--input {}: {} is given twice", text, name));
   }
   for (const InputInfo& input : plan.inputs)
-    if (!input.forLoss && !input.isDraw && input.buffer >= 0 && !files.contains(input.name))
+    if (isNeeded(plan, input) && !input.isDraw && !files.contains(input.name))
       throw Error(Fault::Usage, fmt::format("input \"{}\" is missing: give --input {}=FILE", input.name, input.name));
   TensorMap result;
   readDraws(plan, options, result);
@@ -97,7 +109,7 @@ TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
 
 void checkInputs(const Plan& plan, const TensorMap& inputs) {
   try {
-    bindInputs(plan, inputs);
+    bindInputs(plan, withTrainingInputs(plan, inputs));
   } catch (const Error& error) {
     // The call of the library is the caller's; here it is the files'.
     throw Error(error.fault() == Fault::Usage ? Fault::Data : error.fault(), error.what());
@@ -107,7 +119,7 @@ void checkInputs(const Plan& plan, const TensorMap& inputs) {
 TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
   TensorMap result;
   for (const InputInfo& input : plan.inputs) {
-    if (input.forLoss || input.buffer < 0)
+    if (!isNeeded(plan, input))
       continue;
     Shape shape;
     for (const Size& size : input.shape)
@@ -126,7 +138,7 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
     result.emplace(input.name, tensor.cast(input.dtype));
   }
   try {
-    bindInputs(plan, result);
+    bindInputs(plan, withTrainingInputs(plan, result));
   } catch (const Error& error) {
     std::string given, example;
     for (const auto& [name, value] : sizes) {

@@ -79,6 +79,11 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
   command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
 }
 
+void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
+  auto* train = command.add_flag("--train", options.train, words);
+  command.add_flag("--accumulate", options.accumulate, "with --train: gradients add up over several calls until they are applied")->needs(train);
+}
+
 void addTraceFlag(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")

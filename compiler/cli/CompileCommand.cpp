@@ -23,7 +23,7 @@ namespace {
 
 struct CompileFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
-  bool drawsAsInputs = false, timePhases = false;
+  bool drawsAsInputs = false, timePhases = false, inputGradients = false;
   std::string stopAfter, from, emit;
   std::filesystem::path dumpPhases, kernels;
 
@@ -59,6 +59,11 @@ void writeText(const CompileFlags& flags, const std::string& text) {
 nlohmann::ordered_json targetJson(const Program& program, const Plan& plan) {
   std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
   nlohmann::ordered_json json{{"target", plan.target}, {"kernels", kernels.size()}, {"launches", plan.forward.size()}};
+  if (plan.purpose == Purpose::Training) {
+    json["purpose"] = "training";
+    json["apply_launches"] = plan.apply.size();
+    json["states"] = plan.states.size();
+  }
   if (!plan.target.starts_with("cuda:"))
     return json;
   json["functions"] = nlohmann::ordered_json::array();
@@ -119,10 +124,11 @@ void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
   std::string functions;
   for (const Plan& plan : plans) {
     std::vector<KernelSummary> kernels = kernelSummaries(opened.program, plan);
-    table.add({plan.target, std::to_string(kernels.size()), std::to_string(plan.forward.size()),
+    bool trains = plan.purpose == Purpose::Training;
+    table.add({plan.target + (trains ? ", training" : ""), std::to_string(kernels.size()), std::to_string(plan.forward.size() + plan.apply.size()),
                std::to_string(parameterCount(plan))});
     if (std::string text = functionTable(kernels); !text.empty())
-      functions += fmt::format("\nkernels of {}\n{}", plan.target, text);
+      functions += fmt::format("\nkernels of {}{}\n{}", plan.target, trains ? ", training" : "", text);
   }
   fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(),
              shortBytes(static_cast<double>(opened.program.bytes().size())), table.str());
@@ -146,7 +152,7 @@ void compileCommand(const CompileFlags& flags) {
     throw Error(Fault::Usage, "-o needs the name of the file to write, found an empty one");
   checkOutputFiles(flags, {{"-o", flags.output}});
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
-  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .trace = trace};
+  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .trace = trace};
   std::string text;
   OpenedProgram opened = flags.needsCompiler() ? compileNow(flags, options, text) : openProgram(flags, options);
   if (!flags.stopAfter.empty() || !flags.emit.empty()) {
@@ -170,6 +176,11 @@ void addCompileCommand(CLI::App& app) {
       ->type_name("PROGRAM");
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
                     "random draws become inputs, named by their paths, for --draws");
+  addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
+  command
+      ->add_flag("--input-gradients", flags->inputGradients,
+                 "with --train: the gradients of inputs are results too, as gradient.<input>")
+      ->needs("--train");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
   auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")
                    ->type_name("PHASE")
@@ -195,6 +206,7 @@ void addCompileCommand(CLI::App& app) {
               {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},
                {"for a GPU that need not be here",
                 "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
+               {"with steps of training", "moec compile models/zoo/vit-moe.json --train"},
                {"the module after a phase, and one file per phase",
                 "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json "
                 "--dump-phases phases"},

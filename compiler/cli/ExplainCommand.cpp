@@ -16,11 +16,13 @@ namespace moec::cli {
 
 namespace {
 
+constexpr LaunchList kLists[] = {LaunchList::Prepare, LaunchList::Forward, LaunchList::Apply};
+
 void printJson(const Plan& plan) {
-  for (const auto& [phase, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)})
-    for (size_t i = 0; i < launches->size(); ++i) {
-      const LaunchInfo& launch = (*launches)[i];
-      nlohmann::ordered_json line{{"list", phase},
+  for (LaunchList list : kLists)
+    for (size_t i = 0; i < plan.launches(list).size(); ++i) {
+      const LaunchInfo& launch = plan.launches(list)[i];
+      nlohmann::ordered_json line{{"list", name(list)},
                                   {"launch", i},
                                   {"layer", launch.label},
                                   {"kind", launch.kind},
@@ -30,6 +32,14 @@ void printJson(const Plan& plan) {
                                   {"schedule", launch.schedule}};
       fmt::print("{}\n", line.dump());
     }
+}
+
+const char* titleOf(const Plan& plan, LaunchList list) {
+  if (list == LaunchList::Prepare)
+    return "once";
+  if (list == LaunchList::Apply)
+    return "each step, with the gradients that have added up";
+  return plan.purpose == Purpose::Inference ? "each call" : plan.apply.empty() ? "each step" : "each accumulation of gradients";
 }
 
 void printLaunch(const LaunchInfo& launch) {
@@ -43,14 +53,16 @@ void printLaunch(const LaunchInfo& launch) {
 
 /// Launches stand in the order they run; a heading wherever the layer changes.
 void printText(const Program& program, const Plan& plan) {
-  fmt::print("{} for {}: {} launches a call", program.name(), plan.target, plan.forward.size());
+  bool trains = plan.purpose == Purpose::Training;
+  fmt::print("{} for {}{}: {} launches a{}", program.name(), plan.target, trains ? ", training" : "", plan.forward.size() + plan.apply.size(), trains ? " step" : " call");
   fmt::print("{}\n", plan.prepare.empty() ? "" : fmt::format(", {} once when weights are given", plan.prepare.size()));
-  for (const auto& [title, launches] : {std::pair("once", &plan.prepare), std::pair("each call", &plan.forward)}) {
-    if (launches->empty())
+  for (LaunchList list : kLists) {
+    const auto& launches = plan.launches(list);
+    if (launches.empty())
       continue;
-    fmt::print("\n-- {}\n", title);
+    fmt::print("\n-- {}\n", titleOf(plan, list));
     const std::string* layer = nullptr;
-    for (const LaunchInfo& launch : *launches) {
+    for (const LaunchInfo& launch : launches) {
       if (!layer || *layer != launch.label)
         fmt::print("{}\n", launch.label.empty() ? "(model)" : launch.label);
       layer = &launch.label;
@@ -67,10 +79,12 @@ void addExplainCommand(CLI::App& app) {
       "explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
   describeTargetOfView(*command);
+  addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addJsonFlag(*command, *flags);
   addExamples(*command,
               {{"which ops went into which kernel, for this CPU and for a GPU",
-                "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"}});
+                "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"},
+               {"the launches of a step of training", "moec explain models/zoo/vit-moe.json --train"}});
   command->callback([flags] {
     Program program = openForView(*flags);
     const Plan& plan = choosePlan(program, *flags);

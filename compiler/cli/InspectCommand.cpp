@@ -34,7 +34,7 @@ struct InspectFlags : CommonOptions {
   std::optional<fs::path> extract;
 };
 
-constexpr std::array<const char*, 6> kKindNames{"input", "parameter", "prepared", "temporary", "output", "constant"};
+constexpr std::array<const char*, 7> kKindNames{"input", "parameter", "state", "prepared", "temporary", "output", "constant"};
 
 Json tensorsJson(const Plan& plan) {
   Json result;
@@ -53,6 +53,13 @@ Json tensorsJson(const Plan& plan) {
   for (const ParameterInfo& parameter : plan.parameters)
     result["weights"].push_back(
         {{"name", parameter.name}, {"dtype", name(parameter.dtype)}, {"shape", parameter.shape}});
+  if (plan.purpose == Purpose::Training)
+    result["states"] = Json::array();
+  for (const StateInfo& state : plan.states)
+    result["states"].push_back({{"name", state.name},
+                                {"dtype", name(state.dtype)},
+                                {"shape", state.shape},
+                                {"from", state.from ? Json(*state.from) : Json(nullptr)}});
   return result;
 }
 
@@ -85,13 +92,16 @@ Json forecastJson(const MemoryForecast& memory, int threads) {
           {"peak_with_init", memory.peakWithInit()}};
 }
 
-void addForecast(Table& table, const MemoryForecast& memory, int threads) {
+void addForecast(Table& table, const MemoryForecast& memory, int threads, bool trains) {
   auto bytes = [](int64_t count) { return shortBytes(static_cast<double>(count)); };
   table.add({"  scratch", bytes(memory.scratch), fmt::format("of {} threads", threads)});
   table.add({"  results", bytes(memory.results), "the outputs as the caller gets them"});
-  table.add({"  peak of run", bytes(memory.peakWithWeights()),
-             fmt::format("a call {}; before it, weights in both forms {}; with --init {}", bytes(memory.call()), bytes(memory.loading()),
-                         bytes(memory.peakWithInit()))});
+  if (trains)
+    table.add({"  peak of training", bytes(memory.peakWithWeights()), fmt::format("a step {}; with drawn weights {}", bytes(memory.call()), bytes(memory.peakWithInit()))});
+  else
+    table.add({"  peak of run", bytes(memory.peakWithWeights()),
+               fmt::format("a call {}; before it, weights in both forms {}; with --init {}", bytes(memory.call()), bytes(memory.loading()),
+                           bytes(memory.peakWithInit()))});
 }
 
 Json memoryJson(const Plan& plan, const Bindings& sizes) {
@@ -100,6 +110,8 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
   Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
               {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
               {"temporaries", memory.temporaries}};
+  if (plan.purpose == Purpose::Training)
+    result["states"] = memory.states;
   result["buffers"] = Json::array();
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
@@ -120,10 +132,12 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
 void printJson(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   Json result{{"name", program.name()}, {"compiler", program.data().buildId}, {"target", plan.target}};
   result["targets"] = targetsOf(program);
+  if (plan.purpose == Purpose::Training)
+    result["purpose"] = "training";
   result["parameters"] = parameterCount(plan);
   result["sizes"] = sizes;
-  result["flops"] = forwardFlops(plan, sizes);
-  result["bytes"] = forwardBytes(plan, sizes);
+  result["flops"] = callFlops(plan, sizes);
+  result["bytes"] = callBytes(plan, sizes);
   result["invariant"] = plan.invariant;
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
@@ -137,10 +151,12 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
       entry["functions"].push_back(functionJson(function, &sizes));
     result["kernels"].push_back(std::move(entry));
   }
-  for (const auto& [key, launches] : {std::pair("prepare", &plan.prepare), std::pair("forward", &plan.forward)}) {
-    result[key] = Json::array();
-    for (const LaunchInfo& launch : *launches)
-      result[key].push_back(launchJson(launch, sizes));
+  for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward, LaunchList::Apply}) {
+    if (list == LaunchList::Apply && plan.purpose == Purpose::Inference)
+      continue;
+    Json& launches = result[name(list)] = Json::array();
+    for (const LaunchInfo& launch : plan.launches(list))
+      launches.push_back(launchJson(launch, sizes));
   }
   result["memory"] = memoryJson(plan, sizes);
   if (auto memory = forecastOf(program, plan, sizes, threads))
@@ -148,12 +164,32 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
   fmt::print("{}\n", result.dump(2));
 }
 
+template <class Info> std::string tensorTable(const char* title, const std::vector<Info>& infos) {
+  if (infos.empty())
+    return "";
+  Table table({"  name", "dtype", "shape", ">elements"});
+  for (const ParameterInfo& info : infos) {
+    std::vector<Size> shape(info.shape.begin(), info.shape.end());
+    table.add({"  " + info.name, std::string(name(info.dtype)), shapeText(shape), std::to_string(elementCount(shape, {}))});
+  }
+  return fmt::format("\n{}\n{}", title, table.str());
+}
+
+std::string launchTable(const std::vector<LaunchInfo>& launches, const Bindings& sizes) {
+  Table table({">  #", "layer", "kind", ">flop", ">traffic", "kernel"});
+  for (size_t i = 0; i < launches.size(); ++i)
+    table.add({std::to_string(i), launches[i].label, launches[i].kind, shortNumber(static_cast<double>(launches[i].flops.evaluate(sizes))),
+               shortBytes(static_cast<double>(launches[i].bytes.evaluate(sizes))), launches[i].kernel});
+  return table.str();
+}
+
 void printText(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   std::string bound;
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
-  fmt::print("{} for {}, compiled by moec {}\n", program.name(), plan.target, program.data().buildId);
-  if (program.data().plans.size() > 1)
+  bool trains = plan.purpose == Purpose::Training;
+  fmt::print("{} for {}{}, compiled by moec {}\n", program.name(), plan.target, trains ? ", training" : "", program.data().buildId);
+  if (targetsOf(program).size() > 1)
     fmt::print("targets     {}; choose with --target\n", fmt::join(targetsOf(program), ", "));
   for (const InputInfo& input : plan.inputs)
     fmt::print("input       {} {}{}{}\n", input.name, name(input.dtype), shapeText(input.shape),
@@ -163,36 +199,30 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   for (const OutputInfo& output : plan.outputs)
     fmt::print("output      {} {}{}\n", output.name, name(output.dtype), shapeText(output.shape));
   fmt::print("parameters  {}\n", parameterCount(plan));
-  fmt::print("one call    {}flop, {} of traffic at least{}\n",
-             shortNumber(static_cast<double>(forwardFlops(plan, sizes))) + " ",
-             shortBytes(static_cast<double>(forwardBytes(plan, sizes))), bound);
+  fmt::print("{}    {}flop, {} of traffic at least{}\n", trains ? "one step" : "one call",
+             shortNumber(static_cast<double>(callFlops(plan, sizes))) + " ",
+             shortBytes(static_cast<double>(callBytes(plan, sizes))), bound);
   fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours"
                                                 : "do not depend on threads; may depend on the batch");
 
-  if (!plan.parameters.empty()) {
-    Table parameters({"  name", "dtype", "shape", ">elements"});
-    for (const ParameterInfo& parameter : plan.parameters) {
-      std::vector<Size> shape(parameter.shape.begin(), parameter.shape.end());
-      parameters.add({"  " + parameter.name, std::string(name(parameter.dtype)), shapeText(shape),
-                      std::to_string(elementCount(shape, {}))});
-    }
-    fmt::print("\nparameters\n{}", parameters.str());
-  }
+  fmt::print("{}{}", tensorTable("parameters", plan.parameters), tensorTable("states", plan.states));
 
   MemorySummary memory = memorySummary(plan, sizes);
   fmt::print("\nmemory{}\n", bound);
   Table table({"  ", ">", ""});
   for (const auto& [what, bytes, note] :
        {std::tuple("  parameters", memory.parameters, std::string()),
+        {"  states", memory.states, "gradients that add up, moments"},
         {"  prepared", memory.prepared, "packed weights"},
         {"  constants", memory.constants, ""},
         {"  inputs", memory.inputs, ""},
         {"  outputs", memory.outputs, ""},
         {"  arena", memory.arena,
-         fmt::format("for {} of temporaries", shortBytes(static_cast<double>(memory.temporaries)))}})
-    table.add({what, shortBytes(static_cast<double>(bytes)), note});
+         fmt::format("for {} of {}", shortBytes(static_cast<double>(memory.temporaries)), trains ? "activations, gradients and other temporaries" : "temporaries")}})
+    if (trains || bytes > 0 || what != std::string("  states"))
+      table.add({what, shortBytes(static_cast<double>(bytes)), note});
   if (auto run = forecastOf(program, plan, sizes, threads))
-    addForecast(table, *run, threads);
+    addForecast(table, *run, threads, trains);
   fmt::print("{}", table.str());
 
   std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
@@ -205,15 +235,10 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   if (std::string functions = functionTable(kernels, &sizes); !functions.empty())
     fmt::print("\nfunctions of kernels, a launch each{}\n{}", bound, functions);
 
-  fmt::print("\nlaunches of a call\n");
-  Table launches({">  #", "layer", "kind", ">flop", ">traffic", "kernel"});
-  for (size_t i = 0; i < plan.forward.size(); ++i) {
-    const LaunchInfo& launch = plan.forward[i];
-    launches.add({std::to_string(i), launch.label, launch.kind,
-                  shortNumber(static_cast<double>(launch.flops.evaluate(sizes))),
-                  shortBytes(static_cast<double>(launch.bytes.evaluate(sizes))), launch.kernel});
-  }
-  fmt::print("{}", launches.str());
+  fmt::print("\nlaunches of {}\n", !trains ? "a call" : plan.apply.empty() ? "a step" : "an accumulation");
+  fmt::print("{}", launchTable(plan.forward, sizes));
+  if (!plan.apply.empty())
+    fmt::print("\nlaunches that apply what has added up\n{}", launchTable(plan.apply, sizes));
 }
 
 void writeFile(const fs::path& path, std::span<const uint8_t> bytes) {
@@ -251,7 +276,7 @@ void extractKernel(const Program& program, const Plan& plan, const std::string& 
   writeFile(folder / (file + ".cubin"), image.cubin);
 }
 
-/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir, and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
+/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with a plan for training, training.mlir; and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
 /// SYMBOL.cu, .ptx and .cubin of CUDA.
 void extract(const Program& program, const fs::path& folder) {
   Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};
@@ -259,8 +284,8 @@ void extract(const Program& program, const fs::path& folder) {
   for (const Plan& plan : program.data().plans) {
     manifest["plans"].push_back(Json::parse(toJson(plan)));
     fs::path inside = folder / fileName(plan.target);
-    if (auto ir = program.data().ir.find(plan.target); ir != program.data().ir.end())
-      writeFile(inside / "ir.mlir", bytesOf(ir->second));
+    if (auto ir = program.data().ir.find(irKey(plan.target, plan.purpose)); ir != program.data().ir.end())
+      writeFile(inside / (plan.purpose == Purpose::Training ? "training.mlir" : "ir.mlir"), bytesOf(ir->second));
     for (const KernelSummary& kernel : kernelSummaries(program, plan))
       extractKernel(program, plan, kernel.symbol, inside / "kernels");
   }
@@ -287,6 +312,7 @@ void addInspectCommand(CLI::App& app) {
       app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
   addModelFlags(*command, *flags);
   describeTargetOfView(*command);
+  addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
   command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
@@ -298,6 +324,7 @@ void addInspectCommand(CLI::App& app) {
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
+                         {"what a step of training keeps in memory", "moec inspect models/zoo/vit-moe.json --train --size batch=64"},
                          {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
                          {"the weights that --init 0 draws, as a file for --weights",
                           "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});

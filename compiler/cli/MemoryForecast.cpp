@@ -53,6 +53,17 @@ int64_t drawingPeak(const Plan& plan) {
       draw(parameter, 0);
       kept += bytesOf(parameter);
     }
+  if (plan.purpose == Purpose::Training) { // all buffers stand before the first is drawn
+    kept = peak = 0;
+    for (const ParameterInfo& parameter : plan.parameters)
+      kept += bytesOf(parameter);
+    for (const StateInfo& state : plan.states)
+      kept += bytesOf(state);
+    for (const ParameterInfo& parameter : plan.parameters)
+      draw(parameter, -bytesOf(parameter));
+    for (const StateInfo& state : plan.states)
+      draw(state, -bytesOf(state));
+  }
   return std::max(peak, kept);
 }
 
@@ -68,14 +79,23 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
   for (const LaunchInfo& launch : plan.prepare)
     for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
       usedByPacking.insert(buffers->begin(), buffers->end());
+  std::set<int> applied;
+  auto collect = [&](const auto& infos) {
+    for (const auto& info : infos)
+      if (info.list == LaunchList::Apply)
+        applied.insert(info.buffer);
+  };
+  collect(plan.inputs);
+  collect(plan.outputs);
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
     int64_t bytes = bytesOf(buffer, sizes);
-    bool isRead = read.contains(static_cast<int>(i));
+    bool isRead = plan.purpose == Purpose::Training || read.contains(static_cast<int>(i));
     switch (buffer.kind) {
-    case BufferKind::Input: result.inputs += bytes; break;
-    case BufferKind::Output: result.outputs += bytes; break;
+    case BufferKind::Input: (applied.contains(static_cast<int>(i)) ? result.applied : result.inputs) += bytes; break;
+    case BufferKind::Output: (applied.contains(static_cast<int>(i)) ? result.applied : result.outputs) += bytes; break;
     case BufferKind::Parameter: (isRead ? result.weights : result.onlyPacked) += bytes; break;
+    case BufferKind::State: result.states += bytes; break;
     case BufferKind::Prepared: result.packed += bytes; break;
     case BufferKind::Constant: result.constants += bytes; break;
     case BufferKind::Temporary: // of a call: in the arena
@@ -95,7 +115,7 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
   result.drawing = drawingPeak(plan);
   result.arena = std::max<int64_t>(layoutArena(plan, sizes).bytes, 1);
   result.packingScratch = scratchOf(plan.prepare, {}, threads);
-  result.scratch = std::max(result.packingScratch, scratchOf(plan.forward, sizes, threads));
+  result.scratch = std::max({result.packingScratch, scratchOf(plan.forward, sizes, threads), scratchOf(plan.apply, sizes, threads)});
   for (const auto& [name, image] : program.data().kernels)
     result.program += static_cast<int64_t>(image.size());
   for (const auto& [target, text] : program.data().ir)

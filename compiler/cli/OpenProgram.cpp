@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <unistd.h>
 
@@ -32,7 +33,12 @@ Program openForView(const CommonOptions& common) {
 }
 
 const Plan& choosePlan(const Program& program, const CommonOptions& common) {
-  const std::vector<Plan>& plans = program.data().plans;
+  Purpose purpose = common.train ? Purpose::Training : Purpose::Inference;
+  requirePlans(program.data(), purpose);
+  std::vector<std::reference_wrapper<const Plan>> plans;
+  for (const Plan& plan : program.data().plans)
+    if (plan.purpose == purpose)
+      plans.emplace_back(plan);
   if (plans.empty())
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", common.file.string()));
   if (common.targets.empty())
@@ -56,7 +62,8 @@ void describeTargetOfView(CLI::App& command) {
 std::vector<std::string> targetsOf(const Program& program) {
   std::vector<std::string> targets;
   for (const Plan& plan : program.data().plans)
-    targets.push_back(plan.target);
+    if (plan.purpose == Purpose::Inference)
+      targets.push_back(plan.target);
   return targets;
 }
 
@@ -65,6 +72,8 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
     options.targets = common.targets;
   options.moefy = common.moefy;
   options.debugInfo = common.debugInfo;
+  options.train |= common.train;
+  options.accumulate |= common.accumulate;
 }
 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
@@ -124,7 +133,8 @@ bool isProgramFile(const std::filesystem::path& path) {
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
-         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g")})
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
+          std::pair(common.accumulate, "--accumulate")})
       if (given)
         throw Error(Fault::Usage,
                     fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",

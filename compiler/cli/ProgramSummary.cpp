@@ -45,17 +45,19 @@ int64_t elementCount(const std::vector<Size>& shape, const Bindings& sizes) {
   return count;
 }
 
-int64_t forwardFlops(const Plan& plan, const Bindings& sizes) {
+int64_t callFlops(const Plan& plan, const Bindings& sizes) {
   int64_t total = 0;
-  for (const LaunchInfo& launch : plan.forward)
-    total = checkedAdd(total, launch.flops.evaluate(sizes));
+  for (const auto* launches : {&plan.forward, &plan.apply})
+    for (const LaunchInfo& launch : *launches)
+      total = checkedAdd(total, launch.flops.evaluate(sizes));
   return total;
 }
 
-int64_t forwardBytes(const Plan& plan, const Bindings& sizes) {
+int64_t callBytes(const Plan& plan, const Bindings& sizes) {
   int64_t total = 0;
-  for (const LaunchInfo& launch : plan.forward)
-    total = checkedAdd(total, launch.bytes.evaluate(sizes));
+  for (const auto* launches : {&plan.forward, &plan.apply})
+    for (const LaunchInfo& launch : *launches)
+      total = checkedAdd(total, launch.bytes.evaluate(sizes));
   return total;
 }
 
@@ -70,6 +72,9 @@ MemorySummary memorySummary(const Plan& plan, const Bindings& sizes) {
       break;
     case BufferKind::Parameter:
       total = &result.parameters;
+      break;
+    case BufferKind::State:
+      total = &result.states;
       break;
     case BufferKind::Prepared:
       total = &result.prepared;
@@ -117,7 +122,7 @@ std::vector<FunctionSummary> functionsOf(const LaunchInfo& launch, const CudaTar
 std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& plan) {
   const CudaTarget* target = findCudaTarget(plan.target);
   std::vector<KernelSummary> result;
-  for (const auto* launches : {&plan.prepare, &plan.forward})
+  for (const auto* launches : {&plan.prepare, &plan.forward, &plan.apply})
     for (const LaunchInfo& launch : *launches) {
       auto found = std::ranges::find(result, launch.kernel, &KernelSummary::symbol);
       if (found == result.end()) {

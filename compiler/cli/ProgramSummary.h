@@ -29,15 +29,15 @@ struct KernelSummary {
 };
 
 struct MemorySummary {
-  int64_t parameters = 0, prepared = 0, constants = 0, arena = 0, inputs = 0, outputs = 0; // bytes
+  int64_t parameters = 0, states = 0, prepared = 0, constants = 0, arena = 0, inputs = 0, outputs = 0; // bytes
   int64_t temporaries = 0; // sum of all buffers that share the arena
 };
 
 int64_t parameterCount(const Plan& plan);
 int64_t elementCount(const std::vector<Size>& shape, const Bindings& sizes);
-/// Useful arithmetic and least traffic of one forward call.
-int64_t forwardFlops(const Plan& plan, const Bindings& sizes);
-int64_t forwardBytes(const Plan& plan, const Bindings& sizes);
+/// Useful arithmetic and least traffic of one call; of a step of training, with one accumulation where there are any.
+int64_t callFlops(const Plan& plan, const Bindings& sizes);
+int64_t callBytes(const Plan& plan, const Bindings& sizes);
 MemorySummary memorySummary(const Plan& plan, const Bindings& sizes);
 /// In order of first use, prepare launches first.
 std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& plan);

@@ -4,8 +4,8 @@ using namespace mlir;
 
 namespace moec::ir {
 
-static LogicalResult checkBias(OptionalLocation location, Value value, const Shaped& q, const Shaped& k,
-                               int64_t heads) {
+static LogicalResult checkBias(OptionalLocation location, const std::string& front, Value value, const Shaped& q,
+                               const Shaped& k, int64_t heads) {
   if (!value)
     return success();
   FailureOr<Shaped> bias = shaped(location, value);
@@ -16,52 +16,54 @@ static LogicalResult checkBias(OptionalLocation location, Value value, const Sha
               bias->sizes[2] == k.sizes[1];
   if (fits)
     return success();
-  return emitOptionalError(location, "attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is ",
+  return emitOptionalError(location, front, "attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is ",
                            dtypeName(q.element), q.text(), ", k is ", k.text(), ", bias is ", dtypeName(bias->element),
                            bias->text());
 }
 
-/// The constraints of q, k, v, bias and the numbers, which attention and its gradient share. attention_grad C1: they are attention's.
-template <class Adaptor> static LogicalResult checkAttention(OptionalLocation location, Adaptor adaptor) {
+/// The constraints of q, k, v, bias and the numbers, which attention and its gradient share. `front` stands in front of
+/// attention's own numbers.
+template <class Adaptor>
+static LogicalResult checkAttention(OptionalLocation location, const std::string& front, Adaptor adaptor) {
   FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
                     v = shaped(location, adaptor.getV());
-  if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, "attention C1", "q", *q, "k", *k)) ||
-      failed(sameElement(location, "attention C1", "q", *q, "v", *v)) ||
-      failed(checkFloat(location, "attention C2", "q", *q)))
+  if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, front + "attention C1", "q", *q, "k", *k)) ||
+      failed(sameElement(location, front + "attention C1", "q", *q, "v", *v)) ||
+      failed(checkFloat(location, front + "attention C2", "q", *q)))
     return failure();
   if (q->rank() != 3 || k->rank() != 3 || v->rank() != 3)
-    return emitOptionalError(location, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
+    return emitOptionalError(location, front, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
                              k->rank(), " and ", v->rank());
   if (k->sizes != v->sizes)
-    return emitOptionalError(location, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
+    return emitOptionalError(location, front, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
   bool grouped = adaptor.getKvHeads().has_value();
   if (q->sizes[0] != k->sizes[0] || (!grouped && q->last() != k->last()))
-    return emitOptionalError(location, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
+    return emitOptionalError(location, front, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
                              k->text());
   int64_t heads = static_cast<int64_t>(adaptor.getHeads());
   std::optional<int64_t> width = q->last().constant();
   if (heads < 1 || !width || *width % heads != 0)
-    return emitOptionalError(location, "attention C6: heads divides the width, a constant: the width is ",
+    return emitOptionalError(location, front, "attention C6: heads divides the width, a constant: the width is ",
                              q->last().str(), ", heads is ", heads);
   if (adaptor.getCausal() && (k->sizes[1] - q->sizes[1]).constant().value_or(0) < 0)
-    return emitOptionalError(location, "attention C7: causal attention has a key for every query: there are ",
+    return emitOptionalError(location, front, "attention C7: causal attention has a key for every query: there are ",
                              q->sizes[1].str(), " queries and ", k->sizes[1].str(), " keys");
   double scale = adaptor.getScale().convertToDouble();
   if (!std::isfinite(scale))
-    return emitOptionalError(location, "attention C8: scale is finite: it is ", scale);
+    return emitOptionalError(location, front, "attention C8: scale is finite: it is ", scale);
   if (grouped) {
     int64_t kvHeads = static_cast<int64_t>(*adaptor.getKvHeads());
     if (kvHeads < 1 || heads % kvHeads != 0 || k->last() != Size(kvHeads * (*width / heads)))
-      return emitOptionalError(location, "attention C9: kv_heads divides heads, and k has as many heads of q's width: q is ",
+      return emitOptionalError(location, front, "attention C9: kv_heads divides heads, and k has as many heads of q's width: q is ",
                                q->text(), ", k is ", k->text(), ", heads is ", heads, ", kv_heads is ", kvHeads);
   }
-  if (failed(checkBias(location, adaptor.getBias(), *q, *k, heads)))
+  if (failed(checkBias(location, front, adaptor.getBias(), *q, *k, heads)))
     return failure();
   return success();
 }
 
 MOEC_INFER(AttentionOp) {
-  if (failed(checkAttention(location, adaptor)))
+  if (failed(checkAttention(location, "", adaptor)))
     return failure();
   types.push_back(adaptor.getQ().getType());
   return success();
@@ -69,7 +71,7 @@ MOEC_INFER(AttentionOp) {
 
 MOEC_INFER(AttentionGradOp) {
   FailureOr<Shaped> dy = shaped(location, adaptor.getDy());
-  if (failed(dy) || failed(checkAttention(location, adaptor)))
+  if (failed(dy) || failed(checkAttention(location, "attention_grad C1: ", adaptor)))
     return failure();
   if (adaptor.getDy().getType() != adaptor.getQ().getType())
     return emitOptionalError(location, "attention_grad C2: dy has q's type: q is ", adaptor.getQ().getType(), ", dy is ", adaptor.getDy().getType());
@@ -78,7 +80,6 @@ MOEC_INFER(AttentionGradOp) {
     types.push_back(adaptor.getBias().getType());
   return success();
 }
-
 
 MOEC_INFER(RelativeBiasOp) {
   FailureOr<Shaped> table = shaped(location, adaptor.getTable());

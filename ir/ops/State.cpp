@@ -23,8 +23,21 @@ LogicalResult StateOp::verify() {
     return emitError() << "state C1: the sizes of a state are constants: they are " << describe(sizesOf(type));
   if (!isa<FloatType>(type.getElementType()))
     return emitError() << "state C2: a state is f64, f32 or bf16: it is " << dtypeName(type.getElementType());
-  if (getInit().getKind() == "orthogonal")
+  if (!getFrom() && getInit().getKind() == "orthogonal")
     return emitError() << "state C3: a state begins as zeros, ones, a constant or draws: not orthogonal";
+  return success();
+}
+
+LogicalResult StateOp::verifySymbolUses(SymbolTableCollection& symbols) {
+  if (!getFrom())
+    return success();
+  auto parameter = symbols.lookupNearestSymbolFrom<ParameterOp>(*this, getFromAttr());
+  if (!parameter)
+    return emitError() << "state C4: what it begins from is a moe.parameter of the module: @" << *getFrom() << " is none";
+  Sizes own = sizesOf(cast<RankedTensorType>(getType())), other = sizesOf(cast<RankedTensorType>(parameter.getType()));
+  if (own != other || getInit() != parameter.getInit())
+    return emitError() << "state C5: it has the shape and the init of the parameter that it begins from: @" << *getFrom() << " is "
+                       << describe(other) << " " << parameter.getInit() << ", the state " << describe(own) << " " << getInit();
   return success();
 }
 

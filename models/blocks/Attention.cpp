@@ -88,7 +88,9 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
       !(bias = biasOf(site, arguments, heads->queries, ir::sizesOf(x)[1], ir::sizesOf(memory)[1])))
     return {};
   double scale = arguments.has("scale") ? arguments.number("scale") : 1 / std::sqrt(static_cast<double>(heads->dim));
-  mlir::Value y = site.ops().attention(q, k, v, {heads->queries, heads->keys, scale, arguments.flag("causal"), bias});
+  Ops::AttentionRule rule{heads->queries, heads->keys, scale, arguments.flag("causal"), bias};
+  double p = site.isTraining() ? arguments.number("dropout") : 0;
+  mlir::Value y = p > 0 ? attentionWithDropout(site, q, k, v, rule, p) : site.ops().attention(q, k, v, rule);
   if (heads->queries == 1 && heads->dim == *width)
     return y;
   return linear(site.part("out"), y, *width, arguments.flag("out_bias"));

@@ -1,13 +1,12 @@
-#include "models/Site.h"
+#include "models/Layers.h"
 #include "models/blocks/Blocks.h"
 
 namespace moec::models {
 
 namespace {
 
-// Inference: the identity.
-mlir::Value build(Site& site, const Arguments&, llvm::ArrayRef<mlir::Value> inputs) {
-  return site.expects(inputs[0], 0, "(..)") ? inputs[0] : mlir::Value();
+mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
+  return site.expects(inputs[0], 0, "(..)") ? dropout(site, inputs[0], arguments.number("p")) : mlir::Value();
 }
 
 } // namespace
@@ -18,12 +17,8 @@ const Kind& dropoutBlock() {
       .doc = "In training, elements become 0 with probability p and the others are divided by 1 - p. In inference "
              "nothing happens.",
       .source = "Srivastava et al. 2014; PyTorch 2.5 (torch.nn.Dropout)",
-      .parameters = {{.name = "p",
-                      .type = ParameterType::Number,
-                      .fallback = "0.1",
-                      .least = 0,
-                      .most = 0.999,
-                      .doc = "The probability. PyTorch's default is 0.5, its TransformerEncoderLayer's 0.1."}},
+      .parameters = {dropoutParameter(
+          "p", "0.1", "The probability. PyTorch's default is 0.5, its TransformerEncoderLayer's 0.1.")},
       .inExperts = true,
       .block = build,
   };

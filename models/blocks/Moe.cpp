@@ -32,6 +32,8 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
   int64_t first = 0;
   if (gate.outer)
     tokens = gate.outer->rows;
+  else if (gate.tokens)
+    tokens = gate.tokens;
   for (const ExpertGroup& group : groups) {
     mlir::Value part = mixture(site, arguments, tokens, gate, group, first, groups.size() == 1);
     if (!part)

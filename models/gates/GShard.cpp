@@ -22,7 +22,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   Size count = ir::sizesOf(tokens)[0];
   std::optional<Size> capacity =
-      fastmoeCapacity(site, arguments.at("capacity"), arguments.evaluationCapacity("capacity"), count, 2, experts);
+      fastmoeCapacity(site, arguments.at("capacity"), arguments.numberByMode("capacity"), count, 2, experts);
   if (!capacity)
     return std::nullopt;
   mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
@@ -32,6 +32,10 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, capacity);
   if (weights && arguments.flag("random_routing"))
     routing = dropAtRandom(site, routing, weights);
+  if (site.isTraining() && indices) {
+    mlir::Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, site.routerElement());
+    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), 1), arguments.number("balance_loss"));
+  }
   return GateResult{routing, weights};
 }
 
@@ -49,6 +53,8 @@ const Kind& gshardGate() {
              "FastMoE's atomics leave the "
              "order open and its capacity may silently be 0; here the order is the tokens', and a capacity of 0 is an "
              "error where it is known. "
+             "FastMoE leaves its loss at the gate, for the trainer to add or not: so the coefficient is 0 here unless "
+             "it is given. "
              "Weight and bias begin as PyTorch's Linear.",
       .source = "Lepikhin et al. 2020 (arXiv 2006.16668); fastmoe ee3c561 (GShardGate)",
       .parameters =
@@ -64,6 +70,10 @@ const Kind& gshardGate() {
                .type = ParameterType::Bool,
                .fallback = "true",
                .doc = "Drop weak second choices at random?"},
+              balanceLossParameter(
+                  "0",
+                  "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
+                  "logits)."),
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "true",

@@ -21,6 +21,15 @@ mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool b
 /// where T is a number; otherwise a call may find that.
 std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices,
                                     int64_t experts);
+/// 1 at each token's index (T, 1), else 0: (T, E).
+mlir::Value oneHot(Ops& ops, mlir::Value indices, int64_t experts, mlir::Type element);
+/// E^2 * the mean over groups and experts of (share of a group's tokens that chose e) * (mean probability of e), from
+/// chosen (T, E), of zeros and ones, and probabilities (T, E). `kept` (T, 1), of zeros and ones: both are over the
+/// kept tokens' count in the place of all.
+mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilities, const Size& groups,
+                        mlir::Value kept = {});
+/// The parameter of its coefficient.
+Parameter balanceLossParameter(std::string fallback, std::string doc, std::string source = {});
 /// Are there K experts to choose? Reports when not.
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts);
 

@@ -18,6 +18,44 @@ Value importanceOf(Ops& ops, Value weights, Value routing, mlir::Type element) {
   return ops.mul(ops.add(isMore(0.5), isMore(0)), ops.constant({1}, {0.5}, element));
 }
 
+/// Of rows (R, N) of the outer level the sums by row of the batch and group of experts: (G, outer groups, N).
+Value sumsByGroup(Ops& ops, Value rows, const Top2Choices& outer, Value outerRouting, const Size& batch,
+                  int64_t outerCount, mlir::Type element) {
+  ir::Sizes shape = ir::sizesOf(outer.indices);
+  int64_t choices = *shape[1].constant();
+  // (T, n) as (G, n, T / G)
+  auto byBatch = [&](Value x) {
+    Size each = Size::floorDiv(shape[0], batch);
+    return ops.transpose(ops.reshape(x, {batch, each, ir::sizesOf(x)[1]}), {0, 2, 1});
+  };
+  Value sum;
+  for (int64_t choice = 0; choice < choices; ++choice) {
+    std::vector<double> only(static_cast<size_t>(choices));
+    only[static_cast<size_t>(choice)] = 1;
+    Value weights = ops.broadcast(ops.constant({1, choices}, only, element), shape);
+    Value ofTokens = ops.combine(rows, outerRouting, weights); // (T, N)
+    Value groups = oneHot(ops, ops.slice(outer.indices, 1, choice, 1), outerCount, element);
+    Value part = ops.matmul(byBatch(groups), byBatch(ofTokens));
+    sum = sum ? ops.add(sum, part) : part;
+  }
+  return sum;
+}
+
+/// The balance loss of the inner gates: each group of experts in each row of the batch, of as many tokens as it takes.
+Value innerLoss(Site& site, const Top2Choices& outer, const Top2Choices& inner, Value outerRouting, int64_t outerCount) {
+  if (!outer.indices || !inner.firsts || !inner.scores)
+    return {};
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  Value places = ops.number(outer.capacity, element);
+  auto means = [&](Value rows) {
+    return ops.div(sumsByGroup(ops, rows, outer, outerRouting, site.groups(), outerCount, element), places);
+  };
+  double experts = static_cast<double>(*ir::sizesOf(inner.scores)[1].constant());
+  Value mean = ops.reduceAll(ir::ReduceKind::Mean, ops.mul(means(inner.firsts), means(inner.scores)));
+  return ops.mul(mean, ops.constant({1}, {experts * experts}, element));
+}
+
 std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
   std::optional<int64_t> width = site.width(tokens);
   int64_t outerCount = arguments.integer("outer");
@@ -60,6 +98,11 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
                                              .groups = groups,
                                              .keep = inner.keep,
                                              .within = outerRouting});
+  if (site.isTraining()) {
+    double coefficient = arguments.number("balance_loss");
+    outerSite.addLoss("balance_loss", balanceLoss(outerSite, outer.firsts, outer.scores, groups), coefficient);
+    innerSite.addLoss("balance_loss", innerLoss(innerSite, outer, inner, outerRouting, outerCount), coefficient);
+  }
   return GateResult{routing, inner.weights, OuterLevel{outerRouting, outer.weights, rows}};
 }
 
@@ -84,7 +127,8 @@ const Kind& hierarchicalGate() {
           "an inner one of its own among the group's experts. Of the tokens that came to a group, those with more "
           "than half of their outer weight there get two experts, the others their best one only, behind all first "
           "choices. What a group takes is the n of the inner capacity, be all places taken or not. A token's result "
-          "is the sum over its groups, by the outer weights, of sums by the inner ones.",
+          "is the sum over its groups, by the outer weights, of sums by the inner ones. In training the outer and the "
+          "inner gates have a balance loss each, the inner ones over all places of a group, taken or not.",
       .source = "mixture-of-experts 0.2.3 (HeirarchicalMoE)",
       .parameters = parameters(),
       .gate = build,

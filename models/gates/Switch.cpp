@@ -15,7 +15,7 @@ std::optional<Size> capacityOf(Site& site, const Arguments& arguments, const Siz
                                                 "\"capacity\", as a rate; give one of them");
     return std::nullopt;
   }
-  double rate = arguments.evaluationCapacity("capacity");
+  double rate = arguments.numberByMode("capacity");
   Size::Real share;
   share.factors.push_back({.number = rate, .size = {}, .op = '*'});
   share.factors.push_back({.number = {}, .size = tokens, .op = '*'});
@@ -32,16 +32,65 @@ std::optional<Size> capacityOf(Site& site, const Arguments& arguments, const Siz
   return capacity;
 }
 
+/// x, multiplied by draws from [1 - jitter, 1 + jitter), or with them added.
+mlir::Value withJitter(Site& site, mlir::Value x, double jitter, bool adds) {
+  if (!x)
+    return {};
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  mlir::Value draws = ops.random(ir::Distribution::Uniform, site.part("jitter").path(), ir::sizesOf(x), element);
+  mlir::Value factors = ops.add(ops.mul(draws, ops.constant({1}, {2 * jitter}, element)),
+                                ops.constant({1}, {1 - jitter}, element));
+  return adds ? ops.add(x, factors) : ops.mul(x, factors);
+}
+
+void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value probabilities,
+               const GateResult& result, mlir::Value indices, const Size& groups) {
+  if (!probabilities || !indices || !result.routing)
+    return;
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  ir::Sizes shape = ir::sizesOf(probabilities);
+  mlir::Value kept;
+  if (arguments.word("balance_of") == "kept") {
+    mlir::Value ones = ops.broadcast(ops.constant({1, 1}, {1}, element), {shape[0], 1});
+    kept = ops.choiceValues(ops.rowWeights(ones, result.routing), result.routing); // (T, 1)
+  }
+  mlir::Value chosen = oneHot(ops, indices, *shape[1].constant(), element);
+  site.addLoss("balance_loss", balanceLoss(site, chosen, probabilities, groups, kept),
+               arguments.number("balance_loss"));
+  if (arguments.has("z_loss")) {
+    mlir::Value z = ops.logSumExp(logits); // (T)
+    site.addLoss("z_loss", ops.reduceAll(ir::ReduceKind::Mean, ops.mul(z, z)), arguments.number("z_loss"));
+  }
+}
+
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   bool perRow = arguments.word("per") == "row";
   Size groups = perRow ? site.groups() : Size(1), count = ir::sizesOf(tokens)[0];
   std::optional<Size> capacity = capacityOf(site, arguments, Size::floorDiv(count, groups), experts);
   if (!capacity)
     return std::nullopt;
-  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  if (!site.width(tokens))
+    return std::nullopt;
+  const std::string& place = arguments.word("jitter_on");
+  double jitter = site.isTraining() ? arguments.number("jitter") : 0;
+  bool jittersInput = jitter > 0 && place != "logits";
+  mlir::Value x = site.ops().cast(tokens, site.routerElement());
+  if (jittersInput)
+    x = withJitter(site, x, jitter, false);
+  mlir::Value logits = routerLayer(site, x, experts, arguments.flag("bias"));
+  if (jitter > 0 && !jittersInput)
+    logits = withJitter(site, logits, jitter, true);
   Ops& ops = site.ops();
-  auto [weights, indices] = ops.select(ops.softmax(logits), 1);
-  return GateResult{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
+  mlir::Value probabilities = ops.softmax(logits);
+  auto [weights, indices] = ops.select(probabilities, 1);
+  GateResult result{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
+  if (jittersInput && place == "tokens")
+    result.tokens = ops.cast(x, site.element());
+  if (site.isTraining())
+    addLosses(site, arguments, logits, probabilities, result, indices, groups);
+  return result;
 }
 
 } // namespace
@@ -52,8 +101,12 @@ const Kind& switchGate() {
       .family = Family::Gate,
       .doc = "The best expert of each token, weighted by its softmax over all experts. An expert takes rate * T / E "
              "rows, in the order of tokens, and drops the rest; T is all tokens of the call, or "
-             "those of a row of the batch. The paper leaves open how that is rounded. FastMoE's SwitchGate rounds up and has a bias; its jitter is added to the logits, "
-             "where the paper multiplies the input. Weight and bias begin as PyTorch's Linear.",
+             "those of a row of the batch. The paper leaves open how that is rounded. FastMoE's SwitchGate rounds up, "
+             "has a bias and a jitter of 0.1 on the logits, and balances what was kept. Hugging Face's takes per: row, "
+             "expert_capacity, jitter_on: tokens and z_loss; it joins all layers of the encoder, and all of the "
+             "decoder, into one before it takes the shares and means of the balance loss, where here each layer has a "
+             "loss of its own: for several layers its number cannot be expressed yet. Weight and bias begin as "
+             "PyTorch's Linear.",
       .source = "Fedus et al. 2021 (arXiv 2101.03961); fastmoe ee3c561 (SwitchGate)",
       .parameters =
           {
@@ -91,13 +144,30 @@ const Kind& switchGate() {
                .most = 1,
                .doc = "In training the router's input is multiplied by draws from [1 - jitter, 1 + jitter). In "
                       "inference nothing happens."},
-              {.name = "balance_loss",
+              {.name = "jitter_on",
+               .type = ParameterType::Word,
+               .fallback = "\"router\"",
+               .words = {"router", "tokens", "logits"},
+               .doc = "What the jitter multiplies: the router's input alone, or the experts' input with it. logits: it is "
+                      "added to the router's result, where the 1 in it cancels in the softmax.",
+               .source = "tokens: transformers 5.24 (SwitchTransformersTop1Router), which does so in models of f32; "
+                         "logits: fastmoe ee3c561 (SwitchGate)"},
+              balanceLossParameter("0.01", "E * the sum over e of (share of tokens whose best expert is e) * (mean "
+                                           "probability of e); with per: row, its mean over the rows of the batch."),
+              {.name = "balance_of",
+               .type = ParameterType::Word,
+               .fallback = "\"chosen\"",
+               .words = {"chosen", "kept"},
+               .doc = "Which tokens count for their expert: all, or those that it did not drop; shares and mean "
+                      "probabilities are then sums over the count of kept tokens.",
+               .source = "kept: fastmoe ee3c561 (SwitchGate)"},
+              {.name = "z_loss",
                .type = ParameterType::Number,
-               .fallback = "0.01",
                .least = 0,
                .most = 1e6,
-               .doc = "Coefficient of E * sum over e of (share of tokens whose best expert is e) * (mean probability "
-                      "of e), in training. In inference nothing happens."},
+               .doc = "In training: the coefficient, in the loss, of the mean over tokens of (log of the sum of "
+                      "exp(logits))^2. The result of that name is the value without it. Default: there is none.",
+               .source = "transformers 5.24 (router_z_loss_func)"},
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "false",

@@ -19,6 +19,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
                                                     .capacity = chosen.capacity,
                                                     .groups = site.groups(),
                                                     .keep = chosen.keep});
+  if (site.isTraining())
+    site.addLoss("balance_loss", balanceLoss(site, chosen.firsts, chosen.scores, site.groups()),
+                 arguments.number("balance_loss"));
   return GateResult{routing, chosen.weights};
 }
 

@@ -1,7 +1,5 @@
 #include "models/gates/Top2Level.h"
 
-#include <numeric>
-
 using mlir::Value;
 
 namespace moec::models {
@@ -12,7 +10,7 @@ namespace {
 Size capacityOf(const Arguments& arguments, const Size& count, int64_t experts) {
   Size::Real share;
   share.factors.push_back({.number = {}, .size = count, .op = '*'});
-  share.factors.push_back({.number = arguments.evaluationCapacity("capacity"), .size = {}, .op = '*'});
+  share.factors.push_back({.number = arguments.numberByMode("capacity"), .size = {}, .op = '*'});
   share.factors.push_back({.number = {}, .size = Size(experts), .op = '/'});
   return Size::max(Size::min(count, Size::trunc(share)), Size(arguments.integer("least_capacity")));
 }
@@ -21,8 +19,8 @@ Size capacityOf(const Arguments& arguments, const Size& count, int64_t experts) 
 Value secondStays(Site& site, const Arguments& arguments, Value weight) {
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
-  const std::string& policy = arguments.evaluationWord("policy");
-  double threshold = arguments.evaluationCapacity("threshold");
+  const std::string& policy = arguments.wordByMode("policy");
+  double threshold = arguments.numberByMode("threshold");
   if (policy == "threshold")
     return ops.cast(ops.compare(ir::Predicate::GT, weight, ops.constant({1}, {threshold}, element)), element);
   if (policy != "random")
@@ -47,11 +45,7 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
   Value scores = ops.softmax(logits);
   auto [first, firstIndex] = ops.select(scores, 1);
   // The second choice is the best of the scores without the first's, which counts as 0 and may be chosen again.
-  std::vector<double> numbers(static_cast<size_t>(experts));
-  std::iota(numbers.begin(), numbers.end(), 0);
-  Value taken = ops.compare(ir::Predicate::EQ, ops.cast(firstIndex, element),
-                            ops.constant({1, experts}, numbers, element)); // (T, E)
-  taken = ops.cast(taken, element);
+  Value taken = oneHot(ops, firstIndex, experts, element); // (T, E)
   Value whole, some;
   if (tokens.importance) {
     whole = compare(ir::Predicate::EQ, tokens.importance, 1);
@@ -67,9 +61,11 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
   if (!second)
     return {};
 
-  Top2Choices choices{firstIndex, first, {}, capacityOf(arguments, tokens.count, experts)};
+  Top2Choices choices{firstIndex, first, {}, capacityOf(arguments, tokens.count, experts), taken, scores};
+  if (whole && site.isTraining())
+    choices.scores = ops.mul(scores, whole);
   auto isNotZero = [&](Value x) { return ops.compare(ir::Predicate::NE, x, ops.constant({1}, {0}, element)); };
-  if (arguments.evaluationWord("policy") == "none") {
+  if (arguments.wordByMode("policy") == "none") {
     if (whole)
       choices.keep = isNotZero(whole);
     return choices;
@@ -114,15 +110,10 @@ std::vector<Parameter> top2Parameters() {
        .least = 0,
        .most = 1,
        .doc = "Added to the sum of the two scores, by which the weights are their shares."},
-      {.name = "balance_loss",
-       .type = ParameterType::Number,
-       .fallback = "0.01",
-       .least = 0,
-       .most = 1e6,
-       .doc =
-           "Coefficient of E^2 * mean over rows of the batch and experts of (share of tokens whose first choice is e) "
-           "* (mean score of e), in training. In inference nothing happens.",
-       .source = "mixture-of-experts 0.2.3 (loss_coef)"},
+      balanceLossParameter("0.01",
+                           "E^2 * the mean over rows of the batch and experts of (share of tokens whose first choice "
+                           "is e) * (mean score of e).",
+                           "mixture-of-experts 0.2.3 (loss_coef), which returns the product of both"),
   };
 }
 

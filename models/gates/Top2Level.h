@@ -18,6 +18,7 @@ struct Top2Choices {
   mlir::Value indices, weights;    // (T, K): 2 choices, or 1 without a second one
   std::optional<mlir::Value> keep; // (T, K); nothing: all enter
   Size capacity;                   // of an expert in a group
+  mlir::Value firsts, scores;      // (T, E): 1 at the first choice, and the softmax; 0 of tokens whose importance is not 1
 };
 
 /// From logits (T, E). Of importance 1 a token has both choices, of 0.5 the best expert as its second one, of 0 none.

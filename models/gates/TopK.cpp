@@ -11,7 +11,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   Size count = ir::sizesOf(tokens)[0];
   std::optional<Size> capacity;
   if (arguments.has("capacity")) {
-    capacity = fastmoeCapacity(site, arguments.at("capacity"), arguments.evaluationCapacity("capacity"), count, choices,
+    capacity = fastmoeCapacity(site, arguments.at("capacity"), arguments.numberByMode("capacity"), count, choices,
                                experts);
     if (!capacity)
       return std::nullopt;

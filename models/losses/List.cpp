@@ -1,35 +1,15 @@
-#include "models/Kind.h"
+#include "models/losses/Losses.h"
 
 namespace moec::models {
 
 const std::vector<const Kind*>& lossKinds() {
-  static const Kind crossEntropy{
-      .name = "cross_entropy",
-      .family = Family::Loss,
-      .doc = "The mean over rows of -log softmax(scores)[label].",
-      .source = "PyTorch 2.5 (torch.nn.CrossEntropyLoss)",
-      .parameters =
-          {
-              {.name = "scores", .type = ParameterType::ValueName, .required = true, .doc = "Logits (.., classes)."},
-              {.name = "labels", .type = ParameterType::ValueName, .required = true, .doc = "Integers (..)."},
-          },
-  };
-  static const Kind mse{
-      .name = "mse",
-      .family = Family::Loss,
-      .doc = "The mean of squared differences.",
-      .source = "PyTorch 2.5 (torch.nn.MSELoss)",
-      .parameters =
-          {
-              {.name = "prediction", .type = ParameterType::ValueName, .required = true, .doc = "What the model says."},
-              {.name = "target",
-               .type = ParameterType::ValueName,
-               .required = true,
-               .doc = "What it should say, of the same shape."},
-          },
-  };
-  static const std::vector<const Kind*> kinds{&crossEntropy, &mse};
+  static const std::vector<const Kind*> kinds{&crossEntropyLoss(), &mseLoss()};
   return kinds;
+}
+
+std::string describe(mlir::Value value) {
+  auto type = mlir::cast<mlir::RankedTensorType>(value.getType());
+  return std::string(name(ir::dtypeOf(type.getElementType()))) + ir::describe(ir::sizesOf(type));
 }
 
 } // namespace moec::models

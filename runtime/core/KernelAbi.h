@@ -9,6 +9,8 @@
 
 namespace moec {
 
+/// A launch that updates a parameter or state has it among its inputs and its outputs, with one pointer: an item reads of it only what it writes itself,
+/// before it writes.
 /// What one launch hands to its kernel. Read-only for the kernel, the same for every item of the launch.
 struct KernelCall {
   void* const* buffers;    // the launch's operands: inputs in order, then outputs in order, then its workspaces

@@ -22,6 +22,14 @@ void checkIndex(const Plan& plan, int buffer, const std::string& who) {
     fail(plan, fmt::format("{} uses buffer {} of {}", who, buffer, plan.buffers.size()));
 }
 
+bool isFixed(BufferKind kind) {
+  return kind == BufferKind::Constant || kind == BufferKind::Parameter || kind == BufferKind::Prepared || kind == BufferKind::State;
+}
+
+bool hasFixedShape(const BufferInfo& buffer) {
+  return std::all_of(buffer.shape.begin(), buffer.shape.end(), [](const Size& size) { return size.isConstant(); });
+}
+
 void checkBuffer(const Plan& plan, size_t index) {
   const BufferInfo& buffer = plan.buffers[index];
   std::string who = fmt::format("buffer {} ({})", index, buffer.name);
@@ -32,34 +40,39 @@ void checkBuffer(const Plan& plan, size_t index) {
   }
   if (buffer.isRouting && (buffer.dtype != DType::I32 || buffer.experts < 1 || buffer.choices < 1))
     fail(plan, who + " is no routing: an i32 buffer of at least one expert and choice");
-  int launches = static_cast<int>(plan.forward.size());
+  int forward = static_cast<int>(plan.forward.size()), launches = forward + static_cast<int>(plan.apply.size());
   if (buffer.kind == BufferKind::Temporary &&
       (buffer.firstLaunch < -1 || buffer.lastLaunch < buffer.firstLaunch || buffer.lastLaunch >= launches ||
        (buffer.firstLaunch == -1) != (buffer.lastLaunch == -1)))
     fail(plan, fmt::format("{} lives from launch {} to {} of {}", who, buffer.firstLaunch, buffer.lastLaunch, launches));
-  bool fixed = buffer.kind == BufferKind::Constant || buffer.kind == BufferKind::Parameter || buffer.kind == BufferKind::Prepared;
-  if (fixed && !std::all_of(buffer.shape.begin(), buffer.shape.end(), [](const Size& size) { return size.isConstant(); }))
+  if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= 0 && buffer.firstLaunch < forward && buffer.lastLaunch >= forward)
+    fail(plan, fmt::format("{} lives from forward launch {} into apply launch {}: what a call keeps for another is a state", who, buffer.firstLaunch,
+                           buffer.lastLaunch - forward));
+  if (isFixed(buffer.kind) && !hasFixedShape(buffer))
     fail(plan, who + " has a size that depends on the call");
   if (buffer.kind == BufferKind::Constant && bytesOf(buffer, {}) != static_cast<int64_t>(buffer.data.size()))
     fail(plan, fmt::format("{} has {} bytes of data for {}", who, buffer.data.size(), bytesOf(buffer, {})));
 }
 
-void checkLaunch(const Plan& plan, const LaunchInfo& launch, int index, bool prepare) {
-  std::string who = fmt::format("{} launch {} ({})", prepare ? "prepare" : "forward", index, launch.label);
+void checkLaunch(const Plan& plan, LaunchList list, size_t index) {
+  const LaunchInfo& launch = plan.launches(list)[index];
+  std::string who = fmt::format("{} launch {} ({})", name(list), index, launch.label);
   if (launch.kernel.empty() || launch.stages.empty())
     fail(plan, who + " has no kernel or no stage");
+  bool prepare = list == LaunchList::Prepare, training = plan.purpose == Purpose::Training;
+  int place = static_cast<int>(index + (list == LaunchList::Apply ? plan.forward.size() : 0)); // as lives are counted
   auto check = [&](int buffer, bool writes, bool workspace) {
     checkIndex(plan, buffer, who);
     const BufferInfo& info = plan.buffers[static_cast<size_t>(buffer)];
     if (workspace && (info.kind != BufferKind::Temporary || info.dtype != DType::U8))
       fail(plan, fmt::format("{}: workspace {} is no temporary of u8", who, info.name));
-    if (writes && (info.kind == BufferKind::Constant || info.kind == BufferKind::Input))
+    if (writes && (info.kind == BufferKind::Constant || info.kind == BufferKind::Input || (info.kind == BufferKind::Parameter && !prepare && !training)))
       fail(plan, fmt::format("{} writes {}", who, info.name));
     if (prepare && (info.kind == BufferKind::Input || info.kind == BufferKind::Output))
       fail(plan, fmt::format("{} uses {}, which a call has", who, info.name));
-    if (!prepare && info.kind == BufferKind::Temporary && (index < info.firstLaunch || index > info.lastLaunch))
+    if (!prepare && info.kind == BufferKind::Temporary && (place < info.firstLaunch || place > info.lastLaunch))
       fail(plan, fmt::format("{} uses {}, which lives from launch {} to {}", who, info.name, info.firstLaunch, info.lastLaunch));
-    if (prepare && !std::all_of(info.shape.begin(), info.shape.end(), [](const Size& size) { return size.isConstant(); }))
+    if (list != LaunchList::Forward && !hasFixedShape(info))
       fail(plan, fmt::format("{} uses {}, whose size depends on the call", who, info.name));
   };
   for (int buffer : launch.inputs)
@@ -68,6 +81,22 @@ void checkLaunch(const Plan& plan, const LaunchInfo& launch, int index, bool pre
     check(buffer, true, false);
   for (int buffer : launch.workspaces)
     check(buffer, true, true);
+}
+
+/// What a launch writes of parameters and states takes effect behind the call: no launch of the list reads or writes it from there on.
+void checkUpdates(const Plan& plan, LaunchList list) {
+  const auto& launches = plan.launches(list);
+  std::vector<int> writer(plan.buffers.size(), -1);
+  for (size_t i = 0; i < launches.size(); ++i) {
+    for (const auto* buffers : {&launches[i].inputs, &launches[i].outputs})
+      for (int buffer : *buffers)
+        if (int before = writer[static_cast<size_t>(buffer)]; before >= 0 && before != static_cast<int>(i))
+          fail(plan, fmt::format("{} launch {} ({}) uses {}, which launch {} ({}) has updated", name(list), i, launches[i].label,
+                                 plan.buffers[static_cast<size_t>(buffer)].name, before, launches[static_cast<size_t>(before)].label));
+    for (int buffer : launches[i].outputs)
+      if (BufferKind kind = plan.buffers[static_cast<size_t>(buffer)].kind; kind == BufferKind::Parameter || kind == BufferKind::State)
+        writer[static_cast<size_t>(buffer)] = static_cast<int>(i);
+  }
 }
 
 /// An entry of inputs, parameters or outputs agrees with its buffer.
@@ -87,18 +116,53 @@ template <class Info> void checkNames(const Plan& plan, const std::vector<Info>&
   }
 }
 
+void checkTraining(const Plan& plan) {
+  checkNames(plan, plan.states, "state", false);
+  for (const StateInfo& state : plan.states) {
+    if (plan.buffers[static_cast<size_t>(state.buffer)].kind != BufferKind::State)
+      fail(plan, fmt::format("state {} has a buffer of another kind", state.name));
+    auto from = std::find_if(plan.parameters.begin(), plan.parameters.end(), [&](const ParameterInfo& parameter) { return parameter.name == state.from; });
+    if (state.from && (from == plan.parameters.end() || from->shape != state.shape))
+      fail(plan, fmt::format("state {} begins with '{}', which is no parameter of its shape", state.name, *state.from));
+  }
+  if (plan.purpose == Purpose::Inference) {
+    bool applies = std::any_of(plan.inputs.begin(), plan.inputs.end(), [](const InputInfo& input) { return input.list != LaunchList::Forward; }) ||
+                   std::any_of(plan.outputs.begin(), plan.outputs.end(), [](const OutputInfo& output) { return output.list != LaunchList::Forward; });
+    if (!plan.states.empty() || !plan.apply.empty() || applies)
+      fail(plan, "it is for inference, and has states or something to apply");
+    return;
+  }
+  auto checkApplied = [&](const auto& infos, const char* what) {
+    for (const auto& info : infos)
+      if (info.list == LaunchList::Apply && info.buffer >= 0 && !hasFixedShape(plan.buffers[static_cast<size_t>(info.buffer)]))
+        fail(plan, fmt::format("{} {} of apply has a size that depends on the call", what, info.name));
+  };
+  checkApplied(plan.inputs, "input");
+  checkApplied(plan.outputs, "output");
+  if (!plan.prepare.empty())
+    fail(plan, "it is for training, and prepares weights, which change with every step");
+  for (LaunchList list : {LaunchList::Forward, LaunchList::Apply})
+    checkUpdates(plan, list);
+}
+
 } // namespace
+
+const char* name(LaunchList list) { return list == LaunchList::Prepare ? "prepare" : list == LaunchList::Forward ? "forward" : "apply"; }
+
+const std::vector<LaunchInfo>& Plan::launches(LaunchList list) const {
+  return list == LaunchList::Prepare ? prepare : list == LaunchList::Forward ? forward : apply;
+}
 
 void checkPlan(const Plan& plan) {
   for (size_t i = 0; i < plan.buffers.size(); ++i)
     checkBuffer(plan, i);
-  for (size_t i = 0; i < plan.prepare.size(); ++i)
-    checkLaunch(plan, plan.prepare[i], static_cast<int>(i), true);
-  for (size_t i = 0; i < plan.forward.size(); ++i)
-    checkLaunch(plan, plan.forward[i], static_cast<int>(i), false);
+  for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward, LaunchList::Apply})
+    for (size_t i = 0; i < plan.launches(list).size(); ++i)
+      checkLaunch(plan, list, i);
   checkNames(plan, plan.inputs, "input", true);
   checkNames(plan, plan.parameters, "parameter", true);
   checkNames(plan, plan.outputs, "output", false);
+  checkTraining(plan);
 }
 
 Shape shapeOf(const BufferInfo& buffer, const Bindings& bindings) {
@@ -122,7 +186,7 @@ int64_t bytesOf(const BufferInfo& buffer, const Bindings& bindings) {
   return bytes;
 }
 
-ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap) {
+ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap, int firstLaunch) {
   ArenaLayout layout;
   layout.offsets.assign(plan.buffers.size(), -1);
   struct Block {
@@ -133,7 +197,7 @@ ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap)
   std::vector<Block> blocks;
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
-    if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= 0) {
+    if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= firstLaunch) {
       int64_t bytes = std::max<int64_t>(bytesOf(buffer, bindings), 1) + gap;
       blocks.push_back({i, (bytes + kAlignment - 1) / kAlignment * kAlignment, buffer.firstLaunch, buffer.lastLaunch});
     }

@@ -13,6 +13,14 @@
 
 namespace moec {
 
+/// What a plan's calls do: compute what the model gives, or change its parameters. A program holds a plan for each target and purpose.
+enum class Purpose { Inference, Training };
+
+/// The launches of a plan. Prepare: once per set of weights. Forward: of a call (@forward, @train_step or @accumulate). Apply: of the call that takes the
+/// gradients which several @accumulate added up.
+enum class LaunchList { Prepare, Forward, Apply };
+const char* name(LaunchList list); // "prepare" ...
+
 /// How `--init` fills a parameter. Draws are keyed by (seed, streamOf(parameter name), 0, element).
 struct Init {
   enum class Kind { Zeros, Ones, Constant, Uniform, Normal, Orthogonal } kind = Kind::Zeros;
@@ -34,6 +42,7 @@ struct InputInfo {
   std::optional<int64_t> below;      // integer inputs: every element must be in [0, below)
   bool forLoss = false;              // only the loss needs it
   bool isDraw = false;               // a random draw turned into an input, named by its path
+  LaunchList list = LaunchList::Forward; // Apply: an input of @apply
 };
 
 struct ParameterInfo {
@@ -44,11 +53,17 @@ struct ParameterInfo {
   int buffer = -1;
 };
 
+/// What steps of training carry on besides the parameters: gradients that add up, an optimizer's moments.
+struct StateInfo : ParameterInfo {
+  std::optional<std::string> from;   // the parameter of this shape whose value it begins with, in place of its init (master weights)
+};
+
 struct OutputInfo {
   std::string name;
   DType dtype = DType::F32;
   std::vector<Size> shape;
   int buffer = -1;
+  LaunchList list = LaunchList::Forward; // Apply: a result of @apply
 };
 
 /// What a size must keep to when symbols get their values: [atLeast, atMost].
@@ -60,7 +75,8 @@ struct SizeRule {
 
 enum class BufferKind {
   Input,     // written by the caller before a call
-  Parameter, // plain form of a parameter; may be freed after prepare when no forward launch reads it
+  Parameter, // plain form of a parameter; may be freed after prepare when no forward launch reads it. Launches of training write it
+  State,     // of training: kept from call to call like a parameter, read and written by its launches
   Prepared,  // written by prepare launches, read by forward launches (packed weights)
   Temporary, // in the arena, alive from its first launch to its last
   Output,    // in memory of its own; the caller gets it
@@ -72,7 +88,7 @@ struct BufferInfo {
   BufferKind kind = BufferKind::Temporary;
   DType dtype = DType::F32;
   std::vector<Size> shape;
-  int firstLaunch = -1, lastLaunch = -1; // Temporary: launches of forward between which it lives, both inclusive
+  int firstLaunch = -1, lastLaunch = -1; // Temporary: launches between which it lives, both inclusive; those of apply are counted behind those of forward
   std::optional<int> raggedBy;       // rows [0, offsets[E]) of this routing buffer hold values, the others are undefined
   bool isRouting = false;            // an i32 RoutingLayout; experts and choices below
   int64_t experts = 0, choices = 0;
@@ -103,8 +119,8 @@ struct StageInfo {
 struct LaunchInfo {
   std::string kernel;                // symbol of the kernel's image; equal kernels share it
   std::string label;                 // path in the model: "layers.0.moe"
-  std::string kind;                  // "matmul", "rows", "loops", "attention", "gate", "expert_up", "expert_down", "pack" ...
-  std::vector<int> inputs, outputs;  // buffer indices
+  std::string kind;                  // "matmul", "rows", "loops", "attention", "gate", "expert_up", "expert_down", "pack", "update" ...
+  std::vector<int> inputs, outputs;  // buffer indices; a parameter or state in both is updated in place
   std::vector<Size> sizes;           // KernelCall::sizes
   std::vector<std::string> streams;  // paths of random draws
   std::vector<StageInfo> stages;
@@ -117,22 +133,31 @@ struct LaunchInfo {
 
 struct Plan {
   std::string target;                // "cpu:x86-64-v3", "cuda:sm_90a"
+  Purpose purpose = Purpose::Inference;
   std::vector<BufferInfo> buffers;
-  std::vector<LaunchInfo> prepare, forward;
+  /// For training: nothing is prepared, for weights change with every step. `forward` is @train_step whole and `apply` empty; or they are @accumulate and @apply.
+  std::vector<LaunchInfo> prepare, forward, apply;
   std::vector<InputInfo> inputs;
   std::vector<ParameterInfo> parameters;
+  std::vector<StateInfo> states;
   std::vector<OutputInfo> outputs;
   std::vector<SizeRule> rules;
   std::map<std::string, int64_t> checkSizes; // symbols of the model's small form, which checks use
   bool invariant = false;
+
+  const std::vector<LaunchInfo>& launches(LaunchList list) const;
 };
+
+/// Inputs that a training gives its plan besides the model's: f64 [], i64 [] (1 at the first step), i64 [] (accumulations since the last @apply).
+inline constexpr const char *kLearningRateInput = "train.learning_rate", *kStepInput = "train.step", *kCountInput = "train.count";
 
 /// JSON text of a plan and back. parsePlan checks everything it reads (indices in range, sizes that parse, known words, checkPlan): Error(Data).
 std::string toJson(const Plan& plan);
 Plan parsePlan(const std::string& json);
 
 /// What a device may rely on: indices in range, launches inside the lives of the temporaries they use, constants of their size, names once.
-/// Prepare launches use sizes without symbols. Error(Data) naming the place.
+/// Prepare and apply launches use sizes without symbols; no temporary lives from forward into apply. Parameters and states are written in training alone, by
+/// one launch of a list, behind which none of it reads them. Error(Data) naming the place.
 void checkPlan(const Plan& plan);
 
 /// A buffer's shape and bytes for these values of the symbols. Error(Data) naming it for a negative size or more than 2^48 bytes.
@@ -144,7 +169,8 @@ struct ArenaLayout {
   std::vector<int64_t> offsets; // by buffer; -1 for other kinds, and for what only prepare launches use (firstLaunch is -1)
   int64_t bytes = 0;
 };
-/// `gap`: bytes that stay free behind each, so that a step over its end does not land in a neighbour.
-ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap = 0);
+/// `gap`: bytes that stay free behind each, so that a step over its end does not land in a neighbour. `firstLaunch`: only what lives from there on; from the
+/// first one of apply on, no symbol needs a value, and every offset is that of the whole layout.
+ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap = 0, int firstLaunch = 0);
 
 } // namespace moec

@@ -19,8 +19,11 @@ const Words<Init::Kind> kInitWords = {{Init::Kind::Zeros, "zeros"},     {Init::K
                                       {Init::Kind::Normal, "normal"},   {Init::Kind::Orthogonal, "orthogonal"}};
 const Words<PhotoRule::Resize> kResizeWords = {{PhotoRule::Resize::None, "none"}, {PhotoRule::Resize::Stretch, "stretch"}};
 const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"},
-                                        {BufferKind::Prepared, "prepared"},   {BufferKind::Temporary, "temporary"},
-                                        {BufferKind::Output, "output"},       {BufferKind::Constant, "constant"}};
+                                        {BufferKind::State, "state"},         {BufferKind::Prepared, "prepared"},
+                                        {BufferKind::Temporary, "temporary"}, {BufferKind::Output, "output"},
+                                        {BufferKind::Constant, "constant"}};
+const Words<Purpose> kPurposeWords = {{Purpose::Inference, "inference"}, {Purpose::Training, "training"}};
+const Words<LaunchList> kCallWords = {{LaunchList::Forward, "forward"}, {LaunchList::Apply, "apply"}};
 
 template <class Enum> const char* wordOf(const Words<Enum>& words, Enum value) {
   for (const auto& [candidate, word] : words)
@@ -59,6 +62,8 @@ Json write(const InputInfo& input) {
     json["for_loss"] = true;
   if (input.isDraw)
     json["draw"] = true;
+  if (input.list != LaunchList::Forward)
+    json["list"] = wordOf(kCallWords, input.list);
   return json;
 }
 
@@ -70,8 +75,18 @@ Json write(const ParameterInfo& parameter) {
           {"buffer", parameter.buffer}};
 }
 
+Json write(const StateInfo& state) {
+  Json json = write(static_cast<const ParameterInfo&>(state));
+  if (state.from)
+    json["from"] = *state.from;
+  return json;
+}
+
 Json write(const OutputInfo& output) {
-  return {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", write(output.shape)}, {"buffer", output.buffer}};
+  Json json = {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", write(output.shape)}, {"buffer", output.buffer}};
+  if (output.list != LaunchList::Forward)
+    json["list"] = wordOf(kCallWords, output.list);
+  return json;
 }
 
 Json write(const SizeRule& rule) {
@@ -236,6 +251,8 @@ InputInfo readInput(const Reader& json) {
     input.forLoss = loss->truth();
   if (auto draw = json.find("draw"))
     input.isDraw = draw->truth();
+  if (auto list = json.find("list"))
+    input.list = list->word(kCallWords);
   return input;
 }
 
@@ -245,8 +262,18 @@ ParameterInfo readParameter(const Reader& json) {
           {init.at("kind").word(kInitWords), init.at("a").number(), init.at("b").number()}, json.at("buffer").index()};
 }
 
+StateInfo readState(const Reader& json) {
+  StateInfo state{readParameter(json), {}};
+  if (auto from = json.find("from"))
+    state.from = from->text();
+  return state;
+}
+
 OutputInfo readOutput(const Reader& json) {
-  return {json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index()};
+  OutputInfo output{json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index()};
+  if (auto list = json.find("list"))
+    output.list = list->word(kCallWords);
+  return output;
 }
 
 SizeRule readRule(const Reader& json) {
@@ -338,16 +365,22 @@ Json stagesToJson(const std::vector<StageInfo>& stages) { return writeAll(stages
 std::vector<StageInfo> stagesFromJson(const nlohmann::json& json, const std::string& where) { return Reader(json, where).list(readStage); }
 
 Json planToJson(const Plan& plan) {
-  return {{"target", plan.target},
-          {"invariant", plan.invariant},
-          {"check_sizes", plan.checkSizes},
-          {"rules", writeAll(plan.rules)},
-          {"inputs", writeAll(plan.inputs)},
-          {"parameters", writeAll(plan.parameters)},
-          {"outputs", writeAll(plan.outputs)},
-          {"buffers", writeAll(plan.buffers)},
-          {"prepare", writeAll(plan.prepare)},
-          {"forward", writeAll(plan.forward)}};
+  Json json = {{"target", plan.target},
+               {"invariant", plan.invariant},
+               {"check_sizes", plan.checkSizes},
+               {"rules", writeAll(plan.rules)},
+               {"inputs", writeAll(plan.inputs)},
+               {"parameters", writeAll(plan.parameters)},
+               {"outputs", writeAll(plan.outputs)},
+               {"buffers", writeAll(plan.buffers)},
+               {"prepare", writeAll(plan.prepare)},
+               {"forward", writeAll(plan.forward)}};
+  if (plan.purpose == Purpose::Inference)
+    return json;
+  json["purpose"] = wordOf(kPurposeWords, plan.purpose);
+  json["states"] = writeAll(plan.states);
+  json["apply"] = writeAll(plan.apply);
+  return json;
 }
 
 Plan planFromJson(const nlohmann::json& json, const std::string& where) {
@@ -363,6 +396,12 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   plan.buffers = reader.at("buffers").list(readBuffer);
   plan.prepare = reader.at("prepare").list(readLaunch);
   plan.forward = reader.at("forward").list(readLaunch);
+  if (auto purpose = reader.find("purpose"))
+    plan.purpose = purpose->word(kPurposeWords);
+  if (auto states = reader.find("states"))
+    plan.states = states->list(readState);
+  if (auto apply = reader.find("apply"))
+    plan.apply = apply->list(readLaunch);
   return plan;
 }
 

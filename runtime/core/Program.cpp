@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <system_error>
@@ -18,12 +19,18 @@ namespace {
 using Bytes = std::span<const uint8_t>;
 
 constexpr std::string_view kKernelPrefix = "kernel/", kIrPrefix = "ir/";
-constexpr int kManifestVersion = 1;
+constexpr int kManifestVersion = 2; // what this moec reads: all up to it
+
+/// A program without a plan for training is what version 1 knows.
+int versionOf(const ProgramData& data) {
+  bool trains = std::ranges::any_of(data.plans, [](const Plan& plan) { return plan.purpose == Purpose::Training; });
+  return trains ? 2 : 1;
+}
 
 Bytes bytesOf(const std::string& text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
 
 std::string writeManifest(const ProgramData& data) {
-  nlohmann::ordered_json manifest = {{"version", kManifestVersion}, {"name", data.name}, {"build_id", data.buildId}};
+  nlohmann::ordered_json manifest = {{"version", versionOf(data)}, {"name", data.name}, {"build_id", data.buildId}};
   manifest["plans"] = nlohmann::ordered_json::array();
   for (const Plan& plan : data.plans)
     manifest["plans"].push_back(planToJson(plan));
@@ -121,9 +128,18 @@ void Program::save(const std::filesystem::path& path) const { writeFileAtomicall
 const std::string& Program::name() const { return data_->name; }
 const ProgramData& Program::data() const { return *data_; }
 
-const Plan* Program::plan(std::string_view target) const {
+std::string irKey(std::string_view target, Purpose purpose) {
+  return std::string(target) + (purpose == Purpose::Training ? "/training" : "");
+}
+
+void requirePlans(const ProgramData& program, Purpose purpose) {
+  if (purpose == Purpose::Training && std::ranges::none_of(program.plans, [](const Plan& plan) { return plan.purpose == Purpose::Training; }))
+    throw Error(Fault::Usage, fmt::format("program {} has no plan for training: compile it with --train", program.name));
+}
+
+const Plan* Program::plan(std::string_view target, Purpose purpose) const {
   for (const Plan& plan : data_->plans)
-    if (plan.target == target)
+    if (plan.target == target && plan.purpose == purpose)
       return &plan;
   return nullptr;
 }

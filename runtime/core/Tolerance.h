@@ -18,4 +18,22 @@ constexpr double tolerance(DType type) {
   return 0;
 }
 
+/// Of gradients, which are sums over many tokens of terms that cancel.
+constexpr double gradientTolerance(DType type) {
+  switch (type) {
+  case DType::F64: return 1e-10;
+  case DType::F32: return 1e-5;
+  default: return tolerance(type);
+  }
+}
+
+/// Of losses and parameters after twenty steps of training, in each of which what was apart comes further apart.
+constexpr double trainedTolerance(DType type) {
+  switch (type) {
+  case DType::F64: return 1e-9;
+  case DType::F32: return 1e-4;
+  default: return tolerance(type);
+  }
+}
+
 } // namespace moec

@@ -19,11 +19,10 @@ struct CallScalars {
   uint32_t step = 0;
 };
 
-enum class LaunchList { Prepare, Forward };
-
 /// One program on one device. Belongs to one thread. Buffers are the plan's, by index.
 /// Order of calls: write() the parameters, launch() every Prepare launch, then per call: bind(), write() the inputs,
-/// launch() every Forward launch in order, read() the outputs.
+/// launch() every Forward launch in order, read() the outputs. Of a plan for training: write() the parameters and states, then calls of both lists; those of
+/// Apply need no bind().
 class Executable {
 public:
   virtual ~Executable() = default;
@@ -50,8 +49,8 @@ public:
   virtual std::string name() const = 0;
   /// What to compile a program for that is to run here: "cpu", "cuda:sm_90a". Empty: any plan will do.
   virtual std::vector<std::string> targets() const = 0;
-  /// Throws Error(Device) when no plan of the program fits, naming what is missing.
-  virtual std::unique_ptr<Executable> load(const Program& program) = 0;
+  /// Throws Error(Device) when no plan of the program for this purpose fits, naming what is missing; Error(Usage) when it has none for training at all.
+  virtual std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) = 0;
 };
 
 struct DeviceOptions {

@@ -6,6 +6,7 @@
 #include "mlir/Parser/Parser.h"
 
 #include <cmath>
+#include <cstring>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -113,9 +114,13 @@ void check(const ParsedKernel& kernel, const CheckOptions& options) {
   launch.seed = call.seed;
   launch.step = call.step;
   std::vector<Tensor> gots = loaded.run(inputs, launch);
+  launch.threads = 3;
+  std::vector<Tensor> others = loaded.run(inputs, launch);
   ASSERT_EQ(gots.size(), wants.size());
-  for (size_t i = 0; i < gots.size(); ++i)
+  for (size_t i = 0; i < gots.size(); ++i) {
     compare(gots[i], wants[i], options, i);
+    EXPECT_EQ(std::memcmp(gots[i].data(), others[i].data(), gots[i].bytes()), 0) << "result " << i << ": three threads give other bits than one";
+  }
 }
 
 } // namespace moec::testing

@@ -38,7 +38,7 @@ std::string mismatch(const Tensor& got, const Tensor& want, const CheckOptions& 
 /// Holds one result against the reference's. Reports with ASSERT.
 void compare(const Tensor& got, const Tensor& want, const CheckOptions& options, size_t result);
 
-/// Emits and runs a kernel for options.target and holds every result against the reference's. Reports with EXPECT.
+/// Emits and runs a kernel for options.target, and holds every result against the reference's and the bits that three threads give. Reports with EXPECT.
 void check(const ParsedKernel& kernel, const CheckOptions& options = {});
 
 } // namespace moec::testing

@@ -69,7 +69,7 @@ TEST(Loops, biasesOfDistances) {
 
 TEST(Loops, rotaryOfASlice) {
   for (const char* element : {"f32", "f64"})
-    for (const char* style : {"", "interleaved"}) {
+    for (const char* style : {"", "interleaved", "inverse", "interleaved inverse"}) {
       std::string x = fmt::format("tensor<2x?x40x{}, #moe.sizes<\"2\", \"n\", \"40\">>", element),
                   y = fmt::format("tensor<2x?x24x{}, #moe.sizes<\"2\", \"n\", \"24\">>", element);
       ParsedKernel kernel = parseKernel("loops", "%x: " + x, y,
@@ -80,6 +80,26 @@ TEST(Loops, rotaryOfASlice) {
       options.bindings = {{"n", 3000}}; // many turns
       check(kernel, options);
     }
+}
+
+TEST(Loops, whatIsNotChosenIsNotLookedAt) {
+  for (const char* element : {"f32", "f64", "bf16", "i64"}) {
+    std::string x = fmt::format("tensor<3x5x{}>", element), z = fmt::format("tensor<5x{}>", element);
+    ParsedKernel kernel = parseKernel("loops", fmt::format("%m: tensor<3x5xi1>, %x: {}, %z: {}", x, z), fmt::format("{}, tensor<3x5xf32>", x),
+                                      fmt::format("%y = moe.where %m, %x, %z : tensor<3x5xi1>, {0}, {1}\n %f = moe.cast %m to f32 : tensor<3x5xi1>\n"
+                                                  "moe.yield %y, %f : {0}, tensor<3x5xf32>",
+                                                  x, z));
+    CheckOptions options = exact();
+    DType dtype = *parseDType(element);
+    Tensor mask(DType::Bool, {3, 5});
+    std::vector<double> a(15, 3), b = {4, 5, isFloat(dtype) ? NAN : 6, 7, 8};
+    for (size_t i = 0; i < 15; ++i) {
+      mask.as<uint8_t>()[i] = i % 5 == 2 || i % 2;
+      a[i] = mask.as<uint8_t>()[i] || !isFloat(dtype) ? static_cast<double>(i) : NAN;
+    }
+    options.inputs = {mask, Tensor::of(a, {3, 5}).cast(dtype), Tensor::of(b, {5}).cast(dtype)};
+    check(kernel, options);
+  }
 }
 
 TEST(Loops, reductionsAlongEveryAxis) {
@@ -193,6 +213,24 @@ TEST(Pack, panelsWithZerosBehindTheRows) {
     for (int64_t block : {0, 1, 2}) {
       ParsedKernel kernel = parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
                                         fmt::format("%p = moe.pack %w nr {} : tensor<{}>\n moe.yield %p : tensor<{}>", c.nr, c.from, c.to));
+      CheckOptions options = exact();
+      options.block = block;
+      check(kernel, options);
+    }
+}
+
+TEST(Pack, panelsOfAMatrixThatLiesTransposed) {
+  struct Case {
+    const char *from, *exchanged, *to, *permutation;
+    int nr;
+  };
+  for (Case c : {Case{"5x16xf32", "16x5xf32", "2x5x8xf32", "1, 0", 8}, Case{"5x17xf32", "17x5xf32", "2x5x16xf32", "1, 0", 16},
+                 Case{"3x7x21xf64", "3x21x7xf64", "3x2x7x16xf64", "0, 2, 1", 16}, Case{"33x10xbf16", "10x33xbf16", "3x33x4xbf16", "1, 0", 4},
+                 Case{"4x1x50xbf16", "4x50x1xbf16", "4x2x1x32xbf16", "0, 2, 1", 32}})
+    for (int64_t block : {0, 1, 2}) {
+      ParsedKernel kernel = parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
+                                        fmt::format("%t = moe.transpose %w [{}] : tensor<{}>\n %p = moe.pack %t nr {} : tensor<{}>\n moe.yield %p : tensor<{}>",
+                                                    c.permutation, c.from, c.nr, c.exchanged, c.to));
       CheckOptions options = exact();
       options.block = block;
       check(kernel, options);

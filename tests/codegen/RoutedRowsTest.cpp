@@ -97,6 +97,20 @@ TEST_P(RoutedRows, combinedOntoAResidual) {
       {numbers(rows(), 1), routing(), randomTensor(weightType(), {fill().tokens, fill().choices}, 2), numbers(fill().tokens, 3)}, false);
 }
 
+TEST_P(RoutedRows, choiceValuesOfAColumn) {
+  auto run = [&](bool withOps) {
+    this->run(
+        [&](KernelMaker& maker, const Weights&) {
+          mlir::Value column = maker.tensor(type(), {rowsText(), "1"}), routes = routingInput(maker), other = maker.tensor(type(), {"t", text(fill().choices)});
+          mlir::Value y = maker.make<ir::ChoiceValuesOp>(column, routes);
+          return maker.finish("rows", {withOps ? maker.make<ir::SoftmaxGradOp>(maker.make<ir::MulOp>(y, other), other) : y});
+        },
+        {numbers(rows(), 1, 1), routing(), numbers(fill().tokens, 2, fill().choices)}, false);
+  };
+  run(false);
+  run(true);
+}
+
 INSTANTIATE_TEST_SUITE_P(Fills, RoutedRows, ::testing::Combine(::testing::ValuesIn(fills), ::testing::Values(DType::F32, DType::F64, DType::BF16)),
                          [](const auto& info) { return std::string(std::get<0>(info.param).name) + "_" + std::string(name(std::get<1>(info.param))); });
 

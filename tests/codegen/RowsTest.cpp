@@ -42,7 +42,7 @@ protected:
 
 TEST_P(Rows, everyUnaryOp) {
   std::string m = matrix();
-  for (const char* op : {"neg", "exp", "tanh", "sigmoid", "softplus", "relu", "gelu", "gelu_tanh", "silu"})
+  for (const char* op : {"neg", "exp", "tanh", "sigmoid", "softplus", "relu", "gelu", "gelu_tanh", "silu", "gelu_grad", "gelu_tanh_grad"})
     run("%x: " + m, m, fmt::format("%y = moe.{0} %x : {1}\n moe.yield %y : {1}", op, m));
 }
 
@@ -73,6 +73,15 @@ TEST_P(Rows, compareAndCastToTheOtherFloat) {
       fmt::format("%k = moe.compare lt %x, %z : {0}, {0}\n %f = moe.cast %k to {2} : {1}\n"
                   "%y = moe.mul %f, %x : {0}, {0}\n moe.yield %k, %y : {1}, {0}",
                   m, mask, GetParam().element));
+}
+
+TEST_P(Rows, whereOfAComparisonAndOfAStoredMask) {
+  std::string m = matrix(), mask = tensor({GetParam().rows, GetParam().width}, "i1"), v = vector(), c = column();
+  run(fmt::format("%x: {0}, %z: {0}, %v: {1}, %c: {2}", m, v, c), mask + ", " + m + ", " + m,
+      fmt::format("%k = moe.compare gt %x, %z : {0}, {0}\n %a = moe.where %k, %x, %v : {3}, {0}, {1}\n"
+                  "%h = moe.compare le %c, %c : {2}, {2}\n %f = moe.cast %k to {4} : {3}\n %s = moe.sub %a, %f : {0}, {0}\n"
+                  "%b = moe.where %h, %s, %c : {5}, {0}, {2}\n moe.yield %k, %a, %b : {3}, {0}, {0}",
+                  m, v, c, mask, GetParam().element, tensor({GetParam().rows, "1"}, "i1")));
 }
 
 TEST_P(Rows, layerNormOfAResidualSum) {

@@ -102,7 +102,7 @@ def recompute_soft_moe(weights, x, mask):
             mine = {name: array[e] for name, array in weights.items() if name.startswith(f"y.experts.{layer}.")}
             value = numpy_check.linear(value, mine[f"y.experts.{layer}.weight"], mine[f"y.experts.{layer}.bias"])
             if f"y.experts.{layer}.layer_norm.weight" in mine:
-                value = np.maximum(numpy_check.layer_norm(value, mine, f"y.experts.{layer}.layer_norm"), 0.0)
+                value = numpy_check.relu(numpy_check.layer_norm(value, mine, f"y.experts.{layer}.layer_norm"))
         return value
 
     logits = x @ weights["y.slots"].T  # (B, N, E * S)
@@ -114,21 +114,31 @@ def recompute_soft_moe(weights, x, mask):
     return numpy_check.softmax(logits) @ outputs
 
 
-def soft_case(case_name, tokens, first_version, dtype, description):
+def soft_overrides(first_version):
     shape = {"shape": ["batch", "tokens", WIDTH]}
     experts = {"hidden": WIDTH} | ({} if first_version else {"output_activation": "identity", "output_layer_norm": False})
     overrides = {"inputs": {"x": shape, "target": shape}, "let": SOFT_SIZE, "blocks": {"mixture": {"experts": experts}}}
-    overrides |= {"dtype": dtype} if dtype != "f32" else {}
     if not first_version:  # some tokens, no tokens, all tokens; a merge patch replaces a list as a whole
         overrides["inputs"] |= {"mask": {"shape": ["batch", "tokens"]}}
         overrides["model"] = [merge_patch(zoo_model("soft-moe", {})["model"][0], {"from": ["x", "mask"]})]
+    return overrides
+
+
+def soft_mask(batch, tokens):
+    """Some tokens of the first row of the batch are masked, all of the second, none of the others."""
+    mask = np.ones((batch, tokens))
+    mask[0, 1::3], mask[1] = 0, 0
+    return mask
+
+
+def soft_case(case_name, tokens, first_version, dtype, description):
+    overrides = soft_overrides(first_version) | ({"dtype": dtype} if dtype != "f32" else {})
     rng = np.random.default_rng(13)
     weights = {key: made_numbers.parameter(rng, key, shape, dtype) for key, shape in soft_shapes(first_version).items()}
     kind = made_numbers.NUMPY[dtype]
     inputs = {name: rng.standard_normal((BATCH["soft-moe"], tokens, WIDTH)).astype(kind) for name in ("x", "target")}
     if not first_version:
-        inputs["mask"] = np.ones((BATCH["soft-moe"], tokens), kind)
-        inputs["mask"][0, 1::3], inputs["mask"][1] = 0, 0
+        inputs["mask"] = soft_mask(BATCH["soft-moe"], tokens).astype(kind)
     y, parameters = blending_models.run_soft_moe(weights, inputs["x"], inputs.get("mask"), SOFT_SIZE["slots"], first_version)
     assert parameters == sum(value.size for value in weights.values()), parameters
     tensors = with_prefix("weights", weights) | with_prefix("inputs", inputs) | {"outputs/y": y}

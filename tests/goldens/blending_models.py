@@ -5,23 +5,28 @@ Parameters carry moec's names. Sizes come from the caller; nothing here reads fi
 import torch
 from torch import nn
 
+from placement import Placement
+
 LAYERS = ("first", "second", "y")
 
 
 def run_mann(weights, x, gate_input):
+    y, coefficients = mann({name: torch.from_numpy(value) for name, value in weights.items()}, torch.from_numpy(x), torch.from_numpy(gate_input))
+    return y.numpy(), coefficients.numpy()
+
+
+def mann(weights, value, hidden):
     """(y, coefficients) of x (B, in) and the gate's input (B, G): each sample gets matrices of its own, mixed of the experts'."""
-    weights = {name: torch.from_numpy(value) for name, value in weights.items()}
-    value, hidden = torch.from_numpy(x), torch.from_numpy(gate_input)
     for i in range(4):
         hidden = nn.functional.linear(hidden, weights[f"gate.layers.{i}.weight"], weights[f"gate.layers.{i}.bias"])
         hidden = nn.functional.elu(hidden) if i < 3 else hidden
     coefficients = torch.softmax(hidden, dim=-1)
     for layer in LAYERS:
         weight, bias = (weights[f"{layer}.experts.layers.0.{kind}"] for kind in ("weight", "bias"))
-        mixed = (coefficients @ weight.flatten(1)).view(len(x), *weight.shape[1:])  # (B, out, in)
+        mixed = (coefficients @ weight.flatten(1)).view(len(value), *weight.shape[1:])  # (B, out, in)
         value = torch.baddbmm((coefficients @ bias)[:, :, None], mixed, value[:, :, None])[:, :, 0]
         value = nn.functional.elu(value) if layer != LAYERS[-1] else value
-    return value.numpy(), coefficients.numpy()
+    return value, coefficients
 
 
 class SlotExpert(nn.Module):
@@ -53,18 +58,24 @@ class SoftMoe(nn.Module):
         return torch.einsum("bnes,besd->bnd", combine, outputs)
 
 
-def run_soft_moe(weights, x, mask, slots, first_version):
-    """(y, number of parameters)."""
-    width, count = x.shape[-1], len(weights["y.experts.up.weight"])
+def build_soft_moe(weights, width, slots, first_version):
+    """(model, its Placement)."""
+    count = len(weights["y.experts.up.weight"])
     model = SoftMoe(width, count, slots, first_version)
+    placement = Placement(weights)
     for name, parameter in model.named_parameters():
         if name == "phi":
-            value = weights["y.slots"].reshape(count, slots, width).transpose(2, 0, 1)
+            placement.set(parameter, "y.slots", lambda value: value.unflatten(0, (count, slots)).permute(2, 0, 1))
         else:
             _, number, layer, kind = name.split(".")
-            value = weights[f"y.experts.{layer.replace('_norm', '.layer_norm')}.{kind}"][int(number)]
-        assert value.shape == parameter.shape, (name, value.shape, parameter.shape)
-        parameter.data = torch.from_numpy(value.copy())
+            placement.set(parameter, f"y.experts.{layer.replace('_norm', '.layer_norm')}.{kind}", lambda value, number=int(number): value[number])
+    model.phi.data = model.phi.data.contiguous()
+    return model, placement
+
+
+def run_soft_moe(weights, x, mask, slots, first_version):
+    """(y, number of parameters)."""
+    model, placement = build_soft_moe(weights, x.shape[-1], slots, first_version)
     with torch.no_grad():
         y = model(torch.from_numpy(x), None if mask is None else torch.from_numpy(mask > 0))
-        return y.numpy(), sum(parameter.numel() for parameter in model.parameters())
+        return y.numpy(), placement.count()

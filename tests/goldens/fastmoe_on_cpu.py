@@ -48,13 +48,23 @@ def linear_forward(rows, counts, weight, bias):
     return torch.cat([torch.nn.functional.linear(part, weight[e], bias[e]) for e, part in enumerate(parts)])
 
 
+def linear_backward(gradient, rows, counts, weight, bias):
+    """Gradients of linear_forward's rows, weight and bias (an empty tensor without one)."""
+    sizes = counts.tolist()
+    gradients, parts = gradient.split(sizes), rows.split(sizes)
+    of_rows = torch.cat([part @ weight[e] for e, part in enumerate(gradients)])
+    of_weight = torch.stack([part.T @ given for part, given in zip(gradients, parts)])
+    of_bias = torch.stack([part.sum(dim=0) for part in gradients]) if torch.is_tensor(bias) else torch.empty(0)
+    return of_rows, of_weight, of_bias
+
+
 def load(folder):
     """Imports fmoe from `folder`, which must hold the version named above."""
     text = b"".join((Path(folder) / "fmoe" / name).read_bytes() for name in FILES)
     if hashlib.sha256(text).hexdigest() != FILES_SHA256:
         raise SystemExit(f"{folder} does not hold FastMoE {VERSION}")
     native = types.ModuleType("fmoe_cuda")
-    for function in (expert_count, assign_pos, limit_by_capacity, prune_gate_by_capacity, linear_forward):
+    for function in (expert_count, assign_pos, limit_by_capacity, prune_gate_by_capacity, linear_forward, linear_backward):
         setattr(native, function.__name__, function)
     sys.modules["fmoe_cuda"] = native
     sys.path.insert(0, str(folder))
@@ -72,17 +82,17 @@ def sorted_topk(values, k, dim=-1, largest=True, sorted=True):
 
 @contextlib.contextmanager
 def repeatable(draws):
-    """Inside, torch.topk is sorted_topk and each torch.rand returns the next tensor of `draws`, all of which must be used."""
-    queue, topk, rand = list(draws), torch.topk, torch.rand
+    """Inside, torch.topk is sorted_topk and each torch.rand and torch.rand_like returns the next tensor of `draws`, all of which must be used."""
+    queue, topk, rand, rand_like = list(draws), torch.topk, torch.rand, torch.rand_like
 
     def next_draw(*shape, device=None):
         draw = queue.pop(0)
         assert tuple(draw.shape) == shape, (draw.shape, shape)
         return draw
 
-    torch.topk, torch.rand = sorted_topk, next_draw
+    torch.topk, torch.rand, torch.rand_like = sorted_topk, next_draw, lambda like: next_draw(*like.shape)
     try:
         yield
     finally:
-        torch.topk, torch.rand = topk, rand
+        torch.topk, torch.rand, torch.rand_like = topk, rand, rand_like
     assert not queue, f"{len(queue)} draws were not used"

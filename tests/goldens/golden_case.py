@@ -32,6 +32,17 @@ def zoo_model(name, overrides):
     return merge_patch(json.loads((ZOO / f"{name}.json").read_text()), overrides)
 
 
+def vit_size(model):
+    patch, attention = model["model"][0], model["model"][3]["body"][0]["body"][1]
+    return {"dim": model["let"]["dim"], "patch": patch["patch"], "channels": 3, "image": model["inputs"]["image"]["shape"][2:], "depth": model["model"][3]["times"],
+            "heads": attention["heads"], "head_dim": attention["head_dim"], "classes": model["model"][-1]["out"]}
+
+
+def vit_feed_forward(model):
+    block = model["model"][3]["body"][1]["body"][1]
+    return model["blocks"][block["kind"]] if block["kind"] in model.get("blocks", {}) else block
+
+
 def metadata(description, packages, **more):
     versions = {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
     versions |= {"fastmoe": fastmoe_on_cpu.VERSION} if "fastmoe" in packages else {}

@@ -69,12 +69,12 @@ def expert_of(x, weights, expert):
 
     if "moe.experts.layers.0.weight" in weights:
         return layer(x, "layers.0")
-    return layer(np.maximum(layer(x, "up"), 0.0), "down")
+    return layer(numpy_check.relu(layer(x, "up")), "down")
 
 
-def mixture_of(x, weights, mixture, draws):
-    """(result (T, out), indices (T, K), weights (T, K), margin, rows dropped by capacity)."""
-    gate, count = mixture["gate"], mixture["experts"]["count"]
+def mixture_of(x, weights, mixture, draws, mode):
+    """(result (T, out), indices (T, K), weights (T, K), margin, rows dropped by capacity, balance loss without its coefficient)."""
+    gate, count, balance = mixture["gate"], mixture["experts"]["count"], 0.0
     if gate["kind"] == "dense":
         logits = numpy_check.linear(x, weights["moe.gate.weight"], weights["moe.gate.bias"])
         chosen, share, margin, dropped = np.tile(np.arange(count), (len(x), 1)), numpy_check.softmax(logits), np.inf, 0
@@ -83,32 +83,38 @@ def mixture_of(x, weights, mixture, draws):
         chosen, share = np.full((len(x), 1), np.argmax(draw)), np.ones((len(x), 1))
         margin, dropped = np.diff(np.sort(draw))[-1], 0
     else:
-        chosen, share, _, margin, dropped = numpy_check.gate_of(gate, numpy_check.linear(x, weights["moe.gate.weight"]), None, "eval")
+        jitter = 1.0 - gate["jitter"] + 2.0 * gate["jitter"] * draws["moe.gate.jitter"] if "moe.gate.jitter" in draws else 1.0
+        logits = numpy_check.linear(x * jitter, weights["moe.gate.weight"])
+        chosen, share, _, margin, dropped = numpy_check.gate_of(gate, logits, None, mode)
+        first = np.bincount(logits.argmax(axis=-1), minlength=count) / len(x)  # of all tokens, dropped ones too
+        balance = count * (first * numpy_check.softmax(logits).mean(axis=0)).sum()
     each = [expert_of(x, weights, e) for e in range(count)]
     result = np.zeros_like(each[0])
     for t in range(len(x)):
         for e, weight in zip(chosen[t], share[t]):
             if e >= 0:
                 result[t] += weight * each[e][t]
-    return result, chosen, share, margin, dropped
+    return result, chosen, share, margin, dropped, balance
 
 
-def recompute(weights, tokens, draws, size, mixture, deep_head):
+def recompute(weights, tokens, draws, size, mixture, deep_head, mode="eval", p=0.0):
     """(scores, what mixture_of says behind its result)."""
     weights = {name: value.astype(np.float64) for name, value in weights.items()}
     x, causal = weights["embedding.weight"][tokens], "length" in size
     x = x + weights["position_embedding.weight"][:tokens.shape[1]] if causal else x.swapaxes(0, 1)
     for i in range(size["layers"]):
         path = f"layers.{i}"
-        x = numpy_check.layer_norm(x + numpy_check.attention(x, weights, path + ".attention", size["heads"], causal),
-                                   weights, path + ".layer_norm")
-        hidden = np.maximum(numpy_check.linear(x, weights[path + ".mlp.up.weight"], weights[path + ".mlp.up.bias"]), 0.0)
+        attended = numpy_check.attention(x, weights, path + ".attention", size["heads"], causal, draws, p)
+        x = numpy_check.layer_norm(x + numpy_check.dropped(attended, draws, path + ".dropout", p), weights, path + ".layer_norm")
+        hidden = numpy_check.relu(numpy_check.linear(x, weights[path + ".mlp.up.weight"], weights[path + ".mlp.up.bias"]))
+        hidden = numpy_check.dropped(hidden, draws, path + ".mlp.up.dropout", p)
         inner = numpy_check.linear(hidden, weights[path + ".mlp.down.weight"], weights[path + ".mlp.down.bias"])
-        x = numpy_check.layer_norm(x + inner, weights, path + ".layer_norm_2")
+        x = numpy_check.layer_norm(x + numpy_check.dropped(inner, draws, path + ".dropout_2", p), weights, path + ".layer_norm_2")
     x = x if causal else x.swapaxes(0, 1)
-    y, *routing = mixture_of(x.reshape(-1, x.shape[-1]), weights, mixture, draws)
+    y, *routing = mixture_of(x.reshape(-1, x.shape[-1]), weights, mixture, draws, mode)
     if deep_head:
-        y = np.maximum(numpy_check.linear(y, weights["linear.weight"], weights["linear.bias"]), 0.0)
+        y = numpy_check.dropped(y, {name: draw.reshape(y.shape) for name, draw in draws.items() if name == "dropout"}, "dropout", p)
+        y = numpy_check.relu(numpy_check.linear(y, weights["linear.weight"], weights["linear.bias"]))
     scores = numpy_check.linear(y, weights["scores.weight"], weights["scores.bias"])
     return scores.reshape(*tokens.shape, -1), routing
 
@@ -126,7 +132,7 @@ def case(name, case_name, let, blocks, dtype, description):
         draws = {}
         if mixture["gate"]["kind"] == "random_expert":
             draws["moe.gate.expert"] = made_numbers.uniform(rng, size["experts"])[None]
-        _, (_, _, margin, dropped) = recompute(weights, tokens, draws, size, mixture, deep_head)
+        _, (_, _, margin, dropped, _) = recompute(weights, tokens, draws, size, mixture, deep_head)
         return (weights, tokens, draws) if margin >= MARGIN and (case_name != "tight" or dropped) else None
 
     seed, (weights, tokens, draws) = first_seed_with(accept)
@@ -143,7 +149,7 @@ def case(name, case_name, let, blocks, dtype, description):
 
 def check(stored, size, mixture, deep_head, dtype):
     weights, draws = golden_file.group(stored, "weights"), golden_file.group(stored, "draws")
-    scores, (indices, shares, margin, dropped) = recompute(weights, stored["inputs/tokens"], draws, size, mixture, deep_head)
+    scores, (indices, shares, margin, dropped, _) = recompute(weights, stored["inputs/tokens"], draws, size, mixture, deep_head)
     error = assert_close("scores", stored["outputs/scores"], scores, dtype)
     if "routing/moe/indices" in stored:
         assert margin >= MARGIN and np.array_equal(stored["routing/moe/indices"], indices)

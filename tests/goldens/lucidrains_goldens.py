@@ -49,7 +49,8 @@ def capacity_of(gate, mode, tokens, experts):
 
 
 def choose(gate, mode, logits, draws, tokens, importance=None):
-    """One gate for one row of the batch: (indices, weights, places (n, 2), margin). `tokens` is what the capacity is of."""
+    """One gate for one row of the batch: (indices, weights, places (n, 2), margin, rows over capacity, its part in the balance loss: a sum over
+    the experts). `tokens` is what the capacity is of, and the loss."""
     count, experts = logits.shape
     scores, capacity = numpy_check.softmax(logits), capacity_of(gate, mode, tokens, experts)
     policy, threshold = by_mode(gate["policy"], mode), by_mode(gate["threshold"], mode)
@@ -78,15 +79,17 @@ def choose(gate, mode, logits, draws, tokens, importance=None):
             if taken[expert] < capacity:
                 indices[t, choice], places[t, choice] = expert, taken[expert]
                 taken[expert] += 1
-    return indices, weights, places, margin, sum(map(len, wanted)) - sum(taken)
+    share = np.bincount([expert for _, expert in wanted[0]], minlength=experts) / tokens
+    balance = (share * scores[[t for t, _ in wanted[0]]].sum(axis=0) / tokens).sum()
+    return indices, weights, places, margin, sum(map(len, wanted)) - sum(taken), balance
 
 
 def recompute_gate(gate, mode, logits, draws):
-    """(indices, weights, places (b * n, 2), margin, rows over capacity) for logits (b, n, E)."""
-    b, n, _ = logits.shape
+    """(indices, weights, places (b * n, 2), margin, rows over capacity, balance loss) for logits (b, n, E)."""
+    b, n, experts = logits.shape
     each = [choose(gate, mode, logits[i], draws[i * n:(i + 1) * n] if draws is not None else None, n) for i in range(b)]
     indices, weights, places = (np.concatenate([row[part] for row in each]) for part in range(3))
-    return indices, weights, places, min(row[3] for row in each), sum(row[4] for row in each)
+    return indices, weights, places, min(row[3] for row in each), sum(row[4] for row in each), experts * sum(row[5] for row in each) / b
 
 
 def rows_of(indices, places, tokens, experts):
@@ -104,29 +107,29 @@ def expert_of(x, weights, expert):
     names = ("up", "down") if "moe.experts.up.weight" in weights else ("first", "second", "third")
     for i, name in enumerate(names):
         x = numpy_check.linear(x, weights[f"moe.experts.{name}.weight"][expert])
-        x = np.where(x > 0, x, 0.01 * x) if i + 1 < len(names) else x
+        x = numpy_check.relu(x, 0.01) if i + 1 < len(names) else x
     return x
 
 
-def recompute(gate, weights, x, draws):
-    """(y, {gate's path: (indices, weights, places)}, margin, rows over capacity by gate, importances seen); inner indices are of all
-    experts, by row of the outer routing."""
+def recompute(gate, weights, x, draws, mode="eval"):
+    """(y, {gate's path: (indices, weights, places)}, margin, rows over capacity by gate, importances seen, balance losses by gate, without a
+    coefficient); inner indices are of all experts, by row of the outer routing."""
     weights = {name: value.astype(np.float64) for name, value in weights.items()}
     x = x.astype(np.float64)
     (b, n, dim), outer = x.shape, gate.get("outer")
     path = "moe.gate.outer" if outer else "moe.gate"
     logits = numpy_check.linear(x, weights[path + ".weight"])
-    indices, shares, places, margin, over = recompute_gate(gate, "eval", logits, draws.get(path + ".policy"))
+    indices, shares, places, margin, over, balance = recompute_gate(gate, mode, logits, draws.get(path + ".policy"))
     routings, y = {path: (indices, shares, places)}, np.zeros_like(x)
     rows = rows_of(indices, places, n, logits.shape[-1])
     if not outer:
         for number, expert, row, _ in rows:
             token = number // 2 % n
             y[row, token] += shares[number // 2, number % 2] * expert_of(x[row, token], weights, expert)
-        return y, routings, margin, [over], set()
-    capacity = capacity_of(gate, "eval", n, outer)
+        return y, routings, margin, [over], set(), [balance]
+    capacity = capacity_of(gate, mode, n, outer)
     inner, seen, over = weights["moe.gate.inner.weight"], set(), [over, 0]
-    count = inner.shape[1]
+    count, balance = inner.shape[1], [balance, 0.0]
     of_rows = [np.full((row_count(gate, b, n), 2), -1), np.zeros((row_count(gate, b, n), 2)), np.full((row_count(gate, b, n), 2), -1)]
     for cell in sorted({(expert, row) for _, expert, row, _ in rows}):
         mine = [r for r, (_, expert, row, _) in enumerate(rows) if (expert, row) == cell]
@@ -137,8 +140,8 @@ def recompute(gate, weights, x, draws):
         seen |= set(importance)
         tokens = np.stack([x[cell[1], number // 2 % n] for number in numbers])
         inner_draws = draws["moe.gate.inner.policy"][mine] if "moe.gate.inner.policy" in draws else None
-        chosen = choose(gate, "eval", numpy_check.linear(tokens, inner[cell[0]]), inner_draws, capacity, importance)
-        margin, over[1] = min(margin, chosen[3]), over[1] + chosen[4]
+        chosen = choose(gate, mode, numpy_check.linear(tokens, inner[cell[0]]), inner_draws, capacity, importance)
+        margin, over[1], balance[1] = min(margin, chosen[3]), over[1] + chosen[4], balance[1] + chosen[5] * count / (outer * b)
         for i, r in enumerate(mine):
             for choice in range(2):
                 expert = chosen[0][i, choice]
@@ -148,7 +151,7 @@ def recompute(gate, weights, x, draws):
                     y[cell[1], numbers[i] // 2 % n] += weight[i] * chosen[1][i, choice] * expert_of(tokens[i], weights, cell[0] * count + expert)
     routings["moe.gate.inner"] = tuple(of_rows)
     routings["inner count"] = count
-    return y, routings, margin, over, seen
+    return y, routings, margin, over, seen, balance
 
 
 # --- gates alone ---
@@ -159,7 +162,7 @@ def gate_case(name, b, n, experts, mode, policy, capacity, skew, step):
     def accept(rng):
         logits = made_numbers.gate_logits(rng, b * n, experts, skew, step).reshape(b, n, experts)
         draws = made_numbers.uniform(rng, b * n) if by_mode(policy, mode) == "random" else None
-        indices, _, _, margin, over = recompute_gate(gate, mode, logits.astype(np.float64), draws)
+        indices, _, _, margin, over, _ = recompute_gate(gate, mode, logits.astype(np.float64), draws)
         drops = over > 0 or name not in ("all.eval-tight", "one-expert", "random.eval")
         return (logits, draws) if (step or margin >= MARGIN) and drops else None
 
@@ -177,7 +180,7 @@ def gate_case(name, b, n, experts, mode, policy, capacity, skew, step):
 
 def check_gate(stored, gate, mode, step):
     logits = stored["inputs/logits"].astype(np.float64)
-    indices, weights, places, margin, over = recompute_gate(gate, mode, logits, stored.get("draws/policy"))
+    indices, weights, places, margin, over, _ = recompute_gate(gate, mode, logits, stored.get("draws/policy"))
     choices = stored["outputs/indices"].shape[1]
     assert (step or margin >= MARGIN) and np.array_equal(stored["outputs/indices"], indices[:, :choices])
     assert np.array_equal(stored["outputs/places"], places[:, :choices]) and (indices[:, choices:] < 0).all()
@@ -227,7 +230,7 @@ def case(name, case_name, let, changes, dtype, size, description):
         elif gate["policy"] == "random":
             draws = {"moe.gate.policy": made_numbers.uniform(rng, count)}
         draws = {key: value.astype(made_numbers.NUMPY[dtype]) for key, value in draws.items()}
-        *_, margin, over, seen = recompute(gate, weights, x, draws)
+        *_, margin, over, seen, _ = recompute(gate, weights, x, draws)
         full = all(over) or case_name != "tight"
         return (weights, x, draws) if margin >= MARGIN and full and ("outer" not in gate or seen == {0.5, 1.0} or gate["policy"] == "none") else None
 
@@ -245,10 +248,10 @@ def case(name, case_name, let, changes, dtype, size, description):
     return tensors, about, lambda stored: check(stored, gate, dtype)
 
 
-def in_slots(gate, routings, draws, size):
+def in_slots(gate, routings, draws, size, mode="eval"):
     """Draws of rows of the outer routing, (R), as those of the package's slots, (Eo, b, cap)."""
     indices, _, places = routings["moe.gate.outer"]
-    slots = torch.zeros(gate["outer"], size[0], capacity_of(gate, "eval", size[1], gate["outer"]), dtype=draws.dtype)
+    slots = torch.zeros(gate["outer"], size[0], capacity_of(gate, mode, size[1], gate["outer"]), dtype=draws.dtype)
     for r, (_, expert, row, place) in enumerate(rows_of(indices, places, size[1], gate["outer"])):
         slots[expert, row, place] = draws[r]
     return slots
@@ -272,7 +275,7 @@ def by_row(gate, routings, path, values, size):
 
 def check(stored, gate, dtype):
     weights, draws = golden_file.group(stored, "weights"), golden_file.group(stored, "draws")
-    y, routings, margin, over, _ = recompute(gate, weights, stored["inputs/x"], draws)
+    y, routings, margin, over, *_ = recompute(gate, weights, stored["inputs/x"], draws)
     error = assert_close("y", stored["outputs/moe"], y, dtype)
     for path in ("moe.gate", "moe.gate.outer", "moe.gate.inner"):
         if path not in routings:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from mixture_of_experts import mixture_of_experts as package
 
+from placement import Placement
+
 VERSION = "0.2.3"
 POLICY_ARGUMENTS = {"policy": "second_policy", "threshold": "second_threshold", "capacity": "capacity_factor"}
 
@@ -88,46 +90,71 @@ def run_gate(gate, logits, draws, mode):
 class ThreeMatrices(torch.nn.Module):
     """The package's README's experts of one's own, in the flat and the hierarchical form."""
 
-    def __init__(self, weights):
+    def __init__(self, shapes):
         super().__init__()
-        self.weights, self.act = weights, torch.nn.LeakyReLU()
+        self.matrices, self.act = torch.nn.ParameterList(torch.empty(shape) for shape in shapes), torch.nn.LeakyReLU()
 
     def forward(self, x):
-        first, second, third = self.weights
+        first, second, third = self.matrices
         hidden = self.act(torch.einsum("...nd,...dh->...nh", x, first))
         hidden = self.act(torch.einsum("...nd,...dh->...nh", hidden, second))
         return torch.einsum("...nd,...dh->...nh", hidden, third)
 
 
-def run(gate, weights, x, draws, inner_slots):
-    """The layer in evaluation. `draws` {path: (T) or (R)}; the inner ones are of rows of the outer routing, which `inner_slots` puts
-    into the package's slots. (y, aux loss, {gate's path: (indices, weights, places)}), inner ones by slot: (Eo, b, cap, 2)."""
-    b, n, dim = x.shape
-    outer = gate.get("outer")
-    path = "moe.gate.outer" if outer else "moe.gate"
-    count = weights["moe.experts." + ("up" if "moe.experts.up.weight" in weights else "first") + ".weight"].shape[0]
+def build(gate, weights):
+    """(layer, its Placement, [(path of a gate, gate)])."""
+    names = [name for name in weights if ".experts." in name]
+    outer, count = gate.get("outer"), len(weights[names[0]])
     shape = (outer, count // outer) if outer else (count,)
-    dtype = torch.from_numpy(x).dtype
-    matrices = [torch.from_numpy(value).transpose(1, 2).reshape(*shape, value.shape[2], value.shape[1])
-                for name, value in weights.items() if ".experts." in name]
-    arguments, chosen, seen = gate_arguments(gate), [], []
-    custom = ThreeMatrices(matrices) if len(matrices) == 3 else None
+
+    def matrix(value):  # moec's (E, out, in)
+        return value.transpose(1, 2).unflatten(0, shape)
+
+    given = Placement(weights)
+    shapes = [matrix(given.weights[name]).shape for name in names]
+    custom = ThreeMatrices(shapes) if len(names) == 3 else None
     kind = package.HeirarchicalMoE if outer else package.MoE
-    layer = kind(dim, num_experts=shape if outer else count, hidden_dim=matrices[0].shape[-1], activation=torch.nn.LeakyReLU,
-                 experts=custom, **arguments).to(dtype).eval()
-    if custom is None:
-        layer.experts.w1.data, layer.experts.w2.data = matrices
-    gates = [layer.gate_outer, layer.gate_inner] if outer else [layer.gate]
-    for module, name in zip(gates, [path, "moe.gate.inner"]):
-        module.w_gating.data = torch.from_numpy(weights[name + ".weight"]).transpose(-1, -2).to(dtype)
+    layer = kind(shapes[0][-2], num_experts=shape if outer else count, hidden_dim=shapes[0][-1], activation=torch.nn.LeakyReLU,
+                 loss_coef=gate["balance_loss"], experts=custom, **gate_arguments(gate)).to(given.weights[names[0]].dtype)
+    for name, parameter in zip(names, custom.matrices if custom else (layer.experts.w1, layer.experts.w2)):
+        given.set(parameter, name, matrix)
+    gates = [("moe.gate.outer", layer.gate_outer), ("moe.gate.inner", layer.gate_inner)] if outer else [("moe.gate", layer.gate)]
+    for name, module in gates:
+        given.set(module.w_gating, name + ".weight", lambda value: value.transpose(-1, -2))
+    return layer, given, gates
+
+
+def ordered_draws(gate, draws, rows, inner_slots):
+    """The stored draws {path: (T) or (R)} as the package asks for them; the inner ones are of rows of the outer routing, which `inner_slots`
+    puts into the package's slots."""
+    path = "moe.gate.outer" if gate.get("outer") else "moe.gate"
+    given = [torch.from_numpy(draws[path + ".policy"]).reshape(rows)] if path + ".policy" in draws else []
+    if "moe.gate.inner.policy" in draws:
+        given.append(inner_slots(torch.from_numpy(draws["moe.gate.inner.policy"])))
+    return given
+
+
+def run(gate, weights, x, draws, inner_slots):
+    """The layer in evaluation: (y, aux loss, {gate's path: (indices, weights, places)}), inner ones by slot: (Eo, b, cap, 2)."""
+    (layer, _, gates), chosen, seen = build(gate, weights), [], []
+    for _, module in gates:
         module.register_forward_hook(lambda _, given, kwargs, result: seen.append((kwargs.get("importance"), result[0], result[1])),
                                      with_kwargs=True)
-    given = [torch.from_numpy(draws[path + ".policy"]).reshape(b, n)] if path + ".policy" in draws else []
-    if outer and "moe.gate.inner.policy" in draws:
-        given.append(inner_slots(torch.from_numpy(draws["moe.gate.inner.policy"])))
+    given = ordered_draws(gate, draws, x.shape[:2], inner_slots)
     with torch.no_grad(), repeatable(draws_of(gate, "eval", given), chosen):
-        y, loss = layer(torch.from_numpy(x))
+        y, loss = layer.eval()(torch.from_numpy(x))
     routings = {}
-    for i, (name, (importance, dispatch, _)) in enumerate(zip([path, "moe.gate.inner"], seen)):
+    for i, ((name, _), (importance, dispatch, _)) in enumerate(zip(gates, seen)):
         routings[name] = tuple(value.numpy() for value in routing_of(chosen[2 * i:2 * i + 2], importance, dispatch))
     return y.numpy(), loss.numpy(), routings
+
+
+def losses(built, gate, x, target, draws):
+    """(mean squared error, {path of a gate's loss: (coefficient, loss)}) in training, `draws` being ordered_draws'."""
+    (layer, _, gates), found = built, {}
+    for name, module in gates:
+        module.register_forward_hook(lambda _, given, result, name=name: found.update({name + ".balance_loss": (gate["balance_loss"], result[2])}))
+    with repeatable(draws_of(gate, "train", draws), []):
+        y, loss = layer.train()(x)
+    assert torch.allclose(loss, sum(coefficient * value for coefficient, value in found.values()), rtol=1e-6)
+    return torch.nn.functional.mse_loss(y, target), found

@@ -10,7 +10,7 @@ NUMPY = {"f32": np.float32, "f64": np.float64}
 def vit_shapes(size, feed_forward):
     """{parameter name: shape} of vit, or of vit-moe where the feed-forward is a MoE."""
     dim, inner = size["dim"], size["heads"] * size["head_dim"]
-    patch, tokens = size["channels"] * size["patch"] ** 2, (size["image"] // size["patch"]) ** 2
+    patch, tokens = size["channels"] * size["patch"] ** 2, (size["image"][0] // size["patch"]) * (size["image"][1] // size["patch"])
     shapes = {"patch_embedding.norm_in.weight": (patch,), "patch_embedding.norm_in.bias": (patch,),
               "patch_embedding.projection.weight": (dim, patch), "patch_embedding.projection.bias": (dim,),
               "patch_embedding.norm_out.weight": (dim,), "patch_embedding.norm_out.bias": (dim,),
@@ -49,11 +49,14 @@ def parameter(rng, name, shape, dtype):
 def vit_numbers(rng, size, feed_forward, batch, dtype):
     """(weights, image (B, C, H, W), draws {path: (T)})."""
     weights = {name: parameter(rng, name, shape, dtype) for name, shape in vit_shapes(size, feed_forward).items()}
-    image = rng.uniform(-1.0, 1.0, (batch, size["channels"], size["image"], size["image"])).astype(NUMPY[dtype])
-    draws = {}
-    if feed_forward["kind"] == "moe" and feed_forward["gate"].get("random_routing"):
-        tokens = batch * (1 + (size["image"] // size["patch"]) ** 2)
+    image = rng.uniform(-1.0, 1.0, (batch, size["channels"], *size["image"])).astype(NUMPY[dtype])
+    draws, gate = {}, feed_forward.get("gate", {})
+    tokens = batch * len(weights["position_embedding.weight"])
+    if gate.get("random_routing"):
         draws = {f"layers.{i}.moe.gate.random_routing": uniform(rng, tokens) for i in range(size["depth"])}
+    if gate.get("jitter"):
+        count = feed_forward["experts"]["count"]
+        draws = {f"layers.{i}.moe.gate.jitter": uniform(rng, tokens * count).reshape(tokens, count) for i in range(size["depth"])}
     return weights, image, draws
 
 

@@ -3,7 +3,8 @@
 The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
 language_models.py, blending_models.py, lucidrains_package.py, transformer_models.py) and are then recomputed from the stored
 file alone (numpy_check.py, and language_goldens.py, blending_goldens.py, lucidrains_goldens.py and transformer_goldens.py with
-it); a difference is an error.
+it); a difference is an error. Gradients, steps of optimizers and of training are gradient_goldens.py's, optimizer_goldens.py's
+and step_goldens.py's.
 """
 import argparse
 from pathlib import Path
@@ -15,13 +16,16 @@ import blending_goldens
 import expert_goldens
 import fastmoe_on_cpu
 import golden_file
+import gradient_goldens
 import language_goldens
 import lucidrains_goldens
 import made_numbers
 import numpy_check
+import optimizer_goldens
 import originals
+import step_goldens
 import transformer_goldens
-from golden_case import MARGIN, assert_close, drops, first_seed_with, merge_patch, metadata, with_prefix, zoo_model
+from golden_case import MARGIN, assert_close, drops, first_seed_with, merge_patch, metadata, vit_feed_forward, vit_size, with_prefix, zoo_model
 
 HERE = Path(__file__).resolve().parent
 PARAMETERS = {"vit": 41546, "vit-moe": 54482}
@@ -59,17 +63,6 @@ SWITCH_CASES = [  # case, tokens, experts, capacity rate in evaluation, step of 
 
 
 # --- ViT ---
-
-def vit_size(model):
-    patch, attention = model["model"][0], model["model"][3]["body"][0]["body"][1]
-    return {"dim": model["let"]["dim"], "patch": patch["patch"], "channels": 3, "image": 32, "depth": model["model"][3]["times"],
-            "heads": attention["heads"], "head_dim": attention["head_dim"], "classes": model["model"][-1]["out"]}
-
-
-def vit_feed_forward(model):
-    block = model["model"][3]["body"][1]["body"][1]
-    return model["blocks"][block["kind"]] if block["kind"] in model.get("blocks", {}) else block
-
 
 def vit_case(fmoe, name, case, overrides, description):
     model = zoo_model(name, overrides)
@@ -213,6 +206,9 @@ def all_cases(fmoe):
     yield from blending_goldens.cases()
     yield from transformer_goldens.cases()
     yield from expert_goldens.cases(fmoe)
+    yield from gradient_goldens.cases(fmoe)
+    yield from optimizer_goldens.cases()
+    yield from step_goldens.cases(fmoe)
 
 
 def main():

@@ -18,6 +18,15 @@ def gelu(x):
     return 0.5 * x * (1.0 + erf(x / math.sqrt(2.0)))
 
 
+nearest_kink = [math.inf]  # how close ReLUs' inputs came to 0, as parts of their largest, since this was set
+
+
+def relu(x, slope=0.0):
+    if x.size:
+        nearest_kink[0] = min(nearest_kink[0], np.abs(x).min() / np.abs(x).max())
+    return np.where(x > 0, x, slope * x)
+
+
 def linear(x, weight, bias=0.0):  # weight (out, in)
     return x @ weight.T + bias
 
@@ -34,6 +43,12 @@ def choose(logits, k):
     ordered = -np.sort(-logits, axis=1)[:, :k + 1]
     gap = (ordered[:, :-1] - ordered[:, 1:]).min() if ordered.shape[1] > 1 else math.inf
     return indices, softmax(np.take_along_axis(logits, indices, axis=1)), gap
+
+
+def cross_entropy(scores, labels):
+    """Of scores (.., V) and labels (..), the mean."""
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return (np.log(np.exp(shifted).sum(axis=-1)) - np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]).mean()
 
 
 def capacity_of(gate, tokens, experts, mode):
@@ -81,7 +96,12 @@ def switch_gate(gate, logits, mode):
     return indices, weights, loss, margin, int((indices < 0).sum())
 
 
-def attention(x, weights, name, heads, causal=False):
+def dropped(x, draws, name, p):
+    """x with the dropout that draws has under the name."""
+    return x * (draws[name] >= p) / (1.0 - p) if name in draws else x
+
+
+def attention(x, weights, name, heads, causal=False, draws={}, p=0.0):
     batch, tokens, _ = x.shape
     q, k, v = np.split(linear(x, weights[name + ".qkv.weight"], weights.get(name + ".qkv.bias", 0.0)), 3, axis=-1)
     hidden = np.triu(np.full((tokens, tokens), -np.inf), 1) if causal else 0.0
@@ -91,14 +111,17 @@ def attention(x, weights, name, heads, causal=False):
         for h in range(heads):
             part = slice(h * width, (h + 1) * width)
             scores = softmax(q[b][:, part] @ k[b][:, part].T / math.sqrt(width) + hidden)
+            scores = dropped(scores, {key: draw[b, h] for key, draw in draws.items() if key == name + ".dropout"}, name + ".dropout", p)
             merged[b][:, part] = scores @ v[b][:, part]
     return linear(merged, weights[name + ".out.weight"], weights[name + ".out.bias"])
 
 
-def moe(x, weights, name, gate, draws):
+def moe(x, weights, name, gate, draws, mode):
     rows = x.reshape(-1, x.shape[-1])
     logits = linear(rows, weights[name + ".gate.weight"], weights[name + ".gate.bias"])
-    routing = gate_of(gate, logits, draws, "eval")
+    if gate.get("jitter") and mode == "train":  # of FastMoE's SwitchGate
+        logits = logits + 1.0 - gate["jitter"] + 2.0 * gate["jitter"] * draws
+    routing = gate_of(gate, logits, draws, mode)
     expert = {part: weights[f"{name}.experts.{part}"] for part in ("up.weight", "up.bias", "down.weight", "down.bias")}
     result = np.zeros_like(rows)
     for t, row in enumerate(rows):
@@ -117,7 +140,7 @@ def patches_of(image, patch):
                      for i in range(0, height, patch) for j in range(0, width, patch)], axis=1)
 
 
-def vit(weights, image, draws, size, feed_forward):
+def vit(weights, image, draws, size, feed_forward, mode="eval"):
     """(scores, {layer path: gate_of's result}); `draws` {path: (T)} may be empty where the gate draws nothing."""
     routing = {}
     x = linear(layer_norm(patches_of(image, size["patch"]), weights, "patch_embedding.norm_in"),
@@ -131,7 +154,7 @@ def vit(weights, image, draws, size, feed_forward):
         inner = layer_norm(x, weights, path + ".layer_norm_2")
         if feed_forward["kind"] == "moe":
             name = path + ".moe"
-            update, routing[name] = moe(inner, weights, name, feed_forward["gate"], draws.get(name + ".gate.random_routing"))
+            update, routing[name] = moe(inner, weights, name, feed_forward["gate"], draws.get(name + ".gate.random_routing", draws.get(name + ".gate.jitter")), mode)
         else:
             hidden = gelu(linear(inner, weights[path + ".mlp.up.weight"], weights[path + ".mlp.up.bias"]))
             update = linear(hidden, weights[path + ".mlp.down.weight"], weights[path + ".mlp.down.bias"])
@@ -147,7 +170,7 @@ def batched_experts(weights, inputs):
     for i in range(depth):
         weight, bias = weights[f"experts.layers.{i}.weight"], weights[f"experts.layers.{i}.bias"]
         value = values[-1] @ weight.transpose(0, 2, 1) + bias[:, None]
-        values.append(np.tanh(value) if i == depth - 1 else np.maximum(value, 0.0))
+        values.append(np.tanh(value) if i == depth - 1 else relu(value))
     experts = values[-1]
     y = (blend[:, None, None] * experts).sum(axis=0)
     error = y - inputs["target"]

@@ -7,6 +7,7 @@ from einops import rearrange
 from torch import nn
 
 import fastmoe_on_cpu
+from placement import Placement
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
 
@@ -45,9 +46,9 @@ class Mlp(nn.Module):
 
 def fastmoe_layer(fmoe, dim, hidden, experts, gate, routing):
     """FastMoE's transformer MLP with `gate` (the model's JSON); each call appends its (indices, weights) to `routing`."""
-    kinds = {"gshard": fmoe.gates.GShardGate, "top_k": fmoe.gates.NaiveGate}
+    kinds = {"gshard": fmoe.gates.GShardGate, "switch": fmoe.gates.SwitchGate, "top_k": fmoe.gates.NaiveGate}
     layer = fmoe.FMoETransformerMLP(
-        num_expert=experts, d_model=dim, d_hidden=hidden, activation=nn.GELU(), top_k=gate["top_k"],
+        num_expert=experts, d_model=dim, d_hidden=hidden, activation=nn.GELU(), top_k=gate.get("top_k", 1),
         gate=kinds[gate["kind"]], gate_hook=lambda indices, weights, _: routing.append((indices, weights)))
     configure_gate(layer.gate, gate)
     return layer
@@ -58,6 +59,8 @@ def configure_gate(module, gate):
         module.capacity = (gate["capacity"]["train"], gate["capacity"]["eval"])
     if gate["kind"] == "gshard":
         module.random_routing = gate["random_routing"]
+    if gate["kind"] == "switch":
+        module.switch_eps = gate.get("jitter", 0.0)
 
 
 class Layer(nn.Module):
@@ -78,7 +81,7 @@ class Vit(nn.Module):
 
     def __init__(self, size, feed_forward):
         super().__init__()
-        dim, tokens = size["dim"], (size["image"] // size["patch"]) ** 2
+        dim, tokens = size["dim"], (size["image"][0] // size["patch"]) * (size["image"][1] // size["patch"])
         self.patch_embedding = PatchEmbedding(size["patch"], size["channels"], dim)
         self.class_token = nn.ParameterDict({"weight": torch.empty(dim)})
         self.position_embedding = nn.ParameterDict({"weight": torch.empty(1 + tokens, dim)})
@@ -95,36 +98,49 @@ class Vit(nn.Module):
         return self.scores(self.layer_norm(x[:, 0]))
 
 
-def set_parameters(model, weights):
-    """Sets every parameter from moec's weights; FastMoE's modules of one expert take slices of the batched (E, ...) weights."""
+def placed(model, weights):
+    """A Placement of every parameter; FastMoE's modules of one expert are slices of the batched (E, ...) weights."""
+    placement = Placement(weights)
     for name, parameter in model.named_parameters():
-        value, moec = None, name.replace(".moe.gate.gate.", ".moe.gate.")
         if ".moe.experts." in name:  # layers.0.moe.experts.3.htoh4.weight (1, out, in)
             scope, rest = name.split(".moe.experts.")
-            expert, matrix, kind = rest.split(".")
-            value = weights[f"{scope}.moe.experts.{ {'htoh4': 'up', 'h4toh': 'down'}[matrix]}.{kind}"][int(expert)][None]
-        value = torch.from_numpy(weights[moec] if value is None else value)
-        assert value.shape == parameter.shape, (name, value.shape, parameter.shape)
-        parameter.data = value.to(parameter.dtype)
-    return sum(parameter.numel() for parameter in model.parameters())
+            number, matrix, kind = rest.split(".")
+            expert = int(number)
+            moec = f"{scope}.moe.experts.{ {'htoh4': 'up', 'h4toh': 'down'}[matrix]}.{kind}"
+            placement.set(parameter, moec, lambda value, expert=expert: value[expert:expert + 1])
+        else:
+            placement.set(parameter, name.replace(".moe.gate.gate.", ".moe.gate."))
+    return placement
 
 
-def run_vit(fmoe, size, feed_forward, weights, image, draws, dtype):
-    """(scores, [(indices, weights, loss) per MoE layer], number of parameters), in evaluation."""
-    routing, moe = [], feed_forward["kind"] == "moe"
-
+def build_vit(fmoe, size, feed_forward, dtype, routing):
+    """Each call of a MoE layer appends its (indices, weights) to `routing`."""
     def one_layer():
-        if not moe:
+        if feed_forward["kind"] != "moe":
             return "mlp", Mlp(size["dim"], feed_forward["hidden"])
         experts = feed_forward["experts"]
         return "moe", fastmoe_layer(fmoe, size["dim"], experts["hidden"], experts["count"], feed_forward["gate"], routing)
 
-    model = Vit(size, one_layer).to(DTYPES[dtype]).eval()
-    parameters = set_parameters(model, weights)
+    return Vit(size, one_layer).to(DTYPES[dtype])
+
+
+def run_vit(fmoe, size, feed_forward, weights, image, draws, dtype):
+    """(scores, [(indices, weights, loss) per MoE layer], number of parameters), in evaluation."""
+    routing = []
+    model = build_vit(fmoe, size, feed_forward, dtype, routing).eval()
+    parameters = placed(model, weights).count()
     with torch.no_grad(), fastmoe_on_cpu.repeatable(torch.from_numpy(draw) for draw in draws):
         scores = model(torch.from_numpy(image))
-    losses = [layer.moe.gate.get_loss().detach() for layer in model.layers] if moe else []
+    losses = [layer.moe.gate.get_loss().detach() for layer in model.layers] if routing else []
     return scores.numpy(), [(i.numpy(), w.numpy(), l.numpy()) for (i, w), l in zip(routing, losses)], parameters
+
+
+def vit_losses(model, image, label, draws, coefficient):
+    """(cross entropy, {path of a gate's loss: (coefficient, loss)}), the gates' losses being FastMoE's."""
+    with fastmoe_on_cpu.repeatable(draws):
+        scores = model(image)
+    layers = [(i, layer.moe.gate) for i, layer in enumerate(model.layers) if layer.feed_forward == "moe"] if coefficient else []
+    return nn.functional.cross_entropy(scores, label), {f"layers.{i}.moe.gate.balance_loss": (coefficient, gate.get_loss()) for i, gate in layers}
 
 
 def run_gate(fmoe, gate, logits, draws, training):
@@ -141,9 +157,17 @@ def run_gate(fmoe, gate, logits, draws, training):
 
 
 def run_batched_experts(weights, inputs):
-    """Outputs, gradients of the MSE loss by parameter, and the loss; every expert runs by itself, as a chain of Linear layers."""
+    """Outputs, gradients of the MSE loss by parameter, and the loss."""
     parameters = {name: torch.from_numpy(value).requires_grad_() for name, value in weights.items()}
-    x, blend, target = (torch.from_numpy(inputs[name]) for name in ("x", "blend", "target"))
+    outputs, loss = batched_experts(parameters, {name: torch.from_numpy(value) for name, value in inputs.items()})
+    loss.backward()
+    return ({name: value.detach().numpy() for name, value in outputs.items()},
+            {name: value.grad.numpy() for name, value in parameters.items()}, loss.detach().numpy())
+
+
+def batched_experts(parameters, inputs):
+    """({output: tensor}, MSE loss); every expert runs by itself, as a chain of Linear layers."""
+    x, blend, target = (inputs[name] for name in ("x", "blend", "target"))
     depth = len(parameters) // 2
 
     def expert(e):
@@ -157,11 +181,8 @@ def run_batched_experts(weights, inputs):
     experts = torch.stack([expert(e) for e in range(len(blend))])  # (E, T, out)
     y = torch.einsum("e,eto->to", blend, experts)
     loss = nn.functional.mse_loss(y, target)
-    loss.backward()
-    outputs = {"experts": experts, "spread": torch.var(experts, dim=0), "y": y}
-    assert_batched_agrees(parameters, x, outputs["experts"])
-    return ({name: value.detach().numpy() for name, value in outputs.items()},
-            {name: value.grad.numpy() for name, value in parameters.items()}, loss.detach().numpy())
+    assert_batched_agrees(parameters, x, experts)
+    return {"experts": experts, "spread": torch.var(experts, dim=0), "y": y}, loss
 
 
 def assert_batched_agrees(parameters, x, experts):

@@ -7,7 +7,7 @@ import golden_file
 import made_numbers
 import transformer_models
 from golden_case import MARGIN, assert_close, first_seed_with, metadata, with_prefix, zoo_model
-from numpy_check import linear, softmax
+from numpy_check import linear, relu, softmax
 
 BATCH, SOURCE, TARGET = 3, 23, 17
 SMALL = {"vocabulary": 37, "dim": 16, "heads": 2, "head_dim": 6, "hidden": 20, "experts": 4, "encoder_layers": 1, "decoder_layers": 1}
@@ -71,8 +71,10 @@ def attention(x, memory, weights, path, size, scale, causal=False, bias=0.0, rot
     return linear(y.reshape(*y.shape[:2], -1), weights[path + ".out.weight"])
 
 
-def sparse(x, weights, path, capacity):
-    """(result (B, N, D), indices (T, 1), weights (T, 1), margin, tokens dropped): each batch row has places of its own."""
+def sparse(x, weights, path, capacity, factors=1.0):
+    """(result (B, N, D), indices (T, 1), weights (T, 1), margin, tokens dropped, logits (B, N, E)): each batch row has places of its own.
+    `factors` are what transformers' jitter multiplies x by."""
+    x = x * factors
     logits = linear(x, weights[path + ".gate.weight"])
     best, share = logits.argmax(axis=-1), softmax(logits).max(axis=-1)
     ordered = np.sort(logits, axis=-1)
@@ -85,12 +87,24 @@ def sparse(x, weights, path, capacity):
             if taken[e] > capacity:
                 indices[b, n] = -1
                 continue
-            hidden = np.maximum(linear(x[b, n], weights[path + ".experts.up.weight"][e]), 0.0)
+            hidden = relu(linear(x[b, n], weights[path + ".experts.up.weight"][e]))
             y[b, n] = share[b, n] * linear(hidden, weights[path + ".experts.down.weight"][e])
-    return y, indices.reshape(-1, 1), share.reshape(-1, 1), (ordered[..., -1] - ordered[..., -2]).min(), int((indices < 0).sum())
+    return y, indices.reshape(-1, 1), share.reshape(-1, 1), (ordered[..., -1] - ordered[..., -2]).min(), int((indices < 0).sum()), logits
 
 
-def recompute_switch(weights, ids, targets, size):
+def router_losses(logits, gate):
+    """{path of a loss: (coefficient, loss)} of the sparse layers' logits {path: (B, N, E)}, for stacks with one sparse layer each."""
+    losses = {}
+    for path, of_layer in logits.items():
+        count = of_layer.shape[-1]
+        shares = np.eye(count)[of_layer.argmax(axis=-1)].mean(axis=1)
+        losses[path + ".gate.balance_loss"] = gate["balance_loss"], count ** 2 * (shares * softmax(of_layer).mean(axis=1)).mean()
+        if gate.get("z_loss"):
+            losses[path + ".gate.z_loss"] = gate["z_loss"], (np.log(np.exp(of_layer).sum(axis=-1)) ** 2).mean()
+    return losses
+
+
+def recompute_switch(weights, ids, targets, size, factors={}):
     """(scores, {path of a sparse layer: what sparse() says behind its result})."""
     weights, routing = {name: value.astype(np.float64) for name, value in weights.items()}, {}
 
@@ -108,9 +122,9 @@ def recompute_switch(weights, ids, targets, size):
             inner = f"{path}.{'sparse' if is_sparse else 'dense'}"
             normed = rms_norm(x, weights[inner + ".rms_norm.weight"])
             if is_sparse:
-                y, *routing[inner + ".moe"] = sparse(normed, weights, inner + ".moe", size["expert_capacity"])
+                y, *routing[inner + ".moe"] = sparse(normed, weights, inner + ".moe", size["expert_capacity"], factors.get(inner + ".moe", 1.0))
             else:
-                y = linear(np.maximum(linear(normed, weights[inner + ".mlp.up.weight"]), 0.0), weights[inner + ".mlp.down.weight"])
+                y = linear(relu(linear(normed, weights[inner + ".mlp.up.weight"])), weights[inner + ".mlp.down.weight"])
             x = x + y
         return rms_norm(x, weights[name + "_norm.weight"])
 
@@ -150,8 +164,8 @@ def switch_case(case, capacity, description):
         weights = {name: made_numbers.parameter(rng, name, shape, "f32") for name, shape in switch_shapes(size).items()}
         ids, targets = (rng.integers(0, size["vocabulary"], (BATCH, tokens)) for tokens in (SOURCE, TARGET))
         _, routing = recompute_switch(weights, ids, targets, size)
-        clear = all(margin >= MARGIN for _, _, margin, _ in routing.values())
-        return (weights, ids, targets) if clear and (case != "tight" or all(dropped for *_, dropped in routing.values())) else None
+        clear = all(margin >= MARGIN for _, _, margin, *_ in routing.values())
+        return (weights, ids, targets) if clear and (case != "tight" or all(dropped for *_, dropped, _ in routing.values())) else None
 
     seed, (weights, ids, targets) = first_seed_with(accept)
     scores, routing, parameters = transformer_models.run_switch(size, weights, ids, targets)
@@ -167,7 +181,7 @@ def switch_case(case, capacity, description):
 def check_switch(stored, size):
     scores, routing = recompute_switch(golden_file.group(stored, "weights"), stored["inputs/ids"], stored["inputs/targets"], size)
     lines = [f"scores {assert_close('scores', stored['outputs/scores'], scores, 'f32'):.1e}"]
-    for path, (indices, shares, margin, dropped) in routing.items():
+    for path, (indices, shares, margin, dropped, _) in routing.items():
         assert margin >= MARGIN and np.array_equal(stored[f"routing/{path}/indices"], indices), path
         assert_close(path, stored[f"routing/{path}/weights"], shares, "f32")
         lines.append(f"{path}: {dropped} of {indices.size} dropped")

@@ -3,41 +3,28 @@
 Parameters carry moec's names; what moec holds as one matrix (queries, keys and values; all experts) is cut up here. Sizes come from the caller; nothing here
 reads files or draws numbers.
 """
-import numpy as np
 import torch
 from transformers import GPTJConfig, LlamaConfig, SwitchTransformersConfig, SwitchTransformersForConditionalGeneration, T5Config
 from transformers.models.gptj.modeling_gptj import GPTJAttention, GPTJRotaryEmbedding
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, LlamaRotaryEmbedding
 from transformers.models.t5.modeling_t5 import T5Attention
 
+from placement import Placement
 
-class Parameters:
-    """moec's weights, each to be used in full and once."""
 
-    def __init__(self, weights):
-        self.weights, self.used = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}, set()
-
-    def set(self, parameter, name, rows=slice(None)):
-        value = self.weights[name][rows]
-        assert value.shape == parameter.shape, (name, value.shape, parameter.shape)
-        parameter.data = value.clone()
-        self.used.add(name)
-
+class Parameters(Placement):
     def set_attention(self, module, path, q, k, v, out):
         """Queries, keys and values from "qkv", or from "q" and "kv" where they read two values."""
         inner, outer = getattr(module, q).weight.shape[0], getattr(module, k).weight.shape[0]
         if path + ".qkv.weight" in self.weights:
-            self.set(getattr(module, q).weight, path + ".qkv.weight", slice(0, inner))
+            self.set(getattr(module, q).weight, path + ".qkv.weight", lambda value: value[:inner])
             joined, start = path + ".qkv.weight", inner
         else:
             self.set(getattr(module, q).weight, path + ".q.weight")
             joined, start = path + ".kv.weight", 0
-        self.set(getattr(module, k).weight, joined, slice(start, start + outer))
-        self.set(getattr(module, v).weight, joined, slice(start + outer, start + 2 * outer))
+        self.set(getattr(module, k).weight, joined, lambda value: value[start:start + outer])
+        self.set(getattr(module, v).weight, joined, lambda value: value[start + outer:start + 2 * outer])
         self.set(getattr(module, out).weight, path + ".out.weight")
-
-    def all_used(self):
-        assert self.used == set(self.weights), self.used ^ set(self.weights)
 
 
 def layer_paths(size):
@@ -68,20 +55,19 @@ def set_layer(block, path, sparse, experts, parameters):
     parameters.set(last.mlp.router.classifier.weight, f"{path}.sparse.moe.gate.weight")
     for e in range(experts):
         expert = last.mlp.experts[f"expert_{e}"]
-        parameters.set(expert.wi.weight, f"{path}.sparse.moe.experts.up.weight", e)
-        parameters.set(expert.wo.weight, f"{path}.sparse.moe.experts.down.weight", e)
+        parameters.set(expert.wi.weight, f"{path}.sparse.moe.experts.up.weight", lambda value, e=e: value[e])
+        parameters.set(expert.wo.weight, f"{path}.sparse.moe.experts.down.weight", lambda value, e=e: value[e])
 
 
-def run_switch(size, weights, ids, targets):
-    """(scores, {moec's path of a sparse layer: (indices (T, 1), weights (T, 1))}, number of parameters), in evaluation."""
+def build_switch(size, weights, **more):
+    """(model, its Placement, {moec's path of a sparse layer: its router})."""
     config = SwitchTransformersConfig(
         vocab_size=size["vocabulary"], d_model=size["dim"], d_kv=size["head_dim"], d_ff=size["hidden"], num_heads=size["heads"],
         num_layers=2 * size["encoder_layers"], num_sparse_encoder_layers=size["encoder_layers"],
         num_decoder_layers=4 * size["decoder_layers"], num_sparse_decoder_layers=size["decoder_layers"],
-        num_experts=size["experts"], expert_capacity=size["expert_capacity"], decoder_start_token_id=0)
+        num_experts=size["experts"], expert_capacity=size["expert_capacity"], decoder_start_token_id=0, **more)
     config._attn_implementation = "eager"
-    model, parameters = SwitchTransformersForConditionalGeneration(config).eval(), Parameters(weights)
-    routing = {}
+    model, parameters, routers = SwitchTransformersForConditionalGeneration(config), Parameters(weights), {}
     for stack in ("encoder", "decoder"):
         blocks = getattr(model, stack)
         parameters.set(blocks.final_layer_norm.weight, f"{stack}_norm.weight")
@@ -91,18 +77,41 @@ def run_switch(size, weights, ids, targets):
             assert block.is_sparse == sparse, (stack, i)
             set_layer(block, path, sparse, size["experts"], parameters)
             if sparse:
-                def keep(_, __, result, path=path):
-                    chosen, share, _ = result
-                    indices = torch.where(chosen.any(dim=-1), chosen.argmax(dim=-1), -1)
-                    routing[f"{path}.sparse.moe"] = indices.reshape(-1, 1).numpy(), share.detach().reshape(-1, 1).numpy()
-                block.layer[-1].mlp.router.register_forward_hook(keep)
+                routers[f"{path}.sparse.moe"] = block.layer[-1].mlp.router
     parameters.set(model.shared.weight, "shared.weight")
     for tied in (model.encoder.embed_tokens, model.decoder.embed_tokens, model.lm_head):
         tied.weight = model.shared.weight
-    parameters.all_used()
+    assert parameters.count() == sum(parameter.numel() for parameter in model.parameters())
+    return model, parameters, routers
+
+
+def run_switch(size, weights, ids, targets):
+    """(scores, {moec's path of a sparse layer: (indices (T, 1), weights (T, 1))}, number of parameters), in evaluation."""
+    (model, parameters, routers), routing = build_switch(size, weights), {}
+    for path, router in routers.items():
+        def keep(_, __, result, path=path):
+            chosen, share, _ = result
+            indices = torch.where(chosen.any(dim=-1), chosen.argmax(dim=-1), -1)
+            routing[path] = indices.reshape(-1, 1).numpy(), share.detach().reshape(-1, 1).numpy()
+        router.register_forward_hook(keep)
     with torch.no_grad():
-        scores = model(input_ids=torch.from_numpy(ids), labels=torch.from_numpy(targets)).logits
-    return scores.numpy(), routing, sum(parameter.numel() for parameter in model.parameters())
+        scores = model.eval()(input_ids=torch.from_numpy(ids), labels=torch.from_numpy(targets)).logits
+    return scores.numpy(), routing, parameters.count()
+
+
+def losses(built, ids, targets):
+    """(cross entropy, {path of a router's loss: (coefficient, loss)}) in training; every stack has one sparse layer."""
+    model, _, routers = built
+    found, config = {}, model.config
+    result = model.train()(input_ids=ids, labels=targets, output_router_logits=True)
+    for stack in ("encoder", "decoder"):
+        path, = (path for path in routers if path.startswith(stack))
+        found[path + ".gate.balance_loss"] = config.router_aux_loss_coef, getattr(result, stack + "_aux_loss")
+        if config.router_z_loss_coef:
+            found[path + ".gate.z_loss"] = config.router_z_loss_coef, getattr(result, stack + "_z_loss")
+    task = torch.nn.functional.cross_entropy(result.logits.flatten(0, 1), targets.flatten())
+    assert torch.allclose(result.loss, task + sum(coefficient * value for coefficient, value in found.values()), rtol=1e-6)
+    return task, found
 
 
 def causal_mask(tokens):
@@ -121,7 +130,7 @@ def run_t5_attention(size, weights, x):
         parameters.set(module.relative_attention_bias.weight, f"{name}_bias.weight")
         with torch.no_grad():
             value = module(value, mask=causal_mask(x.shape[1]) if decoder else None)[0]
-    parameters.all_used()
+    parameters.count()
     return value.numpy()
 
 
@@ -133,7 +142,7 @@ def run_llama_attention(size, weights, x):
     norm, module, parameters = LlamaRMSNorm(size["dim"], eps=1e-6), LlamaAttention(config, layer_idx=0).eval(), Parameters(weights)
     parameters.set(norm.weight, "rms_norm.weight")
     parameters.set_attention(module, "attention", "q_proj", "k_proj", "v_proj", "o_proj")
-    parameters.all_used()
+    parameters.count()
     with torch.no_grad():
         value = norm(torch.from_numpy(x))
         positions = LlamaRotaryEmbedding(config)(value, torch.arange(x.shape[1])[None])
@@ -146,7 +155,7 @@ def run_gptj_attention(size, weights, x):
     config._attn_implementation = "eager"
     module, parameters = GPTJAttention(config, layer_idx=0).eval(), Parameters(weights)
     parameters.set_attention(module, "attention", "q_proj", "k_proj", "v_proj", "out_proj")
-    parameters.all_used()
+    parameters.count()
     tokens = x.shape[1]
     with torch.no_grad():
         value = torch.from_numpy(x)

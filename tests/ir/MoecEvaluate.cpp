@@ -1,7 +1,8 @@
 // moec-evaluate FILE: runs every function @check_* of a module through the reference interpreter. Its results come in
 // pairs (computed, expected) that must agree. Prints one line a function. @prepare runs first where there is one;
-// parameters are zeros, ones or constant. Function attributes: moe.bindings (sizes by symbol), moe.seed, moe.step,
-// moe.tolerance (of max |a-b| / max |b|), moe.fails (text of the expected error; the function needs no results then).
+// parameters and states are zeros, ones or constant. Function attributes: moe.bindings (sizes by symbol), moe.seed,
+// moe.step, moe.tolerance (of max |a-b| / max |b|), moe.fails (text of the expected error; the function needs no results
+// then), moe.after (names of functions without arguments that run before it).
 
 #include "ir/reference/Interpreter.h"
 #include "runtime/core/Error.h"
@@ -50,6 +51,17 @@ static std::string difference(const Tensor& computed, const Tensor& expected, st
   return "";
 }
 
+template <class Op> static void fill(ModuleOp module, reference::Call& call) {
+  for (auto state : module.getOps<Op>()) {
+    Tensor value(reference::dtypeOf(state.getType()), reference::shapeOf(state.getType(), {}));
+    double number = state.getInit().getKind() == "ones" ? 1 : state.getInit().getA().getValueAsDouble();
+    Tensor filled(DType::F64, value.shape());
+    if (state.getInit().getKind() != "zeros")
+      std::ranges::fill(filled.as<double>(), number);
+    call.state[state.getSymName().str()] = filled.cast(value.dtype());
+  }
+}
+
 static reference::Call makeCall(func::FuncOp function, ModuleOp module) {
   reference::Call call;
   if (auto bindings = function->getAttrOfType<DictionaryAttr>("moe.bindings"))
@@ -59,14 +71,8 @@ static reference::Call makeCall(func::FuncOp function, ModuleOp module) {
     call.seed = static_cast<uint64_t>(seed.getInt());
   if (auto step = function->getAttrOfType<IntegerAttr>("moe.step"))
     call.step = static_cast<uint32_t>(step.getInt());
-  for (auto parameter : module.getOps<ir::ParameterOp>()) {
-    Tensor value(reference::dtypeOf(parameter.getType()), reference::shapeOf(parameter.getType(), {}));
-    double number = parameter.getInit().getKind() == "ones" ? 1 : parameter.getInit().getA().getValueAsDouble();
-    Tensor filled(DType::F64, value.shape());
-    if (parameter.getInit().getKind() != "zeros")
-      std::ranges::fill(filled.as<double>(), number);
-    call.state[parameter.getSymName().str()] = filled.cast(value.dtype());
-  }
+  fill<ir::ParameterOp>(module, call);
+  fill<ir::StateOp>(module, call);
   return call;
 }
 
@@ -78,6 +84,9 @@ static std::string check(func::FuncOp function, ModuleOp module) {
     reference::Call call = makeCall(function, module);
     if (auto prepare = module.lookupSymbol<func::FuncOp>("prepare"))
       reference::evaluate(prepare, {}, call);
+    if (auto after = function->getAttrOfType<ArrayAttr>("moe.after"))
+      for (auto name : after.getAsRange<StringAttr>())
+        reference::evaluate(module.lookupSymbol<func::FuncOp>(name), {}, call);
     std::vector<Tensor> results = reference::evaluate(function, {}, call);
     if (fails)
       return "no error, expected: " + fails.str();

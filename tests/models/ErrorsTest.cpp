@@ -149,7 +149,7 @@ const Case kCases[] = {
     // the file's top
     {"UnknownTopKey",
      kX + R"("model": {"kind": "linear", "out": 1}, @"blcks": {})",
-     {R"("model" has no parameter "blcks"; did you mean "blocks"? known: name, dtype, inputs, let, blocks, model, outputs, loss, moefy, check, note)"}},
+     {R"("model" has no parameter "blcks"; did you mean "blocks"? known: name, dtype, inputs, let, blocks, model, outputs, loss, optimizer, moefy, check, note)"}},
     {"Dtype",
      kX + R"("dtype": @"f16", "model": {"kind": "linear", "out": 1})",
      {R"(unknown dtype "f16"; did you mean "bf16"? known: f32, f64, bf16)"}},

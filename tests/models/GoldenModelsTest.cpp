@@ -4,71 +4,32 @@
 #include "ir/reference/Interpreter.h"
 #include "models/BuildModel.h"
 #include "runtime/core/Tolerance.h"
+#include "tests/models/Goldens.h"
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cctype>
-#include <cmath>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 
 using namespace moec;
+using namespace moec::test;
 using namespace moec::models;
 
 namespace {
-
-std::string fileText(const std::string& path) {
-  std::ifstream file(std::string(MOEC_SOURCE_DIR) + "/" + path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-struct Golden {
-  nlohmann::json metadata;
-  std::map<std::string, Tensor> tensors;
-};
-
-Golden readGolden(const std::string& name) {
-  std::string bytes = fileText("tests/goldens/" + name + ".safetensors");
-  uint64_t length = 0;
-  std::memcpy(&length, bytes.data(), sizeof length);
-  nlohmann::json header = nlohmann::json::parse(bytes.substr(8, length));
-  Golden golden{header.at("__metadata__"), {}};
-  for (const auto& [key, entry] : header.items()) {
-    if (key == "__metadata__")
-      continue;
-    std::string dtype = entry.at("dtype");
-    std::transform(dtype.begin(), dtype.end(), dtype.begin(), [](char c) { return std::tolower(c); });
-    Tensor tensor(*parseDType(dtype), entry.at("shape").get<Shape>());
-    std::memcpy(tensor.data(), bytes.data() + 8 + length + entry.at("data_offsets")[0].get<size_t>(), tensor.bytes());
-    golden.tensors.emplace(key, tensor);
-  }
-  return golden;
-}
 
 class GoldenModels : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenModels, ComeOutAsTheOriginals) {
   Golden golden = readGolden(GetParam());
-  nlohmann::json model =
-      nlohmann::json::parse(fileText("models/zoo/" + golden.metadata.at("model").get<std::string>() + ".json"));
-  model.merge_patch(nlohmann::json::parse(golden.metadata.at("overrides").get<std::string>()));
   mlir::MLIRContext context;
   Diagnostics diagnostics;
   ImportOptions options;
   options.drawsAsInputs = true;
-  auto module = buildModel("model.json", model.dump(1), options, &context, diagnostics);
+  auto module = buildModel("model.json", golden.model("model"), options, &context, diagnostics);
   ASSERT_TRUE(module) << diagnostics.text();
 
   auto forward = module->lookupSymbol<mlir::func::FuncOp>("forward");
   reference::Call call;
-  nlohmann::json sizes = nlohmann::json::parse(golden.metadata.at("sizes").get<std::string>());
-  for (const auto& [name, size] : sizes.items())
-    call.bindings[name] = size.get<int64_t>();
+  call.bindings = golden.sizes();
   std::vector<Tensor> arguments;
   for (auto [index, argument] : llvm::enumerate(forward.getArguments())) {
     std::string name = forward.getArgAttrOfType<mlir::StringAttr>(index, "moe.input").str();
@@ -97,15 +58,8 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
     std::string name = forward.getResultAttrOfType<mlir::StringAttr>(index, "moe.output").str();
     ASSERT_TRUE(golden.tensors.contains("outputs/" + name));
     const Tensor& expected = golden.tensors.at("outputs/" + name);
-    ASSERT_EQ(result.shape(), expected.shape()) << name;
-    std::vector<double> a = result.toDoubles(), b = expected.toDoubles();
-    double largest = 0, apart = 0;
-    for (size_t i = 0; i < a.size(); ++i) {
-      largest = std::max(largest, std::abs(b[i]));
-      apart = std::max(apart, std::isfinite(a[i]) ? std::abs(a[i] - b[i]) : INFINITY);
-    }
-    EXPECT_GT(largest, 0) << name;
-    EXPECT_LE(apart, tolerance(expected.dtype()) * largest) << name;
+    expectClose(result, expected, tolerance(expected.dtype()), name);
+    EXPECT_FALSE(std::ranges::all_of(expected.toDoubles(), [](double value) { return value == 0; })) << name;
   }
 }
 
@@ -119,11 +73,6 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
                                          "soft-moe.few-tokens", "soft-moe.newest", "switch-lm-blog.f32",
                                          "switch-lm.f32", "switch-lm.f64", "switch-lm.tight", "vit.f32", "vit.f64",
                                          "vit-moe.f32", "vit-moe.tight", "vit-moe.top_k"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           for (char& c : name)
-                             c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-                           return name;
-                         });
+                         [](const auto& info) { return testName(info.param); });
 
 } // namespace

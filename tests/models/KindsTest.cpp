@@ -16,8 +16,6 @@ using namespace moec::models;
 
 namespace {
 
-constexpr Family kFamilies[] = {Family::Block, Family::Gate, Family::Expert, Family::Loss};
-
 std::vector<const Kind*> allTables() {
   std::vector<const Kind*> all{&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()};
   for (Family family : kFamilies)
@@ -35,6 +33,9 @@ TEST(Kinds, ListsAreSortedAndOfOneFamily) {
       EXPECT_EQ(kind->block != nullptr, family == Family::Block) << kind->name;
       EXPECT_EQ(kind->gate != nullptr, family == Family::Gate) << kind->name;
       EXPECT_EQ(kind->expert != nullptr, family == Family::Expert) << kind->name;
+      EXPECT_EQ(kind->loss != nullptr, family == Family::Loss) << kind->name;
+      EXPECT_EQ(kind->checkLoss != nullptr, family == Family::Loss) << kind->name;
+      EXPECT_EQ(kind->update != nullptr, family == Family::Optimizer) << kind->name;
     }
   }
 }

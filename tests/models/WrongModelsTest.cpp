@@ -79,8 +79,9 @@ private:
     const Node* parent = node.parent;
     if (!parent)
       return &modelTable();
-    if (!parent->parent && node.name == "loss")
-      return findKind(Family::Loss, word(node.find("kind")));
+    for (Family family : {Family::Loss, Family::Optimizer})
+      if (!parent->parent && node.name == moec::models::word(family))
+        return findKind(family, word(node.find("kind")));
     if (parent->parent && !parent->parent->parent && parent->name == "inputs")
       return &inputTable();
     if (node.name == "photo")
@@ -111,7 +112,7 @@ private:
     if (const Node* word = object.find("kind")) {
       for (const char* value : {"null", "5", "true", "[]", "{}", "\"nosuch\"", "\"\"", "\"$nosuch\"", "\"$(1+)\""})
         replace("kind", word->value, value);
-      for (Family family : {Family::Block, Family::Gate, Family::Expert, Family::Loss})
+      for (Family family : kFamilies)
         if (family != kind.family)
           for (const Kind* other : kindsOf(family))
             if (!findKind(kind.family, other->name) && !isOwnBlock(other->name))
@@ -167,7 +168,8 @@ private:
     case ParameterType::Text: return {"null", "5", "[]", "{}"};
     case ParameterType::Numbers: return {"null", "5", "\"zz\"", "[]", "{}"};
     case ParameterType::Shape: return {"null", "5", "\"batch\"", "[]", "{}", "[1, 1, 1, 1, 1, 1, 1, 1, 1]"};
-    case ParameterType::ValueNames: return {"null", "5", "\"y\"", "[]", "{}"};
+    case ParameterType::ValueNames:
+    case ParameterType::Patterns: return {"null", "5", "\"y\"", "[]", "{}"};
     case ParameterType::Object: return {"null", "5", "\"zz\"", "[]"};
     case ParameterType::Body:
     case ParameterType::ExpertBody: return {"null", "5", "\"zz\"", "[]", "{}"};
@@ -185,7 +187,8 @@ private:
     case ParameterType::Integers: wrong = {"null", "\"zz\"", "1.5", "[]", digits(parameter.least - 1)}; break;
     case ParameterType::Numbers: wrong = {"null", "\"zz\"", "[]", digits(parameter.most + 1)}; break;
     case ParameterType::Shape: wrong = {"null", "0", "-1", "1.5", "\"a b\"", "\"min\"", "\"\"", "true", "[]", "4294967296"}; break;
-    case ParameterType::ValueNames: wrong = {"null", "5", "\"nosuch\"", "[]"}; break;
+    case ParameterType::ValueNames:
+    case ParameterType::Patterns: wrong = {"null", "5", "\"nosuch\"", "[]"}; break;
     case ParameterType::WordByMode:
       if (is(node, '{'))
         wrong = {"null", "5", "\"nosuch\"", "[]"};

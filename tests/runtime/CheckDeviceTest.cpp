@@ -14,10 +14,10 @@ namespace {
 class FaultyDevice : public CpuDevice {
 public:
   FaultyDevice(std::string kernel, int fault) : CpuDevice({.threads = 1}), kernel_(std::move(kernel)), fault_(fault) {}
-  std::unique_ptr<Executable> load(const Program& program) override {
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose) override {
     ProgramData data = program.data();
     data.kernels[data.plans[0].target + "/" + kernel_] = tinyImage(fault_);
-    return CpuDevice::load(Program(std::move(data)));
+    return CpuDevice::load(Program(std::move(data)), purpose);
   }
 
 private:

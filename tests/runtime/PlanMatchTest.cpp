@@ -5,6 +5,7 @@
 #include "tests/runtime/Faults.h"
 #include "tests/runtime/TinyCudaProgram.h"
 #include "tests/runtime/TinyProgram.h"
+#include "tests/runtime/TinyTraining.h"
 
 #include <algorithm>
 
@@ -114,10 +115,10 @@ TEST(PlanMatch, ALayerInOneLaunchStandsForItsParts) {
   for (bool isFirst : {true, false}) {
     const Plan &a = isFirst ? layer : parts, &b = isFirst ? parts : layer;
     PlanMatch match = matchPlans(a, b);
-    ASSERT_EQ(match.launches.size(), 1u);
-    EXPECT_EQ(match.launches[0].countA, isFirst ? 1u : 3u);
-    EXPECT_EQ(match.launches[0].countB, isFirst ? 3u : 1u);
-    EXPECT_EQ(&match.of(match.launches[0].countA - 1), &match.launches[0]);
+    ASSERT_EQ(match.forward.size(), 1u);
+    EXPECT_EQ(match.forward[0].countA, isFirst ? 1u : 3u);
+    EXPECT_EQ(match.forward[0].countB, isFirst ? 3u : 1u);
+    EXPECT_EQ(&match.of(LaunchList::Forward, match.forward[0].countA - 1), &match.forward[0]);
     // x, w, y, total; routing and rows are the parts' own.
     EXPECT_EQ(match.buffers, isFirst ? (std::vector<int>{0, 1, -1, -1, 5, 6, -1}) : (std::vector<int>{0, 1, -1, -1, -1, 4, 5, -1}));
   }
@@ -127,6 +128,39 @@ TEST(PlanMatch, ALayerInOneLaunchStandsForItsParts) {
   Thrown thrown = thrownBy([&] { matchPlans(layer, other); });
   EXPECT_TRUE(thrown.says("forward launch 0 is experts (moe_layer) for cuda:sm_90a and gate (gate) for")) << thrown.message;
   EXPECT_TRUE(thrown.says("experts (moe_layer) for 3 launches, with 1 and 1 inputs, 2 and 3 outputs")) << thrown.message;
+}
+
+TEST(PlanMatch, PlansForTrainingPackOnTheirOwn) {
+  Plan a = tinyTrainingData(true).plans[1], b = a;
+  // B reads w in panels that it packs in every call.
+  b.target = "cuda:sm_80";
+  auto packed = static_cast<int>(b.buffers.size());
+  for (BufferInfo& buffer : b.buffers)
+    if (buffer.kind == BufferKind::Temporary) {
+      ++buffer.firstLaunch;
+      ++buffer.lastLaunch;
+    }
+  b.buffers.push_back({.name = "w.packed", .shape = {kTinyWidth}, .firstLaunch = 0, .lastLaunch = 1});
+  int weight = a.parameters[0].buffer;
+  b.forward.insert(b.forward.begin(), {.kernel = "pack", .label = "w", .kind = "pack", .inputs = {weight}, .outputs = {packed}, .stages = {{1, 0, 1}}});
+  std::ranges::replace(b.forward[1].inputs, weight, packed);
+  checkPlan(b);
+  for (bool isFirst : {true, false}) {
+    PlanMatch match = isFirst ? matchPlans(a, b) : matchPlans(b, a);
+    ASSERT_EQ(match.forward.size(), 3u);
+    EXPECT_EQ(match.forward[0].countA, isFirst ? 1u : 2u);
+    EXPECT_EQ(match.forward[0].countB, isFirst ? 2u : 1u);
+    EXPECT_FALSE(match.forward[0].isLayer);
+    EXPECT_EQ(match.forward[1].firstB, isFirst ? 2u : 1u);
+    EXPECT_EQ(match.apply.size(), 2u);
+    for (size_t i = 0; i < a.buffers.size(); ++i)
+      EXPECT_EQ(match.buffers[i], static_cast<int>(i)) << a.buffers[i].name;
+    if (!isFirst)
+      EXPECT_EQ(match.buffers[static_cast<size_t>(packed)], -1);
+  }
+  b.apply.pop_back();
+  Thrown thrown = thrownBy([&] { matchPlans(a, b); });
+  EXPECT_TRUE(thrown.says("has 2 apply launches, cuda:sm_80 has 1")) << thrown.message;
 }
 
 TEST(PlanMatch, SaysWhichLaunchesAreNoPartsOfALayer) {

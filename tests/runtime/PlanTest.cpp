@@ -63,6 +63,80 @@ TEST(PlanJson, RoundTripsEveryField) {
   EXPECT_EQ(plan.parameters[0].init.kind, Init::Kind::Normal);
 }
 
+/// The sample's buffers, with a parameter and a state that two lists update.
+Plan sampleTrainingPlan() {
+  Plan plan = samplePlan();
+  plan.purpose = Purpose::Training;
+  plan.prepare.clear();
+  plan.buffers[2] = {.name = "w.momentum", .kind = BufferKind::State, .dtype = DType::F32, .shape = {4, 4}};
+  plan.buffers.push_back({.name = "norm", .kind = BufferKind::Output, .dtype = DType::F32, .shape = {}});        // 8
+  plan.buffers.push_back({.name = "mean", .dtype = DType::F32, .shape = {4, 4}, .firstLaunch = 2, .lastLaunch = 3}); // 9
+  plan.buffers.push_back({.name = "rate", .kind = BufferKind::Input, .dtype = DType::F64, .shape = {}});         // 10
+  plan.apply = {{.kernel = "mean", .label = "w", .kind = "update", .inputs = {2}, .outputs = {9, 2}, .stages = {{1, 0, 1}}},
+                {.kernel = "update", .label = "w", .kind = "update", .inputs = {9, 1, 10}, .outputs = {8, 1}, .stages = {{1, 0, 1}}}};
+  plan.states = {{{.name = "w.momentum", .dtype = DType::F32, .shape = {4, 4}, .buffer = 2}, "w"}};
+  plan.inputs.push_back({.name = kLearningRateInput, .dtype = DType::F64, .buffer = 10, .list = LaunchList::Apply});
+  plan.outputs.push_back({.name = "gradient_norm", .dtype = DType::F32, .buffer = 8, .list = LaunchList::Apply});
+  return plan;
+}
+
+TEST(PlanJson, RoundTripsTraining) {
+  std::string text = toJson(sampleTrainingPlan());
+  Plan plan = parsePlan(text);
+  EXPECT_EQ(toJson(plan), text);
+  EXPECT_EQ(plan.purpose, Purpose::Training);
+  EXPECT_EQ(plan.states[0].from, "w");
+  EXPECT_EQ(plan.apply[1].outputs, (std::vector<int>{8, 1}));
+  EXPECT_EQ(plan.inputs.back().list, LaunchList::Apply);
+  EXPECT_EQ(plan.outputs[0].list, LaunchList::Forward);
+  EXPECT_EQ(plan.outputs[1].list, LaunchList::Apply);
+  EXPECT_EQ(toJson(samplePlan()).find("\"purpose\""), std::string::npos); // what a moec without training reads
+}
+
+TEST(CheckPlan, RefusesTrainingThatCannotBe) {
+  auto refusal = [](auto change) {
+    Plan plan = sampleTrainingPlan();
+    change(plan);
+    return thrownBy([&] { checkPlan(plan); }).message;
+  };
+  auto expect = [](const std::string& message, const std::string& part) { EXPECT_NE(message.find(part), std::string::npos) << message << "\n  lacks: " << part; };
+  EXPECT_EQ(refusal([](Plan&) {}), "");
+  expect(refusal([](Plan& p) { p.apply[1].inputs.push_back(2); }), "apply launch 1 (w) uses w.momentum, which launch 0 (w) has updated");
+  expect(refusal([](Plan& p) { p.apply[1].outputs.push_back(2); }), "apply launch 1 (w) uses w.momentum, which launch 0 (w) has updated");
+  expect(refusal([](Plan& p) { p.buffers[9].firstLaunch = 1; }), "buffer 9 (mean) lives from forward launch 1 into apply launch 1");
+  expect(refusal([](Plan& p) { p.apply[0].inputs.push_back(0); }), "apply launch 0 (w) uses x, whose size depends on the call");
+  expect(refusal([](Plan& p) { p.apply[0].inputs.push_back(4); }), "apply launch 0 (w) uses rows, which lives from launch 0 to 1");
+  expect(refusal([](Plan& p) { p.outputs[0].list = LaunchList::Apply; }), "output y of apply has a size that depends on the call");
+  expect(refusal([](Plan& p) { p.prepare = samplePlan().prepare; }), "it is for training, and prepares weights");
+  expect(refusal([](Plan& p) { p.states[0].from = "v"; }), "state w.momentum begins with 'v', which is no parameter of its shape");
+  expect(refusal([](Plan& p) { p.states[0].buffer = 1; }), "state w.momentum has a buffer of another kind");
+  expect(refusal([](Plan& p) { p.purpose = Purpose::Inference; }), "apply launch 1 (w) writes w");
+  expect(refusal([](Plan& p) {
+           p.purpose = Purpose::Inference;
+           p.apply.clear();
+           p.buffers[9].firstLaunch = p.buffers[9].lastLaunch = -1;
+         }),
+         "it is for inference, and has states or something to apply");
+  Plan writes = samplePlan();
+  writes.forward[1].outputs.push_back(1);
+  EXPECT_FAULT(checkPlan(writes), Fault::Data, "forward launch 1 (up) writes w");
+}
+
+TEST(Arena, WhatIsAppliedHasItsPlaceWhateverTheCallsSize) {
+  Plan plan = sampleTrainingPlan();
+  plan.buffers.push_back({.name = "norms", .dtype = DType::F64, .shape = {100}, .firstLaunch = 2, .lastLaunch = 3});
+  ArenaLayout apply = layoutArena(plan, {}, 0, 2);
+  for (int64_t tokens : {1, 50, 10000}) {
+    ArenaLayout all = layoutArena(plan, {{"T", tokens}});
+    EXPECT_GE(all.bytes, apply.bytes);
+    for (size_t i = 0; i < plan.buffers.size(); ++i)
+      if (plan.buffers[i].firstLaunch >= 2)
+        EXPECT_EQ(all.offsets[i], apply.offsets[i]) << plan.buffers[i].name;
+      else
+        EXPECT_EQ(apply.offsets[i], -1);
+  }
+}
+
 TEST(PlanJson, NamesThePlaceOfAnError) {
   auto broken = [](const std::string& pointer, nlohmann::json value) {
     nlohmann::json json = nlohmann::json::parse(toJson(samplePlan()));

@@ -64,6 +64,36 @@ TEST(Program, RoundTrips) {
   EXPECT_FAULT(again.kernel("cpu:x86-64-v3", "missing"), Fault::Data, "no kernel 'missing' for target 'cpu:x86-64-v3'");
 }
 
+TEST(Program, AnInferenceAndATrainingPlanOfOneTargetStandBesideEachOther) {
+  ProgramData data = sampleProgram().data();
+  Plan training = data.plans[0];
+  training.purpose = Purpose::Training;
+  training.forward[0].label = "step";
+  data.plans.push_back(training);
+  data.ir[irKey(training.target, Purpose::Training)] = "module @training {}";
+  Program program = Program::parse(Program(data).bytes());
+  ASSERT_NE(program.plan("cpu:x86-64-v3"), nullptr);
+  ASSERT_NE(program.plan("cpu:x86-64-v3", Purpose::Training), nullptr);
+  EXPECT_EQ(program.plan("cpu:x86-64-v3")->forward[0].label, "l");
+  EXPECT_EQ(program.plan("cpu:x86-64-v3", Purpose::Training)->forward[0].label, "step");
+  EXPECT_EQ(program.data().ir, data.ir);
+  EXPECT_FAULT(requirePlans(sampleProgram().data(), Purpose::Training), Fault::Usage, "program tiny has no plan for training: compile it with --train");
+}
+
+TEST(Program, ItsVersionFollowsWhatItHolds) {
+  auto manifest = [](const ProgramData& data) {
+    std::vector<uint8_t> bytes = Program(data).bytes();
+    return std::string(bytes.begin(), bytes.end());
+  };
+  ProgramData data = sampleProgram().data();
+  EXPECT_NE(manifest(data).find("\"version\": 1"), std::string::npos); // what a moec without training reads
+  data.plans[0].purpose = Purpose::Training;
+  EXPECT_NE(manifest(data).find("\"version\": 2"), std::string::npos);
+  std::string_view newer = R"({"version": 3, "name": "a", "build_id": "b", "plans": []})";
+  EXPECT_FAULT(Program::parse(Container::write({{"manifest", {reinterpret_cast<const uint8_t*>(newer.data()), newer.size()}}})), Fault::Data,
+               "version 3 is newer than this moec reads (2)");
+}
+
 TEST(Program, RefusesNamesThatSteerATerminalAndBottomlessLists) {
   auto parse = [](std::string_view manifest) {
     return Program::parse(Container::write({{"manifest", {reinterpret_cast<const uint8_t*>(manifest.data()), manifest.size()}}}));

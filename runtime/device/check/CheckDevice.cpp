@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <utility>
 
 namespace moec {
@@ -80,7 +81,7 @@ void CheckExecutable::compare(LaunchCheck& check, int buffer) const {
 }
 
 void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
-  const auto& launches = list == LaunchList::Prepare ? plan().prepare : plan().forward;
+  const auto& launches = plan().launches(list);
   if (index < 0 || static_cast<size_t>(index) >= launches.size())
     throw Error(Fault::Internal, fmt::format("launch {} of {}", index, launches.size()));
   const LaunchInfo& info = launches[static_cast<size_t>(index)];
@@ -90,15 +91,16 @@ void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scal
   }
   prepareB();
   LaunchMatch match{static_cast<size_t>(index), 1, static_cast<size_t>(index), 1};
-  if (list == LaunchList::Forward)
-    match = match_.of(static_cast<size_t>(index));
+  if (list != LaunchList::Prepare)
+    match = match_.of(list, static_cast<size_t>(index));
   // What A's launches of a layer hand to each other is its own: B makes it in one launch, which comes when A has made all.
   auto first = launches.begin() + static_cast<std::ptrdiff_t>(match.firstA);
   auto isMadeHere = [&](int buffer) {
     return std::any_of(first, launches.begin() + index, [&](const LaunchInfo& part) { return std::ranges::find(part.outputs, buffer) != part.outputs.end(); });
   };
+  bool weightsToo = match_.same || plan().purpose == Purpose::Training; // for inference, B may have dropped the plain form of what A reads
   for (int buffer : info.inputs)
-    if (match_.same || plan().buffers[static_cast<size_t>(buffer)].kind != BufferKind::Parameter)
+    if (weightsToo || plan().buffers[static_cast<size_t>(buffer)].kind != BufferKind::Parameter)
       if (ofB(buffer) >= 0 && !isMadeHere(buffer))
         a_->write(buffer, b_->read(ofB(buffer)));
   a_->launch(list, index, scalars);
@@ -106,7 +108,7 @@ void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scal
     return;
   for (size_t i = 0; i < match.countB; ++i)
     b_->launch(list, static_cast<int>(match.firstB + i), scalars);
-  LaunchCheck check{list, index, info.label, match.countA > 1 ? "moe_layer" : info.kind, info.kernel, {}, 0, 0, true};
+  LaunchCheck check{list, index, info.label, match.isLayer ? "moe_layer" : info.kind, info.kernel, {}, 0, 0, true};
   for (size_t i = 0; i < match.countA; ++i)
     for (int buffer : launches[match.firstA + i].outputs)
       if (ofB(buffer) >= 0)
@@ -127,14 +129,14 @@ void CheckExecutable::prepareAlone() {
   prepareB();
 }
 
-void CheckExecutable::launchReplayed(const CallScalars& scalars) {
-  for (const LaunchMatch& match : match_.launches) {
+void CheckExecutable::launchReplayed(LaunchList list, const CallScalars& scalars) {
+  for (const LaunchMatch& match : match_.launches(list)) {
     for (size_t i = 0; i < match.countA; ++i)
-      a_->launch(LaunchList::Forward, static_cast<int>(match.firstA + i), scalars);
+      a_->launch(list, static_cast<int>(match.firstA + i), scalars);
     for (size_t i = 0; i < match.countB; ++i)
-      b_->launch(LaunchList::Forward, static_cast<int>(match.firstB + i), scalars);
+      b_->launch(list, static_cast<int>(match.firstB + i), scalars);
     for (size_t i = 0; i < match.countA; ++i)
-      for (int buffer : plan().forward[match.firstA + i].outputs) {
+      for (int buffer : plan().launches(list)[match.firstA + i].outputs) {
         const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
         if (isDiscrete(info) && info.kind != BufferKind::Output && ofB(buffer) >= 0)
           a_->write(buffer, b_->read(ofB(buffer)));
@@ -142,13 +144,39 @@ void CheckExecutable::launchReplayed(const CallScalars& scalars) {
   }
 }
 
-void CheckExecutable::compareOutputs() {
-  for (const OutputInfo& output : plan().outputs) {
-    const BufferInfo& info = plan().buffers[static_cast<size_t>(output.buffer)];
-    Tensor a = a_->read(output.buffer), b = b_->read(ofB(output.buffer));
-    double allowed = tolerance_(output.dtype), worst = relativeError(a, b, validElements(info, b));
-    report_.outputs.push_back({output.name, worst, allowed, worst <= allowed});
-  }
+void CheckExecutable::compareAsResult(const std::string& name, ResultKind kind, int buffer) {
+  const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
+  Tensor a = a_->read(buffer), b = b_->read(ofB(buffer));
+  double allowed = tolerance_(info.dtype), worst = relativeError(a, b, validElements(info, b));
+  report_.outputs.push_back({name, worst, allowed, worst <= allowed, kind});
+}
+
+void CheckExecutable::compareOutputs(LaunchList list) {
+  for (const OutputInfo& output : plan().outputs)
+    if (output.list == list)
+      compareAsResult(output.name, ResultKind::Output, output.buffer);
+}
+
+void CheckExecutable::compareUpdates(LaunchList list) {
+  std::set<int> written;
+  for (const LaunchInfo& launch : plan().launches(list))
+    written.insert(launch.outputs.begin(), launch.outputs.end());
+  for (const ParameterInfo& parameter : plan().parameters)
+    if (written.contains(parameter.buffer))
+      compareAsResult(parameter.name, ResultKind::Parameter, parameter.buffer);
+  for (const StateInfo& state : plan().states)
+    if (written.contains(state.buffer))
+      compareAsResult(state.name, ResultKind::State, state.buffer);
+}
+
+void CheckExecutable::giveWeightsToA() {
+  auto give = [&](const auto& infos) {
+    for (const auto& info : infos)
+      if (info.buffer >= 0)
+        a_->write(info.buffer, b_->read(ofB(info.buffer)));
+  };
+  give(plan().parameters);
+  give(plan().states);
 }
 
 CheckDevice::CheckDevice(std::shared_ptr<Device> a, std::shared_ptr<Device> b, ToleranceOf tolerance)
@@ -162,20 +190,30 @@ std::vector<std::string> CheckDevice::targets() const {
   return both;
 }
 
-std::unique_ptr<Executable> CheckDevice::load(const Program& program) {
-  std::unique_ptr<Executable> a = a_->load(program);
+std::unique_ptr<Executable> CheckDevice::load(const Program& program, Purpose purpose) {
+  std::unique_ptr<Executable> a = a_->load(program, purpose);
   if (!b_->targets().empty())
-    return std::make_unique<CheckExecutable>(std::move(a), b_->load(program), tolerance_);
+    return std::make_unique<CheckExecutable>(std::move(a), b_->load(program, purpose), tolerance_);
   const Plan& plan = a->plan();
   ProgramData single{program.data().name, program.data().buildId, {plan}, {}, {}};
   for (const auto& [key, image] : program.data().kernels)
     if (key.starts_with(plan.target + "/"))
       single.kernels[key] = image;
-  if (auto ir = program.data().ir.find(plan.target); ir != program.data().ir.end())
+  if (auto ir = program.data().ir.find(irKey(plan.target, purpose)); ir != program.data().ir.end())
     single.ir.insert(*ir);
-  std::unique_ptr<Executable> b = b_->load(Program(std::move(single)));
+  std::unique_ptr<Executable> b = b_->load(Program(std::move(single)), purpose);
   return std::make_unique<CheckExecutable>(std::move(a), std::move(b), tolerance_);
 }
+
+namespace {
+
+template <class Info> void writeAll(Executable& executable, const std::vector<Info>& infos, const TensorMap& tensors) {
+  for (const Info& info : infos)
+    if (auto found = tensors.find(info.name); info.buffer >= 0 && found != tensors.end())
+      executable.write(info.buffer, found->second);
+}
+
+} // namespace
 
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
                   const TensorMap& inputs, const RunOptions& options, const ToleranceOf& tolerance) {
@@ -184,24 +222,62 @@ CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared
   const Plan& plan = both.plan();
   checkWeights(plan, weights, true);
   Bindings bindings = bindInputs(plan, inputs);
-  auto writeAll = [&](const auto& infos, const TensorMap& tensors) {
-    for (const auto& info : infos)
-      if (auto found = tensors.find(info.name); info.buffer >= 0 && found != tensors.end())
-        both.write(info.buffer, found->second);
-  };
   CallScalars scalars{options.seed, options.step};
-  writeAll(plan.parameters, weights);
+  writeAll(both, plan.parameters, weights);
   both.prepare();
   both.bind(bindings);
-  writeAll(plan.inputs, inputs);
+  writeAll(both, plan.inputs, inputs);
   for (size_t i = 0; i < plan.forward.size(); ++i)
     both.launch(LaunchList::Forward, static_cast<int>(i), scalars);
   // Lock-step has written over A's state and packed weights; its own come back for the way from end to end.
-  writeAll(plan.parameters, weights);
+  writeAll(both, plan.parameters, weights);
   both.prepareAlone();
-  writeAll(plan.inputs, inputs);
-  both.launchReplayed(scalars);
-  both.compareOutputs();
+  writeAll(both, plan.inputs, inputs);
+  both.launchReplayed(LaunchList::Forward, scalars);
+  both.compareOutputs(LaunchList::Forward);
+  return both.report();
+}
+
+CheckReport checkTraining(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
+                          const StepOptions& options, const ToleranceOf& tolerance) {
+  std::unique_ptr<Executable> loaded = CheckDevice(std::move(a), std::move(b), tolerance).load(program, Purpose::Training);
+  auto& both = static_cast<CheckExecutable&>(*loaded);
+  const Plan& plan = both.plan();
+  checkWeights(plan, weights, true);
+  auto inputsOf = [&](LaunchList list, int64_t step) {
+    TensorMap all = trainingInputs(plan, list, options.learningRate, step, 1);
+    if (list == LaunchList::Forward)
+      all.insert(inputs.begin(), inputs.end());
+    return all;
+  };
+  auto enter = [&](LaunchList list, int64_t step) {
+    TensorMap all = inputsOf(list, step);
+    for (const InputInfo& input : plan.inputs)
+      if (auto found = all.find(input.name); input.list == list && input.buffer >= 0 && found != all.end())
+        both.write(input.buffer, found->second);
+  };
+  Bindings bindings = bindInputs(plan, inputsOf(LaunchList::Forward, 1));
+  writeAll(both, plan.parameters, weights);
+  for (const StateInfo& state : plan.states)
+    both.write(state.buffer, initialState(plan, state, weights, options.seed));
+  both.bind(bindings);
+  for (LaunchList list : {LaunchList::Forward, LaunchList::Apply}) {
+    enter(list, 1);
+    for (size_t i = 0; i < plan.launches(list).size(); ++i)
+      both.launch(list, static_cast<int>(i), {options.seed, 1});
+  }
+  // The second step begins with moments that are not zero.
+  both.giveWeightsToA();
+  for (LaunchList list : {LaunchList::Forward, LaunchList::Apply}) {
+    if (plan.launches(list).empty())
+      continue;
+    enter(list, 2);
+    both.launchReplayed(list, {options.seed, 2});
+    both.compareOutputs(list);
+    both.compareUpdates(list);
+    // An optimizer that divides by a gradient's size makes a step of a rounding error, as a choice of experts does.
+    both.giveWeightsToA();
+  }
   return both.report();
 }
 

@@ -3,6 +3,7 @@
 // neither a wrong sum nor a flipped choice of an expert travels into the next launch.
 
 #include "runtime/Session.h"
+#include "runtime/Training.h"
 #include "runtime/core/Tolerance.h"
 #include "runtime/device/Device.h"
 #include "runtime/device/check/CheckReport.h"
@@ -29,15 +30,20 @@ public:
   void prepare();
   /// Every Prepare launch again, each device from its own parameters.
   void prepareAlone();
-  /// Every Forward launch again, each device on its own way, but B's discrete results (routings, indices) written over A's, where both have them: a layer in one
-  /// launch keeps its routing to itself.
-  void launchReplayed(const CallScalars& scalars);
-  /// Compares the program's outputs as they stand and adds them to the report.
-  void compareOutputs();
+  /// Every launch of the list again, each device on its own way, but B's discrete results (routings, indices) written over A's, where both have them: a layer in
+  /// one launch keeps its routing to itself.
+  void launchReplayed(LaunchList list, const CallScalars& scalars);
+  /// Compares the list's outputs as they stand and adds them to the report.
+  void compareOutputs(LaunchList list);
+  /// The same for the parameters and states that the list's launches write.
+  void compareUpdates(LaunchList list);
+  /// A goes on from B's parameters and states.
+  void giveWeightsToA();
 
 private:
   int64_t validElements(const BufferInfo& info, const Tensor& tensor) const;
   void compare(LaunchCheck& check, int buffer) const;
+  void compareAsResult(const std::string& name, ResultKind kind, int buffer);
   int ofB(int buffer) const { return match_.buffers.at(static_cast<size_t>(buffer)); }
   void prepareB();
 
@@ -55,7 +61,7 @@ public:
   std::string name() const override { return "check(" + a_->name() + "," + b_->name() + ")"; }
   std::vector<std::string> targets() const override;
   /// Each chooses its plan; a B that runs any is given A's.
-  std::unique_ptr<Executable> load(const Program& program) override;
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) override;
 
 private:
   std::shared_ptr<Device> a_, b_;
@@ -65,5 +71,10 @@ private:
 /// Lock-step through prepare and one call, then the call end to end with replayed routing.
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
                   const TensorMap& inputs, const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance);
+
+/// One step of training in lock-step from the states' beginning; then a second one end to end, whose gradients, where they are states, go from B to A before they
+/// are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes.
+CheckReport checkTraining(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
+                          const StepOptions& options, const ToleranceOf& tolerance = moec::tolerance);
 
 } // namespace moec

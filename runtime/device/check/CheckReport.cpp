@@ -10,6 +10,8 @@
 
 namespace moec {
 
+const char* name(ResultKind kind) { return kind == ResultKind::Output ? "output" : kind == ResultKind::Parameter ? "parameter" : "state"; }
+
 bool CheckReport::passed() const {
   return std::all_of(launches.begin(), launches.end(), [](const LaunchCheck& check) { return check.passed; }) &&
          std::all_of(outputs.begin(), outputs.end(), [](const OutputCheck& check) { return check.passed; });
@@ -20,11 +22,11 @@ std::string CheckReport::describeFailures() const {
   for (const LaunchCheck& check : launches)
     if (!check.passed)
       text += fmt::format("{} launch {}, {} ({}): buffer '{}' differs by {:.1e}, allowed {:.1e}\n",
-                          check.list == LaunchList::Prepare ? "prepare" : "forward", check.index, check.label, check.kind, check.buffer,
+                          name(check.list), check.index, check.label, check.kind, check.buffer,
                           check.worst, check.tolerance);
   for (const OutputCheck& check : outputs)
     if (!check.passed)
-      text += fmt::format("output '{}' differs by {:.1e}, allowed {:.1e}\n", check.name, check.worst, check.tolerance);
+      text += fmt::format("{} '{}' differs by {:.1e}, allowed {:.1e}\n", name(check.kind), check.name, check.worst, check.tolerance);
   return text;
 }
 

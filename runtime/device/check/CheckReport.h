@@ -25,11 +25,15 @@ struct LaunchCheck {
   bool passed = true;
 };
 
-/// One output of the program, end to end with B's routing replayed into A.
+enum class ResultKind { Output, Parameter, State };
+const char* name(ResultKind kind); // "output" ...
+
+/// One output of the program, or of training a parameter or state that it updated: end to end with B's routing replayed into A.
 struct OutputCheck {
   std::string name;
   double worst = 0, tolerance = 0;
   bool passed = true;
+  ResultKind kind = ResultKind::Output;
 };
 
 struct CheckReport {

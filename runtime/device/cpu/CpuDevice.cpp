@@ -10,12 +10,15 @@
 
 namespace moec {
 
-const Plan& choosePlan(const Program& program) {
+const Plan& choosePlan(const Program& program, Purpose purpose) {
+  requirePlans(program.data(), purpose);
   for (const CpuTarget& target : cpuTargets())
-    if (const Plan* plan = program.plan(target.name); plan && missingFeatures(target.name).empty())
+    if (const Plan* plan = program.plan(target.name, purpose); plan && missingFeatures(target.name).empty())
       return *plan;
   std::string reasons;
   for (const Plan& plan : program.data().plans) {
+    if (plan.purpose != purpose)
+      continue;
     auto missing = missingFeatures(plan.target);
     bool unknown = missing.size() == 1 && missing[0] == plan.target;
     reasons += unknown ? fmt::format("\n  {}: no CPU target of this moec", plan.target)
@@ -34,8 +37,8 @@ CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocato
   workers_ = options.pool ? std::make_shared<Workers>(options.pool) : std::make_shared<Workers>(options.threads);
 }
 
-std::unique_ptr<Executable> CpuDevice::load(const Program& program) {
-  return std::make_unique<CpuExecutable>(program, choosePlan(program), workers_, allocator_, kernelFiles_);
+std::unique_ptr<Executable> CpuDevice::load(const Program& program, Purpose purpose) {
+  return std::make_unique<CpuExecutable>(program, choosePlan(program, purpose), workers_, allocator_, kernelFiles_);
 }
 
 } // namespace moec

@@ -14,7 +14,7 @@ public:
 
   std::string name() const override { return "cpu"; }
   std::vector<std::string> targets() const override { return {"cpu"}; }
-  std::unique_ptr<Executable> load(const Program& program) override;
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) override;
   int threads() const { return workers_->count(); }
 
 private:
@@ -24,6 +24,6 @@ private:
 };
 
 /// The best plan of the program that this machine runs. Error(Device) lists the program's targets and what each lacks here.
-const Plan& choosePlan(const Program& program);
+const Plan& choosePlan(const Program& program, Purpose purpose = Purpose::Inference);
 
 } // namespace moec

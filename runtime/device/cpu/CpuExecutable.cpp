@@ -18,7 +18,7 @@ constexpr int64_t kInlineOperations = 50000;
 constexpr int64_t kPage = 4096; // scratch of two workers never shares a page
 
 bool isFixed(BufferKind kind) {
-  return kind == BufferKind::Parameter || kind == BufferKind::Prepared || kind == BufferKind::Constant;
+  return kind == BufferKind::Parameter || kind == BufferKind::State || kind == BufferKind::Prepared || kind == BufferKind::Constant;
 }
 
 } // namespace
@@ -27,7 +27,7 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
                              const std::filesystem::path& kernelFiles)
     : program_(std::move(program)), plan_(plan), workers_(std::move(workers)), allocator_(allocator), tensors_(plan.buffers.size()) {
   checkPlan(plan_);
-  for (const auto* list : {&plan_.prepare, &plan_.forward})
+  for (const auto* list : {&plan_.prepare, &plan_.forward, &plan_.apply})
     for (const LaunchInfo& launch : *list)
       if (!kernels_.contains(launch.kernel))
         kernels_.try_emplace(launch.kernel, program_.kernel(plan_.target, launch.kernel), launch.kernel, plan_.target, kernelFiles);
@@ -39,6 +39,14 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
     if (!buffer.data.empty())
       std::memcpy(tensors_[i].data(), buffer.data.data(), buffer.data.size());
   }
+  // What apply is given and gives has one size: it is there before any call is bound.
+  auto hold = [&](const auto& infos) {
+    for (const auto& info : infos)
+      if (info.list == LaunchList::Apply && info.buffer >= 0)
+        tensors_[static_cast<size_t>(info.buffer)] = memoryOf(plan_.buffers[static_cast<size_t>(info.buffer)], shapeOf(plan_.buffers[static_cast<size_t>(info.buffer)], {}));
+  };
+  hold(plan_.inputs);
+  hold(plan_.outputs);
 }
 
 /// What a buffer keeps for itself. Zeroed, as what packing leaves between rows is read.
@@ -58,28 +66,47 @@ void CpuExecutable::bind(const Bindings& bindings) {
   // From here on nothing refuses a size; what is left can only lack memory.
   bindings_.reset();
   forward_.clear();
-  for (size_t i = 0; i < shapes.size(); ++i)
-    if (layout.offsets[i] >= 0)
-      tensors_[i] = Tensor();
-  if (static_cast<int64_t>(arena_.bytes()) < layout.bytes || !arena_.data()) {
-    arena_ = Tensor();
-    arena_ = allocate(allocator_, DType::U8, {std::max<int64_t>(layout.bytes, 1)}, Contents::Any, "the temporaries of a call");
-  }
+  placeTemporaries(layout, bindings);
   for (size_t i = 0; i < shapes.size(); ++i) {
     const BufferInfo& buffer = plan_.buffers[i];
-    if (layout.offsets[i] >= 0)
-      tensors_[i] = Tensor::borrow(static_cast<uint8_t*>(arena_.data()) + layout.offsets[i], shapes[i], buffer.dtype);
-    else if (buffer.kind == BufferKind::Input || buffer.kind == BufferKind::Output)
+    if (buffer.kind == BufferKind::Input || buffer.kind == BufferKind::Output)
       if (!tensors_[i].defined() || tensors_[i].shape() != shapes[i]) {
         tensors_[i] = Tensor();
         tensors_[i] = memoryOf(buffer, shapes[i]);
       }
   }
-  std::vector<Ready> ready;
-  for (const LaunchInfo& launch : plan_.forward)
-    ready.push_back(prepareLaunch(launch, bindings));
-  forward_ = std::move(ready);
+  forward_ = prepareAll(plan_.forward, bindings);
   bindings_ = bindings;
+}
+
+/// What apply uses has one size, so it needs no call's.
+void CpuExecutable::bindApply() {
+  placeTemporaries(layoutArena(plan_, {}, 0, static_cast<int>(plan_.forward.size())), {});
+  apply_ = prepareAll(plan_.apply, {});
+}
+
+/// Those of the layout get their places. When the arena moves for it, nothing else is bound any more.
+void CpuExecutable::placeTemporaries(const ArenaLayout& layout, const Bindings& bindings) {
+  if (static_cast<int64_t>(arena_.bytes()) < layout.bytes || !arena_.data()) {
+    bindings_.reset();
+    forward_.clear();
+    apply_.clear();
+    for (size_t i = 0; i < tensors_.size(); ++i)
+      if (plan_.buffers[i].kind == BufferKind::Temporary && plan_.buffers[i].firstLaunch >= 0)
+        tensors_[i] = Tensor();
+    arena_ = Tensor();
+    arena_ = allocate(allocator_, DType::U8, {std::max<int64_t>(layout.bytes, 1)}, Contents::Any, "the temporaries of a call");
+  }
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    if (layout.offsets[i] >= 0)
+      tensors_[i] = Tensor::borrow(static_cast<uint8_t*>(arena_.data()) + layout.offsets[i], shapeOf(plan_.buffers[i], bindings), plan_.buffers[i].dtype);
+}
+
+std::vector<CpuExecutable::Ready> CpuExecutable::prepareAll(const std::vector<LaunchInfo>& launches, const Bindings& bindings) {
+  std::vector<Ready> ready;
+  for (const LaunchInfo& launch : launches)
+    ready.push_back(prepareLaunch(launch, bindings));
+  return ready;
 }
 
 CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, const Bindings& bindings) {
@@ -146,12 +173,14 @@ Tensor CpuExecutable::read(int buffer) const {
 }
 
 void CpuExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
-  const auto& infos = list == LaunchList::Prepare ? plan_.prepare : plan_.forward;
-  size_t ready = list == LaunchList::Prepare ? infos.size() : forward_.size();
+  const auto& infos = plan_.launches(list);
+  if (list == LaunchList::Apply && apply_.empty() && !infos.empty())
+    bindApply();
+  size_t ready = list == LaunchList::Forward ? forward_.size() : infos.size();
   if (index < 0 || static_cast<size_t>(index) >= ready)
     throw Error(Fault::Internal, fmt::format("launch {} of {}{}", index, infos.size(), bindings_ ? "" : ", and no sizes are bound"));
-  if (list == LaunchList::Forward)
-    return run(forward_[static_cast<size_t>(index)], scalars);
+  if (list != LaunchList::Prepare)
+    return run((list == LaunchList::Forward ? forward_ : apply_)[static_cast<size_t>(index)], scalars);
   const LaunchInfo& launch = plan_.prepare[static_cast<size_t>(index)];
   // Temporaries that only prepare launches use have memory of their own.
   for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
@@ -188,6 +217,8 @@ void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
 }
 
 void CpuExecutable::releaseUnusedParameters() {
+  if (plan_.purpose == Purpose::Training)
+    return; // what a step updates, it reads or writes
   std::set<int> used;
   for (const LaunchInfo& launch : plan_.forward)
     used.insert(launch.inputs.begin(), launch.inputs.end());

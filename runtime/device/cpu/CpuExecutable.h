@@ -42,6 +42,9 @@ private:
 
   Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;
   Tensor& tensorOf(int buffer, const char* doing);
+  void bindApply();
+  void placeTemporaries(const ArenaLayout& layout, const Bindings& bindings);
+  std::vector<Ready> prepareAll(const std::vector<LaunchInfo>& launches, const Bindings& bindings);
   void run(const Ready& ready, const CallScalars& scalars);
   Ready prepareLaunch(const LaunchInfo& launch, const Bindings& bindings);
   void growScratch(const LaunchInfo& launch, const Bindings& bindings);
@@ -54,7 +57,7 @@ private:
   std::vector<Tensor> tensors_;                // by buffer; undefined until it has memory
   Tensor arena_, scratch_;                     // bytes
   int64_t scratchStride_ = 0;                  // bytes of scratch a worker
-  std::vector<Ready> forward_;                 // empty until bound
+  std::vector<Ready> forward_, apply_;         // empty until bound
   std::optional<Bindings> bindings_;
   std::shared_ptr<Trace> trace_;
 };

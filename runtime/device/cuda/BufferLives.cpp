@@ -5,8 +5,8 @@
 namespace moec {
 
 BufferLives::BufferLives(const Plan& plan, cuda::LaunchWatch& watch) : plan_(plan), watch_(watch), lives_(plan.buffers.size()) {
-  findFirstWriters(LaunchList::Prepare);
-  findFirstWriters(LaunchList::Forward);
+  for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward, LaunchList::Apply})
+    findFirstWriters(list);
 }
 
 BufferLives::~BufferLives() {
@@ -16,7 +16,7 @@ BufferLives::~BufferLives() {
 
 void BufferLives::findFirstWriters(LaunchList list) {
   bool prepare = list == LaunchList::Prepare;
-  const auto& launches = prepare ? plan_.prepare : plan_.forward;
+  const auto& launches = plan_.launches(list);
   std::vector<bool> seen(plan_.buffers.size(), false);
   for (size_t i = 0; i < launches.size(); ++i) {
     for (int buffer : launches[i].inputs)
@@ -73,10 +73,11 @@ void BufferLives::end(size_t buffer) {
 }
 
 void BufferLives::beforeLaunch(LaunchList list, int index) {
-  const LaunchInfo& launch = (list == LaunchList::Prepare ? plan_.prepare : plan_.forward)[static_cast<size_t>(index)];
+  const LaunchInfo& launch = plan_.launches(list)[static_cast<size_t>(index)];
+  int place = index + (list == LaunchList::Apply ? static_cast<int>(plan_.forward.size()) : 0); // as lives are counted
   for (size_t i = 0; i < lives_.size(); ++i) {
     const BufferInfo& info = plan_.buffers[i];
-    if (lives_[i].sharesMemory && (list == LaunchList::Prepare || index < info.firstLaunch || index > info.lastLaunch))
+    if (lives_[i].sharesMemory && (list == LaunchList::Prepare || place < info.firstLaunch || place > info.lastLaunch))
       end(i);
     if (lives_[i].firstWriter[static_cast<int>(list)] == index)
       begin(i);

@@ -28,7 +28,7 @@ private:
     cuda::DevicePtr pointer = 0;
     int64_t bytes = 0;
     bool sharesMemory = false, live = false;
-    int firstWriter[2] = {-1, -1}; // by LaunchList: the launch that writes it when nobody has read it before; -1: none
+    int firstWriter[3] = {-1, -1, -1}; // by LaunchList: the launch that writes it when nobody has read it before; -1: none
   };
   void begin(size_t buffer);
   void end(size_t buffer);

@@ -36,12 +36,14 @@ CudaDevice::CudaDevice(CudaPlace place, const Allocator& outputs) : outputs_(out
   context_ = std::move(context);
 }
 
-std::unique_ptr<Executable> CudaDevice::load(const Program& program) {
-  if (const Plan* plan = program.plan(target_->name))
+std::unique_ptr<Executable> CudaDevice::load(const Program& program, Purpose purpose) {
+  requirePlans(program.data(), purpose);
+  if (const Plan* plan = program.plan(target_->name, purpose))
     return std::make_unique<CudaExecutable>(program, *plan, context_, outputs_);
   std::string targets;
   for (const Plan& plan : program.data().plans)
-    targets += (targets.empty() ? "" : ", ") + plan.target;
+    if (plan.purpose == purpose)
+      targets += (targets.empty() ? "" : ", ") + plan.target;
   throw Error(Fault::Device, fmt::format("program {} does not run on {} ({}, compute capability {}.{}); its targets: {}\ncompile it with --target {}", program.name(),
                                          name(), context_->chip(), context_->major(), context_->minor(), targets.empty() ? "none" : targets, target_->name));
 }

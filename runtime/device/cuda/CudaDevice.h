@@ -14,7 +14,7 @@ public:
 
   std::string name() const override { return context_->name(); }
   std::vector<std::string> targets() const override { return {target_->name}; }
-  std::unique_ptr<Executable> load(const Program& program) override;
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) override;
   const CudaContext& context() const { return *context_; }
 
 private:

@@ -16,10 +16,12 @@ namespace {
 constexpr size_t kShownFindings = 10;
 constexpr int64_t kWatchedGap = 256; // finds steps over a buffer's end even through a pointer whose buffer is not known
 
-bool isFixed(BufferKind kind) { return kind == BufferKind::Parameter || kind == BufferKind::Prepared || kind == BufferKind::Constant; }
+bool isFixed(BufferKind kind) {
+  return kind == BufferKind::Parameter || kind == BufferKind::State || kind == BufferKind::Prepared || kind == BufferKind::Constant;
+}
 
 std::string describeLaunch(const LaunchInfo& launch, LaunchList list, int index) {
-  return fmt::format("{} launch {}, {} ({})", list == LaunchList::Prepare ? "prepare" : "forward", index, launch.label, launch.kind);
+  return fmt::format("{} launch {}, {} ({})", name(list), index, launch.label, launch.kind);
 }
 
 std::string stageKey(const std::string& kernel, size_t stage) { return fmt::format("{}/{}", kernel, stage); }
@@ -40,6 +42,14 @@ CudaExecutable::CudaExecutable(Program program, const Plan& plan, std::shared_pt
     if (!buffer.data.empty())
       write(static_cast<int>(i), Tensor::borrow(const_cast<uint8_t*>(buffer.data.data()), places_[i].shape, buffer.dtype));
   }
+  // What apply is given and gives has one size: it is there before any call is bound.
+  auto hold = [&](const auto& infos) {
+    for (const auto& info : infos)
+      if (info.list == LaunchList::Apply && info.buffer >= 0)
+        takeMemory(static_cast<size_t>(info.buffer), {});
+  };
+  hold(plan_.inputs);
+  hold(plan_.outputs);
 }
 
 CudaExecutable::~CudaExecutable() {
@@ -52,7 +62,7 @@ CudaExecutable::~CudaExecutable() {
 }
 
 void CudaExecutable::loadKernels() {
-  for (const auto* list : {&plan_.prepare, &plan_.forward})
+  for (const auto* list : {&plan_.prepare, &plan_.forward, &plan_.apply})
     for (const LaunchInfo& launch : *list) {
       auto module = modules_.find(launch.kernel);
       if (module == modules_.end())
@@ -103,35 +113,55 @@ void CudaExecutable::bind(const Bindings& bindings) {
   bindings_.reset();
   forward_.clear();
   prepare_.clear();
+  placeTemporaries(layout, bindings);
   for (size_t i = 0; i < places_.size(); ++i)
-    if (layout.offsets[i] >= 0) {
+    if (BufferKind kind = plan_.buffers[i].kind; kind == BufferKind::Input || kind == BufferKind::Output)
+      takeMemory(i, bindings);
+  forward_ = withPointers(std::move(evaluated));
+  bindings_ = bindings;
+}
+
+/// What apply uses has one size, so it needs no call's.
+void CudaExecutable::bindApply() {
+  placeTemporaries(layoutArena(plan_, {}, context_->watch() ? kWatchedGap : 0, static_cast<int>(plan_.forward.size())), {});
+  apply_ = withPointers(evaluate(plan_.apply, {}));
+}
+
+/// Those of the layout get their places. When the arena moves for it, nothing else is bound any more.
+void CudaExecutable::placeTemporaries(const ArenaLayout& layout, const Bindings& bindings) {
+  bool moves = static_cast<int64_t>(arena_.bytes()) < layout.bytes;
+  for (size_t i = 0; i < places_.size(); ++i)
+    if (layout.offsets[i] >= 0 || (moves && plan_.buffers[i].kind == BufferKind::Temporary && plan_.buffers[i].firstLaunch >= 0)) {
       places_[i].defined = false;
       if (lives_)
         lives_->remove(static_cast<int>(i));
     }
-  if (static_cast<int64_t>(arena_.bytes()) < layout.bytes) {
+  if (moves) {
+    bindings_.reset();
+    forward_.clear();
+    apply_.clear();
     arena_ = {};
     arena_ = DeviceMemory(context_, static_cast<size_t>(layout.bytes), "the temporaries of a call");
   }
-  for (size_t i = 0; i < places_.size(); ++i) {
-    const BufferInfo& info = plan_.buffers[i];
+  for (size_t i = 0; i < places_.size(); ++i)
     if (layout.offsets[i] >= 0) {
       Place& place = places_[i];
       place.pointer = arena_.pointer() + static_cast<uint64_t>(layout.offsets[i]);
-      place.shape = shapeOf(info, bindings);
-      place.bytes = bytesOf(info, bindings);
+      place.shape = shapeOf(plan_.buffers[i], bindings);
+      place.bytes = bytesOf(plan_.buffers[i], bindings);
       place.defined = true;
       if (lives_)
         lives_->place(static_cast<int>(i), place.pointer, place.bytes, true);
-    } else if (info.kind == BufferKind::Input || info.kind == BufferKind::Output) {
-      takeMemory(i, bindings);
     }
-  }
+}
+
+std::vector<CudaExecutable::Ready> CudaExecutable::withPointers(std::vector<std::pair<Ready, const LaunchInfo*>> evaluated) const {
+  std::vector<Ready> readies;
   for (auto& [ready, launch] : evaluated) {
     setPointers(ready, *launch);
-    forward_.push_back(std::move(ready));
+    readies.push_back(std::move(ready));
   }
-  bindings_ = bindings;
+  return readies;
 }
 
 std::vector<std::pair<CudaExecutable::Ready, const LaunchInfo*>> CudaExecutable::evaluate(const std::vector<LaunchInfo>& launches,
@@ -239,16 +269,15 @@ void CudaExecutable::takePrepareMemory() {
 }
 
 void CudaExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
-  const auto& infos = list == LaunchList::Prepare ? plan_.prepare : plan_.forward;
-  std::vector<Ready>& readies = list == LaunchList::Prepare ? prepare_ : forward_;
+  const auto& infos = plan_.launches(list);
+  std::vector<Ready>& readies = list == LaunchList::Prepare ? prepare_ : list == LaunchList::Forward ? forward_ : apply_;
   CudaContext::Current current(*context_);
-  if (list == LaunchList::Prepare && prepare_.empty() && !plan_.prepare.empty()) {
+  if (list == LaunchList::Prepare && prepare_.empty() && !infos.empty()) {
     takePrepareMemory();
-    for (auto& [ready, launch] : evaluate(plan_.prepare, {})) {
-      setPointers(ready, *launch);
-      prepare_.push_back(std::move(ready));
-    }
+    prepare_ = withPointers(evaluate(infos, {}));
   }
+  if (list == LaunchList::Apply && apply_.empty() && !infos.empty())
+    bindApply();
   if (index < 0 || static_cast<size_t>(index) >= readies.size())
     throw Error(Fault::Internal, fmt::format("launch {} of {}{}", index, infos.size(), bindings_ ? "" : ", and no sizes are bound"));
   Ready& ready = readies[static_cast<size_t>(index)];
@@ -302,6 +331,8 @@ void CudaExecutable::reportFindings(const LaunchInfo& launch, LaunchList list, i
 }
 
 void CudaExecutable::releaseUnusedParameters() {
+  if (plan_.purpose == Purpose::Training)
+    return; // what a step updates, it reads or writes
   std::set<int> used;
   for (const LaunchInfo& launch : plan_.forward)
     used.insert(launch.inputs.begin(), launch.inputs.end());

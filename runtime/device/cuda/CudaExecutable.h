@@ -54,6 +54,9 @@ private:
   void loadKernels();
   void takeMemory(size_t buffer, const Bindings& bindings);
   void takePrepareMemory();
+  void bindApply();
+  void placeTemporaries(const ArenaLayout& layout, const Bindings& bindings);
+  std::vector<Ready> withPointers(std::vector<std::pair<Ready, const LaunchInfo*>> evaluated) const;
   const Place& placeOf(int buffer, const char* doing) const;
   std::vector<std::pair<Ready, const LaunchInfo*>> evaluate(const std::vector<LaunchInfo>& launches, const Bindings& bindings) const;
   void setPointers(Ready& ready, const LaunchInfo& launch) const;
@@ -68,7 +71,7 @@ private:
   DeviceMemory arena_;
   std::vector<Place> places_;                        // by buffer
   std::unique_ptr<BufferLives> lives_;               // of an emulated GPU; goes before the memory does
-  std::vector<Ready> prepare_, forward_;             // empty until ready
+  std::vector<Ready> prepare_, forward_, apply_;     // empty until ready
   std::optional<Bindings> bindings_;
   std::map<int, Staging> inputs_;                    // by buffer
   mutable PinnedMemory outputs_;

@@ -111,3 +111,35 @@ func.func @f(%x: tensor<2xf32>) {
   %y = "moe.neg"(%x) : (tensor<2xf32>) -> tensor<3xf32>
   return
 }
+
+// -----
+
+func.func @f(%c: tensor<2xi1>, %a: tensor<2xf32>, %b: tensor<2xf64>) {
+  // expected-error@+1 {{where C1: a and b share one dtype: a is f32, b is f64}}
+  %y = moe.where %c, %a, %b : tensor<2xi1>, tensor<2xf32>, tensor<2xf64>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<2xi32>, %a: tensor<2xf32>) {
+  // expected-error@+1 {{where C2: the condition is bool: it is i32}}
+  %y = moe.where %c, %a, %a : tensor<2xi32>, tensor<2xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<2xi1>, %a: tensor<3xf32>, %b: tensor<3xf32>) {
+  // expected-error@+1 {{where C3: the shapes broadcast: the condition is [2], a is [3], b is [3]}}
+  %y = moe.where %c, %a, %b : tensor<2xi1>, tensor<3xf32>, tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<2xi1>, %a: tensor<2xf32>, %b: tensor<3xf32>) {
+  // expected-error@+1 {{where C3: the shapes broadcast: the condition is [2], a is [2], b is [3]}}
+  %y = moe.where %c, %a, %b : tensor<2xi1>, tensor<2xf32>, tensor<3xf32>
+  return
+}

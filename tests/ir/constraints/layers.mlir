@@ -97,7 +97,7 @@ func.func @f(%x: tensor<2x3xf32>, %b: tensor<3xf64>) {
 // -----
 
 func.func @f(%x: tensor<2x3xf32>) {
-  // expected-error@+1 {{layer_norm C4: eps is finite and not negative: it is -1.0}}
+  // expected-error@+1 {{layer_norm C4: eps is finite and not negative: it is -1.000000e+00}}
   %y = moe.layer_norm %x eps -1.0 of tensor<2x3xf32>
   return
 }
@@ -299,5 +299,341 @@ func.func @f(%x: tensor<2x3x6xf32>) {
 func.func @f(%x: tensor<2x3x8xf32>) {
   // expected-error@+1 {{rotary C3: base is finite and over 0: it is 0}}
   %y = moe.rotary %x heads 2 base 0.0 : tensor<2x3x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xi32>) {
+  // expected-error@+1 {{layer_norm_grad C1: x is f64, f32 or bf16: it is i32}}
+  %y = moe.layer_norm_grad %x, %x eps 0.1 of tensor<2x3xi32>, tensor<2x3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error@+1 {{layer_norm_grad C1: x has at least 1 dimensions: it has 0}}
+  %y = moe.layer_norm_grad %x, %x eps 0.1 of tensor<f32>, tensor<f32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3xf64>, %x: tensor<2x3xf32>) {
+  // expected-error@+1 {{layer_norm_grad C2: dy has x's shape and dtype: x is f32[2, 3], dy is f64[2, 3]}}
+  %y = moe.layer_norm_grad %dy, %x eps 0.1 of tensor<2x3xf64>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<3xf32>, %x: tensor<2x3xf32>) {
+  // expected-error@+1 {{layer_norm_grad C2: dy has x's shape and dtype: x is f32[2, 3], dy is f32[3]}}
+  %y = moe.layer_norm_grad %dy, %x eps 0.1 of tensor<3xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %w: tensor<2xf32>) {
+  // expected-error@+1 {{layer_norm_grad C3: weight has one number of x's dtype for each of x's last dimension: x is f32[2, 3], weight is f32[2]}}
+  %y = moe.layer_norm_grad %x, %x weight %w : tensor<2xf32> eps 0.1 of tensor<2x3xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{layer_norm_grad C4: eps is finite and not negative: it is -1.000000e+00}}
+  %y = moe.layer_norm_grad %x, %x eps -1.0 of tensor<2x3xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xi32>) {
+  // expected-error@+1 {{rms_norm_grad C1: x is f64, f32 or bf16: it is i32}}
+  %y = moe.rms_norm_grad %x, %x eps 0.1 of tensor<2x3xi32>, tensor<2x3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error@+1 {{rms_norm_grad C1: x has at least 1 dimensions: it has 0}}
+  %y = moe.rms_norm_grad %x, %x eps 0.1 of tensor<f32>, tensor<f32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3xf64>, %x: tensor<2x3xf32>) {
+  // expected-error@+1 {{rms_norm_grad C2: dy has x's shape and dtype: x is f32[2, 3], dy is f64[2, 3]}}
+  %y = moe.rms_norm_grad %dy, %x eps 0.1 of tensor<2x3xf64>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<3xf32>, %x: tensor<2x3xf32>) {
+  // expected-error@+1 {{rms_norm_grad C2: dy has x's shape and dtype: x is f32[2, 3], dy is f32[3]}}
+  %y = moe.rms_norm_grad %dy, %x eps 0.1 of tensor<3xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %w: tensor<2xf32>) {
+  // expected-error@+1 {{rms_norm_grad C3: weight has one number of x's dtype for each of x's last dimension: x is f32[2, 3], weight is f32[2]}}
+  %y = moe.rms_norm_grad %x, %x weight %w : tensor<2xf32> eps 0.1 of tensor<2x3xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{rms_norm_grad C4: eps is finite and not negative: it is -1.000000e+00}}
+  %y = moe.rms_norm_grad %x, %x eps -1.0 of tensor<2x3xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%y: tensor<3xi32>) {
+  // expected-error@+1 {{softmax_grad C1: y is f64, f32 or bf16: it is i32}}
+  %x = moe.softmax_grad %y, %y : tensor<3xi32>, tensor<3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%y: tensor<f32>) {
+  // expected-error@+1 {{softmax_grad C1: y has at least 1 dimensions: it has 0}}
+  %x = moe.softmax_grad %y, %y : tensor<f32>, tensor<f32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3xf32>, %y: tensor<3x2xf32>) {
+  // expected-error@+1 {{softmax_grad C2: dy has y's shape and dtype: y is f32[3, 2], dy is f32[2, 3]}}
+  %x = moe.softmax_grad %dy, %y : tensor<2x3xf32>, tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3xi64>) {
+  // expected-error@+1 {{log_sum_exp C1: x is f64, f32 or bf16: it is i64}}
+  %y = moe.log_sum_exp %x : tensor<3xi64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error@+1 {{log_sum_exp C1: x has at least 1 dimensions: it has 0}}
+  %y = moe.log_sum_exp %x : tensor<f32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xi32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{cross_entropy C1: scores is f64, f32 or bf16: it is i32}}
+  %y = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<2x3xi32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>, %l: tensor<i64>) {
+  // expected-error@+1 {{cross_entropy C1: scores has at least 1 dimensions: it has 0}}
+  %y = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<f32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<2xf32>) {
+  // expected-error@+1 {{cross_entropy C2: labels are i64 or i32: they are f32}}
+  %y = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<2x3xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<3xi64>) {
+  // expected-error@+1 {{cross_entropy C3: there is a label for each row of scores: scores is [2, 3], labels is [3]}}
+  %y = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<2x3xf32>, tensor<3xi64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{cross_entropy C4: smoothing lies in [0, 1): it is 1.000000e+00}}
+  %y = moe.cross_entropy %x, %l smoothing 1.0 ignore -100 : tensor<2x3xf32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2xf32>, %x: tensor<2x3xi32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{cross_entropy_grad C1: scores is f64, f32 or bf16: it is i32}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -100 : tensor<2xf32>, tensor<2x3xi32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2xf32>, %x: tensor<f32>, %l: tensor<i64>) {
+  // expected-error@+1 {{cross_entropy_grad C1: scores has at least 1 dimensions: it has 0}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -100 : tensor<2xf32>, tensor<f32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2xf32>, %x: tensor<2x3xf32>, %l: tensor<2xf32>) {
+  // expected-error@+1 {{cross_entropy_grad C2: labels are i64 or i32: they are f32}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -100 : tensor<2xf32>, tensor<2x3xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2xf32>, %x: tensor<2x3xf32>, %l: tensor<3xi64>) {
+  // expected-error@+1 {{cross_entropy_grad C3: there is a label for each row of scores: scores is [2, 3], labels is [3]}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -100 : tensor<2xf32>, tensor<2x3xf32>, tensor<3xi64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2xf32>, %x: tensor<2x3xf32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{cross_entropy_grad C4: smoothing lies in [0, 1): it is 1.000000e+00}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 1.0 ignore -100 : tensor<2xf32>, tensor<2x3xf32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2xf64>, %x: tensor<2x3xf32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{cross_entropy_grad C5: dy has a number of scores' dtype for each row: scores is f32[2, 3], dy is f64[2]}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -100 : tensor<2xf64>, tensor<2x3xf32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<3xf32>, %x: tensor<2x3xf32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{cross_entropy_grad C5: dy has a number of scores' dtype for each row: scores is f32[2, 3], dy is f32[3]}}
+  %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -100 : tensor<3xf32>, tensor<2x3xf32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>, %k: tensor<1x2x4xf64>) {
+  // expected-error@+1 {{attention_grad C1: attention C1: q and k share one dtype: q is f32, k is f64}}
+  %a, %b, %c = moe.attention_grad %q, %q, %k, %k heads 2 scale 1.0 : tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf64>, tensor<1x2x4xf64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>) {
+  // expected-error@+1 {{attention_grad C1: attention C6: heads divides the width, a constant: the width is 4, heads is 3}}
+  %a, %b, %c = moe.attention_grad %q, %q, %q, %q heads 3 scale 1.0 : tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<1x2x4xf32>, %b: tensor<3x2x2xf32>) {
+  // expected-error@+1 {{attention_grad C1: attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is f32[1, 2, 4], k is [1, 2, 4], bias is f32[3, 2, 2]}}
+  %y:4 = moe.attention_grad %q, %q, %q, %q bias %b : tensor<3x2x2xf32> heads 2 scale 1.0 : tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<1x3x4xf32>, %q: tensor<1x2x4xf32>) {
+  // expected-error@+1 {{attention_grad C2: dy has q's type: q is 'tensor<1x2x4xf32>', dy is 'tensor<1x3x4xf32>'}}
+  %a, %b, %c = moe.attention_grad %dy, %q, %q, %q heads 2 scale 1.0 : tensor<1x3x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>, tensor<1x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3x3xi32>) {
+  // expected-error@+1 {{relative_bias_grad C1: dy is f64, f32 or bf16: it is i32}}
+  %y = moe.relative_bias_grad %dy buckets 4 max_distance 8 : tensor<2x3x3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<3x3xf32>) {
+  // expected-error@+1 {{relative_bias_grad C1: dy has 3 dimensions, the first a constant: it is [3, 3]}}
+  %y = moe.relative_bias_grad %dy buckets 4 max_distance 8 : tensor<3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3x3xf32>) {
+  // expected-error@+1 {{relative_bias_grad C2: there are at least 2 buckets, of each direction, and as many of one as of the other: there are 5}}
+  %y = moe.relative_bias_grad %dy buckets 5 max_distance 8 bidirectional : tensor<2x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3x3xf32>) {
+  // expected-error@+1 {{relative_bias_grad C3: max_distance is over half of a direction's buckets, 4: it is 4}}
+  %y = moe.relative_bias_grad %dy buckets 8 max_distance 4 : tensor<2x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xf32>, %dy: tensor<2x3xf32>) {
+  // expected-error@+1 {{embedding_grad C1: ids are i64 or i32: they are f32}}
+  %y = moe.embedding_grad %i, %dy entries 4 : tensor<2xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xi64>, %dy: tensor<2x3xi32>) {
+  // expected-error@+1 {{embedding_grad C2: dy is f64, f32 or bf16: it is i32}}
+  %y = moe.embedding_grad %i, %dy entries 4 : tensor<2xi64>, tensor<2x3xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xi64>, %dy: tensor<3x3xf32>) {
+  // expected-error@+1 {{embedding_grad C3: dy has a row for each id: ids is [2], dy is [3, 3]}}
+  %y = moe.embedding_grad %i, %dy entries 4 : tensor<2xi64>, tensor<3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xi64>, %dy: tensor<2xf32>) {
+  // expected-error@+1 {{embedding_grad C3: dy has a row for each id: ids is [2], dy is [2]}}
+  %y = moe.embedding_grad %i, %dy entries 4 : tensor<2xi64>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<2xi64>, %dy: tensor<2x3xf32>) {
+  // expected-error@+1 {{embedding_grad C4: entries is at least 1: it is 0}}
+  %y = moe.embedding_grad %i, %dy entries 0 : tensor<2xi64>, tensor<2x3xf32>
   return
 }

@@ -205,3 +205,107 @@ func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %w: tensor<4x1x
   %y = moe.row_weights %w, %r : tensor<4x1xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
   return
 }
+
+// -----
+
+func.func @f(%dy: tensor<2x1x1xf32>, %i: tensor<2x1xi32>) {
+  // expected-error@+1 {{select_grad C1: dy is f64, f32 or bf16 of 2 dimensions: it is f32[2, 1, 1]}}
+  %y = moe.select_grad %dy, %i experts 3 : tensor<2x1x1xf32>, tensor<2x1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x2xf32>, %i: tensor<2x1xi32>) {
+  // expected-error@+1 {{select_grad C2: indices is i32 of dy's shape: dy is [2, 2], indices is i32[2, 1]}}
+  %y = moe.select_grad %dy, %i experts 3 : tensor<2x2xf32>, tensor<2x1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x1xf32>, %i: tensor<2x1xi64>) {
+  // expected-error@+1 {{select_grad C2: indices is i32 of dy's shape: dy is [2, 1], indices is i64[2, 1]}}
+  %y = moe.select_grad %dy, %i experts 3 : tensor<2x1xf32>, tensor<2x1xi64>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x1xf32>, %i: tensor<2x1xi32>) {
+  // expected-error@+1 {{select_grad C3: experts is at least 1: it is 0}}
+  %y = moe.select_grad %dy, %i experts 0 : tensor<2x1xf32>, tensor<2x1xi32>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<3x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{choice_values C1: column is f64, f32 or bf16, one number for each of the rows: the routing has 3 rows, column is f32[3, 2]}}
+  %y = moe.choice_values %c, %r : tensor<3x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<3x1xi32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{choice_values C1: column is f64, f32 or bf16, one number for each of the rows: the routing has 3 rows, column is i32[3, 1]}}
+  %y = moe.choice_values %c, %r : tensor<3x1xi32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{expert_sums C1: rows has 2 dimensions: it has 1}}
+  %y = moe.expert_sums %x, %r : tensor<3xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{expert_sums C2: rows has tokens times choices rows: the routing has 3, rows has 4}}
+  %y = moe.expert_sums %x, %r : tensor<4x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3x2xi32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{expert_sums C3: rows is f64, f32 or bf16: it is i32}}
+  %y = moe.expert_sums %x, %r : tensor<3x2xi32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<3x2xf32>, %x: tensor<3x2xbf16>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{grouped_weight_grad C1: dy and rows share one dtype: dy is f32, rows is bf16}}
+  %y = moe.grouped_weight_grad %dy, %x, %r : tensor<3x2xf32>, tensor<3x2xbf16>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<3x2xi32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{grouped_weight_grad C2: rows is f64, f32 or bf16: it is i32}}
+  %y = moe.grouped_weight_grad %x, %x, %r : tensor<3x2xi32>, tensor<3x2xi32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<3xf32>, %x: tensor<3x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{grouped_weight_grad C3: dy has 2 dimensions: it has 1}}
+  %y = moe.grouped_weight_grad %dy, %x, %r : tensor<3xf32>, tensor<3x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
+  // expected-error@+1 {{grouped_weight_grad C4: rows has tokens times choices rows: the routing has 3, rows has 4}}
+  %y = moe.grouped_weight_grad %x, %x, %r : tensor<4x2xf32>, tensor<4x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
+  return
+}

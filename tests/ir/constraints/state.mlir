@@ -21,7 +21,7 @@ moe.prepared @p : tensor<?x2xf32, #moe.sizes<"n", "2">>
 // -----
 
 func.func @f() {
-  // expected-error@+1 {{read C1: the state is a moe.parameter or moe.prepared of the module: @w is none}}
+  // expected-error@+1 {{read C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @w is none}}
   %y = moe.read @w : tensor<2xf32>
   return
 }
@@ -37,9 +37,8 @@ func.func @f() {
 
 // -----
 
-moe.parameter @w : tensor<2xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
 func.func @prepare(%x: tensor<2xf32>) {
-  // expected-error@+1 {{write C1: the state is a moe.prepared of the module: @w is none}}
+  // expected-error@+1 {{write C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @w is none}}
   moe.write @w, %x : tensor<2xf32>
   return
 }
@@ -57,7 +56,41 @@ func.func @prepare(%x: tensor<3xf32>) {
 
 moe.prepared @p : tensor<2xf32>
 func.func @f(%x: tensor<2xf32>) {
-  // expected-error@+1 {{write C3: only @prepare writes state: this is in @f}}
+  // expected-error@+1 {{write C3: prepared state is written in @prepare, other state in other functions: @p is written in @f}}
   moe.write @p, %x : tensor<2xf32>
   return
 }
+
+// -----
+
+moe.parameter @w : tensor<2xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+func.func @prepare(%x: tensor<2xf32>) {
+  // expected-error@+1 {{write C3: prepared state is written in @prepare, other state in other functions: @w is written in @prepare}}
+  moe.write @w, %x : tensor<2xf32>
+  return
+}
+
+// -----
+
+moe.state @m : tensor<2xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+func.func @step(%x: tensor<2xf32>) {
+  // expected-error@+1 {{write C4: a function writes a state once: @m is written twice}}
+  moe.write @m, %x : tensor<2xf32>
+  moe.write @m, %x : tensor<2xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{state C1: the sizes of a state are constants: they are [n]}}
+moe.state @m : tensor<?xf32, #moe.sizes<"n">> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{state C2: a state is f64, f32 or bf16: it is i32}}
+moe.state @m : tensor<2xi32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{state C3: a state begins as zeros, ones, a constant or draws: not orthogonal}}
+moe.state @m : tensor<2x2xf32> init #moe.init<"orthogonal", 1.0 : f64, 0.0 : f64>

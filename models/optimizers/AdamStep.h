@@ -1,0 +1,15 @@
+#pragma once
+// What adam and adamw share.
+
+#include "models/Arguments.h"
+#include "models/optimizers/Update.h"
+
+namespace moec::models {
+
+/// betas, eps, and weight_decay with this default and meaning.
+std::vector<Parameter> adamParameters(std::string decay, std::string decayDoc);
+bool checkBetas(const Arguments& arguments, Diagnostics& diagnostics);
+/// The moments of the gradient, and what `parameter` becomes by them.
+void adamStep(Update& update, mlir::Value parameter, mlir::Value gradient);
+
+} // namespace moec::models

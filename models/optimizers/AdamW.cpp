@@ -1,0 +1,34 @@
+#include "models/optimizers/AdamStep.h"
+#include "models/optimizers/Optimizers.h"
+
+namespace moec::models {
+
+namespace {
+
+void update(Update& update) {
+  mlir::Value parameter = update.parameter();
+  if (double decay = update.decay(); decay != 0) {
+    mlir::Value stays = update.scalar("stays", [&] {
+      return update.sub(update.wideConstant(1), update.mul(update.wideLearningRate(), update.wideConstant(decay)));
+    });
+    parameter = update.mul(parameter, stays);
+  }
+  adamStep(update, parameter, update.gradient());
+}
+
+} // namespace
+
+const Kind& adamwOptimizer() {
+  static const Kind kind{
+      .name = "adamw",
+      .family = Family::Optimizer,
+      .doc = "adam with a weight decay that the means do not see. States: p.exp_avg, p.exp_avg_sq.",
+      .source = "Loshchilov and Hutter 2017 (arXiv 1711.05101); PyTorch 2.15 (torch.optim.AdamW)",
+      .parameters = adamParameters("0.01", "Before a step the parameter is multiplied by 1 - learning rate * this."),
+      .checkRule = checkBetas,
+      .update = update,
+  };
+  return kind;
+}
+
+} // namespace moec::models

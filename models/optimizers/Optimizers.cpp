@@ -1,0 +1,113 @@
+#include "models/optimizers/Optimizers.h"
+
+#include "models/optimizers/Update.h"
+
+using namespace mlir;
+
+namespace moec::models {
+
+std::vector<Parameter> withCommonParameters(std::vector<Parameter> own) {
+  own.push_back({.name = "no_decay",
+                 .type = ParameterType::Patterns,
+                 .doc = "Parameters that weight_decay leaves alone: their names, or what names end with (\"bias\" is "
+                        "every name of which that is the last part), or patterns in which * stands for any text."});
+  own.push_back({.name = "clip_norm",
+                 .type = ParameterType::Number,
+                 .least = 0,
+                 .most = 1e9,
+                 .doc = "All gradients are multiplied by clip_norm / (norm + 1e-6), but by 1 at most; norm is the square "
+                        "root of the sum of their squares. Default: they stay as they are.",
+                 .source = "PyTorch 2.15 (torch.nn.utils.clip_grad_norm_)"});
+  return own;
+}
+
+/// `*` is any text.
+static bool matchesWhole(StringRef pattern, StringRef name) {
+  size_t star = pattern.find('*');
+  if (star == StringRef::npos)
+    return pattern == name;
+  if (!name.consume_front(pattern.take_front(star)))
+    return false;
+  for (pattern = pattern.drop_front(star + 1);; name = name.drop_front()) {
+    if (matchesWhole(pattern, name))
+      return true;
+    if (name.empty())
+      return false;
+  }
+}
+
+bool matches(StringRef pattern, StringRef name) {
+  if (pattern.contains('*'))
+    return matchesWhole(pattern, name);
+  return name == pattern || (name.size() > pattern.size() && name.ends_with(pattern) &&
+                             name[name.size() - pattern.size() - 1] == '.');
+}
+
+namespace {
+
+/// The last parameter or state, behind which states go.
+Operation* lastState(ModuleOp module) {
+  Operation* last = nullptr;
+  for (Operation& op : *module.getBody())
+    if (isa<ir::ParameterOp, ir::StateOp>(op))
+      last = &op;
+  return last;
+}
+
+/// The root of the sum of all squares, f64 []: each parameter's sum in its compute dtype, axis by axis from the last.
+Value normOf(OpBuilder& builder, Location location, ArrayRef<std::pair<Value, Location>> gradients) {
+  Value sum = scalarConstant(builder, location, 0, builder.getF64Type());
+  for (const auto& [gradient, place] : gradients) {
+    Value square = ir::MulOp::create(builder, place, gradient, gradient);
+    for (int64_t axis = cast<RankedTensorType>(gradient.getType()).getRank(); axis-- > 0;)
+      square = ir::ReduceOp::create(builder, place, ir::ReduceKind::Sum, square, static_cast<uint64_t>(axis));
+    sum = ir::AddOp::create(builder, location, sum, castTo(builder, place, square, builder.getF64Type()));
+  }
+  return ir::SqrtOp::create(builder, location, sum);
+}
+
+/// What each gradient is multiplied by so that their norm is `most` at most, f64 [].
+Value clipping(OpBuilder& builder, Location location, Value norm, double most) {
+  auto number = [&](double value) { return scalarConstant(builder, location, value, builder.getF64Type()); };
+  Value enlarged = ir::AddOp::create(builder, location, norm, number(1e-6));
+  Value factor = ir::DivOp::create(builder, location, number(most), enlarged);
+  return ir::MinOp::create(builder, location, factor, number(1));
+}
+
+} // namespace
+
+FailureOr<Value> emitUpdates(ModuleOp module, OpBuilder& builder, ArrayRef<ParameterGradient> gradients,
+                             Value learningRate, Value step) {
+  auto rule = module->getAttrOfType<DictionaryAttr>("moe.optimizer");
+  if (!rule || !rule.getAs<StringAttr>("kind"))
+    return module.emitError("the module has no moe.optimizer: no rule by which parameters change"), failure();
+  StringRef word = rule.getAs<StringAttr>("kind").getValue();
+  const Kind* kind = findKind(Family::Optimizer, std::string_view(word.data(), word.size()));
+  if (!kind)
+    return module.emitError() << "moe.optimizer names the kind \"" << word << "\", which is no optimizer's", failure();
+
+  Step shared{.builder = builder, .rule = rule, .learningRate = learningRate, .number = step, .lastState = lastState(module)};
+  Location location = module.getLoc();
+  SmallVector<std::pair<Value, Location>> wide;
+  for (const ParameterGradient& each : gradients) {
+    Location place = ir::ParameterOp(each.parameter).getLoc();
+    wide.emplace_back(castTo(builder, place, each.gradient, computeElement(each.parameter)), place);
+  }
+  Value norm = normOf(builder, location, wide);
+  Value factor = rule.get("clip_norm") ? clipping(builder, location, norm, shared.numberOf("clip_norm")) : Value();
+  for (auto [each, gradient] : llvm::zip(gradients, wide)) {
+    Value own = gradient.first;
+    if (factor) {
+      Type element = computeElement(each.parameter);
+      Value& scaled = shared.scalars[{"clipping", element.getAsOpaquePointer()}];
+      if (!scaled)
+        scaled = castTo(builder, location, factor, element);
+      own = ir::MulOp::create(builder, gradient.second, own, scaled);
+    }
+    Update update(shared, each.parameter, own);
+    kind->update(update);
+  }
+  return norm;
+}
+
+} // namespace moec::models

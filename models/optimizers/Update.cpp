@@ -1,0 +1,135 @@
+#include "models/optimizers/Update.h"
+
+#include "models/optimizers/Optimizers.h"
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace moec::models {
+
+double Step::numberOf(StringRef word) const { return rule.getAs<FloatAttr>(word).getValueAsDouble(); }
+bool Step::flag(StringRef word) const { return rule.getAs<BoolAttr>(word).getValue(); }
+std::vector<double> Step::numbers(StringRef word) const {
+  std::vector<double> result;
+  for (Attribute number : rule.getAs<ArrayAttr>(word))
+    result.push_back(cast<FloatAttr>(number).getValueAsDouble());
+  return result;
+}
+
+Type computeElement(ir::ParameterOp parameter) {
+  Type own = cast<RankedTensorType>(parameter.getType()).getElementType();
+  return own.isBF16() ? Type(Float32Type::get(own.getContext())) : own;
+}
+
+Value scalarConstant(OpBuilder& builder, Location location, double value, Type element) {
+  APFloat number(value);
+  bool losesInfo = false;
+  number.convert(cast<FloatType>(element).getFloatSemantics(), APFloat::rmNearestTiesToEven, &losesInfo);
+  return ir::ConstantOp::create(builder, location, DenseElementsAttr::get(RankedTensorType::get({}, element), number));
+}
+
+Value castTo(OpBuilder& builder, Location location, Value x, Type element) {
+  if (cast<RankedTensorType>(x.getType()).getElementType() == element)
+    return x;
+  return ir::CastOp::create(builder, location, x, element);
+}
+
+Update::Update(Step& step, ir::ParameterOp parameter, Value gradient)
+    : step_(step), parameter_(parameter), builder_(step.builder), location_(parameter.getLoc()), gradient_(gradient) {
+  auto own = cast<RankedTensorType>(parameter.getType());
+  type_ = RankedTensorType::get(own.getShape(), computeElement(parameter));
+  if (type_ == own)
+    value_ = read(parameter.getSymName(), own);
+  else
+    value_ = declare("master", type_, parameter.getInit(), FlatSymbolRefAttr::get(parameter.getSymNameAttr()));
+}
+
+double Update::decay() {
+  if (auto patterns = step_.rule.getAs<ArrayAttr>("no_decay"))
+    for (auto pattern : patterns.getAsRange<StringAttr>())
+      if (matches(pattern.getValue(), parameter_.getSymName()))
+        return 0;
+  return step_.numberOf("weight_decay");
+}
+
+Value Update::declare(StringRef name, Type type, ir::InitAttr init, FlatSymbolRefAttr from) {
+  OpBuilder outside(step_.lastState->getContext());
+  outside.setInsertionPointAfter(step_.lastState);
+  OperationState state(location_, ir::StateOp::getOperationName());
+  std::string symbol = nameOf(name);
+  state.addAttribute("sym_name", builder_.getStringAttr(symbol));
+  state.addAttribute("type", TypeAttr::get(type));
+  state.addAttribute("init", init);
+  if (from)
+    state.addAttribute("from", from);
+  step_.lastState = outside.create(state);
+  return read(symbol, type);
+}
+
+Value Update::read(StringRef symbol, Type type) {
+  OperationState state(location_, ir::ReadOp::getOperationName());
+  state.addAttribute("state", FlatSymbolRefAttr::get(builder_.getContext(), symbol));
+  state.addTypes(type);
+  return builder_.create(state)->getResult(0);
+}
+
+void Update::writeTo(StringRef symbol, Value value) {
+  OperationState state(location_, ir::WriteOp::getOperationName());
+  state.addAttribute("state", FlatSymbolRefAttr::get(builder_.getContext(), symbol));
+  state.addOperands(value);
+  builder_.create(state);
+}
+
+Value Update::state(StringRef name) {
+  auto zero = builder_.getF64FloatAttr(0);
+  return declare(name, type_, ir::InitAttr::get(builder_.getContext(), builder_.getStringAttr("zeros"), zero, zero), {});
+}
+
+void Update::write(StringRef name, Value value) { writeTo(nameOf(name), value); }
+
+void Update::writeParameter(Value value) {
+  auto own = cast<RankedTensorType>(parameter_.getType());
+  if (type_ != own)
+    write("master", value);
+  writeTo(parameter_.getSymName(), castTo(builder_, location_, value, own.getElementType()));
+}
+
+Value Update::add(Value a, Value b) { return ir::AddOp::create(builder_, location_, a, b); }
+Value Update::sub(Value a, Value b) { return ir::SubOp::create(builder_, location_, a, b); }
+Value Update::mul(Value a, Value b) { return ir::MulOp::create(builder_, location_, a, b); }
+Value Update::div(Value a, Value b) { return ir::DivOp::create(builder_, location_, a, b); }
+Value Update::sqrt(Value x) { return ir::SqrtOp::create(builder_, location_, x); }
+Value Update::constant(double value) { return scalarConstant(builder_, location_, value, type_.getElementType()); }
+
+Value Update::scalar(const std::string& name, llvm::function_ref<Value()> make) {
+  Type element = type_.getElementType();
+  Value& wide = step_.scalars[{name, Float64Type::get(element.getContext()).getAsOpaquePointer()}];
+  if (!wide)
+    wide = make();
+  Value& own = step_.scalars[{name, element.getAsOpaquePointer()}];
+  if (!own)
+    own = castTo(builder_, location_, wide, element);
+  return own;
+}
+
+Value Update::learningRate() {
+  return scalar("learning_rate", [&] { return step_.learningRate; });
+}
+
+Value Update::wideConstant(double value) { return scalarConstant(builder_, location_, value, builder_.getF64Type()); }
+
+Value Update::biasCorrection(double base) {
+  Value number = ir::CastOp::create(builder_, location_, step_.number, builder_.getF64Type());
+  Value power = ir::ExpOp::create(builder_, location_, mul(number, wideConstant(std::log(base))));
+  return sub(wideConstant(1), power);
+}
+
+Value Update::firstOr(double first, double later) {
+  auto type = RankedTensorType::get({}, builder_.getI64Type());
+  Value one = ir::ConstantOp::create(builder_, location_, DenseElementsAttr::get(type, builder_.getI64IntegerAttr(1)));
+  Value isFirst = ir::CompareOp::create(builder_, location_, ir::Predicate::EQ, step_.number, one);
+  return ir::WhereOp::create(builder_, location_, isFirst, wideConstant(first), wideConstant(later));
+}
+
+} // namespace moec::models

@@ -1,0 +1,35 @@
+#pragma once
+// A plan on a device: its launches, and calls made of them, with their spans in a trace. What sessions and trainings have in common; knows neither of weights
+// nor of what a call is for.
+
+#include "runtime/core/Tensor.h"
+#include "runtime/core/Trace.h"
+#include "runtime/device/Device.h"
+
+#include <memory>
+
+namespace moec {
+
+class LoadedPlan {
+public:
+  LoadedPlan(Program program, std::shared_ptr<Device> device, Purpose purpose = Purpose::Inference);
+
+  const Plan& plan() const { return executable_->plan(); }
+  Executable& executable() { return *executable_; }
+  Trace* trace() const { return trace_.get(); }
+  void setTrace(std::shared_ptr<Trace> trace);
+
+  void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars);
+  /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them.
+  void enter(LaunchList list, const TensorMap& inputs, const Bindings& sizes);
+  /// The second half: every launch, then the list's outputs by name.
+  TensorMap run(LaunchList list, const Bindings& sizes, const CallScalars& scalars);
+
+private:
+  Program program_;
+  std::shared_ptr<Device> device_;
+  std::unique_ptr<Executable> executable_;
+  std::shared_ptr<Trace> trace_;
+};
+
+} // namespace moec

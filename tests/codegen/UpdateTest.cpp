@@ -1,0 +1,154 @@
+// Owner of: kernels of kind `update`, apart from their arguments and in place. Every result is held against the reference interpreter, for each target that
+// this machine runs.
+#include "ir/reference/Interpreter.h"
+#include "tests/codegen/KernelCheck.h"
+
+#include <cmath>
+#include <cstring>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+struct Update {
+  std::string arguments, results, body;
+  std::vector<Tensor> inputs;
+  std::vector<size_t> places; // the argument whose memory each result may take
+};
+
+/// In memory of its own, then in that of its arguments: the same bits, for any number of threads and any block.
+void expectUpdate(const Update& update, double low = -2, double high = 2) {
+  SCOPED_TRACE(update.body);
+  for (std::string target : {std::string("cpu:x86-64-v3"), hostTarget()})
+    for (int64_t block : {0, 64}) {
+      ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
+      CheckOptions options;
+      options.target = target;
+      options.block = block;
+      options.inputs = update.inputs;
+      options.low = low;
+      options.high = high;
+      check(kernel, options);
+      std::vector<Tensor> inputs = inputsFor(kernel.op, options);
+      LoadedKernel loaded(kernel.op, target);
+      std::vector<Tensor> apart = loaded.run(inputs, {});
+      for (int threads : {1, 3}) {
+        std::vector<Tensor> own, outputs;
+        for (const Tensor& input : inputs)
+          own.push_back(input.clone());
+        for (size_t place : update.places)
+          outputs.push_back(own[place]);
+        LoadedKernel::Call call;
+        call.threads = threads;
+        loaded.run(own, outputs, call);
+        for (size_t i = 0; i < outputs.size(); ++i)
+          EXPECT_EQ(std::memcmp(outputs[i].data(), apart[i].data(), apart[i].bytes()), 0) << target << ", result " << i << " in place, " << threads << " threads";
+      }
+    }
+}
+
+/// Adam with decoupled decay: moments in f32, numbers of the step in f64.
+Update adam(const std::string& shape) {
+  std::string p = fmt::format("tensor<{}f32>", shape);
+  return {fmt::format("%step: tensor<i64>, %rate: tensor<f64>, %p: {0}, %g: {0}, %m: {0}, %v: {0}", p), fmt::format("{0}, {0}, {0}", p), fmt::format(R"(
+    %b1 = moe.constant dense<0.9> : tensor<f64>
+    %b2 = moe.constant dense<0.999> : tensor<f64>
+    %one = moe.constant dense<1.0> : tensor<f64>
+    %eps = moe.constant dense<1.0e-8> : tensor<f32>
+    %decay = moe.constant dense<1.0e-2> : tensor<f64>
+    %t = moe.cast %step to f64 : tensor<i64>
+    %l1 = moe.log %b1 : tensor<f64>
+    %l2 = moe.log %b2 : tensor<f64>
+    %e1 = moe.mul %l1, %t : tensor<f64>, tensor<f64>
+    %e2 = moe.mul %l2, %t : tensor<f64>, tensor<f64>
+    %q1 = moe.exp %e1 : tensor<f64>
+    %q2 = moe.exp %e2 : tensor<f64>
+    %c1 = moe.sub %one, %q1 : tensor<f64>, tensor<f64>
+    %c2 = moe.sub %one, %q2 : tensor<f64>, tensor<f64>
+    %r2 = moe.sqrt %c2 : tensor<f64>
+    %s = moe.div %rate, %c1 : tensor<f64>, tensor<f64>
+    %s32 = moe.cast %s to f32 : tensor<f64>
+    %r32 = moe.cast %r2 to f32 : tensor<f64>
+    %d = moe.mul %rate, %decay : tensor<f64>, tensor<f64>
+    %k = moe.sub %one, %d : tensor<f64>, tensor<f64>
+    %k32 = moe.cast %k to f32 : tensor<f64>
+    %b1f = moe.cast %b1 to f32 : tensor<f64>
+    %b2f = moe.cast %b2 to f32 : tensor<f64>
+    %a1f = moe.constant dense<0.1> : tensor<f32>
+    %a2f = moe.constant dense<0.001> : tensor<f32>
+    %m1 = moe.mul %m, %b1f : {0}, tensor<f32>
+    %m2 = moe.mul %g, %a1f : {0}, tensor<f32>
+    %mn = moe.add %m1, %m2 : {0}, {0}
+    %gg = moe.mul %g, %g : {0}, {0}
+    %v1 = moe.mul %v, %b2f : {0}, tensor<f32>
+    %v2 = moe.mul %gg, %a2f : {0}, tensor<f32>
+    %vn = moe.add %v1, %v2 : {0}, {0}
+    %root = moe.sqrt %vn : {0}
+    %den = moe.div %root, %r32 : {0}, tensor<f32>
+    %dene = moe.add %den, %eps : {0}, tensor<f32>
+    %dir = moe.div %mn, %dene : {0}, {0}
+    %move = moe.mul %dir, %s32 : {0}, tensor<f32>
+    %pk = moe.mul %p, %k32 : {0}, tensor<f32>
+    %pn = moe.sub %pk, %move : {0}, {0}
+    moe.yield %pn, %mn, %vn : {0}, {0}, {0})",
+                                                                                                                                  p),
+          {Tensor::of(std::vector<int64_t>{3}, {}), Tensor::of(std::vector<double>{1e-3}, {})},
+          {2, 4, 5}};
+}
+
+TEST(Update, adamOfManyShapes) {
+  for (const char* shape : {"64x33x", "1000x", "1x", "", "7x", "3x5x11x"})
+    expectUpdate(adam(shape), 0.1, 2);
+}
+
+TEST(Update, bfloat16WithMasterWeights) {
+  expectUpdate({"%rate: tensor<f64>, %p: tensor<17x31xbf16>, %m: tensor<17x31xf32>, %g: tensor<17x31xbf16>", "tensor<17x31xbf16>, tensor<17x31xf32>", R"(
+    %r = moe.cast %rate to f32 : tensor<f64>
+    %w = moe.cast %g to f32 : tensor<17x31xbf16>
+    %d = moe.mul %w, %r : tensor<17x31xf32>, tensor<f32>
+    %n = moe.sub %m, %d : tensor<17x31xf32>, tensor<17x31xf32>
+    %p2 = moe.cast %n to bf16 : tensor<17x31xf32>
+    moe.yield %p2, %n : tensor<17x31xbf16>, tensor<17x31xf32>)",
+                {Tensor::of(std::vector<double>{0.125}, {})},
+                {1, 2}});
+}
+
+/// Clipped by a norm, in f64 and f32 elementwise; the gradient that added up is left at zero, be it NaN.
+TEST(Update, clippedGradientsThatAddedUp) {
+  expectUpdate({"%norm: tensor<f64>, %p: tensor<50xf32>, %g: tensor<50xf32>, %q: tensor<50xf64>", "tensor<50xf32>, tensor<50xf32>, tensor<50xf64>", R"(
+    %most = moe.constant dense<1.0> : tensor<f64>
+    %zero = moe.constant dense<0.0> : tensor<50xf32>
+    %one = moe.constant dense<1.0> : tensor<f64>
+    %over = moe.compare gt %norm, %most : tensor<f64>, tensor<f64>
+    %share = moe.div %most, %norm : tensor<f64>, tensor<f64>
+    %scale = moe.where %over, %share, %one : tensor<i1>, tensor<f64>, tensor<f64>
+    %w = moe.cast %g to f64 : tensor<50xf32>
+    %c = moe.mul %w, %scale : tensor<50xf64>, tensor<f64>
+    %q2 = moe.add %q, %c : tensor<50xf64>, tensor<50xf64>
+    %c32 = moe.cast %c to f32 : tensor<50xf64>
+    %up = moe.compare gt %g, %zero : tensor<50xf32>, tensor<50xf32>
+    %n = moe.sub %p, %c32 : tensor<50xf32>, tensor<50xf32>
+    %p2 = moe.where %up, %n, %p : tensor<50xi1>, tensor<50xf32>, tensor<50xf32>
+    moe.yield %p2, %zero, %q2 : tensor<50xf32>, tensor<50xf32>, tensor<50xf64>)",
+                {Tensor::of(std::vector<double>{4}, {})},
+                {1, 2, 3}});
+}
+
+TEST(Update, copiesAndSwaps) {
+  expectUpdate({"%a: tensor<5x9xf32>, %b: tensor<5x9xf32>", "tensor<5x9xf32>, tensor<5x9xf32>", "moe.yield %b, %a : tensor<5x9xf32>, tensor<5x9xf32>", {}, {0, 1}});
+  expectUpdate({"%a: tensor<bf16>", "tensor<bf16>", "moe.yield %a : tensor<bf16>", {}, {0}});
+}
+
+TEST(Update, scalarsOfAStep) {
+  expectUpdate({"%a: tensor<3xf32>, %b: tensor<1xf32>", "tensor<3xf32>", R"(
+    %t = moe.constant dense<[1.0, 2.0, 3.0]> : tensor<3xf32>
+    %c = moe.mul %a, %b : tensor<3xf32>, tensor<1xf32>
+    %y = moe.add %c, %t : tensor<3xf32>, tensor<3xf32>
+    moe.yield %y : tensor<3xf32>)",
+                {},
+                {0}});
+}
+
+} // namespace
+} // namespace moec::testing

@@ -1,0 +1,241 @@
+// Owner of Training, and of what devices do with a plan for training: steps against plain loops, updates in place, accumulation, continuation.
+
+#include "runtime/Session.h"
+#include "runtime/Training.h"
+#include "runtime/core/Tolerance.h"
+#include "runtime/device/check/CheckDevice.h"
+#include "tests/runtime/Faults.h"
+#include "tests/runtime/TinyProgram.h"
+#include "tests/runtime/TinyTraining.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+
+namespace moec {
+namespace {
+
+Training tinyTraining(bool accumulate, int threads = 2) { return Training(Program(tinyTrainingData(accumulate)), "cpu", {.threads = threads}); }
+
+Tensor someWeights() { return Tensor::of<float>({0.5f, 1, 1.5f, 2, -1, 3, 0.25f, 1}, {kTinyWidth}); }
+
+TinyStep fromSomeWeights() {
+  Tensor weights = someWeights();
+  std::vector<float> w(weights.as<float>().begin(), weights.as<float>().end());
+  return {w, std::vector<float>(w.size()), w};
+}
+
+bool equalBits(const TensorMap& a, const TensorMap& b) {
+  return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& entry) {
+           auto found = b.find(entry.first);
+           return found != b.end() && found->second.bytes() == entry.second.bytes() &&
+                  std::memcmp(found->second.data(), entry.second.data(), entry.second.bytes()) == 0;
+         });
+}
+
+void expectNear(const Tensor& got, const std::vector<float>& expected) {
+  EXPECT_LE(relativeError(got, Tensor::of<float>(expected, {kTinyWidth})), tolerance(DType::F32));
+}
+
+TEST(Training, StepsAsPlainLoopsDo) {
+  for (bool accumulate : {false, true}) {
+    Training training = tinyTraining(accumulate);
+    training.load({{"w", someWeights()}});
+    TinyStep expected = fromSomeWeights();
+    double first = 0, last = 0;
+    for (int64_t number = 1; number <= 20; ++number) {
+      TensorMap batch = tinyBatch(30 + number % 3, static_cast<uint64_t>(number)); // sizes change between steps
+      TensorMap results = training.step(batch, {.learningRate = 0.05, .seed = 7});
+      double loss = expected.step({batch}, {7}, 0.05, number);
+      last = results.at("loss").toDoubles()[0];
+      first = number == 1 ? last : first;
+      EXPECT_NEAR(last, loss, tolerance(DType::F32) * first) << number;
+      EXPECT_EQ(results.size(), 2u);
+      EXPECT_EQ(training.steps(), number);
+      expectNear(training.weights().at("w"), expected.w);
+      expectNear(training.state().at("w.momentum"), expected.momentum);
+      expectNear(training.state().at("w.average"), expected.average);
+    }
+    EXPECT_LT(last, first / 4);
+  }
+}
+
+TEST(Training, OneAccumulationIsAStepToTheBit) {
+  Training whole = tinyTraining(false), parts = tinyTraining(true);
+  whole.init(3);
+  parts.init(3);
+  for (uint64_t step = 0; step < 3; ++step) {
+    TensorMap a = whole.step(tinyBatch(40, step), {.learningRate = 0.05, .seed = 1});
+    TensorMap b = parts.accumulate(tinyBatch(40, step), {.seed = 1});
+    EXPECT_EQ(b.size(), 1u);
+    EXPECT_EQ(parts.accumulated(), 1);
+    b.merge(parts.apply({.learningRate = 0.05}));
+    EXPECT_TRUE(equalBits(a, b)) << step;
+    EXPECT_TRUE(equalBits(whole.weights(), parts.weights())) << step;
+  }
+  for (float waiting : parts.state().at("w.gradient").as<float>())
+    EXPECT_EQ(waiting, 0);
+}
+
+TEST(Training, AppliesTheMeanOfSeveralAccumulationsEachWithItsOwnDraws) {
+  Training training = tinyTraining(true);
+  training.load({{"w", someWeights()}});
+  TinyStep expected = fromSomeWeights();
+  std::vector<TensorMap> batches = {tinyBatch(16, 1), tinyBatch(16, 2), tinyBatch(9, 3)};
+  std::vector<uint64_t> seeds;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    training.accumulate(batches[i], {.seed = 5});
+    seeds.push_back(5 + i * 0x9E3779B97F4A7C15u);
+  }
+  EXPECT_TRUE(equalBits(training.weights(), {{"w", someWeights()}})); // not yet
+  training.apply({.learningRate = 0.05});
+  expected.step(batches, seeds, 0.05, 1);
+  expectNear(training.weights().at("w"), expected.w);
+  EXPECT_EQ(training.steps(), 1);
+  EXPECT_EQ(training.accumulated(), 0);
+}
+
+TEST(Training, GoesOnToTheBitWhereAnotherStopped) {
+  for (bool accumulate : {false, true}) {
+    Training straight = tinyTraining(accumulate), first = tinyTraining(accumulate), second = tinyTraining(accumulate);
+    auto step = [](Training& training, uint64_t batch) { return training.step(tinyBatch(25, batch), {.learningRate = 0.05, .seed = 9}); };
+    for (Training* training : {&straight, &first}) {
+      training->init(4);
+      step(*training, 1);
+      step(*training, 2);
+      if (accumulate)
+        training->accumulate(tinyBatch(12, 8), {.seed = 9});
+    }
+    second.restore(first.weights(), first.state(), first.steps(), first.accumulated());
+    if (accumulate) { // before any size is bound
+      TensorMap expected = straight.apply({.learningRate = 0.05});
+      EXPECT_TRUE(equalBits(second.apply({.learningRate = 0.05}), expected));
+    }
+    for (uint64_t batch : {3, 4}) {
+      TensorMap expected = step(straight, batch);
+      EXPECT_TRUE(equalBits(step(second, batch), expected)) << batch;
+    }
+    EXPECT_TRUE(equalBits(straight.weights(), second.weights()));
+    EXPECT_TRUE(equalBits(straight.state(), second.state()));
+    EXPECT_EQ(second.steps(), straight.steps());
+  }
+}
+
+TEST(Training, BitsDoNotDependOnThreads) {
+  TensorMap weights;
+  for (int threads : {1, 2, 5}) {
+    Training training = tinyTraining(true, threads);
+    training.init(1);
+    for (uint64_t step = 0; step < 3; ++step)
+      training.step(tinyBatch(100, step), {.learningRate = 0.02});
+    if (threads > 1)
+      EXPECT_TRUE(equalBits(training.weights(), weights)) << threads;
+    weights = training.weights();
+  }
+}
+
+TEST(Training, DrawsFollowSeedAndStep) {
+  auto lossOf = [](uint64_t seed, int64_t steps) {
+    Training training = tinyTraining(false);
+    training.restore({{"w", someWeights()}}, {{"w.momentum", Tensor(DType::F32, {8})}, {"w.average", Tensor(DType::F32, {8})}}, steps);
+    return training.step(tinyBatch(10, 1), {.learningRate = 0.1, .seed = seed}).at("loss").toDoubles()[0];
+  };
+  EXPECT_EQ(lossOf(1, 0), lossOf(1, 0));
+  EXPECT_NE(lossOf(1, 0), lossOf(2, 0));
+  EXPECT_NE(lossOf(1, 0), lossOf(1, 1));
+}
+
+TEST(Training, ItsWeightsServeASessionOfTheSameProgram) {
+  Program program(tinyTrainingData(false));
+  Training training(program, "cpu", {.threads = 1});
+  training.init(2);
+  training.step(tinyBatch(10, 1), {.learningRate = 0.1});
+  Session session(program, "cpu", {.threads = 1});
+  EXPECT_EQ(session.plan().purpose, Purpose::Inference);
+  session.load(training.weights());
+  Tensor x = tinyTokens(9, 2);
+  EXPECT_EQ(session.run({{"x", x}}).at("total").as<double>()[0], tinyAnswer(x, training.weights().at("w"), 0, 0).total);
+}
+
+TEST(Training, SaysWhatIsMissing) {
+  EXPECT_FAULT(Training(Program(tinyProgramData()), "cpu"), Fault::Usage, "program tiny has no plan for training: compile it with --train");
+  Training whole = tinyTraining(false), parts = tinyTraining(true);
+  TensorMap batch = tinyBatch(4, 1);
+  EXPECT_FAULT(whole.step(batch, {.learningRate = 1}), Fault::Usage, "no weights");
+  EXPECT_FAULT(whole.weights(), Fault::Usage, "no weights");
+  whole.init(1);
+  parts.init(1);
+  EXPECT_FAULT(whole.step(batch, {}), Fault::Usage, "learning rate is nan");
+  EXPECT_FAULT(whole.accumulate(batch), Fault::Usage, "--train --accumulate");
+  EXPECT_FAULT(whole.apply({.learningRate = 1}), Fault::Usage, "no gradients to apply");
+  EXPECT_FAULT(parts.apply({.learningRate = 1}), Fault::Usage, "no gradients to apply");
+  EXPECT_FAULT(whole.step({{"x", batch.at("x")}}, {.learningRate = 1}), Fault::Usage, "input 'y' is missing");
+  batch.emplace(kStepInput, Tensor::of<int64_t>({3}, {}));
+  EXPECT_FAULT(whole.step(batch, {.learningRate = 1}), Fault::Usage, "'train.step' is the training's own");
+  EXPECT_FAULT(whole.load({{"v", someWeights()}}), Fault::Data, "'w' is missing");
+  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.average' is missing (f32[8])\n  'w.momentum' is f32[7], expected f32[8]");
+  EXPECT_FAULT(whole.restore(whole.weights(), whole.state(), 1, 2), Fault::Usage, "2 accumulations");
+  EXPECT_EQ(whole.steps(), 0);
+}
+
+TEST(Training, SpansStandInATrace) {
+  auto trace = std::make_shared<Trace>();
+  Training training = tinyTraining(true, 1);
+  training.init(1);
+  training.trace(trace);
+  training.step(tinyBatch(5, 1), {.learningRate = 0.1});
+  training.trace(nullptr);
+  std::filesystem::path file = std::filesystem::temp_directory_path() / ("moec-training-trace-" + std::to_string(getpid()));
+  trace->write(file);
+  std::ifstream stream(file);
+  std::string text(std::istreambuf_iterator<char>(stream), {});
+  std::filesystem::remove(file);
+  for (const char* name : {"\"accumulate\"", "\"apply\"", "\"bind the sizes\"", "\"update w\"", "\"read the outputs\""})
+    EXPECT_NE(text.find(name), std::string::npos) << name << "\n" << text;
+}
+
+/// The CPU with the faulty kernels in place of the update.
+class FaultyUpdate : public Device {
+public:
+  std::string name() const override { return "faulty"; }
+  std::vector<std::string> targets() const override { return cpu_->targets(); }
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose) override {
+    ProgramData data = program.data();
+    data.kernels[data.plans[0].target + "/tiny_update"] = tinyImage(1);
+    return cpu_->load(Program(std::move(data)), purpose);
+  }
+
+private:
+  std::shared_ptr<Device> cpu_ = openDevice("cpu", {.threads = 1});
+};
+
+CheckReport checkTiny(bool accumulate, std::shared_ptr<Device> a) {
+  Program program(tinyTrainingData(accumulate));
+  return checkTraining(program, std::move(a), openDevice("cpu", {.threads = 2}), {{"w", someWeights()}}, tinyBatch(30, 1), {.learningRate = 0.05, .seed = 2});
+}
+
+TEST(CheckOfTraining, EqualDevicesPassAndEverythingIsCompared) {
+  for (bool accumulate : {false, true}) {
+    CheckReport report = checkTiny(accumulate, openDevice("cpu", {.threads = 1}));
+    EXPECT_TRUE(report.passed()) << report.describeFailures();
+    EXPECT_EQ(report.launches.size(), accumulate ? 5u : 3u);
+    std::string compared;
+    for (const OutputCheck& check : report.outputs)
+      compared += std::string(name(check.kind)) + " " + check.name + "\n";
+    EXPECT_EQ(compared, accumulate ? "output loss\nstate w.gradient\noutput gradient_norm\nparameter w\nstate w.momentum\nstate w.average\nstate w.gradient\n"
+                                   : "output loss\noutput gradient_norm\nparameter w\nstate w.momentum\nstate w.average\n");
+  }
+}
+
+TEST(CheckOfTraining, AWrongUpdateIsFound) {
+  CheckReport report = checkTiny(true, std::make_shared<FaultyUpdate>());
+  EXPECT_NE(report.describeFailures().find("apply launch 1, w (update): buffer 'w.momentum' differs by"), std::string::npos) << report.describeFailures();
+  EXPECT_NE(report.describeFailures().find("state 'w.momentum' differs by"), std::string::npos) << report.describeFailures();
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_TRUE(report.launches[i].passed) << i;
+}
+
+} // namespace
+} // namespace moec
