@@ -43,6 +43,7 @@ public:
 private:
   int64_t validElements(const BufferInfo& info, const Tensor& tensor) const;
   void compare(LaunchCheck& check, int buffer) const;
+  double allowedEndToEnd(DType type) const;
   void compareAsResult(const std::string& name, ResultKind kind, int buffer);
   int ofB(int buffer) const { return match_.buffers.at(static_cast<size_t>(buffer)); }
   void prepareB();
