@@ -13,8 +13,8 @@ struct Compilation {
 };
 
 /// The phases, in order.
-enum class Phase { Import, Fuse, Schedule, Plan, Emit, Pack };
-inline constexpr const char* phaseNames[] = {"import", "fuse", "schedule", "plan", "emit", "pack"};
+enum class Phase { Import, Grad, Fuse, Schedule, Plan, Emit, Pack }; // grad: of a module for training alone
+inline constexpr const char* phaseNames[] = {"import", "grad", "fuse", "schedule", "plan", "emit", "pack"};
 std::optional<Phase> parsePhase(std::string_view name);
 
 /// The text of a phase's dump, which parseDump() reads back: the module with its locations, and the images as attributes of it.

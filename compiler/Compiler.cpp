@@ -6,6 +6,7 @@
 #include "compiler/KernelFolder.h"
 #include "moec_build_id.h"
 #include "compiler/Targets.h"
+#include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 #include "models/BuildModel.h"
 #include "runtime/core/AtomicFile.h"
@@ -40,7 +41,7 @@ std::optional<codegen::CodeText> formOf(std::string_view word) {
 
 bool writesKernels(const CompileOptions& options) { return options.emit == "cuda" && !options.kernels.empty(); }
 
-/// One compilation for one target, from a model or a dump to a plan.
+/// One compilation for one target and purpose, from a model or a dump to a plan.
 class Pipeline {
 public:
   Pipeline(const CompileOptions& options, KernelFolder& kernels, CompileResult& result, MLIRContext& context, ContextDiagnostics& diagnostics)
@@ -49,12 +50,13 @@ public:
       cache_.emplace(options.kernelCache);
   }
 
-  void import(const std::filesystem::path& path, const std::string& text) {
+  void import(const std::filesystem::path& path, const std::string& text, Purpose purpose) {
     models::ImportOptions import;
     import.let = options_.let;
     import.moefy = options_.moefy;
     import.useCheck = options_.checkSizes;
     import.drawsAsInputs = options_.drawsAsInputs;
+    import.train = purpose == Purpose::Training;
     run(Phase::Import, [&] {
       compilation_.module = models::buildModel(path.string(), text, import, &context_, diagnostics_.model());
       return success(bool(compilation_.module));
@@ -70,40 +72,51 @@ public:
   }
 
   /// The other phases for one target, from `first` on. False when it stopped at options.stopAfter or options.emit. `last`: no target comes behind it.
-  bool lower(Phase first, const std::string& target, bool last, Plan& plan) {
+  /// `known`: the images of the target so far.
+  bool lower(Phase first, const std::string& target, bool last, KernelImages& known, Plan& plan) {
     std::string error;
     auto emitter = codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels, .debugInfo = options_.debugInfo});
     if (!emitter)
       throw Error(Fault::Usage, error);
     ModuleOp module = *compilation_.module;
-    auto forward = [&] { return module.lookupSymbol<func::FuncOp>("forward"); };
+    bool trains = purposeOf(module) == Purpose::Training;
+    if (options_.stopAfter == phaseNames[static_cast<int>(Phase::Grad)] && !(trains && first <= Phase::Grad))
+      throw Error(Fault::Usage, "phase 'grad' is of a module for training: name --train with a model, or --from with a dump before it");
 
-    auto pass = [&](const char* name, LogicalResult (*work)(func::FuncOp)) {
+    auto pass = [&](const char* name, auto work) {
       Trace::Span span(options_.trace.get(), name, "pass");
-      return succeeded(work(forward()));
+      return llvm::all_of(calledFunctions(module), [&](func::FuncOp function) { return succeeded(work(function)); });
+    };
+    auto grad = [&] {
+      Trace::Span span(options_.trace.get(), "make training", "pass");
+      return makeTraining(module, {.accumulate = options_.accumulate, .inputGradients = options_.inputGradients});
     };
     auto fuse = [&] {
-      // Reshapes between a product and its residual would hide one from the other.
-      return success(pass("sink reshapes", sinkReshapes) &&
+      // What is written to parameters is elementwise: products and norms would take it along.
+      return success(pass("fuse updates", fuseUpdates) &&
+                     // Reshapes between a product and its residual would hide one from the other.
+                     pass("sink reshapes", sinkReshapes) &&
                      // A gate's product must not become a matmul kernel of its own; weights belong to the gate, not to combine.
                      pass("fuse gates", fuseGates) && pass("fuse experts", fuseExperts) &&
                      // Attention takes its slices before loops would copy them.
                      pass("fuse attention", fuseAttention) &&
                      // An activation is cheapest behind a product, so products choose before norms.
-                     pass("fuse matmuls", fuseMatmuls) && pass("fuse rows", fuseRows) &&
+                     pass("fuse matmuls", fuseMatmuls) && pass("fuse gradients", fuseGradients) && pass("fuse rows", fuseRows) &&
                      // From here on only changes of shape and lone elementwise ops are left.
                      pass("fuse loops", fuseLoops));
     };
-    auto passOfTarget = [&](const char* name, auto work, auto on) {
+    auto passOfModule = [&](const char* name, auto work) {
       Trace::Span span(options_.trace.get(), name, "pass");
-      return succeeded(work(on, *emitter));
+      return succeeded(work(module, *emitter));
     };
     auto schedule = [&] {
       compilation_.target = target;
-      return success(passOfTarget("join layers", joinLayers, forward()) &&
+      return success(pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter); }) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
-                     passOfTarget("choose schedules", chooseSchedules, module) && passOfTarget("pack weights", packWeights, module));
+                     passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", packWeights));
     };
+    if (trains && first <= Phase::Grad && !run(Phase::Grad, grad))
+      return false;
     if (first <= Phase::Fuse && !run(Phase::Fuse, fuse))
       return false;
     if (first <= Phase::Schedule && !run(Phase::Schedule, schedule))
@@ -118,7 +131,7 @@ public:
         printKernels(*emitter);
       return false;
     }
-    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, options_.trace.get(), result_); }))
+    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, known, options_.trace.get(), result_); }))
       return false;
     return run(Phase::Pack, [&] {
       auto made = makePlan(compilation_);
@@ -145,7 +158,7 @@ private:
     if (!compilation_.target.empty())
       span.add("target", compilation_.target);
     if (failed(body()) || (phase != Phase::Pack && failed(verifyAfter(phase, *compilation_.module))))
-      diagnostics_.fail(phase == Phase::Import ? Fault::Model : Fault::Internal, "phase '" + name + "' failed");
+      diagnostics_.fail(phase <= Phase::Grad ? Fault::Model : Fault::Internal, "phase '" + name + "' failed");
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result_.phaseSeconds[name] += seconds;
     if (options_.onPhase)
@@ -162,7 +175,9 @@ private:
   void dump(Phase phase, const std::string& name) {
     std::error_code ignored;
     std::filesystem::create_directories(options_.dumpPhases, ignored);
-    std::string level = compilation_.target.empty() ? "" : "." + compilation_.target.substr(compilation_.target.find(':') + 1);
+    std::string level = purposeOf(*compilation_.module) == Purpose::Training ? ".training" : "";
+    if (!compilation_.target.empty())
+      level += "." + compilation_.target.substr(compilation_.target.find(':') + 1);
     auto path = options_.dumpPhases / (std::to_string(static_cast<int>(phase) + 1) + "-" + name + level + ".mlir");
     writeFileAtomically(path, dumpText(compilation_));
   }
@@ -214,6 +229,9 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "phase 'import' starts from a model: leave --from out");
   if (options.stopAfter == "pack")
     throw Error(Fault::Usage, "behind 'pack' stands the program itself: leave --stop-after out");
+  for (auto [given, name] : {std::pair(options.accumulate, "--accumulate"), std::pair(options.inputGradients, "--input-gradients")})
+    if (given && !options.train)
+      throw Error(Fault::Usage, std::string(name) + " is for training: name --train too");
   if (!options.emit.empty() && !formOf(options.emit))
     throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm cuda ptx");
   bool emits = options.stopAfter.empty() || options.stopAfter == "emit";
@@ -247,6 +265,27 @@ void leaveFoldersOut(ModuleOp module) {
   replacer.recursivelyReplaceElementsIn(module, /*replaceAttrs=*/false, /*replaceLocs=*/true);
 }
 
+/// What is compiled, in order. What is to be shown is the module for training; a dump is one module, and says itself what it is for.
+std::vector<Purpose> purposesOf(const CompileOptions& options) {
+  if (!options.train || !options.from.empty())
+    return {Purpose::Inference};
+  bool shows = !options.stopAfter.empty() || !options.emit.empty();
+  return shows ? std::vector{Purpose::Training} : std::vector{Purpose::Inference, Purpose::Training};
+}
+
+void addTo(ProgramData& program, Compilation& compilation, Plan plan) {
+  if (auto name = (*compilation.module)->getAttrOfType<StringAttr>("moe.name"))
+    program.name = name.str();
+  for (auto& [symbol, image] : compilation.images)
+    program.kernels[plan.target + "/" + symbol] = image.image;
+  Compilation planned;
+  planned.module = std::move(compilation.module);
+  planned.target = plan.target;
+  leaveFoldersOut(*planned.module);
+  program.ir[irKey(plan.target, plan.purpose)] = dumpText(planned);
+  program.plans.push_back(std::move(plan));
+}
+
 } // namespace
 
 CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options) {
@@ -261,45 +300,40 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   program.buildId = sourceId();
   program.name = model.stem().string();
   KernelFolder kernels(options.kernels);
+  std::vector<Purpose> purposes = purposesOf(options);
   for (const std::string& target : targets) {
-    MLIRContext context; // threading on: kernels are emitted at once, and read types of this context
-    DialectRegistry registry;
-    ir::registerDialects(registry);
-    context.appendDialectRegistry(registry);
-    context.loadAllAvailableDialects();
-    context.printOpOnDiagnostic(false);
-    ContextDiagnostics diagnostics(context, model, options.moefy);
-    Pipeline pipeline(options, kernels, result, context, diagnostics);
-    if (first == Phase::Import)
-      pipeline.import(model, text);
-    else
-      pipeline.resume(model, text, first);
-    if (options.stopAfter == "import")
-      return result;
-    std::string fixed = pipeline.compilation().target; // a dump from schedule on is of one target
-    if (!fixed.empty() && !options.targets.empty() && std::find(targets.begin(), targets.end(), fixed) == targets.end())
-      throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed + ", which is not among the targets asked for: leave --target out, or compile the model for them");
-    checkDebugInfo(options, fixed.empty() ? targets : std::vector{fixed});
-    checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
-    bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
-    bool last = onlyThis || target == targets.back();
-    Plan plan;
-    if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, plan)) {
-      if (!options.emit.empty() && !last)
-        continue; // the code for every target
-      return result;
+    KernelImages known;
+    std::string fixed; // a dump from schedule on is of one target
+    for (Purpose purpose : purposes) {
+      MLIRContext context; // threading on: kernels are emitted at once, and read types of this context
+      DialectRegistry registry;
+      ir::registerDialects(registry);
+      context.appendDialectRegistry(registry);
+      context.loadAllAvailableDialects();
+      context.printOpOnDiagnostic(false);
+      ContextDiagnostics diagnostics(context, model, options.moefy);
+      Pipeline pipeline(options, kernels, result, context, diagnostics);
+      if (first == Phase::Import)
+        pipeline.import(model, text, purpose);
+      else
+        pipeline.resume(model, text, first);
+      if (options.stopAfter == "import")
+        return result;
+      fixed = pipeline.compilation().target;
+      if (!fixed.empty() && !options.targets.empty() && std::find(targets.begin(), targets.end(), fixed) == targets.end())
+        throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed + ", which is not among the targets asked for: leave --target out, or compile the model for them");
+      checkDebugInfo(options, fixed.empty() ? targets : std::vector{fixed});
+      checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
+      bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
+      bool last = (onlyThis || target == targets.back()) && purpose == purposes.back();
+      Plan plan;
+      if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, known, plan)) {
+        if (!options.emit.empty() && !last)
+          continue; // the code for every target
+        return result;
+      }
+      addTo(program, pipeline.compilation(), std::move(plan));
     }
-    Compilation& compilation = pipeline.compilation();
-    if (auto name = (*compilation.module)->getAttrOfType<StringAttr>("moe.name"))
-      program.name = name.str();
-    for (auto& [symbol, image] : compilation.images)
-      program.kernels[plan.target + "/" + symbol] = image.image;
-    Compilation planned;
-    planned.module = std::move(compilation.module);
-    planned.target = plan.target;
-    leaveFoldersOut(*planned.module);
-    program.ir[plan.target] = dumpText(planned);
-    program.plans.push_back(std::move(plan));
     if (!fixed.empty())
       break;
   }

@@ -21,10 +21,12 @@ struct CompileOptions {
   bool checkSizes = false;                          // apply the model's "check" overrides of `let` values
   bool train = false;                               // a plan for training beside that for inference, for each target
   bool accumulate = false;                          // with train: gradients add up over calls until they are applied
+  bool inputGradients = false;                      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
   bool debugInfo = false;                           // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
   std::map<std::string, int64_t> let;               // further overrides of `let` values
-  // Phases (import fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from.
+  // Phases (import grad fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from. With train, stopAfter and emit show the module for
+  // training; a dump is for what it was made for, whatever train says.
   std::string stopAfter;                            // the result is then text, see CompileResult
   std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
   std::string from;                                 // the phase that runs first, on the dump given as the model path

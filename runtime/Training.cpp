@@ -3,6 +3,7 @@
 #include "runtime/CallInputs.h"
 #include "runtime/LoadedPlan.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/NearestName.h"
 #include "runtime/device/HostMemory.h"
 #include "runtime/io/SafeTensors.h"
 
@@ -181,6 +182,17 @@ TensorMap Training::weights() const {
   for (const ParameterInfo& parameter : plan().parameters)
     weights.emplace(parameter.name, state_->weight(parameter));
   return weights;
+}
+
+Tensor Training::weight(const std::string& name) const {
+  state_->requireWeights();
+  std::vector<std::string> known;
+  for (const ParameterInfo& parameter : plan().parameters) {
+    if (parameter.name == name)
+      return state_->weight(parameter);
+    known.push_back(parameter.name);
+  }
+  throw Error(Fault::Usage, fmt::format("'{}' is no parameter of this program{}", name, didYouMean(name, known)));
 }
 
 TensorMap Training::state() const {

@@ -46,6 +46,8 @@ public:
 
   /// Parameters as they are now. Error(Usage) before load, init or restore.
   TensorMap weights() const;
+  /// One of them. Error(Usage) for a name that is none of a parameter.
+  Tensor weight(const std::string& name) const;
   /// What a training needs besides: gradients that add up, moments.
   TensorMap state() const;
   /// Steps done since the first weights.

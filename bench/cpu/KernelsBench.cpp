@@ -183,6 +183,79 @@ void experts(benchmark::State& state, bool up, bool down) {
   });
 }
 
+//===--- their gradients ---===//
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+// dW (E, N, K) of experts, from their rows of dy (R, N) and of x (R, K).
+void weightGrad(benchmark::State& state, DType type, int64_t columns, int64_t depth) {
+  Experts s{4096, depth, columns, 16, 1};
+  int threads = static_cast<int>(state.range(0));
+  auto context = testing::makeContext();
+  KernelMaker maker(*context);
+  mlir::Value dy = maker.tensor(type, {text(s.tokens), text(columns)}), rows = maker.tensor(type, {text(s.tokens), text(depth)});
+  mlir::Value routing = maker.routing(s.experts, text(s.tokens), s.choices);
+  LoadedKernel kernel(maker.finish("weight_grad", {maker.make<ir::GroupedWeightGradOp>(dy, rows, routing)}));
+  std::vector<Tensor> inputs{randomTensor(type, {s.tokens, columns}, 1), randomTensor(type, {s.tokens, depth}, 2), makeRouting(s)};
+  std::vector<Tensor> outputs{Tensor(type, {s.experts, columns, depth})};
+  measure(state, type, threads, 2.0 * s.tokens * columns * depth, [&] { kernel.run(inputs, outputs, {{}, 0, 0, threads}); });
+}
+
+// A linear layer of 512 to 2048 over 4096 tokens: dX = dY W reads w as it lies, dW = dY^T X reads both so.
+void linearGrad(benchmark::State& state, DType type, bool ofWeight) {
+  int64_t tokens = 4096, width = 512, hidden = 2048;
+  int threads = static_cast<int>(state.range(0));
+  auto context = testing::makeContext();
+  KernelMaker maker(*context);
+  auto exchange = [&](mlir::Value x) { return maker.make<ir::TransposeOp>(x, maker.builder().getDenseI64ArrayAttr({1, 0})); };
+  mlir::Value dy = maker.tensor(type, {text(tokens), text(hidden)}), other = maker.tensor(type, {text(ofWeight ? tokens : hidden), text(width)});
+  mlir::Value b = exchange(other), a = ofWeight ? exchange(dy) : dy;
+  LoadedKernel kernel(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)}));
+  std::vector<Tensor> inputs{randomTensor(type, {tokens, hidden}, 1), randomTensor(type, {ofWeight ? tokens : hidden, width}, 2)};
+  std::vector<Tensor> outputs{Tensor(type, {ofWeight ? hidden : tokens, width})};
+  measure(state, type, threads, 2.0 * tokens * width * hidden, [&] { kernel.run(inputs, outputs, {{}, 0, 0, threads}); });
+}
+
+// Of 8 heads of 64: `forward` is attention itself, whose two products the gradient makes seven.
+void attention(benchmark::State& state, bool forward) {
+  int64_t batch = 4, tokens = state.range(0), heads = 8, width = 512;
+  int threads = static_cast<int>(state.range(1));
+  auto context = testing::makeContext();
+  KernelMaker maker(*context);
+  mlir::OpBuilder& b = maker.builder();
+  auto input = [&] { return maker.tensor(DType::F32, {text(batch), text(tokens), text(width)}); };
+  std::vector<Tensor> inputs, outputs;
+  for (uint32_t i = 0; i < (forward ? 3 : 4); ++i)
+    inputs.push_back(randomTensor(DType::F32, {batch, tokens, width}, i));
+  for (int i = 0; i < (forward ? 1 : 3); ++i)
+    outputs.emplace_back(DType::F32, Shape{batch, tokens, width});
+  mlir::Value q = input(), key = input(), v = input();
+  mlir::IntegerAttr count = b.getI64IntegerAttr(heads);
+  mlir::FloatAttr scale = b.getF64FloatAttr(0.125);
+  ir::KernelOp kernel =
+      forward ? maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, key, v, count, scale, mlir::UnitAttr())})
+              : maker.finish("attention_grad", ir::AttentionGradOp::create(b, maker.loc(), input(), q, key, v, mlir::Value(), count, mlir::IntegerAttr(), scale,
+                                                                           mlir::UnitAttr())->getResults());
+  LoadedKernel loaded(kernel);
+  double products = forward ? 2 : 7;
+  measure(state, DType::F32, threads, products * 2.0 * batch * tokens * tokens * width, [&] { loaded.run(inputs, outputs, {{}, 0, 0, threads}); });
+}
+
+// A weight (E, N, K) to panels, as it lies and transposed.
+void pack(benchmark::State& state, bool exchanged) {
+  int64_t experts = 16, n = exchanged ? 512 : 2048, depth = exchanged ? 2048 : 512, nr = testing::hostTarget() == "cpu:x86-64-v4" ? 32 : 16;
+  auto context = testing::makeContext();
+  KernelMaker maker(*context);
+  mlir::Value w = maker.tensor(DType::F32, {text(experts), text(2048), text(512)});
+  if (exchanged)
+    w = maker.make<ir::TransposeOp>(w, maker.builder().getDenseI64ArrayAttr({0, 2, 1}));
+  LoadedKernel kernel(maker.finish("pack", {maker.make<ir::PackOp>(w, nr)}));
+  std::vector<Tensor> inputs{randomTensor(DType::F32, {experts, 2048, 512}, 1)}, outputs{Tensor(DType::F32, {experts, n / nr, depth, nr})};
+  for (auto _ : state)
+    kernel.run(inputs, outputs, {{}, 0, 0, static_cast<int>(state.range(0))});
+  state.counters["GB/s"] = benchmark::Counter(2.0 * 4 * experts * 2048 * 512, benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::kIs1000);
+}
+
 // From IR to code in memory.
 void emit(benchmark::State& state) {
   Experts s{4096, 512, 2048, 16, 2};
@@ -203,6 +276,16 @@ BENCHMARK_CAPTURE(matmul, f64, DType::F64)->Args({1024, 1})->Args({1024, 2})->Us
 BENCHMARK_CAPTURE(experts, S1_up, true, false)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(experts, S1_down, false, true)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(experts, S1, true, true)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(weightGrad, f32_512x2048, DType::F32, 512, 2048)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(weightGrad, f32_2048x512, DType::F32, 2048, 512)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(weightGrad, f64_512x2048, DType::F64, 512, 2048)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(weightGrad, bf16_512x2048, DType::BF16, 512, 2048)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(linearGrad, f32_dX, DType::F32, false)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(linearGrad, f32_dW, DType::F32, true)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(attention, forward, true)->Args({512, 1})->Args({512, 2})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(attention, gradient, false)->Args({512, 1})->Args({512, 2})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(pack, plain, false)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(pack, transposed, true)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 } // namespace moec::bench
 

@@ -101,33 +101,56 @@ mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPl
 
 //===--- attention ---===//
 
+/// Of moe.attention and its gradient, which name their operands alike.
+template <class Op> static mlir::FailureOr<AttentionPlan> attentionOf(ir::KernelOp kernel, Op op) {
+  auto q = sliceOf(kernel, op.getQ(), "q"), k = sliceOf(kernel, op.getK(), "k"), v = sliceOf(kernel, op.getV(), "v");
+  if (failed(q) || failed(k) || failed(v))
+    return mlir::failure();
+  DType dtype = dtypeOf(op.getQ());
+  if (!isFloat(dtype))
+    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32, f64 and bf16";
+  ir::Sizes sizes = ir::sizesOf(op.getQ());
+  std::optional<int64_t> inner = sizes.back().constant();
+  int64_t heads = op.getHeads();
+  if (sizes.size() != 3 || !inner)
+    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
+  std::optional<AttentionBias> bias;
+  if (mlir::Value added = op.getBias()) {
+    auto input = inputOf(kernel, added, "the bias of the scores");
+    if (failed(input))
+      return mlir::failure();
+    bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
+  }
+  int64_t keyHeads = op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads;
+  return AttentionPlan{dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op.getK())[1], heads, *inner / heads,
+                       op.getScale().convertToDouble(), op.getCausal(), keyHeads, bias};
+}
+
 mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {
   auto op = onlyOp<ir::AttentionOp>(kernel);
   if (failed(op))
     return mlir::failure();
   if (yieldOf(kernel)->getNumOperands() != 1 || yieldOf(kernel)->getOperand(0) != op->getResult())
     return kernel.emitOpError("of kind \"attention\" gives something else than its moe.attention");
-  auto q = sliceOf(kernel, op->getQ(), "q"), k = sliceOf(kernel, op->getK(), "k"), v = sliceOf(kernel, op->getV(), "v");
-  if (failed(q) || failed(k) || failed(v))
+  return attentionOf(kernel, *op);
+}
+
+mlir::FailureOr<AttentionGradPlan> AttentionGradPlan::of(ir::KernelOp kernel) {
+  auto op = onlyOp<ir::AttentionGradOp>(kernel);
+  if (failed(op))
     return mlir::failure();
-  DType dtype = dtypeOf(op->getQ());
-  if (!isFloat(dtype))
-    return kernel.emitOpError("attends in ") << name(dtype) << ": products are f32, f64 and bf16";
-  ir::Sizes sizes = ir::sizesOf(op->getQ());
-  std::optional<int64_t> inner = sizes.back().constant();
-  int64_t heads = op->getHeads();
-  if (sizes.size() != 3 || !inner)
-    return kernel.emitOpError("attends to ") << ir::describe(sizes) << ": (batch, queries, a constant width) is needed";
-  std::optional<AttentionBias> bias;
-  if (mlir::Value added = op->getBias()) {
-    auto input = inputOf(kernel, added, "the bias of the scores");
-    if (failed(input))
-      return mlir::failure();
-    bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
+  auto forward = attentionOf(kernel, *op);
+  auto dy = sliceOf(kernel, op->getDy(), "dy");
+  if (failed(forward) || failed(dy))
+    return mlir::failure();
+  AttentionGradPlan plan{*forward, *dy, {}, {}, {}, {}};
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    std::optional<unsigned>& result = value == op->getDq() ? plan.dq : value == op->getDk() ? plan.dk : value == op->getDv() ? plan.dv : plan.dbias;
+    if (value.getDefiningOp() != op->getOperation() || result)
+      return kernel.emitOpError("of kind \"attention_grad\" gives something else than its moe.attention_grad, or a gradient twice");
+    result = static_cast<unsigned>(i);
   }
-  int64_t keyHeads = op->getKvHeads() ? static_cast<int64_t>(*op->getKvHeads()) : heads;
-  return AttentionPlan{*op,  dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op->getK())[1], heads, *inner / heads,
-                       op->getScale().convertToDouble(), op->getCausal(), keyHeads, bias};
+  return plan;
 }
 
 } // namespace moec::codegen

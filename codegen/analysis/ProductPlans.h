@@ -68,7 +68,6 @@ struct AttentionBias {
 
 /// Kind `attention`: q, k and v are columns of arguments (B, N, width). Query head h reads head h / sharing() of k and v.
 struct AttentionPlan {
-  ir::AttentionOp op;
   DType dtype;
   Slice q, k, v;
   Size batch, queries, keys;
@@ -81,6 +80,15 @@ struct AttentionPlan {
   int64_t sharing() const { return heads / keyHeads; }
 
   static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
+};
+
+/// Kind `attention_grad`: the attention, dy (B, Nq, heads * Dh), columns of an argument, and the kernel's results that are gradients of each.
+struct AttentionGradPlan {
+  AttentionPlan forward;
+  Slice dy;
+  std::optional<unsigned> dq, dk, dv, dbias;
+
+  static mlir::FailureOr<AttentionGradPlan> of(ir::KernelOp kernel);
 };
 
 } // namespace moec::codegen

@@ -26,6 +26,8 @@ constexpr Kind kKinds[] = {
     {"expert_mid", buildExpertUp, scheduleExpertUp},
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
+    {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
+    {"weight_grad", buildWeightGrad, scheduleWeightGrad},
     {"gate", buildGate, scheduleGate},
 };
 

@@ -1,6 +1,7 @@
 // moe.kernel of kinds `expert_up`, `expert_mid` and `expert_down`: products of each expert's rows with its own weights.
 //   for each (expert, block of its rows, run of panels):  rows of x (gathered) or of the rows so far  x  panels of the expert, epilogue
 //   expert_down only, for each token:                     sum over its kept choices of weight times row, in choice order, epilogue
+// Results of expert_down may be values of the rows, too: those that the combine reads then lie in the result instead of a workspace.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
@@ -13,9 +14,12 @@ RoutingView viewOf(KernelBuilder& k, const ExpertPlan& plan) {
   return RoutingView::of(k, ir::GroupedMatmulOp(plan.op).getRouting(), k.input(plan.routing));
 }
 
+/// Where a value of the rows goes: an output, or a workspace.
 struct Destination {
-  bool inWorkspace;
-  llvm::SmallVector<unsigned> numbers; // of the outputs, or the workspace
+  bool inWorkspace = false;
+  unsigned number = 0;
+
+  Value base(KernelBuilder& k) const { return inWorkspace ? k.workspace(number) : k.output(number); }
 };
 
 mlir::LogicalResult requirePacked(ir::KernelOp kernel, const ProductOperand& b) {
@@ -25,7 +29,7 @@ mlir::LogicalResult requirePacked(ir::KernelOp kernel, const ProductOperand& b) 
 }
 
 void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue,
-                  const Destination& destination) {
+                  llvm::ArrayRef<Destination> destinations) {
   const ProductOperand& b = plan.b;
   Size panels = b.panels(schedule.nr), groups = Size::ceilDiv(panels, schedule.panels);
   Size items = mostExpertBlocks(plan.rows(), plan.experts(), schedule.rowBlock) * groups;
@@ -47,8 +51,8 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
       ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin,
                            k.min(k.add(begin, schedule.panels), k.size(panels)), plan.dtype};
       Values bases;
-      for (unsigned number : destination.numbers)
-        bases.push_back(destination.inWorkspace ? k.workspace(number) : k.output(number));
+      for (const Destination& destination : destinations)
+        bases.push_back(destination.base(k));
       multiplyPanels(k, schedule, product, [&](Value panel, const Matrix& tile) {
         epilogue.storePanel({{}, block.first, block.expert, {}, 1, {}}, block.rows, panel, schedule.nr, tile, bases);
       });
@@ -61,7 +65,7 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
 // Tokens of an item: enough that calling it costs nothing.
 constexpr int64_t tokenBlock = 16;
 
-void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& combine, const Epilogue& epilogue, unsigned rowsBuffer) {
+void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& combine, const Epilogue& epilogue, const Destination& rows) {
   ir::Sizes sizes = ir::sizesOf(mlir::Value(ir::CombineOp(combine.op).getResult())); // (T, D)
   Size tokens = sizes[0], width = sizes[1];
   mlir::Type element = k.typeOf(plan.dtype);
@@ -75,7 +79,7 @@ void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& c
       auto term = [&](Value choice) { // its weight, whether it is kept, where its row starts
         Value place = k.add(firstChoice, choice), slot = RoutingView::element(k, routing.slots(k), place);
         Value kept = k.compare(ir::Predicate::GE, slot, k.index(0));
-        Value row = k.at(k.workspace(rowsBuffer), k.mul(k.max(slot, k.index(0)), k.size(width)), plan.dtype);
+        Value row = k.at(rows.base(k), k.mul(k.max(slot, k.index(0)), k.size(width)), plan.dtype);
         return Values{k.loadElements(ofWeights, k.at(k.input(combine.weights), place, ofWeights), 1), kept, row};
       };
       auto add = [&](Value sum, const Values& t, Value column, Value mask) {
@@ -96,8 +100,9 @@ void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& c
           })[0];
         Piece piece{{}, token, {}, column, lanes, mask};
         for (auto [i, result] : llvm::enumerate(epilogue.apply(piece, sum))) {
-          DType to = dtypeOf(yieldOf(k.kernel())->getOperand(i));
-          k.storeElements(to, result, k.at(k.output(i), epilogue.offset(piece), to), mask);
+          unsigned number = combine.ofTokens[i];
+          DType to = dtypeOf(yieldOf(k.kernel())->getOperand(number));
+          k.storeElements(to, result, k.at(k.output(number), epilogue.offset(piece), to), mask);
         }
       });
     });
@@ -130,9 +135,9 @@ mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel) {
   auto epilogue = Epilogue::make(k, plan->op.getResult(), sinks, 0);
   if (failed(epilogue))
     return mlir::failure();
-  Destination outputs{false, {}};
+  llvm::SmallVector<Destination> outputs;
   for (unsigned i = 0; i < k.outputCount(); ++i)
-    outputs.numbers.push_back(i);
+    outputs.push_back(Destination{false, i});
   productStage(k, *plan, *schedule, *epilogue, outputs);
   return mlir::success();
 }
@@ -145,14 +150,24 @@ mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel) {
   auto combine = CombinePlan::of(kernel, *plan);
   if (failed(schedule) || failed(combine))
     return mlir::failure();
-  auto ofRows = Epilogue::make(k, plan->op.getResult(), {combine->op.getRows()}, 0);
-  Values sinks(yieldOf(kernel)->getOperands());
-  auto ofTokens = Epilogue::make(k, combine->op.getResult(), sinks, 0);
+  Values rowSinks{combine->op.getRows()}, tokenSinks;
+  llvm::SmallVector<Destination> destinations;
+  destinations.push_back(Destination{!combine->rows, combine->rows.value_or(0)});
+  for (unsigned i : combine->ofRows)
+    if (i != combine->rows) {
+      rowSinks.push_back(yieldOf(kernel)->getOperand(i));
+      destinations.push_back(Destination{false, i});
+    }
+  for (unsigned i : combine->ofTokens)
+    tokenSinks.push_back(yieldOf(kernel)->getOperand(i));
+  auto ofRows = Epilogue::make(k, plan->op.getResult(), rowSinks, 0);
+  auto ofTokens = Epilogue::make(k, combine->op.getResult(), tokenSinks, 0);
   if (failed(ofRows) || failed(ofTokens))
     return mlir::failure();
-  unsigned rows = k.addWorkspace(bytesOf(plan->dtype, plan->rows() * plan->b.columns));
-  productStage(k, *plan, *schedule, *ofRows, {true, {rows}});
-  combineStage(k, *plan, *combine, *ofTokens, rows);
+  if (destinations[0].inWorkspace)
+    destinations[0].number = k.addWorkspace(bytesOf(plan->dtype, plan->rows() * plan->b.columns));
+  productStage(k, *plan, *schedule, *ofRows, destinations);
+  combineStage(k, *plan, *combine, *ofTokens, destinations[0]);
   return mlir::success();
 }
 

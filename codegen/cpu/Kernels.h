@@ -15,6 +15,8 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel); // expert_mid too
 mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
@@ -27,6 +29,8 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
 mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
 
 } // namespace moec::codegen::cpu

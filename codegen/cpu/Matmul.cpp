@@ -1,4 +1,6 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
+// a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
+// packed becomes panels in a stage before.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
@@ -6,15 +8,84 @@
 namespace moec::codegen::cpu {
 namespace {
 
-// A b that the call computed is packed by a stage of its own.
+bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transposed; }
+
+// A b that the call computed is packed by a stage of its own; one with its dimensions exchanged is runs of its rows.
 void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, unsigned workspace) {
   Size matrices = ir::product(plan.b.batch), panels = plan.b.panels(schedule.nr);
   k.stage(matrices * panels, matrices * plan.b.columns * plan.b.depth, [&](Value item) {
     Value matrix = k.div(item, k.size(panels)), panel = k.rem(item, k.size(panels));
-    Value depth = k.size(plan.b.depth);
-    Matrix b{k.at(k.input(plan.b.input), k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), plan.dtype), depth};
-    packPanel(k, plan.dtype, b, k.mul(panel, schedule.nr), k.size(plan.b.columns), depth, schedule.nr,
-              k.at(k.workspace(workspace), k.mul(item, k.size(plan.b.depth * Size(schedule.nr))), sumType(plan.dtype)));
+    Value depth = k.size(plan.b.depth), columns = k.size(plan.b.columns), first = k.mul(panel, schedule.nr);
+    Value base = k.at(k.input(plan.b.input), k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), plan.dtype);
+    Value to = k.at(k.workspace(workspace), k.mul(item, k.size(plan.b.depth * Size(schedule.nr))), sumType(plan.dtype));
+    if (plan.b.transposed)
+      copyBlock(k, plan.dtype, {k.at(base, first, plan.dtype), columns}, depth, k.min(k.index(schedule.nr), k.sub(columns, first)), schedule.nr,
+                {to, k.index(schedule.nr)});
+    else
+      packPanel(k, plan.dtype, {base, depth}, first, columns, depth, schedule.nr, to);
+  });
+}
+
+Size elementsOfPanels(const MatmulPlan& plan, const ProductSchedule& schedule) {
+  return plan.b.panels(schedule.nr) * plan.b.depth * Size(schedule.nr);
+}
+
+/// What an item of the product is.
+struct Item {
+  Value batch; // null without batches
+  Value first; // row
+  Value rows, begin, end; // end: of the panels
+};
+
+void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
+                  llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+  const ProductOperand& b = plan.b;
+  Value depth = k.size(b.depth), aMatrix = k.index(0), bMatrix = k.index(0);
+  if (item.batch) {
+    aMatrix = stridedOffset(k, item.batch, plan.batch, plan.aStrides());
+    bMatrix = stridedOffset(k, item.batch, plan.batch, plan.bStrides());
+  }
+  DType panelType = b.nr ? plan.dtype : sumType(plan.dtype);
+  Value panels = copiesB(plan) ? Value()
+                               : k.at(packed ? k.workspace(*packed) : k.input(b.input), k.mul(bMatrix, k.size(elementsOfPanels(plan, schedule))), panelType);
+  if (plan.transposed) {
+    TransposedBlock block{plan.dtype, {k.at(k.input(plan.a), k.add(aMatrix, item.first), plan.dtype), k.size(plan.rows)}, item.rows, depth, item.begin, item.end};
+    if (copiesB(plan)) {
+      block.columns = k.size(b.columns);
+      block.b = {k.at(k.input(b.input), k.mul(bMatrix, k.size(b.columns * b.depth)), plan.dtype), block.columns};
+    }
+    block.panels = panels;
+    block.panelType = panelType;
+    return multiplyTransposed(k, schedule, block, finished);
+  }
+  Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};
+  if (schedule.packRows)
+    a = copyRows(k, plan.dtype, item.rows, schedule.rowBlock, b.depth, [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan.dtype); });
+  multiplyPanels(k, schedule, {sumType(plan.dtype), a, item.rows, panels, depth, item.begin, item.end, panelType}, finished);
+}
+
+void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, std::optional<unsigned> packed) {
+  // As few blocks as the schedule allows, all about equal: a short last one would read all panels again for a few rows.
+  Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
+  Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
+  Size groups = Size::ceilDiv(panels, schedule.panels), batches = ir::product(plan.batch);
+  k.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
+    Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));
+    Item item;
+    if (!plan.batch.empty()) {
+      item.batch = k.div(block, k.size(blocks));
+      block = k.rem(block, k.size(blocks));
+    }
+    item.first = k.mul(block, k.size(blockRows));
+    item.rows = k.min(k.size(blockRows), k.sub(k.size(plan.rows), item.first));
+    item.begin = k.mul(group, schedule.panels);
+    item.end = k.min(k.add(item.begin, schedule.panels), k.size(panels));
+    Values outputs;
+    for (unsigned i = 0; i < k.outputCount(); ++i)
+      outputs.push_back(k.output(i));
+    multiplyItem(k, plan, schedule, item, packed, [&](Value panel, const Matrix& tile) {
+      epilogue.storePanel({item.batch, item.first, {}, {}, 1, {}}, item.rows, panel, schedule.nr, tile, outputs);
+    });
   });
 }
 
@@ -31,47 +102,12 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   auto epilogue = Epilogue::make(k, plan->op.getResult(), sinks, plan->batch.size());
   if (failed(epilogue))
     return mlir::failure();
-
-  const ProductOperand& b = plan->b;
-  Size panels = b.panels(schedule->nr), matrixPanels = panels * b.depth * Size(schedule->nr);
-  unsigned packed = 0;
-  if (!b.nr) {
-    packed = k.addWorkspace(bytesOf(sumType(plan->dtype), ir::product(b.batch) * matrixPanels));
-    packStage(k, *plan, *schedule, packed);
+  std::optional<unsigned> packed;
+  if (!plan->b.nr && !copiesB(*plan)) {
+    packed = k.addWorkspace(bytesOf(sumType(plan->dtype), ir::product(plan->b.batch) * elementsOfPanels(*plan, *schedule)));
+    packStage(k, *plan, *schedule, *packed);
   }
-
-  // As few blocks as the schedule allows, all about equal: a short last one would read all panels again for a few rows.
-  Size blocks = Size::ceilDiv(plan->rows, schedule->rowBlock);
-  Size blockRows = Size::max(schedule->rows, Size::ceilDiv(Size::ceilDiv(plan->rows, Size::max(1, blocks)), schedule->rows) * Size(schedule->rows));
-  Size groups = Size::ceilDiv(panels, schedule->panels);
-  Size batches = ir::product(plan->batch);
-  k.stage(batches * blocks * groups, batches * plan->rows * b.columns * b.depth * Size(2), [&](Value item) {
-    Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
-    Value batch = plan->batch.empty() ? Value() : k.div(block, k.size(blocks));
-    if (batch)
-      block = k.rem(block, k.size(blocks));
-    Value first = k.mul(block, k.size(blockRows)), depth = k.size(b.depth);
-    Value rows = k.min(k.size(blockRows), k.sub(k.size(plan->rows), first));
-    Value aFirst = k.mul(first, depth), bFirst = k.index(0);
-    if (batch) {
-      aFirst = k.add(aFirst, stridedOffset(k, batch, plan->batch, plan->aStrides()));
-      bFirst = k.mul(stridedOffset(k, batch, plan->batch, plan->bStrides()), k.size(matrixPanels));
-    }
-    Matrix a{k.at(k.input(plan->a), aFirst, plan->dtype), depth};
-    if (schedule->packRows)
-      a = copyRows(k, plan->dtype, rows, schedule->rowBlock, b.depth,
-                   [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan->dtype); });
-    Value begin = k.mul(group, schedule->panels);
-    DType panelType = b.nr ? plan->dtype : sumType(plan->dtype);
-    ProductBlock product{sumType(plan->dtype), a, rows, k.at(b.nr ? k.input(b.input) : k.workspace(packed), bFirst, panelType), depth, begin,
-                         k.min(k.add(begin, schedule->panels), k.size(panels)), panelType};
-    Values outputs;
-    for (unsigned i = 0; i < k.outputCount(); ++i)
-      outputs.push_back(k.output(i));
-    multiplyPanels(k, *schedule, product, [&](Value panel, const Matrix& tile) {
-      epilogue->storePanel({batch, first, {}, {}, 1, {}}, rows, panel, schedule->nr, tile, outputs);
-    });
-  });
+  productStage(k, *plan, *schedule, *epilogue, packed);
   return mlir::success();
 }
 
@@ -79,7 +115,8 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
   auto plan = MatmulPlan::of(kernel);
   if (failed(plan))
     return {};
-  ProductSchedule schedule = chooseProduct({plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr}, target);
+  ProductSchedule schedule = chooseProduct(
+      {plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)}, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};

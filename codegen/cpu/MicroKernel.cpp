@@ -4,8 +4,8 @@ namespace moec::codegen::cpu {
 namespace {
 
 // for k in [begin, end) by unroll:  b[v] = panel[k][v];  sum[r][v] += broadcast(a[r][k]) * b[v]
-Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Values& aRows, const Matrix& panel, Value begin,
-                      Value end, int64_t unroll, const Values& first) {
+Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Values& aRows, Value step, const Matrix& panel,
+                      Value begin, Value end, int64_t unroll, const Values& first) {
   int64_t lanes = k.lanes(block.dtype);
   mlir::Type element = k.typeOf(block.dtype);
   return k.loop(begin, end, k.index(unroll), first, [&](Value depth, const Values& carried) {
@@ -16,7 +16,9 @@ Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows
       for (int64_t v = 0; v < block.vectors; ++v)
         b.push_back(k.loadElements(block.panelType, k.at(panelRow, k.add(k.mul(panel.stride, u), v * lanes), block.panelType), lanes));
       for (int64_t r = 0; r < rows; ++r) {
-        Value a = k.broadcast(k.load(element, k.at(k.at(aRows[r], depth, element), k.index(u), element)), lanes);
+        Value place = step ? k.at(k.at(aRows[r], k.mul(depth, step), element), k.mul(step, u), element)
+                           : k.at(k.at(aRows[r], depth, element), k.index(u), element);
+        Value a = k.broadcast(k.load(element, place), lanes);
         for (int64_t v = 0; v < block.vectors; ++v) {
           Value& sum = sums[r * block.vectors + v];
           sum = k.fma(a, b[v], sum);
@@ -40,10 +42,10 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, co
       sums.push_back(accumulate ? k.load(vector, tileAt(r, v)) : k.zero(vector));
   }
   Value whole = k.sub(depth, k.rem(depth, unroll));
-  sums = accumulateOver(k, block, rows, aRows, panel, k.index(0), whole, unroll, sums);
+  sums = accumulateOver(k, block, rows, aRows, a.step, panel, k.index(0), whole, unroll, sums);
   std::optional<int64_t> known = KernelBuilder::constantOf(depth);
   if (unroll > 1 && !(known && *known % unroll == 0))
-    sums = accumulateOver(k, block, rows, aRows, panel, whole, depth, 1, sums);
+    sums = accumulateOver(k, block, rows, aRows, a.step, panel, whole, depth, 1, sums);
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t v = 0; v < block.vectors; ++v)
       k.store(sums[r * block.vectors + v], tileAt(r, v));
@@ -54,7 +56,7 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, co
 void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth,
               const Matrix& tile, bool accumulate) {
   mlir::Type element = k.typeOf(block.dtype);
-  auto from = [&](const Matrix& m, Value row) { return Matrix{k.at(m.base, k.mul(row, m.stride), element), m.stride}; };
+  auto from = [&](const Matrix& m, Value row) { return Matrix{k.at(m.base, k.mul(row, m.stride), element), m.stride, m.step}; };
   Value whole = k.sub(rows, k.rem(rows, block.rows));
   k.loop(0, whole, block.rows, [&](Value row) {
     multiplyRows(k, block, block.rows, from(a, row), panel, depth, from(tile, row), accumulate, 4);

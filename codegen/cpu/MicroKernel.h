@@ -16,15 +16,16 @@ struct RegisterBlock {
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };
 
-/// A matrix in memory: rows of consecutive elements, `stride` elements apart.
+/// A matrix in memory: rows `stride` elements apart, of elements that follow each other, or that lie `step` apart where there is one.
 struct Matrix {
   Value base;
   Value stride;
+  Value step = {};
 };
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing
 /// depth, one fused multiply-add each: its bits depend neither on the number of rows nor on how the depth is cut. Panel and tile rows are
-/// whole vectors, so nothing is masked; rows of a end with `depth` elements.
+/// whole vectors, so nothing is masked; rows of a end with `depth` elements. Only a may have a step.
 void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth,
               const Matrix& tile, bool accumulate);
 

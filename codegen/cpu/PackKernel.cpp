@@ -1,7 +1,9 @@
 // pack: w (.., N, K) to panels (.., ceil(N/nr), K, nr); an item is a block of panels.
 //   for panel in item: for k: for r < nr: out[panel, k, r] = row n = panel * nr + r inside w ? w[n, k] : 0
+// w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows.
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/MicroKernel.h"
 #include "codegen/cpu/Schedule.h"
 
 namespace moec::codegen::cpu {
@@ -11,13 +13,40 @@ namespace {
 /// The one op; null with a diagnostic when the kernel holds something else.
 ir::PackOp packOf(ir::KernelOp kernel) {
   mlir::Block& body = kernel.getBody().front();
-  auto pack = mlir::dyn_cast<ir::PackOp>(body.front());
-  if (!pack || !mlir::isa<mlir::BlockArgument>(pack.getW()) || body.getOperations().size() != 2 ||
+  auto pack = mlir::dyn_cast_or_null<ir::PackOp>(body.getTerminator()->getPrevNode());
+  mlir::Value from = pack ? pack.getW() : mlir::Value(), exchanged = pack ? exchangedFrom(from) : mlir::Value();
+  if (!pack || !mlir::isa<mlir::BlockArgument>(exchanged ? exchanged : from) || body.getOperations().size() != (exchanged ? 3 : 2) ||
       body.getTerminator()->getOperands() != mlir::ValueRange(pack->getResults())) {
-    kernel.emitError() << "internal: a kernel of kind \"pack\" holds one moe.pack of its argument";
+    kernel.emitError() << "internal: a kernel of kind \"pack\" holds one moe.pack of its argument, or of moe.transpose of its last two dimensions";
     return nullptr;
   }
   return pack;
+}
+
+/// `inside` elements of each of `depth` rows of a matrix `stride` wide into the rows of a panel, zeros behind.
+void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel) {
+  int64_t lanes = std::min(nr, k.lanes(dtype));
+  Value zero = k.zero(k.typeOf(dtype));
+  k.loop(0, depth, 1, [&](Value d) {
+    Value from = k.at(rows.base, k.mul(d, rows.stride), dtype), to = k.at(panel, k.mul(d, nr), dtype);
+    k.vectorLoop(inside, lanes, [&](Value r, Value mask) {
+      k.storeElements(dtype, k.loadElements(dtype, k.at(from, r, dtype), lanes, mask), k.at(to, r, dtype), mask);
+    });
+    k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
+  });
+}
+
+/// `inside` rows of `depth` elements as the columns of a panel, zeros behind.
+void turnPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel) {
+  Value zero = k.zero(k.typeOf(dtype));
+  k.loop(0, depth, 1, [&](Value d) {
+    Value to = k.at(panel, k.mul(d, nr), dtype);
+    k.loop(0, inside, 1, [&](Value r) {
+      Value element = k.loadElements(dtype, k.at(rows.base, k.add(k.mul(r, rows.stride), d), dtype), 1);
+      k.storeElements(dtype, element, k.at(to, r, dtype));
+    });
+    k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
+  });
 }
 
 } // namespace
@@ -40,6 +69,7 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
   ir::Sizes from = ir::sizesOf(pack.getW());
   DType dtype = dtypeOf(pack.getW());
   int64_t nr = pack.getNr();
+  bool exchanged = static_cast<bool>(exchangedFrom(pack.getW()));
   Size depth = from.back(), rows = from[from.size() - 2], panels = Size::ceilDiv(rows, Size(nr));
   Size all = panels;
   for (size_t i = 0; i + 2 < from.size(); ++i)
@@ -49,20 +79,14 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
     Value first = k.mul(item, schedule->block);
     Value last = k.min(k.add(first, schedule->block), k.size(all));
     k.loop(first, last, k.index(1), [&](Value panel) {
-      Value matrix = k.div(panel, k.size(panels));
+      Value matrix = k.div(panel, k.size(panels)), width = k.size(rows), height = k.size(depth);
       Value row = k.mul(k.rem(panel, k.size(panels)), nr); // its first, within the matrix
-      Value source = k.at(k.input(0), k.mul(k.add(k.mul(matrix, k.size(rows)), row), k.size(depth)), dtype);
-      Value result = k.at(k.output(0), k.mul(panel, k.mul(k.size(depth), nr)), dtype);
-      Value inside = k.min(k.sub(k.size(rows), row), k.index(nr));
-      Value zero = k.zero(k.typeOf(dtype));
-      k.loop(0, k.size(depth), 1, [&](Value d) {
-        Value line = k.at(result, k.mul(d, nr), dtype);
-        k.loop(0, inside, 1, [&](Value r) {
-          Value element = k.loadElements(dtype, k.at(source, k.add(k.mul(r, k.size(depth)), d), dtype), 1);
-          k.storeElements(dtype, element, k.at(line, r, dtype));
-        });
-        k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(line, r, dtype)); });
-      });
+      Value inside = k.min(k.sub(width, row), k.index(nr));
+      Value source = k.at(k.input(0), k.mul(matrix, k.size(rows * depth)), dtype), result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), dtype);
+      if (exchanged)
+        copyPanel(k, dtype, {k.at(source, row, dtype), width}, height, inside, nr, result);
+      else
+        turnPanel(k, dtype, {k.at(source, k.mul(row, height), dtype), height}, height, inside, nr, result);
     });
   });
   return mlir::success();

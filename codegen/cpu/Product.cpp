@@ -37,6 +37,57 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
   });
 }
 
+void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to) {
+  DType copied = sumType(dtype);
+  int64_t lanes = k.lanes(dtype);
+  Value zeros = k.zero(k.vectorOf(k.typeOf(copied), lanes));
+  auto upTo = [&](int64_t multiple) { return k.mul(k.div(k.add(columns, multiple - 1), multiple), multiple); };
+  k.loop(0, rows, 1, [&](Value row) {
+    Value source = k.at(from.base, k.mul(row, from.stride), dtype), target = k.at(to.base, k.mul(row, to.stride), copied);
+    // Masked elements are zeros: the last vector is stored whole.
+    k.vectorLoop(columns, lanes, [&](Value i, Value mask) {
+      k.store(k.loadElements(dtype, k.at(source, i, dtype), lanes, mask), k.at(target, i, copied));
+    });
+    if (width > lanes)
+      k.loop(upTo(lanes), upTo(width), k.index(lanes), [&](Value i) { k.store(zeros, k.at(target, i, copied)); });
+  });
+}
+
+void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block,
+                        llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+  DType computed = sumType(block.dtype);
+  int64_t lanes = k.lanes(computed), nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(computed));
+  mlir::Type element = k.typeOf(computed);
+  bool packed = static_cast<bool>(block.panels);
+  RegisterBlock registers{computed, schedule.rows, nr / lanes, packed ? block.panelType : computed};
+  // Rows an odd number of lines apart spread over L1.
+  auto spread = [&](int64_t elements) { return ((elements + line - 1) / line | 1) * line; };
+  int64_t tileElements = schedule.rowBlock * nr, aStride = spread(schedule.rowBlock), bStride = spread(schedule.panels * nr);
+  Value tiles = k.scratch(bytesOf(computed, schedule.panels * tileElements));
+  Value aCopy = k.scratch(bytesOf(computed, schedule.slice * aStride));
+  Value bCopy = packed ? Value() : k.scratch(bytesOf(computed, schedule.slice * bStride));
+  auto tileOf = [&](Value panel) {
+    return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)};
+  };
+  clear(k, element, tiles, k.mul(k.sub(block.end, block.begin), tileElements), lanes);
+  k.loop(0, block.depth, schedule.slice, [&](Value from) {
+    Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from));
+    copyBlock(k, block.dtype, {k.at(block.a.base, k.mul(from, block.a.stride), block.dtype), block.a.stride}, count, block.rows, lanes,
+              {aCopy, k.index(aStride)});
+    if (!packed) {
+      Value first = k.mul(block.begin, nr), there = k.min(k.mul(k.sub(block.end, block.begin), nr), k.sub(block.columns, first));
+      copyBlock(k, block.dtype, {k.at(block.b.base, k.add(k.mul(from, block.b.stride), first), block.dtype), block.b.stride}, count, there, nr,
+                {bCopy, k.index(bStride)});
+    }
+    k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
+      Matrix b = packed ? Matrix{k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType), k.index(nr)}
+                        : Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)};
+      multiply(k, registers, block.rows, {aCopy, k.index(1), k.index(aStride)}, b, count, tileOf(panel), true);
+    });
+  });
+  k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
+}
+
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt) {
   DType copied = sumType(dtype);
   int64_t line = 64 / static_cast<int64_t>(byteSize(copied)), lanes = k.lanes(dtype);

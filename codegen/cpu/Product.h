@@ -25,6 +25,27 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
 /// The rows `rowAt(0 .. rows)` of a dtype copied into scratch for `most` rows, as its sums' dtype, apart by a stride that spreads them over L1.
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt);
 
+/// A block of columns of a, which lies as (depth, columns), and the panels that it meets: those of a plain b, which lies as (depth, N), or packed ones.
+struct TransposedBlock {
+  DType dtype = DType::F32; // of a and a plain b
+  Matrix a;                 // from the block's first column
+  Value rows;               // of the product: columns of a, at most the schedule's rowBlock
+  Value depth;
+  Value begin, end;         // panels to do, at most the schedule's
+  Matrix b = {};            // from column 0; null base: panels
+  Value columns = {};       // N of a plain b
+  Value panels = {};        // first panel of the matrix
+  DType panelType = dtype;
+};
+
+/// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; the sums over all of
+/// the panels stay in scratch in the meantime.
+void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block,
+                        llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
+
+/// Elements [0, columns) of `rows` rows of a dtype as its sums' dtype, zeros behind up to whole multiples of `width`, which is whole vectors.
+void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to);
+
 /// One panel (depth, nr) of the rows [first, first + nr) of b, which is of a dtype, as its sums' dtype; zeros behind `rows`.
 void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Value rows, Value depth, int64_t nr, Value panel);
 

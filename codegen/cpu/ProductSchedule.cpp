@@ -82,6 +82,24 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
   return *schedule;
 }
 
+namespace {
+
+// A transposed a: its block and the run of b's columns are copied slice by slice, and their sums stay in L2 beside them. b's copy pays once for each
+// row of the block, a's once for each column of the run.
+void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes) {
+  int64_t rows = shape.rows.constant().value_or(96), all = ceilDiv(shape.columns.constant().value_or(1024), s.nr);
+  s.slice = 128;
+  s.rowBlock = ceilDiv(std::clamp<int64_t>(rows, 1, 96), s.rows) * s.rows;
+  s.panels = std::clamp<int64_t>(1024 / (s.nr * bytes), 1, all);
+  // A product of few rows, as a gate's, is deep: its threads need pieces too.
+  int64_t blocks = ceilDiv(rows, s.rowBlock) * std::max<int64_t>(1, shape.matrices.constant().value_or(1));
+  s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks / 32));
+  s.panels = ceilDiv(all, ceilDiv(all, s.panels));
+  s.packRows = true;
+}
+
+} // namespace
+
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target) {
   int64_t bytes = static_cast<int64_t>(byteSize(sumType(shape.dtype))), lanes = lanesOf(target, shape.dtype);
   int64_t columns = shape.columns.constant().value_or(1024), depth = std::max<int64_t>(1, shape.depth.constant().value_or(1024));
@@ -89,6 +107,10 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   int64_t vectors = shape.packedNr ? std::max<int64_t>(1, *shape.packedNr / lanes) : vectorsFor(columns, lanes);
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
+  if (shape.transposed) {
+    cutTransposed(s, shape, bytes);
+    return s;
+  }
   // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at
   // depth 1024): panels are read in order, and each slice loads and stores the sums once more.
   int64_t most = std::max<int64_t>(64, l2Bytes / 8 / (s.nr * bytes));
@@ -132,6 +154,37 @@ AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& 
   s.rows = mostRows(target, vectors);
   // The scores of an item stay in L2 up to about a thousand keys.
   s.queries = std::max<int64_t>(1, std::min<int64_t>(48, queries.constant().value_or(48)) / s.rows) * s.rows;
+  return s;
+}
+
+std::optional<std::string> AttentionGradSchedule::illegal(const CpuTarget& target, DType dtype) const {
+  if (auto why = illegalBlock(target, dtype, rows, nr))
+    return why;
+  if (queries <= 0 || turn <= 0)
+    return "queries " + std::to_string(queries) + " and turn " + std::to_string(turn) + " must be positive";
+  if (keys <= 0 || keys % nr != 0)
+    return "keys " + std::to_string(keys) + " is not a multiple of nr " + std::to_string(nr);
+  return std::nullopt;
+}
+
+mlir::DictionaryAttr AttentionGradSchedule::attr(mlir::MLIRContext* context) const {
+  return dictionary(context, {{"rows", rows}, {"nr", nr}, {"queries", queries}, {"keys", keys}, {"turn", turn}});
+}
+
+std::optional<AttentionGradSchedule> AttentionGradSchedule::from(mlir::DictionaryAttr attr) {
+  auto rows = integer(attr, "rows"), nr = integer(attr, "nr"), queries = integer(attr, "queries"), keys = integer(attr, "keys"), turn = integer(attr, "turn");
+  if (!rows || !nr || !queries || !keys || !turn)
+    return std::nullopt;
+  return AttentionGradSchedule{*rows, *nr, *queries, *keys, *turn};
+}
+
+AttentionGradSchedule chooseAttentionGrad(DType dtype, const Size& queries, const Size& keys, int64_t headDim, const CpuTarget& target) {
+  AttentionSchedule forward = chooseAttention(dtype, queries, keys, headDim, target);
+  AttentionGradSchedule s{forward.rows, forward.nr, 0, 0, 0};
+  // Two buffers of scores where the forward has one.
+  s.queries = std::max<int64_t>(1, std::min<int64_t>(24, forward.queries) / s.rows) * s.rows;
+  s.turn = std::max<int64_t>(1, std::min<int64_t>(48, queries.constant().value_or(48)) / s.rows) * s.rows;
+  s.keys = ceilDiv(std::clamp<int64_t>(keys.constant().value_or(96), 1, 96), s.nr) * s.nr;
   return s;
 }
 

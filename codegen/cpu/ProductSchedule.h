@@ -11,7 +11,7 @@ namespace moec::codegen::cpu {
 struct ProductSchedule {
   int64_t rows = 0;     // rows of a register block
   int64_t nr = 0;       // columns of a panel: whole vectors
-  int64_t slice = 0;    // depth of a slice of a panel: it stays in the cache while the rows pass
+  int64_t slice = 0;    // depth of a slice of a panel: it stays in the cache while the rows pass. Of a transposed a: of what is copied at once
   int64_t rowBlock = 0; // rows of an item: they stay in L2 while the panels pass
   int64_t panels = 0;   // panels of an item
   bool packRows = false; // copy an item's rows next to each other first: bf16 always, for the copy is f32
@@ -29,7 +29,9 @@ struct ProductShape {
   DType dtype = DType::F32;
   Size rows, columns, depth;
   bool gathered = false;            // rows of a do not follow each other
-  std::optional<int64_t> packedNr;  // b is packed already
+  std::optional<int64_t> packedNr = {}; // b is packed already
+  bool transposed = false;          // a lies as (depth, rows)
+  Size matrices = 1;                // products of this shape
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.
@@ -44,5 +46,15 @@ struct AttentionSchedule {
   static std::optional<AttentionSchedule> from(mlir::DictionaryAttr attr);
 };
 AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& keys, int64_t headDim, const CpuTarget& target);
+
+/// Its gradient: queries of an item of the queries' stage; keys of an item of the keys' stage, and how many queries it takes at a time.
+struct AttentionGradSchedule {
+  int64_t rows = 0, nr = 0, queries = 0, keys = 0, turn = 0;
+
+  std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
+  mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
+  static std::optional<AttentionGradSchedule> from(mlir::DictionaryAttr attr);
+};
+AttentionGradSchedule chooseAttentionGrad(DType dtype, const Size& queries, const Size& keys, int64_t headDim, const CpuTarget& target);
 
 } // namespace moec::codegen::cpu

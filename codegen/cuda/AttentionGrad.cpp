@@ -14,7 +14,7 @@ namespace {
 class GradWriter {
 public:
   GradWriter(KernelText& k, AttentionGradPlan plan, const AttentionGradSchedule& schedule)
-      : k_(k), plan_(std::move(plan)), schedule_(schedule), queries_(k.size(plan_.queries)), keys_(k.size(plan_.keys)) {}
+      : k_(k), grad_(std::move(plan)), plan_(grad_.forward), schedule_(schedule), queries_(k.size(plan_.queries)), keys_(k.size(plan_.keys)) {}
   void write();
 
 private:
@@ -43,7 +43,8 @@ private:
   }
 
   KernelText& k_;
-  AttentionGradPlan plan_;
+  AttentionGradPlan grad_;
+  const AttentionPlan& plan_;
   AttentionGradSchedule schedule_;
   std::string queries_, keys_;
   std::string totals_, dots_; // workspaces
@@ -66,7 +67,7 @@ void GradWriter::printPlace(Lines& lines, const char* first, const Size& rows, i
 
 // q and dy of `head`, k and v of `keyHead`.
 void GradWriter::printOperands(Lines& lines, const char* head, const char* keyHead) {
-  for (auto [name, slice] : {std::pair{"q", &plan_.q}, {"dy", &plan_.dy}})
+  for (auto [name, slice] : {std::pair{"q", &plan_.q}, {"dy", &grad_.dy}})
     printHead(k_, lines, name, plan_.dtype, plan_.headDim, *slice, plan_.queries, head);
   for (auto [name, slice] : {std::pair{"k", &plan_.k}, {"v", &plan_.v}})
     if (keyHead)
@@ -103,7 +104,7 @@ std::string GradWriter::hole(const char* name, const char* row, const char* inde
 // The functions that find rows of q, dy, k and v for a block of queries, what a query sees, and its bias.
 std::string GradWriter::holesOfQueries(std::string_view indent) {
   return fmt::format("{5}{0},\n{5}{1},\n{5}{2},\n{5}{3},\n{5}seenBy, {4}", hole("m", "q", "query0 + m", plan_.queries, plan_.q),
-                     hole("m", "dy", "query0 + m", plan_.queries, plan_.dy), hole("key", "k", "key", plan_.keys, plan_.k), hole("key", "v", "key", plan_.keys, plan_.v),
+                     hole("m", "dy", "query0 + m", plan_.queries, grad_.dy), hole("key", "k", "key", plan_.keys, plan_.k), hole("key", "v", "key", plan_.keys, plan_.v),
                      biasOfQuery(), indent);
 }
 
@@ -151,7 +152,7 @@ void GradWriter::gradientOfQueries() {
   lines.close();
   int64_t width = plan_.heads * plan_.headDim;
   std::string type = memoryType(plan_.dtype);
-  lines.line("{}* out = {} + batch * {} + head * {};", type, k_.output(*plan_.dq), k_.size(plan_.queries * Size(width)), plan_.headDim);
+  lines.line("{}* out = {} + batch * {} + head * {};", type, k_.output(*grad_.dq), k_.size(plan_.queries * Size(width)), plan_.headDim);
   lines.line("storeSums<Attention>(dq, {}, {}, [&](int m) -> {}* {{ return query0 + m < {} ? out + (query0 + m) * (long long){} : nullptr; }});", scale(), firstSlice(), type,
              queries_, width);
   stage("queries", fmt::format("A block computes dq of {} queries of one head.", schedule_.tile()),
@@ -185,7 +186,7 @@ void GradWriter::gradientsOfKeys() {
   lines.line("const long long rows = {};", statisticsAt("queryHead"));
   lines.line("addGradientsOfKeys<Attention>(shared, dk, dv, {}, (int){}, {}, {}, {},", first, queries_, scale(), firstSlice(), readable());
   for (auto [name, row, index, rows, slice] : {std::tuple{"m", "k", "key0 + m", &plan_.keys, &plan_.k}, {"m", "v", "key0 + m", &plan_.keys, &plan_.v},
-                                               {"query", "q", "query", &plan_.queries, &plan_.q}, {"query", "dy", "query", &plan_.queries, &plan_.dy}})
+                                               {"query", "q", "query", &plan_.queries, &plan_.q}, {"query", "dy", "query", &plan_.queries, &grad_.dy}})
     lines.line("    {},", hole(name, row, index, *rows, *slice));
   std::string bias = "NoBias()";
   if (plan_.bias)
@@ -195,7 +196,7 @@ void GradWriter::gradientsOfKeys() {
   if (plan_.sharing() > 1)
     lines.close();
   int64_t width = plan_.keyHeads * plan_.headDim;
-  for (auto [name, result, factor] : {std::tuple{"dk", plan_.dk, scale()}, {"dv", plan_.dv, literal(sumType(plan_.dtype), 1)}}) {
+  for (auto [name, result, factor] : {std::tuple{"dk", grad_.dk, scale()}, {"dv", grad_.dv, literal(sumType(plan_.dtype), 1)}}) {
     if (!result)
       continue;
     lines.line("{0}* outOf{1} = {2} + batch * {3} + head * {4};", type, name + 1, k_.output(*result), k_.size(plan_.keys * Size(width)), plan_.headDim);
@@ -241,7 +242,7 @@ void GradWriter::gradientOfBias() {
     lines.close();
   std::string index = fmt::format("{}(query0 + Tile::rowOf(m)) * (long long){} + key0 + Tile::columnOf(n)", ofAll ? "" : fmt::format("head * (long long){} + ", k_.size(plan_.queries * plan_.keys)), keys_);
   each(fmt::format("    if (query0 + Tile::rowOf(m) < {} && key0 + Tile::columnOf(n) < {})\n      {}", queries_, keys_,
-                   storeText(plan_.dtype, k_.output(*plan_.dbias), index, "sums[m][n]")));
+                   storeText(plan_.dtype, k_.output(*grad_.dbias), index, "sums[m][n]")));
   stage("bias", fmt::format("A block computes dbias of {} queries and {} keys.", schedule_.tile(), schedule_.others),
         Size(ofAll ? 1 : plan_.heads) * Size::ceilDiv(plan_.queries, schedule_.tile()) * Size::ceilDiv(plan_.keys, schedule_.others), products(2), lines);
 }
@@ -249,17 +250,17 @@ void GradWriter::gradientOfBias() {
 void GradWriter::write() {
   k_.use("attention_grad.cuh");
   k_.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionGradTile<Tile, {}, {}>;\n", memoryType(plan_.dtype), schedule_.warps,
-                         schedule_.rows, schedule_.others / 8, headCopyBytes(plan_.dtype, plan_.headDim, {plan_.q, plan_.k, plan_.v, plan_.dy}), schedule_.stages, plan_.headDim,
+                         schedule_.rows, schedule_.others / 8, headCopyBytes(plan_.dtype, plan_.headDim, {plan_.q, plan_.k, plan_.v, grad_.dy}), schedule_.stages, plan_.headDim,
                          schedule_.valueSlices));
   Size rows = plan_.batch * Size(plan_.heads) * plan_.queries;
   totals_ = k_.addWorkspace(sumType(plan_.dtype), rows);
   dots_ = k_.addWorkspace(sumType(plan_.dtype), rows);
   statistics();
-  if (plan_.dq)
+  if (grad_.dq)
     gradientOfQueries();
-  if (plan_.dk || plan_.dv)
+  if (grad_.dk || grad_.dv)
     gradientsOfKeys();
-  if (plan_.dbias)
+  if (grad_.dbias)
     gradientOfBias();
 }
 
@@ -269,7 +270,7 @@ mlir::LogicalResult buildAttentionGrad(KernelText& k, ir::KernelOp kernel) {
   auto plan = AttentionGradPlan::of(kernel);
   if (failed(plan))
     return mlir::failure();
-  auto schedule = AttentionGradSchedule::of(kernel, *plan);
+  auto schedule = AttentionGradSchedule::of(kernel, plan->forward);
   if (failed(schedule))
     return mlir::failure();
   GradWriter(k, *plan, *schedule).write();
@@ -280,8 +281,8 @@ mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CudaTarget
   auto plan = AttentionGradPlan::of(kernel);
   if (failed(plan))
     return {};
-  AttentionGradSchedule schedule = chooseAttentionGrad(*plan);
-  if (auto why = schedule.illegal(plan->dtype, plan->headDim)) {
+  AttentionGradSchedule schedule = chooseAttentionGrad(plan->forward);
+  if (auto why = schedule.illegal(plan->forward.dtype, plan->forward.headDim)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};
   }

@@ -43,7 +43,7 @@ mlir::DictionaryAttr AttentionGradSchedule::attr(mlir::MLIRContext* context) con
   return toAttr(context, {{"warps", warps}, {"rows", rows}, {"others", others}, {"value_slices", valueSlices}, {"stages", stages}});
 }
 
-mlir::FailureOr<AttentionGradSchedule> AttentionGradSchedule::of(ir::KernelOp kernel, const AttentionGradPlan& plan) {
+mlir::FailureOr<AttentionGradSchedule> AttentionGradSchedule::of(ir::KernelOp kernel, const AttentionPlan& plan) {
   auto attr = kernel.getScheduleAttr();
   AttentionGradSchedule s;
   for (auto [name, field] :
@@ -59,7 +59,7 @@ mlir::FailureOr<AttentionGradSchedule> AttentionGradSchedule::of(ir::KernelOp ke
 }
 
 // Few rows and many slices: scores are computed again for each part of a head's columns, and most of the work is theirs.
-AttentionGradSchedule chooseAttentionGrad(const AttentionGradPlan& plan) {
+AttentionGradSchedule chooseAttentionGrad(const AttentionPlan& plan) {
   int64_t most = plan.dtype == DType::BF16 ? 4 : 8, slices = slicesOf(plan.dtype, plan.headDim);
   AttentionGradSchedule s{4, 2, 32, ceilDiv(slices, ceilDiv(slices, most)), 3};
   int64_t rows = std::max(plan.queries.constant().value_or(512), plan.keys.constant().value_or(512));

@@ -1,7 +1,7 @@
 #pragma once
 // What may be chosen about the gradients of attention (skeletons/attention_grad.cuh). Knows sizes; writes no text.
 
-#include "codegen/analysis/AttentionGradPlan.h"
+#include "codegen/analysis/ProductPlans.h"
 
 namespace moec::codegen::cuda {
 
@@ -21,8 +21,8 @@ struct AttentionGradSchedule {
   std::optional<std::string> illegal(DType dtype, int64_t headDim) const;
   mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
   /// The kernel's own, when it is complete and legal; else a diagnostic.
-  static mlir::FailureOr<AttentionGradSchedule> of(ir::KernelOp kernel, const AttentionGradPlan& plan);
+  static mlir::FailureOr<AttentionGradSchedule> of(ir::KernelOp kernel, const AttentionPlan& plan);
 };
-AttentionGradSchedule chooseAttentionGrad(const AttentionGradPlan& plan);
+AttentionGradSchedule chooseAttentionGrad(const AttentionPlan& plan);
 
 } // namespace moec::codegen::cuda

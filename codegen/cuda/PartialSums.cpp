@@ -5,6 +5,7 @@
 // Sums of floats are of doubles, as everywhere in loops.
 #include "codegen/cuda/PartialSums.h"
 
+#include "codegen/analysis/Operands.h"
 #include "codegen/cuda/ElementText.h"
 
 namespace moec::codegen::cuda {

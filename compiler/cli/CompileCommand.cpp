@@ -23,7 +23,7 @@ namespace {
 
 struct CompileFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
-  bool drawsAsInputs = false, timePhases = false;
+  bool drawsAsInputs = false, timePhases = false, inputGradients = false;
   std::string stopAfter, from, emit;
   std::filesystem::path dumpPhases, kernels;
 
@@ -152,7 +152,7 @@ void compileCommand(const CompileFlags& flags) {
     throw Error(Fault::Usage, "-o needs the name of the file to write, found an empty one");
   checkOutputFiles(flags, {{"-o", flags.output}});
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
-  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .trace = trace};
+  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .trace = trace};
   std::string text;
   OpenedProgram opened = flags.needsCompiler() ? compileNow(flags, options, text) : openProgram(flags, options);
   if (!flags.stopAfter.empty() || !flags.emit.empty()) {
@@ -177,6 +177,10 @@ void addCompileCommand(CLI::App& app) {
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
                     "random draws become inputs, named by their paths, for --draws");
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
+  command
+      ->add_flag("--input-gradients", flags->inputGradients,
+                 "with --train: the gradients of inputs are results too, as gradient.<input>")
+      ->needs("--train");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
   auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")
                    ->type_name("PHASE")

@@ -79,13 +79,21 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
   for (const LaunchInfo& launch : plan.prepare)
     for (const auto* buffers : {&launch.inputs, &launch.outputs, &launch.workspaces})
       usedByPacking.insert(buffers->begin(), buffers->end());
+  std::set<int> applied;
+  auto collect = [&](const auto& infos) {
+    for (const auto& info : infos)
+      if (info.list == LaunchList::Apply)
+        applied.insert(info.buffer);
+  };
+  collect(plan.inputs);
+  collect(plan.outputs);
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
     int64_t bytes = bytesOf(buffer, sizes);
     bool isRead = plan.purpose == Purpose::Training || read.contains(static_cast<int>(i));
     switch (buffer.kind) {
-    case BufferKind::Input: result.inputs += bytes; break;
-    case BufferKind::Output: result.outputs += bytes; break;
+    case BufferKind::Input: (applied.contains(static_cast<int>(i)) ? result.applied : result.inputs) += bytes; break;
+    case BufferKind::Output: (applied.contains(static_cast<int>(i)) ? result.applied : result.outputs) += bytes; break;
     case BufferKind::Parameter: (isRead ? result.weights : result.onlyPacked) += bytes; break;
     case BufferKind::State: result.states += bytes; break;
     case BufferKind::Prepared: result.packed += bytes; break;

@@ -15,6 +15,7 @@ struct MemoryForecast {
   int64_t onlyPacked = 0; // in the form of the model until the first call, for packing alone
   int64_t unread = 0;     // copies of weights that no launch reads
   int64_t states = 0;     // of training: gradients that add up, moments
+  int64_t applied = 0;    // inputs and outputs of apply, which have one size
   int64_t packed = 0, constants = 0;
   int64_t packing = 0;    // temporaries of packing
   int64_t packingScratch = 0;
@@ -22,8 +23,8 @@ struct MemoryForecast {
   int64_t arena = 0, inputs = 0, outputs = 0, scratch = 0;
   int64_t results = 0;    // the outputs as the caller gets them
 
-  int64_t loading() const { return weights + onlyPacked + unread + states + packed + constants + packing + packingScratch; }
-  int64_t call() const { return weights + unread + states + packed + constants + packing + arena + inputs + outputs + scratch + results; }
+  int64_t loading() const { return weights + onlyPacked + unread + states + applied + packed + constants + packing + packingScratch; }
+  int64_t call() const { return weights + unread + states + applied + packed + constants + packing + arena + inputs + outputs + scratch + results; }
   int64_t peak() const { return std::max(loading(), call()); }
 
   // Of `moec run`, beside the session; of a program that trains likewise.

@@ -50,7 +50,7 @@ const std::vector<ValueKind>& valueKinds() {
        .words = deviceWords()},
       {.name = "PHASE",
        .description = "of the compiler, in this order",
-       .words = {"import", "fuse", "schedule", "plan", "emit", "pack"}},
+       .words = {"import", "grad", "fuse", "schedule", "plan", "emit", "pack"}},
       {.name = "FORM",
        .description = "of kernels: llvm and asm of a CPU target, cuda and ptx of a CUDA one",
        .words = {"llvm", "asm", "cuda", "ptx"}},

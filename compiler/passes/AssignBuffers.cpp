@@ -1,8 +1,10 @@
-// assign-buffers: every value gets a buffer. A reshape shares its operand's; what @forward returns lives in memory of its own, everything else
-// between launches in one arena, from the launch that writes it to the last that reads it.
+// assign-buffers: every value gets a buffer. A reshape shares its operand's; what a called function returns lives in memory of its own, a parameter or state
+// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it.
 
 #include "compiler/passes/BufferTable.h"
+#include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/Updates.h"
 
 using namespace mlir;
 using namespace moec::ir;
@@ -16,20 +18,37 @@ public:
   explicit Assignment(ModuleOp module) : module_(module), builder_(module.getContext()) {}
 
   LogicalResult run() {
-    if (auto prepare = module_.lookupSymbol<func::FuncOp>("prepare"))
-      if (failed(assign(prepare)))
+    int launches = 0; // of @prepare they count by themselves
+    if (func::FuncOp prepare = functionOf(module_, LaunchList::Prepare); prepare && failed(assign(prepare, launches)))
+      return failure();
+    launches = 0;
+    for (func::FuncOp function : calledFunctions(module_)) {
+      assignArguments(function);
+      if (failed(placeUpdates(function)) || failed(assign(function, launches)) || failed(assignResults(function)))
         return failure();
-    auto forward = module_.lookupSymbol<func::FuncOp>("forward");
-    for (auto [index, argument] : llvm::enumerate(forward.getArguments())) {
-      auto name = forward.getArgAttrOfType<StringAttr>(index, "moe.input");
+    }
+    for (StateOp state : module_.getOps<StateOp>())
+      stateBuffer(state.getSymName(), cast<RankedTensorType>(state.getType()));
+    SmallVector<Attribute> table;
+    for (const BufferInfo& buffer : buffers_)
+      table.push_back(toAttribute(buffer, module_.getContext()));
+    module_->setAttr(buffersName, builder_.getArrayAttr(table));
+    return success();
+  }
+
+private:
+  void assignArguments(func::FuncOp function) {
+    for (auto [index, argument] : llvm::enumerate(function.getArguments())) {
+      auto name = function.getArgAttrOfType<StringAttr>(index, "moe.input");
       if (argument.use_empty())
         continue;
-      int buffer = add(argument, BufferKind::Input, name ? name.str() : "argument " + std::to_string(index));
-      forward.setArgAttr(index, bufferName, builder_.getI64IntegerAttr(buffer));
+      of_[argument] = add(argument.getType(), BufferKind::Input, name ? name.str() : "argument " + std::to_string(index));
+      function.setArgAttr(index, bufferName, builder_.getI64IntegerAttr(of_[argument]));
     }
-    if (failed(assign(forward)))
-      return failure();
-    Operation* end = forward.getBody().front().getTerminator();
+  }
+
+  LogicalResult assignResults(func::FuncOp function) {
+    Operation* end = function.getBody().front().getTerminator();
     for (auto [index, value] : llvm::enumerate(end->getOperands())) {
       int buffer = of_.at(value);
       std::vector<Size> shape = sizesOf(cast<RankedTensorType>(value.getType()));
@@ -39,22 +58,23 @@ public:
         buffers_[buffer].shape = shape; // as the caller sees it: a kernel that wrote it may call it (tokens, width)
       } else if (buffers_[buffer].shape != shape) {
         return end->emitError("an output is another shape of '") << buffers_[buffer].name << "', which is an input, a weight or an output itself: not supported";
+      } else if (isWritten(function, buffer)) {
+        return end->emitError("an output is '") << buffers_[buffer].name << "' as it was before the call, which writes it: not supported";
       }
-      forward.setResultAttr(index, bufferName, builder_.getI64IntegerAttr(buffer));
+      function.setResultAttr(index, bufferName, builder_.getI64IntegerAttr(buffer));
     }
-    SmallVector<Attribute> table;
-    for (const BufferInfo& buffer : buffers_)
-      table.push_back(toAttribute(buffer, module_.getContext()));
-    module_->setAttr(buffersName, builder_.getArrayAttr(table));
     return success();
   }
 
-private:
-  int add(Value value, BufferKind kind, std::string name) {
+  bool isWritten(func::FuncOp function, int buffer) {
+    return llvm::any_of(function.getOps<WriteOp>(), [&](WriteOp write) { return states_.at(write.getState().str()) == buffer; });
+  }
+
+  int add(Type type, BufferKind kind, std::string name) {
     BufferInfo buffer;
     buffer.name = std::move(name);
     buffer.kind = kind;
-    if (auto routing = dyn_cast<RoutingType>(value.getType())) {
+    if (auto routing = dyn_cast<RoutingType>(type)) {
       Size rows = Size::parse(routing.getTokens().str()) * routing.getChoices();
       buffer.isRouting = true;
       buffer.experts = routing.getExperts();
@@ -62,23 +82,23 @@ private:
       buffer.dtype = DType::I32;
       buffer.shape = {rows * 2 + (routing.getExperts() + 1)};
     } else {
-      auto type = cast<RankedTensorType>(value.getType());
-      buffer.dtype = dtypeOf(type.getElementType());
-      buffer.shape = sizesOf(type);
+      auto tensor = cast<RankedTensorType>(type);
+      buffer.dtype = dtypeOf(tensor.getElementType());
+      buffer.shape = sizesOf(tensor);
     }
-    of_[value] = static_cast<int>(buffers_.size());
     buffers_.push_back(std::move(buffer));
-    return of_[value];
+    return static_cast<int>(buffers_.size()) - 1;
   }
 
-  LogicalResult assign(func::FuncOp function) {
-    int launch = 0;
+  LogicalResult assign(func::FuncOp function, int& launch) {
     for (Operation& op : function.getBody().front()) {
       if (auto read = dyn_cast<ReadOp>(op)) {
-        stateBuffer(read.getState(), read.getResult());
+        of_[read.getResult()] = stateBuffer(read.getState(), read.getType());
       } else if (auto reshape = dyn_cast<ReshapeOp>(op)) {
         of_[reshape.getResult()] = of_.at(reshape.getX());
       } else if (auto write = dyn_cast<WriteOp>(op)) {
+        if (listOf(function) != LaunchList::Prepare) // written in place
+          continue;
         // What was made as a temporary of @prepare is the state itself.
         int buffer = of_.at(write.getValue());
         buffers_[buffer].kind = BufferKind::Prepared;
@@ -94,16 +114,22 @@ private:
     return success();
   }
 
-  void stateBuffer(StringRef state, Value value) {
-    auto known = states_.find(state.str());
-    if (known == states_.end()) {
-      bool parameter = module_.lookupSymbol<ParameterOp>(state) != nullptr;
-      states_[state.str()] = add(value, parameter ? BufferKind::Parameter : BufferKind::Prepared, state.str());
-      if (auto op = module_.lookupSymbol<ParameterOp>(state))
-        op->setAttr(bufferName, builder_.getI64IntegerAttr(of_[value]));
-    } else {
-      of_[value] = known->second;
-    }
+  /// The one buffer of a parameter, state or prepared state.
+  int stateBuffer(StringRef name, RankedTensorType type) {
+    auto known = states_.find(name.str());
+    if (known != states_.end())
+      return known->second;
+    Operation* state = SymbolTable::lookupSymbolIn(module_, name);
+    int buffer = add(type, isa<ParameterOp>(state) ? BufferKind::Parameter : isa<StateOp>(state) ? BufferKind::State : BufferKind::Prepared, name.str());
+    if (isa<ParameterOp, StateOp>(state))
+      state->setAttr(bufferName, builder_.getI64IntegerAttr(buffer));
+    return states_[name.str()] = buffer;
+  }
+
+  /// The state that the value is written to, in place; null when it is made for others.
+  static WriteOp writeOf(Value output) {
+    auto function = output.getDefiningOp()->getParentOfType<func::FuncOp>();
+    return output.hasOneUse() && listOf(function) != LaunchList::Prepare ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr;
   }
 
   void assign(KernelOp kernel, int launch) {
@@ -117,7 +143,11 @@ private:
     Operation* yield = kernel.getBody().front().getTerminator();
     llvm::DenseMap<Value, int> ragged = raggedValues(kernel);
     for (auto [output, value] : llvm::zip(kernel.getOutputs(), yield->getOperands())) {
-      int buffer = add(output, BufferKind::Temporary, kernel.getLabel().str() + " " + kernel.getKind().str());
+      if (WriteOp write = writeOf(output)) {
+        writes.push_back(of_[output] = stateBuffer(write.getState(), cast<RankedTensorType>(output.getType())));
+        continue;
+      }
+      int buffer = of_[output] = add(output.getType(), BufferKind::Temporary, kernel.getLabel().str() + " " + kernel.getKind().str());
       buffers_[buffer].firstLaunch = buffers_[buffer].lastLaunch = launch;
       if (auto routing = ragged.find(value); routing != ragged.end())
         buffers_[buffer].raggedBy = routing->second;
@@ -136,7 +166,7 @@ private:
       if (auto routing = buffers_[bufferOf(argument)].raggedBy)
         ragged[argument] = *routing;
     for (Operation& op : body.without_terminator()) {
-      if (isa<CombineOp>(op)) // its result has a row for each token
+      if (isa<CombineOp, ChoiceValuesOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
         continue;
       for (Value operand : op.getOperands())
         if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::pair<BufferKind, llvm::StringLiteral> kinds[] = {
     {BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"}, {BufferKind::Prepared, "prepared"},
+    {BufferKind::State, "state"},
     {BufferKind::Temporary, "temporary"}, {BufferKind::Output, "output"},       {BufferKind::Constant, "constant"},
 };
 

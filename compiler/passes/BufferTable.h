@@ -9,7 +9,7 @@ inline constexpr llvm::StringLiteral buffersName = "moe.buffers"; // of the modu
 inline constexpr llvm::StringLiteral readsName = "reads";         // of a kernel: buffer of each operand
 inline constexpr llvm::StringLiteral writesName = "writes";       // of a kernel: buffer of each result
 inline constexpr llvm::StringLiteral symbolName = "symbol";       // of a kernel: its image, after emit
-inline constexpr llvm::StringLiteral bufferName = "moe.buffer";   // of an argument or result of @forward, and of a parameter
+inline constexpr llvm::StringLiteral bufferName = "moe.buffer";   // of an argument or result of a called function, and of a parameter or state
 
 mlir::DictionaryAttr toAttribute(const BufferInfo& buffer, mlir::MLIRContext* context);
 /// Nothing, with a diagnostic at `where`, when the attribute is not a buffer.

@@ -61,15 +61,81 @@ namespace {
 /// Behind it bf16 is rounded no more: what is stored before it is half as large, and exact.
 bool widensBFloat16(Operation* op) { return isa<CastOp>(op) && dtypeOf(cast<RankedTensorType>(op->getOperand(0).getType()).getElementType()) == DType::BF16; }
 
+/// The first op behind it in the block that is more than elementwise and needs what it makes; null without one.
+Operation* firstWorkBehind(Operation* op) {
+  Operation* first = nullptr;
+  SmallVector<Operation*> open{op};
+  llvm::DenseSet<Operation*> seen;
+  while (!open.empty())
+    for (Operation* user : open.pop_back_val()->getUsers()) {
+      if (!seen.insert(user).second || isa<func::ReturnOp>(user))
+        continue;
+      if (isElementwise(user) || isa<ReshapeOp>(user))
+        open.push_back(user);
+      else if (!first || user->isBeforeInBlock(first))
+        first = user;
+    }
+  return first;
+}
+
+/// The op that goes on with a value in the same kernel: its only user, or the first of several where the others stand behind work that needs its result, as a
+/// backward part behind the loss. The value then is a result too, which those read from memory. Null when there is none.
+Operation* nextUser(Value value) {
+  if (value.hasOneUse())
+    return *value.getUsers().begin();
+  Operation* first = nullptr;
+  for (Operation* user : value.getUsers())
+    if (!first || user->isBeforeInBlock(first))
+      first = user;
+  Operation* work = first && isElementwise(first) ? firstWorkBehind(first) : nullptr;
+  // A reduction computes what it sums up by itself.
+  bool othersAreFar = work && !isa<ReduceOp>(work) && llvm::all_of(value.getUsers(), [&](Operation* user) {
+    return user == first || (work->isBeforeInBlock(user) && !isa<func::ReturnOp>(user));
+  });
+  return othersAreFar ? first : nullptr;
+}
+
+/// Whether a value is there before any op that stands free.
+bool isInMemory(Value value) {
+  while (auto reshape = value.getDefiningOp<ReshapeOp>())
+    value = reshape.getX();
+  Operation* op = value.getDefiningOp();
+  if (auto constant = dyn_cast_or_null<ConstantOp>(op))
+    return isa<SplatElementsAttr>(constant.getValue());
+  return !op || isa<ReadOp, KernelOp>(op);
+}
+
 } // namespace
+
+bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) const {
+  Operation* op = value.getDefiningOp();
+  if (isInMemory(value) || contains(op))
+    return true;
+  if (!isFree(op) || !isElementwise(op) || !value.hasOneUse())
+    return false;
+  makers.push_back(op);
+  return llvm::all_of(op->getOperands(), [&](Value operand) {
+    return isInMemory(operand) || (sizesOf(operand) == sizesOf(value) && collectMakers(operand, makers));
+  });
+}
+
+void Cluster::addMakers(Operation* user) {
+  for (Value operand : user->getOperands()) {
+    if (auto rows = operand.getDefiningOp<ExpertRowsOp>(); rows && rows->hasOneUse())
+      add(rows);
+    SmallVector<Operation*> makers;
+    if (sizesOf(operand) == sizesOf(user->getResult(0)) && collectMakers(operand, makers))
+      ops_.insert_range(makers);
+  }
+}
 
 Value Cluster::growForward(Value value, std::string& reason) {
   while (true) {
-    if (!value.hasOneUse()) {
+    Operation* user = nextUser(value);
+    if (!user) {
       reason = value.use_empty() ? "its result is not used" : "its result is used more than once";
       return value;
     }
-    Operation* user = *value.getUsers().begin();
     std::string name = nameInWords(user);
     if (isa<func::ReturnOp>(user)) {
       reason = "its result is an output";
@@ -83,12 +149,40 @@ Value Cluster::growForward(Value value, std::string& reason) {
       reason = "followed by " + name + " of another shape";
       return value;
     }
+    auto before = ops_;
     add(user);
-    for (Value operand : user->getOperands())
-      if (auto rows = operand.getDefiningOp<ExpertRowsOp>(); rows && rows->hasOneUse())
-        add(rows);
+    addMakers(user);
+    if (!isConvex()) {
+      ops_ = std::move(before);
+      reason = "followed by " + name + ", which needs what comes behind it";
+      return value;
+    }
     value = user->getResult(0);
   }
+}
+
+namespace {
+
+bool exchangesLastTwo(TransposeOp transpose) {
+  auto rank = static_cast<int64_t>(transpose.getPermutation().size());
+  for (auto [i, from] : llvm::enumerate(transpose.getPermutation()))
+    if (auto to = static_cast<int64_t>(i); from != (to + 2 < rank ? to : 2 * rank - 3 - to))
+      return false;
+  return rank >= 2;
+}
+
+} // namespace
+
+void Cluster::addExchange(OpOperand& operand) {
+  auto transpose = operand.get().getDefiningOp<TransposeOp>();
+  if (!transpose || !exchangesLastTwo(transpose))
+    return;
+  if (!transpose->hasOneUse()) {
+    OpBuilder builder(operand.getOwner());
+    transpose = cast<TransposeOp>(builder.clone(*transpose));
+    operand.set(transpose.getResult());
+  }
+  add(transpose);
 }
 
 FailureOr<KernelOp> Cluster::outline(StringRef kind, StringRef reason) {

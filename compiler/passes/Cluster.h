@@ -13,6 +13,7 @@ public:
 
   bool add(mlir::Operation* op) { return ops_.insert(op); }
   bool contains(mlir::Operation* op) const { return ops_.contains(op); }
+  size_t size() const { return ops_.size(); }
 
   /// No path leaves the cluster and comes back: the kernel can be called at one moment.
   bool isConvex() const;
@@ -20,15 +21,24 @@ public:
   /// Takes out, but for `kept`, what needs a value that is made outside from the cluster's own: what stays is convex, if the kept ops are.
   void prune(llvm::function_ref<bool(mlir::Operation*)> kept);
 
-  /// Adds the elementwise ops behind `value` as long as each is the only use of the one before and keeps its shape. Tables of experts' entries that
-  /// such an op reads come along. Returns the last value; `reason` says why it ended.
+  /// Adds the elementwise ops behind `value` as long as each keeps its shape and is the only use of the one before, or the only one near. Tables of experts'
+  /// entries that such an op reads come along, and so does what is made elementwise for it alone, from values in memory. Returns the last value; `reason` says
+  /// why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);
+
+  /// Adds what exchanges the last two dimensions of an operand of a member, for the member alone: kernels of products read either way, and nobody then needs
+  /// the copy.
+  void addExchange(mlir::OpOperand& operand);
 
   /// Replaces the ops by a moe.kernel whose label is the root's path. Constants are copied into the region. Fails with a diagnostic when
   /// the cluster is not convex.
   mlir::FailureOr<ir::KernelOp> outline(llvm::StringRef kind, llvm::StringRef reason);
 
 private:
+  /// The elementwise ops that make a value for its one user; false when other work stands among them.
+  bool collectMakers(mlir::Value value, llvm::SmallVectorImpl<mlir::Operation*>& makers) const;
+  void addMakers(mlir::Operation* user);
+
   mlir::Operation* root_;
   llvm::SetVector<mlir::Operation*> ops_;
 };

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <exception>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -92,17 +93,18 @@ void throwAll(const std::vector<Job>& jobs) {
 
 } // namespace
 
-LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, Trace* trace, CompileResult& result) {
+LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, KernelImages& known, Trace* trace,
+                          CompileResult& result) {
   std::vector<Job> jobs;
-  std::map<std::string, size_t> byKey;
-  std::vector<std::pair<KernelOp, size_t>> kernels;
+  std::set<std::string> asked;
+  std::vector<std::pair<KernelOp, std::string>> kernels;
   compilation.module->walk([&](KernelOp kernel) {
-    auto [place, isNew] = byKey.try_emplace(emitter.key(kernel), jobs.size());
-    if (isNew)
-      jobs.push_back({.kernel = kernel, .key = place->first});
-    else
+    std::string key = emitter.key(kernel);
+    if (known.contains(key) || !asked.insert(key).second)
       ++result.kernelsReused;
-    kernels.emplace_back(kernel, place->second);
+    else
+      jobs.push_back({.kernel = kernel, .key = key});
+    kernels.emplace_back(kernel, std::move(key));
   });
   workAll(jobs, emitter, cache, trace);
   throwAll(jobs);
@@ -114,11 +116,12 @@ LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emit
     if (result.cacheProblem.empty())
       result.cacheProblem = job.notStored;
   }
-  for (auto& [kernel, job] : kernels)
-    kernel->setAttr(symbolName, StringAttr::get(kernel.getContext(), jobs[job].image->symbol));
-  for (Job& job : jobs) {
-    std::string symbol = job.image->symbol;
-    compilation.images[symbol] = std::move(*job.image);
+  for (Job& job : jobs)
+    known[job.key] = std::move(*job.image);
+  for (auto& [kernel, key] : kernels) {
+    const codegen::KernelImage& image = known.at(key);
+    kernel->setAttr(symbolName, StringAttr::get(kernel.getContext(), image.symbol));
+    compilation.images.try_emplace(image.symbol, image);
   }
   return success();
 }

@@ -1,4 +1,4 @@
-// fuse-attention: attention reads q, k and v where the projection left them. Must come before fuse-loops, which would copy the slices.
+// fuse-attention: attention and its gradient read q, k and v where the projection left them. Must come before fuse-loops, which would copy the slices.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -8,14 +8,38 @@ using namespace moec::ir;
 
 namespace moec::compiler {
 
+namespace {
+
+bool isColumns(SliceOp slice) { return static_cast<int64_t>(slice.getAxis()) + 1 == cast<RankedTensorType>(slice.getX().getType()).getRank(); }
+
+/// Adds the slices along the last axis that the op reads, each by itself: columns are no work, whoever else reads them.
+void addSlices(Cluster& cluster, Operation* op, MutableArrayRef<OpOperand> operands) {
+  for (OpOperand& operand : operands) {
+    auto slice = operand.get().getDefiningOp<SliceOp>();
+    if (!slice || !isColumns(slice))
+      continue;
+    if (!slice->hasOneUse()) {
+      OpBuilder builder(op);
+      slice = cast<SliceOp>(builder.clone(*slice));
+      operand.set(slice.getResult());
+    }
+    cluster.add(slice);
+  }
+}
+
+} // namespace
+
 LogicalResult fuseAttention(func::FuncOp function) {
   for (AttentionOp attention : SmallVector<AttentionOp>(function.getOps<AttentionOp>())) {
     Cluster cluster(attention);
-    for (Value operand : {attention.getQ(), attention.getK(), attention.getV()})
-      if (auto slice = operand.getDefiningOp<SliceOp>();
-          slice && slice->hasOneUse() && static_cast<int64_t>(slice.getAxis()) + 1 == cast<RankedTensorType>(slice.getX().getType()).getRank())
-        cluster.add(slice);
+    addSlices(cluster, attention, attention->getOpOperands().take_front(3)); // q, k, v
     if (failed(cluster.outline("attention", "its result is the next projection's input")))
+      return failure();
+  }
+  for (AttentionGradOp gradient : SmallVector<AttentionGradOp>(function.getOps<AttentionGradOp>())) {
+    Cluster cluster(gradient);
+    addSlices(cluster, gradient, gradient->getOpOperands().slice(1, 3)); // behind dy
+    if (failed(cluster.outline("attention_grad", "its results are used apart")))
       return failure();
   }
   return sortBody(function);

@@ -41,8 +41,10 @@ bool growBackToProduct(Cluster& cluster, Value rows) {
       if (auto table = operand.getDefiningOp<ExpertRowsOp>(); table && table->hasOneUse())
         cluster.add(table);
   }
+  auto product = cast<GroupedMatmulOp>(way.front());
+  cluster.addExchange(product.getWMutable());
   // A single layer has no first product of its own to carry the gather.
-  if (auto dispatch = cast<GroupedMatmulOp>(way.front()).getRows().getDefiningOp<DispatchOp>(); dispatch && dispatch->hasOneUse())
+  if (auto dispatch = product.getRows().getDefiningOp<DispatchOp>(); dispatch && dispatch->hasOneUse())
     cluster.add(dispatch);
   return true;
 }
@@ -72,6 +74,7 @@ LogicalResult fuseExperts(func::FuncOp function) {
   }
   for (GroupedMatmulOp product : SmallVector<GroupedMatmulOp>(function.getOps<GroupedMatmulOp>())) {
     Cluster cluster(product);
+    cluster.addExchange(product.getWMutable());
     auto dispatch = product.getRows().getDefiningOp<DispatchOp>();
     if (dispatch && dispatch->hasOneUse())
       cluster.add(dispatch);

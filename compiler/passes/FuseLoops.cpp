@@ -31,6 +31,9 @@ bool feedsOnly(Operation* op, const Cluster& cluster) {
   return llvm::all_of(op->getUsers(), [&](Operation* user) { return cluster.contains(user); });
 }
 
+/// Ops of one kernel: a sum over all parameters has more terms than a launch may have arguments.
+constexpr size_t kMostOps = 128;
+
 /// Takes producers along as long as nothing else needs them. A reduction stays outside, unless each of its elements is
 /// read once: computed again for every element that reads it, its work would multiply. `once`: an element of `op` is
 /// computed for one element of the kernel's result.
@@ -38,7 +41,7 @@ void growBackward(Cluster& cluster, Operation* op, bool once) {
   for (Value operand : op->getOperands()) {
     Operation* producer = operand.getDefiningOp();
     if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) ||
-        !feedsOnly(producer, cluster))
+        !feedsOnly(producer, cluster) || cluster.size() >= kMostOps)
       continue;
     bool readOnce = once && isElementwise(op) && sizesOf(operand) == sizesOf(op->getResult(0));
     if (isa<ReduceOp>(producer) && !(readOnce && operand.hasOneUse()))
@@ -73,6 +76,12 @@ LogicalResult fuseLoops(func::FuncOp function) {
     if (failed(cluster.outline("loops", reason)))
       return failure();
   }
+  // What is read outside of kernels: an output, what a state becomes.
+  for (ConstantOp constant : SmallVector<ConstantOp>(function.getOps<ConstantOp>()))
+    if (!constant->use_empty() && failed(Cluster(constant).outline("loops", "its result is a constant")))
+      return failure();
+  for (ConstantOp constant : SmallVector<ConstantOp>(function.getOps<ConstantOp>()))
+    constant.erase();
   return sortBody(function);
 }
 

@@ -1,4 +1,5 @@
-// fuse-matmuls: a matrix product with the elementwise ops behind it (bias, activation, residual), which then cost no traffic.
+// fuse-matmuls: a matrix product with the exchanges of its operands' last two dimensions, which it reads either way, and the elementwise ops behind it
+// (bias, activation, residual), which then cost no traffic.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -11,6 +12,8 @@ namespace moec::compiler {
 LogicalResult fuseMatmuls(func::FuncOp function) {
   for (MatmulOp product : SmallVector<MatmulOp>(function.getOps<MatmulOp>())) {
     Cluster cluster(product);
+    for (OpOperand& operand : product->getOpOperands())
+      cluster.addExchange(operand);
     std::string reason;
     cluster.growForward(product.getResult(), reason);
     if (failed(cluster.outline("matmul", reason)))

@@ -26,8 +26,8 @@ LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
   if (isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(root))
     growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
-  std::string reason = "its results are used apart";
-  if (root->getNumResults() == 1)
+  std::string reason = root->getNumResults() > 1 ? "its results are used apart" : "each row is one number";
+  if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp>(root))
     cluster.growForward(root->getResult(0), reason);
   return cluster.outline("rows", reason);
 }
@@ -50,8 +50,9 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows.
-  if (failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) || failed(fuseEach<DispatchOp, CombineOp>(function)) ||
-      failed(fuseEach<ExpertRowsOp, RowWeightsOp>(function)))
+  if (failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
+      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp>(function)) ||
+      failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();
   return sortBody(function);
 }

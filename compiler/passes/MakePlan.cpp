@@ -1,6 +1,7 @@
 // make-plan: the module after `emit` as plain data. Reads only attributes and images, so an edited dump is as good as the module in memory.
 
 #include "compiler/passes/BufferTable.h"
+#include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 #include "ir/Cost.h"
 
@@ -27,9 +28,9 @@ std::vector<double> doubles(Attribute attribute) {
   return values;
 }
 
-InputInfo inputOf(func::FuncOp forward, unsigned index) {
-  auto attribute = [&](StringRef name) { return forward.getArgAttr(index, name); };
-  auto type = cast<RankedTensorType>(forward.getArgumentTypes()[index]);
+InputInfo inputOf(func::FuncOp function, unsigned index) {
+  auto attribute = [&](StringRef name) { return function.getArgAttr(index, name); };
+  auto type = cast<RankedTensorType>(function.getArgumentTypes()[index]);
   InputInfo input;
   if (auto name = dyn_cast_or_null<StringAttr>(attribute("moe.input")))
     input.name = name.str();
@@ -86,6 +87,7 @@ public:
 
   FailureOr<Plan> run() {
     plan_.target = compilation_.target;
+    plan_.purpose = purposeOf(module_);
     auto table = module_->getAttrOfType<ArrayAttr>(buffersName);
     if (!table)
       return module_.emitError("the module has no '") << buffersName << "': phase `plan` has not run on it";
@@ -95,22 +97,16 @@ public:
         return failure();
       plan_.buffers.push_back(std::move(*buffer));
     }
-    auto forward = module_.lookupSymbol<func::FuncOp>("forward");
-    if (!forward)
-      return module_.emitError("the module has no @forward");
-    for (unsigned index = 0; index < forward.getNumArguments(); ++index)
-      plan_.inputs.push_back(inputOf(forward, index));
-    for (auto [index, type] : llvm::enumerate(forward.getResultTypes())) {
-      OutputInfo output;
-      if (auto name = forward.getResultAttrOfType<StringAttr>(index, "moe.output"))
-        output.name = name.str();
-      output.dtype = dtypeOf(cast<RankedTensorType>(type).getElementType());
-      output.shape = sizesOf(cast<RankedTensorType>(type));
-      output.buffer = bufferAttribute(forward.getResultAttr(index, bufferName));
-      plan_.outputs.push_back(std::move(output));
-    }
+    for (func::FuncOp function : calledFunctions(module_))
+      addSurface(function);
     for (ParameterOp parameter : module_.getOps<ParameterOp>())
       plan_.parameters.push_back(parameterOf(parameter));
+    for (StateOp state : module_.getOps<StateOp>()) {
+      StateInfo info{parameterOf(state), {}};
+      if (state.getFrom())
+        info.from = state.getFrom()->str();
+      plan_.states.push_back(std::move(info));
+    }
     if (auto check = module_->getAttrOfType<DictionaryAttr>("moe.check"))
       for (NamedAttribute entry : check)
         if (auto size = dyn_cast<IntegerAttr>(entry.getValue()))
@@ -118,22 +114,40 @@ public:
     if (auto limits = module_->getAttrOfType<DictionaryAttr>("moe.at_most"))
       for (NamedAttribute entry : limits)
         plan_.rules.push_back({"the number of positions", Size::parse(entry.getName().str()), {}, cast<IntegerAttr>(entry.getValue()).getInt()});
-    forward.walk([&](AssignOp assign) {
+    module_.walk([&](AssignOp assign) {
       // An expert that may take nobody would drop every token without a word.
       if (auto capacity = assign.getCapacity())
         if (Size size = Size::parse(capacity->str()); !size.isConstant())
           plan_.rules.push_back({"the capacity of '" + pathOf(assign.getLoc()) + "'", size, 1, {}});
     });
-    if (auto prepare = module_.lookupSymbol<func::FuncOp>("prepare"))
-      if (failed(launches(prepare, plan_.prepare, false)))
+    for (auto [list, launches] : {std::pair(LaunchList::Prepare, &plan_.prepare), std::pair(LaunchList::Forward, &plan_.forward),
+                                  std::pair(LaunchList::Apply, &plan_.apply)})
+      if (func::FuncOp function = functionOf(module_, list); function && failed(addLaunches(function, *launches)))
         return failure();
-    if (failed(launches(forward, plan_.forward, true)))
-      return failure();
     return std::move(plan_);
   }
 
 private:
-  static ParameterInfo parameterOf(ParameterOp op) {
+  /// What a called function takes and gives.
+  void addSurface(func::FuncOp function) {
+    LaunchList list = *listOf(function);
+    for (unsigned index = 0; index < function.getNumArguments(); ++index) {
+      plan_.inputs.push_back(inputOf(function, index));
+      plan_.inputs.back().list = list;
+    }
+    for (auto [index, type] : llvm::enumerate(function.getResultTypes())) {
+      OutputInfo output;
+      if (auto name = function.getResultAttrOfType<StringAttr>(index, "moe.output"))
+        output.name = name.str();
+      output.dtype = dtypeOf(cast<RankedTensorType>(type).getElementType());
+      output.shape = sizesOf(cast<RankedTensorType>(type));
+      output.buffer = bufferAttribute(function.getResultAttr(index, bufferName));
+      output.list = list;
+      plan_.outputs.push_back(std::move(output));
+    }
+  }
+
+  template <class Op> static ParameterInfo parameterOf(Op op) {
     ParameterInfo parameter;
     auto type = cast<RankedTensorType>(op.getType());
     parameter.name = op.getSymName().str();
@@ -144,7 +158,9 @@ private:
     return parameter;
   }
 
-  LogicalResult launches(func::FuncOp function, std::vector<LaunchInfo>& list, bool inArena) {
+  LogicalResult addLaunches(func::FuncOp function, std::vector<LaunchInfo>& list) {
+    bool inArena = listOf(function) != LaunchList::Prepare;
+    size_t before = listOf(function) == LaunchList::Apply ? plan_.forward.size() : 0; // lives count the launches of both
     for (KernelOp kernel : function.getOps<KernelOp>()) {
       auto symbol = kernel->getAttrOfType<StringAttr>(symbolName);
       auto reads = kernel->getAttrOfType<DenseI64ArrayAttr>(readsName);
@@ -172,7 +188,7 @@ private:
       launch.flops = cost.flops;
       launch.bytes = cost.bytes;
       for (const Size& bytes : image->second.workspaces)
-        launch.workspaces.push_back(workspace(launch, bytes, static_cast<int>(list.size())));
+        launch.workspaces.push_back(workspace(launch, bytes, static_cast<int>(before + list.size())));
       if (!inArena && !launch.workspaces.empty())
         return kernel.emitError("internal: a kernel of @prepare asks for a workspace");
       list.push_back(std::move(launch));

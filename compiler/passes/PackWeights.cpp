@@ -1,3 +1,7 @@
+// pack-weights: the panels that the products' schedules ask for. For inference, @prepare packs the parameters once. For training they change with every
+// call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself.
+
+#include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 
 using namespace mlir;
@@ -11,12 +15,38 @@ namespace {
 func::FuncOp prepareFunction(ModuleOp module) {
   if (auto prepare = module.lookupSymbol<func::FuncOp>("prepare"))
     return prepare;
-  OpBuilder builder(module.lookupSymbol<func::FuncOp>("forward"));
+  OpBuilder builder(functionOf(module, LaunchList::Forward));
   auto prepare = func::FuncOp::create(builder, module.getLoc(), "prepare", builder.getFunctionType({}, {}));
   Block* body = prepare.addEntryBlock();
   builder.setInsertionPointToEnd(body);
   func::ReturnOp::create(builder, module.getLoc());
   return prepare;
+}
+
+/// The kernel that packs a value (.., N, K) into panels of nr rows. With `exchange`, the value is (.., K, N).
+FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder, codegen::KernelEmitter& emitter) {
+  Location loc = plain.getLoc();
+  Sizes sizes = exchange ? sizesOf(exchange.getResult()) : sizesOf(plain);
+  Size n = sizes[sizes.size() - 2], k = sizes.back();
+  Sizes panels(sizes.begin(), sizes.end() - 2);
+  panels.insert(panels.end(), {Size::ceilDiv(n, nr), k, Size(nr)});
+  auto type = tensorOf(panels, cast<RankedTensorType>(plain.getType()).getElementType());
+  auto kernel = KernelOp::create(builder, loc, TypeRange{type}, ValueRange{plain}, builder.getStringAttr("pack"), builder.getStringAttr(label),
+                                 builder.getStringAttr(reason), DictionaryAttr());
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    Block* body = builder.createBlock(&kernel.getBody());
+    Value matrix = body->addArgument(plain.getType(), loc);
+    if (exchange)
+      matrix = TransposeOp::create(builder, loc, matrix, exchange.getPermutation());
+    auto pack = PackOp::create(builder, loc, matrix, builder.getI64IntegerAttr(nr));
+    YieldOp::create(builder, loc, ValueRange{pack.getResult()});
+  }
+  DictionaryAttr schedule = emitter.chooseSchedule(kernel);
+  if (!schedule)
+    return failure();
+  kernel.setScheduleAttr(schedule);
+  return kernel.getOutputs().front();
 }
 
 /// @"<parameter>.packed.<nr>": the panels of a parameter, packed once however many kernels read them.
@@ -28,63 +58,71 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
   OpBuilder builder(prepare.getBody().front().getTerminator());
   Location loc = NameLoc::get(builder.getStringAttr(read.getState()), read.getLoc());
   auto plain = ReadOp::create(builder, loc, read.getType(), read.getStateAttr());
-  Sizes sizes = sizesOf(plain.getResult());
-  Size n = sizes[sizes.size() - 2], k = sizes.back();
-  Sizes panels(sizes.begin(), sizes.end() - 2);
-  panels.insert(panels.end(), {Size::ceilDiv(n, nr), k, Size(nr)});
-  auto type = tensorOf(panels, read.getType().getElementType());
-  auto kernel = KernelOp::create(builder, loc, TypeRange{type}, ValueRange{plain.getResult()}, builder.getStringAttr("pack"),
-                                 builder.getStringAttr(read.getState()), builder.getStringAttr("weights are packed once, in @prepare"), DictionaryAttr());
-  {
-    OpBuilder::InsertionGuard guard(builder);
-    Block* body = builder.createBlock(&kernel.getBody());
-    Value argument = body->addArgument(plain.getType(), loc);
-    auto pack = PackOp::create(builder, loc, argument, builder.getI64IntegerAttr(nr));
-    YieldOp::create(builder, loc, ValueRange{pack.getResult()});
-  }
-  DictionaryAttr schedule = emitter.chooseSchedule(kernel);
-  if (!schedule)
+  auto panels = packKernel(plain, nullptr, nr, read.getState(), "weights are packed once, in @prepare", builder, emitter);
+  if (failed(panels))
     return failure();
-  kernel.setScheduleAttr(schedule);
-  WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), name), kernel.getOutputs().front());
+  WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), name), *panels);
 
   OpBuilder top(prepare);
-  return PreparedOp::create(top, loc, top.getStringAttr(name), TypeAttr::get(type));
+  return PreparedOp::create(top, loc, top.getStringAttr(name), TypeAttr::get(panels->getType()));
+}
+
+/// The panels of each value, or of its exchange, that kernels of one function multiply by.
+using Panels = std::map<std::tuple<void*, bool, int64_t>, Value>;
+
+/// What reads the panels of `outside`, in front of the kernel; null when it stays plain.
+FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, Panels& known, codegen::KernelEmitter& emitter) {
+  auto module = kernel->getParentOfType<ModuleOp>();
+  auto read = outside.getDefiningOp<ReadOp>();
+  OpBuilder builder(kernel);
+  if (purposeOf(module) == Purpose::Inference) {
+    if (!read || exchange || !module.lookupSymbol<ParameterOp>(read.getState()))
+      return Value();
+    auto state = packedState(module, read, nr, emitter);
+    if (failed(state))
+      return failure();
+    return Value(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state->getType()), FlatSymbolRefAttr::get(state->getSymNameAttr())));
+  }
+  if (kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself
+    return Value();
+  Value& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
+  if (panels)
+    return panels;
+  auto packed = packKernel(outside, exchange, nr, kernel.getLabel(), "weights change with every call", builder, emitter);
+  if (succeeded(packed))
+    panels = *packed;
+  return packed;
 }
 
 /// The weight operand of a product, by kernel body argument.
 OpOperand* weightOperand(Operation* op) { return isa<MatmulOp, GroupedMatmulOp>(op) ? &op->getOpOperand(1) : nullptr; }
 
-LogicalResult packOperand(ModuleOp module, KernelOp kernel, OpOperand& weight, codegen::KernelEmitter& emitter) {
-  auto argument = dyn_cast<BlockArgument>(weight.get());
-  if (!argument)
+LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, codegen::KernelEmitter& emitter) {
+  auto exchange = weight.get().getDefiningOp<TransposeOp>();
+  auto argument = dyn_cast<BlockArgument>(exchange ? exchange.getX() : weight.get());
+  auto nr = kernel.getSchedule() ? kernel.getScheduleAttr().getAs<IntegerAttr>("nr") : IntegerAttr();
+  if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto read = outside.getDefiningOp<ReadOp>();
-  if (!read || !module.lookupSymbol<ParameterOp>(read.getState()))
-    return success();
-  auto nr = kernel.getSchedule() ? kernel.getScheduleAttr().getAs<IntegerAttr>("nr") : IntegerAttr();
-  if (!nr) // the target's kernels read weights as they are
-    return success();
-  auto state = packedState(module, read, nr.getInt(), emitter);
-  if (failed(state))
-    return failure();
+  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, known, emitter);
+  if (failed(packed) || !*packed)
+    return packed;
 
   OpBuilder builder(kernel);
-  auto packed = ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state->getType()), FlatSymbolRefAttr::get(state->getSymNameAttr()));
   Block& body = kernel.getBody().front();
   builder.setInsertionPointToStart(&body);
-  Sizes sizes = sizesOf(argument);
-  bool onlyUse = argument.hasOneUse();
-  Value panels = body.addArgument(packed.getType(), argument.getLoc());
-  kernel.getInputsMutable().append(packed.getResult());
+  Sizes sizes = sizesOf(weight.get());
+  Value panels = body.addArgument(packed->getType(), argument.getLoc());
+  kernel.getInputsMutable().append(*packed);
   auto plain = UnpackOp::create(builder, weight.getOwner()->getLoc(), panels, builder.getI64IntegerAttr(*sizes[sizes.size() - 2].constant()));
   weight.set(plain.getResult());
-  if (onlyUse) {
+  if (exchange && exchange->use_empty())
+    exchange->erase();
+  if (argument.use_empty()) {
     unsigned number = argument.getArgNumber();
     kernel.getInputsMutable().erase(number);
     body.eraseArgument(number);
-    if (read->use_empty())
+    if (auto read = outside.getDefiningOp<ReadOp>(); read && read->use_empty())
       read->erase();
   }
   return success();
@@ -93,15 +131,17 @@ LogicalResult packOperand(ModuleOp module, KernelOp kernel, OpOperand& weight, c
 } // namespace
 
 LogicalResult packWeights(ModuleOp module, codegen::KernelEmitter& emitter) {
-  auto forward = module.lookupSymbol<func::FuncOp>("forward");
-  for (KernelOp kernel : SmallVector<KernelOp>(forward.getOps<KernelOp>())) {
-    SmallVector<OpOperand*> weights;
-    for (Operation& op : kernel.getBody().front())
-      if (OpOperand* weight = weightOperand(&op))
-        weights.push_back(weight);
-    for (OpOperand* weight : weights)
-      if (failed(packOperand(module, kernel, *weight, emitter)))
-        return failure();
+  for (func::FuncOp function : calledFunctions(module)) {
+    Panels known;
+    for (KernelOp kernel : SmallVector<KernelOp>(function.getOps<KernelOp>())) {
+      SmallVector<OpOperand*> weights;
+      for (Operation& op : kernel.getBody().front())
+        if (OpOperand* weight = weightOperand(&op))
+          weights.push_back(weight);
+      for (OpOperand* weight : weights)
+        if (failed(packOperand(kernel, *weight, known, emitter)))
+          return failure();
+    }
   }
   return success();
 }

@@ -8,15 +8,24 @@
 
 namespace moec::compiler {
 
+/// What a step of training is made of; the words of CompileOptions.
+struct TrainingOptions {
+  bool accumulate = false, inputGradients = false;
+};
+/// Phase `grad`: @loss becomes @train_step, or @accumulate and @apply.
+mlir::LogicalResult makeTraining(mlir::ModuleOp module, const TrainingOptions& options);
+
 /// Moves reshapes behind elementwise ops: the residual of a MoE layer then has the shape of its combine, and can be fused into it.
 mlir::LogicalResult sinkReshapes(mlir::func::FuncOp function);
 
 /// The fusions. Each wraps ops that stand free in the function into moe.kernel ops of its kind; an op in a kernel is never looked at again, so the
 /// order of calls is the order of preference.
+mlir::LogicalResult fuseUpdates(mlir::func::FuncOp function);
 mlir::LogicalResult fuseGates(mlir::func::FuncOp function);
 mlir::LogicalResult fuseExperts(mlir::func::FuncOp function);
 mlir::LogicalResult fuseAttention(mlir::func::FuncOp function);
 mlir::LogicalResult fuseMatmuls(mlir::func::FuncOp function);
+mlir::LogicalResult fuseGradients(mlir::func::FuncOp function);
 mlir::LogicalResult fuseRows(mlir::func::FuncOp function);
 mlir::LogicalResult fuseLoops(mlir::func::FuncOp function);
 
@@ -26,16 +35,19 @@ mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitt
 /// Gives every kernel of the module a complete schedule.
 mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 
-/// Weights of matrix products in the panels that their kernels' schedules ask for, computed by @prepare. Needs schedules; must come before buffers are
-/// assigned, since it changes what kernels read.
+/// Weights of matrix products in the panels that their kernels' schedules ask for: computed by @prepare, or, where weights change with every call, by
+/// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
 mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 
-/// Gives every value of @prepare and @forward a buffer: attribute `moe.buffers` of the module, `reads` and `writes` of kernels.
+/// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of the module, `reads` and `writes` of kernels.
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
 
-/// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once; what the cache holds, not at all. `cache`
-/// and `trace` may be null. Counts in `result`.
-mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, Trace* trace, CompileResult& result);
+/// Images of kernels by the emitter's key.
+using KernelImages = std::map<std::string, codegen::KernelImage>;
+/// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once; what the cache or `known` holds, not at all.
+/// `cache` and `trace` may be null. Adds to `known`, the images of this target so far. Counts in `result`.
+mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, KernelImages& known, Trace* trace,
+                                CompileResult& result);
 
 /// The plan of a module after `emit`: plain data.
 mlir::FailureOr<Plan> makePlan(const Compilation& compilation);

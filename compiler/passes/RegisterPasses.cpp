@@ -1,3 +1,4 @@
+#include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 
 #include "mlir/Pass/Pass.h"
@@ -10,26 +11,46 @@ namespace {
 
 using FunctionBody = LogicalResult (*)(func::FuncOp);
 
-/// A pass function under a name, for moec-opt. It works on @forward.
-class ForwardPass : public PassWrapper<ForwardPass, OperationPass<ModuleOp>> {
+/// The functions that a pass works on. An error at a module without any.
+SmallVector<func::FuncOp> functionsOf(ModuleOp module) {
+  SmallVector<func::FuncOp> functions = calledFunctions(module);
+  if (functions.empty())
+    module.emitError("the module has no function @forward, @train_step or @accumulate");
+  return functions;
+}
+
+/// A pass function under a name, for moec-opt. It works on what calls run.
+class CalledPass : public PassWrapper<CalledPass, OperationPass<ModuleOp>> {
 public:
-  ForwardPass(StringRef name, StringRef description, FunctionBody body) : name_(name), description_(description), body_(body) {}
+  CalledPass(StringRef name, StringRef description, FunctionBody body) : name_(name), description_(description), body_(body) {}
   StringRef getArgument() const override { return name_; }
   StringRef getDescription() const override { return description_; }
   StringRef getName() const override { return name_; }
   void runOnOperation() override {
-    auto forward = getOperation().lookupSymbol<func::FuncOp>("forward");
-    if (!forward) {
-      getOperation().emitError("the module has no function @forward");
-      return signalPassFailure();
-    }
-    if (failed(body_(forward)))
+    SmallVector<func::FuncOp> functions = functionsOf(getOperation());
+    if (functions.empty() || llvm::any_of(functions, [&](func::FuncOp function) { return failed(body_(function)); }))
       signalPassFailure();
   }
 
 private:
   StringRef name_, description_;
   FunctionBody body_;
+};
+
+class MakeTrainingPass : public PassWrapper<MakeTrainingPass, OperationPass<ModuleOp>> {
+public:
+  MakeTrainingPass() = default;
+  MakeTrainingPass(const MakeTrainingPass& other) : PassWrapper(other) {}
+  StringRef getArgument() const override { return "moe-make-training"; }
+  StringRef getDescription() const override { return "@loss as a step of training"; }
+  StringRef getName() const override { return "moe-make-training"; }
+  void runOnOperation() override {
+    if (failed(makeTraining(getOperation(), {.accumulate = accumulate, .inputGradients = inputGradients})))
+      signalPassFailure();
+  }
+
+  Option<bool> accumulate{*this, "accumulate", llvm::cl::desc("@accumulate and @apply"), llvm::cl::init(false)};
+  Option<bool> inputGradients{*this, "input-gradients", llvm::cl::desc("gradients of inputs are results"), llvm::cl::init(false)};
 };
 
 class AssignBuffersPass : public PassWrapper<AssignBuffersPass, OperationPass<ModuleOp>> {
@@ -53,12 +74,12 @@ public:
   void runOnOperation() override {
     std::string error;
     auto emitter = codegen::makeEmitter(target, error);
-    auto forward = getOperation().lookupSymbol<func::FuncOp>("forward");
-    if (!emitter || !forward) {
-      getOperation().emitError(emitter ? "the module has no function @forward" : error);
+    if (!emitter) {
+      getOperation().emitError(error);
       return signalPassFailure();
     }
-    if (failed(joinLayers(forward, *emitter)))
+    SmallVector<func::FuncOp> functions = functionsOf(getOperation());
+    if (functions.empty() || llvm::any_of(functions, [&](func::FuncOp function) { return failed(joinLayers(function, *emitter)); }))
       signalPassFailure();
   }
 
@@ -72,10 +93,12 @@ struct Entry {
 
 constexpr Entry entries[] = {
     {"moe-sink-reshapes", "move reshapes behind elementwise ops", sinkReshapes},
+    {"moe-fuse-updates", "what parameters and states become, in kernels that write in place", fuseUpdates},
     {"moe-fuse-gates", "scores, choice and assignment in one kernel", fuseGates},
     {"moe-fuse-experts", "dispatch with the experts' first layer, the last layer with combine", fuseExperts},
     {"moe-fuse-attention", "attention with the slices of its projection", fuseAttention},
     {"moe-fuse-matmuls", "products with the elementwise ops behind them", fuseMatmuls},
+    {"moe-fuse-gradients", "sums over ids, places and experts, and the gradients of experts' weights", fuseGradients},
     {"moe-fuse-rows", "norms, softmax and choices with the elementwise ops around them", fuseRows},
     {"moe-fuse-loops", "everything else", fuseLoops},
 };
@@ -84,7 +107,8 @@ constexpr Entry entries[] = {
 
 void registerPasses() {
   for (const Entry& entry : entries)
-    registerPass([entry] { return std::make_unique<ForwardPass>(entry.name, entry.description, entry.body); });
+    registerPass([entry] { return std::make_unique<CalledPass>(entry.name, entry.description, entry.body); });
+  registerPass([] { return std::make_unique<MakeTrainingPass>(); });
   registerPass([] { return std::make_unique<AssignBuffersPass>(); });
   registerPass([] { return std::make_unique<JoinLayersPass>(); });
 }

@@ -1,5 +1,7 @@
 #include "compiler/passes/BufferTable.h"
+#include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/Updates.h"
 
 #include "mlir/IR/Verifier.h"
 
@@ -20,20 +22,29 @@ LogicalResult verifyFused(func::FuncOp function) {
 
 /// Whether a kernel of this kind may hold the op (moe.kernel's description in ir/dialect/MoeOps.td).
 bool mayHold(StringRef kind, Operation* op) {
-  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "attention"))
+  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && !kind.starts_with("attention")))
     return true;
   if (kind == "pack")
-    return isa<PackOp>(op);
+    return isa<TransposeOp, PackOp>(op);
   if (kind == "attention")
     return isa<SliceOp, AttentionOp>(op);
+  if (kind == "attention_grad")
+    return isa<SliceOp, AttentionGradOp>(op);
+  if (kind == "weight_grad")
+    return isa<GroupedWeightGradOp>(op);
+  if (kind == "sums")
+    return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp>(op);
+  if (kind == "update")
+    return false;
   if (kind == "matmul")
-    return isa<UnpackOp, MatmulOp>(op);
+    return isa<UnpackOp, TransposeOp, MatmulOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp>(op);
   bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
+  bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
   if (kind == "rows")
-    return inRows;
-  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
+    return inRows || inGradients;
+  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
   if (kind == "gate")
     return inGate;
   return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));
@@ -43,6 +54,26 @@ LogicalResult verifyBody(KernelOp kernel) {
   for (Operation& op : kernel.getBody().front())
     if (!mayHold(kernel.getKind(), &op))
       return op.emitError("a '") << kernel.getKind() << "' kernel cannot hold '" << op.getName() << "'";
+  return success();
+}
+
+/// The functions that a module has after a phase: for inference or for training, as the names say.
+LogicalResult verifyFunctions(Phase phase, ModuleOp module) {
+  Purpose purpose = purposeOf(module);
+  if (purpose == Purpose::Training && phase == Phase::Import)
+    return success();
+  if (module.lookupSymbol<func::FuncOp>("loss"))
+    return module.emitError("after grad, no function @loss may stand in the module");
+  if (!functionOf(module, LaunchList::Forward))
+    return module.emitError("the module has no function @forward, @train_step or @accumulate");
+  if (purpose == Purpose::Training && functionOf(module, LaunchList::Prepare))
+    return module.emitError("a module for training has no @prepare: weights change with every step");
+  bool accumulates = module.lookupSymbol<func::FuncOp>("accumulate"), applies = functionOf(module, LaunchList::Apply) != nullptr;
+  if (accumulates != applies)
+    return module.emitError("@accumulate and @apply come together: the module has no @") << (applies ? "accumulate" : "apply");
+  for (func::FuncOp function : module.getOps<func::FuncOp>())
+    if (std::optional<LaunchList> list = listOf(function); !list || function != functionOf(module, *list))
+      return function.emitError("no phase knows what calls @") << function.getSymName() << " beside the module's other functions";
   return success();
 }
 
@@ -57,9 +88,9 @@ LogicalResult require(KernelOp kernel, StringRef attribute, StringRef phase) {
 LogicalResult verifyAfter(Phase phase, ModuleOp module) {
   if (failed(verify(module)))
     return failure();
-  if (!module.lookupSymbol<func::FuncOp>("forward"))
-    return module.emitError("the module has no function @forward");
-  if (phase == Phase::Import) {
+  if (failed(verifyFunctions(phase, module)))
+    return failure();
+  if (phase <= Phase::Grad) {
     WalkResult result = module.walk([&](KernelOp kernel) {
       kernel.emitError("before fuse, no kernel may stand in the module");
       return WalkResult::interrupt();
@@ -68,6 +99,8 @@ LogicalResult verifyAfter(Phase phase, ModuleOp module) {
   }
   for (func::FuncOp function : module.getOps<func::FuncOp>()) {
     if (failed(verifyFused(function)))
+      return failure();
+    if (listOf(function) != LaunchList::Prepare && failed(verifyUpdates(function, phase >= Phase::Plan)))
       return failure();
     for (KernelOp kernel : function.getOps<KernelOp>()) {
       if (failed(verifyBody(kernel)))

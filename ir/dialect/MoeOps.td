@@ -441,9 +441,9 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
     - update: elementwise ops whose operands are arguments of the results' one shape, or scalars. A result may lie in an argument's memory.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
-    - expert_up: dispatch, [unpack,] grouped_matmul, expert_rows, elementwise.
+    - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise.
     - expert_mid: the same without dispatch.
-    - expert_down: [unpack,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
+    - expert_down: [unpack or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
     - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
     - pack: [transpose,] pack of one argument.
     `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.

@@ -16,8 +16,8 @@ void emitMatrixProduct(Rule& rule, Value a, Value b) {
   Size rows = product(Sizes(sizes.begin(), sizes.end() - 1));
   Value dy = rule.reshape(rule.dy(), {rows, sizesOf(b)[0]});
   rule.give(0, rule.reshape(rule.matmul(dy, rule.transpose(b)), sizes));
-  Value settledDy = rule.reshape(rule.withoutUndefinedRows(rule.dy(), rule.result()), {rows, sizesOf(b)[0]});
-  Value settledA = rule.reshape(rule.withoutUndefinedRows(a, a), {rows, sizes.back()});
+  Value settledDy = rule.reshape(rule.withoutUndefinedRows(rule.dy()), {rows, sizesOf(b)[0]});
+  Value settledA = rule.reshape(rule.withoutUndefinedRows(a), {rows, sizes.back()});
   rule.give(1, rule.matmul(rule.transpose(settledDy), rule.transpose(settledA)));
 }
 

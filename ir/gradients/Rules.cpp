@@ -53,7 +53,7 @@ Value Rule::sumTo(Value x, const Sizes& sizes) {
   size_t missing = from.size() - sizes.size();
   auto isSummed = [&](size_t axis) { return axis < missing || (sizes[axis - missing] == Size(1) && from[axis] != Size(1)); };
   if (isSummed(0))
-    x = withoutUndefinedRows(x, result());
+    x = withoutUndefinedRows(x);
   // Neighbours become one dimension, so that one op sums over all of them; then the last first, so that places stay.
   Sizes joined;
   std::vector<bool> summed;
@@ -74,8 +74,8 @@ Value Rule::sumTo(Value x, const Sizes& sizes) {
 
 Value Rule::sumRows(Value x) { return sumTo(x, {sizesOf(x).back()}); }
 
-Value Rule::withoutUndefinedRows(Value x, Value like) {
-  Value routing = raggedRouting(like);
+Value Rule::withoutUndefinedRows(Value x) {
+  Value routing = raggedRouting(x);
   if (!routing)
     return x;
   auto type = mlir::cast<RoutingType>(routing.getType());
@@ -91,14 +91,16 @@ static bool keepsAll(Value routing) {
   return assign && !assign.getKeep() && !assign.getWithin() && !assign.getCapacity() && assign.getIndices().getDefiningOp<SelectOp>();
 }
 
-/// Whether two values have the same size, as written in their types, along the first dimension.
+/// Whether two values have the same size along the first dimension. Sizes have one text each, so no size is read: this is asked of many values.
 static bool agreeInRows(Value a, Value b) {
-  auto rows = [](Value value) -> std::optional<Size> {
+  auto rows = [](Value value) -> std::pair<int64_t, Attribute> {
     auto type = dyn_cast<RankedTensorType>(value.getType());
-    return type && type.getRank() > 0 ? std::optional(sizesOf(type)[0]) : std::nullopt;
+    if (!type || type.getRank() == 0)
+      return {-1, {}};
+    auto sizes = dyn_cast_or_null<SizesAttr>(type.getEncoding());
+    return type.isDynamicDim(0) && sizes ? std::pair<int64_t, Attribute>(-2, sizes.getDims()[0]) : std::pair<int64_t, Attribute>(type.getDimSize(0), {});
   };
-  std::optional<Size> left = rows(a), right = rows(b);
-  return left && right && *left == *right;
+  return rows(a).first != -1 && rows(a) == rows(b);
 }
 
 Value raggedRouting(Value value) {

@@ -53,8 +53,8 @@ public:
   mlir::Value sumTo(mlir::Value x, const Sizes& sizes);
   /// x (.., N) summed over all rows: (N). Ragged rows stay out as above.
   mlir::Value sumRows(mlir::Value x);
-  /// `x`, which has the rows of the forward value `like`, with zeros for the rows behind the count where these are ragged.
-  mlir::Value withoutUndefinedRows(mlir::Value x, mlir::Value like);
+  /// `x` with zeros for the rows behind a routing's count, where it has ragged rows.
+  mlir::Value withoutUndefinedRows(mlir::Value x);
 
 private:
   mlir::Operation* op_;
@@ -64,7 +64,8 @@ private:
   mlir::Location location_;
 };
 
-/// The routing whose ragged rows `value` holds along its first dimension, where some of them may be undefined; null otherwise.
+/// The routing whose ragged rows `value` holds along its first dimension, where some of them may be undefined; null otherwise. Found by the ops that the value,
+/// of the forward part or a gradient, comes from.
 mlir::Value raggedRouting(mlir::Value value);
 
 /// The families: each emits the rule of an op that it knows. Nothing when it does not know the op.

@@ -1,26 +1,15 @@
 // The C interface over the C++ one: handles are the C++ values, and no exception leaves.
 
-#include "runtime/c/c_api.h"
+#include "runtime/c/Handles.h"
 
 #include "runtime/Compile.h"
 #include "runtime/Session.h"
 #include "runtime/core/DLPack.h"
-#include "runtime/core/Error.h"
 #include "runtime/io/InputFile.h"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <new>
 #include <sstream>
-
-struct moec_program {
-  moec::Program program;
-};
-
-struct moec_tensor {
-  moec::Tensor tensor;
-};
 
 struct moec_session {
   moec::Session session;
@@ -31,6 +20,7 @@ namespace {
 
 using moec::Error;
 using moec::Fault;
+using namespace moec::c;
 
 thread_local std::string lastError;
 
@@ -58,29 +48,6 @@ moec_status failed(moec_status status, const char* before, const char* what) noe
   return status;
 }
 
-template <class Work> moec_status guarded(Work work) noexcept {
-  try {
-    work();
-    return MOEC_OK;
-  } catch (const Error& error) {
-    return failed(statusOf(error.fault()), "", error.what());
-  } catch (const std::bad_alloc&) {
-    return failed(MOEC_ERROR_SYSTEM, "", "out of memory");
-  } catch (const std::exception& error) {
-    return failed(MOEC_ERROR_INTERNAL, "internal: ", error.what());
-  } catch (...) {
-    return failed(MOEC_ERROR_INTERNAL, "", "a function of the host threw what is no std::exception");
-  }
-}
-
-/// Arguments that must not be null: (name, pointer) pairs.
-template <class Pointer, class... More> void need(const char* name, Pointer* pointer, More... more) {
-  if (!pointer)
-    throw Error(Fault::Usage, fmt::format("{} is null", name));
-  if constexpr (sizeof...(more) > 0)
-    need(more...);
-}
-
 // moec_dtype counts as moec::DType does.
 static_assert(static_cast<int>(moec::DType::F64) == MOEC_F64 && static_cast<int>(moec::DType::F32) == MOEC_F32 && static_cast<int>(moec::DType::BF16) == MOEC_BF16 &&
               static_cast<int>(moec::DType::I64) == MOEC_I64 && static_cast<int>(moec::DType::I32) == MOEC_I32 && static_cast<int>(moec::DType::U8) == MOEC_U8 &&
@@ -96,18 +63,6 @@ moec::Shape shapeOf(const int64_t* shape, size_t rank) {
   if (rank > 0)
     need("shape", shape);
   return moec::Shape(shape, shape + rank);
-}
-
-moec::TensorMap mapOf(const char* const* names, const moec_tensor* const* tensors, size_t count) {
-  if (count > 0)
-    need("names", names, "tensors", tensors);
-  moec::TensorMap map;
-  for (size_t i = 0; i < count; ++i) {
-    need("a name", names[i], "a tensor", tensors[i]);
-    if (!map.emplace(names[i], tensors[i]->tensor).second)
-      throw Error(Fault::Usage, fmt::format("\"{}\" is given twice", names[i]));
-  }
-  return map;
 }
 
 class HostPool : public moec::ThreadPool {
@@ -133,6 +88,53 @@ moec_session* openSession(const moec_program& program, const char* device, const
 
 } // namespace
 
+namespace moec::c {
+
+moec_status statusOfException() noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return failed(statusOf(error.fault()), "", error.what());
+  } catch (const std::bad_alloc&) {
+    return failed(MOEC_ERROR_SYSTEM, "", "out of memory");
+  } catch (const std::exception& error) {
+    return failed(MOEC_ERROR_INTERNAL, "internal: ", error.what());
+  } catch (...) {
+    return failed(MOEC_ERROR_INTERNAL, "", "a function of the host threw what is no std::exception");
+  }
+}
+
+TensorMap mapOf(const char* const* names, const moec_tensor* const* tensors, size_t count) {
+  if (count > 0)
+    need("names", names, "tensors", tensors);
+  TensorMap map;
+  for (size_t i = 0; i < count; ++i) {
+    need("a name", names[i], "a tensor", tensors[i]);
+    if (!map.emplace(names[i], tensors[i]->tensor).second)
+      throw Error(Fault::Usage, fmt::format("\"{}\" is given twice", names[i]));
+  }
+  return map;
+}
+
+std::vector<std::string> targetsOf(const char* targets) {
+  std::vector<std::string> list;
+  std::istringstream words(targets ? targets : "");
+  for (std::string word; std::getline(words, word, ',');)
+    list.push_back(word);
+  return list;
+}
+
+void giveAll(const TensorMap& results, const std::vector<OutputInfo>& order, moec_tensor** outputs) {
+  // All handles exist before the first is the caller's.
+  std::vector<std::unique_ptr<moec_tensor>> handles;
+  for (const OutputInfo& output : order)
+    handles.push_back(std::make_unique<moec_tensor>(moec_tensor{results.find(output.name)->second}));
+  for (size_t i = 0; i < handles.size(); ++i)
+    outputs[i] = handles[i].release();
+}
+
+} // namespace moec::c
+
 const char* moec_version(void) { return MOEC_VERSION; }
 
 const char* moec_last_error(void) { return lastError.c_str(); }
@@ -154,11 +156,7 @@ moec_status moec_program_parse(const void* bytes, size_t size, moec_program** pr
 moec_status moec_compile(const char* model, const char* targets, moec_program** program) {
   return guarded([&] {
     need("model", model, "program", program);
-    moec::CompileOptions options;
-    std::istringstream words(targets ? targets : "");
-    for (std::string word; std::getline(words, word, ',');)
-      options.targets.push_back(word);
-    *program = new moec_program{moec::compile(model, options)};
+    *program = new moec_program{moec::compile(model, {.targets = targetsOf(targets)})};
   });
 }
 
@@ -289,11 +287,6 @@ moec_status moec_session_run(moec_session* session, const char* const* names, co
   return guarded([&] {
     need("session", session, "outputs", outputs);
     moec::TensorMap results = session->session.run(mapOf(names, inputs, count), {.seed = seed, .step = step});
-    // All handles exist before the first is the caller's.
-    std::vector<std::unique_ptr<moec_tensor>> handles;
-    for (const moec::OutputInfo& output : session->session.plan().outputs)
-      handles.push_back(std::make_unique<moec_tensor>(moec_tensor{results.at(output.name)}));
-    for (size_t i = 0; i < handles.size(); ++i)
-      outputs[i] = handles[i].release();
+    giveAll(results, session->session.plan().outputs, outputs);
   });
 }

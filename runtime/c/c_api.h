@@ -14,6 +14,7 @@ extern "C" {
 
 typedef struct moec_program moec_program;
 typedef struct moec_session moec_session;
+typedef struct moec_training moec_training;
 typedef struct moec_tensor moec_tensor;
 
 /* By whose fault it failed. */
@@ -112,6 +113,25 @@ moec_status moec_session_read_input(const moec_session* session, const char* nam
 /* One call. `outputs`: room for moec_session_output_count() handles, each the caller's to free. `seed` and `step` key random draws. */
 moec_status moec_session_run(moec_session* session, const char* const* names, const moec_tensor* const* inputs, size_t count, uint64_t seed, uint32_t step,
                              moec_tensor** outputs);
+
+/* ---- training: a program whose weights change ---- */
+
+/* As moec_compile, with a plan for training beside that for inference. */
+moec_status moec_compile_for_training(const char* model, const char* targets, moec_program** program);
+/* Of a program compiled so. Its weights come from moec_training_load or moec_training_init, and begin at step 0. */
+moec_status moec_training_create(const moec_program* program, const char* device, int threads, moec_training** training);
+moec_status moec_training_load(moec_training* training, const char* safetensors);
+moec_status moec_training_init(moec_training* training, uint64_t seed);
+void moec_training_free(moec_training* training);
+
+/* The losses, then the gradient's norm; names live as long as the training. Null past the count. */
+size_t moec_training_result_count(const moec_training* training);
+const char* moec_training_result_name(const moec_training* training, size_t index);
+/* One step. `results`: room for moec_training_result_count() handles, each the caller's to free. `seed` and the step's number key random draws. */
+moec_status moec_training_step(moec_training* training, const char* const* names, const moec_tensor* const* inputs, size_t count, double learning_rate,
+                               uint64_t seed, moec_tensor** results);
+/* A parameter as it is now: a copy. */
+moec_status moec_training_weight(const moec_training* training, const char* name, moec_tensor** weight);
 
 #ifdef __cplusplus
 }

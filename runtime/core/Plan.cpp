@@ -132,6 +132,13 @@ void checkTraining(const Plan& plan) {
       fail(plan, "it is for inference, and has states or something to apply");
     return;
   }
+  auto checkApplied = [&](const auto& infos, const char* what) {
+    for (const auto& info : infos)
+      if (info.list == LaunchList::Apply && info.buffer >= 0 && !hasFixedShape(plan.buffers[static_cast<size_t>(info.buffer)]))
+        fail(plan, fmt::format("{} {} of apply has a size that depends on the call", what, info.name));
+  };
+  checkApplied(plan.inputs, "input");
+  checkApplied(plan.outputs, "output");
   if (!plan.prepare.empty())
     fail(plan, "it is for training, and prepares weights, which change with every step");
   for (LaunchList list : {LaunchList::Forward, LaunchList::Apply})

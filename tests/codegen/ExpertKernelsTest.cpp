@@ -100,6 +100,66 @@ TEST_P(ExpertKernels, downAddsTheWeightedRowsToTheResidual) {
                    hidden});
 }
 
+//===--- several results, as a step of training keeps them ---===//
+
+TEST_P(ExpertKernels, upGivesWhatTheActivationReadToo) {
+  int64_t width = 24, hidden = 51;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value x = maker.tensor(type(), {"t", text(width)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                     mlir::Value w = weights(maker, type(), {fill().experts, hidden, width}), bias = maker.tensor(type(), {text(fill().experts), text(hidden)});
+                     mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routing), w, routing);
+                     y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routing));
+                     return maker.finish("expert_up", {maker.make<ir::GeluOp>(y), y});
+                   },
+                   {randomTensor(type(), {fill().tokens, width}, 1), routing(), randomTensor(type(), {fill().experts, hidden, width}, 2),
+                    randomTensor(type(), {fill().experts, hidden}, 3)},
+                   2,
+                   bindings(),
+                   width,
+                   kept()});
+}
+
+TEST_P(ExpertKernels, midGivesItsProductAndItsActivation) {
+  int64_t width = 33, hidden = 16;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value rows = maker.tensor(type(), {rowsText(), text(width)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                     mlir::Value w = weights(maker, type(), {fill().experts, hidden, width}), other = maker.tensor(type(), {rowsText(), text(hidden)});
+                     mlir::Value y = maker.make<ir::GroupedMatmulOp>(rows, w, routing), gate = maker.make<ir::SiluOp>(y);
+                     return maker.finish("expert_mid", {y, gate, maker.make<ir::MulOp>(gate, other)});
+                   },
+                   {randomTensor(type(), {rows(), width}, 1), routing(), randomTensor(type(), {fill().experts, hidden, width}, 2),
+                    randomTensor(type(), {rows(), hidden}, 3)},
+                   2,
+                   bindings(),
+                   width,
+                   kept()});
+}
+
+/// The rows that are combined, what they were made from, or both, before and behind the tokens' result.
+TEST_P(ExpertKernels, downGivesItsRowsToo) {
+  int64_t width = 21, hidden = 40;
+  for (int form = 0; form < 4; ++form) {
+    SCOPED_TRACE(form);
+    expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                       mlir::Value rows = maker.tensor(type(), {rowsText(), text(hidden)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                       mlir::Value w = weights(maker, type(), {fill().experts, width, hidden}), bias = maker.tensor(type(), {text(fill().experts), text(width)});
+                       mlir::Value choice = maker.tensor(weightType(), {"t", text(fill().choices)}), residual = maker.tensor(type(), {"t", text(width)});
+                       mlir::Value product = maker.make<ir::GroupedMatmulOp>(rows, w, routing);
+                       mlir::Value made = maker.make<ir::AddOp>(product, maker.make<ir::ExpertRowsOp>(bias, routing));
+                       mlir::Value combined = maker.make<ir::CombineOp>(made, routing, choice), y = maker.make<ir::AddOp>(combined, residual);
+                       llvm::SmallVector<mlir::Value> results[] = {{y, made}, {made, y}, {product, y, made, combined}, {y, product}};
+                       return maker.finish("expert_down", results[form]);
+                     },
+                     {randomTensor(type(), {rows(), hidden}, 1), routing(), randomTensor(type(), {fill().experts, width, hidden}, 2),
+                      randomTensor(type(), {fill().experts, width}, 3), randomTensor(weightType(), {fill().tokens, fill().choices}, 4),
+                      randomTensor(type(), {fill().tokens, width}, 5)},
+                     2,
+                     bindings(),
+                     hidden,
+                     kept()});
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Fills, ExpertKernels, ::testing::Combine(::testing::ValuesIn(fills), ::testing::Values(DType::F32, DType::F64, DType::BF16)),
                          [](const auto& info) { return std::string(std::get<0>(info.param).name) + "_" + std::string(name(std::get<1>(info.param))); });
 

@@ -219,5 +219,23 @@ TEST(Pack, panelsWithZerosBehindTheRows) {
     }
 }
 
+TEST(Pack, panelsOfAMatrixThatLiesTransposed) {
+  struct Case {
+    const char *from, *exchanged, *to, *permutation;
+    int nr;
+  };
+  for (Case c : {Case{"5x16xf32", "16x5xf32", "2x5x8xf32", "1, 0", 8}, Case{"5x17xf32", "17x5xf32", "2x5x16xf32", "1, 0", 16},
+                 Case{"3x7x21xf64", "3x21x7xf64", "3x2x7x16xf64", "0, 2, 1", 16}, Case{"33x10xbf16", "10x33xbf16", "3x33x4xbf16", "1, 0", 4},
+                 Case{"4x1x50xbf16", "4x50x1xbf16", "4x2x1x32xbf16", "0, 2, 1", 32}})
+    for (int64_t block : {0, 1, 2}) {
+      ParsedKernel kernel = parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
+                                        fmt::format("%t = moe.transpose %w [{}] : tensor<{}>\n %p = moe.pack %t nr {} : tensor<{}>\n moe.yield %p : tensor<{}>",
+                                                    c.permutation, c.from, c.nr, c.exchanged, c.to));
+      CheckOptions options = exact();
+      options.block = block;
+      check(kernel, options);
+    }
+}
+
 } // namespace
 } // namespace moec::testing

@@ -109,6 +109,82 @@ TEST(MatmulKernelShapes, bThatTheCallComputed) {
                    12});
 }
 
+mlir::Value exchange(KernelMaker& maker, mlir::Value x) {
+  auto rank = static_cast<int64_t>(ir::sizesOf(x).size());
+  llvm::SmallVector<int64_t> permutation;
+  for (int64_t i = 0; i < rank; ++i)
+    permutation.push_back(i + 2 < rank ? i : 2 * rank - 3 - i);
+  return maker.make<ir::TransposeOp>(x, maker.builder().getDenseI64ArrayAttr(permutation));
+}
+
+/// The gradient of x: dy (m, k) times w (k, n), read as the rows of its transpose.
+TEST_P(MatmulKernel, bLiesTransposed) {
+  auto [type, m, n, k] = GetParam();
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(k), text(n)}), residual = maker.tensor(type, {"m", text(n)});
+                     mlir::Value y = maker.make<ir::MatmulOp>(a, exchange(maker, w));
+                     return maker.finish("matmul", {maker.make<ir::AddOp>(y, residual)});
+                   },
+                   {randomTensor(type, {m, k}, 1), randomTensor(type, {k, n}, 2), randomTensor(type, {m, n}, 3)},
+                   -1,
+                   {{"m", m}},
+                   k});
+}
+
+/// The gradient of w: dy (tokens, m) and x (tokens, n), tokens known at the call.
+TEST_P(MatmulKernel, bothLieTransposed) {
+  auto [type, m, n, k] = GetParam();
+  for (int64_t tokens : {k, int64_t{0}})
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)}), scale = maker.tensor(type, {"1"});
+                       mlir::Value y = maker.make<ir::MatmulOp>(exchange(maker, dy), exchange(maker, x));
+                       return maker.finish("matmul", {maker.make<ir::MulOp>(y, scale), y});
+                     },
+                     {randomTensor(type, {tokens, m}, 1), randomTensor(type, {tokens, n}, 2), randomTensor(type, {1}, 3)},
+                     -1,
+                     {{"t", tokens}},
+                     k});
+}
+
+TEST_P(MatmulKernel, aLiesTransposedAndBIsPacked) {
+  auto [type, m, n, k] = GetParam();
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(type, {text(k), "m"}), w = weights(maker, type, {n, k});
+                     return maker.finish("matmul", {maker.make<ir::MatmulOp>(exchange(maker, a), w)});
+                   },
+                   {randomTensor(type, {k, m}, 1), randomTensor(type, {n, k}, 2)},
+                   1,
+                   {{"m", m}},
+                   k});
+}
+
+TEST(MatmulKernelShapes, matricesOfABatchLieTransposed) {
+  // Each of a, b and both; b of one batch entry for all; b plain beside a transposed a.
+  for (DType type : {DType::F32, DType::F64, DType::BF16})
+    for (int form = 0; form < 5; ++form) {
+      SCOPED_TRACE(form);
+      bool turnA = form != 1, turnB = form != 0 && form != 4, ofAll = form == 3, plainB = form == 4;
+      Shape a = turnA ? Shape{3, 70, 41} : Shape{3, 41, 70}, b = turnB ? Shape{3, 70, 29} : Shape{3, 29, 70};
+      if (ofAll || plainB)
+        b.erase(b.begin());
+      expectReference({[&](KernelMaker& maker, const Weights&) {
+                         auto input = [&](const Shape& shape, bool turn) {
+                           std::vector<std::string> sizes;
+                           for (int64_t size : shape)
+                             sizes.push_back(size == 3 ? "batch" : size == 70 ? "t" : text(size));
+                           mlir::Value x = maker.tensor(type, sizes);
+                           return turn ? exchange(maker, x) : x;
+                         };
+                         mlir::Value rows = input(a, turnA), columns = input(b, turnB);
+                         return maker.finish("matmul", {maker.make<ir::MatmulOp>(rows, columns)});
+                       },
+                       {randomTensor(type, a, 1), randomTensor(type, b, 2)},
+                       -1,
+                       {{"batch", 3}, {"t", 70}},
+                       70});
+    }
+}
+
 TEST(MatmulKernelShapes, noRowsAtAll) {
   DType type = DType::F32;
   expectReference({[&](KernelMaker& maker, const Weights& weights) {

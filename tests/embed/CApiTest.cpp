@@ -1,8 +1,10 @@
 // The C interface: a whole run against the C++ one, and errors as states and words.
 
 #include "runtime/Session.h"
+#include "runtime/Training.h"
 #include "runtime/c/c_api.h"
 #include "tests/runtime/TinyProgram.h"
+#include "tests/runtime/TinyTraining.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -158,6 +160,50 @@ TEST_F(CApi, ManySessionsOfOneProgramInManyThreads) {
 }
 
 TEST(CApiVersion, IsTheProjects) { EXPECT_THAT(moec_version(), testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+")); }
+
+TEST_F(CApi, StepsOfTrainingGiveWhatTheCppInterfaceGives) {
+  moec_training* training = nullptr;
+  EXPECT_EQ(moec_training_create(program, "cpu", 1, &training), MOEC_ERROR_USAGE);
+  EXPECT_THAT(moec_last_error(), HasSubstr("compile it with --train"));
+  Program trains(tinyTrainingData(false));
+  std::vector<uint8_t> bytes = trains.bytes();
+  moec_program* both = nullptr;
+  ASSERT_EQ(moec_program_parse(bytes.data(), bytes.size(), &both), MOEC_OK) << moec_last_error();
+  ASSERT_EQ(moec_training_create(both, "cpu", 1, &training), MOEC_OK) << moec_last_error();
+  moec_program_free(both);
+  ASSERT_EQ(moec_training_init(training, 3), MOEC_OK) << moec_last_error();
+  Training expected(trains, "cpu", {.threads = 1});
+  expected.init(3);
+
+  ASSERT_EQ(moec_training_result_count(training), 2u);
+  EXPECT_STREQ(moec_training_result_name(training, 0), "loss");
+  EXPECT_STREQ(moec_training_result_name(training, 1), "gradient_norm");
+  EXPECT_EQ(moec_training_result_name(training, 2), nullptr);
+  const char* names[] = {"x", "y"};
+  for (uint64_t step = 0; step < 3; ++step) {
+    TensorMap batch = tinyBatch(12, step);
+    moec_tensor* inputs[2] = {};
+    for (size_t i = 0; i < 2; ++i) {
+      const Tensor& input = batch.at(names[i]);
+      ASSERT_EQ(moec_tensor_borrow(input.data(), MOEC_F32, input.shape().data(), input.shape().size(), &inputs[i]), MOEC_OK);
+    }
+    moec_tensor* results[2] = {};
+    ASSERT_EQ(moec_training_step(training, names, inputs, 2, 0.05, 7, results), MOEC_OK) << moec_last_error();
+    TensorMap want = expected.step(batch, {.learningRate = 0.05, .seed = 7});
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(*static_cast<float*>(moec_tensor_data(results[i])), want.at(moec_training_result_name(training, i)).as<float>()[0]);
+      moec_tensor_free(results[i]);
+      moec_tensor_free(inputs[i]);
+    }
+  }
+  moec_tensor* weight = nullptr;
+  EXPECT_EQ(moec_training_weight(training, "v", &weight), MOEC_ERROR_USAGE);
+  ASSERT_EQ(moec_training_weight(training, "w", &weight), MOEC_OK) << moec_last_error();
+  EXPECT_EQ(std::memcmp(moec_tensor_data(weight), expected.weights().at("w").data(), moec_tensor_bytes(weight)), 0);
+  moec_tensor_free(weight);
+  moec_training_free(training);
+  moec_training_free(nullptr);
+}
 
 } // namespace
 } // namespace moec

@@ -1,4 +1,4 @@
-# The examples, built as a stranger's projects against an installed moec with nothing else of the repository in sight, print what `moec run` prints.
+# The examples, built as a stranger's projects against an installed moec with nothing else of the repository in sight, print what `moec run` prints; the one that trains, a loss that falls.
 function(run result)
   execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE output RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
@@ -42,14 +42,28 @@ set(photo ${SCRATCH}/photo.png)
 file(COPY ${EXAMPLES}/photo.png DESTINATION ${SCRATCH})
 run(ignored ${SCRATCH}/moec/bin/moec compile ${MODEL} -o ${program})
 run(expected ${SCRATCH}/moec/bin/moec run ${program} --init 0 --input image=${photo})
-foreach(example IN ITEMS embed-cpp embed-c)
+function(build_example example)
   file(COPY ${EXAMPLES}/${example} DESTINATION ${SCRATCH})
   set(build ${SCRATCH}/${example}/build)
   run(ignored ${CMAKE_COMMAND} -G Ninja -S ${SCRATCH}/${example} -B ${build} -DCMAKE_PREFIX_PATH=${SCRATCH}/moec -DCMAKE_C_COMPILER=${C_COMPILER}
     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld)
   run(ignored ${CMAKE_COMMAND} --build ${build})
-  run(printed ${build}/${example} ${program} ${photo})
+endfunction()
+
+foreach(example IN ITEMS embed-cpp embed-c)
+  build_example(${example})
+  run(printed ${SCRATCH}/${example}/build/${example} ${program} ${photo})
   if(NOT printed STREQUAL expected)
     message(FATAL_ERROR "${example} prints\n${printed}\nand moec run\n${expected}")
   endif()
 endforeach()
+
+# A training that learns: the loss ends below half of a guess among ten classes, ln 10.
+build_example(train-cpp)
+run(printed ${SCRATCH}/train-cpp/build/train-cpp ${MODEL} 40)
+if(NOT printed MATCHES "step 1  loss ([0-9.]+).*step 40  loss ([0-9.]+)")
+  message(FATAL_ERROR "train-cpp prints\n${printed}")
+endif()
+if(CMAKE_MATCH_1 LESS 1.5 OR NOT CMAKE_MATCH_2 LESS 1.15)
+  message(FATAL_ERROR "train-cpp's loss goes from ${CMAKE_MATCH_1} to ${CMAKE_MATCH_2}, expected from about 2.3 to less than 1.15:\n${printed}")
+endif()

@@ -62,7 +62,7 @@ struct LossFunction {
 
   void addResult(const std::string& name, mlir::Value value) {
     end()->insertOperands(end().getNumOperands(), value);
-    function.insertResult(function.getNumResults(), value.getType(), nullptr);
+    ASSERT_TRUE(mlir::succeeded(function.insertResult(function.getNumResults(), value.getType(), nullptr)));
     results.push_back(name);
   }
 };
@@ -148,7 +148,8 @@ TEST_P(StepGoldens, LeadWherePyTorchsDo) {
     updates.push_back({parameters[i].first, (*gradients)[i]});
   mlir::OpBuilder builder(loss.end());
   for (mlir::Type element : {mlir::Type(builder.getF64Type()), mlir::Type(builder.getI64Type())})
-    loss.function.insertArgument(loss.function.getNumArguments(), mlir::RankedTensorType::get({}, element), nullptr, loss.function.getLoc());
+    ASSERT_TRUE(mlir::succeeded(loss.function.insertArgument(loss.function.getNumArguments(), mlir::RankedTensorType::get({}, element), nullptr,
+                                                             loss.function.getLoc())));
   mlir::Value rate = loss.function.getArguments().drop_back().back(), number = loss.function.getArguments().back();
   auto norm = models::emitUpdates(*loss.module, builder, updates, rate, number);
   ASSERT_TRUE(mlir::succeeded(norm));

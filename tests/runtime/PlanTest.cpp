@@ -106,6 +106,7 @@ TEST(CheckPlan, RefusesTrainingThatCannotBe) {
   expect(refusal([](Plan& p) { p.buffers[9].firstLaunch = 1; }), "buffer 9 (mean) lives from forward launch 1 into apply launch 1");
   expect(refusal([](Plan& p) { p.apply[0].inputs.push_back(0); }), "apply launch 0 (w) uses x, whose size depends on the call");
   expect(refusal([](Plan& p) { p.apply[0].inputs.push_back(4); }), "apply launch 0 (w) uses rows, which lives from launch 0 to 1");
+  expect(refusal([](Plan& p) { p.outputs[0].list = LaunchList::Apply; }), "output y of apply has a size that depends on the call");
   expect(refusal([](Plan& p) { p.prepare = samplePlan().prepare; }), "it is for training, and prepares weights");
   expect(refusal([](Plan& p) { p.states[0].from = "v"; }), "state w.momentum begins with 'v', which is no parameter of its shape");
   expect(refusal([](Plan& p) { p.states[0].buffer = 1; }), "state w.momentum has a buffer of another kind");

@@ -22,7 +22,8 @@ Training tinyTraining(bool accumulate, int threads = 2) { return Training(Progra
 Tensor someWeights() { return Tensor::of<float>({0.5f, 1, 1.5f, 2, -1, 3, 0.25f, 1}, {kTinyWidth}); }
 
 TinyStep fromSomeWeights() {
-  std::vector<float> w(someWeights().as<float>().begin(), someWeights().as<float>().end());
+  Tensor weights = someWeights();
+  std::vector<float> w(weights.as<float>().begin(), weights.as<float>().end());
   return {w, std::vector<float>(w.size()), w};
 }
 
@@ -174,7 +175,7 @@ TEST(Training, SaysWhatIsMissing) {
   batch.emplace(kStepInput, Tensor::of<int64_t>({3}, {}));
   EXPECT_FAULT(whole.step(batch, {.learningRate = 1}), Fault::Usage, "'train.step' is the training's own");
   EXPECT_FAULT(whole.load({{"v", someWeights()}}), Fault::Data, "'w' is missing");
-  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.average' is missing (f32[8])\n  'w.momentum' is f32[7], expected f32[8]");
+  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.momentum' is f32[7], expected f32[8]\n  'w.average' is missing (f32[8])");
   EXPECT_FAULT(whole.restore(whole.weights(), whole.state(), 1, 2), Fault::Usage, "2 accumulations");
   EXPECT_EQ(whole.steps(), 0);
 }

@@ -24,7 +24,7 @@ llvm::SmallVector<mlir::Value> gradients(KernelMaker& maker, const Case& c, cons
   auto op = ir::AttentionGradOp::create(b, maker.loc(), x.dy, x.q, x.k, x.v, x.bias, b.getI64IntegerAttr(c.heads * sharing),
                                         sharing == 1 ? mlir::IntegerAttr() : b.getI64IntegerAttr(c.heads),
                                         b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
-  return llvm::to_vector(op->getResults());
+  return llvm::SmallVector<mlir::Value>(op->getResults());
 }
 
 class AttentionGradCuda : public ::testing::TestWithParam<Case> {

@@ -97,6 +97,20 @@ const Refusal kRefusals[] = {
      "%a = moe.attention %q, %q, %q heads 1 scale 0.5 : tensor<1x4x8xf32>, tensor<1x4x8xf32>, tensor<1x4x8xf32>"
      "  %y = moe.neg %a : tensor<1x4x8xf32>  moe.yield %y : tensor<1x4x8xf32>",
      "gives something else than its moe.attention"},
+
+    {"updateOfASoftmax", "update", "%x: tensor<4x8xf32>", "tensor<4x8xf32>", "%y = moe.softmax %x : tensor<4x8xf32>  moe.yield %y : tensor<4x8xf32>",
+     "an update cannot hold moe.softmax"},
+    {"updateThatBroadcasts", "update", "%x: tensor<4x8xf32>, %b: tensor<8xf32>", "tensor<4x8xf32>",
+     "%y = moe.add %x, %b : tensor<4x8xf32>, tensor<8xf32>  moe.yield %y : tensor<4x8xf32>", "which is no scalar"},
+    {"sumsOfNothing", "sums", "%x: tensor<4x8xf32>", "tensor<4x8xf32>", "%y = moe.neg %x : tensor<4x8xf32>  moe.yield %y : tensor<4x8xf32>",
+     "holds none of moe.embedding_grad"},
+    {"sumsOfWhatIsComputed", "sums", "%x: tensor<8x8xf32>, %r: " MOEC_ROUTING, "tensor<3x8xf32>",
+     "%n = moe.neg %x : tensor<8x8xf32>  %y = moe.expert_sums %n, %r : tensor<8x8xf32>, " MOEC_ROUTING "  moe.yield %y : tensor<3x8xf32>",
+     "an operand of the sums is computed in the kernel by moe.neg"},
+    {"attentionGradWithMoreBehind", "attention_grad", "%q: tensor<1x4x8xf32>", "tensor<1x4x8xf32>",
+     "%a, %b, %c = moe.attention_grad %q, %q, %q, %q heads 1 scale 0.5 : tensor<1x4x8xf32>, tensor<1x4x8xf32>, tensor<1x4x8xf32>, tensor<1x4x8xf32>"
+     "  %y = moe.neg %a : tensor<1x4x8xf32>  moe.yield %y : tensor<1x4x8xf32>",
+     "gives something else than its moe.attention_grad"},
 };
 
 TEST(RefusalsCuda, sayWhatWasFound) {

@@ -76,7 +76,6 @@ moe.state @m : tensor<2xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
 func.func @step(%x: tensor<2xf32>) {
   // expected-error@+1 {{write C4: a function writes a state once: @m is written twice}}
   moe.write @m, %x : tensor<2xf32>
-  // expected-error@+1 {{write C4: a function writes a state once: @m is written twice}}
   moe.write @m, %x : tensor<2xf32>
   return
 }

@@ -125,10 +125,11 @@ func::FuncOp addGradient(func::FuncOp function, Operation*& loss) {
   Operation* end = block.getTerminator();
   Value y = end->getOperand(0), dy = block.addArgument(y.getType(), y.getLoc());
   OpBuilder builder(end);
-  Value weighted = ir::MulOp::create(builder, y.getLoc(), y, dy);
+  Location place = NameLoc::get(builder.getStringAttr(kLossPlace));
+  Value weighted = ir::MulOp::create(builder, place, y, dy);
   Type element = cast<RankedTensorType>(y.getType()).getElementType();
-  Value flat = ir::ReshapeOp::create(builder, y.getLoc(), ir::tensorOf({ir::product(ir::sizesOf(y))}, element), weighted);
-  Value sum = ir::ReduceOp::create(builder, y.getLoc(), ir::ReduceKind::Sum, flat, 0);
+  Value flat = ir::ReshapeOp::create(builder, place, ir::tensorOf({ir::product(ir::sizesOf(y))}, element), weighted);
+  Value sum = ir::ReduceOp::create(builder, place, ir::ReduceKind::Sum, flat, 0);
   loss = sum.getDefiningOp();
   FailureOr<SmallVector<Value>> gradients = compiler::backpropagate(sum, wanted, builder);
   if (failed(gradients))

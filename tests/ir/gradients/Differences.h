@@ -19,6 +19,9 @@ struct Trial {
 /// Draws the arguments as their attributes say (Cases.h), the same for the same function.
 Trial makeTrial(mlir::func::FuncOp function, const Bindings& sizes);
 
+/// The path of the ops that make sum(f(x) * dy), and so of their gradients.
+inline constexpr const char* kLossPlace = "loss";
+
 /// Behind @f, a function @g of f's arguments and dy: the gradients of sum(f(x) * dy) with respect to all arguments of floats, by the reverse pass. `loss` is
 /// set to the last op in front of those of the gradients. Null after a diagnostic.
 mlir::func::FuncOp addGradient(mlir::func::FuncOp function, mlir::Operation*& loss);

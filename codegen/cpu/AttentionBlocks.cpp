@@ -1,0 +1,86 @@
+#include "codegen/cpu/AttentionBlocks.h"
+
+#include "codegen/cpu/VectorMath.h"
+
+namespace moec::codegen::cpu {
+
+HeadPanels::HeadPanels(const AttentionPlan& plan, int64_t nr)
+    : keyPanels(Size::ceilDiv(plan.keys, nr)), keyElements(keyPanels * Size(plan.headDim * nr)), columnElements(0),
+      columnPanels((plan.headDim + nr - 1) / nr) {
+  columnElements = plan.keys * Size(columnPanels * nr);
+}
+
+Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {
+  Value start = k.add(k.mul(batch, k.size(rows * slice.width)), k.add(k.size(slice.start), k.mul(head, plan.headDim)));
+  return {k.at(k.input(slice.input), start, plan.dtype), k.size(slice.width)};
+}
+
+void packKeys(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels) {
+  packPanel(k, plan.dtype, rows, k.mul(panel, nr), k.size(plan.keys), k.index(plan.headDim), nr,
+            k.at(panels, k.mul(panel, plan.headDim * nr), k.typeOf(plan.dtype)));
+}
+
+void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels) {
+  mlir::Type element = k.typeOf(plan.dtype);
+  int64_t lanes = k.lanes(plan.dtype);
+  Value first = k.mul(panel, nr);
+  k.loop(first, k.min(k.size(plan.keys), k.add(first, nr)), k.index(1), [&](Value key) {
+    Value from = k.at(rows.base, k.mul(key, rows.stride), plan.dtype);
+    for (int64_t column = 0; column < (plan.headDim + nr - 1) / nr * nr; column += lanes) {
+      Value to = k.at(panels, k.add(k.mul(k.add(k.size(plan.keys * Size(column / nr)), key), nr), column % nr), element);
+      int64_t there = std::clamp<int64_t>(plan.headDim - column, 0, lanes);
+      Value vector = k.zero(k.vectorOf(element, lanes));
+      if (there > 0)
+        vector = k.loadElements(plan.dtype, k.at(from, k.index(column), plan.dtype), lanes,
+                                there == lanes ? Value() : k.mask(k.index(there), lanes));
+      k.store(vector, to);
+    }
+  });
+}
+
+Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query) {
+  Value keys = k.size(plan.keys);
+  return plan.causal ? k.max(k.index(0), k.min(keys, k.add(k.add(query, 1), k.sub(keys, k.size(plan.queries))))) : keys;
+}
+
+Value keyHeadOf(KernelBuilder& k, const AttentionPlan& plan, Value batch, Value head) {
+  return k.add(k.mul(batch, plan.keyHeads), k.div(head, plan.sharing()));
+}
+
+Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value query) {
+  if (!plan.bias)
+    return {};
+  Value row = plan.bias->ofAllHeads ? query : k.add(k.mul(head, k.size(plan.queries)), query);
+  return k.at(k.input(plan.bias->input), k.mul(row, k.size(plan.keys)), plan.dtype);
+}
+
+SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias) {
+  mlir::Type element = k.typeOf(plan.dtype);
+  int64_t lanes = k.lanes(plan.dtype);
+  mlir::Type vector = k.vectorOf(element, lanes);
+  Value lowest = k.real(vector, -std::numeric_limits<double>::infinity()), step = k.index(lanes), zero = k.index(0);
+  // Rows are whole vectors: lanes behind `seen` are loaded, and left out.
+  auto inside = [&](Value i) { return k.mask(k.sub(seen, i), lanes); };
+  Value most = k.loop(zero, seen, step, {lowest}, [&](Value i, const Values& carried) {
+    Value place = k.at(scores, i, element), s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
+    if (bias) {
+      s = k.add(s, k.loadElements(plan.dtype, k.at(bias, i, plan.dtype), lanes, inside(i)));
+      k.store(s, place);
+    }
+    return Values{k.max(carried[0], k.choose(inside(i), s, lowest))};
+  })[0];
+  Value highest = k.maxLanes(most);
+  most = k.broadcast(highest, lanes);
+  Value sum = k.loop(zero, end, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
+    Value place = k.at(scores, i, element);
+    Value s = k.load(vector, place);
+    if (!bias) // otherwise it has its scale
+      s = k.mul(s, k.real(vector, plan.scale));
+    Value power = k.choose(inside(i), exp(k, k.sub(s, most)), k.zero(vector));
+    k.store(power, place);
+    return Values{k.add(carried[0], power)};
+  })[0];
+  return {highest, k.sumLanes(sum)};
+}
+
+} // namespace moec::codegen::cpu

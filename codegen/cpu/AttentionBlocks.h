@@ -1,0 +1,39 @@
+#pragma once
+// What attention and its gradient share: keys and values of a head as panels, and the softmax of a row of scores. Knows the plan; knows no stage.
+
+#include "codegen/analysis/ProductPlans.h"
+#include "codegen/cpu/Product.h"
+
+namespace moec::codegen::cpu {
+
+/// Sizes of the packed forms of one head's keys or values (Nk, Dh): panels of keys (panel, Dh, nr), and panels of columns (panel, Nk, nr).
+struct HeadPanels {
+  Size keyPanels, keyElements, columnElements;
+  int64_t columnPanels;
+
+  HeadPanels(const AttentionPlan& plan, int64_t nr);
+};
+
+/// Rows of one head: (N, Dh) inside (B, N, width).
+Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);
+
+/// Panel `panel` of keys of a head's `rows`, into all of the head's panels.
+void packKeys(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels);
+/// The rows of that panel into all of the head's panels of columns.
+void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels);
+
+/// Keys that a query sees.
+Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query);
+/// The head of k and v, among all of the batch, that serves a head of q.
+Value keyHeadOf(KernelBuilder& k, const AttentionPlan& plan, Value batch, Value head);
+/// Where the bias of a head's query stands; null without a bias.
+Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value query);
+
+/// The row's highest score, and the sum of its exponentials: one element each.
+struct SoftmaxSums {
+  Value most, sum;
+};
+/// The first `seen` of the scores as exp(scale s + bias - most), zeros up to `end`. At least one is seen. `bias`: of the row's keys, or null.
+SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias);
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,316 @@
+// moe.kernel of kind `attention_grad`. With P the probabilities and dS = P (dy v^T - delta), delta = sum over keys of P (dy v^T), of each head:
+//   stage 0, for each (batch, head of keys, panel of keys): keys and values as panels (panel, Dh, nr), keys as panels (column panel, Nk, nr)
+//   stage 1, for each (batch, head, block of queries):      P, dS (queries, Nk) in scratch; dq = scale dS k; of each row its highest score, 1 / sum, delta
+//   stage 2, for each (batch, head of keys, block of keys): for each head that reads it, for each turn of queries:
+//                                                           P, dS (turn, keys) again from those three; dv += P^T dy, dk += scale dS^T q
+// With a gradient of the bias, an item of stage 1 has all that adds to its rows, in order: a head's batch, or all heads' for a bias of all.
+#include "codegen/cpu/AttentionBlocks.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/VectorMath.h"
+
+namespace moec::codegen::cpu {
+namespace {
+
+/// What an item keeps of a query's row for those who come after: three elements each.
+enum Kept { kMost, kInverse, kDelta, kKept };
+
+struct AttentionGradWriter {
+  AttentionGradWriter(KernelBuilder& k, const AttentionGradPlan& gradients, const AttentionGradSchedule& schedule)
+      : k(k), gradients(gradients), plan(gradients.forward), schedule(schedule), panels(plan, schedule.nr), computed(sumType(plan.dtype)),
+        element(k.typeOf(computed)), lanes(k.lanes(computed)), registers{computed, schedule.rows, schedule.nr / lanes} {
+    Size heads = plan.batch * Size(plan.keyHeads);
+    keyPanels = k.addWorkspace(bytesOf(computed, heads * panels.keyElements));
+    valuePanels = k.addWorkspace(bytesOf(computed, heads * panels.keyElements));
+    keyColumns = k.addWorkspace(bytesOf(computed, heads * panels.columnElements));
+    keptRows = k.addWorkspace(bytesOf(computed, plan.batch * Size(plan.heads) * plan.queries * Size(kKept)));
+  }
+
+  void packStage();
+  void queryStage();
+  void keyStage();
+
+  struct QueryBlock {
+    Value first, rows, end; // end: keys that one of them sees
+    Matrix powers, scores;  // exp(..), and dy v^T, then dS: (queries, Nk)
+    Matrix bias;            // sums of dS over the batch; null base without
+  };
+  void gradientOfQueries(const QueryBlock& block, Value batch, Value head);
+  void gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value kept);
+  void storeBias(const QueryBlock& block, Value head);
+  struct Turn {
+    Value first, rows; // queries
+    Value firstKey, keys;
+    Matrix q, dy;      // (turn, columns), zeros behind Dh up to whole panels
+    Matrix powers, scores;
+  };
+  void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
+  void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
+  void storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
+
+  Matrix turnRows(const Slice& slice, Value batch, Value head, Value first, Value rows, int64_t most);
+  Value panelsOf(unsigned workspace, const Size& elements, Value keyHead) {
+    return k.at(k.workspace(workspace), k.mul(keyHead, k.size(elements)), element);
+  }
+  Value vectorAt(Value base, Value i) { return k.load(k.vectorOf(element, lanes), k.at(base, i, element)); }
+  int64_t columns() const { return panels.columnPanels * schedule.nr; }
+  int64_t line() const { return 64 / static_cast<int64_t>(byteSize(computed)); }
+  /// Rows a line more than whole panels apart spread over L1.
+  int64_t keyStride() const { return schedule.keys + line(); }
+  int64_t columnStride() const { return (columns() + line() - 1) / line() * line() + line(); }
+
+  KernelBuilder& k;
+  const AttentionGradPlan& gradients;
+  const AttentionPlan& plan;
+  const AttentionGradSchedule& schedule;
+  HeadPanels panels;
+  DType computed;
+  mlir::Type element;
+  int64_t lanes;
+  RegisterBlock registers;
+  unsigned keyPanels, valuePanels, keyColumns, keptRows; // workspaces
+};
+
+void AttentionGradWriter::packStage() {
+  Size heads = plan.batch * Size(plan.keyHeads);
+  k.stage(heads * panels.keyPanels, heads * plan.keys * Size(3 * plan.headDim), [&](Value item) {
+    Value panel = k.rem(item, k.size(panels.keyPanels)), keyHead = k.div(item, k.size(panels.keyPanels));
+    Value batch = k.div(keyHead, plan.keyHeads), head = k.rem(keyHead, plan.keyHeads);
+    Matrix keys = headOf(k, plan, plan.k, plan.keys, batch, head);
+    packKeys(k, plan, schedule.nr, keys, panel, panelsOf(keyPanels, panels.keyElements, keyHead));
+    packKeys(k, plan, schedule.nr, headOf(k, plan, plan.v, plan.keys, batch, head), panel, panelsOf(valuePanels, panels.keyElements, keyHead));
+    packColumns(k, plan, schedule.nr, keys, panel, panelsOf(keyColumns, panels.columnElements, keyHead));
+  });
+}
+
+//===--- queries ---===//
+
+void AttentionGradWriter::queryStage() {
+  Size blocks = Size::ceilDiv(plan.queries, schedule.queries), heads = plan.batch * Size(plan.heads);
+  Size stride = panels.keyPanels * Size(schedule.nr) + Size(line());
+  bool ofBias = gradients.dbias.has_value(), ofAllHeads = ofBias && plan.bias->ofAllHeads;
+  Size items = blocks * (!ofBias ? heads : ofAllHeads ? Size(1) : Size(plan.heads));
+  k.stage(items, heads * plan.queries * plan.keys * Size(6 * plan.headDim), [&](Value item) {
+    Value owner = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule.queries);
+    QueryBlock block;
+    block.first = first;
+    block.rows = k.min(k.index(schedule.queries), k.sub(k.size(plan.queries), first));
+    block.end = seenBy(k, plan, k.sub(k.add(first, block.rows), 1));
+    auto buffer = [&] { return Matrix{k.scratch(bytesOf(computed, Size(schedule.queries) * stride)), k.size(stride)}; };
+    block.powers = buffer();
+    block.scores = buffer();
+    if (!ofBias)
+      return gradientOfQueries(block, k.div(owner, plan.heads), k.rem(owner, plan.heads));
+    block.bias = buffer();
+    Value zeros = k.zero(k.vectorOf(element, lanes));
+    k.loop(0, k.mul(block.rows, k.size(stride)), lanes, [&](Value i) { k.store(zeros, k.at(block.bias.base, i, element)); });
+    k.loop(0, ofAllHeads ? k.size(heads) : k.size(plan.batch), 1, [&](Value i) {
+      ofAllHeads ? gradientOfQueries(block, k.div(i, plan.heads), k.rem(i, plan.heads)) : gradientOfQueries(block, i, owner);
+    });
+    storeBias(block, owner);
+  });
+}
+
+void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head) {
+  Value keyHead = keyHeadOf(k, plan, batch, head), queries = k.size(plan.queries);
+  auto rowsOf = [&](const Slice& slice) {
+    Matrix rows = headOf(k, plan, slice, plan.queries, batch, head);
+    rows.base = k.at(rows.base, k.mul(block.first, rows.stride), plan.dtype);
+    if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
+      rows = copyRows(k, plan.dtype, block.rows, schedule.queries, Size(plan.headDim), [&](Value row) { return k.at(rows.base, k.mul(row, rows.stride), plan.dtype); });
+    return rows;
+  };
+  auto timesPanels = [&](const Matrix& rows, unsigned workspace, const Matrix& result) {
+    Value base = panelsOf(workspace, panels.keyElements, keyHead);
+    k.loop(k.index(0), block.end, k.index(schedule.nr), [&](Value key) {
+      multiply(k, registers, block.rows, rows, {k.at(base, k.mul(key, plan.headDim), element), k.index(schedule.nr)}, k.index(plan.headDim),
+               {k.at(result.base, key, element), result.stride}, false);
+    });
+  };
+  timesPanels(rowsOf(plan.q), keyPanels, block.powers);
+  timesPanels(rowsOf(gradients.dy), valuePanels, block.scores);
+  Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
+  k.loop(0, block.rows, 1, [&](Value row) {
+    Value query = k.add(block.first, row);
+    gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query),
+                  k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
+  });
+  if (!gradients.dq)
+    return;
+  Matrix tile{k.scratch(bytesOf(computed, schedule.queries * schedule.nr)), k.index(schedule.nr)};
+  Value keys = panelsOf(keyColumns, panels.columnElements, keyHead), scale = k.real(k.vectorOf(element, lanes), plan.scale);
+  k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
+    multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
+    k.loop(0, block.rows, 1, [&](Value row) {
+      Value place = k.add(k.mul(k.add(k.mul(batch, queries), k.add(block.first, row)), plan.heads * plan.headDim), k.add(k.mul(head, plan.headDim), start));
+      k.vectorLoop(there, lanes, [&](Value i, Value mask) {
+        Value sum = vectorAt(tile.base, k.add(k.mul(row, schedule.nr), i));
+        k.storeElements(plan.dtype, k.mul(sum, scale), k.at(k.output(*gradients.dq), k.add(place, i), plan.dtype), mask);
+      });
+    });
+  });
+}
+
+void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value kept) {
+  Value powers = k.at(block.powers.base, k.mul(row, block.powers.stride), element), scores = k.at(block.scores.base, k.mul(row, block.scores.stride), element);
+  SoftmaxSums softmax = softmaxRow(k, plan, powers, seen, block.end, bias);
+  Value inverse = k.div(k.real(element, 1), softmax.sum), zero = k.index(0);
+  // Behind `seen` the exponentials are zeros.
+  Value delta = k.loop(zero, block.end, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
+    return Values{k.fma(vectorAt(powers, i), vectorAt(scores, i), carried[0])};
+  })[0];
+  delta = k.mul(k.sumLanes(delta), inverse);
+  k.store(softmax.most, k.at(kept, k.index(kMost), element));
+  k.store(inverse, k.at(kept, k.index(kInverse), element));
+  k.store(delta, k.at(kept, k.index(kDelta), element));
+  inverse = k.broadcast(inverse, lanes);
+  delta = k.broadcast(delta, lanes);
+  k.loop(zero, block.end, k.index(lanes), [&](Value i) {
+    Value score = k.mul(k.mul(vectorAt(powers, i), inverse), k.sub(vectorAt(scores, i), delta));
+    k.store(score, k.at(scores, i, element));
+    if (block.bias.base) {
+      Value place = k.at(block.bias.base, k.add(k.mul(row, block.bias.stride), i), element);
+      k.store(k.add(k.load(k.vectorOf(element, lanes), place), score), place);
+    }
+  });
+}
+
+void AttentionGradWriter::storeBias(const QueryBlock& block, Value head) {
+  Value keys = k.size(plan.keys), firstRow = k.add(k.mul(head, k.size(plan.queries)), block.first); // head 0 of a bias of all
+  k.loop(0, block.rows, 1, [&](Value row) {
+    Value sums = k.at(block.bias.base, k.mul(row, block.bias.stride), element);
+    Value to = k.at(k.output(*gradients.dbias), k.mul(k.add(firstRow, row), keys), plan.dtype);
+    k.vectorLoop(keys, lanes, [&](Value i, Value mask) { k.storeElements(plan.dtype, vectorAt(sums, i), k.at(to, i, plan.dtype), mask); });
+  });
+}
+
+//===--- keys ---===//
+
+void AttentionGradWriter::keyStage() {
+  if (!gradients.dk && !gradients.dv)
+    return;
+  Size blocks = Size::ceilDiv(plan.keys, schedule.keys), heads = plan.batch * Size(plan.keyHeads);
+  k.stage(heads * blocks, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(8 * plan.headDim), [&](Value item) {
+    Value keyHead = k.div(item, k.size(blocks)), batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads);
+    Turn turn;
+    turn.firstKey = k.mul(k.rem(item, k.size(blocks)), schedule.keys);
+    turn.keys = k.min(k.index(schedule.keys), k.sub(k.size(plan.keys), turn.firstKey));
+    auto buffer = [&] { return Matrix{k.scratch(bytesOf(computed, schedule.turn * keyStride())), k.index(keyStride())}; };
+    turn.powers = buffer();
+    turn.scores = buffer();
+    int64_t sums = schedule.keys * columns();
+    Value tiles = k.scratch(bytesOf(computed, 2 * sums)), dvTiles = k.at(tiles, k.index(sums), element);
+    Value zeros = k.zero(k.vectorOf(element, lanes)), queries = k.size(plan.queries);
+    k.loop(0, k.index(2 * sums), lanes, [&](Value i) { k.store(zeros, k.at(tiles, i, element)); });
+    // Causal: queries before see none of these keys.
+    Value start = plan.causal ? k.max(k.index(0), k.sub(k.add(turn.firstKey, queries), k.size(plan.keys))) : k.index(0);
+    k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
+      Value head = k.add(k.mul(ofKeys, plan.sharing()), share);
+      k.loop(start, queries, k.index(schedule.turn), [&](Value first) {
+        Turn next = turn;
+        next.first = first;
+        next.rows = k.min(k.index(schedule.turn), k.sub(queries, first));
+        next.q = turnRows(plan.q, batch, head, first, next.rows, schedule.turn);
+        next.dy = turnRows(gradients.dy, batch, head, first, next.rows, schedule.turn);
+        addTurn(next, batch, head, tiles, dvTiles);
+      });
+    });
+    if (gradients.dk)
+      storeKeys(*gradients.dk, tiles, batch, ofKeys, turn.firstKey, turn.keys, plan.scale);
+    if (gradients.dv)
+      storeKeys(*gradients.dv, dvTiles, batch, ofKeys, turn.firstKey, turn.keys, 1);
+  });
+}
+
+Matrix AttentionGradWriter::turnRows(const Slice& slice, Value batch, Value head, Value first, Value rows, int64_t most) {
+  Matrix all = headOf(k, plan, slice, plan.queries, batch, head), copy{k.scratch(bytesOf(computed, most * columnStride())), k.index(columnStride())};
+  copyBlock(k, plan.dtype, {k.at(all.base, k.mul(first, all.stride), plan.dtype), all.stride}, rows, k.index(plan.headDim), schedule.nr, copy);
+  return copy;
+}
+
+void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles) {
+  Value keyHead = keyHeadOf(k, plan, batch, head), place = k.mul(turn.firstKey, plan.headDim);
+  Value keys = k.at(panelsOf(keyPanels, panels.keyElements, keyHead), place, element);
+  Value values = k.at(panelsOf(valuePanels, panels.keyElements, keyHead), place, element);
+  k.loop(k.index(0), turn.keys, k.index(schedule.nr), [&](Value key) {
+    auto times = [&](const Matrix& rows, Value panelsHere, const Matrix& result) {
+      multiply(k, registers, turn.rows, rows, {k.at(panelsHere, k.mul(key, plan.headDim), element), k.index(schedule.nr)}, k.index(plan.headDim),
+               {k.at(result.base, key, element), result.stride}, false);
+    };
+    times(turn.q, keys, turn.powers);
+    times(turn.dy, values, turn.scores);
+  });
+  scoresOfTurn(turn, head, k.add(k.mul(batch, plan.heads), head));
+  k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    Value column = k.mul(panel, schedule.nr), tile = k.mul(panel, schedule.keys * schedule.nr);
+    auto add = [&](const Matrix& weights, const Matrix& rows, Value tiles) {
+      multiply(k, registers, turn.keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, column, element), rows.stride}, turn.rows,
+               {k.at(tiles, tile, element), k.index(schedule.nr)}, true);
+    };
+    add(turn.scores, turn.q, dkTiles);
+    add(turn.powers, turn.dy, dvTiles);
+  });
+}
+
+void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batchHead) {
+  mlir::Type vector = k.vectorOf(element, lanes);
+  k.loop(0, turn.rows, 1, [&](Value row) {
+    Value query = k.add(turn.first, row), kept = k.at(k.workspace(keptRows), k.mul(k.add(k.mul(batchHead, k.size(plan.queries)), query), kKept), element);
+    auto ofRow = [&](Kept which) { return k.broadcast(k.load(element, k.at(kept, k.index(which), element)), lanes); };
+    Value most = ofRow(kMost), inverse = ofRow(kInverse), delta = ofRow(kDelta);
+    Value powers = k.at(turn.powers.base, k.mul(row, turn.powers.stride), element), scores = k.at(turn.scores.base, k.mul(row, turn.scores.stride), element);
+    Value bias = biasOf(k, plan, head, query), seen = k.sub(seenBy(k, plan, query), turn.firstKey);
+    k.loop(k.index(0), turn.keys, k.index(lanes), [&](Value i) {
+      Value s = k.mul(vectorAt(powers, i), k.real(vector, plan.scale)), inside = k.mask(k.sub(seen, i), lanes);
+      if (bias)
+        s = k.add(s, k.loadElements(plan.dtype, k.at(bias, k.add(turn.firstKey, i), plan.dtype), lanes, inside));
+      Value share = k.choose(inside, k.mul(exp(k, k.sub(s, most)), inverse), k.zero(vector));
+      k.store(share, k.at(powers, i, element));
+      k.store(k.mul(share, k.sub(vectorAt(scores, i), delta)), k.at(scores, i, element));
+    });
+  });
+}
+
+void AttentionGradWriter::storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale) {
+  int64_t width = plan.keyHeads * plan.headDim;
+  Value factor = k.real(k.vectorOf(element, lanes), scale);
+  k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
+    Value tile = k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element);
+    k.loop(0, keys, 1, [&](Value key) {
+      Value place = k.add(k.mul(k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), width), k.add(k.mul(head, plan.headDim), start));
+      k.vectorLoop(there, lanes, [&](Value i, Value mask) {
+        Value sum = vectorAt(tile, k.add(k.mul(key, schedule.nr), i));
+        k.storeElements(plan.dtype, scale == 1 ? sum : k.mul(sum, factor), k.at(k.output(result), k.add(place, i), plan.dtype), mask);
+      });
+    });
+  });
+}
+
+} // namespace
+
+mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = AttentionGradPlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  auto schedule = AttentionGradSchedule::from(kernel.getScheduleAttr());
+  if (!schedule)
+    return kernel.emitOpError("has no complete schedule: rows, nr, queries, keys and turn are needed");
+  if (auto why = schedule->illegal(k.target(), plan->forward.dtype))
+    return kernel.emitOpError("has an illegal schedule: ") << *why;
+  AttentionGradWriter writer(k, *plan, *schedule);
+  writer.packStage();
+  writer.queryStage();
+  writer.keyStage();
+  return mlir::success();
+}
+
+mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CpuTarget& target) {
+  auto plan = AttentionGradPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  const AttentionPlan& forward = plan->forward;
+  return chooseAttentionGrad(forward.dtype, forward.queries, forward.keys, forward.headDim, target).attr(kernel.getContext());
+}
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,114 @@
+#include "compiler/passes/Updates.h"
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+/// The state whose memory a value is: what reads it, seen in any shape.
+StringRef stateOf(Value value) {
+  while (auto reshape = value.getDefiningOp<ReshapeOp>())
+    value = reshape.getX();
+  auto read = value.getDefiningOp<ReadOp>();
+  return read ? read.getState() : StringRef();
+}
+
+SmallVector<WriteOp> writesOf(KernelOp kernel) {
+  SmallVector<WriteOp> writes;
+  for (Value output : kernel.getOutputs())
+    for (Operation* user : output.getUsers())
+      if (auto write = dyn_cast<WriteOp>(user))
+        writes.push_back(write);
+  return writes;
+}
+
+bool writesState(KernelOp kernel, StringRef state) {
+  return llvm::any_of(writesOf(kernel), [&](WriteOp write) { return write.getState() == state; });
+}
+
+/// Whether `reader` must stand before `writer`.
+bool readsWhatWrites(KernelOp reader, KernelOp writer) {
+  return llvm::any_of(reader.getInputs(), [&](Value input) {
+    StringRef state = stateOf(input);
+    return !state.empty() && writesState(writer, state);
+  });
+}
+
+/// Takes out of `left` the first kernel that writes nothing that another one still reads; null when there is none.
+KernelOp takeNext(SmallVector<KernelOp>& left) {
+  auto next = llvm::find_if(left, [&](KernelOp kernel) {
+    return llvm::none_of(left, [&](KernelOp other) { return other != kernel && readsWhatWrites(other, kernel); });
+  });
+  KernelOp taken = next == left.end() ? nullptr : *next;
+  if (taken)
+    left.erase(next);
+  return taken;
+}
+
+} // namespace
+
+SmallVector<KernelOp> updatesOf(func::FuncOp function) {
+  SmallVector<KernelOp> updates;
+  for (KernelOp kernel : function.getOps<KernelOp>())
+    if (!writesOf(kernel).empty())
+      updates.push_back(kernel);
+  return updates;
+}
+
+Value copyOf(Value value, StringRef label, Location loc, OpBuilder& builder) {
+  auto kernel = KernelOp::create(builder, loc, TypeRange{value.getType()}, ValueRange{value}, builder.getStringAttr("update"), builder.getStringAttr(label),
+                                 builder.getStringAttr("what is written is needed elsewhere too"), DictionaryAttr());
+  OpBuilder::InsertionGuard guard(builder);
+  Block* body = builder.createBlock(&kernel.getBody());
+  Value argument = body->addArgument(value.getType(), loc);
+  YieldOp::create(builder, loc, ValueRange{argument});
+  return kernel.getOutputs().front();
+}
+
+void breakCycles(func::FuncOp function) {
+  SmallVector<KernelOp> left = updatesOf(function);
+  while (!left.empty()) {
+    if (takeNext(left))
+      continue;
+    for (WriteOp write : writesOf(left.front())) {
+      OpBuilder builder(write);
+      write.getValueMutable().assign(copyOf(write.getValue(), write.getState(), write.getLoc(), builder));
+    }
+    left.erase(left.begin()); // it writes no state now, and its copies read none
+  }
+}
+
+LogicalResult placeUpdates(func::FuncOp function) {
+  SmallVector<KernelOp> left = updatesOf(function);
+  Operation* end = function.getBody().front().getTerminator();
+  while (!left.empty()) {
+    KernelOp next = takeNext(left);
+    if (!next)
+      return left.front().emitError("internal: kernels that update parameters read what each other writes");
+    next->moveBefore(end);
+    for (WriteOp write : writesOf(next))
+      write->moveBefore(end);
+  }
+  return success();
+}
+
+LogicalResult verifyUpdates(func::FuncOp function, bool placed) {
+  for (WriteOp write : function.getOps<WriteOp>()) {
+    auto kernel = write.getValue().getDefiningOp<KernelOp>();
+    if (!kernel || kernel.getKind() != "update" || !write.getValue().hasOneUse())
+      return write.emitError("what is written to @") << write.getState() << " must be a result of an 'update' kernel that nothing else uses";
+    if (writesOf(kernel).size() != kernel.getNumResults())
+      return kernel.emitError("a kernel that updates a state must write all its results to states");
+    for (Value input : kernel.getInputs())
+      if (stateOf(input) == write.getState() && sizesOf(input) != sizesOf(write.getValue()))
+        return kernel.emitError("an update of @") << write.getState() << " must read it element by element";
+    for (KernelOp other : function.getOps<KernelOp>())
+      if (placed && other != kernel && kernel->isBeforeInBlock(other) && readsWhatWrites(other, kernel))
+        return other.emitError("reads @") << write.getState() << ", which a kernel before it has updated";
+  }
+  return success();
+}
+
+} // namespace moec::compiler

@@ -1,0 +1,24 @@
+#pragma once
+// Kernels that write parameters and states in place, and the order in which they may: none reads what an earlier one has written. Knows no buffers.
+
+#include "ir/dialect/Moe.h"
+
+namespace moec::compiler {
+
+/// The kernels of a called function whose results are written to parameters and states.
+llvm::SmallVector<ir::KernelOp> updatesOf(mlir::func::FuncOp function);
+
+/// A kernel of kind `update` that gives its operand as it is, and so writes it where the result is written.
+mlir::Value copyOf(mlir::Value value, llvm::StringRef label, mlir::Location loc, mlir::OpBuilder& builder);
+
+/// Where two kernels read what the other writes, one writes to the side, and copies of that take its place as updates.
+void breakCycles(mlir::func::FuncOp function);
+
+/// Moves the updates and their writes to the function's end, behind all that reads what they write. There are no cycles.
+mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);
+
+/// That every write is the only use of an update's result, that no update gives anything else, and that what a kernel reads of a state that it writes, it
+/// reads element by element; with `placed`, that nothing reads a state behind its write.
+mlir::LogicalResult verifyUpdates(mlir::func::FuncOp function, bool placed);
+
+} // namespace moec::compiler

@@ -1,0 +1,86 @@
+// Owner of: kernels of kind `attention_grad`. Every result is held against the reference interpreter.
+#include "tests/codegen/ProductCheck.h"
+
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+struct GradCase {
+  DType type;
+  int64_t batch, queries, keys, heads, headDim;
+  bool causal;
+  int64_t sharing = 1;
+  int64_t biasHeads = 0; // 0: none, 1: one for all, else as many as heads
+};
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+ir::AttentionGradOp gradientOf(KernelMaker& maker, const GradCase& c, mlir::Value dy, mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value bias = {}) {
+  mlir::OpBuilder& b = maker.builder();
+  mlir::IntegerAttr keyHeads = c.sharing > 1 ? b.getI64IntegerAttr(c.heads / c.sharing) : mlir::IntegerAttr();
+  return ir::AttentionGradOp::create(b, maker.loc(), dy, q, k, v, bias, b.getI64IntegerAttr(c.heads), keyHeads, b.getF64FloatAttr(0.37),
+                                     c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+}
+
+class AttentionGradKernel : public ::testing::TestWithParam<GradCase> {};
+
+TEST_P(AttentionGradKernel, allOfItsGradients) {
+  const GradCase& c = GetParam();
+  int64_t width = c.heads * c.headDim, keyWidth = width / c.sharing;
+  std::vector<Tensor> inputs{randomTensor(c.type, {c.batch, c.queries, width}, 1), randomTensor(c.type, {c.batch, c.queries, width}, 2),
+                             randomTensor(c.type, {c.batch, c.keys, 2 * keyWidth}, 3)};
+  if (c.biasHeads)
+    inputs.push_back(randomTensor(c.type, {c.biasHeads, c.queries, c.keys}, 4));
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::OpBuilder& b = maker.builder();
+                     mlir::Value dy = maker.tensor(c.type, {"batch", "n", text(width)}), q = maker.tensor(c.type, {"batch", "n", text(width)});
+                     mlir::Value kv = maker.tensor(c.type, {"batch", "m", text(2 * keyWidth)});
+                     mlir::Value bias = c.biasHeads ? maker.tensor(c.type, {text(c.biasHeads), "n", "m"}) : mlir::Value();
+                     auto part = [&](int64_t i) {
+                       return maker.make<ir::SliceOp>(kv, b.getI64IntegerAttr(2), b.getStringAttr(text(i * keyWidth)), b.getStringAttr(text(keyWidth)));
+                     };
+                     mlir::Value k = part(0), v = part(1);
+                     return maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, bias)->getResults());
+                   },
+                   inputs,
+                   -1,
+                   {{"batch", c.batch}, {"n", c.queries}, {"m", c.keys}},
+                   c.headDim + c.keys + c.queries * c.sharing});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, AttentionGradKernel,
+    ::testing::Values(GradCase{DType::F32, 1, 1, 1, 1, 1, false}, GradCase{DType::F32, 2, 65, 65, 2, 64, false}, GradCase{DType::F32, 1, 130, 130, 2, 40, true},
+                      GradCase{DType::F32, 2, 17, 29, 4, 20, true, 2}, GradCase{DType::F32, 3, 33, 40, 2, 16, false, 1, 2},
+                      GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6}, GradCase{DType::F32, 2, 26, 31, 4, 8, false, 2, 1},
+                      GradCase{DType::F32, 1, 1, 200, 2, 32, true}, GradCase{DType::F64, 2, 9, 9, 2, 8, false}, GradCase{DType::F64, 1, 110, 110, 4, 13, true},
+                      GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1}, GradCase{DType::BF16, 2, 65, 65, 2, 64, false},
+                      GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4}));
+
+/// q, k and v of one argument, and only some of the gradients.
+TEST(AttentionGradKernels, givesTheGradientsThatAreAskedFor) {
+  GradCase c{DType::F32, 2, 19, 19, 2, 12, false};
+  int64_t inner = c.heads * c.headDim;
+  for (const std::vector<unsigned>& wanted : std::vector<std::vector<unsigned>>{{0}, {2, 1}, {1}, {2}, {2, 0, 1}})
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       mlir::OpBuilder& b = maker.builder();
+                       mlir::Value all = maker.tensor(c.type, {"2", "19", text(3 * inner)}), dy = maker.tensor(c.type, {"2", "19", text(inner)});
+                       auto part = [&](int64_t i) {
+                         return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
+                       };
+                       mlir::Value q = part(0), k = part(1), v = part(2);
+                       auto op = gradientOf(maker, c, dy, q, k, v);
+                       llvm::SmallVector<mlir::Value> results;
+                       for (unsigned i : wanted)
+                         results.push_back(op->getResult(i));
+                       return maker.finish("attention_grad", results);
+                     },
+                     {randomTensor(c.type, {2, 19, 3 * inner}, 1), randomTensor(c.type, {2, 19, inner}, 2)},
+                     -1,
+                     {},
+                     c.headDim + 2 * c.queries});
+}
+
+} // namespace
+} // namespace moec::testing

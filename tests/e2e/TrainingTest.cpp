@@ -1,0 +1,172 @@
+// Programs with a plan for training: steps on the CPU against the reference, and what their plans and phases hold.
+
+#include "runtime/Training.h"
+#include "runtime/Weights.h"
+#include "runtime/core/Error.h"
+#include "runtime/device/check/CheckDevice.h"
+#include "tests/e2e/Support.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+namespace moec::test {
+
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kTarget = "cpu:x86-64-v3";
+
+/// vit-moe with an optimizer that has states and clips.
+std::filesystem::path model() { return patchedModel("vit-moe.json", R"({"optimizer": {"kind": "adamw", "weight_decay": 0.01, "clip_norm": 1.0}})"); }
+
+CompileOptions training(bool accumulate = false) {
+  CompileOptions options;
+  options.targets = {kTarget};
+  options.checkSizes = true;
+  options.train = true;
+  options.accumulate = accumulate;
+  return options;
+}
+
+const Plan& trainingPlan(const Program& program) { return *program.plan(kTarget, Purpose::Training); }
+
+/// What the model takes at its check sizes, labels among it; not what the training itself gives.
+TensorMap inputsOf(const Plan& plan) {
+  TensorMap inputs = generatedInputs(plan, 3);
+  for (const char* own : {kLearningRateInput, kStepInput, kCountInput})
+    inputs.erase(own);
+  int64_t label = 0;
+  for (int64_t& each : inputs.at("label").as<int64_t>())
+    each = label++ % 10;
+  return inputs;
+}
+
+std::set<std::string> symbols(const std::vector<LaunchInfo>& launches) {
+  std::set<std::string> result;
+  for (const LaunchInfo& launch : launches)
+    result.insert(launch.kernel);
+  return result;
+}
+
+} // namespace
+
+TEST(Training, AStepAgreesWithTheReference) {
+  Program program = compile(model(), training());
+  const Plan& plan = trainingPlan(program);
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+}
+
+TEST(Training, GradientsThatAddUpAgreeWithTheReference) {
+  Program program = compile(model(), training(/*accumulate=*/true));
+  const Plan& plan = trainingPlan(program);
+  EXPECT_FALSE(plan.apply.empty());
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+}
+
+TEST(Training, OneProgramHoldsBothPlansAndEqualKernelsOnce) {
+  CompileOptions options = training();
+  CompileResult result = compileFile(model(), options);
+  const Program& program = *result.program;
+  ASSERT_EQ(program.data().plans.size(), 2u);
+  EXPECT_EQ(program.data().plans[0].purpose, Purpose::Inference);
+  EXPECT_EQ(program.data().plans[1].purpose, Purpose::Training);
+
+  options.train = false;
+  Program alone = compile(model(), options);
+  EXPECT_EQ(toJson(alone.data().plans[0]), toJson(program.data().plans[0])) << "inference is compiled as without training";
+  EXPECT_EQ(alone.data().ir.at(kTarget), program.data().ir.at(kTarget));
+
+  std::set<std::string> both = symbols(program.data().plans[0].forward), ofTraining = symbols(trainingPlan(program).forward);
+  for (const std::string& symbol : symbols(program.data().plans[0].prepare))
+    both.insert(symbol);
+  size_t shared = both.size() + ofTraining.size();
+  both.merge(ofTraining);
+  EXPECT_GT(shared, both.size()) << "attention and norms are the same in both";
+  EXPECT_EQ(program.data().kernels.size(), both.size());
+  EXPECT_EQ(static_cast<size_t>(result.kernelsCompiled + result.kernelsFromCache), both.size());
+}
+
+TEST(Training, AParameterIsUpdatedInPlaceBehindAllThatReadsIt) {
+  Program program = compile(model(), training());
+  const Plan& plan = trainingPlan(program); // checkPlan has seen that nothing reads a parameter behind its update
+  std::set<int> written, states;
+  for (const LaunchInfo& launch : plan.forward)
+    for (int output : launch.outputs)
+      if (BufferKind kind = plan.buffers[static_cast<size_t>(output)].kind; kind == BufferKind::Parameter || kind == BufferKind::State) {
+        EXPECT_EQ(launch.kind, "update") << launch.label;
+        EXPECT_THAT(launch.inputs, testing::Contains(output)) << launch.label;
+        EXPECT_TRUE(written.insert(output).second) << launch.label << " writes what another launch wrote";
+      }
+  for (const ParameterInfo& parameter : plan.parameters)
+    EXPECT_TRUE(written.contains(parameter.buffer)) << parameter.name;
+  for (const StateInfo& state : plan.states) {
+    EXPECT_TRUE(written.contains(state.buffer)) << state.name;
+    EXPECT_TRUE(states.insert(state.buffer).second) << state.name << " shares its buffer";
+  }
+  EXPECT_EQ(plan.states.size(), 2 * plan.parameters.size()) << "two moments each";
+}
+
+TEST(Training, WeightsArePackedInEveryCall) {
+  Program program = compile(model(), training());
+  const Plan& plan = trainingPlan(program);
+  EXPECT_TRUE(plan.prepare.empty());
+  auto packs = std::ranges::count(plan.forward, "pack", &LaunchInfo::kind);
+  EXPECT_EQ(packs, 2 * 5) << "of each layer's gate, and of each expert's two matrices as they lie and across";
+}
+
+TEST(Training, GradientsOfInputsAreResults) {
+  CompileOptions options = training();
+  options.inputGradients = true;
+  Program program = compile(model(), options);
+  const Plan& plan = trainingPlan(program);
+  ASSERT_EQ(plan.outputs.back().name, "gradient.image");
+  EXPECT_EQ(plan.outputs.back().shape, plan.inputs.front().shape);
+}
+
+TEST(Training, GoingOnFromEveryDumpOfTrainingGivesTheSamePlan) {
+  TemporaryFolder folder;
+  CompileOptions options = training();
+  options.dumpPhases = folder.path();
+  Program whole = compile(model(), options);
+  const char* phases[] = {"import", "grad", "fuse", "schedule", "plan", "emit"};
+  size_t count = 0;
+  for (auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    std::string name = entry.path().filename().string();
+    if (name.find(".training") == std::string::npos)
+      continue;
+    ++count;
+    CompileOptions resume;
+    resume.targets = options.targets;
+    size_t next = static_cast<size_t>(name.front() - '0'); // files count from 1
+    resume.from = next < std::size(phases) ? phases[next] : "pack";
+    Program again = compile(entry.path(), resume);
+    ASSERT_EQ(again.data().plans.size(), 1u) << name;
+    EXPECT_EQ(toJson(again.data().plans.front()), toJson(trainingPlan(whole))) << name;
+  }
+  EXPECT_EQ(count, std::size(phases));
+}
+
+TEST(Training, PhaseGradIsOfTrainingAlone) {
+  CompileOptions options;
+  options.targets = {kTarget};
+  options.stopAfter = "grad";
+  try {
+    compileFile(model(), options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::Usage);
+    EXPECT_THAT(error.what(), HasSubstr("--train"));
+  }
+  options.train = true;
+  EXPECT_THAT(compileFile(model(), options).text, HasSubstr("func.func @train_step"));
+  options.accumulate = true;
+  EXPECT_THAT(compileFile(model(), options).text, HasSubstr("func.func @apply"));
+}
+
+} // namespace moec::test
