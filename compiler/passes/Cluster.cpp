@@ -130,6 +130,7 @@ void Cluster::addMakers(Operation* user) {
 }
 
 Value Cluster::growForward(Value value, std::string& reason) {
+  bool givesMore = false; // than `value`: only then may what joins the cluster need what comes behind it
   while (true) {
     Operation* user = nextUser(value);
     if (!user) {
@@ -149,10 +150,13 @@ Value Cluster::growForward(Value value, std::string& reason) {
       reason = "followed by " + name + " of another shape";
       return value;
     }
-    auto before = ops_;
+    givesMore |= !value.hasOneUse();
+    llvm::SetVector<Operation*> before;
+    if (givesMore)
+      before = ops_;
     add(user);
     addMakers(user);
-    if (!isConvex()) {
+    if (givesMore && !isConvex()) {
       ops_ = std::move(before);
       reason = "followed by " + name + ", which needs what comes behind it";
       return value;
