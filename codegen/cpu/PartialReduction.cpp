@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kMostElements = 1 << 16;  // of a result whose partials are worth their memory
 constexpr int64_t kLeastCount = 64;         // of an axis that is worth cutting
 constexpr int64_t kBlockOperations = 1 << 15;
-constexpr int64_t kLeastBlock = 32;         // rows: partials are f64, and a small share of what is read
+constexpr int64_t kLeastBlock = 64;         // rows: partials are f64, and a small share of what is read
 constexpr int64_t kSideBySide = 64;         // sums along the axis, so that vectors are made of them
 constexpr int64_t kJoined = 64;             // elements of an item that joins blocks
 constexpr int64_t kUnknownCount = 64;       // what a symbolic size is taken for

@@ -2,6 +2,7 @@
 // update is the model's optimizer; here stands what goes in and out, and what is kept from call to call.
 
 #include "compiler/passes/Backpropagate.h"
+#include "compiler/passes/ChooseRecompute.h"
 #include "compiler/passes/Passes.h"
 #include "models/optimizers/Optimizers.h"
 
@@ -55,9 +56,12 @@ private:
     for (BlockArgument argument : body.getArguments())
       if (wantsGradientOf(argument))
         wanted.push_back(argument);
+    Operation* lastForward = end->getPrevNode();
     auto found = backpropagate(end->getOperand(0), wanted, builder_);
     if (failed(found))
       return failure();
+    if (options_.recompute && lastForward && lastForward->getNextNode() != end)
+      chooseRecompute(lastForward->getNextNode());
     for (auto [entry, gradient] : llvm::zip(gradients_, *found)) {
       Type element = mlir::cast<RankedTensorType>(gradient.getType()).getElementType();
       entry.gradient = cast(gradient, gradientElement(element));

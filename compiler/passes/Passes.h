@@ -11,6 +11,7 @@ namespace moec::compiler {
 /// What a step of training is made of; the words of CompileOptions.
 struct TrainingOptions {
   bool accumulate = false, inputGradients = false;
+  bool recompute = false; // cheap forward values are computed again for the backward part, see ChooseRecompute.h
 };
 /// Phase `grad`: @loss becomes @train_step, or @accumulate and @apply.
 mlir::LogicalResult makeTraining(mlir::ModuleOp module, const TrainingOptions& options);

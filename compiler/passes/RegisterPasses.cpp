@@ -45,12 +45,13 @@ public:
   StringRef getDescription() const override { return "@loss as a step of training"; }
   StringRef getName() const override { return "moe-make-training"; }
   void runOnOperation() override {
-    if (failed(makeTraining(getOperation(), {.accumulate = accumulate, .inputGradients = inputGradients})))
+    if (failed(makeTraining(getOperation(), {.accumulate = accumulate, .inputGradients = inputGradients, .recompute = recompute})))
       signalPassFailure();
   }
 
   Option<bool> accumulate{*this, "accumulate", llvm::cl::desc("@accumulate and @apply"), llvm::cl::init(false)};
   Option<bool> inputGradients{*this, "input-gradients", llvm::cl::desc("gradients of inputs are results"), llvm::cl::init(false)};
+  Option<bool> recompute{*this, "recompute", llvm::cl::desc("cheap forward values are computed again for the backward part"), llvm::cl::init(false)};
 };
 
 class AssignBuffersPass : public PassWrapper<AssignBuffersPass, OperationPass<ModuleOp>> {

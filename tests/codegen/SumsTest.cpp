@@ -43,22 +43,21 @@ class EmbeddingGrad : public ::testing::TestWithParam<std::tuple<Ids, const char
 
 TEST_P(EmbeddingGrad, sumsRowsInOrder) {
   auto [ids, element] = GetParam();
-  for (const char* width : {"37", "64", "1", "200"})
-    for (const char* type : {"i64", "i32"}) {
-      std::string i = fmt::format("tensor<2x?x{}, #moe.sizes<\"2\", \"n\">>", type), dy = fmt::format("tensor<2x?x{}x{}, #moe.sizes<\"2\", \"n\", \"{}\">>", width, element, width),
-                  y = fmt::format("tensor<{}x{}x{}>", ids.entries, width, element);
-      std::string body = fmt::format("%y = moe.embedding_grad %i, %dy entries {} : {}, {}\n moe.yield %y : {}", ids.entries, i, dy, y);
-      for (int64_t n : {1, 131}) {
-        std::vector<int64_t> places;
-        for (int64_t place = 0; place < 2 * n; ++place)
-          places.push_back(ids.id(place, ids.entries));
-        CheckOptions options;
-        options.bindings = {{"n", n}};
-        options.terms = 2 * n;
-        options.inputs = {Tensor::of(places, {2, n}).cast(*parseDType(type))};
-        expectSums(fmt::format("%i: {}, %dy: {}", i, dy), y, body, options);
-      }
+  for (auto [width, type] : {std::pair{"37", "i64"}, {"64", "i32"}, {"1", "i64"}, {"200", "i32"}}) {
+    std::string i = fmt::format("tensor<2x?x{}, #moe.sizes<\"2\", \"n\">>", type), y = fmt::format("tensor<{}x{}x{}>", ids.entries, width, element),
+                dy = fmt::format("tensor<2x?x{0}x{1}, #moe.sizes<\"2\", \"n\", \"{0}\">>", width, element);
+    std::string body = fmt::format("%y = moe.embedding_grad %i, %dy entries {} : {}, {}\n moe.yield %y : {}", ids.entries, i, dy, y);
+    for (int64_t n : {1, 131}) {
+      std::vector<int64_t> places;
+      for (int64_t place = 0; place < 2 * n; ++place)
+        places.push_back(ids.id(place, ids.entries));
+      CheckOptions options;
+      options.bindings = {{"n", n}};
+      options.terms = 2 * n;
+      options.inputs = {Tensor::of(places, {2, n}).cast(*parseDType(type))};
+      expectSums(fmt::format("%i: {}, %dy: {}", i, dy), y, body, options);
     }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Fills, EmbeddingGrad, ::testing::Combine(::testing::ValuesIn(kIds), ::testing::Values("f32", "f64", "bf16")),

@@ -20,8 +20,11 @@
 // CHECK: %[[ACTIVE:.*]] = moe.gelu %[[PRODUCT]]
 // CHECK: moe.yield %[[PRODUCT]], %[[ACTIVE]]
 // CHECK: moe.kernel "expert_mid" {{.*}} reason "its result is used more than once"
-// CHECK: moe.kernel "expert_mid"
-// CHECK: moe.transpose %{{.*}} [0, 2, 1]
+// CHECK: moe.kernel "rows"
+// CHECK: moe.combine
+// CHECK: moe.kernel "expert_up"
+// CHECK: moe.dispatch
+// CHECK-NEXT: moe.transpose %{{.*}} [0, 2, 1]
 // CHECK-NEXT: moe.grouped_matmul
 // CHECK-NEXT: moe.gelu_grad
 // CHECK-NEXT: moe.mul
