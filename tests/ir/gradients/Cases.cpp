@@ -39,9 +39,8 @@ void addBinary(Cases& cases) {
       const char* domain = std::string(op) == "div" ? " {moe.positive}" : "";
       cases.push_back({op, s.name, fmt::format("%a: {}, %b: {}{}", s.a, s.b, domain), s.result, fmt::format("%y = moe.{} %a, %b : {}, {}", op, s.a, s.b)});
     }
-    if (std::string(op) != "min" && std::string(op) != "max")
-      cases.push_back({op, "itself", "%a: t(3)", "t(3)", fmt::format("%y = moe.{} %a, %a : t(3), t(3)", op)});
-    else
+    cases.push_back({op, "itself", "%a: t(3)", "t(3)", fmt::format("%y = moe.{} %a, %a : t(3), t(3)", op)});
+    if (std::string(op) == "min" || std::string(op) == "max")
       cases.push_back({op, "bound", "%a: t(3, 4)", "t(3, 4)", fmt::format("%c = moe.constant dense<0.25> : t() %y = moe.{} %a, %c : t(3, 4), t()", op)});
   }
   for (auto [name, condition, a, b, result] :
