@@ -74,8 +74,6 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
   if (plan->b.nr)
     return kernel.emitOpError("takes packed weights: CUDA kernels read them as they are");
-  if (plan->transposed || plan->b.transposed)
-    return kernel.emitOpError("takes a product's ") << (plan->transposed ? "a" : "b") << " through moe.transpose: not supported on CUDA; give it transposed";
   auto schedule = productScheduleOf(kernel, plan->dtype);
   if (failed(schedule))
     return mlir::failure();

@@ -22,6 +22,8 @@ mlir::FailureOr<ir::Sizes> checkedSizes(ir::KernelOp kernel) {
     for (mlir::Value value : op.getOperands())
       if (!fits(value))
         return kernel.emitError() << "internal: an update of " << ir::describe(sizes) << " reads " << ir::describe(ir::sizesOf(value)) << ", which is no scalar";
+    if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op); constant && !isScalar(constant.getResult()) && !mlir::cast<mlir::DenseElementsAttr>(constant.getValue()).isSplat())
+      return kernel.emitError() << "internal: an update holds a constant of many numbers";
     if (!fits(op.getResult(0)))
       return kernel.emitError() << "internal: an update of " << ir::describe(sizes) << " holds " << ir::describe(ir::sizesOf(op.getResult(0)));
   }

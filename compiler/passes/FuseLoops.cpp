@@ -76,6 +76,12 @@ LogicalResult fuseLoops(func::FuncOp function) {
     if (failed(cluster.outline("loops", reason)))
       return failure();
   }
+  // What is read outside of kernels: an output, what a state becomes.
+  for (ConstantOp constant : SmallVector<ConstantOp>(function.getOps<ConstantOp>()))
+    if (!constant->use_empty() && failed(Cluster(constant).outline("loops", "its result is a constant")))
+      return failure();
+  for (ConstantOp constant : SmallVector<ConstantOp>(function.getOps<ConstantOp>()))
+    constant.erase();
   return sortBody(function);
 }
 

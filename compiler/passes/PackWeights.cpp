@@ -1,5 +1,5 @@
 // pack-weights: the panels that the products' schedules ask for. For inference, @prepare packs the parameters once. For training they change with every
-// call: a kernel of the function packs what experts multiply by, and a matmul packs its operands itself.
+// call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself.
 
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
@@ -71,7 +71,7 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
 using Panels = std::map<std::tuple<void*, bool, int64_t>, Value>;
 
 /// What reads the panels of `outside`, in front of the kernel; null when it stays plain.
-FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, Operation* product, int64_t nr, KernelOp kernel, Panels& known, codegen::KernelEmitter& emitter) {
+FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, Panels& known, codegen::KernelEmitter& emitter) {
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
   OpBuilder builder(kernel);
@@ -83,7 +83,7 @@ FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, Operation* produc
       return failure();
     return Value(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state->getType()), FlatSymbolRefAttr::get(state->getSymNameAttr())));
   }
-  if (!isa<GroupedMatmulOp>(product) || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself
+  if (kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself
     return Value();
   Value& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
   if (panels)
@@ -104,7 +104,7 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, cod
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto packed = panelsOf(outside, exchange, weight.getOwner(), nr.getInt(), kernel, known, emitter);
+  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, known, emitter);
   if (failed(packed) || !*packed)
     return packed;
 

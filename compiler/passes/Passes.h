@@ -37,7 +37,7 @@ mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitt
 mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 
 /// Weights of matrix products in the panels that their kernels' schedules ask for: computed by @prepare, or, where weights change with every call, by
-/// kernels before those of the experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
+/// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
 mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 
 /// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of the module, `reads` and `writes` of kernels.

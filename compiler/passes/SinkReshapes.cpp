@@ -1,4 +1,4 @@
-// sink-reshapes: elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product or combine will make. Comes first: the
+// sink-reshapes: a reshape of a constant is a constant; and elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product or combine will make. Comes first: the
 // fusions follow uses from op to op and would stop at the reshape.
 
 #include "compiler/passes/Passes.h"
@@ -54,9 +54,24 @@ ReshapeOp sink(ReshapeOp reshape) {
   return behind;
 }
 
+/// In another shape, a constant is another one: every kernel has its own.
+void foldConstants(func::FuncOp function) {
+  for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>())) {
+    auto constant = reshape.getX().getDefiningOp<ConstantOp>();
+    auto type = cast<RankedTensorType>(reshape.getType());
+    auto value = constant ? dyn_cast<DenseElementsAttr>(constant.getValue()) : DenseElementsAttr();
+    if (!value || !type.hasStaticShape())
+      continue;
+    OpBuilder builder(reshape);
+    reshape.getResult().replaceAllUsesWith(ConstantOp::create(builder, constant.getLoc(), value.reshape(type)).getResult());
+    reshape.erase();
+  }
+}
+
 } // namespace
 
 LogicalResult sinkReshapes(func::FuncOp function) {
+  foldConstants(function);
   // Only the reshapes of the model sink, each as far as it goes: the views made for other operands would sink back.
   for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>()))
     while (reshape)

@@ -68,10 +68,10 @@ static double apply(Unary op, double x, double parameter) {
   case Unary::GeluTanhGrad: {
     if (std::isinf(x))
       return x > 0 ? 1 : 0;
-    // gelu_tanh is x sigmoid(2z): sigmoid + x sigmoid (1 - sigmoid) 2z'
+    // gelu_tanh is x sigmoid(2z): sigmoid + x sigmoid (1 - sigmoid) 2z'; 1 - sigmoid(2z) is sigmoid(-2z), without cancellation
     double root = std::sqrt(2 / std::numbers::pi), inner = root * (x + 0.044715 * x * x * x);
-    double share = sigmoid(2 * inner), slope = 2 * root * (1 + 3 * 0.044715 * x * x);
-    return share == 0 || share == 1 ? share : share + x * share * (1 - share) * slope;
+    double share = sigmoid(2 * inner), rest = sigmoid(-2 * inner), slope = 2 * root * (1 + 3 * 0.044715 * x * x);
+    return share == 0 || rest == 0 ? share : share + x * share * rest * slope;
   }
   case Unary::LeakyRelu: return x >= 0 ? x : parameter * x;
   case Unary::Elu: return x > 0 ? x : parameter * std::expm1(x);

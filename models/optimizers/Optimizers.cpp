@@ -54,13 +54,15 @@ Operation* lastState(ModuleOp module) {
   return last;
 }
 
-/// The root of the sum of all squares, f64 []: each parameter's sum in its compute dtype, axis by axis from the last.
+/// The root of the sum of all squares, f64 []: each parameter's sum in its compute dtype, over its elements in a row.
 Value normOf(OpBuilder& builder, Location location, ArrayRef<std::pair<Value, Location>> gradients) {
   Value sum = scalarConstant(builder, location, 0, builder.getF64Type());
   for (const auto& [gradient, place] : gradients) {
-    Value square = ir::MulOp::create(builder, place, gradient, gradient);
-    for (int64_t axis = cast<RankedTensorType>(gradient.getType()).getRank(); axis-- > 0;)
-      square = ir::ReduceOp::create(builder, place, ir::ReduceKind::Sum, square, static_cast<uint64_t>(axis));
+    auto type = cast<RankedTensorType>(gradient.getType());
+    Value row = gradient;
+    if (type.getRank() != 1)
+      row = ir::ReshapeOp::create(builder, place, RankedTensorType::get({type.getNumElements()}, type.getElementType()), gradient);
+    Value square = ir::ReduceOp::create(builder, place, ir::ReduceKind::Sum, ir::MulOp::create(builder, place, row, row), 0);
     sum = ir::AddOp::create(builder, location, sum, castTo(builder, place, square, builder.getF64Type()));
   }
   return ir::SqrtOp::create(builder, location, sum);

@@ -21,7 +21,7 @@ moe.state @w.gradient : !w init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
 
 // PLACED-LABEL: func.func @train_step
 // PLACED: moe.kernel "matmul"
-// PLACED: moe.kernel "update" {{.*}} reads = array<i64: [[G:[0-9]+]], [[M:[0-9]+]], [[W:[0-9]+]], {{[0-9]+}}>, writes = array<i64: [[M]], [[W]], [[G]]>
+// PLACED: moe.kernel "update" {{.*}} reads = array<i64: [[M:[0-9]+]], [[G:[0-9]+]], {{[0-9]+}}, [[W:[0-9]+]]>, writes = array<i64: [[M]], [[W]], [[G]]>
 // PLACED-NOT: moe.kernel "matmul"
 // PLACED: return
 func.func @train_step(%x: !x {moe.input = "x"}, %rate: !s {moe.input = "train.learning_rate"}) -> (!x {moe.output = "y"}) {

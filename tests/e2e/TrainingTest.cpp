@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 namespace moec::test {
@@ -109,6 +110,14 @@ TEST(Training, AParameterIsUpdatedInPlaceBehindAllThatReadsIt) {
     EXPECT_TRUE(states.insert(state.buffer).second) << state.name << " shares its buffer";
   }
   EXPECT_EQ(plan.states.size(), 2 * plan.parameters.size()) << "two moments each";
+}
+
+TEST(Training, WeightsArePackedInEveryCall) {
+  Program program = compile(model(), training());
+  const Plan& plan = trainingPlan(program);
+  EXPECT_TRUE(plan.prepare.empty());
+  auto packs = std::ranges::count(plan.forward, "pack", &LaunchInfo::kind);
+  EXPECT_EQ(packs, 2 * 5) << "of each layer's gate, and of each expert's two matrices as they lie and across";
 }
 
 TEST(Training, GradientsOfInputsAreResults) {

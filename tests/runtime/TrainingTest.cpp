@@ -175,7 +175,7 @@ TEST(Training, SaysWhatIsMissing) {
   batch.emplace(kStepInput, Tensor::of<int64_t>({3}, {}));
   EXPECT_FAULT(whole.step(batch, {.learningRate = 1}), Fault::Usage, "'train.step' is the training's own");
   EXPECT_FAULT(whole.load({{"v", someWeights()}}), Fault::Data, "'w' is missing");
-  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.average' is missing (f32[8])\n  'w.momentum' is f32[7], expected f32[8]");
+  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.momentum' is f32[7], expected f32[8]\n  'w.average' is missing (f32[8])");
   EXPECT_FAULT(whole.restore(whole.weights(), whole.state(), 1, 2), Fault::Usage, "2 accumulations");
   EXPECT_EQ(whole.steps(), 0);
 }
