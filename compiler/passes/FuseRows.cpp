@@ -32,6 +32,38 @@ LogicalResult fuse(Operation* root) {
   return cluster.outline("rows", reason);
 }
 
+bool sumsRows(Operation* op) {
+  auto reduce = dyn_cast<ReduceOp>(op);
+  return reduce && reduce.getKind() == ReduceKind::Sum && static_cast<int64_t>(reduce.getAxis()) + 1 == cast<RankedTensorType>(reduce.getX().getType()).getRank();
+}
+
+/// The gradients of a combine: from each dispatched row of dy that of the row it weighted, and, as one sum, that of the weight.
+LogicalResult fuseCombineGradients(DispatchOp dispatch) {
+  Cluster cluster(dispatch);
+  for (Operation* user : dispatch->getUsers()) {
+    if (!isa<MulOp>(user) || !isFree(user) || sizesOf(user->getResult(0)) != sizesOf(dispatch.getResult()))
+      continue;
+    cluster.add(user);
+    for (Value operand : user->getOperands())
+      if (auto weights = operand.getDefiningOp<RowWeightsOp>(); weights && weights->hasOneUse())
+        cluster.add(weights);
+    if (user->hasOneUse() && sumsRows(*user->getUsers().begin()) && isFree(*user->getUsers().begin()))
+      cluster.add(*user->getUsers().begin());
+  }
+  if (!cluster.isConvex()) // a factor comes from behind: the dispatch by itself
+    return fuse(dispatch);
+  return cluster.outline("rows", "rows and weights of one combine");
+}
+
+/// Dispatches whose rows are multiplied by several others.
+LogicalResult fuseCombineGradients(func::FuncOp function) {
+  for (DispatchOp dispatch : SmallVector<DispatchOp>(function.getOps<DispatchOp>()))
+    if (!dispatch->hasOneUse() && llvm::any_of(dispatch->getUsers(), [](Operation* user) { return isa<MulOp>(user) && isFree(user); }))
+      if (failed(fuseCombineGradients(dispatch)))
+        return failure();
+  return success();
+}
+
 template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
   // From the start each time: a kernel takes ops away, others of these too.
   auto next = [&]() -> Operation* {
@@ -49,8 +81,9 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 } // namespace
 
 LogicalResult fuseRows(func::FuncOp function) {
-  // Norms take dispatches along, and both take expert_rows.
-  if (failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
+  // Norms take dispatches along, and both take expert_rows. The gradients of a combine come first: an elementwise op by itself would be a loop over rows
+  // that no routing bounds.
+  if (failed(fuseCombineGradients(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
       failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp>(function)) ||
       failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();
