@@ -84,7 +84,7 @@ void printJson(const Program& program, const CheckReport& report) {
   result["outputs"] = Json::array();
   for (const OutputCheck& check : report.outputs)
     result["outputs"].push_back({{"name", check.name},
-                                 {"kind", name(check.kind)},
+                                 {"kind", wordOf(check.kind)},
                                  {"error", check.worst},
                                  {"allowed", check.tolerance},
                                  {"passed", check.passed}});
@@ -99,7 +99,7 @@ void printText(const Program& program, const CheckReport& report) {
     table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
                check.buffer});
   for (const OutputCheck& check : report.outputs)
-    table.add({"end to end", name(check.kind), errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
+    table.add({"end to end", wordOf(check.kind), errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
                check.name});
   fmt::print("{}", table.str());
   if (const LaunchCheck* worst = worstLaunch(report))

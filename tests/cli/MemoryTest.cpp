@@ -4,11 +4,10 @@
 #include "compiler/cli/MemoryForecast.h"
 #include "runtime/Compile.h"
 #include "runtime/Session.h"
+#include "tests/cli/MemoryCounter.h"
 #include "tests/cli/Process.h"
 
 #include <nlohmann/json.hpp>
-
-#include <atomic>
 
 using namespace moec;
 using namespace moec::cli;
@@ -16,32 +15,12 @@ using namespace moec::test;
 
 namespace {
 
-/// Counts what is taken, and the most at once.
-struct Counter {
-  std::atomic<int64_t> now = 0, most = 0;
-
-  Allocator allocator() {
-    return {[](void* self, size_t bytes, size_t alignment) {
-              auto& counter = *static_cast<Counter*>(self);
-              int64_t now = counter.now += static_cast<int64_t>(bytes);
-              if (now > counter.most)
-                counter.most = now;
-              return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-            },
-            [](void* self, void* memory, size_t bytes) {
-              static_cast<Counter*>(self)->now -= static_cast<int64_t>(bytes);
-              std::free(memory);
-            },
-            this};
-  }
-};
-
 class MemoryOfARun : public testing::TestWithParam<std::tuple<std::string, int, int>> {};
 
 TEST_P(MemoryOfARun, IsWhatInspectForetells) {
   auto [name, batch, threads] = GetParam();
   Program program = compile(std::string(MOEC_SOURCE "/models/zoo/") + name + ".json", {.targets = {"cpu:x86-64-v3"}});
-  Counter counter;
+  MemoryCounter counter;
   Session session(program, "cpu", {.threads = threads, .allocator = counter.allocator()});
   Bindings sizes = checkSizes(session.plan(), {});
   sizes["batch"] = batch;
@@ -55,7 +34,7 @@ TEST_P(MemoryOfARun, IsWhatInspectForetells) {
   outputs.clear();
   EXPECT_EQ(counter.now, forecast.call() - forecast.results);
   // Weights that are drawn end in the same memory.
-  Counter drawn;
+  MemoryCounter drawn;
   Session other(program, "cpu", {.threads = threads, .allocator = drawn.allocator()});
   other.init(0);
   outputs = other.run(generatedInputs(session.plan(), sizes, 0));

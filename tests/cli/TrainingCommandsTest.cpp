@@ -4,12 +4,12 @@
 #include "compiler/cli/MemoryForecast.h"
 #include "runtime/Training.h"
 #include "tests/cli/JsonSchema.h"
+#include "tests/cli/MemoryCounter.h"
 #include "tests/cli/Process.h"
 #include "tests/runtime/TinyProgram.h"
 #include "tests/runtime/TinyTraining.h"
 
 #include <algorithm>
-#include <atomic>
 #include <set>
 #include <sstream>
 
@@ -107,30 +107,11 @@ TEST_F(TrainingCommands, RefusesWhatIsNotThere) {
   expectFailure({"inspect", "--train", "--accumulate", whole}, 2, "--accumulate changes how a model is compiled");
 }
 
-/// Counts what is taken, and the most at once.
-struct Counter {
-  std::atomic<int64_t> now = 0, most = 0;
-
-  Allocator allocator() {
-    return {[](void* self, size_t bytes, size_t alignment) {
-              auto& counter = *static_cast<Counter*>(self);
-              int64_t now = counter.now += static_cast<int64_t>(bytes);
-              counter.most = std::max<int64_t>(counter.most, now);
-              return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-            },
-            [](void* self, void* memory, size_t bytes) {
-              static_cast<Counter*>(self)->now -= static_cast<int64_t>(bytes);
-              std::free(memory);
-            },
-            this};
-  }
-};
-
 TEST(MemoryOfATraining, IsWhatInspectForetells) {
   for (bool accumulate : {false, true})
     for (int64_t tokens : {1, 300}) {
       Program program(tinyTrainingData(accumulate));
-      Counter counter;
+      MemoryCounter counter;
       Training training(program, "cpu", {.threads = 2, .allocator = counter.allocator()});
       Bindings sizes = cli::checkSizes(training.plan(), {{"T", tokens}});
       cli::MemoryForecast forecast = cli::forecastMemory(program, training.plan(), sizes, 2);

@@ -75,8 +75,9 @@ TEST(Training, OneAccumulationIsAStepToTheBit) {
     EXPECT_TRUE(equalBits(a, b)) << step;
     EXPECT_TRUE(equalBits(whole.weights(), parts.weights())) << step;
   }
-  for (float waiting : parts.state().at("w.gradient").as<float>())
-    EXPECT_EQ(waiting, 0);
+  Tensor waiting = parts.state().at("w.gradient");
+  for (float value : waiting.as<float>())
+    EXPECT_EQ(value, 0);
 }
 
 TEST(Training, AppliesTheMeanOfSeveralAccumulationsEachWithItsOwnDraws) {
@@ -223,7 +224,7 @@ TEST(CheckOfTraining, EqualDevicesPassAndEverythingIsCompared) {
     EXPECT_EQ(report.launches.size(), accumulate ? 5u : 3u);
     std::string compared;
     for (const OutputCheck& check : report.outputs)
-      compared += std::string(name(check.kind)) + " " + check.name + "\n";
+      compared += std::string(wordOf(check.kind)) + " " + check.name + "\n";
     EXPECT_EQ(compared, accumulate ? "output loss\nstate w.gradient\noutput gradient_norm\nparameter w\nstate w.momentum\nstate w.average\nstate w.gradient\n"
                                    : "output loss\noutput gradient_norm\nparameter w\nstate w.momentum\nstate w.average\n");
   }

@@ -10,7 +10,7 @@
 
 namespace moec {
 
-const char* name(ResultKind kind) { return kind == ResultKind::Output ? "output" : kind == ResultKind::Parameter ? "parameter" : "state"; }
+const char* wordOf(ResultKind kind) { return kind == ResultKind::Output ? "output" : kind == ResultKind::Parameter ? "parameter" : "state"; }
 
 bool CheckReport::passed() const {
   return std::all_of(launches.begin(), launches.end(), [](const LaunchCheck& check) { return check.passed; }) &&
@@ -26,7 +26,7 @@ std::string CheckReport::describeFailures() const {
                           check.worst, check.tolerance);
   for (const OutputCheck& check : outputs)
     if (!check.passed)
-      text += fmt::format("{} '{}' differs by {:.1e}, allowed {:.1e}\n", name(check.kind), check.name, check.worst, check.tolerance);
+      text += fmt::format("{} '{}' differs by {:.1e}, allowed {:.1e}\n", wordOf(check.kind), check.name, check.worst, check.tolerance);
   return text;
 }
 

@@ -26,7 +26,7 @@ struct LaunchCheck {
 };
 
 enum class ResultKind { Output, Parameter, State };
-const char* name(ResultKind kind); // "output" ...
+const char* wordOf(ResultKind kind); // "output" ...
 
 /// One output of the program, or of training a parameter or state that it updated: end to end with B's routing replayed into A.
 struct OutputCheck {
