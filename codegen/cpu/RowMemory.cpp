@@ -102,8 +102,11 @@ Values RowProgram::foldRow(const Size& width, const Values& identities, Fold fol
   Value whole = k_.mul(k_.div(count, lanes_), lanes_);
   Values first(sums.begin(), sums.begin() + folds);
   first = k_.loop(done, whole, k_.index(lanes_), first, [&](Value i, const Values& carried) { return next(carried, i, {}); });
-  if (!known || *known % lanes_ != 0)
-    first = next(first, whole, k_.mask(k_.sub(count, whole), lanes_));
+  auto rest = [&] { return next(first, whole, k_.mask(k_.sub(count, whole), lanes_)); };
+  if (!known) // not where there is none: `elements` may write whole vectors
+    first = k_.when(k_.compare(ir::Predicate::LT, whole, count), rest, [&] { return first; });
+  else if (*known % lanes_ != 0)
+    first = rest();
   for (size_t i = 0; i < folds; ++i) {
     if (several)
       first[i] = fold(fold(first[i], sums[folds + i]), fold(sums[2 * folds + i], sums[3 * folds + i]));
