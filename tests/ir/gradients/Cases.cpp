@@ -79,6 +79,9 @@ void addShape(Cases& cases) {
                                          {"symbolic", "t(batch, n, 2)", 1, "t(batch, 2)"}, {"batch", "t(batch, 3)", 0, "t(3)"}})
       cases.push_back({"reduce", fmt::format("{}_{}", kind, name), fmt::format("%x: {}", x), result,
                        fmt::format("%y = moe.reduce {} %x axis {} : {}", kind, axis, x)});
+  for (auto [name, x, result] : {std::tuple("bf16", "t(3, 4)bf16", "t(3)bf16"), {"bf16_symbolic", "t(batch, n)bf16", "t(batch)bf16"}})
+    for (const char* kind : {"sum", "mean"})
+      cases.push_back({"reduce", fmt::format("{}_{}", kind, name), fmt::format("%x: {} {{moe.small}}", x), result, fmt::format("%y = moe.reduce {} %x axis 1 : {}", kind, x)});
 }
 
 void addProducts(Cases& cases) {
