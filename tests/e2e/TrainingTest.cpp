@@ -34,13 +34,13 @@ CompileOptions training(bool accumulate = false) {
 
 const Plan& trainingPlan(const Program& program) { return *program.plan(kTarget, Purpose::Training); }
 
-/// What the model takes at its check sizes, labels of its ten classes among it; not what the training itself gives.
-TensorMap inputsOf(const Plan& plan) {
+/// What the model takes at its check sizes, labels below `classes` among it; not what the training itself gives.
+TensorMap inputsOf(const Plan& plan, int64_t classes = 10) {
   Plan own = plan;
   std::erase_if(own.inputs, [](const InputInfo& input) { return input.name.starts_with("train."); });
   for (InputInfo& input : own.inputs)
-    if (input.dtype == DType::I64)
-      input.below = 10;
+    if (!input.below && input.dtype == DType::I64)
+      input.below = classes;
   return generatedInputs(own, 3);
 }
 
@@ -59,6 +59,30 @@ TEST(Training, AStepAgreesWithTheReference) {
   CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
   EXPECT_TRUE(report.passed()) << report.describeFailures();
 }
+
+class TrainingOfTheZoo : public testing::TestWithParam<std::string> {};
+
+// Gates, experts, losses and blocks of every model, each with the optimizer that its file names.
+TEST_P(TrainingOfTheZoo, AgreesWithTheReference) {
+  Program program = compile(sourceDir() / "models/zoo" / (GetParam() + ".json"), training(/*accumulate=*/true));
+  const Plan& plan = trainingPlan(program);
+  CheckReport report =
+      checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan, /*classes=*/2), {.learningRate = 1e-2});
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TrainingOfTheZoo, testing::ValuesIn([] {
+                           std::vector<std::string> names;
+                           for (auto& entry : std::filesystem::directory_iterator(sourceDir() / "models/zoo"))
+                             names.push_back(entry.path().stem().string());
+                           std::sort(names.begin(), names.end());
+                           return names;
+                         }()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST(Training, GradientsThatAddUpAgreeWithTheReference) {
   Program program = compile(model(), training(/*accumulate=*/true));
