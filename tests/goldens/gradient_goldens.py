@@ -19,7 +19,7 @@ import transformer_goldens
 import transformer_models
 from golden_case import merge_patch, vit_feed_forward, vit_size, zoo_model
 
-BALANCE, Z = 0.1, 0.01  # coefficients of losses, far from nothing in the gradient, where the zoo has none or a small one
+BALANCE, COEFFICIENT = 0.1, 0.03  # of losses, far from nothing in the gradient, where the zoo has none or a small one
 
 
 def typed(arrays, dtype):
@@ -280,10 +280,9 @@ def soft_case(dtype, first_version, description):
 
 def hf_case(let, noise, description):
     name, sizes = "hf-switch", {"batch": 3, "source": 9, "target": 7}
-    overrides = gradients.noisy(name, {"let": transformer_goldens.SMALL | let}, noise)
-    gate = overrides["blocks"]["sparse"]["body"]["body"][1]["gate"]
-    gate |= {"balance_loss": BALANCE, "z_loss": Z, "jitter_on": "tokens"}
+    overrides = gradients.noisy(name, {"let": transformer_goldens.SMALL | let | {"router_coefficient": COEFFICIENT}}, noise)
     size = zoo_model(name, overrides)["let"]
+    gate = language_goldens.resolved(zoo_model(name, overrides)["blocks"]["sparse"]["body"]["body"][1]["gate"], size)
 
     paths = {f"{path}.sparse.moe": sizes["source" if stack == "encoder" else "target"]
              for (stack, _), (path, is_sparse) in transformer_models.layer_paths(size).items() if is_sparse}

@@ -29,7 +29,19 @@ def with_noise(value, noise):
 def noisy(name, overrides, noise):
     """The overrides, and with them with_noise of the whole model."""
     model = zoo_model(name, overrides)
-    return overrides | {key: with_noise(model[key], noise) for key in ("model", "blocks") if key in model}
+    return patch_between(zoo_model(name, {}), with_noise(model, noise))
+
+
+def patch_between(old, new):
+    """The merge patch that makes `new` of `old`. It says nothing of keys that stay: a null among them would remove them."""
+    patch = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        if key in old and isinstance(value, dict) and isinstance(old[key], dict):
+            inner = patch_between(old[key], value)
+            patch |= {key: inner} if inner else {}
+        elif key not in old or old[key] != value:
+            patch[key] = value
+    return patch
 
 
 def leaves(arrays):

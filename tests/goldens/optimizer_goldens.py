@@ -8,7 +8,7 @@ from golden_case import assert_close, metadata, with_prefix
 
 SHAPES = {"embedding.weight": (5, 3), "layer_norm.weight": (3,), "layer_norm.bias": (3,), "linear.weight": (4, 3), "linear.bias": (4,)}
 MODEL = {"name": "rule", "inputs": {"ids": {"shape": ["batch"], "dtype": "i64"}, "labels": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
-         "model": [{"kind": "embedding", "vocabulary": 5, "dim": 3}, {"kind": "layer_norm"}, {"kind": "linear", "out": 4}],
+         "model": [{"kind": "embedding", "vocabulary": 5, "dim": 3}, {"kind": "layer_norm"}, {"kind": "linear", "name": "linear", "out": 4}],
          "loss": {"kind": "cross_entropy", "scores": "linear", "labels": "labels"}}  # which has these parameters; its loss is not run
 RATES = (0.05, 0.05, 0.02, 0.1, 0.01)
 SCALES = (1.0, 0.1, 3.0, 0.02, 1.0)  # of the gradients of each step: a norm of 1 clips some steps and leaves others

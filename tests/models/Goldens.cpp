@@ -40,7 +40,8 @@ std::string Golden::model(const std::string& key) const {
 
 Bindings Golden::sizes() const {
   Bindings bindings;
-  for (const auto& [name, size] : nlohmann::json::parse(metadata.at("sizes").get<std::string>()).items())
+  nlohmann::json sizes = nlohmann::json::parse(metadata.at("sizes").get<std::string>());
+  for (const auto& [name, size] : sizes.items())
     bindings[name] = size.get<int64_t>();
   return bindings;
 }
