@@ -63,6 +63,8 @@ void BufferLives::begin(size_t buffer) {
         end(other);
     }
   watch_.beginBuffer(life.pointer, static_cast<size_t>(life.bytes), plan_.buffers[buffer].name);
+  if (plan_.purpose == Purpose::Training && plan_.buffers[buffer].raggedBy)
+    watch_.fillWithNan(life.pointer, static_cast<size_t>(life.bytes));
   life.live = true;
 }
 

@@ -22,6 +22,8 @@ public:
   virtual ~LaunchWatch() = default;
   /// [pointer, pointer + bytes) is a buffer of its own from here on, and nothing in it has been written.
   virtual void beginBuffer(DevicePtr pointer, size_t bytes, const std::string& name) = 0;
+  /// What lies in such a buffer may be read from now on, and is no number: a result that depends on it shows it.
+  virtual void fillWithNan(DevicePtr pointer, size_t bytes) = 0;
   virtual void endBuffer(DevicePtr pointer) = 0;
   /// Calls `launch`. What it did wrong is appended to `findings`; `problem` says in words why it failed.
   virtual Result launch(const std::function<Result()>& launch, std::vector<LaunchFinding>& findings, std::string& problem) = 0;

@@ -38,6 +38,7 @@ public:
   EmulatorWatch(emulator::Emulator& emulator, const DeviceOptions& options) : emulator_(emulator), options_(options) {}
 
   void beginBuffer(cuda::DevicePtr pointer, size_t bytes, const std::string& name) override { emulator_.registerBuffer(pointer, bytes, name); }
+  void fillWithNan(cuda::DevicePtr pointer, size_t bytes) override { emulator_.table().setBytes(pointer, 0xff, bytes); }
   void endBuffer(cuda::DevicePtr pointer) override { emulator_.unregisterBuffer(pointer); }
 
   cuda::Result launch(const std::function<cuda::Result()>& launch, std::vector<cuda::LaunchFinding>& findings, std::string& problem) override {
