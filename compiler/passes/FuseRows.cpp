@@ -64,6 +64,66 @@ LogicalResult fuseCombineGradients(func::FuncOp function) {
   return success();
 }
 
+bool alongLastAxis(Operation* op) {
+  auto last = [](Value x, uint64_t axis) { return static_cast<int64_t>(axis) + 1 == cast<RankedTensorType>(x.getType()).getRank(); };
+  if (auto slice = dyn_cast<SliceOp>(op))
+    return last(slice.getX(), slice.getAxis());
+  if (auto concat = dyn_cast<ConcatOp>(op))
+    return last(concat.getXs().front(), concat.getAxis());
+  return sumsRows(op);
+}
+
+/// What a router's way back is made of: each works on one token's scores, choices or weights.
+bool isOfRouter(Operation* op, const Sizes& leading) {
+  if (!isFree(op) || !(isElementwise(op) || isa<SoftmaxOp, SoftmaxGradOp, SelectGradOp, ChoiceValuesOp>(op) || alongLastAxis(op)))
+    return false;
+  return llvm::all_of(op->getResults(), [&](Value result) {
+    Sizes sizes = sizesOf(result);
+    bool isRow = sizes.size() == leading.size() + 1;
+    if (isRow)
+      sizes.pop_back();
+    return sizes == leading && (isRow || isa<ReduceOp>(op));
+  });
+}
+
+/// Adds what the members are made from for them alone, and what is made of them, as long as no way leads out and back.
+void growAlongRouter(Cluster& cluster, Operation* op, const Sizes& leading) {
+  auto visit = [&](Operation* next) {
+    if (!next || cluster.contains(next) || !isOfRouter(next, leading))
+      return;
+    Cluster before = cluster;
+    cluster.add(next);
+    if (cluster.isConvex())
+      growAlongRouter(cluster, next, leading);
+    else
+      cluster = std::move(before);
+  };
+  for (Value operand : op->getOperands())
+    if (Operation* maker = operand.getDefiningOp();
+        maker && llvm::all_of(maker->getUsers(), [&](Operation* user) { return cluster.contains(user); }))
+      visit(maker);
+  for (Operation* user : llvm::make_early_inc_range(op->getUsers()))
+    visit(user);
+}
+
+/// The way back through a router in one launch: from the weights' gradients over choice and softmax to those of the logits.
+LogicalResult fuseRouters(func::FuncOp function) {
+  auto next = [&]() -> Operation* {
+    for (auto choice : function.getOps<SelectGradOp>())
+      return choice;
+    return nullptr;
+  };
+  while (Operation* root = next()) {
+    Cluster cluster(root);
+    Sizes leading = sizesOf(root->getResult(0));
+    leading.pop_back();
+    growAlongRouter(cluster, root, leading);
+    if (failed(cluster.outline("rows", "the router's way back is one launch")))
+      return failure();
+  }
+  return success();
+}
+
 template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
   // From the start each time: a kernel takes ops away, others of these too.
   auto next = [&]() -> Operation* {
@@ -83,8 +143,8 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows. The gradients of a combine come first: an elementwise op by itself would be a loop over rows
   // that no routing bounds.
-  if (failed(fuseCombineGradients(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
-      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp>(function)) ||
+  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
+      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp>(function)) ||
       failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();
   return sortBody(function);
