@@ -89,7 +89,7 @@ public:
     };
     auto grad = [&] {
       Trace::Span span(options_.trace.get(), "make training", "pass");
-      return makeTraining(module, {.accumulate = options_.accumulate, .inputGradients = options_.inputGradients});
+      return makeTraining(module, {.accumulate = options_.accumulate, .inputGradients = options_.inputGradients, .recompute = options_.recompute});
     };
     auto fuse = [&] {
       // What is written to parameters is elementwise: products and norms would take it along.
@@ -229,7 +229,7 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "phase 'import' starts from a model: leave --from out");
   if (options.stopAfter == "pack")
     throw Error(Fault::Usage, "behind 'pack' stands the program itself: leave --stop-after out");
-  for (auto [given, name] : {std::pair(options.accumulate, "--accumulate"), std::pair(options.inputGradients, "--input-gradients")})
+  for (auto [given, name] : {std::pair(options.accumulate, "--accumulate"), std::pair(options.recompute, "--recompute"), std::pair(options.inputGradients, "--input-gradients")})
     if (given && !options.train)
       throw Error(Fault::Usage, std::string(name) + " is for training: name --train too");
   if (!options.emit.empty() && !formOf(options.emit))

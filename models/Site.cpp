@@ -148,26 +148,35 @@ Value Site::plainExpert(const Arguments& arguments, std::string_view parameter, 
   return builder_.plainExpert(arguments.get(parameter), arguments.environment(), x, surroundings_, part(parameter).path_);
 }
 
-bool Site::limitIds(Value ids, int64_t below) {
+bool Site::limitIds(Value ids, int64_t below, std::optional<int64_t> except) {
   // Through ops that only move elements.
   if (mlir::Operation* op = ids.getDefiningOp()) {
     if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op)) {
       for (const llvm::APInt& id : mlir::cast<mlir::DenseElementsAttr>(constant.getValue()).getValues<llvm::APInt>())
-        if (id.getSExtValue() < 0 || id.getSExtValue() >= below) {
+        if ((id.getSExtValue() < 0 || id.getSExtValue() >= below) && id.getSExtValue() != except) {
           error(fmt::format("among its ids is the constant {}; ids lie below {}", id.getSExtValue(), below));
           return false;
         }
       return true;
     }
     assert((mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConcatOp>(op)));
-    return llvm::all_of(op->getOperands(), [&](Value operand) { return limitIds(operand, below); });
+    return llvm::all_of(op->getOperands(), [&](Value operand) { return limitIds(operand, below, except); });
   }
   auto argument = mlir::cast<mlir::BlockArgument>(ids);
   auto function = mlir::cast<mlir::func::FuncOp>(argument.getOwner()->getParentOp());
   unsigned index = argument.getArgNumber();
-  if (auto known = function.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.below"))
+  mlir::Builder attributes(function.getContext());
+  auto known = function.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.below");
+  auto exception = function.getArgAttrOfType<mlir::IntegerAttr>(index, "moe.except");
+  // An exception is one only where all that read the ids make it.
+  bool isFirst = !known;
+  if (known)
     below = std::min(below, known.getInt());
-  function.setArgAttr(index, "moe.below", mlir::Builder(function.getContext()).getI64IntegerAttr(below));
+  function.setArgAttr(index, "moe.below", attributes.getI64IntegerAttr(below));
+  if (isFirst && except)
+    function.setArgAttr(index, "moe.except", attributes.getI64IntegerAttr(*except));
+  else if (exception && exception.getInt() != except)
+    function.removeArgAttr(index, "moe.except");
   return true;
 }
 

@@ -95,7 +95,7 @@ public:
 
   /// Ids taken by this embedding must lie in [0, below): noted on the inputs that they come from. False after a report
   /// that a constant among them does not.
-  bool limitIds(mlir::Value ids, int64_t below);
+  bool limitIds(mlir::Value ids, int64_t below, std::optional<int64_t> except = {});
   /// A size that only a call decides must not be larger than `most`: noted on the module.
   void limitSize(const Size& size, int64_t most);
   /// Marks a value as (E, ..): one entry per expert. Blocks over experts ask for it.

@@ -34,12 +34,15 @@ void checkNames(const Plan& plan, const TensorMap& inputs) {
       fail(fmt::format("input '{}' is missing: expected {}", info.name, describeShape(info)));
 }
 
-/// Elements of an integer input are in [0, below).
+/// Elements of an integer input are in [0, below), or the one exception.
 void checkRange(const InputInfo& info, const Tensor& tensor) {
   auto check = [&](auto values) {
-    for (size_t i = 0; i < values.size(); ++i)
-      if (static_cast<int64_t>(values[i]) < 0 || static_cast<int64_t>(values[i]) >= *info.below)
-        fail(fmt::format("input '{}': element {} is {}, expected 0 to {}", info.name, i, static_cast<int64_t>(values[i]), *info.below - 1));
+    for (size_t i = 0; i < values.size(); ++i) {
+      auto value = static_cast<int64_t>(values[i]);
+      if ((value < 0 || value >= *info.below) && value != info.except)
+        fail(fmt::format("input '{}': element {} is {}, expected 0 to {}{}", info.name, i, value, *info.below - 1,
+                         info.except ? fmt::format(" (or {} where there is none)", *info.except) : ""));
+    }
   };
   switch (tensor.dtype()) {
   case DType::I64: return check(tensor.as<int64_t>());

@@ -21,6 +21,7 @@ struct CompileOptions {
   bool checkSizes = false;                          // apply the model's "check" overrides of `let` values
   bool train = false;                               // a plan for training beside that for inference, for each target
   bool accumulate = false;                          // with train: gradients add up over calls until they are applied
+  bool recompute = false;                           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
   bool inputGradients = false;                      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
   bool debugInfo = false;                           // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says

@@ -76,9 +76,10 @@ void RowText::printLogSumExp(ir::LogSumExpOp op) {
   bind(op.getResult(), [result](const Coordinates&) { return result; });
 }
 
-RowText::RowLabel RowText::labelOf(mlir::Value labels, int64_t ignore) {
+RowText::RowLabel RowText::labelOf(mlir::Value labels, mlir::Value scores, int64_t ignore) {
   std::string label = texts_.element(labels, placeOf(labels, "0")), ignored = texts_.fresh("ignored"), index = texts_.fresh("label");
-  out_.line("const bool {} = {} == {}ll;", ignored, label, ignore);
+  // A session refuses other labels; here they must not lead outside of the row.
+  out_.line("const bool {} = {} == {}ll || {} < 0 || {} >= {};", ignored, label, ignore, label, label, k_.size(widthOf(scores)));
   out_.line("const long long {} = {} ? 0 : {};", index, ignored, label);
   return {index, ignored};
 }
@@ -87,7 +88,7 @@ void RowText::printCrossEntropy(ir::CrossEntropyOp op) {
   mlir::Value x = op.getScores();
   DType type = dtypeOf(x), computed = computedIn(type);
   double smoothing = op.getSmoothing().convertToDouble();
-  auto [index, ignored] = labelOf(op.getLabels(), static_cast<int64_t>(op.getIgnore()));
+  auto [index, ignored] = labelOf(op.getLabels(), op.getScores(), static_cast<int64_t>(op.getIgnore()));
   auto [total, shift] = totalOf(x);
   std::string chosen = texts_.element(x, placeOf(x, index));
   std::string loss = fmt::format("{} - ({} - {})", total, chosen, shift);
@@ -104,7 +105,7 @@ void RowText::printCrossEntropyGrad(ir::CrossEntropyGradOp op) {
   mlir::Value x = op.getScores();
   DType type = dtypeOf(x), computed = computedIn(type);
   double smoothing = op.getSmoothing().convertToDouble();
-  auto [index, ignored] = labelOf(op.getLabels(), static_cast<int64_t>(op.getIgnore()));
+  auto [index, ignored] = labelOf(op.getLabels(), op.getScores(), static_cast<int64_t>(op.getIgnore()));
   std::string gradient = define(type, "gradient", texts_.element(op.getDy(), placeOf(op.getDy(), "0")));
   std::string evenly = smoothing == 0 ? std::string() : define(type, "evenly", fmt::format("{} / {}", literal(computed, smoothing), countOf(x)));
   ElementText::Source share = sharesOf(x);

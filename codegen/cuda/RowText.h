@@ -104,7 +104,7 @@ private:
   struct RowLabel {
     std::string index, ignored;
   };
-  RowLabel labelOf(mlir::Value labels, int64_t ignore);
+  RowLabel labelOf(mlir::Value labels, mlir::Value scores, int64_t ignore);
 
   KernelText& k_;
   Lines& out_;

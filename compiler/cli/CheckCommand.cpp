@@ -142,8 +142,9 @@ void addCheckCommand(CLI::App& app) {
   addDeviceFlags(*command, *flags);
   addSizeFlag(*command, *flags);
   command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
-  command->add_flag("--train", flags->train,
-                    "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
+  auto* train = command->add_flag("--train", flags->train,
+                                  "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
+  command->add_flag("--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
   addExamples(

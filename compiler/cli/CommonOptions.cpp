@@ -82,6 +82,7 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
   auto* train = command.add_flag("--train", options.train, words);
   command.add_flag("--accumulate", options.accumulate, "with --train: gradients add up over several calls until they are applied")->needs(train);
+  command.add_flag("--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")->needs(train);
 }
 
 void addTraceFlag(CLI::App& command, CommonOptions& options) {

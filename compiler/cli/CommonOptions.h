@@ -24,7 +24,7 @@ struct CommonOptions {
   bool noCache = false;
   std::string cacheLimit;
   bool debugInfo = false;
-  bool train = false, accumulate = false; // of commands that show a plan: the one for training
+  bool train = false, accumulate = false, recompute = false; // of commands that show a plan: the one for training
   std::optional<std::filesystem::path> trace; // a file to write
 
   // Where the program runs.
@@ -47,7 +47,7 @@ struct CommonOptions {
 void addModelFlags(CLI::App& command, CommonOptions& options);
 /// --target alone, with the words of its help.
 void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
-/// --train with the words of its help, and --accumulate.
+/// --train with the words of its help, --accumulate and --recompute.
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --trace FILE.
 void addTraceFlag(CLI::App& command, CommonOptions& options);

@@ -74,6 +74,7 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   options.debugInfo = common.debugInfo;
   options.train |= common.train;
   options.accumulate |= common.accumulate;
+  options.recompute |= common.recompute;
 }
 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
@@ -134,7 +135,7 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
          {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
-          std::pair(common.accumulate, "--accumulate")})
+          std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute")})
       if (given)
         throw Error(Fault::Usage,
                     fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",

@@ -47,6 +47,8 @@ InputInfo inputOf(func::FuncOp function, unsigned index) {
   }
   if (auto below = dyn_cast_or_null<IntegerAttr>(attribute("moe.below")))
     input.below = below.getInt();
+  if (auto except = dyn_cast_or_null<IntegerAttr>(attribute("moe.except")))
+    input.except = except.getInt();
   input.forLoss = attribute("moe.for_loss") != nullptr;
   input.isDraw = attribute("moe.draw") != nullptr;
   return input;

@@ -16,7 +16,7 @@ def Moe_Dialect : Dialect {
   let description = [{
     A model is a module with `moe.parameter` symbols and functions (@forward, later @prepare, @loss ...) over ranked tensors.
     Module attributes: `moe.name` (string), `moe.check` (dictionary of symbol -> integer: the model's small sizes).
-    Argument attributes of @forward: `moe.input` (string), `moe.photo` (dictionary resize, mean, std), `moe.below` (integer: ids lie in [0, below)),
+    Argument attributes of @forward: `moe.input` (string), `moe.photo` (dictionary resize, mean, std), `moe.below` (integer: ids lie in [0, below)), `moe.except` (integer: or are this one),
     `moe.for_loss` (unit), `moe.draw` (unit). Result attributes: `moe.output` (string).
     Every op's location is a NameLoc: the path in the model ("layers.0.moe"), around the place in the model file.
   }];

@@ -31,7 +31,10 @@ Value build(Site& site, const Arguments& arguments) {
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   int64_t ignore = arguments.integer("ignore_index");
-  Value labels = site.named(arguments, "labels"), scores = ops.cast(site.named(arguments, "scores"), element);
+  Value labels = site.named(arguments, "labels");
+  if (std::optional<int64_t> classes = ir::sizesOf(site.named(arguments, "scores")).back().constant(); classes && !site.limitIds(labels, *classes, ignore))
+    return {};
+  Value scores = ops.cast(site.named(arguments, "scores"), element);
   mlir::Type label = mlir::cast<mlir::RankedTensorType>(labels.getType()).getElementType();
   Value rows = ops.crossEntropy(scores, labels, arguments.number("label_smoothing"), ignore);
   Value counts = ops.compare(ir::Predicate::NE, labels,

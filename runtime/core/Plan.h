@@ -39,7 +39,8 @@ struct InputInfo {
   std::vector<Size> shape;
   int buffer = -1;                   // -1: declared, but not used by the forward plan (a label)
   std::optional<PhotoRule> photo;
-  std::optional<int64_t> below;      // integer inputs: every element must be in [0, below)
+  std::optional<int64_t> below;      // integer inputs: every element must be in [0, below) ...
+  std::optional<int64_t> except;     // ... or be this: a label that does not count
   bool forLoss = false;              // only the loss needs it
   bool isDraw = false;               // a random draw turned into an input, named by its path
   LaunchList list = LaunchList::Forward; // Apply: an input of @apply

@@ -58,6 +58,8 @@ Json write(const InputInfo& input) {
     json["photo"] = {{"resize", wordOf(kResizeWords, input.photo->resize)}, {"mean", input.photo->mean}, {"std", input.photo->std}};
   if (input.below)
     json["below"] = *input.below;
+  if (input.except)
+    json["except"] = *input.except;
   if (input.forLoss)
     json["for_loss"] = true;
   if (input.isDraw)
@@ -247,6 +249,8 @@ InputInfo readInput(const Reader& json) {
     input.photo = PhotoRule{photo->at("resize").word(kResizeWords), photo->at("mean").numbers(), photo->at("std").numbers()};
   if (auto below = json.find("below"))
     input.below = below->integer();
+  if (auto except = json.find("except"))
+    input.except = except->integer();
   if (auto loss = json.find("for_loss"))
     input.forLoss = loss->truth();
   if (auto draw = json.find("draw"))
