@@ -179,6 +179,12 @@ private:
               ragged.try_emplace(result, routing);
         }
     }
+    // A gate whose tokens are rows of an outer routing looks at those that this has.
+    for (auto assign : body.getOps<AssignOp>())
+      if (Value within = assign.getWithin(); within && isa<BlockArgument>(within))
+        for (Value value : body.getTerminator()->getOperands())
+          if (auto type = dyn_cast<RankedTensorType>(value.getType()); type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(assign.getIndices())[0])
+            ragged.try_emplace(value, bufferOf(within));
     return ragged;
   }
 
