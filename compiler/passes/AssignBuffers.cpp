@@ -169,7 +169,7 @@ private:
       if (isa<CombineOp, ChoiceValuesOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
         continue;
       for (Value operand : op.getOperands())
-        if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp, RowWeightsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))
+        if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))
           ragged[op.getResult(0)] = bufferOf(operand);
       for (Value operand : op.getOperands())
         if (auto known = ragged.find(operand); known != ragged.end()) {
@@ -179,13 +179,12 @@ private:
               ragged.try_emplace(result, routing);
         }
     }
-    // The tokens of an inner gate are rows of an outer routing: its kernel works on those that are there.
-    for (AssignOp assign : body.getOps<AssignOp>())
-      if (assign.getWithin() && isa<BlockArgument>(assign.getWithin()))
-        for (Operation& op : body.without_terminator())
-          for (Value result : op.getResults())
-            if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(assign.getIndices())[0])
-              ragged.try_emplace(result, bufferOf(assign.getWithin()));
+    // A gate whose tokens are rows of an outer routing looks at those that this has.
+    for (auto assign : body.getOps<AssignOp>())
+      if (Value within = assign.getWithin(); within && isa<BlockArgument>(within))
+        for (Value value : body.getTerminator()->getOperands())
+          if (auto type = dyn_cast<RankedTensorType>(value.getType()); type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(assign.getIndices())[0])
+            ragged.try_emplace(value, bufferOf(within));
     return ragged;
   }
 
