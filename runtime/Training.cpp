@@ -19,8 +19,8 @@ namespace {
 uint64_t seedOf(uint64_t seed, int64_t accumulation) { return seed + static_cast<uint64_t>(accumulation) * 0x9E3779B97F4A7C15u; }
 
 void checkLearningRate(double rate) {
-  if (!std::isfinite(rate))
-    throw Error(Fault::Usage, fmt::format("a step's learning rate is {}, expected a finite number: give StepOptions::learningRate", rate));
+  if (!std::isfinite(rate) || rate < 0)
+    throw Error(Fault::Usage, fmt::format("a step's learning rate is {}, expected a finite number that is not negative: give StepOptions::learningRate", rate));
 }
 
 } // namespace

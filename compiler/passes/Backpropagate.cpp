@@ -28,6 +28,7 @@ public:
   LogicalResult check();
   LogicalResult run();
   SmallVector<Value> results();
+  bool reaches(Value value) const { return gradients_.contains(standIn(value)); }
 
 private:
   Value standIn(Value value) const;
@@ -135,7 +136,7 @@ void eraseUnused(Operation* before, Operation* end, ArrayRef<Value> used) {
 
 } // namespace
 
-FailureOr<SmallVector<Value>> backpropagate(Value loss, ArrayRef<Value> wanted, OpBuilder& builder) {
+FailureOr<SmallVector<Value>> backpropagate(Value loss, ArrayRef<Value> wanted, OpBuilder& builder, SmallVectorImpl<bool>* reached) {
   Backpropagation pass(loss, wanted, builder);
   if (failed(pass.check()))
     return failure();
@@ -148,6 +149,9 @@ FailureOr<SmallVector<Value>> backpropagate(Value loss, ArrayRef<Value> wanted, 
   Operation* before = last();
   if (failed(pass.run()))
     return failure();
+  if (reached)
+    for (Value value : wanted)
+      reached->push_back(pass.reaches(value));
   SmallVector<Value> results = pass.results();
   eraseUnused(before, last(), results);
   return results;

@@ -11,6 +11,8 @@ namespace moec::compiler {
 /// Returns one value per wanted one, of its type; zeros where no gradient flows. Where a value is used several times, its gradients are added in the order
 /// of the uses, the last one first. Several reads of one state count as one value: where any of them is wanted, its gradient is the sum over all reads of
 /// that state in the block. Fails with a diagnostic at the op where a gradient would have to flow through an op that has none.
-mlir::FailureOr<llvm::SmallVector<mlir::Value>> backpropagate(mlir::Value loss, llvm::ArrayRef<mlir::Value> wanted, mlir::OpBuilder& builder);
+/// `reached`, where given, tells to which of them one flows.
+mlir::FailureOr<llvm::SmallVector<mlir::Value>> backpropagate(mlir::Value loss, llvm::ArrayRef<mlir::Value> wanted, mlir::OpBuilder& builder,
+                                                              llvm::SmallVectorImpl<bool>* reached = nullptr);
 
 } // namespace moec::compiler

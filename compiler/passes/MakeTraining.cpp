@@ -40,7 +40,7 @@ private:
     return CastOp::create(builder_, value.getLoc(), value, TypeAttr::get(element));
   }
 
-  /// The gradients of all parameters that the loss reads, and of the inputs where asked for, behind what computes the loss.
+  /// The gradients of all parameters that the loss depends on, and of the inputs where asked for, behind what computes the loss.
   LogicalResult addGradients() {
     Block& body = loss_.getBody().front();
     Operation* end = body.getTerminator();
@@ -57,16 +57,21 @@ private:
       if (wantsGradientOf(argument))
         wanted.push_back(argument);
     Operation* lastForward = end->getPrevNode();
-    auto found = backpropagate(end->getOperand(0), wanted, builder_);
+    SmallVector<bool> reached;
+    auto found = backpropagate(end->getOperand(0), wanted, builder_, &reached);
     if (failed(found))
       return failure();
     if (options_.recompute && lastForward && lastForward->getNextNode() != end)
       chooseRecompute(lastForward->getNextNode());
-    for (auto [entry, gradient] : llvm::zip(gradients_, *found)) {
-      Type element = mlir::cast<RankedTensorType>(gradient.getType()).getElementType();
-      entry.gradient = cast(gradient, gradientElement(element));
-    }
     auto ofInput = found->begin() + gradients_.size();
+    SmallVector<ParameterGradient> all = std::move(gradients_);
+    gradients_.clear();
+    for (auto [entry, gradient, isReached] : llvm::zip(all, *found, reached)) {
+      if (!isReached) // the loss does not depend on it: it stays as it is
+        continue;
+      Type element = mlir::cast<RankedTensorType>(gradient.getType()).getElementType();
+      gradients_.push_back({entry.parameter, cast(gradient, gradientElement(element))});
+    }
     for (BlockArgument argument : body.getArguments())
       if (wantsGradientOf(argument))
         inputGradients_.emplace_back("gradient." + nameOf(argument), *ofInput++);
@@ -185,13 +190,24 @@ private:
   std::vector<std::pair<std::string, Value>> inputGradients_;
 };
 
+/// What only served results that training does not have: a head outside of the loss, zeros for a parameter without a gradient.
+void eraseDead(func::FuncOp function) {
+  for (Operation& op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+}
+
 } // namespace
 
 LogicalResult makeTraining(ModuleOp module, const TrainingOptions& options) {
   auto loss = module.lookupSymbol<func::FuncOp>("loss");
   if (!loss)
     return module.emitError("the module has no function @loss");
-  return Training(module, loss, options).run();
+  if (failed(Training(module, loss, options).run()))
+    return failure();
+  for (auto function : module.getOps<func::FuncOp>())
+    eraseDead(function);
+  return success();
 }
 
 } // namespace moec::compiler

@@ -1,5 +1,5 @@
-// sink-reshapes: a reshape of a constant is a constant; and elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product or combine will make. Comes first: the
-// fusions follow uses from op to op and would stop at the reshape.
+// sink-reshapes: a reshape of a constant is a constant; and elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product
+// or combine will make. Comes before the fusions of products: they follow uses from op to op and would stop at the reshape.
 
 #include "compiler/passes/Passes.h"
 

@@ -70,7 +70,7 @@ std::optional<LogicalResult> emitElementwiseGradient(Rule& rule) {
       .Case([&](TanhOp) { emitUnary(rule, rule.mul(dy, rule.sub(number(1), rule.mul(y, y)))); })
       .Case([&](SigmoidOp) { emitUnary(rule, rule.mul(rule.mul(dy, rule.sub(number(1), y)), y)); })
       .Case([&](SoftplusOp) { emitUnary(rule, rule.mul(dy, rule.create<SigmoidOp>(x))); })
-      .Case([&](ReluOp) { emitUnary(rule, rule.where(isPositive(rule), dy, number(0))); })
+      .Case([&](ReluOp) { emitUnary(rule, rule.where(rule.compare(Predicate::LE, x, number(0)), number(0), dy)); })
       .Case([&](GeluOp) { emitUnary(rule, rule.mul(dy, rule.create<GeluGradOp>(x))); })
       .Case([&](GeluTanhOp) { emitUnary(rule, rule.mul(dy, rule.create<GeluTanhGradOp>(x))); })
       .Case([&](SiluOp) { emitUnary(rule, rule.mul(dy, siluDerivative(rule))); })

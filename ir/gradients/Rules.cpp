@@ -117,9 +117,11 @@ Value raggedRouting(Value value) {
                         .Default([](Operation*) { return Value(); });
     if (routing && !keepsAll(routing))
       return routing;
-    if (routing || isa<CombineOp, ChoiceValuesOp, ExpertSumsOp>(op))
+    auto exchange = dyn_cast<TransposeOp>(op);
+    if (routing || isa<CombineOp, ChoiceValuesOp, ExpertSumsOp, GroupedWeightGradOp, EmbeddingGradOp, RelativeBiasGradOp>(op) ||
+        (exchange && exchange.getPermutation().front() != 0))
       continue;
-    for (Value operand : op->getOperands())
+    for (Value operand : isa<MatmulOp>(op) ? op->getOperands().take_front(1) : op->getOperands())
       if (agreeInRows(operand, next))
         open.push_back(operand);
   }

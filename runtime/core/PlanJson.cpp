@@ -244,7 +244,7 @@ private:
 };
 
 InputInfo readInput(const Reader& json) {
-  InputInfo input{json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index(), {}, {}};
+  InputInfo input{json.at("name").text(), json.at("dtype").dtype(), json.at("shape").sizes(), json.at("buffer").index(), {}, {}, {}};
   if (auto photo = json.find("photo"))
     input.photo = PhotoRule{photo->at("resize").word(kResizeWords), photo->at("mean").numbers(), photo->at("std").numbers()};
   if (auto below = json.find("below"))

@@ -36,4 +36,7 @@ constexpr double trainedTolerance(DType type) {
   }
 }
 
+/// What a bf16 model's gradients of a whole step may differ by, in tolerances of one op: each op on the way there and back rounds.
+constexpr double wholeStepFactor = 16;
+
 } // namespace moec

@@ -58,6 +58,17 @@ TEST_P(CheckOfTraining, AgreesWithTheReference) {
   EXPECT_EQ(parameters, gradients); // every gradient that a step takes is compared
 }
 
+class CheckOfTrainingOnTheEmulator : public CommandTest {};
+
+// The kernels of CUDA, as a GPU would run them, against the CPU's, with all checks of the emulator. The other models are among the slow tests.
+TEST_F(CheckOfTrainingOnTheEmulator, AgreesWithTheCpu) {
+  if (std::string missing = missingCudaCompiler(); !missing.empty())
+    GTEST_SKIP() << "[SKIP] " << missing;
+  Outcome outcome = moec({"check", "--train", (kZoo / "vit-moe.json").string(), "--device", "ptx-emulator:sm_90a", "--against", "cpu", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(json::parse(outcome.out)["passed"]);
+}
+
 INSTANTIATE_TEST_SUITE_P(Zoo, CheckOfTraining, testing::ValuesIn(zoo()), plainName);
 
 class MemoryOfTraining : public testing::TestWithParam<std::string> {};

@@ -109,7 +109,7 @@ TEST_F(UserText, AnEditedTextTakesTheKernelsPlace) {
   for (size_t i = 0; i < own.size(); ++i)
     EXPECT_NEAR(edited[i], own[i] + 2, 1e-5) << i;
   // From the dump behind which kernels are emitted: the same program.
-  Outcome resumed = moec({"compile", "phases/4-plan.sm_90a.mlir", "--from", "emit", "--kernels", "texts", "-o", "resumed.moec"});
+  Outcome resumed = moec({"compile", "phases/5-plan.sm_90a.mlir", "--from", "emit", "--kernels", "texts", "-o", "resumed.moec"});
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   EXPECT_EQ(slurp(path("resumed.moec")), slurp(path("edited.moec")));
   // Caches hold neither for the other.

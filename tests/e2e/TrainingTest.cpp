@@ -10,6 +10,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
 #include <set>
 
 namespace moec::test {
@@ -62,13 +65,20 @@ TEST(Training, AStepAgreesWithTheReference) {
 
 class TrainingOfTheZoo : public testing::TestWithParam<std::string> {};
 
-// Gates, experts, losses and blocks of every model, each with the optimizer that its file names.
+// Gates, experts, losses and blocks of every model, each with the optimizer that its file names; what is cheap is computed again, which `moec check --train` of
+// the same models leaves out.
 TEST_P(TrainingOfTheZoo, AgreesWithTheReference) {
-  Program program = compile(sourceDir() / "models/zoo" / (GetParam() + ".json"), training(/*accumulate=*/true));
+  CompileOptions options = training(/*accumulate=*/true);
+  options.recompute = true;
+  Program program = compile(sourceDir() / "models/zoo" / (GetParam() + ".json"), options);
   const Plan& plan = trainingPlan(program);
-  CheckReport report =
-      checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan, /*classes=*/2), {.learningRate = 1e-2});
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan), {.learningRate = 1e-2});
   EXPECT_TRUE(report.passed()) << report.describeFailures();
+  Training step(program, "cpu");
+  step.load(initialWeights(plan, 2));
+  TensorMap results = step.step(inputsOf(plan), {.learningRate = 1e-2});
+  EXPECT_TRUE(std::isfinite(results.at("loss").toDoubles()[0]));
+  EXPECT_GT(results.at("gradient_norm").toDoubles()[0], 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TrainingOfTheZoo, testing::ValuesIn([] {
@@ -83,6 +93,52 @@ INSTANTIATE_TEST_SUITE_P(All, TrainingOfTheZoo, testing::ValuesIn([] {
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+/// What a training has after two steps, results of the second among it.
+TensorMap afterTwoSteps(const Program& program, int threads) {
+  Training training(program, "cpu", {.threads = threads});
+  const Plan& plan = training.plan();
+  training.load(initialWeights(plan, 2));
+  TensorMap all;
+  for (int step = 0; step < 2; ++step)
+    all = training.step(inputsOf(plan), {.learningRate = 1e-2, .seed = 3});
+  all.merge(training.weights());
+  all.merge(training.state());
+  return all;
+}
+
+TEST(Training, BitsDoNotDependOnThreadsNorOnWhatIsComputedAgain) {
+  for (const char* name : {"vit-moe.json", "switch-lm.json"}) {
+    CompileOptions again = training();
+    again.recompute = true;
+    Program program = compile(sourceDir() / "models/zoo" / name, training());
+    TensorMap one = afterTwoSteps(program, 1);
+    for (TensorMap other : {afterTwoSteps(program, 2), afterTwoSteps(program, 5), afterTwoSteps(compile(sourceDir() / "models/zoo" / name, again), 2)}) {
+      ASSERT_EQ(one.size(), other.size());
+      for (const auto& [what, tensor] : one)
+        EXPECT_EQ(std::memcmp(tensor.data(), other.at(what).data(), tensor.bytes()), 0) << name << ": " << what;
+    }
+  }
+}
+
+// A head outside of the loss: no gradient reaches it, and weight decay leaves it alone.
+TEST(Training, WhatTheLossDoesNotDependOnStaysAsItIs) {
+  TemporaryFolder folder;
+  std::ofstream(folder.path() / "model.json") << R"({"name": "two-heads", "inputs": {"x": {"shape": ["batch", 4]}, "t": {"shape": ["batch", 2], "for": "loss"}},
+    "model": [{"kind": "linear", "out": 2, "name": "y"}, {"kind": "linear", "out": 3, "name": "unused"}], "outputs": ["y", "unused"],
+    "loss": {"kind": "mse", "prediction": "y", "target": "t"}, "optimizer": {"kind": "adamw", "weight_decay": 0.5}, "check": {"batch": 3}})";
+  Program program = compile(folder.path() / "model.json", training());
+  const Plan& plan = trainingPlan(program);
+  for (const ParameterInfo& state : plan.states)
+    EXPECT_THAT(state.name, testing::Not(testing::StartsWith("unused"))) << state.name;
+  Training step(program, "cpu");
+  TensorMap weights = initialWeights(plan, 2);
+  step.load(weights);
+  step.step(inputsOf(plan), {.learningRate = 0.1});
+  TensorMap trained = step.weights();
+  EXPECT_EQ(trained.at("unused.weight").toDoubles(), weights.at("unused.weight").toDoubles());
+  EXPECT_NE(trained.at("y.weight").toDoubles(), weights.at("y.weight").toDoubles());
+}
 
 TEST(Training, GradientsThatAddUpAgreeWithTheReference) {
   Program program = compile(model(), training(/*accumulate=*/true));
