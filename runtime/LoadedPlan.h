@@ -22,8 +22,10 @@ public:
   void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars);
   /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them.
   void enter(LaunchList list, const TensorMap& inputs, const Bindings& sizes);
-  /// The second half: every launch, then the list's outputs by name.
-  TensorMap run(LaunchList list, const Bindings& sizes, const CallScalars& scalars);
+  /// The second half: every launch.
+  void run(LaunchList list, const Bindings& sizes, const CallScalars& scalars);
+  /// What the list's launches gave, by name.
+  TensorMap outputs(LaunchList list) const;
 
 private:
   Program program_;

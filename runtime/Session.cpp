@@ -163,7 +163,8 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
     state_->released = true;
   }
   loaded.enter(LaunchList::Forward, inputs, values);
-  return loaded.run(LaunchList::Forward, values, {options.seed, options.step});
+  loaded.run(LaunchList::Forward, values, {options.seed, options.step});
+  return loaded.outputs(LaunchList::Forward);
 }
 
 void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }

@@ -75,7 +75,7 @@ struct Training::State {
   }
 
   /// One call of @train_step or @accumulate.
-  TensorMap forward(const TensorMap& inputs, const StepOptions& options) {
+  void forward(const TensorMap& inputs, const StepOptions& options) {
     TensorMap all = withScalars(inputs, options.learningRate);
     Bindings sizes = bindInputs(plan(), all);
     requireWeights();
@@ -84,15 +84,14 @@ struct Training::State {
       if (call)
         call.add(symbol.c_str(), size);
     loaded.enter(LaunchList::Forward, all, sizes);
-    return change([&] { return loaded.run(LaunchList::Forward, sizes, {seedOf(options.seed, accumulated), static_cast<uint32_t>(steps + 1)}); });
+    change(LaunchList::Forward, sizes, {seedOf(options.seed, accumulated), static_cast<uint32_t>(steps + 1)});
   }
 
   /// Launches that write parameters and states: what fails among them leaves neither the old nor the new.
-  template <class Work> TensorMap change(Work work) {
+  void change(LaunchList list, const Bindings& sizes, const CallScalars& scalars) {
     hasWeights = false;
-    TensorMap outputs = work();
+    loaded.run(list, sizes, scalars);
     hasWeights = true;
-    return outputs;
   }
 };
 
@@ -149,17 +148,17 @@ TensorMap Training::step(const TensorMap& inputs, const StepOptions& options) {
     outputs.merge(apply(options));
     return outputs;
   }
-  TensorMap outputs = state_->forward(inputs, options);
-  ++state_->steps;
-  return outputs;
+  state_->forward(inputs, options);
+  ++state_->steps; // done, even if there is no memory for its results
+  return state_->loaded.outputs(LaunchList::Forward);
 }
 
 TensorMap Training::accumulate(const TensorMap& inputs, const StepOptions& options) {
   if (!state_->accumulates())
     throw Error(Fault::Usage, "the program's steps are whole: for gradients that add up over several calls, compile it with --train --accumulate");
-  TensorMap outputs = state_->forward(inputs, options);
+  state_->forward(inputs, options);
   ++state_->accumulated;
-  return outputs;
+  return state_->loaded.outputs(LaunchList::Forward);
 }
 
 TensorMap Training::apply(const StepOptions& options) {
@@ -170,10 +169,10 @@ TensorMap Training::apply(const StepOptions& options) {
     throw Error(Fault::Usage, "there are no gradients to apply: accumulate some first");
   Trace::Span call(state.loaded.trace(), "apply", "run");
   state.loaded.enter(LaunchList::Apply, trainingInputs(plan(), LaunchList::Apply, options.learningRate, state.steps + 1, state.accumulated), {});
-  TensorMap outputs = state.change([&] { return state.loaded.run(LaunchList::Apply, {}, {options.seed, static_cast<uint32_t>(state.steps + 1)}); });
+  state.change(LaunchList::Apply, {}, {options.seed, static_cast<uint32_t>(state.steps + 1)});
   ++state.steps;
   state.accumulated = 0;
-  return outputs;
+  return state.loaded.outputs(LaunchList::Apply);
 }
 
 TensorMap Training::weights() const {

@@ -35,7 +35,9 @@ public:
   /// that is missing, unknown or of another shape or dtype; nothing is changed then.
   void restore(const TensorMap& weights, const TensorMap& state, int64_t steps, int64_t accumulated = 0);
 
-  /// One step: the loss and the aux losses by name, and `gradient_norm`. Where gradients add up, it is accumulate() and apply().
+  /// One step: the loss and the aux losses by name, and `gradient_norm`. A failure among the launches (a kernel, the device) leaves the training without
+  /// weights: load, init or restore them; one behind them, for want of memory for the results, finds the step done.
+  /// Where gradients add up, it is accumulate() and apply().
   /// Error(Usage) for inputs as Session::run has it, and for a learning rate that is missing or no finite number.
   TensorMap step(const TensorMap& inputs, const StepOptions& options);
   /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own.

@@ -110,8 +110,10 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
   Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
               {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
               {"temporaries", memory.temporaries}};
-  if (plan.purpose == Purpose::Training)
+  if (plan.purpose == Purpose::Training) {
     result["states"] = memory.states;
+    result["activations"] = memory.activations;
+  }
   result["buffers"] = Json::array();
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
@@ -215,11 +217,12 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
         {"  states", memory.states, "gradients that add up, moments"},
         {"  prepared", memory.prepared, "packed weights"},
         {"  constants", memory.constants, ""},
+        {"  activations", memory.activations, "in the arena: made on the way to the loss, kept for the way back (fewer with --recompute)"},
         {"  inputs", memory.inputs, ""},
         {"  outputs", memory.outputs, ""},
         {"  arena", memory.arena,
          fmt::format("for {} of {}", shortBytes(static_cast<double>(memory.temporaries)), trains ? "activations, gradients and other temporaries" : "temporaries")}})
-    if (trains || bytes > 0 || what != std::string("  states"))
+    if (trains || (what != std::string("  states") && what != std::string("  activations")))
       table.add({what, shortBytes(static_cast<double>(bytes)), note});
   if (auto run = forecastOf(program, plan, sizes, threads))
     addForecast(table, *run, threads, trains);

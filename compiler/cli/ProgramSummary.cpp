@@ -61,8 +61,26 @@ int64_t callBytes(const Plan& plan, const Bindings& sizes) {
   return total;
 }
 
+namespace {
+
+/// Temporaries made before the loss and read behind it. The loss's launches bear its name; the first of them is where the way back begins.
+int64_t activationsOf(const Plan& plan, const Bindings& sizes) {
+  auto loss = std::find_if(plan.forward.begin(), plan.forward.end(), [](const LaunchInfo& launch) { return launch.label == "loss"; });
+  if (plan.purpose != Purpose::Training || loss == plan.forward.end())
+    return 0;
+  auto turn = static_cast<int>(loss - plan.forward.begin());
+  int64_t sum = 0;
+  for (const BufferInfo& buffer : plan.buffers)
+    if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= 0 && buffer.firstLaunch < turn && buffer.lastLaunch > turn)
+      sum = checkedAdd(sum, bytesOf(buffer, sizes));
+  return sum;
+}
+
+} // namespace
+
 MemorySummary memorySummary(const Plan& plan, const Bindings& sizes) {
   MemorySummary result;
+  result.activations = activationsOf(plan, sizes);
   for (const BufferInfo& buffer : plan.buffers) {
     int64_t bytes = checkedMultiply(elementCount(buffer.shape, sizes), static_cast<int64_t>(byteSize(buffer.dtype)));
     int64_t* total = nullptr;

@@ -121,6 +121,29 @@ TEST(Training, BitsDoNotDependOnThreadsNorOnWhatIsComputedAgain) {
   }
 }
 
+// The f32 master weights are what steps change, and the bf16 parameters their rounding.
+TEST(Training, ABFloat16ModelKeepsMasterWeights) {
+  Program program = compile(patchedModel("switch-lm.json", R"({"dtype": "bf16"})"), training(/*accumulate=*/true));
+  const Plan& plan = trainingPlan(program);
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+  Training steps(program, "cpu");
+  TensorMap weights = initialWeights(plan, 1);
+  steps.load(weights);
+  size_t masters = 0;
+  for (int step = 0; step < 3; ++step) {
+    TensorMap parameters = steps.weights(), states = steps.state();
+    for (const auto& [name, parameter] : parameters)
+      if (auto master = states.find(name + ".master"); master != states.end()) {
+        ++masters;
+        EXPECT_EQ(master->second.cast(DType::BF16).toDoubles(), parameter.toDoubles()) << name << " at step " << step;
+      }
+    steps.step(inputsOf(plan), {.learningRate = 1e-4}); // less than half a unit of many bf16 weights
+  }
+  auto isBFloat16 = [](const auto& entry) { return entry.second.dtype() == DType::BF16; }; // a router's weights are f32
+  EXPECT_EQ(masters, 3 * static_cast<size_t>(std::ranges::count_if(weights, isBFloat16)));
+}
+
 // A head outside of the loss: no gradient reaches it, and weight decay leaves it alone.
 TEST(Training, WhatTheLossDoesNotDependOnStaysAsItIs) {
   TemporaryFolder folder;
