@@ -163,6 +163,26 @@ TEST(Training, WhatTheLossDoesNotDependOnStaysAsItIs) {
   EXPECT_NE(trained.at("y.weight").toDoubles(), weights.at("y.weight").toDoubles());
 }
 
+TEST(Training, LabelsOutsideOfTheClassesAreRefused) {
+  Program program = compile(model(), training());
+  Training step(program, "cpu");
+  step.load(initialWeights(step.plan(), 2));
+  TensorMap inputs = inputsOf(step.plan());
+  for (int64_t label : {10, -1}) {
+    inputs.at("label").as<int64_t>()[1] = label;
+    try {
+      step.step(inputs, {.learningRate = 1e-3});
+      ADD_FAILURE() << "the label " << label << " was taken";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("input 'label': element 1 is " + std::to_string(label) + ", expected 0 to 9 (or -100"));
+    }
+  }
+  EXPECT_EQ(step.steps(), 0);
+  inputs.at("label").as<int64_t>()[1] = -100; // does not count
+  EXPECT_TRUE(std::isfinite(step.step(inputs, {.learningRate = 1e-3}).at("loss").toDoubles()[0]));
+  EXPECT_EQ(step.steps(), 1);
+}
+
 TEST(Training, GradientsThatAddUpAgreeWithTheReference) {
   Program program = compile(model(), training(/*accumulate=*/true));
   const Plan& plan = trainingPlan(program);

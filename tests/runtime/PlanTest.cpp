@@ -33,7 +33,7 @@ Plan samplePlan() {
                    .flops = t * 8, .bytes = t * 16},
                   {.kernel = "mul", .label = "up", .kind = "matmul", .inputs = {4, 2, 3, 6}, .outputs = {5}, .stages = {{t, 0, t}}, .workspaces = {7}}};
   plan.inputs = {{.name = "x", .dtype = DType::F32, .shape = {t, 4}, .buffer = 0, .photo = PhotoRule{PhotoRule::Resize::Stretch, {0.5}, {0.25}}},
-                 {.name = "label", .dtype = DType::I64, .shape = {t}, .below = 10, .forLoss = true},
+                 {.name = "label", .dtype = DType::I64, .shape = {t}, .below = 10, .except = -100, .forLoss = true},
                  {.name = "gate.noise", .dtype = DType::F32, .shape = {t}, .isDraw = true}};
   plan.parameters = {{.name = "w", .dtype = DType::F32, .shape = {4, 4}, .init = {Init::Kind::Normal, 0, 0.1}, .buffer = 1}};
   plan.outputs = {{.name = "y", .dtype = DType::BF16, .shape = {Size::parse("ceil(1.2*T)")}, .buffer = 5}};
@@ -57,6 +57,7 @@ TEST(PlanJson, RoundTripsEveryField) {
   EXPECT_EQ(plan.forward[0].reason, "a \"reason\"");
   EXPECT_EQ(plan.inputs[0].photo->std[0], 0.25);
   EXPECT_EQ(plan.inputs[1].below, 10);
+  EXPECT_EQ(plan.inputs[1].except, -100);
   EXPECT_TRUE(plan.inputs[1].forLoss);
   EXPECT_TRUE(plan.inputs[2].isDraw);
   EXPECT_EQ(plan.parameters[0].init.b, 0.1);
