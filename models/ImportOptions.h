@@ -13,6 +13,8 @@ struct ImportOptions {
   bool useCheck = false;              // apply the overrides of `let` values under "check"
   bool drawsAsInputs = false;         // random draws become inputs named by their path
   bool train = false;                 // the model as it trains: @loss in the place of @forward
+  bool evaluate = false;              // the model as it infers, with its loss: @loss in the place of @forward
+  bool statistics = false;            // of @loss: gates give what they chose, as results
 };
 
 } // namespace moec::models

@@ -15,6 +15,11 @@
 
 namespace moec {
 
+/// What a program for generation keeps: so many sequences at once, each of so many tokens at most. Sizes are fixed at compilation.
+struct GenerationSizes {
+  int64_t batch = 1, context = 0;
+};
+
 struct CompileOptions {
   std::vector<std::string> targets;                 // "cpu" (this machine), "cpu:x86-64-v3", "cpu:x86-64-v4"; empty: this machine and x86-64-v3
   bool drawsAsInputs = false;                       // random draws become inputs named by their path
@@ -23,6 +28,9 @@ struct CompileOptions {
   bool accumulate = false;                          // with train: gradients add up over calls until they are applied
   bool recompute = false;                           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
   bool inputGradients = false;                      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
+  bool statistics = false;                          // with train or evaluate: gates tell what they chose, as results "<gate>.load" and "<gate>.dropped"
+  bool evaluate = false;                            // a plan for evaluation beside that for inference, for each target
+  std::optional<GenerationSizes> generate;          // a plan for generation beside that for inference, for each target
   bool debugInfo = false;                           // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
   std::map<std::string, int64_t> let;               // further overrides of `let` values

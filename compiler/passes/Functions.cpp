@@ -8,6 +8,10 @@ Purpose purposeOf(ModuleOp module) {
   for (const char* name : {"loss", "train_step", "accumulate"})
     if (module.lookupSymbol<func::FuncOp>(name))
       return Purpose::Training;
+  if (module.lookupSymbol<func::FuncOp>("evaluate"))
+    return Purpose::Evaluation;
+  if (module.lookupSymbol<func::FuncOp>("generate"))
+    return Purpose::Generation;
   return Purpose::Inference;
 }
 
@@ -16,6 +20,8 @@ std::optional<LaunchList> listOf(func::FuncOp function) {
                                                                   {"forward", LaunchList::Forward},
                                                                   {"train_step", LaunchList::Forward},
                                                                   {"accumulate", LaunchList::Forward},
+                                                                  {"evaluate", LaunchList::Forward},
+                                                                  {"generate", LaunchList::Forward},
                                                                   {"apply", LaunchList::Apply}};
   for (auto& [name, list] : lists)
     if (function.getSymName() == name)

@@ -13,8 +13,14 @@
 
 namespace moec {
 
-/// What a plan's calls do: compute what the model gives, or change its parameters. A program holds a plan for each target and purpose.
-enum class Purpose { Inference, Training };
+/// What a plan's calls do. A program holds a plan for each target and purpose.
+enum class Purpose {
+  Inference,  // what the model gives
+  Training,   // its parameters change
+  Evaluation, // the loss of the model as it infers, and what else its loss can tell (accuracy)
+  Generation, // scores of tokens that continue those of the calls before, which are kept as states
+};
+const char* name(Purpose purpose); // "inference" ...
 
 /// The launches of a plan. Prepare: once per set of weights. Forward: of a call (@forward, @train_step or @accumulate). Apply: of the call that takes the
 /// gradients which several @accumulate added up.

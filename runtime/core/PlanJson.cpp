@@ -22,7 +22,7 @@ const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},         {B
                                         {BufferKind::State, "state"},         {BufferKind::Prepared, "prepared"},
                                         {BufferKind::Temporary, "temporary"}, {BufferKind::Output, "output"},
                                         {BufferKind::Constant, "constant"}};
-const Words<Purpose> kPurposeWords = {{Purpose::Inference, "inference"}, {Purpose::Training, "training"}};
+const Words<Purpose> kPurposeWords = {{Purpose::Inference, "inference"}, {Purpose::Training, "training"}, {Purpose::Evaluation, "evaluation"}, {Purpose::Generation, "generation"}};
 const Words<LaunchList> kCallWords = {{LaunchList::Forward, "forward"}, {LaunchList::Apply, "apply"}};
 
 template <class Enum> const char* wordOf(const Words<Enum>& words, Enum value) {
@@ -408,6 +408,8 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
     plan.apply = apply->list(readLaunch);
   return plan;
 }
+
+const char* name(Purpose purpose) { return wordOf(kPurposeWords, purpose); }
 
 std::string toJson(const Plan& plan) {
   try {

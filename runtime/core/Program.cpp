@@ -19,12 +19,14 @@ namespace {
 using Bytes = std::span<const uint8_t>;
 
 constexpr std::string_view kKernelPrefix = "kernel/", kIrPrefix = "ir/";
-constexpr int kManifestVersion = 2; // what this moec reads: all up to it
+constexpr int kManifestVersion = 3; // what this moec reads: all up to it
 
-/// A program without a plan for training is what version 1 knows.
+/// Plans for inference alone are what version 1 knows, those for training are of version 2.
 int versionOf(const ProgramData& data) {
-  bool trains = std::ranges::any_of(data.plans, [](const Plan& plan) { return plan.purpose == Purpose::Training; });
-  return trains ? 2 : 1;
+  int version = 1;
+  for (const Plan& plan : data.plans)
+    version = std::max(version, plan.purpose == Purpose::Inference ? 1 : plan.purpose == Purpose::Training ? 2 : 3);
+  return version;
 }
 
 Bytes bytesOf(const std::string& text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
@@ -129,12 +131,13 @@ const std::string& Program::name() const { return data_->name; }
 const ProgramData& Program::data() const { return *data_; }
 
 std::string irKey(std::string_view target, Purpose purpose) {
-  return std::string(target) + (purpose == Purpose::Training ? "/training" : "");
+  return purpose == Purpose::Inference ? std::string(target) : fmt::format("{}/{}", target, moec::name(purpose));
 }
 
 void requirePlans(const ProgramData& program, Purpose purpose) {
-  if (purpose == Purpose::Training && std::ranges::none_of(program.plans, [](const Plan& plan) { return plan.purpose == Purpose::Training; }))
-    throw Error(Fault::Usage, fmt::format("program {} has no plan for training: compile it with --train", program.name));
+  constexpr const char* kFlags[] = {"without --stop-after and --emit", "with --train", "with --evaluate", "with --context"};
+  if (purpose != Purpose::Inference && std::ranges::none_of(program.plans, [&](const Plan& plan) { return plan.purpose == purpose; }))
+    throw Error(Fault::Usage, fmt::format("program {} has no plan for {}: compile it {}", program.name, moec::name(purpose), kFlags[static_cast<size_t>(purpose)]));
 }
 
 const Plan* Program::plan(std::string_view target, Purpose purpose) const {

@@ -1,0 +1,57 @@
+#pragma once
+// A language model that continues texts: its keys and values of the tokens so far are kept on the device. Belongs to one thread at a time.
+
+#include "runtime/Weights.h"
+#include "runtime/core/Program.h"
+#include "runtime/device/Device.h"
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moec {
+
+/// How the next token is chosen from the scores of all.
+struct SamplingOptions {
+  double temperature = 0;   // 0: the token of the highest score, the first of equals
+  int64_t topK = 0;         // only the k highest; 0: all
+  double topP = 1;          // only the fewest whose probabilities add up to p at least
+  uint64_t seed = 0;        // the draw of a token is keyed by it, the sequence and the token's position
+};
+
+/// Error(Usage) for a temperature below 0, top_k below 0, top_p outside (0, 1]; Error(Data) for scores without a finite one or with NaN.
+int64_t sampleToken(std::span<const float> scores, const SamplingOptions& options, int64_t sequence, int64_t position);
+
+class Generator {
+public:
+  /// Error(Usage) when the program was compiled without a plan for generation.
+  Generator(Program program, const std::string& device, const DeviceOptions& options = {});
+  ~Generator();
+  Generator(Generator&&) noexcept;
+  Generator& operator=(Generator&&) noexcept;
+
+  /// As Session has them.
+  void load(const std::filesystem::path& safetensors, bool allowNonFinite = false);
+  void load(const TensorMap& weights, bool allowNonFinite = false);
+  void init(uint64_t seed);
+
+  int64_t batch() const;
+  int64_t context() const;
+  /// Tokens so far, of each sequence.
+  int64_t position() const;
+  /// Begins anew: nothing has been seen.
+  void reset();
+  /// Goes on by tokens i64 (batch, n), n >= 1, and gives the scores f32 (batch, vocabulary) of what follows the last. Error(Usage) for more tokens than the context has room for (both numbers), and for
+  /// ids out of range; nothing is changed then.
+  Tensor feed(const Tensor& tokens);
+
+  const Plan& plan() const;
+
+private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+} // namespace moec
