@@ -42,6 +42,7 @@ static Size flopsOf(Operation* op) {
       .Case([](SoftmaxGradOp op) { return Size(4) * countOf(op.getY()); })
       .Case([](LogSumExpOp op) { return Size(4) * countOf(op.getX()); })
       .Case([](CrossEntropyOp op) { return Size(5) * countOf(op.getScores()); })
+      .Case([](IsTopOp op) { return Size(2) * countOf(op.getScores()); })
       .Case([](CrossEntropyGradOp op) { return Size(6) * countOf(op.getScores()); })
       .Case([](EmbeddingGradOp op) { return countOf(op.getDy()); })
       .Case([](RelativeBiasGradOp op) { return countOf(op.getDy()); })

@@ -219,8 +219,7 @@ Value Ops::reduceAll(ir::ReduceKind kind, Value x) {
 Value Ops::number(const Size& size, Type element) {
   if (size.isConstant())
     return constant({1}, {static_cast<double>(*size.constant())}, element);
-  Value ones = broadcast(constant({1}, {1}, element), {size});
-  return reshape(reduce(ir::ReduceKind::Sum, ones, 0), {1});
+  return emit(ir::SizeOp::getOperationName(), {}, {{"value", builder_.getStringAttr(size.str())}, {"to", TypeAttr::get(element)}});
 }
 
 Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
@@ -244,6 +243,10 @@ Value Ops::rmsNorm(Value x, Value weight, double eps) {
 Value Ops::crossEntropy(Value scores, Value labels, double smoothing, int64_t ignore) {
   return emit(ir::CrossEntropyOp::getOperationName(), {scores, labels},
               {{"smoothing", builder_.getF64FloatAttr(smoothing)}, {"ignore", builder_.getI64IntegerAttr(ignore)}});
+}
+
+Value Ops::isTop(Value scores, Value labels, int64_t ignore) {
+  return emit(ir::IsTopOp::getOperationName(), {scores, labels}, {{"ignore", builder_.getI64IntegerAttr(ignore)}});
 }
 
 Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {

@@ -39,11 +39,12 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "matmul")
     return isa<UnpackOp, TransposeOp, MatmulOp>(op);
   if (kind == "loops")
-    return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp>(op);
+    return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
   bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
+  bool inStatistics = isa<IsTopOp, ExpertCountsOp, SizeOp>(op);
   if (kind == "rows")
-    return inRows || inGradients;
+    return inRows || inGradients || inStatistics;
   bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
   if (kind == "gate")
     return inGate;

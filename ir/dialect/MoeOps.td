@@ -131,6 +131,12 @@ def Moe_ConstantOp : Moe_ComputeOp<"constant"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$value attr-dict";
 }
+def Moe_SizeOp : Moe_ComputeOp<"size"> {
+  let summary = "a size as a number: []; `value` is a size text";
+  let arguments = (ins StrAttr:$value, TypeAttr:$to);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$value `to` $to attr-dict";
+}
 
 //===--- shape ---===//
 
@@ -241,6 +247,12 @@ def Moe_CrossEntropyOp : Moe_ComputeOp<"cross_entropy"> {
   let arguments = (ins Moe_Tensor:$scores, Moe_Tensor:$labels, F64Attr:$smoothing, I64Attr:$ignore);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$scores `,` $labels `smoothing` $smoothing `ignore` $ignore `:` type($scores) `,` type($labels) attr-dict";
+}
+def Moe_IsTopOp : Moe_ComputeOp<"is_top"> {
+  let summary = "per row of scores (.., V): 1 where its label's score is the highest, and the first of equal ones; 0 elsewhere, and where the label is `ignore`";
+  let arguments = (ins Moe_Tensor:$scores, Moe_Tensor:$labels, I64Attr:$ignore);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$scores `,` $labels `ignore` $ignore `:` type($scores) `,` type($labels) attr-dict";
 }
 def Moe_CrossEntropyGradOp : Moe_ComputeOp<"cross_entropy_grad"> {
   let summary = "the gradient of cross_entropy's scores (.., V), from dy (..), that of its result";
@@ -370,6 +382,12 @@ def Moe_ExpertsOfOp : Moe_ComputeOp<"experts_of"> {
   let results = (outs Moe_Routing:$result);
   let assemblyFormat = "$routing `from` $from `count` $count `:` type($routing) attr-dict";
 }
+def Moe_ExpertCountsOp : Moe_ComputeOp<"expert_counts"> {
+  let summary = "how many rows each expert has: (E) of i32";
+  let arguments = (ins Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$routing `:` type($routing) attr-dict";
+}
 def Moe_DispatchOp : Moe_ComputeOp<"dispatch"> {
   let summary = "x (T, D) as rows (R, D) grouped by expert; rows behind the routing's count are undefined";
   let arguments = (ins Moe_Tensor:$x, Moe_Routing:$routing);
@@ -431,10 +449,10 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
     - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
-      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, select and its gradient, random, constant, reduce
-      and slice along the last axis; dispatch, expert_rows, row_weights, choice_values and combine of arguments.
+      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, random, constant, size,
+      reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, concat, broadcast, embedding,
-      reduce, random, constant, relative_bias, rotary.
+      reduce, random, constant, size, relative_bias, rotary.
     - attention: slices along the last axis of one argument or of several, attention.
     - attention_grad: slices of arguments, attention_grad.
     - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape.

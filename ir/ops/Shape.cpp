@@ -46,6 +46,15 @@ static LogicalResult checkSizeText(OptionalLocation location, StringRef constrai
   return emitOptionalError(location, constraint, ": ", what, " is a canonical size text: it is \"", text, "\"");
 }
 
+MOEC_INFER(SizeOp) {
+  if (failed(checkSizeText(location, "size C1", "value", adaptor.getValue())))
+    return failure();
+  if (!isa<FloatType>(adaptor.getTo()) || !isModelTensor(RankedTensorType::get({}, adaptor.getTo())))
+    return emitOptionalError(location, "size C2: to is f64, f32 or bf16: it is ", adaptor.getTo());
+  types.push_back(RankedTensorType::get({}, adaptor.getTo()));
+  return success();
+}
+
 MOEC_INFER(SliceOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
   int64_t axis = static_cast<int64_t>(adaptor.getAxis());

@@ -41,6 +41,7 @@ struct CrossEntropyRule {
   int64_t ignore = -100;
 };
 Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule); // (.., V), (..) -> (..)
+Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore);                      // (.., V), (..) -> (..)
 struct AttentionRule {
   int64_t heads = 1, kvHeads = 1;
   double scale = 1;
@@ -78,6 +79,7 @@ struct AssignRule {
 Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule);
 Routing drop(const Routing& routing, const Tensor& keep);
 Routing expertsOf(const Routing& routing, int64_t from, int64_t count);
+Tensor expertCounts(const Routing& routing); // (E) i32
 Tensor dispatch(const Tensor& x, const Routing& routing);
 Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing);
 Tensor expertRows(const Tensor& table, const Routing& routing);

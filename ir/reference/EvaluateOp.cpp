@@ -122,6 +122,9 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::WhereOp) -> Tensors { return {where(in[0], in[1], in[2])}; })
       .Case([&](ir::CastOp op) -> Tensors { return {cast(in[0], ir::dtypeOf(op.getTo()))}; })
       .Case([&](ir::ConstantOp op) -> Tensors { return {toTensor(mlir::cast<DenseElementsAttr>(op.getValue()))}; })
+      .Case([&](ir::SizeOp op) -> Tensors {
+        return {fromDoubles({static_cast<double>(step.size(op.getValue()))}, {}, ir::dtypeOf(op.getTo()))};
+      })
       .Case([&](ir::ReshapeOp op) -> Tensors { return {in[0].reshaped(step.shape(op))}; })
       .Case([&](ir::TransposeOp op) -> Tensors { return {transpose(in[0], op.getPermutation().vec())}; })
       .Case([&](ir::SliceOp op) -> Tensors {
@@ -155,6 +158,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::SoftmaxGradOp) -> Tensors { return {softmaxGrad(in[0], in[1])}; })
       .Case([&](ir::LogSumExpOp) -> Tensors { return {logSumExp(in[0])}; })
       .Case([&](ir::CrossEntropyOp op) -> Tensors { return {crossEntropy(in[0], in[1], crossEntropyRuleOf(op))}; })
+      .Case([&](ir::IsTopOp op) -> Tensors { return {isTop(in[0], in[1], static_cast<int64_t>(op.getIgnore()))}; })
       .Case([&](ir::CrossEntropyGradOp op) -> Tensors { return {crossEntropyGrad(in[0], in[1], in[2], crossEntropyRuleOf(op))}; })
       .Case([&](ir::RelativeBiasGradOp op) -> Tensors {
         return {relativeBiasGrad(in[0], {static_cast<int64_t>(op.getBuckets()), static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional()})};
@@ -179,6 +183,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
         return {toTensor(expertsOf(step.routing(op.getRouting(), in[0]), static_cast<int64_t>(op.getFrom()),
                                    static_cast<int64_t>(op.getCount())))};
       })
+      .Case([&](ir::ExpertCountsOp op) -> Tensors { return {expertCounts(step.routing(op.getRouting(), in[0]))}; })
       .Case([&](ir::DispatchOp op) -> Tensors { return {dispatch(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::GroupedMatmulOp op) -> Tensors {
         return {groupedMatmul(in[0], in[1], step.routing(op.getRouting(), in[2]))};

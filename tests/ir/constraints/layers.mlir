@@ -637,3 +637,27 @@ func.func @f(%i: tensor<2xi64>, %dy: tensor<2x3xf32>) {
   %y = moe.embedding_grad %i, %dy entries 0 : tensor<2xi64>, tensor<2x3xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<2x3xi32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{is_top C1: scores is f64, f32 or bf16: it is i32}}
+  %y = moe.is_top %x, %l ignore -100 : tensor<2x3xi32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<2xf32>) {
+  // expected-error@+1 {{is_top C2: labels are i64 or i32: they are f32}}
+  %y = moe.is_top %x, %l ignore -100 : tensor<2x3xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<3xi64>) {
+  // expected-error@+1 {{is_top C3: there is a label for each row of scores: scores is [2, 3], labels is [3]}}
+  %y = moe.is_top %x, %l ignore -100 : tensor<2x3xf32>, tensor<3xi64>
+  return
+}

@@ -142,3 +142,19 @@ func.func @f(%x: tensor<2xi1>) {
   %y = moe.reduce sum %x axis 0 : tensor<2xi1>
   return
 }
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{size C1: value is a canonical size text: it is "2*3"}}
+  %y = moe.size "2*3" to f32
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{size C2: to is f64, f32 or bf16: it is 'i32'}}
+  %y = moe.size "6" to i32
+  return
+}
