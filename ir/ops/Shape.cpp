@@ -75,6 +75,25 @@ MOEC_INFER(SliceOp) {
   return success();
 }
 
+MOEC_INFER(SliceAtOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x))
+    return failure();
+  if (x->rank() < 1)
+    return emitOptionalError(location, "slice_at C1: x has at least 1 dimension: it has none");
+  if (failed(checkPosition(location, "slice_at C2", adaptor.getPosition())) || failed(checkSizeText(location, "slice_at C3", "size", adaptor.getSize())))
+    return failure();
+  Size size = Size::parse(adaptor.getSize());
+  if (size.constant().value_or(1) < 1)
+    return emitOptionalError(location, "slice_at C3: size is at least 1: it is ", size.str());
+  if ((x->sizes[0] - size).constant().value_or(0) < 0)
+    return emitOptionalError(location, "slice_at C4: size is at most x's rows: x has ", x->sizes[0].str(), ", size is ", size.str());
+  Sizes sizes = x->sizes;
+  sizes[0] = size;
+  types.push_back(tensorOf(sizes, x->element));
+  return success();
+}
+
 MOEC_INFER(ConcatOp) {
   if (adaptor.getXs().empty())
     return emitOptionalError(location, "concat C1: at least one operand: there is none");

@@ -48,14 +48,19 @@ struct AttentionRule {
   bool causal = false;
 };
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule);
+/// Of new tokens q, k, v (B, n, ..) behind `position` tokens whose keys and values lie in (B, context, ..); rule.causal means nothing.
+Tensor cachedAttention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& keys, const Tensor& values, int64_t position, const Tensor* bias,
+                       const AttentionRule& rule);
+Tensor append(const Tensor& cache, const Tensor& rows, int64_t position); // (B, context, W), (B, n, W) -> (B, context, W)
 struct RelativeBuckets {
   int64_t buckets = 32, maxDistance = 128;
   bool bidirectional = false;
 };
 /// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.24 (T5Attention).
 int64_t bucketOf(int64_t offset, const RelativeBuckets& rule);
-Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
-Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false);
+/// Query i stands at position first + i.
+Tensor relativeBias(const Tensor& table, int64_t first, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false, int64_t first = 0); // row n at position first + n
 Tensor embedding(const Tensor& ids, const Tensor& table);
 enum class Distribution { Uniform, Normal };
 struct DrawKey {

@@ -28,7 +28,7 @@ static const std::set<std::string> kFlat = {"read", "compare", "constant", "size
 /// What does not stand in @loss: declarations, writes, gradients, and what later phases make.
 static const std::set<std::string> kRefused = {"parameter", "prepared", "state", "write", "pack", "unpack", "kernel", "yield", "gelu_grad", "gelu_tanh_grad",
                                                "layer_norm_grad", "rms_norm_grad", "softmax_grad", "cross_entropy_grad", "attention_grad",
-                                               "relative_bias_grad", "embedding_grad", "select_grad", "grouped_weight_grad"};
+                                               "relative_bias_grad", "embedding_grad", "select_grad", "grouped_weight_grad", "slice_at", "cached_attention", "append"};
 
 static Bindings sizes() {
   Bindings bindings;
