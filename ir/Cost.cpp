@@ -21,7 +21,8 @@ static Size attentionFlops(AttentionOp op) {
   Sizes q = sizesOf(op.getQ());
   Size pairs = q[0] * q[1] * sizesOf(op.getK())[1];
   // Two products over the width, and softmax's scale, maximum, difference, exponential, sum and quotient per head.
-  return pairs * (Size(4) * q[2] + Size(op.getBias() ? 7 : 6) * Size(static_cast<int64_t>(op.getHeads())));
+  int64_t perHead = 6 + (op.getBias() ? 1 : 0) + (op.getDraws() ? 2 : 0); // beside it a bias, and dropout's comparison and product
+  return pairs * (Size(4) * q[2] + Size(perHead) * Size(static_cast<int64_t>(op.getHeads())));
 }
 
 /// As if all of the context were seen: what is, is known at run time alone.
@@ -42,7 +43,7 @@ static Size flopsOf(Operation* op) {
       .Case([](AttentionGradOp op) {
         // Scores, dP, dV, dQ and dK: five products over the width, where attention has two.
         Sizes q = sizesOf(op.getQ());
-        return q[0] * q[1] * sizesOf(op.getK())[1] * (Size(10) * q[2] + Size(12) * Size(static_cast<int64_t>(op.getHeads())));
+        return q[0] * q[1] * sizesOf(op.getK())[1] * (Size(10) * q[2] + Size(op.getDraws() ? 15 : 12) * Size(static_cast<int64_t>(op.getHeads())));
       })
       .Case([](LayerNormGradOp op) { return Size(op.getWeight() ? 14 : 13) * countOf(op.getX()); })
       .Case([](RmsNormGradOp op) { return Size(op.getWeight() ? 9 : 8) * countOf(op.getX()); })

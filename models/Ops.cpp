@@ -256,9 +256,13 @@ Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
     attributes.emplace_back("kv_heads", builder_.getI64IntegerAttr(rule.keyHeads));
   if (rule.causal)
     attributes.emplace_back("causal", builder_.getUnitAttr());
+  if (rule.draws)
+    attributes.emplace_back("dropout", builder_.getF64FloatAttr(rule.dropout));
   SmallVector<Value> operands{q, k, v};
-  if (rule.bias)
-    operands.push_back(rule.bias);
+  for (Value optional : {rule.bias, rule.draws})
+    if (optional)
+      operands.push_back(optional);
+  attributes.emplace_back("operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, 1, 1, rule.bias ? 1 : 0, rule.draws ? 1 : 0}));
   return emit(ir::AttentionOp::getOperationName(), operands, attributes);
 }
 

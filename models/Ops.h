@@ -67,7 +67,9 @@ public:
     int64_t heads, keyHeads;
     double scale;
     bool causal = false;
-    mlir::Value bias = {}; // (heads or 1, queries, keys), or null
+    mlir::Value bias = {};  // (heads or 1, queries, keys), or null
+    mlir::Value draws = {}; // (batch, heads, queries, keys), or null
+    double dropout = 0;     // with draws
   };
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, const AttentionRule& rule);
   mlir::Value relativeBias(mlir::Value table, const Size& queries, const Size& keys, int64_t maxDistance,

@@ -27,9 +27,9 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "pack")
     return isa<TransposeOp, PackOp>(op);
   if (kind == "attention")
-    return isa<SliceOp, AttentionOp>(op);
+    return isa<SliceOp, RandomOp, AttentionOp>(op);
   if (kind == "attention_grad")
-    return isa<SliceOp, AttentionGradOp>(op);
+    return isa<SliceOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
     return isa<GroupedWeightGradOp>(op);
   if (kind == "sums")

@@ -272,27 +272,36 @@ def Moe_SoftmaxOp : Moe_ComputeOp<"softmax"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$x `:` type($x) attr-dict";
 }
-def Moe_AttentionOp : Moe_ComputeOp<"attention"> {
-  let summary = "softmax(scale q k^T + bias) v per head";
+def Moe_AttentionOp : Moe_ComputeOp<"attention", [AttrSizedOperandSegments]> {
+  let summary = "softmax(scale q k^T + bias) v per head; with draws, what dropout leaves of the softmax times v";
   let description = [{ q (B, Nq, heads*Dh), k and v (B, Nk, kv_heads*Dh) -> (B, Nq, heads*Dh); head h is columns [h*Dh, (h+1)*Dh) of q and reads head
     h / (heads/kv_heads) of k and v. Without `kv_heads` there are as many as heads. `bias` is (heads, Nq, Nk) or (1, Nq, Nk). With `causal`, query i
-    sees keys 0 .. i + Nk - Nq. }];
-  let arguments = (ins Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Optional<Moe_Tensor>:$bias, I64Attr:$heads, OptionalAttr<I64Attr>:$kv_heads,
-    F64Attr:$scale, UnitAttr:$causal);
+    sees keys 0 .. i + Nk - Nq. With `draws` (B, heads, Nq, Nk), a weight of the softmax whose draw is below `dropout` becomes 0, the others are divided
+    by 1 - dropout; draws of a moe.random are made in the kernel and stand in no memory. }];
+  let arguments = (ins Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Optional<Moe_Tensor>:$bias, Optional<Moe_Tensor>:$draws, I64Attr:$heads,
+    OptionalAttr<I64Attr>:$kv_heads, F64Attr:$scale, UnitAttr:$causal, OptionalAttr<F64Attr>:$dropout);
   let results = (outs Moe_Tensor:$result);
   let builders = [OpBuilder<(ins "::mlir::Value":$q, "::mlir::Value":$k, "::mlir::Value":$v, "::mlir::IntegerAttr":$heads, "::mlir::FloatAttr":$scale,
       "::mlir::UnitAttr":$causal), [{
-    build($_builder, $_state, q, k, v, ::mlir::Value(), heads, ::mlir::IntegerAttr(), scale, causal);
+    build($_builder, $_state, q, k, v, ::mlir::Value(), ::mlir::Value(), heads, ::mlir::IntegerAttr(), scale, causal, ::mlir::FloatAttr());
+  }]>, OpBuilder<(ins "::mlir::Value":$q, "::mlir::Value":$k, "::mlir::Value":$v, "::mlir::Value":$bias, "::mlir::IntegerAttr":$heads,
+      "::mlir::IntegerAttr":$kv_heads, "::mlir::FloatAttr":$scale, "::mlir::UnitAttr":$causal), [{
+    build($_builder, $_state, q, k, v, bias, ::mlir::Value(), heads, kv_heads, scale, causal, ::mlir::FloatAttr());
   }]>];
-  let assemblyFormat = "$q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($q) `,` type($k) `,` type($v) attr-dict";
+  let assemblyFormat = "$q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? (`draws` $draws^ `:` type($draws) `dropout` $dropout)? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($q) `,` type($k) `,` type($v) attr-dict";
 }
-def Moe_AttentionGradOp : Moe_ComputeOp<"attention_grad"> {
+def Moe_AttentionGradOp : Moe_ComputeOp<"attention_grad", [AttrSizedOperandSegments]> {
   let summary = "the gradients of attention's q, k, v and bias, from dy, that of its result";
-  let description = [{ The probabilities are computed again from q, k and bias. `dbias` is there exactly with a bias, of its shape. }];
-  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Optional<Moe_Tensor>:$bias, I64Attr:$heads, OptionalAttr<I64Attr>:$kv_heads,
-    F64Attr:$scale, UnitAttr:$causal);
+  let description = [{ The probabilities are computed again from q, k and bias, and what dropout left of them from its draws. `dbias` is there exactly with
+    a bias, of its shape. }];
+  let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Optional<Moe_Tensor>:$bias, Optional<Moe_Tensor>:$draws, I64Attr:$heads,
+    OptionalAttr<I64Attr>:$kv_heads, F64Attr:$scale, UnitAttr:$causal, OptionalAttr<F64Attr>:$dropout);
   let results = (outs Moe_Tensor:$dq, Moe_Tensor:$dk, Moe_Tensor:$dv, Optional<Moe_Tensor>:$dbias);
-  let assemblyFormat = "$dy `,` $q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($dy) `,` type($q) `,` type($k) `,` type($v) attr-dict";
+  let builders = [OpBuilder<(ins "::mlir::Value":$dy, "::mlir::Value":$q, "::mlir::Value":$k, "::mlir::Value":$v, "::mlir::Value":$bias,
+      "::mlir::IntegerAttr":$heads, "::mlir::IntegerAttr":$kv_heads, "::mlir::FloatAttr":$scale, "::mlir::UnitAttr":$causal), [{
+    build($_builder, $_state, dy, q, k, v, bias, ::mlir::Value(), heads, kv_heads, scale, causal, ::mlir::FloatAttr());
+  }]>];
+  let assemblyFormat = "$dy `,` $q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? (`draws` $draws^ `:` type($draws) `dropout` $dropout)? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($dy) `,` type($q) `,` type($k) `,` type($v) attr-dict";
 }
 def Moe_CachedAttentionOp : Moe_ComputeOp<"cached_attention"> {
   let summary = "causal attention of n new tokens to themselves and to the `position` tokens whose keys and values are kept";
@@ -478,10 +487,10 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
       reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, slice_at, concat, broadcast, embedding,
       reduce, random, constant, size, relative_bias, rotary.
-    - attention: slices along the last axis of one argument or of several, attention.
+    - attention: slices along the last axis of one argument or of several, random, attention.
     - cached_attention: the same with cached_attention.
     - append: slices along the last axis of arguments, append to arguments: of several states as many results. Each lies in its argument's memory.
-    - attention_grad: slices of arguments, attention_grad.
+    - attention_grad: slices of arguments, random, attention_grad.
     - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape.
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
     - update: elementwise ops whose operands are arguments of the results' one shape, or scalars. A result may lie in an argument's memory.

@@ -21,7 +21,29 @@ static LogicalResult checkBias(OptionalLocation location, const std::string& fro
                            bias->text());
 }
 
-/// The constraints of q, k, v, bias and the numbers, which attention and its gradient share. `front` stands in front of
+static LogicalResult checkDropout(OptionalLocation location, const std::string& front, Value value, FloatAttr dropout,
+                                  const Shaped& q, const Shaped& k, int64_t heads) {
+  if (!value != !dropout)
+    return emitOptionalError(location, front, "attention C11: draws and dropout come together: there ",
+                             value ? "are draws" : "is a dropout", " alone");
+  if (!value)
+    return success();
+  FailureOr<Shaped> draws = shaped(location, value);
+  if (failed(draws))
+    return failure();
+  bool fits = draws->element.isF64() == q.element.isF64() && (draws->element.isF64() || draws->element.isF32()) &&
+              draws->sizes == Sizes{q.sizes[0], Size(heads), q.sizes[1], k.sizes[1]};
+  if (!fits)
+    return emitOptionalError(location, front, "attention C12: draws are f64 where q is, else f32, (batch, heads, queries, keys): q is ",
+                             dtypeName(q.element), q.text(), ", k is ", k.text(), ", heads is ", heads, ", draws is ",
+                             dtypeName(draws->element), draws->text());
+  double p = dropout.getValueAsDouble();
+  if (!(p >= 0 && p < 1))
+    return emitOptionalError(location, front, "attention C13: dropout lies in [0, 1): it is ", p);
+  return success();
+}
+
+/// The constraints of q, k, v, bias, draws and the numbers, which attention and its gradient share. `front` stands in front of
 /// attention's own numbers.
 template <class Adaptor>
 static LogicalResult checkAttention(OptionalLocation location, const std::string& front, Adaptor adaptor) {
@@ -57,7 +79,8 @@ static LogicalResult checkAttention(OptionalLocation location, const std::string
       return emitOptionalError(location, front, "attention C9: kv_heads divides heads, and k has as many heads of q's width: q is ",
                                q->text(), ", k is ", k->text(), ", heads is ", heads, ", kv_heads is ", kvHeads);
   }
-  if (failed(checkBias(location, front, adaptor.getBias(), *q, *k, heads)))
+  if (failed(checkBias(location, front, adaptor.getBias(), *q, *k, heads)) ||
+      failed(checkDropout(location, front, adaptor.getDraws(), adaptor.getDropoutAttr(), *q, *k, heads)))
     return failure();
   return success();
 }

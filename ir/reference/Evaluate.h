@@ -46,8 +46,12 @@ struct AttentionRule {
   int64_t heads = 1, kvHeads = 1;
   double scale = 1;
   bool causal = false;
+  double dropout = 0; // with draws alone
 };
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule);
+/// bias (heads or 1, Nq, Nk) and draws (B, heads, Nq, Nk) may be null.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws, const AttentionRule& rule);
+/// What dropout multiplies weights with: 0 where the draw is below p as a number of its dtype, else 1 / (1 - p).
+std::vector<double> dropoutFactors(const Tensor& draws, double p);
 /// Of new tokens q, k, v (B, n, ..) behind `position` tokens whose keys and values lie in (B, context, ..); rule.causal means nothing.
 Tensor cachedAttention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& keys, const Tensor& values, int64_t position, const Tensor* bias,
                        const AttentionRule& rule);
@@ -100,7 +104,7 @@ Tensor softmaxGrad(const Tensor& dy, const Tensor& y);
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule);
 /// Of q, k, v, and of bias where there is one.
 std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias,
-                                  const AttentionRule& rule);
+                                  const Tensor* draws, const AttentionRule& rule);
 Tensor relativeBiasGrad(const Tensor& dy, const RelativeBuckets& rule); // (heads, Nq, Nk) -> (buckets, heads)
 Tensor embeddingGrad(const Tensor& ids, const Tensor& dy, int64_t entries);
 Tensor selectGrad(const Tensor& dy, const Tensor& indices, int64_t experts);

@@ -7,13 +7,22 @@
 
 namespace moec::reference {
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule) {
+std::vector<double> dropoutFactors(const Tensor& draws, double p) {
+  std::vector<double> factors = draws.toDoubles();
+  double least = draws.dtype() == DType::F32 ? static_cast<double>(static_cast<float>(p)) : p;
+  for (double& factor : factors)
+    factor = factor >= least ? 1 / (1 - p) : 0;
+  return factors;
+}
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws, const AttentionRule& rule) {
   int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2],
           head = width / rule.heads, kvWidth = k.shape()[2];
   if (rule.causal && keys < queries)
     throw Error(Fault::Data, "attention: causal with fewer keys than queries");
   std::vector<double> qs = q.toDoubles(), ks = k.toDoubles(), vs = v.toDoubles(), result(qs.size(), 0.0), weights(keys);
   std::vector<double> added = bias ? bias->toDoubles() : std::vector<double>();
+  std::vector<double> factors = draws ? dropoutFactors(*draws, rule.dropout) : std::vector<double>();
   int64_t biasHeads = bias ? bias->shape()[0] : 0;
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t h = 0; h < rule.heads; ++h)
@@ -25,6 +34,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
         for (int64_t j = 0; j < seen; ++j)
           weights[j] = rule.scale * dot(&qs[row], &ks[column + j * kvWidth], head) + (shift ? shift[j] : 0.0);
         softmaxRow(weights.data(), seen);
+        for (int64_t j = 0; draws && j < seen; ++j)
+          weights[j] *= factors[((b * rule.heads + h) * queries + i) * keys + j];
         for (int64_t j = 0; j < seen; ++j)
           for (int64_t d = 0; d < head; ++d)
             result[row + d] += weights[j] * vs[column + j * kvWidth + d];

@@ -42,7 +42,15 @@ Tensors evaluateLayerNorm(ir::LayerNormOp op, const Step& step) {
 
 template <class Op> AttentionRule attentionRuleOf(Op op) {
   int64_t heads = static_cast<int64_t>(op.getHeads());
-  return {heads, op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads, op.getScale().convertToDouble(), op.getCausal()};
+  return {heads, op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads, op.getScale().convertToDouble(), op.getCausal(),
+          op.getDropout() ? op.getDropout()->convertToDouble() : 0};
+}
+
+/// Attention's own operands, of which some may not be there; `first` is q.
+template <class Op, class Function> auto withAttentionOf(Op op, const Tensor* first, Function function) {
+  const Tensor* bias = op.getBias() ? first + 3 : nullptr;
+  const Tensor* draws = op.getDraws() ? first + (bias ? 4 : 3) : nullptr;
+  return function(first[0], first[1], first[2], bias, draws, attentionRuleOf(op));
 }
 
 /// An i64 [].
@@ -166,10 +174,10 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       })
       .Case([&](ir::SoftmaxOp) -> Tensors { return {softmax(in[0])}; })
       .Case([&](ir::AttentionOp op) -> Tensors {
-        return {attention(in[0], in[1], in[2], op.getBias() ? &in[3] : nullptr, attentionRuleOf(op))};
+        return {withAttentionOf(op, &in[0], attention)};
       })
       .Case([&](ir::AttentionGradOp op) -> Tensors {
-        return attentionGrad(in[0], in[1], in[2], in[3], op.getBias() ? &in[4] : nullptr, attentionRuleOf(op));
+        return withAttentionOf(op, &in[1], [&](auto&&... operands) { return attentionGrad(in[0], operands...); });
       })
       .Case([&](ir::LayerNormGradOp op) -> Tensors {
         return {layerNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())};
