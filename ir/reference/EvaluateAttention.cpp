@@ -61,7 +61,7 @@ Tensor cachedAttention(const Tensor& q, const Tensor& k, const Tensor& v, const 
   AttentionRule causal = rule;
   causal.causal = true; // the query i of n sees i + Nk - n = i + position keys
   Tensor seen = bias ? slice(*bias, 2, 0, position + count) : Tensor();
-  return attention(q, rowsSoFar(keys, k, position), rowsSoFar(values, v, position), bias ? &seen : nullptr, causal);
+  return attention(q, rowsSoFar(keys, k, position), rowsSoFar(values, v, position), bias ? &seen : nullptr, nullptr, causal);
 }
 
 Tensor append(const Tensor& cache, const Tensor& rows, int64_t position) {
