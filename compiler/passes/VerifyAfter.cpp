@@ -58,7 +58,7 @@ LogicalResult verifyBody(KernelOp kernel) {
   return success();
 }
 
-/// The functions that a module has after a phase: for inference or for training, as the names say.
+/// The functions that a module has after a phase, for one purpose, as the names say.
 LogicalResult verifyFunctions(Phase phase, ModuleOp module) {
   Purpose purpose = purposeOf(module);
   if (purpose == Purpose::Training && phase == Phase::Import)
@@ -66,7 +66,7 @@ LogicalResult verifyFunctions(Phase phase, ModuleOp module) {
   if (module.lookupSymbol<func::FuncOp>("loss"))
     return module.emitError("after grad, no function @loss may stand in the module");
   if (!functionOf(module, LaunchList::Forward))
-    return module.emitError("the module has no function @forward, @train_step or @accumulate");
+    return module.emitError("the module has no function ") << kCalledNames;
   if (purpose == Purpose::Training && functionOf(module, LaunchList::Prepare))
     return module.emitError("a module for training has no @prepare: weights change with every step");
   bool accumulates = module.lookupSymbol<func::FuncOp>("accumulate"), applies = functionOf(module, LaunchList::Apply) != nullptr;

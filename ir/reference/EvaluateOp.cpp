@@ -150,7 +150,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::CastOp op) -> Tensors { return {cast(in[0], ir::dtypeOf(op.getTo()))}; })
       .Case([&](ir::ConstantOp op) -> Tensors { return {toTensor(mlir::cast<DenseElementsAttr>(op.getValue()))}; })
       .Case([&](ir::SizeOp op) -> Tensors {
-        return {fromDoubles({static_cast<double>(step.size(op.getValue()))}, {}, ir::dtypeOf(op.getTo()))};
+        return {cast(Tensor::of<double>({static_cast<double>(step.size(op.getValue()))}, {}), ir::dtypeOf(op.getTo()))};
       })
       .Case([&](ir::ReshapeOp op) -> Tensors { return {in[0].reshaped(step.shape(op))}; })
       .Case([&](ir::TransposeOp op) -> Tensors { return {transpose(in[0], op.getPermutation().vec())}; })
