@@ -92,6 +92,10 @@ void Update::writeParameter(Value value) {
   auto own = cast<RankedTensorType>(parameter_.getType());
   if (type_ != own)
     write("master", value);
+  if (double stays = step_.rule.get("ema") ? step_.numberOf("ema") : 0; stays > 0) {
+    Value average = declare("average", type_, parameter_.getInit(), FlatSymbolRefAttr::get(parameter_.getSymNameAttr()));
+    write("average", lerp(average, value, 1 - stays));
+  }
   writeTo(parameter_.getSymName(), castTo(builder_, location_, value, own.getElementType()));
 }
 
@@ -100,6 +104,12 @@ Value Update::sub(Value a, Value b) { return ir::SubOp::create(builder_, locatio
 Value Update::mul(Value a, Value b) { return ir::MulOp::create(builder_, location_, a, b); }
 Value Update::div(Value a, Value b) { return ir::DivOp::create(builder_, location_, a, b); }
 Value Update::sqrt(Value x) { return ir::SqrtOp::create(builder_, location_, x); }
+
+Value Update::lerp(Value from, Value to, double way) {
+  Value distance = sub(to, from);
+  return way < 0.5 ? add(from, mul(constant(way), distance)) : sub(to, mul(distance, constant(1 - way)));
+}
+
 Value Update::constant(double value) { return scalarConstant(builder_, location_, value, type_.getElementType()); }
 
 Value Update::scalar(const std::string& name, llvm::function_ref<Value()> make) {

@@ -36,7 +36,7 @@ public:
   /// The state "p.name", which begins with zeros.
   mlir::Value state(llvm::StringRef name);
   void write(llvm::StringRef name, mlir::Value value);
-  /// To the parameter, and to its master weights where it has them.
+  /// To the parameter, and to its master weights and its average where it has them.
   void writeParameter(mlir::Value value);
 
   // Elementwise, on tensors and on scalars of the step.
@@ -45,6 +45,8 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b);
   mlir::Value div(mlir::Value a, mlir::Value b);
   mlir::Value sqrt(mlir::Value x);
+  /// As torch.lerp: from + way * (to - from), from the nearer of both ends.
+  mlir::Value lerp(mlir::Value from, mlir::Value to, double way);
   mlir::Value constant(double value); // [], of the compute dtype
 
   /// A scalar of the step in the compute dtype. It is made, in f64, by the first parameter that asks for the name.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,7 @@ struct Config {
   int64_t patience = 0;                  // evaluations without a better loss before it stops; 0: never
   int64_t checkpointEvery = 0;           // steps; 0: with every evaluation (without data to validate: every epoch). At the end in any case
   int64_t keep = 3;                      // checkpoints; besides the best
-  double ema = 0;                        // decay of an average of the weights, which is then evaluated, and kept with the optimizer's states; 0: none
+  std::optional<double> ema;             // decay of an average of the weights, which is then evaluated, and kept with the optimizer's states; 0: none; nothing: as the model says
   bool tensorboard = false;
 
   // How the model is compiled: what a training needs to be taken up again.

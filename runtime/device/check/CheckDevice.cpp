@@ -230,8 +230,8 @@ template <class Info> void writeAll(Executable& executable, const std::vector<In
 } // namespace
 
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
-                  const TensorMap& inputs, const RunOptions& options, const ToleranceOf& tolerance) {
-  std::unique_ptr<Executable> loaded = CheckDevice(std::move(a), std::move(b), tolerance).load(program);
+                  const TensorMap& inputs, const RunOptions& options, const ToleranceOf& tolerance, Purpose purpose) {
+  std::unique_ptr<Executable> loaded = CheckDevice(std::move(a), std::move(b), tolerance).load(program, purpose);
   auto& both = static_cast<CheckExecutable&>(*loaded);
   const Plan& plan = both.plan();
   checkWeights(plan, weights, true);

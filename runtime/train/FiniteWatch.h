@@ -1,0 +1,28 @@
+#pragma once
+// Finds the first launch of a call that leaves numbers which are not finite.
+
+#include "runtime/core/Tensor.h"
+#include "runtime/device/Device.h"
+
+#include <optional>
+#include <string>
+
+namespace moec::train {
+
+/// "17 of 512 elements are not finite; the first, at [3, 5], is nan"; nothing when the leading `elements` all are. -1: all of the tensor's. `nanOrInf`: whether one is something else than -inf.
+std::optional<std::string> describeNonFinite(const Tensor& tensor, int64_t elements = -1, bool* nanOrInf = nullptr);
+
+/// Is to be called behind every launch (Training::watch, Session::watch).
+class FiniteWatch {
+public:
+  explicit FiniteWatch(Executable& executable) : executable_(executable) {}
+  void operator()(LaunchList list, size_t index);
+  /// "launch 12 of 218, 'layers.0.moe.gate' (gate: moe.matmul, moe.softmax): of its result ..". Masks are made with -inf: a launch that left nothing worse counts only when no other left anything.
+  std::optional<std::string> first() const { return worse_ ? worse_ : negative_; }
+
+private:
+  Executable& executable_;
+  std::optional<std::string> worse_, negative_;
+};
+
+} // namespace moec::train
