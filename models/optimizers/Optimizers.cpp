@@ -66,12 +66,8 @@ Operation* lastState(ModuleOp module) {
 Value normOf(OpBuilder& builder, Location location, ArrayRef<std::pair<Value, Location>> gradients) {
   Value sum = scalarConstant(builder, location, 0, builder.getF64Type());
   for (const auto& [gradient, place] : gradients) {
-    auto type = cast<RankedTensorType>(gradient.getType());
-    Value row = gradient;
-    if (type.getRank() != 1)
-      row = ir::ReshapeOp::create(builder, place, RankedTensorType::get({type.getNumElements()}, type.getElementType()), gradient);
-    Value square = ir::ReduceOp::create(builder, place, ir::ReduceKind::Sum, ir::MulOp::create(builder, place, row, row), 0);
-    sum = ir::AddOp::create(builder, location, sum, castTo(builder, place, square, builder.getF64Type()));
+    Value square = castTo(builder, place, sumOfSquares(builder, place, gradient), builder.getF64Type());
+    sum = ir::AddOp::create(builder, location, sum, square);
   }
   return ir::SqrtOp::create(builder, location, sum);
 }

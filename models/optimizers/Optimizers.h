@@ -7,8 +7,10 @@
 
 namespace moec::models {
 
+const Kind& adafactorOptimizer();
 const Kind& adamOptimizer();
 const Kind& adamwOptimizer();
+const Kind& lionOptimizer();
 const Kind& sgdOptimizer();
 
 /// Parameters of every kind of optimizer, behind its own: no_decay, clip_norm, ema.

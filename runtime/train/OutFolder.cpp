@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <system_error>
+#include <vector>
 #include <unistd.h>
 
 namespace moec::train {
@@ -64,6 +65,18 @@ Config readOutFolder(const fs::path& out) {
     if (fs::exists(out / name, code))
       config.data.tokenizerInHand = data::openTokenizer(out / name);
   return config;
+}
+
+void removeUnfinished(const fs::path& out) {
+  std::error_code code;
+  std::vector<fs::path> halves;
+  for (fs::directory_iterator entry(out, code), end; !code && entry != end; entry.increment(code)) {
+    std::string name = entry->path().filename().string();
+    if (name.ends_with(".part") && (name.starts_with("model.json.") || name.starts_with("train.json.") || name.starts_with("tokenizer.") || name.starts_with("metrics.jsonl.")))
+      halves.push_back(entry->path()); // AtomicFile's
+  }
+  for (const fs::path& half : halves)
+    fs::remove(half, code);
 }
 
 FolderLock::FolderLock(const fs::path& out) {

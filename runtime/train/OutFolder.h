@@ -12,6 +12,9 @@ void writeOutFolder(const Config& config, const data::OpenedData& data);
 /// The configuration of a training that is in this folder, with its model's file and its tokenizer. Error(Usage) when there is none, Error(Data) when a file is damaged.
 Config readOutFolder(const std::filesystem::path& out);
 
+/// Takes away what a training that was killed had half written beside these files.
+void removeUnfinished(const std::filesystem::path& out);
+
 /// While it lives, no other training writes to this folder, which is made. Error(Usage) when one does, Error(System).
 class FolderLock {
 public:

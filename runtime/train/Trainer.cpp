@@ -240,6 +240,7 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
     begun = true;
   }
   identity();
+  removeUnfinished(config.out);
   writeOutFolder(config, data);
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
   metrics.emplace(config.out / "metrics.jsonl", resumed ? training.steps() : -1);

@@ -101,6 +101,27 @@ TEST_P(RowGradientsCuda, crossEntropyOfBothLabelTypes) {
           {labels(type, ignore)});
 }
 
+TEST_P(RowGradientsCuda, isTopBesideTheLossAndAlone) {
+  Tensor scores(DType::F64, {rows(), width()}); // many are equal
+  for (int64_t i = 0; i < rows() * width(); ++i)
+    scores.as<double>()[static_cast<size_t>(i)] = static_cast<double>(i * i % 5 + (i % 11 == 0));
+  Tensor given = scores.cast(*parseDType(GetParam().element));
+  for (auto [type, letter, ignore] : {std::tuple{DType::I64, "$L", -100}, {DType::I32, "$S", 0}}) {
+    run(fmt::format("%l: {}, %x: $M", letter), "$C, $C", fmt::format(R"(
+    %e = moe.cross_entropy %x, %l smoothing 0.0 ignore {0} : $M, {1}
+    %y = moe.is_top %x, %l ignore {0} : $M, {1}
+    moe.yield %e, %y : $C, $C)",
+                                                                    ignore, letter),
+        {labels(type, ignore), given});
+    run(fmt::format("%l: {}, %x: $M", letter), "$C", fmt::format(R"(
+    %n = moe.neg %x : $M
+    %y = moe.is_top %n, %l ignore {0} : $M, {1}
+    moe.yield %y : $C)",
+                                                                ignore, letter),
+        {labels(type, ignore), given});
+  }
+}
+
 TEST_P(RowGradientsCuda, gradientOfCrossEntropy) {
   for (const char* smoothing : {"0.0", "1.0e-1"})
     for (auto [type, letter, ignore] : {std::tuple{DType::I64, "$L", -100}, {DType::I32, "$S", 0}})
