@@ -185,6 +185,8 @@ void readMetrics(const fs::path& file, Listener& listener) {
       listener.onCheckpoint(file.parent_path() / text(json, "folder"));
     else if (kind == "skipped")
       listener.onSkippedRecord(text(json, "message"));
+    else
+      listener.onEvent(whole(json, "step"), kind, text(json, "message"));
   });
 }
 

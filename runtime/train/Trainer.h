@@ -42,6 +42,8 @@ public:
   virtual void onSkippedRecord(const std::string& message) = 0;
   /// What people should know: a training that goes on on another device; steps that are done again to find where a number stopped being finite.
   virtual void onNotice(const std::string&) {}
+  /// Only of what readMetrics() reads: "resumed", "interrupted", "finished", "early_stop", "failed".
+  virtual void onEvent(int64_t /*step*/, const std::string& /*event*/, const std::string& /*message*/) {}
 };
 
 struct Outcome {
