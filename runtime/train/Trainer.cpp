@@ -277,6 +277,11 @@ Trainer::Trainer(Program program, const std::string& device, const DeviceOptions
     : state_(new State(program, device, options, config, std::move(data))) {}
 
 Trainer::~Trainer() = default;
+void Trainer::trace(std::shared_ptr<Trace> trace) {
+  state_->training.trace(trace);
+  if (state_->evaluation)
+    state_->evaluation->trace(std::move(trace));
+}
 void Trainer::resume() { state_->resume(); }
 Outcome Trainer::run(Listener& listener, const std::atomic<bool>& stop) { return state_->run(listener, stop); }
 
