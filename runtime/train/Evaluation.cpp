@@ -43,7 +43,7 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
       session_.watch(std::ref(watch));
       session_.run(batch->fields, options);
       session_.watch({});
-      throw Error(Fault::Data, fmt::format("evaluation behind step {}: the loss of batch {} is {}; it began in {}", step, number, *loss, watch.first().value_or("no launch's result")));
+      throw Error(Fault::Data, fmt::format("evaluation behind step {}: the loss of batch {} is {}; it began in {}", step, number, nameOfNonFinite(*loss), watch.first().value_or("no launch's result")));
     }
     if (weight > 0) { // the mean over no labels is no number
       record.loss += *loss * weight;

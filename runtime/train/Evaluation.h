@@ -16,6 +16,7 @@ public:
   EvaluationRecord run(const TensorMap& weights, int64_t step);
   /// Records that the last run() could not read.
   const std::vector<std::string>& skipped() const { return skipped_; }
+  void trace(std::shared_ptr<Trace> trace) { session_.trace(std::move(trace)); }
   const Session& session() const { return session_; }
 
 private:

@@ -5,26 +5,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 namespace moec::train {
 namespace {
 
-struct Found {
-  int64_t count = 0, at = -1;
-  double value = 0;
-  bool nanOrInf = false;
-};
-
-template <class T> Found look(const T* values, int64_t elements) {
-  Found found;
+template <class T> NonFinite look(const T* values, int64_t elements) {
+  NonFinite found;
   for (int64_t i = 0; i < elements; ++i) {
     auto value = static_cast<double>(values[i]);
     if (std::isfinite(value))
       continue;
     bool bad = std::isnan(value) || value > 0;
     if (found.count++ == 0 || (bad && !found.nanOrInf))
-      found.at = i, found.value = value;
+      found.first = i;
     found.nanOrInf = found.nanOrInf || bad;
   }
   return found;
@@ -48,26 +41,26 @@ int64_t validElements(const Executable& executable, const BufferInfo& info, cons
 
 } // namespace
 
-std::optional<std::string> describeNonFinite(const Tensor& tensor, int64_t elements, bool* nanOrInf) {
+std::string nameOfNonFinite(double value) { return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf"; }
+
+std::optional<NonFinite> findNonFinite(const Tensor& tensor, int64_t elements) {
   if (!isFloat(tensor.dtype()))
     return {};
   if (elements < 0)
     elements = tensor.elements();
-  Found found;
-  if (tensor.dtype() == DType::F32) {
+  NonFinite found;
+  std::vector<double> values;
+  if (tensor.dtype() == DType::F32)
     found = look(tensor.as<float>().data(), elements);
-  } else {
-    std::vector<double> values = tensor.toDoubles();
-    found = look(values.data(), elements);
-  }
+  else
+    found = look((values = tensor.toDoubles()).data(), elements);
   if (found.count == 0)
     return {};
-  if (nanOrInf)
-    *nanOrInf = found.nanOrInf;
-  if (tensor.elements() == 1)
-    return fmt::format("it is {}", found.value);
-  return fmt::format("{} of {} elements are not finite; the first{}, at [{}], is {}", found.count, elements, found.nanOrInf ? "" : " of them", fmt::join(place(found.at, tensor.shape()), ", "),
-                     found.value);
+  std::string value = nameOfNonFinite(tensor.dtype() == DType::F32 ? tensor.as<float>()[static_cast<size_t>(found.first)] : values[static_cast<size_t>(found.first)]);
+  found.text = tensor.elements() == 1 ? "it is " + value
+                                      : fmt::format("{} of {} elements are not finite; the first, at [{}], is {}", found.count, elements,
+                                                    fmt::join(place(found.first, tensor.shape()), ", "), value);
+  return found;
 }
 
 void FiniteWatch::operator()(LaunchList list, size_t index) {
@@ -80,13 +73,12 @@ void FiniteWatch::operator()(LaunchList list, size_t index) {
     if (!isFloat(info.dtype))
       continue;
     Tensor tensor = executable_.read(output);
-    bool nanOrInf = false;
-    auto problem = describeNonFinite(tensor, validElements(executable_, info, tensor), &nanOrInf);
-    if (!problem || (!nanOrInf && negative_))
+    auto problem = findNonFinite(tensor, validElements(executable_, info, tensor));
+    if (!problem || (!problem->nanOrInf && negative_))
       continue;
-    auto& first = nanOrInf ? worse_ : negative_;
+    auto& first = problem->nanOrInf ? worse_ : negative_;
     first = fmt::format("launch {} of {} of {}, '{}' ({}: {}): of its result '{}', {}, {}", index + 1, plan.launches(list).size(), name(list), launch.label, launch.kind,
-                        fmt::join(launch.ops, ", "), info.name, moec::describe(tensor), *problem);
+                        fmt::join(launch.ops, ", "), info.name, moec::describe(tensor), problem->text);
     if (worse_)
       return;
   }

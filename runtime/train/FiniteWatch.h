@@ -9,8 +9,15 @@
 
 namespace moec::train {
 
-/// "17 of 512 elements are not finite; the first, at [3, 5], is nan"; nothing when the leading `elements` all are. -1: all of the tensor's. `nanOrInf`: whether one is something else than -inf.
-std::optional<std::string> describeNonFinite(const Tensor& tensor, int64_t elements = -1, bool* nanOrInf = nullptr);
+struct NonFinite {
+  int64_t count = 0, first = 0;  // elements; the first that is nan or inf, or where none is the first that is -inf
+  bool nanOrInf = false;         // whether one is something else than -inf
+  std::string text;              // "17 of 512 elements are not finite; the first, at [3, 5], is nan"
+};
+/// Nothing when the leading `elements` are all finite. -1: all of the tensor's.
+std::optional<NonFinite> findNonFinite(const Tensor& tensor, int64_t elements = -1);
+/// "nan", "inf", "-inf".
+std::string nameOfNonFinite(double value);
 
 /// Is to be called behind every launch (Training::watch, Session::watch).
 class FiniteWatch {

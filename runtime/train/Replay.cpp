@@ -11,8 +11,8 @@ std::optional<std::string> Replay::badWeight() const {
   auto look = [&](const auto& infos, const char* kind) -> std::optional<std::string> {
     for (const auto& info : infos)
       if (info.buffer >= 0)
-        if (auto problem = describeNonFinite(training.executable().read(info.buffer)))
-          return fmt::format("{} '{}': {}", kind, info.name, *problem);
+        if (auto problem = findNonFinite(training.executable().read(info.buffer)))
+          return fmt::format("{} '{}': {}", kind, info.name, problem->text);
     return {};
   };
   if (auto problem = look(training.plan().parameters, "parameter"))
@@ -31,9 +31,17 @@ std::optional<Replay::Bad> Replay::advance(data::Loader& loader, int64_t step) c
   return {};
 }
 
-std::string Replay::watch(data::Loader& loader) {
+/// Where the `row`th record of a batch stands. What was skipped moved those behind it.
+std::string Replay::placeOf(const data::Batch& batch, int64_t row) const {
+  if (!batch.skipped.empty())
+    return fmt::format("one of the records from {} of epoch {} on", batch.begin.record, batch.begin.epoch);
+  std::vector<int64_t> order = data::orderOf(dataset->size(), config.seed, batch.begin.epoch, true);
+  return dataset->placeOf(order[static_cast<size_t>(batch.begin.record + row)]);
+}
+
+Replay::Found Replay::watch(data::Loader& loader) {
   if (auto problem = badWeight())
-    return "it began before: " + *problem;
+    return {"it began before: " + *problem};
   std::optional<std::string> input;
   FiniteWatch launches(training.executable());
   training.watch(std::ref(launches));
@@ -43,19 +51,19 @@ std::string Replay::watch(data::Loader& loader) {
     if (launches.first())
       return;
     for (const auto& [name, tensor] : batch.fields)
-      if (auto problem = describeNonFinite(tensor); problem && !input)
-        input = fmt::format("it began with the data: of input '{}', {}, {}; its records are those from {} of epoch {} on", name, describe(tensor), *problem, batch.begin.record, batch.begin.epoch);
+      if (auto problem = findNonFinite(tensor); problem && !input)
+        input = fmt::format("it began with the data: of input '{}', {}, {}; that is {}", name, describe(tensor), problem->text, placeOf(batch, problem->first / (tensor.elements() / batch.records)));
   };
   steps.next(loader, look);
   training.watch({});
   if (input)
-    return *input;
+    return {*input, true};
   if (!launches.first())
-    return "no launch's result has such numbers"; // what is not finite is the sum of losses
-  return fmt::format("it began in {}{}", batches > 1 ? fmt::format("batch {} of the step, ", batches) : "", *launches.first());
+    throw Error(Fault::Mismatch, fmt::format("step {} gave numbers that are not finite, but done again it does not: the device does not give the same bits twice", training.steps()));
+  return {fmt::format("it began in {}{}", batches > 1 ? fmt::format("batch {} of the step, ", batches) : "", *launches.first())};
 }
 
-std::optional<std::string> Replay::find(int64_t failed) {
+std::optional<Replay::Found> Replay::find(int64_t failed) {
   for (int64_t step = failed;;) {
     data::Loader again(dataset, loader(), restore());
     std::optional<Bad> earlier = advance(again, step);
@@ -65,9 +73,9 @@ std::optional<std::string> Replay::find(int64_t failed) {
       step = earlier->step;
       continue;
     }
-    std::string found = watch(again);
+    Found found = watch(again);
     if (step < failed)
-      return fmt::format("already step {} left numbers that are not finite: {}", step, found);
+      found.text = fmt::format("already step {} left numbers that are not finite: {}", step, found.text);
     return found;
   }
 }

@@ -14,18 +14,25 @@ struct Replay {
   std::function<data::LoaderOptions()> loader;
   const std::atomic<bool>& stop;
 
-  /// What to say of `failed`, whose loss or norm of gradients is not finite: "it began in launch ..". Nothing when `stop` came first. The training is of no use then. Error(Mismatch) when the step is finite this time.
-  std::optional<std::string> find(int64_t failed);
+  struct Found {
+    std::string text;                                      // "it began in launch 12 of 218 of forward, .."
+    bool isData = false;                                   // the data themselves are not finite
+  };
+  /// Where it began that behind step `failed` not all is finite. Nothing when `stop` came first. The training is of no use then. Error(Mismatch) when all is finite this time.
+  std::optional<Found> find(int64_t failed);
 
 private:
-  /// Up to the step before `step`. The first step behind which a weight or state is not finite, and which it is, when there is one.
   struct Bad {
     int64_t step;
     std::string what;
   };
+  /// Up to the step before `step`; or to the first behind which something is not finite.
   std::optional<Bad> advance(data::Loader& loader, int64_t step) const;
+  /// "parameter 'w': ..", of the first that is not finite.
   std::optional<std::string> badWeight() const;
-  std::string watch(data::Loader& loader);
+  /// Does a step, and looks at what each launch leaves.
+  Found watch(data::Loader& loader);
+  std::string placeOf(const data::Batch& batch, int64_t row) const;
 };
 
 } // namespace moec::train

@@ -6,6 +6,7 @@
 #include "runtime/train/BatchSizes.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Evaluation.h"
+#include "runtime/train/FiniteWatch.h"
 #include "runtime/train/Identity.h"
 #include "runtime/train/Metrics.h"
 #include "runtime/train/OutFolder.h"
@@ -119,14 +120,15 @@ struct Trainer::State {
   std::optional<Metrics> metrics;
   std::optional<EvaluationRecord> last;
   bool toldSkipped = false;
+  int64_t failing = 0;                   // the step to speak of when something is not finite
 
   void resume();
   Outcome run(Listener& told, const std::atomic<bool>& stop);
   Outcome::End loop(const std::atomic<bool>& stop);
   void tellSkipped(int64_t step, const std::vector<std::string>& messages);
   bool evaluate();
-  void writeCheckpoint();
-  [[noreturn]] void fail(const StepRecord& record, const std::atomic<bool>& stop);
+  void writeCheckpoint(const std::atomic<bool>& stop);
+  [[noreturn]] void fail(const std::string& what, const std::atomic<bool>& stop);
 };
 
 void Trainer::State::resume() {
@@ -175,12 +177,16 @@ bool Trainer::State::evaluate() {
   return record.best;
 }
 
-void Trainer::State::writeCheckpoint() {
+void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
   Checkpoint checkpoint{.weights = training.weights(), .state = training.state(), .step = training.steps(), .place = place, .identity = identity(), .target = training.plan().target,
                         .best = best, .evaluationsSinceBest = evaluationsSinceBest};
   for (const StateInfo& info : training.plan().states)
     if (isGradient(training.plan(), info))
       checkpoint.state.erase(info.name);
+  for (const TensorMap* tensors : {&checkpoint.weights, &checkpoint.state}) // the last one is always one to go on from
+    for (const auto& [name, tensor] : *tensors)
+      if (auto problem = findNonFinite(tensor))
+        fail(fmt::format("'{}': {}", name, problem->text), stop);
   std::filesystem::path folder = checkpointFolder(config.out, checkpoint.step);
   train::writeCheckpoint(folder, checkpoint);
   lastCheckpoint = folder;
@@ -189,20 +195,18 @@ void Trainer::State::writeCheckpoint() {
   pruneCheckpoints(config.out, config.keep, best ? best->step : -1);
 }
 
-void Trainer::State::fail(const StepRecord& record, const std::atomic<bool>& stop) {
-  bool isLoss = !std::isfinite(record.loss);
-  std::string message = fmt::format("step {}: the {} is {}", record.step, isLoss ? "loss" : "norm of the gradients", isLoss ? record.loss : record.gradientNorm);
-  int64_t from = lastCheckpoint.empty() ? 0 : *stepOf(lastCheckpoint);
-  listener->onNotice(fmt::format("{}: looking for where it began, by doing steps {} to {} again", message, from + 1, record.step));
+void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop) {
+  int64_t step = failing, from = lastCheckpoint.empty() ? 0 : *stepOf(lastCheckpoint);
+  std::string message = fmt::format("step {}: {}", step, what);
+  listener->onNotice(fmt::format("{}: looking for where it began, by doing steps {} to {} again", message, from + 1, step));
   Replay replay{training, *steps, config, data.train, [this] { return restoreLast(); }, [this] { return loaderOptions(); }, stop};
-  if (auto found = replay.find(record.step))
-    message += "; " + *found;
-  if (lastCheckpoint.empty())
-    message += fmt::format(". There is no checkpoint before it. A smaller learning rate (this was {}) or \"clip_norm\" in the model's optimizer may help", record.learningRate);
-  else
-    message += fmt::format(". The last checkpoint, {}, stays as it is: a smaller learning rate (this was {}) or \"clip_norm\" in the model's optimizer may help", lastCheckpoint.string(),
-                           record.learningRate);
-  metrics->addEvent(record.step, "failed", message);
+  auto found = replay.find(step);
+  if (found)
+    message += "; " + found->text;
+  message += lastCheckpoint.empty() ? ". There is no checkpoint before it" : fmt::format(". The last checkpoint, {}, stays as it is", lastCheckpoint.string());
+  if (!found || !found->isData)
+    message += fmt::format(". A smaller learning rate (this was {}) or \"clip_norm\" in the model's optimizer may help", config.schedule.at(step));
+  metrics->addEvent(step, "failed", message);
   throw Error(Fault::Data, message);
 }
 
@@ -217,15 +221,18 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
     DoneStep done = steps->next(loader);
     int64_t step = done.record.step;
     tellSkipped(step, done.skipped);
-    if (!done.isFinite)
-      fail(done.record, stop);
+    failing = step;
+    if (!std::isfinite(done.record.loss))
+      fail("the loss is " + nameOfNonFinite(done.record.loss), stop);
+    if (!std::isfinite(done.record.gradientNorm))
+      fail("the norm of the gradients is " + nameOfNonFinite(done.record.gradientNorm), stop);
     place = done.end;
     metrics->add(done.record);
     listener->onStep(done.record);
     bool atEnd = step == total, evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
     bool isBest = evaluates && evaluate();
     if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
-      writeCheckpoint();
+      writeCheckpoint(stop);
   }
   return Outcome::End::Finished;
 }
@@ -243,6 +250,7 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   removeUnfinished(config.out);
   writeOutFolder(config, data);
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
+  failing = training.steps();
   metrics.emplace(config.out / "metrics.jsonl", resumed ? training.steps() : -1);
   if (resumed)
     metrics->addEvent(training.steps(), "resumed", notice);
@@ -252,7 +260,7 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   Outcome outcome;
   outcome.end = loop(stop);
   if (lastCheckpoint != checkpointFolder(config.out, training.steps()))
-    writeCheckpoint();
+    writeCheckpoint(stop);
   constexpr const char* kEnds[] = {"finished", "early_stop", "interrupted"};
   metrics->addEvent(training.steps(), kEnds[static_cast<int>(outcome.end)]);
   metrics.reset();
@@ -269,6 +277,11 @@ Trainer::Trainer(Program program, const std::string& device, const DeviceOptions
     : state_(new State(program, device, options, config, std::move(data))) {}
 
 Trainer::~Trainer() = default;
+void Trainer::trace(std::shared_ptr<Trace> trace) {
+  state_->training.trace(trace);
+  if (state_->evaluation)
+    state_->evaluation->trace(std::move(trace));
+}
 void Trainer::resume() { state_->resume(); }
 Outcome Trainer::run(Listener& listener, const std::atomic<bool>& stop) { return state_->run(listener, stop); }
 

@@ -61,6 +61,8 @@ public:
   ~Trainer();
   Trainer(const Trainer&) = delete;
 
+  /// Steps and evaluations add themselves and their launches to it, as Session::trace has it.
+  void trace(std::shared_ptr<Trace> trace);
   /// Goes on from the last whole checkpoint of out. Error(Data) when it is of another model, data, seed or optimizer (naming both), Error(Usage) when there is none.
   void resume();
   /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not resumed. Error(Data) for a loss or norm of gradients

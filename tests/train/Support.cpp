@@ -67,6 +67,8 @@ std::string Points::placeOf(int64_t record) const { return fmt::format("point {}
 std::map<std::string, std::string> filesOf(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_directory())
+      continue;
     std::ifstream file(entry.path(), std::ios::binary);
     files[entry.path().filename()] = {std::istreambuf_iterator<char>(file), {}};
   }

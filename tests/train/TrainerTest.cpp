@@ -108,7 +108,7 @@ TEST(Trainer, LearnsAndWritesWhatItPromises) {
   ASSERT_EQ(told.evaluations.size(), 9u) << "behind each epoch, and at the end";
   EXPECT_EQ(told.evaluations[0].step, 7);
   EXPECT_EQ(told.evaluations[0].records, 40);
-  EXPECT_GT(*told.evaluations.back().accuracy, 0.9);
+  EXPECT_GT(*told.evaluations.back().accuracy, 0.7) << "by chance it would be a quarter";
   ASSERT_TRUE(outcome.best);
   for (const EvaluationRecord& evaluation : told.evaluations)
     EXPECT_GE(evaluation.loss, outcome.best->loss);
@@ -268,7 +268,7 @@ TEST(Trainer, ALossThatIsNotFiniteIsFollowedToItsLaunch) {
   settings.schedule.peak = 1e18; // weights of 1e18, whose products overflow
   Remembering told;
   std::string message = problem(Fault::Data, [&] { train(plain(), settings, &told); });
-  EXPECT_THAT(message, testing::ContainsRegex("^step [0-9]+: the (loss|norm of the gradients) is -?(nan|inf); it began in launch [0-9]+ of [0-9]+ of forward, '"));
+  EXPECT_THAT(message, testing::ContainsRegex("^step [0-9]+: the (loss|norm of the gradients) is (nan|-?inf); it began in launch [0-9]+ of [0-9]+ of forward, '"));
   EXPECT_THAT(message, HasSubstr("moe.")) << "its ops";
   EXPECT_THAT(message, testing::ContainsRegex("elements are not finite; the first, at \\[[0-9, ]+\\], is|it is -?(nan|inf)"));
   EXPECT_EQ(told.notices.size(), 1u);
@@ -279,6 +279,21 @@ TEST(Trainer, ALossThatIsNotFiniteIsFollowedToItsLaunch) {
     readCheckpoint(all.back());
   }
   EXPECT_THAT(filesOf(out.path()).at("metrics.jsonl"), HasSubstr("\"kind\":\"failed\""));
+}
+
+// Of the first step loss and gradients are fine; the learning rate overflows as a f32, and with it every weight.
+TEST(Trainer, AWeightThatIsNotFiniteIsFollowedToItsLaunch) {
+  for (int64_t every : {1, 1000}) { // no checkpoint holds such a weight; or the next loss finds it
+    TemporaryFolder out;
+    Config settings = config(out.path());
+    settings.checkpointEvery = every;
+    settings.schedule.peak = 1e39;
+    std::string message = problem(Fault::Data, [&] { train(plain(), settings); });
+    EXPECT_THAT(message, testing::ContainsRegex(every == 1 ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "
+                                                           : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "));
+    EXPECT_THAT(message, HasSubstr("There is no checkpoint before it"));
+    EXPECT_THAT(listCheckpoints(out.path()), testing::IsEmpty());
+  }
 }
 
 TEST(Trainer, DataThatAreNotFiniteAreNamed) {
@@ -294,7 +309,8 @@ TEST(Trainer, DataThatAreNotFiniteAreNamed) {
     std::string message = problem(Fault::Data, [&] { train(*compiled, settings, nullptr, false, -1, data); });
     EXPECT_THAT(message, testing::StartsWith(settings.accumulate == 1 ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
                                                                       : "step 2: the loss is nan; it began with the data: of input 'x'"));
-    EXPECT_THAT(message, HasSubstr("its records are those from 48 of epoch 0 on"));
+    EXPECT_THAT(message, HasSubstr("; that is " + bad->placeOf(bad->nanRecord) + ". The last checkpoint, "));
+    EXPECT_THAT(message, testing::Not(HasSubstr("learning rate")));
     EXPECT_EQ(listCheckpoints(out.path()).back(), checkpointFolder(out.path(), settings.accumulate == 1 ? 3 : 1));
   }
 }
