@@ -13,17 +13,6 @@
 
 namespace moec {
 
-/// How the next token is chosen from the scores of all.
-struct SamplingOptions {
-  double temperature = 0;   // 0: the token of the highest score, the first of equals
-  int64_t topK = 0;         // only the k highest; 0: all
-  double topP = 1;          // only the fewest whose probabilities add up to p at least
-  uint64_t seed = 0;        // the draw of a token is keyed by it, the sequence and the token's position
-};
-
-/// Error(Usage) for a temperature below 0, top_k below 0, top_p outside (0, 1]; Error(Data) for scores without a finite one or with NaN.
-int64_t sampleToken(std::span<const float> scores, const SamplingOptions& options, int64_t sequence, int64_t position);
-
 class Generator {
 public:
   /// Error(Usage) when the program was compiled without a plan for generation.
