@@ -76,11 +76,12 @@ std::filesystem::path written(const std::string& name, const std::string& text) 
   return file;
 }
 
-/// A mixture, small: 5 tokens of width 4 in each row of a batch, 3 experts that take 2 tokens each. `more`: further members of the file.
-std::filesystem::path mixture(const std::string& more = "") {
-  return written("mixture" + std::to_string(std::hash<std::string>{}(more)), R"({"name": "mixture", "inputs": {"x": {"shape": ["batch", 5, 4]}, "y": {"shape": ["batch", 5, 4], "for": "loss"}},
-    "model": [{"kind": "moe", "name": "mixture", "gate": {"kind": "switch", "expert_capacity": 2}, "experts": {"kind": "linear", "out": 4, "count": 3}}],
-    "check": {"batch": 4}, "loss": {"kind": "mse", "prediction": "mixture", "target": "y"})" + more + "}");
+/// A mixture, small: 5 tokens of width 4 in each row of a batch, 3 experts that take 2 tokens each. `more`: further members of the file. `fixed`: a batch of 4.
+std::filesystem::path mixture(const std::string& more = "", bool fixed = false) {
+  std::string input = fixed ? R"({"shape": [4, 5, 4])" : R"({"shape": ["batch", 5, 4])";
+  return written("mixture" + std::to_string(std::hash<std::string>{}(more) + fixed), R"({"name": "mixture", "inputs": {"x": )" + input + R"(}, "y": )" + input + R"(, "for": "loss"}},
+    "model": [{"kind": "moe", "name": "mixture", "gate": {"kind": "switch", "expert_capacity": 2}, "experts": {"kind": "mlp", "hidden": 8, "count": 3}}],
+    "loss": {"kind": "mse", "prediction": "mixture", "target": "y"})" + (fixed ? "" : R"(, "check": {"batch": 4})") + more + "}");
 }
 
 /// Every gate, and what mixes without one, one behind the other; width 8, 4 experts, 6 tokens a batch, 5 classes.
@@ -319,13 +320,15 @@ TEST(Statistics, ChoicesThatFindNoPlaceAreDropped) {
 TEST(Statistics, CudaKernelsTellTheSame) {
   if (std::string missing = missingCudaCompiler(); !missing.empty())
     GTEST_SKIP() << "[SKIP] " << missing;
-  for (const std::filesystem::path& file : {allMixtures(), mixture()}) {
+  for (const std::filesystem::path& file : {allMixtures(), mixture("", /*fixed=*/true)}) {
     CompileOptions options = evaluation(true);
     options.targets = {"cuda:sm_90a", kTarget};
     Program program = compile(file, options);
     const Plan& plan = *program.plan("cuda:sm_90a", Purpose::Evaluation);
     CheckReport report = check(program, openDevice("ptx-emulator:sm_90a"), openDevice("cpu"), initialWeights(plan, 2), inputsOf(plan, 5), {}, tolerance, Purpose::Evaluation);
     EXPECT_TRUE(report.passed()) << file << ": " << report.describeFailures();
+    bool isOneLaunch = std::ranges::any_of(plan.forward, [](const LaunchInfo& launch) { return launch.kind == "moe_layer"; });
+    EXPECT_EQ(isOneLaunch, file != allMixtures()) << "a layer of one launch gives its routing too";
   }
 }
 
