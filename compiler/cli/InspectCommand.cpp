@@ -134,8 +134,8 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
 void printJson(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   Json result{{"name", program.name()}, {"compiler", program.data().buildId}, {"target", plan.target}};
   result["targets"] = targetsOf(program);
-  if (plan.purpose == Purpose::Training)
-    result["purpose"] = "training";
+  if (plan.purpose != Purpose::Inference)
+    result["purpose"] = name(plan.purpose);
   result["parameters"] = parameterCount(plan);
   result["sizes"] = sizes;
   result["flops"] = callFlops(plan, sizes);
@@ -154,7 +154,7 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
     result["kernels"].push_back(std::move(entry));
   }
   for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward, LaunchList::Apply}) {
-    if (list == LaunchList::Apply && plan.purpose == Purpose::Inference)
+    if (list == LaunchList::Apply && plan.purpose != Purpose::Training)
       continue;
     Json& launches = result[name(list)] = Json::array();
     for (const LaunchInfo& launch : plan.launches(list))
@@ -190,7 +190,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
   bool trains = plan.purpose == Purpose::Training;
-  fmt::print("{} for {}{}, compiled by moec {}\n", program.name(), plan.target, trains ? ", training" : "", program.data().buildId);
+  fmt::print("{} for {}{}, compiled by moec {}\n", program.name(), plan.target, purposeSuffix(plan), program.data().buildId);
   if (targetsOf(program).size() > 1)
     fmt::print("targets     {}; choose with --target\n", fmt::join(targetsOf(program), ", "));
   for (const InputInfo& input : plan.inputs)
@@ -279,7 +279,7 @@ void extractKernel(const Program& program, const Plan& plan, const std::string& 
   writeFile(folder / (file + ".cubin"), image.cubin);
 }
 
-/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with a plan for training, training.mlir; and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
+/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with plans for training or evaluation, training.mlir and evaluation.mlir; and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
 /// SYMBOL.cu, .ptx and .cubin of CUDA.
 void extract(const Program& program, const fs::path& folder) {
   Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};
@@ -288,7 +288,7 @@ void extract(const Program& program, const fs::path& folder) {
     manifest["plans"].push_back(Json::parse(toJson(plan)));
     fs::path inside = folder / fileName(plan.target);
     if (auto ir = program.data().ir.find(irKey(plan.target, plan.purpose)); ir != program.data().ir.end())
-      writeFile(inside / (plan.purpose == Purpose::Training ? "training.mlir" : "ir.mlir"), bytesOf(ir->second));
+      writeFile(inside / (plan.purpose == Purpose::Inference ? "ir.mlir" : fmt::format("{}.mlir", name(plan.purpose))), bytesOf(ir->second));
     for (const KernelSummary& kernel : kernelSummaries(program, plan))
       extractKernel(program, plan, kernel.symbol, inside / "kernels");
   }
@@ -316,6 +316,7 @@ void addInspectCommand(CLI::App& app) {
   addModelFlags(*command, *flags);
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
+  addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
   command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
