@@ -39,7 +39,7 @@ if(MOEC_EMULATOR)
     HEADERS runtime/device/cuda/DriverTable.h runtime/emulator/Emulator.h)
   install(TARGETS moec_emulator LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
-install(TARGETS moec_runtime moec_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS moec_runtime moec_train moec_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
 # Other projects: find_package(moec), or pkg-config moec.
 include(CMakePackageConfigHelpers)

@@ -180,6 +180,7 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
 }
 
 void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
+void Session::watch(std::function<void(LaunchList, size_t)> behindLaunch) { state_->loaded.setWatch(std::move(behindLaunch)); }
 
 const Plan& Session::plan() const { return state_->plan(); }
 Executable& Session::executable() {

@@ -6,6 +6,7 @@
 #include "runtime/device/Device.h"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -44,6 +45,8 @@ public:
   /// Every call from now on adds its steps and launches to the trace; null ends it. On a GPU a launch's span is its handing over: the wait for all of them
   /// is in reading the outputs.
   void trace(std::shared_ptr<Trace> trace);
+  /// Called behind every launch from now on, to look at the executable's buffers; empty ends it.
+  void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
 
   const Plan& plan() const;
   Executable& executable();

@@ -1,6 +1,7 @@
 #pragma once
 // Records that a model learns from, by number. What they are made of (files, a tokenizer) is the business of each kind; a dataset never changes.
 
+#include "runtime/core/Error.h"
 #include "runtime/core/Tensor.h"
 
 #include <cstddef>
@@ -22,15 +23,21 @@ struct Field {
   std::vector<std::string> words = {}; // of a label: what its values mean, "cat" (by number); empty: they have no names
 };
 
+/// A file is no longer what it was when the dataset was opened: nothing read from it is what the digest names, so no policy passes over it.
+class FileChanged : public Error {
+public:
+  explicit FileChanged(const std::string& message) : Error(Fault::Data, message) {}
+};
+
 class Dataset {
 public:
   virtual ~Dataset() = default;
   virtual const std::vector<Field>& fields() const = 0;
   virtual int64_t size() const = 0;
   /// Writes a record's fields, dense, each into its own memory. Safe from several threads at once. Error(Data) that names file and position for a record that
-  /// cannot be read, and for a file that changed since the dataset was opened; nothing that was written counts then.
+  /// cannot be read, FileChanged for a file that changed since the dataset was opened; nothing that was written counts then.
   virtual void read(int64_t record, std::span<std::byte* const> fields) const = 0;
-  /// Names the records and their order: what was read, how it was cut. A training goes on only with the digest that it began with.
+  /// Names the records and their order: what was read, how it was cut. A training goes on only with the digest that it began with. Reads files whole the first time.
   virtual std::string digest() const = 0;
   /// For people: "digits: 1797 images of 10 classes".
   virtual std::string describe() const = 0;
@@ -43,7 +50,7 @@ using DatasetPtr = std::shared_ptr<const Dataset>;
 /// Records of another in an order of their own. Error(Usage) for a number outside.
 DatasetPtr subset(DatasetPtr dataset, std::vector<int64_t> records);
 
-/// Two parts of a dataset: `share` of its records, drawn by the seed, are held out. Error(Data) when one part would be empty.
+/// Two parts of a dataset: `share` of its records (rounded to the nearest), drawn by the seed, are held out; both keep the order of their records. Error(Data) when one part would be empty.
 struct Split {
   DatasetPtr train, validation;
 };
