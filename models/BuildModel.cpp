@@ -51,10 +51,10 @@ public:
     std::vector<Output> outputs;
     if (!result || !findOutputs(result, last, values, outputs))
       return {};
-    std::optional<Value> loss = lossOf(*module, vocabulary, blocks, values);
+    std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
     if (!loss || !findOptimizer(*module, vocabulary))
       return {};
-    finish(function, file_.trains ? losses(ops, *loss, blocks.losses()) : outputs);
+    finish(function, hasLoss() ? *loss : outputs);
     if (failed(verify(*module)))
       return {};
     return module;
@@ -62,6 +62,9 @@ public:
 
 private:
   using Output = std::pair<std::string, Value>;
+
+  /// Is it the loss that is built?
+  bool hasLoss() const { return file_.trains || file_.evaluates; }
 
   NamedAttribute named(StringRef name, Attribute value) { return builder_.getNamedAttr(name, value); }
 
@@ -78,12 +81,14 @@ private:
     for (const InputDeclaration& input : file_.inputs)
       types.push_back(ir::tensorOf(input.shape, ir::elementType(input.dtype, builder_.getContext())));
     builder_.setInsertionPointToEnd(module.getBody());
-    auto function = func::FuncOp::create(builder_, module.getLoc(), file_.trains ? "loss" : "forward",
+    auto function = func::FuncOp::create(builder_, module.getLoc(), file_.trains      ? "loss"
+                                                                            : file_.evaluates ? "evaluate"
+                                                                                              : "forward",
                                          builder_.getFunctionType(types, {}));
     function.addEntryBlock();
     for (auto [index, input] : llvm::enumerate(file_.inputs)) {
       function.setArgAttr(index, "moe.input", builder_.getStringAttr(input.name));
-      if (input.forLoss)
+      if (input.forLoss && !file_.evaluates) // an evaluation needs every input, as a step does
         function.setArgAttr(index, "moe.for_loss", builder_.getUnitAttr());
       if (input.photo)
         function.setArgAttr(index, "moe.photo", photoAttr(*input.photo));
@@ -118,7 +123,7 @@ private:
     return true;
   }
 
-  /// The results of @loss: the total, then each loss beside the model's own. They are added in that order.
+  /// The total, then each loss beside the model's own. They are added in that order.
   std::vector<Output> losses(Ops& ops, Value total, const std::vector<AuxiliaryLoss>& others) {
     std::vector<Output> outputs{{"loss", total}};
     Type element = cast<RankedTensorType>(total.getType()).getElementType();
@@ -187,11 +192,12 @@ private:
     return builder_.getDictionaryAttr(words);
   }
 
-  /// The loss, after it is checked; null where there is none, or where the model does not train. Its words become an
-  /// attribute. Nothing after an error.
-  std::optional<Value> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks, ValueScope& values) {
+  /// The results of @loss and @evaluate, after the loss is checked: the losses, what else its kind can tell, what gates
+  /// chose. Empty where the model is built without one. Its words become an attribute. Nothing after an error.
+  std::optional<std::vector<Output>> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks,
+                                            ValueScope& values) {
     if (!file_.loss)
-      return Value();
+      return std::vector<Output>();
     std::optional<Use> use = vocabulary.look(*file_.loss, Family::Loss, file_.let, false);
     std::optional<Arguments> arguments = use ? vocabulary.arguments(*use) : std::nullopt;
     if (!arguments)
@@ -200,10 +206,15 @@ private:
     if (!use->kind->checkLoss(site, *arguments))
       return std::nullopt;
     module->setAttr("moe.loss", wordsOf(*arguments));
-    if (!file_.trains)
-      return Value();
+    if (!hasLoss())
+      return std::vector<Output>();
     Value loss = use->kind->loss(site, *arguments);
-    return loss ? std::optional(loss) : std::nullopt;
+    if (!loss)
+      return std::nullopt;
+    std::vector<Output> results = losses(site.ops(), loss, blocks.losses());
+    llvm::append_range(results, blocks.metrics());
+    llvm::append_range(results, blocks.statistics());
+    return results;
   }
 
   /// Checks what the file says of its optimizer. Its words, or else those of adam, become an attribute of a module that
@@ -218,8 +229,12 @@ private:
       return false;
     if (arguments->has("no_decay") && !checkPatterns(module, arguments->get("no_decay")))
       return false;
-    if (file_.trains)
-      module->setAttr("moe.optimizer", wordsOf(*arguments));
+    if (!file_.trains)
+      return true;
+    NamedAttrList words = wordsOf(*arguments);
+    if (options_.ema)
+      words.set("ema", builder_.getF64FloatAttr(*options_.ema));
+    module->setAttr("moe.optimizer", words.getDictionary(builder_.getContext()));
     return true;
   }
 

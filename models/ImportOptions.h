@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace moec::models {
@@ -13,8 +14,9 @@ struct ImportOptions {
   bool useCheck = false;              // apply the overrides of `let` values under "check"
   bool drawsAsInputs = false;         // random draws become inputs named by their path
   bool train = false;                 // the model as it trains: @loss in the place of @forward
-  bool evaluate = false;              // the model as it infers, with its loss: @loss in the place of @forward
-  bool statistics = false;            // of @loss: gates give what they chose, as results
+  bool evaluate = false;              // the model as it infers, with its loss: @evaluate in the place of @forward
+  bool statistics = false;            // of @loss and @evaluate: gates give what they chose, as results
+  std::optional<double> ema;          // of @loss: the optimizer's, in the place of what the file says
 };
 
 } // namespace moec::models

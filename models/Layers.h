@@ -31,10 +31,6 @@ mlir::Value rmsNorm(Site site, mlir::Value x, double eps);
 mlir::Value dropout(Site site, mlir::Value x, double p);
 /// The parameter of a dropout whose documentation is `doc`.
 Parameter dropoutParameter(std::string name, std::string fallback, std::string doc);
-/// ops().attention with dropout of its softmax's weights (heads (B, h, Nq, Nk); of the site's part "dropout"), as plain
-/// products.
-mlir::Value attentionWithDropout(Site site, mlir::Value q, mlir::Value k, mlir::Value v,
-                                 const Ops::AttentionRule& rule, double p);
 
 /// relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity.
 const std::vector<std::string>& activationWords();

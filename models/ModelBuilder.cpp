@@ -1,6 +1,7 @@
 #include "models/ModelBuilder.h"
 
 #include "models/Check.h"
+#include "models/Statistics.h"
 #include "models/json/Words.h"
 
 #include <fmt/format.h>
@@ -140,7 +141,10 @@ std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment
   if (!arguments)
     return std::nullopt;
   Site site(*this, path, json.position(), {.groups = groups});
-  return use->kind->gate(site, *arguments, tokens, experts);
+  std::optional<GateResult> result = use->kind->gate(site, *arguments, tokens, experts);
+  if (result)
+    addStatistics(site, *result);
+  return result;
 }
 
 std::optional<int64_t> ModelBuilder::expertCount(const Json& json, const Environment& environment) {

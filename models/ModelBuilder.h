@@ -61,6 +61,10 @@ public:
   llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
   /// In the order in which the file has their blocks.
   std::vector<AuxiliaryLoss>& losses() { return losses_; }
+  using Results = std::vector<std::pair<std::string, mlir::Value>>;
+  /// Results besides the losses: what the loss can tell besides, by name; what gates chose, by path, in the file's order.
+  Results& metrics() { return metrics_; }
+  Results& statistics() { return statistics_; }
 
 private:
   mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
@@ -81,6 +85,7 @@ private:
   Diagnostics& diagnostics_;
   llvm::DenseSet<mlir::Value> perExpert_;
   std::vector<AuxiliaryLoss> losses_;
+  Results metrics_, statistics_;
   int64_t built_ = 0;
 };
 

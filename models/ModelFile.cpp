@@ -34,8 +34,12 @@ public:
     file_.loss = file_.root.find("loss");
     file_.optimizer = file_.root.find("optimizer");
     file_.trains = options_.train;
-    if (file_.trains && !file_.loss)
-      error(file_.root.position(), "a model is trained on its loss, and this one has none: \"model\" needs \"loss\"");
+    file_.evaluates = options_.evaluate;
+    file_.statistics = options_.statistics && (file_.trains || file_.evaluates);
+    if ((file_.trains || file_.evaluates) && !file_.loss)
+      error(file_.root.position(),
+            fmt::format("a model is {} on its loss, and this one has none: \"model\" needs \"loss\"",
+                        file_.trains ? "trained" : "evaluated"));
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
     bool knowsInputs = !diagnostics_.hasErrors();

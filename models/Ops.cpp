@@ -219,8 +219,7 @@ Value Ops::reduceAll(ir::ReduceKind kind, Value x) {
 Value Ops::number(const Size& size, Type element) {
   if (size.isConstant())
     return constant({1}, {static_cast<double>(*size.constant())}, element);
-  Value ones = broadcast(constant({1}, {1}, element), {size});
-  return reshape(reduce(ir::ReduceKind::Sum, ones, 0), {1});
+  return emit(ir::SizeOp::getOperationName(), {}, {{"value", builder_.getStringAttr(size.str())}, {"to", TypeAttr::get(element)}});
 }
 
 Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
@@ -246,6 +245,10 @@ Value Ops::crossEntropy(Value scores, Value labels, double smoothing, int64_t ig
               {{"smoothing", builder_.getF64FloatAttr(smoothing)}, {"ignore", builder_.getI64IntegerAttr(ignore)}});
 }
 
+Value Ops::isTop(Value scores, Value labels, int64_t ignore) {
+  return emit(ir::IsTopOp::getOperationName(), {scores, labels}, {{"ignore", builder_.getI64IntegerAttr(ignore)}});
+}
+
 Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
   SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)},
                                                           {"scale", builder_.getF64FloatAttr(rule.scale)}};
@@ -253,9 +256,13 @@ Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
     attributes.emplace_back("kv_heads", builder_.getI64IntegerAttr(rule.keyHeads));
   if (rule.causal)
     attributes.emplace_back("causal", builder_.getUnitAttr());
+  if (rule.draws)
+    attributes.emplace_back("dropout", builder_.getF64FloatAttr(rule.dropout));
   SmallVector<Value> operands{q, k, v};
-  if (rule.bias)
-    operands.push_back(rule.bias);
+  for (Value optional : {rule.bias, rule.draws})
+    if (optional)
+      operands.push_back(optional);
+  attributes.emplace_back("operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, 1, 1, rule.bias ? 1 : 0, rule.draws ? 1 : 0}));
   return emit(ir::AttentionOp::getOperationName(), operands, attributes);
 }
 

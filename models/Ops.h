@@ -53,7 +53,7 @@ public:
   mlir::Value reduce(ir::ReduceKind kind, mlir::Value x, int64_t axis);
   /// Over all dimensions, one by one from the last: [].
   mlir::Value reduceAll(ir::ReduceKind kind, mlir::Value x);
-  /// A size as a number of one element.
+  /// A size as a number: [], or (1) where it is a constant.
   mlir::Value number(const Size& size, mlir::Type element);
 
   mlir::Value matmul(mlir::Value a, mlir::Value b) { return binary<ir::MatmulOp>(a, b); }
@@ -62,11 +62,14 @@ public:
   mlir::Value softmax(mlir::Value x) { return unary<ir::SoftmaxOp>(x); }
   mlir::Value logSumExp(mlir::Value x) { return unary<ir::LogSumExpOp>(x); }
   mlir::Value crossEntropy(mlir::Value scores, mlir::Value labels, double smoothing, int64_t ignore);
+  mlir::Value isTop(mlir::Value scores, mlir::Value labels, int64_t ignore);
   struct AttentionRule {
     int64_t heads, keyHeads;
     double scale;
     bool causal = false;
-    mlir::Value bias = {}; // (heads or 1, queries, keys), or null
+    mlir::Value bias = {};  // (heads or 1, queries, keys), or null
+    mlir::Value draws = {}; // (batch, heads, queries, keys), or null
+    double dropout = 0;     // with draws
   };
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, const AttentionRule& rule);
   mlir::Value relativeBias(mlir::Value table, const Size& queries, const Size& keys, int64_t maxDistance,
@@ -91,6 +94,7 @@ public:
   mlir::Value assign(mlir::Value indices, const Assignment& rule);
   mlir::Value drop(mlir::Value routing, mlir::Value keep) { return binary<ir::DropOp>(routing, keep); }
   mlir::Value expertsOf(mlir::Value routing, int64_t from, int64_t count);
+  mlir::Value expertCounts(mlir::Value routing) { return unary<ir::ExpertCountsOp>(routing); }
   mlir::Value dispatch(mlir::Value x, mlir::Value routing) { return binary<ir::DispatchOp>(x, routing); }
   mlir::Value groupedMatmul(mlir::Value rows, mlir::Value w, mlir::Value routing);
   mlir::Value expertRows(mlir::Value table, mlir::Value routing) { return binary<ir::ExpertRowsOp>(table, routing); }

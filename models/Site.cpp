@@ -29,6 +29,20 @@ void Site::addLoss(std::string_view name, Value value, double coefficient) {
   builder_.losses().push_back({part(name).path_, value, coefficient});
 }
 
+bool Site::wantsMetrics() const { return builder_.file().evaluates; }
+
+void Site::addMetric(std::string_view name, Value value) {
+  if (value && wantsMetrics())
+    builder_.metrics().emplace_back(name, ops().reshape(ops().cast(value, ops().element(DType::F32)), {}));
+}
+
+bool Site::wantsStatistics() const { return builder_.file().statistics; }
+
+void Site::addStatistic(std::string_view name, Value value) {
+  if (value && wantsStatistics())
+    builder_.statistics().emplace_back(part(name).path_, ops().cast(value, ops().element(DType::F32)));
+}
+
 Value Site::error(Position position, std::string message) {
   builder_.diagnostics().error(position, std::move(message));
   return {};

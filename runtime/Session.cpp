@@ -100,13 +100,25 @@ struct Session::State {
   }
 };
 
+/// The purpose, if its calls change nothing that later ones see.
+static Purpose checked(Purpose purpose) {
+  if (purpose == Purpose::Inference || purpose == Purpose::Evaluation)
+    return purpose;
+  throw Error(Fault::Usage, fmt::format("a session is for inference or evaluation, not for {}", name(purpose)));
+}
+
 Session::Session(Program program, const std::string& device, const DeviceOptions& options)
-    : Session(std::move(program), openDevice(device, options)) {
+    : Session(std::move(program), device, Purpose::Inference, options) {}
+
+Session::Session(Program program, std::shared_ptr<Device> device) : Session(std::move(program), std::move(device), Purpose::Inference) {}
+
+Session::Session(Program program, const std::string& device, Purpose purpose, const DeviceOptions& options)
+    : Session(std::move(program), openDevice(device, options), purpose) {
   state_->allocator = options.allocator;
 }
 
-Session::Session(Program program, std::shared_ptr<Device> device)
-    : state_(new State{LoadedPlan(std::move(program), std::move(device)), {}}) {}
+Session::Session(Program program, std::shared_ptr<Device> device, Purpose purpose)
+    : state_(new State{LoadedPlan(std::move(program), std::move(device), checked(purpose)), {}}) {}
 
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
@@ -168,6 +180,7 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
 }
 
 void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
+void Session::watch(std::function<void(LaunchList, size_t)> behindLaunch) { state_->loaded.setWatch(std::move(behindLaunch)); }
 
 const Plan& Session::plan() const { return state_->plan(); }
 Executable& Session::executable() {

@@ -121,9 +121,23 @@ template <class Op> static mlir::FailureOr<AttentionPlan> attentionOf(ir::Kernel
       return mlir::failure();
     bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
   }
+  std::optional<AttentionDropout> dropout;
+  if (mlir::Value draws = op.getDraws()) {
+    dropout = AttentionDropout{op.getDropout()->convertToDouble(), draws.getDefiningOp<ir::RandomOp>(), 0};
+    if (!dropout->random) {
+      auto input = inputOf(kernel, draws, "the draws of the dropout");
+      if (failed(input))
+        return mlir::failure();
+      dropout->input = *input;
+    } else if (failed(onlyOp<ir::RandomOp>(kernel))) {
+      return mlir::failure();
+    } else if (dropout->random.getDistribution() != ir::Distribution::Uniform) {
+      return kernel.emitOpError("drops weights out by draws that are not uniform");
+    }
+  }
   int64_t keyHeads = op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads;
   return AttentionPlan{dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op.getK())[1], heads, *inner / heads,
-                       op.getScale().convertToDouble(), op.getCausal(), keyHeads, bias};
+                       op.getScale().convertToDouble(), op.getCausal(), keyHeads, bias, dropout};
 }
 
 mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {

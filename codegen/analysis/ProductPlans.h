@@ -66,6 +66,13 @@ struct AttentionBias {
   bool ofAllHeads;
 };
 
+/// Dropout of the softmax's weights by draws (batch, heads, queries, keys): those of `random`, which the kernel makes, or else of argument `input`.
+struct AttentionDropout {
+  double p;
+  ir::RandomOp random;
+  unsigned input;
+};
+
 /// Kind `attention`: q, k and v are columns of arguments (B, N, width). Query head h reads head h / sharing() of k and v.
 struct AttentionPlan {
   DType dtype;
@@ -76,6 +83,7 @@ struct AttentionPlan {
   bool causal;
   int64_t keyHeads;
   std::optional<AttentionBias> bias;
+  std::optional<AttentionDropout> dropout;
 
   int64_t sharing() const { return heads / keyHeads; }
 

@@ -52,7 +52,7 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     Value sums = k.scratch(bytesOf(computed, schedule.queries));
     k.loop(0, rows, 1, [&](Value row) {
       Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element), seenBy(k, plan, k.add(first, row)), end,
-                             bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value()).sum;
+                             bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value(), drawOf(k, plan, batchHead, k.add(first, row))).sum;
       k.store(sum, k.at(sums, row, element));
     });
 

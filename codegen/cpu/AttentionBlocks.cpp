@@ -1,5 +1,6 @@
 #include "codegen/cpu/AttentionBlocks.h"
 
+#include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/VectorMath.h"
 
 namespace moec::codegen::cpu {
@@ -54,7 +55,7 @@ Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value quer
   return k.at(k.input(plan.bias->input), k.mul(row, k.size(plan.keys)), plan.dtype);
 }
 
-SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias) {
+SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias, Value draw) {
   mlir::Type element = k.typeOf(plan.dtype);
   int64_t lanes = k.lanes(plan.dtype);
   mlir::Type vector = k.vectorOf(element, lanes);
@@ -77,10 +78,24 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
     if (!bias) // otherwise it has its scale
       s = k.mul(s, k.real(vector, plan.scale));
     Value power = k.choose(inside(i), exp(k, k.sub(s, most)), k.zero(vector));
-    k.store(power, place);
+    k.store(draw ? k.mul(power, dropoutFactors(k, plan, k.add(draw, i), inside(i))) : power, place);
     return Values{k.add(carried[0], power)};
   })[0];
   return {highest, k.sumLanes(sum)};
+}
+
+Value drawOf(KernelBuilder& k, const AttentionPlan& plan, Value batchHead, Value query) {
+  return plan.dropout ? k.mul(k.add(k.mul(batchHead, k.size(plan.queries)), query), k.size(plan.keys)) : Value();
+}
+
+Value dropoutFactors(KernelBuilder& k, const AttentionPlan& plan, Value draw, Value inside) {
+  DType dtype = sumType(plan.dtype);
+  int64_t lanes = k.lanes(dtype);
+  mlir::Type vector = k.vectorOf(k.typeOf(dtype), lanes);
+  Value draws = plan.dropout->random ? drawAt(k, ir::Distribution::Uniform, dtype, /*stream=*/0, k.add(k.broadcast(draw, lanes), k.iota(k.i64(), lanes)))
+                                     : k.loadElements(dtype, k.at(k.input(plan.dropout->input), draw, dtype), lanes, inside);
+  Value stays = k.compare(ir::Predicate::GE, draws, k.real(vector, plan.dropout->p));
+  return k.choose(stays, k.real(vector, 1 / (1 - plan.dropout->p)), k.zero(vector));
 }
 
 } // namespace moec::codegen::cpu

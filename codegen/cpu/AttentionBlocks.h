@@ -33,7 +33,13 @@ Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value quer
 struct SoftmaxSums {
   Value most, sum;
 };
-/// The first `seen` of the scores as exp(scale s + bias - most), zeros up to `end`. At least one is seen. `bias`: of the row's keys, or null.
-SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias);
+/// The first `seen` of the scores as exp(scale s + bias - most), zeros up to `end`. At least one is seen. `bias`: of the row's keys, or null. With `draw`, of the
+/// row's first key, the sum is of all exponentials, and those that stay are what dropout makes of them.
+SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias, Value draw = {});
+
+/// Of the draws of a dropout (B, heads, Nq, Nk), the index of a query's first one; `batchHead` counts heads of q among all of the batch. Null without dropout.
+Value drawOf(KernelBuilder& k, const AttentionPlan& plan, Value batchHead, Value query);
+/// What dropout multiplies the weights of a vector of keys with, from the draw of the first of them on. `inside`: which of them there are.
+Value dropoutFactors(KernelBuilder& k, const AttentionPlan& plan, Value draw, Value inside);
 
 } // namespace moec::codegen::cpu

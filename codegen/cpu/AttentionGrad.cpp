@@ -1,4 +1,5 @@
-// moe.kernel of kind `attention_grad`. With P the probabilities and dS = P (dy v^T - delta), delta = sum over keys of P (dy v^T), of each head:
+// moe.kernel of kind `attention_grad`. With P the probabilities and dS = P (dy v^T - delta), delta = sum over keys of P (dy v^T), of each head; where there is dropout,
+// dy v^T and the P of P^T dy are what it makes of them:
 //   stage 0, for each (batch, head of keys, panel of keys): keys and values as panels (panel, Dh, nr), keys as panels (column panel, Nk, nr)
 //   stage 1, for each (batch, head, block of queries):      P, dS (queries, Nk) in scratch; dq = scale dS k; of each row its highest score, 1 / sum, delta
 //   stage 2, for each (batch, head of keys, block of keys): for each head that reads it, for each turn of queries:
@@ -35,7 +36,7 @@ struct AttentionGradWriter {
     Matrix bias;            // sums of dS over the batch; null base without
   };
   void gradientOfQueries(const QueryBlock& block, Value batch, Value head);
-  void gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value kept);
+  void gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value draw, Value kept);
   void storeBias(const QueryBlock& block, Value head);
   struct Turn {
     Value first, rows; // queries
@@ -131,7 +132,7 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
-    gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query),
+    gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query), drawOf(k, plan, k.add(k.mul(batch, plan.heads), head), query),
                   k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
   });
   if (!gradients.dq)
@@ -151,13 +152,18 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   });
 }
 
-void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value kept) {
+void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value draw, Value kept) {
   Value powers = k.at(block.powers.base, k.mul(row, block.powers.stride), element), scores = k.at(block.scores.base, k.mul(row, block.scores.stride), element);
   SoftmaxSums softmax = softmaxRow(k, plan, powers, seen, block.end, bias);
   Value inverse = k.div(k.real(element, 1), softmax.sum), zero = k.index(0);
   // Behind `seen` the exponentials are zeros.
   Value delta = k.loop(zero, block.end, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
-    return Values{k.fma(vectorAt(powers, i), vectorAt(scores, i), carried[0])};
+    Value score = vectorAt(scores, i);
+    if (draw) {
+      score = k.mul(score, dropoutFactors(k, plan, k.add(draw, i), k.mask(k.sub(seen, i), lanes)));
+      k.store(score, k.at(scores, i, element));
+    }
+    return Values{k.fma(vectorAt(powers, i), score, carried[0])};
   })[0];
   delta = k.mul(k.sumLanes(delta), inverse);
   k.store(softmax.most, k.at(kept, k.index(kMost), element));
@@ -259,14 +265,20 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
     auto ofRow = [&](Kept which) { return k.broadcast(k.load(element, k.at(kept, k.index(which), element)), lanes); };
     Value most = ofRow(kMost), inverse = ofRow(kInverse), delta = ofRow(kDelta);
     Value powers = k.at(turn.powers.base, k.mul(row, turn.powers.stride), element), scores = k.at(turn.scores.base, k.mul(row, turn.scores.stride), element);
-    Value bias = biasOf(k, plan, head, query), seen = k.sub(seenBy(k, plan, query), turn.firstKey);
+    Value bias = biasOf(k, plan, head, query), seen = k.sub(seenBy(k, plan, query), turn.firstKey), draw = drawOf(k, plan, batchHead, query);
     k.loop(k.index(0), turn.keys, k.index(lanes), [&](Value i) {
       Value s = k.mul(vectorAt(powers, i), k.real(vector, plan.scale)), inside = k.mask(k.sub(seen, i), lanes);
       if (bias)
         s = k.add(s, k.loadElements(plan.dtype, k.at(bias, k.add(turn.firstKey, i), plan.dtype), lanes, inside));
       Value share = k.choose(inside, k.mul(exp(k, k.sub(s, most)), inverse), k.zero(vector));
-      k.store(share, k.at(powers, i, element));
-      k.store(k.mul(share, k.sub(vectorAt(scores, i), delta)), k.at(scores, i, element));
+      Value weights = share, score = vectorAt(scores, i);
+      if (draw) {
+        Value factors = dropoutFactors(k, plan, k.add(draw, k.add(turn.firstKey, i)), inside);
+        weights = k.mul(share, factors);
+        score = k.mul(score, factors);
+      }
+      k.store(weights, k.at(powers, i, element));
+      k.store(k.mul(share, k.sub(score, delta)), k.at(scores, i, element));
     });
   });
 }

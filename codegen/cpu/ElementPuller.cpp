@@ -18,7 +18,7 @@ ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
 
 bool ElementPuller::holds(mlir::Operation* op) {
   return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp,
-                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
+                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 //===--- coordinates ---===//
@@ -128,6 +128,7 @@ Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Value
         Value place = attr.isSplat() ? k_.index(0) : linearOf(at, sizes);
         return k_.loadElements(dtype, k_.at(k_.constantData(attr), place, dtype), 1);
       })
+      .Case([&](ir::SizeOp size) { return numberOf(k_, size); })
       .Case([&](ir::ConcatOp concatenation) { return concat(concatenation, at); })
       .Case([&](ir::ReduceOp reduction) { return reduce(reduction, at); })
       .Case([&](ir::RelativeBiasOp bias) { return relativeBias(bias, at); })

@@ -62,6 +62,26 @@ void RowProgram::runCrossEntropy(ir::CrossEntropyOp op) {
   scalars_[op.getResult()] = k_.roundTo(dtypeOf(x), k_.choose(label.isOne, loss, k_.zero(type)));
 }
 
+/// Whether any element is in the label's way: greater, or equal and before it. Nothing is greater than a NaN, which is no top.
+void RowProgram::runIsTop(ir::IsTopOp op) {
+  mlir::Value x = op.getScores();
+  mlir::Type type = k_.typeOf(dtypeOf(x)), number = type.isF64() ? k_.i64() : k_.i32();
+  keep(x);
+  Label label = labelOf(op.getLabels(), static_cast<int64_t>(op.getIgnore()), widthOf(x));
+  At there{label.index, 1, {}};
+  Value own = elementAt(x, there), place = k_.toInteger(label.index, number);
+  Value beaten = foldStored(
+      x, k_.integer(number, 0), [&](Value a, Value b) { return k_.max(a, b); },
+      [&](Value v, const At& at) {
+        Value equal = k_.bitAnd(k_.compare(Predicate::EQ, v, wide(own, at)), k_.compare(Predicate::LT, positionsAt(at, number), wide(place, at)));
+        Value before = k_.bitOr(k_.compare(Predicate::GT, v, wide(own, at)), equal);
+        mlir::Type lanes = k_.vectorOf(number, at.lanes);
+        return k_.choose(before, k_.integer(lanes, 1), k_.integer(lanes, 0));
+      });
+  Value isTop = k_.bitAnd(k_.bitAnd(label.isOne, k_.compare(Predicate::EQ, own, own)), k_.compare(Predicate::EQ, beaten, k_.integer(number, 0)));
+  scalars_[op.getResult()] = isTop;
+}
+
 //===--- gradients ---===//
 
 void RowProgram::runCrossEntropyGrad(ir::CrossEntropyGradOp op) {

@@ -83,6 +83,7 @@ private:
   // RowGradients.cpp: losses and gradients.
   void runLogSumExp(ir::LogSumExpOp op);
   void runCrossEntropy(ir::CrossEntropyOp op);
+  void runIsTop(ir::IsTopOp op);
   void runCrossEntropyGrad(ir::CrossEntropyGradOp op);
   void runNormGrad(ir::LayerNormGradOp op);
   void runNormGrad(ir::RmsNormGradOp op);
@@ -104,6 +105,7 @@ private:
   Term termOf(ir::CombineOp op, Value choice);
   Value combineAt(ir::CombineOp op, const At& at);
   void runChoiceValues(ir::ChoiceValuesOp op);
+  Value expertCountAt(ir::ExpertCountsOp op, const At& at);
 
   KernelBuilder& k_;
   std::vector<mlir::Operation*> ops_;

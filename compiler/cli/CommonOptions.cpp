@@ -85,6 +85,18 @@ void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string&
   command.add_flag("--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")->needs(train);
 }
 
+void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
+  command.add_flag("--evaluate", options.evaluate, words);
+  command.add_flag("--statistics", options.statistics, "with --train or --evaluate: how many choices each expert took, and how many none did, are results too");
+}
+
+void addEmaFlag(CLI::App& command, CommonOptions& options) {
+  command.add_option("--ema", options.ema, "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0))
+      ->needs("--train");
+}
+
 void addTraceFlag(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")

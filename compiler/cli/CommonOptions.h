@@ -25,6 +25,8 @@ struct CommonOptions {
   std::string cacheLimit;
   bool debugInfo = false;
   bool train = false, accumulate = false, recompute = false; // of commands that show a plan: the one for training
+  bool evaluate = false, statistics = false;                 // the same of the one for evaluation
+  std::optional<double> ema;
   std::optional<std::filesystem::path> trace; // a file to write
 
   // Where the program runs.
@@ -49,6 +51,10 @@ void addModelFlags(CLI::App& command, CommonOptions& options);
 void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --train with the words of its help, --accumulate and --recompute.
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// --evaluate with the words of its help, and --statistics, which goes with --train too.
+void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// --ema, beside --train.
+void addEmaFlag(CLI::App& command, CommonOptions& options);
 /// --trace FILE.
 void addTraceFlag(CLI::App& command, CommonOptions& options);
 /// --weights, --init, --allow-nonfinite.

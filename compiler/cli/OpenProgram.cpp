@@ -32,8 +32,14 @@ Program openForView(const CommonOptions& common) {
   return openProgram(options).program;
 }
 
+Purpose purposeOf(const CommonOptions& common) {
+  if (common.train && common.evaluate)
+    throw Error(Fault::Usage, "--train and --evaluate name two plans, and one is wanted: leave one of them out");
+  return common.train ? Purpose::Training : common.evaluate ? Purpose::Evaluation : Purpose::Inference;
+}
+
 const Plan& choosePlan(const Program& program, const CommonOptions& common) {
-  Purpose purpose = common.train ? Purpose::Training : Purpose::Inference;
+  Purpose purpose = purposeOf(common);
   requirePlans(program.data(), purpose);
   std::vector<std::reference_wrapper<const Plan>> plans;
   for (const Plan& plan : program.data().plans)
@@ -75,6 +81,10 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   options.train |= common.train;
   options.accumulate |= common.accumulate;
   options.recompute |= common.recompute;
+  options.evaluate |= common.evaluate;
+  options.statistics |= common.statistics;
+  if (common.ema)
+    options.ema = common.ema;
 }
 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
@@ -135,7 +145,8 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
          {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
-          std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute")})
+          std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
+          std::pair(common.ema.has_value(), "--ema")})
       if (given)
         throw Error(Fault::Usage,
                     fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",

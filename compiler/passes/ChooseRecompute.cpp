@@ -22,7 +22,7 @@ constexpr int64_t kUsualSize = 64;   // of a symbol, to compare sizes: only thei
 bool isCheap(Operation* op) {
   if (auto softmax = dyn_cast<ir::SoftmaxOp>(op))
     return ir::sizesOf(softmax.getX()).back().constant().value_or(kShortRow + 1) <= kShortRow;
-  return ir::isElementwise(op) || isa<ir::LayerNormOp, ir::RmsNormOp, ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConstantOp,
+  return ir::isElementwise(op) || isa<ir::LayerNormOp, ir::RmsNormOp, ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConstantOp, ir::SizeOp,
                                       ir::RandomOp, ir::RelativeBiasOp, ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp>(op);
 }
 

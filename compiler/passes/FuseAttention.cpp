@@ -1,4 +1,5 @@
-// fuse-attention: attention and its gradient read q, k and v where the projection left them. Must come before fuse-loops, which would copy the slices.
+// fuse-attention: attention and its gradient read q, k and v where the projection left them, and make the draws of a dropout themselves. Must come before fuse-loops and
+// fuse-rows, which would copy the slices and write the draws.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -27,18 +28,35 @@ void addSlices(Cluster& cluster, Operation* op, MutableArrayRef<OpOperand> opera
   }
 }
 
+/// Adds the random op whose draws the op reads: for the op alone, since they would fill memory of the scores' size for others.
+void addDraws(Cluster& cluster, Operation* op, MutableOperandRange draws) {
+  for (OpOperand& operand : draws) {
+    auto random = operand.get().getDefiningOp<RandomOp>();
+    if (!random)
+      continue;
+    if (!random->hasOneUse()) {
+      OpBuilder builder(op);
+      random = cast<RandomOp>(builder.clone(*random));
+      operand.set(random.getResult());
+    }
+    cluster.add(random);
+  }
+}
+
 } // namespace
 
 LogicalResult fuseAttention(func::FuncOp function) {
   for (AttentionOp attention : SmallVector<AttentionOp>(function.getOps<AttentionOp>())) {
     Cluster cluster(attention);
     addSlices(cluster, attention, attention->getOpOperands().take_front(3)); // q, k, v
+    addDraws(cluster, attention, attention.getDrawsMutable());
     if (failed(cluster.outline("attention", "its result is the next projection's input")))
       return failure();
   }
   for (AttentionGradOp gradient : SmallVector<AttentionGradOp>(function.getOps<AttentionGradOp>())) {
     Cluster cluster(gradient);
     addSlices(cluster, gradient, gradient->getOpOperands().slice(1, 3)); // behind dy
+    addDraws(cluster, gradient, gradient.getDrawsMutable());
     if (failed(cluster.outline("attention_grad", "its results are used apart")))
       return failure();
   }

@@ -26,8 +26,12 @@ LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
   if (isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(root))
     growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
+  if (auto loss = dyn_cast<CrossEntropyOp>(root))
+    for (Operation* user : loss.getScores().getUsers()) // the row is there: whether its label is the highest costs little more
+      if (auto top = dyn_cast<IsTopOp>(user); top && isFree(top) && top.getScores() == loss.getScores() && top.getLabels() == loss.getLabels())
+        cluster.add(top);
   std::string reason = root->getNumResults() > 1 ? "its results are used apart" : "each row is one number";
-  if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp>(root))
+  if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
     cluster.growForward(root->getResult(0), reason);
   return cluster.outline("rows", reason);
 }
@@ -61,6 +65,28 @@ LogicalResult fuseCombineGradients(func::FuncOp function) {
     if (!dispatch->hasOneUse() && llvm::any_of(dispatch->getUsers(), [](Operation* user) { return isa<MulOp>(user) && isFree(user); }))
       if (failed(fuseCombineGradients(dispatch)))
         return failure();
+  return success();
+}
+
+/// How many rows each expert has, as numbers, and what is computed from their sum alone: the choices that nobody took.
+LogicalResult fuseCounts(func::FuncOp function) {
+  for (ExpertCountsOp counts : SmallVector<ExpertCountsOp>(function.getOps<ExpertCountsOp>())) {
+    Cluster cluster(counts);
+    std::function<void(Operation*)> grow = [&](Operation* op) {
+      for (Operation* user : op->getUsers())
+        if (bool ofNumber = isElementwise(user) && llvm::all_of(user->getOperands(), [&](Value operand) {
+              Operation* maker = operand.getDefiningOp();
+              return cluster.contains(maker) || isa_and_nonnull<ConstantOp, SizeOp>(maker);
+            });
+            isFree(user) && !cluster.contains(user) && (ofNumber || sumsRows(user))) {
+          cluster.add(user);
+          grow(user);
+        }
+    };
+    grow(counts);
+    if (failed(cluster.outline("rows", "counts of experts are read outside")))
+      return failure();
+  }
   return success();
 }
 
@@ -143,8 +169,8 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows. The gradients of a combine come first: an elementwise op by itself would be a loop over rows
   // that no routing bounds.
-  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
-      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp>(function)) ||
+  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseCounts(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
+      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, IsTopOp>(function)) ||
       failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();
   return sortBody(function);

@@ -15,7 +15,7 @@ using FunctionBody = LogicalResult (*)(func::FuncOp);
 SmallVector<func::FuncOp> functionsOf(ModuleOp module) {
   SmallVector<func::FuncOp> functions = calledFunctions(module);
   if (functions.empty())
-    module.emitError("the module has no function @forward, @train_step or @accumulate");
+    module.emitError("the module has no function ") << kCalledNames;
   return functions;
 }
 

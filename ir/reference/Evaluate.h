@@ -41,20 +41,30 @@ struct CrossEntropyRule {
   int64_t ignore = -100;
 };
 Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule); // (.., V), (..) -> (..)
+Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore);                      // (.., V), (..) -> (..)
 struct AttentionRule {
   int64_t heads = 1, kvHeads = 1;
   double scale = 1;
   bool causal = false;
+  double dropout = 0; // with draws alone
 };
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule);
+/// bias (heads or 1, Nq, Nk) and draws (B, heads, Nq, Nk) may be null.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws, const AttentionRule& rule);
+/// What dropout multiplies weights with: 0 where the draw is below p as a number of its dtype, else 1 / (1 - p).
+std::vector<double> dropoutFactors(const Tensor& draws, double p);
+/// Of new tokens q, k, v (B, n, ..) behind `position` tokens whose keys and values lie in (B, context, ..); rule.causal means nothing.
+Tensor cachedAttention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& keys, const Tensor& values, int64_t position, const Tensor* bias,
+                       const AttentionRule& rule);
+Tensor append(const Tensor& cache, const Tensor& rows, int64_t position); // (B, context, W), (B, n, W) -> (B, context, W)
 struct RelativeBuckets {
   int64_t buckets = 32, maxDistance = 128;
   bool bidirectional = false;
 };
 /// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.24 (T5Attention).
 int64_t bucketOf(int64_t offset, const RelativeBuckets& rule);
-Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
-Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false);
+/// Query i stands at position first + i.
+Tensor relativeBias(const Tensor& table, int64_t first, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false, int64_t first = 0); // row n at position first + n
 Tensor embedding(const Tensor& ids, const Tensor& table);
 enum class Distribution { Uniform, Normal };
 struct DrawKey {
@@ -78,6 +88,7 @@ struct AssignRule {
 Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule);
 Routing drop(const Routing& routing, const Tensor& keep);
 Routing expertsOf(const Routing& routing, int64_t from, int64_t count);
+Tensor expertCounts(const Routing& routing); // (E) i32
 Tensor dispatch(const Tensor& x, const Routing& routing);
 Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing);
 Tensor expertRows(const Tensor& table, const Routing& routing);
@@ -93,7 +104,7 @@ Tensor softmaxGrad(const Tensor& dy, const Tensor& y);
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule);
 /// Of q, k, v, and of bias where there is one.
 std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias,
-                                  const AttentionRule& rule);
+                                  const Tensor* draws, const AttentionRule& rule);
 Tensor relativeBiasGrad(const Tensor& dy, const RelativeBuckets& rule); // (heads, Nq, Nk) -> (buckets, heads)
 Tensor embeddingGrad(const Tensor& ids, const Tensor& dy, int64_t entries);
 Tensor selectGrad(const Tensor& dy, const Tensor& indices, int64_t experts);

@@ -50,15 +50,15 @@ double logSumExpOf(const double* row, int64_t count) {
 }
 
 /// The label of each row of scores, checked; -1 where it is to be ignored.
-std::vector<int64_t> labelsOf(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
+std::vector<int64_t> labelsOf(const std::string& op, const Tensor& scores, const Tensor& labels, int64_t ignore) {
   Tensor wide = labels.cast(DType::I64);
   std::span<const int64_t> given = wide.as<const int64_t>();
   std::vector<int64_t> result(given.begin(), given.end());
   for (int64_t& label : result) {
-    if (label == rule.ignore)
+    if (label == ignore)
       label = -1;
     else if (label < 0 || label >= scores.shape().back())
-      throw Error(Fault::Data, "cross_entropy: the label " + std::to_string(label) + " is not below " + std::to_string(scores.shape().back()));
+      throw Error(Fault::Data, op + ": the label " + std::to_string(label) + " is not below " + std::to_string(scores.shape().back()));
   }
   return result;
 }
@@ -78,7 +78,7 @@ Tensor logSumExp(const Tensor& x) {
 Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
   int64_t width = scores.shape().back();
   std::vector<double> values = scores.toDoubles(), result;
-  for (int64_t label : labelsOf(scores, labels, rule)) {
+  for (int64_t label : labelsOf("cross_entropy", scores, labels, rule.ignore)) {
     const double* row = &values[result.size() * width];
     if (label < 0) {
       result.push_back(0);
@@ -95,10 +95,25 @@ Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntro
   return fromDoubles(std::move(result), labels.shape(), scores.dtype());
 }
 
+Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore) {
+  int64_t width = scores.shape().back();
+  std::vector<double> values = scores.toDoubles();
+  std::vector<int64_t> places = labelsOf("is_top", scores, labels, ignore);
+  Tensor result(DType::Bool, withoutLast(scores));
+  for (size_t r = 0; r < places.size(); ++r) {
+    const double* row = &values[r * static_cast<size_t>(width)];
+    bool top = places[r] >= 0 && !std::isnan(row[places[r]]);
+    for (int64_t i = 0; top && i < width; ++i)
+      top = !(row[i] > row[places[r]] || (i < places[r] && row[i] == row[places[r]]));
+    result.as<uint8_t>()[r] = top;
+  }
+  return result;
+}
+
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
   int64_t width = scores.shape().back();
   std::vector<double> values = scores.toDoubles(), gradient = dy.toDoubles();
-  std::vector<int64_t> places = labelsOf(scores, labels, rule);
+  std::vector<int64_t> places = labelsOf("cross_entropy", scores, labels, rule.ignore);
   for (size_t r = 0; r < places.size(); ++r) {
     double* row = &values[r * width];
     if (places[r] < 0) {
@@ -128,13 +143,15 @@ Tensor softmaxGrad(const Tensor& dy, const Tensor& y) {
   return fromDoubles(std::move(values), y.shape(), y.dtype());
 }
 
-std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const AttentionRule& rule) {
+std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws,
+                                  const AttentionRule& rule) {
   int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2], head = width / rule.heads, kvWidth = k.shape()[2];
   if (rule.causal && keys < queries)
     throw Error(Fault::Data, "attention_grad: causal with fewer keys than queries");
   std::vector<double> dys = dy.toDoubles(), qs = q.toDoubles(), ks = k.toDoubles(), vs = v.toDoubles();
   std::vector<double> added = bias ? bias->toDoubles() : std::vector<double>();
   std::vector<double> dq(qs.size(), 0.0), dk(ks.size(), 0.0), dv(vs.size(), 0.0), dbias(added.size(), 0.0), weights(keys), dWeights(keys);
+  std::vector<double> factors = draws ? dropoutFactors(*draws, rule.dropout) : std::vector<double>();
   int64_t biasHeads = bias ? bias->shape()[0] : 0;
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t h = 0; h < rule.heads; ++h)
@@ -142,12 +159,13 @@ std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tenso
         int64_t kvHead = h / (rule.heads / rule.kvHeads);
         int64_t row = (b * queries + i) * width + h * head, column = b * keys * kvWidth + kvHead * head;
         int64_t seen = rule.causal ? i + keys - queries + 1 : keys;
-        int64_t shift = ((biasHeads == 1 ? 0 : h) * queries + i) * keys;
+        int64_t shift = ((biasHeads == 1 ? 0 : h) * queries + i) * keys, draw = ((b * rule.heads + h) * queries + i) * keys;
+        auto factor = [&](int64_t j) { return draws ? factors[draw + j] : 1.0; };
         for (int64_t j = 0; j < seen; ++j)
           weights[j] = rule.scale * dot(&qs[row], &ks[column + j * kvWidth], head) + (bias ? added[shift + j] : 0.0);
         softmaxRow(weights.data(), seen);
         for (int64_t j = 0; j < seen; ++j)
-          dWeights[j] = dot(&dys[row], &vs[column + j * kvWidth], head);
+          dWeights[j] = factor(j) * dot(&dys[row], &vs[column + j * kvWidth], head);
         double sum = dot(weights.data(), dWeights.data(), seen);
         for (int64_t j = 0; j < seen; ++j) {
           double dScore = weights[j] * (dWeights[j] - sum);
@@ -155,7 +173,7 @@ std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tenso
             dbias[shift + j] += dScore;
           for (int64_t d = 0; d < head; ++d) {
             int64_t other = column + j * kvWidth + d;
-            dv[other] += weights[j] * dys[row + d];
+            dv[other] += factor(j) * weights[j] * dys[row + d];
             dq[row + d] += rule.scale * dScore * ks[other];
             dk[other] += rule.scale * dScore * qs[row + d];
           }

@@ -89,8 +89,14 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     return {};
   double scale = arguments.has("scale") ? arguments.number("scale") : 1 / std::sqrt(static_cast<double>(heads->dim));
   Ops::AttentionRule rule{heads->queries, heads->keys, scale, arguments.flag("causal"), bias};
-  double p = site.isTraining() ? arguments.number("dropout") : 0;
-  mlir::Value y = p > 0 ? attentionWithDropout(site, q, k, v, rule, p) : site.ops().attention(q, k, v, rule);
+  if (!q || !k)
+    return {};
+  if (double p = arguments.number("dropout"); site.isTraining() && p > 0) {
+    ir::Sizes weights{ir::sizesOf(q)[0], heads->queries, ir::sizesOf(q)[1], ir::sizesOf(k)[1]};
+    rule.draws = site.ops().random(ir::Distribution::Uniform, site.part("dropout").path(), weights, site.routerElement());
+    rule.dropout = p;
+  }
+  mlir::Value y = site.ops().attention(q, k, v, rule);
   if (heads->queries == 1 && heads->dim == *width)
     return y;
   return linear(site.part("out"), y, *width, arguments.flag("out_bias"));

@@ -118,6 +118,12 @@ TEST(CheckPlan, RefusesTrainingThatCannotBe) {
            p.buffers[9].firstLaunch = p.buffers[9].lastLaunch = -1;
          }),
          "it is for inference, and has states or something to apply");
+  expect(refusal([](Plan& p) {
+           p.purpose = Purpose::Evaluation;
+           p.apply.clear();
+           p.buffers[9].firstLaunch = p.buffers[9].lastLaunch = -1;
+         }),
+         "it is for evaluation, and has states or something to apply");
   Plan writes = samplePlan();
   writes.forward[1].outputs.push_back(1);
   EXPECT_FAULT(checkPlan(writes), Fault::Data, "forward launch 1 (up) writes w");

@@ -82,6 +82,16 @@ const SampleKernel kSamples[] = {
     %e = moe.cross_entropy %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x5x@>, tensor<21xi32>
     %g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x@>, tensor<21x5x@>, tensor<21xi32>
     moe.yield %s, %e, %g : tensor<21x@>, tensor<21x@>, tensor<21x5x@>)"},
+    {"rowsOfAnAccuracy", "rows", "%x: tensor<21x5x@>, %l: tensor<21xi32>", "tensor<21xi1>", R"(
+    %t = moe.is_top %x, %l ignore 2 : tensor<21x5x@>, tensor<21xi32>
+    moe.yield %t : tensor<21xi1>)"},
+    {"rowsOfCounts", "rows", "%r: " MOEC_ROUTING, "tensor<f32>", R"(
+    %n = moe.expert_counts %r : )" MOEC_ROUTING R"(
+    %f = moe.cast %n to f32 : tensor<5xi32>
+    %s = moe.reduce sum %f axis 0 : tensor<5xf32>
+    %a = moe.size "58" to f32
+    %d = moe.sub %a, %s : tensor<f32>, tensor<f32>
+    moe.yield %d : tensor<f32>)"},
     {"rowsOfAGatesGradient", "rows", "%y: tensor<67x6x@>, %d: tensor<67x2x@>, %i: tensor<67x2xi32>", "tensor<67x6x@>", R"(
     %s = moe.select_grad %d, %i experts 6 : tensor<67x2x@>, tensor<67x2xi32>
     %g = moe.softmax_grad %s, %y : tensor<67x6x@>, tensor<67x6x@>
