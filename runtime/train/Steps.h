@@ -11,7 +11,7 @@ namespace moec::train {
 
 struct DoneStep {
   StepRecord record;
-  data::Place end;                  // of the next record
+  data::Place end; // of the next record
   bool endsEpoch = false;
   std::vector<std::string> skipped; // bad records
   /// Loss and norm of gradients are numbers. Where they are not, and gradients add up over batches, no parameter has changed.

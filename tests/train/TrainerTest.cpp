@@ -23,9 +23,9 @@ namespace moec::train {
 namespace {
 
 namespace fs = std::filesystem;
+using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using test::TemporaryFolder;
 
 /// One compiled program for all tests of a kind.
 struct Compiled {
@@ -160,9 +160,9 @@ TEST_P(GoingOn, GivesTheBytesOfATrainingThatWasNotInterrupted) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Trainer, GoingOn,
-                         testing::Values(Cut{"InAnEpoch", 1, 10}, Cut{"AtItsEnd", 1, 14}, Cut{"BeforeTheFirstEvaluation", 1, 1}, Cut{"WithStepsOfThreeBatches", 3, 10}, Cut{"AtTheirEpochsEnd", 3, 12}),
+                         testing::Values(Cut{"InAnEpoch", 1, 10}, Cut{"AtItsEnd", 1, 14}, Cut{"BeforeTheFirstEvaluation", 1, 1}, Cut{"WithStepsOfThreeBatches", 3, 10},
+                                         Cut{"AtTheirEpochsEnd", 3, 12}),
                          [](const auto& info) { return info.param.name; });
-
 
 TEST(Trainer, AnEvaluationIsTheMeanOverWhatWasHeldOut) {
   TemporaryFolder out;
@@ -289,8 +289,11 @@ TEST(Trainer, AWeightThatIsNotFiniteIsFollowedToItsLaunch) {
     settings.checkpointEvery = every;
     settings.schedule.peak = 1e39;
     std::string message = problem(Fault::Data, [&] { train(plain(), settings); });
-    EXPECT_THAT(message, testing::ContainsRegex(every == 1 ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "
-                                                           : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "));
+    EXPECT_THAT(message,
+                testing::ContainsRegex(
+                    every == 1
+                        ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "
+                        : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "));
     EXPECT_THAT(message, HasSubstr("There is no checkpoint before it"));
     EXPECT_THAT(listCheckpoints(out.path()), testing::IsEmpty());
   }
@@ -307,8 +310,10 @@ TEST(Trainer, DataThatAreNotFiniteAreNamed) {
     data::OpenedData data = points();
     data.train = bad;
     std::string message = problem(Fault::Data, [&] { train(*compiled, settings, nullptr, false, -1, data); });
-    EXPECT_THAT(message, testing::StartsWith(settings.accumulate == 1 ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
-                                                                      : "step 2: the loss is nan; it began with the data: of input 'x'"));
+    EXPECT_THAT(message, testing::StartsWith(
+                             settings.accumulate == 1
+                                 ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
+                                 : "step 2: the loss is nan; it began with the data: of input 'x'"));
     EXPECT_THAT(message, HasSubstr("; that is " + bad->placeOf(bad->nanRecord) + ". The last checkpoint, "));
     EXPECT_THAT(message, testing::Not(HasSubstr("learning rate")));
     EXPECT_EQ(listCheckpoints(out.path()).back(), checkpointFolder(out.path(), settings.accumulate == 1 ? 3 : 1));
@@ -331,7 +336,8 @@ TEST(Trainer, GoesOnWithWhatItBeganWithAlone) {
   other = settings;
   other.model = folder.path() / "model.json";
   std::ofstream(other.model) << smallModel(R"({"optimizer": {"weight_decay": 0.02}})");
-  EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), other, nullptr, true); }), testing::AllOf(HasSubstr("another optimizer"), HasSubstr("\"weight_decay\":0.01"), HasSubstr("\"weight_decay\":0.02")));
+  EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), other, nullptr, true); }),
+              testing::AllOf(HasSubstr("another optimizer"), HasSubstr("\"weight_decay\":0.01"), HasSubstr("\"weight_decay\":0.02")));
   std::ofstream(other.model) << smallModel(R"({"name": "large"})");
   EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), other, nullptr, true); }), HasSubstr("another model: small ("));
   std::ofstream(other.model) << smallModel() << "\n\n"; // spaces are no difference
@@ -381,7 +387,8 @@ TEST(Trainer, AFullDiskEndsItAndLeavesItsCheckpoints) {
 
 TEST(Trainer, BatchesThatTheModelDoesNotTakeAreFoundBeforeTheFirstStep) {
   // Of 64 experts, fewer than 26 tokens fill none: ceil(1.2 * T) * 2 / 64.
-  static Compiled compiled(false, R"({"model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}},
+  static Compiled compiled(
+      false, R"({"model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}},
     {"kind": "linear", "out": 4, "name": "scores"}]})");
   TemporaryFolder out;
   Config settings = config(out.path(), compiled);
@@ -392,8 +399,8 @@ TEST(Trainer, BatchesThatTheModelDoesNotTakeAreFoundBeforeTheFirstStep) {
     return problem(Fault::Usage, [&] { Trainer(compiled.program, "cpu", {}, settings, points(100, validation)); });
   };
   EXPECT_EQ(with(50, false, 0), "");
-  EXPECT_THAT(with(40, false, 0), testing::AllOf(testing::StartsWith("training: the last batch of an epoch has 20 of 100 records: the capacity of 'moe.gate'"), HasSubstr("--batch 37 is possible"),
-                                                HasSubstr("--drop-last leaves such a batch out")));
+  EXPECT_THAT(with(40, false, 0), testing::AllOf(testing::StartsWith("training: the last batch of an epoch has 20 of 100 records: the capacity of 'moe.gate'"),
+                                                 HasSubstr("--batch 37 is possible"), HasSubstr("--drop-last leaves such a batch out")));
   EXPECT_EQ(with(37, false, 0), "") << "what it named";
   EXPECT_EQ(with(40, true, 0), "");
   EXPECT_THAT(with(20, false, 0), testing::StartsWith("training: a batch of 20 records is not possible: the capacity"));
