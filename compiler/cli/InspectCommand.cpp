@@ -8,6 +8,7 @@
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
+#include "compiler/cli/TrainingReport.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/CudaImage.h"
 #include "runtime/core/Error.h"
@@ -295,7 +296,20 @@ void extract(const Program& program, const fs::path& folder) {
   writeFile(folder / "manifest.json", bytesOf(manifest.dump(2) + "\n"));
 }
 
-void inspect(const InspectFlags& flags) {
+/// A training's folder: its numbers, and its page anew. Flags of programs say nothing here.
+void inspectTraining(const InspectFlags& flags, const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options())
+    if (option->count() > 0 && option->nonpositional() && !option->check_lname("json") && !option->check_lname("quiet"))
+      throw Error(Fault::Usage, fmt::format("{} is for models and programs; {} is a folder", option->get_name(), flags.file.string()));
+  TrainingReport report = readTraining(flags.file);
+  writePage(report);
+  fmt::print("{}{}", flags.json ? reportJson(report) : reportText(report), flags.json ? "\n" : "");
+}
+
+void inspect(const InspectFlags& flags, const CLI::App& command) {
+  std::error_code code;
+  if (fs::is_directory(flags.file, code))
+    return inspectTraining(flags, command);
   checkOutputFiles(flags, {});
   Program program = openForView(flags);
   const Plan& plan = choosePlan(program, flags);
@@ -312,8 +326,9 @@ void inspect(const InspectFlags& flags) {
 void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command =
-      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
+      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
   addModelFlags(*command, *flags);
+  command->get_option("file")->description("model.json or program.moec; or the folder of a training, for its numbers and its page of curves, DIR/index.html");
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
@@ -327,12 +342,14 @@ void addInspectCommand(CLI::App& app) {
                    "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
+  command->get_option("--json")->description("print JSON; of a training, what `moec train --json` prints");
   addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
                          {"what a step of training keeps in memory", "moec inspect models/zoo/vit-moe.json --train --size batch=64"},
+                         {"how a training went: its numbers, and its curves in vit-moe-training/index.html", "moec inspect vit-moe-training"},
                          {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
                          {"the weights that --init 0 draws, as a file for --weights",
                           "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
-  command->callback([flags] { inspect(*flags); });
+  command->callback([flags, command] { inspect(*flags, *command); });
 }
 
 } // namespace moec::cli

@@ -82,9 +82,9 @@ const SampleKernel kSamples[] = {
     %e = moe.cross_entropy %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x5x@>, tensor<21xi32>
     %g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x@>, tensor<21x5x@>, tensor<21xi32>
     moe.yield %s, %e, %g : tensor<21x@>, tensor<21x@>, tensor<21x5x@>)"},
-    {"rowsOfAnAccuracy", "rows", "%x: tensor<21x5x@>, %l: tensor<21xi32>", "tensor<21x@>", R"(
+    {"rowsOfAnAccuracy", "rows", "%x: tensor<21x5x@>, %l: tensor<21xi32>", "tensor<21xi1>", R"(
     %t = moe.is_top %x, %l ignore 2 : tensor<21x5x@>, tensor<21xi32>
-    moe.yield %t : tensor<21x@>)"},
+    moe.yield %t : tensor<21xi1>)"},
     {"rowsOfCounts", "rows", "%r: " MOEC_ROUTING, "tensor<f32>", R"(
     %n = moe.expert_counts %r : )" MOEC_ROUTING R"(
     %f = moe.cast %n to f32 : tensor<5xi32>
