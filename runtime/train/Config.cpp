@@ -119,7 +119,7 @@ std::vector<Entry> makeEntries() {
   add(field("warmup", Type::Integer, "steps over which the learning rate grows from learning_rate/warmup", FIELD(schedule.warmup), notNegative));
   add(field("final_rate", Type::Number, "what a linear and a cosine schedule end with, as a share of learning_rate", FIELD(schedule.last), {0, 1}));
   add(field("seed", Type::Integer, "of weights, random draws, the order of records and what is held out", FIELD(seed), {0, {}, false, false, true}));
-  add(field("weights", Type::Path, "a safetensors file to begin with; empty: weights drawn by the seed", FIELD(weights)));
+  add(field("weights", Type::Path, "a safetensors file, or a checkpoint's folder, to begin with its weights; empty: drawn by the seed", FIELD(weights)));
   add(field("evaluate_every", Type::Integer, "steps between evaluations; 0: at the end of every epoch", FIELD(evaluateEvery), notNegative));
   add(field("patience", Type::Integer, "evaluations without a better loss before the training stops; 0: it does not", FIELD(patience), notNegative));
   add(field("checkpoint_every", Type::Integer, "steps between checkpoints; 0: with every evaluation", FIELD(checkpointEvery), notNegative));

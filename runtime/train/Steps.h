@@ -27,6 +27,8 @@ public:
   DoneStep next(data::Loader& loader, const std::function<void(const data::Batch&)>& onBatch = {});
 
 private:
+  TensorMap learn(const data::Batch& batch, const StepOptions& options);
+
   Training& training_;
   const Config& config_;
   std::string positions_; // the field whose elements are counted; empty: records are
