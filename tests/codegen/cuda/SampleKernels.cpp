@@ -227,6 +227,14 @@ const SampleKernel kSamples[] = {
     {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
     %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
     moe.yield %y : tensor<1x9x48x@>)", 82},
+    {"attentionWithDropout", "attention", "%q: tensor<2x9x24x@>, %k: tensor<2x40x24x@>", "tensor<2x9x24x@>", R"(
+    %d = moe.random uniform "a.dropout" : tensor<2x2x9x40x@>
+    %y = moe.attention %q, %k, %k draws %d : tensor<2x2x9x40x@> dropout 2.5e-1 heads 2 scale 3.0e-1 causal : tensor<2x9x24x@>, tensor<2x40x24x@>, tensor<2x40x24x@>
+    moe.yield %y : tensor<2x9x24x@>)", 52},
+    {"attentionGradWithDropout", "attention_grad", "%e: tensor<1x33x16x@>, %x: tensor<1x33x16x@>", "tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>", R"(
+    %d = moe.random uniform "a.dropout" : tensor<1x2x33x33x@>
+    %a, %b, %c = moe.attention_grad %e, %x, %x, %x draws %d : tensor<1x2x33x33x@> dropout 2.5e-1 heads 2 scale 2.5e-1 : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>
+    moe.yield %a, %b, %c : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>)", 49},
 };
 
 constexpr int64_t kRows = 58;
