@@ -42,7 +42,7 @@ Value lastRow(Value value, OpBuilder& builder) {
     if (isOfTokens(operand.get(), tokens)) {
       Value whole = operand.get();
       // For the time of the question it has one user less.
-      operand.set({});
+      operand.drop();
       operand.set(lastRow(whole, builder));
       builder.setInsertionPoint(copy);
     }

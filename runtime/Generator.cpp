@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
 namespace moec {
 namespace {
@@ -32,11 +32,19 @@ struct Generator::State {
   PlacedWeights weights{loaded, "generator"};
   Surface surface{loaded.plan()};
   int64_t position = 0;
-  bool hasFailed = false;
+  bool hasFailed = false, hasStates = false;
 
   explicit State(LoadedPlan plan) : loaded(std::move(plan)) {}
 
   int64_t context() const { return *surface.position->below; }
+
+  /// Zeros, before the first call.
+  void placeStates() {
+    if (std::exchange(hasStates, true))
+      return;
+    for (const StateInfo& state : loaded.plan().states)
+      loaded.executable().write(state.buffer, Tensor(state.dtype, state.shape));
+  }
 
   /// What a feed takes beside the inputs' own checks.
   void check(const Tensor& tokens) const {
@@ -93,6 +101,7 @@ Tensor Generator::feed(const Tensor& tokens) {
   inputs.emplace(kPositionInput, Tensor::of<int64_t>({state_->position}, {}));
   Bindings sizes = bindInputs(loaded.plan(), inputs);
   state_->weights.prepareForCall();
+  state_->placeStates();
   Trace::Span call(loaded.trace(), "feed", "run");
   if (call)
     call.add("tokens", tokens.shape()[1]).add("position", state_->position);

@@ -122,7 +122,7 @@ void expectScores(Generator& generator, const Tensor& tokens, const Tensor& whol
     Tensor scores = generator.feed(cut(tokens, from, count));
     from += count;
     EXPECT_EQ(generator.position(), from);
-    EXPECT_LE(relativeError(scores, at(whole, from - 1)), tolerance) << "behind " << from << " tokens in parts " << testing::PrintToString(parts);
+    EXPECT_LE(test::relativeError(scores, at(whole, from - 1)), tolerance) << "behind " << from << " tokens in parts " << testing::PrintToString(parts);
   }
 }
 
@@ -183,7 +183,7 @@ TEST(Generation, DropsNobodyWhateverTheCapacity) {
   Session inference(program, "cpu"), all(roomy, "cpu");
   inference.init(2), all.init(2);
   Tensor whole = all.run({{"tokens", tokens}}).begin()->second;
-  EXPECT_GT(relativeError(inference.run({{"tokens", tokens}}).begin()->second, whole), 1e-3);
+  EXPECT_GT(test::relativeError(inference.run({{"tokens", tokens}}).begin()->second, whole), 1e-3);
   Generator generator(program, "cpu");
   generator.init(2);
   for (const auto& parts : kCuts)
@@ -202,7 +202,7 @@ TEST(Generation, InBF16IsAsTheReferenceHasIt) {
       for (int64_t count : parts) {
         Tensor mine = generator.feed(cut(tokens, from, count)), right = reference.feed(cut(tokens, from, count));
         EXPECT_EQ(mine.dtype(), DType::F32);
-        EXPECT_LE(relativeError(mine, right), 0.05);
+        EXPECT_LE(test::relativeError(mine, right), 0.05);
         from += count;
       }
     }
@@ -248,7 +248,7 @@ TEST(Generation, RefusesWhatDoesNotFit) {
   Tensor scores = generator.feed(cut(tokens, 10, 2));
   generator.reset();
   generator.feed(cut(tokens, 0, 10));
-  EXPECT_EQ(relativeError(scores, generator.feed(cut(tokens, 10, 2))), 0);
+  EXPECT_EQ(test::relativeError(scores, generator.feed(cut(tokens, 10, 2))), 0);
   EXPECT_THAT(messageOf([&] { generator.feed(cut(tokens, 0, 1)); }, Fault::Usage), HasSubstr("12 are there, and 1 are to follow"));
 
   Program without = compile(modelOf("switch-lm.json", "f32"), {.targets = {"cpu"}, .checkSizes = true});
