@@ -28,6 +28,8 @@ constexpr Kind kKinds[] = {
     {"totals", buildTotals, scheduleTotals},
     {"sums", buildSums, scheduleSums},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
+    {"cached_attention", buildCachedAttention, scheduleCachedAttention},
+    {"append", buildAppend, scheduleAppend},
     {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
 };
 

@@ -730,7 +730,7 @@ func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>
 // -----
 
 func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>) {
-  // expected-error@+1 {{cached_attention C8: scale is finite: it is inf}}
+  // expected-error@+1 {{cached_attention C8: scale is finite: it is INF}}
   %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 0x7FF0000000000000 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
   return
 }
