@@ -14,7 +14,8 @@ Value addCounts(Site& site, Value routing, Value made) {
   Value load = ops.cast(ops.expertCounts(routing), element);
   Value taken = ops.reduceAll(ir::ReduceKind::Sum, load);
   if (!made)
-    made = ops.reshape(ops.number(Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices()), element), {});
+    made =
+        ops.reshape(ops.number(Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices()), element), {});
   site.addStatistic("load", load);
   site.addStatistic("dropped", ops.sub(made, taken));
   return taken;

@@ -79,7 +79,7 @@ void RowProgram::runIsTop(ir::IsTopOp op) {
         return k_.choose(before, k_.integer(lanes, 1), k_.integer(lanes, 0));
       });
   Value isTop = k_.bitAnd(k_.bitAnd(label.isOne, k_.compare(Predicate::EQ, own, own)), k_.compare(Predicate::EQ, beaten, k_.integer(number, 0)));
-  scalars_[op.getResult()] = k_.choose(isTop, k_.real(type, 1), k_.zero(type));
+  scalars_[op.getResult()] = isTop;
 }
 
 //===--- gradients ---===//

@@ -111,7 +111,7 @@ void RowText::printIsTop(ir::IsTopOp op) {
   std::string beaten = fold(x, "beaten", literal(computed, 0), "Maximum", [&, index = index](const std::string& element) {
     return fmt::format("{0} > {1} || ({0} == {1} && column < {2}) ? {3} : {4}", element, own, index, literal(computed, 1), literal(computed, 0));
   });
-  std::string result = define(type, "isTop", fmt::format("{} || {} != {} || {} > 0 ? {} : {}", ignored, own, own, beaten, literal(computed, 0), literal(computed, 1)));
+  std::string result = define(DType::Bool, "isTop", fmt::format("!{} && {} == {} && {} == 0", ignored, own, own, beaten));
   bind(op.getResult(), [result](const Coordinates&) { return result; });
 }
 

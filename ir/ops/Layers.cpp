@@ -208,7 +208,7 @@ MOEC_INFER(IsTopOp) {
   FailureOr<Shaped> scores = shaped(location, adaptor.getScores());
   if (failed(scores) || failed(checkRowLabels(location, "is_top", adaptor, *scores)))
     return failure();
-  types.push_back(tensorOf(Sizes(scores->sizes.begin(), scores->sizes.end() - 1), scores->element));
+  types.push_back(tensorOf(Sizes(scores->sizes.begin(), scores->sizes.end() - 1), IntegerType::get(context, 1)));
   return success();
 }
 

@@ -97,15 +97,17 @@ Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntro
 
 Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore) {
   int64_t width = scores.shape().back();
-  std::vector<double> values = scores.toDoubles(), result;
-  for (int64_t label : labelsOf("is_top", scores, labels, ignore)) {
-    const double* row = &values[result.size() * width];
-    bool top = label >= 0 && !std::isnan(row[label]);
+  std::vector<double> values = scores.toDoubles();
+  std::vector<int64_t> places = labelsOf("is_top", scores, labels, ignore);
+  Tensor result(DType::Bool, withoutLast(scores));
+  for (size_t r = 0; r < places.size(); ++r) {
+    const double* row = &values[r * static_cast<size_t>(width)];
+    bool top = places[r] >= 0 && !std::isnan(row[places[r]]);
     for (int64_t i = 0; top && i < width; ++i)
-      top = !(row[i] > row[label] || (i < label && row[i] == row[label]));
-    result.push_back(top ? 1 : 0);
+      top = !(row[i] > row[places[r]] || (i < places[r] && row[i] == row[places[r]]));
+    result.as<uint8_t>()[r] = top;
   }
-  return fromDoubles(std::move(result), withoutLast(scores), scores.dtype());
+  return result;
 }
 
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {

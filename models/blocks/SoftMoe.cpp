@@ -51,12 +51,15 @@ mlir::Value keepOf(Site& site, mlir::Value mask, const ir::Sizes& tokens) {
                                 ir::describe({tokens[0], tokens[1]}), ir::describe(ir::sizesOf(mask))));
 }
 
-/// Each expert's load: the sum, over the tokens, of its slots' weights. Attention does not tell them: they are computed again.
-void addLoadOfSlots(Site& site, mlir::Value asking, mlir::Value weight, const Size& tokens, int64_t experts, int64_t slots) {
+/// Each expert's load: the sum, over the tokens, of its slots' weights. Attention does not tell them: they are computed
+/// again.
+void addLoadOfSlots(Site& site, mlir::Value asking, mlir::Value weight, const Size& tokens, int64_t experts,
+                    int64_t slots) {
   if (!site.wantsStatistics() || !asking)
     return;
   Ops& ops = site.ops();
-  mlir::Value shares = ops.softmax(ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(weight, site.routerElement())));
+  mlir::Value shares =
+      ops.softmax(ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(weight, site.routerElement())));
   mlir::Value ofSlots = ops.reduce(ir::ReduceKind::Sum, ops.reshape(shares, {tokens, experts * slots}), 0);
   addLoad(site, ops.reduce(ir::ReduceKind::Sum, ops.reshape(ofSlots, {1, experts, slots}), 2));
 }

@@ -41,7 +41,8 @@ Value build(Site& site, const Arguments& arguments) {
                              ops.constant({}, {static_cast<double>(ignore)}, label));
   Value count = ops.reduceAll(ir::ReduceKind::Sum, ops.cast(counts, element));
   if (site.wantsMetrics()) {
-    site.addMetric("accuracy", ops.div(ops.reduceAll(ir::ReduceKind::Sum, ops.isTop(scores, labels, ignore)), count));
+    Value right = ops.reduceAll(ir::ReduceKind::Sum, ops.cast(ops.isTop(scores, labels, ignore), element));
+    site.addMetric("accuracy", ops.div(right, count));
     site.addMetric("labels", count);
   }
   return ops.div(ops.reduceAll(ir::ReduceKind::Sum, rows), count);

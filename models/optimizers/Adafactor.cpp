@@ -26,7 +26,8 @@ Value meansAlong(Update& update, llvm::StringRef name, int64_t axis, Value enter
   return mean;
 }
 
-/// How large the squares of the gradients have been, each element from its row and its column of the last two dimensions.
+/// How large the squares of the gradients have been, each element from its row and its column of the last two
+/// dimensions.
 Value squaresOf(Update& update, Value enters) {
   int64_t rank = update.rank();
   if (rank < 2) {
@@ -44,7 +45,8 @@ Value squaresOf(Update& update, Value enters) {
 void update(Update& update) {
   // Numbers of the step, f64.
   Value enters = update.scalar("enters", [&] { return update.stepToThe(update.step().numberOf("beta2_decay")); });
-  Value rate = update.wideScalar("bounded_rate", [&] { return update.min(update.wideLearningRate(), update.stepToThe(-0.5)); });
+  Value rate =
+      update.wideScalar("bounded_rate", [&] { return update.min(update.wideLearningRate(), update.stepToThe(-0.5)); });
   auto count = static_cast<double>(update.elements());
   Value size = update.sqrt(update.div(update.sumOfSquares(update.parameter()), update.wideConstant(count)));
   Value alpha = update.mul(update.max(update.wideConstant(update.step().numberOf("eps2")), size), rate);
@@ -52,7 +54,8 @@ void update(Update& update) {
   double epsilon = firstEpsilon(update);
   Value squares = update.max(squaresOf(update, enters), update.constant(epsilon * epsilon));
   Value change = update.mul(update.div(update.constant(1), update.sqrt(squares)), update.gradient());
-  Value length = update.div(update.sqrt(update.sumOfSquares(change)), update.wideConstant(std::sqrt(count) * update.step().numberOf("d")));
+  Value length = update.div(update.sqrt(update.sumOfSquares(change)),
+                            update.wideConstant(std::sqrt(count) * update.step().numberOf("d")));
   Value factor = update.narrow(update.div(alpha, update.max(update.wideConstant(1), length)));
   update.writeParameter(update.sub(update.decayed(), update.mul(change, factor)));
 }
@@ -63,8 +66,10 @@ const Kind& adafactorOptimizer() {
   static const Kind kind{
       .name = "adafactor",
       .family = Family::Optimizer,
-      .doc = "As adam without the mean of gradients, but the means of squares are kept by rows and by columns alone, so that "
-             "the states of a matrix (n, m) are n + m numbers: an element's is row * column / mean of the rows. A step is as "
+      .doc = "As adam without the mean of gradients, but the means of squares are kept by rows and by columns alone, "
+             "so that "
+             "the states of a matrix (n, m) are n + m numbers: an element's is row * column / mean of the rows. A step "
+             "is as "
              "large as the parameter's root mean square, times the learning rate, and no larger than 1 / root of the "
              "step's number. Several matrices in one parameter, as of experts, have rows and columns each. "
              "States: p.row_var and p.col_var; of a vector p.variance.",
@@ -80,8 +85,9 @@ const Kind& adafactorOptimizer() {
            .type = ParameterType::Number,
            .least = 0,
            .most = 1,
-           .doc = "What the root of the squares, and the mean of the rows, are at least. Default: the distance from 1 to "
-                  "the next number, 1.2e-7 of f32 and bf16, 2.2e-16 of f64."},
+           .doc =
+               "What the root of the squares, and the mean of the rows, are at least. Default: the distance from 1 to "
+               "the next number, 1.2e-7 of f32 and bf16, 2.2e-16 of f64."},
           {.name = "eps2",
            .type = ParameterType::Number,
            .fallback = "0.001",

@@ -46,7 +46,7 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.train = true}),
                              key("m", {.train = true, .statistics = true}),
                              key("m", {.evaluate = true}),
-                             key("m", {.evaluate = true, .statistics = true}),
+                             key("m", {.statistics = true, .evaluate = true}),
                              key("m", {.train = true, .ema = 0.5}),
                              key("m", {.train = true, .ema = 0.75}),
                              key("m", {.let = {{"dim", 1}}}),

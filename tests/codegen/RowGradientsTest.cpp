@@ -120,12 +120,13 @@ TEST_P(RowGradients, isTop) {
   Tensor scores = some.cast(GetParam().dtype);
   for (const char* type : {"i64", "i32"}) {
     Tensor labels = labelsOf(std::string(type) == "i64" ? DType::I64 : DType::I32);
-    run(fmt::format("%l: {}, %x: {}", this->labels(type), m), c + ", " + c,
-        fmt::format("%e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : {0}, {1}\n %y = moe.is_top %x, %l ignore -100 : {0}, {1}\n moe.yield %e, %y : {2}, {2}", m,
-                    this->labels(type), c),
+    run(fmt::format("%l: {}, %x: {}", this->labels(type), m), c + ", " + this->labels("i1"),
+        fmt::format("%e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : {0}, {1}\n %y = moe.is_top %x, %l ignore -100 : {0}, {1}\n moe.yield %e, %y : {2}, {3}", m,
+                    this->labels(type), c, this->labels("i1")),
         {labels, scores});
-    run(fmt::format("%l: {}, %x: {}", this->labels(type), m), c,
-        fmt::format("%n = moe.neg %x : {0}\n %y = moe.is_top %n, %l ignore -100 : {0}, {1}\n moe.yield %y : {2}", m, this->labels(type), c), {labels, scores});
+    run(fmt::format("%l: {}, %x: {}", this->labels(type), m), this->labels("i1"),
+        fmt::format("%n = moe.neg %x : {0}\n %y = moe.is_top %n, %l ignore -100 : {0}, {1}\n moe.yield %y : {2}", m, this->labels(type), this->labels("i1")),
+        {labels, scores});
   }
 }
 
@@ -151,8 +152,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 TEST(RowLosses, isTopOfNanAndInfinities) {
   double inf = kInfinity, nan = std::nan("");
-  ParsedKernel kernel = parseKernel("rows", "%x: tensor<5x3xf32>, %l: tensor<5xi64>", "tensor<5xf32>",
-                                    "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xf32>");
+  ParsedKernel kernel = parseKernel("rows", "%x: tensor<5x3xf32>, %l: tensor<5xi64>", "tensor<5xi1>",
+                                    "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xi1>");
   CheckOptions options;
   options.exact = true;
   options.inputs = {Tensor::of<double>({nan, 1, 2, nan, 1, 2, inf, inf, 0, -inf, -inf, -inf, -0.0, 0, -1}, {5, 3}).cast(DType::F32),

@@ -6,6 +6,7 @@
 !i = tensor<?x1xi32, #moe.sizes<"t", "1">>
 !l = tensor<?xi64, #moe.sizes<"t">>
 !c = tensor<?xf32, #moe.sizes<"t">>
+!b = tensor<?xi1, #moe.sizes<"t">>
 !r = !moe.routing<4 experts, "t" tokens, 1 choices>
 
 // CHECK-LABEL: func.func @evaluate
@@ -20,7 +21,7 @@
 // CHECK: moe.is_top
 // CHECK: moe.kernel "rows"
 // CHECK: moe.is_top
-func.func @evaluate(%x: !x, %z: !x, %i: !i, %labels: !l, %w: tensor<8x8xf32>) -> (tensor<4xf32>, tensor<f32>, !c, !c, !c, !x, tensor<f32>) {
+func.func @evaluate(%x: !x, %z: !x, %i: !i, %labels: !l, %w: tensor<8x8xf32>) -> (tensor<4xf32>, tensor<f32>, !c, !b, !b, !x, tensor<f32>) {
   %routing = moe.assign %i experts 4 token_major capacity "2" : !i
   %counts = moe.expert_counts %routing : !r
   %load = moe.cast %counts to f32 : tensor<4xi32>
@@ -37,5 +38,5 @@ func.func @evaluate(%x: !x, %z: !x, %i: !i, %labels: !l, %w: tensor<8x8xf32>) ->
   %size = moe.size "8*t" to f32
   %y = moe.matmul %x, %w : !x, tensor<8x8xf32>
   %scaled = moe.mul %y, %size : !x, tensor<f32>
-  return %load, %dropped, %loss, %top, %other, %scaled, %size : tensor<4xf32>, tensor<f32>, !c, !c, !c, !x, tensor<f32>
+  return %load, %dropped, %loss, %top, %other, %scaled, %size : tensor<4xf32>, tensor<f32>, !c, !b, !b, !x, tensor<f32>
 }

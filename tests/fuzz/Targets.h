@@ -17,6 +17,7 @@ void safetensors(Bytes bytes); // a file of weights
 void npy(Bytes bytes);         // a NumPy array
 void image(Bytes bytes);       // PNG, JPEG
 void json(Bytes bytes);        // a tensor as JSON numbers; the first byte chooses the dtype
+void tokenizer(Bytes bytes);   // a tokenizer.json or a SentencePiece model: opened, a text encoded and decoded
 
 struct Target {
   std::string name;
