@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace moec::cli {
@@ -88,7 +89,8 @@ std::string dataName(const train::Config& config) {
 
 std::vector<std::pair<std::string, std::string>> factsOf(const train::Config& config) {
   std::vector<std::pair<std::string, std::string>> facts;
-  for (const auto& [key, value] : Json::parse(toJson(config)).items()) {
+  const Json json = Json::parse(toJson(config));
+  for (const auto& [key, value] : json.items()) {
     bool said = !(value.is_null() || value == "" || value == false || (value.is_structured() && value.empty()));
     if (!said)
       continue;

@@ -98,7 +98,7 @@ function nearest(list, value) {
 const state = {smoothing: 0.6, log: false};
 const lastStep = Math.max(2, data.step.length ? data.step[data.step.length - 1] : 2);
 
-/// curves: {name, x, y, low, high, colour, smoothed, dots}. options: {wide, height, format, zero, log}.
+/// curves: {name, x, y, low, high, colour, smoothed, dots}. options: {wide, height, format, zero (the axis begins there), log (may be shown so)}.
 function chart(parent, title, curves, options) {
   curves = curves.filter(curve => curve.y && curve.y.some(value => value !== null));
   const head = element("div", {class: "head"}, element("h2", {}, title));
@@ -131,11 +131,11 @@ function chart(parent, title, curves, options) {
     for (const curve of drawn) for (const value of curve.y) if (value !== null) all.push(value);
     let low = all.reduce((a, b) => Math.min(a, b)), high = all.reduce((a, b) => Math.max(a, b));
     const logarithmic = options.log && state.log && low > 0;
-    if (options.zero) low = Math.min(low, 0);
-    if (options.one) high = Math.max(high, options.one);
-    if (low === high) { const by = Math.abs(low) * 0.1 || 0.5; low = logarithmic ? low / 1.1 : low - by; high += by; if (options.zero) low = Math.max(0, low); }
+    const fromZero = options.zero && !logarithmic;
+    if (fromZero) low = Math.min(low, 0);
+    if (low === high) { const by = Math.abs(low) * 0.1 || 0.5; low = logarithmic ? low / 1.1 : low - by; high += by; if (fromZero) low = Math.max(0, low); }
     const room = (high - low) * 0.04;
-    if (!logarithmic) { if (!options.zero || low < 0) low = low >= 0 ? Math.max(0, low - room) : low - room; high = options.one && high <= options.one ? options.one : high + room; }
+    if (!logarithmic) { if (!fromZero || low < 0) low = low >= 0 ? Math.max(0, low - room) : low - room; high += room; }
     const y0 = height - bottom, y1 = top;
     toY = logarithmic ? value => y0 + (Math.log(value / low) / Math.log(high / low)) * (y1 - y0) : value => y0 + ((value - low) / (high - low)) * (y1 - y0);
     toX = step => left + ((step - 1) / (lastStep - 1)) * (width - left - right);
