@@ -175,8 +175,6 @@ Program openTrainingProgram(const TrainFlags& flags, const train::Config& config
   common.file = config.model;
   common.moefy = config.moefy;
   common.recompute = config.recompute;
-  if (isProgramFile(common.file))
-    throw Error(Fault::Usage, fmt::format("{} is compiled already; train takes a model, which it keeps beside the weights", common.file.string()));
   bool validates = !config.data.validationPath.empty() || config.data.validation != 0.0;
   CompileOptions options{.targets = device.targets(), .train = true, .accumulate = config.accumulate > 1, .statistics = true, .evaluate = validates, .trace = std::move(trace)};
   options.ema = config.ema;
@@ -188,6 +186,8 @@ void train(const TrainFlags& flags) {
   fs::path out = outOf(flags);
   train::Config config = configOf(flags, out);
   checkOutputFiles(flags, {});
+  if (isProgramFile(config.model))
+    throw Error(Fault::Usage, fmt::format("{} is compiled already; train takes a model, which it keeps beside the weights", config.model.string()));
   if (auto old = train::listCheckpoints(out); !flags.resume && !old.empty())
     throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with `moec train --resume {}`, or give another folder with --out", out.string(), *train::stepOf(old.back()),
                                           out.string()));

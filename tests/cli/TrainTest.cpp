@@ -82,7 +82,7 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
   EXPECT_EQ(json::parse(slurp(out / "train.json"))["batch"], 128);
   std::string page = slurp(out / "index.html");
   EXPECT_THAT(page, HasSubstr("of 24, finished"));
-  EXPECT_THAT(page, HasSubstr("\"name\":\"1.gate\",\"experts\":4"));
+  EXPECT_THAT(page, HasSubstr("\"name\":\"moe.gate\",\"experts\":4"));
   int events = 0;
   for (const auto& entry : fs::directory_iterator(out))
     events += entry.path().filename().string().starts_with("events.out.tfevents.");
@@ -161,7 +161,7 @@ TEST_F(Train, MistakesAreNamed) {
   expectFailure({"train", "small.json", "--let", "dom=8"}, 1, "dom");
   expectFailure({"train", "small.json", "--resume"}, 2, "small-training holds no training");
   expectFailure({"train", "small.json", "--config", file("c.json", "{\n \"bach\": 3}")}, 1, "c.json:2:2: unknown key \"bach\"; did you mean \"batch\"?");
-  expectFailure({"train", "small.json", "--data", "no/where"}, 1, "no/where");
+  expectFailure({"train", "small.json", "--data", "no/where", "--steps", "1"}, 1, "no/where");
   EXPECT_EQ(moec({"compile", "small.json", "-o", "small.moec"}).code, 0);
   expectFailure({"train", "small.moec"}, 2, "small.moec is compiled already; train takes a model");
 }

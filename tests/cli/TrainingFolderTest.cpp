@@ -99,7 +99,7 @@ TEST_F(TrainingFolder, OtherFoldersAndFlagsAreRefused) {
   expectFailure({"inspect", "empty"}, 2, "empty is the folder of no training: it has no train.json");
   expectFailure({"inspect", "out", "--size", "batch=8"}, 2, "--size is for models and programs; out is a folder");
   expectFailure({"inspect", "out", "--train"}, 2, "--train is for models and programs");
-  expectFailure({"run", "out"}, 5, "out");
+  expectFailure({"run", "out"}, 1, "out: cannot read: Is a directory");
   expectFailure({"train", "out"}, 2, "out is a folder: train takes a model, or with --resume the folder of a training");
   expectFailure({"train", "out", "--resume", "--out", "empty"}, 2, "out goes on where it is: leave out --out empty");
   expectFailure({"train", "empty", "--resume"}, 2, "empty holds no training");
