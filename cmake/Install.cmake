@@ -30,6 +30,7 @@ moec_public_header(moec.h
     runtime/Weights.h
     runtime/Session.h
     runtime/Training.h
+    runtime/Generator.h
     runtime/io/InputFile.h
     runtime/Compile.h)
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/c/c_api.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/moec)

@@ -60,6 +60,8 @@ public:
     import.drawsAsInputs = options_.drawsAsInputs;
     import.train = purpose == Purpose::Training;
     import.evaluate = purpose == Purpose::Evaluation;
+    if (purpose == Purpose::Generation)
+      import.generate = models::Generation{options_.generate->batch, options_.generate->context};
     import.statistics = options_.statistics && (import.train || import.evaluate);
     import.ema = options_.ema;
     run(Phase::Import, [&] {
@@ -224,6 +226,8 @@ private:
   Compilation compilation_;
 };
 
+constexpr int64_t kMostTexts = int64_t{1} << 24; // at once, and tokens of each
+
 void checkOptions(const CompileOptions& options) {
   std::string known;
   for (const char* name : phaseNames)
@@ -238,6 +242,10 @@ void checkOptions(const CompileOptions& options) {
   for (auto [given, name] : {std::pair(options.accumulate, "--accumulate"), std::pair(options.recompute, "--recompute"), std::pair(options.inputGradients, "--input-gradients")})
     if (given && !options.train)
       throw Error(Fault::Usage, std::string(name) + " is for training: name --train too");
+  if (options.generate && (options.generate->batch < 1 || options.generate->context < 1 || options.generate->batch > kMostTexts || options.generate->context > kMostTexts))
+    throw Error(Fault::Usage, fmt::format("generation of {} texts of {} tokens: expected numbers from 1 to {}", options.generate->batch, options.generate->context, kMostTexts));
+  if (options.generate && options.drawsAsInputs)
+    throw Error(Fault::Usage, "--draws-as-inputs is not for generation, whose inputs are tokens alone: leave it or --context out");
   if (options.statistics && !options.train && !options.evaluate)
     throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
   if (options.ema && !options.train)
@@ -281,7 +289,7 @@ void leaveFoldersOut(ModuleOp module) {
 /// itself what it is for.
 std::vector<Purpose> purposesOf(const CompileOptions& options) {
   std::vector<Purpose> purposes{Purpose::Inference};
-  for (auto [asked, purpose] : {std::pair(options.train, Purpose::Training), std::pair(options.evaluate, Purpose::Evaluation)})
+  for (auto [asked, purpose] : {std::pair(options.train, Purpose::Training), std::pair(options.evaluate, Purpose::Evaluation), std::pair(options.generate.has_value(), Purpose::Generation)})
     if (asked && options.from.empty())
       purposes.push_back(purpose);
   bool shows = !options.stopAfter.empty() || !options.emit.empty();

@@ -1,10 +1,12 @@
 #include "models/BuildModel.h"
 
 #include "models/Check.h"
+#include "models/LastToken.h"
 #include "models/ModelBuilder.h"
 #include "models/json/Words.h"
 #include "models/optimizers/Optimizers.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/Generation.h"
 
 #include "mlir/IR/Verifier.h"
 
@@ -35,8 +37,10 @@ public:
     OwningOpRef<ModuleOp> module(ModuleOp::create(location));
     describe(*module);
     func::FuncOp function = makeFunction(*module);
-    Ops ops(function, diagnostics_, options_.drawsAsInputs);
+    Ops ops(function, diagnostics_, options_.drawsAsInputs, file_.generation.has_value());
     ModelBuilder blocks(file_, vocabulary, ops, *module, diagnostics_);
+    if (file_.generation)
+      blocks.setPosition(function.getArguments().back());
 
     NameScope names;
     ValueScope values;
@@ -51,10 +55,16 @@ public:
     std::vector<Output> outputs;
     if (!result || !findOutputs(result, last, values, outputs))
       return {};
-    std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
-    if (!loss || !findOptimizer(*module, vocabulary))
-      return {};
-    finish(function, hasLoss() ? *loss : outputs);
+    if (file_.generation) {
+      if (!continuesText(function, outputs))
+        return {};
+      finish(function, outputs);
+    } else {
+      std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
+      if (!loss || !findOptimizer(*module, vocabulary))
+        return {};
+      finish(function, hasLoss() ? *loss : outputs);
+    }
     if (failed(verify(*module)))
       return {};
     return module;
@@ -74,17 +84,19 @@ private:
     for (const auto& [symbol, size] : file_.checkSizes)
       sizes.push_back(named(symbol, builder_.getI64IntegerAttr(size)));
     module->setAttr("moe.check", builder_.getDictionaryAttr(sizes));
+    if (file_.generation) // a call has no more tokens than the context
+      module->setAttr("moe.at_most", builder_.getDictionaryAttr(named(file_.inputs.front().shape[1].str(), builder_.getI64IntegerAttr(file_.generation->context))));
   }
 
   func::FuncOp makeFunction(ModuleOp module) {
     SmallVector<Type> types;
     for (const InputDeclaration& input : file_.inputs)
       types.push_back(ir::tensorOf(input.shape, ir::elementType(input.dtype, builder_.getContext())));
+    if (file_.generation)
+      types.push_back(ir::tensorOf({}, builder_.getI64Type())); // position
     builder_.setInsertionPointToEnd(module.getBody());
-    auto function = func::FuncOp::create(builder_, module.getLoc(), file_.trains      ? "loss"
-                                                                            : file_.evaluates ? "evaluate"
-                                                                                              : "forward",
-                                         builder_.getFunctionType(types, {}));
+    StringRef name = file_.trains ? "loss" : file_.evaluates ? "evaluate" : file_.generation ? "generate" : "forward";
+    auto function = func::FuncOp::create(builder_, module.getLoc(), name, builder_.getFunctionType(types, {}));
     function.addEntryBlock();
     for (auto [index, input] : llvm::enumerate(file_.inputs)) {
       function.setArgAttr(index, "moe.input", builder_.getStringAttr(input.name));
@@ -93,7 +105,38 @@ private:
       if (input.photo)
         function.setArgAttr(index, "moe.photo", photoAttr(*input.photo));
     }
+    if (file_.generation) {
+      unsigned position = static_cast<unsigned>(file_.inputs.size());
+      function.setArgAttr(position, "moe.input", builder_.getStringAttr(kPositionInput));
+      function.setArgAttr(position, "moe.below", builder_.getI64IntegerAttr(file_.generation->context));
+    }
     return function;
+  }
+
+  /// Can the first output be the scores of tokens? Then it is the only one, of the last token. Does nothing depend on how
+  /// a text is cut into calls? False after a report.
+  bool continuesText(func::FuncOp function, std::vector<Output>& outputs) {
+    auto& [name, value] = outputs.front();
+    ir::Sizes sizes = ir::sizesOf(value), leading = file_.inputs.front().shape;
+    bool isScores = sizes.size() == 3 && sizes[0] == leading[0] && sizes[1] == leading[1] && sizes[2].isConstant() &&
+                    isa<FloatType>(cast<RankedTensorType>(value.getType()).getElementType());
+    if (!isScores) {
+      diagnostics_.error(file_.outputs.empty() ? file_.model->position() : file_.outputs.front().second,
+                         fmt::format("a model that continues texts gives scores (batch, sequence, vocabulary) of its tokens; {} is {}", inQuotes(name),
+                                     ir::describe(sizes)));
+      return false;
+    }
+    outputs.erase(outputs.begin() + 1, outputs.end());
+    builder_.setInsertionPointToEnd(&function.getBody().front());
+    value = lastToken(value, builder_);
+    for (auto random : function.getOps<ir::RandomOp>())
+      if (!random.getType().hasStaticShape()) {
+        diagnostics_.error(positionOf(random.getLoc()),
+                           fmt::format("{} draws for each token, so that a continued text would depend on how it was cut into calls; choose what draws nothing in inference",
+                                       inQuotes(random.getPath().str())));
+        return false;
+      }
+    return true;
   }
 
   DictionaryAttr photoAttr(const PhotoRule& photo) {

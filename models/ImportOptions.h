@@ -8,6 +8,11 @@
 
 namespace moec::models {
 
+/// A model that continues texts: so many sequences at once, each of so many tokens at most.
+struct Generation {
+  int64_t batch = 1, context = 0;
+};
+
 struct ImportOptions {
   std::map<std::string, int64_t> let; // overrides of `let` values, after those of "check"
   std::string moefy;                  // "experts=4,top_k=2,gate=gshard,hidden=32"; empty: as the file says
@@ -16,6 +21,7 @@ struct ImportOptions {
   bool train = false;                 // the model as it trains: @loss in the place of @forward
   bool evaluate = false;              // the model as it infers, with its loss: @evaluate in the place of @forward
   bool statistics = false;            // of @loss and @evaluate: gates give what they chose, as results
+  std::optional<Generation> generate; // the model as it continues texts: @generate in the place of @forward
   std::optional<double> ema;          // of @loss: the optimizer's, in the place of what the file says
 };
 

@@ -121,6 +121,11 @@ Value ModelBuilder::builtin(const Use& use, const Naming& naming, llvm::ArrayRef
                                                         : takeName(*surroundings.names, use.kind->name, naming);
   if (!arguments || !path)
     return {};
+  if (file_.generation && !use.kind->byToken) {
+    diagnostics_.error(use.object->position(), fmt::format("a model with {} cannot continue texts: it does not make each token of itself and those before it",
+                                                           inQuotes(use.kind->name)));
+    return {};
+  }
   Site site(*this, *path, use.object->position(), surroundings);
   return use.kind->block(site, *arguments, inputs);
 }

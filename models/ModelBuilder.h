@@ -58,6 +58,9 @@ public:
   const ModelFile& file() const { return file_; }
   mlir::ModuleOp module() { return module_; }
   Diagnostics& diagnostics() { return diagnostics_; }
+  /// Of a model that continues texts: how many tokens stand before those of the call, i64 [].
+  mlir::Value position() const { return position_; }
+  void setPosition(mlir::Value position) { position_ = position; }
   llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
   /// In the order in which the file has their blocks.
   std::vector<AuxiliaryLoss>& losses() { return losses_; }
@@ -83,6 +86,7 @@ private:
   Ops& ops_;
   mlir::ModuleOp module_;
   Diagnostics& diagnostics_;
+  mlir::Value position_;
   llvm::DenseSet<mlir::Value> perExpert_;
   std::vector<AuxiliaryLoss> losses_;
   Results metrics_, statistics_;

@@ -22,6 +22,10 @@ Site Site::part(std::string_view name) const {
 
 bool Site::isTraining() const { return builder_.file().trains; }
 
+bool Site::isGenerating() const { return builder_.file().generation.has_value(); }
+mlir::Value Site::tokensBefore() const { return builder_.position(); }
+int64_t Site::context() const { return builder_.file().generation->context; }
+
 void Site::addLoss(std::string_view name, Value value, double coefficient) {
   if (!value)
     return;

@@ -50,6 +50,11 @@ public:
 
   /// Is the model built as it trains?
   bool isTraining() const;
+  /// Is it built as it continues texts? Then tokens stand behind tokensBefore() others (i64 [], else null), at most context()
+  /// in all.
+  bool isGenerating() const;
+  mlir::Value tokensBefore() const;
+  int64_t context() const;
   /// Adds coefficient * value, of one element, to the loss. The value is a result of @loss, by the path "here.name".
   void addLoss(std::string_view name, mlir::Value value, double coefficient);
   /// Of a loss: is it built for an evaluation, which asks for all that the loss can tell? Only then it is to be computed.

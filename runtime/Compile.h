@@ -36,7 +36,7 @@ struct CompileOptions {
   std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
   std::map<std::string, int64_t> let;               // further overrides of `let` values
   // Phases (import grad fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from. With train, stopAfter and emit show the module for
-  // training, else with evaluate that for evaluation; a dump is for what it was made for, whatever these say.
+  // training, else with evaluate that for evaluation, else with generate that for generation; a dump is for what it was made for, whatever these say.
   std::string stopAfter;                            // the result is then text, see CompileResult
   std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
   std::string from;                                 // the phase that runs first, on the dump given as the model path

@@ -27,6 +27,8 @@ constexpr Kind kKinds[] = {
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
     {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
+    {"cached_attention", buildCachedAttention, scheduleCachedAttention},
+    {"append", buildAppend, scheduleAppend},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
     {"gate", buildGate, scheduleGate},
 };

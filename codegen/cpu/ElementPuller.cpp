@@ -17,7 +17,7 @@ ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
 }
 
 bool ElementPuller::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp,
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp,
                                             ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
@@ -111,6 +111,7 @@ Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Value
         from[slice.getAxis()] = k_.add(at[slice.getAxis()], k_.size(Size::parse(slice.getStart().str())));
         return elementAt(slice.getX(), from);
       })
+      .Case([&](ir::SliceAtOp slice) { return sliceAt(slice, at); })
       .Case([&](ir::BroadcastOp wide) { return elementAt(wide.getX(), broadcast(at, ir::sizesOf(wide.getX()), k_)); })
       .Case([&](ir::EmbeddingOp embedding) {
         Values idAt(at.begin(), at.end() - 1);

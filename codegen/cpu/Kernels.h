@@ -16,6 +16,8 @@ mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel); // exp
 mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildCachedAttention(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAppend(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
 
@@ -30,6 +32,8 @@ mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& targ
 mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleAppend(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
 

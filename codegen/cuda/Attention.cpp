@@ -41,6 +41,8 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
     lines.line("const {}* bias = {}{};", type, k.input(plan->bias->input),
                plan->bias->ofAllHeads ? "" : fmt::format(" + head * (long long){}", k.size(plan->queries * plan->keys)));
   lines.line("{}* out = {} + batch * {} + head * {};", type, k.output(0), k.size(plan->queries * Size(plan->heads * plan->headDim)), plan->headDim);
+  if (plan->dropout)
+    lines.line("const long long rows = (batch * {} + head) * {};", plan->heads, queries);
   if (plan->causal) {
     lines.line("// Query i sees keys 0 .. i + {} - {}.", keys, queries);
     lines.line("auto seenBy = [&](int m) {{ const long long seen = query0 + m + 1 + ({0} - {1}); return (int)(seen < {0} ? seen : {0}); }};", keys, queries);
@@ -57,11 +59,16 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   lines.line("                  seenBy,");
   std::string out = fmt::format("out + (query0 + m) * (long long){}", plan->heads * plan->headDim);
   lines.line("                  [&](int m) -> {}* {{ return {}; }}{}", type, inside.empty() ? out : fmt::format("{} ? {} : nullptr", inside, out),
-             plan->bias ? "," : ");");
+             plan->bias || plan->dropout ? "," : ");");
   if (plan->bias) {
     std::string added = loadText(plan->dtype, "bias", fmt::format("(query0 + m) * (long long){} + key", keys));
-    lines.line("                  [&](int m, int key) -> {} {{ return {}; }});", registerType(plan->dtype), inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added));
+    lines.line("                  [&](int m, int key) -> {} {{ return {}; }}{}", registerType(plan->dtype), inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added),
+               plan->dropout ? "," : ");");
+  } else if (plan->dropout) {
+    lines.line("                  NoBias(),");
   }
+  if (plan->dropout)
+    lines.line("                  {});", dropoutHole(k, *plan, "int m, int key", "query0 + m", "key", inside));
   Size heads = plan->batch * Size(plan->heads);
   k.stage({.name = "attend",
            .summary = fmt::format("A block computes {} queries of one head of {} columns.", schedule->queries(), plan->headDim),

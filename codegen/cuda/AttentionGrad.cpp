@@ -101,11 +101,12 @@ std::string GradWriter::hole(const char* name, const char* row, const char* inde
   return fmt::format("[&](int {}) -> {}", name, rowHole(k_, row, index, fmt::format("{} < {}", index, k_.size(rows)), plan_.dtype, slice.width));
 }
 
-// The functions that find rows of q, dy, k and v for a block of queries, what a query sees, and its bias.
+// The functions that find rows of q, dy, k and v for a block of queries, what a query sees, its bias, and the factors of its dropout.
 std::string GradWriter::holesOfQueries(std::string_view indent) {
-  return fmt::format("{5}{0},\n{5}{1},\n{5}{2},\n{5}{3},\n{5}seenBy, {4}", hole("m", "q", "query0 + m", plan_.queries, plan_.q),
+  std::string factors = dropoutHole(k_, plan_, "int m, int key", "query0 + m", "key", fmt::format("query0 + m < {}", queries_));
+  return fmt::format("{5}{0},\n{5}{1},\n{5}{2},\n{5}{3},\n{5}seenBy, {4},\n{5}{6}", hole("m", "q", "query0 + m", plan_.queries, plan_.q),
                      hole("m", "dy", "query0 + m", plan_.queries, grad_.dy), hole("key", "k", "key", plan_.keys, plan_.k), hole("key", "v", "key", plan_.keys, plan_.v),
-                     biasOfQuery(), indent);
+                     biasOfQuery(), indent, factors);
 }
 
 std::string GradWriter::biasOfQuery() {
@@ -191,7 +192,7 @@ void GradWriter::gradientsOfKeys() {
   std::string bias = "NoBias()";
   if (plan_.bias)
     bias = fmt::format("[&](int query, int m) -> {} {{ return {}; }}", sum(), loadText(plan_.dtype, "bias", fmt::format("query * (long long){} + key0 + m", keys_)));
-  lines.line("    seenFrom, {},", bias);
+  lines.line("    seenFrom, {}, {},", bias, dropoutHole(k_, plan_, "int query, int m", "query", "key0 + m", ""));
   lines.line("    [&](int query) {{ return RowStatistics<{}>{{{}[rows + query], {}[rows + query]}}; }});", sum(), totals_, dots_);
   if (plan_.sharing() > 1)
     lines.close();

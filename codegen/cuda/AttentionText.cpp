@@ -1,5 +1,6 @@
 #include "codegen/cuda/AttentionText.h"
 
+#include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/ProductSchedule.h"
 
 namespace moec::codegen::cuda {
@@ -19,6 +20,22 @@ void printHead(KernelText& k, Lines& lines, const char* name, DType dtype, int64
 std::string rowHole(KernelText& k, const char* matrix, const char* index, const std::string& inside, DType dtype, const Size& width) {
   std::string row = fmt::format("{} + ({}) * (long long){}", matrix, index, k.size(width));
   return fmt::format("const {}* {{ return {}; }}", memoryType(dtype), inside.empty() ? row : fmt::format("{} ? {} : nullptr", inside, row));
+}
+
+std::string dropoutHole(KernelText& k, const AttentionPlan& plan, const char* parameters, const std::string& query, const std::string& key, const std::string& inside) {
+  if (!plan.dropout)
+    return "NoDropout()";
+  const AttentionDropout& dropout = *plan.dropout;
+  DType dtype = sumType(plan.dtype);
+  std::string index = fmt::format("(rows + {}) * (long long){} + {}", query, k.size(plan.keys), key), draw;
+  if (dropout.random) {
+    k.use("random.cuh");
+    draw = fmt::format("uniform{}(seed, step, {}, (unsigned long long)({}))", dtype == DType::F64 ? "F64" : "F32", k.stream(dropout.random), index);
+  } else {
+    draw = loadText(dtype, k.input(dropout.input), index);
+  }
+  std::string there = dropout.random || inside.empty() ? "" : inside + " && ", stays = fmt::format("{}{} >= {}", there, draw, literal(dtype, dropout.p));
+  return fmt::format("[&]({}) -> {} {{ return {} ? {} : {}; }}", parameters, registerType(dtype), stays, literal(dtype, 1 / (1 - dropout.p)), literal(dtype, 0));
 }
 
 } // namespace moec::codegen::cuda

@@ -27,6 +27,8 @@ constexpr Kind kKinds[] = {
     {"update", buildUpdate, scheduleUpdate},
     {"sums", buildSums, scheduleSums},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
+    {"cached_attention", buildCachedAttention, scheduleCachedAttention},
+    {"append", buildAppend, scheduleAppend},
     {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
 };
 

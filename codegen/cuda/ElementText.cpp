@@ -72,7 +72,7 @@ std::string loadText(DType type, std::string_view pointer, std::string_view inde
 //===--- elements ---===//
 
 bool ElementText::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp, ir::ReduceOp,
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp, ir::ReduceOp,
                                             ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
@@ -127,6 +127,7 @@ std::string ElementText::compute(mlir::Value value, const Coordinates& at) {
           along = along == "0" ? k_.size(start) : fmt::format("{} + {}", along, k_.size(start));
         return element(slice.getX(), from);
       })
+      .Case([&](ir::SliceAtOp slice) { return sliceAt(slice, at); })
       .Case([&](ir::BroadcastOp wide) { return element(wide.getX(), broadcastPlace(ir::sizesOf(wide.getX()), at)); })
       .Case([&](ir::EmbeddingOp op) { return embedding(op, at); })
       .Case([&](ir::RandomOp random) {

@@ -17,6 +17,8 @@ mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSums(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAppend(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttentionGrad(KernelText& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
@@ -31,6 +33,8 @@ mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleAppend(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CudaTarget& target);
 
 /// Whether one block is to do a whole layer, a kernel of kind `moe_layer`.

@@ -146,6 +146,7 @@ void addCheckCommand(CLI::App& app) {
                                   "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
   command->add_flag("--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
+  addGenerateFlags(*command, *flags);
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
   addExamples(

@@ -90,6 +90,19 @@ void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::stri
   command.add_flag("--statistics", options.statistics, "with --train or --evaluate: how many choices each expert took, and how many none did, are results too");
 }
 
+void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
+  auto* context = command.add_option("--context", options.context, words)->type_name("TOKENS")->check(CLI::PositiveNumber);
+  command.add_option("--batch", options.batch, "with --context: how many texts are continued at once (default: 1)")
+      ->type_name("COUNT")
+      ->check(CLI::PositiveNumber)
+      ->needs(context);
+}
+
+void addGenerateFlags(CLI::App& command, CommonOptions& options) {
+  command.add_flag("--generate", options.generate, "the plan for generation, of a program that has one; of a model, name --context");
+  addContextFlags(command, options, "of a model: the plan for generation of texts of so many tokens at most");
+}
+
 void addEmaFlag(CLI::App& command, CommonOptions& options) {
   command.add_option("--ema", options.ema, "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
       ->type_name("SHARE")

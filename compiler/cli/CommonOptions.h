@@ -26,6 +26,8 @@ struct CommonOptions {
   bool debugInfo = false;
   bool train = false, accumulate = false, recompute = false; // of commands that show a plan: the one for training
   bool evaluate = false, statistics = false;                 // the same of the one for evaluation
+  bool generate = false;                                     // the same of the one for generation
+  std::optional<int64_t> context, batch;                     // of which a program for generation is made
   std::optional<double> ema;
   std::optional<std::filesystem::path> trace; // a file to write
 
@@ -53,6 +55,10 @@ void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string&
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --evaluate with the words of its help, and --statistics, which goes with --train too.
 void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// --context with the words of its help, and --batch.
+void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// The same of a command that shows a plan, and --generate, which names the plan of a program.
+void addGenerateFlags(CLI::App& command, CommonOptions& options);
 /// --ema, beside --train.
 void addEmaFlag(CLI::App& command, CommonOptions& options);
 /// --trace FILE.

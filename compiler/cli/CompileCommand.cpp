@@ -179,6 +179,7 @@ void addCompileCommand(CLI::App& app) {
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
   addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");
+  addContextFlags(*command, *flags, "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept");
   command
       ->add_flag("--input-gradients", flags->inputGradients,
                  "with --train: the gradients of inputs are results too, as gradient.<input>")
@@ -211,6 +212,7 @@ void addCompileCommand(CLI::App& app) {
                {"with steps of training", "moec compile models/zoo/vit-moe.json --train"},
                {"with what a trainer runs: steps, and the loss of the model as it infers",
                 "moec compile models/zoo/vit-moe.json --train --evaluate --statistics"},
+               {"with what continues texts of up to 4096 tokens", "moec compile llama.json --context 4096"},
                {"the module after a phase, and one file per phase",
                 "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json "
                 "--dump-phases phases"},

@@ -82,6 +82,7 @@ void addExplainCommand(CLI::App& app) {
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
+  addGenerateFlags(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command,
               {{"which ops went into which kernel, for this CPU and for a GPU",

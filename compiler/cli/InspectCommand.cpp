@@ -332,6 +332,7 @@ void addInspectCommand(CLI::App& app) {
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
+  addGenerateFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
   command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")

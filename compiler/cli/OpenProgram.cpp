@@ -33,9 +33,14 @@ Program openForView(const CommonOptions& common) {
 }
 
 Purpose purposeOf(const CommonOptions& common) {
-  if (common.train && common.evaluate)
-    throw Error(Fault::Usage, "--train and --evaluate name two plans, and one is wanted: leave one of them out");
-  return common.train ? Purpose::Training : common.evaluate ? Purpose::Evaluation : Purpose::Inference;
+  bool generates = common.generate || common.context;
+  std::vector<std::string> named;
+  for (auto [flag, given] : {std::pair("--train", common.train), std::pair("--evaluate", common.evaluate), std::pair(common.generate ? "--generate" : "--context", generates)})
+    if (given)
+      named.emplace_back(flag);
+  if (named.size() > 1)
+    throw Error(Fault::Usage, named[0] + " and " + named[1] + " name two plans, and one is wanted: leave one of them out");
+  return common.train ? Purpose::Training : common.evaluate ? Purpose::Evaluation : generates ? Purpose::Generation : Purpose::Inference;
 }
 
 const Plan& choosePlan(const Program& program, const CommonOptions& common) {
@@ -82,6 +87,8 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   options.accumulate |= common.accumulate;
   options.recompute |= common.recompute;
   options.evaluate |= common.evaluate;
+  if (common.context)
+    options.generate = GenerationSizes{common.batch.value_or(1), *common.context};
   options.statistics |= common.statistics;
   if (common.ema)
     options.ema = common.ema;

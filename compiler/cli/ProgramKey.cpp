@@ -36,6 +36,8 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
                              std::pair("the model's check sizes", options.checkSizes)})
     if (given)
       key.options[flag] = "given";
+  if (options.generate)
+    key.options["--context"] = fmt::format("{}, --batch {}", options.generate->context, options.generate->batch);
   if (options.ema)
     key.options["--ema"] = fmt::format("{}", *options.ema);
   for (const auto& [name, value] : options.let)

@@ -14,7 +14,7 @@ namespace {
 
 bool isLoopOp(Operation* op) {
   return isElementwise(op) ||
-         isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp,
+         isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp,
              RotaryOp>(op);
 }
 

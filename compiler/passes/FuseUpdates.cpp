@@ -25,6 +25,13 @@ bool isUpdateOp(Operation* op) {
   return llvm::all_of(op->getOperands(), [&](Value operand) { return sizesOf(operand) == sizes || isScalar(sizesOf(operand)); });
 }
 
+/// Whether what is written is the state itself with rows put into it: kernels of kind `append` write them in place.
+bool appendsInPlace(WriteOp write) {
+  auto append = write.getValue().getDefiningOp<AppendOp>();
+  auto read = append ? append.getCache().getDefiningOp<ReadOp>() : nullptr;
+  return read && read.getState() == write.getState() && write.getValue().hasOneUse();
+}
+
 class Updates {
 public:
   explicit Updates(func::FuncOp function) : function_(function) {}
@@ -33,7 +40,7 @@ public:
     collect();
     join();
     for (WriteOp write : SmallVector<WriteOp>(function_.getOps<WriteOp>()))
-      if (Operation* maker = write.getValue().getDefiningOp(); !maker || !ops_.contains(maker))
+      if (Operation* maker = write.getValue().getDefiningOp(); !maker || !(ops_.contains(maker) || appendsInPlace(write)))
         copyInto(write);
     SmallVector<SmallVector<Operation*>> groups;
     for (const auto* leader : classes_)

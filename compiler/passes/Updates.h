@@ -14,11 +14,11 @@ mlir::Value copyOf(mlir::Value value, llvm::StringRef label, mlir::Location loc,
 /// Where two kernels read what the other writes, one writes to the side, and copies of that take its place as updates.
 void breakCycles(mlir::func::FuncOp function);
 
-/// Moves the updates and their writes to the function's end, behind all that reads what they write. There are no cycles.
+/// Moves the updates and their writes to the function's end, behind all that reads what they write; appends only so far. There are no cycles.
 mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);
 
 /// That every write is the only use of an update's result, that no update gives anything else, and that what a kernel reads of a state that it writes, it
-/// reads element by element; with `placed`, that nothing reads a state behind its write.
+/// reads element by element; that an append writes the state that it appends to; with `placed`, that nothing reads a state behind its write.
 mlir::LogicalResult verifyUpdates(mlir::func::FuncOp function, bool placed);
 
 } // namespace moec::compiler

@@ -22,12 +22,16 @@ LogicalResult verifyFused(func::FuncOp function) {
 
 /// Whether a kernel of this kind may hold the op (moe.kernel's description in ir/dialect/MoeOps.td).
 bool mayHold(StringRef kind, Operation* op) {
-  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && !kind.starts_with("attention")))
+  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "append" && !kind.contains("attention")))
     return true;
   if (kind == "pack")
     return isa<TransposeOp, PackOp>(op);
   if (kind == "attention")
     return isa<SliceOp, RandomOp, AttentionOp>(op);
+  if (kind == "cached_attention")
+    return isa<SliceOp, CachedAttentionOp>(op);
+  if (kind == "append")
+    return isa<SliceOp, AppendOp>(op);
   if (kind == "attention_grad")
     return isa<SliceOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
@@ -39,7 +43,7 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "matmul")
     return isa<UnpackOp, TransposeOp, MatmulOp>(op);
   if (kind == "loops")
-    return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
+    return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
   bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
   bool inStatistics = isa<IsTopOp, ExpertCountsOp, SizeOp>(op);

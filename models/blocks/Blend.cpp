@@ -37,6 +37,7 @@ const Kind& blendBlock() {
                 "parameters of one linear layer gives the same)",
       .parameters = {},
       .inputs = 2,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -131,6 +131,8 @@ void checkTraining(const Plan& plan) {
     bool keeps = plan.purpose == Purpose::Generation;
     if ((!keeps && !plan.states.empty()) || !plan.apply.empty() || applies)
       fail(plan, fmt::format("it is for {}, and has {}something to apply", name(plan.purpose), keeps ? "" : "states or "));
+    if (keeps)
+      checkUpdates(plan, LaunchList::Forward);
     return;
   }
   auto checkApplied = [&](const auto& infos, const char* what) {

@@ -1,4 +1,5 @@
 // Owner of: kernels of kind `attention_grad`. Every result is held against the reference interpreter.
+#include "ir/reference/Evaluate.h"
 #include "tests/codegen/ProductCheck.h"
 
 #include <gtest/gtest.h>
@@ -12,15 +13,17 @@ struct GradCase {
   bool causal;
   int64_t sharing = 1;
   int64_t biasHeads = 0; // 0: none, 1: one for all, else as many as heads
+  enum Draws { None, Own, Given } draws = None;
 };
 
 std::string text(int64_t value) { return std::to_string(value); }
 
-ir::AttentionGradOp gradientOf(KernelMaker& maker, const GradCase& c, mlir::Value dy, mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value bias = {}) {
+ir::AttentionGradOp gradientOf(KernelMaker& maker, const GradCase& c, mlir::Value dy, mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value bias = {},
+                               mlir::Value draws = {}) {
   mlir::OpBuilder& b = maker.builder();
   mlir::IntegerAttr keyHeads = c.sharing > 1 ? b.getI64IntegerAttr(c.heads / c.sharing) : mlir::IntegerAttr();
-  return ir::AttentionGradOp::create(b, maker.loc(), dy, q, k, v, bias, b.getI64IntegerAttr(c.heads), keyHeads, b.getF64FloatAttr(0.37),
-                                     c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+  return ir::AttentionGradOp::create(b, maker.loc(), dy, q, k, v, bias, draws, b.getI64IntegerAttr(c.heads), keyHeads, b.getF64FloatAttr(0.37),
+                                     c.causal ? b.getUnitAttr() : mlir::UnitAttr(), draws ? b.getF64FloatAttr(0.3) : mlir::FloatAttr());
 }
 
 class AttentionGradKernel : public ::testing::TestWithParam<GradCase> {};
@@ -32,16 +35,21 @@ TEST_P(AttentionGradKernel, allOfItsGradients) {
                              randomTensor(c.type, {c.batch, c.keys, 2 * keyWidth}, 3)};
   if (c.biasHeads)
     inputs.push_back(randomTensor(c.type, {c.biasHeads, c.queries, c.keys}, 4));
+  DType drawn = c.type == DType::F64 ? DType::F64 : DType::F32;
+  if (c.draws == GradCase::Given)
+    inputs.push_back(reference::random(reference::Distribution::Uniform, drawn, {c.batch, c.heads, c.queries, c.keys}, {1, 2, 3}));
   expectReference({[&](KernelMaker& maker, const Weights&) {
                      mlir::OpBuilder& b = maker.builder();
                      mlir::Value dy = maker.tensor(c.type, {"batch", "n", text(width)}), q = maker.tensor(c.type, {"batch", "n", text(width)});
                      mlir::Value kv = maker.tensor(c.type, {"batch", "m", text(2 * keyWidth)});
                      mlir::Value bias = c.biasHeads ? maker.tensor(c.type, {text(c.biasHeads), "n", "m"}) : mlir::Value();
+                     std::vector<std::string> weights{"batch", text(c.heads), "n", "m"};
+                     mlir::Value draws = c.draws == GradCase::Given ? maker.tensor(drawn, weights) : c.draws == GradCase::Own ? maker.draws(drawn, weights) : mlir::Value();
                      auto part = [&](int64_t i) {
                        return maker.make<ir::SliceOp>(kv, b.getI64IntegerAttr(2), b.getStringAttr(text(i * keyWidth)), b.getStringAttr(text(keyWidth)));
                      };
                      mlir::Value k = part(0), v = part(1);
-                     return maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, bias)->getResults());
+                     return maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, bias, draws)->getResults());
                    },
                    inputs,
                    -1,
@@ -56,7 +64,11 @@ INSTANTIATE_TEST_SUITE_P(
                       GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6}, GradCase{DType::F32, 2, 26, 31, 4, 8, false, 2, 1},
                       GradCase{DType::F32, 1, 1, 200, 2, 32, true}, GradCase{DType::F64, 2, 9, 9, 2, 8, false}, GradCase{DType::F64, 1, 110, 110, 4, 13, true},
                       GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1}, GradCase{DType::BF16, 2, 65, 65, 2, 64, false},
-                      GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4}));
+                      GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4}, GradCase{DType::F32, 1, 1, 1, 1, 1, false, 1, 0, GradCase::Own},
+                      GradCase{DType::F32, 2, 65, 65, 2, 64, false, 1, 0, GradCase::Own}, GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6, GradCase::Own},
+                      GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 1, GradCase::Given}, GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1, GradCase::Own},
+                      GradCase{DType::F64, 1, 110, 110, 2, 13, false, 1, 0, GradCase::Given}, GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4, GradCase::Own},
+                      GradCase{DType::BF16, 2, 35, 35, 2, 64, false, 1, 0, GradCase::Given}));
 
 /// q, k and v of one argument, and only some of the gradients.
 TEST(AttentionGradKernels, givesTheGradientsThatAreAskedFor) {

@@ -1,4 +1,6 @@
 // Owner of: kernels of kind `attention`. Every result is held against the reference interpreter.
+#include "ir/reference/Evaluate.h"
+#include "runtime/core/Philox.h"
 #include "tests/codegen/ProductCheck.h"
 
 #include <gtest/gtest.h>
@@ -82,6 +84,39 @@ TEST_P(AttentionKernel, biasAndSharedKeys) {
                        {{"n", c.queries}, {"m", keys}},
                        c.headDim + keys});
     }
+}
+
+/// Dropout by draws of the kernel's own and by those of an argument, whose numbers are the same.
+TEST_P(AttentionKernel, dropout) {
+  const AttentionCase& c = GetParam();
+  int64_t heads = 2 * c.heads, keys = c.queries + 3;
+  DType drawn = c.type == DType::F64 ? DType::F64 : DType::F32;
+  uint64_t seed = 0x123456789ab;
+  Tensor draws = reference::random(reference::Distribution::Uniform, drawn, {c.batch, heads, c.queries, keys}, {seed, streamOf("test.draws"), 3});
+  for (bool given : {false, true}) {
+    SCOPED_TRACE(given ? "draws are an argument" : "draws are the kernel's");
+    std::vector<Tensor> inputs{randomTensor(c.type, {c.batch, c.queries, heads * c.headDim}, 1), randomTensor(c.type, {c.batch, keys, c.heads * c.headDim}, 2),
+                               randomTensor(c.type, {c.batch, keys, c.heads * c.headDim}, 3), randomTensor(c.type, {heads, c.queries, keys}, 4)};
+    if (given)
+      inputs.push_back(draws);
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       mlir::OpBuilder& b = maker.builder();
+                       mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)}), k = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
+                       mlir::Value v = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}), bias = maker.tensor(c.type, {text(heads), "n", "m"});
+                       std::vector<std::string> sizes{text(c.batch), text(heads), "n", "m"};
+                       mlir::Value used = given ? maker.tensor(drawn, sizes) : maker.draws(drawn, sizes);
+                       mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, bias, used, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads), b.getF64FloatAttr(0.37),
+                                                               c.causal ? b.getUnitAttr() : mlir::UnitAttr(), b.getF64FloatAttr(0.3));
+                       return maker.finish("attention", {y});
+                     },
+                     inputs,
+                     -1,
+                     {{"n", c.queries}, {"m", keys}},
+                     c.headDim + keys,
+                     -1,
+                     seed,
+                     3});
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel,

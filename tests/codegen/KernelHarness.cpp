@@ -25,11 +25,18 @@ KernelMaker::~KernelMaker() = default;
 
 mlir::Value KernelMaker::input(mlir::Type type) { return body_.front().addArgument(type, loc()); }
 
-mlir::Value KernelMaker::tensor(DType type, const std::vector<std::string>& sizes) {
+mlir::RankedTensorType KernelMaker::typeOf(DType type, const std::vector<std::string>& sizes) {
   ir::Sizes all;
   for (const std::string& size : sizes)
     all.push_back(Size::parse(size));
-  return input(ir::tensorOf(all, ir::elementType(type, builder_.getContext())));
+  return ir::tensorOf(all, ir::elementType(type, builder_.getContext()));
+}
+
+mlir::Value KernelMaker::tensor(DType type, const std::vector<std::string>& sizes) { return input(typeOf(type, sizes)); }
+
+mlir::Value KernelMaker::draws(DType type, const std::vector<std::string>& sizes) {
+  auto uniform = ir::DistributionAttr::get(builder_.getContext(), ir::Distribution::Uniform);
+  return ir::RandomOp::create(builder_, loc(), typeOf(type, sizes), uniform, builder_.getStringAttr("test.draws"));
 }
 
 mlir::Value KernelMaker::routing(int64_t experts, const std::string& tokens, int64_t choices) {

@@ -18,6 +18,8 @@ public:
   mlir::Location loc() { return builder_.getUnknownLoc(); }
   /// An input of the kernel, as the body sees it. Sizes are numbers or size texts.
   mlir::Value tensor(DType type, const std::vector<std::string>& sizes);
+  /// Uniform draws that the kernel makes, under the path "test.draws".
+  mlir::Value draws(DType type, const std::vector<std::string>& sizes);
   mlir::Value routing(int64_t experts, const std::string& tokens, int64_t choices);
   template <class Op, class... Args> mlir::Value make(Args&&... args) {
     return Op::create(builder_, loc(), std::forward<Args>(args)...)->getResult(0);
@@ -26,6 +28,7 @@ public:
 
 private:
   mlir::Value input(mlir::Type type);
+  mlir::RankedTensorType typeOf(DType type, const std::vector<std::string>& sizes);
   mlir::OwningOpRef<mlir::ModuleOp> module_;
   mlir::OpBuilder builder_;
   mlir::Region body_;

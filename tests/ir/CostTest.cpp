@@ -45,6 +45,10 @@ TEST_F(CostTest, AttentionIsTwoProductsAndASoftmax) {
     %y = moe.attention %q, %k, %k heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>
     return })"),
             "1320 / 1024"); // 2*3*5 pairs of 4*8 + 6*2; 4 bytes of 48 + 80 + 80 + 48
+  EXPECT_EQ(costOf(R"(func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x5x8xf32>, %d: tensor<2x2x3x5xf32>) {
+    %y = moe.attention %q, %k, %k draws %d : tensor<2x2x3x5xf32> dropout 0.5 heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x5x8xf32>, tensor<2x5x8xf32>
+    return })"),
+            "1440 / 1264"); // 2 more for each of 2 heads; 60 draws
 }
 
 TEST_F(CostTest, AKernelMovesItsArgumentsAndResultsOnly) {

@@ -1,6 +1,7 @@
 #pragma once
-// softmax(scale q k^T + bias) v of one head for a block of queries, fp32 or fp64, or of bf16 in fp32, with one pass over the keys (online softmax, Milakov and Gimelshein 2018).
+// softmax(scale q k^T + bias) v of one head for a block of queries, with dropout of the softmax where asked for, fp32 or fp64, or of bf16 in fp32, with one pass over the keys (online softmax, Milakov and Gimelshein 2018).
 //   for each tile of keys:  scores = q k^T;  m' = max(m, scores);  w = exp(scores - m');  total = total exp(m - m') + sum w;  sums = sums exp(m - m') + w v
+//     with dropout: .. + (factor w) v, the factors 0 or 1 / (1 - p)
 //   result = sums / total
 // Layouts: q, k, v rows of headDim elements anywhere in global memory. In shared memory: all slices of the block's q; a ring of `stages` pieces, each one slice
 // of a tile's keys or of its values, in the order in which they are used; the weights w, rows `stride` apart.
@@ -38,6 +39,13 @@ template <class T, class BiasOf> __device__ __forceinline__ void addBias(T& scor
     score += biasOf(m, key);
 }
 
+// What dropout multiplies a weight with: a function of the query of the tile and the key, asked only for keys that are seen, or this.
+struct NoDropout {};
+template <class T> __device__ __forceinline__ T dropped(T x, NoDropout, int, int, bool) { return x; }
+template <class T, class FactorOf> __device__ __forceinline__ T dropped(T x, FactorOf factorOf, int m, int key, bool sees) {
+  return sees ? x * factorOf(m, key) : x;
+}
+
 __device__ __forceinline__ void setRounded(float& to, float x) { to = x; }
 __device__ __forceinline__ void setRounded(double& to, double x) { to = x; }
 __device__ __forceinline__ void setRounded(bfloat16& to, float x) { to = toBfloat16(x); }
@@ -70,10 +78,10 @@ __device__ __forceinline__ void addValues(typename A::Sum (&sums)[A::Tile::rows]
 
 // Turns the scores of keys [key0, ..) into weights in shared memory, and brings what was summed so far to the new maximum. seenBy(query of the tile): it sees
 // keys [0, that).
-template <class A, class SeenBy, class BiasOf>
+template <class A, class SeenBy, class BiasOf, class FactorOf>
 __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A::Sum (&scores)[A::Tile::rows][A::Tile::columns], int key0, typename A::Sum scale,
                                           typename A::Sum (&most)[A::Tile::rows], typename A::Sum (&total)[A::Tile::rows],
-                                          typename A::Sum (&sums)[A::Tile::rows][A::columns], SeenBy seenBy, BiasOf biasOf) {
+                                          typename A::Sum (&sums)[A::Tile::rows][A::columns], SeenBy seenBy, BiasOf biasOf, FactorOf factorOf) {
   using T = typename A::Sum;
   using Tile = typename A::Tile;
 #pragma unroll
@@ -99,7 +107,8 @@ __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A
     for (int n = 0; n < Tile::columns; ++n) {
       const T weight = math::exp(scores[m][n] - shift);
       total[m] += weight;
-      shared.weights[Tile::rowOf(m) * A::stride + Tile::columnOf(n)] = weight;
+      const int key = key0 + Tile::columnOf(n);
+      shared.weights[Tile::rowOf(m) * A::stride + Tile::columnOf(n)] = dropped(weight, factorOf, Tile::rowOf(m), key, key < seen);
     }
 #pragma unroll
     for (int i = 0; i < A::columns; ++i)
@@ -109,9 +118,9 @@ __device__ __forceinline__ void weighTile(typename A::Shared& shared, typename A
 
 // Results of the block's queries: columns [firstSlice * depth, ..) of the head. rowOfQ and rowOfOut take a query of the tile, rowOfK and rowOfV a key; each gives
 // where the head's part of the row starts, or null for one that is not there. `keys`: how many the block's queries see at most.
-template <class A, class RowOfQ, class RowOfK, class RowOfV, class SeenBy, class RowOfOut, class BiasOf = NoBias>
+template <class A, class RowOfQ, class RowOfK, class RowOfV, class SeenBy, class RowOfOut, class BiasOf = NoBias, class FactorOf = NoDropout>
 __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typename A::Sum scale, int firstSlice, const typename A::T* readable, RowOfQ rowOfQ,
-                                       RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, RowOfOut rowOfOut, BiasOf biasOf = {}) {
+                                       RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, RowOfOut rowOfOut, BiasOf biasOf = {}, FactorOf factorOf = {}) {
   using T = typename A::T;
   using Tile = typename A::Tile;
   using Sum = typename A::Sum;
@@ -158,7 +167,7 @@ __device__ __forceinline__ void attend(typename A::Shared& shared, int keys, typ
 #pragma unroll 1
     for (int slice = 0; slice < A::slices; ++slice)
       multiplySlice<Tile>(scores, shared.q[slice], next());
-    weighTile<A>(shared, scores, key0, scale, most, total, sums, seenBy, biasOf);
+    weighTile<A>(shared, scores, key0, scale, most, total, sums, seenBy, biasOf, factorOf);
 #pragma unroll
     for (int slice = 0; slice < A::valueSlices; ++slice)
       addValues<A>(sums, slice, shared.weights, next()); // the weights are there behind next()'s barrier

@@ -4,6 +4,7 @@
 //   queries, for a block of queries:     for each tile of keys:  dS = P (dP - D);  dq = dq + dS k;  in the end scale dq
 //   keys, for a block of keys:           for each tile of queries:  dv = dv + P^T dy, dk = dk + dS^T q;  in the end scale dk
 //   bias, for a tile of both:            dbias = sum of dS over what the bias served
+// With dropout, dP and the P of P^T dy are multiplied by its factors, 0 or 1 / (1 - p).
 // Layouts: rows of q, k, v, dy are headDim elements anywhere in global memory. In shared memory: slices of a product (product.cuh), whose place a slice of the
 // second product's rows takes in its turn; P or dS, rows `stride` apart.
 // Threads: the block's own rows (queries; of stage keys, keys) go along m, a warp has 4 * rows of them for itself; the others go along n.
@@ -89,9 +90,9 @@ __device__ __forceinline__ void storeSums(const typename A::Sum (&sums)[A::Tile:
 }
 
 // L and D of the block's queries. seenBy(query of the tile): it sees keys [0, that). store(query of the tile, L, D).
-template <class A, class RowOfQ, class RowOfDy, class RowOfK, class RowOfV, class SeenBy, class BiasOf, class Store>
+template <class A, class RowOfQ, class RowOfDy, class RowOfK, class RowOfV, class SeenBy, class BiasOf, class FactorOf, class Store>
 __device__ __forceinline__ void attentionStatistics(typename A::Shared& shared, int keys, typename A::Sum scale, const typename A::T* readable, RowOfQ rowOfQ,
-                                                    RowOfDy rowOfDy, RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, BiasOf biasOf, Store store) {
+                                                    RowOfDy rowOfDy, RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, BiasOf biasOf, FactorOf factorOf, Store store) {
   using Tile = typename A::Tile;
   using Sum = typename A::Sum;
   Sum most[Tile::rows], total[Tile::rows], dot[Tile::rows];
@@ -127,8 +128,9 @@ __device__ __forceinline__ void attentionStatistics(typename A::Shared& shared, 
 #pragma unroll
       for (int n = 0; n < Tile::columns; ++n) {
         const Sum weight = math::exp(scores[m][n] - shift);
+        const int key = key0 + Tile::columnOf(n);
         total[m] += weight;
-        dot[m] += key0 + Tile::columnOf(n) < seen ? weight * products[m][n] : Sum(0);
+        dot[m] += key < seen ? weight * dropped(products[m][n], factorOf, Tile::rowOf(m), key, true) : Sum(0);
       }
     }
   }
@@ -153,10 +155,10 @@ template <class Sum> __device__ __forceinline__ void weigh(Sum& score, Sum& prod
 }
 
 // dS of the block's queries and of keys [key0, key0 + tileN), in `products`.
-template <class A, class RowOfQ, class RowOfDy, class RowOfK, class RowOfV, class SeenBy, class BiasOf>
+template <class A, class RowOfQ, class RowOfDy, class RowOfK, class RowOfV, class SeenBy, class BiasOf, class FactorOf>
 __device__ __forceinline__ void scoreGradients(typename A::Shared& shared, typename A::Sum (&products)[A::Tile::rows][A::Tile::columns], int key0, typename A::Sum scale,
                                                const typename A::T* readable, const RowStatistics<typename A::Sum> (&of)[A::Tile::rows], RowOfQ rowOfQ, RowOfDy rowOfDy,
-                                               RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, BiasOf biasOf) {
+                                               RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, BiasOf biasOf, FactorOf factorOf) {
   using Tile = typename A::Tile;
   typename A::Sum scores[Tile::rows][Tile::columns];
   scoreTile<A>(shared, scores, products, readable, rowOfQ, [&](int n) { return rowOfK(key0 + n); }, rowOfDy, [&](int n) { return rowOfV(key0 + n); });
@@ -168,18 +170,19 @@ __device__ __forceinline__ void scoreGradients(typename A::Shared& shared, typen
       const int key = key0 + Tile::columnOf(n);
       scores[m][n] *= scale;
       addBias(scores[m][n], biasOf, Tile::rowOf(m), key, seen);
+      products[m][n] = dropped(products[m][n], factorOf, Tile::rowOf(m), key, key < seen);
       weigh(scores[m][n], products[m][n], of[m], key < seen);
     }
   }
 }
 
 // What the queries of one head give to the block's keys: dk (before it is scaled) and dv. Queries [query0, queries), query0 a multiple of tileN.
-// seenFrom(key of the tile): queries from that on see it; past all of them for a key that is not there. statisticsOf(query), biasOf(query, key of the tile).
-template <class A, class RowOfK, class RowOfV, class RowOfQ, class RowOfDy, class SeenFrom, class BiasOf, class StatisticsOf>
+// seenFrom(key of the tile): queries from that on see it; past all of them for a key that is not there. statisticsOf(query), biasOf and factorOf (query, key of the tile).
+template <class A, class RowOfK, class RowOfV, class RowOfQ, class RowOfDy, class SeenFrom, class BiasOf, class FactorOf, class StatisticsOf>
 __device__ __forceinline__ void addGradientsOfKeys(typename A::Shared& shared, typename A::Sum (&dk)[A::Tile::rows][A::columns],
                                                    typename A::Sum (&dv)[A::Tile::rows][A::columns], int query0, int queries, typename A::Sum scale, int firstSlice,
                                                    const typename A::T* readable, RowOfK rowOfK, RowOfV rowOfV, RowOfQ rowOfQ, RowOfDy rowOfDy, SeenFrom seenFrom,
-                                                   BiasOf biasOf, StatisticsOf statisticsOf) {
+                                                   BiasOf biasOf, FactorOf factorOf, StatisticsOf statisticsOf) {
   using Tile = typename A::Tile;
   using Sum = typename A::Sum;
 #pragma unroll 1
@@ -197,7 +200,10 @@ __device__ __forceinline__ void addGradientsOfKeys(typename A::Shared& shared, t
         const bool sees = query < queries && query >= seenFrom(Tile::rowOf(m));
         scores[m][n] *= scale;
         addBias(scores[m][n], biasOf, query, Tile::rowOf(m), sees ? Tile::rowOf(m) + 1 : 0);
+        const Sum factor = dropped(Sum(1), factorOf, query, Tile::rowOf(m), sees);
+        products[m][n] *= factor;
         weigh(scores[m][n], products[m][n], of, sees);
+        scores[m][n] *= factor;
       }
     }
     addWeighted<A>(shared, dv, scores, firstSlice, readable, rowOfOwnDy);

@@ -228,6 +228,16 @@ template <class Info> void writeAll(Executable& executable, const std::vector<In
       executable.write(info.buffer, found->second);
 }
 
+/// What calls before have left: of generation, keys and values of tokens.
+TensorMap drawnStates(const Plan& plan, uint64_t seed) {
+  TensorMap states;
+  for (StateInfo state : plan.states) {
+    state.init = {Init::Kind::Normal, 0, 1};
+    states.emplace(state.name, initialWeight(state, seed));
+  }
+  return states;
+}
+
 } // namespace
 
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
@@ -242,14 +252,18 @@ CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared
   both.prepare();
   both.bind(bindings);
   writeAll(both, plan.inputs, inputs);
+  TensorMap kept = drawnStates(plan, options.seed);
+  writeAll(both, plan.states, kept);
   for (size_t i = 0; i < plan.forward.size(); ++i)
     both.launch(LaunchList::Forward, static_cast<int>(i), scalars);
   // Lock-step has written over A's state and packed weights; its own come back for the way from end to end.
   writeAll(both, plan.parameters, weights);
   both.prepareAlone();
   writeAll(both, plan.inputs, inputs);
+  writeAll(both, plan.states, kept);
   both.launchReplayed(LaunchList::Forward, scalars);
   both.compareOutputs(LaunchList::Forward);
+  both.compareUpdates(LaunchList::Forward);
   return both.report();
 }
 

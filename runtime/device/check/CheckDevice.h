@@ -69,7 +69,7 @@ private:
   ToleranceOf tolerance_;
 };
 
-/// Lock-step through prepare and one call of the plan for inference or evaluation, then the call end to end with replayed routing.
+/// Lock-step through prepare and one call of the plan for inference, evaluation or generation (whose states hold draws), then the call end to end with replayed routing.
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
                   const TensorMap& inputs, const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance, Purpose purpose = Purpose::Inference);
 

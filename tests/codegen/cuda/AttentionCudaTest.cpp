@@ -79,6 +79,28 @@ TEST_P(AttentionCudaKeys, biasAndSharedKeys) {
     }
 }
 
+/// By draws of the kernel's own and by those of an argument.
+TEST_P(AttentionCudaKeys, dropout) {
+  const AttentionCase& c = GetParam();
+  for (bool given : {false, true})
+    for (bool biased : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << (given ? "draws are an argument" : "draws are the kernel's") << (biased ? ", a bias" : ""));
+      KernelMaker own(*context);
+      mlir::OpBuilder& b = own.builder();
+      DType drawn = c.type == DType::F64 ? DType::F64 : DType::F32;
+      std::string narrow = text(c.heads * c.headDim);
+      std::vector<std::string> weights{text(c.batch), text(2 * c.heads), "n", "m"};
+      mlir::Value q = own.tensor(c.type, {text(c.batch), "n", text(2 * c.heads * c.headDim)}), k = own.tensor(c.type, {text(c.batch), "m", narrow});
+      mlir::Value v = own.tensor(c.type, {text(c.batch), "m", narrow}), bias = biased ? own.tensor(c.type, {"1", "n", "m"}) : mlir::Value();
+      mlir::Value draws = given ? own.tensor(drawn, weights) : own.draws(drawn, weights);
+      mlir::Value y = ir::AttentionOp::create(b, own.loc(), q, k, v, bias, draws, b.getI64IntegerAttr(2 * c.heads), b.getI64IntegerAttr(c.heads),
+                                              b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr(),
+                                              b.getF64FloatAttr(0.3));
+      CudaOptions options{.check = {.bindings = {{"n", c.queries}, {"m", c.queries + 5}}, .terms = c.headDim + c.queries}};
+      checkCuda(own.finish("attention", {y}), options);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionCudaKeys,
                          ::testing::Values(AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 2, 63, 1, 33, false},
                                            AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::BF16, 1, 19, 2, 24, true}));

@@ -15,15 +15,16 @@ struct Case {
 std::string text(int64_t value) { return std::to_string(value); }
 
 struct Operands {
-  mlir::Value dy, q, k, v, bias;
+  mlir::Value dy, q, k, v, bias, draws;
 };
 
 /// All gradients; `heads` of q share c.heads of k and v.
 llvm::SmallVector<mlir::Value> gradients(KernelMaker& maker, const Case& c, const Operands& x, int64_t sharing = 1) {
   mlir::OpBuilder& b = maker.builder();
-  auto op = ir::AttentionGradOp::create(b, maker.loc(), x.dy, x.q, x.k, x.v, x.bias, b.getI64IntegerAttr(c.heads * sharing),
+  auto op = ir::AttentionGradOp::create(b, maker.loc(), x.dy, x.q, x.k, x.v, x.bias, x.draws, b.getI64IntegerAttr(c.heads * sharing),
                                         sharing == 1 ? mlir::IntegerAttr() : b.getI64IntegerAttr(c.heads),
-                                        b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+                                        b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr(),
+                                        x.draws ? b.getF64FloatAttr(0.3) : mlir::FloatAttr());
   return llvm::SmallVector<mlir::Value>(op->getResults());
 }
 
@@ -43,7 +44,7 @@ TEST_P(AttentionGradCuda, slicesOfOneArgument) {
     return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
   };
   mlir::Value q = part(0), k = part(1), v = part(2);
-  ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, {dy, q, k, v, {}}));
+  ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, {dy, q, k, v, {}, {}}));
   CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"batch", c.batch}, {"n", c.queries}}, .terms = c.headDim + c.queries}});
   EXPECT_EQ(run.bankConflicts(), 0u);
 }
@@ -57,13 +58,29 @@ TEST_P(AttentionGradCuda, biasSharedKeysAndMoreKeysThanQueries) {
       int64_t wide = c.heads * sharing * c.headDim, narrow = c.heads * c.headDim;
       Operands x{maker.tensor(c.type, {text(c.batch), "n", text(wide)}), maker.tensor(c.type, {text(c.batch), "n", text(wide)}),
                  maker.tensor(c.type, {text(c.batch), "m", text(narrow)}), maker.tensor(c.type, {text(c.batch), "m", text(narrow)}),
-                 maker.tensor(c.type, {text(ofAllHeads ? 1 : c.heads * sharing), "n", "m"})};
+                 maker.tensor(c.type, {text(ofAllHeads ? 1 : c.heads * sharing), "n", "m"}), {}};
       ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, x, sharing));
       for (auto [queries, keys] : {std::pair{c.queries, c.queries + 5}, {int64_t{1}, int64_t{1}}, {int64_t{1}, int64_t{67}}, {int64_t{0}, int64_t{3}}}) {
         SCOPED_TRACE(::testing::Message() << queries << " queries, " << keys << " keys");
         checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .terms = c.headDim + keys}});
       }
     }
+}
+
+/// By draws of the kernel's own and by those of an argument.
+TEST_P(AttentionGradCuda, dropout) {
+  const Case& c = GetParam();
+  for (bool given : {false, true}) {
+    SCOPED_TRACE(given ? "draws are an argument" : "draws are the kernel's");
+    KernelMaker maker(*context);
+    std::string wide = text(c.heads * 2 * c.headDim), narrow = text(c.heads * c.headDim), batch = text(c.batch), heads = text(2 * c.heads);
+    Operands x{maker.tensor(c.type, {batch, "n", wide}), maker.tensor(c.type, {batch, "n", wide}), maker.tensor(c.type, {batch, "m", narrow}),
+               maker.tensor(c.type, {batch, "m", narrow}), maker.tensor(c.type, {heads, "n", "m"}), {}};
+    DType drawn = c.type == DType::F64 ? DType::F64 : DType::F32;
+    x.draws = given ? maker.tensor(drawn, {batch, heads, "n", "m"}) : maker.draws(drawn, {batch, heads, "n", "m"});
+    ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, x, 2));
+    checkCuda(kernel, {.check = {.bindings = {{"n", c.queries}, {"m", c.queries + 5}}, .terms = c.headDim + c.queries}});
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionGradCuda,
@@ -86,7 +103,7 @@ TEST_F(AttentionGradCudaOnce, someOfTheResults) {
   for (auto wanted : {std::vector<size_t>{2, 0}, {1}, {3}, {0}}) {
     KernelMaker maker(*context);
     auto tensor = [&] { return maker.tensor(DType::F32, {"1", "19", "16"}); };
-    Operands x{tensor(), tensor(), tensor(), tensor(), maker.tensor(DType::F32, {"2", "19", "19"})};
+    Operands x{tensor(), tensor(), tensor(), tensor(), maker.tensor(DType::F32, {"2", "19", "19"}), {}};
     llvm::SmallVector<mlir::Value> all = gradients(maker, {DType::F32, 1, 19, 2, 8, true}, x), some;
     for (size_t i : wanted)
       some.push_back(all[i]);
@@ -98,7 +115,7 @@ TEST_F(AttentionGradCudaOnce, everySchedule) {
   for (auto [warps, rows, others, slices, stages] : {std::array<int64_t, 5>{4, 2, 32, 3, 3}, {2, 4, 32, 1, 2}, {1, 1, 64, 2, 4}, {8, 1, 32, 3, 2}}) {
     KernelMaker maker(*context);
     auto tensor = [&] { return maker.tensor(DType::F32, {"1", "70", "48"}); };
-    Operands x{tensor(), tensor(), tensor(), tensor(), maker.tensor(DType::F32, {"1", "70", "70"})};
+    Operands x{tensor(), tensor(), tensor(), tensor(), maker.tensor(DType::F32, {"1", "70", "70"}), {}};
     ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, {DType::F32, 1, 70, 1, 48, true}, x));
     mlir::Builder b(context.get());
     auto field = [&](const char* name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
@@ -113,7 +130,7 @@ TEST_F(AttentionGradCudaOnce, weightsOfZeroAndOne) {
   KernelMaker maker(*context);
   auto tensor = [&] { return maker.tensor(DType::F32, {"1", "40", "8"}); };
   mlir::Value bias = maker.tensor(DType::F32, {"1", "40", "40"});
-  Operands x{tensor(), tensor(), tensor(), tensor(), bias};
+  Operands x{tensor(), tensor(), tensor(), tensor(), bias, {}};
   ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, {DType::F32, 1, 40, 1, 8, false}, x));
   Tensor added = randomTensor(DType::F32, {1, 40, 40}, 7), queries = randomTensor(DType::F32, {1, 40, 8}, 8);
   for (size_t i = 0; i < 40; ++i)

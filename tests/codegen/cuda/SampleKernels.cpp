@@ -237,6 +237,28 @@ const SampleKernel kSamples[] = {
     {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
     %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
     moe.yield %y : tensor<1x9x48x@>)", 82},
+    {"cachedAttention", "cached_attention", "%x: tensor<2x9x96x@>, %a: tensor<2x70x32x@>, %b: tensor<2x70x32x@>, %p: tensor<i64>", "tensor<2x9x32x@>", R"(
+    %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x9x96x@>
+    %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x9x96x@>
+    %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x9x96x@>
+    %y = moe.cached_attention %q, %k, %v behind %a, %b at %p heads 2 scale 2.5e-1 : tensor<2x9x32x@>, tensor<2x9x32x@>, tensor<2x9x32x@>, tensor<2x70x32x@>, tensor<2x70x32x@>, tensor<i64>
+    moe.yield %y : tensor<2x9x32x@>)", 29},
+    {"cachedAttentionOfOneToken", "cached_attention", "%q: tensor<2x1x48x@>, %k: tensor<2x1x24x@>, %a: tensor<2x70x24x@>, %p: tensor<i64>, %b: tensor<1x1x70x@>", "tensor<2x1x48x@>", R"(
+    %y = moe.cached_attention %q, %k, %k behind %a, %a at %p bias %b : tensor<1x1x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<2x1x48x@>, tensor<2x1x24x@>, tensor<2x1x24x@>, tensor<2x70x24x@>, tensor<2x70x24x@>, tensor<i64>
+    moe.yield %y : tensor<2x1x48x@>)", 17},
+    {"append", "append", "%a: tensor<2x9x24x@>, %b: tensor<2x9x24x@>, %x: tensor<2x5x50x@>, %k: tensor<2x5x24x@>, %p: tensor<i64>", "tensor<2x9x24x@>, tensor<2x9x24x@>", R"(
+    %s = moe.slice %x axis 2 from "24" size "24" : tensor<2x5x50x@>
+    %y = moe.append %a, %s at %p : tensor<2x9x24x@>, tensor<2x5x24x@>, tensor<i64>
+    %z = moe.append %b, %k at %p : tensor<2x9x24x@>, tensor<2x5x24x@>, tensor<i64>
+    moe.yield %y, %z : tensor<2x9x24x@>, tensor<2x9x24x@>)"},
+    {"attentionWithDropout", "attention", "%q: tensor<2x9x24x@>, %k: tensor<2x40x24x@>", "tensor<2x9x24x@>", R"(
+    %d = moe.random uniform "a.dropout" : tensor<2x2x9x40x@>
+    %y = moe.attention %q, %k, %k draws %d : tensor<2x2x9x40x@> dropout 2.5e-1 heads 2 scale 3.0e-1 causal : tensor<2x9x24x@>, tensor<2x40x24x@>, tensor<2x40x24x@>
+    moe.yield %y : tensor<2x9x24x@>)", 52},
+    {"attentionGradWithDropout", "attention_grad", "%e: tensor<1x33x16x@>, %x: tensor<1x33x16x@>", "tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>", R"(
+    %d = moe.random uniform "a.dropout" : tensor<1x2x33x33x@>
+    %a, %b, %c = moe.attention_grad %e, %x, %x, %x draws %d : tensor<1x2x33x33x@> dropout 2.5e-1 heads 2 scale 2.5e-1 : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>
+    moe.yield %a, %b, %c : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>)", 49},
 };
 
 constexpr int64_t kRows = 58;
@@ -292,9 +314,12 @@ ParsedKernel parseSample(const SampleKernel& sample, DType type, CudaOptions& op
     if (hasRows(input))
       options.raggedInputs.push_back(static_cast<unsigned>(i));
   }
-  for (auto [i, output] : llvm::enumerate(kernel.op.getOutputs().getTypes()))
+  for (auto [i, output] : llvm::enumerate(kernel.op.getOutputs().getTypes())) {
+    if (std::string_view(sample.kind) == "append") // its other rows are those of the state
+      options.inPlace.emplace_back(static_cast<unsigned>(i), static_cast<unsigned>(i));
     if (hasRows(output))
       options.raggedOutputs.push_back(static_cast<unsigned>(i));
+  }
   options.kept = sampleRouting().as<int32_t>()[5];
   if (sample.field)
     reschedule(kernel.op, sample.field, sample.value, options.target);

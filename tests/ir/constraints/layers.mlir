@@ -248,6 +248,38 @@ func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x5x8xf32>, %b: tensor<2x3x5xf32>
 
 // -----
 
+func.func @f(%q: tensor<2x3x8xf32>) {
+  // expected-error@+1 {{attention C11: draws and dropout come together: there is a dropout alone}}
+  %y = "moe.attention"(%q, %q, %q) <{heads = 2 : i64, scale = 1.0, dropout = 0.5, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>}> : (tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>) -> tensor<2x3x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xbf16>, %k: tensor<2x5x8xbf16>, %d: tensor<2x2x5x3xf32>) {
+  // expected-error@+1 {{attention C12: draws are f64 where q is, else f32, (batch, heads, queries, keys): q is bf16[2, 3, 8], k is [2, 5, 8], heads is 2, draws is f32[2, 2, 5, 3]}}
+  %y = moe.attention %q, %k, %k draws %d : tensor<2x2x5x3xf32> dropout 0.5 heads 2 scale 1.0 : tensor<2x3x8xbf16>, tensor<2x5x8xbf16>, tensor<2x5x8xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf64>, %d: tensor<2x2x3x3xf32>) {
+  // expected-error@+1 {{attention C12: draws are f64 where q is, else f32, (batch, heads, queries, keys): q is f64[2, 3, 8], k is [2, 3, 8], heads is 2, draws is f32[2, 2, 3, 3]}}
+  %y = moe.attention %q, %q, %q draws %d : tensor<2x2x3x3xf32> dropout 0.5 heads 2 scale 1.0 : tensor<2x3x8xf64>, tensor<2x3x8xf64>, tensor<2x3x8xf64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %d: tensor<2x2x3x3xf32>) {
+  // expected-error@+1 {{attention C13: dropout lies in [0, 1): it is 1}}
+  %y = moe.attention %q, %q, %q draws %d : tensor<2x2x3x3xf32> dropout 1.0 heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>
+  return
+}
+
+// -----
+
 func.func @f(%t: tensor<8xf32>) {
   // expected-error@+1 {{relative_bias C1: table has 2 dimensions, constants: it is [8]}}
   %y = moe.relative_bias %t queries "3" keys "3" max_distance 16 : tensor<8xf32>
@@ -697,7 +729,7 @@ func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>
 // -----
 
 func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>) {
-  // expected-error@+1 {{cached_attention C8: scale is finite: it is inf}}
+  // expected-error@+1 {{cached_attention C8: scale is finite: it is INF}}
   %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 0x7FF0000000000000 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
   return
 }

@@ -127,7 +127,7 @@ void addLayers(Cases& cases) {
 
 void addAttention(Cases& cases) {
   struct Attention {
-    const char *name, *q, *k, *bias, *rule;
+    const char *name, *q, *k, *bias, *rule, *draws = "";
   };
   for (const Attention& a : {Attention{"one_head", "t(2, 3, 4)", "t(2, 5, 4)", "", "heads 1 scale 0.5"},
                              {"heads", "t(2, 3, 4)", "t(2, 3, 4)", "", "heads 2 scale 0.7"},
@@ -138,10 +138,14 @@ void addAttention(Cases& cases) {
                              {"one_key_head", "t(1, 3, 6)", "t(1, 3, 2)", "", "heads 3 kv_heads 1 scale 0.7 causal"},
                              {"bias", "t(2, 3, 4)", "t(2, 5, 4)", "t(2, 3, 5)", "heads 2 scale 0.7"},
                              {"bias_of_one_head", "t(batch, n, 4)", "t(batch, n, 4)", "t(1, n, n)", "heads 2 scale 0.7"},
-                             {"everything", "t(2, 3, 8)", "t(2, 4, 4)", "t(4, 3, 4)", "heads 4 kv_heads 2 scale 0.7 causal"}}) {
-    bool biased = *a.bias != 0;
+                             {"everything", "t(2, 3, 8)", "t(2, 4, 4)", "t(4, 3, 4)", "heads 4 kv_heads 2 scale 0.7 causal"},
+                             {"dropout", "t(2, 3, 4)", "t(2, 5, 4)", "", "heads 2 scale 0.7", "t(2, 2, 3, 5)"},
+                             {"dropout_symbolic", "t(batch, n, 4)", "t(batch, n, 4)", "", "heads 2 scale 0.7 causal", "t(batch, 2, n, n)"},
+                             {"everything_and_dropout", "t(2, 3, 8)", "t(2, 4, 4)", "t(4, 3, 4)", "heads 4 kv_heads 2 scale 0.7 causal", "t(2, 4, 3, 4)"}}) {
+    bool biased = *a.bias != 0, drops = *a.draws != 0;
+    std::string draws = drops ? fmt::format("%d = moe.random uniform \"drop\" : {} ", a.draws) : "", words = drops ? fmt::format("draws %d : {} dropout 0.4 ", a.draws) : "";
     cases.push_back({"attention", a.name, fmt::format("%q: {0}, %k: {1}, %v: {1}{2}", a.q, a.k, biased ? fmt::format(", %b: {}", a.bias) : ""), a.q,
-                     fmt::format("%y = moe.attention %q, %k, %v {3} {2} : {0}, {1}, {1}", a.q, a.k, a.rule, biased ? fmt::format("bias %b : {}", a.bias) : "")});
+                     fmt::format("{4}%y = moe.attention %q, %k, %v {3}{5} {2} : {0}, {1}, {1}", a.q, a.k, a.rule, biased ? fmt::format("bias %b : {} ", a.bias) : "", draws, words)});
   }
   cases.push_back({"attention", "of_itself", "%x: t(2, 3, 4)", "t(2, 3, 4)", "%y = moe.attention %x, %x, %x heads 2 scale 0.5 : t(2, 3, 4), t(2, 3, 4), t(2, 3, 4)"});
   for (auto [name, sizes, rule, result] : {std::tuple("one_way", R"(queries "3" keys "9")", "max_distance 7", "t(2, 3, 9)"),

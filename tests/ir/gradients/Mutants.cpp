@@ -71,6 +71,11 @@ std::vector<Mutation> mutationsOf(Operation* op) {
           auto attention = cast<ir::AttentionGradOp>(op);
           attention.setScaleAttr(FloatAttr::get(Float64Type::get(op->getContext()), 2 * attention.getScale().convertToDouble()));
         });
+        if (cast<ir::AttentionGradOp>(op).getDraws())
+          add("attention_grad, dropout", [](Operation* op) {
+            auto attention = cast<ir::AttentionGradOp>(op);
+            attention.setDropoutAttr(FloatAttr::get(Float64Type::get(op->getContext()), attention.getDropout()->convertToDouble() / 2));
+          });
       })
       .Case([&](ir::RotaryOp) {
         add("rotary, turned", [](Operation* op) { cast<ir::RotaryOp>(op).setInverse(!cast<ir::RotaryOp>(op).getInverse()); });
