@@ -44,6 +44,13 @@ private:
 
 } // namespace
 
+Shape batchShape(const Field& field, int64_t records) {
+  Shape shape = field.shape;
+  if (!field.shared)
+    shape.insert(shape.begin(), records);
+  return shape;
+}
+
 DatasetPtr subset(DatasetPtr dataset, std::vector<int64_t> records) {
   for (int64_t record : records)
     if (record < 0 || record >= dataset->size())

@@ -21,7 +21,12 @@ struct Field {
   Shape shape;
   std::optional<int64_t> below; // integers: all lie in [0, below)
   std::vector<std::string> words = {}; // of a label: what its values mean, "cat" (by number); empty: they have no names
+  bool shared = false;                 // the same in all records: a batch has it once, without a size for the records
+  bool picture = false;                // points of a picture, (height, width) or (channels, height, width): u8 of 0 to 255, or floats of [0, 1]
 };
+
+/// Of a field in a batch of so many records.
+Shape batchShape(const Field& field, int64_t records);
 
 /// A file is no longer what it was when the dataset was opened: nothing read from it is what the digest names, so no policy passes over it.
 class FileChanged : public Error {

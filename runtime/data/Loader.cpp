@@ -161,10 +161,8 @@ struct Loader::State {
     std::vector<Tensor> tensors;
     std::vector<size_t> strides;
     for (const Field& field : fields) {
-      Shape shape = field.shape;
-      shape.insert(shape.begin(), slot.count);
-      tensors.emplace_back(field.dtype, shape);
-      strides.push_back(tensors.back().bytes() / static_cast<size_t>(slot.count));
+      tensors.emplace_back(field.dtype, batchShape(field, slot.count));
+      strides.push_back(field.shared ? 0 : tensors.back().bytes() / static_cast<size_t>(slot.count));
     }
     std::vector<std::byte*> places(fields.size());
     for (int64_t i = 0; i < slot.count && !stopped; ++i) {
@@ -182,7 +180,7 @@ struct Loader::State {
       }
     }
     for (size_t f = 0; f < fields.size(); ++f)
-      batch.fields.emplace(fields[f].name, firstRecords(tensors[f], batch.records));
+      batch.fields.emplace(fields[f].name, fields[f].shared ? tensors[f] : firstRecords(tensors[f], batch.records));
   }
 
   /// Waits until the first slot can be given out; nothing when none will come.

@@ -26,7 +26,7 @@ struct LoaderOptions {
 
 /// `batch` records one after the other in the epoch's order; fewer at its end, and where bad ones are skipped. Batches without any record do not exist: what they skipped is told with a neighbour.
 struct Batch {
-  TensorMap fields;                      // (records, ..) each
+  TensorMap fields;                      // (records, ..) each; what records share without them
   int64_t records = 0;
   Place begin, end;                      // of its first record; of the first behind it
   std::vector<std::string> skipped;      // bad records that it would have had: the message of each

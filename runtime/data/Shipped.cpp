@@ -52,7 +52,7 @@ public:
   std::string placeOf(int64_t record) const override { return fmt::format("digits: record {}", record); }
 
 private:
-  std::vector<Field> fields_ = {{"image", DType::F32, {3, kSide, kSide}, {}, {}},
+  std::vector<Field> fields_ = {{"image", DType::F32, {3, kSide, kSide}, {}, {}, false, true},
                                 {"label", DType::I64, {}, 10, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}}};
 };
 
