@@ -99,8 +99,8 @@ public:
       return makeTraining(module, {.accumulate = options_.accumulate, .inputGradients = options_.inputGradients, .recompute = options_.recompute});
     };
     auto fuse = [&] {
-      // What is written to parameters is elementwise: products and norms would take it along.
-      return success(pass("fuse updates", fuseUpdates) &&
+      // What is written to parameters is elementwise: products and norms would take it along. What updates share of the gradients' norm is known before them.
+      return success(pass("fuse totals", fuseTotals) && pass("fuse updates", fuseUpdates) &&
                      // Reshapes between a product and its residual would hide one from the other.
                      pass("sink reshapes", sinkReshapes) &&
                      // A gate's product must not become a matmul kernel of its own; weights belong to the gate, not to combine.

@@ -20,6 +20,7 @@ constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
     {"sums", buildSums, scheduleSums},
     {"update", buildUpdate, scheduleUpdate},
+    {"totals", buildTotals, scheduleTotals},
     {"pack", buildPack, schedulePack},
     {"matmul", buildMatmul, scheduleMatmul},
     {"expert_up", buildExpertUp, scheduleExpertUp},

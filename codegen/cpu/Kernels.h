@@ -10,6 +10,7 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSums(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildUpdate(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildTotals(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel); // expert_mid too
@@ -26,6 +27,7 @@ mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleTotals(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& target);

@@ -25,6 +25,7 @@ constexpr Kind kKinds[] = {
     {"attention", buildAttention, scheduleAttention},
     {"moe_layer", buildLayer, scheduleLayer},
     {"update", buildUpdate, scheduleUpdate},
+    {"totals", buildTotals, scheduleTotals},
     {"sums", buildSums, scheduleSums},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
     {"cached_attention", buildCachedAttention, scheduleCachedAttention},

@@ -15,6 +15,7 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildTotals(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSums(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel);
@@ -31,6 +32,7 @@ mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& ta
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleTotals(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarget& target);

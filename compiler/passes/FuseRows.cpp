@@ -22,8 +22,25 @@ void growBackward(Cluster& cluster, Value value, const Sizes& sizes) {
     growBackward(cluster, operand, sizes);
 }
 
+/// Scores of bf16 that a loss takes in f32: it widens them by itself, and nothing as large is stored in f32.
+void addWidening(Cluster& cluster, OpOperand& scores) {
+  auto cast = scores.get().getDefiningOp<CastOp>();
+  if (!cast || !isFree(cast) || dtypeOf(mlir::cast<RankedTensorType>(cast.getX().getType()).getElementType()) != DType::BF16)
+    return;
+  if (!cast->hasOneUse()) {
+    OpBuilder builder(cast);
+    cast = mlir::cast<CastOp>(builder.clone(*cast));
+    scores.set(cast.getResult());
+  }
+  cluster.add(cast);
+}
+
 LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
+  if (isa<LogSumExpOp, CrossEntropyOp>(root))
+    addWidening(cluster, root->getOpOperand(0));
+  if (auto gradient = dyn_cast<CrossEntropyGradOp>(root))
+    addWidening(cluster, gradient.getScoresMutable());
   if (isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(root))
     growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
   if (auto loss = dyn_cast<CrossEntropyOp>(root))
@@ -41,18 +58,36 @@ bool sumsRows(Operation* op) {
   return reduce && reduce.getKind() == ReduceKind::Sum && static_cast<int64_t>(reduce.getAxis()) + 1 == cast<RankedTensorType>(reduce.getX().getType()).getRank();
 }
 
+/// What multiplies the dispatched rows, as they are or in another dtype.
+SmallVector<Operation*> productsOf(DispatchOp dispatch) {
+  SmallVector<Operation*> products;
+  auto collect = [&](Value rows) {
+    for (Operation* user : rows.getUsers())
+      if (isa<MulOp>(user) && isFree(user) && sizesOf(user->getResult(0)) == sizesOf(dispatch.getResult()))
+        products.push_back(user);
+  };
+  collect(dispatch.getResult());
+  for (Operation* user : dispatch->getUsers())
+    if (isa<CastOp>(user) && isFree(user))
+      collect(user->getResult(0));
+  return products;
+}
+
 /// The gradients of a combine: from each dispatched row of dy that of the row it weighted, and, as one sum, that of the weight.
 LogicalResult fuseCombineGradients(DispatchOp dispatch) {
   Cluster cluster(dispatch);
-  for (Operation* user : dispatch->getUsers()) {
-    if (!isa<MulOp>(user) || !isFree(user) || sizesOf(user->getResult(0)) != sizesOf(dispatch.getResult()))
-      continue;
-    cluster.add(user);
-    for (Value operand : user->getOperands())
+  for (Operation* product : productsOf(dispatch)) {
+    cluster.add(product);
+    for (Value operand : product->getOperands()) {
       if (auto weights = operand.getDefiningOp<RowWeightsOp>(); weights && weights->hasOneUse())
         cluster.add(weights);
-    if (user->hasOneUse() && sumsRows(*user->getUsers().begin()) && isFree(*user->getUsers().begin()))
-      cluster.add(*user->getUsers().begin());
+      // Of bf16, products are taken in f32.
+      if (auto cast = operand.getDefiningOp<CastOp>(); cast && isFree(cast) && (cast->hasOneUse() || cast.getX() == dispatch.getResult()))
+        cluster.add(cast);
+    }
+    Operation* behind = product->hasOneUse() ? *product->getUsers().begin() : nullptr;
+    if (behind && isFree(behind) && (sumsRows(behind) || isa<CastOp>(behind)))
+      cluster.add(behind);
   }
   if (!cluster.isConvex()) // a factor comes from behind: the dispatch by itself
     return fuse(dispatch);
@@ -62,7 +97,7 @@ LogicalResult fuseCombineGradients(DispatchOp dispatch) {
 /// Dispatches whose rows are multiplied by several others.
 LogicalResult fuseCombineGradients(func::FuncOp function) {
   for (DispatchOp dispatch : SmallVector<DispatchOp>(function.getOps<DispatchOp>()))
-    if (!dispatch->hasOneUse() && llvm::any_of(dispatch->getUsers(), [](Operation* user) { return isa<MulOp>(user) && isFree(user); }))
+    if (size_t products = productsOf(dispatch).size(); products > 0 && (products > 1 || !dispatch->hasOneUse()))
       if (failed(fuseCombineGradients(dispatch)))
         return failure();
   return success();

@@ -94,6 +94,7 @@ struct Entry {
 
 constexpr Entry entries[] = {
     {"moe-sink-reshapes", "move reshapes behind elementwise ops", sinkReshapes},
+    {"moe-fuse-totals", "sums over whole tensors that are added up", fuseTotals},
     {"moe-fuse-updates", "what parameters and states become, in kernels that write in place", fuseUpdates},
     {"moe-fuse-gates", "scores, choice and assignment in one kernel", fuseGates},
     {"moe-fuse-experts", "dispatch with the experts' first layer, the last layer with combine", fuseExperts},

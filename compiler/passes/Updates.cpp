@@ -119,6 +119,26 @@ void breakCycles(func::FuncOp function) {
   }
 }
 
+FailureOr<SmallVector<SmallVector<KernelOp>>> levelsOf(func::FuncOp function) {
+  SmallVector<KernelOp> left = updatesOf(function), done;
+  SmallVector<SmallVector<KernelOp>> levels;
+  llvm::DenseMap<Operation*, size_t> levelOf;
+  while (!left.empty()) {
+    KernelOp next = takeNext(left);
+    if (!next)
+      return left.front().emitError("internal: kernels that update parameters read what each other writes");
+    size_t level = 0;
+    for (KernelOp other : done)
+      if (readsWhatWrites(other, next))
+        level = std::max(level, levelOf[other] + 1);
+    levelOf[next] = level;
+    done.push_back(next);
+    levels.resize(std::max(levels.size(), level + 1));
+    levels[level].push_back(next);
+  }
+  return levels;
+}
+
 LogicalResult placeUpdates(func::FuncOp function) {
   SmallVector<KernelOp> left = updatesOf(function);
   auto isAppend = [](KernelOp kernel) { return kernel.getKind() == "append"; };

@@ -5,6 +5,10 @@
 
 namespace moec::compiler {
 
+/// As many inputs and outputs as a launch may have: their pointers are a GPU kernel's parameters, which take 32764 bytes (CUDA 12.1 and later, sm_70 and
+/// later).
+inline constexpr size_t kMostBuffers = 4000;
+
 /// The kernels of a called function whose results are written to parameters and states.
 llvm::SmallVector<ir::KernelOp> updatesOf(mlir::func::FuncOp function);
 
@@ -13,6 +17,14 @@ mlir::Value copyOf(mlir::Value value, llvm::StringRef label, mlir::Location loc,
 
 /// Where two kernels read what the other writes, one writes to the side, and copies of that take its place as updates.
 void breakCycles(mlir::func::FuncOp function);
+
+/// The updates in as few groups as can be: no kernel reads what another one of its group writes, and each group stands behind all that reads what it
+/// writes. There are no cycles.
+mlir::FailureOr<llvm::SmallVector<llvm::SmallVector<ir::KernelOp>>> levelsOf(mlir::func::FuncOp function);
+
+/// Makes one kernel of the updates: of several only where one reads what another writes, or where there are more than kMostBuffers. Numbers that updates alone
+/// need are computed in it. There are no cycles.
+mlir::LogicalResult joinUpdates(mlir::func::FuncOp function);
 
 /// Moves the updates and their writes to the function's end, behind all that reads what they write; appends only so far. There are no cycles.
 mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);

@@ -40,6 +40,8 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp>(op);
   if (kind == "update")
     return false;
+  if (kind == "totals")
+    return isa<ReshapeOp, ReduceOp>(op);
   if (kind == "matmul")
     return isa<UnpackOp, TransposeOp, MatmulOp>(op);
   if (kind == "loops")

@@ -493,7 +493,10 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - attention_grad: slices of arguments, random, attention_grad.
     - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape.
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
-    - update: elementwise ops whose operands are arguments of the results' one shape, or scalars. A result may lie in an argument's memory.
+    - totals: sums and means over all elements of tensors, whose terms are made of arguments elementwise; then elementwise ops on these numbers. Results are
+      numbers.
+    - update: for each of some tensors, elementwise ops whose operands are arguments of its shape, or scalars. A result may lie in the memory of an argument
+      that is read for results of the same tensor, and for no others.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
     - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise.
     - expert_mid: the same without dispatch.

@@ -67,7 +67,8 @@ void checkBatchSizes(const std::vector<BatchUse>& uses, int64_t batch) {
     const BatchUse& use = answer.use();
     int64_t size = use.dataset->size();
     if (use.dropLast && batch > size)
-      throw Error(Fault::Usage, fmt::format("{}: a batch of {} is never full with {} records, and what is not full is left out: give a --batch of at most {}", use.what, batch, size, size));
+      throw Error(Fault::Usage,
+                  fmt::format("{}: a batch of {} is never full with {} records, and what is not full is left out: give a --batch of at most {}", use.what, batch, size, size));
     for (int64_t records : answer.sizes(batch)) {
       const std::optional<std::string>& problem = answer.problem(records);
       if (!problem)

@@ -11,10 +11,10 @@
 namespace moec::train {
 
 struct BatchUse {
-  std::string what;                                 // "training", "evaluation": for messages
+  std::string what; // "training", "evaluation": for messages
   data::DatasetPtr dataset;
   bool dropLast = false;
-  std::function<void(const TensorMap&)> check;      // throws Error(Usage) for inputs that the model does not take
+  std::function<void(const TensorMap&)> check; // throws Error(Usage) for inputs that the model does not take
 };
 
 /// Error(Usage) that says which batch is not possible and why, and names a size near `batch` with which all are.

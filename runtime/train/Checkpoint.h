@@ -1,6 +1,6 @@
 #pragma once
-// A training on disk: out/checkpoints/step-00000100/ with weights.safetensors, state.safetensors (the optimizer's, an average of the weights among it) and, written last, training.json, which names the two
-// with size and digest. A folder without it, or whose files are not those that it names, is no checkpoint.
+// A training on disk: out/checkpoints/step-00000100/ with weights.safetensors, state.safetensors (the optimizer's, an average of the weights among it) and, written last,
+// training.json, which names the two with size and digest. A folder without it, or whose files are not those that it names, is no checkpoint.
 
 #include "runtime/core/Tensor.h"
 #include "runtime/data/Order.h"
@@ -22,9 +22,9 @@ struct BestEvaluation {
 
 /// What a training is of: it goes on with equal ones alone.
 struct Identity {
-  std::string model;                     // name and digest of the model as it was built
-  std::string optimizer;                 // as the model's file has it, and what states it keeps
-  std::string data;                      // digests of what is learnt from and what is validated with
+  std::string model;     // name and digest of the model as it was built
+  std::string optimizer; // as the model's file has it, and what states it keeps
+  std::string data;      // digests of what is learnt from and what is validated with
   uint64_t seed = 0;
   bool operator==(const Identity&) const = default;
 };
@@ -32,9 +32,9 @@ struct Identity {
 struct Checkpoint {
   TensorMap weights, state;
   int64_t step = 0;
-  data::Place place;                     // of the next record
+  data::Place place; // of the next record
   Identity identity;
-  std::string target;                    // "cpu:x86-64-v4": the same bits are promised on it alone
+  std::string target; // "cpu:x86-64-v4": the same bits are promised on it alone
   std::optional<BestEvaluation> best;
   int64_t evaluationsSinceBest = 0;
 };
@@ -53,7 +53,8 @@ std::vector<std::filesystem::path> listCheckpoints(const std::filesystem::path& 
 /// Deletes all but the last `keep` and the one of step `best`; unfinished ones too. training.json goes first.
 void pruneCheckpoints(const std::filesystem::path& out, int64_t keep, int64_t best);
 
-/// The averages of the weights among the states ("p.average" of each parameter p), by parameter and of its dtype; of a parameter that has none, the weight itself. Nothing when no parameter has one.
+/// The averages of the weights among the states ("p.average" of each parameter p), by parameter and of its dtype; of a parameter that has none, the weight itself. Nothing when no
+/// parameter has one.
 std::optional<TensorMap> averagedWeights(const TensorMap& weights, const TensorMap& state);
 
 } // namespace moec::train

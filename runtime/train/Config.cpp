@@ -66,7 +66,8 @@ template <class At> Entry field(std::string name, Type type, std::string doc, At
   return entry;
 }
 
-Entry word(std::string name, std::vector<std::string> words, std::string doc, std::function<std::string(const Config&)> read, std::function<void(Config&, const std::string&)> write) {
+Entry word(std::string name, std::vector<std::string> words, std::string doc, std::function<std::string(const Config&)> read,
+           std::function<void(Config&, const std::string&)> write) {
   Entry entry{{std::move(name), kTypeNames[static_cast<int>(Type::Word)], "", std::move(words), {}, std::move(doc)}, Type::Word, {}, false, {}, {}};
   entry.read = [read](const Config& config) { return Json(read(config)); };
   entry.write = [write](Config& config, const Json& value) { write(config, value.get<std::string>()); };
@@ -85,7 +86,8 @@ template <class At> Entry share(std::string name, std::string doc, At at) {
   return entry;
 }
 
-#define FIELD(place) [](Config& config) -> auto& { return config.place; }
+#define FIELD(place)                                                                                                                                                               \
+  [](Config & config) -> auto& { return config.place; }
 
 std::vector<Entry> makeEntries() {
   constexpr Range positive{1, {}}, notNegative{0, {}};
@@ -98,7 +100,8 @@ std::vector<Entry> makeEntries() {
       "data_kind", {"", "text", "images", "idx", "cifar", "arrays", "csv"}, "what the data are; empty: by what the path holds", [](const Config& c) { return c.data.kind; },
       [](Config& c, const std::string& value) { c.data.kind = value; }));
   add(share("validation", "the share of records held out; null: 0.1 of text, 0.2 of other data; 0: none", FIELD(data.validation)));
-  add(field("tokenizer", Type::Text, "of text: \"bytes\", \"sentencepiece\", \"sentencepiece:N\" or a file; empty: \"sentencepiece\" with the model's vocabulary", FIELD(data.tokenizer)));
+  add(field("tokenizer", Type::Text, "of text: \"bytes\", \"sentencepiece\", \"sentencepiece:N\" or a file; empty: \"sentencepiece\" with the model's vocabulary",
+            FIELD(data.tokenizer)));
   add(field("window", Type::Integer, "of text: tokens of a record; 0: as many as the model takes, at most 256", FIELD(data.window), notNegative));
   add(field("inputs", Type::Texts, "which field of the data an input of the model reads", FIELD(data.inputs)));
   add(word(
@@ -116,7 +119,7 @@ std::vector<Entry> makeEntries() {
   add(field("warmup", Type::Integer, "steps over which the learning rate grows from learning_rate/warmup", FIELD(schedule.warmup), notNegative));
   add(field("final_rate", Type::Number, "what a linear and a cosine schedule end with, as a share of learning_rate", FIELD(schedule.last), {0, 1}));
   add(field("seed", Type::Integer, "of weights, random draws, the order of records and what is held out", FIELD(seed), {0, {}, false, false, true}));
-  add(field("weights", Type::Path, "a safetensors file to begin with; empty: weights drawn by the seed", FIELD(weights)));
+  add(field("weights", Type::Path, "a safetensors file, or a checkpoint's folder, to begin with its weights; empty: drawn by the seed", FIELD(weights)));
   add(field("evaluate_every", Type::Integer, "steps between evaluations; 0: at the end of every epoch", FIELD(evaluateEvery), notNegative));
   add(field("patience", Type::Integer, "evaluations without a better loss before the training stops; 0: it does not", FIELD(patience), notNegative));
   add(field("checkpoint_every", Type::Integer, "steps between checkpoints; 0: with every evaluation", FIELD(checkpointEvery), notNegative));
@@ -259,7 +262,8 @@ void checkConfig(const Config& config) {
   if (config.steps > 0 && config.epochs > 0)
     throw Error(Fault::Usage, fmt::format("a training ends after {} steps or after {} epochs: give \"steps\" or \"epochs\", and 0 for the other", config.steps, config.epochs));
   if (config.patience > 0 && config.data.validation == 0.0 && config.data.validationPath.empty())
-    throw Error(Fault::Usage, fmt::format("\"patience\" is {}, but no data are held out to evaluate with: give \"validation\" a share above 0, or \"validation_data\"", config.patience));
+    throw Error(Fault::Usage,
+                fmt::format("\"patience\" is {}, but no data are held out to evaluate with: give \"validation\" a share above 0, or \"validation_data\"", config.patience));
 }
 
 void parseConfig(const std::string& text, const std::string& where, Config& config) {

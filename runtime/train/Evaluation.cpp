@@ -20,7 +20,8 @@ std::optional<double> scalar(const TensorMap& results, const char* name) {
 } // namespace
 
 Evaluation::Evaluation(Program program, std::shared_ptr<Device> device, data::DatasetPtr dataset, const Config& config)
-    : session_(std::move(program), std::move(device), Purpose::Evaluation), dataset_(std::move(dataset)), batch_(config.batch), seed_(config.seed), badRecords_(config.badRecords) {}
+    : session_(std::move(program), std::move(device), Purpose::Evaluation), dataset_(std::move(dataset)), batch_(config.batch), seed_(config.seed), badRecords_(config.badRecords) {
+}
 
 EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
   auto begin = std::chrono::steady_clock::now();
@@ -43,7 +44,8 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
       session_.watch(std::ref(watch));
       session_.run(batch->fields, options);
       session_.watch({});
-      throw Error(Fault::Data, fmt::format("evaluation behind step {}: the loss of batch {} is {}; it began in {}", step, number, nameOfNonFinite(*loss), watch.first().value_or("no launch's result")));
+      throw Error(Fault::Data, fmt::format("evaluation behind step {}: the loss of batch {} is {}; it began in {}", step, number, nameOfNonFinite(*loss),
+                                           watch.first().value_or("no launch's result")));
     }
     if (weight > 0) { // the mean over no labels is no number
       record.loss += *loss * weight;

@@ -57,9 +57,9 @@ std::optional<NonFinite> findNonFinite(const Tensor& tensor, int64_t elements) {
   if (found.count == 0)
     return {};
   std::string value = nameOfNonFinite(tensor.dtype() == DType::F32 ? tensor.as<float>()[static_cast<size_t>(found.first)] : values[static_cast<size_t>(found.first)]);
-  found.text = tensor.elements() == 1 ? "it is " + value
-                                      : fmt::format("{} of {} elements are not finite; the first, at [{}], is {}", found.count, elements,
-                                                    fmt::join(place(found.first, tensor.shape()), ", "), value);
+  found.text = tensor.elements() == 1
+                   ? "it is " + value
+                   : fmt::format("{} of {} elements are not finite; the first, at [{}], is {}", found.count, elements, fmt::join(place(found.first, tensor.shape()), ", "), value);
   return found;
 }
 

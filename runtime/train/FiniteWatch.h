@@ -10,9 +10,9 @@
 namespace moec::train {
 
 struct NonFinite {
-  int64_t count = 0, first = 0;  // elements; the first that is nan or inf, or where none is the first that is -inf
-  bool nanOrInf = false;         // whether one is something else than -inf
-  std::string text;              // "17 of 512 elements are not finite; the first, at [3, 5], is nan"
+  int64_t count = 0, first = 0; // elements; the first that is nan or inf, or where none is the first that is -inf
+  bool nanOrInf = false;        // whether one is something else than -inf
+  std::string text;             // "17 of 512 elements are not finite; the first, at [3, 5], is nan"
 };
 /// Nothing when the leading `elements` are all finite. -1: all of the tensor's.
 std::optional<NonFinite> findNonFinite(const Tensor& tensor, int64_t elements = -1);
@@ -24,7 +24,8 @@ class FiniteWatch {
 public:
   explicit FiniteWatch(Executable& executable) : executable_(executable) {}
   void operator()(LaunchList list, size_t index);
-  /// "launch 12 of 218, 'layers.0.moe.gate' (gate: moe.matmul, moe.softmax): of its result ..". Masks are made with -inf: a launch that left nothing worse counts only when no other left anything.
+  /// "launch 12 of 218, 'layers.0.moe.gate' (gate: moe.matmul, moe.softmax): of its result ..". Masks are made with -inf: a launch that left nothing worse counts only when no
+  /// other left anything.
   std::optional<std::string> first() const { return worse_ ? worse_ : negative_; }
 
 private:

@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <system_error>
-#include <vector>
 #include <unistd.h>
+#include <vector>
 
 namespace moec::train {
 namespace {

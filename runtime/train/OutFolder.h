@@ -1,5 +1,6 @@
 #pragma once
-// The folder of a training: model.json as it was given, train.json, the tokenizer's file, metrics.jsonl, checkpoints/. It is enough to go on, to generate and to look at what came out.
+// The folder of a training: model.json as it was given, train.json, the tokenizer's file, metrics.jsonl, checkpoints/. It is enough to go on, to generate and to look at what came
+// out.
 
 #include "runtime/train/Config.h"
 

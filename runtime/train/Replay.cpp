@@ -52,14 +52,16 @@ Replay::Found Replay::watch(data::Loader& loader) {
       return;
     for (const auto& [name, tensor] : batch.fields)
       if (auto problem = findNonFinite(tensor); problem && !input)
-        input = fmt::format("it began with the data: of input '{}', {}, {}; that is {}", name, describe(tensor), problem->text, placeOf(batch, problem->first / (tensor.elements() / batch.records)));
+        input = fmt::format("it began with the data: of input '{}', {}, {}; that is {}", name, describe(tensor), problem->text,
+                            placeOf(batch, problem->first / (tensor.elements() / batch.records)));
   };
   steps.next(loader, look);
   training.watch({});
   if (input)
     return {*input, true};
   if (!launches.first())
-    throw Error(Fault::Mismatch, fmt::format("step {} gave numbers that are not finite, but done again it does not: the device does not give the same bits twice", training.steps()));
+    throw Error(Fault::Mismatch,
+                fmt::format("step {} gave numbers that are not finite, but done again it does not: the device does not give the same bits twice", training.steps()));
   return {fmt::format("it began in {}{}", batches > 1 ? fmt::format("batch {} of the step, ", batches) : "", *launches.first())};
 }
 

@@ -10,13 +10,13 @@ struct Replay {
   Steps& steps;
   const Config& config;
   data::DatasetPtr dataset;
-  std::function<data::Place()> restore;                    // the training is again what it was; gives the place in the data
+  std::function<data::Place()> restore; // the training is again what it was; gives the place in the data
   std::function<data::LoaderOptions()> loader;
   const std::atomic<bool>& stop;
 
   struct Found {
-    std::string text;                                      // "it began in launch 12 of 218 of forward, .."
-    bool isData = false;                                   // the data themselves are not finite
+    std::string text;    // "it began in launch 12 of 218 of forward, .."
+    bool isData = false; // the data themselves are not finite
   };
   /// Where it began that behind step `failed` not all is finite. Nothing when `stop` came first. The training is of no use then. Error(Mismatch) when all is finite this time.
   std::optional<Found> find(int64_t failed);

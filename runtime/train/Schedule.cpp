@@ -18,17 +18,13 @@ double Schedule::at(int64_t step) const {
   step = std::max<int64_t>(step, 1);
   if (step < warmup)
     return peak * static_cast<double>(step) / static_cast<double>(warmup);
-  int64_t length = total - warmup; // of the way down, behind the warmup
+  int64_t length = total - warmup;                                                                // of the way down, behind the warmup
   double way = length > 0 ? static_cast<double>(step - warmup) / static_cast<double>(length) : 0; // 0 .. 1
   switch (kind) {
-  case Kind::Constant:
-    return peak;
-  case Kind::Linear:
-    return peak * (1 - way * (1 - last));
-  case Kind::Cosine:
-    return peak * (last + (1 - last) * 0.5 * (1 + fixedCosTurns(way / 2)));
-  case Kind::InverseSquareRoot:
-    return peak * std::sqrt(static_cast<double>(std::max<int64_t>(warmup, 1)) / static_cast<double>(step));
+  case Kind::Constant: return peak;
+  case Kind::Linear: return peak * (1 - way * (1 - last));
+  case Kind::Cosine: return peak * (last + (1 - last) * 0.5 * (1 + fixedCosTurns(way / 2)));
+  case Kind::InverseSquareRoot: return peak * std::sqrt(static_cast<double>(std::max<int64_t>(warmup, 1)) / static_cast<double>(step));
   }
   return peak;
 }

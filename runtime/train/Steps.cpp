@@ -47,6 +47,17 @@ Steps::Steps(Training& training, const Config& config, const data::Dataset& data
       positions_ = field.name;
 }
 
+TensorMap Steps::learn(const data::Batch& batch, const StepOptions& options) {
+  try {
+    return training_.plan().apply.empty() ? training_.step(batch.fields, options) : training_.accumulate(batch.fields, options);
+  } catch (const Error& error) {
+    if (error.fault() != Fault::Usage || batch.skipped.empty())
+      throw;
+    throw Error(Fault::Data, fmt::format("step {}: only {} records are left of a batch of {}, for {} could not be read, the last of them: {}; of so few, {}", training_.steps() + 1,
+                                         batch.records, config_.batch, batch.skipped.size(), batch.skipped.back(), error.what()));
+  }
+}
+
 DoneStep Steps::next(data::Loader& loader, const std::function<void(const data::Batch&)>& onBatch) {
   auto begin = std::chrono::steady_clock::now();
   double waitedBefore = loader.secondsWaited();
@@ -63,7 +74,7 @@ DoneStep Steps::next(data::Loader& loader, const std::function<void(const data::
       throw Error(Fault::Internal, "the data of a training ended");
     if (onBatch)
       onBatch(*batch);
-    TensorMap results = accumulates ? training_.accumulate(batch->fields, options) : training_.step(batch->fields, options);
+    TensorMap results = learn(*batch, options);
     if (batches++ == 0)
       record.epoch = batch->begin.epoch;
     add(record, results);

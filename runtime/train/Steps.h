@@ -11,7 +11,7 @@ namespace moec::train {
 
 struct DoneStep {
   StepRecord record;
-  data::Place end;                  // of the next record
+  data::Place end; // of the next record
   bool endsEpoch = false;
   std::vector<std::string> skipped; // bad records
   /// Loss and norm of gradients are numbers. Where they are not, and gradients add up over batches, no parameter has changed.
@@ -27,6 +27,8 @@ public:
   DoneStep next(data::Loader& loader, const std::function<void(const data::Batch&)>& onBatch = {});
 
 private:
+  TensorMap learn(const data::Batch& batch, const StepOptions& options);
+
   Training& training_;
   const Config& config_;
   std::string positions_; // the field whose elements are counted; empty: records are

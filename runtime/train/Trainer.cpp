@@ -33,7 +33,8 @@ const Config& checked(const Config& config) {
 /// Gradients that add up: between steps they are zeros, which no checkpoint needs to hold.
 bool isGradient(const Plan& plan, const StateInfo& state) {
   constexpr std::string_view end = ".gradient";
-  return state.name.ends_with(end) && std::ranges::any_of(plan.parameters, [&](const ParameterInfo& p) { return p.name == std::string_view(state.name).substr(0, state.name.size() - end.size()); });
+  return state.name.ends_with(end) &&
+         std::ranges::any_of(plan.parameters, [&](const ParameterInfo& p) { return p.name == std::string_view(state.name).substr(0, state.name.size() - end.size()); });
 }
 
 } // namespace
@@ -56,8 +57,9 @@ struct Trainer::State {
     int64_t size = data.train->size();
     batchesPerEpoch = config.dropLast ? size / config.batch : (size + config.batch - 1) / config.batch;
     if (config.accumulate > batchesPerEpoch)
-      throw Error(Fault::Usage, fmt::format("\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"", config.accumulate,
-                                            size, batchesPerEpoch, config.batch));
+      throw Error(Fault::Usage,
+                  fmt::format("\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
+                              config.accumulate, size, batchesPerEpoch, config.batch));
     int64_t stepsPerEpoch = (batchesPerEpoch + config.accumulate - 1) / config.accumulate;
     total = config.steps > 0 ? config.steps : config.epochs > 0 ? config.epochs * stepsPerEpoch : kUsualSteps;
     config.schedule.total = total;
@@ -68,10 +70,11 @@ struct Trainer::State {
 
   /// Weights and states of the beginning.
   data::Place begin() {
+    std::error_code code;
     if (config.weights.empty())
       training.init(config.seed);
     else
-      training.load(config.weights);
+      training.load(std::filesystem::is_directory(config.weights, code) ? config.weights / "weights.safetensors" : config.weights);
     return {};
   }
 
@@ -109,18 +112,18 @@ struct Trainer::State {
   int64_t batchesPerEpoch = 0, total = 0;
 
   bool begun = false, resumed = false;
-  std::string notice;                    // of resume(), for the listener
+  std::string notice; // of resume(), for the listener
   data::Place place;
   std::optional<BestEvaluation> best;
   int64_t evaluationsSinceBest = 0;
-  std::filesystem::path lastCheckpoint;  // the last one in out; empty: none
+  std::filesystem::path lastCheckpoint; // the last one in out; empty: none
 
   // Of a run.
   Listener* listener = nullptr;
   std::optional<Metrics> metrics;
   std::optional<EvaluationRecord> last;
   bool toldSkipped = false;
-  int64_t failing = 0;                   // the step to speak of when something is not finite
+  int64_t failing = 0; // the step to speak of when something is not finite
 
   void resume();
   Outcome run(Listener& told, const std::atomic<bool>& stop);
@@ -178,8 +181,14 @@ bool Trainer::State::evaluate() {
 }
 
 void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
-  Checkpoint checkpoint{.weights = training.weights(), .state = training.state(), .step = training.steps(), .place = place, .identity = identity(), .target = training.plan().target,
-                        .best = best, .evaluationsSinceBest = evaluationsSinceBest};
+  Checkpoint checkpoint{.weights = training.weights(),
+                        .state = training.state(),
+                        .step = training.steps(),
+                        .place = place,
+                        .identity = identity(),
+                        .target = training.plan().target,
+                        .best = best,
+                        .evaluationsSinceBest = evaluationsSinceBest};
   for (const StateInfo& info : training.plan().states)
     if (isGradient(training.plan(), info))
       checkpoint.state.erase(info.name);

@@ -118,7 +118,7 @@ TEST_P(RoutedRows, counts) {
         mlir::Value counts = maker.make<ir::ExpertCountsOp>(routingInput(maker));
         mlir::Value load = maker.make<ir::CastOp>(counts, builder.getF32Type());
         mlir::Value taken = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, load, 0);
-        mlir::Value all = maker.make<ir::SizeOp>(rowsText(), builder.getF32Type());
+        mlir::Value all = maker.make<ir::SizeOp>((Size::symbol("t") * Size(fill().choices)).str(), builder.getF32Type());
         return maker.finish("rows", {counts, load, maker.make<ir::SubOp>(all, taken)});
       },
       {routing()}, false);

@@ -38,7 +38,8 @@ Checkpoint sample(int64_t step = 20) {
 }
 
 bool same(const TensorMap& a, const TensorMap& b) {
-  return std::ranges::equal(a, b, [](const auto& x, const auto& y) { return x.first == y.first && x.second.shape() == y.second.shape() && x.second.toDoubles() == y.second.toDoubles(); });
+  return std::ranges::equal(
+      a, b, [](const auto& x, const auto& y) { return x.first == y.first && x.second.shape() == y.second.shape() && x.second.toDoubles() == y.second.toDoubles(); });
 }
 
 std::string problem(const fs::path& folder) {
@@ -170,7 +171,7 @@ TEST(Checkpoint, AFileThatMayNotGrowLeavesTheOldOnesWhole) {
   rlimit old{}, small{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
   small = old;
-  auto handler = signal(SIGXFSZ, SIG_IGN); // write() then says EFBIG
+  auto handler = signal(SIGXFSZ, SIG_IGN);  // write() then says EFBIG
   for (rlim_t bytes : {0, 100, 300, 600}) { // in the first file, in the second, in training.json
     small.rlim_cur = bytes;
     ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
@@ -185,8 +186,7 @@ TEST(Checkpoint, AFullDiskLeavesTheOldOnesWhole) {
   pid_t child = fork(); // a mount of its own
   ASSERT_GE(child, 0);
   if (child == 0) {
-    if (unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("none", mount.path().c_str(), "tmpfs", 0, "size=64k") != 0)
+    if (unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || ::mount("none", mount.path().c_str(), "tmpfs", 0, "size=64k") != 0)
       _exit(77);
     writeCheckpoint(checkpointFolder(mount.path(), 10), sample(10));
     std::ofstream filler(mount.path() / "filler", std::ios::binary);

@@ -1,5 +1,5 @@
-// Trainings that are killed, at any moment and in each call that changes a file: what is there is whole, at most the steps since the last checkpoint are lost, and the end has the bytes of a training that nobody
-// killed.
+// Trainings that are killed, at any moment and in each call that changes a file: what is there is whole, at most the steps since the last checkpoint are lost, and the end has the
+// bytes of a training that nobody killed.
 
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Metrics.h"
@@ -12,6 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <fcntl.h>
+#include <fstream>
 #include <random>
 #include <set>
 #include <spawn.h>
@@ -27,11 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::steady_clock;
 
-#ifdef MOEC_MANY_KILLS
-constexpr int64_t kSteps = 40, kEvery = 3;
-#else
-constexpr int64_t kSteps = 12, kEvery = 3;
-#endif
+constexpr int64_t kEvery = 3; // steps between checkpoints
 
 class Killed : public testing::Test {
 protected:
@@ -39,28 +36,31 @@ protected:
   fs::path model = folder.path() / "model.json", program = folder.path() / "program.moec";
   std::map<std::string, std::string> expected; // files of the last checkpoint
   double seconds = 0;                          // of a training that nobody kills
-  long calls = 0;                              // that change files in it
   fs::path out;
   int trainings = 0;
 
-  void SetUp() override {
+  int64_t steps = 0;
+
+  /// Of so many steps; gives how many calls of it change files.
+  long prepare(int64_t ofSteps) {
+    steps = ofSteps;
     compileSmall(model).save(program);
     begin();
     auto start = steady_clock::now();
-    ASSERT_EQ(finish(""), 0);
+    EXPECT_EQ(finish(""), 0);
     seconds = std::chrono::duration<double>(steady_clock::now() - start).count();
     expected = filesOf(listCheckpoints(out).back());
-    ASSERT_EQ(stepOf(listCheckpoints(out).back()), kSteps);
-    std::FILE* said = std::fopen((folder.path() / "said").c_str(), "r");
-    ASSERT_EQ(std::fscanf(said, "%ld", &calls), 1);
-    std::fclose(said);
-    ASSERT_GT(calls, 50);
+    EXPECT_EQ(stepOf(listCheckpoints(out).back()), steps);
+    long calls = 0;
+    std::ifstream(folder.path() / "said") >> calls;
+    EXPECT_GT(calls, 50);
+    return calls;
   }
 
   void begin() { out = folder.path() / ("out" + std::to_string(trainings++)); }
 
   pid_t start(const std::string& call) {
-    std::vector<std::string> words{MOEC_KILL_CHILD, program, model, out, std::to_string(kSteps), std::to_string(kEvery)};
+    std::vector<std::string> words{MOEC_KILL_CHILD, program, model, out, std::to_string(steps), std::to_string(kEvery)};
     if (!call.empty())
       words.push_back(call);
     std::vector<char*> arguments;
@@ -141,7 +141,7 @@ protected:
   }
 
   /// In every `stride`th call that changes a file.
-  void killInCalls(long stride) {
+  void killInCalls(long calls, long stride) {
     for (long call = 1; call <= calls; call += stride) {
       begin();
       ASSERT_EQ(finish(std::to_string(call)), -SIGKILL) << "call " << call;
@@ -157,11 +157,25 @@ protected:
 } // namespace
 
 #ifdef MOEC_MANY_KILLS
-TEST_F(Killed, TwoHundredTimesAtAnyMoment) { killAtAnyMoment(200); }
-TEST_F(Killed, InEveryCallThatChangesAFile) { killInCalls(1); }
+TEST_F(Killed, TwoHundredTimesAtAnyMoment) {
+  prepare(40);
+  killAtAnyMoment(200);
+}
+
+TEST_F(Killed, InEveryCallThatChangesAFile) {
+  long calls = prepare(9);
+  killInCalls(calls, 1);
+}
 #else
-TEST_F(Killed, TenTimesAtAnyMoment) { killAtAnyMoment(10); }
-TEST_F(Killed, InTenCallsThatChangeAFile) { killInCalls(calls / 10 + 1); }
+TEST_F(Killed, TenTimesAtAnyMoment) {
+  prepare(12);
+  killAtAnyMoment(10);
+}
+
+TEST_F(Killed, InTenCallsThatChangeAFile) {
+  long calls = prepare(6);
+  killInCalls(calls, calls / 10 + 1);
+}
 #endif
 
 } // namespace moec::train

@@ -27,8 +27,18 @@ std::vector<std::string> lines(const std::filesystem::path& file) {
 }
 
 StepRecord step(int64_t number) {
-  return {.step = number, .epoch = 2, .records = 64, .loss = 0.1 + 0.2, .learningRate = 1e-3, .gradientNorm = 2.5, .seconds = 0.25, .secondsWaited = 0.125, .tokensPerSecond = 256,
-          .auxLosses = {{"moe.gate.balance_loss", 1.5}}, .load = {{"moe.gate", {3, 0, 61}}}, .dropped = {{"moe.gate", 4}}};
+  return {.step = number,
+          .epoch = 2,
+          .records = 64,
+          .loss = 0.1 + 0.2,
+          .learningRate = 1e-3,
+          .gradientNorm = 2.5,
+          .seconds = 0.25,
+          .secondsWaited = 0.125,
+          .tokensPerSecond = 256,
+          .auxLosses = {{"moe.gate.balance_loss", 1.5}},
+          .load = {{"moe.gate", {3, 0, 61}}},
+          .dropped = {{"moe.gate", 4}}};
 }
 
 } // namespace
@@ -42,11 +52,13 @@ TEST(Metrics, EachLineSaysWhatItIs) {
   metrics.addCheckpoint(7, "checkpoints/step-00000007");
   metrics.addSkipped(8, "cats/3.png: \xff");
   metrics.addEvent(8, "interrupted");
-  EXPECT_THAT(lines(file), ElementsAre(R"({"kind":"step","step":7,"epoch":2,"records":64,"loss":0.30000000000000004,"learning_rate":0.001,"gradient_norm":2.5,"seconds":0.25,"seconds_waited":0.125,)"
-                                       R"("tokens_per_second":256.0,"aux_losses":{"moe.gate.balance_loss":1.5},"load":{"moe.gate":[3.0,0.0,61.0]},"dropped":{"moe.gate":4.0}})",
-                                       R"({"kind":"evaluation","step":7,"records":10,"loss":0.5,"accuracy":0.75,"seconds":2.0,"best":true})",
-                                       R"({"kind":"checkpoint","step":7,"folder":"checkpoints/step-00000007"})", "{\"kind\":\"skipped\",\"step\":8,\"message\":\"cats/3.png: \xef\xbf\xbd\"}",
-                                       R"({"kind":"interrupted","step":8})"))
+  EXPECT_THAT(
+      lines(file),
+      ElementsAre(R"({"kind":"step","step":7,"epoch":2,"records":64,"loss":0.30000000000000004,"learning_rate":0.001,"gradient_norm":2.5,"seconds":0.25,"seconds_waited":0.125,)"
+                  R"("tokens_per_second":256.0,"aux_losses":{"moe.gate.balance_loss":1.5},"load":{"moe.gate":[3.0,0.0,61.0]},"dropped":{"moe.gate":4.0}})",
+                  R"({"kind":"evaluation","step":7,"records":10,"loss":0.5,"accuracy":0.75,"seconds":2.0,"best":true})",
+                  R"({"kind":"checkpoint","step":7,"folder":"checkpoints/step-00000007"})", "{\"kind\":\"skipped\",\"step\":8,\"message\":\"cats/3.png: \xef\xbf\xbd\"}",
+                  R"({"kind":"interrupted","step":8})"))
       << "with the system at once";
 }
 

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <sys/resource.h>
 
@@ -23,9 +24,9 @@ namespace moec::train {
 namespace {
 
 namespace fs = std::filesystem;
+using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using test::TemporaryFolder;
 
 /// One compiled program for all tests of a kind.
 struct Compiled {
@@ -40,6 +41,11 @@ const Compiled& plain() {
 }
 const Compiled& accumulating() {
   static Compiled compiled(true);
+  return compiled;
+}
+
+const Compiled& averaging() {
+  static Compiled compiled(false, R"({"optimizer": {"kind": "adamw", "ema": 0.9}})");
   return compiled;
 }
 
@@ -59,11 +65,12 @@ data::OpenedData points(int64_t train = 100, int64_t validation = 40) {
 }
 
 /// A whole training, or a part of it: it is asked to stop behind step `until`.
-Outcome train(const Compiled& compiled, const Config& config, Listener* listener = nullptr, bool resume = false, int64_t until = -1, data::OpenedData data = points()) {
+Outcome train(const Compiled& compiled, const Config& config, Listener* listener = nullptr, bool resume = false, int64_t until = -1, data::OpenedData data = points(),
+              int threads = 1) {
   Remembering own;
   std::atomic<bool> stop = false;
   own.afterStep = [&](int64_t step) { stop = step == until; };
-  Trainer trainer(compiled.program, "cpu", {.threads = 1}, config, std::move(data));
+  Trainer trainer(compiled.program, "cpu", {.threads = threads}, config, std::move(data));
   if (resume)
     trainer.resume();
   return trainer.run(listener ? *listener : own, stop);
@@ -127,14 +134,15 @@ TEST(Trainer, LearnsAndWritesWhatItPromises) {
 struct Cut {
   const char* name;
   int64_t accumulate, until;
+  bool averages = false;
 };
 
 class GoingOn : public testing::TestWithParam<Cut> {};
 
-// Jitter, dropout, moments, the order of records and the best evaluation all go on.
+// Jitter, dropout, moments, averages, the order of records and the best evaluation all go on.
 TEST_P(GoingOn, GivesTheBytesOfATrainingThatWasNotInterrupted) {
-  auto [name, accumulate, until] = GetParam();
-  const Compiled& compiled = accumulate > 1 ? accumulating() : plain();
+  auto [name, accumulate, until, averages] = GetParam();
+  const Compiled& compiled = averages ? averaging() : accumulate > 1 ? accumulating() : plain();
   TemporaryFolder whole, parts;
   Config settings = config(whole.path(), compiled);
   settings.accumulate = accumulate;
@@ -144,7 +152,7 @@ TEST_P(GoingOn, GivesTheBytesOfATrainingThatWasNotInterrupted) {
   Outcome part = train(compiled, settings, nullptr, false, until);
   EXPECT_EQ(part.end, Outcome::End::Interrupted);
   EXPECT_EQ(part.steps, until);
-  part = train(compiled, settings, nullptr, true, until + 1);
+  part = train(compiled, settings, nullptr, true, until + 1, points(), 2); // the number of threads is no matter
   EXPECT_EQ(part.steps, until + 1);
   Outcome rest = train(compiled, settings, nullptr, true);
   EXPECT_EQ(rest.end, Outcome::End::Finished);
@@ -160,9 +168,9 @@ TEST_P(GoingOn, GivesTheBytesOfATrainingThatWasNotInterrupted) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Trainer, GoingOn,
-                         testing::Values(Cut{"InAnEpoch", 1, 10}, Cut{"AtItsEnd", 1, 14}, Cut{"BeforeTheFirstEvaluation", 1, 1}, Cut{"WithStepsOfThreeBatches", 3, 10}, Cut{"AtTheirEpochsEnd", 3, 12}),
+                         testing::Values(Cut{"InAnEpoch", 1, 10}, Cut{"AtItsEnd", 1, 14}, Cut{"BeforeTheFirstEvaluation", 1, 1}, Cut{"WithAverages", 1, 10, true},
+                                         Cut{"WithStepsOfThreeBatches", 3, 10}, Cut{"AtTheirEpochsEnd", 3, 12}),
                          [](const auto& info) { return info.param.name; });
-
 
 TEST(Trainer, AnEvaluationIsTheMeanOverWhatWasHeldOut) {
   TemporaryFolder out;
@@ -216,7 +224,7 @@ TEST(Trainer, StopsWhereNothingGetsBetter) {
 }
 
 TEST(Trainer, EvaluatesAveragesWhereTheOptimizerKeepsThem) {
-  static Compiled compiled(false, R"({"optimizer": {"kind": "adamw", "ema": 0.9}})");
+  const Compiled& compiled = averaging();
   TemporaryFolder out;
   Config settings = config(out.path(), compiled);
   settings.steps = 8;
@@ -239,6 +247,81 @@ TEST(Trainer, EvaluatesAveragesWhereTheOptimizerKeepsThem) {
   };
   EXPECT_DOUBLE_EQ(told.evaluations.at(0).loss, lossOf(*averaged));
   EXPECT_NE(told.evaluations.at(0).loss, lossOf(checkpoint.weights));
+}
+
+namespace {
+
+/// Ten tokens each; of the first records all targets count, of the later ones a single one does.
+class Sequences : public data::Dataset {
+public:
+  const std::vector<data::Field>& fields() const override {
+    static const std::vector<data::Field> fields{{"tokens", DType::I64, {10}, 12}, {"targets", DType::I64, {10}, {}}};
+    return fields;
+  }
+  int64_t size() const override { return 9; }
+  void read(int64_t record, std::span<std::byte* const> fields) const override {
+    for (int64_t i = 0; i < 10; ++i) {
+      int64_t token = (3 * record + 5 * i) % 12, target = record < 4 || i == record ? (token + record) % 12 : -100;
+      std::memcpy(fields[0] + 8 * i, &token, 8);
+      std::memcpy(fields[1] + 8 * i, &target, 8);
+    }
+  }
+  std::string digest() const override { return "sequences"; }
+  std::string describe() const override { return "sequences"; }
+  std::string placeOf(int64_t record) const override { return std::to_string(record); }
+};
+
+} // namespace
+
+TEST(Trainer, OfTextTokensAreCountedAndLabelsWeigh) {
+  static Compiled compiled(
+      false,
+      R"({"inputs": {"x": null, "label": null, "tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}, "targets": {"shape": ["batch", "sequence"], "dtype": "i64", "for": "loss"}},
+    "model": [{"kind": "embedding", "vocabulary": 12, "dim": 8}, {"kind": "linear", "out": 12, "name": "scores"}], "loss": {"labels": "targets"}, "check": {"batch": 3, "sequence": 4}})");
+  TemporaryFolder out;
+  Config settings = config(out.path(), compiled);
+  settings.batch = 4;
+  settings.steps = 4;
+  auto sequences = std::make_shared<Sequences>();
+  Remembering told;
+  Outcome outcome = train(compiled, settings, &told, false, -1, {sequences, sequences, nullptr, "sequences"});
+  for (const StepRecord& step : told.steps)
+    EXPECT_NEAR(step.tokensPerSecond * step.seconds, static_cast<double>(10 * step.records), 1e-6);
+  Session session(compiled.program, openDevice("cpu"), Purpose::Evaluation);
+  session.load(readCheckpoint(outcome.checkpoint).weights);
+  data::Loader loader(sequences, {.batch = 4, .shuffle = false, .once = true});
+  std::vector<double> labels;
+  double loss = 0, correct = 0, all = 0;
+  while (auto batch = loader.next()) {
+    TensorMap results = session.run(batch->fields);
+    labels.push_back(results.at("labels").toDoubles()[0]);
+    all += labels.back();
+    loss += labels.back() * results.at("loss").toDoubles()[0];
+    correct += labels.back() * results.at("accuracy").toDoubles()[0];
+  }
+  EXPECT_THAT(labels, ElementsAre(40, 4, 1));
+  EXPECT_DOUBLE_EQ(told.evaluations.back().loss, loss / all);
+  EXPECT_DOUBLE_EQ(*told.evaluations.back().accuracy, correct / all);
+}
+
+TEST(Trainer, BeginsWithGivenWeights) {
+  TemporaryFolder first, second;
+  Config settings = config(first.path());
+  settings.steps = 3;
+  Outcome outcome = train(plain(), settings);
+  settings.out = second.path();
+  settings.weights = outcome.checkpoint;
+  Remembering fromFolder;
+  train(plain(), settings, &fromFolder);
+  settings.out = second.path() / "again";
+  settings.weights = outcome.checkpoint / "weights.safetensors";
+  Remembering fromFile;
+  train(plain(), settings, &fromFile);
+  EXPECT_EQ(fromFile.steps[0].loss, fromFolder.steps[0].loss);
+  Training training(plain().program, "cpu");
+  training.load(outcome.checkpoint / "weights.safetensors");
+  data::Loader loader(points().train, {.batch = 16, .seed = settings.seed});
+  EXPECT_EQ(fromFile.steps[0].loss, training.step(loader.next()->fields, {.learningRate = 0.02, .seed = settings.seed}).at("loss").toDoubles()[0]);
 }
 
 TEST(Trainer, RecordsThatCannotBeReadAreToldOf) {
@@ -289,8 +372,9 @@ TEST(Trainer, AWeightThatIsNotFiniteIsFollowedToItsLaunch) {
     settings.checkpointEvery = every;
     settings.schedule.peak = 1e39;
     std::string message = problem(Fault::Data, [&] { train(plain(), settings); });
-    EXPECT_THAT(message, testing::ContainsRegex(every == 1 ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "
-                                                           : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, 'first' \\(loops: cast, "));
+    EXPECT_THAT(message, testing::ContainsRegex(
+                             every == 1 ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
+                                        : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
     EXPECT_THAT(message, HasSubstr("There is no checkpoint before it"));
     EXPECT_THAT(listCheckpoints(out.path()), testing::IsEmpty());
   }
@@ -307,8 +391,10 @@ TEST(Trainer, DataThatAreNotFiniteAreNamed) {
     data::OpenedData data = points();
     data.train = bad;
     std::string message = problem(Fault::Data, [&] { train(*compiled, settings, nullptr, false, -1, data); });
-    EXPECT_THAT(message, testing::StartsWith(settings.accumulate == 1 ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
-                                                                      : "step 2: the loss is nan; it began with the data: of input 'x'"));
+    EXPECT_THAT(message, testing::StartsWith(
+                             settings.accumulate == 1
+                                 ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
+                                 : "step 2: the loss is nan; it began with the data: of input 'x'"));
     EXPECT_THAT(message, HasSubstr("; that is " + bad->placeOf(bad->nanRecord) + ". The last checkpoint, "));
     EXPECT_THAT(message, testing::Not(HasSubstr("learning rate")));
     EXPECT_EQ(listCheckpoints(out.path()).back(), checkpointFolder(out.path(), settings.accumulate == 1 ? 3 : 1));
@@ -331,7 +417,8 @@ TEST(Trainer, GoesOnWithWhatItBeganWithAlone) {
   other = settings;
   other.model = folder.path() / "model.json";
   std::ofstream(other.model) << smallModel(R"({"optimizer": {"weight_decay": 0.02}})");
-  EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), other, nullptr, true); }), testing::AllOf(HasSubstr("another optimizer"), HasSubstr("\"weight_decay\":0.01"), HasSubstr("\"weight_decay\":0.02")));
+  EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), other, nullptr, true); }),
+              testing::AllOf(HasSubstr("another optimizer"), HasSubstr("\"weight_decay\":0.01"), HasSubstr("\"weight_decay\":0.02")));
   std::ofstream(other.model) << smallModel(R"({"name": "large"})");
   EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), other, nullptr, true); }), HasSubstr("another model: small ("));
   std::ofstream(other.model) << smallModel() << "\n\n"; // spaces are no difference
@@ -381,7 +468,8 @@ TEST(Trainer, AFullDiskEndsItAndLeavesItsCheckpoints) {
 
 TEST(Trainer, BatchesThatTheModelDoesNotTakeAreFoundBeforeTheFirstStep) {
   // Of 64 experts, fewer than 26 tokens fill none: ceil(1.2 * T) * 2 / 64.
-  static Compiled compiled(false, R"({"model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}},
+  static Compiled compiled(
+      false, R"({"model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}},
     {"kind": "linear", "out": 4, "name": "scores"}]})");
   TemporaryFolder out;
   Config settings = config(out.path(), compiled);
@@ -392,8 +480,8 @@ TEST(Trainer, BatchesThatTheModelDoesNotTakeAreFoundBeforeTheFirstStep) {
     return problem(Fault::Usage, [&] { Trainer(compiled.program, "cpu", {}, settings, points(100, validation)); });
   };
   EXPECT_EQ(with(50, false, 0), "");
-  EXPECT_THAT(with(40, false, 0), testing::AllOf(testing::StartsWith("training: the last batch of an epoch has 20 of 100 records: the capacity of 'moe.gate'"), HasSubstr("--batch 37 is possible"),
-                                                HasSubstr("--drop-last leaves such a batch out")));
+  EXPECT_THAT(with(40, false, 0), testing::AllOf(testing::StartsWith("training: the last batch of an epoch has 20 of 100 records: the capacity of 'moe.gate'"),
+                                                 HasSubstr("--batch 37 is possible"), HasSubstr("--drop-last leaves such a batch out")));
   EXPECT_EQ(with(37, false, 0), "") << "what it named";
   EXPECT_EQ(with(40, true, 0), "");
   EXPECT_THAT(with(20, false, 0), testing::StartsWith("training: a batch of 20 records is not possible: the capacity"));

@@ -87,7 +87,7 @@ TEST_P(RoutedRowsCuda, counts) {
   mlir::Value counts = maker.make<ir::ExpertCountsOp>(routingInput());
   mlir::Value load = maker.make<ir::CastOp>(counts, builder.getF32Type());
   mlir::Value taken = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, load, 0);
-  mlir::Value all = maker.make<ir::SizeOp>(text(fill().choices) + "*t", builder.getF32Type());
+  mlir::Value all = maker.make<ir::SizeOp>((Size::symbol("t") * Size(fill().choices)).str(), builder.getF32Type());
   run(maker.finish("rows", {counts, load, maker.make<ir::SubOp>(all, taken)}), {routing()}, {}, {});
 }
 

@@ -249,8 +249,9 @@ func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x5x8xf32>, %b: tensor<2x3x5xf32>
 // -----
 
 func.func @f(%q: tensor<2x3x8xf32>) {
-  // expected-error@+1 {{attention C11: draws and dropout come together: there is a dropout alone}}
-  %y = "moe.attention"(%q, %q, %q) <{heads = 2 : i64, scale = 1.0, dropout = 0.5, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>}> : (tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>) -> tensor<2x3x8xf32>
+  // expected-error@+2 {{attention C11: draws and dropout come together: there is a dropout alone}}
+  // expected-error@+1 {{'moe.attention' op failed to infer returned types}}
+  %y = moe.attention %q, %q, %q heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32> {dropout = 0.5}
   return
 }
 
