@@ -204,6 +204,7 @@ void train(const TrainFlags& flags) {
   data::OpenedData data = data::openData(config.data, plan->inputs, plan->rules);
   TrainingReport report{.out = out, .about = {.model = program.name(), .data = data.name, .target = plan->target, .state = "under way", .facts = factsOf(config)}, .history = {}, .checkpoint = {}};
   train::Trainer trainer(program, config.device, deviceOptions, config, std::move(data));
+  trainer.trace(trace);
   if (flags.resume)
     trainer.resume();
   reading.reset();

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -28,6 +29,15 @@ namespace {
 
 constexpr int64_t kPoints = 8, kEnlarged = 4, kSide = kPoints * kEnlarged, kRecordBytes = kPoints * kPoints + 1;
 
+/// Where an enlarged point lies between two of the grid: the first, and how far it is to the next, in eighths. Outside of the outer centers the picture stays as it is.
+struct Between {
+  int64_t first, second, eighths;
+};
+Between between(int64_t at) {
+  int64_t eighths = std::clamp<int64_t>(8 * at / kEnlarged + 8 / (2 * kEnlarged) - 4, 0, 8 * (kPoints - 1));
+  return {eighths / 8, std::min(eighths / 8 + 1, kPoints - 1), eighths % 8};
+}
+
 class Digits : public Dataset {
 public:
   const std::vector<Field>& fields() const override { return fields_; }
@@ -39,8 +49,11 @@ public:
     const unsigned char* points = moecShippedDigits + record * kRecordBytes;
     std::array<float, kSide * kSide> plane;
     for (int64_t y = 0; y < kSide; ++y)
-      for (int64_t x = 0; x < kSide; ++x)
-        plane[static_cast<size_t>(y * kSide + x)] = static_cast<float>(points[y / kEnlarged * kPoints + x / kEnlarged]) / 16;
+      for (int64_t x = 0; x < kSide; ++x) {
+        Between down = between(y), right = between(x);
+        auto row = [&](int64_t of) { return points[of * kPoints + right.first] * (8 - right.eighths) + points[of * kPoints + right.second] * right.eighths; };
+        plane[static_cast<size_t>(y * kSide + x)] = static_cast<float>(row(down.first) * (8 - down.eighths) + row(down.second) * down.eighths) / (64 * 16); // exact
+      }
     for (size_t channel = 0; channel < 3; ++channel)
       std::memcpy(fields[0] + channel * sizeof plane, plane.data(), sizeof plane);
     int64_t label = points[kPoints * kPoints];

