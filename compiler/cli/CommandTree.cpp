@@ -55,6 +55,7 @@ std::unique_ptr<CLI::App> makeCommandTree() {
                {"what this machine gives moec, and what it lacks", "moec doctor"}});
   addCompileCommand(*app);
   addTrainCommand(*app);
+  addGenerateCommand(*app);
   addRunCommand(*app);
   addCheckCommand(*app);
   addInspectCommand(*app);

@@ -142,8 +142,10 @@ void addInputFlags(CLI::App& command, CommonOptions& options) {
       .add_option("--draws", options.draws,
                   "random draws from a safetensors file, by their paths in the model, instead of from --seed")
       ->type_name("TENSORS");
-  command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N")->check(kSeed);
+  addSeedFlag(command, options, "seed of random draws (default 0)");
 }
+
+void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words) { command.add_option("--seed", options.seed, words)->type_name("N")->check(kSeed); }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
   command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");

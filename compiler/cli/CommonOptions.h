@@ -67,6 +67,8 @@ void addTraceFlag(CLI::App& command, CommonOptions& options);
 void addWeightFlags(CLI::App& command, CommonOptions& options);
 /// --save-weights, beside --init; declares --init where there is none.
 void addSaveWeightsFlag(CLI::App& command, CommonOptions& options);
+/// --seed with the words of its help.
+void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --input, --draws, --seed.
 void addInputFlags(CLI::App& command, CommonOptions& options);
 /// --device, --threads, --max-instructions.

@@ -85,6 +85,7 @@ const std::vector<ValueKind>& valueKinds() {
        .words = {"bytes", "sentencepiece"},
        .endings = {"model", "json"},
        .isFile = true},
+      {.name = "CHECKPOINT", .description = "of a training: one of these, or the number of a step", .words = {"last", "best"}},
       {.name = "SCHEDULE", .description = "of the learning rate", .words = settingWords("schedule")},
       {.name = "WHAT", .description = "what happens then", .words = settingWords("bad_records")},
       {.name = "CONFIG", .description = "settings of a training", .endings = {"json"}, .isFile = true},

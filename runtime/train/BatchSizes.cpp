@@ -39,11 +39,8 @@ public:
 private:
   std::optional<std::string> ask(int64_t records) const {
     TensorMap zeros;
-    for (const data::Field& field : use_.dataset->fields()) {
-      Shape shape = field.shape;
-      shape.insert(shape.begin(), records);
-      zeros.emplace(field.name, Tensor(field.dtype, shape));
-    }
+    for (const data::Field& field : use_.dataset->fields())
+      zeros.emplace(field.name, Tensor(field.dtype, data::batchShape(field, records)));
     try {
       use_.check(zeros);
     } catch (const Error& error) {

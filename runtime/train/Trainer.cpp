@@ -164,7 +164,8 @@ void Trainer::State::tellSkipped(int64_t step, const std::vector<std::string>& m
 /// Is it the best so far?
 bool Trainer::State::evaluate() {
   TensorMap weights = training.weights();
-  if (auto averaged = averagedWeights(weights, training.state()))
+  bool mayAverage = std::ranges::any_of(training.plan().states, [](const StateInfo& state) { return state.name.ends_with(".average"); });
+  if (auto averaged = mayAverage ? averagedWeights(weights, training.state()) : std::nullopt) // states are copied for it alone
     weights = std::move(*averaged);
   int64_t step = training.steps();
   EvaluationRecord record = evaluation->run(weights, step);

@@ -64,6 +64,9 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   expectFits({"run", model, "--init", "0", "--input", input});
   expectFits({"check", model});
   expectFits({"train", file("learns.json", kLearns), "--steps", "1", "--out", path("training")});
+  std::string speaker = file("speaker.json", R"({"name": "speaker", "inputs": {"tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}},
+    "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "attention", "heads": 2, "causal": true}, {"kind": "linear", "out": 256}]})");
+  expectFits({"generate", speaker, "--init", "0", "--tokenizer", "bytes", "--context", "8", "--tokens", "3"});
   expectFits({"inspect", path("model.moec")});
   expectFits({"explain", path("model.moec")}, true);
   expectFits({"devices"});
