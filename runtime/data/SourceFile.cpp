@@ -159,7 +159,7 @@ void SourceFile::read(int64_t offset, std::span<std::byte> bytes) const {
   size_t done = inside ? readAt(file_, offset, bytes, path_) : 0;
   checkUnchanged();
   if (done != bytes.size())
-    throw Error(Fault::Data, fmt::format("{}: ends at byte {}; bytes {} to {} were to be read", path_.string(), size(), offset, offset + static_cast<int64_t>(bytes.size())));
+    throw Error(Fault::Data, fmt::format("{}: ends at byte {}; {} bytes from byte {} on were to be read", path_.string(), size(), bytes.size(), offset));
 }
 
 std::vector<uint8_t> SourceFile::readAll() const {

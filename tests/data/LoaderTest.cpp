@@ -1,7 +1,10 @@
 #include "runtime/data/Loader.h"
+#include "runtime/data/Sources.h"
+#include "runtime/io/Npy.h"
 #include "tests/data/Counting.h"
 #include "tests/io/Files.h"
 
+#include <numeric>
 #include <optional>
 
 namespace moec::data {
@@ -186,6 +189,24 @@ TEST(Loader, TellsHowLongItWasWaitedFor) {
   for (int i = 0; i < 4; ++i) // they stand there
     loader.next();
   EXPECT_LT(loader.secondsWaited() - before, 0.1);
+}
+
+TEST(Loader, ThreadsShareFiles) {
+  moec::test::Scratch scratch;
+  std::vector<int64_t> numbers(600);
+  std::iota(numbers.begin(), numbers.end(), int64_t{0});
+  writeNpy(scratch.path("number.npy"), Tensor::of<int64_t>(numbers, {300, 2}));
+  Loader loader(openArrays(scratch.path("number.npy"), {"number"}), {.batch = 7, .seed = 1, .ahead = 6, .threads = 4});
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    Numbers order = orderOf(300, 1, epoch, true);
+    for (size_t i = 0; i < 600;) {
+      Batch batch = *loader.next();
+      for (int64_t number : batch.fields.at("number").as<int64_t>()) {
+        EXPECT_EQ(number, 2 * order[i / 2] + static_cast<int64_t>(i % 2));
+        ++i;
+      }
+    }
+  }
 }
 
 TEST(Loader, EndsAtAnyMoment) {

@@ -43,7 +43,7 @@ TEST(SourceFile, ReadsAnywhere) {
   EXPECT_EQ(read(*file, 0, 10), "0123456789");
   EXPECT_EQ(read(*file, 7, 3), "789");
   EXPECT_EQ(read(*file, 10, 0), "");
-  EXPECT_FAULT(read(*file, 8, 3), Fault::Data, "ends at byte 10; bytes 8 to 11 were to be read");
+  EXPECT_FAULT(read(*file, 8, 3), Fault::Data, "ends at byte 10; 3 bytes from byte 8 on were to be read");
   EXPECT_FAULT(read(*file, INT64_MAX, 3), Fault::Data, "ends at byte 10");
   EXPECT_FAULT(read(*file, -1, 3), Fault::Data, "ends at byte 10");
 }

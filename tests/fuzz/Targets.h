@@ -18,6 +18,7 @@ void npy(Bytes bytes);         // a NumPy array
 void image(Bytes bytes);       // PNG, JPEG
 void json(Bytes bytes);        // a tensor as JSON numbers; the first byte chooses the dtype
 void tokenizer(Bytes bytes);   // a tokenizer.json or a SentencePiece model: opened, a text encoded and decoded
+void records(Bytes bytes);     // files of records: the first byte chooses IDX, CIFAR or a table
 
 struct Target {
   std::string name;
