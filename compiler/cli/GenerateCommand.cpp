@@ -163,7 +163,7 @@ void generate(GenerateFlags flags) {
   Continuation continuation(generator, *source.tokenizer, flags.sampling, promptTokens);
   std::vector<int64_t> tokens;
   std::string text;
-  bool ended = false, said = false;
+  bool ended = false;
   double promptSeconds = 0;
   auto add = [&](const std::string& part) {
     text += part;
@@ -174,10 +174,6 @@ void generate(GenerateFlags flags) {
     int64_t token = continuation.next();
     if (tokens.empty())
       promptSeconds = secondsSince(start);
-    if (continuation.hasBegunAnew() && !said) {
-      said = true;
-      fmt::print(stderr, "moec: the context of {} tokens is full: the text goes on from its last {}\n", generator.context(), std::max<int64_t>(1, generator.context() / 2));
-    }
     tokens.push_back(token);
     ended = token == source.tokenizer->endOfText();
     add(stream.add(token));
@@ -187,7 +183,10 @@ void generate(GenerateFlags flags) {
   if (flags.json)
     printJson(prompt, text, tokens, promptTokens.size(), ended, generator.plan().target, seconds);
   else if (!text.ends_with('\n'))
-    fmt::print("\n");
+    show("\n");
+  // Said at the end: a terminal shows both streams.
+  if (continuation.hasBegunAnew())
+    fmt::print(stderr, "moec: the context of {} tokens was full: the text went on from its last {}, once or more\n", generator.context(), std::max<int64_t>(1, generator.context() / 2));
   if (!flags.quiet && !flags.json) {
     double each = tokens.size() > 1 ? (seconds - promptSeconds) / static_cast<double>(tokens.size() - 1) : promptSeconds;
     fmt::print(stderr, "moec: {} tokens in {}, {} each behind a prompt of {} in {}{}\n", tokens.size(), shortSeconds(seconds), shortSeconds(each), promptTokens.size(), shortSeconds(promptSeconds),

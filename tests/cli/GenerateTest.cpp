@@ -38,7 +38,7 @@ protected:
     for (int i = 0; i < 300; ++i)
       text += sentence;
     file("text.txt", text);
-    Outcome outcome = moec({"train", "model.json", "--data", "text.txt", "--tokenizer", "bytes", "--out", out, "--steps", "120", "--batch", "16", "--lr", "0.01", "--checkpoint-every", "60", "-q"});
+    Outcome outcome = moec({"train", "model.json", "--data", "text.txt", "--tokenizer", "bytes", "--out", out, "--steps", "120", "--batch", "16", "--lr", "0.01", "--checkpoint-every", "60", "--evaluate-every", "1000", "-q"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
   }
 
@@ -53,32 +53,32 @@ protected:
 };
 
 TEST_F(Generate, ContinuesWhatATrainingLearnt) {
-  train("hello w\u00f6rld. ");
-  Outcome outcome = moec({"generate", "run", "--prompt", "hello w", "--temperature", "0", "--tokens", "40"});
+  train("quick w\u00f6rld-"); // each byte tells the next
+  Outcome outcome = moec({"generate", "run", "--prompt", "quick w", "--temperature", "0", "--tokens", "39"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  // 40 bytes behind 7 in a context of 16: the text goes on from its last 8 four times, which is said once.
-  EXPECT_EQ(outcome.out, "\u00f6rld. hello w\u00f6rld. hello w\u00f6rld. hello\n");
-  std::string notice = "moec: the context of 16 tokens is full: the text goes on from its last 8\n";
+  // 39 bytes behind 7 in a context of 16: the text goes on from its last 8 four times, which is said once.
+  EXPECT_EQ(outcome.out, "\u00f6rld-quick w\u00f6rld-quick w\u00f6rld-quick w\n");
+  std::string notice = "moec: the context of 16 tokens was full: the text went on from its last 8, once or more\n";
   ASSERT_THAT(outcome.err, HasSubstr(notice));
-  EXPECT_THAT(outcome.err.substr(outcome.err.find(notice) + notice.size()), Not(HasSubstr("is full")));
-  EXPECT_THAT(outcome.err, HasSubstr("moec: 40 tokens in "));
+  EXPECT_THAT(outcome.err.substr(outcome.err.find(notice) + notice.size()), Not(HasSubstr("was full")));
+  EXPECT_THAT(outcome.err, HasSubstr("moec: 39 tokens in "));
   EXPECT_THAT(outcome.err, HasSubstr("behind a prompt of 7"));
   EXPECT_THAT(outcome.err, HasSubstr("weights of run/checkpoints/step-00000120"));
 
-  json found = printed({"generate", "run", "--prompt-file", file("prompt.txt", "hello w"), "--temperature", "0", "--tokens", "7"});
-  EXPECT_EQ(found["prompt"], "hello w");
-  EXPECT_EQ(found["text"], "\u00f6rld. ");
-  EXPECT_EQ(found["tokens"], json({0xC3, 0xB6, 'r', 'l', 'd', '.', ' '}));
+  json found = printed({"generate", "run", "--prompt-file", file("prompt.txt", "quick w"), "--temperature", "0", "--tokens", "7"});
+  EXPECT_EQ(found["prompt"], "quick w");
+  EXPECT_EQ(found["text"], "\u00f6rld-q");
+  EXPECT_EQ(found["tokens"], json({0xC3, 0xB6, 'r', 'l', 'd', '-', 'q'}));
   EXPECT_EQ(found["prompt_tokens"], 7);
   EXPECT_EQ(found["ended"], false);
   // A character whose end has not come is shown as what it is.
-  EXPECT_EQ(printed({"generate", "run", "--prompt", "hello w", "--temperature", "0", "--tokens", "1"})["text"], "\uFFFD");
+  EXPECT_EQ(printed({"generate", "run", "--prompt", "quick w", "--temperature", "0", "--tokens", "1"})["text"], "\uFFFD");
   // A prompt longer than the context.
-  EXPECT_EQ(printed({"generate", "run", "--prompt", "hello w\u00f6rld. hello w\u00f6rld. hello w", "--temperature", "0", "--tokens", "6"})["text"], "\u00f6rld.");
-  EXPECT_EQ(printed({"generate", "run", "--prompt", "hello w", "--temperature", "0", "--tokens", "7", "--context", "9"})["text"], "\u00f6rld. ");
+  EXPECT_EQ(printed({"generate", "run", "--prompt", "quick w\u00f6rld-quick w\u00f6rld-quick w", "--temperature", "0", "--tokens", "6"})["text"], "\u00f6rld-");
+  EXPECT_EQ(printed({"generate", "run", "--prompt", "quick w", "--temperature", "0", "--tokens", "7", "--context", "9"})["text"], "\u00f6rld-q");
 
   // The draws are the seed's.
-  std::vector<std::string> hot{"generate", "run", "--prompt", "hello", "--temperature", "3", "--tokens", "30", "--seed", "5"};
+  std::vector<std::string> hot{"generate", "run", "--prompt", "quick", "--temperature", "3", "--tokens", "30", "--seed", "5"};
   json first = printed(hot), again = printed(hot);
   EXPECT_EQ(first["tokens"], again["tokens"]);
   hot.insert(hot.end(), {"--threads", "1"});
@@ -86,12 +86,12 @@ TEST_F(Generate, ContinuesWhatATrainingLearnt) {
   hot[hot.size() - 3] = "6";
   EXPECT_NE(first["tokens"], printed(hot)["tokens"]);
   // The best token alone is drawn, however hot.
-  EXPECT_EQ(printed({"generate", "run", "--prompt", "hello w", "--temperature", "3", "--top-k", "1", "--tokens", "7"})["text"], "\u00f6rld. ");
-  EXPECT_EQ(printed({"generate", "run", "--prompt", "hello w", "--temperature", "3", "--top-p", "0.0001", "--tokens", "7"})["text"], "\u00f6rld. ");
+  EXPECT_EQ(printed({"generate", "run", "--prompt", "quick w", "--temperature", "3", "--top-k", "1", "--tokens", "7"})["text"], "\u00f6rld-q");
+  EXPECT_EQ(printed({"generate", "run", "--prompt", "quick w", "--temperature", "3", "--top-p", "0.0001", "--tokens", "7"})["text"], "\u00f6rld-q");
 
   // The checkpoint that is named.
   EXPECT_THAT(moec({"generate", "run", "--checkpoint", "60", "--tokens", "1"}).err, HasSubstr("weights of run/checkpoints/step-00000060"));
-  EXPECT_THAT(moec({"generate", "run", "--checkpoint", "best", "--tokens", "1"}).err, HasSubstr("weights of run/checkpoints/step-00000"));
+  EXPECT_THAT(moec({"generate", "run", "--checkpoint", "best", "--tokens", "1"}).err, HasSubstr("weights of run/checkpoints/step-00000120"));
   expectFailure({"generate", "run", "--checkpoint", "7"}, 2, "run has no checkpoint of step 7; it has those of 60, 120");
   expectFailure({"generate", "run", "--checkpoint", "first"}, 2, "--checkpoint first: expected last, best or the number of a step");
   expectFailure({"generate", "run", "--checkpoint", "60", "--init", "0"}, 2, "leave one of them out");
@@ -100,9 +100,9 @@ TEST_F(Generate, ContinuesWhatATrainingLearnt) {
 
   // The same weights with the model's file, and with a program.
   std::string weights = "run/checkpoints/step-00000120/weights.safetensors";
-  EXPECT_EQ(printed({"generate", "model.json", "--weights", weights, "--tokenizer", "bytes", "--prompt", "hello w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld. ");
+  EXPECT_EQ(printed({"generate", "model.json", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld-q");
   ASSERT_EQ(moec({"compile", "model.json", "--context", "16", "-o", "speaker.moec"}).code, 0);
-  EXPECT_EQ(printed({"generate", "speaker.moec", "--weights", weights, "--tokenizer", "bytes", "--prompt", "hello w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld. ");
+  EXPECT_EQ(printed({"generate", "speaker.moec", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld-q");
   expectFailure({"generate", "speaker.moec", "--weights", weights, "--tokenizer", "bytes", "--context", "8"}, 2, "--context changes how a model is compiled");
   ASSERT_EQ(moec({"compile", "model.json", "-o", "plain.moec"}).code, 0);
   expectFailure({"generate", "plain.moec", "--weights", weights, "--tokenizer", "bytes"}, 2, "generation");
