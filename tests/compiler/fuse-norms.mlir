@@ -1,6 +1,6 @@
 // Norms that single parameters' updates ask for: those that need no other are one launch, with the numbers made of them; what comes behind them is another.
 // The loss's own sum stays where it is.
-// RUN: moec-opt %s -moe-fuse-updates | FileCheck %s
+// RUN: moec-opt %s -moe-fuse-totals -moe-fuse-updates | FileCheck %s
 
 module {
   moe.parameter @p : tensor<4x8xf32> init <"ones", 0.0 : f64, 0.0 : f64>
