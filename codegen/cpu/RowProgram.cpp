@@ -121,6 +121,7 @@ void RowProgram::run(Value row) {
   scalars_.clear();
   norms_.clear();
   normGrads_.clear();
+  highest_.clear();
   products_.clear();
   labels_.clear();
   choices_.clear();

@@ -126,6 +126,7 @@ private:
   llvm::DenseMap<mlir::Value, Norm> norms_;
   llvm::DenseMap<mlir::Value, NormGrad> normGrads_;
   llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax, cross_entropy_grad
+  llvm::DenseMap<mlir::Value, Value> highest_;        // of rows whose log of the sum of exponentials is known; NaN with one in it
   llvm::DenseMap<mlir::Value, Value> products_;       // softmax_grad: the sum of dy * y
   llvm::DenseMap<mlir::Value, Label> labels_;         // cross_entropy_grad
   struct Choice { Value index, gradient; };

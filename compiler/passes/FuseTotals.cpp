@@ -1,6 +1,6 @@
 // fuse-totals: sums over all elements of many tensors that are added up, as the gradients' norm, in one kernel with what is made of them. Comes before
-// fuse-updates: what updates need of the norm is computed here once, and a gradient is read twice, not made twice. Sums over data stay where they are:
-// their kernels are the loss's.
+// fuse-updates: what updates need of the norm is computed here once, and a gradient is read twice, not made twice. Sums that states alone need, as the norm of each
+// parameter, are one kernel too. Sums over data stay where they are: their kernels are the loss's.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -22,6 +22,49 @@ bool isTotal(Operation* op) {
 }
 
 bool isFreeNumber(Operation* op) { return op && isFree(op) && isElementwise(op) && isNumber(op->getResult(0)); }
+
+/// Of one tensor and numbers: no more to read than its result.
+bool isCheap(Operation* op) { return llvm::count_if(op->getOperands(), [](Value operand) { return !isNumber(operand); }) == 1; }
+
+/// What a sum's terms are made of for it alone, in the tensor's shape or another; what is cheap is made again.
+void addMakers(Cluster& cluster, OpOperand& operand) {
+  Operation* op = operand.get().getDefiningOp();
+  if (!op || cluster.contains(op) || !isFree(op) || !(isElementwise(op) || isa<ReshapeOp>(op)))
+    return;
+  bool isOwn = llvm::all_of(op->getUsers(), [&](Operation* user) { return cluster.contains(user); });
+  if (!isOwn && (isNumber(operand.get()) || !(isa<ReshapeOp>(op) || isCheap(op))))
+    return;
+  for (Value of : op->getOperands())
+    if (!isNumber(of) && sizesOf(of) != sizesOf(operand.get()) && !isa<ReshapeOp>(op))
+      return; // it broadcasts
+  if (!isOwn) {
+    OpBuilder builder(op);
+    Operation* own = builder.clone(*op);
+    Value before = operand.get();
+    before.replaceUsesWithIf(own->getResult(0), [&](OpOperand& use) { return cluster.contains(use.getOwner()); });
+    op = own;
+  }
+  cluster.add(op);
+  for (OpOperand& next : op->getOpOperands())
+    addMakers(cluster, next);
+}
+
+/// Numbers that are made of the sum alone.
+void addNumbersBehind(Cluster& cluster) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    SmallVector<Operation*> next;
+    for (Operation* op : cluster.ops())
+      for (Operation* user : op->getUsers())
+        if (!cluster.contains(user) && isFreeNumber(user) && llvm::all_of(user->getOperands(), [&](Value operand) {
+              Operation* maker = operand.getDefiningOp();
+              return maker && (cluster.contains(maker) || isa<ConstantOp>(maker));
+            }))
+          next.push_back(user);
+    for (Operation* op : next)
+      changed |= cluster.add(op);
+  }
+}
 
 class Sum {
 public:
@@ -58,53 +101,62 @@ private:
     }
   }
 
-  /// What a sum's terms are made of for it alone, in the tensor's shape or another; what is cheap is made again.
-  void addMakers(Cluster& cluster, OpOperand& operand) {
-    Operation* op = operand.get().getDefiningOp();
-    if (!op || cluster.contains(op) || !isFree(op) || !(isElementwise(op) || isa<ReshapeOp>(op)))
-      return;
-    bool isOwn = llvm::all_of(op->getUsers(), [&](Operation* user) { return cluster.contains(user); });
-    if (!isOwn && (isNumber(operand.get()) || !(isa<ReshapeOp>(op) || isCheap(op))))
-      return;
-    for (Value of : op->getOperands())
-      if (!isNumber(of) && sizesOf(of) != sizesOf(operand.get()) && !isa<ReshapeOp>(op))
-        return; // it broadcasts
-    if (!isOwn) {
-      OpBuilder builder(op);
-      Operation* own = builder.clone(*op);
-      Value before = operand.get();
-      before.replaceUsesWithIf(own->getResult(0), [&](OpOperand& use) { return cluster.contains(use.getOwner()); });
-      op = own;
-    }
-    cluster.add(op);
-    for (OpOperand& next : op->getOpOperands())
-      addMakers(cluster, next);
-  }
-
-  /// Of one tensor and numbers: no more to read than its result.
-  static bool isCheap(Operation* op) { return llvm::count_if(op->getOperands(), [](Value operand) { return !isNumber(operand); }) == 1; }
-
-  /// Numbers that are made of the sum alone.
-  static void addNumbersBehind(Cluster& cluster) {
-    for (bool changed = true; changed;) {
-      changed = false;
-      SmallVector<Operation*> next;
-      for (Operation* op : cluster.ops())
-        for (Operation* user : op->getUsers())
-          if (!cluster.contains(user) && isFreeNumber(user) && llvm::all_of(user->getOperands(), [&](Value operand) {
-                Operation* maker = operand.getDefiningOp();
-                return maker && (cluster.contains(maker) || isa<ConstantOp>(maker));
-              }))
-            next.push_back(user);
-      for (Operation* op : next)
-        changed |= cluster.add(op);
-    }
-  }
-
   Operation* root_;
   SmallVector<Operation*> adds_;
   SmallVector<ReduceOp> totals_;
 };
+
+//===--- sums that are not added up ---===//
+
+/// Of all ops, those that only states are made of: no result of the function needs them.
+llvm::DenseSet<Operation*> onlyForStates(func::FuncOp function) {
+  llvm::DenseSet<Operation*> ops;
+  for (Operation& op : llvm::reverse(function.getBody().front()))
+    if (isa<WriteOp>(op) || (!op.use_empty() && llvm::all_of(op.getUsers(), [&](Operation* user) { return ops.contains(user); })))
+      ops.insert(&op);
+  return ops;
+}
+
+/// Those of the sums that need none of the others, in one kernel.
+LogicalResult outlineFirst(ArrayRef<ReduceOp> sums) {
+  llvm::DenseSet<Operation*> behind; // what needs a sum
+  llvm::SetVector<Operation*> first;
+  for (Operation& op : *sums.front()->getBlock()) {
+    bool isSum = llvm::is_contained(sums, &op);
+    bool needs = llvm::any_of(op.getOperands(), [&](Value operand) { return operand.getDefiningOp() && behind.contains(operand.getDefiningOp()); });
+    if (isSum && !needs && first.size() < kMostBuffers / 2)
+      first.insert(&op);
+    if (isSum || needs)
+      behind.insert(&op);
+  }
+  Cluster cluster(first.back());
+  for (Operation* op : first)
+    cluster.add(op);
+  for (Operation* op : first)
+    addMakers(cluster, op->getOpOperand(0));
+  addNumbersBehind(cluster);
+  auto kernel = cluster.outline("totals", "sums over whole tensors are one launch");
+  if (failed(kernel))
+    return failure();
+  if (first.size() > 1) // of no parameter more than of another
+    kernel->setLabel(pathOf((*kernel)->getParentOfType<ModuleOp>().getLoc()));
+  return success();
+}
+
+/// Norms of single parameters and of their changes, which an optimizer asks for.
+LogicalResult fuseSumsOfUpdates(func::FuncOp function) {
+  while (true) {
+    llvm::DenseSet<Operation*> ofStates = onlyForStates(function);
+    SmallVector<ReduceOp> sums;
+    for (ReduceOp reduce : function.getOps<ReduceOp>())
+      if (isTotal(reduce) && !isNumber(reduce.getX()) && ofStates.contains(reduce))
+        sums.push_back(reduce);
+    if (sums.size() < 2)
+      return success();
+    if (failed(outlineFirst(sums)) || failed(sortBody(function)))
+      return failure();
+  }
+}
 
 } // namespace
 
@@ -126,6 +178,8 @@ LogicalResult fuseTotals(func::FuncOp function) {
         break;
     }
   }
+  if (failed(fuseSumsOfUpdates(function)))
+    return failure();
   return sortBody(function);
 }
 

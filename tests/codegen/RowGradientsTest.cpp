@@ -152,13 +152,18 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 TEST(RowLosses, isTopOfNanAndInfinities) {
   double inf = kInfinity, nan = std::nan("");
-  ParsedKernel kernel = parseKernel("rows", "%x: tensor<5x3xf32>, %l: tensor<5xi64>", "tensor<5xi1>",
-                                    "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xi1>");
   CheckOptions options;
   options.exact = true;
   options.inputs = {Tensor::of<double>({nan, 1, 2, nan, 1, 2, inf, inf, 0, -inf, -inf, -inf, -0.0, 0, -1}, {5, 3}).cast(DType::F32),
                     Tensor::of<int64_t>({0, 2, 1, 0, 0}, {5})};
-  check(kernel, options);
+  const char* arguments = "%x: tensor<5x3xf32>, %l: tensor<5xi64>";
+  check(parseKernel("rows", arguments, "tensor<5xi1>", "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xi1>"), options);
+  // Beside a loss, whose highest element is NaN where one is.
+  check(parseKernel("rows", arguments, "tensor<5xi1>", R"(
+    %e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<5x3xf32>, tensor<5xi64>
+    %y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>
+    moe.yield %y : tensor<5xi1>)"),
+        options);
 }
 
 TEST(RowLosses, infinitiesAndNan) {
