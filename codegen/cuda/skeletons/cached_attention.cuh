@@ -27,13 +27,12 @@ template <class T_, int headDim_, int vec_, int rows_, int warps_> struct OneTok
 template <class A> __device__ __forceinline__ void loadRow(typename A::Sum (&to)[A::own], const typename A::T* row) {
 #pragma unroll
   for (int i = 0; i < A::pieces; ++i) {
-    typename A::Piece piece;
-    const bool there = A::columnOf(i) < A::headDim;
-    if (there)
+    typename A::Piece piece = {};
+    if (A::columnOf(i) < A::headDim)
       piece = *(const typename A::Piece*)(row + A::columnOf(i));
 #pragma unroll
     for (int j = 0; j < A::vec; ++j)
-      to[i * A::vec + j] = there ? widened(piece.of[j]) : typename A::Sum(0);
+      to[i * A::vec + j] = widened(piece.of[j]);
   }
 }
 
