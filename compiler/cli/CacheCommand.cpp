@@ -198,6 +198,7 @@ void addCacheCommand(CLI::App& app) {
   addTrainFlags(*explain, *flags, "as for compile");
   addEmaFlag(*explain, *flags);
   addEvaluateFlags(*explain, *flags, "as for compile");
+  addContextFlags(*explain, *flags, "as for compile");
   explain->add_flag("--input-gradients", flags->inputGradients, "as for compile")->needs("--train");
   addJsonFlag(*explain, *flags);
   explain->callback([flags] { explainCache(*flags); });

@@ -111,10 +111,10 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
   Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
               {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
               {"temporaries", memory.temporaries}};
-  if (plan.purpose == Purpose::Training) {
+  if (plan.purpose == Purpose::Training || !plan.states.empty())
     result["states"] = memory.states;
+  if (plan.purpose == Purpose::Training)
     result["activations"] = memory.activations;
-  }
   result["buffers"] = Json::array();
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
@@ -215,7 +215,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   Table table({"  ", ">", ""});
   for (const auto& [what, bytes, note] :
        {std::tuple("  parameters", memory.parameters, std::string()),
-        {"  states", memory.states, "gradients that add up, moments"},
+        {"  states", memory.states, trains ? "gradients that add up, moments" : "keys and values of the tokens so far"},
         {"  prepared", memory.prepared, "packed weights"},
         {"  constants", memory.constants, ""},
         {"  activations", memory.activations, "in the arena: made on the way to the loss, kept for the way back (fewer with --recompute)"},
@@ -223,7 +223,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
         {"  outputs", memory.outputs, ""},
         {"  arena", memory.arena,
          fmt::format("for {} of {}", shortBytes(static_cast<double>(memory.temporaries)), trains ? "activations, gradients and other temporaries" : "temporaries")}})
-    if (trains || (what != std::string("  states") && what != std::string("  activations")))
+    if (trains || (what == std::string("  states") ? !plan.states.empty() : what != std::string("  activations")))
       table.add({what, shortBytes(static_cast<double>(bytes)), note});
   if (auto run = forecastOf(program, plan, sizes, threads))
     addForecast(table, *run, threads, trains);

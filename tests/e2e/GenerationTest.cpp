@@ -12,6 +12,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 
 namespace moec::test {
 
@@ -56,6 +57,18 @@ CompileOptions optionsFor(const std::string& target, int64_t batch = kBatch, int
   CompileOptions options{.targets = {target}, .checkSizes = true};
   options.generate = GenerationSizes{batch, context};
   return options;
+}
+
+/// The program of a model, compiled once however many tests ask for it.
+const Program& programOf(const std::string& model, const std::string& dtype, const std::string& target = "cpu") {
+  static TemporaryFolder kernels;
+  static std::map<std::string, Program> known;
+  std::string key = model + dtype + target;
+  if (auto found = known.find(key); found != known.end())
+    return found->second;
+  CompileOptions options = optionsFor(target);
+  options.kernelCache = kernels.path();
+  return known.emplace(key, compile(modelOf(model, dtype), options)).first->second;
 }
 
 Tensor tokensOf(int64_t batch, int64_t count, uint64_t seed) {
@@ -131,7 +144,7 @@ const std::vector<std::vector<int64_t>> kCuts = {std::vector<int64_t>(kContext, 
 } // namespace
 
 TEST_P(Texts, DoNotDependOnHowTheyAreCut) {
-  Program program = compile(modelOf(GetParam().model, GetParam().dtype), optionsFor("cpu"));
+  const Program& program = programOf(GetParam().model, GetParam().dtype);
   Tensor tokens = tokensOf(kBatch, kContext, 3);
   double tolerance = GetParam().dtype == "f64" ? 1e-12 : 1e-5;
   for (const char* device : {"reference", "cpu"}) {
@@ -153,7 +166,7 @@ INSTANTIATE_TEST_SUITE_P(All, Texts, testing::ValuesIn(kTexts), [](const auto& i
 
 // A token at a time, the highest one each time: the same tokens as from inference over the text so far.
 TEST(Generation, ContinuesAsInferenceDoes) {
-  Program program = compile(modelOf("switch-lm.json", "f32"), optionsFor("cpu"));
+  const Program& program = programOf("switch-lm.json", "f32");
   Session session(program, "cpu");
   Generator generator(program, "cpu");
   session.init(1);
@@ -178,7 +191,8 @@ TEST(Generation, ContinuesAsInferenceDoes) {
 TEST(Generation, DropsNobodyWhateverTheCapacity) {
   // Every expert has room for one token, and inference drops most.
   auto tight = patchedModel("switch-lm.json", R"({"blocks": {"mixture": {"gate": {"capacity": {"train": 1.25, "eval": 0.01}}}}})");
-  Program program = compile(tight, optionsFor("cpu")), roomy = compile(modelOf("switch-lm.json", "f32"), optionsFor("cpu"));
+  Program program = compile(tight, optionsFor("cpu"));
+  const Program& roomy = programOf("switch-lm.json", "f32");
   Tensor tokens = tokensOf(kBatch, kContext, 3);
   Session inference(program, "cpu"), all(roomy, "cpu");
   inference.init(2), all.init(2);
@@ -192,7 +206,7 @@ TEST(Generation, DropsNobodyWhateverTheCapacity) {
 
 TEST(Generation, InBF16IsAsTheReferenceHasIt) {
   for (const std::string& model : {std::string("switch-lm.json"), kLlama}) {
-    Program program = compile(modelOf(model, "bf16"), optionsFor("cpu"));
+    const Program& program = programOf(model, "bf16");
     Generator generator(program, "cpu"), reference(program, "reference");
     generator.init(4), reference.init(4);
     Tensor tokens = tokensOf(kBatch, kContext, 9);
@@ -210,7 +224,7 @@ TEST(Generation, InBF16IsAsTheReferenceHasIt) {
 }
 
 TEST(Generation, HasTheSameBitsForAnyNumberOfThreadsAndAfterAReset) {
-  Program program = compile(modelOf(kLlama, "f32"), optionsFor("cpu"));
+  const Program& program = programOf(kLlama, "f32");
   Tensor tokens = tokensOf(kBatch, kContext, 3);
   std::vector<std::vector<uint8_t>> all;
   for (int threads : {1, 2, 2}) {
@@ -231,7 +245,7 @@ TEST(Generation, HasTheSameBitsForAnyNumberOfThreadsAndAfterAReset) {
 
 TEST(Generation, RefusesWhatDoesNotFit) {
   using testing::HasSubstr;
-  Program program = compile(modelOf("switch-lm.json", "f32"), optionsFor("cpu"));
+  const Program& program = programOf("switch-lm.json", "f32");
   Generator generator(program, "cpu");
   Tensor tokens = tokensOf(kBatch, kContext, 3);
   EXPECT_THAT(messageOf([&] { generator.feed(cut(tokens, 0, 1)); }, Fault::Usage), HasSubstr("the generator has no weights"));
@@ -259,7 +273,7 @@ TEST(Generation, RefusesWhatDoesNotFit) {
 
 // Keys and values are written where they lie, and by launches that touch the new rows alone.
 TEST(Generation, AppendsInPlace) {
-  Program program = compile(modelOf("switch-lm.json", "f32"), optionsFor("cpu"));
+  const Program& program = programOf("switch-lm.json", "f32");
   const Plan* plan = program.plan(program.data().plans.front().target, Purpose::Generation);
   ASSERT_TRUE(plan);
   std::vector<std::string> states;
@@ -291,10 +305,13 @@ TEST(Generation, AgreesWithTheReferenceLaunchByLaunch) {
   for (const std::string& model : {std::string("switch-lm.json"), kLlama, kDistances})
     for (const char* dtype : {"f32", "bf16"})
       for (auto [target, device] : {std::pair("cpu", "cpu"), std::pair("cuda:sm_90a", "ptx-emulator:sm_90a")}) {
+        // Of the emulator, what a kernel differs by: experts and positions are others' tests.
+        if (std::string(device) != "cpu" && (model == "switch-lm.json" || (model == kDistances && std::string(dtype) == "bf16")))
+          continue;
         SCOPED_TRACE(std::string(device) + " " + dtype + " " + model.substr(0, 30));
-        std::optional<Program> program;
+        const Program* program = nullptr;
         try {
-          program = compile(modelOf(model, dtype), optionsFor(target));
+          program = &programOf(model, dtype, target);
         } catch (const Error& error) {
           if (std::string(error.what()).starts_with("CUDA targets need NVRTC"))
             GTEST_SKIP() << "[SKIP] " << error.what();

@@ -71,7 +71,7 @@ TEST_F(Generate, DropsNobody) {
 TEST_F(Generate, RefusesWhatCannotContinueATextWhereItStands) {
   EXPECT_THAT(build(fileOf(R"({"kind": "attention", "heads": 2},)")), StartsWith("m.json:3:1: error: a model that continues texts attends to the tokens before, and this attention sees those behind too"));
   EXPECT_THAT(build(fileOf(R"({"kind": "attention", "heads": 2, "name": "a", "causal": true}, {"kind": "attention", "heads": 2, "from": ["a", "a"]},)")),
-              StartsWith("m.json:3:66: error: a model that continues texts attends to its own tokens, and this attention reads another value"));
+              StartsWith("m.json:3:65: error: a model that continues texts attends to its own tokens, and this attention reads another value"));
   EXPECT_THAT(build(fileOf(R"({"kind": "shift"},)")), StartsWith("m.json:3:1: error: a model with \"shift\" cannot continue texts"));
   EXPECT_THAT(build(fileOf(R"({"kind": "repeat", "times": 2, "body": [{"kind": "pool", "mode": "last"}]},)")), StartsWith("m.json:3:41: error: a model with \"pool\" cannot continue texts"));
   EXPECT_THAT(build(fileOf(R"({"kind": "slice", "axis": 1, "start": 1},)")), StartsWith("m.json:3:27: error: a model that continues texts cannot leave tokens out"));
@@ -92,5 +92,5 @@ TEST_F(Generate, RefusesOtherInputsAndOutputs) {
   EXPECT_THAT(build(R"({"name": "m", "inputs": {"x": {"shape": ["batch", "sequence", 8]}}, "model": [{"kind": "linear", "out": 3}]})"),
               StartsWith("m.json:1:26: error: a model continues texts from tokens, i64[batch, sequence] where the sequence is any; \"x\" is f32[batch, sequence, 8]"));
   EXPECT_THAT(build(R"({"name": "m", "inputs": {"x": {"shape": ["batch", "n"], "dtype": "i64"}, "y": {"shape": ["batch", "n"], "dtype": "i64"}}, "model": [{"kind": "embedding", "vocabulary": 3, "dim": 8}]})"),
-              StartsWith("m.json:1:75: error: a model continues texts from its tokens alone, and \"y\" is a second input"));
+              StartsWith("m.json:1:74: error: a model continues texts from its tokens alone, and \"y\" is a second input"));
 }

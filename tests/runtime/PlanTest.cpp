@@ -146,7 +146,8 @@ TEST(CheckPlan, HoldsGenerationToItsStates) {
   expect(refusal([](Plan& p) { p.forward[1].outputs.push_back(1); }), "forward launch 1 (up) writes w");
   expect(refusal([](Plan& p) { p.states[0].buffer = 1; }), "state keys has a buffer of another kind");
   expect(refusal([](Plan& p) { p.buffers[8].shape[0] = Size::symbol("T"); }), "has a size that depends on the call");
-  expect(refusal([](Plan& p) { p.apply = {p.forward[0]}; }), "it is for generation, and has something to apply");
+  expect(refusal([](Plan& p) { p.apply = {{.kernel = "k", .label = "keys", .kind = "append", .inputs = {8}, .outputs = {8}, .stages = {{1, 0, 1}}}}; }),
+         "it is for generation, and has something to apply");
   expect(refusal([](Plan& p) { p.purpose = Purpose::Evaluation; }), "it is for evaluation, and has states or something to apply");
 }
 
