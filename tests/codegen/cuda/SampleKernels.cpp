@@ -108,6 +108,22 @@ const SampleKernel kSamples[] = {
     %d = moe.mul %v, %w : tensor<37x29x@>, tensor<@>
     %t = moe.sub %p, %d : tensor<37x29x@>, tensor<37x29x@>
     moe.yield %t, %v : tensor<37x29x@>, tensor<37x29x@>)"},
+    {"updateOfTwo", "update", "%p: tensor<37x29x@>, %g: tensor<37x29x@>, %q: tensor<45x@>, %h: tensor<45x@>, %r: tensor<f64>", "tensor<37x29x@>, tensor<45x@>", R"(
+    %w = moe.cast %r to @ : tensor<f64>
+    %a = moe.mul %g, %w : tensor<37x29x@>, tensor<@>
+    %b = moe.sub %p, %a : tensor<37x29x@>, tensor<37x29x@>
+    %c = moe.mul %h, %w : tensor<45x@>, tensor<@>
+    %d = moe.sub %q, %c : tensor<45x@>, tensor<45x@>
+    moe.yield %b, %d : tensor<37x29x@>, tensor<45x@>)"},
+    {"totals", "totals", "%g: tensor<37x229x@>, %h: tensor<45x@>", "tensor<@>", R"(
+    %v = moe.reshape %g : tensor<37x229x@> -> tensor<8473x@>
+    %a = moe.mul %v, %v : tensor<8473x@>, tensor<8473x@>
+    %b = moe.reduce sum %a axis 0 : tensor<8473x@>
+    %c = moe.mul %h, %h : tensor<45x@>, tensor<45x@>
+    %d = moe.reduce sum %c axis 0 : tensor<45x@>
+    %e = moe.add %b, %d : tensor<@>, tensor<@>
+    %f = moe.sqrt %e : tensor<@>
+    moe.yield %f : tensor<@>)"},
     {"sumsOfAnEmbedding", "sums", "%i: tensor<9x7xi32>, %d: tensor<9x7x40x@>", "tensor<21x40x@>", R"(
     %g = moe.embedding_grad %i, %d entries 21 : tensor<9x7xi32>, tensor<9x7x40x@>
     moe.yield %g : tensor<21x40x@>)"},
