@@ -27,26 +27,27 @@ void addWidening(Cluster& cluster, OpOperand& scores) {
   auto cast = scores.get().getDefiningOp<CastOp>();
   if (!cast || !isFree(cast) || dtypeOf(mlir::cast<RankedTensorType>(cast.getX().getType()).getElementType()) != DType::BF16)
     return;
-  if (!cast->hasOneUse()) {
+  if (!llvm::all_of(cast->getUsers(), [&](Operation* user) { return cluster.contains(user); })) {
     OpBuilder builder(cast);
+    Value before = cast.getResult();
     cast = mlir::cast<CastOp>(builder.clone(*cast));
-    scores.set(cast.getResult());
+    before.replaceUsesWithIf(cast.getResult(), [&](OpOperand& use) { return cluster.contains(use.getOwner()); });
   }
   cluster.add(cast);
 }
 
 LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
-  if (isa<LogSumExpOp, CrossEntropyOp>(root))
+  if (auto loss = dyn_cast<CrossEntropyOp>(root))
+    for (Operation* user : loss.getScores().getUsers()) // the row is there: whether its label is the highest costs little more
+      if (auto top = dyn_cast<IsTopOp>(user); top && isFree(top) && top.getScores() == loss.getScores() && top.getLabels() == loss.getLabels())
+        cluster.add(top);
+  if (isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
     addWidening(cluster, root->getOpOperand(0));
   if (auto gradient = dyn_cast<CrossEntropyGradOp>(root))
     addWidening(cluster, gradient.getScoresMutable());
   if (isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(root))
     growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
-  if (auto loss = dyn_cast<CrossEntropyOp>(root))
-    for (Operation* user : loss.getScores().getUsers()) // the row is there: whether its label is the highest costs little more
-      if (auto top = dyn_cast<IsTopOp>(user); top && isFree(top) && top.getScores() == loss.getScores() && top.getLabels() == loss.getLabels())
-        cluster.add(top);
   std::string reason = root->getNumResults() > 1 ? "its results are used apart" : "each row is one number";
   if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
     cluster.growForward(root->getResult(0), reason);
