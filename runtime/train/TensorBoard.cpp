@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <ios>
 #include <numeric>
 #include <unistd.h>
 
@@ -117,15 +118,13 @@ Scalars scalarsOf(const EvaluationRecord& record) {
 EventFile::EventFile(const std::filesystem::path& folder, int64_t firstStep) {
   double time = now();
   path_ = folder / fmt::format("events.out.tfevents.{:010}.{}.moec", static_cast<int64_t>(time), getpid());
-  file_ = std::fopen(path_.c_str(), "ab");
+  file_.open(path_, std::ios::binary | std::ios::app);
   if (!file_)
     throw Error(Fault::System, fmt::format("{}: cannot write: {}", path_.string(), std::strerror(errno)));
   write(versionEvent(time));
   write(startEvent(time, firstStep));
   flush();
 }
-
-EventFile::~EventFile() { std::fclose(file_); }
 
 void EventFile::add(int64_t step, const Scalars& scalars) {
   double time = now();
@@ -135,14 +134,14 @@ void EventFile::add(int64_t step, const Scalars& scalars) {
 }
 
 void EventFile::flush() {
-  if (std::fflush(file_) != 0)
+  if (!file_.flush())
     throw Error(Fault::System, fmt::format("{}: cannot write: {}", path_.string(), std::strerror(errno)));
   flushed_ = now();
 }
 
 void EventFile::write(const std::string& event) {
   std::string record = framedRecord(event);
-  if (std::fwrite(record.data(), 1, record.size(), file_) != record.size())
+  if (!file_.write(record.data(), static_cast<std::streamsize>(record.size())))
     throw Error(Fault::System, fmt::format("{}: cannot write: {}", path_.string(), std::strerror(errno)));
 }
 

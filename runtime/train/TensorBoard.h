@@ -5,8 +5,8 @@
 #include "runtime/train/Trainer.h"
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,7 +37,6 @@ class EventFile {
 public:
   /// `firstStep`: the first that will be told. Error(System).
   EventFile(const std::filesystem::path& folder, int64_t firstStep);
-  ~EventFile();
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
@@ -50,7 +49,7 @@ private:
   void write(const std::string& event);
 
   std::filesystem::path path_;
-  std::FILE* file_ = nullptr;
+  std::ofstream file_;
   double flushed_ = 0;
 };
 
