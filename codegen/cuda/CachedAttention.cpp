@@ -224,6 +224,9 @@ mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarg
     kernel.emitOpError("attends with heads of ") << plan->headDim << " columns: a block's shared memory does not hold its queries";
     return {};
   }
+  // Where a bias's rows begin are registers too.
+  while (plan->bias && schedule->rows > 1 && schedule->registers(plan->dtype) > 150)
+    schedule->rows /= 2;
   OneTokenRule one = OneTokenRule::of(*plan, target);
   return toAttr(kernel.getContext(), {{"warps", schedule->warps},
                                       {"rows", schedule->rows},
