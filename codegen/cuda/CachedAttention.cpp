@@ -107,6 +107,7 @@ void buildOneToken(KernelText& k, const CachedAttentionPlan& plan, const OneToke
            .summary = fmt::format("A block attends with {} rows of one token to one of {} ranges of its keys.", rule.rows, rule.splits),
            .blocks = blocks * Size(rule.splits),
            .threads = static_cast<int>(32 * kWarps),
+           .residentBlocks = 2, // rows of f64 take more registers than ptxas would give them
            .operations = blocks * Size(rule.rows * plan.context * 4 * plan.headDim),
            .body = lines.str()});
 
@@ -224,9 +225,6 @@ mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarg
     kernel.emitOpError("attends with heads of ") << plan->headDim << " columns: a block's shared memory does not hold its queries";
     return {};
   }
-  // Where a bias's rows begin are registers too.
-  while (plan->bias && schedule->rows > 1 && schedule->registers(plan->dtype) > 150)
-    schedule->rows /= 2;
   OneTokenRule one = OneTokenRule::of(*plan, target);
   return toAttr(kernel.getContext(), {{"warps", schedule->warps},
                                       {"rows", schedule->rows},
