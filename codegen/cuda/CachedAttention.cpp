@@ -107,6 +107,7 @@ void buildOneToken(KernelText& k, const CachedAttentionPlan& plan, const OneToke
            .summary = fmt::format("A block attends with {} rows of one token to one of {} ranges of its keys.", rule.rows, rule.splits),
            .blocks = blocks * Size(rule.splits),
            .threads = static_cast<int>(32 * kWarps),
+           .residentBlocks = 2, // rows of f64 take more registers than ptxas would give them
            .operations = blocks * Size(rule.rows * plan.context * 4 * plan.headDim),
            .body = lines.str()});
 
