@@ -21,7 +21,8 @@ mlir::Value build(Site& site, const Arguments&, llvm::ArrayRef<mlir::Value> inpu
   if (given.size() > 2 || given.back() != shape[0] || (perRow && given[0] != shape[1]))
     return site.error(fmt::format("the weights of a blend of {} are {} or {}, not {}", ir::describe(shape),
                                   ir::describe({shape[0]}), ir::describe({shape[1], shape[0]}), ir::describe(given)));
-  addLoad(site, perRow ? weights : site.ops().broadcast(weights, {shape[1], shape[0]}));
+  if (site.wantsStatistics())
+    addLoad(site, perRow ? weights : site.ops().broadcast(weights, {shape[1], shape[0]}));
   return weightedSum(site, experts, weights);
 }
 

@@ -89,9 +89,11 @@ TEST(Program, ItsVersionFollowsWhatItHolds) {
   EXPECT_NE(manifest(data).find("\"version\": 1"), std::string::npos); // what a moec without training reads
   data.plans[0].purpose = Purpose::Training;
   EXPECT_NE(manifest(data).find("\"version\": 2"), std::string::npos);
-  std::string_view newer = R"({"version": 3, "name": "a", "build_id": "b", "plans": []})";
+  data.plans[0].purpose = Purpose::Evaluation;
+  EXPECT_NE(manifest(data).find("\"version\": 3"), std::string::npos);
+  std::string_view newer = R"({"version": 4, "name": "a", "build_id": "b", "plans": []})";
   EXPECT_FAULT(Program::parse(Container::write({{"manifest", {reinterpret_cast<const uint8_t*>(newer.data()), newer.size()}}})), Fault::Data,
-               "version 3 is newer than this moec reads (2)");
+               "version 4 is newer than this moec reads (3)");
 }
 
 TEST(Program, RefusesNamesThatSteerATerminalAndBottomlessLists) {
