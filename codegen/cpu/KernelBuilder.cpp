@@ -1,5 +1,7 @@
 #include "codegen/cpu/KernelBuilder.h"
 
+#include "codegen/analysis/InPlace.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -27,7 +29,7 @@ constexpr int64_t kBuffers = offsetof(KernelCall, buffers), kSizes = offsetof(Ke
 constexpr int64_t kStreams = offsetof(KernelCall, streams), kSeed = offsetof(KernelCall, seed);
 constexpr int64_t kStep = offsetof(KernelCall, step);
 
-// Arguments of a stage's function before the launch's buffers, which follow as pointers, without aliases but in updates.
+// Arguments of a stage's function before the launch's buffers, which follow as pointers, without aliases but where results may lie in arguments.
 enum StageArgument { kCall, kBegin, kEnd, kScratch, kFirstBuffer };
 
 std::unique_ptr<MLIRContext> makeContext() {
@@ -75,8 +77,8 @@ void KernelBuilder::beginStage(const Size& items, const Size& operations) {
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()), arguments);
   std::string name = fmt::format("stage{}", stages_.size() - 1);
   auto function = LLVM::LLVMFuncOp::create(builder_, locationOf(name), name, type, LLVM::Linkage::Internal);
-  // An update's results may lie in its arguments' memory.
-  unsigned apart = kernel_.getKind() == "update" ? kFirstBuffer : arguments.size();
+  // Results may lie in arguments' memory.
+  unsigned apart = kernel_.getKind() == "update" || inPlaceOf(kernel_) ? kFirstBuffer : arguments.size();
   for (unsigned i = kScratch; i < apart; ++i)
     function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(), builder_.getUnitAttr());
   function.setArgAttr(kScratch, LLVM::LLVMDialect::getAlignAttrName(), builder_.getI64IntegerAttr(64));

@@ -1,4 +1,5 @@
 // rows: a group of threads computes a row of all results; the groups of a block take neighbouring rows.
+#include "codegen/analysis/InPlace.h"
 #include "codegen/analysis/Rows.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/RowText.h"
@@ -20,6 +21,8 @@ std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CudaTarget&) {
   std::vector<mlir::Operation*> ops = opsOf(kernel);
   RowSchedule schedule = RowSchedule::of(RowText::widest(ops), RowText::wordsOf(ops), 128);
+  if (inPlaceOf(kernel)) // a group without a row of its own reads another's
+    schedule = {std::max<int64_t>(schedule.groupThreads, 32), 1};
   return toAttr(kernel.getContext(), {{"group_threads", schedule.groupThreads}, {"rows_per_block", schedule.rowsPerBlock}});
 }
 
@@ -27,6 +30,12 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
   auto schedule = RowSchedule::of(kernel);
   if (mlir::failed(schedule))
     return mlir::failure();
+  if (inPlaceOf(kernel)) {
+    if (schedule->rowsPerBlock != 1)
+      return kernel.emitOpError("has an illegal schedule: a kernel that may write its scores' gradient over them does one row in a block, and rows_per_block is ")
+             << schedule->rowsPerBlock;
+    k.allowInPlace();
+  }
   std::vector<mlir::Operation*> ops = opsOf(kernel);
   ir::Sizes leading = leadingOfRows(ops);
   Size rows = ir::product(leading);

@@ -11,6 +11,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 
 namespace moec::cli {
@@ -43,8 +44,24 @@ const char* titleOf(const Plan& plan, LaunchList list) {
   return plan.purpose != Purpose::Training ? "each call" : plan.apply.empty() ? "each step" : "each accumulation of gradients";
 }
 
+/// In order; of a launch that does the same with many tensors, each op once with how often it stands there.
+std::string opsOf(const LaunchInfo& launch) {
+  constexpr size_t kMostOps = 48;
+  if (launch.ops.size() <= kMostOps)
+    return fmt::format("{}", fmt::join(launch.ops, " + "));
+  std::vector<std::pair<std::string, size_t>> counts;
+  for (const std::string& op : launch.ops) {
+    auto known = std::find_if(counts.begin(), counts.end(), [&](const auto& entry) { return entry.first == op; });
+    known == counts.end() ? void(counts.emplace_back(op, 1)) : void(++known->second);
+  }
+  std::string text;
+  for (const auto& [op, count] : counts)
+    text += fmt::format("{}{} {}", text.empty() ? "" : " + ", count, op);
+  return text;
+}
+
 void printLaunch(const LaunchInfo& launch) {
-  fmt::print("  {:<12} {}\n", launch.kind, fmt::join(launch.ops, " + "));
+  fmt::print("  {:<12} {}\n", launch.kind, opsOf(launch));
   if (!launch.schedule.empty())
     fmt::print("  {:<12} schedule: {}\n", "", launch.schedule);
   if (!launch.reason.empty())

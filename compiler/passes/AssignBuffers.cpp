@@ -1,6 +1,8 @@
 // assign-buffers: every value gets a buffer. A reshape shares its operand's; what a called function returns lives in memory of its own, a parameter or state
-// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it.
+// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it. Scores that die where their gradient is made give
+// it their memory.
 
+#include "codegen/analysis/InPlace.h"
 #include "compiler/passes/BufferTable.h"
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
@@ -132,6 +134,24 @@ private:
     return output.hasOneUse() && listOf(function) != LaunchList::Prepare ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr;
   }
 
+  /// Whether an input's memory is free for a result: made by a launch, nobody reads it behind the kernel, and neither is what a caller gets.
+  bool diesIn(KernelOp kernel, unsigned input, Value output) {
+    Value made = kernel.getInputs()[input];
+    while (auto reshape = made.getDefiningOp<ReshapeOp>())
+      made = reshape.getX();
+    int buffer = of_.at(made);
+    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy || llvm::count(kernel.getInputs(), kernel.getInputs()[input]) != 1)
+      return false;
+    auto isReadBehind = [&](Value value) { return isUsed(value, [&](Operation* user) { return user != kernel && kernel->isBeforeInBlock(user); }); };
+    auto isGiven = [&](Value value) { return isUsed(value, [](Operation* user) { return isa<func::ReturnOp>(user); }); };
+    return !isReadBehind(made) && !isGiven(output);
+  }
+
+  /// By an op that is no view, in any shape.
+  static bool isUsed(Value value, llvm::function_ref<bool(Operation*)> by) {
+    return llvm::any_of(value.getUsers(), [&](Operation* user) { return isa<ReshapeOp>(user) ? isUsed(user->getResult(0), by) : by(user); });
+  }
+
   void assign(KernelOp kernel, int launch) {
     SmallVector<int64_t> reads, writes;
     for (Value input : kernel.getInputs()) {
@@ -145,6 +165,10 @@ private:
     for (auto [output, value] : llvm::zip(kernel.getOutputs(), yield->getOperands())) {
       if (WriteOp write = writeOf(output)) {
         writes.push_back(of_[output] = stateBuffer(write.getState(), cast<RankedTensorType>(output.getType())));
+        continue;
+      }
+      if (auto place = codegen::inPlaceOf(kernel); place && output == kernel.getResult(place->output) && diesIn(kernel, place->input, output)) {
+        writes.push_back(of_[output] = of_.at(kernel.getInputs()[place->input]));
         continue;
       }
       int buffer = of_[output] = add(output.getType(), BufferKind::Temporary, kernel.getLabel().str() + " " + kernel.getKind().str());

@@ -1,0 +1,77 @@
+// Owner of: CPU kernels of rows that write a result over an argument. The same bits as in memory of its own.
+#include "codegen/analysis/InPlace.h"
+#include "tests/codegen/KernelCheck.h"
+
+#include <cstring>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+ParsedKernel gradientOf(const std::string& dtype, int64_t rows, int64_t classes) {
+  std::string scores = fmt::format("tensor<{}x{}x{}>", rows, classes, dtype), wide = fmt::format("tensor<{}x{}xf32>", rows, classes);
+  std::string each = fmt::format("tensor<{}x{}>", rows, dtype == "bf16" ? "f32" : dtype), labels = fmt::format("tensor<{}xi64>", rows);
+  if (dtype != "bf16")
+    return parseKernel("rows", fmt::format("%l: {}, %d: {}, %x: {}", labels, each, scores), scores,
+                       fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore -100 : {0}, {1}, {2}  moe.yield %g : {1}", each, scores, labels));
+  return parseKernel("rows", fmt::format("%l: {}, %d: {}, %x: {}", labels, each, scores), scores, fmt::format(R"(
+    %w = moe.cast %x to f32 : {1}
+    %g = moe.cross_entropy_grad %d, %w, %l smoothing 0.0 ignore -100 : {0}, {3}, {2}
+    %n = moe.cast %g to bf16 : {3}
+    moe.yield %n : {1})",
+                                                                                                              each, scores, labels, wide));
+}
+
+/// Labels of all classes by turns, and some that do not count.
+Tensor labelsBelow(int64_t rows, int64_t classes) {
+  std::vector<int64_t> labels;
+  for (int64_t row = 0; row < rows; ++row)
+    labels.push_back(row % 7 == 3 ? -100 : row * 3 % classes);
+  return Tensor::of(labels, {rows});
+}
+
+TEST(InPlaceRows, aCrossEntropysGradientLiesOverItsScores) {
+  for (const char* dtype : {"f32", "f64", "bf16"})
+    for (int64_t classes : {5, 64, 1001})
+      for (std::string target : {std::string("cpu:x86-64-v3"), hostTarget()}) {
+        SCOPED_TRACE(fmt::format("{} {} {}", dtype, classes, target));
+        ParsedKernel kernel = gradientOf(dtype, 37, classes);
+        auto place = codegen::inPlaceOf(kernel.op);
+        ASSERT_TRUE(place);
+        EXPECT_EQ(place->input, 2u);
+        CheckOptions options;
+        options.target = target;
+        options.inputs = {labelsBelow(37, classes)};
+        std::vector<Tensor> inputs = inputsFor(kernel.op, options);
+        LoadedKernel loaded(kernel.op, target);
+        Tensor apart = loaded.run(inputs, {}).front();
+        for (int threads : {1, 3}) {
+          std::vector<Tensor> own;
+          for (const Tensor& input : inputs)
+            own.push_back(input.clone());
+          LoadedKernel::Call call;
+          call.threads = threads;
+          loaded.run(own, {own[2]}, call);
+          EXPECT_EQ(std::memcmp(own[2].data(), apart.data(), apart.bytes()), 0) << threads << " threads";
+        }
+      }
+}
+
+/// Where more is made of the scores, or the result is another shape or dtype, they stay.
+TEST(InPlaceRows, scoresThatAreNeededStay) {
+  std::string types = "%d: tensor<3xf32>, %x: tensor<3x5xf32>, %l: tensor<3xi64>";
+  std::string gradient = "%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -100 : tensor<3xf32>, tensor<3x5xf32>, tensor<3xi64>  ";
+  EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>, tensor<3xf32>", gradient + R"(
+    %s = moe.log_sum_exp %x : tensor<3x5xf32>
+    moe.yield %g, %s : tensor<3x5xf32>, tensor<3xf32>)").op));
+  EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>", gradient + R"(
+    %s = moe.add %g, %x : tensor<3x5xf32>, tensor<3x5xf32>
+    moe.yield %s : tensor<3x5xf32>)").op));
+  EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xbf16>", gradient + R"(
+    %s = moe.cast %g to bf16 : tensor<3x5xf32>
+    moe.yield %s : tensor<3x5xbf16>)").op));
+}
+
+} // namespace
+} // namespace moec::testing
