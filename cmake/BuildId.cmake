@@ -5,6 +5,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
   set(digests "")
   foreach(folder runtime ir models codegen compiler cmake)
     file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/${folder}/*)
+    list(FILTER files EXCLUDE REGEX "^runtime/(data|train)/") # no part of the compiler
     list(SORT files)
     foreach(file IN LISTS files)
       file(SHA256 ${ROOT}/${file} digest)
@@ -41,6 +42,7 @@ const char* sourceId();
 set(sources "")
 foreach(folder runtime ir models codegen compiler cmake)
   file(GLOB_RECURSE files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*)
+  list(FILTER files EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/runtime/(data|train)/")
   list(APPEND sources ${files})
 endforeach()
 add_custom_command(

@@ -1,13 +1,15 @@
 # What `cmake --install` leaves: the command, the libraries, one C++ header, one C header, the emulator's header, and how CMake and pkg-config find them.
 
-# moec_public_header(<name> TITLE <text> HEADERS ...): include/moec/<name> out of headers of the source tree, each behind those that it includes.
+# moec_public_header(<name> TITLE <text> [BEHIND <other>] HEADERS ...): include/moec/<name> out of headers of the source tree, each behind those that it includes; includes the other one.
 function(moec_public_header name)
-  cmake_parse_arguments(HEADER "" "TITLE" "HEADERS" ${ARGN})
+  cmake_parse_arguments(HEADER "" "TITLE;BEHIND" "HEADERS" ${ARGN})
   set(out ${PROJECT_BINARY_DIR}/include/moec/${name})
   list(JOIN HEADER_HEADERS " " list)
+  set_property(GLOBAL PROPERTY moec_headers_of_${name} "${list}")
+  get_property(known GLOBAL PROPERTY moec_headers_of_${HEADER_BEHIND})
   list(TRANSFORM HEADER_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/)
   add_custom_command(OUTPUT ${out}
-    COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${out} "-DTITLE=${HEADER_TITLE}" "-DHEADERS=${list}" -P ${PROJECT_SOURCE_DIR}/cmake/PublicHeader.cmake
+    COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${out} "-DTITLE=${HEADER_TITLE}" "-DHEADERS=${list}" -DBEHIND=${HEADER_BEHIND} "-DKNOWN=${known}" -P ${PROJECT_SOURCE_DIR}/cmake/PublicHeader.cmake
     COMMAND ${CMAKE_COMMAND} -E touch ${out}
     DEPENDS ${HEADER_HEADERS} ${PROJECT_SOURCE_DIR}/cmake/PublicHeader.cmake VERBATIM)
   add_custom_target(moec_header_${name} ALL DEPENDS ${out})
@@ -30,8 +32,25 @@ moec_public_header(moec.h
     runtime/Weights.h
     runtime/Session.h
     runtime/Training.h
+    runtime/Generator.h
     runtime/io/InputFile.h
     runtime/Compile.h)
+moec_public_header(train.h
+  TITLE "moec for C++20 programs that train: data as datasets and batches, tokenizers, and the loop of a training. Link moec::train."
+  BEHIND moec.h
+  HEADERS
+    runtime/data/Dataset.h
+    runtime/data/Order.h
+    runtime/data/Loader.h
+    runtime/data/Tokenizer.h
+    runtime/data/TextStream.h
+    runtime/data/Text.h
+    runtime/data/Shipped.h
+    runtime/data/OpenData.h
+    runtime/train/Schedule.h
+    runtime/train/Config.h
+    runtime/train/Checkpoint.h
+    runtime/train/Trainer.h)
 install(FILES ${PROJECT_SOURCE_DIR}/runtime/c/c_api.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/moec)
 if(MOEC_EMULATOR)
   moec_public_header(emulator.h
@@ -39,7 +58,7 @@ if(MOEC_EMULATOR)
     HEADERS runtime/device/cuda/DriverTable.h runtime/emulator/Emulator.h)
   install(TARGETS moec_emulator LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
-install(TARGETS moec_runtime moec_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS moec_runtime moec_train moec_compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
 # Other projects: find_package(moec), or pkg-config moec.
 include(CMakePackageConfigHelpers)
@@ -48,5 +67,6 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/moecConfig.cmake.in ${
   INSTALL_DESTINATION ${packageFolder} PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/moecConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/moec.pc.in ${PROJECT_BINARY_DIR}/moec.pc @ONLY)
+configure_file(${PROJECT_SOURCE_DIR}/cmake/moec-train.pc.in ${PROJECT_BINARY_DIR}/moec-train.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/moecConfig.cmake ${PROJECT_BINARY_DIR}/moecConfigVersion.cmake DESTINATION ${packageFolder})
-install(FILES ${PROJECT_BINARY_DIR}/moec.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/moec.pc ${PROJECT_BINARY_DIR}/moec-train.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

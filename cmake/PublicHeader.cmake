@@ -1,11 +1,17 @@
 # An installed header: cmake -DROOT=<source folder> -DOUT=<moec.h> -DTITLE=<text> "-DHEADERS=runtime/core/DType.h ..." -P PublicHeader.cmake
-# writes the headers behind each other. Each may include only those before it, and those of the standard library.
+# writes the headers behind each other. Each may include only those before it, and those of the standard library. -DBEHIND=moec.h "-DKNOWN=runtime/core/DType.h ...": includes that installed header,
+# which has the headers of KNOWN.
 cmake_minimum_required(VERSION 3.25)
 
 separate_arguments(HEADERS)
 set(standard "")
 set(body "")
-set(done "")
+separate_arguments(KNOWN)
+set(done ${KNOWN})
+set(behind "")
+if(BEHIND)
+  set(behind "#include \"${BEHIND}\"\n\n")
+endif()
 foreach(header IN LISTS HEADERS)
   file(READ ${ROOT}/${header} text)
   string(REGEX MATCHALL "#include \"[^\"]+\"" ours "${text}")
@@ -29,6 +35,6 @@ list(JOIN standard "\n" standard)
 file(CONFIGURE OUTPUT ${OUT} CONTENT [[#pragma once
 // @TITLE@
 
-@standard@
+@behind@@standard@
 
 @body@]] @ONLY)

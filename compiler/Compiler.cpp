@@ -12,6 +12,8 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Error.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <fstream>
@@ -57,6 +59,11 @@ public:
     import.useCheck = options_.checkSizes;
     import.drawsAsInputs = options_.drawsAsInputs;
     import.train = purpose == Purpose::Training;
+    import.evaluate = purpose == Purpose::Evaluation;
+    if (purpose == Purpose::Generation)
+      import.generate = models::Generation{options_.generate->batch, options_.generate->context};
+    import.statistics = options_.statistics && (import.train || import.evaluate);
+    import.ema = options_.ema;
     run(Phase::Import, [&] {
       compilation_.module = models::buildModel(path.string(), text, import, &context_, diagnostics_.model());
       return success(bool(compilation_.module));
@@ -92,8 +99,8 @@ public:
       return makeTraining(module, {.accumulate = options_.accumulate, .inputGradients = options_.inputGradients, .recompute = options_.recompute});
     };
     auto fuse = [&] {
-      // What is written to parameters is elementwise: products and norms would take it along.
-      return success(pass("fuse updates", fuseUpdates) &&
+      // What is written to parameters is elementwise: products and norms would take it along. What updates share of the gradients' norm is known before them.
+      return success(pass("fuse totals", fuseTotals) && pass("fuse updates", fuseUpdates) &&
                      // Reshapes between a product and its residual would hide one from the other.
                      pass("sink reshapes", sinkReshapes) &&
                      // A gate's product must not become a matmul kernel of its own; weights belong to the gate, not to combine.
@@ -175,7 +182,8 @@ private:
   void dump(Phase phase, const std::string& name) {
     std::error_code ignored;
     std::filesystem::create_directories(options_.dumpPhases, ignored);
-    std::string level = purposeOf(*compilation_.module) == Purpose::Training ? ".training" : "";
+    Purpose purpose = purposeOf(*compilation_.module);
+    std::string level = purpose == Purpose::Inference ? "" : std::string(".") + moec::name(purpose);
     if (!compilation_.target.empty())
       level += "." + compilation_.target.substr(compilation_.target.find(':') + 1);
     auto path = options_.dumpPhases / (std::to_string(static_cast<int>(phase) + 1) + "-" + name + level + ".mlir");
@@ -218,6 +226,8 @@ private:
   Compilation compilation_;
 };
 
+constexpr int64_t kMostTexts = int64_t{1} << 24; // at once, and tokens of each
+
 void checkOptions(const CompileOptions& options) {
   std::string known;
   for (const char* name : phaseNames)
@@ -232,6 +242,16 @@ void checkOptions(const CompileOptions& options) {
   for (auto [given, name] : {std::pair(options.accumulate, "--accumulate"), std::pair(options.recompute, "--recompute"), std::pair(options.inputGradients, "--input-gradients")})
     if (given && !options.train)
       throw Error(Fault::Usage, std::string(name) + " is for training: name --train too");
+  if (options.generate && (options.generate->batch < 1 || options.generate->context < 1 || options.generate->batch > kMostTexts || options.generate->context > kMostTexts))
+    throw Error(Fault::Usage, fmt::format("generation of {} texts of {} tokens: expected numbers from 1 to {}", options.generate->batch, options.generate->context, kMostTexts));
+  if (options.generate && options.drawsAsInputs)
+    throw Error(Fault::Usage, "--draws-as-inputs is not for generation, whose inputs are tokens alone: leave it or --context out");
+  if (options.statistics && !options.train && !options.evaluate)
+    throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
+  if (options.ema && !options.train)
+    throw Error(Fault::Usage, "--ema is for training: name --train too");
+  if (options.ema && !(*options.ema >= 0 && *options.ema < 1))
+    throw Error(Fault::Usage, fmt::format("--ema {}: expected how much of an average stays in a step, from 0 and below 1", *options.ema));
   if (!options.emit.empty() && !formOf(options.emit))
     throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm cuda ptx");
   bool emits = options.stopAfter.empty() || options.stopAfter == "emit";
@@ -265,12 +285,15 @@ void leaveFoldersOut(ModuleOp module) {
   replacer.recursivelyReplaceElementsIn(module, /*replaceAttrs=*/false, /*replaceLocs=*/true);
 }
 
-/// What is compiled, in order. What is to be shown is the module for training; a dump is one module, and says itself what it is for.
+/// What is compiled, in order. What is to be shown is one module, the first that is asked for besides that for inference; a dump is one module, and says
+/// itself what it is for.
 std::vector<Purpose> purposesOf(const CompileOptions& options) {
-  if (!options.train || !options.from.empty())
-    return {Purpose::Inference};
+  std::vector<Purpose> purposes{Purpose::Inference};
+  for (auto [asked, purpose] : {std::pair(options.train, Purpose::Training), std::pair(options.evaluate, Purpose::Evaluation), std::pair(options.generate.has_value(), Purpose::Generation)})
+    if (asked && options.from.empty())
+      purposes.push_back(purpose);
   bool shows = !options.stopAfter.empty() || !options.emit.empty();
-  return shows ? std::vector{Purpose::Training} : std::vector{Purpose::Inference, Purpose::Training};
+  return shows && purposes.size() > 1 ? std::vector{purposes[1]} : purposes;
 }
 
 void addTo(ProgramData& program, Compilation& compilation, Plan plan) {

@@ -12,6 +12,16 @@ namespace moec::compiler {
 
 namespace {
 
+/// The function whose kernels are the launches of a call.
+const char* calledName(const Plan& plan) {
+  switch (plan.purpose) {
+  case Purpose::Training: return plan.apply.empty() ? "train_step" : "accumulate";
+  case Purpose::Evaluation: return "evaluate";
+  case Purpose::Generation: return "generate";
+  default: return "forward";
+  }
+}
+
 /// The planned module of a program, parsed once; its kernels in launch order.
 struct Meaning {
   MLIRContext context{MLIRContext::Threading::DISABLED};
@@ -35,7 +45,7 @@ struct Meaning {
     module = std::move(parsed->module);
     bool whole = plan.apply.empty();
     collect("prepare", LaunchList::Prepare, program, plan);
-    collect(plan.purpose == Purpose::Inference ? "forward" : whole ? "train_step" : "accumulate", LaunchList::Forward, program, plan);
+    collect(calledName(plan), LaunchList::Forward, program, plan);
     if (!whole)
       collect("apply", LaunchList::Apply, program, plan);
   }

@@ -25,6 +25,12 @@ static Size attentionFlops(AttentionOp op) {
   return pairs * (Size(4) * q[2] + Size(perHead) * Size(static_cast<int64_t>(op.getHeads())));
 }
 
+/// As if all of the context were seen: what is, is known at run time alone.
+static Size cachedAttentionFlops(CachedAttentionOp op) {
+  Sizes q = sizesOf(op.getQ());
+  return q[0] * q[1] * sizesOf(op.getKeys())[1] * (Size(4) * q[2] + Size(op.getBias() ? 7 : 6) * Size(static_cast<int64_t>(op.getHeads())));
+}
+
 static Size flopsOf(Operation* op) {
   if (isElementwise(op))
     return countOf(op->getResult(0));
@@ -32,6 +38,7 @@ static Size flopsOf(Operation* op) {
       .Case([](MatmulOp op) { return Size(2) * countOf(op.getResult()) * sizesOf(op.getA()).back(); })
       .Case([](GroupedMatmulOp op) { return Size(2) * countOf(op.getResult()) * sizesOf(op.getRows()).back(); })
       .Case([](AttentionOp op) { return attentionFlops(op); })
+      .Case([](CachedAttentionOp op) { return cachedAttentionFlops(op); })
       .Case([](GroupedWeightGradOp op) { return Size(2) * countOf(op.getDy()) * sizesOf(op.getRows()).back(); })
       .Case([](AttentionGradOp op) {
         // Scores, dP, dV, dQ and dK: five products over the width, where attention has two.
@@ -43,6 +50,7 @@ static Size flopsOf(Operation* op) {
       .Case([](SoftmaxGradOp op) { return Size(4) * countOf(op.getY()); })
       .Case([](LogSumExpOp op) { return Size(4) * countOf(op.getX()); })
       .Case([](CrossEntropyOp op) { return Size(5) * countOf(op.getScores()); })
+      .Case([](IsTopOp op) { return Size(2) * countOf(op.getScores()); })
       .Case([](CrossEntropyGradOp op) { return Size(6) * countOf(op.getScores()); })
       .Case([](EmbeddingGradOp op) { return countOf(op.getDy()); })
       .Case([](RelativeBiasGradOp op) { return countOf(op.getDy()); })
@@ -63,7 +71,17 @@ static Size flopsOf(Operation* op) {
       .Default([](Operation*) { return Size(0); }); // moves, draws and indices
 }
 
+/// The new rows, read and written: the other rows of the states stay as they are.
+static Size appendBytes(KernelOp kernel) {
+  Size bytes;
+  for (auto append : kernel.getBody().front().getOps<AppendOp>())
+    bytes = bytes + Size(2) * bytesOf(append.getRows().getType());
+  return bytes;
+}
+
 Cost costOf(Operation* op) {
+  if (auto kernel = dyn_cast<KernelOp>(op); kernel && kernel.getKind() == "append")
+    return {Size(0), appendBytes(kernel)};
   Size bytes;
   for (Type type : op->getOperandTypes())
     bytes = bytes + bytesOf(type);

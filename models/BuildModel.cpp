@@ -1,10 +1,12 @@
 #include "models/BuildModel.h"
 
 #include "models/Check.h"
+#include "models/LastToken.h"
 #include "models/ModelBuilder.h"
 #include "models/json/Words.h"
 #include "models/optimizers/Optimizers.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/Generation.h"
 
 #include "mlir/IR/Verifier.h"
 
@@ -35,8 +37,10 @@ public:
     OwningOpRef<ModuleOp> module(ModuleOp::create(location));
     describe(*module);
     func::FuncOp function = makeFunction(*module);
-    Ops ops(function, diagnostics_, options_.drawsAsInputs);
+    Ops ops(function, diagnostics_, options_.drawsAsInputs, file_.generation.has_value());
     ModelBuilder blocks(file_, vocabulary, ops, *module, diagnostics_);
+    if (file_.generation)
+      blocks.setPosition(function.getArguments().back());
 
     NameScope names;
     ValueScope values;
@@ -51,10 +55,16 @@ public:
     std::vector<Output> outputs;
     if (!result || !findOutputs(result, last, values, outputs))
       return {};
-    std::optional<Value> loss = lossOf(*module, vocabulary, blocks, values);
-    if (!loss || !findOptimizer(*module, vocabulary))
-      return {};
-    finish(function, file_.trains ? losses(ops, *loss, blocks.losses()) : outputs);
+    if (file_.generation) {
+      if (!continuesText(function, outputs))
+        return {};
+      finish(function, outputs);
+    } else {
+      std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
+      if (!loss || !findOptimizer(*module, vocabulary))
+        return {};
+      finish(function, hasLoss() ? *loss : outputs);
+    }
     if (failed(verify(*module)))
       return {};
     return module;
@@ -62,6 +72,9 @@ public:
 
 private:
   using Output = std::pair<std::string, Value>;
+
+  /// Is it the loss that is built?
+  bool hasLoss() const { return file_.trains || file_.evaluates; }
 
   NamedAttribute named(StringRef name, Attribute value) { return builder_.getNamedAttr(name, value); }
 
@@ -71,24 +84,59 @@ private:
     for (const auto& [symbol, size] : file_.checkSizes)
       sizes.push_back(named(symbol, builder_.getI64IntegerAttr(size)));
     module->setAttr("moe.check", builder_.getDictionaryAttr(sizes));
+    if (file_.generation) // a call has no more tokens than the context
+      module->setAttr("moe.at_most", builder_.getDictionaryAttr(named(file_.inputs.front().shape[1].str(), builder_.getI64IntegerAttr(file_.generation->context))));
   }
 
   func::FuncOp makeFunction(ModuleOp module) {
     SmallVector<Type> types;
     for (const InputDeclaration& input : file_.inputs)
       types.push_back(ir::tensorOf(input.shape, ir::elementType(input.dtype, builder_.getContext())));
+    if (file_.generation)
+      types.push_back(ir::tensorOf({}, builder_.getI64Type())); // position
     builder_.setInsertionPointToEnd(module.getBody());
-    auto function = func::FuncOp::create(builder_, module.getLoc(), file_.trains ? "loss" : "forward",
-                                         builder_.getFunctionType(types, {}));
+    StringRef name = file_.trains ? "loss" : file_.evaluates ? "evaluate" : file_.generation ? "generate" : "forward";
+    auto function = func::FuncOp::create(builder_, module.getLoc(), name, builder_.getFunctionType(types, {}));
     function.addEntryBlock();
     for (auto [index, input] : llvm::enumerate(file_.inputs)) {
       function.setArgAttr(index, "moe.input", builder_.getStringAttr(input.name));
-      if (input.forLoss)
+      if (input.forLoss && !file_.evaluates) // an evaluation needs every input, as a step does
         function.setArgAttr(index, "moe.for_loss", builder_.getUnitAttr());
       if (input.photo)
         function.setArgAttr(index, "moe.photo", photoAttr(*input.photo));
     }
+    if (file_.generation) {
+      unsigned position = static_cast<unsigned>(file_.inputs.size());
+      function.setArgAttr(position, "moe.input", builder_.getStringAttr(kPositionInput));
+      function.setArgAttr(position, "moe.below", builder_.getI64IntegerAttr(file_.generation->context));
+    }
     return function;
+  }
+
+  /// Can the first output be the scores of tokens? Then it is the only one, of the last token. Does nothing depend on how
+  /// a text is cut into calls? False after a report.
+  bool continuesText(func::FuncOp function, std::vector<Output>& outputs) {
+    auto& [name, value] = outputs.front();
+    ir::Sizes sizes = ir::sizesOf(value), leading = file_.inputs.front().shape;
+    bool isScores = sizes.size() == 3 && sizes[0] == leading[0] && sizes[1] == leading[1] && sizes[2].isConstant() &&
+                    isa<FloatType>(cast<RankedTensorType>(value.getType()).getElementType());
+    if (!isScores) {
+      diagnostics_.error(file_.outputs.empty() ? file_.model->position() : file_.outputs.front().second,
+                         fmt::format("a model that continues texts gives scores (batch, sequence, vocabulary) of its tokens; {} is {}", inQuotes(name),
+                                     ir::describe(sizes)));
+      return false;
+    }
+    outputs.erase(outputs.begin() + 1, outputs.end());
+    builder_.setInsertionPointToEnd(&function.getBody().front());
+    value = lastToken(value, builder_);
+    for (auto random : function.getOps<ir::RandomOp>())
+      if (!random.getType().hasStaticShape()) {
+        diagnostics_.error(positionOf(random.getLoc()),
+                           fmt::format("{} draws for each token, so that a continued text would depend on how it was cut into calls; choose what draws nothing in inference",
+                                       inQuotes(random.getPath().str())));
+        return false;
+      }
+    return true;
   }
 
   DictionaryAttr photoAttr(const PhotoRule& photo) {
@@ -118,7 +166,7 @@ private:
     return true;
   }
 
-  /// The results of @loss: the total, then each loss beside the model's own. They are added in that order.
+  /// The total, then each loss beside the model's own. They are added in that order.
   std::vector<Output> losses(Ops& ops, Value total, const std::vector<AuxiliaryLoss>& others) {
     std::vector<Output> outputs{{"loss", total}};
     Type element = cast<RankedTensorType>(total.getType()).getElementType();
@@ -187,11 +235,12 @@ private:
     return builder_.getDictionaryAttr(words);
   }
 
-  /// The loss, after it is checked; null where there is none, or where the model does not train. Its words become an
-  /// attribute. Nothing after an error.
-  std::optional<Value> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks, ValueScope& values) {
+  /// The results of @loss and @evaluate, after the loss is checked: the losses, what else its kind can tell, what gates
+  /// chose. Empty where the model is built without one. Its words become an attribute. Nothing after an error.
+  std::optional<std::vector<Output>> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks,
+                                            ValueScope& values) {
     if (!file_.loss)
-      return Value();
+      return std::vector<Output>();
     std::optional<Use> use = vocabulary.look(*file_.loss, Family::Loss, file_.let, false);
     std::optional<Arguments> arguments = use ? vocabulary.arguments(*use) : std::nullopt;
     if (!arguments)
@@ -200,10 +249,15 @@ private:
     if (!use->kind->checkLoss(site, *arguments))
       return std::nullopt;
     module->setAttr("moe.loss", wordsOf(*arguments));
-    if (!file_.trains)
-      return Value();
+    if (!hasLoss())
+      return std::vector<Output>();
     Value loss = use->kind->loss(site, *arguments);
-    return loss ? std::optional(loss) : std::nullopt;
+    if (!loss)
+      return std::nullopt;
+    std::vector<Output> results = losses(site.ops(), loss, blocks.losses());
+    llvm::append_range(results, blocks.metrics());
+    llvm::append_range(results, blocks.statistics());
+    return results;
   }
 
   /// Checks what the file says of its optimizer. Its words, or else those of adam, become an attribute of a module that
@@ -218,8 +272,12 @@ private:
       return false;
     if (arguments->has("no_decay") && !checkPatterns(module, arguments->get("no_decay")))
       return false;
-    if (file_.trains)
-      module->setAttr("moe.optimizer", wordsOf(*arguments));
+    if (!file_.trains)
+      return true;
+    NamedAttrList words = wordsOf(*arguments);
+    if (options_.ema)
+      words.set("ema", builder_.getF64FloatAttr(*options_.ema));
+    module->setAttr("moe.optimizer", words.getDictionary(builder_.getContext()));
     return true;
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The way from a model file to the IR: a module with the parameters and @forward, as ir/dialect/MoeDialect.td describes
-// it; or, as it trains, with @loss in its place (docs/decisions/0012-training.md).
+// it; or, as it trains, with @loss in its place (docs/decisions/0012-training.md), or with @evaluate, the model as it
+// infers with its loss (docs/decisions/0013-trainer.md).
 
 #include "ir/dialect/Moe.h"
 #include "models/ImportOptions.h"

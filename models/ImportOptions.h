@@ -3,9 +3,15 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace moec::models {
+
+/// A model that continues texts: so many sequences at once, each of so many tokens at most.
+struct Generation {
+  int64_t batch = 1, context = 0;
+};
 
 struct ImportOptions {
   std::map<std::string, int64_t> let; // overrides of `let` values, after those of "check"
@@ -13,8 +19,10 @@ struct ImportOptions {
   bool useCheck = false;              // apply the overrides of `let` values under "check"
   bool drawsAsInputs = false;         // random draws become inputs named by their path
   bool train = false;                 // the model as it trains: @loss in the place of @forward
-  bool evaluate = false;              // the model as it infers, with its loss: @loss in the place of @forward
-  bool statistics = false;            // of @loss: gates give what they chose, as results
+  bool evaluate = false;              // the model as it infers, with its loss: @evaluate in the place of @forward
+  bool statistics = false;            // of @loss and @evaluate: gates give what they chose, as results
+  std::optional<Generation> generate; // the model as it continues texts: @generate in the place of @forward
+  std::optional<double> ema;          // of @loss: the optimizer's, in the place of what the file says
 };
 
 } // namespace moec::models

@@ -77,6 +77,8 @@ struct Kind {
   int optionalInputs = 0; // and so many more that "from" may name behind them
   bool container = false; // a block that adds nothing to the names inside it
   bool inExperts = false; // a block that may stand in the body of an expert
+  bool byToken = false;   // a block that makes each token of itself alone, or of itself and those before it: models that
+                          // continue texts may have it
 
   // One of these, by family. A null value or nothing means that the error has been reported.
   mlir::Value (*block)(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) = nullptr;

@@ -1,6 +1,7 @@
 #include "models/ModelBuilder.h"
 
 #include "models/Check.h"
+#include "models/Statistics.h"
 #include "models/json/Words.h"
 
 #include <fmt/format.h>
@@ -120,6 +121,11 @@ Value ModelBuilder::builtin(const Use& use, const Naming& naming, llvm::ArrayRef
                                                         : takeName(*surroundings.names, use.kind->name, naming);
   if (!arguments || !path)
     return {};
+  if (file_.generation && !use.kind->byToken) {
+    diagnostics_.error(use.object->position(), fmt::format("a model with {} cannot continue texts: it does not make each token of itself and those before it",
+                                                           inQuotes(use.kind->name)));
+    return {};
+  }
   Site site(*this, *path, use.object->position(), surroundings);
   return use.kind->block(site, *arguments, inputs);
 }
@@ -140,7 +146,10 @@ std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment
   if (!arguments)
     return std::nullopt;
   Site site(*this, path, json.position(), {.groups = groups});
-  return use->kind->gate(site, *arguments, tokens, experts);
+  std::optional<GateResult> result = use->kind->gate(site, *arguments, tokens, experts);
+  if (result)
+    addStatistics(site, *result);
+  return result;
 }
 
 std::optional<int64_t> ModelBuilder::expertCount(const Json& json, const Environment& environment) {

@@ -58,9 +58,16 @@ public:
   const ModelFile& file() const { return file_; }
   mlir::ModuleOp module() { return module_; }
   Diagnostics& diagnostics() { return diagnostics_; }
+  /// Of a model that continues texts: how many tokens stand before those of the call, i64 [].
+  mlir::Value position() const { return position_; }
+  void setPosition(mlir::Value position) { position_ = position; }
   llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
   /// In the order in which the file has their blocks.
   std::vector<AuxiliaryLoss>& losses() { return losses_; }
+  using Results = std::vector<std::pair<std::string, mlir::Value>>;
+  /// Results besides the losses: what the loss can tell besides, by name; what gates chose, by path, in the file's order.
+  Results& metrics() { return metrics_; }
+  Results& statistics() { return statistics_; }
 
 private:
   mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
@@ -79,8 +86,10 @@ private:
   Ops& ops_;
   mlir::ModuleOp module_;
   Diagnostics& diagnostics_;
+  mlir::Value position_;
   llvm::DenseSet<mlir::Value> perExpert_;
   std::vector<AuxiliaryLoss> losses_;
+  Results metrics_, statistics_;
   int64_t built_ = 0;
 };
 

@@ -34,8 +34,12 @@ public:
     file_.loss = file_.root.find("loss");
     file_.optimizer = file_.root.find("optimizer");
     file_.trains = options_.train;
-    if (file_.trains && !file_.loss)
-      error(file_.root.position(), "a model is trained on its loss, and this one has none: \"model\" needs \"loss\"");
+    file_.evaluates = options_.evaluate;
+    file_.statistics = options_.statistics && (file_.trains || file_.evaluates);
+    if ((file_.trains || file_.evaluates) && !file_.loss)
+      error(file_.root.position(),
+            fmt::format("a model is {} on its loss, and this one has none: \"model\" needs \"loss\"",
+                        file_.trains ? "trained" : "evaluated"));
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
     bool knowsInputs = !diagnostics_.hasErrors();
@@ -50,6 +54,9 @@ public:
         readOutput(output);
     readMoefy();
     readCheckSizes(knowsInputs);
+    file_.generation = options_.generate;
+    if (file_.generation && !diagnostics_.hasErrors())
+      readTokens();
   }
 
 private:
@@ -180,6 +187,23 @@ private:
             !isName(parameter.key) || std::count(common.begin(), common.end(), parameter.key))
           error(parameter.keyPosition, fmt::format("{} cannot be the name of a parameter", inQuotes(parameter.key)));
     file_.blocks.emplace(member.key, block);
+  }
+
+  /// What generation takes: one input of tokens (batch, sequence), whose batch is a number from here on. What is for the
+  /// loss is no input.
+  void readTokens() {
+    std::erase_if(file_.inputs, [](const InputDeclaration& input) { return input.forLoss; });
+    for (const InputDeclaration& other : llvm::ArrayRef(file_.inputs).drop_front())
+      error(other.position, fmt::format("a model continues texts from its tokens alone, and {} is a second input", inQuotes(other.name)));
+    InputDeclaration& tokens = file_.inputs.front();
+    bool isIds = tokens.dtype == DType::I64 && tokens.shape.size() == 2;
+    if (!isIds || tokens.shape[1].isConstant() || tokens.shape[0] == tokens.shape[1])
+      return error(tokens.position, fmt::format("a model continues texts from tokens, i64[batch, sequence] where the sequence is any; {} is {}{}",
+                                                inQuotes(tokens.name), name(tokens.dtype), ir::describe(tokens.shape)));
+    if (tokens.shape[0].isConstant() && tokens.shape[0] != Size(file_.generation->batch))
+      error(tokens.position, fmt::format("{} has {} sequences, and {} are to be continued", inQuotes(tokens.name), tokens.shape[0].str(),
+                                         file_.generation->batch));
+    tokens.shape[0] = Size(file_.generation->batch);
   }
 
   void readOutput(const Json& output) {

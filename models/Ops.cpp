@@ -29,9 +29,9 @@ bool isTooLarge(const ir::Sizes& sizes) {
 
 } // namespace
 
-Ops::Ops(func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs)
+Ops::Ops(func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs, bool keepsAll)
     : function_(function), builder_(OpBuilder::atBlockEnd(&function.getBody().front())), diagnostics_(diagnostics),
-      drawsAsInputs_(drawsAsInputs), location_(function.getLoc()) {}
+      drawsAsInputs_(drawsAsInputs), keepsAll_(keepsAll), location_(function.getLoc()) {}
 
 void Ops::moveTo(const std::string& path, Position position) {
   position_ = position;
@@ -73,6 +73,22 @@ Value Ops::known(const std::string& path) {
   read.addAttribute("state", FlatSymbolRefAttr::get(context(), path));
   read.addTypes(parameter->second);
   return builder_.create(read)->getResult(0);
+}
+
+Value Ops::state(const std::string& path, const ir::Sizes& sizes, Type element) {
+  RankedTensorType type = ir::tensorOf(sizes, element);
+  OpBuilder outside(function_);
+  OperationState state(location_, ir::StateOp::getOperationName());
+  state.addAttribute("sym_name", builder_.getStringAttr(path));
+  state.addAttribute("type", TypeAttr::get(type));
+  state.addAttribute("init", initAttr({}, context()));
+  outside.create(state);
+  return ir::ReadOp::create(builder_, location_, type, path);
+}
+
+void Ops::write(const std::string& path, Value value) {
+  if (value)
+    ir::WriteOp::create(builder_, location_, path, value);
 }
 
 std::vector<std::string> Ops::parameters(RankedTensorType type) const {
@@ -219,8 +235,7 @@ Value Ops::reduceAll(ir::ReduceKind kind, Value x) {
 Value Ops::number(const Size& size, Type element) {
   if (size.isConstant())
     return constant({1}, {static_cast<double>(*size.constant())}, element);
-  Value ones = broadcast(constant({1}, {1}, element), {size});
-  return reshape(reduce(ir::ReduceKind::Sum, ones, 0), {1});
+  return emit(ir::SizeOp::getOperationName(), {}, {{"value", builder_.getStringAttr(size.str())}, {"to", TypeAttr::get(element)}});
 }
 
 Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
@@ -246,6 +261,10 @@ Value Ops::crossEntropy(Value scores, Value labels, double smoothing, int64_t ig
               {{"smoothing", builder_.getF64FloatAttr(smoothing)}, {"ignore", builder_.getI64IntegerAttr(ignore)}});
 }
 
+Value Ops::isTop(Value scores, Value labels, int64_t ignore) {
+  return emit(ir::IsTopOp::getOperationName(), {scores, labels}, {{"ignore", builder_.getI64IntegerAttr(ignore)}});
+}
+
 Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
   SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)},
                                                           {"scale", builder_.getF64FloatAttr(rule.scale)}};
@@ -263,21 +282,46 @@ Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
   return emit(ir::AttentionOp::getOperationName(), operands, attributes);
 }
 
-Value Ops::relativeBias(Value table, const Size& queries, const Size& keys, int64_t maxDistance, bool bidirectional) {
+Value Ops::cachedAttention(Value q, Value k, Value v, Value keys, Value values, Value position, const AttentionRule& rule) {
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)},
+                                                          {"scale", builder_.getF64FloatAttr(rule.scale)}};
+  if (rule.keyHeads != rule.heads)
+    attributes.emplace_back("kv_heads", builder_.getI64IntegerAttr(rule.keyHeads));
+  SmallVector<Value> operands{q, k, v, keys, values, position};
+  if (rule.bias)
+    operands.push_back(rule.bias);
+  return emit(ir::CachedAttentionOp::getOperationName(), operands, attributes);
+}
+
+Value Ops::append(Value cache, Value rows, Value position) {
+  return emit(ir::AppendOp::getOperationName(), {cache, rows, position}, {});
+}
+
+Value Ops::sliceAt(Value x, Value position, const Size& size) {
+  return emit(ir::SliceAtOp::getOperationName(), {x, position}, {{"size", builder_.getStringAttr(size.str())}});
+}
+
+Value Ops::relativeBias(Value table, Value position, const Size& queries, const Size& keys, int64_t maxDistance, bool bidirectional) {
   SmallVector<std::pair<StringRef, Attribute>> attributes{{"queries", builder_.getStringAttr(queries.str())},
                                                           {"keys", builder_.getStringAttr(keys.str())},
                                                           {"max_distance", builder_.getI64IntegerAttr(maxDistance)}};
   if (bidirectional)
     attributes.emplace_back("bidirectional", builder_.getUnitAttr());
-  return emit(ir::RelativeBiasOp::getOperationName(), {table}, attributes);
+  SmallVector<Value> operands{table};
+  if (position)
+    operands.push_back(position);
+  return emit(ir::RelativeBiasOp::getOperationName(), operands, attributes);
 }
 
-Value Ops::rotary(Value x, int64_t heads, double base, bool interleaved) {
+Value Ops::rotary(Value x, Value position, int64_t heads, double base, bool interleaved) {
   SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(heads)},
                                                           {"base", builder_.getF64FloatAttr(base)}};
   if (interleaved)
     attributes.emplace_back("interleaved", builder_.getUnitAttr());
-  return emit(ir::RotaryOp::getOperationName(), {x}, attributes);
+  SmallVector<Value> operands{x};
+  if (position)
+    operands.push_back(position);
+  return emit(ir::RotaryOp::getOperationName(), operands, attributes);
 }
 
 Ops::Selection Ops::select(Value scores, int64_t k) {
@@ -294,7 +338,7 @@ Value Ops::assign(Value indices, const Assignment& rule) {
   for (const std::optional<Value>& operand : {rule.keep, rule.within})
     if (operand)
       operands.push_back(*operand);
-  if (rule.capacity)
+  if (rule.capacity && !keepsAll_)
     attributes.emplace_back("capacity", builder_.getStringAttr(rule.capacity->str()));
   if (!(rule.groups == Size(1)))
     attributes.emplace_back("groups", builder_.getStringAttr(rule.groups.str()));

@@ -11,8 +11,9 @@ namespace moec::models {
 
 class Ops {
 public:
-  /// Emits into the function's only block; parameters go before it.
-  Ops(mlir::func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs);
+  /// Emits into the function's only block; parameters go before it. Where `keepsAll`, an assignment drops nobody for want
+  /// of room, whatever capacity is asked for.
+  Ops(mlir::func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs, bool keepsAll = false);
 
   /// The path and the place in the file of the ops that follow.
   void moveTo(const std::string& path, Position position);
@@ -23,6 +24,9 @@ public:
   mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init);
   /// A parameter that was made before, read once more; null where there is none of that name.
   mlir::Value known(const std::string& path);
+  /// A state of zeros at first, read: what it was before the call. And what it is behind it.
+  mlir::Value state(const std::string& path, const ir::Sizes& sizes, mlir::Type element);
+  void write(const std::string& path, mlir::Value value);
   /// The paths of all parameters of this type so far.
   std::vector<std::string> parameters(mlir::RankedTensorType type) const;
   /// Draws of the generator, or a further argument of the function where draws are inputs: one without the trailing
@@ -53,7 +57,7 @@ public:
   mlir::Value reduce(ir::ReduceKind kind, mlir::Value x, int64_t axis);
   /// Over all dimensions, one by one from the last: [].
   mlir::Value reduceAll(ir::ReduceKind kind, mlir::Value x);
-  /// A size as a number of one element.
+  /// A size as a number: [], or (1) where it is a constant.
   mlir::Value number(const Size& size, mlir::Type element);
 
   mlir::Value matmul(mlir::Value a, mlir::Value b) { return binary<ir::MatmulOp>(a, b); }
@@ -62,6 +66,7 @@ public:
   mlir::Value softmax(mlir::Value x) { return unary<ir::SoftmaxOp>(x); }
   mlir::Value logSumExp(mlir::Value x) { return unary<ir::LogSumExpOp>(x); }
   mlir::Value crossEntropy(mlir::Value scores, mlir::Value labels, double smoothing, int64_t ignore);
+  mlir::Value isTop(mlir::Value scores, mlir::Value labels, int64_t ignore);
   struct AttentionRule {
     int64_t heads, keyHeads;
     double scale;
@@ -71,9 +76,16 @@ public:
     double dropout = 0;     // with draws
   };
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, const AttentionRule& rule);
-  mlir::Value relativeBias(mlir::Value table, const Size& queries, const Size& keys, int64_t maxDistance,
-                           bool bidirectional);
-  mlir::Value rotary(mlir::Value x, int64_t heads, double base, bool interleaved);
+  /// New tokens behind those whose keys and values are kept; causal means nothing.
+  mlir::Value cachedAttention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value keys, mlir::Value values,
+                              mlir::Value position, const AttentionRule& rule);
+  mlir::Value append(mlir::Value cache, mlir::Value rows, mlir::Value position);
+  mlir::Value sliceAt(mlir::Value x, mlir::Value position, const Size& size);
+  /// The first query stands at `position`; null: the last one at that of the last key.
+  mlir::Value relativeBias(mlir::Value table, mlir::Value position, const Size& queries, const Size& keys,
+                           int64_t maxDistance, bool bidirectional);
+  /// The first row stands at `position`; null: at 0.
+  mlir::Value rotary(mlir::Value x, mlir::Value position, int64_t heads, double base, bool interleaved);
   mlir::Value embedding(mlir::Value ids, mlir::Value table) { return binary<ir::EmbeddingOp>(ids, table); }
 
   struct Selection {
@@ -93,6 +105,7 @@ public:
   mlir::Value assign(mlir::Value indices, const Assignment& rule);
   mlir::Value drop(mlir::Value routing, mlir::Value keep) { return binary<ir::DropOp>(routing, keep); }
   mlir::Value expertsOf(mlir::Value routing, int64_t from, int64_t count);
+  mlir::Value expertCounts(mlir::Value routing) { return unary<ir::ExpertCountsOp>(routing); }
   mlir::Value dispatch(mlir::Value x, mlir::Value routing) { return binary<ir::DispatchOp>(x, routing); }
   mlir::Value groupedMatmul(mlir::Value rows, mlir::Value w, mlir::Value routing);
   mlir::Value expertRows(mlir::Value table, mlir::Value routing) { return binary<ir::ExpertRowsOp>(table, routing); }
@@ -113,7 +126,7 @@ private:
   mlir::func::FuncOp function_;
   mlir::OpBuilder builder_;
   Diagnostics& diagnostics_;
-  bool drawsAsInputs_;
+  bool drawsAsInputs_, keepsAll_;
   mlir::Location location_;
   Position position_;
   std::map<std::string, mlir::RankedTensorType> parameters_;

@@ -34,6 +34,15 @@ void section(std::string& text, const Kind& kind, const char* heading) {
   text += "\n";
 }
 
+/// Which blocks a model that continues texts may have.
+std::string continuing() {
+  std::string names;
+  for (const Kind* kind : kindsOf(Family::Block))
+    if (kind->byToken)
+      names += fmt::format("{}`{}`", names.empty() ? "" : ", ", kind->name);
+  return fmt::format("Models that continue texts (`moec compile --context`) are made of {}.\n\n", names);
+}
+
 } // namespace
 
 std::string modelsReadme() {
@@ -56,6 +65,8 @@ std::string modelsReadme() {
       {Family::Block, "Blocks"}, {Family::Gate, "Gates"}, {Family::Expert, "Experts"}, {Family::Loss, "Losses"}, {Family::Optimizer, "Optimizers"}};
   for (const auto& [family, title] : families) {
     text += fmt::format("## {}\n\n", title);
+    if (family == Family::Block)
+      text += continuing();
     for (const Kind* kind : kindsOf(family))
       section(text, *kind, "###");
   }

@@ -22,11 +22,29 @@ Site Site::part(std::string_view name) const {
 
 bool Site::isTraining() const { return builder_.file().trains; }
 
+bool Site::isGenerating() const { return builder_.file().generation.has_value(); }
+mlir::Value Site::tokensBefore() const { return builder_.position(); }
+int64_t Site::context() const { return builder_.file().generation->context; }
+
 void Site::addLoss(std::string_view name, Value value, double coefficient) {
   if (!value)
     return;
   value = ops().reshape(value, {});
   builder_.losses().push_back({part(name).path_, value, coefficient});
+}
+
+bool Site::wantsMetrics() const { return builder_.file().evaluates; }
+
+void Site::addMetric(std::string_view name, Value value) {
+  if (value && wantsMetrics())
+    builder_.metrics().emplace_back(name, ops().reshape(ops().cast(value, ops().element(DType::F32)), {}));
+}
+
+bool Site::wantsStatistics() const { return builder_.file().statistics; }
+
+void Site::addStatistic(std::string_view name, Value value) {
+  if (value && wantsStatistics())
+    builder_.statistics().emplace_back(part(name).path_, ops().cast(value, ops().element(DType::F32)));
 }
 
 Value Site::error(Position position, std::string message) {

@@ -50,8 +50,21 @@ public:
 
   /// Is the model built as it trains?
   bool isTraining() const;
+  /// Is it built as it continues texts? Then tokens stand behind tokensBefore() others (i64 [], else null), at most context()
+  /// in all.
+  bool isGenerating() const;
+  mlir::Value tokensBefore() const;
+  int64_t context() const;
   /// Adds coefficient * value, of one element, to the loss. The value is a result of @loss, by the path "here.name".
   void addLoss(std::string_view name, mlir::Value value, double coefficient);
+  /// Of a loss: is it built for an evaluation, which asks for all that the loss can tell? Only then it is to be computed.
+  bool wantsMetrics() const;
+  /// The value, of one element, as f32 is the result `name` of @evaluate.
+  void addMetric(std::string_view name, mlir::Value value);
+  /// Are statistics asked for? Only then they are to be computed.
+  bool wantsStatistics() const;
+  /// The value, as f32, is a result of @loss or @evaluate, by the path "here.name". It changes no other.
+  void addStatistic(std::string_view name, mlir::Value value);
 
   /// Reports, and gives a null value to return.
   mlir::Value error(Position position, std::string message);

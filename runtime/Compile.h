@@ -30,12 +30,13 @@ struct CompileOptions {
   bool inputGradients = false;                      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
   bool statistics = false;                          // with train or evaluate: gates tell what they chose, as results "<gate>.load" and "<gate>.dropped"
   bool evaluate = false;                            // a plan for evaluation beside that for inference, for each target
+  std::optional<double> ema;                        // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
   std::optional<GenerationSizes> generate;          // a plan for generation beside that for inference, for each target
   bool debugInfo = false;                           // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
   std::map<std::string, int64_t> let;               // further overrides of `let` values
   // Phases (import grad fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from. With train, stopAfter and emit show the module for
-  // training; a dump is for what it was made for, whatever train says.
+  // training, else with evaluate that for evaluation, else with generate that for generation; a dump is for what it was made for, whatever these say.
   std::string stopAfter;                            // the result is then text, see CompileResult
   std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
   std::string from;                                 // the phase that runs first, on the dump given as the model path

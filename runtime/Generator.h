@@ -1,5 +1,6 @@
 #pragma once
-// A language model that continues texts: its keys and values of the tokens so far are kept on the device. Belongs to one thread at a time.
+// A language model that continues texts: its keys and values of the tokens so far are kept on the device. What is random in each call (an expert by chance) is
+// drawn as in step 0 of seed 0, the same in every call. Belongs to one thread at a time.
 
 #include "runtime/Weights.h"
 #include "runtime/core/Program.h"
@@ -13,21 +14,11 @@
 
 namespace moec {
 
-/// How the next token is chosen from the scores of all.
-struct SamplingOptions {
-  double temperature = 0;   // 0: the token of the highest score, the first of equals
-  int64_t topK = 0;         // only the k highest; 0: all
-  double topP = 1;          // only the fewest whose probabilities add up to p at least
-  uint64_t seed = 0;        // the draw of a token is keyed by it, the sequence and the token's position
-};
-
-/// Error(Usage) for a temperature below 0, top_k below 0, top_p outside (0, 1]; Error(Data) for scores without a finite one or with NaN.
-int64_t sampleToken(std::span<const float> scores, const SamplingOptions& options, int64_t sequence, int64_t position);
-
 class Generator {
 public:
   /// Error(Usage) when the program was compiled without a plan for generation.
   Generator(Program program, const std::string& device, const DeviceOptions& options = {});
+  Generator(Program program, std::shared_ptr<Device> device);
   ~Generator();
   Generator(Generator&&) noexcept;
   Generator& operator=(Generator&&) noexcept;
@@ -43,11 +34,15 @@ public:
   int64_t position() const;
   /// Begins anew: nothing has been seen.
   void reset();
-  /// Goes on by tokens i64 (batch, n), n >= 1, and gives the scores f32 (batch, vocabulary) of what follows the last. Error(Usage) for more tokens than the context has room for (both numbers), and for
-  /// ids out of range; nothing is changed then.
+  /// Goes on by tokens i64 (batch, n), n >= 1, and gives the scores f32 (batch, vocabulary) of what follows the last; of a model of f64, f64. Error(Usage) for more
+  /// tokens than the context has room for (both numbers), and for ids out of range; nothing is changed then. What fails on the device ends the text: reset() begins anew.
   Tensor feed(const Tensor& tokens);
 
+  /// As Session::trace.
+  void trace(std::shared_ptr<Trace> trace);
   const Plan& plan() const;
+  /// For looking at buffers. Its launches are the generator's own business.
+  Executable& executable();
 
 private:
   struct State;

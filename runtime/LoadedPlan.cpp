@@ -35,6 +35,8 @@ void LoadedPlan::launch(LaunchList list, size_t index, const Bindings& sizes, co
         .add("flops", info.flops.evaluate(sizes))
         .add("bytes", info.bytes.evaluate(sizes));
   executable_->launch(list, static_cast<int>(index), scalars);
+  if (watch_)
+    watch_(list, index);
 }
 
 void LoadedPlan::enter(LaunchList list, const TensorMap& inputs, const Bindings& sizes) {

@@ -6,6 +6,7 @@
 #include "runtime/core/Trace.h"
 #include "runtime/device/Device.h"
 
+#include <functional>
 #include <memory>
 
 namespace moec {
@@ -18,6 +19,8 @@ public:
   Executable& executable() { return *executable_; }
   Trace* trace() const { return trace_.get(); }
   void setTrace(std::shared_ptr<Trace> trace);
+  /// Called behind every launch; empty: not.
+  void setWatch(std::function<void(LaunchList, size_t)> watch) { watch_ = std::move(watch); }
 
   void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars);
   /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them.
@@ -32,6 +35,7 @@ private:
   std::shared_ptr<Device> device_;
   std::unique_ptr<Executable> executable_;
   std::shared_ptr<Trace> trace_;
+  std::function<void(LaunchList, size_t)> watch_;
 };
 
 } // namespace moec

@@ -1,11 +1,12 @@
 #pragma once
-// A program with weights on a device, ready to be called. Belongs to one thread at a time; sessions of one program may run in many.
+// A program with weights on a device, ready to be called: for what the model gives, or for its loss (Purpose::Evaluation). Belongs to one thread at a time; sessions of one program may run in many.
 
 #include "runtime/Weights.h"
 #include "runtime/core/Program.h"
 #include "runtime/device/Device.h"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,10 @@ class Session {
 public:
   Session(Program program, const std::string& device, const DeviceOptions& options = {});
   Session(Program program, std::shared_ptr<Device> device);
+  /// For evaluation: run() gives the loss of the model as it infers, and what else its kind of loss can tell; the loss's inputs are inputs like the others.
+  /// Error(Usage) when the program has no plan for the purpose, or when it is one that changes something (training, generation).
+  Session(Program program, const std::string& device, Purpose purpose, const DeviceOptions& options = {});
+  Session(Program program, std::shared_ptr<Device> device, Purpose purpose);
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -33,13 +38,15 @@ public:
   /// Plain parameters as loaded or drawn. Error(Usage) before load or init, or after the first run() released what only packing reads.
   TensorMap weights() const;
 
-  /// Outputs by name. Symbols take their values from the inputs' shapes; one name is one size. Inputs marked for the loss may be left out.
+  /// Outputs by name. Symbols take their values from the inputs' shapes; one name is one size. Inputs marked for the loss may be left out where they are.
   /// Error(Usage) for a missing or unknown input, another dtype, rank or size, a size of zero, ids out of range.
   TensorMap run(const TensorMap& inputs, const RunOptions& options = {});
 
   /// Every call from now on adds its steps and launches to the trace; null ends it. On a GPU a launch's span is its handing over: the wait for all of them
   /// is in reading the outputs.
   void trace(std::shared_ptr<Trace> trace);
+  /// Called behind every launch from now on, to look at the executable's buffers; empty ends it.
+  void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
 
   const Plan& plan() const;
   Executable& executable();

@@ -6,6 +6,7 @@
 #include "runtime/device/Device.h"
 
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -60,6 +61,8 @@ public:
 
   /// As Session::trace.
   void trace(std::shared_ptr<Trace> trace);
+  /// As Session::watch. What it throws leaves the training without weights.
+  void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
   const Plan& plan() const;
   /// For looking at buffers. Its launches are the training's own business.
   Executable& executable();

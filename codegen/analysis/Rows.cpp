@@ -25,7 +25,7 @@ ir::Sizes leadingSizes(ir::Sizes sizes) {
   return sizes;
 }
 
-bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp, ir::ChoiceValuesOp, ir::CombineOp>(op); }
+bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::ExpertCountsOp, ir::RowWeightsOp, ir::ChoiceValuesOp, ir::CombineOp>(op); }
 
 mlir::Value routingOf(mlir::Operation* op) {
   auto routing = llvm::find_if(op->getOperands(), [](mlir::Value operand) { return mlir::isa<ir::RoutingType>(operand.getType()); });
@@ -50,7 +50,7 @@ mlir::Value raggedRouting(mlir::Operation* yield) {
 
 bool worksAlongRows(mlir::Operation* op) {
   return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxOp, ir::SelectOp, ir::LayerNormGradOp, ir::RmsNormGradOp, ir::SoftmaxGradOp,
-                                 ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp, ir::SelectGradOp>(op);
+                                 ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp, ir::IsTopOp, ir::SelectGradOp>(op);
 }
 
 mlir::Value rowOperand(mlir::Operation* op) {
@@ -59,12 +59,12 @@ mlir::Value rowOperand(mlir::Operation* op) {
   return op->getOperand(0);
 }
 
-bool givesOnePerRow(mlir::Operation* op) { return mlir::isa<ir::ReduceOp, ir::LogSumExpOp, ir::CrossEntropyOp>(op); }
+bool givesOnePerRow(mlir::Operation* op) { return mlir::isa<ir::ReduceOp, ir::LogSumExpOp, ir::CrossEntropyOp, ir::IsTopOp>(op); }
 
 bool holdsRows(mlir::Operation* op) {
   if (auto axis = axisOf(op))
     return *axis == rankOf(op->getOperand(0)) - 1;
-  return ir::isElementwise(op) || mlir::isa<ir::ConstantOp, ir::RandomOp>(op) || isRouted(op) || worksAlongRows(op);
+  return ir::isElementwise(op) || mlir::isa<ir::ConstantOp, ir::SizeOp, ir::RandomOp>(op) || isRouted(op) || worksAlongRows(op);
 }
 
 ir::Sizes leadingOfRows(llvm::ArrayRef<mlir::Operation*> ops) {
@@ -89,6 +89,8 @@ llvm::DenseSet<mlir::Value> onePerRow(llvm::ArrayRef<mlir::Operation*> ops, cons
       values.insert(op->getResult(0));
     if (auto loss = mlir::dyn_cast<ir::CrossEntropyOp>(op))
       add(loss.getLabels());
+    if (auto top = mlir::dyn_cast<ir::IsTopOp>(op))
+      add(top.getLabels());
     if (auto grad = mlir::dyn_cast<ir::CrossEntropyGradOp>(op))
       for (mlir::Value operand : {grad.getDy(), grad.getLabels()})
         add(operand);

@@ -20,6 +20,7 @@ constexpr Kind kKinds[] = {
     {"loops", buildLoops, scheduleLoops},
     {"sums", buildSums, scheduleSums},
     {"update", buildUpdate, scheduleUpdate},
+    {"totals", buildTotals, scheduleTotals},
     {"pack", buildPack, schedulePack},
     {"matmul", buildMatmul, scheduleMatmul},
     {"expert_up", buildExpertUp, scheduleExpertUp},
@@ -27,6 +28,8 @@ constexpr Kind kKinds[] = {
     {"expert_down", buildExpertDown, scheduleExpertDown},
     {"attention", buildAttention, scheduleAttention},
     {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
+    {"cached_attention", buildCachedAttention, scheduleCachedAttention},
+    {"append", buildAppend, scheduleAppend},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
     {"gate", buildGate, scheduleGate},
 };

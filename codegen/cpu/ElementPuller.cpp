@@ -17,8 +17,8 @@ ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
 }
 
 bool ElementPuller::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp,
-                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp,
+                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 //===--- coordinates ---===//
@@ -111,6 +111,7 @@ Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Value
         from[slice.getAxis()] = k_.add(at[slice.getAxis()], k_.size(Size::parse(slice.getStart().str())));
         return elementAt(slice.getX(), from);
       })
+      .Case([&](ir::SliceAtOp slice) { return sliceAt(slice, at); })
       .Case([&](ir::BroadcastOp wide) { return elementAt(wide.getX(), broadcast(at, ir::sizesOf(wide.getX()), k_)); })
       .Case([&](ir::EmbeddingOp embedding) {
         Values idAt(at.begin(), at.end() - 1);
@@ -128,6 +129,7 @@ Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Value
         Value place = attr.isSplat() ? k_.index(0) : linearOf(at, sizes);
         return k_.loadElements(dtype, k_.at(k_.constantData(attr), place, dtype), 1);
       })
+      .Case([&](ir::SizeOp size) { return numberOf(k_, size); })
       .Case([&](ir::ConcatOp concatenation) { return concat(concatenation, at); })
       .Case([&](ir::ReduceOp reduction) { return reduce(reduction, at); })
       .Case([&](ir::RelativeBiasOp bias) { return relativeBias(bias, at); })

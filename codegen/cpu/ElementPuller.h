@@ -45,6 +45,7 @@ private:
   // PositionElements.cpp
   Value relativeBias(ir::RelativeBiasOp op, const Values& at);
   Value rotary(ir::RotaryOp op, const Values& at);
+  Value sliceAt(ir::SliceAtOp op, const Values& at);
   Values reshape(const Values& at, const ir::Sizes& to, const ir::Sizes& from);
   static Values broadcast(const Values& at, const ir::Sizes& from, KernelBuilder& k);
   Value loadAt(mlir::Value argument, Value linear);

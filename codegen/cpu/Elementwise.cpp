@@ -75,6 +75,11 @@ Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> o
   return k.roundTo(to, result);
 }
 
+Value numberOf(KernelBuilder& k, ir::SizeOp op) {
+  DType dtype = dtypeOf(op.getResult());
+  return k.roundTo(dtype, k.toFloat(k.size(Size::parse(op.getValue().str())), k.typeOf(dtype)));
+}
+
 int64_t elementCost(mlir::Operation* op) {
   if (mlir::isa<ir::RandomOp, ir::RotaryOp>(op))
     return 80;

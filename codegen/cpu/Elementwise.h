@@ -11,6 +11,8 @@ namespace moec::codegen::cpu {
 Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> operands);
 /// About how many operations an element of the op's result takes.
 int64_t elementCost(mlir::Operation* op);
+/// The size as a number of its dtype.
+Value numberOf(KernelBuilder& k, ir::SizeOp op);
 
 /// Draws of runtime/core/Philox.h, bit for bit: `element` (i64, scalar or vector) is the row-major index, `stream` an index for KernelBuilder::stream.
 Value drawAt(KernelBuilder& k, ir::Distribution distribution, DType dtype, unsigned stream, Value element);

@@ -124,6 +124,13 @@ Value KernelBuilder::atPrologue(function_ref<Value()> make) {
 Value KernelBuilder::input(unsigned i) { return frame_->argument(kFirstBuffer + i); }
 Value KernelBuilder::output(unsigned i) { return frame_->argument(kFirstBuffer + inputCount() + i); }
 
+Value KernelBuilder::buffer(Value i) {
+  Value& known = frame_->others["buffers"];
+  if (!known)
+    known = atPrologue([&] { return load(pointer(), at(frame_->argument(kCall), index(kBuffers), i8())); });
+  return load(pointer(), at(known, i, pointer()));
+}
+
 unsigned KernelBuilder::addWorkspace(const Size& bytes) {
   workspaces_.push_back(bytes);
   return workspaces_.size() - 1;

@@ -49,6 +49,8 @@ public:
   //--- what the launch hands over ---
   Value input(unsigned i);  // pointer to the i-th input of the launch
   Value output(unsigned i); // pointer to the i-th output
+  /// The i-th buffer of the launch: inputs, outputs and workspaces in a row; `i` is known when the kernel runs.
+  Value buffer(Value i);
   /// A buffer private to the launch that outlives its stages; only before the first stage.
   unsigned addWorkspace(const Size& bytes);
   Value workspace(unsigned i);

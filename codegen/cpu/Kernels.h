@@ -10,12 +10,15 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSums(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildUpdate(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildTotals(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildExpertUp(KernelBuilder& k, ir::KernelOp kernel); // expert_mid too
 mlir::LogicalResult buildExpertDown(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildCachedAttention(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAppend(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
 
@@ -24,12 +27,15 @@ mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleTotals(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleAppend(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
 

@@ -55,8 +55,9 @@ Value ElementPuller::relativeBias(ir::RelativeBiasOp op, const Values& at) {
   RelativeBuckets buckets = RelativeBuckets::of(op);
   auto type = mlir::RankedTensorType::get({static_cast<int64_t>(buckets.starts.size())},
                                           mlir::IntegerType::get(op.getContext(), 32));
-  ir::Sizes sizes = ir::sizesOf(op.getResult()); // query i stands at i + keys - queries
-  Value relative = k_.sub(at[2], k_.add(at[1], k_.sub(k_.size(sizes[2]), k_.size(sizes[1])))), zero = k_.index(0);
+  ir::Sizes sizes = ir::sizesOf(op.getResult()); // query i stands at i + keys - queries, or behind the position
+  Value first = op.getPosition() ? elementAt(op.getPosition(), {}) : k_.sub(k_.size(sizes[2]), k_.size(sizes[1]));
+  Value relative = k_.sub(at[2], k_.add(at[1], first)), zero = k_.index(0);
   Value distance = k_.sub(zero, relative);
   if (buckets.bidirectional)
     distance = k_.max(distance, relative);
@@ -93,12 +94,19 @@ Value ElementPuller::rotary(ir::RotaryOp op, const Values& at) {
   auto wide = [&](Value column) { return k_.toFloat(elementAt(op.getX(), {at[0], at[1], column}), k_.f64()); };
   Value own = wide(at[2]), partner = wide(other);
   Value turn = k_.load(k_.f64(), k_.at(k_.constantData(table), pair, k_.f64()));
-  SineCosine of = sineCosine(k_, k_.mul(k_.toFloat(at[1], k_.f64()), turn));
+  Value place = op.getPosition() ? k_.add(at[1], elementAt(op.getPosition(), {})) : at[1];
+  SineCosine of = sineCosine(k_, k_.mul(k_.toFloat(place, k_.f64()), turn));
   Value turned = k_.mul(partner, of.sine), back = k_.neg(turned);
   if (op.getInverse())
     std::swap(turned, back);
   Value result = k_.add(k_.mul(own, of.cosine), k_.choose(isFirst, back, turned));
   return k_.roundTo(dtype, k_.toFloat(result, k_.typeOf(dtype)));
+}
+
+Value ElementPuller::sliceAt(ir::SliceAtOp op, const Values& at) {
+  Values from = at;
+  from[0] = k_.add(at[0], elementAt(op.getPosition(), {}));
+  return elementAt(op.getX(), from);
 }
 
 } // namespace moec::codegen::cpu

@@ -157,6 +157,32 @@ AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& 
   return s;
 }
 
+std::optional<std::string> CachedAttentionSchedule::illegal(const CpuTarget& target, DType dtype) const {
+  if (auto why = illegalBlock(target, dtype, rows, nr))
+    return why;
+  if (keys <= 0 || keys % lanesOf(target, dtype) != 0)
+    return "keys " + std::to_string(keys) + " is not a multiple of the " + std::to_string(lanesOf(target, dtype)) + " lanes of " + target.name;
+  return std::nullopt;
+}
+
+mlir::DictionaryAttr CachedAttentionSchedule::attr(mlir::MLIRContext* context) const {
+  return dictionary(context, {{"rows", rows}, {"nr", nr}, {"keys", keys}});
+}
+
+std::optional<CachedAttentionSchedule> CachedAttentionSchedule::from(mlir::DictionaryAttr attr) {
+  auto rows = integer(attr, "rows"), nr = integer(attr, "nr"), keys = integer(attr, "keys");
+  if (!rows || !nr || !keys)
+    return std::nullopt;
+  return CachedAttentionSchedule{*rows, *nr, *keys};
+}
+
+CachedAttentionSchedule chooseCachedAttention(DType dtype, int64_t context, int64_t headDim, const CpuTarget& target) {
+  int64_t lanes = lanesOf(target, dtype), vectors = vectorsFor(headDim, lanes);
+  // A block of keys and its values stay in L1 or near it while the rows pass.
+  int64_t keys = std::min<int64_t>(64, ceilDiv(context, lanes) * lanes);
+  return {mostRows(target, vectors), vectors * lanes, keys};
+}
+
 std::optional<std::string> AttentionGradSchedule::illegal(const CpuTarget& target, DType dtype) const {
   if (auto why = illegalBlock(target, dtype, rows, nr))
     return why;

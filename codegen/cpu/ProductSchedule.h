@@ -47,6 +47,16 @@ struct AttentionSchedule {
 };
 AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& keys, int64_t headDim, const CpuTarget& target);
 
+/// Attention to kept keys: register blocks as above; nr rows and so many keys are a block.
+struct CachedAttentionSchedule {
+  int64_t rows = 0, nr = 0, keys = 0;
+
+  std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
+  mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
+  static std::optional<CachedAttentionSchedule> from(mlir::DictionaryAttr attr);
+};
+CachedAttentionSchedule chooseCachedAttention(DType dtype, int64_t context, int64_t headDim, const CpuTarget& target);
+
 /// Its gradient: queries of an item of the queries' stage; keys of an item of the keys' stage, and how many queries it takes at a time.
 struct AttentionGradSchedule {
   int64_t rows = 0, nr = 0, queries = 0, keys = 0, turn = 0;

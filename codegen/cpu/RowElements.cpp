@@ -30,6 +30,8 @@ Value RowProgram::computeAt(mlir::Value value, At& at) {
     return k_.roundTo(dtypeOf(value), gradient);
   return llvm::TypeSwitch<mlir::Operation*, Value>(op)
       .Case([&](ir::ConstantOp constant) { return constantAt(constant, at); })
+      .Case([&](ir::SizeOp size) { return numberOf(k_, size); })
+      .Case([&](ir::ExpertCountsOp counts) { return expertCountAt(counts, at); })
       .Case([&](ir::RandomOp random) {
         Value first = k_.add(k_.mul(leadingOffset(value), k_.size(widthOf(value))), at.position);
         Value element = k_.add(wide(first, at), k_.iota(k_.i64(), at.lanes));

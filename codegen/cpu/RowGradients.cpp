@@ -24,6 +24,7 @@ RowProgram::LogSum RowProgram::logSumOf(mlir::Value x) {
   // A NaN replaces what there is, and nothing is greater than it.
   auto larger = [&](Value a, Value b) { return k_.choose(k_.bitOr(k_.isNan(b), k_.compare(Predicate::GT, b, a)), b, a); };
   Value highest = foldStored(x, k_.real(type, -kInfinity), larger, [](Value v, const At&) { return v; });
+  highest_[x] = highest;
   Value sum = sumStored({x}, 1, [&](At& at) { return Values{exp(k_, k_.sub(elementAt(x, at), wide(highest, at)))}; })[0];
   return {highest, log(k_, sum), k_.compare(Predicate::LT, k_.abs(highest), k_.real(type, kInfinity))};
 }
@@ -60,6 +61,33 @@ void RowProgram::runCrossEntropy(ir::CrossEntropyOp op) {
     loss = k_.add(k_.mul(loss, k_.real(type, 1 - smoothing)), k_.mul(distance(mean), k_.real(type, smoothing)));
   }
   scalars_[op.getResult()] = k_.roundTo(dtypeOf(x), k_.choose(label.isOne, loss, k_.zero(type)));
+}
+
+/// Whether any element is in the label's way: greater, or equal and before it. Nothing is greater than a NaN, which is no top. Where a loss of the row knows its
+/// highest element, most labels need no look at the row.
+void RowProgram::runIsTop(ir::IsTopOp op) {
+  mlir::Value x = op.getScores();
+  mlir::Type type = k_.typeOf(dtypeOf(x)), number = type.isF64() ? k_.i64() : k_.i32();
+  keep(x);
+  Label label = labelOf(op.getLabels(), static_cast<int64_t>(op.getIgnore()), widthOf(x));
+  At there{label.index, 1, {}};
+  Value own = elementAt(x, there), place = k_.toInteger(label.index, number), highest = highest_.lookup(x);
+  k_.size(widthOf(x)); // known outside of the branch too
+  auto look = [&] {
+    Value beaten = foldRow(
+        widthOf(x), k_.integer(number, 0), [&](Value a, Value b) { return k_.max(a, b); },
+        [&](At& at) {
+          Value v = elementAt(x, at);
+          Value equal = k_.bitAnd(k_.compare(Predicate::EQ, v, wide(own, at)), k_.compare(Predicate::LT, positionsAt(at, number), wide(place, at)));
+          Value before = k_.bitOr(k_.compare(Predicate::GT, v, wide(own, at)), equal);
+          mlir::Type lanes = k_.vectorOf(number, at.lanes);
+          return k_.choose(before, k_.integer(lanes, 1), k_.integer(lanes, 0));
+        });
+    return Values{beaten};
+  };
+  // The highest of a row with a NaN is NaN.
+  Value beaten = highest ? k_.when(k_.bitOr(k_.compare(Predicate::EQ, own, highest), k_.isNan(highest)), look, [&] { return Values{k_.integer(number, 1)}; })[0] : look()[0];
+  scalars_[op.getResult()] = k_.bitAnd(k_.bitAnd(label.isOne, k_.compare(Predicate::EQ, own, own)), k_.compare(Predicate::EQ, beaten, k_.integer(number, 0)));
 }
 
 //===--- gradients ---===//

@@ -101,6 +101,8 @@ Size RowProgram::operations() const {
                    : mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxGradOp>(op)                         ? 10
                    : mlir::isa<ir::LayerNormGradOp, ir::RmsNormGradOp>(op)                                    ? 20
                                                                                                               : elementCost(op);
+    if (mlir::isa<ir::IsTopOp>(op))
+      cost = 4;
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))
       cost = 4 * select.getK();
     if (auto combine = mlir::dyn_cast<ir::CombineOp>(op))
@@ -119,6 +121,7 @@ void RowProgram::run(Value row) {
   scalars_.clear();
   norms_.clear();
   normGrads_.clear();
+  highest_.clear();
   products_.clear();
   labels_.clear();
   choices_.clear();
@@ -144,6 +147,7 @@ void RowProgram::run(Value row) {
         .Case([&](ir::SoftmaxGradOp grad) { runSoftmaxGrad(grad); })
         .Case([&](ir::LogSumExpOp sum) { runLogSumExp(sum); })
         .Case([&](ir::CrossEntropyOp loss) { runCrossEntropy(loss); })
+        .Case([&](ir::IsTopOp top) { runIsTop(top); })
         .Case([&](ir::CrossEntropyGradOp grad) { runCrossEntropyGrad(grad); })
         .Case<ir::LayerNormGradOp, ir::RmsNormGradOp>([&](auto grad) { runNormGrad(grad); })
         .Case([&](ir::SelectGradOp grad) { runSelectGrad(grad); })

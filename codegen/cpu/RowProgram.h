@@ -83,6 +83,7 @@ private:
   // RowGradients.cpp: losses and gradients.
   void runLogSumExp(ir::LogSumExpOp op);
   void runCrossEntropy(ir::CrossEntropyOp op);
+  void runIsTop(ir::IsTopOp op);
   void runCrossEntropyGrad(ir::CrossEntropyGradOp op);
   void runNormGrad(ir::LayerNormGradOp op);
   void runNormGrad(ir::RmsNormGradOp op);
@@ -104,6 +105,7 @@ private:
   Term termOf(ir::CombineOp op, Value choice);
   Value combineAt(ir::CombineOp op, const At& at);
   void runChoiceValues(ir::ChoiceValuesOp op);
+  Value expertCountAt(ir::ExpertCountsOp op, const At& at);
 
   KernelBuilder& k_;
   std::vector<mlir::Operation*> ops_;
@@ -124,6 +126,7 @@ private:
   llvm::DenseMap<mlir::Value, Norm> norms_;
   llvm::DenseMap<mlir::Value, NormGrad> normGrads_;
   llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax, cross_entropy_grad
+  llvm::DenseMap<mlir::Value, Value> highest_;        // of rows whose log of the sum of exponentials is known; NaN with one in it
   llvm::DenseMap<mlir::Value, Value> products_;       // softmax_grad: the sum of dy * y
   llvm::DenseMap<mlir::Value, Label> labels_;         // cross_entropy_grad
   struct Choice { Value index, gradient; };

@@ -30,8 +30,8 @@ void RowProgram::runRouted(mlir::Operation* op) {
       terms_[op].push_back(termOf(combine, k_.index(choice)));
     return;
   }
-  if (mlir::isa<ir::ChoiceValuesOp>(op))
-    return; // a row of its own, which runChoiceValues writes
+  if (mlir::isa<ir::ChoiceValuesOp, ir::ExpertCountsOp>(op))
+    return; // a row of its own: runChoiceValues writes it, expertCountAt computes it
   mlir::Value from = op->getOperand(0), result = op->getResult(0);
   Value index;
   if (mlir::isa<ir::RowWeightsOp>(op)) {
@@ -76,6 +76,13 @@ void RowProgram::runChoiceValues(ir::ChoiceValuesOp op) {
     store(result, k_.choose(kept, value, k_.zero(value.getType())), to, places);
   });
   memory_[result] = places.front();
+}
+
+/// The distance from an expert's first row to the next one's.
+Value RowProgram::expertCountAt(ir::ExpertCountsOp op, const At& at) {
+  RoutingView routing = RoutingView::of(k_, op.getRouting(), bases_.lookup(op.getRouting())());
+  auto offset = [&](Value expert) { return k_.loadElements(DType::I32, k_.at(routing.offsets(k_), expert, DType::I32), at.lanes, at.mask); };
+  return k_.sub(offset(k_.add(at.position, 1)), offset(at.position));
 }
 
 /// The sum over the token's kept choices, in their order.

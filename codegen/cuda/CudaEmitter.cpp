@@ -25,8 +25,11 @@ constexpr Kind kKinds[] = {
     {"attention", buildAttention, scheduleAttention},
     {"moe_layer", buildLayer, scheduleLayer},
     {"update", buildUpdate, scheduleUpdate},
+    {"totals", buildTotals, scheduleTotals},
     {"sums", buildSums, scheduleSums},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
+    {"cached_attention", buildCachedAttention, scheduleCachedAttention},
+    {"append", buildAppend, scheduleAppend},
     {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
 };
 

@@ -72,8 +72,8 @@ std::string loadText(DType type, std::string_view pointer, std::string_view inde
 //===--- elements ---===//
 
 bool ElementText::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp, ir::ReduceOp,
-                                            ir::RandomOp, ir::ConstantOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp, ir::ReduceOp,
+                                            ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 std::string ElementText::fresh(std::string_view name) { return fmt::format("{}{}", name, names_[std::string(name)]++); }
@@ -127,6 +127,7 @@ std::string ElementText::compute(mlir::Value value, const Coordinates& at) {
           along = along == "0" ? k_.size(start) : fmt::format("{} + {}", along, k_.size(start));
         return element(slice.getX(), from);
       })
+      .Case([&](ir::SliceAtOp slice) { return sliceAt(slice, at); })
       .Case([&](ir::BroadcastOp wide) { return element(wide.getX(), broadcastPlace(ir::sizesOf(wide.getX()), at)); })
       .Case([&](ir::EmbeddingOp op) { return embedding(op, at); })
       .Case([&](ir::RandomOp random) {
@@ -135,6 +136,10 @@ std::string ElementText::compute(mlir::Value value, const Coordinates& at) {
                                                 k_.stream(random), linearIndex(k_, ir::sizesOf(value), at)));
       })
       .Case([&](ir::ConstantOp op) { return constant(op, at); })
+      .Case([&](ir::SizeOp op) {
+        std::string number = fmt::format("({}){}", registerType(type == DType::BF16 ? DType::F64 : type), k_.size(Size::parse(op.getValue().str())));
+        return define(type, "size", type == DType::BF16 ? fmt::format("toFloat(toBfloat16({}))", number) : number);
+      })
       .Case([&](ir::ConcatOp op) { return concat(op, at); })
       .Case([&](ir::ReduceOp op) { return reduce(op, at); })
       .Case([&](ir::RelativeBiasOp op) { return relativeBias(op, at); })

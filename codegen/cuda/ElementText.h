@@ -55,6 +55,7 @@ private:
   // PositionText.cpp
   std::string relativeBias(ir::RelativeBiasOp op, const Coordinates& at);
   std::string rotary(ir::RotaryOp op, const Coordinates& at);
+  std::string sliceAt(ir::SliceAtOp op, const Coordinates& at);
   /// The op's table at file scope, declared at its first use.
   std::string tableOf(mlir::Operation* op, std::string_view type, const std::vector<std::string>& elements);
   std::string define(DType type, std::string_view name, std::string_view expression);

@@ -15,8 +15,11 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildTotals(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSums(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildAppend(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttentionGrad(KernelText& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
@@ -29,8 +32,11 @@ mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& ta
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleTotals(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleAppend(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CudaTarget& target);
 
 /// Whether one block is to do a whole layer, a kernel of kind `moe_layer`.

@@ -17,8 +17,10 @@ std::string ElementText::relativeBias(ir::RelativeBiasOp op, const Coordinates& 
   RelativeBuckets buckets = RelativeBuckets::of(op);
   std::string relative = fresh("relative"), distance = fresh("distance"), bucket = fresh("bucket");
   ir::Sizes sizes = ir::sizesOf(op.getResult());
-  std::string query = at[1]; // stands at query + keys - queries
-  if (!(sizes[1] == sizes[2]))
+  std::string query = at[1]; // stands at query + keys - queries, or behind the position
+  if (op.getPosition())
+    query += " + " + element(op.getPosition(), {});
+  else if (!(sizes[1] == sizes[2]))
     query += fmt::format(" + {} - {}", k_.size(sizes[2]), k_.size(sizes[1]));
   out_->line("const long long {} = (long long)({}) - ({});", relative, at[2], query);
   out_->line("const long long {} = {}-{};", distance, buckets.bidirectional ? fmt::format("{0} > 0 ? {0} : ", relative) : "", relative);
@@ -50,7 +52,8 @@ std::string ElementText::rotary(ir::RotaryOp op, const Coordinates& at) {
   out_->line("const int {} = {} {} {};", pair, column, interleaved ? "/" : "%", interleaved ? 2 : half);
   out_->line("const bool {} = {};", first, interleaved ? fmt::format("{} % 2 == 0", column) : fmt::format("{} < {}", column, half));
   out_->line("const int {0} = {1} ? {2} + {3} : {2} - {3};", other, first, at[2].find(' ') == std::string::npos ? at[2] : "(" + at[2] + ")", interleaved ? 1 : half);
-  out_->line("const SineCosine {} = sineCosine((double)({}) * {}[{}]);", of, at[1], table, pair);
+  std::string place = op.getPosition() ? fmt::format("{} + {}", at[1], element(op.getPosition(), {})) : at[1];
+  out_->line("const SineCosine {} = sineCosine((double)({}) * {}[{}]);", of, place, table, pair);
   std::string own = element(op.getX(), at), partner = element(op.getX(), {at[0], at[1], other});
   std::string turned = fresh("turned");
   out_->line("const double {} = (double){} * {}.sine;", turned, partner, of);
@@ -58,6 +61,12 @@ std::string ElementText::rotary(ir::RotaryOp op, const Coordinates& at) {
   std::string text = fmt::format("({})((double){} * {}.cosine + ({} ? {}{} : {}{}))", registerType(type), own, of, first, op.getInverse() ? "" : "-", turned,
                                  op.getInverse() ? "-" : "", turned);
   return define(type, "rotated", type == DType::BF16 ? fmt::format("toFloat(toBfloat16({}))", text) : text);
+}
+
+std::string ElementText::sliceAt(ir::SliceAtOp op, const Coordinates& at) {
+  Coordinates from = at;
+  from[0] = fmt::format("{} + {}", at[0], element(op.getPosition(), {}));
+  return element(op.getX(), from);
 }
 
 } // namespace moec::codegen::cuda

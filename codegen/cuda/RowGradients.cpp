@@ -101,6 +101,20 @@ void RowText::printCrossEntropy(ir::CrossEntropyOp op) {
   bind(op.getResult(), [result](const Coordinates&) { return result; });
 }
 
+/// Whether any element is in the label's way: greater, or equal and before it. Nothing is greater than a NaN, which is no top.
+void RowText::printIsTop(ir::IsTopOp op) {
+  mlir::Value x = op.getScores();
+  DType type = dtypeOf(x), computed = computedIn(type);
+  auto [index, ignored] = labelOf(op.getLabels(), x, static_cast<int64_t>(op.getIgnore()));
+  hold(x);
+  std::string own = define(type, "own", texts_.element(x, placeOf(x, index)));
+  std::string beaten = fold(x, "beaten", literal(computed, 0), "Maximum", [&, index = index](const std::string& element) {
+    return fmt::format("{0} > {1} || ({0} == {1} && column < {2}) ? {3} : {4}", element, own, index, literal(computed, 1), literal(computed, 0));
+  });
+  std::string result = define(DType::Bool, "isTop", fmt::format("!{} && {} == {} && {} == 0", ignored, own, own, beaten));
+  bind(op.getResult(), [result](const Coordinates&) { return result; });
+}
+
 void RowText::printCrossEntropyGrad(ir::CrossEntropyGradOp op) {
   mlir::Value x = op.getScores();
   DType type = dtypeOf(x), computed = computedIn(type);

@@ -37,6 +37,12 @@ void RowText::printRouted(mlir::Operation* op) {
   mlir::Value routing = routingOf(op), from = op->getOperand(0);
   RoutingParts parts = partsOf(k_, routing);
   std::string row;
+  if (mlir::isa<ir::ExpertCountsOp>(op)) {
+    bind(op->getResult(0), [this, offsets = parts.offsets](const Coordinates& at) {
+      return define(DType::I32, "count", fmt::format("{0}[{1} + 1] - {0}[{1}]", offsets, at.back()));
+    });
+    return;
+  }
   if (mlir::isa<ir::RowWeightsOp>(op)) {
     std::string place = texts_.fresh("place"), weights = k_.input(mlir::cast<mlir::BlockArgument>(from).getArgNumber());
     out_.line("const int {} = {}[{}];", place, parts.rowList, row_.at[0]);

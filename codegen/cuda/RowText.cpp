@@ -26,7 +26,7 @@ int64_t rowCost(mlir::Operation* op) {
     return 10;
   if (auto grad = mlir::dyn_cast<ir::SelectGradOp>(op))
     return 2 * *ir::sizesOf(grad.getDy()).back().constant();
-  return mlir::isa<ir::SoftmaxGradOp>(op) ? 4 : elementCost(op);
+  return mlir::isa<ir::SoftmaxGradOp, ir::IsTopOp>(op) ? 4 : elementCost(op);
 }
 
 } // namespace
@@ -159,6 +159,7 @@ void RowText::print(const Row& row) {
         .Case([&](ir::SoftmaxGradOp grad) { printSoftmaxGrad(grad); })
         .Case([&](ir::LogSumExpOp sum) { printLogSumExp(sum); })
         .Case([&](ir::CrossEntropyOp loss) { printCrossEntropy(loss); })
+        .Case([&](ir::IsTopOp top) { printIsTop(top); })
         .Case([&](ir::CrossEntropyGradOp grad) { printCrossEntropyGrad(grad); })
         .Case([&](ir::SelectGradOp grad) { printSelectGrad(grad); });
   printSinks();

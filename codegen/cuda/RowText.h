@@ -93,6 +93,7 @@ private:
   void printSoftmaxGrad(ir::SoftmaxGradOp op);
   void printLogSumExp(ir::LogSumExpOp op);
   void printCrossEntropy(ir::CrossEntropyOp op);
+  void printIsTop(ir::IsTopOp op);
   void printCrossEntropyGrad(ir::CrossEntropyGradOp op);
   void printSelectGrad(ir::SelectGradOp op);
   /// The maximum of a row, and log of the sum of exp(x - shift): `total` is the row's log_sum_exp less `shift`, which is the maximum where that is finite, else 0.

@@ -196,6 +196,9 @@ void addCacheCommand(CLI::App& app) {
   addModelFlags(*explain, *flags);
   explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
   addTrainFlags(*explain, *flags, "as for compile");
+  addEmaFlag(*explain, *flags);
+  addEvaluateFlags(*explain, *flags, "as for compile");
+  addContextFlags(*explain, *flags, "as for compile");
   explain->add_flag("--input-gradients", flags->inputGradients, "as for compile")->needs("--train");
   addJsonFlag(*explain, *flags);
   explain->callback([flags] { explainCache(*flags); });

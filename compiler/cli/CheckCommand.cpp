@@ -123,7 +123,7 @@ void check(const CheckFlags& flags) {
   constexpr double kLearningRate = 0.01; // large enough for what a step changes to show
   TensorMap weights = weightsOf(plan, flags), inputs = inputsOf(plan, flags);
   CheckReport report = flags.train ? checkTraining(program, device, against, weights, inputs, {.learningRate = kLearningRate, .seed = flags.seed})
-                                   : moec::check(program, device, against, weights, inputs, {.seed = flags.seed});
+                                   : moec::check(program, device, against, weights, inputs, {.seed = flags.seed}, moec::tolerance, plan.purpose);
   progress.reset();
   flags.json ? printJson(program, report) : printText(program, report);
   if (!report.passed())
@@ -146,6 +146,8 @@ void addCheckCommand(CLI::App& app) {
   auto* train = command->add_flag("--train", flags->train,
                                   "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
   command->add_flag("--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
+  addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
+  addGenerateFlags(*command, *flags);
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
   addExamples(
@@ -153,6 +155,7 @@ void addCheckCommand(CLI::App& app) {
       {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
        {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
        {"gradients and the optimizer's update", "moec check models/zoo/vit-moe.json --train"},
+       {"the loss of the model as it infers, and its accuracy", "moec check models/zoo/vit-moe.json --evaluate"},
        {"with weights and an input of yours",
         "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });

@@ -2,6 +2,7 @@
 
 #include "runtime/CallInputs.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/Generation.h"
 #include "runtime/core/NearestName.h"
 #include "runtime/core/Philox.h"
 #include "runtime/io/InputFile.h"
@@ -116,6 +117,17 @@ void checkInputs(const Plan& plan, const TensorMap& inputs) {
   }
 }
 
+/// Of each text, in a call of generation; at most the context.
+static int64_t tokensOf(const Plan& plan, const Bindings& sizes) {
+  int64_t count = 0, context = 0;
+  for (const InputInfo& input : plan.inputs)
+    if (input.name == kPositionInput)
+      context = *input.below;
+    else
+      count = input.shape.back().evaluate(sizes);
+  return std::min(count, context);
+}
+
 TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
   TensorMap result;
   for (const InputInfo& input : plan.inputs) {
@@ -124,6 +136,10 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
     Shape shape;
     for (const Size& size : input.shape)
       shape.push_back(size.evaluate(sizes));
+    if (input.name == kPositionInput) { // in the middle of what is left
+      result.emplace(input.name, Tensor::of<int64_t>({(*input.below - tokensOf(plan, sizes)) / 2}, {}));
+      continue;
+    }
     Tensor tensor(DType::F64, shape);
     uint32_t stream = streamOf("check." + input.name);
     uint64_t element = 0;

@@ -54,6 +54,8 @@ std::unique_ptr<CLI::App> makeCommandTree() {
                {"a program that runs without the compiler", "moec compile models/zoo/vit-moe.json -o vit-moe.moec"},
                {"what this machine gives moec, and what it lacks", "moec doctor"}});
   addCompileCommand(*app);
+  addTrainCommand(*app);
+  addGenerateCommand(*app);
   addRunCommand(*app);
   addCheckCommand(*app);
   addInspectCommand(*app);

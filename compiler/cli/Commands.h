@@ -10,6 +10,8 @@ class App;
 namespace moec::cli {
 
 void addCompileCommand(CLI::App& app);
+void addTrainCommand(CLI::App& app);
+void addGenerateCommand(CLI::App& app);
 void addRunCommand(CLI::App& app);
 void addCheckCommand(CLI::App& app);
 void addInspectCommand(CLI::App& app);

@@ -85,6 +85,31 @@ void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string&
   command.add_flag("--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")->needs(train);
 }
 
+void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
+  command.add_flag("--evaluate", options.evaluate, words);
+  command.add_flag("--statistics", options.statistics, "with --train or --evaluate: how many choices each expert took, and how many none did, are results too");
+}
+
+void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
+  auto* context = command.add_option("--context", options.context, words)->type_name("TOKENS")->check(CLI::PositiveNumber);
+  command.add_option("--batch", options.batch, "with --context: how many texts are continued at once (default: 1)")
+      ->type_name("COUNT")
+      ->check(CLI::PositiveNumber)
+      ->needs(context);
+}
+
+void addGenerateFlags(CLI::App& command, CommonOptions& options) {
+  command.add_flag("--generate", options.generate, "the plan for generation, of a program that has one; of a model, name --context");
+  addContextFlags(command, options, "of a model: the plan for generation of texts of so many tokens at most");
+}
+
+void addEmaFlag(CLI::App& command, CommonOptions& options) {
+  command.add_option("--ema", options.ema, "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0))
+      ->needs("--train");
+}
+
 void addTraceFlag(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")
@@ -117,8 +142,10 @@ void addInputFlags(CLI::App& command, CommonOptions& options) {
       .add_option("--draws", options.draws,
                   "random draws from a safetensors file, by their paths in the model, instead of from --seed")
       ->type_name("TENSORS");
-  command.add_option("--seed", options.seed, "seed of random draws (default 0)")->type_name("N")->check(kSeed);
+  addSeedFlag(command, options, "seed of random draws (default 0)");
 }
+
+void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words) { command.add_option("--seed", options.seed, words)->type_name("N")->check(kSeed); }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
   command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");

@@ -25,6 +25,10 @@ struct CommonOptions {
   std::string cacheLimit;
   bool debugInfo = false;
   bool train = false, accumulate = false, recompute = false; // of commands that show a plan: the one for training
+  bool evaluate = false, statistics = false;                 // the same of the one for evaluation
+  bool generate = false;                                     // the same of the one for generation
+  std::optional<int64_t> context, batch;                     // of which a program for generation is made
+  std::optional<double> ema;
   std::optional<std::filesystem::path> trace; // a file to write
 
   // Where the program runs.
@@ -49,12 +53,22 @@ void addModelFlags(CLI::App& command, CommonOptions& options);
 void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --train with the words of its help, --accumulate and --recompute.
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// --evaluate with the words of its help, and --statistics, which goes with --train too.
+void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// --context with the words of its help, and --batch.
+void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words);
+/// The same of a command that shows a plan, and --generate, which names the plan of a program.
+void addGenerateFlags(CLI::App& command, CommonOptions& options);
+/// --ema, beside --train.
+void addEmaFlag(CLI::App& command, CommonOptions& options);
 /// --trace FILE.
 void addTraceFlag(CLI::App& command, CommonOptions& options);
 /// --weights, --init, --allow-nonfinite.
 void addWeightFlags(CLI::App& command, CommonOptions& options);
 /// --save-weights, beside --init; declares --init where there is none.
 void addSaveWeightsFlag(CLI::App& command, CommonOptions& options);
+/// --seed with the words of its help.
+void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --input, --draws, --seed.
 void addInputFlags(CLI::App& command, CommonOptions& options);
 /// --device, --threads, --max-instructions.

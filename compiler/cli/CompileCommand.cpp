@@ -59,8 +59,9 @@ void writeText(const CompileFlags& flags, const std::string& text) {
 nlohmann::ordered_json targetJson(const Program& program, const Plan& plan) {
   std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
   nlohmann::ordered_json json{{"target", plan.target}, {"kernels", kernels.size()}, {"launches", plan.forward.size()}};
+  if (plan.purpose != Purpose::Inference)
+    json["purpose"] = name(plan.purpose);
   if (plan.purpose == Purpose::Training) {
-    json["purpose"] = "training";
     json["apply_launches"] = plan.apply.size();
     json["states"] = plan.states.size();
   }
@@ -124,11 +125,10 @@ void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
   std::string functions;
   for (const Plan& plan : plans) {
     std::vector<KernelSummary> kernels = kernelSummaries(opened.program, plan);
-    bool trains = plan.purpose == Purpose::Training;
-    table.add({plan.target + (trains ? ", training" : ""), std::to_string(kernels.size()), std::to_string(plan.forward.size() + plan.apply.size()),
+    table.add({plan.target + purposeSuffix(plan), std::to_string(kernels.size()), std::to_string(plan.forward.size() + plan.apply.size()),
                std::to_string(parameterCount(plan))});
     if (std::string text = functionTable(kernels); !text.empty())
-      functions += fmt::format("\nkernels of {}{}\n{}", plan.target, trains ? ", training" : "", text);
+      functions += fmt::format("\nkernels of {}{}\n{}", plan.target, purposeSuffix(plan), text);
   }
   fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(),
              shortBytes(static_cast<double>(opened.program.bytes().size())), table.str());
@@ -177,6 +177,9 @@ void addCompileCommand(CLI::App& app) {
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
                     "random draws become inputs, named by their paths, for --draws");
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
+  addEmaFlag(*command, *flags);
+  addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");
+  addContextFlags(*command, *flags, "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept");
   command
       ->add_flag("--input-gradients", flags->inputGradients,
                  "with --train: the gradients of inputs are results too, as gradient.<input>")
@@ -207,6 +210,9 @@ void addCompileCommand(CLI::App& app) {
                {"for a GPU that need not be here",
                 "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
                {"with steps of training", "moec compile models/zoo/vit-moe.json --train"},
+               {"with what a trainer runs: steps, and the loss of the model as it infers",
+                "moec compile models/zoo/vit-moe.json --train --evaluate --statistics"},
+               {"with what continues texts of up to 4096 tokens", "moec compile llama.json --context 4096"},
                {"the module after a phase, and one file per phase",
                 "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json "
                 "--dump-phases phases"},

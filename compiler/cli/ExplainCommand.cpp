@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/ProgramSummary.h"
 #include "runtime/core/Error.h"
 
 #include <CLI/CLI.hpp>
@@ -39,7 +40,7 @@ const char* titleOf(const Plan& plan, LaunchList list) {
     return "once";
   if (list == LaunchList::Apply)
     return "each step, with the gradients that have added up";
-  return plan.purpose == Purpose::Inference ? "each call" : plan.apply.empty() ? "each step" : "each accumulation of gradients";
+  return plan.purpose != Purpose::Training ? "each call" : plan.apply.empty() ? "each step" : "each accumulation of gradients";
 }
 
 void printLaunch(const LaunchInfo& launch) {
@@ -54,7 +55,7 @@ void printLaunch(const LaunchInfo& launch) {
 /// Launches stand in the order they run; a heading wherever the layer changes.
 void printText(const Program& program, const Plan& plan) {
   bool trains = plan.purpose == Purpose::Training;
-  fmt::print("{} for {}{}: {} launches a{}", program.name(), plan.target, trains ? ", training" : "", plan.forward.size() + plan.apply.size(), trains ? " step" : " call");
+  fmt::print("{} for {}{}: {} launches a{}", program.name(), plan.target, purposeSuffix(plan), plan.forward.size() + plan.apply.size(), trains ? " step" : " call");
   fmt::print("{}\n", plan.prepare.empty() ? "" : fmt::format(", {} once when weights are given", plan.prepare.size()));
   for (LaunchList list : kLists) {
     const auto& launches = plan.launches(list);
@@ -80,6 +81,8 @@ void addExplainCommand(CLI::App& app) {
   addModelFlags(*command, *flags);
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
+  addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
+  addGenerateFlags(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command,
               {{"which ops went into which kernel, for this CPU and for a GPU",

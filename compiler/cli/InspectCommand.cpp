@@ -8,6 +8,7 @@
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
+#include "compiler/cli/TrainingReport.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/CudaImage.h"
 #include "runtime/core/Error.h"
@@ -110,10 +111,10 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
   Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
               {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
               {"temporaries", memory.temporaries}};
-  if (plan.purpose == Purpose::Training) {
+  if (plan.purpose == Purpose::Training || !plan.states.empty())
     result["states"] = memory.states;
+  if (plan.purpose == Purpose::Training)
     result["activations"] = memory.activations;
-  }
   result["buffers"] = Json::array();
   for (size_t i = 0; i < plan.buffers.size(); ++i) {
     const BufferInfo& buffer = plan.buffers[i];
@@ -134,8 +135,8 @@ Json memoryJson(const Plan& plan, const Bindings& sizes) {
 void printJson(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   Json result{{"name", program.name()}, {"compiler", program.data().buildId}, {"target", plan.target}};
   result["targets"] = targetsOf(program);
-  if (plan.purpose == Purpose::Training)
-    result["purpose"] = "training";
+  if (plan.purpose != Purpose::Inference)
+    result["purpose"] = name(plan.purpose);
   result["parameters"] = parameterCount(plan);
   result["sizes"] = sizes;
   result["flops"] = callFlops(plan, sizes);
@@ -154,7 +155,7 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
     result["kernels"].push_back(std::move(entry));
   }
   for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward, LaunchList::Apply}) {
-    if (list == LaunchList::Apply && plan.purpose == Purpose::Inference)
+    if (list == LaunchList::Apply && plan.purpose != Purpose::Training)
       continue;
     Json& launches = result[name(list)] = Json::array();
     for (const LaunchInfo& launch : plan.launches(list))
@@ -190,7 +191,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
   bool trains = plan.purpose == Purpose::Training;
-  fmt::print("{} for {}{}, compiled by moec {}\n", program.name(), plan.target, trains ? ", training" : "", program.data().buildId);
+  fmt::print("{} for {}{}, compiled by moec {}\n", program.name(), plan.target, purposeSuffix(plan), program.data().buildId);
   if (targetsOf(program).size() > 1)
     fmt::print("targets     {}; choose with --target\n", fmt::join(targetsOf(program), ", "));
   for (const InputInfo& input : plan.inputs)
@@ -214,7 +215,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   Table table({"  ", ">", ""});
   for (const auto& [what, bytes, note] :
        {std::tuple("  parameters", memory.parameters, std::string()),
-        {"  states", memory.states, "gradients that add up, moments"},
+        {"  states", memory.states, trains ? "gradients that add up, moments" : "keys and values of the tokens so far"},
         {"  prepared", memory.prepared, "packed weights"},
         {"  constants", memory.constants, ""},
         {"  activations", memory.activations, "in the arena: made on the way to the loss, kept for the way back (fewer with --recompute)"},
@@ -222,7 +223,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
         {"  outputs", memory.outputs, ""},
         {"  arena", memory.arena,
          fmt::format("for {} of {}", shortBytes(static_cast<double>(memory.temporaries)), trains ? "activations, gradients and other temporaries" : "temporaries")}})
-    if (trains || (what != std::string("  states") && what != std::string("  activations")))
+    if (trains || (what == std::string("  states") ? !plan.states.empty() : what != std::string("  activations")))
       table.add({what, shortBytes(static_cast<double>(bytes)), note});
   if (auto run = forecastOf(program, plan, sizes, threads))
     addForecast(table, *run, threads, trains);
@@ -279,7 +280,7 @@ void extractKernel(const Program& program, const Plan& plan, const std::string& 
   writeFile(folder / (file + ".cubin"), image.cubin);
 }
 
-/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with a plan for training, training.mlir; and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
+/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with plans for training or evaluation, training.mlir and evaluation.mlir; and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
 /// SYMBOL.cu, .ptx and .cubin of CUDA.
 void extract(const Program& program, const fs::path& folder) {
   Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};
@@ -288,14 +289,27 @@ void extract(const Program& program, const fs::path& folder) {
     manifest["plans"].push_back(Json::parse(toJson(plan)));
     fs::path inside = folder / fileName(plan.target);
     if (auto ir = program.data().ir.find(irKey(plan.target, plan.purpose)); ir != program.data().ir.end())
-      writeFile(inside / (plan.purpose == Purpose::Training ? "training.mlir" : "ir.mlir"), bytesOf(ir->second));
+      writeFile(inside / (plan.purpose == Purpose::Inference ? "ir.mlir" : fmt::format("{}.mlir", name(plan.purpose))), bytesOf(ir->second));
     for (const KernelSummary& kernel : kernelSummaries(program, plan))
       extractKernel(program, plan, kernel.symbol, inside / "kernels");
   }
   writeFile(folder / "manifest.json", bytesOf(manifest.dump(2) + "\n"));
 }
 
-void inspect(const InspectFlags& flags) {
+/// A training's folder: its numbers, and its page anew. Flags of programs say nothing here.
+void inspectTraining(const InspectFlags& flags, const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options())
+    if (option->count() > 0 && option->nonpositional() && !option->check_lname("json") && !option->check_lname("quiet"))
+      throw Error(Fault::Usage, fmt::format("{} is for models and programs; {} is a folder", option->get_name(), flags.file.string()));
+  TrainingReport report = readTraining(flags.file);
+  writePage(report);
+  fmt::print("{}{}", flags.json ? reportJson(report) : reportText(report), flags.json ? "\n" : "");
+}
+
+void inspect(const InspectFlags& flags, const CLI::App& command) {
+  std::error_code code;
+  if (fs::is_directory(flags.file, code))
+    return inspectTraining(flags, command);
   checkOutputFiles(flags, {});
   Program program = openForView(flags);
   const Plan& plan = choosePlan(program, flags);
@@ -312,10 +326,13 @@ void inspect(const InspectFlags& flags) {
 void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command =
-      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart");
+      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
   addModelFlags(*command, *flags);
+  command->get_option("file")->description("model.json or program.moec; or the folder of a training, for its numbers and its page of curves, DIR/index.html");
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
+  addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
+  addGenerateFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
   command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
@@ -326,12 +343,14 @@ void addInspectCommand(CLI::App& app) {
                    "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
+  command->get_option("--json")->description("print JSON; of a training, what `moec train --json` prints");
   addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
                          {"what a step of training keeps in memory", "moec inspect models/zoo/vit-moe.json --train --size batch=64"},
+                         {"how a training went: its numbers, and its curves in vit-moe-training/index.html", "moec inspect vit-moe-training"},
                          {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
                          {"the weights that --init 0 draws, as a file for --weights",
                           "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
-  command->callback([flags] { inspect(*flags); });
+  command->callback([flags, command] { inspect(*flags, *command); });
 }
 
 } // namespace moec::cli

@@ -32,8 +32,19 @@ Program openForView(const CommonOptions& common) {
   return openProgram(options).program;
 }
 
+Purpose purposeOf(const CommonOptions& common) {
+  bool generates = common.generate || common.context;
+  std::vector<std::string> named;
+  for (auto [flag, given] : {std::pair("--train", common.train), std::pair("--evaluate", common.evaluate), std::pair(common.generate ? "--generate" : "--context", generates)})
+    if (given)
+      named.emplace_back(flag);
+  if (named.size() > 1)
+    throw Error(Fault::Usage, named[0] + " and " + named[1] + " name two plans, and one is wanted: leave one of them out");
+  return common.train ? Purpose::Training : common.evaluate ? Purpose::Evaluation : generates ? Purpose::Generation : Purpose::Inference;
+}
+
 const Plan& choosePlan(const Program& program, const CommonOptions& common) {
-  Purpose purpose = common.train ? Purpose::Training : Purpose::Inference;
+  Purpose purpose = purposeOf(common);
   requirePlans(program.data(), purpose);
   std::vector<std::reference_wrapper<const Plan>> plans;
   for (const Plan& plan : program.data().plans)
@@ -75,6 +86,12 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   options.train |= common.train;
   options.accumulate |= common.accumulate;
   options.recompute |= common.recompute;
+  options.evaluate |= common.evaluate;
+  if (common.context)
+    options.generate = GenerationSizes{common.batch.value_or(1), *common.context};
+  options.statistics |= common.statistics;
+  if (common.ema)
+    options.ema = common.ema;
 }
 
 CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
@@ -135,7 +152,8 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
          {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
-          std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute")})
+          std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
+          std::pair(common.ema.has_value(), "--ema")})
       if (given)
         throw Error(Fault::Usage,
                     fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",

@@ -29,7 +29,9 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options = 
 
 /// For commands that show one plan: a program's --target chooses among what is compiled.
 Program openForView(const CommonOptions& common);
-/// The plan (with --train, for training) of the first target that --target names, else of the first: targets stand best first. "cpu" is the best for a CPU. Error(Usage) lists what there is.
+/// What the one plan is for that --train or --evaluate names. Error(Usage) for both.
+Purpose purposeOf(const CommonOptions& common);
+/// The plan of that purpose, of the first target that --target names, else of the first: targets stand best first. "cpu" is the best for a CPU. Error(Usage) lists what there is.
 const Plan& choosePlan(const Program& program, const CommonOptions& common);
 /// What --target means for those commands, in its help.
 void describeTargetOfView(CLI::App& command);

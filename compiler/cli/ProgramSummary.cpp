@@ -27,6 +27,8 @@ int64_t checkedAdd(int64_t a, int64_t b) {
 
 } // namespace
 
+std::string purposeSuffix(const Plan& plan) { return plan.purpose == Purpose::Inference ? "" : fmt::format(", {}", name(plan.purpose)); }
+
 int64_t parameterCount(const Plan& plan) {
   int64_t total = 0;
   for (const ParameterInfo& parameter : plan.parameters) {

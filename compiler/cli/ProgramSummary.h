@@ -34,6 +34,8 @@ struct MemorySummary {
   int64_t activations = 0; // of training: what is made on the way to the loss and kept for the way back
 };
 
+/// ", training" behind the name of a plan's target; empty of the plan for inference.
+std::string purposeSuffix(const Plan& plan);
 int64_t parameterCount(const Plan& plan);
 int64_t elementCount(const std::vector<Size>& shape, const Bindings& sizes);
 /// Useful arithmetic and least traffic of one call; of a step of training, with one accumulation where there are any.

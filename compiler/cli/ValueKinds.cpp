@@ -3,6 +3,7 @@
 #include "compiler/cli/Schemas.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/CudaTarget.h"
+#include "runtime/train/Config.h"
 
 #include <algorithm>
 
@@ -23,6 +24,16 @@ std::vector<std::string> deviceWords() {
   std::vector<std::string> words{"cpu", "cuda:0", "reference"};
   for (const CudaTarget& target : cudaTargets())
     words.push_back("ptx-emulator:" + target.arch);
+  return words;
+}
+
+/// Of a setting of a training; the empty one is what stands for nothing.
+std::vector<std::string> settingWords(std::string_view name) {
+  std::vector<std::string> words;
+  for (const train::ConfigKey& key : train::configKeys())
+    if (key.name == name)
+      words = key.words;
+  std::erase(words, "");
   return words;
 }
 
@@ -67,6 +78,17 @@ const std::vector<ValueKind>& valueKinds() {
        .endings = {"png", "jpg", "jpeg", "npy", "safetensors", "json"},
        .isFile = true,
        .isAssignment = true},
+      {.name = "DATA", .description = "a file of text, numbers or pictures, or a folder of them", .isFile = true},
+      {.name = "DATAKIND", .description = "what data are", .words = settingWords("data_kind")},
+      {.name = "TOKENIZER",
+       .description = "bytes, sentencepiece, sentencepiece:N with N pieces, or a tokenizer's file (tokenizer.model, tokenizer.json)",
+       .words = {"bytes", "sentencepiece"},
+       .endings = {"model", "json"},
+       .isFile = true},
+      {.name = "CHECKPOINT", .description = "of a training: one of these, or the number of a step", .words = {"last", "best"}},
+      {.name = "SCHEDULE", .description = "of the learning rate", .words = settingWords("schedule")},
+      {.name = "WHAT", .description = "what happens then", .words = settingWords("bad_records")},
+      {.name = "CONFIG", .description = "settings of a training", .endings = {"json"}, .isFile = true},
       {.name = "TRACE", .description = "a trace to write", .endings = {"json"}, .isFile = true},
       {.name = "FILE", .description = "any file", .isFile = true},
       {.name = "DIR", .description = "a folder", .isFolder = true},

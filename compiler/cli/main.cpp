@@ -3,6 +3,7 @@
 
 #include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Completion.h"
+#include "compiler/cli/ExitCode.h"
 #include "compiler/cli/Terminal.h"
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
@@ -67,6 +68,8 @@ int main(int argc, char** argv) {
     if (const char* library = std::getenv("MOEC_COMPILER"))
       moec::setCompilerLibrary(library);
     code = run(argc, argv);
+  } catch (const moec::cli::ExitCode& exit) {
+    code = exit.code;
   } catch (const moec::Error& error) {
     code = report(error.fault(), error.what());
   } catch (const std::bad_alloc&) {

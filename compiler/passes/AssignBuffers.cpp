@@ -166,7 +166,7 @@ private:
       if (auto routing = buffers_[bufferOf(argument)].raggedBy)
         ragged[argument] = *routing;
     for (Operation& op : body.without_terminator()) {
-      if (isa<CombineOp, ChoiceValuesOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
+      if (isa<CombineOp, ChoiceValuesOp, ExpertCountsOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
         continue;
       for (Value operand : op.getOperands())
         if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))

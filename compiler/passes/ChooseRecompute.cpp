@@ -29,7 +29,7 @@ int64_t usual(const Size& size) {
 bool isCheap(Operation* op) {
   if (auto softmax = dyn_cast<ir::SoftmaxOp>(op))
     return usual(ir::sizesOf(softmax.getX()).back()) <= kShortRow;
-  return ir::isElementwise(op) || isa<ir::LayerNormOp, ir::RmsNormOp, ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConstantOp,
+  return ir::isElementwise(op) || isa<ir::LayerNormOp, ir::RmsNormOp, ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConstantOp, ir::SizeOp,
                                       ir::RandomOp, ir::RelativeBiasOp, ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp>(op);
 }
 

@@ -205,7 +205,7 @@ FailureOr<KernelOp> Cluster::outline(StringRef kind, StringRef reason) {
       Operation* definition = operand.getDefiningOp();
       if (definition && ops_.contains(definition))
         continue;
-      if (isa_and_nonnull<ConstantOp>(definition))
+      if (isa_and_nonnull<ConstantOp>(definition) || (isa_and_nonnull<SizeOp>(definition) && (kind == "loops" || kind == "rows")))
         constants.insert(definition);
       else
         inputs.insert(operand);

@@ -14,6 +14,7 @@ public:
   bool add(mlir::Operation* op) { return ops_.insert(op); }
   bool contains(mlir::Operation* op) const { return ops_.contains(op); }
   size_t size() const { return ops_.size(); }
+  llvm::ArrayRef<mlir::Operation*> ops() const { return ops_.getArrayRef(); }
 
   /// No path leaves the cluster and comes back: the kernel can be called at one moment.
   bool isConvex() const;

@@ -1,5 +1,5 @@
-// fuse-attention: attention and its gradient read q, k and v where the projection left them, and make the draws of a dropout themselves. Must come before fuse-loops and
-// fuse-rows, which would copy the slices and write the draws.
+// fuse-attention: attention and its gradient read q, k and v where the projection left them, and make the draws of a dropout themselves; what is appended to
+// kept keys and values comes from there too. Must come before fuse-loops and fuse-rows, which would copy the slices and write the draws.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -43,9 +43,39 @@ void addDraws(Cluster& cluster, Operation* op, MutableOperandRange draws) {
   }
 }
 
+/// The appends of one attention in one kernel: the same rows of both states.
+LogicalResult fuseAppends(func::FuncOp function) {
+  SmallVector<AppendOp> left(function.getOps<AppendOp>());
+  while (!left.empty()) {
+    AppendOp first = left.front();
+    auto belongs = [&](AppendOp other) {
+      return pathOf(other.getLoc()) == pathOf(first.getLoc()) && other.getPosition() == first.getPosition() && other.getRows().getType() == first.getRows().getType() &&
+             other.getCache().getType() == first.getCache().getType();
+    };
+    SmallVector<AppendOp> members = llvm::filter_to_vector(left, belongs);
+    left = llvm::filter_to_vector(left, [&](AppendOp append) { return !llvm::is_contained(members, append); });
+    Cluster cluster(first);
+    for (AppendOp append : members) {
+      cluster.add(append);
+      addSlices(cluster, append, append->getOpOperands().slice(1, 1)); // rows
+    }
+    if (failed(cluster.outline("append", "states are written in place, when all has read them")))
+      return failure();
+  }
+  return success();
+}
+
 } // namespace
 
 LogicalResult fuseAttention(func::FuncOp function) {
+  for (CachedAttentionOp attention : SmallVector<CachedAttentionOp>(function.getOps<CachedAttentionOp>())) {
+    Cluster cluster(attention);
+    addSlices(cluster, attention, attention->getOpOperands().take_front(3)); // q, k, v
+    if (failed(cluster.outline("cached_attention", "its result is the next projection's input")))
+      return failure();
+  }
+  if (failed(fuseAppends(function)))
+    return failure();
   for (AttentionOp attention : SmallVector<AttentionOp>(function.getOps<AttentionOp>())) {
     Cluster cluster(attention);
     addSlices(cluster, attention, attention->getOpOperands().take_front(3)); // q, k, v

@@ -14,7 +14,7 @@ namespace {
 
 bool isLoopOp(Operation* op) {
   return isElementwise(op) ||
-         isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp,
+         isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp,
              RotaryOp>(op);
 }
 
@@ -58,7 +58,7 @@ void growBackward(Cluster& cluster, Operation* op, bool once) {
 LogicalResult fuseLoops(func::FuncOp function) {
   SmallVector<Operation*> candidates;
   for (Operation& op : llvm::reverse(function.getBody().front()))
-    if (isFree(&op) && !isa<ReshapeOp, ConstantOp>(op))
+    if (isFree(&op) && !isa<ReshapeOp, ConstantOp, SizeOp>(op))
       candidates.push_back(&op);
   llvm::DenseSet<Operation*> done;
   for (Operation* op : candidates) {
@@ -76,12 +76,16 @@ LogicalResult fuseLoops(func::FuncOp function) {
     if (failed(cluster.outline("loops", reason)))
       return failure();
   }
-  // What is read outside of kernels: an output, what a state becomes.
-  for (ConstantOp constant : SmallVector<ConstantOp>(function.getOps<ConstantOp>()))
-    if (!constant->use_empty() && failed(Cluster(constant).outline("loops", "its result is a constant")))
+  // What is read outside of kernels: an output, what a state becomes. A size is a kernel's operand too, where the kernel is none of loops or rows.
+  SmallVector<Operation*> numbers;
+  for (Operation& op : function.getOps())
+    if (isa<ConstantOp, SizeOp>(op))
+      numbers.push_back(&op);
+  for (Operation* number : numbers)
+    if (number->use_empty())
+      number->erase();
+    else if (failed(Cluster(number).outline("loops", isa<SizeOp>(number) ? "its result is a size" : "its result is a constant")))
       return failure();
-  for (ConstantOp constant : SmallVector<ConstantOp>(function.getOps<ConstantOp>()))
-    constant.erase();
   return sortBody(function);
 }
 

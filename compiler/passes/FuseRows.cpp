@@ -22,12 +22,34 @@ void growBackward(Cluster& cluster, Value value, const Sizes& sizes) {
     growBackward(cluster, operand, sizes);
 }
 
+/// Scores of bf16 that a loss takes in f32: it widens them by itself, and nothing as large is stored in f32.
+void addWidening(Cluster& cluster, OpOperand& scores) {
+  auto cast = scores.get().getDefiningOp<CastOp>();
+  if (!cast || !isFree(cast) || dtypeOf(mlir::cast<RankedTensorType>(cast.getX().getType()).getElementType()) != DType::BF16)
+    return;
+  if (!llvm::all_of(cast->getUsers(), [&](Operation* user) { return cluster.contains(user); })) {
+    OpBuilder builder(cast);
+    Value before = cast.getResult();
+    cast = mlir::cast<CastOp>(builder.clone(*cast));
+    before.replaceUsesWithIf(cast.getResult(), [&](OpOperand& use) { return cluster.contains(use.getOwner()); });
+  }
+  cluster.add(cast);
+}
+
 LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
+  if (auto loss = dyn_cast<CrossEntropyOp>(root))
+    for (Operation* user : loss.getScores().getUsers()) // the row is there: whether its label is the highest costs little more
+      if (auto top = dyn_cast<IsTopOp>(user); top && isFree(top) && top.getScores() == loss.getScores() && top.getLabels() == loss.getLabels())
+        cluster.add(top);
+  if (isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
+    addWidening(cluster, root->getOpOperand(0));
+  if (auto gradient = dyn_cast<CrossEntropyGradOp>(root))
+    addWidening(cluster, gradient.getScoresMutable());
   if (isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(root))
     growBackward(cluster, root->getOperand(0), sizesOf(root->getOperand(0)));
   std::string reason = root->getNumResults() > 1 ? "its results are used apart" : "each row is one number";
-  if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp>(root))
+  if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
     cluster.growForward(root->getResult(0), reason);
   return cluster.outline("rows", reason);
 }
@@ -37,18 +59,36 @@ bool sumsRows(Operation* op) {
   return reduce && reduce.getKind() == ReduceKind::Sum && static_cast<int64_t>(reduce.getAxis()) + 1 == cast<RankedTensorType>(reduce.getX().getType()).getRank();
 }
 
+/// What multiplies the dispatched rows, as they are or in another dtype.
+SmallVector<Operation*> productsOf(DispatchOp dispatch) {
+  SmallVector<Operation*> products;
+  auto collect = [&](Value rows) {
+    for (Operation* user : rows.getUsers())
+      if (isa<MulOp>(user) && isFree(user) && sizesOf(user->getResult(0)) == sizesOf(dispatch.getResult()))
+        products.push_back(user);
+  };
+  collect(dispatch.getResult());
+  for (Operation* user : dispatch->getUsers())
+    if (isa<CastOp>(user) && isFree(user))
+      collect(user->getResult(0));
+  return products;
+}
+
 /// The gradients of a combine: from each dispatched row of dy that of the row it weighted, and, as one sum, that of the weight.
 LogicalResult fuseCombineGradients(DispatchOp dispatch) {
   Cluster cluster(dispatch);
-  for (Operation* user : dispatch->getUsers()) {
-    if (!isa<MulOp>(user) || !isFree(user) || sizesOf(user->getResult(0)) != sizesOf(dispatch.getResult()))
-      continue;
-    cluster.add(user);
-    for (Value operand : user->getOperands())
+  for (Operation* product : productsOf(dispatch)) {
+    cluster.add(product);
+    for (Value operand : product->getOperands()) {
       if (auto weights = operand.getDefiningOp<RowWeightsOp>(); weights && weights->hasOneUse())
         cluster.add(weights);
-    if (user->hasOneUse() && sumsRows(*user->getUsers().begin()) && isFree(*user->getUsers().begin()))
-      cluster.add(*user->getUsers().begin());
+      // Of bf16, products are taken in f32.
+      if (auto cast = operand.getDefiningOp<CastOp>(); cast && isFree(cast) && (cast->hasOneUse() || cast.getX() == dispatch.getResult()))
+        cluster.add(cast);
+    }
+    Operation* behind = product->hasOneUse() ? *product->getUsers().begin() : nullptr;
+    if (behind && isFree(behind) && (sumsRows(behind) || isa<CastOp>(behind)))
+      cluster.add(behind);
   }
   if (!cluster.isConvex()) // a factor comes from behind: the dispatch by itself
     return fuse(dispatch);
@@ -58,9 +98,31 @@ LogicalResult fuseCombineGradients(DispatchOp dispatch) {
 /// Dispatches whose rows are multiplied by several others.
 LogicalResult fuseCombineGradients(func::FuncOp function) {
   for (DispatchOp dispatch : SmallVector<DispatchOp>(function.getOps<DispatchOp>()))
-    if (!dispatch->hasOneUse() && llvm::any_of(dispatch->getUsers(), [](Operation* user) { return isa<MulOp>(user) && isFree(user); }))
+    if (size_t products = productsOf(dispatch).size(); products > 0 && (products > 1 || !dispatch->hasOneUse()))
       if (failed(fuseCombineGradients(dispatch)))
         return failure();
+  return success();
+}
+
+/// How many rows each expert has, as numbers, and what is computed from their sum alone: the choices that nobody took.
+LogicalResult fuseCounts(func::FuncOp function) {
+  for (ExpertCountsOp counts : SmallVector<ExpertCountsOp>(function.getOps<ExpertCountsOp>())) {
+    Cluster cluster(counts);
+    std::function<void(Operation*)> grow = [&](Operation* op) {
+      for (Operation* user : op->getUsers())
+        if (bool ofNumber = isElementwise(user) && llvm::all_of(user->getOperands(), [&](Value operand) {
+              Operation* maker = operand.getDefiningOp();
+              return cluster.contains(maker) || isa_and_nonnull<ConstantOp, SizeOp>(maker);
+            });
+            isFree(user) && !cluster.contains(user) && (ofNumber || sumsRows(user))) {
+          cluster.add(user);
+          grow(user);
+        }
+    };
+    grow(counts);
+    if (failed(cluster.outline("rows", "counts of experts are read outside")))
+      return failure();
+  }
   return success();
 }
 
@@ -143,8 +205,8 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows. The gradients of a combine come first: an elementwise op by itself would be a loop over rows
   // that no routing bounds.
-  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
-      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp>(function)) ||
+  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseCounts(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
+      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, IsTopOp>(function)) ||
       failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();
   return sortBody(function);

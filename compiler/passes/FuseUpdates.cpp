@@ -1,6 +1,6 @@
-// fuse-updates: what is written to parameters and states comes from kernels of kind `update`, which write in place. All that belongs to one parameter
-// (its new value, its moments, the gradient's zeros) is one kernel. Comes first: the products and norms would take the elementwise ops along. A write of a
-// value that is needed elsewhere too, or that no elementwise ops make, copies it.
+// fuse-updates: what is written to parameters and states comes from kernels of kind `update`, which write in place. All of them are one
+// kernel, and what belongs to one parameter (its new value, its moments, the gradient's zeros) hangs together in it. Comes early: the products and norms would
+// take the elementwise ops along. A write of a value that is needed elsewhere too, or that no elementwise ops make, copies it.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -25,6 +25,13 @@ bool isUpdateOp(Operation* op) {
   return llvm::all_of(op->getOperands(), [&](Value operand) { return sizesOf(operand) == sizes || isScalar(sizesOf(operand)); });
 }
 
+/// Whether what is written is the state itself with rows put into it: kernels of kind `append` write them in place.
+bool appendsInPlace(WriteOp write) {
+  auto append = write.getValue().getDefiningOp<AppendOp>();
+  auto read = append ? append.getCache().getDefiningOp<ReadOp>() : nullptr;
+  return read && read.getState() == write.getState() && write.getValue().hasOneUse();
+}
+
 class Updates {
 public:
   explicit Updates(func::FuncOp function) : function_(function) {}
@@ -33,7 +40,7 @@ public:
     collect();
     join();
     for (WriteOp write : SmallVector<WriteOp>(function_.getOps<WriteOp>()))
-      if (Operation* maker = write.getValue().getDefiningOp(); !maker || !ops_.contains(maker))
+      if (Operation* maker = write.getValue().getDefiningOp(); !maker || !(ops_.contains(maker) || appendsInPlace(write)))
         copyInto(write);
     SmallVector<SmallVector<Operation*>> groups;
     for (const auto* leader : classes_)
@@ -65,22 +72,17 @@ private:
     }
   }
 
-  /// Ops of one kernel: each with what it reads, and with what writes a state that it reads as it is.
+  /// Ops that hang together: each with what it reads in its own shape, and with what else reads that.
   void join() {
-    std::map<StringRef, Operation*> writers;
-    for (WriteOp write : function_.getOps<WriteOp>())
-      if (Operation* maker = write.getValue().getDefiningOp(); maker && ops_.contains(maker))
-        writers[write.getState()] = maker;
+    llvm::DenseMap<Value, Operation*> readers;
     for (Operation* op : ops_) {
       classes_.insert(op);
       for (Value operand : op->getOperands()) {
         Operation* maker = operand.getDefiningOp();
         if (maker && ops_.contains(maker))
           classes_.unionSets(op, maker);
-        auto read = operand.getDefiningOp<ReadOp>();
-        auto writer = read ? writers.find(read.getState()) : writers.end();
-        if (writer != writers.end() && sizesOf(operand) == sizesOf(op->getResult(0)))
-          classes_.unionSets(op, writer->second);
+        else if (sizesOf(operand) == sizesOf(op->getResult(0)))
+          classes_.unionSets(op, readers.try_emplace(operand, op).first->second);
       }
     }
   }
@@ -102,14 +104,27 @@ private:
   llvm::EquivalenceClasses<Operation*> classes_;
 };
 
+/// All reads of a state give what it was before the function: one is enough, and shows which updates read the same.
+void readOnce(func::FuncOp function) {
+  std::map<StringRef, ReadOp> first;
+  for (ReadOp read : llvm::make_early_inc_range(function.getOps<ReadOp>()))
+    if (auto [known, isNew] = first.try_emplace(read.getState(), read); !isNew) {
+      read.getResult().replaceAllUsesWith(known->second.getResult());
+      read.erase();
+    }
+}
+
 } // namespace
 
 LogicalResult fuseUpdates(func::FuncOp function) {
   if (function.getOps<WriteOp>().empty())
     return success();
+  readOnce(function);
   if (failed(Updates(function).run()) || failed(sortBody(function)))
     return failure();
   breakCycles(function);
+  if (failed(sortBody(function)) || failed(joinUpdates(function)))
+    return failure();
   return sortBody(function);
 }
 

@@ -1,4 +1,4 @@
-// pack-weights: the panels that the products' schedules ask for. For inference, @prepare packs the parameters once. For training they change with every
+// pack-weights: the panels that the products' schedules ask for. Where calls leave the parameters as they are, @prepare packs them once. For training they change with every
 // call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself.
 
 #include "compiler/passes/Functions.h"
@@ -11,7 +11,7 @@ namespace moec::compiler {
 
 namespace {
 
-/// The function that computes prepared state, made at the first need: it stands in front of @forward.
+/// The function that computes prepared state, made at the first need: it stands in front of what calls run.
 func::FuncOp prepareFunction(ModuleOp module) {
   if (auto prepare = module.lookupSymbol<func::FuncOp>("prepare"))
     return prepare;
@@ -75,7 +75,7 @@ FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, Kerne
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
   OpBuilder builder(kernel);
-  if (purposeOf(module) == Purpose::Inference) {
+  if (purposeOf(module) != Purpose::Training) {
     if (!read || exchange || !module.lookupSymbol<ParameterOp>(read.getState()))
       return Value();
     auto state = packedState(module, read, nr, emitter);

@@ -21,6 +21,7 @@ mlir::LogicalResult sinkReshapes(mlir::func::FuncOp function);
 
 /// The fusions. Each wraps ops that stand free in the function into moe.kernel ops of its kind; an op in a kernel is never looked at again, so the
 /// order of calls is the order of preference.
+mlir::LogicalResult fuseTotals(mlir::func::FuncOp function);
 mlir::LogicalResult fuseUpdates(mlir::func::FuncOp function);
 mlir::LogicalResult fuseGates(mlir::func::FuncOp function);
 mlir::LogicalResult fuseExperts(mlir::func::FuncOp function);

@@ -15,7 +15,7 @@ using FunctionBody = LogicalResult (*)(func::FuncOp);
 SmallVector<func::FuncOp> functionsOf(ModuleOp module) {
   SmallVector<func::FuncOp> functions = calledFunctions(module);
   if (functions.empty())
-    module.emitError("the module has no function @forward, @train_step or @accumulate");
+    module.emitError("the module has no function ") << kCalledNames;
   return functions;
 }
 
@@ -94,6 +94,7 @@ struct Entry {
 
 constexpr Entry entries[] = {
     {"moe-sink-reshapes", "move reshapes behind elementwise ops", sinkReshapes},
+    {"moe-fuse-totals", "sums over whole tensors that are added up", fuseTotals},
     {"moe-fuse-updates", "what parameters and states become, in kernels that write in place", fuseUpdates},
     {"moe-fuse-gates", "scores, choice and assignment in one kernel", fuseGates},
     {"moe-fuse-experts", "dispatch with the experts' first layer, the last layer with combine", fuseExperts},

@@ -15,6 +15,13 @@ StringRef stateOf(Value value) {
   return read ? read.getState() : StringRef();
 }
 
+/// The kernel whose result a value is, seen in any shape.
+KernelOp makerOf(Value value) {
+  while (auto reshape = value.getDefiningOp<ReshapeOp>())
+    value = reshape.getX();
+  return value.getDefiningOp<KernelOp>();
+}
+
 SmallVector<WriteOp> writesOf(KernelOp kernel) {
   SmallVector<WriteOp> writes;
   for (Value output : kernel.getOutputs())
@@ -45,6 +52,38 @@ KernelOp takeNext(SmallVector<KernelOp>& left) {
   if (taken)
     left.erase(next);
   return taken;
+}
+
+/// Behind the last kernel that reads what it writes or makes what it reads: its rows need not live to the function's end.
+void placeAppend(KernelOp append, func::FuncOp function) {
+  Operation* last = nullptr;
+  for (KernelOp kernel : function.getOps<KernelOp>())
+    if (kernel != append && (readsWhatWrites(kernel, append) || llvm::any_of(append.getInputs(), [&](Value input) { return makerOf(input) == kernel; })))
+      last = kernel;
+  if (!last)
+    return;
+  append->moveAfter(last);
+  // Views of what is appended may stand further down.
+  for (Value input : append.getInputs())
+    if (Operation* view = input.getDefiningOp(); view && append->isBeforeInBlock(view))
+      append->moveAfter(view);
+  last = append;
+  for (WriteOp write : writesOf(append)) {
+    write->moveAfter(last);
+    last = write;
+  }
+}
+
+/// Does each result of an append kernel become the state that its cache is? It writes the new rows alone.
+bool writesWhereItAppends(KernelOp kernel) {
+  for (auto [output, value] : llvm::zip(kernel.getOutputs(), kernel.getBody().front().getTerminator()->getOperands())) {
+    auto append = value.getDefiningOp<AppendOp>();
+    auto cache = append ? dyn_cast<BlockArgument>(append.getCache()) : BlockArgument();
+    auto write = output.hasOneUse() ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr;
+    if (!cache || !write || stateOf(kernel.getInputs()[cache.getArgNumber()]) != write.getState())
+      return false;
+  }
+  return true;
 }
 
 } // namespace
@@ -80,8 +119,32 @@ void breakCycles(func::FuncOp function) {
   }
 }
 
+FailureOr<SmallVector<SmallVector<KernelOp>>> levelsOf(func::FuncOp function) {
+  SmallVector<KernelOp> left = updatesOf(function), done;
+  SmallVector<SmallVector<KernelOp>> levels;
+  llvm::DenseMap<Operation*, size_t> levelOf;
+  while (!left.empty()) {
+    KernelOp next = takeNext(left);
+    if (!next)
+      return left.front().emitError("internal: kernels that update parameters read what each other writes");
+    size_t level = 0;
+    for (KernelOp other : done)
+      if (readsWhatWrites(other, next))
+        level = std::max(level, levelOf[other] + 1);
+    levelOf[next] = level;
+    done.push_back(next);
+    levels.resize(std::max(levels.size(), level + 1));
+    levels[level].push_back(next);
+  }
+  return levels;
+}
+
 LogicalResult placeUpdates(func::FuncOp function) {
   SmallVector<KernelOp> left = updatesOf(function);
+  auto isAppend = [](KernelOp kernel) { return kernel.getKind() == "append"; };
+  for (KernelOp append : llvm::filter_to_vector(left, isAppend))
+    placeAppend(append, function);
+  llvm::erase_if(left, isAppend);
   Operation* end = function.getBody().front().getTerminator();
   while (!left.empty()) {
     KernelOp next = takeNext(left);
@@ -97,8 +160,8 @@ LogicalResult placeUpdates(func::FuncOp function) {
 LogicalResult verifyUpdates(func::FuncOp function, bool placed) {
   for (WriteOp write : function.getOps<WriteOp>()) {
     auto kernel = write.getValue().getDefiningOp<KernelOp>();
-    if (!kernel || kernel.getKind() != "update" || !write.getValue().hasOneUse())
-      return write.emitError("what is written to @") << write.getState() << " must be a result of an 'update' kernel that nothing else uses";
+    if (!kernel || (kernel.getKind() != "update" && kernel.getKind() != "append") || !write.getValue().hasOneUse())
+      return write.emitError("what is written to @") << write.getState() << " must be a result of an 'update' or 'append' kernel that nothing else uses";
     if (writesOf(kernel).size() != kernel.getNumResults())
       return kernel.emitError("a kernel that updates a state must write all its results to states");
     for (Value input : kernel.getInputs())
@@ -108,6 +171,9 @@ LogicalResult verifyUpdates(func::FuncOp function, bool placed) {
       if (placed && other != kernel && kernel->isBeforeInBlock(other) && readsWhatWrites(other, kernel))
         return other.emitError("reads @") << write.getState() << ", which a kernel before it has updated";
   }
+  for (KernelOp kernel : function.getOps<KernelOp>())
+    if (kernel.getKind() == "append" && !writesWhereItAppends(kernel))
+      return kernel.emitError("an 'append' kernel must write each result to the state that it appends to");
   return success();
 }
 

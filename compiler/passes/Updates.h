@@ -5,6 +5,10 @@
 
 namespace moec::compiler {
 
+/// As many inputs and outputs as a launch may have: their pointers are a GPU kernel's parameters, which take 32764 bytes (CUDA 12.1 and later, sm_70 and
+/// later).
+inline constexpr size_t kMostBuffers = 4000;
+
 /// The kernels of a called function whose results are written to parameters and states.
 llvm::SmallVector<ir::KernelOp> updatesOf(mlir::func::FuncOp function);
 
@@ -14,11 +18,19 @@ mlir::Value copyOf(mlir::Value value, llvm::StringRef label, mlir::Location loc,
 /// Where two kernels read what the other writes, one writes to the side, and copies of that take its place as updates.
 void breakCycles(mlir::func::FuncOp function);
 
-/// Moves the updates and their writes to the function's end, behind all that reads what they write. There are no cycles.
+/// The updates in as few groups as can be: no kernel reads what another one of its group writes, and each group stands behind all that reads what it
+/// writes. There are no cycles.
+mlir::FailureOr<llvm::SmallVector<llvm::SmallVector<ir::KernelOp>>> levelsOf(mlir::func::FuncOp function);
+
+/// Makes one kernel of the updates: of several only where one reads what another writes, or where there are more than kMostBuffers. Numbers that updates alone
+/// need are computed in it. There are no cycles.
+mlir::LogicalResult joinUpdates(mlir::func::FuncOp function);
+
+/// Moves the updates and their writes to the function's end, behind all that reads what they write; appends only so far. There are no cycles.
 mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);
 
 /// That every write is the only use of an update's result, that no update gives anything else, and that what a kernel reads of a state that it writes, it
-/// reads element by element; with `placed`, that nothing reads a state behind its write.
+/// reads element by element; that an append writes the state that it appends to; with `placed`, that nothing reads a state behind its write.
 mlir::LogicalResult verifyUpdates(mlir::func::FuncOp function, bool placed);
 
 } // namespace moec::compiler

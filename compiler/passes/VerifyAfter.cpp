@@ -22,12 +22,16 @@ LogicalResult verifyFused(func::FuncOp function) {
 
 /// Whether a kernel of this kind may hold the op (moe.kernel's description in ir/dialect/MoeOps.td).
 bool mayHold(StringRef kind, Operation* op) {
-  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && !kind.starts_with("attention")))
+  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "append" && !kind.contains("attention")))
     return true;
   if (kind == "pack")
     return isa<TransposeOp, PackOp>(op);
   if (kind == "attention")
     return isa<SliceOp, RandomOp, AttentionOp>(op);
+  if (kind == "cached_attention")
+    return isa<SliceOp, CachedAttentionOp>(op);
+  if (kind == "append")
+    return isa<SliceOp, AppendOp>(op);
   if (kind == "attention_grad")
     return isa<SliceOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
@@ -36,14 +40,17 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp>(op);
   if (kind == "update")
     return false;
+  if (kind == "totals")
+    return isa<ReshapeOp, ReduceOp>(op);
   if (kind == "matmul")
     return isa<UnpackOp, TransposeOp, MatmulOp>(op);
   if (kind == "loops")
-    return isa<ReshapeOp, TransposeOp, SliceOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp>(op);
+    return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
   bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
+  bool inStatistics = isa<IsTopOp, ExpertCountsOp, SizeOp>(op);
   if (kind == "rows")
-    return inRows || inGradients;
+    return inRows || inGradients || inStatistics;
   bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
   if (kind == "gate")
     return inGate;
@@ -57,7 +64,7 @@ LogicalResult verifyBody(KernelOp kernel) {
   return success();
 }
 
-/// The functions that a module has after a phase: for inference or for training, as the names say.
+/// The functions that a module has after a phase, for one purpose, as the names say.
 LogicalResult verifyFunctions(Phase phase, ModuleOp module) {
   Purpose purpose = purposeOf(module);
   if (purpose == Purpose::Training && phase == Phase::Import)
@@ -65,7 +72,7 @@ LogicalResult verifyFunctions(Phase phase, ModuleOp module) {
   if (module.lookupSymbol<func::FuncOp>("loss"))
     return module.emitError("after grad, no function @loss may stand in the module");
   if (!functionOf(module, LaunchList::Forward))
-    return module.emitError("the module has no function @forward, @train_step or @accumulate");
+    return module.emitError("the module has no function ") << kCalledNames;
   if (purpose == Purpose::Training && functionOf(module, LaunchList::Prepare))
     return module.emitError("a module for training has no @prepare: weights change with every step");
   bool accumulates = module.lookupSymbol<func::FuncOp>("accumulate"), applies = functionOf(module, LaunchList::Apply) != nullptr;

@@ -131,6 +131,12 @@ def Moe_ConstantOp : Moe_ComputeOp<"constant"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$value attr-dict";
 }
+def Moe_SizeOp : Moe_ComputeOp<"size"> {
+  let summary = "a size as a number: []; `value` is a size text";
+  let arguments = (ins StrAttr:$value, TypeAttr:$to);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$value `to` $to attr-dict";
+}
 
 //===--- shape ---===//
 
@@ -152,6 +158,12 @@ def Moe_SliceOp : Moe_ComputeOp<"slice"> {
   let arguments = (ins Moe_Tensor:$x, I64Attr:$axis, StrAttr:$start, StrAttr:$size);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$x `axis` $axis `from` $start `size` $size `:` type($x) attr-dict";
+}
+def Moe_SliceAtOp : Moe_ComputeOp<"slice_at"> {
+  let summary = "rows [position, position + size) of x (rows, ..); position is an i64 [] known at run time, size a size text";
+  let arguments = (ins Moe_Tensor:$x, Moe_Tensor:$position, StrAttr:$size);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `at` $position `size` $size `:` type($x) `,` type($position) attr-dict";
 }
 def Moe_ConcatOp : Moe_ComputeOp<"concat"> {
   let arguments = (ins Variadic<Moe_Tensor>:$xs, I64Attr:$axis);
@@ -242,6 +254,12 @@ def Moe_CrossEntropyOp : Moe_ComputeOp<"cross_entropy"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$scores `,` $labels `smoothing` $smoothing `ignore` $ignore `:` type($scores) `,` type($labels) attr-dict";
 }
+def Moe_IsTopOp : Moe_ComputeOp<"is_top"> {
+  let summary = "per row of scores (.., V): 1 where its label's score is the highest, and the first of equal ones; 0 elsewhere, and where the label is `ignore`";
+  let arguments = (ins Moe_Tensor:$scores, Moe_Tensor:$labels, I64Attr:$ignore);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$scores `,` $labels `ignore` $ignore `:` type($scores) `,` type($labels) attr-dict";
+}
 def Moe_CrossEntropyGradOp : Moe_ComputeOp<"cross_entropy_grad"> {
   let summary = "the gradient of cross_entropy's scores (.., V), from dy (..), that of its result";
   let arguments = (ins Moe_Tensor:$dy, Moe_Tensor:$scores, Moe_Tensor:$labels, F64Attr:$smoothing, I64Attr:$ignore);
@@ -285,12 +303,30 @@ def Moe_AttentionGradOp : Moe_ComputeOp<"attention_grad", [AttrSizedOperandSegme
   }]>];
   let assemblyFormat = "$dy `,` $q `,` $k `,` $v (`bias` $bias^ `:` type($bias))? (`draws` $draws^ `:` type($draws) `dropout` $dropout)? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale (`causal` $causal^)? `:` type($dy) `,` type($q) `,` type($k) `,` type($v) attr-dict";
 }
+def Moe_CachedAttentionOp : Moe_ComputeOp<"cached_attention"> {
+  let summary = "causal attention of n new tokens to themselves and to the `position` tokens whose keys and values are kept";
+  let description = [{ q (B, n, heads*Dh), k and v (B, n, kv_heads*Dh) of the new tokens, keys and values (B, context, kv_heads*Dh), position i64 [] -> (B, n, heads*Dh).
+    The new token i stands at position + i and sees rows 0 .. position - 1 of keys and values, then rows 0 .. i of k and v. Heads are as attention's. `bias` is
+    (heads, n, context) or (1, n, context), of the token that asks and of the position that it sees. position + n is at most context. }];
+  let arguments = (ins Moe_Tensor:$q, Moe_Tensor:$k, Moe_Tensor:$v, Moe_Tensor:$keys, Moe_Tensor:$values, Moe_Tensor:$position, Optional<Moe_Tensor>:$bias,
+    I64Attr:$heads, OptionalAttr<I64Attr>:$kv_heads, F64Attr:$scale);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$q `,` $k `,` $v `behind` $keys `,` $values `at` $position (`bias` $bias^ `:` type($bias))? `heads` $heads (`kv_heads` $kv_heads^)? `scale` $scale `:` type($q) `,` type($k) `,` type($v) `,` type($keys) `,` type($values) `,` type($position) attr-dict";
+}
+def Moe_AppendOp : Moe_ComputeOp<"append"> {
+  let summary = "cache (B, context, W) with the rows (B, n, W) in the place of its rows position .. position + n - 1";
+  let description = [{ position is an i64 [], and position + n at most context. Written to the state that the cache was read from, it is done in place. }];
+  let arguments = (ins Moe_Tensor:$cache, Moe_Tensor:$rows, Moe_Tensor:$position);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$cache `,` $rows `at` $position `:` type($cache) `,` type($rows) `,` type($position) attr-dict";
+}
 def Moe_RelativeBiasOp : Moe_ComputeOp<"relative_bias"> {
   let summary = "table (buckets, heads) as (heads, Nq, Nk): the entry of the bucket in which key and query lie apart";
-  let description = [{ Query i stands at position i + Nk - Nq, key j at j. T5's buckets (docs/SPEC.md). `queries` and `keys` are size texts. }];
-  let arguments = (ins Moe_Tensor:$table, StrAttr:$queries, StrAttr:$keys, I64Attr:$max_distance, UnitAttr:$bidirectional);
+  let description = [{ Query i stands at position i + Nk - Nq, or i + `position`, where that i64 [] is given; key j at j. T5's buckets (docs/SPEC.md). `queries` and `keys` are size
+    texts. }];
+  let arguments = (ins Moe_Tensor:$table, Optional<Moe_Tensor>:$position, StrAttr:$queries, StrAttr:$keys, I64Attr:$max_distance, UnitAttr:$bidirectional);
   let results = (outs Moe_Tensor:$result);
-  let assemblyFormat = "$table `queries` $queries `keys` $keys `max_distance` $max_distance (`bidirectional` $bidirectional^)? `:` type($table) attr-dict";
+  let assemblyFormat = "$table (`at` $position^ `:` type($position))? `queries` $queries `keys` $keys `max_distance` $max_distance (`bidirectional` $bidirectional^)? `:` type($table) attr-dict";
 }
 def Moe_RelativeBiasGradOp : Moe_ComputeOp<"relative_bias_grad"> {
   let summary = "the gradient of relative_bias's table (buckets, heads), from dy (heads, Nq, Nk): each bucket's sum";
@@ -300,10 +336,11 @@ def Moe_RelativeBiasGradOp : Moe_ComputeOp<"relative_bias_grad"> {
 }
 def Moe_RotaryOp : Moe_ComputeOp<"rotary"> {
   let summary = "pairs of columns of each head, turned by position times base^(-2i/Dh)";
-  let description = [{ x (B, N, heads*Dh); row n stands at position n. Pair i is columns i and i + Dh/2 of a head; with `interleaved`, 2i and 2i + 1. `inverse` turns back. }];
-  let arguments = (ins Moe_Tensor:$x, I64Attr:$heads, F64Attr:$base, UnitAttr:$interleaved, UnitAttr:$inverse);
+  let description = [{ x (B, N, heads*Dh); row n stands at position n, or n + `position`, where that i64 [] is given. Pair i is columns i and i + Dh/2 of a head; with
+    `interleaved`, 2i and 2i + 1. `inverse` turns back. }];
+  let arguments = (ins Moe_Tensor:$x, Optional<Moe_Tensor>:$position, I64Attr:$heads, F64Attr:$base, UnitAttr:$interleaved, UnitAttr:$inverse);
   let results = (outs Moe_Tensor:$result);
-  let assemblyFormat = "$x `heads` $heads `base` $base (`interleaved` $interleaved^)? (`inverse` $inverse^)? `:` type($x) attr-dict";
+  let assemblyFormat = "$x (`at` $position^ `:` type($position))? `heads` $heads `base` $base (`interleaved` $interleaved^)? (`inverse` $inverse^)? `:` type($x) attr-dict";
 }
 def Moe_EmbeddingOp : Moe_ComputeOp<"embedding"> {
   let summary = "rows of table (V, D) at ids (..): (.., D); ids lie in [0, V)";
@@ -379,6 +416,12 @@ def Moe_ExpertsOfOp : Moe_ComputeOp<"experts_of"> {
   let results = (outs Moe_Routing:$result);
   let assemblyFormat = "$routing `from` $from `count` $count `:` type($routing) attr-dict";
 }
+def Moe_ExpertCountsOp : Moe_ComputeOp<"expert_counts"> {
+  let summary = "how many rows each expert has: (E) of i32";
+  let arguments = (ins Moe_Routing:$routing);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$routing `:` type($routing) attr-dict";
+}
 def Moe_DispatchOp : Moe_ComputeOp<"dispatch"> {
   let summary = "x (T, D) as rows (R, D) grouped by expert; rows behind the routing's count are undefined";
   let arguments = (ins Moe_Tensor:$x, Moe_Routing:$routing);
@@ -440,15 +483,20 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
     - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
-      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, select and its gradient, random, constant, reduce
-      and slice along the last axis; dispatch, expert_rows, row_weights, choice_values and combine of arguments.
-    - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, concat, broadcast, embedding,
-      reduce, random, constant, relative_bias, rotary.
+      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, random, constant, size,
+      reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments.
+    - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, slice_at, concat, broadcast, embedding,
+      reduce, random, constant, size, relative_bias, rotary.
     - attention: slices along the last axis of one argument or of several, random, attention.
+    - cached_attention: the same with cached_attention.
+    - append: slices along the last axis of arguments, append to arguments: of several states as many results. Each lies in its argument's memory.
     - attention_grad: slices of arguments, random, attention_grad.
     - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape.
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
-    - update: elementwise ops whose operands are arguments of the results' one shape, or scalars. A result may lie in an argument's memory.
+    - totals: sums and means over all elements of tensors, whose terms are made of arguments elementwise; then elementwise ops on these numbers. Results are
+      numbers.
+    - update: for each of some tensors, elementwise ops whose operands are arguments of its shape, or scalars. A result may lie in the memory of an argument
+      that is read for results of the same tensor, and for no others.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
     - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise.
     - expert_mid: the same without dispatch.

@@ -25,7 +25,7 @@ void emitRelativeBias(Rule& rule, RelativeBiasOp op) {
 
 /// A turn's transpose is the turn back.
 void emitRotary(Rule& rule, RotaryOp op) {
-  rule.give(0, rule.create<RotaryOp>(rule.dy(), op.getHeads(), op.getBase(), op.getInterleaved(), !op.getInverse()));
+  rule.give(0, rule.create<RotaryOp>(rule.dy(), op.getPosition(), op.getHeads(), op.getBase(), op.getInterleaved(), !op.getInverse()));
 }
 
 } // namespace
@@ -34,7 +34,12 @@ std::optional<LogicalResult> emitAttentionGradient(Rule& rule) {
   bool known = true;
   llvm::TypeSwitch<Operation*>(rule.op())
       .Case([&](AttentionOp op) { emitAttention(rule, op); })
-      .Case([&](RelativeBiasOp op) { emitRelativeBias(rule, op); })
+      .Case([&](RelativeBiasOp op) {
+        if (op.getPosition()) // of generation, which has no loss
+          known = false;
+        else
+          emitRelativeBias(rule, op);
+      })
       .Case([&](RotaryOp op) { emitRotary(rule, op); })
       .Default([&](Operation*) { known = false; });
   return known ? std::optional(success()) : std::nullopt;

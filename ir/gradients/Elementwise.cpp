@@ -33,7 +33,7 @@ bool isBound(Value value) {
   Operation* op = value.getDefiningOp();
   while (isa_and_nonnull<BroadcastOp, ReshapeOp, CastOp>(op))
     op = op->getOperand(0).getDefiningOp();
-  return isa_and_nonnull<ConstantOp>(op);
+  return isa_and_nonnull<ConstantOp, SizeOp>(op);
 }
 
 /// `wins`: how an operand compares to the other where it is the result.

@@ -45,11 +45,11 @@ void emitConcat(Rule& rule, ConcatOp op) {
   }
 }
 
-/// dy divided by the length of an axis. No op tells a size as a number, so that one is counted: a sum of ones.
+/// dy divided by the length of an axis.
 Value meanOf(Rule& rule, Value dy, const Size& length) {
   Type element = Rule::elementOf(dy), compute = Rule::computeElement(dy);
   Value count = length.constant() ? rule.constant(static_cast<double>(*length.constant()), compute)
-                                  : rule.reduce(ReduceKind::Sum, rule.filled(1, {length}, compute), 0);
+                                  : rule.create<SizeOp>(length.str(), compute).getResult();
   return rule.cast(rule.div(rule.cast(dy, compute), count), element);
 }
 

@@ -104,6 +104,74 @@ MOEC_INFER(AttentionGradOp) {
   return success();
 }
 
+/// The heads of q (.., heads * Dh) and k (.., kv_heads * Dh).
+static LogicalResult checkCachedHeads(OptionalLocation location, CachedAttentionOp::Adaptor adaptor, const Shaped& q, const Shaped& k) {
+  int64_t heads = static_cast<int64_t>(adaptor.getHeads()), kvHeads = static_cast<int64_t>(adaptor.getKvHeads().value_or(adaptor.getHeads()));
+  std::optional<int64_t> width = q.last().constant();
+  if (heads < 1 || !width || *width % heads != 0)
+    return emitOptionalError(location, "cached_attention C6: heads divides the width, a constant: the width is ", q.last().str(), ", heads is ", heads);
+  if (kvHeads < 1 || heads % kvHeads != 0 || k.last() != Size(kvHeads * (*width / heads)))
+    return emitOptionalError(location, "cached_attention C7: kv_heads divides heads, and k has as many heads of q's width: q is ", q.text(), ", k is ", k.text(),
+                             ", heads is ", heads, ", kv_heads is ", kvHeads);
+  return success();
+}
+
+MOEC_INFER(CachedAttentionOp) {
+  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()), v = shaped(location, adaptor.getV()),
+                    keys = shaped(location, adaptor.getKeys()), values = shaped(location, adaptor.getValues());
+  if (failed(q) || failed(k) || failed(v) || failed(keys) || failed(values))
+    return failure();
+  for (auto [name, other] : {std::pair("k", &*k), std::pair("v", &*v), std::pair("keys", &*keys), std::pair("values", &*values)})
+    if (failed(sameElement(location, "cached_attention C1", "q", *q, name, *other)))
+      return failure();
+  if (failed(checkFloat(location, "cached_attention C2", "q", *q)))
+    return failure();
+  for (auto [name, operand] : {std::pair("q", &*q), std::pair("k", &*k), std::pair("v", &*v), std::pair("keys", &*keys), std::pair("values", &*values)})
+    if (operand->rank() != 3)
+      return emitOptionalError(location, "cached_attention C3: q, k, v, keys and values have 3 dimensions: ", name, " has ", operand->rank());
+  if (k->sizes != v->sizes || keys->sizes != values->sizes)
+    return emitOptionalError(location, "cached_attention C4: k and v have one shape, keys and values too: k is ", k->text(), ", v is ", v->text(), ", keys is ",
+                             keys->text(), ", values is ", values->text());
+  if (q->sizes[0] != k->sizes[0] || q->sizes[0] != keys->sizes[0] || q->sizes[1] != k->sizes[1] || k->last() != keys->last())
+    return emitOptionalError(location, "cached_attention C5: all agree in batch, k with q in tokens and with keys in width: q is ", q->text(), ", k is ", k->text(),
+                             ", keys is ", keys->text());
+  if (failed(checkCachedHeads(location, adaptor, *q, *k)))
+    return failure();
+  double scale = adaptor.getScale().convertToDouble();
+  if (!std::isfinite(scale))
+    return emitOptionalError(location, "cached_attention C8: scale is finite: it is ", scale);
+  if (failed(checkPosition(location, "cached_attention C9", adaptor.getPosition())))
+    return failure();
+  if (Value value = adaptor.getBias()) {
+    FailureOr<Shaped> bias = shaped(location, value);
+    if (failed(bias))
+      return failure();
+    Size heads(static_cast<int64_t>(adaptor.getHeads()));
+    bool fits = bias->element == q->element && bias->rank() == 3 && (bias->sizes[0] == heads || bias->sizes[0] == Size(1)) && bias->sizes[1] == q->sizes[1] &&
+                bias->sizes[2] == keys->sizes[1];
+    if (!fits)
+      return emitOptionalError(location, "cached_attention C10: bias is of q's dtype, (heads or 1, tokens, context): q is ", dtypeName(q->element), q->text(),
+                               ", keys is ", keys->text(), ", bias is ", dtypeName(bias->element), bias->text());
+  }
+  types.push_back(adaptor.getQ().getType());
+  return success();
+}
+
+MOEC_INFER(AppendOp) {
+  FailureOr<Shaped> cache = shaped(location, adaptor.getCache()), rows = shaped(location, adaptor.getRows());
+  if (failed(cache) || failed(rows))
+    return failure();
+  if (cache->element != rows->element || cache->rank() != 3 || rows->rank() != 3)
+    return emitOptionalError(location, "append C1: cache and rows share one dtype and have 3 dimensions: cache is ", dtypeName(cache->element), cache->text(),
+                             ", rows is ", dtypeName(rows->element), rows->text());
+  if (cache->sizes[0] != rows->sizes[0] || cache->last() != rows->last())
+    return emitOptionalError(location, "append C2: cache and rows agree in batch and width: cache is ", cache->text(), ", rows is ", rows->text());
+  if (failed(checkPosition(location, "append C3", adaptor.getPosition())))
+    return failure();
+  types.push_back(adaptor.getCache().getType());
+  return success();
+}
+
 MOEC_INFER(RelativeBiasOp) {
   FailureOr<Shaped> table = shaped(location, adaptor.getTable());
   if (failed(table) || failed(checkFloat(location, "relative_bias C1", "table", *table)))
@@ -125,6 +193,8 @@ MOEC_INFER(RelativeBiasOp) {
   if (distance <= oneWay / 2)
     return emitOptionalError(location, "relative_bias C4: max_distance is over half of a direction's buckets, ",
                              oneWay / 2, ": it is ", distance);
+  if (failed(checkPosition(location, "relative_bias C5", adaptor.getPosition())))
+    return failure();
   auto size = [](StringRef text) { return Size::parse(text.str()); };
   types.push_back(tensorOf({table->last(), size(adaptor.getQueries()), size(adaptor.getKeys())}, table->element));
   return success();
@@ -161,6 +231,8 @@ MOEC_INFER(RotaryOp) {
   double base = adaptor.getBase().convertToDouble();
   if (!(base > 0) || !std::isfinite(base))
     return emitOptionalError(location, "rotary C3: base is finite and over 0: it is ", base);
+  if (failed(checkPosition(location, "rotary C4", adaptor.getPosition())))
+    return failure();
   types.push_back(adaptor.getX().getType());
   return success();
 }

@@ -48,6 +48,17 @@ LogicalResult checkFloat(OptionalLocation location, StringRef constraint, String
   return emitOptionalError(location, constraint, ": ", name, " is f64, f32 or bf16: it is ", dtypeName(x.element));
 }
 
+LogicalResult checkPosition(OptionalLocation location, StringRef constraint, Value position) {
+  if (!position)
+    return success();
+  FailureOr<Shaped> scalar = shaped(location, position);
+  if (failed(scalar))
+    return failure();
+  if (scalar->rank() == 0 && scalar->element.isSignlessInteger(64))
+    return success();
+  return emitOptionalError(location, constraint, ": position is an i64 []: it is ", dtypeName(scalar->element), scalar->text());
+}
+
 std::string dtypeName(Type element) { return std::string(name(dtypeOf(element))); }
 
 } // namespace moec::ir

@@ -39,6 +39,9 @@ mlir::LogicalResult sameElement(OptionalLocation location, llvm::StringRef const
 mlir::LogicalResult checkFloat(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef name,
                                const Shaped& x);
 
+/// Checks "<constraint>: position is an i64 []"; nothing without one.
+mlir::LogicalResult checkPosition(OptionalLocation location, llvm::StringRef constraint, mlir::Value position);
+
 /// The name in constraints of an element type: "f32".
 std::string dtypeName(mlir::Type element);
 

@@ -178,9 +178,9 @@ MOEC_INFER(SoftmaxGradOp) {
   return success();
 }
 
-/// Scores (.., V) and labels (..), which cross entropy and its gradient take.
+/// Scores (.., V) and labels (..).
 template <class Adaptor>
-static LogicalResult checkLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
+static LogicalResult checkRowLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
   FailureOr<Shaped> labels = shaped(location, adaptor.getLabels());
   if (failed(labels) || failed(checkFloat(location, op + " C1", "scores", scores)) ||
       failed(checkRank(location, op + " C1", "scores", scores, 1)))
@@ -189,9 +189,26 @@ static LogicalResult checkLabels(OptionalLocation location, const std::string& o
     return emitOptionalError(location, op + " C2: labels are i64 or i32: they are ", dtypeName(labels->element));
   if (labels->sizes != Sizes(scores.sizes.begin(), scores.sizes.end() - 1))
     return emitOptionalError(location, op + " C3: there is a label for each row of scores: scores is ", scores.text(), ", labels is ", labels->text());
+  return success();
+}
+
+/// The same with a smoothing, which cross entropy and its gradient take.
+template <class Adaptor>
+static LogicalResult checkLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
+  if (failed(checkRowLabels(location, op, adaptor, scores)))
+    return failure();
   double smoothing = adaptor.getSmoothing().convertToDouble();
   if (!(smoothing >= 0 && smoothing < 1))
     return emitOptionalError(location, op + " C4: smoothing lies in [0, 1): it is ", smoothing);
+  return success();
+}
+
+// Its constraints: is_top C1, is_top C2, is_top C3.
+MOEC_INFER(IsTopOp) {
+  FailureOr<Shaped> scores = shaped(location, adaptor.getScores());
+  if (failed(scores) || failed(checkRowLabels(location, "is_top", adaptor, *scores)))
+    return failure();
+  types.push_back(tensorOf(Sizes(scores->sizes.begin(), scores->sizes.end() - 1), IntegerType::get(context, 1)));
   return success();
 }
 

@@ -107,6 +107,14 @@ MOEC_INFER(ExpertsOfOp) {
   return success();
 }
 
+MOEC_INFER(ExpertCountsOp) {
+  FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());
+  if (failed(routing))
+    return failure();
+  types.push_back(tensorOf({Size(routing->getExperts())}, IntegerType::get(context, 32)));
+  return success();
+}
+
 MOEC_INFER(DispatchOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
   FailureOr<RoutingType> routing = routingOf(location, adaptor.getRouting());

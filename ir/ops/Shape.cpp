@@ -46,6 +46,15 @@ static LogicalResult checkSizeText(OptionalLocation location, StringRef constrai
   return emitOptionalError(location, constraint, ": ", what, " is a canonical size text: it is \"", text, "\"");
 }
 
+MOEC_INFER(SizeOp) {
+  if (failed(checkSizeText(location, "size C1", "value", adaptor.getValue())))
+    return failure();
+  if (!isa<FloatType>(adaptor.getTo()) || !isModelTensor(RankedTensorType::get({}, adaptor.getTo())))
+    return emitOptionalError(location, "size C2: to is f64, f32 or bf16: it is ", adaptor.getTo());
+  types.push_back(RankedTensorType::get({}, adaptor.getTo()));
+  return success();
+}
+
 MOEC_INFER(SliceOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
   int64_t axis = static_cast<int64_t>(adaptor.getAxis());
@@ -62,6 +71,25 @@ MOEC_INFER(SliceOp) {
                              x->sizes[axis].str(), ", start + size is ", (start + size).str());
   Sizes sizes = x->sizes;
   sizes[axis] = size;
+  types.push_back(tensorOf(sizes, x->element));
+  return success();
+}
+
+MOEC_INFER(SliceAtOp) {
+  FailureOr<Shaped> x = shaped(location, adaptor.getX());
+  if (failed(x))
+    return failure();
+  if (x->rank() < 1)
+    return emitOptionalError(location, "slice_at C1: x has at least 1 dimension: it has none");
+  if (failed(checkPosition(location, "slice_at C2", adaptor.getPosition())) || failed(checkSizeText(location, "slice_at C3", "size", adaptor.getSize())))
+    return failure();
+  Size size = Size::parse(adaptor.getSize());
+  if (size.constant().value_or(1) < 1)
+    return emitOptionalError(location, "slice_at C3: size is at least 1: it is ", size.str());
+  if ((x->sizes[0] - size).constant().value_or(0) < 0)
+    return emitOptionalError(location, "slice_at C4: size is at most x's rows: x has ", x->sizes[0].str(), ", size is ", size.str());
+  Sizes sizes = x->sizes;
+  sizes[0] = size;
   types.push_back(tensorOf(sizes, x->element));
   return success();
 }

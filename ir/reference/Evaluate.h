@@ -41,6 +41,7 @@ struct CrossEntropyRule {
   int64_t ignore = -100;
 };
 Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule); // (.., V), (..) -> (..)
+Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore);                      // (.., V), (..) -> (..)
 struct AttentionRule {
   int64_t heads = 1, kvHeads = 1;
   double scale = 1;
@@ -51,14 +52,19 @@ struct AttentionRule {
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws, const AttentionRule& rule);
 /// What dropout multiplies weights with: 0 where the draw is below p as a number of its dtype, else 1 / (1 - p).
 std::vector<double> dropoutFactors(const Tensor& draws, double p);
+/// Of new tokens q, k, v (B, n, ..) behind `position` tokens whose keys and values lie in (B, context, ..); rule.causal means nothing.
+Tensor cachedAttention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& keys, const Tensor& values, int64_t position, const Tensor* bias,
+                       const AttentionRule& rule);
+Tensor append(const Tensor& cache, const Tensor& rows, int64_t position); // (B, context, W), (B, n, W) -> (B, context, W)
 struct RelativeBuckets {
   int64_t buckets = 32, maxDistance = 128;
   bool bidirectional = false;
 };
 /// The bucket of a key at position query + `offset`, in the f32 steps of transformers 5.24 (T5Attention).
 int64_t bucketOf(int64_t offset, const RelativeBuckets& rule);
-Tensor relativeBias(const Tensor& table, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
-Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false);
+/// Query i stands at position first + i.
+Tensor relativeBias(const Tensor& table, int64_t first, int64_t queries, int64_t keys, int64_t maxDistance, bool bidirectional);
+Tensor rotary(const Tensor& x, int64_t heads, double base, bool interleaved, bool inverse = false, int64_t first = 0); // row n at position first + n
 Tensor embedding(const Tensor& ids, const Tensor& table);
 enum class Distribution { Uniform, Normal };
 struct DrawKey {
@@ -82,6 +88,7 @@ struct AssignRule {
 Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule);
 Routing drop(const Routing& routing, const Tensor& keep);
 Routing expertsOf(const Routing& routing, int64_t from, int64_t count);
+Tensor expertCounts(const Routing& routing); // (E) i32
 Tensor dispatch(const Tensor& x, const Routing& routing);
 Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing);
 Tensor expertRows(const Tensor& table, const Routing& routing);

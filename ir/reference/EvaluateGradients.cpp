@@ -50,15 +50,15 @@ double logSumExpOf(const double* row, int64_t count) {
 }
 
 /// The label of each row of scores, checked; -1 where it is to be ignored.
-std::vector<int64_t> labelsOf(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
+std::vector<int64_t> labelsOf(const std::string& op, const Tensor& scores, const Tensor& labels, int64_t ignore) {
   Tensor wide = labels.cast(DType::I64);
   std::span<const int64_t> given = wide.as<const int64_t>();
   std::vector<int64_t> result(given.begin(), given.end());
   for (int64_t& label : result) {
-    if (label == rule.ignore)
+    if (label == ignore)
       label = -1;
     else if (label < 0 || label >= scores.shape().back())
-      throw Error(Fault::Data, "cross_entropy: the label " + std::to_string(label) + " is not below " + std::to_string(scores.shape().back()));
+      throw Error(Fault::Data, op + ": the label " + std::to_string(label) + " is not below " + std::to_string(scores.shape().back()));
   }
   return result;
 }
@@ -78,7 +78,7 @@ Tensor logSumExp(const Tensor& x) {
 Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
   int64_t width = scores.shape().back();
   std::vector<double> values = scores.toDoubles(), result;
-  for (int64_t label : labelsOf(scores, labels, rule)) {
+  for (int64_t label : labelsOf("cross_entropy", scores, labels, rule.ignore)) {
     const double* row = &values[result.size() * width];
     if (label < 0) {
       result.push_back(0);
@@ -95,10 +95,25 @@ Tensor crossEntropy(const Tensor& scores, const Tensor& labels, const CrossEntro
   return fromDoubles(std::move(result), labels.shape(), scores.dtype());
 }
 
+Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore) {
+  int64_t width = scores.shape().back();
+  std::vector<double> values = scores.toDoubles();
+  std::vector<int64_t> places = labelsOf("is_top", scores, labels, ignore);
+  Tensor result(DType::Bool, withoutLast(scores));
+  for (size_t r = 0; r < places.size(); ++r) {
+    const double* row = &values[r * static_cast<size_t>(width)];
+    bool top = places[r] >= 0 && !std::isnan(row[places[r]]);
+    for (int64_t i = 0; top && i < width; ++i)
+      top = !(row[i] > row[places[r]] || (i < places[r] && row[i] == row[places[r]]));
+    result.as<uint8_t>()[r] = top;
+  }
+  return result;
+}
+
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
   int64_t width = scores.shape().back();
   std::vector<double> values = scores.toDoubles(), gradient = dy.toDoubles();
-  std::vector<int64_t> places = labelsOf(scores, labels, rule);
+  std::vector<int64_t> places = labelsOf("cross_entropy", scores, labels, rule.ignore);
   for (size_t r = 0; r < places.size(); ++r) {
     double* row = &values[r * width];
     if (places[r] < 0) {

@@ -53,12 +53,31 @@ template <class Op, class Function> auto withAttentionOf(Op op, const Tensor* fi
   return function(first[0], first[1], first[2], bias, draws, attentionRuleOf(op));
 }
 
+/// An i64 [].
+int64_t positionOf(const Tensor& tensor) { return *static_cast<const int64_t*>(tensor.data()); }
+
+Tensors evaluateCachedAttention(ir::CachedAttentionOp op, const Step& step) {
+  ArrayRef<Tensor> in = step.in;
+  int64_t heads = static_cast<int64_t>(op.getHeads());
+  AttentionRule rule{heads, op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads, op.getScale().convertToDouble(), true};
+  return {cachedAttention(in[0], in[1], in[2], in[3], in[4], positionOf(in[5]), op.getBias() ? &in[6] : nullptr, rule)};
+}
+
+Tensors evaluateSliceAt(ir::SliceAtOp op, const Step& step) {
+  int64_t position = positionOf(step.in[1]), size = step.size(op.getSize()), rows = step.in[0].shape()[0];
+  if (position < 0 || position + size > rows)
+    throw Error(Fault::Data, "slice_at: " + std::to_string(size) + " rows at position " + std::to_string(position) + " of " + std::to_string(rows));
+  return {slice(step.in[0], 0, position, size)};
+}
+
 template <class Op> CrossEntropyRule crossEntropyRuleOf(Op op) {
   return {op.getSmoothing().convertToDouble(), static_cast<int64_t>(op.getIgnore())};
 }
 
 Tensors evaluateRelativeBias(ir::RelativeBiasOp op, const Step& step) {
-  return {relativeBias(step.in[0], step.size(op.getQueries()), step.size(op.getKeys()),
+  int64_t queries = step.size(op.getQueries()), keys = step.size(op.getKeys());
+  int64_t first = op.getPosition() ? positionOf(step.in[1]) : keys - queries;
+  return {relativeBias(step.in[0], first, queries, keys,
                        static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional())};
 }
 
@@ -130,11 +149,17 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::WhereOp) -> Tensors { return {where(in[0], in[1], in[2])}; })
       .Case([&](ir::CastOp op) -> Tensors { return {cast(in[0], ir::dtypeOf(op.getTo()))}; })
       .Case([&](ir::ConstantOp op) -> Tensors { return {toTensor(mlir::cast<DenseElementsAttr>(op.getValue()))}; })
+      .Case([&](ir::SizeOp op) -> Tensors {
+        return {cast(Tensor::of<double>({static_cast<double>(step.size(op.getValue()))}, {}), ir::dtypeOf(op.getTo()))};
+      })
       .Case([&](ir::ReshapeOp op) -> Tensors { return {in[0].reshaped(step.shape(op))}; })
       .Case([&](ir::TransposeOp op) -> Tensors { return {transpose(in[0], op.getPermutation().vec())}; })
       .Case([&](ir::SliceOp op) -> Tensors {
         return {slice(in[0], static_cast<int64_t>(op.getAxis()), step.size(op.getStart()), step.size(op.getSize()))};
       })
+      .Case([&](ir::SliceAtOp op) { return evaluateSliceAt(op, step); })
+      .Case([&](ir::CachedAttentionOp op) { return evaluateCachedAttention(op, step); })
+      .Case([&](ir::AppendOp) -> Tensors { return {append(in[0], in[1], positionOf(in[2]))}; })
       .Case([&](ir::ConcatOp op) -> Tensors { return {concat(in.vec(), static_cast<int64_t>(op.getAxis()))}; })
       .Case([&](ir::BroadcastOp op) -> Tensors { return {broadcast(in[0], step.shape(op))}; })
       .Case([&](ir::ReduceOp op) -> Tensors {
@@ -163,6 +188,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::SoftmaxGradOp) -> Tensors { return {softmaxGrad(in[0], in[1])}; })
       .Case([&](ir::LogSumExpOp) -> Tensors { return {logSumExp(in[0])}; })
       .Case([&](ir::CrossEntropyOp op) -> Tensors { return {crossEntropy(in[0], in[1], crossEntropyRuleOf(op))}; })
+      .Case([&](ir::IsTopOp op) -> Tensors { return {isTop(in[0], in[1], static_cast<int64_t>(op.getIgnore()))}; })
       .Case([&](ir::CrossEntropyGradOp op) -> Tensors { return {crossEntropyGrad(in[0], in[1], in[2], crossEntropyRuleOf(op))}; })
       .Case([&](ir::RelativeBiasGradOp op) -> Tensors {
         return {relativeBiasGrad(in[0], {static_cast<int64_t>(op.getBuckets()), static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional()})};
@@ -176,7 +202,8 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       })
       .Case([&](ir::RelativeBiasOp op) { return evaluateRelativeBias(op, step); })
       .Case([&](ir::RotaryOp op) -> Tensors {
-        return {rotary(in[0], static_cast<int64_t>(op.getHeads()), op.getBase().convertToDouble(), op.getInterleaved(), op.getInverse())};
+        int64_t first = op.getPosition() ? positionOf(in[1]) : 0;
+        return {rotary(in[0], static_cast<int64_t>(op.getHeads()), op.getBase().convertToDouble(), op.getInterleaved(), op.getInverse(), first)};
       })
       .Case([&](ir::EmbeddingOp) -> Tensors { return {embedding(in[0], in[1])}; })
       .Case([&](ir::RandomOp op) { return evaluateRandom(op, step); })
@@ -187,6 +214,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
         return {toTensor(expertsOf(step.routing(op.getRouting(), in[0]), static_cast<int64_t>(op.getFrom()),
                                    static_cast<int64_t>(op.getCount())))};
       })
+      .Case([&](ir::ExpertCountsOp op) -> Tensors { return {expertCounts(step.routing(op.getRouting(), in[0]))}; })
       .Case([&](ir::DispatchOp op) -> Tensors { return {dispatch(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::GroupedMatmulOp op) -> Tensors {
         return {groupedMatmul(in[0], in[1], step.routing(op.getRouting(), in[2]))};

@@ -84,6 +84,13 @@ Routing drop(const Routing& routing, const Tensor& keep) {
   return routingOf(lists, routing.tokens, routing.choices);
 }
 
+Tensor expertCounts(const Routing& routing) {
+  std::vector<int32_t> counts;
+  for (int64_t expert = 0; expert < routing.experts; ++expert)
+    counts.push_back(routing.offsets[expert + 1] - routing.offsets[expert]);
+  return Tensor::of(std::move(counts), {routing.experts});
+}
+
 Tensor dispatch(const Tensor& x, const Routing& routing) {
   int64_t width = x.shape()[1];
   return moved(x, {routing.rowCount(), width}, [&](int64_t i) -> int64_t {

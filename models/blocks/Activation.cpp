@@ -25,6 +25,7 @@ const Kind& activationBlock() {
                       .doc =
                           "gelu is exact (erf), gelu_tanh its approximation; leaky_relu has slope 0.01, elu alpha 1."}},
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -55,6 +55,30 @@ mlir::Value biasOf(Site& site, const Arguments& arguments, int64_t heads, const 
                                 name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
 }
 
+/// Can it continue texts? False after a report.
+bool seesBackOnly(Site& site, const Arguments& arguments, bool crosses) {
+  if (crosses)
+    site.error("a model that continues texts attends to its own tokens, and this attention reads another value");
+  else if (!arguments.flag("causal"))
+    site.error("a model that continues texts attends to the tokens before, and this attention sees those behind too; "
+               "\"causal\" is missing");
+  return !crosses && arguments.flag("causal");
+}
+
+/// Attention to the new tokens and to those before, whose keys and values are states of the attention.
+mlir::Value attentionWithStates(Site& site, mlir::Value q, mlir::Value k, mlir::Value v, const Ops::AttentionRule& rule) {
+  if (!q || !k || !v)
+    return {};
+  Ops& ops = site.ops();
+  std::string keys = site.part("keys").path(), values = site.part("values").path();
+  ir::Sizes sizes{ir::sizesOf(k)[0], site.context(), ir::sizesOf(k)[2]};
+  mlir::Value oldKeys = ops.state(keys, sizes, site.element()), oldValues = ops.state(values, sizes, site.element());
+  mlir::Value y = ops.cachedAttention(q, k, v, oldKeys, oldValues, site.tokensBefore(), rule);
+  ops.write(keys, ops.append(oldKeys, k, site.tokensBefore()));
+  ops.write(values, ops.append(oldValues, v, site.tokensBefore()));
+  return y;
+}
+
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
   mlir::Value x = inputs[0], memory = inputs.back();
   bool crosses = inputs.size() > 1;
@@ -67,6 +91,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   if (crosses && arguments.flag("causal"))
     return site.error(arguments.at("causal"),
                       "\"causal\" is of tokens that attend to each other, and this attention reads another value");
+  if (site.isGenerating() && !seesBackOnly(site, arguments, crosses))
+    return {};
   int64_t inner = heads->queries * heads->dim, outer = heads->keys * heads->dim;
   Ops& ops = site.ops();
   mlir::Value q, k, v;
@@ -80,12 +106,12 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   }
   if (const std::string& style = arguments.word("rotary"); style != "none") {
     double base = arguments.number("rotary_base");
-    q = site.ops().rotary(q, heads->queries, base, style == "interleaved");
-    k = site.ops().rotary(k, heads->keys, base, style == "interleaved");
+    q = site.ops().rotary(q, site.tokensBefore(), heads->queries, base, style == "interleaved");
+    k = site.ops().rotary(k, site.tokensBefore(), heads->keys, base, style == "interleaved");
   }
   mlir::Value bias;
-  if (arguments.has("bias") &&
-      !(bias = biasOf(site, arguments, heads->queries, ir::sizesOf(x)[1], ir::sizesOf(memory)[1])))
+  Size seen = site.isGenerating() ? Size(site.context()) : ir::sizesOf(memory)[1];
+  if (arguments.has("bias") && !(bias = biasOf(site, arguments, heads->queries, ir::sizesOf(x)[1], seen)))
     return {};
   double scale = arguments.has("scale") ? arguments.number("scale") : 1 / std::sqrt(static_cast<double>(heads->dim));
   Ops::AttentionRule rule{heads->queries, heads->keys, scale, arguments.flag("causal"), bias};
@@ -96,7 +122,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     rule.draws = site.ops().random(ir::Distribution::Uniform, site.part("dropout").path(), weights, site.routerElement());
     rule.dropout = p;
   }
-  mlir::Value y = site.ops().attention(q, k, v, rule);
+  mlir::Value y = site.isGenerating() ? attentionWithStates(site, q, k, v, rule) : site.ops().attention(q, k, v, rule);
   if (heads->queries == 1 && heads->dim == *width)
     return y;
   return linear(site.part("out"), y, *width, arguments.flag("out_bias"));
@@ -162,6 +188,7 @@ const Kind& attentionBlock() {
                .source = "PyTorch 2.5 (torch.nn.MultiheadAttention)"},
           },
       .optionalInputs = 1,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -1,4 +1,5 @@
 #include "models/Layers.h"
+#include "models/Statistics.h"
 #include "models/blocks/Blocks.h"
 
 #include <fmt/format.h>
@@ -20,6 +21,7 @@ mlir::Value build(Site& site, const Arguments&, llvm::ArrayRef<mlir::Value> inpu
   if (given.size() > 2 || given.back() != shape[0] || (perRow && given[0] != shape[1]))
     return site.error(fmt::format("the weights of a blend of {} are {} or {}, not {}", ir::describe(shape),
                                   ir::describe({shape[0]}), ir::describe({shape[1], shape[0]}), ir::describe(given)));
+  addLoad(site, perRow ? weights : site.ops().broadcast(weights, {shape[1], shape[0]}));
   return weightedSum(site, experts, weights);
 }
 
@@ -35,6 +37,7 @@ const Kind& blendBlock() {
                 "parameters of one linear layer gives the same)",
       .parameters = {},
       .inputs = 2,
+      .byToken = true,
       .block = build,
   };
   return kind;

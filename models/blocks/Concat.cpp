@@ -14,6 +14,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   if (axis >= rank)
     return site.error(arguments.at("axis"), fmt::format("\"axis\" is {}; the values {} have axes 0 to {}", axis,
                                                         ir::describe(first), rank - 1));
+  if (site.isGenerating() && !first[axis].isConstant())
+    return site.error("a model that continues texts cannot join tokens, and this concat is along them");
   mlir::Type element = mlir::cast<mlir::RankedTensorType>(inputs[0].getType()).getElementType();
   for (mlir::Value other : inputs.drop_front()) {
     auto type = mlir::cast<mlir::RankedTensorType>(other.getType());
@@ -43,6 +45,7 @@ const Kind& concatBlock() {
                       .doc = "The axis along which they stand, from 0; default: the last."}},
       .inputs = 2,
       .optionalInputs = 62,
+      .byToken = true,
       .block = build,
   };
   return kind;

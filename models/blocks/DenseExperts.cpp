@@ -41,6 +41,7 @@ const Kind& denseExpertsBlock() {
                       .type = ParameterType::Expert,
                       .required = true,
                       .doc = "What each expert is, and their count."}},
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -20,6 +20,7 @@ const Kind& dropoutBlock() {
       .parameters = {dropoutParameter(
           "p", "0.1", "The probability. PyTorch's default is 0.5, its TransformerEncoderLayer's 0.1.")},
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -36,6 +36,7 @@ const Kind& embeddingBlock() {
                .doc = "The path of another block's parameter of the same shape, as \"embedding.weight\", which this "
                       "one uses as its own."},
           },
+      .byToken = true,
       .block = build,
   };
   return kind;

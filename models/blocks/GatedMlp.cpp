@@ -20,6 +20,7 @@ const Kind& gatedMlpBlock() {
       .source = "Shazeer 2020 (arXiv 2002.05202); transformers 5.24 (MixtralExperts)",
       .parameters = gatedMlpParameters(),
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -24,6 +24,7 @@ const Kind& layerNormBlock() {
                       .most = 1,
                       .doc = "Added to the variance."}},
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

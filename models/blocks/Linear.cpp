@@ -35,6 +35,7 @@ const Kind& linearBlock() {
                       "one uses as its own."},
           },
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

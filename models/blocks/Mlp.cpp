@@ -18,6 +18,7 @@ const Kind& mlpBlock() {
       .source = "vit-pytorch 1.8 (FeedForward); PyTorch 2.5 (torch.nn.Linear)",
       .parameters = mlpParameters(),
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -122,6 +122,7 @@ const Kind& moeBlock() {
                .source = "transformers 5.24 (Qwen2MoeSparseMoeBlock: shared_expert_gate)"},
               {.name = "out", .doc = "A linear layer behind the sum, to this width; default: none."},
           },
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -21,8 +21,12 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
                       fmt::format("there are {} tokens and only {} positions", tokens.str(), length));
   if (!tokens.isConstant())
     site.limitSize(tokens, length);
+  if (site.isGenerating() && site.context() > length)
+    return site.error(arguments.at("length"), fmt::format("a context of {} tokens is asked for, and there are only {} positions", site.context(), length));
   mlir::Value weight = site.parameter("weight", {length, *width}, normalInit());
   Ops& ops = site.ops();
+  if (site.isGenerating())
+    return ops.add(x, ops.sliceAt(weight, site.tokensBefore(), tokens));
   if (tokens != Size(length))
     weight = ops.slice(weight, 0, 0, tokens);
   return ops.add(x, weight);
@@ -37,6 +41,7 @@ const Kind& positionEmbeddingBlock() {
              "Begins standard normal.",
       .source = "Dosovitskiy et al. 2020 (arXiv 2010.11929); vit-pytorch 1.8 (ViT.pos_embedding)",
       .parameters = {{.name = "length", .required = true, .doc = "How many positions there are."}},
+      .byToken = true,
       .block = build,
   };
   return kind;

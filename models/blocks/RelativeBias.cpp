@@ -30,7 +30,10 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
                     buckets, bidirectional ? " in two directions" : "", single, farthest));
   Init init{Init::Kind::Normal, 0, 1 / std::sqrt(static_cast<double>(*width))};
   mlir::Value table = site.sharedParameter(arguments, "weight", {buckets, arguments.integer("heads")}, init);
-  return site.ops().relativeBias(table, ir::sizesOf(queries)[1], ir::sizesOf(keys)[1], farthest, bidirectional);
+  if (site.isGenerating() && inputs.size() > 1)
+    return site.error("a model that continues texts attends to its own tokens, and this bias is of two values");
+  Size seen = site.isGenerating() ? Size(site.context()) : ir::sizesOf(keys)[1];
+  return site.ops().relativeBias(table, site.tokensBefore(), ir::sizesOf(queries)[1], seen, farthest, bidirectional);
 }
 
 } // namespace
@@ -60,6 +63,7 @@ const Kind& relativeBiasBlock() {
                .doc = "The path of another block's parameter of the same shape, which this one uses as its table."},
           },
       .optionalInputs = 1,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -27,6 +27,7 @@ const Kind& repeatBlock() {
               {.name = "body", .type = ParameterType::Body, .required = true, .doc = "What is repeated."},
           },
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -33,6 +33,7 @@ const Kind& residualBlock() {
           {{.name = "body", .type = ParameterType::Body, .required = true, .doc = "What is added to its input."}},
       .container = true,
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

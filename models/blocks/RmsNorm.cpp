@@ -23,6 +23,7 @@ const Kind& rmsNormBlock() {
                       .most = 1,
                       .doc = "Added to the mean of squares."}},
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

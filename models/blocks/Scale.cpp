@@ -44,6 +44,7 @@ const Kind& scaleBlock() {
                .doc = "The power of the width."},
           },
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

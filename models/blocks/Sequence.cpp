@@ -20,6 +20,7 @@ const Kind& sequenceBlock() {
       .parameters = {{.name = "body", .type = ParameterType::Body, .required = true, .doc = "The blocks."}},
       .container = true,
       .inExperts = true,
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -13,6 +13,8 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   if (axis >= static_cast<int64_t>(shape.size()))
     return site.error(arguments.at("axis"), fmt::format("\"axis\" is {}; the value {} has axes 0 to {}", axis,
                                                         ir::describe(shape), shape.size() - 1));
+  if (site.isGenerating() && !shape[axis].isConstant())
+    return site.error(arguments.at("axis"), "a model that continues texts cannot leave tokens out, and this slice is along them");
   Size size = arguments.has("size") ? Size(arguments.integer("size")) : shape[axis] - Size(start);
   std::optional<int64_t> there = shape[axis].constant();
   if (there && (start >= *there || start + *size.constant() > *there))
@@ -36,6 +38,7 @@ const Kind& sliceBlock() {
               {.name = "start", .fallback = "0", .least = 0, .doc = "The first element taken."},
               {.name = "size", .doc = "How many elements; default: all the others."},
           },
+      .byToken = true,
       .block = build,
   };
   return kind;

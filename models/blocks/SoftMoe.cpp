@@ -1,4 +1,5 @@
 #include "models/Layers.h"
+#include "models/Statistics.h"
 #include "models/blocks/Blocks.h"
 
 #include <fmt/format.h>
@@ -50,6 +51,19 @@ mlir::Value keepOf(Site& site, mlir::Value mask, const ir::Sizes& tokens) {
                                 ir::describe({tokens[0], tokens[1]}), ir::describe(ir::sizesOf(mask))));
 }
 
+/// Each expert's load: the sum, over the tokens, of its slots' weights. Attention does not tell them: they are computed
+/// again.
+void addLoadOfSlots(Site& site, mlir::Value asking, mlir::Value weight, const Size& tokens, int64_t experts,
+                    int64_t slots) {
+  if (!site.wantsStatistics() || !asking)
+    return;
+  Ops& ops = site.ops();
+  mlir::Value shares =
+      ops.softmax(ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(weight, site.routerElement())));
+  mlir::Value ofSlots = ops.reduce(ir::ReduceKind::Sum, ops.reshape(shares, {tokens, experts * slots}), 0);
+  addLoad(site, ops.reduce(ir::ReduceKind::Sum, ops.reshape(ofSlots, {1, experts, slots}), 2));
+}
+
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
   mlir::Value x = inputs[0];
   if (!site.expects(x, 3, "(batch, tokens, width)"))
@@ -76,6 +90,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
                       fmt::format("experts of \"soft_moe\" keep the shape: these make {} of {}",
                                   ir::describe(ir::sizesOf(rows)), ir::describe(ir::sizesOf(filled))));
   mlir::Value asking = keep ? site.ops().mul(x, keep) : x;
+  addLoadOfSlots(site, asking, weight, batch * ir::sizesOf(x)[1], *experts, slots);
   return site.ops().attention(asking, each, byExample(site.ops(), rows, batch, *experts, slots),
                               {.heads = 1, .keyHeads = 1, .scale = 1});
 }

@@ -16,6 +16,7 @@ const Kind& softmaxBlock() {
       .name = "softmax",
       .doc = "exp(x) over the sum of exp(x) along the last dimension.",
       .source = "PyTorch 2.5 (torch.nn.Softmax, dim = -1)",
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -45,6 +45,7 @@ const Kind& varianceBlock() {
                .most = 1,
                .doc = "1: of a sample (torch.var's default). 0: of the whole."},
           },
+      .byToken = true,
       .block = build,
   };
   return kind;

@@ -44,6 +44,11 @@ Value build(Site& site, const Arguments& arguments) {
   Value counts = ops.compare(ir::Predicate::NE, labels,
                              ops.constant({}, {static_cast<double>(ignore)}, label));
   Value count = ops.reduceAll(ir::ReduceKind::Sum, ops.cast(counts, element));
+  if (site.wantsMetrics()) {
+    Value right = ops.reduceAll(ir::ReduceKind::Sum, ops.cast(ops.isTop(scores, labels, ignore), element));
+    site.addMetric("accuracy", ops.div(right, count));
+    site.addMetric("labels", count);
+  }
   return ops.div(ops.reduceAll(ir::ReduceKind::Sum, rows), count);
 }
 
@@ -54,7 +59,8 @@ const Kind& crossEntropyLoss() {
       .name = "cross_entropy",
       .family = Family::Loss,
       .doc = "The mean of -log softmax(scores)[label] over the rows whose label is not ignore_index. Where all are "
-             "ignored it is NaN. With bf16 it is taken in f32.",
+             "ignored it is NaN. With bf16 it is taken in f32. An evaluation also gives `accuracy`, the share of these rows "
+             "whose label has the highest score (of equal ones the first counts), and `labels`, how many rows these are.",
       .source = "PyTorch 2.15 (torch.nn.CrossEntropyLoss)",
       .parameters =
           {

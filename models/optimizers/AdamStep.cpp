@@ -47,12 +47,8 @@ bool checkBetas(const Arguments& arguments, Diagnostics& diagnostics) {
 
 void adamStep(Update& update, Value parameter, Value gradient) {
   std::vector<double> betas = update.step().numbers("betas");
-  double enters = 1 - betas[0];
   Value mean = update.state("exp_avg"), squares = update.state("exp_avg_sq");
-  // As torch.lerp: from the nearer of both ends.
-  Value way = update.sub(gradient, mean);
-  mean = enters < 0.5 ? update.add(mean, update.mul(update.constant(enters), way))
-                      : update.sub(gradient, update.mul(way, update.constant(1 - enters)));
+  mean = update.lerp(mean, gradient, 1 - betas[0]);
   Value part = update.mul(update.mul(update.constant(1 - betas[1]), gradient), gradient);
   squares = update.add(update.mul(squares, update.constant(betas[1])), part);
   update.write("exp_avg", mean);

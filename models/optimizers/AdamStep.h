@@ -1,5 +1,5 @@
 #pragma once
-// What adam and adamw share.
+// What adam, adamw and, of the parameters, lion share.
 
 #include "models/Arguments.h"
 #include "models/optimizers/Update.h"

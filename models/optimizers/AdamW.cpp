@@ -6,14 +6,7 @@ namespace moec::models {
 namespace {
 
 void update(Update& update) {
-  mlir::Value parameter = update.parameter();
-  if (double decay = update.decay(); decay != 0) {
-    mlir::Value stays = update.scalar("stays", [&] {
-      return update.sub(update.wideConstant(1), update.mul(update.wideLearningRate(), update.wideConstant(decay)));
-    });
-    parameter = update.mul(parameter, stays);
-  }
-  adamStep(update, parameter, update.gradient());
+  adamStep(update, update.decayed(), update.gradient());
 }
 
 } // namespace

@@ -3,7 +3,8 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& optimizerKinds() {
-  static const std::vector<const Kind*> kinds{&adamOptimizer(), &adamwOptimizer(), &sgdOptimizer()};
+  static const std::vector<const Kind*> kinds{&adafactorOptimizer(), &adamOptimizer(), &adamwOptimizer(),
+                                              &lionOptimizer(), &sgdOptimizer()};
   return kinds;
 }
 

@@ -18,6 +18,14 @@ std::vector<Parameter> withCommonParameters(std::vector<Parameter> own) {
                  .doc = "All gradients are multiplied by clip_norm / (norm + 1e-6), but by 1 at most; norm is the square "
                         "root of the sum of their squares. Default: they stay as they are.",
                  .source = "PyTorch 2.15 (torch.nn.utils.clip_grad_norm_)"});
+  own.push_back({.name = "ema",
+                 .type = ParameterType::Number,
+                 .least = 0,
+                 .most = 0.999999999,
+                 .doc = "Each parameter has an average over the steps, which it begins as, and of which so much stays in "
+                        "each: ema * average + (1 - ema) * parameter. It changes nothing else. State: p.average. 0, and "
+                        "the default: there is none.",
+                 .source = "PyTorch 2.15 (torch.optim.swa_utils.get_ema_multi_avg_fn)"});
   return own;
 }
 
@@ -58,12 +66,8 @@ Operation* lastState(ModuleOp module) {
 Value normOf(OpBuilder& builder, Location location, ArrayRef<std::pair<Value, Location>> gradients) {
   Value sum = scalarConstant(builder, location, 0, builder.getF64Type());
   for (const auto& [gradient, place] : gradients) {
-    auto type = cast<RankedTensorType>(gradient.getType());
-    Value row = gradient;
-    if (type.getRank() != 1)
-      row = ir::ReshapeOp::create(builder, place, RankedTensorType::get({type.getNumElements()}, type.getElementType()), gradient);
-    Value square = ir::ReduceOp::create(builder, place, ir::ReduceKind::Sum, ir::MulOp::create(builder, place, row, row), 0);
-    sum = ir::AddOp::create(builder, location, sum, castTo(builder, place, square, builder.getF64Type()));
+    Value square = castTo(builder, place, sumOfSquares(builder, place, gradient), builder.getF64Type());
+    sum = ir::AddOp::create(builder, location, sum, square);
   }
   return ir::SqrtOp::create(builder, location, sum);
 }

@@ -7,11 +7,13 @@
 
 namespace moec::models {
 
+const Kind& adafactorOptimizer();
 const Kind& adamOptimizer();
 const Kind& adamwOptimizer();
+const Kind& lionOptimizer();
 const Kind& sgdOptimizer();
 
-/// Parameters of every kind of optimizer, behind its own: no_decay, clip_norm.
+/// Parameters of every kind of optimizer, behind its own: no_decay, clip_norm, ema.
 std::vector<Parameter> withCommonParameters(std::vector<Parameter> own);
 
 /// Does a pattern of no_decay mean the parameter of this name?

@@ -29,6 +29,15 @@ Value scalarConstant(OpBuilder& builder, Location location, double value, Type e
   return ir::ConstantOp::create(builder, location, DenseElementsAttr::get(RankedTensorType::get({}, element), number));
 }
 
+Value sumOfSquares(OpBuilder& builder, Location location, Value x) {
+  auto type = cast<RankedTensorType>(x.getType());
+  Value row = x;
+  if (type.getRank() != 1)
+    row = ir::ReshapeOp::create(builder, location,
+                                RankedTensorType::get({type.getNumElements()}, type.getElementType()), x);
+  return ir::ReduceOp::create(builder, location, ir::ReduceKind::Sum, ir::MulOp::create(builder, location, row, row), 0);
+}
+
 Value castTo(OpBuilder& builder, Location location, Value x, Type element) {
   if (cast<RankedTensorType>(x.getType()).getElementType() == element)
     return x;
@@ -81,9 +90,17 @@ void Update::writeTo(StringRef symbol, Value value) {
   builder_.create(state);
 }
 
-Value Update::state(StringRef name) {
+Value Update::decayed() {
+  double decay = this->decay();
+  if (decay == 0)
+    return value_;
+  return mul(value_, scalar("stays", [&] { return sub(wideConstant(1), mul(step_.learningRate, wideConstant(decay))); }));
+}
+
+Value Update::state(StringRef name, ArrayRef<int64_t> shape) {
   auto zero = builder_.getF64FloatAttr(0);
-  return declare(name, type_, ir::InitAttr::get(builder_.getContext(), builder_.getStringAttr("zeros"), zero, zero), {});
+  return declare(name, RankedTensorType::get(shape, type_.getElementType()),
+                 ir::InitAttr::get(builder_.getContext(), builder_.getStringAttr("zeros"), zero, zero), {});
 }
 
 void Update::write(StringRef name, Value value) { writeTo(nameOf(name), value); }
@@ -92,6 +109,10 @@ void Update::writeParameter(Value value) {
   auto own = cast<RankedTensorType>(parameter_.getType());
   if (type_ != own)
     write("master", value);
+  if (double stays = step_.rule.get("ema") ? step_.numberOf("ema") : 0; stays > 0) {
+    Value average = declare("average", type_, parameter_.getInit(), FlatSymbolRefAttr::get(parameter_.getSymNameAttr()));
+    write("average", lerp(average, value, 1 - stays));
+  }
   writeTo(parameter_.getSymName(), castTo(builder_, location_, value, own.getElementType()));
 }
 
@@ -99,17 +120,53 @@ Value Update::add(Value a, Value b) { return ir::AddOp::create(builder_, locatio
 Value Update::sub(Value a, Value b) { return ir::SubOp::create(builder_, location_, a, b); }
 Value Update::mul(Value a, Value b) { return ir::MulOp::create(builder_, location_, a, b); }
 Value Update::div(Value a, Value b) { return ir::DivOp::create(builder_, location_, a, b); }
+Value Update::min(Value a, Value b) { return ir::MinOp::create(builder_, location_, a, b); }
+Value Update::max(Value a, Value b) { return ir::MaxOp::create(builder_, location_, a, b); }
 Value Update::sqrt(Value x) { return ir::SqrtOp::create(builder_, location_, x); }
+
+Value Update::sign(Value x) {
+  Value zero = constant(0);
+  Value below = ir::CompareOp::create(builder_, location_, ir::Predicate::LT, x, zero);
+  Value above = ir::CompareOp::create(builder_, location_, ir::Predicate::GT, x, zero);
+  Value rest = ir::WhereOp::create(builder_, location_, below, constant(-1), x);
+  return ir::WhereOp::create(builder_, location_, above, constant(1), rest);
+}
+
+Value Update::meanAlong(Value x, int64_t axis) {
+  auto type = cast<RankedTensorType>(x.getType());
+  SmallVector<int64_t> shape(type.getShape());
+  shape[static_cast<size_t>(axis)] = 1;
+  Value mean = ir::ReduceOp::create(builder_, location_, ir::ReduceKind::Mean, x, static_cast<uint64_t>(axis));
+  return ir::ReshapeOp::create(builder_, location_, RankedTensorType::get(shape, type.getElementType()), mean);
+}
+
+Value Update::meanOfSquares(Value x, int64_t axis) { return meanAlong(mul(x, x), axis); }
+
+Value Update::sumOfSquares(Value x) {
+  return castTo(builder_, location_, models::sumOfSquares(builder_, location_, x), builder_.getF64Type());
+}
+
+Value Update::narrow(Value scalar) { return castTo(builder_, location_, scalar, type_.getElementType()); }
+
+Value Update::lerp(Value from, Value to, double way) {
+  Value distance = sub(to, from);
+  return way < 0.5 ? add(from, mul(constant(way), distance)) : sub(to, mul(distance, constant(1 - way)));
+}
+
 Value Update::constant(double value) { return scalarConstant(builder_, location_, value, type_.getElementType()); }
 
-Value Update::scalar(const std::string& name, llvm::function_ref<Value()> make) {
-  Type element = type_.getElementType();
-  Value& wide = step_.scalars[{name, Float64Type::get(element.getContext()).getAsOpaquePointer()}];
+Value Update::wideScalar(const std::string& name, llvm::function_ref<Value()> make) {
+  Value& wide = step_.scalars[{name, builder_.getF64Type().getAsOpaquePointer()}];
   if (!wide)
     wide = make();
-  Value& own = step_.scalars[{name, element.getAsOpaquePointer()}];
+  return wide;
+}
+
+Value Update::scalar(const std::string& name, llvm::function_ref<Value()> make) {
+  Value wide = wideScalar(name, make);
+  Value& own = step_.scalars[{name, type_.getElementType().getAsOpaquePointer()}];
   if (!own)
-    own = castTo(builder_, location_, wide, element);
+    own = narrow(wide);
   return own;
 }
 
@@ -118,6 +175,12 @@ Value Update::learningRate() {
 }
 
 Value Update::wideConstant(double value) { return scalarConstant(builder_, location_, value, builder_.getF64Type()); }
+
+Value Update::stepToThe(double exponent) {
+  Value number = ir::CastOp::create(builder_, location_, step_.number, builder_.getF64Type());
+  return ir::ExpOp::create(builder_, location_,
+                           mul(ir::LogOp::create(builder_, location_, number), wideConstant(exponent)));
+}
 
 Value Update::biasCorrection(double base) {
   Value number = ir::CastOp::create(builder_, location_, step_.number, builder_.getF64Type());

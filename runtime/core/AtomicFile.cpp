@@ -22,15 +22,6 @@ fs::path behindLinks(const fs::path& path) {
   return code ? path : target;
 }
 
-void syncFolder(const fs::path& file) {
-  fs::path folder = file.parent_path().empty() ? fs::path(".") : file.parent_path();
-  int handle = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (handle < 0)
-    return; // a folder that may be written but not read: the rename is done all the same
-  fsync(handle);
-  close(handle);
-}
-
 } // namespace
 
 void AtomicFile::fail(const char* doing, int code) const {
@@ -84,7 +75,15 @@ void AtomicFile::commit() {
     fail("rename", errno);
   close(file_);
   file_ = -1;
-  syncFolder(path_);
+  syncFolder(path_.parent_path().empty() ? fs::path(".") : path_.parent_path());
+}
+
+void syncFolder(const fs::path& folder) {
+  int handle = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (handle < 0)
+    return; // may be written but not read: what was renamed is renamed all the same
+  fsync(handle);
+  close(handle);
 }
 
 void writeFileAtomically(const fs::path& path, std::span<const uint8_t> bytes) {

@@ -37,4 +37,7 @@ private:
 void writeFileAtomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 void writeFileAtomically(const std::filesystem::path& path, std::string_view text);
 
+/// What was made, renamed or removed in this folder survives a power cut. A folder that may not be read is passed over: nothing more can be done there.
+void syncFolder(const std::filesystem::path& folder);
+
 } // namespace moec

@@ -1,5 +1,5 @@
 #pragma once
-// log and cos by fixed polynomials in double: IEEE additions, multiplications and one division, never contracted to FMA, so that every
+// log, exp and cos by fixed polynomials in double: IEEE additions, multiplications and one division, never contracted to FMA, so that every
 // machine and every generated kernel gets the same bits. Coefficients are the Taylor series' rationals, rounded to double.
 
 #include <bit>
@@ -30,6 +30,23 @@ constexpr double fixedLog(double x) {
     sum = sum * z + term;
   double e = exponent;
   return e * kLn2High + (2.0 * s * sum + e * kLn2Low);
+}
+
+/// e^x for x <= 700; 0 below -708, where doubles lose digits. x = k ln 2 + r with |r| <= ln 2 / 2: the series of e^r to r^14 leaves 1e-19. Highest power first.
+constexpr double kExpTerms[] = {1.0 / 87178291200, 1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
+                                1.0 / 362880,      1.0 / 40320,      1.0 / 5040,      1.0 / 720,      1.0 / 120,
+                                1.0 / 24,          1.0 / 6,          1.0 / 2,         1.0,            1.0};
+constexpr double kPerLn2 = 0x1.71547652b82fep0;
+
+constexpr double fixedExp(double x) {
+  if (x < -708.0)
+    return 0.0;
+  double turns = x * kPerLn2;
+  int k = static_cast<int>(turns < 0 ? turns - 0.5 : turns + 0.5);
+  double r = (x - k * kLn2High) - k * kLn2Low, sum = 0.0;
+  for (double term : kExpTerms)
+    sum = sum * r + term;
+  return sum * std::bit_cast<double>(static_cast<uint64_t>(k + 1023) << 52);
 }
 
 /// cos(2 pi v) for v in [0, 1). 4v = q + r with q the nearest integer and r in [-1/2, 1/2], exact in double; with

@@ -125,11 +125,14 @@ void checkTraining(const Plan& plan) {
     if (state.from && (from == plan.parameters.end() || from->shape != state.shape))
       fail(plan, fmt::format("state {} begins with '{}', which is no parameter of its shape", state.name, *state.from));
   }
-  if (plan.purpose == Purpose::Inference) {
+  if (plan.purpose != Purpose::Training) {
     bool applies = std::any_of(plan.inputs.begin(), plan.inputs.end(), [](const InputInfo& input) { return input.list != LaunchList::Forward; }) ||
                    std::any_of(plan.outputs.begin(), plan.outputs.end(), [](const OutputInfo& output) { return output.list != LaunchList::Forward; });
-    if (!plan.states.empty() || !plan.apply.empty() || applies)
-      fail(plan, "it is for inference, and has states or something to apply");
+    bool keeps = plan.purpose == Purpose::Generation;
+    if ((!keeps && !plan.states.empty()) || !plan.apply.empty() || applies)
+      fail(plan, fmt::format("it is for {}, and has {}something to apply", name(plan.purpose), keeps ? "" : "states or "));
+    if (keeps)
+      checkUpdates(plan, LaunchList::Forward);
     return;
   }
   auto checkApplied = [&](const auto& infos, const char* what) {

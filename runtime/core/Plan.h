@@ -60,7 +60,7 @@ struct ParameterInfo {
   int buffer = -1;
 };
 
-/// What steps of training carry on besides the parameters: gradients that add up, an optimizer's moments.
+/// What calls carry on besides the parameters. Of training: gradients that add up, an optimizer's moments. Of generation: keys and values of the tokens so far.
 struct StateInfo : ParameterInfo {
   std::optional<std::string> from;   // the parameter of this shape whose value it begins with, in place of its init (master weights)
 };
@@ -83,7 +83,7 @@ struct SizeRule {
 enum class BufferKind {
   Input,     // written by the caller before a call
   Parameter, // plain form of a parameter; may be freed after prepare when no forward launch reads it. Launches of training write it
-  State,     // of training: kept from call to call like a parameter, read and written by its launches
+  State,     // of training and generation: kept from call to call like a parameter, read and written by its launches
   Prepared,  // written by prepare launches, read by forward launches (packed weights)
   Temporary, // in the arena, alive from its first launch to its last
   Output,    // in memory of its own; the caller gets it
@@ -163,7 +163,7 @@ std::string toJson(const Plan& plan);
 Plan parsePlan(const std::string& json);
 
 /// What a device may rely on: indices in range, launches inside the lives of the temporaries they use, constants of their size, names once.
-/// Prepare and apply launches use sizes without symbols; no temporary lives from forward into apply. Parameters and states are written in training alone, by
+/// Prepare and apply launches use sizes without symbols; no temporary lives from forward into apply. Parameters are written in training alone, states in generation too, by
 /// one launch of a list, behind which none of it reads them. Error(Data) naming the place.
 void checkPlan(const Plan& plan);
 

@@ -14,7 +14,7 @@ struct DataOptions {
   std::filesystem::path path;            // a file or folder; empty: what ships with moec for inputs of this form
   std::filesystem::path validationPath;  // empty: a part of `path` is held out
   std::string kind;                      // "text", "images", "idx", "cifar", "arrays", "csv"; empty: by what the path holds
-  std::optional<double> validation;      // the share held out, in [0, 1); nothing: 0.2 of images and arrays, 0.1 of text. 0: none
+  std::optional<double> validation;      // the share held out, in [0, 1); nothing: what the data hold out themselves (a test part), else 0.2 of records, 0.1 of text. 0: none
   std::string tokenizer;                 // of text: "bytes", "sentencepiece" or "sentencepiece:N" (learnt from the text), or a file; empty: "sentencepiece" with the model's vocabulary
   TokenizerPtr tokenizerInHand;          // takes the place of `tokenizer`: of a training that goes on
   int64_t window = 0;                    // of text: tokens of a record; 0: as many as the model takes, at most 256

@@ -17,6 +17,8 @@ public:
   virtual ~Tokenizer() = default;
   /// Ids lie in [0, vocabulary).
   virtual int64_t vocabulary() const = 0;
+  /// The text's own tokens, without marks of beginning or end. Safe from several threads at once. Error(Data) naming the byte for a text that is not UTF-8 (bytes take any), and for what the tokenizer
+  /// has no token for.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
   /// Ids that stand for no text (padding, control) give none. Error(Usage) for an id outside.
   virtual std::string decode(std::span<const int64_t> ids) const = 0;
@@ -37,7 +39,8 @@ TokenizerPtr byteTokenizer();
 TokenizerPtr openTokenizer(const std::filesystem::path& file);
 /// The same of bytes in memory; `name` is for messages.
 TokenizerPtr parseTokenizer(std::string bytes, const std::string& name);
-/// A SentencePiece unigram model of at most `vocabulary` pieces, learnt from this text; the same for the same text. Lines are its sentences. Error(Data) when the text is too small for it.
+/// A SentencePiece unigram model of at most `vocabulary` pieces, learnt from this text; the same for the same text. It decodes to what was encoded (docs/TRAINING.md says where not). Error(Data) when the text
+/// is too small for it, or the vocabulary for the text's characters.
 TokenizerPtr learnSentencePiece(std::string_view text, int64_t vocabulary);
 
 } // namespace moec::data

@@ -28,14 +28,9 @@ std::vector<Sample> samples(int64_t from, int64_t to) {
   return result;
 }
 
-/// One plane of the picture, in pixel values 0..255.
-std::vector<double> plane(const Tensor& picture, int64_t channels, int64_t channel) {
-  auto pixels = picture.as<uint8_t>();
-  std::vector<double> result(pixels.size() / 3);
-  for (size_t i = 0; i < result.size(); ++i)
-    result[i] = channels == 3 ? pixels[3 * i + static_cast<size_t>(channel)]
-                              : 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2];
-  return result;
+/// A point's value in a channel, or its luma, 0..255.
+double valueOf(const uint8_t* point, int64_t channels, int64_t channel) {
+  return channels == 3 ? point[channel] : 0.299 * point[0] + 0.587 * point[1] + 0.114 * point[2];
 }
 
 } // namespace
@@ -70,10 +65,10 @@ Tensor photoToInput(const Tensor& picture, const InputInfo& input, const std::st
 
   Tensor result(DType::F64, {1, *channels, height, width});
   auto out = result.as<double>().begin();
+  auto pixels = picture.as<uint8_t>();
   auto rows = samples(fromHeight, height), columns = samples(fromWidth, width);
   for (int64_t c = 0; c < *channels; ++c) {
-    std::vector<double> pixels = plane(picture, *channels, c);
-    auto at = [&](int64_t y, int64_t x) { return pixels[static_cast<size_t>(y * fromWidth + x)]; };
+    auto at = [&](int64_t y, int64_t x) { return valueOf(pixels.data() + 3 * (y * fromWidth + x), *channels, c); };
     double mean = rule.mean.empty() ? 0 : rule.mean[static_cast<size_t>(c)],
            deviation = rule.std.empty() ? 1 : rule.std[static_cast<size_t>(c)];
     for (const Sample& y : rows)

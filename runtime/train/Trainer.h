@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,18 +15,20 @@
 namespace moec::train {
 
 struct StepRecord {
-  int64_t step = 0, epoch = 0, records = 0;
-  double loss = 0, learningRate = 0, gradientNorm = 0, seconds = 0;
-  double tokensPerSecond = 0;                       // positions of the first integer input where it has rank 2, else records
-  std::map<std::string, double> auxLosses;          // by path, without coefficient
-  std::map<std::string, std::vector<double>> load;  // by gate: choices that each expert took
-  std::map<std::string, double> dropped;            // by gate: choices that no expert took
+  int64_t step = 0, epoch = 0, records = 0;                         // epoch: of its first record, from 0
+  double loss = 0, learningRate = 0, gradientNorm = 0, seconds = 0; // loss: the mean over the step's batches
+  double secondsWaited = 0;                                         // of these, for the data
+  double tokensPerSecond = 0;                                       // positions of the first integer input where it has rank 2, else records
+  std::map<std::string, double> auxLosses;                          // by path, without coefficient
+  std::map<std::string, std::vector<double>> load;                  // by gate: choices that each expert took
+  std::map<std::string, double> dropped;                            // by gate: choices that no expert took
 };
 
 struct EvaluationRecord {
   int64_t step = 0, records = 0;
-  double loss = 0, seconds = 0;
+  double loss = 0, seconds = 0; // means over labels, where the loss counts them, else over records
   std::optional<double> accuracy;
+  std::map<std::string, double> auxLosses = {}; // by path, without coefficient
   bool best = false;
 };
 
@@ -37,26 +40,35 @@ public:
   virtual void onEvaluation(const EvaluationRecord& record) = 0;
   virtual void onCheckpoint(const std::filesystem::path& folder) = 0;
   virtual void onSkippedRecord(const std::string& message) = 0;
+  /// What people should know: a training that goes on on another device; steps that are done again to find where a number stopped being finite.
+  virtual void onNotice(const std::string&) {}
+  /// Only of what readMetrics() reads: "resumed", "interrupted", "finished", "early_stop", "failed".
+  virtual void onEvent(int64_t /*step*/, const std::string& /*event*/, const std::string& /*message*/) {}
 };
 
 struct Outcome {
   enum class End { Finished, EarlyStop, Interrupted } end = End::Finished;
   int64_t steps = 0;
-  std::optional<EvaluationRecord> last, best;
-  std::filesystem::path checkpoint;                 // the last one written
+  std::optional<EvaluationRecord> last, best; // `best` of a training that went on: seconds are 0
+  std::filesystem::path checkpoint;           // the last one written
 };
 
 class Trainer {
 public:
-  /// `program` has plans for training (with accumulation where config.accumulate > 1, and statistics) and, with data to validate, for evaluation. `model` is kept in out/model.json as it is, `let` beside it in
-  /// out/train.json. Error(Usage) when out holds a training and `resume` is not set.
+  /// `program` has plans for training (with accumulation where config.accumulate > 1, and statistics) and, with data to validate, for evaluation. Writes nothing yet.
+  /// Error(Usage) for a configuration out of its ranges, a program without these plans, and batches that the model's size rules do not allow, the smallest of an epoch among them:
+  /// it names a size that they do.
   Trainer(Program program, const std::string& device, const DeviceOptions& options, const Config& config, data::OpenedData data);
   ~Trainer();
+  Trainer(const Trainer&) = delete;
 
+  /// Steps and evaluations add themselves and their launches to it, as Session::trace has it.
+  void trace(std::shared_ptr<Trace> trace);
   /// Goes on from the last whole checkpoint of out. Error(Data) when it is of another model, data, seed or optimizer (naming both), Error(Usage) when there is none.
   void resume();
-  /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Data) for a loss that is not finite: it names the step, the first launch whose result was not finite, and the
-  /// last checkpoint, which stays.
+  /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not resumed. Error(Data)
+  /// for a loss or norm of gradients that is not finite: it names the step, the first launch whose result was not finite, and the last checkpoint, which stays. Error(System) when
+  /// the disk is full; checkpoints that are whole stay so.
   Outcome run(Listener& listener, const std::atomic<bool>& stop);
 
 private:

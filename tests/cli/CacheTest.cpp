@@ -43,10 +43,16 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.checkSizes = true}),
                              key("m", {.debugInfo = true}),
                              key("m", {.moefy = "experts=4"}),
+                             key("m", {.train = true}),
+                             key("m", {.train = true, .statistics = true}),
+                             key("m", {.evaluate = true}),
+                             key("m", {.statistics = true, .evaluate = true}),
+                             key("m", {.train = true, .ema = 0.5}),
+                             key("m", {.train = true, .ema = 0.75}),
                              key("m", {.let = {{"dim", 1}}}),
                              key("m", {.let = {{"dim", 2}}}),
                              key("m", {.let = {{"dimm", 1}}})};
-  EXPECT_EQ(keys.size(), 14u);
+  EXPECT_EQ(keys.size(), 20u);
   EXPECT_EQ(key("m"), key("m"));
   // Fields do not run into each other.
   EXPECT_NE(key("m", {}, "bc", "c"), key("m", {}, "b", "cc"));

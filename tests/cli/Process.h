@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
@@ -64,6 +65,8 @@ protected:
     if (child == 0) {
       redirect(stdoutTo.empty() ? out.c_str() : stdoutTo.c_str(), STDOUT_FILENO);
       redirect(err.c_str(), STDERR_FILENO);
+      for (int number : {SIGINT, SIGTERM}) // a shell's background jobs inherit them ignored
+        signal(number, SIG_DFL);
       setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1);
       for (const auto& [name, value] : environment)
         setenv(name.c_str(), value.c_str(), 1);

@@ -19,6 +19,11 @@ constexpr const char* kModel = R"({"name": "tiny", "inputs": {"x": {"shape": ["b
   "model": [{"kind": "layer_norm"}, {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2},
              "experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"}}, {"kind": "linear", "out": 3, "name": "scores"}]})";
 
+/// Of the digits that ship with moec.
+constexpr const char* kLearns = R"({"name": "learns", "inputs": {"image": {"shape": ["batch", 3, 32, 32]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
+  "model": [{"kind": "patch_embedding", "patch": 16, "dim": 8}, {"kind": "pool", "mode": "mean"}, {"kind": "linear", "out": 10, "name": "scores"}],
+  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "label"}})";
+
 class Schema : public CommandTest {
 protected:
   std::string model, input;
@@ -58,6 +63,10 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   expectFits({"compile", model, "-o", path("model.moec")}); // from the cache
   expectFits({"run", model, "--init", "0", "--input", input});
   expectFits({"check", model});
+  expectFits({"train", file("learns.json", kLearns), "--steps", "1", "--out", path("training")});
+  std::string speaker = file("speaker.json", R"({"name": "speaker", "inputs": {"tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}},
+    "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "attention", "heads": 2, "causal": true}, {"kind": "linear", "out": 256}]})");
+  expectFits({"generate", speaker, "--init", "0", "--tokenizer", "bytes", "--context", "8", "--tokens", "3"});
   expectFits({"inspect", path("model.moec")});
   expectFits({"explain", path("model.moec")}, true);
   expectFits({"devices"});

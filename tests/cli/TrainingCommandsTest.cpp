@@ -107,6 +107,30 @@ TEST_F(TrainingCommands, RefusesWhatIsNotThere) {
   expectFailure({"inspect", "--train", "--accumulate", whole}, 2, "--accumulate changes how a model is compiled");
 }
 
+// A plan for evaluation is one for inference to the commands but for its name and its inputs.
+TEST_F(TrainingCommands, ShowsAPlanForEvaluation) {
+  ProgramData data = tinyProgramData();
+  data.plans.push_back(data.plans[0]);
+  data.plans.back().purpose = Purpose::Evaluation;
+  std::string evaluates = path("evaluates.moec");
+  Program(data).save(evaluates);
+  json found = printed({"inspect", "--evaluate", evaluates, "--json", "--threads", "1"});
+  EXPECT_THAT(schema("inspect").problems(found), IsEmpty());
+  EXPECT_EQ(found["purpose"], "evaluation");
+  for (const char* key : {"states", "apply"})
+    EXPECT_FALSE(found.contains(key)) << key;
+  EXPECT_EQ(found["memory"], printed({"inspect", evaluates, "--json", "--threads", "1"})["memory"]);
+  EXPECT_THAT(moec({"inspect", "--evaluate", evaluates}).out, HasSubstr(", evaluation, compiled by"));
+  EXPECT_THAT(moec({"explain", "--evaluate", evaluates}).out, HasSubstr(", evaluation: "));
+  EXPECT_TRUE(printed({"check", "--evaluate", evaluates, "--against", "cpu", "--json"})["passed"]);
+  for (const char* command : {"inspect", "explain", "check"}) {
+    expectFailure({command, "--evaluate", without}, 2, "has no plan for evaluation: compile it with --evaluate");
+    expectFailure({command, "--evaluate", "--train", evaluates}, 2, "leave one of them out");
+  }
+  expectFailure({"inspect", "--evaluate", "--statistics", evaluates}, 2, "--statistics changes how a model is compiled");
+  expectFailure({"compile", file("m.json", "{}"), "--ema", "0.5"}, 2, "--train");
+}
+
 TEST(MemoryOfATraining, IsWhatInspectForetells) {
   for (bool accumulate : {false, true})
     for (int64_t tokens : {1, 300}) {

@@ -53,6 +53,21 @@ TEST(Loops, sliceWithASymbolicStart) {
   check(kernel, options);
 }
 
+TEST(Loops, aSizeAsANumber) {
+  std::string x = "tensor<?x8xf32, #moe.sizes<\"n\", \"8\">>";
+  for (const char* element : {"f32", "f64"}) {
+    std::string typed = std::string(element) == "f32" ? x : "tensor<?x8xf64, #moe.sizes<\"n\", \"8\">>";
+    ParsedKernel kernel = parseKernel("loops", "%x: " + typed, typed, fmt::format("%s = moe.size \"8*n-1\" to {1}\n %y = moe.div %x, %s : {0}, tensor<{1}>\n moe.yield %y : {0}", typed, element));
+    CheckOptions options;
+    options.bindings = {{"n", 6}};
+    check(kernel, options);
+  }
+  ParsedKernel alone = parseKernel("loops", "%x: " + x, "tensor<bf16>", "%s = moe.size \"257*n\" to bf16\n moe.yield %s : tensor<bf16>");
+  CheckOptions options = exact();
+  options.bindings = {{"n", 1}};
+  check(alone, options);
+}
+
 TEST(Loops, biasesOfDistances) {
   for (const char* way : {"bidirectional", ""})
     for (auto [buckets, farthest, queries, keys] : {std::array{32, 128, 150, 150}, {8, 20, 30, 30}, {4, 3, 5, 9}, {46, 1000, 3, 1200}}) {

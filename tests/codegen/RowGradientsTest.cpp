@@ -106,6 +106,30 @@ TEST_P(RowGradients, crossEntropy) {
           {labelsOf(std::string(type) == "i64" ? DType::I64 : DType::I32), scores});
 }
 
+// Beside the loss, whose passes it joins, and alone on what the kernel computes. Equal scores stand on both sides of labels.
+TEST_P(RowGradients, isTop) {
+  std::string m = matrix(), c = column();
+  int64_t rows = GetParam().rows, width = GetParam().width;
+  Tensor some = Tensor(DType::F64, {rows, width}), of = labelsOf(DType::I64);
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t i = 0; i < width; ++i)
+      some.as<double>()[static_cast<size_t>(row * width + i)] = static_cast<double>((row * 31 + i * i * 7) % 5);
+  for (int64_t row = 0; row < rows; row += 2) // as high as the highest, or higher
+    if (int64_t label = of.as<int64_t>()[static_cast<size_t>(row)]; label >= 0)
+      some.as<double>()[static_cast<size_t>(row * width + label)] = row % 4 == 0 ? 4 : 5;
+  Tensor scores = some.cast(GetParam().dtype);
+  for (const char* type : {"i64", "i32"}) {
+    Tensor labels = labelsOf(std::string(type) == "i64" ? DType::I64 : DType::I32);
+    run(fmt::format("%l: {}, %x: {}", this->labels(type), m), c + ", " + this->labels("i1"),
+        fmt::format("%e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : {0}, {1}\n %y = moe.is_top %x, %l ignore -100 : {0}, {1}\n moe.yield %e, %y : {2}, {3}", m,
+                    this->labels(type), c, this->labels("i1")),
+        {labels, scores});
+    run(fmt::format("%l: {}, %x: {}", this->labels(type), m), this->labels("i1"),
+        fmt::format("%n = moe.neg %x : {0}\n %y = moe.is_top %n, %l ignore -100 : {0}, {1}\n moe.yield %y : {2}", m, this->labels(type), this->labels("i1")),
+        {labels, scores});
+  }
+}
+
 TEST_P(RowGradients, crossEntropyGrad) {
   std::string m = matrix(), c = column();
   Tensor scores = numbers({GetParam().rows, GetParam().width}, 3), dy = numbers({GetParam().rows}, 5);
@@ -125,6 +149,22 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RowGradients,
                          [](const auto& info) { return std::string(info.param.name); });
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+TEST(RowLosses, isTopOfNanAndInfinities) {
+  double inf = kInfinity, nan = std::nan("");
+  CheckOptions options;
+  options.exact = true;
+  options.inputs = {Tensor::of<double>({nan, 1, 2, nan, 1, 2, inf, inf, 0, -inf, -inf, -inf, -0.0, 0, -1}, {5, 3}).cast(DType::F32),
+                    Tensor::of<int64_t>({0, 2, 1, 0, 0}, {5})};
+  const char* arguments = "%x: tensor<5x3xf32>, %l: tensor<5xi64>";
+  check(parseKernel("rows", arguments, "tensor<5xi1>", "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xi1>"), options);
+  // Beside a loss, whose highest element is NaN where one is.
+  check(parseKernel("rows", arguments, "tensor<5xi1>", R"(
+    %e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<5x3xf32>, tensor<5xi64>
+    %y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>
+    moe.yield %y : tensor<5xi1>)"),
+        options);
+}
 
 TEST(RowLosses, infinitiesAndNan) {
   double inf = kInfinity;

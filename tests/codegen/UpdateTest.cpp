@@ -2,6 +2,7 @@
 // this machine runs.
 #include "ir/reference/Interpreter.h"
 #include "tests/codegen/KernelCheck.h"
+#include "tests/codegen/ManyTensors.h"
 
 #include <cmath>
 #include <cstring>
@@ -135,9 +136,55 @@ TEST(Update, clippedGradientsThatAddedUp) {
                 {1, 2, 3}});
 }
 
-TEST(Update, copiesAndSwaps) {
-  expectUpdate({"%a: tensor<5x9xf32>, %b: tensor<5x9xf32>", "tensor<5x9xf32>, tensor<5x9xf32>", "moe.yield %b, %a : tensor<5x9xf32>, tensor<5x9xf32>", {}, {0, 1}});
+TEST(Update, copies) {
+  expectUpdate({"%a: tensor<5x9xf32>, %b: tensor<5x9xf32>, %c: tensor<700xf32>, %d: tensor<700xf32>", "tensor<5x9xf32>, tensor<700xf32>",
+                "moe.yield %b, %c : tensor<5x9xf32>, tensor<700xf32>", {}, {0, 3}});
   expectUpdate({"%a: tensor<bf16>", "tensor<bf16>", "moe.yield %a : tensor<bf16>", {}, {0}});
+}
+
+/// What one result's memory held is still wanted for the other: all of a tensor is read before anything is written.
+TEST(Update, twoArgumentsChangePlaces) {
+  expectUpdate({"%a: tensor<5x90xf32>, %b: tensor<5x90xf32>", "tensor<5x90xf32>, tensor<5x90xf32>", R"(
+    %s = moe.add %a, %b : tensor<5x90xf32>, tensor<5x90xf32>
+    %d = moe.sub %b, %a : tensor<5x90xf32>, tensor<5x90xf32>
+    moe.yield %d, %s : tensor<5x90xf32>, tensor<5x90xf32>)",
+                {},
+                {0, 1}});
+}
+
+TEST(Update, manyTensorsAtOnce) {
+  ManyTensors many = manyUpdates();
+  Update update{many.arguments, many.results, many.body, many.inputs, {}};
+  for (auto [result, argument] : many.inPlace)
+    update.places.push_back(argument);
+  expectUpdate(update);
+}
+
+/// Equal tensors share their code: as many tensors more take no more of it.
+TEST(Update, codeDoesNotGrowWithTheTensors) {
+  auto lengthOf = [](int tensors) {
+    std::string arguments = "%rate: tensor<f32>", results, yielded, body;
+    for (int i = 0; i < tensors; ++i) {
+      std::string type = fmt::format("tensor<{}xf32>", 100 + 7 * i);
+      arguments += fmt::format(", %p{0}: {1}, %g{0}: {1}", i, type);
+      body += fmt::format("%d{0} = moe.mul %g{0}, %rate : {1}, tensor<f32>  %q{0} = moe.sub %p{0}, %d{0} : {1}, {1}  ", i, type);
+      results += (i ? ", " : "") + type;
+      yielded += (i ? ", " : "") + fmt::format("%q{}", i);
+    }
+    ParsedKernel kernel = parseKernel("update", arguments, results, body + "moe.yield " + yielded + " : " + results);
+    std::string error;
+    auto emitter = codegen::makeEmitter("cpu:x86-64-v3", error);
+    kernel.op.setScheduleAttr(emitter->chooseSchedule(kernel.op));
+    auto text = emitter->print(kernel.op, codegen::CodeText::Asm);
+    EXPECT_TRUE(mlir::succeeded(text));
+    size_t lines = 0; // of code: data stands in lines that begin with a dot
+    for (size_t at = 0, end; (end = text->find('\n', at)) != std::string::npos; at = end + 1)
+      lines += text->substr(at, 2) == "\tv" || text->substr(at, 2) == "\tm";
+    return lines;
+  };
+  size_t few = lengthOf(9), many = lengthOf(16);
+  EXPECT_GT(few, 20u);
+  EXPECT_LT(many, few + 20) << few << " lines of nine tensors";
 }
 
 TEST(Update, scalarsOfAStep) {

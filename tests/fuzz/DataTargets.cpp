@@ -10,6 +10,7 @@
 #include "runtime/io/Npy.h"
 #include "runtime/io/SafeTensors.h"
 #include "runtime/io/TensorFile.h"
+#include "tests/fuzz/Refusable.h"
 #include "tests/fuzz/Targets.h"
 
 #include <cstring>
@@ -17,16 +18,6 @@
 
 namespace moec::fuzz {
 namespace {
-
-/// Runs what may refuse the input: it says so with words.
-template <class Work> void refusable(Work work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    if (error.fault() == Fault::Internal || !*error.what())
-      throw std::logic_error(std::string("a stranger's bytes are called moec's own mistake: ") + error.what());
-  }
-}
 
 /// Reads every byte of a tensor.
 void use(const Tensor& tensor) {

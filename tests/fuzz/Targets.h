@@ -17,6 +17,8 @@ void safetensors(Bytes bytes); // a file of weights
 void npy(Bytes bytes);         // a NumPy array
 void image(Bytes bytes);       // PNG, JPEG
 void json(Bytes bytes);        // a tensor as JSON numbers; the first byte chooses the dtype
+void tokenizer(Bytes bytes);   // a tokenizer.json or a SentencePiece model: opened, a text encoded and decoded
+void records(Bytes bytes);     // files of records: the first byte chooses IDX, CIFAR or a table
 
 struct Target {
   std::string name;

@@ -1,6 +1,10 @@
-"""The goldens of optimizers: five steps of torch.optim on given gradients, and the same steps again in NumPy and float64."""
+"""The goldens of optimizers: five steps of torch.optim and lion-pytorch on given gradients, and the same steps again in NumPy and float64."""
+from functools import partial
+
+import lion_pytorch
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 import golden_file
 import made_numbers
@@ -10,6 +14,13 @@ SHAPES = {"embedding.weight": (5, 3), "layer_norm.weight": (3,), "layer_norm.bia
 MODEL = {"name": "rule", "inputs": {"ids": {"shape": ["batch"], "dtype": "i64"}, "labels": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
          "model": [{"kind": "embedding", "vocabulary": 5, "dim": 3}, {"kind": "layer_norm"}, {"kind": "linear", "name": "linear", "out": 4}],
          "loss": {"kind": "cross_entropy", "scores": "linear", "labels": "labels"}}  # which has these parameters; its loss is not run
+# With matrices of several experts in one parameter, for rules that look at rows and columns.
+EXPERT_SHAPES = {"embedding.weight": (5, 3), "moe.gate.weight": (2, 3), "moe.gate.bias": (2,), "moe.experts.weight": (2, 4, 3), "moe.experts.bias": (2, 4),
+                 "layer_norm.weight": (4,), "layer_norm.bias": (4,)}
+EXPERT_MODEL = MODEL | {"model": [{"kind": "embedding", "vocabulary": 5, "dim": 3},
+                                  {"kind": "moe", "gate": {"kind": "dense"}, "experts": {"kind": "linear", "out": 4, "count": 2}},
+                                  {"kind": "layer_norm", "name": "layer_norm"}],
+                        "loss": {"kind": "cross_entropy", "scores": "layer_norm", "labels": "labels"}}
 RATES = (0.05, 0.05, 0.02, 0.1, 0.01)
 SCALES = (1.0, 0.1, 3.0, 0.02, 1.0)  # of the gradients of each step: a norm of 1 clips some steps and leaves others
 NO_DECAY, CLIP_NORM = ["bias", "layer_norm.*"], 1.0
@@ -22,9 +33,15 @@ RULES = {
     "adam": {"kind": "adam", "betas": [0.8, 0.95]},
     "adam-decay": {"kind": "adam", "weight_decay": 0.1},
     "adamw": {"kind": "adamw", "betas": [0.4, 0.99], "eps": 1e-6, "weight_decay": 0.2},
+    "adamw-ema": {"kind": "adamw", "weight_decay": 0.1, "ema": 0.75},
+    "sgd-ema": {"kind": "sgd", "momentum": 0.9, "ema": 0.4},
+    "adafactor": {"kind": "adafactor"},
+    "adafactor-decay": {"kind": "adafactor", "beta2_decay": -0.5, "eps1": 1e-3, "eps2": 0.5, "d": 1.25, "weight_decay": 0.2},
+    "lion": {"kind": "lion"},
+    "lion-decay": {"kind": "lion", "betas": [0.8, 0.6], "weight_decay": 0.2},
 }
-CLASSES = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-STATES = {"momentum": "momentum_buffer", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}  # moec's name: PyTorch's
+CLASSES = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor, "lion": lion_pytorch.Lion}
+STATES = {"momentum": "momentum_buffer"} | {name: name for name in ("exp_avg", "exp_avg_sq", "row_var", "col_var", "variance")}  # moec's name: PyTorch's
 
 
 def decays(rule, name):
@@ -41,7 +58,10 @@ def groups(rule, parameters):
 def run(rule, weights, gradients):
     """{name: array over the steps}: parameters and states behind each step, and the norm of the gradients before clipping."""
     parameters = {name: torch.nn.Parameter(torch.from_numpy(value.copy())) for name, value in weights.items()}
-    words = {key: value for key, value in rule.items() if key not in ("kind", "no_decay", "clip_norm")}
+    averages = {name: parameter.detach().clone() for name, parameter in parameters.items()} if "ema" in rule else {}
+    words = {key: value for key, value in rule.items() if key not in ("kind", "no_decay", "clip_norm", "ema", "eps1", "eps2")}
+    if rule["kind"] == "adafactor":
+        words["eps"] = (rule.get("eps1"), rule.get("eps2", 1e-3))
     optimizer = CLASSES[rule["kind"]](groups(rule, parameters), lr=RATES[0], **words)
     steps = []
     for step, rate in enumerate(RATES):
@@ -55,6 +75,9 @@ def run(rule, weights, gradients):
         for name, parameter in parameters.items():
             step |= {f"states/{name}.{ours}": optimizer.state[parameter][theirs].numpy().copy()
                      for ours, theirs in STATES.items() if optimizer.state[parameter].get(theirs) is not None}
+        if averages:
+            get_ema_multi_avg_fn(rule["ema"])(list(averages.values()), [parameter.detach() for parameter in parameters.values()], None)
+            step |= {f"states/{name}.average": average.numpy().copy() for name, average in averages.items()}
         steps.append(step)
     return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
 
@@ -82,7 +105,34 @@ def adam(rule, parameter, gradient, decay, rate, states, step):
     return parameter - rate * mean / (np.sqrt(square) + eps)
 
 
-def recompute(rule, weights, gradients):
+def adafactor(rule, parameter, gradient, decay, rate, states, step, dtype):
+    first, second = rule.get("eps1", np.finfo(made_numbers.NUMPY[dtype]).eps), rule.get("eps2", 1e-3)
+    size = max(second, np.sqrt((parameter ** 2).mean())) * min(rate, step ** -0.5)
+    enters = step ** rule.get("beta2_decay", -0.8)
+
+    def forget(name, now):
+        before = states.get(name, np.zeros_like(now))
+        states[name] = (1 - enters) * before + enters * now
+        return states[name]
+
+    squares = gradient ** 2
+    if gradient.ndim > 1:
+        rows, columns = forget("row_var", squares.mean(-1, keepdims=True)), forget("col_var", squares.mean(-2, keepdims=True))
+        squares = rows * columns / np.maximum(rows.mean(-2, keepdims=True), first)
+    else:
+        squares = forget("variance", squares)
+    change = gradient / np.sqrt(np.maximum(squares, first ** 2))
+    return (1 - rate * decay) * parameter - size * change / max(1.0, np.sqrt((change ** 2).mean()) / rule.get("d", 1.0))
+
+
+def lion(rule, parameter, gradient, decay, rate, states, step):
+    (first, second), before = rule.get("betas", (0.9, 0.99)), states.get("exp_avg", 0.0)
+    states["exp_avg"] = second * before + (1 - second) * gradient
+    return (1 - rate * decay) * parameter - rate * np.sign(first * before + (1 - first) * gradient)
+
+
+def recompute(rule, weights, gradients, dtype):
+    given = {name: value.astype(np.float64) for name, value in weights.items()}
     weights, states, steps = {name: value.astype(np.float64) for name, value in weights.items()}, {name: {} for name in weights}, []
     for step, rate in enumerate(RATES):
         each = {name: gradients[name][step].astype(np.float64) for name in weights}
@@ -91,8 +141,10 @@ def recompute(rule, weights, gradients):
         found = {"gradient_norm": norm}
         for name in weights:
             decay = rule.get("weight_decay", 0.0) if decays(rule, name) else 0.0
-            update = sgd if rule["kind"] == "sgd" else adam
+            update = {"sgd": sgd, "lion": lion, "adafactor": partial(adafactor, dtype=dtype)}.get(rule["kind"], adam)
             weights[name] = update(rule, weights[name], factor * each[name], decay, rate, states[name], step + 1)
+            if "ema" in rule:
+                states[name]["average"] = rule["ema"] * states[name].get("average", given[name]) + (1 - rule["ema"]) * weights[name]
             found |= {f"parameters/{name}": weights[name]} | {f"states/{name}.{state}": value for state, value in states[name].items()}
         steps.append(found)
     return {name: np.stack([step[name] for step in steps]) for name in steps[0]}
@@ -100,18 +152,19 @@ def recompute(rule, weights, gradients):
 
 def case(rule, dtype):
     rng = np.random.default_rng(17)
-    weights = {name: made_numbers.parameter(rng, name, shape, dtype) for name, shape in SHAPES.items()}
+    shapes, model = (EXPERT_SHAPES, EXPERT_MODEL) if rule["kind"] == "adafactor" else (SHAPES, MODEL)
+    weights = {name: made_numbers.parameter(rng, name, shape, dtype) for name, shape in shapes.items()}
     gradients = {name: np.stack([scale * rng.standard_normal(shape) for scale in SCALES]).astype(made_numbers.NUMPY[dtype])
-                 for name, shape in SHAPES.items()}
+                 for name, shape in shapes.items()}
     gradients["embedding.weight"][:, 2] = 0.0  # a row that no token has
     tensors = with_prefix("weights", weights) | with_prefix("gradients", gradients) | {"learning_rate": np.array(RATES)}
     tensors |= run(rule, weights, gradients)
-    about = metadata("five steps on given gradients", [], optimizer=rule, text=MODEL | {"dtype": dtype, "optimizer": rule}, seed=17)
+    about = metadata("five steps on given gradients", [], optimizer=rule, text=model | {"dtype": dtype, "optimizer": rule}, seed=17)
     return tensors, about, lambda stored: check(stored, rule, dtype)
 
 
 def check(stored, rule, dtype):
-    expected = recompute(rule, golden_file.group(stored, "weights"), golden_file.group(stored, "gradients"))
+    expected = recompute(rule, golden_file.group(stored, "weights"), golden_file.group(stored, "gradients"), dtype)
     assert expected["gradient_norm"].min() < CLIP_NORM < expected["gradient_norm"].max()
     errors = [assert_close(name, stored[name], value, dtype) for name, value in expected.items()]
     return f"{len(errors)} tensors, largest relative error {max(errors):.1e}"

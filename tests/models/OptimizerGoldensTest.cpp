@@ -1,4 +1,4 @@
-// Steps of every optimizer's graph by the reference interpreter, from given gradients, against torch.optim (tests/goldens/README.md).
+// Steps of every optimizer's graph by the reference interpreter, from given gradients, against torch.optim and lion-pytorch (tests/goldens/README.md).
 
 #include "models/BuildModel.h"
 #include "models/optimizers/Optimizers.h"
@@ -65,7 +65,8 @@ TEST_P(OptimizerGoldens, StepAsPyTorchs) {
   for (auto parameter : module->getOps<ir::ParameterOp>())
     call.state[parameter.getSymName().str()] = weights.at(parameter.getSymName().str()).clone();
   for (auto state : module->getOps<ir::StateOp>())
-    call.state[state.getSymName().str()] = Tensor(reference::dtypeOf(state.getType()), reference::shapeOf(state.getType(), {}));
+    call.state[state.getSymName().str()] =
+        state.getFrom() ? weights.at(state.getFrom()->str()).clone() : Tensor(reference::dtypeOf(state.getType()), reference::shapeOf(state.getType(), {}));
   EXPECT_EQ(call.state.size(), golden.part("parameters").size() + golden.part("states").size());
 
   const Tensor& rates = golden.tensors.at("learning_rate");

@@ -137,6 +137,50 @@ TEST_F(Optimizers, WeightDecayOfAdamAndOfAdamW) {
   EXPECT_NEAR(value("p"), 0.85, 1e-8);
 }
 
+TEST_F(Optimizers, Lion) {
+  make("kind = \"lion\", betas = [0.9 : f64, 0.99 : f64], weight_decay = 0.5 : f64", {"p", "q"});
+  step({0.5, 0}, 0.1); // 1 - 0.1 * 0.5, and the step; the sign of 0 is 0
+  EXPECT_NEAR(value("p"), 0.85, kNear);
+  EXPECT_NEAR(value("q"), 0.95, kNear);
+  EXPECT_NEAR(value("p.exp_avg"), 0.005, kNear);
+  step({-0.04, 0}, 0.1); // 0.9 * 0.005 - 0.1 * 0.04 is more than 0: up to 0.04 the mean wins
+  EXPECT_NEAR(value("p"), 0.85 * 0.95 - 0.1, kNear);
+  EXPECT_NEAR(value("p.exp_avg"), 0.99 * 0.005 - 0.01 * 0.04, kNear);
+  step({-0.5, 0}, 0.1);
+  EXPECT_NEAR(value("p"), (0.85 * 0.95 - 0.1) * 0.95 + 0.1, kNear);
+}
+
+TEST_F(Optimizers, Adafactor) {
+  auto rule = [](const std::string& rest) { return "kind = \"adafactor\", beta2_decay = -0.8 : f64, eps2 = 1.0e-3 : f64, d = 1.0 : f64, weight_decay = 0.0 : f64" + rest; };
+  make(rule(""), {"p"});
+  step({0.5}, 0.1); // the first gradient's squares enter whole: it counts 1, times 0.1 of the parameter's size
+  EXPECT_NEAR(value("p.row_var"), 0.25, kNear);
+  EXPECT_NEAR(value("p.col_var"), 0.25, kNear);
+  EXPECT_NEAR(value("p"), 0.9, kNear);
+  step({0.25}, 2.0); // no more than 1 / sqrt(2); of a matrix with one element the mean of rows takes the columns' part away
+  double enters = std::pow(2.0, -0.8), squares = 0.25 + enters * (0.0625 - 0.25);
+  EXPECT_NEAR(value("p.row_var"), squares, kNear);
+  EXPECT_NEAR(value("p"), 0.9 - 0.9 / std::sqrt(2.0) * 0.25 / std::sqrt(squares), kNear);
+  make(rule(", eps1 = 0.75 : f64"), {"p"});
+  step({0.5}, 0.1); // 0.25 * 0.25 / 0.75 is less than 0.75^2
+  EXPECT_NEAR(value("p"), 1 - 0.1 * 0.5 / 0.75, kNear);
+}
+
+// As master weights, of f32; the parameter moves as without.
+TEST_F(Optimizers, AveragesOfParameters) {
+  make(sgd("0.0", "0.0", "false", "0.0", ", ema = 0.75 : f64"), {"p"}, "bf16");
+  auto average = module->lookupSymbol<ir::StateOp>("p.average");
+  ASSERT_TRUE(average);
+  EXPECT_EQ(*average.getFrom(), "p");
+  step({1}, 1.0 / 1024);
+  EXPECT_EQ(value("p.average"), 1 - 0.25 / 1024);
+  EXPECT_EQ(value("p.master"), 1 - 1.0 / 1024);
+  step({1}, 1.0 / 1024);
+  EXPECT_EQ(value("p.average"), 1 - (0.75 * 0.25 + 0.25 * 2) / 1024);
+  make(sgd("0.0", "0.0", "false", "0.0", ", ema = 0.0 : f64"), {"p"});
+  EXPECT_FALSE(module->lookupSymbol("p.average"));
+}
+
 TEST_F(Optimizers, NoDecay) {
   make(sgd("0.0", "0.0", "false", "0.5", ", no_decay = [\"bias\", \"*.norm*.weight\"]"),
        {"up.bias", "rebias", "a.norm_2.weight", "bias", "a.weight", "norm.weight"});

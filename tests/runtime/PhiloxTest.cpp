@@ -46,6 +46,18 @@ TEST(FixedMath, CosIsWithinTwoUlpsOfOne) {
   EXPECT_EQ(fixedCosTurns(0.25), 0.0);
 }
 
+TEST(FixedMath, ExpIsWithinTwoUlps) {
+  for (int i = 0; i < 200000; ++i) {
+    double x = 1400 * uniformDouble(draw(7, 8, 9, static_cast<uint64_t>(i))) - 700;
+    double expected = static_cast<double>(std::exp(static_cast<long double>(x)));
+    ASSERT_NEAR(fixedExp(x), expected, 0x1p-51 * expected) << x;
+  }
+  EXPECT_EQ(fixedExp(0.0), 1.0);
+  EXPECT_EQ(fixedExp(-0.0), 1.0);
+  EXPECT_EQ(fixedExp(-709.0), 0.0);
+  EXPECT_EQ(fixedExp(-HUGE_VAL), 0.0);
+}
+
 TEST(Normal, MomentsOfAStandardNormal) {
   const int n = 400000;
   double sum = 0, squares = 0, cubes = 0, fourths = 0;

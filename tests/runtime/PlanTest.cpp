@@ -118,9 +118,37 @@ TEST(CheckPlan, RefusesTrainingThatCannotBe) {
            p.buffers[9].firstLaunch = p.buffers[9].lastLaunch = -1;
          }),
          "it is for inference, and has states or something to apply");
+  expect(refusal([](Plan& p) {
+           p.purpose = Purpose::Evaluation;
+           p.apply.clear();
+           p.buffers[9].firstLaunch = p.buffers[9].lastLaunch = -1;
+         }),
+         "it is for evaluation, and has states or something to apply");
   Plan writes = samplePlan();
   writes.forward[1].outputs.push_back(1);
   EXPECT_FAULT(checkPlan(writes), Fault::Data, "forward launch 1 (up) writes w");
+}
+
+TEST(CheckPlan, HoldsGenerationToItsStates) {
+  auto refusal = [](auto change) {
+    Plan plan = samplePlan();
+    plan.purpose = Purpose::Generation;
+    plan.buffers.push_back({.name = "keys", .kind = BufferKind::State, .dtype = DType::F32, .shape = {4, 4}}); // 8
+    plan.states = {{{.name = "keys", .dtype = DType::F32, .shape = {4, 4}, .buffer = 8}, {}}};
+    plan.forward[0].inputs.push_back(8);
+    plan.forward[0].outputs.push_back(8);
+    change(plan);
+    return thrownBy([&] { checkPlan(plan); }).message;
+  };
+  auto expect = [](const std::string& message, const std::string& part) { EXPECT_NE(message.find(part), std::string::npos) << message << "\n  lacks: " << part; };
+  EXPECT_EQ(refusal([](Plan& p) { EXPECT_EQ(toJson(parsePlan(toJson(p))), toJson(p)); }), ""); // weights are prepared, as for inference
+  expect(refusal([](Plan& p) { p.forward[1].inputs.push_back(8); }), "uses keys, which launch 0");
+  expect(refusal([](Plan& p) { p.forward[1].outputs.push_back(1); }), "forward launch 1 (up) writes w");
+  expect(refusal([](Plan& p) { p.states[0].buffer = 1; }), "state keys has a buffer of another kind");
+  expect(refusal([](Plan& p) { p.buffers[8].shape[0] = Size::symbol("T"); }), "has a size that depends on the call");
+  expect(refusal([](Plan& p) { p.apply = {{.kernel = "k", .label = "keys", .kind = "append", .inputs = {8}, .outputs = {8}, .stages = {{1, 0, 1}}}}; }),
+         "it is for generation, and has something to apply");
+  expect(refusal([](Plan& p) { p.purpose = Purpose::Evaluation; }), "it is for evaluation, and has states or something to apply");
 }
 
 TEST(Arena, WhatIsAppliedHasItsPlaceWhateverTheCallsSize) {

@@ -46,6 +46,28 @@ TEST(Session, WeightsComeBackUntilTheyAreReleased) {
   EXPECT_FAULT(session.weights(), Fault::Usage, "packed form only");
 }
 
+TEST(Session, WatchedLaunchesAreSeenInOrderWithWhatTheyLeave) {
+  Session session = tinySession();
+  std::vector<std::pair<LaunchList, size_t>> seen, expected;
+  std::vector<double> total;
+  const OutputInfo& output = session.plan().outputs[session.plan().outputs[0].name == "total" ? 0 : 1];
+  session.watch([&](LaunchList list, size_t index) {
+    seen.emplace_back(list, index);
+    if (index + 1 == session.plan().launches(list).size() && list == LaunchList::Forward)
+      total = session.executable().read(output.buffer).toDoubles();
+  });
+  session.load({{"w", someWeights()}});
+  TensorMap outputs = session.run({{"x", tinyTokens(20, 9)}});
+  for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward})
+    for (size_t i = 0; i < session.plan().launches(list).size(); ++i)
+      expected.emplace_back(list, i);
+  EXPECT_EQ(seen, expected);
+  EXPECT_EQ(total, outputs.at("total").toDoubles());
+  session.watch({});
+  session.run({{"x", tinyTokens(20, 9)}});
+  EXPECT_EQ(seen, expected);
+}
+
 TEST(Session, DrawsAtTheFirstRunWhatItWouldHaveLoaded) {
   for (bool looks : {false, true}) {
     Session drawn = tinySession(), loaded = tinySession();

@@ -62,6 +62,19 @@ TEST(Training, StepsAsPlainLoopsDo) {
   }
 }
 
+TEST(Training, WatchedLaunchesAreSeenInBothLists) {
+  Training training = tinyTraining(true);
+  training.init(3);
+  std::vector<std::pair<LaunchList, size_t>> seen;
+  training.watch([&](LaunchList list, size_t index) { seen.emplace_back(list, index); });
+  training.step(tinyBatch(10, 1), {.learningRate = 0.05});
+  using enum LaunchList;
+  EXPECT_EQ(seen, (std::vector<std::pair<LaunchList, size_t>>{{Forward, 0}, {Forward, 1}, {Forward, 2}, {Apply, 0}, {Apply, 1}}));
+  training.watch([](LaunchList, size_t) { throw Error(Fault::Internal, "enough"); });
+  EXPECT_FAULT(training.step(tinyBatch(10, 1), {.learningRate = 0.05}), Fault::Internal, "enough");
+  EXPECT_FAULT(training.weights(), Fault::Usage, "restore");
+}
+
 TEST(Training, OneAccumulationIsAStepToTheBit) {
   Training whole = tinyTraining(false), parts = tinyTraining(true);
   whole.init(3);

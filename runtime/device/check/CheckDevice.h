@@ -70,9 +70,9 @@ private:
   ToleranceOf tolerance_;
 };
 
-/// Lock-step through prepare and one call, then the call end to end with replayed routing.
+/// Lock-step through prepare and one call of the plan for inference, evaluation or generation (whose states hold draws), then the call end to end with replayed routing.
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
-                  const TensorMap& inputs, const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance);
+                  const TensorMap& inputs, const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance, Purpose purpose = Purpose::Inference);
 
 /// One step of training in lock-step from the states' beginning; then a second one end to end, whose gradients, where they are states, go from B to A before they
 /// are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes.

@@ -81,6 +81,16 @@ TEST_P(RoutedRowsCuda, combinedOntoAResidual) {
   run(maker.finish("rows", {y}), {numbers(rows(), 1), routing(), randomTensor(weightType(), {fill().tokens, fill().choices}, 2), numbers(fill().tokens, 3)}, {0}, {});
 }
 
+// How many rows each expert has, and how many choices none took.
+TEST_P(RoutedRowsCuda, counts) {
+  mlir::OpBuilder& builder = maker.builder();
+  mlir::Value counts = maker.make<ir::ExpertCountsOp>(routingInput());
+  mlir::Value load = maker.make<ir::CastOp>(counts, builder.getF32Type());
+  mlir::Value taken = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, load, 0);
+  mlir::Value all = maker.make<ir::SizeOp>((Size::symbol("t") * Size(fill().choices)).str(), builder.getF32Type());
+  run(maker.finish("rows", {counts, load, maker.make<ir::SubOp>(all, taken)}), {routing()}, {}, {});
+}
+
 INSTANTIATE_TEST_SUITE_P(Fills, RoutedRowsCuda, ::testing::Combine(::testing::ValuesIn(fills), ::testing::Values(DType::F32, DType::F64, DType::BF16)),
                          [](const auto& info) { return std::string(std::get<0>(info.param).name) + "_" + std::string(name(std::get<1>(info.param))); });
 

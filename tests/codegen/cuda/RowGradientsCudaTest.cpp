@@ -29,11 +29,11 @@ std::string tensor(const std::vector<std::string>& sizes, const std::string& ele
 class RowGradientsCuda : public ::testing::TestWithParam<Case> {
 protected:
   void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
-  /// M a matrix, V a row of it, C one number for each row, L labels (i64), S labels (i32).
+  /// M a matrix, V a row of it, C one number for each row, L labels (i64), S labels (i32), B one i1 for each row.
   std::string typed(std::string text) const {
     auto [element, rows, width] = GetParam();
     for (auto& [letter, type] : {std::pair{"M", tensor({rows, width}, element)}, {"V", tensor({width}, element)}, {"C", tensor({rows}, element)},
-                                 {"L", tensor({rows}, "i64")}, {"S", tensor({rows}, "i32")}})
+                                 {"L", tensor({rows}, "i64")}, {"S", tensor({rows}, "i32")}, {"B", tensor({rows}, "i1")}})
       text = std::regex_replace(text, std::regex(std::string("\\$") + letter), type);
     return text;
   }
@@ -99,6 +99,27 @@ TEST_P(RowGradientsCuda, crossEntropyOfBothLabelTypes) {
     moe.yield %e, %y : $C, $C)",
                                                                                  smoothing, ignore, letter),
           {labels(type, ignore)});
+}
+
+TEST_P(RowGradientsCuda, isTopBesideTheLossAndAlone) {
+  Tensor scores(DType::F64, {rows(), width()}); // many are equal
+  for (int64_t i = 0; i < rows() * width(); ++i)
+    scores.as<double>()[static_cast<size_t>(i)] = static_cast<double>(i * i % 5 + (i % 11 == 0));
+  Tensor given = scores.cast(*parseDType(GetParam().element));
+  for (auto [type, letter, ignore] : {std::tuple{DType::I64, "$L", -100}, {DType::I32, "$S", 0}}) {
+    run(fmt::format("%l: {}, %x: $M", letter), "$C, $B", fmt::format(R"(
+    %e = moe.cross_entropy %x, %l smoothing 0.0 ignore {0} : $M, {1}
+    %y = moe.is_top %x, %l ignore {0} : $M, {1}
+    moe.yield %e, %y : $C, $B)",
+                                                                    ignore, letter),
+        {labels(type, ignore), given});
+    run(fmt::format("%l: {}, %x: $M", letter), "$B", fmt::format(R"(
+    %n = moe.neg %x : $M
+    %y = moe.is_top %n, %l ignore {0} : $M, {1}
+    moe.yield %y : $B)",
+                                                                ignore, letter),
+        {labels(type, ignore), given});
+  }
 }
 
 TEST_P(RowGradientsCuda, gradientOfCrossEntropy) {

@@ -82,6 +82,16 @@ const SampleKernel kSamples[] = {
     %e = moe.cross_entropy %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x5x@>, tensor<21xi32>
     %g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : tensor<21x@>, tensor<21x5x@>, tensor<21xi32>
     moe.yield %s, %e, %g : tensor<21x@>, tensor<21x@>, tensor<21x5x@>)"},
+    {"rowsOfAnAccuracy", "rows", "%x: tensor<21x5x@>, %l: tensor<21xi32>", "tensor<21xi1>", R"(
+    %t = moe.is_top %x, %l ignore 2 : tensor<21x5x@>, tensor<21xi32>
+    moe.yield %t : tensor<21xi1>)"},
+    {"rowsOfCounts", "rows", "%r: " MOEC_ROUTING, "tensor<f32>", R"(
+    %n = moe.expert_counts %r : )" MOEC_ROUTING R"(
+    %f = moe.cast %n to f32 : tensor<5xi32>
+    %s = moe.reduce sum %f axis 0 : tensor<5xf32>
+    %a = moe.size "58" to f32
+    %d = moe.sub %a, %s : tensor<f32>, tensor<f32>
+    moe.yield %d : tensor<f32>)"},
     {"rowsOfAGatesGradient", "rows", "%y: tensor<67x6x@>, %d: tensor<67x2x@>, %i: tensor<67x2xi32>", "tensor<67x6x@>", R"(
     %s = moe.select_grad %d, %i experts 6 : tensor<67x2x@>, tensor<67x2xi32>
     %g = moe.softmax_grad %s, %y : tensor<67x6x@>, tensor<67x6x@>
@@ -98,6 +108,22 @@ const SampleKernel kSamples[] = {
     %d = moe.mul %v, %w : tensor<37x29x@>, tensor<@>
     %t = moe.sub %p, %d : tensor<37x29x@>, tensor<37x29x@>
     moe.yield %t, %v : tensor<37x29x@>, tensor<37x29x@>)"},
+    {"updateOfTwo", "update", "%p: tensor<37x29x@>, %g: tensor<37x29x@>, %q: tensor<45x@>, %h: tensor<45x@>, %r: tensor<f64>", "tensor<37x29x@>, tensor<45x@>", R"(
+    %w = moe.cast %r to @ : tensor<f64>
+    %a = moe.mul %g, %w : tensor<37x29x@>, tensor<@>
+    %b = moe.sub %p, %a : tensor<37x29x@>, tensor<37x29x@>
+    %c = moe.mul %h, %w : tensor<45x@>, tensor<@>
+    %d = moe.sub %q, %c : tensor<45x@>, tensor<45x@>
+    moe.yield %b, %d : tensor<37x29x@>, tensor<45x@>)"},
+    {"totals", "totals", "%g: tensor<37x229x@>, %h: tensor<45x@>", "tensor<@>", R"(
+    %v = moe.reshape %g : tensor<37x229x@> -> tensor<8473x@>
+    %a = moe.mul %v, %v : tensor<8473x@>, tensor<8473x@>
+    %b = moe.reduce sum %a axis 0 : tensor<8473x@>
+    %c = moe.mul %h, %h : tensor<45x@>, tensor<45x@>
+    %d = moe.reduce sum %c axis 0 : tensor<45x@>
+    %e = moe.add %b, %d : tensor<@>, tensor<@>
+    %f = moe.sqrt %e : tensor<@>
+    moe.yield %f : tensor<@>)"},
     {"sumsOfAnEmbedding", "sums", "%i: tensor<9x7xi32>, %d: tensor<9x7x40x@>", "tensor<21x40x@>", R"(
     %g = moe.embedding_grad %i, %d entries 21 : tensor<9x7xi32>, tensor<9x7x40x@>
     moe.yield %g : tensor<21x40x@>)"},
@@ -227,6 +253,20 @@ const SampleKernel kSamples[] = {
     {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
     %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
     moe.yield %y : tensor<1x9x48x@>)", 82},
+    {"cachedAttention", "cached_attention", "%x: tensor<2x9x96x@>, %a: tensor<2x70x32x@>, %b: tensor<2x70x32x@>, %p: tensor<i64>", "tensor<2x9x32x@>", R"(
+    %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x9x96x@>
+    %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x9x96x@>
+    %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x9x96x@>
+    %y = moe.cached_attention %q, %k, %v behind %a, %b at %p heads 2 scale 2.5e-1 : tensor<2x9x32x@>, tensor<2x9x32x@>, tensor<2x9x32x@>, tensor<2x70x32x@>, tensor<2x70x32x@>, tensor<i64>
+    moe.yield %y : tensor<2x9x32x@>)", 29},
+    {"cachedAttentionOfOneToken", "cached_attention", "%q: tensor<2x1x48x@>, %k: tensor<2x1x24x@>, %a: tensor<2x70x24x@>, %p: tensor<i64>, %b: tensor<1x1x70x@>", "tensor<2x1x48x@>", R"(
+    %y = moe.cached_attention %q, %k, %k behind %a, %a at %p bias %b : tensor<1x1x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<2x1x48x@>, tensor<2x1x24x@>, tensor<2x1x24x@>, tensor<2x70x24x@>, tensor<2x70x24x@>, tensor<i64>
+    moe.yield %y : tensor<2x1x48x@>)", 17},
+    {"append", "append", "%a: tensor<2x9x24x@>, %b: tensor<2x9x24x@>, %x: tensor<2x5x50x@>, %k: tensor<2x5x24x@>, %p: tensor<i64>", "tensor<2x9x24x@>, tensor<2x9x24x@>", R"(
+    %s = moe.slice %x axis 2 from "24" size "24" : tensor<2x5x50x@>
+    %y = moe.append %a, %s at %p : tensor<2x9x24x@>, tensor<2x5x24x@>, tensor<i64>
+    %z = moe.append %b, %k at %p : tensor<2x9x24x@>, tensor<2x5x24x@>, tensor<i64>
+    moe.yield %y, %z : tensor<2x9x24x@>, tensor<2x9x24x@>)"},
     {"attentionWithDropout", "attention", "%q: tensor<2x9x24x@>, %k: tensor<2x40x24x@>", "tensor<2x9x24x@>", R"(
     %d = moe.random uniform "a.dropout" : tensor<2x2x9x40x@>
     %y = moe.attention %q, %k, %k draws %d : tensor<2x2x9x40x@> dropout 2.5e-1 heads 2 scale 3.0e-1 causal : tensor<2x9x24x@>, tensor<2x40x24x@>, tensor<2x40x24x@>
@@ -290,9 +330,12 @@ ParsedKernel parseSample(const SampleKernel& sample, DType type, CudaOptions& op
     if (hasRows(input))
       options.raggedInputs.push_back(static_cast<unsigned>(i));
   }
-  for (auto [i, output] : llvm::enumerate(kernel.op.getOutputs().getTypes()))
+  for (auto [i, output] : llvm::enumerate(kernel.op.getOutputs().getTypes())) {
+    if (std::string_view(sample.kind) == "append") // its other rows are those of the state
+      options.inPlace.emplace_back(static_cast<unsigned>(i), static_cast<unsigned>(i));
     if (hasRows(output))
       options.raggedOutputs.push_back(static_cast<unsigned>(i));
+  }
   options.kept = sampleRouting().as<int32_t>()[5];
   if (sample.field)
     reschedule(kernel.op, sample.field, sample.value, options.target);

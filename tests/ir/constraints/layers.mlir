@@ -670,3 +670,147 @@ func.func @f(%i: tensor<2xi64>, %dy: tensor<2x3xf32>) {
   %y = moe.embedding_grad %i, %dy entries 0 : tensor<2xi64>, tensor<2x3xf32>
   return
 }
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf64>, %vs: tensor<2x9x8xf64>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C1: q and keys share one dtype: q is f32, keys is f64}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf64>, tensor<2x9x8xf64>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xi32>, %k: tensor<2x3x8xi32>, %v: tensor<2x3x8xi32>, %ks: tensor<2x9x8xi32>, %vs: tensor<2x9x8xi32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C2: q is f64, f32 or bf16: it is i32}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 1.0 : tensor<2x3x8xi32>, tensor<2x3x8xi32>, tensor<2x3x8xi32>, tensor<2x9x8xi32>, tensor<2x9x8xi32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<9x8xf32>, %vs: tensor<9x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C3: q, k, v, keys and values have 3 dimensions: keys has 2}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<9x8xf32>, tensor<9x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x7x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C4: k and v have one shape, keys and values too: k is [2, 3, 8], v is [2, 3, 8], keys is [2, 9, 8], values is [2, 7, 8]}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x7x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x4x8xf32>, %v: tensor<2x4x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C5: all agree in batch, k with q in tokens and with keys in width: q is [2, 3, 8], k is [2, 4, 8], keys is [2, 9, 8]}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x4x8xf32>, tensor<2x4x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C6: heads divides the width, a constant: the width is 8, heads is 3}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 3 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C7: kv_heads divides heads, and k has as many heads of q's width: q is [2, 3, 8], k is [2, 3, 8], heads is 4, kv_heads is 2}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 4 kv_heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{cached_attention C8: scale is finite: it is INF}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 0x7FF0000000000000 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i32>) {
+  // expected-error@+1 {{cached_attention C9: position is an i64 []: it is i32[]}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i32>
+  return
+}
+
+// -----
+
+func.func @f(%q: tensor<2x3x8xf32>, %k: tensor<2x3x8xf32>, %v: tensor<2x3x8xf32>, %ks: tensor<2x9x8xf32>, %vs: tensor<2x9x8xf32>, %p: tensor<i64>, %b: tensor<2x3x3xf32>) {
+  // expected-error@+1 {{cached_attention C10: bias is of q's dtype, (heads or 1, tokens, context): q is f32[2, 3, 8], keys is [2, 9, 8], bias is f32[2, 3, 3]}}
+  %y = moe.cached_attention %q, %k, %v behind %ks, %vs at %p bias %b : tensor<2x3x3xf32> heads 2 scale 1.0 : tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x3x8xf32>, tensor<2x9x8xf32>, tensor<2x9x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<2x9x8xf32>, %r: tensor<2x3x8xf64>, %p: tensor<i64>) {
+  // expected-error@+1 {{append C1: cache and rows share one dtype and have 3 dimensions: cache is f32[2, 9, 8], rows is f64[2, 3, 8]}}
+  %y = moe.append %c, %r at %p : tensor<2x9x8xf32>, tensor<2x3x8xf64>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<2x9x8xf32>, %r: tensor<2x3x4xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{append C2: cache and rows agree in batch and width: cache is [2, 9, 8], rows is [2, 3, 4]}}
+  %y = moe.append %c, %r at %p : tensor<2x9x8xf32>, tensor<2x3x4xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<2x9x8xf32>, %r: tensor<2x3x8xf32>, %p: tensor<1xi64>) {
+  // expected-error@+1 {{append C3: position is an i64 []: it is i64[1]}}
+  %y = moe.append %c, %r at %p : tensor<2x9x8xf32>, tensor<2x3x8xf32>, tensor<1xi64>
+  return
+}
+
+// -----
+
+func.func @f(%t: tensor<8x2xf32>, %p: tensor<f32>) {
+  // expected-error@+1 {{relative_bias C5: position is an i64 []: it is f32[]}}
+  %y = moe.relative_bias %t at %p : tensor<f32> queries "3" keys "3" max_distance 16 : tensor<8x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3x8xf32>, %p: tensor<2xi64>) {
+  // expected-error@+1 {{rotary C4: position is an i64 []: it is i64[2]}}
+  %y = moe.rotary %x at %p : tensor<2xi64> heads 2 base 100.0 : tensor<2x3x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xi32>, %l: tensor<2xi64>) {
+  // expected-error@+1 {{is_top C1: scores is f64, f32 or bf16: it is i32}}
+  %y = moe.is_top %x, %l ignore -100 : tensor<2x3xi32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<2xf32>) {
+  // expected-error@+1 {{is_top C2: labels are i64 or i32: they are f32}}
+  %y = moe.is_top %x, %l ignore -100 : tensor<2x3xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<2x3xf32>, %l: tensor<3xi64>) {
+  // expected-error@+1 {{is_top C3: there is a label for each row of scores: scores is [2, 3], labels is [3]}}
+  %y = moe.is_top %x, %l ignore -100 : tensor<2x3xf32>, tensor<3xi64>
+  return
+}

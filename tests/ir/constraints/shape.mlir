@@ -142,3 +142,59 @@ func.func @f(%x: tensor<2xi1>) {
   %y = moe.reduce sum %x axis 0 : tensor<2xi1>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<f32>, %p: tensor<i64>) {
+  // expected-error@+1 {{slice_at C1: x has at least 1 dimension: it has none}}
+  %y = moe.slice_at %x at %p size "1" : tensor<f32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x2xf32>, %p: tensor<i32>) {
+  // expected-error@+1 {{slice_at C2: position is an i64 []: it is i32[]}}
+  %y = moe.slice_at %x at %p size "1" : tensor<4x2xf32>, tensor<i32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x2xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{slice_at C3: size is a canonical size text: it is "1*"}}
+  %y = moe.slice_at %x at %p size "1*" : tensor<4x2xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x2xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{slice_at C3: size is at least 1: it is 0}}
+  %y = moe.slice_at %x at %p size "0" : tensor<4x2xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x2xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{slice_at C4: size is at most x's rows: x has 4, size is 5}}
+  %y = moe.slice_at %x at %p size "5" : tensor<4x2xf32>, tensor<i64>
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{size C1: value is a canonical size text: it is "2*3"}}
+  %y = moe.size "2*3" to f32
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{size C2: to is f64, f32 or bf16: it is 'i32'}}
+  %y = moe.size "6" to i32
+  return
+}

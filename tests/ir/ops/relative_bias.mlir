@@ -24,3 +24,12 @@ func.func @check_far() -> (tensor<1x1x5xf32>, tensor<1x1x5xf32>) {
   %expected = moe.constant dense<[[[3.0, 3.0, 2.0, 1.0, 0.0]]]> : tensor<1x1x5xf32>
   return %y, %expected : tensor<1x1x5xf32>, tensor<1x1x5xf32>
 }
+
+// The query stands at position 2 of 5 keys: distances 2, 1, 0, and those behind it in bucket 0.
+func.func @check_at_a_position() -> (tensor<1x1x5xf32>, tensor<1x1x5xf32>) {
+  %t = moe.constant dense<[[0.0], [1.0], [2.0], [3.0]]> : tensor<4x1xf32>
+  %p = moe.constant dense<2> : tensor<i64>
+  %y = moe.relative_bias %t at %p : tensor<i64> queries "1" keys "5" max_distance 3 : tensor<4x1xf32>
+  %expected = moe.constant dense<[[[2.0, 1.0, 0.0, 0.0, 0.0]]]> : tensor<1x1x5xf32>
+  return %y, %expected : tensor<1x1x5xf32>, tensor<1x1x5xf32>
+}

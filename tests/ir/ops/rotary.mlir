@@ -30,3 +30,12 @@ func.func @check_interleaved() -> (tensor<1x2x4xf64>, tensor<1x2x4xf64>) {
   %expected = moe.constant dense<[[[0.0, 0.0, 0.0, 0.0], [0.54030230586813977, 0.84147098480789651, 0.87758256189037276, 0.47942553860420301]]]> : tensor<1x2x4xf64>
   return %y, %expected : tensor<1x2x4xf64>, tensor<1x2x4xf64>
 }
+
+// The row 0 stands at position 1.
+func.func @check_at_a_position() -> (tensor<1x1x2xf64>, tensor<1x1x2xf64>) {
+  %x = moe.constant dense<[[[1.0, 0.0]]]> : tensor<1x1x2xf64>
+  %p = moe.constant dense<1> : tensor<i64>
+  %y = moe.rotary %x at %p : tensor<i64> heads 1 base 100.0 : tensor<1x1x2xf64>
+  %expected = moe.constant dense<[[[0.54030230586813977, 0.84147098480789651]]]> : tensor<1x1x2xf64>
+  return %y, %expected : tensor<1x1x2xf64>, tensor<1x1x2xf64>
+}

@@ -1,0 +1,67 @@
+#pragma once
+// The code that kernels of many tensors share (`update`, `totals`): the numbers that all read, computed once, and the pieces of tensors that items work on. A
+// piece finds its tensor in a constant table of buffers. Knows no op but elementwise ones.
+
+#include "codegen/analysis/TensorFamilies.h"
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+class FamilyCode {
+public:
+  FamilyCode(KernelBuilder& k, TensorFamilies parts) : k_(k), parts_(std::move(parts)) {}
+
+  const TensorFamilies& parts() const { return parts_; }
+  /// Whether there are numbers to compute, or results of one element.
+  bool needsNumbers() const;
+  /// Before the first stage: room for the numbers.
+  void addWorkspaces();
+  /// A stage of one item. `total` gives a reduction's sum, in f64.
+  void writeNumbers(llvm::function_ref<Value(ir::ReduceOp)> total = {});
+
+  /// Elements [first, first + count) of a member.
+  struct Piece {
+    Value index;            // among all pieces of the kernel
+    Value first, count;
+    Values inputs, outputs; // pointers, in the order of the family's arguments and values; of `totals` there are no outputs
+  };
+  /// Pieces of `block` elements; a member begins with a piece of its own.
+  int64_t pieces(int64_t block) const;
+  /// About how many operations the elements of all tensors take.
+  Size operations() const;
+  /// Inside of a stage whose items are the pieces.
+  void writePiece(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write);
+
+  int64_t lanesOf(const TensorFamily& family) const;
+  /// Vectors of elements, piece by piece: `use` takes the family's values at first + i.
+  void writeElements(const TensorFamily& family, const Piece& piece, llvm::function_ref<void(Value i, Value mask, const Values& values)> use);
+
+  /// The pieces of each member, in the order of the families and their members.
+  template <class Visit> void eachMember(int64_t block, Visit visit) const {
+    int64_t first = 0;
+    for (const TensorFamily& family : parts_.families)
+      for (const TensorFamily::Member& member : family.members) {
+        int64_t count = (member.elements + block - 1) / block;
+        visit(family, member, first, count);
+        first += count;
+      }
+  }
+
+private:
+  using Known = llvm::DenseMap<mlir::Value, Value>;
+
+  bool isComputed(mlir::Value number) const;
+  Value numberAt(unsigned place);
+  Value loadNumber(mlir::Value number);
+  Value loadTensor(mlir::Value value, Value pointer, Value place, int64_t lanes, Value mask);
+  Piece pieceOf(const TensorFamily& family, Value piece, int64_t firstPiece, int64_t block);
+
+  KernelBuilder& k_;
+  TensorFamilies parts_;
+  unsigned numbers_ = 0; // workspace: a slot for each of parts_.read
+};
+
+/// So many elements that an item streams a few pages of all buffers of its tensor.
+int64_t blockOf(const TensorFamilies& parts);
+
+} // namespace moec::codegen::cpu

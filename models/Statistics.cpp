@@ -1,0 +1,51 @@
+#include "models/Statistics.h"
+
+using mlir::Value;
+
+namespace moec::models {
+
+namespace {
+
+/// `made`: how many choices there are; null: all that the routing has places for. Gives how many were taken, f32 [].
+Value addCounts(Site& site, Value routing, Value made) {
+  Ops& ops = site.ops();
+  mlir::Type element = ops.element(DType::F32);
+  auto type = mlir::cast<ir::RoutingType>(routing.getType());
+  Value load = ops.cast(ops.expertCounts(routing), element);
+  Value taken = ops.reduceAll(ir::ReduceKind::Sum, load);
+  if (!made)
+    made =
+        ops.reshape(ops.number(Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices()), element), {});
+  site.addStatistic("load", load);
+  site.addStatistic("dropped", ops.sub(made, taken));
+  return taken;
+}
+
+} // namespace
+
+void addStatistics(Site& site, const GateResult& result) {
+  if (!site.wantsStatistics() || !result.weights)
+    return;
+  if (!result.routing)
+    return addLoad(site, result.weights);
+  Value made;
+  if (result.outer) {
+    Site outer = site.part("outer");
+    Value rows = addCounts(outer, result.outer->routing, {});
+    int64_t choices = mlir::cast<ir::RoutingType>(result.routing.getType()).getChoices();
+    Ops& ops = site.ops();
+    made = ops.mul(rows, ops.constant({}, {static_cast<double>(choices)}, ops.element(DType::F32)));
+  }
+  addCounts(site, result.routing, made);
+}
+
+void addLoad(Site& site, Value weights) {
+  if (!site.wantsStatistics() || !weights)
+    return;
+  ir::Sizes shape = ir::sizesOf(weights);
+  Size rows = ir::product(ir::Sizes(shape.begin(), shape.end() - 1));
+  weights = site.ops().reshape(site.ops().cast(weights, site.routerElement()), {rows, shape.back()});
+  site.addStatistic("load", site.ops().reduce(ir::ReduceKind::Sum, weights, 0));
+}
+
+} // namespace moec::models

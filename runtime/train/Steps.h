@@ -1,0 +1,37 @@
+#pragma once
+// One step of training at a time: batches in, a record out. Knows neither evaluations nor files.
+
+#include "runtime/Training.h"
+#include "runtime/data/Loader.h"
+#include "runtime/train/Trainer.h"
+
+#include <functional>
+
+namespace moec::train {
+
+struct DoneStep {
+  StepRecord record;
+  data::Place end; // of the next record
+  bool endsEpoch = false;
+  std::vector<std::string> skipped; // bad records
+  /// Loss and norm of gradients are numbers. Where they are not, and gradients add up over batches, no parameter has changed.
+  bool isFinite = true;
+};
+
+class Steps {
+public:
+  /// `config`'s schedule knows the number of all steps. All three outlive it.
+  Steps(Training& training, const Config& config, const data::Dataset& dataset);
+
+  /// The step behind training.steps(), of the loader's next `accumulate` batches, or of those up to the end of the epoch. `onBatch` sees each before it is learnt from.
+  DoneStep next(data::Loader& loader, const std::function<void(const data::Batch&)>& onBatch = {});
+
+private:
+  TensorMap learn(const data::Batch& batch, const StepOptions& options);
+
+  Training& training_;
+  const Config& config_;
+  std::string positions_; // the field whose elements are counted; empty: records are
+};
+
+} // namespace moec::train

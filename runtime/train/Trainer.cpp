@@ -1,0 +1,298 @@
+#include "runtime/train/Trainer.h"
+
+#include "runtime/core/Digest.h"
+#include "runtime/core/Error.h"
+#include "runtime/io/MappedFile.h"
+#include "runtime/train/BatchSizes.h"
+#include "runtime/train/Checkpoint.h"
+#include "runtime/train/Evaluation.h"
+#include "runtime/train/FiniteWatch.h"
+#include "runtime/train/Identity.h"
+#include "runtime/train/Metrics.h"
+#include "runtime/train/OutFolder.h"
+#include "runtime/train/Replay.h"
+#include "runtime/train/Steps.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace moec::train {
+namespace {
+
+constexpr int64_t kUsualSteps = 1500;
+
+const Config& checked(const Config& config) {
+  checkConfig(config);
+  if (config.out.empty())
+    throw Error(Fault::Usage, "a training has no folder: give Config::out");
+  return config;
+}
+
+/// Gradients that add up: between steps they are zeros, which no checkpoint needs to hold.
+bool isGradient(const Plan& plan, const StateInfo& state) {
+  constexpr std::string_view end = ".gradient";
+  return state.name.ends_with(end) &&
+         std::ranges::any_of(plan.parameters, [&](const ParameterInfo& p) { return p.name == std::string_view(state.name).substr(0, state.name.size() - end.size()); });
+}
+
+} // namespace
+
+struct Trainer::State {
+  State(const Program& program, const std::string& deviceName, const DeviceOptions& options, const Config& given, data::OpenedData opened)
+      : config(checked(given)), data(std::move(opened)), device(openDevice(deviceName, options)), training(program, device), programName(program.name()) {
+    if (!data.train)
+      throw Error(Fault::Usage, "a training has no data");
+    if (config.accumulate > 1 && training.plan().apply.empty())
+      throw Error(Fault::Usage, fmt::format("\"accumulate\" is {}, but the program's steps are whole: compile it with accumulation", config.accumulate));
+    if (data.validation)
+      evaluation.emplace(program, device, data.validation, config);
+    else if (config.patience > 0)
+      throw Error(Fault::Usage, fmt::format("\"patience\" is {}, but there are no data to evaluate with", config.patience));
+    std::vector<BatchUse> uses{{"training", data.train, config.dropLast, [this](const TensorMap& inputs) { training.bindings(inputs); }}};
+    if (evaluation)
+      uses.push_back({"evaluation", data.validation, false, [this](const TensorMap& inputs) { evaluation->session().bindings(inputs); }});
+    checkBatchSizes(uses, config.batch);
+    int64_t size = data.train->size();
+    batchesPerEpoch = config.dropLast ? size / config.batch : (size + config.batch - 1) / config.batch;
+    if (config.accumulate > batchesPerEpoch)
+      throw Error(Fault::Usage,
+                  fmt::format("\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
+                              config.accumulate, size, batchesPerEpoch, config.batch));
+    int64_t stepsPerEpoch = (batchesPerEpoch + config.accumulate - 1) / config.accumulate;
+    total = config.steps > 0 ? config.steps : config.epochs > 0 ? config.epochs * stepsPerEpoch : kUsualSteps;
+    config.schedule.total = total;
+    steps.emplace(training, config, *data.train);
+  }
+
+  data::LoaderOptions loaderOptions() const { return {.batch = config.batch, .seed = config.seed, .dropLast = config.dropLast, .badRecords = config.badRecords}; }
+
+  /// Weights and states of the beginning.
+  data::Place begin() {
+    std::error_code code;
+    if (config.weights.empty())
+      training.init(config.seed);
+    else
+      training.load(std::filesystem::is_directory(config.weights, code) ? config.weights / "weights.safetensors" : config.weights);
+    return {};
+  }
+
+  /// Those of a checkpoint.
+  data::Place restore(const std::filesystem::path& folder, const Checkpoint& checkpoint) {
+    TensorMap all = checkpoint.state;
+    for (const StateInfo& info : training.plan().states)
+      if (isGradient(training.plan(), info))
+        all.emplace(info.name, Tensor(info.dtype, info.shape));
+    try {
+      training.restore(checkpoint.weights, all, checkpoint.step);
+    } catch (const Error& error) {
+      throw Error(error.fault(), fmt::format("{}: {}", folder.string(), error.what()));
+    }
+    return checkpoint.place;
+  }
+
+  data::Place restoreLast() { return lastCheckpoint.empty() ? begin() : restore(lastCheckpoint, readCheckpoint(lastCheckpoint)); }
+
+  /// Data are read whole for their digest: once.
+  const Identity& identity() {
+    if (!known)
+      known = identityOf(training.plan(), programName, config, data);
+    return *known;
+  }
+
+  Config config;
+  data::OpenedData data;
+  std::shared_ptr<Device> device;
+  Training training;
+  std::string programName;
+  std::optional<Evaluation> evaluation;
+  std::optional<Steps> steps;
+  std::optional<Identity> known;
+  int64_t batchesPerEpoch = 0, total = 0;
+
+  bool begun = false, resumed = false;
+  std::string notice; // of resume(), for the listener
+  data::Place place;
+  std::optional<BestEvaluation> best;
+  int64_t evaluationsSinceBest = 0;
+  std::filesystem::path lastCheckpoint; // the last one in out; empty: none
+
+  // Of a run.
+  Listener* listener = nullptr;
+  std::optional<Metrics> metrics;
+  std::optional<EvaluationRecord> last;
+  bool toldSkipped = false;
+  int64_t failing = 0; // the step to speak of when something is not finite
+
+  void resume();
+  Outcome run(Listener& told, const std::atomic<bool>& stop);
+  Outcome::End loop(const std::atomic<bool>& stop);
+  void tellSkipped(int64_t step, const std::vector<std::string>& messages);
+  bool evaluate();
+  void writeCheckpoint(const std::atomic<bool>& stop);
+  [[noreturn]] void fail(const std::string& what, const std::atomic<bool>& stop);
+};
+
+void Trainer::State::resume() {
+  std::vector<std::filesystem::path> all = listCheckpoints(config.out);
+  if (all.empty())
+    throw Error(Fault::Usage, fmt::format("{}: there is no checkpoint to go on from", config.out.string()));
+  const std::filesystem::path& folder = all.back();
+  Checkpoint checkpoint = readCheckpoint(folder);
+  checkSame(folder, checkpoint.identity, identity());
+  if (checkpoint.step > total)
+    throw Error(Fault::Usage, fmt::format("{} is of step {}, but the training has {} steps in all: give more", folder.string(), checkpoint.step, total));
+  if (checkpoint.place.record >= data.train->size())
+    throw Error(Fault::Data, fmt::format("{}: record {} of an epoch is the next, but the data have {}", folder.string(), checkpoint.place.record, data.train->size()));
+  place = restore(folder, checkpoint);
+  best = checkpoint.best;
+  evaluationsSinceBest = checkpoint.evaluationsSinceBest;
+  lastCheckpoint = folder;
+  if (checkpoint.target != training.plan().target)
+    notice = fmt::format("{} was trained on {}; on {} the bits will not be those that it would have given", folder.string(), checkpoint.target, training.plan().target);
+  begun = resumed = true;
+}
+
+void Trainer::State::tellSkipped(int64_t step, const std::vector<std::string>& messages) {
+  for (const std::string& message : messages) {
+    metrics->addSkipped(step, message);
+    listener->onSkippedRecord(message);
+  }
+}
+
+/// Is it the best so far?
+bool Trainer::State::evaluate() {
+  TensorMap weights = training.weights();
+  bool mayAverage = std::ranges::any_of(training.plan().states, [](const StateInfo& state) { return state.name.ends_with(".average"); });
+  if (auto averaged = mayAverage ? averagedWeights(weights, training.state()) : std::nullopt) // states are copied for it alone
+    weights = std::move(*averaged);
+  int64_t step = training.steps();
+  EvaluationRecord record = evaluation->run(weights, step);
+  if (!std::exchange(toldSkipped, true))
+    tellSkipped(step, evaluation->skipped());
+  record.best = !best || record.loss < best->loss;
+  if (record.best)
+    best = {step, record.records, record.loss, record.accuracy};
+  evaluationsSinceBest = record.best ? 0 : evaluationsSinceBest + 1;
+  metrics->add(record);
+  listener->onEvaluation(record);
+  last = record;
+  return record.best;
+}
+
+void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
+  Checkpoint checkpoint{.weights = training.weights(),
+                        .state = training.state(),
+                        .step = training.steps(),
+                        .place = place,
+                        .identity = identity(),
+                        .target = training.plan().target,
+                        .best = best,
+                        .evaluationsSinceBest = evaluationsSinceBest};
+  for (const StateInfo& info : training.plan().states)
+    if (isGradient(training.plan(), info))
+      checkpoint.state.erase(info.name);
+  for (const TensorMap* tensors : {&checkpoint.weights, &checkpoint.state}) // the last one is always one to go on from
+    for (const auto& [name, tensor] : *tensors)
+      if (auto problem = findNonFinite(tensor))
+        fail(fmt::format("'{}': {}", name, problem->text), stop);
+  std::filesystem::path folder = checkpointFolder(config.out, checkpoint.step);
+  train::writeCheckpoint(folder, checkpoint);
+  lastCheckpoint = folder;
+  metrics->addCheckpoint(checkpoint.step, folder.lexically_relative(config.out).string());
+  listener->onCheckpoint(folder);
+  pruneCheckpoints(config.out, config.keep, best ? best->step : -1);
+}
+
+void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop) {
+  int64_t step = failing, from = lastCheckpoint.empty() ? 0 : *stepOf(lastCheckpoint);
+  std::string message = fmt::format("step {}: {}", step, what);
+  listener->onNotice(fmt::format("{}: looking for where it began, by doing steps {} to {} again", message, from + 1, step));
+  Replay replay{training, *steps, config, data.train, [this] { return restoreLast(); }, [this] { return loaderOptions(); }, stop};
+  auto found = replay.find(step);
+  if (found)
+    message += "; " + found->text;
+  message += lastCheckpoint.empty() ? ". There is no checkpoint before it" : fmt::format(". The last checkpoint, {}, stays as it is", lastCheckpoint.string());
+  if (!found || !found->isData)
+    message += fmt::format(". A smaller learning rate (this was {}) or \"clip_norm\" in the model's optimizer may help", config.schedule.at(step));
+  metrics->addEvent(step, "failed", message);
+  throw Error(Fault::Data, message);
+}
+
+Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
+  data::Loader loader(data.train, loaderOptions(), place);
+  auto every = [](int64_t step, int64_t steps, bool otherwise) { return steps > 0 ? step % steps == 0 : otherwise; };
+  while (training.steps() < total) {
+    if (config.patience > 0 && evaluationsSinceBest >= config.patience)
+      return Outcome::End::EarlyStop;
+    if (stop)
+      return Outcome::End::Interrupted;
+    DoneStep done = steps->next(loader);
+    int64_t step = done.record.step;
+    tellSkipped(step, done.skipped);
+    failing = step;
+    if (!std::isfinite(done.record.loss))
+      fail("the loss is " + nameOfNonFinite(done.record.loss), stop);
+    if (!std::isfinite(done.record.gradientNorm))
+      fail("the norm of the gradients is " + nameOfNonFinite(done.record.gradientNorm), stop);
+    place = done.end;
+    metrics->add(done.record);
+    listener->onStep(done.record);
+    bool atEnd = step == total, evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
+    bool isBest = evaluates && evaluate();
+    if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
+      writeCheckpoint(stop);
+  }
+  return Outcome::End::Finished;
+}
+
+Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
+  listener = &told;
+  FolderLock lock(config.out);
+  if (!begun) {
+    if (auto all = listCheckpoints(config.out); !all.empty())
+      throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with it (--resume), or give another folder", config.out.string(), *stepOf(all.back())));
+    place = begin();
+    begun = true;
+  }
+  identity();
+  removeUnfinished(config.out);
+  writeOutFolder(config, data);
+  pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
+  failing = training.steps();
+  metrics.emplace(config.out / "metrics.jsonl", resumed ? training.steps() : -1);
+  if (resumed)
+    metrics->addEvent(training.steps(), "resumed", notice);
+  listener->onStart(training.steps(), total, batchesPerEpoch);
+  if (!notice.empty())
+    listener->onNotice(notice);
+  Outcome outcome;
+  outcome.end = loop(stop);
+  if (lastCheckpoint != checkpointFolder(config.out, training.steps()))
+    writeCheckpoint(stop);
+  constexpr const char* kEnds[] = {"finished", "early_stop", "interrupted"};
+  metrics->addEvent(training.steps(), kEnds[static_cast<int>(outcome.end)]);
+  metrics.reset();
+  resumed = true; // another run goes on
+  outcome.steps = training.steps();
+  outcome.last = last;
+  if (best)
+    outcome.best = last && last->best ? *last : EvaluationRecord{.step = best->step, .records = best->records, .loss = best->loss, .accuracy = best->accuracy, .best = true};
+  outcome.checkpoint = lastCheckpoint;
+  return outcome;
+}
+
+Trainer::Trainer(Program program, const std::string& device, const DeviceOptions& options, const Config& config, data::OpenedData data)
+    : state_(new State(program, device, options, config, std::move(data))) {}
+
+Trainer::~Trainer() = default;
+void Trainer::trace(std::shared_ptr<Trace> trace) {
+  state_->training.trace(trace);
+  if (state_->evaluation)
+    state_->evaluation->trace(std::move(trace));
+}
+void Trainer::resume() { state_->resume(); }
+Outcome Trainer::run(Listener& listener, const std::atomic<bool>& stop) { return state_->run(listener, stop); }
+
+} // namespace moec::train

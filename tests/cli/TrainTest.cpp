@@ -1,0 +1,169 @@
+// `moec train` as a process: its folder, what it prints, an interruption and what goes on after it, mistakes.
+
+#include "tests/cli/JsonSchema.h"
+#include "tests/cli/Process.h"
+
+#include <csignal>
+#include <thread>
+
+using namespace moec::test;
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+namespace {
+
+/// A small model of the digits that ship with moec.
+constexpr const char* kModel = R"({
+  "name": "small",
+  "inputs": {"image": {"shape": ["batch", 3, 32, 32]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
+  "let": {"dim": 16},
+  "model": [
+    {"kind": "patch_embedding", "patch": 16, "dim": "$dim"},
+    {"kind": "moe", "gate": {"kind": "gshard", "top_k": 2, "capacity": {"train": 1.2, "eval": 2.4}}, "experts": {"kind": "mlp", "count": 4, "hidden": 16, "activation": "gelu"}},
+    {"kind": "pool", "mode": "mean"},
+    {"kind": "linear", "out": 10, "name": "scores"}
+  ],
+  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "label"}
+})";
+
+class Train : public CommandTest {
+protected:
+  std::string model;
+
+  void SetUp() override {
+    CommandTest::SetUp();
+    model = file("small.json", kModel);
+  }
+
+  json printed(std::vector<std::string> arguments) const {
+    arguments.push_back("--json");
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    json found = json::parse(outcome.out, nullptr, false);
+    EXPECT_THAT(JsonSchema(json::parse(slurp(fs::path(MOEC_SOURCE) / "docs/schemas/train.json"))).problems(found), IsEmpty());
+    return found;
+  }
+
+  int64_t stepsIn(const std::string& out) const {
+    std::string metrics = slurp(folder / out / "metrics.jsonl");
+    int64_t count = 0;
+    for (size_t at = 0; (at = metrics.find("\"kind\":\"step\"", at)) != std::string::npos; ++at)
+      ++count;
+    return count;
+  }
+
+  /// Sends a signal when so many steps are done.
+  Outcome interrupt(std::vector<std::string> arguments, const std::string& out, int64_t after, int signal) const {
+    Running running = start(std::move(arguments));
+    for (int i = 0; i < 6000 && stepsIn(out) < after && waitpid(running.process, nullptr, WNOHANG) == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    kill(running.process, signal);
+    return finish(running);
+  }
+
+  std::string checkpointFile(const std::string& out, int64_t step, const std::string& name) const { return slurp(folder / out / fmt::format("checkpoints/step-{:08}", step) / name); }
+};
+
+TEST_F(Train, LeavesAFolderThatTellsAll) {
+  json found = printed({"train", "small.json", "--epochs", "2", "--batch", "128", "--tensorboard"});
+  EXPECT_EQ(found["out"], "small-training");
+  EXPECT_EQ(found["model"], "small");
+  EXPECT_EQ(found["state"], "finished");
+  EXPECT_EQ(found["step"], 24) << "1438 records are 12 batches";
+  EXPECT_EQ(found["steps"], 24);
+  EXPECT_EQ(found["records"], 2 * 1438);
+  EXPECT_EQ(found["last"]["records"], 359);
+  EXPECT_GT(found["best"]["accuracy"], 0.2);
+  EXPECT_EQ(found["checkpoint"], "small-training/checkpoints/step-00000024");
+  fs::path out = folder / "small-training";
+  EXPECT_EQ(slurp(out / "model.json"), kModel);
+  EXPECT_EQ(json::parse(slurp(out / "train.json"))["batch"], 128);
+  std::string page = slurp(out / "index.html");
+  EXPECT_THAT(page, HasSubstr("of 24, finished"));
+  EXPECT_THAT(page, HasSubstr("\"name\":\"moe.gate\",\"experts\":4"));
+  int events = 0;
+  for (const auto& entry : fs::directory_iterator(out))
+    events += entry.path().filename().string().starts_with("events.out.tfevents.");
+  EXPECT_EQ(events, 1);
+
+  json inspected = printed({"inspect", "small-training"});
+  for (const char* key : {"out", "model", "target", "state", "step", "records", "loss", "last", "best", "checkpoint", "page"})
+    EXPECT_EQ(inspected[key], found[key]) << key;
+
+  // What is there is not written over; with more epochs it goes on.
+  expectFailure({"train", "small.json", "--batch", "128"}, 2, "small-training holds a training, up to step 24: go on with `moec train --resume small-training`");
+  Outcome more = moec({"train", "small-training", "--resume", "--epochs", "3"});
+  EXPECT_EQ(more.code, 0) << more.err;
+  EXPECT_THAT(more.out, HasSubstr("small on digits"));
+  EXPECT_THAT(more.out, HasSubstr("finished after 36 steps"));
+  EXPECT_THAT(more.out, HasSubstr("best validation loss"));
+  EXPECT_THAT(more.err, HasSubstr("moec: step 36: validation loss"));
+  EXPECT_EQ(stepsIn("small-training"), 36);
+  std::string longer = slurp(out / "index.html");
+  EXPECT_THAT(longer, HasSubstr("of 36, finished"));
+  EXPECT_THAT(longer, HasSubstr("\"step\":[1,2,3,4,5,6,")) << "the steps before it too";
+
+  // Another model is another training.
+  std::string changed = file("small.json", std::string(kModel).replace(std::string(kModel).find("\"gelu\""), 6, "\"relu\""));
+  expectFailure({"train", "small.json", "--resume", "--epochs", "4"}, 1, "small-training/checkpoints/step-00000036");
+  EXPECT_EQ(slurp(out / "model.json"), kModel);
+}
+
+TEST_F(Train, GoesOnAfterASignalToTheBit) {
+  int64_t last = 0;
+  for (auto [signal, out] : {std::pair(SIGINT, "first"), std::pair(SIGTERM, "second")}) {
+    Outcome stopped = interrupt({"train", "small.json", "--out", out, "--steps", "1000000", "--batch", "32", "--evaluate-every", "1000000"}, out, 5, signal);
+    EXPECT_EQ(stopped.code, 75) << stopped.err;
+    EXPECT_THAT(stopped.out, HasSubstr("interrupted after"));
+    EXPECT_THAT(stopped.err, HasSubstr(fmt::format("go on with: moec train --resume {}", out)));
+    int64_t steps = stepsIn(out);
+    EXPECT_GE(steps, 5);
+    EXPECT_EQ(printed({"inspect", out})["state"], "interrupted");
+    if (last == 0)
+      last = steps + 20;
+    else if (steps > last)
+      continue; // it was slow to hear it
+    json found = printed({"train", "--resume", out, "--steps", std::to_string(last)});
+    EXPECT_EQ(found["step"], last);
+  }
+  json whole = printed({"train", "small.json", "--out", "whole", "--steps", std::to_string(last), "--batch", "32", "--evaluate-every", "1000000", "--threads", "1"});
+  EXPECT_EQ(whole["state"], "finished");
+  for (const char* name : {"weights.safetensors", "state.safetensors", "training.json"}) {
+    EXPECT_FALSE(checkpointFile("whole", last, name).empty());
+    EXPECT_EQ(checkpointFile("first", last, name), checkpointFile("whole", last, name)) << name;
+  }
+}
+
+TEST_F(Train, FlagsWinOverAFile) {
+  std::string config = file("settings.json", R"({"batch": 64, "steps": 3, "validation": 0, "seed": 5, "schedule": "cosine", "let": {"dim": 8}})");
+  json found = printed({"train", "small.json", "--config", config, "--steps", "2", "--accumulate", "2"});
+  EXPECT_EQ(found["steps"], 2);
+  EXPECT_EQ(found["records"], 256);
+  EXPECT_EQ(found["best"], nullptr) << "nothing is held out";
+  json kept = json::parse(slurp(folder / "small-training/train.json"));
+  EXPECT_EQ(kept["seed"], 5);
+  EXPECT_EQ(kept["schedule"], "cosine");
+  EXPECT_EQ(kept["accumulate"], 2);
+  EXPECT_EQ(kept["let"]["dim"], 8);
+}
+
+TEST_F(Train, MistakesAreNamed) {
+  std::string noLoss = file("none.json", R"({"name": "none", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2, "name": "y"}]})");
+  expectFailure({"train", "none.json"}, 1, "loss");
+  EXPECT_FALSE(fs::exists(folder / "none-training"));
+  expectFailure({"train", "missing.json"}, 1, "missing.json");
+  expectFailure({"train", "small.json", "--batch", "0"}, 2, "--batch 0: expected an integer that is at least 1");
+  expectFailure({"train", "small.json", "--schedule", "cosin"}, 2, "did you mean \"cosine\"?");
+  expectFailure({"train", "small.json", "--steps", "3", "--epochs", "2"}, 2, "give \"steps\" or \"epochs\"");
+  expectFailure({"train", "small.json", "--let", "dim=x"}, 2, "--let dim: expected an integer, found x");
+  expectFailure({"train", "small.json", "--let", "dom=8"}, 1, "dom");
+  expectFailure({"train", "small.json", "--resume"}, 2, "small-training holds no training");
+  expectFailure({"train", "small.json", "--config", file("c.json", "{\n \"bach\": 3}")}, 1, "c.json:2:2: unknown key \"bach\"; did you mean \"batch\"?");
+  expectFailure({"train", "small.json", "--data", "no/where", "--steps", "1"}, 1, "no/where");
+  EXPECT_EQ(moec({"compile", "small.json", "-o", "small.moec"}).code, 0);
+  expectFailure({"train", "small.moec"}, 2, "small.moec is compiled already; train takes a model");
+}
+
+} // namespace

@@ -1,0 +1,72 @@
+// Target of libmoec_train: files of records.
+
+#include "runtime/data/Sources.h"
+#include "tests/fuzz/Refusable.h"
+#include "tests/fuzz/Targets.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace moec::fuzz {
+namespace {
+
+/// A file in memory, with a path.
+class MemoryFile {
+public:
+  explicit MemoryFile(Bytes bytes) : file_(::memfd_create("f", MFD_CLOEXEC)) {
+    if (file_ < 0 || ::write(file_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+      throw std::runtime_error("no file in memory");
+  }
+  ~MemoryFile() { ::close(file_); }
+  MemoryFile(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(file_); }
+
+private:
+  int file_;
+};
+
+/// Some records; their whole numbers keep to what their fields say.
+void use(const data::Dataset& dataset) {
+  if (dataset.size() < 1 || dataset.describe().empty() || dataset.digest().empty())
+    throw std::logic_error("a dataset without records or words");
+  std::vector<Tensor> tensors;
+  std::vector<std::byte*> places;
+  for (const data::Field& field : dataset.fields()) {
+    tensors.emplace_back(field.dtype, field.shape);
+    places.push_back(static_cast<std::byte*>(tensors.back().data()));
+  }
+  for (int64_t i = 0; i < std::min<int64_t>(dataset.size(), 64); ++i)
+    refusable([&] {
+      int64_t record = i < 32 ? i : dataset.size() - 1 - (i - 32); // from both ends
+      if (record < 0)
+        return;
+      dataset.read(record, places);
+      for (size_t f = 0; f < tensors.size(); ++f)
+        if (const data::Field& field = dataset.fields()[f]; field.below)
+          for (double value : tensors[f].toDoubles())
+            if (value < 0 || value >= static_cast<double>(*field.below))
+              throw std::logic_error(field.name + " beyond what the field says");
+    });
+}
+
+} // namespace
+
+void records(Bytes bytes) {
+  if (bytes.empty())
+    return;
+  MemoryFile file(bytes.subspan(1));
+  refusable([&] {
+    switch (bytes[0] % 3) {
+    case 0: return use(*data::openIdx(file.path()).train);
+    case 1: return use(*data::openCifar(file.path()).train);
+    default:
+      for (const data::Field& field : data::listCsv(file.path()))
+        for (bool floats : {false, true})
+          refusable([&] { use(*data::openCsv(file.path(), {{field.name, floats}})); });
+    }
+  });
+}
+
+} // namespace moec::fuzz
