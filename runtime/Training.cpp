@@ -28,7 +28,7 @@ void checkLearningRate(double rate) {
 struct Training::State {
   LoadedPlan loaded;
   TensorMap unplaced; // parameters that no launch reads
-  bool hasWeights = false;
+  bool hasWeights = false, hasStates = false;
   int64_t steps = 0, accumulated = 0;
   Allocator allocator = {};
 
@@ -40,11 +40,16 @@ struct Training::State {
     if (!hasWeights)
       throw Error(Fault::Usage, "the training has no weights: load, init or restore them first");
   }
+  void requireStates() const {
+    requireWeights();
+    if (!hasStates)
+      throw Error(Fault::Usage, "the training has weights but no states, for an accumulation failed: restore both, or load the weights to begin anew");
+  }
 
   /// Everything goes to the device. `weightOf` and `stateOf` give a tensor that has been checked; states come behind their parameters.
   template <class WeightOf, class StateOf> void place(int64_t atStep, int64_t waiting, WeightOf weightOf, StateOf stateOf) {
     Trace::Span span(loaded.trace(), "place the weights", "run");
-    hasWeights = false;
+    hasWeights = hasStates = false;
     unplaced.clear();
     for (const ParameterInfo& parameter : plan().parameters) {
       const Tensor& weight = weightOf(parameter);
@@ -57,7 +62,7 @@ struct Training::State {
       executable().write(state.buffer, stateOf(state));
     steps = atStep;
     accumulated = waiting;
-    hasWeights = true;
+    hasWeights = hasStates = true;
   }
 
   Tensor weight(const ParameterInfo& parameter) {
@@ -78,7 +83,7 @@ struct Training::State {
   void forward(const TensorMap& inputs, const StepOptions& options) {
     TensorMap all = withScalars(inputs, options.learningRate);
     Bindings sizes = bindInputs(plan(), all);
-    requireWeights();
+    requireStates();
     Trace::Span call(loaded.trace(), accumulates() ? "accumulate" : "step", "run");
     for (const auto& [symbol, size] : sizes)
       if (call)
@@ -87,11 +92,12 @@ struct Training::State {
     change(LaunchList::Forward, sizes, {seedOf(options.seed, accumulated), static_cast<uint32_t>(steps + 1)});
   }
 
-  /// Launches that write parameters and states: what fails among them leaves neither the old nor the new.
+  /// Launches that write states and, but for an accumulation, parameters: what fails among them leaves neither the old nor the new.
   void change(LaunchList list, const Bindings& sizes, const CallScalars& scalars) {
-    hasWeights = false;
+    hasWeights = list == LaunchList::Forward && accumulates();
+    hasStates = false;
     loaded.run(list, sizes, scalars);
-    hasWeights = true;
+    hasWeights = hasStates = true;
   }
 };
 
@@ -134,8 +140,7 @@ void Training::restore(const TensorMap& weights, const TensorMap& state, int64_t
   if (steps < 0 || accumulated < 0 || (accumulated > 0 && !state_->accumulates()))
     throw Error(Fault::Usage, fmt::format("a training is restored at step {} with {} accumulations: expected numbers that a training of this program has", steps,
                                           accumulated));
-  checkWeights(plan(), weights, true);
-  checkState(plan(), state);
+  checkWeightsAndState(plan(), weights, state);
   state_->place(
       steps, accumulated, [&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; },
       [&](const StateInfo& info) -> const Tensor& { return state.find(info.name)->second; });
@@ -164,7 +169,7 @@ TensorMap Training::accumulate(const TensorMap& inputs, const StepOptions& optio
 TensorMap Training::apply(const StepOptions& options) {
   checkLearningRate(options.learningRate);
   State& state = *state_;
-  state.requireWeights();
+  state.requireStates();
   if (state.accumulated == 0)
     throw Error(Fault::Usage, "there are no gradients to apply: accumulate some first");
   Trace::Span call(state.loaded.trace(), "apply", "run");
@@ -195,7 +200,7 @@ Tensor Training::weight(const std::string& name) const {
 }
 
 TensorMap Training::state() const {
-  state_->requireWeights();
+  state_->requireStates();
   TensorMap states;
   for (const StateInfo& state : plan().states)
     states.emplace(state.name, state_->executable().read(state.buffer));

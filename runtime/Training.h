@@ -32,8 +32,8 @@ public:
   void load(const std::filesystem::path& safetensors, bool allowNonFinite = false);
   void load(const TensorMap& weights, bool allowNonFinite = false);
   void init(uint64_t seed);
-  /// Goes on where another training was when it gave weights(), state(), steps() and accumulated(): what follows has the same bits. Error(Data) lists every name
-  /// that is missing, unknown or of another shape or dtype; nothing is changed then.
+  /// Goes on where another training was when it gave weights(), state(), steps() and accumulated(): what follows has the same bits. One Error(Data) lists every
+  /// name of both that is missing, unknown or of another shape or dtype; nothing is changed then.
   void restore(const TensorMap& weights, const TensorMap& state, int64_t steps, int64_t accumulated = 0);
 
   /// One step: the loss and the aux losses by name, and `gradient_norm`. A failure among the launches (a kernel, the device) leaves the training without
@@ -41,7 +41,8 @@ public:
   /// Where gradients add up, it is accumulate() and apply().
   /// Error(Usage) for inputs as Session::run has it, and for a learning rate that is missing or no finite number.
   TensorMap step(const TensorMap& inputs, const StepOptions& options);
-  /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own.
+  /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own. A failure among the
+  /// launches leaves the training without states: weights() can be read still, the rest needs load, init or restore.
   /// Error(Usage) for a program compiled without accumulation.
   TensorMap accumulate(const TensorMap& inputs, const StepOptions& options = {});
   /// A step with the mean of the gradients so far; gives `gradient_norm`. Error(Usage) when there are none.

@@ -26,9 +26,9 @@ int64_t firstNonFinite(const Tensor& tensor) {
   }
 }
 
-/// `what`: "weights" holds a "parameter" of the program.
+/// "weights: 2 problems:" and a line for each; nothing where there are none. `what`: "weights" holds a "parameter" of the program.
 template <class Info>
-void checkTensors(const std::vector<Info>& infos, const TensorMap& tensors, bool allowNonFinite, const char* what, const char* one) {
+std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors, bool allowNonFinite, const char* what, const char* one) {
   std::vector<std::string> names, problems;
   for (const Info& info : infos) {
     names.push_back(info.name);
@@ -49,19 +49,24 @@ void checkTensors(const std::vector<Info>& infos, const TensorMap& tensors, bool
     if (std::find(names.begin(), names.end(), name) == names.end())
       problems.push_back(fmt::format("'{}' is no {} of this program{}", name, one, didYouMean(name, names)));
   if (problems.empty())
-    return;
+    return {};
   std::string message = fmt::format("{}: {} problem{}:", what, problems.size(), problems.size() == 1 ? "" : "s");
   for (const std::string& problem : problems)
     message += "\n  " + problem;
-  throw Error(Fault::Data, message);
+  return message;
 }
 
 } // namespace
 
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
-  checkTensors(plan.parameters, weights, allowNonFinite, "weights", "parameter");
+  if (std::string problems = problemsOf(plan.parameters, weights, allowNonFinite, "weights", "parameter"); !problems.empty())
+    throw Error(Fault::Data, problems);
 }
 
-void checkState(const Plan& plan, const TensorMap& state) { checkTensors(plan.states, state, true, "state", "state"); }
+void checkWeightsAndState(const Plan& plan, const TensorMap& weights, const TensorMap& state) {
+  std::string ofWeights = problemsOf(plan.parameters, weights, true, "weights", "parameter"), ofState = problemsOf(plan.states, state, true, "state", "state");
+  if (!ofWeights.empty() || !ofState.empty())
+    throw Error(Fault::Data, ofWeights + (ofWeights.empty() || ofState.empty() ? "" : "\n") + ofState);
+}
 
 } // namespace moec

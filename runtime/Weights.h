@@ -9,8 +9,8 @@ namespace moec {
 /// Error(Data) that lists every name that is missing, unknown (with the nearest name), has another shape or dtype, or a non-finite value
 /// unless allowed.
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite);
-/// The same of a training's states, but for values that are not finite: what a training has made is taken up as it is.
-void checkState(const Plan& plan, const TensorMap& state);
+/// The same of a training's weights and states together, but for values that are not finite: what a training has made is taken up as it is.
+void checkWeightsAndState(const Plan& plan, const TensorMap& weights, const TensorMap& state);
 
 /// Elements that initialWeight() draws at once: so many doubles stand beside the weight.
 int64_t drawnAtOnce(const ParameterInfo& parameter);

@@ -80,6 +80,7 @@ void printJson(const Program& program, const CheckReport& report) {
                                   {"buffer", check.buffer},
                                   {"error", check.worst},
                                   {"allowed", check.tolerance},
+                                  {"nans", check.nans},
                                   {"passed", check.passed}});
   result["outputs"] = Json::array();
   for (const OutputCheck& check : report.outputs)
@@ -96,8 +97,8 @@ void printJson(const Program& program, const CheckReport& report) {
 void printText(const Program& program, const CheckReport& report) {
   Table table({"layer", "kind", ">error", ">allowed", "", "worst in"});
   for (const LaunchCheck& check : report.launches)
-    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
-               check.buffer});
+    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : check.worst > check.tolerance ? "WRONG" : "NaN",
+               check.worst > check.tolerance || check.nans == 0 ? check.buffer : check.nanBuffer});
   for (const OutputCheck& check : report.outputs)
     table.add({"end to end", wordOf(check.kind), errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
                check.name});

@@ -16,12 +16,19 @@ namespace {
 
 constexpr int64_t kShortRow = 1024; // softmax of such a row needs one pass over what a core or a block holds
 constexpr double kMostRead = 2.5;   // bytes read again for each byte that is not saved: two values of its size, and what is small
-constexpr int64_t kUsualSize = 64;   // of a symbol, to compare sizes: only their ratios count
+constexpr int64_t kUsualSize = 64;   // what a symbol counts as
+
+int64_t usual(const Size& size) {
+  Bindings bindings;
+  for (const std::string& symbol : size.symbols())
+    bindings[symbol] = kUsualSize;
+  return std::max<int64_t>(1, size.evaluate(bindings));
+}
 
 /// Whether an op's result is cheap to have once its operands are there.
 bool isCheap(Operation* op) {
   if (auto softmax = dyn_cast<ir::SoftmaxOp>(op))
-    return ir::sizesOf(softmax.getX()).back().constant().value_or(kShortRow + 1) <= kShortRow;
+    return usual(ir::sizesOf(softmax.getX()).back()) <= kShortRow;
   return ir::isElementwise(op) || isa<ir::LayerNormOp, ir::RmsNormOp, ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::BroadcastOp, ir::ConstantOp, ir::SizeOp,
                                       ir::RandomOp, ir::RelativeBiasOp, ir::DispatchOp, ir::ExpertRowsOp, ir::RowWeightsOp>(op);
 }
@@ -31,12 +38,8 @@ double bytesOf(Value value) {
   if (!type)
     return 0; // a routing is small beside its rows
   double bytes = static_cast<double>(byteSize(ir::dtypeOf(type.getElementType())));
-  for (const Size& size : ir::sizesOf(type)) {
-    Bindings bindings;
-    for (const std::string& symbol : size.symbols())
-      bindings[symbol] = kUsualSize;
-    bytes *= static_cast<double>(std::max<int64_t>(1, size.evaluate(bindings)));
-  }
+  for (const Size& size : ir::sizesOf(type))
+    bytes *= static_cast<double>(usual(size));
   return bytes;
 }
 

@@ -27,6 +27,11 @@ void emitMatmul(Rule& rule, MatmulOp op) {
   if (sizesOf(b).size() == 2)
     return emitMatrixProduct(rule, a, b);
   rule.giveSummed(0, rule.matmul(dy, rule.transpose(b)));
+  // Rows of a matrix a are dimension -2 of dy, whose first one is not ragged: both lose them.
+  if (Value routing = sizesOf(a).size() == 2 ? raggedRouting(a) : Value()) {
+    a = rule.withoutRowsBehind(routing, a, 0);
+    dy = rule.withoutRowsBehind(routing, dy, sizesOf(dy).size() - 2);
+  }
   rule.giveSummed(1, rule.matmul(rule.transpose(dy), rule.transpose(a)));
 }
 

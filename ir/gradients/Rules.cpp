@@ -76,12 +76,14 @@ Value Rule::sumRows(Value x) { return sumTo(x, {sizesOf(x).back()}); }
 
 Value Rule::withoutUndefinedRows(Value x) {
   Value routing = raggedRouting(x);
-  if (!routing)
-    return x;
+  return routing ? withoutRowsBehind(routing, x, 0) : x;
+}
+
+Value Rule::withoutRowsBehind(Value routing, Value x, size_t axis) {
   auto type = mlir::cast<RoutingType>(routing.getType());
   Value column = create<RowWeightsOp>(filled(1, {tokensOf(type), type.getChoices()}, elementOf(x)), routing); // 0 behind the count
   Sizes sizes(sizesOf(x).size(), Size(1));
-  sizes[0] = rowsOf(type);
+  sizes[axis] = rowsOf(type);
   return where(compare(Predicate::GT, reshape(column, sizes), zero(x)), x, zero(x));
 }
 

@@ -55,6 +55,8 @@ public:
   mlir::Value sumRows(mlir::Value x);
   /// `x` with zeros for the rows behind a routing's count, where it has ragged rows.
   mlir::Value withoutUndefinedRows(mlir::Value x);
+  /// `x` with zeros along `axis`, which is the routing's rows, behind its count.
+  mlir::Value withoutRowsBehind(mlir::Value routing, mlir::Value x, size_t axis);
 
 private:
   mlir::Operation* op_;

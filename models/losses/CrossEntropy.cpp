@@ -18,6 +18,10 @@ bool check(Site& site, const Arguments& arguments) {
     site.error(fmt::format("\"cross_entropy\" takes scores (.., classes) of a float, and gets {}", describe(scores)));
     return false;
   }
+  if (!rows.back().isConstant()) { // no label could be held against it before the kernels read by it
+    site.error(fmt::format("\"cross_entropy\" takes a number of classes that the model knows, and gets {}", describe(scores)));
+    return false;
+  }
   rows.pop_back();
   mlir::Type label = mlir::cast<mlir::RankedTensorType>(labels.getType()).getElementType();
   if (ir::sizesOf(labels) == rows && label.isSignlessInteger() && !label.isInteger(1))
@@ -32,7 +36,7 @@ Value build(Site& site, const Arguments& arguments) {
   mlir::Type element = site.routerElement();
   int64_t ignore = arguments.integer("ignore_index");
   Value labels = site.named(arguments, "labels");
-  if (std::optional<int64_t> classes = ir::sizesOf(site.named(arguments, "scores")).back().constant(); classes && !site.limitIds(labels, *classes, ignore))
+  if (!site.limitIds(labels, *ir::sizesOf(site.named(arguments, "scores")).back().constant(), ignore))
     return {};
   Value scores = ops.cast(site.named(arguments, "scores"), element);
   mlir::Type label = mlir::cast<mlir::RankedTensorType>(labels.getType()).getElementType();

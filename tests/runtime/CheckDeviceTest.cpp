@@ -66,6 +66,37 @@ TEST(CheckDevice, AFlippedChoiceIsFoundAndReplayed) {
     EXPECT_TRUE(output.passed) << output.name;
 }
 
+/// An expert-1 row (twice its tokens' numbers) whose elements 1 and 2 are `first` and `second`; weights of 1.
+CheckReport checkTinyRow(float first, float second) {
+  Program program(tinyProgramData());
+  Tensor x = tinyTokens(50, 4), w(DType::F32, {kTinyWidth});
+  std::ranges::fill(w.as<float>(), 1.0f);
+  int64_t row = 0;
+  while (x.as<float>()[static_cast<size_t>(row * kTinyWidth)] < -0.5f || x.as<float>()[static_cast<size_t>(row * kTinyWidth)] >= 0.5f)
+    ++row;
+  x.as<float>()[static_cast<size_t>(row * kTinyWidth + 1)] = first;
+  x.as<float>()[static_cast<size_t>(row * kTinyWidth + 2)] = second;
+  auto cpu = [] { return std::make_shared<CpuDevice>(DeviceOptions{.threads = 1}); };
+  return check(program, cpu(), cpu(), {{"w", w}}, {{"x", x}}, {.seed = 1, .step = 2});
+}
+
+// Rows overflow to both infinities, which are equal; their sum is NaN on both devices.
+TEST(CheckDevice, ANanOfBothIsAFindingWhereItIsMade) {
+  CheckReport report = checkTinyRow(3e38f, -3e38f);
+  EXPECT_FALSE(report.passed());
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(report.launches[i].passed) << i;
+  EXPECT_EQ(report.launches[3].nans, 1);
+  EXPECT_NE(report.describeFailures().find("buffer 'total' is NaN on both devices at 1 elements, and no input is: nothing is compared there"), std::string::npos)
+      << report.describeFailures();
+  EXPECT_EQ(report.describeFailures().find("differs"), std::string::npos);
+}
+
+TEST(CheckDevice, ANanThatComesInMayGoOut) {
+  CheckReport report = checkTinyRow(NAN, 1);
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+}
+
 TEST(CheckDevice, ServesASession) {
   auto device = std::make_shared<CheckDevice>(std::make_shared<FaultyDevice>("tiny_up", 1), std::make_shared<CpuDevice>(DeviceOptions{.threads = 1}));
   Session session(Program(tinyProgramData()), device);

@@ -190,8 +190,70 @@ TEST(Training, SaysWhatIsMissing) {
   EXPECT_FAULT(whole.step(batch, {.learningRate = 1}), Fault::Usage, "'train.step' is the training's own");
   EXPECT_FAULT(whole.load({{"v", someWeights()}}), Fault::Data, "'w' is missing");
   EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.momentum' is f32[7], expected f32[8]\n  'w.average' is missing (f32[8])");
+  EXPECT_FAULT(whole.restore({{"v", someWeights()}}, {{"w.momentum", Tensor(DType::F32, {8})}}, 1), Fault::Data,
+               "weights: 2 problems:\n  'w' is missing (f32[8])\n  'v' is no parameter of this program\nstate: 1 problem:\n  'w.average' is missing (f32[8])");
   EXPECT_FAULT(whole.restore(whole.weights(), whole.state(), 1, 2), Fault::Usage, "2 accumulations");
   EXPECT_EQ(whole.steps(), 0);
+}
+
+/// The CPU, whose launches of one list fail when they are told to.
+class FailingDevice : public Device {
+public:
+  explicit FailingDevice(LaunchList list) : list_(list) {}
+  std::string name() const override { return "failing"; }
+  std::vector<std::string> targets() const override { return cpu_->targets(); }
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose) override { return std::make_unique<Run>(cpu_->load(program, purpose), *this); }
+  bool fails = false;
+
+private:
+  struct Run : Executable {
+    Run(std::unique_ptr<Executable> inner, const FailingDevice& device) : inner(std::move(inner)), device(device) {}
+    const Plan& plan() const override { return inner->plan(); }
+    void bind(const Bindings& bindings) override { inner->bind(bindings); }
+    void write(int buffer, const Tensor& tensor) override { inner->write(buffer, tensor); }
+    Tensor read(int buffer) const override { return inner->read(buffer); }
+    void launch(LaunchList list, int index, const CallScalars& scalars) override {
+      if (device.fails && list == device.list_)
+        throw Error(Fault::Device, "it fails");
+      inner->launch(list, index, scalars);
+    }
+    void releaseUnusedParameters() override { inner->releaseUnusedParameters(); }
+    std::unique_ptr<Executable> inner;
+    const FailingDevice& device;
+  };
+  LaunchList list_;
+  std::shared_ptr<Device> cpu_ = openDevice("cpu", {.threads = 1});
+};
+
+TEST(Training, AFailedAccumulationLeavesTheWeights) {
+  auto device = std::make_shared<FailingDevice>(LaunchList::Forward);
+  Training training(Program(tinyTrainingData(true)), device);
+  training.init(1);
+  training.step(tinyBatch(4, 1), {.learningRate = 0.1});
+  TensorMap weights = training.weights(), state = training.state();
+  device->fails = true;
+  EXPECT_FAULT(training.accumulate(tinyBatch(4, 2)), Fault::Device, "it fails");
+  EXPECT_TRUE(equalBits(training.weights(), weights));
+  EXPECT_TRUE(equalBits({{"w", training.weight("w")}}, weights));
+  EXPECT_FAULT(training.state(), Fault::Usage, "no states, for an accumulation failed");
+  EXPECT_FAULT(training.accumulate(tinyBatch(4, 2)), Fault::Usage, "no states");
+  EXPECT_FAULT(training.apply({.learningRate = 1}), Fault::Usage, "no states");
+  device->fails = false;
+  training.restore(weights, state, 1);
+  training.step(tinyBatch(4, 2), {.learningRate = 0.1});
+  EXPECT_EQ(training.steps(), 2);
+}
+
+TEST(Training, AFailedStepOrUpdateLeavesNothing) {
+  for (auto [accumulate, list] : {std::pair{false, LaunchList::Forward}, {true, LaunchList::Apply}}) {
+    auto device = std::make_shared<FailingDevice>(list);
+    Training training(Program(tinyTrainingData(accumulate)), device);
+    training.init(1);
+    device->fails = true;
+    EXPECT_FAULT(training.step(tinyBatch(4, 1), {.learningRate = 0.1}), Fault::Device, "it fails");
+    EXPECT_FAULT(training.weights(), Fault::Usage, "no weights");
+    EXPECT_FAULT(training.state(), Fault::Usage, "no weights");
+  }
 }
 
 TEST(Training, SpansStandInATrace) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 #include <utility>
@@ -71,13 +72,18 @@ void CheckExecutable::compare(LaunchCheck& check, int buffer) const {
   const BufferInfo& info = plan().buffers[static_cast<size_t>(buffer)];
   Tensor a = a_->read(buffer), b = b_->read(ofB(buffer));
   double allowed = tolerance_(info.dtype);
-  double worst = relativeError(a, b, validElements(info, b));
+  int64_t valid = validElements(info, b);
+  double worst = relativeError(a, b, valid);
+  // Where A has no NaN in its place, the error is infinite, and that is said.
+  if (int64_t nans = nansIn_ || std::isinf(worst) ? 0 : countNans(b, valid); nans > check.nans) {
+    check.nans = nans;
+    check.nanBuffer = info.name;
+  }
   if (!check.buffer.empty() && pastTolerance(worst, allowed) <= pastTolerance(check.worst, check.tolerance))
     return;
   check.buffer = info.name;
   check.worst = worst;
   check.tolerance = allowed;
-  check.passed = worst <= allowed;
 }
 
 void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {
@@ -99,20 +105,27 @@ void CheckExecutable::launch(LaunchList list, int index, const CallScalars& scal
     return std::any_of(first, launches.begin() + index, [&](const LaunchInfo& part) { return std::ranges::find(part.outputs, buffer) != part.outputs.end(); });
   };
   bool weightsToo = match_.same || plan().purpose == Purpose::Training; // for inference, B may have dropped the plain form of what A reads
-  for (int buffer : info.inputs)
-    if (weightsToo || plan().buffers[static_cast<size_t>(buffer)].kind != BufferKind::Parameter)
-      if (ofB(buffer) >= 0 && !isMadeHere(buffer))
-        a_->write(buffer, b_->read(ofB(buffer)));
+  if (static_cast<size_t>(index) == match.firstA)
+    nansIn_ = false;
+  for (int buffer : info.inputs) {
+    const BufferInfo& input = plan().buffers[static_cast<size_t>(buffer)];
+    if ((!weightsToo && input.kind == BufferKind::Parameter) || ofB(buffer) < 0 || isMadeHere(buffer))
+      continue;
+    Tensor given = b_->read(ofB(buffer));
+    nansIn_ = nansIn_ || countNans(given, validElements(input, given)) > 0;
+    a_->write(buffer, given);
+  }
   a_->launch(list, index, scalars);
   if (static_cast<size_t>(index) + 1 < match.firstA + match.countA)
     return;
   for (size_t i = 0; i < match.countB; ++i)
     b_->launch(list, static_cast<int>(match.firstB + i), scalars);
-  LaunchCheck check{list, index, info.label, match.isLayer ? "moe_layer" : info.kind, info.kernel, {}, 0, 0, true};
+  LaunchCheck check{list, index, info.label, match.isLayer ? "moe_layer" : info.kind, info.kernel, {}, 0, 0, true, 0, {}};
   for (size_t i = 0; i < match.countA; ++i)
     for (int buffer : launches[match.firstA + i].outputs)
       if (ofB(buffer) >= 0)
         compare(check, buffer);
+  check.passed = check.worst <= check.tolerance && check.nans == 0;
   report_.launches.push_back(std::move(check));
 }
 

@@ -51,6 +51,7 @@ private:
   std::unique_ptr<Executable> a_, b_;
   PlanMatch match_;
   bool bIsPrepared_ = true; // of two plans: B's prepare launches have seen B's parameters
+  bool nansIn_ = false;      // among the inputs of the launch, or of the layer's launches, so far
   ToleranceOf tolerance_;
   CheckReport report_;
 };

@@ -19,11 +19,13 @@ bool CheckReport::passed() const {
 
 std::string CheckReport::describeFailures() const {
   std::string text;
-  for (const LaunchCheck& check : launches)
-    if (!check.passed)
-      text += fmt::format("{} launch {}, {} ({}): buffer '{}' differs by {:.1e}, allowed {:.1e}\n",
-                          name(check.list), check.index, check.label, check.kind, check.buffer,
-                          check.worst, check.tolerance);
+  for (const LaunchCheck& check : launches) {
+    std::string where = fmt::format("{} launch {}, {} ({})", name(check.list), check.index, check.label, check.kind);
+    if (check.worst > check.tolerance)
+      text += fmt::format("{}: buffer '{}' differs by {:.1e}, allowed {:.1e}\n", where, check.buffer, check.worst, check.tolerance);
+    if (check.nans > 0)
+      text += fmt::format("{}: buffer '{}' is NaN on both devices at {} elements, and no input is: nothing is compared there\n", where, check.nanBuffer, check.nans);
+  }
   for (const OutputCheck& check : outputs)
     if (!check.passed)
       text += fmt::format("{} '{}' differs by {:.1e}, allowed {:.1e}\n", wordOf(check.kind), check.name, check.worst, check.tolerance);
@@ -46,6 +48,14 @@ double relativeError(const Tensor& a, const Tensor& b, int64_t elements) {
     difference = std::max(difference, std::abs(x[i] - y[i]));
   }
   return difference == 0 ? 0 : difference / largest;
+}
+
+int64_t countNans(const Tensor& tensor, int64_t elements) {
+  if (!isFloat(tensor.dtype()))
+    return 0;
+  std::vector<double> values = tensor.toDoubles();
+  auto end = elements < 0 ? values.end() : values.begin() + std::min(static_cast<std::ptrdiff_t>(elements), std::ssize(values));
+  return std::count_if(values.begin(), end, [](double value) { return std::isnan(value); });
 }
 
 } // namespace moec

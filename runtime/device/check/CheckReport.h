@@ -22,7 +22,11 @@ struct LaunchCheck {
   std::string buffer;   // name of the worst output
   double worst = 0;     // max |a-b| / max |b| of it
   double tolerance = 0; // what it was allowed
-  bool passed = true;
+  bool passed = true;   // within the tolerance, and no NaN of its own
+  /// Elements that are NaN on both devices though no input of the launch holds a NaN, and the output where most of them are. They are equal and say nothing: a
+  /// finding of its own kind. NaNs that come in with the inputs are to go out, and infinities are compared like other values.
+  int64_t nans = 0;
+  std::string nanBuffer;
 };
 
 enum class ResultKind { Output, Parameter, State };
@@ -40,12 +44,15 @@ struct CheckReport {
   std::vector<LaunchCheck> launches;
   std::vector<OutputCheck> outputs;
   bool passed() const;
-  /// A line for each failure: "forward launch 3, layers.0.moe (expert_up): buffer 'rows' differs by 2e-03, allowed 1e-05".
+  /// A line for each failure: "forward launch 3, layers.0.moe (expert_up): buffer 'rows' differs by 2e-03, allowed 1e-05", or ".. is NaN on
+  /// both devices at 12 elements, and no input is: nothing is compared there".
   std::string describeFailures() const;
 };
 
 /// max |a-b| / max |b| over the first `elements` (all when negative). Equal values, infinities and NaNs in the same places count as equal;
 /// infinity when a value that is not finite stands against another.
 double relativeError(const Tensor& a, const Tensor& b, int64_t elements = -1);
+/// How many of the first `elements` (all when negative) are NaN.
+int64_t countNans(const Tensor& tensor, int64_t elements = -1);
 
 } // namespace moec

@@ -208,6 +208,8 @@ void addRouting(Cases& cases) {
     add("add", "ragged", x + w + ", %b: t(3)", y, there + "%h = moe.add %d, %b : t($R, 3), t(3)" + back);
     add("mul", "ragged", x + w + ", %b: t(1, 1)", y, there + "%h = moe.mul %d, %b : t($R, 3), t(1, 1)" + back);
     add("matmul", "ragged", x + w + ", %m: t(3, 3)", y, there + "%h = moe.matmul %d, %m : t($R, 3), t(3, 3)" + back);
+    add("matmul", "ragged_by_matrices", x + w + ", %m: t(2, 3, 3)", y,
+        there + "%e = moe.matmul %d, %m : t($R, 3), t(2, 3, 3) %h = moe.reduce sum %e axis 0 : t(2, $R, 3)" + back);
     add("layer_norm", "ragged", x + w + ", %m: t(3), %b: t(3)", y, there + "%h = moe.layer_norm %d weight %m : t(3) bias %b : t(3) eps 0.01 of t($R, 3)" + back);
     add("rms_norm", "ragged", x + w + ", %m: t(3)", y, there + "%h = moe.rms_norm %d weight %m : t(3) eps 0.01 of t($R, 3)" + back);
     add("broadcast", "ragged", x + w + ", %b: t(3)", y, there + "%e = moe.broadcast %b : t(3) -> t($R, 3) %h = moe.mul %d, %e : t($R, 3), t($R, 3)" + back);
