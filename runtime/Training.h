@@ -61,7 +61,7 @@ public:
 
   /// As Session::trace.
   void trace(std::shared_ptr<Trace> trace);
-  /// As Session::watch. What it throws leaves the training without weights.
+  /// As Session::watch. What it throws is as a failure of the launch.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
   const Plan& plan() const;
   /// For looking at buffers. Its launches are the training's own business.
