@@ -1,4 +1,4 @@
-// An example of skeletons/attention_grad.cuh: the gradients of one head of 40 columns, with no bias.
+// An example of skeletons/attention_grad.cuh: the gradients of one head of 40 columns, with no bias and no dropout.
 #include "attention_grad.cuh"
 
 using Tile = ProductTile<float, 4, 1, 2, 4, 16, 3>;
@@ -14,7 +14,7 @@ extern "C" __global__ void __launch_bounds__(128) statistics(const float* q, con
   __shared__ Attention::Shared shared;
   const int query0 = blockIdx.x * Tile::tileM;
   attentionStatistics<Attention>(shared, rows, 0.5f, q, Rows{q, query0, rows}, Rows{dy, query0, rows}, Rows{k, 0, rows}, Rows{v, 0, rows}, [&](int) { return rows; },
-                                 NoBias(), [&](int m, float total, float dot) {
+                                 NoBias(), NoDropout(), [&](int m, float total, float dot) {
                                    if (query0 + m < rows)
                                      totals[query0 + m] = total, dots[query0 + m] = dot;
                                  });
@@ -34,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(128) queries(const float* q, const 
   clearSums<Attention>(sums);
   for (int key0 = 0; key0 < rows; key0 += Tile::tileN) {
     scoreGradients<Attention>(shared, products, key0, 0.5f, q, of, Rows{q, query0, rows}, Rows{dy, query0, rows}, Rows{k, 0, rows}, Rows{v, 0, rows},
-                              [&](int) { return rows; }, NoBias());
+                              [&](int) { return rows; }, NoBias(), NoDropout());
     addWeighted<Attention>(shared, sums, products, 0, q, Rows{k, key0, rows});
   }
   storeSums<Attention>(sums, 0.5f, 0, [&](int m) -> float* { return query0 + m < rows ? dq + (query0 + m) * 40 : nullptr; });
@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(128) keys(const float* q, const flo
   clearSums<Attention>(ofK);
   clearSums<Attention>(ofV);
   addGradientsOfKeys<Attention>(shared, ofK, ofV, 0, rows, 0.5f, 0, q, Rows{k, key0, rows}, Rows{v, key0, rows}, Rows{q, 0, rows}, Rows{dy, 0, rows},
-                                [&](int m) { return key0 + m < rows ? 0 : 0x7fffffff; }, NoBias(),
+                                [&](int m) { return key0 + m < rows ? 0 : 0x7fffffff; }, NoBias(), NoDropout(),
                                 [&](int query) { return RowStatistics<float>{totals[query], dots[query]}; });
   storeSums<Attention>(ofK, 0.5f, 0, [&](int m) -> float* { return key0 + m < rows ? dk + (key0 + m) * 40 : nullptr; });
   storeSums<Attention>(ofV, 1.0f, 0, [&](int m) -> float* { return key0 + m < rows ? dv + (key0 + m) * 40 : nullptr; });
