@@ -76,6 +76,11 @@ Value Ops::known(const std::string& path) {
 }
 
 Value Ops::state(const std::string& path, const ir::Sizes& sizes, Type element) {
+  if (isTooLarge(sizes)) {
+    diagnostics_.error(position_, fmt::format("the state {} of shape {} has more than 2^40 elements", inQuotes(path),
+                                              ir::describe(sizes)));
+    return {};
+  }
   RankedTensorType type = ir::tensorOf(sizes, element);
   OpBuilder outside(function_);
   OperationState state(location_, ir::StateOp::getOperationName());

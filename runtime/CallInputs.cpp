@@ -1,6 +1,7 @@
 #include "runtime/CallInputs.h"
 
 #include "runtime/core/Error.h"
+#include "runtime/core/Generation.h"
 #include "runtime/core/NearestName.h"
 
 #include <fmt/format.h>
@@ -18,6 +19,19 @@ std::string describeShape(const InputInfo& info) {
   for (const Size& size : info.shape)
     text += (text.empty() ? "" : ", ") + size.str();
   return fmt::format("{}[{}]", name(info.dtype), text);
+}
+
+/// Of a plan for generation: tokens and their position each fit the context; both together do, too.
+void checkContext(const Plan& plan, const TensorMap& inputs) {
+  auto position = inputs.find(std::string_view(kPositionInput));
+  auto rule = std::find_if(plan.inputs.begin(), plan.inputs.end(), [](const InputInfo& info) { return info.name == kPositionInput; });
+  if (plan.purpose != Purpose::Generation || position == inputs.end() || rule == plan.inputs.end() || !rule->below)
+    return;
+  int64_t before = position->second.as<const int64_t>()[0];
+  for (const InputInfo& info : plan.inputs)
+    if (auto tokens = inputs.find(info.name); &info != &*rule && info.shape.size() == 2 && tokens != inputs.end())
+      if (int64_t count = tokens->second.shape()[1]; count > *rule->below - before)
+        fail(fmt::format("input '{}' has {} tokens behind the {} before them, and the context has room for {}", info.name, count, before, *rule->below));
 }
 
 void checkNames(const Plan& plan, const TensorMap& inputs) {
@@ -96,6 +110,7 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
     if (info.below)
       checkRange(info, found->second);
   }
+  checkContext(plan, inputs);
   for (const SizeRule& rule : plan.rules) {
     int64_t size = rule.size.evaluate(bindings);
     if (rule.atMost && size > *rule.atMost)

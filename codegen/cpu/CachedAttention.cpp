@@ -53,6 +53,8 @@ private:
     Value none = k_.compare(Predicate::EQ, from, lowest(from.getType()));
     return k_.choose(none, k_.zero(from.getType()), exp(k_, k_.sub(from, to)));
   }
+  /// What is taken from scores before exp: 0 where none so far is over -inf.
+  Value shiftOf(Value most, mlir::Type type) { return k_.choose(k_.compare(Predicate::EQ, most, lowest(type)), k_.zero(type), most); }
   Value token(Value row) { return k_.div(k_.add(first_, row), plan_.sharing()); }
   int64_t keysStride() const { return (plan_.headDim + lanes_ - 1) / lanes_ * lanes_ + lanes_; } // of the widened copy
   Value scratchOf(int64_t elements) { return k_.scratch(bytesOf(computed_, Size(elements))); }
@@ -184,7 +186,8 @@ void CachedAttention::foldRow(const Block& block, Value row, Value scores) {
     k_.store(s, at(scores, i));
     return Values{k_.max(carried[0], k_.choose(inside(i), s, lowest(vector_)))};
   })[0];
-  Value before = k_.load(element_, at(most_, row)), most = k_.max(before, k_.maxLanes(highest)), wide = k_.broadcast(most, lanes_);
+  Value before = k_.load(element_, at(most_, row)), most = k_.max(before, k_.maxLanes(highest));
+  Value wide = k_.broadcast(shiftOf(most, element_), lanes_);
   Value sum = k_.loop(k_.index(0), block.count, k_.index(lanes_), {k_.zero(vector_)}, [&](Value i, const Values& carried) {
     Value power = k_.choose(inside(i), exp(k_, k_.sub(k_.load(vector_, at(scores, i)), wide)), k_.zero(vector_));
     k_.store(power, at(scores, i));
@@ -224,8 +227,9 @@ void CachedAttention::foldColumns(const Block& block, int64_t vector) {
     k_.store(s, scoreAt(key));
     return Values{k_.max(carried[0], k_.choose(sees(key), s, lowest(vector_)))};
   })[0];
+  Value shift = shiftOf(most, vector_);
   Value sum = k_.loop(k_.index(0), block.count, k_.index(1), {k_.zero(vector_)}, [&](Value key, const Values& carried) {
-    Value power = k_.choose(sees(key), exp(k_, k_.sub(k_.load(vector_, scoreAt(key)), most)), k_.zero(vector_));
+    Value power = k_.choose(sees(key), exp(k_, k_.sub(k_.load(vector_, scoreAt(key)), shift)), k_.zero(vector_));
     k_.store(power, scoreAt(key));
     return Values{k_.add(carried[0], power)};
   })[0];

@@ -6,6 +6,8 @@
 
 namespace moec::codegen::cuda {
 
+const char* tableSpace(int64_t numbers) { return numbers * 8 <= 20 << 10 ? "__constant__" : "__device__"; }
+
 mlir::FailureOr<FamilyText> FamilyText::of(KernelText& k) {
   ir::KernelOp kernel = k.kernel();
   auto parts = TensorFamilies::of(kernel);
@@ -121,7 +123,8 @@ std::vector<std::string> FamilyText::printPlace(Lines& lines, const TensorFamily
   while (static_cast<int64_t>(rows.size()) < count)
     rows.push_back("{0x7fffffffffffffffll}");
   std::string table = fmt::format("members{}", k_.freshTable());
-  k_.declare(fmt::format("// first piece, elements, places of the buffers\n__constant__ const long long {}[{}][{}] = {{\n  {}}};", table, count, width, fmt::join(rows, ",\n  ")));
+  k_.declare(fmt::format("// first piece, elements, places of the buffers\n{} const long long {}[{}][{}] = {{\n  {}}};", tableSpace(count * static_cast<int64_t>(width)),
+                         table, count, width, fmt::join(rows, ",\n  ")));
   lines.line("const long long piece = {};", piece);
   lines.line("int member = 0;");
   lines.line("for (int step = {}; step > 0; step /= 2)", count / 2);

@@ -8,6 +8,9 @@
 
 namespace moec::codegen::cuda {
 
+/// Where a kernel's table of so many 64-bit numbers stands: in constant memory, of which a module has 64 KiB, where it takes no more than a third of that.
+const char* tableSpace(int64_t numbers);
+
 class FamilyText {
 public:
   /// A diagnostic where a tensor holds a constant of many numbers.

@@ -59,13 +59,14 @@ struct TotalsText {
   }
 
   void join() {
-    std::vector<std::string> rows(text.parts().totals.size());
+    std::vector<std::string> rows(text.parts().totals.size(), "{0ll, 0ll}"); // of nothing
     text.eachMember(elements, [&](const TensorFamily&, const TensorFamily::Member& member, int64_t first, int64_t count) {
       for (auto [value, total] : llvm::enumerate(member.sinks))
         rows[total] = fmt::format("{{{}ll, {}ll}}", first * width + static_cast<int64_t>(value), (first + count) * width);
     });
     std::string table = fmt::format("pieces{}", k.freshTable());
-    k.declare(fmt::format("// of each sum: its first partial sum, and the end\n__constant__ const long long {}[{}][2] = {{\n  {}}};", table, rows.size(), fmt::join(rows, ",\n  ")));
+    k.declare(fmt::format("// of each sum: its first partial sum, and the end\n{} const long long {}[{}][2] = {{\n  {}}};", tableSpace(2 * static_cast<int64_t>(rows.size())), table,
+                          rows.size(), fmt::join(rows, ",\n  ")));
     Lines lines;
     lines.line("double sum = 0;");
     lines.line("for (long long i = {0}[blockIdx.x][0] + threadIdx.x * {1}ll; i < {0}[blockIdx.x][1]; i += {2})", table, width, width * kThreads);

@@ -85,6 +85,7 @@ train::Config configOf(const TrainFlags& flags, const fs::path& out) {
   train::Config config;
   if (flags.resume)
     config = train::readOutFolder(out);
+  std::string tokenizer = config.data.tokenizer;
   if (flags.config)
     train::readConfig(*flags.config, config);
   auto given = [&](const char* key) { return std::ranges::any_of(flags.settings, [&](const auto& setting) { return setting.first == key; }); };
@@ -105,6 +106,8 @@ train::Config configOf(const TrainFlags& flags, const fs::path& out) {
   config.recompute |= flags.recompute;
   if (flags.deviceGiven || !flags.resume)
     config.device = flags.device;
+  if (config.data.tokenizer != tokenizer)
+    config.data.tokenizerInHand = nullptr; // the training is refused where it was begun with another one
   config.out = out;
   if (!flags.resume || !fs::is_directory(flags.file))
     config.model = flags.file;

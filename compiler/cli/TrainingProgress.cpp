@@ -30,6 +30,9 @@ std::string bar(int64_t step, int64_t steps, int cells) {
   return fmt::format("[{}{}{}] ", std::string(static_cast<size_t>(done), '='), done < cells ? ">" : "", std::string(static_cast<size_t>(std::max(0, cells - done - 1)), ' '));
 }
 
+/// What cannot be told (a terminal that is gone, a full disk under the log) ends no training.
+void tell(const std::string& text) { static_cast<void>(std::fwrite(text.data(), 1, text.size(), stderr)); }
+
 } // namespace
 
 std::string placeText(const TrainingPlace& place, int width) {
@@ -119,7 +122,7 @@ void TrainingProgress::onNotice(const std::string& message) {
 void TrainingProgress::say(const std::string& line) {
   if (quiet_)
     return;
-  fmt::print(stderr, "{}moec: {}\n", painted_ ? "\r\033[K" : "", line);
+  tell(fmt::format("{}moec: {}\n", painted_ ? "\r\033[K" : "", line));
   painted_ = false;
   std::fflush(stderr);
 }
@@ -131,10 +134,10 @@ void TrainingProgress::paint() {
   place_.secondsLeft = done > 0 ? seconds / static_cast<double>(done) * static_cast<double>(place_.steps - place_.step) : -1;
   if (terminal_) {
     constexpr int kFront = 6; // "moec: "
-    fmt::print(stderr, "\r\033[Kmoec: {}", placeText(place_, terminalWidth() - kFront));
+    tell(fmt::format("\r\033[Kmoec: {}", placeText(place_, terminalWidth() - kFront)));
     painted_ = true;
   } else if (place_.step != saidStep_) {
-    fmt::print(stderr, "moec: {}\n", placeText(place_, 0));
+    tell(fmt::format("moec: {}\n", placeText(place_, 0)));
     saidStep_ = place_.step;
   }
   std::fflush(stderr);
@@ -155,7 +158,7 @@ void TrainingProgress::watch() {
     said = Clock::now();
   }
   if (painted_)
-    fmt::print(stderr, "\r\033[K");
+    tell("\r\033[K");
   painted_ = false;
 }
 

@@ -140,7 +140,7 @@ private:
     while (auto reshape = made.getDefiningOp<ReshapeOp>())
       made = reshape.getX();
     int buffer = of_.at(made);
-    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy || llvm::count(kernel.getInputs(), kernel.getInputs()[input]) != 1)
+    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy || llvm::count_if(kernel.getInputs(), [&](Value value) { return of_.at(value) == buffer; }) != 1)
       return false;
     auto isReadBehind = [&](Value value) { return isUsed(value, [&](Operation* user) { return user != kernel && kernel->isBeforeInBlock(user); }); };
     auto isGiven = [&](Value value) { return isUsed(value, [](Operation* user) { return isa<func::ReturnOp>(user); }); };

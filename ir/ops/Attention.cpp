@@ -168,6 +168,8 @@ MOEC_INFER(AppendOp) {
     return emitOptionalError(location, "append C2: cache and rows agree in batch and width: cache is ", cache->text(), ", rows is ", rows->text());
   if (failed(checkPosition(location, "append C3", adaptor.getPosition())))
     return failure();
+  if ((cache->sizes[1] - rows->sizes[1]).constant().value_or(0) < 0)
+    return emitOptionalError(location, "append C4: the cache has room for the rows: cache is ", cache->text(), ", rows is ", rows->text());
   types.push_back(adaptor.getCache().getType());
   return success();
 }

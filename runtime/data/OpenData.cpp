@@ -35,7 +35,7 @@ std::string baseName(const fs::path& path) {
 
 /// Holds out what the options say; what the data hold out themselves, where they say nothing.
 Parts heldOut(Parts parts, const DataOptions& options) {
-  if (!options.validation && parts.validation)
+  if (parts.validation && (!options.validation || !options.validationPath.empty()))
     return parts;
   double share = options.validation.value_or(kHeldOut);
   if (share == 0)

@@ -95,23 +95,20 @@ private:
   const fs::path& path_;
 };
 
+/// training.json is written at once, and last: where it is there and cannot be read, it is damaged, and no half of an interrupted one.
 bool isWhole(const fs::path& folder) {
-  try {
-    Json json = readTraining(folder);
-    fs::path path = folder / kTraining;
-    Members files = Members(json, path).object("files");
-    for (const char* name : {kWeights, kState}) {
-      std::error_code code;
-      auto bytes = fs::file_size(folder / name, code);
-      if (code || bytes != files.object(name).get<uint64_t>("bytes"))
-        return false;
-    }
-    return true;
-  } catch (const Error& error) {
-    if (error.fault() != Fault::Data)
-      throw;
+  std::error_code code;
+  fs::path path = folder / kTraining;
+  if (!fs::exists(path, code))
     return false;
+  Json json = readTraining(folder);
+  Members files = Members(json, path).object("files");
+  for (const char* name : {kWeights, kState}) {
+    auto bytes = fs::file_size(folder / name, code);
+    if (code || bytes != files.object(name).get<uint64_t>("bytes"))
+      return false;
   }
+  return true;
 }
 
 /// Folders of out/checkpoints by step.

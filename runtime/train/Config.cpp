@@ -2,6 +2,7 @@
 
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
+#include "runtime/core/Utf8.h"
 #include "runtime/io/MappedFile.h"
 #include "runtime/train/PlacedJson.h"
 
@@ -182,7 +183,7 @@ bool fits(const Entry& entry, const Json& value) {
   case Type::Boolean: return value.is_boolean();
   case Type::Word: return value.is_string() && std::ranges::find(entry.key.words, value.get<std::string>()) != entry.key.words.end();
   case Type::Text:
-  case Type::Path: return value.is_string();
+  case Type::Path: return value.is_string() && firstInvalidByte(value.get_ref<const std::string&>()) == std::string::npos; // JSON holds it
   case Type::Texts: return value.is_object() && std::ranges::all_of(value, [](const Json& one) { return one.is_string(); });
   case Type::Integers: return value.is_object() && std::ranges::all_of(value, isInteger64);
   }

@@ -41,9 +41,8 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
     double weight = labels.value_or(static_cast<double>(batch->records));
     if (weight > 0 && !std::isfinite(*loss)) {
       FiniteWatch watch(session_.executable());
-      session_.watch(std::ref(watch));
+      Watching<Session> watching(session_, watch);
       session_.run(batch->fields, options);
-      session_.watch({});
       throw Error(Fault::Data, fmt::format("evaluation behind step {}: the loss of batch {} is {}; it began in {}", step, number, nameOfNonFinite(*loss),
                                            watch.first().value_or("no launch's result")));
     }

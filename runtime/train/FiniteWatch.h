@@ -4,6 +4,7 @@
 #include "runtime/core/Tensor.h"
 #include "runtime/device/Device.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -31,6 +32,18 @@ public:
 private:
   Executable& executable_;
   std::optional<std::string> worse_, negative_;
+};
+
+/// A training or session is watched, as long as this lives.
+template <class Watched> class Watching {
+public:
+  Watching(Watched& watched, FiniteWatch& watch) : watched_(watched) { watched_.watch(std::ref(watch)); }
+  ~Watching() { watched_.watch({}); }
+  Watching(const Watching&) = delete;
+  Watching& operator=(const Watching&) = delete;
+
+private:
+  Watched& watched_;
 };
 
 } // namespace moec::train

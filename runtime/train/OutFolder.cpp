@@ -44,11 +44,17 @@ void writeOutFolder(const Config& config, const data::OpenedData& data) {
     MappedFile model = MappedFile::open(config.model);
     writeWhereItDiffers(config.out / kModel, {reinterpret_cast<const char*>(model.bytes().data()), model.bytes().size()});
   }
+  if (fs::exists(config.out / kConfig, code)) // a training that was begun here before, and another tokenizer's
+    for (const char* name : kTokenizers)
+      if (!data.tokenizer || data.tokenizer->fileName() != name)
+        fs::remove(config.out / name, code);
   if (data.tokenizer && !data.tokenizer->fileName().empty())
     writeWhereItDiffers(config.out / data.tokenizer->fileName(), data.tokenizer->fileBytes());
   Config kept = config;
   for (fs::path* path : {&kept.data.path, &kept.data.validationPath, &kept.weights})
     *path = fullPath(*path);
+  if (const std::string& word = kept.data.tokenizer; !word.empty() && word != "bytes" && !word.starts_with("sentencepiece"))
+    kept.data.tokenizer = fullPath(word).string(); // a file
   writeWhereItDiffers(config.out / kConfig, toJson(kept));
 }
 

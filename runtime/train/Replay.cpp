@@ -44,7 +44,7 @@ Replay::Found Replay::watch(data::Loader& loader) {
     return {"it began before: " + *problem};
   std::optional<std::string> input;
   FiniteWatch launches(training.executable());
-  training.watch(std::ref(launches));
+  Watching<Training> watching(training, launches);
   int64_t batches = 0;
   auto look = [&](const data::Batch& batch) {
     ++batches;
@@ -56,7 +56,6 @@ Replay::Found Replay::watch(data::Loader& loader) {
                             placeOf(batch, problem->first / (tensor.elements() / batch.records)));
   };
   steps.next(loader, look);
-  training.watch({});
   if (input)
     return {*input, true};
   if (!launches.first())

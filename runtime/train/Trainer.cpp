@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace moec::train {
 namespace {
@@ -61,7 +62,7 @@ struct Trainer::State {
                   fmt::format("\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
                               config.accumulate, size, batchesPerEpoch, config.batch));
     int64_t stepsPerEpoch = (batchesPerEpoch + config.accumulate - 1) / config.accumulate;
-    total = config.steps > 0 ? config.steps : config.epochs > 0 ? config.epochs * stepsPerEpoch : kUsualSteps;
+    total = config.steps > 0 ? config.steps : config.epochs > 0 ? std::min(config.epochs, std::numeric_limits<int64_t>::max() / stepsPerEpoch) * stepsPerEpoch : kUsualSteps;
     config.schedule.total = total;
     steps.emplace(training, config, *data.train);
   }
@@ -216,7 +217,6 @@ void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop
   message += lastCheckpoint.empty() ? ". There is no checkpoint before it" : fmt::format(". The last checkpoint, {}, stays as it is", lastCheckpoint.string());
   if (!found || !found->isData)
     message += fmt::format(". A smaller learning rate (this was {}) or \"clip_norm\" in the model's optimizer may help", config.schedule.at(step));
-  metrics->addEvent(step, "failed", message);
   throw Error(Fault::Data, message);
 }
 
@@ -268,9 +268,17 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   if (!notice.empty())
     listener->onNotice(notice);
   Outcome outcome;
-  outcome.end = loop(stop);
-  if (lastCheckpoint != checkpointFolder(config.out, training.steps()))
-    writeCheckpoint(stop);
+  try {
+    outcome.end = loop(stop);
+    if (lastCheckpoint != checkpointFolder(config.out, training.steps()))
+      writeCheckpoint(stop);
+  } catch (const Error& error) {
+    try {
+      metrics->addEvent(failing, "failed", error.what());
+    } catch (const Error&) { // of a full disk, say: the first one counts
+    }
+    throw;
+  }
   constexpr const char* kEnds[] = {"finished", "early_stop", "interrupted"};
   metrics->addEvent(training.steps(), kEnds[static_cast<int>(outcome.end)]);
   metrics.reset();

@@ -125,13 +125,15 @@ TEST(Checkpoint, DamageIsFoundAndNamed) {
   fresh();
   replace(folder / "training.json", "\"version\": 1", "\"version\": 9");
   EXPECT_THAT(problem(folder), HasSubstr("version 9 of a checkpoint, but this moec reads version 1"));
+  EXPECT_THROW(pruneCheckpoints(out.path(), 1, -1), Error); // it is a later moec's, and stays
+  EXPECT_TRUE(fs::exists(folder / "weights.safetensors"));
   fresh();
   replace(folder / "training.json", "\"step\": 20", "\"step\": -2");
   EXPECT_THAT(problem(folder), HasSubstr("damaged: \"step\""));
   fresh();
   replace(folder / "training.json", "{", "[");
   EXPECT_THAT(problem(folder), HasSubstr("training.json: damaged"));
-  EXPECT_THAT(listCheckpoints(out.path()), IsEmpty());
+  EXPECT_THROW(listCheckpoints(out.path()), Error);
   fresh();
   fs::resize_file(folder / "weights.safetensors", fs::file_size(folder / "weights.safetensors") - 1);
   EXPECT_THAT(problem(folder), HasSubstr("weights.safetensors: "));

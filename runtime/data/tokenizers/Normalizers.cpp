@@ -1,6 +1,7 @@
 #include "runtime/data/tokenizers/Normalizers.h"
 
 #include "runtime/core/Base64.h"
+#include "runtime/core/Error.h"
 #include "runtime/core/Utf8.h"
 #include "runtime/data/tokenizers/ByteLevel.h"
 #include "runtime/data/tokenizers/Charsmap.h"
@@ -175,6 +176,8 @@ Normalizer precompiled(const JsonPlace& json) {
         grapheme.remove_prefix(character.size());
       }
     }
+    if (firstInvalidByte(result) != std::string::npos) // what comes behind relies on it
+      throw Error(Fault::Data, "the tokenizer's table of characters (\"precompiled_charsmap\") gives what is no UTF-8");
     text.text = std::move(result);
   };
 }

@@ -777,6 +777,14 @@ func.func @f(%c: tensor<2x9x8xf32>, %r: tensor<2x3x8xf32>, %p: tensor<1xi64>) {
 
 // -----
 
+func.func @f(%c: tensor<2x9x8xf32>, %r: tensor<2x10x8xf32>, %p: tensor<i64>) {
+  // expected-error@+1 {{append C4: the cache has room for the rows: cache is [2, 9, 8], rows is [2, 10, 8]}}
+  %y = moe.append %c, %r at %p : tensor<2x9x8xf32>, tensor<2x10x8xf32>, tensor<i64>
+  return
+}
+
+// -----
+
 func.func @f(%t: tensor<8x2xf32>, %p: tensor<f32>) {
   // expected-error@+1 {{relative_bias C5: position is an i64 []: it is f32[]}}
   %y = moe.relative_bias %t at %p : tensor<f32> queries "3" keys "3" max_distance 16 : tensor<8x2xf32>
