@@ -379,8 +379,11 @@ Subject cachedAttention(DType type) {
   return subject;
 }
 
-/// Two families of tensors, one with members of several sizes that find their buffers in a table, the other alone; numbers that all read.
+/// Two families of tensors, one with members of several sizes that find their buffers in a table, the other alone; numbers that all read. In place: what is done
+/// twice is another number.
 Subject update() {
+  CudaOptions inPlace = call({}, 1);
+  inPlace.inPlace = {{0, 1}, {1, 3}, {2, 5}, {3, 7}};
   return {"update.f32",
           parsed("update", "%r: tensor<f64>, %p: tensor<1500xf32>, %g: tensor<1500xf32>, %q: tensor<33x7xf32>, %h: tensor<33x7xf32>, %s: tensor<5xf32>, %i: tensor<5xf32>, %m: tensor<300xf32>",
                  "tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>", R"(
@@ -395,7 +398,7 @@ Subject update() {
     %z = moe.sub %s, %c : tensor<5xf32>, tensor<5xf32>
     %d = moe.mul %m, %m : tensor<300xf32>, tensor<300xf32>
     moe.yield %x, %y, %z, %d : tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>)"),
-          {call({}, 1)}};
+          {inPlace}};
 }
 
 /// Sums of tensors of several pieces and of a part of one, and what is made of them.
