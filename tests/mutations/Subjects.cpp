@@ -351,34 +351,6 @@ Subject attentionWithDropout(DType type) {
   return subject;
 }
 
-/// New rows behind kept ones, of which several parts are done apart.
-Subject cachedAttention(DType type) {
-  int64_t heads = 2, headDim = 20, inner = heads * headDim, context = 150;
-  auto write = [=](KernelMaker& maker) {
-    mlir::OpBuilder& b = maker.builder();
-    mlir::Value q = maker.tensor(type, {"1", "n", text(inner)}), k = maker.tensor(type, {"1", "n", text(inner)}), v = maker.tensor(type, {"1", "n", text(inner)});
-    std::vector<std::string> cache{"1", text(context), text(inner)};
-    mlir::Value keys = maker.tensor(type, cache), values = maker.tensor(type, cache), position = maker.tensor(DType::I64, {});
-    return maker.finish("cached_attention", {ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, position, mlir::Value(), b.getI64IntegerAttr(heads),
-                                                                           mlir::IntegerAttr(), b.getF64FloatAttr(0.3))});
-  };
-  Subject subject{"cached_attention" + suffix(type), written(write), {}};
-  for (auto [tokens, position] : {std::pair<int64_t, int64_t>{1, 131}, {17, 66}, {3, 0}}) {
-    std::vector<Tensor> inputs;
-    for (uint32_t seed = 1; seed <= 3; ++seed)
-      inputs.push_back(randomTensor(type, {1, tokens, inner}, seed));
-    for (uint32_t seed = 4; seed <= 5; ++seed) { // nobody may look at rows that are not kept yet
-      Tensor rows = randomTensor(DType::F64, {1, context, inner}, seed);
-      for (int64_t i = position * inner; i < context * inner; ++i)
-        rows.as<double>()[static_cast<size_t>(i)] = std::nan("");
-      inputs.push_back(rows.cast(type));
-    }
-    inputs.push_back(Tensor::of<int64_t>({position}, {}));
-    subject.calls.push_back(call({{"n", tokens}}, headDim + position + tokens, inputs));
-  }
-  return subject;
-}
-
 /// Two families of tensors, one with members of several sizes that find their buffers in a table, the other alone; numbers that all read. In place: what is done
 /// twice is another number.
 Subject update() {
@@ -436,7 +408,6 @@ std::vector<Subject> makeSubjects() {
   }
   all.push_back(gateOfIndices());
   all.push_back(attentionWithDropout(DType::F32));
-  all.push_back(cachedAttention(DType::F32));
   all.push_back(update());
   all.push_back(totals());
   return all;
