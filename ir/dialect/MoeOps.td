@@ -481,24 +481,26 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
   let summary = "ops that become one launch; the region is its meaning";
   let description = [{
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
-    - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual); other operands are arguments that broadcast.
+    - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual) and random of it; other operands are
+      arguments that broadcast. Beside it sums of arguments' rows: reduce sum along axis 0 of a matrix.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
       layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, random, constant, size,
-      reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments.
+      reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments. Results may be sums over
+      all rows: reduce sum along axis 0 of a value that is reshaped to a matrix.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, slice_at, concat, broadcast, embedding,
       reduce, random, constant, size, relative_bias, rotary.
     - attention: slices along the last axis of one argument or of several, random, attention.
     - cached_attention: the same with cached_attention.
     - append: slices along the last axis of arguments, append to arguments: of several states as many results. Each lies in its argument's memory.
     - attention_grad: slices of arguments, random, attention_grad.
-    - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape.
+    - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape; beside it expert_sums of arguments.
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
     - totals: sums and means over all elements of tensors, whose terms are made of arguments elementwise; then elementwise ops on these numbers. Results are
       numbers.
     - update: for each of some tensors, elementwise ops whose operands are arguments of its shape, or scalars. A result may lie in the memory of an argument
       that is read for results of the same tensor, and for no others.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
-    - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise.
+    - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise, random.
     - expert_mid: the same without dispatch.
     - expert_down: [unpack or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
     - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
