@@ -146,6 +146,12 @@ void ownFactors(OpOperand& use) {
   use.set(cloneOfMask(use.get(), builder));
 }
 
+/// Uniform draws cost a product's epilogue little; normal ones take as many registers as the product.
+bool isCheapDraw(Operation* op) {
+  auto random = dyn_cast<RandomOp>(op);
+  return random && random.getDistribution() == Distribution::Uniform;
+}
+
 /// Whether a value is there before any op that stands free.
 bool isInMemory(Value value) {
   while (auto reshape = value.getDefiningOp<ReshapeOp>())
@@ -162,7 +168,7 @@ bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) co
   Operation* op = value.getDefiningOp();
   if (isInMemory(value) || contains(op))
     return true;
-  if (!isFree(op) || !(isElementwise(op) || isa<RandomOp>(op)) || !(value.hasOneUse() || isMask(op)))
+  if (!isFree(op) || !(isElementwise(op) || isCheapDraw(op)) || !(value.hasOneUse() || isMask(op)))
     return false;
   makers.push_back(op);
   return llvm::all_of(op->getOperands(), [&](Value operand) {
