@@ -63,6 +63,7 @@ public:
       std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
       if (!loss || !findOptimizer(*module, vocabulary))
         return {};
+      llvm::append_range(hasLoss() ? *loss : outputs, blocks.records());
       finish(function, hasLoss() ? *loss : outputs);
     }
     if (failed(verify(*module)))
@@ -252,7 +253,8 @@ private:
     if (!hasLoss())
       return std::vector<Output>();
     Value loss = use->kind->loss(site, *arguments);
-    if (!loss)
+    blocks.finishPools();
+    if (!loss || diagnostics_.hasErrors())
       return std::nullopt;
     std::vector<Output> results = losses(site.ops(), loss, blocks.losses());
     llvm::append_range(results, blocks.metrics());

@@ -33,6 +33,8 @@ public:
   /// dimensions of 1. `path` names both.
   mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
                      mlir::Type element);
+  /// A further argument of the function, of integers in [0, below) or -1.
+  mlir::Value choices(const std::string& name, const ir::Sizes& sizes, int64_t below);
   /// Values that an integer `element` holds exactly are asked for.
   mlir::Value constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, mlir::Type element);
 
@@ -47,6 +49,9 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b) { return binary<ir::MulOp>(a, b); }
   mlir::Value div(mlir::Value a, mlir::Value b) { return binary<ir::DivOp>(a, b); }
   mlir::Value compare(ir::Predicate predicate, mlir::Value a, mlir::Value b);
+  mlir::Value where(mlir::Value condition, mlir::Value a, mlir::Value b) {
+    return emit(ir::WhereOp::getOperationName(), {condition, a, b}, {});
+  }
   mlir::Value cast(mlir::Value x, mlir::Type to); // x itself when it is of that type
 
   mlir::Value reshape(mlir::Value x, const ir::Sizes& sizes); // x itself when it has that shape

@@ -12,6 +12,7 @@ const Kind& classTokenBlock();
 const Kind& concatBlock();
 const Kind& denseExpertsBlock();
 const Kind& dropoutBlock();
+const Kind& dynamicSoftMoeBlock();
 const Kind& embeddingBlock();
 const Kind& gatedMlpBlock();
 const Kind& layerNormBlock();

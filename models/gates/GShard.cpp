@@ -25,9 +25,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
       fastmoeCapacity(site, arguments.at("capacity"), arguments.numberByMode("capacity"), count, 2, experts);
   if (!capacity)
     return std::nullopt;
-  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
-  auto [values, indices] = ops.select(logits, 2);
+  auto [values, indices] = site.choose(logits, 2);
   mlir::Value weights = ops.softmax(values); // (T, 2)
   mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, capacity);
   if (weights && arguments.flag("random_routing"))
@@ -78,6 +78,7 @@ const Kind& gshardGate() {
                .type = ParameterType::Bool,
                .fallback = "true",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              initParameter("How the router's weight and bias begin."),
           },
       .gate = build,
   };

@@ -57,12 +57,14 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
     kept = ops.choiceValues(ops.rowWeights(ones, result.routing), result.routing); // (T, 1)
   }
   mlir::Value chosen = oneHot(ops, indices, *shape[1].constant(), element);
-  site.addLoss("balance_loss", balanceLoss(site, chosen, probabilities, groups, kept),
-               arguments.number("balance_loss"));
-  if (arguments.has("z_loss")) {
-    mlir::Value z = ops.logSumExp(logits); // (T)
-    site.addLoss("z_loss", ops.reduceAll(ir::ReduceKind::Mean, ops.mul(z, z)), arguments.number("z_loss"));
-  }
+  addBalanceLoss(site, arguments, chosen, probabilities, groups, kept);
+  addZLoss(site, arguments, logits);
+}
+
+std::vector<Parameter> withJointLosses(std::vector<Parameter> parameters) {
+  for (Parameter& parameter : jointLossParameters())
+    parameters.push_back(std::move(parameter));
+  return parameters;
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
@@ -79,12 +81,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value x = site.ops().cast(tokens, site.routerElement());
   if (jittersInput)
     x = withJitter(site, x, jitter, false);
-  mlir::Value logits = routerLayer(site, x, experts, arguments.flag("bias"));
+  mlir::Value logits = routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments));
   if (jitter > 0 && !jittersInput)
     logits = withJitter(site, logits, jitter, true);
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(logits);
-  auto [weights, indices] = ops.select(probabilities, 1);
+  auto [weights, indices] = site.choose(probabilities, 1);
   GateResult result{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
   if (jittersInput && place == "tokens")
     result.tokens = ops.cast(x, site.element());
@@ -104,11 +106,10 @@ const Kind& switchGate() {
              "those of a row of the batch. The paper leaves open how that is rounded. FastMoE's SwitchGate rounds up, "
              "has a bias and a jitter of 0.1 on the logits, and balances what was kept. Hugging Face's takes per: row, "
              "expert_capacity, jitter_on: tokens and z_loss; it joins all layers of the encoder, and all of the "
-             "decoder, into one before it takes the shares and means of the balance loss, where here each layer has a "
-             "loss of its own: for several layers its number cannot be expressed yet. Weight and bias begin as "
+             "decoder, into one before it takes the shares and means of its losses: loss_pool. Weight and bias begin as "
              "PyTorch's Linear.",
       .source = "Fedus et al. 2021 (arXiv 2101.03961); fastmoe ee3c561 (SwitchGate)",
-      .parameters =
+      .parameters = withJointLosses(
           {
               {.name = "top_k", .fallback = "1", .least = 1, .most = 1, .doc = "Choices per token (K): always 1."},
               {.name = "capacity",
@@ -161,18 +162,13 @@ const Kind& switchGate() {
                .doc = "Which tokens count for their expert: all, or those that it did not drop; shares and mean "
                       "probabilities are then sums over the count of kept tokens.",
                .source = "kept: fastmoe ee3c561 (SwitchGate)"},
-              {.name = "z_loss",
-               .type = ParameterType::Number,
-               .least = 0,
-               .most = 1e6,
-               .doc = "In training: the coefficient, in the loss, of the mean over tokens of (log of the sum of "
-                      "exp(logits))^2. The result of that name is the value without it. Default: there is none.",
-               .source = "transformers 5.24 (router_z_loss_func)"},
+              zLossParameter(),
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "false",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
-          },
+              initParameter("How the router's weight and bias begin."),
+          }),
       .gate = build,
   };
   return kind;

@@ -282,7 +282,7 @@ def hf_case(let, noise, description):
     name, sizes = "hf-switch", {"batch": 3, "source": 9, "target": 7}
     overrides = gradients.noisy(name, {"let": transformer_goldens.SMALL | let | {"router_coefficient": COEFFICIENT}}, noise)
     size = zoo_model(name, overrides)["let"]
-    gate = language_goldens.resolved(zoo_model(name, overrides)["blocks"]["sparse"]["body"]["body"][1]["gate"], size)
+    gate = language_goldens.resolved(zoo_model(name, overrides)["blocks"]["sparse"]["body"]["body"][1]["gate"] | {"loss_pool": None}, size)
 
     paths = {f"{path}.sparse.moe": sizes["source" if stack == "encoder" else "target"]
              for (stack, _), (path, is_sparse) in transformer_models.layer_paths(size).items() if is_sparse}
@@ -315,6 +315,8 @@ def hf_case(let, noise, description):
 
 HF_CASES = [  # case, changes of "let", noise, description
     ("jitter-", {"expert_capacity": 3}, {"jitter": 0.1}, "as the other, with the jitter, which experts see too"),
+    ("layers-", {"expert_capacity": 3, "dim": 8, "hidden": 10, "head_dim": 4, "vocabulary": 19, "encoder_layers": 3, "decoder_layers": 2}, {},
+     "three sparse layers of the encoder and two of the decoder, whose losses are of all of a stack"),
     ("", {"expert_capacity": 3}, {}, "one sparse layer of the encoder and one of the decoder, with a capacity that drops tokens"),
 ]
 
