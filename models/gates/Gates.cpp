@@ -1,6 +1,7 @@
 #include "models/gates/Gates.h"
 
 #include "models/Layers.h"
+#include "models/gates/Workers.h"
 
 #include <fmt/format.h>
 
@@ -52,11 +53,7 @@ mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilitie
   if (!chosen || !probabilities)
     return {};
   Ops& ops = site.ops();
-  // (T, n) as the groups' means (G, n).
-  auto means = [&](mlir::Value x) {
-    ir::Sizes shape = ir::sizesOf(x);
-    return ops.reduce(ir::ReduceKind::Mean, ops.reshape(x, {groups, Size::floorDiv(shape[0], groups), shape[1]}), 1);
-  };
+  auto means = [&](mlir::Value x) { return groupMeans(ops, x, groups); };
   int64_t experts = *ir::sizesOf(chosen)[1].constant();
   mlir::Value shares = means(kept ? ops.mul(chosen, kept) : chosen), proxies = means(probabilities);
   if (kept) {

@@ -5,10 +5,16 @@
 
 namespace moec::models {
 
+const Kind& dcGate();
 const Kind& denseGate();
+const Kind& expertChoiceGate();
+const Kind& fasterGate();
 const Kind& gshardGate();
+const Kind& hashGate();
 const Kind& hierarchicalGate();
 const Kind& randomExpertGate();
+const Kind& sigmoidGate();
+const Kind& swipeGate();
 const Kind& switchGate();
 const Kind& top2Gate();
 const Kind& topKGate();

@@ -1,4 +1,6 @@
 #include "models/gates/Gates.h"
+#include "models/gates/Priority.h"
+#include "models/gates/Workers.h"
 
 #include <fmt/format.h>
 
@@ -68,6 +70,13 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   bool perRow = arguments.word("per") == "row";
   Size groups = perRow ? site.groups() : Size(1), count = ir::sizesOf(tokens)[0];
+  std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
+  if (!workers)
+    return std::nullopt;
+  if (perRow && *workers > 1) {
+    site.error(arguments.at("workers"), "with per: row each row of the batch has a capacity of its own, and workers have none");
+    return std::nullopt;
+  }
   std::optional<Size> capacity = capacityOf(site, arguments, Size::floorDiv(count, groups), experts);
   if (!capacity)
     return std::nullopt;
@@ -85,11 +94,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(logits);
   auto [weights, indices] = ops.select(probabilities, 1);
-  GateResult result{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
+  GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}),
+                    weights};
   if (jittersInput && place == "tokens")
     result.tokens = ops.cast(x, site.element());
   if (site.isTraining())
-    addLosses(site, arguments, logits, probabilities, result, indices, groups);
+    addLosses(site, arguments, logits, probabilities, result, indices, *workers > 1 ? Size(*workers) : groups);
   return result;
 }
 
@@ -137,6 +147,10 @@ const Kind& switchGate() {
                .doc = "What T counts, and what has a capacity of its own: the call, or each row of the batch, x being "
                       "(.., tokens, D).",
                .source = "row: Hugging Face SwitchTransformers"},
+              workersParameter("Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the tokens of "
+                               "all, of the first worker's before the second's.",
+                               "fastmoe ee3c561 (world_size)"),
+              priorityParameter({"token_major", "score"}),
               {.name = "jitter",
                .type = ParameterType::Number,
                .fallback = "0.01",

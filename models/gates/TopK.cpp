@@ -1,4 +1,5 @@
 #include "models/gates/Gates.h"
+#include "models/gates/Priority.h"
 
 namespace moec::models {
 
@@ -28,9 +29,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value weights = overAll ? values : ops.softmax(values); // (T, K)
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
-  ir::Priority priority =
-      arguments.word("priority") == "choice_major" ? ir::Priority::ChoiceMajor : ir::Priority::TokenMajor;
-  return GateResult{ops.assign(indices, experts, priority, capacity), weights};
+  return GateResult{
+      assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
 }
 
 } // namespace
@@ -70,11 +70,7 @@ const Kind& topKGate() {
                .most = 1e6,
                .doc = "Rows of an expert, as a rate: floor(ceil(rate * T) * K / E). Default: no limit.",
                .source = "fastmoe ee3c561 (GShardGate)"},
-              {.name = "priority",
-               .type = ParameterType::Word,
-               .fallback = "\"token_major\"",
-               .words = {"token_major", "choice_major"},
-               .doc = "Who enters an expert first: by token, or all first choices before all second ones."},
+              priorityParameter({"token_major", "choice_major", "score", "batch"}),
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "true",
