@@ -40,6 +40,11 @@ void Site::addPooledLoss(const std::string& pool, std::string_view name, llvm::A
     builder_.addPooledLoss(ops(), position_, fmt::format("{}.{}", pool, name), values, coefficient, finish);
 }
 
+void Site::addGradient(Value value) {
+  if (value)
+    builder_.losses().push_back({"", ops().reshape(ops().sub(value, ops().unary<ir::DetachOp>(value)), {}), 1});
+}
+
 bool Site::wantsMetrics() const { return builder_.file().evaluates; }
 
 void Site::addMetric(std::string_view name, Value value) {
@@ -72,6 +77,18 @@ Value Site::replayed(const Size& tokens, int64_t choices, int64_t experts) {
     return {};
   return ops().choices(part("choices").path_, {tokens, choices}, experts);
 }
+
+Value Site::chosen(Value indices, int64_t experts) {
+  if (!indices)
+    return {};
+  ir::Sizes shape = ir::sizesOf(indices);
+  if (Value given = replayed(shape[0], *shape[1].constant(), experts))
+    indices = given;
+  record(indices);
+  return indices;
+}
+
+bool Site::replays() const { return builder_.file().replays; }
 
 void Site::record(Value indices, Value within) { addChoices(*this, indices, within); }
 
@@ -116,8 +133,9 @@ mlir::Type Site::routerElement() {
   return builder_.ops().element(builder_.file().dtype == DType::F64 ? DType::F64 : DType::F32);
 }
 
-Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element) {
-  return ops().parameter(part(name).path_, sizes, element, init);
+Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element,
+                      std::optional<double> signRate) {
+  return ops().parameter(part(name).path_, sizes, element, init, signRate);
 }
 
 Value Site::sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,

@@ -61,6 +61,8 @@ public:
   /// which `finish` makes of the sums of their values, entry by entry, behind the last of them.
   using Finish = mlir::Value (*)(Ops& ops, llvm::ArrayRef<mlir::Value> sums);
   void addPooledLoss(const std::string& pool, std::string_view name, llvm::ArrayRef<mlir::Value> values, double coefficient, Finish finish);
+  /// The loss gets the gradient of the value, of one element, but not its number.
+  void addGradient(mlir::Value value);
   /// Of a loss: is it built for an evaluation, which asks for all that the loss can tell? Only then it is to be computed.
   bool wantsMetrics() const;
   /// The value, of one element, as f32 is the result `name` of @evaluate.
@@ -75,6 +77,8 @@ public:
   Ops::Selection choose(mlir::Value scores, int64_t k);
   /// The same for a gate with a rule of its own: the choices (T, K) that it is given, or null where it chooses itself; it
   /// then tells what it chose. -1 is no expert. `within`: the tokens are this routing's rows, of which some may not be.
+  mlir::Value chosen(mlir::Value indices, int64_t experts); // both, for choices that cost nothing
+  bool replays() const;
   mlir::Value replayed(const Size& tokens, int64_t choices, int64_t experts);
   void record(mlir::Value indices, mlir::Value within = {});
   bool records() const;
@@ -95,7 +99,8 @@ public:
   mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init) {
     return parameter(name, sizes, init, element());
   }
-  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element);
+  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element,
+                        std::optional<double> signRate = {});
   /// The same of the model's dtype; where the argument `name` gives the path of a parameter that was made before, that
   /// one, which must have this shape and dtype.
   mlir::Value sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,

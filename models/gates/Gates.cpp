@@ -1,5 +1,7 @@
 #include "models/gates/Gates.h"
 
+#include "models/gates/Workers.h"
+
 #include <fmt/format.h>
 
 #include <numeric>
@@ -53,11 +55,7 @@ mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilitie
   if (!chosen || !probabilities)
     return {};
   Ops& ops = site.ops();
-  // (T, n) as the groups' means (G, n).
-  auto means = [&](mlir::Value x) {
-    ir::Sizes shape = ir::sizesOf(x);
-    return ops.reduce(ir::ReduceKind::Mean, ops.reshape(x, {groups, Size::floorDiv(shape[0], groups), shape[1]}), 1);
-  };
+  auto means = [&](mlir::Value x) { return groupMeans(ops, x, groups); };
   int64_t experts = *ir::sizesOf(chosen)[1].constant();
   mlir::Value shares = means(kept ? ops.mul(chosen, kept) : chosen), proxies = means(probabilities);
   if (kept) {
@@ -145,21 +143,22 @@ void addZLoss(Site& site, const Arguments& arguments, Value logits) {
     site.addLoss("z_loss", meanOfSums(ops, sums), coefficient);
 }
 
-std::vector<Parameter> jointLossParameters() {
-  return {
-      {.name = "loss_mask",
-       .type = ParameterType::ValueName,
-       .doc = "In training: the name of an input or a block with a number for each token, 1 or 0 (an attention mask): the "
-              "losses are of the tokens with a 1 alone. Default: of all.",
-       .source = "transformers 5.24 (load_balancing_loss_func: attention_mask)"},
-      {.name = "loss_pool",
-       .type = ParameterType::Text,
-       .doc = "In training: a name. The losses of all gates that have it are one each, of the tokens of all their layers "
-              "together, with one coefficient; in the results they are called by the pool's name. Default: this gate's losses "
-              "are its own.",
-       .source = "transformers 5.24 (load_balancing_loss_func, which joins all layers; SwitchTransformersForConditionalGeneration, "
-                 "which joins those of the encoder and those of the decoder)"},
-  };
+Parameter lossMaskParameter() {
+  return {.name = "loss_mask",
+          .type = ParameterType::ValueName,
+          .doc = "In training: the name of an input or a block with a number for each token, 1 or 0 (an attention mask): the "
+                 "losses are of the tokens with a 1 alone. Default: of all.",
+          .source = "transformers 5.24 (load_balancing_loss_func: attention_mask)"};
+}
+
+Parameter lossPoolParameter() {
+  return {.name = "loss_pool",
+          .type = ParameterType::Text,
+          .doc = "In training: a name. The losses of all gates that have it are one each, of the tokens of all their layers "
+                 "together, with one coefficient; in the results they are called by the pool's name. Default: this gate's losses "
+                 "are its own.",
+          .source = "transformers 5.24 (load_balancing_loss_func, which joins all layers; SwitchTransformersForConditionalGeneration, "
+                    "which joins those of the encoder and those of the decoder)"};
 }
 
 Parameter zLossParameter() {

@@ -5,10 +5,16 @@
 
 namespace moec::models {
 
+const Kind& dcGate();
 const Kind& denseGate();
+const Kind& expertChoiceGate();
+const Kind& fasterGate();
 const Kind& gshardGate();
+const Kind& hashGate();
 const Kind& hierarchicalGate();
 const Kind& randomExpertGate();
+const Kind& sigmoidGate();
+const Kind& swipeGate();
 const Kind& switchGate();
 const Kind& top2Gate();
 const Kind& topKGate();
@@ -34,8 +40,8 @@ mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilitie
 void addBalanceLoss(Site& site, const Arguments& arguments, mlir::Value chosen, mlir::Value probabilities,
                     const Size& groups, mlir::Value kept = {});
 void addZLoss(Site& site, const Arguments& arguments, mlir::Value logits);
-/// "loss_mask" and "loss_pool".
-std::vector<Parameter> jointLossParameters();
+Parameter lossMaskParameter();
+Parameter lossPoolParameter();
 Parameter zLossParameter();
 /// The parameter of the balance loss's coefficient.
 Parameter balanceLossParameter(std::string fallback, std::string doc, std::string source = {});

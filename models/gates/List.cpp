@@ -3,8 +3,10 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& gateKinds() {
-  static const std::vector<const Kind*> kinds{&denseGate(),  &gshardGate(), &hierarchicalGate(), &randomExpertGate(),
-                                              &switchGate(), &top2Gate(),   &topKGate()};
+  static const std::vector<const Kind*> kinds{&dcGate(),     &denseGate(),        &expertChoiceGate(), &fasterGate(),
+                                              &gshardGate(), &hashGate(),         &hierarchicalGate(), &randomExpertGate(),
+                                              &sigmoidGate(), &swipeGate(),       &switchGate(),       &top2Gate(),
+                                              &topKGate()};
   return kinds;
 }
 

@@ -1,4 +1,6 @@
 #include "models/gates/Gates.h"
+#include "models/gates/Priority.h"
+#include "models/gates/Workers.h"
 
 #include <fmt/format.h>
 
@@ -61,15 +63,16 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
   addZLoss(site, arguments, logits);
 }
 
-std::vector<Parameter> withJointLosses(std::vector<Parameter> parameters) {
-  for (Parameter& parameter : jointLossParameters())
-    parameters.push_back(std::move(parameter));
-  return parameters;
-}
-
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   bool perRow = arguments.word("per") == "row";
   Size groups = perRow ? site.groups() : Size(1), count = ir::sizesOf(tokens)[0];
+  std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
+  if (!workers)
+    return std::nullopt;
+  if (perRow && *workers > 1) {
+    site.error(arguments.at("workers"), "with per: row each row of the batch has a capacity of its own, and workers have none");
+    return std::nullopt;
+  }
   std::optional<Size> capacity = capacityOf(site, arguments, Size::floorDiv(count, groups), experts);
   if (!capacity)
     return std::nullopt;
@@ -87,11 +90,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(logits);
   auto [weights, indices] = site.choose(probabilities, 1);
-  GateResult result{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
+  GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}),
+                    weights};
   if (jittersInput && place == "tokens")
     result.tokens = ops.cast(x, site.element());
   if (site.isTraining())
-    addLosses(site, arguments, logits, probabilities, result, indices, groups);
+    addLosses(site, arguments, logits, probabilities, result, indices, *workers > 1 ? Size(*workers) : groups);
   return result;
 }
 
@@ -109,7 +113,7 @@ const Kind& switchGate() {
              "decoder, into one before it takes the shares and means of its losses: loss_pool. Weight and bias begin as "
              "PyTorch's Linear.",
       .source = "Fedus et al. 2021 (arXiv 2101.03961); fastmoe ee3c561 (SwitchGate)",
-      .parameters = withJointLosses(
+      .parameters =
           {
               {.name = "top_k", .fallback = "1", .least = 1, .most = 1, .doc = "Choices per token (K): always 1."},
               {.name = "capacity",
@@ -138,6 +142,10 @@ const Kind& switchGate() {
                .doc = "What T counts, and what has a capacity of its own: the call, or each row of the batch, x being "
                       "(.., tokens, D).",
                .source = "row: Hugging Face SwitchTransformers"},
+              workersParameter("Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the tokens of "
+                               "all, of the first worker's before the second's.",
+                               "fastmoe ee3c561 (world_size)"),
+              priorityParameter({"token_major", "score"}),
               {.name = "jitter",
                .type = ParameterType::Number,
                .fallback = "0.01",
@@ -163,12 +171,14 @@ const Kind& switchGate() {
                       "probabilities are then sums over the count of kept tokens.",
                .source = "kept: fastmoe ee3c561 (SwitchGate)"},
               zLossParameter(),
+              lossMaskParameter(),
+              lossPoolParameter(),
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "false",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
               initParameter("How the router's weight and bias begin."),
-          }),
+          },
       .gate = build,
   };
   return kind;

@@ -1,39 +1,24 @@
 #include "models/gates/Gates.h"
+#include "models/gates/Priority.h"
 
 namespace moec::models {
 
 namespace {
 
-/// In training: the losses that the parameters ask for.
-void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value probabilities, mlir::Value indices) {
-  if (!logits || !indices)
+void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value indices) {
+  if (!site.isTraining() || !logits || !indices)
     return;
-  Ops& ops = site.ops();
   if (arguments.has("balance_loss")) {
+    Ops& ops = site.ops();
     mlir::Value chosen;
     int64_t experts = *ir::sizesOf(logits)[1].constant();
     for (int64_t choice = 0; choice < *ir::sizesOf(indices)[1].constant(); ++choice) {
       mlir::Value one = oneHot(ops, ops.slice(indices, 1, choice, 1), experts, site.routerElement());
       chosen = chosen ? ops.add(chosen, one) : one;
     }
-    addBalanceLoss(site, arguments, chosen, probabilities ? probabilities : ops.softmax(logits), 1);
+    addBalanceLoss(site, arguments, chosen, ops.softmax(logits), 1);
   }
   addZLoss(site, arguments, logits);
-}
-
-std::vector<Parameter> withLosses(std::vector<Parameter> parameters) {
-  parameters.push_back({.name = "balance_loss",
-                        .type = ParameterType::Number,
-                        .least = 0,
-                        .most = 1e6,
-                        .doc = "In training: the coefficient, in the loss, of E * the sum over e of (choices of e, over the tokens) * (mean "
-                               "probability of e, of the softmax over all). The result of that name is the value without it, about K where all is "
-                               "even. Default: there is none.",
-                        .source = "transformers 5.24 (MixtralForCausalLM: load_balancing_loss_func)"});
-  parameters.push_back(zLossParameter());
-  for (Parameter& parameter : jointLossParameters())
-    parameters.push_back(std::move(parameter));
-  return parameters;
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
@@ -56,16 +41,13 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     logits = ops.add(logits, ops.mul(draws, ops.constant({1}, {deviation}, element)));
   }
   bool overAll = arguments.word("softmax") == "all";
-  mlir::Value probabilities = overAll ? ops.softmax(logits) : mlir::Value();
-  auto [values, indices] = site.choose(overAll ? probabilities : logits, choices);
+  auto [values, indices] = site.choose(overAll ? ops.softmax(logits) : logits, choices);
   mlir::Value weights = overAll ? values : ops.softmax(values); // (T, K)
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
-  if (site.isTraining())
-    addLosses(site, arguments, logits, probabilities, indices);
-  ir::Priority priority =
-      arguments.word("priority") == "choice_major" ? ir::Priority::ChoiceMajor : ir::Priority::TokenMajor;
-  return GateResult{ops.assign(indices, experts, priority, capacity), weights};
+  addLosses(site, arguments, logits, indices);
+  return GateResult{
+      assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
 }
 
 } // namespace
@@ -78,7 +60,7 @@ const Kind& topKGate() {
              "a capacity is given. "
              "Ties go to the lowest index, which torch.topk leaves open. Weight and bias begin as PyTorch's Linear.",
       .source = "fastmoe ee3c561 (NaiveGate)",
-      .parameters = withLosses(
+      .parameters =
           {
               {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
               {.name = "softmax",
@@ -105,17 +87,24 @@ const Kind& topKGate() {
                .most = 1e6,
                .doc = "Rows of an expert, as a rate: floor(ceil(rate * T) * K / E). Default: no limit.",
                .source = "fastmoe ee3c561 (GShardGate)"},
-              {.name = "priority",
-               .type = ParameterType::Word,
-               .fallback = "\"token_major\"",
-               .words = {"token_major", "choice_major"},
-               .doc = "Who enters an expert first: by token, or all first choices before all second ones."},
+              priorityParameter({"token_major", "choice_major", "score", "batch"}),
+              {.name = "balance_loss",
+               .type = ParameterType::Number,
+               .least = 0,
+               .most = 1e6,
+               .doc = "In training: the coefficient, in the loss, of E * the sum over e of (choices of e over tokens) * (mean of "
+                      "e's softmax over all logits). The result of that name is the value without it, about K where all is "
+                      "even. Default: there is none.",
+               .source = "transformers 5.24 (MixtralForCausalLM: load_balancing_loss_func)"},
+              zLossParameter(),
+              lossMaskParameter(),
+              lossPoolParameter(),
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "true",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
               initParameter("How the router's weight and bias begin."),
-          }),
+          },
       .gate = build,
   };
   return kind;
