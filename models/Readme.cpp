@@ -60,7 +60,7 @@ std::string modelsReadme() {
       "default (what the kind says), zeros, ones,\n  uniform_fan_in and uniform_fan_out (+-1/sqrt(in), +-1/sqrt(out)); and words that take a number from 0, as {\"normal\": 0.02}: "
       "uniform (its bound, else 1), normal and truncated_normal\n  (the deviation, else 1; what is farther than two deviations is drawn anew), kaiming_uniform and kaiming_normal (the slope a "
       "of a leaky ReLU, else 0: sqrt(2/(1 + a^2)/in) is the deviation),\n  xavier_uniform and xavier_normal (the gain, else 1: the deviation is gain * sqrt(2/(in + out))), orthogonal (the gain, "
-      "else 1; each expert by itself). Each is torch.nn.init's of that\n  name, a bias taking in and out from its layer.\n\n## The file\n\n";
+      "else 1; each expert by itself). They are torch.nn.init's rules for the\n  weight of a Linear; a bias takes in and out from its layer.\n\n## The file\n\n";
   for (const Kind* table : {&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()})
     section(text, *table, "###");
   const std::pair<Family, const char*> families[] = {

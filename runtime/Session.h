@@ -1,6 +1,7 @@
 #pragma once
 // A program with weights on a device, ready to be called: for what the model gives, or for its loss (Purpose::Evaluation). Belongs to one thread at a time; sessions of one program may run in many.
 
+#include "runtime/GateRecord.h"
 #include "runtime/Weights.h"
 #include "runtime/core/Program.h"
 #include "runtime/device/Device.h"
@@ -45,6 +46,9 @@ public:
   /// Every call from now on adds its steps and launches to the trace; null ends it. On a GPU a launch's span is its handing over: the wait for all of them
   /// is in reading the outputs.
   void trace(std::shared_ptr<Trace> trace);
+  /// Called for every gate behind every run from now on, in the model's order, with what the gate chose in it; empty ends it. What it throws, run() throws.
+  /// Error(Usage) when the program was compiled without CompileOptions::record, or no gate of it is recorded.
+  void onGates(std::function<void(const GateRecord& record)> behindRun);
   /// Called behind every launch from now on, to look at the executable's buffers; empty ends it.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
 

@@ -98,7 +98,7 @@ def run_st_moe(weights, x):
 
 # --- FastMoE with modules of one's own as experts ---
 
-def run_fastmoe(fmoe, weights, x, choices, makers):
+def run_fastmoe(fmoe, weights, x, choices, makers, mask=None, mask_dict=None):
     """`makers`: for each expert, a function of its width that gives a module of rows (R, D)."""
 
     class Called(nn.Module):  # FastMoE hands experts the counts of their rows, too
@@ -109,7 +109,8 @@ def run_fastmoe(fmoe, weights, x, choices, makers):
         def forward(self, rows, _):
             return self.module(rows)
 
-    layer = fmoe.FMoE(d_model=x.shape[-1], top_k=choices, gate=fmoe.gates.NaiveGate, expert=[lambda width, make=make: Called(make(width)) for make in makers])
+    layer = fmoe.FMoE(d_model=x.shape[-1], top_k=choices, gate=fmoe.gates.NaiveGate, expert=[lambda width, make=make: Called(make(width)) for make in makers],
+                      mask=None if mask is None else torch.from_numpy(mask), mask_dict=mask_dict)
     weights = tensors(weights)
     layer.gate.gate.weight.data, layer.gate.gate.bias.data = weights["y.gate.weight"], weights["y.gate.bias"]
     rows = torch.from_numpy(x).flatten(0, 1)
