@@ -47,6 +47,9 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b) { return binary<ir::MulOp>(a, b); }
   mlir::Value div(mlir::Value a, mlir::Value b) { return binary<ir::DivOp>(a, b); }
   mlir::Value compare(ir::Predicate predicate, mlir::Value a, mlir::Value b);
+  mlir::Value where(mlir::Value condition, mlir::Value a, mlir::Value b) {
+    return emit(ir::WhereOp::getOperationName(), {condition, a, b}, {});
+  }
   mlir::Value cast(mlir::Value x, mlir::Type to); // x itself when it is of that type
 
   mlir::Value reshape(mlir::Value x, const ir::Sizes& sizes); // x itself when it has that shape

@@ -20,21 +20,23 @@ mlir::Value dropAtRandom(Site& site, mlir::Value routing, mlir::Value weights) {
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   if (!checkChoices(site, arguments, experts))
     return std::nullopt;
-  Size count = ir::sizesOf(tokens)[0];
-  std::optional<Size> capacity =
-      fastmoeCapacity(site, arguments.at("capacity"), arguments.numberByMode("capacity"), count, 2, experts);
-  if (!capacity)
+  Size groups = capacityGroups(site, arguments), count = ir::sizesOf(tokens)[0];
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Whole, Size::floorDiv(count, groups), 2, experts}, capacity))
     return std::nullopt;
   mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
   Ops& ops = site.ops();
   auto [values, indices] = ops.select(logits, 2);
   mlir::Value weights = ops.softmax(values); // (T, 2)
-  mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, capacity);
+  mlir::Value routing = ops.assign(
+      indices, {.experts = experts, .priority = priorityOf(arguments), .capacity = capacity, .groups = groups});
   if (weights && arguments.flag("random_routing"))
     routing = dropAtRandom(site, routing, weights);
   if (site.isTraining() && indices) {
     mlir::Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, site.routerElement());
-    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), 1), arguments.number("balance_loss"));
+    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), groups),
+                 arguments.number("balance_loss"));
+    addZLoss(site, arguments, logits);
   }
   return GateResult{routing, weights};
 }
@@ -53,6 +55,7 @@ const Kind& gshardGate() {
              "FastMoE's atomics leave the "
              "order open and its capacity may silently be 0; here the order is the tokens', and a capacity of 0 is an "
              "error where it is known. "
+             "The paper has per: row, priority: choice_major and no bias. "
              "FastMoE leaves its loss at the gate, for the trainer to add or not: so the coefficient is 0 here unless "
              "it is given. "
              "Weight and bias begin as PyTorch's Linear.",
@@ -60,12 +63,9 @@ const Kind& gshardGate() {
       .parameters =
           {
               {.name = "top_k", .fallback = "2", .least = 2, .most = 2, .doc = "Choices per token (K): always 2."},
-              {.name = "capacity",
-               .type = ParameterType::Capacity,
-               .fallback = "{\"train\": 1.2, \"eval\": 2.4}",
-               .least = 0,
-               .most = 1e6,
-               .doc = "Rows of an expert, as a rate."},
+              capacityParameter("{\"train\": 1.2, \"eval\": 2.4}", "Rows of an expert, as a rate."),
+              capacityPerParameter("\"call\"", "row: the paper's groups"),
+              priorityParameter("choice_major: the paper's algorithm 1"),
               {.name = "random_routing",
                .type = ParameterType::Bool,
                .fallback = "true",
