@@ -171,7 +171,8 @@ private:
     std::vector<Output> outputs{{"loss", total}};
     Type element = cast<RankedTensorType>(total.getType()).getElementType();
     for (const AuxiliaryLoss& other : others) {
-      outputs.emplace_back(other.path, other.value);
+      if (!other.path.empty())
+        outputs.emplace_back(other.path, other.value);
       if (other.coefficient != 0)
         total = ops.add(total, ops.mul(other.value, ops.constant({}, {other.coefficient}, element)));
     }

@@ -29,7 +29,7 @@ struct ValueScope {
 
 /// A loss beside the model's own: the total gets coefficient * value.
 struct AuxiliaryLoss {
-  std::string path;
+  std::string path;  // empty: the gradient alone is wanted, and the number is 0
   mlir::Value value; // [], never below f32
   double coefficient = 1;
 };

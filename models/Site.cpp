@@ -33,6 +33,11 @@ void Site::addLoss(std::string_view name, Value value, double coefficient) {
   builder_.losses().push_back({part(name).path_, value, coefficient});
 }
 
+void Site::addGradient(Value value) {
+  if (value)
+    builder_.losses().push_back({"", ops().reshape(ops().sub(value, ops().unary<ir::DetachOp>(value)), {}), 1});
+}
+
 bool Site::wantsMetrics() const { return builder_.file().evaluates; }
 
 void Site::addMetric(std::string_view name, Value value) {
@@ -81,8 +86,9 @@ mlir::Type Site::routerElement() {
   return builder_.ops().element(builder_.file().dtype == DType::F64 ? DType::F64 : DType::F32);
 }
 
-Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element) {
-  return ops().parameter(part(name).path_, sizes, element, init);
+Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element,
+                      std::optional<double> signRate) {
+  return ops().parameter(part(name).path_, sizes, element, init, signRate);
 }
 
 Value Site::sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,

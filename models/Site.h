@@ -57,6 +57,8 @@ public:
   int64_t context() const;
   /// Adds coefficient * value, of one element, to the loss. The value is a result of @loss, by the path "here.name".
   void addLoss(std::string_view name, mlir::Value value, double coefficient);
+  /// The loss gets the gradient of the value, of one element, but not its number.
+  void addGradient(mlir::Value value);
   /// Of a loss: is it built for an evaluation, which asks for all that the loss can tell? Only then it is to be computed.
   bool wantsMetrics() const;
   /// The value, of one element, as f32 is the result `name` of @evaluate.
@@ -80,7 +82,8 @@ public:
   mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init) {
     return parameter(name, sizes, init, element());
   }
-  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element);
+  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element,
+                        std::optional<double> signRate = {});
   /// The same of the model's dtype; where the argument `name` gives the path of a parameter that was made before, that
   /// one, which must have this shape and dtype.
   mlir::Value sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,

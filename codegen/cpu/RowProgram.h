@@ -78,6 +78,7 @@ private:
   void runRmsNorm(ir::RmsNormOp op);
   void runReduce(ir::ReduceOp op);
   void runSelect(ir::SelectOp op);
+  void runTake(ir::TakeOp op);
   void runConcat(ir::ConcatOp op);
 
   // RowGradients.cpp: losses and gradients.

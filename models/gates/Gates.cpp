@@ -21,19 +21,6 @@ mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool b
                             : mlir::Value();
 }
 
-Parameter priorityParameter(std::string source) {
-  return {.name = "priority",
-          .type = ParameterType::Word,
-          .fallback = "\"token_major\"",
-          .words = {"token_major", "choice_major"},
-          .doc = "Who enters an expert first: by token, or all first choices before all second ones.",
-          .source = std::move(source)};
-}
-
-ir::Priority priorityOf(const Arguments& arguments) {
-  return arguments.word("priority") == "choice_major" ? ir::Priority::ChoiceMajor : ir::Priority::TokenMajor;
-}
-
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts) {
   int64_t choices = arguments.integer("top_k");
   if (choices <= experts)

@@ -7,12 +7,18 @@
 namespace moec::models {
 
 const Kind& cosineGate();
+const Kind& dcGate();
 const Kind& deepspeedGate();
 const Kind& denseGate();
+const Kind& expertChoiceGate();
+const Kind& fasterGate();
 const Kind& gshardGate();
+const Kind& hashGate();
 const Kind& hierarchicalGate();
 const Kind& noisyTopKGate();
 const Kind& randomExpertGate();
+const Kind& sigmoidGate();
+const Kind& swipeGate();
 const Kind& switchGate();
 const Kind& top2Gate();
 const Kind& topKGate();
@@ -23,9 +29,6 @@ const Kind& zeroGate();
 mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias);
 /// Logits (T, E) of tokens (T, D): a routerLayer on them.
 mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias);
-/// "priority": who enters an expert first.
-Parameter priorityParameter(std::string source = {});
-ir::Priority priorityOf(const Arguments& arguments);
 /// Are there K experts to choose? Reports when not.
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts);
 

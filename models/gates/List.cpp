@@ -4,8 +4,9 @@ namespace moec::models {
 
 const std::vector<const Kind*>& gateKinds() {
   static const std::vector<const Kind*> kinds{
-      &cosineGate(), &deepspeedGate(), &denseGate(), &gshardGate(), &hierarchicalGate(), &randomExpertGate(),
-      &switchGate(), &top2Gate(),      &topKGate(),  &topNGate(),   &zeroGate(),
+      &cosineGate(), &dcGate(),     &deepspeedGate(),    &denseGate(),     &expertChoiceGate(), &fasterGate(),
+      &gshardGate(), &hashGate(),   &hierarchicalGate(), &noisyTopKGate(), &randomExpertGate(), &sigmoidGate(),
+      &swipeGate(),  &switchGate(), &top2Gate(),         &topKGate(),      &topNGate(),         &zeroGate(),
   };
   return kinds;
 }

@@ -1,5 +1,7 @@
 #include "models/gates/Losses.h"
 
+#include "models/gates/Workers.h"
+
 #include <numeric>
 
 using mlir::Value;
@@ -31,11 +33,7 @@ Value balanceLoss(Site& site, Value chosen, Value probabilities, const Size& gro
   if (!chosen || !probabilities)
     return {};
   Ops& ops = site.ops();
-  // (T, n) as the groups' means (G, n).
-  auto means = [&](Value x) {
-    ir::Sizes shape = ir::sizesOf(x);
-    return ops.reduce(ir::ReduceKind::Mean, ops.reshape(x, {groups, Size::floorDiv(shape[0], groups), shape[1]}), 1);
-  };
+  auto means = [&](Value x) { return groupMeans(ops, x, groups); };
   int64_t experts = *ir::sizesOf(chosen)[1].constant();
   Value shares = means(kept ? ops.mul(chosen, kept) : chosen), proxies = means(probabilities);
   if (kept) {

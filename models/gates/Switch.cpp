@@ -1,5 +1,7 @@
 #include "models/gates/Gates.h"
 #include "models/gates/Jitter.h"
+#include "models/gates/Priority.h"
+#include "models/gates/Workers.h"
 
 namespace moec::models {
 
@@ -23,6 +25,14 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   Size groups = capacityGroups(site, arguments), count = ir::sizesOf(tokens)[0];
+  std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
+  if (!workers)
+    return std::nullopt;
+  if (arguments.word("per") == "row" && *workers > 1) {
+    site.error(arguments.at("workers"),
+               "with per: row each row of the batch has a capacity of its own, and workers have none");
+    return std::nullopt;
+  }
   std::optional<Size> capacity;
   if (!findCapacity(site, arguments, {CapacityForm::Share, Size::floorDiv(count, groups), 1, experts}, capacity) ||
       !site.width(tokens))
@@ -32,10 +42,13 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(logits);
   auto [weights, indices] = ops.select(probabilities, 1);
-  GateResult result{ops.assign(indices, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
+  GateResult result{assignByPriority(site, arguments, indices, weights,
+                                     {.experts = experts, .capacity = capacity, .groups = groups}),
+                    weights};
   result.tokens = jitteredTokens(site, arguments, x);
   if (site.isTraining())
-    addLosses(site, arguments, logits, probabilities, result, indices, groups);
+    addLosses(site, arguments, logits, probabilities, result, indices,
+              *workers > 1 ? Size(*workers) : groups);
   return result;
 }
 
@@ -53,6 +66,10 @@ std::vector<Parameter> parameters() {
        .source = "transformers 5.24 (SwitchTransformersTop1Router), with per: row"},
       leastCapacityParameter("1", 0, "What an expert takes at least. 0: a capacity that rounds to 0 is an error."),
       capacityPerParameter("\"call\"", "row: Hugging Face SwitchTransformers"),
+      workersParameter("Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the "
+                       "tokens of all, of the first worker's before the second's.",
+                       "fastmoe ee3c561 (world_size)"),
+      priorityParameter({"token_major", "score"}),
   };
   for (Parameter& parameter : jitterParameters("0.01"))
     all.push_back(std::move(parameter));

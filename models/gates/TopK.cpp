@@ -1,5 +1,6 @@
 #include "models/gates/Gates.h"
 #include "models/gates/Jitter.h"
+#include "models/gates/Priority.h"
 
 namespace moec::models {
 
@@ -40,7 +41,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
   addLosses(site, arguments, logits, indices);
-  GateResult result{ops.assign(indices, experts, priorityOf(arguments), capacity), weights};
+  GateResult result{
+      assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
   result.tokens = jitteredTokens(site, arguments, x);
   return result;
 }
@@ -68,7 +70,7 @@ std::vector<Parameter> parameters() {
               "noise)) with softmax all."},
       capacityParameter("", "Rows of an expert, as a rate: floor(ceil(rate * T) * K / E). Default: no limit.",
                         "fastmoe ee3c561 (GShardGate)"),
-      priorityParameter(),
+      priorityParameter({"token_major", "choice_major", "score", "batch"}),
   };
   for (Parameter& parameter : jitterParameters("0"))
     all.push_back(std::move(parameter));
