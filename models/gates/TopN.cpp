@@ -52,7 +52,10 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     site.addLoss("balance_loss", balanceLoss(site, first, scores, groups), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
-  return GateResult{routing, weights};
+  GateResult result{routing, weights};
+  if (site.isTraining() && arguments.flag("straight_through")) // 1, with the weights' gradient
+    result.scales = ops.add(ops.sub(weights, ops.unary<ir::DetachOp>(weights)), ops.constant({1}, {1}, element));
+  return result;
 }
 
 } // namespace
@@ -65,8 +68,7 @@ const Kind& topNGate() {
              "anybody is dropped. Choices behind the first stay where a uniform draw is less than weight / threshold; "
              "it draws in inference too. Each row of the batch has a capacity of its own: all first choices enter "
              "before all second ones, and so on, in the order of tokens. The weight begins as PyTorch's Linear, without "
-             "a bias. Gradients are those of straight_through_dispatch_tensor=False: the original's default lets "
-             "the weights' gradient through the dispatch as if tokens had been multiplied by them.",
+             "a bias.",
       .source = "st-moe-pytorch 0.1.8 (TopNGating)",
       .parameters =
           {
@@ -95,6 +97,12 @@ const Kind& topNGate() {
                .least = 0,
                .most = 1,
                .doc = "The least sum of scores, and the least threshold, that something is divided by."},
+              {.name = "straight_through",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "In training: do weights get a gradient through what experts take too, as if that were multiplied by "
+                      "weight + 1 - weight?",
+               .source = "st-moe-pytorch 0.1.8 (straight_through_dispatch_tensor)"},
               balanceLossParameter("0.01",
                                    "E * the sum over e of (share of tokens whose first choice is e and has a place "
                                    "there) * (mean score of e), its mean over the rows of the batch.",

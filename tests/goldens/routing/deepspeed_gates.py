@@ -32,12 +32,12 @@ def rows(folder):
         gate, k = row.gate, row.gate["top_k"]
         policy = {"none": None, "jitter": "Jitter", "gumbel": "RSample"}[gate.get("noise", "none")]
         module = moe.TopKGate(WIDTH, row.experts, k, gate["capacity"]["train"], gate["capacity"]["eval"], gate["least_capacity"], policy,
-                              not gate.get("dropless", False), gate.get("random_tokens", False), None, gate.get("sample_second", False)).train(training)
+                              not gate.get("dropless", False), gate.get("random_tokens", True), None, gate.get("sample_second", True)).train(training)
         asked = []  # in the order of the original
         if training and policy:
             asked.append({"Jitter": "jitter", "RSample": "noise"}[policy])
-        asked += ["second"] if gate.get("sample_second") else []
-        asked += ["tokens"] if gate.get("random_tokens") else []
+        asked += ["second"] if k == 2 and gate.get("sample_second", True) else []
+        asked += ["tokens"] if k == 1 and gate.get("random_tokens", True) else []
         with repeatable([draws[name] for name in asked], x.dtype) as following:
             moe.gumbel_rsample = lambda shape, device: gumbel(following(shape))
             moe.multiplicative_jitter = lambda value, device, epsilon=1e-2: value * (1.0 - epsilon + 2.0 * epsilon * following(value.shape))
@@ -52,10 +52,14 @@ def rows(folder):
         return Row(f"deepspeed.{name}", "deepspeed", gate, {"weight": (experts, WIDTH)}, run, experts,
                    lambda shape: {path: ((*shape, columns[path]), "uniform") for path in draws}, huge=8.0)
 
-    yield made("top-1", {"top_k": 1}, 5)
-    yield made("top-1-jitter", {"top_k": 1, "noise": "jitter"}, 5, jitter=True)
-    yield made("top-1-gumbel", {"top_k": 1, "noise": "gumbel"}, 5, noise=True)
-    yield made("top-1-one", {"top_k": 1, "dropless": True}, 1)
+    first = {"top_k": 1, "random_tokens": False}
+    yield made("top-1", first, 5)
+    yield made("top-1-random", {"top_k": 1, "capacity": {"train": 0.6, "eval": 0.9}}, 5, tokens=True)
+    yield made("top-1-jitter", first | {"noise": "jitter"}, 5, jitter=True)
+    yield made("top-1-gumbel", first | {"noise": "gumbel"}, 5, noise=True)
+    yield made("top-1-one", first | {"dropless": True}, 1)
     yield made("top-2", {"top_k": 2, "sample_second": False, "z_loss": 0.2}, 5)
-    yield made("top-2-sampled", {"top_k": 2, "sample_second": True}, 4, second=True)
-    yield made("top-2-dropless", {"top_k": 2, "sample_second": True, "dropless": True}, 3, second=True)
+    yield made("top-2-sampled", {"top_k": 2}, 4, second=True)
+    yield made("top-2-dropless", {"top_k": 2, "dropless": True}, 3, second=True)
+    yield made("top-3", {"top_k": 3, "capacity": {"train": 0.7, "eval": 1.0}}, 5)
+    yield made("top-all", {"top_k": 4, "dropless": True}, 4)
