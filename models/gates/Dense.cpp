@@ -15,7 +15,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
       Site layer = site.part("layers").part(std::to_string(i));
       x = activation(layer, routerLayer(layer, x, width, bias), arguments.word("activation"));
     }
-  return GateResult{{}, site.ops().softmax(routerLayer(site, x, experts, bias))};
+  mlir::Value logits = routerLayer(site, x, experts, bias);
+  addZLoss(site, arguments, logits);
+  return GateResult{{}, site.ops().softmax(logits)};
 }
 
 } // namespace
@@ -39,6 +41,7 @@ const Kind& denseGate() {
                .doc = "Behind each layer of widths. leaky_relu has slope 0.01, elu alpha 1.",
                .source = "electronicarts/character-motion-vaes (MixedDecoder)"},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
+              zLossParameter(),
           },
       .gate = build,
   };
