@@ -54,6 +54,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
 
 std::vector<Parameter> parameters() {
   std::vector<Parameter> all = {
+      {.name = "top_k", .fallback = "1", .most = 1, .doc = "Choices per token (K): always 1."},
       capacityParameter("{\"train\": 1.25, \"eval\": 2.0}", "The rate: places of all experts together, over T."),
       {.name = "rounding",
        .type = ParameterType::Word,
