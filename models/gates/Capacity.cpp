@@ -25,8 +25,7 @@ Size sizeOf(const CapacityRule& rule, double rate, bool up) {
   case CapacityForm::Bounded:
     return Size::min(rule.tokens, Size::trunc(product({times(rule.tokens), times(rate), over(experts)})));
   case CapacityForm::Even:
-    return Size::ceil(
-        product({times(rule.tokens), over(experts), times(rate * static_cast<double>(rule.choices))}));
+    return Size::ceil(product({times(rule.tokens), over(experts), times(rate * static_cast<double>(rule.choices))}));
   case CapacityForm::Blocks:
     return Size(rule.choices) * Size::trunc(product({times(rate), times(Size::ceilDiv(rule.tokens, experts))}));
   }

@@ -16,7 +16,8 @@ Value normalized(Site& site, Value x) {
   Ops& ops = site.ops();
   Value square = ops.reshape(ops.reduce(ir::ReduceKind::Sum, ops.mul(x, x), 1), {ir::sizesOf(x)[0], 1});
   // The bound is inside of the root, whose gradient at 0 is infinite.
-  return ops.div(x, ops.unary<ir::SqrtOp>(ops.binary<ir::MaxOp>(square, ops.constant({1}, {1e-24}, site.routerElement()))));
+  return ops.div(
+      x, ops.unary<ir::SqrtOp>(ops.binary<ir::MaxOp>(square, ops.constant({1}, {1e-24}, site.routerElement()))));
 }
 
 Value logitsOf(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
@@ -28,7 +29,8 @@ Value logitsOf(Site& site, const Arguments& arguments, Value tokens, int64_t exp
   Site projection = site.part("projection");
   Value x = routerLayer(projection, ops.cast(tokens, element), width, true);
   Value directions = site.parameter("weight", {experts, width}, {Init::Kind::Normal, 0, 0.01}, element);
-  Value begin = site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
+  Value begin =
+      site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
   Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {std::log(100.0)}, element)));
   return ops.mul(ops.matmul(normalized(site, x), normalized(site, directions)), scale);
 }
@@ -96,9 +98,9 @@ const Kind& cosineGate() {
                .most = 1e6,
                .doc = "In training: Gaussian noise on the logits, of deviation noise / E.",
                .source = "tutel 82af7aa (gate_noise)"},
-              balanceLossParameter("0.01",
-                                   "E * the sum over e of (share of tokens whose best expert is e) * (mean score of e).",
-                                   "tutel 82af7aa (gshard_loss), whose coefficient the trainer gives"),
+              balanceLossParameter(
+                  "0.01", "E * the sum over e of (share of tokens whose best expert is e) * (mean score of e).",
+                  "tutel 82af7aa (gshard_loss), whose coefficient the trainer gives"),
               zLossParameter(),
           },
       .gate = build,

@@ -86,7 +86,8 @@ Value squaredVariation(Ops& ops, Value numbers) {
     return ops.constant({}, {0}, element);
   Value mean = ops.reshape(ops.reduce(ir::ReduceKind::Mean, numbers, 0), {1});
   Value away = ops.sub(numbers, mean);
-  Value variance = ops.div(ops.reduce(ir::ReduceKind::Sum, ops.mul(away, away), 0), ops.constant({}, {count - 1}, element));
+  Value variance =
+      ops.div(ops.reduce(ir::ReduceKind::Sum, ops.mul(away, away), 0), ops.constant({}, {count - 1}, element));
   Value scale = ops.add(ops.mul(mean, mean), ops.constant({1}, {1e-10}, element));
   return ops.div(variance, ops.reshape(scale, {}));
 }

@@ -8,8 +8,8 @@ namespace moec::models {
 
 namespace {
 
-/// The router of one call: logits (T, E) without noise and with it, the noise's deviation, the K best and the first left
-/// out.
+/// The router of one call: logits (T, E) without noise and with it, the noise's deviation, the K best and the first
+/// left out.
 struct Noisy {
   Value clean, noisy, deviation, values, indices;
 };
@@ -22,8 +22,8 @@ Noisy route(Site& site, const Arguments& arguments, Value tokens, int64_t expert
   Site noise = site.part("noise");
   Value spread = routerLayer(noise, x, experts, false); // a parameter in inference too
   if (site.isTraining()) {
-    result.deviation = ops.add(ops.unary<ir::SoftplusOp>(spread),
-                               ops.constant({1}, {arguments.number("least_noise")}, element));
+    result.deviation =
+        ops.add(ops.unary<ir::SoftplusOp>(spread), ops.constant({1}, {arguments.number("least_noise")}, element));
     Value draws = ops.random(ir::Distribution::Normal, noise.path(), {ir::sizesOf(tokens)[0], experts}, element);
     result.noisy = ops.add(clean, ops.mul(draws, result.deviation));
   }
@@ -32,8 +32,8 @@ Noisy route(Site& site, const Arguments& arguments, Value tokens, int64_t expert
   return result;
 }
 
-/// The probability (T, E) that e would be among the K best if its noise alone were drawn again: Shazeer et al., equation
-/// (9).
+/// The probability (T, E) that e would be among the K best if its noise alone were drawn again: Shazeer et al.,
+/// equation (9).
 Value chances(Ops& ops, const Noisy& router, int64_t choices, mlir::Type element) {
   Value least = ops.slice(router.values, 1, choices, 1), last = ops.slice(router.values, 1, choices - 1, 1);
   Value others = ops.where(ops.compare(ir::Predicate::GT, router.noisy, least), least, last); // the K-th best without e
@@ -50,16 +50,14 @@ void addLosses(Site& site, const Arguments& arguments, const Noisy& router, Valu
   int64_t choices = arguments.integer("top_k");
   Value given; // each expert's weight for each token, (T, E)
   for (int64_t choice = 0; choice < choices; ++choice) {
-    Value one = ops.mul(oneHot(ops, ops.slice(indices, 1, choice, 1), experts, element),
-                        ops.slice(weights, 1, choice, 1));
+    Value one =
+        ops.mul(oneHot(ops, ops.slice(indices, 1, choice, 1), experts, element), ops.slice(weights, 1, choice, 1));
     given = given ? ops.add(given, one) : one;
   }
   Value counts = choices < experts
                      ? chances(ops, router, choices, element)
                      : ops.cast(ops.compare(ir::Predicate::GT, given, ops.constant({1}, {0}, element)), element);
-  auto variation = [&](Value perToken) {
-    return squaredVariation(ops, ops.reduce(ir::ReduceKind::Sum, perToken, 0));
-  };
+  auto variation = [&](Value perToken) { return squaredVariation(ops, ops.reduce(ir::ReduceKind::Sum, perToken, 0)); };
   site.addLoss("importance_loss", variation(given), arguments.number("importance_loss"));
   site.addLoss("load_loss", variation(counts), arguments.number("load_loss"));
   addZLoss(site, arguments, router.noisy);
@@ -98,10 +96,12 @@ const Kind& noisyTopKGate() {
       .name = "noisy_top_k",
       .family = Family::Gate,
       .doc =
-          "The k best experts of each token by logits with noise, weighted by the softmax over their k noisy logits. The "
+          "The k best experts of each token by logits with noise, weighted by the softmax over their k noisy logits. "
+          "The "
           "noise is Gaussian, its deviation learnt: softplus of a second layer of the token, plus least_noise. In "
           "inference there is none. Weights begin as PyTorch's Linear, without biases; the paper's begin as zeros. "
-          "FastMoE adds both losses with coefficients of 1; in inference it divides by a deviation of 0, which stops with "
+          "FastMoE adds both losses with coefficients of 1; in inference it divides by a deviation of 0, which stops "
+          "with "
           "an error, where here the losses are of training alone. It returns its choices as one flat list, which its "
           "layer then takes for one choice per token; here they are (T, K).",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (NoisyGate)",
@@ -116,8 +116,9 @@ const Kind& noisyTopKGate() {
                .doc = "What is added to the deviation.",
                .source = "fastmoe ee3c561 (noise_epsilon)"},
               variationLoss("importance_loss", "the sums of their weights over the tokens."),
-              variationLoss("load_loss", "the sums over the tokens of the probability that an expert is chosen; where all "
-                                         "experts are, of the counts of weights over 0."),
+              variationLoss("load_loss",
+                            "the sums over the tokens of the probability that an expert is chosen; where all "
+                            "experts are, of the counts of weights over 0."),
               zLossParameter(),
           },
       .gate = build,

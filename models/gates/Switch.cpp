@@ -42,13 +42,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(logits);
   auto [weights, indices] = ops.select(probabilities, 1);
-  GateResult result{assignByPriority(site, arguments, indices, weights,
-                                     {.experts = experts, .capacity = capacity, .groups = groups}),
-                    weights};
+  GateResult result{
+      assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}),
+      weights};
   result.tokens = jitteredTokens(site, arguments, x);
   if (site.isTraining())
-    addLosses(site, arguments, logits, probabilities, result, indices,
-              *workers > 1 ? Size(*workers) : groups);
+    addLosses(site, arguments, logits, probabilities, result, indices, *workers > 1 ? Size(*workers) : groups);
   return result;
 }
 
@@ -67,9 +66,10 @@ std::vector<Parameter> parameters() {
        .source = "transformers 5.24 (SwitchTransformersTop1Router), with per: row"},
       leastCapacityParameter("1", 0, "What an expert takes at least. 0: a capacity that rounds to 0 is an error."),
       capacityPerParameter("\"call\"", "row: Hugging Face SwitchTransformers"),
-      workersParameter("Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the "
-                       "tokens of all, of the first worker's before the second's.",
-                       "fastmoe ee3c561 (world_size)"),
+      workersParameter(
+          "Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the "
+          "tokens of all, of the first worker's before the second's.",
+          "fastmoe ee3c561 (world_size)"),
       priorityParameter({"token_major", "score"}),
   };
   for (Parameter& parameter : jitterParameters("0.01"))

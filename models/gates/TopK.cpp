@@ -41,8 +41,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
   addLosses(site, arguments, logits, indices);
-  GateResult result{
-      assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
+  GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}),
+                    weights};
   result.tokens = jitteredTokens(site, arguments, x);
   return result;
 }
@@ -78,16 +78,18 @@ std::vector<Parameter> parameters() {
                  .type = ParameterType::Number,
                  .least = 0,
                  .most = 1e6,
-                 .doc = "In training: the coefficient, in the loss, of E * the sum over e of (choices of e over tokens) "
-                        "* (mean of e's softmax over all logits). The result of that name is the value without it, "
-                        "about K where all is even. Default: there is none.",
+                 .doc =
+                     "In training: the coefficient, in the loss, of E * the sum over e of (choices of e over tokens) "
+                     "* (mean of e's softmax over all logits). The result of that name is the value without it, "
+                     "about K where all is even. Default: there is none.",
                  .source = "transformers 5.24 (Mixtral: load_balancing_loss_func, of one layer)"});
-  all.push_back({.name = "balance_per",
-                 .type = ParameterType::Word,
-                 .fallback = "\"call\"",
-                 .words = {"call", "row"},
-                 .doc = "Of what that loss is: the call, or the mean over each row of the batch, x being (.., tokens, D).",
-                 .source = "row: DeepSeek-V2's sequence-wise loss (arXiv 2405.04434, seq_aux), with its coefficient over K"});
+  all.push_back(
+      {.name = "balance_per",
+       .type = ParameterType::Word,
+       .fallback = "\"call\"",
+       .words = {"call", "row"},
+       .doc = "Of what that loss is: the call, or the mean over each row of the batch, x being (.., tokens, D).",
+       .source = "row: DeepSeek-V2's sequence-wise loss (arXiv 2405.04434, seq_aux), with its coefficient over K"});
   all.push_back(zLossParameter());
   all.push_back({.name = "bias",
                  .type = ParameterType::Bool,

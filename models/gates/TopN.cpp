@@ -64,11 +64,12 @@ const Kind& topNGate() {
   static const Kind kind{
       .name = "top_n",
       .family = Family::Gate,
-      .doc = "The n best experts of each token, weighted by their shares of the sum of their softmax scores, before "
-             "anybody is dropped. Choices behind the first stay where a uniform draw is less than weight / threshold; "
-             "it draws in inference too. Each row of the batch has a capacity of its own: all first choices enter "
-             "before all second ones, and so on, in the order of tokens. The weight begins as PyTorch's Linear, without "
-             "a bias.",
+      .doc =
+          "The n best experts of each token, weighted by their shares of the sum of their softmax scores, before "
+          "anybody is dropped. Choices behind the first stay where a uniform draw is less than weight / threshold; "
+          "it draws in inference too. Each row of the batch has a capacity of its own: all first choices enter "
+          "before all second ones, and so on, in the order of tokens. The weight begins as PyTorch's Linear, without "
+          "a bias.",
       .source = "st-moe-pytorch 0.1.8 (TopNGating)",
       .parameters =
           {
@@ -100,7 +101,8 @@ const Kind& topNGate() {
               {.name = "straight_through",
                .type = ParameterType::Bool,
                .fallback = "true",
-               .doc = "In training: do weights get a gradient through what experts take too, as if that were multiplied by "
+               .doc = "In training: do weights get a gradient through what experts take too, as if that were "
+                      "multiplied by "
                       "weight + 1 - weight?",
                .source = "st-moe-pytorch 0.1.8 (straight_through_dispatch_tensor)"},
               balanceLossParameter("0.01",

@@ -18,7 +18,13 @@ std::vector<RoutingRow> routingRows() {
   std::ifstream file(folder() / "manifest.json");
   std::vector<RoutingRow> rows;
   for (const nlohmann::json& entry : nlohmann::json::parse(file).at("files")) {
-    RoutingRow row{entry.at("kind"), entry.at("name"), entry.at("origin"), entry.at("version"), entry.at("file"), entry.at("cases"), {}};
+    RoutingRow row{entry.at("kind"),
+                   entry.at("name"),
+                   entry.at("origin"),
+                   entry.at("version"),
+                   entry.at("file"),
+                   entry.at("cases"),
+                   {}};
     if (entry.contains("inexact_f64"))
       row.inexact = entry.at("inexact_f64");
     rows.push_back(row);
@@ -40,7 +46,8 @@ std::string RoutingGolden::model(DType dtype) const {
   nlohmann::json shape = {"tokens", width};
   if (rank == 3)
     shape.insert(shape.begin(), "batch");
-  nlohmann::json block = {{"kind", "moe"}, {"name", "moe"}, {"gate", gate}, {"experts", {{"kind", "linear"}, {"count", experts}}}};
+  nlohmann::json block = {
+      {"kind", "moe"}, {"name", "moe"}, {"gate", gate}, {"experts", {{"kind", "linear"}, {"count", experts}}}};
   nlohmann::json model = {{"name", "routing"},
                           {"dtype", name(dtype)},
                           {"inputs", {{"x", {{"shape", shape}}}, {"target", {{"shape", shape}, {"for", "loss"}}}}},

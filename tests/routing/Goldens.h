@@ -1,8 +1,8 @@
 #pragma once
 // The files of tests/goldens/routing, as manifest.json lists them. Knows no device.
 
-#include "runtime/core/Tensor.h"
 #include "runtime/Weights.h"
+#include "runtime/core/Tensor.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,5 @@
-// The files, the manifest and docs/STATUS.md agree with one another. That every kind of gate has goldens is tests/models'.
+// The files, the manifest and docs/STATUS.md agree with one another. That every kind of gate has goldens is
+// tests/models'.
 
 #include "tests/e2e/Support.h"
 #include "tests/routing/Status.h"
@@ -43,13 +44,16 @@ TEST(RoutingLists, EveryRowHasSixCasesOrMoreWithWhatTheyAreFor) {
     for (const std::string& name : row.cases)
       for (DType dtype : {DType::F32, DType::F64}) {
         std::string under = std::string(moec::name(dtype)) + "/";
-        EXPECT_EQ(golden.part(name, under + "y", dtype).empty(), golden.refuses(name, "eval")) << row.name << ", " << name;
-        EXPECT_EQ(golden.part(name, under + "gradients/", dtype).empty(), golden.refuses(name, "train")) << row.name << ", " << name;
+        EXPECT_EQ(golden.part(name, under + "y", dtype).empty(), golden.refuses(name, "eval"))
+            << row.name << ", " << name;
+        EXPECT_EQ(golden.part(name, under + "gradients/", dtype).empty(), golden.refuses(name, "train"))
+            << row.name << ", " << name;
       }
   }
 }
 
 TEST(RoutingLists, TheStatusPageIsOfTheseFilesAndAllAgree) {
   std::vector<RoutingRow> rows = routingRows();
-  EXPECT_EQ(textOf(sourceDir() / "docs/STATUS.md"), statusText(rows, allPassed(rows))) << "write_routing_status docs/STATUS.md writes it from a run";
+  EXPECT_EQ(textOf(sourceDir() / "docs/STATUS.md"), statusText(rows, allPassed(rows)))
+      << "write_routing_status docs/STATUS.md writes it from a run";
 }
