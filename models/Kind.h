@@ -65,6 +65,7 @@ struct GateResult {
   mlir::Value weights; // (T, K), or (T, E) without a routing; in the model's dtype but never below f32
   std::optional<OuterLevel> outer = {}; // the tokens of `routing` are then its rows
   mlir::Value tokens = {};              // what the experts take in the place of the tokens; null: those
+  mlir::Value scales = {};              // (T, K): what the row of a choice is multiplied by in front of its expert; null: 1
 };
 
 struct Kind {

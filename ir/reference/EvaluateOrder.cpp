@@ -37,11 +37,13 @@ Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, c
     if (rule.priority == Priority::ChoiceMajor && a % choices != b % choices)
       return a % choices < b % choices;
     bool aNan = std::isnan(score[a]), bNan = std::isnan(score[b]);
-    return aNan != bNan ? bNan : !aNan && score[a] > score[b];
+    if (aNan != bNan)
+      return bNan;
+    return aNan || score[a] == score[b] ? a < b : score[a] > score[b];
   };
   std::vector<int32_t> result(tokens * choices, -1);
   for (std::vector<int64_t>& list : lists) {
-    std::stable_sort(list.begin(), list.end(), comesBefore);
+    std::sort(list.begin(), list.end(), comesBefore);
     for (size_t place = 0; place < list.size(); ++place)
       result[list[place]] = static_cast<int32_t>(place);
   }

@@ -14,7 +14,10 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
   if (gate.routing) {
     mlir::Value routing = isWhole ? gate.routing : ops.expertsOf(gate.routing, first, group.count);
     ExpertSpace space{.count = group.count, .routing = routing};
-    mlir::Value rows = site.expert(arguments, group, ops.dispatch(tokens, routing), space); // (R, out)
+    mlir::Value rows = ops.dispatch(tokens, routing);
+    if (gate.scales)
+      rows = ops.mul(rows, ops.cast(ops.rowWeights(gate.scales, routing), site.element()));
+    rows = site.expert(arguments, group, rows, space); // (R, out)
     return rows ? site.ops().combine(rows, routing, gate.weights) : rows;
   }
   ExpertSpace space{.count = group.count, .routing = {}};

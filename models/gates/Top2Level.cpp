@@ -6,15 +6,6 @@ namespace moec::models {
 
 namespace {
 
-/// max(min(n, trunc(n * rate / E)), least): least may be more than n.
-Size capacityOf(const Arguments& arguments, const Size& count, int64_t experts) {
-  Size::Real share;
-  share.factors.push_back({.number = {}, .size = count, .op = '*'});
-  share.factors.push_back({.number = arguments.numberByMode("capacity"), .size = {}, .op = '*'});
-  share.factors.push_back({.number = {}, .size = Size(experts), .op = '/'});
-  return Size::max(Size::min(count, Size::trunc(share)), Size(arguments.integer("least_capacity")));
-}
-
 /// 1 where the second choice of weight (T, 1) stays, else 0: (T, 1). Null: it always does.
 Value secondStays(Site& site, const Arguments& arguments, Value weight) {
   Ops& ops = site.ops();
@@ -39,6 +30,9 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   int64_t experts = *ir::sizesOf(logits).back().constant();
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Bounded, tokens.count, 2, experts}, capacity))
+    return {};
   auto compare = [&](ir::Predicate predicate, Value x, double with) {
     return ops.cast(ops.compare(predicate, x, ops.constant({1}, {with}, element)), element);
   };
@@ -71,7 +65,7 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
   if (!second)
     return {};
 
-  Top2Choices choices{firstIndex, first, {}, capacityOf(arguments, tokens.count, experts), taken, scores};
+  Top2Choices choices{firstIndex, first, {}, *capacity, taken, scores};
   if (whole && site.isTraining())
     choices.scores = ops.mul(scores, whole);
   auto isNotZero = [&](Value x) { return ops.compare(ir::Predicate::NE, x, ops.constant({1}, {0}, element)); };
@@ -104,16 +98,11 @@ std::vector<Parameter> top2Parameters() {
        .least = 0,
        .most = 1,
        .doc = "Of the policies threshold and random."},
-      {.name = "capacity",
-       .type = ParameterType::Capacity,
-       .fallback = "{\"train\": 1.25, \"eval\": 2.0}",
-       .least = 0,
-       .most = 1e6,
-       .doc = "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / E))."},
-      {.name = "least_capacity",
-       .fallback = "4",
-       .doc = "What an expert takes at least, be there fewer tokens or not.",
-       .source = "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"},
+      capacityParameter("{\"train\": 1.25, \"eval\": 2.0}",
+                        "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / "
+                        "E))."),
+      leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.",
+                             "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"),
       {.name = "eps",
        .type = ParameterType::Number,
        .fallback = "1e-9",
