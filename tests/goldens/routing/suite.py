@@ -46,14 +46,14 @@ class Routed:
     """What an original did with T tokens. `combine` (T, E) weights each expert's result; `indices` (T, K) are -1 where a choice
     was dropped, None where nobody chooses; `aux` are losses by their path below the gate, without coefficients; `tokens` is what
     the experts take in the place of x; `outer` (T, K) are the choices of groups of experts; `logits` (.., E), where the row has a
-    z_loss that the original lacks; `dispatch` (T, E), by which experts' inputs are multiplied."""
+    z_loss that the original lacks."""
     combine: torch.Tensor
     indices: torch.Tensor | None
     aux: dict = dataclasses.field(default_factory=dict)
     tokens: torch.Tensor | None = None
     outer: torch.Tensor | None = None
     logits: torch.Tensor | None = None
-    dispatch: torch.Tensor | None = None
+    learns: torch.Tensor | None = None  # the loss gets its gradient, but not its number
 
 
 @dataclasses.dataclass
@@ -72,6 +72,9 @@ class Row:
     huge: float = 1e6  # what the gate's parameters are multiplied by in the case of that name
     inexact: dict = dataclasses.field(default_factory=dict)  # {"values" or "gradients": limit} of f64, where the original computes in f32
     note: str = ""
+    made: dict = dataclasses.field(default_factory=dict)  # {path: function of (rng, shape)} of parameters that are not normals
+    fixed: tuple = ()  # parameters that no loss depends on
+    ids: int = 0  # with an input of ids below it, as draws["ids"]
 
 
 # --- numbers ---
@@ -85,11 +88,15 @@ def numbers(row, case, rng):
     parameters = {}
     for path, shape in row.parameters.items():
         value = rng.integers(-1, 2, shape) if tie else rng.standard_normal(shape) * (0.3 if path.endswith("bias") else 1.5)
+        value = row.made[path](rng, shape) if path in row.made else value
         parameters["moe.gate." + path] = changed(np.asarray(value, np.float32), path, case.effect, row.huge)
     parameters["moe.experts.weight"] = np.asarray(0.5 * rng.standard_normal((row.experts, WIDTH, WIDTH)), np.float32)
     parameters["moe.experts.bias"] = np.asarray(0.2 * rng.standard_normal((row.experts, WIDTH)), np.float32)
     draws = {path: draw(rng, *rule) for path, rule in row.draws(case.shape).items()}
-    return x, np.asarray(rng.standard_normal(x.shape), np.float32), parameters, draws
+    target = np.asarray(rng.standard_normal(x.shape), np.float32)
+    if row.ids:
+        draws["ids"] = rng.integers(0, row.ids, case.shape).astype(np.int32)
+    return x, target, parameters, draws
 
 
 def changed(value, path, effect, huge):
@@ -135,8 +142,8 @@ def lowest_topk(values, k, dim=-1, largest=True, sorted=True):
     """torch.topk with the highest value first and the lowest index first among equals."""
     assert largest
     ordered, order = torch.sort(values, dim=dim, descending=True, stable=True)
-    if values.is_floating_point() and dim in (-1, values.ndim - 1):  # the other way it chooses tokens, among zeros of those that are no candidates
-        Margin.note(ordered.detach(), k)
+    if values.is_floating_point():
+        Margin.note(ordered.detach().movedim(dim, -1), k)
     return TopK(ordered.narrow(dim, 0, k), order.narrow(dim, 0, k).contiguous())
 
 
@@ -174,7 +181,10 @@ def repeatable(draws, dtype):
     }
     if dtype == torch.float64:
         softmax = softmax_of(torch.nn.functional.softmax)
-        changes |= {(torch.Tensor, "float"): torch.Tensor.double, (torch.nn.functional, "softmax"): softmax}
+        as_type = torch.Tensor.type
+        changes[torch.Tensor, "softmax"] = softmax_of(torch.Tensor.softmax)
+        changes |= {(torch.Tensor, "float"): torch.Tensor.double,
+                    (torch.Tensor, "type"): lambda self, dtype: as_type(self, torch.float64 if dtype == torch.float32 else dtype), (torch.nn.functional, "softmax"): softmax}
     before = {place: getattr(*place) for place in changes}
     for (owner, name), change in changes.items():
         setattr(owner, name, change)
@@ -207,8 +217,7 @@ def run(row, made, dtype, training):
     of_gate = {path.removeprefix("moe.gate."): leaf for path, leaf in leaves.items() if path.startswith("moe.gate.")}
     routed = row.run(row, given, of_gate, draws, training)
     tokens = (given if routed.tokens is None else routed.tokens).reshape(-1, WIDTH)
-    inputs = tokens[:, None] * (torch.ones(1, 1, 1, dtype=dtype) if routed.dispatch is None else routed.dispatch[..., None])  # (T, E or 1, D)
-    every = torch.einsum("tei,eoi->teo", inputs.expand(-1, row.experts, -1), leaves["moe.experts.weight"]) + leaves["moe.experts.bias"]
+    every = torch.einsum("ti,eoi->teo", tokens, leaves["moe.experts.weight"]) + leaves["moe.experts.bias"]
     y = torch.einsum("te,teo->to", routed.combine, every).reshape(x.shape)
     if not training:
         return y.detach().numpy(), routed, {}, {}
@@ -217,9 +226,12 @@ def run(row, made, dtype, training):
     total = torch.nn.functional.mse_loss(y, torch.from_numpy(target).to(dtype))
     for path, value in routed.aux.items():
         total = total + coefficient(row, path) * value
+    if routed.learns is not None:
+        total = total + routed.learns - routed.learns.detach()
     total.backward()
     losses = {"loss": total} | {f"moe.gate.{path}": value for path, value in routed.aux.items()}
-    gradients = {path: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for path, leaf in (leaves | {"x": given}).items()}
+    gradients = {path: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for path, leaf in (leaves | {"x": given}).items()
+                 if path.removeprefix("moe.gate.") not in row.fixed}
     return (y.detach().numpy(), routed, {name: value.detach().reshape(()).to(dtype).numpy() for name, value in losses.items()},
             {name: value.numpy() for name, value in gradients.items()})
 
@@ -247,7 +259,7 @@ def attempt(row, case, made):
     """The case's tensors, or None where a decision is too close to call or a case does not do what it is for."""
     x, target, parameters, draws = made
     tensors = {"x": x, "target": target} | {f"weights/{path}": value for path, value in parameters.items()}
-    tensors |= {f"draws/moe.gate.{path}": value for path, value in draws.items()}
+    tensors |= {"draws/ids" if path == "ids" else f"draws/moe.gate.{path}": value for path, value in draws.items()}
     for mode in ("eval", "train"):
         if row.refuses(case.shape, mode):
             continue
