@@ -88,7 +88,7 @@ const Kind& expertChoiceGate() {
                .doc = "What n counts, and what experts choose from: all tokens of the call, or those of each row of the batch, x "
                       "being (.., tokens, D)."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits?"},
-              initParameter("How the router's weight and bias begin."),
+              routerInitParameter(),
           },
       .gate = build,
   };

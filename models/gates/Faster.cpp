@@ -123,7 +123,7 @@ const Kind& fasterGate() {
                .type = ParameterType::Bool,
                .fallback = "true",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
-              initParameter("How the router's weight and bias begin."),
+              routerInitParameter(),
           },
       .gate = build,
   };

@@ -87,7 +87,7 @@ std::vector<Parameter> gshardParameters(std::string workersDoc) {
        .type = ParameterType::Bool,
        .fallback = "true",
        .doc = "A bias on the logits? (FastMoE: gate_bias)"},
-      initParameter("How the router's weight and bias begin."),
+      routerInitParameter(),
   };
 }
 

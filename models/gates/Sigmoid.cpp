@@ -176,7 +176,7 @@ const Kind& sigmoidGate() {
                .most = 1e6,
                .doc = "Weights are multiplied by this in the end (routed_scaling_factor)."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits?"},
-              initParameter("How the router's weight and bias begin."),
+              routerInitParameter(),
           },
       .gate = build,
   };

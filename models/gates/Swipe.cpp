@@ -41,7 +41,7 @@ const Kind& swipeGate() {
                .type = ParameterType::Bool,
                .fallback = "true",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
-              initParameter("How the router's weight and bias begin."),
+              routerInitParameter(),
           },
       .gate = build,
   };
