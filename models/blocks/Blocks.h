@@ -17,6 +17,7 @@ const Kind& embeddingBlock();
 const Kind& gatedMlpBlock();
 const Kind& layerNormBlock();
 const Kind& linearBlock();
+const Kind& mixedLinearBlock();
 const Kind& mlpBlock();
 const Kind& moeBlock();
 const Kind& patchEmbeddingBlock();

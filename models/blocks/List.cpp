@@ -7,11 +7,11 @@ const std::vector<const Kind*>& blockKinds() {
       &activationBlock(), &attentionBlock(), &blendBlock(), &classTokenBlock(),
       &concatBlock(), &denseExpertsBlock(), &dropoutBlock(), &dynamicSoftMoeBlock(),
       &embeddingBlock(), &gatedMlpBlock(), &layerNormBlock(), &linearBlock(),
-      &mlpBlock(), &moeBlock(), &patchEmbeddingBlock(), &poolBlock(),
-      &positionEmbeddingBlock(), &relativeBiasBlock(), &repeatBlock(), &reshapeBlock(),
-      &residualBlock(), &rmsNormBlock(), &scaleBlock(), &sequenceBlock(),
-      &shiftBlock(), &sliceBlock(), &softMoeBlock(), &softmaxBlock(),
-      &transposeBlock(), &varianceBlock(),
+      &mixedLinearBlock(), &mlpBlock(), &moeBlock(), &patchEmbeddingBlock(),
+      &poolBlock(), &positionEmbeddingBlock(), &relativeBiasBlock(), &repeatBlock(),
+      &reshapeBlock(), &residualBlock(), &rmsNormBlock(), &scaleBlock(),
+      &sequenceBlock(), &shiftBlock(), &sliceBlock(), &softMoeBlock(),
+      &softmaxBlock(), &transposeBlock(), &varianceBlock(),
   };
   return kinds;
 }

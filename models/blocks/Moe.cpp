@@ -1,5 +1,6 @@
 #include "models/Layers.h"
 #include "models/blocks/Blocks.h"
+#include "models/json/Words.h"
 
 #include <fmt/format.h>
 
@@ -82,7 +83,7 @@ std::optional<Masked> maskOf(Site& site, const Arguments& arguments, const Size&
   DType dtype = ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(mask.getType()).getElementType());
   if ((dtype != DType::I64 && dtype != DType::I32) || !(ir::product(ir::sizesOf(mask)) == tokens)) {
     site.error(arguments.at("mask"), fmt::format("{} is {}{}; a mask has an integer for each of the {} tokens (an input with \"dtype\": \"i64\")",
-                                                 arguments.word("mask"), name(dtype), ir::describe(ir::sizesOf(mask)), tokens.str()));
+                                                 inQuotes(arguments.word("mask")), name(dtype), ir::describe(ir::sizesOf(mask)), tokens.str()));
     return Masked{};
   }
   Ops& ops = site.ops();

@@ -47,7 +47,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 }
 
 const std::string kBlocks =
-    "activation, attention, blend, class_token, concat, dense_experts, dropout, embedding, gated_mlp, layer_norm, linear, mlp, "
+    "activation, attention, blend, class_token, concat, dense_experts, dropout, dynamic_soft_moe, embedding, gated_mlp, layer_norm, linear, mixed_linear, mlp, "
     "moe, patch_embedding, pool, position_embedding, relative_bias, repeat, reshape, residual, rms_norm, scale, "
     "sequence, shift, slice, soft_moe, softmax, transpose, variance";
 
@@ -126,7 +126,7 @@ const Case kCases[] = {
      {R"("p" of "dropout" is 1.5; expected a number from 0 to 0.999)"}},
     {"UnknownWord",
      kX + R"("model": [{"kind": "activation", "function": @"rellu"}])",
-     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity)"}},
+     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, quick_gelu, leaky_relu, softplus, elu, identity)"}},
     {"GShardTakesTwo",
      kX + moe(R"({"kind": "gshard", "top_k": @3})", kExperts),
      {R"("top_k" of "gshard" is 3; expected an integer from 2 to 2)"}},
@@ -135,7 +135,7 @@ const Case kCases[] = {
      {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
     {"Inits",
      kX + R"("model": [{"kind": "linear", "out": 2, "init": {"weight": @"orthogonl"}}])",
-     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, zeros, ones, uniform_fan_in, uniform_fan_out, uniform, normal, truncated_normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, orthogonal, or an object with one of the words from uniform on and a number from 0, as {"normal": 0.02})"}},
     {"SeveralErrors",
      kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
           "@\"hiden\": 3}]",
@@ -450,7 +450,17 @@ const Case kCases[] = {
     {"InitOfTwoWords",
      kX + R"("model": {"kind": "linear", "out": 3, "init": {"weight": @{"orthogonal": 1, "normal": 1}}})",
      {R"("init" of "linear" has an object in it; expected an object with "weight" or "bias", each a number, one of default, )"
-      R"(orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+      R"(zeros, ones, uniform_fan_in, uniform_fan_out, uniform, normal, truncated_normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, )"
+      R"(orthogonal, or an object with one of the words from uniform on and a number from 0, as {"normal": 0.02})"}},
+    {"MaskOfFloats",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}, "mask": @"x"})",
+     {R"("x" is f32[batch, 8]; a mask has an integer for each of the batch tokens (an input with "dtype": "i64"))"}},
+    {"MaskOfNothing",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}, "mask": @"y"})",
+     {R"(unknown value "y"; did you mean "x"? known: x)"}},
+    {"SoftMoeOfAVector",
+     R"({"name": "m", "inputs": {"x": {"shape": [8]}}, "model": @{"kind": "soft_moe", "experts": {"kind": "mlp", "count": 4, "hidden": 8}}})",
+     {R"("soft_moe" takes (batch, tokens, width), one token each (batch, width), or pictures (batch, width, rows, columns), and gets [8])"}},
     {"VarianceOfRows",
      kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
      {R"("variance" over experts takes the value of a dense_experts block)"}},
