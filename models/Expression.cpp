@@ -114,6 +114,7 @@ private:
     const Json* value = lookup_(word, json_.position());
     if (!value)
       return std::nullopt;
+    diagnostics_.noteName(json_.position(), word, value->position());
     if (!value->isInteger())
       return fail(fmt::format("{} is {}; arithmetic takes integers", word, value->describe()));
     return value->integer();
@@ -172,6 +173,8 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
                                                       inQuotes(text), kMostInValue, kMostInLet));
       found = nullptr;
     }
+    if (found)
+      diagnostics.noteName(value.position(), name, found->position());
     return found ? std::optional(found->at(value.position())) : std::nullopt;
   }
   if (!value.isList() && !value.isObject())
