@@ -268,7 +268,7 @@ const Case kCases[] = {
     {"OneWrongNameInSeveralPlaces",
      kX + R"("let": {"num_experts": ~"8"}, "model": [{"kind": "linear", "out": @"$num_experts"}, {"kind": "linear", "out": "$num_experts"}, )"
           R"({"kind": "linear", "out": "$num_experts"}])",
-     {R"("out" of "linear" is the string "8"; expected an integer from 1 to 16777216; "num_experts" is defined at ~; also at 2:149, 2:192)"}},
+     {R"("out" of "linear" is the string "8"; expected an integer from 1 to 16777216; "num_experts" is defined at ~; also at 2:151, 2:194)"}},
     {"ChoicesByName",
      kX + R"("let": {"k": ~5}, )" + moe(R"({"kind": "top_k", "top_k": @"$k"})", kExperts),
      {R"("top_k" is 5 of 4 experts; "k" is defined at ~)"}},
