@@ -80,7 +80,7 @@ std::string Diagnostics::text() const {
   for (size_t i = 0; i < std::min(entries_.size(), kMost); ++i) {
     const auto& [position, text, also] = entries_[i];
     std::string message = text;
-    for (Position place : also)
+    for (const Position& place : also)
       message += (&place == &also.front() ? "; also at " : ", ") + placeText(place);
     result += position.line ? fmt::format("{}:{}:{}: error: {}\n", file_, position.line, position.column, message)
                             : fmt::format("{}: error: {}\n", file_, message);

@@ -241,7 +241,8 @@ TEST_F(Cache, EntriesOfAnotherVersionAreNotDamaged) {
   std::fstream(newer, std::ios::in | std::ios::out | std::ios::binary).seekp(8).put(9); // the container's version
   entry("kernels/e.kernel", 50, 100); // no container at all
   std::map<std::string, nlohmann::json> entries;
-  for (const auto& found : nlohmann::json::parse(moec({"cache", "list", "--json"}).out)["entries"])
+  auto listed = nlohmann::json::parse(moec({"cache", "list", "--json"}).out);
+  for (const auto& found : listed["entries"])
     entries[found["kind"] == "kernel" ? fs::path(found["path"].get<std::string>()).filename().string() : found["this_version"].get<bool>() ? "new" : "old"] = found;
   ASSERT_EQ(entries.size(), 7u);
   for (const auto& [name, isOfThis] : {std::pair("new", true), std::pair("old", false), std::pair("a.kernel", true), std::pair("b.kernel", false),
