@@ -323,6 +323,8 @@ OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, c
       return {};
     Vocabulary vocabulary(*file, diagnostics);
     checkWords(*file, vocabulary, diagnostics);
+    if (file->moefy && !vocabulary.hasMoefied() && !diagnostics.hasErrors())
+      diagnostics.error(file->moefy->position(), "\"moefy\" puts experts in the place of mlp blocks, and this model has none outside of experts");
     if (diagnostics.hasErrors())
       return {};
     OwningOpRef<ModuleOp> module = Import(*file, options, context, diagnostics).run(vocabulary);

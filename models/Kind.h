@@ -51,6 +51,7 @@ struct Parameter {
   std::vector<std::string> words = {};
   std::string doc = {};    // one line
   std::string source = {}; // where the meaning or the default comes from, when not from the kind's source
+  std::string hint = {};   // behind the message of a value that does not fit: what else may have been meant
 };
 
 /// A choice of groups of experts that comes before the choice of experts.

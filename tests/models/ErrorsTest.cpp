@@ -1,7 +1,9 @@
 // Every class of error in a model file, with its place and its whole message. Places are marked in the text: the error
-// stands at the character behind `@`, and the text is built without it.
+// stands at the character behind `@`, and the text is built without it; a place that a message names is marked by `~`, and
+// `~` in the message stands for it, in order.
 
 #include "models/BuildModel.h"
+#include "models/Kind.h"
 
 #include <gtest/gtest.h>
 
@@ -28,6 +30,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
   std::string marked = "{\"name\": \"m\",\n" + GetParam().text + "}", text, expected;
   int line = 1, column = 1;
   size_t message = 0;
+  std::vector<std::string> places;
   for (char c : marked) {
     if (c == '@') {
       ASSERT_LT(message, GetParam().messages.size());
@@ -35,11 +38,20 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
                   ": error: " + GetParam().messages[message++] + "\n";
       continue;
     }
+    if (c == '~') {
+      places.push_back(std::to_string(line) + ":" + std::to_string(column));
+      continue;
+    }
     text += c;
     column = c == '\n' ? 1 : column + 1;
     line += c == '\n';
   }
   ASSERT_EQ(message, GetParam().messages.size());
+  for (const std::string& place : places) {
+    size_t mark = expected.find('~');
+    ASSERT_NE(mark, std::string::npos);
+    expected.replace(mark, 1, place);
+  }
   mlir::MLIRContext context;
   Diagnostics diagnostics;
   EXPECT_FALSE(buildModel("model.json", text, {}, &context, diagnostics));
@@ -55,6 +67,16 @@ std::string moe(const std::string& gate, const std::string& experts) {
   return R"("model": {"kind": "moe", "gate": )" + gate + R"(, "experts": )" + experts + "}";
 }
 const std::string kExperts = R"({"kind": "mlp", "count": 4, "hidden": 8})";
+
+/// What messages say that a kind knows.
+std::string keysOf(Family family, const std::string& kind) {
+  std::string keys;
+  for (const Parameter& parameter : findKind(family, kind)->parameters)
+    keys += parameter.name + ", ";
+  return keys + (family == Family::Block ? "kind, name, from, note" : "kind, note");
+}
+const std::string kMlpKeys = keysOf(Family::Block, "mlp"), kMoeKeys = keysOf(Family::Block, "moe");
+const std::string kMlpExpertKeys = keysOf(Family::Expert, "mlp"), kGShardKeys = keysOf(Family::Gate, "gshard");
 
 const Case kCases[] = {
     // words
@@ -146,6 +168,29 @@ const Case kCases[] = {
      kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
      {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
       R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks}},
+    // words of other packages
+    {"ExpertsOfAnotherPackage",
+     kX + moe(R"({"kind": "top_k"})", R"({"kind": "mlp", @"num_experts": 4, "hidden": 8})"),
+     {R"("mlp" has no parameter "num_experts"; did you mean "count"? known: )" + kMlpExpertKeys}},
+    {"ExpertsOfTheLayer",
+     kX + R"("model": {"kind": "moe", @"num_experts": 4, "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "hidden": 8}})",
+     {R"("moe" has no parameter "num_experts"; did you mean "count" inside "experts"? known: )" + kMoeKeys}},
+    {"ExpertsOfTheGate",
+     kX + moe(R"({"kind": "gshard", @"num_expert": 4})", kExperts),
+     {R"("gshard" has no parameter "num_expert"; the number of experts is the "count" of a moe's "experts"; known: )" + kGShardKeys}},
+    {"ChoicesOfTheLayer",
+     kX + R"("model": {"kind": "moe", @"topk": 2, "gate": {"kind": "top_k"}, "experts": )" + kExperts + "}",
+     {R"("moe" has no parameter "topk"; did you mean "top_k" inside "gate"? known: )" + kMoeKeys}},
+    {"WidthsOfAnotherPackage",
+     kX + R"("model": {"kind": "mlp", @"d_model": 8, @"hidden_size": 16})",
+     {R"("mlp" has no parameter "d_model"; the width is that of the input; known: )" + kMlpKeys,
+      R"("mlp" has no parameter "hidden_size"; did you mean "hidden"? known: )" + kMlpKeys}},
+    {"KindOfAnotherPackage",
+     kX + R"("model": {"kind": @"FeedForward", "hidden": 16})",
+     {R"(unknown block "FeedForward"; did you mean "mlp"? known: )" + kBlocks}},
+    {"NoBiasesInAttention",
+     kTokens + R"("model": {"kind": "attention", "heads": 2, "bias": @false})",
+     {R"("bias" of "attention" is false; expected the name of an input or of a block; whether queries, keys and values have biases says "qkv_bias", and "out_bias" whether the projection has one)"}},
     // the file's top
     {"UnknownTopKey",
      kX + R"("model": {"kind": "linear", "out": 1}, @"blcks": {})",
@@ -190,6 +235,9 @@ const Case kCases[] = {
     {"MoefyNeedsExperts",
      kX + R"("model": {"kind": "mlp", "hidden": 1}, "moefy": @{"top_k": 2})",
      {R"("moefy" needs "experts": an integer from 1 to 65536)"}},
+    {"MoefyOfNothing",
+     kX + R"("model": {"kind": "linear", "out": 1}, "moefy": @{"experts": 4, "top_k": 2})",
+     {R"("moefy" puts experts in the place of mlp blocks, and this model has none outside of experts)"}},
     {"LossValue",
      kX +
          R"("model": {"kind": "linear", "out": 1, "name": "y"}, "loss": {"kind": "mse", "prediction": "y", "target": @"t"})",
@@ -203,14 +251,27 @@ const Case kCases[] = {
      kX + R"("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$dmi"})",
      {R"(unknown name "dmi"; did you mean "dim"? known: dim)"}},
     {"NotDivisible",
-     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
-     {R"j(in "$(dim/3)": 4 is not divisible by 3)j"}},
+     kX + R"j("let": {"dim": ~4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
+     {R"j(in "$(dim/3)": 4 is not divisible by 3; "dim" is defined at ~)j"}},
     {"LetCycle",
      kX + R"("let": {"a": "$b", "b": @"$a"}, "model": {"kind": "linear", "out": 1})",
      {R"("a" is defined by itself: a -> b -> a)"}},
     {"ComputedOutOfRange",
-     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
-     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216)"}},
+     kX + R"j("let": {"dim": ~4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "dim" is defined at ~)"}},
+    {"NameOfANameOutOfRange",
+     kX + R"("let": {"width": ~"$dim", "dim": ~0}, "model": {"kind": "linear", "out": @"$width"})",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "width" is defined at ~, "dim" is defined at ~)"}},
+    {"ParameterOfAnOwnBlockOutOfRange",
+     kX + R"("blocks": {"own": {"parameters": {"width": 3}, "body": {"kind": "linear", "out": @"$width"}}}, "model": [{"kind": "own"}, {"kind": "own", "width": ~0}])",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "width" is defined at ~)"}},
+    {"OneWrongNameInSeveralPlaces",
+     kX + R"("let": {"num_experts": ~"8"}, "model": [{"kind": "linear", "out": @"$num_experts"}, {"kind": "linear", "out": "$num_experts"}, )"
+          R"({"kind": "linear", "out": "$num_experts"}])",
+     {R"("out" of "linear" is the string "8"; expected an integer from 1 to 16777216; "num_experts" is defined at ~; also at 2:151, 2:194)"}},
+    {"ChoicesByName",
+     kX + R"("let": {"k": ~5}, )" + moe(R"({"kind": "top_k", "top_k": @"$k"})", kExperts),
+     {R"("top_k" is 5 of 4 experts; "k" is defined at ~)"}},
     // own blocks
     {"OwnBlockUnknownParameter",
      kX +
