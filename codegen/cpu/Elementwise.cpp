@@ -77,7 +77,8 @@ Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> o
 
 Value numberOf(KernelBuilder& k, ir::SizeOp op) {
   DType dtype = dtypeOf(op.getResult());
-  return k.roundTo(dtype, k.toFloat(k.size(Size::parse(op.getValue().str())), k.typeOf(dtype)));
+  Value size = k.size(Size::parse(op.getValue().str()));
+  return k.roundTo(dtype, dtype == DType::BF16 ? floatForBf16(k, size) : k.toFloat(size, k.typeOf(dtype)));
 }
 
 int64_t elementCost(mlir::Operation* op) {
