@@ -31,17 +31,17 @@ class Experiment:
 
 
 EXPERIMENTS = {
-    "vit": Experiment("vit", flags=("--steps", "400"), seeds=5),
-    "vit-moe": Experiment("vit-moe", {"blocks": {"feed_forward": {"gate": {"random_routing": False}}}}, flags=("--steps", "400"), seeds=5),
-    "soft-moe-vit": Experiment("soft-moe-vit", flags=("--steps", "400")),
+    "vit": Experiment("vit", flags=("--steps", "300"), seeds=5),
+    "vit-moe": Experiment("vit-moe", {"blocks": {"feed_forward": {"gate": {"random_routing": False}}}}, flags=("--steps", "300"), seeds=5),
+    "soft-moe-vit": Experiment("soft-moe-vit", flags=("--steps", "300")),
     "switch-lm": Experiment("switch-lm", {"let": {"vocabulary": 2000}, "blocks": {"mixture": {"gate": {"jitter": 0}}}}, "text",
-                            flags=("--steps", "400", "--lr", "0.0005", "--warmup", "50", "--tokenizer", "sentencepiece:2000")),
+                            flags=("--steps", "240", "--lr", "0.001", "--warmup", "50", "--tokenizer", "sentencepiece:2000"), every=80),
     "gating-lm": Experiment("gating-lm", {"let": {"vocabulary": 2000}}, "text",
-                            flags=("--steps", "200", "--lr", "0.0005", "--warmup", "50", "--tokenizer", "sentencepiece:2000"), every=50),
-    "batched-experts": Experiment("batched-experts", data="regimes", regimes={"dtype": "float64"}, flags=("--steps", "1000")),
-    "mann": Experiment("mann", data="regimes", flags=("--steps", "1000")),
+                            flags=("--steps", "80", "--lr", "0.001", "--warmup", "50", "--tokenizer", "sentencepiece:2000"), every=40),
+    "batched-experts": Experiment("batched-experts", data="regimes", regimes={"dtype": "float64"}, flags=("--steps", "600")),
+    "mann": Experiment("mann", data="regimes", flags=("--steps", "600")),
     "hierarchical": Experiment("hierarchical", {"let": {"dim": 32, "hidden": 64}, "blocks": {"mixture": {"gate": {"policy": "all"}}}}, "regimes",
-                               {"records": 2000, "tokens": 32, "width": 32, "out": 32}, flags=("--steps", "1000", "--batch", "16")),
+                               {"records": 2000, "tokens": 32, "width": 32, "out": 32}, flags=("--steps", "400", "--batch", "16")),
 }
 
 
@@ -94,7 +94,7 @@ class Run:
         """By moec; what it is of, in a file for PyTorch."""
         out = self.folder / f"seed-{seed}"
         if not any(line["kind"] == "finished" for line in lines_of(out / "metrics.jsonl")):
-            go_on = ["--resume"] if (out / "checkpoints").exists() else []
+            go_on = ["--resume"] if (out / "train.json").exists() and any((out / "checkpoints").glob("*")) else []
             self.call(self.program("moec"), "train", self.model, "--out", out, "--seed", seed, "--evaluate-every", self.experiment.every, "--threads", self.arguments.threads, "-q",
                       *self.experiment.flags, *self.data(), *go_on)
         if not (out / "training.safetensors").exists():
