@@ -51,6 +51,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 void Session::load(const std::filesystem::path& safetensors, bool allowNonFinite) { state_->weights.load(safetensors, allowNonFinite); }
 void Session::load(const TensorMap& weights, bool allowNonFinite) { state_->weights.load(weights, allowNonFinite); }
+void Session::loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite) { state_->weights.loadForCalls(safetensors, allowNonFinite); }
 void Session::init(uint64_t seed) { state_->weights.init(seed); }
 TensorMap Session::weights() const { return state_->weights.weights(); }
 

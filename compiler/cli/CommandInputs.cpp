@@ -19,7 +19,7 @@ namespace moec::cli {
 
 void loadWeights(Session& session, const CommonOptions& options) {
   if (options.weights)
-    session.load(*options.weights, options.allowNonFinite);
+    session.loadForCalls(*options.weights, options.allowNonFinite);
   else if (options.init || session.plan().parameters.empty())
     session.init(options.init.value_or(0));
   else
