@@ -171,8 +171,10 @@ void RowProgram::runSelect(ir::SelectOp op) {
 /// One choice at a time: there are few, each somewhere else.
 void RowProgram::runTake(ir::TakeOp op) {
   mlir::Value x = op.getX(), indices = op.getIndices(), result = op.getResult();
-  keep(x);
-  keep(indices);
+  for (mlir::Value operand : {mlir::Value(x), mlir::Value(indices)}) {
+    keep(operand);
+    hoist(operand); // of one element: it must not be computed first in the loop
+  }
   llvm::SmallVector<Memory> places = placesFor(result);
   k_.loop(0, k_.size(widthOf(result)), 1, [&](Value choice) {
     At at{choice, 1, {}};
