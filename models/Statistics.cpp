@@ -13,9 +13,10 @@ Value addCounts(Site& site, Value routing, Value made) {
   auto type = mlir::cast<ir::RoutingType>(routing.getType());
   Value load = ops.cast(ops.expertCounts(routing), element);
   Value taken = ops.reduceAll(ir::ReduceKind::Sum, load);
-  if (!made)
-    made =
-        ops.reshape(ops.number(Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices()), element), {});
+  if (!made) {
+    Size pairs = Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices());
+    made = ops.reshape(ops.number(type.getBound() ? Size::parse(type.getBound().getValue().str()) : pairs, element), {});
+  }
   site.addStatistic("load", load);
   site.addStatistic("dropped", ops.sub(made, taken));
   return taken;

@@ -53,6 +53,11 @@ std::string RoutingGolden::model(DType dtype) const {
                           {"inputs", {{"x", {{"shape", shape}}}, {"target", {{"shape", shape}, {"for", "loss"}}}}},
                           {"model", {block}},
                           {"loss", {{"kind", "mse"}, {"prediction", "moe"}, {"target", "target"}}}};
+  if (gate.contains("ids")) {
+    nlohmann::json ids = shape;
+    ids.erase(ids.end() - 1);
+    model["inputs"][gate.at("ids").get<std::string>()] = {{"shape", ids}, {"dtype", "i32"}};
+  }
   return model.dump();
 }
 

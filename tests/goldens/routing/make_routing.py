@@ -4,6 +4,7 @@ Each origin's module gives rows (suite.Row); each row is one file and one entry 
 as they are.
 """
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch  # noqa: E402
 import deepspeed_gates  # noqa: E402
 import fastmoe_gates  # noqa: E402
 import fastmoe_on_cpu  # noqa: E402
+import fastmoe_workers  # noqa: E402
 import golden_file  # noqa: E402
 import mixture_of_experts_gates  # noqa: E402
 import papers  # noqa: E402
@@ -27,7 +29,7 @@ import tutel_gates  # noqa: E402
 
 def origins(arguments):
     """(name, version, function that gives its rows) of each."""
-    yield "fastmoe", fastmoe_gates.VERSION, lambda: fastmoe_gates.rows(fastmoe_on_cpu.load(arguments.fastmoe))
+    yield "fastmoe", fastmoe_gates.VERSION, lambda: itertools.chain(fastmoe_gates.rows(fastmoe_on_cpu.load(arguments.fastmoe)), fastmoe_workers.rows(sys.modules["fmoe"]))
     yield "mixture-of-experts", mixture_of_experts_gates.VERSION, mixture_of_experts_gates.rows
     yield "st-moe-pytorch", st_moe_gates.VERSION, st_moe_gates.rows
     yield "transformers", transformers_routers.VERSION, transformers_routers.rows

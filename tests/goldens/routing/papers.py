@@ -2,7 +2,9 @@
 
 dense: Jacobs et al. 1991. random_expert: one expert for the call. switch: Fedus et al. 2021 (2.1, equations 4 to 6; jitter on the
 router's input). top_k: the sequence-wise loss of DeepSeek-V2 (seq_aux) is over K, moec's is not. gshard: Lepikhin et al. 2020, algorithm 1, each row of the batch being a group.
+expert_choice: Zhou et al. 2022. hash: Roller et al. 2021. top_k with a priority: Megatron-Core, Riquelme et al. 2021.
 """
+import dataclasses
 import math
 
 import torch
@@ -85,6 +87,52 @@ def run_gshard(row, x, parameters, draws, training):
     return Routed(combined(indices, weights, row.experts), indices, {"balance_loss": torch.stack(losses).mean()} if training else {})
 
 
+def run_expert_choice(row, x, parameters, draws, training):
+    """Zhou et al. 2022, equation 2: G, I = TopK(S^T, k), for each row of the batch by itself where the gate says so."""
+    gate = row.gate
+    groups = x if gate.get("per") == "row" else x.reshape(1, -1, WIDTH)
+    scores = functional.linear(groups, parameters["weight"]).softmax(dim=-1)  # (groups, n, E)
+    size = groups.shape[1]
+    taken = min(size, max(int(size * gate["capacity"]["train" if training else "eval"] / row.experts), 1))
+    with repeatable([], x.dtype):
+        tokens = torch.topk(scores.transpose(1, 2), taken).indices  # (groups, E, k)
+    chosen = torch.zeros(len(groups), row.experts, size, dtype=torch.bool).scatter_(2, tokens, True).transpose(1, 2).reshape(-1, row.experts)
+    indices = torch.where(chosen, torch.arange(row.experts), -1)
+    return Routed(combined(indices, scores.reshape(-1, row.experts), row.experts), indices)
+
+
+def run_hash(row, x, parameters, draws, training):
+    """Roller et al. 2021: the expert of an id is what a table says, with weight 1."""
+    ids = torch.from_numpy(draws["ids"]).long().reshape(-1)
+    indices = parameters["table"].detach()[ids].clamp(0, row.experts - 1).long()
+    return Routed(combined(indices, torch.ones(len(indices), 1, dtype=x.dtype), row.experts), indices)
+
+
+def ordered(indices, scores, first):
+    """Which places rows (token, choice) get in their experts, by descending score and then in the order of rows; `first` orders before the scores."""
+    places, taken = torch.full(indices.shape, -1), {}
+    every = [(first(choice), -scores[token, choice].item(), token, choice) for token in range(len(indices)) for choice in range(indices.shape[1])]
+    for _, _, token, choice in sorted(every):
+        expert = int(indices[token, choice])
+        places[token, choice] = taken.get(expert, 0)
+        taken[expert] = taken.get(expert, 0) + 1
+    return places
+
+
+def run_prioritised(row, x, parameters, draws, training):
+    """Softmax before the choice, a capacity, and who enters first: score (Megatron-Core: the rows of the highest probability) or batch (Riquelme et al.
+    2021, 3.4: all first choices before all second ones, the tokens of the highest probability first)."""
+    gate = row.gate
+    scores = functional.linear(x, parameters["weight"]).softmax(dim=-1)
+    with repeatable([], x.dtype):
+        weights, indices = torch.topk(scores, gate["top_k"])
+    capacity = math.ceil(gate["capacity"]["train" if training else "eval"] * len(x)) * gate["top_k"] // row.experts
+    is_batch = gate["priority"] == "batch"
+    places = ordered(indices, weights[:, :1].expand_as(weights) if is_batch else weights, (lambda choice: choice) if is_batch else (lambda choice: 0))
+    indices = torch.where(places < capacity, indices, -1)
+    return Routed(combined(indices, weights, row.experts), indices)
+
+
 def rows():
     def dense(name, gate, experts, widths=()):
         shapes, before = {}, WIDTH
@@ -113,3 +161,19 @@ def rows():
 
     yield Row("gshard.paper", "paper", gshard, {"weight": (4, WIDTH)}, run_gshard, 4,
               lambda shape: {"random_routing": ((shape[0] * shape[1],), "uniform")}, BATCHED, refuses=nothing)
+    plain = tuple(case for case in FLAT if case.effect not in ("starved", "one-expert"))  # here experts choose, or ids
+    choice = {"kind": "expert_choice", "capacity": {"train": 2.0, "eval": 1.0}}
+    yield Row("expert_choice.paper", "paper", choice, {"weight": (5, WIDTH)}, run_expert_choice, 5, cases=plain)
+    yield Row("expert_choice.paper.one", "paper", choice | {"capacity": {"train": 0.4, "eval": 3.0}}, {"weight": (1, WIDTH)}, run_expert_choice, 1,
+              cases=tuple(dataclasses.replace(case, ties=True) for case in plain))
+    yield Row("expert_choice.paper.rows", "paper", choice | {"per": "row"}, {"weight": (4, WIDTH)}, run_expert_choice, 4,
+              cases=tuple(case for case in BATCHED if case.effect not in ("starved", "one-expert")))
+    table = {"table": lambda rng, shape: rng.uniform(0, 5, shape)}
+    yield Row("hash.paper", "paper", {"kind": "hash", "ids": "ids", "entries": 11}, {"table": (11, 1)}, run_hash, 5, cases=plain, made=table, fixed=("table",), ids=11)
+    for priority in ("score", "batch"):
+        gate = {"kind": "top_k", "top_k": 2, "softmax": "all", "bias": False, "capacity": {"train": 0.6, "eval": 1.2}, "priority": priority}
+
+        def full(shape, mode, gate=gate):
+            return math.ceil(gate["capacity"][mode] * shape[0]) * 2 // 5 == 0
+
+        yield Row(f"top_k.paper.{priority}", "paper", gate, {"weight": (5, WIDTH)}, run_prioritised, 5, refuses=full)

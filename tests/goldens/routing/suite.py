@@ -54,6 +54,7 @@ class Routed:
     outer: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     dispatch: torch.Tensor | None = None
+    learns: torch.Tensor | None = None  # the loss gets its gradient, but not its number
 
 
 @dataclasses.dataclass
@@ -72,6 +73,9 @@ class Row:
     huge: float = 1e6  # what the gate's parameters are multiplied by in the case of that name
     inexact: dict = dataclasses.field(default_factory=dict)  # {"values" or "gradients": limit} of f64, where the original computes in f32
     note: str = ""
+    made: dict = dataclasses.field(default_factory=dict)  # {path: function of (rng, shape)} of parameters that are not normals
+    fixed: tuple = ()  # parameters that no loss depends on
+    ids: int = 0  # with an input of ids below it, as draws["ids"]
 
 
 # --- numbers ---
@@ -85,11 +89,15 @@ def numbers(row, case, rng):
     parameters = {}
     for path, shape in row.parameters.items():
         value = rng.integers(-1, 2, shape) if tie else rng.standard_normal(shape) * (0.3 if path.endswith("bias") else 1.5)
+        value = row.made[path](rng, shape) if path in row.made else value
         parameters["moe.gate." + path] = changed(np.asarray(value, np.float32), path, case.effect, row.huge)
     parameters["moe.experts.weight"] = np.asarray(0.5 * rng.standard_normal((row.experts, WIDTH, WIDTH)), np.float32)
     parameters["moe.experts.bias"] = np.asarray(0.2 * rng.standard_normal((row.experts, WIDTH)), np.float32)
     draws = {path: draw(rng, *rule) for path, rule in row.draws(case.shape).items()}
-    return x, np.asarray(rng.standard_normal(x.shape), np.float32), parameters, draws
+    target = np.asarray(rng.standard_normal(x.shape), np.float32)
+    if row.ids:
+        draws["ids"] = rng.integers(0, row.ids, case.shape).astype(np.int32)
+    return x, target, parameters, draws
 
 
 def changed(value, path, effect, huge):
@@ -174,7 +182,10 @@ def repeatable(draws, dtype):
     }
     if dtype == torch.float64:
         softmax = softmax_of(torch.nn.functional.softmax)
-        changes |= {(torch.Tensor, "float"): torch.Tensor.double, (torch.nn.functional, "softmax"): softmax}
+        as_type = torch.Tensor.type
+        changes[torch.Tensor, "softmax"] = softmax_of(torch.Tensor.softmax)
+        changes |= {(torch.Tensor, "float"): torch.Tensor.double,
+                    (torch.Tensor, "type"): lambda self, dtype: as_type(self, torch.float64 if dtype == torch.float32 else dtype), (torch.nn.functional, "softmax"): softmax}
     before = {place: getattr(*place) for place in changes}
     for (owner, name), change in changes.items():
         setattr(owner, name, change)
@@ -217,9 +228,12 @@ def run(row, made, dtype, training):
     total = torch.nn.functional.mse_loss(y, torch.from_numpy(target).to(dtype))
     for path, value in routed.aux.items():
         total = total + coefficient(row, path) * value
+    if routed.learns is not None:
+        total = total + routed.learns - routed.learns.detach()
     total.backward()
     losses = {"loss": total} | {f"moe.gate.{path}": value for path, value in routed.aux.items()}
-    gradients = {path: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for path, leaf in (leaves | {"x": given}).items()}
+    gradients = {path: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for path, leaf in (leaves | {"x": given}).items()
+                 if path.removeprefix("moe.gate.") not in row.fixed}
     return (y.detach().numpy(), routed, {name: value.detach().reshape(()).to(dtype).numpy() for name, value in losses.items()},
             {name: value.numpy() for name, value in gradients.items()})
 
@@ -243,11 +257,17 @@ def same(a, b):
     return all((x is None and y is None) or np.array_equal(x, y) for x, y in zip(a, b))
 
 
+def by_token(value, shape):
+    """Draws for tokens of batch rows, as moec has them: one after the other."""
+    return value.reshape(-1, *value.shape[len(shape):]) if len(shape) > 1 and value.shape[:len(shape)] == shape else value
+
+
 def attempt(row, case, made):
     """The case's tensors, or None where a decision is too close to call or a case does not do what it is for."""
     x, target, parameters, draws = made
     tensors = {"x": x, "target": target} | {f"weights/{path}": value for path, value in parameters.items()}
-    tensors |= {f"draws/moe.gate.{path}": value for path, value in draws.items()}
+    tensors |= {"draws/ids" if path == "ids" else f"draws/moe.gate.{path}": value if path == "ids" else by_token(value, case.shape)
+                for path, value in draws.items()}
     for mode in ("eval", "train"):
         if row.refuses(case.shape, mode):
             continue

@@ -1,10 +1,14 @@
-"""Routers of Hugging Face transformers: Mixtral, OLMoE, Qwen3-MoE, GPT-OSS, SwitchTransformers."""
+"""Routers of Hugging Face transformers: Mixtral, OLMoE, Qwen3-MoE, GPT-OSS, SwitchTransformers, DeepSeek-V2 and -V3, Ernie 4.5, MiniMax-M2."""
 import importlib.metadata
 import types
 
 import torch
 from torch.func import functional_call
+from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2TopkRouter
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
+from transformers.models.ernie4_5_moe.modeling_ernie4_5_moe import Ernie4_5_MoeTopKRouter
 from transformers.models.gpt_oss.modeling_gpt_oss import GptOssTopKRouter
+from transformers.models.minimax_m2.modeling_minimax_m2 import MiniMaxM2TopKRouter
 from transformers.models.mixtral.modeling_mixtral import MixtralTopKRouter, load_balancing_loss_func
 from transformers.models.olmoe.modeling_olmoe import OlmoeTopKRouter
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeTopKRouter
@@ -48,6 +52,32 @@ def run_switch(row, x, parameters, draws, training):
     return Routed(combined(indices, weights.reshape(-1, 1), row.experts), indices, aux, tokens)
 
 
+def excess(indices, experts, bias):
+    """What makes the bias learn (arXiv 2408.15664): its gradient is the rows of each expert beyond the mean."""
+    load = torch.bincount(indices.flatten(), minlength=experts).to(bias.dtype)
+    return ((load - load.mean()) * bias).sum()
+
+
+def run_sigmoid(router):
+    def run(row, x, parameters, draws, training):
+        gate = row.gate
+        config = types.SimpleNamespace(
+            num_experts_per_tok=gate["top_k"], num_local_experts=row.experts, num_experts=row.experts, hidden_size=WIDTH, n_group=gate.get("groups", 1),
+            topk_group=gate.get("best_groups", 1), norm_topk_prob=gate.get("normalize", True), routed_scaling_factor=gate.get("scale", 1),
+            topk_method="group_limited_greedy" if gate.get("best_groups", 1) < gate.get("groups", 1) else "greedy", moe_norm_min=gate.get("least_sum", 0))
+        bias = parameters.get("choice_bias")
+        names = {DeepseekV3TopkRouter: "e_score_correction_bias", Ernie4_5_MoeTopKRouter: "moe_statics.e_score_correction_bias"}
+        given, also = {"weight": parameters["weight"]}, ()
+        if router is MiniMaxM2TopKRouter:
+            also = (bias,)
+        elif bias is not None:
+            given[names[router]] = bias
+        with repeatable([], x.dtype):
+            _, weights, indices = functional_call(router(config), given, (x, *also))
+        return Routed(combined(indices, weights, row.experts), indices, learns=excess(indices, row.experts, bias) if gate.get("bias_rate", 1) and bias is not None else None)
+    return run
+
+
 def rows():
     def top_k(name, router, gate, experts=5, bias=False, cases=FLAT, drawn=lambda shape: {}, **more):
         shapes = {"weight": (experts, WIDTH)} | ({"bias": (experts,)} if bias else {})
@@ -69,3 +99,17 @@ def rows():
             return {"jitter": ((shape[0] * shape[1], WIDTH), "uniform")} if gate["jitter"] else {}
 
         yield Row("switch.transformers" + name, "transformers", gate, {"weight": (experts, WIDTH)}, run_switch, experts, drawn, BATCHED, inexact=FLOAT)
+
+    def sigmoid(name, router, gate, experts=5, fixed=False):
+        gate = {"kind": "sigmoid"} | gate
+        shapes = {"weight": (experts, WIDTH)} | ({"choice_bias": (experts,)} if gate.get("choice_bias", True) else {})
+        return Row("sigmoid.transformers." + name, "transformers", gate, shapes, run_sigmoid(router), experts, huge=3.0, fixed=("choice_bias",) if fixed else ())
+
+    yield sigmoid("deepseek-v3", DeepseekV3TopkRouter, {"top_k": 3, "groups": 4, "best_groups": 2, "scale": 2.5}, 8)
+    yield sigmoid("deepseek-v3-one-group", DeepseekV3TopkRouter, {"top_k": 2, "normalize": False, "bias_rate": 0}, 5, fixed=True)
+    yield sigmoid("deepseek-v3-all", DeepseekV3TopkRouter, {"top_k": 4}, 4)
+    v2 = {"scores": "softmax", "choice_bias": False, "normalize": False}
+    yield sigmoid("deepseek-v2", DeepseekV2TopkRouter, v2 | {"top_k": 2, "scale": 16.0}, 6)
+    yield sigmoid("deepseek-v2-groups", DeepseekV2TopkRouter, v2 | {"top_k": 3, "groups": 3, "best_groups": 2, "group_score": "max"}, 9)
+    yield sigmoid("ernie", Ernie4_5_MoeTopKRouter, {"scores": "softmax", "top_k": 2, "eps": 0, "least_sum": 1e-12}, 5)
+    yield sigmoid("minimax", MiniMaxM2TopKRouter, {"top_k": 2, "eps": 0}, 5)
