@@ -38,10 +38,11 @@ Names quotedIn(const std::string& page, const std::string& before, const std::st
 } // namespace
 
 TEST(GoldenKinds, ListReadmeManifestAndStatusAreOfTheSameGates) {
+  nlohmann::json manifest = nlohmann::json::parse(fileText("tests/goldens/routing/manifest.json"));
   Names listed, inManifest;
   for (const Kind* kind : gateKinds())
     listed.insert(kind->name);
-  for (const auto& entry : nlohmann::json::parse(fileText("tests/goldens/routing/manifest.json")).at("files"))
+  for (const auto& entry : manifest.at("files"))
     inManifest.insert(entry.at("kind").get<std::string>());
   EXPECT_EQ(inManifest, listed) << "every gate has goldens (tests/goldens/routing/README.md)";
   EXPECT_EQ(quotedIn("models/README.md", "### ", "## Gates", "## Experts"), listed)
@@ -62,8 +63,9 @@ TEST(GoldenKinds, EveryParameterOfAGateIsInAGolden) {
                                            "noisy_top_k.z_loss", "sigmoid.bias", "swipe.bias", "switch.priority",
                                            // no original has it: tests/models
                                            "dense.activation", "top_k.noise"};
+  nlohmann::json manifest = nlohmann::json::parse(fileText("tests/goldens/routing/manifest.json"));
   std::map<std::string, Names> given;
-  for (const auto& entry : nlohmann::json::parse(fileText("tests/goldens/routing/manifest.json")).at("files"))
+  for (const auto& entry : manifest.at("files"))
     for (const auto& [name, value] : entry.at("parameters").items())
       given[entry.at("kind")].insert(name);
   for (const Kind* kind : gateKinds())
