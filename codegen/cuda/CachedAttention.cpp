@@ -2,6 +2,7 @@
 //   several tokens: a block computes a block of rows, by one pass over the kept keys and the new ones (skeletons/attention.cuh)
 //   one token: blocks share the keys of its rows (skeletons/cached_attention.cuh), and a stage more puts their sums together
 // Which of the two it is, is known at the call: the blocks of the other stages leave at once.
+#include "codegen/Limits.h"
 #include "codegen/analysis/CachedPlans.h"
 #include "codegen/cuda/AttentionSchedule.h"
 #include "codegen/cuda/AttentionText.h"
@@ -231,7 +232,7 @@ mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarg
     return {};
   auto schedule = chooseAttention(asAttention(*plan), target);
   if (!schedule) {
-    kernel.emitOpError("attends with heads of ") << plan->headDim << " columns: a block's shared memory does not hold its queries";
+    beyondTarget(kernel, target.name) << "it attends with heads of " << plan->headDim << " columns: a block's shared memory does not hold its queries";
     return {};
   }
   OneTokenRule one = OneTokenRule::of(*plan, target);

@@ -36,6 +36,20 @@ TEST_F(Model, ThePhotoGetsTenScores) {
             outcome.out);
 }
 
+TEST_F(Model, MoreThanATargetHasIsTheModelsFault) {
+  std::string model = file("many.json", R"({"name": "many", "inputs": {"x": {"shape": ["batch", 8]}},
+  "model": {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2}, "experts": {"kind": "mlp", "count": 3000, "hidden": 4}}})");
+  expectFailure({"compile", model, "--target", "cuda:sm_90a", "-o", "many.moec"}, 1, "many.json:2:");
+  Outcome outcome = moec({"compile", model, "--target", "cuda:sm_90a", "-o", "many.moec"});
+  EXPECT_THAT(outcome.err, testing::ContainsRegex("in 'moe.gate': cuda:sm_90a cannot run this: it assigns to 3000 experts: .* at most 2457; fewer experts do, or a CPU target"));
+  EXPECT_EQ(moec({"compile", model, "--target", "cpu:x86-64-v3", "-o", "many.moec"}).code, 0);
+}
+
+TEST_F(Model, ARuleOfMoefyNeedsAnMlp) {
+  std::string model = file("plain.json", R"({"name": "plain", "inputs": {"x": {"shape": ["batch", 8]}}, "model": {"kind": "linear", "out": 4}})");
+  expectFailure({"compile", model, "--moefy", "experts=4,top_k=2"}, 2, "--moefy experts=4,top_k=2: \"moefy\" puts experts in the place of mlp blocks, and this model has none");
+}
+
 TEST_F(Model, CompileWritesAProgramThatRuns) {
   Outcome compiled = moec({"compile", kZoo + "vit.json"});
   ASSERT_EQ(compiled.code, 0) << compiled.err;

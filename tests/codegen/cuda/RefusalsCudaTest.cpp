@@ -60,7 +60,7 @@ const Refusal kRefusals[] = {
      "takes packed weights"},
     {"gateOfTooManyExperts", "gate", "%i: tensor<4x2xi32>", "!moe.routing<3000 experts, \"4\" tokens, 2 choices>",
      "%r = moe.assign %i experts 3000 token_major : tensor<4x2xi32>  moe.yield %r : !moe.routing<3000 experts, \"4\" tokens, 2 choices>",
-     "assigns to 3000 experts: a block's shared memory counts the rows of at most 2457"},
+     "cannot run this: it assigns to 3000 experts: a block's shared memory counts the rows of at most 2457"},
     {"gateThatIsNeverOneBlocks", "gate", "%i: tensor<4x2xi32>", MOEC_ROUTING,
      "%r = moe.assign %i experts 3 token_major : tensor<4x2xi32>  moe.yield %r : " MOEC_ROUTING, "one_block_rows must be at least 1",
      "{token_block = 512 : i64, tile_n = 0 : i64, warps_n = 0 : i64, stages = 0 : i64, group_threads = 32 : i64, one_block_rows = 0 : i64}"},
