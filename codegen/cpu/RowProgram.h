@@ -76,8 +76,10 @@ private:
   void runSoftmax(mlir::Operation* op, mlir::Value x);
   void runNorm(ir::LayerNormOp op);
   void runRmsNorm(ir::RmsNormOp op);
+  template <class Gradient, class NormOp> bool takeFromGradient(NormOp norm);
   void runReduce(ir::ReduceOp op);
   void runSelect(ir::SelectOp op);
+  void runTake(ir::TakeOp op);
   void runConcat(ir::ConcatOp op);
 
   // RowGradients.cpp: losses and gradients.

@@ -54,8 +54,21 @@ void RowProgram::runSoftmax(mlir::Operation* op, mlir::Value x) {
       });
 }
 
+/// What the gradient of the same rows' norm, where it stands before, has found of them: false without one.
+template <class Gradient, class NormOp> bool RowProgram::takeFromGradient(NormOp norm) {
+  for (mlir::Operation* op : ops_)
+    if (auto gradient = mlir::dyn_cast<Gradient>(op); gradient && gradient.getX() == norm.getX() && gradient.getEpsAttr() == norm.getEpsAttr())
+      if (auto found = normGrads_.find(gradient.getResult()); found != normGrads_.end()) {
+        norms_[norm.getResult()] = {found->second.mean, found->second.scale};
+        return true;
+      }
+  return false;
+}
+
 /// Two passes: the mean, then the mean of squared distances from it.
 void RowProgram::runNorm(ir::LayerNormOp op) {
+  if (takeFromGradient<ir::LayerNormGradOp>(op))
+    return;
   mlir::Value x = op.getX();
   mlir::Type type = k_.typeOf(dtypeOf(x));
   Value count = countOf(x), zero = k_.real(type, 0);
@@ -71,6 +84,8 @@ void RowProgram::runNorm(ir::LayerNormOp op) {
 
 /// One pass: the mean of squares.
 void RowProgram::runRmsNorm(ir::RmsNormOp op) {
+  if (takeFromGradient<ir::RmsNormGradOp>(op))
+    return;
   mlir::Value x = op.getX();
   mlir::Type type = k_.typeOf(dtypeOf(x));
   auto sum = [&](Value a, Value b) { return k_.add(a, b); };
@@ -151,6 +166,23 @@ void RowProgram::runSelect(ir::SelectOp op) {
     k_.loop(k_.index(0), k_.index(op.getK()), k_.index(1), round);
   memory_[op.getValues()] = values.front();
   memory_[op.getIndices()] = indices.front();
+}
+
+/// One choice at a time: there are few, each somewhere else.
+void RowProgram::runTake(ir::TakeOp op) {
+  mlir::Value x = op.getX(), indices = op.getIndices(), result = op.getResult();
+  keep(x);
+  keep(indices);
+  llvm::SmallVector<Memory> places = placesFor(result);
+  k_.loop(0, k_.size(widthOf(result)), 1, [&](Value choice) {
+    At at{choice, 1, {}};
+    Value index = k_.toInteger(elementAt(indices, at), k_.i64());
+    Value isThere = k_.compareUnsigned(Predicate::LT, index, k_.size(widthOf(x)));
+    At from{k_.choose(isThere, index, k_.index(0)), 1, {}};
+    Value element = elementAt(x, from);
+    store(result, k_.choose(isThere, element, k_.zero(element.getType())), at, places);
+  });
+  memory_[result] = places.front();
 }
 
 void RowProgram::runConcat(ir::ConcatOp op) {

@@ -33,6 +33,15 @@ AttentionPlan asAttention(const CachedAttentionPlan& plan) {
           .dropout = {}};
 }
 
+/// Kernels count rows and keys in 31 bits.
+mlir::LogicalResult checkCounts(ir::KernelOp kernel, const CachedAttentionPlan& plan) {
+  constexpr int64_t most = INT32_MAX - (1 << 17); // tiles, and ranges of one token's keys, end behind the last one by less
+  if (plan.context <= most / plan.sharing())
+    return mlir::success();
+  return kernel.emitOpError("attends to a context of ") << plan.context << " tokens, of each of which " << plan.sharing() << " heads share keys: a CUDA kernel counts at most " << most
+                                                         << " rows; compile it for a context of at most " << most / plan.sharing();
+}
+
 /// "[&](int key) -> const float* { return key < position ? keys + key * 64 : k + (key - position) * 192; }"
 std::string keyHole(KernelText& k, const CachedAttentionPlan& plan, const char* kept, const char* fresh, const Size& width) {
   return fmt::format("[&](int key) -> const {}* {{ return key < position ? {} + key * (long long){} : {} + (key - position) * (long long){}; }}", memoryType(plan.dtype), kept,
@@ -140,7 +149,7 @@ void buildOneToken(KernelText& k, const CachedAttentionPlan& plan, const OneToke
 
 mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel) {
   auto plan = CachedAttentionPlan::of(kernel);
-  if (failed(plan))
+  if (failed(plan) || failed(checkCounts(kernel, *plan)))
     return mlir::failure();
   auto schedule = AttentionSchedule::of(kernel, asAttention(*plan));
   if (failed(schedule))

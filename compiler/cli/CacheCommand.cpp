@@ -30,7 +30,7 @@ using Clock = std::chrono::system_clock;
 
 struct CacheFlags : CommonOptions {
   std::string olderThan;
-  bool drawsAsInputs = false, inputGradients = false;
+  bool drawsAsInputs = false, record = false, replay = false, inputGradients = false;
 };
 
 CacheFolder userCache() {
@@ -183,7 +183,7 @@ void explainCache(const CacheFlags& flags) {
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already: only what is compiled from models is cached", flags.file.string()));
   CacheFolder cache = userCache();
-  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients};
+  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .record = flags.record, .replay = flags.replay};
   addModelOptions(flags, options);
   ProgramKey key = ProgramKey::of(MappedFile::open(flags.file).bytes(), flags.file.filename().string(), options, sourceId(), hostCpu());
   ProgramCache programs(cache.programs());
@@ -231,6 +231,8 @@ void addCacheCommand(CLI::App& app) {
   CLI::App* explain = command->add_subcommand("explain", "Say whether compiling a model would be a hit, and why not");
   addModelFlags(*explain, *flags);
   explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
+  explain->add_flag("--record", flags->record, "as for compile");
+  explain->add_flag("--replay", flags->replay, "as for compile");
   addTrainFlags(*explain, *flags, "as for compile");
   addEmaFlag(*explain, *flags);
   addEvaluateFlags(*explain, *flags, "as for compile");

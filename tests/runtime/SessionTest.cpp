@@ -178,6 +178,23 @@ TEST(InitialWeights, FollowTheirRules) {
   EXPECT_EQ(drawn({Init::Kind::Normal, 0, 1}, DType::F32)[3], static_cast<float>(drawn({Init::Kind::Normal, 0, 1})[3]));
 }
 
+TEST(InitialWeights, TruncatedNormalsAreNormalsWithinTwoDeviations) {
+  auto drawn = [](const Init& init) { return initialWeights(planWith({"w", DType::F64, {20000}, init}), 9).at("w").toDoubles(); };
+  std::vector<double> cut = drawn({Init::Kind::TruncatedNormal, 1, 0.5}), whole = drawn({Init::Kind::Normal, 1, 0.5});
+  double sum = 0, squares = 0;
+  int64_t drawnAgain = 0;
+  for (size_t i = 0; i < cut.size(); ++i) {
+    ASSERT_LE(std::abs(cut[i] - 1), 1.0);
+    bool inside = std::abs(whole[i] - 1) <= 1;
+    drawnAgain += !inside;
+    EXPECT_EQ(cut[i] == whole[i], inside);
+    sum += cut[i], squares += (cut[i] - 1) * (cut[i] - 1);
+  }
+  EXPECT_NEAR(drawnAgain / 20000.0, 0.0455, 5 * std::sqrt(0.0455 / 20000)); // 1 - erf(sqrt 2)
+  EXPECT_NEAR(sum / 20000, 1, 5 * 0.44 / std::sqrt(20000.0));
+  EXPECT_NEAR(squares / 20000, 0.25 * 0.7737, 5 * 0.25 * std::sqrt(2 / 20000.0)); // 1 - 4 phi(2) / (2 Phi(2) - 1)
+}
+
 TEST(InitialWeights, OrthogonalMatricesAreOrthonormal) {
   for (Shape shape : {Shape{3, 17, 5}, Shape{3, 5, 17}, Shape{2, 8, 8}, Shape{1, 1}}) {
     auto values = initialWeights(planWith({"w", DType::F64, shape, {Init::Kind::Orthogonal, 2}}), 9).at("w").toDoubles();

@@ -143,3 +143,11 @@ func.func @f(%c: tensor<2xi1>, %a: tensor<2xf32>, %b: tensor<3xf32>) {
   %y = moe.where %c, %a, %b : tensor<2xi1>, tensor<2xf32>, tensor<3xf32>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4xi64>) {
+  // expected-error@+1 {{cast C2: what becomes i32 is f64, f32 or bf16: it is i64}}
+  %y = moe.cast %x to i32 : tensor<4xi64>
+  return
+}
