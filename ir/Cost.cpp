@@ -10,7 +10,7 @@ namespace moec::ir {
 
 Size bytesOf(Type type) {
   if (auto routing = dyn_cast<RoutingType>(type))
-    return (Size(routing.getExperts() + 1) + Size(2) * rowsOf(routing)) * Size(4); // RoutingLayout::elements, of i32
+    return (Size(routing.getExperts() + 1) + Size(2) * pairsOf(routing)) * Size(4); // RoutingLayout::elements, of i32
   auto tensor = cast<RankedTensorType>(type);
   return product(sizesOf(tensor)) * Size(static_cast<int64_t>(byteSize(dtypeOf(tensor.getElementType()))));
 }
@@ -61,6 +61,7 @@ static Size flopsOf(Operation* op) {
       .Case([](RotaryOp op) { return Size(3) * countOf(op.getX()); })
       .Case([](ReduceOp op) { return countOf(op.getX()); })
       .Case([](SelectOp op) { return countOf(op.getScores()) * Size(static_cast<int64_t>(op.getK())); })
+      .Case([](PlacesOp op) { return Size(16) * countOf(op.getScores()); }) // comparisons of a sort of a few thousand
       .Case([](CombineOp op) { return Size(2) * countOf(op.getRows()); })
       .Case([](KernelOp op) {
         Size sum;

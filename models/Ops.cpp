@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kMostElements = int64_t{1} << 40; // of one parameter
 
 ir::InitAttr initAttr(const Init& init, MLIRContext* context) {
-  static constexpr StringRef names[] = {"zeros", "ones", "constant", "uniform", "normal", "orthogonal"};
+  static constexpr StringRef names[] = {"zeros",  "ones",       "constant",        "uniform",
+                                        "normal", "orthogonal", "truncated_normal"};
   auto number = [&](double value) { return FloatAttr::get(Float64Type::get(context), value); };
   return ir::InitAttr::get(context, StringAttr::get(context, names[static_cast<size_t>(init.kind)]), number(init.a),
                            number(init.b));
@@ -39,7 +40,8 @@ void Ops::moveTo(const std::string& path, Position position) {
   location_ = NameLoc::get(StringAttr::get(context(), path), file);
 }
 
-Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init) {
+Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init,
+                     std::optional<double> signRate) {
   for (const Size& size : sizes)
     if (!size.isConstant()) {
       diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers",
@@ -61,6 +63,8 @@ Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type eleme
   state.addAttribute("sym_name", builder_.getStringAttr(path));
   state.addAttribute("type", TypeAttr::get(type));
   state.addAttribute("init", initAttr(init, context()));
+  if (signRate)
+    state.addAttribute("sign_rate", builder_.getF64FloatAttr(*signRate));
   outside.create(state);
   return known(path);
 }
@@ -122,6 +126,16 @@ Value Ops::random(ir::Distribution distribution, const std::string& path, const 
   state.addAttribute("path", builder_.getStringAttr(path));
   state.addTypes(type);
   return builder_.create(state)->getResult(0);
+}
+
+Value Ops::choices(const std::string& name, const ir::Sizes& sizes, int64_t below) {
+  auto number = [&](int64_t value) { return builder_.getI64IntegerAttr(value); };
+  auto attributes = builder_.getDictionaryAttr({builder_.getNamedAttr("moe.below", number(below)), builder_.getNamedAttr("moe.except", number(-1)),
+                                                builder_.getNamedAttr("moe.input", builder_.getStringAttr(name))});
+  unsigned index = function_.getNumArguments();
+  if (failed(function_.insertArgument(index, ir::tensorOf(sizes, builder_.getI32Type()), attributes, location_)))
+    return {};
+  return function_.getArgument(index);
 }
 
 Value Ops::constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, Type element) {
@@ -190,6 +204,8 @@ Value Ops::elu(Value x, double alpha) {
 Value Ops::compare(ir::Predicate predicate, Value a, Value b) {
   return emit(ir::CompareOp::getOperationName(), {a, b}, {{"predicate", ir::PredicateAttr::get(context(), predicate)}});
 }
+
+Value Ops::where(Value condition, Value a, Value b) { return emit(ir::WhereOp::getOperationName(), {condition, a, b}, {}); }
 
 Value Ops::cast(Value x, Type to) {
   if (!x || mlir::cast<RankedTensorType>(x.getType()).getElementType() == to)
@@ -347,7 +363,25 @@ Value Ops::assign(Value indices, const Assignment& rule) {
     attributes.emplace_back("capacity", builder_.getStringAttr(rule.capacity->str()));
   if (!(rule.groups == Size(1)))
     attributes.emplace_back("groups", builder_.getStringAttr(rule.groups.str()));
+  if (rule.bounded && rule.capacity && !keepsAll_)
+    attributes.emplace_back("bounded", builder_.getUnitAttr());
   return emit(ir::AssignOp::getOperationName(), operands, attributes);
+}
+
+Value Ops::places(Value indices, Value scores, const Order& order) {
+  SmallVector<Value> operands{indices, scores};
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"experts", builder_.getI64IntegerAttr(order.experts)},
+                                                          {"priority", ir::PriorityAttr::get(context(), order.priority)}};
+  if (order.keep)
+    operands.push_back(*order.keep);
+  if (!(order.groups == Size(1)))
+    attributes.emplace_back("groups", builder_.getStringAttr(order.groups.str()));
+  return emit(ir::PlacesOp::getOperationName(), operands, attributes);
+}
+
+Value Ops::swipe(Value indices, int64_t experts, int64_t workers) {
+  return emit(ir::SwipeOp::getOperationName(), {indices},
+              {{"experts", builder_.getI64IntegerAttr(experts)}, {"workers", builder_.getI64IntegerAttr(workers)}});
 }
 
 Value Ops::expertsOf(Value routing, int64_t from, int64_t count) {

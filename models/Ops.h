@@ -20,8 +20,10 @@ public:
   mlir::MLIRContext* context() { return builder_.getContext(); }
   mlir::Type element(DType type) { return ir::elementType(type, context()); }
 
-  /// A parameter of the model, read. `path` is its name.
-  mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init);
+  /// A parameter of the model, read. `path` is its name. With `signRate`, a step of training takes that times the sign of
+  /// its gradient from it, whatever the optimizer.
+  mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init,
+                        std::optional<double> signRate = {});
   /// A parameter that was made before, read once more; null where there is none of that name.
   mlir::Value known(const std::string& path);
   /// A state of zeros at first, read: what it was before the call. And what it is behind it.
@@ -33,6 +35,8 @@ public:
   /// dimensions of 1. `path` names both.
   mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
                      mlir::Type element);
+  /// A further argument of the function, of integers in [0, below) or -1.
+  mlir::Value choices(const std::string& name, const ir::Sizes& sizes, int64_t below);
   /// Values that an integer `element` holds exactly are asked for.
   mlir::Value constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, mlir::Type element);
 
@@ -47,6 +51,7 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b) { return binary<ir::MulOp>(a, b); }
   mlir::Value div(mlir::Value a, mlir::Value b) { return binary<ir::DivOp>(a, b); }
   mlir::Value compare(ir::Predicate predicate, mlir::Value a, mlir::Value b);
+  mlir::Value where(mlir::Value condition, mlir::Value a, mlir::Value b);
   mlir::Value cast(mlir::Value x, mlir::Type to); // x itself when it is of that type
 
   mlir::Value reshape(mlir::Value x, const ir::Sizes& sizes); // x itself when it has that shape
@@ -92,6 +97,18 @@ public:
     mlir::Value values, indices; // (T, k)
   };
   Selection select(mlir::Value scores, int64_t k);
+  /// x (T, E) at indices (T, k); 0 at -1.
+  mlir::Value take(mlir::Value x, mlir::Value indices) { return binary<ir::TakeOp>(x, indices); }
+  struct Order {
+    int64_t experts = 1;
+    ir::Priority priority = ir::Priority::TokenMajor;
+    Size groups = 1;
+    std::optional<mlir::Value> keep = {};
+  };
+  /// How many rows come before each into its expert, the highest score first: (T, K) i32.
+  mlir::Value places(mlir::Value indices, mlir::Value scores, const Order& order);
+  /// Indices so that as many equal runs of experts get as many rows each at most as a run of tokens has.
+  mlir::Value swipe(mlir::Value indices, int64_t experts, int64_t workers);
   mlir::Value assign(mlir::Value indices, int64_t experts, ir::Priority priority, const std::optional<Size>& capacity) {
     return assign(indices, {.experts = experts, .priority = priority, .capacity = capacity});
   }
@@ -101,6 +118,7 @@ public:
     std::optional<Size> capacity = {};
     Size groups = 1;
     std::optional<mlir::Value> keep = {}, within = {};
+    bool bounded = false; // ragged tensors have experts * groups * capacity rows at most, not all pairs'
   };
   mlir::Value assign(mlir::Value indices, const Assignment& rule);
   mlir::Value drop(mlir::Value routing, mlir::Value keep) { return binary<ir::DropOp>(routing, keep); }

@@ -13,12 +13,31 @@ Value addCounts(Site& site, Value routing, Value made) {
   auto type = mlir::cast<ir::RoutingType>(routing.getType());
   Value load = ops.cast(ops.expertCounts(routing), element);
   Value taken = ops.reduceAll(ir::ReduceKind::Sum, load);
-  if (!made)
-    made =
-        ops.reshape(ops.number(Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices()), element), {});
+  if (!made) {
+    Size pairs = Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices());
+    made = ops.reshape(ops.number(type.getBound() ? Size::parse(type.getBound().getValue().str()) : pairs, element), {});
+  }
   site.addStatistic("load", load);
   site.addStatistic("dropped", ops.sub(made, taken));
   return taken;
+}
+
+/// How many of weights (T, K) are no finite numbers, f32 [].
+Value nonFinite(Ops& ops, Value weights) {
+  mlir::Type element = mlir::cast<mlir::RankedTensorType>(weights.getType()).getElementType();
+  Value nothing = ops.sub(weights, weights); // 0, or NaN
+  Value isNone = ops.compare(ir::Predicate::NE, nothing, ops.constant({1}, {0}, element));
+  return ops.reduceAll(ir::ReduceKind::Sum, ops.cast(isNone, ops.element(DType::F32)));
+}
+
+/// The same of rows (R, K) of an outer routing, behind whose count there may be anything.
+Value nonFiniteRows(Ops& ops, Value weights, Value outer) {
+  Value sum;
+  for (int64_t column = 0; column < *ir::sizesOf(weights)[1].constant(); ++column) {
+    Value count = nonFinite(ops, ops.choiceValues(ops.slice(weights, 1, column, 1), outer));
+    sum = sum ? ops.add(sum, count) : count;
+  }
+  return sum;
 }
 
 } // namespace
@@ -26,17 +45,22 @@ Value addCounts(Site& site, Value routing, Value made) {
 void addStatistics(Site& site, const GateResult& result) {
   if (!site.wantsStatistics() || !result.weights)
     return;
-  if (!result.routing)
-    return addLoad(site, result.weights);
+  if (!result.routing) {
+    addLoad(site, result.weights);
+    return site.addStatistic("non_finite", nonFinite(site.ops(), result.weights));
+  }
   Value made;
   if (result.outer) {
     Site outer = site.part("outer");
+    outer.addStatistic("non_finite", nonFinite(site.ops(), result.outer->weights));
     Value rows = addCounts(outer, result.outer->routing, {});
     int64_t choices = mlir::cast<ir::RoutingType>(result.routing.getType()).getChoices();
     Ops& ops = site.ops();
     made = ops.mul(rows, ops.constant({}, {static_cast<double>(choices)}, ops.element(DType::F32)));
   }
   addCounts(site, result.routing, made);
+  site.addStatistic("non_finite", result.outer ? nonFiniteRows(site.ops(), result.weights, result.outer->routing)
+                                               : nonFinite(site.ops(), result.weights));
 }
 
 void addLoad(Site& site, Value weights) {

@@ -62,6 +62,13 @@ void makeOrthogonal(double* matrix, int64_t rows, int64_t columns, double gain) 
       element(vector, k) = gain * vectors[static_cast<size_t>(vector * length + k)];
 }
 
+/// A standard normal within [-2, 2]: the first of an element's draws, one for each step, that lies there.
+double truncatedNormal(uint64_t seed, uint32_t stream, uint64_t element) {
+  for (uint32_t step = 0;; ++step)
+    if (double value = normal(draw(seed, stream, step, element)); std::abs(value) <= 2)
+      return value;
+}
+
 /// Elements from `first` on.
 std::vector<double> drawPiece(const ParameterInfo& parameter, uint64_t seed, int64_t first, int64_t count) {
   std::vector<double> values(static_cast<size_t>(count));
@@ -80,6 +87,9 @@ std::vector<double> drawPiece(const ParameterInfo& parameter, uint64_t seed, int
     break;
   case Init::Kind::Normal:
     fill([&](uint64_t i) { return init.a + init.b * normal(draw(seed, stream, 0, i)); });
+    break;
+  case Init::Kind::TruncatedNormal:
+    fill([&](uint64_t i) { return init.a + init.b * truncatedNormal(seed, stream, i); });
     break;
   case Init::Kind::Orthogonal:
     fill([&](uint64_t i) { return normal(draw(seed, stream, 0, i)); });

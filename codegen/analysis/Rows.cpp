@@ -50,7 +50,7 @@ mlir::Value raggedRouting(mlir::Operation* yield) {
 
 bool worksAlongRows(mlir::Operation* op) {
   return axisOf(op) || mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxOp, ir::SelectOp, ir::LayerNormGradOp, ir::RmsNormGradOp, ir::SoftmaxGradOp,
-                                 ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp, ir::IsTopOp, ir::SelectGradOp>(op);
+                                 ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp, ir::IsTopOp, ir::SelectGradOp, ir::TakeOp>(op);
 }
 
 mlir::Value rowOperand(mlir::Operation* op) {

@@ -32,6 +32,8 @@ constexpr Kind kKinds[] = {
     {"append", buildAppend, scheduleAppend},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
     {"gate", buildGate, scheduleGate},
+    {"places", buildPlaces, schedulePlaces},
+    {"swipe", buildSwipe, scheduleSwipe},
 };
 
 const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CPU"); }

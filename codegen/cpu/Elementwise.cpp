@@ -17,8 +17,20 @@ Value floatForBf16(KernelBuilder& k, Value x) {
   return k.bits(k.choose(exact, word, k.bitOr(cut, k.integer(word.getType(), 1))), k.f32());
 }
 
+/// Towards zero; what i32 does not hold becomes its nearest number, NaN 0.
+Value toI32(KernelBuilder& k, Value x) {
+  auto real = [&](double value) { return k.real(x.getType(), value); };
+  auto integer = [&](int64_t value) { return k.integer(k.like(x, k.i32()), value); };
+  Value high = k.compare(ir::Predicate::GE, x, real(0x1p31)), low = k.compare(ir::Predicate::LT, x, real(-0x1p31));
+  Value outside = k.bitOr(k.bitOr(high, low), k.isNan(x));
+  Value inside = k.toInteger(k.choose(outside, real(0), x), k.i32());
+  return k.choose(high, integer(INT32_MAX), k.choose(low, integer(INT32_MIN), inside));
+}
+
 Value cast(KernelBuilder& k, ir::CastOp op, Value x) {
   DType from = dtypeOf(op.getX()), to = ir::dtypeOf(op.getTo());
+  if (to == DType::I32)
+    return toI32(k, x);
   bool wide = from == DType::F64 || from == DType::I64 || from == DType::I32;
   return to == DType::BF16 && wide ? floatForBf16(k, x) : k.toFloat(x, k.typeOf(to));
 }
@@ -26,6 +38,7 @@ Value cast(KernelBuilder& k, ir::CastOp op, Value x) {
 Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {
   return llvm::TypeSwitch<mlir::Operation*, Value>(op)
       .Case([&](ir::NegOp) { return k.neg(x); })
+      .Case([&](ir::DetachOp) { return x; })
       .Case([&](ir::ExpOp) { return exp(k, x); })
       .Case([&](ir::LogOp) { return log(k, x); })
       .Case([&](ir::SqrtOp) { return k.sqrt(x); })
@@ -33,6 +46,7 @@ Value unary(KernelBuilder& k, mlir::Operation* op, Value x) {
       .Case([&](ir::SigmoidOp) { return sigmoid(k, x); })
       .Case([&](ir::SoftplusOp) { return softplus(k, x); })
       .Case([&](ir::ReluOp) { return relu(k, x); })
+      .Case([&](ir::ErfOp) { return erf(k, x); })
       .Case([&](ir::GeluOp) { return gelu(k, x); })
       .Case([&](ir::GeluTanhOp) { return geluTanh(k, x); })
       .Case([&](ir::SiluOp) { return silu(k, x); })
@@ -77,7 +91,10 @@ Value elementwise(KernelBuilder& k, mlir::Operation* op, llvm::ArrayRef<Value> o
 
 Value numberOf(KernelBuilder& k, ir::SizeOp op) {
   DType dtype = dtypeOf(op.getResult());
-  return k.roundTo(dtype, k.toFloat(k.size(Size::parse(op.getValue().str())), k.typeOf(dtype)));
+  Value number = k.size(Size::parse(op.getValue().str()));
+  if (dtype == DType::I32) // where i32 does not hold it, its nearest number
+    return k.toInteger(k.min(k.max(number, k.index(INT32_MIN)), k.index(INT32_MAX)), k.i32());
+  return k.roundTo(dtype, dtype == DType::BF16 ? floatForBf16(k, number) : k.toFloat(number, k.typeOf(dtype)));
 }
 
 int64_t elementCost(mlir::Operation* op) {
@@ -85,7 +102,7 @@ int64_t elementCost(mlir::Operation* op) {
     return 80;
   if (mlir::isa<ir::RelativeBiasOp>(op))
     return 16;
-  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp,
+  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::ErfOp, ir::GeluOp,
                                   ir::GeluTanhOp, ir::SiluOp, ir::EluOp, ir::GeluGradOp, ir::GeluTanhGradOp>(op);
   return transcendental ? 30 : 1;
 }

@@ -21,6 +21,8 @@ mlir::LogicalResult buildCachedAttention(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAppend(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildPlaces(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildSwipe(KernelBuilder& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
@@ -38,5 +40,7 @@ mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CpuTarge
 mlir::DictionaryAttr scheduleAppend(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr schedulePlaces(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CpuTarget& target);
 
 } // namespace moec::codegen::cpu

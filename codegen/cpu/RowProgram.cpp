@@ -156,6 +156,7 @@ void RowProgram::run(Value row) {
         .Case([&](ir::RmsNormOp norm) { runRmsNorm(norm); })
         .Case([&](ir::ReduceOp reduce) { runReduce(reduce); })
         .Case([&](ir::SelectOp select) { runSelect(select); })
+        .Case([&](ir::TakeOp take) { runTake(take); })
         .Case([&](ir::ConcatOp concat) { runConcat(concat); });
   }
   flush();

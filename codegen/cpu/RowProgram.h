@@ -80,6 +80,7 @@ private:
   template <class Gradient, class NormOp> bool takeFromGradient(NormOp norm);
   void runReduce(ir::ReduceOp op);
   void runSelect(ir::SelectOp op);
+  void runTake(ir::TakeOp op);
   void runConcat(ir::ConcatOp op);
 
   // RowGradients.cpp: losses and gradients.

@@ -178,6 +178,25 @@ void RowProgram::runSelect(ir::SelectOp op) {
   memory_[op.getIndices()] = indices.front();
 }
 
+/// One choice at a time: there are few, each somewhere else.
+void RowProgram::runTake(ir::TakeOp op) {
+  mlir::Value x = op.getX(), indices = op.getIndices(), result = op.getResult();
+  for (mlir::Value operand : {mlir::Value(x), mlir::Value(indices)}) {
+    keep(operand);
+    hoist(operand); // of one element: it must not be computed first in the loop
+  }
+  llvm::SmallVector<Memory> places = placesFor(result);
+  k_.loop(0, k_.size(widthOf(result)), 1, [&](Value choice) {
+    At at{choice, 1, {}};
+    Value index = k_.toInteger(elementAt(indices, at), k_.i64());
+    Value isThere = k_.compareUnsigned(Predicate::LT, index, k_.size(widthOf(x)));
+    At from{k_.choose(isThere, index, k_.index(0)), 1, {}};
+    Value element = elementAt(x, from);
+    store(result, k_.choose(isThere, element, k_.zero(element.getType())), at, places);
+  });
+  memory_[result] = places.front();
+}
+
 void RowProgram::runConcat(ir::ConcatOp op) {
   llvm::SmallVector<Memory> places = placesFor(op.getResult());
   Size start = 0;

@@ -19,6 +19,8 @@ constexpr Kind kKinds[] = {
     {"matmul", buildMatmul, scheduleMatmul},
     {"rows", buildRows, scheduleRows},
     {"gate", buildGate, scheduleGate},
+    {"places", buildPlaces, schedulePlaces},
+    {"swipe", buildSwipe, scheduleSwipe},
     {"expert_up", buildExpertUp, scheduleExpertUp},
     {"expert_mid", buildExpertUp, scheduleExpertUp},
     {"expert_down", buildExpertDown, scheduleExpertDown},

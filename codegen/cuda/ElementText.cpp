@@ -137,7 +137,10 @@ std::string ElementText::compute(mlir::Value value, const Coordinates& at) {
       })
       .Case([&](ir::ConstantOp op) { return constant(op, at); })
       .Case([&](ir::SizeOp op) {
-        std::string number = fmt::format("({}){}", registerType(type == DType::BF16 ? DType::F64 : type), k_.size(Size::parse(op.getValue().str())));
+        std::string count = k_.size(Size::parse(op.getValue().str()));
+        if (type == DType::I32) // where an int does not hold it, its nearest number
+          return define(type, "size", fmt::format("(int)({0} > 0x7fffffff ? 0x7fffffff : {0} < -0x7fffffff - 1 ? -0x7fffffff - 1 : {0})", count));
+        std::string number = fmt::format("({}){}", registerType(type == DType::BF16 ? DType::F64 : type), count);
         return define(type, "size", type == DType::BF16 ? fmt::format("toFloat(toBfloat16({}))", number) : number);
       })
       .Case([&](ir::ConcatOp op) { return concat(op, at); })
@@ -262,7 +265,9 @@ std::string ElementText::embedding(ir::EmbeddingOp op, const Coordinates& at) {
 std::string_view skeletonOf(mlir::Operation* op) {
   if (mlir::isa<ir::RandomOp>(op))
     return "random.cuh";
-  bool plain = mlir::isa<ir::NegOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::DivOp, ir::CompareOp, ir::WhereOp, ir::CastOp>(op);
+  bool plain = mlir::isa<ir::NegOp, ir::DetachOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::DivOp, ir::CompareOp, ir::WhereOp>(op);
+  if (auto cast = mlir::dyn_cast<ir::CastOp>(op))
+    return ir::dtypeOf(cast.getTo()) == DType::I32 ? "math.cuh" : "";
   return ir::isElementwise(op) && !plain ? "math.cuh" : "";
 }
 
@@ -271,7 +276,7 @@ int64_t elementCost(mlir::Operation* op) {
     return 80;
   if (mlir::isa<ir::RelativeBiasOp>(op))
     return 16;
-  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp,
+  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::ErfOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp,
                                    ir::GeluGradOp, ir::GeluTanhGradOp>(op);
   return transcendental ? 30 : 1;
 }
@@ -301,6 +306,7 @@ std::string elementwise(mlir::Operation* op, llvm::ArrayRef<std::string> x) {
   };
   return llvm::TypeSwitch<mlir::Operation*, std::string>(op)
       .Case([&](ir::NegOp) { return "-" + x[0]; })
+      .Case([&](ir::DetachOp) { return x[0]; })
       .Case([&](ir::ExpOp) { return call("exp"); })
       .Case([&](ir::LogOp) { return call("log"); })
       .Case([&](ir::SqrtOp) { return call("sqrt"); })
@@ -308,6 +314,7 @@ std::string elementwise(mlir::Operation* op, llvm::ArrayRef<std::string> x) {
       .Case([&](ir::SigmoidOp) { return call("sigmoid"); })
       .Case([&](ir::SoftplusOp) { return call("softplus"); })
       .Case([&](ir::ReluOp) { return call("relu"); })
+      .Case([&](ir::ErfOp) { return call("erf"); })
       .Case([&](ir::GeluOp) { return call("gelu"); })
       .Case([&](ir::GeluTanhOp) { return call("geluTanh"); })
       .Case([&](ir::SiluOp) { return call("silu"); })
@@ -325,6 +332,8 @@ std::string elementwise(mlir::Operation* op, llvm::ArrayRef<std::string> x) {
       .Case([&](ir::WhereOp) { return fmt::format("{} ? {} : {}", x[0], x[1], x[2]); })
       .Case([&](ir::CastOp op) {
         DType to = ir::dtypeOf(op.getTo());
+        if (to == DType::I32)
+          return call("toInt");
         // What a float does not hold must not be rounded to one before it is rounded to bf16.
         bool wide = to == DType::BF16 && (type == DType::F64 || type == DType::I64 || type == DType::I32);
         return fmt::format("({}){}", registerType(wide ? DType::F64 : to), x[0]);

@@ -13,6 +13,8 @@ mlir::LogicalResult buildExpertUp(KernelText& k, ir::KernelOp kernel); // expert
 mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildPlaces(KernelText& k, ir::KernelOp kernel);
+mlir::LogicalResult buildSwipe(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel);
 mlir::LogicalResult buildTotals(KernelText& k, ir::KernelOp kernel);
@@ -30,6 +32,8 @@ mlir::DictionaryAttr scheduleExpertUp(ir::KernelOp kernel, const CudaTarget& tar
 mlir::DictionaryAttr scheduleExpertDown(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr schedulePlaces(ir::KernelOp kernel, const CudaTarget& target);
+mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget& target);
 mlir::DictionaryAttr scheduleTotals(ir::KernelOp kernel, const CudaTarget& target);

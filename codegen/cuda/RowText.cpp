@@ -1,5 +1,6 @@
 #include "codegen/cuda/RowText.h"
 
+#include "codegen/Limits.h"
 #include "codegen/analysis/Rows.h"
 #include "codegen/cuda/Schedule.h"
 
@@ -107,8 +108,8 @@ mlir::LogicalResult RowText::check() {
     if (isRouted(op) && mlir::failed(checkRouted(op)))
       return mlir::failure();
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op); select && !turnsOf(widthOf(select.getScores())))
-      return kernel.emitError() << "moe.select from rows of " << widthOf(select.getScores()).str() << " does not fit the registers of "
-                                << schedule_.groupThreads << " threads";
+      return beyondTarget(kernel, k_.target().name) << "moe.select from rows of " << widthOf(select.getScores()).str() << " does not fit the registers of "
+                                                    << schedule_.groupThreads << " threads";
     for (mlir::Value value : op->getResults()) {
       ir::Sizes own = ir::sizesOf(value);
       own = isPerRow(value) ? own : leadingSizes(own);
@@ -154,6 +155,7 @@ void RowText::print(const Row& row) {
         .Case([&](ir::RmsNormOp norm) { printRmsNorm(norm); })
         .Case([&](ir::ReduceOp reduce) { printReduce(reduce); })
         .Case([&](ir::SelectOp select) { printSelect(select); })
+        .Case([&](ir::TakeOp take) { printTake(take); })
         .Case([&](ir::LayerNormGradOp grad) { printNormGrad(grad, grad.getDy(), grad.getX(), grad.getWeight(), grad.getEps().convertToDouble()); })
         .Case([&](ir::RmsNormGradOp grad) { printNormGrad(grad, grad.getDy(), grad.getX(), grad.getWeight(), grad.getEps().convertToDouble()); })
         .Case([&](ir::SoftmaxGradOp grad) { printSoftmaxGrad(grad); })
@@ -383,6 +385,18 @@ void RowText::printSelect(ir::SelectOp op) {
   };
   bind(op.getValues(), at(type, best));
   bind(op.getIndices(), at(DType::I32, chosen));
+}
+
+/// An element is computed where it is taken.
+void RowText::printTake(ir::TakeOp op) {
+  mlir::Value x = op.getX(), indices = op.getIndices();
+  DType type = dtypeOf(x);
+  bind(op.getResult(), [=, this](const Coordinates& at) {
+    std::string index = texts_.element(indices, at), isThere = texts_.fresh("isThere"), place = texts_.fresh("taken");
+    out_.line("const bool {} = (unsigned){} < {}u;", isThere, index, *widthOf(x).constant());
+    out_.line("const int {} = {} ? {} : 0;", place, isThere, index);
+    return define(type, "take", fmt::format("{} ? {} : {}", isThere, texts_.element(x, placeOf(x, place)), literal(type == DType::BF16 ? DType::F32 : type, 0)));
+  });
 }
 
 //===--- results ---===//

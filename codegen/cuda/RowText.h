@@ -86,6 +86,7 @@ private:
   void printRmsNorm(ir::RmsNormOp op);
   void printReduce(ir::ReduceOp op);
   void printSelect(ir::SelectOp op);
+  void printTake(ir::TakeOp op);
   void printSinks();
 
   // RowGradients.cpp: gradients and losses.

@@ -12,6 +12,7 @@ public:
   explicit Cluster(mlir::Operation* root) : root_(root) { ops_.insert(root); }
 
   bool add(mlir::Operation* op) { return ops_.insert(op); }
+  void remove(mlir::Operation* op) { ops_.remove(op); }
   bool contains(mlir::Operation* op) const { return ops_.contains(op); }
   size_t size() const { return ops_.size(); }
   /// How many inputs and results its kernel would have.

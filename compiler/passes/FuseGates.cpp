@@ -24,7 +24,7 @@ bool alongLastAxis(Operation* op) {
 
 /// Works on each token by itself.
 bool isTokenOp(Operation* op) {
-  return isElementwise(op) || isa<SoftmaxOp, SelectOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op);
+  return isElementwise(op) || isa<SoftmaxOp, SelectOp, TakeOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op);
 }
 
 bool rowsAreTokens(Value value, const Size& tokens) {
@@ -50,9 +50,40 @@ void growBackward(Cluster& cluster, Value value, const Size& tokens) {
     growBackward(cluster, operand, tokens);
 }
 
+/// What orders the rows of all tokens at once (places, swipe) ends a kernel and is one: first what makes its operands, then the op.
+LogicalResult fuseOrders(func::FuncOp function) {
+  auto next = [&]() -> Operation* {
+    for (Operation& op : function.getOps())
+      if (isa<PlacesOp, SwipeOp>(op))
+        return &op;
+    return nullptr;
+  };
+  while (Operation* order = next()) {
+    Size tokens = sizesOf(order->getOperand(0)).front();
+    std::optional<Cluster> makers;
+    for (Value operand : order->getOperands())
+      if (Operation* maker = operand.getDefiningOp(); maker && isFree(maker) && isTokenOp(maker)) {
+        if (!makers)
+          makers.emplace(maker), makers->remove(maker);
+        growBackward(*makers, operand, tokens);
+      }
+    if (makers) {
+      makers->prune([](Operation*) { return false; });
+      if (makers->size() > 0 && failed(makers->outline("gate", "followed by " + nameInWords(order) + ", which needs all tokens")))
+        return failure();
+    }
+    Cluster alone(order);
+    if (failed(alone.outline(isa<PlacesOp>(order) ? "places" : "swipe", "it orders the rows of all tokens")))
+      return failure();
+  }
+  return sortBody(function);
+}
+
 } // namespace
 
 LogicalResult fuseGates(func::FuncOp function) {
+  if (failed(fuseOrders(function)))
+    return failure();
   SmallVector<AssignOp> assigns(function.getOps<AssignOp>());
   for (AssignOp assign : assigns) {
     Size tokens = Size::parse(cast<RoutingType>(assign.getRouting().getType()).getTokens().getValue().str());

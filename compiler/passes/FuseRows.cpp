@@ -263,7 +263,7 @@ LogicalResult fuseRows(func::FuncOp function) {
   // that no routing bounds. Norms' gradients take norms along.
   if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseCounts(function)) ||
       failed(fuseNormGradients<LayerNormGradOp, LayerNormOp>(function)) || failed(fuseNormGradients<RmsNormGradOp, RmsNormOp>(function)) ||
-      failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp>(function)) ||
+      failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp>(function)) ||
       failed(fuseEach<SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, IsTopOp>(function)) ||
       failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();

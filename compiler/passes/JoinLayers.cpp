@@ -78,6 +78,8 @@ std::string Layer::obstacle() {
       return "its routing is within another";
     if (assign.getGroups())
       return "its routing is by groups";
+    if (assign.getBounded())
+      return "its rows are fewer than its choices";
   }
   int64_t downs = llvm::count_if(parts_, [](KernelOp part) { return part.getKind() == "expert_down"; });
   if (downs != 1 || parts_.back().getKind() != "expert_down" || parts_.front() != gate_)

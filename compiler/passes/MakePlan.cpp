@@ -58,6 +58,7 @@ Init initOf(InitAttr attribute) {
   constexpr std::pair<llvm::StringLiteral, Init::Kind> words[] = {
       {"zeros", Init::Kind::Zeros},     {"ones", Init::Kind::Ones},     {"constant", Init::Kind::Constant},
       {"uniform", Init::Kind::Uniform}, {"normal", Init::Kind::Normal}, {"orthogonal", Init::Kind::Orthogonal},
+      {"truncated_normal", Init::Kind::TruncatedNormal},
   };
   Init init;
   for (auto& [word, kind] : words)
@@ -115,7 +116,8 @@ public:
           plan_.checkSizes[entry.getName().str()] = size.getInt();
     if (auto limits = module_->getAttrOfType<DictionaryAttr>("moe.at_most"))
       for (NamedAttribute entry : limits)
-        plan_.rules.push_back({"the number of positions", Size::parse(entry.getName().str()), {}, cast<IntegerAttr>(entry.getValue()).getInt()});
+        plan_.rules.push_back({cast<IntegerAttr>(entry.getValue()).getInt() == 0 ? "what equal runs leave over of the tokens" : "the number of positions",
+                               Size::parse(entry.getName().str()), {}, cast<IntegerAttr>(entry.getValue()).getInt()});
     module_.walk([&](AssignOp assign) {
       // An expert that may take nobody would drop every token without a word.
       if (auto capacity = assign.getCapacity())

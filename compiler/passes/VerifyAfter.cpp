@@ -22,10 +22,14 @@ LogicalResult verifyFused(func::FuncOp function) {
 
 /// Whether a kernel of this kind may hold the op (moe.kernel's description in ir/dialect/MoeOps.td).
 bool mayHold(StringRef kind, Operation* op) {
-  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "append" && !kind.contains("attention")))
+  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "append" && kind != "places" && kind != "swipe" && !kind.contains("attention")))
     return true;
   if (kind == "pack")
     return isa<TransposeOp, PackOp>(op);
+  if (kind == "places")
+    return isa<PlacesOp>(op);
+  if (kind == "swipe")
+    return isa<SwipeOp>(op);
   if (kind == "attention")
     return isa<SliceOp, RandomOp, AttentionOp>(op);
   if (kind == "cached_attention")
@@ -46,7 +50,7 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<UnpackOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
-  bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
+  bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
   bool inStatistics = isa<IsTopOp, ExpertCountsOp, SizeOp>(op);
   if (kind == "rows")

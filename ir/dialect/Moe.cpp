@@ -92,19 +92,22 @@ LogicalResult SizesAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementTyp
 
 LogicalResult InitAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr kind, FloatAttr a,
                                FloatAttr b) {
-  static constexpr StringRef known[] = {"zeros", "ones", "constant", "uniform", "normal", "orthogonal"};
+  static constexpr StringRef known[] = {"zeros",  "ones",   "constant",        "uniform",
+                                        "normal", "truncated_normal", "orthogonal"};
   if (!llvm::is_contained(known, kind.getValue()))
     return emitError() << "init C1: unknown kind \"" << kind.getValue()
-                       << "\"; known: zeros, ones, constant, uniform, normal, orthogonal";
+                       << "\"; known: zeros, ones, constant, uniform, normal, truncated_normal, orthogonal";
   if (!a.getType().isF64() || !b.getType().isF64())
     return emitError() << "init C2: the numbers are f64: they are " << a.getType() << " and " << b.getType();
   return success();
 }
 
 LogicalResult RoutingType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t experts, StringAttr tokens,
-                                  int64_t choices) {
+                                  int64_t choices, StringAttr bound) {
   if (experts < 1 || choices < 1)
     return emitError() << "routing C1: experts and choices are at least 1: they are " << experts << " and " << choices;
+  if (bound && failed(checkCanonical(emitError, "routing C4", bound.getValue())))
+    return failure();
   return checkCanonical(emitError, "routing C2", tokens.getValue());
 }
 

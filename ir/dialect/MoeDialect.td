@@ -42,7 +42,7 @@ def Moe_SizesAttr : Moe_Attr<"Sizes", "sizes", [DeclareAttrInterfaceMethods<Veri
 
 def Moe_InitAttr : Moe_Attr<"Init", "init"> {
   let summary = "how a parameter is filled without weights";
-  let description = [{ `kind` is one of zeros, ones, constant, uniform, normal, orthogonal; a and b as in runtime/core/Plan.h (Init). }];
+  let description = [{ `kind` is one of zeros, ones, constant, uniform, normal, truncated_normal, orthogonal; a and b as in runtime/core/Plan.h (Init). }];
   let parameters = (ins "::mlir::StringAttr":$kind, "::mlir::FloatAttr":$a, "::mlir::FloatAttr":$b);
   let assemblyFormat = "`<` $kind `,` $a `,` $b `>`";
   let genVerifyDecl = 1;
@@ -53,10 +53,14 @@ def Moe_RoutingType : TypeDef<Moe_Dialect, "Routing"> {
   let summary = "who goes to which expert";
   let description = [{
     For each of `experts`, an ordered list of rows; a row is one (token, choice) of `tokens` x `choices`. Rows in no list were dropped.
-    In memory it is a RoutingLayout (runtime/core/KernelAbi.h). `tokens` is a canonical size text.
+    In memory it is a RoutingLayout (runtime/core/KernelAbi.h). `tokens` is a canonical size text, and so is `bound`: how many rows the lists have
+    at most, and so ragged tensors have; without it, tokens x choices.
   }];
-  let parameters = (ins "int64_t":$experts, "::mlir::StringAttr":$tokens, "int64_t":$choices);
-  let assemblyFormat = "`<` $experts `experts` `,` $tokens `tokens` `,` $choices `choices` `>`";
+  let parameters = (ins "int64_t":$experts, "::mlir::StringAttr":$tokens, "int64_t":$choices, OptionalParameter<"::mlir::StringAttr">:$bound);
+  let builders = [TypeBuilder<(ins "int64_t":$experts, "::mlir::StringAttr":$tokens, "int64_t":$choices), [{
+    return $_get($_ctxt, experts, tokens, choices, ::mlir::StringAttr());
+  }]>];
+  let assemblyFormat = "`<` $experts `experts` `,` $tokens `tokens` `,` $choices `choices` (`,` $bound^ `rows`)? `>`";
   let genVerifyDecl = 1;
 }
 

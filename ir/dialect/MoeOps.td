@@ -28,8 +28,12 @@ def Moe_Value : AnyTypeOf<[Moe_Tensor, Moe_Routing]>;
 
 def Moe_ParameterOp : Moe_Op<"parameter", [Symbol]> {
   let summary = "a weight of the model";
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type, Moe_InitAttr:$init);
-  let assemblyFormat = "$sym_name `:` $type `init` $init attr-dict";
+  let description = [{ With `sign_rate`, a step takes that much times the sign of the gradient from each number, whatever the optimizer. }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Moe_Tensor>:$type, Moe_InitAttr:$init, OptionalAttr<F64Attr>:$sign_rate);
+  let builders = [OpBuilder<(ins "::mlir::StringAttr":$sym_name, "::mlir::TypeAttr":$type, "InitAttr":$init), [{
+    build($_builder, $_state, sym_name, type, init, ::mlir::FloatAttr());
+  }]>];
+  let assemblyFormat = "$sym_name `:` $type `init` $init (`sign_rate` $sign_rate^)? attr-dict";
   let hasVerifier = 1;
 }
 def Moe_PreparedOp : Moe_Op<"prepared", [Symbol]> {
@@ -66,6 +70,7 @@ class Moe_UnaryOp<string mnemonic> : Moe_ComputeOp<mnemonic, [Moe_Elementwise]> 
 }
 // Elementwise kinds print their operand type; the result's is inferred.
 def Moe_NegOp : Moe_UnaryOp<"neg">;
+def Moe_DetachOp : Moe_UnaryOp<"detach"> { let summary = "x, through which no gradient flows"; }
 def Moe_ExpOp : Moe_UnaryOp<"exp">;
 def Moe_LogOp : Moe_UnaryOp<"log">;
 def Moe_SqrtOp : Moe_UnaryOp<"sqrt">;
@@ -73,6 +78,7 @@ def Moe_TanhOp : Moe_UnaryOp<"tanh">;
 def Moe_SigmoidOp : Moe_UnaryOp<"sigmoid">;
 def Moe_SoftplusOp : Moe_UnaryOp<"softplus"> { let summary = "log(1 + exp(x))"; }
 def Moe_ReluOp : Moe_UnaryOp<"relu">;
+def Moe_ErfOp : Moe_UnaryOp<"erf">;
 def Moe_GeluOp : Moe_UnaryOp<"gelu"> { let summary = "x/2 (1 + erf(x / sqrt 2))"; }
 def Moe_GeluTanhOp : Moe_UnaryOp<"gelu_tanh"> { let summary = "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"; }
 def Moe_SiluOp : Moe_UnaryOp<"silu"> { let summary = "x sigmoid(x)"; }
@@ -120,7 +126,7 @@ def Moe_WhereOp : Moe_ComputeOp<"where", [Moe_Elementwise]> {
   let assemblyFormat = "$condition `,` $a `,` $b `:` type($condition) `,` type($a) `,` type($b) attr-dict";
 }
 def Moe_CastOp : Moe_ComputeOp<"cast", [Moe_Elementwise]> {
-  let summary = "elements as another dtype: float to float rounds to nearest even, i1 and integers to float";
+  let summary = "elements as another dtype: float to float rounds to nearest even, i1 and integers to float, floats to i32 towards zero";
   let arguments = (ins Moe_Tensor:$x, TypeAttr:$to);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$x `to` $to `:` type($x) attr-dict";
@@ -383,26 +389,49 @@ def Moe_SelectGradOp : Moe_ComputeOp<"select_grad"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$dy `,` $indices `experts` $experts `:` type($dy) `,` type($indices) attr-dict";
 }
+def Moe_TakeOp : Moe_ComputeOp<"take"> {
+  let summary = "x (T, E) at each row's indices (T, k) i32: (T, k); 0 at an index of -1";
+  let arguments = (ins Moe_Tensor:$x, Moe_Tensor:$indices);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$x `,` $indices `:` type($x) `,` type($indices) attr-dict";
+}
 def Moe_Priority : I32EnumAttr<"Priority", "who comes first into an expert", [
     I32EnumAttrCase<"TokenMajor", 0, "token_major">, I32EnumAttrCase<"ChoiceMajor", 1, "choice_major">]> {
   let cppNamespace = "::moec::ir";
   let genSpecializedAttr = 0;
 }
 def Moe_PriorityAttr : EnumAttr<Moe_Dialect, Moe_Priority, "priority">;
+def Moe_PlacesOp : Moe_ComputeOp<"places"> {
+  let summary = "for each row, a choice of indices (T, K) i32, how many rows of its expert and group come before it by scores (T, K): (T, K) i32; -1 for what is dropped before";
+  let description = [{ Higher scores come first, NaN last, and of equal ones the first in token_major order. With choice_major all first choices come before all second ones.
+    `keep` and `groups` are as assign has them. }];
+  let arguments = (ins Moe_Tensor:$indices, Moe_Tensor:$scores, Optional<Moe_Tensor>:$keep, I64Attr:$experts, Moe_PriorityAttr:$priority, OptionalAttr<StrAttr>:$groups);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$indices `,` $scores (`keep` $keep^ `:` type($keep))? `experts` $experts $priority (`groups` $groups^)? `:` type($indices) `,` type($scores) attr-dict";
+}
+def Moe_SwipeOp : Moe_ComputeOp<"swipe"> {
+  let summary = "indices (T, K) i32 so that each of `workers` equal runs of experts gets as many rows as there are in one of as many equal runs of tokens: (T, K) i32";
+  let description = [{ Choice by choice, a worker takes rows up to what it has room for, those of the first worker's tokens first; the others go to workers with room, to
+    their expert number c modulo (experts/workers) in the c-th choice (docs/SPEC.md). An index of -1 stays, and takes no place. }];
+  let arguments = (ins Moe_Tensor:$indices, I64Attr:$experts, I64Attr:$workers);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$indices `experts` $experts `workers` $workers `:` type($indices) attr-dict";
+}
 def Moe_AssignOp : Moe_ComputeOp<"assign", [AttrSizedOperandSegments]> {
   let summary = "routing of indices (T, K) i32: rows enter their expert in priority order until `capacity` rows are in it; the rest are dropped";
   let description = [{ token_major: (token 0, choice 0), (token 0, choice 1), ...; choice_major: all first choices, then all second ones. An index
-    of -1, or one whose keep (T, K) i1 is false, is dropped before. `capacity` is a size text; without it nobody is dropped.
+    of -1, or one whose keep (T, K) i1 is false, is dropped before. `capacity` is a size text; without it nobody is dropped. With `bounded`, the routing's type
+    says that it has at most experts * groups * capacity rows.
     With `groups` (a size text, G), tokens are G equal runs, as the rows of a batch: capacity is of each expert in each group, and an expert's rows lie
     group by group. With `within` (a routing of Eo experts), token r is the row r of it: its group is that of the row's token, an index counts among the
     experts/Eo experts of the row's own, and rows behind the count of `within` are dropped before. }];
   let arguments = (ins Moe_Tensor:$indices, Optional<Moe_Tensor>:$keep, Optional<Moe_Routing>:$within, I64Attr:$experts, Moe_PriorityAttr:$priority,
-    OptionalAttr<StrAttr>:$capacity, OptionalAttr<StrAttr>:$groups);
+    OptionalAttr<StrAttr>:$capacity, OptionalAttr<StrAttr>:$groups, UnitAttr:$bounded);
   let results = (outs Moe_Routing:$routing);
   let builders = [OpBuilder<(ins "::mlir::Value":$indices, "::mlir::IntegerAttr":$experts, "PriorityAttr":$priority, "::mlir::StringAttr":$capacity), [{
-    build($_builder, $_state, indices, ::mlir::Value(), ::mlir::Value(), experts, priority, capacity, ::mlir::StringAttr());
+    build($_builder, $_state, indices, ::mlir::Value(), ::mlir::Value(), experts, priority, capacity, ::mlir::StringAttr(), ::mlir::UnitAttr());
   }]>];
-  let assemblyFormat = "$indices (`keep` $keep^ `:` type($keep))? (`within` $within^ `:` type($within))? `experts` $experts $priority (`capacity` $capacity^)? (`groups` $groups^)? `:` type($indices) attr-dict";
+  let assemblyFormat = "$indices (`keep` $keep^ `:` type($keep))? (`within` $within^ `:` type($within))? `experts` $experts $priority (`capacity` $capacity^)? (`groups` $groups^)? (`bounded` $bounded^)? `:` type($indices) attr-dict";
 }
 def Moe_DropOp : Moe_ComputeOp<"drop"> {
   let summary = "routing without the rows whose keep (T, K) i1 is false; the places of the others close up in order";
@@ -484,7 +513,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual) and random of it; other operands are
       arguments that broadcast. Beside it sums of arguments' rows: reduce sum along axis 0 of a matrix.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
-      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, random, constant, size,
+      layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, take, random, constant, size,
       reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments. Results may be sums over
       all rows: reduce sum along axis 0 of a value that is reshaped to a matrix.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, slice_at, concat, broadcast, embedding,
@@ -500,6 +529,8 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - update: for each of some tensors, elementwise ops whose operands are arguments of its shape, or scalars. A result may lie in the memory of an argument
       that is read for results of the same tensor, and for no others.
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
+    - places: one places of arguments.
+    - swipe: one swipe of an argument.
     - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise, random.
     - expert_mid: the same without dispatch.
     - expert_down: [unpack or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.

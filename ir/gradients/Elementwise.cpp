@@ -5,6 +5,8 @@
 
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <numbers>
+
 using namespace mlir;
 
 namespace moec::ir {
@@ -71,6 +73,10 @@ std::optional<LogicalResult> emitElementwiseGradient(Rule& rule) {
       .Case([&](SigmoidOp) { emitUnary(rule, rule.mul(rule.mul(dy, rule.sub(number(1), y)), y)); })
       .Case([&](SoftplusOp) { emitUnary(rule, rule.mul(dy, rule.create<SigmoidOp>(x))); })
       .Case([&](ReluOp) { emitUnary(rule, rule.where(rule.compare(Predicate::LE, x, number(0)), number(0), dy)); })
+      .Case([&](ErfOp) { // 2 / sqrt(pi) exp(-x^2)
+        Value slope = rule.mul(number(2 * std::numbers::inv_sqrtpi), rule.create<ExpOp>(rule.neg(rule.mul(x, x))));
+        emitUnary(rule, rule.mul(dy, slope));
+      })
       .Case([&](GeluOp) { emitUnary(rule, rule.mul(dy, rule.create<GeluGradOp>(x))); })
       .Case([&](GeluTanhOp) { emitUnary(rule, rule.mul(dy, rule.create<GeluTanhGradOp>(x))); })
       .Case([&](SiluOp) { emitUnary(rule, rule.mul(dy, siluDerivative(rule))); })

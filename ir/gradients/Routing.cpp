@@ -51,6 +51,10 @@ std::optional<LogicalResult> emitRoutingGradient(Rule& rule) {
   Value dy = rule.dy();
   llvm::TypeSwitch<Operation*>(rule.op())
       .Case([&](SelectOp op) { emitSelect(rule, op); })
+      .Case([&](TakeOp op) {
+        int64_t experts = *sizesOf(op.getX())[1].constant();
+        rule.give(0, rule.create<SelectGradOp>(dy, op.getIndices(), static_cast<uint64_t>(experts)));
+      })
       .Case([&](DispatchOp op) { emitDispatch(rule, op); })
       .Case([&](CombineOp op) { emitCombine(rule, op); })
       .Case([&](GroupedMatmulOp op) { emitGroupedMatmul(rule, op); })

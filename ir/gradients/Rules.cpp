@@ -139,7 +139,7 @@ bool isDifferentiable(Value value) {
 
 /// What is constant, or a choice: no gradient flows through.
 static bool isFlat(Operation* op) {
-  return isa<ReadOp, CompareOp, ConstantOp, SizeOp, RandomOp, IsTopOp, AssignOp, DropOp, ExpertsOfOp, ExpertCountsOp>(op);
+  return isa<ReadOp, DetachOp, CompareOp, ConstantOp, SizeOp, RandomOp, IsTopOp, AssignOp, DropOp, ExpertsOfOp, ExpertCountsOp, PlacesOp, SwipeOp>(op);
 }
 
 LogicalResult emitGradient(Operation* op, ArrayRef<Value> dResults, OpBuilder& builder, MutableArrayRef<Value> dOperands) {

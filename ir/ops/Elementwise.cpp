@@ -27,6 +27,7 @@ static LogicalResult checkFinite(OptionalLocation location, StringRef constraint
 #define MOEC_UNARY(Op, integersToo)                                                                                    \
   MOEC_INFER(Op) { return inferUnary(location, getOperationName(), integersToo, adaptor.getX(), types); }
 MOEC_UNARY(NegOp, true)
+MOEC_UNARY(DetachOp, false)
 MOEC_UNARY(ExpOp, false)
 MOEC_UNARY(LogOp, false)
 MOEC_UNARY(SqrtOp, false)
@@ -34,6 +35,7 @@ MOEC_UNARY(TanhOp, false)
 MOEC_UNARY(SigmoidOp, false)
 MOEC_UNARY(SoftplusOp, false)
 MOEC_UNARY(ReluOp, false)
+MOEC_UNARY(ErfOp, false)
 MOEC_UNARY(GeluOp, false)
 MOEC_UNARY(GeluTanhOp, false)
 MOEC_UNARY(SiluOp, false)
@@ -114,8 +116,10 @@ MOEC_INFER(CastOp) {
   if (failed(x))
     return failure();
   Type to = adaptor.getTo();
-  if (!to.isF64() && !to.isF32() && !to.isBF16())
-    return emitOptionalError(location, "cast C1: the new dtype is f64, f32 or bf16: it is ", to);
+  if (!to.isF64() && !to.isF32() && !to.isBF16() && !to.isSignlessInteger(32))
+    return emitOptionalError(location, "cast C1: the new dtype is f64, f32, bf16 or i32: it is ", to);
+  if (to.isSignlessInteger(32) && !x->isFloat())
+    return emitOptionalError(location, "cast C2: what becomes i32 is f64, f32 or bf16: it is ", dtypeName(x->element));
   types.push_back(tensorOf(x->sizes, to));
   return success();
 }

@@ -32,7 +32,8 @@ FailureOr<RoutingType> routingOf(OptionalLocation location, Value value) {
 }
 
 Size tokensOf(RoutingType type) { return Size::parse(type.getTokens().getValue()); }
-Size rowsOf(RoutingType type) { return tokensOf(type) * Size(type.getChoices()); }
+Size pairsOf(RoutingType type) { return tokensOf(type) * Size(type.getChoices()); }
+Size rowsOf(RoutingType type) { return type.getBound() ? Size::parse(type.getBound().getValue()) : pairsOf(type); }
 
 LogicalResult sameElement(OptionalLocation location, StringRef constraint, StringRef aName, const Shaped& a,
                           StringRef bName, const Shaped& b) {

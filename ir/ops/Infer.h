@@ -27,8 +27,9 @@ mlir::FailureOr<std::vector<Shaped>> shaped(OptionalLocation location, mlir::Val
 /// A routing operand, checked to be one ("routing C3").
 mlir::FailureOr<RoutingType> routingOf(OptionalLocation location, mlir::Value value);
 
-/// Sizes of a routing: T, and R = T*K.
+/// Sizes of a routing: T, the pairs T*K, and the rows R that ragged tensors have: as many, or the type's bound.
 Size tokensOf(RoutingType type);
+Size pairsOf(RoutingType type);
 Size rowsOf(RoutingType type);
 
 /// Checks "<constraint>: the operands share one dtype".

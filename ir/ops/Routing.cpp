@@ -77,8 +77,16 @@ MOEC_INFER(AssignOp) {
                                rowsOf(*outer).str(), " rows and ", outer->getExperts(), " experts, indices has ",
                                indices->sizes[0].str(), ", experts is ", experts);
   }
+  StringAttr bound;
+  if (adaptor.getBounded()) {
+    if (!adaptor.getCapacity())
+      return emitOptionalError(location, "assign C7: what is bounded has a capacity: there is none");
+    Size groups = adaptor.getGroups() ? Size::parse(*adaptor.getGroups()) : Size(1);
+    Size most = Size(experts) * groups * Size::max(0, Size::parse(*adaptor.getCapacity()));
+    bound = StringAttr::get(context, Size::min(indices->sizes[0] * indices->last(), most).str());
+  }
   types.push_back(RoutingType::get(context, experts, StringAttr::get(context, indices->sizes[0].str()),
-                                   *indices->last().constant()));
+                                   *indices->last().constant(), bound));
   return success();
 }
 
@@ -103,7 +111,7 @@ MOEC_INFER(ExpertsOfOp) {
   if (from < 0 || count < 1 || count > routing->getExperts() || from > routing->getExperts() - count)
     return emitOptionalError(location, "experts_of C1: from .. from + count lies in 0 .. E: from is ", from, ", count is ",
                              count, ", E is ", routing->getExperts());
-  types.push_back(RoutingType::get(context, count, routing->getTokens(), routing->getChoices()));
+  types.push_back(RoutingType::get(context, count, routing->getTokens(), routing->getChoices(), routing->getBound()));
   return success();
 }
 

@@ -49,8 +49,9 @@ static LogicalResult checkSizeText(OptionalLocation location, StringRef constrai
 MOEC_INFER(SizeOp) {
   if (failed(checkSizeText(location, "size C1", "value", adaptor.getValue())))
     return failure();
-  if (!isa<FloatType>(adaptor.getTo()) || !isModelTensor(RankedTensorType::get({}, adaptor.getTo())))
-    return emitOptionalError(location, "size C2: to is f64, f32 or bf16: it is ", adaptor.getTo());
+  bool isNumber = isa<FloatType>(adaptor.getTo()) || adaptor.getTo().isSignlessInteger(32);
+  if (!isNumber || !isModelTensor(RankedTensorType::get({}, adaptor.getTo())))
+    return emitOptionalError(location, "size C2: to is f64, f32, bf16 or i32: it is ", adaptor.getTo());
   types.push_back(RankedTensorType::get({}, adaptor.getTo()));
   return success();
 }

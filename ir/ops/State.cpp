@@ -14,6 +14,8 @@ LogicalResult ParameterOp::verify() {
     return emitError() << "parameter C2: a parameter is f64, f32 or bf16: it is " << dtypeName(type.getElementType());
   if (getInit().getKind() == "orthogonal" && type.getRank() < 2)
     return emitError() << "parameter C3: an orthogonal parameter has at least 2 dimensions: it has " << type.getRank();
+  if (getSignRate() && !(getSignRate()->isFinite() && getSignRate()->convertToDouble() > 0))
+    return emitError() << "parameter C4: sign_rate is finite and over 0: it is " << getSignRate()->convertToDouble();
   return success();
 }
 

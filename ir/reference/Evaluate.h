@@ -11,7 +11,7 @@
 namespace moec::reference {
 
 // Elementwise.
-enum class Unary { Neg, Exp, Log, Sqrt, Tanh, Sigmoid, Softplus, Relu, Gelu, GeluTanh, Silu, GeluGrad, GeluTanhGrad, LeakyRelu, Elu };
+enum class Unary { Neg, Exp, Log, Sqrt, Tanh, Sigmoid, Softplus, Relu, Gelu, GeluTanh, Silu, Erf, GeluGrad, GeluTanhGrad, LeakyRelu, Elu };
 enum class Binary { Add, Sub, Mul, Div, Min, Max };
 enum class Comparison { Eq, Ne, Lt, Le, Gt, Ge };
 Tensor unary(Unary op, const Tensor& x, double parameter = 0); // parameter: slope of LeakyRelu, alpha of Elu
@@ -84,7 +84,16 @@ struct AssignRule {
   Priority priority = Priority::TokenMajor;
   std::optional<int64_t> capacity;
   int64_t groups = 1;
+  std::optional<int64_t> bound; // of the rows
 };
+struct PlacesRule {
+  int64_t experts = 1;
+  Priority priority = Priority::TokenMajor;
+  int64_t groups = 1;
+};
+Tensor take(const Tensor& x, const Tensor& indices);                                                                 // (T, E), (T, k) -> (T, k)
+Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, const PlacesRule& rule);              // (T, K) -> (T, K) i32
+Tensor swipe(const Tensor& indices, int64_t experts, int64_t workers);                                               // (T, K) -> (T, K) i32
 Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule);
 Routing drop(const Routing& routing, const Tensor& keep);
 Routing expertsOf(const Routing& routing, int64_t from, int64_t count);

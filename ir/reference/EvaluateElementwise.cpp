@@ -61,6 +61,7 @@ static double apply(Unary op, double x, double parameter) {
     return x * sigmoid(2 * inner); // (1 + tanh(z)) / 2 = sigmoid(2z), without cancellation
   }
   case Unary::Silu: return x == -INFINITY ? 0 : x * sigmoid(x);
+  case Unary::Erf: return std::erf(x);
   case Unary::GeluGrad:
     if (std::isinf(x))
       return x > 0 ? 1 : 0;
@@ -191,8 +192,13 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
 }
 
 Tensor cast(const Tensor& x, DType to) {
-  require(isFloat(to), "cast to integers");
-  return x.cast(to);
+  if (isFloat(to))
+    return x.cast(to);
+  require(to == DType::I32 && isFloat(x.dtype()), "cast to integers");
+  std::vector<int32_t> values;
+  for (double value : x.toDoubles()) // towards zero; what i32 does not hold is its nearest number, and NaN is 0
+    values.push_back(std::isnan(value) ? 0 : static_cast<int32_t>(std::clamp(value, -0x1p31, 0x1p31 - 1)));
+  return Tensor::of(std::move(values), x.shape());
 }
 
 } // namespace moec::reference

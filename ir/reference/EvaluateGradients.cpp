@@ -215,6 +215,8 @@ Tensor selectGrad(const Tensor& dy, const Tensor& indices, int64_t experts) {
   std::span<const int32_t> chosen = indices.as<const int32_t>();
   std::vector<double> gradient = dy.toDoubles(), result(tokens * experts, 0.0);
   for (int64_t i = 0; i < tokens * choices; ++i) {
+    if (chosen[i] == -1)
+      continue;
     if (chosen[i] < 0 || chosen[i] >= experts)
       throw Error(Fault::Data, "select_grad: there is no expert " + std::to_string(chosen[i]) + " of " + std::to_string(experts));
     result[i / choices * experts + chosen[i]] += gradient[i];

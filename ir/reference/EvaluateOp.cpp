@@ -21,9 +21,12 @@ struct Step {
 
   int64_t size(StringRef text) const { return Size::parse({text.data(), text.size()}).evaluate(call.bindings); }
   Shape shape(Value value) const { return shapeOf(value.getType(), call.bindings); }
+  std::optional<int64_t> bound(ir::RoutingType type) const {
+    return type.getBound() ? std::optional(ir::rowsOf(type).evaluate(call.bindings)) : std::nullopt;
+  }
   Routing routing(Value value, const Tensor& tensor) const {
     auto type = cast<ir::RoutingType>(value.getType());
-    return toRouting(tensor, type.getExperts(), ir::tokensOf(type).evaluate(call.bindings), type.getChoices());
+    return toRouting(tensor, type.getExperts(), ir::tokensOf(type).evaluate(call.bindings), type.getChoices(), bound(type));
   }
 };
 
@@ -100,10 +103,19 @@ Tensors evaluateAssign(ir::AssignOp op, const Step& step) {
     rule.capacity = step.size(*op.getCapacity());
   if (op.getGroups())
     rule.groups = step.size(*op.getGroups());
+  rule.bound = step.bound(op.getRouting().getType());
   std::optional<Routing> within;
   if (op.getWithin())
     within = step.routing(op.getWithin(), step.in.back());
   return {toTensor(assign(step.in[0], op.getKeep() ? &step.in[1] : nullptr, within ? &*within : nullptr, rule))};
+}
+
+Tensors evaluatePlaces(ir::PlacesOp op, const Step& step) {
+  PlacesRule rule{.experts = static_cast<int64_t>(op.getExperts())};
+  rule.priority = op.getPriority() == ir::Priority::TokenMajor ? Priority::TokenMajor : Priority::ChoiceMajor;
+  if (op.getGroups())
+    rule.groups = step.size(*op.getGroups());
+  return {places(step.in[0], step.in[1], op.getKeep() ? &step.in[2] : nullptr, rule)};
 }
 
 // The enums of the dialect and of the evaluators have the same order.
@@ -125,6 +137,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
         return {};
       })
       .Case([&](ir::NegOp) { return unaryCase(Unary::Neg); })
+      .Case([&](ir::DetachOp) -> Tensors { return {in[0]}; })
       .Case([&](ir::ExpOp) { return unaryCase(Unary::Exp); })
       .Case([&](ir::LogOp) { return unaryCase(Unary::Log); })
       .Case([&](ir::SqrtOp) { return unaryCase(Unary::Sqrt); })
@@ -135,6 +148,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::GeluOp) { return unaryCase(Unary::Gelu); })
       .Case([&](ir::GeluTanhOp) { return unaryCase(Unary::GeluTanh); })
       .Case([&](ir::SiluOp) { return unaryCase(Unary::Silu); })
+      .Case([&](ir::ErfOp) { return unaryCase(Unary::Erf); })
       .Case([&](ir::GeluGradOp) { return unaryCase(Unary::GeluGrad); })
       .Case([&](ir::GeluTanhGradOp) { return unaryCase(Unary::GeluTanhGrad); })
       .Case([&](ir::LeakyReluOp op) { return unaryCase(Unary::LeakyRelu, op.getSlope().convertToDouble()); })
@@ -208,6 +222,11 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::EmbeddingOp) -> Tensors { return {embedding(in[0], in[1])}; })
       .Case([&](ir::RandomOp op) { return evaluateRandom(op, step); })
       .Case([&](ir::SelectOp op) { return evaluateSelect(op, step); })
+      .Case([&](ir::TakeOp) -> Tensors { return {take(in[0], in[1])}; })
+      .Case([&](ir::PlacesOp op) { return evaluatePlaces(op, step); })
+      .Case([&](ir::SwipeOp op) -> Tensors {
+        return {swipe(in[0], static_cast<int64_t>(op.getExperts()), static_cast<int64_t>(op.getWorkers()))};
+      })
       .Case([&](ir::AssignOp op) { return evaluateAssign(op, step); })
       .Case([&](ir::DropOp op) -> Tensors { return {toTensor(drop(step.routing(op.getRouting(), in[0]), in[1]))}; })
       .Case([&](ir::ExpertsOfOp op) -> Tensors {

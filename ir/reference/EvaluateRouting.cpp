@@ -65,14 +65,14 @@ Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within,
   std::vector<std::vector<int32_t>> joined(rule.experts);
   for (size_t i = 0; i < lists.size(); ++i)
     joined[i / rule.groups].insert(joined[i / rule.groups].end(), lists[i].begin(), lists[i].end());
-  return routingOf(joined, tokens, choices);
+  return routingOf(joined, tokens, choices, rule.bound);
 }
 
 Routing expertsOf(const Routing& routing, int64_t from, int64_t count) {
   std::vector<std::vector<int32_t>> lists;
   for (int64_t expert = from; expert < from + count; ++expert)
     lists.emplace_back(routing.rows.begin() + routing.offsets[expert], routing.rows.begin() + routing.offsets[expert + 1]);
-  return routingOf(lists, routing.tokens, routing.choices);
+  return routingOf(lists, routing.tokens, routing.choices, routing.bound);
 }
 
 Routing drop(const Routing& routing, const Tensor& keep) {
@@ -81,7 +81,7 @@ Routing drop(const Routing& routing, const Tensor& keep) {
   for (int64_t row = 0; row < routing.kept(); ++row)
     if (kept[routing.rows[row]])
       lists[routing.expertOf(row)].push_back(routing.rows[row]);
-  return routingOf(lists, routing.tokens, routing.choices);
+  return routingOf(lists, routing.tokens, routing.choices, routing.bound);
 }
 
 Tensor expertCounts(const Routing& routing) {
@@ -140,7 +140,7 @@ Tensor expertSums(const Tensor& rows, const Routing& routing) {
 Tensor combine(const Tensor& rows, const Routing& routing, const Tensor& weights) {
   int64_t width = rows.shape()[1];
   std::vector<double> values = rows.toDoubles(), weight = weights.toDoubles(), results(routing.tokens * width, 0.0);
-  for (int64_t place = 0; place < routing.rowCount(); ++place) { // token by token, in choice order
+  for (int64_t place = 0; place < routing.pairCount(); ++place) { // token by token, in choice order
     int64_t row = routing.slots[place], token = place / routing.choices;
     for (int64_t d = 0; row >= 0 && d < width; ++d)
       results[token * width + d] += weight[place] * values[row * width + d];

@@ -13,7 +13,7 @@ namespace moec::reference {
 
 Shape shapeOf(Type type, const Bindings& bindings) {
   if (auto routing = dyn_cast<ir::RoutingType>(type))
-    return {RoutingLayout{routing.getExperts(), ir::rowsOf(routing).evaluate(bindings)}.elements()};
+    return {RoutingLayout{routing.getExperts(), ir::pairsOf(routing).evaluate(bindings)}.elements()};
   Shape shape;
   for (const Size& size : ir::sizesOf(cast<RankedTensorType>(type)))
     shape.push_back(size.evaluate(bindings));

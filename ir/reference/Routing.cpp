@@ -11,9 +11,10 @@ int64_t Routing::expertOf(int64_t row) const {
   return std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin() - 1;
 }
 
-Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens, int64_t choices) {
-  Routing routing{static_cast<int64_t>(lists.size()), tokens, choices, {0}, {}, {}};
-  routing.slots.assign(routing.rowCount(), -1);
+Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens, int64_t choices,
+                  std::optional<int64_t> bound) {
+  Routing routing{static_cast<int64_t>(lists.size()), tokens, choices, {0}, {}, {}, bound};
+  routing.slots.assign(routing.pairCount(), -1);
   for (const std::vector<int32_t>& list : lists) {
     for (int32_t row : list) {
       routing.slots[row] = static_cast<int32_t>(routing.rows.size());
@@ -21,7 +22,7 @@ Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens
     }
     routing.offsets.push_back(static_cast<int32_t>(routing.rows.size()));
   }
-  routing.rows.resize(routing.rowCount(), -1);
+  routing.rows.resize(routing.pairCount(), -1);
   return routing;
 }
 
@@ -33,7 +34,8 @@ Tensor toTensor(const Routing& routing) {
   return Tensor::of(std::move(values), {count});
 }
 
-Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t choices) {
+Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t choices,
+                  std::optional<int64_t> bound) {
   RoutingLayout layout{experts, tokens * choices};
   if (tensor.dtype() != DType::I32 || tensor.elements() != layout.elements())
     throw Error(Fault::Internal, describe(tensor) + " is no routing of " + std::to_string(experts) + " experts and " +
@@ -47,7 +49,8 @@ Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t
                   choices,
                   part(layout.offsets(), experts + 1),
                   part(layout.rowList(), layout.rows),
-                  part(layout.slots(), layout.rows)};
+                  part(layout.slots(), layout.rows),
+                  bound};
   bool sorted = routing.offsets.front() == 0 && std::is_sorted(routing.offsets.begin(), routing.offsets.end());
   bool whole = sorted && routing.kept() <= layout.rows;
   for (int64_t row = 0; whole && row < routing.kept(); ++row) {

@@ -1,4 +1,7 @@
+#include "models/gates/GShardGate.h"
 #include "models/gates/Gates.h"
+#include "models/gates/Priority.h"
+#include "models/gates/Workers.h"
 
 namespace moec::models {
 
@@ -18,28 +21,75 @@ mlir::Value dropAtRandom(Site& site, mlir::Value routing, mlir::Value weights) {
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
+  Size count = ir::sizesOf(tokens)[0], rows = capacityGroups(site, arguments);
+  std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
+  if (!workers)
+    return std::nullopt;
+  bool perRow = arguments.word("per") == "row";
+  if (perRow && *workers > 1) {
+    site.error(arguments.at("workers"),
+               "with per: row each row of the batch has a capacity of its own, and workers have none");
+    return std::nullopt;
+  }
+  Size groups = perRow ? rows : Size(*workers);
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Whole, Size::floorDiv(count, groups), 2, experts}, capacity))
+    return std::nullopt;
+  return gshardResult(site, arguments, tokens, experts, {*capacity, groups, groups});
+}
+
+std::vector<Parameter> parameters() {
+  std::vector<Parameter> all =
+      gshardParameters("Each fills floor(ceil(rate * T / W) * 2 / E) places of every expert.");
+  all.insert(all.begin() + 2, capacityPerParameter("\"call\"", "row: the paper's groups"));
+  return all;
+}
+
+} // namespace
+
+std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts,
+                                       const GShardRooms& rooms) {
   if (!checkChoices(site, arguments, experts))
     return std::nullopt;
-  Size count = ir::sizesOf(tokens)[0];
-  std::optional<Size> capacity =
-      fastmoeCapacity(site, arguments.at("capacity"), arguments.numberByMode("capacity"), count, 2, experts);
-  if (!capacity)
-    return std::nullopt;
-  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
-  auto [values, indices] = ops.select(logits, 2);
+  auto [values, indices] = site.choose(logits, 2);
   mlir::Value weights = ops.softmax(values); // (T, 2)
-  mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, capacity);
+  mlir::Value routing = assignByPriority(site, arguments, indices, weights,
+                                         {.experts = experts, .capacity = rooms.capacity, .groups = rooms.groups});
   if (weights && arguments.flag("random_routing"))
     routing = dropAtRandom(site, routing, weights);
   if (site.isTraining() && indices) {
     mlir::Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, site.routerElement());
-    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), 1), arguments.number("balance_loss"));
+    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), rooms.workers),
+                 arguments.number("balance_loss"));
+    addZLoss(site, arguments, logits);
   }
   return GateResult{routing, weights};
 }
 
-} // namespace
+std::vector<Parameter> gshardParameters(std::string workersDoc) {
+  return {
+      {.name = "top_k", .fallback = "2", .least = 2, .most = 2, .doc = "Choices per token (K): always 2."},
+      capacityParameter("{\"train\": 1.2, \"eval\": 2.4}", "Rows of an expert, as a rate."),
+      workersParameter(std::move(workersDoc), "fastmoe ee3c561 (world_size)"),
+      priorityParameter({"token_major", "choice_major", "score", "batch"}),
+      {.name = "random_routing",
+       .type = ParameterType::Bool,
+       .fallback = "true",
+       .doc = "Drop weak second choices at random?"},
+      balanceLossParameter("0",
+                           "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
+                           "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
+                           "E^2."),
+      zLossParameter(),
+      {.name = "bias",
+       .type = ParameterType::Bool,
+       .fallback = "true",
+       .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+      routerInitParameter(),
+  };
+}
 
 const Kind& gshardGate() {
   static const Kind kind{
@@ -53,32 +103,13 @@ const Kind& gshardGate() {
              "FastMoE's atomics leave the "
              "order open and its capacity may silently be 0; here the order is the tokens', and a capacity of 0 is an "
              "error where it is known. "
+             "The paper has per: row, priority: choice_major and no bias. "
              "FastMoE leaves its loss at the gate, for the trainer to add or not: so the coefficient is 0 here unless "
              "it is given. "
+             "FastMoE's loss with several workers is 1 / W^2 of this one where all is even: it counts the experts of one worker. "
              "Weight and bias begin as PyTorch's Linear.",
       .source = "Lepikhin et al. 2020 (arXiv 2006.16668); fastmoe ee3c561 (GShardGate)",
-      .parameters =
-          {
-              {.name = "top_k", .fallback = "2", .least = 2, .most = 2, .doc = "Choices per token (K): always 2."},
-              {.name = "capacity",
-               .type = ParameterType::Capacity,
-               .fallback = "{\"train\": 1.2, \"eval\": 2.4}",
-               .least = 0,
-               .most = 1e6,
-               .doc = "Rows of an expert, as a rate."},
-              {.name = "random_routing",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "Drop weak second choices at random?"},
-              balanceLossParameter(
-                  "0",
-                  "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
-                  "logits)."),
-              {.name = "bias",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "A bias on the logits? (FastMoE: gate_bias)"},
-          },
+      .parameters = parameters(),
       .gate = build,
   };
   return kind;

@@ -3,8 +3,11 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& gateKinds() {
-  static const std::vector<const Kind*> kinds{&denseGate(),  &gshardGate(), &hierarchicalGate(), &randomExpertGate(),
-                                              &switchGate(), &top2Gate(),   &topKGate()};
+  static const std::vector<const Kind*> kinds{
+      &cosineGate(), &dcGate(),     &deepspeedGate(),    &denseGate(),     &expertChoiceGate(), &fasterGate(),
+      &gshardGate(), &hashGate(),   &hierarchicalGate(), &noisyTopKGate(), &randomExpertGate(), &sigmoidGate(),
+      &swipeGate(),  &switchGate(), &top2Gate(),         &topKGate(),      &topNGate(),         &zeroGate(),
+  };
   return kinds;
 }
 

@@ -11,18 +11,28 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
-  mlir::Value weight = site.parameter("weight", {experts, *width}, normalInit(), element);
+  mlir::Value weight = site.parameter("weight", {experts, *width}, initOf(initsOf(arguments).weight, *width, experts, normalInit()), element);
   Size count = Size::floorDiv(ir::sizesOf(tokens)[0], site.groups());
-  Top2Choices chosen = chooseTop2(site, arguments, ops.matmul(ops.cast(tokens, element), weight), {count, {}});
+  mlir::Value logits = ops.matmul(ops.cast(tokens, element), weight);
+  Top2Choices chosen = chooseTop2(site, arguments, logits, {count, {}});
+  site.record(chosen.indices);
   mlir::Value routing = ops.assign(chosen.indices, {.experts = experts,
                                                     .priority = ir::Priority::ChoiceMajor,
                                                     .capacity = chosen.capacity,
                                                     .groups = site.groups(),
                                                     .keep = chosen.keep});
-  if (site.isTraining())
+  if (site.isTraining()) {
     site.addLoss("balance_loss", balanceLoss(site, chosen.firsts, chosen.scores, site.groups()),
                  arguments.number("balance_loss"));
+    addZLoss(site, arguments, logits);
+  }
   return GateResult{routing, chosen.weights};
+}
+
+std::vector<Parameter> parameters() {
+  std::vector<Parameter> all = top2Parameters();
+  all.push_back(zLossParameter());
+  return all;
 }
 
 } // namespace
@@ -39,7 +49,7 @@ const Kind& top2Gate() {
           "with an error unless there are as many of both; here it is of tokens, as its text says. Of equal scores "
           "the lowest index is chosen.",
       .source = "mixture-of-experts 0.2.3 (Top2Gating)",
-      .parameters = top2Parameters(),
+      .parameters = parameters(),
       .gate = build,
   };
   return kind;

@@ -6,15 +6,6 @@ namespace moec::models {
 
 namespace {
 
-/// max(min(n, trunc(n * rate / E)), least): least may be more than n.
-Size capacityOf(const Arguments& arguments, const Size& count, int64_t experts) {
-  Size::Real share;
-  share.factors.push_back({.number = {}, .size = count, .op = '*'});
-  share.factors.push_back({.number = arguments.numberByMode("capacity"), .size = {}, .op = '*'});
-  share.factors.push_back({.number = {}, .size = Size(experts), .op = '/'});
-  return Size::max(Size::min(count, Size::trunc(share)), Size(arguments.integer("least_capacity")));
-}
-
 /// 1 where the second choice of weight (T, 1) stays, else 0: (T, 1). Null: it always does.
 Value secondStays(Site& site, const Arguments& arguments, Value weight) {
   Ops& ops = site.ops();
@@ -39,11 +30,23 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   int64_t experts = *ir::sizesOf(logits).back().constant();
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Bounded, tokens.count, 2, experts}, capacity))
+    return {};
   auto compare = [&](ir::Predicate predicate, Value x, double with) {
     return ops.cast(ops.compare(predicate, x, ops.constant({1}, {with}, element)), element);
   };
   Value scores = ops.softmax(logits);
-  auto [first, firstIndex] = ops.select(scores, 1);
+  bool hasSecond = arguments.wordByMode("policy") != "none";
+  Value given = site.replayed(ir::sizesOf(logits)[0], hasSecond ? 2 : 1, experts);
+  // The best of `of`, or the choice of this column that is given.
+  auto best = [&](Value of, int64_t column) -> Ops::Selection {
+    if (!given)
+      return ops.select(of, 1);
+    Value indices = ops.slice(given, 1, column, 1);
+    return {ops.take(of, indices), indices};
+  };
+  auto [first, firstIndex] = best(scores, 0);
   // The second choice is the best of the scores without the first's, which counts as 0 and may be chosen again.
   Value taken = oneHot(ops, firstIndex, experts, element); // (T, E)
   Value whole, some;
@@ -54,18 +57,19 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
     first = ops.mul(first, whole);
   }
   Value rest = ops.mul(scores, ops.sub(ops.constant({1}, {1}, element), taken));
-  auto [second, secondIndex] = ops.select(rest, 1);
+  // Without a place for it, the second choice is only for its score, by which the first one's weight is a share.
+  auto [second, secondIndex] = hasSecond ? best(rest, 1) : ops.select(rest, 1);
   Value sum = ops.add(ops.add(first, second), ops.constant({1}, {arguments.number("eps")}, element));
   first = ops.div(first, sum);
   second = ops.div(second, sum);
   if (!second)
     return {};
 
-  Top2Choices choices{firstIndex, first, {}, capacityOf(arguments, tokens.count, experts), taken, scores};
+  Top2Choices choices{firstIndex, first, {}, *capacity, taken, scores};
   if (whole && site.isTraining())
     choices.scores = ops.mul(scores, whole);
   auto isNotZero = [&](Value x) { return ops.compare(ir::Predicate::NE, x, ops.constant({1}, {0}, element)); };
-  if (arguments.wordByMode("policy") == "none") {
+  if (!hasSecond) {
     if (whole)
       choices.keep = isNotZero(whole);
     return choices;
@@ -94,16 +98,11 @@ std::vector<Parameter> top2Parameters() {
        .least = 0,
        .most = 1,
        .doc = "Of the policies threshold and random."},
-      {.name = "capacity",
-       .type = ParameterType::Capacity,
-       .fallback = "{\"train\": 1.25, \"eval\": 2.0}",
-       .least = 0,
-       .most = 1e6,
-       .doc = "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / E))."},
-      {.name = "least_capacity",
-       .fallback = "4",
-       .doc = "What an expert takes at least, be there fewer tokens or not.",
-       .source = "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"},
+      capacityParameter("{\"train\": 1.25, \"eval\": 2.0}",
+                        "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / "
+                        "E))."),
+      leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.",
+                             "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"),
       {.name = "eps",
        .type = ParameterType::Number,
        .fallback = "1e-9",
@@ -114,6 +113,7 @@ std::vector<Parameter> top2Parameters() {
                            "E^2 * the mean over rows of the batch and experts of (share of tokens whose first choice "
                            "is e) * (mean score of e).",
                            "mixture-of-experts 0.2.3 (loss_coef), which returns the product of both"),
+      initParameter("How the weights of the router begin; it has no biases."),
   };
 }
 

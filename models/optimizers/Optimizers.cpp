@@ -72,6 +72,12 @@ Value normOf(OpBuilder& builder, Location location, ArrayRef<std::pair<Value, Lo
   return ir::SqrtOp::create(builder, location, sum);
 }
 
+/// sign_rate * sign(gradient) is taken away, whatever the rule.
+void takeSign(Update& update, double rate) {
+  Value change = update.mul(update.sign(update.gradient()), update.constant(rate));
+  update.writeParameter(update.sub(update.parameter(), change));
+}
+
 /// What each gradient is multiplied by so that their norm is `most` at most, f64 [].
 Value clipping(OpBuilder& builder, Location location, Value norm, double most) {
   auto number = [&](double value) { return scalarConstant(builder, location, value, builder.getF64Type()); };
@@ -94,15 +100,22 @@ FailureOr<Value> emitUpdates(ModuleOp module, OpBuilder& builder, ArrayRef<Param
 
   Step shared{.builder = builder, .rule = rule, .learningRate = learningRate, .number = step, .lastState = lastState(module)};
   Location location = module.getLoc();
-  SmallVector<std::pair<Value, Location>> wide;
+  SmallVector<std::pair<Value, Location>> wide, normal; // normal: without those whose sign alone counts
   for (const ParameterGradient& each : gradients) {
-    Location place = ir::ParameterOp(each.parameter).getLoc();
-    wide.emplace_back(castTo(builder, place, each.gradient, computeElement(each.parameter)), place);
+    ir::ParameterOp parameter = each.parameter;
+    wide.emplace_back(castTo(builder, parameter.getLoc(), each.gradient, computeElement(parameter)), parameter.getLoc());
+    if (!parameter.getSignRate())
+      normal.push_back(wide.back());
   }
-  Value norm = normOf(builder, location, wide);
+  Value norm = normOf(builder, location, normal);
   Value factor = rule.get("clip_norm") ? clipping(builder, location, norm, shared.numberOf("clip_norm")) : Value();
   for (auto [each, gradient] : llvm::zip(gradients, wide)) {
     Value own = gradient.first;
+    if (auto rate = ir::ParameterOp(each.parameter).getSignRate()) {
+      Update update(shared, each.parameter, own);
+      takeSign(update, rate->convertToDouble());
+      continue;
+    }
     if (factor) {
       Type element = computeElement(each.parameter);
       Value& scaled = shared.scalars[{"clipping", element.getAsOpaquePointer()}];

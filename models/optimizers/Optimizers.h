@@ -27,7 +27,8 @@ struct ParameterGradient {
 /// Declares the rule's `moe.state`s behind the module's last parameter or state, and emits at `builder` the gradients'
 /// norm, their clipping where the rule asks for it, and the `moe.write` of each parameter and state. A parameter that
 /// is not among the gradients stays as it is. `learningRate` is f64 [], `step` i64 [], 1 at the first step.
-/// Gives the norm of all gradients before clipping, f64 []. Fails, after an error at the module, where it has no rule
+/// A parameter with `sign_rate` loses that times the sign of its gradient, which is in no norm, is not clipped and knows
+/// no weight decay. Gives the norm of all other gradients before clipping, f64 []. Fails, after an error at the module, where it has no rule
 /// or one of an unknown kind.
 /// The names of the states are those of docs/decisions/0012-training.md. The master weights of a bf16 parameter,
 /// `p.master`, are a state `from @p`: it begins as the parameter's numbers, cast.

@@ -29,8 +29,9 @@ const char* name(LaunchList list); // "prepare" ...
 
 /// How `--init` fills a parameter. Draws are keyed by (seed, streamOf(parameter name), 0, element).
 struct Init {
-  enum class Kind { Zeros, Ones, Constant, Uniform, Normal, Orthogonal } kind = Kind::Zeros;
-  double a = 0, b = 0; // Constant: a. Uniform: [a, b). Normal: mean a, deviation b. Orthogonal: gain a, each trailing matrix by itself.
+  enum class Kind { Zeros, Ones, Constant, Uniform, Normal, Orthogonal, TruncatedNormal } kind = Kind::Zeros;
+  double a = 0, b = 0; // Constant: a. Uniform: [a, b). Normal: mean a, deviation b. TruncatedNormal: the same, drawn again where it is more than 2 b from a. Orthogonal: gain a, each
+                       // trailing matrix by itself.
 };
 
 /// How a picture becomes an input of shape [.., channels, height, width]: pixel/255, minus mean, over std, per channel.

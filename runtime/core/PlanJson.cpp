@@ -16,7 +16,8 @@ template <class Enum> using Words = std::vector<std::pair<Enum, const char*>>;
 
 const Words<Init::Kind> kInitWords = {{Init::Kind::Zeros, "zeros"},     {Init::Kind::Ones, "ones"},
                                       {Init::Kind::Constant, "constant"}, {Init::Kind::Uniform, "uniform"},
-                                      {Init::Kind::Normal, "normal"},   {Init::Kind::Orthogonal, "orthogonal"}};
+                                      {Init::Kind::Normal, "normal"},   {Init::Kind::Orthogonal, "orthogonal"},
+                                      {Init::Kind::TruncatedNormal, "truncated_normal"}};
 const Words<PhotoRule::Resize> kResizeWords = {{PhotoRule::Resize::None, "none"}, {PhotoRule::Resize::Stretch, "stretch"}};
 const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"},
                                         {BufferKind::State, "state"},         {BufferKind::Prepared, "prepared"},

@@ -55,7 +55,7 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
     weightOfAll += weight;
     record.records += batch->records;
     for (const auto& [name, value] : results)
-      if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") && value.elements() == 1)
+      if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") && !name.ends_with(".non_finite") && value.elements() == 1)
         record.auxLosses[name] += value.toDoubles()[0] * static_cast<double>(batch->records);
   }
   if (weightOfAll == 0)

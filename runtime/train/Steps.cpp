@@ -21,8 +21,8 @@ double scalar(const TensorMap& results, const char* name) {
 void add(StepRecord& record, const TensorMap& results) {
   record.loss += scalar(results, "loss");
   for (const auto& [name, value] : results) {
-    if (name == "loss" || name == "gradient_norm" || name.starts_with("gradient."))
-      continue;
+    if (name == "loss" || name == "gradient_norm" || name.starts_with("gradient.") || name.ends_with(".non_finite"))
+      continue; // a weight that is no number makes the loss none, and that ends the training
     if (name.ends_with(".load")) {
       std::vector<double> counts = value.toDoubles();
       std::vector<double>& load = record.load[name.substr(0, name.size() - 5)];

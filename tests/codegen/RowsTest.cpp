@@ -42,7 +42,7 @@ protected:
 
 TEST_P(Rows, everyUnaryOp) {
   std::string m = matrix();
-  for (const char* op : {"neg", "exp", "tanh", "sigmoid", "softplus", "relu", "gelu", "gelu_tanh", "silu", "gelu_grad", "gelu_tanh_grad"})
+  for (const char* op : {"neg", "exp", "tanh", "sigmoid", "softplus", "relu", "erf", "gelu", "gelu_tanh", "silu", "gelu_grad", "gelu_tanh_grad"})
     run("%x: " + m, m, fmt::format("%y = moe.{0} %x : {1}\n moe.yield %y : {1}", op, m));
 }
 

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -258,13 +259,16 @@ TEST(Statistics, OfEveryMixtureChangeNoOtherBitAndAddUp) {
   for (auto [more, less] : {std::pair(evaluated(with), evaluated(without)), std::pair(trained(with), trained(without))}) {
     for (const auto& [name, tensor] : less)
       EXPECT_TRUE(sameBits(tensor, more.at(name))) << name;
-    EXPECT_EQ(more.size(), less.size() + 2 * choices.size() - 3) << "three of them drop nothing";
+    EXPECT_EQ(more.size(), less.size() + 3 * choices.size() - 5) << "three of them drop nothing, two of them are no gates";
     for (const auto& [gate, count] : choices) {
       ASSERT_TRUE(more.contains(gate + ".load")) << gate;
       const Tensor& load = more.at(gate + ".load");
       EXPECT_EQ(load.dtype(), DType::F32) << gate;
       EXPECT_EQ(load.shape(), Shape{gate.ends_with("outer") ? 2 : 4}) << gate;
-      auto dropped = more.find(gate + ".dropped");
+      auto dropped = more.find(gate + ".dropped"), none = more.find(gate + ".non_finite");
+      ASSERT_EQ(none == more.end(), gate == "soft_moe" || gate == "blended") << gate;
+      if (none != more.end())
+        EXPECT_EQ(sumOf(none->second), 0) << gate;
       if (count > 0) {
         ASSERT_NE(dropped, more.end()) << gate;
         EXPECT_EQ(sumOf(load) + sumOf(dropped->second), count * kTokens) << gate;
@@ -305,7 +309,7 @@ TEST(Statistics, ChoicesThatFindNoPlaceAreDropped) {
   std::filesystem::path file = mixture();
   Program program = compile(file, evaluation(true));
   const Plan& plan = evaluationPlan(program);
-  EXPECT_EQ(namesOf(plan), (std::vector<std::string>{"loss", "mixture.gate.load", "mixture.gate.dropped"}));
+  EXPECT_EQ(namesOf(plan), (std::vector<std::string>{"loss", "mixture.gate.load", "mixture.gate.dropped", "mixture.gate.non_finite"}));
   Session session(program, "cpu", Purpose::Evaluation);
   TensorMap weights = initialWeights(plan, 0);
   auto router = weights.at("mixture.gate.weight").as<float>(); // (3, 4): the expert of the largest of the first three numbers
@@ -319,6 +323,10 @@ TEST(Statistics, ChoicesThatFindNoPlaceAreDropped) {
   TensorMap found = session.run({{"x", x}, {"y", x}});
   EXPECT_EQ(found.at("mixture.gate.load").toDoubles(), (std::vector<double>{2, 2, 1}));
   EXPECT_EQ(found.at("mixture.gate.dropped").toDoubles(), (std::vector<double>{15}));
+  EXPECT_EQ(found.at("mixture.gate.non_finite").toDoubles(), (std::vector<double>{0}));
+  for (int64_t token : {3, 11, 12})
+    x.as<float>()[static_cast<size_t>(4 * token)] = std::numeric_limits<float>::infinity(); // its logits are, and no softmax is of such
+  EXPECT_EQ(session.run({{"x", x}, {"y", x}}).at("mixture.gate.non_finite").toDoubles(), (std::vector<double>{3}));
 }
 
 // The same on the emulator's kernels, a layer of one launch among them.

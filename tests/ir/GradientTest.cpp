@@ -24,7 +24,7 @@ using testing::GradientCase;
 using testing::Trial;
 
 /// Constant, or a choice: a gradient ends there.
-static const std::set<std::string> kFlat = {"read", "compare", "constant", "size", "random", "is_top", "assign", "drop", "experts_of", "expert_counts"};
+static const std::set<std::string> kFlat = {"read", "detach", "compare", "constant", "size", "random", "is_top", "assign", "drop", "experts_of", "expert_counts", "places", "swipe"};
 /// What does not stand in @loss: declarations, writes, gradients, and what later phases make.
 static const std::set<std::string> kRefused = {"parameter", "prepared", "state", "write", "pack", "unpack", "kernel", "yield", "gelu_grad", "gelu_tanh_grad",
                                                "layer_norm_grad", "rms_norm_grad", "softmax_grad", "cross_entropy_grad", "attention_grad",

@@ -1,7 +1,9 @@
 // Every class of error in a model file, with its place and its whole message. Places are marked in the text: the error
-// stands at the character behind `@`, and the text is built without it.
+// stands at the character behind `@`, and the text is built without it; a place that a message names is marked by `~`, and
+// `~` in the message stands for it, in order.
 
 #include "models/BuildModel.h"
+#include "models/Kind.h"
 
 #include <gtest/gtest.h>
 
@@ -28,6 +30,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
   std::string marked = "{\"name\": \"m\",\n" + GetParam().text + "}", text, expected;
   int line = 1, column = 1;
   size_t message = 0;
+  std::vector<std::string> places;
   for (char c : marked) {
     if (c == '@') {
       ASSERT_LT(message, GetParam().messages.size());
@@ -35,11 +38,20 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
                   ": error: " + GetParam().messages[message++] + "\n";
       continue;
     }
+    if (c == '~') {
+      places.push_back(std::to_string(line) + ":" + std::to_string(column));
+      continue;
+    }
     text += c;
     column = c == '\n' ? 1 : column + 1;
     line += c == '\n';
   }
   ASSERT_EQ(message, GetParam().messages.size());
+  for (const std::string& place : places) {
+    size_t mark = expected.find('~');
+    ASSERT_NE(mark, std::string::npos);
+    expected.replace(mark, 1, place);
+  }
   mlir::MLIRContext context;
   Diagnostics diagnostics;
   EXPECT_FALSE(buildModel("model.json", text, {}, &context, diagnostics));
@@ -47,7 +59,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 }
 
 const std::string kBlocks =
-    "activation, attention, blend, class_token, concat, dense_experts, dropout, embedding, gated_mlp, layer_norm, linear, mlp, "
+    "activation, attention, blend, class_token, concat, dense_experts, dropout, dynamic_soft_moe, embedding, gated_mlp, layer_norm, linear, mixed_linear, mlp, "
     "moe, patch_embedding, pool, position_embedding, relative_bias, repeat, reshape, residual, rms_norm, scale, "
     "sequence, shift, slice, soft_moe, softmax, transpose, variance";
 
@@ -56,11 +68,21 @@ std::string moe(const std::string& gate, const std::string& experts) {
 }
 const std::string kExperts = R"({"kind": "mlp", "count": 4, "hidden": 8})";
 
+/// What messages say that a kind knows.
+std::string keysOf(Family family, const std::string& kind) {
+  std::string keys;
+  for (const Parameter& parameter : findKind(family, kind)->parameters)
+    keys += parameter.name + ", ";
+  return keys + (family == Family::Block ? "kind, name, from, note" : "kind, note");
+}
+const std::string kMlpKeys = keysOf(Family::Block, "mlp"), kMoeKeys = keysOf(Family::Block, "moe");
+const std::string kMlpExpertKeys = keysOf(Family::Expert, "mlp"), kGShardKeys = keysOf(Family::Gate, "gshard");
+
 const Case kCases[] = {
     // words
     {"UnknownGate",
      kX + moe(R"({"kind": @"topk2"})", kExperts),
-     {R"(unknown gate "topk2"; did you mean "top_2"? known: dense, gshard, hierarchical, random_expert, switch, top_2, top_k)"}},
+     {R"(unknown gate "topk2"; did you mean "top_2"? known: cosine, dc, deepspeed, dense, expert_choice, faster, gshard, hash, hierarchical, noisy_top_k, random_expert, sigmoid, swipe, switch, top_2, top_k, top_n, zero)"}},
     {"UnknownPolicy",
      kX + moe(R"({"kind": "top_2", "policy": @"some"})", kExperts),
      {R"(unknown policy "some"; did you mean "none"? known: all, none, threshold, random)"}},
@@ -130,7 +152,7 @@ const Case kCases[] = {
      {R"("p" of "dropout" is 1.5; expected a number from 0 to 0.999)"}},
     {"UnknownWord",
      kX + R"("model": [{"kind": "activation", "function": @"rellu"}])",
-     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity)"}},
+     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, quick_gelu, leaky_relu, softplus, elu, identity)"}},
     {"GShardTakesTwo",
      kX + moe(R"({"kind": "gshard", "top_k": @3})", kExperts),
      {R"("top_k" of "gshard" is 3; expected an integer from 2 to 2)"}},
@@ -139,7 +161,7 @@ const Case kCases[] = {
      {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
     {"Inits",
      kX + R"("model": [{"kind": "linear", "out": 2, "init": {"weight": @"orthogonl"}}])",
-     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, zeros, ones, uniform_fan_in, uniform_fan_out, uniform, normal, truncated_normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, orthogonal, or an object with one of the words from uniform on and a number from 0, as {"normal": 0.02})"}},
     {"SeveralErrors",
      kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
           "@\"hiden\": 3}]",
@@ -150,6 +172,29 @@ const Case kCases[] = {
      kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
      {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
       R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks}},
+    // words of other packages
+    {"ExpertsOfAnotherPackage",
+     kX + moe(R"({"kind": "top_k"})", R"({"kind": "mlp", @"num_experts": 4, "hidden": 8})"),
+     {R"("mlp" has no parameter "num_experts"; did you mean "count"? known: )" + kMlpExpertKeys}},
+    {"ExpertsOfTheLayer",
+     kX + R"("model": {"kind": "moe", @"num_experts": 4, "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "hidden": 8}})",
+     {R"("moe" has no parameter "num_experts"; did you mean "count" inside "experts"? known: )" + kMoeKeys}},
+    {"ExpertsOfTheGate",
+     kX + moe(R"({"kind": "gshard", @"num_expert": 4})", kExperts),
+     {R"("gshard" has no parameter "num_expert"; the number of experts is the "count" of a moe's "experts"; known: )" + kGShardKeys}},
+    {"ChoicesOfTheLayer",
+     kX + R"("model": {"kind": "moe", @"topk": 2, "gate": {"kind": "top_k"}, "experts": )" + kExperts + "}",
+     {R"("moe" has no parameter "topk"; did you mean "top_k" inside "gate"? known: )" + kMoeKeys}},
+    {"WidthsOfAnotherPackage",
+     kX + R"("model": {"kind": "mlp", @"d_model": 8, @"hidden_size": 16})",
+     {R"("mlp" has no parameter "d_model"; the width is that of the input; known: )" + kMlpKeys,
+      R"("mlp" has no parameter "hidden_size"; did you mean "hidden"? known: )" + kMlpKeys}},
+    {"KindOfAnotherPackage",
+     kX + R"("model": {"kind": @"FeedForward", "hidden": 16})",
+     {R"(unknown block "FeedForward"; did you mean "mlp"? known: )" + kBlocks}},
+    {"NoBiasesInAttention",
+     kTokens + R"("model": {"kind": "attention", "heads": 2, "bias": @false})",
+     {R"("bias" of "attention" is false; expected the name of an input or of a block; whether queries, keys and values have biases says "qkv_bias", and "out_bias" whether the projection has one)"}},
     // the file's top
     {"UnknownTopKey",
      kX + R"("model": {"kind": "linear", "out": 1}, @"blcks": {})",
@@ -194,6 +239,9 @@ const Case kCases[] = {
     {"MoefyNeedsExperts",
      kX + R"("model": {"kind": "mlp", "hidden": 1}, "moefy": @{"top_k": 2})",
      {R"("moefy" needs "experts": an integer from 1 to 65536)"}},
+    {"MoefyOfNothing",
+     kX + R"("model": {"kind": "linear", "out": 1}, "moefy": @{"experts": 4, "top_k": 2})",
+     {R"("moefy" puts experts in the place of mlp blocks, and this model has none outside of experts)"}},
     {"LossValue",
      kX +
          R"("model": {"kind": "linear", "out": 1, "name": "y"}, "loss": {"kind": "mse", "prediction": "y", "target": @"t"})",
@@ -207,14 +255,27 @@ const Case kCases[] = {
      kX + R"("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$dmi"})",
      {R"(unknown name "dmi"; did you mean "dim"? known: dim)"}},
     {"NotDivisible",
-     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
-     {R"j(in "$(dim/3)": 4 is not divisible by 3)j"}},
+     kX + R"j("let": {"dim": ~4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
+     {R"j(in "$(dim/3)": 4 is not divisible by 3; "dim" is defined at ~)j"}},
     {"LetCycle",
      kX + R"("let": {"a": "$b", "b": @"$a"}, "model": {"kind": "linear", "out": 1})",
      {R"("a" is defined by itself: a -> b -> a)"}},
     {"ComputedOutOfRange",
-     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
-     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216)"}},
+     kX + R"j("let": {"dim": ~4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "dim" is defined at ~)"}},
+    {"NameOfANameOutOfRange",
+     kX + R"("let": {"width": ~"$dim", "dim": ~0}, "model": {"kind": "linear", "out": @"$width"})",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "width" is defined at ~, "dim" is defined at ~)"}},
+    {"ParameterOfAnOwnBlockOutOfRange",
+     kX + R"("blocks": {"own": {"parameters": {"width": 3}, "body": {"kind": "linear", "out": @"$width"}}}, "model": [{"kind": "own"}, {"kind": "own", "width": ~0}])",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "width" is defined at ~)"}},
+    {"OneWrongNameInSeveralPlaces",
+     kX + R"("let": {"num_experts": ~"8"}, "model": [{"kind": "linear", "out": @"$num_experts"}, {"kind": "linear", "out": "$num_experts"}, )"
+          R"({"kind": "linear", "out": "$num_experts"}])",
+     {R"("out" of "linear" is the string "8"; expected an integer from 1 to 16777216; "num_experts" is defined at ~; also at 2:151, 2:194)"}},
+    {"ChoicesByName",
+     kX + R"("let": {"k": ~5}, )" + moe(R"({"kind": "top_k", "top_k": @"$k"})", kExperts),
+     {R"("top_k" is 5 of 4 experts; "k" is defined at ~)"}},
     // own blocks
     {"OwnBlockUnknownParameter",
      kX +
@@ -364,6 +425,31 @@ const Case kCases[] = {
     {"MoreChoicesThanExperts",
      kX + moe(R"({"kind": "top_k", "top_k": @5})", kExperts),
      {R"("top_k" is 5 of 4 experts)"}},
+    {"WorkersThatShareNoExperts",
+     kX + moe(R"({"kind": "swipe", "workers": @3})", kExperts),
+     {"3 workers cannot share 4 experts evenly"}},
+    {"WorkersOfUnequalRuns",
+     R"("inputs": {"x": {"shape": [5, 8]}}, )" + moe(R"({"kind": "gshard", "workers": @2})", kExperts),
+     {"5 tokens are no 2 equal runs"}},
+    {"GroupsOfUnequalSizes",
+     kX + moe(R"({"kind": "sigmoid", "groups": @3})", kExperts),
+     {"4 experts are no 3 equal groups"}},
+    {"MoreBestGroupsThanGroups",
+     kX + moe(R"({"kind": "sigmoid", "groups": 2, "best_groups": @3})", kExperts),
+     {R"("best_groups" is 3 of 2 groups)"}},
+    {"GroupsOfOneHaveNoTwoBest",
+     kX + moe(R"({"kind": "sigmoid", "groups": 4, "best_groups": 2, "group_score": @"top_2"})", kExperts),
+     {R"(groups of one expert have no two best: "group_score" is max)"}},
+    {"MoreChoicesThanTheBestGroupsHave",
+     kX + moe(R"({"kind": "sigmoid", "groups": 2, "best_groups": 1, "top_k": @3})", kExperts),
+     {R"("top_k" is 3 of the 2 experts of 1 groups)"}},
+    {"IdsOfFloats",
+     kX + moe(R"({"kind": "hash", "ids": @"x", "entries": 5})", kExperts),
+     {R"("ids" are integers, one for each of batch tokens, not f32 [batch, 8])"}},
+    {"NoCapacityToChoose",
+     R"("inputs": {"x": {"shape": [4, 8]}}, )" +
+         moe(R"({"kind": "expert_choice", "capacity": @0.5, "least_capacity": 0})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
+     {R"(a capacity rate of 0.5 lets 8 experts choose none of 4 tokens; raise it, or "least_capacity")"}},
     {"NoCapacity",
      R"("inputs": {"x": {"shape": [4, 8]}}, )" +
          moe(R"({"kind": "gshard", "capacity": @0.5})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
@@ -382,6 +468,28 @@ const Case kCases[] = {
     {"SwitchHasOneChoice",
      kX + moe(R"({"kind": "switch", "top_k": @2})", kExperts),
      {R"("top_k" of "switch" is 2; expected an integer from 1 to 1)"}},
+    {"MoreChoicesOfTopNThanExperts",
+     kX + moe(R"({"kind": "top_n", "top_k": @5})", kExperts),
+     {R"("top_k" is 5 of 4 experts)"}},
+    {"TopNOfOne",
+     kX + moe(R"({"kind": "top_n", "top_k": @1})", kExperts),
+     {R"("top_k" of "top_n" is 1; expected an integer from 2 to 65536)"}},
+    {"MoreChoicesOfZeroThanExperts",
+     kX + moe(R"({"kind": "zero", "top_k": @5})", kExperts),
+     {R"("top_k" is 5 of 4 experts)"}},
+    {"NoisyChoicesThanExperts",
+     kX + moe(R"({"kind": "noisy_top_k", "top_k": @5})", kExperts),
+     {R"("top_k" is 5 of 4 experts)"}},
+    {"CosineWithoutPlaces",
+     R"("inputs": {"x": {"shape": [4, 8]}}, )" + moe(R"({"kind": "cosine", "projection": 3, "capacity": @0.5})", kExperts),
+     {"a capacity rate of 0.5 leaves no place in 4 experts for 4 tokens: all would be dropped; raise it"}},
+    {"DeepSpeedWithoutPlaces",
+     kX + moe(R"({"kind": "deepspeed", "capacity": @0, "least_capacity": 0})", kExperts),
+     {"a capacity rate of 0 leaves no place in 4 experts for batch tokens: all would be dropped; raise it, or "
+      "\"least_capacity\""}},
+    {"WorkersAndRows",
+     R"("inputs": {"x": {"shape": ["batch", 4, 8]}}, )" + moe(R"({"kind": "gshard", "per": "row", "workers": @2})", kExperts),
+     {"with per: row each row of the batch has a capacity of its own, and workers have none"}},
     {"DenseExpertsWithoutALayer",
      kX + R"("blocks": {"nothing": {"body": {"kind": "activation", "function": "relu"}}}, "model": {"kind": "moe", )"
           R"("gate": {"kind": "dense"}, "experts": @{"kind": "nothing", "count": 4}})",
@@ -407,7 +515,17 @@ const Case kCases[] = {
     {"InitOfTwoWords",
      kX + R"("model": {"kind": "linear", "out": 3, "init": {"weight": @{"orthogonal": 1, "normal": 1}}})",
      {R"("init" of "linear" has an object in it; expected an object with "weight" or "bias", each a number, one of default, )"
-      R"(orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+      R"(zeros, ones, uniform_fan_in, uniform_fan_out, uniform, normal, truncated_normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, )"
+      R"(orthogonal, or an object with one of the words from uniform on and a number from 0, as {"normal": 0.02})"}},
+    {"MaskOfFloats",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}, "mask": @"x"})",
+     {R"("x" is f32[batch, 8]; a mask has an integer for each of the batch tokens (an input with "dtype": "i64"))"}},
+    {"MaskOfNothing",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}, "mask": @"y"})",
+     {R"(unknown value "y"; did you mean "x"? known: x)"}},
+    {"SoftMoeOfAVector",
+     R"({"name": "m", "inputs": {"x": {"shape": [8]}}, "model": @{"kind": "soft_moe", "experts": {"kind": "mlp", "count": 4, "hidden": 8}}})",
+     {R"("soft_moe" takes (batch, tokens, width), one token each (batch, width), or pictures (batch, width, rows, columns), and gets [8])"}},
     {"VarianceOfRows",
      kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
      {R"("variance" over experts takes the value of a dense_experts block)"}},

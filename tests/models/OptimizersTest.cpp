@@ -8,6 +8,7 @@
 #include "mlir/IR/Verifier.h"
 
 #include <cmath>
+#include <set>
 
 using namespace moec;
 using namespace moec::models;
@@ -19,10 +20,11 @@ using Numbers = std::vector<double>;
 class Optimizers : public IrTest {
 protected:
   /// A module with these parameters of one element each (of `dtype`) and @step(gradients .., learning rate, number).
-  void make(const std::string& rule, const std::vector<std::string>& names, const std::string& dtype = "f64") {
+  /// Those in `bySign` have a sign_rate of 0.25.
+  void make(const std::string& rule, const std::vector<std::string>& names, const std::string& dtype = "f64", const std::set<std::string>& bySign = {}) {
     std::string text = "module attributes {moe.optimizer = {" + rule + "}} {\n";
     for (const std::string& name : names)
-      text += "moe.parameter @\"" + name + "\" : tensor<1x1x" + dtype + "> init <\"ones\", 0.0 : f64, 0.0 : f64>\n";
+      text += "moe.parameter @\"" + name + "\" : tensor<1x1x" + dtype + "> init <\"ones\", 0.0 : f64, 0.0 : f64>" + (bySign.contains(name) ? " sign_rate 0.25\n" : "\n");
     text += "func.func @step(";
     for (size_t i = 0; i < names.size(); ++i)
       text += "%g" + std::to_string(i) + ": tensor<1x1x" + dtype + ">, ";
@@ -202,6 +204,24 @@ TEST_F(Optimizers, ClippingKeepsTheDirection) {
 }
 
 // Steps of 1/1024 are lost in bf16, whose numbers below 1 are 1/256 apart; four of them are not.
+// Whatever the rule: no norm, no clipping, no decay, no state, and the learning rate means nothing to it.
+TEST_F(Optimizers, SignsAloneMoveAParameterWithASignRate) {
+  for (const std::string& rule : {sgd("0.9", "0.0", "false", "0.1", ", clip_norm = 0.5 : f64"), adam("adamw", "0.9", "0.1", ", clip_norm = 0.5 : f64")}) {
+    make(rule, {"p", "b"}, "f64", {"b"});
+    EXPECT_EQ(step({0.25, 7}, 0.1), 0.25) << rule;
+    double p = value("p");
+    EXPECT_EQ(value("b"), 0.75) << rule;
+    step({0.25, -1e-9}, 0.1);
+    EXPECT_EQ(value("b"), 1) << rule;
+    step({0.25, 0}, 0.1);
+    EXPECT_EQ(value("b"), 1) << rule;
+    EXPECT_FALSE(module->lookupSymbol("b.momentum") || module->lookupSymbol("b.exp_avg")) << rule;
+    make(rule, {"p"});
+    step({0.25}, 0.1);
+    EXPECT_EQ(value("p"), p) << rule;
+  }
+}
+
 TEST_F(Optimizers, MasterWeightsOfBf16) {
   make(sgd("0.0", "0.0", "false"), {"p"}, "bf16");
   auto master = module->lookupSymbol<ir::StateOp>("p.master");

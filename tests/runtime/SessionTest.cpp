@@ -123,6 +123,15 @@ TEST(Session, LoadsSafeTensors) {
   std::filesystem::remove(path);
 }
 
+TEST(Session, NamesASizeThatIsComputedFromOthers) {
+  ProgramData data = tinyProgramData();
+  InputInfo& label = data.plans[0].inputs[1];
+  label.shape = {Size::symbol("T") * Size(2)};
+  Session session(Program(std::move(data)), "cpu");
+  session.init(1);
+  EXPECT_FAULT(session.run({{"x", tinyTokens(4, 1)}, {"label", Tensor(DType::I64, {4})}}), Fault::Usage, "input 'label' is i64[4], expected i64[2*T]: size 0 must be 2*T = 8");
+}
+
 TEST(Session, ChecksInputs) {
   Session session = tinySession();
   session.init(1);
@@ -167,6 +176,23 @@ TEST(InitialWeights, FollowTheirRules) {
   EXPECT_NEAR(squares / 20000, 0.25, 5 * 0.25 * std::sqrt(2 / 20000.0));
   // One draw an element: f32 is the f64 weight, rounded.
   EXPECT_EQ(drawn({Init::Kind::Normal, 0, 1}, DType::F32)[3], static_cast<float>(drawn({Init::Kind::Normal, 0, 1})[3]));
+}
+
+TEST(InitialWeights, TruncatedNormalsAreNormalsWithinTwoDeviations) {
+  auto drawn = [](const Init& init) { return initialWeights(planWith({"w", DType::F64, {20000}, init}), 9).at("w").toDoubles(); };
+  std::vector<double> cut = drawn({Init::Kind::TruncatedNormal, 1, 0.5}), whole = drawn({Init::Kind::Normal, 1, 0.5});
+  double sum = 0, squares = 0;
+  int64_t drawnAgain = 0;
+  for (size_t i = 0; i < cut.size(); ++i) {
+    ASSERT_LE(std::abs(cut[i] - 1), 1.0);
+    bool inside = std::abs(whole[i] - 1) <= 1;
+    drawnAgain += !inside;
+    EXPECT_EQ(cut[i] == whole[i], inside);
+    sum += cut[i], squares += (cut[i] - 1) * (cut[i] - 1);
+  }
+  EXPECT_NEAR(drawnAgain / 20000.0, 0.0455, 5 * std::sqrt(0.0455 / 20000)); // 1 - erf(sqrt 2)
+  EXPECT_NEAR(sum / 20000, 1, 5 * 0.44 / std::sqrt(20000.0));
+  EXPECT_NEAR(squares / 20000, 0.25 * 0.7737, 5 * 0.25 * std::sqrt(2 / 20000.0)); // 1 - 4 phi(2) / (2 Phi(2) - 1)
 }
 
 TEST(InitialWeights, OrthogonalMatricesAreOrthonormal) {

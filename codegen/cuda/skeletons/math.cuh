@@ -135,12 +135,24 @@ template <class T> __device__ __forceinline__ T softplus(T x) {
   return relu(x) + (log(sum) + lost / sum);
 }
 
-//--- gelu
+//--- erf, gelu
 
 // erfc(y) / exp(-y^2) for y in [0, 28].
 template <class T> __device__ __forceinline__ T scaledErfc(T y) {
   const T r = T(1) / (y + T(2)), t = (y - T(2)) * r;
   return Table<T>::erfc(t) * r;
+}
+
+// Near 0 a polynomial, elsewhere 1 - erfc.
+template <class T> __device__ __forceinline__ T erf(T x) {
+  const T magnitude = absolute(x), z = x * x;
+  const T inner = fma(z, Table<T>::erf(z), Table<T>::twoOverSqrtPiRest);
+  const T near = fma(x, Table<T>::twoOverSqrtPi, x * inner);
+  const T bounded = clamp(magnitude, T(0), T(28));
+  const T square = bounded * bounded, rest = fma(bounded, bounded, -square); // the rounding of the square is put right
+  const T c = scaledErfc(bounded);
+  const T far = T(1) - exponential(-square).times(fma(-rest, c, c));
+  return magnitude < T(1) ? near : copySign(far, x);
 }
 
 // x Phi(x); Phi(-|x|) = erfc(|x| / sqrt 2) / 2, relatively exact in the tail.
@@ -205,6 +217,11 @@ template <class T> __device__ __forceinline__ T elu(T x, T alpha) {
 
 __device__ __forceinline__ float sqrt(float x) { return __fsqrt_rn(x); }
 __device__ __forceinline__ double sqrt(double x) { return __dsqrt_rn(x); }
+
+// Towards zero; what an int does not hold becomes its nearest number, NaN 0.
+template <class T> __device__ __forceinline__ int toInt(T x) {
+  return x >= T(2147483648.0) ? 0x7fffffff : x < T(-2147483648.0) ? -0x7fffffff - 1 : x != x ? 0 : (int)x;
+}
 
 // Of floats, integers and bools. A NaN operand is the result.
 template <class T> __device__ __forceinline__ T minimum(T a, T b) { return a < b || a != a ? a : b; }

@@ -19,7 +19,7 @@ void PrintTo(const Function& function, std::ostream* out) { *out << function.op;
 
 const Function kFunctions[] = {
     {"exp"},         {"log", "", 0, 10},   {"sqrt", "", 0, 100},    {"tanh", "", -3, 3}, {"sigmoid"},
-    {"softplus"},    {"relu"},             {"gelu", "", -6, 6},     {"gelu_tanh", "", -4, 4}, {"silu"},
+    {"softplus"},    {"relu"},             {"erf", "", -4, 4},      {"gelu", "", -6, 6},     {"gelu_tanh", "", -4, 4}, {"silu"},
     {"gelu_grad", "", -6, 6},              {"gelu_tanh_grad", "", -4, 4},
     {"leaky_relu", "slope 0.1"},           {"elu", "alpha 1.5", -5, 2},
 };

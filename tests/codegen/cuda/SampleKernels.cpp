@@ -96,6 +96,19 @@ const SampleKernel kSamples[] = {
     %s = moe.select_grad %d, %i experts 6 : tensor<67x2x@>, tensor<67x2xi32>
     %g = moe.softmax_grad %s, %y : tensor<67x6x@>, tensor<67x6x@>
     moe.yield %g : tensor<67x6x@>)"},
+    {"rowsTaken", "rows", "%x: tensor<67x6x@>, %i: tensor<67x3xi32>", "tensor<67x3x@>, tensor<67x2x@>, tensor<67x3xi32>", R"(
+    %s = moe.sigmoid %x : tensor<67x6x@>
+    %t = moe.take %s, %i : tensor<67x6x@>, tensor<67x3xi32>
+    %v, %j = moe.select %x k 2 : tensor<67x6x@>
+    %u = moe.take %s, %j : tensor<67x6x@>, tensor<67x2xi32>
+    %n = moe.cast %t to i32 : tensor<67x3x@>
+    moe.yield %t, %u, %n : tensor<67x3x@>, tensor<67x2x@>, tensor<67x3xi32>)"},
+    {"places", "places", "%i: tensor<67x2xi32>, %s: tensor<67x2x@>, %k: tensor<67x2xi1>", "tensor<67x2xi32>", R"(
+    %p = moe.places %i, %s keep %k : tensor<67x2xi1> experts 5 choice_major : tensor<67x2xi32>, tensor<67x2x@>
+    moe.yield %p : tensor<67x2xi32>)"},
+    {"swipe", "swipe", "%i: tensor<66x2xi32>", "tensor<66x2xi32>", R"(
+    %p = moe.swipe %i experts 6 workers 3 : tensor<66x2xi32>
+    moe.yield %p : tensor<66x2xi32>)"},
     {"rowsOfChoices", "rows", "%c: tensor<58x1x@>, %r: " MOEC_ROUTING ", %w: tensor<29x2x@>", "tensor<29x2x@>", R"(
     %v = moe.choice_values %c, %r : tensor<58x1x@>, )" MOEC_ROUTING R"(
     %y = moe.mul %v, %w : tensor<29x2x@>, tensor<29x2x@>

@@ -81,8 +81,8 @@ func.func @f(%a: tensor<2xui8>) {
 // -----
 
 func.func @f(%x: tensor<2xf32>) {
-  // expected-error@+1 {{cast C1: the new dtype is f64, f32 or bf16: it is 'i32'}}
-  %y = moe.cast %x to i32 : tensor<2xf32>
+  // expected-error@+1 {{cast C1: the new dtype is f64, f32, bf16 or i32: it is 'i64'}}
+  %y = moe.cast %x to i64 : tensor<2xf32>
   return
 }
 
@@ -141,5 +141,13 @@ func.func @f(%c: tensor<2xi1>, %a: tensor<3xf32>, %b: tensor<3xf32>) {
 func.func @f(%c: tensor<2xi1>, %a: tensor<2xf32>, %b: tensor<3xf32>) {
   // expected-error@+1 {{where C3: the shapes broadcast: the condition is [2], a is [2], b is [3]}}
   %y = moe.where %c, %a, %b : tensor<2xi1>, tensor<2xf32>, tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4xi64>) {
+  // expected-error@+1 {{cast C2: what becomes i32 is f64, f32 or bf16: it is i64}}
+  %y = moe.cast %x to i32 : tensor<4xi64>
   return
 }

@@ -309,3 +309,99 @@ func.func @f(%x: tensor<4x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choi
   %y = moe.grouped_weight_grad %x, %x, %r : tensor<4x2xf32>, tensor<4x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<4xf32>, %i: tensor<4x2xi32>) {
+  // expected-error@+1 {{take C1: x is f64, f32 or bf16 of 2 dimensions, the last a constant: it is f32[4]}}
+  %y = moe.take %x, %i : tensor<4xf32>, tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>, %i: tensor<5x2xi32>) {
+  // expected-error@+1 {{take C2: indices is i32 of x's rows by a constant: x is [4, 3], indices is i32[5, 2]}}
+  %y = moe.take %x, %i : tensor<4x3xf32>, tensor<5x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<4x3xf32>, %i: tensor<4x2xi64>) {
+  // expected-error@+1 {{take C2: indices is i32 of x's rows by a constant: x is [4, 3], indices is i64[4, 2]}}
+  %y = moe.take %x, %i : tensor<4x3xf32>, tensor<4x2xi64>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi64>, %s: tensor<4x2xf32>) {
+  // expected-error@+1 {{places C1: indices is i32 of 2 dimensions, the last a constant: it is i64[4, 2]}}
+  %y = moe.places %i, %s experts 3 token_major : tensor<4x2xi64>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>, %s: tensor<4x1xf32>) {
+  // expected-error@+1 {{places C2: scores is f64, f32 or bf16 of indices' shape: indices has [4, 2], scores is f32[4, 1]}}
+  %y = moe.places %i, %s experts 3 token_major : tensor<4x2xi32>, tensor<4x1xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>, %s: tensor<4x2xf32>, %k: tensor<4x1xi1>) {
+  // expected-error@+1 {{places C3: keep is bool of indices' shape: indices has [4, 2], keep is bool[4, 1]}}
+  %y = moe.places %i, %s keep %k : tensor<4x1xi1> experts 3 token_major : tensor<4x2xi32>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>, %s: tensor<4x2xf32>) {
+  // expected-error@+1 {{places C4: experts is at least 1: it is 0}}
+  %y = moe.places %i, %s experts 0 token_major : tensor<4x2xi32>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>, %s: tensor<4x2xf32>) {
+  // expected-error@+1 {{places C5: groups is a canonical size text: it is "b*a"}}
+  %y = moe.places %i, %s experts 3 token_major groups "b*a" : tensor<4x2xi32>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4xi32>) {
+  // expected-error@+1 {{swipe C1: indices is i32 of 2 dimensions, the last a constant: it is i32[4]}}
+  %y = moe.swipe %i experts 4 workers 2 : tensor<4xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>) {
+  // expected-error@+1 {{swipe C2: experts is a multiple of workers, both at least 1: they are 5 and 2}}
+  %y = moe.swipe %i experts 5 workers 2 : tensor<4x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<5x2xi32>) {
+  // expected-error@+1 {{swipe C3: workers divides the tokens: there are 5 and 2 workers}}
+  %y = moe.swipe %i experts 4 workers 2 : tensor<5x2xi32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<4x2xi32>) {
+  // expected-error@+1 {{assign C7: what is bounded has a capacity: there is none}}
+  %r = moe.assign %i experts 3 token_major bounded : tensor<4x2xi32>
+  return
+}

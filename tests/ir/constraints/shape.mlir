@@ -194,7 +194,7 @@ func.func @f() {
 // -----
 
 func.func @f() {
-  // expected-error@+1 {{size C2: to is f64, f32 or bf16: it is 'i32'}}
-  %y = moe.size "6" to i32
+  // expected-error@+1 {{size C2: to is f64, f32, bf16 or i32: it is 'i64'}}
+  %y = moe.size "6" to i64
   return
 }

@@ -94,3 +94,8 @@ moe.state @m : tensor<2xi32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
 
 // expected-error@+1 {{state C3: a state begins as zeros, ones, a constant or draws: not orthogonal}}
 moe.state @m : tensor<2x2xf32> init #moe.init<"orthogonal", 1.0 : f64, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{parameter C4: sign_rate is finite and over 0: it is 0}}
+moe.parameter @w : tensor<2xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64> sign_rate 0.0

@@ -84,3 +84,8 @@ moe.parameter @w : tensor<2xf32> init #moe.init<"xavier", 0.0 : f64, 0.0 : f64>
 
 // expected-error@+1 {{init C2: the numbers are f64: they are 'f32' and 'f64'}}
 moe.parameter @w : tensor<2xf32> init #moe.init<"zeros", 0.0 : f32, 0.0 : f64>
+
+// -----
+
+// expected-error@+1 {{routing C4: "4 rows" is not a size}}
+func.func private @f(!moe.routing<3 experts, "4" tokens, 2 choices, "4 rows" rows>)

@@ -13,7 +13,7 @@ namespace {
 using Cases = std::vector<GradientCase>;
 
 void addUnary(Cases& cases) {
-  for (const char* op : {"neg", "exp", "log", "sqrt", "tanh", "sigmoid", "softplus", "relu", "gelu", "gelu_tanh", "silu", "leaky_relu", "elu"}) {
+  for (const char* op : {"neg", "exp", "log", "sqrt", "tanh", "sigmoid", "softplus", "erf", "relu", "gelu", "gelu_tanh", "silu", "leaky_relu", "elu"}) {
     std::string name = op, word = name == "leaky_relu" ? " slope 0.1" : name == "elu" ? " alpha 1.3" : "";
     const char* domain = name == "log" || name == "sqrt" ? " {moe.positive}" : "";
     for (auto [shape, type] : {std::pair("scalar", "t()"), {"matrix", "t(3, 4)"}, {"batch", "t(batch, 1, 3)"}})
@@ -179,7 +179,15 @@ const RoutingText routings[] = {
 void addRouting(Cases& cases) {
   cases.insert(cases.end(), {{"select", "one", "%s: t(t, 4)", "t(t, 1)", "%y, %i = moe.select %s k 1 : t(t, 4)"},
                              {"select", "two", "%s: t(3, 4)", "t(3, 2)", "%y, %i = moe.select %s k 2 : t(3, 4)"},
-                             {"select", "all", "%s: t(3, 4)", "t(3, 4)", "%y, %i = moe.select %s k 4 : t(3, 4)"}});
+                             {"select", "all", "%s: t(3, 4)", "t(3, 4)", "%y, %i = moe.select %s k 4 : t(3, 4)"},
+                             {"take", "selected", "%s: t(t, 4), %x: t(t, 4)", "t(t, 2)",
+                              "%v, %i = moe.select %s k 2 : t(t, 4) %y = moe.take %x, %i : t(t, 4), t(t, 2)i32"},
+                             {"take", "dropped", "%x: t(2, 3)", "t(2, 3)",
+                              "%i = moe.constant dense<[[1, -1, 1], [2, 0, -1]]> : t(2, 3)i32 %y = moe.take %x, %i : t(2, 3), t(2, 3)i32"}});
+  std::string bounded = R"(!moe.routing<2 experts, "3" tokens, 2 choices, "2" rows>)";
+  cases.push_back({"grouped_matmul", "bounded", "%x: t(3, 3), %w: t(3, 2), %m: t(2, 3, 3)", "t(3, 3)",
+                   fmt::format(R"(%i = moe.constant dense<[[0, 1], [0, 1], [1, 0]]> : t(3, 2)i32 %r = moe.assign %i experts 2 token_major capacity "1" bounded : t(3, 2)i32
+      %d = moe.dispatch %x, %r : t(3, 3), {0} %h = moe.grouped_matmul %d, %m, %r : t(2, 3), t(2, 3, 3), {0} %y = moe.combine %h, %r, %w : t(2, 3), {0}, t(3, 2))", bounded)});
   for (const RoutingText& routing : routings) {
     std::string T = routing.tokens, type = fmt::format("r({}, {}, {})", routing.experts, T, routing.choices), E = std::to_string(routing.experts);
     std::string choices = fmt::format("t({}, {})", T, routing.choices);

@@ -104,3 +104,13 @@ func.func @check_unequal_groups() attributes {moe.fails = "3 tokens are no 2 equ
   %r = moe.assign %i experts 1 token_major groups "2" : tensor<3x1xi32>
   return
 }
+
+// what is bounded has lists of at most experts * capacity rows, and ragged tensors as many
+func.func @check_bounded() -> (tensor<2x1xf32>, tensor<2x1xf32>) {
+  %i = moe.constant dense<[[0, 1], [0, 1], [0, 1]]> : tensor<3x2xi32>
+  %x = moe.constant dense<[[1.0], [2.0], [3.0]]> : tensor<3x1xf32>
+  %r = moe.assign %i experts 2 token_major capacity "1" bounded : tensor<3x2xi32>
+  %y = moe.dispatch %x, %r : tensor<3x1xf32>, !moe.routing<2 experts, "3" tokens, 2 choices, "2" rows>
+  %expected = moe.constant dense<[[1.0], [1.0]]> : tensor<2x1xf32>
+  return %y, %expected : tensor<2x1xf32>, tensor<2x1xf32>
+}

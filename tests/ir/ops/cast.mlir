@@ -52,3 +52,18 @@ func.func @check_bytes() -> (tensor<2xf32>, tensor<2xf32>) {
   %expected = moe.constant dense<[0.0, 255.0]> : tensor<2xf32>
   return %y, %expected : tensor<2xf32>, tensor<2xf32>
 }
+
+// towards zero; what i32 does not hold becomes its nearest number
+func.func @check_to_i32() -> (tensor<7xi32>, tensor<7xi32>) {
+  %x = moe.constant dense<[2.9, -2.9, 0.5, 3.0e+9, -3.0e+9, 0x7FC00000, 0xFF800000]> : tensor<7xf32>
+  %y = moe.cast %x to i32 : tensor<7xf32>
+  %expected = moe.constant dense<[2, -2, 0, 2147483647, -2147483648, 0, -2147483648]> : tensor<7xi32>
+  return %y, %expected : tensor<7xi32>, tensor<7xi32>
+}
+
+func.func @check_f64_to_i32() -> (tensor<3xi32>, tensor<3xi32>) {
+  %x = moe.constant dense<[2147483646.9, 2147483648.5, -2147483648.9]> : tensor<3xf64>
+  %y = moe.cast %x to i32 : tensor<3xf64>
+  %expected = moe.constant dense<[2147483646, 2147483647, -2147483648]> : tensor<3xi32>
+  return %y, %expected : tensor<3xi32>, tensor<3xi32>
+}

@@ -24,3 +24,12 @@ func.func @check_out_of_range() attributes {moe.fails = "select_grad: there is n
   %y = moe.select_grad %dy, %i experts 2 : tensor<1x1xf64>, tensor<1x1xi32>
   return
 }
+
+// a choice that was dropped
+func.func @check_dropped() -> (tensor<1x2xf64>, tensor<1x2xf64>) {
+  %dy = moe.constant dense<[[5.0, 2.0]]> : tensor<1x2xf64>
+  %i = moe.constant dense<[[-1, 1]]> : tensor<1x2xi32>
+  %y = moe.select_grad %dy, %i experts 2 : tensor<1x2xf64>, tensor<1x2xi32>
+  %expected = moe.constant dense<[[0.0, 2.0]]> : tensor<1x2xf64>
+  return %y, %expected : tensor<1x2xf64>, tensor<1x2xf64>
+}

@@ -1,0 +1,111 @@
+#include "models/Layers.h"
+#include "models/gates/Gates.h"
+
+#include <cmath>
+
+using mlir::Value;
+
+namespace moec::models {
+
+namespace {
+
+/// Rows of x (R, n) over their lengths, of at least 1e-12.
+Value normalized(Site& site, Value x) {
+  if (!x)
+    return {};
+  Ops& ops = site.ops();
+  Value square = ops.reshape(ops.reduce(ir::ReduceKind::Sum, ops.mul(x, x), 1), {ir::sizesOf(x)[0], 1});
+  // The bound is inside of the root, whose gradient at 0 is infinite.
+  return ops.div(
+      x, ops.unary<ir::SqrtOp>(ops.binary<ir::MaxOp>(square, ops.constant({1}, {1e-24}, site.routerElement()))));
+}
+
+Value logitsOf(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
+  if (!site.width(tokens))
+    return {};
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  int64_t width = arguments.integer("projection");
+  Site projection = site.part("projection");
+  Value x = routerLayer(projection, ops.cast(tokens, element), width, true);
+  Value directions = site.parameter("weight", {experts, width}, {Init::Kind::Normal, 0, 0.01}, element);
+  Value begin =
+      site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
+  Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {std::log(100.0)}, element)));
+  return ops.mul(ops.matmul(normalized(site, x), normalized(site, directions)), scale);
+}
+
+std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
+  if (!checkChoices(site, arguments, experts))
+    return std::nullopt;
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  int64_t choices = arguments.integer("top_k");
+  Size count = ir::sizesOf(tokens)[0];
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Blocks, count, choices, experts}, capacity))
+    return std::nullopt;
+  Value logits = logitsOf(site, arguments, tokens, experts), noisy = logits;
+  if (double noise = arguments.number("noise"); logits && site.isTraining() && noise > 0) {
+    Value draws = ops.random(ir::Distribution::Normal, site.part("noise").path(), {count, experts}, element);
+    noisy = ops.add(logits, ops.mul(draws, ops.constant({1}, {noise / static_cast<double>(experts)}, element)));
+  }
+  Value scores = ops.softmax(noisy);
+  auto [weights, indices] = site.choose(scores, choices);
+  if (weights && choices > 1 && arguments.flag("normalize")) {
+    Value sum = ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1});
+    weights = ops.div(weights, sum);
+  }
+  if (site.isTraining() && indices) {
+    Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element);
+    site.addLoss("balance_loss", balanceLoss(site, first, scores, 1), arguments.number("balance_loss"));
+    addZLoss(site, arguments, logits);
+  }
+  return GateResult{ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), weights};
+}
+
+} // namespace
+
+const Kind& cosineGate() {
+  static const Kind kind{
+      .name = "cosine",
+      .family = Family::Gate,
+      .doc = "The k experts whose directions are nearest to a projection of the token, by the softmax over cosines / "
+             "temperature, which is learnt: the parameter temperature is log(1 / temperature) and counts up to "
+             "log(100). The projection begins as PyTorch's Linear, directions as normals of deviation 0.01. All first "
+             "choices enter an expert before all second ones, in the order of tokens.",
+      .source = "Chi et al. 2022 (arXiv 2204.09179); tutel 82af7aa (CosineTopKGate, extract_critical)",
+      .parameters =
+          {
+              {.name = "top_k", .fallback = "1", .most = 65536, .doc = "Choices per token (K)."},
+              {.name = "projection", .fallback = "256", .doc = "The width that tokens and directions are compared in."},
+              {.name = "temperature",
+               .type = ParameterType::Number,
+               .fallback = "0.5",
+               .least = 0.01,
+               .most = 1e6,
+               .doc = "Where it begins."},
+              {.name = "normalize",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "With several choices: divide their weights by their sum."},
+              capacityParameter("", "Rows of an expert, as a rate: K * trunc(rate * ceil(T / E)). Default: no limit.",
+                                "tutel 82af7aa (capacity_factor)"),
+              {.name = "noise",
+               .type = ParameterType::Number,
+               .fallback = "0",
+               .least = 0,
+               .most = 1e6,
+               .doc = "In training: Gaussian noise on the logits, of deviation noise / E.",
+               .source = "tutel 82af7aa (gate_noise)"},
+              balanceLossParameter(
+                  "0.01", "E * the sum over e of (share of tokens whose best expert is e) * (mean score of e).",
+                  "tutel 82af7aa (gshard_loss), whose coefficient the trainer gives"),
+              zLossParameter(),
+          },
+      .gate = build,
+  };
+  return kind;
+}
+
+} // namespace moec::models

@@ -1,0 +1,121 @@
+#include "models/gates/Gates.h"
+#include "models/gates/Gumbel.h"
+
+using mlir::Value;
+
+namespace moec::models {
+
+namespace {
+
+/// Which choices of weights (T, K) stay, bool: all first ones, and others where a uniform draw is less than weight /
+/// threshold.
+Value staying(Site& site, const Arguments& arguments, Value weights) {
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  ir::Sizes shape = ir::sizesOf(weights);
+  Value threshold =
+      ops.constant({1}, {std::max(arguments.numberByMode("threshold"), arguments.number("eps"))}, element);
+  Value draws = ops.random(ir::Distribution::Uniform, site.part("policy").path(), shape, element);
+  Value stays = ops.cast(ops.compare(ir::Predicate::LT, draws, ops.div(weights, threshold)), element);
+  std::vector<double> first(static_cast<size_t>(*shape[1].constant()));
+  first[0] = 1;
+  Value isFirst = ops.constant({1, *shape[1].constant()}, first, element);
+  return ops.compare(ir::Predicate::NE, ops.binary<ir::MaxOp>(stays, isFirst), ops.constant({1}, {0}, element));
+}
+
+std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
+  if (!checkChoices(site, arguments, experts))
+    return std::nullopt;
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  int64_t choices = arguments.integer("top_k");
+  Size groups = site.groups(), count = ir::sizesOf(tokens)[0];
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Bounded, Size::floorDiv(count, groups), choices, experts},
+                    capacity))
+    return std::nullopt;
+  Value logits = routerLogits(site, tokens, experts, false, initsOf(arguments));
+  Value scores = ops.softmax(withGumbel(site.part("noise"), logits, arguments.number("noise")));
+  auto [values, indices] = site.choose(scores, choices);
+  if (!values)
+    return std::nullopt;
+  Value sum = ops.reshape(ops.reduce(ir::ReduceKind::Sum, values, 1), {count, 1});
+  Value weights = ops.div(values, ops.binary<ir::MaxOp>(sum, ops.constant({1}, {arguments.number("eps")}, element)));
+  Value routing = ops.assign(indices, {.experts = experts,
+                                       .priority = ir::Priority::ChoiceMajor,
+                                       .capacity = capacity,
+                                       .groups = groups,
+                                       .keep = staying(site, arguments, weights)});
+  if (site.isTraining()) {
+    Value kept = ops.slice(keptChoices(ops, routing, count, choices, element), 1, 0, 1);
+    Value first = ops.mul(oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element), kept);
+    site.addLoss("balance_loss", balanceLoss(site, first, scores, groups), arguments.number("balance_loss"));
+    addZLoss(site, arguments, logits);
+  }
+  GateResult result{routing, weights};
+  if (site.isTraining() && arguments.flag("straight_through")) // 1, with the weights' gradient
+    result.scales = ops.add(ops.sub(weights, ops.unary<ir::DetachOp>(weights)), ops.constant({1}, {1}, element));
+  return result;
+}
+
+} // namespace
+
+const Kind& topNGate() {
+  static const Kind kind{
+      .name = "top_n",
+      .family = Family::Gate,
+      .doc =
+          "The n best experts of each token, weighted by their shares of the sum of their softmax scores, before "
+          "anybody is dropped. Choices behind the first stay where a uniform draw is less than weight / threshold; "
+          "it draws in inference too. Each row of the batch has a capacity of its own: all first choices enter "
+          "before all second ones, and so on, in the order of tokens. The weight begins as PyTorch's Linear, without "
+          "a bias.",
+      .source = "st-moe-pytorch 0.1.8 (TopNGating)",
+      .parameters =
+          {
+              {.name = "top_k", .fallback = "2", .least = 2, .most = 65536, .doc = "Choices per token (n)."},
+              {.name = "threshold",
+               .type = ParameterType::Capacity,
+               .fallback = "0.2",
+               .least = 0,
+               .most = 1,
+               .doc = "At this weight and above a choice always stays. 0: all do."},
+              capacityParameter("{\"train\": 1.25, \"eval\": 2.0}",
+                                "The rate: rows of an expert from a row of the batch of T tokens are min(T, trunc(T * "
+                                "rate / E))."),
+              leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.",
+                                     "st-moe-pytorch 0.1.8 (MIN_EXPERT_CAPACITY)"),
+              {.name = "noise",
+               .type = ParameterType::Number,
+               .fallback = "0",
+               .least = 0,
+               .most = 1e6,
+               .doc = "What Gumbel noise on the logits is multiplied by; 0: there is none. It draws in inference too.",
+               .source = "st-moe-pytorch 0.1.8 (noise_gates, noise_mult)"},
+              {.name = "eps",
+               .type = ParameterType::Number,
+               .fallback = "1e-9",
+               .least = 0,
+               .most = 1,
+               .doc = "The least sum of scores, and the least threshold, that something is divided by."},
+              {.name = "straight_through",
+               .type = ParameterType::Bool,
+               .fallback = "true",
+               .doc = "In training: do weights get a gradient through what experts take too, as if that were "
+                      "multiplied by "
+                      "weight + 1 - weight?",
+               .source = "st-moe-pytorch 0.1.8 (straight_through_dispatch_tensor)"},
+              balanceLossParameter("0.01",
+                                   "E * the sum over e of (share of tokens whose first choice is e and has a place "
+                                   "there) * (mean score of e), its mean over the rows of the batch.",
+                                   "st-moe-pytorch 0.1.8, which counts behind the capacity, where mixture-of-experts "
+                                   "counts before it"),
+              zLossParameter("0.001", "st-moe-pytorch 0.1.8, of the logits without noise"),
+              routerInitParameter(),
+          },
+      .gate = build,
+  };
+  return kind;
+}
+
+} // namespace moec::models

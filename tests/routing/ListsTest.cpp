@@ -1,0 +1,59 @@
+// The files, the manifest and docs/STATUS.md agree with one another. That every kind of gate has goldens is
+// tests/models'.
+
+#include "tests/e2e/Support.h"
+#include "tests/routing/Status.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+using namespace moec;
+using namespace moec::test;
+
+namespace {
+
+std::string textOf(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+} // namespace
+
+TEST(RoutingLists, TheManifestNamesEveryFile) {
+  std::set<std::string> listed, there;
+  for (const RoutingRow& row : routingRows())
+    listed.insert(row.file);
+  for (const auto& entry : std::filesystem::directory_iterator(sourceDir() / "tests/goldens/routing"))
+    if (entry.path().extension() == ".safetensors")
+      there.insert(entry.path().filename().string());
+  EXPECT_EQ(listed, there) << "make_routing.py writes both";
+}
+
+TEST(RoutingLists, EveryRowHasSixCasesOrMoreWithWhatTheyAreFor) {
+  for (const RoutingRow& row : routingRows()) {
+    RoutingGolden golden(row);
+    EXPECT_GE(row.cases.size(), 6u) << row.name;
+    EXPECT_EQ(golden.gate.at("kind"), row.kind) << row.name;
+    EXPECT_FALSE(row.version.empty()) << row.name;
+    for (const std::string& name : row.cases)
+      for (DType dtype : {DType::F32, DType::F64}) {
+        std::string under = std::string(moec::name(dtype)) + "/";
+        EXPECT_EQ(golden.part(name, under + "y", dtype).empty(), golden.refuses(name, "eval"))
+            << row.name << ", " << name;
+        EXPECT_EQ(golden.part(name, under + "gradients/", dtype).empty(), golden.refuses(name, "train"))
+            << row.name << ", " << name;
+      }
+  }
+}
+
+TEST(RoutingLists, TheStatusPageIsOfTheseFilesAndAllAgree) {
+  std::vector<RoutingRow> rows = routingRows();
+  EXPECT_EQ(textOf(sourceDir() / "docs/STATUS.md"), statusText(rows, allPassed(rows)))
+      << "write_routing_status docs/STATUS.md writes it from a run";
+}
