@@ -87,6 +87,8 @@ TEST(GoldenKinds, ThePageOnGatesShowsWhatIsInTheTree) {
     std::string code;
     for (std::string inner; std::getline(page, inner) && inner != "```";)
       code += inner + "\n";
+    ASSERT_FALSE(code.empty());
+    code.pop_back();
     ASSERT_TRUE(before.starts_with("`") && before.ends_with("`:")) << "no file is named above\n" << code;
     std::string path = before.substr(1, before.size() - 3), text = fileText(path);
     EXPECT_NE(text.find(code), std::string::npos) << path << " does not hold\n" << code;
