@@ -175,7 +175,7 @@ def original(fmoe, case, weights, x):
 def case_of(fmoe, case):
     layer = MIXTURES.get(case, GEGLU)
     mask = {"mask": {"shape": ["batch", "tokens"], "dtype": "i64"}} if "mask" in layer else {}
-    model = [layer | {"name": "y"}]
+    model = [layer | {"name": "y"} | ({"from": "x"} if mask else {})]  # the first of the inputs may be another
     overrides = {"name": f"experts-{case}", "inputs": {"x": {"shape": ["batch", "tokens", WIDTH]}, "target": None} | mask, "let": None, "blocks": None, "loss": None,
                  "check": None, "model": model}
 

@@ -36,7 +36,8 @@ def case_of(case):
     masked, description = CASES[case]
     shape = {"shape": ["batch", "tokens", WIDTH]}
     inputs = {"x": shape, "target": shape} | ({"mask": {"shape": ["batch", "tokens"]}} if masked else {})
-    model = [layer_of(masked) | {"name": name} for name in LAYERS[:-1]] + [layer_of(masked) | {"name": LAYERS[-1]}, {"kind": "scale", "name": "y", "by": 1}]
+    model = [layer_of(masked) | {"name": name} for name in LAYERS] + [{"kind": "scale", "name": "y", "by": 1}]
+    model[0]["from"] = "x"
     overrides = {"inputs": inputs, "let": None, "blocks": None, "check": None, "model": model}
 
     def numbers(rng):
