@@ -29,6 +29,8 @@ const Kind& zeroGate();
 mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias);
 /// Logits (T, E) of tokens (T, D): a routerLayer on them.
 mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias);
+/// The sum over the columns of x (T, n), from the first to the last: (T, 1). Few are added within the gate's kernel.
+mlir::Value sumOfColumns(Ops& ops, mlir::Value x);
 /// Are there K experts to choose? Reports when not.
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts);
 

@@ -8,19 +8,6 @@ namespace moec::models {
 
 namespace {
 
-/// The sum over the columns of x (T, n), from the first to the last: (T, 1).
-mlir::Value sumOfColumns(Ops& ops, mlir::Value x) {
-  ir::Sizes shape = ir::sizesOf(x);
-  int64_t columns = *shape[1].constant();
-  constexpr int64_t kFew = 16; // that are added within the gate's kernel
-  if (columns > kFew)
-    return ops.reshape(ops.reduce(ir::ReduceKind::Sum, x, 1), {shape[0], 1});
-  mlir::Value sum = ops.slice(x, 1, 0, 1);
-  for (int64_t i = 1; i < columns; ++i)
-    sum = ops.add(sum, ops.slice(x, 1, i, 1));
-  return sum;
-}
-
 /// The scores (T, E) with those of all groups but the best as minus infinity.
 mlir::Value ofBestGroups(Site& site, const Arguments& arguments, mlir::Value scores, int64_t experts) {
   int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"), size = experts / groups;

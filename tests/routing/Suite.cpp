@@ -186,10 +186,12 @@ private:
 };
 
 Program compiled(const RoutingGolden& golden, DType dtype, const std::vector<std::string>& devices) {
+  static TemporaryFolder kernels; // what stands around a gate is the same in many rows
   TemporaryFolder folder;
   auto path = folder.path() / (golden.row.name + ".json");
   std::ofstream(path) << golden.model(dtype);
   CompileOptions options{.drawsAsInputs = true, .train = true, .accumulate = true, .inputGradients = true};
+  options.kernelCache = kernels.path();
   for (const std::string& device : devices) {
     std::string target = device.starts_with("ptx-emulator:") ? "cuda:" + device.substr(device.find(':') + 1) : "cpu";
     if (std::ranges::count(options.targets, target) == 0)
