@@ -9,6 +9,9 @@ namespace moec::models {
 
 namespace {
 
+/// What the logarithm of 1 / temperature counts at most: log(100), which Tutel has in f32.
+const double kMostScale = static_cast<float>(std::log(100.0));
+
 /// The lengths of rows of x (R, n), of at least 1e-12: (R, 1).
 Value lengths(Site& site, Value x) {
   if (!x)
@@ -31,7 +34,7 @@ Value logitsOf(Site& site, const Arguments& arguments, Value tokens, int64_t exp
   Value directions = site.parameter("weight", {experts, width}, {Init::Kind::Normal, 0, 0.01}, element);
   Value begin =
       site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
-  Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {std::log(100.0)}, element)));
+  Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {kMostScale}, element)));
   Value near = ops.matmul(ops.div(x, lengths(site, x)), directions); // (T, E)
   return ops.mul(ops.div(near, ops.reshape(lengths(site, directions), {1, experts})), scale);
 }

@@ -54,14 +54,4 @@ std::string statusText(const std::vector<RoutingRow>& rows, const RoutingOutcome
   return text;
 }
 
-RoutingOutcomes allPassed(const std::vector<RoutingRow>& rows) {
-  RoutingOutcomes outcomes;
-  for (const RoutingRow& row : rows)
-    for (const char* device : kRoutingDevices) {
-      int cases = kDTypes * static_cast<int>(row.cases.size());
-      outcomes[row.name][device] = {.cases = cases, .passed = cases, .failures = {}};
-    }
-  return outcomes;
-}
-
 } // namespace moec::test

@@ -12,7 +12,5 @@ using RoutingOutcomes = std::map<std::string, std::map<std::string, RoutingOutco
 /// keeps what `before`, the page as it was, says of it, as long as its file and cases are the same.
 std::string statusText(const std::vector<RoutingRow>& rows, const RoutingOutcomes& outcomes,
                        const std::string& before = {});
-/// What the page says where every case of every row passed on every device.
-RoutingOutcomes allPassed(const std::vector<RoutingRow>& rows);
 
 } // namespace moec::test
