@@ -30,6 +30,7 @@ moec_public_header(moec.h
     runtime/device/Host.h
     runtime/device/Device.h
     runtime/Weights.h
+    runtime/GateRecord.h
     runtime/Session.h
     runtime/Training.h
     runtime/Generator.h

@@ -64,6 +64,8 @@ public:
       import.generate = models::Generation{options_.generate->batch, options_.generate->context};
     import.statistics = options_.statistics && (import.train || import.evaluate);
     import.ema = options_.ema;
+    import.record = options_.record;
+    import.replay = options_.replay;
     run(Phase::Import, [&] {
       compilation_.module = models::buildModel(path.string(), text, import, &context_, diagnostics_.model());
       return success(bool(compilation_.module));
@@ -246,6 +248,9 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, fmt::format("generation of {} texts of {} tokens: expected numbers from 1 to {}", options.generate->batch, options.generate->context, kMostTexts));
   if (options.generate && options.drawsAsInputs)
     throw Error(Fault::Usage, "--draws-as-inputs is not for generation, whose inputs are tokens alone: leave it or --context out");
+  for (auto [given, name] : {std::pair(options.record, "--record"), std::pair(options.replay, "--replay")})
+    if (given && options.generate)
+      throw Error(Fault::Usage, fmt::format("{} is not for generation, whose calls are of other tokens each: leave it or --context out", name));
   if (options.statistics && !options.train && !options.evaluate)
     throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
   if (options.ema && !options.train)

@@ -1,5 +1,7 @@
 #include "compiler/Diagnostics.h"
 
+#include "codegen/Limits.h"
+
 using namespace mlir;
 
 namespace moec::compiler {
@@ -37,6 +39,7 @@ ContextDiagnostics::ContextDiagnostics(MLIRContext& context, std::filesystem::pa
           std::string path = ir::pathOf(one.getLocation());
           lines_.push_back(placeOf(one.getLocation(), file) + ": " + wordOf(one.getSeverity()) + ": " + (path.empty() ? "" : "in '" + path + "': ") + one.str());
         };
+        beyondTarget_ |= codegen::isBeyondTarget(diagnostic);
         line(diagnostic);
         for (Diagnostic& note : diagnostic.getNotes())
           line(note);
@@ -57,7 +60,7 @@ void ContextDiagnostics::fail(Fault fault, const std::string& otherwise) {
     throw Error(Fault::Usage, text);
   }
   std::string text = model_.text();
-  if (!text.empty())
+  if (!text.empty() || beyondTarget_)
     fault = Fault::Model;
   for (const std::string& line : lines_)
     text += (text.empty() ? "" : "\n") + line;

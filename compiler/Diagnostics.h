@@ -16,13 +16,15 @@ public:
 
   models::Diagnostics& model() { return model_; }
   /// Throws all that was reported, one complaint a line ("model.json:12:18: error: ..."), or `otherwise` when nothing was. A complaint of the model reader
-  /// makes it a fault of the model, complaints of the rule alone one of the caller.
+  /// makes it a fault of the model, complaints of the rule alone one of the caller; a model that asks for more than a target has (codegen/Limits.h) is at
+  /// fault, too.
   [[noreturn]] void fail(Fault fault, const std::string& otherwise);
 
 private:
   std::string moefy_;
   models::Diagnostics model_;
   std::vector<std::string> lines_;
+  bool beyondTarget_ = false;
   mlir::ScopedDiagnosticHandler handler_;
 };
 

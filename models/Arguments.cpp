@@ -1,13 +1,12 @@
 #include "models/Arguments.h"
 
+#include "models/ForeignWords.h"
 #include "models/json/Parse.h"
 #include "models/json/Words.h"
-#include "runtime/core/NearestName.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 namespace moec::models {
 
@@ -24,9 +23,20 @@ void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& va
     return diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
   Misfit wrong = misfit(parameter, value);
   diagnostics.error(wrong.position,
-                    fmt::format("{} of {} {} {}{}; expected {}", inQuotes(parameter.name), inQuotes(kind.name),
+                    fmt::format("{} of {} {} {}{}; expected {}{}{}", inQuotes(parameter.name), inQuotes(kind.name),
                                 wrong.isEntry ? "has" : "is", wrong.what, wrong.isEntry ? " in it" : "",
-                                expectation(parameter)));
+                                expectation(parameter), parameter.hint.empty() ? "" : "; ", parameter.hint));
+}
+
+void noteMeant(const Json& object, const Meaning& meaning, Meant& meant) {
+  const Json* holder = meaning.inside ? object.find(meaning.inside->name) : &object;
+  if (!holder || meaning.parameter.empty())
+    return;
+  if (holder->isList())
+    for (const Json& item : holder->list())
+      meant.emplace(&item, meaning.parameter);
+  else
+    meant.emplace(holder, meaning.parameter);
 }
 
 Json defaultOf(const Parameter& parameter, Position position) {
@@ -40,13 +50,15 @@ Json defaultOf(const Parameter& parameter, Position position) {
 
 std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, const Environment& environment,
                                          std::span<const std::string> common, Diagnostics& diagnostics,
-                                         const Json* written) {
+                                         const Json* written, Meant* meant) {
   Arguments result;
   result.kind_ = &kind;
   result.object_ = &object;
   result.environment_ = &environment;
   bool good = true;
-  std::set<std::string> meant; // by keys that are misspelt
+  Meant here;
+  if (!meant)
+    meant = &here;
   for (const Json::Member& member : object.object()) {
     if (std::find(common.begin(), common.end(), member.key) != common.end())
       continue;
@@ -58,10 +70,11 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
       for (const Parameter& candidate : kind.parameters)
         known.push_back(candidate.name);
       known.insert(known.end(), common.begin(), common.end());
-      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(kind.name),
-                                                        inQuotes(member.key), suggestion(member.key, known)));
-      if (std::optional<std::string> nearest = nearestName(member.key, known))
-        meant.insert(*nearest);
+      Meaning meaning = meaningOf(member.key, kind, known);
+      diagnostics.error(member.keyPosition,
+                        fmt::format("{} has no parameter {}{}{} known: {}", inQuotes(kind.name), inQuotes(member.key),
+                                    meaning.words, meaning.words.ends_with('?') ? "" : ";", joined(known)));
+      noteMeant(object, meaning, *meant);
       good = false;
       continue;
     }
@@ -78,7 +91,7 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
     if (object.find(parameter.name))
       continue;
     if (parameter.required) {
-      if (!meant.contains(parameter.name))
+      if (!meant->contains({&object, parameter.name}))
         diagnostics.error((written ? written : &object)->position(),
                           fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name),
                                       expectation(parameter)));

@@ -5,16 +5,22 @@
 #include "models/Expression.h"
 #include "models/Kind.h"
 
+#include <set>
+
 namespace moec::models {
+
+/// Parameters of objects that misspelt keys were meant to be: they are not missing.
+using Meant = std::set<std::pair<const Json*, std::string>>;
 
 class Arguments {
 public:
   /// Reads `object` (an object). Reports unknown keys, missing and ill-typed values, all of them. `common` are keys
   /// that every kind of the family takes beside its own ("kind", "name" ...).
-  /// A missing key is reported at `written`: the object as the file has it, where that stands elsewhere than `object`.
+  /// A missing key is reported at `written`: the object as the file has it, where that stands elsewhere than `object`;
+  /// and not at all when `meant` has it, which takes up what keys here were meant to be.
   static std::optional<Arguments> read(const Kind& kind, const Json& object, const Environment& environment,
                                        std::span<const std::string> common, Diagnostics& diagnostics,
-                                       const Json* written = nullptr);
+                                       const Json* written = nullptr, Meant* meant = nullptr);
 
   /// Is the model built as it trains? Before this is called, as it infers.
   void setTraining(bool training) { mode_ = training ? "train" : "eval"; }

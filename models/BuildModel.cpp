@@ -63,6 +63,7 @@ public:
       std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
       if (!loss || !findOptimizer(*module, vocabulary))
         return {};
+      llvm::append_range(hasLoss() ? *loss : outputs, blocks.records());
       finish(function, hasLoss() ? *loss : outputs);
     }
     if (failed(verify(*module)))
@@ -253,7 +254,8 @@ private:
     if (!hasLoss())
       return std::vector<Output>();
     Value loss = use->kind->loss(site, *arguments);
-    if (!loss)
+    blocks.finishPools();
+    if (!loss || diagnostics_.hasErrors())
       return std::nullopt;
     std::vector<Output> results = losses(site.ops(), loss, blocks.losses());
     llvm::append_range(results, blocks.metrics());
@@ -321,6 +323,8 @@ OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, c
       return {};
     Vocabulary vocabulary(*file, diagnostics);
     checkWords(*file, vocabulary, diagnostics);
+    if (file->moefy && !vocabulary.hasMoefied() && !diagnostics.hasErrors())
+      diagnostics.error(file->moefy->position(), "\"moefy\" puts experts in the place of mlp blocks, and this model has none outside of experts");
     if (diagnostics.hasErrors())
       return {};
     OwningOpRef<ModuleOp> module = Import(*file, options, context, diagnostics).run(vocabulary);

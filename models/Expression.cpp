@@ -28,12 +28,23 @@ public:
     std::optional<int64_t> value = sum();
     if (value && peek() != '\0')
       return fail(fmt::format("unexpected {}", inQuotes(text_.substr(at_, 1))));
+    noteNames();
     return value;
   }
 
 private:
   static constexpr int kDeepest = 64;
 
+  /// From here on what is said of the value says where its names are defined. What is no expression has none.
+  void noteNames() {
+    for (const auto& [name, definition] : names_)
+      diagnostics_.noteName(json_.position(), name, definition);
+  }
+  /// Of a value that cannot be, in a text that can.
+  std::optional<int64_t> failOfValue(const std::string& what) {
+    noteNames();
+    return fail(what);
+  }
   std::optional<int64_t> fail(const std::string& what) {
     diagnostics_.error(json_.position(), fmt::format("in {}: {}", inQuotes(text_), what));
     return std::nullopt;
@@ -63,18 +74,18 @@ private:
     int64_t b = *right, result = 0;
     if (op == '/') {
       if (b == 0)
-        return fail("division by zero");
+        return failOfValue("division by zero");
       if (b == -1)
         return apply('-', 0, a);
       if (a % b != 0)
-        return fail(fmt::format("{} is not divisible by {}", a, b));
+        return failOfValue(fmt::format("{} is not divisible by {}", a, b));
       return a / b;
     }
     bool overflow = op == '+'   ? __builtin_add_overflow(a, b, &result)
                     : op == '-' ? __builtin_sub_overflow(a, b, &result)
                                 : __builtin_mul_overflow(a, b, &result);
     if (overflow)
-      return fail(fmt::format("{} {} {} does not fit into 64 bits", a, op, b));
+      return failOfValue(fmt::format("{} {} {} does not fit into 64 bits", a, op, b));
     return result;
   }
 
@@ -114,8 +125,9 @@ private:
     const Json* value = lookup_(word, json_.position());
     if (!value)
       return std::nullopt;
+    names_.emplace_back(word, value->position());
     if (!value->isInteger())
-      return fail(fmt::format("{} is {}; arithmetic takes integers", word, value->describe()));
+      return failOfValue(fmt::format("{} is {}; arithmetic takes integers", word, value->describe()));
     return value->integer();
   }
   std::optional<int64_t> literal(std::string_view word) {
@@ -132,6 +144,7 @@ private:
   const std::string& text_;
   const Lookup& lookup_;
   Diagnostics& diagnostics_;
+  std::vector<std::pair<std::string_view, Position>> names_; // so far
   size_t at_ = 0;
   int depth_ = 0;
 };
@@ -172,6 +185,8 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
                                                       inQuotes(text), kMostInValue, kMostInLet));
       found = nullptr;
     }
+    if (found)
+      diagnostics.noteName(value.position(), name, found->position());
     return found ? std::optional(found->at(value.position())) : std::nullopt;
   }
   if (!value.isList() && !value.isObject())

@@ -67,7 +67,17 @@ bool isSymbol(std::string_view name) {
 }
 
 const std::vector<std::string>& initWords() {
-  static const std::vector<std::string> words{"default", "orthogonal", "normal", "uniform_fan_out", "zeros", "ones"};
+  static const std::vector<std::string> words = [] {
+    std::vector<std::string> all{"default", "zeros", "ones", "uniform_fan_in", "uniform_fan_out"};
+    all.insert(all.end(), numberedInitWords().begin(), numberedInitWords().end());
+    return all;
+  }();
+  return words;
+}
+
+const std::vector<std::string>& numberedInitWords() {
+  static const std::vector<std::string> words{"uniform",        "normal",          "truncated_normal", "kaiming_uniform",
+                                              "kaiming_normal", "xavier_uniform", "xavier_normal",    "orthogonal"};
   return words;
 }
 
@@ -105,10 +115,13 @@ bool isExtent(const Json& value) {
 
 /// A number, a word, or a word that takes a number.
 bool isInit(const Json& value) {
-  if (value.isObject())
-    return value.object().size() == 1 && value.object().front().value.isNumber() &&
-           (value.object().front().key == "orthogonal" || value.object().front().key == "normal");
-  const auto& words = initWords();
+  const auto& words = value.isObject() ? numberedInitWords() : initWords();
+  if (value.isObject()) { // a gain may turn signs
+    if (value.object().size() != 1)
+      return false;
+    const Json::Member& rule = value.object().front();
+    return std::count(words.begin(), words.end(), rule.key) && rule.value.isNumber() && (rule.value.number() >= 0 || rule.key == "orthogonal");
+  }
   return value.isNumber() || (value.isString() && std::count(words.begin(), words.end(), value.string()));
 }
 
@@ -153,8 +166,8 @@ std::string expectation(const Parameter& parameter) {
   case ParameterType::Capacity:
     return fmt::format("a number {}, or {{\"train\": .., \"eval\": ..}}", range(parameter));
   case ParameterType::Inits:
-    return fmt::format("an object with \"weight\" or \"bias\", each a number, one of {}, or {{\"orthogonal\": gain}} "
-                       "or {{\"normal\": deviation}}",
+    return fmt::format("an object with \"weight\" or \"bias\", each a number, one of {}, or an object with one of the words from uniform on and a "
+                       "number from 0, as {{\"normal\": 0.02}}",
                        joined(initWords()));
   case ParameterType::ValueName:
     return "the name of an input or of a block";

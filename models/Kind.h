@@ -27,7 +27,7 @@ enum class ParameterType {
   Integers,      // a list of integers, at least one
   IntegerOrPair, // 4 or [4, 8]
   Capacity,      // 1.2, or {"train": 1.2, "eval": 2.4}
-  Inits,         // {"weight": .., "bias": ..}: words of initWords(), {"orthogonal": 0.1}, {"normal": 0.1}, or a number
+  Inits,         // {"weight": .., "bias": ..}: words of initWords(), one with a number as {"normal": 0.1}, or a number
   ValueName,     // the name of an input or of an earlier block
   Text,
   Numbers,    // a list of numbers
@@ -51,6 +51,7 @@ struct Parameter {
   std::vector<std::string> words = {};
   std::string doc = {};    // one line
   std::string source = {}; // where the meaning or the default comes from, when not from the kind's source
+  std::string hint = {};   // behind the message of a value that does not fit: what else may have been meant
 };
 
 /// A choice of groups of experts that comes before the choice of experts.
@@ -113,8 +114,9 @@ const std::vector<std::string>& commonKeys(Family family);
 /// May this be a symbolic size's name? The words of size expressions (runtime/core/Size.h) may not.
 bool isSymbol(std::string_view name);
 
-/// The words of a parameter of type Inits: default, orthogonal, normal, uniform_fan_out, zeros, ones.
+/// The words of a parameter of type Inits; and those among them that take a number, as {"normal": 0.02}.
 const std::vector<std::string>& initWords();
+const std::vector<std::string>& numberedInitWords();
 /// How many experts: a parameter of every kind of expert, and of own blocks used as one.
 const Parameter& countParameter();
 

@@ -27,24 +27,41 @@ Init constantInit(double value) { return {Init::Kind::Constant, value, 0}; }
 
 namespace {
 
-std::optional<Init> initOf(const Json* value, int64_t out) {
-  if (!value || (value->isString() && value->string() == "default"))
-    return std::nullopt;
-  if (value->isNumber())
-    return constantInit(value->number());
-  if (value->isObject()) {
-    const Json::Member& member = value->object().front();
-    return Init{member.key == "orthogonal" ? Init::Kind::Orthogonal : Init::Kind::Normal,
-                member.key == "orthogonal" ? member.value.number() : 0, member.value.number()};
-  }
-  const std::string& word = value->string();
-  if (word == "orthogonal")
-    return Init{Init::Kind::Orthogonal, 1, 0};
+/// torch.nn.init's rules for a matrix (out, in), as names and as what each does with its number: a bound, a deviation, a
+/// slope, a gain.
+Init ruleOf(const std::string& word, std::optional<double> given, int64_t in, int64_t out) {
+  auto uniformIn = [](double bound) { return Init{Init::Kind::Uniform, -bound, bound}; };
+  auto normalOf = [](double deviation) { return Init{Init::Kind::Normal, 0, deviation}; };
+  double fanIn = static_cast<double>(in), fans = static_cast<double>(in + out);
+  auto kaiming = [&] { // the slope of a leaky ReLU; 0 for ReLU
+    double slope = given.value_or(0);
+    return std::sqrt(2 / (1 + slope * slope) / fanIn);
+  };
+  auto xavier = [&] { return given.value_or(1) * std::sqrt(2 / fans); };
+  if (word == "uniform")
+    return uniformIn(given.value_or(1));
   if (word == "normal")
-    return normalInit();
+    return normalOf(given.value_or(1));
+  if (word == "truncated_normal")
+    return Init{Init::Kind::TruncatedNormal, 0, given.value_or(1)};
+  if (word == "kaiming_uniform")
+    return uniformIn(std::sqrt(3.0) * kaiming());
+  if (word == "kaiming_normal")
+    return normalOf(kaiming());
+  if (word == "xavier_uniform")
+    return uniformIn(std::sqrt(3.0) * xavier());
+  if (word == "xavier_normal")
+    return normalOf(xavier());
+  if (word == "orthogonal")
+    return Init{Init::Kind::Orthogonal, given.value_or(1), 0};
+  if (word == "uniform_fan_in")
+    return uniform(in);
   if (word == "uniform_fan_out")
     return uniform(out);
-  return Init{word == "ones" ? Init::Kind::Ones : Init::Kind::Zeros, 0, 0};
+  if (word == "ones")
+    return Init{Init::Kind::Ones, 0, 0};
+  assert(word == "zeros");
+  return {};
 }
 
 } // namespace
@@ -58,11 +75,32 @@ Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) 
                         : site.ops().reshape(table, {space->count, 1, n});
 }
 
-Inits initsOf(const Arguments& arguments, int64_t out) {
+Inits initsOf(const Arguments& arguments) {
   if (!arguments.has("init"))
     return {};
-  const Json& json = arguments.get("init");
-  return {initOf(json.find("weight"), out), initOf(json.find("bias"), out)};
+  auto rule = [&](const char* name) {
+    const Json* json = arguments.get("init").find(name);
+    return json && json->isString() && json->string() == "default" ? nullptr : json;
+  };
+  return {rule("weight"), rule("bias")};
+}
+
+Init initOf(const Json* rule, int64_t in, int64_t out, const Init& withoutOne) {
+  if (!rule)
+    return withoutOne;
+  if (rule->isNumber())
+    return constantInit(rule->number());
+  if (!rule->isObject())
+    return ruleOf(rule->string(), std::nullopt, in, out);
+  const Json::Member& member = rule->object().front();
+  return ruleOf(member.key, member.value.number(), in, out);
+}
+
+Parameter initParameter(std::string doc) {
+  return {.name = "init",
+          .type = ParameterType::Inits,
+          .doc = std::move(doc) + " A number is a constant; the words are explained above.",
+          .source = "PyTorch 2.15 (torch.nn.init)"};
 }
 
 Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits, const Arguments* sharing) {
@@ -73,13 +111,13 @@ Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits, con
   ir::Sizes shape{out, *in};
   if (space)
     shape.insert(shape.begin(), space->count);
-  Init init = inits.weight.value_or(uniformFanIn(*in));
+  Init init = initOf(inits.weight, *in, out, uniformFanIn(*in));
   Value weight =
       sharing ? site.sharedParameter(*sharing, "weight", shape, init) : site.parameter("weight", shape, init);
   Value y =
       space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
   // FastMoE's experts begin with biases of zero, PyTorch's Linear does not.
-  Init biasInit = inits.bias.value_or(space ? Init{} : uniformFanIn(*in));
+  Init biasInit = initOf(inits.bias, *in, out, space ? Init{} : uniformFanIn(*in));
   return bias ? site.ops().add(y, perColumn(site, "bias", out, biasInit)) : y;
 }
 
@@ -128,7 +166,7 @@ Parameter dropoutParameter(std::string name, std::string fallback, std::string d
 
 const std::vector<std::string>& activationWords() {
   static const std::vector<std::string> words{"relu", "gelu",       "gelu_tanh", "tanh", "sigmoid",
-                                              "silu", "leaky_relu", "softplus",  "elu",  "identity"};
+                                              "silu", "quick_gelu", "leaky_relu", "softplus", "elu", "identity"};
   return words;
 }
 
@@ -146,6 +184,8 @@ Value activation(Site& site, Value x, const std::string& word) {
     return ops.unary<ir::SigmoidOp>(x);
   if (word == "silu")
     return ops.unary<ir::SiluOp>(x);
+  if (word == "quick_gelu") // x * sigmoid(1.702 x)
+    return ops.mul(x, ops.unary<ir::SigmoidOp>(ops.mul(x, ops.constant({1}, {1.702}, site.element()))));
   if (word == "leaky_relu")
     return ops.leakyRelu(x, 0.01);
   if (word == "softplus")
@@ -208,9 +248,7 @@ std::vector<Parameter> mlpParameters() {
        .fallback = "false",
        .doc = "Does each layer whose width is its input's add its input to its result?",
        .source = "zhaozijie2022/soft-moe 5bf98ff (Mlp: use_residual)"},
-      {.name = "init",
-       .type = ParameterType::Inits,
-       .doc = "How weights and biases begin; a number is a constant, uniform_fan_out +-1/sqrt(out)."},
+      initParameter(),
   };
 }
 
@@ -221,7 +259,7 @@ Value mlp(Site& site, const Arguments& arguments, Value x) {
                                   arguments.has("hidden") ? ", not both" : ""));
   bool isLast = false;
   auto layer = [&](Site here, int64_t out) {
-    Value y = linear(here, x, out, arguments.flag("bias"), initsOf(arguments, out));
+    Value y = linear(here, x, out, arguments.flag("bias"), initsOf(arguments));
     if (arguments.flag(isLast ? "output_layer_norm" : "layer_norm"))
       y = layerNorm(here.part("layer_norm"), y, 1e-5);
     y = activation(here, y, arguments.word(isLast ? "output_activation" : "activation"));

@@ -9,11 +9,15 @@ namespace moec::models {
 Init uniformFanIn(int64_t in);
 Init normalInit();
 Init constantInit(double value);
-/// How the parameter "init" fills a layer of `out` columns; without it, or with the word default, as the layer does.
+/// How the parameter "init" fills a layer; without it, or with the word default, as the layer does.
 struct Inits {
-  std::optional<Init> weight, bias;
+  const Json *weight = nullptr, *bias = nullptr; // rules that the model's file has
 };
-Inits initsOf(const Arguments& arguments, int64_t out);
+Inits initsOf(const Arguments& arguments);
+/// What a rule says for a layer from `in` columns to `out`.
+Init initOf(const Json* rule, int64_t in, int64_t out, const Init& withoutOne);
+/// The parameter "init" of what has weights.
+Parameter initParameter(std::string doc = "How weights and biases begin.");
 
 /// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
 /// site. `sharing`: arguments whose "weight" may name another block's parameter to be used in the weight's place.
@@ -32,7 +36,7 @@ mlir::Value dropout(Site site, mlir::Value x, double p);
 /// The parameter of a dropout whose documentation is `doc`.
 Parameter dropoutParameter(std::string name, std::string fallback, std::string doc);
 
-/// relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity.
+/// relu, gelu, gelu_tanh, tanh, sigmoid, silu, quick_gelu, leaky_relu, softplus, elu, identity.
 const std::vector<std::string>& activationWords();
 mlir::Value activation(Site& site, mlir::Value x, const std::string& word);
 

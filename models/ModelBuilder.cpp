@@ -1,6 +1,7 @@
 #include "models/ModelBuilder.h"
 
 #include "models/Check.h"
+#include "models/Choices.h"
 #include "models/Statistics.h"
 #include "models/json/Words.h"
 
@@ -140,16 +141,56 @@ Value ModelBuilder::own(const Use& use, const Naming& naming, Value x, Surroundi
 }
 
 std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens,
-                                             const Size& groups, int64_t experts, const std::string& path) {
+                                             const Size& groups, int64_t experts, const std::string& path,
+                                             const ValueScope* values) {
   std::optional<Use> use = vocabulary_.look(json, Family::Gate, environment, false);
   std::optional<Arguments> arguments = use ? vocabulary_.arguments(*use) : std::nullopt;
   if (!arguments)
     return std::nullopt;
-  Site site(*this, path, json.position(), {.groups = groups});
+  ValueScope inside{.values = {}, .outer = values};
+  Site site(*this, path, json.position(), {.values = &inside, .groups = groups});
   std::optional<GateResult> result = use->kind->gate(site, *arguments, tokens, experts);
-  if (result)
+  if (result) {
     addStatistics(site, *result);
+    addWeightsAndDrops(site, *result);
+  }
   return result;
+}
+
+void ModelBuilder::addPooledLoss(Ops& ops, Position position, const std::string& path, llvm::ArrayRef<Value> values, double coefficient, Site::Finish finish) {
+  auto pool = llvm::find_if(pools_, [&](const PooledLoss& known) { return known.path == path; });
+  if (pool == pools_.end()) {
+    pools_.push_back({path, position, values.vec(), coefficient, finish});
+    return;
+  }
+  auto shape = [](Value value) { return ir::describe(ir::sizesOf(value)); };
+  if (pool->finish != finish || pool->sums.size() != values.size()) {
+    diagnostics_.error(position, fmt::format("the loss {} is another one than that of the gate at {}:{}; give the pools other names", inQuotes(path),
+                                             pool->position.line, pool->position.column));
+    return;
+  }
+  if (pool->coefficient != coefficient) {
+    diagnostics_.error(position, fmt::format("the loss {} has the coefficient {} here and {} at {}:{}; the gates of a pool have one", inQuotes(path), coefficient,
+                                             pool->coefficient, pool->position.line, pool->position.column));
+    return;
+  }
+  for (auto [sum, value] : llvm::zip(pool->sums, values)) {
+    if (ir::sizesOf(sum) != ir::sizesOf(value)) {
+      diagnostics_.error(position, fmt::format("the loss {} is of {} here and of {} at {}:{}; the gates of a pool have as many experts and rows of the batch", inQuotes(path),
+                                               shape(value), shape(sum), pool->position.line, pool->position.column));
+      return;
+    }
+    sum = ops.add(sum, value);
+  }
+}
+
+void ModelBuilder::finishPools() {
+  for (PooledLoss& pool : pools_) {
+    ops_.moveTo(pool.path, pool.position);
+    if (Value loss = pool.finish(ops_, pool.sums))
+      losses_.push_back({pool.path, ops_.reshape(loss, {}), pool.coefficient});
+  }
+  pools_.clear();
 }
 
 std::optional<int64_t> ModelBuilder::expertCount(const Json& json, const Environment& environment) {

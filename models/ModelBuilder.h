@@ -34,6 +34,15 @@ struct AuxiliaryLoss {
   double coefficient = 1;
 };
 
+/// A loss over several layers, see Site::addPooledLoss.
+struct PooledLoss {
+  std::string path;
+  Position position; // of the first that handed in
+  std::vector<mlir::Value> sums;
+  double coefficient = 1;
+  Site::Finish finish = nullptr;
+};
+
 class ModelBuilder {
 public:
   ModelBuilder(const ModelFile& file, Vocabulary& vocabulary, Ops& ops, mlir::ModuleOp module, Diagnostics& diagnostics)
@@ -45,7 +54,7 @@ public:
   /// last block, when it has one.
   mlir::Value model(mlir::Value x, Surroundings surroundings, std::string& last);
   std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens,
-                                 const Size& groups, int64_t experts, const std::string& path);
+                                 const Size& groups, int64_t experts, const std::string& path, const ValueScope* values);
   std::optional<int64_t> expertCount(const Json& json, const Environment& environment);
   mlir::Value expert(const Json& json, const Environment& environment, mlir::Value rows, const ExpertSpace& space,
                      const std::string& path);
@@ -64,10 +73,15 @@ public:
   llvm::DenseSet<mlir::Value>& perExpert() { return perExpert_; }
   /// In the order in which the file has their blocks.
   std::vector<AuxiliaryLoss>& losses() { return losses_; }
+  void addPooledLoss(Ops& ops, Position position, const std::string& path, llvm::ArrayRef<mlir::Value> values, double coefficient, Site::Finish finish);
+  /// Behind the last block: what the pools hold becomes losses, in the order of their first values.
+  void finishPools();
   using Results = std::vector<std::pair<std::string, mlir::Value>>;
   /// Results besides the losses: what the loss can tell besides, by name; what gates chose, by path, in the file's order.
   Results& metrics() { return metrics_; }
   Results& statistics() { return statistics_; }
+  /// Choices, weights and drops of gates, in the file's order.
+  Results& records() { return records_; }
 
 private:
   mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
@@ -89,7 +103,8 @@ private:
   mlir::Value position_;
   llvm::DenseSet<mlir::Value> perExpert_;
   std::vector<AuxiliaryLoss> losses_;
-  Results metrics_, statistics_;
+  std::vector<PooledLoss> pools_;
+  Results metrics_, statistics_, records_;
   int64_t built_ = 0;
 };
 

@@ -36,6 +36,8 @@ public:
     file_.trains = options_.train;
     file_.evaluates = options_.evaluate;
     file_.statistics = options_.statistics && (file_.trains || file_.evaluates);
+    file_.records = options_.record;
+    file_.replays = options_.replay;
     if ((file_.trains || file_.evaluates) && !file_.loss)
       error(file_.root.position(),
             fmt::format("a model is {} on its loss, and this one has none: \"model\" needs \"loss\"",

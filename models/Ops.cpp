@@ -128,6 +128,16 @@ Value Ops::random(ir::Distribution distribution, const std::string& path, const 
   return builder_.create(state)->getResult(0);
 }
 
+Value Ops::choices(const std::string& name, const ir::Sizes& sizes, int64_t below) {
+  auto number = [&](int64_t value) { return builder_.getI64IntegerAttr(value); };
+  auto attributes = builder_.getDictionaryAttr({builder_.getNamedAttr("moe.below", number(below)), builder_.getNamedAttr("moe.except", number(-1)),
+                                                builder_.getNamedAttr("moe.input", builder_.getStringAttr(name))});
+  unsigned index = function_.getNumArguments();
+  if (failed(function_.insertArgument(index, ir::tensorOf(sizes, builder_.getI32Type()), attributes, location_)))
+    return {};
+  return function_.getArgument(index);
+}
+
 Value Ops::constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, Type element) {
   if (auto integer = mlir::dyn_cast<IntegerType>(element)) {
     SmallVector<APInt> numbers;

@@ -35,6 +35,8 @@ public:
   /// dimensions of 1. `path` names both.
   mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
                      mlir::Type element);
+  /// A further argument of the function, of integers in [0, below) or -1.
+  mlir::Value choices(const std::string& name, const ir::Sizes& sizes, int64_t below);
   /// Values that an integer `element` holds exactly are asked for.
   mlir::Value constant(const std::vector<int64_t>& shape, llvm::ArrayRef<double> values, mlir::Type element);
 

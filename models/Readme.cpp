@@ -56,9 +56,11 @@ std::string modelsReadme() {
       "- To add a kind: one file in blocks/, gates/, experts/, losses/ or optimizers/, and one line in its List.cpp.\n"
       "- Every block also takes `name` and `from`, and everything a `note`. Values may be `\"$name\"` or "
       "`\"$(4*name)\"`.\n"
-      "- `init` words: default (what the kind says), orthogonal (gain 1, each expert by itself), normal (mean 0, "
-      "deviation 1), uniform_fan_out (+-1/sqrt(out)), "
-      "zeros,\n  ones; a number is a constant, {\"orthogonal\": gain} and {\"normal\": deviation} say other numbers.\n\n## The file\n\n";
+      "- `init` says how a layer of in columns and out rows begins, \"weight\" and \"bias\" by themselves: a number for a constant, or a word: "
+      "default (what the kind says), zeros, ones,\n  uniform_fan_in and uniform_fan_out (+-1/sqrt(in), +-1/sqrt(out)); and words that take a number from 0, as {\"normal\": 0.02}: "
+      "uniform (its bound, else 1), normal and truncated_normal\n  (the deviation, else 1; what is farther than two deviations is drawn anew), kaiming_uniform and kaiming_normal (the slope a "
+      "of a leaky ReLU, else 0: sqrt(2/(1 + a^2)/in) is the deviation),\n  xavier_uniform and xavier_normal (the gain, else 1: the deviation is gain * sqrt(2/(in + out))), orthogonal (the gain, "
+      "else 1; each expert by itself). They are torch.nn.init's rules for the\n  weight of a Linear; a bias takes in and out from its layer.\n\n## The file\n\n";
   for (const Kind* table : {&modelTable(), &inputTable(), &photoTable(), &moefyTable(), &ownBlockTable()})
     section(text, *table, "###");
   const std::pair<Family, const char*> families[] = {

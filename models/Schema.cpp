@@ -32,11 +32,10 @@ Document number(const Parameter& parameter, const char* type) {
 Document list(Document items) { return {{"type", "array"}, {"minItems", 1}, {"items", std::move(items)}}; }
 
 Document init() {
-  Document scaled{{"type", "object"},
-                  {"additionalProperties", false},
-                  {"minProperties", 1},
-                  {"maxProperties", 1},
-                  {"properties", {{"orthogonal", {{"type", "number"}}}, {"normal", {{"type", "number"}}}}}};
+  Document rules = Document::object();
+  for (const std::string& word : numberedInitWords())
+    rules[word] = word == "orthogonal" ? Document{{"type", "number"}} : Document{{"type", "number"}, {"minimum", 0}};
+  Document scaled{{"type", "object"}, {"additionalProperties", false}, {"minProperties", 1}, {"maxProperties", 1}, {"properties", std::move(rules)}};
   Document value{{"anyOf", Document::array({{{"enum", initWords()}}, {{"type", "number"}}, scaled})}};
   return {{"type", "object"}, {"additionalProperties", false}, {"properties", {{"weight", value}, {"bias", value}}}};
 }

@@ -1,5 +1,6 @@
 #include "models/Site.h"
 
+#include "models/Choices.h"
 #include "models/ModelBuilder.h"
 #include "models/json/Words.h"
 
@@ -33,6 +34,12 @@ void Site::addLoss(std::string_view name, Value value, double coefficient) {
   builder_.losses().push_back({part(name).path_, value, coefficient});
 }
 
+void Site::addPooledLoss(const std::string& pool, std::string_view name, llvm::ArrayRef<Value> values, double coefficient,
+                         Finish finish) {
+  if (!llvm::is_contained(values, Value()))
+    builder_.addPooledLoss(ops(), position_, fmt::format("{}.{}", pool, name), values, coefficient, finish);
+}
+
 void Site::addGradient(Value value) {
   if (value)
     builder_.losses().push_back({"", ops().reshape(ops().sub(value, ops().unary<ir::DetachOp>(value)), {}), 1});
@@ -50,6 +57,46 @@ bool Site::wantsStatistics() const { return builder_.file().statistics; }
 void Site::addStatistic(std::string_view name, Value value) {
   if (value && wantsStatistics())
     builder_.statistics().emplace_back(part(name).path_, ops().cast(value, ops().element(DType::F32)));
+}
+
+Ops::Selection Site::choose(Value scores, int64_t k) {
+  if (!scores)
+    return {};
+  ir::Sizes shape = ir::sizesOf(scores);
+  if (Value given = replayed(shape[0], k, *shape[1].constant())) {
+    record(given);
+    return {ops().take(scores, given), given};
+  }
+  Ops::Selection chosen = ops().select(scores, k);
+  record(chosen.indices);
+  return chosen;
+}
+
+Value Site::replayed(const Size& tokens, int64_t choices, int64_t experts) {
+  if (!builder_.file().replays)
+    return {};
+  return ops().choices(part("choices").path_, {tokens, choices}, experts);
+}
+
+Value Site::chosen(Value indices, int64_t experts) {
+  if (!indices)
+    return {};
+  ir::Sizes shape = ir::sizesOf(indices);
+  if (Value given = replayed(shape[0], *shape[1].constant(), experts))
+    indices = given;
+  record(indices);
+  return indices;
+}
+
+bool Site::replays() const { return builder_.file().replays; }
+
+void Site::record(Value indices, Value within) { addChoices(*this, indices, within); }
+
+bool Site::records() const { return builder_.file().records; }
+
+void Site::addRecord(std::string_view name, Value value) {
+  if (value && records())
+    builder_.records().emplace_back(part(name).path_, value);
 }
 
 Value Site::error(Position position, std::string message) {
@@ -134,7 +181,7 @@ Value Site::body(const Arguments& arguments, std::string_view parameter, Value x
 std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
                                      const Size& groups, int64_t experts) {
   return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, groups, experts,
-                       part(parameter).path_);
+                       part(parameter).path_, surroundings_.values);
 }
 
 std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string_view parameter) {

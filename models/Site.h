@@ -57,6 +57,10 @@ public:
   int64_t context() const;
   /// Adds coefficient * value, of one element, to the loss. The value is a result of @loss, by the path "here.name".
   void addLoss(std::string_view name, mlir::Value value, double coefficient);
+  /// The same of a loss over several layers: all that hand in values by the names `pool` and `name` have one, "pool.name",
+  /// which `finish` makes of the sums of their values, entry by entry, behind the last of them.
+  using Finish = mlir::Value (*)(Ops& ops, llvm::ArrayRef<mlir::Value> sums);
+  void addPooledLoss(const std::string& pool, std::string_view name, llvm::ArrayRef<mlir::Value> values, double coefficient, Finish finish);
   /// The loss gets the gradient of the value, of one element, but not its number.
   void addGradient(mlir::Value value);
   /// Of a loss: is it built for an evaluation, which asks for all that the loss can tell? Only then it is to be computed.
@@ -67,6 +71,19 @@ public:
   bool wantsStatistics() const;
   /// The value, as f32, is a result of @loss or @evaluate, by the path "here.name". It changes no other.
   void addStatistic(std::string_view name, mlir::Value value);
+
+  /// Where a gate chooses: the k best of scores (T, E), or, where a routing is replayed, the choices that are given and
+  /// the scores at them. One choice of a gate at most is made so.
+  Ops::Selection choose(mlir::Value scores, int64_t k);
+  /// The same for a gate with a rule of its own: the choices (T, K) that it is given, or null where it chooses itself; it
+  /// then tells what it chose. -1 is no expert. `within`: the tokens are this routing's rows, of which some may not be.
+  mlir::Value chosen(mlir::Value indices, int64_t experts); // both, for choices that cost nothing
+  bool replays() const;
+  mlir::Value replayed(const Size& tokens, int64_t choices, int64_t experts);
+  void record(mlir::Value indices, mlir::Value within = {});
+  bool records() const;
+  /// The value is a result besides the others, by the path "here.name".
+  void addRecord(std::string_view name, mlir::Value value);
 
   /// Reports, and gives a null value to return.
   mlir::Value error(Position position, std::string message);

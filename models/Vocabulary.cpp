@@ -1,5 +1,6 @@
 #include "models/Vocabulary.h"
 
+#include "models/ForeignWords.h"
 #include "models/json/Words.h"
 #include "runtime/core/NearestName.h"
 
@@ -160,6 +161,7 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
 }
 
 const Json* Vocabulary::moefied(const Json& mlp) {
+  hasMoefied_ = true;
   const Json& moefy = *file_.moefy;
   Json moe(Json::Object{}, mlp.position()), experts(Json::Object{}, mlp.position());
   moe.object().push_back({"kind", mlp.position(), Json(std::string("moe"), mlp.position())});
@@ -190,7 +192,10 @@ void Vocabulary::reportUnknown(const std::string& kind, Position position, Famil
   if (family == Family::Block || family == Family::Expert)
     for (const auto& [name, block] : file_.blocks)
       known.push_back(name);
-  diagnostics_.error(position, unknownWord(word(family), kind, known));
+  std::optional<std::string> meant = kindMeantBy(kind, known);
+  diagnostics_.error(position, meant ? fmt::format("unknown {} {}; did you mean {}? known: {}", word(family),
+                                                   inQuotes(kind), inQuotes(*meant), joined(known))
+                                     : unknownWord(word(family), kind, known));
 }
 
 std::optional<std::string> Vocabulary::nameIn(const Json& written, std::string_view key,
@@ -231,7 +236,7 @@ std::optional<Naming> Vocabulary::naming(const Use& use) { return namingIn(*use.
 
 std::optional<Arguments> Vocabulary::arguments(const Use& use) {
   std::optional<Arguments> arguments = Arguments::read(*use.kind, *use.object, *use.environment,
-                                                       commonKeys(use.kind->family), diagnostics_, use.written);
+                                                       commonKeys(use.kind->family), diagnostics_, use.written, &meant_);
   if (arguments)
     arguments->setTraining(file_.trains);
   return arguments;
@@ -241,7 +246,8 @@ std::optional<int64_t> Vocabulary::expertCount(const Use& use) {
   const Parameter& parameter = countParameter();
   const Json* written = use.object->find("count");
   if (!written) {
-    diagnostics_.error(use.object->position(), fmt::format("experts need \"count\": {}", expectation(parameter)));
+    if (!meant_.contains({use.object, parameter.name}))
+      diagnostics_.error(use.object->position(), fmt::format("experts need \"count\": {}", expectation(parameter)));
     return std::nullopt;
   }
   std::optional<Json> count = resolve(*written, *use.outerEnvironment, diagnostics_);

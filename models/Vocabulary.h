@@ -36,6 +36,8 @@ public:
   std::optional<Arguments> arguments(const Use& use);
   /// How many experts a use in the family of experts asks for.
   std::optional<int64_t> expertCount(const Use& use);
+  /// Has moefy put a moe in some mlp's place?
+  bool hasMoefied() const { return hasMoefied_; }
 
 private:
   std::optional<Use> lookAt(const Json& object, const Json& written, Family family, const Environment& environment,
@@ -52,6 +54,8 @@ private:
   Diagnostics& diagnostics_;
   std::deque<Json> objects_;             // rewritten ones
   std::deque<Environment> environments_; // of own blocks' uses
+  Meant meant_;
+  bool hasMoefied_ = false;
 };
 
 } // namespace moec::models

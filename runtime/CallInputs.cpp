@@ -106,7 +106,7 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
     for (size_t axis = 0; axis < info.shape.size(); ++axis)
       if (int64_t expected = info.shape[axis].evaluate(bindings); expected != found->second.shape()[axis])
         fail(fmt::format("input '{}' is {}, expected {}: size {} must be {}", info.name, describe(found->second), describeShape(info), axis,
-                         expected));
+                         info.shape[axis].isConstant() ? std::to_string(expected) : fmt::format("{} = {}", info.shape[axis].str(), expected)));
     if (info.below)
       checkRange(info, found->second);
   }

@@ -29,6 +29,8 @@ struct CompileOptions {
   bool recompute = false;                           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
   bool inputGradients = false;                      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
   bool statistics = false;                          // with train or evaluate: gates tell what they chose, as results "<gate>.load" and "<gate>.dropped"
+  bool record = false;                              // gates tell what they did: results "<gate>.choices" i32 (T, K), in front of capacity, "<gate>.weights" and "<gate>.kept"; not of generation
+  bool replay = false;                              // gates take their choices from inputs "<gate>.choices"; weights are the scores at them; not of generation
   bool evaluate = false;                            // a plan for evaluation beside that for inference, for each target
   std::optional<double> ema;                        // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
   std::optional<GenerationSizes> generate;          // a plan for generation beside that for inference, for each target

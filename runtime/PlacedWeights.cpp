@@ -2,6 +2,7 @@
 
 #include "runtime/core/Error.h"
 #include "runtime/device/HostMemory.h"
+#include "runtime/io/MappedFile.h"
 #include "runtime/io/SafeTensors.h"
 
 #include <algorithm>
@@ -41,14 +42,9 @@ void PlacedWeights::placeDrawn() {
   }
 }
 
-/// placeDrawn for a call, after which plain weights that it does not read are gone: each is drawn, packed and freed before the next.
-void PlacedWeights::placeDrawnForCalls() {
-  if (!seed_)
-    return;
-  if (!executable().preparesOneByOne())
-    return placeDrawn();
-  Trace::Span span(loaded_.trace(), "draw and pack the weights", "run");
-  uint64_t drawn = *seed_;
+/// For calls, after which plain weights that they do not read are gone: each is asked for, packed and freed before the next. One that several launches pack is
+/// asked for again.
+template <class WeightOf> void PlacedWeights::placeForCalls(WeightOf weightOf) {
   unplaced_.clear();
   std::map<int, const ParameterInfo*> missing; // by buffer
   for (const ParameterInfo& parameter : plan().parameters)
@@ -58,23 +54,33 @@ void PlacedWeights::placeDrawnForCalls() {
   for (size_t i = 0; i < plan().prepare.size(); ++i) {
     for (int input : plan().prepare[i].inputs)
       if (auto found = missing.find(input); found != missing.end()) {
-        executable().write(input, initialWeight(*found->second, drawn));
+        executable().write(input, weightOf(*found->second));
         missing.erase(found);
       }
     loaded_.launch(LaunchList::Prepare, i, {}, {});
     executable().releaseUnusedParameters();
-    for (int input : plan().prepare[i].inputs) // what another launch packs too is drawn again
+    for (int input : plan().prepare[i].inputs) // what another launch packs too
       if (auto found = all.find(input); found != all.end() && !readByForward(input))
         missing.insert(*found);
   }
   for (const auto& [buffer, parameter] : missing)
     if (readByForward(buffer))
-      executable().write(buffer, initialWeight(*parameter, drawn));
+      executable().write(buffer, weightOf(*parameter));
   for (const ParameterInfo& parameter : plan().parameters)
     if (parameter.buffer < 0)
-      unplaced_.emplace(parameter.name, clone(allocator_, initialWeight(parameter, drawn), parameter.name));
-  seed_.reset(); // not before: what failed begins anew
+      unplaced_.emplace(parameter.name, clone(allocator_, weightOf(parameter), parameter.name));
   released_ = true;
+}
+
+void PlacedWeights::placeDrawnForCalls() {
+  if (!seed_)
+    return;
+  if (!executable().preparesOneByOne())
+    return placeDrawn();
+  Trace::Span span(loaded_.trace(), "draw and pack the weights", "run");
+  uint64_t drawn = *seed_;
+  placeForCalls([&](const ParameterInfo& parameter) { return initialWeight(parameter, drawn); });
+  seed_.reset(); // not before: what failed begins anew
 }
 
 bool PlacedWeights::readByForward(int buffer) const {
@@ -88,15 +94,39 @@ void PlacedWeights::require() const {
     throw Error(Fault::Usage, "the " + owner_ + " has no weights: load or init them first");
 }
 
+/// What does not fit the program is said of the file.
+static void checkWeightsOf(const std::filesystem::path& file, const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
+  try {
+    checkWeights(plan, weights, allowNonFinite);
+  } catch (const Error& error) {
+    throw Error(error.fault(), file.string() + ": " + error.what());
+  }
+}
+
 void PlacedWeights::load(const std::filesystem::path& safetensors, bool allowNonFinite) {
   TensorMap weights = readSafeTensors(safetensors);
-  try {
-    load(weights, allowNonFinite);
-  } catch (const Error& error) {
-    if (error.fault() != Fault::Data)
-      throw;
-    throw Error(Fault::Data, safetensors.string() + ": " + error.what());
-  }
+  checkWeightsOf(safetensors, plan(), weights, allowNonFinite);
+  place([&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; });
+}
+
+void PlacedWeights::loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite) {
+  MappedFile file = MappedFile::open(safetensors);
+  TensorMap weights = readSafeTensors(file, safetensors);
+  checkWeightsOf(safetensors, plan(), weights, allowNonFinite);
+  const Tensor* before = nullptr;
+  auto next = [&](const ParameterInfo& parameter) -> const Tensor& {
+    if (before)
+      file.forget({static_cast<const uint8_t*>(before->data()), before->bytes()});
+    before = &weights.find(parameter.name)->second;
+    return *before;
+  };
+  if (!executable().preparesOneByOne())
+    return place(next);
+  Trace::Span span(loaded_.trace(), "pack the weights", "run");
+  hasWeights_ = false;
+  seed_.reset();
+  placeForCalls(next);
+  hasWeights_ = true;
 }
 
 void PlacedWeights::load(const TensorMap& weights, bool allowNonFinite) {

@@ -18,6 +18,7 @@ public:
   /// As Session has them.
   void load(const std::filesystem::path& safetensors, bool allowNonFinite);
   void load(const TensorMap& weights, bool allowNonFinite);
+  void loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite);
   void init(uint64_t seed);
   TensorMap weights();
 
@@ -29,6 +30,7 @@ public:
 
 private:
   template <class WeightOf> void place(WeightOf weightOf);
+  template <class WeightOf> void placeForCalls(WeightOf weightOf);
   void placeDrawnForCalls();
   bool readByForward(int buffer) const;
   void require() const;

@@ -6,11 +6,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace moec {
 
 struct Session::State {
   LoadedPlan loaded;
   PlacedWeights weights{loaded, "session"};
+  std::function<void(const GateRecord&)> onGates;
 
   explicit State(LoadedPlan plan) : loaded(std::move(plan)) {}
 };
@@ -20,6 +23,13 @@ static Purpose checked(Purpose purpose) {
   if (purpose == Purpose::Inference || purpose == Purpose::Evaluation)
     return purpose;
   throw Error(Fault::Usage, fmt::format("a session is for inference or evaluation, not for {}", name(purpose)));
+}
+
+static std::vector<std::string> outputNames(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const OutputInfo& output : plan.outputs)
+    names.push_back(output.name);
+  return names;
 }
 
 Session::Session(Program program, const std::string& device, const DeviceOptions& options)
@@ -41,6 +51,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 void Session::load(const std::filesystem::path& safetensors, bool allowNonFinite) { state_->weights.load(safetensors, allowNonFinite); }
 void Session::load(const TensorMap& weights, bool allowNonFinite) { state_->weights.load(weights, allowNonFinite); }
+void Session::loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite) { state_->weights.loadForCalls(safetensors, allowNonFinite); }
 void Session::init(uint64_t seed) { state_->weights.init(seed); }
 TensorMap Session::weights() const { return state_->weights.weights(); }
 
@@ -54,7 +65,17 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
   state_->weights.prepareForCall();
   loaded.enter(LaunchList::Forward, inputs, values);
   loaded.run(LaunchList::Forward, values, {options.seed, options.step});
-  return loaded.outputs(LaunchList::Forward);
+  TensorMap outputs = loaded.outputs(LaunchList::Forward);
+  if (state_->onGates)
+    for (const GateRecord& record : gateRecords(outputs, outputNames(plan())))
+      state_->onGates(record);
+  return outputs;
+}
+
+void Session::onGates(std::function<void(const GateRecord&)> behindRun) {
+  if (behindRun && std::ranges::none_of(outputNames(plan()), isRecord))
+    throw Error(Fault::Usage, "the program tells nothing of its gates: it was compiled without `record`, or has no gate");
+  state_->onGates = std::move(behindRun);
 }
 
 void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }

@@ -1,6 +1,7 @@
 #pragma once
 // A program with weights on a device, ready to be called: for what the model gives, or for its loss (Purpose::Evaluation). Belongs to one thread at a time; sessions of one program may run in many.
 
+#include "runtime/GateRecord.h"
 #include "runtime/Weights.h"
 #include "runtime/core/Program.h"
 #include "runtime/device/Device.h"
@@ -33,6 +34,9 @@ public:
   /// or dtype; a non-finite value is an error unless allowed. Nothing is changed when it throws, but for want of memory: then there are no weights.
   void load(const std::filesystem::path& safetensors, bool allowNonFinite = false);
   void load(const TensorMap& weights, bool allowNonFinite = false);
+  /// The same for calls alone: of a large model each weight is packed, and its plain form and the file's pages go, before the next one comes. weights() is then as
+  /// behind the first run().
+  void loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite = false);
   /// Weights drawn from the parameters' init rules, when they are wanted: by run() one after the other, so that of a large model not all stand in memory twice.
   void init(uint64_t seed);
   /// Plain parameters as loaded or drawn. Error(Usage) before load or init, or after the first run() released what only packing reads.
@@ -45,6 +49,9 @@ public:
   /// Every call from now on adds its steps and launches to the trace; null ends it. On a GPU a launch's span is its handing over: the wait for all of them
   /// is in reading the outputs.
   void trace(std::shared_ptr<Trace> trace);
+  /// Called for every gate behind every run from now on, in the model's order, with what the gate chose in it; empty ends it. What it throws, run() throws.
+  /// Error(Usage) when the program was compiled without CompileOptions::record, or no gate of it is recorded.
+  void onGates(std::function<void(const GateRecord& record)> behindRun);
   /// Called behind every launch from now on, to look at the executable's buffers; empty ends it.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
 

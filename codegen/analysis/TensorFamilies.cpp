@@ -226,6 +226,29 @@ private:
 
 } // namespace
 
+bool TensorFamilies::isComputed(mlir::Value number) { return number.getDefiningOp() && !mlir::isa<ir::ConstantOp>(number.getDefiningOp()); }
+
+bool TensorFamilies::needsNumbers() const { return !results.empty() || llvm::any_of(read, isComputed); }
+
+int64_t TensorFamilies::pieces(int64_t elements) const {
+  int64_t pieces = 0;
+  eachMember(elements, [&](const TensorFamily&, const TensorFamily::Member&, int64_t first, int64_t count) { pieces = first + count; });
+  return pieces;
+}
+
+Size TensorFamilies::operations(llvm::function_ref<int64_t(mlir::Operation*)> cost) const {
+  Size total = 0;
+  for (const TensorFamily& family : families) {
+    int64_t ofElement = 1, elements = 0;
+    for (mlir::Operation* op : family.ops)
+      ofElement += cost(op);
+    for (const TensorFamily::Member& member : family.members)
+      elements += member.elements;
+    total = total + Size(ofElement) * Size(elements);
+  }
+  return total;
+}
+
 mlir::FailureOr<TensorFamilies> TensorFamilies::of(ir::KernelOp kernel) { return Finder(kernel).run(); }
 
 } // namespace moec::codegen

@@ -40,6 +40,26 @@ struct TensorFamilies {
   /// Of `totals`: the reductions of more than one element, each from its own tensor.
   std::vector<ir::ReduceOp> totals;
 
+  /// Whether a number is made by the kernel: neither an argument nor a constant.
+  static bool isComputed(mlir::Value number);
+  /// Whether there are numbers to compute, or results of one element.
+  bool needsNumbers() const;
+
+  /// Pieces of at most so many elements; a member begins with a piece of its own.
+  int64_t pieces(int64_t elements) const;
+  /// About how many operations the elements of all tensors take; `cost`: an op's for one element.
+  Size operations(llvm::function_ref<int64_t(mlir::Operation*)> cost) const;
+  /// The pieces of each member, in the order of the families and their members.
+  template <class Visit> void eachMember(int64_t elements, Visit visit) const {
+    int64_t first = 0;
+    for (const TensorFamily& family : families)
+      for (const TensorFamily::Member& member : family.members) {
+        int64_t count = (member.elements + elements - 1) / elements;
+        visit(family, member, first, count);
+        first += count;
+      }
+  }
+
   /// Of values that are equal: the one in `numbers` or among the arguments.
   mlir::Value numberOf(mlir::Value value) const { return equal.lookup(value); }
   llvm::DenseMap<mlir::Value, mlir::Value> equal;

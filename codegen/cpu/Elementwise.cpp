@@ -94,7 +94,7 @@ Value numberOf(KernelBuilder& k, ir::SizeOp op) {
   Value number = k.size(Size::parse(op.getValue().str()));
   if (dtype == DType::I32) // where i32 does not hold it, its nearest number
     return k.toInteger(k.min(k.max(number, k.index(INT32_MIN)), k.index(INT32_MAX)), k.i32());
-  return k.roundTo(dtype, k.toFloat(number, k.typeOf(dtype)));
+  return k.roundTo(dtype, dtype == DType::BF16 ? floatForBf16(k, number) : k.toFloat(number, k.typeOf(dtype)));
 }
 
 int64_t elementCost(mlir::Operation* op) {

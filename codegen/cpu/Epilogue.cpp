@@ -43,11 +43,14 @@ mlir::LogicalResult Epilogue::visit(mlir::Value value) {
   if (value == source_ || contains(order_, value))
     return mlir::success();
   if (mlir::Operation* op = value.getDefiningOp()) {
-    bool leaf = mlir::isa<ir::ConstantOp, ir::ExpertRowsOp>(op);
+    bool leaf = mlir::isa<ir::ConstantOp, ir::ExpertRowsOp, ir::RandomOp>(op);
     if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op); constant && !mlir::isa<mlir::SplatElementsAttr>(constant.getValue()))
       return k_->kernel().emitOpError("holds a constant of several values behind its product: not supported by this kernel");
     if (auto rows = mlir::dyn_cast<ir::ExpertRowsOp>(op); rows && !mlir::isa<mlir::BlockArgument>(rows.getTable()))
       return k_->kernel().emitOpError("computes the table of moe.expert_rows itself: not supported by this kernel");
+    if (mlir::isa<ir::RandomOp>(op) && ir::sizesOf(value) != ir::sizesOf(source_))
+      return k_->kernel().emitOpError("draws ") << ir::describe(ir::sizesOf(value)) << " behind a product of " << ir::describe(ir::sizesOf(source_))
+                                                << ": not supported by this kernel";
     if (!leaf && !ir::isElementwise(op))
       return k_->kernel().emitOpError("holds ") << op->getName() << " behind its product: not supported by this kernel";
     if (!leaf)
@@ -98,6 +101,18 @@ Value Epilogue::expertRows(mlir::Operation* op, const Piece& piece) const {
   return k.loadElements(dtype, k.at(base, offset, dtype), piece.lanes, piece.mask);
 }
 
+Value Epilogue::draws(mlir::Operation* op, const Piece& piece) const {
+  auto random = mlir::cast<ir::RandomOp>(op);
+  unsigned stream = 0;
+  for (mlir::Operation& other : *op->getBlock()) {
+    if (&other == op)
+      break;
+    stream += mlir::isa<ir::RandomOp>(other);
+  }
+  Value element = k_->add(k_->broadcast(offset(piece), piece.lanes), k_->iota(k_->i64(), piece.lanes));
+  return drawAt(*k_, random.getDistribution(), dtypeOf(random.getResult()), stream, element);
+}
+
 Values Epilogue::apply(const Piece& piece, Value source) const {
   llvm::DenseMap<mlir::Value, Value> known;
   known[source_] = source;
@@ -109,6 +124,10 @@ Values Epilogue::apply(const Piece& piece, Value source) const {
     mlir::Operation* op = value.getDefiningOp();
     if (mlir::isa<ir::ExpertRowsOp>(op)) {
       known[value] = expertRows(op, piece);
+      continue;
+    }
+    if (mlir::isa<ir::RandomOp>(op)) {
+      known[value] = draws(op, piece);
       continue;
     }
     if (auto constant = mlir::dyn_cast<ir::ConstantOp>(op)) {

@@ -1,5 +1,5 @@
 #pragma once
-// The elementwise ops behind a product, written for one piece of a row while it is in L1. Knows where operands that broadcast lie; knows
+// The elementwise ops and draws behind a product, written for one piece of a row while it is in L1. Knows where operands that broadcast lie; knows
 // nothing of how the product was made.
 
 #include "codegen/cpu/Product.h"
@@ -35,6 +35,7 @@ private:
   mlir::LogicalResult visit(mlir::Value value);
   Value operand(mlir::BlockArgument argument, const Piece& piece) const;
   Value expertRows(mlir::Operation* op, const Piece& piece) const;
+  Value draws(mlir::Operation* op, const Piece& piece) const;
 
   KernelBuilder* k_;
   mlir::Value source_;

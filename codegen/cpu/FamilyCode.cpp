@@ -23,12 +23,8 @@ int64_t blockOf(const TensorFamilies& parts) {
   return std::max<int64_t>(kPieceBytes / bytes / kLine, 1) * kLine;
 }
 
-bool FamilyCode::isComputed(mlir::Value number) const { return number.getDefiningOp() && !mlir::isa<ir::ConstantOp>(number.getDefiningOp()); }
-
-bool FamilyCode::needsNumbers() const { return !parts_.results.empty() || llvm::any_of(parts_.read, [&](mlir::Value number) { return isComputed(number); }); }
-
 void FamilyCode::addWorkspaces() {
-  if (needsNumbers())
+  if (parts_.needsNumbers())
     numbers_ = k_.addWorkspace(Size(std::max<int64_t>(kSlot * static_cast<int64_t>(parts_.read.size()), kSlot)));
 }
 
@@ -60,7 +56,7 @@ void FamilyCode::writeNumbers(llvm::function_ref<Value(ir::ReduceOp)> total) {
       known[result] = elementwise(k_, op, operands);
     }
     for (auto [place, number] : llvm::enumerate(parts_.read))
-      if (isComputed(number))
+      if (TensorFamilies::isComputed(number))
         k_.storeElements(dtypeOf(number), known[number], numberAt(static_cast<unsigned>(place)));
     for (auto [output, number] : parts_.results)
       k_.storeElements(dtypeOf(number), known[number], k_.output(output));
@@ -72,7 +68,7 @@ Value FamilyCode::loadNumber(mlir::Value number) {
   DType dtype = dtypeOf(number);
   if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(number))
     return k_.loadElements(dtype, k_.input(argument.getArgNumber()), 1);
-  if (isComputed(number))
+  if (TensorFamilies::isComputed(number))
     return k_.loadElements(dtype, numberAt(static_cast<unsigned>(std::distance(parts_.read.begin(), llvm::find(parts_.read, number)))), 1);
   auto constant = mlir::cast<mlir::DenseElementsAttr>(number.getDefiningOp<ir::ConstantOp>().getValue());
   return k_.loadElements(dtype, k_.constantData(constant), 1);
@@ -80,27 +76,10 @@ Value FamilyCode::loadNumber(mlir::Value number) {
 
 //===--- pieces ---===//
 
-int64_t FamilyCode::pieces(int64_t block) const {
-  int64_t pieces = 0;
-  eachMember(block, [&](const TensorFamily&, const TensorFamily::Member&, int64_t first, int64_t count) { pieces = first + count; });
-  return pieces;
-}
-
-Size FamilyCode::operations() const {
-  Size total = 0;
-  for (const TensorFamily& family : parts_.families) {
-    int64_t cost = 1, elements = 0;
-    for (mlir::Operation* op : family.ops)
-      cost += elementCost(op);
-    for (const TensorFamily::Member& member : family.members)
-      elements += member.elements;
-    total = total + Size(cost) * Size(elements);
-  }
-  return total;
-}
+Size FamilyCode::operations() const { return parts_.operations(elementCost); }
 
 void FamilyCode::writePiece(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write) {
-  int64_t first = 0, all = pieces(block);
+  int64_t first = 0, all = parts_.pieces(block);
   for (const TensorFamily& family : parts_.families) {
     int64_t count = 0;
     for (const TensorFamily::Member& member : family.members)

@@ -12,8 +12,6 @@ public:
   FamilyCode(KernelBuilder& k, TensorFamilies parts) : k_(k), parts_(std::move(parts)) {}
 
   const TensorFamilies& parts() const { return parts_; }
-  /// Whether there are numbers to compute, or results of one element.
-  bool needsNumbers() const;
   /// Before the first stage: room for the numbers.
   void addWorkspaces();
   /// A stage of one item. `total` gives a reduction's sum, in f64.
@@ -25,9 +23,7 @@ public:
     Value first, count;
     Values inputs, outputs; // pointers, in the order of the family's arguments and values; of `totals` there are no outputs
   };
-  /// Pieces of `block` elements; a member begins with a piece of its own.
-  int64_t pieces(int64_t block) const;
-  /// About how many operations the elements of all tensors take.
+  /// What the elements of all tensors take.
   Size operations() const;
   /// Inside of a stage whose items are the pieces.
   void writePiece(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write);
@@ -36,21 +32,9 @@ public:
   /// Vectors of elements, piece by piece: `use` takes the family's values at first + i.
   void writeElements(const TensorFamily& family, const Piece& piece, llvm::function_ref<void(Value i, Value mask, const Values& values)> use);
 
-  /// The pieces of each member, in the order of the families and their members.
-  template <class Visit> void eachMember(int64_t block, Visit visit) const {
-    int64_t first = 0;
-    for (const TensorFamily& family : parts_.families)
-      for (const TensorFamily::Member& member : family.members) {
-        int64_t count = (member.elements + block - 1) / block;
-        visit(family, member, first, count);
-        first += count;
-      }
-  }
-
 private:
   using Known = llvm::DenseMap<mlir::Value, Value>;
 
-  bool isComputed(mlir::Value number) const;
   Value numberAt(unsigned place);
   Value loadNumber(mlir::Value number);
   Value loadTensor(mlir::Value value, Value pointer, Value place, int64_t lanes, Value mask);

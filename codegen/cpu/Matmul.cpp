@@ -1,9 +1,10 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
 // a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
-// packed becomes panels in a stage before.
+// packed becomes panels in a stage before. Sums of rows of an argument, as the gradient of a bias, are items of the product's stage.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/SumsOfRows.h"
 
 namespace moec::codegen::cpu {
 namespace {
@@ -64,12 +65,13 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   multiplyPanels(k, schedule, {sumType(plan.dtype), a, item.rows, panels, depth, item.begin, item.end, panelType}, finished);
 }
 
-void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, std::optional<unsigned> packed) {
+void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, SumsBeside& beside,
+                  std::optional<unsigned> packed) {
   // As few blocks as the schedule allows, all about equal: a short last one would read all panels again for a few rows.
   Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
   Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
   Size groups = Size::ceilDiv(panels, schedule.panels), batches = ir::product(plan.batch);
-  k.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
+  beside.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));
     Item item;
     if (!plan.batch.empty()) {
@@ -80,9 +82,7 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     item.rows = k.min(k.size(blockRows), k.sub(k.size(plan.rows), item.first));
     item.begin = k.mul(group, schedule.panels);
     item.end = k.min(k.add(item.begin, schedule.panels), k.size(panels));
-    Values outputs;
-    for (unsigned i = 0; i < k.outputCount(); ++i)
-      outputs.push_back(k.output(i));
+    Values outputs = beside.otherOutputs();
     multiplyItem(k, plan, schedule, item, packed, [&](Value panel, const Matrix& tile) {
       epilogue.storePanel({item.batch, item.first, {}, {}, 1, {}}, item.rows, panel, schedule.nr, tile, outputs);
     });
@@ -98,8 +98,10 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   auto schedule = productScheduleOf(kernel, k.target(), plan->dtype, plan->b);
   if (failed(schedule))
     return mlir::failure();
-  Values sinks(yieldOf(kernel)->getOperands());
-  auto epilogue = Epilogue::make(k, plan->op.getResult(), sinks, plan->batch.size());
+  auto beside = SumsBeside::of(k);
+  if (failed(beside))
+    return mlir::failure();
+  auto epilogue = Epilogue::make(k, plan->op.getResult(), beside->otherResults(), plan->batch.size());
   if (failed(epilogue))
     return mlir::failure();
   std::optional<unsigned> packed;
@@ -107,7 +109,7 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
     packed = k.addWorkspace(bytesOf(sumType(plan->dtype), ir::product(plan->b.batch) * elementsOfPanels(*plan, *schedule)));
     packStage(k, *plan, *schedule, *packed);
   }
-  productStage(k, *plan, *schedule, *epilogue, packed);
+  productStage(k, *plan, *schedule, *epilogue, *beside, packed);
   return mlir::success();
 }
 

@@ -1,5 +1,6 @@
 // rows: an item is a block of rows; each row runs through the program by itself.
-//   for row in item's rows: program.run(row)
+//   for row in item's rows: program.run(row)  [; partials[item] += rows that are summed up ]
+//   [ for each block of columns: the items' partials, in their order ]
 // Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them; those of routed ops where a routing says. Rows behind a
 // routing's count are left out.
 #include "codegen/analysis/Rows.h"
@@ -8,19 +9,9 @@
 #include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/RowProgram.h"
 #include "codegen/cpu/Schedule.h"
+#include "codegen/cpu/SumsOfRows.h"
 
 namespace moec::codegen::cpu {
-
-namespace {
-
-std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
-  std::vector<mlir::Operation*> ops;
-  for (mlir::Operation& op : kernel.getBody().front().without_terminator())
-    ops.push_back(&op);
-  return ops;
-}
-
-} // namespace
 
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) {
   // The bytes that a row touches; a row of unknown width is taken for a large one.
@@ -30,11 +21,14 @@ mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) 
     int64_t width = sizes.empty() ? 1 : sizes.back().constant().value_or(4096);
     rowBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
   };
-  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  SumsOfRows sums = SumsOfRows::of(kernel);
+  std::vector<mlir::Operation*> ops = sums.otherOps(kernel);
   llvm::DenseSet<mlir::Value> perRow = onePerRow(ops, leadingOfRows(ops));
-  for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands())
+  for (mlir::Value value : sums.otherResults(kernel))
     if (!perRow.contains(value))
       touch(value);
+  for (const SumOfRows& sum : sums.sums)
+    touch(sum.rows);
   for (mlir::Operation* op : ops) // long rows that become one number
     if (givesOnePerRow(op))
       touch(op->getOperand(0));
@@ -46,32 +40,46 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   auto schedule = BlockSchedule::of(kernel);
   if (mlir::failed(schedule))
     return mlir::failure();
-  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  SumsOfRows found = SumsOfRows::of(kernel);
+  std::vector<mlir::Operation*> ops = found.otherOps(kernel);
   ir::Sizes leading = leadingOfRows(ops);
+  Size rows = ir::product(leading), items = Size::ceilDiv(rows, Size(schedule->block));
+  SumsOverRows sums(k, found.sums, items);
   RowProgram program(k, ops, leading);
   mlir::Block& body = kernel.getBody().front();
   for (mlir::BlockArgument argument : body.getArguments()) {
     auto base = [&k, argument] { return k.input(argument.getArgNumber()); };
     mlir::isa<ir::RoutingType>(argument.getType()) ? program.bindRouting(argument, base) : program.bindTensor(argument, base);
   }
-  for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
+  for (auto [i, value] : llvm::zip(found.others, found.otherResults(kernel))) {
     if (mlir::isa<mlir::BlockArgument>(value))
       return kernel.emitError() << "internal: a kernel over rows yields its argument " << i;
     program.bindTensor(value, [&k, i = i] { return k.output(i); });
   }
+  for (auto [i, sum] : llvm::enumerate(sums.sums())) {
+    if (!(sum.count == rows))
+      return kernel.emitError() << "internal: a kernel over " << rows.str() << " rows sums up " << sum.count.str();
+    if (!mlir::isa<mlir::BlockArgument>(sum.rows))
+      program.bind(sum.rows, [&sums, i = i](Value) { return sums.scratchOf(i); });
+  }
   if (mlir::failed(program.check()))
     return mlir::failure();
 
-  Size rows = ir::product(leading);
-  k.stage(Size::ceilDiv(rows, Size(schedule->block)), rows * program.operations(), [&](Value item) {
+  k.stage(items, rows * program.operations() + found.operations(), [&](Value item) {
     Value first = k.mul(item, schedule->block);
     Value last = k.min(k.add(first, schedule->block), k.size(rows));
     if (mlir::Value ragged = raggedRouting(body.getTerminator())) {
       RoutingView routing = RoutingView::of(k, ragged, k.input(mlir::cast<mlir::BlockArgument>(ragged).getArgNumber()));
       last = k.min(last, RoutingView::element(k, routing.offsets(k), k.index(routing.experts)));
     }
-    k.loop(first, last, k.index(1), [&](Value row) { program.run(row); });
+    sums.startItem(item);
+    k.loop(first, last, k.index(1), [&](Value row) {
+      program.run(row);
+      sums.addRow(item, row);
+    });
   });
+  if (!found.sums.empty())
+    sums.joinStage();
   return mlir::success();
 }
 

@@ -19,7 +19,7 @@ public:
   void write() {
     for (const TensorFamily& family : code_.parts().families)
       width_ = std::max<int64_t>(width_, static_cast<int64_t>(family.values.size()));
-    int64_t pieces = code_.pieces(block_), totals = static_cast<int64_t>(code_.parts().totals.size());
+    int64_t pieces = code_.parts().pieces(block_), totals = static_cast<int64_t>(code_.parts().totals.size());
     partials_ = k_.addWorkspace(Size(pieces * width_ * 8));
     totals_ = k_.addWorkspace(Size(totals * 8));
     code_.addWorkspaces();
@@ -56,7 +56,7 @@ private:
 
   void joinPieces(Value item) {
     std::vector<int64_t> table(3 * code_.parts().totals.size()); // the first piece, the number of pieces, the value
-    code_.eachMember(block_, [&](const TensorFamily&, const TensorFamily::Member& member, int64_t first, int64_t count) {
+    code_.parts().eachMember(block_, [&](const TensorFamily&, const TensorFamily::Member& member, int64_t first, int64_t count) {
       for (auto [value, total] : llvm::enumerate(member.sinks)) {
         table[3 * total] = first;
         table[3 * total + 1] = count;

@@ -20,9 +20,9 @@ mlir::LogicalResult buildUpdate(KernelBuilder& k, ir::KernelOp kernel) {
     return mlir::failure();
   FamilyCode code(k, std::move(*parts));
   code.addWorkspaces();
-  if (code.needsNumbers())
+  if (code.parts().needsNumbers())
     code.writeNumbers();
-  if (int64_t pieces = code.pieces(schedule->block))
+  if (int64_t pieces = code.parts().pieces(schedule->block))
     k.stage(Size(pieces), code.operations(), [&](Value item) {
       code.writePiece(item, schedule->block, [&](const TensorFamily& family, const FamilyCode::Piece& piece) {
         code.writeElements(family, piece, [&](Value i, Value mask, const Values& values) {

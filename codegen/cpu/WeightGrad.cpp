@@ -1,9 +1,11 @@
 // moe.kernel of kind `weight_grad`: per expert, the transpose of its rows of dy (R, N) times its rows (R, K), into (E, N, K).
 //   for each (expert, block of N, run of panels of K):  sums over the expert's rows, in their order; zeros without rows; epilogue
+//   [ for each (expert, block of columns): the sum of the expert's rows of an argument, as items of the same stage ]
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/RoutingView.h"
+#include "codegen/cpu/SumsOfRows.h"
 
 namespace moec::codegen::cpu {
 
@@ -14,14 +16,16 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
   auto schedule = productScheduleOf(kernel, k.target(), plan->dtype, {});
   if (failed(schedule))
     return mlir::failure();
-  Values sinks(yieldOf(kernel)->getOperands());
-  auto epilogue = Epilogue::make(k, plan->op.getResult(), sinks, 1);
+  auto beside = SumsBeside::of(k);
+  if (failed(beside))
+    return mlir::failure();
+  auto epilogue = Epilogue::make(k, plan->op.getResult(), beside->otherResults(), 1);
   if (failed(epilogue))
     return mlir::failure();
 
   Size blocks = Size::ceilDiv(plan->columns, schedule->rowBlock), panels = Size::ceilDiv(plan->depth, schedule->nr);
   Size groups = Size::ceilDiv(panels, schedule->panels);
-  k.stage(Size(plan->experts) * blocks * groups, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
+  beside->stage(Size(plan->experts) * blocks * groups, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
     Value expert = k.div(block, k.size(blocks)), columns = k.size(plan->columns), depth = k.size(plan->depth);
     Value first = k.mul(k.rem(block, k.size(blocks)), schedule->rowBlock), rows = k.min(k.index(schedule->rowBlock), k.sub(columns, first));
@@ -33,9 +37,7 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
                             k.min(k.add(begin, schedule->panels), k.size(panels))};
     product.b = {k.at(k.input(plan->rows), k.mul(start, depth), plan->dtype), depth};
     product.columns = depth;
-    Values outputs;
-    for (unsigned i = 0; i < k.outputCount(); ++i)
-      outputs.push_back(k.output(i));
+    Values outputs = beside->otherOutputs();
     multiplyTransposed(k, *schedule, product, [&](Value panel, const Matrix& tile) {
       epilogue->storePanel({expert, first, {}, {}, 1, {}}, rows, panel, schedule->nr, tile, outputs);
     });

@@ -1,4 +1,5 @@
 // moe.kernel of kind `attention`: a block computes a block of queries of one head, by one pass over the keys (skeletons/attention.cuh).
+#include "codegen/Limits.h"
 #include "codegen/cuda/AttentionSchedule.h"
 #include "codegen/cuda/AttentionText.h"
 #include "codegen/cuda/ElementText.h"
@@ -86,7 +87,7 @@ mlir::DictionaryAttr scheduleAttention(ir::KernelOp kernel, const CudaTarget& ta
     return {};
   auto schedule = chooseAttention(*plan, target);
   if (!schedule) {
-    kernel.emitOpError("attends with heads of ") << plan->headDim << " columns: a block's shared memory does not hold its queries";
+    beyondTarget(kernel, target.name) << "it attends with heads of " << plan->headDim << " columns: a block's shared memory does not hold its queries";
     return {};
   }
   return schedule->attr(kernel.getContext());

@@ -3,6 +3,7 @@
 //   queries      a block of queries of one head: dq
 //   keys         a block of keys of one head of k and v, from all heads of q that read it: dk and dv
 //   bias         a tile of queries and keys, from all that the bias served: dbias
+#include "codegen/Limits.h"
 #include "codegen/cuda/AttentionGradSchedule.h"
 #include "codegen/cuda/AttentionText.h"
 #include "codegen/cuda/ElementText.h"
@@ -278,13 +279,13 @@ mlir::LogicalResult buildAttentionGrad(KernelText& k, ir::KernelOp kernel) {
   return mlir::success();
 }
 
-mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CudaTarget&) {
+mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CudaTarget& target) {
   auto plan = AttentionGradPlan::of(kernel);
   if (failed(plan))
     return {};
   AttentionGradSchedule schedule = chooseAttentionGrad(plan->forward);
   if (auto why = schedule.illegal(plan->forward.dtype, plan->forward.headDim)) {
-    kernel.emitOpError("has no legal schedule: ") << *why;
+    beyondTarget(kernel, target.name) << "it attends with heads of " << plan->forward.headDim << " columns: " << *why;
     return {};
   }
   return schedule.attr(kernel.getContext());

@@ -2,6 +2,7 @@
 //   several tokens: a block computes a block of rows, by one pass over the kept keys and the new ones (skeletons/attention.cuh)
 //   one token: blocks share the keys of its rows (skeletons/cached_attention.cuh), and a stage more puts their sums together
 // Which of the two it is, is known at the call: the blocks of the other stages leave at once.
+#include "codegen/Limits.h"
 #include "codegen/analysis/CachedPlans.h"
 #include "codegen/cuda/AttentionSchedule.h"
 #include "codegen/cuda/AttentionText.h"
@@ -30,6 +31,15 @@ AttentionPlan asAttention(const CachedAttentionPlan& plan) {
           .keyHeads = plan.keyHeads,
           .bias = plan.bias,
           .dropout = {}};
+}
+
+/// Kernels count rows and keys in 31 bits.
+mlir::LogicalResult checkCounts(ir::KernelOp kernel, const CachedAttentionPlan& plan) {
+  constexpr int64_t most = INT32_MAX - (1 << 17); // tiles, and ranges of one token's keys, end behind the last one by less
+  if (plan.context <= most / plan.sharing())
+    return mlir::success();
+  return kernel.emitOpError("attends to a context of ") << plan.context << " tokens, of each of which " << plan.sharing() << " heads share keys: a CUDA kernel counts at most " << most
+                                                         << " rows; compile it for a context of at most " << most / plan.sharing();
 }
 
 /// "[&](int key) -> const float* { return key < position ? keys + key * 64 : k + (key - position) * 192; }"
@@ -139,7 +149,7 @@ void buildOneToken(KernelText& k, const CachedAttentionPlan& plan, const OneToke
 
 mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel) {
   auto plan = CachedAttentionPlan::of(kernel);
-  if (failed(plan))
+  if (failed(plan) || failed(checkCounts(kernel, *plan)))
     return mlir::failure();
   auto schedule = AttentionSchedule::of(kernel, asAttention(*plan));
   if (failed(schedule))
@@ -222,7 +232,7 @@ mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CudaTarg
     return {};
   auto schedule = chooseAttention(asAttention(*plan), target);
   if (!schedule) {
-    kernel.emitOpError("attends with heads of ") << plan->headDim << " columns: a block's shared memory does not hold its queries";
+    beyondTarget(kernel, target.name) << "it attends with heads of " << plan->headDim << " columns: a block's shared memory does not hold its queries";
     return {};
   }
   OneTokenRule one = OneTokenRule::of(*plan, target);

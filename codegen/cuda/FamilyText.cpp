@@ -21,14 +21,13 @@ mlir::FailureOr<FamilyText> FamilyText::of(KernelText& k) {
 }
 
 bool FamilyText::needsPointers() const { return llvm::any_of(parts_.families, [](const TensorFamily& family) { return family.members.size() > 1; }); }
-bool FamilyText::needsNumbers() const { return !parts_.results.empty() || llvm::any_of(parts_.read, [&](mlir::Value number) { return isComputed(number); }); }
 
 void FamilyText::addWorkspaces() {
   ir::KernelOp kernel = k_.kernel();
   if (needsPointers())
     pointers_ = k_.addWorkspace(DType::I64, Size(kernel.getNumOperands() + kernel.getNumResults()));
   for (mlir::Value number : parts_.read)
-    if (isComputed(number) && !numbers_.contains(dtypeOf(number)))
+    if (TensorFamilies::isComputed(number) && !numbers_.contains(dtypeOf(number)))
       numbers_[dtypeOf(number)] = k_.addWorkspace(dtypeOf(number), Size(static_cast<int64_t>(parts_.read.size())));
 }
 
@@ -65,7 +64,7 @@ void FamilyText::printNumbers(Lines& lines, llvm::function_ref<std::string(ir::R
   for (auto [output, number] : parts_.results)
     results.emplace_back(output, texts.element(number, origin(number)));
   for (mlir::Value number : parts_.read)
-    if (isComputed(number))
+    if (TensorFamilies::isComputed(number))
       lines.add(storeText(dtypeOf(number), numbers_.at(dtypeOf(number)), numberPlace(number), texts.element(number, origin(number))));
   for (const auto& [output, value] : results)
     lines.add(storeText(dtypeOf(yieldOf(k_.kernel())->getOperand(output)), k_.output(output), "0", value));
@@ -73,24 +72,7 @@ void FamilyText::printNumbers(Lines& lines, llvm::function_ref<std::string(ir::R
 
 //===--- pieces ---===//
 
-int64_t FamilyText::pieces(int64_t elements) const {
-  int64_t pieces = 0;
-  eachMember(elements, [&](const TensorFamily&, const TensorFamily::Member&, int64_t first, int64_t count) { pieces = first + count; });
-  return pieces;
-}
-
-Size FamilyText::operations() const {
-  Size total = 0;
-  for (const TensorFamily& family : parts_.families) {
-    int64_t cost = 1, elements = 0;
-    for (mlir::Operation* op : family.ops)
-      cost += elementCost(op);
-    for (const TensorFamily::Member& member : family.members)
-      elements += member.elements;
-    total = total + Size(cost) * Size(elements);
-  }
-  return total;
-}
+Size FamilyText::operations() const { return parts_.operations(elementCost); }
 
 /// `first` and `end` of the piece; gives the names of the family's arguments and, in `outputs`, of its results. A table has one row for each member: its first
 /// piece, its elements, the places of its buffers among the launch's; behind them rows that no piece reaches, to a power of two.
@@ -159,7 +141,7 @@ std::vector<std::string> FamilyText::printValues(Lines& lines, const TensorFamil
         mlir::Value number = parts_.numberOf(operand);
         if (mlir::isa_and_nonnull<ir::ConstantOp>(number.getDefiningOp()) || !bound.insert(operand).second)
           continue;
-        std::string text = isComputed(number) ? loadText(dtypeOf(number), numbers_.at(dtypeOf(number)), numberPlace(number))
+        std::string text = TensorFamilies::isComputed(number) ? loadText(dtypeOf(number), numbers_.at(dtypeOf(number)), numberPlace(number))
                                               : loadText(dtypeOf(number), k_.input(mlir::cast<mlir::BlockArgument>(number).getArgNumber()), "0");
         texts.bind(operand, [text](const Coordinates&) { return text; });
       } else if (mlir::Value whole = unshaped(operand); whole != operand && bound.insert(operand).second) {
@@ -173,7 +155,7 @@ std::vector<std::string> FamilyText::printValues(Lines& lines, const TensorFamil
 }
 
 void FamilyText::printPieces(Lines& lines, const Piece& piece) {
-  int64_t elements = piece.threads * piece.each, first = 0, all = pieces(elements);
+  int64_t elements = piece.threads * piece.each, first = 0, all = parts_.pieces(elements);
   for (const TensorFamily& family : parts_.families) {
     int64_t count = 0;
     for (const TensorFamily::Member& member : family.members)

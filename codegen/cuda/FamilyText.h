@@ -22,13 +22,10 @@ public:
 
   /// Whether something stands in the workspaces before pieces can be worked on.
   bool needsPointers() const;
-  bool needsNumbers() const;
   void printPointers(Lines& lines);
   /// By one thread. `total` gives the variable that holds a reduction's result.
   void printNumbers(Lines& lines, llvm::function_ref<std::string(ir::ReduceOp)> total = {});
 
-  /// Pieces of `elements`; a tensor begins with a piece of its own.
-  int64_t pieces(int64_t elements) const;
   Size operations() const;
   /// What a block does: finds the piece blockIdx.x, elements [first, end) of a tensor, and goes over it with all threads. `use` prints what is done with the
   /// values of an element; `before` and `behind` stand around the loop. `pointers` are those of the family's results.
@@ -39,20 +36,8 @@ public:
   };
   void printPieces(Lines& lines, const Piece& piece);
 
-  /// The pieces of each member, in the order of the families and their members.
-  template <class Visit> void eachMember(int64_t elements, Visit visit) const {
-    int64_t first = 0;
-    for (const TensorFamily& family : parts_.families)
-      for (const TensorFamily::Member& member : family.members) {
-        int64_t count = (member.elements + elements - 1) / elements;
-        visit(family, member, first, count);
-        first += count;
-      }
-  }
-
 private:
   FamilyText(KernelText& k, TensorFamilies parts) : k_(k), parts_(std::move(parts)) {}
-  bool isComputed(mlir::Value number) const { return number.getDefiningOp() && !mlir::isa<ir::ConstantOp>(number.getDefiningOp()); }
   std::string numberPlace(mlir::Value number) const;
   std::vector<std::string> printPlace(Lines& lines, const TensorFamily& family, int64_t firstPiece, int64_t elements, std::vector<std::string>& outputs);
   std::vector<std::string> printValues(Lines& lines, const TensorFamily& family, const std::vector<std::string>& inputs);

@@ -1,6 +1,7 @@
 // gate: scores of tokens, what the rows' ops make of them, and the routing.
 //   scores: a block computes its tokens' scores into shared memory, then each token's row by a group of threads, then counts rows for each expert
 //   then the routing (RoutingText.h)
+#include "codegen/Limits.h"
 #include "codegen/cuda/ExpertsOf.h"
 #include "codegen/cuda/GateText.h"
 #include "codegen/cuda/GroupRoutingText.h"
@@ -130,7 +131,7 @@ mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CudaTarget& target)
     return {};
   GateSchedule schedule = chooseGate(*plan, target);
   if (auto why = schedule.illegal(*plan)) {
-    kernel.emitOpError("has no legal schedule: ") << *why;
+    beyondTarget(kernel, target.name) << "it " << *why << "; fewer experts do, or a CPU target";
     return {};
   }
   return schedule.attr(kernel.getContext());

@@ -73,7 +73,7 @@ std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
   if (auto why = product().illegal(plan.dtype))
     return why;
   if (sharedBytes(plan) > kStaticSharedBytes)
-    return "scores of " + std::to_string(tokenBlock) + " tokens do not fit shared memory";
+    return "keeps scores of " + std::to_string(tokenBlock) + " tokens: a block's shared memory does not hold them";
   return std::nullopt;
 }
 

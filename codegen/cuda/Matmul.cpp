@@ -1,7 +1,9 @@
-// moe.kernel of kind `matmul`: a block computes one tile of one batch entry's product and takes its sums through the ops behind it.
+// moe.kernel of kind `matmul`: a block computes one tile of one batch entry's product and takes its sums through the ops behind it. Sums of rows of an argument, as
+// the gradient of a bias, are blocks of the same launch.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductText.h"
+#include "codegen/cuda/SumsOfRows.h"
 
 namespace moec::codegen::cuda {
 namespace {
@@ -40,7 +42,8 @@ int64_t copyOf(const MatmulPlan& plan) {
 }
 
 // Prints the inside of the loops over a thread's sums. `entry`: coordinates of the batch entry.
-mlir::LogicalResult printSums(KernelText& k, Lines& lines, const MatmulPlan& plan, const ProductSchedule& schedule, const Coordinates& entry) {
+mlir::LogicalResult printSums(KernelText& k, Lines& lines, const MatmulPlan& plan, const ProductSchedule& schedule, const Coordinates& entry,
+                              llvm::ArrayRef<unsigned> results) {
   mlir::Value product = ir::MatmulOp(plan.op).getResult();
   ir::Sizes sizes = ir::sizesOf(product), rowSizes(sizes.begin() + static_cast<int64_t>(entry.size()), sizes.end() - 1);
   bool narrow = plan.rows.constant() && *plan.rows.constant() <= INT32_MAX;
@@ -59,7 +62,7 @@ mlir::LogicalResult printSums(KernelText& k, Lines& lines, const MatmulPlan& pla
     lines.line("if (!({})) continue;", inside);
   Coordinates flat = entry.empty() ? Coordinates{"row", "column"} : Coordinates{"entry", "row", "column"};
   ir::Sizes flatSizes = entry.empty() ? ir::Sizes{plan.rows, plan.b.columns} : ir::Sizes{ir::product(plan.batch), plan.rows, plan.b.columns};
-  if (mlir::failed(printResults(k, lines, {product, at, "sums[m][n]", ""}, linearIndex(k, flatSizes, flat))))
+  if (mlir::failed(printResults(k, lines, {product, at, "sums[m][n]", ""}, linearIndex(k, flatSizes, flat), results)))
     return mlir::failure();
   lines.close();
   lines.close();
@@ -77,6 +80,9 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
   auto schedule = productScheduleOf(kernel, plan->dtype);
   if (failed(schedule))
     return mlir::failure();
+  auto beside = SumsBeside::of(k);
+  if (failed(beside))
+    return mlir::failure();
   k.use(plan->transposed || plan->b.transposed ? "transposed_product.cuh" : "product.cuh");
   const Size &rows = plan->rows, &columns = plan->b.columns, &depth = plan->b.depth;
   std::string type = memoryType(plan->dtype);
@@ -85,8 +91,7 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
   Size tilesM = Size::ceilDiv(rows, schedule->tileM), tilesN = Size::ceilDiv(columns, schedule->tileN), matrices = ir::product(plan->batch);
   bool narrow = rows.constant() && *rows.constant() <= INT32_MAX;
   Lines lines;
-  lines.line("__shared__ Tile::Shared shared;");
-  lines.line("const long long block = blockIdx.x;");
+  beside->print(lines, schedule->threads());
   lines.line("const int column0 = (int)(block % {}) * Tile::tileN;", k.size(tilesN));
   std::string place = fmt::format("block / {}", k.size(tilesN));
   Coordinates entry;
@@ -116,16 +121,16 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
     lines.line("                   {},", holeA);
     lines.line("                   {});", holeB);
   }
-  if (mlir::failed(printSums(k, lines, *plan, *schedule, entry)))
+  if (mlir::failed(printSums(k, lines, *plan, *schedule, entry, beside->others())))
     return mlir::failure();
-  llvm::SmallVector<mlir::Value> sinks(yieldOf(kernel)->getOperands());
+  llvm::SmallVector<mlir::Value> sinks = beside->otherResults();
   k.stage({.name = "product",
            .summary = fmt::format("A block computes {} x {} elements of a product of {} rows and {} columns, {} deep.", schedule->tileM, schedule->tileN, rows.str(),
                                   columns.str(), depth.str()),
-           .blocks = matrices * tilesM * tilesN,
+           .blocks = beside->blocks() + matrices * tilesM * tilesN,
            .threads = schedule->threads(),
            .residentBlocks = 2,
-           .operations = matrices * rows * columns * depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks),
+           .operations = matrices * rows * columns * depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks) + beside->operations(),
            .body = lines.str()});
   return mlir::success();
 }

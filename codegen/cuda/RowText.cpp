@@ -1,5 +1,6 @@
 #include "codegen/cuda/RowText.h"
 
+#include "codegen/Limits.h"
 #include "codegen/analysis/Rows.h"
 #include "codegen/cuda/Schedule.h"
 
@@ -107,8 +108,8 @@ mlir::LogicalResult RowText::check() {
     if (isRouted(op) && mlir::failed(checkRouted(op)))
       return mlir::failure();
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op); select && !turnsOf(widthOf(select.getScores())))
-      return kernel.emitError() << "moe.select from rows of " << widthOf(select.getScores()).str() << " does not fit the registers of "
-                                << schedule_.groupThreads << " threads";
+      return beyondTarget(kernel, k_.target().name) << "moe.select from rows of " << widthOf(select.getScores()).str() << " does not fit the registers of "
+                                                    << schedule_.groupThreads << " threads";
     for (mlir::Value value : op->getResults()) {
       ir::Sizes own = ir::sizesOf(value);
       own = isPerRow(value) ? own : leadingSizes(own);

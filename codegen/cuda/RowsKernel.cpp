@@ -1,25 +1,16 @@
 // rows: a group of threads computes a row of all results; the groups of a block take neighbouring rows.
+//   [ pieces, sums: what is summed over all rows, as the gradient of a norm's weight (SumsOfRows.h) ]
 #include "codegen/analysis/InPlace.h"
 #include "codegen/analysis/Rows.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/RowText.h"
 #include "codegen/cuda/Schedule.h"
+#include "codegen/cuda/SumsOfRows.h"
 
 namespace moec::codegen::cuda {
 
-namespace {
-
-std::vector<mlir::Operation*> opsOf(ir::KernelOp kernel) {
-  std::vector<mlir::Operation*> ops;
-  for (mlir::Operation& op : kernel.getBody().front().without_terminator())
-    ops.push_back(&op);
-  return ops;
-}
-
-} // namespace
-
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CudaTarget&) {
-  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  std::vector<mlir::Operation*> ops = SumsOfRows::of(kernel).otherOps(kernel);
   RowSchedule schedule = RowSchedule::of(RowText::widest(ops), RowText::wordsOf(ops), 128);
   if (inPlaceOf(kernel)) // a group without a row of its own reads another's
     schedule = {std::max<int64_t>(schedule.groupThreads, 32), 1};
@@ -36,7 +27,8 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
              << schedule->rowsPerBlock;
     k.allowInPlace();
   }
-  std::vector<mlir::Operation*> ops = opsOf(kernel);
+  SumsOfRows found = SumsOfRows::of(kernel);
+  std::vector<mlir::Operation*> ops = found.otherOps(kernel);
   ir::Sizes leading = leadingOfRows(ops);
   Size rows = ir::product(leading);
   Lines lines;
@@ -45,15 +37,24 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
 
   RowText::Row row;
-  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+  for (auto [i, value] : llvm::zip(found.others, found.otherResults(kernel))) {
     if (mlir::isa<mlir::BlockArgument>(value))
       return kernel.emitError() << "internal: a kernel over rows yields its argument " << i;
-    row.sinks.push_back({value, k.output(static_cast<unsigned>(i))});
+    row.sinks.push_back({value, k.output(i)});
+  }
+  mlir::Value ragged = raggedRouting(yieldOf(kernel));
+  SumsOverRows sums(k, found.sums);
+  for (auto [i, sum] : llvm::enumerate(sums.sums())) {
+    if (!(sum.count == rows))
+      return kernel.emitError() << "internal: a kernel over " << rows.str() << " rows sums up " << sum.count.str();
+    if (ragged)
+      return kernel.emitError() << "internal: a kernel over the rows of a routing sums up all rows";
+    if (!mlir::isa<mlir::BlockArgument>(sum.rows))
+      row.sinks.push_back({sum.rows, sums.pointerOf(i)});
   }
   int64_t group = schedule->groupThreads, together = schedule->rowsPerBlock;
   k.declare(fmt::format("using Rows = Group<{}>;", group));
   const char* type = rows.constant() && *rows.constant() <= INT32_MAX ? "int" : "long long";
-  mlir::Value ragged = raggedRouting(yieldOf(kernel));
   lines.line("const int lane = Rows::lane();");
   if (ragged) {
     auto routing = mlir::cast<ir::RoutingType>(ragged.getType());
@@ -86,6 +87,8 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
            .residentBlocks = std::max(1, (text.isWide() ? 512 : 1024) / schedule->threads()), // 128 registers, or 64
            .operations = rows * text.operations(),
            .body = lines.str()});
+  if (!found.sums.empty())
+    sums.addStages();
   return mlir::success();
 }
 

@@ -52,7 +52,7 @@ struct TotalsText {
     text.printPieces(lines, piece);
     k.stage({.name = "pieces",
              .summary = fmt::format("A block sums up {} elements of one tensor.", elements),
-             .blocks = Size(text.pieces(elements)),
+             .blocks = Size(text.parts().pieces(elements)),
              .threads = kThreads,
              .operations = text.operations(),
              .body = lines.str()});
@@ -60,7 +60,7 @@ struct TotalsText {
 
   void join() {
     std::vector<std::string> rows(text.parts().totals.size(), "{0ll, 0ll}"); // of nothing
-    text.eachMember(elements, [&](const TensorFamily&, const TensorFamily::Member& member, int64_t first, int64_t count) {
+    text.parts().eachMember(elements, [&](const TensorFamily&, const TensorFamily::Member& member, int64_t first, int64_t count) {
       for (auto [value, total] : llvm::enumerate(member.sinks))
         rows[total] = fmt::format("{{{}ll, {}ll}}", first * width + static_cast<int64_t>(value), (first + count) * width);
     });
@@ -78,7 +78,7 @@ struct TotalsText {
              .summary = "A block sums up the pieces of one tensor.",
              .blocks = Size(static_cast<int64_t>(rows.size())),
              .threads = kThreads,
-             .operations = Size(text.pieces(elements) * width),
+             .operations = Size(text.parts().pieces(elements) * width),
              .body = lines.str()});
   }
 
@@ -120,7 +120,7 @@ mlir::LogicalResult buildTotals(KernelText& k, ir::KernelOp kernel) {
   TotalsText stages{k, *text, *each * kThreads};
   for (const TensorFamily& family : text->parts().families)
     stages.width = std::max<int64_t>(stages.width, static_cast<int64_t>(family.values.size()));
-  stages.partials = k.addWorkspace(DType::F64, Size(text->pieces(stages.elements) * stages.width));
+  stages.partials = k.addWorkspace(DType::F64, Size(text->parts().pieces(stages.elements) * stages.width));
   stages.totals = k.addWorkspace(DType::F64, Size(static_cast<int64_t>(text->parts().totals.size())));
   if (text->needsPointers())
     stages.pointers();

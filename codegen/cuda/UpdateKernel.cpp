@@ -21,13 +21,13 @@ mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
   k.allowInPlace();
   text->addWorkspaces();
-  if (text->needsPointers() || text->needsNumbers()) {
+  if (text->needsPointers() || text->parts().needsNumbers()) {
     Lines lines;
     lines.line("if (threadIdx.x != 0)");
     lines.line("  return;");
     if (text->needsPointers())
       text->printPointers(lines);
-    if (text->needsNumbers())
+    if (text->parts().needsNumbers())
       text->printNumbers(lines);
     k.stage({.name = "numbers",
              .summary = "A thread computes what all elements share.",
@@ -36,7 +36,7 @@ mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel) {
              .operations = Size(static_cast<int64_t>(8 * text->parts().numbers.size())),
              .body = lines.str()});
   }
-  int64_t pieces = text->pieces(*threads * *each);
+  int64_t pieces = text->parts().pieces(*threads * *each);
   if (pieces == 0)
     return mlir::success();
   Lines lines;

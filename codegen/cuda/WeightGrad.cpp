@@ -1,15 +1,17 @@
 // weight_grad: the gradient of the experts' weights (E, N, K). A block owns a tile of one expert's matrix and walks the expert's rows: their dy and their values
-// both lie transposed to the product (skeletons/transposed_product.cuh). An expert without rows gets zeros.
+// both lie transposed to the product (skeletons/transposed_product.cuh). An expert without rows gets zeros. Sums of the experts' rows, as the gradient of their bias,
+// are blocks of the same launch.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductText.h"
+#include "codegen/cuda/SumsOfRows.h"
 
 namespace moec::codegen::cuda {
 
 namespace {
 
 // Prints the inside of the loops over a thread's sums.
-mlir::LogicalResult printSums(KernelText& k, Lines& lines, const WeightGradPlan& plan, const ProductSchedule& schedule) {
+mlir::LogicalResult printSums(KernelText& k, Lines& lines, const WeightGradPlan& plan, const ProductSchedule& schedule, llvm::ArrayRef<unsigned> results) {
   mlir::Value result = ir::GroupedWeightGradOp(plan.op).getResult();
   Coordinates at{"expert", "row", "column"};
   lines.add("#pragma unroll");
@@ -22,7 +24,7 @@ mlir::LogicalResult printSums(KernelText& k, Lines& lines, const WeightGradPlan&
   lines.line("const int column = column0 + Tile::columnOf(n);");
   if (std::string inside = guard(k, "column", plan.depth, schedule.tileN); !inside.empty())
     lines.line("if (!({})) continue;", inside);
-  if (failed(printResults(k, lines, {result, at, "sums[m][n]", ""}, linearIndex(k, ir::sizesOf(result), at))))
+  if (failed(printResults(k, lines, {result, at, "sums[m][n]", ""}, linearIndex(k, ir::sizesOf(result), at), results)))
     return mlir::failure();
   lines.close();
   lines.close();
@@ -38,13 +40,15 @@ mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel) {
   auto schedule = productScheduleOf(kernel, plan->dtype);
   if (failed(schedule))
     return mlir::failure();
+  auto beside = SumsBeside::of(k);
+  if (failed(beside))
+    return mlir::failure();
   k.use("transposed_product.cuh");
   std::string type = memoryType(plan->dtype), routing = k.input(plan->routing);
   k.declare(fmt::format("using Tile = {};\n", tileType(*schedule, plan->dtype, static_cast<int64_t>(byteSize(plan->dtype)))));
   Size tilesM = Size::ceilDiv(plan->columns, schedule->tileM), tilesN = Size::ceilDiv(plan->depth, schedule->tileN);
   Lines lines;
-  lines.line("__shared__ Tile::Shared shared;");
-  lines.line("const long long block = blockIdx.x;");
+  beside->print(lines, schedule->threads());
   lines.line("const int column0 = (int)(block % {}) * Tile::tileN;", k.size(tilesN));
   lines.line("const int row0 = (int)(block / {} % {}) * Tile::tileM;", k.size(tilesN), k.size(tilesM));
   lines.line("const int expert = (int)(block / {});", k.size(tilesN * tilesM));
@@ -58,16 +62,16 @@ mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel) {
   lines.line("multiplyTransposed<Tile, true, true>(shared, sums, count,");
   lines.line("    {},", copy(plan->dy, plan->columns, true));
   lines.line("    {});", copy(plan->rows, plan->depth, false));
-  if (failed(printSums(k, lines, *plan, *schedule)))
+  if (failed(printSums(k, lines, *plan, *schedule, beside->others())))
     return mlir::failure();
-  llvm::SmallVector<mlir::Value> sinks(yieldOf(kernel)->getOperands());
+  llvm::SmallVector<mlir::Value> sinks = beside->otherResults();
   k.stage({.name = "product",
            .summary = fmt::format("A block computes {} x {} elements of one expert's gradient ({} x {}) from all rows of the expert.", schedule->tileM, schedule->tileN,
                                   plan->columns.str(), plan->depth.str()),
-           .blocks = Size(plan->experts) * tilesM * tilesN,
+           .blocks = beside->blocks() + Size(plan->experts) * tilesM * tilesN,
            .threads = schedule->threads(),
            .residentBlocks = 2,
-           .operations = plan->count * plan->columns * plan->depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks),
+           .operations = plan->count * plan->columns * plan->depth * Size(2) + epilogueOperations(plan->op.getResult(), sinks) + beside->operations(),
            .body = lines.str()});
   return mlir::success();
 }

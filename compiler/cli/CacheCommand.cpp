@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
 
 namespace moec::cli {
@@ -29,7 +30,7 @@ using Clock = std::chrono::system_clock;
 
 struct CacheFlags : CommonOptions {
   std::string olderThan;
-  bool drawsAsInputs = false, inputGradients = false;
+  bool drawsAsInputs = false, record = false, replay = false, inputGradients = false;
 };
 
 CacheFolder userCache() {
@@ -53,34 +54,67 @@ std::string ageText(Clock::time_point time) {
   return seconds < 172800 ? fmt::format("{} h", seconds / 3600) : fmt::format("{} d", seconds / 86400);
 }
 
-/// What an entry is of; a damaged one says what is wrong with it.
+/// What an entry is of, and which version of moec made it; a damaged one says what is wrong with it.
 struct Description {
-  std::string name, target, damage;
+  std::string name, target;
+  std::string build; // sourceId() of its moec; empty where this one cannot read that
+  std::string damage;
+
+  bool isOfAnotherVersion() const { return damage.empty() && build != sourceId(); }
 };
 
-Description describe(const CacheFile& file) {
-  try {
-    if (file.kind == CacheFile::Kind::Program) {
-      ProgramEntry entry = readProgramEntry(file.path);
-      return {entry.name, fmt::format("{}", fmt::join(entry.targets, ",")), {}};
-    }
-    MappedFile bytes = MappedFile::open(file.path);
-    Container container = Container::parse(bytes.bytes(), file.path.string());
-    const Container::Section* launch = container.find("launch");
-    if (!launch)
-      throw Error(Fault::Data, file.path.string() + ": section 'launch' is missing");
-    Json json = Json::parse(launch->bytes.begin(), launch->bytes.end());
-    return {json.at("symbol"), json.at("target"), {}};
-  } catch (const std::exception& error) {
-    return {{}, {}, error.what()};
+/// The field `number` of those that KernelCache leads by their lengths: "11:moec kernel\n".
+std::string fieldOf(std::string_view text, int number) {
+  for (; !text.empty(); --number) {
+    size_t colon = text.find(':'), length = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + std::min(colon, text.size()), length);
+    if (colon == std::string_view::npos || error != std::errc{} || length > text.size() - colon - 1)
+      break;
+    if (number == 0)
+      return std::string(text.substr(colon + 1, length));
+    text.remove_prefix(std::min(colon + 2 + length, text.size()));
   }
+  return {};
+}
+
+Description describeKernel(const Container& container) {
+  const Container::Section *launch = container.find("launch"), *key = container.find("key");
+  if (!launch || !key)
+    return {};
+  Json json = Json::parse(launch->bytes.begin(), launch->bytes.end());
+  return {json.at("symbol"), json.at("target"), fieldOf({reinterpret_cast<const char*>(key->bytes.data()), key->bytes.size()}, 1), {}};
+}
+
+Description describe(const CacheFile& file) {
+  std::string where = file.path.string();
+  try {
+    MappedFile bytes = MappedFile::open(file.path);
+    if (Container::isOfAnotherVersion(bytes.bytes()))
+      return {};
+    Container container = Container::parse(bytes.bytes(), where);
+    try { // what is whole, and says something else, was written by another version
+      if (file.kind == CacheFile::Kind::Kernel)
+        return describeKernel(container);
+      ProgramEntry entry = programEntryOf(container, where);
+      return {entry.name, fmt::format("{}", fmt::join(entry.targets, ",")), entry.key.build, {}};
+    } catch (const std::exception&) {
+      return {};
+    }
+  } catch (const std::exception& error) {
+    return {{}, {}, {}, error.what()};
+  }
+}
+
+std::string nameInTable(const Description& about, const CacheFile& file) {
+  std::string name = about.name.empty() ? file.path.filename().string() : about.name;
+  return (!about.damage.empty() ? "(damaged) " : about.isOfAnotherVersion() ? "(of another version) " : "") + name;
 }
 
 const char* kindWord(CacheFile::Kind kind) { return kind == CacheFile::Kind::Program ? "program" : "kernel"; }
 
 void listCache(const CacheFlags& flags) {
   CacheFolder cache = userCache();
-  int64_t limit = cacheLimit(flags.cacheLimit), total = 0, damaged = 0;
+  int64_t limit = cacheLimit(flags.cacheLimit), total = 0, damaged = 0, others = 0;
   std::vector<CacheFile> files = cache.files();
   std::ranges::reverse(files); // the latest first
   Table table({"kind", "name", "target", ">size", ">last used"});
@@ -89,10 +123,10 @@ void listCache(const CacheFlags& flags) {
     Description about = describe(file);
     total += file.bytes;
     damaged += !about.damage.empty();
-    table.add({kindWord(file.kind), about.damage.empty() ? about.name : "(damaged) " + file.path.filename().string(), about.target,
-               shortBytes(static_cast<double>(file.bytes)), ageText(file.used) + " ago"});
-    Json entry{{"kind", kindWord(file.kind)}, {"name", about.name}, {"target", about.target}, {"bytes", file.bytes}, {"last_used", timeText(file.used)},
-               {"path", file.path.string()}};
+    others += about.isOfAnotherVersion();
+    table.add({kindWord(file.kind), nameInTable(about, file), about.target, shortBytes(static_cast<double>(file.bytes)), ageText(file.used) + " ago"});
+    Json entry{{"kind", kindWord(file.kind)}, {"name", about.name},        {"target", about.target}, {"bytes", file.bytes}, {"last_used", timeText(file.used)},
+               {"path", file.path.string()},  {"this_version", about.damage.empty() && !about.isOfAnotherVersion()}};
     if (!about.damage.empty())
       entry["damage"] = about.damage;
     entries.push_back(std::move(entry));
@@ -106,6 +140,8 @@ void listCache(const CacheFlags& flags) {
     fmt::print("{}\n", table.str());
   fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)),
              shortBytes(static_cast<double>(limit)));
+  if (others > 0)
+    fmt::print("{} of another version of moec: this one makes its own; `moec cache clear` removes all\n", others);
   if (damaged > 0)
     fmt::print("{} damaged: whoever needs one compiles it again\n", damaged);
 }
@@ -147,7 +183,7 @@ void explainCache(const CacheFlags& flags) {
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already: only what is compiled from models is cached", flags.file.string()));
   CacheFolder cache = userCache();
-  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients};
+  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .record = flags.record, .replay = flags.replay};
   addModelOptions(flags, options);
   ProgramKey key = ProgramKey::of(MappedFile::open(flags.file).bytes(), flags.file.filename().string(), options, sourceId(), hostCpu());
   ProgramCache programs(cache.programs());
@@ -195,6 +231,8 @@ void addCacheCommand(CLI::App& app) {
   CLI::App* explain = command->add_subcommand("explain", "Say whether compiling a model would be a hit, and why not");
   addModelFlags(*explain, *flags);
   explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
+  explain->add_flag("--record", flags->record, "as for compile");
+  explain->add_flag("--replay", flags->replay, "as for compile");
   addTrainFlags(*explain, *flags, "as for compile");
   addEmaFlag(*explain, *flags);
   addEvaluateFlags(*explain, *flags, "as for compile");

@@ -1,6 +1,7 @@
 #include "compiler/cli/CommandInputs.h"
 
 #include "runtime/CallInputs.h"
+#include "runtime/GateRecord.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/Generation.h"
 #include "runtime/core/NearestName.h"
@@ -18,7 +19,7 @@ namespace moec::cli {
 
 void loadWeights(Session& session, const CommonOptions& options) {
   if (options.weights)
-    session.load(*options.weights, options.allowNonFinite);
+    session.loadForCalls(*options.weights, options.allowNonFinite);
   else if (options.init || session.plan().parameters.empty())
     session.init(options.init.value_or(0));
   else
@@ -42,7 +43,7 @@ const InputInfo* findInput(const Plan& plan, const std::string& name) {
 std::vector<std::string> inputNames(const Plan& plan, bool draws) {
   std::vector<std::string> names;
   for (const InputInfo& input : plan.inputs)
-    if (input.isDraw == draws && !isTrainingInput(input.name))
+    if (input.isDraw == draws && !isTrainingInput(input.name) && !isChoices(input.name))
       names.push_back(input.name);
   return names;
 }
@@ -84,6 +85,33 @@ void readDraws(const Plan& plan, const CommonOptions& options, TensorMap& result
   result.merge(draws);
 }
 
+/// The choices of --replay; what else a record holds is left alone.
+void readChoices(const Plan& plan, const CommonOptions& options, TensorMap& result) {
+  std::vector<std::string> known;
+  for (const InputInfo& input : plan.inputs)
+    if (isChoices(input.name))
+      known.push_back(input.name);
+  if (!options.replay) {
+    if (!known.empty())
+      throw Error(Fault::Usage, fmt::format("{} was compiled with the choices of its gates as inputs: give --replay FILE with {}", options.file.string(),
+                                            fmt::join(known, ", ")));
+    return;
+  }
+  TensorMap record = readSafeTensors(*options.replay);
+  if (known.empty())
+    throw Error(Fault::Usage, fmt::format("--replay {}: {} takes no choices from a file: no gate of it chooses, or it was compiled without --replay",
+                                          options.replay->string(), options.file.string()));
+  for (const auto& [name, tensor] : record)
+    if (!isRecord(name) || (isChoices(name) && std::ranges::find(known, name) == known.end()))
+      throw Error(Fault::Data, fmt::format("{}: \"{}\" is no gate's choices{}", options.replay->string(), name, didYouMean(name, known)));
+  for (const std::string& name : known) {
+    auto found = record.find(name);
+    if (found == record.end())
+      throw Error(Fault::Data, fmt::format("{}: lacks \"{}\"", options.replay->string(), name));
+    result.insert(*found);
+  }
+}
+
 } // namespace
 
 TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
@@ -98,10 +126,11 @@ TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
       throw Error(Fault::Usage, fmt::format("--input {}: {} is given twice", text, name));
   }
   for (const InputInfo& input : plan.inputs)
-    if (isNeeded(plan, input) && !input.isDraw && !files.contains(input.name))
+    if (isNeeded(plan, input) && !input.isDraw && !isChoices(input.name) && !files.contains(input.name))
       throw Error(Fault::Usage, fmt::format("input \"{}\" is missing: give --input {}=FILE", input.name, input.name));
   TensorMap result;
   readDraws(plan, options, result);
+  readChoices(plan, options, result);
   for (const auto& [name, file] : files)
     result.emplace(name, readInput(*findInput(plan, name), file));
   checkInputs(plan, result);

@@ -12,8 +12,8 @@ void loadWeights(Session& session, const CommonOptions& options);
 /// --save-weights, where it is given.
 void saveInitialWeights(const Plan& plan, const CommonOptions& options);
 
-/// --input and --draws. Error(Usage) for an unknown name (with the nearest), a name twice, an input that is missing, or
-/// --draws for a program compiled without.
+/// --input, --draws and --replay. Error(Usage) for an unknown name (with the nearest), a name twice, an input that is missing, or
+/// --draws or --replay for a program compiled without.
 TensorMap readInputs(const Plan& plan, const CommonOptions& options);
 
 /// What a session's call asks of its inputs, asked of those that came from files: Error(Data).

@@ -43,7 +43,7 @@ struct CommonOptions {
 
   uint64_t seed = 0;
   std::vector<std::string> inputs; // NAME=FILE
-  std::optional<std::filesystem::path> draws;
+  std::optional<std::filesystem::path> draws, replay;
   std::vector<std::string> sizes; // NAME=NUMBER
 };
 

@@ -23,7 +23,7 @@ namespace {
 
 struct CompileFlags : CommonOptions {
   std::optional<std::filesystem::path> output;
-  bool drawsAsInputs = false, timePhases = false, inputGradients = false;
+  bool drawsAsInputs = false, record = false, replay = false, timePhases = false, inputGradients = false;
   std::string stopAfter, from, emit;
   std::filesystem::path dumpPhases, kernels;
 
@@ -152,7 +152,8 @@ void compileCommand(const CompileFlags& flags) {
     throw Error(Fault::Usage, "-o needs the name of the file to write, found an empty one");
   checkOutputFiles(flags, {{"-o", flags.output}});
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
-  CompileOptions options{.drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .trace = trace};
+  CompileOptions options{
+      .drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .record = flags.record, .replay = flags.replay, .trace = trace};
   std::string text;
   OpenedProgram opened = flags.needsCompiler() ? compileNow(flags, options, text) : openProgram(flags, options);
   if (!flags.stopAfter.empty() || !flags.emit.empty()) {
@@ -176,6 +177,8 @@ void addCompileCommand(CLI::App& app) {
       ->type_name("PROGRAM");
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
                     "random draws become inputs, named by their paths, for --draws");
+  command->add_flag("--record", flags->record, "what gates choose, its weights and what was dropped are results too, for `moec run --record` and for programs that train");
+  command->add_flag("--replay", flags->replay, "gates take their choices from inputs, for `moec run --replay` and for programs that train");
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
   addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");

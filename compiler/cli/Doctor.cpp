@@ -2,6 +2,7 @@
 
 #include "compiler/cli/CacheFolder.h"
 #include "compiler/cli/Table.h"
+#include "moec_build_id.h"
 #include "runtime/Compile.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/BuildId.h"
@@ -40,6 +41,10 @@ std::string joined(std::string text) {
     text.replace(at, end == std::string::npos ? end : end - at, "; ");
   }
   return text;
+}
+
+Diagnosis version() {
+  return {"moec", Status::Ok, fmt::format("version {}, build {}", kVersion, sourceId())};
 }
 
 Diagnosis cpu() {
@@ -189,7 +194,7 @@ Diagnosis disk() {
 } // namespace
 
 std::vector<Diagnosis> diagnose() {
-  std::vector<Diagnosis> list{cpu(), threads(), executableMemory(), compiler()};
+  std::vector<Diagnosis> list{version(), cpu(), threads(), executableMemory(), compiler()};
   list.push_back(nvrtc(list.back().status == Status::Ok));
   list.push_back(driver());
   addGpus(list.back().status == Status::Ok, list);

@@ -89,6 +89,7 @@ Json forecastJson(const MemoryForecast& memory, int threads) {
           {"given", memory.given},
           {"program", memory.program},
           {"drawing", memory.drawing},
+          {"reading", memory.reading},
           {"peak_with_weights", memory.peakWithWeights()},
           {"peak_with_init", memory.peakWithInit()}};
 }
@@ -101,8 +102,8 @@ void addForecast(Table& table, const MemoryForecast& memory, int threads, bool t
     table.add({"  peak of training", bytes(memory.peakWithWeights()), fmt::format("a step {}; with drawn weights {}", bytes(memory.call()), bytes(memory.peakWithInit()))});
   else
     table.add({"  peak of run", bytes(memory.peakWithWeights()),
-               fmt::format("a call {}; before it, weights in both forms {}; with --init {}", bytes(memory.call()), bytes(memory.loading()),
-                           bytes(memory.peakWithInit()))});
+               fmt::format("a call {}; with --init {}; of a session that is given weights in both forms {}", bytes(memory.call()), bytes(memory.peakWithInit()),
+                           bytes(memory.loading()))});
 }
 
 Json memoryJson(const Plan& plan, const Bindings& sizes) {

@@ -24,23 +24,28 @@ int64_t scratchOf(const std::vector<LaunchInfo>& launches, const Bindings& sizes
 int64_t elementsOf(const ParameterInfo& parameter) { return Tensor::borrow(nullptr, parameter.shape, parameter.dtype).elements(); }
 int64_t bytesOf(const ParameterInfo& parameter) { return elementsOf(parameter) * static_cast<int64_t>(byteSize(parameter.dtype)); }
 
-/// Session's way from a seed to packed weights: each is drawn, piece by piece in doubles, copied to its buffer, packed and freed before the next.
-int64_t drawingPeak(const Plan& plan) {
+/// What stands beside a weight's buffer while it is drawn: the weight itself and, piece by piece, doubles.
+int64_t drawnBeside(const ParameterInfo& parameter) {
+  auto size = static_cast<int64_t>(byteSize(parameter.dtype));
+  int64_t piece = std::min(elementsOf(parameter), drawnAtOnce(parameter)) * (static_cast<int64_t>(sizeof(double)) + size);
+  return std::max(piece, bytesOf(parameter));
+}
+
+/// Session's way to packed weights: each is made, copied to its buffer, packed and freed before the next. `besideOf` is what stands beside the buffer until then.
+template <class BesideOf> int64_t placingPeak(const Plan& plan, BesideOf besideOf) {
   std::map<int, const ParameterInfo*> byBuffer;
   for (const ParameterInfo& parameter : plan.parameters)
     byBuffer[parameter.buffer] = &parameter;
   int64_t kept = 0, peak = 0;
-  auto draw = [&](const ParameterInfo& parameter, int64_t beside) {
-    auto size = static_cast<int64_t>(byteSize(parameter.dtype));
-    int64_t piece = std::min(elementsOf(parameter), drawnAtOnce(parameter)) * (static_cast<int64_t>(sizeof(double)) + size);
-    peak = std::max(peak, kept + beside + bytesOf(parameter) + std::max(piece, bytesOf(parameter)));
+  auto make = [&](const ParameterInfo& parameter, int64_t beside) {
+    peak = std::max(peak, kept + beside + bytesOf(parameter) + besideOf(parameter));
   };
   std::set<int> packed;
   for (const LaunchInfo& launch : plan.prepare) {
     int64_t beside = 0;
     for (int input : launch.inputs)
       if (auto found = byBuffer.find(input); found != byBuffer.end()) {
-        draw(*found->second, beside);
+        make(*found->second, beside);
         beside += bytesOf(*found->second);
         packed.insert(input);
       }
@@ -50,19 +55,19 @@ int64_t drawingPeak(const Plan& plan) {
   }
   for (const ParameterInfo& parameter : plan.parameters)
     if (!packed.contains(parameter.buffer)) {
-      draw(parameter, 0);
+      make(parameter, 0);
       kept += bytesOf(parameter);
     }
-  if (plan.purpose == Purpose::Training) { // all buffers stand before the first is drawn
+  if (plan.purpose == Purpose::Training) { // all buffers stand before the first is made
     kept = peak = 0;
     for (const ParameterInfo& parameter : plan.parameters)
       kept += bytesOf(parameter);
     for (const StateInfo& state : plan.states)
       kept += bytesOf(state);
     for (const ParameterInfo& parameter : plan.parameters)
-      draw(parameter, -bytesOf(parameter));
+      make(parameter, -bytesOf(parameter));
     for (const StateInfo& state : plan.states)
-      draw(state, -bytesOf(state));
+      make(state, -bytesOf(state));
   }
   return std::max(peak, kept);
 }
@@ -112,7 +117,8 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
   for (const ParameterInfo& parameter : plan.parameters)
     if (parameter.buffer < 0)
       result.unread += bytesOf(parameter);
-  result.drawing = drawingPeak(plan);
+  result.drawing = placingPeak(plan, drawnBeside);
+  result.reading = placingPeak(plan, [](const ParameterInfo&) { return int64_t{0}; });
   result.arena = std::max<int64_t>(layoutArena(plan, sizes).bytes, 1);
   result.packingScratch = scratchOf(plan.prepare, {}, threads);
   result.scratch = std::max({result.packingScratch, scratchOf(plan.forward, sizes, threads), scratchOf(plan.apply, sizes, threads)});

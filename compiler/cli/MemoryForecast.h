@@ -31,8 +31,9 @@ struct MemoryForecast {
   int64_t given = 0;      // the inputs as they were read
   int64_t program = 0;    // kernels' images and IR
   int64_t drawing = 0;    // most at once while --init draws and packs weights one by one: what is packed so far, and the one at hand twice
+  int64_t reading = 0;    // the same while --weights packs them one by one
   /// Without the pages of the file that weights are read from.
-  int64_t peakWithWeights() const { return given + program + std::max(loading(), call()); }
+  int64_t peakWithWeights() const { return given + program + std::max(reading, call()); }
   int64_t peakWithInit() const { return given + program + std::max(drawing, call()); }
 };
 

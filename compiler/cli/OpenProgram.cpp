@@ -153,7 +153,7 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
     for (auto [given, flag] :
          {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
           std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
-          std::pair(common.ema.has_value(), "--ema")})
+          std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context")})
       if (given)
         throw Error(Fault::Usage,
                     fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",

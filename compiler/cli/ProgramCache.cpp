@@ -23,7 +23,9 @@ std::span<const uint8_t> section(const Container& container, std::string_view na
   throw Error(Fault::Data, fmt::format("{}: section '{}' is missing", where, name));
 }
 
-ProgramEntry entryOf(const Container& container, const std::string& where) {
+} // namespace
+
+ProgramEntry programEntryOf(const Container& container, const std::string& where) {
   auto text = section(container, "about", where);
   Json about = Json::parse(text.begin(), text.end(), nullptr, false);
   try {
@@ -32,8 +34,6 @@ ProgramEntry entryOf(const Container& container, const std::string& where) {
     throw Error(Fault::Data, where + ": not the entry of a program");
   }
 }
-
-} // namespace
 
 ProgramCache::Lookup ProgramCache::find(const ProgramKey& key) const {
   Lookup found = peek(key);
@@ -50,7 +50,7 @@ ProgramCache::Lookup ProgramCache::peek(const ProgramKey& key) const {
   try {
     MappedFile file = MappedFile::open(path);
     Container container = Container::parse(file.bytes(), path.string());
-    if (!(entryOf(container, path.string()).key == key))
+    if (!(programEntryOf(container, path.string()).key == key))
       throw Error(Fault::Data, path.string() + ": the entry of another program");
     Program program = Program::parse(section(container, "program", path.string()));
     return {std::move(program), {}};
@@ -78,7 +78,7 @@ void ProgramCache::store(const ProgramKey& key, const fs::path& model, const Pro
 
 ProgramEntry readProgramEntry(const fs::path& path) {
   MappedFile file = MappedFile::open(path);
-  return entryOf(Container::parse(file.bytes(), path.string()), path.string());
+  return programEntryOf(Container::parse(file.bytes(), path.string()), path.string());
 }
 
 } // namespace moec::cli

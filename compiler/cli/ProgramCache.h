@@ -8,6 +8,10 @@
 #include <optional>
 #include <string>
 
+namespace moec {
+class Container;
+}
+
 namespace moec::cli {
 
 class ProgramCache {
@@ -37,7 +41,9 @@ struct ProgramEntry {
   std::string name;  // of the model
   std::vector<std::string> targets;
 };
-/// Error(Data) for what is no whole entry.
+/// Error(Data) for what is no whole entry, or one of a version that says other things.
 ProgramEntry readProgramEntry(const std::filesystem::path& path);
+/// The same of a file that is open; errors begin with `where`.
+ProgramEntry programEntryOf(const Container& container, const std::string& where);
 
 } // namespace moec::cli

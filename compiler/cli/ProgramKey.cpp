@@ -32,7 +32,7 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
   for (auto [flag, given] : {std::pair("--draws-as-inputs", options.drawsAsInputs), std::pair("-g", options.debugInfo),
                              std::pair("--train", options.train), std::pair("--accumulate", options.accumulate),
                              std::pair("--input-gradients", options.inputGradients), std::pair("--recompute", options.recompute),
-                             std::pair("--evaluate", options.evaluate), std::pair("--statistics", options.statistics),
+                             std::pair("--record", options.record), std::pair("--replay", options.replay), std::pair("--evaluate", options.evaluate), std::pair("--statistics", options.statistics),
                              std::pair("the model's check sizes", options.checkSizes)})
     if (given)
       key.options[flag] = "given";

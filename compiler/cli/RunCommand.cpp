@@ -6,7 +6,10 @@
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
+#include "runtime/GateRecord.h"
 #include "runtime/Session.h"
+#include "runtime/core/Error.h"
+#include "runtime/io/SafeTensors.h"
 #include "runtime/io/TensorFile.h"
 
 #include <CLI/CLI.hpp>
@@ -19,7 +22,7 @@ namespace moec::cli {
 namespace {
 
 struct RunFlags : CommonOptions {
-  std::optional<std::filesystem::path> output;
+  std::optional<std::filesystem::path> output, record;
   bool noChecks = false;
   std::filesystem::path kernelFiles;
 };
@@ -34,8 +37,21 @@ void print(const Session& session, const TensorMap& outputs, bool json) {
       fmt::print("{} {}\n{}", info.name, describe(found->second), valueTable(found->second));
 }
 
+/// What the gates did, out of the outputs and into a file.
+void writeRecord(const RunFlags& flags, TensorMap& outputs) {
+  TensorMap record;
+  for (auto output = outputs.begin(); output != outputs.end();)
+    if (isRecord(output->first))
+      record.insert(outputs.extract(output++));
+    else
+      ++output;
+  if (record.empty())
+    throw Error(Fault::Usage, fmt::format("--record {}: {} has no gate that chooses, or was compiled without --record", flags.record->string(), flags.file.string()));
+  writeSafeTensors(*flags.record, record);
+}
+
 void run(const RunFlags& flags) {
-  checkOutputFiles(flags, {{"--output", flags.output}});
+  checkOutputFiles(flags, {{"--output", flags.output}, {"--record", flags.record}});
   if (flags.output)
     checkTensorFile(*flags.output);
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
@@ -50,7 +66,9 @@ void run(const RunFlags& flags) {
                                      .kernelFiles = flags.kernelFiles});
   });
   Program program = step("open the program", [&] {
-    return openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value(), .trace = trace}).program;
+    return openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value(), .record = flags.record.has_value(),
+                               .replay = flags.replay.has_value(), .trace = trace})
+        .program;
   });
   Session session = step("open the session", [&] { return Session(program, device); });
   session.trace(trace);
@@ -62,6 +80,8 @@ void run(const RunFlags& flags) {
     return session.run(inputs, {.seed = flags.seed});
   }();
   step("write the outputs", [&] {
+    if (flags.record)
+      writeRecord(flags, outputs);
     if (flags.output)
       writeTensors(*flags.output, outputs);
     if (!flags.output || flags.json)
@@ -85,6 +105,11 @@ void addRunCommand(CLI::App& app) {
       ->add_option("--output", flags->output,
                    "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
       ->type_name("RESULTS");
+  command
+      ->add_option("--record", flags->record,
+                   "write what gates chose to a safetensors file: of each gate choices (tokens, choices per token), in front of capacity, weights, and which choices were kept")
+      ->type_name("TENSORS");
+  command->add_option("--replay", flags->replay, "gates take their choices from such a file; weights are their scores at these")->type_name("TENSORS");
   command->add_flag("--no-checks", flags->noChecks,
                     "ptx-emulator: results only, without a look at uninitialised reads and races");
   command
@@ -99,6 +124,9 @@ void addRunCommand(CLI::App& app) {
         "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
        {"with weights of yours, into a file",
         "moec run vit-moe.moec --weights w.safetensors --input image=photo.jpg --output scores.npy"},
+       {"the routing of one run in another, with other weights",
+        "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png --record routing.safetensors\nmoec run models/zoo/vit-moe.json "
+        "--init 1 --input image=examples/photo.png --replay routing.safetensors"},
        {"CUDA kernels without a GPU, with all of the emulator's checks",
         "moec run models/zoo/vit-moe.json --device ptx-emulator:sm_90a --init 0 --input image=examples/photo.png"}});
   command->callback([flags] { run(*flags); });

@@ -1,16 +1,24 @@
 #include "compiler/cli/StopSignals.h"
 
+#include <unistd.h>
+
 namespace moec::cli {
 
 namespace {
 
 std::atomic<bool> wanted;
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal's handler sets it");
+std::atomic<int> heard;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free, "a signal's handler sets them");
+std::string words; // never changed while the handler may run
 
-void onSignal(int) {
+// Calls nothing that a handler may not.
+void onSignal(int number) {
   wanted = true;
-  for (int number : {SIGINT, SIGTERM})
-    std::signal(number, SIG_DFL);
+  if (heard.fetch_add(1) == 0)
+    return;
+  static_cast<void>(!write(STDERR_FILENO, words.data(), words.size()));
+  std::signal(number, SIG_DFL);
+  std::raise(number); // comes when the handler has returned, until when it is held back
 }
 
 void listen(int number, struct sigaction& before) {
@@ -25,8 +33,10 @@ void listen(int number, struct sigaction& before) {
 
 } // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(const std::string& lastWords) {
   wanted = false;
+  heard = 0;
+  words = lastWords;
   listen(SIGINT, interrupt_);
   listen(SIGTERM, terminate_);
 }

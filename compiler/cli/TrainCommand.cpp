@@ -9,6 +9,7 @@
 #include "compiler/cli/TrainingProgress.h"
 #include "compiler/cli/TrainingReport.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/Printable.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Metrics.h"
 #include "runtime/train/OutFolder.h"
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <unistd.h>
 
 namespace moec::cli {
 
@@ -213,7 +215,7 @@ void train(const TrainFlags& flags) {
     trainer.resume();
   reading.reset();
 
-  StopSignals signals;
+  StopSignals signals(fmt::format("{}moec: stopped at once: the steps behind the last checkpoint of {} are lost\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", printable(out.string())));
   TrainingProgress progress(flags.quiet, signals.flag());
   Course course(report, progress, config.tensorboard);
   train::Outcome outcome = trainer.run(course, signals.flag());

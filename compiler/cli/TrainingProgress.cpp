@@ -149,7 +149,7 @@ void TrainingProgress::watch() {
   while (!changed_.wait_for(lock, std::min<std::chrono::milliseconds>(kTerminalStep, step_), [this] { return ended_; })) {
     bool due = terminal_ || Clock::now() - said >= step_;
     if (stop_ && !saidStop_ && !terminal_) { // a log tells it once
-      say("stopping after this step; the signal again to stop at once");
+      say("stopping after this step; a second signal stops at once");
       saidStop_ = true;
     }
     if (!started_ || !due)

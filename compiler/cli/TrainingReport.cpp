@@ -25,7 +25,7 @@ Json parseFile(const fs::path& file) {
   return Json::parse(bytes.bytes().begin(), bytes.bytes().end(), nullptr, false);
 }
 
-/// metrics.jsonl into the history; how the training ended last.
+/// metrics.jsonl into the history; what it learns from, and how it ended last.
 class Reading : public train::Listener {
 public:
   explicit Reading(train::History& history) : history_(history) {}
@@ -37,7 +37,9 @@ public:
   void onEvaluation(const train::EvaluationRecord& record) override { history_.add(record); }
   void onCheckpoint(const fs::path&) override {}
   void onSkippedRecord(const std::string&) override {}
-  void onEvent(int64_t, const std::string& event, const std::string&) override {
+  void onEvent(int64_t, const std::string& event, const std::string& message) override {
+    if (event == "begun")
+      data = message;
     for (const auto& [kind, words] : {std::pair("finished", "finished"), {"early_stop", "stopped early"}, {"interrupted", "interrupted"}, {"failed", "failed"}})
       if (event == kind)
         end = words;
@@ -45,7 +47,7 @@ public:
       end.clear();
   }
 
-  std::string end;
+  std::string end, data;
 
 private:
   train::History& history_;
@@ -115,7 +117,7 @@ TrainingReport readTraining(const fs::path& out) {
       report.about.target = json["target"];
   }
   report.about.model = modelName(out / "model.json");
-  report.about.data = dataName(config);
+  report.about.data = reading.data.empty() ? dataName(config) : reading.data;
   report.about.steps = config.steps;
   report.about.state = !reading.end.empty() ? reading.end : config.steps > 0 && report.history.steps() >= config.steps ? "finished" : "under way";
   report.about.facts = factsOf(config);

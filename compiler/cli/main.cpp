@@ -34,6 +34,24 @@ int report(moec::Fault fault, std::string_view message) {
   return moec::exitCode(fault);
 }
 
+/// What the call has and its command does not take, the first of it.
+std::string unexpected(const CLI::App& app) {
+  const CLI::App* command = &app;
+  for (auto inner = command->get_subcommands(); !inner.empty(); inner = command->get_subcommands())
+    command = inner.front();
+  std::vector<std::string> left = app.remaining(true), known;
+  auto option = std::ranges::find_if(left, [](const std::string& word) { return word.size() > 1 && word[0] == '-'; });
+  std::string name = moec::cli::fullName(*command);
+  if (option == left.end())
+    return fmt::format("\"{}\" is one argument too many for `{}`", left.empty() ? "" : left.front(), name);
+  std::string written = option->substr(0, option->find('='));
+  for (const moec::cli::OptionView& view : moec::cli::optionsOf(*command))
+    for (const std::string& one : view.names)
+      if (one.starts_with("--"))
+        known.push_back(one);
+  return fmt::format("`{}` has no option {}{}", name, written, written.size() > 2 ? moec::didYouMean(written, known) : ""); // any letter is near any other
+}
+
 int run(int argc, char** argv) {
   std::unique_ptr<CLI::App> tree = moec::cli::makeCommandTree();
   CLI::App& app = *tree;
@@ -55,7 +73,9 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0)
       return app.exit(error, std::cout, std::cerr); // --help, --version
     std::string command = app.get_subcommands().empty() ? "" : " " + app.get_subcommands()[0]->get_name();
-    return report(moec::Fault::Usage, fmt::format("{}; see `moec{} --help`", error.what(), command));
+    bool isUnexpected = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    std::string words = isUnexpected ? unexpected(app) : error.what();
+    return report(moec::Fault::Usage, fmt::format("{}{} see `moec{} --help`", words, words.ends_with('?') ? "" : ";", command));
   }
   return 0;
 }

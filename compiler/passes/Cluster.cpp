@@ -36,6 +36,19 @@ bool Cluster::isConvex() const {
   return true;
 }
 
+size_t Cluster::buffers() const {
+  llvm::DenseSet<Value> inputs;
+  size_t results = 0;
+  for (Operation* op : ops_) {
+    for (Value operand : op->getOperands())
+      if (Operation* definition = operand.getDefiningOp(); !definition || !(ops_.contains(definition) || isa<ConstantOp>(definition)))
+        inputs.insert(operand);
+    for (Value result : op->getResults())
+      results += llvm::any_of(result.getUsers(), [&](Operation* user) { return !ops_.contains(user); });
+  }
+  return inputs.size() + results;
+}
+
 void Cluster::prune(llvm::function_ref<bool(Operation*)> kept) {
   for (bool changed = true; changed;) {
     // What is outside and needs the cluster.
@@ -54,6 +67,25 @@ void Cluster::prune(llvm::function_ref<bool(Operation*)> kept) {
       return !kept(op) && llvm::any_of(op->getOperands(), [&](Value operand) { return operand.getDefiningOp() && behind.contains(operand.getDefiningOp()); });
     });
   }
+}
+
+static bool isNumbers(Value value) {
+  auto constant = value.getDefiningOp<ConstantOp>();
+  return constant && isa<SplatElementsAttr>(constant.getValue());
+}
+
+bool isMask(Operation* op) {
+  return isa_and_nonnull<CompareOp>(op) && llvm::all_of(op->getOperands(), [](Value operand) {
+    return isNumbers(operand) || (operand.getDefiningOp<RandomOp>() && operand.hasOneUse());
+  });
+}
+
+bool isOfMask(Value value) {
+  Operation* op = value.getDefiningOp();
+  if (isMask(op))
+    return true;
+  return op && isFree(op) && isElementwise(op) && llvm::any_of(op->getOperands(), isOfMask) &&
+         llvm::all_of(op->getOperands(), [](Value operand) { return isNumbers(operand) || isOfMask(operand); });
 }
 
 namespace {
@@ -95,6 +127,25 @@ Operation* nextUser(Value value) {
   return othersAreFar ? first : nullptr;
 }
 
+/// What is made of a mask, made once more.
+Value cloneOfMask(Value value, OpBuilder& builder) {
+  Operation* op = value.getDefiningOp();
+  if (isMask(op) || !isOfMask(value))
+    return value;
+  IRMapping own;
+  for (Value operand : op->getOperands())
+    own.map(operand, cloneOfMask(operand, builder));
+  return builder.clone(*op, own)->getResult(0);
+}
+
+/// Gives an op factors of its own where they are made of a mask for others too, as the backward part of a dropout: all then read the mask.
+void ownFactors(OpOperand& use) {
+  if (use.get().hasOneUse() || !isOfMask(use.get()))
+    return;
+  OpBuilder builder(use.getOwner());
+  use.set(cloneOfMask(use.get(), builder));
+}
+
 /// Whether a value is there before any op that stands free.
 bool isInMemory(Value value) {
   while (auto reshape = value.getDefiningOp<ReshapeOp>())
@@ -111,7 +162,7 @@ bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) co
   Operation* op = value.getDefiningOp();
   if (isInMemory(value) || contains(op))
     return true;
-  if (!isFree(op) || !isElementwise(op) || !value.hasOneUse())
+  if (!isFree(op) || !(isElementwise(op) || isa<RandomOp>(op)) || !(value.hasOneUse() || isMask(op)))
     return false;
   makers.push_back(op);
   return llvm::all_of(op->getOperands(), [&](Value operand) {
@@ -120,7 +171,9 @@ bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) co
 }
 
 void Cluster::addMakers(Operation* user) {
-  for (Value operand : user->getOperands()) {
+  for (OpOperand& use : user->getOpOperands()) {
+    ownFactors(use);
+    Value operand = use.get();
     if (auto rows = operand.getDefiningOp<ExpertRowsOp>(); rows && rows->hasOneUse())
       add(rows);
     SmallVector<Operation*> makers;
@@ -151,11 +204,10 @@ Value Cluster::growForward(Value value, std::string& reason) {
       return value;
     }
     givesMore |= !value.hasOneUse();
-    llvm::SetVector<Operation*> before;
-    if (givesMore)
-      before = ops_;
+    llvm::SetVector<Operation*> before = ops_;
     add(user);
     addMakers(user);
+    givesMore |= llvm::any_of(ArrayRef(ops()).drop_front(before.size()), [](Operation* op) { return isMask(op) && !op->hasOneUse(); });
     if (givesMore && !isConvex()) {
       ops_ = std::move(before);
       reason = "followed by " + name + ", which needs what comes behind it";
@@ -187,6 +239,46 @@ void Cluster::addExchange(OpOperand& operand) {
     operand.set(transpose.getResult());
   }
   add(transpose);
+}
+
+bool Cluster::addIfConvex(Operation* op) {
+  if (contains(op))
+    return true;
+  add(op);
+  if (isConvex())
+    return true;
+  ops_.remove(op);
+  return false;
+}
+
+ReduceOp sumOfRows(Operation* op) {
+  auto reduce = dyn_cast<ReduceOp>(op);
+  bool isSum = reduce && isFree(op) && reduce.getKind() == ReduceKind::Sum && reduce.getAxis() == 0 && sizesOf(reduce.getX()).size() == 2;
+  return isSum ? reduce : ReduceOp();
+}
+
+void Cluster::addSumsOfRows(Value rows) {
+  Sizes sizes = sizesOf(rows);
+  if (sizes.size() != 2)
+    return;
+  Value whole = rows;
+  while (auto reshape = whole.getDefiningOp<ReshapeOp>())
+    whole = reshape.getX();
+  SmallVector<ReduceOp> sums;
+  SmallVector<Value> views{whole};
+  while (!views.empty())
+    for (Operation* user : views.pop_back_val().getUsers()) {
+      if (isa<ReshapeOp>(user))
+        views.push_back(user->getResult(0));
+      else if (ReduceOp sum = sumOfRows(user); sum && sizesOf(sum.getX()) == sizes)
+        sums.push_back(sum);
+    }
+  for (ReduceOp sum : sums) {
+    Value before = sum.getX();
+    sum.getXMutable().set(rows);
+    if (!addIfConvex(sum))
+      sum.getXMutable().set(before);
+  }
 }
 
 FailureOr<KernelOp> Cluster::outline(StringRef kind, StringRef reason) {

@@ -15,6 +15,8 @@ public:
   void remove(mlir::Operation* op) { ops_.remove(op); }
   bool contains(mlir::Operation* op) const { return ops_.contains(op); }
   size_t size() const { return ops_.size(); }
+  /// How many inputs and results its kernel would have.
+  size_t buffers() const;
   llvm::ArrayRef<mlir::Operation*> ops() const { return ops_.getArrayRef(); }
 
   /// No path leaves the cluster and comes back: the kernel can be called at one moment.
@@ -24,13 +26,19 @@ public:
   void prune(llvm::function_ref<bool(mlir::Operation*)> kept);
 
   /// Adds the elementwise ops behind `value` as long as each keeps its shape and is the only use of the one before, or the only one near. Tables of experts'
-  /// entries that such an op reads come along, and so does what is made elementwise for it alone, from values in memory. Returns the last value; `reason` says
-  /// why it ended.
+  /// entries that such an op reads come along, and so does what is made elementwise for it alone, from values in memory and draws; the mask of a dropout, for its
+  /// backward part too. Returns the last value; `reason` says why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);
 
   /// Adds what exchanges the last two dimensions of an operand of a member, for the member alone: kernels of products read either way, and nobody then needs
   /// the copy.
   void addExchange(mlir::OpOperand& operand);
+
+  /// Adds the sums over all of `rows` (R, N), which the cluster reads in any case: the gradient of a bias beside that of its weight.
+  void addSumsOfRows(mlir::Value rows);
+
+  /// Adds an op unless a way then led out of the cluster and back.
+  bool addIfConvex(mlir::Operation* op);
 
   /// Replaces the ops by a moe.kernel whose label is the root's path. Constants are copied into the region. Fails with a diagnostic when
   /// the cluster is not convex.
@@ -44,6 +52,14 @@ private:
   mlir::Operation* root_;
   llvm::SetVector<mlir::Operation*> ops_;
 };
+
+/// Draws compared with numbers, as a dropout does: a byte for each element. Null is none.
+bool isMask(mlir::Operation* op);
+/// Whether a value is made elementwise of a mask and numbers alone.
+bool isOfMask(mlir::Value value);
+
+/// The op where it is a sum over the rows of a matrix and stands free; else null.
+ir::ReduceOp sumOfRows(mlir::Operation* op);
 
 /// Stands free in a function: not in a kernel, and not one of the ops that never are (read, write, return).
 bool isFree(mlir::Operation* op);

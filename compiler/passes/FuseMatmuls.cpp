@@ -1,5 +1,5 @@
 // fuse-matmuls: a matrix product with the exchanges of its operands' last two dimensions, which it reads either way, and the elementwise ops behind it
-// (bias, activation, residual), which then cost no traffic.
+// (bias, activation, residual), which then cost no traffic. The gradient of a weight takes that of the bias along: both read the rows of dy.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -14,6 +14,8 @@ LogicalResult fuseMatmuls(func::FuncOp function) {
     Cluster cluster(product);
     for (OpOperand& operand : product->getOpOperands())
       cluster.addExchange(operand);
+    if (auto exchange = product.getA().getDefiningOp<TransposeOp>(); exchange && cluster.contains(exchange))
+      cluster.addSumsOfRows(exchange.getX());
     std::string reason;
     cluster.growForward(product.getResult(), reason);
     if (failed(cluster.outline("matmul", reason)))

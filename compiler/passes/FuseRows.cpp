@@ -186,6 +186,62 @@ LogicalResult fuseRouters(func::FuncOp function) {
   return success();
 }
 
+/// What is behind a value's reshapes, where it is the sum over its rows.
+ReduceOp sumOfAllRows(Operation* user) {
+  while (isa<ReshapeOp>(user) && user->hasOneUse())
+    user = *user->getUsers().begin();
+  return sumOfRows(user);
+}
+
+void addSumOfRows(Cluster& cluster, Value rows) {
+  for (Operation* user : rows.getUsers()) {
+    ReduceOp sum = sumOfAllRows(user);
+    if (!sum || sizesOf(sum.getX()).back() != sizesOf(rows).back())
+      continue;
+    Cluster before = cluster;
+    cluster.add(sum);
+    for (Value x = sum.getX(); x != rows; x = x.getDefiningOp()->getOperand(0))
+      cluster.add(x.getDefiningOp());
+    if (!cluster.isConvex())
+      cluster = std::move(before);
+  }
+}
+
+/// dy times a norm of x without a weight, where only the sum over all rows is made of it: the gradient of the norm's weight.
+template <class Norm> MulOp weightGradientOf(Norm norm) {
+  auto product = norm->getNumOperands() == 1 && norm->hasOneUse() ? dyn_cast<MulOp>(*norm->getUsers().begin()) : MulOp();
+  return product && product->hasOneUse() && sumOfAllRows(*product->getUsers().begin()) ? product : MulOp();
+}
+
+/// The gradient of a norm's rows, and as sums over all of them those of its weight and of its bias: a row is read once. Where nobody asks for that of the rows, as of
+/// the first norm of a model, the sums alone.
+template <class Gradient, class Norm> LogicalResult fuseNormGradients(func::FuncOp function) {
+  for (Gradient gradient : SmallVector<Gradient>(function.getOps<Gradient>())) {
+    Cluster cluster(gradient);
+    for (Operation* user : gradient.getX().getUsers()) {
+      auto norm = dyn_cast<Norm>(user);
+      MulOp product = norm && norm.getEpsAttr() == gradient.getEpsAttr() ? weightGradientOf(norm) : MulOp();
+      if (product && llvm::is_contained(product->getOperands(), gradient.getDy()) && cluster.addIfConvex(norm) && cluster.addIfConvex(product))
+        addSumOfRows(cluster, product.getResult());
+    }
+    addSumOfRows(cluster, gradient.getDy());
+    std::string reason;
+    cluster.growForward(gradient.getResult(), reason);
+    if (failed(cluster.outline("rows", reason)))
+      return failure();
+  }
+  for (Norm norm : SmallVector<Norm>(function.getOps<Norm>()))
+    if (MulOp product = weightGradientOf(norm)) {
+      Cluster cluster(norm);
+      cluster.add(product);
+      addSumOfRows(cluster, product.getResult());
+      addSumOfRows(cluster, product->getOperand(product->getOperand(0) == norm.getResult() ? 1 : 0));
+      if (failed(cluster.outline("rows", "sums over all rows are one launch")))
+        return failure();
+    }
+  return success();
+}
+
 template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
   // From the start each time: a kernel takes ops away, others of these too.
   auto next = [&]() -> Operation* {
@@ -204,9 +260,11 @@ template <class... Roots> LogicalResult fuseEach(func::FuncOp function) {
 
 LogicalResult fuseRows(func::FuncOp function) {
   // Norms take dispatches along, and both take expert_rows. The gradients of a combine come first: an elementwise op by itself would be a loop over rows
-  // that no routing bounds.
-  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseCounts(function)) || failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp>(function)) ||
-      failed(fuseEach<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, IsTopOp>(function)) ||
+  // that no routing bounds. Norms' gradients take norms along.
+  if (failed(fuseCombineGradients(function)) || failed(fuseRouters(function)) || failed(fuseCounts(function)) ||
+      failed(fuseNormGradients<LayerNormGradOp, LayerNormOp>(function)) || failed(fuseNormGradients<RmsNormGradOp, RmsNormOp>(function)) ||
+      failed(fuseEach<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp>(function)) ||
+      failed(fuseEach<SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, IsTopOp>(function)) ||
       failed(fuseEach<DispatchOp, CombineOp>(function)) || failed(fuseEach<ExpertRowsOp, RowWeightsOp, ChoiceValuesOp>(function)))
     return failure();
   return sortBody(function);

@@ -72,7 +72,7 @@ public:
 
   size_t totals() const { return static_cast<size_t>(llvm::count_if(totals_, [](ReduceOp total) { return !isNumber(total.getX()); })); }
 
-  /// Null where the sum needs itself in between.
+  /// Null where the sum needs itself in between, or where a launch may not have so many buffers.
   FailureOr<KernelOp> outline() {
     Cluster cluster(root_);
     for (Operation* op : adds_)
@@ -81,7 +81,7 @@ public:
       cluster.add(total);
       addMakers(cluster, total->getOpOperand(0));
     }
-    if (!cluster.isConvex())
+    if (cluster.buffers() > kMostBuffers || !cluster.isConvex())
       return KernelOp();
     addNumbersBehind(cluster);
     return cluster.outline("totals", "sums over whole tensors are one launch");
@@ -117,28 +117,38 @@ llvm::DenseSet<Operation*> onlyForStates(func::FuncOp function) {
   return ops;
 }
 
-/// Those of the sums that need none of the others, in one kernel.
+Cluster clusterOf(ArrayRef<Operation*> sums) {
+  Cluster cluster(sums.back());
+  for (Operation* op : sums)
+    cluster.add(op);
+  for (Operation* op : sums)
+    addMakers(cluster, op->getOpOperand(0));
+  addNumbersBehind(cluster);
+  return cluster;
+}
+
+/// Those of the sums that need none of the others, in one kernel; as many as have their buffers in a launch.
 LogicalResult outlineFirst(ArrayRef<ReduceOp> sums) {
   llvm::DenseSet<Operation*> behind; // what needs a sum
   llvm::SetVector<Operation*> first;
   for (Operation& op : *sums.front()->getBlock()) {
     bool isSum = llvm::is_contained(sums, &op);
     bool needs = llvm::any_of(op.getOperands(), [&](Value operand) { return operand.getDefiningOp() && behind.contains(operand.getDefiningOp()); });
-    if (isSum && !needs && first.size() < kMostBuffers / 2)
+    if (isSum && !needs)
       first.insert(&op);
     if (isSum || needs)
       behind.insert(&op);
   }
-  Cluster cluster(first.back());
-  for (Operation* op : first)
-    cluster.add(op);
-  for (Operation* op : first)
-    addMakers(cluster, op->getOpOperand(0));
-  addNumbersBehind(cluster);
+  ArrayRef<Operation*> members = first.getArrayRef();
+  Cluster cluster = clusterOf(members);
+  while (cluster.buffers() > kMostBuffers && members.size() > 1) {
+    members = members.drop_back((members.size() + 3) / 4);
+    cluster = clusterOf(members);
+  }
   auto kernel = cluster.outline("totals", "sums over whole tensors are one launch");
   if (failed(kernel))
     return failure();
-  if (first.size() > 1) // of no parameter more than of another
+  if (members.size() > 1) // of no parameter more than of another
     kernel->setLabel(pathOf((*kernel)->getParentOfType<ModuleOp>().getLoc()));
   return success();
 }
@@ -168,7 +178,7 @@ LogicalResult fuseTotals(func::FuncOp function) {
       if (!isFreeNumber(&op) || !isa<AddOp>(op))
         continue;
       Sum sum(&op);
-      if (sum.totals() < 2 || sum.totals() > kMostBuffers / 2)
+      if (sum.totals() < 2 || sum.totals() > kMostBuffers) // each has a buffer of its own at least
         continue;
       auto kernel = sum.outline();
       if (failed(kernel))

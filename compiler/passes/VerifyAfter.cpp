@@ -39,23 +39,23 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "attention_grad")
     return isa<SliceOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
-    return isa<GroupedWeightGradOp>(op);
+    return isa<GroupedWeightGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "sums")
-    return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp>(op);
+    return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "update")
     return false;
   if (kind == "totals")
     return isa<ReshapeOp, ReduceOp>(op);
   if (kind == "matmul")
-    return isa<UnpackOp, TransposeOp, MatmulOp>(op);
+    return isa<UnpackOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
   bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
   bool inStatistics = isa<IsTopOp, ExpertCountsOp, SizeOp>(op);
   if (kind == "rows")
-    return inRows || inGradients || inStatistics;
-  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp>(op);
+    return inRows || inGradients || inStatistics || isa<ReshapeOp>(op);
+  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp, RandomOp>(op);
   if (kind == "gate")
     return inGate;
   return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));

@@ -135,7 +135,9 @@ const Kind& attentionBlock() {
       .name = "attention",
       .doc = "Attention of several heads: softmax(scale q k^T + bias) v, then a projection back to the width. Of its "
              "input to itself; or, where \"from\" names two values, of the first to the second (queries \"q\" from "
-             "the first, keys and values \"kv\" from the second). One head as wide as the input has no projection.",
+             "the first, keys and values \"kv\" from the second). One head as wide as the input has no projection. The rows of "
+             "\"qkv\" (out, in) are those of the queries, of the keys, then of the values; in each, head by head, head_dim rows. "
+             "\"kv\" likewise: keys, then values.",
       .source = "Vaswani et al. 2017 (arXiv 1706.03762); vit-pytorch 1.8 (Attention)",
       .parameters =
           {
@@ -156,7 +158,8 @@ const Kind& attentionBlock() {
               {.name = "bias",
                .type = ParameterType::ValueName,
                .doc = "The value, (heads, queries, keys) or (1, queries, keys), that is added to the scores: a "
-                      "relative_bias, or an input."},
+                      "relative_bias, or an input.",
+               .hint = R"(whether queries, keys and values have biases says "qkv_bias", and "out_bias" whether the projection has one)"},
               {.name = "rotary",
                .type = ParameterType::Word,
                .fallback = "\"none\"",

@@ -7,7 +7,7 @@ namespace {
 
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
   int64_t out = arguments.integer("out");
-  Inits inits = initsOf(arguments, out);
+  Inits inits = initsOf(arguments);
   if (inits.weight && arguments.has("weight"))
     return site.error(arguments.at("init"), "\"init\" of a weight that another block makes: leave it to that block");
   return linear(site, inputs[0], out, arguments.flag("bias"), inits, &arguments);
@@ -26,9 +26,7 @@ const Kind& linearBlock() {
           {
               {.name = "out", .required = true, .doc = "Output width."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias?"},
-              {.name = "init",
-               .type = ParameterType::Inits,
-               .doc = "How weight and bias begin; a number is a constant, uniform_fan_out +-1/sqrt(out)."},
+              initParameter(),
               {.name = "weight",
                .type = ParameterType::Text,
                .doc = "The path of another block's parameter of the same shape, as \"embedding.weight\", which this "

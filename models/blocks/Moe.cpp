@@ -1,5 +1,6 @@
 #include "models/Layers.h"
 #include "models/blocks/Blocks.h"
+#include "models/json/Words.h"
 
 #include <fmt/format.h>
 
@@ -66,6 +67,58 @@ mlir::Value withShared(Site& site, const Arguments& arguments, mlir::Value token
   return site.ops().add(y, shared);
 }
 
+/// Tokens that the experts leave out: those whose mask is not 0.
+struct Masked {
+  mlir::Value computed; // bool (T, 1)
+  mlir::Value values;   // (T, 1) of the weights' dtype: what each of the others gets in an expert's place
+};
+
+/// Nothing without a mask. With null values after a report.
+std::optional<Masked> maskOf(Site& site, const Arguments& arguments, const Size& tokens) {
+  if (!arguments.has("mask"))
+    return std::nullopt;
+  mlir::Value mask = site.named(arguments, "mask");
+  if (!mask)
+    return Masked{};
+  DType dtype = ir::dtypeOf(mlir::cast<mlir::RankedTensorType>(mask.getType()).getElementType());
+  if ((dtype != DType::I64 && dtype != DType::I32) || !(ir::product(ir::sizesOf(mask)) == tokens)) {
+    site.error(arguments.at("mask"), fmt::format("{} is {}{}; a mask has an integer for each of the {} tokens (an input with \"dtype\": \"i64\")",
+                                                 inQuotes(arguments.word("mask")), name(dtype), ir::describe(ir::sizesOf(mask)), tokens.str()));
+    return Masked{};
+  }
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement(), integer = ops.element(dtype);
+  mask = ops.reshape(mask, {tokens, 1});
+  auto number = [&](double value, mlir::Type of) { return ops.constant({1}, {value}, of); };
+  auto is = [&](int64_t value) { return ops.compare(ir::Predicate::EQ, mask, number(static_cast<double>(value), integer)); };
+  mlir::Value values;
+  if (arguments.has("mask_values"))
+    for (auto [i, value] : llvm::enumerate(arguments.numbers("mask_values"))) {
+      mlir::Value mine = ops.mul(ops.cast(is(static_cast<int64_t>(i) + 1), element), number(value, element));
+      values = values ? ops.add(values, mine) : mine;
+    }
+  return Masked{is(0), values ? values : ops.broadcast(number(0, element), {tokens, 1})};
+}
+
+/// The gate's choices without those of masked tokens, which have taken places as the others: (T, K).
+void leaveOut(Site& site, const Masked& masked, GateResult& gate) {
+  if (!gate.routing)
+    return;
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  int64_t choices = mlir::cast<ir::RoutingType>(gate.routing.getType()).getChoices();
+  mlir::Value column = ops.cast(masked.computed, element);
+  mlir::Value all = ops.add(column, ops.constant({1, choices}, std::vector<double>(static_cast<size_t>(choices), 0), element));
+  gate.routing = ops.drop(gate.routing, ops.compare(ir::Predicate::NE, all, ops.constant({1}, {0}, element)));
+}
+
+/// y (T, out), and in the rows of masked tokens their values, by the weights of all choices as an expert's.
+mlir::Value withMasked(Site& site, const Masked& masked, mlir::Value weights, mlir::Value y) {
+  Ops& ops = site.ops();
+  mlir::Value sums = ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {ir::sizesOf(weights)[0], 1});
+  return ops.where(masked.computed, y, ops.cast(ops.mul(sums, masked.values), site.element()));
+}
+
 mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
   mlir::Value x = inputs[0];
   std::optional<std::vector<ExpertGroup>> groups = site.expertGroups(arguments, "experts");
@@ -84,7 +137,16 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   std::optional<GateResult> gate = site.gate(arguments, "gate", tokens, batchRows, experts);
   if (!gate || !gate->weights)
     return {};
+  std::optional<Masked> masked = maskOf(site, arguments, count);
+  if (masked && gate->outer)
+    return site.error(arguments.at("mask"), "a gate of two levels takes no mask: its experts see rows, not tokens");
+  if (masked && !masked->values)
+    return {};
+  if (masked)
+    leaveOut(site, *masked, *gate);
   mlir::Value y = mixture(site, arguments, tokens, *gate, *groups);
+  if (y && masked)
+    y = withMasked(site, *masked, gate->weights, y);
   if (y && arguments.has("shared"))
     y = withShared(site, arguments, tokens, y);
   if (!y)
@@ -123,6 +185,18 @@ const Kind& moeBlock() {
                .fallback = "false",
                .doc = "Is the shared expert weighted by the sigmoid of a linear layer of the token, without a bias?",
                .source = "transformers 5.24 (Qwen2MoeSparseMoeBlock: shared_expert_gate)"},
+              {.name = "mask",
+               .type = ParameterType::ValueName,
+               .doc = "The name of an input or a block with an integer for each token. Experts compute those with a 0; each of the "
+                      "others gets its number of mask_values for the result of every expert, weighted as that. The gate sees all "
+                      "tokens, and they take their places in the experts' capacities.",
+               .source = "fastmoe ee3c561 (FMoE: mask)"},
+              {.name = "mask_values",
+               .type = ParameterType::Numbers,
+               .least = -1e30,
+               .most = 1e30,
+               .doc = "What tokens get whose mask is 1, 2 and so on. Others get 0.",
+               .source = "fastmoe ee3c561 (FMoE: mask_dict)"},
               {.name = "out", .doc = "A linear layer behind the sum, to this width; default: none."},
           },
       .byToken = true,

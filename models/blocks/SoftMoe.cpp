@@ -1,98 +1,113 @@
-#include "models/Layers.h"
 #include "models/Statistics.h"
 #include "models/blocks/Blocks.h"
+#include "models/blocks/SoftMixture.h"
 
 #include <fmt/format.h>
+
+using mlir::Value;
 
 namespace moec::models {
 
 namespace {
 
-/// (B, E * S, D) as (E, B * S, D): each expert's slots of the whole batch.
-mlir::Value byExpert(Ops& ops, mlir::Value slots, int64_t experts, int64_t perExpert) {
-  ir::Sizes shape = ir::sizesOf(slots);
-  slots = ops.transpose(ops.reshape(slots, {shape[0], experts, perExpert, shape[2]}), {1, 0, 2, 3});
-  return ops.reshape(slots, {experts, shape[0] * Size(perExpert), shape[2]});
+/// Tokens, and the vectors of the slots, as their products are taken.
+struct Sides {
+  Value tokens, slots; // (B, N, D), (E * S, D)
+};
+
+/// x and the slots' vectors, normalised as the parameter says.
+Sides normalized(Site& site, const Arguments& arguments, Value x, Value slots) {
+  const std::string& norm = arguments.word("norm");
+  if (norm == "l2")
+    return {l2Norm(site, x), l2Norm(site, slots)};
+  if (norm == "rms")
+    return {lucidrainsRmsNorm(site.part("norm"), x), lucidrainsRmsNorm(site.part("slot_norm"), slots)};
+  if (norm == "layer") {
+    auto layer = [&](Site here, Value value) {
+      Value weight = here.parameter("weight", {*here.width(value)}, Init{Init::Kind::Ones, 0, 0});
+      return here.ops().layerNorm(value, weight, {}, 1e-5);
+    };
+    return {layer(site.part("norm"), x), layer(site.part("slot_norm"), slots)};
+  }
+  return {x, slots};
 }
 
-/// The inverse.
-mlir::Value byExample(Ops& ops, mlir::Value rows, const Size& batch, int64_t experts, int64_t perExpert) {
-  Size width = ir::sizesOf(rows)[2];
-  rows = ops.transpose(ops.reshape(rows, {experts, batch, perExpert, width}), {1, 0, 2, 3});
-  return ops.reshape(rows, {batch, experts * perExpert, width});
-}
+/// Both softmaxes of products that have noise, which attention has no place for.
+class Noisy {
+public:
+  /// Products (B, N, E * S), and Gumbel noise on them.
+  Noisy(Site& site, Value tokens, Value slots, Value keep, double noise) : site_(site) {
+    Ops& ops = site.ops();
+    mlir::Type element = site.routerElement();
+    auto number = [&](double value) { return ops.constant({1}, {value}, element); };
+    Value products = ops.matmul(ops.cast(tokens, element), ops.cast(slots, element));
+    Value draws = ops.random(ir::Distribution::Uniform, site.part("noise").path(), ir::sizesOf(products), element);
+    Value gumbel = ops.unary<ir::NegOp>(ops.unary<ir::LogOp>(ops.unary<ir::NegOp>(ops.unary<ir::LogOp>(draws))));
+    products_ = ops.add(products, ops.mul(gumbel, number(noise)));
+    if (keep) // all alike where a token is masked
+      products_ = ops.where(ops.compare(ir::Predicate::NE, ops.cast(keep, element), number(0)), products_, number(-1e30));
+  }
 
-/// The slots (B, E * S, D): each attends to the tokens with its vector of `each`.
-mlir::Value fillSlots(Ops& ops, mlir::Value each, mlir::Value x) {
-  return ops.attention(each, x, x, {.heads = 1, .keyHeads = 1, .scale = 1});
-}
+  Value slotsOf(Value tokens) { // (B, E * S, D)
+    return product(site_.ops().transpose(products_, {0, 2, 1}), tokens);
+  }
+  Value tokensOf(Value slots) { return product(products_, slots); } // (B, N, D)
 
-/// The same without the tokens whose `keep` (B, N, 1) is 0. One more column, of ones in `each`, lowers their products
-/// so far that they count only where no token is kept.
-mlir::Value fillSlots(Site& site, mlir::Value each, mlir::Value x, mlir::Value keep) {
-  Ops& ops = site.ops();
-  auto number = [&](double value) { return ops.constant({1, 1, 1}, {value}, site.element()); };
-  ir::Sizes shape = ir::sizesOf(x), column = ir::sizesOf(each);
-  column[2] = 1;
-  mlir::Value lowered = ops.mul(ops.sub(keep, number(1)), number(1e30));
-  mlir::Value keys = ops.concat({ops.mul(x, keep), lowered}, 2);
-  mlir::Value values = ops.concat({x, ops.broadcast(number(0), ir::sizesOf(keep))}, 2);
-  mlir::Value queries = ops.concat({each, ops.broadcast(number(1), column)}, 2);
-  return ops.slice(ops.attention(queries, keys, values, {.heads = 1, .keyHeads = 1, .scale = 1}), 2, 0, shape[2]);
-}
+private:
+  Value product(Value logits, Value values) {
+    Ops& ops = site_.ops();
+    Value weights = ops.cast(ops.softmax(logits), site_.element());
+    return values ? ops.matmul(weights, ops.transpose(values, {0, 2, 1})) : Value();
+  }
 
-/// The mask as (B, N, 1); null after a report.
-mlir::Value keepOf(Site& site, mlir::Value mask, const ir::Sizes& tokens) {
-  if (!site.expects(mask, 2, "a mask (batch, tokens)"))
-    return {};
-  if (ir::sizesOf(mask) == ir::Sizes{tokens[0], tokens[1]})
-    return site.ops().reshape(mask, {tokens[0], tokens[1], 1});
-  return site.error(fmt::format("the mask of \"soft_moe\" on {} is {}, not {}", ir::describe(tokens),
-                                ir::describe({tokens[0], tokens[1]}), ir::describe(ir::sizesOf(mask))));
-}
+  Site& site_;
+  Value products_;
+};
 
 /// Each expert's load: the sum, over the tokens, of its slots' weights. Attention does not tell them: they are computed
 /// again.
-void addLoadOfSlots(Site& site, mlir::Value asking, mlir::Value weight, const Size& tokens, int64_t experts,
-                    int64_t slots) {
+void addLoadOfSlots(Site& site, Value asking, Value slots, const Size& tokens, int64_t experts, int64_t perExpert) {
   if (!site.wantsStatistics() || !asking)
     return;
   Ops& ops = site.ops();
-  mlir::Value shares =
-      ops.softmax(ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(weight, site.routerElement())));
-  mlir::Value ofSlots = ops.reduce(ir::ReduceKind::Sum, ops.reshape(shares, {tokens, experts * slots}), 0);
-  addLoad(site, ops.reduce(ir::ReduceKind::Sum, ops.reshape(ofSlots, {1, experts, slots}), 2));
+  Value shares = ops.softmax(ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(slots, site.routerElement())));
+  Value ofSlots = ops.reduce(ir::ReduceKind::Sum, ops.reshape(shares, {tokens, experts * perExpert}), 0);
+  addLoad(site, ops.reduce(ir::ReduceKind::Sum, ops.reshape(ofSlots, {1, experts, perExpert}), 2));
 }
 
-mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
-  mlir::Value x = inputs[0];
-  if (!site.expects(x, 3, "(batch, tokens, width)"))
+Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs) {
+  if (!site.expects(inputs[0], 0, "(batch, tokens, width)"))
     return {};
+  ir::Sizes shape = ir::sizesOf(inputs[0]);
+  if (shape.size() < 2 || shape.size() > 4)
+    return site.error(fmt::format("\"soft_moe\" takes (batch, tokens, width), one token each (batch, width), or pictures (batch, width, rows, columns), "
+                                  "and gets {}",
+                                  ir::describe(shape)));
+  Value x = asTokens(site, inputs[0]);
   std::optional<int64_t> experts = site.expertCount(arguments, "experts"), width = site.width(x);
-  mlir::Value keep = inputs.size() > 1 ? keepOf(site, inputs[1], ir::sizesOf(x)) : mlir::Value();
+  Value keep = inputs.size() > 1 ? keepOf(site, inputs[1], ir::sizesOf(x)) : Value();
   if (!experts || !width || (inputs.size() > 1 && !keep))
     return {};
-  int64_t slots = arguments.integer("slots");
-  Size batch = ir::sizesOf(x)[0];
+  int64_t perExpert = arguments.integer("slots"), count = *experts * perExpert;
+  Size batch = ir::sizesOf(x)[0], tokens = batch * ir::sizesOf(x)[1];
   Ops& ops = site.ops();
-  mlir::Value weight = site.parameter("slots", {*experts * slots, *width}, normalInit());
-  mlir::Value each = ops.broadcast(weight, {batch, *experts * slots, *width});
+  Value vectors = site.parameter("slots", {count, *width}, initOf(initsOf(arguments).weight, *width, count, normalInit()));
+  auto [normed, slots] = normalized(site, arguments, x, vectors);
+  if (arguments.flag("scale"))
+    slots = ops.mul(slots, site.parameter("scale", {1}, Init{Init::Kind::Ones, 0, 0}));
+  Value filling = arguments.word("fill") == "tokens" ? x : normed;
+  Value asking = keep ? ops.mul(normed, keep) : normed;
+  addLoadOfSlots(site, asking, slots, tokens, *experts, perExpert);
+  if (double noise = arguments.numberByMode("noise"); noise > 0) {
+    Noisy noisy(site, normed, slots, keep, noise);
+    return fromTokens(site, noisy.tokensOf(expertsOnSlots(site, arguments, noisy.slotsOf(filling), *experts, perExpert)), shape);
+  }
   // A slot attends to the tokens, then a token to the slots: the softmax is over tokens in the one, over all experts'
   // slots in the other, and neither is scaled.
-  mlir::Value filled = keep ? fillSlots(site, each, x, keep) : fillSlots(ops, each, x);
-  filled = byExpert(site.ops(), filled, *experts, slots);
-  ExpertSpace space{.count = *experts, .routing = {}};
-  mlir::Value rows = site.expert(arguments, "experts", filled, space, site.part("experts").path());
-  if (!rows)
-    return {};
-  if (ir::sizesOf(rows) != ir::sizesOf(filled))
-    return site.error(arguments.at("experts"),
-                      fmt::format("experts of \"soft_moe\" keep the shape: these make {} of {}",
-                                  ir::describe(ir::sizesOf(rows)), ir::describe(ir::sizesOf(filled))));
-  mlir::Value asking = keep ? site.ops().mul(x, keep) : x;
-  addLoadOfSlots(site, asking, weight, batch * ir::sizesOf(x)[1], *experts, slots);
-  return site.ops().attention(asking, each, byExample(site.ops(), rows, batch, *experts, slots),
-                              {.heads = 1, .keyHeads = 1, .scale = 1});
+  Value each = ops.broadcast(slots, {batch, count, *width});
+  Value filled = mixed(site, {.asking = each, .keys = normed, .values = filling, .keep = keep});
+  Value made = expertsOnSlots(site, arguments, filled, *experts, perExpert);
+  return fromTokens(site, mixed(site, {.asking = asking, .keys = each, .values = made}), shape);
 }
 
 } // namespace
@@ -104,9 +119,11 @@ const Kind& softMoeBlock() {
           "A soft mixture of experts. Each expert has slots; a slot is a mixture of all tokens (softmax over the "
           "tokens of x \"slots\"^T), its expert works on it, and a token's result is a mixture of all slots (softmax "
           "over the slots of the same products). Nothing is dropped, and any number of tokens will do. The vectors "
-          "of the slots begin standard normal. \"from\" may name a mask (batch, tokens) behind x, 1 for a token and 0 "
+          "of the slots begin standard normal. x may also be (batch, width), one token each, or a picture (batch, width, "
+          "rows, columns). \"from\" may name a mask (batch, tokens) behind x, 1 for a token and 0 "
           "for none: slots leave those out, and the result of each of them is the mean over all slots.",
-      .source = "Puigcerver et al. 2023 (arXiv 2308.00951); zhaozijie2022/soft-moe 5bf98ff (SoftMoE: no normalisation)",
+      .source = "Puigcerver et al. 2023 (arXiv 2308.00951); zhaozijie2022/soft-moe 5bf98ff (SoftMoE: as it stands here); soft-moe-pytorch 0.1.9 (SoftMoE: "
+                "norm rms or layer); bwconrad/soft-moe 4a6482a (SoftMoELayerWrapper: norm l2, scale, slots of deviation 1/sqrt(width))",
       .parameters =
           {
               {.name = "experts",
@@ -114,6 +131,32 @@ const Kind& softMoeBlock() {
                .required = true,
                .doc = "What each expert is, and their count; they keep the width."},
               {.name = "slots", .fallback = "1", .most = 65536, .doc = "How many slots each expert has (S)."},
+              {.name = "norm",
+               .type = ParameterType::Word,
+               .fallback = "\"none\"",
+               .words = {"none", "l2", "rms", "layer"},
+               .doc = "What is done to tokens and to the vectors of the slots before their products: nothing; division by the length; "
+                      "an rms_norm each (\"norm\" and \"slot_norm\", of lengths of at least 1e-12); a layer_norm each, without biases.",
+               .source = "l2: arXiv 2308.00951, section 2.3; rms and layer: soft-moe-pytorch 0.1.9"},
+              {.name = "fill",
+               .type = ParameterType::Word,
+               .fallback = "\"normalized\"",
+               .words = {"normalized", "tokens"},
+               .doc = "What slots are mixtures of: tokens as the norm leaves them, or as they come.",
+               .source = "normalized: soft-moe-pytorch 0.1.9, bwconrad/soft-moe 4a6482a; tokens: arXiv 2308.00951, section 2.3"},
+              {.name = "scale",
+               .type = ParameterType::Bool,
+               .fallback = "false",
+               .doc = "Is there a learned factor of all products? It begins with 1.",
+               .source = "arXiv 2308.00951, section 2.3"},
+              {.name = "noise",
+               .type = ParameterType::Capacity,
+               .fallback = "0",
+               .least = 0,
+               .most = 1e6,
+               .doc = "How many times Gumbel noise, -log(-log(u)) of uniform draws, is added to the products, in both softmaxes.",
+               .source = "soft-moe-pytorch 0.1.9 (add_noise, noise_mult)"},
+              initParameter("How the vectors of the slots (\"weight\") begin."),
           },
       .optionalInputs = 1,
       .block = build,

@@ -10,7 +10,7 @@ mlir::Value build(Site& site, const Arguments& arguments, mlir::Value rows) {
   if (!width)
     return {};
   int64_t out = arguments.has("out") ? arguments.integer("out") : *width;
-  return linear(site, rows, out, arguments.flag("bias"), initsOf(arguments, out));
+  return linear(site, rows, out, arguments.flag("bias"), initsOf(arguments));
 }
 
 } // namespace
@@ -27,9 +27,7 @@ const Kind& linearExpert() {
               countParameter(),
               {.name = "out", .doc = "Output width; default: the input's."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias?"},
-              {.name = "init",
-               .type = ParameterType::Inits,
-               .doc = "How weight and bias begin; a number is a constant."},
+              initParameter(),
           },
       .expert = build,
   };

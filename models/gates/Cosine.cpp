@@ -55,7 +55,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     noisy = ops.add(logits, ops.mul(draws, ops.constant({1}, {noise / static_cast<double>(experts)}, element)));
   }
   Value scores = ops.softmax(noisy);
-  auto [weights, indices] = ops.select(scores, choices);
+  auto [weights, indices] = site.choose(scores, choices);
   if (weights && choices > 1 && arguments.flag("normalize")) {
     Value sum = ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1});
     weights = ops.div(weights, sum);

@@ -79,11 +79,14 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Value x = ops.cast(tokens, element);
   if (site.isTraining() && arguments.word("noise") == "jitter")
     x = timesJitter(site, x, 0.01);
-  Value logits = routerLayer(site, x, experts, false);
+  Value logits = routerLayer(site, x, experts, false, initsOf(arguments));
   Value scores = ops.softmax(logits);
   Ops::Selection chosen = chooseAll(site, arguments, logits, scores, experts);
   if (!chosen.values)
     return std::nullopt;
+  chosen.indices = site.chosen(chosen.indices, experts);
+  if (site.replays())
+    chosen.values = ops.take(scores, chosen.indices);
   Value routing = assignTo(site, arguments, chosen, experts, capacity), weights = chosen.values;
   if (choices > 1) { // shares of what was kept
     Value kept = ops.mul(weights, keptChoices(ops, routing, count, choices, element));
@@ -151,6 +154,7 @@ const Kind& deepspeedGate() {
                                    "choices, share of choices that are e) * (mean score of e).",
                                    "deepspeed 0.19.6 (l_aux), whose coefficient the trainer gives"),
               zLossParameter(),
+              routerInitParameter(),
           },
       .gate = build,
   };

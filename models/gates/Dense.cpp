@@ -13,9 +13,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (arguments.has("widths"))
     for (auto [i, width] : llvm::enumerate(arguments.integers("widths"))) {
       Site layer = site.part("layers").part(std::to_string(i));
-      x = activation(layer, routerLayer(layer, x, width, bias), arguments.word("activation"));
+      x = activation(layer, routerLayer(layer, x, width, bias, initsOf(arguments)), arguments.word("activation"));
     }
-  mlir::Value logits = routerLayer(site, x, experts, bias);
+  mlir::Value logits = routerLayer(site, x, experts, bias, initsOf(arguments));
   addZLoss(site, arguments, logits);
   return GateResult{{}, site.ops().softmax(logits)};
 }
@@ -41,6 +41,7 @@ const Kind& denseGate() {
                .doc = "Behind each layer of widths. leaky_relu has slope 0.01, elu alpha 1.",
                .source = "electronicarts/character-motion-vaes (MixedDecoder)"},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
+              initParameter("How the layers' weights and biases begin."),
               zLossParameter(),
           },
       .gate = build,

@@ -39,8 +39,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
 }
 
 std::vector<Parameter> parameters() {
-  std::vector<Parameter> all =
-      gshardParameters("Each fills floor(ceil(rate * T / W) * 2 / E) places of every expert.");
+  std::vector<Parameter> all = gshardParameters("Each fills floor(ceil(rate * T / W) * 2 / E) places of every expert.");
   all.insert(all.begin() + 2, capacityPerParameter("\"call\"", "row: the paper's groups"));
   return all;
 }
@@ -51,9 +50,9 @@ std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, m
                                        const GShardRooms& rooms) {
   if (!checkChoices(site, arguments, experts))
     return std::nullopt;
-  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
-  auto [values, indices] = ops.select(logits, 2);
+  auto [values, indices] = site.choose(logits, 2);
   mlir::Value weights = ops.softmax(values); // (T, 2)
   mlir::Value routing = assignByPriority(site, arguments, indices, weights,
                                          {.experts = experts, .capacity = rooms.capacity, .groups = rooms.groups});
@@ -78,15 +77,16 @@ std::vector<Parameter> gshardParameters(std::string workersDoc) {
        .type = ParameterType::Bool,
        .fallback = "true",
        .doc = "Drop weak second choices at random?"},
-      balanceLossParameter("0",
-                           "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
-                           "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
-                           "E^2."),
+      balanceLossParameter(
+          "0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
+               "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
+               "E^2."),
       zLossParameter(),
       {.name = "bias",
        .type = ParameterType::Bool,
        .fallback = "true",
        .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+      routerInitParameter(),
   };
 }
 
@@ -105,7 +105,8 @@ const Kind& gshardGate() {
              "The paper has per: row, priority: choice_major and no bias. "
              "FastMoE leaves its loss at the gate, for the trainer to add or not: so the coefficient is 0 here unless "
              "it is given. "
-             "FastMoE's loss with several workers is 1 / W^2 of this one where all is even: it counts the experts of one worker. "
+             "FastMoE's loss with several workers is 1 / W^2 of this one where all is even: it counts the experts of "
+             "one worker. "
              "Weight and bias begin as PyTorch's Linear.",
       .source = "Lepikhin et al. 2020 (arXiv 2006.16668); fastmoe ee3c561 (GShardGate)",
       .parameters = parameters(),

@@ -1,23 +1,23 @@
 #include "models/gates/Gates.h"
 
-#include "models/Layers.h"
-
 #include <fmt/format.h>
 
 namespace moec::models {
 
-mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias) {
+mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias, const Inits& inits) {
   if (!x)
     return {};
   int64_t width = *ir::sizesOf(x).back().constant();
   mlir::Type element = site.routerElement();
-  mlir::Value weight = site.parameter("weight", {out, width}, uniformFanIn(width), element);
+  auto begin = [&](const Json* rule) { return initOf(rule, width, out, uniformFanIn(width)); };
+  mlir::Value weight = site.parameter("weight", {out, width}, begin(inits.weight), element);
   mlir::Value y = site.ops().matmul(x, weight);
-  return bias ? site.ops().add(y, site.parameter("bias", {out}, uniformFanIn(width), element)) : y;
+  return bias ? site.ops().add(y, site.parameter("bias", {out}, begin(inits.bias), element)) : y;
 }
 
-mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias) {
-  return site.width(tokens) ? routerLayer(site, site.ops().cast(tokens, site.routerElement()), experts, bias)
+mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias,
+                         const Inits& inits) {
+  return site.width(tokens) ? routerLayer(site, site.ops().cast(tokens, site.routerElement()), experts, bias, inits)
                             : mlir::Value();
 }
 
@@ -32,6 +32,8 @@ mlir::Value sumOfColumns(Ops& ops, mlir::Value x) {
     sum = ops.add(sum, ops.slice(x, 1, i, 1));
   return sum;
 }
+
+Parameter routerInitParameter() { return initParameter("How the router's weight and bias begin."); }
 
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts) {
   int64_t choices = arguments.integer("top_k");

@@ -1,6 +1,7 @@
 #pragma once
 // The kinds of gates, one file each, and what they share.
 
+#include "models/Layers.h"
 #include "models/gates/Capacity.h"
 #include "models/gates/Losses.h"
 
@@ -26,11 +27,13 @@ const Kind& topNGate();
 const Kind& zeroGate();
 
 /// x (T, in) through a linear layer: "weight" (out, in) and, with `bias`, "bias" (out). All in the router's dtype.
-mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias);
+mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {});
 /// Logits (T, E) of tokens (T, D): a routerLayer on them.
-mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias);
+mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias, const Inits& inits = {});
 /// The sum over the columns of x (T, n), from the first to the last: (T, 1). Few are added within the gate's kernel.
 mlir::Value sumOfColumns(Ops& ops, mlir::Value x);
+/// How the router begins.
+Parameter routerInitParameter();
 /// Are there K experts to choose? Reports when not.
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts);
 

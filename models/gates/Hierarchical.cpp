@@ -71,10 +71,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Size groups = site.groups(), count = Size::floorDiv(ir::sizesOf(tokens)[0], groups);
 
   Site outerSite = site.part("outer");
-  Value outerWeight = outerSite.parameter("weight", {outerCount, *width}, normalInit(), element);
+  const Json* init = initsOf(arguments).weight;
+  Value outerWeight = outerSite.parameter("weight", {outerCount, *width}, initOf(init, *width, outerCount, normalInit()), element);
   Value routed = outerSite.ops().cast(tokens, element);
   Value outerLogits = outerSite.ops().matmul(routed, outerWeight);
   Top2Choices outer = chooseTop2(outerSite, arguments, outerLogits, {count, {}});
+  outerSite.record(outer.indices);
   Value outerRouting = outerSite.ops().assign(outer.indices, {.experts = outerCount,
                                                               .priority = ir::Priority::ChoiceMajor,
                                                               .capacity = outer.capacity,
@@ -87,11 +89,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     return std::nullopt;
 
   Site innerSite = site.part("inner");
-  Value innerWeight = innerSite.parameter("weight", {outerCount, innerCount, *width}, normalInit(), element);
+  Value innerWeight = innerSite.parameter("weight", {outerCount, innerCount, *width}, initOf(init, *width, innerCount, normalInit()), element);
   Ops& ops = innerSite.ops();
   Value innerLogits = ops.groupedMatmul(routedRows, innerWeight, outerRouting);
   Value importance = importanceOf(ops, outer.weights, outerRouting, element);
   Top2Choices inner = chooseTop2(innerSite, arguments, innerLogits, {outer.capacity, importance});
+  innerSite.record(inner.indices, outerRouting);
   Value routing = ops.assign(inner.indices, {.experts = experts,
                                              .priority = ir::Priority::ChoiceMajor,
                                              .capacity = inner.capacity,

@@ -2,6 +2,10 @@
 
 #include "models/gates/Workers.h"
 
+#include "models/json/Words.h"
+
+#include <fmt/format.h>
+
 #include <numeric>
 
 using mlir::Value;
@@ -56,12 +60,94 @@ Parameter balanceLossParameter(std::string fallback, std::string doc, std::strin
           .source = std::move(source)};
 }
 
+namespace {
+
+Value number(Ops& ops, double value, mlir::Type element) { return ops.constant({1}, {value}, element); }
+
+/// The mask of the losses as (T, 1) of the router's dtype; null without one, or after a report.
+Value lossMask(Site& site, const Arguments& arguments, const Size& tokens) {
+  if (!arguments.has("loss_mask"))
+    return {};
+  Value mask = site.named(arguments, "loss_mask");
+  if (!mask)
+    return {};
+  if (!(ir::product(ir::sizesOf(mask)) == tokens))
+    return site.error(arguments.at("loss_mask"), fmt::format("{} has {} numbers, and the gate {} tokens; a mask has one for each",
+                                                             inQuotes(arguments.word("loss_mask")), ir::product(ir::sizesOf(mask)).str(), tokens.str()));
+  return site.ops().cast(site.ops().reshape(mask, {tokens, 1}), site.routerElement());
+}
+
+Value sumsOf(Ops& ops, Value x, const Size& groups) { return groupMeans(ops, x, groups, ir::ReduceKind::Sum); }
+
+/// Of the groups' sums of choices (G, E) and probabilities (G, E), and their counts of tokens (G, 1).
+Value balanceOfSums(Ops& ops, llvm::ArrayRef<Value> sums) {
+  Value mean = ops.reduceAll(ir::ReduceKind::Mean, ops.mul(ops.div(sums[0], sums[2]), ops.div(sums[1], sums[2])));
+  double experts = static_cast<double>(*ir::sizesOf(sums[0])[1].constant());
+  mlir::Type element = mlir::cast<mlir::RankedTensorType>(sums[0].getType()).getElementType();
+  return ops.mul(mean, number(ops, experts * experts, element));
+}
+
+/// Of a sum over tokens (1, 1) and their count (1, 1).
+Value meanOfSums(Ops& ops, llvm::ArrayRef<Value> sums) { return ops.div(sums[0], sums[1]); }
+
+} // namespace
+
+void addBalanceLoss(Site& site, const Arguments& arguments, Value chosen, Value probabilities, const Size& groups,
+                    Value kept) {
+  if (!chosen || !probabilities)
+    return;
+  Ops& ops = site.ops();
+  Size tokens = ir::sizesOf(chosen)[0];
+  double coefficient = arguments.number("balance_loss");
+  if (Value mask = lossMask(site, arguments, tokens)) {
+    probabilities = ops.mul(probabilities, mask);
+    kept = kept ? ops.mul(kept, mask) : mask;
+  }
+  if (!arguments.has("loss_pool"))
+    return site.addLoss("balance_loss", balanceLoss(site, chosen, probabilities, groups, kept), coefficient);
+  Value each = kept ? kept : ops.broadcast(number(ops, 1, site.routerElement()), {tokens, 1});
+  if (kept)
+    chosen = ops.mul(chosen, kept);
+  site.addPooledLoss(arguments.word("loss_pool"), "balance_loss",
+                     {sumsOf(ops, chosen, groups), sumsOf(ops, probabilities, groups), sumsOf(ops, each, groups)},
+                     coefficient, balanceOfSums);
+}
+
 void addZLoss(Site& site, const Arguments& arguments, Value logits) {
   if (!logits || !site.isTraining() || !arguments.has("z_loss"))
     return;
   Ops& ops = site.ops();
-  Value z = ops.logSumExp(logits); // (T)
-  site.addLoss("z_loss", ops.reduceAll(ir::ReduceKind::Mean, ops.mul(z, z)), arguments.number("z_loss"));
+  double coefficient = arguments.number("z_loss");
+  Size tokens = ir::sizesOf(logits)[0];
+  Value z = ops.logSumExp(logits), square = ops.mul(z, z); // (T)
+  Value mask = lossMask(site, arguments, tokens);
+  if (!mask && !arguments.has("loss_pool"))
+    return site.addLoss("z_loss", ops.reduceAll(ir::ReduceKind::Mean, square), coefficient);
+  square = ops.reshape(square, {tokens, 1});
+  Value each = mask ? mask : ops.broadcast(number(ops, 1, site.routerElement()), {tokens, 1});
+  llvm::SmallVector<Value> sums{sumsOf(ops, mask ? ops.mul(square, mask) : square, 1), sumsOf(ops, each, 1)};
+  if (arguments.has("loss_pool"))
+    site.addPooledLoss(arguments.word("loss_pool"), "z_loss", sums, coefficient, meanOfSums);
+  else
+    site.addLoss("z_loss", meanOfSums(ops, sums), coefficient);
+}
+
+Parameter lossMaskParameter() {
+  return {.name = "loss_mask",
+          .type = ParameterType::ValueName,
+          .doc = "In training: the name of an input or a block with a number for each token, 1 or 0 (an attention mask): "
+                 "the losses are of the tokens with a 1 alone. Default: of all.",
+          .source = "transformers 5.24 (load_balancing_loss_func: attention_mask)"};
+}
+
+Parameter lossPoolParameter() {
+  return {.name = "loss_pool",
+          .type = ParameterType::Text,
+          .doc = "In training: a name. The losses of all gates that have it are one each, of the tokens of all their "
+                 "layers together, with one coefficient; in the results they are called by the pool's name. Default: "
+                 "this gate's losses are its own.",
+          .source = "transformers 5.24 (load_balancing_loss_func, which joins all layers; "
+                    "SwitchTransformersForConditionalGeneration, which joins those of the encoder and of the decoder)"};
 }
 
 Parameter zLossParameter(std::string fallback, std::string source) {

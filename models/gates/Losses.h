@@ -20,9 +20,16 @@ mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilitie
 /// The parameter of its coefficient. Without a fallback there is no such loss unless it is given.
 Parameter balanceLossParameter(std::string fallback, std::string doc, std::string source = {});
 
-/// Adds the mean over tokens of logsumexp(logits (T, E))^2, where "z_loss" is given.
+/// Adds that loss with the coefficient "balance_loss". With "loss_mask" it is of the tokens that the mask has alone; with
+/// "loss_pool" of all tokens of all layers of that pool, the layers joined in each group.
+void addBalanceLoss(Site& site, const Arguments& arguments, mlir::Value chosen, mlir::Value probabilities,
+                    const Size& groups, mlir::Value kept = {});
+/// The same of the mean over tokens of logsumexp(logits (T, E))^2, where "z_loss" is given.
 void addZLoss(Site& site, const Arguments& arguments, mlir::Value logits);
 Parameter zLossParameter(std::string fallback = {}, std::string source = "transformers 5.24 (router_z_loss_func)");
+
+Parameter lossMaskParameter();
+Parameter lossPoolParameter();
 
 /// The squared coefficient of variation of numbers (E): their unbiased variance over (mean^2 + 1e-10); 0 for one.
 mlir::Value squaredVariation(Ops& ops, mlir::Value numbers);

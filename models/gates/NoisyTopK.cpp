@@ -17,11 +17,11 @@ struct Noisy {
 Noisy route(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
-  Value x = ops.cast(tokens, element), clean = routerLayer(site, x, experts, false);
+  Value x = ops.cast(tokens, element), clean = routerLayer(site, x, experts, false, initsOf(arguments));
   Noisy result{clean, clean, {}, {}, {}};
   Site noise = site.part("noise");
-  Value spread = routerLayer(noise, x, experts, false); // a parameter in inference too
-  site.ops();                                           // what follows stands at the gate again
+  Value spread = routerLayer(noise, x, experts, false, initsOf(arguments)); // a parameter in inference too
+  site.ops(); // what follows stands at the gate again
   if (site.isTraining()) {
     result.deviation =
         ops.add(ops.unary<ir::SoftplusOp>(spread), ops.constant({1}, {arguments.number("least_noise")}, element));
@@ -72,8 +72,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Noisy router = route(site, arguments, tokens, experts);
   if (!router.values)
     return std::nullopt;
-  Value weights = ops.softmax(ops.slice(router.values, 1, 0, choices));
-  Value indices = ops.slice(router.indices, 1, 0, choices);
+  Value indices = site.chosen(ops.slice(router.indices, 1, 0, choices), experts);
+  Value weights = ops.softmax(site.replays() ? ops.take(router.noisy, indices) : ops.slice(router.values, 1, 0, choices));
   if (site.isTraining())
     addLosses(site, arguments, router, indices, weights, experts);
   return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), weights};
@@ -121,6 +121,7 @@ const Kind& noisyTopKGate() {
                             "the sums over the tokens of the probability that an expert is chosen; where all "
                             "experts are, of the counts of weights over 0."),
               zLossParameter(),
+              initParameter("How the weights of the router and of its noise begin."),
           },
       .gate = build,
   };

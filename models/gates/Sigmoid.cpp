@@ -32,7 +32,8 @@ mlir::Value ofBestGroups(Site& site, const Arguments& arguments, mlir::Value sco
 }
 
 bool check(Site& site, const Arguments& arguments, int64_t experts) {
-  int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"), choices = arguments.integer("top_k");
+  int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"),
+          choices = arguments.integer("top_k");
   auto fail = [&](const char* parameter, const std::string& message) {
     site.error(arguments.at(parameter), message);
     return false;
@@ -46,7 +47,8 @@ bool check(Site& site, const Arguments& arguments, int64_t experts) {
   if (best < groups && arguments.word("group_score") == "top_2" && experts / groups < 2)
     return fail("group_score", "groups of one expert have no two best: \"group_score\" is max");
   if (choices > best * (experts / groups))
-    return fail("top_k", fmt::format("\"top_k\" is {} of the {} experts of {} groups", choices, best * (experts / groups), best));
+    return fail("top_k", fmt::format("\"top_k\" is {} of the {} experts of {} groups", choices,
+                                     best * (experts / groups), best));
   return true;
 }
 
@@ -66,7 +68,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
-  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   if (!logits)
     return std::nullopt;
   mlir::Value scores = arguments.word("scores") == "softmax" ? ops.softmax(logits) : ops.unary<ir::SigmoidOp>(logits);
@@ -76,7 +78,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     bias = site.parameter("choice_bias", {experts}, {}, element, rate > 0 ? std::optional(rate) : std::nullopt);
     choosing = ops.add(scores, bias);
   }
-  mlir::Value indices = ops.select(ofBestGroups(site, arguments, choosing, experts), arguments.integer("top_k")).indices;
+  mlir::Value indices = site.chosen(
+      ops.select(ofBestGroups(site, arguments, choosing, experts), arguments.integer("top_k")).indices, experts);
   mlir::Value weights = ops.take(scores, indices);
   if (!weights)
     return std::nullopt;
@@ -102,15 +105,23 @@ const Kind& sigmoidGate() {
   static const Kind kind{
       .name = "sigmoid",
       .family = Family::Gate,
-      .doc = "The k best experts of each token by the sigmoid of its logits, each for itself, plus a bias that only chooses: weights are "
-             "the sigmoids without it, divided by their sum. Experts may stand in groups, of which a token sees the best alone. "
-             "In training the bias learns from the load, without a loss: each step an expert that got more rows than the mean loses "
-             "bias_rate, one that got fewer gains it, whatever optimizer, clipping and weight decay there are. Nobody is dropped. With "
-             "scores: softmax, group_score: max, choice_bias: false and normalize: false it is DeepSeek-V2's router, with scores: softmax, "
-             "eps: 0 and least_sum: 1e-12 Ernie 4.5's, with eps: 0 MiniMax-M2's. Experts outside of the best groups are out of the "
-             "choice, as in transformers 5.24; older releases gave them the score 0, which is not the same where biases make others "
+      .doc = "The k best experts of each token by the sigmoid of its logits, each for itself, plus a bias that only "
+             "chooses: weights are "
+             "the sigmoids without it, divided by their sum. Experts may stand in groups, of which a token sees the "
+             "best alone. "
+             "In training the bias learns from the load, without a loss: each step an expert that got more rows than "
+             "the mean loses "
+             "bias_rate, one that got fewer gains it, whatever optimizer, clipping and weight decay there are. Nobody "
+             "is dropped. With "
+             "scores: softmax, group_score: max, choice_bias: false and normalize: false it is DeepSeek-V2's router, "
+             "with scores: softmax, "
+             "eps: 0 and least_sum: 1e-12 Ernie 4.5's, with eps: 0 MiniMax-M2's. Experts outside of the best groups "
+             "are out of the "
+             "choice, as in transformers 5.24; older releases gave them the score 0, which is not the same where "
+             "biases make others "
              "negative. The weight begins as PyTorch's Linear, the bias as zeros.",
-      .source = "DeepSeek-AI 2024 (arXiv 2412.19437); Wang et al. 2024 (arXiv 2408.15664); transformers 5.24 (DeepseekV3TopkRouter)",
+      .source = "DeepSeek-AI 2024 (arXiv 2412.19437); Wang et al. 2024 (arXiv 2408.15664); transformers 5.24 "
+                "(DeepseekV3TopkRouter)",
       .parameters =
           {
               {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
@@ -120,8 +131,14 @@ const Kind& sigmoidGate() {
                .words = {"sigmoid", "softmax"},
                .doc = "What is made of the logits.",
                .source = "softmax: transformers 5.24 (DeepseekV2TopkRouter, Ernie4_5_MoeTopKRouter)"},
-              {.name = "groups", .fallback = "1", .most = 65536, .doc = "Equal groups of experts, one behind the other (n_group)."},
-              {.name = "best_groups", .fallback = "1", .most = 65536, .doc = "How many groups a token chooses from (topk_group)."},
+              {.name = "groups",
+               .fallback = "1",
+               .most = 65536,
+               .doc = "Equal groups of experts, one behind the other (n_group)."},
+              {.name = "best_groups",
+               .fallback = "1",
+               .most = 65536,
+               .doc = "How many groups a token chooses from (topk_group)."},
               {.name = "group_score",
                .type = ParameterType::Word,
                .fallback = "\"top_2\"",
@@ -162,6 +179,7 @@ const Kind& sigmoidGate() {
                .most = 1e6,
                .doc = "Weights are multiplied by this in the end (routed_scaling_factor)."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits?"},
+              routerInitParameter(),
           },
       .gate = build,
   };

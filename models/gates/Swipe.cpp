@@ -11,13 +11,13 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   std::optional<int64_t> workers = workersOf(site, arguments, ir::sizesOf(tokens)[0], experts);
   if (!workers)
     return std::nullopt;
-  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"));
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
   auto [values, indices] = ops.select(logits, arguments.integer("top_k"));
-  if (site.isTraining() && *workers > 1) {
-    indices = ops.swipe(indices, experts, *workers);
+  bool moves = site.isTraining() && *workers > 1;
+  indices = site.chosen(moves ? ops.swipe(indices, experts, *workers) : indices, experts);
+  if (moves || site.replays())
     values = ops.take(logits, indices);
-  }
   return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
 }
 
@@ -27,10 +27,14 @@ const Kind& swipeGate() {
   static const Kind kind{
       .name = "swipe",
       .family = Family::Gate,
-      .doc = "The k best experts of each token; in training no worker gets more rows than one worker's tokens have choices. One "
-             "choice of all tokens after the other, a worker takes the rows that chose it, the first worker's first, as long as it "
-             "has room. What finds none moves to the workers with room, in their order, to the expert number c (modulo the "
-             "experts of a worker) there in the c-th choice, be it the token's expert already. Weights are the softmax over the "
+      .doc = "The k best experts of each token; in training no worker gets more rows than one worker's tokens have "
+             "choices. One "
+             "choice of all tokens after the other, a worker takes the rows that chose it, the first worker's first, "
+             "as long as it "
+             "has room. What finds none moves to the workers with room, in their order, to the expert number c (modulo "
+             "the "
+             "experts of a worker) there in the c-th choice, be it the token's expert already. Weights are the softmax "
+             "over the "
              "logits of the experts that they end at. Nobody is dropped. Weight and bias begin as PyTorch's Linear.",
       .source = "Ma et al. 2022 (BaGuaLu); fastmoe ee3c561 (SwipeGate)",
       .parameters =
@@ -41,6 +45,7 @@ const Kind& swipeGate() {
                .type = ParameterType::Bool,
                .fallback = "true",
                .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              routerInitParameter(),
           },
       .gate = build,
   };

@@ -18,8 +18,7 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
   if (arguments.word("balance_of") == "kept")
     kept = keptChoices(ops, result.routing, shape[0], 1, element);
   mlir::Value chosen = oneHot(ops, indices, *shape[1].constant(), element);
-  site.addLoss("balance_loss", balanceLoss(site, chosen, probabilities, groups, kept),
-               arguments.number("balance_loss"));
+  addBalanceLoss(site, arguments, chosen, probabilities, groups, kept);
   addZLoss(site, arguments, logits);
 }
 
@@ -38,10 +37,10 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
       !site.width(tokens))
     return std::nullopt;
   mlir::Value x = jitteredInput(site, arguments, tokens);
-  mlir::Value logits = jitteredLogits(site, arguments, routerLayer(site, x, experts, arguments.flag("bias")));
+  mlir::Value logits = jitteredLogits(site, arguments, routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments)));
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(logits);
-  auto [weights, indices] = ops.select(probabilities, 1);
+  auto [weights, indices] = site.choose(probabilities, 1);
   GateResult result{
       assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}),
       weights};
@@ -84,10 +83,13 @@ std::vector<Parameter> parameters() {
                         "probabilities are then sums over the count of kept tokens.",
                  .source = "kept: fastmoe ee3c561 (SwitchGate)"});
   all.push_back(zLossParameter());
+  all.push_back(lossMaskParameter());
+  all.push_back(lossPoolParameter());
   all.push_back({.name = "bias",
                  .type = ParameterType::Bool,
                  .fallback = "false",
                  .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back(routerInitParameter());
   return all;
 }
 
@@ -102,8 +104,7 @@ const Kind& switchGate() {
              "those of a row of the batch. The paper leaves open how that is rounded. FastMoE's SwitchGate rounds up, "
              "has a bias and a jitter of 0.1 on the logits, and balances what was kept. Hugging Face's takes per: row, "
              "expert_capacity, jitter_on: tokens and z_loss; it joins all layers of the encoder, and all of the "
-             "decoder, into one before it takes the shares and means of the balance loss, where here each layer has a "
-             "loss of its own: for several layers its number cannot be expressed yet. Weight and bias begin as "
+             "decoder, into one before it takes the shares and means of its losses: loss_pool. Weight and bias begin as "
              "PyTorch's Linear.",
       .source = "Fedus et al. 2021 (arXiv 2101.03961); fastmoe ee3c561 (SwitchGate)",
       .parameters = parameters(),

@@ -11,10 +11,11 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
-  mlir::Value weight = site.parameter("weight", {experts, *width}, normalInit(), element);
+  mlir::Value weight = site.parameter("weight", {experts, *width}, initOf(initsOf(arguments).weight, *width, experts, normalInit()), element);
   Size count = Size::floorDiv(ir::sizesOf(tokens)[0], site.groups());
   mlir::Value logits = ops.matmul(ops.cast(tokens, element), weight);
   Top2Choices chosen = chooseTop2(site, arguments, logits, {count, {}});
+  site.record(chosen.indices);
   mlir::Value routing = ops.assign(chosen.indices, {.experts = experts,
                                                     .priority = ir::Priority::ChoiceMajor,
                                                     .capacity = chosen.capacity,

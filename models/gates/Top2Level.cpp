@@ -37,7 +37,16 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
     return ops.cast(ops.compare(predicate, x, ops.constant({1}, {with}, element)), element);
   };
   Value scores = ops.softmax(logits);
-  auto [first, firstIndex] = ops.select(scores, 1);
+  bool hasSecond = arguments.wordByMode("policy") != "none";
+  Value given = site.replayed(ir::sizesOf(logits)[0], hasSecond ? 2 : 1, experts);
+  // The best of `of`, or the choice of this column that is given.
+  auto best = [&](Value of, int64_t column) -> Ops::Selection {
+    if (!given)
+      return ops.select(of, 1);
+    Value indices = ops.slice(given, 1, column, 1);
+    return {ops.take(of, indices), indices};
+  };
+  auto [first, firstIndex] = best(scores, 0);
   // The second choice is the best of the scores without the first's, which counts as 0 and may be chosen again.
   Value taken = oneHot(ops, firstIndex, experts, element); // (T, E)
   Value whole, some;
@@ -48,7 +57,8 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
     first = ops.mul(first, whole);
   }
   Value rest = ops.mul(scores, ops.sub(ops.constant({1}, {1}, element), taken));
-  auto [second, secondIndex] = ops.select(rest, 1);
+  // Without a place for it, the second choice is only for its score, by which the first one's weight is a share.
+  auto [second, secondIndex] = hasSecond ? best(rest, 1) : ops.select(rest, 1);
   Value sum = ops.add(ops.add(first, second), ops.constant({1}, {arguments.number("eps")}, element));
   first = ops.div(first, sum);
   second = ops.div(second, sum);
@@ -59,7 +69,7 @@ Top2Choices chooseTop2(Site& site, const Arguments& arguments, Value logits, con
   if (whole && site.isTraining())
     choices.scores = ops.mul(scores, whole);
   auto isNotZero = [&](Value x) { return ops.compare(ir::Predicate::NE, x, ops.constant({1}, {0}, element)); };
-  if (arguments.wordByMode("policy") == "none") {
+  if (!hasSecond) {
     if (whole)
       choices.keep = isNotZero(whole);
     return choices;
@@ -103,6 +113,7 @@ std::vector<Parameter> top2Parameters() {
                            "E^2 * the mean over rows of the batch and experts of (share of tokens whose first choice "
                            "is e) * (mean score of e).",
                            "mixture-of-experts 0.2.3 (loss_coef), which returns the product of both"),
+      initParameter("How the weights of the router begin; it has no biases."),
   };
 }
 

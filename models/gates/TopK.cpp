@@ -13,8 +13,7 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
     Ops& ops = site.ops();
     mlir::Value counts = choiceCounts(ops, indices, *ir::sizesOf(logits)[1].constant(), site.routerElement());
     Size groups = arguments.word("balance_per") == "row" ? site.groups() : Size(1);
-    site.addLoss("balance_loss", balanceLoss(site, counts, ops.softmax(logits), groups),
-                 arguments.number("balance_loss"));
+    addBalanceLoss(site, arguments, counts, ops.softmax(logits), groups);
   }
   addZLoss(site, arguments, logits);
 }
@@ -29,14 +28,14 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   mlir::Type element = site.routerElement();
   mlir::Value x = jitteredInput(site, arguments, tokens);
-  mlir::Value logits = jitteredLogits(site, arguments, routerLayer(site, x, experts, arguments.flag("bias")));
+  mlir::Value logits = jitteredLogits(site, arguments, routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments)));
   Ops& ops = site.ops();
   if (double deviation = arguments.number("noise"); deviation > 0) {
     mlir::Value draws = ops.random(ir::Distribution::Normal, site.part("noise").path(), {count, experts}, element);
     logits = ops.add(logits, ops.mul(draws, ops.constant({1}, {deviation}, element)));
   }
   bool overAll = arguments.word("softmax") == "all";
-  auto [values, indices] = ops.select(overAll ? ops.softmax(logits) : logits, choices);
+  auto [values, indices] = site.choose(overAll ? ops.softmax(logits) : logits, choices);
   mlir::Value weights = overAll ? values : ops.softmax(values); // (T, K)
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
@@ -82,7 +81,7 @@ std::vector<Parameter> parameters() {
                      "In training: the coefficient, in the loss, of E * the sum over e of (choices of e over tokens) "
                      "* (mean of e's softmax over all logits). The result of that name is the value without it, "
                      "about K where all is even. Default: there is none.",
-                 .source = "transformers 5.24 (Mixtral: load_balancing_loss_func, of one layer)"});
+                 .source = "transformers 5.24 (Mixtral: load_balancing_loss_func)"});
   all.push_back(
       {.name = "balance_per",
        .type = ParameterType::Word,
@@ -91,10 +90,13 @@ std::vector<Parameter> parameters() {
        .doc = "Of what that loss is: the call, or the mean over each row of the batch, x being (.., tokens, D).",
        .source = "row: DeepSeek-V2's sequence-wise loss (arXiv 2405.04434, seq_aux), with its coefficient over K"});
   all.push_back(zLossParameter());
+  all.push_back(lossMaskParameter());
+  all.push_back(lossPoolParameter());
   all.push_back({.name = "bias",
                  .type = ParameterType::Bool,
                  .fallback = "true",
                  .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back(routerInitParameter());
   return all;
 }
 

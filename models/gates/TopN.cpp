@@ -34,9 +34,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   if (!findCapacity(site, arguments, {CapacityForm::Bounded, Size::floorDiv(count, groups), choices, experts},
                     capacity))
     return std::nullopt;
-  Value logits = routerLogits(site, tokens, experts, false);
+  Value logits = routerLogits(site, tokens, experts, false, initsOf(arguments));
   Value scores = ops.softmax(withGumbel(site, "noise", logits, arguments.number("noise")));
-  auto [values, indices] = ops.select(scores, choices);
+  auto [values, indices] = site.choose(scores, choices);
   if (!values)
     return std::nullopt;
   Value weights = ops.div(
@@ -111,6 +111,7 @@ const Kind& topNGate() {
                                    "st-moe-pytorch 0.1.8, which counts behind the capacity, where mixture-of-experts "
                                    "counts before it"),
               zLossParameter("0.001", "st-moe-pytorch 0.1.8, of the logits without noise"),
+              routerInitParameter(),
           },
       .gate = build,
   };

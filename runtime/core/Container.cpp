@@ -104,6 +104,11 @@ Container Container::parse(Bytes file, const std::string& where) {
   return container;
 }
 
+bool Container::isOfAnotherVersion(Bytes file) {
+  bool isOurs = file.size() >= kHeader && std::memcmp(file.data(), kMagic, sizeof kMagic) == 0;
+  return isOurs && readAt<uint32_t>(file, 8) != kContainerVersion && readAt<uint32_t>(file, 8) != 0;
+}
+
 const Container::Section* Container::find(std::string_view name) const {
   auto found = std::find_if(sections_.begin(), sections_.end(), [&](const Section& section) { return section.name == name; });
   return found == sections_.end() ? nullptr : &*found;

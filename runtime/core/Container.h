@@ -27,6 +27,8 @@ public:
   /// A view of `bytes`, which outlive it. Everything is checked before memory is taken: Error(Data) that begins with `where` and names the
   /// damaged section; a newer version is refused, naming both.
   static Container parse(std::span<const uint8_t> bytes, const std::string& where);
+  /// Do the first bytes say that another version than kContainerVersion wrote them?
+  static bool isOfAnotherVersion(std::span<const uint8_t> bytes);
 
   const std::vector<Section>& sections() const { return sections_; }
   const Section* find(std::string_view name) const;

@@ -59,6 +59,13 @@ OpenedData bound(const Parts& parts, const std::vector<Binding>& bindings, const
 
 // Text.
 
+/// For data that are none.
+void refuseTextOptions(const DataOptions& options, const std::string& where, std::string_view kind) {
+  for (auto [given, what] : {std::pair(options.window > 0, "window"), {options.stride != DataOptions().stride, "stride"}, {!options.tokenizer.empty(), "tokenizer"}})
+    if (given)
+      throw Error(Fault::Usage, fmt::format("{}: a {} is for text, but these data are of kind {}", where, what, kind));
+}
+
 /// "sentencepiece:2000" is 2000, "sentencepiece" nothing; Error(Usage) for another number.
 std::optional<int64_t> piecesIn(const std::string& word) {
   size_t colon = word.find(':');
@@ -108,9 +115,9 @@ OpenedData openText(const Request& request, std::string_view text, const std::st
   TokenizerPtr tokenizer = tokenizerFor(request, text, name, vocabulary);
   bool hasOther = !options.validationPath.empty();
   double share = hasOther ? 0 : options.validation.value_or(kHeldOutText);
-  Parts parts = textRecords(tokenizer->encode(text), tokenizer->vocabulary(), windows, share, name);
+  Parts parts = textRecords(tokenizer->encode(text), tokenizer->vocabulary(), windows, options.stride, share, name);
   if (hasOther)
-    parts.validation = textRecords(tokenizer->encode(readText(options.validationPath)), tokenizer->vocabulary(), windows, 0, baseName(options.validationPath)).train;
+    parts.validation = textRecords(tokenizer->encode(readText(options.validationPath)), tokenizer->vocabulary(), windows, 0, 0, baseName(options.validationPath)).train;
   OpenedData opened = bound(parts, bindings, request, name);
   opened.tokenizer = std::move(tokenizer);
   return opened;
@@ -146,6 +153,7 @@ OpenedData openShipped(const Request& request) {
   if (takesText(request.inputs) && kind.value_or(DataKind::Text) == DataKind::Text)
     return openText(request, shakespeare(), "shakespeare (ships with moec)");
   if (takesDigits(request.inputs) && kind.value_or(DataKind::Pictures) == DataKind::Pictures) {
+    refuseTextOptions(options, "digits (ships with moec)", data::name(DataKind::Pictures));
     Parts parts = heldOut({digits(), nullptr}, options);
     return bound(parts, chooseFields(request.inputs, parts.train->fields(), options.inputs, "digits"), request, "digits (ships with moec)");
   }
@@ -224,6 +232,8 @@ void check(const Request& request) {
     throw Error(Fault::Usage, fmt::format("{} is to validate with, and a share of {} of the data too; give one of them", options.validationPath.string(), *options.validation));
   if (options.window < 0)
     throw Error(Fault::Usage, fmt::format("a window of {} tokens; expected 1 or more, or 0 for as many as the model takes", options.window));
+  if (options.stride < 0)
+    throw Error(Fault::Usage, fmt::format("a stride of {} tokens; expected 1 or more, or 0 for as many as a window has", options.stride));
   if (request.inputs.empty())
     throw Error(Fault::Usage, "the model has no inputs that data could give");
 }
@@ -234,8 +244,8 @@ OpenedData open(const Request& request) {
     return openShipped(request);
   DataKind kind = options.kind.empty() ? findDataKind(options.path) : parseDataKind(options.kind);
   std::string name = baseName(options.path);
-  if (kind != DataKind::Text && (!options.tokenizer.empty() || options.window > 0))
-    throw Error(Fault::Usage, fmt::format("{}: a {} is for text, but these data are of kind {}", options.path.string(), options.window > 0 ? "window" : "tokenizer", data::name(kind)));
+  if (kind != DataKind::Text)
+    refuseTextOptions(options, options.path.string(), data::name(kind));
   switch (kind) {
   case DataKind::Text: return openText(request, readText(options.path), name);
   case DataKind::Pictures: return openPictureData(request, name);

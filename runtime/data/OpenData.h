@@ -18,6 +18,7 @@ struct DataOptions {
   std::string tokenizer;                 // of text: "bytes", "sentencepiece" or "sentencepiece:N" (learnt from the text), or a file; empty: "sentencepiece" with the model's vocabulary
   TokenizerPtr tokenizerInHand;          // takes the place of `tokenizer`: of a training that goes on
   int64_t window = 0;                    // of text: tokens of a record; 0: as many as the model takes, at most 256
+  int64_t stride = 1;                    // of text: tokens between the beginnings of two records to learn from; 0: those of a record. What is held out is cut without overlap
   std::map<std::string, std::string> inputs; // which field an input of the model reads, where names and roles do not tell
   uint64_t seed = 0;                     // of what is held out
 };

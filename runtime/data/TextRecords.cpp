@@ -86,8 +86,8 @@ private:
   std::vector<Field> fields_;
 };
 
-DatasetPtr recordsOf(std::vector<int64_t> tokens, int64_t vocabulary, const Windows& windows, const std::string& name) {
-  DatasetPtr records = textWindows(std::move(tokens), vocabulary, windows.tokens(), windows.tokens(), name);
+DatasetPtr recordsOf(std::vector<int64_t> tokens, int64_t vocabulary, const Windows& windows, int64_t stride, const std::string& name) {
+  DatasetPtr records = textWindows(std::move(tokens), vocabulary, windows.tokens(), stride > 0 ? stride : windows.tokens(), name);
   return windows.second > 0 ? std::make_shared<Continuations>(std::move(records), windows.first, windows.second) : records;
 }
 
@@ -110,7 +110,7 @@ Windows windowsFor(const std::vector<InputInfo>& inputs, const std::vector<SizeR
   return windows;
 }
 
-Parts textRecords(const std::vector<int64_t>& tokens, int64_t vocabulary, const Windows& windows, double share, const std::string& name) {
+Parts textRecords(const std::vector<int64_t>& tokens, int64_t vocabulary, const Windows& windows, int64_t stride, double share, const std::string& name) {
   auto count = static_cast<int64_t>(tokens.size());
   int64_t held = share > 0 ? static_cast<int64_t>(std::llround(share * static_cast<double>(count))) : 0;
   for (auto [part, size, isWanted] : {std::tuple("to learn from", count - held, true), {"to validate with", held, share > 0}})
@@ -118,9 +118,9 @@ Parts textRecords(const std::vector<int64_t>& tokens, int64_t vocabulary, const 
       throw Error(Fault::Data, fmt::format("{}: of {} tokens {} are {}, fewer than a window of {} and one; give more text, a smaller window{}", name, count, size, part, windows.tokens(),
                                            share > 0 ? ", or another share to hold out (0 for none)" : ""));
   auto middle = tokens.begin() + (count - held);
-  Parts parts{recordsOf({tokens.begin(), middle}, vocabulary, windows, name), nullptr};
+  Parts parts{recordsOf({tokens.begin(), middle}, vocabulary, windows, stride, name), nullptr};
   if (share > 0)
-    parts.validation = recordsOf({middle, tokens.end()}, vocabulary, windows, name);
+    parts.validation = recordsOf({middle, tokens.end()}, vocabulary, windows, 0, name);
   return parts;
 }
 

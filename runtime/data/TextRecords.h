@@ -19,8 +19,8 @@ struct Windows {
 };
 Windows windowsFor(const std::vector<InputInfo>& inputs, const std::vector<SizeRule>& rules, int64_t asked);
 
-/// Fields "tokens" and "targets", windows one behind the other. With one window the targets are the tokens one place further on; with two they are what continues the tokens. `share` of the tokens, the last ones, are
-/// held out: no window crosses. Error(Data) for a part that is shorter than a window.
-Parts textRecords(const std::vector<int64_t>& tokens, int64_t vocabulary, const Windows& windows, double share, const std::string& name);
+/// Fields "tokens" and "targets". With one window the targets are the tokens one place further on; with two they are what continues the tokens. Of what is learnt from, windows begin `stride` tokens apart; 0: one behind
+/// the other, as those held out always stand, so that each token is judged once. `share` of the tokens, the last ones, are held out: no window crosses. Error(Data) for a part that is shorter than a window.
+Parts textRecords(const std::vector<int64_t>& tokens, int64_t vocabulary, const Windows& windows, int64_t stride, double share, const std::string& name);
 
 } // namespace moec::data

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -52,6 +53,18 @@ MappedFile MappedFile::open(const std::filesystem::path& path) {
     cannotRead(path, errno);
   result.memory_ = std::shared_ptr<void>(memory, [size = result.size_](void* start) { ::munmap(start, size); });
   return result;
+}
+
+void MappedFile::forget(std::span<const uint8_t> part) const {
+  const uint8_t *first = bytes().data(), *last = first + size_;
+  if (part.empty() || std::less<>()(part.data(), first) || std::less<>()(last, part.data() + part.size()))
+    return;
+  // Whole pages only: its neighbours may share the outermost ones.
+  auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  uintptr_t begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  if (begin < end) // a hint: where it is not taken, the pages stay
+    (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 } // namespace moec

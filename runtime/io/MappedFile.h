@@ -16,6 +16,9 @@ public:
   std::span<const uint8_t> bytes() const { return {static_cast<const uint8_t*>(memory_.get()), size_}; }
   /// Keeps the mapping alive. Its pages are private: writing through it changes no file.
   const std::shared_ptr<void>& owner() const { return memory_; }
+  /// Gives the memory of these bytes back, where they lie in this file: whoever looks at them again reads them from it
+  /// again. What was written to them is lost.
+  void forget(std::span<const uint8_t> part) const;
 
 private:
   std::shared_ptr<void> memory_;

@@ -241,7 +241,10 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
 }
 
 TensorMap readSafeTensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata) {
-  MappedFile file = MappedFile::open(path);
+  return readSafeTensors(MappedFile::open(path), path, metadata);
+}
+
+TensorMap readSafeTensors(const MappedFile& file, const std::filesystem::path& path, std::map<std::string, std::string>* metadata) {
   // A damaged file says where it is damaged; one of another kind, what it is.
   FileKind kind = fileKind(file.bytes());
   if (kind != FileKind::SafeTensors && (kind == FileKind::Json || file.bytes().size() < 9 || file.bytes()[8] != '{'))

@@ -18,6 +18,10 @@ namespace moec {
 /// damaged file or a dtype other than F64, F32, BF16, I64, I32, U8, BOOL.
 TensorMap readSafeTensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata = nullptr);
 
+/// The same of a file that is mapped already; `path` begins every message.
+TensorMap readSafeTensors(const class MappedFile& file, const std::filesystem::path& path,
+                          std::map<std::string, std::string>* metadata = nullptr);
+
 /// The same from bytes kept alive by `owner`. `where` begins every message.
 TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where,
                            std::map<std::string, std::string>* metadata = nullptr);

@@ -40,10 +40,44 @@ void removeCheckpoint(const fs::path& folder) {
     failSystem(folder, "remove the checkpoint", code);
 }
 
+/// What rewriteCheckpoint() had half written when it was killed.
+void removeParts(const fs::path& folder) {
+  std::error_code code;
+  std::vector<fs::path> parts;
+  for (fs::directory_iterator entry(folder, code), end; !code && entry != end; entry.increment(code))
+    if (entry->path().extension() == ".part")
+      parts.push_back(entry->path()); // AtomicFile's
+  for (const fs::path& part : parts)
+    fs::remove(part, code);
+}
+
 /// A file as training.json names it.
 Json describeFile(const fs::path& path) {
   MappedFile file = MappedFile::open(path);
   return {{"bytes", file.bytes().size()}, {"xxh3", digestOf(file.bytes()).hex()}};
+}
+
+/// training.json of the files beside it.
+Json describeTraining(const fs::path& folder, const Checkpoint& checkpoint) {
+  Json json = {{"version", kVersion},
+               {"step", checkpoint.step},
+               {"epoch", checkpoint.place.epoch},
+               {"record", checkpoint.place.record},
+               {"seed", checkpoint.identity.seed},
+               {"model", checkpoint.identity.model},
+               {"optimizer", checkpoint.identity.optimizer},
+               {"data", checkpoint.identity.data},
+               {"target", checkpoint.target}};
+  if (const auto& best = checkpoint.best) {
+    json["best"] = {{"step", best->step}, {"records", best->records}, {"loss", best->loss}};
+    if (best->accuracy)
+      json["best"]["accuracy"] = *best->accuracy;
+  }
+  json["evaluations_since_best"] = checkpoint.evaluationsSinceBest;
+  if (checkpoint.evaluated >= 0)
+    json["evaluated"] = checkpoint.evaluated;
+  json["files"] = {{kWeights, describeFile(folder / kWeights)}, {kState, describeFile(folder / kState)}};
+  return json;
 }
 
 /// training.json, checked for its form.
@@ -150,29 +184,18 @@ void writeCheckpoint(const fs::path& folder, const Checkpoint& checkpoint) {
   try {
     writeSafeTensors(folder / kWeights, checkpoint.weights);
     writeSafeTensors(folder / kState, checkpoint.state);
-    Json json = {{"version", kVersion},
-                 {"step", checkpoint.step},
-                 {"epoch", checkpoint.place.epoch},
-                 {"record", checkpoint.place.record},
-                 {"seed", checkpoint.identity.seed},
-                 {"model", checkpoint.identity.model},
-                 {"optimizer", checkpoint.identity.optimizer},
-                 {"data", checkpoint.identity.data},
-                 {"target", checkpoint.target}};
-    if (const auto& best = checkpoint.best) {
-      json["best"] = {{"step", best->step}, {"records", best->records}, {"loss", best->loss}};
-      if (best->accuracy)
-        json["best"]["accuracy"] = *best->accuracy;
-    }
-    json["evaluations_since_best"] = checkpoint.evaluationsSinceBest;
-    json["files"] = {{kWeights, describeFile(folder / kWeights)}, {kState, describeFile(folder / kState)}};
-    writeFileAtomically(folder / kTraining, json.dump(2) + "\n");
+    writeFileAtomically(folder / kTraining, describeTraining(folder, checkpoint).dump(2) + "\n");
   } catch (...) {
     fs::remove_all(folder, code); // no checkpoint without training.json; its memory is wanted
     throw;
   }
   syncFolder(folder.parent_path());
   syncFolder(folder.parent_path().parent_path());
+}
+
+void rewriteCheckpoint(const fs::path& folder, const Checkpoint& checkpoint) {
+  writeFileAtomically(folder / kTraining, describeTraining(folder, checkpoint).dump(2) + "\n");
+  syncFolder(folder);
 }
 
 Checkpoint readCheckpoint(const fs::path& folder) {
@@ -191,6 +214,8 @@ Checkpoint readCheckpoint(const fs::path& folder) {
       checkpoint.best->accuracy = best.get<double>("accuracy");
   }
   checkpoint.evaluationsSinceBest = members.get<int64_t>("evaluations_since_best");
+  if (members.has("evaluated"))
+    checkpoint.evaluated = members.get<int64_t>("evaluated");
   Members files = members.object("files");
   auto tensors = [&](const char* name) {
     fs::path file = folder / name;
@@ -222,7 +247,9 @@ void pruneCheckpoints(const fs::path& out, int64_t keep, int64_t best) {
     if (static_cast<int64_t>(whole.size() - i) <= keep || stepOf(whole[i]) == best)
       kept.insert(whole[i]);
   for (const fs::path& folder : foldersBelow(out))
-    if (!kept.contains(folder))
+    if (kept.contains(folder))
+      removeParts(folder);
+    else
       removeCheckpoint(folder);
 }
 

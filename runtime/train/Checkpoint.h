@@ -37,10 +37,13 @@ struct Checkpoint {
   std::string target; // "cpu:x86-64-v4": the same bits are promised on it alone
   std::optional<BestEvaluation> best;
   int64_t evaluationsSinceBest = 0;
+  int64_t evaluated = -1; // the step of the last evaluation; -1: there was none
 };
 
 /// Nothing in it depends on time or place: equal trainings write equal bytes. Error(System) when the disk is full; what was there before still is.
 void writeCheckpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint);
+/// The same of a whole checkpoint that has these weights and states already: only what is said of them changes, and it is whole at any moment.
+void rewriteCheckpoint(const std::filesystem::path& folder, const Checkpoint& checkpoint);
 /// Error(Data) naming the file for what is missing, damaged or of a later version.
 Checkpoint readCheckpoint(const std::filesystem::path& folder);
 

@@ -104,6 +104,7 @@ std::vector<Entry> makeEntries() {
   add(field("tokenizer", Type::Text, "of text: \"bytes\", \"sentencepiece\", \"sentencepiece:N\" or a file; empty: \"sentencepiece\" with the model's vocabulary",
             FIELD(data.tokenizer)));
   add(field("window", Type::Integer, "of text: tokens of a record; 0: as many as the model takes, at most 256", FIELD(data.window), notNegative));
+  add(field("stride", Type::Integer, "of text: tokens from the beginning of a record to that of the next; 0: as many as a record has", FIELD(data.stride), notNegative));
   add(field("inputs", Type::Texts, "which field of the data an input of the model reads", FIELD(data.inputs)));
   add(word(
       "bad_records", {"fail", "skip"}, "what a record that cannot be read does", [](const Config& c) { return c.badRecords == data::BadRecords::Fail ? "fail" : "skip"; },

@@ -20,7 +20,7 @@ public:
   void add(const EvaluationRecord& record);
   void addCheckpoint(int64_t step, const std::string& folder);
   void addSkipped(int64_t step, const std::string& message);
-  /// "resumed", "interrupted", "finished", "early_stop", "failed" ..
+  /// "begun", "resumed", "interrupted", "finished", "early_stop", "failed" ..
   void addEvent(int64_t step, const std::string& event, const std::string& message = "");
 
 private:

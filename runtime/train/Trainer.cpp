@@ -61,11 +61,27 @@ struct Trainer::State {
       throw Error(Fault::Usage,
                   fmt::format("\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
                               config.accumulate, size, batchesPerEpoch, config.batch));
-    int64_t stepsPerEpoch = (batchesPerEpoch + config.accumulate - 1) / config.accumulate;
-    total = config.steps > 0 ? config.steps : config.epochs > 0 ? std::min(config.epochs, std::numeric_limits<int64_t>::max() / stepsPerEpoch) * stepsPerEpoch : kUsualSteps;
-    config.schedule.total = total;
+    setTotal(config.steps > 0 ? config.steps : config.epochs > 0 ? stepsFrom({}) : kUsualSteps);
     steps.emplace(training, config, *data.train);
   }
+
+  bool isByEpochs() const { return config.steps == 0 && config.epochs > 0; }
+  bool isDone() const { return isByEpochs() ? place.epoch >= config.epochs : training.steps() >= total; }
+
+  /// Steps of an epoch from its `record`th record on.
+  int64_t stepsOfEpoch(int64_t record) const {
+    int64_t left = data.train->size() - record, batches = config.dropLast ? left / config.batch : (left + config.batch - 1) / config.batch;
+    return (batches + config.accumulate - 1) / config.accumulate;
+  }
+  /// Steps from a place to the end of the last epoch.
+  int64_t stepsFrom(const data::Place& from) const {
+    if (from.epoch >= config.epochs)
+      return 0;
+    constexpr int64_t most = std::numeric_limits<int64_t>::max() / 4; // sums do not overflow
+    int64_t whole = stepsOfEpoch(0);
+    return stepsOfEpoch(from.record) + std::min(config.epochs - from.epoch - 1, most / whole) * whole;
+  }
+  void setTotal(int64_t steps) { config.schedule.total = total = steps; }
 
   data::LoaderOptions loaderOptions() const { return {.batch = config.batch, .seed = config.seed, .dropLast = config.dropLast, .badRecords = config.badRecords}; }
 
@@ -116,8 +132,9 @@ struct Trainer::State {
   std::string notice; // of resume(), for the listener
   data::Place place;
   std::optional<BestEvaluation> best;
-  int64_t evaluationsSinceBest = 0;
-  std::filesystem::path lastCheckpoint; // the last one in out; empty: none
+  int64_t evaluationsSinceBest = 0, evaluated = -1; // evaluated: the step of the last evaluation; -1: there was none
+  std::filesystem::path lastCheckpoint;             // the last one in out; empty: none
+  std::unique_ptr<FolderLock> lock;                 // from resume() to the end of the run
 
   // Of a run.
   Listener* listener = nullptr;
@@ -136,22 +153,32 @@ struct Trainer::State {
 };
 
 void Trainer::State::resume() {
+  std::error_code code;
+  std::unique_ptr<FolderLock> held; // what is read stays the last of this training
+  if (std::filesystem::is_directory(config.out, code))
+    held = std::make_unique<FolderLock>(config.out);
   std::vector<std::filesystem::path> all = listCheckpoints(config.out);
   if (all.empty())
     throw Error(Fault::Usage, fmt::format("{}: there is no checkpoint to go on from", config.out.string()));
   const std::filesystem::path& folder = all.back();
   Checkpoint checkpoint = readCheckpoint(folder);
   checkSame(folder, checkpoint.identity, identity());
-  if (checkpoint.step > total)
+  if (isByEpochs()) {
+    if (data::Place at = checkpoint.place; at.epoch > config.epochs || (at.epoch == config.epochs && at.record > 0))
+      throw Error(Fault::Usage, fmt::format("{} is in epoch {}, but the training has {} in all: give more", folder.string(), at.epoch + 1, config.epochs));
+    setTotal(checkpoint.step + stepsFrom(checkpoint.place)); // batches may have had another size so far
+  } else if (checkpoint.step > total)
     throw Error(Fault::Usage, fmt::format("{} is of step {}, but the training has {} steps in all: give more", folder.string(), checkpoint.step, total));
   if (checkpoint.place.record >= data.train->size())
     throw Error(Fault::Data, fmt::format("{}: record {} of an epoch is the next, but the data have {}", folder.string(), checkpoint.place.record, data.train->size()));
   place = restore(folder, checkpoint);
   best = checkpoint.best;
   evaluationsSinceBest = checkpoint.evaluationsSinceBest;
+  evaluated = checkpoint.evaluated;
   lastCheckpoint = folder;
   if (checkpoint.target != training.plan().target)
     notice = fmt::format("{} was trained on {}; on {} the bits will not be those that it would have given", folder.string(), checkpoint.target, training.plan().target);
+  lock = std::move(held);
   begun = resumed = true;
 }
 
@@ -176,6 +203,7 @@ bool Trainer::State::evaluate() {
   if (record.best)
     best = {step, record.records, record.loss, record.accuracy};
   evaluationsSinceBest = record.best ? 0 : evaluationsSinceBest + 1;
+  evaluated = step;
   metrics->add(record);
   listener->onEvaluation(record);
   last = record;
@@ -190,7 +218,8 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
                         .identity = identity(),
                         .target = training.plan().target,
                         .best = best,
-                        .evaluationsSinceBest = evaluationsSinceBest};
+                        .evaluationsSinceBest = evaluationsSinceBest,
+                        .evaluated = evaluated};
   for (const StateInfo& info : training.plan().states)
     if (isGradient(training.plan(), info))
       checkpoint.state.erase(info.name);
@@ -199,7 +228,10 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
       if (auto problem = findNonFinite(tensor))
         fail(fmt::format("'{}': {}", name, problem->text), stop);
   std::filesystem::path folder = checkpointFolder(config.out, checkpoint.step);
-  train::writeCheckpoint(folder, checkpoint);
+  if (folder == lastCheckpoint)
+    rewriteCheckpoint(folder, checkpoint);
+  else
+    train::writeCheckpoint(folder, checkpoint);
   lastCheckpoint = folder;
   metrics->addCheckpoint(checkpoint.step, folder.lexically_relative(config.out).string());
   listener->onCheckpoint(folder);
@@ -223,7 +255,7 @@ void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop
 Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
   data::Loader loader(data.train, loaderOptions(), place);
   auto every = [](int64_t step, int64_t steps, bool otherwise) { return steps > 0 ? step % steps == 0 : otherwise; };
-  while (training.steps() < total) {
+  while (!isDone()) {
     if (config.patience > 0 && evaluationsSinceBest >= config.patience)
       return Outcome::End::EarlyStop;
     if (stop)
@@ -239,17 +271,21 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
     place = done.end;
     metrics->add(done.record);
     listener->onStep(done.record);
-    bool atEnd = step == total, evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
+    bool atEnd = isDone(), evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
     bool isBest = evaluates && evaluate();
     if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
       writeCheckpoint(stop);
+  }
+  if (evaluation && evaluated != training.steps()) { // it was interrupted behind this step, and now nothing more is asked for
+    evaluate();
+    writeCheckpoint(stop);
   }
   return Outcome::End::Finished;
 }
 
 Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   listener = &told;
-  FolderLock lock(config.out);
+  std::unique_ptr<FolderLock> held = lock ? std::move(lock) : std::make_unique<FolderLock>(config.out);
   if (!begun) {
     if (auto all = listCheckpoints(config.out); !all.empty())
       throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with it (--resume), or give another folder", config.out.string(), *stepOf(all.back())));
@@ -262,8 +298,7 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
   failing = training.steps();
   metrics.emplace(config.out / "metrics.jsonl", resumed ? training.steps() : -1);
-  if (resumed)
-    metrics->addEvent(training.steps(), "resumed", notice);
+  metrics->addEvent(training.steps(), resumed ? "resumed" : "begun", resumed ? notice : data.name);
   listener->onStart(training.steps(), total, batchesPerEpoch);
   if (!notice.empty())
     listener->onNotice(notice);

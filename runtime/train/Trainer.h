@@ -42,7 +42,7 @@ public:
   virtual void onSkippedRecord(const std::string& message) = 0;
   /// What people should know: a training that goes on on another device; steps that are done again to find where a number stopped being finite.
   virtual void onNotice(const std::string&) {}
-  /// Only of what readMetrics() reads: "resumed", "interrupted", "finished", "early_stop", "failed".
+  /// Only of what readMetrics() reads: "begun" (message: the data), "resumed", "interrupted", "finished", "early_stop", "failed".
   virtual void onEvent(int64_t /*step*/, const std::string& /*event*/, const std::string& /*message*/) {}
 };
 
@@ -64,7 +64,8 @@ public:
 
   /// Steps and evaluations add themselves and their launches to it, as Session::trace has it.
   void trace(std::shared_ptr<Trace> trace);
-  /// Goes on from the last whole checkpoint of out. Error(Data) when it is of another model, data, seed or optimizer (naming both), Error(Usage) when there is none.
+  /// Goes on from the last whole checkpoint of out, where from now on no other training may write. Error(Data) when it is of another model, data, seed or optimizer (naming both), Error(Usage) when there is
+  /// none, and when its step or epoch lies behind the last one that is asked for.
   void resume();
   /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not resumed. Error(Data)
   /// for a loss or norm of gradients that is not finite: it names the step, the first launch whose result was not finite, and the last checkpoint, which stays. Error(System) when

@@ -3,12 +3,14 @@
 #include "compiler/cli/CacheFolder.h"
 #include "compiler/cli/ProgramCache.h"
 #include "moec_build_id.h"
+#include "runtime/core/Container.h"
 #include "runtime/core/Error.h"
 #include "tests/cli/Process.h"
 #include "tests/cli/ScaleProgram.h"
 
 #include <nlohmann/json.hpp>
 
+#include <map>
 #include <set>
 #include <span>
 #include <sys/stat.h>
@@ -45,6 +47,8 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.moefy = "experts=4"}),
                              key("m", {.train = true}),
                              key("m", {.train = true, .statistics = true}),
+                             key("m", {.record = true}),
+                             key("m", {.replay = true}),
                              key("m", {.evaluate = true}),
                              key("m", {.statistics = true, .evaluate = true}),
                              key("m", {.train = true, .ema = 0.5}),
@@ -52,7 +56,7 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.let = {{"dim", 1}}}),
                              key("m", {.let = {{"dim", 2}}}),
                              key("m", {.let = {{"dimm", 1}}})};
-  EXPECT_EQ(keys.size(), 20u);
+  EXPECT_EQ(keys.size(), 22u);
   EXPECT_EQ(key("m"), key("m"));
   // Fields do not run into each other.
   EXPECT_NE(key("m", {}, "bc", "c"), key("m", {}, "b", "cc"));
@@ -215,6 +219,46 @@ TEST_F(Cache, ListAndClearSayWhatTheyFindAndRemove) {
   auto all = nlohmann::json::parse(moec({"cache", "clear", "--json"}).out);
   EXPECT_EQ(all["programs"], 1);
   EXPECT_EQ(nlohmann::json::parse(moec({"cache", "list", "--json"}).out)["entries"].size(), 0u);
+}
+
+TEST_F(Cache, EntriesOfAnotherVersionAreNotDamaged) {
+  ProgramCache programs(cacheFolder().programs());
+  programs.store(keyOf("m", {}, sourceId()), folder / "model.json", scaleProgram());
+  programs.store(keyOf("m", {}, "0.0.9-older"), folder / "model.json", scaleProgram());
+  auto kernel = [&](const std::string& name, const std::vector<std::pair<std::string, std::string>>& sections) {
+    std::vector<Container::Section> list;
+    for (const auto& [section, text] : sections)
+      list.push_back({section, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}});
+    std::vector<uint8_t> bytes = Container::write(list);
+    fs::path file = entry("kernels/" + name, 0, 100);
+    std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    return file;
+  };
+  auto keyOfKernel = [](const std::string& build) { return fmt::format("11:moec kernel\n{}:{}\n6:22.1.0\n4:body\n", build.size(), build); };
+  std::string launch = R"({"symbol": "rows_1", "target": "cpu:x86-64-v3"})";
+  kernel("a.kernel", {{"key", keyOfKernel(sourceId())}, {"launch", launch}, {"image", "i"}});
+  kernel("b.kernel", {{"key", keyOfKernel("0.0.9-older")}, {"launch", launch}, {"image", "i"}});
+  kernel("c.kernel", {{"words", "of a form that was never known"}});
+  fs::path newer = kernel("d.kernel", {{"key", keyOfKernel(sourceId())}});
+  std::fstream(newer, std::ios::in | std::ios::out | std::ios::binary).seekp(8).put(9); // the container's version
+  entry("kernels/e.kernel", 50, 100); // no container at all
+  std::map<std::string, nlohmann::json> entries;
+  auto listed = nlohmann::json::parse(moec({"cache", "list", "--json"}).out);
+  for (const auto& found : listed["entries"])
+    entries[found["kind"] == "kernel" ? fs::path(found["path"].get<std::string>()).filename().string() : found["this_version"].get<bool>() ? "new" : "old"] = found;
+  ASSERT_EQ(entries.size(), 7u);
+  for (const auto& [name, isOfThis] : {std::pair("new", true), std::pair("old", false), std::pair("a.kernel", true), std::pair("b.kernel", false),
+                                       std::pair("c.kernel", false), std::pair("d.kernel", false), std::pair("e.kernel", false)}) {
+    ASSERT_TRUE(entries.contains(name)) << name;
+    EXPECT_EQ(entries[name]["this_version"], isOfThis) << name;
+    EXPECT_EQ(entries[name].contains("damage"), name == std::string("e.kernel")) << name;
+  }
+  std::string table = moec({"cache", "list"}).out;
+  EXPECT_THAT(table, HasSubstr("(of another version) rows_1"));
+  EXPECT_THAT(table, HasSubstr("(of another version) c.kernel"));
+  EXPECT_THAT(table, HasSubstr("4 of another version of moec"));
+  EXPECT_THAT(table, HasSubstr("(damaged) e.kernel"));
+  EXPECT_THAT(table, HasSubstr("1 damaged"));
 }
 
 TEST_F(Cache, MistakesAreSaid) {

@@ -27,6 +27,9 @@ TEST_F(Doctor, AHealthyMachineIsWell) {
   for (const char* name : {"cpu", "threads", "kernel images", "compiler", "nvrtc", "cuda driver", "cache", "disk"})
     EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + name + " ")) << outcome.out;
   auto found = checks();
+  std::string build = found["moec"]["found"];
+  ASSERT_THAT(build, testing::MatchesRegex("version [0-9.]+, build [0-9.]+-[0-9a-f]+"));
+  EXPECT_THAT(moec({"--version"}).out, HasSubstr(build.substr(build.rfind(' ') + 1)));
   EXPECT_EQ(found["cpu"]["status"], "ok");
   EXPECT_EQ(found["kernel images"]["status"], "ok");
   EXPECT_EQ(found["cache"]["status"], "ok");

@@ -97,6 +97,9 @@ TEST_F(Generate, ContinuesWhatATrainingLearnt) {
   expectFailure({"generate", "run", "--moefy", "experts=2"}, 2, "is trained already");
   expectFailure({"generate", "run", "--context", "17"}, 1, "a context of 17 tokens is asked for, and there are only 16 positions");
 
+  // Windows that begin elsewhere are other data.
+  expectFailure({"train", "--resume", "run", "--stride", "5", "--steps", "130"}, 1, "step-00000120 is of another data");
+
   // The same weights with the model's file, and with a program.
   std::string weights = "run/checkpoints/step-00000120/weights.safetensors";
   EXPECT_EQ(printed({"generate", "model.json", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld-q");

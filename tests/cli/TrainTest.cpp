@@ -70,6 +70,7 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
   json found = printed({"train", "small.json", "--epochs", "2", "--batch", "128", "--tensorboard"});
   EXPECT_EQ(found["out"], "small-training");
   EXPECT_EQ(found["model"], "small");
+  EXPECT_EQ(found["data"], "digits (ships with moec)");
   EXPECT_EQ(found["state"], "finished");
   EXPECT_EQ(found["step"], 24) << "1438 records are 12 batches";
   EXPECT_EQ(found["steps"], 24);
@@ -89,7 +90,7 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
   EXPECT_EQ(events, 1);
 
   json inspected = printed({"inspect", "small-training"});
-  for (const char* key : {"out", "model", "target", "state", "step", "records", "loss", "last", "best", "checkpoint", "page"})
+  for (const char* key : {"out", "model", "data", "target", "state", "step", "records", "loss", "last", "best", "checkpoint", "page"})
     EXPECT_EQ(inspected[key], found[key]) << key;
 
   // What is there is not written over; with more epochs it goes on.
@@ -157,6 +158,7 @@ TEST_F(Train, MistakesAreNamed) {
   expectFailure({"train", "small.json", "--batch", "0"}, 2, "--batch 0: expected an integer that is at least 1");
   expectFailure({"train", "small.json", "--schedule", "cosin"}, 2, "did you mean \"cosine\"?");
   expectFailure({"train", "small.json", "--steps", "3", "--epochs", "2"}, 2, "give \"steps\" or \"epochs\"");
+  expectFailure({"train", "small.json", "--stride", "2"}, 2, "digits (ships with moec): a stride is for text");
   expectFailure({"train", "small.json", "--let", "dim=x"}, 2, "--let dim: expected an integer, found x");
   expectFailure({"train", "small.json", "--let", "dom=8"}, 1, "dom");
   expectFailure({"train", "small.json", "--resume"}, 2, "small-training holds no training");

@@ -120,6 +120,12 @@ TEST(TrainingPainting, OfAFileIsWholeLines) {
   EXPECT_THAT(text, HasSubstr("further records that are skipped stand in metrics.jsonl"));
   EXPECT_THAT(text, Not(HasSubstr("\r")));
   EXPECT_THAT(run(std::chrono::seconds(10), false), Not(HasSubstr("/400")));
+  std::atomic<bool> asked = true;
+  EXPECT_THAT(written(false, [&] {
+                TrainingProgress progress(false, asked);
+                std::this_thread::sleep_for(std::chrono::milliseconds(250));
+              }),
+              HasSubstr("moec: stopping after this step; a second signal stops at once\n"));
   EXPECT_EQ(run(std::chrono::milliseconds(50), true), "");
 }
 

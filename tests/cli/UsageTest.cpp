@@ -62,6 +62,16 @@ TEST_F(Usage, MistakesOfTheCallerAreTwo) {
   expectFailure({"completion", "csh"}, 2, "csh");
 }
 
+TEST_F(Usage, AMistypedOptionIsTold) {
+  expectFailure({"run", "m.json", "--wieghts", "w.safetensors"}, 2, "`moec run` has no option --wieghts; did you mean \"--weights\"? see `moec run --help`");
+  expectFailure({"run", "m.json", "--inptu=x=x.json"}, 2, "`moec run` has no option --inptu; did you mean \"--input\"?");
+  expectFailure({"compile", "m.json", "-traget", "cpu"}, 2, "did you mean \"--target\"?");
+  expectFailure({"cache", "list", "--jsn"}, 2, "`moec cache list` has no option --jsn; did you mean \"--json\"?");
+  expectFailure({"run", "m.json", "--zzzzzzzz"}, 2, "`moec run` has no option --zzzzzzzz; see `moec run --help`");
+  expectFailure({"run", "m.json", "-x"}, 2, "`moec run` has no option -x; see");
+  expectFailure({"devices", "cpu"}, 2, "\"cpu\" is one argument too many for `moec devices`");
+}
+
 TEST_F(Usage, WhatIsNoModelIsNamed) {
   expectFailure({"run", path("absent.json")}, 1,
                 "moec: error: " + path("absent.json") + ": cannot read: No such file or directory\n");

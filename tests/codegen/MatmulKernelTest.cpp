@@ -146,6 +146,45 @@ TEST_P(MatmulKernel, bothLieTransposed) {
                      k});
 }
 
+/// The gradient of w with that of the bias, and a sum of the other operand's rows.
+TEST_P(MatmulKernel, sumsOfRowsBesideTheProduct) {
+  auto [type, m, n, k] = GetParam();
+  for (int64_t tokens : {k, int64_t{0}, int64_t{700}})
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)});
+                       mlir::Value bias = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, dy, uint64_t{0}), other = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, x, uint64_t{0});
+                       mlir::Value y = maker.make<ir::MatmulOp>(exchange(maker, dy), exchange(maker, x));
+                       return maker.finish("matmul", {bias, y, maker.make<ir::ReluOp>(y), other});
+                     },
+                     {randomTensor(type, {tokens, m}, 1), randomTensor(type, {tokens, n}, 2)},
+                     -1,
+                     {{"t", tokens}},
+                     std::max<int64_t>(tokens, 1)});
+}
+
+/// A dropout behind a product, whose mask is a result too.
+TEST_P(MatmulKernel, dropoutBehindTheProduct) {
+  auto [type, m, n, k] = GetParam();
+  DType wide = type == DType::BF16 ? DType::F32 : type;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::OpBuilder& b = maker.builder();
+                     auto element = [&](DType dtype) { return ir::elementType(dtype, b.getContext()); };
+                     auto number = [&](double value) {
+                       return maker.make<ir::ConstantOp>(mlir::DenseElementsAttr::get(mlir::RankedTensorType::get({1}, element(wide)), b.getFloatAttr(element(wide), value)));
+                     };
+                     auto cast = [&](mlir::Value x, DType to) { return maker.make<ir::CastOp>(x, mlir::TypeAttr::get(element(to))); };
+                     mlir::Value a = maker.tensor(type, {"2", "m", text(k)}), w = weights(maker, type, {n, k}), residual = maker.tensor(type, {"2", "m", text(n)});
+                     mlir::Value stays = maker.make<ir::CompareOp>(ir::Predicate::GE, maker.draws(wide, {"2", "m", text(n)}), number(0.25));
+                     mlir::Value factors = maker.make<ir::MulOp>(cast(stays, wide), number(1 / 0.75));
+                     mlir::Value y = maker.make<ir::MulOp>(cast(maker.make<ir::MatmulOp>(a, w), wide), factors);
+                     return maker.finish("matmul", {maker.make<ir::AddOp>(cast(y, type), residual), stays});
+                   },
+                   {randomTensor(type, {2, m, k}, 1), randomTensor(type, {n, k}, 2), randomTensor(type, {2, m, n}, 3)},
+                   1,
+                   {{"m", m}},
+                   k});
+}
+
 TEST_P(MatmulKernel, aLiesTransposedAndBIsPacked) {
   auto [type, m, n, k] = GetParam();
   expectReference({[&](KernelMaker& maker, const Weights& weights) {
@@ -244,6 +283,32 @@ TEST(MatmulKernelErrors, namesWhatItCannotWrite) {
     FAIL() << "a softmax behind a product was emitted";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("moe.softmax"), std::string::npos) << error.what();
+  }
+}
+
+TEST(MatmulKernelErrors, drawsOfAnotherShapeBehindAProduct) {
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::Value a = maker.tensor(DType::F32, {"4", "8"}), w = maker.tensor(DType::F32, {"6", "8"}), draws = maker.draws(DType::F32, {"6"});
+  ir::KernelOp kernel = maker.finish("matmul", {maker.make<ir::MulOp>(maker.make<ir::MatmulOp>(a, w), draws)});
+  try {
+    LoadedKernel loaded(kernel);
+    FAIL() << "draws of one row were made for all";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("draws"), std::string::npos) << error.what();
+  }
+}
+
+TEST(MatmulKernelErrors, sumsOfWhatTheProductMakes) {
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::Value a = maker.tensor(DType::F32, {"4", "8"}), w = maker.tensor(DType::F32, {"6", "8"}), y = maker.make<ir::MatmulOp>(a, w);
+  ir::KernelOp kernel = maker.finish("matmul", {y, maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, y, uint64_t{0})});
+  try {
+    LoadedKernel loaded(kernel);
+    FAIL() << "the rows of a product were summed up beside it";
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find("what is summed up beside the product"), std::string::npos) << error.what();
   }
 }
 

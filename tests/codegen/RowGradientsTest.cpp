@@ -83,6 +83,17 @@ TEST_P(RowGradients, rmsNorm) {
                   m, v));
 }
 
+/// The gradients of a norm's rows, weight and bias: the last two are sums over all rows, of what the kernel computes and of an argument.
+TEST_P(RowGradients, normWithSumsOverItsRows) {
+  std::string m = matrix(), v = vector();
+  std::string sums = fmt::format("%p = moe.mul %dy, %n : {0}, {0}\n %w = moe.reduce sum %p axis 0 : {0}\n %b = moe.reduce sum %dy axis 0 : {0}\n"
+                                 "%y = moe.add %g, %r : {0}, {0}\n moe.yield %w, %y, %b : {1}, {0}, {1}",
+                                 m, v);
+  std::string arguments = fmt::format("%dy: {0}, %x: {0}, %weight: {1}, %r: {0}", m, v), results = fmt::format("{1}, {0}, {1}", m, v);
+  run(arguments, results, fmt::format("%g = moe.layer_norm_grad %dy, %x weight %weight : {1} eps 1.0e-5 of {0}, {0}\n %n = moe.layer_norm %x eps 1.0e-5 of {0}\n", m, v) + sums);
+  run(arguments, results, fmt::format("%n = moe.rms_norm %x eps 1.0e-1 of {0}\n %g = moe.rms_norm_grad %dy, %x eps 1.0e-6 of {0}, {0}\n", m) + sums);
+}
+
 TEST_P(RowGradients, softmax) {
   std::string m = matrix();
   run(fmt::format("%dy: {0}, %x: {0}", m), m + ", " + m,
@@ -202,6 +213,32 @@ TEST(RowLosses, labelsOutsideReadNothing) {
   Tensor y = loaded.run({randomTensor(DType::F32, {3, 4}, 1), Tensor::of(std::vector<int64_t>{far, -far, 4}, {3}), randomTensor(DType::F32, {3}, 2)}, {})[0];
   for (float loss : y.as<float>())
     EXPECT_EQ(loss, 0);
+}
+
+/// Rows of three dimensions, more than an item has, none, and a row in each of many items.
+TEST(RowSums, ofRowsOfManyDimensions) {
+  const char* x = "tensor<?x65x24xf32, #moe.sizes<\"b\", \"65\", \"24\">>";
+  const char* flat = "tensor<?x24xf32, #moe.sizes<\"65*b\", \"24\">>";
+  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}, %s: tensor<1x65x24xf32>", x), fmt::format("{0}, tensor<24xf32>, tensor<24xf32>", x), fmt::format(R"(
+    %g = moe.rms_norm_grad %dy, %x eps 1.0e-5 of {0}, {0}
+    %n = moe.rms_norm %x eps 1.0e-5 of {0}
+    %p = moe.mul %dy, %n : {0}, {0}
+    %v = moe.reshape %p : {0} -> {1}
+    %w = moe.reduce sum %v axis 0 : {1}
+    %u = moe.reshape %dy : {0} -> {1}
+    %b = moe.reduce sum %u axis 0 : {1}
+    %y = moe.add %g, %s : {0}, tensor<1x65x24xf32>
+    moe.yield %y, %w, %b : {0}, tensor<24xf32>, tensor<24xf32>)",
+                                                                                                                                                                        x, flat));
+  for (int64_t batch : {0, 1, 40})
+    for (int64_t block : {0, 1, 7}) {
+      CheckOptions options;
+      options.bindings = {{"b", batch}};
+      options.terms = std::max<int64_t>(1, 65 * batch);
+      options.block = block;
+      options.target = hostTarget();
+      check(kernel, options);
+    }
 }
 
 TEST(SelectGrad, addsAtItsIndices) {

@@ -51,7 +51,8 @@ TEST_P(WeightGradKernel, productAndWhatFollows) {
                      mlir::Value dy = maker.tensor(c.type, {text(c.choices) + "*t", text(c.columns)}), x = maker.tensor(c.type, {text(c.choices) + "*t", text(c.depth)});
                      mlir::Value routed = maker.routing(c.experts, "t", c.choices), before = maker.tensor(c.type, {text(c.experts), text(c.columns), text(c.depth)});
                      mlir::Value scale = maker.tensor(c.type, {"1"}), gradient = maker.make<ir::GroupedWeightGradOp>(dy, x, routed);
-                     return maker.finish("weight_grad", {maker.make<ir::AddOp>(maker.make<ir::MulOp>(gradient, scale), before), gradient});
+                     mlir::Value bias = maker.make<ir::ExpertSumsOp>(dy, routed);
+                     return maker.finish("weight_grad", {maker.make<ir::AddOp>(maker.make<ir::MulOp>(gradient, scale), before), bias, gradient});
                    },
                    {rowsOf(c.columns, 1), rowsOf(c.depth, 2), routing, randomTensor(c.type, {c.experts, c.columns, c.depth}, 3), randomTensor(c.type, {1}, 4)},
                    -1,

@@ -1,5 +1,6 @@
 // A step: forward values that the backward part reads too are results of the kernel that makes them; products read exchanged operands as they lie; derivatives
-// are computed where they are multiplied; attention and its gradient read the same columns.
+// are computed where they are multiplied; attention and its gradient read the same columns; gradients of experts' biases are sums beside
+// those of weights.
 // RUN: moec-opt %s -moe-fuse-updates -moe-sink-reshapes -moe-fuse-gates -moe-fuse-experts -moe-fuse-attention -moe-fuse-matmuls -moe-fuse-gradients -moe-fuse-rows -moe-fuse-loops | FileCheck %s
 
 !x = tensor<?x8xf32, #moe.sizes<"t", "8">>
@@ -30,8 +31,10 @@
 // CHECK-NEXT: moe.mul
 // CHECK-NEXT: moe.yield
 // CHECK: moe.kernel "weight_grad"
-// CHECK: moe.kernel "sums"
-// CHECK: moe.expert_sums
+// CHECK: moe.grouped_weight_grad
+// CHECK-NEXT: moe.expert_sums
+// CHECK-NEXT: moe.yield
+// CHECK-NOT: moe.kernel "sums"
 // CHECK: moe.kernel "rows"
 // CHECK: moe.choice_values
 func.func @train_step(%x: !x, %up: !up, %down: !down, %i: !i, %weights: !g, %dy: !x, %qkv: !qkv, %dq: !q, %w: !w, %scores: !x, %labels: tensor<?xi64, #moe.sizes<"t">>, %each: tensor<?xf32, #moe.sizes<"t">>)

@@ -84,7 +84,7 @@ TEST(OpenData, NothingShipsForOtherModels) {
 }
 
 TEST(OpenData, ShakespeareForText) {
-  OpenedData data = openData({.tokenizer = "bytes"}, languageModel(), {});
+  OpenedData data = openData({.tokenizer = "bytes", .stride = 0}, languageModel(), {});
   EXPECT_EQ(data.name, "shakespeare (ships with moec)");
   ASSERT_TRUE(data.tokenizer);
   EXPECT_EQ(data.tokenizer->vocabulary(), 256);
@@ -119,6 +119,23 @@ TEST(OpenData, WindowsAreWhatTheModelTakes) {
   EXPECT_FAULT(openData({.tokenizer = "bytes", .window = 41}, fixed, {}), Fault::Usage, "a window of 41 tokens is asked for, but input \"tokens\" takes 40");
 }
 
+// Every window is learnt from; those held out do not overlap.
+TEST(OpenData, WindowsBeginAStrideApart) {
+  auto open = [](int64_t stride) { return openData({.tokenizer = "bytes", .window = 100, .stride = stride}, languageModel(), {}); };
+  constexpr int64_t learnt = 262124 - 26212, held = 26212;
+  EXPECT_EQ(openData({.tokenizer = "bytes", .window = 100}, languageModel(), {}).train->digest(), open(1).train->digest()) << "what it is when nobody says";
+  for (auto [stride, step] : {std::pair(1, 1), {7, 7}, {100, 100}, {0, 100}, {150, 150}}) {
+    OpenedData data = open(stride);
+    EXPECT_EQ(data.train->size(), (learnt - 100 - 1) / step + 1);
+    EXPECT_EQ(recordOf(*data.train, 3).at("tokens").as<int64_t>()[0], shakespeare()[static_cast<size_t>(3 * step)]);
+    EXPECT_EQ(recordOf(*data.train, 3).at("targets").as<int64_t>()[99], shakespeare()[static_cast<size_t>(3 * step + 100)]);
+    EXPECT_EQ(data.validation->size(), (held - 1) / 100);
+    EXPECT_EQ(data.validation->digest(), open(1).validation->digest());
+  }
+  EXPECT_NE(open(7).train->digest(), open(1).train->digest());
+  EXPECT_FAULT(open(-1), Fault::Usage, "a stride of -1 tokens; expected 1 or more, or 0 for as many as a window has");
+}
+
 TEST(OpenData, VocabularyOfTheModel) {
   EXPECT_FAULT(openData({.tokenizer = "bytes"}, languageModel(200), {}), Fault::Data, "has a vocabulary of 256, but the model takes ids below 200");
   EXPECT_FAULT(openData({.tokenizer = "sentencepiece:300"}, languageModel(200), {}), Fault::Usage, "tokenizer \"sentencepiece:300\": the model's vocabulary has 200");
@@ -136,12 +153,12 @@ TEST(OpenData, TextFilesAndFolders) {
   for (int i = 0; i < 5; ++i)
     line += line;
   auto path = scratch.file("a.txt", line);
-  OpenedData data = openData({.path = path, .tokenizer = "bytes", .window = 20}, languageModel(), {});
+  OpenedData data = openData({.path = path, .tokenizer = "bytes", .window = 20, .stride = 0}, languageModel(), {});
   EXPECT_EQ(data.name, "a.txt");
   EXPECT_EQ(data.train->size(), (320 - 32 - 1) / 20);
   EXPECT_EQ(data.validation->size(), 1);
   OpenedData folder = openData({.path = scratch.path(""), .validationPath = path, .tokenizer = "bytes", .window = 20}, languageModel(), {});
-  EXPECT_EQ(folder.train->size(), 319 / 20);
+  EXPECT_EQ(folder.train->size(), 320 - 20);
   EXPECT_EQ(folder.validation->size(), 319 / 20);
   EXPECT_FAULT(openData({.path = path, .tokenizer = "bytes", .window = 32}, languageModel(), {}), Fault::Data, "of 320 tokens 32 are to validate with, fewer than a window of 32 and one");
   EXPECT_FAULT(openData({.path = path, .validation = 0, .tokenizer = "bytes", .window = 320}, languageModel(), {}), Fault::Data, "of 320 tokens 320 are to learn from");
@@ -151,13 +168,14 @@ TEST(OpenData, TextFilesAndFolders) {
 // An encoder's tokens and what a decoder continues them with: sizes of their own.
 TEST(OpenData, ContinuationsForAnEncoderAndADecoder) {
   std::vector<InputInfo> inputs = {inputOf("ids", DType::I64, {kBatch, Size::symbol("source")}, 256), inputOf("targets", DType::I64, {kBatch, Size::symbol("target")}, 256)};
-  OpenedData data = openData({.tokenizer = "bytes", .window = 50}, inputs, {});
+  OpenedData data = openData({.tokenizer = "bytes", .window = 50, .stride = 0}, inputs, {});
+  EXPECT_EQ(openData({.tokenizer = "bytes", .window = 50}, inputs, {}).train->size(), 262124 - 26212 - 100);
   TensorMap record = recordOf(*data.train, 2);
   for (size_t i = 0; i < 50; ++i) {
     EXPECT_EQ(record.at("ids").as<int64_t>()[i], shakespeare()[200 + i]);
     EXPECT_EQ(record.at("targets").as<int64_t>()[i], shakespeare()[250 + i]);
   }
-  OpenedData other = openData({.tokenizer = "bytes", .window = 50, .inputs = {{"ids", "targets"}, {"targets", "tokens"}}}, inputs, {});
+  OpenedData other = openData({.tokenizer = "bytes", .window = 50, .stride = 0, .inputs = {{"ids", "targets"}, {"targets", "tokens"}}}, inputs, {});
   EXPECT_EQ(recordOf(*other.train, 2).at("ids").as<int64_t>()[0], shakespeare()[250]);
 }
 
@@ -267,6 +285,8 @@ TEST(OpenData, RefusesWhatContradicts) {
   EXPECT_FAULT(openData({.path = path, .kind = "texts"}, languageModel(), {}), Fault::Usage, "\"texts\" is no kind of data; there are text, images, idx, cifar, arrays, csv; did you mean \"text\"?");
   EXPECT_FAULT(openData({.path = path}, pictureModel(), {}), Fault::Usage, "a.txt: no field for input \"image\"");
   EXPECT_FAULT(openData({.path = scratch.file("t.csv", "tokens\n1\n"), .window = 4}, languageModel(), {}), Fault::Usage, "a window is for text, but these data are of kind csv");
+  EXPECT_FAULT(openData({.path = scratch.path("t.csv"), .stride = 2}, languageModel(), {}), Fault::Usage, "t.csv: a stride is for text, but these data are of kind csv");
+  EXPECT_FAULT(openData({.tokenizer = "bytes"}, pictureModel(), {}), Fault::Usage, "digits (ships with moec): a tokenizer is for text, but these data are of kind images");
   EXPECT_FAULT(openData({.validationPath = path}, languageModel(), {}), Fault::Usage, "but no data to learn from are given");
 }
 

@@ -15,7 +15,7 @@ namespace moec::test {
 
 namespace {
 
-class GateGolden : public testing::TestWithParam<std::string> {};
+class GateGolden : public testing::TestWithParam<std::tuple<std::string, GoldenDevice>> {};
 
 /// Programs are compiled for inference: a golden of a gate in training gives what it has for training to evaluation.
 nlohmann::json gateOf(const std::map<std::string, std::string>& metadata) {
@@ -47,8 +47,11 @@ std::vector<int32_t> placesInGroups(const Tensor& routing, int64_t experts, int6
 } // namespace
 
 TEST_P(GateGolden, Agrees) {
+  const auto& [file, where] = GetParam();
+  if (std::string missing = missingFor(where); !missing.empty())
+    GTEST_SKIP() << missing;
   std::map<std::string, std::string> metadata;
-  TensorMap all = readSafeTensors(sourceDir() / "tests/goldens" / GetParam(), &metadata);
+  TensorMap all = readSafeTensors(sourceDir() / "tests/goldens" / file, &metadata);
   const Tensor& logits = all.at("inputs/logits");
   int64_t experts = logits.shape().back();
   nlohmann::json shape = {"tokens", experts};
@@ -61,10 +64,10 @@ TEST_P(GateGolden, Agrees) {
   auto path = folder.path() / "gate.json";
   std::ofstream(path) << model.dump();
   CompileOptions options;
-  options.targets = {"cpu"};
+  options.targets = {where.target};
   options.drawsAsInputs = true;
   Program program = compile(path, options);
-  Session session(program, "cpu");
+  Session session(program, where.device);
   session.init(0);
   TensorMap weights = session.weights();
   Tensor identity(DType::F32, {experts, experts});
@@ -95,6 +98,7 @@ TEST_P(GateGolden, Agrees) {
   EXPECT_LE(relativeError(gate.weights, all.at("outputs/weights")), tolerance(DType::F32));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GateGolden, testing::ValuesIn(goldenFiles("gate")), [](auto& info) { return testName(info.param); });
+INSTANTIATE_TEST_SUITE_P(All, GateGolden, testing::Combine(testing::ValuesIn(goldenFiles("gate")), testing::ValuesIn(devicesNamed(MOEC_GATE_DEVICES))),
+                         [](auto& info) { return testName(std::get<0>(info.param), std::get<1>(info.param)); });
 
 } // namespace moec::test

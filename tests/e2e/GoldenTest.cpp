@@ -27,21 +27,24 @@ TensorMap ruledWeights(const Plan& plan, uint64_t seed) {
   return weights;
 }
 
-class Golden : public testing::TestWithParam<std::string> {};
+class Golden : public testing::TestWithParam<std::tuple<std::string, GoldenDevice>> {};
 
 } // namespace
 
 TEST_P(Golden, Agrees) {
-  auto path = sourceDir() / "tests/goldens" / GetParam();
+  const auto& [file, where] = GetParam();
+  if (std::string missing = missingFor(where); !missing.empty())
+    GTEST_SKIP() << missing;
+  auto path = sourceDir() / "tests/goldens" / file;
   std::map<std::string, std::string> metadata;
   TensorMap all = readSafeTensors(path, &metadata);
   TensorMap draws = part(all, "draws/");
 
   CompileOptions options;
-  options.targets = {"cpu"};
+  options.targets = {where.target};
   options.drawsAsInputs = !draws.empty();
   Program program = compile(patchedModel(metadata["model"] + ".json", metadata.contains("overrides") ? metadata["overrides"] : "{}"), options);
-  Session session(program, "cpu");
+  Session session(program, where.device);
   TensorMap weights = part(all, "weights/");
   if (metadata.contains("weights_seed"))
     weights = ruledWeights(session.plan(), std::stoull(metadata["weights_seed"]));
@@ -71,6 +74,7 @@ TEST_P(Golden, Agrees) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(goldenFiles("model")), [](auto& info) { return testName(info.param); });
+INSTANTIATE_TEST_SUITE_P(All, Golden, testing::Combine(testing::ValuesIn(goldenFiles("model")), testing::ValuesIn(devicesNamed(MOEC_MODEL_DEVICES))),
+                         [](auto& info) { return testName(std::get<0>(info.param), std::get<1>(info.param)); });
 
 } // namespace moec::test

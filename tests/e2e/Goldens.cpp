@@ -2,11 +2,28 @@
 
 #include "runtime/core/KernelAbi.h"
 #include "runtime/io/SafeTensors.h"
+#include "runtime/Compile.h"
 #include "tests/e2e/Support.h"
 
 #include <algorithm>
+#include <sstream>
 
 namespace moec::test {
+
+std::vector<GoldenDevice> devicesNamed(const std::string& names) {
+  std::vector<GoldenDevice> devices;
+  std::istringstream words(names);
+  for (std::string name; words >> name;)
+    devices.push_back({name, name.starts_with("ptx-emulator:") ? "cuda:" + name.substr(name.find(':') + 1) : "cpu"});
+  return devices;
+}
+
+std::string missingFor(const GoldenDevice& where) {
+  for (const DeviceDescription& device : listDevices())
+    if (where.device.starts_with("ptx-emulator:") && device.name.starts_with("ptx-emulator") && !device.available)
+      return device.reason;
+  return where.target.starts_with("cuda:") ? missingCudaCompiler() : "";
+}
 
 std::vector<std::string> goldenFiles(const std::string& key) {
   std::vector<std::string> files;
@@ -26,6 +43,8 @@ std::string testName(const std::string& file) {
   std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
 }
+
+std::string testName(const std::string& file, const GoldenDevice& where) { return testName(file) + "_" + testName(where.device + "."); }
 
 TensorMap part(const TensorMap& all, const std::string& prefix) {
   TensorMap some;

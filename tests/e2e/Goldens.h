@@ -4,15 +4,28 @@
 #include "runtime/Session.h"
 
 #include <map>
+#include <ostream>
 #include <string>
 #include <vector>
 
 namespace moec::test {
 
+/// Where goldens are run, and what for they are compiled.
+struct GoldenDevice {
+  std::string device, target;
+  friend std::ostream& operator<<(std::ostream& stream, const GoldenDevice& where) { return stream << where.device; }
+};
+/// "cpu reference": two of them. CMakeLists.txt says which executable runs which goldens where.
+std::vector<GoldenDevice> devicesNamed(const std::string& names);
+/// Why the device cannot be had here: a build without the emulator, or no NVRTC to compile for it. Empty when it can.
+std::string missingFor(const GoldenDevice& where);
+
 /// Names of the files whose metadata has `key`: "model" or "gate".
 std::vector<std::string> goldenFiles(const std::string& key);
 /// A file's name as a test's.
 std::string testName(const std::string& file);
+/// The same with the device behind it.
+std::string testName(const std::string& file, const GoldenDevice& where);
 /// The tensors under a prefix, without it.
 TensorMap part(const TensorMap& all, const std::string& prefix);
 

@@ -11,6 +11,8 @@ MANN_CASES = [  # case, width of an input of the gate's own, dtype, description
     ("f32", None, "f32", "parameters mixed for each sample"),
     ("f64", None, "f64", "as f32, run in double"),
     ("gate-input", 7, "f32", "a gate with an input of its own"),
+    ("one-product", None, "f32", "as f32, each blended layer one product"),
+    ("one-product-f64", None, "f64", "the same in double"),
 ]
 SOFT_CASES = [  # case, tokens, experts' first version, dtype, description
     ("f32", 9, True, "f32", "the first version: LayerNorm and ReLU behind the experts' last layer too"),
@@ -57,6 +59,42 @@ def recompute_mann(weights, x, gate_input):
     return {"y": x, "coefficients": coefficients}
 
 
+def in_one_product(weights):
+    """The experts' matrices side by side, as mixed_linear has them; the gate's stay."""
+    joined = {}
+    for name, value in weights.items():
+        layer, *rest = name.split(".")
+        if layer in blending_models.LAYERS:
+            name, value = f"{layer}.{rest[-1]}", np.ascontiguousarray(np.moveaxis(value, 0, 1)).reshape(value.shape[1], -1)
+        joined[name] = value
+    return joined
+
+
+def apart(weights, experts):
+    """The inverse."""
+    given = {}
+    for name, value in weights.items():
+        layer, *rest = name.split(".")
+        if layer in blending_models.LAYERS:
+            value = value.reshape(len(value), experts, -1) if rest == ["weight"] else value
+            name, value = f"{layer}.experts.layers.0.{rest[-1]}", np.ascontiguousarray(np.moveaxis(value, 1, 0))
+        given[name] = value
+    return given
+
+
+def in_products(model):
+    """Overrides that make each blended layer of mann one product."""
+    gate, softmax, *layers = model["model"]
+    blocks, before = [gate, softmax], "x"
+    for block in layers:
+        if block["kind"] == "blended_linear":
+            blocks.append({"kind": "mixed_linear", "name": block["name"], "from": [before, "coefficients"], "out": block["out"]})
+        else:
+            before = f"behind_{blocks[-1]['name']}"
+            blocks.append(block | {"name": before})
+    return {"blocks": None, "model": blocks}
+
+
 def mann_case(case_name, gate_width, dtype, description):
     overrides = {"let": MANN_SIZE} | ({"dtype": dtype} if dtype != "f32" else {})
     model = zoo_model("mann", overrides)
@@ -65,20 +103,24 @@ def mann_case(case_name, gate_width, dtype, description):
         overrides |= {"inputs": {"gate_input": {"shape": ["batch", gate_width]}}, "model": [first, *model["model"][1:]]}
         model = zoo_model("mann", overrides)
     out = model["model"][-1]["out"]
+    is_product = case_name.startswith("one-product")
+    if is_product:
+        overrides |= in_products(model)
     widths = {name: value["shape"][-1] for name, value in model["inputs"].items() if name != "target"}
     rng = np.random.default_rng(11)
     weights = {key: made_numbers.parameter(rng, key, shape, dtype) for key, shape in mann_shapes(widths, model["let"], out).items()}
     kind = made_numbers.NUMPY[dtype]
     inputs = {name: rng.standard_normal((BATCH["mann"], width)).astype(kind) for name, width in (widths | {"target": out}).items()}
     y, coefficients = blending_models.run_mann(weights, inputs["x"], inputs.get("gate_input", inputs["x"]))
-    tensors = with_prefix("weights", weights) | with_prefix("inputs", inputs)
+    tensors = with_prefix("weights", in_one_product(weights) if is_product else weights) | with_prefix("inputs", inputs)
     tensors |= with_prefix("outputs", {"y": y, "coefficients": coefficients})
     about = metadata(description, [], model="mann", overrides=overrides, seed=11, sizes={"batch": BATCH["mann"]})
-    return tensors, about, lambda stored: check_mann(stored, dtype)
+    return tensors, about, lambda stored: check_mann(stored, dtype, is_product)
 
 
-def check_mann(stored, dtype):
+def check_mann(stored, dtype, is_product):
     weights, inputs = widened(golden_file.group(stored, "weights")), widened(golden_file.group(stored, "inputs"))
+    weights = apart(weights, MANN_SIZE["experts"]) if is_product else weights
     outputs = recompute_mann(weights, inputs["x"], inputs.get("gate_input", inputs["x"]))
     return ", ".join(f"{name} {assert_close(name, stored[f'outputs/{name}'], value, dtype):.1e}" for name, value in outputs.items())
 

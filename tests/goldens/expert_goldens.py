@@ -14,8 +14,11 @@ MIXTURES = {  # case: (layer, weights' shapes, what the gate's weights are)
     "mixtral": {"kind": "moe", "gate": GATE | {"bias": False, "softmax": "all", "normalize": True}, "experts": {"kind": "gated_mlp", "count": 5, "hidden": 10}},
     "qwen2-moe": {"kind": "moe", "gate": GATE | {"bias": False, "softmax": "all"}, "experts": {"kind": "gated_mlp", "count": 5, "hidden": 10},
                   "shared": {"kind": "gated_mlp", "hidden": 9}, "shared_gate": True},
+    "gpt-oss": {"kind": "moe", "gate": GATE, "experts": {"kind": "gated_mlp", "count": 5, "hidden": 10, "bias": True, "activation": "quick_gelu", "limit": 7,
+                                                         "up_offset": 1}},
     "norms": {"kind": "moe", "gate": GATE, "experts": {"kind": "mlp", "count": 4, "widths": [WIDTH, 9, WIDTH], "activation": "relu", "layer_norm": True,
                                                        "output_layer_norm": True, "residual": True}},
+    "masked": {"kind": "moe", "gate": GATE, "experts": {"kind": "mlp", "count": 4, "hidden": 10}, "mask": "mask", "mask_values": [0.75, -1.5]},
     "kinds": {"kind": "moe", "gate": GATE, "experts": [{"kind": "mlp", "count": 2, "hidden": 10}, {"kind": "linear", "count": 1},
                                                        {"kind": "mlp", "count": 2, "hidden": 17, "activation": "relu"}]},
 }
@@ -23,7 +26,9 @@ GEGLU = {"kind": "gated_mlp", "hidden": 10, "activation": "gelu", "bias": True, 
 DESCRIPTIONS = {
     "mixtral": "Mixtral's layer: SwiGLU experts, the chosen weights made to sum to 1",
     "qwen2-moe": "Qwen2-MoE's layer: as Mixtral's without that, and a shared expert behind a sigmoid",
+    "gpt-oss": "GPT-OSS's layer: both halves of an expert are held to 7, some of them from outside",
     "norms": "FastMoE's gate; experts with a LayerNorm behind every layer, and residuals where widths agree",
+    "masked": "FastMoE with a mask: of three tokens in five experts compute none, and a mask_dict has values for two of the three kinds of these",
     "kinds": "FastMoE with a list of expert classes: two networks, a linear layer, two wider networks",
     "st-moe": "st-moe-pytorch's expert alone: GEGLU with its multiplier",
 }
@@ -84,9 +89,17 @@ def part(weights, path, e):
     return (weight, bias) if e is None else (weight[e], bias[e] if bias.ndim else bias)
 
 
+clamped = [0, 0]  # how many elements of gates and ups a limit has held since this was set
+
+
 def gated_again(weights, path, layer, x, e=None):
-    act = {"silu": lambda v: v * sigmoid(v), "gelu": numpy_check.gelu}[layer.get("activation", "silu")]
-    hidden = act(numpy_check.linear(x, *part(weights, f"{path}.gate", e))) * numpy_check.linear(x, *part(weights, f"{path}.up", e))
+    act = {"silu": lambda v: v * sigmoid(v), "gelu": numpy_check.gelu, "quick_gelu": lambda v: v * sigmoid(1.702 * v)}[layer.get("activation", "silu")]
+    gate, up = (numpy_check.linear(x, *part(weights, f"{path}.{half}", e)) for half in ("gate", "up"))
+    if "limit" in layer:
+        clamped[0] += (gate > layer["limit"]).sum()
+        clamped[1] += (np.abs(up) > layer["limit"]).sum()
+        gate, up = np.minimum(gate, layer["limit"]), np.clip(up, -layer["limit"], layer["limit"])
+    hidden = act(gate) * (up + layer.get("up_offset", 0))
     return numpy_check.linear(hidden * weights.get(f"{path}.multiplier", 1.0), *part(weights, f"{path}.down", e))
 
 
@@ -107,6 +120,11 @@ def expert_again(weights, path, experts, x, e):
     return x
 
 
+def mask_of(layer):
+    """Numbers of 0 to 3 for each token; mask_values has those of 1 and 2."""
+    return np.arange(BATCH * TOKENS).reshape(BATCH, TOKENS) * 7 % 5 % 4 if "mask" in layer else None
+
+
 def layer_again(weights, layer, x):
     """(y, the smallest gap between a chosen score and one left out) of x (B, N, D)."""
     if layer["kind"] == "gated_mlp":
@@ -120,6 +138,9 @@ def layer_again(weights, layer, x):
         factors = np.take_along_axis(numpy_check.softmax(logits), order[:, :CHOICES], axis=-1)
     y = np.stack([sum(factor * expert_again(weights, *every[e][:2], token, every[e][2]) for factor, e in zip(row, experts))
                   for token, row, experts in zip(x.reshape(-1, WIDTH), factors, order)]).reshape(x.shape)
+    for number, value in enumerate([0.0, *layer.get("mask_values", []), 0.0]):
+        if number and mask_of(layer) is not None:
+            y[mask_of(layer) == number] = value  # the weights of a token's choices sum to 1
     if "shared" in layer:
         y = y + sigmoid(x @ weights["y.shared_gate.weight"].T) * gated_again(weights, "y.shared", layer["shared"], x)
     return y, -np.diff(chosen, axis=-1).max()
@@ -132,6 +153,8 @@ def original(fmoe, case, weights, x):
         return expert_models.run_mixtral(weights, x, CHOICES)
     if case == "qwen2-moe":
         return expert_models.run_qwen2_moe(weights, x, CHOICES)
+    if case == "gpt-oss":
+        return expert_models.run_gpt_oss(weights, x, CHOICES)
     if case == "st-moe":
         return expert_models.run_st_moe(weights, x)
     if case == "norms":
@@ -144,24 +167,31 @@ def original(fmoe, case, weights, x):
             act = nn.ReLU() if experts.get("activation") == "relu" else nn.GELU()
             layers = [expert_models.linear(weights, name, e) for name in names]
             makers.append(lambda _, layers=layers, act=act: nn.Sequential(layers[0], *(step for layer in layers[1:] for step in (act, layer))))
-    return expert_models.run_fastmoe(fmoe, weights, x, CHOICES, makers)
+    layer = MIXTURES[case]
+    masked = {"mask": mask_of(layer), "mask_dict": dict(enumerate(layer["mask_values"], 1))} if "mask" in layer else {}
+    return expert_models.run_fastmoe(fmoe, weights, x, CHOICES, makers, **masked)
 
 
 def case_of(fmoe, case):
     layer = MIXTURES.get(case, GEGLU)
+    mask = {"mask": {"shape": ["batch", "tokens"], "dtype": "i64"}} if "mask" in layer else {}
     model = [layer | {"name": "y"}]
-    overrides = {"name": f"experts-{case}", "inputs": {"x": {"shape": ["batch", "tokens", WIDTH]}, "target": None}, "let": None, "blocks": None, "loss": None,
+    overrides = {"name": f"experts-{case}", "inputs": {"x": {"shape": ["batch", "tokens", WIDTH]}, "target": None} | mask, "let": None, "blocks": None, "loss": None,
                  "check": None, "model": model}
 
     def accept(rng):
         weights = {name: made_numbers.parameter(rng, name, shape, "f32") for name, shape in shapes_of(layer).items()}
-        x = rng.standard_normal((BATCH, TOKENS, WIDTH)).astype(np.float32)
+        x = (rng.standard_normal((BATCH, TOKENS, WIDTH)) * (4 if "limit" in layer.get("experts", {}) else 1)).astype(np.float32)
         wide = {name: value.astype(np.float64) for name, value in weights.items()}
-        return (weights, x) if layer_again(wide, layer, x.astype(np.float64))[1] >= MARGIN else None
+        clamped[:] = 0, 0
+        gap = layer_again(wide, layer, x.astype(np.float64))[1]
+        return (weights, x) if gap >= MARGIN and (min(clamped) > 5 or case != "gpt-oss") else None
 
     seed, (weights, x) = first_seed_with(accept)
     tensors = with_prefix("weights", weights) | {"inputs/x": x, "outputs/y": original(fmoe, case, weights, x)}
-    packages = {"mixtral": ["transformers"], "qwen2-moe": ["transformers"], "st-moe": ["st-moe-pytorch"]}.get(case, ["fastmoe"])
+    if mask:
+        tensors["inputs/mask"] = mask_of(layer)
+    packages = {"mixtral": ["transformers"], "qwen2-moe": ["transformers"], "gpt-oss": ["transformers"], "st-moe": ["st-moe-pytorch"]}.get(case, ["fastmoe"])
     about = metadata(DESCRIPTIONS[case], packages, model="soft-moe", overrides=overrides, seed=seed, sizes={"batch": BATCH, "tokens": TOKENS})
 
     def check(stored):

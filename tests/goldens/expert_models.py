@@ -24,17 +24,22 @@ def fused(weights, path):
 
 
 def run_mixtral(weights, x, choices):
+    with torch.no_grad():
+        return mixtral(tensors(weights), torch.from_numpy(x), choices)[0].numpy()
+
+
+def mixtral(weights, x, choices):
+    """(y, the router's logits) of x (B, N, D), by weights that may gather gradients."""
     from transformers import MixtralConfig
     from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
-    weights = tensors(weights)
     count, hidden, width = weights["y.experts.gate.weight"].shape
     config = MixtralConfig(hidden_size=width, intermediate_size=hidden, num_local_experts=count, num_experts_per_tok=choices)
     config._experts_implementation = "eager"
-    layer = MixtralSparseMoeBlock(config).eval()
-    layer.load_state_dict({"gate.weight": weights["y.gate.weight"], "experts.gate_up_proj": fused(weights, "y.experts"),
-                           "experts.down_proj": weights["y.experts.down.weight"]})
-    with torch.no_grad():
-        return layer(torch.from_numpy(x)).numpy()
+    state = {"gate.weight": weights["y.gate.weight"], "experts.gate_up_proj": fused(weights, "y.experts"), "experts.down_proj": weights["y.experts.down.weight"]}
+    logits = []
+    layer = MixtralSparseMoeBlock(config)
+    layer.gate.register_forward_hook(lambda _, __, result: logits.append(result[0]))
+    return torch.func.functional_call(layer, state, (x,)), logits[0]
 
 
 def run_qwen2_moe(weights, x, choices):
@@ -52,6 +57,23 @@ def run_qwen2_moe(weights, x, choices):
     layer.load_state_dict(state)
     with torch.no_grad():
         return layer(torch.from_numpy(x)).numpy()
+
+
+def run_gpt_oss(weights, x, choices):
+    """Gate and up take turns in one matrix."""
+    from transformers import GptOssConfig
+    from transformers.models.gpt_oss.modeling_gpt_oss import GptOssMLP
+    weights = tensors(weights)
+    count, hidden, width = weights["y.experts.gate.weight"].shape
+    config = GptOssConfig(hidden_size=width, intermediate_size=hidden, num_local_experts=count, num_experts_per_tok=choices)
+    config._experts_implementation = "eager"
+    layer = GptOssMLP(config).eval()
+    turns = {kind: torch.stack([weights[f"y.experts.gate.{kind}"], weights[f"y.experts.up.{kind}"]], dim=2).flatten(1, 2) for kind in ("weight", "bias")}
+    layer.load_state_dict({"router.weight": weights["y.gate.weight"], "router.bias": weights["y.gate.bias"], "experts.gate_up_proj": turns["weight"].mT,
+                           "experts.gate_up_proj_bias": turns["bias"], "experts.down_proj": weights["y.experts.down.weight"].mT,
+                           "experts.down_proj_bias": weights["y.experts.down.bias"]})
+    with torch.no_grad():
+        return layer(torch.from_numpy(x))[0].numpy()
 
 
 # --- st-moe-pytorch ---
@@ -76,7 +98,7 @@ def run_st_moe(weights, x):
 
 # --- FastMoE with modules of one's own as experts ---
 
-def run_fastmoe(fmoe, weights, x, choices, makers):
+def run_fastmoe(fmoe, weights, x, choices, makers, mask=None, mask_dict=None):
     """`makers`: for each expert, a function of its width that gives a module of rows (R, D)."""
 
     class Called(nn.Module):  # FastMoE hands experts the counts of their rows, too
@@ -87,7 +109,8 @@ def run_fastmoe(fmoe, weights, x, choices, makers):
         def forward(self, rows, _):
             return self.module(rows)
 
-    layer = fmoe.FMoE(d_model=x.shape[-1], top_k=choices, gate=fmoe.gates.NaiveGate, expert=[lambda width, make=make: Called(make(width)) for make in makers])
+    layer = fmoe.FMoE(d_model=x.shape[-1], top_k=choices, gate=fmoe.gates.NaiveGate, expert=[lambda width, make=make: Called(make(width)) for make in makers],
+                      mask=None if mask is None else torch.from_numpy(mask), mask_dict=mask_dict)
     weights = tensors(weights)
     layer.gate.gate.weight.data, layer.gate.gate.bias.data = weights["y.gate.weight"], weights["y.gate.bias"]
     rows = torch.from_numpy(x).flatten(0, 1)

@@ -9,6 +9,7 @@ import torch
 import expert_models
 import fastmoe_on_cpu
 import lucidrains_package
+import soft_moe_models
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
 TOLERANCE = {"f32": 1e-5, "f64": 1e-12}  # of the largest magnitude of a tensor
@@ -49,6 +50,8 @@ def metadata(description, packages, **more):
     versions |= {"transformers": importlib.metadata.version("transformers")} if "transformers" in packages else {}
     versions |= {"st-moe-pytorch": expert_models.ST_MOE_VERSION} if "st-moe-pytorch" in packages else {}
     versions |= {"mixture-of-experts": lucidrains_package.VERSION} if "lucidrains" in packages else {}
+    versions |= {"soft-moe-pytorch": soft_moe_models.VERSION} if "soft-moe-pytorch" in packages else {}
+    versions |= {"bwconrad/soft-moe": soft_moe_models.WRAPPER_COMMIT} if "bwconrad/soft-moe" in packages else {}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in more.items()}
     return {"generator": "tests/goldens/make_goldens.py", "packages": json.dumps(versions), "case": description, **texts}
 

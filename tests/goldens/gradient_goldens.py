@@ -230,25 +230,28 @@ def experts_case(dtype, description):
     return gradients.golden(name, overrides, dtype, {"batch": batch}, [], description, numbers, run, recompute)
 
 
-def mann_case(dtype, description):
-    name, batch = "mann", blending_goldens.BATCH["mann"]
+def mann_case(dtype, description, is_product=False):
+    name, batch, count = "mann", blending_goldens.BATCH["mann"], blending_goldens.MANN_SIZE["experts"]
     overrides = with_dtype({"let": blending_goldens.MANN_SIZE}, name, dtype)
     model = zoo_model(name, overrides)
+    overrides |= blending_goldens.in_products(model) if is_product else {}
+    joined = blending_goldens.in_one_product if is_product else lambda weights: weights
+    apart = (lambda weights: blending_goldens.apart(weights, count)) if is_product else lambda weights: weights
     widths = {key: value["shape"][-1] for key, value in model["inputs"].items()}
     shapes = blending_goldens.mann_shapes(widths, model["let"], widths["target"])
 
     def numbers(rng):
         weights = {key: made_numbers.parameter(rng, key, shape, dtype) for key, shape in shapes.items()}
-        return weights, typed({key: rng.standard_normal((batch, width)) for key, width in widths.items()}, dtype), {}
+        return joined(weights), typed({key: rng.standard_normal((batch, width)) for key, width in widths.items()}, dtype), {}
 
     def recompute(weights, inputs, draws):
-        y = blending_goldens.recompute_mann(weights, inputs["x"], inputs["x"])["y"]
+        y = blending_goldens.recompute_mann(apart(weights), inputs["x"], inputs["x"])["y"]
         return ((y - inputs["target"]) ** 2).mean(), {}, np.inf
 
     def run(weights, inputs, draws):
-        parameters, given = gradients.leaves(weights), gradients.leaves(inputs)
+        parameters, given = gradients.leaves(apart(weights)), gradients.leaves(inputs)
         loss = torch.nn.functional.mse_loss(blending_models.mann(parameters, given["x"], given["x"])[0], given["target"])
-        return gradients.differentiated(loss, {}), gradients.gathered(parameters), gradients.gathered(given)
+        return gradients.differentiated(loss, {}), joined(gradients.gathered(parameters)), gradients.gathered(given)
 
     return gradients.golden(name, overrides, dtype, {"batch": batch}, [], description, numbers, run, recompute)
 
@@ -282,7 +285,7 @@ def hf_case(let, noise, description):
     name, sizes = "hf-switch", {"batch": 3, "source": 9, "target": 7}
     overrides = gradients.noisy(name, {"let": transformer_goldens.SMALL | let | {"router_coefficient": COEFFICIENT}}, noise)
     size = zoo_model(name, overrides)["let"]
-    gate = language_goldens.resolved(zoo_model(name, overrides)["blocks"]["sparse"]["body"]["body"][1]["gate"], size)
+    gate = language_goldens.resolved(zoo_model(name, overrides)["blocks"]["sparse"]["body"]["body"][1]["gate"] | {"loss_pool": None}, size)
 
     paths = {f"{path}.sparse.moe": sizes["source" if stack == "encoder" else "target"]
              for (stack, _), (path, is_sparse) in transformer_models.layer_paths(size).items() if is_sparse}
@@ -315,6 +318,8 @@ def hf_case(let, noise, description):
 
 HF_CASES = [  # case, changes of "let", noise, description
     ("jitter-", {"expert_capacity": 3}, {"jitter": 0.1}, "as the other, with the jitter, which experts see too"),
+    ("layers-", {"expert_capacity": 3, "dim": 8, "hidden": 10, "head_dim": 4, "vocabulary": 19, "encoder_layers": 3, "decoder_layers": 2}, {},
+     "three sparse layers of the encoder and two of the decoder, whose losses are of all of a stack"),
     ("", {"expert_capacity": 3}, {}, "one sparse layer of the encoder and one of the decoder, with a capacity that drops tokens"),
 ]
 
@@ -333,6 +338,7 @@ def cases(fmoe):
     for dtype in ("f32", "f64"):
         yield f"batched-experts.gradients.{dtype}", lambda dtype=dtype: experts_case(dtype, "every expert run by itself")
         yield f"mann.gradients.{dtype}", lambda dtype=dtype: mann_case(dtype, "parameters mixed for each sample")
+        yield f"mann.gradients.one-product-{dtype}", lambda dtype=dtype: mann_case(dtype, "each blended layer one product", True)
         yield f"soft-moe.gradients.{dtype}", lambda dtype=dtype: soft_case(dtype, True, "the first version's experts")
     yield "soft-moe.gradients.newest-f32", lambda: soft_case("f32", False, "the newest version's experts; a mask")
     for case, let, noise, description in HF_CASES:

@@ -1,4 +1,4 @@
-"""Makes the golden files of this folder: python make_goldens.py --fastmoe DIR [--out DIR] [--only PREFIX]. See README.md.
+"""Makes the golden files of this folder: python make_goldens.py --fastmoe DIR --soft-moe DIR [--out DIR] [--only PREFIX]. See README.md.
 
 The models come from models/zoo with the overrides of a case. Each file's outputs are the originals' (originals.py,
 language_models.py, blending_models.py, lucidrains_package.py, transformer_models.py) and are then recomputed from the stored
@@ -17,12 +17,15 @@ import expert_goldens
 import fastmoe_on_cpu
 import golden_file
 import gradient_goldens
+import joint_loss_goldens
 import language_goldens
 import lucidrains_goldens
 import made_numbers
 import numpy_check
 import optimizer_goldens
 import originals
+import soft_moe_goldens
+import soft_moe_models
 import step_goldens
 import transformer_goldens
 from golden_case import MARGIN, assert_close, drops, first_seed_with, merge_patch, metadata, vit_feed_forward, vit_size, with_prefix, zoo_model
@@ -184,7 +187,7 @@ def check_gate(stored, gate, mode):
     return drops(indices, dropped)
 
 
-def all_cases(fmoe):
+def all_cases(fmoe, wrapper):
     """(file name, function that makes (tensors, metadata, check)) of every golden."""
     for dtype in ("f64", "f32"):
         yield f"batched-experts.{dtype}", lambda dtype=dtype: experts_case(dtype, False)
@@ -206,6 +209,8 @@ def all_cases(fmoe):
     yield from blending_goldens.cases()
     yield from transformer_goldens.cases()
     yield from expert_goldens.cases(fmoe)
+    yield from soft_moe_goldens.cases(wrapper)
+    yield from joint_loss_goldens.cases()
     yield from gradient_goldens.cases(fmoe)
     yield from optimizer_goldens.cases()
     yield from step_goldens.cases(fmoe)
@@ -214,13 +219,14 @@ def all_cases(fmoe):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fastmoe", required=True, help="a checkout of FastMoE at the version in fastmoe_on_cpu.py")
+    parser.add_argument("--soft-moe", required=True, help="a checkout of bwconrad/soft-moe at the version in soft_moe_models.py")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only", default="", help="make only the files whose names begin so")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     made_numbers.assert_philox_known_answers()
     fmoe = fastmoe_on_cpu.load(arguments.fastmoe)
-    for name, make in all_cases(fmoe):
+    for name, make in all_cases(fmoe, soft_moe_models.load_wrapper(arguments.soft_moe)):
         if not name.startswith(arguments.only):
             continue
         tensors, about, check = make()

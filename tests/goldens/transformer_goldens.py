@@ -93,14 +93,15 @@ def sparse(x, weights, path, capacity, factors=1.0):
 
 
 def router_losses(logits, gate):
-    """{path of a loss: (coefficient, loss)} of the sparse layers' logits {path: (B, N, E)}, for stacks with one sparse layer each."""
+    """{name of a stack's loss: (coefficient, loss)} of the sparse layers' logits {path: (B, N, E)}: those of a stack count as one layer of all their tokens."""
     losses = {}
-    for path, of_layer in logits.items():
-        count = of_layer.shape[-1]
-        shares = np.eye(count)[of_layer.argmax(axis=-1)].mean(axis=1)
-        losses[path + ".gate.balance_loss"] = gate["balance_loss"], count ** 2 * (shares * softmax(of_layer).mean(axis=1)).mean()
+    for stack in ("encoder", "decoder"):
+        joined = np.concatenate([of_layer for path, of_layer in logits.items() if path.startswith(stack)], axis=1)
+        count = joined.shape[-1]
+        shares = np.eye(count)[joined.argmax(axis=-1)].mean(axis=1)
+        losses[stack + ".balance_loss"] = gate["balance_loss"], count ** 2 * (shares * softmax(joined).mean(axis=1)).mean()
         if gate.get("z_loss"):
-            losses[path + ".gate.z_loss"] = gate["z_loss"], (np.log(np.exp(of_layer).sum(axis=-1)) ** 2).mean()
+            losses[stack + ".z_loss"] = gate["z_loss"], (np.log(np.exp(joined).sum(axis=-1)) ** 2).mean()
     return losses
 
 

@@ -100,15 +100,14 @@ def run_switch(size, weights, ids, targets):
 
 
 def losses(built, ids, targets):
-    """(cross entropy, {path of a router's loss: (coefficient, loss)}) in training; every stack has one sparse layer."""
-    model, _, routers = built
+    """(cross entropy, {name of a stack's loss: (coefficient, loss)}) in training."""
+    model, *_ = built
     found, config = {}, model.config
     result = model.train()(input_ids=ids, labels=targets, output_router_logits=True)
     for stack in ("encoder", "decoder"):
-        path, = (path for path in routers if path.startswith(stack))
-        found[path + ".gate.balance_loss"] = config.router_aux_loss_coef, getattr(result, stack + "_aux_loss")
+        found[stack + ".balance_loss"] = config.router_aux_loss_coef, getattr(result, stack + "_aux_loss")
         if config.router_z_loss_coef:
-            found[path + ".gate.z_loss"] = config.router_z_loss_coef, getattr(result, stack + "_z_loss")
+            found[stack + ".z_loss"] = config.router_z_loss_coef, getattr(result, stack + "_z_loss")
     task = torch.nn.functional.cross_entropy(result.logits.flatten(0, 1), targets.flatten())
     assert torch.allclose(result.loss, task + sum(coefficient * value for coefficient, value in found.values()), rtol=1e-6)
     return task, found

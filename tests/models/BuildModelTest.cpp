@@ -218,9 +218,10 @@ TEST_F(BuildModel, MoefyOfTheFileKeepsTheMlpsWidth) {
 }
 
 TEST_F(BuildModel, MoefyLeavesExpertsAlone) {
-  build(model(kRows, R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "own", "count": 2}}])",
+  build(model(kRows, R"([{"kind": "mlp", "hidden": 4, "name": "dense"}, {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "own", "count": 2}}])",
               R"(, "blocks": {"own": {"body": [{"kind": "mlp", "hidden": 4}]}}, "moefy": {"experts": 3, "top_k": 1})"));
   EXPECT_EQ(parameters()["moe.experts.mlp.up.weight"], (Shape{2, 4, 8}));
+  EXPECT_EQ(parameters()["dense.experts.up.weight"], (Shape{3, 4, 8}));
 }
 
 TEST_F(BuildModel, BatchedExpertsIsInDouble) {

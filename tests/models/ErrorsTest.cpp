@@ -1,7 +1,9 @@
 // Every class of error in a model file, with its place and its whole message. Places are marked in the text: the error
-// stands at the character behind `@`, and the text is built without it.
+// stands at the character behind `@`, and the text is built without it; a place that a message names is marked by `~`, and
+// `~` in the message stands for it, in order.
 
 #include "models/BuildModel.h"
+#include "models/Kind.h"
 
 #include <gtest/gtest.h>
 
@@ -28,6 +30,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
   std::string marked = "{\"name\": \"m\",\n" + GetParam().text + "}", text, expected;
   int line = 1, column = 1;
   size_t message = 0;
+  std::vector<std::string> places;
   for (char c : marked) {
     if (c == '@') {
       ASSERT_LT(message, GetParam().messages.size());
@@ -35,11 +38,20 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
                   ": error: " + GetParam().messages[message++] + "\n";
       continue;
     }
+    if (c == '~') {
+      places.push_back(std::to_string(line) + ":" + std::to_string(column));
+      continue;
+    }
     text += c;
     column = c == '\n' ? 1 : column + 1;
     line += c == '\n';
   }
   ASSERT_EQ(message, GetParam().messages.size());
+  for (const std::string& place : places) {
+    size_t mark = expected.find('~');
+    ASSERT_NE(mark, std::string::npos);
+    expected.replace(mark, 1, place);
+  }
   mlir::MLIRContext context;
   Diagnostics diagnostics;
   EXPECT_FALSE(buildModel("model.json", text, {}, &context, diagnostics));
@@ -47,7 +59,7 @@ TEST_P(ModelErrors, SayWhatIsWrongAndWhere) {
 }
 
 const std::string kBlocks =
-    "activation, attention, blend, class_token, concat, dense_experts, dropout, embedding, gated_mlp, layer_norm, linear, mlp, "
+    "activation, attention, blend, class_token, concat, dense_experts, dropout, dynamic_soft_moe, embedding, gated_mlp, layer_norm, linear, mixed_linear, mlp, "
     "moe, patch_embedding, pool, position_embedding, relative_bias, repeat, reshape, residual, rms_norm, scale, "
     "sequence, shift, slice, soft_moe, softmax, transpose, variance";
 
@@ -55,6 +67,16 @@ std::string moe(const std::string& gate, const std::string& experts) {
   return R"("model": {"kind": "moe", "gate": )" + gate + R"(, "experts": )" + experts + "}";
 }
 const std::string kExperts = R"({"kind": "mlp", "count": 4, "hidden": 8})";
+
+/// What messages say that a kind knows.
+std::string keysOf(Family family, const std::string& kind) {
+  std::string keys;
+  for (const Parameter& parameter : findKind(family, kind)->parameters)
+    keys += parameter.name + ", ";
+  return keys + (family == Family::Block ? "kind, name, from, note" : "kind, note");
+}
+const std::string kMlpKeys = keysOf(Family::Block, "mlp"), kMoeKeys = keysOf(Family::Block, "moe");
+const std::string kMlpExpertKeys = keysOf(Family::Expert, "mlp"), kGShardKeys = keysOf(Family::Gate, "gshard");
 
 const Case kCases[] = {
     // words
@@ -101,6 +123,10 @@ const Case kCases[] = {
     {"UnknownLoss",
      kX + R"("model": [{"kind": "linear", "out": 2}], "loss": {"kind": @"crossentropy"})",
      {R"(unknown loss "crossentropy"; did you mean "cross_entropy"? known: cross_entropy, mse)"}},
+    {"LossOfClassesThatOnlyACallKnows",
+     R"("inputs": {"x": {"shape": ["batch", "classes"]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
+     "model": [{"kind": "scale", "name": "y"}], "loss": @{"kind": "cross_entropy", "scores": "y", "labels": "label"})",
+     {R"("cross_entropy" takes a number of classes that the model knows, and gets f32[batch, classes])"}},
     {"NoKind", kX + R"("model": [@{"out": 3}])", {R"(this object has no "kind"; expected a block)"}},
     {"KindIsNoWord", kX + R"("model": [{"kind": @4}])", {R"("kind" is a word, not 4)"}},
     {"BlockIsNoObject", kX + R"("model": [@4])", {R"(expected a block (an object with a "kind"), not 4)"}},
@@ -126,7 +152,7 @@ const Case kCases[] = {
      {R"("p" of "dropout" is 1.5; expected a number from 0 to 0.999)"}},
     {"UnknownWord",
      kX + R"("model": [{"kind": "activation", "function": @"rellu"}])",
-     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, leaky_relu, softplus, elu, identity)"}},
+     {R"(unknown function "rellu"; did you mean "relu"? known: relu, gelu, gelu_tanh, tanh, sigmoid, silu, quick_gelu, leaky_relu, softplus, elu, identity)"}},
     {"GShardTakesTwo",
      kX + moe(R"({"kind": "gshard", "top_k": @3})", kExperts),
      {R"("top_k" of "gshard" is 3; expected an integer from 2 to 2)"}},
@@ -135,7 +161,7 @@ const Case kCases[] = {
      {R"("capacity" of "gshard" is an object; expected a number from 0 to 1000000, or {"train": .., "eval": ..})"}},
     {"Inits",
      kX + R"("model": [{"kind": "linear", "out": 2, "init": {"weight": @"orthogonl"}}])",
-     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+     {R"("init" of "linear" has the string "orthogonl" in it; expected an object with "weight" or "bias", each a number, one of default, zeros, ones, uniform_fan_in, uniform_fan_out, uniform, normal, truncated_normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, orthogonal, or an object with one of the words from uniform on and a number from 0, as {"normal": 0.02})"}},
     {"SeveralErrors",
      kX + "\"model\": [\n {\"kind\": @\"liner\"},\n {\"kind\": \"linear\", \"out\": @-1},\n {\"kind\": \"mlp\", "
           "@\"hiden\": 3}]",
@@ -146,6 +172,29 @@ const Case kCases[] = {
      kX + R"("model": [{"kind": "repeat", "times": @0, "body": {"kind": @"liner"}}])",
      {R"("times" of "repeat" is 0; expected an integer from 1 to 10000)",
       R"(unknown block "liner"; did you mean "linear"? known: )" + kBlocks}},
+    // words of other packages
+    {"ExpertsOfAnotherPackage",
+     kX + moe(R"({"kind": "top_k"})", R"({"kind": "mlp", @"num_experts": 4, "hidden": 8})"),
+     {R"("mlp" has no parameter "num_experts"; did you mean "count"? known: )" + kMlpExpertKeys}},
+    {"ExpertsOfTheLayer",
+     kX + R"("model": {"kind": "moe", @"num_experts": 4, "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "hidden": 8}})",
+     {R"("moe" has no parameter "num_experts"; did you mean "count" inside "experts"? known: )" + kMoeKeys}},
+    {"ExpertsOfTheGate",
+     kX + moe(R"({"kind": "gshard", @"num_expert": 4})", kExperts),
+     {R"("gshard" has no parameter "num_expert"; the number of experts is the "count" of a moe's "experts"; known: )" + kGShardKeys}},
+    {"ChoicesOfTheLayer",
+     kX + R"("model": {"kind": "moe", @"topk": 2, "gate": {"kind": "top_k"}, "experts": )" + kExperts + "}",
+     {R"("moe" has no parameter "topk"; did you mean "top_k" inside "gate"? known: )" + kMoeKeys}},
+    {"WidthsOfAnotherPackage",
+     kX + R"("model": {"kind": "mlp", @"d_model": 8, @"hidden_size": 16})",
+     {R"("mlp" has no parameter "d_model"; the width is that of the input; known: )" + kMlpKeys,
+      R"("mlp" has no parameter "hidden_size"; did you mean "hidden"? known: )" + kMlpKeys}},
+    {"KindOfAnotherPackage",
+     kX + R"("model": {"kind": @"FeedForward", "hidden": 16})",
+     {R"(unknown block "FeedForward"; did you mean "mlp"? known: )" + kBlocks}},
+    {"NoBiasesInAttention",
+     kTokens + R"("model": {"kind": "attention", "heads": 2, "bias": @false})",
+     {R"("bias" of "attention" is false; expected the name of an input or of a block; whether queries, keys and values have biases says "qkv_bias", and "out_bias" whether the projection has one)"}},
     // the file's top
     {"UnknownTopKey",
      kX + R"("model": {"kind": "linear", "out": 1}, @"blcks": {})",
@@ -190,6 +239,9 @@ const Case kCases[] = {
     {"MoefyNeedsExperts",
      kX + R"("model": {"kind": "mlp", "hidden": 1}, "moefy": @{"top_k": 2})",
      {R"("moefy" needs "experts": an integer from 1 to 65536)"}},
+    {"MoefyOfNothing",
+     kX + R"("model": {"kind": "linear", "out": 1}, "moefy": @{"experts": 4, "top_k": 2})",
+     {R"("moefy" puts experts in the place of mlp blocks, and this model has none outside of experts)"}},
     {"LossValue",
      kX +
          R"("model": {"kind": "linear", "out": 1, "name": "y"}, "loss": {"kind": "mse", "prediction": "y", "target": @"t"})",
@@ -203,14 +255,27 @@ const Case kCases[] = {
      kX + R"("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$dmi"})",
      {R"(unknown name "dmi"; did you mean "dim"? known: dim)"}},
     {"NotDivisible",
-     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
-     {R"j(in "$(dim/3)": 4 is not divisible by 3)j"}},
+     kX + R"j("let": {"dim": ~4}, "model": {"kind": "linear", "out": @"$(dim/3)"})j",
+     {R"j(in "$(dim/3)": 4 is not divisible by 3; "dim" is defined at ~)j"}},
     {"LetCycle",
      kX + R"("let": {"a": "$b", "b": @"$a"}, "model": {"kind": "linear", "out": 1})",
      {R"("a" is defined by itself: a -> b -> a)"}},
     {"ComputedOutOfRange",
-     kX + R"j("let": {"dim": 4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
-     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216)"}},
+     kX + R"j("let": {"dim": ~4}, "model": {"kind": "linear", "out": @"$(dim-4)"})j",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "dim" is defined at ~)"}},
+    {"NameOfANameOutOfRange",
+     kX + R"("let": {"width": ~"$dim", "dim": ~0}, "model": {"kind": "linear", "out": @"$width"})",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "width" is defined at ~, "dim" is defined at ~)"}},
+    {"ParameterOfAnOwnBlockOutOfRange",
+     kX + R"("blocks": {"own": {"parameters": {"width": 3}, "body": {"kind": "linear", "out": @"$width"}}}, "model": [{"kind": "own"}, {"kind": "own", "width": ~0}])",
+     {R"("out" of "linear" is 0; expected an integer from 1 to 16777216; "width" is defined at ~)"}},
+    {"OneWrongNameInSeveralPlaces",
+     kX + R"("let": {"num_experts": ~"8"}, "model": [{"kind": "linear", "out": @"$num_experts"}, {"kind": "linear", "out": "$num_experts"}, )"
+          R"({"kind": "linear", "out": "$num_experts"}])",
+     {R"("out" of "linear" is the string "8"; expected an integer from 1 to 16777216; "num_experts" is defined at ~; also at 2:151, 2:194)"}},
+    {"ChoicesByName",
+     kX + R"("let": {"k": ~5}, )" + moe(R"({"kind": "top_k", "top_k": @"$k"})", kExperts),
+     {R"("top_k" is 5 of 4 experts; "k" is defined at ~)"}},
     // own blocks
     {"OwnBlockUnknownParameter",
      kX +
@@ -450,7 +515,17 @@ const Case kCases[] = {
     {"InitOfTwoWords",
      kX + R"("model": {"kind": "linear", "out": 3, "init": {"weight": @{"orthogonal": 1, "normal": 1}}})",
      {R"("init" of "linear" has an object in it; expected an object with "weight" or "bias", each a number, one of default, )"
-      R"(orthogonal, normal, uniform_fan_out, zeros, ones, or {"orthogonal": gain} or {"normal": deviation})"}},
+      R"(zeros, ones, uniform_fan_in, uniform_fan_out, uniform, normal, truncated_normal, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, )"
+      R"(orthogonal, or an object with one of the words from uniform on and a number from 0, as {"normal": 0.02})"}},
+    {"MaskOfFloats",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}, "mask": @"x"})",
+     {R"("x" is f32[batch, 8]; a mask has an integer for each of the batch tokens (an input with "dtype": "i64"))"}},
+    {"MaskOfNothing",
+     kX + R"("model": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}, "mask": @"y"})",
+     {R"(unknown value "y"; did you mean "x"? known: x)"}},
+    {"SoftMoeOfAVector",
+     R"({"name": "m", "inputs": {"x": {"shape": [8]}}, "model": @{"kind": "soft_moe", "experts": {"kind": "mlp", "count": 4, "hidden": 8}}})",
+     {R"("soft_moe" takes (batch, tokens, width), one token each (batch, width), or pictures (batch, width, rows, columns), and gets [8])"}},
     {"VarianceOfRows",
      kX + R"("model": [@{"kind": "variance", "over": "experts"}])",
      {R"("variance" over experts takes the value of a dense_experts block)"}},

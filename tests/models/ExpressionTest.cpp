@@ -15,7 +15,7 @@ namespace {
 /// The value of text with dim = 32, heads = 5, word = "gelu"; or the errors.
 std::string value(const std::string& text) {
   Environment outer, inner;
-  outer.values.emplace("dim", Json(int64_t{32}, {}));
+  outer.values.emplace("dim", Json(int64_t{32}, Position{1, 8}));
   outer.values.emplace("heads", Json(int64_t{7}, {}));
   outer.values.emplace("word", Json(std::string("gelu"), {}));
   inner.values.emplace("heads", Json(int64_t{5}, {}));
@@ -39,11 +39,11 @@ TEST(Expression, Computes) {
 
 TEST(Expression, SaysWhatIsWrong) {
   const std::string at = "model.json:2:4: error: ";
-  EXPECT_EQ(value("$(dim/3)"), at + "in \"$(dim/3)\": 32 is not divisible by 3\n");
-  EXPECT_EQ(value("$(dim/0)"), at + "in \"$(dim/0)\": division by zero\n");
+  EXPECT_EQ(value("$(dim/3)"), at + "in \"$(dim/3)\": 32 is not divisible by 3; \"dim\" is defined at 1:8\n");
+  EXPECT_EQ(value("$(dim/0)"), at + "in \"$(dim/0)\": division by zero; \"dim\" is defined at 1:8\n");
   EXPECT_EQ(value("$dmi"), at + "unknown name \"dmi\"; did you mean \"dim\"? known: dim, heads, word\n");
   EXPECT_EQ(value("$(dim*xyzzy)"), at + "unknown name \"xyzzy\"; known: dim, heads, word\n");
-  EXPECT_EQ(value("$(word+1)"), at + "in \"$(word+1)\": word is the string \"gelu\"; arithmetic takes integers\n");
+  EXPECT_EQ(value("$(word+1)"), at + "in \"$(word+1)\": word is the string \"gelu\"; arithmetic takes integers; \"word\" is given with the call\n");
   EXPECT_EQ(value("$(dim+)"), at + "in \"$(dim+)\": expected a number, a name or a bracket, not \")\"\n");
   EXPECT_EQ(value("$(dim"), at + "in \"$(dim\": a bracket is not closed\n");
   EXPECT_EQ(value("$(dim)2"), at + "in \"$(dim)2\": unexpected \"2\"\n");

@@ -133,6 +133,49 @@ TEST_F(Train, MeanSquare) {
   EXPECT_EQ(loss({{"x", {1, 2, 3, 4}}, {"target", {2, 4, 5, 4}}}), (1 + 16) / 4.0);
 }
 
+/// Two layers of two experts on x, each token's best expert taken, whose gates have these words too.
+std::string twoLayers(const std::string& first, const std::string& second) {
+  auto layer = [](const std::string& name, const std::string& words) {
+    return R"({"kind": "moe", "name": ")" + name + R"(", "from": "x", "gate": {"kind": "top_k", "top_k": 1, "bias": false)" + words +
+           R"(}, "experts": {"kind": "linear", "count": 2, "bias": false}})";
+  };
+  return model(R"({"x": {"shape": [2, 1]}, "target": {"shape": [2, 1], "for": "loss"}, "mask": {"shape": [2]}})",
+               "[" + layer("a", first) + ", " + layer("b", second) + R"(, {"kind": "scale", "name": "y"}])",
+               R"("loss": {"kind": "mse", "prediction": "y", "target": "target"})");
+}
+
+// The first layer sends both tokens to expert 0 (2/3 and 4/5 of its softmax), the second both to expert 1 as surely: each is
+// uneven, and both together are even.
+TEST_F(Train, LossesOfAPoolAreOfAllItsLayers) {
+  std::map<std::string, Numbers> given{{"x", {1, 2}}, {"a.gate.weight", {ln2, 0}}, {"b.gate.weight", {0, ln2}}, {"mask", {1, 0}}};
+  const std::string losses = R"(, "balance_loss": 0.5, "z_loss": 0.25)";
+  double sharp = std::log(5.0) * std::log(5.0), flat = ln3 * ln3;
+  build(twoLayers(losses, losses));
+  auto alone = evaluate(given);
+  EXPECT_NEAR(alone.at("a.gate.balance_loss")[0], 2 / 3.0 + 4 / 5.0, kNear);
+  EXPECT_NEAR(alone.at("b.gate.z_loss")[0], (flat + sharp) / 2, kNear);
+  build(twoLayers(losses + R"(, "loss_pool": "all")", losses + R"(, "loss_pool": "all")"));
+  auto joined = evaluate(given);
+  EXPECT_NEAR(joined.at("all.balance_loss")[0], 1, kNear);
+  EXPECT_NEAR(joined.at("all.z_loss")[0], (flat + sharp) / 2, kNear);
+  EXPECT_NEAR(joined.at("loss")[0], 0.5 * 1 + 0.25 * (flat + sharp) / 2, kNear); // the experts are zeros
+  EXPECT_FALSE(joined.contains("a.gate.balance_loss"));
+  // Of the first token alone.
+  build(twoLayers(losses + R"(, "loss_mask": "mask")", losses));
+  auto masked = evaluate(given);
+  EXPECT_NEAR(masked.at("a.gate.balance_loss")[0], 4 / 3.0, kNear);
+  EXPECT_NEAR(masked.at("a.gate.z_loss")[0], flat, kNear);
+}
+
+TEST_F(Train, GatesOfAPoolHaveOneCoefficient) {
+  const std::string pool = R"(, "loss_pool": "all", "balance_loss": )";
+  EXPECT_NE(error(twoLayers(pool + "0.5", pool + "0.25")).find(R"(the loss "all.balance_loss" has the coefficient 0.25 here and 0.5 at 1:)"), std::string::npos);
+  std::string other = twoLayers(pool + "0.5", pool + "0.5");
+  other.replace(other.rfind(R"("count": 2)"), 10, R"("count": 3)");
+  EXPECT_NE(error(other).find(R"(the loss "all.balance_loss" is of [1, 3] here and of [1, 2] at 1:)"), std::string::npos);
+  EXPECT_NE(error(twoLayers(pool + R"(0.5, "loss_mask": "nosuch")", "")).find(R"(unknown value "nosuch")"), std::string::npos);
+}
+
 // In inference the loss is checked and not there.
 TEST_F(Train, InferenceHasNoLoss) {
   build(squares("[2, 2]", R"([{"kind": "dropout", "name": "d"}, {"kind": "scale", "name": "y"}])"), {});

@@ -335,6 +335,85 @@ Subject attention(DType type, int64_t headDim, std::vector<int64_t> queries) {
   return subject;
 }
 
+/// With a dropout by draws of the kernel's own: blocks of keys in whole and in part.
+Subject attentionWithDropout(DType type) {
+  int64_t heads = 2, headDim = 20, inner = heads * headDim;
+  auto write = [=](KernelMaker& maker) {
+    mlir::OpBuilder& b = maker.builder();
+    mlir::Value q = maker.tensor(type, {"batch", "n", text(inner)}), k = maker.tensor(type, {"batch", "n", text(inner)}), v = maker.tensor(type, {"batch", "n", text(inner)});
+    mlir::Value draws = maker.draws(type, {"batch", text(heads), "n", "n"});
+    return maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, k, v, mlir::Value(), draws, b.getI64IntegerAttr(heads), mlir::IntegerAttr(), b.getF64FloatAttr(0.3),
+                                                              mlir::UnitAttr(), b.getF64FloatAttr(0.25))});
+  };
+  Subject subject{"attention.dropout" + suffix(type), written(write), {}};
+  for (int64_t n : {37, 70})
+    subject.calls.push_back(call({{"batch", 2}, {"n", n}}, headDim + n));
+  return subject;
+}
+
+/// New rows behind kept ones, of which several parts are done apart.
+Subject cachedAttention(DType type) {
+  int64_t heads = 2, headDim = 20, inner = heads * headDim, context = 150;
+  auto write = [=](KernelMaker& maker) {
+    mlir::OpBuilder& b = maker.builder();
+    mlir::Value q = maker.tensor(type, {"1", "n", text(inner)}), k = maker.tensor(type, {"1", "n", text(inner)}), v = maker.tensor(type, {"1", "n", text(inner)});
+    std::vector<std::string> cache{"1", text(context), text(inner)};
+    mlir::Value keys = maker.tensor(type, cache), values = maker.tensor(type, cache), position = maker.tensor(DType::I64, {});
+    return maker.finish("cached_attention", {ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, position, mlir::Value(), b.getI64IntegerAttr(heads),
+                                                                           mlir::IntegerAttr(), b.getF64FloatAttr(0.3))});
+  };
+  Subject subject{"cached_attention" + suffix(type), written(write), {}};
+  for (auto [tokens, position] : {std::pair<int64_t, int64_t>{1, 131}, {17, 66}, {3, 0}}) {
+    std::vector<Tensor> inputs;
+    for (uint32_t seed = 1; seed <= 3; ++seed)
+      inputs.push_back(randomTensor(type, {1, tokens, inner}, seed));
+    for (uint32_t seed = 4; seed <= 5; ++seed) { // nobody may look at rows that are not kept yet
+      Tensor rows = randomTensor(DType::F64, {1, context, inner}, seed);
+      for (int64_t i = position * inner; i < context * inner; ++i)
+        rows.as<double>()[static_cast<size_t>(i)] = std::nan("");
+      inputs.push_back(rows.cast(type));
+    }
+    inputs.push_back(Tensor::of<int64_t>({position}, {}));
+    subject.calls.push_back(call({{"n", tokens}}, headDim + position + tokens, inputs));
+  }
+  return subject;
+}
+
+/// Two families of tensors, one with members of several sizes that find their buffers in a table, the other alone; numbers that all read.
+Subject update() {
+  return {"update.f32",
+          parsed("update", "%r: tensor<f64>, %p: tensor<1500xf32>, %g: tensor<1500xf32>, %q: tensor<33x7xf32>, %h: tensor<33x7xf32>, %s: tensor<5xf32>, %i: tensor<5xf32>, %m: tensor<300xf32>",
+                 "tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>", R"(
+    %one = moe.constant dense<1.0> : tensor<f64>
+    %t = moe.add %r, %one : tensor<f64>, tensor<f64>
+    %w = moe.cast %t to f32 : tensor<f64>
+    %a = moe.mul %g, %w : tensor<1500xf32>, tensor<f32>
+    %x = moe.sub %p, %a : tensor<1500xf32>, tensor<1500xf32>
+    %b = moe.mul %h, %w : tensor<33x7xf32>, tensor<f32>
+    %y = moe.sub %q, %b : tensor<33x7xf32>, tensor<33x7xf32>
+    %c = moe.mul %i, %w : tensor<5xf32>, tensor<f32>
+    %z = moe.sub %s, %c : tensor<5xf32>, tensor<5xf32>
+    %d = moe.mul %m, %m : tensor<300xf32>, tensor<300xf32>
+    moe.yield %x, %y, %z, %d : tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>)"),
+          {call({}, 1)}};
+}
+
+/// Sums of tensors of several pieces and of a part of one, and what is made of them.
+Subject totals() {
+  return {"totals.f32",
+          parsed("totals", "%x: tensor<5000xf32>, %y: tensor<77x3xf32>, %z: tensor<4096xf32>", "tensor<f32>, tensor<f32>", R"(
+    %a = moe.mul %x, %x : tensor<5000xf32>, tensor<5000xf32>
+    %p = moe.reduce sum %a axis 0 : tensor<5000xf32>
+    %v = moe.reshape %y : tensor<77x3xf32> -> tensor<231xf32>
+    %b = moe.mul %v, %v : tensor<231xf32>, tensor<231xf32>
+    %q = moe.reduce sum %b axis 0 : tensor<231xf32>
+    %s = moe.add %p, %q : tensor<f32>, tensor<f32>
+    %n = moe.sqrt %s : tensor<f32>
+    %m = moe.reduce mean %z axis 0 : tensor<4096xf32>
+    moe.yield %n, %m : tensor<f32>, tensor<f32>)"),
+          {call({}, 5000)}};
+}
+
 std::vector<Subject> makeSubjects() {
   std::vector<Subject> all;
   for (DType type : {DType::F32, DType::F64}) {
@@ -353,6 +432,10 @@ std::vector<Subject> makeSubjects() {
     all.push_back(type == DType::F32 ? attention(type, 20, {91, 5, 150}) : attention(type, 13, {50, 5, 107}));
   }
   all.push_back(gateOfIndices());
+  all.push_back(attentionWithDropout(DType::F32));
+  all.push_back(cachedAttention(DType::F32));
+  all.push_back(update());
+  all.push_back(totals());
   return all;
 }
 

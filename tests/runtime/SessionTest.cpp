@@ -123,6 +123,15 @@ TEST(Session, LoadsSafeTensors) {
   std::filesystem::remove(path);
 }
 
+TEST(Session, NamesASizeThatIsComputedFromOthers) {
+  ProgramData data = tinyProgramData();
+  InputInfo& label = data.plans[0].inputs[1];
+  label.shape = {Size::symbol("T") * Size(2)};
+  Session session(Program(std::move(data)), "cpu");
+  session.init(1);
+  EXPECT_FAULT(session.run({{"x", tinyTokens(4, 1)}, {"label", Tensor(DType::I64, {4})}}), Fault::Usage, "input 'label' is i64[4], expected i64[2*T]: size 0 must be 2*T = 8");
+}
+
 TEST(Session, ChecksInputs) {
   Session session = tinySession();
   session.init(1);

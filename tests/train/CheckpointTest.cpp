@@ -34,6 +34,7 @@ Checkpoint sample(int64_t step = 20) {
   checkpoint.target = "cpu:x86-64-v3";
   checkpoint.best = {12, 64, 0.1 + 0.2, 1.0 / 3};
   checkpoint.evaluationsSinceBest = 2;
+  checkpoint.evaluated = 18;
   return checkpoint;
 }
 
@@ -97,11 +98,14 @@ TEST(Checkpoint, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(read.target, written.target);
   EXPECT_EQ(read.best, written.best) << "to the bit";
   EXPECT_EQ(read.evaluationsSinceBest, 2);
+  EXPECT_EQ(read.evaluated, 18);
 
   written.best.reset();
+  written.evaluated = -1;
   written.state.clear();
   writeCheckpoint(path, written);
   EXPECT_FALSE(readCheckpoint(path).best);
+  EXPECT_EQ(readCheckpoint(path).evaluated, -1);
   EXPECT_THAT(readCheckpoint(path).state, IsEmpty());
 }
 
@@ -112,6 +116,20 @@ TEST(Checkpoint, EqualTrainingsWriteEqualBytes) {
   auto files = filesOf(checkpointFolder(a.path(), 20));
   EXPECT_EQ(files.size(), 3u);
   EXPECT_EQ(files, filesOf(checkpointFolder(b.path(), 20)));
+}
+
+TEST(Checkpoint, RewrittenItIsTheOneThatWouldHaveBeenWritten) {
+  test::TemporaryFolder a, b;
+  Checkpoint later = sample();
+  later.best = {20, 64, 0.25, {}};
+  later.evaluated = 20;
+  writeCheckpoint(checkpointFolder(a.path(), 20), sample());
+  rewriteCheckpoint(checkpointFolder(a.path(), 20), later);
+  writeCheckpoint(checkpointFolder(b.path(), 20), later);
+  EXPECT_EQ(filesOf(checkpointFolder(a.path(), 20)), filesOf(checkpointFolder(b.path(), 20)));
+  std::ofstream(checkpointFolder(a.path(), 20) / "training.json.x1y2z3.part") << "half";
+  pruneCheckpoints(a.path(), 1, -1);
+  EXPECT_EQ(filesOf(checkpointFolder(a.path(), 20)).size(), 3u) << "what a kill left is taken away";
 }
 
 TEST(Checkpoint, DamageIsFoundAndNamed) {

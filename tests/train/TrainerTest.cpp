@@ -439,6 +439,65 @@ TEST(Trainer, StepsMayBeCutAnotherWayWhenItGoesOn) {
   EXPECT_EQ(train(accumulating(), settings, nullptr, true).steps, 30);
 }
 
+// An epoch is every record once, however batches are cut: 100 records are 7 batches of 16, 13 of 8, 4 of 30.
+TEST(Trainer, EpochsKeepTheirLengthWhenBatchesChange) {
+  struct Change {
+    int64_t until, batch, accumulate, steps;
+    bool dropLast = false;
+  };
+  for (const Change& change : {Change{3, 8, 1, 3 + 7 + 13}, {3, 30, 1, 3 + 2 + 4}, {7, 30, 1, 7 + 4}, {3, 8, 3, 3 + 3 + 5}, {3, 60, 1, 3 + 0 + 1, true}, {9, 50, 1, 9 + 2}, {3, 16, 1, 14}}) {
+    SCOPED_TRACE(::testing::Message() << "behind step " << change.until << " batches of " << change.batch);
+    TemporaryFolder out;
+    Config settings = config(out.path(), accumulating());
+    settings.steps = 0;
+    settings.epochs = 2;
+    settings.schedule.kind = Schedule::Kind::Linear;
+    train(accumulating(), settings, nullptr, false, change.until);
+    settings.batch = change.batch;
+    settings.accumulate = change.accumulate;
+    settings.dropLast = change.dropLast;
+    Remembering told;
+    Outcome outcome = train(accumulating(), settings, &told, true);
+    EXPECT_EQ(outcome.end, Outcome::End::Finished);
+    EXPECT_EQ(outcome.steps, change.steps);
+    EXPECT_EQ(told.total, change.steps) << "it is foretold";
+    EXPECT_EQ(told.steps.back().learningRate, 0) << "a schedule ends with the training";
+    EXPECT_EQ(readCheckpoint(outcome.checkpoint).place, (data::Place{2, 0}));
+    int64_t records = 0;
+    for (const StepRecord& step : told.steps)
+      records += step.records;
+    if (!change.dropLast) {
+      EXPECT_EQ(records, 200 - (change.until == 9 ? 132 : change.until == 7 ? 100 : 48));
+    }
+    settings.epochs = 1;
+    EXPECT_THAT(problem(Fault::Usage, [&] { train(accumulating(), settings, nullptr, true); }), HasSubstr("is in epoch 3, but the training has 1 in all: give more"));
+  }
+}
+
+TEST(Trainer, ATrainingThatEndsWhereItWasInterruptedIsEvaluated) {
+  TemporaryFolder whole, parts;
+  Config settings = config(whole.path());
+  settings.steps = 10;
+  settings.evaluateEvery = 4;
+  Remembering uninterrupted;
+  Outcome expected = train(plain(), settings, &uninterrupted);
+  settings.out = parts.path();
+  settings.steps = 30;
+  train(plain(), settings, nullptr, false, 10);
+  settings.steps = 10;
+  Remembering told;
+  Outcome outcome = train(plain(), settings, &told, true);
+  EXPECT_EQ(outcome.end, Outcome::End::Finished);
+  ASSERT_EQ(told.evaluations.size(), 1u);
+  EXPECT_EQ(told.evaluations[0].step, 10);
+  EXPECT_EQ(told.evaluations[0].loss, uninterrupted.evaluations.back().loss);
+  EXPECT_EQ(filesOf(outcome.checkpoint), filesOf(expected.checkpoint));
+  Remembering again; // what is evaluated is not evaluated again
+  EXPECT_EQ(train(plain(), settings, &again, true).end, Outcome::End::Finished);
+  EXPECT_TRUE(again.evaluations.empty());
+  EXPECT_EQ(filesOf(outcome.checkpoint), filesOf(expected.checkpoint));
+}
+
 TEST(Trainer, AFullDiskEndsItAndLeavesItsCheckpoints) {
   TemporaryFolder out;
   Config settings = config(out.path());
@@ -506,8 +565,21 @@ TEST(Trainer, AConfigurationThatCannotBeIsRefused) {
 
 TEST(Trainer, OneTrainingWritesToAFolder) {
   TemporaryFolder out;
-  FolderLock lock(out.path());
-  EXPECT_THAT(problem(Fault::Usage, [&] { train(plain(), config(out.path())); }), HasSubstr("another training is writing there"));
+  const char* busy = "another training is writing there";
+  {
+    FolderLock lock(out.path());
+    EXPECT_THAT(problem(Fault::Usage, [&] { train(plain(), config(out.path())); }), HasSubstr(busy));
+  }
+  train(plain(), config(out.path()), nullptr, false, 3);
+  auto resume = [&](Trainer& trainer) { return problem(Fault::Usage, [&] { trainer.resume(); }); };
+  Trainer first(plain().program, "cpu", {}, config(out.path()), points()), second(plain().program, "cpu", {}, config(out.path()), points());
+  EXPECT_EQ(resume(first), "");
+  EXPECT_THAT(resume(second), HasSubstr(busy)) << "what the first has read stays the last";
+  Remembering told;
+  std::atomic<bool> stop = false;
+  EXPECT_EQ(first.run(told, stop).steps, 30);
+  EXPECT_EQ(resume(second), "") << "the first has ended";
+  EXPECT_EQ(second.run(told, stop).steps, 30);
 }
 
 } // namespace moec::train

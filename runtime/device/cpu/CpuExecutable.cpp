@@ -33,8 +33,8 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
         kernels_.try_emplace(launch.kernel, program_.kernel(plan_.target, launch.kernel), launch.kernel, plan_.target, kernelFiles);
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
     const BufferInfo& buffer = plan_.buffers[i];
-    if (!isFixed(buffer.kind))
-      continue;
+    if (!isFixed(buffer.kind) || buffer.kind == BufferKind::Parameter)
+      continue; // a parameter takes its memory when it is written
     tensors_[i] = memoryOf(buffer, shapeOf(buffer, {}));
     if (!buffer.data.empty())
       std::memcpy(tensors_[i].data(), buffer.data.data(), buffer.data.size());
@@ -155,9 +155,9 @@ Tensor& CpuExecutable::tensorOf(int buffer, const char* doing) {
 void CpuExecutable::write(int buffer, const Tensor& tensor) {
   if (buffer >= 0 && static_cast<size_t>(buffer) < tensors_.size()) {
     const BufferInfo& info = plan_.buffers[static_cast<size_t>(buffer)];
-    Tensor& released = tensors_[static_cast<size_t>(buffer)];
-    if (info.kind == BufferKind::Parameter && !released.defined())
-      released = memoryOf(info, shapeOf(info, {}));
+    Tensor& absent = tensors_[static_cast<size_t>(buffer)]; // not written yet, or released
+    if (info.kind == BufferKind::Parameter && !absent.defined())
+      absent = memoryOf(info, shapeOf(info, {}));
   }
   Tensor& to = tensorOf(buffer, "write");
   if (to.dtype() != tensor.dtype() || to.elements() != tensor.elements())

@@ -66,6 +66,36 @@ TEST_P(MatmulCuda, transposedOperands) {
   }
 }
 
+/// The gradient of a weight with that of the bias.
+TEST_P(MatmulCuda, sumsOfRowsBesideTheProduct) {
+  auto [type, m, n, k] = GetParam();
+  KernelMaker maker(*context);
+  auto exchange = [&](mlir::Value x) { return maker.make<ir::TransposeOp>(x, maker.builder().getDenseI64ArrayAttr({1, 0})); };
+  mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)});
+  mlir::Value bias = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, dy, uint64_t{0}), other = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, x, uint64_t{0});
+  mlir::Value y = maker.make<ir::MatmulOp>(exchange(dy), exchange(x));
+  ir::KernelOp kernel = maker.finish("matmul", {bias, y, maker.make<ir::ReluOp>(y), other});
+  for (int64_t tokens : {k, int64_t{0}})
+    expectNoConflicts(checkCuda(kernel, {.check = {.bindings = {{"t", tokens}}, .terms = k}}));
+}
+
+/// A dropout behind a product, whose mask is a result too.
+TEST_P(MatmulCuda, dropoutBehindTheProduct) {
+  auto [type, m, n, k] = GetParam();
+  DType wide = type == DType::BF16 ? DType::F32 : type;
+  KernelMaker maker(*context);
+  mlir::OpBuilder& b = maker.builder();
+  auto element = [&](DType dtype) { return ir::elementType(dtype, b.getContext()); };
+  auto number = [&](double value) {
+    return maker.make<ir::ConstantOp>(mlir::DenseElementsAttr::get(mlir::RankedTensorType::get({1}, element(wide)), b.getFloatAttr(element(wide), value)));
+  };
+  auto cast = [&](mlir::Value x, DType to) { return maker.make<ir::CastOp>(x, mlir::TypeAttr::get(element(to))); };
+  mlir::Value a = maker.tensor(type, {"2", "m", text(k)}), w = maker.tensor(type, {text(n), text(k)}), residual = maker.tensor(type, {"2", "m", text(n)});
+  mlir::Value stays = maker.make<ir::CompareOp>(ir::Predicate::GE, maker.draws(wide, {"2", "m", text(n)}), number(0.25));
+  mlir::Value y = maker.make<ir::MulOp>(cast(maker.make<ir::MatmulOp>(a, w), wide), maker.make<ir::MulOp>(cast(stays, wide), number(1 / 0.75)));
+  expectNoConflicts(checkCuda(maker.finish("matmul", {maker.make<ir::AddOp>(cast(y, type), residual), stays}), {.check = {.bindings = {{"m", m}}, .terms = k}}));
+}
+
 /// A tile of every form that the cost model may choose.
 class MatmulCudaTiles : public ::testing::TestWithParam<std::tuple<DType, std::array<int64_t, 5>, int64_t>> {};
 

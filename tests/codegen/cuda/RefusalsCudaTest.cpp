@@ -14,6 +14,7 @@ struct Refusal {
   const char* schedule = nullptr;  // an attribute's text; null: the chosen one
 };
 
+#define MOEC_NEW(width) "tensor<1x?x" width "xf32, #moe.sizes<\"1\", \"n\", \"" width "\">>"
 #define MOEC_ROUTING "!moe.routing<3 experts, \"4\" tokens, 2 choices>"
 
 const Refusal kRefusals[] = {
@@ -59,7 +60,7 @@ const Refusal kRefusals[] = {
      "takes packed weights"},
     {"gateOfTooManyExperts", "gate", "%i: tensor<4x2xi32>", "!moe.routing<3000 experts, \"4\" tokens, 2 choices>",
      "%r = moe.assign %i experts 3000 token_major : tensor<4x2xi32>  moe.yield %r : !moe.routing<3000 experts, \"4\" tokens, 2 choices>",
-     "assigns to 3000 experts: a block's shared memory counts the rows of at most 2457"},
+     "cannot run this: it assigns to 3000 experts: a block's shared memory counts the rows of at most 2457"},
     {"gateThatIsNeverOneBlocks", "gate", "%i: tensor<4x2xi32>", MOEC_ROUTING,
      "%r = moe.assign %i experts 3 token_major : tensor<4x2xi32>  moe.yield %r : " MOEC_ROUTING, "one_block_rows must be at least 1",
      "{token_block = 512 : i64, tile_n = 0 : i64, warps_n = 0 : i64, stages = 0 : i64, group_threads = 32 : i64, one_block_rows = 0 : i64}"},
@@ -97,6 +98,12 @@ const Refusal kRefusals[] = {
      "%a = moe.attention %q, %q, %q heads 1 scale 0.5 : tensor<1x4x8xf32>, tensor<1x4x8xf32>, tensor<1x4x8xf32>"
      "  %y = moe.neg %a : tensor<1x4x8xf32>  moe.yield %y : tensor<1x4x8xf32>",
      "gives something else than its moe.attention"},
+
+    {"cachedAttentionOfMoreRowsThanAnIntCounts", "cached_attention",
+     "%q: " MOEC_NEW("8") ", %k: " MOEC_NEW("2") ", %c: tensor<1x536870912x2xf32>, %p: tensor<i64>", MOEC_NEW("8"),
+     "%y = moe.cached_attention %q, %k, %k behind %c, %c at %p heads 4 kv_heads 1 scale 0.5 : " MOEC_NEW("8") ", " MOEC_NEW("2") ", " MOEC_NEW("2")
+     ", tensor<1x536870912x2xf32>, tensor<1x536870912x2xf32>, tensor<i64>  moe.yield %y : " MOEC_NEW("8"),
+     "attends to a context of 536870912 tokens, of each of which 4 heads share keys: a CUDA kernel counts at most 2147352575 rows; compile it for a context of at most 536838143"},
 
     {"updateOfASoftmax", "update", "%x: tensor<4x8xf32>", "tensor<4x8xf32>", "%y = moe.softmax %x : tensor<4x8xf32>  moe.yield %y : tensor<4x8xf32>",
      "a kernel of kind \"update\" cannot hold moe.softmax"},

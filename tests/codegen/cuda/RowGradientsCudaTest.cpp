@@ -74,6 +74,20 @@ TEST_P(RowGradientsCuda, rmsNormOfASum) {
     moe.yield %g, %p : $M, $M)");
 }
 
+/// The gradients of a norm's rows, weight and bias: the last two are sums over all rows.
+TEST_P(RowGradientsCuda, normWithSumsOverItsRows) {
+  for (const char* norm : {"layer_norm", "rms_norm"})
+    run("%dy: $M, %x: $M, %w: $V, %r: $M", "$V, $M, $V", fmt::format(R"(
+    %g = moe.{0}_grad %dy, %x weight %w : $V eps 1.0e-5 of $M, $M
+    %n = moe.{0} %x eps 1.0e-5 of $M
+    %p = moe.mul %dy, %n : $M, $M
+    %s = moe.reduce sum %p axis 0 : $M
+    %b = moe.reduce sum %dy axis 0 : $M
+    %y = moe.add %g, %r : $M, $M
+    moe.yield %s, %y, %b : $V, $M, $V)",
+                                                                     norm));
+}
+
 TEST_P(RowGradientsCuda, softmaxThroughItsOwnResult) {
   run("%dy: $M, %x: $M", "$M, $M", R"(
     %y = moe.softmax %x : $M
@@ -214,6 +228,24 @@ TEST_F(RowGradientsCudaOnce, noRows) {
   ParsedKernel kernel = parseKernel("rows", fmt::format("%x: {0}, %d: {1}, %l: {2}", m, c, l), m,
                                     fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -1 : {1}, {0}, {2}\n moe.yield %g : {0}", m, c, l));
   checkCuda(kernel, {.check = {.bindings = {{"t", 0}}}});
+}
+
+/// More rows than one piece has, of three dimensions; none.
+TEST(RowSumsCuda, ofRowsOfManyDimensions) {
+  MOEC_SKIP_WITHOUT_NVRTC();
+  std::string x = tensor({"b", "65", "40"}, "f32"), flat = tensor({"65*b", "40"}, "f32");
+  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}", x), fmt::format("{0}, tensor<40xf32>, tensor<40xf32>", x), fmt::format(R"(
+    %g = moe.rms_norm_grad %dy, %x eps 1.0e-5 of {0}, {0}
+    %n = moe.rms_norm %x eps 1.0e-5 of {0}
+    %p = moe.mul %dy, %n : {0}, {0}
+    %v = moe.reshape %p : {0} -> {1}
+    %w = moe.reduce sum %v axis 0 : {1}
+    %u = moe.reshape %dy : {0} -> {1}
+    %b = moe.reduce sum %u axis 0 : {1}
+    moe.yield %g, %w, %b : {0}, tensor<40xf32>, tensor<40xf32>)",
+                                                                                                                                       x, flat));
+  for (int64_t batch : {0, 1, 5})
+    checkCuda(kernel, {.check = {.bindings = {{"b", batch}}, .terms = 65 * std::max<int64_t>(1, batch)}});
 }
 
 } // namespace

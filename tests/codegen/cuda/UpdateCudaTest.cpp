@@ -110,6 +110,23 @@ TEST(UpdateOfManyCuda, tensorsFindTheirBuffers) {
     EXPECT_EQ(std::memcmp(apart.outputs[i].data(), within.outputs[i].data(), apart.outputs[i].bytes()), 0) << "result " << i;
 }
 
+/// So many that their table does not fit constant memory: it stands in global memory, and each tensor still finds its own buffers.
+TEST(UpdateOfManyCuda, tablesBeyondConstantMemory) {
+  MOEC_SKIP_WITHOUT_NVRTC();
+  constexpr int kTensors = 600;
+  std::string arguments, results, body, yielded;
+  for (int i = 0; i < kTensors; ++i) {
+    std::string type = fmt::format("tensor<{}xf32>", 1 + i % 7), comma = i ? ", " : "";
+    arguments += fmt::format("{0}%p{1}: {2}, %g{1}: {2}", comma, i, type);
+    body += fmt::format("%r{0} = moe.sub %p{0}, %g{0} : {1}, {1}\n", i, type);
+    yielded += fmt::format("{}%r{}", comma, i);
+    results += comma + type;
+  }
+  CudaRun run = checkCuda(parseKernel("update", arguments, results, fmt::format("{}moe.yield {} : {}", body, yielded, results)), {.check = {.exact = true}});
+  EXPECT_NE(run.text.find("__device__ const long long members0[1024][5]"), std::string::npos);
+  EXPECT_EQ(run.text.find("__constant__ const long long members"), std::string::npos);
+}
+
 TEST(TotalsCuda, normsOfTensorsOfManySizes) {
   MOEC_SKIP_WITHOUT_NVRTC();
   for (const char* dtype : {"f32", "f64", "bf16"}) {

@@ -71,6 +71,17 @@ TEST_P(WeightGradCuda, addedToWhatCameBefore) {
   check(kernel, kFills[1]);
 }
 
+/// The gradient of the experts' biases, of the same rows.
+TEST_P(WeightGradCuda, sumsOfRowsBeside) {
+  auto [type, columns, depth] = GetParam();
+  KernelMaker maker(*context);
+  mlir::Value dy = maker.tensor(type, {"2*t", text(columns)}), rows = maker.tensor(type, {"2*t", text(depth)}), routing = maker.routing(5, "t", 2);
+  mlir::Value gradient = maker.make<ir::GroupedWeightGradOp>(dy, rows, routing);
+  ir::KernelOp kernel = maker.finish("weight_grad", {gradient, maker.make<ir::ExpertSumsOp>(dy, routing)});
+  for (const Fill& fill : kFills)
+    check(kernel, fill);
+}
+
 /// Sums are in the order of the rows in every tile.
 TEST_P(WeightGradCuda, everyTileGivesTheSameBits) {
   KernelMaker maker(*context);

@@ -1,0 +1,77 @@
+#pragma once
+// Sums of rows in memory, in their order and in f64, as items of a stage: 64 or 32 columns each, so that no bit depends on the number of threads. Knows where
+// rows lie; knows nothing of what else the stage does.
+
+#include "codegen/analysis/SumsOfRows.h"
+#include "codegen/cpu/KernelBuilder.h"
+
+namespace moec::codegen::cpu {
+
+/// Work that a stage does in a run of its items.
+struct StagePart {
+  Size items;
+  std::function<void(Value item)> write; // counts from 0
+};
+/// Code for an item of the stage: it belongs to the part in whose run it lies.
+void writePart(KernelBuilder& k, Value item, llvm::ArrayRef<StagePart> parts);
+Size itemsOf(llvm::ArrayRef<StagePart> parts);
+
+/// Rows [begin, end) of a tensor (.., columns).
+struct RowsInMemory {
+  Value base;
+  DType dtype;
+  Size columns;
+  Value begin, end;
+};
+/// Blocks of columns of a sum over such rows.
+Size columnBlocks(const KernelBuilder& k, DType dtype, const Size& columns);
+/// `use(column, sum, mask)` for each vector of the block's columns; sums are of f64.
+void sumColumns(KernelBuilder& k, const RowsInMemory& rows, Value block, llvm::function_ref<void(Value column, Value sum, Value mask)> use);
+/// Rounds sums to the dtype and stores them.
+void storeSums(KernelBuilder& k, DType dtype, Value sums, Value address, Value mask);
+
+/// The sums that a kernel of a product gives beside it. They read the product's arguments, and are items of its stage.
+class SumsBeside {
+public:
+  static mlir::FailureOr<SumsBeside> of(KernelBuilder& k);
+
+  /// The kernel's other results, and where they lie; the latter inside of a stage.
+  Values otherResults() const;
+  Values otherOutputs() const;
+  /// The product's stage.
+  void stage(const Size& items, const Size& operations, KernelBuilder::Body product);
+
+private:
+  SumsBeside(KernelBuilder& k, SumsOfRows sums) : k_(k), sums_(std::move(sums)) {}
+  StagePart partOf(const SumOfRows& sum);
+
+  KernelBuilder& k_;
+  SumsOfRows sums_;
+};
+
+/// The sums that a kernel over rows gives beside: each item adds up its rows, and a stage behind adds up the items, in their order.
+class SumsOverRows {
+public:
+  /// `items` there are in the stage of the rows.
+  SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items);
+
+  /// In the stage, before the loop over an item's rows, and in it, behind what computes the row.
+  void startItem(Value item);
+  void addRow(Value item, Value row);
+  /// Where the row of a computed value is to lie until addRow().
+  Value scratchOf(size_t sum);
+  void joinStage();
+
+  const std::vector<SumOfRows>& sums() const { return sums_; }
+
+private:
+  Value partialAt(size_t sum, Value item, Value column);
+
+  KernelBuilder& k_;
+  std::vector<SumOfRows> sums_;
+  Size items_;
+  std::vector<unsigned> partials_; // workspaces (items, columns), f64
+  Values scratch_;                 // of computed rows
+};
+
+} // namespace moec::codegen::cpu
