@@ -79,6 +79,38 @@ LogicalResult fuseOrders(func::FuncOp function) {
   return sortBody(function);
 }
 
+bool isChoice(Operation* op) { return isa<AssignOp, DropOp>(op); }
+
+/// Where the assignment, or a drop behind it, needs what is made outside of the cluster from the cluster's own, as a sum over many columns of the weights: takes
+/// out all that makes it. The kernel then begins behind that.
+void cutInFront(Cluster& cluster) {
+  auto reach = [](SmallVector<Operation*> work, bool forward) {
+    llvm::DenseSet<Operation*> seen(work.begin(), work.end());
+    auto visit = [&](Operation* op) {
+      if (op && seen.insert(op).second)
+        work.push_back(op);
+    };
+    while (!work.empty()) {
+      Operation* op = work.pop_back_val();
+      if (forward)
+        llvm::for_each(op->getUsers(), visit);
+      else
+        for (Value operand : op->getOperands())
+          visit(operand.getDefiningOp());
+    }
+    return seen;
+  };
+  llvm::DenseSet<Operation*> behind = reach(SmallVector<Operation*>(cluster.ops()), true);
+  SmallVector<Operation*> needed;
+  for (Operation* op : cluster.ops())
+    for (Value operand : op->getOperands())
+      if (Operation* maker = operand.getDefiningOp(); maker && isChoice(op) && !cluster.contains(maker) && behind.contains(maker))
+        needed.push_back(maker);
+  for (Operation* op : reach(needed, false))
+    if (!isChoice(op))
+      cluster.remove(op);
+}
+
 } // namespace
 
 LogicalResult fuseGates(func::FuncOp function) {
@@ -108,7 +140,11 @@ LogicalResult fuseGates(func::FuncOp function) {
       if (isa<ExpertsOfOp>(user))
         addWeights(user->getResult(0));
     // Weights may take a way that a gate's kernel has no op for, as a reshape: the choice then is its end.
-    cluster.prune([](Operation* op) { return isa<AssignOp, DropOp>(op); });
+    cluster.prune(isChoice);
+    if (!cluster.isConvex()) {
+      cutInFront(cluster);
+      cluster.prune(isChoice);
+    }
     if (failed(cluster.outline("gate", "the experts need the whole routing")))
       return failure();
   }

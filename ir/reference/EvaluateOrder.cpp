@@ -29,8 +29,8 @@ Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, c
     if ((keep && !kept[row]) || expert[row] == -1)
       continue;
     if (expert[row] < -1 || expert[row] >= rule.experts)
-      throw Error(Fault::Data, "places: there is no expert " + std::to_string(expert[row]) + " of " +
-                                   std::to_string(rule.experts));
+      throw Error(Fault::Data,
+                  "places: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(rule.experts));
     lists[expert[row] * rule.groups + row / choices / (tokens / rule.groups)].push_back(row);
   }
   auto comesBefore = [&](int64_t a, int64_t b) {
@@ -109,7 +109,8 @@ private:
 Tensor swipe(const Tensor& indices, int64_t experts, int64_t workers) {
   int64_t tokens = indices.shape()[0], choices = indices.shape()[1];
   if (tokens % workers != 0)
-    throw Error(Fault::Data, "swipe: " + std::to_string(tokens) + " tokens are no " + std::to_string(workers) + " equal runs");
+    throw Error(Fault::Data,
+                "swipe: " + std::to_string(tokens) + " tokens are no " + std::to_string(workers) + " equal runs");
   int64_t run = tokens / workers, expertsOfWorker = experts / workers;
   std::span<const int32_t> before = indices.as<const int32_t>();
   for (int32_t index : before)

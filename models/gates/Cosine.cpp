@@ -9,30 +9,34 @@ namespace moec::models {
 
 namespace {
 
-/// Rows of x (R, n) over their lengths, of at least 1e-12.
-Value normalized(Site& site, Value x) {
+/// What the logarithm of 1 / temperature counts at most: log(100), which Tutel has in f32.
+const double kMostScale = static_cast<float>(std::log(100.0));
+
+/// The lengths of rows of x (R, n), of at least 1e-12: (R, 1).
+Value lengths(Site& site, Value x) {
   if (!x)
     return {};
   Ops& ops = site.ops();
   Value square = ops.reshape(ops.reduce(ir::ReduceKind::Sum, ops.mul(x, x), 1), {ir::sizesOf(x)[0], 1});
   // The bound is inside of the root, whose gradient at 0 is infinite.
-  return ops.div(
-      x, ops.unary<ir::SqrtOp>(ops.binary<ir::MaxOp>(square, ops.constant({1}, {1e-24}, site.routerElement()))));
+  Value bounded = ops.binary<ir::MaxOp>(square, ops.constant({1}, {1e-24}, site.routerElement()));
+  return ops.unary<ir::SqrtOp>(bounded);
 }
 
 Value logitsOf(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
   if (!site.width(tokens))
     return {};
-  Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   int64_t width = arguments.integer("projection");
   Site projection = site.part("projection");
-  Value x = routerLayer(projection, ops.cast(tokens, element), width, true);
+  Value x = routerLayer(projection, projection.ops().cast(tokens, element), width, true);
+  Ops& ops = site.ops();
   Value directions = site.parameter("weight", {experts, width}, {Init::Kind::Normal, 0, 0.01}, element);
   Value begin =
       site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
-  Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {std::log(100.0)}, element)));
-  return ops.mul(ops.matmul(normalized(site, x), normalized(site, directions)), scale);
+  Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {kMostScale}, element)));
+  Value near = ops.matmul(ops.div(x, lengths(site, x)), directions); // (T, E)
+  return ops.mul(ops.div(near, ops.reshape(lengths(site, directions), {1, experts})), scale);
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {

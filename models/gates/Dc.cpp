@@ -31,9 +31,12 @@ const Kind& dcGate() {
   static const Kind kind{
       .name = "dc",
       .family = Family::Gate,
-      .doc = "As gshard, but each expert has one capacity for the tokens of all workers, and it is not divided by the experts: "
-             "ceil(rate * T / W) rows, of the first worker's tokens before the second's. So nobody is dropped where there is "
-             "one worker and the rate is at least 1. FastMoE's atomics leave open which worker is cut; here it is the last. "
+      .doc = "As gshard, but each expert has one capacity for the tokens of all workers, and it is not divided by the "
+             "experts: "
+             "ceil(rate * T / W) rows, of the first worker's tokens before the second's. So nobody is dropped where "
+             "there is "
+             "one worker and the rate is at least 1. FastMoE's atomics leave open which worker is cut; here it is the "
+             "last. "
              "Weight and bias begin as PyTorch's Linear.",
       .source = "fastmoe ee3c561 (DCGate)",
       .parameters = gshardParameters("An expert takes what one worker's tokens, times the rate, are."),

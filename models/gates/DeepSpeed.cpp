@@ -33,11 +33,10 @@ Ops::Selection chooseAll(Site& site, const Arguments& arguments, Value logits, V
   if (choices > 2)
     return ops.select(scores, choices);
   bool isNoisy = choices == 1 && site.isTraining() && arguments.word("noise") == "gumbel";
-  Ops::Selection first =
-      choose(ops, isNoisy ? withGumbel(site.part("noise"), logits, 1) : scores, scores, experts, element);
+  Ops::Selection first = choose(ops, isNoisy ? withGumbel(site, "noise", logits, 1) : scores, scores, experts, element);
   if (choices == 1 || !first.values)
     return first;
-  Value others = arguments.flag("sample_second") ? withGumbel(site.part("second"), logits, 1) : logits;
+  Value others = arguments.flag("sample_second") ? withGumbel(site, "second", logits, 1) : logits;
   Value isFirst =
       ops.compare(ir::Predicate::NE, oneHot(ops, first.indices, experts, element), ops.constant({1}, {0}, element));
   Value nothing = ops.constant({1}, {-std::numeric_limits<double>::infinity()}, element);
@@ -91,7 +90,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Value routing = assignTo(site, arguments, chosen, experts, capacity), weights = chosen.values;
   if (choices > 1) { // shares of what was kept
     Value kept = ops.mul(weights, keptChoices(ops, routing, count, choices, element));
-    Value sum = ops.reshape(ops.reduce(ir::ReduceKind::Sum, kept, 1), {count, 1});
+    Value sum = sumOfColumns(ops, kept);
     weights = ops.div(kept, ops.binary<ir::MaxOp>(sum, ops.constant({1}, {leastSum(element)}, element)));
   }
   if (site.isTraining()) {

@@ -17,9 +17,10 @@ std::optional<Size> rowsOfExpert(Site& site, const Arguments& arguments, const S
   share.factors.push_back({.number = {}, .size = Size(experts), .op = '/'});
   Size rows = Size::min(tokens, Size::max(Size::trunc(share), Size(arguments.integer("least_capacity"))));
   if (rows == Size(0)) {
-    site.error(arguments.at("capacity"),
-               fmt::format("a capacity rate of {} lets {} experts choose none of {} tokens; raise it, or \"least_capacity\"",
-                           rate, experts, tokens.str()));
+    site.error(
+        arguments.at("capacity"),
+        fmt::format("a capacity rate of {} lets {} experts choose none of {} tokens; raise it, or \"least_capacity\"",
+                    rate, experts, tokens.str()));
     return std::nullopt;
   }
   return rows;
@@ -27,7 +28,8 @@ std::optional<Size> rowsOfExpert(Site& site, const Arguments& arguments, const S
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   if (site.isGenerating()) {
-    site.error("an expert that chooses among all tokens looks at later ones too: a model with the gate expert_choice cannot continue "
+    site.error("an expert that chooses among all tokens looks at later ones too: a model with the gate expert_choice "
+               "cannot continue "
                "texts");
     return std::nullopt;
   }
@@ -37,7 +39,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   Ops& ops = site.ops();
   mlir::Type integer = ops.element(DType::I32);
-  mlir::Value scores = ops.softmax(routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments))); // (T, E)
+  mlir::Value scores =
+      ops.softmax(routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments))); // (T, E)
   if (!scores)
     return std::nullopt;
   if (mlir::Value given = site.replayed(count, experts, experts)) {
@@ -64,9 +67,12 @@ const Kind& expertChoiceGate() {
   static const Kind kind{
       .name = "expert_choice",
       .family = Family::Gate,
-      .doc = "Experts choose tokens: each takes the rate * n / E of n tokens, rounded down, whose softmax over all experts is highest "
-             "for it, and weights them by that. A token may have several experts, or none. All experts get equally many: there is no "
-             "loss. Of equal scores the first token is chosen. Later tokens decide about earlier ones: a language model that is to "
+      .doc = "Experts choose tokens: each takes the rate * n / E of n tokens, rounded down, whose softmax over all "
+             "experts is highest "
+             "for it, and weights them by that. A token may have several experts, or none. All experts get equally "
+             "many: there is no "
+             "loss. Of equal scores the first token is chosen. Later tokens decide about earlier ones: a language "
+             "model that is to "
              "continue texts cannot have it. Weight and bias begin as PyTorch's Linear.",
       .source = "Zhou et al. 2022 (arXiv 2202.09368)",
       .parameters =
@@ -80,12 +86,14 @@ const Kind& expertChoiceGate() {
               {.name = "least_capacity",
                .fallback = "1",
                .least = 0,
-               .doc = "What an expert takes at least, as far as there are tokens. 0: a capacity that rounds to 0 is an error."},
+               .doc = "What an expert takes at least, as far as there are tokens. 0: a capacity that rounds to 0 is an "
+                      "error."},
               {.name = "per",
                .type = ParameterType::Word,
                .fallback = "\"call\"",
                .words = {"call", "row"},
-               .doc = "What n counts, and what experts choose from: all tokens of the call, or those of each row of the batch, x "
+               .doc = "What n counts, and what experts choose from: all tokens of the call, or those of each row of "
+                      "the batch, x "
                       "being (.., tokens, D)."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits?"},
               routerInitParameter(),

@@ -42,8 +42,9 @@ mlir::Value Topology::choose(mlir::Value logits, mlir::Value values, mlir::Value
     return {};
   mlir::Type element = site_.routerElement(), integer = ops_.element(DType::I32);
   int64_t expertsOfNode = perNode_ * (experts_ / workers_);
-  mlir::Value ofTokens = spreadToTokens(ops_, ops_.reshape(nodes(workers_, perNode_), {workers_, 1}), tokens_); // (T, 1)
-  mlir::Value isFar = ops_.compare(ir::Predicate::NE, nodes(experts_, expertsOfNode), ofTokens);               // (T, E)
+  mlir::Value ofTokens =
+      spreadToTokens(ops_, ops_.reshape(nodes(workers_, perNode_), {workers_, 1}), tokens_);     // (T, 1)
+  mlir::Value isFar = ops_.compare(ir::Predicate::NE, nodes(experts_, expertsOfNode), ofTokens); // (T, E)
   mlir::Value first = ops_.slice(best, 1, 0, 1), firstValue = ops_.slice(values, 1, 0, 1);
   mlir::Value leaves = ops_.take(ops_.cast(isFar, element), first);
   mlir::Value wantsOut = ops_.compare(ir::Predicate::NE, leaves, ops_.constant({1}, {0}, element));
@@ -60,7 +61,8 @@ mlir::Value Topology::choose(mlir::Value logits, mlir::Value values, mlir::Value
 
   // A worker is limited where as many of its tokens as may leave want to.
   mlir::Value count = ops_.cast(groupMeans(ops_, leaves, workers_, ir::ReduceKind::Sum), integer); // (W, 1)
-  mlir::Value isLimited = spreadToTokens(ops_, ops_.cast(ops_.compare(ir::Predicate::GE, count, most), element), tokens_);
+  mlir::Value isLimited =
+      spreadToTokens(ops_, ops_.cast(ops_.compare(ir::Predicate::GE, count, most), element), tokens_);
   return ops_.where(ops_.compare(ir::Predicate::NE, isLimited, ops_.constant({1}, {0}, element)), limited, best);
 }
 
@@ -94,11 +96,16 @@ const Kind& fasterGate() {
   static const Kind kind{
       .name = "faster",
       .family = Family::Gate,
-      .doc = "The two best experts of each token, but where many tokens of a worker would leave its node, few do. Workers stand in "
-             "nodes, runs of workers_per_node. Of a worker's T / W tokens, where fewer than floor(outgoing * T / W) have a best "
-             "expert on another node, all go to their two best. Otherwise so many of these tokens, of the highest logits, keep "
-             "that expert, as their second choice; every other choice is among the experts of the worker's own node. Weights are the "
-             "softmax over the logits of the chosen. It does so in inference too. FastMoE's loss with several workers is 1 / W^2 of "
+      .doc = "The two best experts of each token, but where many tokens of a worker would leave its node, few do. "
+             "Workers stand in "
+             "nodes, runs of workers_per_node. Of a worker's T / W tokens, where fewer than floor(outgoing * T / W) "
+             "have a best "
+             "expert on another node, all go to their two best. Otherwise so many of these tokens, of the highest "
+             "logits, keep "
+             "that expert, as their second choice; every other choice is among the experts of the worker's own node. "
+             "Weights are the "
+             "softmax over the logits of the chosen. It does so in inference too. FastMoE's loss with several workers "
+             "is 1 / W^2 of "
              "this one where all is even. Weight and bias begin as PyTorch's Linear.",
       .source = "He et al. 2022 (FasterMoE); fastmoe ee3c561 (FasterGate)",
       .parameters =
@@ -117,8 +124,9 @@ const Kind& fasterGate() {
                .most = 1,
                .doc = "The share of a worker's tokens that may leave its node.",
                .source = "fastmoe ee3c561 (FMOE_TOPO_OUTGOING_FRACTION)"},
-              balanceLossParameter("0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over "
-                                        "all logits), of several workers its mean over them."),
+              balanceLossParameter(
+                  "0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over "
+                       "all logits), of several workers its mean over them."),
               {.name = "bias",
                .type = ParameterType::Bool,
                .fallback = "true",

@@ -39,8 +39,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
 }
 
 std::vector<Parameter> parameters() {
-  std::vector<Parameter> all =
-      gshardParameters("Each fills floor(ceil(rate * T / W) * 2 / E) places of every expert.");
+  std::vector<Parameter> all = gshardParameters("Each fills floor(ceil(rate * T / W) * 2 / E) places of every expert.");
   all.insert(all.begin() + 2, capacityPerParameter("\"call\"", "row: the paper's groups"));
   return all;
 }
@@ -78,10 +77,10 @@ std::vector<Parameter> gshardParameters(std::string workersDoc) {
        .type = ParameterType::Bool,
        .fallback = "true",
        .doc = "Drop weak second choices at random?"},
-      balanceLossParameter("0",
-                           "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
-                           "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
-                           "E^2."),
+      balanceLossParameter(
+          "0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
+               "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
+               "E^2."),
       zLossParameter(),
       {.name = "bias",
        .type = ParameterType::Bool,
@@ -106,7 +105,8 @@ const Kind& gshardGate() {
              "The paper has per: row, priority: choice_major and no bias. "
              "FastMoE leaves its loss at the gate, for the trainer to add or not: so the coefficient is 0 here unless "
              "it is given. "
-             "FastMoE's loss with several workers is 1 / W^2 of this one where all is even: it counts the experts of one worker. "
+             "FastMoE's loss with several workers is 1 / W^2 of this one where all is even: it counts the experts of "
+             "one worker. "
              "Weight and bias begin as PyTorch's Linear.",
       .source = "Lepikhin et al. 2020 (arXiv 2006.16668); fastmoe ee3c561 (GShardGate)",
       .parameters = parameters(),

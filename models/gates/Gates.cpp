@@ -21,6 +21,18 @@ mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool b
                             : mlir::Value();
 }
 
+mlir::Value sumOfColumns(Ops& ops, mlir::Value x) {
+  ir::Sizes shape = ir::sizesOf(x);
+  int64_t columns = *shape[1].constant();
+  constexpr int64_t kFew = 16; // that are added within the gate's kernel
+  if (columns > kFew)
+    return ops.reshape(ops.reduce(ir::ReduceKind::Sum, x, 1), {shape[0], 1});
+  mlir::Value sum = ops.slice(x, 1, 0, 1);
+  for (int64_t i = 1; i < columns; ++i)
+    sum = ops.add(sum, ops.slice(x, 1, i, 1));
+  return sum;
+}
+
 Parameter routerInitParameter() { return initParameter("How the router's weight and bias begin."); }
 
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts) {

@@ -30,6 +30,8 @@ const Kind& zeroGate();
 mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {});
 /// Logits (T, E) of tokens (T, D): a routerLayer on them.
 mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias, const Inits& inits = {});
+/// The sum over the columns of x (T, n), from the first to the last: (T, 1). Few are added within the gate's kernel.
+mlir::Value sumOfColumns(Ops& ops, mlir::Value x);
 /// How the router begins.
 Parameter routerInitParameter();
 /// Are there K experts to choose? Reports when not.

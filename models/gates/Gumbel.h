@@ -5,7 +5,7 @@
 
 namespace moec::models {
 
-/// x + scale * -log(-log(u)), the logarithms being of at least 1e-20. u are uniform draws called as the site.
-mlir::Value withGumbel(Site site, mlir::Value x, double scale);
+/// x + scale * -log(-log(u)), the logarithms being of at least 1e-20. u are uniform draws, the part `name` of the site.
+mlir::Value withGumbel(Site& site, std::string_view name, mlir::Value x, double scale);
 
 } // namespace moec::models

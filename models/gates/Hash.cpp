@@ -15,8 +15,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   Size count = ir::sizesOf(tokens)[0];
   if (!type.getElementType().isSignlessInteger() || type.getElementType().isSignlessInteger(1) ||
       !(ir::product(ir::sizesOf(ids)) == count)) {
-    site.error(arguments.at("ids"), fmt::format("\"ids\" are integers, one for each of {} tokens, not {} {}", count.str(),
-                                                name(ir::dtypeOf(type.getElementType())), ir::describe(ir::sizesOf(ids))));
+    site.error(arguments.at("ids"),
+               fmt::format("\"ids\" are integers, one for each of {} tokens, not {} {}", count.str(),
+                           name(ir::dtypeOf(type.getElementType())), ir::describe(ir::sizesOf(ids))));
     return std::nullopt;
   }
   if (!site.limitIds(ids, entries))
@@ -40,8 +41,10 @@ const Kind& hashGate() {
   static const Kind kind{
       .name = "hash",
       .family = Family::Gate,
-      .doc = "The expert of a token's id, with weight 1: a table that does not learn says which, as a number from 0 to E - 1, without "
-             "its fraction. It begins at random; the paper's balanced table, or any other, is loaded as the weight \"table\" "
+      .doc = "The expert of a token's id, with weight 1: a table that does not learn says which, as a number from 0 to "
+             "E - 1, without "
+             "its fraction. It begins at random; the paper's balanced table, or any other, is loaded as the weight "
+             "\"table\" "
              "(entries, 1). Nobody is dropped.",
       .source = "Roller et al. 2021 (arXiv 2106.04426)",
       .parameters =

@@ -21,6 +21,7 @@ Noisy route(Site& site, const Arguments& arguments, Value tokens, int64_t expert
   Noisy result{clean, clean, {}, {}, {}};
   Site noise = site.part("noise");
   Value spread = routerLayer(noise, x, experts, false, initsOf(arguments)); // a parameter in inference too
+  site.ops(); // what follows stands at the gate again
   if (site.isTraining()) {
     result.deviation =
         ops.add(ops.unary<ir::SoftplusOp>(spread), ops.constant({1}, {arguments.number("least_noise")}, element));

@@ -9,15 +9,18 @@ Parameter priorityParameter(std::vector<std::string> words) {
   for (const std::string& word : words)
     doc += word == "choice_major" ? "; choice_major: all first choices, by token, before all second ones"
            : word == "score"      ? "; score: the choices of the highest weight"
-           : word == "batch"      ? "; batch: all first choices before all second ones, each time the tokens whose best weight is highest"
-                                  : "";
+           : word == "batch"
+               ? "; batch: all first choices before all second ones, each time the tokens whose best weight is highest"
+               : "";
   bool isPlain = words.back() == "choice_major";
   return {.name = "priority",
           .type = ParameterType::Word,
           .fallback = "\"token_major\"",
           .words = std::move(words),
           .doc = doc + ".",
-          .source = isPlain ? "" : "score: Megatron-Core (moe_token_drop_policy probs); batch: Riquelme et al. 2021 (arXiv 2106.05974, Batch Prioritized Routing)"};
+          .source = isPlain ? ""
+                            : "score: Megatron-Core (moe_token_drop_policy probs); batch: Riquelme et al. 2021 (arXiv "
+                              "2106.05974, Batch Prioritized Routing)"};
 }
 
 mlir::Value assignByPriority(Site& site, const Arguments& arguments, mlir::Value indices, mlir::Value weights,
@@ -33,7 +36,8 @@ mlir::Value assignByPriority(Site& site, const Arguments& arguments, mlir::Value
   mlir::Value scores = weights;
   if (isBatch && choices > 1) {
     std::vector<double> ones(static_cast<size_t>(choices), 1);
-    scores = ops.mul(ops.slice(weights, 1, 0, 1), ops.constant({1, choices}, ones, site.routerElement())); // of the best
+    scores =
+        ops.mul(ops.slice(weights, 1, 0, 1), ops.constant({1, choices}, ones, site.routerElement())); // of the best
   }
   mlir::Value places = ops.places(indices, scores,
                                   {.experts = rule.experts,

@@ -8,19 +8,6 @@ namespace moec::models {
 
 namespace {
 
-/// The sum over the columns of x (T, n), from the first to the last: (T, 1).
-mlir::Value sumOfColumns(Ops& ops, mlir::Value x) {
-  ir::Sizes shape = ir::sizesOf(x);
-  int64_t columns = *shape[1].constant();
-  constexpr int64_t kFew = 16; // that are added within the gate's kernel
-  if (columns > kFew)
-    return ops.reshape(ops.reduce(ir::ReduceKind::Sum, x, 1), {shape[0], 1});
-  mlir::Value sum = ops.slice(x, 1, 0, 1);
-  for (int64_t i = 1; i < columns; ++i)
-    sum = ops.add(sum, ops.slice(x, 1, i, 1));
-  return sum;
-}
-
 /// The scores (T, E) with those of all groups but the best as minus infinity.
 mlir::Value ofBestGroups(Site& site, const Arguments& arguments, mlir::Value scores, int64_t experts) {
   int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"), size = experts / groups;
@@ -45,7 +32,8 @@ mlir::Value ofBestGroups(Site& site, const Arguments& arguments, mlir::Value sco
 }
 
 bool check(Site& site, const Arguments& arguments, int64_t experts) {
-  int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"), choices = arguments.integer("top_k");
+  int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"),
+          choices = arguments.integer("top_k");
   auto fail = [&](const char* parameter, const std::string& message) {
     site.error(arguments.at(parameter), message);
     return false;
@@ -59,7 +47,8 @@ bool check(Site& site, const Arguments& arguments, int64_t experts) {
   if (best < groups && arguments.word("group_score") == "top_2" && experts / groups < 2)
     return fail("group_score", "groups of one expert have no two best: \"group_score\" is max");
   if (choices > best * (experts / groups))
-    return fail("top_k", fmt::format("\"top_k\" is {} of the {} experts of {} groups", choices, best * (experts / groups), best));
+    return fail("top_k", fmt::format("\"top_k\" is {} of the {} experts of {} groups", choices,
+                                     best * (experts / groups), best));
   return true;
 }
 
@@ -116,15 +105,23 @@ const Kind& sigmoidGate() {
   static const Kind kind{
       .name = "sigmoid",
       .family = Family::Gate,
-      .doc = "The k best experts of each token by the sigmoid of its logits, each for itself, plus a bias that only chooses: weights are "
-             "the sigmoids without it, divided by their sum. Experts may stand in groups, of which a token sees the best alone. "
-             "In training the bias learns from the load, without a loss: each step an expert that got more rows than the mean loses "
-             "bias_rate, one that got fewer gains it, whatever optimizer, clipping and weight decay there are. Nobody is dropped. With "
-             "scores: softmax, group_score: max, choice_bias: false and normalize: false it is DeepSeek-V2's router, with scores: softmax, "
-             "eps: 0 and least_sum: 1e-12 Ernie 4.5's, with eps: 0 MiniMax-M2's. Experts outside of the best groups are out of the "
-             "choice, as in transformers 5.24; older releases gave them the score 0, which is not the same where biases make others "
+      .doc = "The k best experts of each token by the sigmoid of its logits, each for itself, plus a bias that only "
+             "chooses: weights are "
+             "the sigmoids without it, divided by their sum. Experts may stand in groups, of which a token sees the "
+             "best alone. "
+             "In training the bias learns from the load, without a loss: each step an expert that got more rows than "
+             "the mean loses "
+             "bias_rate, one that got fewer gains it, whatever optimizer, clipping and weight decay there are. Nobody "
+             "is dropped. With "
+             "scores: softmax, group_score: max, choice_bias: false and normalize: false it is DeepSeek-V2's router, "
+             "with scores: softmax, "
+             "eps: 0 and least_sum: 1e-12 Ernie 4.5's, with eps: 0 MiniMax-M2's. Experts outside of the best groups "
+             "are out of the "
+             "choice, as in transformers 5.24; older releases gave them the score 0, which is not the same where "
+             "biases make others "
              "negative. The weight begins as PyTorch's Linear, the bias as zeros.",
-      .source = "DeepSeek-AI 2024 (arXiv 2412.19437); Wang et al. 2024 (arXiv 2408.15664); transformers 5.24 (DeepseekV3TopkRouter)",
+      .source = "DeepSeek-AI 2024 (arXiv 2412.19437); Wang et al. 2024 (arXiv 2408.15664); transformers 5.24 "
+                "(DeepseekV3TopkRouter)",
       .parameters =
           {
               {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
@@ -134,8 +131,14 @@ const Kind& sigmoidGate() {
                .words = {"sigmoid", "softmax"},
                .doc = "What is made of the logits.",
                .source = "softmax: transformers 5.24 (DeepseekV2TopkRouter, Ernie4_5_MoeTopKRouter)"},
-              {.name = "groups", .fallback = "1", .most = 65536, .doc = "Equal groups of experts, one behind the other (n_group)."},
-              {.name = "best_groups", .fallback = "1", .most = 65536, .doc = "How many groups a token chooses from (topk_group)."},
+              {.name = "groups",
+               .fallback = "1",
+               .most = 65536,
+               .doc = "Equal groups of experts, one behind the other (n_group)."},
+              {.name = "best_groups",
+               .fallback = "1",
+               .most = 65536,
+               .doc = "How many groups a token chooses from (topk_group)."},
               {.name = "group_score",
                .type = ParameterType::Word,
                .fallback = "\"top_2\"",

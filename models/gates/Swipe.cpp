@@ -27,10 +27,14 @@ const Kind& swipeGate() {
   static const Kind kind{
       .name = "swipe",
       .family = Family::Gate,
-      .doc = "The k best experts of each token; in training no worker gets more rows than one worker's tokens have choices. One "
-             "choice of all tokens after the other, a worker takes the rows that chose it, the first worker's first, as long as it "
-             "has room. What finds none moves to the workers with room, in their order, to the expert number c (modulo the "
-             "experts of a worker) there in the c-th choice, be it the token's expert already. Weights are the softmax over the "
+      .doc = "The k best experts of each token; in training no worker gets more rows than one worker's tokens have "
+             "choices. One "
+             "choice of all tokens after the other, a worker takes the rows that chose it, the first worker's first, "
+             "as long as it "
+             "has room. What finds none moves to the workers with room, in their order, to the expert number c (modulo "
+             "the "
+             "experts of a worker) there in the c-th choice, be it the token's expert already. Weights are the softmax "
+             "over the "
              "logits of the experts that they end at. Nobody is dropped. Weight and bias begin as PyTorch's Linear.",
       .source = "Ma et al. 2022 (BaGuaLu); fastmoe ee3c561 (SwipeGate)",
       .parameters =

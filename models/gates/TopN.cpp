@@ -35,12 +35,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
                     capacity))
     return std::nullopt;
   Value logits = routerLogits(site, tokens, experts, false, initsOf(arguments));
-  Value scores = ops.softmax(withGumbel(site.part("noise"), logits, arguments.number("noise")));
+  Value scores = ops.softmax(withGumbel(site, "noise", logits, arguments.number("noise")));
   auto [values, indices] = site.choose(scores, choices);
   if (!values)
     return std::nullopt;
-  Value sum = ops.reshape(ops.reduce(ir::ReduceKind::Sum, values, 1), {count, 1});
-  Value weights = ops.div(values, ops.binary<ir::MaxOp>(sum, ops.constant({1}, {arguments.number("eps")}, element)));
+  Value weights = ops.div(
+      values, ops.binary<ir::MaxOp>(sumOfColumns(ops, values), ops.constant({1}, {arguments.number("eps")}, element)));
   Value routing = ops.assign(indices, {.experts = experts,
                                        .priority = ir::Priority::ChoiceMajor,
                                        .capacity = capacity,

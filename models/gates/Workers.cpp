@@ -8,15 +8,15 @@ Parameter workersParameter(std::string doc, std::string source) {
   return {.name = "workers",
           .fallback = "1",
           .most = 65536,
-          .doc = "Workers (W) that share the experts evenly: as many equal runs of tokens, one behind the other. " + std::move(doc),
+          .doc = "Workers (W) that share the experts evenly: as many equal runs of tokens, one behind the other. " +
+                 std::move(doc),
           .source = std::move(source)};
 }
 
 std::optional<int64_t> workersOf(Site& site, const Arguments& arguments, const Size& tokens, int64_t experts) {
   int64_t workers = arguments.integer("workers");
   if (experts % workers != 0) {
-    site.error(arguments.at("workers"),
-               fmt::format("{} workers cannot share {} experts evenly", workers, experts));
+    site.error(arguments.at("workers"), fmt::format("{} workers cannot share {} experts evenly", workers, experts));
     return std::nullopt;
   }
   Size rest = tokens - Size(workers) * Size::floorDiv(tokens, Size(workers));

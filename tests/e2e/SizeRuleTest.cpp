@@ -77,6 +77,19 @@ TEST(SizeRules, ASwitchTakesAtLeastOneTokenUnlessToldOtherwise) {
   EXPECT_EQ(complaint(refusing, {{"x", enough}}), "");
 }
 
+TEST(SizeRules, TokensThatAreNoEqualRunsOfWorkersAreRefused) {
+  for (const char* gate : {"dc", "faster", "gshard", "swipe", "switch"}) {
+    Program program = compileText(std::string(R"({"name": "workers", "inputs": {"x": {"shape": ["tokens", 8]}}, "model": [{"kind": "moe", "gate": {"kind": ")") + gate +
+                                  R"(", "workers": 4}, "experts": {"kind": "linear", "count": 4}}]})");
+    Session session(program, "cpu");
+    session.init(0);
+    EXPECT_EQ(complaint(session, {{"x", Tensor(DType::F32, {8, 8})}}), "") << gate;
+    std::string message = complaint(session, {{"x", Tensor(DType::F32, {10, 8})}});
+    EXPECT_NE(message.find("what equal runs leave over of the tokens"), std::string::npos) << gate << ": " << message;
+    EXPECT_NE(message.find("is 2"), std::string::npos) << gate << ": " << message;
+  }
+}
+
 TEST(SizeRules, ABatchOfZeroIsRefused) {
   Program program = compile(patchedModel("vit.json"), {.targets = {"cpu"}});
   Session session(program, "cpu");

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 VERSION = "ee3c5615a5588c65273a512de82f19ca287e1bdf"
+SHARES = {"values": 1e-7, "gradients": 1e-7}  # the shares of tokens in its balance losses are f32 whatever the model's dtype
 FILES = ["layers.py", "functions.py", "transformer.py", "gates/naive_gate.py", "gates/gshard_gate.py",
          "gates/switch_gate.py", "gates/utils.py"]
 FILES_SHA256 = "b28505ddecac759d8b05b6d5c88b22ef21d9b508d04e011ed0c124d7d689bc1c"

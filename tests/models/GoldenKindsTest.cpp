@@ -70,7 +70,8 @@ TEST(GoldenKinds, EveryParameterOfAGateIsInAGolden) {
       given[entry.at("kind")].insert(name);
   for (const Kind* kind : gateKinds())
     for (const Parameter& parameter : kind->parameters)
-      EXPECT_NE(given[kind->name].contains(parameter.name), elsewhere.contains(kind->name + "." + parameter.name))
+      if (parameter.name != "init") // of all kinds with weights: tests/models
+        EXPECT_NE(given[kind->name].contains(parameter.name), elsewhere.contains(kind->name + "." + parameter.name))
           << kind->name << "." << parameter.name;
 }
 

@@ -8,9 +8,9 @@ namespace moec::test {
 /// Outcomes by the names of rows, then by device.
 using RoutingOutcomes = std::map<std::string, std::map<std::string, RoutingOutcome>>;
 
-/// The page. It holds counts and no errors, which differ from machine to machine.
-std::string statusText(const std::vector<RoutingRow>& rows, const RoutingOutcomes& outcomes);
-/// What the page says where every case of every row passed on every device.
-RoutingOutcomes allPassed(const std::vector<RoutingRow>& rows);
+/// The page. It holds counts and no errors, which differ from machine to machine. A row that was not run on a device
+/// keeps what `before`, the page as it was, says of it, as long as its file and cases are the same.
+std::string statusText(const std::vector<RoutingRow>& rows, const RoutingOutcomes& outcomes,
+                       const std::string& before = {});
 
 } // namespace moec::test

@@ -143,8 +143,12 @@ private:
       all[name] = golden_.part(name_, name, dtype_).at("");
     TensorMap asked;
     for (const InputInfo& input : plan.inputs)
-      if (auto given = all.find(input.name); given != all.end())
-        asked.insert(*given);
+      if (auto given = all.find(input.name); given != all.end()) {
+        Shape shape = given->second.shape(); // of one expert: draws are inputs without trailing dimensions of 1
+        while (shape.size() > input.shape.size() && shape.back() == 1)
+          shape.pop_back();
+        asked[input.name] = given->second.reshaped(shape);
+      }
     return asked;
   }
 
@@ -186,10 +190,12 @@ private:
 };
 
 Program compiled(const RoutingGolden& golden, DType dtype, const std::vector<std::string>& devices) {
+  static TemporaryFolder kernels; // what stands around a gate is the same in many rows
   TemporaryFolder folder;
   auto path = folder.path() / (golden.row.name + ".json");
   std::ofstream(path) << golden.model(dtype);
   CompileOptions options{.drawsAsInputs = true, .train = true, .accumulate = true, .inputGradients = true};
+  options.kernelCache = kernels.path();
   for (const std::string& device : devices) {
     std::string target = device.starts_with("ptx-emulator:") ? "cuda:" + device.substr(device.find(':') + 1) : "cpu";
     if (std::ranges::count(options.targets, target) == 0)

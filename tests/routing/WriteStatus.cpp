@@ -1,5 +1,6 @@
 // Runs every routing golden on every device and writes the table: write_routing_status FILE [PREFIX OF ROWS [DEVICE]].
-// With a prefix nothing is written. Progress, errors in tolerances, and what differs go to stdout.
+// Lines of rows and devices that are not run stay as they are. Progress, errors in tolerances, and what differs go to
+// stdout.
 
 #include "tests/routing/Status.h"
 
@@ -7,6 +8,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 
 using namespace moec::test;
 
@@ -45,7 +47,8 @@ int main(int count, char** arguments) {
         fmt::print("  {}\n", failure);
     std::fflush(stdout);
   }
-  if (prefix.empty())
-    std::ofstream(arguments[1]) << statusText(rows, outcomes);
+  std::ifstream file(arguments[1]);
+  std::string before{std::istreambuf_iterator<char>(file), {}};
+  std::ofstream(arguments[1]) << statusText(rows, outcomes, before);
   return passed ? 0 : 4;
 }

@@ -61,7 +61,8 @@ def rows(fmoe):
 
     def linear(name, gate, experts=5, bias=True, **more):
         shapes = {"weight": (experts, WIDTH)} | ({"bias": (experts,)} if bias else {})
-        return Row(name, "fastmoe", gate | ({} if bias else {"bias": False}), shapes, run_linear, experts, **more)
+        return Row(name, "fastmoe", gate | ({} if bias else {"bias": False}), shapes, run_linear, experts,
+                   inexact=fastmoe_on_cpu.SHARES if "balance_loss" in gate else {}, **more)
 
     for name, experts, k in (("", 5, 2), (".k3", 7, 3), (".one", 1, 1), (".all", 4, 4)):
         yield linear("top_k.fastmoe" + name, {"kind": "top_k", "top_k": k}, experts, bias=name != ".k3")

@@ -158,7 +158,8 @@ def rows(fmoe):
         gate = {"top_k": 2, "workers": workers} | gate
         shapes = {"weight": (experts, WIDTH), "bias": (experts,)}
         wanted = [case for case in cases(workers) if gate["kind"] != "faster" or case.effect not in ("starved", "one-expert")]  # they are sent elsewhere
-        return Row(f"{gate['kind']}.fastmoe.{name}", "fastmoe", gate, shapes, run, experts, draws or (lambda shape: {}), tuple(wanted), **more)
+        return Row(f"{gate['kind']}.fastmoe.{name}", "fastmoe", gate, shapes, run, experts, draws or (lambda shape: {}), tuple(wanted),
+                   inexact=fastmoe_on_cpu.SHARES if "balance_loss" in gate else {}, **more)
 
     def routed(shape):
         return {"random_routing": (shape, "uniform")}

@@ -46,7 +46,7 @@ class Routed:
     """What an original did with T tokens. `combine` (T, E) weights each expert's result; `indices` (T, K) are -1 where a choice
     was dropped, None where nobody chooses; `aux` are losses by their path below the gate, without coefficients; `tokens` is what
     the experts take in the place of x; `outer` (T, K) are the choices of groups of experts; `logits` (.., E), where the row has a
-    z_loss that the original lacks."""
+    z_loss that the original lacks; `dispatch` (T, E), by which experts' inputs are multiplied."""
     combine: torch.Tensor
     indices: torch.Tensor | None
     aux: dict = dataclasses.field(default_factory=dict)
@@ -143,8 +143,8 @@ def lowest_topk(values, k, dim=-1, largest=True, sorted=True):
     """torch.topk with the highest value first and the lowest index first among equals."""
     assert largest
     ordered, order = torch.sort(values, dim=dim, descending=True, stable=True)
-    if values.is_floating_point():
-        Margin.note(ordered.detach().movedim(dim, -1), k)
+    if values.is_floating_point() and dim in (-1, values.ndim - 1):  # the other way it chooses tokens, among zeros of those that are no candidates
+        Margin.note(ordered.detach(), k)
     return TopK(ordered.narrow(dim, 0, k), order.narrow(dim, 0, k).contiguous())
 
 
@@ -218,7 +218,8 @@ def run(row, made, dtype, training):
     of_gate = {path.removeprefix("moe.gate."): leaf for path, leaf in leaves.items() if path.startswith("moe.gate.")}
     routed = row.run(row, given, of_gate, draws, training)
     tokens = (given if routed.tokens is None else routed.tokens).reshape(-1, WIDTH)
-    every = torch.einsum("ti,eoi->teo", tokens, leaves["moe.experts.weight"]) + leaves["moe.experts.bias"]
+    inputs = tokens[:, None] * (torch.ones(1, 1, 1, dtype=dtype) if routed.dispatch is None else routed.dispatch[..., None])  # (T, E or 1, D)
+    every = torch.einsum("tei,eoi->teo", inputs.expand(-1, row.experts, -1), leaves["moe.experts.weight"]) + leaves["moe.experts.bias"]
     y = torch.einsum("te,teo->to", routed.combine, every).reshape(x.shape)
     if not training:
         return y.detach().numpy(), routed, {}, {}
