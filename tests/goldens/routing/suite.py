@@ -227,7 +227,7 @@ def run(row, made, dtype, training):
         routed.aux["z_loss"] = routed.logits.logsumexp(dim=-1).square().mean()
     total = torch.nn.functional.mse_loss(y, torch.from_numpy(target).to(dtype))
     for path, value in routed.aux.items():
-        total = total + coefficient(row, path) * value
+        total = total + coefficient(row, path) * value.reshape(()).to(dtype)  # f32 of one dimension would make all of it f32
     if routed.learns is not None:
         total = total + routed.learns - routed.learns.detach()
     total.backward()
