@@ -118,7 +118,8 @@ def hierarchical(model, weights, fmoe):
     """lucidrains' HeirarchicalMoE with a policy that draws nothing; its balance losses with their coefficient."""
     gate = dict(model["blocks"]["mixture"]["gate"])
     gate["outer"] = model["let"]["outer"]
-    layer, placement, _ = lucidrains_package.build(gate, weights)
+    in_order = dict(sorted(weights.items(), key=lambda item: ".experts.down." in item[0]))  # a file sorts names; the package's matrices come up first
+    layer, placement, _ = lucidrains_package.build(gate, in_order)
     placement.count()
 
     def predict(batch):

@@ -1,6 +1,7 @@
 #include "compiler/cli/CommandPages.h"
 
 #include "compiler/cli/CommandTree.h"
+#include "compiler/cli/ExitCode.h"
 #include "compiler/cli/ValueKinds.h"
 #include "moec_build_id.h"
 
@@ -89,6 +90,7 @@ constexpr std::pair<int, const char*> kExitCodes[] = {
     {4, "a check found a difference, or a kernel is at fault"},
     {5, "the system: disk, memory"},
     {70, "a mistake of moec's"},
+    {kInterrupted, "interrupted, with the state saved"},
 };
 
 constexpr std::pair<const char*, const char*> kEnvironment[] = {

@@ -76,7 +76,7 @@ TEST_F(TrainingFolder, SaysHowItEnded) {
 TEST_F(TrainingFolder, NamesWhatShipsWithMoec) {
   file("out/train.json", R"({"steps": 4})");
   EXPECT_EQ(inspected()["data"], "what ships with moec") << "nobody has said";
-  file("out/metrics.jsonl", R"x({"kind":"begun","step":0,"message":"digits (ships with moec)"})x" "\n" + metrics());
+  file("out/metrics.jsonl", R"j({"kind":"begun","step":0,"message":"digits (ships with moec)"})j" "\n" + metrics());
   EXPECT_EQ(inspected()["data"], "digits (ships with moec)");
   EXPECT_EQ(inspected()["state"], "under way");
 }
