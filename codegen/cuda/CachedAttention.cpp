@@ -34,11 +34,11 @@ AttentionPlan asAttention(const CachedAttentionPlan& plan) {
 }
 
 /// Kernels count rows and keys in 31 bits.
-mlir::LogicalResult checkCounts(ir::KernelOp kernel, const CachedAttentionPlan& plan) {
+mlir::LogicalResult checkCounts(ir::KernelOp kernel, const CachedAttentionPlan& plan, const CudaTarget& target) {
   constexpr int64_t most = INT32_MAX - (1 << 17); // tiles, and ranges of one token's keys, end behind the last one by less
   if (plan.context <= most / plan.sharing())
     return mlir::success();
-  return kernel.emitOpError("attends to a context of ") << plan.context << " tokens, of each of which " << plan.sharing() << " heads share keys: a CUDA kernel counts at most " << most
+  return beyondTarget(kernel, target.name) << "it attends to a context of " << plan.context << " tokens, of each of which " << plan.sharing() << " heads share keys: a CUDA kernel counts at most " << most
                                                          << " rows; compile it for a context of at most " << most / plan.sharing();
 }
 
@@ -149,7 +149,7 @@ void buildOneToken(KernelText& k, const CachedAttentionPlan& plan, const OneToke
 
 mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel) {
   auto plan = CachedAttentionPlan::of(kernel);
-  if (failed(plan) || failed(checkCounts(kernel, *plan)))
+  if (failed(plan) || failed(checkCounts(kernel, *plan, k.target())))
     return mlir::failure();
   auto schedule = AttentionSchedule::of(kernel, asAttention(*plan));
   if (failed(schedule))
