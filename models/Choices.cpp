@@ -37,8 +37,11 @@ void addChoices(Site& site, Value indices, Value within) {
   if (!site.records() || !indices)
     return;
   Ops& ops = site.ops();
+  Value none = ops.constant({1}, {-1}, ops.element(DType::I32));
   if (within)
-    indices = ops.where(isRow(ops, within, ir::sizesOf(indices)), indices, ops.constant({1}, {-1}, ops.element(DType::I32)));
+    indices = ops.where(isRow(ops, within, ir::sizesOf(indices)), indices, none);
+  else if (mlir::isa<mlir::BlockArgument>(indices)) // a result is no input
+    indices = ops.binary<ir::MaxOp>(indices, none);
   site.addRecord("choices", indices);
 }
 

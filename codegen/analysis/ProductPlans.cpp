@@ -70,6 +70,7 @@ static ir::RoutingType routingOf(const ExpertPlan& plan) {
   return mlir::cast<ir::RoutingType>(ir::GroupedMatmulOp(plan.op).getRouting().getType());
 }
 int64_t ExpertPlan::experts() const { return routingOf(*this).getExperts(); }
+Size ExpertPlan::rows() const { return ir::sizesOf(mlir::Value(ir::GroupedMatmulOp(op).getResult()))[0]; }
 Size ExpertPlan::tokens() const { return Size::parse(routingOf(*this).getTokens().getValue().str()); }
 
 Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) {

@@ -44,7 +44,10 @@ struct ExpertPlan {
   static mlir::FailureOr<ExpertPlan> of(ir::KernelOp kernel);
   int64_t experts() const;
   Size tokens() const;
-  Size rows() const { return tokens() * Size(choices); }
+  Size pairs() const { return tokens() * Size(choices); }
+  /// Of ragged tensors: as many as there are pairs, or what the routing is bounded by.
+  Size rows() const;
+  bool isBounded() const { return !(rows() == pairs()); }
 };
 
 /// More blocks of at most `rowBlock` rows there never are when each of the experts' rows are cut by themselves.

@@ -121,6 +121,8 @@ Value RowProgram::positionsAt(const At& at, mlir::Type number) {
 
 /// Two passes: the mean of x, then all other sums, with g = dy * weight and distances from the mean.
 void RowProgram::runNormGrad(ir::LayerNormGradOp op) {
+  if (normGrads_.contains(op.getResult()))
+    return;
   mlir::Value x = op.getX(), dy = op.getDy(), weight = op.getWeight();
   mlir::Type type = k_.typeOf(dtypeOf(x));
   Value count = countOf(x);
@@ -140,6 +142,8 @@ void RowProgram::runNormGrad(ir::LayerNormGradOp op) {
 
 /// One pass.
 void RowProgram::runNormGrad(ir::RmsNormGradOp op) {
+  if (normGrads_.contains(op.getResult()))
+    return;
   mlir::Value x = op.getX(), dy = op.getDy(), weight = op.getWeight();
   mlir::Type type = k_.typeOf(dtypeOf(x));
   Value count = countOf(x);

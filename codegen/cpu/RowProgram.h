@@ -76,6 +76,7 @@ private:
   void runSoftmax(mlir::Operation* op, mlir::Value x);
   void runNorm(ir::LayerNormOp op);
   void runRmsNorm(ir::RmsNormOp op);
+  bool isAtHand(mlir::Value value) const;
   template <class Gradient, class NormOp> bool takeFromGradient(NormOp norm);
   void runReduce(ir::ReduceOp op);
   void runSelect(ir::SelectOp op);

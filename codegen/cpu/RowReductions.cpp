@@ -54,14 +54,24 @@ void RowProgram::runSoftmax(mlir::Operation* op, mlir::Value x) {
       });
 }
 
-/// What the gradient of the same rows' norm, where it stands before, has found of them: false without one.
+/// Whether a value's elements can be had at once: no op that sees a whole row makes them.
+bool RowProgram::isAtHand(mlir::Value value) const {
+  if (!isComputed(value) || memory_.contains(value))
+    return true;
+  mlir::Operation* op = value.getDefiningOp();
+  return (ir::isElementwise(op) || mlir::isa<ir::ConstantOp>(op)) && llvm::all_of(op->getOperands(), [&](mlir::Value operand) { return isAtHand(operand); });
+}
+
+/// What the gradient of the same rows' norm finds of them in its passes: false without one.
 template <class Gradient, class NormOp> bool RowProgram::takeFromGradient(NormOp norm) {
   for (mlir::Operation* op : ops_)
-    if (auto gradient = mlir::dyn_cast<Gradient>(op); gradient && gradient.getX() == norm.getX() && gradient.getEpsAttr() == norm.getEpsAttr())
-      if (auto found = normGrads_.find(gradient.getResult()); found != normGrads_.end()) {
-        norms_[norm.getResult()] = {found->second.mean, found->second.scale};
-        return true;
-      }
+    if (auto gradient = mlir::dyn_cast<Gradient>(op);
+        gradient && gradient.getX() == norm.getX() && gradient.getEpsAttr() == norm.getEpsAttr() && (normGrads_.contains(gradient.getResult()) || isAtHand(gradient.getDy()))) {
+      runNormGrad(gradient);
+      NormGrad found = normGrads_.lookup(gradient.getResult());
+      norms_[norm.getResult()] = {found.mean, found.scale};
+      return true;
+    }
   return false;
 }
 
@@ -171,8 +181,10 @@ void RowProgram::runSelect(ir::SelectOp op) {
 /// One choice at a time: there are few, each somewhere else.
 void RowProgram::runTake(ir::TakeOp op) {
   mlir::Value x = op.getX(), indices = op.getIndices(), result = op.getResult();
-  keep(x);
-  keep(indices);
+  for (mlir::Value operand : {mlir::Value(x), mlir::Value(indices)}) {
+    keep(operand);
+    hoist(operand); // of one element: it must not be computed first in the loop
+  }
   llvm::SmallVector<Memory> places = placesFor(result);
   k_.loop(0, k_.size(widthOf(result)), 1, [&](Value choice) {
     At at{choice, 1, {}};

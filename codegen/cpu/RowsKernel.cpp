@@ -27,6 +27,8 @@ mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) 
   for (mlir::Value value : sums.otherResults(kernel))
     if (!perRow.contains(value))
       touch(value);
+  for (const SumOfRows& sum : sums.sums)
+    touch(sum.rows);
   for (mlir::Operation* op : ops) // long rows that become one number
     if (givesOnePerRow(op))
       touch(op->getOperand(0));

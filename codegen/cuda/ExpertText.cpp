@@ -21,15 +21,18 @@ mlir::LogicalResult printTileSums(KernelText& k, Lines& lines, mlir::Value produ
   return mlir::success();
 }
 
-void printCombine(KernelText& k, Lines& lines, DType dtype, int64_t choices, const Size& width, std::string_view slots, std::string_view rows) {
+void printCombine(KernelText& k, Lines& lines, DType dtype, int64_t choices, const Size& width, std::string_view slots, std::string_view rows, bool bySlot) {
   lines.line("const int* slots = {} + token * {};", slots, choices);
-  lines.line("const {0}* rows = {1} + token * {2} + column;", memoryType(dtype), rows, k.size(Size(choices) * width));
+  if (bySlot)
+    lines.line("const {0}* rows = {1} + column;", memoryType(dtype), rows);
+  else
+    lines.line("const {0}* rows = {1} + token * {2} + column;", memoryType(dtype), rows, k.size(Size(choices) * width));
   lines.line("{} sum = 0;", memoryType(dtype));
   if (choices <= 8)
     lines.add("#pragma unroll");
   lines.open("for (int choice = 0; choice < {}; ++choice)", choices);
   lines.line("if (slots[choice] >= 0)");
-  lines.line("  sum += rows[(long long)choice * {}];", k.size(width));
+  lines.line("  sum += rows[(long long){} * {}];", bySlot ? "slots[choice]" : "choice", k.size(width));
   lines.close();
 }
 

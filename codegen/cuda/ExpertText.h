@@ -15,6 +15,7 @@ mlir::LogicalResult printTileSums(KernelText& k, Lines& lines, mlir::Value produ
 
 /// `sum` of a token at a column (variables `token`, `column`): its kept choices' weighted rows in choice order. `slots`: of the routing; `rows`: (T * K,
 /// width).
-void printCombine(KernelText& k, Lines& lines, DType dtype, int64_t choices, const Size& width, std::string_view slots, std::string_view rows);
+void printCombine(KernelText& k, Lines& lines, DType dtype, int64_t choices, const Size& width, std::string_view slots, std::string_view rows,
+                  bool bySlot = false);
 
 } // namespace moec::codegen::cuda

@@ -18,7 +18,7 @@ struct ExpertKernel {
 
   std::string routing() const { return k.input(plan.routing); }
   std::string rowList() const { return fmt::format("({} + {})", routing(), plan.experts() + 1); }
-  std::string slots() const { return fmt::format("({} + {} + {})", routing(), plan.experts() + 1, k.size(plan.rows())); }
+  std::string slots() const { return fmt::format("({} + {} + {})", routing(), plan.experts() + 1, k.size(plan.pairs())); }
 
   void printTile(Lines& lines) const;
   mlir::LogicalResult productStage(mlir::ArrayRef<mlir::Value> sinks, PrintRow printRow) const;
@@ -111,7 +111,7 @@ mlir::LogicalResult combineStage(const ExpertKernel& kernel, const CombinePlan& 
     lines.line("if (!({})) return;", inside);
   lines.line("const long long token = element / {};", k.size(sizes[1]));
   lines.line("const int column = (int)(element % {});", k.size(sizes[1]));
-  printCombine(k, lines, sumType(plan.dtype), plan.choices, sizes[1], kernel.slots(), rows);
+  printCombine(k, lines, sumType(plan.dtype), plan.choices, sizes[1], kernel.slots(), rows, plan.isBounded());
   if (failed(printResults(k, lines, {result, {"token", "column"}, "sum", ""}, "element", combine.ofTokens)))
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks;
@@ -171,7 +171,8 @@ mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp op) {
     if (failed(values))
       return mlir::failure();
     ir::Sizes sizes = ir::sizesOf(epilogue.source);
-    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, sizes, {"place", "column"}), loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"),
+    // Side by side for their token, unless there is not room for all.
+    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, sizes, {plan.isBounded() ? "row" : "place", "column"}), loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"),
                values->front());
     for (auto [i, result] : llvm::enumerate(combine->ofRows))
       lines.add(storeText(codegen::dtypeOf(sinks[i + 1]), k.output(result), linearIndex(k, sizes, epilogue.at), (*values)[i + 1]));

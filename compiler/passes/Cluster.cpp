@@ -69,6 +69,25 @@ void Cluster::prune(llvm::function_ref<bool(Operation*)> kept) {
   }
 }
 
+static bool isNumbers(Value value) {
+  auto constant = value.getDefiningOp<ConstantOp>();
+  return constant && isa<SplatElementsAttr>(constant.getValue());
+}
+
+bool isMask(Operation* op) {
+  return isa_and_nonnull<CompareOp>(op) && llvm::all_of(op->getOperands(), [](Value operand) {
+    return isNumbers(operand) || (operand.getDefiningOp<RandomOp>() && operand.hasOneUse());
+  });
+}
+
+bool isOfMask(Value value) {
+  Operation* op = value.getDefiningOp();
+  if (isMask(op))
+    return true;
+  return op && isFree(op) && isElementwise(op) && llvm::any_of(op->getOperands(), isOfMask) &&
+         llvm::all_of(op->getOperands(), [](Value operand) { return isNumbers(operand) || isOfMask(operand); });
+}
+
 namespace {
 
 /// Behind it bf16 is rounded no more: what is stored before it is half as large, and exact.
@@ -106,27 +125,6 @@ Operation* nextUser(Value value) {
     return user == first || (work->isBeforeInBlock(user) && !isa<func::ReturnOp>(user));
   });
   return othersAreFar ? first : nullptr;
-}
-
-bool isNumbers(Value value) {
-  auto constant = value.getDefiningOp<ConstantOp>();
-  return constant && isa<SplatElementsAttr>(constant.getValue());
-}
-
-/// Draws compared with numbers, as a dropout does: a byte for each element.
-bool isMask(Operation* op) {
-  return isa_and_nonnull<CompareOp>(op) && llvm::all_of(op->getOperands(), [](Value operand) {
-    return isNumbers(operand) || (operand.getDefiningOp<RandomOp>() && operand.hasOneUse());
-  });
-}
-
-/// Whether a value is made elementwise of a mask and numbers alone.
-bool isOfMask(Value value) {
-  Operation* op = value.getDefiningOp();
-  if (isMask(op))
-    return true;
-  return op && isFree(op) && isElementwise(op) && llvm::any_of(op->getOperands(), isOfMask) &&
-         llvm::all_of(op->getOperands(), [](Value operand) { return isNumbers(operand) || isOfMask(operand); });
 }
 
 /// What is made of a mask, made once more.

@@ -53,6 +53,11 @@ private:
   llvm::SetVector<mlir::Operation*> ops_;
 };
 
+/// Draws compared with numbers, as a dropout does: a byte for each element. Null is none.
+bool isMask(mlir::Operation* op);
+/// Whether a value is made elementwise of a mask and numbers alone.
+bool isOfMask(mlir::Value value);
+
 /// The op where it is a sum over the rows of a matrix and stands free; else null.
 ir::ReduceOp sumOfRows(mlir::Operation* op);
 

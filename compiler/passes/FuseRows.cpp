@@ -207,17 +207,21 @@ void addSumOfRows(Cluster& cluster, Value rows) {
   }
 }
 
-/// The gradient of a norm's rows, and as sums over all of them those of its weight, dy times the norm without it, and of its bias: a row is read once.
+/// dy times a norm of x without a weight, where only the sum over all rows is made of it: the gradient of the norm's weight.
+template <class Norm> MulOp weightGradientOf(Norm norm) {
+  auto product = norm->getNumOperands() == 1 && norm->hasOneUse() ? dyn_cast<MulOp>(*norm->getUsers().begin()) : MulOp();
+  return product && product->hasOneUse() && sumOfAllRows(*product->getUsers().begin()) ? product : MulOp();
+}
+
+/// The gradient of a norm's rows, and as sums over all of them those of its weight and of its bias: a row is read once. Where nobody asks for that of the rows, as of
+/// the first norm of a model, the sums alone.
 template <class Gradient, class Norm> LogicalResult fuseNormGradients(func::FuncOp function) {
   for (Gradient gradient : SmallVector<Gradient>(function.getOps<Gradient>())) {
     Cluster cluster(gradient);
     for (Operation* user : gradient.getX().getUsers()) {
       auto norm = dyn_cast<Norm>(user);
-      bool isPlain = norm && isFree(user) && norm->getNumOperands() == 1 && norm.getEpsAttr() == gradient.getEpsAttr() && norm->hasOneUse();
-      auto product = isPlain ? dyn_cast<MulOp>(*norm->getUsers().begin()) : MulOp();
-      if (!product || !product->hasOneUse() || !llvm::is_contained(product->getOperands(), gradient.getDy()) || !sumOfAllRows(*product->getUsers().begin()))
-        continue;
-      if (cluster.addIfConvex(norm) && cluster.addIfConvex(product))
+      MulOp product = norm && norm.getEpsAttr() == gradient.getEpsAttr() ? weightGradientOf(norm) : MulOp();
+      if (product && llvm::is_contained(product->getOperands(), gradient.getDy()) && cluster.addIfConvex(norm) && cluster.addIfConvex(product))
         addSumOfRows(cluster, product.getResult());
     }
     addSumOfRows(cluster, gradient.getDy());
@@ -226,6 +230,15 @@ template <class Gradient, class Norm> LogicalResult fuseNormGradients(func::Func
     if (failed(cluster.outline("rows", reason)))
       return failure();
   }
+  for (Norm norm : SmallVector<Norm>(function.getOps<Norm>()))
+    if (MulOp product = weightGradientOf(norm)) {
+      Cluster cluster(norm);
+      cluster.add(product);
+      addSumOfRows(cluster, product.getResult());
+      addSumOfRows(cluster, product->getOperand(product->getOperand(0) == norm.getResult() ? 1 : 0));
+      if (failed(cluster.outline("rows", "sums over all rows are one launch")))
+        return failure();
+    }
   return success();
 }
 

@@ -1,6 +1,7 @@
 // sink-reshapes: a reshape of a constant is a constant; and elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product
-// or combine will make. Comes before the fusions of products: they follow uses from op to op and would stop at the reshape.
+// or combine will make; what y is made of for this op alone is made in x's shape. Comes before the fusions of products: they follow uses from op to op and would stop at the reshape.
 
+#include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
 
 using namespace mlir;
@@ -10,6 +11,30 @@ namespace moec::compiler {
 
 namespace {
 
+bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
+
+/// Whether a value is made elementwise, for one op or of a dropout's mask, from what stands in memory in any case: then it can be made in another shape as well. A
+/// product's epilogue takes along what it needs, but no view of it.
+bool isMadeForOne(Value value) {
+  Operation* op = value.getDefiningOp();
+  if (!op || !isElementwise(op) || isMask(op) || !(value.hasOneUse() || isOfMask(value)))
+    return false;
+  return llvm::all_of(op->getOperands(), [&](Value operand) {
+    return isNumber(operand) || (sizesOf(operand) == sizesOf(value) && (!operand.hasOneUse() || isMask(operand.getDefiningOp()) || isMadeForOne(operand)));
+  });
+}
+
+Value viewOf(Value value, const Sizes& to, OpBuilder& builder) {
+  auto type = tensorOf(to, cast<RankedTensorType>(value.getType()).getElementType());
+  if (isNumber(value) && !(product(to) == Size(1)))
+    return value;
+  if (!isMadeForOne(value))
+    return ReshapeOp::create(builder, value.getLoc(), type, value);
+  Operation* op = value.getDefiningOp();
+  SmallVector<Value> operands(llvm::map_range(op->getOperands(), [&](Value operand) { return viewOf(operand, to, builder); }));
+  return builder.create(op->getLoc(), op->getName().getIdentifier(), operands, type, op->getAttrs())->getResult(0);
+}
+
 /// An operand of the elementwise op as it must be for x's shape: itself when it broadcasts along the last dimension only, a view otherwise.
 Value viewFor(Value operand, RankedTensorType from, const Sizes& to, OpBuilder& builder) {
   auto type = cast<RankedTensorType>(operand.getType());
@@ -18,7 +43,7 @@ Value viewFor(Value operand, RankedTensorType from, const Sizes& to, OpBuilder& 
     return operand;
   if (sizes != sizesOf(from))
     return nullptr;
-  return ReshapeOp::create(builder, operand.getLoc(), tensorOf(to, type.getElementType()), operand);
+  return viewOf(operand, to, builder);
 }
 
 bool makesRows(Value x) {
@@ -76,6 +101,10 @@ LogicalResult sinkReshapes(func::FuncOp function) {
   for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>()))
     while (reshape)
       reshape = sink(reshape);
+  // What was made in another shape.
+  for (Operation& op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+    if (isElementwise(&op) && op.use_empty())
+      op.erase();
   return success();
 }
 

@@ -47,6 +47,8 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.moefy = "experts=4"}),
                              key("m", {.train = true}),
                              key("m", {.train = true, .statistics = true}),
+                             key("m", {.record = true}),
+                             key("m", {.replay = true}),
                              key("m", {.evaluate = true}),
                              key("m", {.statistics = true, .evaluate = true}),
                              key("m", {.train = true, .ema = 0.5}),
@@ -54,7 +56,7 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.let = {{"dim", 1}}}),
                              key("m", {.let = {{"dim", 2}}}),
                              key("m", {.let = {{"dimm", 1}}})};
-  EXPECT_EQ(keys.size(), 20u);
+  EXPECT_EQ(keys.size(), 22u);
   EXPECT_EQ(key("m"), key("m"));
   // Fields do not run into each other.
   EXPECT_NE(key("m", {}, "bc", "c"), key("m", {}, "b", "cc"));

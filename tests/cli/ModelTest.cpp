@@ -64,6 +64,33 @@ TEST_F(Model, CompileWritesAProgramThatRuns) {
   EXPECT_EQ(slurp(path("again.moec")), slurp(path("vit.moec")));
 }
 
+TEST_F(Model, ARoutingIsRecordedAndReplayed) {
+  std::string model = file("moe.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k"},
+    "experts": {"kind": "linear", "count": 5}}]})");
+  std::string x = file("x.json", "[[1, 2, 3, 4], [-1, 0.5, 2, 0], [0.25, -3, 1, 1]]"), record = path("record.safetensors");
+  auto run = [&](const std::string& seed, std::vector<std::string> more) {
+    std::vector<std::string> arguments{"run", model, "--init", seed, "--input", "x=" + x, "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome.out;
+  };
+  std::string plain = run("0", {});
+  EXPECT_EQ(run("0", {"--record", record}), plain); // the record is no output
+  EXPECT_EQ(run("0", {"--replay", record}), plain);
+  // Other weights would choose otherwise.
+  std::string others = path("others.safetensors");
+  run("1", {"--replay", record, "--record", others});
+  EXPECT_NE(run("1", {}), plain);
+  EXPECT_EQ(run("0", {"--replay", others}), plain);
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--replay", path("nosuch.safetensors")}, 1, "nosuch.safetensors");
+  std::string linear = file("linear.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2}]})");
+  expectFailure({"run", linear, "--init", "0", "--input", "x=" + x, "--replay", record}, 2, "takes no choices from a file");
+  expectFailure({"run", linear, "--init", "0", "--input", "x=" + x, "--record", path("none.safetensors")}, 2, "no gate that chooses");
+  ASSERT_EQ(moec({"compile", model, "--replay", "-o", path("replay.moec")}).code, 0);
+  expectFailure({"run", path("replay.moec"), "--init", "0", "--input", "x=" + x}, 2, "give --replay FILE with moe.gate.choices");
+}
+
 TEST_F(Model, MistakesCarryTheirPlace) {
   std::string model = file("bad.json", "{\n  \"name\": \"bad\",\n  \"inputs\": {\"x\": {\"shape\": [4]}},\n  "
                                        "\"model\": [{\"kind\": \"linaer\", \"out\": 2}]\n}\n");

@@ -1,5 +1,5 @@
 // What orders the rows of all tokens is a kernel of its own, between the gate's scores and choice before it and its routing behind it.
-// RUN: moec-opt %s -moe-fuse-gates -moe-fuse-experts | FileCheck %s
+// RUN: moec-opt %s --split-input-file -moe-fuse-gates -moe-fuse-experts | FileCheck %s
 
 !t = tensor<?x32xf32, #moe.sizes<"n", "32">>
 !e = tensor<?x4xf32, #moe.sizes<"n", "4">>
@@ -9,7 +9,7 @@
 !rows = tensor<?x32xf32, #moe.sizes<"2*n", "32">>
 !routing = !moe.routing<4 experts, "n" tokens, 2 choices>
 
-// CHECK-LABEL: func.func @by_score
+// CHECK-LABEL: func.func @forward
 // CHECK: moe.kernel "gate"
 // CHECK-SAME: reason "followed by places, which needs all tokens"
 // CHECK: moe.matmul
@@ -24,7 +24,7 @@
 // CHECK: moe.compare
 // CHECK: moe.assign
 // CHECK: moe.kernel "expert_down"
-func.func @by_score(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !t {
+func.func @forward(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !t {
   %s = moe.matmul %t, %gw : !t, tensor<4x32xf32>
   %q = moe.softmax %s : !e
   %v, %i = moe.select %q k 2 : !e
@@ -38,8 +38,18 @@ func.func @by_score(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> 
   return %y : !t
 }
 
+// -----
+
+!t = tensor<?x32xf32, #moe.sizes<"n", "32">>
+!e = tensor<?x4xf32, #moe.sizes<"n", "4">>
+!k = tensor<?x2xf32, #moe.sizes<"n", "2">>
+!i = tensor<?x2xi32, #moe.sizes<"n", "2">>
+!b = tensor<?x2xi1, #moe.sizes<"n", "2">>
+!rows = tensor<?x32xf32, #moe.sizes<"2*n", "32">>
+!routing = !moe.routing<4 experts, "n" tokens, 2 choices>
+
 // Weights are taken from the scores again, behind what moved the choices.
-// CHECK-LABEL: func.func @swiped
+// CHECK-LABEL: func.func @forward
 // CHECK: moe.kernel "gate"
 // CHECK: moe.matmul
 // CHECK: moe.select
@@ -50,7 +60,7 @@ func.func @by_score(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> 
 // CHECK: moe.take
 // CHECK: moe.softmax
 // CHECK: moe.kernel "expert_down"
-func.func @swiped(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !t {
+func.func @forward(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !t {
   %s = moe.matmul %t, %gw : !t, tensor<4x32xf32>
   %v, %i = moe.select %s k 2 : !e
   %m = moe.swipe %i experts 4 workers 2 : !i
@@ -63,8 +73,18 @@ func.func @swiped(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !t
   return %y : !t
 }
 
+// -----
+
+!t = tensor<?x32xf32, #moe.sizes<"n", "32">>
+!e = tensor<?x4xf32, #moe.sizes<"n", "4">>
+!k = tensor<?x2xf32, #moe.sizes<"n", "2">>
+!i = tensor<?x2xi32, #moe.sizes<"n", "2">>
+!b = tensor<?x2xi1, #moe.sizes<"n", "2">>
+!rows = tensor<?x32xf32, #moe.sizes<"2*n", "32">>
+!routing = !moe.routing<4 experts, "n" tokens, 2 choices>
+
 // The bias that only chooses: sigmoids, groups, choice, weights and routing are one kernel.
-// CHECK-LABEL: func.func @taken
+// CHECK-LABEL: func.func @forward
 // CHECK: moe.kernel "gate"
 // CHECK: moe.matmul
 // CHECK: moe.sigmoid
@@ -72,7 +92,7 @@ func.func @swiped(%t: !t, %gw: tensor<4x32xf32>, %w1: tensor<4x32x32xf32>) -> !t
 // CHECK: moe.assign
 // CHECK: moe.kernel "expert_down"
 // CHECK-NOT: moe.kernel
-func.func @taken(%t: !t, %gw: tensor<4x32xf32>, %b: tensor<4xf32>, %w1: tensor<4x32x32xf32>) -> !t {
+func.func @forward(%t: !t, %gw: tensor<4x32xf32>, %b: tensor<4xf32>, %w1: tensor<4x32x32xf32>) -> !t {
   %s = moe.matmul %t, %gw : !t, tensor<4x32xf32>
   %q = moe.sigmoid %s : !e
   %c = moe.add %q, %b : !e, tensor<4xf32>

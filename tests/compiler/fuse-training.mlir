@@ -1,6 +1,6 @@
 // A step: forward values that the backward part reads too are results of the kernel that makes them; products read exchanged operands as they lie; derivatives
-// are computed where they are multiplied; attention and its gradient read the same columns; gradients of biases are sums beside those of weights, and beside those of
-// a norm's rows.
+// are computed where they are multiplied; attention and its gradient read the same columns; gradients of experts' biases are sums beside
+// those of weights.
 // RUN: moec-opt %s -moe-fuse-updates -moe-sink-reshapes -moe-fuse-gates -moe-fuse-experts -moe-fuse-attention -moe-fuse-matmuls -moe-fuse-gradients -moe-fuse-rows -moe-fuse-loops | FileCheck %s
 
 !x = tensor<?x8xf32, #moe.sizes<"t", "8">>
@@ -83,71 +83,4 @@ func.func @train_step(%x: !x, %up: !up, %down: !down, %i: !i, %weights: !g, %dy:
   %dscores = moe.cross_entropy_grad %each, %scores, %labels smoothing 0.0 ignore -100 : tensor<?xf32, #moe.sizes<"t">>, !x, tensor<?xi64, #moe.sizes<"t">>
   %dsoft = moe.softmax_grad %dscores, %scores : !x, !x
   return %y, %dup, %dbias, %dweights, %attended, %gq, %gk, %gv, %dw, %dscores, %dsoft : !x, !up, tensor<4x16xf32>, !g, !q, !q, !q, !q, !w, !x, !x
-}
-
-// CHECK-LABEL: func.func @biases
-// CHECK: moe.kernel "matmul"
-// CHECK: moe.reduce sum %{{.*}} axis 0
-// CHECK: moe.matmul
-// CHECK: moe.kernel "matmul"
-// CHECK: moe.matmul
-// CHECK-NOT: moe.kernel "loops"
-// CHECK: moe.kernel "rows"
-// CHECK: moe.layer_norm_grad
-// CHECK: moe.layer_norm
-// CHECK: moe.mul
-// CHECK: moe.reshape
-// CHECK: moe.reduce sum
-// CHECK: moe.reshape
-// CHECK: moe.reduce sum
-// CHECK: moe.add
-// CHECK: moe.yield
-// CHECK-NOT: moe.kernel
-// CHECK: return
-func.func @biases(%dy: !q, %x: !q, %w: !w, %r: !q) -> (tensor<8x8xf32>, tensor<8xf32>, !q, tensor<8xf32>, tensor<8xf32>, !q) {
-  %flat = moe.reshape %dy : !q -> tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %rows = moe.reshape %x : !q -> tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %dt = moe.transpose %flat [1, 0] : tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %xt = moe.transpose %rows [1, 0] : tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %dw = moe.matmul %dt, %xt : tensor<8x?xf32, #moe.sizes<"8", "5*b">>, tensor<8x?xf32, #moe.sizes<"8", "5*b">>
-  %again = moe.reshape %dy : !q -> tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %db = moe.reduce sum %again axis 0 : tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %across = moe.transpose %w [1, 0] : !w
-  %dx = moe.matmul %dy, %across : !q, !w
-
-  %gx = moe.layer_norm_grad %dx, %x eps 1.0e-5 of !q, !q
-  %normal = moe.layer_norm %x eps 1.0e-5 of !q
-  %products = moe.mul %dx, %normal : !q, !q
-  %view = moe.reshape %products : !q -> tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %dweight = moe.reduce sum %view axis 0 : tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %other = moe.reshape %dx : !q -> tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %dbias = moe.reduce sum %other axis 0 : tensor<?x8xf32, #moe.sizes<"5*b", "8">>
-  %gr = moe.add %gx, %r : !q, !q
-  return %dw, %db, %dx, %dweight, %dbias, %gr : tensor<8x8xf32>, tensor<8xf32>, !q, tensor<8xf32>, tensor<8xf32>, !q
-}
-
-// A dropout behind a product stands in its kernel, which gives the mask too; the backward part reads that and makes the factors of it again.
-// CHECK-LABEL: func.func @dropout
-// CHECK: %[[FORWARD:.*]]:2 = moe.kernel "matmul" {{.*}} -> (tensor<?x8xf32, #moe.sizes<"t", "8">>, tensor<?x8xi1, #moe.sizes<"t", "8">>)
-// CHECK: moe.matmul
-// CHECK: moe.random
-// CHECK: moe.compare
-// CHECK: moe.kernel "matmul"{{.*}}%[[FORWARD]]#1
-// CHECK-NOT: moe.random
-// CHECK: moe.cast
-// CHECK-NOT: moe.kernel
-// CHECK: return
-func.func @dropout(%x: !x, %w: !w, %dy: !x) -> (!x, !x) {
-  %y = moe.matmul %x, %w : !x, !w
-  %draws = moe.random uniform "d" : !x
-  %p = moe.constant dense<0.1> : tensor<1xf32>
-  %scale = moe.constant dense<1.2> : tensor<1xf32>
-  %stays = moe.compare ge %draws, %p : !x, tensor<1xf32>
-  %ones = moe.cast %stays to f32 : tensor<?x8xi1, #moe.sizes<"t", "8">>
-  %factors = moe.mul %ones, %scale : !x, tensor<1xf32>
-  %dropped = moe.mul %y, %factors : !x, !x
-  %sum = moe.matmul %dropped, %w : !x, !w
-  %back = moe.matmul %sum, %w : !x, !w
-  %dback = moe.mul %back, %factors : !x, !x
-  return %dropped, %dback : !x, !x
 }

@@ -10,10 +10,10 @@
 
 namespace moec::test {
 
-std::vector<GoldenDevice> goldenDevices() {
+std::vector<GoldenDevice> devicesNamed(const std::string& names) {
   std::vector<GoldenDevice> devices;
-  std::istringstream names(MOEC_GOLDEN_DEVICES);
-  for (std::string name; names >> name;)
+  std::istringstream words(names);
+  for (std::string name; words >> name;)
     devices.push_back({name, name.starts_with("ptx-emulator:") ? "cuda:" + name.substr(name.find(':') + 1) : "cpu"});
   return devices;
 }

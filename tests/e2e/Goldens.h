@@ -15,8 +15,8 @@ struct GoldenDevice {
   std::string device, target;
   friend std::ostream& operator<<(std::ostream& stream, const GoldenDevice& where) { return stream << where.device; }
 };
-/// Those of this executable (MOEC_GOLDEN_DEVICES).
-std::vector<GoldenDevice> goldenDevices();
+/// "cpu reference": two of them. CMakeLists.txt says which executable runs which goldens where.
+std::vector<GoldenDevice> devicesNamed(const std::string& names);
 /// Why the device cannot be had here: a build without the emulator, or no NVRTC to compile for it. Empty when it can.
 std::string missingFor(const GoldenDevice& where);
 

@@ -17,7 +17,8 @@ std::filesystem::path folder() { return sourceDir() / "tests/goldens/routing"; }
 std::vector<RoutingRow> routingRows() {
   std::ifstream file(folder() / "manifest.json");
   std::vector<RoutingRow> rows;
-  for (const nlohmann::json& entry : nlohmann::json::parse(file).at("files")) {
+  nlohmann::json manifest = nlohmann::json::parse(file);
+  for (const nlohmann::json& entry : manifest.at("files")) {
     RoutingRow row{entry.at("kind"),
                    entry.at("name"),
                    entry.at("origin"),

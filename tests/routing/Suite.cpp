@@ -20,7 +20,7 @@ namespace moec::test {
 namespace {
 
 /// A gradient that cancels to less than this part of the case's largest is compared with that: it is rounding.
-constexpr double kNothing = 1e-2;
+constexpr double kNothing = 0.1;
 
 double largest(const Tensor& tensor) {
   double most = 0;

@@ -1,4 +1,4 @@
-// Runs every routing golden on every device and writes the table: write_routing_status FILE [PREFIX OF ROWS].
+// Runs every routing golden on every device and writes the table: write_routing_status FILE [PREFIX OF ROWS [DEVICE]].
 // With a prefix nothing is written. Progress, errors in tolerances, and what differs go to stdout.
 
 #include "tests/routing/Status.h"
@@ -11,13 +11,15 @@
 using namespace moec::test;
 
 int main(int count, char** arguments) {
-  if (count < 2 || count > 3) {
-    std::fprintf(stderr, "usage: write_routing_status FILE [PREFIX]\n");
+  if (count < 2 || count > 4) {
+    std::fprintf(stderr, "usage: write_routing_status FILE [PREFIX [DEVICE]]\n");
     return 2;
   }
-  std::string prefix = count == 3 ? arguments[2] : "";
+  std::string prefix = count > 2 ? arguments[2] : "";
   std::vector<std::string> devices;
   for (const char* device : kRoutingDevices) {
+    if (count == 4 && std::string(device) != arguments[3])
+      continue;
     std::string missing = missingForRouting(device);
     if (missing.empty())
       devices.push_back(device);

@@ -53,6 +53,7 @@ class Routed:
     tokens: torch.Tensor | None = None
     outer: torch.Tensor | None = None
     logits: torch.Tensor | None = None
+    dispatch: torch.Tensor | None = None
     learns: torch.Tensor | None = None  # the loss gets its gradient, but not its number
 
 
@@ -255,11 +256,17 @@ def same(a, b):
     return all((x is None and y is None) or np.array_equal(x, y) for x, y in zip(a, b))
 
 
+def by_token(value, shape):
+    """Draws for tokens of batch rows, as moec has them: one after the other."""
+    return value.reshape(-1, *value.shape[len(shape):]) if len(shape) > 1 and value.shape[:len(shape)] == shape else value
+
+
 def attempt(row, case, made):
     """The case's tensors, or None where a decision is too close to call or a case does not do what it is for."""
     x, target, parameters, draws = made
     tensors = {"x": x, "target": target} | {f"weights/{path}": value for path, value in parameters.items()}
-    tensors |= {"draws/ids" if path == "ids" else f"draws/moe.gate.{path}": value for path, value in draws.items()}
+    tensors |= {"draws/ids" if path == "ids" else f"draws/moe.gate.{path}": value if path == "ids" else by_token(value, case.shape)
+                for path, value in draws.items()}
     for mode in ("eval", "train"):
         if row.refuses(case.shape, mode):
             continue

@@ -81,8 +81,8 @@ func.func @f(%a: tensor<2xui8>) {
 // -----
 
 func.func @f(%x: tensor<2xf32>) {
-  // expected-error@+1 {{cast C1: the new dtype is f64, f32 or bf16: it is 'i32'}}
-  %y = moe.cast %x to i32 : tensor<2xf32>
+  // expected-error@+1 {{cast C1: the new dtype is f64, f32, bf16 or i32: it is 'i64'}}
+  %y = moe.cast %x to i64 : tensor<2xf32>
   return
 }
 
