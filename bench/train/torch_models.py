@@ -64,7 +64,7 @@ def soft_vit(model, weights, fmoe):
     size, block = vit_size(model), vit_feed_forward(model)
     slots, count = block["slots"], block["experts"]["count"]
     assert block["experts"]["hidden"] == size["dim"] and block["experts"]["layer_norm"]
-    module = originals.Vit(size, lambda: ("soft_moe", blending_models.SoftMoe(size["dim"], count, slots, first_version=False)))
+    module = originals.Vit(size, lambda: ("soft_moe", blending_models.SoftMoe(size["dim"], count, slots, first_version=False))).to(originals.DTYPES[model.get("dtype", "f32")])
     placement = Placement(weights)
     for name, parameter in module.named_parameters():
         if name.endswith(".phi"):
