@@ -57,6 +57,7 @@ std::string RoutingGolden::model(DType dtype) const {
   if (gate.contains("ids")) {
     nlohmann::json ids = shape;
     ids.erase(ids.end() - 1);
+    model["model"][0]["from"] = "x";
     model["inputs"][gate.at("ids").get<std::string>()] = {{"shape", ids}, {"dtype", "i32"}};
   }
   return model.dump();
