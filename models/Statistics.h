@@ -9,7 +9,7 @@ namespace moec::models {
 /// took, for want of a place or by the gate's policy. Without one: "load", the sum of the weights of each expert. Of
 /// both "non_finite", how many weights are no finite numbers, as they are behind a logit that is none. Of a gate with an
 /// outer level the choices are those of rows that came to a group, and "outer.load", "outer.dropped" and
-/// "outer.non_finite" are of the groups.
+/// "outer.non_finite", which it has alone, are of the groups.
 void addStatistics(Site& site, const GateResult& result);
 
 /// "load" from weights (.., experts), one row a token: their sums.

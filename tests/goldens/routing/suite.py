@@ -182,16 +182,19 @@ def repeatable(draws, dtype):
     }
     if dtype == torch.float64:
         softmax = softmax_of(torch.nn.functional.softmax)
-        as_type = torch.Tensor.type
+        as_type, ones_like = torch.Tensor.type, torch.ones_like
+        changes[torch, "ones_like"] = lambda x, dtype=None, **more: ones_like(x, dtype=torch.float64 if dtype == torch.float32 else dtype, **more)
         changes[torch.Tensor, "softmax"] = softmax_of(torch.Tensor.softmax)
         changes |= {(torch.Tensor, "float"): torch.Tensor.double,
                     (torch.Tensor, "type"): lambda self, dtype: as_type(self, torch.float64 if dtype == torch.float32 else dtype), (torch.nn.functional, "softmax"): softmax}
     before = {place: getattr(*place) for place in changes}
     for (owner, name), change in changes.items():
         setattr(owner, name, change)
+    torch.set_default_dtype(dtype)  # of the zeros that counts begin with
     try:
         yield next_of
     finally:
+        torch.set_default_dtype(torch.float32)
         for (owner, name), value in before.items():
             setattr(owner, name, value)
     assert not queue, f"{len(queue)} draws were not used"
