@@ -501,7 +501,7 @@ const Case kCases[] = {
     {"MaskOfOtherTokens",
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}, "mask": {"shape": ["batch", 4]}}, "model": @{"kind": "soft_moe", )"
      R"("from": ["x", "mask"], "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
-     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 5], not [batch, 4])"}},
+     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 4], not [batch, 5])"}},
     {"ThreeValuesForSlots",
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": @{"kind": "soft_moe", "from": ["x", "x", "x"], )"
      R"("experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
@@ -549,10 +549,14 @@ const std::string kMlp =
 
 TEST(OptionErrors, MoefyNamesWhatIsMissing) {
   auto moefy = [](const std::string& flag) { return errors(kMlp, {.let = {}, .moefy = flag}); };
+  std::string gates;
+  for (const Kind* kind : gateKinds())
+    if (kind->find("top_k"))
+      gates += (gates.empty() ? "" : ", ") + kind->name;
   EXPECT_EQ(moefy("top_k=2"), "vit.json: error: \"moefy\" needs \"experts\": an integer from 1 to 65536\n");
   EXPECT_EQ(moefy("experts=4"), "vit.json: error: \"moefy\" needs \"top_k\": an integer from 1 to 65536\n");
   EXPECT_EQ(moefy("experts=4,top_k=2,gate=gshrd"), "vit.json: error: unknown gate \"gshrd\"; did you mean \"gshard\"? "
-                                                   "known: cosine, dc, deepspeed, faster, gshard, noisy_top_k, sigmoid, swipe, switch, top_k, top_n, zero\n");
+                                                   "known: " + gates + "\n");
   EXPECT_EQ(moefy("experts=4,topk=2"), "vit.json: error: \"moefy\" has no parameter \"topk\"; did you mean \"top_k\"? "
                                        "known: experts, top_k, gate, hidden, note\n");
   EXPECT_EQ(moefy("experts"), "vit.json: error: moefy: expected NAME=VALUE, not \"experts\"\n");

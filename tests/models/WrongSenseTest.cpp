@@ -60,7 +60,7 @@ const Case kCases[] = {
     "image")"},
     {"soft-moe", R"("slots": "$slots",)", R"("slots": "$slots", "from": @["x", "target", "x"],)", R"({"kind": "mixture", "name")"},
     {"soft-moe", R"("target": {"shape": ["batch", "tokens", 128])", R"("target": {"shape": ["batch", 128])", R"({"kind": "mse")"},
-    {"soft-moe", R"("x": {"shape": ["batch", "tokens", 128]})", R"("x": {"shape": ["batch", 128]})", R"({"kind": "mixture")"},
+    {"soft-moe", R"("x": {"shape": ["batch", "tokens", 128]})", R"("x": {"shape": ["batch", 128]})", R"({"kind": "mse")"},
     {"soft-moe", R"("x": {"shape": ["batch", "tokens", 128]})", R"("x": {"shape": ["batch", "tokens", "width"]})", R"({"kind": "mixture", "name")"},
     {"soft-moe", R"("hidden": 128,)", R"("hidden": 128, "out": 64,)", R"({"kind": "mlp")"},
     {"batched-experts", R"("blend": {"shape": [4]})", R"("blend": {"shape": [5]})", R"({"kind": "blend")"},
