@@ -1,10 +1,14 @@
 // swipe: one block (skeletons/swipe.cuh).
+#include "codegen/Limits.h"
 #include "codegen/analysis/Operands.h"
 #include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/Schedule.h"
 
 namespace moec::codegen::cuda {
+
+/// Shared memory that a kernel declares by itself, which every GPU has; two numbers of each worker stand there.
+static constexpr int64_t kSharedBytes = 48 * 1024, kMostWorkers = kSharedBytes / (2 * sizeof(int32_t));
 
 mlir::LogicalResult buildSwipe(KernelText& k, ir::KernelOp kernel) {
   auto op = onlyOp<ir::SwipeOp>(kernel);
@@ -27,6 +31,16 @@ mlir::LogicalResult buildSwipe(KernelText& k, ir::KernelOp kernel) {
   return mlir::success();
 }
 
-mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CudaTarget&) { return toAttr(kernel.getContext(), {{"threads", 256}}); }
+mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CudaTarget& target) {
+  auto op = onlyOp<ir::SwipeOp>(kernel);
+  if (failed(op))
+    return {};
+  if (auto workers = static_cast<int64_t>(op->getWorkers()); workers > kMostWorkers) {
+    beyondTarget(kernel, target.name) << "it hands rows on among " << workers << " workers, and a block's shared memory holds " << kMostWorkers
+                                      << "; fewer workers do, or a CPU target";
+    return {};
+  }
+  return toAttr(kernel.getContext(), {{"threads", 256}});
+}
 
 } // namespace moec::codegen::cuda

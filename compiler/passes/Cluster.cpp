@@ -81,11 +81,19 @@ bool isMask(Operation* op) {
 }
 
 bool isOfMask(Value value) {
-  Operation* op = value.getDefiningOp();
-  if (isMask(op))
-    return true;
-  return op && isFree(op) && isElementwise(op) && llvm::any_of(op->getOperands(), isOfMask) &&
-         llvm::all_of(op->getOperands(), [](Value operand) { return isNumbers(operand) || isOfMask(operand); });
+  SmallVector<Operation*> open{value.getDefiningOp()};
+  llvm::DenseSet<Operation*> seen;
+  while (!open.empty()) {
+    Operation* op = open.pop_back_val();
+    if (isMask(op))
+      continue;
+    if (!op || !isFree(op) || !isElementwise(op) || llvm::all_of(op->getOperands(), isNumbers))
+      return false;
+    for (Value operand : op->getOperands())
+      if (!isNumbers(operand) && seen.insert(operand.getDefiningOp()).second)
+        open.push_back(operand.getDefiningOp());
+  }
+  return true;
 }
 
 namespace {
@@ -127,15 +135,16 @@ Operation* nextUser(Value value) {
   return othersAreFar ? first : nullptr;
 }
 
-/// What is made of a mask, made once more.
-Value cloneOfMask(Value value, OpBuilder& builder) {
+/// What is made of a mask, made once more; each value once, as `made` has them.
+Value cloneOfMask(Value value, OpBuilder& builder, IRMapping& made) {
+  if (Value known = made.lookupOrNull(value))
+    return known;
   Operation* op = value.getDefiningOp();
   if (isMask(op) || !isOfMask(value))
     return value;
-  IRMapping own;
   for (Value operand : op->getOperands())
-    own.map(operand, cloneOfMask(operand, builder));
-  return builder.clone(*op, own)->getResult(0);
+    cloneOfMask(operand, builder, made);
+  return builder.clone(*op, made)->getResult(0);
 }
 
 /// Gives an op factors of its own where they are made of a mask for others too, as the backward part of a dropout: all then read the mask.
@@ -143,7 +152,8 @@ void ownFactors(OpOperand& use) {
   if (use.get().hasOneUse() || !isOfMask(use.get()))
     return;
   OpBuilder builder(use.getOwner());
-  use.set(cloneOfMask(use.get(), builder));
+  IRMapping made;
+  use.set(cloneOfMask(use.get(), builder, made));
 }
 
 /// Uniform draws cost a product's epilogue little; normal ones take as many registers as the product.
@@ -166,9 +176,9 @@ bool isInMemory(Value value) {
 
 bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) const {
   Operation* op = value.getDefiningOp();
-  if (isInMemory(value) || contains(op))
+  if (isInMemory(value) || contains(op) || llvm::is_contained(makers, op))
     return true;
-  if (!isFree(op) || !(isElementwise(op) || isCheapDraw(op)) || !(value.hasOneUse() || isMask(op)))
+  if (!isFree(op) || !(isElementwise(op) || isCheapDraw(op)) || !(value.hasOneUse() || isOfMask(value)))
     return false;
   makers.push_back(op);
   return llvm::all_of(op->getOperands(), [&](Value operand) {
@@ -183,13 +193,24 @@ void Cluster::addMakers(Operation* user) {
     if (auto rows = operand.getDefiningOp<ExpertRowsOp>(); rows && rows->hasOneUse())
       add(rows);
     SmallVector<Operation*> makers;
-    if (sizesOf(operand) == sizesOf(user->getResult(0)) && collectMakers(operand, makers))
+    if (sizesOf(operand) != sizesOf(user->getResult(0)) || !collectMakers(operand, makers))
+      continue;
+    // Among what is made of a mask, one may use another more than once; but nobody else does.
+    bool areOwn = llvm::all_of(makers, [&](Operation* maker) {
+      return isMask(maker) || llvm::all_of(maker->getUsers(), [&](Operation* by) { return contains(by) || llvm::is_contained(makers, by); });
+    });
+    if (areOwn)
       ops_.insert_range(makers);
   }
 }
 
 Value Cluster::growForward(Value value, std::string& reason) {
-  bool givesMore = false; // than `value`: only then may what joins the cluster need what comes behind it
+  // Where the cluster gives more than `value`, what joins it may need what comes behind it.
+  bool givesMore = llvm::any_of(ops_, [&](Operation* op) {
+    return llvm::any_of(op->getResults(), [&](Value result) {
+      return result != value && llvm::any_of(result.getUsers(), [&](Operation* user) { return !contains(user); });
+    });
+  });
   while (true) {
     Operation* user = nextUser(value);
     if (!user) {

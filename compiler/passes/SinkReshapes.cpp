@@ -24,26 +24,44 @@ bool isMadeForOne(Value value) {
   });
 }
 
-Value viewOf(Value value, const Sizes& to, OpBuilder& builder) {
-  auto type = tensorOf(to, cast<RankedTensorType>(value.getType()).getElementType());
-  if (isNumber(value) && !(product(to) == Size(1)))
+using Views = llvm::DenseMap<Value, Value>;
+
+/// A number broadcasts by itself, unless it has more dimensions than `to`.
+Value viewOfNumber(Value value, const Sizes& to, OpBuilder& builder) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.getRank() <= static_cast<int64_t>(to.size()))
     return value;
-  if (!isMadeForOne(value))
-    return ReshapeOp::create(builder, value.getLoc(), type, value);
-  Operation* op = value.getDefiningOp();
-  SmallVector<Value> operands(llvm::map_range(op->getOperands(), [&](Value operand) { return viewOf(operand, to, builder); }));
-  return builder.create(op->getLoc(), op->getName().getIdentifier(), operands, type, op->getAttrs())->getResult(0);
+  return ReshapeOp::create(builder, value.getLoc(), tensorOf({}, type.getElementType()), value);
+}
+
+/// The value in another shape, each of those that make it once.
+Value viewOf(Value value, const Sizes& to, OpBuilder& builder, Views& views) {
+  if (Value known = views.lookup(value))
+    return known;
+  auto type = tensorOf(to, cast<RankedTensorType>(value.getType()).getElementType());
+  Value view;
+  if (isNumber(value) && !(product(to) == Size(1))) {
+    view = viewOfNumber(value, to, builder);
+  } else if (!isMadeForOne(value)) {
+    view = ReshapeOp::create(builder, value.getLoc(), type, value);
+  } else {
+    Operation* op = value.getDefiningOp();
+    SmallVector<Value> operands(llvm::map_range(op->getOperands(), [&](Value operand) { return viewOf(operand, to, builder, views); }));
+    view = builder.create(op->getLoc(), op->getName().getIdentifier(), operands, type, op->getAttrs())->getResult(0);
+  }
+  views[value] = view;
+  return view;
 }
 
 /// An operand of the elementwise op as it must be for x's shape: itself when it broadcasts along the last dimension only, a view otherwise.
-Value viewFor(Value operand, RankedTensorType from, const Sizes& to, OpBuilder& builder) {
+Value viewFor(Value operand, RankedTensorType from, const Sizes& to, OpBuilder& builder, Views& views) {
   auto type = cast<RankedTensorType>(operand.getType());
   Sizes sizes = sizesOf(type);
   if (type.getRank() == 0 || (type.getRank() == 1 && sizesOf(from).back() == to.back()))
     return operand;
   if (sizes != sizesOf(from))
     return nullptr;
-  return viewOf(operand, to, builder);
+  return viewOf(operand, to, builder, views);
 }
 
 bool makesRows(Value x) {
@@ -64,8 +82,9 @@ ReshapeOp sink(ReshapeOp reshape) {
   Sizes to = sizesOf(reshape.getX());
   OpBuilder builder(user);
   SmallVector<Value> operands;
+  Views views;
   for (Value operand : user->getOperands()) {
-    Value view = operand == reshape.getResult() ? reshape.getX() : viewFor(operand, from, to, builder);
+    Value view = operand == reshape.getResult() ? reshape.getX() : viewFor(operand, from, to, builder, views);
     if (!view)
       return nullptr;
     operands.push_back(view);
@@ -101,6 +120,7 @@ LogicalResult sinkReshapes(func::FuncOp function) {
   for (ReshapeOp reshape : SmallVector<ReshapeOp>(function.getOps<ReshapeOp>()))
     while (reshape)
       reshape = sink(reshape);
+  foldConstants(function); // numbers of fewer dimensions
   // What was made in another shape.
   for (Operation& op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
     if (isElementwise(&op) && op.use_empty())

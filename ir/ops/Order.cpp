@@ -49,6 +49,10 @@ MOEC_INFER(PlacesOp) {
     return emitOptionalError(location, "places C4: experts is at least 1: it is ", experts);
   if (auto groups = adaptor.getGroups(); groups && !isCanonicalSize(*groups))
     return emitOptionalError(location, "places C5: groups is a canonical size text: it is \"", *groups, "\"");
+  Size groups = adaptor.getGroups() ? Size::parse(*adaptor.getGroups()) : Size(1), tokens = indices->sizes[0];
+  if (auto g = groups.constant(); g && (*g < 1 || (tokens.isConstant() && *tokens.constant() % *g != 0)))
+    return emitOptionalError(location, "places C6: groups is at least 1 and divides the tokens: there are ",
+                             tokens.str(), " tokens and ", *g, " groups");
   types.push_back(tensorOf(indices->sizes, indices->element));
   return success();
 }

@@ -66,6 +66,7 @@ MOEC_INFER(AssignOp) {
   }
   if (auto groups = adaptor.getGroups(); groups && !isCanonicalSize(*groups))
     return emitOptionalError(location, "assign C5: groups is a canonical size text: it is \"", *groups, "\"");
+  Size grouped = indices->sizes[0]; // the tokens that the groups divide
   if (adaptor.getWithin()) {
     FailureOr<RoutingType> outer = routingOf(location, adaptor.getWithin());
     if (failed(outer))
@@ -76,12 +77,16 @@ MOEC_INFER(AssignOp) {
                                "within has ",
                                rowsOf(*outer).str(), " rows and ", outer->getExperts(), " experts, indices has ",
                                indices->sizes[0].str(), ", experts is ", experts);
+    grouped = tokensOf(*outer);
   }
+  Size groups = adaptor.getGroups() ? Size::parse(*adaptor.getGroups()) : Size(1);
+  if (auto g = groups.constant(); g && (*g < 1 || (grouped.isConstant() && *grouped.constant() % *g != 0)))
+    return emitOptionalError(location, "assign C8: groups is at least 1 and divides the tokens: there are ",
+                             grouped.str(), " tokens and ", *g, " groups");
   StringAttr bound;
   if (adaptor.getBounded()) {
     if (!adaptor.getCapacity())
       return emitOptionalError(location, "assign C7: what is bounded has a capacity: there is none");
-    Size groups = adaptor.getGroups() ? Size::parse(*adaptor.getGroups()) : Size(1);
     Size most = Size(experts) * groups * Size::max(0, Size::parse(*adaptor.getCapacity()));
     bound = StringAttr::get(context, Size::min(indices->sizes[0] * indices->last(), most).str());
   }

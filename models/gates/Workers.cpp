@@ -7,7 +7,7 @@ namespace moec::models {
 Parameter workersParameter(std::string doc, std::string source) {
   return {.name = "workers",
           .fallback = "1",
-          .most = 65536,
+          .most = 4096,
           .doc = "Workers (W) that share the experts evenly: as many equal runs of tokens, one behind the other. " +
                  std::move(doc),
           .source = std::move(source)};

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 
 namespace moec::test {
 
@@ -30,6 +31,15 @@ std::vector<RoutingRow> routingRows() {
       row.inexact = entry.at("inexact_f64");
     rows.push_back(row);
   }
+  return rows;
+}
+
+std::vector<RoutingRow> oneOfEachKind() {
+  std::vector<RoutingRow> rows;
+  std::set<std::string> kinds;
+  for (const RoutingRow& row : routingRows())
+    if (kinds.insert(row.kind).second)
+      rows.push_back(row);
   return rows;
 }
 

@@ -19,6 +19,8 @@ struct RoutingRow {
   std::map<std::string, double> inexact; // "values" and "gradients": limits of f64, where the original computes in f32
 };
 std::vector<RoutingRow> routingRows();
+/// The first row of each kind.
+std::vector<RoutingRow> oneOfEachKind();
 
 struct RoutingGolden {
   RoutingRow row;

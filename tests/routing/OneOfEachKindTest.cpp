@@ -4,21 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
-
 using namespace moec;
 using namespace moec::test;
 
 namespace {
-
-std::vector<RoutingRow> oneOfEachKind() {
-  std::vector<RoutingRow> rows;
-  std::set<std::string> kinds;
-  for (const RoutingRow& row : routingRows())
-    if (kinds.insert(row.kind).second)
-      rows.push_back(row);
-  return rows;
-}
 
 class OneOfEachKind : public testing::TestWithParam<RoutingRow> {};
 

@@ -13,21 +13,11 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <set>
 
 using namespace moec;
 using namespace moec::test;
 
 namespace {
-
-std::vector<RoutingRow> oneOfEachKind() {
-  std::vector<RoutingRow> rows;
-  std::set<std::string> kinds;
-  for (const RoutingRow& row : routingRows())
-    if (kinds.insert(row.kind).second)
-      rows.push_back(row);
-  return rows;
-}
 
 /// The case with the most tokens that moec does not refuse.
 std::string largestCase(const RoutingGolden& golden) {

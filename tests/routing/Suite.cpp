@@ -97,9 +97,16 @@ private:
       compareChoices("indices", golden_.gate.at("kind") == "hierarchical" ? "moe.gate.inner" : "moe.gate");
       compareChoices("outer", "moe.gate.outer");
     } catch (const Error& error) {
-      if (!refuses)
+      if (!refuses || !isRefusal(error))
         fail(error.what());
     }
+  }
+
+  /// An input of so few tokens that a gate's experts would have no place for them.
+  static bool isRefusal(const Error& error) {
+    std::string text = error.what();
+    return error.fault() == Fault::Usage && text.find("the capacity of 'moe.gate") != std::string::npos &&
+           text.find("must be at least 1") != std::string::npos;
   }
 
   void infer() {

@@ -14,5 +14,23 @@ TEST_P(OrderCuda, agrees) { checkCuda(parseOrder(GetParam()), {.check = optionsO
 
 INSTANTIATE_TEST_SUITE_P(Cases, OrderCuda, ::testing::ValuesIn(orderCases()), [](const auto& info) { return info.param.name; });
 
+/// What is said to a kernel that hands rows on among so many workers, each with one expert; "" when it is made.
+std::string refusalOf(int64_t workers) {
+  ParsedKernel kernel = parseOrder({.name = "", .kind = "swipe", .tokens = workers, .choices = 1, .experts = workers, .workers = workers});
+  try {
+    emitCuda(kernel.op, "cuda:sm_90a");
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(SwipeCuda, refusesMoreWorkersThanSharedMemoryHolds) {
+  MOEC_SKIP_WITHOUT_NVRTC();
+  EXPECT_EQ(refusalOf(6144), "");
+  std::string refusal = refusalOf(6145);
+  EXPECT_NE(refusal.find("cuda:sm_90a cannot run this: it hands rows on among 6145 workers, and a block's shared memory holds 6144"), std::string::npos) << refusal;
+}
+
 } // namespace
 } // namespace moec::testing

@@ -405,3 +405,36 @@ func.func @f(%i: tensor<4x2xi32>) {
   %r = moe.assign %i experts 3 token_major bounded : tensor<4x2xi32>
   return
 }
+
+// -----
+
+func.func @f(%i: tensor<3x2xi32>, %s: tensor<3x2xf32>) {
+  // expected-error@+1 {{places C6: groups is at least 1 and divides the tokens: there are 3 tokens and 2 groups}}
+  %y = moe.places %i, %s experts 3 token_major groups "2" : tensor<3x2xi32>, tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<?x2xi32, #moe.sizes<"t", "2">>, %s: tensor<?x2xf32, #moe.sizes<"t", "2">>) {
+  // expected-error@+1 {{places C6: groups is at least 1 and divides the tokens: there are t tokens and 0 groups}}
+  %y = moe.places %i, %s experts 3 token_major groups "0" : tensor<?x2xi32, #moe.sizes<"t", "2">>, tensor<?x2xf32, #moe.sizes<"t", "2">>
+  return
+}
+
+// -----
+
+func.func @f(%i: tensor<3x2xi32>) {
+  // expected-error@+1 {{assign C8: groups is at least 1 and divides the tokens: there are 3 tokens and 2 groups}}
+  %r = moe.assign %i experts 3 token_major groups "2" : tensor<3x2xi32>
+  return
+}
+
+// -----
+
+// The groups are of the outer tokens: 4 rows are 4 groups, and its 2 tokens are not.
+func.func @f(%i: tensor<4x2xi32>, %o: !moe.routing<3 experts, "2" tokens, 2 choices>) {
+  // expected-error@+1 {{assign C8: groups is at least 1 and divides the tokens: there are 2 tokens and 4 groups}}
+  %r = moe.assign %i within %o : !moe.routing<3 experts, "2" tokens, 2 choices> experts 6 token_major groups "4" : tensor<4x2xi32>
+  return
+}

@@ -99,9 +99,9 @@ func.func @check_within_capacity() -> (!moe.routing<2 experts, "4" tokens, 1 cho
   return %r, %expected : !moe.routing<2 experts, "4" tokens, 1 choices>, tensor<11xi32>
 }
 
-func.func @check_unequal_groups() attributes {moe.fails = "3 tokens are no 2 equal groups"} {
+func.func @check_unequal_groups() attributes {moe.bindings = {g = 2}, moe.fails = "3 tokens are no 2 equal groups"} {
   %i = moe.constant dense<[[0], [0], [0]]> : tensor<3x1xi32>
-  %r = moe.assign %i experts 1 token_major groups "2" : tensor<3x1xi32>
+  %r = moe.assign %i experts 1 token_major groups "g" : tensor<3x1xi32>
   return
 }
 

@@ -60,9 +60,9 @@ func.func @check_out_of_range() attributes {moe.fails = "places: there is no exp
   return
 }
 
-func.func @check_unequal_groups() attributes {moe.fails = "places: 3 tokens are no 2 equal groups"} {
+func.func @check_unequal_groups() attributes {moe.bindings = {g = 2}, moe.fails = "places: 3 tokens are no 2 equal groups"} {
   %i = moe.constant dense<0> : tensor<3x1xi32>
   %s = moe.constant dense<0.0> : tensor<3x1xf32>
-  %y = moe.places %i, %s experts 1 token_major groups "2" : tensor<3x1xi32>, tensor<3x1xf32>
+  %y = moe.places %i, %s experts 1 token_major groups "g" : tensor<3x1xi32>, tensor<3x1xf32>
   return
 }
