@@ -16,6 +16,18 @@ Value padded(Site& site, Value x, int64_t experts, const Size& length) {
   return ops.slice(ops.concat({x, zeros}, 1), 1, 0, length);
 }
 
+/// What tokens (B, N, D) ask of the vectors of the slots (B, M, D): their products, (B, N, M), with the masks (B, N, 1) and
+/// (B, M, 1) as `mixed` has them.
+Value productsOf(Site& site, Value tokens, Value vectors, Value asks, Value taken) {
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  auto number = [&](double value) { return ops.constant({1, 1, 1}, {value}, element); };
+  asks = ops.cast(asks, element), taken = ops.cast(taken, element);
+  Value products = ops.matmul(ops.mul(ops.cast(tokens, element), asks), ops.mul(ops.cast(vectors, element), taken));
+  Value lowered = ops.transpose(ops.mul(ops.sub(taken, number(1)), number(1e30)), {0, 2, 1}); // (B, 1, M)
+  return ops.add(products, ops.mul(asks, lowered));
+}
+
 Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs) {
   if (!site.expects(inputs[0], 3, "(batch, tokens, width)"))
     return {};
@@ -45,6 +57,10 @@ Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs
   Value taken = ops.binary<ir::MinOp>(counts, number(1)); // 0 for a slot without a token
   taken = ops.reshape(ops.broadcast(ops.reshape(taken, {batch, 1, each, 1}), {batch, *experts, each, 1}), {batch, length, 1});
 
+  if (site.wantsStatistics()) {
+    auto real = [&](Value value) { return ops.slice(value, 1, 0, shape[1]); }; // without the padding
+    addLoadOfSlots(site, productsOf(site, real(x), vectors, real(keep), taken), *experts, each);
+  }
   Value filled = mixed(site, {.asking = vectors, .keys = x, .values = x, .asks = taken, .keep = keep});
   Value made = expertsOnSlots(site, arguments, filled, *experts, each);
   Value y = mixed(site, {.asking = x, .keys = vectors, .values = made, .asks = keep, .keep = taken});

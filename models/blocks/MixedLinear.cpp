@@ -10,6 +10,10 @@ namespace moec::models {
 
 namespace {
 
+bool isOrthogonal(const Json* rule) {
+  return rule && !rule->isNumber() && (rule->isObject() ? rule->object().front().key : rule->string()) == "orthogonal";
+}
+
 Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs) {
   Value x = inputs[0], coefficients = inputs[1];
   if (!site.expects(x, 2, "(batch, width)") || !site.expects(coefficients, 2, "coefficients (batch, experts)"))
@@ -23,6 +27,10 @@ Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs
                                   ir::describe(ir::sizesOf(coefficients))));
   int64_t out = arguments.integer("out");
   Inits inits = initsOf(arguments);
+  for (const Json* rule : {inits.weight, inits.bias})
+    if (isOrthogonal(rule))
+      return site.error(arguments.at("init"), "\"mixed_linear\" keeps its experts side by side in one matrix, of which \"orthogonal\" would make "
+                                              "one with orthogonal rows, not one of each expert; take another word");
   Ops& ops = site.ops();
   // (sum over e of c_e W_e) x = (W_0 W_1 ..) (c_0 x, c_1 x, ..): no matrix of a sample is ever made.
   Value weight = site.parameter("weight", {out, *experts * *in}, initOf(inits.weight, *in, out, uniformFanIn(*in)));
@@ -50,7 +58,7 @@ const Kind& mixedLinearBlock() {
           {
               {.name = "out", .required = true, .doc = "Output width."},
               {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Are there biases?"},
-              initParameter(),
+              initParameter("How weights and biases begin, not orthogonal, which would be of all experts together."),
           },
       .inputs = 2,
       .byToken = true,

@@ -1,5 +1,7 @@
 #include "models/blocks/SoftMixture.h"
 
+#include "models/Statistics.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
@@ -45,6 +47,16 @@ Value mixed(Site& site, Mixing mixing) {
   Value values = ops.concat({mixing.values, ops.broadcast(number(0), ir::sizesOf(mixing.keep))}, 2);
   Value queries = ops.concat({asking, asks}, 2);
   return ops.slice(ops.attention(queries, keys, values, {.heads = 1, .keyHeads = 1, .scale = 1}), 2, 0, shape[2]);
+}
+
+void addLoadOfSlots(Site& site, Value products, int64_t experts, const Size& perExpert) {
+  if (!site.wantsStatistics() || !products)
+    return;
+  Ops& ops = site.ops();
+  ir::Sizes shape = ir::sizesOf(products);
+  Value shares = ops.reshape(ops.softmax(products), {shape[0] * shape[1], shape[2]});
+  Value ofSlots = ops.reshape(ops.reduce(ir::ReduceKind::Sum, shares, 0), {1, experts, perExpert});
+  addLoad(site, ops.reduce(ir::ReduceKind::Sum, ofSlots, 2));
 }
 
 Value expertsOnSlots(Site& site, const Arguments& arguments, Value slots, int64_t experts, const Size& perExpert) {

@@ -15,6 +15,10 @@ struct Mixing {
 /// (B, Q, W), not scaled. W is D.
 mlir::Value mixed(Site& site, Mixing mixing);
 
+/// Each expert's load, where statistics are asked for: the sum, over the tokens, of its slots' weights, which attention
+/// does not tell. From products (B, N, E * S), the slots of an expert side by side.
+void addLoadOfSlots(Site& site, mlir::Value products, int64_t experts, const Size& perExpert);
+
 /// The experts on the slots (B, E * S, D), each on those of the whole batch: the same shape. Null after a report.
 mlir::Value expertsOnSlots(Site& site, const Arguments& arguments, mlir::Value slots, int64_t experts, const Size& perExpert);
 

@@ -1,6 +1,6 @@
-#include "models/Statistics.h"
 #include "models/blocks/Blocks.h"
 #include "models/blocks/SoftMixture.h"
+#include "models/gates/Gumbel.h"
 
 #include <fmt/format.h>
 
@@ -41,9 +41,7 @@ public:
     mlir::Type element = site.routerElement();
     auto number = [&](double value) { return ops.constant({1}, {value}, element); };
     Value products = ops.matmul(ops.cast(tokens, element), ops.cast(slots, element));
-    Value draws = ops.random(ir::Distribution::Uniform, site.part("noise").path(), ir::sizesOf(products), element);
-    Value gumbel = ops.unary<ir::NegOp>(ops.unary<ir::LogOp>(ops.unary<ir::NegOp>(ops.unary<ir::LogOp>(draws))));
-    products_ = ops.add(products, ops.mul(gumbel, number(noise)));
+    products_ = withGumbel(site, "noise", products, noise);
     if (keep) // all alike where a token is masked
       products_ = ops.where(ops.compare(ir::Predicate::NE, ops.cast(keep, element), number(0)), products_, number(-1e30));
   }
@@ -51,6 +49,7 @@ public:
   Value slotsOf(Value tokens) { // (B, E * S, D)
     return product(site_.ops().transpose(products_, {0, 2, 1}), tokens);
   }
+  Value products() const { return products_; }
   Value tokensOf(Value slots) { return product(products_, slots); } // (B, N, D)
 
 private:
@@ -63,17 +62,6 @@ private:
   Site& site_;
   Value products_;
 };
-
-/// Each expert's load: the sum, over the tokens, of its slots' weights. Attention does not tell them: they are computed
-/// again.
-void addLoadOfSlots(Site& site, Value asking, Value slots, const Size& tokens, int64_t experts, int64_t perExpert) {
-  if (!site.wantsStatistics() || !asking)
-    return;
-  Ops& ops = site.ops();
-  Value shares = ops.softmax(ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(slots, site.routerElement())));
-  Value ofSlots = ops.reduce(ir::ReduceKind::Sum, ops.reshape(shares, {tokens, experts * perExpert}), 0);
-  addLoad(site, ops.reduce(ir::ReduceKind::Sum, ops.reshape(ofSlots, {1, experts, perExpert}), 2));
-}
 
 Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs) {
   if (!site.expects(inputs[0], 0, "(batch, tokens, width)"))
@@ -89,7 +77,7 @@ Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs
   if (!experts || !width || (inputs.size() > 1 && !keep))
     return {};
   int64_t perExpert = arguments.integer("slots"), count = *experts * perExpert;
-  Size batch = ir::sizesOf(x)[0], tokens = batch * ir::sizesOf(x)[1];
+  Size batch = ir::sizesOf(x)[0];
   Ops& ops = site.ops();
   Value vectors = site.parameter("slots", {count, *width}, initOf(initsOf(arguments).weight, *width, count, normalInit()));
   auto [normed, slots] = normalized(site, arguments, x, vectors);
@@ -97,11 +85,13 @@ Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs
     slots = ops.mul(slots, site.parameter("scale", {1}, Init{Init::Kind::Ones, 0, 0}));
   Value filling = arguments.word("fill") == "tokens" ? x : normed;
   Value asking = keep ? ops.mul(normed, keep) : normed;
-  addLoadOfSlots(site, asking, slots, tokens, *experts, perExpert);
   if (double noise = arguments.numberByMode("noise"); noise > 0) {
     Noisy noisy(site, normed, slots, keep, noise);
+    addLoadOfSlots(site, noisy.products(), *experts, perExpert);
     return fromTokens(site, noisy.tokensOf(expertsOnSlots(site, arguments, noisy.slotsOf(filling), *experts, perExpert)), shape);
   }
+  if (site.wantsStatistics())
+    addLoadOfSlots(site, ops.matmul(ops.cast(asking, site.routerElement()), ops.cast(slots, site.routerElement())), *experts, perExpert);
   // A slot attends to the tokens, then a token to the slots: the softmax is over tokens in the one, over all experts'
   // slots in the other, and neither is scaled.
   Value each = ops.broadcast(slots, {batch, count, *width});
@@ -154,7 +144,7 @@ const Kind& softMoeBlock() {
                .fallback = "0",
                .least = 0,
                .most = 1e6,
-               .doc = "How many times Gumbel noise, -log(-log(u)) of uniform draws, is added to the products, in both softmaxes.",
+               .doc = "How many times Gumbel noise, -log(-log(u)) of uniform draws, the logarithms being of at least 1e-20, is added to the products, in both softmaxes.",
                .source = "soft-moe-pytorch 0.1.9 (add_noise, noise_mult)"},
               initParameter("How the vectors of the slots (\"weight\") begin."),
           },

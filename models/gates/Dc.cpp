@@ -18,7 +18,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   share.factors.push_back({.number = rate, .size = {}, .op = '*'});
   share.factors.push_back({.number = {}, .size = Size::floorDiv(count, *workers), .op = '*'});
   Size capacity = Size::ceil(share);
-  if (rate == 0) {
+  if (rate == 0) { // another rate leaves a place at least
     site.error(arguments.at("capacity"), "a capacity rate of 0 leaves no place in any expert: all would be dropped");
     return std::nullopt;
   }

@@ -11,12 +11,10 @@ namespace moec::models {
 namespace {
 
 /// For each token the best of `choosers` (T, E) and its score among `scores`: indices and weights, each (T, 1).
-Ops::Selection choose(Ops& ops, Value choosers, Value scores, int64_t experts, mlir::Type element) {
+Ops::Selection choose(Ops& ops, Value choosers, Value scores) {
   Ops::Selection best = ops.select(choosers, 1);
-  if (choosers != scores && best.indices && scores) {
-    Value taken = ops.mul(scores, oneHot(ops, best.indices, experts, element));
-    best.values = ops.reshape(ops.reduce(ir::ReduceKind::Sum, taken, 1), {ir::sizesOf(scores)[0], 1});
-  }
+  if (choosers != scores)
+    best.values = ops.take(scores, best.indices);
   return best;
 }
 
@@ -33,14 +31,14 @@ Ops::Selection chooseAll(Site& site, const Arguments& arguments, Value logits, V
   if (choices > 2)
     return ops.select(scores, choices);
   bool isNoisy = choices == 1 && site.isTraining() && arguments.word("noise") == "gumbel";
-  Ops::Selection first = choose(ops, isNoisy ? withGumbel(site, "noise", logits, 1) : scores, scores, experts, element);
+  Ops::Selection first = choose(ops, isNoisy ? withGumbel(site, "noise", logits, 1) : scores, scores);
   if (choices == 1 || !first.values)
     return first;
   Value others = arguments.flag("sample_second") ? withGumbel(site, "second", logits, 1) : logits;
   Value isFirst =
       ops.compare(ir::Predicate::NE, oneHot(ops, first.indices, experts, element), ops.constant({1}, {0}, element));
   Value nothing = ops.constant({1}, {-std::numeric_limits<double>::infinity()}, element);
-  Ops::Selection second = choose(ops, ops.where(isFirst, nothing, others), scores, experts, element);
+  Ops::Selection second = choose(ops, ops.where(isFirst, nothing, others), scores);
   return {ops.concat({first.values, second.values}, 1), ops.concat({first.indices, second.indices}, 1)};
 }
 

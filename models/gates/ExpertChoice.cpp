@@ -1,30 +1,10 @@
 #include "models/gates/Gates.h"
 
-#include <fmt/format.h>
-
 #include <numeric>
 
 namespace moec::models {
 
 namespace {
-
-/// max(min(n, trunc(rate * n / E)), 1): what each expert takes of n tokens.
-std::optional<Size> rowsOfExpert(Site& site, const Arguments& arguments, const Size& tokens, int64_t experts) {
-  double rate = arguments.numberByMode("capacity");
-  Size::Real share;
-  share.factors.push_back({.number = {}, .size = tokens, .op = '*'});
-  share.factors.push_back({.number = rate, .size = {}, .op = '*'});
-  share.factors.push_back({.number = {}, .size = Size(experts), .op = '/'});
-  Size rows = Size::min(tokens, Size::max(Size::trunc(share), Size(arguments.integer("least_capacity"))));
-  if (rows == Size(0)) {
-    site.error(
-        arguments.at("capacity"),
-        fmt::format("a capacity rate of {} lets {} experts choose none of {} tokens; raise it, or \"least_capacity\"",
-                    rate, experts, tokens.str()));
-    return std::nullopt;
-  }
-  return rows;
-}
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   if (site.isGenerating()) {
@@ -33,10 +13,11 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
                "texts");
     return std::nullopt;
   }
-  Size count = ir::sizesOf(tokens)[0], groups = arguments.word("per") == "row" ? site.groups() : Size(1);
-  std::optional<Size> capacity = rowsOfExpert(site, arguments, Size::floorDiv(count, groups), experts);
-  if (!capacity)
+  Size count = ir::sizesOf(tokens)[0], groups = capacityGroups(site, arguments), run = Size::floorDiv(count, groups);
+  std::optional<Size> capacity;
+  if (!findCapacity(site, arguments, {CapacityForm::Share, run, 1, experts}, capacity))
     return std::nullopt;
+  capacity = Size::min(run, *capacity);
   Ops& ops = site.ops();
   mlir::Type integer = ops.element(DType::I32);
   mlir::Value scores =

@@ -1,6 +1,8 @@
 #include "models/gates/Gates.h"
 #include "models/gates/Workers.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 
 namespace moec::models {
@@ -66,6 +68,19 @@ mlir::Value Topology::choose(mlir::Value logits, mlir::Value values, mlir::Value
   return ops_.where(ops_.compare(ir::Predicate::NE, isLimited, ops_.constant({1}, {0}, element)), limited, best);
 }
 
+/// Has every node the two experts that a token of its own finds there? The last node may have fewer workers.
+bool checkNodes(Site& site, const Arguments& arguments, int64_t workers, int64_t experts) {
+  int64_t perNode = arguments.integer("workers_per_node"), rest = workers % perNode;
+  int64_t fewest = rest ? rest : perNode; // workers of the last node
+  if (fewest * (experts / workers) >= 2)
+    return true;
+  site.error(arguments.at("workers_per_node"),
+             fmt::format("with {} of {} workers to a node one has a single expert of {}, and a token that stays on its "
+                         "node chooses two; give nodes more workers, or workers more experts",
+                         perNode, workers, experts));
+  return false;
+}
+
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
   if (!checkChoices(site, arguments, experts))
     return std::nullopt;
@@ -73,11 +88,13 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
   if (!workers)
     return std::nullopt;
+  bool isLimited = *workers > arguments.integer("workers_per_node");
+  if (isLimited && !checkNodes(site, arguments, *workers, experts))
+    return std::nullopt;
   mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
   auto [values, indices] = ops.select(logits, 2);
   mlir::Value first = indices ? ops.slice(indices, 1, 0, 1) : mlir::Value();
-  bool isLimited = *workers > arguments.integer("workers_per_node");
   if (isLimited)
     indices = Topology(site, arguments, count, *workers, experts).choose(logits, values, indices);
   indices = site.chosen(indices, experts);
@@ -115,7 +132,7 @@ const Kind& fasterGate() {
               {.name = "workers_per_node",
                .fallback = "8",
                .most = 65536,
-               .doc = "Workers of a node.",
+               .doc = "Workers of a node; the last node has what is left over. Each node has two experts at least.",
                .source = "fastmoe ee3c561 (FMOE_TOPO_GPUS_PER_NODE)"},
               {.name = "outgoing",
                .type = ParameterType::Number,

@@ -25,13 +25,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
   if (!workers)
     return std::nullopt;
-  bool perRow = arguments.word("per") == "row";
-  if (perRow && *workers > 1) {
-    site.error(arguments.at("workers"),
-               "with per: row each row of the batch has a capacity of its own, and workers have none");
-    return std::nullopt;
-  }
-  Size groups = perRow ? rows : Size(*workers);
+  Size groups = *workers > 1 ? Size(*workers) : rows;
   std::optional<Size> capacity;
   if (!findCapacity(site, arguments, {CapacityForm::Whole, Size::floorDiv(count, groups), 2, experts}, capacity))
     return std::nullopt;

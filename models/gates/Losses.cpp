@@ -33,6 +33,21 @@ Value keptChoices(Ops& ops, Value routing, const Size& tokens, int64_t choices, 
   return ops.choiceValues(ops.rowWeights(ones, routing), routing);
 }
 
+namespace {
+
+Value number(Ops& ops, double value, mlir::Type element) { return ops.constant({1}, {value}, element); }
+
+/// x over the count or the share of the tokens that it is of; x itself where there are none.
+Value ofCounted(Ops& ops, Value x, Value count) {
+  if (!x || !count)
+    return {};
+  mlir::Type element = mlir::cast<mlir::RankedTensorType>(count.getType()).getElementType();
+  Value isNone = ops.compare(ir::Predicate::EQ, count, number(ops, 0, element));
+  return ops.div(x, ops.where(isNone, number(ops, 1, element), count));
+}
+
+} // namespace
+
 Value balanceLoss(Site& site, Value chosen, Value probabilities, const Size& groups, Value kept) {
   if (!chosen || !probabilities)
     return {};
@@ -42,7 +57,7 @@ Value balanceLoss(Site& site, Value chosen, Value probabilities, const Size& gro
   Value shares = means(kept ? ops.mul(chosen, kept) : chosen), proxies = means(probabilities);
   if (kept) {
     Value share = means(kept); // (G, 1)
-    shares = ops.div(shares, share), proxies = ops.div(proxies, share);
+    shares = ofCounted(ops, shares, share), proxies = ofCounted(ops, proxies, share);
   }
   Value mean = ops.reduceAll(ir::ReduceKind::Mean, ops.mul(shares, proxies));
   double square = static_cast<double>(experts) * static_cast<double>(experts);
@@ -62,8 +77,6 @@ Parameter balanceLossParameter(std::string fallback, std::string doc, std::strin
 
 namespace {
 
-Value number(Ops& ops, double value, mlir::Type element) { return ops.constant({1}, {value}, element); }
-
 /// The mask of the losses as (T, 1) of the router's dtype; null without one, or after a report.
 Value lossMask(Site& site, const Arguments& arguments, const Size& tokens) {
   if (!arguments.has("loss_mask"))
@@ -81,14 +94,14 @@ Value sumsOf(Ops& ops, Value x, const Size& groups) { return groupMeans(ops, x, 
 
 /// Of the groups' sums of choices (G, E) and probabilities (G, E), and their counts of tokens (G, 1).
 Value balanceOfSums(Ops& ops, llvm::ArrayRef<Value> sums) {
-  Value mean = ops.reduceAll(ir::ReduceKind::Mean, ops.mul(ops.div(sums[0], sums[2]), ops.div(sums[1], sums[2])));
+  Value mean = ops.reduceAll(ir::ReduceKind::Mean, ops.mul(ofCounted(ops, sums[0], sums[2]), ofCounted(ops, sums[1], sums[2])));
   double experts = static_cast<double>(*ir::sizesOf(sums[0])[1].constant());
   mlir::Type element = mlir::cast<mlir::RankedTensorType>(sums[0].getType()).getElementType();
   return ops.mul(mean, number(ops, experts * experts, element));
 }
 
 /// Of a sum over tokens (1, 1) and their count (1, 1).
-Value meanOfSums(Ops& ops, llvm::ArrayRef<Value> sums) { return ops.div(sums[0], sums[1]); }
+Value meanOfSums(Ops& ops, llvm::ArrayRef<Value> sums) { return ofCounted(ops, sums[0], sums[1]); }
 
 } // namespace
 
@@ -136,7 +149,8 @@ Parameter lossMaskParameter() {
   return {.name = "loss_mask",
           .type = ParameterType::ValueName,
           .doc = "In training: the name of an input or a block with a number for each token, 1 or 0 (an attention mask): "
-                 "the losses are of the tokens with a 1 alone. Default: of all.",
+                 "the losses are of the tokens with a 1 alone. A row of the batch without one counts as 0 where a loss "
+                 "is a mean over rows, and a batch without one has losses of 0. Default: of all.",
           .source = "transformers 5.24 (load_balancing_loss_func: attention_mask)"};
 }
 
@@ -158,7 +172,8 @@ Parameter zLossParameter(std::string fallback, std::string source) {
           .least = 0,
           .most = 1e6,
           .doc = "In training: the coefficient, in the loss, of the mean over tokens of (log of the sum of "
-                 "exp(logits))^2. The result of that name is the value without it." +
+                 "exp(logits))^2, of logits before any noise, and before a jitter that is added to them. The result of "
+                 "that name is the value without it." +
                  without,
           .source = std::move(source)};
 }

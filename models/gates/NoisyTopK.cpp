@@ -61,7 +61,7 @@ void addLosses(Site& site, const Arguments& arguments, const Noisy& router, Valu
   auto variation = [&](Value perToken) { return squaredVariation(ops, ops.reduce(ir::ReduceKind::Sum, perToken, 0)); };
   site.addLoss("importance_loss", variation(given), arguments.number("importance_loss"));
   site.addLoss("load_loss", variation(counts), arguments.number("load_loss"));
-  addZLoss(site, arguments, router.noisy);
+  addZLoss(site, arguments, router.clean);
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {

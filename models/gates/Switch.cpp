@@ -27,19 +27,14 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   std::optional<int64_t> workers = workersOf(site, arguments, count, experts);
   if (!workers)
     return std::nullopt;
-  if (arguments.word("per") == "row" && *workers > 1) {
-    site.error(arguments.at("workers"),
-               "with per: row each row of the batch has a capacity of its own, and workers have none");
-    return std::nullopt;
-  }
   std::optional<Size> capacity;
   if (!findCapacity(site, arguments, {CapacityForm::Share, Size::floorDiv(count, groups), 1, experts}, capacity) ||
       !site.width(tokens))
     return std::nullopt;
   mlir::Value x = jitteredInput(site, arguments, tokens);
-  mlir::Value logits = jitteredLogits(site, arguments, routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments)));
+  mlir::Value logits = routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
-  mlir::Value probabilities = ops.softmax(logits);
+  mlir::Value probabilities = ops.softmax(jitteredLogits(site, arguments, logits));
   auto [weights, indices] = site.choose(probabilities, 1);
   GateResult result{
       assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}),
@@ -80,7 +75,8 @@ std::vector<Parameter> parameters() {
                  .fallback = "\"chosen\"",
                  .words = {"chosen", "kept"},
                  .doc = "Which tokens count for their expert: all, or those that it did not drop; shares and mean "
-                        "probabilities are then sums over the count of kept tokens.",
+                        "probabilities are then sums over the count of kept tokens. A row of the batch, or a worker, that "
+                        "keeps none counts as 0 in the mean.",
                  .source = "kept: fastmoe ee3c561 (SwitchGate)"});
   all.push_back(zLossParameter());
   all.push_back(lossMaskParameter());

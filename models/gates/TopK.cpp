@@ -6,7 +6,8 @@ namespace moec::models {
 
 namespace {
 
-void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value indices) {
+/// Logits as the choice sees them, and `clean` ones, before jitter and noise.
+void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value clean, mlir::Value indices) {
   if (!site.isTraining() || !logits || !indices)
     return;
   if (arguments.has("balance_loss")) {
@@ -15,7 +16,7 @@ void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir:
     Size groups = arguments.word("balance_per") == "row" ? site.groups() : Size(1);
     addBalanceLoss(site, arguments, counts, ops.softmax(logits), groups);
   }
-  addZLoss(site, arguments, logits);
+  addZLoss(site, arguments, clean);
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) {
@@ -28,7 +29,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   mlir::Type element = site.routerElement();
   mlir::Value x = jitteredInput(site, arguments, tokens);
-  mlir::Value logits = jitteredLogits(site, arguments, routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments)));
+  mlir::Value clean = routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments));
+  mlir::Value logits = jitteredLogits(site, arguments, clean);
   Ops& ops = site.ops();
   if (double deviation = arguments.number("noise"); deviation > 0) {
     mlir::Value draws = ops.random(ir::Distribution::Normal, site.part("noise").path(), {count, experts}, element);
@@ -39,7 +41,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value weights = overAll ? values : ops.softmax(values); // (T, K)
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
-  addLosses(site, arguments, logits, indices);
+  addLosses(site, arguments, logits, clean, indices);
   GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}),
                     weights};
   result.tokens = jitteredTokens(site, arguments, x);

@@ -79,7 +79,8 @@ const Kind& topNGate() {
                .fallback = "0.2",
                .least = 0,
                .most = 1,
-               .doc = "At this weight and above a choice always stays. 0: all do."},
+               .doc = "At this weight and above a choice always stays. 0: all do. It is one number for all choices behind the "
+                      "first, of which st-moe-pytorch takes one each."},
               capacityParameter("{\"train\": 1.25, \"eval\": 2.0}",
                                 "The rate: rows of an expert from a row of the batch of T tokens are min(T, trunc(T * "
                                 "rate / E))."),

@@ -19,6 +19,11 @@ std::optional<int64_t> workersOf(Site& site, const Arguments& arguments, const S
     site.error(arguments.at("workers"), fmt::format("{} workers cannot share {} experts evenly", workers, experts));
     return std::nullopt;
   }
+  if (workers > 1 && arguments.kind().find("per") && arguments.word("per") == "row") {
+    site.error(arguments.at("workers"),
+               "with per: row each row of the batch has a capacity of its own, and workers have none");
+    return std::nullopt;
+  }
   Size rest = tokens - Size(workers) * Size::floorDiv(tokens, Size(workers));
   if (!rest.isConstant())
     site.limitSize(rest, 0);

@@ -7,8 +7,8 @@
 namespace moec::models {
 
 Parameter workersParameter(std::string doc, std::string source);
-/// The parameter "workers", which divides experts and tokens. Where a call decides how many tokens there are, it is
-/// checked there. Nothing after a report.
+/// The parameter "workers", which divides experts and tokens, and goes with no "per": row. Where a call decides how many
+/// tokens there are, it is checked there. Nothing after a report.
 std::optional<int64_t> workersOf(Site& site, const Arguments& arguments, const Size& tokens, int64_t experts);
 /// x (T, n) as the means, or sums, of G equal runs of its rows: (G, n).
 mlir::Value groupMeans(Ops& ops, mlir::Value x, const Size& groups, ir::ReduceKind kind = ir::ReduceKind::Mean);

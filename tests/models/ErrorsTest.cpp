@@ -452,7 +452,21 @@ const Case kCases[] = {
     {"NoCapacityToChoose",
      R"("inputs": {"x": {"shape": [4, 8]}}, )" +
          moe(R"({"kind": "expert_choice", "capacity": @0.5, "least_capacity": 0})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
-     {R"(a capacity rate of 0.5 lets 8 experts choose none of 4 tokens; raise it, or "least_capacity")"}},
+     {R"(a capacity rate of 0.5 leaves no place in 8 experts for 4 tokens: all would be dropped; raise it, or "least_capacity")"}},
+    {"NoCapacityToChooseHoweverManyTokens",
+     kX + moe(R"({"kind": "expert_choice", "capacity": @0, "least_capacity": 0})", kExperts),
+     {R"(a capacity rate of 0 leaves no place in 4 experts for batch tokens: all would be dropped; raise it, or "least_capacity")"}},
+    {"DcWithoutPlaces",
+     kX + moe(R"({"kind": "dc", "capacity": @0})", kExperts),
+     {"a capacity rate of 0 leaves no place in any expert: all would be dropped"}},
+    {"NodesOfOneExpert",
+     kX + moe(R"({"kind": "faster", "workers": 4, "workers_per_node": @1})", kExperts),
+     {"with 1 of 4 workers to a node one has a single expert of 4, and a token that stays on its node chooses two; give nodes more workers, or workers more "
+      "experts"}},
+    {"ALastNodeOfOneExpert",
+     kX + moe(R"({"kind": "faster", "workers": 3, "workers_per_node": @2})", R"({"kind": "mlp", "count": 3, "hidden": 8})"),
+     {"with 2 of 3 workers to a node one has a single expert of 3, and a token that stays on its node chooses two; give nodes more workers, or workers more "
+      "experts"}},
     {"NoCapacity",
      R"("inputs": {"x": {"shape": [4, 8]}}, )" +
          moe(R"({"kind": "gshard", "capacity": @0.5})", R"({"kind": "mlp", "count": 8, "hidden": 8})"),
@@ -493,6 +507,14 @@ const Case kCases[] = {
     {"WorkersAndRows",
      R"("inputs": {"x": {"shape": ["batch", 4, 8]}}, )" + moe(R"({"kind": "gshard", "per": "row", "workers": @2})", kExperts),
      {"with per: row each row of the batch has a capacity of its own, and workers have none"}},
+    {"SwitchWorkersAndRows",
+     R"("inputs": {"x": {"shape": ["batch", 4, 8]}}, )" + moe(R"({"kind": "switch", "per": "row", "workers": @2})", kExperts),
+     {"with per: row each row of the batch has a capacity of its own, and workers have none"}},
+    {"OrthogonalExpertsSideBySide",
+     R"("inputs": {"x": {"shape": ["batch", 8]}, "c": {"shape": ["batch", 4]}}, "model": {"kind": "mixed_linear", "from": ["x", "c"], "out": 3, )"
+     R"("init": @{"weight": {"orthogonal": 2}}})",
+     {R"("mixed_linear" keeps its experts side by side in one matrix, of which "orthogonal" would make one with orthogonal rows, not one of each expert; )"
+      "take another word"}},
     {"DenseExpertsWithoutALayer",
      kX + R"("blocks": {"nothing": {"body": {"kind": "activation", "function": "relu"}}}, "model": {"kind": "moe", )"
           R"("gate": {"kind": "dense"}, "experts": @{"kind": "nothing", "count": 4}})",
@@ -504,7 +526,7 @@ const Case kCases[] = {
     {"MaskOfOtherTokens",
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}, "mask": {"shape": ["batch", 4]}}, "model": @{"kind": "soft_moe", )"
      R"("from": ["x", "mask"], "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
-     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 4], not [batch, 5])"}},
+     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 5], not [batch, 4])"}},
     {"ThreeValuesForSlots",
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": @{"kind": "soft_moe", "from": ["x", "x", "x"], )"
      R"("experts": {"kind": "mlp", "count": 4, "hidden": 8}})",

@@ -285,10 +285,82 @@ TEST_F(Train, JitterReachesWhatItIsToldTo) {
                                 R"("}, "experts": {"kind": "linear", "bias": false, "count": 1}}])"), withDraws());
     auto results = evaluate(given);
     EXPECT_NEAR(results.at("loss").at(0), expected, 4 * kNear) << place;
-    // The logit is its own log of the sum: 2 * 0.9, or 2 + 0.9.
-    double logit = std::string(place) == "logits" ? 2.9 : 1.8;
+    // The logit is its own log of the sum: 2 * 0.9, or 2, to which the jitter is added behind that loss.
+    double logit = std::string(place) == "logits" ? 2.0 : 1.8;
     EXPECT_NEAR(results.at("y.gate.z_loss").at(0), logit * logit, 9 * kNear) << place;
   }
+}
+
+// One expert, whose logit 2 is its own log of the sum; the noise is 5.
+TEST_F(Train, ZLossIsOfLogitsWithoutNoise) {
+  std::map<std::string, Numbers> given{{"x", {2}}, {"y.gate.weight", {1}}, {"y.gate.noise", {5}}};
+  for (const char* gate : {R"("top_k", "top_k": 1, "bias": false, "noise": 1)", R"("noisy_top_k", "top_k": 1)"}) {
+    build(squares("[1, 1]", std::string(R"([{"kind": "moe", "name": "y", "gate": {"z_loss": 1, "kind": )") + gate +
+                                R"(}, "experts": {"kind": "linear", "bias": false, "count": 1}}])"), withDraws());
+    EXPECT_NEAR(evaluate(given).at("y.gate.z_loss").at(0), 4, 4 * kNear) << gate;
+  }
+}
+
+// Rows of two tokens for expert 0 by (3, 1) / 4 each: 2 (1 * 3/4) of the first row. The second has no token that counts, and
+// is 0 in the mean.
+TEST_F(Train, ARowWithoutATokenCountsAsNothing) {
+  auto masked = [](const std::string& more) {
+    return model(R"({"x": {"shape": [2, 2, 1]}, "target": {"shape": [2, 2, 1], "for": "loss"}, "mask": {"shape": [2, 2]}})",
+                 R"([{"kind": "moe", "name": "y", "gate": {"kind": "switch", "jitter": 0, "per": "row", "balance_loss": 0.5, "z_loss": 0.25, "loss_mask": "mask")" +
+                     more + R"(}, "experts": {"kind": "linear", "bias": false, "count": 2}}])",
+                 R"("loss": {"kind": "mse", "prediction": "y", "target": "target"})");
+  };
+  std::map<std::string, Numbers> given{{"x", {ln3, ln3, ln3, ln3}}, {"y.gate.weight", {1, 0}}};
+  double z = std::log(4.0) * std::log(4.0);
+  for (auto [more, path] : {std::pair("", "y.gate"), std::pair(R"(, "loss_pool": "all")", "all")}) {
+    build(masked(more));
+    given["mask"] = {1, 1, 0, 0};
+    auto results = evaluate(given);
+    EXPECT_NEAR(results.at(std::string(path) + ".balance_loss")[0], 1.5 / 2, kNear) << path;
+    EXPECT_NEAR(results.at(std::string(path) + ".z_loss")[0], z, kNear) << path;
+    EXPECT_NEAR(results.at("loss")[0], 0.5 * 0.75 + 0.25 * z, kNear) << path;
+    given["mask"] = {0, 0, 0, 0};
+    EXPECT_EQ(loss(given), 0) << path;
+  }
+}
+
+// Two places, which the first worker's tokens take: 2 (1 * 3/4) for it, and nothing for the second.
+TEST_F(Train, AWorkerThatKeepsNobodyCountsAsNothing) {
+  build(gated(R"({"kind": "switch", "jitter": 0, "balance_loss": 1, "balance_of": "kept", "workers": 2, "capacity": {"train": 1, "eval": 9}})"));
+  EXPECT_NEAR(loss({{"x", {ln3, ln3, ln3, ln3}}, {"y.gate.weight", {1, 0}}}), 1.5 / 2, kNear);
+}
+
+// A slot of each of two experts on one token; both experts give what they get. Draws of 0 and 1/e are noise of -log(-log(1e-20))
+// and 0 on products of 0.
+TEST_F(Train, NoiseOfADrawOfZeroIsFinite) {
+  ImportOptions options = withDraws();
+  options.statistics = true;
+  build(squares("[1, 1, 1]", R"([{"kind": "soft_moe", "name": "y", "noise": 1, "experts": {"kind": "linear", "bias": false, "count": 2}}])"), options);
+  auto results = evaluate({{"x", {3}}, {"y.experts.weight", {1, 1}}, {"y.noise", {0, std::exp(-1.0)}}});
+  EXPECT_NEAR(results.at("loss")[0], 9, 9 * kNear);
+  double least = 1 / std::log(1e20); // exp of that noise
+  EXPECT_NEAR(results.at("y.load")[0], least / (1 + least), kNear);
+  EXPECT_NEAR(results.at("y.load")[1], 1 / (1 + least), kNear);
+}
+
+// Tokens are 1 when they are normalised, and the vectors of the experts' slots +-ln(3)/2: a token takes 3/4 of the first
+// expert. Two slots each, the second of a run of one token and one that is padding.
+TEST_F(Train, DynamicSoftMixturesTellTheirLoad) {
+  ImportOptions options{.train = true, .statistics = true};
+  std::map<std::string, Numbers> given{{"x", {2, 3, 5}}, {"mask", {1, 1, 0}}, {"y.norm.weight", {1}}, {"y.to_slots.weight", {1, -1}}, {"y.slot_norm.weight", {ln3 / 2}}};
+  auto load = [&](const std::string& from) {
+    build(model(R"({"x": {"shape": [1, 3, 1]}, "target": {"shape": [1, 3, 1], "for": "loss"}, "mask": {"shape": [1, 3]}})",
+                R"([{"kind": "dynamic_soft_moe", "name": "y", "from": )" + from + R"(, "experts": {"kind": "linear", "bias": false, "count": 2}}])",
+                R"("loss": {"kind": "mse", "prediction": "y", "target": "target"})"),
+          options);
+    return evaluate(given).at("y.load");
+  };
+  Numbers all = load(R"("x")"), masked = load(R"(["x", "mask"])");
+  EXPECT_NEAR(all[0], 3 * 0.75, 2 * kNear);
+  EXPECT_NEAR(all[1], 3 * 0.25, 2 * kNear);
+  // Two tokens take slots of their own run alone, the third is the mean over all.
+  EXPECT_NEAR(masked[0], 2 * 0.75 + 0.5, 2 * kNear);
+  EXPECT_NEAR(masked[1], 2 * 0.25 + 0.5, 2 * kNear);
 }
 
 TEST_F(Train, GShardReportsItsBalance) {
