@@ -83,10 +83,11 @@ void PlacedWeights::placeDrawnForCalls() {
   seed_.reset(); // not before: what failed begins anew
 }
 
+/// Is the plain form needed by calls?
 bool PlacedWeights::readByForward(int buffer) const {
   return std::any_of(plan().forward.begin(), plan().forward.end(), [&](const LaunchInfo& launch) {
     return std::find(launch.inputs.begin(), launch.inputs.end(), buffer) != launch.inputs.end();
-  });
+  }) || std::any_of(plan().outputs.begin(), plan().outputs.end(), [&](const OutputInfo& output) { return output.buffer == buffer; });
 }
 
 void PlacedWeights::require() const {
@@ -95,9 +96,10 @@ void PlacedWeights::require() const {
 }
 
 /// What does not fit the program is said of the file.
-static void checkWeightsOf(const std::filesystem::path& file, const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
+static void checkWeightsOf(const std::filesystem::path& file, const Plan& plan, const TensorMap& weights, bool allowNonFinite,
+                           const std::function<void(const Tensor&)>& behindEach = {}) {
   try {
-    checkWeights(plan, weights, allowNonFinite);
+    checkWeights(plan, weights, allowNonFinite, behindEach);
   } catch (const Error& error) {
     throw Error(error.fault(), file.string() + ": " + error.what());
   }
@@ -112,11 +114,12 @@ void PlacedWeights::load(const std::filesystem::path& safetensors, bool allowNon
 void PlacedWeights::loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite) {
   MappedFile file = MappedFile::open(safetensors);
   TensorMap weights = readSafeTensors(file, safetensors);
-  checkWeightsOf(safetensors, plan(), weights, allowNonFinite);
+  auto forget = [&](const Tensor& tensor) { file.forget({static_cast<const uint8_t*>(tensor.data()), tensor.bytes()}); };
+  checkWeightsOf(safetensors, plan(), weights, allowNonFinite, forget);
   const Tensor* before = nullptr;
   auto next = [&](const ParameterInfo& parameter) -> const Tensor& {
     if (before)
-      file.forget({static_cast<const uint8_t*>(before->data()), before->bytes()});
+      forget(*before);
     before = &weights.find(parameter.name)->second;
     return *before;
   };
