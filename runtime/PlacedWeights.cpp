@@ -43,8 +43,8 @@ void PlacedWeights::placeDrawn() {
 }
 
 /// For calls, after which plain weights that they do not read are gone: each is asked for, packed and freed before the next. One that several launches pack is
-/// asked for again.
-template <class WeightOf> void PlacedWeights::placeForCalls(WeightOf weightOf) {
+/// asked for again. `placed` is called when the last one was copied.
+template <class WeightOf, class Placed> void PlacedWeights::placeForCalls(WeightOf weightOf, Placed placed) {
   unplaced_.clear();
   std::map<int, const ParameterInfo*> missing; // by buffer
   for (const ParameterInfo& parameter : plan().parameters)
@@ -55,6 +55,7 @@ template <class WeightOf> void PlacedWeights::placeForCalls(WeightOf weightOf) {
     for (int input : plan().prepare[i].inputs)
       if (auto found = missing.find(input); found != missing.end()) {
         executable().write(input, weightOf(*found->second));
+        placed();
         missing.erase(found);
       }
     loaded_.launch(LaunchList::Prepare, i, {}, {});
@@ -64,8 +65,10 @@ template <class WeightOf> void PlacedWeights::placeForCalls(WeightOf weightOf) {
         missing.insert(*found);
   }
   for (const auto& [buffer, parameter] : missing)
-    if (readByForward(buffer))
+    if (readByForward(buffer)) {
       executable().write(buffer, weightOf(*parameter));
+      placed();
+    }
   for (const ParameterInfo& parameter : plan().parameters)
     if (parameter.buffer < 0)
       unplaced_.emplace(parameter.name, clone(allocator_, weightOf(parameter), parameter.name));
@@ -79,14 +82,15 @@ void PlacedWeights::placeDrawnForCalls() {
     return placeDrawn();
   Trace::Span span(loaded_.trace(), "draw and pack the weights", "run");
   uint64_t drawn = *seed_;
-  placeForCalls([&](const ParameterInfo& parameter) { return initialWeight(parameter, drawn); });
+  placeForCalls([&](const ParameterInfo& parameter) { return initialWeight(parameter, drawn); }, [] {});
   seed_.reset(); // not before: what failed begins anew
 }
 
+/// Is the plain form needed by calls?
 bool PlacedWeights::readByForward(int buffer) const {
   return std::any_of(plan().forward.begin(), plan().forward.end(), [&](const LaunchInfo& launch) {
     return std::find(launch.inputs.begin(), launch.inputs.end(), buffer) != launch.inputs.end();
-  });
+  }) || std::any_of(plan().outputs.begin(), plan().outputs.end(), [&](const OutputInfo& output) { return output.buffer == buffer; });
 }
 
 void PlacedWeights::require() const {
@@ -95,9 +99,10 @@ void PlacedWeights::require() const {
 }
 
 /// What does not fit the program is said of the file.
-static void checkWeightsOf(const std::filesystem::path& file, const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
+static void checkWeightsOf(const std::filesystem::path& file, const Plan& plan, const TensorMap& weights, bool allowNonFinite,
+                           const std::function<void(const Tensor&)>& behindEach = {}) {
   try {
-    checkWeights(plan, weights, allowNonFinite);
+    checkWeights(plan, weights, allowNonFinite, behindEach);
   } catch (const Error& error) {
     throw Error(error.fault(), file.string() + ": " + error.what());
   }
@@ -112,20 +117,16 @@ void PlacedWeights::load(const std::filesystem::path& safetensors, bool allowNon
 void PlacedWeights::loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite) {
   MappedFile file = MappedFile::open(safetensors);
   TensorMap weights = readSafeTensors(file, safetensors);
-  checkWeightsOf(safetensors, plan(), weights, allowNonFinite);
-  const Tensor* before = nullptr;
-  auto next = [&](const ParameterInfo& parameter) -> const Tensor& {
-    if (before)
-      file.forget({static_cast<const uint8_t*>(before->data()), before->bytes()});
-    before = &weights.find(parameter.name)->second;
-    return *before;
-  };
+  auto forget = [&](const Tensor& tensor) { file.forget({static_cast<const uint8_t*>(tensor.data()), tensor.bytes()}); };
+  checkWeightsOf(safetensors, plan(), weights, allowNonFinite, forget);
+  const Tensor* last = nullptr;
+  auto weightOf = [&](const ParameterInfo& parameter) -> const Tensor& { return *(last = &weights.find(parameter.name)->second); };
   if (!executable().preparesOneByOne())
-    return place(next);
+    return place(weightOf);
   Trace::Span span(loaded_.trace(), "pack the weights", "run");
   hasWeights_ = false;
   seed_.reset();
-  placeForCalls(next);
+  placeForCalls(weightOf, [&] { forget(*last); });
   hasWeights_ = true;
 }
 

@@ -30,7 +30,7 @@ public:
 
 private:
   template <class WeightOf> void place(WeightOf weightOf);
-  template <class WeightOf> void placeForCalls(WeightOf weightOf);
+  template <class WeightOf, class Placed> void placeForCalls(WeightOf weightOf, Placed placed);
   void placeDrawnForCalls();
   bool readByForward(int buffer) const;
   void require() const;

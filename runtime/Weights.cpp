@@ -28,7 +28,8 @@ int64_t firstNonFinite(const Tensor& tensor) {
 
 /// "weights: 2 problems:" and a line for each; nothing where there are none. `what`: "weights" holds a "parameter" of the program.
 template <class Info>
-std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors, bool allowNonFinite, const char* what, const char* one) {
+std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors, bool allowNonFinite, const char* what, const char* one,
+                       const std::function<void(const Tensor&)>& behindEach = {}) {
   std::vector<std::string> names, problems;
   for (const Info& info : infos) {
     names.push_back(info.name);
@@ -44,6 +45,8 @@ std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors,
     }
     if (int64_t at = allowNonFinite ? -1 : firstNonFinite(tensor); at >= 0)
       problems.push_back(fmt::format("'{}' has a value that is not finite, at element {}", info.name, at));
+    if (behindEach)
+      behindEach(tensor);
   }
   for (const auto& [name, tensor] : tensors)
     if (std::find(names.begin(), names.end(), name) == names.end())
@@ -58,8 +61,8 @@ std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors,
 
 } // namespace
 
-void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite) {
-  if (std::string problems = problemsOf(plan.parameters, weights, allowNonFinite, "weights", "parameter"); !problems.empty())
+void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite, const std::function<void(const Tensor&)>& behindEach) {
+  if (std::string problems = problemsOf(plan.parameters, weights, allowNonFinite, "weights", "parameter", behindEach); !problems.empty())
     throw Error(Fault::Data, problems);
 }
 

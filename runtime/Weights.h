@@ -4,11 +4,13 @@
 #include "runtime/core/Plan.h"
 #include "runtime/core/Tensor.h"
 
+#include <functional>
+
 namespace moec {
 
 /// Error(Data) that lists every name that is missing, unknown (with the nearest name), has another shape or dtype, or a non-finite value
-/// unless allowed.
-void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite);
+/// unless allowed. `behindEach` is called with each weight that was looked at.
+void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite, const std::function<void(const Tensor&)>& behindEach = {});
 /// The same of a training's weights and states together, but for values that are not finite: what a training has made is taken up as it is.
 void checkWeightsAndState(const Plan& plan, const TensorMap& weights, const TensorMap& state);
 

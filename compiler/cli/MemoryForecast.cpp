@@ -58,7 +58,7 @@ template <class BesideOf> int64_t placingPeak(const Plan& plan, BesideOf besideO
       make(parameter, 0);
       kept += bytesOf(parameter);
     }
-  if (plan.purpose == Purpose::Training) { // all buffers stand before the first is made
+  if (plan.purpose == Purpose::Training) { // counted as if all stood there when the first is made
     kept = peak = 0;
     for (const ParameterInfo& parameter : plan.parameters)
       kept += bytesOf(parameter);
