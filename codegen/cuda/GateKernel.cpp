@@ -21,6 +21,7 @@ public:
 private:
   bool hasRowStage() const { return !plan_.rowOps.empty() || !plan_.products.empty(); }
   std::string pointerOf(mlir::Value value);
+  std::string zerosBehindRows() const;
   void rowStage(llvm::ArrayRef<RoutingText> routings);
 
   KernelText& k_;
@@ -43,6 +44,23 @@ std::string GateWriter::pointerOf(mlir::Value value) {
   return name;
 }
 
+/// Of the block's tokens those that the outer routing has not: results are 0 there, for a kernel behind this one that knows no routing reads all of them, as where
+/// what was chosen is recorded.
+std::string GateWriter::zerosBehindRows() const {
+  Lines lines;
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel_)->getOperands())) {
+    if (!plan_.isScores(value) && !plan_.isRowValue(value))
+      continue;
+    ir::Sizes sizes = ir::sizesOf(value);
+    DType type = dtypeOf(value);
+    std::string width = k_.size(ir::product(llvm::ArrayRef(sizes).drop_front()));
+    lines.line("for (long long at = (long long)max(first, tokens) * {} + threadIdx.x; at < min((long long)first + {}, (long long){}) * {}; at += {})", width,
+               schedule_.tokenBlock, k_.size(plan_.tokens), width, schedule_.threads);
+    lines.line("  {}", storeText(type, k_.output(static_cast<unsigned>(i)), "at", literal(type, 0)));
+  }
+  return lines.str();
+}
+
 void GateWriter::rowStage(llvm::ArrayRef<RoutingText> routings) {
   int64_t block = schedule_.tokenBlock;
   Lines lines;
@@ -50,6 +68,7 @@ void GateWriter::rowStage(llvm::ArrayRef<RoutingText> routings) {
   lines.line("const int first = (int)blockIdx.x * {};", block);
   if (mlir::Value within = plan_.within()) {
     lines.line("const int tokens = {}[{}]; // rows of the outer routing", pointerOf(within), mlir::cast<ir::RoutingType>(within.getType()).getExperts());
+    lines.add(zerosBehindRows());
     lines.line("if (first >= tokens)");
     lines.line("  return;");
   }

@@ -82,6 +82,21 @@ TensorMap RoutingGolden::part(const std::string& name, const std::string& prefix
   return some;
 }
 
+TensorMap RoutingGolden::inputsOf(const Plan& plan, const std::string& name, DType dtype) const {
+  TensorMap all = part(name, "draws/", dtype);
+  for (const char* input : {"x", "target"})
+    all[input] = part(name, input, dtype).at("");
+  TensorMap asked;
+  for (const InputInfo& input : plan.inputs)
+    if (auto given = all.find(input.name); given != all.end()) {
+      Shape shape = given->second.shape(); // of one expert: draws are inputs without trailing dimensions of 1
+      while (shape.size() > input.shape.size() && shape.back() == 1)
+        shape.pop_back();
+      asked[input.name] = given->second.reshaped(shape);
+    }
+  return asked;
+}
+
 bool RoutingGolden::refuses(const std::string& name, const std::string& mode) const {
   const nlohmann::json& about = cases.at(name);
   if (!about.contains("refused"))

@@ -2,6 +2,7 @@
 // The files of tests/goldens/routing, as manifest.json lists them. Knows no device.
 
 #include "runtime/Weights.h"
+#include "runtime/core/Plan.h"
 #include "runtime/core/Tensor.h"
 
 #include <nlohmann/json.hpp>
@@ -33,6 +34,8 @@ struct RoutingGolden {
   std::string model(DType dtype) const;
   /// The tensors of a case under a prefix ("weights/"), without it; floats in `dtype`.
   TensorMap part(const std::string& name, const std::string& prefix, DType dtype) const;
+  /// Input, target and draws of a case, as far as a plan asks for them.
+  TensorMap inputsOf(const Plan& plan, const std::string& name, DType dtype) const;
   /// Does moec refuse the case in this mode, "train" or "eval"?
   bool refuses(const std::string& name, const std::string& mode) const;
 };

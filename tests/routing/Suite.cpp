@@ -111,14 +111,14 @@ private:
 
   void infer() {
     session_.load(golden_.part(name_, "weights/", dtype_));
-    TensorMap results = session_.run(inputsOf(session_.plan()));
+    TensorMap results = session_.run(golden_.inputsOf(session_.plan(), name_, dtype_));
     if (!golden_.refuses(name_, mode_))
       compare("y", results.at("moe"), expected("y").at(""), tolerance(dtype_), "values", outcome_.values);
   }
 
   void train() {
     training_.load(golden_.part(name_, "weights/", dtype_));
-    TensorMap results = training_.accumulate(inputsOf(training_.plan()));
+    TensorMap results = training_.accumulate(golden_.inputsOf(training_.plan(), name_, dtype_));
     for (const auto& [name, tensor] : expected("losses/"))
       compare(name, found(results, name), tensor, tolerance(dtype_), "values", outcome_.values);
     TensorMap gradients = expected("gradients/"), state = training_.state();
@@ -141,22 +141,6 @@ private:
 
   TensorMap expected(const std::string& what) {
     return golden_.part(name_, std::string(name(dtype_)) + "/" + what, dtype_);
-  }
-
-  /// Input, target and draws, as far as the plan asks for them.
-  TensorMap inputsOf(const Plan& plan) {
-    TensorMap all = golden_.part(name_, "draws/", dtype_);
-    for (const char* name : {"x", "target"})
-      all[name] = golden_.part(name_, name, dtype_).at("");
-    TensorMap asked;
-    for (const InputInfo& input : plan.inputs)
-      if (auto given = all.find(input.name); given != all.end()) {
-        Shape shape = given->second.shape(); // of one expert: draws are inputs without trailing dimensions of 1
-        while (shape.size() > input.shape.size() && shape.back() == 1)
-          shape.pop_back();
-        asked[input.name] = given->second.reshaped(shape);
-      }
-    return asked;
   }
 
   void compare(const std::string& what, const Tensor& own, const Tensor& theirs, double limit, const std::string& of,
