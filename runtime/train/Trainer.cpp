@@ -297,7 +297,7 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   writeOutFolder(config, data);
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
   failing = training.steps();
-  metrics.emplace(config.out / "metrics.jsonl", resumed ? training.steps() : -1);
+  metrics.emplace(config.out / "metrics.jsonl", resumed ? std::optional(Metrics::Kept{training.steps(), evaluated}) : std::nullopt);
   metrics->addEvent(training.steps(), resumed ? "resumed" : "begun", resumed ? notice : data.name);
   listener->onStart(training.steps(), total, batchesPerEpoch);
   if (!notice.empty())
