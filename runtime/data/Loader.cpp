@@ -205,7 +205,10 @@ struct Loader::State {
       std::rethrow_exception(broken);
     std::optional<Batch> result;
     try {
-      while (Slot* slot = front(lock)) {
+      while (!(result && result->records > 0 && result->end.record == 0)) { // what the next epoch skips is the next epoch's
+        Slot* slot = front(lock);
+        if (!slot)
+          break;
         if (slot->failure) {
           if (result)
             break; // what stands before it comes first

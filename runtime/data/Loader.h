@@ -24,7 +24,8 @@ struct LoaderOptions {
   int threads = 0;                       // that read, each a batch; 0: one for four processors, at most `ahead`
 };
 
-/// `batch` records one after the other in the epoch's order; fewer at its end, and where bad ones are skipped. Batches without any record do not exist: what they skipped is told with a neighbour.
+/// `batch` records one after the other in the epoch's order; fewer at its end, and where bad ones are skipped. Batches without any record do not exist:
+/// what they skipped is told with a neighbour, one of the same epoch where there is one.
 struct Batch {
   TensorMap fields;                      // (records, ..) each; what records share without them
   int64_t records = 0;

@@ -76,6 +76,8 @@ Json describeTraining(const fs::path& folder, const Checkpoint& checkpoint) {
   json["evaluations_since_best"] = checkpoint.evaluationsSinceBest;
   if (checkpoint.evaluated >= 0)
     json["evaluated"] = checkpoint.evaluated;
+  if (const auto& length = checkpoint.length)
+    json["length"] = {{"steps", length->steps}, {"batch", length->batch}, {"accumulate", length->accumulate}, {"drop_last", length->dropLast}, {"epochs", length->epochs}};
   json["files"] = {{kWeights, describeFile(folder / kWeights)}, {kState, describeFile(folder / kState)}};
   return json;
 }
@@ -106,6 +108,8 @@ public:
     bool fits = found != json_.end();
     if constexpr (std::is_same_v<T, std::string>)
       fits = fits && found->is_string();
+    else if constexpr (std::is_same_v<T, bool>)
+      fits = fits && found->is_boolean();
     else if constexpr (std::is_same_v<T, uint64_t>)
       fits = fits && found->is_number_unsigned();
     else if constexpr (std::is_same_v<T, int64_t>)
@@ -113,7 +117,7 @@ public:
     else
       fits = fits && found->is_number();
     if (!fits)
-      failData(path_, fmt::format("damaged: \"{}\" is missing, or no {}", key, std::is_same_v<T, std::string> ? "text" : "number that it can be"));
+      failData(path_, fmt::format("damaged: \"{}\" is missing, or no {}", key, std::is_same_v<T, std::string> ? "text" : std::is_same_v<T, bool> ? "boolean" : "number that it can be"));
     return found->template get<T>();
   }
   Members object(const char* key) const {
@@ -216,6 +220,10 @@ Checkpoint readCheckpoint(const fs::path& folder) {
   checkpoint.evaluationsSinceBest = members.get<int64_t>("evaluations_since_best");
   if (members.has("evaluated"))
     checkpoint.evaluated = members.get<int64_t>("evaluated");
+  if (members.has("length")) { // by steps, and of an earlier moec, there is none
+    Members length = members.object("length");
+    checkpoint.length = {length.get<int64_t>("steps"), length.get<int64_t>("batch"), length.get<int64_t>("accumulate"), length.get<bool>("drop_last"), length.get<int64_t>("epochs")};
+  }
   Members files = members.object("files");
   auto tensors = [&](const char* name) {
     fs::path file = folder / name;

@@ -29,6 +29,14 @@ struct Identity {
   bool operator==(const Identity&) const = default;
 };
 
+/// How many steps a training by epochs was foretold, which its schedule follows, and what that was made for. Its steps may be fewer: batches of nothing but bad records are none.
+struct Length {
+  int64_t steps = 0, batch = 0, accumulate = 0;
+  bool dropLast = false;
+  int64_t epochs = 0;
+  bool operator==(const Length&) const = default;
+};
+
 struct Checkpoint {
   TensorMap weights, state;
   int64_t step = 0;
@@ -37,7 +45,8 @@ struct Checkpoint {
   std::string target; // "cpu:x86-64-v4": the same bits are promised on it alone
   std::optional<BestEvaluation> best;
   int64_t evaluationsSinceBest = 0;
-  int64_t evaluated = -1; // the step of the last evaluation; -1: there was none
+  int64_t evaluated = -1;       // the step of the last evaluation; -1: there was none
+  std::optional<Length> length; // of a training by epochs
 };
 
 /// Nothing in it depends on time or place: equal trainings write equal bytes. Error(System) when the disk is full; what was there before still is.

@@ -95,10 +95,11 @@ EvaluationRecord evaluationOf(const Json& json) {
 
 } // namespace
 
-Metrics::Metrics(const fs::path& file, int64_t keptSteps) : path_(file) {
+Metrics::Metrics(const fs::path& file, std::optional<Kept> kept) : path_(file) {
   AtomicFile cut(file);
+  auto keeps = [&](const Json& json) { return json["step"].get<int64_t>() <= (json["kind"] == "evaluation" ? kept->evaluated : kept->step); };
   forEachLine(file, [&](size_t number, std::string_view line) {
-    if (keptSteps >= 0 && parseLine(file, number, line)["step"].get<int64_t>() <= keptSteps) {
+    if (kept && keeps(parseLine(file, number, line))) {
       cut.write(line);
       cut.write("\n");
     }

@@ -4,14 +4,19 @@
 #include "runtime/train/Trainer.h"
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace moec::train {
 
 class Metrics {
 public:
-  /// Keeps what belongs to steps up to `keptSteps`, whole or as it was; -1: nothing. Error(System).
-  Metrics(const std::filesystem::path& file, int64_t keptSteps);
+  /// What a checkpoint knows of: steps up to `step`, and evaluations up to that of step `evaluated` (-1: none).
+  struct Kept {
+    int64_t step, evaluated;
+  };
+  /// Keeps the lines of these, or begins anew. The file is whole or as it was. Error(System); Error(Data) for damage to lines that are to be kept.
+  explicit Metrics(const std::filesystem::path& file, std::optional<Kept> kept = {});
   ~Metrics();
   Metrics(const Metrics&) = delete;
 

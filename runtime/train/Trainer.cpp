@@ -82,6 +82,12 @@ struct Trainer::State {
     return stepsOfEpoch(from.record) + std::min(config.epochs - from.epoch - 1, most / whole) * whole;
   }
   void setTotal(int64_t steps) { config.schedule.total = total = steps; }
+  Length lengthOf(int64_t steps) const { return {steps, config.batch, config.accumulate, config.dropLast, config.epochs}; }
+
+  /// Where batches as they are now go on from it: what is left of an epoch may fill none.
+  data::Place nextPlace(const data::Place& from) const {
+    return config.dropLast && data.train->size() - from.record < config.batch ? data::Place{from.epoch + 1, 0} : from;
+  }
 
   data::LoaderOptions loaderOptions() const { return {.batch = config.batch, .seed = config.seed, .dropLast = config.dropLast, .badRecords = config.badRecords}; }
 
@@ -134,6 +140,7 @@ struct Trainer::State {
   std::optional<BestEvaluation> best;
   int64_t evaluationsSinceBest = 0, evaluated = -1; // evaluated: the step of the last evaluation; -1: there was none
   std::filesystem::path lastCheckpoint;             // the last one in out; empty: none
+  data::Place lastPlace;                            // as that one has it
   std::unique_ptr<FolderLock> lock;                 // from resume() to the end of the run
 
   // Of a run.
@@ -166,12 +173,17 @@ void Trainer::State::resume() {
   if (isByEpochs()) {
     if (data::Place at = checkpoint.place; at.epoch > config.epochs || (at.epoch == config.epochs && at.record > 0))
       throw Error(Fault::Usage, fmt::format("{} is in epoch {}, but the training has {} in all: give more", folder.string(), at.epoch + 1, config.epochs));
-    setTotal(checkpoint.step + stepsFrom(checkpoint.place)); // batches may have had another size so far
   } else if (checkpoint.step > total)
     throw Error(Fault::Usage, fmt::format("{} is of step {}, but the training has {} steps in all: give more", folder.string(), checkpoint.step, total));
   if (checkpoint.place.record >= data.train->size())
     throw Error(Fault::Data, fmt::format("{}: record {} of an epoch is the next, but the data have {}", folder.string(), checkpoint.place.record, data.train->size()));
-  place = restore(folder, checkpoint);
+  lastPlace = restore(folder, checkpoint);
+  place = nextPlace(lastPlace);
+  if (isByEpochs()) {
+    const auto& length = checkpoint.length;
+    bool isSame = length && *length == lengthOf(length->steps);
+    setTotal(isSame ? length->steps : checkpoint.step + stepsFrom(place)); // batches may have had another size so far
+  }
   best = checkpoint.best;
   evaluationsSinceBest = checkpoint.evaluationsSinceBest;
   evaluated = checkpoint.evaluated;
@@ -219,7 +231,8 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
                         .target = training.plan().target,
                         .best = best,
                         .evaluationsSinceBest = evaluationsSinceBest,
-                        .evaluated = evaluated};
+                        .evaluated = evaluated,
+                        .length = isByEpochs() ? std::optional(lengthOf(total)) : std::nullopt};
   for (const StateInfo& info : training.plan().states)
     if (isGradient(training.plan(), info))
       checkpoint.state.erase(info.name);
@@ -233,6 +246,7 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
   else
     train::writeCheckpoint(folder, checkpoint);
   lastCheckpoint = folder;
+  lastPlace = place;
   metrics->addCheckpoint(checkpoint.step, folder.lexically_relative(config.out).string());
   listener->onCheckpoint(folder);
   pruneCheckpoints(config.out, config.keep, best ? best->step : -1);
@@ -279,7 +293,8 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
   if (evaluation && evaluated != training.steps()) { // it was interrupted behind this step, and now nothing more is asked for
     evaluate();
     writeCheckpoint(stop);
-  }
+  } else if (place != lastPlace) // nothing was left for batches of this size
+    writeCheckpoint(stop);
   return Outcome::End::Finished;
 }
 
@@ -297,7 +312,7 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   writeOutFolder(config, data);
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
   failing = training.steps();
-  metrics.emplace(config.out / "metrics.jsonl", resumed ? training.steps() : -1);
+  metrics.emplace(config.out / "metrics.jsonl", resumed ? std::optional(Metrics::Kept{training.steps(), evaluated}) : std::nullopt);
   metrics->addEvent(training.steps(), resumed ? "resumed" : "begun", resumed ? notice : data.name);
   listener->onStart(training.steps(), total, batchesPerEpoch);
   if (!notice.empty())

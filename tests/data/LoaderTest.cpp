@@ -128,6 +128,24 @@ TEST(Loader, SkipsAtTheBeginning) {
   EXPECT_FALSE(loader.next());
 }
 
+TEST(Loader, WhatAnEpochSkipsAtItsBeginningIsNotOfTheOneBefore) {
+  auto dataset = std::make_shared<Counting>(6, std::set<int64_t>{0, 1});
+  LoaderOptions options{.batch = 2, .shuffle = false, .badRecords = BadRecords::Skip};
+  std::vector<Batch> batches = twoEpochs(dataset, options);
+  ASSERT_EQ(batches.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    int64_t epoch = static_cast<int64_t>(i / 2);
+    bool isFirst = i % 2 == 0;
+    EXPECT_EQ(numbersOf(batches[i]), isFirst ? (Numbers{2, 3}) : (Numbers{4, 5}));
+    EXPECT_EQ(batches[i].skipped.size(), isFirst ? 2u : 0u);
+    EXPECT_EQ(batches[i].begin, (Place{epoch, isFirst ? 0 : 4}));
+    EXPECT_EQ(batches[i].end, isFirst ? (Place{epoch, 4}) : (Place{epoch + 1, 0}));
+  }
+  Batch again = *Loader(dataset, options, batches[1].end).next();
+  EXPECT_EQ(numbersOf(again), (Numbers{2, 3}));
+  EXPECT_EQ(again.end, batches[2].end);
+}
+
 TEST(Loader, NothingButBadRecords) {
   std::set<int64_t> all = {0, 1, 2, 3, 4};
   for (bool once : {false, true}) {

@@ -35,6 +35,7 @@ Checkpoint sample(int64_t step = 20) {
   checkpoint.best = {12, 64, 0.1 + 0.2, 1.0 / 3};
   checkpoint.evaluationsSinceBest = 2;
   checkpoint.evaluated = 18;
+  checkpoint.length = {.steps = 40, .batch = 16, .accumulate = 2, .dropLast = true, .epochs = 5};
   return checkpoint;
 }
 
@@ -99,13 +100,16 @@ TEST(Checkpoint, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(read.best, written.best) << "to the bit";
   EXPECT_EQ(read.evaluationsSinceBest, 2);
   EXPECT_EQ(read.evaluated, 18);
+  EXPECT_EQ(read.length, written.length);
 
   written.best.reset();
+  written.length.reset();
   written.evaluated = -1;
   written.state.clear();
   writeCheckpoint(path, written);
   EXPECT_FALSE(readCheckpoint(path).best);
   EXPECT_EQ(readCheckpoint(path).evaluated, -1);
+  EXPECT_FALSE(readCheckpoint(path).length) << "by steps, or by a moec that wrote none";
   EXPECT_THAT(readCheckpoint(path).state, IsEmpty());
 }
 
@@ -148,6 +152,9 @@ TEST(Checkpoint, DamageIsFoundAndNamed) {
   fresh();
   replace(folder / "training.json", "\"step\": 20", "\"step\": -2");
   EXPECT_THAT(problem(folder), HasSubstr("damaged: \"step\""));
+  fresh();
+  replace(folder / "training.json", "\"drop_last\": true", "\"drop_last\": 1");
+  EXPECT_THAT(problem(folder), HasSubstr("damaged: \"drop_last\" is missing, or no boolean"));
   fresh();
   replace(folder / "training.json", "{", "[");
   EXPECT_THAT(problem(folder), HasSubstr("training.json: damaged"));

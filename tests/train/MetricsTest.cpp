@@ -46,7 +46,7 @@ StepRecord step(int64_t number) {
 TEST(Metrics, EachLineSaysWhatItIs) {
   test::TemporaryFolder folder;
   auto file = folder.path() / "metrics.jsonl";
-  Metrics metrics(file, -1);
+  Metrics metrics(file);
   metrics.add(step(7));
   metrics.add(EvaluationRecord{.step = 7, .records = 10, .loss = 0.5, .seconds = 2, .accuracy = 0.75, .best = true});
   metrics.addCheckpoint(7, "checkpoints/step-00000007");
@@ -65,7 +65,7 @@ TEST(Metrics, EachLineSaysWhatItIs) {
 TEST(Metrics, WhatIsNotFiniteIsNull) {
   test::TemporaryFolder folder;
   auto file = folder.path() / "metrics.jsonl";
-  Metrics metrics(file, -1);
+  Metrics metrics(file);
   StepRecord record = step(1);
   record.auxLosses["a"] = std::numeric_limits<double>::infinity();
   metrics.add(record);
@@ -79,26 +79,53 @@ TEST(Metrics, AResumedTrainingCutsWhatLiesBehind) {
   test::TemporaryFolder folder;
   auto file = folder.path() / "metrics.jsonl";
   {
-    Metrics metrics(file, -1);
+    Metrics metrics(file);
     for (int64_t number : {1, 2, 3, 4})
       metrics.add(step(number));
   }
   std::ofstream(file, std::ios::app) << R"({"kind":"step","st)"; // it died here
   {
-    Metrics metrics(file, 3);
+    Metrics metrics(file, {{.step = 3, .evaluated = -1}});
     EXPECT_EQ(lines(file).size(), 3u);
     metrics.addEvent(3, "resumed");
   }
   EXPECT_THAT(lines(file).back(), R"({"kind":"resumed","step":3})");
-  { Metrics metrics(file, -1); }
+  { Metrics metrics(file); }
   EXPECT_TRUE(lines(file).empty());
+}
+
+// A training may die behind an evaluation's line, before the checkpoint of that step knows of it: it is evaluated again.
+TEST(Metrics, OfEvaluationsThoseThatTheCheckpointKnowsAreKept) {
+  test::TemporaryFolder folder;
+  auto file = folder.path() / "metrics.jsonl";
+  {
+    Metrics metrics(file);
+    for (int64_t number : {1, 2, 3, 4}) {
+      metrics.add(step(number));
+      metrics.add(EvaluationRecord{.step = number});
+    }
+  }
+  auto kept = [&](int64_t step, int64_t evaluated) {
+    { Metrics metrics(file, {{.step = step, .evaluated = evaluated}}); }
+    Remembering read;
+    readMetrics(file, read);
+    std::vector<int64_t> evaluations;
+    for (const EvaluationRecord& record : read.evaluations)
+      evaluations.push_back(record.step);
+    EXPECT_EQ(read.steps.size(), static_cast<size_t>(step));
+    return evaluations;
+  };
+  EXPECT_THAT(kept(4, 4), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(kept(4, 3), ElementsAre(1, 2, 3));
+  EXPECT_THAT(kept(3, 1), ElementsAre(1));
+  EXPECT_THAT(kept(2, -1), ElementsAre()) << "there was none";
 }
 
 TEST(Metrics, AreReadBack) {
   test::TemporaryFolder folder;
   auto file = folder.path() / "metrics.jsonl";
   {
-    Metrics metrics(file, -1);
+    Metrics metrics(file);
     metrics.add(step(7));
     metrics.add(EvaluationRecord{.step = 7, .records = 10, .loss = 0.5, .seconds = 2, .accuracy = 0.75, .auxLosses = {{"a", 1}}, .best = true});
     metrics.addCheckpoint(7, "checkpoints/step-00000007");
@@ -134,7 +161,7 @@ TEST(Metrics, DamageIsNamedWithItsLine) {
     EXPECT_EQ(error.fault(), Fault::Data);
     EXPECT_THAT(error.what(), HasSubstr("metrics.jsonl:2: damaged"));
   }
-  EXPECT_THROW(Metrics(file, 5), Error);
+  EXPECT_THROW(Metrics(file, {{.step = 5, .evaluated = -1}}), Error);
   EXPECT_EQ(lines(file).size(), 2u) << "as it was";
 }
 

@@ -474,6 +474,104 @@ TEST(Trainer, EpochsKeepTheirLengthWhenBatchesChange) {
   }
 }
 
+namespace {
+
+/// Ten records, of which one cannot be read, one a step, in epochs.
+std::pair<Config, data::OpenedData> withABadRecord(const fs::path& out, int64_t record, int64_t epochs) {
+  Config settings = config(out);
+  settings.batch = 1;
+  settings.steps = 0;
+  settings.epochs = epochs;
+  settings.schedule.kind = Schedule::Kind::Linear;
+  settings.badRecords = data::BadRecords::Skip;
+  auto bad = std::make_shared<Points>(10);
+  bad->badRecord = record;
+  data::OpenedData data = points(10, 4);
+  data.train = bad;
+  return {settings, data};
+}
+
+} // namespace
+
+// A batch of nothing but bad records is no step: an epoch has fewer than were foretold, and the schedule follows those.
+TEST(Trainer, WhereRecordsAreSkippedTheScheduleGoesOnToo) {
+  TemporaryFolder whole;
+  auto [settings, data] = withABadRecord(whole.path(), 4, 2);
+  Remembering uninterrupted;
+  Outcome expected = train(plain(), settings, &uninterrupted, false, -1, data);
+  EXPECT_EQ(uninterrupted.total, 20);
+  EXPECT_EQ(expected.steps, 18);
+  for (int64_t until : {1, 9, 10, 17}) {
+    SCOPED_TRACE(until);
+    TemporaryFolder parts;
+    settings.out = parts.path();
+    EXPECT_EQ(train(plain(), settings, nullptr, false, until, data).steps, until);
+    Remembering told;
+    Outcome rest = train(plain(), settings, &told, true, -1, data);
+    EXPECT_EQ(told.total, 20);
+    EXPECT_EQ(told.steps.front().learningRate, uninterrupted.steps.at(static_cast<size_t>(until)).learningRate);
+    EXPECT_EQ(filesOf(rest.checkpoint), filesOf(expected.checkpoint));
+  }
+}
+
+TEST(Trainer, WhatTheNextEpochWouldSkipKeepsNoTrainingFromItsEnd) {
+  TemporaryFolder out;
+  auto [settings, data] = withABadRecord(out.path(), data::orderOf(10, 3, 1, true)[0], 1);
+  Outcome outcome = train(plain(), settings, nullptr, false, -1, data);
+  EXPECT_EQ(readCheckpoint(outcome.checkpoint).place, (data::Place{1, 0}));
+  Outcome again = train(plain(), settings, nullptr, true, -1, data);
+  EXPECT_EQ(again.end, Outcome::End::Finished);
+  EXPECT_EQ(again.steps, outcome.steps);
+  settings.epochs = 2;
+  Remembering told;
+  EXPECT_EQ(train(plain(), settings, &told, true, -1, data).steps, 18);
+  EXPECT_THAT(told.skipped, ElementsAre(HasSubstr("cannot be read"))) << "it is of this epoch";
+}
+
+// Ten records are three batches of 3; behind two of them no batch of 5 is left.
+TEST(Trainer, WhereNoWholeBatchIsLeftAnEpochHasEnded) {
+  for (int64_t validation : {0, 4}) {
+    SCOPED_TRACE(validation);
+    TemporaryFolder out;
+    Config settings = config(out.path());
+    settings.batch = 3;
+    settings.dropLast = true;
+    settings.steps = 0;
+    settings.epochs = 1;
+    settings.schedule.kind = Schedule::Kind::Linear;
+    EXPECT_EQ(train(plain(), settings, nullptr, false, 2, points(10, validation)).steps, 2);
+    for (int64_t batch : {5, 5, 3}) { // once it has ended it is at an end for any batch
+      settings.batch = batch;
+      Remembering told;
+      Outcome outcome = train(plain(), settings, &told, true, -1, points(10, validation));
+      EXPECT_EQ(outcome.end, Outcome::End::Finished);
+      EXPECT_EQ(outcome.steps, 2);
+      EXPECT_EQ(told.total, 2);
+      EXPECT_EQ(readCheckpoint(outcome.checkpoint).place, (data::Place{1, 0}));
+    }
+    settings.batch = 5;
+    settings.epochs = 2;
+    EXPECT_EQ(train(plain(), settings, nullptr, true, -1, points(10, validation)).steps, 4);
+  }
+}
+
+TEST(Trainer, AnEvaluationThatTheCheckpointDoesNotKnowIsToldOnce) {
+  TemporaryFolder out;
+  Config settings = config(out.path());
+  settings.steps = 10;
+  settings.evaluateEvery = 4;
+  train(plain(), settings, nullptr, false, 9);
+  settings.steps = 9;
+  std::ofstream(out.path() / "metrics.jsonl", std::ios::app) << R"({"kind":"evaluation","step":9,"records":40,"loss":1.0,"seconds":1.0,"best":false})" << "\n"; // here it was killed
+  train(plain(), settings, nullptr, true);
+  Remembering told;
+  readMetrics(out.path() / "metrics.jsonl", told);
+  std::vector<int64_t> evaluations;
+  for (const EvaluationRecord& evaluation : told.evaluations)
+    evaluations.push_back(evaluation.step);
+  EXPECT_THAT(evaluations, ElementsAre(4, 8, 9));
+}
+
 TEST(Trainer, ATrainingThatEndsWhereItWasInterruptedIsEvaluated) {
   TemporaryFolder whole, parts;
   Config settings = config(whole.path());
