@@ -10,12 +10,11 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
-#include <sstream>
-
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <set>
+#include <sstream>
 
 using namespace moec;
 using namespace moec::test;
