@@ -526,7 +526,7 @@ const Case kCases[] = {
     {"MaskOfOtherTokens",
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}, "mask": {"shape": ["batch", 4]}}, "model": @{"kind": "soft_moe", )"
      R"("from": ["x", "mask"], "experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
-     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 5], not [batch, 4])"}},
+     {R"(the mask of "soft_moe" on [batch, 5, 8] is [batch, 4], not [batch, 5])"}},
     {"ThreeValuesForSlots",
      R"("inputs": {"x": {"shape": ["batch", 5, 8]}}, "model": @{"kind": "soft_moe", "from": ["x", "x", "x"], )"
      R"("experts": {"kind": "mlp", "count": 4, "hidden": 8}})",
