@@ -54,8 +54,8 @@ std::string GateWriter::zerosBehindRows() const {
     ir::Sizes sizes = ir::sizesOf(value);
     DType type = dtypeOf(value);
     std::string width = k_.size(ir::product(llvm::ArrayRef(sizes).drop_front()));
-    lines.line("for (long long at = (long long)max(first, tokens) * {} + threadIdx.x; at < min((long long)first + {}, (long long){}) * {}; at += {})", width,
-               schedule_.tokenBlock, k_.size(plan_.tokens), width, schedule_.threads);
+    lines.line("for (long long at = (long long)(first < tokens ? tokens : first) * {} + threadIdx.x; at < (first + {}LL < {} ? first + {}LL : {}) * {}; at += {})", width,
+               schedule_.tokenBlock, k_.size(plan_.tokens), schedule_.tokenBlock, k_.size(plan_.tokens), width, schedule_.threads);
     lines.line("  {}", storeText(type, k_.output(static_cast<unsigned>(i)), "at", literal(type, 0)));
   }
   return lines.str();
