@@ -176,7 +176,7 @@ TEST(Host, TheSameInC) {
   WatchedMemory none(0);
   allocator.context = &none;
   EXPECT_EQ(moec_session_create_hosted(program, "cpu", &allocator, nullptr, &session), MOEC_ERROR_SYSTEM);
-  EXPECT_THAT(moec_last_error(), HasSubstr("no memory for w, f32[8] (32 bytes)"));
+  EXPECT_THAT(moec_last_error(), HasSubstr("no memory for w.packed, f32[8] (32 bytes)"));
   allocator.release = nullptr;
   EXPECT_EQ(moec_session_create_hosted(program, "cpu", &allocator, nullptr, &session), MOEC_ERROR_USAGE);
   EXPECT_STREQ(moec_last_error(), "release is null");
