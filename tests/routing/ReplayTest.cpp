@@ -14,7 +14,6 @@
 #include <cstring>
 #include <fstream>
 #include <set>
-#include <sstream>
 
 using namespace moec;
 using namespace moec::test;
@@ -31,15 +30,6 @@ std::vector<RoutingRow> rowsWithChoices() {
       rows.push_back(row);
     }
   return rows;
-}
-
-/// Those of MOEC_REPLAY_DEVICES, with commas between: the emulator takes its time.
-std::vector<std::string> replayDevices() {
-  std::vector<std::string> devices;
-  std::istringstream names(MOEC_REPLAY_DEVICES);
-  for (std::string name; std::getline(names, name, ',');)
-    devices.push_back(name);
-  return devices;
 }
 
 /// The case with the most tokens that moec does not refuse.
@@ -224,7 +214,7 @@ TEST(ReplayErrors, SayWhatIsMissing) {
   EXPECT_THROW(compile(path, {.targets = {"cpu"}, .record = true, .generate = GenerationSizes{1, 8}}), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Replay, testing::Combine(testing::ValuesIn(rowsWithChoices()), testing::ValuesIn(replayDevices())),
+INSTANTIATE_TEST_SUITE_P(All, Replay, testing::Combine(testing::ValuesIn(rowsWithChoices()), testing::ValuesIn(std::vector<std::string>(std::begin(kRoutingDevices), std::end(kRoutingDevices)))),
                          [](const auto& info) {
                            std::string device = std::get<1>(info.param);
                            return std::get<0>(info.param).kind + "_" + (device.starts_with("ptx") ? "emulator" : device);
