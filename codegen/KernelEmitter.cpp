@@ -25,9 +25,7 @@ std::string keyOf(ir::KernelOp kernel, const std::string& emitter) {
   if (kernel.getSchedule())
     out << *kernel.getSchedule();
   llvm::DenseMap<mlir::Value, unsigned> numbers;
-  auto define = [&](mlir::Value value) {
-    out << " %" << numbers.try_emplace(value, numbers.size()).first->second << ":" << value.getType();
-  };
+  auto define = [&](mlir::Value value) { out << " %" << numbers.try_emplace(value, numbers.size()).first->second << ":" << value.getType(); };
   mlir::Block& body = kernel.getBody().front();
   for (mlir::Value argument : body.getArguments())
     define(argument);

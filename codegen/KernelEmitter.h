@@ -12,11 +12,11 @@ namespace moec::codegen {
 
 /// What emitting a kernel gives: the image and all that a launch of it needs (runtime/core/Plan.h, LaunchInfo).
 struct KernelImage {
-  std::string symbol;              // exported by the image; from key(), so equal kernels share it
-  std::vector<uint8_t> image;      // CPU: ELF shared object without undefined symbols; CUDA: runtime/core/CudaImage.h
-  std::vector<Size> sizes;         // KernelCall::sizes, over the symbols of this kernel
+  std::string symbol;         // exported by the image; from key(), so equal kernels share it
+  std::vector<uint8_t> image; // CPU: ELF shared object without undefined symbols; CUDA: runtime/core/CudaImage.h
+  std::vector<Size> sizes;    // KernelCall::sizes, over the symbols of this kernel
   std::vector<StageInfo> stages;
-  std::vector<Size> workspaces;    // bytes of each kernel-private buffer; in KernelCall::buffers behind the outputs
+  std::vector<Size> workspaces; // bytes of each kernel-private buffer; in KernelCall::buffers behind the outputs
 };
 
 /// Whether a MoE layer is to be one launch, and why: words for `explain`.

@@ -8,8 +8,8 @@ namespace moec::compiler {
 
 struct Compilation {
   mlir::OwningOpRef<mlir::ModuleOp> module;
-  std::string target;                                      // "cpu:x86-64-v3"; empty before schedule
-  std::map<std::string, codegen::KernelImage> images;      // by symbol, after emit
+  std::string target;                                 // "cpu:x86-64-v3"; empty before schedule
+  std::map<std::string, codegen::KernelImage> images; // by symbol, after emit
 };
 
 /// The phases, in order.

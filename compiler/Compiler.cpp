@@ -1,14 +1,14 @@
 // The table of contents of the compiler: phases in order, one line per pass, and between them the facts that force the order.
 
-#include "compiler/Compilation.h"
 #include "compiler/Compiler.h"
+#include "compiler/Compilation.h"
 #include "compiler/Diagnostics.h"
 #include "compiler/KernelFolder.h"
-#include "moec_build_id.h"
 #include "compiler/Targets.h"
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 #include "models/BuildModel.h"
+#include "moec_build_id.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Error.h"
 
@@ -84,7 +84,8 @@ public:
   /// `known`: the images of the target so far.
   bool lower(Phase first, const std::string& target, bool last, KernelImages& known, Plan& plan) {
     std::string error;
-    auto emitter = codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels, .debugInfo = options_.debugInfo});
+    auto emitter =
+        codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels, .debugInfo = options_.debugInfo});
     if (!emitter)
       throw Error(Fault::Usage, error);
     ModuleOp module = *compilation_.module;
@@ -140,7 +141,8 @@ public:
         printKernels(*emitter);
       return false;
     }
-    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, known, options_.trace.get(), result_); }))
+    if (first <= Phase::Emit &&
+        !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, known, options_.trace.get(), result_); }))
       return false;
     return run(Phase::Pack, [&] {
       auto made = makePlan(compilation_);
@@ -241,11 +243,14 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "phase 'import' starts from a model: leave --from out");
   if (options.stopAfter == "pack")
     throw Error(Fault::Usage, "behind 'pack' stands the program itself: leave --stop-after out");
-  for (auto [given, name] : {std::pair(options.accumulate, "--accumulate"), std::pair(options.recompute, "--recompute"), std::pair(options.inputGradients, "--input-gradients")})
+  for (auto [given, name] :
+       {std::pair(options.accumulate, "--accumulate"), std::pair(options.recompute, "--recompute"), std::pair(options.inputGradients, "--input-gradients")})
     if (given && !options.train)
       throw Error(Fault::Usage, std::string(name) + " is for training: name --train too");
-  if (options.generate && (options.generate->batch < 1 || options.generate->context < 1 || options.generate->batch > kMostTexts || options.generate->context > kMostTexts))
-    throw Error(Fault::Usage, fmt::format("generation of {} texts of {} tokens: expected numbers from 1 to {}", options.generate->batch, options.generate->context, kMostTexts));
+  if (options.generate &&
+      (options.generate->batch < 1 || options.generate->context < 1 || options.generate->batch > kMostTexts || options.generate->context > kMostTexts))
+    throw Error(Fault::Usage, fmt::format("generation of {} texts of {} tokens: expected numbers from 1 to {}", options.generate->batch,
+                                          options.generate->context, kMostTexts));
   if (options.generate && options.drawsAsInputs)
     throw Error(Fault::Usage, "--draws-as-inputs is not for generation, whose inputs are tokens alone: leave it or --context out");
   for (auto [given, name] : {std::pair(options.record, "--record"), std::pair(options.replay, "--replay")})
@@ -261,8 +266,8 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "unknown form of code '" + options.emit + "'; known: llvm asm cuda ptx");
   bool emits = options.stopAfter.empty() || options.stopAfter == "emit";
   if (!options.kernels.empty() && (!emits || options.from == "pack"))
-    throw Error(Fault::Usage, "--kernels is for phase 'emit', which " +
-                                  (emits ? "lies before --from pack" : "does not run with --stop-after " + options.stopAfter));
+    throw Error(Fault::Usage,
+                "--kernels is for phase 'emit', which " + (emits ? "lies before --from pack" : "does not run with --stop-after " + options.stopAfter));
 }
 
 void checkDebugInfo(const CompileOptions& options, const std::vector<std::string>& targets) {
@@ -294,7 +299,8 @@ void leaveFoldersOut(ModuleOp module) {
 /// itself what it is for.
 std::vector<Purpose> purposesOf(const CompileOptions& options) {
   std::vector<Purpose> purposes{Purpose::Inference};
-  for (auto [asked, purpose] : {std::pair(options.train, Purpose::Training), std::pair(options.evaluate, Purpose::Evaluation), std::pair(options.generate.has_value(), Purpose::Generation)})
+  for (auto [asked, purpose] : {std::pair(options.train, Purpose::Training), std::pair(options.evaluate, Purpose::Evaluation),
+                                std::pair(options.generate.has_value(), Purpose::Generation)})
     if (asked && options.from.empty())
       purposes.push_back(purpose);
   bool shows = !options.stopAfter.empty() || !options.emit.empty();
@@ -349,7 +355,8 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
         return result;
       fixed = pipeline.compilation().target;
       if (!fixed.empty() && !options.targets.empty() && std::find(targets.begin(), targets.end(), fixed) == targets.end())
-        throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed + ", which is not among the targets asked for: leave --target out, or compile the model for them");
+        throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed +
+                                      ", which is not among the targets asked for: leave --target out, or compile the model for them");
       checkDebugInfo(options, fixed.empty() ? targets : std::vector{fixed});
       checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
       bool onlyThis = !fixed.empty() || !options.stopAfter.empty();

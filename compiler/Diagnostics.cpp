@@ -23,10 +23,14 @@ std::string placeOf(Location location, const std::filesystem::path& file) {
 
 const char* wordOf(DiagnosticSeverity severity) {
   switch (severity) {
-  case DiagnosticSeverity::Note: return "note";
-  case DiagnosticSeverity::Warning: return "warning";
-  case DiagnosticSeverity::Error: return "error";
-  case DiagnosticSeverity::Remark: return "remark";
+  case DiagnosticSeverity::Note:
+    return "note";
+  case DiagnosticSeverity::Warning:
+    return "warning";
+  case DiagnosticSeverity::Error:
+    return "error";
+  case DiagnosticSeverity::Remark:
+    return "remark";
   }
   return "error";
 }
@@ -37,7 +41,8 @@ ContextDiagnostics::ContextDiagnostics(MLIRContext& context, std::filesystem::pa
     : moefy_(std::move(moefy)), handler_(&context, [this, file = std::move(file)](Diagnostic& diagnostic) {
         auto line = [&](Diagnostic& one) {
           std::string path = ir::pathOf(one.getLocation());
-          lines_.push_back(placeOf(one.getLocation(), file) + ": " + wordOf(one.getSeverity()) + ": " + (path.empty() ? "" : "in '" + path + "': ") + one.str());
+          lines_.push_back(placeOf(one.getLocation(), file) + ": " + wordOf(one.getSeverity()) + ": " + (path.empty() ? "" : "in '" + path + "': ") +
+                           one.str());
         };
         beyondTarget_ |= codegen::isBeyondTarget(diagnostic);
         line(diagnostic);

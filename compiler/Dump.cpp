@@ -21,8 +21,8 @@ Attribute stageAttribute(const StageInfo& stage, MLIRContext* context) {
   SmallVector<Attribute> fields{sizesAttribute({stage.items, stage.scratchBytes, stage.operations}, context)};
   if (const auto& grid = stage.grid) {
     fields.push_back(builder.getStringAttr(grid->function));
-    fields.push_back(builder.getDenseI64ArrayAttr({grid->threads, grid->sharedBytes, grid->dynamicSharedBytes, grid->registers, grid->spillBytes,
-                                                   grid->stackBytes, grid->blocksPerMultiprocessor}));
+    fields.push_back(builder.getDenseI64ArrayAttr(
+        {grid->threads, grid->sharedBytes, grid->dynamicSharedBytes, grid->registers, grid->spillBytes, grid->stackBytes, grid->blocksPerMultiprocessor}));
   }
   return builder.getArrayAttr(fields);
 }

@@ -20,6 +20,6 @@ std::string describeNvrtc() {
 } // namespace
 
 extern "C" const CompilerInterface moecCompilerInterface{kBuildId, &compiler::compileFile, &compiler::makeReferenceDevice, &codegen::cuda::missingNvrtc,
-                                                       &describeNvrtc};
+                                                         &describeNvrtc};
 
 } // namespace moec

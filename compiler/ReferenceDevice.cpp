@@ -15,10 +15,14 @@ namespace {
 /// The function whose kernels are the launches of a call.
 const char* calledName(const Plan& plan) {
   switch (plan.purpose) {
-  case Purpose::Training: return plan.apply.empty() ? "train_step" : "accumulate";
-  case Purpose::Evaluation: return "evaluate";
-  case Purpose::Generation: return "generate";
-  default: return "forward";
+  case Purpose::Training:
+    return plan.apply.empty() ? "train_step" : "accumulate";
+  case Purpose::Evaluation:
+    return "evaluate";
+  case Purpose::Generation:
+    return "generate";
+  default:
+    return "forward";
   }
 }
 
@@ -66,7 +70,8 @@ public:
   ReferenceExecutable(Program program, const Plan& plan) : program_(std::move(program)), plan_(plan), meaning_(program_, plan), values_(plan.buffers.size()) {
     for (size_t i = 0; i < plan.buffers.size(); ++i)
       if (plan.buffers[i].kind == BufferKind::Constant)
-        std::memcpy((values_[i] = Tensor(plan.buffers[i].dtype, shapeOf(static_cast<int>(i)))).data(), plan.buffers[i].data.data(), plan.buffers[i].data.size());
+        std::memcpy((values_[i] = Tensor(plan.buffers[i].dtype, shapeOf(static_cast<int>(i)))).data(), plan.buffers[i].data.data(),
+                    plan.buffers[i].data.size());
   }
 
   const Plan& plan() const override { return plan_; }

@@ -13,8 +13,8 @@ namespace moec::models {
 namespace {
 
 bool isRaw(ParameterType type) {
-  return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate ||
-         type == ParameterType::Expert || type == ParameterType::Experts || type == ParameterType::ExpertBody;
+  return type == ParameterType::Object || type == ParameterType::Body || type == ParameterType::Gate || type == ParameterType::Expert ||
+         type == ParameterType::Experts || type == ParameterType::ExpertBody;
 }
 
 void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& value, Diagnostics& diagnostics) {
@@ -23,9 +23,8 @@ void reportMismatch(const Kind& kind, const Parameter& parameter, const Json& va
     return diagnostics.error(value.position(), unknownWord(parameter.name, value.string(), parameter.words));
   Misfit wrong = misfit(parameter, value);
   diagnostics.error(wrong.position,
-                    fmt::format("{} of {} {} {}{}; expected {}{}{}", inQuotes(parameter.name), inQuotes(kind.name),
-                                wrong.isEntry ? "has" : "is", wrong.what, wrong.isEntry ? " in it" : "",
-                                expectation(parameter), parameter.hint.empty() ? "" : "; ", parameter.hint));
+                    fmt::format("{} of {} {} {}{}; expected {}{}{}", inQuotes(parameter.name), inQuotes(kind.name), wrong.isEntry ? "has" : "is", wrong.what,
+                                wrong.isEntry ? " in it" : "", expectation(parameter), parameter.hint.empty() ? "" : "; ", parameter.hint));
 }
 
 void noteMeant(const Json& object, const Meaning& meaning, Meant& meant) {
@@ -48,9 +47,8 @@ Json defaultOf(const Parameter& parameter, Position position) {
 
 } // namespace
 
-std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, const Environment& environment,
-                                         std::span<const std::string> common, Diagnostics& diagnostics,
-                                         const Json* written, Meant* meant) {
+std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, const Environment& environment, std::span<const std::string> common,
+                                         Diagnostics& diagnostics, const Json* written, Meant* meant) {
   Arguments result;
   result.kind_ = &kind;
   result.object_ = &object;
@@ -71,9 +69,8 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
         known.push_back(candidate.name);
       known.insert(known.end(), common.begin(), common.end());
       Meaning meaning = meaningOf(member.key, kind, known);
-      diagnostics.error(member.keyPosition,
-                        fmt::format("{} has no parameter {}{}{} known: {}", inQuotes(kind.name), inQuotes(member.key),
-                                    meaning.words, meaning.words.ends_with('?') ? "" : ";", joined(known)));
+      diagnostics.error(member.keyPosition, fmt::format("{} has no parameter {}{}{} known: {}", inQuotes(kind.name), inQuotes(member.key), meaning.words,
+                                                        meaning.words.ends_with('?') ? "" : ";", joined(known)));
       noteMeant(object, meaning, *meant);
       good = false;
       continue;
@@ -93,8 +90,7 @@ std::optional<Arguments> Arguments::read(const Kind& kind, const Json& object, c
     if (parameter.required) {
       if (!meant->contains({&object, parameter.name}))
         diagnostics.error((written ? written : &object)->position(),
-                          fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name),
-                                      expectation(parameter)));
+                          fmt::format("{} needs {}: {}", inQuotes(kind.name), inQuotes(parameter.name), expectation(parameter)));
       good = false;
     } else if (!parameter.fallback.empty()) {
       result.values_.emplace(parameter.name, defaultOf(parameter, object.position()));

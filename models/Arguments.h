@@ -18,9 +18,8 @@ public:
   /// that every kind of the family takes beside its own ("kind", "name" ...).
   /// A missing key is reported at `written`: the object as the file has it, where that stands elsewhere than `object`;
   /// and not at all when `meant` has it, which takes up what keys here were meant to be.
-  static std::optional<Arguments> read(const Kind& kind, const Json& object, const Environment& environment,
-                                       std::span<const std::string> common, Diagnostics& diagnostics,
-                                       const Json* written = nullptr, Meant* meant = nullptr);
+  static std::optional<Arguments> read(const Kind& kind, const Json& object, const Environment& environment, std::span<const std::string> common,
+                                       Diagnostics& diagnostics, const Json* written = nullptr, Meant* meant = nullptr);
 
   /// Is the model built as it trains? Before this is called, as it infers.
   void setTraining(bool training) { mode_ = training ? "train" : "eval"; }

@@ -86,7 +86,8 @@ private:
       sizes.push_back(named(symbol, builder_.getI64IntegerAttr(size)));
     module->setAttr("moe.check", builder_.getDictionaryAttr(sizes));
     if (file_.generation) // a call has no more tokens than the context
-      module->setAttr("moe.at_most", builder_.getDictionaryAttr(named(file_.inputs.front().shape[1].str(), builder_.getI64IntegerAttr(file_.generation->context))));
+      module->setAttr("moe.at_most",
+                      builder_.getDictionaryAttr(named(file_.inputs.front().shape[1].str(), builder_.getI64IntegerAttr(file_.generation->context))));
   }
 
   func::FuncOp makeFunction(ModuleOp module) {
@@ -122,9 +123,9 @@ private:
     bool isScores = sizes.size() == 3 && sizes[0] == leading[0] && sizes[1] == leading[1] && sizes[2].isConstant() &&
                     isa<FloatType>(cast<RankedTensorType>(value.getType()).getElementType());
     if (!isScores) {
-      diagnostics_.error(file_.outputs.empty() ? file_.model->position() : file_.outputs.front().second,
-                         fmt::format("a model that continues texts gives scores (batch, sequence, vocabulary) of its tokens; {} is {}", inQuotes(name),
-                                     ir::describe(sizes)));
+      diagnostics_.error(
+          file_.outputs.empty() ? file_.model->position() : file_.outputs.front().second,
+          fmt::format("a model that continues texts gives scores (batch, sequence, vocabulary) of its tokens; {} is {}", inQuotes(name), ir::describe(sizes)));
       return false;
     }
     outputs.erase(outputs.begin() + 1, outputs.end());
@@ -132,9 +133,10 @@ private:
     value = lastToken(value, builder_);
     for (auto random : function.getOps<ir::RandomOp>())
       if (!random.getType().hasStaticShape()) {
-        diagnostics_.error(positionOf(random.getLoc()),
-                           fmt::format("{} draws for each token, so that a continued text would depend on how it was cut into calls; choose what draws nothing in inference",
-                                       inQuotes(random.getPath().str())));
+        diagnostics_.error(
+            positionOf(random.getLoc()),
+            fmt::format("{} draws for each token, so that a continued text would depend on how it was cut into calls; choose what draws nothing in inference",
+                        inQuotes(random.getPath().str())));
         return false;
       }
     return true;
@@ -142,8 +144,7 @@ private:
 
   DictionaryAttr photoAttr(const PhotoRule& photo) {
     StringRef resize = photo.resize == PhotoRule::Resize::Stretch ? "stretch" : "none";
-    return builder_.getDictionaryAttr({named("resize", builder_.getStringAttr(resize)),
-                                       named("mean", builder_.getF64ArrayAttr(photo.mean)),
+    return builder_.getDictionaryAttr({named("resize", builder_.getStringAttr(resize)), named("mean", builder_.getF64ArrayAttr(photo.mean)),
                                        named("std", builder_.getF64ArrayAttr(photo.std))});
   }
 
@@ -152,8 +153,7 @@ private:
     for (const auto& [name, position] : file_.outputs) {
       Value value = values.find(name);
       if (!value || isa<BlockArgument>(value)) {
-        diagnostics_.error(position, value ? fmt::format("the output {} is an input", inQuotes(name))
-                                           : unknownWord("value", name, blockNames(values)));
+        diagnostics_.error(position, value ? fmt::format("the output {} is an input", inQuotes(name)) : unknownWord("value", name, blockNames(values)));
         return false;
       }
       outputs.emplace_back(name, value);
@@ -239,8 +239,7 @@ private:
 
   /// The results of @loss and @evaluate, after the loss is checked: the losses, what else its kind can tell, what gates
   /// chose. Empty where the model is built without one. Its words become an attribute. Nothing after an error.
-  std::optional<std::vector<Output>> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks,
-                                            ValueScope& values) {
+  std::optional<std::vector<Output>> lossOf(ModuleOp module, Vocabulary& vocabulary, ModelBuilder& blocks, ValueScope& values) {
     if (!file_.loss)
       return std::vector<Output>();
     std::optional<Use> use = vocabulary.look(*file_.loss, Family::Loss, file_.let, false);
@@ -287,12 +286,9 @@ private:
   /// Does each pattern mean some parameter?
   bool checkPatterns(ModuleOp module, const Json& patterns) {
     for (const Json& pattern : patterns.list())
-      if (llvm::none_of(module.getOps<ir::ParameterOp>(), [&](ir::ParameterOp parameter) {
-            return matches(pattern.string(), parameter.getSymName());
-          })) {
-        diagnostics_.error(pattern.position(),
-                           fmt::format("no parameter's name is or ends with {}{}", inQuotes(pattern.string()),
-                                       pattern.string().find('*') == std::string::npos ? "" : ", * being any text"));
+      if (llvm::none_of(module.getOps<ir::ParameterOp>(), [&](ir::ParameterOp parameter) { return matches(pattern.string(), parameter.getSymName()); })) {
+        diagnostics_.error(pattern.position(), fmt::format("no parameter's name is or ends with {}{}", inQuotes(pattern.string()),
+                                                           pattern.string().find('*') == std::string::npos ? "" : ", * being any text"));
         return false;
       }
     return true;
@@ -306,15 +302,13 @@ private:
 
 } // namespace
 
-OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, const ImportOptions& options,
-                                 MLIRContext* context, Diagnostics& diagnostics) {
+OwningOpRef<ModuleOp> buildModel(std::string_view path, std::string_view text, const ImportOptions& options, MLIRContext* context, Diagnostics& diagnostics) {
   diagnostics.setFile(std::string(path));
   context->loadDialect<ir::MoeDialect, func::FuncDialect>();
   // What verifiers and inference say becomes an error of the model at the op's place.
   ScopedDiagnosticHandler handler(context, [&](Diagnostic& diagnostic) {
     if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
-      diagnostics.error(positionOf(diagnostic.getLocation()),
-                        fmt::format("{}: {}", inQuotes(ir::pathOf(diagnostic.getLocation())), diagnostic.str()));
+      diagnostics.error(positionOf(diagnostic.getLocation()), fmt::format("{}: {}", inQuotes(ir::pathOf(diagnostic.getLocation())), diagnostic.str()));
     return success();
   });
   try {

@@ -18,7 +18,7 @@ namespace moec::models {
 ///   moe.optimizer  the same of the optimizer, where it is built as it trains (models/optimizers/Optimizers.h)
 ///   moe.at_most  dictionary size text -> integer: what a call may bind it to (positions that exist); 0: what equal runs of tokens leave over
 /// The context needs nothing loaded.
-mlir::OwningOpRef<mlir::ModuleOp> buildModel(std::string_view path, std::string_view text, const ImportOptions& options,
-                                             mlir::MLIRContext* context, Diagnostics& diagnostics);
+mlir::OwningOpRef<mlir::ModuleOp> buildModel(std::string_view path, std::string_view text, const ImportOptions& options, mlir::MLIRContext* context,
+                                             Diagnostics& diagnostics);
 
 } // namespace moec::models

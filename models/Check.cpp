@@ -13,8 +13,7 @@ namespace {
 
 class Checker {
 public:
-  Checker(const ModelFile& file, Vocabulary& vocabulary, Diagnostics& diagnostics)
-      : file_(file), vocabulary_(vocabulary), diagnostics_(diagnostics) {}
+  Checker(const ModelFile& file, Vocabulary& vocabulary, Diagnostics& diagnostics) : file_(file), vocabulary_(vocabulary), diagnostics_(diagnostics) {}
 
   void check() {
     body(*file_.model, file_.let, false);
@@ -39,9 +38,8 @@ private:
       return;
     if (++seen_ > kMostBlocks || depth_ == kDeepestBlocks) {
       tooMany_ = true;
-      return diagnostics_.error(
-          json.position(), depth_ == kDeepestBlocks ? fmt::format("blocks are more than {} levels deep", kDeepestBlocks)
-                                                    : fmt::format("the model has more than {} blocks", kMostBlocks));
+      return diagnostics_.error(json.position(), depth_ == kDeepestBlocks ? fmt::format("blocks are more than {} levels deep", kDeepestBlocks)
+                                                                          : fmt::format("the model has more than {} blocks", kMostBlocks));
     }
     ++depth_;
     inside(json, family, environment, insideExpert);
@@ -83,8 +81,7 @@ private:
     const std::string& name = use.own->name;
     if (std::find(open_.begin(), open_.end(), name) != open_.end()) {
       if (circular_.insert(name).second) // once, whoever uses it
-        diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(name),
-                                                          fmt::join(open_, " -> "), name));
+        diagnostics_.error(use.own->position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open_, " -> "), name));
       return;
     }
     open_.push_back(name);
@@ -95,7 +92,7 @@ private:
   const ModelFile& file_;
   Vocabulary& vocabulary_;
   Diagnostics& diagnostics_;
-  std::vector<std::string> open_; // own blocks whose bodies are being checked
+  std::vector<std::string> open_;  // own blocks whose bodies are being checked
   std::set<std::string> circular_; // reported
   int64_t seen_ = 0;
   int depth_ = 0;
@@ -104,8 +101,6 @@ private:
 
 } // namespace
 
-void checkWords(const ModelFile& file, Vocabulary& vocabulary, Diagnostics& diagnostics) {
-  Checker(file, vocabulary, diagnostics).check();
-}
+void checkWords(const ModelFile& file, Vocabulary& vocabulary, Diagnostics& diagnostics) { Checker(file, vocabulary, diagnostics).check(); }
 
 } // namespace moec::models

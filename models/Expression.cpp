@@ -113,8 +113,7 @@ private:
     }
     size_t begin = at_;
     bool isNumber = std::isdigit(static_cast<unsigned char>(c));
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_' ||
-                                  (isNumber && text_[at_] == '.')))
+    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_' || (isNumber && text_[at_] == '.')))
       ++at_;
     std::string_view word = std::string_view(text_).substr(begin, at_ - begin);
     if (word.empty())
@@ -158,8 +157,7 @@ bool takeRoom(const Json& json, int64_t& room) {
     return false;
   if (json.isList())
     return std::all_of(json.list().begin(), json.list().end(), [&](const Json& item) { return takeRoom(item, room); });
-  return !json.isObject() || std::all_of(json.object().begin(), json.object().end(),
-                                         [&](const Json::Member& member) { return takeRoom(member.value, room); });
+  return !json.isObject() || std::all_of(json.object().begin(), json.object().end(), [&](const Json::Member& member) { return takeRoom(member.value, room); });
 }
 
 /// `room`: how many values may come in by names.
@@ -172,8 +170,7 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
     }
     std::string_view name = std::string_view(text).substr(1);
     if (!isName(name)) {
-      diagnostics.error(value.position(),
-                        fmt::format("{}: expected a name after \"$\", or \"$(...)\" to compute", inQuotes(text)));
+      diagnostics.error(value.position(), fmt::format("{}: expected a name after \"$\", or \"$(...)\" to compute", inQuotes(text)));
       return std::nullopt;
     }
     const Json* found = lookup(name, value.position());
@@ -181,8 +178,8 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
     if (found && !takeRoom(*found, room)) {
       if (!told)
         diagnostics.error(value.position(), fmt::format("{} makes this too large: names may bring in {} values here, and {} "
-                                                      "all over \"let\"",
-                                                      inQuotes(text), kMostInValue, kMostInLet));
+                                                        "all over \"let\"",
+                                                        inQuotes(text), kMostInValue, kMostInLet));
       found = nullptr;
     }
     if (found)
@@ -208,8 +205,7 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
   return complete ? std::optional(std::move(result)) : std::nullopt;
 }
 
-const Json* reportUnknown(std::string_view name, Position position, const std::vector<std::string>& known,
-                          Diagnostics& diagnostics) {
+const Json* reportUnknown(std::string_view name, Position position, const std::vector<std::string>& known, Diagnostics& diagnostics) {
   diagnostics.error(position, unknownWord("name", name, known));
   return nullptr;
 }
@@ -257,8 +253,7 @@ std::optional<Environment> evaluateLet(const Json& let, Diagnostics& diagnostics
     if (failed.contains(key))
       return nullptr;
     if (std::find(open.begin(), open.end(), key) != open.end() || open.size() > 256) {
-      diagnostics.error(
-          use, fmt::format("{} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open, " -> "), name));
+      diagnostics.error(use, fmt::format("{} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open, " -> "), name));
       return nullptr;
     }
     open.push_back(key);

@@ -13,9 +13,9 @@ namespace moec::models {
 
 /// What a key that a kind does not know was perhaps meant to be.
 struct Meaning {
-  std::string words;                  // the end of a message: `; did you mean "count" inside "experts"?`
-  std::string parameter;              // meant; empty when there is no guess
-  const Parameter* inside = nullptr;  // whose value has it, where it is not the kind's own
+  std::string words;                 // the end of a message: `; did you mean "count" inside "experts"?`
+  std::string parameter;             // meant; empty when there is no guess
+  const Parameter* inside = nullptr; // whose value has it, where it is not the kind's own
 };
 
 /// `known`: the keys that stand to choose.

@@ -18,7 +18,8 @@ std::vector<Parameter> gatedMlpParameters() {
        .least = 0,
        .most = 1e6,
        .doc = "What the halves are held to: gate(x) from above, up(x) to both sides. Default: nothing.",
-       .source = "transformers 5.24 (GptOssExperts: limit 7, quick_gelu, up_offset 1; its joined gate_up_proj, in which gate and up take turns, is cut into both)"},
+       .source =
+           "transformers 5.24 (GptOssExperts: limit 7, quick_gelu, up_offset 1; its joined gate_up_proj, in which gate and up take turns, is cut into both)"},
       {.name = "up_offset",
        .type = ParameterType::Number,
        .fallback = "0",

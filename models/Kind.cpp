@@ -76,14 +76,13 @@ const std::vector<std::string>& initWords() {
 }
 
 const std::vector<std::string>& numberedInitWords() {
-  static const std::vector<std::string> words{"uniform",        "normal",          "truncated_normal", "kaiming_uniform",
+  static const std::vector<std::string> words{"uniform",        "normal",         "truncated_normal", "kaiming_uniform",
                                               "kaiming_normal", "xavier_uniform", "xavier_normal",    "orthogonal"};
   return words;
 }
 
 const Parameter& countParameter() {
-  static const Parameter count{
-      .name = "count", .required = true, .most = 65536, .doc = "How many experts there are (E)."};
+  static const Parameter count{.name = "count", .required = true, .most = 65536, .doc = "How many experts there are (E)."};
   return count;
 }
 
@@ -102,15 +101,11 @@ template <class Predicate> bool all(const Json& value, Predicate predicate) {
 }
 
 constexpr size_t kLongestText = 200;
-bool isText(const Json& value) {
-  return value.isString() && !value.string().empty() && value.string().size() <= kLongestText &&
-         !hasControls(value.string());
-}
+bool isText(const Json& value) { return value.isString() && !value.string().empty() && value.string().size() <= kLongestText && !hasControls(value.string()); }
 
 constexpr int64_t kLargestExtent = int64_t{1} << 31;
 bool isExtent(const Json& value) {
-  return value.isInteger() ? value.integer() >= 1 && value.integer() <= kLargestExtent
-                           : value.isString() && isSymbol(value.string());
+  return value.isInteger() ? value.integer() >= 1 && value.integer() <= kLargestExtent : value.isString() && isSymbol(value.string());
 }
 
 /// A number, a word, or a word that takes a number.
@@ -213,8 +208,7 @@ bool fits(const Parameter& parameter, const Json& value) {
     return all(value, [&](const Json& item) { return isInteger(parameter, item); });
   case ParameterType::IntegerOrPair:
     return isInteger(parameter, value) ||
-           (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) &&
-            isInteger(parameter, value.list()[1]));
+           (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) && isInteger(parameter, value.list()[1]));
   case ParameterType::Capacity:
     return byMode(value, [&](const Json& rate) { return rate.isNumber() && inRange(parameter, rate); });
   case ParameterType::Inits:

@@ -62,8 +62,8 @@ struct OuterLevel {
 
 /// Who goes where, and what each choice counts.
 struct GateResult {
-  mlir::Value routing; // !moe.routing of E experts, T tokens, K choices; null: every token goes to every expert
-  mlir::Value weights; // (T, K), or (T, E) without a routing; in the model's dtype but never below f32
+  mlir::Value routing;                  // !moe.routing of E experts, T tokens, K choices; null: every token goes to every expert
+  mlir::Value weights;                  // (T, K), or (T, E) without a routing; in the model's dtype but never below f32
   std::optional<OuterLevel> outer = {}; // the tokens of `routing` are then its rows
   mlir::Value tokens = {};              // what the experts take in the place of the tokens; null: those
   mlir::Value scales = {};              // (T, K): what the row of a choice is multiplied by in front of its expert; null: 1
@@ -84,8 +84,7 @@ struct Kind {
 
   // One of these, by family. A null value or nothing means that the error has been reported.
   mlir::Value (*block)(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) = nullptr;
-  std::optional<GateResult> (*gate)(Site& site, const Arguments& arguments, mlir::Value tokens,
-                                    int64_t experts) = nullptr;
+  std::optional<GateResult> (*gate)(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts) = nullptr;
   mlir::Value (*expert)(Site& site, const Arguments& arguments, mlir::Value rows) = nullptr;
   // A loss: are its values there, with shapes that fit? And the loss of values that do: [], never below f32.
   bool (*checkLoss)(Site& site, const Arguments& arguments) = nullptr;

@@ -71,8 +71,7 @@ Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init) 
   if (!space)
     return site.parameter(name, {n}, init);
   Value table = site.parameter(name, {space->count, n}, init);
-  return space->routing ? site.ops().expertRows(table, space->routing)
-                        : site.ops().reshape(table, {space->count, 1, n});
+  return space->routing ? site.ops().expertRows(table, space->routing) : site.ops().reshape(table, {space->count, 1, n});
 }
 
 Inits initsOf(const Arguments& arguments) {
@@ -112,10 +111,8 @@ Value linear(Site site, Value x, int64_t out, bool bias, const Inits& inits, con
   if (space)
     shape.insert(shape.begin(), space->count);
   Init init = initOf(inits.weight, *in, out, uniformFanIn(*in));
-  Value weight =
-      sharing ? site.sharedParameter(*sharing, "weight", shape, init) : site.parameter("weight", shape, init);
-  Value y =
-      space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
+  Value weight = sharing ? site.sharedParameter(*sharing, "weight", shape, init) : site.parameter("weight", shape, init);
+  Value y = space && space->routing ? site.ops().groupedMatmul(x, weight, space->routing) : site.ops().matmul(x, weight);
   // FastMoE's experts begin with biases of zero, PyTorch's Linear does not.
   Init biasInit = initOf(inits.bias, *in, out, space ? Init{} : uniformFanIn(*in));
   return bias ? site.ops().add(y, perColumn(site, "bias", out, biasInit)) : y;
@@ -156,17 +153,12 @@ Value dropout(Site site, Value x, double p) {
 }
 
 Parameter dropoutParameter(std::string name, std::string fallback, std::string doc) {
-  return {.name = std::move(name),
-          .type = ParameterType::Number,
-          .fallback = std::move(fallback),
-          .least = 0,
-          .most = 0.999,
-          .doc = std::move(doc)};
+  return {.name = std::move(name), .type = ParameterType::Number, .fallback = std::move(fallback), .least = 0, .most = 0.999, .doc = std::move(doc)};
 }
 
 const std::vector<std::string>& activationWords() {
-  static const std::vector<std::string> words{"relu", "gelu",       "gelu_tanh", "tanh", "sigmoid",
-                                              "silu", "quick_gelu", "leaky_relu", "softplus", "elu", "identity"};
+  static const std::vector<std::string> words{"relu",       "gelu",       "gelu_tanh", "tanh", "sigmoid", "silu",
+                                              "quick_gelu", "leaky_relu", "softplus",  "elu",  "identity"};
   return words;
 }
 
@@ -215,24 +207,16 @@ Value weightedSum(Site& site, Value experts, Value weights) {
 std::vector<Parameter> mlpParameters() {
   return {
       {.name = "hidden", .doc = "Hidden width (H): up, activation, down. This or widths."},
-      {.name = "widths",
-       .type = ParameterType::Integers,
-       .doc = "Output width of every layer in turn. This or hidden."},
+      {.name = "widths", .type = ParameterType::Integers, .doc = "Output width of every layer in turn. This or hidden."},
       {.name = "out", .doc = "Output width with hidden; default: the input's."},
       {.name = "activation",
        .type = ParameterType::Word,
        .fallback = "\"gelu\"",
        .words = activationWords(),
        .doc = "Between the layers. leaky_relu has slope 0.01, elu alpha 1."},
-      {.name = "output_activation",
-       .type = ParameterType::Word,
-       .fallback = "\"identity\"",
-       .words = activationWords(),
-       .doc = "After the last layer."},
+      {.name = "output_activation", .type = ParameterType::Word, .fallback = "\"identity\"", .words = activationWords(), .doc = "After the last layer."},
       {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Do the layers have biases?"},
-      dropoutParameter(
-          "dropout", "0",
-          "In training: the probability that an element becomes 0 between the layers, as by dropout."),
+      dropoutParameter("dropout", "0", "In training: the probability that an element becomes 0 between the layers, as by dropout."),
       {.name = "layer_norm",
        .type = ParameterType::Bool,
        .fallback = "false",
@@ -255,8 +239,7 @@ std::vector<Parameter> mlpParameters() {
 Value mlp(Site& site, const Arguments& arguments, Value x) {
   if (arguments.has("hidden") == arguments.has("widths"))
     return site.error(arguments.position(),
-                      fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name),
-                                  arguments.has("hidden") ? ", not both" : ""));
+                      fmt::format("{} needs either \"hidden\" or \"widths\"{}", inQuotes(arguments.kind().name), arguments.has("hidden") ? ", not both" : ""));
   bool isLast = false;
   auto layer = [&](Site here, int64_t out) {
     Value y = linear(here, x, out, arguments.flag("bias"), initsOf(arguments));
@@ -271,8 +254,7 @@ Value mlp(Site& site, const Arguments& arguments, Value x) {
   };
   if (arguments.has("widths")) {
     if (arguments.has("out"))
-      return site.error(arguments.at("out"),
-                        "\"out\" goes with \"hidden\"; the last of \"widths\" is the output's width");
+      return site.error(arguments.at("out"), "\"out\" goes with \"hidden\"; the last of \"widths\" is the output's width");
     std::vector<int64_t> widths = arguments.integers("widths");
     for (size_t i = 0; i < widths.size(); ++i) {
       isLast = i + 1 == widths.size();

@@ -21,8 +21,7 @@ Parameter initParameter(std::string doc = "How weights and biases begin.");
 
 /// x (.., in) times weight (out, in) transposed, plus bias (out). Parameters "weight" and, with `bias`, "bias" of the
 /// site. `sharing`: arguments whose "weight" may name another block's parameter to be used in the weight's place.
-mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {},
-                   const Arguments* sharing = nullptr);
+mlir::Value linear(Site site, mlir::Value x, int64_t out, bool bias, const Inits& inits = {}, const Arguments* sharing = nullptr);
 /// A parameter of n numbers, inside experts of n for each, as it joins values there: (n), (E, 1, n) or rows (R, n).
 mlir::Value perColumn(Site& site, std::string_view name, int64_t n, const Init& init);
 /// Over the last dimension, with parameters "weight" and "bias".

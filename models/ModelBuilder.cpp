@@ -34,12 +34,9 @@ Value ModelBuilder::body(const Json& json, const Environment& environment, Value
   return items(json, environment, x, surroundings, last);
 }
 
-Value ModelBuilder::model(Value x, Surroundings surroundings, std::string& last) {
-  return items(*file_.model, file_.let, x, surroundings, last);
-}
+Value ModelBuilder::model(Value x, Surroundings surroundings, std::string& last) { return items(*file_.model, file_.let, x, surroundings, last); }
 
-Value ModelBuilder::items(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
-                          std::string& last) {
+Value ModelBuilder::items(const Json& json, const Environment& environment, Value x, Surroundings surroundings, std::string& last) {
   if (!json.isList())
     return block(json, environment, x, surroundings, last);
   for (const Json& item : json.list()) {
@@ -51,8 +48,7 @@ Value ModelBuilder::items(const Json& json, const Environment& environment, Valu
   return x;
 }
 
-Value ModelBuilder::block(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
-                          std::string& name) {
+Value ModelBuilder::block(const Json& json, const Environment& environment, Value x, Surroundings surroundings, std::string& name) {
   if (++built_ > kMostBlocks) {
     diagnostics_.error(json.position(), fmt::format("the model has more than {} blocks", kMostBlocks));
     return {};
@@ -64,8 +60,7 @@ Value ModelBuilder::block(const Json& json, const Environment& environment, Valu
   std::optional<std::vector<Value>> inputs = inputsOf(*use, *naming, x, *surroundings.values);
   if (!inputs)
     return {};
-  Value result =
-      use->own ? own(*use, *naming, inputs->front(), surroundings) : builtin(*use, *naming, *inputs, surroundings);
+  Value result = use->own ? own(*use, *naming, inputs->front(), surroundings) : builtin(*use, *naming, *inputs, surroundings);
   name = naming->name.value_or("");
   if (result && naming->name && !surroundings.values->values.emplace(*naming->name, result).second) {
     diagnostics_.error(naming->position, fmt::format("the name {} is taken in this list", inQuotes(*naming->name)));
@@ -74,8 +69,7 @@ Value ModelBuilder::block(const Json& json, const Environment& environment, Valu
   return result;
 }
 
-std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const Naming& naming, Value x,
-                                                         const ValueScope& values) {
+std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const Naming& naming, Value x, const ValueScope& values) {
   const std::string& word = use.kind ? use.kind->name : use.own->name;
   size_t least = use.kind ? static_cast<size_t>(use.kind->inputs) : 1;
   size_t most = least + (use.kind ? static_cast<size_t>(use.kind->optionalInputs) : 0);
@@ -83,8 +77,8 @@ std::optional<std::vector<Value>> ModelBuilder::inputsOf(const Use& use, const N
     return std::vector<Value>{x};
   if (naming.from.size() < least || naming.from.size() > most) {
     std::string count = least == most ? std::to_string(least) : fmt::format("{} to {}", least, most);
-    diagnostics_.error(use.object->position(), fmt::format("{} takes {} value{}; \"from\" names {}", inQuotes(word),
-                                                           count, most == 1 ? "" : "s", naming.from.size()));
+    diagnostics_.error(use.object->position(),
+                       fmt::format("{} takes {} value{}; \"from\" names {}", inQuotes(word), count, most == 1 ? "" : "s", naming.from.size()));
     return std::nullopt;
   }
   std::vector<Value> inputs;
@@ -103,10 +97,8 @@ std::optional<std::string> ModelBuilder::takeName(NameScope& scope, const std::s
     auto [place, isNew] = scope.taken.emplace(*naming.name, naming.position);
     if (isNew)
       return scope.join(*naming.name);
-    diagnostics_.error(
-        naming.position,
-        fmt::format("the name {} is taken by the block at {}:{}; a name is used once in a scope of names",
-                    inQuotes(*naming.name), place->second.line, place->second.column));
+    diagnostics_.error(naming.position, fmt::format("the name {} is taken by the block at {}:{}; a name is used once in a scope of names",
+                                                    inQuotes(*naming.name), place->second.line, place->second.column));
     return std::nullopt;
   }
   std::string name = word;
@@ -115,11 +107,9 @@ std::optional<std::string> ModelBuilder::takeName(NameScope& scope, const std::s
   return scope.join(name);
 }
 
-Value ModelBuilder::builtin(const Use& use, const Naming& naming, llvm::ArrayRef<Value> inputs,
-                            Surroundings surroundings) {
+Value ModelBuilder::builtin(const Use& use, const Naming& naming, llvm::ArrayRef<Value> inputs, Surroundings surroundings) {
   std::optional<Arguments> arguments = vocabulary_.arguments(use);
-  std::optional<std::string> path = use.kind->container ? std::optional(surroundings.names->path)
-                                                        : takeName(*surroundings.names, use.kind->name, naming);
+  std::optional<std::string> path = use.kind->container ? std::optional(surroundings.names->path) : takeName(*surroundings.names, use.kind->name, naming);
   if (!arguments || !path)
     return {};
   if (file_.generation && !use.kind->byToken) {
@@ -140,9 +130,8 @@ Value ModelBuilder::own(const Use& use, const Naming& naming, Value x, Surroundi
   return body(*use.own->body, *use.environment, x, surroundings);
 }
 
-std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens,
-                                             const Size& groups, int64_t experts, const std::string& path,
-                                             const ValueScope* values) {
+std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens, const Size& groups, int64_t experts,
+                                             const std::string& path, const ValueScope* values) {
   std::optional<Use> use = vocabulary_.look(json, Family::Gate, environment, false);
   std::optional<Arguments> arguments = use ? vocabulary_.arguments(*use) : std::nullopt;
   if (!arguments)
@@ -170,14 +159,14 @@ void ModelBuilder::addPooledLoss(Ops& ops, Position position, const std::string&
     return;
   }
   if (pool->coefficient != coefficient) {
-    diagnostics_.error(position, fmt::format("the loss {} has the coefficient {} here and {} at {}:{}; the gates of a pool have one", inQuotes(path), coefficient,
-                                             pool->coefficient, pool->position.line, pool->position.column));
+    diagnostics_.error(position, fmt::format("the loss {} has the coefficient {} here and {} at {}:{}; the gates of a pool have one", inQuotes(path),
+                                             coefficient, pool->coefficient, pool->position.line, pool->position.column));
     return;
   }
   for (auto [sum, value] : llvm::zip(pool->sums, values)) {
     if (ir::sizesOf(sum) != ir::sizesOf(value)) {
-      diagnostics_.error(position, fmt::format("the loss {} is of {} here and of {} at {}:{}; the gates of a pool have as many experts and rows of the batch", inQuotes(path),
-                                               shape(value), shape(sum), pool->position.line, pool->position.column));
+      diagnostics_.error(position, fmt::format("the loss {} is of {} here and of {} at {}:{}; the gates of a pool have as many experts and rows of the batch",
+                                               inQuotes(path), shape(value), shape(sum), pool->position.line, pool->position.column));
       return;
     }
     sum = ops.add(sum, value);
@@ -198,8 +187,7 @@ std::optional<int64_t> ModelBuilder::expertCount(const Json& json, const Environ
   return use ? vocabulary_.expertCount(*use) : std::nullopt;
 }
 
-Value ModelBuilder::expert(const Json& json, const Environment& environment, Value rows, const ExpertSpace& space,
-                           const std::string& path) {
+Value ModelBuilder::expert(const Json& json, const Environment& environment, Value rows, const ExpertSpace& space, const std::string& path) {
   std::optional<Use> use = vocabulary_.look(json, Family::Expert, environment, false);
   if (!use)
     return {};
@@ -215,8 +203,7 @@ Value ModelBuilder::expert(const Json& json, const Environment& environment, Val
   return use->kind->expert(site, *arguments, rows);
 }
 
-Value ModelBuilder::plainExpert(const Json& json, const Environment& environment, Value x, Surroundings surroundings,
-                                const std::string& path) {
+Value ModelBuilder::plainExpert(const Json& json, const Environment& environment, Value x, Surroundings surroundings, const std::string& path) {
   NameScope names{.path = path, .taken = {}};
   surroundings.names = &names;
   if (json.isList())
@@ -234,8 +221,7 @@ Value ModelBuilder::plainExpert(const Json& json, const Environment& environment
 }
 
 std::string unknownValue(const std::string& name, const std::vector<std::string>& known) {
-  return unknownWord("value", name, known) +
-         (findKind(Family::Block, name) ? R"(; a block is known here by its "name", not by its kind)" : "");
+  return unknownWord("value", name, known) + (findKind(Family::Block, name) ? R"(; a block is known here by its "name", not by its kind)" : "");
 }
 
 } // namespace moec::models

@@ -13,9 +13,7 @@ struct NameScope {
   std::string path; // "" at the top
   std::map<std::string, Position> taken;
 
-  std::string join(std::string_view name) const {
-    return path.empty() ? std::string(name) : path + "." + std::string(name);
-  }
+  std::string join(std::string_view name) const { return path.empty() ? std::string(name) : path + "." + std::string(name); }
 };
 
 /// Values that `from` can name.
@@ -53,15 +51,13 @@ public:
   /// The same for the model's own list, whose names go into `surroundings.values` itself. `last` is the name of its
   /// last block, when it has one.
   mlir::Value model(mlir::Value x, Surroundings surroundings, std::string& last);
-  std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens,
-                                 const Size& groups, int64_t experts, const std::string& path, const ValueScope* values);
+  std::optional<GateResult> gate(const Json& json, const Environment& environment, mlir::Value tokens, const Size& groups, int64_t experts,
+                                 const std::string& path, const ValueScope* values);
   std::optional<int64_t> expertCount(const Json& json, const Environment& environment);
-  mlir::Value expert(const Json& json, const Environment& environment, mlir::Value rows, const ExpertSpace& space,
-                     const std::string& path);
+  mlir::Value expert(const Json& json, const Environment& environment, mlir::Value rows, const ExpertSpace& space, const std::string& path);
 
   /// Blocks of those that may stand in an expert, outside of one. A single one is called `path`, several stand in it.
-  mlir::Value plainExpert(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
-                          const std::string& path);
+  mlir::Value plainExpert(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings, const std::string& path);
 
   Ops& ops() { return ops_; }
   const ModelFile& file() const { return file_; }
@@ -84,15 +80,11 @@ public:
   Results& records() { return records_; }
 
 private:
-  mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
-                    std::string& last);
-  mlir::Value block(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings,
-                    std::string& name);
-  mlir::Value builtin(const Use& use, const Naming& naming, llvm::ArrayRef<mlir::Value> inputs,
-                      Surroundings surroundings);
+  mlir::Value items(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings, std::string& last);
+  mlir::Value block(const Json& json, const Environment& environment, mlir::Value x, Surroundings surroundings, std::string& name);
+  mlir::Value builtin(const Use& use, const Naming& naming, llvm::ArrayRef<mlir::Value> inputs, Surroundings surroundings);
   mlir::Value own(const Use& use, const Naming& naming, mlir::Value x, Surroundings surroundings);
-  std::optional<std::vector<mlir::Value>> inputsOf(const Use& use, const Naming& naming, mlir::Value x,
-                                                   const ValueScope& values);
+  std::optional<std::vector<mlir::Value>> inputsOf(const Use& use, const Naming& naming, mlir::Value x, const ValueScope& values);
   std::optional<std::string> takeName(NameScope& scope, const std::string& word, const Naming& naming);
 
   const ModelFile& file_;

@@ -17,8 +17,7 @@ bool isNote(const Json::Member& member) { return member.key == "note" && member.
 
 class Reader {
 public:
-  Reader(ModelFile& file, const ImportOptions& options, Diagnostics& diagnostics)
-      : file_(file), options_(options), diagnostics_(diagnostics) {}
+  Reader(ModelFile& file, const ImportOptions& options, Diagnostics& diagnostics) : file_(file), options_(options), diagnostics_(diagnostics) {}
 
   void read() {
     if (!file_.root.isObject())
@@ -40,13 +39,11 @@ public:
     file_.replays = options_.replay;
     if ((file_.trains || file_.evaluates) && !file_.loss)
       error(file_.root.position(),
-            fmt::format("a model is {} on its loss, and this one has none: \"model\" needs \"loss\"",
-                        file_.trains ? "trained" : "evaluated"));
+            fmt::format("a model is {} on its loss, and this one has none: \"model\" needs \"loss\"", file_.trains ? "trained" : "evaluated"));
     for (const Json::Member& input : file_.root.find("inputs")->object())
       readInput(input);
     bool knowsInputs = !diagnostics_.hasErrors();
-    if (knowsInputs &&
-        std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
+    if (knowsInputs && std::all_of(file_.inputs.begin(), file_.inputs.end(), [](const auto& input) { return input.forLoss; }))
       error(top->at("inputs"), "a model needs an input that is not for the loss only");
     if (const Json* blocks = file_.root.find("blocks"))
       for (const Json::Member& block : blocks->object())
@@ -101,13 +98,11 @@ private:
     if (!isName(member.key))
       error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     if (!member.value.isObject())
-      return error(member.value.position(),
-                   fmt::format("an input is an object with a \"shape\", not {}", member.value.describe()));
+      return error(member.value.position(), fmt::format("an input is an object with a \"shape\", not {}", member.value.describe()));
     std::optional<Arguments> arguments = Arguments::read(inputTable(), member.value, file_.let, kNote, diagnostics_);
     if (!arguments)
       return;
-    InputDeclaration input{
-        .name = member.key, .position = member.keyPosition, .dtype = file_.dtype, .shape = {}, .photo = {}};
+    InputDeclaration input{.name = member.key, .position = member.keyPosition, .dtype = file_.dtype, .shape = {}, .photo = {}};
     if (arguments->has("dtype"))
       input.dtype = *parseDType(arguments->word("dtype"));
     double elements = 1;
@@ -116,8 +111,7 @@ private:
       elements *= extent.isInteger() ? static_cast<double>(extent.integer()) : 1.0;
     }
     if (elements > 0x1p40)
-      return error(arguments->at("shape"),
-                   fmt::format("the input {} is larger than 2^40 elements", inQuotes(member.key)));
+      return error(arguments->at("shape"), fmt::format("the input {} is larger than 2^40 elements", inQuotes(member.key)));
     input.forLoss = arguments->has("for");
     if (const Json* photo = member.value.find("photo"))
       input.photo = readPhoto(*photo, input);
@@ -142,8 +136,7 @@ private:
       for (const Json& number : arguments->get(name).list())
         numbers->push_back(number.number());
       if (static_cast<int64_t>(numbers->size()) != channels) {
-        error(arguments->at(name),
-              fmt::format("{} has {} numbers for {} channels", inQuotes(name), numbers->size(), channels));
+        error(arguments->at(name), fmt::format("{} has {} numbers for {} channels", inQuotes(name), numbers->size(), channels));
         break; // the channels may be what is wrong: once is enough
       }
       if (numbers == &rule.std && std::count(numbers->begin(), numbers->end(), 0.0))
@@ -160,8 +153,7 @@ private:
       error(member.keyPosition, fmt::format("{} is no name: letters, digits and underscores", inQuotes(member.key)));
     for (Family family : {Family::Block, Family::Expert})
       if (findKind(family, member.key))
-        return error(member.keyPosition, fmt::format("{} is a kind of {} already; choose another name",
-                                                     inQuotes(member.key), word(family)));
+        return error(member.keyPosition, fmt::format("{} is a kind of {} already; choose another name", inQuotes(member.key), word(family)));
     const Json& definition = member.value;
     if (definition.isList()) {
       block.body = &definition;
@@ -170,8 +162,8 @@ private:
     } else if (definition.find("kind")) {
       block.definition = &definition;
     } else if (!definition.find("body") && !definition.find("parameters")) {
-      return error(definition.position(), fmt::format("the block {} needs a \"kind\" with its parameters, or \"parameters\" and a \"body\"",
-                                                      inQuotes(member.key)));
+      return error(definition.position(),
+                   fmt::format("the block {} needs a \"kind\" with its parameters, or \"parameters\" and a \"body\"", inQuotes(member.key)));
     } else {
       if (!Arguments::read(ownBlockTable(), definition, file_.let, kNote, diagnostics_))
         return;
@@ -180,13 +172,10 @@ private:
     if (definition.isObject())
       block.parameters = definition.find("parameters");
     if (block.parameters && !block.parameters->isObject())
-      return error(
-          block.parameters->position(),
-          fmt::format("\"parameters\" is an object of names and defaults, not {}", block.parameters->describe()));
+      return error(block.parameters->position(), fmt::format("\"parameters\" is an object of names and defaults, not {}", block.parameters->describe()));
     if (block.parameters)
       for (const Json::Member& parameter : block.parameters->object())
-        if (const auto& common = commonKeys(Family::Block);
-            !isName(parameter.key) || std::count(common.begin(), common.end(), parameter.key))
+        if (const auto& common = commonKeys(Family::Block); !isName(parameter.key) || std::count(common.begin(), common.end(), parameter.key))
           error(parameter.keyPosition, fmt::format("{} cannot be the name of a parameter", inQuotes(parameter.key)));
     file_.blocks.emplace(member.key, block);
   }
@@ -203,8 +192,8 @@ private:
       return error(tokens.position, fmt::format("a model continues texts from tokens, i64[batch, sequence] where the sequence is any; {} is {}{}",
                                                 inQuotes(tokens.name), name(tokens.dtype), ir::describe(tokens.shape)));
     if (tokens.shape[0].isConstant() && tokens.shape[0] != Size(file_.generation->batch))
-      error(tokens.position, fmt::format("{} has {} sequences, and {} are to be continued", inQuotes(tokens.name), tokens.shape[0].str(),
-                                         file_.generation->batch));
+      error(tokens.position,
+            fmt::format("{} has {} sequences, and {} are to be continued", inQuotes(tokens.name), tokens.shape[0].str(), file_.generation->batch));
     tokens.shape[0] = Size(file_.generation->batch);
   }
 
@@ -255,10 +244,8 @@ private:
         error({}, fmt::format("moefy: {} is given twice", inQuotes(key)));
         return std::nullopt;
       }
-      bool isNumber =
-          value.size() <= 9 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
-      object.object().push_back(
-          {key, Position{}, isNumber ? Json(int64_t{std::stoi(value)}, Position{}) : Json(value, Position{})});
+      bool isNumber = value.size() <= 9 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+      object.object().push_back({key, Position{}, isNumber ? Json(int64_t{std::stoi(value)}, Position{}) : Json(value, Position{})});
     }
     return object;
   }
@@ -280,11 +267,11 @@ private:
         continue;
       bool isKnown = std::find(known.begin(), known.end(), member.key) != known.end();
       if (!isKnown && knowsSymbols)
-        error(member.keyPosition, fmt::format("\"check\" overrides values of \"let\" and symbolic sizes, not {}{}",
-                                              inQuotes(member.key), suggestion(member.key, known)));
+        error(member.keyPosition,
+              fmt::format("\"check\" overrides values of \"let\" and symbolic sizes, not {}{}", inQuotes(member.key), suggestion(member.key, known)));
       else if (!member.value.isInteger() || member.value.integer() < 1 || member.value.integer() > 1000000)
-        error(member.value.position(), fmt::format("{} under \"check\" is an integer from 1 to 1000000, not {}",
-                                                   inQuotes(member.key), member.value.describe()));
+        error(member.value.position(),
+              fmt::format("{} under \"check\" is an integer from 1 to 1000000, not {}", inQuotes(member.key), member.value.describe()));
       else if (symbols.contains(member.key))
         file_.checkSizes[member.key] = member.value.integer();
     }
@@ -297,8 +284,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<ModelFile> ModelFile::read(std::string_view text, const ImportOptions& options,
-                                           Diagnostics& diagnostics) {
+std::unique_ptr<ModelFile> ModelFile::read(std::string_view text, const ImportOptions& options, Diagnostics& diagnostics) {
   std::optional<Json> root = parseJson(text, diagnostics);
   if (!root)
     return nullptr;

@@ -39,12 +39,12 @@ struct ModelFile {
   std::vector<std::pair<std::string, Position>> outputs; // empty: the last value
   const Json* loss = nullptr;
   const Json* optimizer = nullptr;
-  bool trains = false;     // built as it trains: @loss in @forward's place
-  bool evaluates = false;  // built as it infers, with its loss: @evaluate in @forward's place
-  bool statistics = false; // of either: gates give what they chose
-  bool records = false, replays = false; // gates give what they chose as results, or take it from inputs
-  std::optional<Generation> generation; // built as it continues texts: @generate in @forward's place
-  std::optional<Json> moefy; // the gate and the expert's overrides: {"gate": .., "count": .., ["hidden": ..]}
+  bool trains = false;                       // built as it trains: @loss in @forward's place
+  bool evaluates = false;                    // built as it infers, with its loss: @evaluate in @forward's place
+  bool statistics = false;                   // of either: gates give what they chose
+  bool records = false, replays = false;     // gates give what they chose as results, or take it from inputs
+  std::optional<Generation> generation;      // built as it continues texts: @generate in @forward's place
+  std::optional<Json> moefy;                 // the gate and the expert's overrides: {"gate": .., "count": .., ["hidden": ..]}
   std::map<std::string, int64_t> checkSizes; // symbol -> small size
 
   /// Null when something is wrong; `diagnostics` then holds all that was found.

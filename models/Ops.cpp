@@ -13,11 +13,9 @@ namespace {
 constexpr int64_t kMostElements = int64_t{1} << 40; // of one parameter
 
 ir::InitAttr initAttr(const Init& init, MLIRContext* context) {
-  static constexpr StringRef names[] = {"zeros",  "ones",       "constant",        "uniform",
-                                        "normal", "orthogonal", "truncated_normal"};
+  static constexpr StringRef names[] = {"zeros", "ones", "constant", "uniform", "normal", "orthogonal", "truncated_normal"};
   auto number = [&](double value) { return FloatAttr::get(Float64Type::get(context), value); };
-  return ir::InitAttr::get(context, StringAttr::get(context, names[static_cast<size_t>(init.kind)]), number(init.a),
-                           number(init.b));
+  return ir::InitAttr::get(context, StringAttr::get(context, names[static_cast<size_t>(init.kind)]), number(init.a), number(init.b));
 }
 
 bool isTooLarge(const ir::Sizes& sizes) {
@@ -31,8 +29,8 @@ bool isTooLarge(const ir::Sizes& sizes) {
 } // namespace
 
 Ops::Ops(func::FuncOp function, Diagnostics& diagnostics, bool drawsAsInputs, bool keepsAll)
-    : function_(function), builder_(OpBuilder::atBlockEnd(&function.getBody().front())), diagnostics_(diagnostics),
-      drawsAsInputs_(drawsAsInputs), keepsAll_(keepsAll), location_(function.getLoc()) {}
+    : function_(function), builder_(OpBuilder::atBlockEnd(&function.getBody().front())), diagnostics_(diagnostics), drawsAsInputs_(drawsAsInputs),
+      keepsAll_(keepsAll), location_(function.getLoc()) {}
 
 void Ops::moveTo(const std::string& path, Position position) {
   position_ = position;
@@ -40,17 +38,14 @@ void Ops::moveTo(const std::string& path, Position position) {
   location_ = NameLoc::get(StringAttr::get(context(), path), file);
 }
 
-Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init,
-                     std::optional<double> signRate) {
+Value Ops::parameter(const std::string& path, const ir::Sizes& sizes, Type element, const Init& init, std::optional<double> signRate) {
   for (const Size& size : sizes)
     if (!size.isConstant()) {
-      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers",
-                                                inQuotes(path), ir::describe(sizes)));
+      diagnostics_.error(position_, fmt::format("the parameter {} would have the shape {}; its sizes must be numbers", inQuotes(path), ir::describe(sizes)));
       return {};
     }
   if (isTooLarge(sizes)) {
-    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements",
-                                              inQuotes(path), ir::describe(sizes)));
+    diagnostics_.error(position_, fmt::format("the parameter {} of shape {} has more than 2^40 elements", inQuotes(path), ir::describe(sizes)));
     return {};
   }
   RankedTensorType type = ir::tensorOf(sizes, element);
@@ -81,8 +76,7 @@ Value Ops::known(const std::string& path) {
 
 Value Ops::state(const std::string& path, const ir::Sizes& sizes, Type element) {
   if (isTooLarge(sizes)) {
-    diagnostics_.error(position_, fmt::format("the state {} of shape {} has more than 2^40 elements", inQuotes(path),
-                                              ir::describe(sizes)));
+    diagnostics_.error(position_, fmt::format("the state {} of shape {} has more than 2^40 elements", inQuotes(path), ir::describe(sizes)));
     return {};
   }
   RankedTensorType type = ir::tensorOf(sizes, element);
@@ -115,8 +109,8 @@ Value Ops::random(ir::Distribution distribution, const std::string& path, const 
     ir::Sizes given = sizes;
     while (given.size() > 1 && given.back() == Size(1))
       given.pop_back();
-    auto attributes = builder_.getDictionaryAttr({builder_.getNamedAttr("moe.input", builder_.getStringAttr(path)),
-                                                  builder_.getNamedAttr("moe.draw", builder_.getUnitAttr())});
+    auto attributes = builder_.getDictionaryAttr(
+        {builder_.getNamedAttr("moe.input", builder_.getStringAttr(path)), builder_.getNamedAttr("moe.draw", builder_.getUnitAttr())});
     if (failed(function_.insertArgument(index, ir::tensorOf(given, element), attributes, location_)))
       return {};
     return reshape(function_.getArgument(index), sizes);
@@ -178,8 +172,7 @@ Operation* Ops::emitOp(StringRef name, ArrayRef<Value> operands, Attributes attr
       return nullptr;
   }
   SmallVector<Type> types;
-  LogicalResult inferred = info.getInterface<InferTypeOpInterface>()->inferReturnTypes(
-      context(), location_, state.operands, dictionary, properties, {}, types);
+  LogicalResult inferred = info.getInterface<InferTypeOpInterface>()->inferReturnTypes(context(), location_, state.operands, dictionary, properties, {}, types);
   if (properties)
     info.destroyOpProperties(properties);
   if (failed(inferred))
@@ -193,13 +186,9 @@ Value Ops::emit(StringRef name, ArrayRef<Value> operands, Attributes attributes)
   return op ? op->getResult(0) : Value();
 }
 
-Value Ops::leakyRelu(Value x, double slope) {
-  return emit(ir::LeakyReluOp::getOperationName(), {x}, {{"slope", builder_.getF64FloatAttr(slope)}});
-}
+Value Ops::leakyRelu(Value x, double slope) { return emit(ir::LeakyReluOp::getOperationName(), {x}, {{"slope", builder_.getF64FloatAttr(slope)}}); }
 
-Value Ops::elu(Value x, double alpha) {
-  return emit(ir::EluOp::getOperationName(), {x}, {{"alpha", builder_.getF64FloatAttr(alpha)}});
-}
+Value Ops::elu(Value x, double alpha) { return emit(ir::EluOp::getOperationName(), {x}, {{"alpha", builder_.getF64FloatAttr(alpha)}}); }
 
 Value Ops::compare(ir::Predicate predicate, Value a, Value b) {
   return emit(ir::CompareOp::getOperationName(), {a, b}, {{"predicate", ir::PredicateAttr::get(context(), predicate)}});
@@ -226,14 +215,10 @@ Value Ops::transpose(Value x, ArrayRef<int64_t> permutation) {
 
 Value Ops::slice(Value x, int64_t axis, const Size& start, const Size& size) {
   return emit(ir::SliceOp::getOperationName(), {x},
-              {{"axis", builder_.getI64IntegerAttr(axis)},
-               {"start", builder_.getStringAttr(start.str())},
-               {"size", builder_.getStringAttr(size.str())}});
+              {{"axis", builder_.getI64IntegerAttr(axis)}, {"start", builder_.getStringAttr(start.str())}, {"size", builder_.getStringAttr(size.str())}});
 }
 
-Value Ops::concat(ArrayRef<Value> xs, int64_t axis) {
-  return emit(ir::ConcatOp::getOperationName(), xs, {{"axis", builder_.getI64IntegerAttr(axis)}});
-}
+Value Ops::concat(ArrayRef<Value> xs, int64_t axis) { return emit(ir::ConcatOp::getOperationName(), xs, {{"axis", builder_.getI64IntegerAttr(axis)}}); }
 
 Value Ops::broadcast(Value x, const ir::Sizes& sizes) {
   if (!x || ir::sizesOf(x) == sizes)
@@ -243,8 +228,7 @@ Value Ops::broadcast(Value x, const ir::Sizes& sizes) {
 }
 
 Value Ops::reduce(ir::ReduceKind kind, Value x, int64_t axis) {
-  return emit(ir::ReduceOp::getOperationName(), {x},
-              {{"kind", ir::ReduceKindAttr::get(context(), kind)}, {"axis", builder_.getI64IntegerAttr(axis)}});
+  return emit(ir::ReduceOp::getOperationName(), {x}, {{"kind", ir::ReduceKindAttr::get(context(), kind)}, {"axis", builder_.getI64IntegerAttr(axis)}});
 }
 
 Value Ops::reduceAll(ir::ReduceKind kind, Value x) {
@@ -266,8 +250,7 @@ Value Ops::layerNorm(Value x, Value weight, Value bias, double eps) {
   if (bias)
     operands.push_back(bias);
   return emit(ir::LayerNormOp::getOperationName(), operands,
-              {{"eps", builder_.getF64FloatAttr(eps)},
-               {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, weight ? 1 : 0, bias ? 1 : 0})}});
+              {{"eps", builder_.getF64FloatAttr(eps)}, {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, weight ? 1 : 0, bias ? 1 : 0})}});
 }
 
 Value Ops::rmsNorm(Value x, Value weight, double eps) {
@@ -287,8 +270,7 @@ Value Ops::isTop(Value scores, Value labels, int64_t ignore) {
 }
 
 Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
-  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)},
-                                                          {"scale", builder_.getF64FloatAttr(rule.scale)}};
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)}, {"scale", builder_.getF64FloatAttr(rule.scale)}};
   if (rule.keyHeads != rule.heads)
     attributes.emplace_back("kv_heads", builder_.getI64IntegerAttr(rule.keyHeads));
   if (rule.causal)
@@ -304,8 +286,7 @@ Value Ops::attention(Value q, Value k, Value v, const AttentionRule& rule) {
 }
 
 Value Ops::cachedAttention(Value q, Value k, Value v, Value keys, Value values, Value position, const AttentionRule& rule) {
-  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)},
-                                                          {"scale", builder_.getF64FloatAttr(rule.scale)}};
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(rule.heads)}, {"scale", builder_.getF64FloatAttr(rule.scale)}};
   if (rule.keyHeads != rule.heads)
     attributes.emplace_back("kv_heads", builder_.getI64IntegerAttr(rule.keyHeads));
   SmallVector<Value> operands{q, k, v, keys, values, position};
@@ -314,9 +295,7 @@ Value Ops::cachedAttention(Value q, Value k, Value v, Value keys, Value values, 
   return emit(ir::CachedAttentionOp::getOperationName(), operands, attributes);
 }
 
-Value Ops::append(Value cache, Value rows, Value position) {
-  return emit(ir::AppendOp::getOperationName(), {cache, rows, position}, {});
-}
+Value Ops::append(Value cache, Value rows, Value position) { return emit(ir::AppendOp::getOperationName(), {cache, rows, position}, {}); }
 
 Value Ops::sliceAt(Value x, Value position, const Size& size) {
   return emit(ir::SliceAtOp::getOperationName(), {x, position}, {{"size", builder_.getStringAttr(size.str())}});
@@ -335,8 +314,7 @@ Value Ops::relativeBias(Value table, Value position, const Size& queries, const 
 }
 
 Value Ops::rotary(Value x, Value position, int64_t heads, double base, bool interleaved) {
-  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(heads)},
-                                                          {"base", builder_.getF64FloatAttr(base)}};
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"heads", builder_.getI64IntegerAttr(heads)}, {"base", builder_.getF64FloatAttr(base)}};
   if (interleaved)
     attributes.emplace_back("interleaved", builder_.getUnitAttr());
   SmallVector<Value> operands{x};
@@ -352,10 +330,9 @@ Ops::Selection Ops::select(Value scores, int64_t k) {
 
 Value Ops::assign(Value indices, const Assignment& rule) {
   SmallVector<Value> operands{indices};
-  SmallVector<std::pair<StringRef, Attribute>> attributes{
-      {"experts", builder_.getI64IntegerAttr(rule.experts)},
-      {"priority", ir::PriorityAttr::get(context(), rule.priority)},
-      {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, rule.keep ? 1 : 0, rule.within ? 1 : 0})}};
+  SmallVector<std::pair<StringRef, Attribute>> attributes{{"experts", builder_.getI64IntegerAttr(rule.experts)},
+                                                          {"priority", ir::PriorityAttr::get(context(), rule.priority)},
+                                                          {"operandSegmentSizes", builder_.getDenseI32ArrayAttr({1, rule.keep ? 1 : 0, rule.within ? 1 : 0})}};
   for (const std::optional<Value>& operand : {rule.keep, rule.within})
     if (operand)
       operands.push_back(*operand);
@@ -380,21 +357,15 @@ Value Ops::places(Value indices, Value scores, const Order& order) {
 }
 
 Value Ops::swipe(Value indices, int64_t experts, int64_t workers) {
-  return emit(ir::SwipeOp::getOperationName(), {indices},
-              {{"experts", builder_.getI64IntegerAttr(experts)}, {"workers", builder_.getI64IntegerAttr(workers)}});
+  return emit(ir::SwipeOp::getOperationName(), {indices}, {{"experts", builder_.getI64IntegerAttr(experts)}, {"workers", builder_.getI64IntegerAttr(workers)}});
 }
 
 Value Ops::expertsOf(Value routing, int64_t from, int64_t count) {
-  return emit(ir::ExpertsOfOp::getOperationName(), {routing},
-              {{"from", builder_.getI64IntegerAttr(from)}, {"count", builder_.getI64IntegerAttr(count)}});
+  return emit(ir::ExpertsOfOp::getOperationName(), {routing}, {{"from", builder_.getI64IntegerAttr(from)}, {"count", builder_.getI64IntegerAttr(count)}});
 }
 
-Value Ops::groupedMatmul(Value rows, Value w, Value routing) {
-  return emit(ir::GroupedMatmulOp::getOperationName(), {rows, w, routing}, {});
-}
+Value Ops::groupedMatmul(Value rows, Value w, Value routing) { return emit(ir::GroupedMatmulOp::getOperationName(), {rows, w, routing}, {}); }
 
-Value Ops::combine(Value rows, Value routing, Value weights) {
-  return emit(ir::CombineOp::getOperationName(), {rows, routing, weights}, {});
-}
+Value Ops::combine(Value rows, Value routing, Value weights) { return emit(ir::CombineOp::getOperationName(), {rows, routing, weights}, {}); }
 
 } // namespace moec::models

@@ -22,8 +22,7 @@ public:
 
   /// A parameter of the model, read. `path` is its name. With `signRate`, a step of training takes that times the sign of
   /// its gradient from it, whatever the optimizer.
-  mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init,
-                        std::optional<double> signRate = {});
+  mlir::Value parameter(const std::string& path, const ir::Sizes& sizes, mlir::Type element, const Init& init, std::optional<double> signRate = {});
   /// A parameter that was made before, read once more; null where there is none of that name.
   mlir::Value known(const std::string& path);
   /// A state of zeros at first, read: what it was before the call. And what it is behind it.
@@ -33,8 +32,7 @@ public:
   std::vector<std::string> parameters(mlir::RankedTensorType type) const;
   /// Draws of the generator, or a further argument of the function where draws are inputs: one without the trailing
   /// dimensions of 1. `path` names both.
-  mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes,
-                     mlir::Type element);
+  mlir::Value random(ir::Distribution distribution, const std::string& path, const ir::Sizes& sizes, mlir::Type element);
   /// A further argument of the function, of integers in [0, below) or -1.
   mlir::Value choices(const std::string& name, const ir::Sizes& sizes, int64_t below);
   /// Values that an integer `element` holds exactly are asked for.
@@ -43,9 +41,7 @@ public:
   template <class Op> mlir::Value unary(mlir::Value x) { return emit(Op::getOperationName(), {x}, {}); }
   mlir::Value leakyRelu(mlir::Value x, double slope);
   mlir::Value elu(mlir::Value x, double alpha);
-  template <class Op> mlir::Value binary(mlir::Value a, mlir::Value b) {
-    return emit(Op::getOperationName(), {a, b}, {});
-  }
+  template <class Op> mlir::Value binary(mlir::Value a, mlir::Value b) { return emit(Op::getOperationName(), {a, b}, {}); }
   mlir::Value add(mlir::Value a, mlir::Value b) { return binary<ir::AddOp>(a, b); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return binary<ir::SubOp>(a, b); }
   mlir::Value mul(mlir::Value a, mlir::Value b) { return binary<ir::MulOp>(a, b); }
@@ -67,7 +63,7 @@ public:
 
   mlir::Value matmul(mlir::Value a, mlir::Value b) { return binary<ir::MatmulOp>(a, b); }
   mlir::Value layerNorm(mlir::Value x, mlir::Value weight, mlir::Value bias, double eps); // weight and bias may be null
-  mlir::Value rmsNorm(mlir::Value x, mlir::Value weight, double eps); // weight may be null
+  mlir::Value rmsNorm(mlir::Value x, mlir::Value weight, double eps);                     // weight may be null
   mlir::Value softmax(mlir::Value x) { return unary<ir::SoftmaxOp>(x); }
   mlir::Value logSumExp(mlir::Value x) { return unary<ir::LogSumExpOp>(x); }
   mlir::Value crossEntropy(mlir::Value scores, mlir::Value labels, double smoothing, int64_t ignore);
@@ -82,13 +78,12 @@ public:
   };
   mlir::Value attention(mlir::Value q, mlir::Value k, mlir::Value v, const AttentionRule& rule);
   /// New tokens behind those whose keys and values are kept; causal means nothing.
-  mlir::Value cachedAttention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value keys, mlir::Value values,
-                              mlir::Value position, const AttentionRule& rule);
+  mlir::Value cachedAttention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value keys, mlir::Value values, mlir::Value position,
+                              const AttentionRule& rule);
   mlir::Value append(mlir::Value cache, mlir::Value rows, mlir::Value position);
   mlir::Value sliceAt(mlir::Value x, mlir::Value position, const Size& size);
   /// The first query stands at `position`; null: the last one at that of the last key.
-  mlir::Value relativeBias(mlir::Value table, mlir::Value position, const Size& queries, const Size& keys,
-                           int64_t maxDistance, bool bidirectional);
+  mlir::Value relativeBias(mlir::Value table, mlir::Value position, const Size& queries, const Size& keys, int64_t maxDistance, bool bidirectional);
   /// The first row stands at `position`; null: at 0.
   mlir::Value rotary(mlir::Value x, mlir::Value position, int64_t heads, double base, bool interleaved);
   mlir::Value embedding(mlir::Value ids, mlir::Value table) { return binary<ir::EmbeddingOp>(ids, table); }
@@ -127,12 +122,8 @@ public:
   mlir::Value dispatch(mlir::Value x, mlir::Value routing) { return binary<ir::DispatchOp>(x, routing); }
   mlir::Value groupedMatmul(mlir::Value rows, mlir::Value w, mlir::Value routing);
   mlir::Value expertRows(mlir::Value table, mlir::Value routing) { return binary<ir::ExpertRowsOp>(table, routing); }
-  mlir::Value rowWeights(mlir::Value weights, mlir::Value routing) {
-    return binary<ir::RowWeightsOp>(weights, routing);
-  }
-  mlir::Value choiceValues(mlir::Value column, mlir::Value routing) {
-    return binary<ir::ChoiceValuesOp>(column, routing);
-  }
+  mlir::Value rowWeights(mlir::Value weights, mlir::Value routing) { return binary<ir::RowWeightsOp>(weights, routing); }
+  mlir::Value choiceValues(mlir::Value column, mlir::Value routing) { return binary<ir::ChoiceValuesOp>(column, routing); }
   mlir::Value combine(mlir::Value rows, mlir::Value routing, mlir::Value weights);
 
 private:

@@ -26,10 +26,8 @@ void section(std::string& text, const Kind& kind, const char* heading) {
     return;
   text += "| Parameter | Takes | Default | Meaning |\n|---|---|---|---|\n";
   for (const Parameter& parameter : kind.parameters) {
-    std::string meaning =
-        parameter.source.empty() ? parameter.doc : fmt::format("{} ({})", parameter.doc, parameter.source);
-    text += fmt::format("| `{}` | {} | {} | {} |\n", parameter.name, cell(expectation(parameter)),
-                        cell(defaultOf(parameter)), cell(meaning));
+    std::string meaning = parameter.source.empty() ? parameter.doc : fmt::format("{} ({})", parameter.doc, parameter.source);
+    text += fmt::format("| `{}` | {} | {} | {} |\n", parameter.name, cell(expectation(parameter)), cell(defaultOf(parameter)), cell(meaning));
   }
   text += "\n";
 }

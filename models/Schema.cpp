@@ -15,15 +15,12 @@ const char* const kExpression = "#/$defs/expression";
 Document reference(const std::string& name) { return {{"$ref", "#/$defs/" + name}}; }
 
 /// `type`, or an expression that gives one.
-Document orExpression(Document type) {
-  return {{"anyOf", Document::array({std::move(type), {{"$ref", kExpression}}})}};
-}
+Document orExpression(Document type) { return {{"anyOf", Document::array({std::move(type), {{"$ref", kExpression}}})}}; }
 
 Document number(const Parameter& parameter, const char* type) {
   Document document{{"type", type}};
   if (std::string(type) == "integer")
-    document.update(
-        {{"minimum", static_cast<int64_t>(parameter.least)}, {"maximum", static_cast<int64_t>(parameter.most)}});
+    document.update({{"minimum", static_cast<int64_t>(parameter.least)}, {"maximum", static_cast<int64_t>(parameter.most)}});
   else
     document.update({{"minimum", parameter.least}, {"maximum", parameter.most}});
   return document;
@@ -41,10 +38,7 @@ Document init() {
 }
 
 Document byMode(const Document& value) {
-  return {{"type", "object"},
-          {"additionalProperties", false},
-          {"required", {"train", "eval"}},
-          {"properties", {{"train", value}, {"eval", value}}}};
+  return {{"type", "object"}, {"additionalProperties", false}, {"required", {"train", "eval"}}, {"properties", {{"train", value}, {"eval", value}}}};
 }
 
 Document typeOf(const Parameter& parameter) {
@@ -124,8 +118,7 @@ Document objectOf(const Kind& kind, Document properties, std::vector<std::string
 Document kindOf(const Kind& kind) {
   Document properties{{"kind", {{"const", kind.name}}}};
   if (kind.family == Family::Block) {
-    properties["name"] = {{"type", "string"},
-                          {"description", "What \"from\" and the parameters call it; default: its kind."}};
+    properties["name"] = {{"type", "string"}, {"description", "What \"from\" and the parameters call it; default: its kind."}};
     properties["from"] = {{"anyOf", Document::array({{{"type", "string"}}, list({{"type", "string"}})})},
                           {"description", "The values that it takes; default: the one before it."}};
   }
@@ -140,16 +133,12 @@ Document familyOf(Family family) {
   }
   // An own block: any other word, with parameters that its definition names.
   if (family == Family::Block || family == Family::Expert)
-    choices.push_back({{"type", "object"},
-                       {"required", {"kind"}},
-                       {"properties", {{"kind", {{"type", "string"}, {"not", {{"enum", words}}}}}}}});
+    choices.push_back({{"type", "object"}, {"required", {"kind"}}, {"properties", {{"kind", {{"type", "string"}, {"not", {{"enum", words}}}}}}}});
   return {{"anyOf", std::move(choices)}};
 }
 
 /// An object whose members, but for a note, are all of one type.
-Document mapOf(Document values) {
-  return {{"type", "object"}, {"properties", {{"note", true}}}, {"additionalProperties", std::move(values)}};
-}
+Document mapOf(Document values) { return {{"type", "object"}, {"properties", {{"note", true}}}, {"additionalProperties", std::move(values)}}; }
 
 } // namespace
 
@@ -158,8 +147,7 @@ std::string modelSchema() {
   schema.update(objectOf(modelTable(), Document::object(), {}));
   Document& properties = schema["properties"];
   properties["inputs"] = mapOf(reference("input"));
-  properties["blocks"] =
-      mapOf({{"anyOf", Document::array({reference("ownBlock"), reference("alias"), reference("body")})}});
+  properties["blocks"] = mapOf({{"anyOf", Document::array({reference("ownBlock"), reference("alias"), reference("body")})}});
   properties["loss"] = reference("loss");
   properties["optimizer"] = reference("optimizer");
   properties["moefy"] = reference("moefy");

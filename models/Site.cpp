@@ -34,8 +34,7 @@ void Site::addLoss(std::string_view name, Value value, double coefficient) {
   builder_.losses().push_back({part(name).path_, value, coefficient});
 }
 
-void Site::addPooledLoss(const std::string& pool, std::string_view name, llvm::ArrayRef<Value> values, double coefficient,
-                         Finish finish) {
+void Site::addPooledLoss(const std::string& pool, std::string_view name, llvm::ArrayRef<Value> values, double coefficient, Finish finish) {
   if (!llvm::is_contained(values, Value()))
     builder_.addPooledLoss(ops(), position_, fmt::format("{}.{}", pool, name), values, coefficient, finish);
 }
@@ -111,8 +110,8 @@ bool Site::expects(Value x, size_t rank, std::string_view shape) {
   ir::Sizes sizes = ir::sizesOf(type);
   bool fits = type.getElementType() == element() && (rank ? sizes.size() == rank : !sizes.empty());
   if (!fits)
-    error(fmt::format("{} takes {} of {}, and gets {}{}", inQuotes(path_), shape, name(builder_.file().dtype),
-                      name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
+    error(fmt::format("{} takes {} of {}, and gets {}{}", inQuotes(path_), shape, name(builder_.file().dtype), name(ir::dtypeOf(type.getElementType())),
+                      ir::describe(sizes)));
   return fits;
 }
 
@@ -121,25 +120,20 @@ std::optional<int64_t> Site::width(Value x) {
     return std::nullopt;
   std::optional<int64_t> width = ir::sizesOf(x).back().constant();
   if (!width)
-    error(fmt::format("{} needs a last dimension that is a number, and gets {}{}", inQuotes(path_),
-                      ir::describe(ir::sizesOf(x)),
+    error(fmt::format("{} needs a last dimension that is a number, and gets {}{}", inQuotes(path_), ir::describe(ir::sizesOf(x)),
                       ir::sizesOf(x).size() == 1 ? ": one dimension, and it is symbolic; the width stands behind it, as in [\"batch\", 16]" : ""));
   return width;
 }
 
 mlir::Type Site::element() { return builder_.ops().element(builder_.file().dtype); }
 
-mlir::Type Site::routerElement() {
-  return builder_.ops().element(builder_.file().dtype == DType::F64 ? DType::F64 : DType::F32);
-}
+mlir::Type Site::routerElement() { return builder_.ops().element(builder_.file().dtype == DType::F64 ? DType::F64 : DType::F32); }
 
-Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element,
-                      std::optional<double> signRate) {
+Value Site::parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element, std::optional<double> signRate) {
   return ops().parameter(part(name).path_, sizes, element, init, signRate);
 }
 
-Value Site::sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,
-                            const Init& init) {
+Value Site::sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes, const Init& init) {
   if (!arguments.has(name))
     return parameter(name, sizes, init);
   const std::string& path = arguments.word(name);
@@ -147,18 +141,14 @@ Value Site::sharedParameter(const Arguments& arguments, std::string_view name, c
   Value shared = ops().known(path);
   if (!shared) {
     std::vector<std::string> fitting = ops().parameters(ir::tensorOf(sizes, element()));
-    return error(arguments.at(name),
-                 fitting.empty() ? fmt::format("unknown parameter {}; no block before this one makes a {}",
-                                               inQuotes(path), wanted)
-                                 : unknownWord("parameter", path, fitting));
+    return error(arguments.at(name), fitting.empty() ? fmt::format("unknown parameter {}; no block before this one makes a {}", inQuotes(path), wanted)
+                                                     : unknownWord("parameter", path, fitting));
   }
   auto type = mlir::cast<mlir::RankedTensorType>(shared.getType());
   if (ir::sizesOf(type) == sizes && type.getElementType() == element())
     return shared;
-  return error(arguments.at(name), fmt::format("{} is {}{}; {} needs {} for its {}", inQuotes(path),
-                                               moec::name(ir::dtypeOf(type.getElementType())),
-                                               ir::describe(ir::sizesOf(type)), inQuotes(path_), wanted,
-                                               inQuotes(name)));
+  return error(arguments.at(name), fmt::format("{} is {}{}; {} needs {} for its {}", inQuotes(path), moec::name(ir::dtypeOf(type.getElementType())),
+                                               ir::describe(ir::sizesOf(type)), inQuotes(path_), wanted, inQuotes(name)));
 }
 
 Value Site::named(const Arguments& arguments, std::string_view name) {
@@ -178,18 +168,15 @@ Value Site::body(const Arguments& arguments, std::string_view parameter, Value x
   return builder_.body(json, arguments.environment(), x, inside);
 }
 
-std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens,
-                                     const Size& groups, int64_t experts) {
-  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, groups, experts,
-                       part(parameter).path_, surroundings_.values);
+std::optional<GateResult> Site::gate(const Arguments& arguments, std::string_view parameter, Value tokens, const Size& groups, int64_t experts) {
+  return builder_.gate(arguments.get(parameter), arguments.environment(), tokens, groups, experts, part(parameter).path_, surroundings_.values);
 }
 
 std::optional<int64_t> Site::expertCount(const Arguments& arguments, std::string_view parameter) {
   return builder_.expertCount(arguments.get(parameter), arguments.environment());
 }
 
-Value Site::expert(const Arguments& arguments, std::string_view parameter, Value rows, const ExpertSpace& space,
-                   const std::string& path) {
+Value Site::expert(const Arguments& arguments, std::string_view parameter, Value rows, const ExpertSpace& space, const std::string& path) {
   return builder_.expert(arguments.get(parameter), arguments.environment(), rows, space, path);
 }
 

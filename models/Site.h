@@ -96,29 +96,22 @@ public:
 
   mlir::Type element();       // of parameters and activations
   mlir::Type routerElement(); // the same, but never below f32
-  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init) {
-    return parameter(name, sizes, init, element());
-  }
-  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element,
-                        std::optional<double> signRate = {});
+  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init) { return parameter(name, sizes, init, element()); }
+  mlir::Value parameter(std::string_view name, const ir::Sizes& sizes, const Init& init, mlir::Type element, std::optional<double> signRate = {});
   /// The same of the model's dtype; where the argument `name` gives the path of a parameter that was made before, that
   /// one, which must have this shape and dtype.
-  mlir::Value sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes,
-                              const Init& init);
+  mlir::Value sharedParameter(const Arguments& arguments, std::string_view name, const ir::Sizes& sizes, const Init& init);
   /// The value that an argument of type ValueName names. Null after a report that there is none.
   mlir::Value named(const Arguments& arguments, std::string_view name);
 
   /// The blocks of a parameter of type Body on x. `under`: a scope of names of its own, "here.under"; otherwise the
   /// names of what surrounds this.
-  mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x,
-                   std::optional<std::string> under = {});
+  mlir::Value body(const Arguments& arguments, std::string_view parameter, mlir::Value x, std::optional<std::string> under = {});
   /// The gate on tokens (T, D) in equal groups, as the part of the parameter's name.
-  std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens,
-                                 const Size& groups, int64_t experts);
+  std::optional<GateResult> gate(const Arguments& arguments, std::string_view parameter, mlir::Value tokens, const Size& groups, int64_t experts);
   std::optional<int64_t> expertCount(const Arguments& arguments, std::string_view parameter);
   /// The experts on rows. They are called `path`.
-  mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space,
-                     const std::string& path);
+  mlir::Value expert(const Arguments& arguments, std::string_view parameter, mlir::Value rows, const ExpertSpace& space, const std::string& path);
 
   /// The same for a parameter of type Experts: "here.experts", or "here.experts.0" and so on for a list.
   std::optional<std::vector<ExpertGroup>> expertGroups(const Arguments& arguments, std::string_view parameter);

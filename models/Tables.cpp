@@ -18,46 +18,34 @@ const Kind& modelTable() {
            .words = dtypes,
            .doc = "Of parameters and activations. With bf16, sums and routers are f32."},
           {.name = "inputs", .type = ParameterType::Object, .required = true, .doc = "Name -> input."},
-          {.name = "let",
-           .type = ParameterType::Object,
-           .doc = "Names for values: \"$dim\" uses one, \"$(4*dim)\" computes."},
+          {.name = "let", .type = ParameterType::Object, .doc = "Names for values: \"$dim\" uses one, \"$(4*dim)\" computes."},
           {.name = "blocks",
            .type = ParameterType::Object,
            .doc = "Own blocks, used by their name as a kind: another kind with its parameters, or \"parameters\" and a "
                   "\"body\"."},
           {.name = "model", .type = ParameterType::Body, .required = true, .doc = "The blocks."},
-          {.name = "outputs",
-           .type = ParameterType::ValueNames,
-           .doc = "Names of blocks whose values are results; default: the last value."},
+          {.name = "outputs", .type = ParameterType::ValueNames, .doc = "Names of blocks whose values are results; default: the last value."},
           {.name = "loss", .type = ParameterType::Object, .doc = "The loss, by kind."},
-          {.name = "optimizer",
-           .type = ParameterType::Object,
-           .doc = "How a step of training changes the parameters, by kind; default: adam."},
+          {.name = "optimizer", .type = ParameterType::Object, .doc = "How a step of training changes the parameters, by kind; default: adam."},
           {.name = "moefy", .type = ParameterType::Object, .doc = "Makes every dense mlp a mixture of experts."},
-          {.name = "check",
-           .type = ParameterType::Object,
-           .doc = "Small values for names of \"let\" and for symbolic sizes, for checks."},
+          {.name = "check", .type = ParameterType::Object, .doc = "Small values for names of \"let\" and for symbolic sizes, for checks."},
       }};
   return table;
 }
 
 const Kind& inputTable() {
-  static const Kind table{
-      .name = "input",
-      .doc = "An input of the model. The first that is not for the loss is what the first block takes.",
-      .source = "moec",
-      .parameters = {
-          {.name = "shape",
-           .type = ParameterType::Shape,
-           .required = true,
-           .doc = "Sizes: integers, or names of sizes that a call decides; one name is one size."},
-          {.name = "dtype",
-           .type = ParameterType::Word,
-           .words = {"f32", "f64", "bf16", "i64", "i32"},
-           .doc = "Default: the model's."},
-          {.name = "photo", .type = ParameterType::Object, .doc = "How a picture becomes this input."},
-          {.name = "for", .type = ParameterType::Word, .words = {"loss"}, .doc = "Only the loss needs this input."},
-      }};
+  static const Kind table{.name = "input",
+                          .doc = "An input of the model. The first that is not for the loss is what the first block takes.",
+                          .source = "moec",
+                          .parameters = {
+                              {.name = "shape",
+                               .type = ParameterType::Shape,
+                               .required = true,
+                               .doc = "Sizes: integers, or names of sizes that a call decides; one name is one size."},
+                              {.name = "dtype", .type = ParameterType::Word, .words = {"f32", "f64", "bf16", "i64", "i32"}, .doc = "Default: the model's."},
+                              {.name = "photo", .type = ParameterType::Object, .doc = "How a picture becomes this input."},
+                              {.name = "for", .type = ParameterType::Word, .words = {"loss"}, .doc = "Only the loss needs this input."},
+                          }};
   return table;
 }
 
@@ -71,16 +59,8 @@ const Kind& photoTable() {
                                .fallback = "\"none\"",
                                .words = {"none", "stretch"},
                                .doc = "stretch: bilinear to the input's height and width; the aspect is not kept."},
-                              {.name = "mean",
-                               .type = ParameterType::Numbers,
-                               .least = -1e6,
-                               .most = 1e6,
-                               .doc = "One number per channel; default 0."},
-                              {.name = "std",
-                               .type = ParameterType::Numbers,
-                               .least = -1e6,
-                               .most = 1e6,
-                               .doc = "One number per channel; default 1."},
+                              {.name = "mean", .type = ParameterType::Numbers, .least = -1e6, .most = 1e6, .doc = "One number per channel; default 0."},
+                              {.name = "std", .type = ParameterType::Numbers, .least = -1e6, .most = 1e6, .doc = "One number per channel; default 1."},
                           }};
   return table;
 }
@@ -110,16 +90,13 @@ const Kind& moefyTable() {
 }
 
 const Kind& ownBlockTable() {
-  static const Kind table{
-      .name = "block",
-      .doc = "An entry of \"blocks\".",
-      .source = "moec",
-      .parameters = {
-          {.name = "parameters",
-           .type = ParameterType::Object,
-           .doc = "Name -> default; a default of null means that it must be given."},
-          {.name = "body", .type = ParameterType::Body, .required = true, .doc = "The blocks that it stands for."},
-      }};
+  static const Kind table{.name = "block",
+                          .doc = "An entry of \"blocks\".",
+                          .source = "moec",
+                          .parameters = {
+                              {.name = "parameters", .type = ParameterType::Object, .doc = "Name -> default; a default of null means that it must be given."},
+                              {.name = "body", .type = ParameterType::Body, .required = true, .doc = "The blocks that it stands for."},
+                          }};
   return table;
 }
 

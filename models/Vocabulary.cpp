@@ -14,9 +14,7 @@ namespace moec::models {
 namespace {
 
 /// "a block", "an expert".
-std::string withArticle(Family family) {
-  return fmt::format("{} {}", family == Family::Expert || family == Family::Optimizer ? "an" : "a", word(family));
-}
+std::string withArticle(Family family) { return fmt::format("{} {}", family == Family::Expert || family == Family::Optimizer ? "an" : "a", word(family)); }
 
 /// Keys of an own block's use that are not its parameters.
 std::vector<std::string> useKeys(Family family) {
@@ -28,21 +26,18 @@ std::vector<std::string> useKeys(Family family) {
 
 } // namespace
 
-std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment,
-                                    bool insideExpert) {
+std::optional<Use> Vocabulary::look(const Json& object, Family family, const Environment& environment, bool insideExpert) {
   std::vector<std::string> aliases;
   return lookAt(object, object, family, environment, insideExpert, aliases);
 }
 
-std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, Family family,
-                                      const Environment& environment, bool insideExpert,
+std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, Family family, const Environment& environment, bool insideExpert,
                                       std::vector<std::string>& aliases) {
   const Json* word = object.find("kind");
   if (!object.isObject() || !word) {
     diagnostics_.error(object.position(), object.isObject()
                                               ? fmt::format("this object has no \"kind\"; expected {}", withArticle(family))
-                                              : fmt::format("expected {} (an object with a \"kind\"), not {}",
-                                                            withArticle(family), object.describe()));
+                                              : fmt::format("expected {} (an object with a \"kind\"), not {}", withArticle(family), object.describe()));
     return std::nullopt;
   }
   std::optional<Json> name = resolve(*word, environment, diagnostics_);
@@ -52,8 +47,7 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, F
     diagnostics_.error(name->position(), fmt::format("\"kind\" is a word, not {}", name->describe()));
     return std::nullopt;
   }
-  if (auto own = file_.blocks.find(name->string());
-      own != file_.blocks.end() && (family == Family::Block || family == Family::Expert))
+  if (auto own = file_.blocks.find(name->string()); own != file_.blocks.end() && (family == Family::Block || family == Family::Expert))
     return lookAtOwn(own->second, object, written, family, environment, insideExpert, aliases);
   const Kind* kind = findKind(family, name->string());
   if (!kind) {
@@ -65,8 +59,7 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, F
     for (const Kind* candidate : blockKinds())
       if (candidate->inExperts)
         known.push_back(candidate->name);
-    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}",
-                                                     inQuotes(kind->name), joined(known)));
+    diagnostics_.error(name->position(), fmt::format("{} cannot stand inside an expert; these can: {}", inQuotes(kind->name), joined(known)));
     return std::nullopt;
   }
   if (file_.moefy && family == Family::Block && !insideExpert && kind->name == "mlp")
@@ -74,12 +67,10 @@ std::optional<Use> Vocabulary::lookAt(const Json& object, const Json& written, F
   return Use{kind, nullptr, &object, &written, &environment, &environment};
 }
 
-std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, const Json& written, Family family,
-                                         const Environment& environment, bool insideExpert,
-                                         std::vector<std::string>& aliases) {
+std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object, const Json& written, Family family, const Environment& environment,
+                                         bool insideExpert, std::vector<std::string>& aliases) {
   if (std::find(aliases.begin(), aliases.end(), own.name) != aliases.end() || aliases.size() > 256) {
-    diagnostics_.error(own.position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(own.name),
-                                                 fmt::join(aliases, " -> "), own.name));
+    diagnostics_.error(own.position, fmt::format("the block {} is defined by itself: {} -> {}", inQuotes(own.name), fmt::join(aliases, " -> "), own.name));
     return std::nullopt;
   }
   const Environment* inner = bind(own, object, family, environment);
@@ -92,8 +83,7 @@ std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object
   Json merged(Json::Object{}, object.position());
   std::vector<std::string> keys = useKeys(family);
   for (const Json::Member& member : own.definition->object()) {
-    bool overridden =
-        member.key != "kind" && std::count(keys.begin(), keys.end(), member.key) && object.find(member.key);
+    bool overridden = member.key != "kind" && std::count(keys.begin(), keys.end(), member.key) && object.find(member.key);
     if (member.key != "parameters" && !overridden)
       merged.object().push_back(member);
   }
@@ -116,8 +106,7 @@ std::optional<Use> Vocabulary::lookAtOwn(const OwnBlock& own, const Json& object
   return lookAt(objects_.back(), *own.definition, family, *inner, insideExpert, aliases);
 }
 
-const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Family family,
-                                    const Environment& environment) {
+const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Family family, const Environment& environment) {
   static const Json none(Json::Object{}, Position{});
   const Json& parameters = own.parameters ? *own.parameters : none;
   std::vector<std::string> known, keys = useKeys(family);
@@ -132,8 +121,7 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
     if (std::count(keys.begin(), keys.end(), member.key))
       continue;
     if (!parameters.find(member.key)) {
-      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name),
-                                                         inQuotes(member.key), suggestion(member.key, known)));
+      diagnostics_.error(member.keyPosition, fmt::format("{} has no parameter {}{}", inQuotes(own.name), inQuotes(member.key), suggestion(member.key, known)));
       if (std::optional<std::string> nearest = nearestName(member.key, known))
         meant.insert(*nearest);
       complete = false;
@@ -148,8 +136,7 @@ const Environment* Vocabulary::bind(const OwnBlock& own, const Json& object, Fam
       continue;
     if (parameter.value.isNull()) {
       if (!meant.contains(parameter.key))
-        diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default",
-                                                          inQuotes(own.name), inQuotes(parameter.key)));
+        diagnostics_.error(object.position(), fmt::format("{} needs {}, a parameter without a default", inQuotes(own.name), inQuotes(parameter.key)));
       complete = false;
     } else if (std::optional<Json> value = resolve(parameter.value, file_.let, diagnostics_)) {
       bound.values.emplace(parameter.key, std::move(*value));
@@ -184,8 +171,7 @@ const Json* Vocabulary::moefied(const Json& mlp) {
 void Vocabulary::reportUnknown(const std::string& kind, Position position, Family family) {
   for (Family other : kFamilies)
     if (other != family && findKind(other, kind))
-      return diagnostics_.error(
-          position, fmt::format("{} is a kind of {}; expected {}", inQuotes(kind), word(other), withArticle(family)));
+      return diagnostics_.error(position, fmt::format("{} is a kind of {}; expected {}", inQuotes(kind), word(other), withArticle(family)));
   std::vector<std::string> known;
   for (const Kind* candidate : kindsOf(family))
     known.push_back(candidate->name);
@@ -193,19 +179,16 @@ void Vocabulary::reportUnknown(const std::string& kind, Position position, Famil
     for (const auto& [name, block] : file_.blocks)
       known.push_back(name);
   std::optional<std::string> meant = kindMeantBy(kind, known);
-  diagnostics_.error(position, meant ? fmt::format("unknown {} {}; did you mean {}? known: {}", word(family),
-                                                   inQuotes(kind), inQuotes(*meant), joined(known))
+  diagnostics_.error(position, meant ? fmt::format("unknown {} {}; did you mean {}? known: {}", word(family), inQuotes(kind), inQuotes(*meant), joined(known))
                                      : unknownWord(word(family), kind, known));
 }
 
-std::optional<std::string> Vocabulary::nameIn(const Json& written, std::string_view key,
-                                              const Environment& environment) {
+std::optional<std::string> Vocabulary::nameIn(const Json& written, std::string_view key, const Environment& environment) {
   std::optional<Json> value = resolve(written, environment, diagnostics_);
   if (value && value->isString() && isName(value->string()))
     return value->string();
   if (value)
-    diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}", key,
-                                                      value->describe()));
+    diagnostics_.error(value->position(), fmt::format("\"{}\" is a name (letters, digits and underscores), not {}", key, value->describe()));
   return std::nullopt;
 }
 
@@ -235,8 +218,8 @@ std::optional<Naming> Vocabulary::namingIn(const Json& object, const Environment
 std::optional<Naming> Vocabulary::naming(const Use& use) { return namingIn(*use.object, *use.outerEnvironment); }
 
 std::optional<Arguments> Vocabulary::arguments(const Use& use) {
-  std::optional<Arguments> arguments = Arguments::read(*use.kind, *use.object, *use.environment,
-                                                       commonKeys(use.kind->family), diagnostics_, use.written, &meant_);
+  std::optional<Arguments> arguments =
+      Arguments::read(*use.kind, *use.object, *use.environment, commonKeys(use.kind->family), diagnostics_, use.written, &meant_);
   if (arguments)
     arguments->setTraining(file_.trains);
   return arguments;
@@ -252,8 +235,7 @@ std::optional<int64_t> Vocabulary::expertCount(const Use& use) {
   }
   std::optional<Json> count = resolve(*written, *use.outerEnvironment, diagnostics_);
   if (count && !fits(parameter, *count)) {
-    diagnostics_.error(count->position(),
-                       fmt::format("\"count\" is {}; expected {}", count->describe(), expectation(parameter)));
+    diagnostics_.error(count->position(), fmt::format("\"count\" is {}; expected {}", count->describe(), expectation(parameter)));
     count.reset();
   }
   return count ? std::optional(count->integer()) : std::nullopt;

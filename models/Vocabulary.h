@@ -40,10 +40,10 @@ public:
   bool hasMoefied() const { return hasMoefied_; }
 
 private:
-  std::optional<Use> lookAt(const Json& object, const Json& written, Family family, const Environment& environment,
-                            bool insideExpert, std::vector<std::string>& aliases);
-  std::optional<Use> lookAtOwn(const OwnBlock& own, const Json& object, const Json& written, Family family,
-                               const Environment& environment, bool insideExpert, std::vector<std::string>& aliases);
+  std::optional<Use> lookAt(const Json& object, const Json& written, Family family, const Environment& environment, bool insideExpert,
+                            std::vector<std::string>& aliases);
+  std::optional<Use> lookAtOwn(const OwnBlock& own, const Json& object, const Json& written, Family family, const Environment& environment, bool insideExpert,
+                               std::vector<std::string>& aliases);
   std::optional<std::string> nameIn(const Json& written, std::string_view key, const Environment& environment);
   std::optional<Naming> namingIn(const Json& object, const Environment& environment);
   const Environment* bind(const OwnBlock& own, const Json& object, Family family, const Environment& environment);

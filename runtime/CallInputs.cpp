@@ -59,10 +59,14 @@ void checkRange(const InputInfo& info, const Tensor& tensor) {
     }
   };
   switch (tensor.dtype()) {
-  case DType::I64: return check(tensor.as<int64_t>());
-  case DType::I32: return check(tensor.as<int32_t>());
-  case DType::U8: return check(tensor.as<uint8_t>());
-  default: return;
+  case DType::I64:
+    return check(tensor.as<int64_t>());
+  case DType::I32:
+    return check(tensor.as<int32_t>());
+  case DType::U8:
+    return check(tensor.as<uint8_t>());
+  default:
+    return;
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace moec {
 
-/// Values of the symbols for these inputs of a Forward call. Inputs that only the loss needs, and the plan does not, may be left out. Error(Usage) for a missing or unknown input,
-/// another dtype, rank or size, a size of zero, one name with two sizes, elements out of range.
+/// Values of the symbols for these inputs of a Forward call. Inputs that only the loss needs, and the plan does not, may be left out. Error(Usage) for a
+/// missing or unknown input, another dtype, rank or size, a size of zero, one name with two sizes, elements out of range.
 Bindings bindInputs(const Plan& plan, const TensorMap& inputs);
 
 /// Whether a training gives this input itself.

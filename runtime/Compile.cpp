@@ -17,9 +17,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLibrary = "libmoec_compiler.so";
 
-std::mutex mutex;                                  // guards the two below
-fs::path chosenPath;                               // empty: the usual places
-const CompilerInterface* openedLibrary = nullptr;  // never closed: MLIR keeps threads and statics
+std::mutex mutex;                                 // guards the two below
+fs::path chosenPath;                              // empty: the usual places
+const CompilerInterface* openedLibrary = nullptr; // never closed: MLIR keeps threads and statics
 
 fs::path folderOfThisLibrary() {
   Dl_info info{};
@@ -73,8 +73,7 @@ const CompilerInterface& openLibrary() {
   if (!interface)
     throw Error(Fault::Device, fmt::format("{}: no moec compiler library (it lacks moecCompilerInterface)", path.string()));
   if (std::string_view(interface->buildId) != kBuildId)
-    throw Error(Fault::Device, fmt::format("{}: its build is {}, the runtime's {}; install both from one build", path.string(),
-                                           interface->buildId, kBuildId));
+    throw Error(Fault::Device, fmt::format("{}: its build is {}, the runtime's {}; install both from one build", path.string(), interface->buildId, kBuildId));
   return *interface;
 }
 

@@ -21,45 +21,46 @@ struct GenerationSizes {
 };
 
 struct CompileOptions {
-  std::vector<std::string> targets;                 // "cpu" (this machine), "cpu:x86-64-v3", "cpu:x86-64-v4"; empty: this machine and x86-64-v3
-  bool drawsAsInputs = false;                       // random draws become inputs named by their path
-  bool checkSizes = false;                          // apply the model's "check" overrides of `let` values
-  bool train = false;                               // a plan for training beside that for inference, for each target
-  bool accumulate = false;                          // with train: gradients add up over calls until they are applied
-  bool recompute = false;                           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
-  bool inputGradients = false;                      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
-  bool statistics = false;                          // with train or evaluate: gates tell what they chose, as results "<gate>.load" and "<gate>.dropped"
-  bool record = false;                              // gates tell what they did: results "<gate>.choices" i32 (T, K), in front of capacity, "<gate>.weights" and "<gate>.kept"; not of generation
-  bool replay = false;                              // gates take their choices from inputs "<gate>.choices"; weights are the scores at them; not of generation
-  bool evaluate = false;                            // a plan for evaluation beside that for inference, for each target
-  std::optional<double> ema;                        // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
-  std::optional<GenerationSizes> generate;          // a plan for generation beside that for inference, for each target
-  bool debugInfo = false;                           // CPU kernels know their lines in the model, for debuggers and profilers
-  std::string moefy;                                // "experts=4,top_k=2,gate=gshard"; empty: as the model says
-  std::map<std::string, int64_t> let;               // further overrides of `let` values
+  std::vector<std::string> targets; // "cpu" (this machine), "cpu:x86-64-v3", "cpu:x86-64-v4"; empty: this machine and x86-64-v3
+  bool drawsAsInputs = false;       // random draws become inputs named by their path
+  bool checkSizes = false;          // apply the model's "check" overrides of `let` values
+  bool train = false;               // a plan for training beside that for inference, for each target
+  bool accumulate = false;          // with train: gradients add up over calls until they are applied
+  bool recompute = false;           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
+  bool inputGradients = false;      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
+  bool statistics = false;          // with train or evaluate: gates tell what they chose, as results "<gate>.load" and "<gate>.dropped"
+  bool record =
+      false; // gates tell what they did: results "<gate>.choices" i32 (T, K), in front of capacity, "<gate>.weights" and "<gate>.kept"; not of generation
+  bool replay = false;                     // gates take their choices from inputs "<gate>.choices"; weights are the scores at them; not of generation
+  bool evaluate = false;                   // a plan for evaluation beside that for inference, for each target
+  std::optional<double> ema;               // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
+  std::optional<GenerationSizes> generate; // a plan for generation beside that for inference, for each target
+  bool debugInfo = false;                  // CPU kernels know their lines in the model, for debuggers and profilers
+  std::string moefy;                       // "experts=4,top_k=2,gate=gshard"; empty: as the model says
+  std::map<std::string, int64_t> let;      // further overrides of `let` values
   // Phases (import grad fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from. With train, stopAfter and emit show the module for
   // training, else with evaluate that for evaluation, else with generate that for generation; a dump is for what it was made for, whatever these say.
-  std::string stopAfter;                            // the result is then text, see CompileResult
-  std::filesystem::path dumpPhases;                 // a folder; one numbered file per phase
-  std::string from;                                 // the phase that runs first, on the dump given as the model path
-  std::string emit;                                 // "llvm", "asm", "cuda" or "ptx": the kernels' code as text
+  std::string stopAfter;            // the result is then text, see CompileResult
+  std::filesystem::path dumpPhases; // a folder; one numbered file per phase
+  std::string from;                 // the phase that runs first, on the dump given as the model path
+  std::string emit;                 // "llvm", "asm", "cuda" or "ptx": the kernels' code as text
   /// A folder of CUDA texts, <symbol>.cu each, that take the place of moec's; each must be a kernel's of a CUDA target. With emit "cuda" they are written
   /// there, and the result's text names them.
   std::filesystem::path kernels;
-  std::filesystem::path kernelCache;                // a folder of kernels' images by content, read and added to; empty: every kernel is compiled
+  std::filesystem::path kernelCache; // a folder of kernels' images by content, read and added to; empty: every kernel is compiled
   std::function<void(const std::string& phase, double seconds)> onPhase; // progress
-  std::shared_ptr<Trace> trace;                     // phases, passes and kernels are added to it; null: nothing is traced
+  std::shared_ptr<Trace> trace;                                          // phases, passes and kernels are added to it; null: nothing is traced
 };
 
 struct CompileResult {
-  std::optional<Program> program;                   // absent with stopAfter or emit
-  std::string text;                                 // IR or code asked for
+  std::optional<Program> program; // absent with stopAfter or emit
+  std::string text;               // IR or code asked for
   std::map<std::string, double> phaseSeconds;
   int kernelsCompiled = 0;
-  int kernelsReused = 0;                            // equal to another of the same target
+  int kernelsReused = 0; // equal to another of the same target
   int kernelsFromCache = 0;
-  int badCacheEntries = 0;                          // damaged or of something else: their kernels are among those compiled
-  std::string cacheProblem;                         // why compiled kernels are not in the cache now: the first failure; empty when there was none
+  int badCacheEntries = 0;  // damaged or of something else: their kernels are among those compiled
+  std::string cacheProblem; // why compiled kernels are not in the cache now: the first failure; empty when there was none
 };
 
 /// Throws Error(Model) whose text is all diagnostics, one a line: "model.json:12:18: error: ...".

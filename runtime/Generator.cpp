@@ -19,9 +19,11 @@ struct Surface {
   explicit Surface(const Plan& plan) {
     for (const InputInfo& input : plan.inputs)
       (input.name == kPositionInput ? position : tokens) = &input;
-    bool fits = plan.inputs.size() == 2 && tokens && position && position->below && tokens->shape.size() == 2 && tokens->shape[0].isConstant() && plan.outputs.size() == 1;
+    bool fits = plan.inputs.size() == 2 && tokens && position && position->below && tokens->shape.size() == 2 && tokens->shape[0].isConstant() &&
+                plan.outputs.size() == 1;
     if (!fits)
-      throw Error(Fault::Data, fmt::format("plan of {} for generation: expected tokens (batch, n) and '{}' as its inputs, and scores as its output", plan.target, kPositionInput));
+      throw Error(Fault::Data, fmt::format("plan of {} for generation: expected tokens (batch, n) and '{}' as its inputs, and scores as its output",
+                                           plan.target, kPositionInput));
   }
 };
 
@@ -52,8 +54,9 @@ struct Generator::State {
     if (hasFailed)
       throw Error(Fault::Usage, "a call before has failed on the device, and what it kept of the text is not known: reset the generator");
     if (count > context() - position)
-      throw Error(Fault::Usage, fmt::format("the context of {} tokens is full: {} are there, and {} are to follow; reset the generator and feed the last ones again", context(),
-                                            position, count));
+      throw Error(Fault::Usage,
+                  fmt::format("the context of {} tokens is full: {} are there, and {} are to follow; reset the generator and feed the last ones again",
+                              context(), position, count));
   }
 };
 

@@ -34,8 +34,9 @@ public:
   int64_t position() const;
   /// Begins anew: nothing has been seen.
   void reset();
-  /// Goes on by tokens i64 (batch, n), n >= 1, and gives the scores f32 (batch, vocabulary) of what follows the last; of a model of f64, f64. Error(Usage) for more
-  /// tokens than the context has room for (both numbers), and for ids out of range; nothing is changed then. What fails on the device ends the text: reset() begins anew.
+  /// Goes on by tokens i64 (batch, n), n >= 1, and gives the scores f32 (batch, vocabulary) of what follows the last; of a model of f64, f64. Error(Usage) for
+  /// more tokens than the context has room for (both numbers), and for ids out of range; nothing is changed then. What fails on the device ends the text:
+  /// reset() begins anew.
   Tensor feed(const Tensor& tokens);
 
   /// As Session::trace.

@@ -79,9 +79,14 @@ std::vector<double> drawPiece(const ParameterInfo& parameter, uint64_t seed, int
   };
   const Init& init = parameter.init;
   switch (init.kind) {
-  case Init::Kind::Zeros: break;
-  case Init::Kind::Ones: fill([](uint64_t) { return 1.0; }); break;
-  case Init::Kind::Constant: fill([&](uint64_t) { return init.a; }); break;
+  case Init::Kind::Zeros:
+    break;
+  case Init::Kind::Ones:
+    fill([](uint64_t) { return 1.0; });
+    break;
+  case Init::Kind::Constant:
+    fill([&](uint64_t) { return init.a; });
+    break;
   case Init::Kind::Uniform:
     fill([&](uint64_t i) { return init.a + (init.b - init.a) * uniformDouble(draw(seed, stream, 0, i)); });
     break;
@@ -106,8 +111,8 @@ int64_t drawnAtOnce(const ParameterInfo& parameter) {
   if (parameter.init.kind != Init::Kind::Orthogonal)
     return int64_t{1} << 16;
   if (parameter.shape.size() < 2)
-    throw Error(Fault::Data, fmt::format("parameter '{}' of shape {} cannot be orthogonal: it is no matrix", parameter.name,
-                                         describe(parameter.dtype, parameter.shape)));
+    throw Error(Fault::Data,
+                fmt::format("parameter '{}' of shape {} cannot be orthogonal: it is no matrix", parameter.name, describe(parameter.dtype, parameter.shape)));
   return std::max<int64_t>(1, parameter.shape[parameter.shape.size() - 2] * parameter.shape.back());
 }
 

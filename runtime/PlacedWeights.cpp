@@ -88,9 +88,9 @@ void PlacedWeights::placeDrawnForCalls() {
 
 /// Is the plain form needed by calls?
 bool PlacedWeights::readByForward(int buffer) const {
-  return std::any_of(plan().forward.begin(), plan().forward.end(), [&](const LaunchInfo& launch) {
-    return std::find(launch.inputs.begin(), launch.inputs.end(), buffer) != launch.inputs.end();
-  }) || std::any_of(plan().outputs.begin(), plan().outputs.end(), [&](const OutputInfo& output) { return output.buffer == buffer; });
+  return std::any_of(plan().forward.begin(), plan().forward.end(),
+                     [&](const LaunchInfo& launch) { return std::find(launch.inputs.begin(), launch.inputs.end(), buffer) != launch.inputs.end(); }) ||
+         std::any_of(plan().outputs.begin(), plan().outputs.end(), [&](const OutputInfo& output) { return output.buffer == buffer; });
 }
 
 void PlacedWeights::require() const {

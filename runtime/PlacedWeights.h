@@ -1,6 +1,6 @@
 #pragma once
-// The weights of a plan that changes none of them, on its device: loaded or drawn, packed, and without the plain form of what only packing reads from the first call
-// on. Knows no inputs and no outputs.
+// The weights of a plan that changes none of them, on its device: loaded or drawn, packed, and without the plain form of what only packing reads from the first
+// call on. Knows no inputs and no outputs.
 
 #include "runtime/LoadedPlan.h"
 #include "runtime/Weights.h"

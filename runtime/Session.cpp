@@ -32,8 +32,7 @@ static std::vector<std::string> outputNames(const Plan& plan) {
   return names;
 }
 
-Session::Session(Program program, const std::string& device, const DeviceOptions& options)
-    : Session(std::move(program), device, Purpose::Inference, options) {}
+Session::Session(Program program, const std::string& device, const DeviceOptions& options) : Session(std::move(program), device, Purpose::Inference, options) {}
 
 Session::Session(Program program, std::shared_ptr<Device> device) : Session(std::move(program), std::move(device), Purpose::Inference) {}
 

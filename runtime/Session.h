@@ -1,5 +1,6 @@
 #pragma once
-// A program with weights on a device, ready to be called: for what the model gives, or for its loss (Purpose::Evaluation). Belongs to one thread at a time; sessions of one program may run in many.
+// A program with weights on a device, ready to be called: for what the model gives, or for its loss (Purpose::Evaluation). Belongs to one thread at a time;
+// sessions of one program may run in many.
 
 #include "runtime/GateRecord.h"
 #include "runtime/Weights.h"
@@ -34,8 +35,8 @@ public:
   /// or dtype; a non-finite value is an error unless allowed. Nothing is changed when it throws, but for want of memory: then there are no weights.
   void load(const std::filesystem::path& safetensors, bool allowNonFinite = false);
   void load(const TensorMap& weights, bool allowNonFinite = false);
-  /// The same for calls alone: of a large model each weight is packed, and its plain form and the file's pages go, before the next one comes. weights() is then as
-  /// behind the first run().
+  /// The same for calls alone: of a large model each weight is packed, and its plain form and the file's pages go, before the next one comes. weights() is then
+  /// as behind the first run().
   void loadForCalls(const std::filesystem::path& safetensors, bool allowNonFinite = false);
   /// Weights drawn from the parameters' init rules, when they are wanted: by run() one after the other, so that of a large model not all stand in memory twice.
   void init(uint64_t seed);

@@ -138,8 +138,8 @@ void Training::init(uint64_t seed) {
 
 void Training::restore(const TensorMap& weights, const TensorMap& state, int64_t steps, int64_t accumulated) {
   if (steps < 0 || accumulated < 0 || (accumulated > 0 && !state_->accumulates()))
-    throw Error(Fault::Usage, fmt::format("a training is restored at step {} with {} accumulations: expected numbers that a training of this program has", steps,
-                                          accumulated));
+    throw Error(Fault::Usage, fmt::format("a training is restored at step {} with {} accumulations: expected numbers that a training of this program has",
+                                          steps, accumulated));
   checkWeightsAndState(plan(), weights, state);
   state_->place(
       steps, accumulated, [&](const ParameterInfo& parameter) -> const Tensor& { return weights.find(parameter.name)->second; },

@@ -41,9 +41,9 @@ public:
   /// Where gradients add up, it is accumulate() and apply().
   /// Error(Usage) for inputs as Session::run has it, and for a learning rate that is missing or no finite number.
   TensorMap step(const TensorMap& inputs, const StepOptions& options);
-  /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own. A failure among the
-  /// launches leaves the training without states: weights() can be read still, the rest needs load, init or restore.
-  /// Error(Usage) for a program compiled without accumulation.
+  /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own. A failure among
+  /// the launches leaves the training without states: weights() can be read still, the rest needs load, init or restore. Error(Usage) for a program compiled
+  /// without accumulation.
   TensorMap accumulate(const TensorMap& inputs, const StepOptions& options = {});
   /// A step with the mean of the gradients so far; gives `gradient_norm`. Error(Usage) when there are none.
   TensorMap apply(const StepOptions& options);

@@ -19,10 +19,14 @@ int64_t firstNonFinite(const Tensor& tensor) {
     return found == values.end() ? -1 : found - values.begin();
   };
   switch (tensor.dtype()) {
-  case DType::F64: return search(tensor.as<double>(), [](double v) { return v; });
-  case DType::F32: return search(tensor.as<float>(), [](float v) { return v; });
-  case DType::BF16: return search(tensor.as<uint16_t>(), bf16ToFloat);
-  default: return -1;
+  case DType::F64:
+    return search(tensor.as<double>(), [](double v) { return v; });
+  case DType::F32:
+    return search(tensor.as<float>(), [](float v) { return v; });
+  case DType::BF16:
+    return search(tensor.as<uint16_t>(), bf16ToFloat);
+  default:
+    return -1;
   }
 }
 

@@ -8,24 +8,24 @@ namespace {
 // 12 sums: more than the latency times the units of every CPU that there is.
 constexpr int sums = 12;
 
-#define MOEC_FMA_ROUNDS(name, features, element, bytes)                                                                         \
-  __attribute__((target(features), noinline)) double name(int64_t rounds) {                                                     \
-    typedef element Vector __attribute__((vector_size(bytes)));                                                                 \
-    Vector sum[sums], a, b;                                                                                                     \
-    for (unsigned lane = 0; lane < bytes / sizeof(element); ++lane) {                                                           \
-      a[lane] = static_cast<element>(0.999 + 1e-5 * lane);                                                                      \
-      b[lane] = static_cast<element>(1e-3 * lane);                                                                              \
-    }                                                                                                                           \
-    for (int i = 0; i < sums; ++i)                                                                                              \
-      sum[i] = b * static_cast<element>(i);                                                                                     \
-    for (int64_t round = 0; round < rounds; ++round)                                                                            \
-      for (int i = 0; i < sums; ++i) {                                                                                          \
-        sum[i] = __builtin_elementwise_fma(sum[i], a, b);                                                                       \
-        asm volatile("" : "+v"(sum[i]));                                                                                        \
-      }                                                                                                                         \
-    for (int i = 0; i < sums; ++i)                                                                                              \
-      asm volatile("" ::"v"(sum[i]));                                                                                           \
-    return 2.0 * sums * (bytes / sizeof(element)) * static_cast<double>(rounds);                                                \
+#define MOEC_FMA_ROUNDS(name, features, element, bytes)                          \
+  __attribute__((target(features), noinline)) double name(int64_t rounds) {      \
+    typedef element Vector __attribute__((vector_size(bytes)));                  \
+    Vector sum[sums], a, b;                                                      \
+    for (unsigned lane = 0; lane < bytes / sizeof(element); ++lane) {            \
+      a[lane] = static_cast<element>(0.999 + 1e-5 * lane);                       \
+      b[lane] = static_cast<element>(1e-3 * lane);                               \
+    }                                                                            \
+    for (int i = 0; i < sums; ++i)                                               \
+      sum[i] = b * static_cast<element>(i);                                      \
+    for (int64_t round = 0; round < rounds; ++round)                             \
+      for (int i = 0; i < sums; ++i) {                                           \
+        sum[i] = __builtin_elementwise_fma(sum[i], a, b);                        \
+        asm volatile("" : "+v"(sum[i]));                                         \
+      }                                                                          \
+    for (int i = 0; i < sums; ++i)                                               \
+      asm volatile("" ::"v"(sum[i]));                                            \
+    return 2.0 * sums * (bytes / sizeof(element)) * static_cast<double>(rounds); \
   }
 
 MOEC_FMA_ROUNDS(floatV3, "avx2,fma", float, 32)

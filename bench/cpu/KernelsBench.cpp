@@ -88,8 +88,7 @@ ir::KernelOp matmulKernel(KernelMaker& maker, DType type, int64_t m, int64_t n, 
   mlir::Value a = maker.tensor(type, {std::to_string(m), std::to_string(depth)});
   mlir::Value b;
   if (nr)
-    b = maker.make<ir::UnpackOp>(
-        maker.tensor(type, {std::to_string((n + *nr - 1) / *nr), std::to_string(depth), std::to_string(*nr)}), n);
+    b = maker.make<ir::UnpackOp>(maker.tensor(type, {std::to_string((n + *nr - 1) / *nr), std::to_string(depth), std::to_string(*nr)}), n);
   else
     b = maker.tensor(type, {std::to_string(n), std::to_string(depth)});
   return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)});
@@ -117,8 +116,7 @@ ir::KernelOp upKernel(KernelMaker& maker, const Experts& s, std::optional<int64_
   mlir::Value x = maker.tensor(DType::F32, {text(s.tokens), text(s.width)});
   mlir::Value routing = maker.routing(s.experts, text(s.tokens), s.choices), w;
   if (nr)
-    w = maker.make<ir::UnpackOp>(
-        maker.tensor(DType::F32, {text(s.experts), text((s.hidden + *nr - 1) / *nr), text(s.width), text(*nr)}), s.hidden);
+    w = maker.make<ir::UnpackOp>(maker.tensor(DType::F32, {text(s.experts), text((s.hidden + *nr - 1) / *nr), text(s.width), text(*nr)}), s.hidden);
   else
     w = maker.tensor(DType::F32, {text(s.experts), text(s.hidden), text(s.width)});
   mlir::Value bias = maker.tensor(DType::F32, {text(s.experts), text(s.hidden)});
@@ -132,8 +130,7 @@ ir::KernelOp downKernel(KernelMaker& maker, const Experts& s, std::optional<int6
   mlir::Value hidden = maker.tensor(DType::F32, {text(s.tokens * s.choices), text(s.hidden)});
   mlir::Value routing = maker.routing(s.experts, text(s.tokens), s.choices), w;
   if (nr)
-    w = maker.make<ir::UnpackOp>(
-        maker.tensor(DType::F32, {text(s.experts), text((s.width + *nr - 1) / *nr), text(s.hidden), text(*nr)}), s.width);
+    w = maker.make<ir::UnpackOp>(maker.tensor(DType::F32, {text(s.experts), text((s.width + *nr - 1) / *nr), text(s.hidden), text(*nr)}), s.width);
   else
     w = maker.tensor(DType::F32, {text(s.experts), text(s.width), text(s.hidden)});
   mlir::Value bias = maker.tensor(DType::F32, {text(s.experts), text(s.width)});
@@ -176,8 +173,7 @@ void experts(benchmark::State& state, bool up, bool down) {
   int64_t rows = s.tokens * s.choices;
   Tensor routing = makeRouting(s), hidden(DType::F32, {rows, s.hidden}), y(DType::F32, {s.tokens, s.width});
   std::vector<Tensor> upInputs{randomTensor(DType::F32, {s.tokens, s.width}, 1), routing,
-                               randomTensor(DType::F32, {s.experts, s.hidden / upNr, s.width, upNr}, 2),
-                               randomTensor(DType::F32, {s.experts, s.hidden}, 3)};
+                               randomTensor(DType::F32, {s.experts, s.hidden / upNr, s.width, upNr}, 2), randomTensor(DType::F32, {s.experts, s.hidden}, 3)};
   std::vector<Tensor> downInputs{hidden, routing, randomTensor(DType::F32, {s.experts, s.width / downNr, s.hidden, downNr}, 4),
                                  randomTensor(DType::F32, {s.experts, s.width}, 5), randomTensor(DType::F32, {s.tokens, s.choices}, 6)};
   upLoaded.run(upInputs, {hidden}, {{}, 0, 0, threads});
@@ -252,10 +248,10 @@ void attention(benchmark::State& state, bool forward) {
   mlir::Value q = input(), key = input(), v = input();
   mlir::IntegerAttr count = b.getI64IntegerAttr(heads);
   mlir::FloatAttr scale = b.getF64FloatAttr(0.125);
-  ir::KernelOp kernel =
-      forward ? maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, key, v, count, scale, mlir::UnitAttr())})
-              : maker.finish("attention_grad", ir::AttentionGradOp::create(b, maker.loc(), input(), q, key, v, mlir::Value(), count, mlir::IntegerAttr(), scale,
-                                                                           mlir::UnitAttr())->getResults());
+  ir::KernelOp kernel = forward ? maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, key, v, count, scale, mlir::UnitAttr())})
+                                : maker.finish("attention_grad", ir::AttentionGradOp::create(b, maker.loc(), input(), q, key, v, mlir::Value(), count,
+                                                                                             mlir::IntegerAttr(), scale, mlir::UnitAttr())
+                                                                     ->getResults());
   LoadedKernel loaded(kernel);
   double products = forward ? 2 : 7;
   measure(state, DType::F32, threads, products * 2.0 * batch * tokens * tokens * width, [&] { loaded.run(inputs, outputs, {{}, 0, 0, threads}); });

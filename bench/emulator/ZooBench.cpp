@@ -112,13 +112,16 @@ void runModel(benchmark::State& state, const std::filesystem::path& model) {
 void registerZoo() {
   for (const char* name : {"vit-moe", "vit", "batched-experts"}) {
     std::filesystem::path model = std::filesystem::path(MOEC_SOURCE_DIR) / "models/zoo" / (std::string(name) + ".json");
-    benchmark::RegisterBenchmark(("Zoo/" + std::string(name)).c_str(), [model](benchmark::State& state) {
-      try {
-        runModel(state, model);
-      } catch (const Error& error) { // no NVRTC, no compiler library
-        state.SkipWithError(error.what());
-      }
-    })->UseManualTime()->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(("Zoo/" + std::string(name)).c_str(),
+                                 [model](benchmark::State& state) {
+                                   try {
+                                     runModel(state, model);
+                                   } catch (const Error& error) { // no NVRTC, no compiler library
+                                     state.SkipWithError(error.what());
+                                   }
+                                 })
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
   }
 }
 

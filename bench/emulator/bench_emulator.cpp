@@ -27,10 +27,11 @@ std::string arithmetic() {
   std::string sum;
   for (int i = 1; i < 16; ++i)
     sum += fmt::format("add.f32 %f0, %f0, %f{};\n", i);
-  return fmt::format("{}.visible .entry k(.param .u64 x, .param .u64 y, .param .u32 n)\n{{\n.reg .pred %p;\n.reg .b32 %r<9>;\n.reg .f32 %f<24>;\n.reg .b64 %d<9>;\n"
-                     "ld.param.u64 %d1, [y];\nld.param.u32 %r3, [n];\nmov.u32 %r1, %tid.x;\nmov.u32 %r2, 0;\nmov.f32 %f20, 0f3F7FFF58;\nmov.f32 %f21, 0f3C23D70A;\n{}"
-                     "L:\n{}add.u32 %r2, %r2, 1;\nsetp.lt.u32 %p, %r2, %r3;\n@%p bra L;\n{}mul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.f32 [%d3], %f0;\nret;\n}}\n",
-                     kHead, start, body, sum);
+  return fmt::format(
+      "{}.visible .entry k(.param .u64 x, .param .u64 y, .param .u32 n)\n{{\n.reg .pred %p;\n.reg .b32 %r<9>;\n.reg .f32 %f<24>;\n.reg .b64 %d<9>;\n"
+      "ld.param.u64 %d1, [y];\nld.param.u32 %r3, [n];\nmov.u32 %r1, %tid.x;\nmov.u32 %r2, 0;\nmov.f32 %f20, 0f3F7FFF58;\nmov.f32 %f21, 0f3C23D70A;\n{}"
+      "L:\n{}add.u32 %r2, %r2, 1;\nsetp.lt.u32 %p, %r2, %r3;\n@%p bra L;\n{}mul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.f32 [%d3], %f0;\nret;\n}}\n",
+      kHead, start, body, sum);
 }
 
 // y[i] = 2 x[i] + y[i], the threads of a block walking over their part.
@@ -66,14 +67,15 @@ std::string tile() {
     for (int i = 0; i < 4; ++i)
       products += fmt::format("ld.shared.f32 %f9, [%r7+{}];\nfma.rn.f32 %f{}, %f8, %f9, %f{};\n", i * 1024 + k * 4, i, i);
   }
-  return fmt::format("{}.visible .entry k(.param .u64 x, .param .u64 y, .param .u32 n)\n{{\n.shared .align 16 .b8 t[4096];\n.reg .pred %p;\n.reg .b32 %r<12>;\n.reg .f32 %f<12>;\n.reg .b64 %d<9>;\n"
-                     "ld.param.u64 %d1, [x];\nld.param.u64 %d2, [y];\nld.param.u32 %r3, [n];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d3, %r1, 4;\nadd.u64 %d4, %d1, %d3;\n"
-                     "mov.u32 %r4, t;\nshl.b32 %r5, %r1, 2;\nadd.u32 %r5, %r5, %r4;\nand.b32 %r8, %r1, 31;\nshl.b32 %r6, %r8, 2;\nadd.u32 %r6, %r6, %r4;\n"
-                     "shr.u32 %r7, %r1, 5;\nshl.b32 %r7, %r7, 7;\nadd.u32 %r7, %r7, %r4;\nmov.u32 %r2, 0;\n"
-                     "mov.f32 %f0, 0f00000000;\nmov.f32 %f1, 0f00000000;\nmov.f32 %f2, 0f00000000;\nmov.f32 %f3, 0f00000000;\n"
-                     "L:\n{}bar.sync 0;\n{}bar.sync 0;\nadd.u32 %r2, %r2, 1;\nsetp.lt.u32 %p, %r2, %r3;\n@%p bra L;\n"
-                     "add.u64 %d5, %d2, %d3;\nst.global.f32 [%d5], %f0;\nst.global.f32 [%d5+1024], %f1;\nst.global.f32 [%d5+2048], %f2;\nst.global.f32 [%d5+3072], %f3;\nret;\n}}\n",
-                     kHead, loads, products);
+  return fmt::format(
+      "{}.visible .entry k(.param .u64 x, .param .u64 y, .param .u32 n)\n{{\n.shared .align 16 .b8 t[4096];\n.reg .pred %p;\n.reg .b32 %r<12>;\n.reg .f32 %f<12>;\n.reg .b64 %d<9>;\n"
+      "ld.param.u64 %d1, [x];\nld.param.u64 %d2, [y];\nld.param.u32 %r3, [n];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d3, %r1, 4;\nadd.u64 %d4, %d1, %d3;\n"
+      "mov.u32 %r4, t;\nshl.b32 %r5, %r1, 2;\nadd.u32 %r5, %r5, %r4;\nand.b32 %r8, %r1, 31;\nshl.b32 %r6, %r8, 2;\nadd.u32 %r6, %r6, %r4;\n"
+      "shr.u32 %r7, %r1, 5;\nshl.b32 %r7, %r7, 7;\nadd.u32 %r7, %r7, %r4;\nmov.u32 %r2, 0;\n"
+      "mov.f32 %f0, 0f00000000;\nmov.f32 %f1, 0f00000000;\nmov.f32 %f2, 0f00000000;\nmov.f32 %f3, 0f00000000;\n"
+      "L:\n{}bar.sync 0;\n{}bar.sync 0;\nadd.u32 %r2, %r2, 1;\nsetp.lt.u32 %p, %r2, %r3;\n@%p bra L;\n"
+      "add.u64 %d5, %d2, %d3;\nst.global.f32 [%d5], %f0;\nst.global.f32 [%d5+1024], %f1;\nst.global.f32 [%d5+2048], %f2;\nst.global.f32 [%d5+3072], %f3;\nret;\n}}\n",
+      kHead, loads, products);
 }
 
 void runKernel(benchmark::State& state, const std::string& ptx, unsigned threads, uint32_t n) {

@@ -50,15 +50,15 @@ Replayed replayVectors(const Gpu& gpu) {
       ++result.agreed;
     // A launch that went wrong leaves the context unusable: everything behind it would only repeat its error.
     if (!gpu.emulator && gpu.context->table().contextSynchronize() != cuda::kSuccess)
-      throw Error(Fault::Device, fmt::format("{}: the GPU's context is lost at the vector {}", gpu.context->name(),
-                                             result.wrong.empty() ? c.name() : result.wrong.back()));
+      throw Error(Fault::Device,
+                  fmt::format("{}: the GPU's context is lost at the vector {}", gpu.context->name(), result.wrong.empty() ? c.name() : result.wrong.back()));
   }
   return result;
 }
 
 std::string toMarkdown(const Replayed& replayed) {
-  std::string text = fmt::format("Vectors of tests/emulator: {} as expected, {} wrong, {} skipped.\n", replayed.agreed,
-                                 replayed.wrong.size(), replayed.skipped.size());
+  std::string text =
+      fmt::format("Vectors of tests/emulator: {} as expected, {} wrong, {} skipped.\n", replayed.agreed, replayed.wrong.size(), replayed.skipped.size());
   for (const std::string& line : replayed.wrong)
     text += "- WRONG: " + line + "\n";
   for (const std::string& line : replayed.skipped)
@@ -74,14 +74,12 @@ void checkModel(const Gpu& gpu, const Program& program, const Bindings& sizes, c
   const Plan& plan = *program.plan(gpu.target());
   CheckReport report = check(program, gpu.device, openDevice(against), initialWeights(plan, 0), inputsOf(plan, sizes));
   if (!report.passed())
-    throw Error(Fault::Mismatch, fmt::format("{}: {} and {} differ:\n{}", program.name(), gpu.context->name(), against,
-                                             report.describeFailures()));
+    throw Error(Fault::Mismatch, fmt::format("{}: {} and {} differ:\n{}", program.name(), gpu.context->name(), against, report.describeFailures()));
 }
 
 /// The first launch of each kernel. A launch finds its inputs only while a call has come as far as to it: each turn is
 /// a call, in which every launch is repeated and timed where it stands.
-void timeLaunches(const Gpu& gpu, const Program& program, const Bindings& sizes, int repetitions,
-                  ModelFigures& figures) {
+void timeLaunches(const Gpu& gpu, const Program& program, const Bindings& sizes, int repetitions, ModelFigures& figures) {
   LoadedModel model(gpu, program, sizes);
   StreamTimer timer(gpu.context, model.stream());
   const std::vector<LaunchInfo>& launches = model.plan().forward;
@@ -127,8 +125,7 @@ bool isChosen(const BenchModel& model, const Flags& flags) {
 /// The number of things that are not as they should be.
 size_t runDevice(const std::string& name, const Flags& flags, nlohmann::ordered_json& json, std::string& markdown) {
   Gpu gpu = openGpu(name);
-  nlohmann::ordered_json mine{
-      {"device", name}, {"chip", gpu.context->chip()}, {"target", gpu.target()}, {"emulated", gpu.emulator != nullptr}};
+  nlohmann::ordered_json mine{{"device", name}, {"chip", gpu.context->chip()}, {"target", gpu.target()}, {"emulated", gpu.emulator != nullptr}};
   markdown += fmt::format("## {}: {}\n\n", name, gpu.context->chip());
   if (gpu.emulator)
     markdown += "Emulated: counted. Skipped for want of a GPU: times of launches, times side by side, what the driver "
@@ -160,8 +157,7 @@ size_t runDevice(const std::string& name, const Flags& flags, nlohmann::ordered_
       markdown += "\n";
     if (model.name == "s1" && !flags.countOnly) {
       say(name + ": s1 side by side");
-      auto rows = runSideBySide(gpu, program, gpu.emulator ? model.emulated : model.measured,
-                                {flags.repetitions, flags.python});
+      auto rows = runSideBySide(gpu, program, gpu.emulator ? model.emulated : model.measured, {flags.repetitions, flags.python});
       markdown += fmt::format("### s1 side by side, {}\n\n{}\n", figures.sizes, toMarkdown(rows));
       mine["side_by_side"] = toJson(rows);
     }
@@ -177,8 +173,7 @@ size_t runDevice(const std::string& name, const Flags& flags, nlohmann::ordered_
 
 int run(int argc, char** argv) {
   Flags flags;
-  CLI::App app("Checks and measures moec's CUDA kernels: counted on an emulated GPU, timed on a real one.",
-               "bench_gpu");
+  CLI::App app("Checks and measures moec's CUDA kernels: counted on an emulated GPU, timed on a real one.", "bench_gpu");
   app.add_option("--device", flags.devices, "cuda:N or ptx-emulator:TARGET; may be given several times")->required();
   app.add_option("--model", flags.models, "only this model; may be given several times");
   app.add_option("--repetitions", flags.repetitions, "of every time (default 30)")->check(CLI::Range(3, 10000));
@@ -188,11 +183,8 @@ int run(int argc, char** argv) {
   app.add_flag("--json", flags.json, "JSON instead of Markdown");
   CLI11_PARSE(app, argc, argv);
   for (const std::string& name : flags.models)
-    if (std::none_of(benchModels().begin(), benchModels().end(),
-                     [&](const BenchModel& model) { return model.name == name; }))
-      throw Error(
-          Fault::Usage,
-          fmt::format("no model \"{}\"; known: batched-experts.f64, batched-experts.f32, vit, vit-moe, s1", name));
+    if (std::none_of(benchModels().begin(), benchModels().end(), [&](const BenchModel& model) { return model.name == name; }))
+      throw Error(Fault::Usage, fmt::format("no model \"{}\"; known: batched-experts.f64, batched-experts.f32, vit, vit-moe, s1", name));
   auto json = nlohmann::ordered_json::array();
   std::string markdown;
   size_t faults = 0;

@@ -53,31 +53,25 @@ Counted countedOf(const emulator::KernelCounters& kernel, const StageFigures& st
                   {}};
   std::map<std::tuple<std::string, std::string, bool>, uint64_t> costly; // by place, instruction and space
   for (const emulator::AccessCounters& access : kernel.accesses) {
-    uint64_t extra =
-        (access.shared ? access.wavefronts - access.idealWavefronts : access.sectors - access.ideal) / launches;
+    uint64_t extra = (access.shared ? access.wavefronts - access.idealWavefronts : access.sectors - access.ideal) / launches;
     if (extra == 0)
       continue;
     if (access.shared && access.executed / launches > warps)
       counted.inLoops += extra;
-    costly[{fmt::format("line {}, {}", access.sourceLine, lineOf(source, access.sourceLine)), access.instruction,
-            access.shared}] += extra;
+    costly[{fmt::format("line {}, {}", access.sourceLine, lineOf(source, access.sourceLine)), access.instruction, access.shared}] += extra;
   }
   for (const auto& [key, extra] : costly)
     counted.costly.push_back({std::get<0>(key), std::get<1>(key), extra, std::get<2>(key)});
-  std::sort(counted.costly.begin(), counted.costly.end(), [](const CostlyAccess& a, const CostlyAccess& b) {
-    return std::tie(b.extra, a.place) < std::tie(a.extra, b.place);
-  });
+  std::sort(counted.costly.begin(), counted.costly.end(),
+            [](const CostlyAccess& a, const CostlyAccess& b) { return std::tie(b.extra, a.place) < std::tie(a.extra, b.place); });
   return counted;
 }
 
-std::string symbolOf(const StageFigures& stage) {
-  return stage.grid.function.substr(0, stage.grid.function.size() - stage.stage.size() - 1);
-}
+std::string symbolOf(const StageFigures& stage) { return stage.grid.function.substr(0, stage.grid.function.size() - stage.stage.size() - 1); }
 
 } // namespace
 
-ModelFigures figuresOf(const std::string& model, const std::string& device, const Plan& plan, const Bindings& sizes,
-                       const Bindings& measured) {
+ModelFigures figuresOf(const std::string& model, const std::string& device, const Plan& plan, const Bindings& sizes, const Bindings& measured) {
   ModelFigures figures{model, device, plan.target, "", "", {}, {}};
   const CudaTarget* target = findCudaTarget(plan.target);
   std::map<std::string, std::pair<size_t, size_t>> known; // by symbol: first of its stages, its launch
@@ -90,17 +84,9 @@ ModelFigures figuresOf(const std::string& model, const std::string& device, cons
           ++figures.stages[found->second.first + i].launches;
         continue;
       }
-      figures.launches.push_back(
-          {launch.kernel, launch.kind, launch.label, 1, workOf(plan, launch, measured), std::nullopt});
+      figures.launches.push_back({launch.kernel, launch.kind, launch.label, 1, workOf(plan, launch, measured), std::nullopt});
       for (const StageInfo& stage : launch.stages) {
-        StageFigures one{launch.kind,
-                         "",
-                         launch.label,
-                         1,
-                         std::max<int64_t>(stage.items.evaluate(sizes), 0),
-                         stage.grid.value_or(GridInfo{}),
-                         0,
-                         std::nullopt};
+        StageFigures one{launch.kind, "", launch.label, 1, std::max<int64_t>(stage.items.evaluate(sizes), 0), stage.grid.value_or(GridInfo{}), 0, std::nullopt};
         one.stage = one.grid.function.substr(std::min(one.grid.function.size(), launch.kernel.size() + 1));
         if (target)
           one.occupancy = static_cast<double>(one.grid.blocksPerMultiprocessor * one.grid.threads) / target->threads;
@@ -131,8 +117,7 @@ std::vector<std::string> driverDiffers(const Gpu& gpu, const Program& program, c
     cuda::Function function = module.function(grid);
     auto compare = [&](const char* what, int64_t found, int64_t planned) {
       if (found != planned)
-        lines.push_back(fmt::format("{}: {} of {}: {} {}, the plan says {}", stage.kind, stage.stage, stage.layer,
-                                    found, what, planned));
+        lines.push_back(fmt::format("{}: {} of {}: {} {}, the plan says {}", stage.kind, stage.stage, stage.layer, found, what, planned));
     };
     auto attribute = [&](int which) {
       int value = 0;
@@ -143,9 +128,8 @@ std::vector<std::string> driverDiffers(const Gpu& gpu, const Program& program, c
     compare("registers", attribute(cuda::kFunctionRegisters), grid.registers);
     compare("bytes of stack", attribute(cuda::kFunctionLocalBytes), grid.stackBytes);
     int blocks = 0;
-    gpu.context->check(
-        table.occupancyMaxActiveBlocks(&blocks, function, grid.threads, static_cast<size_t>(grid.dynamicSharedBytes)),
-        "ask how much of " + grid.function + " fits");
+    gpu.context->check(table.occupancyMaxActiveBlocks(&blocks, function, grid.threads, static_cast<size_t>(grid.dynamicSharedBytes)),
+                       "ask how much of " + grid.function + " fits");
     compare("blocks of a multiprocessor", blocks, grid.blocksPerMultiprocessor);
   }
   return lines;

@@ -12,8 +12,7 @@
 namespace moec::bench {
 
 /// Kernels of a plan in the order of their first launch; equal ones once. `measured` are the sizes of the bounds.
-ModelFigures figuresOf(const std::string& model, const std::string& device, const Plan& plan, const Bindings& sizes,
-                       const Bindings& measured);
+ModelFigures figuresOf(const std::string& model, const std::string& device, const Plan& plan, const Bindings& sizes, const Bindings& measured);
 
 /// Writes into the stages what the emulator counted for their functions, one launch each. A stage that was not launched
 /// keeps nothing.

@@ -17,8 +17,7 @@ Opened open() {
   Opened opened;
   // By the loader's search path (LD_LIBRARY_PATH, its cache), then where the toolkit's packages put it. It finds
   // libcublasLt beside itself.
-  const char* places[] = {"libcublas.so.13", "libcublas.so.12", "/usr/local/cuda/lib64/libcublas.so.13",
-                          "/usr/local/cuda/lib64/libcublas.so.12"};
+  const char* places[] = {"libcublas.so.13", "libcublas.so.12", "/usr/local/cuda/lib64/libcublas.so.13", "/usr/local/cuda/lib64/libcublas.so.12"};
   void* library = nullptr;
   std::string looked;
   for (const char* place : places) {
@@ -31,10 +30,10 @@ Opened open() {
     return opened;
   }
   std::string missing;
-#define MOEC_LOAD(member, symbol, parameters)                                                                          \
-  if (void* address = dlsym(library, #symbol))                                                                         \
-    opened.table.member = reinterpret_cast<decltype(opened.table.member)>(address);                                    \
-  else                                                                                                                 \
+#define MOEC_LOAD(member, symbol, parameters)                                       \
+  if (void* address = dlsym(library, #symbol))                                      \
+    opened.table.member = reinterpret_cast<decltype(opened.table.member)>(address); \
+  else                                                                              \
     missing += " " #symbol;
   MOEC_CUBLAS_FUNCTIONS(MOEC_LOAD)
 #undef MOEC_LOAD
@@ -81,9 +80,8 @@ std::string CublasHandle::version() const {
 
 // cuBLAS sees columns where rows are: c transposed (N, rows) = w (N, K) times a transposed (K, rows). A row of K
 // elements is a column there, so that w is given as K x N, transposed, and a as K x rows, as it is.
-GroupedProduct::GroupedProduct(std::shared_ptr<const CudaContext> context, const CublasTable& table, void* handle,
-                               cuda::DevicePtr a, cuda::DevicePtr w, cuda::DevicePtr c, const std::vector<int>& offsets,
-                               int columns, int depth)
+GroupedProduct::GroupedProduct(std::shared_ptr<const CudaContext> context, const CublasTable& table, void* handle, cuda::DevicePtr a, cuda::DevicePtr w,
+                               cuda::DevicePtr c, const std::vector<int>& offsets, int columns, int depth)
     : context_(std::move(context)), table_(table), handle_(handle) {
   std::vector<cuda::DevicePtr> ofW, ofA, ofC;
   for (size_t expert = 0; expert + 1 < offsets.size(); ++expert) {
@@ -110,8 +108,7 @@ GroupedProduct::GroupedProduct(std::shared_ptr<const CudaContext> context, const
   all.insert(all.end(), ofC.begin(), ofC.end());
   CudaContext::Current current(*context_);
   pointers_ = DeviceMemory(context_, all.size() * sizeof(cuda::DevicePtr), "the products' pointers");
-  context_->check(context_->table().copyToDevice(pointers_.pointer(), all.data(), pointers_.bytes()),
-                  "copy the products' pointers");
+  context_->check(context_->table().copyToDevice(pointers_.pointer(), all.data(), pointers_.bytes()), "copy the products' pointers");
   context_->check(context_->table().contextSynchronize(),
                   "copy the products' pointers"); // the copy is not ordered with the handle's stream
 }
@@ -121,10 +118,8 @@ void GroupedProduct::run() const {
   size_t groups = m_.size();
   auto pointers = [&](size_t which) { return pointers_.pointer() + which * groups * sizeof(cuda::DevicePtr); };
   check(table_.groupedProduct(handle_, transA_.data(), transB_.data(), m_.data(), n_.data(), k_.data(), alpha_.data(),
-                              reinterpret_cast<const float* const*>(pointers(0)), lda_.data(),
-                              reinterpret_cast<const float* const*>(pointers(1)), ldb_.data(), beta_.data(),
-                              reinterpret_cast<float* const*>(pointers(2)), ldc_.data(), static_cast<int>(groups),
-                              sizes_.data()),
+                              reinterpret_cast<const float* const*>(pointers(0)), lda_.data(), reinterpret_cast<const float* const*>(pointers(1)), ldb_.data(),
+                              beta_.data(), reinterpret_cast<float* const*>(pointers(2)), ldc_.data(), static_cast<int>(groups), sizes_.data()),
         "multiply");
 }
 

@@ -11,15 +11,14 @@ namespace moec::bench {
 
 // X(member, exported symbol, parameters). cublasStatus_t and cublasOperation_t are ints; of a grouped product the
 // arrays of pointers lie on the device, all others on the host.
-#define MOEC_CUBLAS_FUNCTIONS(X)                                                                                       \
-  X(create, cublasCreate_v2, (void** handle))                                                                          \
-  X(destroy, cublasDestroy_v2, (void* handle))                                                                         \
-  X(getVersion, cublasGetVersion_v2, (void* handle, int* version))                                                     \
-  X(setStream, cublasSetStream_v2, (void* handle, cuda::Stream stream))                                                \
-  X(groupedProduct, cublasSgemmGroupedBatched,                                                                         \
-    (void* handle, const int* transA, const int* transB, const int* m, const int* n, const int* k, const float* alpha, \
-     const float* const* a, const int* lda, const float* const* b, const int* ldb, const float* beta, float* const* c, \
-     const int* ldc, int groups, const int* sizes))
+#define MOEC_CUBLAS_FUNCTIONS(X)                                                                                                                              \
+  X(create, cublasCreate_v2, (void** handle))                                                                                                                 \
+  X(destroy, cublasDestroy_v2, (void* handle))                                                                                                                \
+  X(getVersion, cublasGetVersion_v2, (void* handle, int* version))                                                                                            \
+  X(setStream, cublasSetStream_v2, (void* handle, cuda::Stream stream))                                                                                       \
+  X(groupedProduct, cublasSgemmGroupedBatched,                                                                                                                \
+    (void* handle, const int* transA, const int* transB, const int* m, const int* n, const int* k, const float* alpha, const float* const* a, const int* lda, \
+     const float* const* b, const int* ldb, const float* beta, float* const* c, const int* ldc, int groups, const int* sizes))
 
 struct CublasTable {
 #define MOEC_MEMBER(member, symbol, parameters) int(*member) parameters = nullptr;
@@ -36,8 +35,8 @@ const CublasTable* cublasTable(std::string* problem);
 class GroupedProduct {
 public:
   /// Error(Device) when cuBLAS or the GPU refuses.
-  GroupedProduct(std::shared_ptr<const CudaContext> context, const CublasTable& table, void* handle, cuda::DevicePtr a,
-                 cuda::DevicePtr w, cuda::DevicePtr c, const std::vector<int>& offsets, int columns, int depth);
+  GroupedProduct(std::shared_ptr<const CudaContext> context, const CublasTable& table, void* handle, cuda::DevicePtr a, cuda::DevicePtr w, cuda::DevicePtr c,
+                 const std::vector<int>& offsets, int columns, int depth);
   void run() const;
 
 private:

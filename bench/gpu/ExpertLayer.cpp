@@ -17,13 +17,11 @@ ExpertLayer ExpertLayer::of(const TensorMap& weights, const Tensor& x, int64_t c
   layer.tokens = x.shape().at(0);
   layer.width = x.shape().at(1);
   layer.choices = choices;
-  const std::pair<const char*, const char*> names[] = {
-      {"gate_weight", "gate.weight"},         {"gate_bias", "gate.bias"},
-      {"up_weight", "experts.up.weight"},     {"up_bias", "experts.up.bias"},
-      {"down_weight", "experts.down.weight"}, {"down_bias", "experts.down.bias"}};
+  const std::pair<const char*, const char*> names[] = {{"gate_weight", "gate.weight"},         {"gate_bias", "gate.bias"},
+                                                       {"up_weight", "experts.up.weight"},     {"up_bias", "experts.up.bias"},
+                                                       {"down_weight", "experts.down.weight"}, {"down_bias", "experts.down.bias"}};
   for (const auto& [tensor, end] : names) {
-    auto found = std::find_if(weights.begin(), weights.end(),
-                              [end = end](const auto& weight) { return weight.first.ends_with(end); });
+    auto found = std::find_if(weights.begin(), weights.end(), [end = end](const auto& weight) { return weight.first.ends_with(end); });
     if (found == weights.end())
       throw Error(Fault::Internal, fmt::format("no layer of experts: no parameter's name ends with {}", end));
     layer.tensors.emplace(tensor, found->second);
@@ -36,8 +34,7 @@ ExpertLayer ExpertLayer::of(const TensorMap& weights, const Tensor& x, int64_t c
 }
 
 ExpertRows rowsOf(const ExpertLayer& layer) {
-  auto x = layer.tensors.at("x").as<float>(), weight = layer.tensors.at("gate_weight").as<float>(),
-       bias = layer.tensors.at("gate_bias").as<float>();
+  auto x = layer.tensors.at("x").as<float>(), weight = layer.tensors.at("gate_weight").as<float>(), bias = layer.tensors.at("gate_bias").as<float>();
   std::vector<std::vector<int>> lists(static_cast<size_t>(layer.experts));
   std::vector<double> scores(static_cast<size_t>(layer.experts));
   std::vector<int> order(static_cast<size_t>(layer.experts));
@@ -45,8 +42,8 @@ ExpertRows rowsOf(const ExpertLayer& layer) {
     for (int64_t expert = 0; expert < layer.experts; ++expert) {
       double sum = bias[static_cast<size_t>(expert)];
       for (int64_t i = 0; i < layer.width; ++i)
-        sum += static_cast<double>(x[static_cast<size_t>(token * layer.width + i)]) *
-               static_cast<double>(weight[static_cast<size_t>(expert * layer.width + i)]);
+        sum +=
+            static_cast<double>(x[static_cast<size_t>(token * layer.width + i)]) * static_cast<double>(weight[static_cast<size_t>(expert * layer.width + i)]);
       scores[static_cast<size_t>(expert)] = sum;
     }
     std::iota(order.begin(), order.end(), 0);
@@ -64,26 +61,21 @@ ExpertRows rowsOf(const ExpertLayer& layer) {
   return rows;
 }
 
-double productError(const ExpertRows& rows, const float* a, const float* w, const float* c, int64_t columns,
-                    int64_t depth) {
+double productError(const ExpertRows& rows, const float* a, const float* w, const float* c, int64_t columns, int64_t depth) {
   constexpr int64_t kSamples = 509; // prime: steps over all rows and columns
   int64_t all = static_cast<int64_t>(rows.tokens.size()) * columns, samples = std::min(kSamples, all);
   double worst = 0;
   for (int64_t sample = 0; sample < samples; ++sample) {
     int64_t element = sample * all / samples, row = element / columns, column = element % columns;
-    auto expert =
-        std::upper_bound(rows.offsets.begin(), rows.offsets.end(), static_cast<int>(row)) - rows.offsets.begin() - 1;
+    auto expert = std::upper_bound(rows.offsets.begin(), rows.offsets.end(), static_cast<int>(row)) - rows.offsets.begin() - 1;
     double sum = 0, size = 0;
     for (int64_t k = 0; k < depth; ++k) {
-      double product =
-          static_cast<double>(a[row * depth + k]) * static_cast<double>(w[(expert * columns + column) * depth + k]);
+      double product = static_cast<double>(a[row * depth + k]) * static_cast<double>(w[(expert * columns + column) * depth + k]);
       sum += product;
       size += std::fabs(product);
     }
     auto value = static_cast<double>(c[element]);
-    worst = std::max(worst, std::isfinite(value)
-                                ? std::fabs(value - sum) / std::max(size, std::numeric_limits<double>::min())
-                                : INFINITY);
+    worst = std::max(worst, std::isfinite(value) ? std::fabs(value - sum) / std::max(size, std::numeric_limits<double>::min()) : INFINITY);
   }
   return worst;
 }

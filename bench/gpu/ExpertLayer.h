@@ -25,7 +25,6 @@ ExpertRows rowsOf(const ExpertLayer& layer);
 
 /// Furthest that sampled elements of c (R, N) lie from the sums over a (R, K) times w (E, N, K), relative to the sum of
 /// the products' sizes.
-double productError(const ExpertRows& rows, const float* a, const float* w, const float* c, int64_t columns,
-                    int64_t depth);
+double productError(const ExpertRows& rows, const float* a, const float* w, const float* c, int64_t columns, int64_t depth);
 
 } // namespace moec::bench

@@ -33,21 +33,12 @@ std::string head(const std::vector<std::string>& cells) {
   return line + "\n";
 }
 
-std::string layerOf(const std::string& layer, int launches) {
-  return launches == 1 ? layer : fmt::format("{} (and {} more)", layer, launches - 1);
-}
+std::string layerOf(const std::string& layer, int launches) { return launches == 1 ? layer : fmt::format("{} (and {} more)", layer, launches - 1); }
 
 std::string stageTable(const ModelFigures& figures) {
-  std::vector<std::string> heads = {"kernel: stage",
-                                    "layer",
-                                    "registers",
-                                    "spilled bytes",
-                                    "shared bytes",
-                                    "blocks x threads",
-                                    "blocks per multiprocessor",
+  std::vector<std::string> heads = {"kernel: stage", "layer", "registers", "spilled bytes", "shared bytes", "blocks x threads", "blocks per multiprocessor",
                                     "occupancy"};
-  bool counted = std::any_of(figures.stages.begin(), figures.stages.end(),
-                             [](const StageFigures& stage) { return stage.counted.has_value(); });
+  bool counted = std::any_of(figures.stages.begin(), figures.stages.end(), [](const StageFigures& stage) { return stage.counted.has_value(); });
   if (counted)
     for (const char* name : {"sectors", "over ideal", "bank conflicts", "in loops", "read", "written", "FLOPs"})
       heads.emplace_back(name);
@@ -63,11 +54,9 @@ std::string stageTable(const ModelFigures& figures) {
                                       fmt::format("{:.0f} %", stage.occupancy * 100)};
     if (const auto& c = stage.counted)
       for (const std::string& cell :
-           {shortCount(static_cast<double>(c->sectors)),
-            fmt::format("{:.2f}{}", c->sectorRatio(), stage.assigns() ? " (assigns)" : ""),
-            std::to_string(c->bankConflicts), std::to_string(c->inLoops),
-            shortCount(static_cast<double>(c->bytesRead), "B"), shortCount(static_cast<double>(c->bytesWritten), "B"),
-            shortCount(static_cast<double>(c->flops32 + c->flops64))})
+           {shortCount(static_cast<double>(c->sectors)), fmt::format("{:.2f}{}", c->sectorRatio(), stage.assigns() ? " (assigns)" : ""),
+            std::to_string(c->bankConflicts), std::to_string(c->inLoops), shortCount(static_cast<double>(c->bytesRead), "B"),
+            shortCount(static_cast<double>(c->bytesWritten), "B"), shortCount(static_cast<double>(c->flops32 + c->flops64))})
         cells.push_back(cell);
     else if (counted)
       cells.resize(heads.size(), "not run");
@@ -78,8 +67,7 @@ std::string stageTable(const ModelFigures& figures) {
 
 std::string launchTable(const ModelFigures& figures, const Peaks& peaks) {
   std::vector<std::string> heads = {"kernel", "layer", "FLOPs", "bytes", "at least", "by"};
-  bool timed = std::any_of(figures.launches.begin(), figures.launches.end(),
-                           [](const LaunchFigures& launch) { return launch.seconds.has_value(); });
+  bool timed = std::any_of(figures.launches.begin(), figures.launches.end(), [](const LaunchFigures& launch) { return launch.seconds.has_value(); });
   if (timed)
     for (const char* name : {"measured", "middle half", "of the bound"})
       heads.emplace_back(name);
@@ -93,9 +81,8 @@ std::string launchTable(const ModelFigures& figures, const Peaks& peaks) {
                                       shortTime(bound.seconds),
                                       nameOf(bound.side)};
     if (const auto& time = launch.seconds)
-      for (const std::string& cell :
-           {shortTime(time->median), fmt::format("{} - {}", shortTime(time->low), shortTime(time->high)),
-            fmt::format("{:.0f} %", 100 * bound.seconds / time->median)})
+      for (const std::string& cell : {shortTime(time->median), fmt::format("{} - {}", shortTime(time->low), shortTime(time->high)),
+                                      fmt::format("{:.0f} %", 100 * bound.seconds / time->median)})
         cells.push_back(cell);
     else if (timed)
       cells.resize(heads.size(), "");
@@ -137,50 +124,41 @@ std::string shortTime(double seconds) {
   return seconds < 0.9995 ? digits(seconds * 1e3) + " ms" : digits(seconds) + " s";
 }
 
-std::string text(const Spread& spread) {
-  return fmt::format("{} ({} - {})", digits(spread.median), digits(spread.low), digits(spread.high));
-}
+std::string text(const Spread& spread) { return fmt::format("{} ({} - {})", digits(spread.median), digits(spread.low), digits(spread.high)); }
 
 bool StageFigures::assigns() const {
   // Stages that a gate's routing is made of, one set for each routing: "assign0", "place1".
   std::string name = stage.substr(0, stage.find_last_not_of("0123456789") + 1);
-  return kind == "gate" &&
-         (name == "assign" || name == "count" || name == "scan" || name == "mark" || name == "sum" || name == "place");
+  return kind == "gate" && (name == "assign" || name == "count" || name == "scan" || name == "mark" || name == "sum" || name == "place");
 }
 
 std::vector<std::string> faultsOf(const ModelFigures& figures) {
   std::vector<std::string> faults;
   for (const StageFigures& stage : figures.stages) {
-    std::string where =
-        fmt::format("{} on {}, {}: {} of {}: ", figures.model, figures.target, stage.kind, stage.stage, stage.layer);
+    std::string where = fmt::format("{} on {}, {}: {} of {}: ", figures.model, figures.target, stage.kind, stage.stage, stage.layer);
     if (stage.grid.spillBytes > 0)
       faults.push_back(where + fmt::format("{} bytes of registers are spilled, expected 0", stage.grid.spillBytes));
     if (!stage.counted)
       continue;
     if (!stage.assigns() && stage.counted->sectorRatio() > kMostSectors)
-      faults.push_back(where + fmt::format("{:.2f} times the ideal's sectors, expected at most {}{}",
-                                           stage.counted->sectorRatio(), kMostSectors,
+      faults.push_back(where + fmt::format("{:.2f} times the ideal's sectors, expected at most {}{}", stage.counted->sectorRatio(), kMostSectors,
                                            costlyText(*stage.counted, false)));
     if (stage.counted->inLoops > 0)
-      faults.push_back(where + fmt::format("{} bank conflicts in loops, expected 0{}", stage.counted->inLoops,
-                                           costlyText(*stage.counted, true)));
+      faults.push_back(where + fmt::format("{} bank conflicts in loops, expected 0{}", stage.counted->inLoops, costlyText(*stage.counted, true)));
   }
   return faults;
 }
 
 std::string toMarkdown(const ModelFigures& figures, const Peaks& peaks) {
-  std::string result =
-      fmt::format("### {} on {}{}\n\n{}", figures.model, figures.device, behind(figures.sizes), stageTable(figures));
-  bool timed = std::any_of(figures.launches.begin(), figures.launches.end(),
-                           [](const LaunchFigures& launch) { return launch.seconds.has_value(); });
+  std::string result = fmt::format("### {} on {}{}\n\n{}", figures.model, figures.device, behind(figures.sizes), stageTable(figures));
+  bool timed = std::any_of(figures.launches.begin(), figures.launches.end(), [](const LaunchFigures& launch) { return launch.seconds.has_value(); });
   if (timed || figures.target == kBoundTarget) // elsewhere the same numbers would say nothing
     result += fmt::format("\nRoofline on {}{}:\n\n{}", peaks.chip, behind(figures.boundSizes), launchTable(figures, peaks));
   return result;
 }
 
 nlohmann::ordered_json toJson(const ModelFigures& figures, const Peaks& peaks) {
-  nlohmann::ordered_json result{
-      {"model", figures.model}, {"device", figures.device}, {"target", figures.target}, {"sizes", figures.sizes}};
+  nlohmann::ordered_json result{{"model", figures.model}, {"device", figures.device}, {"target", figures.target}, {"sizes", figures.sizes}};
   result["stages"] = nlohmann::ordered_json::array();
   for (const StageFigures& stage : figures.stages) {
     nlohmann::ordered_json one{{"kind", stage.kind},
@@ -216,10 +194,9 @@ nlohmann::ordered_json toJson(const ModelFigures& figures, const Peaks& peaks) {
   result["launches"] = nlohmann::ordered_json::array();
   for (const LaunchFigures& launch : figures.launches) {
     Bound bound = boundOf(launch.work, peaks);
-    nlohmann::ordered_json one{
-        {"kind", launch.kind},         {"symbol", launch.symbol},        {"layer", launch.layer},
-        {"launches", launch.launches}, {"flops32", launch.work.flops32}, {"flops64", launch.work.flops64},
-        {"bytes", launch.work.bytes},  {"bound_seconds", bound.seconds}, {"bound_by", nameOf(bound.side)}};
+    nlohmann::ordered_json one{{"kind", launch.kind},         {"symbol", launch.symbol},        {"layer", launch.layer},
+                               {"launches", launch.launches}, {"flops32", launch.work.flops32}, {"flops64", launch.work.flops64},
+                               {"bytes", launch.work.bytes},  {"bound_seconds", bound.seconds}, {"bound_by", nameOf(bound.side)}};
     if (const auto& time = launch.seconds)
       one["seconds"] = {{"median", time->median}, {"low", time->low}, {"high", time->high}};
     result["launches"].push_back(std::move(one));

@@ -30,9 +30,7 @@ struct Counted {
   uint64_t flops32 = 0, flops64 = 0;        // executed; an FMA counts two
   std::vector<CostlyAccess> costly;         // costliest first
 
-  double sectorRatio() const {
-    return idealSectors ? static_cast<double>(sectors) / static_cast<double>(idealSectors) : 1;
-  }
+  double sectorRatio() const { return idealSectors ? static_cast<double>(sectors) / static_cast<double>(idealSectors) : 1; }
 };
 
 /// One function of a kernel's module.

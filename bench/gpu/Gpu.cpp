@@ -15,8 +15,7 @@ Gpu openGpu(const std::string& name) {
   Gpu gpu;
   gpu.device = std::dynamic_pointer_cast<CudaDevice>(openDevice(name));
   if (!gpu.device)
-    throw Error(Fault::Usage,
-                fmt::format("\"{}\" is no GPU; GPUs are cuda:N, and ptx-emulator:TARGET to count without one", name));
+    throw Error(Fault::Usage, fmt::format("\"{}\" is no GPU; GPUs are cuda:N, and ptx-emulator:TARGET to count without one", name));
   gpu.context = {gpu.device, &gpu.device->context()};
   if (gpu.context->watch())
     gpu.emulator = emulator::Emulator::of(findCudaTarget(gpu.target())->arch);
@@ -53,8 +52,7 @@ Tensor LoadedModel::output(const std::string& name) const {
   throw Error(Fault::Internal, "no output " + name);
 }
 
-StreamTimer::StreamTimer(std::shared_ptr<const CudaContext> context, cuda::Stream stream)
-    : context_(std::move(context)), stream_(stream) {
+StreamTimer::StreamTimer(std::shared_ptr<const CudaContext> context, cuda::Stream stream) : context_(std::move(context)), stream_(stream) {
   CudaContext::Current current(*context_);
   context_->check(context_->table().eventCreate(&start_, 0), "make an event");
   context_->check(context_->table().eventCreate(&end_, 0), "make an event");

@@ -47,19 +47,11 @@ const std::vector<BenchModel>& benchModels() {
   // Emulated, vit-moe has rows enough for a routing by many blocks, s1 so few that one does it all.
   static const std::vector<BenchModel> all = {
       {"batched-experts.f64", "models/zoo/batched-experts.json", "{}", {{"batch", 64}}, {{"batch", 4096}}},
-      {"batched-experts.f32",
-       "models/zoo/batched-experts.json",
-       R"({"dtype": "f32"})",
-       {{"batch", 64}},
-       {{"batch", 4096}}},
+      {"batched-experts.f32", "models/zoo/batched-experts.json", R"({"dtype": "f32"})", {{"batch", 64}}, {{"batch", 4096}}},
       {"vit", "models/zoo/vit.json", "{}", {{"batch", 4}}, {{"batch", 256}}},
       {"vit-moe", "models/zoo/vit-moe.json", "{}", {{"batch", 32}}, {{"batch", 256}}},
       // One picture: its MoE layers are one launch where the target's schedule says so.
-      {"vit-moe.one",
-       "models/zoo/vit-moe.json",
-       R"({"inputs": {"image": {"shape": [1, 3, 32, 32]}, "label": {"shape": [1]}}, "check": null})",
-       {},
-       {}},
+      {"vit-moe.one", "models/zoo/vit-moe.json", R"({"inputs": {"image": {"shape": [1, 3, 32, 32]}, "label": {"shape": [1]}}, "check": null})", {}, {}},
       {"s1", "bench/gpu/models/s1.json", "{}", {{"tokens", 256}}, {{"tokens", 4096}}},
   };
   return all;

@@ -14,8 +14,7 @@ const Peaks& h100Sxm() {
 const char* nameOf(Bound::Side side) { return side == Bound::Side::Memory ? "memory" : "arithmetic"; }
 
 Bound boundOf(const Work& work, const Peaks& peaks) {
-  double arithmetic = std::max(work.flops32 / peaks.flops32, work.flops64 / peaks.flops64),
-         memory = work.bytes / peaks.bytes;
+  double arithmetic = std::max(work.flops32 / peaks.flops32, work.flops64 / peaks.flops64), memory = work.bytes / peaks.bytes;
   return arithmetic > memory ? Bound{Bound::Side::Arithmetic, arithmetic} : Bound{Bound::Side::Memory, memory};
 }
 

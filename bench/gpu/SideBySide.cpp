@@ -22,8 +22,7 @@ constexpr int64_t kChoices = 2; // of S1
 /// moec's layer, and the part of it that cuBLAS does too.
 class OwnLayer {
 public:
-  OwnLayer(const Gpu& gpu, const Program& program, const Bindings& sizes)
-      : model_(gpu, program, sizes), timer_(gpu.context, model_.stream()) {
+  OwnLayer(const Gpu& gpu, const Program& program, const Bindings& sizes) : model_(gpu, program, sizes), timer_(gpu.context, model_.stream()) {
     std::vector<std::string> kinds;
     for (size_t i = 0; i < model_.plan().forward.size(); ++i)
       if (const std::string& kind = model_.plan().forward[i].kind; kind != "gate") {
@@ -60,8 +59,7 @@ class CublasLayer {
 public:
   CublasLayer(const Gpu& gpu, const CublasTable& table, const ExpertLayer& layer, cuda::Stream stream)
       : context_(gpu.context), layer_(layer), rows_(rowsOf(layer)), handle_(gpu.context, table, stream) {
-    size_t rows = rows_.tokens.size(), width = static_cast<size_t>(layer.width),
-           hidden = static_cast<size_t>(layer.hidden);
+    size_t rows = rows_.tokens.size(), width = static_cast<size_t>(layer.width), hidden = static_cast<size_t>(layer.hidden);
     gathered_.resize(rows * width);
     auto x = layer.tensors.at("x").as<float>();
     for (size_t row = 0; row < rows; ++row)
@@ -69,16 +67,13 @@ public:
     CudaContext::Current current(*context_);
     a_ = upload(gathered_.data(), gathered_.size());
     up_ = upload(layer.tensors.at("up_weight").as<float>().data(), layer.tensors.at("up_weight").as<float>().size());
-    down_ =
-        upload(layer.tensors.at("down_weight").as<float>().data(), layer.tensors.at("down_weight").as<float>().size());
+    down_ = upload(layer.tensors.at("down_weight").as<float>().data(), layer.tensors.at("down_weight").as<float>().size());
     hidden_ = DeviceMemory(context_, rows * hidden * sizeof(float), "cuBLAS' hidden rows");
     out_ = DeviceMemory(context_, rows * width * sizeof(float), "cuBLAS' results");
     context_->check(context_->table().contextSynchronize(), "copy what cuBLAS takes");
     auto columns = static_cast<int>(layer.hidden), depth = static_cast<int>(layer.width);
-    products_.emplace_back(context_, table, handle_.get(), a_.pointer(), up_.pointer(), hidden_.pointer(),
-                           rows_.offsets, columns, depth);
-    products_.emplace_back(context_, table, handle_.get(), hidden_.pointer(), down_.pointer(), out_.pointer(),
-                           rows_.offsets, depth, columns);
+    products_.emplace_back(context_, table, handle_.get(), a_.pointer(), up_.pointer(), hidden_.pointer(), rows_.offsets, columns, depth);
+    products_.emplace_back(context_, table, handle_.get(), hidden_.pointer(), down_.pointer(), out_.pointer(), rows_.offsets, depth, columns);
   }
   void run() const {
     for (const GroupedProduct& product : products_)
@@ -87,26 +82,22 @@ public:
   /// Of what run() left.
   double error() const {
     std::vector<float> hidden = download(hidden_), out = download(out_);
-    return std::max(productError(rows_, gathered_.data(), layer_.tensors.at("up_weight").as<float>().data(),
-                                 hidden.data(), layer_.hidden, layer_.width),
-                    productError(rows_, hidden.data(), layer_.tensors.at("down_weight").as<float>().data(), out.data(),
-                                 layer_.width, layer_.hidden));
+    return std::max(productError(rows_, gathered_.data(), layer_.tensors.at("up_weight").as<float>().data(), hidden.data(), layer_.hidden, layer_.width),
+                    productError(rows_, hidden.data(), layer_.tensors.at("down_weight").as<float>().data(), out.data(), layer_.width, layer_.hidden));
   }
   std::string name() const { return fmt::format("cuBLAS {}: two grouped products", handle_.version()); }
 
 private:
   DeviceMemory upload(const float* data, size_t elements) const {
     DeviceMemory memory(context_, elements * sizeof(float), "what cuBLAS takes");
-    context_->check(context_->table().copyToDevice(memory.pointer(), data, elements * sizeof(float)),
-                    "copy what cuBLAS takes");
+    context_->check(context_->table().copyToDevice(memory.pointer(), data, elements * sizeof(float)), "copy what cuBLAS takes");
     return memory;
   }
   std::vector<float> download(const DeviceMemory& memory) const {
     CudaContext::Current current(*context_);
     std::vector<float> values(memory.bytes() / sizeof(float));
     context_->check(context_->table().contextSynchronize(), "run cuBLAS' products");
-    context_->check(context_->table().copyToHost(values.data(), memory.pointer(), memory.bytes()),
-                    "copy cuBLAS' results");
+    context_->check(context_->table().copyToHost(values.data(), memory.pointer(), memory.bytes()), "copy cuBLAS' results");
     return values;
   }
 
@@ -125,15 +116,12 @@ struct Entry {
   std::function<double()> once; // null: does not take part
 };
 
-Entry timedEntry(const std::string& name, const std::string& base, const StreamTimer& timer, bool emulated,
-                 const std::function<void()>& work) {
+Entry timedEntry(const std::string& name, const std::string& base, const StreamTimer& timer, bool emulated, const std::function<void()>& work) {
   int repeats = emulated ? 1 : timer.repeatsOf(work);
   return {{name, base, {}, {}, {}}, [&timer, work, repeats] { return timer.secondsOf(repeats, work); }};
 }
 
-Entry skipped(const std::string& name, const std::string& base, const std::string& why) {
-  return {{name, base, {}, {}, why}, nullptr};
-}
+Entry skipped(const std::string& name, const std::string& base, const std::string& why) { return {{name, base, {}, {}, why}, nullptr}; }
 
 /// Fails the row when its error is past what its dtype allows.
 void setError(Entry& entry, double error) {
@@ -146,8 +134,7 @@ void setError(Entry& entry, double error) {
 
 } // namespace
 
-std::vector<SideBySideRow> runSideBySide(const Gpu& gpu, const Program& program, const Bindings& sizes,
-                                         const SideBySideOptions& options) {
+std::vector<SideBySideRow> runSideBySide(const Gpu& gpu, const Program& program, const Bindings& sizes, const SideBySideOptions& options) {
   OwnLayer own(gpu, program, sizes);
   ExpertLayer layer = ExpertLayer::of(own.model().weights(), own.model().inputs().begin()->second, kChoices);
   std::vector<Entry> entries;
@@ -158,8 +145,7 @@ std::vector<SideBySideRow> runSideBySide(const Gpu& gpu, const Program& program,
   std::string problem;
   const CublasTable* table = cublasTable(&problem);
   if (!table || gpu.emulator) {
-    entries.push_back(skipped("cuBLAS: two grouped products", own.expertsName,
-                              table ? "cuBLAS is there; it runs on a GPU only" : problem));
+    entries.push_back(skipped("cuBLAS: two grouped products", own.expertsName, table ? "cuBLAS is there; it runs on a GPU only" : problem));
   } else {
     try {
       cublas = std::make_unique<CublasLayer>(gpu, *table, layer, own.model().stream());
@@ -179,9 +165,7 @@ std::vector<SideBySideRow> runSideBySide(const Gpu& gpu, const Program& program,
                   [&torch, way, repeats = 5] { return torch->seconds(way, repeats); }};
       setError(entry, relativeError(torch->result(way), y));
       if (gpu.emulator && entry.once)
-        entry =
-            skipped(entry.row.name, own.layerName,
-                    fmt::format("on the CPU its result is {:.1e} off; it is timed on a GPU only", *entry.row.error));
+        entry = skipped(entry.row.name, own.layerName, fmt::format("on the CPU its result is {:.1e} off; it is timed on a GPU only", *entry.row.error));
       entries.push_back(std::move(entry));
     }
     for (const auto& [way, why] : torch->reasons())
@@ -219,15 +203,13 @@ std::string toMarkdown(const std::vector<SideBySideRow>& rows) {
   std::string result = "| who | median | middle half | time over moec's | error |\n|---|---:|---:|---:|---:|\n";
   for (const SideBySideRow& row : rows) {
     if (row.times.empty()) {
-      result += fmt::format("| {} | {} | | | |\n", row.name,
-                            row.skipped.empty() ? "ran, not timed: emulated" : "skipped: " + row.skipped);
+      result += fmt::format("| {} | {} | | | |\n", row.name, row.skipped.empty() ? "ran, not timed: emulated" : "skipped: " + row.skipped);
       continue;
     }
     Spread time = spreadOf(row.times);
     const SideBySideRow* base = rowNamed(rows, row.base);
-    result += fmt::format("| {} | {} | {} - {} | {} | {} |\n", row.name, shortTime(time.median), shortTime(time.low),
-                          shortTime(time.high), base ? text(ratioOf(row.times, base->times)) + " of " + base->name : "",
-                          row.error ? fmt::format("{:.1e}", *row.error) : "");
+    result += fmt::format("| {} | {} | {} - {} | {} | {} |\n", row.name, shortTime(time.median), shortTime(time.low), shortTime(time.high),
+                          base ? text(ratioOf(row.times, base->times)) + " of " + base->name : "", row.error ? fmt::format("{:.1e}", *row.error) : "");
   }
   return result;
 }

@@ -27,8 +27,7 @@ struct SideBySideRow {
 };
 
 /// On an emulated GPU moec's launches run once and are not timed, and the others say why they do not run.
-std::vector<SideBySideRow> runSideBySide(const Gpu& gpu, const Program& program, const Bindings& sizes,
-                                         const SideBySideOptions& options);
+std::vector<SideBySideRow> runSideBySide(const Gpu& gpu, const Program& program, const Bindings& sizes, const SideBySideOptions& options);
 
 std::string toMarkdown(const std::vector<SideBySideRow>& rows);
 nlohmann::ordered_json toJson(const std::vector<SideBySideRow>& rows);

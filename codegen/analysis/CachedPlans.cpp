@@ -24,8 +24,9 @@ mlir::FailureOr<CachedAttentionPlan> CachedAttentionPlan::of(ir::KernelOp kernel
     bias = AttentionBias{*input, ir::sizesOf(added)[0] == Size(1)};
   }
   int64_t heads = static_cast<int64_t>(op.getHeads()), keyHeads = op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads;
-  return CachedAttentionPlan{dtypeOf(op.getQ()), *q, *k, *v, *keys, *values, *position, sizes[0], sizes[1], *context, heads, *inner / heads, op.getScale().convertToDouble(),
-                             keyHeads, bias};
+  return CachedAttentionPlan{
+      dtypeOf(op.getQ()), *q,  *k, *v, *keys, *values, *position, sizes[0], sizes[1], *context, heads, *inner / heads, op.getScale().convertToDouble(),
+      keyHeads,           bias};
 }
 
 mlir::FailureOr<AppendPlan> AppendPlan::of(ir::KernelOp kernel) {
@@ -44,8 +45,8 @@ mlir::FailureOr<AppendPlan> AppendPlan::of(ir::KernelOp kernel) {
       return kernel.emitOpError("appends to ") << ir::describe(cache) << ": a constant context and width are needed";
     if (!plan)
       plan = AppendPlan{dtypeOf(op.getCache()), {}, *position, cache[0], added[1], *context, *width};
-    else if (plan->dtype != dtypeOf(op.getCache()) || plan->position != *position || plan->batch != cache[0] || plan->tokens != added[1] || plan->context != *context ||
-             plan->width != *width)
+    else if (plan->dtype != dtypeOf(op.getCache()) || plan->position != *position || plan->batch != cache[0] || plan->tokens != added[1] ||
+             plan->context != *context || plan->width != *width)
       return kernel.emitOpError("appends to states of two kinds");
     plan->rows.push_back(*rows);
   }

@@ -6,8 +6,8 @@
 
 namespace moec::codegen {
 
-/// Kind `cached_attention`: q, k and v of new tokens are columns of arguments (B, n, width); keys and values are arguments (B, context, keyHeads * Dh). Query head h
-/// reads head h / sharing() of them.
+/// Kind `cached_attention`: q, k and v of new tokens are columns of arguments (B, n, width); keys and values are arguments (B, context, keyHeads * Dh). Query
+/// head h reads head h / sharing() of them.
 struct CachedAttentionPlan {
   DType dtype;
   Slice q, k, v;

@@ -63,7 +63,8 @@ mlir::FailureOr<GatePlan> GatePlan::of(ir::KernelOp kernel, llvm::ArrayRef<mlir:
   for (mlir::Value routing : routings)
     if (failed(plan.addRouting(kernel, routing)))
       return mlir::failure();
-  if (plan.routings.size() > 1 && llvm::any_of(plan.routings, [](const RoutingChain& chain) { return static_cast<bool>(ir::AssignOp(chain.assign).getWithin()); }))
+  if (plan.routings.size() > 1 &&
+      llvm::any_of(plan.routings, [](const RoutingChain& chain) { return static_cast<bool>(ir::AssignOp(chain.assign).getWithin()); }))
     return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" has a routing within another beside a second one: not supported";
   if (!plan.rowOps.empty())
     plan.tokens = ir::product(leadingOfRows(plan.rowOps));

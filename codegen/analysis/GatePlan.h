@@ -29,7 +29,7 @@ struct GatePlan {
   std::vector<ScoreProduct> products;
   std::vector<mlir::Operation*> rowOps; // what is neither product nor routing, in order
   std::vector<RoutingChain> routings;
-  DType dtype = DType::F32;             // of the products
+  DType dtype = DType::F32; // of the products
   Size tokens;
 
   /// A diagnostic for what no backend writes.

@@ -42,8 +42,8 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
     if (failed(w))
       return mlir::failure();
     if (!w->columns.constant() || !w->depth.constant())
-      return kernel.emitOpError("multiplies by matrices of ") << w->columns.str() << " x " << w->depth.str()
-                                                               << ": a moe_layer needs sizes that are known at compile time";
+      return kernel.emitOpError("multiplies by matrices of ")
+             << w->columns.str() << " x " << w->depth.str() << ": a moe_layer needs sizes that are known at compile time";
     LayerProduct product{op, false, op.getRows(), *w, rows};
     if (auto dispatch = op.getRows().getDefiningOp<ir::DispatchOp>()) {
       if (failed(inputOf(kernel, dispatch.getX(), "x of the dispatch")))

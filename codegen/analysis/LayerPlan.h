@@ -12,7 +12,7 @@ struct LayerProduct {
   bool gathered = false; // rows are x (T, depth) by the routing's list; else what the product before made
   mlir::Value rows;      // x, or those rows
   ProductOperand w;
-  mlir::Value sink;      // rows that the ops behind the product make: the next product's, or the combine's
+  mlir::Value sink; // rows that the ops behind the product make: the next product's, or the combine's
 
   int64_t columns() const { return *w.columns.constant(); }
   int64_t depth() const { return *w.depth.constant(); }
@@ -22,9 +22,9 @@ struct LayerPlan {
   GatePlan gate;
   llvm::SmallVector<LayerProduct, 2> products;
   ir::CombineOp combine;
-  DType dtype = DType::F32;        // of the products
+  DType dtype = DType::F32; // of the products
   int64_t tokens = 0, experts = 0, choices = 0;
-  llvm::SmallVector<unsigned> results; // of the kernel, those behind the combine
+  llvm::SmallVector<unsigned> results;   // of the kernel, those behind the combine
   llvm::SmallVector<mlir::Value> wanted; // scores and values of tokens' rows that must stand in memory: results, what the routing is made from, weights
   llvm::SmallVector<mlir::Value> held;   // of these, and the routing, those that are no results
 

@@ -8,8 +8,8 @@ namespace moec::codegen {
 /// T5's buckets of one direction: bucket b holds the distances from starts[b - 1] on, and before starts[b]. There are 2^steps - 1 starts, those
 /// behind the last bucket beyond every distance, so that a binary search takes `steps` steps without asking where the table ends.
 struct RelativeBuckets {
-  int64_t count = 0;                // of one direction
-  bool bidirectional = false;       // keys behind the query use rows `count` and on
+  int64_t count = 0;          // of one direction
+  bool bidirectional = false; // keys behind the query use rows `count` and on
   int steps = 0;
   std::vector<int32_t> starts;
 

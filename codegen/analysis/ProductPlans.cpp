@@ -43,8 +43,15 @@ mlir::FailureOr<WeightGradPlan> WeightGradPlan::of(ir::KernelOp kernel) {
   if (failed(dy) || failed(rows) || failed(routing))
     return mlir::failure();
   ir::Sizes sizes = ir::sizesOf(op->getResult()); // (E, N, K)
-  return WeightGradPlan{*op,      dtypeOf(op->getDy()), *dy,      *rows, *routing, ir::sizesOf(op->getDy())[0],
-                        sizes[1], sizes[2],             mlir::cast<ir::RoutingType>(op->getRouting().getType()).getExperts()};
+  return WeightGradPlan{*op,
+                        dtypeOf(op->getDy()),
+                        *dy,
+                        *rows,
+                        *routing,
+                        ir::sizesOf(op->getDy())[0],
+                        sizes[1],
+                        sizes[2],
+                        mlir::cast<ir::RoutingType>(op->getRouting().getType()).getExperts()};
 }
 
 //===--- experts ---===//
@@ -62,20 +69,15 @@ mlir::FailureOr<ExpertPlan> ExpertPlan::of(ir::KernelOp kernel) {
   auto b = operandOf(kernel, op->getW(), true);
   if (failed(a) || failed(routing) || failed(b))
     return mlir::failure();
-  return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b,
-                    mlir::cast<ir::RoutingType>(op->getRouting().getType()).getChoices()};
+  return ExpertPlan{*op, dtypeOf(rows), static_cast<bool>(dispatch), *a, *routing, *b, mlir::cast<ir::RoutingType>(op->getRouting().getType()).getChoices()};
 }
 
-static ir::RoutingType routingOf(const ExpertPlan& plan) {
-  return mlir::cast<ir::RoutingType>(ir::GroupedMatmulOp(plan.op).getRouting().getType());
-}
+static ir::RoutingType routingOf(const ExpertPlan& plan) { return mlir::cast<ir::RoutingType>(ir::GroupedMatmulOp(plan.op).getRouting().getType()); }
 int64_t ExpertPlan::experts() const { return routingOf(*this).getExperts(); }
 Size ExpertPlan::rows() const { return ir::sizesOf(mlir::Value(ir::GroupedMatmulOp(op).getResult()))[0]; }
 Size ExpertPlan::tokens() const { return Size::parse(routingOf(*this).getTokens().getValue().str()); }
 
-Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) {
-  return Size::min(rows, Size::floorDiv(rows, rowBlock) + Size(experts));
-}
+Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) { return Size::min(rows, Size::floorDiv(rows, rowBlock) + Size(experts)); }
 
 static bool needs(mlir::Value value, mlir::Operation* op) {
   mlir::Operation* by = value.getDefiningOp();
@@ -137,8 +139,9 @@ template <class Op> static mlir::FailureOr<AttentionPlan> attentionOf(ir::Kernel
     }
   }
   int64_t keyHeads = op.getKvHeads() ? static_cast<int64_t>(*op.getKvHeads()) : heads;
-  return AttentionPlan{dtype, *q, *k, *v, sizes[0], sizes[1], ir::sizesOf(op.getK())[1], heads, *inner / heads,
-                       op.getScale().convertToDouble(), op.getCausal(), keyHeads, bias, dropout};
+  return AttentionPlan{
+      dtype,          *q,       *k,   *v,     sizes[0], sizes[1], ir::sizesOf(op.getK())[1], heads, *inner / heads, op.getScale().convertToDouble(),
+      op.getCausal(), keyHeads, bias, dropout};
 }
 
 mlir::FailureOr<AttentionPlan> AttentionPlan::of(ir::KernelOp kernel) {

@@ -25,7 +25,9 @@ ir::Sizes leadingSizes(ir::Sizes sizes) {
   return sizes;
 }
 
-bool isRouted(mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::ExpertCountsOp, ir::RowWeightsOp, ir::ChoiceValuesOp, ir::CombineOp>(op); }
+bool isRouted(mlir::Operation* op) {
+  return mlir::isa<ir::DispatchOp, ir::ExpertRowsOp, ir::ExpertCountsOp, ir::RowWeightsOp, ir::ChoiceValuesOp, ir::CombineOp>(op);
+}
 
 mlir::Value routingOf(mlir::Operation* op) {
   auto routing = llvm::find_if(op->getOperands(), [](mlir::Value operand) { return mlir::isa<ir::RoutingType>(operand.getType()); });
@@ -94,7 +96,8 @@ llvm::DenseSet<mlir::Value> onePerRow(llvm::ArrayRef<mlir::Operation*> ops, cons
     if (auto grad = mlir::dyn_cast<ir::CrossEntropyGradOp>(op))
       for (mlir::Value operand : {grad.getDy(), grad.getLabels()})
         add(operand);
-    bool isOne = ir::isElementwise(op) && (values.contains(op->getResult(0)) || llvm::any_of(op->getOperands(), [&](mlir::Value v) { return values.contains(v); }));
+    bool isOne =
+        ir::isElementwise(op) && (values.contains(op->getResult(0)) || llvm::any_of(op->getOperands(), [&](mlir::Value v) { return values.contains(v); }));
     if (!isOne)
       return;
     values.insert(op->getResult(0));

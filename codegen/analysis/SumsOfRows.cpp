@@ -10,8 +10,8 @@ std::optional<SumOfRows> sumOf(mlir::Value value, unsigned result) {
   mlir::Operation* op = value.getDefiningOp();
   if (auto experts = mlir::dyn_cast_or_null<ir::ExpertSumsOp>(op)) {
     ir::Sizes sizes = ir::sizesOf(experts.getRows());
-    return SumOfRows{result, experts.getRows(), experts.getRouting(), mlir::cast<ir::RoutingType>(experts.getRouting().getType()).getExperts(), sizes[0], sizes[1],
-                     dtypeOf(value), op};
+    return SumOfRows{result,   experts.getRows(), experts.getRouting(), mlir::cast<ir::RoutingType>(experts.getRouting().getType()).getExperts(),
+                     sizes[0], sizes[1],          dtypeOf(value),       op};
   }
   auto reduce = mlir::dyn_cast_or_null<ir::ReduceOp>(op);
   if (!reduce || reduce.getKind() != ir::ReduceKind::Sum || reduce.getAxis() != 0)

@@ -1,6 +1,6 @@
 #pragma once
-// Sums of rows that a kernel gives beside the results of its main op: the gradient of a bias beside that of its weight, those of a norm's weight and bias beside
-// that of its rows. For every backend: reads the dialect, builds nothing, knows no target and no schedule.
+// Sums of rows that a kernel gives beside the results of its main op: the gradient of a bias beside that of its weight, those of a norm's weight and bias
+// beside that of its rows. For every backend: reads the dialect, builds nothing, knows no target and no schedule.
 
 #include "codegen/analysis/Operands.h"
 
@@ -8,11 +8,11 @@ namespace moec::codegen {
 
 /// A result of the kernel: the sum of all rows of a tensor (columns), or of those of each expert (experts, columns).
 struct SumOfRows {
-  unsigned result;      // of the kernel
-  mlir::Value rows;     // (.., columns): an argument, or, in a kernel over rows, what it computes
-  mlir::Value routing;  // an argument; null: all rows are one sum
-  int64_t groups;       // 1, or experts
-  Size count, columns;  // of the rows
+  unsigned result;     // of the kernel
+  mlir::Value rows;    // (.., columns): an argument, or, in a kernel over rows, what it computes
+  mlir::Value routing; // an argument; null: all rows are one sum
+  int64_t groups;      // 1, or experts
+  Size count, columns; // of the rows
   DType dtype;
 
   mlir::Operation* op; // moe.reduce or moe.expert_sums

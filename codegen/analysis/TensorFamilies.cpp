@@ -49,7 +49,8 @@ public:
 private:
   mlir::LogicalResult checkSize(mlir::Value value) {
     if (!ir::product(ir::sizesOf(value)).constant())
-      return kernel_.emitError() << "internal: a kernel of kind \"" << kernel_.getKind() << "\" takes tensors of known sizes, not " << ir::describe(ir::sizesOf(value));
+      return kernel_.emitError() << "internal: a kernel of kind \"" << kernel_.getKind() << "\" takes tensors of known sizes, not "
+                                 << ir::describe(ir::sizesOf(value));
     return mlir::success();
   }
 
@@ -219,8 +220,8 @@ private:
   mlir::Block& body_;
   bool isTotals_;
   TensorFamilies found_;
-  std::map<std::string, mlir::Value> known_;            // numbers, by what they are
-  llvm::EquivalenceClasses<const void*> tensors_;       // values of one member
+  std::map<std::string, mlir::Value> known_;      // numbers, by what they are
+  llvm::EquivalenceClasses<const void*> tensors_; // values of one member
   llvm::MapVector<mlir::Value, std::vector<unsigned>> sinks_;
 };
 

@@ -1,5 +1,5 @@
-// moe.kernel of kind `append`: an item is a block of new rows of one sequence, copied into each result's rows from the position on. Nothing else of the results is
-// touched: they lie in the memory of the states that they were.
+// moe.kernel of kind `append`: an item is a block of new rows of one sequence, copied into each result's rows from the position on. Nothing else of the results
+// is touched: they lie in the memory of the states that they were.
 #include "codegen/analysis/CachedPlans.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Schedule.h"

@@ -12,10 +12,9 @@ namespace {
 
 class AssignStage {
 public:
-  AssignStage(KernelBuilder& k, const RoutingChain& chain, const Base& routing,
-              const std::function<Base(mlir::Value)>& baseOf)
-      : k_(k), assign_(chain.assign), routing_(RoutingView::of(k, chain.routing, routing())),
-        indices_(baseOf(assign_.getIndices())()), choices_(*ir::sizesOf(assign_.getIndices())[1].constant()) {
+  AssignStage(KernelBuilder& k, const RoutingChain& chain, const Base& routing, const std::function<Base(mlir::Value)>& baseOf)
+      : k_(k), assign_(chain.assign), routing_(RoutingView::of(k, chain.routing, routing())), indices_(baseOf(assign_.getIndices())()),
+        choices_(*ir::sizesOf(assign_.getIndices())[1].constant()) {
     if (auto groups = assign_.getGroups())
       groups_ = Size::parse(groups->str());
     offered_ = routing_.experts;
@@ -87,17 +86,11 @@ void AssignStage::eachToken(llvm::function_ref<void(const Token&)> visit) {
 
 /// In priority order.
 void AssignStage::eachRow(llvm::function_ref<void(const Token&, Value row)> visit) {
-  auto eachChoice = [&](llvm::function_ref<void(Value)> body) {
-    k_.loop(k_.index(0), k_.index(choices_), k_.index(1), body);
-  };
+  auto eachChoice = [&](llvm::function_ref<void(Value)> body) { k_.loop(k_.index(0), k_.index(choices_), k_.index(1), body); };
   if (assign_.getPriority() == ir::Priority::ChoiceMajor)
-    eachChoice([&](Value choice) {
-      eachToken([&](const Token& token) { visit(token, k_.add(k_.mul(token.number, choices_), choice)); });
-    });
+    eachChoice([&](Value choice) { eachToken([&](const Token& token) { visit(token, k_.add(k_.mul(token.number, choices_), choice)); }); });
   else
-    eachToken([&](const Token& token) {
-      eachChoice([&](Value choice) { visit(token, k_.add(k_.mul(token.number, choices_), choice)); });
-    });
+    eachToken([&](const Token& token) { eachChoice([&](Value choice) { visit(token, k_.add(k_.mul(token.number, choices_), choice)); }); });
 }
 
 Value AssignStage::cellOf(const Token& token, Value expert) {
@@ -107,8 +100,7 @@ Value AssignStage::cellOf(const Token& token, Value expert) {
 
 void AssignStage::enter(const Token& token, Value row) {
   Value zero = k_.index(0), one = k_.index(1), expert = read(indices_, row);
-  Value enters =
-      k_.bitAnd(k_.compare(ir::Predicate::GE, expert, zero), k_.compare(ir::Predicate::LT, expert, k_.index(offered_)));
+  Value enters = k_.bitAnd(k_.compare(ir::Predicate::GE, expert, zero), k_.compare(ir::Predicate::LT, expert, k_.index(offered_)));
   if (enters_)
     enters = k_.bitAnd(enters, isTrue(enters_, row));
   Values place = k_.when(
@@ -130,8 +122,7 @@ void AssignStage::enter(const Token& token, Value row) {
 
 void AssignStage::write() {
   Size cells = Size(routing_.experts) * groups_;
-  Value zero = k_.index(0), one = k_.index(1), rows = k_.size(routing_.rows), list = routing_.rowList(k_),
-        slots = routing_.slots(k_);
+  Value zero = k_.index(0), one = k_.index(1), rows = k_.size(routing_.rows), list = routing_.rowList(k_), slots = routing_.slots(k_);
   entered_ = k_.scratch(cells * Size(4));
   kept_ = k_.scratch(cells * Size(4));
   k_.loop(zero, k_.size(cells), one, [&](Value cell) {
@@ -168,8 +159,7 @@ void AssignStage::write() {
 
 } // namespace
 
-void writeAssignStage(KernelBuilder& k, const RoutingChain& chain, const Base& routing,
-                      const std::function<Base(mlir::Value)>& baseOf) {
+void writeAssignStage(KernelBuilder& k, const RoutingChain& chain, const Base& routing, const std::function<Base(mlir::Value)>& baseOf) {
   Size rows = ir::product(ir::sizesOf(ir::AssignOp(chain.assign).getIndices()));
   k.stage(1, rows * Size(16), [&](Value) { AssignStage(k, chain, routing, baseOf).write(); });
 }

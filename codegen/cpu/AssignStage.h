@@ -11,7 +11,6 @@ namespace moec::codegen::cpu {
 using Base = std::function<Value()>;
 
 /// Writes chain.routing to `routing`. `baseOf`: of the values that it is made from.
-void writeAssignStage(KernelBuilder& k, const RoutingChain& chain, const Base& routing,
-                      const std::function<Base(mlir::Value)>& baseOf);
+void writeAssignStage(KernelBuilder& k, const RoutingChain& chain, const Base& routing, const std::function<Base(mlir::Value)>& baseOf);
 
 } // namespace moec::codegen::cpu

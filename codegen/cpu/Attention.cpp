@@ -21,8 +21,7 @@ void packStage(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, unsigned
   });
 }
 
-void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSchedule& schedule, unsigned keysBuffer,
-                unsigned valuesBuffer) {
+void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSchedule& schedule, unsigned keysBuffer, unsigned valuesBuffer) {
   int64_t nr = schedule.nr, lanes = k.lanes(plan.dtype);
   HeadPanels panels(plan, nr);
   mlir::Type element = k.typeOf(plan.dtype);
@@ -52,7 +51,8 @@ void queryStage(KernelBuilder& k, const AttentionPlan& plan, const AttentionSche
     Value sums = k.scratch(bytesOf(computed, schedule.queries));
     k.loop(0, rows, 1, [&](Value row) {
       Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element), seenBy(k, plan, k.add(first, row)), end,
-                             bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value(), drawOf(k, plan, batchHead, k.add(first, row))).sum;
+                             bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value(), drawOf(k, plan, batchHead, k.add(first, row)))
+                      .sum;
       k.store(sum, k.at(sums, row, element));
     });
 

@@ -6,8 +6,7 @@
 namespace moec::codegen::cpu {
 
 HeadPanels::HeadPanels(const AttentionPlan& plan, int64_t nr)
-    : keyPanels(Size::ceilDiv(plan.keys, nr)), keyElements(keyPanels * Size(plan.headDim * nr)), columnElements(0),
-      columnPanels((plan.headDim + nr - 1) / nr) {
+    : keyPanels(Size::ceilDiv(plan.keys, nr)), keyElements(keyPanels * Size(plan.headDim * nr)), columnElements(0), columnPanels((plan.headDim + nr - 1) / nr) {
   columnElements = plan.keys * Size(columnPanels * nr);
 }
 
@@ -32,8 +31,7 @@ void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const 
       int64_t there = std::clamp<int64_t>(plan.headDim - column, 0, lanes);
       Value vector = k.zero(k.vectorOf(element, lanes));
       if (there > 0)
-        vector = k.loadElements(plan.dtype, k.at(from, k.index(column), plan.dtype), lanes,
-                                there == lanes ? Value() : k.mask(k.index(there), lanes));
+        vector = k.loadElements(plan.dtype, k.at(from, k.index(column), plan.dtype), lanes, there == lanes ? Value() : k.mask(k.index(there), lanes));
       k.store(vector, to);
     }
   });

@@ -33,8 +33,8 @@ Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value quer
 struct SoftmaxSums {
   Value most, sum;
 };
-/// The first `seen` of the scores as exp(scale s + bias - most), zeros up to `end`. At least one is seen. `bias`: of the row's keys, or null. With `draw`, of the
-/// row's first key, the sum is of all exponentials, and those that stay are what dropout makes of them.
+/// The first `seen` of the scores as exp(scale s + bias - most), zeros up to `end`. At least one is seen. `bias`: of the row's keys, or null. With `draw`, of
+/// the row's first key, the sum is of all exponentials, and those that stay are what dropout makes of them.
 SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias, Value draw = {});
 
 /// Of the draws of a dropout (B, heads, Nq, Nk), the index of a query's first one; `batchHead` counts heads of q among all of the batch. Null without dropout.

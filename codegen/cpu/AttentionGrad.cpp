@@ -1,5 +1,5 @@
-// moe.kernel of kind `attention_grad`. With P the probabilities and dS = P (dy v^T - delta), delta = sum over keys of P (dy v^T), of each head; where there is dropout,
-// dy v^T and the P of P^T dy are what it makes of them:
+// moe.kernel of kind `attention_grad`. With P the probabilities and dS = P (dy v^T - delta), delta = sum over keys of P (dy v^T), of each head; where there is
+// dropout, dy v^T and the P of P^T dy are what it makes of them:
 //   stage 0, for each (batch, head of keys, panel of keys): keys and values as panels (panel, Dh, nr), keys as panels (column panel, Nk, nr)
 //   stage 1, for each (batch, head, block of queries):      P, dS (queries, Nk) in scratch; dq = scale dS k; of each row its highest score, 1 / sum, delta
 //   stage 2, for each (batch, head of keys, block of keys): for each head that reads it, for each turn of queries:
@@ -41,7 +41,7 @@ struct AttentionGradWriter {
   struct Turn {
     Value first, rows; // queries
     Value firstKey, keys;
-    Matrix q, dy;      // (turn, columns), zeros behind Dh up to whole panels
+    Matrix q, dy; // (turn, columns), zeros behind Dh up to whole panels
     Matrix powers, scores;
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
@@ -49,9 +49,7 @@ struct AttentionGradWriter {
   void storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
 
   Matrix turnRows(const Slice& slice, Value batch, Value head, Value first, Value rows, int64_t most);
-  Value panelsOf(unsigned workspace, const Size& elements, Value keyHead) {
-    return k.at(k.workspace(workspace), k.mul(keyHead, k.size(elements)), element);
-  }
+  Value panelsOf(unsigned workspace, const Size& elements, Value keyHead) { return k.at(k.workspace(workspace), k.mul(keyHead, k.size(elements)), element); }
   Value vectorAt(Value base, Value i) { return k.load(k.vectorOf(element, lanes), k.at(base, i, element)); }
   int64_t columns() const { return panels.columnPanels * schedule.nr; }
   int64_t line() const { return 64 / static_cast<int64_t>(byteSize(computed)); }
@@ -104,9 +102,8 @@ void AttentionGradWriter::queryStage() {
     block.bias = buffer();
     Value zeros = k.zero(k.vectorOf(element, lanes));
     k.loop(0, k.mul(block.rows, k.size(stride)), lanes, [&](Value i) { k.store(zeros, k.at(block.bias.base, i, element)); });
-    k.loop(0, ofAllHeads ? k.size(heads) : k.size(plan.batch), 1, [&](Value i) {
-      ofAllHeads ? gradientOfQueries(block, k.div(i, plan.heads), k.rem(i, plan.heads)) : gradientOfQueries(block, i, owner);
-    });
+    k.loop(0, ofAllHeads ? k.size(heads) : k.size(plan.batch), 1,
+           [&](Value i) { ofAllHeads ? gradientOfQueries(block, k.div(i, plan.heads), k.rem(i, plan.heads)) : gradientOfQueries(block, i, owner); });
     storeBias(block, owner);
   });
 }
@@ -117,7 +114,8 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
     Matrix rows = headOf(k, plan, slice, plan.queries, batch, head);
     rows.base = k.at(rows.base, k.mul(block.first, rows.stride), plan.dtype);
     if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
-      rows = copyRows(k, plan.dtype, block.rows, schedule.queries, Size(plan.headDim), [&](Value row) { return k.at(rows.base, k.mul(row, rows.stride), plan.dtype); });
+      rows = copyRows(k, plan.dtype, block.rows, schedule.queries, Size(plan.headDim),
+                      [&](Value row) { return k.at(rows.base, k.mul(row, rows.stride), plan.dtype); });
     return rows;
   };
   auto timesPanels = [&](const Matrix& rows, unsigned workspace, const Matrix& result) {

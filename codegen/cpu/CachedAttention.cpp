@@ -68,10 +68,10 @@ private:
   int64_t columnPanels_;
   // Of the item.
   Value batch_, head_, first_, rows_, old_, fresh_;
-  Matrix q_;             // (rows, Dh)
-  Value qPanel_;         // (Dh, nr)
+  Matrix q_;                             // (rows, Dh)
+  Value qPanel_;                         // (Dh, nr)
   Value most_, sums_, factors_, places_; // by row: highest score so far, sum of exponentials over it, what the last block brought them to, position
-  Value total_;          // (column panel, row, nr)
+  Value total_;                          // (column panel, row, nr)
   Value scores_, keysCopy_, valuesCopy_;
 };
 
@@ -122,7 +122,8 @@ Matrix CachedAttention::rowsOf(Value kept, Value from, const Slice& slice, unsig
   Value column = k_.mul(head_, plan_.headDim), newWidth = k_.size(slice.width);
   Value old = k_.add(k_.mul(k_.add(k_.mul(batch_, plan_.context), from), width), column);
   Value fresh = k_.add(k_.mul(k_.add(k_.mul(batch_, k_.size(plan_.tokens)), from), newWidth), k_.add(k_.size(slice.start), column));
-  return {k_.choose(kept, k_.at(k_.input(cache), old, plan_.dtype), k_.at(k_.input(slice.input), fresh, plan_.dtype)), k_.choose(kept, k_.index(width), newWidth)};
+  return {k_.choose(kept, k_.at(k_.input(cache), old, plan_.dtype), k_.at(k_.input(slice.input), fresh, plan_.dtype)),
+          k_.choose(kept, k_.index(width), newWidth)};
 }
 
 CachedAttention::Block CachedAttention::blockAt(Value number) {

@@ -17,8 +17,8 @@ ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
 }
 
 bool ElementPuller::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp,
-                                            ir::EmbeddingOp, ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp,
+                                            ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 //===--- coordinates ---===//
@@ -120,9 +120,7 @@ Value ElementPuller::compute(mlir::Operation* op, mlir::Value value, const Value
         id = dtype == DType::U8 ? k_.widenUnsigned(id, k_.i64()) : k_.toInteger(id, k_.i64());
         return elementAt(embedding.getTable(), {id, at.back()});
       })
-      .Case([&](ir::RandomOp random) {
-        return drawAt(k_, random.getDistribution(), dtypeOf(value), streams_.lookup(op), linearOf(at, sizes));
-      })
+      .Case([&](ir::RandomOp random) { return drawAt(k_, random.getDistribution(), dtypeOf(value), streams_.lookup(op), linearOf(at, sizes)); })
       .Case([&](ir::ConstantOp constant) {
         DType dtype = dtypeOf(value);
         auto attr = mlir::cast<mlir::DenseElementsAttr>(constant.getValue());
@@ -204,8 +202,7 @@ void ElementPuller::reduceAlongLine(mlir::Value value, const Values& at, const P
     return;
   }
   auto reduction = mlir::dyn_cast<ir::ReduceOp>(op);
-  if (!reduction || reduction.getAxis() + 1 == ir::sizesOf(reduction.getX()).size() ||
-      lines_.contains(value) || totals_.contains(op))
+  if (!reduction || reduction.getAxis() + 1 == ir::sizesOf(reduction.getX()).size() || lines_.contains(value) || totals_.contains(op))
     return;
   Reduction rule(k_, reduction);
   Size count = ir::sizesOf(reduction.getX())[reduction.getAxis()];

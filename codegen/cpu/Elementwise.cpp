@@ -102,8 +102,8 @@ int64_t elementCost(mlir::Operation* op) {
     return 80;
   if (mlir::isa<ir::RelativeBiasOp>(op))
     return 16;
-  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::ErfOp, ir::GeluOp,
-                                  ir::GeluTanhOp, ir::SiluOp, ir::EluOp, ir::GeluGradOp, ir::GeluTanhGradOp>(op);
+  bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::ErfOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp,
+                                  ir::GeluGradOp, ir::GeluTanhGradOp>(op);
   return transcendental ? 30 : 1;
 }
 

@@ -19,8 +19,7 @@ unsigned numberOf(mlir::Value argument) { return mlir::cast<mlir::BlockArgument>
 
 } // namespace
 
-Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims)
-    : k_(&k), source_(source), sinks_(sinks) {
+Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims) : k_(&k), source_(source), sinks_(sinks) {
   ir::Sizes sizes = ir::sizesOf(source);
   batch_.assign(sizes.begin(), sizes.begin() + batchDims);
   rows_.assign(sizes.begin() + batchDims, sizes.end() - 1);
@@ -31,8 +30,8 @@ mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, l
   Epilogue epilogue(k, source, sinks, batchDims);
   for (mlir::Value sink : sinks) {
     if (ir::sizesOf(sink) != ir::sizesOf(source))
-      return k.kernel().emitOpError("gives a result of shape ") << ir::describe(ir::sizesOf(sink)) << " where the product has "
-                                                                << ir::describe(ir::sizesOf(source));
+      return k.kernel().emitOpError("gives a result of shape ")
+             << ir::describe(ir::sizesOf(sink)) << " where the product has " << ir::describe(ir::sizesOf(source));
     if (failed(epilogue.visit(sink)))
       return mlir::failure();
   }

@@ -13,7 +13,7 @@ struct Piece {
   Value expert; // for expert_rows; else null
   Value column; // the first one
   int64_t lanes = 1;
-  Value mask;   // null: all lanes
+  Value mask; // null: all lanes
 };
 
 class Epilogue {

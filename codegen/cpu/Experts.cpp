@@ -10,9 +10,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-RoutingView viewOf(KernelBuilder& k, const ExpertPlan& plan) {
-  return RoutingView::of(k, ir::GroupedMatmulOp(plan.op).getRouting(), k.input(plan.routing));
-}
+RoutingView viewOf(KernelBuilder& k, const ExpertPlan& plan) { return RoutingView::of(k, ir::GroupedMatmulOp(plan.op).getRouting(), k.input(plan.routing)); }
 
 /// Where a value of the rows goes: an output, or a workspace.
 struct Destination {
@@ -48,8 +46,9 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
         });
       Value matrix = k.mul(block.expert, k.size(panels * b.depth * Size(schedule.nr)));
       Value begin = k.mul(group, schedule.panels);
-      ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin,
-                           k.min(k.add(begin, schedule.panels), k.size(panels)), plan.dtype};
+      ProductBlock product{
+          sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin, k.min(k.add(begin, schedule.panels), k.size(panels)),
+          plan.dtype};
       Values bases;
       for (const Destination& destination : destinations)
         bases.push_back(destination.base(k));
@@ -95,9 +94,8 @@ void combineStage(KernelBuilder& k, const ExpertPlan& plan, const CombinePlan& c
         for (const Values& t : terms)
           sum = add(sum, t, column, mask);
         if (!few)
-          sum = k.loop(k.index(0), k.index(plan.choices), k.index(1), {sum}, [&](Value choice, const Values& carried) {
-            return Values{add(carried[0], term(choice), column, mask)};
-          })[0];
+          sum = k.loop(k.index(0), k.index(plan.choices), k.index(1), {sum},
+                       [&](Value choice, const Values& carried) { return Values{add(carried[0], term(choice), column, mask)}; })[0];
         Piece piece{{}, token, {}, column, lanes, mask};
         for (auto [i, result] : llvm::enumerate(epilogue.apply(piece, sum))) {
           unsigned number = combine.ofTokens[i];

@@ -30,9 +30,8 @@ mlir::LogicalResult buildExpertsOf(KernelBuilder& k, ir::KernelOp kernel) {
       Value rows = k.sub(RoutingView::element(k, all.offsets(k), k.index(from + count)), begin);
       // The first item has the offsets, the others a block of rows and choices each.
       k.when(k.compare(ir::Predicate::EQ, item, zero), [&] {
-        k.loop(0, k.index(count + 1), 1, [&](Value expert) {
-          write(part.offsets(k), expert, k.sub(RoutingView::element(k, all.offsets(k), k.add(expert, from)), begin));
-        });
+        k.loop(0, k.index(count + 1), 1,
+               [&](Value expert) { write(part.offsets(k), expert, k.sub(RoutingView::element(k, all.offsets(k), k.add(expert, from)), begin)); });
       });
       Value first = k.mul(k.sub(item, 1), schedule->block), last = k.min(k.add(first, schedule->block), k.size(all.rows));
       k.loop(k.max(first, zero), k.choose(k.compare(ir::Predicate::EQ, item, zero), zero, last), k.index(1), [&](Value row) {

@@ -11,8 +11,8 @@ namespace {
 
 // These kernels stream through memory: large pieces keep the prefetchers busy.
 constexpr int64_t kPieceBytes = 4 * kItemBytes;
-constexpr int64_t kLine = 64;    // elements: a piece begins on a cache line
-constexpr int64_t kSlot = 8;     // bytes of a number between two stages
+constexpr int64_t kLine = 64; // elements: a piece begins on a cache line
+constexpr int64_t kSlot = 8;  // bytes of a number between two stages
 
 } // namespace
 

@@ -19,7 +19,7 @@ public:
 
   /// Elements [first, first + count) of a member.
   struct Piece {
-    Value index;            // among all pieces of the kernel
+    Value index; // among all pieces of the kernel
     Value first, count;
     Values inputs, outputs; // pointers, in the order of the family's arguments and values; of `totals` there are no outputs
   };

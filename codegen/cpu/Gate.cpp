@@ -91,9 +91,7 @@ mlir::LogicalResult GateWriter::rowStage() {
   Values scratch(plan_.products.size()); // scores of the block of tokens that is being done
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
     mlir::Value result = ir::MatmulOp(product.op).getResult();
-    program.bind(result, [&, i = i](Value row) {
-      return k_.at(scratch[i], k_.mul(k_.sub(row, first), k_.size(plan_.products[i].w.columns)), plan_.dtype);
-    });
+    program.bind(result, [&, i = i](Value row) { return k_.at(scratch[i], k_.mul(k_.sub(row, first), k_.size(plan_.products[i].w.columns)), plan_.dtype); });
   }
   for (mlir::BlockArgument argument : kernel_.getBody().front().getArguments())
     mlir::isa<ir::RoutingType>(argument.getType()) ? program.bindRouting(argument, baseOf(argument)) : program.bindTensor(argument, baseOf(argument));

@@ -19,20 +19,24 @@ Type KernelBuilder::f64() { return builder_.getF64Type(); }
 
 Type KernelBuilder::typeOf(DType dtype) {
   switch (dtype) {
-  case DType::F64: return f64();
+  case DType::F64:
+    return f64();
   case DType::F32:
-  case DType::BF16: return f32();
-  case DType::I64: return i64();
-  case DType::I32: return i32();
-  case DType::U8: return i8();
-  case DType::Bool: return i1();
+  case DType::BF16:
+    return f32();
+  case DType::I64:
+    return i64();
+  case DType::I32:
+    return i32();
+  case DType::U8:
+    return i8();
+  case DType::Bool:
+    return i1();
   }
   return {};
 }
 
-Type KernelBuilder::vectorOf(Type element, int64_t lanes) {
-  return lanes == 1 ? element : Type(VectorType::get({lanes}, element));
-}
+Type KernelBuilder::vectorOf(Type element, int64_t lanes) { return lanes == 1 ? element : Type(VectorType::get({lanes}, element)); }
 
 int64_t KernelBuilder::lanesOf(Value value) {
   auto vector = dyn_cast<VectorType>(value.getType());
@@ -75,10 +79,9 @@ namespace {
 bool isFloating(Value value) { return isa<FloatType>(KernelBuilder::elementOf(value)); }
 } // namespace
 
-#define MOEC_BINARY(name, FloatOp, IntegerOp)                                                                          \
-  Value KernelBuilder::name(Value a, Value b) {                                                                        \
-    return isFloating(a) ? builder_.createOrFold<arith::FloatOp>(loc_, a, b)                                           \
-                         : builder_.createOrFold<arith::IntegerOp>(loc_, a, b);                                        \
+#define MOEC_BINARY(name, FloatOp, IntegerOp)                                                                                       \
+  Value KernelBuilder::name(Value a, Value b) {                                                                                     \
+    return isFloating(a) ? builder_.createOrFold<arith::FloatOp>(loc_, a, b) : builder_.createOrFold<arith::IntegerOp>(loc_, a, b); \
   }
 MOEC_BINARY(add, AddFOp, AddIOp)
 MOEC_BINARY(sub, SubFOp, SubIOp)
@@ -89,21 +92,13 @@ MOEC_BINARY(min, MinimumFOp, MinSIOp)
 MOEC_BINARY(max, MaximumFOp, MaxSIOp)
 #undef MOEC_BINARY
 
-Value KernelBuilder::neg(Value a) {
-  return isFloating(a) ? builder_.createOrFold<arith::NegFOp>(loc_, a) : sub(zero(a.getType()), a);
-}
+Value KernelBuilder::neg(Value a) { return isFloating(a) ? builder_.createOrFold<arith::NegFOp>(loc_, a) : sub(zero(a.getType()), a); }
 Value KernelBuilder::bitAnd(Value a, Value b) { return builder_.createOrFold<arith::AndIOp>(loc_, a, b); }
 Value KernelBuilder::bitOr(Value a, Value b) { return builder_.createOrFold<arith::OrIOp>(loc_, a, b); }
 Value KernelBuilder::bitXor(Value a, Value b) { return builder_.createOrFold<arith::XOrIOp>(loc_, a, b); }
-Value KernelBuilder::shiftLeft(Value a, int64_t bits) {
-  return builder_.createOrFold<arith::ShLIOp>(loc_, a, integer(a.getType(), bits));
-}
-Value KernelBuilder::shiftRight(Value a, int64_t bits) {
-  return builder_.createOrFold<arith::ShRUIOp>(loc_, a, integer(a.getType(), bits));
-}
-Value KernelBuilder::shiftRightSigned(Value a, int64_t bits) {
-  return builder_.createOrFold<arith::ShRSIOp>(loc_, a, integer(a.getType(), bits));
-}
+Value KernelBuilder::shiftLeft(Value a, int64_t bits) { return builder_.createOrFold<arith::ShLIOp>(loc_, a, integer(a.getType(), bits)); }
+Value KernelBuilder::shiftRight(Value a, int64_t bits) { return builder_.createOrFold<arith::ShRUIOp>(loc_, a, integer(a.getType(), bits)); }
+Value KernelBuilder::shiftRightSigned(Value a, int64_t bits) { return builder_.createOrFold<arith::ShRSIOp>(loc_, a, integer(a.getType(), bits)); }
 Value KernelBuilder::notOf(Value mask) { return bitXor(mask, integer(mask.getType(), -1)); }
 
 Value KernelBuilder::compare(ir::Predicate predicate, Value a, Value b) {
@@ -112,12 +107,18 @@ Value KernelBuilder::compare(ir::Predicate predicate, Value a, Value b) {
   using I = arith::CmpIPredicate;
   auto pick = [&](auto eq, auto ne, auto lt, auto le, auto gt, auto ge) {
     switch (predicate) {
-    case P::EQ: return eq;
-    case P::NE: return ne;
-    case P::LT: return lt;
-    case P::LE: return le;
-    case P::GT: return gt;
-    case P::GE: return ge;
+    case P::EQ:
+      return eq;
+    case P::NE:
+      return ne;
+    case P::LT:
+      return lt;
+    case P::LE:
+      return le;
+    case P::GT:
+      return gt;
+    case P::GE:
+      return ge;
     }
     return eq;
   };
@@ -131,38 +132,43 @@ Value KernelBuilder::compareUnsigned(ir::Predicate predicate, Value a, Value b) 
   using I = arith::CmpIPredicate;
   I kind = I::eq;
   switch (predicate) {
-  case P::EQ: kind = I::eq; break;
-  case P::NE: kind = I::ne; break;
-  case P::LT: kind = I::ult; break;
-  case P::LE: kind = I::ule; break;
-  case P::GT: kind = I::ugt; break;
-  case P::GE: kind = I::uge; break;
+  case P::EQ:
+    kind = I::eq;
+    break;
+  case P::NE:
+    kind = I::ne;
+    break;
+  case P::LT:
+    kind = I::ult;
+    break;
+  case P::LE:
+    kind = I::ule;
+    break;
+  case P::GT:
+    kind = I::ugt;
+    break;
+  case P::GE:
+    kind = I::uge;
+    break;
   }
   return builder_.createOrFold<arith::CmpIOp>(loc_, kind, a, b);
 }
 
-Value KernelBuilder::isNan(Value a) {
-  return builder_.createOrFold<arith::CmpFOp>(loc_, arith::CmpFPredicate::UNO, a, a);
-}
+Value KernelBuilder::isNan(Value a) { return builder_.createOrFold<arith::CmpFOp>(loc_, arith::CmpFPredicate::UNO, a, a); }
 
-Value KernelBuilder::choose(Value condition, Value yes, Value no) {
-  return builder_.createOrFold<arith::SelectOp>(loc_, condition, yes, no);
-}
+Value KernelBuilder::choose(Value condition, Value yes, Value no) { return builder_.createOrFold<arith::SelectOp>(loc_, condition, yes, no); }
 
 //===--- conversions ---===//
 
-Value KernelBuilder::bits(Value value, Type element) {
-  return builder_.createOrFold<arith::BitcastOp>(loc_, like(value, element), value);
-}
+Value KernelBuilder::bits(Value value, Type element) { return builder_.createOrFold<arith::BitcastOp>(loc_, like(value, element), value); }
 
 Value KernelBuilder::toFloat(Value value, Type element) {
   Type from = elementOf(value), to = like(value, element);
   if (from == element)
     return value;
   if (isa<FloatType>(from))
-    return from.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth()
-               ? builder_.createOrFold<arith::ExtFOp>(loc_, to, value)
-               : builder_.createOrFold<arith::TruncFOp>(loc_, to, value);
+    return from.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth() ? builder_.createOrFold<arith::ExtFOp>(loc_, to, value)
+                                                                          : builder_.createOrFold<arith::TruncFOp>(loc_, to, value);
   // i1 and i8 hold no negative numbers; through i32, since conversions of small integers are slow and those of i1 are signed.
   if (from.getIntOrFloatBitWidth() <= 8)
     value = widenUnsigned(value, i32());
@@ -175,9 +181,8 @@ Value KernelBuilder::toInteger(Value value, Type element) {
     return value;
   if (isa<FloatType>(from))
     return builder_.createOrFold<arith::FPToSIOp>(loc_, to, value);
-  return from.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth()
-             ? builder_.createOrFold<arith::ExtSIOp>(loc_, to, value)
-             : builder_.createOrFold<arith::TruncIOp>(loc_, to, value);
+  return from.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth() ? builder_.createOrFold<arith::ExtSIOp>(loc_, to, value)
+                                                                        : builder_.createOrFold<arith::TruncIOp>(loc_, to, value);
 }
 
 Value KernelBuilder::widenUnsigned(Value value, Type element) {

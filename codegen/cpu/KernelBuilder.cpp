@@ -53,17 +53,14 @@ struct KernelBuilder::Frame {
 
 KernelBuilder::KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuTarget& target, bool debugInfo)
     : kernel_(kernel), symbol_(std::move(symbol)), target_(target), context_(makeContext()), builder_(context_.get()),
-      place_(debugInfo ? modelPlaceOf(kernel.getLoc()) : std::nullopt), loc_(UnknownLoc::get(context_.get())),
-      module_(ModuleOp::create(loc_)) {
+      place_(debugInfo ? modelPlaceOf(kernel.getLoc()) : std::nullopt), loc_(UnknownLoc::get(context_.get())), module_(ModuleOp::create(loc_)) {
   if (!place_)
     return;
   loc_ = FileLineColLoc::get(context_.get(), place_->file, place_->line, place_->column);
   compileUnit_ = compileUnitOf(context_.get(), *place_);
 }
 
-Location KernelBuilder::locationOf(StringRef function) {
-  return place_ ? functionLocation(compileUnit_, *place_, function) : loc_;
-}
+Location KernelBuilder::locationOf(StringRef function) { return place_ ? functionLocation(compileUnit_, *place_, function) : loc_; }
 
 KernelBuilder::~KernelBuilder() = default;
 
@@ -138,9 +135,7 @@ unsigned KernelBuilder::addWorkspace(const Size& bytes) {
   return workspaces_.size() - 1;
 }
 
-Value KernelBuilder::workspace(unsigned i) {
-  return frame_->argument(kFirstBuffer + inputCount() + outputCount() + i);
-}
+Value KernelBuilder::workspace(unsigned i) { return frame_->argument(kFirstBuffer + inputCount() + outputCount() + i); }
 
 Value KernelBuilder::size(const Size& size) {
   if (auto constant = size.constant())
@@ -186,8 +181,7 @@ Value KernelBuilder::stream(unsigned i) {
 mlir::FailureOr<ModuleOp> KernelBuilder::finish(std::string& error) {
   Type i64Type = i64(), pointerType = pointer();
   builder_.setInsertionPointToEnd(module_->getBody());
-  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()),
-                                          {pointerType, i64Type, i64Type, i64Type, pointerType});
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()), {pointerType, i64Type, i64Type, i64Type, pointerType});
   auto entry = LLVM::LLVMFuncOp::create(builder_, locationOf(symbol_), symbol_, type);
   Block* block = entry.addEntryBlock(builder_);
   builder_.setInsertionPointToStart(block);

@@ -144,8 +144,7 @@ public:
   void loop(Value low, Value high, Value step, Body body);
   void loop(int64_t low, Value high, int64_t step, Body body) { loop(index(low), high, index(step), body); }
   /// With values carried from turn to turn: `body` returns the next ones.
-  Values loop(Value low, Value high, Value step, const Values& first,
-              llvm::function_ref<Values(Value i, const Values& carried)> body);
+  Values loop(Value low, Value high, Value step, const Values& first, llvm::function_ref<Values(Value i, const Values& carried)> body);
   void when(Value condition, llvm::function_ref<void()> body);
   Values when(Value condition, llvm::function_ref<Values()> yes, llvm::function_ref<Values()> no);
   /// A main loop of whole vectors over [0, count) and one masked tail: `body(position, mask)`; no mask in the main loop.
@@ -176,7 +175,7 @@ private:
   std::optional<ModelPlace> place_; // with debug information
   mlir::Location loc_;
   mlir::OwningOpRef<mlir::ModuleOp> module_;
-  mlir::Attribute compileUnit_;     // with debug information
+  mlir::Attribute compileUnit_;  // with debug information
   std::unique_ptr<Frame> frame_; // the stage being written
   std::vector<Size> sizes_;
   std::vector<StageInfo> stages_;

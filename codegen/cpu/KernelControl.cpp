@@ -14,8 +14,7 @@ void KernelBuilder::loop(Value low, Value high, Value step, Body body) {
   body(op.getInductionVar());
 }
 
-Values KernelBuilder::loop(Value low, Value high, Value step, const Values& first,
-                           function_ref<Values(Value, const Values&)> body) {
+Values KernelBuilder::loop(Value low, Value high, Value step, const Values& first, function_ref<Values(Value, const Values&)> body) {
   if (first.empty()) {
     loop(low, high, step, [&](Value i) { body(i, {}); });
     return {};

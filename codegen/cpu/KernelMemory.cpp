@@ -16,9 +16,7 @@ Value KernelBuilder::fma(Value a, Value b, Value c) { return LLVM::FMAOp::create
 Value KernelBuilder::abs(Value a) { return LLVM::FAbsOp::create(builder_, loc_, a); }
 Value KernelBuilder::sqrt(Value a) { return LLVM::SqrtOp::create(builder_, loc_, a); }
 Value KernelBuilder::roundEven(Value a) { return LLVM::RoundEvenOp::create(builder_, loc_, a); }
-Value KernelBuilder::copySign(Value magnitude, Value sign) {
-  return LLVM::CopySignOp::create(builder_, loc_, magnitude, sign);
-}
+Value KernelBuilder::copySign(Value magnitude, Value sign) { return LLVM::CopySignOp::create(builder_, loc_, magnitude, sign); }
 
 //===--- vectors ---===//
 
@@ -37,8 +35,7 @@ Value KernelBuilder::iota(Type element, int64_t lanes) {
     return zero(element);
   SmallVector<Attribute> numbers;
   for (int64_t i = 0; i < lanes; ++i)
-    numbers.push_back(isa<FloatType>(element) ? Attribute(FloatAttr::get(element, static_cast<double>(i)))
-                                              : Attribute(IntegerAttr::get(element, i)));
+    numbers.push_back(isa<FloatType>(element) ? Attribute(FloatAttr::get(element, static_cast<double>(i))) : Attribute(IntegerAttr::get(element, i)));
   auto type = cast<VectorType>(vectorOf(element, lanes));
   return arith::ConstantOp::create(builder_, loc_, DenseElementsAttr::get(type, numbers));
 }
@@ -47,19 +44,14 @@ Value KernelBuilder::lane(Value vector, int64_t lane) { return this->lane(vector
 Value KernelBuilder::lane(Value vector, Value lane) {
   return lanesOf(vector) == 1 ? vector : Value(LLVM::ExtractElementOp::create(builder_, loc_, vector, lane));
 }
-Value KernelBuilder::insert(Value vector, Value scalar, int64_t lane) {
-  return LLVM::InsertElementOp::create(builder_, loc_, vector, scalar, index(lane));
-}
-Value KernelBuilder::shuffle(Value a, Value b, ArrayRef<int32_t> lanes) {
-  return LLVM::ShuffleVectorOp::create(builder_, loc_, a, b, lanes);
-}
+Value KernelBuilder::insert(Value vector, Value scalar, int64_t lane) { return LLVM::InsertElementOp::create(builder_, loc_, vector, scalar, index(lane)); }
+Value KernelBuilder::shuffle(Value a, Value b, ArrayRef<int32_t> lanes) { return LLVM::ShuffleVectorOp::create(builder_, loc_, a, b, lanes); }
 
 Value KernelBuilder::gather(Type vector, Value base, Value indices, Value mask) {
   Type element = elementOf(vector);
   int64_t lanes = cast<VectorType>(vector).getNumElements();
   Value addresses = LLVM::GEPOp::create(builder_, loc_, vectorOf(pointer(), lanes), element, base, ValueRange{indices});
-  return LLVM::masked_gather::create(builder_, loc_, vector, addresses, mask, ValueRange{zero(vector)},
-                                     element.getIntOrFloatBitWidth() / 8);
+  return LLVM::masked_gather::create(builder_, loc_, vector, addresses, mask, ValueRange{zero(vector)}, element.getIntOrFloatBitWidth() / 8);
 }
 
 namespace {
@@ -71,8 +63,7 @@ Value foldHalves(KernelBuilder& k, Value vector, function_ref<Value(Value, Value
       low.push_back(i);
       high.push_back(i + static_cast<int32_t>(lanes / 2));
     }
-    vector = lanes == 2 ? fold(k.lane(vector, int64_t{0}), k.lane(vector, 1))
-                        : fold(k.shuffle(vector, vector, low), k.shuffle(vector, vector, high));
+    vector = lanes == 2 ? fold(k.lane(vector, int64_t{0}), k.lane(vector, 1)) : fold(k.shuffle(vector, vector, low), k.shuffle(vector, vector, high));
   }
   return vector;
 }
@@ -106,12 +97,8 @@ Value KernelBuilder::at(Value base, Value index, DType dtype) {
   return at(base, index, unit);
 }
 
-Value KernelBuilder::load(Type type, Value address) {
-  return LLVM::LoadOp::create(builder_, loc_, type, address, alignmentOf(type));
-}
-void KernelBuilder::store(Value value, Value address) {
-  LLVM::StoreOp::create(builder_, loc_, value, address, alignmentOf(value.getType()));
-}
+Value KernelBuilder::load(Type type, Value address) { return LLVM::LoadOp::create(builder_, loc_, type, address, alignmentOf(type)); }
+void KernelBuilder::store(Value value, Value address) { LLVM::StoreOp::create(builder_, loc_, value, address, alignmentOf(value.getType())); }
 
 Value KernelBuilder::mask(Value count, int64_t lanes) {
   if (lanes == 1)
@@ -153,9 +140,7 @@ Value KernelBuilder::bf16Bits(Value value) {
   return choose(isNan(value), bitOr(upper, integer(word.getType(), 0x40)), rounded);
 }
 
-Value KernelBuilder::roundTo(DType dtype, Value value) {
-  return dtype == DType::BF16 ? bits(shiftLeft(bf16Bits(value), 16), f32()) : value;
-}
+Value KernelBuilder::roundTo(DType dtype, Value value) { return dtype == DType::BF16 ? bits(shiftLeft(bf16Bits(value), 16), f32()) : value; }
 
 void KernelBuilder::storeElements(DType dtype, Value value, Value address, Value mask) {
   if (dtype == DType::Bool)
@@ -191,8 +176,7 @@ Value KernelBuilder::constantData(DenseElementsAttr elements) {
     OpBuilder::InsertionGuard guard(builder_);
     builder_.setInsertionPointToStart(module_->getBody());
     std::string name = "data" + std::to_string(constants_++);
-    global = LLVM::GlobalOp::create(builder_, loc_, type, /*isConstant=*/true, LLVM::Linkage::Internal, name,
-                                    builder_.getStringAttr(bytes), /*alignment=*/64);
+    global = LLVM::GlobalOp::create(builder_, loc_, type, /*isConstant=*/true, LLVM::Linkage::Internal, name, builder_.getStringAttr(bytes), /*alignment=*/64);
   }
   return LLVM::AddressOfOp::create(builder_, loc_, global);
 }

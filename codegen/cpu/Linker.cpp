@@ -38,10 +38,8 @@ std::optional<std::vector<uint8_t>> linkShared(const std::string& object, std::s
   }
 
   // `-z defs` makes an undefined symbol an error that names it.
-  const char* arguments[] = {"ld.lld",          "-shared",     "-z",      "defs",
-                             "-z",              "norelro",     "-z",      "noseparate-code",
-                             "--build-id=none", "--threads=1", "-o",      output.c_str(),
-                             input.c_str()};
+  const char* arguments[] = {"ld.lld",          "-shared",         "-z",          "defs", "-z",           "norelro",    "-z",
+                             "noseparate-code", "--build-id=none", "--threads=1", "-o",   output.c_str(), input.c_str()};
   std::string text;
   llvm::raw_string_ostream messages(text);
   lld::Result result;

@@ -5,8 +5,8 @@
 //     [ for axis: for j: sum[j] += x ]      other reductions along other axes: all of the line's, by turns, in scratch
 //     for j: result[line, j] = element(line, j)
 // LLVM makes vectors of the loops over j: nothing in them depends on the turn before.
-#include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/ElementPuller.h"
+#include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/PartialReduction.h"
 #include "codegen/cpu/Schedule.h"
@@ -16,9 +16,7 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Whether there is but one line: blocks are of its elements then.
-bool isOneLine(const ir::Sizes& sizes) {
-  return ir::product(ir::Sizes(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1)) == Size(1);
-}
+bool isOneLine(const ir::Sizes& sizes) { return ir::product(ir::Sizes(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1)) == Size(1); }
 
 } // namespace
 
@@ -42,8 +40,8 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
   ir::Sizes sizes = results.empty() ? ir::Sizes{} : ir::sizesOf(results.front());
   for (mlir::Value result : results)
     if (!(ir::sizesOf(result) == sizes))
-      return kernel.emitError() << "internal: a kernel of loops gives results of two shapes, " << ir::describe(sizes)
-                                << " and " << ir::describe(ir::sizesOf(result));
+      return kernel.emitError() << "internal: a kernel of loops gives results of two shapes, " << ir::describe(sizes) << " and "
+                                << ir::describe(ir::sizesOf(result));
   ElementPuller puller(k);
   Size operations = 0;
   for (mlir::Operation& op : body.without_terminator()) {

@@ -27,14 +27,12 @@ void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& 
   });
 }
 
-Size elementsOfPanels(const MatmulPlan& plan, const ProductSchedule& schedule) {
-  return plan.b.panels(schedule.nr) * plan.b.depth * Size(schedule.nr);
-}
+Size elementsOfPanels(const MatmulPlan& plan, const ProductSchedule& schedule) { return plan.b.panels(schedule.nr) * plan.b.depth * Size(schedule.nr); }
 
 /// What an item of the product is.
 struct Item {
-  Value batch; // null without batches
-  Value first; // row
+  Value batch;            // null without batches
+  Value first;            // row
   Value rows, begin, end; // end: of the panels
 };
 
@@ -47,10 +45,11 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     bMatrix = stridedOffset(k, item.batch, plan.batch, plan.bStrides());
   }
   DType panelType = b.nr ? plan.dtype : sumType(plan.dtype);
-  Value panels = copiesB(plan) ? Value()
-                               : k.at(packed ? k.workspace(*packed) : k.input(b.input), k.mul(bMatrix, k.size(elementsOfPanels(plan, schedule))), panelType);
+  Value panels =
+      copiesB(plan) ? Value() : k.at(packed ? k.workspace(*packed) : k.input(b.input), k.mul(bMatrix, k.size(elementsOfPanels(plan, schedule))), panelType);
   if (plan.transposed) {
-    TransposedBlock block{plan.dtype, {k.at(k.input(plan.a), k.add(aMatrix, item.first), plan.dtype), k.size(plan.rows)}, item.rows, depth, item.begin, item.end};
+    TransposedBlock block{plan.dtype, {k.at(k.input(plan.a), k.add(aMatrix, item.first), plan.dtype), k.size(plan.rows)}, item.rows, depth, item.begin,
+                          item.end};
     if (copiesB(plan)) {
       block.columns = k.size(b.columns);
       block.b = {k.at(k.input(b.input), k.mul(bMatrix, k.size(b.columns * b.depth)), plan.dtype), block.columns};
@@ -117,8 +116,8 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
   auto plan = MatmulPlan::of(kernel);
   if (failed(plan))
     return {};
-  ProductSchedule schedule = chooseProduct(
-      {plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)}, target);
+  ProductSchedule schedule =
+      chooseProduct({plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)}, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};

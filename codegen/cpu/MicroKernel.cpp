@@ -4,8 +4,8 @@ namespace moec::codegen::cpu {
 namespace {
 
 // for k in [begin, end) by unroll:  b[v] = panel[k][v];  sum[r][v] += broadcast(a[r][k]) * b[v]
-Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Values& aRows, Value step, const Matrix& panel,
-                      Value begin, Value end, int64_t unroll, const Values& first) {
+Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Values& aRows, Value step, const Matrix& panel, Value begin, Value end,
+                      int64_t unroll, const Values& first) {
   int64_t lanes = k.lanes(block.dtype);
   mlir::Type element = k.typeOf(block.dtype);
   return k.loop(begin, end, k.index(unroll), first, [&](Value depth, const Values& carried) {
@@ -16,8 +16,8 @@ Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows
       for (int64_t v = 0; v < block.vectors; ++v)
         b.push_back(k.loadElements(block.panelType, k.at(panelRow, k.add(k.mul(panel.stride, u), v * lanes), block.panelType), lanes));
       for (int64_t r = 0; r < rows; ++r) {
-        Value place = step ? k.at(k.at(aRows[r], k.mul(depth, step), element), k.mul(step, u), element)
-                           : k.at(k.at(aRows[r], depth, element), k.index(u), element);
+        Value place =
+            step ? k.at(k.at(aRows[r], k.mul(depth, step), element), k.mul(step, u), element) : k.at(k.at(aRows[r], depth, element), k.index(u), element);
         Value a = k.broadcast(k.load(element, place), lanes);
         for (int64_t v = 0; v < block.vectors; ++v) {
           Value& sum = sums[r * block.vectors + v];
@@ -30,8 +30,8 @@ Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows
 }
 
 // The block for exactly `rows` rows.
-void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, const Matrix& panel, Value depth,
-                  const Matrix& tile, bool accumulate, int64_t unroll) {
+void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile,
+                  bool accumulate, int64_t unroll) {
   int64_t lanes = k.lanes(block.dtype);
   mlir::Type element = k.typeOf(block.dtype), vector = k.vectorOf(element, lanes);
   Values aRows, sums;
@@ -53,14 +53,12 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, co
 
 } // namespace
 
-void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth,
-              const Matrix& tile, bool accumulate) {
+void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile,
+              bool accumulate) {
   mlir::Type element = k.typeOf(block.dtype);
   auto from = [&](const Matrix& m, Value row) { return Matrix{k.at(m.base, k.mul(row, m.stride), element), m.stride, m.step}; };
   Value whole = k.sub(rows, k.rem(rows, block.rows));
-  k.loop(0, whole, block.rows, [&](Value row) {
-    multiplyRows(k, block, block.rows, from(a, row), panel, depth, from(tile, row), accumulate, 4);
-  });
+  k.loop(0, whole, block.rows, [&](Value row) { multiplyRows(k, block, block.rows, from(a, row), panel, depth, from(tile, row), accumulate, 4); });
   Value left = k.sub(rows, whole);
   std::optional<int64_t> known = KernelBuilder::constantOf(left);
   if (known == 0)
@@ -69,16 +67,14 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
   int64_t half = block.rows > 6 ? (block.rows + 1) / 2 : block.rows;
   if (half < block.rows) {
     Value halves = k.mul(k.div(left, half), half);
-    k.when(k.compare(ir::Predicate::GT, halves, k.index(0)), [&] {
-      multiplyRows(k, block, half, from(a, whole), panel, depth, from(tile, whole), accumulate, 2);
-    });
+    k.when(k.compare(ir::Predicate::GT, halves, k.index(0)),
+           [&] { multiplyRows(k, block, half, from(a, whole), panel, depth, from(tile, whole), accumulate, 2); });
     whole = k.add(whole, halves);
     left = k.sub(rows, whole);
   }
   for (int64_t count = 1; count < half; ++count)
-    k.when(k.compare(ir::Predicate::EQ, left, k.index(count)), [&] {
-      multiplyRows(k, block, count, from(a, whole), panel, depth, from(tile, whole), accumulate, 2);
-    });
+    k.when(k.compare(ir::Predicate::EQ, left, k.index(count)),
+           [&] { multiplyRows(k, block, count, from(a, whole), panel, depth, from(tile, whole), accumulate, 2); });
 }
 
 } // namespace moec::codegen::cpu

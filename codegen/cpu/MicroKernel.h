@@ -11,7 +11,7 @@ struct RegisterBlock {
   DType dtype = DType::F32; // of the rows and the sums
   int64_t rows = 0;
   int64_t vectors = 0;
-  DType panelType = dtype;  // of the panel in memory: bf16 is widened as it is read
+  DType panelType = dtype; // of the panel in memory: bf16 is widened as it is read
 
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };
@@ -26,7 +26,6 @@ struct Matrix {
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing
 /// depth, one fused multiply-add each: its bits depend neither on the number of rows nor on how the depth is cut. Panel and tile rows are
 /// whole vectors, so nothing is masked; rows of a end with `depth` elements. Only a may have a step.
-void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth,
-              const Matrix& tile, bool accumulate);
+void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile, bool accumulate);
 
 } // namespace moec::codegen::cpu

@@ -33,8 +33,7 @@ struct Compilation {
 
 } // namespace
 
-mlir::FailureOr<std::vector<uint8_t>> compileToImage(mlir::ModuleOp module, const CpuTarget& target,
-                                                     const std::string& symbol, std::string& error) {
+mlir::FailureOr<std::vector<uint8_t>> compileToImage(mlir::ModuleOp module, const CpuTarget& target, const std::string& symbol, std::string& error) {
   Compilation compilation;
   if (!compilation.optimized(module, target, error))
     return mlir::failure();
@@ -54,8 +53,7 @@ mlir::FailureOr<std::vector<uint8_t>> compileToImage(mlir::ModuleOp module, cons
   return std::move(*image);
 }
 
-mlir::FailureOr<std::string> printCode(mlir::ModuleOp module, const CpuTarget& target, CodeText form,
-                                       std::string& error) {
+mlir::FailureOr<std::string> printCode(mlir::ModuleOp module, const CpuTarget& target, CodeText form, std::string& error) {
   Compilation compilation;
   std::string text;
   if (!compilation.optimized(module, target, error))

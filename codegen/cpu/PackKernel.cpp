@@ -29,9 +29,8 @@ void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, V
   Value zero = k.zero(k.typeOf(dtype));
   k.loop(0, depth, 1, [&](Value d) {
     Value from = k.at(rows.base, k.mul(d, rows.stride), dtype), to = k.at(panel, k.mul(d, nr), dtype);
-    k.vectorLoop(inside, lanes, [&](Value r, Value mask) {
-      k.storeElements(dtype, k.loadElements(dtype, k.at(from, r, dtype), lanes, mask), k.at(to, r, dtype), mask);
-    });
+    k.vectorLoop(inside, lanes,
+                 [&](Value r, Value mask) { k.storeElements(dtype, k.loadElements(dtype, k.at(from, r, dtype), lanes, mask), k.at(to, r, dtype), mask); });
     k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
   });
 }

@@ -9,13 +9,13 @@ namespace moec::codegen::cpu {
 
 namespace {
 
-constexpr int64_t kMostElements = 1 << 16;  // of a result whose partials are worth their memory
-constexpr int64_t kLeastCount = 64;         // of an axis that is worth cutting
+constexpr int64_t kMostElements = 1 << 16; // of a result whose partials are worth their memory
+constexpr int64_t kLeastCount = 64;        // of an axis that is worth cutting
 constexpr int64_t kBlockOperations = 1 << 15;
-constexpr int64_t kLeastBlock = 64;         // rows: partials are f64, and a small share of what is read
-constexpr int64_t kSideBySide = 64;         // sums along the axis, so that vectors are made of them
-constexpr int64_t kJoined = 64;             // elements of an item that joins blocks
-constexpr int64_t kUnknownCount = 64;       // what a symbolic size is taken for
+constexpr int64_t kLeastBlock = 64;   // rows: partials are f64, and a small share of what is read
+constexpr int64_t kSideBySide = 64;   // sums along the axis, so that vectors are made of them
+constexpr int64_t kJoined = 64;       // elements of an item that joins blocks
+constexpr int64_t kUnknownCount = 64; // what a symbolic size is taken for
 
 /// About how many operations an element of the value takes; an axis of its own is read for each.
 int64_t weightOf(mlir::Value value, int64_t depth = 0) {
@@ -84,9 +84,8 @@ void PartialReduction::reduceAlong(KernelBuilder& k, ElementPuller& puller) {
         k.store(rule.next(k.load(rule.type(), sumAt(i)), x), sumAt(i));
       });
     });
-    Value sum = k.loop(k.index(0), k.index(kSideBySide), k.index(1), {rule.start()}, [&](Value i, const Values& carried) {
-      return Values{rule.next(carried[0], k.load(rule.type(), sumAt(i)))};
-    })[0];
+    Value sum = k.loop(k.index(0), k.index(kSideBySide), k.index(1), {rule.start()},
+                       [&](Value i, const Values& carried) { return Values{rule.next(carried[0], k.load(rule.type(), sumAt(i)))}; })[0];
     k.store(sum, partialAt(k, block, element));
   });
 }

@@ -44,14 +44,13 @@ private:
   DType dtype_;
   mlir::Type key_;
   Size tokens_, groups_ = 1;
-  int64_t choices_, experts_, ofExpert_; // ofExpert: segments of an expert
+  int64_t choices_, experts_, ofExpert_;      // ofExpert: segments of an expert
   unsigned list_ = 0, keys_ = 0, starts_ = 0; // workspaces: rows and keys, in two halves of R; of each group, where segments begin, and an end
 };
 
 Places::Places(KernelBuilder& k, ir::PlacesOp op, unsigned indices, unsigned scores, std::optional<unsigned> keep)
-    : k_(k), op_(op), indices_(indices), scores_(scores), keep_(keep), dtype_(dtypeOf(op.getScores())),
-      key_(dtype_ == DType::F64 ? k.i64() : k.i32()), tokens_(ir::sizesOf(op.getIndices())[0]),
-      choices_(*ir::sizesOf(op.getIndices())[1].constant()), experts_(static_cast<int64_t>(op.getExperts())),
+    : k_(k), op_(op), indices_(indices), scores_(scores), keep_(keep), dtype_(dtypeOf(op.getScores())), key_(dtype_ == DType::F64 ? k.i64() : k.i32()),
+      tokens_(ir::sizesOf(op.getIndices())[0]), choices_(*ir::sizesOf(op.getIndices())[1].constant()), experts_(static_cast<int64_t>(op.getExperts())),
       ofExpert_(op.getPriority() == ir::Priority::ChoiceMajor ? choices_ : 1) {
   if (auto groups = op_.getGroups())
     groups_ = Size::parse(groups->str());
@@ -130,8 +129,7 @@ void Places::merge(Value from, Value to, Value begin, Value count, Value width) 
       auto at = [&](Value half, Value i) { return k_.add(k_.add(half, begin), i); };
       Value aPlace = at(from, k_.min(a, last)), bPlace = at(from, k_.min(b, last)); // one of them may be at its run's end
       Value aKey = readKey(aPlace), bKey = readKey(bPlace);
-      Value isB = k_.bitAnd(k_.compare(Predicate::LT, b, end),
-                            k_.bitOr(k_.compare(Predicate::GE, a, middle), k_.compare(Predicate::GT, bKey, aKey)));
+      Value isB = k_.bitAnd(k_.compare(Predicate::LT, b, end), k_.bitOr(k_.compare(Predicate::GE, a, middle), k_.compare(Predicate::GT, bKey, aKey)));
       write(list, at(to, place), read(list, k_.choose(isB, bPlace, aPlace)));
       writeKey(at(to, place), k_.choose(isB, bKey, aKey));
       return Values{k_.choose(isB, a, k_.add(a, one)), k_.choose(isB, k_.add(b, one), b)};
@@ -170,8 +168,7 @@ void Places::write() {
   keys_ = k_.addWorkspace(rows * Size(dtype_ == DType::F64 ? 16 : 8));
   starts_ = k_.addWorkspace(groups_ * Size(4 * (segments + 1)));
   k_.stage(groups_, rows * Size(16), [&](Value group) { gather(group); });
-  k_.stage(groups_ * Size(segments), rows * Size(64),
-           [&](Value item) { sort(k_.div(item, segments), k_.rem(item, segments)); });
+  k_.stage(groups_ * Size(segments), rows * Size(64), [&](Value item) { sort(k_.div(item, segments), k_.rem(item, segments)); });
 }
 
 } // namespace
@@ -194,8 +191,6 @@ mlir::LogicalResult buildPlaces(KernelBuilder& k, ir::KernelOp kernel) {
   return mlir::success();
 }
 
-mlir::DictionaryAttr schedulePlaces(ir::KernelOp kernel, const CpuTarget&) {
-  return mlir::DictionaryAttr::get(kernel.getContext());
-}
+mlir::DictionaryAttr schedulePlaces(ir::KernelOp kernel, const CpuTarget&) { return mlir::DictionaryAttr::get(kernel.getContext()); }
 
 } // namespace moec::codegen::cpu

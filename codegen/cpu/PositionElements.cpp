@@ -41,9 +41,7 @@ SineCosine sineCosine(KernelBuilder& k, Value angle) {
   Value sine = k.fma(k.mul(r, z), series(k, z, 3, 17, -1), r);
   Value cosine = k.fma(z, series(k, z, 2, 18, -1), k.real(type, 1));
   Value turn = k.toInteger(quarters, k.i64());
-  auto bit = [&](Value number, int64_t which) {
-    return k.compare(Predicate::NE, k.bitAnd(number, k.index(which)), k.index(0));
-  };
+  auto bit = [&](Value number, int64_t which) { return k.compare(Predicate::NE, k.bitAnd(number, k.index(which)), k.index(0)); };
   Value odd = bit(turn, 1);
   Value s = k.choose(odd, cosine, sine), c = k.choose(odd, sine, cosine);
   return {k.choose(bit(turn, 2), k.neg(s), s), k.choose(bit(k.add(turn, 1), 2), k.neg(c), c)};
@@ -53,8 +51,7 @@ SineCosine sineCosine(KernelBuilder& k, Value angle) {
 
 Value ElementPuller::relativeBias(ir::RelativeBiasOp op, const Values& at) {
   RelativeBuckets buckets = RelativeBuckets::of(op);
-  auto type = mlir::RankedTensorType::get({static_cast<int64_t>(buckets.starts.size())},
-                                          mlir::IntegerType::get(op.getContext(), 32));
+  auto type = mlir::RankedTensorType::get({static_cast<int64_t>(buckets.starts.size())}, mlir::IntegerType::get(op.getContext(), 32));
   ir::Sizes sizes = ir::sizesOf(op.getResult()); // query i stands at i + keys - queries, or behind the position
   Value first = op.getPosition() ? elementAt(op.getPosition(), {}) : k_.sub(k_.size(sizes[2]), k_.size(sizes[1]));
   Value relative = k_.sub(at[2], k_.add(at[1], first)), zero = k_.index(0);

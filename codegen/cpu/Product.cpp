@@ -26,8 +26,7 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     } else {
       clear(k, element, tile.base, k.mul(block.rows, schedule.nr), lanes);
       k.loop(0, block.depth, schedule.slice, [&](Value from) {
-        Value slice = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice)
-                                                            : k.min(k.index(schedule.slice), k.sub(block.depth, from));
+        Value slice = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
         Matrix a{k.at(block.a.base, from, element), block.a.stride};
         Matrix b{k.at(base, k.mul(from, schedule.nr), block.panelType), k.index(schedule.nr)};
         multiply(k, registers, block.rows, a, b, slice, tile, true);
@@ -45,9 +44,7 @@ void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Va
   k.loop(0, rows, 1, [&](Value row) {
     Value source = k.at(from.base, k.mul(row, from.stride), dtype), target = k.at(to.base, k.mul(row, to.stride), copied);
     // Masked elements are zeros: the last vector is stored whole.
-    k.vectorLoop(columns, lanes, [&](Value i, Value mask) {
-      k.store(k.loadElements(dtype, k.at(source, i, dtype), lanes, mask), k.at(target, i, copied));
-    });
+    k.vectorLoop(columns, lanes, [&](Value i, Value mask) { k.store(k.loadElements(dtype, k.at(source, i, dtype), lanes, mask), k.at(target, i, copied)); });
     if (width > lanes)
       k.loop(upTo(lanes), upTo(width), k.index(lanes), [&](Value i) { k.store(zeros, k.at(target, i, copied)); });
   });
@@ -66,9 +63,7 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value tiles = k.scratch(bytesOf(computed, schedule.panels * tileElements));
   Value aCopy = k.scratch(bytesOf(computed, schedule.slice * aStride));
   Value bCopy = packed ? Value() : k.scratch(bytesOf(computed, schedule.slice * bStride));
-  auto tileOf = [&](Value panel) {
-    return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)};
-  };
+  auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
   clear(k, element, tiles, k.mul(k.sub(block.end, block.begin), tileElements), lanes);
   k.loop(0, block.depth, schedule.slice, [&](Value from) {
     Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from));
@@ -96,9 +91,8 @@ Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const S
   Value count = k.size(depth);
   k.loop(0, rows, 1, [&](Value row) {
     Value from = rowAt(row), to = k.at(copy.base, k.mul(row, copy.stride), copied);
-    k.vectorLoop(count, lanes, [&](Value i, Value mask) {
-      k.storeElements(copied, k.loadElements(dtype, k.at(from, i, dtype), lanes, mask), k.at(to, i, copied), mask);
-    });
+    k.vectorLoop(count, lanes,
+                 [&](Value i, Value mask) { k.storeElements(copied, k.loadElements(dtype, k.at(from, i, dtype), lanes, mask), k.at(to, i, copied), mask); });
   });
   return copy;
 }
@@ -111,9 +105,7 @@ void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Valu
         k.compare(ir::Predicate::LT, row, rows),
         [&]() -> Values {
           Value from = k.at(b.base, k.mul(row, b.stride), dtype);
-          k.loop(0, depth, 1, [&](Value i) {
-            k.store(k.loadElements(dtype, k.at(from, i, dtype), 1), k.at(panel, k.add(k.mul(i, nr), column), element));
-          });
+          k.loop(0, depth, 1, [&](Value i) { k.store(k.loadElements(dtype, k.at(from, i, dtype), 1), k.at(panel, k.add(k.mul(i, nr), column), element)); });
           return {};
         },
         [&]() -> Values {

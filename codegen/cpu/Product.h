@@ -11,8 +11,8 @@ namespace moec::codegen::cpu {
 struct ProductBlock {
   DType dtype = DType::F32; // of the rows and the sums
   Matrix a;
-  Value rows;    // at most the schedule's rowBlock
-  Value panels;  // first panel of the matrix
+  Value rows;   // at most the schedule's rowBlock
+  Value panels; // first panel of the matrix
   Value depth;
   Value begin, end; // panels to do
   DType panelType = dtype;
@@ -31,10 +31,10 @@ struct TransposedBlock {
   Matrix a;                 // from the block's first column
   Value rows;               // of the product: columns of a, at most the schedule's rowBlock
   Value depth;
-  Value begin, end;         // panels to do, at most the schedule's
-  Matrix b = {};            // from column 0; null base: panels
-  Value columns = {};       // N of a plain b
-  Value panels = {};        // first panel of the matrix
+  Value begin, end;   // panels to do, at most the schedule's
+  Matrix b = {};      // from column 0; null base: panels
+  Value columns = {}; // N of a plain b
+  Value panels = {};  // first panel of the matrix
   DType panelType = dtype;
 };
 

@@ -9,11 +9,11 @@ namespace moec::codegen::cpu {
 
 /// How a product of rows (M, K) with panels of b (N, K) is cut.
 struct ProductSchedule {
-  int64_t rows = 0;     // rows of a register block
-  int64_t nr = 0;       // columns of a panel: whole vectors
-  int64_t slice = 0;    // depth of a slice of a panel: it stays in the cache while the rows pass. Of a transposed a: of what is copied at once
-  int64_t rowBlock = 0; // rows of an item: they stay in L2 while the panels pass
-  int64_t panels = 0;   // panels of an item
+  int64_t rows = 0;      // rows of a register block
+  int64_t nr = 0;        // columns of a panel: whole vectors
+  int64_t slice = 0;     // depth of a slice of a panel: it stays in the cache while the rows pass. Of a transposed a: of what is copied at once
+  int64_t rowBlock = 0;  // rows of an item: they stay in L2 while the panels pass
+  int64_t panels = 0;    // panels of an item
   bool packRows = false; // copy an item's rows next to each other first: bf16 always, for the copy is f32
 
   /// Why this cannot be built for `target`, or nothing.
@@ -28,10 +28,10 @@ struct ProductSchedule {
 struct ProductShape {
   DType dtype = DType::F32;
   Size rows, columns, depth;
-  bool gathered = false;            // rows of a do not follow each other
+  bool gathered = false;                // rows of a do not follow each other
   std::optional<int64_t> packedNr = {}; // b is packed already
-  bool transposed = false;          // a lies as (depth, rows)
-  Size matrices = 1;                // products of this shape
+  bool transposed = false;              // a lies as (depth, rows)
+  Size matrices = 1;                    // products of this shape
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.

@@ -16,12 +16,10 @@ std::array<Value, 4> philox(KernelBuilder& k, unsigned stream, Value element) {
   auto low = [&](Value word) { return k.bitAnd(word, k.integer(word.getType(), kLow32)); };
   auto all = [&](Value word) { return k.broadcast(word, lanes); };
   Value seed = k.seed(), k0 = low(seed), k1 = k.shiftRight(seed, 32);
-  std::array<Value, 4> c = {low(element), k.shiftRight(element, 32), all(k.widenUnsigned(k.stream(stream), k.i64())),
-                            all(k.widenUnsigned(k.step(), k.i64()))};
+  std::array<Value, 4> c = {low(element), k.shiftRight(element, 32), all(k.widenUnsigned(k.stream(stream), k.i64())), all(k.widenUnsigned(k.step(), k.i64()))};
   for (int round = 0; round < 10; ++round) {
     Value p0 = k.mul(c[0], 0xD2511F53), p1 = k.mul(c[2], 0xCD9E8D57);
-    c = {k.bitXor(k.bitXor(k.shiftRight(p1, 32), c[1]), all(k0)), low(p1),
-         k.bitXor(k.bitXor(k.shiftRight(p0, 32), c[3]), all(k1)), low(p0)};
+    c = {k.bitXor(k.bitXor(k.shiftRight(p1, 32), c[1]), all(k0)), low(p1), k.bitXor(k.bitXor(k.shiftRight(p0, 32), c[3]), all(k1)), low(p0)};
     k0 = low(k.add(k0, 0x9E3779B9));
     k1 = low(k.add(k1, 0xBB67AE85));
   }

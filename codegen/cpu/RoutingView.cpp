@@ -24,8 +24,8 @@ ExpertBlock expertBlock(KernelBuilder& k, const RoutingView& routing, Value inde
     Value begin = RoutingView::element(k, routing.offsets(k), expert), end = RoutingView::element(k, routing.offsets(k), k.add(expert, 1));
     Value before = carried[0], after = k.add(before, ceilDiv(k.sub(end, begin), k.index(rowBlock)));
     Value here = k.bitAnd(k.compare(ir::Predicate::GE, index, before), k.compare(ir::Predicate::LT, index, after));
-    return Values{after, k.choose(here, expert, carried[1]), k.choose(here, k.sub(index, before), carried[2]),
-                  k.choose(here, begin, carried[3]), k.choose(here, end, carried[4])};
+    return Values{after, k.choose(here, expert, carried[1]), k.choose(here, k.sub(index, before), carried[2]), k.choose(here, begin, carried[3]),
+                  k.choose(here, end, carried[4])};
   });
   Value begin = found[3], end = found[4], rows = k.sub(end, begin);
   Value blocks = k.max(k.index(1), ceilDiv(rows, k.index(rowBlock)));

@@ -6,9 +6,9 @@
 namespace moec::codegen::cpu {
 
 struct RoutingView {
-  Value base;         // the i32 buffer
+  Value base; // the i32 buffer
   int64_t experts = 0;
-  Size rows;          // R = tokens * choices
+  Size rows; // R = tokens * choices
 
   static RoutingView of(KernelBuilder& k, mlir::Value routing, Value base) {
     auto type = mlir::cast<ir::RoutingType>(routing.getType());

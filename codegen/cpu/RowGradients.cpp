@@ -63,8 +63,8 @@ void RowProgram::runCrossEntropy(ir::CrossEntropyOp op) {
   scalars_[op.getResult()] = k_.roundTo(dtypeOf(x), k_.choose(label.isOne, loss, k_.zero(type)));
 }
 
-/// Whether any element is in the label's way: greater, or equal and before it. Nothing is greater than a NaN, which is no top. Where a loss of the row knows its
-/// highest element, most labels need no look at the row.
+/// Whether any element is in the label's way: greater, or equal and before it. Nothing is greater than a NaN, which is no top. Where a loss of the row knows
+/// its highest element, most labels need no look at the row.
 void RowProgram::runIsTop(ir::IsTopOp op) {
   mlir::Value x = op.getScores();
   mlir::Type type = k_.typeOf(dtypeOf(x)), number = type.isF64() ? k_.i64() : k_.i32();
@@ -86,7 +86,8 @@ void RowProgram::runIsTop(ir::IsTopOp op) {
     return Values{beaten};
   };
   // The highest of a row with a NaN is NaN.
-  Value beaten = highest ? k_.when(k_.bitOr(k_.compare(Predicate::EQ, own, highest), k_.isNan(highest)), look, [&] { return Values{k_.integer(number, 1)}; })[0] : look()[0];
+  Value beaten = highest ? k_.when(k_.bitOr(k_.compare(Predicate::EQ, own, highest), k_.isNan(highest)), look, [&] { return Values{k_.integer(number, 1)}; })[0]
+                         : look()[0];
   scalars_[op.getResult()] = k_.bitAnd(k_.bitAnd(label.isOne, k_.compare(Predicate::EQ, own, own)), k_.compare(Predicate::EQ, beaten, k_.integer(number, 0)));
 }
 
@@ -115,9 +116,7 @@ Value RowProgram::crossEntropyGradAt(ir::CrossEntropyGradOp op, At& at) {
 }
 
 /// The places in the row of a vector's lanes.
-Value RowProgram::positionsAt(const At& at, mlir::Type number) {
-  return k_.add(wide(k_.toInteger(at.position, number), at), k_.iota(number, at.lanes));
-}
+Value RowProgram::positionsAt(const At& at, mlir::Type number) { return k_.add(wide(k_.toInteger(at.position, number), at), k_.iota(number, at.lanes)); }
 
 /// Two passes: the mean of x, then all other sums, with g = dy * weight and distances from the mean.
 void RowProgram::runNormGrad(ir::LayerNormGradOp op) {

@@ -133,8 +133,7 @@ Value RowProgram::foldRow(const Size& width, Value identity, Fold fold, llvm::fu
 }
 
 /// The same over map(value's elements); on the way the value goes to memory if it is not there.
-Value RowProgram::foldStored(mlir::Value value, Value identity, Fold fold,
-                             llvm::function_ref<Value(Value, const At&)> map) {
+Value RowProgram::foldStored(mlir::Value value, Value identity, Fold fold, llvm::function_ref<Value(Value, const At&)> map) {
   hoist(value);
   bool stored = memory_.contains(value) || widthOf(value) == Size(1);
   llvm::SmallVector<Memory> places;

@@ -13,8 +13,7 @@ int64_t rankOf(mlir::Value value) { return mlir::cast<mlir::RankedTensorType>(va
 
 } // namespace
 
-RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading)
-    : k_(k), ops_(std::move(ops)), leading_(std::move(leading)) {
+RowProgram::RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading) : k_(k), ops_(std::move(ops)), leading_(std::move(leading)) {
   perRow_ = onePerRow(ops_, leading_);
   size_t bytes = 4; // of the widest element in a vector: what is one per row stays a scalar
   auto see = [&](mlir::Value value) {
@@ -40,14 +39,10 @@ void RowProgram::bind(mlir::Value value, Place place) { places_[value].push_back
 
 void RowProgram::bindTensor(mlir::Value value, std::function<Value()> base) {
   bases_[value] = base;
-  bind(value, [this, value, base](Value) {
-    return k_.at(base(), k_.mul(leadingOffset(value), k_.size(widthOf(value))), dtypeOf(value));
-  });
+  bind(value, [this, value, base](Value) { return k_.at(base(), k_.mul(leadingOffset(value), k_.size(widthOf(value))), dtypeOf(value)); });
 }
 
-Size RowProgram::widthOf(mlir::Value value) const {
-  return perRow_.contains(value) || rankOf(value) == 0 ? Size(1) : ir::sizesOf(value).back();
-}
+Size RowProgram::widthOf(mlir::Value value) const { return perRow_.contains(value) || rankOf(value) == 0 ? Size(1) : ir::sizesOf(value).back(); }
 
 /// The linear index of the current row in the leading dimensions of a tensor, which broadcast to the program's.
 Value RowProgram::leadingOffset(mlir::Value value) {
@@ -85,8 +80,8 @@ mlir::LogicalResult RowProgram::check() {
       own = perRow_.contains(value) ? own : leadingSizes(own);
       bool constant = mlir::isa<ir::ConstantOp>(op);
       if (!constant && !(ir::product(own) == ir::product(leading_)) && !(ir::product(own) == Size(1)))
-        return k_.kernel().emitError() << "internal: " << op->getName() << " gives " << ir::describe(ir::sizesOf(value))
-                                       << " in a kernel over rows " << ir::describe(leading_);
+        return k_.kernel().emitError() << "internal: " << op->getName() << " gives " << ir::describe(ir::sizesOf(value)) << " in a kernel over rows "
+                                       << ir::describe(leading_);
     }
   }
   return mlir::success();
@@ -98,9 +93,9 @@ Size RowProgram::operations() const {
     if (mlir::isa<ir::ConstantOp>(op))
       continue;
     int64_t cost = mlir::isa<ir::SoftmaxOp, ir::LogSumExpOp, ir::CrossEntropyOp, ir::CrossEntropyGradOp>(op) ? 40
-                   : mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxGradOp>(op)                         ? 10
-                   : mlir::isa<ir::LayerNormGradOp, ir::RmsNormGradOp>(op)                                    ? 20
-                                                                                                              : elementCost(op);
+                   : mlir::isa<ir::LayerNormOp, ir::RmsNormOp, ir::SoftmaxGradOp>(op)                        ? 10
+                   : mlir::isa<ir::LayerNormGradOp, ir::RmsNormGradOp>(op)                                   ? 20
+                                                                                                             : elementCost(op);
     if (mlir::isa<ir::IsTopOp>(op))
       cost = 4;
     if (auto select = mlir::dyn_cast<ir::SelectOp>(op))

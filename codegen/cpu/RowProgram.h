@@ -43,10 +43,19 @@ private:
 
     At(Value position, int64_t lanes, Value mask) : position(position), lanes(lanes), mask(mask) {}
   };
-  struct Norm { Value mean, scale; }; // of rms_norm no mean
-  struct NormGrad { Value mean, scale, meanGradient, meanProduct; }; // means over the row of x, g and g * xhat; of rms_norm the last alone
-  struct Label { Value index, isOne; };                              // an i64 inside the row, and whether the row has a label
-  struct Memory { Value address; DType dtype; };
+  struct Norm {
+    Value mean, scale;
+  }; // of rms_norm no mean
+  struct NormGrad {
+    Value mean, scale, meanGradient, meanProduct;
+  }; // means over the row of x, g and g * xhat; of rms_norm the last alone
+  struct Label {
+    Value index, isOne;
+  }; // an i64 inside the row, and whether the row has a label
+  struct Memory {
+    Value address;
+    DType dtype;
+  };
   using Fold = llvm::function_ref<Value(Value sum, Value next)>;
 
   bool isComputed(mlir::Value value) const { return computed_.contains(value); }
@@ -93,7 +102,9 @@ private:
   void runSoftmaxGrad(ir::SoftmaxGradOp op);
   void runSelectGrad(ir::SelectGradOp op);
   Value gradientAt(mlir::Operation* op, At& at); // null: no op of these
-  struct LogSum { Value highest, logarithm, isFinite; }; // log_sum_exp: highest + logarithm where finite, else highest
+  struct LogSum {
+    Value highest, logarithm, isFinite;
+  }; // log_sum_exp: highest + logarithm where finite, else highest
   LogSum logSumOf(mlir::Value x);
   Label labelOf(mlir::Value labels, int64_t ignore, const Size& classes);
   Value positionsAt(const At& at, mlir::Type number);
@@ -102,7 +113,9 @@ private:
   Value selectGradAt(ir::SelectGradOp op, At& at);
 
   // RowRouting.cpp: rows that a routing finds.
-  struct Term { Value weight, isKept, row; }; // of a combine: one choice of the token
+  struct Term {
+    Value weight, isKept, row;
+  }; // of a combine: one choice of the token
   mlir::LogicalResult checkRouted(mlir::Operation* op);
   void runRouted(mlir::Operation* op);
   Term termOf(ir::CombineOp op, Value choice);
@@ -115,28 +128,30 @@ private:
   ir::Sizes leading_;
   int64_t lanes_ = 1;
   llvm::DenseSet<mlir::Value> computed_;
-  llvm::DenseSet<mlir::Value> perRow_;                // shaped like `leading` alone: one element per row
-  llvm::DenseMap<mlir::Value, unsigned> uses_;        // by ops of the program
+  llvm::DenseSet<mlir::Value> perRow_;         // shaped like `leading` alone: one element per row
+  llvm::DenseMap<mlir::Value, unsigned> uses_; // by ops of the program
   llvm::DenseMap<mlir::Value, std::vector<Place>> places_;
   llvm::DenseMap<mlir::Value, std::function<Value()>> bases_; // of whole tensors and routings
   llvm::DenseMap<mlir::Value, Value> scratch_;
-  llvm::DenseMap<mlir::Operation*, Value> buffers_;   // softmax and gradients of losses: exponentials; select: ordered keys
+  llvm::DenseMap<mlir::Operation*, Value> buffers_; // softmax and gradients of losses: exponentials; select: ordered keys
   llvm::DenseMap<mlir::Operation*, unsigned> streams_;
   // Of the row being written:
   Value row_;
-  llvm::DenseMap<mlir::Value, Memory> memory_;        // rows that are in memory
-  llvm::DenseMap<mlir::Value, Value> scalars_;        // values of width 1
+  llvm::DenseMap<mlir::Value, Memory> memory_; // rows that are in memory
+  llvm::DenseMap<mlir::Value, Value> scalars_; // values of width 1
   llvm::DenseMap<mlir::Value, Norm> norms_;
   llvm::DenseMap<mlir::Value, NormGrad> normGrads_;
-  llvm::DenseMap<mlir::Value, Value> divisors_;       // softmax, cross_entropy_grad
-  llvm::DenseMap<mlir::Value, Value> highest_;        // of rows whose log of the sum of exponentials is known; NaN with one in it
-  llvm::DenseMap<mlir::Value, Value> products_;       // softmax_grad: the sum of dy * y
-  llvm::DenseMap<mlir::Value, Label> labels_;         // cross_entropy_grad
-  struct Choice { Value index, gradient; };
+  llvm::DenseMap<mlir::Value, Value> divisors_; // softmax, cross_entropy_grad
+  llvm::DenseMap<mlir::Value, Value> highest_;  // of rows whose log of the sum of exponentials is known; NaN with one in it
+  llvm::DenseMap<mlir::Value, Value> products_; // softmax_grad: the sum of dy * y
+  llvm::DenseMap<mlir::Value, Label> labels_;   // cross_entropy_grad
+  struct Choice {
+    Value index, gradient;
+  };
   llvm::DenseMap<mlir::Operation*, std::vector<Choice>> choices_; // of select_grads with few choices
-  llvm::DenseMap<mlir::Value, Value> experts_;        // by routing
-  llvm::DenseMap<mlir::Operation*, std::vector<Term>> terms_; // of combines with few choices
-  std::vector<mlir::Value> pending_;                  // wanted in memory, not yet written
+  llvm::DenseMap<mlir::Value, Value> experts_;                    // by routing
+  llvm::DenseMap<mlir::Operation*, std::vector<Term>> terms_;     // of combines with few choices
+  std::vector<mlir::Value> pending_;                              // wanted in memory, not yet written
 };
 
 } // namespace moec::codegen::cpu

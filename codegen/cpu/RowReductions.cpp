@@ -65,8 +65,8 @@ bool RowProgram::isAtHand(mlir::Value value) const {
 /// What the gradient of the same rows' norm finds of them in its passes: false without one.
 template <class Gradient, class NormOp> bool RowProgram::takeFromGradient(NormOp norm) {
   for (mlir::Operation* op : ops_)
-    if (auto gradient = mlir::dyn_cast<Gradient>(op);
-        gradient && gradient.getX() == norm.getX() && gradient.getEpsAttr() == norm.getEpsAttr() && (normGrads_.contains(gradient.getResult()) || isAtHand(gradient.getDy()))) {
+    if (auto gradient = mlir::dyn_cast<Gradient>(op); gradient && gradient.getX() == norm.getX() && gradient.getEpsAttr() == norm.getEpsAttr() &&
+                                                      (normGrads_.contains(gradient.getResult()) || isAtHand(gradient.getDy()))) {
       runNormGrad(gradient);
       NormGrad found = normGrads_.lookup(gradient.getResult());
       norms_[norm.getResult()] = {found.mean, found.scale};
@@ -111,9 +111,7 @@ void RowProgram::runReduce(ir::ReduceOp op) {
   Value result;
   if (op.getKind() == ir::ReduceKind::Max) {
     // A NaN replaces what there is, and nothing is greater than it.
-    auto larger = [&](Value a, Value b) {
-      return k_.choose(k_.bitOr(k_.isNan(b), k_.compare(Predicate::GT, b, a)), b, a);
-    };
+    auto larger = [&](Value a, Value b) { return k_.choose(k_.bitOr(k_.isNan(b), k_.compare(Predicate::GT, b, a)), b, a); };
     result = foldStored(x, k_.real(type, -kInfinity), larger, [](Value v, const At&) { return v; });
   } else {
     auto sum = [&](Value a, Value b) { return k_.add(a, b); };
@@ -154,8 +152,7 @@ void RowProgram::runSelect(ir::SelectOp op) {
 
   llvm::SmallVector<Memory> values = placesFor(op.getValues()), indices = placesFor(op.getIndices());
   auto round = [&](Value turn) {
-    Value best = foldRow(
-        width, all(lowest, 1), [&](Value a, Value b) { return k_.max(a, b); }, [&](At& at) { return keysAt(at); });
+    Value best = foldRow(width, all(lowest, 1), [&](Value a, Value b) { return k_.max(a, b); }, [&](At& at) { return keysAt(at); });
     Value none = all(~lowest, 1);
     Value found = foldRow(
         width, none, [&](Value a, Value b) { return k_.min(a, b); },

@@ -96,9 +96,8 @@ Value RowProgram::combineAt(ir::CombineOp op, const At& at) {
   for (const Term& term : terms_.lookup(op))
     sum = add(sum, term);
   if (choicesOf(op) > kFewChoices)
-    sum = k_.loop(k_.index(0), k_.index(choicesOf(op)), k_.index(1), {sum}, [&](Value choice, const Values& carried) {
-      return Values{add(carried[0], termOf(op, choice))};
-    })[0];
+    sum = k_.loop(k_.index(0), k_.index(choicesOf(op)), k_.index(1), {sum},
+                  [&](Value choice, const Values& carried) { return Values{add(carried[0], termOf(op, choice))}; })[0];
   return k_.roundTo(dtypeOf(op.getResult()), sum);
 }
 

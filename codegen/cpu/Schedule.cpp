@@ -12,8 +12,7 @@ mlir::FailureOr<BlockSchedule> BlockSchedule::of(ir::KernelOp kernel) {
   auto block = attr ? attr.getAs<mlir::IntegerAttr>("block") : mlir::IntegerAttr();
   BlockSchedule schedule{block ? block.getInt() : 0};
   if (!schedule.legal())
-    return kernel.emitError() << "internal: a kernel of kind \"" << kernel.getKind()
-                              << "\" needs a schedule {block = N : i64} with N >= 1";
+    return kernel.emitError() << "internal: a kernel of kind \"" << kernel.getKind() << "\" needs a schedule {block = N : i64} with N >= 1";
   return schedule;
 }
 

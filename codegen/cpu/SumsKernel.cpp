@@ -106,9 +106,8 @@ void Sums::sumRuns(int64_t block, const Size& operations, llvm::function_ref<Run
       Run run = runOf(index);
       Value isWhole = k_.compare(ir::Predicate::EQ, left, k_.index(width));
       k_.when(isWhole, [&] { sumColumns(run, index, column, kVectors, {}); });
-      k_.when(k_.notOf(isWhole), [&] {
-        k_.vectorLoop(left, k_.lanes(dtype_), [&](Value i, Value mask) { sumColumns(run, index, k_.add(column, i), 1, mask); });
-      });
+      k_.when(k_.notOf(isWhole),
+              [&] { k_.vectorLoop(left, k_.lanes(dtype_), [&](Value i, Value mask) { sumColumns(run, index, k_.add(column, i), 1, mask); }); });
     });
   });
 }

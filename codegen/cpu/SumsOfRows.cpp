@@ -109,7 +109,8 @@ void SumsBeside::stage(const Size& items, const Size& operations, KernelBuilder:
 
 //===--- over the rows of a kernel ---===//
 
-SumsOverRows::SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items) : k_(k), sums_(std::move(sums)), items_(std::move(items)), scratch_(sums_.size()) {
+SumsOverRows::SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items)
+    : k_(k), sums_(std::move(sums)), items_(std::move(items)), scratch_(sums_.size()) {
   for (const SumOfRows& sum : sums_)
     partials_.push_back(k_.addWorkspace(items_ * sum.columns * Size(static_cast<int64_t>(byteSize(DType::F64)))));
 }
@@ -121,9 +122,8 @@ Value SumsOverRows::partialAt(size_t sum, Value item, Value column) {
 void SumsOverRows::startItem(Value item) {
   int64_t lanes = k_.lanes(DType::F64);
   for (auto [i, sum] : llvm::enumerate(sums_))
-    k_.vectorLoop(k_.size(sum.columns), lanes, [&](Value column, Value mask) {
-      k_.storeElements(DType::F64, k_.zero(k_.vectorOf(k_.f64(), lanes)), partialAt(i, item, column), mask);
-    });
+    k_.vectorLoop(k_.size(sum.columns), lanes,
+                  [&](Value column, Value mask) { k_.storeElements(DType::F64, k_.zero(k_.vectorOf(k_.f64(), lanes)), partialAt(i, item, column), mask); });
 }
 
 Value SumsOverRows::scratchOf(size_t sum) {

@@ -15,9 +15,8 @@ constexpr int64_t kMoves = -2; // what stands in the result for a row that has n
 class Swipe {
 public:
   Swipe(KernelBuilder& k, ir::SwipeOp op)
-      : k_(k), tokens_(ir::sizesOf(op.getIndices())[0]), choices_(*ir::sizesOf(op.getIndices())[1].constant()),
-        workers_(static_cast<int64_t>(op.getWorkers())), experts_(static_cast<int64_t>(op.getExperts())),
-        own_(experts_ / workers_) {}
+      : k_(k), tokens_(ir::sizesOf(op.getIndices())[0]), choices_(*ir::sizesOf(op.getIndices())[1].constant()), workers_(static_cast<int64_t>(op.getWorkers())),
+        experts_(static_cast<int64_t>(op.getExperts())), own_(experts_ / workers_) {}
   void write();
 
 private:
@@ -91,8 +90,7 @@ void Swipe::once(Value choice) {
     k_.when(k_.compare(Predicate::EQ, read(result, row), k_.index(kMoves)), [&] {
       // The first worker that still takes one.
       Value worker = k_.loop(zero, k_.index(workers_), one, {k_.index(-1)}, [&](Value i, const Values& carried) {
-        Value isFirst = k_.bitAnd(k_.compare(Predicate::LT, carried[0], zero),
-                                  k_.compare(Predicate::GT, read(accepted_, accepted(source, i)), zero));
+        Value isFirst = k_.bitAnd(k_.compare(Predicate::LT, carried[0], zero), k_.compare(Predicate::GT, read(accepted_, accepted(source, i)), zero));
         return Values{k_.choose(isFirst, i, carried[0])};
       })[0];
       worker = k_.max(worker, zero);
@@ -126,8 +124,6 @@ mlir::LogicalResult buildSwipe(KernelBuilder& k, ir::KernelOp kernel) {
   return mlir::success();
 }
 
-mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CpuTarget&) {
-  return mlir::DictionaryAttr::get(kernel.getContext());
-}
+mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CpuTarget&) { return mlir::DictionaryAttr::get(kernel.getContext()); }
 
 } // namespace moec::codegen::cpu

@@ -23,9 +23,8 @@ public:
     partials_ = k_.addWorkspace(Size(pieces * width_ * 8));
     totals_ = k_.addWorkspace(Size(totals * 8));
     code_.addWorkspaces();
-    k_.stage(Size(pieces), code_.operations(), [&](Value item) {
-      code_.writePiece(item, block_, [&](const TensorFamily& family, const FamilyCode::Piece& piece) { sumPiece(family, piece); });
-    });
+    k_.stage(Size(pieces), code_.operations(),
+             [&](Value item) { code_.writePiece(item, block_, [&](const TensorFamily& family, const FamilyCode::Piece& piece) { sumPiece(family, piece); }); });
     k_.stage(Size(totals), Size(pieces * width_), [&](Value item) { joinPieces(item); });
     code_.writeNumbers([&](ir::ReduceOp reduce) { return totalOf(reduce); });
   }
@@ -67,9 +66,8 @@ private:
     Value data = k_.constantData(mlir::DenseElementsAttr::get(type, llvm::ArrayRef<int64_t>(table)));
     auto field = [&](int64_t i) { return k_.load(k_.i64(), k_.at(data, k_.add(k_.mul(item, 3), i), k_.i64())); };
     Value first = field(0), last = k_.add(first, field(1)), value = field(2);
-    Value sum = k_.loop(first, last, k_.index(1), {k_.real(k_.f64(), 0)}, [&](Value piece, const Values& carried) {
-      return Values{k_.add(carried[0], k_.load(k_.f64(), partialAt(piece, value)))};
-    })[0];
+    Value sum = k_.loop(first, last, k_.index(1), {k_.real(k_.f64(), 0)},
+                        [&](Value piece, const Values& carried) { return Values{k_.add(carried[0], k_.load(k_.f64(), partialAt(piece, value)))}; })[0];
     k_.store(sum, k_.at(k_.workspace(totals_), item, k_.f64()));
   }
 

@@ -14,10 +14,7 @@ struct Format {
   mlir::Type type, bitsType; // of the values, and integers of the same width
   bool wide;                 // f64
 
-  Format(KernelBuilder& k, Value x)
-      : k(k), type(x.getType()), wide(KernelBuilder::elementOf(x).isF64()) {
-    bitsType = k.like(x, wide ? k.i64() : k.i32());
-  }
+  Format(KernelBuilder& k, Value x) : k(k), type(x.getType()), wide(KernelBuilder::elementOf(x).isF64()) { bitsType = k.like(x, wide ? k.i64() : k.i32()); }
 
   int64_t fractionBits() const { return wide ? 52 : 23; }
   int64_t bias() const { return wide ? 1023 : 127; }
@@ -80,9 +77,7 @@ Value scaledErfc(const Format& f, Value y) {
 struct Exponential {
   Value mantissa, scale, lastScale;
 
-  Value times(KernelBuilder& k, Value factor) const {
-    return k.mul(k.mul(k.mul(factor, mantissa), scale), lastScale);
-  }
+  Value times(KernelBuilder& k, Value factor) const { return k.mul(k.mul(k.mul(factor, mantissa), scale), lastScale); }
   Value value(KernelBuilder& k) const { return k.mul(k.mul(mantissa, scale), lastScale); }
 };
 
@@ -149,8 +144,7 @@ Value log(KernelBuilder& k, Value x) {
   Value result = k.add(k.mul(n, f.real(kLn2ShortF32, kLn2ShortF64)), k.add(low, g));
 
   double infinity = std::numeric_limits<double>::infinity();
-  Value odd = k.choose(k.compare(Predicate::EQ, x, f.real(0)), f.real(-infinity),
-                       f.real(std::numeric_limits<double>::quiet_NaN()));
+  Value odd = k.choose(k.compare(Predicate::EQ, x, f.real(0)), f.real(-infinity), f.real(std::numeric_limits<double>::quiet_NaN()));
   result = k.choose(k.compare(Predicate::GT, x, f.real(0)), result, odd); // NaN too
   return k.choose(k.compare(Predicate::EQ, x, f.real(infinity)), x, result);
 }

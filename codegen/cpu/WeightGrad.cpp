@@ -33,8 +33,9 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
     Value start = RoutingView::element(k, routing.offsets(k), expert);
     Value count = k.sub(RoutingView::element(k, routing.offsets(k), k.add(expert, 1)), start);
     Value begin = k.mul(group, schedule->panels);
-    TransposedBlock product{plan->dtype, {k.at(k.input(plan->dy), k.add(k.mul(start, columns), first), plan->dtype), columns}, rows, count, begin,
-                            k.min(k.add(begin, schedule->panels), k.size(panels))};
+    TransposedBlock product{plan->dtype, {k.at(k.input(plan->dy), k.add(k.mul(start, columns), first), plan->dtype), columns},
+                            rows,        count,
+                            begin,       k.min(k.add(begin, schedule->panels), k.size(panels))};
     product.b = {k.at(k.input(plan->rows), k.mul(start, depth), plan->dtype), depth};
     product.columns = depth;
     Values outputs = beside->otherOutputs();

@@ -1,5 +1,5 @@
-// moe.kernel of kind `append`: a thread copies elements of the new rows into each result's rows from the position on. Nothing else of the results is touched: they
-// lie in the memory of the states that they were.
+// moe.kernel of kind `append`: a thread copies elements of the new rows into each result's rows from the position on. Nothing else of the results is touched:
+// they lie in the memory of the states that they were.
 #include "codegen/analysis/CachedPlans.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/Schedule.h"

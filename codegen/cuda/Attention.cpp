@@ -18,7 +18,8 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
   k.use("attention.cuh");
   std::string type = memoryType(plan->dtype), queries = k.size(plan->queries), keys = k.size(plan->keys);
   k.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionTile<Tile, {}, {}>;\n", type, schedule->warps,
-                        schedule->rows, schedule->keys / 8, headCopyBytes(plan->dtype, plan->headDim, {plan->q, plan->k, plan->v}), schedule->stages, plan->headDim, schedule->valueSlices));
+                        schedule->rows, schedule->keys / 8, headCopyBytes(plan->dtype, plan->headDim, {plan->q, plan->k, plan->v}), schedule->stages,
+                        plan->headDim, schedule->valueSlices));
 
   int64_t parts = schedule->parts(plan->dtype, plan->headDim);
   Size blocks = Size::ceilDiv(plan->queries, schedule->queries());
@@ -63,8 +64,8 @@ mlir::LogicalResult buildAttention(KernelText& k, ir::KernelOp kernel) {
              plan->bias || plan->dropout ? "," : ");");
   if (plan->bias) {
     std::string added = loadText(plan->dtype, "bias", fmt::format("(query0 + m) * (long long){} + key", keys));
-    lines.line("                  [&](int m, int key) -> {} {{ return {}; }}{}", registerType(plan->dtype), inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added),
-               plan->dropout ? "," : ");");
+    lines.line("                  [&](int m, int key) -> {} {{ return {}; }}{}", registerType(plan->dtype),
+               inside.empty() ? added : fmt::format("{} ? {} : 0", inside, added), plan->dropout ? "," : ");");
   } else if (plan->dropout) {
     lines.line("                  NoBias(),");
   }

@@ -40,7 +40,13 @@ private:
   int64_t parts() const { return schedule_.parts(plan_.dtype, plan_.headDim); }
   Size products(int64_t count) const { return plan_.batch * Size(plan_.heads) * plan_.queries * plan_.keys * Size(2 * count * plan_.headDim); }
   void stage(const char* name, std::string summary, const Size& blocks, const Size& operations, const Lines& lines) {
-    k_.stage({.name = name, .summary = std::move(summary), .blocks = blocks, .threads = schedule_.threads(), .residentBlocks = 2, .operations = operations, .body = lines.str()});
+    k_.stage({.name = name,
+              .summary = std::move(summary),
+              .blocks = blocks,
+              .threads = schedule_.threads(),
+              .residentBlocks = 2,
+              .operations = operations,
+              .body = lines.str()});
   }
 
   KernelText& k_;
@@ -106,8 +112,8 @@ std::string GradWriter::hole(const char* name, const char* row, const char* inde
 std::string GradWriter::holesOfQueries(std::string_view indent) {
   std::string factors = dropoutHole(k_, plan_, "int m, int key", "query0 + m", "key", fmt::format("query0 + m < {}", queries_));
   return fmt::format("{5}{0},\n{5}{1},\n{5}{2},\n{5}{3},\n{5}seenBy, {4},\n{5}{6}", hole("m", "q", "query0 + m", plan_.queries, plan_.q),
-                     hole("m", "dy", "query0 + m", plan_.queries, grad_.dy), hole("key", "k", "key", plan_.keys, plan_.k), hole("key", "v", "key", plan_.keys, plan_.v),
-                     biasOfQuery(), indent, factors);
+                     hole("m", "dy", "query0 + m", plan_.queries, grad_.dy), hole("key", "k", "key", plan_.keys, plan_.k),
+                     hole("key", "v", "key", plan_.keys, plan_.v), biasOfQuery(), indent, factors);
 }
 
 std::string GradWriter::biasOfQuery() {
@@ -155,8 +161,8 @@ void GradWriter::gradientOfQueries() {
   int64_t width = plan_.heads * plan_.headDim;
   std::string type = memoryType(plan_.dtype);
   lines.line("{}* out = {} + batch * {} + head * {};", type, k_.output(*grad_.dq), k_.size(plan_.queries * Size(width)), plan_.headDim);
-  lines.line("storeSums<Attention>(dq, {}, {}, [&](int m) -> {}* {{ return query0 + m < {} ? out + (query0 + m) * (long long){} : nullptr; }});", scale(), firstSlice(), type,
-             queries_, width);
+  lines.line("storeSums<Attention>(dq, {}, {}, [&](int m) -> {}* {{ return query0 + m < {} ? out + (query0 + m) * (long long){} : nullptr; }});", scale(),
+             firstSlice(), type, queries_, width);
   stage("queries", fmt::format("A block computes dq of {} queries of one head.", schedule_.tile()),
         plan_.batch * Size(plan_.heads) * Size::ceilDiv(plan_.queries, schedule_.tile()) * Size(parts()), products(3), lines);
 }
@@ -187,12 +193,15 @@ void GradWriter::gradientsOfKeys() {
   printOperands(lines, "queryHead", nullptr);
   lines.line("const long long rows = {};", statisticsAt("queryHead"));
   lines.line("addGradientsOfKeys<Attention>(shared, dk, dv, {}, (int){}, {}, {}, {},", first, queries_, scale(), firstSlice(), readable());
-  for (auto [name, row, index, rows, slice] : {std::tuple{"m", "k", "key0 + m", &plan_.keys, &plan_.k}, {"m", "v", "key0 + m", &plan_.keys, &plan_.v},
-                                               {"query", "q", "query", &plan_.queries, &plan_.q}, {"query", "dy", "query", &plan_.queries, &grad_.dy}})
+  for (auto [name, row, index, rows, slice] : {std::tuple{"m", "k", "key0 + m", &plan_.keys, &plan_.k},
+                                               {"m", "v", "key0 + m", &plan_.keys, &plan_.v},
+                                               {"query", "q", "query", &plan_.queries, &plan_.q},
+                                               {"query", "dy", "query", &plan_.queries, &grad_.dy}})
     lines.line("    {},", hole(name, row, index, *rows, *slice));
   std::string bias = "NoBias()";
   if (plan_.bias)
-    bias = fmt::format("[&](int query, int m) -> {} {{ return {}; }}", sum(), loadText(plan_.dtype, "bias", fmt::format("query * (long long){} + key0 + m", keys_)));
+    bias = fmt::format("[&](int query, int m) -> {} {{ return {}; }}", sum(),
+                       loadText(plan_.dtype, "bias", fmt::format("query * (long long){} + key0 + m", keys_)));
   lines.line("    seenFrom, {}, {},", bias, dropoutHole(k_, plan_, "int query, int m", "query", "key0 + m", ""));
   lines.line("    [&](int query) {{ return RowStatistics<{}>{{{}[rows + query], {}[rows + query]}}; }});", sum(), totals_, dots_);
   if (plan_.sharing() > 1)
@@ -202,8 +211,8 @@ void GradWriter::gradientsOfKeys() {
     if (!result)
       continue;
     lines.line("{0}* outOf{1} = {2} + batch * {3} + head * {4};", type, name + 1, k_.output(*result), k_.size(plan_.keys * Size(width)), plan_.headDim);
-    lines.line("storeSums<Attention>({0}, {1}, {2}, [&](int m) -> {3}* {{ return key0 + m < {4} ? outOf{5} + (key0 + m) * (long long){6} : nullptr; }});", name, factor,
-               firstSlice(), type, keys_, name + 1, width);
+    lines.line("storeSums<Attention>({0}, {1}, {2}, [&](int m) -> {3}* {{ return key0 + m < {4} ? outOf{5} + (key0 + m) * (long long){6} : nullptr; }});", name,
+               factor, firstSlice(), type, keys_, name + 1, width);
   }
   stage("keys", fmt::format("A block computes dk and dv of {} keys of one head of them.", schedule_.tile()),
         plan_.batch * Size(plan_.keyHeads) * Size::ceilDiv(plan_.keys, schedule_.tile()) * Size(parts()), products(4), lines);
@@ -242,7 +251,8 @@ void GradWriter::gradientOfBias() {
   lines.close();
   if (ofAll)
     lines.close();
-  std::string index = fmt::format("{}(query0 + Tile::rowOf(m)) * (long long){} + key0 + Tile::columnOf(n)", ofAll ? "" : fmt::format("head * (long long){} + ", k_.size(plan_.queries * plan_.keys)), keys_);
+  std::string index = fmt::format("{}(query0 + Tile::rowOf(m)) * (long long){} + key0 + Tile::columnOf(n)",
+                                  ofAll ? "" : fmt::format("head * (long long){} + ", k_.size(plan_.queries * plan_.keys)), keys_);
   each(fmt::format("    if (query0 + Tile::rowOf(m) < {} && key0 + Tile::columnOf(n) < {})\n      {}", queries_, keys_,
                    storeText(plan_.dtype, k_.output(*grad_.dbias), index, "sums[m][n]")));
   stage("bias", fmt::format("A block computes dbias of {} queries and {} keys.", schedule_.tile(), schedule_.others),
@@ -251,8 +261,9 @@ void GradWriter::gradientOfBias() {
 
 void GradWriter::write() {
   k_.use("attention_grad.cuh");
-  k_.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionGradTile<Tile, {}, {}>;\n", memoryType(plan_.dtype), schedule_.warps,
-                         schedule_.rows, schedule_.others / 8, headCopyBytes(plan_.dtype, plan_.headDim, {plan_.q, plan_.k, plan_.v, grad_.dy}), schedule_.stages, plan_.headDim,
+  k_.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionGradTile<Tile, {}, {}>;\n", memoryType(plan_.dtype),
+                         schedule_.warps, schedule_.rows, schedule_.others / 8,
+                         headCopyBytes(plan_.dtype, plan_.headDim, {plan_.q, plan_.k, plan_.v, grad_.dy}), schedule_.stages, plan_.headDim,
                          schedule_.valueSlices));
   Size rows = plan_.batch * Size(plan_.heads) * plan_.queries;
   totals_ = k_.addWorkspace(sumType(plan_.dtype), rows);

@@ -46,8 +46,11 @@ mlir::DictionaryAttr AttentionGradSchedule::attr(mlir::MLIRContext* context) con
 mlir::FailureOr<AttentionGradSchedule> AttentionGradSchedule::of(ir::KernelOp kernel, const AttentionPlan& plan) {
   auto attr = kernel.getScheduleAttr();
   AttentionGradSchedule s;
-  for (auto [name, field] :
-       {std::pair<const char*, int64_t*>{"warps", &s.warps}, {"rows", &s.rows}, {"others", &s.others}, {"value_slices", &s.valueSlices}, {"stages", &s.stages}}) {
+  for (auto [name, field] : {std::pair<const char*, int64_t*>{"warps", &s.warps},
+                             {"rows", &s.rows},
+                             {"others", &s.others},
+                             {"value_slices", &s.valueSlices},
+                             {"stages", &s.stages}}) {
     auto value = attr ? attr.getAs<mlir::IntegerAttr>(name) : nullptr;
     if (!value)
       return kernel.emitOpError("has no complete schedule: warps, rows, others, value_slices and stages are needed");

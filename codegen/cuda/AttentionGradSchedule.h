@@ -6,9 +6,9 @@
 namespace moec::codegen::cuda {
 
 struct AttentionGradSchedule {
-  int64_t warps = 0, rows = 0;   // a block has warps * 4 * rows rows of its own
-  int64_t others = 0;            // rows of a tile that they meet
-  int64_t valueSlices = 0;       // slices of 64 bytes of the gradients' columns that a block computes
+  int64_t warps = 0, rows = 0; // a block has warps * 4 * rows rows of its own
+  int64_t others = 0;          // rows of a tile that they meet
+  int64_t valueSlices = 0;     // slices of 64 bytes of the gradients' columns that a block computes
   int64_t stages = 0;
 
   int64_t tile() const { return warps * 4 * rows; }

@@ -7,9 +7,9 @@
 namespace moec::codegen::cuda {
 
 struct AttentionSchedule {
-  int64_t warps = 0, rows = 0;   // a block has warps * 4 * rows queries
-  int64_t keys = 0;              // of a tile
-  int64_t valueSlices = 0;       // slices of 64 bytes of the values' columns that a block computes
+  int64_t warps = 0, rows = 0; // a block has warps * 4 * rows queries
+  int64_t keys = 0;            // of a tile
+  int64_t valueSlices = 0;     // slices of 64 bytes of the values' columns that a block computes
   int64_t stages = 0;
 
   int64_t queries() const { return warps * 4 * rows; }

@@ -22,7 +22,8 @@ std::string rowHole(KernelText& k, const char* matrix, const char* index, const 
   return fmt::format("const {}* {{ return {}; }}", memoryType(dtype), inside.empty() ? row : fmt::format("{} ? {} : nullptr", inside, row));
 }
 
-std::string dropoutHole(KernelText& k, const AttentionPlan& plan, const char* parameters, const std::string& query, const std::string& key, const std::string& inside) {
+std::string dropoutHole(KernelText& k, const AttentionPlan& plan, const char* parameters, const std::string& query, const std::string& key,
+                        const std::string& inside) {
   if (!plan.dropout)
     return "NoDropout()";
   const AttentionDropout& dropout = *plan.dropout;
@@ -35,7 +36,8 @@ std::string dropoutHole(KernelText& k, const AttentionPlan& plan, const char* pa
     draw = loadText(dtype, k.input(dropout.input), index);
   }
   std::string there = dropout.random || inside.empty() ? "" : inside + " && ", stays = fmt::format("{}{} >= {}", there, draw, literal(dtype, dropout.p));
-  return fmt::format("[&]({}) -> {} {{ return {} ? {} : {}; }}", parameters, registerType(dtype), stays, literal(dtype, 1 / (1 - dropout.p)), literal(dtype, 0));
+  return fmt::format("[&]({}) -> {} {{ return {} ? {} : {}; }}", parameters, registerType(dtype), stays, literal(dtype, 1 / (1 - dropout.p)),
+                     literal(dtype, 0));
 }
 
 } // namespace moec::codegen::cuda

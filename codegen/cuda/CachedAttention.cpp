@@ -38,18 +38,20 @@ mlir::LogicalResult checkCounts(ir::KernelOp kernel, const CachedAttentionPlan& 
   constexpr int64_t most = INT32_MAX - (1 << 17); // tiles, and ranges of one token's keys, end behind the last one by less
   if (plan.context <= most / plan.sharing())
     return mlir::success();
-  return beyondTarget(kernel, target.name) << "it attends to a context of " << plan.context << " tokens, of each of which " << plan.sharing() << " heads share keys: a CUDA kernel counts at most " << most
-                                                         << " rows; compile it for a context of at most " << most / plan.sharing();
+  return beyondTarget(kernel, target.name) << "it attends to a context of " << plan.context << " tokens, of each of which " << plan.sharing()
+                                           << " heads share keys: a CUDA kernel counts at most " << most << " rows; compile it for a context of at most "
+                                           << most / plan.sharing();
 }
 
 /// "[&](int key) -> const float* { return key < position ? keys + key * 64 : k + (key - position) * 192; }"
 std::string keyHole(KernelText& k, const CachedAttentionPlan& plan, const char* kept, const char* fresh, const Size& width) {
-  return fmt::format("[&](int key) -> const {}* {{ return key < position ? {} + key * (long long){} : {} + (key - position) * (long long){}; }}", memoryType(plan.dtype), kept,
-                     plan.cacheWidth(), fresh, k.size(width));
+  return fmt::format("[&](int key) -> const {}* {{ return key < position ? {} + key * (long long){} : {} + (key - position) * (long long){}; }}",
+                     memoryType(plan.dtype), kept, plan.cacheWidth(), fresh, k.size(width));
 }
 
 void printKept(KernelText& k, Lines& lines, const CachedAttentionPlan& plan, const char* name, unsigned input) {
-  lines.line("const {}* {} = {} + batch * {} + keyHead * {};", memoryType(plan.dtype), name, k.input(input), k.size(Size(plan.context * plan.cacheWidth())), plan.headDim);
+  lines.line("const {}* {} = {} + batch * {} + keyHead * {};", memoryType(plan.dtype), name, k.input(input), k.size(Size(plan.context * plan.cacheWidth())),
+             plan.headDim);
 }
 
 constexpr int64_t kWarps = 4; // of a block that has one token
@@ -95,7 +97,8 @@ void buildOneToken(KernelText& k, const CachedAttentionPlan& plan, const OneToke
   lines.line("const int head = (int)(group % {}) * {}, keyHead = (int)(group % {}) / {};", groups, rule.rows, groups, perKeyHead);
   lines.line("const long long batch = group / {};", groups);
   lines.line("const int position = (int){}[0], seen = position + 1;", k.input(plan.position));
-  lines.line("const int span = ((seen + {0} - 1) / {0} + {1} - 1) / {1} * {1}, from = split * span, to = from + span < seen ? from + span : seen;", rule.splits, 4 * kWarps);
+  lines.line("const int span = ((seen + {0} - 1) / {0} + {1} - 1) / {1} * {1}, from = split * span, to = from + span < seen ? from + span : seen;", rule.splits,
+             4 * kWarps);
   auto start = [&](const Slice& slice) { return slice.start == Size(0) ? std::string() : " + " + k.size(slice.start); };
   lines.line("const {}* q = {} + batch * {}{} + head * {};", type, k.input(plan.q.input), k.size(plan.q.width), start(plan.q), plan.headDim);
   lines.line("const {}* k = {} + batch * {}{} + keyHead * {};", type, k.input(plan.k.input), k.size(plan.k.width), start(plan.k), plan.headDim);
@@ -168,9 +171,8 @@ mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel) {
     return mlir::success();
   k.use("attention.cuh");
   std::string type = memoryType(plan->dtype), tokens = k.size(plan->tokens), rows = k.size(plan->rows());
-  k.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionTile<Tile, {}, {}>;\n", type, schedule->warps, schedule->rows,
-                        schedule->keys / 8, copied, schedule->stages, plan->headDim,
-                        schedule->valueSlices));
+  k.declare(fmt::format("using Tile = ProductTile<{}, {}, 1, {}, {}, {}, {}>;\nusing Attention = AttentionTile<Tile, {}, {}>;\n", type, schedule->warps,
+                        schedule->rows, schedule->keys / 8, copied, schedule->stages, plan->headDim, schedule->valueSlices));
   int64_t parts = schedule->parts(plan->dtype, plan->headDim), sharing = plan->sharing();
   Size blocks = Size::ceilDiv(plan->rows(), schedule->queries());
   Lines lines;
@@ -197,12 +199,13 @@ mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel) {
   printKept(k, lines, *plan, "values", plan->values);
   lines.line("{}* out = {} + batch * {} + keyHead * {};", type, k.output(0), k.size(plan->tokens * Size(plan->heads * plan->headDim)), sharing * plan->headDim);
   lines.line("// Row r is of token r / {0}, which stands at position + r / {0}.", sharing);
-  lines.line("auto seenBy = [&](int m) {{ const long long token = (row0 + m) / {0}; return position + 1 + (int)(token < {1} ? token : {1} - 1); }};", sharing, tokens);
+  lines.line("auto seenBy = [&](int m) {{ const long long token = (row0 + m) / {0}; return position + 1 + (int)(token < {1} ? token : {1} - 1); }};", sharing,
+             tokens);
   lines.line("const int seen = seenBy(Tile::tileM - 1);");
   std::string inside = fmt::format("row0 + m < {}", rows);
   auto rowHole = [&](const char* base, const std::string& width, const char* constant) {
-    return fmt::format("[&](int m) -> {}{}* {{ return {} ? {} + (row0 + m) / {} * (long long){} + (row0 + m) % {} * {} : nullptr; }}", constant, type, inside, base, sharing, width,
-                       sharing, plan->headDim);
+    return fmt::format("[&](int m) -> {}{}* {{ return {} ? {} + (row0 + m) / {} * (long long){} + (row0 + m) % {} * {} : nullptr; }}", constant, type, inside,
+                       base, sharing, width, sharing, plan->headDim);
   };
   lines.line("attend<Attention>(shared, seen, {}, {}, {},", literal(plan->dtype, plan->scale), parts == 1 ? "0" : "firstSlice", k.input(plan->q.input));
   lines.line("                  {},", rowHole("q", k.size(plan->q.width), "const "));
@@ -213,7 +216,8 @@ mlir::LogicalResult buildCachedAttention(KernelText& k, ir::KernelOp kernel) {
   if (plan->bias) {
     std::string head = plan->bias->ofAllHeads ? "0" : fmt::format("(keyHead * {0} + (row0 + m) % {0})", sharing);
     std::string place = fmt::format("({} * (long long){} + (row0 + m) / {}) * {} + key", head, tokens, sharing, plan->context);
-    lines.line("                  [&](int m, int key) -> {} {{ return {} ? {} : 0; }});", registerType(plan->dtype), inside, loadText(plan->dtype, k.input(plan->bias->input), place));
+    lines.line("                  [&](int m, int key) -> {} {{ return {} ? {} : 0; }});", registerType(plan->dtype), inside,
+               loadText(plan->dtype, k.input(plan->bias->input), place));
   }
   Size heads = plan->batch * Size(plan->keyHeads);
   k.stage({.name = "attend",

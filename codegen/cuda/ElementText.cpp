@@ -72,8 +72,8 @@ std::string loadText(DType type, std::string_view pointer, std::string_view inde
 //===--- elements ---===//
 
 bool ElementText::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp, ir::ReduceOp,
-                                            ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
+  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp,
+                                            ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
 }
 
 std::string ElementText::fresh(std::string_view name) { return fmt::format("{}{}", name, names_[std::string(name)]++); }
@@ -132,8 +132,9 @@ std::string ElementText::compute(mlir::Value value, const Coordinates& at) {
       .Case([&](ir::EmbeddingOp op) { return embedding(op, at); })
       .Case([&](ir::RandomOp random) {
         const char* function = random.getDistribution() == ir::Distribution::Uniform ? "uniform" : "normal";
-        return define(type, "draw", fmt::format("{}{}(seed, step, {}, (unsigned long long)({}))", function, type == DType::F64 ? "F64" : "F32",
-                                                k_.stream(random), linearIndex(k_, ir::sizesOf(value), at)));
+        return define(type, "draw",
+                      fmt::format("{}{}(seed, step, {}, (unsigned long long)({}))", function, type == DType::F64 ? "F64" : "F32", k_.stream(random),
+                                  linearIndex(k_, ir::sizesOf(value), at)));
       })
       .Case([&](ir::ConstantOp op) { return constant(op, at); })
       .Case([&](ir::SizeOp op) {
@@ -232,11 +233,17 @@ std::string ElementText::constant(ir::ConstantOp op, const Coordinates& at) {
   DType type = dtypeOf(op.getResult());
   auto text = [&](const mlir::APInt& bits) {
     switch (type) {
-    case DType::F64: return literal(type, bits.bitsToDouble());
-    case DType::F32: return literal(type, static_cast<double>(bits.bitsToFloat()));
-    case DType::BF16: return literal(type, static_cast<double>(mlir::APFloat(mlir::APFloat::BFloat(), bits).convertToFloat()));
-    case DType::U8: case DType::Bool: return fmt::format("{}", bits.getZExtValue());
-    default: return fmt::format("{}{}", bits.getSExtValue(), type == DType::I64 ? "ll" : "");
+    case DType::F64:
+      return literal(type, bits.bitsToDouble());
+    case DType::F32:
+      return literal(type, static_cast<double>(bits.bitsToFloat()));
+    case DType::BF16:
+      return literal(type, static_cast<double>(mlir::APFloat(mlir::APFloat::BFloat(), bits).convertToFloat()));
+    case DType::U8:
+    case DType::Bool:
+      return fmt::format("{}", bits.getZExtValue());
+    default:
+      return fmt::format("{}{}", bits.getSExtValue(), type == DType::I64 ? "ll" : "");
     }
   };
   std::vector<std::string> elements;
@@ -277,7 +284,7 @@ int64_t elementCost(mlir::Operation* op) {
   if (mlir::isa<ir::RelativeBiasOp>(op))
     return 16;
   bool transcendental = mlir::isa<ir::ExpOp, ir::LogOp, ir::TanhOp, ir::SigmoidOp, ir::SoftplusOp, ir::ErfOp, ir::GeluOp, ir::GeluTanhOp, ir::SiluOp, ir::EluOp,
-                                   ir::GeluGradOp, ir::GeluTanhGradOp>(op);
+                                  ir::GeluGradOp, ir::GeluTanhGradOp>(op);
   return transcendental ? 30 : 1;
 }
 
@@ -285,12 +292,18 @@ namespace {
 
 std::string_view signOf(ir::Predicate predicate) {
   switch (predicate) {
-  case ir::Predicate::EQ: return "==";
-  case ir::Predicate::NE: return "!=";
-  case ir::Predicate::LT: return "<";
-  case ir::Predicate::LE: return "<=";
-  case ir::Predicate::GT: return ">";
-  case ir::Predicate::GE: return ">=";
+  case ir::Predicate::EQ:
+    return "==";
+  case ir::Predicate::NE:
+    return "!=";
+  case ir::Predicate::LT:
+    return "<";
+  case ir::Predicate::LE:
+    return "<=";
+  case ir::Predicate::GT:
+    return ">";
+  case ir::Predicate::GE:
+    return ">=";
   }
   return {};
 }

@@ -51,7 +51,8 @@ void ExpertKernel::printTile(Lines& lines) const {
     sizes = {plan.tokens(), plan.b.depth};
     row = plan.choices == 1 ? "rows[first + m]" : fmt::format("rows[first + m] / {}", plan.choices);
   }
-  std::string holeA = fmt::format("[&](int m) -> const {}* {{ return m < count ? {} + {} : nullptr; }}", type, k.input(plan.a), linearIndex(k, sizes, {row, "0"}));
+  std::string holeA =
+      fmt::format("[&](int m) -> const {}* {{ return m < count ? {} + {} : nullptr; }}", type, k.input(plan.a), linearIndex(k, sizes, {row, "0"}));
   if (plan.b.transposed) {
     lines.line("const RowCopies<Tile, Tile::tileM> rowsOfA({});", holeA);
     lines.line("multiplyTransposed<Tile, false, true>(shared, sums, (int){},", depth);
@@ -172,8 +173,8 @@ mlir::LogicalResult buildExpertDown(KernelText& k, ir::KernelOp op) {
       return mlir::failure();
     ir::Sizes sizes = ir::sizesOf(epilogue.source);
     // Side by side for their token, unless there is not room for all.
-    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, sizes, {plan.isBounded() ? "row" : "place", "column"}), loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"),
-               values->front());
+    lines.line("{}[{}] = {} * {};", rows, linearIndex(k, sizes, {plan.isBounded() ? "row" : "place", "column"}),
+               loadText(codegen::dtypeOf(weights), k.input(combine->weights), "place"), values->front());
     for (auto [i, result] : llvm::enumerate(combine->ofRows))
       lines.add(storeText(codegen::dtypeOf(sinks[i + 1]), k.output(result), linearIndex(k, sizes, epilogue.at), (*values)[i + 1]));
     return mlir::success();

@@ -20,7 +20,9 @@ mlir::FailureOr<FamilyText> FamilyText::of(KernelText& k) {
   return FamilyText(k, std::move(*parts));
 }
 
-bool FamilyText::needsPointers() const { return llvm::any_of(parts_.families, [](const TensorFamily& family) { return family.members.size() > 1; }); }
+bool FamilyText::needsPointers() const {
+  return llvm::any_of(parts_.families, [](const TensorFamily& family) { return family.members.size() > 1; });
+}
 
 void FamilyText::addWorkspaces() {
   ir::KernelOp kernel = k_.kernel();
@@ -55,7 +57,7 @@ void FamilyText::printNumbers(Lines& lines, llvm::function_ref<std::string(ir::R
         texts.bind(operand, [&texts, equal, origin](const Coordinates&) { return texts.element(equal, origin(equal)); });
     mlir::Value result = op->getResult(0);
     auto reduce = mlir::dyn_cast<ir::ReduceOp>(op);
-    std::string name = !reduce                    ? texts.element(result, origin(result))
+    std::string name = !reduce                   ? texts.element(result, origin(result))
                        : isNumber(reduce.getX()) ? texts.element(parts_.numberOf(reduce.getX()), origin(parts_.numberOf(reduce.getX())))
                                                  : total(reduce);
     texts.bind(result, [name](const Coordinates&) { return name; });
@@ -76,7 +78,8 @@ Size FamilyText::operations() const { return parts_.operations(elementCost); }
 
 /// `first` and `end` of the piece; gives the names of the family's arguments and, in `outputs`, of its results. A table has one row for each member: its first
 /// piece, its elements, the places of its buffers among the launch's; behind them rows that no piece reaches, to a power of two.
-std::vector<std::string> FamilyText::printPlace(Lines& lines, const TensorFamily& family, int64_t firstPiece, int64_t elements, std::vector<std::string>& outputs) {
+std::vector<std::string> FamilyText::printPlace(Lines& lines, const TensorFamily& family, int64_t firstPiece, int64_t elements,
+                                                std::vector<std::string>& outputs) {
   ir::KernelOp kernel = k_.kernel();
   bool isUpdate = parts_.totals.empty();
   std::vector<std::string> inputs;
@@ -87,7 +90,8 @@ std::vector<std::string> FamilyText::printPlace(Lines& lines, const TensorFamily
       inputs.push_back(k_.input(input));
     for (size_t i = 0; isUpdate && i < member.sinks.size(); ++i)
       outputs.push_back(k_.output(member.sinks[i]));
-    lines.line("const long long first = {} * {}ll, end = first + {} < {} ? first + {} : {};", piece, elements, elements, member.elements, elements, member.elements);
+    lines.line("const long long first = {} * {}ll, end = first + {} < {} ? first + {} : {};", piece, elements, elements, member.elements, elements,
+               member.elements);
     return inputs;
   }
   std::vector<std::string> rows;
@@ -105,21 +109,23 @@ std::vector<std::string> FamilyText::printPlace(Lines& lines, const TensorFamily
   while (static_cast<int64_t>(rows.size()) < count)
     rows.push_back("{0x7fffffffffffffffll}");
   std::string table = fmt::format("members{}", k_.freshTable());
-  k_.declare(fmt::format("// first piece, elements, places of the buffers\n{} const long long {}[{}][{}] = {{\n  {}}};", tableSpace(count * static_cast<int64_t>(width)),
-                         table, count, width, fmt::join(rows, ",\n  ")));
+  k_.declare(fmt::format("// first piece, elements, places of the buffers\n{} const long long {}[{}][{}] = {{\n  {}}};",
+                         tableSpace(count * static_cast<int64_t>(width)), table, count, width, fmt::join(rows, ",\n  ")));
   lines.line("const long long piece = {};", piece);
   lines.line("int member = 0;");
   lines.line("for (int step = {}; step > 0; step /= 2)", count / 2);
   lines.line("  if ({}[member + step][0] <= piece)", table);
   lines.line("    member += step;");
-  lines.line("const long long first = (piece - {0}[member][0]) * {1}, last = first + {1}, end = last < {0}[member][1] ? last : {0}[member][1];", table, elements);
+  lines.line("const long long first = (piece - {0}[member][0]) * {1}, last = first + {1}, end = last < {0}[member][1] ? last : {0}[member][1];", table,
+             elements);
   for (auto [i, argument] : llvm::enumerate(family.arguments)) {
     inputs.push_back(fmt::format("from{}", i));
     lines.line("const {0}* {1} = (const {0}*){2}[{3}[member][{4}]];", memoryType(dtypeOf(argument)), inputs.back(), pointers_, table, 2 + i);
   }
   for (size_t i = 0; isUpdate && i < family.values.size(); ++i) {
     outputs.push_back(fmt::format("to{}", i));
-    lines.line("{0}* {1} = ({0}*){2}[{3}[member][{4}]];", memoryType(dtypeOf(family.values[i])), outputs.back(), pointers_, table, 2 + family.arguments.size() + i);
+    lines.line("{0}* {1} = ({0}*){2}[{3}[member][{4}]];", memoryType(dtypeOf(family.values[i])), outputs.back(), pointers_, table,
+               2 + family.arguments.size() + i);
   }
   return inputs;
 }
@@ -141,8 +147,9 @@ std::vector<std::string> FamilyText::printValues(Lines& lines, const TensorFamil
         mlir::Value number = parts_.numberOf(operand);
         if (mlir::isa_and_nonnull<ir::ConstantOp>(number.getDefiningOp()) || !bound.insert(operand).second)
           continue;
-        std::string text = TensorFamilies::isComputed(number) ? loadText(dtypeOf(number), numbers_.at(dtypeOf(number)), numberPlace(number))
-                                              : loadText(dtypeOf(number), k_.input(mlir::cast<mlir::BlockArgument>(number).getArgNumber()), "0");
+        std::string text = TensorFamilies::isComputed(number)
+                               ? loadText(dtypeOf(number), numbers_.at(dtypeOf(number)), numberPlace(number))
+                               : loadText(dtypeOf(number), k_.input(mlir::cast<mlir::BlockArgument>(number).getArgNumber()), "0");
         texts.bind(operand, [text](const Coordinates&) { return text; });
       } else if (mlir::Value whole = unshaped(operand); whole != operand && bound.insert(operand).second) {
         texts.bind(operand, [&texts, whole, at](const Coordinates&) { return texts.element(whole, broadcastPlace(ir::sizesOf(whole), at(whole))); });

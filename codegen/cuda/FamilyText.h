@@ -44,8 +44,8 @@ private:
 
   KernelText& k_;
   TensorFamilies parts_;
-  std::string pointers_;                     // a workspace: of all inputs, then all outputs
-  std::map<DType, std::string> numbers_;     // workspaces, by the numbers' dtype: a place for each of parts_.read
+  std::string pointers_;                 // a workspace: of all inputs, then all outputs
+  std::map<DType, std::string> numbers_; // workspaces, by the numbers' dtype: a place for each of parts_.read
 };
 
 } // namespace moec::codegen::cuda

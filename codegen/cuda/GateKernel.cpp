@@ -44,8 +44,8 @@ std::string GateWriter::pointerOf(mlir::Value value) {
   return name;
 }
 
-/// Of the block's tokens those that the outer routing has not: results are 0 there, for a kernel behind this one that knows no routing reads all of them, as where
-/// what was chosen is recorded.
+/// Of the block's tokens those that the outer routing has not: results are 0 there, for a kernel behind this one that knows no routing reads all of them, as
+/// where what was chosen is recorded.
 std::string GateWriter::zerosBehindRows() const {
   Lines lines;
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel_)->getOperands())) {
@@ -54,8 +54,9 @@ std::string GateWriter::zerosBehindRows() const {
     ir::Sizes sizes = ir::sizesOf(value);
     DType type = dtypeOf(value);
     std::string width = k_.size(ir::product(llvm::ArrayRef(sizes).drop_front()));
-    lines.line("for (long long at = (long long)(first < tokens ? tokens : first) * {} + threadIdx.x; at < (first + {}LL < {} ? first + {}LL : {}) * {}; at += {})", width,
-               schedule_.tokenBlock, k_.size(plan_.tokens), schedule_.tokenBlock, k_.size(plan_.tokens), width, schedule_.threads);
+    lines.line(
+        "for (long long at = (long long)(first < tokens ? tokens : first) * {} + threadIdx.x; at < (first + {}LL < {} ? first + {}LL : {}) * {}; at += {})",
+        width, schedule_.tokenBlock, k_.size(plan_.tokens), schedule_.tokenBlock, k_.size(plan_.tokens), width, schedule_.threads);
     lines.line("  {}", storeText(type, k_.output(static_cast<unsigned>(i)), "at", literal(type, 0)));
   }
   return lines.str();
@@ -111,7 +112,8 @@ mlir::LogicalResult GateWriter::write() {
     std::string routing = pointerOf(chain.routing), indices = pointerOf(assign.getIndices()), enters = pointerOrNone(assign.getKeep());
     auto number = static_cast<unsigned>(i);
     if (chain.isGrouped())
-      groupRoutings.emplace_back(k_, chain, number, schedule_.threads, GroupRoutingText::Pointers{routing, indices, enters, pointerOrNone(assign.getWithin()), masks})
+      groupRoutings
+          .emplace_back(k_, chain, number, schedule_.threads, GroupRoutingText::Pointers{routing, indices, enters, pointerOrNone(assign.getWithin()), masks})
           .declare();
     else
       routings.emplace_back(k_, chain, number, schedule_, routing, indices, enters, masks).declare();

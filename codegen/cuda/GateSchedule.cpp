@@ -8,8 +8,8 @@ namespace moec::codegen::cuda {
 
 namespace {
 
-constexpr int64_t kScoreBytes = 34 * 1024;  // of shared memory, for scores
-constexpr int64_t kSliceBytes = 12 * 1024;  // of slices, two stages at least
+constexpr int64_t kScoreBytes = 34 * 1024; // of shared memory, for scores
+constexpr int64_t kSliceBytes = 12 * 1024; // of slices, two stages at least
 
 int64_t expertsOf(const ScoreProduct& product) { return product.w.columns.constant().value_or(0); }
 
@@ -58,8 +58,8 @@ std::optional<std::string> GateSchedule::illegal(const GatePlan& plan) const {
     if (chain.isGrouped()) {
       int64_t bytes = 4 * (chain.offered() * (threads / 32 + 1) + experts + 1);
       if (bytes > kStaticSharedBytes)
-        return "assigns to " + std::to_string(chain.offered()) + " of " + std::to_string(experts) + " experts: counting their rows takes " + std::to_string(bytes) +
-               " bytes of a block's shared memory, of " + std::to_string(kStaticSharedBytes);
+        return "assigns to " + std::to_string(chain.offered()) + " of " + std::to_string(experts) + " experts: counting their rows takes " +
+               std::to_string(bytes) + " bytes of a block's shared memory, of " + std::to_string(kStaticSharedBytes);
       continue;
     }
     int64_t most = (kStaticSharedBytes - 4) / (4 * (threads / 32 + 1));
@@ -88,8 +88,12 @@ mlir::DictionaryAttr GateSchedule::attr(mlir::MLIRContext* context) const {
 
 mlir::FailureOr<GateSchedule> GateSchedule::of(ir::KernelOp kernel, const GatePlan& plan) {
   GateSchedule s;
-  for (auto [name, field] : {std::pair<const char*, int64_t*>{"token_block", &s.tokenBlock}, {"tile_n", &s.tileN}, {"warps_n", &s.warpsN},
-                             {"stages", &s.stages}, {"group_threads", &s.groupThreads}, {"one_block_rows", &s.oneBlockRows}}) {
+  for (auto [name, field] : {std::pair<const char*, int64_t*>{"token_block", &s.tokenBlock},
+                             {"tile_n", &s.tileN},
+                             {"warps_n", &s.warpsN},
+                             {"stages", &s.stages},
+                             {"group_threads", &s.groupThreads},
+                             {"one_block_rows", &s.oneBlockRows}}) {
     auto value = fieldOf(kernel, name, 0, INT32_MAX);
     if (mlir::failed(value))
       return mlir::failure();

@@ -10,11 +10,11 @@ namespace moec::codegen::cuda {
 inline constexpr int64_t kGateThreads = 128; // of the blocks of every stage of kind `gate`
 
 struct GateSchedule {
-  int64_t tokenBlock = 0;                          // tokens of a block
-  int64_t tileN = 0, warpsN = 0, stages = 0;       // of the scores' product; 0 without one
-  int64_t groupThreads = 0;                        // for a token's row
-  int64_t oneBlockRows = 0;                        // fewer rows (tokens times choices) than these are assigned by one block
-  int64_t threads = kGateThreads;                  // of a block; the kernel's kind says how many
+  int64_t tokenBlock = 0;                    // tokens of a block
+  int64_t tileN = 0, warpsN = 0, stages = 0; // of the scores' product; 0 without one
+  int64_t groupThreads = 0;                  // for a token's row
+  int64_t oneBlockRows = 0;                  // fewer rows (tokens times choices) than these are assigned by one block
+  int64_t threads = kGateThreads;            // of a block; the kernel's kind says how many
 
   ProductSchedule product() const { return {tokenBlock, tileN, threads / 32 / std::max<int64_t>(warpsN, 1), warpsN, stages}; }
   RowSchedule rows() const { return groupThreads > 32 ? RowSchedule{groupThreads, 1} : RowSchedule{groupThreads, threads / groupThreads}; }

@@ -26,9 +26,7 @@ mlir::LogicalResult GateText::check() {
   return mlir::success();
 }
 
-std::string GateText::tileType() const {
-  return cuda::tileType(schedule_.product(), plan_.dtype, copyBytes(plan_.dtype, plan_.products.front().w.depth));
-}
+std::string GateText::tileType() const { return cuda::tileType(schedule_.product(), plan_.dtype, copyBytes(plan_.dtype, plan_.products.front().w.depth)); }
 
 // scores0 = rows of x times the transpose of w.
 void GateText::printProduct(size_t i, std::string_view tile, std::string_view slices) {

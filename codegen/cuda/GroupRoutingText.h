@@ -24,8 +24,7 @@ public:
 
 private:
   std::string prologue() const;
-  void stage(const char* name, const char* summary, const Size& blocks, const std::string& body,
-             const Size& operations);
+  void stage(const char* name, const char* summary, const Size& blocks, const std::string& body, const Size& operations);
 
   KernelText& k_;
   ir::AssignOp assign_;

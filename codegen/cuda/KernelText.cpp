@@ -18,13 +18,20 @@ void Lines::add(std::string_view text) {
 
 std::string memoryType(DType type) {
   switch (type) {
-  case DType::F64: return "double";
-  case DType::F32: return "float";
-  case DType::BF16: return "bfloat16";
-  case DType::I64: return "long long";
-  case DType::I32: return "int";
-  case DType::U8: return "unsigned char";
-  case DType::Bool: return "unsigned char";
+  case DType::F64:
+    return "double";
+  case DType::F32:
+    return "float";
+  case DType::BF16:
+    return "bfloat16";
+  case DType::I64:
+    return "long long";
+  case DType::I32:
+    return "int";
+  case DType::U8:
+    return "unsigned char";
+  case DType::Bool:
+    return "unsigned char";
   }
   return {};
 }
@@ -61,8 +68,7 @@ std::string pointee(mlir::Type type) {
 
 } // namespace
 
-KernelText::KernelText(ir::KernelOp kernel, std::string symbol, const CudaTarget& target)
-    : kernel_(kernel), symbol_(std::move(symbol)), target_(target) {
+KernelText::KernelText(ir::KernelOp kernel, std::string symbol, const CudaTarget& target) : kernel_(kernel), symbol_(std::move(symbol)), target_(target) {
   use("prelude.cuh");
 }
 
@@ -143,7 +149,8 @@ std::string KernelText::banner() const {
     for (auto [i, type] : llvm::enumerate(types)) {
       std::string shape;
       if (auto routing = mlir::dyn_cast<ir::RoutingType>(type))
-        shape = fmt::format("routing of {} tokens, {} choices, to {} experts", routing.getTokens().getValue().str(), routing.getChoices(), routing.getExperts());
+        shape =
+            fmt::format("routing of {} tokens, {} choices, to {} experts", routing.getTokens().getValue().str(), routing.getChoices(), routing.getExperts());
       else
         shape = ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(type)));
       text += fmt::format("// {} {}: {} {}\n", what, name(static_cast<unsigned>(i)), pointee(type), shape);
@@ -181,7 +188,8 @@ std::string KernelText::text() const {
     std::string bounds = std::to_string(texts_[i].threads);
     if (texts_[i].residentBlocks)
       bounds += fmt::format(", {}", texts_[i].residentBlocks);
-    body.add(fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", bounds, stages_[i].grid->function, fmt::join(parameters(), ",\n    ")));
+    body.add(
+        fmt::format("extern \"C\" __global__ void __launch_bounds__({})\n{}({}) {{", bounds, stages_[i].grid->function, fmt::join(parameters(), ",\n    ")));
     body.indent();
     body.add(texts_[i].body);
     body.close();

@@ -50,8 +50,8 @@ public:
   const std::string& symbol() const { return symbol_; }
 
   //--- names of what the launch hands over; parameters of every stage ---
-  std::string input(unsigned i) const;     // "in0": const T* __restrict__; of a routing: const int*
-  std::string output(unsigned i) const;    // "out0": T* __restrict__
+  std::string input(unsigned i) const;  // "in0": const T* __restrict__; of a routing: const int*
+  std::string output(unsigned i) const; // "out0": T* __restrict__
   /// A buffer private to the launch that outlives its stages, of `elements` of the type; returns its name, "work0". Before the first stage.
   std::string addWorkspace(DType type, const Size& elements);
   /// "65", or "n0" (long long) for a size of symbols; a negative literal is in brackets.
@@ -71,13 +71,13 @@ public:
   /// The next stage: `blocks` is the grid (an upper bound is fine when the text leaves spare blocks at once), `threads` of a block.
   /// `body` is the function's inside. dynamicSharedBytes: what the launch asks for beside what the text declares.
   struct Stage {
-    std::string name;        // a word: "scores", "assign"; part of the function's name
-    std::string summary;     // a comment: what a block does
+    std::string name;    // a word: "scores", "assign"; part of the function's name
+    std::string summary; // a comment: what a block does
     Size blocks;
     int threads = 0;
-    int residentBlocks = 0;  // as many must fit a multiprocessor at once; with 0 ptxas aims at an occupancy of its own, if need be with spills
+    int residentBlocks = 0; // as many must fit a multiprocessor at once; with 0 ptxas aims at an occupancy of its own, if need be with spills
     int64_t dynamicSharedBytes = 0;
-    Size operations;         // StageInfo::operations
+    Size operations; // StageInfo::operations
     std::string body;
   };
   void stage(Stage stage);

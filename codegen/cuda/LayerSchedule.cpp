@@ -122,10 +122,16 @@ mlir::FailureOr<LayerSchedule> LayerSchedule::of(ir::KernelOp kernel, const Laye
   LayerSchedule s;
   s.gate.threads = kLayerThreads;
   s.gate.oneBlockRows = INT32_MAX;
-  for (auto [name, field] : {std::pair<const char*, int64_t*>{"token_block", &s.gate.tokenBlock}, {"score_tile_n", &s.gate.tileN},
-                             {"score_warps_n", &s.gate.warpsN}, {"score_stages", &s.gate.stages}, {"group_threads", &s.gate.groupThreads},
-                             {"tile_m", &s.product.tileM}, {"tile_n", &s.product.tileN}, {"warps_m", &s.product.warpsM},
-                             {"warps_n", &s.product.warpsN}, {"stages", &s.product.stages}}) {
+  for (auto [name, field] : {std::pair<const char*, int64_t*>{"token_block", &s.gate.tokenBlock},
+                             {"score_tile_n", &s.gate.tileN},
+                             {"score_warps_n", &s.gate.warpsN},
+                             {"score_stages", &s.gate.stages},
+                             {"group_threads", &s.gate.groupThreads},
+                             {"tile_m", &s.product.tileM},
+                             {"tile_n", &s.product.tileN},
+                             {"warps_m", &s.product.warpsM},
+                             {"warps_n", &s.product.warpsN},
+                             {"stages", &s.product.stages}}) {
     auto value = fieldOf(kernel, name, 0, INT32_MAX);
     if (mlir::failed(value))
       return mlir::failure();

@@ -1,5 +1,5 @@
-// moe.kernel of kind `matmul`: a block computes one tile of one batch entry's product and takes its sums through the ops behind it. Sums of rows of an argument, as
-// the gradient of a bias, are blocks of the same launch.
+// moe.kernel of kind `matmul`: a block computes one tile of one batch entry's product and takes its sums through the ops behind it. Sums of rows of an
+// argument, as the gradient of a bias, are blocks of the same launch.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductText.h"
@@ -125,8 +125,8 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks = beside->otherResults();
   k.stage({.name = "product",
-           .summary = fmt::format("A block computes {} x {} elements of a product of {} rows and {} columns, {} deep.", schedule->tileM, schedule->tileN, rows.str(),
-                                  columns.str(), depth.str()),
+           .summary = fmt::format("A block computes {} x {} elements of a product of {} rows and {} columns, {} deep.", schedule->tileM, schedule->tileN,
+                                  rows.str(), columns.str(), depth.str()),
            .blocks = beside->blocks() + matrices * tilesM * tilesN,
            .threads = schedule->threads(),
            .residentBlocks = 2,

@@ -12,14 +12,14 @@ namespace moec::codegen::cuda {
 /// What ptxas reports of a __global__ function.
 struct FunctionUsage {
   std::string function;
-  int registers = 0;         // of a thread
-  int64_t spillBytes = 0;    // stores and loads
+  int registers = 0;      // of a thread
+  int64_t spillBytes = 0; // stores and loads
   int64_t stackBytes = 0;
-  int64_t sharedBytes = 0;   // static, of a block
+  int64_t sharedBytes = 0; // static, of a block
 };
 
 struct CudaSource {
-  std::string fileName;      // in messages and in the PTX's line information, as it stands here
+  std::string fileName; // in messages and in the PTX's line information, as it stands here
   std::string text;
   std::string declarations = {}; // of functions, one a line: a text that defines one with other parameters is refused
 };

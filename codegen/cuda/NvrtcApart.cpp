@@ -50,7 +50,8 @@ fs::path temporaryFolder() {
   for (const char* name : {"TEMPDIR", "TEMP", "TMP", "TMPDIR"}) // the last one first, as the standard library looks; it does not tell what it found
     if (const char* value = std::getenv(name))
       folder = value;
-  throw Error(Fault::System, fmt::format("{}: cannot be used as the folder of temporary files: {}; make it, or let TMPDIR name another", folder.string(), code.message()));
+  throw Error(Fault::System,
+              fmt::format("{}: cannot be used as the folder of temporary files: {}; make it, or let TMPDIR name another", folder.string(), code.message()));
 }
 
 class PrivateFolder {

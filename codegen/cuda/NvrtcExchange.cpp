@@ -64,10 +64,8 @@ std::vector<FunctionUsage> functionsFrom(const std::string& text) {
 } // namespace
 
 void writeRequest(const fs::path& folder, const CudaSource& source, const CudaTarget& target) {
-  write(folder / kRequestFile, {{"file", bytesOf(source.fileName)},
-                                {"cuda", bytesOf(source.text)},
-                                {"declarations", bytesOf(source.declarations)},
-                                {"target", bytesOf(target.name)}});
+  write(folder / kRequestFile,
+        {{"file", bytesOf(source.fileName)}, {"cuda", bytesOf(source.text)}, {"declarations", bytesOf(source.declarations)}, {"target", bytesOf(target.name)}});
 }
 
 void answerRequest(const fs::path& folder) {

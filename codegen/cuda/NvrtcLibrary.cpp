@@ -49,8 +49,8 @@ std::vector<fs::path> packageFolders() {
     if (at.filename() == "site-packages" || at.filename() == "dist-packages")
       folders.push_back(at);
   fs::path home = environmentPath("HOME");
-  for (const fs::path& root : {environmentPath("VIRTUAL_ENV"), environmentPath("CONDA_PREFIX"), home.empty() ? home : home / ".local",
-                               fs::path("/usr/local"), fs::path("/usr")})
+  for (const fs::path& root :
+       {environmentPath("VIRTUAL_ENV"), environmentPath("CONDA_PREFIX"), home.empty() ? home : home / ".local", fs::path("/usr/local"), fs::path("/usr")})
     if (!root.empty())
       for (const fs::path& python : entries(root / "lib", "python3"))
         for (const char* packages : {"site-packages", "dist-packages"})
@@ -92,9 +92,9 @@ struct Search {
     if (!take(handle, "nvrtcGetErrorString", library.errorString) || !take(handle, "nvrtcVersion", library.version) ||
         !take(handle, "nvrtcCreateProgram", library.createProgram) || !take(handle, "nvrtcDestroyProgram", library.destroyProgram) ||
         !take(handle, "nvrtcCompileProgram", library.compileProgram) || !take(handle, "nvrtcGetProgramLogSize", library.logSize) ||
-        !take(handle, "nvrtcGetProgramLog", library.log) || !take(handle, "nvrtcGetPTXSize", library.ptxSize) ||
-        !take(handle, "nvrtcGetPTX", library.ptx) || !take(handle, "nvrtcGetCUBINSize", library.cubinSize) ||
-        !take(handle, "nvrtcGetCUBIN", library.cubin) || library.version(&library.major, &library.minor) != 0)
+        !take(handle, "nvrtcGetProgramLog", library.log) || !take(handle, "nvrtcGetPTXSize", library.ptxSize) || !take(handle, "nvrtcGetPTX", library.ptx) ||
+        !take(handle, "nvrtcGetCUBINSize", library.cubinSize) || !take(handle, "nvrtcGetCUBIN", library.cubin) ||
+        library.version(&library.major, &library.minor) != 0)
       return refuse(name, "not a libnvrtc that gives machine code");
     Dl_info info{};
     dladdr(reinterpret_cast<void*>(library.version), &info);

@@ -12,8 +12,7 @@ using NvrtcProgram = NvrtcState*;
 struct NvrtcLibrary {
   const char* (*errorString)(int result);
   int (*version)(int* major, int* minor);
-  int (*createProgram)(NvrtcProgram* program, const char* text, const char* name, int headers, const char* const* headerTexts,
-                       const char* const* headerNames);
+  int (*createProgram)(NvrtcProgram* program, const char* text, const char* name, int headers, const char* const* headerTexts, const char* const* headerNames);
   int (*destroyProgram)(NvrtcProgram* program);
   int (*compileProgram)(NvrtcProgram program, int options, const char* const* optionTexts);
   int (*logSize)(NvrtcProgram program, size_t* bytes);

@@ -98,8 +98,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 std::string messagesFrom(const std::string& log, const CudaSource& source, const std::string& ptx) {
   static const std::regex located("^(.*)\\((\\d+)\\): ((?:catastrophic )?error|warning|remark)(.*)$"),
-      assembler("^ptxas application ptx input, line (\\d+); (error|fatal|warning) *: (.*)$"),
-      assemblerOfFunction("^ptxas (error|fatal|warning) *: (.*)$"), quoted("'([^']+)'"),
+      assembler("^ptxas application ptx input, line (\\d+); (error|fatal|warning) *: (.*)$"), assemblerOfFunction("^ptxas (error|fatal|warning) *: (.*)$"),
+      quoted("'([^']+)'"),
       report("^ptxas (info|fatal   : Ptx assembly aborted)|^(ptxas +\\.)? +\\d+ bytes stack frame|^Remark: The warnings can be suppressed|^$");
   std::string given = nvrtcName(source), errors, others;
   std::string* messages = &errors; // what a message's further lines belong to
@@ -128,7 +128,8 @@ std::string messagesFrom(const std::string& log, const CudaSource& source, const
       std::string kind = match[1], message = match[2];
       messages = kind == "warning" ? &others : &errors;
       std::string function = std::regex_search(message, match, quoted) ? match[1].str() : std::string();
-      line = fmt::format("{}: {}: ptxas: {}", place(source, function.empty() ? 0 : lineOfFunction(source.text, function)), kind == "fatal" ? "error" : kind, message);
+      line = fmt::format("{}: {}: ptxas: {}", place(source, function.empty() ? 0 : lineOfFunction(source.text, function)), kind == "fatal" ? "error" : kind,
+                         message);
     } else if (!line.starts_with(' ')) {
       messages = &others; // how many there are
     }

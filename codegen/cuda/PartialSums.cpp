@@ -1,5 +1,6 @@
 // loops of long sums:
-//   partial   along columns (32 results side by side, 8 warps down the rows of a piece), or, where a sum goes along memory or the results are few, a block for each
+//   partial   along columns (32 results side by side, 8 warps down the rows of a piece), or, where a sum goes along memory or the results are few, a block for
+//   each
 //             piece of each result; to a workspace (pieces, results)
 //   total     the pieces' sums in order (of a block's threads in a fixed tree), and the ops behind
 // Sums of floats are of doubles, as everywhere in loops.
@@ -13,7 +14,7 @@ namespace moec::codegen::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr int64_t kLong = 2048;        // elements of a sum that is worth two launches
+constexpr int64_t kLong = 2048;           // elements of a sum that is worth two launches
 constexpr int64_t kMostResults = 1 << 16; // more keep the machine busy by themselves
 
 bool isLong(ir::ReduceOp op) {
@@ -44,8 +45,8 @@ struct LongSum {
   ir::ReduceOp op;
   Size length;
   int64_t results;
-  bool inColumns;    // else a block for each piece of a result
-  std::string work;  // (pieces, results), doubles
+  bool inColumns;   // else a block for each piece of a result
+  std::string work; // (pieces, results), doubles
 
   explicit LongSum(ir::ReduceOp reduce)
       : op(reduce), length(ir::sizesOf(reduce.getX())[reduce.getAxis()]), results(*ir::product(ir::sizesOf(reduce.getResult())).constant()) {

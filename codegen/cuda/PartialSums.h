@@ -1,6 +1,6 @@
 #pragma once
-// Kernels of kind `loops` whose results are few and their sums long: the gradient of a bias, the mean of a loss, a sum of squares. A thread for each result would
-// walk all rows by itself.
+// Kernels of kind `loops` whose results are few and their sums long: the gradient of a bias, the mean of a loss, a sum of squares. A thread for each result
+// would walk all rows by itself.
 
 #include "codegen/cuda/KernelText.h"
 

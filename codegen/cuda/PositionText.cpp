@@ -51,7 +51,8 @@ std::string ElementText::rotary(ir::RotaryOp op, const Coordinates& at) {
   out_->line("const int {} = (int)(({}) % {});", column, at[2], 2 * half);
   out_->line("const int {} = {} {} {};", pair, column, interleaved ? "/" : "%", interleaved ? 2 : half);
   out_->line("const bool {} = {};", first, interleaved ? fmt::format("{} % 2 == 0", column) : fmt::format("{} < {}", column, half));
-  out_->line("const int {0} = {1} ? {2} + {3} : {2} - {3};", other, first, at[2].find(' ') == std::string::npos ? at[2] : "(" + at[2] + ")", interleaved ? 1 : half);
+  out_->line("const int {0} = {1} ? {2} + {3} : {2} - {3};", other, first, at[2].find(' ') == std::string::npos ? at[2] : "(" + at[2] + ")",
+             interleaved ? 1 : half);
   std::string place = op.getPosition() ? fmt::format("{} + {}", at[1], element(op.getPosition(), {})) : at[1];
   out_->line("const SineCosine {} = sineCosine((double)({}) * {}[{}]);", of, place, table, pair);
   std::string own = element(op.getX(), at), partner = element(op.getX(), {at[0], at[1], other});

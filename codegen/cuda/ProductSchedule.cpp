@@ -58,7 +58,8 @@ mlir::DictionaryAttr ProductSchedule::attr(mlir::MLIRContext* context) const {
 
 std::optional<ProductSchedule> ProductSchedule::from(mlir::DictionaryAttr attr) {
   ProductSchedule s;
-  for (auto [name, field] : {std::pair<const char*, int64_t*>{"tile_m", &s.tileM}, {"tile_n", &s.tileN}, {"warps_m", &s.warpsM}, {"warps_n", &s.warpsN}, {"stages", &s.stages}}) {
+  for (auto [name, field] :
+       {std::pair<const char*, int64_t*>{"tile_m", &s.tileM}, {"tile_n", &s.tileN}, {"warps_m", &s.warpsM}, {"warps_n", &s.warpsN}, {"stages", &s.stages}}) {
     auto value = attr ? attr.getAs<mlir::IntegerAttr>(name) : nullptr;
     if (!value)
       return std::nullopt;

@@ -13,7 +13,7 @@ struct ProductSchedule {
   int64_t warpsM = 0, warpsN = 0;
   int64_t stages = 0;
 
-  int64_t rows() const { return tileM / (4 * warpsM); }       // of a thread
+  int64_t rows() const { return tileM / (4 * warpsM); } // of a thread
   int64_t columns() const { return tileN / (8 * warpsN); }
   int threads() const { return static_cast<int>(32 * warpsM * warpsN); }
   int64_t sharedBytes() const { return stages * (tileM + tileN) * 64; }

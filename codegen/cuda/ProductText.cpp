@@ -53,9 +53,8 @@ mlir::FailureOr<std::vector<std::string>> EpilogueText::print(KernelText& k, Lin
     if (!ElementText::holds(op) && (!rows || expert.empty()))
       return k.kernel().emitOpError("holds ") << op->getName() << " behind its product: not supported by this kernel";
     if (rows)
-      texts.bind(rows.getResult(), [&texts, this, rows](const Coordinates& place) {
-        return texts.element(mlir::Value(ir::ExpertRowsOp(rows).getTable()), {expert, place[1]});
-      });
+      texts.bind(rows.getResult(),
+                 [&texts, this, rows](const Coordinates& place) { return texts.element(mlir::Value(ir::ExpertRowsOp(rows).getTable()), {expert, place[1]}); });
   }
   // The sum is at hand at one place only.
   Coordinates here = broadcastPlace(sizes, at);

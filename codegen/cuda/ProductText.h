@@ -25,9 +25,9 @@ struct TransposedOperand {
 /// What stands behind a product (or behind a combine): `source`, at hand as the variable `sum` at one place, up to `sinks`.
 struct EpilogueText {
   mlir::Value source;
-  Coordinates at;            // of source; variables
+  Coordinates at; // of source; variables
   std::string sum;
-  std::string expert;        // for moe.expert_rows; empty where there are none
+  std::string expert; // for moe.expert_rows; empty where there are none
 
   /// Prints the ops and gives each sink's value; a diagnostic for a sink or an op that cannot be written so.
   mlir::FailureOr<std::vector<std::string>> print(KernelText& k, Lines& lines, llvm::ArrayRef<mlir::Value> sinks) const;

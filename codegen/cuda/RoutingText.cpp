@@ -2,8 +2,8 @@
 
 namespace moec::codegen::cuda {
 
-RoutingText::RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string routing,
-                         std::string indices, std::string enters, std::vector<std::string> masks)
+RoutingText::RoutingText(KernelText& k, const RoutingChain& chain, unsigned number, const GateSchedule& schedule, std::string routing, std::string indices,
+                         std::string enters, std::vector<std::string> masks)
     : k_(k), chain_(chain), schedule_(schedule), number_(std::to_string(number)), pointer_(std::move(routing)), indices_(std::move(indices)),
       enters_(std::move(enters)), masks_(std::move(masks)) {
   auto assign = ir::AssignOp(chain_.assign);
@@ -14,9 +14,7 @@ RoutingText::RoutingText(KernelText& k, const RoutingChain& chain, unsigned numb
   limited_ = assign.getCapacity().has_value();
 }
 
-bool RoutingText::isChoiceMajor() const {
-  return choices_ > 1 && ir::AssignOp(chain_.assign).getPriority() == ir::Priority::ChoiceMajor;
-}
+bool RoutingText::isChoiceMajor() const { return choices_ > 1 && ir::AssignOp(chain_.assign).getPriority() == ir::Priority::ChoiceMajor; }
 
 Size RoutingText::isMany() const { return Size::min(1, Size::floorDiv(rows(), schedule_.oneBlockRows)); }
 
@@ -52,8 +50,7 @@ void RoutingText::declare() {
 std::string RoutingText::prologue() const {
   std::optional<llvm::StringRef> capacity = ir::AssignOp(chain_.assign).getCapacity();
   Lines lines;
-  lines.line("const Routing<Shape{}> routing({}, (int){}, {});", number_, pointer_, k_.size(tokens_),
-             capacity ? k_.size(Size::parse(capacity->str())) : "0");
+  lines.line("const Routing<Shape{}> routing({}, (int){}, {});", number_, pointer_, k_.size(tokens_), capacity ? k_.size(Size::parse(capacity->str())) : "0");
   if (!enters_.empty())
     lines.line("const auto expertOf = [&](int row) {{ return {0}[row] && (unsigned){1}[row] < {2}u ? {1}[row] : -1; }};", enters_, indices_, experts_);
   else if (choicesAreExperts())
@@ -95,7 +92,13 @@ std::string RoutingText::counts() const {
 }
 
 void RoutingText::stage(const char* name, const std::string& summary, const Size& blocks, const std::string& body, const Size& operations) {
-  k_.stage({.name = name + number_, .summary = summary, .blocks = blocks, .threads = static_cast<int>(schedule_.threads), .residentBlocks = 8, .operations = operations, .body = body});
+  k_.stage({.name = name + number_,
+            .summary = summary,
+            .blocks = blocks,
+            .threads = static_cast<int>(schedule_.threads),
+            .residentBlocks = 8,
+            .operations = operations,
+            .body = body});
 }
 
 std::string RoutingText::assignAll() const { return prologue() + fmt::format("assignAll<Shape{}>(routing, expertOf, keeps);\n", number_); }
@@ -141,8 +144,8 @@ void RoutingText::stages() {
   if (isTwice()) {
     stage("mark", fmt::format("A block marks which rows of {} tokens keep a place.", tokensOfPiece), blocks * many,
           prologue() + pieceText(countTokens) +
-              fmt::format("markPiece<Shape{}>(routing, {}, {{{}, (int){}, block}}, turns, expertOf, keeps);\n", number_, table(counts_, countTokens), keptCounts_,
-                          k_.size(blocks)),
+              fmt::format("markPiece<Shape{}>(routing, {}, {{{}, (int){}, block}}, turns, expertOf, keeps);\n", number_, table(counts_, countTokens),
+                          keptCounts_, k_.size(blocks)),
           rows() * Size(16));
     scan("sum", keptCounts_, keptTotals_, tokensOfPiece);
     counts = keptCounts_;
@@ -151,8 +154,9 @@ void RoutingText::stages() {
   }
   stage("place", fmt::format("A block places the rows of {} tokens.", tokensOfPiece), blocks * many,
         prologue() + pieceText(countTokens) +
-            fmt::format("placePiece<Shape{}>(routing, {}, {}, turns, block, (int){}, [&](int turn) {{ return placedExpert(routing, turn, expertOf, keeps); }});\n",
-                        number_, table(counts, countTokens), totals, k_.size(blocks)),
+            fmt::format(
+                "placePiece<Shape{}>(routing, {}, {}, turns, block, (int){}, [&](int turn) {{ return placedExpert(routing, turn, expertOf, keeps); }});\n",
+                number_, table(counts, countTokens), totals, k_.size(blocks)),
         rows() * Size(16));
 }
 

@@ -22,8 +22,8 @@ void RowText::printNormGrad(mlir::Operation* op, mlir::Value dy, mlir::Value x, 
   }
   auto distance = [centred, mean](const std::string& element) { return centred ? fmt::format("({} - {})", element, mean) : element; };
   std::string squares = fold(x, "squares", literal(type, 0), "Sum", [&](const std::string& element) { return fmt::format("{0} * {0}", distance(element)); });
-  std::string scale = define(type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computedIn(type), 1), squares, countOf(x),
-                                                        literal(computedIn(type), eps)));
+  std::string scale =
+      define(type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computedIn(type), 1), squares, countOf(x), literal(computedIn(type), eps)));
   auto gradient = [this, dy, weight](const Coordinates& at) {
     std::string element = texts_.element(dy, at);
     return weight ? fmt::format("{} * {}", element, texts_.element(weight, {at.back()})) : element;

@@ -16,8 +16,8 @@ RoutingParts partsOf(KernelText& k, mlir::Value routing) {
   auto type = mlir::cast<ir::RoutingType>(routing.getType());
   std::string base = k.input(mlir::cast<mlir::BlockArgument>(routing).getArgNumber());
   Size rows = Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices());
-  return {base, fmt::format("({} + {})", base, type.getExperts() + 1), fmt::format("({} + {} + {})", base, type.getExperts() + 1, k.size(rows)), type.getExperts(),
-          type.getChoices()};
+  return {base, fmt::format("({} + {})", base, type.getExperts() + 1), fmt::format("({} + {} + {})", base, type.getExperts() + 1, k.size(rows)),
+          type.getExperts(), type.getChoices()};
 }
 
 } // namespace
@@ -47,7 +47,8 @@ void RowText::printRouted(mlir::Operation* op) {
     std::string place = texts_.fresh("place"), weights = k_.input(mlir::cast<mlir::BlockArgument>(from).getArgNumber());
     out_.line("const int {} = {}[{}];", place, parts.rowList, row_.at[0]);
     DType type = dtypeOf(from);
-    std::string weight = define(type, "weight", fmt::format("{} < 0 ? {} : {}", place, literal(type == DType::BF16 ? DType::F32 : type, 0), loadText(type, weights, place)));
+    std::string weight =
+        define(type, "weight", fmt::format("{} < 0 ? {} : {}", place, literal(type == DType::BF16 ? DType::F32 : type, 0), loadText(type, weights, place)));
     bind(op->getResult(0), [weight](const Coordinates&) { return weight; });
     return;
   }

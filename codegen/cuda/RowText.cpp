@@ -38,7 +38,8 @@ std::optional<std::string> RowSchedule::illegal() const {
   if (!llvm::isPowerOf2_64(static_cast<uint64_t>(groupThreads)) || groupThreads < 1 || groupThreads > 1024)
     return "group_threads " + std::to_string(groupThreads) + " must be a power of two up to 1024";
   if (rowsPerBlock < 1 || threads() > 1024 || threads() % 32 != 0)
-    return "rows_per_block " + std::to_string(rowsPerBlock) + " times group_threads " + std::to_string(groupThreads) + " must be whole warps, at most 1024 threads";
+    return "rows_per_block " + std::to_string(rowsPerBlock) + " times group_threads " + std::to_string(groupThreads) +
+           " must be whole warps, at most 1024 threads";
   if (groupThreads > 32 && rowsPerBlock != 1)
     return "groups of more than a warp are whole blocks: rows_per_block must be 1, not " + std::to_string(rowsPerBlock);
   return std::nullopt;
@@ -327,12 +328,11 @@ void RowText::printNorm(ir::LayerNormOp op) {
   hold(x);
   std::string total = fold(x, "total", literal(type, 0), "Sum", [](std::string element) { return element; });
   std::string mean = define(type, "mean", fmt::format("{} / {}", total, countOf(x)));
-  std::string squares = fold(x, "squares", literal(type, 0), "Sum", [&](const std::string& element) {
-    return fmt::format("({0} - {1}) * ({0} - {1})", element, mean);
-  });
+  std::string squares =
+      fold(x, "squares", literal(type, 0), "Sum", [&](const std::string& element) { return fmt::format("({0} - {1}) * ({0} - {1})", element, mean); });
   DType computed = type == DType::F64 ? DType::F64 : DType::F32;
-  std::string scale = define(type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computed, 1), squares, countOf(x),
-                                                        literal(computed, op.getEps().convertToDouble())));
+  std::string scale = define(
+      type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computed, 1), squares, countOf(x), literal(computed, op.getEps().convertToDouble())));
   bind(op.getResult(), [this, x, weight, bias, type, mean, scale](const Coordinates& at) {
     std::string text = fmt::format("({} - {}) * {}", texts_.element(x, at), mean, scale);
     if (weight)
@@ -348,8 +348,8 @@ void RowText::printRmsNorm(ir::RmsNormOp op) {
   DType type = dtypeOf(x), computed = type == DType::F64 ? DType::F64 : DType::F32;
   hold(x);
   std::string squares = fold(x, "squares", literal(type, 0), "Sum", [](const std::string& element) { return fmt::format("{0} * {0}", element); });
-  std::string scale = define(type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computed, 1), squares, countOf(x),
-                                                        literal(computed, op.getEps().convertToDouble())));
+  std::string scale = define(
+      type, "scale", fmt::format("{} / math::sqrt({} / {} + {})", literal(computed, 1), squares, countOf(x), literal(computed, op.getEps().convertToDouble())));
   bind(op.getResult(), [this, x, weight, type, scale](const Coordinates& at) {
     std::string text = fmt::format("{} * {}", texts_.element(x, at), scale);
     if (weight)
@@ -395,7 +395,8 @@ void RowText::printTake(ir::TakeOp op) {
     std::string index = texts_.element(indices, at), isThere = texts_.fresh("isThere"), place = texts_.fresh("taken");
     out_.line("const bool {} = (unsigned){} < {}u;", isThere, index, *widthOf(x).constant());
     out_.line("const int {} = {} ? {} : 0;", place, isThere, index);
-    return define(type, "take", fmt::format("{} ? {} : {}", isThere, texts_.element(x, placeOf(x, place)), literal(type == DType::BF16 ? DType::F32 : type, 0)));
+    return define(type, "take",
+                  fmt::format("{} ? {} : {}", isThere, texts_.element(x, placeOf(x, place)), literal(type == DType::BF16 ? DType::F32 : type, 0)));
   });
 }
 

@@ -38,9 +38,9 @@ public:
     std::string pointer;
   };
   struct Row {
-    Coordinates at;          // of the leading sizes
-    std::string live;        // condition under which the row is to be written; empty: always
-    std::string slot;        // the group's place among the block's: "threadIdx.x / 32"
+    Coordinates at;   // of the leading sizes
+    std::string live; // condition under which the row is to be written; empty: always
+    std::string slot; // the group's place among the block's: "threadIdx.x / 32"
     std::vector<Sink> sinks;
   };
   void print(const Row& row);
@@ -97,7 +97,8 @@ private:
   void printIsTop(ir::IsTopOp op);
   void printCrossEntropyGrad(ir::CrossEntropyGradOp op);
   void printSelectGrad(ir::SelectGradOp op);
-  /// The maximum of a row, and log of the sum of exp(x - shift): `total` is the row's log_sum_exp less `shift`, which is the maximum where that is finite, else 0.
+  /// The maximum of a row, and log of the sum of exp(x - shift): `total` is the row's log_sum_exp less `shift`, which is the maximum where that is finite, else
+  /// 0.
   struct RowTotal {
     std::string total, shift;
   };
@@ -116,9 +117,9 @@ private:
   RowSchedule schedule_;
   llvm::DenseSet<mlir::Value> perRow_;
   llvm::DenseMap<mlir::Value, std::string> held_;
-  llvm::DenseMap<mlir::Value, std::string> experts_;             // of the row, by routing
+  llvm::DenseMap<mlir::Value, std::string> experts_; // of the row, by routing
   Row row_;
-  int64_t turns_ = 0;                                            // of the open loop; 0: its width is not known
+  int64_t turns_ = 0; // of the open loop; 0: its width is not known
 };
 
 } // namespace moec::codegen::cuda

@@ -23,7 +23,8 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
   if (inPlaceOf(kernel)) {
     if (schedule->rowsPerBlock != 1)
-      return kernel.emitOpError("has an illegal schedule: a kernel that may write its scores' gradient over them does one row in a block, and rows_per_block is ")
+      return kernel.emitOpError(
+                 "has an illegal schedule: a kernel that may write its scores' gradient over them does one row in a block, and rows_per_block is ")
              << schedule->rowsPerBlock;
     k.allowInPlace();
   }

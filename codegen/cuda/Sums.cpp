@@ -34,7 +34,7 @@ struct SumsKernel {
   KernelText& k;
   mlir::Operation* op;
   DType type, sum; // of dy, and what is summed in
-  Size operations;  // of the ops behind
+  Size operations; // of the ops behind
 
   std::string pointer(unsigned operand) const { return k.input(mlir::cast<mlir::BlockArgument>(op->getOperand(operand)).getArgNumber()); }
   std::string sumName() const { return registerType(sum); }
@@ -54,15 +54,16 @@ mlir::LogicalResult SumsKernel::embedding(ir::EmbeddingGradOp grad) const {
   if (failed(threads) || failed(entries))
     return mlir::failure();
   if (*threads % 32 != 0 || *threads * (*entries * static_cast<int64_t>(byteSize(sum)) + 13) > kStaticSharedBytes)
-    return kernel.emitOpError("has an illegal schedule: threads ") << *threads << " must be whole warps, whose sums of " << *entries << " entries fit shared memory";
+    return kernel.emitOpError("has an illegal schedule: threads ")
+           << *threads << " must be whole warps, whose sums of " << *entries << " entries fit shared memory";
   ir::Sizes table = ir::sizesOf(grad.getResult());
   Size ids = ir::product(ir::sizesOf(grad.getIds())), slabs = Size::ceilDiv(table[1], *threads);
   k.use("sums.cuh");
   k.declare(fmt::format("using Sums = EntrySums<{}, {}, {}>;", sumName(), *threads, *entries));
   Lines lines;
   lines.line("__shared__ Sums::Shared shared;");
-  lines.line("const long long column = (long long)(blockIdx.x % {}) * Sums::threads + threadIdx.x, first = (long long)(blockIdx.x / {}) * Sums::entries;", k.size(slabs),
-             k.size(slabs));
+  lines.line("const long long column = (long long)(blockIdx.x % {}) * Sums::threads + threadIdx.x, first = (long long)(blockIdx.x / {}) * Sums::entries;",
+             k.size(slabs), k.size(slabs));
   lines.line("Sums::add(shared, {}, first, column < {}, [&](long long row) {{ return {}[row]; }},", k.size(ids), k.size(table[1]), pointer(0));
   lines.line("          [&](long long row) {{ return {}; }});", loadText(type, pointer(1), fmt::format("row * {} + column", k.size(table[1]))));
   lines.add("#pragma unroll 1");

@@ -116,7 +116,8 @@ void SumsOverRows::addStage(std::string_view name, std::string_view summary, con
     lines.open("if (blockIdx.x >= {} && blockIdx.x < {})", k_.size(first), k_.size(first + step.blocks()));
     lines.line("const long long index = blockIdx.x - {}, column = index % {} * 32 + threadIdx.x % 32, piece = index / {};", k_.size(first), slabs, slabs);
     lines.line("const long long begin = piece * {0}, end = begin + {0} < {1} ? begin + {0} : {1};", pieceRows, rows);
-    ColumnSum{step.pointer, "begin", "end", step.type, step.columns, step.to, fmt::format("piece * {}", k_.size(step.columns)), step.toType}.print(k_, lines, "parts");
+    ColumnSum{step.pointer, "begin", "end", step.type, step.columns, step.to, fmt::format("piece * {}", k_.size(step.columns)), step.toType}.print(k_, lines,
+                                                                                                                                                   "parts");
     lines.close();
     first = first + step.blocks();
     operations = operations + step.rows * step.columns;

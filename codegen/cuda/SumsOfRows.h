@@ -1,6 +1,6 @@
 #pragma once
-// Sums of rows in memory (skeletons/sums.cuh): a block adds up 32 columns, in doubles and in a fixed order, so that the bits are the same every time. Knows where
-// rows lie; knows nothing of what else the kernel does.
+// Sums of rows in memory (skeletons/sums.cuh): a block adds up 32 columns, in doubles and in a fixed order, so that the bits are the same every time. Knows
+// where rows lie; knows nothing of what else the kernel does.
 
 #include "codegen/analysis/SumsOfRows.h"
 #include "codegen/cuda/KernelText.h"

@@ -20,8 +20,8 @@ mlir::LogicalResult buildSwipe(KernelText& k, ir::KernelOp kernel) {
   k.use("swipe.cuh");
   std::string accepted = k.addWorkspace(DType::I32, workers * workers);
   Lines lines;
-  lines.line("swipe<{}, {}, {}, {}>({}, {}, (int){}, {});", static_cast<int64_t>(op->getExperts()), workers, *sizes[1].constant(), *threads, k.input(0), k.output(0),
-             k.size(sizes[0]), accepted);
+  lines.line("swipe<{}, {}, {}, {}>({}, {}, (int){}, {});", static_cast<int64_t>(op->getExperts()), workers, *sizes[1].constant(), *threads, k.input(0),
+             k.output(0), k.size(sizes[0]), accepted);
   k.stage({.name = "swipe",
            .summary = fmt::format("One block hands the rows of {} workers on.", workers),
            .blocks = 1,

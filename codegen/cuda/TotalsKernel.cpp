@@ -19,7 +19,7 @@ constexpr int kThreads = 256;
 struct TotalsText {
   KernelText& k;
   FamilyText& text;
-  int64_t elements; // of a piece
+  int64_t elements;  // of a piece
   int64_t width = 1; // values of a piece
   std::string partials = {}, totals = {};
 
@@ -65,8 +65,8 @@ struct TotalsText {
         rows[total] = fmt::format("{{{}ll, {}ll}}", first * width + static_cast<int64_t>(value), (first + count) * width);
     });
     std::string table = fmt::format("pieces{}", k.freshTable());
-    k.declare(fmt::format("// of each sum: its first partial sum, and the end\n{} const long long {}[{}][2] = {{\n  {}}};", tableSpace(2 * static_cast<int64_t>(rows.size())), table,
-                          rows.size(), fmt::join(rows, ",\n  ")));
+    k.declare(fmt::format("// of each sum: its first partial sum, and the end\n{} const long long {}[{}][2] = {{\n  {}}};",
+                          tableSpace(2 * static_cast<int64_t>(rows.size())), table, rows.size(), fmt::join(rows, ",\n  ")));
     Lines lines;
     lines.line("double sum = 0;");
     lines.line("for (long long i = {0}[blockIdx.x][0] + threadIdx.x * {1}ll; i < {0}[blockIdx.x][1]; i += {2})", table, width, width * kThreads);
@@ -92,7 +92,8 @@ struct TotalsText {
       if (reduce.getKind() == ir::ReduceKind::Mean)
         total += fmt::format(" / {}.0", *ir::product(ir::sizesOf(reduce.getX())).constant());
       DType type = dtypeOf(reduce.getResult());
-      lines.line("const {} total{} = {};", registerType(type), place, type == DType::BF16 ? fmt::format("toFloat(toBfloat16((float)({})))", total) : fmt::format("({})({})", registerType(type), total));
+      lines.line("const {} total{} = {};", registerType(type), place,
+                 type == DType::BF16 ? fmt::format("toFloat(toBfloat16((float)({})))", total) : fmt::format("({})({})", registerType(type), total));
       return fmt::format("total{}", place);
     });
     k.stage({.name = "numbers",

@@ -8,9 +8,7 @@
 
 namespace moec::codegen::cuda {
 
-mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget&) {
-  return toAttr(kernel.getContext(), {{"threads", 256}, {"elements", 4}});
-}
+mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CudaTarget&) { return toAttr(kernel.getContext(), {{"threads", 256}, {"elements", 4}}); }
 
 mlir::LogicalResult buildUpdate(KernelText& k, ir::KernelOp kernel) {
   auto threads = fieldOf(kernel, "threads", 32, 1024), each = fieldOf(kernel, "elements", 1, 64);

@@ -20,8 +20,9 @@ std::string readText(const fs::path& path) {
     throw Error(Fault::Data, path.string() + ": cannot be read as CUDA text: it is empty, no file, or not readable");
   std::string read = text.str();
   if (size_t zero = read.find('\0'); zero != std::string::npos)
-    throw Error(Fault::Data, fmt::format("{}: is no CUDA text: its byte {} is zero, and a compiler would not see what stands behind it; the file may be damaged",
-                                         path.string(), zero));
+    throw Error(Fault::Data,
+                fmt::format("{}: is no CUDA text: its byte {} is zero, and a compiler would not see what stands behind it; the file may be damaged",
+                            path.string(), zero));
   return read;
 }
 

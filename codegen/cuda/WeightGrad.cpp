@@ -1,6 +1,6 @@
-// weight_grad: the gradient of the experts' weights (E, N, K). A block owns a tile of one expert's matrix and walks the expert's rows: their dy and their values
-// both lie transposed to the product (skeletons/transposed_product.cuh). An expert without rows gets zeros. Sums of the experts' rows, as the gradient of their bias,
-// are blocks of the same launch.
+// weight_grad: the gradient of the experts' weights (E, N, K). A block owns a tile of one expert's matrix and walks the expert's rows: their dy and their
+// values both lie transposed to the product (skeletons/transposed_product.cuh). An expert without rows gets zeros. Sums of the experts' rows, as the gradient
+// of their bias, are blocks of the same launch.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/ProductText.h"
@@ -66,8 +66,8 @@ mlir::LogicalResult buildWeightGrad(KernelText& k, ir::KernelOp kernel) {
     return mlir::failure();
   llvm::SmallVector<mlir::Value> sinks = beside->otherResults();
   k.stage({.name = "product",
-           .summary = fmt::format("A block computes {} x {} elements of one expert's gradient ({} x {}) from all rows of the expert.", schedule->tileM, schedule->tileN,
-                                  plan->columns.str(), plan->depth.str()),
+           .summary = fmt::format("A block computes {} x {} elements of one expert's gradient ({} x {}) from all rows of the expert.", schedule->tileM,
+                                  schedule->tileN, plan->columns.str(), plan->depth.str()),
            .blocks = beside->blocks() + Size(plan->experts) * tilesM * tilesN,
            .threads = schedule->threads(),
            .residentBlocks = 2,

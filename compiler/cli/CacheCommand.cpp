@@ -40,9 +40,7 @@ CacheFolder userCache() {
   return CacheFolder(folder);
 }
 
-std::string timeText(Clock::time_point time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(Clock::to_time_t(time)));
-}
+std::string timeText(Clock::time_point time) { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(Clock::to_time_t(time))); }
 
 /// "3 d", "5 h", "12 min", "40 s".
 std::string ageText(Clock::time_point time) {
@@ -125,8 +123,13 @@ void listCache(const CacheFlags& flags) {
     damaged += !about.damage.empty();
     others += about.isOfAnotherVersion();
     table.add({kindWord(file.kind), nameInTable(about, file), about.target, shortBytes(static_cast<double>(file.bytes)), ageText(file.used) + " ago"});
-    Json entry{{"kind", kindWord(file.kind)}, {"name", about.name},        {"target", about.target}, {"bytes", file.bytes}, {"last_used", timeText(file.used)},
-               {"path", file.path.string()},  {"this_version", about.damage.empty() && !about.isOfAnotherVersion()}};
+    Json entry{{"kind", kindWord(file.kind)},
+               {"name", about.name},
+               {"target", about.target},
+               {"bytes", file.bytes},
+               {"last_used", timeText(file.used)},
+               {"path", file.path.string()},
+               {"this_version", about.damage.empty() && !about.isOfAnotherVersion()}};
     if (!about.damage.empty())
       entry["damage"] = about.damage;
     entries.push_back(std::move(entry));
@@ -138,8 +141,7 @@ void listCache(const CacheFlags& flags) {
   }
   if (!files.empty())
     fmt::print("{}\n", table.str());
-  fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)),
-             shortBytes(static_cast<double>(limit)));
+  fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)), shortBytes(static_cast<double>(limit)));
   if (others > 0)
     fmt::print("{} of another version of moec: this one makes its own; `moec cache clear` removes all\n", others);
   if (damaged > 0)

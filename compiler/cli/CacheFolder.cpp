@@ -22,7 +22,7 @@ using Clock = std::chrono::system_clock;
 namespace {
 
 constexpr int64_t kDefaultLimit = int64_t{4} << 30;
-constexpr std::chrono::hours kLongestWrite{1}; // what lies unfinished for longer was left by a process that died
+constexpr std::chrono::hours kLongestWrite{1};    // what lies unfinished for longer was left by a process that died
 constexpr std::string_view kUnfinished = ".part"; // of AtomicFile
 
 /// A number and the unit behind it.
@@ -75,7 +75,7 @@ template <class Visit> void eachFile(const fs::path& folder, Visit visit) {
   if (code == std::errc::no_such_file_or_directory)
     return;
   for (fs::directory_iterator end; !code && at != end; at.increment(code)) {
-    struct stat file {};
+    struct stat file{};
     if (lstat(at->path().c_str(), &file) == 0 && S_ISREG(file.st_mode))
       visit(at->path(), file);
   }
@@ -138,7 +138,7 @@ std::vector<CacheFile> CacheFolder::files() const {
 
 /// Nothing when another process used or removed it since it was listed.
 CacheFolder::Removed CacheFolder::remove(const CacheFile& file) const {
-  struct stat now {};
+  struct stat now{};
   if (lstat(file.path.c_str(), &now) != 0 || timeOf(now) != file.used || unlink(file.path.c_str()) != 0)
     return {};
   bool isProgram = file.kind == CacheFile::Kind::Program;

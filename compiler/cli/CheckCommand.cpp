@@ -63,8 +63,7 @@ std::string errorText(double worst) { return worst == 0 ? "0" : fmt::format("{:.
 double share(double worst, double tolerance) { return worst == 0 ? 0 : worst / tolerance; }
 
 const LaunchCheck* worstLaunch(const CheckReport& report) {
-  auto found = std::ranges::max_element(report.launches, {},
-                                        [](const LaunchCheck& check) { return share(check.worst, check.tolerance); });
+  auto found = std::ranges::max_element(report.launches, {}, [](const LaunchCheck& check) { return share(check.worst, check.tolerance); });
   return found == report.launches.end() ? nullptr : &*found;
 }
 
@@ -84,11 +83,8 @@ void printJson(const Program& program, const CheckReport& report) {
                                   {"passed", check.passed}});
   result["outputs"] = Json::array();
   for (const OutputCheck& check : report.outputs)
-    result["outputs"].push_back({{"name", check.name},
-                                 {"kind", wordOf(check.kind)},
-                                 {"error", check.worst},
-                                 {"allowed", check.tolerance},
-                                 {"passed", check.passed}});
+    result["outputs"].push_back(
+        {{"name", check.name}, {"kind", wordOf(check.kind)}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
   if (const LaunchCheck* worst = worstLaunch(report))
     result["worst"] = {{"error", worst->worst}, {"layer", worst->label}, {"ops", opsOf(program, *worst)}};
   fmt::print("{}\n", result.dump());
@@ -97,29 +93,32 @@ void printJson(const Program& program, const CheckReport& report) {
 void printText(const Program& program, const CheckReport& report) {
   Table table({"layer", "kind", ">error", ">allowed", "", "worst in"});
   for (const LaunchCheck& check : report.launches)
-    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance), check.passed ? "" : check.worst > check.tolerance ? "WRONG" : "NaN",
+    table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance),
+               check.passed                    ? ""
+               : check.worst > check.tolerance ? "WRONG"
+                                               : "NaN",
                check.worst > check.tolerance || check.nans == 0 ? check.buffer : check.nanBuffer});
   for (const OutputCheck& check : report.outputs)
-    table.add({"end to end", wordOf(check.kind), errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG",
-               check.name});
+    table.add({"end to end", wordOf(check.kind), errorText(check.worst), errorText(check.tolerance), check.passed ? "" : "WRONG", check.name});
   fmt::print("{}", table.str());
   if (const LaunchCheck* worst = worstLaunch(report))
-    fmt::print("worst error {} of {} allowed, in {} {} ({})\n", errorText(worst->worst), errorText(worst->tolerance),
-               worst->label, worst->kind, opsOf(program, *worst));
+    fmt::print("worst error {} of {} allowed, in {} {} ({})\n", errorText(worst->worst), errorText(worst->tolerance), worst->label, worst->kind,
+               opsOf(program, *worst));
 }
 
 void check(const CheckFlags& flags) {
   DeviceOptions options{.threads = flags.threads, .maxInstructions = flags.maxInstructions};
   std::shared_ptr<Device> device = openDevice(flags.device, options), against = openDevice(flags.against, options);
   // With gradients as states, each of them can be compared by itself.
-  Program program = openProgram(flags, {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full,
-                                        .accumulate = flags.train}).program;
+  Program program =
+      openProgram(flags,
+                  {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full, .accumulate = flags.train})
+          .program;
   CommonOptions anyTarget = flags; // parameters and inputs are the same for all of them
   anyTarget.targets.clear();
   const Plan& plan = choosePlan(program, anyTarget);
-  auto progress = std::make_unique<Progress>(
-      fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against),
-      flags.quiet);
+  auto progress =
+      std::make_unique<Progress>(fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against), flags.quiet);
   constexpr double kLearningRate = 0.01; // large enough for what a step changes to show
   TensorMap weights = weightsOf(plan, flags), inputs = inputsOf(plan, flags);
   CheckReport report = flags.train ? checkTraining(program, device, against, weights, inputs, {.learningRate = kLearningRate, .seed = flags.seed})
@@ -127,8 +126,7 @@ void check(const CheckFlags& flags) {
   progress.reset();
   flags.json ? printJson(program, report) : printText(program, report);
   if (!report.passed())
-    throw Error(Fault::Mismatch,
-                fmt::format("{} and {} differ:\n{}", flags.device, flags.against, report.describeFailures()));
+    throw Error(Fault::Mismatch, fmt::format("{} and {} differ:\n{}", flags.device, flags.against, report.describeFailures()));
 }
 
 } // namespace
@@ -150,14 +148,11 @@ void addCheckCommand(CLI::App& app) {
   addGenerateFlags(*command, *flags);
   command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
-  addExamples(
-      *command,
-      {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
-       {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
-       {"gradients and the optimizer's update", "moec check models/zoo/vit-moe.json --train"},
-       {"the loss of the model as it infers, and its accuracy", "moec check models/zoo/vit-moe.json --evaluate"},
-       {"with weights and an input of yours",
-        "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
+  addExamples(*command, {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
+                         {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
+                         {"gradients and the optimizer's update", "moec check models/zoo/vit-moe.json --train"},
+                         {"the loss of the model as it infers, and its accuracy", "moec check models/zoo/vit-moe.json --evaluate"},
+                         {"with weights and an input of yours", "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });
 }
 

@@ -65,20 +65,16 @@ void readDraws(const Plan& plan, const CommonOptions& options, TensorMap& result
   if (!options.draws) {
     if (!known.empty())
       throw Error(Fault::Usage,
-                  fmt::format("{} was compiled with its random draws as inputs: give --draws FILE with {}",
-                              options.file.string(), fmt::join(known, ", ")));
+                  fmt::format("{} was compiled with its random draws as inputs: give --draws FILE with {}", options.file.string(), fmt::join(known, ", ")));
     return;
   }
   TensorMap draws = readSafeTensors(*options.draws);
   if (known.empty())
-    throw Error(
-        Fault::Usage,
-        fmt::format("--draws {}: {} takes no draws from a file: it has none, or was compiled without --draws-as-inputs",
-                    options.draws->string(), options.file.string()));
+    throw Error(Fault::Usage, fmt::format("--draws {}: {} takes no draws from a file: it has none, or was compiled without --draws-as-inputs",
+                                          options.draws->string(), options.file.string()));
   for (const auto& [name, tensor] : draws)
     if (std::ranges::find(known, name) == known.end())
-      throw Error(Fault::Data, fmt::format("{}: \"{}\" is no draw of the model{}", options.draws->string(), name,
-                                           didYouMean(name, known)));
+      throw Error(Fault::Data, fmt::format("{}: \"{}\" is no draw of the model{}", options.draws->string(), name, didYouMean(name, known)));
   for (const std::string& name : known)
     if (!draws.contains(name))
       throw Error(Fault::Data, fmt::format("{}: lacks the draw \"{}\"", options.draws->string(), name));
@@ -120,8 +116,7 @@ TensorMap readInputs(const Plan& plan, const CommonOptions& options) {
   for (const std::string& text : options.inputs) {
     auto [name, file] = splitAssignment(text, "--input");
     if (std::ranges::find(known, name) == known.end())
-      throw Error(Fault::Usage,
-                  fmt::format("--input {}: the model has no input \"{}\"{}", text, name, didYouMean(name, known)));
+      throw Error(Fault::Usage, fmt::format("--input {}: the model has no input \"{}\"{}", text, name, didYouMean(name, known)));
     if (!files.emplace(name, file).second)
       throw Error(Fault::Usage, fmt::format("--input {}: {} is given twice", text, name));
   }
@@ -175,8 +170,7 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
     for (double& value : tensor.as<double>()) {
       auto words = draw(seed, stream, 0, element++);
       if (!isFloat(input.dtype))
-        value = static_cast<double>(
-            static_cast<int64_t>(uniformDouble(words) * static_cast<double>(input.below.value_or(2))));
+        value = static_cast<double>(static_cast<int64_t>(uniformDouble(words) * static_cast<double>(input.below.value_or(2))));
       else
         value = input.isDraw ? uniformFloat(words) : normal(words);
     }
@@ -190,8 +184,7 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
       given += fmt::format("{}{}={}", given.empty() ? "" : ", ", name, value);
       example += fmt::format(" --size {}={}", name, 2 * value);
     }
-    throw Error(error.fault(),
-                fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), given, example));
+    throw Error(error.fault(), fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), given, example));
   }
   return result;
 }
@@ -204,8 +197,8 @@ Bindings checkSizes(const Plan& plan, const Bindings& given) {
         symbols.insert(symbol);
   for (const auto& [name, value] : given)
     if (!symbols.contains(name))
-      throw Error(Fault::Usage, fmt::format("--size {}={}: the model has no size \"{}\"{}", name, value, name,
-                                            didYouMean(name, {symbols.begin(), symbols.end()})));
+      throw Error(Fault::Usage,
+                  fmt::format("--size {}={}: the model has no size \"{}\"{}", name, value, name, didYouMean(name, {symbols.begin(), symbols.end()})));
   Bindings result;
   for (const std::string& symbol : symbols) {
     auto byUser = given.find(symbol);

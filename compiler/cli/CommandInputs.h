@@ -19,8 +19,8 @@ TensorMap readInputs(const Plan& plan, const CommonOptions& options);
 /// What a session's call asks of its inputs, asked of those that came from files: Error(Data).
 void checkInputs(const Plan& plan, const TensorMap& inputs);
 
-/// Inputs without files, for every input but those of the loss (which a plan for training needs) and those that a training gives itself: normal draws for floats, uniform ones below the input's
-/// range (2 when it has none) for integers, uniform in [0, 1) for draws turned into inputs. A function of the plan, the
+/// Inputs without files, for every input but those of the loss (which a plan for training needs) and those that a training gives itself: normal draws for
+/// floats, uniform ones below the input's range (2 when it has none) for integers, uniform in [0, 1) for draws turned into inputs. A function of the plan, the
 /// sizes and the seed. Error(Usage) for sizes that the model refuses, with the flag that gives it others.
 TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed);
 

@@ -112,8 +112,7 @@ std::string cell(std::string text) {
 }
 
 std::string section(const CLI::App& command) {
-  std::string text =
-      fmt::format("## {}\n\n{}.\n\n```\n{}\n```\n\n", fullName(command), command.get_description(), usageOf(command));
+  std::string text = fmt::format("## {}\n\n{}.\n\n```\n{}\n```\n\n", fullName(command), command.get_description(), usageOf(command));
   text += "| | |\n|---|---|\n";
   for (const OptionView& option : optionsOf(command))
     text += fmt::format("| `{}` | {} |\n", option.heading(), cell(option.description));
@@ -140,9 +139,7 @@ std::string roff(const std::string& text) {
   return result;
 }
 
-std::string tagged(const std::string& tag, const std::string& text) {
-  return fmt::format(".TP\n.B {}\n{}\n", roff(tag), roff(text));
-}
+std::string tagged(const std::string& tag, const std::string& text) { return fmt::format(".TP\n.B {}\n{}\n", roff(tag), roff(text)); }
 
 std::string preformatted(const std::string& text) { return fmt::format(".nf\n{}.fi\n", roff(text)); }
 
@@ -164,8 +161,7 @@ std::string manPage(const CLI::App& command, bool isRoot) {
   std::ranges::transform(upper, upper.begin(), [](unsigned char c) { return std::toupper(c); });
   std::string description = command.get_description();
   std::string text = fmt::format(".TH {} 1 \"\" \"moec {}\" \"moec\"\n", roff(upper), kVersion);
-  text +=
-      fmt::format(".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n", roff(name), roff(description), roff(usageOf(command)));
+  text += fmt::format(".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n", roff(name), roff(description), roff(usageOf(command)));
   if (isRoot) {
     text += ".SH COMMANDS\n";
     for (const CLI::App* inner : commandsOf(command))
@@ -175,8 +171,7 @@ std::string manPage(const CLI::App& command, bool isRoot) {
   if (!isRoot)
     for (const CLI::App* inner : family(command))
       if (inner != &command)
-        text +=
-            fmt::format(".SS {}\n{}\n{}", roff(usageOf(*inner)), roff(inner->get_description()), optionList(*inner));
+        text += fmt::format(".SS {}\n{}\n{}", roff(usageOf(*inner)), roff(inner->get_description()), optionList(*inner));
   if (!command.get_footer().empty())
     text += ".SH EXAMPLES\n" + preformatted(command.get_footer());
   if (isRoot) {
@@ -223,8 +218,8 @@ std::string commandsReadme(const CLI::App& root) {
       text += section(*command);
   text += "## Values\n\n| | |\n|---|---|\n";
   for (const ValueKind* kind : usedKinds(family(root)))
-    text += fmt::format("| `{}` | {}{} |\n", kind->name, cell(kind->description),
-                        kind->words.empty() ? "" : fmt::format(": `{}`", fmt::join(kind->words, "` `")));
+    text +=
+        fmt::format("| `{}` | {}{} |\n", kind->name, cell(kind->description), kind->words.empty() ? "" : fmt::format(": `{}`", fmt::join(kind->words, "` `")));
   text += "\n## Exit codes\n\n| | |\n|---|---|\n";
   for (auto [code, words] : kExitCodes)
     text += fmt::format("| {} | {} |\n", code, words);

@@ -41,16 +41,13 @@ OptionView view(const CLI::Option& option) {
 } // namespace
 
 std::unique_ptr<CLI::App> makeCommandTree() {
-  auto app =
-      std::make_unique<CLI::App>("moec compiles Mixture-of-Experts models to machine code and runs them.", "moec");
+  auto app = std::make_unique<CLI::App>("moec compiles Mixture-of-Experts models to machine code and runs them.", "moec");
   app->formatter(std::make_shared<HelpFormatter>()); // before the commands: they inherit it
   app->set_help_flag("-h,--help", "print this help");
-  app->set_version_flag("--version", fmt::format("moec {} ({})", kVersion, sourceId()),
-                        "print the version and the build");
+  app->set_version_flag("--version", fmt::format("moec {} ({})", kVersion, sourceId()), "print the version and the build");
   app->require_subcommand(1);
   addExamples(*app,
-              {{"scores of a photo, by weights drawn from the model's rules",
-                "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
+              {{"scores of a photo, by weights drawn from the model's rules", "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
                {"a program that runs without the compiler", "moec compile models/zoo/vit-moe.json -o vit-moe.moec"},
                {"what this machine gives moec, and what it lacks", "moec doctor"}});
   addCompileCommand(*app);

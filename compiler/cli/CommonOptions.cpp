@@ -20,17 +20,13 @@ const CLI::Validator kSeed(
     "");
 
 CLI::Option* addInitFlag(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--init", options.init, "weights drawn by the model's init rules")
-      ->type_name("SEED")
-      ->check(kSeed);
+  return command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
 }
 
 const CLI::Validator kCount(
     [](std::string& text) {
       bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-      return digits && text.find_first_not_of('0') != std::string::npos
-                 ? std::string()
-                 : fmt::format("{} is not an integer from 1 to 2^64-1", text);
+      return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : fmt::format("{} is not an integer from 1 to 2^64-1", text);
     },
     "");
 
@@ -44,9 +40,8 @@ void readTargets(const std::vector<std::string>& texts, std::vector<std::string>
       part.erase(0, part.find_first_not_of(' '));
       part.erase(part.find_last_not_of(' ') + 1);
       if (part.empty())
-        throw CLI::ValidationError("--target",
-                                   fmt::format("\"{}\" has nothing {}; write it without blanks, as cpu,cuda:sm_90a",
-                                               text, end == text.size() ? "behind its last comma" : "before a comma"));
+        throw CLI::ValidationError("--target", fmt::format("\"{}\" has nothing {}; write it without blanks, as cpu,cuda:sm_90a", text,
+                                                           end == text.size() ? "behind its last comma" : "before a comma"));
       targets.push_back(part);
       begin = end + 1;
     }
@@ -66,10 +61,7 @@ void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string&
 void addModelFlags(CLI::App& command, CommonOptions& options) {
   command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("MODEL");
   addTargetFlag(command, options, "compile for these, with commas between (default: this machine and cpu:x86-64-v3)");
-  command
-      .add_option("--moefy", options.moefy,
-                  "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")
-      ->type_name("RULE");
+  command.add_option("--moefy", options.moefy, "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")->type_name("RULE");
   command.add_flag("--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
   command
       .add_option("--cache-limit", options.cacheLimit,
@@ -82,7 +74,8 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
   auto* train = command.add_flag("--train", options.train, words);
   command.add_flag("--accumulate", options.accumulate, "with --train: gradients add up over several calls until they are applied")->needs(train);
-  command.add_flag("--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")->needs(train);
+  command.add_flag("--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")
+      ->needs(train);
 }
 
 void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
@@ -104,66 +97,56 @@ void addGenerateFlags(CLI::App& command, CommonOptions& options) {
 }
 
 void addEmaFlag(CLI::App& command, CommonOptions& options) {
-  command.add_option("--ema", options.ema, "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
+  command
+      .add_option("--ema", options.ema,
+                  "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
       ->type_name("SHARE")
       ->check(CLI::Range(0.0, 1.0))
       ->needs("--train");
 }
 
 void addTraceFlag(CLI::App& command, CommonOptions& options) {
-  command
-      .add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")
-      ->type_name("TRACE");
+  command.add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")->type_name("TRACE");
 }
 
 void addSaveWeightsFlag(CLI::App& command, CommonOptions& options) {
   auto* init = command.get_option_no_throw("--init");
-  command
-      .add_option("--save-weights", options.saveWeights,
-                  "write the weights of --init to a safetensors file, for --weights")
+  command.add_option("--save-weights", options.saveWeights, "write the weights of --init to a safetensors file, for --weights")
       ->type_name("TENSORS")
       ->needs(init ? init : addInitFlag(command, options));
 }
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {
-  auto* weights =
-      command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
+  auto* weights = command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
   addInitFlag(command, options)->excludes(weights);
   command.add_flag("--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
 }
 
 void addInputFlags(CLI::App& command, CommonOptions& options) {
-  command
-      .add_option("--input", options.inputs,
-                  "an input from a PNG, JPEG, .npy, safetensors or JSON file; once per input")
+  command.add_option("--input", options.inputs, "an input from a PNG, JPEG, .npy, safetensors or JSON file; once per input")
       ->allow_extra_args(false)
       ->type_name("NAME=FILE");
-  command
-      .add_option("--draws", options.draws,
-                  "random draws from a safetensors file, by their paths in the model, instead of from --seed")
+  command.add_option("--draws", options.draws, "random draws from a safetensors file, by their paths in the model, instead of from --seed")
       ->type_name("TENSORS");
   addSeedFlag(command, options, "seed of random draws (default 0)");
 }
 
-void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words) { command.add_option("--seed", options.seed, words)->type_name("N")->check(kSeed); }
+void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words) {
+  command.add_option("--seed", options.seed, words)->type_name("N")->check(kSeed);
+}
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
   command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
-  command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+  command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
   command
-      .add_option(
-          "--max-instructions", options.maxInstructions,
-          "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
+      .add_option("--max-instructions", options.maxInstructions,
+                  "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
       ->type_name("N")
       ->check(kCount);
 }
 
 void addSizeFlag(CLI::App& command, CommonOptions& options) {
-  command.add_option("--size", options.sizes, "a symbolic size, as batch=8; once per size")
-      ->allow_extra_args(false)
-      ->type_name("NAME=N");
+  command.add_option("--size", options.sizes, "a symbolic size, as batch=8; once per size")->allow_extra_args(false)->type_name("NAME=N");
 }
 
 void addJsonFlag(CLI::App& command, CommonOptions& options) { command.add_flag("--json", options.json, "print JSON"); }

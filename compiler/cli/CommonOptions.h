@@ -33,7 +33,7 @@ struct CommonOptions {
 
   // Where the program runs.
   std::string device = "cpu";
-  int threads = 0; // 0: as many as allowed
+  int threads = 0;              // 0: as many as allowed
   uint64_t maxInstructions = 0; // of an emulated launch; 0: the emulator's own limit
 
   std::optional<std::filesystem::path> weights;

@@ -28,9 +28,7 @@ struct CompileFlags : CommonOptions {
   std::filesystem::path dumpPhases, kernels;
 
   /// What looks at the phases needs them to run: no whole program from the cache.
-  bool needsCompiler() const {
-    return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty() || !kernels.empty();
-  }
+  bool needsCompiler() const { return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty() || !kernels.empty(); }
 };
 
 OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std::string& text) {
@@ -70,8 +68,7 @@ nlohmann::ordered_json targetJson(const Program& program, const Plan& plan) {
   json["functions"] = nlohmann::ordered_json::array();
   for (const KernelSummary& kernel : kernels)
     for (const FunctionSummary& function : kernel.functions) {
-      nlohmann::ordered_json entry{
-          {"kernel", kernel.symbol}, {"kind", kernel.kind}, {"layers", kernel.layers}, {"launches", kernel.launches}};
+      nlohmann::ordered_json entry{{"kernel", kernel.symbol}, {"kind", kernel.kind}, {"layers", kernel.layers}, {"launches", kernel.launches}};
       entry.update(functionJson(function));
       json["functions"].push_back(std::move(entry));
     }
@@ -113,8 +110,7 @@ void printWork(const CompileResult& compiled) {
       total += found->second;
     }
   times.add({"all", shortSeconds(total)});
-  fmt::print("{}{} kernels compiled, {} reused, {} from the cache\n", times.str(), compiled.kernelsCompiled,
-             compiled.kernelsReused, compiled.kernelsFromCache);
+  fmt::print("{}{} kernels compiled, {} reused, {} from the cache\n", times.str(), compiled.kernelsCompiled, compiled.kernelsReused, compiled.kernelsFromCache);
   if (compiled.badCacheEntries > 0)
     fmt::print("{} damaged entries of the cache of kernels replaced\n", compiled.badCacheEntries);
 }
@@ -130,8 +126,7 @@ void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
     if (std::string text = functionTable(kernels); !text.empty())
       functions += fmt::format("\nkernels of {}{}\n{}", plan.target, purposeSuffix(plan), text);
   }
-  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(),
-             shortBytes(static_cast<double>(opened.program.bytes().size())), table.str());
+  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(), shortBytes(static_cast<double>(opened.program.bytes().size())), table.str());
   if (opened.fromCache)
     fmt::print("taken from the cache\n");
   else
@@ -173,55 +168,40 @@ void addCompileCommand(CLI::App& app) {
   auto flags = std::make_shared<CompileFlags>();
   CLI::App* command = app.add_subcommand("compile", "Compile a model to a program");
   addModelFlags(*command, *flags);
-  command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")
-      ->type_name("PROGRAM");
-  command->add_flag("--draws-as-inputs", flags->drawsAsInputs,
-                    "random draws become inputs, named by their paths, for --draws");
-  command->add_flag("--record", flags->record, "what gates choose, its weights and what was dropped are results too, for `moec run --record` and for programs that train");
+  command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")->type_name("PROGRAM");
+  command->add_flag("--draws-as-inputs", flags->drawsAsInputs, "random draws become inputs, named by their paths, for --draws");
+  command->add_flag("--record", flags->record,
+                    "what gates choose, its weights and what was dropped are results too, for `moec run --record` and for programs that train");
   command->add_flag("--replay", flags->replay, "gates take their choices from inputs, for `moec run --replay` and for programs that train");
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
   addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");
   addContextFlags(*command, *flags, "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept");
-  command
-      ->add_flag("--input-gradients", flags->inputGradients,
-                 "with --train: the gradients of inputs are results too, as gradient.<input>")
-      ->needs("--train");
+  command->add_flag("--input-gradients", flags->inputGradients, "with --train: the gradients of inputs are results too, as gradient.<input>")->needs("--train");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
-  auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")
-                   ->type_name("PHASE")
-                   ->check(phase);
-  command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")
-      ->type_name("DIR");
-  command->add_option("--from", flags->from, "MODEL is a dump, edited or not; go on with this phase")
-      ->type_name("PHASE")
-      ->check(phase);
-  command->add_flag("--time-phases", flags->timePhases,
-                    "compile even what is in the cache, and show each phase's time");
-  command->add_option("--emit", flags->emit, "print the kernels' code")
-      ->type_name("FORM")
-      ->check(CLI::IsMember(wordsOf("FORM")))
-      ->excludes(stop);
+  auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")->type_name("PHASE")->check(phase);
+  command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")->type_name("DIR");
+  command->add_option("--from", flags->from, "MODEL is a dump, edited or not; go on with this phase")->type_name("PHASE")->check(phase);
+  command->add_flag("--time-phases", flags->timePhases, "compile even what is in the cache, and show each phase's time");
+  command->add_option("--emit", flags->emit, "print the kernels' code")->type_name("FORM")->check(CLI::IsMember(wordsOf("FORM")))->excludes(stop);
   command
       ->add_option("--kernels", flags->kernels,
                    "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
       ->type_name("DIR");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
-  addExamples(*command,
-              {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},
-               {"for a GPU that need not be here",
-                "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
-               {"with steps of training", "moec compile models/zoo/vit-moe.json --train"},
-               {"with what a trainer runs: steps, and the loss of the model as it infers",
-                "moec compile models/zoo/vit-moe.json --train --evaluate --statistics"},
-               {"with what continues texts of up to 4096 tokens", "moec compile llama.json --context 4096"},
-               {"the module after a phase, and one file per phase",
-                "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json "
-                "--dump-phases phases"},
-               {"edit CUDA kernels: write their texts, then compile with them",
-                "moec compile models/zoo/vit-moe.json --target cuda:sm_90a --emit cuda --kernels texts\nmoec compile "
-                "models/zoo/vit-moe.json --target cuda:sm_90a --kernels texts"}});
+  addExamples(
+      *command,
+      {{"for this machine and for cpu:x86-64-v3: vit-moe.moec", "moec compile models/zoo/vit-moe.json"},
+       {"for a GPU that need not be here", "moec compile models/zoo/vit-moe.json --target cuda:sm_90a -o vit-moe.sm_90a.moec"},
+       {"with steps of training", "moec compile models/zoo/vit-moe.json --train"},
+       {"with what a trainer runs: steps, and the loss of the model as it infers", "moec compile models/zoo/vit-moe.json --train --evaluate --statistics"},
+       {"with what continues texts of up to 4096 tokens", "moec compile llama.json --context 4096"},
+       {"the module after a phase, and one file per phase", "moec compile models/zoo/vit-moe.json --stop-after fuse\nmoec compile models/zoo/vit-moe.json "
+                                                            "--dump-phases phases"},
+       {"edit CUDA kernels: write their texts, then compile with them",
+        "moec compile models/zoo/vit-moe.json --target cuda:sm_90a --emit cuda --kernels texts\nmoec compile "
+        "models/zoo/vit-moe.json --target cuda:sm_90a --kernels texts"}});
   command->callback([flags] {
     flags->noCache |= flags->timePhases; // times of work, not of reading
     compileCommand(*flags);

@@ -126,8 +126,7 @@ std::string completionScript(const std::string& shell) {
     return kZsh;
   if (shell == "fish")
     return kFish;
-  throw Error(Fault::Usage,
-              fmt::format("no completion for the shell \"{}\"; there is one for bash, zsh and fish", shell));
+  throw Error(Fault::Usage, fmt::format("no completion for the shell \"{}\"; there is one for bash, zsh and fish", shell));
 }
 
 } // namespace moec::cli

@@ -43,17 +43,14 @@ std::string joined(std::string text) {
   return text;
 }
 
-Diagnosis version() {
-  return {"moec", Status::Ok, fmt::format("version {}, build {}", kVersion, sourceId())};
-}
+Diagnosis version() { return {"moec", Status::Ok, fmt::format("version {}, build {}", kVersion, sourceId())}; }
 
 Diagnosis cpu() {
   std::string native = nativeCpuTarget();
   std::string features = fmt::format("{}", fmt::join(cpuFeatures(), " "));
   if (native.empty())
     return {"cpu", Status::Fail,
-            fmt::format("runs none of moec's CPU targets: it lacks {}; it has: {}",
-                        fmt::join(missingFeatures(cpuTargets().back().name), ", "), features),
+            fmt::format("runs none of moec's CPU targets: it lacks {}; it has: {}", fmt::join(missingFeatures(cpuTargets().back().name), ", "), features),
             "use a CPU with AVX2, FMA and BMI2 (x86-64-v3), or a virtual machine that shows them to its guest"};
   return {"cpu", Status::Ok, fmt::format("kernels are compiled for {}; features: {}", native, features)};
 }
@@ -61,11 +58,10 @@ Diagnosis cpu() {
 Diagnosis threads() {
   int machine = static_cast<int>(std::thread::hardware_concurrency()), usable = usableCpus();
   std::optional<double> limit = cgroupCpuLimit();
-  std::string found = fmt::format("{} of the machine's {} CPUs, {}", usable, machine,
-                                  limit ? fmt::format("by a cgroup limit of {:.2f} CPUs", *limit) : "no cgroup limit");
+  std::string found =
+      fmt::format("{} of the machine's {} CPUs, {}", usable, machine, limit ? fmt::format("by a cgroup limit of {:.2f} CPUs", *limit) : "no cgroup limit");
   if (limit && *limit < 1)
-    return {"threads", Status::Warn, found,
-            "less than one CPU: kernels are stopped while they wait for their share; raise the cgroup's cpu.max"};
+    return {"threads", Status::Warn, found, "less than one CPU: kernels are stopped while they wait for their share; raise the cgroup's cpu.max"};
   return {"threads", Status::Ok, found};
 }
 
@@ -83,17 +79,13 @@ Diagnosis executableMemory() {
 
 Diagnosis compiler() {
   if (std::string missing = missingCompilerLibrary(); !missing.empty())
-    return {
-        "compiler", Status::Warn, joined(missing),
-        "compiled programs run; to compile models, install libmoec_compiler of this build or name it by MOEC_COMPILER"};
+    return {"compiler", Status::Warn, joined(missing),
+            "compiled programs run; to compile models, install libmoec_compiler of this build or name it by MOEC_COMPILER"};
   try {
     const CompilerInterface& library = compilerLibrary();
-    return {"compiler", Status::Ok,
-            fmt::format("{}, of the runtime's build ({})", fileOf(reinterpret_cast<const void*>(library.compileFile)),
-                        kBuildId)};
+    return {"compiler", Status::Ok, fmt::format("{}, of the runtime's build ({})", fileOf(reinterpret_cast<const void*>(library.compileFile)), kBuildId)};
   } catch (const Error& error) {
-    return {"compiler", Status::Fail, joined(error.what()),
-            "install the command, libmoec_runtime and libmoec_compiler from one build"};
+    return {"compiler", Status::Fail, joined(error.what()), "install the command, libmoec_runtime and libmoec_compiler from one build"};
   }
 }
 
@@ -106,8 +98,7 @@ Diagnosis nvrtc(bool hasCompiler) {
   // The message ends with what to do, on a line of its own.
   std::string message = missingCudaCompiler();
   size_t last = message.rfind('\n');
-  return {"nvrtc", Status::Warn, joined(message.substr(0, last)),
-          last == std::string::npos ? "" : message.substr(last + 1)};
+  return {"nvrtc", Status::Warn, joined(message.substr(0, last)), last == std::string::npos ? "" : message.substr(last + 1)};
 }
 
 Diagnosis driver() {
@@ -119,13 +110,11 @@ Diagnosis driver() {
 
 void addGpus(bool hasDriver, std::vector<Diagnosis>& list) {
   if (!hasDriver) {
-    list.push_back(
-        {"gpus", Status::Warn, "none without a driver", "the devices ptx-emulator:TARGET run CUDA kernels on the CPU"});
+    list.push_back({"gpus", Status::Warn, "none without a driver", "the devices ptx-emulator:TARGET run CUDA kernels on the CPU"});
     return;
   }
   for (const DeviceDescription& gpu : listCudaDevices())
-    list.push_back({gpu.name, gpu.available ? Status::Ok : Status::Warn,
-                    gpu.available ? gpu.description : joined(gpu.reason),
+    list.push_back({gpu.name, gpu.available ? Status::Ok : Status::Warn, gpu.available ? gpu.description : joined(gpu.reason),
                     gpu.available ? "" : "the devices ptx-emulator:TARGET run CUDA kernels on the CPU"});
 }
 
@@ -156,8 +145,7 @@ std::pair<uint64_t, double> filesAndBytes(const fs::path& folder) {
 Diagnosis cache() {
   fs::path folder = userCacheFolder();
   if (folder.empty())
-    return {"cache", Status::Warn, "none: neither XDG_CACHE_HOME nor HOME is an absolute path",
-            "set one of them, else every run compiles again"};
+    return {"cache", Status::Warn, "none: neither XDG_CACHE_HOME nor HOME is an absolute path", "set one of them, else every run compiles again"};
   try {
     std::error_code code;
     fs::create_directories(folder, code);
@@ -173,8 +161,7 @@ Diagnosis cache() {
   auto [files, bytes] = filesAndBytes(folder);
   bool isLittle = false;
   std::string free = freeSpace(folder, isLittle);
-  return {"cache", isLittle ? Status::Warn : Status::Ok,
-          fmt::format("{}: writable, {} files, {}; {}", folder.string(), files, shortBytes(bytes), free),
+  return {"cache", isLittle ? Status::Warn : Status::Ok, fmt::format("{}: writable, {} files, {}; {}", folder.string(), files, shortBytes(bytes), free),
           isLittle ? "make room, or let XDG_CACHE_HOME name a folder on a larger disk" : ""};
 }
 
@@ -184,11 +171,9 @@ Diagnosis disk() {
   bool isLittle = false;
   std::string found = fmt::format("{}: {}", here.string(), freeSpace(here, isLittle));
   if (temporary.empty())
-    return {"disk", Status::Warn, found + "; no folder for temporary files",
-            "let TMPDIR name one: CUDA texts of yours are compiled there"};
+    return {"disk", Status::Warn, found + "; no folder for temporary files", "let TMPDIR name one: CUDA texts of yours are compiled there"};
   found += fmt::format("; {}: {}", temporary.string(), freeSpace(temporary, isLittle));
-  return {"disk", isLittle ? Status::Warn : Status::Ok, found,
-          isLittle ? "make room: programs and weights are written beside the old file, then renamed" : ""};
+  return {"disk", isLittle ? Status::Warn : Status::Ok, found, isLittle ? "make room: programs and weights are written beside the old file, then renamed" : ""};
 }
 
 } // namespace

@@ -24,21 +24,15 @@ const char* nameOf(Status status) { return status == Status::Ok ? "ok" : status 
 void printJson(const std::vector<Diagnosis>& list) {
   nlohmann::ordered_json json{{"checks", nlohmann::ordered_json::array()}};
   for (const Diagnosis& diagnosis : list)
-    json["checks"].push_back({{"name", diagnosis.name},
-                              {"status", nameOf(diagnosis.status)},
-                              {"found", diagnosis.found},
-                              {"remedy", diagnosis.remedy}});
+    json["checks"].push_back({{"name", diagnosis.name}, {"status", nameOf(diagnosis.status)}, {"found", diagnosis.found}, {"remedy", diagnosis.remedy}});
   fmt::print("{}\n", json.dump(-1, ' ', false,
                                nlohmann::ordered_json::error_handler_t::replace)); // names of folders may be no UTF-8
 }
 
 void printText(const std::vector<Diagnosis>& list) {
   for (const Diagnosis& diagnosis : list) {
-    Colour colour = diagnosis.status == Status::Ok     ? Colour::Green
-                    : diagnosis.status == Status::Warn ? Colour::Yellow
-                                                       : Colour::Red;
-    fmt::print("{}  {:<14} {}\n", coloured(STDOUT_FILENO, colour, fmt::format("{:<4}", nameOf(diagnosis.status))),
-               diagnosis.name, diagnosis.found);
+    Colour colour = diagnosis.status == Status::Ok ? Colour::Green : diagnosis.status == Status::Warn ? Colour::Yellow : Colour::Red;
+    fmt::print("{}  {:<14} {}\n", coloured(STDOUT_FILENO, colour, fmt::format("{:<4}", nameOf(diagnosis.status))), diagnosis.name, diagnosis.found);
     if (!diagnosis.remedy.empty())
       fmt::print("      {:<14} to do: {}\n", "", diagnosis.remedy);
   }
@@ -48,11 +42,9 @@ void printText(const std::vector<Diagnosis>& list) {
 
 void addDoctorCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
-  CLI::App* command = app.add_subcommand(
-      "doctor", "Look at what this machine and this installation give moec, and say what to do about what is missing");
+  CLI::App* command = app.add_subcommand("doctor", "Look at what this machine and this installation give moec, and say what to do about what is missing");
   addJsonFlag(*command, *flags);
-  addExamples(*command,
-              {{"each line is ok, warn (moec works without it) or fail; only a fail is an error", "moec doctor"}});
+  addExamples(*command, {{"each line is ok, warn (moec works without it) or fail; only a fail is an error", "moec doctor"}});
   command->callback([flags] {
     std::vector<Diagnosis> list = diagnose();
     flags->json ? printJson(list) : printText(list);

@@ -24,14 +24,8 @@ void printJson(const Plan& plan) {
   for (LaunchList list : kLists)
     for (size_t i = 0; i < plan.launches(list).size(); ++i) {
       const LaunchInfo& launch = plan.launches(list)[i];
-      nlohmann::ordered_json line{{"list", name(list)},
-                                  {"launch", i},
-                                  {"layer", launch.label},
-                                  {"kind", launch.kind},
-                                  {"kernel", launch.kernel},
-                                  {"ops", launch.ops},
-                                  {"ends_because", launch.reason},
-                                  {"schedule", launch.schedule}};
+      nlohmann::ordered_json line{{"list", name(list)},      {"launch", i},       {"layer", launch.label},         {"kind", launch.kind},
+                                  {"kernel", launch.kernel}, {"ops", launch.ops}, {"ends_because", launch.reason}, {"schedule", launch.schedule}};
       fmt::print("{}\n", line.dump());
     }
 }
@@ -72,7 +66,8 @@ void printLaunch(const LaunchInfo& launch) {
 /// Launches stand in the order they run; a heading wherever the layer changes.
 void printText(const Program& program, const Plan& plan) {
   bool trains = plan.purpose == Purpose::Training;
-  fmt::print("{} for {}{}: {} launches a{}", program.name(), plan.target, purposeSuffix(plan), plan.forward.size() + plan.apply.size(), trains ? " step" : " call");
+  fmt::print("{} for {}{}: {} launches a{}", program.name(), plan.target, purposeSuffix(plan), plan.forward.size() + plan.apply.size(),
+             trains ? " step" : " call");
   fmt::print("{}\n", plan.prepare.empty() ? "" : fmt::format(", {} once when weights are given", plan.prepare.size()));
   for (LaunchList list : kLists) {
     const auto& launches = plan.launches(list);
@@ -93,18 +88,16 @@ void printText(const Program& program, const Plan& plan) {
 
 void addExplainCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
-  CLI::App* command = app.add_subcommand(
-      "explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
+  CLI::App* command = app.add_subcommand("explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
   addGenerateFlags(*command, *flags);
   addJsonFlag(*command, *flags);
-  addExamples(*command,
-              {{"which ops went into which kernel, for this CPU and for a GPU",
-                "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"},
-               {"the launches of a step of training", "moec explain models/zoo/vit-moe.json --train"}});
+  addExamples(*command, {{"which ops went into which kernel, for this CPU and for a GPU",
+                          "moec explain models/zoo/vit-moe.json\nmoec explain models/zoo/vit-moe.json --target cuda:sm_90a"},
+                         {"the launches of a step of training", "moec explain models/zoo/vit-moe.json --train"}});
   command->callback([flags] {
     Program program = openForView(*flags);
     const Plan& plan = choosePlan(program, *flags);

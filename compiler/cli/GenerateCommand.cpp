@@ -85,8 +85,8 @@ void loadWeights(Generator& generator, const GenerateFlags& flags, const Generat
   else if (flags.init || generator.plan().parameters.empty())
     generator.init(flags.init.value_or(0));
   else
-    throw Error(Fault::Usage, fmt::format("{} has {} parameters and no weights: give --weights FILE, or --init SEED to draw them by the model's rules", source.file.string(),
-                                          generator.plan().parameters.size()));
+    throw Error(Fault::Usage, fmt::format("{} has {} parameters and no weights: give --weights FILE, or --init SEED to draw them by the model's rules",
+                                          source.file.string(), generator.plan().parameters.size()));
 }
 
 /// A text that is continued token by token, for as long as anybody asks.
@@ -133,8 +133,10 @@ private:
 
 double secondsSince(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
 
-void printJson(const std::string& prompt, const std::string& text, const std::vector<int64_t>& tokens, size_t promptTokens, bool ended, const std::string& target, double seconds) {
-  nlohmann::ordered_json json{{"target", target}, {"prompt", prompt}, {"text", text}, {"tokens", tokens}, {"prompt_tokens", promptTokens}, {"ended", ended}, {"seconds", seconds}};
+void printJson(const std::string& prompt, const std::string& text, const std::vector<int64_t>& tokens, size_t promptTokens, bool ended,
+               const std::string& target, double seconds) {
+  nlohmann::ordered_json json{{"target", target}, {"prompt", prompt},  {"text", text}, {"tokens", tokens}, {"prompt_tokens", promptTokens},
+                              {"ended", ended},   {"seconds", seconds}};
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
@@ -152,8 +154,8 @@ void generate(GenerateFlags flags) {
   Generator generator(program, device);
   const InputInfo& input = *std::ranges::find_if(generator.plan().inputs, [](const InputInfo& one) { return one.shape.size() == 2; });
   if (input.below && source.tokenizer->vocabulary() > *input.below)
-    throw Error(Fault::Usage, fmt::format("the tokenizer, {}, has a vocabulary of {}, but the model takes ids below {}: it is another model's", source.tokenizer->describe(), source.tokenizer->vocabulary(),
-                                          *input.below));
+    throw Error(Fault::Usage, fmt::format("the tokenizer, {}, has a vocabulary of {}, but the model takes ids below {}: it is another model's",
+                                          source.tokenizer->describe(), source.tokenizer->vocabulary(), *input.below));
   loadWeights(generator, flags, source);
 
   data::TextStream stream(source.tokenizer);
@@ -186,11 +188,12 @@ void generate(GenerateFlags flags) {
     show("\n");
   // Said at the end: a terminal shows both streams.
   if (continuation.hasBegunAnew())
-    fmt::print(stderr, "moec: the context of {} tokens was full: the text went on from its last {}, once or more\n", generator.context(), std::max<int64_t>(1, generator.context() / 2));
+    fmt::print(stderr, "moec: the context of {} tokens was full: the text went on from its last {}, once or more\n", generator.context(),
+               std::max<int64_t>(1, generator.context() / 2));
   if (!flags.quiet && !flags.json) {
     double each = tokens.size() > 1 ? (seconds - promptSeconds) / static_cast<double>(tokens.size() - 1) : promptSeconds;
-    fmt::print(stderr, "moec: {} tokens in {}, {} each behind a prompt of {} in {}{}\n", tokens.size(), shortSeconds(seconds), shortSeconds(each), promptTokens.size(), shortSeconds(promptSeconds),
-               source.checkpoint ? fmt::format("; weights of {}", source.checkpoint->string()) : "");
+    fmt::print(stderr, "moec: {} tokens in {}, {} each behind a prompt of {} in {}{}\n", tokens.size(), shortSeconds(seconds), shortSeconds(each),
+               promptTokens.size(), shortSeconds(promptSeconds), source.checkpoint ? fmt::format("; weights of {}", source.checkpoint->string()) : "");
   }
 }
 
@@ -203,22 +206,36 @@ void addGenerateCommand(CLI::App& app) {
   command->get_option("file")->description("the folder of a training, model.json or program.moec")->type_name("MODEL");
   auto* prompt = command->add_option("--prompt", flags->prompt, "the text to continue (default: a new line)")->type_name("TEXT");
   command->add_option("--prompt-file", flags->promptFile, "the same from a file of UTF-8 text")->type_name("FILE")->excludes(prompt);
-  command->add_option("--tokens", flags->tokens, "how many tokens at most; a token that ends texts ends it before (default: 100)")->type_name("COUNT")->check(CLI::PositiveNumber);
-  command->add_option("--temperature", flags->sampling.temperature, "scores are divided by it: 0 takes the best token always, 1 draws by the model's probabilities (default: 0.8)")->type_name("X");
+  command->add_option("--tokens", flags->tokens, "how many tokens at most; a token that ends texts ends it before (default: 100)")
+      ->type_name("COUNT")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--temperature", flags->sampling.temperature,
+                   "scores are divided by it: 0 takes the best token always, 1 draws by the model's probabilities (default: 0.8)")
+      ->type_name("X");
   command->add_option("--top-k", flags->sampling.topK, "draw among the K best tokens alone; 0: among all (default)")->type_name("K");
   command->add_option("--top-p", flags->sampling.topP, "draw among the fewest tokens whose probabilities add up to this (default: 1, all)")->type_name("SHARE");
   addSeedFlag(*command, *flags, "seed of the draws of tokens (default 0)");
   addWeightFlags(*command, *flags);
-  command->add_option("--checkpoint", flags->checkpoint, "of a training: last, best or the number of a step (default: last)")->type_name("CHECKPOINT")->excludes("--weights");
-  command->add_option("--tokenizer", flags->tokenizer, "bytes, or a file: tokenizer.model of SentencePiece, tokenizer.json of Hugging Face (default: the training's)")->type_name("TOKENIZER");
-  command->add_option("--context", flags->context, "tokens that the model sees at once; when they are full, the last half of them goes on (default: as many as the model takes, or 1024)")
+  command->add_option("--checkpoint", flags->checkpoint, "of a training: last, best or the number of a step (default: last)")
+      ->type_name("CHECKPOINT")
+      ->excludes("--weights");
+  command
+      ->add_option("--tokenizer", flags->tokenizer,
+                   "bytes, or a file: tokenizer.model of SentencePiece, tokenizer.json of Hugging Face (default: the training's)")
+      ->type_name("TOKENIZER");
+  command
+      ->add_option("--context", flags->context,
+                   "tokens that the model sees at once; when they are full, the last half of them goes on (default: as many as the model takes, or 1024)")
       ->type_name("TOKENS")
       ->check(CLI::PositiveNumber);
   addDeviceFlags(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"what a training learnt", "moec generate switch-lm-training --prompt \"To be, or not to be\""},
-                         {"the same text each time, from its best checkpoint, and more of it", "moec generate switch-lm-training --checkpoint best --temperature 0 --tokens 500"},
-                         {"a model with weights and a tokenizer of yours", "moec generate model.json --weights w.safetensors --tokenizer tokenizer.json --prompt-file story.txt --top-p 0.9 --seed 7"}});
+                         {"the same text each time, from its best checkpoint, and more of it",
+                          "moec generate switch-lm-training --checkpoint best --temperature 0 --tokens 500"},
+                         {"a model with weights and a tokenizer of yours",
+                          "moec generate model.json --weights w.safetensors --tokenizer tokenizer.json --prompt-file story.txt --top-p 0.9 --seed 7"}});
   command->callback([flags] { generate(*flags); });
 }
 

@@ -22,11 +22,11 @@ struct GenerationSource {
   CompileOptions compile;     // what a training had its model compiled with
   data::TokenizerPtr tokenizer;
   std::optional<std::filesystem::path> checkpoint; // a folder
-  TensorMap weights;          // of the checkpoint; empty: by the flags
+  TensorMap weights;                               // of the checkpoint; empty: by the flags
 };
 
-/// Error(Usage) for a folder without a training, a checkpoint that is not there (those that are are listed), flags that a folder or a model does not go with, and where no tokenizer is named; Error(Data) for
-/// files that are damaged.
+/// Error(Usage) for a folder without a training, a checkpoint that is not there (those that are are listed), flags that a folder or a model does not go with,
+/// and where no tokenizer is named; Error(Data) for files that are damaged.
 GenerationSource findSource(const GenerationFlags& flags);
 
 /// The most tokens that a text of this model may have by its rules; nothing where none speaks of that alone.

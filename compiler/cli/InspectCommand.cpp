@@ -41,26 +41,19 @@ Json tensorsJson(const Plan& plan) {
   Json result;
   result["inputs"] = Json::array();
   for (const InputInfo& input : plan.inputs)
-    result["inputs"].push_back({{"name", input.name},
-                                {"dtype", name(input.dtype)},
-                                {"shape", shapeText(input.shape)},
-                                {"for_loss", input.forLoss},
-                                {"draw", input.isDraw}});
+    result["inputs"].push_back(
+        {{"name", input.name}, {"dtype", name(input.dtype)}, {"shape", shapeText(input.shape)}, {"for_loss", input.forLoss}, {"draw", input.isDraw}});
   result["outputs"] = Json::array();
   for (const OutputInfo& output : plan.outputs)
-    result["outputs"].push_back(
-        {{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", shapeText(output.shape)}});
+    result["outputs"].push_back({{"name", output.name}, {"dtype", name(output.dtype)}, {"shape", shapeText(output.shape)}});
   result["weights"] = Json::array();
   for (const ParameterInfo& parameter : plan.parameters)
-    result["weights"].push_back(
-        {{"name", parameter.name}, {"dtype", name(parameter.dtype)}, {"shape", parameter.shape}});
+    result["weights"].push_back({{"name", parameter.name}, {"dtype", name(parameter.dtype)}, {"shape", parameter.shape}});
   if (plan.purpose == Purpose::Training)
     result["states"] = Json::array();
   for (const StateInfo& state : plan.states)
-    result["states"].push_back({{"name", state.name},
-                                {"dtype", name(state.dtype)},
-                                {"shape", state.shape},
-                                {"from", state.from ? Json(*state.from) : Json(nullptr)}});
+    result["states"].push_back(
+        {{"name", state.name}, {"dtype", name(state.dtype)}, {"shape", state.shape}, {"from", state.from ? Json(*state.from) : Json(nullptr)}});
   return result;
 }
 
@@ -99,7 +92,8 @@ void addForecast(Table& table, const MemoryForecast& memory, int threads, bool t
   table.add({"  scratch", bytes(memory.scratch), fmt::format("of {} threads", threads)});
   table.add({"  results", bytes(memory.results), "the outputs as the caller gets them"});
   if (trains)
-    table.add({"  peak of training", bytes(memory.peakWithWeights()), fmt::format("a step {}; with drawn weights {}", bytes(memory.call()), bytes(memory.peakWithInit()))});
+    table.add({"  peak of training", bytes(memory.peakWithWeights()),
+               fmt::format("a step {}; with drawn weights {}", bytes(memory.call()), bytes(memory.peakWithInit()))});
   else
     table.add({"  peak of run", bytes(memory.peakWithWeights()),
                fmt::format("a call {}; with --init {}; of a session that is given weights in both forms {}", bytes(memory.call()), bytes(memory.peakWithInit()),
@@ -109,9 +103,8 @@ void addForecast(Table& table, const MemoryForecast& memory, int threads, bool t
 Json memoryJson(const Plan& plan, const Bindings& sizes) {
   MemorySummary memory = memorySummary(plan, sizes);
   ArenaLayout arena = layoutArena(plan, sizes);
-  Json result{{"parameters", memory.parameters},  {"prepared", memory.prepared}, {"constants", memory.constants},
-              {"inputs", memory.inputs},          {"outputs", memory.outputs},   {"arena", memory.arena},
-              {"temporaries", memory.temporaries}};
+  Json result{{"parameters", memory.parameters}, {"prepared", memory.prepared}, {"constants", memory.constants},    {"inputs", memory.inputs},
+              {"outputs", memory.outputs},       {"arena", memory.arena},       {"temporaries", memory.temporaries}};
   if (plan.purpose == Purpose::Training || !plan.states.empty())
     result["states"] = memory.states;
   if (plan.purpose == Purpose::Training)
@@ -146,11 +139,7 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
   for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
-    Json entry{{"symbol", kernel.symbol},
-               {"kind", kernel.kind},
-               {"image_bytes", kernel.imageBytes},
-               {"launches", kernel.launches},
-               {"layers", kernel.layers}};
+    Json entry{{"symbol", kernel.symbol}, {"kind", kernel.kind}, {"image_bytes", kernel.imageBytes}, {"launches", kernel.launches}, {"layers", kernel.layers}};
     for (const FunctionSummary& function : kernel.functions)
       entry["functions"].push_back(functionJson(function, &sizes));
     result["kernels"].push_back(std::move(entry));
@@ -203,11 +192,9 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   for (const OutputInfo& output : plan.outputs)
     fmt::print("output      {} {}{}\n", output.name, name(output.dtype), shapeText(output.shape));
   fmt::print("parameters  {}\n", parameterCount(plan));
-  fmt::print("{}    {}flop, {} of traffic at least{}\n", trains ? "one step" : "one call",
-             shortNumber(static_cast<double>(callFlops(plan, sizes))) + " ",
+  fmt::print("{}    {}flop, {} of traffic at least{}\n", trains ? "one step" : "one call", shortNumber(static_cast<double>(callFlops(plan, sizes))) + " ",
              shortBytes(static_cast<double>(callBytes(plan, sizes))), bound);
-  fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours"
-                                                : "do not depend on threads; may depend on the batch");
+  fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours" : "do not depend on threads; may depend on the batch");
 
   fmt::print("{}{}", tensorTable("parameters", plan.parameters), tensorTable("states", plan.states));
 
@@ -223,7 +210,8 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
         {"  inputs", memory.inputs, ""},
         {"  outputs", memory.outputs, ""},
         {"  arena", memory.arena,
-         fmt::format("for {} of {}", shortBytes(static_cast<double>(memory.temporaries)), trains ? "activations, gradients and other temporaries" : "temporaries")}})
+         fmt::format("for {} of {}", shortBytes(static_cast<double>(memory.temporaries)),
+                     trains ? "activations, gradients and other temporaries" : "temporaries")}})
     if (trains || (what == std::string("  states") ? !plan.states.empty() : what != std::string("  activations")))
       table.add({what, shortBytes(static_cast<double>(bytes)), note});
   if (auto run = forecastOf(program, plan, sizes, threads))
@@ -234,8 +222,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   fmt::print("\nkernels\n");
   Table images({"  kind", ">launches", ">image", "symbol"});
   for (const KernelSummary& kernel : kernels)
-    images.add({"  " + kernel.kind, std::to_string(kernel.launches), shortBytes(static_cast<double>(kernel.imageBytes)),
-                kernel.symbol});
+    images.add({"  " + kernel.kind, std::to_string(kernel.launches), shortBytes(static_cast<double>(kernel.imageBytes)), kernel.symbol});
   fmt::print("{}", images.str());
   if (std::string functions = functionTable(kernels, &sizes); !functions.empty())
     fmt::print("\nfunctions of kernels, a launch each{}\n{}", bound, functions);
@@ -250,14 +237,11 @@ void writeFile(const fs::path& path, std::span<const uint8_t> bytes) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
   if (error)
-    throw Error(Fault::System,
-                fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), error.message()));
+    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), error.message()));
   writeFileAtomically(path, bytes);
 }
 
-std::span<const uint8_t> bytesOf(const std::string& text) {
-  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-}
+std::span<const uint8_t> bytesOf(const std::string& text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
 
 /// Names inside a program are not to be trusted with paths: everything but letters, digits and . _ - becomes _, and no
 /// name begins with a dot.
@@ -281,8 +265,8 @@ void extractKernel(const Program& program, const Plan& plan, const std::string& 
   writeFile(folder / (file + ".cubin"), image.cubin);
 }
 
-/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with plans for training or evaluation, training.mlir and evaluation.mlir; and FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU,
-/// SYMBOL.cu, .ptx and .cubin of CUDA.
+/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with plans for training or evaluation, training.mlir and evaluation.mlir; and
+/// FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU, SYMBOL.cu, .ptx and .cubin of CUDA.
 void extract(const Program& program, const fs::path& folder) {
   Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};
   manifest["plans"] = Json::array();
@@ -326,8 +310,7 @@ void inspect(const InspectFlags& flags, const CLI::App& command) {
 
 void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command =
-      app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
+  CLI::App* command = app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
   addModelFlags(*command, *flags);
   command->get_option("file")->description("model.json or program.moec; or the folder of a training, for its numbers and its page of curves, DIR/index.html");
   describeTargetOfView(*command);
@@ -339,18 +322,16 @@ void addInspectCommand(CLI::App& app) {
   command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
-  command
-      ->add_option("--extract", flags->extract,
-                   "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
+  command->add_option("--extract", flags->extract, "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
   command->get_option("--json")->description("print JSON; of a training, what `moec train --json` prints");
-  addExamples(*command, {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
-                         {"what a step of training keeps in memory", "moec inspect models/zoo/vit-moe.json --train --size batch=64"},
-                         {"how a training went: its numbers, and its curves in vit-moe-training/index.html", "moec inspect vit-moe-training"},
-                         {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
-                         {"the weights that --init 0 draws, as a file for --weights",
-                          "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
+  addExamples(*command,
+              {{"what a model costs at a batch of 8", "moec inspect models/zoo/vit-moe.json --size batch=8"},
+               {"what a step of training keeps in memory", "moec inspect models/zoo/vit-moe.json --train --size batch=64"},
+               {"how a training went: its numbers, and its curves in vit-moe-training/index.html", "moec inspect vit-moe-training"},
+               {"a program in its parts: manifest, IR, kernels", "moec inspect vit-moe.moec --extract parts"},
+               {"the weights that --init 0 draws, as a file for --weights", "moec inspect models/zoo/vit-moe.json --init 0 --save-weights w.safetensors"}});
   command->callback([flags, command] { inspect(*flags, *command); });
 }
 

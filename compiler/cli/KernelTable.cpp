@@ -26,8 +26,7 @@ std::string spillLine(const std::vector<KernelSummary>& kernels) {
 } // namespace
 
 std::string functionTable(const std::vector<KernelSummary>& kernels, const Bindings* sizes) {
-  std::vector<std::string> headings{"  kind",     "function", "layer",   ">launches",  ">threads",
-                                    ">registers", ">spills",  ">shared", ">blocks/SM", ">occupancy"};
+  std::vector<std::string> headings{"  kind", "function", "layer", ">launches", ">threads", ">registers", ">spills", ">shared", ">blocks/SM", ">occupancy"};
   if (sizes)
     headings.insert(headings.begin() + 4, ">blocks");
   Table table(headings);
@@ -65,8 +64,7 @@ nlohmann::ordered_json functionJson(const FunctionSummary& function, const Bindi
   json["stack_bytes"] = grid.stackBytes;
   json["shared_bytes"] = grid.sharedBytes;
   json["blocks_per_multiprocessor"] = grid.blocksPerMultiprocessor;
-  json["occupancy"] =
-      function.occupancy ? nlohmann::ordered_json(*function.occupancy) : nlohmann::ordered_json(nullptr);
+  json["occupancy"] = function.occupancy ? nlohmann::ordered_json(*function.occupancy) : nlohmann::ordered_json(nullptr);
   return json;
 }
 

@@ -31,15 +31,14 @@ int64_t drawnBeside(const ParameterInfo& parameter) {
   return std::max(piece, bytesOf(parameter));
 }
 
-/// Session's way to packed weights: each is made, copied to its buffer, packed and freed before the next. `besideOf` is what stands beside the buffer until then.
+/// Session's way to packed weights: each is made, copied to its buffer, packed and freed before the next. `besideOf` is what stands beside the buffer until
+/// then.
 template <class BesideOf> int64_t placingPeak(const Plan& plan, BesideOf besideOf) {
   std::map<int, const ParameterInfo*> byBuffer;
   for (const ParameterInfo& parameter : plan.parameters)
     byBuffer[parameter.buffer] = &parameter;
   int64_t kept = 0, peak = 0;
-  auto make = [&](const ParameterInfo& parameter, int64_t beside) {
-    peak = std::max(peak, kept + beside + bytesOf(parameter) + besideOf(parameter));
-  };
+  auto make = [&](const ParameterInfo& parameter, int64_t beside) { peak = std::max(peak, kept + beside + bytesOf(parameter) + besideOf(parameter)); };
   std::set<int> packed;
   for (const LaunchInfo& launch : plan.prepare) {
     int64_t beside = 0;
@@ -97,12 +96,24 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
     int64_t bytes = bytesOf(buffer, sizes);
     bool isRead = plan.purpose == Purpose::Training || read.contains(static_cast<int>(i));
     switch (buffer.kind) {
-    case BufferKind::Input: (applied.contains(static_cast<int>(i)) ? result.applied : result.inputs) += bytes; break;
-    case BufferKind::Output: (applied.contains(static_cast<int>(i)) ? result.applied : result.outputs) += bytes; break;
-    case BufferKind::Parameter: (isRead ? result.weights : result.onlyPacked) += bytes; break;
-    case BufferKind::State: result.states += bytes; break;
-    case BufferKind::Prepared: result.packed += bytes; break;
-    case BufferKind::Constant: result.constants += bytes; break;
+    case BufferKind::Input:
+      (applied.contains(static_cast<int>(i)) ? result.applied : result.inputs) += bytes;
+      break;
+    case BufferKind::Output:
+      (applied.contains(static_cast<int>(i)) ? result.applied : result.outputs) += bytes;
+      break;
+    case BufferKind::Parameter:
+      (isRead ? result.weights : result.onlyPacked) += bytes;
+      break;
+    case BufferKind::State:
+      result.states += bytes;
+      break;
+    case BufferKind::Prepared:
+      result.packed += bytes;
+      break;
+    case BufferKind::Constant:
+      result.constants += bytes;
+      break;
     case BufferKind::Temporary: // of a call: in the arena
       if (buffer.firstLaunch < 0 && usedByPacking.contains(static_cast<int>(i)))
         result.packing += bytes;

@@ -1,5 +1,6 @@
 #pragma once
-// How much memory a program will take on the CPU, part by part, before it runs: what a session or a training keeps, and when it keeps most. Counts only; runs nothing.
+// How much memory a program will take on the CPU, part by part, before it runs: what a session or a training keeps, and when it keeps most. Counts only; runs
+// nothing.
 
 #include "runtime/core/Program.h"
 
@@ -17,21 +18,21 @@ struct MemoryForecast {
   int64_t states = 0;     // of training: gradients that add up, moments
   int64_t applied = 0;    // inputs and outputs of apply, which have one size
   int64_t packed = 0, constants = 0;
-  int64_t packing = 0;    // temporaries of packing
+  int64_t packing = 0; // temporaries of packing
   int64_t packingScratch = 0;
   // Kept from the first call on.
   int64_t arena = 0, inputs = 0, outputs = 0, scratch = 0;
-  int64_t results = 0;    // the outputs as the caller gets them
+  int64_t results = 0; // the outputs as the caller gets them
 
   int64_t loading() const { return weights + onlyPacked + unread + states + applied + packed + constants + packing + packingScratch; }
   int64_t call() const { return weights + unread + states + applied + packed + constants + packing + arena + inputs + outputs + scratch + results; }
   int64_t peak() const { return std::max(loading(), call()); }
 
   // Of `moec run`, beside the session; of a program that trains likewise.
-  int64_t given = 0;      // the inputs as they were read
-  int64_t program = 0;    // kernels' images and IR
-  int64_t drawing = 0;    // most at once while --init draws and packs weights one by one: what is packed so far, and the one at hand twice
-  int64_t reading = 0;    // the same while --weights packs them one by one
+  int64_t given = 0;   // the inputs as they were read
+  int64_t program = 0; // kernels' images and IR
+  int64_t drawing = 0; // most at once while --init draws and packs weights one by one: what is packed so far, and the one at hand twice
+  int64_t reading = 0; // the same while --weights packs them one by one
   /// Without the pages of the file that weights are read from.
   int64_t peakWithWeights() const { return given + program + std::max(reading, call()); }
   int64_t peakWithInit() const { return given + program + std::max(drawing, call()); }

@@ -35,7 +35,8 @@ Program openForView(const CommonOptions& common) {
 Purpose purposeOf(const CommonOptions& common) {
   bool generates = common.generate || common.context;
   std::vector<std::string> named;
-  for (auto [flag, given] : {std::pair("--train", common.train), std::pair("--evaluate", common.evaluate), std::pair(common.generate ? "--generate" : "--context", generates)})
+  for (auto [flag, given] :
+       {std::pair("--train", common.train), std::pair("--evaluate", common.evaluate), std::pair(common.generate ? "--generate" : "--context", generates)})
     if (given)
       named.emplace_back(flag);
   if (named.size() > 1)
@@ -55,19 +56,15 @@ const Plan& choosePlan(const Program& program, const CommonOptions& common) {
   if (common.targets.empty())
     return plans.front();
   const std::string& wanted = common.targets.front();
-  auto found = std::ranges::find_if(plans, [&](const Plan& plan) {
-    return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:"));
-  });
+  auto found = std::ranges::find_if(plans, [&](const Plan& plan) { return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:")); });
   if (found == plans.end())
-    throw Error(Fault::Usage, fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}",
-                                          common.file.string(), wanted, fmt::join(targetsOf(program), ", ")));
+    throw Error(Fault::Usage,
+                fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}", common.file.string(), wanted, fmt::join(targetsOf(program), ", ")));
   return *found;
 }
 
 void describeTargetOfView(CLI::App& command) {
-  command.get_option("--target")
-      ->description(
-          "of a program: the target to show (default: its first); of a model: compile for these, show the first");
+  command.get_option("--target")->description("of a program: the target to show (default: its first); of a model: compile for these, show the first");
 }
 
 std::vector<std::string> targetsOf(const Program& program) {
@@ -101,16 +98,13 @@ CompileOptions compileOptions(const CommonOptions& common, CompileOptions option
     options.kernelCache = CacheFolder(cache).kernels();
   }
   auto progress = std::make_shared<Progress>("compiling " + common.file.filename().string(), common.quiet);
-  options.onPhase = [progress](const std::string& phase, double seconds) {
-    progress->add(phase + " " + shortSeconds(seconds));
-  };
+  options.onPhase = [progress](const std::string& phase, double seconds) { progress->add(phase + " " + shortSeconds(seconds)); };
   return options;
 }
 
 void warnOfCache(const std::string& problem) {
   if (!problem.empty())
-    fmt::print(stderr, "moec: {} what was compiled is not cached: {}\n",
-               coloured(STDERR_FILENO, Colour::Yellow, "warning:"), problem);
+    fmt::print(stderr, "moec: {} what was compiled is not cached: {}\n", coloured(STDERR_FILENO, Colour::Yellow, "warning:"), problem);
 }
 
 void limitCache(const CommonOptions& common) {
@@ -144,8 +138,7 @@ bool isProgramFile(const std::filesystem::path& path) {
   // A .json that does not begin like JSON is still a model: the compiler says where it goes wrong.
   if (kind == FileKind::Json || path.extension() == ".json" || path.extension() == ".mlir")
     return false;
-  throw Error(Fault::Data, fmt::format("{}: expected a model (JSON) or a compiled program; found {}", path.string(),
-                                       describeFirstBytes(file.bytes())));
+  throw Error(Fault::Data, fmt::format("{}: expected a model (JSON) or a compiled program; found {}", path.string(), describeFirstBytes(file.bytes())));
 }
 
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
@@ -155,9 +148,7 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
           std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
           std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context")})
       if (given)
-        throw Error(Fault::Usage,
-                    fmt::format("{}: {} changes how a model is compiled, but this file is compiled already",
-                                common.file.string(), flag));
+        throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
     return {.program = Program::load(common.file), .precompiled = true, .compiled = {}};
   }
 

@@ -16,8 +16,8 @@ struct OpenedProgram {
   Program program;
   bool precompiled = false; // the file was a program.moec
   bool fromCache = false;
-  std::string damagedEntry;  // what was wrong with the cache's entry, which is written anew; empty when nothing was
-  CompileResult compiled; // times and counts; its program is moved out
+  std::string damagedEntry; // what was wrong with the cache's entry, which is written anew; empty when nothing was
+  CompileResult compiled;   // times and counts; its program is moved out
 };
 
 /// What the common flags say of the program that a model becomes.
@@ -31,7 +31,8 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options = 
 Program openForView(const CommonOptions& common);
 /// What the one plan is for that --train or --evaluate names. Error(Usage) for both.
 Purpose purposeOf(const CommonOptions& common);
-/// The plan of that purpose, of the first target that --target names, else of the first: targets stand best first. "cpu" is the best for a CPU. Error(Usage) lists what there is.
+/// The plan of that purpose, of the first target that --target names, else of the first: targets stand best first. "cpu" is the best for a CPU. Error(Usage)
+/// lists what there is.
 const Plan& choosePlan(const Program& program, const CommonOptions& common);
 /// What --target means for those commands, in its help.
 void describeTargetOfView(CLI::App& command);

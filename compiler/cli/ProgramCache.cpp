@@ -56,7 +56,7 @@ ProgramCache::Lookup ProgramCache::peek(const ProgramKey& key) const {
     return {std::move(program), {}};
   } catch (const Error& error) {
     if (!fs::exists(path, ignored))
-      return {}; // another process made room meanwhile
+      return {};                         // another process made room meanwhile
     return {std::nullopt, error.what()}; // compiled again and written over
   }
 }
@@ -65,15 +65,13 @@ void ProgramCache::store(const ProgramKey& key, const fs::path& model, const Pro
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error)
-    throw Error(Fault::System,
-                fmt::format("{}: cannot make the cache's folder: {}", folder_.string(), error.message()));
+    throw Error(Fault::System, fmt::format("{}: cannot make the cache's folder: {}", folder_.string(), error.message()));
   Json about{{"key", key.toJson()}, {"model", fs::absolute(model).lexically_normal().string()}, {"name", program.name()}, {"targets", Json::array()}};
   for (const Plan& plan : program.data().plans)
     about["targets"].push_back(plan.target);
   std::string text = about.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::vector<uint8_t> bytes = program.bytes();
-  writeFileAtomically(entry(key),
-                      Container::write({{"about", {reinterpret_cast<const uint8_t*>(text.data()), text.size()}}, {"program", bytes}}));
+  writeFileAtomically(entry(key), Container::write({{"about", {reinterpret_cast<const uint8_t*>(text.data()), text.size()}}, {"program", bytes}}));
 }
 
 ProgramEntry readProgramEntry(const fs::path& path) {

@@ -29,11 +29,11 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
     key.options["--target"] = fmt::format("{}", fmt::join(options.targets, ","));
   if (!options.moefy.empty())
     key.options["--moefy"] = options.moefy;
-  for (auto [flag, given] : {std::pair("--draws-as-inputs", options.drawsAsInputs), std::pair("-g", options.debugInfo),
-                             std::pair("--train", options.train), std::pair("--accumulate", options.accumulate),
-                             std::pair("--input-gradients", options.inputGradients), std::pair("--recompute", options.recompute),
-                             std::pair("--record", options.record), std::pair("--replay", options.replay), std::pair("--evaluate", options.evaluate), std::pair("--statistics", options.statistics),
-                             std::pair("the model's check sizes", options.checkSizes)})
+  for (auto [flag, given] :
+       {std::pair("--draws-as-inputs", options.drawsAsInputs), std::pair("-g", options.debugInfo), std::pair("--train", options.train),
+        std::pair("--accumulate", options.accumulate), std::pair("--input-gradients", options.inputGradients), std::pair("--recompute", options.recompute),
+        std::pair("--record", options.record), std::pair("--replay", options.replay), std::pair("--evaluate", options.evaluate),
+        std::pair("--statistics", options.statistics), std::pair("the model's check sizes", options.checkSizes)})
     if (given)
       key.options[flag] = "given";
   if (options.generate)
@@ -45,9 +45,7 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
   return key;
 }
 
-nlohmann::ordered_json ProgramKey::toJson() const {
-  return {{"model", model}, {"file", file}, {"options", options}, {"build", build}, {"cpu", cpu}};
-}
+nlohmann::ordered_json ProgramKey::toJson() const { return {{"model", model}, {"file", file}, {"options", options}, {"build", build}, {"cpu", cpu}}; }
 
 ProgramKey ProgramKey::fromJson(const nlohmann::ordered_json& json, const std::string& where) {
   try {

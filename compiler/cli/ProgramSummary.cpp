@@ -131,8 +131,7 @@ std::vector<FunctionSummary> functionsOf(const LaunchInfo& launch, const CudaTar
     if (stage.grid) {
       const std::string& function = stage.grid->function;
       bool isPrefixed = function.starts_with(launch.kernel + "_");
-      result.push_back({isPrefixed ? function.substr(launch.kernel.size() + 1) : function, stage.items, *stage.grid,
-                        occupancyOf(*stage.grid, target)});
+      result.push_back({isPrefixed ? function.substr(launch.kernel.size() + 1) : function, stage.items, *stage.grid, occupancyOf(*stage.grid, target)});
     }
   return result;
 }

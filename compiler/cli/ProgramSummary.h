@@ -30,7 +30,7 @@ struct KernelSummary {
 
 struct MemorySummary {
   int64_t parameters = 0, states = 0, prepared = 0, constants = 0, arena = 0, inputs = 0, outputs = 0; // bytes
-  int64_t temporaries = 0; // sum of all buffers that share the arena
+  int64_t temporaries = 0;                                                                             // sum of all buffers that share the arena
   int64_t activations = 0; // of training: what is made on the way to the loss and kept for the way back
 };
 

@@ -36,9 +36,7 @@ void Progress::add(const std::string& done) {
   done_ += " " + done;
 }
 
-std::string Progress::text() const {
-  return fmt::format("moec: {}{} ... {:.0f} s", what_, done_.empty() ? "" : ":" + done_, seconds_);
-}
+std::string Progress::text() const { return fmt::format("moec: {}{} ... {:.0f} s", what_, done_.empty() ? "" : ":" + done_, seconds_); }
 
 void Progress::watch() {
   bool terminal = isatty(STDERR_FILENO);

@@ -46,7 +46,8 @@ void writeRecord(const RunFlags& flags, TensorMap& outputs) {
     else
       ++output;
   if (record.empty())
-    throw Error(Fault::Usage, fmt::format("--record {}: {} has no gate that chooses, or was compiled without --record", flags.record->string(), flags.file.string()));
+    throw Error(Fault::Usage,
+                fmt::format("--record {}: {} has no gate that chooses, or was compiled without --record", flags.record->string(), flags.file.string()));
   writeSafeTensors(*flags.record, record);
 }
 
@@ -60,14 +61,15 @@ void run(const RunFlags& flags) {
     return work();
   };
   std::shared_ptr<Device> device = step("open the device", [&] {
-    return openDevice(flags.device, {.threads = flags.threads,
-                                     .checks = !flags.noChecks,
-                                     .maxInstructions = flags.maxInstructions,
-                                     .kernelFiles = flags.kernelFiles});
+    return openDevice(flags.device,
+                      {.threads = flags.threads, .checks = !flags.noChecks, .maxInstructions = flags.maxInstructions, .kernelFiles = flags.kernelFiles});
   });
   Program program = step("open the program", [&] {
-    return openProgram(flags, {.targets = targetsFor({device}), .drawsAsInputs = flags.draws.has_value(), .record = flags.record.has_value(),
-                               .replay = flags.replay.has_value(), .trace = trace})
+    return openProgram(flags, {.targets = targetsFor({device}),
+                               .drawsAsInputs = flags.draws.has_value(),
+                               .record = flags.record.has_value(),
+                               .replay = flags.replay.has_value(),
+                               .trace = trace})
         .program;
   });
   Session session = step("open the session", [&] { return Session(program, device); });
@@ -101,34 +103,27 @@ void addRunCommand(CLI::App& app) {
   addSaveWeightsFlag(*command, *flags);
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
-  command
-      ->add_option("--output", flags->output,
-                   "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
+  command->add_option("--output", flags->output, "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
       ->type_name("RESULTS");
   command
-      ->add_option("--record", flags->record,
-                   "write what gates chose to a safetensors file: of each gate choices (tokens, choices per token), in front of capacity, weights, and which choices were kept")
+      ->add_option(
+          "--record", flags->record,
+          "write what gates chose to a safetensors file: of each gate choices (tokens, choices per token), in front of capacity, weights, and which choices were kept")
       ->type_name("TENSORS");
   command->add_option("--replay", flags->replay, "gates take their choices from such a file; weights are their scores at these")->type_name("TENSORS");
-  command->add_flag("--no-checks", flags->noChecks,
-                    "ptx-emulator: results only, without a look at uninitialised reads and races");
-  command
-      ->add_option("--kernel-files", flags->kernelFiles,
-                   "cpu: write the kernels into this folder and run them from there, where perf finds their names")
+  command->add_flag("--no-checks", flags->noChecks, "ptx-emulator: results only, without a look at uninitialised reads and races");
+  command->add_option("--kernel-files", flags->kernelFiles, "cpu: write the kernels into this folder and run them from there, where perf finds their names")
       ->type_name("DIR");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
-  addExamples(
-      *command,
-      {{"scores of a photo, by weights drawn from the model's rules",
-        "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
-       {"with weights of yours, into a file",
-        "moec run vit-moe.moec --weights w.safetensors --input image=photo.jpg --output scores.npy"},
-       {"the routing of one run in another, with other weights",
-        "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png --record routing.safetensors\nmoec run models/zoo/vit-moe.json "
-        "--init 1 --input image=examples/photo.png --replay routing.safetensors"},
-       {"CUDA kernels without a GPU, with all of the emulator's checks",
-        "moec run models/zoo/vit-moe.json --device ptx-emulator:sm_90a --init 0 --input image=examples/photo.png"}});
+  addExamples(*command,
+              {{"scores of a photo, by weights drawn from the model's rules", "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png"},
+               {"with weights of yours, into a file", "moec run vit-moe.moec --weights w.safetensors --input image=photo.jpg --output scores.npy"},
+               {"the routing of one run in another, with other weights",
+                "moec run models/zoo/vit-moe.json --init 0 --input image=examples/photo.png --record routing.safetensors\nmoec run models/zoo/vit-moe.json "
+                "--init 1 --input image=examples/photo.png --replay routing.safetensors"},
+               {"CUDA kernels without a GPU, with all of the emulator's checks",
+                "moec run models/zoo/vit-moe.json --device ptx-emulator:sm_90a --init 0 --input image=examples/photo.png"}});
   command->callback([flags] { run(*flags); });
 }
 

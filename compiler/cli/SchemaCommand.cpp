@@ -16,16 +16,14 @@ void addSchemaCommand(CLI::App& app) {
   auto name = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("schema", "Print the JSON Schema of what a command prints with --json");
   command->add_option("command", *name, "the command")->required()->type_name("COMMAND");
-  addExamples(*command,
-              {{"for a validator, or for a program that reads moec's results", "moec schema run > run.schema.json"}});
+  addExamples(*command, {{"for a validator, or for a program that reads moec's results", "moec schema run > run.schema.json"}});
   command->callback([name] {
     auto found = schemas().find(*name);
     if (found == schemas().end()) {
       std::vector<std::string> known;
       for (const auto& [command, text] : schemas())
         known.push_back(command);
-      throw Error(Fault::Usage, fmt::format("no schema for \"{}\"{}; there is one for: {}", *name,
-                                            didYouMean(*name, known), fmt::join(known, ", ")));
+      throw Error(Fault::Usage, fmt::format("no schema for \"{}\"{}; there is one for: {}", *name, didYouMean(*name, known), fmt::join(known, ", ")));
     }
     fmt::print("{}", found->second);
   });

@@ -1,5 +1,6 @@
 #pragma once
-// Ctrl-C and SIGTERM as one wish: the first asks work to come to a good end; the second, whichever of them it is, ends the process as if nobody listened, but says so.
+// Ctrl-C and SIGTERM as one wish: the first asks work to come to a good end; the second, whichever of them it is, ends the process as if nobody listened, but
+// says so.
 
 #include <atomic>
 #include <csignal>
@@ -9,7 +10,8 @@ namespace moec::cli {
 
 class StopSignals {
 public:
-  /// From now on the first of these signals sets the flag; the second writes `lastWords` to stderr. One of a process at a time. A signal that was ignored stays so, as under nohup.
+  /// From now on the first of these signals sets the flag; the second writes `lastWords` to stderr. One of a process at a time. A signal that was ignored stays
+  /// so, as under nohup.
   explicit StopSignals(const std::string& lastWords);
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;

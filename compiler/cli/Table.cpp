@@ -123,8 +123,7 @@ std::string valueTable(const Tensor& tensor, int maxRows) {
       line.push_back(row < 0 ? "..." : "[" + place + "]");
     }
     for (int64_t column : columnList)
-      line.push_back(row < 0 || column < 0 ? "..."
-                                           : cell(tensor.dtype(), values[static_cast<size_t>(row * columns + column)]));
+      line.push_back(row < 0 || column < 0 ? "..." : cell(tensor.dtype(), values[static_cast<size_t>(row * columns + column)]));
     table.add(std::move(line));
   }
   return table.str();

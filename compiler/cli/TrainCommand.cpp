@@ -32,7 +32,7 @@ namespace {
 struct TrainFlags : CommonOptions {
   std::optional<fs::path> out, config;
   bool resume = false, deviceGiven = false;
-  std::vector<std::string> fields, lets;                    // NAME=VALUE
+  std::vector<std::string> fields, lets;                     // NAME=VALUE
   std::vector<std::pair<std::string, std::string>> settings; // keys of the configuration and their texts, as flags gave them
 };
 
@@ -46,8 +46,14 @@ bool hasOwnFlag(const std::string& key) {
 
 /// The word that help shows for a key's value, see ValueKinds.cpp.
 std::string valueWord(const train::ConfigKey& key) {
-  for (const auto& [name, word] : {std::pair("data", "DATA"), {"validation_data", "DATA"}, {"data_kind", "DATAKIND"}, {"schedule", "SCHEDULE"}, {"bad_records", "WHAT"}, {"weights", "TENSORS"},
-                                   {"tokenizer", "TOKENIZER"}, {"seed", "SEED"}})
+  for (const auto& [name, word] : {std::pair("data", "DATA"),
+                                   {"validation_data", "DATA"},
+                                   {"data_kind", "DATAKIND"},
+                                   {"schedule", "SCHEDULE"},
+                                   {"bad_records", "WHAT"},
+                                   {"weights", "TENSORS"},
+                                   {"tokenizer", "TOKENIZER"},
+                                   {"seed", "SEED"}})
     if (key.name == name)
       return word;
   return key.type == "number" ? "X" : "N";
@@ -70,7 +76,9 @@ void addSettings(CLI::App& command, TrainFlags& flags) {
     if (key.type == "boolean")
       command.add_flag_function(flag, [&flags, name = key.name](int64_t) { flags.settings.emplace_back(name, "true"); }, words);
     else
-      command.add_option_function<std::string>(flag, [&flags, name = key.name](const std::string& text) { flags.settings.emplace_back(name, text); }, words)->type_name(valueWord(key));
+      command.add_option_function<std::string>(
+                 flag, [&flags, name = key.name](const std::string& text) { flags.settings.emplace_back(name, text); }, words)
+          ->type_name(valueWord(key));
   }
 }
 
@@ -181,7 +189,8 @@ Program openTrainingProgram(const TrainFlags& flags, const train::Config& config
   common.moefy = config.moefy;
   common.recompute = config.recompute;
   bool validates = !config.data.validationPath.empty() || config.data.validation != 0.0;
-  CompileOptions options{.targets = device.targets(), .train = true, .accumulate = config.accumulate > 1, .statistics = true, .evaluate = validates, .trace = std::move(trace)};
+  CompileOptions options{
+      .targets = device.targets(), .train = true, .accumulate = config.accumulate > 1, .statistics = true, .evaluate = validates, .trace = std::move(trace)};
   options.ema = config.ema;
   options.let = config.let;
   return openProgram(common, std::move(options)).program;
@@ -194,8 +203,8 @@ void train(const TrainFlags& flags) {
   if (isProgramFile(config.model))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; train takes a model, which it keeps beside the weights", config.model.string()));
   if (auto old = train::listCheckpoints(out); !flags.resume && !old.empty())
-    throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with `moec train --resume {}`, or give another folder with --out", out.string(), *train::stepOf(old.back()),
-                                          out.string()));
+    throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with `moec train --resume {}`, or give another folder with --out",
+                                          out.string(), *train::stepOf(old.back()), out.string()));
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
   DeviceOptions deviceOptions{.threads = flags.threads, .maxInstructions = flags.maxInstructions};
   Program program = openTrainingProgram(flags, config, *openDevice(config.device, deviceOptions), trace);
@@ -208,19 +217,25 @@ void train(const TrainFlags& flags) {
   auto reading = std::make_unique<Progress>("reading " + dataName(config), flags.quiet);
   config.data.seed = config.seed;
   data::OpenedData data = data::openData(config.data, plan->inputs, plan->rules);
-  TrainingReport report{.out = out, .about = {.model = program.name(), .data = data.name, .target = plan->target, .state = "under way", .facts = factsOf(config)}, .history = {}, .checkpoint = {}};
+  TrainingReport report{.out = out,
+                        .about = {.model = program.name(), .data = data.name, .target = plan->target, .state = "under way", .facts = factsOf(config)},
+                        .history = {},
+                        .checkpoint = {}};
   train::Trainer trainer(program, config.device, deviceOptions, config, std::move(data));
   trainer.trace(trace);
   if (flags.resume)
     trainer.resume();
   reading.reset();
 
-  StopSignals signals(fmt::format("{}moec: stopped at once: the steps behind the last checkpoint of {} are lost\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", printable(out.string())));
+  StopSignals signals(fmt::format("{}moec: stopped at once: the steps behind the last checkpoint of {} are lost\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+                                  printable(out.string())));
   TrainingProgress progress(flags.quiet, signals.flag());
   Course course(report, progress, config.tensorboard);
   train::Outcome outcome = trainer.run(course, signals.flag());
   progress.end();
-  report.about.state = outcome.end == train::Outcome::End::Finished ? "finished" : outcome.end == train::Outcome::End::EarlyStop ? "stopped early" : "interrupted";
+  report.about.state = outcome.end == train::Outcome::End::Finished    ? "finished"
+                       : outcome.end == train::Outcome::End::EarlyStop ? "stopped early"
+                                                                       : "interrupted";
   report.checkpoint = outcome.checkpoint;
   writePage(report);
   fmt::print("{}{}", flags.json ? reportJson(report) : reportText(report), flags.json ? "\n" : "");
@@ -244,16 +259,21 @@ void addTrainCommand(CLI::App& app) {
   command->add_flag("--resume", flags->resume, "go on from the last checkpoint in the folder; what flags do not say stays as it was");
   command->add_option("--config", flags->config, "a file of these settings, as the training's own train.json; flags win over it")->type_name("CONFIG");
   addSettings(*command, *flags);
-  command->add_option("--field", flags->fields, "an input of the model reads this field of the data; once per input")->allow_extra_args(false)->type_name("INPUT=FIELD");
+  command->add_option("--field", flags->fields, "an input of the model reads this field of the data; once per input")
+      ->allow_extra_args(false)
+      ->type_name("INPUT=FIELD");
   command->add_option("--let", flags->lets, "takes the place of a value in the model's `let`; once per value")->allow_extra_args(false)->type_name("NAME=N");
   addDeviceFlags(*command, *flags);
   command->add_flag("--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: less memory, more work");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"handwritten digits, which ship with moec", "moec train models/zoo/vit-moe.json"},
-                         {"a text of yours, until five evaluations bring nothing better", "moec train models/zoo/switch-lm.json --data corpus.txt --steps 5000 --evaluate-every 250 --patience 5"},
-                         {"a folder of pictures, a folder a class", "moec train models/zoo/vit-moe.json --data photos --epochs 20 --batch 32 --lr 3e-4 --schedule cosine --warmup 200"},
-                         {"go on after Ctrl-C, and further than was asked for at first", "moec train --resume vit-moe-training\nmoec train --resume vit-moe-training --steps 3000"},
+                         {"a text of yours, until five evaluations bring nothing better",
+                          "moec train models/zoo/switch-lm.json --data corpus.txt --steps 5000 --evaluate-every 250 --patience 5"},
+                         {"a folder of pictures, a folder a class",
+                          "moec train models/zoo/vit-moe.json --data photos --epochs 20 --batch 32 --lr 3e-4 --schedule cosine --warmup 200"},
+                         {"go on after Ctrl-C, and further than was asked for at first",
+                          "moec train --resume vit-moe-training\nmoec train --resume vit-moe-training --steps 3000"},
                          {"the curves as a page, and in TensorBoard", "moec inspect vit-moe-training\nmoec train models/zoo/vit-moe.json --tensorboard"}});
   command->callback([flags, command] {
     flags->deviceGiven = command->count("--device") > 0;

@@ -27,7 +27,8 @@ int terminalWidth() {
 std::string bar(int64_t step, int64_t steps, int cells) {
   auto done = static_cast<int>(static_cast<double>(cells) * static_cast<double>(step) / static_cast<double>(std::max<int64_t>(steps, 1)));
   done = std::clamp(done, 0, cells);
-  return fmt::format("[{}{}{}] ", std::string(static_cast<size_t>(done), '='), done < cells ? ">" : "", std::string(static_cast<size_t>(std::max(0, cells - done - 1)), ' '));
+  return fmt::format("[{}{}{}] ", std::string(static_cast<size_t>(done), '='), done < cells ? ">" : "",
+                     std::string(static_cast<size_t>(std::max(0, cells - done - 1)), ' '));
 }
 
 /// What cannot be told (a terminal that is gone, a full disk under the log) ends no training.
@@ -36,8 +37,9 @@ void tell(const std::string& text) { static_cast<void>(std::fwrite(text.data(), 
 } // namespace
 
 std::string placeText(const TrainingPlace& place, int width) {
-  std::string first = fmt::format("step {}/{} ", place.step, place.steps), rest = fmt::format(" epoch {}  loss {:.4f}  lr {:.3g}  {:.0f} {}/s", place.epoch + 1, place.loss, place.learningRate,
-                                                                                          place.rate, place.countsTokens ? "tokens" : "records");
+  std::string first = fmt::format("step {}/{} ", place.step, place.steps),
+              rest = fmt::format(" epoch {}  loss {:.4f}  lr {:.3g}  {:.0f} {}/s", place.epoch + 1, place.loss, place.learningRate, place.rate,
+                                 place.countsTokens ? "tokens" : "records");
   if (place.stopping)
     rest += "  stopping after this step; again to stop at once";
   else if (place.secondsLeft >= 0)

@@ -1,5 +1,6 @@
 #pragma once
-// A training while it runs, on stderr: on a terminal one line that is painted again at most ten times a second, elsewhere a line every ten seconds; and in both a line for each evaluation.
+// A training while it runs, on stderr: on a terminal one line that is painted again at most ten times a second, elsewhere a line every ten seconds; and in both
+// a line for each evaluation.
 
 #include "runtime/train/Trainer.h"
 
@@ -15,13 +16,14 @@ namespace moec::cli {
 struct TrainingPlace {
   int64_t step = 0, steps = 0, epoch = 0; // epoch: from 0
   double loss = 0, learningRate = 0;
-  double rate = 0;                        // tokens or records a second
+  double rate = 0; // tokens or records a second
   bool countsTokens = false;
-  double secondsLeft = -1;                // below 0: not known yet
+  double secondsLeft = -1; // below 0: not known yet
   bool stopping = false;
 };
 
-/// "step 345/1500 [====>    ] epoch 16  loss 0.4213  lr 0.00091  1243 records/s  1 m 12 s left". Without the bar where it does not fit into `width`, then cut; width 0: a line of a file, without the bar.
+/// "step 345/1500 [====>    ] epoch 16  loss 0.4213  lr 0.00091  1243 records/s  1 m 12 s left". Without the bar where it does not fit into `width`, then cut;
+/// width 0: a line of a file, without the bar.
 std::string placeText(const TrainingPlace& place, int width);
 /// "step 345: validation loss 0.3912, accuracy 91.30 %, the best so far".
 std::string evaluationText(const train::EvaluationRecord& record);
@@ -46,8 +48,8 @@ public:
 private:
   using Clock = std::chrono::steady_clock;
   void watch();
-  void paint();                       // with the mutex held
-  void say(const std::string& line);  // the same: a line that stays
+  void paint();                      // with the mutex held
+  void say(const std::string& line); // the same: a line that stays
 
   bool quiet_, terminal_;
   const std::atomic<bool>& stop_;

@@ -58,7 +58,10 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nul
 Json evaluationJson(const std::optional<train::EvaluationRecord>& record) {
   if (!record)
     return nullptr;
-  return {{"step", record->step}, {"records", record->records}, {"loss", number(record->loss)}, {"accuracy", record->accuracy ? number(*record->accuracy) : Json(nullptr)}};
+  return {{"step", record->step},
+          {"records", record->records},
+          {"loss", number(record->loss)},
+          {"accuracy", record->accuracy ? number(*record->accuracy) : Json(nullptr)}};
 }
 
 std::string evaluationWords(const train::EvaluationRecord& record) {
@@ -126,7 +129,8 @@ TrainingReport readTraining(const fs::path& out) {
 
 std::string reportJson(const TrainingReport& report) {
   const train::History& history = report.history;
-  Json json{{"out", report.out.string()}, {"model", report.about.model}, {"data", report.about.data}, {"target", report.about.target}, {"state", report.about.state}};
+  Json json{
+      {"out", report.out.string()}, {"model", report.about.model}, {"data", report.about.data}, {"target", report.about.target}, {"state", report.about.state}};
   json["step"] = history.steps();
   json["steps"] = report.about.steps;
   json["records"] = history.records();
@@ -143,8 +147,8 @@ std::string reportText(const TrainingReport& report) {
   const train::History& history = report.history;
   const train::About& about = report.about;
   std::string of = about.steps > 0 ? fmt::format(" of {}", about.steps) : "";
-  std::string text = fmt::format("{} on {}{}: {} after {}{} steps, {}\n", about.model, about.data, about.target.empty() ? "" : ", " + about.target, about.state, history.steps(),
-                                 about.state == "finished" ? "" : of, train::durationText(history.seconds()));
+  std::string text = fmt::format("{} on {}{}: {} after {}{} steps, {}\n", about.model, about.data, about.target.empty() ? "" : ", " + about.target, about.state,
+                                 history.steps(), about.state == "finished" ? "" : of, train::durationText(history.seconds()));
   Table table({"", ""});
   if (history.steps() > 0)
     table.add({"training loss", fmt::format("{:.4f}, of the last step", history.last().loss)});

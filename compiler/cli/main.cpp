@@ -65,8 +65,7 @@ int run(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "help") // the same as --help, which stands behind its command
     return run(argc == 2 ? 2 : 3, std::array{argv[0], argc == 2 ? const_cast<char*>("--help") : argv[2], const_cast<char*>("--help")}.data());
   if (argc > 1 && argv[1][0] != '-' && std::ranges::find(known, argv[1]) == known.end())
-    return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1],
-                                                  moec::didYouMean(argv[1], known), fmt::join(known, ", ")));
+    return report(moec::Fault::Usage, fmt::format("unknown command \"{}\"{}; known: {}", argv[1], moec::didYouMean(argv[1], known), fmt::join(known, ", ")));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -95,9 +94,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     code = report(moec::Fault::System, "out of memory");
   } catch (const std::system_error& error) {
-    code = report(moec::Fault::System,
-                  std::ferror(stdout) ? fmt::format("cannot write the results to stdout: {}", error.code().message())
-                                      : error.what());
+    code = report(moec::Fault::System, std::ferror(stdout) ? fmt::format("cannot write the results to stdout: {}", error.code().message()) : error.what());
   } catch (const std::exception& error) {
     code = report(moec::Fault::Internal, error.what());
   }

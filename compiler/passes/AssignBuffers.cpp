@@ -1,6 +1,6 @@
 // assign-buffers: every value gets a buffer. A reshape shares its operand's; what a called function returns lives in memory of its own, a parameter or state
-// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it. Scores that die where their gradient is made give
-// it their memory.
+// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it. Scores
+// that die where their gradient is made give it their memory.
 
 #include "codegen/analysis/InPlace.h"
 #include "compiler/passes/BufferTable.h"
@@ -59,7 +59,8 @@ private:
         buffers_[buffer].firstLaunch = buffers_[buffer].lastLaunch = -1;
         buffers_[buffer].shape = shape; // as the caller sees it: a kernel that wrote it may call it (tokens, width)
       } else if (buffers_[buffer].shape != shape) {
-        return end->emitError("an output is another shape of '") << buffers_[buffer].name << "', which is an input, a weight or an output itself: not supported";
+        return end->emitError("an output is another shape of '")
+               << buffers_[buffer].name << "', which is an input, a weight or an output itself: not supported";
       } else if (isWritten(function, buffer)) {
         return end->emitError("an output is '") << buffers_[buffer].name << "' as it was before the call, which writes it: not supported";
       }
@@ -140,7 +141,8 @@ private:
     while (auto reshape = made.getDefiningOp<ReshapeOp>())
       made = reshape.getX();
     int buffer = of_.at(made);
-    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy || llvm::count_if(kernel.getInputs(), [&](Value value) { return of_.at(value) == buffer; }) != 1)
+    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy ||
+        llvm::count_if(kernel.getInputs(), [&](Value value) { return of_.at(value) == buffer; }) != 1)
       return false;
     auto isReadBehind = [&](Value value) { return isUsed(value, [&](Operation* user) { return user != kernel && kernel->isBeforeInBlock(user); }); };
     auto isGiven = [&](Value value) { return isUsed(value, [](Operation* user) { return isa<func::ReturnOp>(user); }); };

@@ -12,8 +12,7 @@ namespace moec::compiler {
 namespace {
 
 constexpr std::pair<BufferKind, llvm::StringLiteral> kinds[] = {
-    {BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"}, {BufferKind::Prepared, "prepared"},
-    {BufferKind::State, "state"},
+    {BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"}, {BufferKind::Prepared, "prepared"}, {BufferKind::State, "state"},
     {BufferKind::Temporary, "temporary"}, {BufferKind::Output, "output"},       {BufferKind::Constant, "constant"},
 };
 

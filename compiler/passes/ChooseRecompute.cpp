@@ -2,9 +2,9 @@
 
 #include "runtime/core/Error.h"
 
+#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/MapVector.h"
-#include "mlir/IR/IRMapping.h"
 
 #include <algorithm>
 
@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kShortRow = 1024; // softmax of such a row needs one pass over what a core or a block holds
 constexpr double kMostRead = 2.5;   // bytes read again for each byte that is not saved: two values of its size, and what is small
-constexpr int64_t kUsualSize = 64;   // what a symbol counts as
+constexpr int64_t kUsualSize = 64;  // what a symbol counts as
 
 int64_t usual(const Size& size) {
   Bindings bindings;

@@ -75,9 +75,8 @@ static bool isNumbers(Value value) {
 }
 
 bool isMask(Operation* op) {
-  return isa_and_nonnull<CompareOp>(op) && llvm::all_of(op->getOperands(), [](Value operand) {
-    return isNumbers(operand) || (operand.getDefiningOp<RandomOp>() && operand.hasOneUse());
-  });
+  return isa_and_nonnull<CompareOp>(op) &&
+         llvm::all_of(op->getOperands(), [](Value operand) { return isNumbers(operand) || (operand.getDefiningOp<RandomOp>() && operand.hasOneUse()); });
 }
 
 bool isOfMask(Value value) {
@@ -130,8 +129,8 @@ Operation* nextUser(Value value) {
   Operation* work = first && isElementwise(first) ? firstWorkBehind(first) : nullptr;
   // A reduction computes what it sums up by itself.
   bool othersAreFar = work && !isa<ReduceOp>(work) && llvm::all_of(value.getUsers(), [&](Operation* user) {
-    return user == first || (work->isBeforeInBlock(user) && !isa<func::ReturnOp>(user));
-  });
+                        return user == first || (work->isBeforeInBlock(user) && !isa<func::ReturnOp>(user));
+                      });
   return othersAreFar ? first : nullptr;
 }
 
@@ -181,9 +180,8 @@ bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) co
   if (!isFree(op) || !(isElementwise(op) || isCheapDraw(op)) || !(value.hasOneUse() || isOfMask(value)))
     return false;
   makers.push_back(op);
-  return llvm::all_of(op->getOperands(), [&](Value operand) {
-    return isInMemory(operand) || (sizesOf(operand) == sizesOf(value) && collectMakers(operand, makers));
-  });
+  return llvm::all_of(op->getOperands(),
+                      [&](Value operand) { return isInMemory(operand) || (sizesOf(operand) == sizesOf(value) && collectMakers(operand, makers)); });
 }
 
 void Cluster::addMakers(Operation* user) {
@@ -207,9 +205,8 @@ void Cluster::addMakers(Operation* user) {
 Value Cluster::growForward(Value value, std::string& reason) {
   // Where the cluster gives more than `value`, what joins it may need what comes behind it.
   bool givesMore = llvm::any_of(ops_, [&](Operation* op) {
-    return llvm::any_of(op->getResults(), [&](Value result) {
-      return result != value && llvm::any_of(result.getUsers(), [&](Operation* user) { return !contains(user); });
-    });
+    return llvm::any_of(op->getResults(),
+                        [&](Value result) { return result != value && llvm::any_of(result.getUsers(), [&](Operation* user) { return !contains(user); }); });
   });
   while (true) {
     Operation* user = nextUser(value);

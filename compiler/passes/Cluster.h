@@ -26,8 +26,8 @@ public:
   void prune(llvm::function_ref<bool(mlir::Operation*)> kept);
 
   /// Adds the elementwise ops behind `value` as long as each keeps its shape and is the only use of the one before, or the only one near. Tables of experts'
-  /// entries that such an op reads come along, and so does what is made elementwise for it alone, from values in memory and draws; the mask of a dropout, for its
-  /// backward part too. Returns the last value; `reason` says why it ended.
+  /// entries that such an op reads come along, and so does what is made elementwise for it alone, from values in memory and draws; the mask of a dropout, for
+  /// its backward part too. Returns the last value; `reason` says why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);
 
   /// Adds what exchanges the last two dimensions of an operand of a member, for the member alone: kernels of products read either way, and nobody then needs

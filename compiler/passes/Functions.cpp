@@ -16,13 +16,9 @@ Purpose purposeOf(ModuleOp module) {
 }
 
 std::optional<LaunchList> listOf(func::FuncOp function) {
-  constexpr std::pair<llvm::StringLiteral, LaunchList> lists[] = {{"prepare", LaunchList::Prepare},
-                                                                  {"forward", LaunchList::Forward},
-                                                                  {"train_step", LaunchList::Forward},
-                                                                  {"accumulate", LaunchList::Forward},
-                                                                  {"evaluate", LaunchList::Forward},
-                                                                  {"generate", LaunchList::Forward},
-                                                                  {"apply", LaunchList::Apply}};
+  constexpr std::pair<llvm::StringLiteral, LaunchList> lists[] = {
+      {"prepare", LaunchList::Prepare},  {"forward", LaunchList::Forward},  {"train_step", LaunchList::Forward}, {"accumulate", LaunchList::Forward},
+      {"evaluate", LaunchList::Forward}, {"generate", LaunchList::Forward}, {"apply", LaunchList::Apply}};
   for (auto& [name, list] : lists)
     if (function.getSymName() == name)
       return list;

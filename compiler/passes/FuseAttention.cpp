@@ -49,8 +49,8 @@ LogicalResult fuseAppends(func::FuncOp function) {
   while (!left.empty()) {
     AppendOp first = left.front();
     auto belongs = [&](AppendOp other) {
-      return pathOf(other.getLoc()) == pathOf(first.getLoc()) && other.getPosition() == first.getPosition() && other.getRows().getType() == first.getRows().getType() &&
-             other.getCache().getType() == first.getCache().getType();
+      return pathOf(other.getLoc()) == pathOf(first.getLoc()) && other.getPosition() == first.getPosition() &&
+             other.getRows().getType() == first.getRows().getType() && other.getCache().getType() == first.getCache().getType();
     };
     SmallVector<AppendOp> members = llvm::filter_to_vector(left, belongs);
     left = llvm::filter_to_vector(left, [&](AppendOp append) { return !llvm::is_contained(members, append); });

@@ -23,9 +23,7 @@ bool alongLastAxis(Operation* op) {
 }
 
 /// Works on each token by itself.
-bool isTokenOp(Operation* op) {
-  return isElementwise(op) || isa<SoftmaxOp, SelectOp, TakeOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op);
-}
+bool isTokenOp(Operation* op) { return isElementwise(op) || isa<SoftmaxOp, SelectOp, TakeOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op); }
 
 bool rowsAreTokens(Value value, const Size& tokens) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
@@ -81,8 +79,8 @@ LogicalResult fuseOrders(func::FuncOp function) {
 
 bool isChoice(Operation* op) { return isa<AssignOp, DropOp>(op); }
 
-/// Where the assignment, or a drop behind it, needs what is made outside of the cluster from the cluster's own, as a sum over many columns of the weights: takes
-/// out all that makes it. The kernel then begins behind that.
+/// Where the assignment, or a drop behind it, needs what is made outside of the cluster from the cluster's own, as a sum over many columns of the weights:
+/// takes out all that makes it. The kernel then begins behind that.
 void cutInFront(Cluster& cluster) {
   auto reach = [](SmallVector<Operation*> work, bool forward) {
     llvm::DenseSet<Operation*> seen(work.begin(), work.end());

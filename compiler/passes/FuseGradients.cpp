@@ -1,5 +1,6 @@
-// fuse-gradients: the ops of the backward part that are no product, row or loop by themselves, each with the elementwise ops behind it; the gradient of experts'
-// weights with that of their biases, which reads the same rows. Stands before fuse-rows and fuse-loops, which would take those ops or have no kind for these.
+// fuse-gradients: the ops of the backward part that are no product, row or loop by themselves, each with the elementwise ops behind it; the gradient of
+// experts' weights with that of their biases, which reads the same rows. Stands before fuse-rows and fuse-loops, which would take those ops or have no kind for
+// these.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"

@@ -14,8 +14,7 @@ namespace {
 
 bool isLoopOp(Operation* op) {
   return isElementwise(op) ||
-         isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp,
-             RotaryOp>(op);
+         isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp>(op);
 }
 
 /// Whether something other than views stands above a value, for which it pays to take the views along.
@@ -40,8 +39,7 @@ constexpr size_t kMostOps = 128;
 void growBackward(Cluster& cluster, Operation* op, bool once) {
   for (Value operand : op->getOperands()) {
     Operation* producer = operand.getDefiningOp();
-    if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) ||
-        !feedsOnly(producer, cluster) || cluster.size() >= kMostOps)
+    if (!producer || !isFree(producer) || !isLoopOp(producer) || cluster.contains(producer) || !feedsOnly(producer, cluster) || cluster.size() >= kMostOps)
       continue;
     bool readOnce = once && isElementwise(op) && sizesOf(operand) == sizesOf(op->getResult(0));
     if (isa<ReduceOp>(producer) && !(readOnce && operand.hasOneUse()))
@@ -71,8 +69,7 @@ LogicalResult fuseLoops(func::FuncOp function) {
     for (Operation* other : candidates)
       if (cluster.contains(other))
         done.insert(other);
-    std::string reason =
-        op->hasOneUse() ? "followed by " + nameInWords(*op->getUsers().begin()) : "its result is used more than once";
+    std::string reason = op->hasOneUse() ? "followed by " + nameInWords(*op->getUsers().begin()) : "its result is used more than once";
     if (failed(cluster.outline("loops", reason)))
       return failure();
   }

@@ -13,8 +13,8 @@ namespace {
 
 void growBackward(Cluster& cluster, Value value, const Sizes& sizes) {
   Operation* op = value.getDefiningOp();
-  if (!op || !isFree(op) || !(isElementwise(op) || isa<RandomOp, DispatchOp, ExpertRowsOp>(op)) || !value.hasOneUse() ||
-      sizesOf(value) != sizes || !cluster.add(op))
+  if (!op || !isFree(op) || !(isElementwise(op) || isa<RandomOp, DispatchOp, ExpertRowsOp>(op)) || !value.hasOneUse() || sizesOf(value) != sizes ||
+      !cluster.add(op))
     return;
   if (isa<DispatchOp, ExpertRowsOp>(op)) // they read memory
     return;
@@ -56,7 +56,8 @@ LogicalResult fuse(Operation* root) {
 
 bool sumsRows(Operation* op) {
   auto reduce = dyn_cast<ReduceOp>(op);
-  return reduce && reduce.getKind() == ReduceKind::Sum && static_cast<int64_t>(reduce.getAxis()) + 1 == cast<RankedTensorType>(reduce.getX().getType()).getRank();
+  return reduce && reduce.getKind() == ReduceKind::Sum &&
+         static_cast<int64_t>(reduce.getAxis()) + 1 == cast<RankedTensorType>(reduce.getX().getType()).getRank();
 }
 
 /// What multiplies the dispatched rows, as they are or in another dtype.
@@ -110,10 +111,11 @@ LogicalResult fuseCounts(func::FuncOp function) {
     Cluster cluster(counts);
     std::function<void(Operation*)> grow = [&](Operation* op) {
       for (Operation* user : op->getUsers())
-        if (bool ofNumber = isElementwise(user) && llvm::all_of(user->getOperands(), [&](Value operand) {
-              Operation* maker = operand.getDefiningOp();
-              return cluster.contains(maker) || isa_and_nonnull<ConstantOp, SizeOp>(maker);
-            });
+        if (bool ofNumber = isElementwise(user) && llvm::all_of(user->getOperands(),
+                                                                [&](Value operand) {
+                                                                  Operation* maker = operand.getDefiningOp();
+                                                                  return cluster.contains(maker) || isa_and_nonnull<ConstantOp, SizeOp>(maker);
+                                                                });
             isFree(user) && !cluster.contains(user) && (ofNumber || sumsRows(user))) {
           cluster.add(user);
           grow(user);
@@ -161,8 +163,7 @@ void growAlongRouter(Cluster& cluster, Operation* op, const Sizes& leading) {
       cluster = std::move(before);
   };
   for (Value operand : op->getOperands())
-    if (Operation* maker = operand.getDefiningOp();
-        maker && llvm::all_of(maker->getUsers(), [&](Operation* user) { return cluster.contains(user); }))
+    if (Operation* maker = operand.getDefiningOp(); maker && llvm::all_of(maker->getUsers(), [&](Operation* user) { return cluster.contains(user); }))
       visit(maker);
   for (Operation* user : llvm::make_early_inc_range(op->getUsers()))
     visit(user);
@@ -213,8 +214,8 @@ template <class Norm> MulOp weightGradientOf(Norm norm) {
   return product && product->hasOneUse() && sumOfAllRows(*product->getUsers().begin()) ? product : MulOp();
 }
 
-/// The gradient of a norm's rows, and as sums over all of them those of its weight and of its bias: a row is read once. Where nobody asks for that of the rows, as of
-/// the first norm of a model, the sums alone.
+/// The gradient of a norm's rows, and as sums over all of them those of its weight and of its bias: a row is read once. Where nobody asks for that of the rows,
+/// as of the first norm of a model, the sums alone.
 template <class Gradient, class Norm> LogicalResult fuseNormGradients(func::FuncOp function) {
   for (Gradient gradient : SmallVector<Gradient>(function.getOps<Gradient>())) {
     Cluster cluster(gradient);

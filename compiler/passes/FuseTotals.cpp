@@ -1,6 +1,6 @@
 // fuse-totals: sums over all elements of many tensors that are added up, as the gradients' norm, in one kernel with what is made of them. Comes before
-// fuse-updates: what updates need of the norm is computed here once, and a gradient is read twice, not made twice. Sums that states alone need, as the norm of each
-// parameter, are one kernel too. Sums over data stay where they are: their kernels are the loss's.
+// fuse-updates: what updates need of the norm is computed here once, and a gradient is read twice, not made twice. Sums that states alone need, as the norm of
+// each parameter, are one kernel too. Sums over data stay where they are: their kernels are the loss's.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -24,7 +24,9 @@ bool isTotal(Operation* op) {
 bool isFreeNumber(Operation* op) { return op && isFree(op) && isElementwise(op) && isNumber(op->getResult(0)); }
 
 /// Of one tensor and numbers: no more to read than its result.
-bool isCheap(Operation* op) { return llvm::count_if(op->getOperands(), [](Value operand) { return !isNumber(operand); }) == 1; }
+bool isCheap(Operation* op) {
+  return llvm::count_if(op->getOperands(), [](Value operand) { return !isNumber(operand); }) == 1;
+}
 
 /// What a sum's terms are made of for it alone, in the tensor's shape or another; what is cheap is made again.
 void addMakers(Cluster& cluster, OpOperand& operand) {
@@ -70,7 +72,9 @@ class Sum {
 public:
   explicit Sum(Operation* root) : root_(root) { collect(root->getResult(0)); }
 
-  size_t totals() const { return static_cast<size_t>(llvm::count_if(totals_, [](ReduceOp total) { return !isNumber(total.getX()); })); }
+  size_t totals() const {
+    return static_cast<size_t>(llvm::count_if(totals_, [](ReduceOp total) { return !isNumber(total.getX()); }));
+  }
 
   /// Null where the sum needs itself in between, or where a launch may not have so many buffers.
   FailureOr<KernelOp> outline() {

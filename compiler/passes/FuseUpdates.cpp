@@ -64,9 +64,8 @@ private:
         continue;
       Sizes sizes = sizesOf(op.getResult(0));
       int64_t writes = llvm::count_if(op.getUsers(), [](Operation* user) { return isa<WriteOp>(user); });
-      bool onlyUpdates = llvm::all_of(op.getUsers(), [&](Operation* user) {
-        return isa<WriteOp>(user) || (ops_.contains(user) && sizesOf(user->getResult(0)) == sizes);
-      });
+      bool onlyUpdates =
+          llvm::all_of(op.getUsers(), [&](Operation* user) { return isa<WriteOp>(user) || (ops_.contains(user) && sizesOf(user->getResult(0)) == sizes); });
       if (onlyUpdates && writes <= 1)
         ops_.insert(&op);
     }

@@ -40,8 +40,8 @@ public:
     for (KernelOp kernel : kernels_)
       llvm::append_range(types, kernel.getResultTypes());
     Location loc = isOne ? last.getLoc() : function->getParentOfType<ModuleOp>().getLoc();
-    auto joined = KernelOp::create(builder, loc, types, inputs_.getArrayRef(), builder.getStringAttr("update"), builder.getStringAttr(isOne ? last.getLabel() : pathOf(loc)),
-                                   last.getReasonAttr(), DictionaryAttr());
+    auto joined = KernelOp::create(builder, loc, types, inputs_.getArrayRef(), builder.getStringAttr("update"),
+                                   builder.getStringAttr(isOne ? last.getLabel() : pathOf(loc)), last.getReasonAttr(), DictionaryAttr());
     Block* body = builder.createBlock(&joined.getBody());
     IRMapping mapping;
     for (Value input : inputs_)

@@ -56,8 +56,12 @@ InputInfo inputOf(func::FuncOp function, unsigned index) {
 
 Init initOf(InitAttr attribute) {
   constexpr std::pair<llvm::StringLiteral, Init::Kind> words[] = {
-      {"zeros", Init::Kind::Zeros},     {"ones", Init::Kind::Ones},     {"constant", Init::Kind::Constant},
-      {"uniform", Init::Kind::Uniform}, {"normal", Init::Kind::Normal}, {"orthogonal", Init::Kind::Orthogonal},
+      {"zeros", Init::Kind::Zeros},
+      {"ones", Init::Kind::Ones},
+      {"constant", Init::Kind::Constant},
+      {"uniform", Init::Kind::Uniform},
+      {"normal", Init::Kind::Normal},
+      {"orthogonal", Init::Kind::Orthogonal},
       {"truncated_normal", Init::Kind::TruncatedNormal},
   };
   Init init;
@@ -117,15 +121,17 @@ public:
     if (auto limits = module_->getAttrOfType<DictionaryAttr>("moe.at_most"))
       for (NamedAttribute entry : limits)
         plan_.rules.push_back({cast<IntegerAttr>(entry.getValue()).getInt() == 0 ? "what equal runs leave over of the tokens" : "the number of positions",
-                               Size::parse(entry.getName().str()), {}, cast<IntegerAttr>(entry.getValue()).getInt()});
+                               Size::parse(entry.getName().str()),
+                               {},
+                               cast<IntegerAttr>(entry.getValue()).getInt()});
     module_.walk([&](AssignOp assign) {
       // An expert that may take nobody would drop every token without a word.
       if (auto capacity = assign.getCapacity())
         if (Size size = Size::parse(capacity->str()); !size.isConstant())
           plan_.rules.push_back({"the capacity of '" + pathOf(assign.getLoc()) + "'", size, 1, {}});
     });
-    for (auto [list, launches] : {std::pair(LaunchList::Prepare, &plan_.prepare), std::pair(LaunchList::Forward, &plan_.forward),
-                                  std::pair(LaunchList::Apply, &plan_.apply)})
+    for (auto [list, launches] :
+         {std::pair(LaunchList::Prepare, &plan_.prepare), std::pair(LaunchList::Forward, &plan_.forward), std::pair(LaunchList::Apply, &plan_.apply)})
       if (func::FuncOp function = functionOf(module_, list); function && failed(addLaunches(function, *launches)))
         return failure();
     return std::move(plan_);

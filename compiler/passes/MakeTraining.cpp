@@ -117,7 +117,8 @@ private:
     OpBuilder top(loss_);
     FloatAttr zero = top.getF64FloatAttr(0);
     auto init = InitAttr::get(top.getContext(), top.getStringAttr("zeros"), zero, zero);
-    auto sum = StateOp::create(top, loc, top.getStringAttr(parameter.getSymName() + ".gradient"), TypeAttr::get(entry.gradient.getType()), init, FlatSymbolRefAttr());
+    auto sum =
+        StateOp::create(top, loc, top.getStringAttr(parameter.getSymName() + ".gradient"), TypeAttr::get(entry.gradient.getType()), init, FlatSymbolRefAttr());
     sums_.push_back(sum);
     return sum;
   }

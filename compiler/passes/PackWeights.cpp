@@ -1,5 +1,5 @@
-// pack-weights: the panels that the products' schedules ask for. Where calls leave the parameters as they are, @prepare packs them once. For training they change with every
-// call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself.
+// pack-weights: the panels that the products' schedules ask for. Where calls leave the parameters as they are, @prepare packs them once. For training they
+// change with every call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself.
 
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
@@ -24,7 +24,8 @@ func::FuncOp prepareFunction(ModuleOp module) {
 }
 
 /// The kernel that packs a value (.., N, K) into panels of nr rows. With `exchange`, the value is (.., K, N).
-FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder, codegen::KernelEmitter& emitter) {
+FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder,
+                            codegen::KernelEmitter& emitter) {
   Location loc = plain.getLoc();
   Sizes sizes = exchange ? sizesOf(exchange.getResult()) : sizesOf(plain);
   Size n = sizes[sizes.size() - 2], k = sizes.back();

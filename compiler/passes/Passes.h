@@ -41,7 +41,8 @@ mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitte
 /// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
 mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 
-/// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of the module, `reads` and `writes` of kernels.
+/// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of
+/// the module, `reads` and `writes` of kernels.
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
 
 /// Images of kernels by the emitter's key.

@@ -1,5 +1,6 @@
 // sink-reshapes: a reshape of a constant is a constant; and elementwise(reshape(x), y) becomes reshape(elementwise(x, y')), when x is what a fused product
-// or combine will make; what y is made of for this op alone is made in x's shape. Comes before the fusions of products: they follow uses from op to op and would stop at the reshape.
+// or combine will make; what y is made of for this op alone is made in x's shape. Comes before the fusions of products: they follow uses from op to op and
+// would stop at the reshape.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -13,8 +14,8 @@ namespace {
 
 bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
 
-/// Whether a value is made elementwise, for one op or of a dropout's mask, from what stands in memory in any case: then it can be made in another shape as well. A
-/// product's epilogue takes along what it needs, but no view of it.
+/// Whether a value is made elementwise, for one op or of a dropout's mask, from what stands in memory in any case: then it can be made in another shape as
+/// well. A product's epilogue takes along what it needs, but no view of it.
 bool isMadeForOne(Value value) {
   Operation* op = value.getDefiningOp();
   if (!op || !isElementwise(op) || isMask(op) || !(value.hasOneUse() || isOfMask(value)))

@@ -45,9 +45,8 @@ bool readsWhatWrites(KernelOp reader, KernelOp writer) {
 
 /// Takes out of `left` the first kernel that writes nothing that another one still reads; null when there is none.
 KernelOp takeNext(SmallVector<KernelOp>& left) {
-  auto next = llvm::find_if(left, [&](KernelOp kernel) {
-    return llvm::none_of(left, [&](KernelOp other) { return other != kernel && readsWhatWrites(other, kernel); });
-  });
+  auto next = llvm::find_if(
+      left, [&](KernelOp kernel) { return llvm::none_of(left, [&](KernelOp other) { return other != kernel && readsWhatWrites(other, kernel); }); });
   KernelOp taken = next == left.end() ? nullptr : *next;
   if (taken)
     left.erase(next);

@@ -22,7 +22,8 @@ LogicalResult verifyFused(func::FuncOp function) {
 
 /// Whether a kernel of this kind may hold the op (moe.kernel's description in ir/dialect/MoeOps.td).
 bool mayHold(StringRef kind, Operation* op) {
-  if (isa<YieldOp, ConstantOp>(op) || (isElementwise(op) && kind != "pack" && kind != "append" && kind != "places" && kind != "swipe" && !kind.contains("attention")))
+  if (isa<YieldOp, ConstantOp>(op) ||
+      (isElementwise(op) && kind != "pack" && kind != "append" && kind != "places" && kind != "swipe" && !kind.contains("attention")))
     return true;
   if (kind == "pack")
     return isa<TransposeOp, PackOp>(op);
@@ -50,12 +51,14 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<UnpackOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
-  bool inRows = isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
+  bool inRows =
+      isa<LayerNormOp, RmsNormOp, SoftmaxOp, SelectOp, TakeOp, RandomOp, ReduceOp, SliceOp, ConcatOp, DispatchOp, ExpertRowsOp, RowWeightsOp, CombineOp>(op);
   bool inGradients = isa<LayerNormGradOp, RmsNormGradOp, SoftmaxGradOp, LogSumExpOp, CrossEntropyOp, CrossEntropyGradOp, SelectGradOp, ChoiceValuesOp>(op);
   bool inStatistics = isa<IsTopOp, ExpertCountsOp, SizeOp>(op);
   if (kind == "rows")
     return inRows || inGradients || inStatistics || isa<ReshapeOp>(op);
-  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op), inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp, RandomOp>(op);
+  bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op),
+       inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp, RandomOp>(op);
   if (kind == "gate")
     return inGate;
   return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));

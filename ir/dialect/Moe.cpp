@@ -49,14 +49,12 @@ bool isCanonicalSize(StringRef text) {
   return size && size->str() == text;
 }
 
-static LogicalResult checkCanonical(function_ref<InFlightDiagnostic()> emitError, StringRef constraint,
-                                    StringRef text) {
+static LogicalResult checkCanonical(function_ref<InFlightDiagnostic()> emitError, StringRef constraint, StringRef text) {
   std::optional<Size> size = parseSize(text);
   if (!size)
     return emitError() << constraint << ": \"" << text << "\" is not a size";
   if (size->str() != text)
-    return emitError() << constraint << ": the size \"" << text << "\" is not in canonical form, which is \""
-                       << size->str() << "\"";
+    return emitError() << constraint << ": the size \"" << text << "\" is not in canonical form, which is \"" << size->str() << "\"";
   return success();
 }
 
@@ -67,17 +65,14 @@ LogicalResult SizesAttr::verify(function_ref<InFlightDiagnostic()> emitError, Ar
   return success();
 }
 
-LogicalResult SizesAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
-                                        function_ref<InFlightDiagnostic()> emitError) const {
+LogicalResult SizesAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType, function_ref<InFlightDiagnostic()> emitError) const {
   if (shape.size() != getDims().size())
-    return emitError() << "sizes C2: one text per dimension: the tensor has " << shape.size()
-                       << " dimensions, #moe.sizes has " << getDims().size();
+    return emitError() << "sizes C2: one text per dimension: the tensor has " << shape.size() << " dimensions, #moe.sizes has " << getDims().size();
   for (auto [index, dim] : llvm::enumerate(getDims())) {
     std::optional<int64_t> constant = Size::parse(dim.getValue()).constant();
     if (constant ? shape[index] != *constant : !ShapedType::isDynamic(shape[index])) {
-      InFlightDiagnostic diagnostic = emitError()
-                                      << "sizes C3: a dimension is dynamic exactly when its size is not a constant: "
-                                      << "dimension " << index << " is ";
+      InFlightDiagnostic diagnostic = emitError() << "sizes C3: a dimension is dynamic exactly when its size is not a constant: "
+                                                  << "dimension " << index << " is ";
       if (ShapedType::isDynamic(shape[index]))
         diagnostic << "dynamic";
       else
@@ -90,20 +85,16 @@ LogicalResult SizesAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementTyp
   return success();
 }
 
-LogicalResult InitAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr kind, FloatAttr a,
-                               FloatAttr b) {
-  static constexpr StringRef known[] = {"zeros",  "ones",   "constant",        "uniform",
-                                        "normal", "truncated_normal", "orthogonal"};
+LogicalResult InitAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr kind, FloatAttr a, FloatAttr b) {
+  static constexpr StringRef known[] = {"zeros", "ones", "constant", "uniform", "normal", "truncated_normal", "orthogonal"};
   if (!llvm::is_contained(known, kind.getValue()))
-    return emitError() << "init C1: unknown kind \"" << kind.getValue()
-                       << "\"; known: zeros, ones, constant, uniform, normal, truncated_normal, orthogonal";
+    return emitError() << "init C1: unknown kind \"" << kind.getValue() << "\"; known: zeros, ones, constant, uniform, normal, truncated_normal, orthogonal";
   if (!a.getType().isF64() || !b.getType().isF64())
     return emitError() << "init C2: the numbers are f64: they are " << a.getType() << " and " << b.getType();
   return success();
 }
 
-LogicalResult RoutingType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t experts, StringAttr tokens,
-                                  int64_t choices, StringAttr bound) {
+LogicalResult RoutingType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t experts, StringAttr tokens, int64_t choices, StringAttr bound) {
   if (experts < 1 || choices < 1)
     return emitError() << "routing C1: experts and choices are at least 1: they are " << experts << " and " << choices;
   if (bound && failed(checkCanonical(emitError, "routing C4", bound.getValue())))
@@ -189,13 +180,20 @@ std::string describe(const Sizes& sizes) {
 
 Type elementType(DType type, MLIRContext* context) {
   switch (type) {
-  case DType::F64: return Float64Type::get(context);
-  case DType::F32: return Float32Type::get(context);
-  case DType::BF16: return BFloat16Type::get(context);
-  case DType::I64: return IntegerType::get(context, 64);
-  case DType::I32: return IntegerType::get(context, 32);
-  case DType::U8: return IntegerType::get(context, 8, IntegerType::Unsigned);
-  case DType::Bool: return IntegerType::get(context, 1);
+  case DType::F64:
+    return Float64Type::get(context);
+  case DType::F32:
+    return Float32Type::get(context);
+  case DType::BF16:
+    return BFloat16Type::get(context);
+  case DType::I64:
+    return IntegerType::get(context, 64);
+  case DType::I32:
+    return IntegerType::get(context, 32);
+  case DType::U8:
+    return IntegerType::get(context, 8, IntegerType::Unsigned);
+  case DType::Bool:
+    return IntegerType::get(context, 1);
   }
   llvm_unreachable("every dtype has an element type");
 }

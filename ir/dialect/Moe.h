@@ -56,8 +56,7 @@ bool isElementwise(mlir::Operation* op);
 /// Creates a compute op, or reports at `location` the constraint that its operands break. The generated builders end
 /// the process there: they are for operands that are known to fit.
 template <class Op>
-mlir::FailureOr<Op> tryCreate(mlir::OpBuilder& builder, mlir::Location location, mlir::ValueRange operands,
-                              typename Op::Properties properties = {}) {
+mlir::FailureOr<Op> tryCreate(mlir::OpBuilder& builder, mlir::Location location, mlir::ValueRange operands, typename Op::Properties properties = {}) {
   llvm::SmallVector<mlir::Type> types;
   if (failed(Op::inferReturnTypes(builder.getContext(), location, operands, {}, &properties, {}, types)))
     return mlir::failure();

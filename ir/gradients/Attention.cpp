@@ -12,8 +12,8 @@ namespace {
 
 /// One op gives all of dq, dk, dv and dbias, in the order of attention's operands. It reads the draws of a dropout again: they have no gradient.
 void emitAttention(Rule& rule, AttentionOp op) {
-  auto gradient = rule.create<AttentionGradOp>(rule.dy(), op.getQ(), op.getK(), op.getV(), op.getBias(), op.getDraws(), op.getHeadsAttr(),
-                                               op.getKvHeadsAttr(), op.getScaleAttr(), op.getCausalAttr(), op.getDropoutAttr());
+  auto gradient = rule.create<AttentionGradOp>(rule.dy(), op.getQ(), op.getK(), op.getV(), op.getBias(), op.getDraws(), op.getHeadsAttr(), op.getKvHeadsAttr(),
+                                               op.getScaleAttr(), op.getCausalAttr(), op.getDropoutAttr());
   for (auto [index, result] : llvm::enumerate(gradient->getResults()))
     rule.give(static_cast<unsigned>(index), result);
 }

@@ -80,9 +80,7 @@ std::optional<LogicalResult> emitElementwiseGradient(Rule& rule) {
       .Case([&](GeluOp) { emitUnary(rule, rule.mul(dy, rule.create<GeluGradOp>(x))); })
       .Case([&](GeluTanhOp) { emitUnary(rule, rule.mul(dy, rule.create<GeluTanhGradOp>(x))); })
       .Case([&](SiluOp) { emitUnary(rule, rule.mul(dy, siluDerivative(rule))); })
-      .Case([&](LeakyReluOp op) {
-        emitUnary(rule, rule.where(isPositive(rule), dy, rule.mul(dy, number(op.getSlope().convertToDouble()))));
-      })
+      .Case([&](LeakyReluOp op) { emitUnary(rule, rule.where(isPositive(rule), dy, rule.mul(dy, number(op.getSlope().convertToDouble())))); })
       .Case([&](EluOp op) {
         Value left = rule.mul(rule.mul(dy, number(op.getAlpha().convertToDouble())), rule.create<ExpOp>(x));
         emitUnary(rule, rule.where(isPositive(rule), dy, left));

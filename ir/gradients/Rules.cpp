@@ -19,13 +19,9 @@ Value Rule::slice(Value x, int64_t axis, const Size& start, const Size& size) {
 
 Value Rule::cast(Value x, Type element) { return elementOf(x) == element ? x : create<CastOp>(x, element).getResult(); }
 
-Value Rule::reshape(Value x, const Sizes& sizes) {
-  return sizesOf(x) == sizes ? x : create<ReshapeOp>(tensorOf(sizes, elementOf(x)), x).getResult();
-}
+Value Rule::reshape(Value x, const Sizes& sizes) { return sizesOf(x) == sizes ? x : create<ReshapeOp>(tensorOf(sizes, elementOf(x)), x).getResult(); }
 
-Value Rule::broadcast(Value x, const Sizes& sizes) {
-  return sizesOf(x) == sizes ? x : create<BroadcastOp>(tensorOf(sizes, elementOf(x)), x).getResult();
-}
+Value Rule::broadcast(Value x, const Sizes& sizes) { return sizesOf(x) == sizes ? x : create<BroadcastOp>(tensorOf(sizes, elementOf(x)), x).getResult(); }
 
 Value Rule::transpose(Value x) {
   SmallVector<int64_t> permutation = llvm::to_vector(llvm::seq<int64_t>(0, static_cast<int64_t>(sizesOf(x).size())));

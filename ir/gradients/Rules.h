@@ -24,9 +24,7 @@ public:
   void giveSummed(unsigned operand, mlir::Value gradient) { give(operand, sumTo(gradient, sizesOf(this->operand(operand)))); }
 
   /// An op whose results its inference gives.
-  template <class Op, class... Arguments> Op create(Arguments&&... arguments) {
-    return Op::create(builder_, location_, std::forward<Arguments>(arguments)...);
-  }
+  template <class Op, class... Arguments> Op create(Arguments&&... arguments) { return Op::create(builder_, location_, std::forward<Arguments>(arguments)...); }
   mlir::Value add(mlir::Value a, mlir::Value b) { return create<AddOp>(a, b); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return create<SubOp>(a, b); }
   mlir::Value mul(mlir::Value a, mlir::Value b) { return create<MulOp>(a, b); }
@@ -37,11 +35,11 @@ public:
   mlir::Value matmul(mlir::Value a, mlir::Value b) { return create<MatmulOp>(a, b); }
   mlir::Value reduce(ReduceKind kind, mlir::Value x, int64_t axis);
   mlir::Value slice(mlir::Value x, int64_t axis, const Size& start, const Size& size);
-  mlir::Value cast(mlir::Value x, mlir::Type element);        // x itself when it is of that type
-  mlir::Value reshape(mlir::Value x, const Sizes& sizes);     // x itself when it has that shape
-  mlir::Value broadcast(mlir::Value x, const Sizes& sizes);   // likewise
-  mlir::Value transpose(mlir::Value x);                       // the last two dimensions
-  mlir::Value constant(double value, mlir::Type element);     // of no dimensions
+  mlir::Value cast(mlir::Value x, mlir::Type element);      // x itself when it is of that type
+  mlir::Value reshape(mlir::Value x, const Sizes& sizes);   // x itself when it has that shape
+  mlir::Value broadcast(mlir::Value x, const Sizes& sizes); // likewise
+  mlir::Value transpose(mlir::Value x);                     // the last two dimensions
+  mlir::Value constant(double value, mlir::Type element);   // of no dimensions
   mlir::Value filled(double value, const Sizes& sizes, mlir::Type element);
   mlir::Value zero(mlir::Value like) { return constant(0, elementOf(like)); }
 

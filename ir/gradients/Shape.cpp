@@ -48,8 +48,7 @@ void emitConcat(Rule& rule, ConcatOp op) {
 /// dy divided by the length of an axis.
 Value meanOf(Rule& rule, Value dy, const Size& length) {
   Type element = Rule::elementOf(dy), compute = Rule::computeElement(dy);
-  Value count = length.constant() ? rule.constant(static_cast<double>(*length.constant()), compute)
-                                  : rule.create<SizeOp>(length.str(), compute).getResult();
+  Value count = length.constant() ? rule.constant(static_cast<double>(*length.constant()), compute) : rule.create<SizeOp>(length.str(), compute).getResult();
   return rule.cast(rule.div(rule.cast(dy, compute), count), element);
 }
 

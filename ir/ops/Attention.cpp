@@ -4,28 +4,24 @@ using namespace mlir;
 
 namespace moec::ir {
 
-static LogicalResult checkBias(OptionalLocation location, const std::string& front, Value value, const Shaped& q,
-                               const Shaped& k, int64_t heads) {
+static LogicalResult checkBias(OptionalLocation location, const std::string& front, Value value, const Shaped& q, const Shaped& k, int64_t heads) {
   if (!value)
     return success();
   FailureOr<Shaped> bias = shaped(location, value);
   if (failed(bias))
     return failure();
-  bool fits = bias->element == q.element && bias->rank() == 3 &&
-              (bias->sizes[0] == Size(heads) || bias->sizes[0] == Size(1)) && bias->sizes[1] == q.sizes[1] &&
+  bool fits = bias->element == q.element && bias->rank() == 3 && (bias->sizes[0] == Size(heads) || bias->sizes[0] == Size(1)) && bias->sizes[1] == q.sizes[1] &&
               bias->sizes[2] == k.sizes[1];
   if (fits)
     return success();
-  return emitOptionalError(location, front, "attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is ",
-                           dtypeName(q.element), q.text(), ", k is ", k.text(), ", bias is ", dtypeName(bias->element),
-                           bias->text());
+  return emitOptionalError(location, front, "attention C10: bias is of q's dtype, (heads or 1, queries, keys): q is ", dtypeName(q.element), q.text(),
+                           ", k is ", k.text(), ", bias is ", dtypeName(bias->element), bias->text());
 }
 
-static LogicalResult checkDropout(OptionalLocation location, const std::string& front, Value value, FloatAttr dropout,
-                                  const Shaped& q, const Shaped& k, int64_t heads) {
+static LogicalResult checkDropout(OptionalLocation location, const std::string& front, Value value, FloatAttr dropout, const Shaped& q, const Shaped& k,
+                                  int64_t heads) {
   if (!value != !dropout)
-    return emitOptionalError(location, front, "attention C11: draws and dropout come together: there ",
-                             value ? "are draws" : "is a dropout", " alone");
+    return emitOptionalError(location, front, "attention C11: draws and dropout come together: there ", value ? "are draws" : "is a dropout", " alone");
   if (!value)
     return success();
   FailureOr<Shaped> draws = shaped(location, value);
@@ -34,9 +30,8 @@ static LogicalResult checkDropout(OptionalLocation location, const std::string& 
   bool fits = draws->element.isF64() == q.element.isF64() && (draws->element.isF64() || draws->element.isF32()) &&
               draws->sizes == Sizes{q.sizes[0], Size(heads), q.sizes[1], k.sizes[1]};
   if (!fits)
-    return emitOptionalError(location, front, "attention C12: draws are f64 where q is, else f32, (batch, heads, queries, keys): q is ",
-                             dtypeName(q.element), q.text(), ", k is ", k.text(), ", heads is ", heads, ", draws is ",
-                             dtypeName(draws->element), draws->text());
+    return emitOptionalError(location, front, "attention C12: draws are f64 where q is, else f32, (batch, heads, queries, keys): q is ", dtypeName(q.element),
+                             q.text(), ", k is ", k.text(), ", heads is ", heads, ", draws is ", dtypeName(draws->element), draws->text());
   double p = dropout.getValueAsDouble();
   if (!(p >= 0 && p < 1))
     return emitOptionalError(location, front, "attention C13: dropout lies in [0, 1): it is ", p);
@@ -45,39 +40,33 @@ static LogicalResult checkDropout(OptionalLocation location, const std::string& 
 
 /// The constraints of q, k, v, bias, draws and the numbers, which attention and its gradient share. `front` stands in front of
 /// attention's own numbers.
-template <class Adaptor>
-static LogicalResult checkAttention(OptionalLocation location, const std::string& front, Adaptor adaptor) {
-  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()),
-                    v = shaped(location, adaptor.getV());
+template <class Adaptor> static LogicalResult checkAttention(OptionalLocation location, const std::string& front, Adaptor adaptor) {
+  FailureOr<Shaped> q = shaped(location, adaptor.getQ()), k = shaped(location, adaptor.getK()), v = shaped(location, adaptor.getV());
   if (failed(q) || failed(k) || failed(v) || failed(sameElement(location, front + "attention C1", "q", *q, "k", *k)) ||
-      failed(sameElement(location, front + "attention C1", "q", *q, "v", *v)) ||
-      failed(checkFloat(location, front + "attention C2", "q", *q)))
+      failed(sameElement(location, front + "attention C1", "q", *q, "v", *v)) || failed(checkFloat(location, front + "attention C2", "q", *q)))
     return failure();
   if (q->rank() != 3 || k->rank() != 3 || v->rank() != 3)
-    return emitOptionalError(location, front, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ",
-                             k->rank(), " and ", v->rank());
+    return emitOptionalError(location, front, "attention C3: q, k and v have 3 dimensions: they have ", q->rank(), ", ", k->rank(), " and ", v->rank());
   if (k->sizes != v->sizes)
     return emitOptionalError(location, front, "attention C4: k and v have one shape: k is ", k->text(), ", v is ", v->text());
   bool grouped = adaptor.getKvHeads().has_value();
   if (q->sizes[0] != k->sizes[0] || (!grouped && q->last() != k->last()))
-    return emitOptionalError(location, front, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ",
-                             k->text());
+    return emitOptionalError(location, front, "attention C5: q and k agree in batch and width: q is ", q->text(), ", k is ", k->text());
   int64_t heads = static_cast<int64_t>(adaptor.getHeads());
   std::optional<int64_t> width = q->last().constant();
   if (heads < 1 || !width || *width % heads != 0)
-    return emitOptionalError(location, front, "attention C6: heads divides the width, a constant: the width is ",
-                             q->last().str(), ", heads is ", heads);
+    return emitOptionalError(location, front, "attention C6: heads divides the width, a constant: the width is ", q->last().str(), ", heads is ", heads);
   if (adaptor.getCausal() && (k->sizes[1] - q->sizes[1]).constant().value_or(0) < 0)
-    return emitOptionalError(location, front, "attention C7: causal attention has a key for every query: there are ",
-                             q->sizes[1].str(), " queries and ", k->sizes[1].str(), " keys");
+    return emitOptionalError(location, front, "attention C7: causal attention has a key for every query: there are ", q->sizes[1].str(), " queries and ",
+                             k->sizes[1].str(), " keys");
   double scale = adaptor.getScale().convertToDouble();
   if (!std::isfinite(scale))
     return emitOptionalError(location, front, "attention C8: scale is finite: it is ", scale);
   if (grouped) {
     int64_t kvHeads = static_cast<int64_t>(*adaptor.getKvHeads());
     if (kvHeads < 1 || heads % kvHeads != 0 || k->last() != Size(kvHeads * (*width / heads)))
-      return emitOptionalError(location, front, "attention C9: kv_heads divides heads, and k has as many heads of q's width: q is ",
-                               q->text(), ", k is ", k->text(), ", heads is ", heads, ", kv_heads is ", kvHeads);
+      return emitOptionalError(location, front, "attention C9: kv_heads divides heads, and k has as many heads of q's width: q is ", q->text(), ", k is ",
+                               k->text(), ", heads is ", heads, ", kv_heads is ", kvHeads);
   }
   if (failed(checkBias(location, front, adaptor.getBias(), *q, *k, heads)) ||
       failed(checkDropout(location, front, adaptor.getDraws(), adaptor.getDropoutAttr(), *q, *k, heads)))
@@ -111,8 +100,8 @@ static LogicalResult checkCachedHeads(OptionalLocation location, CachedAttention
   if (heads < 1 || !width || *width % heads != 0)
     return emitOptionalError(location, "cached_attention C6: heads divides the width, a constant: the width is ", q.last().str(), ", heads is ", heads);
   if (kvHeads < 1 || heads % kvHeads != 0 || k.last() != Size(kvHeads * (*width / heads)))
-    return emitOptionalError(location, "cached_attention C7: kv_heads divides heads, and k has as many heads of q's width: q is ", q.text(), ", k is ", k.text(),
-                             ", heads is ", heads, ", kv_heads is ", kvHeads);
+    return emitOptionalError(location, "cached_attention C7: kv_heads divides heads, and k has as many heads of q's width: q is ", q.text(), ", k is ",
+                             k.text(), ", heads is ", heads, ", kv_heads is ", kvHeads);
   return success();
 }
 
@@ -133,8 +122,8 @@ MOEC_INFER(CachedAttentionOp) {
     return emitOptionalError(location, "cached_attention C4: k and v have one shape, keys and values too: k is ", k->text(), ", v is ", v->text(), ", keys is ",
                              keys->text(), ", values is ", values->text());
   if (q->sizes[0] != k->sizes[0] || q->sizes[0] != keys->sizes[0] || q->sizes[1] != k->sizes[1] || k->last() != keys->last())
-    return emitOptionalError(location, "cached_attention C5: all agree in batch, k with q in tokens and with keys in width: q is ", q->text(), ", k is ", k->text(),
-                             ", keys is ", keys->text());
+    return emitOptionalError(location, "cached_attention C5: all agree in batch, k with q in tokens and with keys in width: q is ", q->text(), ", k is ",
+                             k->text(), ", keys is ", keys->text());
   if (failed(checkCachedHeads(location, adaptor, *q, *k)))
     return failure();
   double scale = adaptor.getScale().convertToDouble();
@@ -182,8 +171,7 @@ MOEC_INFER(RelativeBiasOp) {
     return emitOptionalError(location, "relative_bias C1: table has 2 dimensions, constants: it is ", table->text());
   for (StringRef text : {adaptor.getQueries(), adaptor.getKeys()})
     if (!isCanonicalSize(text))
-      return emitOptionalError(location, "relative_bias C2: queries and keys are canonical size texts: one is \"", text,
-                               "\"");
+      return emitOptionalError(location, "relative_bias C2: queries and keys are canonical size texts: one is \"", text, "\"");
   // In one direction half of the buckets are single distances.
   int64_t buckets = *table->sizes[0].constant(), oneWay = adaptor.getBidirectional() ? buckets / 2 : buckets;
   if (oneWay < 2 || (adaptor.getBidirectional() && buckets % 2 != 0))
@@ -193,8 +181,7 @@ MOEC_INFER(RelativeBiasOp) {
                              buckets);
   int64_t distance = static_cast<int64_t>(adaptor.getMaxDistance());
   if (distance <= oneWay / 2)
-    return emitOptionalError(location, "relative_bias C4: max_distance is over half of a direction's buckets, ",
-                             oneWay / 2, ": it is ", distance);
+    return emitOptionalError(location, "relative_bias C4: max_distance is over half of a direction's buckets, ", oneWay / 2, ": it is ", distance);
   if (failed(checkPosition(location, "relative_bias C5", adaptor.getPosition())))
     return failure();
   auto size = [](StringRef text) { return Size::parse(text.str()); };
@@ -228,8 +215,7 @@ MOEC_INFER(RotaryOp) {
   int64_t heads = static_cast<int64_t>(adaptor.getHeads());
   std::optional<int64_t> width = x->last().constant();
   if (heads < 1 || !width || *width % (2 * heads) != 0)
-    return emitOptionalError(location, "rotary C2: the width, a constant, is heads of an even width: the width is ",
-                             x->last().str(), ", heads is ", heads);
+    return emitOptionalError(location, "rotary C2: the width, a constant, is heads of an even width: the width is ", x->last().str(), ", heads is ", heads);
   double base = adaptor.getBase().convertToDouble();
   if (!(base > 0) || !std::isfinite(base))
     return emitOptionalError(location, "rotary C3: base is finite and over 0: it is ", base);

@@ -4,14 +4,12 @@ using namespace mlir;
 
 namespace moec::ir {
 
-static LogicalResult inferUnary(OptionalLocation location, StringRef op, bool integersToo, Value operand,
-                                Types& types) {
+static LogicalResult inferUnary(OptionalLocation location, StringRef op, bool integersToo, Value operand, Types& types) {
   FailureOr<Shaped> x = shaped(location, operand);
   if (failed(x))
     return failure();
   if (!(integersToo ? x->isNumber() : x->isFloat()))
-    return emitOptionalError(location, "unary C1: ", op, " takes ",
-                             integersToo ? "f64, f32, bf16, i64 or i32" : "f64, f32 or bf16", ": x is ",
+    return emitOptionalError(location, "unary C1: ", op, " takes ", integersToo ? "f64, f32, bf16, i64 or i32" : "f64, f32 or bf16", ": x is ",
                              dtypeName(x->element));
   types.push_back(operand.getType());
   return success();
@@ -20,11 +18,10 @@ static LogicalResult inferUnary(OptionalLocation location, StringRef op, bool in
 static LogicalResult checkFinite(OptionalLocation location, StringRef constraint, StringRef name, double value) {
   if (std::isfinite(value))
     return success();
-  return emitOptionalError(location, constraint, ": ", name, " is finite: it is ",
-                           std::isnan(value) ? "NaN" : "infinite");
+  return emitOptionalError(location, constraint, ": ", name, " is finite: it is ", std::isnan(value) ? "NaN" : "infinite");
 }
 
-#define MOEC_UNARY(Op, integersToo)                                                                                    \
+#define MOEC_UNARY(Op, integersToo) \
   MOEC_INFER(Op) { return inferUnary(location, getOperationName(), integersToo, adaptor.getX(), types); }
 MOEC_UNARY(NegOp, true)
 MOEC_UNARY(DetachOp, false)
@@ -58,18 +55,15 @@ MOEC_INFER(EluOp) {
 /// The dtypes that a binary op takes.
 enum class Takes { Floats, Numbers, NumbersAndBits, All };
 
-static LogicalResult inferBinary(OptionalLocation location, StringRef op, Takes takes, Type resultElement, Value left,
-                                 Value right, Types& types) {
+static LogicalResult inferBinary(OptionalLocation location, StringRef op, Takes takes, Type resultElement, Value left, Value right, Types& types) {
   FailureOr<Shaped> a = shaped(location, left), b = shaped(location, right);
   if (failed(a) || failed(b) || failed(sameElement(location, "binary C1", "a", *a, "b", *b)))
     return failure();
   std::optional<Sizes> sizes = broadcastSizes(a->sizes, b->sizes);
   if (!sizes)
-    return emitOptionalError(location, "binary C2: the shapes of a and b broadcast: a is ", a->text(), ", b is ",
-                             b->text());
+    return emitOptionalError(location, "binary C2: the shapes of a and b broadcast: a is ", a->text(), ", b is ", b->text());
   bool bits = a->element.isSignlessInteger(1);
-  bool known = takes == Takes::All || a->isFloat() || (takes != Takes::Floats && a->isNumber()) ||
-               (takes == Takes::NumbersAndBits && bits);
+  bool known = takes == Takes::All || a->isFloat() || (takes != Takes::Floats && a->isNumber()) || (takes == Takes::NumbersAndBits && bits);
   if (!known)
     return emitOptionalError(location, "binary C3: ", op, " takes ",
                              takes == Takes::Floats    ? "f64, f32 or bf16"
@@ -80,7 +74,7 @@ static LogicalResult inferBinary(OptionalLocation location, StringRef op, Takes 
   return success();
 }
 
-#define MOEC_BINARY(Op, takes)                                                                                         \
+#define MOEC_BINARY(Op, takes) \
   MOEC_INFER(Op) { return inferBinary(location, getOperationName(), takes, {}, adaptor.getA(), adaptor.getB(), types); }
 MOEC_BINARY(AddOp, Takes::Numbers)
 MOEC_BINARY(SubOp, Takes::Numbers)
@@ -90,14 +84,10 @@ MOEC_BINARY(MinOp, Takes::NumbersAndBits)
 MOEC_BINARY(MaxOp, Takes::NumbersAndBits)
 #undef MOEC_BINARY
 
-MOEC_INFER(CompareOp) {
-  return inferBinary(location, getOperationName(), Takes::All, IntegerType::get(context, 1), adaptor.getA(),
-                     adaptor.getB(), types);
-}
+MOEC_INFER(CompareOp) { return inferBinary(location, getOperationName(), Takes::All, IntegerType::get(context, 1), adaptor.getA(), adaptor.getB(), types); }
 
 MOEC_INFER(WhereOp) {
-  FailureOr<Shaped> condition = shaped(location, adaptor.getCondition()), a = shaped(location, adaptor.getA()),
-                    b = shaped(location, adaptor.getB());
+  FailureOr<Shaped> condition = shaped(location, adaptor.getCondition()), a = shaped(location, adaptor.getA()), b = shaped(location, adaptor.getB());
   if (failed(condition) || failed(a) || failed(b) || failed(sameElement(location, "where C1", "a", *a, "b", *b)))
     return failure();
   if (!condition->element.isSignlessInteger(1))
@@ -127,11 +117,10 @@ MOEC_INFER(CastOp) {
 MOEC_INFER(ConstantOp) {
   Type type = adaptor.getValue().getType();
   if (!isModelTensor(type) || !cast<RankedTensorType>(type).hasStaticShape())
-    return emitOptionalError(
-        location,
-        "constant C1: the value is a ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 of constant "
-        "sizes: it is ",
-        type);
+    return emitOptionalError(location,
+                             "constant C1: the value is a ranked tensor of f64, f32, bf16, i64, i32, ui8 or i1 of constant "
+                             "sizes: it is ",
+                             type);
   if (!isa<DenseElementsAttr>(adaptor.getValue()))
     return emitOptionalError(location, "constant C2: the value is dense<...>");
   types.push_back(type);

@@ -35,12 +35,11 @@ Size tokensOf(RoutingType type) { return Size::parse(type.getTokens().getValue()
 Size pairsOf(RoutingType type) { return tokensOf(type) * Size(type.getChoices()); }
 Size rowsOf(RoutingType type) { return type.getBound() ? Size::parse(type.getBound().getValue()) : pairsOf(type); }
 
-LogicalResult sameElement(OptionalLocation location, StringRef constraint, StringRef aName, const Shaped& a,
-                          StringRef bName, const Shaped& b) {
+LogicalResult sameElement(OptionalLocation location, StringRef constraint, StringRef aName, const Shaped& a, StringRef bName, const Shaped& b) {
   if (a.element == b.element)
     return success();
-  return emitOptionalError(location, constraint, ": ", aName, " and ", bName, " share one dtype: ", aName, " is ",
-                           dtypeName(a.element), ", ", bName, " is ", dtypeName(b.element));
+  return emitOptionalError(location, constraint, ": ", aName, " and ", bName, " share one dtype: ", aName, " is ", dtypeName(a.element), ", ", bName, " is ",
+                           dtypeName(b.element));
 }
 
 LogicalResult checkFloat(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x) {

@@ -33,12 +33,11 @@ Size pairsOf(RoutingType type);
 Size rowsOf(RoutingType type);
 
 /// Checks "<constraint>: the operands share one dtype".
-mlir::LogicalResult sameElement(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef aName,
-                                const Shaped& a, llvm::StringRef bName, const Shaped& b);
+mlir::LogicalResult sameElement(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef aName, const Shaped& a, llvm::StringRef bName,
+                                const Shaped& b);
 
 /// Checks "<constraint>: the operand is a float".
-mlir::LogicalResult checkFloat(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef name,
-                               const Shaped& x);
+mlir::LogicalResult checkFloat(OptionalLocation location, llvm::StringRef constraint, llvm::StringRef name, const Shaped& x);
 
 /// Checks "<constraint>: position is an i64 []"; nothing without one.
 mlir::LogicalResult checkPosition(OptionalLocation location, llvm::StringRef constraint, mlir::Value position);
@@ -49,6 +48,6 @@ std::string dtypeName(mlir::Type element);
 } // namespace moec::ir
 
 // The head of an op's inference: its constraints, then its result types.
-#define MOEC_INFER(Op)                                                                                                 \
-  llvm::LogicalResult Op::inferReturnTypes(mlir::MLIRContext* context, std::optional<mlir::Location> location,         \
-                                           Adaptor adaptor, llvm::SmallVectorImpl<mlir::Type>& types)
+#define MOEC_INFER(Op)                                                                                                          \
+  llvm::LogicalResult Op::inferReturnTypes(mlir::MLIRContext* context, std::optional<mlir::Location> location, Adaptor adaptor, \
+                                           llvm::SmallVectorImpl<mlir::Type>& types)

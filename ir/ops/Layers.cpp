@@ -4,8 +4,7 @@ using namespace mlir;
 
 namespace moec::ir {
 
-static LogicalResult checkRank(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x,
-                               int64_t least) {
+static LogicalResult checkRank(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& x, int64_t least) {
   if (x.rank() >= least)
     return success();
   return emitOptionalError(location, constraint, ": ", name, " has at least ", least, " dimensions: it has ", x.rank());
@@ -13,20 +12,17 @@ static LogicalResult checkRank(OptionalLocation location, StringRef constraint, 
 
 MOEC_INFER(MatmulOp) {
   FailureOr<Shaped> a = shaped(location, adaptor.getA()), b = shaped(location, adaptor.getB());
-  if (failed(a) || failed(b) || failed(sameElement(location, "matmul C1", "a", *a, "b", *b)) ||
-      failed(checkFloat(location, "matmul C2", "a", *a)) || failed(checkRank(location, "matmul C3", "a", *a, 2)) ||
-      failed(checkRank(location, "matmul C3", "b", *b, 2)))
+  if (failed(a) || failed(b) || failed(sameElement(location, "matmul C1", "a", *a, "b", *b)) || failed(checkFloat(location, "matmul C2", "a", *a)) ||
+      failed(checkRank(location, "matmul C3", "a", *a, 2)) || failed(checkRank(location, "matmul C3", "b", *b, 2)))
     return failure();
   if (a->last() != b->last())
-    return emitOptionalError(location, "matmul C4: the last dimensions of a and b agree: a has ", a->last().str(),
-                             ", b has ", b->last().str());
+    return emitOptionalError(location, "matmul C4: the last dimensions of a and b agree: a has ", a->last().str(), ", b has ", b->last().str());
   Sizes result(a->sizes.begin(), a->sizes.end() - 1);
   if (b->rank() > 2) {
     Sizes aLeading(a->sizes.begin(), a->sizes.end() - 2), bLeading(b->sizes.begin(), b->sizes.end() - 2);
     std::optional<Sizes> leading = broadcastSizes(aLeading, bLeading);
     if (!leading)
-      return emitOptionalError(location, "matmul C5: the leading dimensions of a and b broadcast: a has ",
-                               describe(aLeading), ", b has ", describe(bLeading));
+      return emitOptionalError(location, "matmul C5: the leading dimensions of a and b broadcast: a has ", describe(aLeading), ", b has ", describe(bLeading));
     result = *leading;
     result.push_back(a->sizes[a->rank() - 2]);
   }
@@ -58,8 +54,8 @@ MOEC_INFER(UnpackOp) {
   const Size& count = panels->sizes[panels->rank() - 3];
   Size needed = Size::ceilDiv(n, panels->last());
   if (n < 1 || needed != count)
-    return emitOptionalError(location, "unpack C2: n rows fill the panels, ceil(n / nr) of them: n is ", n, ", nr is ",
-                             panels->last().str(), ", there are ", count.str(), " panels");
+    return emitOptionalError(location, "unpack C2: n rows fill the panels, ceil(n / nr) of them: n is ", n, ", nr is ", panels->last().str(), ", there are ",
+                             count.str(), " panels");
   Sizes sizes(panels->sizes.begin(), panels->sizes.end() - 3);
   sizes.push_back(n);
   sizes.push_back(panels->sizes[panels->rank() - 2]);
@@ -67,24 +63,21 @@ MOEC_INFER(UnpackOp) {
   return success();
 }
 
-static LogicalResult checkScale(OptionalLocation location, StringRef constraint, StringRef name, Value value,
-                                const Shaped& x) {
+static LogicalResult checkScale(OptionalLocation location, StringRef constraint, StringRef name, Value value, const Shaped& x) {
   if (!value)
     return success();
   FailureOr<Shaped> scale = shaped(location, value);
   if (failed(scale))
     return failure();
   if (scale->sizes != Sizes{x.last()} || scale->element != x.element)
-    return emitOptionalError(location, constraint, ": ", name,
-                             " has one number of x's dtype for each of x's last dimension: x is ", dtypeName(x.element),
+    return emitOptionalError(location, constraint, ": ", name, " has one number of x's dtype for each of x's last dimension: x is ", dtypeName(x.element),
                              x.text(), ", ", name, " is ", dtypeName(scale->element), scale->text());
   return success();
 }
 
 MOEC_INFER(LayerNormOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
-  if (failed(x) || failed(checkFloat(location, "layer_norm C1", "x", *x)) ||
-      failed(checkRank(location, "layer_norm C1", "x", *x, 1)) ||
+  if (failed(x) || failed(checkFloat(location, "layer_norm C1", "x", *x)) || failed(checkRank(location, "layer_norm C1", "x", *x, 1)) ||
       failed(checkScale(location, "layer_norm C2", "weight", adaptor.getWeight(), *x)) ||
       failed(checkScale(location, "layer_norm C3", "bias", adaptor.getBias(), *x)))
     return failure();
@@ -97,8 +90,7 @@ MOEC_INFER(LayerNormOp) {
 
 MOEC_INFER(RmsNormOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
-  if (failed(x) || failed(checkFloat(location, "rms_norm C1", "x", *x)) ||
-      failed(checkRank(location, "rms_norm C1", "x", *x, 1)) ||
+  if (failed(x) || failed(checkFloat(location, "rms_norm C1", "x", *x)) || failed(checkRank(location, "rms_norm C1", "x", *x, 1)) ||
       failed(checkScale(location, "rms_norm C2", "weight", adaptor.getWeight(), *x)))
     return failure();
   double eps = adaptor.getEps().convertToDouble();
@@ -110,8 +102,7 @@ MOEC_INFER(RmsNormOp) {
 
 MOEC_INFER(SoftmaxOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
-  if (failed(x) || failed(checkFloat(location, "softmax C1", "x", *x)) ||
-      failed(checkRank(location, "softmax C1", "x", *x, 1)))
+  if (failed(x) || failed(checkFloat(location, "softmax C1", "x", *x)) || failed(checkRank(location, "softmax C1", "x", *x, 1)))
     return failure();
   types.push_back(adaptor.getX().getType());
   return success();
@@ -132,21 +123,18 @@ MOEC_INFER(EmbeddingOp) {
 }
 
 /// What a gradient op's dy must be: of x's shape and dtype.
-static LogicalResult checkLike(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& value, StringRef likeName,
-                               const Shaped& like) {
+static LogicalResult checkLike(OptionalLocation location, StringRef constraint, StringRef name, const Shaped& value, StringRef likeName, const Shaped& like) {
   if (value.sizes == like.sizes && value.element == like.element)
     return success();
-  return emitOptionalError(location, constraint, ": ", name, " has ", likeName, "'s shape and dtype: ", likeName, " is ",
-                           dtypeName(like.element), like.text(), ", ", name, " is ", dtypeName(value.element), value.text());
+  return emitOptionalError(location, constraint, ": ", name, " has ", likeName, "'s shape and dtype: ", likeName, " is ", dtypeName(like.element), like.text(),
+                           ", ", name, " is ", dtypeName(value.element), value.text());
 }
 
-template <class Adaptor>
-static LogicalResult inferNormGrad(OptionalLocation location, StringRef op, Adaptor adaptor, Types& types) {
+template <class Adaptor> static LogicalResult inferNormGrad(OptionalLocation location, StringRef op, Adaptor adaptor, Types& types) {
   FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), x = shaped(location, adaptor.getX());
   std::string name = op.str();
-  if (failed(dy) || failed(x) || failed(checkFloat(location, name + " C1", "x", *x)) ||
-      failed(checkRank(location, name + " C1", "x", *x, 1)) || failed(checkLike(location, name + " C2", "dy", *dy, "x", *x)) ||
-      failed(checkScale(location, name + " C3", "weight", adaptor.getWeight(), *x)))
+  if (failed(dy) || failed(x) || failed(checkFloat(location, name + " C1", "x", *x)) || failed(checkRank(location, name + " C1", "x", *x, 1)) ||
+      failed(checkLike(location, name + " C2", "dy", *dy, "x", *x)) || failed(checkScale(location, name + " C3", "weight", adaptor.getWeight(), *x)))
     return failure();
   double eps = adaptor.getEps().convertToDouble();
   if (!(eps >= 0) || !std::isfinite(eps))
@@ -162,8 +150,7 @@ MOEC_INFER(RmsNormGradOp) { return inferNormGrad(location, "rms_norm_grad", adap
 
 MOEC_INFER(LogSumExpOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
-  if (failed(x) || failed(checkFloat(location, "log_sum_exp C1", "x", *x)) ||
-      failed(checkRank(location, "log_sum_exp C1", "x", *x, 1)))
+  if (failed(x) || failed(checkFloat(location, "log_sum_exp C1", "x", *x)) || failed(checkRank(location, "log_sum_exp C1", "x", *x, 1)))
     return failure();
   types.push_back(tensorOf(Sizes(x->sizes.begin(), x->sizes.end() - 1), x->element));
   return success();
@@ -171,19 +158,17 @@ MOEC_INFER(LogSumExpOp) {
 
 MOEC_INFER(SoftmaxGradOp) {
   FailureOr<Shaped> dy = shaped(location, adaptor.getDy()), y = shaped(location, adaptor.getY());
-  if (failed(dy) || failed(y) || failed(checkFloat(location, "softmax_grad C1", "y", *y)) ||
-      failed(checkRank(location, "softmax_grad C1", "y", *y, 1)) || failed(checkLike(location, "softmax_grad C2", "dy", *dy, "y", *y)))
+  if (failed(dy) || failed(y) || failed(checkFloat(location, "softmax_grad C1", "y", *y)) || failed(checkRank(location, "softmax_grad C1", "y", *y, 1)) ||
+      failed(checkLike(location, "softmax_grad C2", "dy", *dy, "y", *y)))
     return failure();
   types.push_back(adaptor.getY().getType());
   return success();
 }
 
 /// Scores (.., V) and labels (..).
-template <class Adaptor>
-static LogicalResult checkRowLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
+template <class Adaptor> static LogicalResult checkRowLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
   FailureOr<Shaped> labels = shaped(location, adaptor.getLabels());
-  if (failed(labels) || failed(checkFloat(location, op + " C1", "scores", scores)) ||
-      failed(checkRank(location, op + " C1", "scores", scores, 1)))
+  if (failed(labels) || failed(checkFloat(location, op + " C1", "scores", scores)) || failed(checkRank(location, op + " C1", "scores", scores, 1)))
     return failure();
   if (!labels->element.isSignlessInteger(32) && !labels->element.isSignlessInteger(64))
     return emitOptionalError(location, op + " C2: labels are i64 or i32: they are ", dtypeName(labels->element));
@@ -193,8 +178,7 @@ static LogicalResult checkRowLabels(OptionalLocation location, const std::string
 }
 
 /// The same with a smoothing, which cross entropy and its gradient take.
-template <class Adaptor>
-static LogicalResult checkLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
+template <class Adaptor> static LogicalResult checkLabels(OptionalLocation location, const std::string& op, Adaptor adaptor, const Shaped& scores) {
   if (failed(checkRowLabels(location, op, adaptor, scores)))
     return failure();
   double smoothing = adaptor.getSmoothing().convertToDouble();

@@ -8,8 +8,7 @@ namespace moec::ir {
 
 /// i32 of 2 dimensions, the last a constant.
 static bool areIndices(const Shaped& indices) {
-  return indices.element.isSignlessInteger(32) && indices.rank() == 2 && indices.last().isConstant() &&
-         *indices.last().constant() >= 1;
+  return indices.element.isSignlessInteger(32) && indices.rank() == 2 && indices.last().isConstant() && *indices.last().constant() >= 1;
 }
 
 MOEC_INFER(TakeOp) {
@@ -17,11 +16,10 @@ MOEC_INFER(TakeOp) {
   if (failed(x) || failed(indices))
     return failure();
   if (!x->isFloat() || x->rank() != 2 || !x->last().isConstant())
-    return emitOptionalError(location, "take C1: x is f64, f32 or bf16 of 2 dimensions, the last a constant: it is ",
-                             dtypeName(x->element), x->text());
+    return emitOptionalError(location, "take C1: x is f64, f32 or bf16 of 2 dimensions, the last a constant: it is ", dtypeName(x->element), x->text());
   if (!areIndices(*indices) || indices->sizes[0] != x->sizes[0])
-    return emitOptionalError(location, "take C2: indices is i32 of x's rows by a constant: x is ", x->text(),
-                             ", indices is ", dtypeName(indices->element), indices->text());
+    return emitOptionalError(location, "take C2: indices is i32 of x's rows by a constant: x is ", x->text(), ", indices is ", dtypeName(indices->element),
+                             indices->text());
   types.push_back(tensorOf(indices->sizes, x->element));
   return success();
 }
@@ -31,18 +29,17 @@ MOEC_INFER(PlacesOp) {
   if (failed(indices) || failed(scores))
     return failure();
   if (!areIndices(*indices))
-    return emitOptionalError(location, "places C1: indices is i32 of 2 dimensions, the last a constant: it is ",
-                             dtypeName(indices->element), indices->text());
+    return emitOptionalError(location, "places C1: indices is i32 of 2 dimensions, the last a constant: it is ", dtypeName(indices->element), indices->text());
   if (!scores->isFloat() || scores->sizes != indices->sizes)
-    return emitOptionalError(location, "places C2: scores is f64, f32 or bf16 of indices' shape: indices has ",
-                             indices->text(), ", scores is ", dtypeName(scores->element), scores->text());
+    return emitOptionalError(location, "places C2: scores is f64, f32 or bf16 of indices' shape: indices has ", indices->text(), ", scores is ",
+                             dtypeName(scores->element), scores->text());
   if (adaptor.getKeep()) {
     FailureOr<Shaped> keep = shaped(location, adaptor.getKeep());
     if (failed(keep))
       return failure();
     if (!keep->element.isSignlessInteger(1) || keep->sizes != indices->sizes)
-      return emitOptionalError(location, "places C3: keep is bool of indices' shape: indices has ", indices->text(),
-                               ", keep is ", dtypeName(keep->element), keep->text());
+      return emitOptionalError(location, "places C3: keep is bool of indices' shape: indices has ", indices->text(), ", keep is ", dtypeName(keep->element),
+                               keep->text());
   }
   int64_t experts = static_cast<int64_t>(adaptor.getExperts());
   if (experts < 1)
@@ -51,8 +48,7 @@ MOEC_INFER(PlacesOp) {
     return emitOptionalError(location, "places C5: groups is a canonical size text: it is \"", *groups, "\"");
   Size groups = adaptor.getGroups() ? Size::parse(*adaptor.getGroups()) : Size(1), tokens = indices->sizes[0];
   if (auto g = groups.constant(); g && (*g < 1 || (tokens.isConstant() && *tokens.constant() % *g != 0)))
-    return emitOptionalError(location, "places C6: groups is at least 1 and divides the tokens: there are ",
-                             tokens.str(), " tokens and ", *g, " groups");
+    return emitOptionalError(location, "places C6: groups is at least 1 and divides the tokens: there are ", tokens.str(), " tokens and ", *g, " groups");
   types.push_back(tensorOf(indices->sizes, indices->element));
   return success();
 }
@@ -62,15 +58,12 @@ MOEC_INFER(SwipeOp) {
   if (failed(indices))
     return failure();
   if (!areIndices(*indices))
-    return emitOptionalError(location, "swipe C1: indices is i32 of 2 dimensions, the last a constant: it is ",
-                             dtypeName(indices->element), indices->text());
+    return emitOptionalError(location, "swipe C1: indices is i32 of 2 dimensions, the last a constant: it is ", dtypeName(indices->element), indices->text());
   int64_t experts = static_cast<int64_t>(adaptor.getExperts()), workers = static_cast<int64_t>(adaptor.getWorkers());
   if (experts < 1 || workers < 1 || experts % workers != 0)
-    return emitOptionalError(location, "swipe C2: experts is a multiple of workers, both at least 1: they are ",
-                             experts, " and ", workers);
+    return emitOptionalError(location, "swipe C2: experts is a multiple of workers, both at least 1: they are ", experts, " and ", workers);
   if (auto tokens = indices->sizes[0].constant(); tokens && *tokens % workers != 0)
-    return emitOptionalError(location, "swipe C3: workers divides the tokens: there are ", *tokens, " and ", workers,
-                             " workers");
+    return emitOptionalError(location, "swipe C3: workers divides the tokens: there are ", *tokens, " and ", workers, " workers");
   types.push_back(tensorOf(indices->sizes, indices->element));
   return success();
 }

@@ -7,12 +7,10 @@ namespace moec::ir {
 LogicalResult ReshapeOp::verify() {
   RankedTensorType from = getX().getType(), to = getResult().getType();
   if (from.getElementType() != to.getElementType())
-    return emitError() << "reshape C1: the dtype stays: x is " << dtypeName(from.getElementType()) << ", the result is "
-                       << dtypeName(to.getElementType());
+    return emitError() << "reshape C1: the dtype stays: x is " << dtypeName(from.getElementType()) << ", the result is " << dtypeName(to.getElementType());
   Size before = product(sizesOf(from)), after = product(sizesOf(to));
   if (before != after)
-    return emitError() << "reshape C2: the element counts agree: x has " << before.str() << ", the result has "
-                       << after.str();
+    return emitError() << "reshape C2: the element counts agree: x has " << before.str() << ", the result has " << after.str();
   return success();
 }
 
@@ -24,8 +22,7 @@ MOEC_INFER(TransposeOp) {
   SmallVector<int64_t> sorted(permutation);
   llvm::sort(sorted);
   if (sorted != llvm::to_vector(llvm::seq<int64_t>(0, x->rank())))
-    return emitOptionalError(location, "transpose C1: permutation holds each of x's ", x->rank(),
-                             " dimensions once: it is ", adaptor.getPermutationAttr());
+    return emitOptionalError(location, "transpose C1: permutation holds each of x's ", x->rank(), " dimensions once: it is ", adaptor.getPermutationAttr());
   Sizes sizes;
   for (int64_t from : permutation)
     sizes.push_back(x->sizes[from]);
@@ -36,8 +33,7 @@ MOEC_INFER(TransposeOp) {
 static LogicalResult checkAxis(OptionalLocation location, StringRef constraint, int64_t axis, const Shaped& x) {
   if (axis >= 0 && axis < x.rank())
     return success();
-  return emitOptionalError(location, constraint, ": axis is a dimension of x: x has ", x.rank(),
-                           " dimensions, axis is ", axis);
+  return emitOptionalError(location, constraint, ": axis is a dimension of x: x has ", x.rank(), " dimensions, axis is ", axis);
 }
 
 static LogicalResult checkSizeText(OptionalLocation location, StringRef constraint, StringRef what, StringRef text) {
@@ -59,17 +55,15 @@ MOEC_INFER(SizeOp) {
 MOEC_INFER(SliceOp) {
   FailureOr<Shaped> x = shaped(location, adaptor.getX());
   int64_t axis = static_cast<int64_t>(adaptor.getAxis());
-  if (failed(x) || failed(checkAxis(location, "slice C1", axis, *x)) ||
-      failed(checkSizeText(location, "slice C2", "start", adaptor.getStart())) ||
+  if (failed(x) || failed(checkAxis(location, "slice C1", axis, *x)) || failed(checkSizeText(location, "slice C2", "start", adaptor.getStart())) ||
       failed(checkSizeText(location, "slice C2", "size", adaptor.getSize())))
     return failure();
   Size start = Size::parse(adaptor.getStart()), size = Size::parse(adaptor.getSize());
   if (start.constant().value_or(0) < 0 || size.constant().value_or(1) < 1)
-    return emitOptionalError(location, "slice C3: start is at least 0 and size at least 1: they are ", start.str(),
-                             " and ", size.str());
+    return emitOptionalError(location, "slice C3: start is at least 0 and size at least 1: they are ", start.str(), " and ", size.str());
   if ((x->sizes[axis] - start - size).constant().value_or(0) < 0)
-    return emitOptionalError(location, "slice C4: start + size is at most the axis' size: that is ",
-                             x->sizes[axis].str(), ", start + size is ", (start + size).str());
+    return emitOptionalError(location, "slice C4: start + size is at most the axis' size: that is ", x->sizes[axis].str(), ", start + size is ",
+                             (start + size).str());
   Sizes sizes = x->sizes;
   sizes[axis] = size;
   types.push_back(tensorOf(sizes, x->element));
@@ -108,13 +102,12 @@ MOEC_INFER(ConcatOp) {
   for (size_t i = 1; i < xs->size(); ++i) {
     const Shaped& x = (*xs)[i];
     if (x.element != result.element || x.rank() != result.rank())
-      return emitOptionalError(location, "concat C3: the operands share one dtype and rank: operand 0 is ",
-                               dtypeName(result.element), " of rank ", result.rank(), ", operand ", i, " is ",
-                               dtypeName(x.element), " of rank ", x.rank());
+      return emitOptionalError(location, "concat C3: the operands share one dtype and rank: operand 0 is ", dtypeName(result.element), " of rank ",
+                               result.rank(), ", operand ", i, " is ", dtypeName(x.element), " of rank ", x.rank());
     for (int64_t d = 0; d < x.rank(); ++d)
       if (d != axis && x.sizes[d] != result.sizes[d])
-        return emitOptionalError(location, "concat C4: the sizes of the other dimensions agree: dimension ", d,
-                                 " of operand 0 is ", result.sizes[d].str(), ", of operand ", i, " ", x.sizes[d].str());
+        return emitOptionalError(location, "concat C4: the sizes of the other dimensions agree: dimension ", d, " of operand 0 is ", result.sizes[d].str(),
+                                 ", of operand ", i, " ", x.sizes[d].str());
     result.sizes[axis] = result.sizes[axis] + x.sizes[axis];
   }
   types.push_back(tensorOf(result.sizes, result.element));
@@ -124,12 +117,10 @@ MOEC_INFER(ConcatOp) {
 LogicalResult BroadcastOp::verify() {
   RankedTensorType from = getX().getType(), to = getResult().getType();
   if (from.getElementType() != to.getElementType())
-    return emitError() << "broadcast C1: the dtype stays: x is " << dtypeName(from.getElementType())
-                       << ", the result is " << dtypeName(to.getElementType());
+    return emitError() << "broadcast C1: the dtype stays: x is " << dtypeName(from.getElementType()) << ", the result is " << dtypeName(to.getElementType());
   Sizes x = sizesOf(from), result = sizesOf(to);
   if (broadcastSizes(x, result) != result)
-    return emitError() << "broadcast C2: x broadcasts to the result's shape: x is " << describe(x) << ", the result is "
-                       << describe(result);
+    return emitError() << "broadcast C2: x broadcasts to the result's shape: x is " << describe(x) << ", the result is " << describe(result);
   return success();
 }
 

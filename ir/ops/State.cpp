@@ -38,45 +38,40 @@ LogicalResult StateOp::verifySymbolUses(SymbolTableCollection& symbols) {
     return emitError() << "state C4: what it begins from is a moe.parameter of the module: @" << *getFrom() << " is none";
   Sizes own = sizesOf(cast<RankedTensorType>(getType())), other = sizesOf(cast<RankedTensorType>(parameter.getType()));
   if (own != other || getInit() != parameter.getInit())
-    return emitError() << "state C5: it has the shape and the init of the parameter that it begins from: @" << *getFrom() << " is "
-                       << describe(other) << " " << parameter.getInit() << ", the state " << describe(own) << " " << getInit();
+    return emitError() << "state C5: it has the shape and the init of the parameter that it begins from: @" << *getFrom() << " is " << describe(other) << " "
+                       << parameter.getInit() << ", the state " << describe(own) << " " << getInit();
   return success();
 }
 
 /// The type of what a symbol names; null when it is no state of any kind.
 static Type typeOfState(Operation* state) {
-  return llvm::TypeSwitch<Operation*, Type>(state)
-      .Case<ParameterOp, StateOp, PreparedOp>([](auto op) { return op.getType(); })
-      .Default([](Operation*) { return Type(); });
+  return llvm::TypeSwitch<Operation*, Type>(state).Case<ParameterOp, StateOp, PreparedOp>([](auto op) { return op.getType(); }).Default([](Operation*) {
+    return Type();
+  });
 }
 
 LogicalResult PreparedOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (!type.hasStaticShape())
-    return emitError() << "prepared C1: the sizes of prepared state are constants: they are "
-                       << describe(sizesOf(type));
+    return emitError() << "prepared C1: the sizes of prepared state are constants: they are " << describe(sizesOf(type));
   return success();
 }
 
 LogicalResult ReadOp::verifySymbolUses(SymbolTableCollection& symbols) {
   Operation* state = symbols.lookupNearestSymbolFrom(*this, getStateAttr());
   if (!isa_and_nonnull<ParameterOp, StateOp, PreparedOp>(state))
-    return emitError() << "read C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @" << getState()
-                       << " is none";
+    return emitError() << "read C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @" << getState() << " is none";
   if (Type type = typeOfState(state); type != getResult().getType())
-    return emitError() << "read C2: the result has the state's type: @" << getState() << " is " << type
-                       << ", the result is " << getResult().getType();
+    return emitError() << "read C2: the result has the state's type: @" << getState() << " is " << type << ", the result is " << getResult().getType();
   return success();
 }
 
 LogicalResult WriteOp::verifySymbolUses(SymbolTableCollection& symbols) {
   Operation* state = symbols.lookupNearestSymbolFrom(*this, getStateAttr());
   if (!isa_and_nonnull<ParameterOp, StateOp, PreparedOp>(state))
-    return emitError() << "write C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @" << getState()
-                       << " is none";
+    return emitError() << "write C1: the state is a moe.parameter, moe.state or moe.prepared of the module: @" << getState() << " is none";
   if (Type type = typeOfState(state); type != getValue().getType())
-    return emitError() << "write C2: the value has the state's type: @" << getState() << " is " << type
-                       << ", the value is " << getValue().getType();
+    return emitError() << "write C2: the value has the state's type: @" << getState() << " is " << type << ", the value is " << getValue().getType();
   auto function = (*this)->getParentOfType<func::FuncOp>();
   bool inPrepare = function && function.getName() == "prepare";
   if (!function || inPrepare != isa<PreparedOp>(state))

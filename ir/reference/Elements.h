@@ -11,9 +11,7 @@
 namespace moec::reference {
 
 /// A tensor of doubles rounded once to `type`.
-inline Tensor fromDoubles(std::vector<double> values, Shape shape, DType type) {
-  return Tensor::of(std::move(values), std::move(shape)).cast(type);
-}
+inline Tensor fromDoubles(std::vector<double> values, Shape shape, DType type) { return Tensor::of(std::move(values), std::move(shape)).cast(type); }
 
 inline int64_t product(const Shape& shape, size_t begin, size_t end) {
   int64_t count = 1;
@@ -44,8 +42,7 @@ template <class From> Tensor moved(const Tensor& x, Shape shape, From from) {
   size_t size = byteSize(x.dtype());
   for (int64_t i = 0, count = result.elements(); i < count; ++i)
     if (int64_t place = from(i); place >= 0) // a negative place leaves zero
-      std::memcpy(static_cast<char*>(result.data()) + i * size, static_cast<const char*>(x.data()) + place * size,
-                  size);
+      std::memcpy(static_cast<char*>(result.data()) + i * size, static_cast<const char*>(x.data()) + place * size, size);
   return result;
 }
 

@@ -91,9 +91,9 @@ struct PlacesRule {
   Priority priority = Priority::TokenMajor;
   int64_t groups = 1;
 };
-Tensor take(const Tensor& x, const Tensor& indices);                                                                 // (T, E), (T, k) -> (T, k)
-Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, const PlacesRule& rule);              // (T, K) -> (T, K) i32
-Tensor swipe(const Tensor& indices, int64_t experts, int64_t workers);                                               // (T, K) -> (T, K) i32
+Tensor take(const Tensor& x, const Tensor& indices);                                                    // (T, E), (T, k) -> (T, k)
+Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, const PlacesRule& rule); // (T, K) -> (T, K) i32
+Tensor swipe(const Tensor& indices, int64_t experts, int64_t workers);                                  // (T, K) -> (T, K) i32
 Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within, const AssignRule& rule);
 Routing drop(const Routing& routing, const Tensor& keep);
 Routing expertsOf(const Routing& routing, int64_t from, int64_t count);
@@ -112,8 +112,8 @@ Tensor rmsNormGrad(const Tensor& dy, const Tensor& x, const Tensor* weight, doub
 Tensor softmaxGrad(const Tensor& dy, const Tensor& y);
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule);
 /// Of q, k, v, and of bias where there is one.
-std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias,
-                                  const Tensor* draws, const AttentionRule& rule);
+std::vector<Tensor> attentionGrad(const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws,
+                                  const AttentionRule& rule);
 Tensor relativeBiasGrad(const Tensor& dy, const RelativeBuckets& rule); // (heads, Nq, Nk) -> (buckets, heads)
 Tensor embeddingGrad(const Tensor& ids, const Tensor& dy, int64_t entries);
 Tensor selectGrad(const Tensor& dy, const Tensor& indices, int64_t experts);

@@ -16,8 +16,7 @@ std::vector<double> dropoutFactors(const Tensor& draws, double p) {
 }
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor* bias, const Tensor* draws, const AttentionRule& rule) {
-  int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2],
-          head = width / rule.heads, kvWidth = k.shape()[2];
+  int64_t batch = q.shape()[0], queries = q.shape()[1], keys = k.shape()[1], width = q.shape()[2], head = width / rule.heads, kvWidth = k.shape()[2];
   if (rule.causal && keys < queries)
     throw Error(Fault::Data, "attention: causal with fewer keys than queries");
   std::vector<double> qs = q.toDoubles(), ks = k.toDoubles(), vs = v.toDoubles(), result(qs.size(), 0.0), weights(keys);
@@ -46,7 +45,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
 /// Places of `count` rows from `position` on in a context.
 static void checkRoom(const char* op, int64_t position, int64_t count, int64_t context) {
   if (position < 0 || position + count > context)
-    throw Error(Fault::Data, std::string(op) + ": " + std::to_string(count) + " rows at position " + std::to_string(position) + " of " + std::to_string(context));
+    throw Error(Fault::Data,
+                std::string(op) + ": " + std::to_string(count) + " rows at position " + std::to_string(position) + " of " + std::to_string(context));
 }
 
 /// The first `position` rows of each cache (B, context, W), then those of rows (B, n, W): (B, position + n, W).
@@ -79,8 +79,7 @@ int64_t bucketOf(int64_t offset, const RelativeBuckets& rule) {
   int64_t exact = buckets / 2;
   if (distance < exact)
     return first + distance;
-  float whole = static_cast<float>(
-      std::log(static_cast<double>(rule.maxDistance) / static_cast<double>(exact)));
+  float whole = static_cast<float>(std::log(static_cast<double>(rule.maxDistance) / static_cast<double>(exact)));
   float share = std::log(static_cast<float>(distance) / static_cast<float>(exact)) / whole;
   return first + std::min(exact + static_cast<int64_t>(share * static_cast<float>(buckets - exact)), buckets - 1);
 }

@@ -45,23 +45,34 @@ static double sigmoid(double x) {
 
 static double apply(Unary op, double x, double parameter) {
   switch (op) {
-  case Unary::Neg: return -x;
-  case Unary::Exp: return std::exp(x);
-  case Unary::Log: return std::log(x);
-  case Unary::Sqrt: return std::sqrt(x);
-  case Unary::Tanh: return std::tanh(x);
-  case Unary::Sigmoid: return sigmoid(x);
-  case Unary::Softplus: return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
-  case Unary::Relu: return std::isnan(x) ? x : x > 0 ? x : 0;
-  case Unary::Gelu: return x == -INFINITY ? 0 : 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+  case Unary::Neg:
+    return -x;
+  case Unary::Exp:
+    return std::exp(x);
+  case Unary::Log:
+    return std::log(x);
+  case Unary::Sqrt:
+    return std::sqrt(x);
+  case Unary::Tanh:
+    return std::tanh(x);
+  case Unary::Sigmoid:
+    return sigmoid(x);
+  case Unary::Softplus:
+    return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+  case Unary::Relu:
+    return std::isnan(x) ? x : x > 0 ? x : 0;
+  case Unary::Gelu:
+    return x == -INFINITY ? 0 : 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
   case Unary::GeluTanh: {
     if (x == -INFINITY)
       return 0;
     double inner = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
     return x * sigmoid(2 * inner); // (1 + tanh(z)) / 2 = sigmoid(2z), without cancellation
   }
-  case Unary::Silu: return x == -INFINITY ? 0 : x * sigmoid(x);
-  case Unary::Erf: return std::erf(x);
+  case Unary::Silu:
+    return x == -INFINITY ? 0 : x * sigmoid(x);
+  case Unary::Erf:
+    return std::erf(x);
   case Unary::GeluGrad:
     if (std::isinf(x))
       return x > 0 ? 1 : 0;
@@ -74,8 +85,10 @@ static double apply(Unary op, double x, double parameter) {
     double share = sigmoid(2 * inner), rest = sigmoid(-2 * inner), slope = 2 * root * (1 + 3 * 0.044715 * x * x);
     return share == 0 || rest == 0 ? share : share + x * share * rest * slope;
   }
-  case Unary::LeakyRelu: return x >= 0 ? x : parameter * x;
-  case Unary::Elu: return x > 0 ? x : parameter * std::expm1(x);
+  case Unary::LeakyRelu:
+    return x >= 0 ? x : parameter * x;
+  case Unary::Elu:
+    return x > 0 ? x : parameter * std::expm1(x);
   }
   return NAN;
 }
@@ -87,8 +100,7 @@ static Tensor narrowed(const Tensor& wide, DType type) {
   Tensor result(type, wide.shape());
   std::span<const int64_t> from = wide.as<const int64_t>();
   for (size_t i = 0; i < from.size(); ++i)
-    type == DType::I32 ? void(result.as<int32_t>()[i] = static_cast<int32_t>(from[i]))
-                       : void(result.as<uint8_t>()[i] = static_cast<uint8_t>(from[i]));
+    type == DType::I32 ? void(result.as<int32_t>()[i] = static_cast<int32_t>(from[i])) : void(result.as<uint8_t>()[i] = static_cast<uint8_t>(from[i]));
   return result;
 }
 
@@ -107,12 +119,18 @@ Tensor unary(Unary op, const Tensor& x, double parameter) {
 
 static double apply(Binary op, double a, double b) {
   switch (op) {
-  case Binary::Add: return a + b;
-  case Binary::Sub: return a - b;
-  case Binary::Mul: return a * b;
-  case Binary::Div: return a / b;
-  case Binary::Min: return std::isnan(a) || std::isnan(b) ? NAN : std::fmin(a, b);
-  case Binary::Max: return std::isnan(a) || std::isnan(b) ? NAN : std::fmax(a, b);
+  case Binary::Add:
+    return a + b;
+  case Binary::Sub:
+    return a - b;
+  case Binary::Mul:
+    return a * b;
+  case Binary::Div:
+    return a / b;
+  case Binary::Min:
+    return std::isnan(a) || std::isnan(b) ? NAN : std::fmin(a, b);
+  case Binary::Max:
+    return std::isnan(a) || std::isnan(b) ? NAN : std::fmax(a, b);
   }
   return NAN;
 }
@@ -120,12 +138,18 @@ static double apply(Binary op, double a, double b) {
 static int64_t applyInteger(Binary op, int64_t a, int64_t b) {
   auto wide = [](int64_t value) { return static_cast<uint64_t>(value); };
   switch (op) {
-  case Binary::Add: return static_cast<int64_t>(wide(a) + wide(b));
-  case Binary::Sub: return static_cast<int64_t>(wide(a) - wide(b));
-  case Binary::Mul: return static_cast<int64_t>(wide(a) * wide(b));
-  case Binary::Min: return std::min(a, b);
-  case Binary::Max: return std::max(a, b);
-  case Binary::Div: break;
+  case Binary::Add:
+    return static_cast<int64_t>(wide(a) + wide(b));
+  case Binary::Sub:
+    return static_cast<int64_t>(wide(a) - wide(b));
+  case Binary::Mul:
+    return static_cast<int64_t>(wide(a) * wide(b));
+  case Binary::Min:
+    return std::min(a, b);
+  case Binary::Max:
+    return std::max(a, b);
+  case Binary::Div:
+    break;
   }
   throw Error(Fault::Internal, "reference: div of integers");
 }
@@ -148,12 +172,18 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
 
 template <class T> static bool holds(Comparison op, T a, T b) {
   switch (op) {
-  case Comparison::Eq: return a == b;
-  case Comparison::Ne: return a != b;
-  case Comparison::Lt: return a < b;
-  case Comparison::Le: return a <= b;
-  case Comparison::Gt: return a > b;
-  case Comparison::Ge: return a >= b;
+  case Comparison::Eq:
+    return a == b;
+  case Comparison::Ne:
+    return a != b;
+  case Comparison::Lt:
+    return a < b;
+  case Comparison::Le:
+    return a <= b;
+  case Comparison::Gt:
+    return a > b;
+  case Comparison::Ge:
+    return a >= b;
   }
   return false;
 }

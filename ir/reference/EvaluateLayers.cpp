@@ -9,8 +9,7 @@ namespace moec::reference {
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   size_t aRank = a.shape().size(), bRank = b.shape().size();
-  require(aRank >= 2 && bRank >= 2 && a.shape().back() == b.shape().back(),
-          "matmul of " + describe(a) + " and " + describe(b));
+  require(aRank >= 2 && bRank >= 2 && a.shape().back() == b.shape().back(), "matmul of " + describe(a) + " and " + describe(b));
   int64_t depth = a.shape().back(), columns = b.shape()[bRank - 2];
   // With a matrix b, all that leads in a are rows.
   int64_t rows = bRank == 2 ? product(a.shape(), 0, aRank - 1) : a.shape()[aRank - 2];
@@ -122,9 +121,7 @@ Tensor random(Distribution distribution, DType dtype, const Shape& shape, const 
   std::vector<double> values(product(shape));
   for (size_t i = 0; i < values.size(); ++i) {
     std::array<uint32_t, 4> words = draw(key.seed, key.stream, key.step, i);
-    values[i] = distribution == Distribution::Normal ? normal(words)
-                : dtype == DType::F32                ? double{uniformFloat(words)}
-                                                     : uniformDouble(words);
+    values[i] = distribution == Distribution::Normal ? normal(words) : dtype == DType::F32 ? double{uniformFloat(words)} : uniformDouble(words);
   }
   return fromDoubles(std::move(values), shape, dtype);
 }

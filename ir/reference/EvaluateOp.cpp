@@ -21,9 +21,7 @@ struct Step {
 
   int64_t size(StringRef text) const { return Size::parse({text.data(), text.size()}).evaluate(call.bindings); }
   Shape shape(Value value) const { return shapeOf(value.getType(), call.bindings); }
-  std::optional<int64_t> bound(ir::RoutingType type) const {
-    return type.getBound() ? std::optional(ir::rowsOf(type).evaluate(call.bindings)) : std::nullopt;
-  }
+  std::optional<int64_t> bound(ir::RoutingType type) const { return type.getBound() ? std::optional(ir::rowsOf(type).evaluate(call.bindings)) : std::nullopt; }
   Routing routing(Value value, const Tensor& tensor) const {
     auto type = cast<ir::RoutingType>(value.getType());
     return toRouting(tensor, type.getExperts(), ir::tokensOf(type).evaluate(call.bindings), type.getChoices(), bound(type));
@@ -73,21 +71,17 @@ Tensors evaluateSliceAt(ir::SliceAtOp op, const Step& step) {
   return {slice(step.in[0], 0, position, size)};
 }
 
-template <class Op> CrossEntropyRule crossEntropyRuleOf(Op op) {
-  return {op.getSmoothing().convertToDouble(), static_cast<int64_t>(op.getIgnore())};
-}
+template <class Op> CrossEntropyRule crossEntropyRuleOf(Op op) { return {op.getSmoothing().convertToDouble(), static_cast<int64_t>(op.getIgnore())}; }
 
 Tensors evaluateRelativeBias(ir::RelativeBiasOp op, const Step& step) {
   int64_t queries = step.size(op.getQueries()), keys = step.size(op.getKeys());
   int64_t first = op.getPosition() ? positionOf(step.in[1]) : keys - queries;
-  return {relativeBias(step.in[0], first, queries, keys,
-                       static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional())};
+  return {relativeBias(step.in[0], first, queries, keys, static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional())};
 }
 
 Tensors evaluateRandom(ir::RandomOp op, const Step& step) {
   DrawKey key{step.call.seed, streamOf(std::string_view(op.getPath().data(), op.getPath().size())), step.call.step};
-  Distribution distribution =
-      op.getDistribution() == ir::Distribution::Uniform ? Distribution::Uniform : Distribution::Normal;
+  Distribution distribution = op.getDistribution() == ir::Distribution::Uniform ? Distribution::Uniform : Distribution::Normal;
   return {random(distribution, dtypeOf(op.getType()), step.shape(op), key)};
 }
 
@@ -163,42 +157,27 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::WhereOp) -> Tensors { return {where(in[0], in[1], in[2])}; })
       .Case([&](ir::CastOp op) -> Tensors { return {cast(in[0], ir::dtypeOf(op.getTo()))}; })
       .Case([&](ir::ConstantOp op) -> Tensors { return {toTensor(mlir::cast<DenseElementsAttr>(op.getValue()))}; })
-      .Case([&](ir::SizeOp op) -> Tensors {
-        return {cast(Tensor::of<double>({static_cast<double>(step.size(op.getValue()))}, {}), ir::dtypeOf(op.getTo()))};
-      })
+      .Case([&](ir::SizeOp op) -> Tensors { return {cast(Tensor::of<double>({static_cast<double>(step.size(op.getValue()))}, {}), ir::dtypeOf(op.getTo()))}; })
       .Case([&](ir::ReshapeOp op) -> Tensors { return {in[0].reshaped(step.shape(op))}; })
       .Case([&](ir::TransposeOp op) -> Tensors { return {transpose(in[0], op.getPermutation().vec())}; })
-      .Case([&](ir::SliceOp op) -> Tensors {
-        return {slice(in[0], static_cast<int64_t>(op.getAxis()), step.size(op.getStart()), step.size(op.getSize()))};
-      })
+      .Case([&](ir::SliceOp op) -> Tensors { return {slice(in[0], static_cast<int64_t>(op.getAxis()), step.size(op.getStart()), step.size(op.getSize()))}; })
       .Case([&](ir::SliceAtOp op) { return evaluateSliceAt(op, step); })
       .Case([&](ir::CachedAttentionOp op) { return evaluateCachedAttention(op, step); })
       .Case([&](ir::AppendOp) -> Tensors { return {append(in[0], in[1], positionOf(in[2]))}; })
       .Case([&](ir::ConcatOp op) -> Tensors { return {concat(in.vec(), static_cast<int64_t>(op.getAxis()))}; })
       .Case([&](ir::BroadcastOp op) -> Tensors { return {broadcast(in[0], step.shape(op))}; })
-      .Case([&](ir::ReduceOp op) -> Tensors {
-        return {reduce(same<Reduction>(op.getKind()), in[0], static_cast<int64_t>(op.getAxis()))};
-      })
+      .Case([&](ir::ReduceOp op) -> Tensors { return {reduce(same<Reduction>(op.getKind()), in[0], static_cast<int64_t>(op.getAxis()))}; })
       .Case([&](ir::MatmulOp) -> Tensors { return {matmul(in[0], in[1])}; })
       .Case([&](ir::PackOp op) -> Tensors { return {pack(in[0], static_cast<int64_t>(op.getNr()))}; })
       .Case([&](ir::UnpackOp op) -> Tensors { return {unpack(in[0], static_cast<int64_t>(op.getN()))}; })
       .Case([&](ir::LayerNormOp op) { return evaluateLayerNorm(op, step); })
-      .Case([&](ir::RmsNormOp op) -> Tensors {
-        return {rmsNorm(in[0], op.getWeight() ? &in[1] : nullptr, op.getEps().convertToDouble())};
-      })
+      .Case([&](ir::RmsNormOp op) -> Tensors { return {rmsNorm(in[0], op.getWeight() ? &in[1] : nullptr, op.getEps().convertToDouble())}; })
       .Case([&](ir::SoftmaxOp) -> Tensors { return {softmax(in[0])}; })
-      .Case([&](ir::AttentionOp op) -> Tensors {
-        return {withAttentionOf(op, &in[0], attention)};
-      })
-      .Case([&](ir::AttentionGradOp op) -> Tensors {
-        return withAttentionOf(op, &in[1], [&](auto&&... operands) { return attentionGrad(in[0], operands...); });
-      })
-      .Case([&](ir::LayerNormGradOp op) -> Tensors {
-        return {layerNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())};
-      })
-      .Case([&](ir::RmsNormGradOp op) -> Tensors {
-        return {rmsNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())};
-      })
+      .Case([&](ir::AttentionOp op) -> Tensors { return {withAttentionOf(op, &in[0], attention)}; })
+      .Case(
+          [&](ir::AttentionGradOp op) -> Tensors { return withAttentionOf(op, &in[1], [&](auto&&... operands) { return attentionGrad(in[0], operands...); }); })
+      .Case([&](ir::LayerNormGradOp op) -> Tensors { return {layerNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())}; })
+      .Case([&](ir::RmsNormGradOp op) -> Tensors { return {rmsNormGrad(in[0], in[1], op.getWeight() ? &in[2] : nullptr, op.getEps().convertToDouble())}; })
       .Case([&](ir::SoftmaxGradOp) -> Tensors { return {softmaxGrad(in[0], in[1])}; })
       .Case([&](ir::LogSumExpOp) -> Tensors { return {logSumExp(in[0])}; })
       .Case([&](ir::CrossEntropyOp op) -> Tensors { return {crossEntropy(in[0], in[1], crossEntropyRuleOf(op))}; })
@@ -211,9 +190,7 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::SelectGradOp op) -> Tensors { return {selectGrad(in[0], in[1], static_cast<int64_t>(op.getExperts()))}; })
       .Case([&](ir::ChoiceValuesOp op) -> Tensors { return {choiceValues(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::ExpertSumsOp op) -> Tensors { return {expertSums(in[0], step.routing(op.getRouting(), in[1]))}; })
-      .Case([&](ir::GroupedWeightGradOp op) -> Tensors {
-        return {groupedWeightGrad(in[0], in[1], step.routing(op.getRouting(), in[2]))};
-      })
+      .Case([&](ir::GroupedWeightGradOp op) -> Tensors { return {groupedWeightGrad(in[0], in[1], step.routing(op.getRouting(), in[2]))}; })
       .Case([&](ir::RelativeBiasOp op) { return evaluateRelativeBias(op, step); })
       .Case([&](ir::RotaryOp op) -> Tensors {
         int64_t first = op.getPosition() ? positionOf(in[1]) : 0;
@@ -224,25 +201,19 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::SelectOp op) { return evaluateSelect(op, step); })
       .Case([&](ir::TakeOp) -> Tensors { return {take(in[0], in[1])}; })
       .Case([&](ir::PlacesOp op) { return evaluatePlaces(op, step); })
-      .Case([&](ir::SwipeOp op) -> Tensors {
-        return {swipe(in[0], static_cast<int64_t>(op.getExperts()), static_cast<int64_t>(op.getWorkers()))};
-      })
+      .Case([&](ir::SwipeOp op) -> Tensors { return {swipe(in[0], static_cast<int64_t>(op.getExperts()), static_cast<int64_t>(op.getWorkers()))}; })
       .Case([&](ir::AssignOp op) { return evaluateAssign(op, step); })
       .Case([&](ir::DropOp op) -> Tensors { return {toTensor(drop(step.routing(op.getRouting(), in[0]), in[1]))}; })
       .Case([&](ir::ExpertsOfOp op) -> Tensors {
-        return {toTensor(expertsOf(step.routing(op.getRouting(), in[0]), static_cast<int64_t>(op.getFrom()),
-                                   static_cast<int64_t>(op.getCount())))};
+        return {toTensor(expertsOf(step.routing(op.getRouting(), in[0]), static_cast<int64_t>(op.getFrom()), static_cast<int64_t>(op.getCount())))};
       })
       .Case([&](ir::ExpertCountsOp op) -> Tensors { return {expertCounts(step.routing(op.getRouting(), in[0]))}; })
       .Case([&](ir::DispatchOp op) -> Tensors { return {dispatch(in[0], step.routing(op.getRouting(), in[1]))}; })
-      .Case([&](ir::GroupedMatmulOp op) -> Tensors {
-        return {groupedMatmul(in[0], in[1], step.routing(op.getRouting(), in[2]))};
-      })
+      .Case([&](ir::GroupedMatmulOp op) -> Tensors { return {groupedMatmul(in[0], in[1], step.routing(op.getRouting(), in[2]))}; })
       .Case([&](ir::ExpertRowsOp op) -> Tensors { return {expertRows(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::RowWeightsOp op) -> Tensors { return {rowWeights(in[0], step.routing(op.getRouting(), in[1]))}; })
       .Case([&](ir::CombineOp op) -> Tensors { return {combine(in[0], step.routing(op.getRouting(), in[1]), in[2])}; })
-      .Default(
-          [](Operation* other) -> Tensors { throw Error(Fault::Internal, "the reference has no evaluator for it"); });
+      .Default([](Operation* other) -> Tensors { throw Error(Fault::Internal, "the reference has no evaluator for it"); });
 }
 
 } // namespace moec::reference

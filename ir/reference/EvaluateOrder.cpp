@@ -12,15 +12,13 @@ Tensor take(const Tensor& x, const Tensor& indices) {
   for (int32_t index : chosen)
     if (index < -1 || index >= experts)
       throw Error(Fault::Data, "take: there is no element " + std::to_string(index) + " of " + std::to_string(experts));
-  return moved(x, indices.shape(),
-               [&](int64_t i) -> int64_t { return chosen[i] < 0 ? -1 : i / choices * experts + chosen[i]; });
+  return moved(x, indices.shape(), [&](int64_t i) -> int64_t { return chosen[i] < 0 ? -1 : i / choices * experts + chosen[i]; });
 }
 
 Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, const PlacesRule& rule) {
   int64_t tokens = indices.shape()[0], choices = indices.shape()[1];
   if (rule.groups < 1 || tokens % rule.groups != 0)
-    throw Error(Fault::Data, "places: " + std::to_string(tokens) + " tokens are no " + std::to_string(rule.groups) +
-                                 " equal groups");
+    throw Error(Fault::Data, "places: " + std::to_string(tokens) + " tokens are no " + std::to_string(rule.groups) + " equal groups");
   std::span<const int32_t> expert = indices.as<const int32_t>();
   std::span<const uint8_t> kept = keep ? keep->as<const uint8_t>() : std::span<const uint8_t>();
   std::vector<double> score = scores.toDoubles();
@@ -29,8 +27,7 @@ Tensor places(const Tensor& indices, const Tensor& scores, const Tensor* keep, c
     if ((keep && !kept[row]) || expert[row] == -1)
       continue;
     if (expert[row] < -1 || expert[row] >= rule.experts)
-      throw Error(Fault::Data,
-                  "places: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(rule.experts));
+      throw Error(Fault::Data, "places: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(rule.experts));
     lists[expert[row] * rule.groups + row / choices / (tokens / rule.groups)].push_back(row);
   }
   auto comesBefore = [&](int64_t a, int64_t b) {
@@ -55,8 +52,7 @@ namespace {
 /// One choice of all tokens: what each worker still takes, and what becomes of the rest.
 class Swipe {
 public:
-  Swipe(int64_t workers, int64_t run, int64_t expertsOfWorker)
-      : workers_(workers), run_(run), expertsOfWorker_(expertsOfWorker) {}
+  Swipe(int64_t workers, int64_t run, int64_t expertsOfWorker) : workers_(workers), run_(run), expertsOfWorker_(expertsOfWorker) {}
 
   void once(std::vector<int32_t>& chosen, std::vector<int64_t>& room, int32_t bias) const {
     // accepted[source * W + worker]: rows of the source's tokens that the worker takes.
@@ -109,8 +105,7 @@ private:
 Tensor swipe(const Tensor& indices, int64_t experts, int64_t workers) {
   int64_t tokens = indices.shape()[0], choices = indices.shape()[1];
   if (tokens % workers != 0)
-    throw Error(Fault::Data,
-                "swipe: " + std::to_string(tokens) + " tokens are no " + std::to_string(workers) + " equal runs");
+    throw Error(Fault::Data, "swipe: " + std::to_string(tokens) + " tokens are no " + std::to_string(workers) + " equal runs");
   int64_t run = tokens / workers, expertsOfWorker = experts / workers;
   std::span<const int32_t> before = indices.as<const int32_t>();
   for (int32_t index : before)

@@ -56,8 +56,7 @@ Routing assign(const Tensor& indices, const Tensor* keep, const Routing* within,
     if (standing.firstExpert < 0 || (keep && !kept[row]) || expert[row] == -1)
       continue;
     if (expert[row] < -1 || expert[row] >= offered)
-      throw Error(Fault::Data,
-                  "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(offered));
+      throw Error(Fault::Data, "assign: there is no expert " + std::to_string(expert[row]) + " of " + std::to_string(offered));
     std::vector<int32_t>& list = lists[(standing.firstExpert + expert[row]) * rule.groups + standing.group];
     if (!rule.capacity || static_cast<int64_t>(list.size()) < *rule.capacity)
       list.push_back(static_cast<int32_t>(row));
@@ -105,8 +104,7 @@ Tensor groupedMatmul(const Tensor& rows, const Tensor& w, const Routing& routing
   for (int64_t row = 0; row < routing.kept(); ++row) {
     const double* matrix = right.data() + routing.expertOf(row) * columns * depth;
     for (int64_t n = 0; n < columns; ++n)
-      values[row * columns + n] =
-          std::inner_product(&left[row * depth], &left[row * depth] + depth, matrix + n * depth, 0.0);
+      values[row * columns + n] = std::inner_product(&left[row * depth], &left[row * depth] + depth, matrix + n * depth, 0.0);
   }
   return fromDoubles(std::move(values), {routing.rowCount(), columns}, rows.dtype());
 }
@@ -120,8 +118,7 @@ Tensor expertRows(const Tensor& table, const Routing& routing) {
 }
 
 Tensor rowWeights(const Tensor& weights, const Routing& routing) {
-  return moved(weights, {routing.rowCount(), 1},
-               [&](int64_t row) -> int64_t { return row < routing.kept() ? routing.rows[row] : -1; });
+  return moved(weights, {routing.rowCount(), 1}, [&](int64_t row) -> int64_t { return row < routing.kept() ? routing.rows[row] : -1; });
 }
 
 Tensor choiceValues(const Tensor& column, const Routing& routing) {

@@ -24,8 +24,7 @@ Tensor transpose(const Tensor& x, const std::vector<int64_t>& permutation) {
 Tensor slice(const Tensor& x, int64_t axis, int64_t start, int64_t size) {
   int64_t length = x.shape()[axis], inner = product(x.shape(), axis + 1, x.shape().size());
   if (start < 0 || size < 0 || start + size > length)
-    throw Error(Fault::Data, "slice: elements " + std::to_string(start) + " to " + std::to_string(start + size) +
-                                 " of " + std::to_string(length));
+    throw Error(Fault::Data, "slice: elements " + std::to_string(start) + " to " + std::to_string(start + size) + " of " + std::to_string(length));
   Shape shape = x.shape();
   shape[axis] = size;
   return moved(x, shape, [&](int64_t i) {
@@ -45,8 +44,7 @@ Tensor concat(const std::vector<Tensor>& xs, int64_t axis) {
   for (const Tensor& x : xs) {
     size_t part = x.shape()[axis] * inner * size;
     for (int64_t o = 0; o < outer && part; ++o)
-      std::memcpy(static_cast<char*>(result.data()) + o * row + start, static_cast<const char*>(x.data()) + o * part,
-                  part);
+      std::memcpy(static_cast<char*>(result.data()) + o * row + start, static_cast<const char*>(x.data()) + o * part, part);
     start += part;
   }
   return result;

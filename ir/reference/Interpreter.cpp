@@ -20,9 +20,7 @@ Shape shapeOf(Type type, const Bindings& bindings) {
   return shape;
 }
 
-DType dtypeOf(Type type) {
-  return isa<ir::RoutingType>(type) ? DType::I32 : ir::dtypeOf(cast<RankedTensorType>(type).getElementType());
-}
+DType dtypeOf(Type type) { return isa<ir::RoutingType>(type) ? DType::I32 : ir::dtypeOf(cast<RankedTensorType>(type).getElementType()); }
 
 Tensor toTensor(DenseElementsAttr attribute) {
   Tensor tensor(ir::dtypeOf(attribute.getElementType()), Shape(attribute.getType().getShape()));
@@ -47,8 +45,8 @@ static void bindSize(const Size& size, int64_t value, Bindings& bindings) {
     return;
   auto [place, fresh] = bindings.try_emplace(symbols[0], value);
   if (!fresh && place->second != value)
-    throw Error(Fault::Usage, "the size " + symbols[0] + " is " + std::to_string(place->second) +
-                                  " in one argument and " + std::to_string(value) + " in another");
+    throw Error(Fault::Usage,
+                "the size " + symbols[0] + " is " + std::to_string(place->second) + " in one argument and " + std::to_string(value) + " in another");
 }
 
 void bindSizes(TypeRange types, ArrayRef<Tensor> arguments, Bindings& bindings) {
@@ -73,15 +71,13 @@ static std::string label(Operation* op) {
 static void checkValue(const std::string& what, Type type, const Tensor& tensor, const Bindings& bindings) {
   Shape shape = shapeOf(type, bindings);
   if (tensor.dtype() != dtypeOf(type) || tensor.shape() != shape)
-    throw Error(Fault::Internal,
-                what + " is " + describe(tensor) + ", its type says " + describe(dtypeOf(type), shape));
+    throw Error(Fault::Internal, what + " is " + describe(tensor) + ", its type says " + describe(dtypeOf(type), shape));
 }
 
 std::vector<Tensor> evaluate(Region& region, ArrayRef<Tensor> arguments, Call& call, const Observer& observer) {
   Block& block = region.front();
   if (arguments.size() != block.getNumArguments())
-    throw Error(Fault::Internal, std::to_string(arguments.size()) + " arguments for a region of " +
-                                     std::to_string(block.getNumArguments()));
+    throw Error(Fault::Internal, std::to_string(arguments.size()) + " arguments for a region of " + std::to_string(block.getNumArguments()));
   bindSizes(block.getArgumentTypes(), arguments, call.bindings);
   llvm::DenseMap<Value, Tensor> values;
   for (auto [index, argument] : llvm::enumerate(block.getArguments())) {

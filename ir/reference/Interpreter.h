@@ -21,14 +21,11 @@ struct Call {
 using Observer = std::function<void(mlir::Operation*, llvm::ArrayRef<Tensor>)>;
 
 /// The values that a function returns. Ragged rows behind a routing's count come from zeros, and mean nothing.
-std::vector<Tensor> evaluate(mlir::func::FuncOp function, llvm::ArrayRef<Tensor> arguments, Call& call,
-                             const Observer& observer = {});
+std::vector<Tensor> evaluate(mlir::func::FuncOp function, llvm::ArrayRef<Tensor> arguments, Call& call, const Observer& observer = {});
 /// The values that a kernel yields: its meaning, which its machine code must agree with.
-std::vector<Tensor> evaluate(ir::KernelOp kernel, llvm::ArrayRef<Tensor> arguments, Call& call,
-                             const Observer& observer = {});
+std::vector<Tensor> evaluate(ir::KernelOp kernel, llvm::ArrayRef<Tensor> arguments, Call& call, const Observer& observer = {});
 /// Any region of one block that ends with moe.yield or func.return.
-std::vector<Tensor> evaluate(mlir::Region& region, llvm::ArrayRef<Tensor> arguments, Call& call,
-                             const Observer& observer = {});
+std::vector<Tensor> evaluate(mlir::Region& region, llvm::ArrayRef<Tensor> arguments, Call& call, const Observer& observer = {});
 
 /// Adds to `bindings` the symbols that stand alone as a size in `types`, with their values in `arguments`. Error(Usage)
 /// when one name would be two sizes.

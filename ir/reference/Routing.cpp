@@ -7,12 +7,9 @@
 
 namespace moec::reference {
 
-int64_t Routing::expertOf(int64_t row) const {
-  return std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin() - 1;
-}
+int64_t Routing::expertOf(int64_t row) const { return std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin() - 1; }
 
-Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens, int64_t choices,
-                  std::optional<int64_t> bound) {
+Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens, int64_t choices, std::optional<int64_t> bound) {
   Routing routing{static_cast<int64_t>(lists.size()), tokens, choices, {0}, {}, {}, bound};
   routing.slots.assign(routing.pairCount(), -1);
   for (const std::vector<int32_t>& list : lists) {
@@ -34,23 +31,13 @@ Tensor toTensor(const Routing& routing) {
   return Tensor::of(std::move(values), {count});
 }
 
-Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t choices,
-                  std::optional<int64_t> bound) {
+Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t choices, std::optional<int64_t> bound) {
   RoutingLayout layout{experts, tokens * choices};
   if (tensor.dtype() != DType::I32 || tensor.elements() != layout.elements())
-    throw Error(Fault::Internal, describe(tensor) + " is no routing of " + std::to_string(experts) + " experts and " +
-                                     std::to_string(layout.rows) + " rows");
+    throw Error(Fault::Internal, describe(tensor) + " is no routing of " + std::to_string(experts) + " experts and " + std::to_string(layout.rows) + " rows");
   std::span<const int32_t> values = tensor.as<const int32_t>();
-  auto part = [&](int64_t begin, int64_t count) {
-    return std::vector<int32_t>(values.begin() + begin, values.begin() + begin + count);
-  };
-  Routing routing{experts,
-                  tokens,
-                  choices,
-                  part(layout.offsets(), experts + 1),
-                  part(layout.rowList(), layout.rows),
-                  part(layout.slots(), layout.rows),
-                  bound};
+  auto part = [&](int64_t begin, int64_t count) { return std::vector<int32_t>(values.begin() + begin, values.begin() + begin + count); };
+  Routing routing{experts, tokens, choices, part(layout.offsets(), experts + 1), part(layout.rowList(), layout.rows), part(layout.slots(), layout.rows), bound};
   bool sorted = routing.offsets.front() == 0 && std::is_sorted(routing.offsets.begin(), routing.offsets.end());
   bool whole = sorted && routing.kept() <= layout.rows;
   for (int64_t row = 0; whole && row < routing.kept(); ++row) {

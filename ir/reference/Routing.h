@@ -9,9 +9,9 @@ namespace moec::reference {
 
 struct Routing {
   int64_t experts = 0, tokens = 0, choices = 0;
-  std::vector<int32_t> offsets; // [E+1] rows of expert e are rows[offsets[e] .. offsets[e+1])
-  std::vector<int32_t> rows;    // [T*K] token*K + choice of each kept row; -1 behind offsets[E]
-  std::vector<int32_t> slots;   // [T*K] place in rows of token*K + choice; -1 when dropped
+  std::vector<int32_t> offsets;      // [E+1] rows of expert e are rows[offsets[e] .. offsets[e+1])
+  std::vector<int32_t> rows;         // [T*K] token*K + choice of each kept row; -1 behind offsets[E]
+  std::vector<int32_t> slots;        // [T*K] place in rows of token*K + choice; -1 when dropped
   std::optional<int64_t> bound = {}; // of the rows of ragged tensors, where it is not T*K
 
   int64_t pairCount() const { return tokens * choices; }
@@ -22,12 +22,10 @@ struct Routing {
 };
 
 /// From lists per expert of token*choices + choice, in order.
-Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens, int64_t choices,
-                  std::optional<int64_t> bound = {});
+Routing routingOf(const std::vector<std::vector<int32_t>>& lists, int64_t tokens, int64_t choices, std::optional<int64_t> bound = {});
 
 /// The i32 tensor of a RoutingLayout, and back. Error(Internal) when the tensor is no routing of these sizes.
 Tensor toTensor(const Routing& routing);
-Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t choices,
-                  std::optional<int64_t> bound = {});
+Routing toRouting(const Tensor& tensor, int64_t experts, int64_t tokens, int64_t choices, std::optional<int64_t> bound = {});
 
 } // namespace moec::reference

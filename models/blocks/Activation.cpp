@@ -22,8 +22,7 @@ const Kind& activationBlock() {
                       .type = ParameterType::Word,
                       .required = true,
                       .words = activationWords(),
-                      .doc =
-                          "gelu is exact (erf), gelu_tanh its approximation; leaky_relu has slope 0.01, elu alpha 1."}},
+                      .doc = "gelu is exact (erf), gelu_tanh its approximation; leaky_relu has slope 0.01, elu alpha 1."}},
       .inExperts = true,
       .byToken = true,
       .block = build,

@@ -20,20 +20,17 @@ std::optional<Heads> headsOf(Site& site, const Arguments& arguments, int64_t wid
   if (arguments.has("kv_heads")) {
     keyHeads = arguments.integer("kv_heads");
     if (heads % keyHeads != 0) {
-      site.error(arguments.at("kv_heads"),
-                 fmt::format("\"kv_heads\" is {}, which does not divide the {} heads", keyHeads, heads));
+      site.error(arguments.at("kv_heads"), fmt::format("\"kv_heads\" is {}, which does not divide the {} heads", keyHeads, heads));
       return std::nullopt;
     }
   }
   if (!arguments.has("head_dim") && width % heads != 0) {
-    site.error(arguments.at("heads"),
-               fmt::format("the width {} is not divisible by {} heads; give \"head_dim\"", width, heads));
+    site.error(arguments.at("heads"), fmt::format("the width {} is not divisible by {} heads; give \"head_dim\"", width, heads));
     return std::nullopt;
   }
   int64_t dim = arguments.has("head_dim") ? arguments.integer("head_dim") : width / heads;
   if (arguments.word("rotary") != "none" && dim % 2 != 0) {
-    site.error(arguments.at("rotary"),
-               fmt::format("\"rotary\" turns pairs of columns, and the heads are {} wide", dim));
+    site.error(arguments.at("rotary"), fmt::format("\"rotary\" turns pairs of columns, and the heads are {} wide", dim));
     return std::nullopt;
   }
   return Heads{heads, keyHeads, dim};
@@ -50,9 +47,8 @@ mlir::Value biasOf(Site& site, const Arguments& arguments, int64_t heads, const 
     return bias;
   std::string dtype(name(ir::dtypeOf(site.element())));
   return site.error(arguments.at("bias"),
-                    fmt::format("a bias of these scores is {}{}, or {}{} for all heads; {} is {}{}", dtype,
-                                ir::describe(each), dtype, ir::describe(one), inQuotes(arguments.word("bias")),
-                                name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
+                    fmt::format("a bias of these scores is {}{}, or {}{} for all heads; {} is {}{}", dtype, ir::describe(each), dtype, ir::describe(one),
+                                inQuotes(arguments.word("bias")), name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
 }
 
 /// Can it continue texts? False after a report.
@@ -89,8 +85,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   if (!heads || !site.width(memory))
     return {};
   if (crosses && arguments.flag("causal"))
-    return site.error(arguments.at("causal"),
-                      "\"causal\" is of tokens that attend to each other, and this attention reads another value");
+    return site.error(arguments.at("causal"), "\"causal\" is of tokens that attend to each other, and this attention reads another value");
   if (site.isGenerating() && !seesBackOnly(site, arguments, crosses))
     return {};
   int64_t inner = heads->queries * heads->dim, outer = heads->keys * heads->dim;
@@ -147,14 +142,8 @@ const Kind& attentionBlock() {
                .doc = "How many heads of keys and values; each serves as many neighbouring heads of queries. Default: "
                       "as many as heads.",
                .source = "Ainslie et al. 2023 (arXiv 2305.13245)"},
-              {.name = "head_dim",
-               .most = 65536,
-               .doc = "Width of a head; default: the input's width over heads, which must come out even."},
-              {.name = "scale",
-               .type = ParameterType::Number,
-               .least = -1e6,
-               .most = 1e6,
-               .doc = "Of the scores. Default: 1/sqrt(head_dim). T5: 1."},
+              {.name = "head_dim", .most = 65536, .doc = "Width of a head; default: the input's width over heads, which must come out even."},
+              {.name = "scale", .type = ParameterType::Number, .least = -1e6, .most = 1e6, .doc = "Of the scores. Default: 1/sqrt(head_dim). T5: 1."},
               {.name = "bias",
                .type = ParameterType::ValueName,
                .doc = "The value, (heads, queries, keys) or (1, queries, keys), that is added to the scores: a "
@@ -173,15 +162,9 @@ const Kind& attentionBlock() {
                .least = 1,
                .most = 1e12,
                .doc = "Pair i turns by position * rotary_base^(-2i/head_dim)."},
-              {.name = "qkv_bias",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "A bias on queries, keys and values?"},
+              {.name = "qkv_bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on queries, keys and values?"},
               {.name = "out_bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the projection?"},
-              {.name = "causal",
-               .type = ParameterType::Bool,
-               .fallback = "false",
-               .doc = "Does a token see only itself and those before it?"},
+              {.name = "causal", .type = ParameterType::Bool, .fallback = "false", .doc = "Does a token see only itself and those before it?"},
               {.name = "dropout",
                .type = ParameterType::Number,
                .fallback = "0",

@@ -12,8 +12,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   int64_t rank = static_cast<int64_t>(first.size());
   int64_t axis = arguments.has("axis") ? arguments.integer("axis") : rank - 1;
   if (axis >= rank)
-    return site.error(arguments.at("axis"), fmt::format("\"axis\" is {}; the values {} have axes 0 to {}", axis,
-                                                        ir::describe(first), rank - 1));
+    return site.error(arguments.at("axis"), fmt::format("\"axis\" is {}; the values {} have axes 0 to {}", axis, ir::describe(first), rank - 1));
   if (site.isGenerating() && !first[axis].isConstant())
     return site.error("a model that continues texts cannot join tokens, and this concat is along them");
   mlir::Type element = mlir::cast<mlir::RankedTensorType>(inputs[0].getType()).getElementType();
@@ -26,8 +25,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     if (!fits)
       return site.error(fmt::format("\"concat\" along axis {} joins values of one dtype that differ in that axis only, "
                                     "and gets {}{} and {}{}",
-                                    axis, name(ir::dtypeOf(element)), ir::describe(first),
-                                    name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
+                                    axis, name(ir::dtypeOf(element)), ir::describe(first), name(ir::dtypeOf(type.getElementType())), ir::describe(sizes)));
   }
   return site.ops().concat(inputs, axis);
 }
@@ -39,10 +37,7 @@ const Kind& concatBlock() {
       .name = "concat",
       .doc = "The values that \"from\" names, one behind the other along an axis.",
       .source = "PyTorch 2.5 (torch.cat)",
-      .parameters = {{.name = "axis",
-                      .least = 0,
-                      .most = 7,
-                      .doc = "The axis along which they stand, from 0; default: the last."}},
+      .parameters = {{.name = "axis", .least = 0, .most = 7, .doc = "The axis along which they stand, from 0; default: the last."}},
       .inputs = 2,
       .optionalInputs = 62,
       .byToken = true,

@@ -37,10 +37,7 @@ const Kind& denseExpertsBlock() {
       .doc = "Every expert on every row: x (B, .., D) gives (E, B, .., out). The experts' parameters are called by the "
              "block's own name.",
       .source = "Ling, Fast mixture-of-experts in PyTorch (batched experts)",
-      .parameters = {{.name = "experts",
-                      .type = ParameterType::Expert,
-                      .required = true,
-                      .doc = "What each expert is, and their count."}},
+      .parameters = {{.name = "experts", .type = ParameterType::Expert, .required = true, .doc = "What each expert is, and their count."}},
       .byToken = true,
       .block = build,
   };

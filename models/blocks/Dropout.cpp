@@ -17,8 +17,7 @@ const Kind& dropoutBlock() {
       .doc = "In training, elements become 0 with probability p and the others are divided by 1 - p. In inference "
              "nothing happens.",
       .source = "Srivastava et al. 2014; PyTorch 2.5 (torch.nn.Dropout)",
-      .parameters = {dropoutParameter(
-          "p", "0.1", "The probability. PyTorch's default is 0.5, its TransformerEncoderLayer's 0.1.")},
+      .parameters = {dropoutParameter("p", "0.1", "The probability. PyTorch's default is 0.5, its TransformerEncoderLayer's 0.1.")},
       .inExperts = true,
       .byToken = true,
       .block = build,

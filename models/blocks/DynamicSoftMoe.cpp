@@ -46,9 +46,7 @@ Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs
   keep = padded(site, keep, *experts, length);
 
   // A slot of every expert for each run of E tokens, made of the mean of those that are kept.
-  auto sums = [&](Value value, int64_t columns) {
-    return ops.reduce(ir::ReduceKind::Sum, ops.reshape(value, {batch, each, *experts, columns}), 2);
-  };
+  auto sums = [&](Value value, int64_t columns) { return ops.reduce(ir::ReduceKind::Sum, ops.reshape(value, {batch, each, *experts, columns}), 2); };
   Value counts = sums(keep, 1); // (B, S, 1)
   Value means = ops.div(sums(ops.mul(x, keep), *width), ops.binary<ir::MaxOp>(counts, number(1e-5)));
   Value vectors = linear(site.part("to_slots"), means, *experts * *width, false); // (B, S, E * D)
@@ -80,10 +78,7 @@ const Kind& dynamicSoftMoeBlock() {
       .source = "soft-moe-pytorch 0.1.9 (DynamicSlotsSoftMoE)",
       .parameters =
           {
-              {.name = "experts",
-               .type = ParameterType::Expert,
-               .required = true,
-               .doc = "What each expert is, and their count (E); they keep the width."},
+              {.name = "experts", .type = ParameterType::Expert, .required = true, .doc = "What each expert is, and their count (E); they keep the width."},
           },
       .optionalInputs = 1,
       .block = build,

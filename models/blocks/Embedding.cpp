@@ -11,11 +11,10 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   auto type = mlir::cast<mlir::RankedTensorType>(inputs[0].getType());
   DType dtype = ir::dtypeOf(type.getElementType());
   if (dtype != DType::I64 && dtype != DType::I32)
-    return site.error(fmt::format("\"embedding\" takes integers (an input with \"dtype\": \"i64\"), and gets {}{}",
-                                  name(dtype), ir::describe(ir::sizesOf(type))));
+    return site.error(
+        fmt::format("\"embedding\" takes integers (an input with \"dtype\": \"i64\"), and gets {}{}", name(dtype), ir::describe(ir::sizesOf(type))));
   int64_t vocabulary = arguments.integer("vocabulary");
-  mlir::Value table =
-      site.sharedParameter(arguments, "weight", {vocabulary, arguments.integer("dim")}, normalInit());
+  mlir::Value table = site.sharedParameter(arguments, "weight", {vocabulary, arguments.integer("dim")}, normalInit());
   return site.limitIds(inputs[0], vocabulary) ? site.ops().embedding(inputs[0], table) : mlir::Value();
 }
 

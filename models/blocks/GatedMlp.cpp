@@ -5,9 +5,7 @@ namespace moec::models {
 
 namespace {
 
-mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) {
-  return gatedMlp(site, arguments, inputs[0]);
-}
+mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::Value> inputs) { return gatedMlp(site, arguments, inputs[0]); }
 
 } // namespace
 

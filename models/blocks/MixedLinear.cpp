@@ -10,9 +10,7 @@ namespace moec::models {
 
 namespace {
 
-bool isOrthogonal(const Json* rule) {
-  return rule && !rule->isNumber() && (rule->isObject() ? rule->object().front().key : rule->string()) == "orthogonal";
-}
+bool isOrthogonal(const Json* rule) { return rule && !rule->isNumber() && (rule->isObject() ? rule->object().front().key : rule->string()) == "orthogonal"; }
 
 Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs) {
   Value x = inputs[0], coefficients = inputs[1];

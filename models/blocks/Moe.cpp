@@ -9,8 +9,7 @@ namespace moec::models {
 namespace {
 
 /// The sum of one group's experts, of which the first is the layer's expert `first`: (T, out).
-mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate,
-                    const ExpertGroup& group, int64_t first, bool isWhole) {
+mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate, const ExpertGroup& group, int64_t first, bool isWhole) {
   Ops& ops = site.ops();
   if (gate.routing) {
     mlir::Value routing = isWhole ? gate.routing : ops.expertsOf(gate.routing, first, group.count);
@@ -30,8 +29,7 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
 }
 
 /// The sum of the experts of the tokens (T, D) as the gate says, group by group: (T, out).
-mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate,
-                    const std::vector<ExpertGroup>& groups) {
+mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, const GateResult& gate, const std::vector<ExpertGroup>& groups) {
   mlir::Value sum;
   int64_t first = 0;
   if (gate.outer)
@@ -43,9 +41,8 @@ mlir::Value mixture(Site& site, const Arguments& arguments, mlir::Value tokens, 
     if (!part)
       return {};
     if (sum && ir::sizesOf(sum) != ir::sizesOf(part))
-      return site.error(group.json->position(),
-                        fmt::format("these experts make {} of each token, those before them {}; the widths must agree",
-                                    ir::sizesOf(part).back().str(), ir::sizesOf(sum).back().str()));
+      return site.error(group.json->position(), fmt::format("these experts make {} of each token, those before them {}; the widths must agree",
+                                                            ir::sizesOf(part).back().str(), ir::sizesOf(sum).back().str()));
     sum = sum ? site.ops().add(sum, part) : part;
     first += group.count;
   }
@@ -58,8 +55,8 @@ mlir::Value withShared(Site& site, const Arguments& arguments, mlir::Value token
   if (!shared)
     return {};
   if (ir::sizesOf(shared) != ir::sizesOf(y))
-    return site.error(arguments.at("shared"), fmt::format("the shared expert makes {}, the others {}; the shapes must agree",
-                                                          ir::describe(ir::sizesOf(shared)), ir::describe(ir::sizesOf(y))));
+    return site.error(arguments.at("shared"), fmt::format("the shared expert makes {}, the others {}; the shapes must agree", ir::describe(ir::sizesOf(shared)),
+                                                          ir::describe(ir::sizesOf(y))));
   if (arguments.flag("shared_gate")) {
     mlir::Value gate = linear(site.part("shared_gate"), tokens, 1, false); // (T, 1)
     shared = site.ops().mul(shared, site.ops().unary<ir::SigmoidOp>(gate));

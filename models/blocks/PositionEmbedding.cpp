@@ -17,8 +17,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   int64_t length = arguments.integer("length");
   Size tokens = ir::sizesOf(x)[1];
   if (tokens.isConstant() && *tokens.constant() > length)
-    return site.error(arguments.at("length"),
-                      fmt::format("there are {} tokens and only {} positions", tokens.str(), length));
+    return site.error(arguments.at("length"), fmt::format("there are {} tokens and only {} positions", tokens.str(), length));
   if (!tokens.isConstant())
     site.limitSize(tokens, length);
   if (site.isGenerating() && site.context() > length)

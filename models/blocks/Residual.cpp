@@ -15,10 +15,9 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   if (!y)
     return {};
   // Inside dense experts the body adds a dimension in front.
-  if (ir::broadcastSizes(ir::sizesOf(y), ir::sizesOf(x)) != ir::sizesOf(y) ||
-      (ir::sizesOf(y).size() != ir::sizesOf(x).size() && !site.experts()))
-    return site.error(fmt::format("the body of this residual makes {} of {}; the shapes must agree",
-                                  ir::describe(ir::sizesOf(y)), ir::describe(ir::sizesOf(x))));
+  if (ir::broadcastSizes(ir::sizesOf(y), ir::sizesOf(x)) != ir::sizesOf(y) || (ir::sizesOf(y).size() != ir::sizesOf(x).size() && !site.experts()))
+    return site.error(
+        fmt::format("the body of this residual makes {} of {}; the shapes must agree", ir::describe(ir::sizesOf(y)), ir::describe(ir::sizesOf(x))));
   return site.ops().add(y, x);
 }
 
@@ -29,8 +28,7 @@ const Kind& residualBlock() {
       .name = "residual",
       .doc = "body(x) + x. Adds nothing to the names of parameters.",
       .source = "He et al. 2015 (arXiv 1512.03385)",
-      .parameters =
-          {{.name = "body", .type = ParameterType::Body, .required = true, .doc = "What is added to its input."}},
+      .parameters = {{.name = "body", .type = ParameterType::Body, .required = true, .doc = "What is added to its input."}},
       .container = true,
       .inExperts = true,
       .byToken = true,

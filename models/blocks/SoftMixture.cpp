@@ -89,8 +89,8 @@ Value keepOf(Site& site, Value mask, const ir::Sizes& tokens) {
     return {};
   if (ir::sizesOf(mask) == ir::Sizes{tokens[0], tokens[1]})
     return site.ops().reshape(mask, {tokens[0], tokens[1], 1});
-  return site.error(fmt::format("the mask of \"{}\" on {} is {}, not {}", site.path(), ir::describe(tokens),
-                                ir::describe(ir::sizesOf(mask)), ir::describe({tokens[0], tokens[1]})));
+  return site.error(fmt::format("the mask of \"{}\" on {} is {}, not {}", site.path(), ir::describe(tokens), ir::describe(ir::sizesOf(mask)),
+                                ir::describe({tokens[0], tokens[1]})));
 }
 
 Value asTokens(Site& site, Value x) {

@@ -105,21 +105,17 @@ Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<Value> inputs
 const Kind& softMoeBlock() {
   static const Kind kind{
       .name = "soft_moe",
-      .doc =
-          "A soft mixture of experts. Each expert has slots; a slot is a mixture of all tokens (softmax over the "
-          "tokens of x \"slots\"^T), its expert works on it, and a token's result is a mixture of all slots (softmax "
-          "over the slots of the same products). Nothing is dropped, and any number of tokens will do. The vectors "
-          "of the slots begin standard normal. x may also be (batch, width), one token each, or a picture (batch, width, "
-          "rows, columns). \"from\" may name a mask (batch, tokens) behind x, 1 for a token and 0 "
-          "for none: slots leave those out, and the result of each of them is the mean over all slots.",
+      .doc = "A soft mixture of experts. Each expert has slots; a slot is a mixture of all tokens (softmax over the "
+             "tokens of x \"slots\"^T), its expert works on it, and a token's result is a mixture of all slots (softmax "
+             "over the slots of the same products). Nothing is dropped, and any number of tokens will do. The vectors "
+             "of the slots begin standard normal. x may also be (batch, width), one token each, or a picture (batch, width, "
+             "rows, columns). \"from\" may name a mask (batch, tokens) behind x, 1 for a token and 0 "
+             "for none: slots leave those out, and the result of each of them is the mean over all slots.",
       .source = "Puigcerver et al. 2023 (arXiv 2308.00951); zhaozijie2022/soft-moe 5bf98ff (SoftMoE: as it stands here); soft-moe-pytorch 0.1.9 (SoftMoE: "
                 "norm rms or layer); bwconrad/soft-moe 4a6482a (SoftMoELayerWrapper: norm l2, scale, slots of deviation 1/sqrt(width))",
       .parameters =
           {
-              {.name = "experts",
-               .type = ParameterType::Expert,
-               .required = true,
-               .doc = "What each expert is, and their count; they keep the width."},
+              {.name = "experts", .type = ParameterType::Expert, .required = true, .doc = "What each expert is, and their count; they keep the width."},
               {.name = "slots", .fallback = "1", .most = 65536, .doc = "How many slots each expert has (S)."},
               {.name = "norm",
                .type = ParameterType::Word,
@@ -144,7 +140,8 @@ const Kind& softMoeBlock() {
                .fallback = "0",
                .least = 0,
                .most = 1e6,
-               .doc = "How many times Gumbel noise, -log(-log(u)) of uniform draws, the logarithms being of at least 1e-20, is added to the products, in both softmaxes.",
+               .doc =
+                   "How many times Gumbel noise, -log(-log(u)) of uniform draws, the logarithms being of at least 1e-20, is added to the products, in both softmaxes.",
                .source = "soft-moe-pytorch 0.1.9 (add_noise, noise_mult)"},
               initParameter("How the vectors of the slots (\"weight\") begin."),
           },

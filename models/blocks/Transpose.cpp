@@ -19,8 +19,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
   for (size_t i = 0; isPermutation && i < sorted.size(); ++i)
     isPermutation = sorted[i] == static_cast<int64_t>(i);
   if (!isPermutation)
-    return site.error(arguments.at("axes"), fmt::format("\"axes\" name each axis of {} once, from 0 to {}",
-                                                        ir::describe(shape), shape.size() - 1));
+    return site.error(arguments.at("axes"), fmt::format("\"axes\" name each axis of {} once, from 0 to {}", ir::describe(shape), shape.size() - 1));
   return site.ops().transpose(inputs[0], axes);
 }
 

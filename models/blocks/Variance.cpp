@@ -15,8 +15,7 @@ mlir::Value build(Site& site, const Arguments& arguments, llvm::ArrayRef<mlir::V
     return site.error("\"variance\" over experts takes the value of a dense_experts block");
   int64_t experts = *ir::sizesOf(x)[0].constant(), correction = arguments.integer("correction");
   if (experts <= correction)
-    return site.error(fmt::format("the variance over {} experts with correction {} divides by {}", experts, correction,
-                                  experts - correction));
+    return site.error(fmt::format("the variance over {} experts with correction {} divides by {}", experts, correction, experts - correction));
   Ops& ops = site.ops();
   mlir::Value away = ops.sub(x, ops.reduce(ir::ReduceKind::Mean, x, 0));
   mlir::Value sum = ops.reduce(ir::ReduceKind::Sum, ops.mul(away, away), 0);
@@ -34,16 +33,8 @@ const Kind& varianceBlock() {
       .source = "PyTorch 2.5 (torch.var)",
       .parameters =
           {
-              {.name = "over",
-               .type = ParameterType::Word,
-               .required = true,
-               .words = {"experts"},
-               .doc = "The dimension that disappears."},
-              {.name = "correction",
-               .fallback = "1",
-               .least = 0,
-               .most = 1,
-               .doc = "1: of a sample (torch.var's default). 0: of the whole."},
+              {.name = "over", .type = ParameterType::Word, .required = true, .words = {"experts"}, .doc = "The dimension that disappears."},
+              {.name = "correction", .fallback = "1", .least = 0, .most = 1, .doc = "1: of a sample (torch.var's default). 0: of the whole."},
           },
       .byToken = true,
       .block = build,

@@ -58,22 +58,17 @@ bool findCapacity(Site& site, const Arguments& arguments, const CapacityRule& ru
   capacity = found;
   bool isNothing = found == Size(0) || (rate == 0 && !(hasLeast && arguments.integer("least_capacity") > 0));
   if (isNothing)
-    site.error(arguments.at("capacity"),
-               fmt::format("a capacity rate of {} leaves no place in {} experts for {} tokens: all would be dropped; "
-                           "raise it{}",
-                           rate, rule.experts, rule.tokens.str(), hasLeast ? ", or \"least_capacity\"" : ""));
+    site.error(arguments.at("capacity"), fmt::format("a capacity rate of {} leaves no place in {} experts for {} tokens: all would be dropped; "
+                                                     "raise it{}",
+                                                     rate, rule.experts, rule.tokens.str(), hasLeast ? ", or \"least_capacity\"" : ""));
   return !isNothing;
 }
 
-std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices,
-                                    int64_t experts) {
+std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices, int64_t experts) {
   Size capacity = sizeOf({CapacityForm::Whole, tokens, choices, experts}, rate, false);
   if (capacity == Size(0) || rate == 0) {
-    site.error(
-        position,
-        fmt::format(
-            "a capacity rate of {} leaves no place in {} experts for {} tokens with {} choices: all would be dropped",
-            rate, experts, tokens.str(), choices));
+    site.error(position, fmt::format("a capacity rate of {} leaves no place in {} experts for {} tokens with {} choices: all would be dropped", rate, experts,
+                                     tokens.str(), choices));
     return std::nullopt;
   }
   return capacity;
@@ -90,11 +85,7 @@ Parameter capacityParameter(std::string fallback, std::string doc, std::string s
 }
 
 Parameter leastCapacityParameter(std::string fallback, double least, std::string doc, std::string source) {
-  return {.name = "least_capacity",
-          .fallback = std::move(fallback),
-          .least = least,
-          .doc = std::move(doc),
-          .source = std::move(source)};
+  return {.name = "least_capacity", .fallback = std::move(fallback), .least = least, .doc = std::move(doc), .source = std::move(source)};
 }
 
 Parameter capacityPerParameter(std::string fallback, std::string source) {
@@ -107,8 +98,6 @@ Parameter capacityPerParameter(std::string fallback, std::string source) {
           .source = std::move(source)};
 }
 
-Size capacityGroups(const Site& site, const Arguments& arguments) {
-  return arguments.word("per") == "row" ? site.groups() : Size(1);
-}
+Size capacityGroups(const Site& site, const Arguments& arguments) { return arguments.word("per") == "row" ? site.groups() : Size(1); }
 
 } // namespace moec::models

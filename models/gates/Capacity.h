@@ -25,8 +25,7 @@ struct CapacityRule {
 /// dropped. False after a report that it is 0, where T is a number; otherwise a call may find that.
 bool findCapacity(Site& site, const Arguments& arguments, const CapacityRule& rule, std::optional<Size>& capacity);
 /// FastMoE's capacity of one expert on one worker, CapacityForm::Whole of a rate. Nothing after a report that it is 0.
-std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices,
-                                    int64_t experts);
+std::optional<Size> fastmoeCapacity(Site& site, Position position, double rate, const Size& tokens, int64_t choices, int64_t experts);
 
 /// The parameters. `fallback` may be empty: then nobody is dropped unless a rate is given.
 Parameter capacityParameter(std::string fallback, std::string doc, std::string source = {});

@@ -32,8 +32,7 @@ Value logitsOf(Site& site, const Arguments& arguments, Value tokens, int64_t exp
   Value x = routerLayer(projection, projection.ops().cast(tokens, element), width, true);
   Ops& ops = site.ops();
   Value directions = site.parameter("weight", {experts, width}, {Init::Kind::Normal, 0, 0.01}, element);
-  Value begin =
-      site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
+  Value begin = site.parameter("temperature", {1}, constantInit(std::log(1 / arguments.number("temperature"))), element);
   Value scale = ops.unary<ir::ExpOp>(ops.binary<ir::MinOp>(begin, ops.constant({1}, {kMostScale}, element)));
   Value near = ops.matmul(ops.div(x, lengths(site, x)), directions); // (T, E)
   return ops.mul(ops.div(near, ops.reshape(lengths(site, directions), {1, experts})), scale);
@@ -83,18 +82,9 @@ const Kind& cosineGate() {
           {
               {.name = "top_k", .fallback = "1", .most = 65536, .doc = "Choices per token (K)."},
               {.name = "projection", .fallback = "256", .doc = "The width that tokens and directions are compared in."},
-              {.name = "temperature",
-               .type = ParameterType::Number,
-               .fallback = "0.5",
-               .least = 0.01,
-               .most = 1e6,
-               .doc = "Where it begins."},
-              {.name = "normalize",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "With several choices: divide their weights by their sum."},
-              capacityParameter("", "Rows of an expert, as a rate: K * trunc(rate * ceil(T / E)). Default: no limit.",
-                                "tutel 82af7aa (capacity_factor)"),
+              {.name = "temperature", .type = ParameterType::Number, .fallback = "0.5", .least = 0.01, .most = 1e6, .doc = "Where it begins."},
+              {.name = "normalize", .type = ParameterType::Bool, .fallback = "true", .doc = "With several choices: divide their weights by their sum."},
+              capacityParameter("", "Rows of an expert, as a rate: K * trunc(rate * ceil(T / E)). Default: no limit.", "tutel 82af7aa (capacity_factor)"),
               {.name = "noise",
                .type = ParameterType::Number,
                .fallback = "0",
@@ -102,9 +92,8 @@ const Kind& cosineGate() {
                .most = 1e6,
                .doc = "In training: Gaussian noise on the logits, of deviation noise / E.",
                .source = "tutel 82af7aa (gate_noise)"},
-              balanceLossParameter(
-                  "0.01", "E * the sum over e of (share of tokens whose best expert is e) * (mean score of e).",
-                  "tutel 82af7aa (gshard_loss), whose coefficient the trainer gives"),
+              balanceLossParameter("0.01", "E * the sum over e of (share of tokens whose best expert is e) * (mean score of e).",
+                                   "tutel 82af7aa (gshard_loss), whose coefficient the trainer gives"),
               zLossParameter(),
           },
       .gate = build,

@@ -19,9 +19,7 @@ Ops::Selection choose(Ops& ops, Value choosers, Value scores) {
 }
 
 /// The least sum that weights are divided by: the router's dtype's distance from 1 to the next number.
-double leastSum(mlir::Type element) {
-  return element.isF64() ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
-}
+double leastSum(mlir::Type element) { return element.isF64() ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon(); }
 
 /// Which experts, and their softmax scores: each (T, K). With two, the second is the best of what is not the first.
 Ops::Selection chooseAll(Site& site, const Arguments& arguments, Value logits, Value scores, int64_t experts) {
@@ -35,8 +33,7 @@ Ops::Selection chooseAll(Site& site, const Arguments& arguments, Value logits, V
   if (choices == 1 || !first.values)
     return first;
   Value others = arguments.flag("sample_second") ? withGumbel(site, "second", logits, 1) : logits;
-  Value isFirst =
-      ops.compare(ir::Predicate::NE, oneHot(ops, first.indices, experts, element), ops.constant({1}, {0}, element));
+  Value isFirst = ops.compare(ir::Predicate::NE, oneHot(ops, first.indices, experts, element), ops.constant({1}, {0}, element));
   Value nothing = ops.constant({1}, {-std::numeric_limits<double>::infinity()}, element);
   Ops::Selection second = choose(ops, ops.where(isFirst, nothing, others), scores);
   return {ops.concat({first.values, second.values}, 1), ops.concat({first.indices, second.indices}, 1)};
@@ -44,8 +41,7 @@ Ops::Selection chooseAll(Site& site, const Arguments& arguments, Value logits, V
 
 /// Who enters an expert first: by draws where tokens are taken at random, by score with three choices and more, else
 /// all first choices before all second ones.
-Value assignTo(Site& site, const Arguments& arguments, const Ops::Selection& chosen, int64_t experts,
-               const std::optional<Size>& capacity) {
+Value assignTo(Site& site, const Arguments& arguments, const Ops::Selection& chosen, int64_t experts, const std::optional<Size>& capacity) {
   Ops& ops = site.ops();
   int64_t choices = arguments.integer("top_k");
   Ops::Assignment rule{.experts = experts, .priority = ir::Priority::ChoiceMajor, .capacity = capacity};
@@ -92,8 +88,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     weights = ops.div(kept, ops.binary<ir::MaxOp>(sum, ops.constant({1}, {leastSum(element)}, element)));
   }
   if (site.isTraining()) {
-    Value counted = choices > 2 ? ops.div(choiceCounts(ops, chosen.indices, experts, element),
-                                          ops.constant({1}, {static_cast<double>(choices)}, element))
+    Value counted = choices > 2 ? ops.div(choiceCounts(ops, chosen.indices, experts, element), ops.constant({1}, {static_cast<double>(choices)}, element))
                                 : oneHot(ops, ops.slice(chosen.indices, 1, 0, 1), experts, element);
     site.addLoss("balance_loss", balanceLoss(site, counted, scores, 1), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
@@ -107,15 +102,14 @@ const Kind& deepspeedGate() {
   static const Kind kind{
       .name = "deepspeed",
       .family = Family::Gate,
-      .doc =
-          "DeepSpeed's gate. One choice is weighted by its softmax over all experts, several by their shares of the "
-          "sum "
-          "of theirs, as far as they found a place: where one is dropped, the others count for more. An expert takes "
-          "ceil(T / E * rate * K) rows: of one choice those that draws say, of two all first ones before all second "
-          "ones, "
-          "in the order of tokens, of more those of the highest scores. T is all tokens of the call. The weight begins "
-          "as PyTorch's Linear, without a bias. DeepSpeed computes in f32 "
-          "whatever the model's dtype, here in the router's.",
+      .doc = "DeepSpeed's gate. One choice is weighted by its softmax over all experts, several by their shares of the "
+             "sum "
+             "of theirs, as far as they found a place: where one is dropped, the others count for more. An expert takes "
+             "ceil(T / E * rate * K) rows: of one choice those that draws say, of two all first ones before all second "
+             "ones, "
+             "in the order of tokens, of more those of the highest scores. T is all tokens of the call. The weight begins "
+             "as PyTorch's Linear, without a bias. DeepSpeed computes in f32 "
+             "whatever the model's dtype, here in the router's.",
       .source = "deepspeed 0.19.6 (TopKGate: top1gating, top2gating, topkgating)",
       .parameters =
           {
@@ -131,16 +125,14 @@ const Kind& deepspeedGate() {
                .type = ParameterType::Word,
                .fallback = "\"none\"",
                .words = {"none", "jitter", "gumbel"},
-               .doc =
-                   "In training. jitter: the router's input is multiplied by draws from [0.99, 1.01). gumbel: of one "
-                   "choice, it is the best of logits with Gumbel noise.",
+               .doc = "In training. jitter: the router's input is multiplied by draws from [0.99, 1.01). gumbel: of one "
+                      "choice, it is the best of logits with Gumbel noise.",
                .source = "deepspeed 0.19.6 (noisy_gate_policy: Jitter, RSample)"},
               {.name = "random_tokens",
                .type = ParameterType::Bool,
                .fallback = "true",
-               .doc =
-                   "Of one choice: do uniform draws say which tokens an expert takes, where not all have a place? They "
-                   "are drawn in inference too. false: the first ones.",
+               .doc = "Of one choice: do uniform draws say which tokens an expert takes, where not all have a place? They "
+                      "are drawn in inference too. false: the first ones.",
                .source = "deepspeed 0.19.6 (use_rts)"},
               {.name = "sample_second",
                .type = ParameterType::Bool,

@@ -20,14 +20,12 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   capacity = Size::min(run, *capacity);
   Ops& ops = site.ops();
   mlir::Type integer = ops.element(DType::I32);
-  mlir::Value scores =
-      ops.softmax(routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments))); // (T, E)
+  mlir::Value scores = ops.softmax(routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments))); // (T, E)
   if (!scores)
     return std::nullopt;
   if (mlir::Value given = site.replayed(count, experts, experts)) {
     site.record(given);
-    return GateResult{ops.assign(given, {.experts = experts, .capacity = capacity, .groups = groups, .bounded = true}),
-                      ops.take(scores, given)};
+    return GateResult{ops.assign(given, {.experts = experts, .capacity = capacity, .groups = groups, .bounded = true}), ops.take(scores, given)};
   }
   // Every token is a candidate of every expert.
   std::vector<double> numbers(static_cast<size_t>(experts));
@@ -37,8 +35,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value isChosen = ops.compare(ir::Predicate::LT, places, ops.number(*capacity, integer));
   if (site.records())
     site.record(ops.where(isChosen, candidates, ops.constant({1}, {-1}, integer)));
-  mlir::Value routing = ops.assign(
-      candidates, {.experts = experts, .capacity = capacity, .groups = groups, .keep = isChosen, .bounded = true});
+  mlir::Value routing = ops.assign(candidates, {.experts = experts, .capacity = capacity, .groups = groups, .keep = isChosen, .bounded = true});
   return GateResult{routing, scores};
 }
 

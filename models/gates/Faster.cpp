@@ -13,8 +13,8 @@ namespace {
 class Topology {
 public:
   Topology(Site& site, const Arguments& arguments, const Size& tokens, int64_t workers, int64_t experts)
-      : site_(site), ops_(site.ops()), tokens_(tokens), workers_(workers), experts_(experts),
-        perNode_(arguments.integer("workers_per_node")), run_(Size::floorDiv(tokens, workers)) {
+      : site_(site), ops_(site.ops()), tokens_(tokens), workers_(workers), experts_(experts), perNode_(arguments.integer("workers_per_node")),
+        run_(Size::floorDiv(tokens, workers)) {
     Size::Real share;
     share.factors.push_back({.number = {}, .size = run_, .op = '*'});
     share.factors.push_back({.number = arguments.number("outgoing"), .size = {}, .op = '*'});
@@ -44,9 +44,8 @@ mlir::Value Topology::choose(mlir::Value logits, mlir::Value values, mlir::Value
     return {};
   mlir::Type element = site_.routerElement(), integer = ops_.element(DType::I32);
   int64_t expertsOfNode = perNode_ * (experts_ / workers_);
-  mlir::Value ofTokens =
-      spreadToTokens(ops_, ops_.reshape(nodes(workers_, perNode_), {workers_, 1}), tokens_);     // (T, 1)
-  mlir::Value isFar = ops_.compare(ir::Predicate::NE, nodes(experts_, expertsOfNode), ofTokens); // (T, E)
+  mlir::Value ofTokens = spreadToTokens(ops_, ops_.reshape(nodes(workers_, perNode_), {workers_, 1}), tokens_); // (T, 1)
+  mlir::Value isFar = ops_.compare(ir::Predicate::NE, nodes(experts_, expertsOfNode), ofTokens);                // (T, E)
   mlir::Value first = ops_.slice(best, 1, 0, 1), firstValue = ops_.slice(values, 1, 0, 1);
   mlir::Value leaves = ops_.take(ops_.cast(isFar, element), first);
   mlir::Value wantsOut = ops_.compare(ir::Predicate::NE, leaves, ops_.constant({1}, {0}, element));
@@ -63,8 +62,7 @@ mlir::Value Topology::choose(mlir::Value logits, mlir::Value values, mlir::Value
 
   // A worker is limited where as many of its tokens as may leave want to.
   mlir::Value count = ops_.cast(groupMeans(ops_, leaves, workers_, ir::ReduceKind::Sum), integer); // (W, 1)
-  mlir::Value isLimited =
-      spreadToTokens(ops_, ops_.cast(ops_.compare(ir::Predicate::GE, count, most), element), tokens_);
+  mlir::Value isLimited = spreadToTokens(ops_, ops_.cast(ops_.compare(ir::Predicate::GE, count, most), element), tokens_);
   return ops_.where(ops_.compare(ir::Predicate::NE, isLimited, ops_.constant({1}, {0}, element)), limited, best);
 }
 
@@ -74,10 +72,9 @@ bool checkNodes(Site& site, const Arguments& arguments, int64_t workers, int64_t
   int64_t fewest = rest ? rest : perNode; // workers of the last node
   if (fewest * (experts / workers) >= 2)
     return true;
-  site.error(arguments.at("workers_per_node"),
-             fmt::format("with {} of {} workers to a node one has a single expert of {}, and a token that stays on its "
-                         "node chooses two; give nodes more workers, or workers more experts",
-                         perNode, workers, experts));
+  site.error(arguments.at("workers_per_node"), fmt::format("with {} of {} workers to a node one has a single expert of {}, and a token that stays on its "
+                                                           "node chooses two; give nodes more workers, or workers more experts",
+                                                           perNode, workers, experts));
   return false;
 }
 
@@ -101,8 +98,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (isLimited || site.replays())
     values = ops.take(logits, indices);
   if (site.isTraining() && first)
-    site.addLoss("balance_loss",
-                 balanceLoss(site, oneHot(ops, first, experts, site.routerElement()), ops.softmax(logits), *workers),
+    site.addLoss("balance_loss", balanceLoss(site, oneHot(ops, first, experts, site.routerElement()), ops.softmax(logits), *workers),
                  arguments.number("balance_loss"));
   return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
 }
@@ -141,13 +137,9 @@ const Kind& fasterGate() {
                .most = 1,
                .doc = "The share of a worker's tokens that may leave its node.",
                .source = "fastmoe ee3c561 (FMOE_TOPO_OUTGOING_FRACTION)"},
-              balanceLossParameter(
-                  "0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over "
-                       "all logits), of several workers its mean over them."),
-              {.name = "bias",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              balanceLossParameter("0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over "
+                                        "all logits), of several workers its mean over them."),
+              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
               routerInitParameter(),
           },
       .gate = build,

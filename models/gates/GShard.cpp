@@ -40,22 +40,19 @@ std::vector<Parameter> parameters() {
 
 } // namespace
 
-std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts,
-                                       const GShardRooms& rooms) {
+std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts, const GShardRooms& rooms) {
   if (!checkChoices(site, arguments, experts))
     return std::nullopt;
   mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
   auto [values, indices] = site.choose(logits, 2);
   mlir::Value weights = ops.softmax(values); // (T, 2)
-  mlir::Value routing = assignByPriority(site, arguments, indices, weights,
-                                         {.experts = experts, .capacity = rooms.capacity, .groups = rooms.groups});
+  mlir::Value routing = assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = rooms.capacity, .groups = rooms.groups});
   if (weights && arguments.flag("random_routing"))
     routing = dropAtRandom(site, routing, weights);
   if (site.isTraining() && indices) {
     mlir::Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, site.routerElement());
-    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), rooms.workers),
-                 arguments.number("balance_loss"));
+    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), rooms.workers), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
   return GateResult{routing, weights};
@@ -67,19 +64,12 @@ std::vector<Parameter> gshardParameters(std::string workersDoc) {
       capacityParameter("{\"train\": 1.2, \"eval\": 2.4}", "Rows of an expert, as a rate."),
       workersParameter(std::move(workersDoc), "fastmoe ee3c561 (world_size)"),
       priorityParameter({"token_major", "choice_major", "score", "batch"}),
-      {.name = "random_routing",
-       .type = ParameterType::Bool,
-       .fallback = "true",
-       .doc = "Drop weak second choices at random?"},
-      balanceLossParameter(
-          "0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
-               "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
-               "E^2."),
+      {.name = "random_routing", .type = ParameterType::Bool, .fallback = "true", .doc = "Drop weak second choices at random?"},
+      balanceLossParameter("0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over all "
+                                "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
+                                "E^2."),
       zLossParameter(),
-      {.name = "bias",
-       .type = ParameterType::Bool,
-       .fallback = "true",
-       .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+      {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
       routerInitParameter(),
   };
 }

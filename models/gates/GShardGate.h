@@ -9,8 +9,7 @@ namespace moec::models {
 struct GShardRooms {
   Size capacity, groups = 1, workers = 1;
 };
-std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts,
-                                       const GShardRooms& rooms);
+std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, mlir::Value tokens, int64_t experts, const GShardRooms& rooms);
 std::vector<Parameter> gshardParameters(std::string workersDoc);
 
 } // namespace moec::models

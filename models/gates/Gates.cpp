@@ -15,10 +15,8 @@ mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias, const
   return bias ? site.ops().add(y, site.parameter("bias", {out}, begin(inits.bias), element)) : y;
 }
 
-mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias,
-                         const Inits& inits) {
-  return site.width(tokens) ? routerLayer(site, site.ops().cast(tokens, site.routerElement()), experts, bias, inits)
-                            : mlir::Value();
+mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias, const Inits& inits) {
+  return site.width(tokens) ? routerLayer(site, site.ops().cast(tokens, site.routerElement()), experts, bias, inits) : mlir::Value();
 }
 
 mlir::Value sumOfColumns(Ops& ops, mlir::Value x) {

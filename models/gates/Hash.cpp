@@ -13,11 +13,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     return std::nullopt;
   auto type = mlir::cast<mlir::RankedTensorType>(ids.getType());
   Size count = ir::sizesOf(tokens)[0];
-  if (!type.getElementType().isSignlessInteger() || type.getElementType().isSignlessInteger(1) ||
-      !(ir::product(ir::sizesOf(ids)) == count)) {
-    site.error(arguments.at("ids"),
-               fmt::format("\"ids\" are integers, one for each of {} tokens, not {} {}", count.str(),
-                           name(ir::dtypeOf(type.getElementType())), ir::describe(ir::sizesOf(ids))));
+  if (!type.getElementType().isSignlessInteger() || type.getElementType().isSignlessInteger(1) || !(ir::product(ir::sizesOf(ids)) == count)) {
+    site.error(arguments.at("ids"), fmt::format("\"ids\" are integers, one for each of {} tokens, not {} {}", count.str(),
+                                                name(ir::dtypeOf(type.getElementType())), ir::describe(ir::sizesOf(ids))));
     return std::nullopt;
   }
   if (!site.limitIds(ids, entries))
@@ -31,8 +29,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   chosen = ops.binary<ir::MinOp>(chosen, ops.constant({1}, {static_cast<double>(experts - 1)}, element));
   chosen = ops.binary<ir::MaxOp>(chosen, ops.constant({1}, {0}, element));
   mlir::Value indices = site.chosen(ops.cast(chosen, ops.element(DType::I32)), experts);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt),
-                    ops.broadcast(ops.constant({1, 1}, {1}, element), {count, 1})};
+  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.broadcast(ops.constant({1, 1}, {1}, element), {count, 1})};
 }
 
 } // namespace

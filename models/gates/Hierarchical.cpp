@@ -12,15 +12,12 @@ namespace {
 /// 1 where a row has more than half of its token's weight, 0.5 where it has some, else 0: (R, 1).
 Value importanceOf(Ops& ops, Value weights, Value routing, mlir::Type element) {
   Value weight = ops.rowWeights(weights, routing);
-  auto isMore = [&](double than) {
-    return ops.cast(ops.compare(ir::Predicate::GT, weight, ops.constant({1}, {than}, element)), element);
-  };
+  auto isMore = [&](double than) { return ops.cast(ops.compare(ir::Predicate::GT, weight, ops.constant({1}, {than}, element)), element); };
   return ops.mul(ops.add(isMore(0.5), isMore(0)), ops.constant({1}, {0.5}, element));
 }
 
 /// Of rows (R, N) of the outer level the sums by row of the batch and group of experts: (G, outer groups, N).
-Value sumsByGroup(Ops& ops, Value rows, const Top2Choices& outer, Value outerRouting, const Size& batch,
-                  int64_t outerCount, mlir::Type element) {
+Value sumsByGroup(Ops& ops, Value rows, const Top2Choices& outer, Value outerRouting, const Size& batch, int64_t outerCount, mlir::Type element) {
   ir::Sizes shape = ir::sizesOf(outer.indices);
   int64_t choices = *shape[1].constant();
   // (T, n) as (G, n, T / G)
@@ -48,9 +45,7 @@ Value innerLoss(Site& site, const Top2Choices& outer, const Top2Choices& inner, 
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   Value places = ops.number(outer.capacity, element);
-  auto means = [&](Value rows) {
-    return ops.div(sumsByGroup(ops, rows, outer, outerRouting, site.groups(), outerCount, element), places);
-  };
+  auto means = [&](Value rows) { return ops.div(sumsByGroup(ops, rows, outer, outerRouting, site.groups(), outerCount, element), places); };
   double experts = static_cast<double>(*ir::sizesOf(inner.scores)[1].constant());
   Value mean = ops.reduceAll(ir::ReduceKind::Mean, ops.mul(means(inner.firsts), means(inner.scores)));
   return ops.mul(mean, ops.constant({1}, {experts * experts}, element));
@@ -62,8 +57,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   if (!width)
     return std::nullopt;
   if (experts % outerCount != 0) {
-    site.error(arguments.at("outer"),
-               fmt::format("\"outer\" must divide the experts, and {} is no divisor of {}", outerCount, experts));
+    site.error(arguments.at("outer"), fmt::format("\"outer\" must divide the experts, and {} is no divisor of {}", outerCount, experts));
     return std::nullopt;
   }
   int64_t innerCount = experts / outerCount;
@@ -77,11 +71,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Value outerLogits = outerSite.ops().matmul(routed, outerWeight);
   Top2Choices outer = chooseTop2(outerSite, arguments, outerLogits, {count, {}});
   outerSite.record(outer.indices);
-  Value outerRouting = outerSite.ops().assign(outer.indices, {.experts = outerCount,
-                                                              .priority = ir::Priority::ChoiceMajor,
-                                                              .capacity = outer.capacity,
-                                                              .groups = groups,
-                                                              .keep = outer.keep});
+  Value outerRouting = outerSite.ops().assign(
+      outer.indices, {.experts = outerCount, .priority = ir::Priority::ChoiceMajor, .capacity = outer.capacity, .groups = groups, .keep = outer.keep});
   Value rows = outerSite.ops().dispatch(tokens, outerRouting); // (R, D)
   // In the router's dtype too: a cast of the rows would read those behind the count, which nobody wrote.
   Value routedRows = routed == tokens ? rows : outerSite.ops().dispatch(routed, outerRouting);
@@ -95,12 +86,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Value importance = importanceOf(ops, outer.weights, outerRouting, element);
   Top2Choices inner = chooseTop2(innerSite, arguments, innerLogits, {outer.capacity, importance});
   innerSite.record(inner.indices, outerRouting);
-  Value routing = ops.assign(inner.indices, {.experts = experts,
-                                             .priority = ir::Priority::ChoiceMajor,
-                                             .capacity = inner.capacity,
-                                             .groups = groups,
-                                             .keep = inner.keep,
-                                             .within = outerRouting});
+  Value routing = ops.assign(
+      inner.indices,
+      {.experts = experts, .priority = ir::Priority::ChoiceMajor, .capacity = inner.capacity, .groups = groups, .keep = inner.keep, .within = outerRouting});
   if (site.isTraining()) {
     double coefficient = arguments.number("balance_loss");
     outerSite.addLoss("balance_loss", balanceLoss(outerSite, outer.firsts, outer.scores, groups), coefficient);
@@ -112,10 +100,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
 std::vector<Parameter> parameters() {
   std::vector<Parameter> all = top2Parameters();
   all.insert(all.begin(),
-             {.name = "outer",
-              .required = true,
-              .most = 65536,
-              .doc = "Into how many equal groups of neighbours the experts fall; a divisor of their count."});
+             {.name = "outer", .required = true, .most = 65536, .doc = "Into how many equal groups of neighbours the experts fall; a divisor of their count."});
   return all;
 }
 
@@ -125,13 +110,12 @@ const Kind& hierarchicalGate() {
   static const Kind kind{
       .name = "hierarchical",
       .family = Family::Gate,
-      .doc =
-          "Two gates like top_2, one behind the other: the outer one chooses among groups of experts, in each of them "
-          "an inner one of its own among the group's experts. Of the tokens that came to a group, those with more "
-          "than half of their outer weight there get two experts, the others their best one only, behind all first "
-          "choices. What a group takes is the n of the inner capacity, be all places taken or not. A token's result "
-          "is the sum over its groups, by the outer weights, of sums by the inner ones. In training the outer and the "
-          "inner gates have a balance loss each, the inner ones over all places of a group, taken or not.",
+      .doc = "Two gates like top_2, one behind the other: the outer one chooses among groups of experts, in each of them "
+             "an inner one of its own among the group's experts. Of the tokens that came to a group, those with more "
+             "than half of their outer weight there get two experts, the others their best one only, behind all first "
+             "choices. What a group takes is the n of the inner capacity, be all places taken or not. A token's result "
+             "is the sum over its groups, by the outer weights, of sums by the inner ones. In training the outer and the "
+             "inner gates have a balance loss each, the inner ones over all places of a group, taken or not.",
       .source = "mixture-of-experts 0.2.3 (HeirarchicalMoE)",
       .parameters = parameters(),
       .gate = build,

@@ -39,9 +39,7 @@ std::vector<Parameter> jitterParameters(std::string jitter) {
 
 mlir::Value jitteredInput(Site& site, const Arguments& arguments, mlir::Value tokens) {
   mlir::Value x = site.ops().cast(tokens, site.routerElement());
-  return isOn(site, arguments) && arguments.word("jitter_on") != "logits"
-             ? timesJitter(site, x, arguments.number("jitter"))
-             : x;
+  return isOn(site, arguments) && arguments.word("jitter_on") != "logits" ? timesJitter(site, x, arguments.number("jitter")) : x;
 }
 
 mlir::Value jitteredLogits(Site& site, const Arguments& arguments, mlir::Value logits) {
@@ -55,8 +53,6 @@ mlir::Value jitteredTokens(Site& site, const Arguments& arguments, mlir::Value i
   return onTokens ? site.ops().cast(input, site.element()) : mlir::Value();
 }
 
-mlir::Value timesJitter(Site& site, mlir::Value x, double jitter) {
-  return x ? site.ops().mul(x, factorsFor(site, x, jitter)) : mlir::Value();
-}
+mlir::Value timesJitter(Site& site, mlir::Value x, double jitter) { return x ? site.ops().mul(x, factorsFor(site, x, jitter)) : mlir::Value(); }
 
 } // namespace moec::models

@@ -105,8 +105,7 @@ Value meanOfSums(Ops& ops, llvm::ArrayRef<Value> sums) { return ofCounted(ops, s
 
 } // namespace
 
-void addBalanceLoss(Site& site, const Arguments& arguments, Value chosen, Value probabilities, const Size& groups,
-                    Value kept) {
+void addBalanceLoss(Site& site, const Arguments& arguments, Value chosen, Value probabilities, const Size& groups, Value kept) {
   if (!chosen || !probabilities)
     return;
   Ops& ops = site.ops();
@@ -121,8 +120,7 @@ void addBalanceLoss(Site& site, const Arguments& arguments, Value chosen, Value 
   Value each = kept ? kept : ops.broadcast(number(ops, 1, site.routerElement()), {tokens, 1});
   if (kept)
     chosen = ops.mul(chosen, kept);
-  site.addPooledLoss(arguments.word("loss_pool"), "balance_loss",
-                     {sumsOf(ops, chosen, groups), sumsOf(ops, probabilities, groups), sumsOf(ops, each, groups)},
+  site.addPooledLoss(arguments.word("loss_pool"), "balance_loss", {sumsOf(ops, chosen, groups), sumsOf(ops, probabilities, groups), sumsOf(ops, each, groups)},
                      coefficient, balanceOfSums);
 }
 
@@ -187,8 +185,7 @@ Value squaredVariation(Ops& ops, Value numbers) {
     return ops.constant({}, {0}, element);
   Value mean = ops.reshape(ops.reduce(ir::ReduceKind::Mean, numbers, 0), {1});
   Value away = ops.sub(numbers, mean);
-  Value variance =
-      ops.div(ops.reduce(ir::ReduceKind::Sum, ops.mul(away, away), 0), ops.constant({}, {count - 1}, element));
+  Value variance = ops.div(ops.reduce(ir::ReduceKind::Sum, ops.mul(away, away), 0), ops.constant({}, {count - 1}, element));
   Value scale = ops.add(ops.mul(mean, mean), ops.constant({1}, {1e-10}, element));
   return ops.div(variance, ops.reshape(scale, {}));
 }

@@ -15,15 +15,13 @@ mlir::Value keptChoices(Ops& ops, mlir::Value routing, const Size& tokens, int64
 /// E^2 * the mean over groups and experts of (share of a group's tokens that chose e) * (mean probability of e), from
 /// chosen (T, E), of zeros and ones, and probabilities (T, E). `kept` (T, 1), of zeros and ones: both are over the
 /// kept tokens' count in the place of all; a group that keeps none counts as 0.
-mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilities, const Size& groups,
-                        mlir::Value kept = {});
+mlir::Value balanceLoss(Site& site, mlir::Value chosen, mlir::Value probabilities, const Size& groups, mlir::Value kept = {});
 /// The parameter of its coefficient. Without a fallback there is no such loss unless it is given.
 Parameter balanceLossParameter(std::string fallback, std::string doc, std::string source = {});
 
 /// Adds that loss with the coefficient "balance_loss". With "loss_mask" it is of the tokens that the mask has alone; with
 /// "loss_pool" of all tokens of all layers of that pool, the layers joined in each group.
-void addBalanceLoss(Site& site, const Arguments& arguments, mlir::Value chosen, mlir::Value probabilities,
-                    const Size& groups, mlir::Value kept = {});
+void addBalanceLoss(Site& site, const Arguments& arguments, mlir::Value chosen, mlir::Value probabilities, const Size& groups, mlir::Value kept = {});
 /// The same of the mean over tokens of logsumexp(logits (T, E))^2 where "z_loss" is given; logits are those before noise.
 void addZLoss(Site& site, const Arguments& arguments, mlir::Value logits);
 Parameter zLossParameter(std::string fallback = {}, std::string source = "transformers 5.24 (router_z_loss_func)");

@@ -21,10 +21,9 @@ Noisy route(Site& site, const Arguments& arguments, Value tokens, int64_t expert
   Noisy result{clean, clean, {}, {}, {}};
   Site noise = site.part("noise");
   Value spread = routerLayer(noise, x, experts, false, initsOf(arguments)); // a parameter in inference too
-  site.ops(); // what follows stands at the gate again
+  site.ops();                                                               // what follows stands at the gate again
   if (site.isTraining()) {
-    result.deviation =
-        ops.add(ops.unary<ir::SoftplusOp>(spread), ops.constant({1}, {arguments.number("least_noise")}, element));
+    result.deviation = ops.add(ops.unary<ir::SoftplusOp>(spread), ops.constant({1}, {arguments.number("least_noise")}, element));
     Value draws = ops.random(ir::Distribution::Normal, noise.path(), {ir::sizesOf(tokens)[0], experts}, element);
     result.noisy = ops.add(clean, ops.mul(draws, result.deviation));
   }
@@ -44,20 +43,17 @@ Value chances(Ops& ops, const Noisy& router, int64_t choices, mlir::Type element
   return ops.add(ops.mul(erf, half), half);
 }
 
-void addLosses(Site& site, const Arguments& arguments, const Noisy& router, Value indices, Value weights,
-               int64_t experts) {
+void addLosses(Site& site, const Arguments& arguments, const Noisy& router, Value indices, Value weights, int64_t experts) {
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   int64_t choices = arguments.integer("top_k");
   Value given; // each expert's weight for each token, (T, E)
   for (int64_t choice = 0; choice < choices; ++choice) {
-    Value one =
-        ops.mul(oneHot(ops, ops.slice(indices, 1, choice, 1), experts, element), ops.slice(weights, 1, choice, 1));
+    Value one = ops.mul(oneHot(ops, ops.slice(indices, 1, choice, 1), experts, element), ops.slice(weights, 1, choice, 1));
     given = given ? ops.add(given, one) : one;
   }
-  Value counts = choices < experts
-                     ? chances(ops, router, choices, element)
-                     : ops.cast(ops.compare(ir::Predicate::GT, given, ops.constant({1}, {0}, element)), element);
+  Value counts =
+      choices < experts ? chances(ops, router, choices, element) : ops.cast(ops.compare(ir::Predicate::GT, given, ops.constant({1}, {0}, element)), element);
   auto variation = [&](Value perToken) { return squaredVariation(ops, ops.reduce(ir::ReduceKind::Sum, perToken, 0)); };
   site.addLoss("importance_loss", variation(given), arguments.number("importance_loss"));
   site.addLoss("load_loss", variation(counts), arguments.number("load_loss"));
@@ -96,15 +92,14 @@ const Kind& noisyTopKGate() {
   static const Kind kind{
       .name = "noisy_top_k",
       .family = Family::Gate,
-      .doc =
-          "The k best experts of each token by logits with noise, weighted by the softmax over their k noisy logits. "
-          "The "
-          "noise is Gaussian, its deviation learnt: softplus of a second layer of the token, plus least_noise. In "
-          "inference there is none. Weights begin as PyTorch's Linear, without biases; the paper's begin as zeros. "
-          "FastMoE adds both losses with coefficients of 1; in inference it divides by a deviation of 0, which stops "
-          "with "
-          "an error, where here the losses are of training alone. It returns its choices as one flat list, which its "
-          "layer then takes for one choice per token; here they are (T, K).",
+      .doc = "The k best experts of each token by logits with noise, weighted by the softmax over their k noisy logits. "
+             "The "
+             "noise is Gaussian, its deviation learnt: softplus of a second layer of the token, plus least_noise. In "
+             "inference there is none. Weights begin as PyTorch's Linear, without biases; the paper's begin as zeros. "
+             "FastMoE adds both losses with coefficients of 1; in inference it divides by a deviation of 0, which stops "
+             "with "
+             "an error, where here the losses are of training alone. It returns its choices as one flat list, which its "
+             "layer then takes for one choice per token; here they are (T, K).",
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (NoisyGate)",
       .parameters =
           {
@@ -117,9 +112,8 @@ const Kind& noisyTopKGate() {
                .doc = "What is added to the deviation.",
                .source = "fastmoe ee3c561 (noise_epsilon)"},
               variationLoss("importance_loss", "the sums of their weights over the tokens."),
-              variationLoss("load_loss",
-                            "the sums over the tokens of the probability that an expert is chosen; where all "
-                            "experts are, of the counts of weights over 0."),
+              variationLoss("load_loss", "the sums over the tokens of the probability that an expert is chosen; where all "
+                                         "experts are, of the counts of weights over 0."),
               zLossParameter(),
               initParameter("How the weights of the router and of its noise begin."),
           },

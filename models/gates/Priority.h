@@ -9,7 +9,6 @@ namespace moec::models {
 Parameter priorityParameter(std::vector<std::string> words);
 /// The routing of indices (T, K) with the rule's capacity, by the word of the parameter; weights (T, K) are what scores
 /// are. The rule's priority is the word's.
-mlir::Value assignByPriority(Site& site, const Arguments& arguments, mlir::Value indices, mlir::Value weights,
-                             Ops::Assignment rule);
+mlir::Value assignByPriority(Site& site, const Arguments& arguments, mlir::Value indices, mlir::Value weights, Ops::Assignment rule);
 
 } // namespace moec::models

@@ -15,8 +15,7 @@ std::optional<GateResult> build(Site& site, const Arguments&, mlir::Value tokens
     indices = ops.broadcast(ops.select(draws, 1).indices, column);
   }
   site.record(indices);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt),
-                    ops.broadcast(ops.constant({1, 1}, {1}, element), column)};
+  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.broadcast(ops.constant({1, 1}, {1}, element), column)};
 }
 
 } // namespace

@@ -32,8 +32,7 @@ mlir::Value ofBestGroups(Site& site, const Arguments& arguments, mlir::Value sco
 }
 
 bool check(Site& site, const Arguments& arguments, int64_t experts) {
-  int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"),
-          choices = arguments.integer("top_k");
+  int64_t groups = arguments.integer("groups"), best = arguments.integer("best_groups"), choices = arguments.integer("top_k");
   auto fail = [&](const char* parameter, const std::string& message) {
     site.error(arguments.at(parameter), message);
     return false;
@@ -47,8 +46,7 @@ bool check(Site& site, const Arguments& arguments, int64_t experts) {
   if (best < groups && arguments.word("group_score") == "top_2" && experts / groups < 2)
     return fail("group_score", "groups of one expert have no two best: \"group_score\" is max");
   if (choices > best * (experts / groups))
-    return fail("top_k", fmt::format("\"top_k\" is {} of the {} experts of {} groups", choices,
-                                     best * (experts / groups), best));
+    return fail("top_k", fmt::format("\"top_k\" is {} of the {} experts of {} groups", choices, best * (experts / groups), best));
   return true;
 }
 
@@ -78,8 +76,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     bias = site.parameter("choice_bias", {experts}, {}, element, rate > 0 ? std::optional(rate) : std::nullopt);
     choosing = ops.add(scores, bias);
   }
-  mlir::Value indices = site.chosen(
-      ops.select(ofBestGroups(site, arguments, choosing, experts), arguments.integer("top_k")).indices, experts);
+  mlir::Value indices = site.chosen(ops.select(ofBestGroups(site, arguments, choosing, experts), arguments.integer("top_k")).indices, experts);
   mlir::Value weights = ops.take(scores, indices);
   if (!weights)
     return std::nullopt;
@@ -131,40 +128,23 @@ const Kind& sigmoidGate() {
                .words = {"sigmoid", "softmax"},
                .doc = "What is made of the logits.",
                .source = "softmax: transformers 5.24 (DeepseekV2TopkRouter, Ernie4_5_MoeTopKRouter)"},
-              {.name = "groups",
-               .fallback = "1",
-               .most = 65536,
-               .doc = "Equal groups of experts, one behind the other (n_group)."},
-              {.name = "best_groups",
-               .fallback = "1",
-               .most = 65536,
-               .doc = "How many groups a token chooses from (topk_group)."},
+              {.name = "groups", .fallback = "1", .most = 65536, .doc = "Equal groups of experts, one behind the other (n_group)."},
+              {.name = "best_groups", .fallback = "1", .most = 65536, .doc = "How many groups a token chooses from (topk_group)."},
               {.name = "group_score",
                .type = ParameterType::Word,
                .fallback = "\"top_2\"",
                .words = {"top_2", "max"},
                .doc = "What makes a group the best: the sum of its two best scores, or its best one.",
                .source = "max: transformers 5.24 (DeepseekV2TopkRouter, group_limited_greedy)"},
-              {.name = "choice_bias",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "Is there a bias that only chooses (e_score_correction_bias)?"},
+              {.name = "choice_bias", .type = ParameterType::Bool, .fallback = "true", .doc = "Is there a bias that only chooses (e_score_correction_bias)?"},
               {.name = "bias_rate",
                .type = ParameterType::Number,
                .fallback = "0.001",
                .least = 0,
                .most = 1e6,
                .doc = "What a step of training adds to the bias of an expert, or takes from it. 0: it stays as it is."},
-              {.name = "normalize",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "Divide the k weights by their sum (norm_topk_prob)?"},
-              {.name = "eps",
-               .type = ParameterType::Number,
-               .fallback = "1e-20",
-               .least = 0,
-               .most = 1,
-               .doc = "Added to that sum."},
+              {.name = "normalize", .type = ParameterType::Bool, .fallback = "true", .doc = "Divide the k weights by their sum (norm_topk_prob)?"},
+              {.name = "eps", .type = ParameterType::Number, .fallback = "1e-20", .least = 0, .most = 1, .doc = "Added to that sum."},
               {.name = "least_sum",
                .type = ParameterType::Number,
                .fallback = "0",

@@ -41,10 +41,7 @@ const Kind& swipeGate() {
           {
               {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
               workersParameter("With 1 nothing moves.", "fastmoe ee3c561 (world_size)"),
-              {.name = "bias",
-               .type = ParameterType::Bool,
-               .fallback = "true",
-               .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
               routerInitParameter(),
           },
       .gate = build,

@@ -7,8 +7,8 @@ namespace moec::models {
 
 namespace {
 
-void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value probabilities,
-               const GateResult& result, mlir::Value indices, const Size& groups) {
+void addLosses(Site& site, const Arguments& arguments, mlir::Value logits, mlir::Value probabilities, const GateResult& result, mlir::Value indices,
+               const Size& groups) {
   if (!probabilities || !indices || !result.routing)
     return;
   Ops& ops = site.ops();
@@ -28,17 +28,14 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (!workers)
     return std::nullopt;
   std::optional<Size> capacity;
-  if (!findCapacity(site, arguments, {CapacityForm::Share, Size::floorDiv(count, groups), 1, experts}, capacity) ||
-      !site.width(tokens))
+  if (!findCapacity(site, arguments, {CapacityForm::Share, Size::floorDiv(count, groups), 1, experts}, capacity) || !site.width(tokens))
     return std::nullopt;
   mlir::Value x = jitteredInput(site, arguments, tokens);
   mlir::Value logits = routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
   mlir::Value probabilities = ops.softmax(jitteredLogits(site, arguments, logits));
   auto [weights, indices] = site.choose(probabilities, 1);
-  GateResult result{
-      assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}),
-      weights};
+  GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
   result.tokens = jitteredTokens(site, arguments, x);
   if (site.isTraining())
     addLosses(site, arguments, logits, probabilities, result, indices, *workers > 1 ? Size(*workers) : groups);
@@ -60,10 +57,9 @@ std::vector<Parameter> parameters() {
        .source = "transformers 5.24 (SwitchTransformersTop1Router), with per: row"},
       leastCapacityParameter("1", 0, "What an expert takes at least. 0: a capacity that rounds to 0 is an error."),
       capacityPerParameter("\"call\"", "row: Hugging Face SwitchTransformers"),
-      workersParameter(
-          "Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the "
-          "tokens of all, of the first worker's before the second's.",
-          "fastmoe ee3c561 (world_size)"),
+      workersParameter("Each has a balance loss of its own, of which the mean is taken; an expert's capacity is for the "
+                       "tokens of all, of the first worker's before the second's.",
+                       "fastmoe ee3c561 (world_size)"),
       priorityParameter({"token_major", "score"}),
   };
   for (Parameter& parameter : jitterParameters("0.01"))
@@ -81,10 +77,7 @@ std::vector<Parameter> parameters() {
   all.push_back(zLossParameter());
   all.push_back(lossMaskParameter());
   all.push_back(lossPoolParameter());
-  all.push_back({.name = "bias",
-                 .type = ParameterType::Bool,
-                 .fallback = "false",
-                 .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back({.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits? (FastMoE: gate_bias)"});
   all.push_back(routerInitParameter());
   return all;
 }

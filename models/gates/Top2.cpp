@@ -16,14 +16,10 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value logits = ops.matmul(ops.cast(tokens, element), weight);
   Top2Choices chosen = chooseTop2(site, arguments, logits, {count, {}});
   site.record(chosen.indices);
-  mlir::Value routing = ops.assign(chosen.indices, {.experts = experts,
-                                                    .priority = ir::Priority::ChoiceMajor,
-                                                    .capacity = chosen.capacity,
-                                                    .groups = site.groups(),
-                                                    .keep = chosen.keep});
+  mlir::Value routing = ops.assign(
+      chosen.indices, {.experts = experts, .priority = ir::Priority::ChoiceMajor, .capacity = chosen.capacity, .groups = site.groups(), .keep = chosen.keep});
   if (site.isTraining()) {
-    site.addLoss("balance_loss", balanceLoss(site, chosen.firsts, chosen.scores, site.groups()),
-                 arguments.number("balance_loss"));
+    site.addLoss("balance_loss", balanceLoss(site, chosen.firsts, chosen.scores, site.groups()), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
   return GateResult{routing, chosen.weights};
@@ -41,13 +37,12 @@ const Kind& top2Gate() {
   static const Kind kind{
       .name = "top_2",
       .family = Family::Gate,
-      .doc =
-          "The two best experts of each token, weighted by their shares of the sum of their two softmax scores, before "
-          "anybody is dropped; a policy then drops second choices. Each row of the batch has a capacity of its own: "
-          "all first choices enter before all second ones, in the order of tokens. Weights begin as standard "
-          "normals, without a bias. The original's policy threshold masks experts where it means tokens, and stops "
-          "with an error unless there are as many of both; here it is of tokens, as its text says. Of equal scores "
-          "the lowest index is chosen.",
+      .doc = "The two best experts of each token, weighted by their shares of the sum of their two softmax scores, before "
+             "anybody is dropped; a policy then drops second choices. Each row of the batch has a capacity of its own: "
+             "all first choices enter before all second ones, in the order of tokens. Weights begin as standard "
+             "normals, without a bias. The original's policy threshold masks experts where it means tokens, and stops "
+             "with an error unless there are as many of both; here it is of tokens, as its text says. Of equal scores "
+             "the lowest index is chosen.",
       .source = "mixture-of-experts 0.2.3 (Top2Gating)",
       .parameters = parameters(),
       .gate = build,

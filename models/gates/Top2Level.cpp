@@ -92,17 +92,10 @@ std::vector<Parameter> top2Parameters() {
        .words = {"all", "none", "threshold", "random"},
        .doc = "Which second choices stay: all, none, those whose weight is more than the threshold, or those where a "
               "uniform draw is less than weight / threshold. It draws in inference too."},
-      {.name = "threshold",
-       .type = ParameterType::Capacity,
-       .fallback = "0.2",
-       .least = 0,
-       .most = 1,
-       .doc = "Of the policies threshold and random."},
-      capacityParameter("{\"train\": 1.25, \"eval\": 2.0}",
-                        "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / "
-                        "E))."),
-      leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.",
-                             "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"),
+      {.name = "threshold", .type = ParameterType::Capacity, .fallback = "0.2", .least = 0, .most = 1, .doc = "Of the policies threshold and random."},
+      capacityParameter("{\"train\": 1.25, \"eval\": 2.0}", "The rate: rows of an expert from a row of the batch of n tokens are min(n, trunc(n * rate / "
+                                                            "E))."),
+      leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.", "mixture-of-experts 0.2.3 (MIN_EXPERT_CAPACITY)"),
       {.name = "eps",
        .type = ParameterType::Number,
        .fallback = "1e-9",

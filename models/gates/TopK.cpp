@@ -42,8 +42,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (weights && overAll && arguments.flag("normalize"))
     weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
   addLosses(site, arguments, logits, clean, indices);
-  GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}),
-                    weights};
+  GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
   result.tokens = jitteredTokens(site, arguments, x);
   return result;
 }
@@ -69,8 +68,7 @@ std::vector<Parameter> parameters() {
        .most = 1e6,
        .doc = "Deviation of Gaussian noise on the logits, drawn in inference too: p = TopK(softmax(Wx + "
               "noise)) with softmax all."},
-      capacityParameter("", "Rows of an expert, as a rate: floor(ceil(rate * T) * K / E). Default: no limit.",
-                        "fastmoe ee3c561 (GShardGate)"),
+      capacityParameter("", "Rows of an expert, as a rate: floor(ceil(rate * T) * K / E). Default: no limit.", "fastmoe ee3c561 (GShardGate)"),
       priorityParameter({"token_major", "choice_major", "score", "batch"}),
   };
   for (Parameter& parameter : jitterParameters("0"))
@@ -79,25 +77,20 @@ std::vector<Parameter> parameters() {
                  .type = ParameterType::Number,
                  .least = 0,
                  .most = 1e6,
-                 .doc =
-                     "In training: the coefficient, in the loss, of E * the sum over e of (choices of e over tokens) "
-                     "* (mean of e's softmax over all logits). The result of that name is the value without it, "
-                     "about K where all is even. Default: there is none.",
+                 .doc = "In training: the coefficient, in the loss, of E * the sum over e of (choices of e over tokens) "
+                        "* (mean of e's softmax over all logits). The result of that name is the value without it, "
+                        "about K where all is even. Default: there is none.",
                  .source = "transformers 5.24 (Mixtral: load_balancing_loss_func)"});
-  all.push_back(
-      {.name = "balance_per",
-       .type = ParameterType::Word,
-       .fallback = "\"call\"",
-       .words = {"call", "row"},
-       .doc = "Of what that loss is: the call, or the mean over each row of the batch, x being (.., tokens, D).",
-       .source = "row: DeepSeek-V2's sequence-wise loss (arXiv 2405.04434, seq_aux), with its coefficient over K"});
+  all.push_back({.name = "balance_per",
+                 .type = ParameterType::Word,
+                 .fallback = "\"call\"",
+                 .words = {"call", "row"},
+                 .doc = "Of what that loss is: the call, or the mean over each row of the batch, x being (.., tokens, D).",
+                 .source = "row: DeepSeek-V2's sequence-wise loss (arXiv 2405.04434, seq_aux), with its coefficient over K"});
   all.push_back(zLossParameter());
   all.push_back(lossMaskParameter());
   all.push_back(lossPoolParameter());
-  all.push_back({.name = "bias",
-                 .type = ParameterType::Bool,
-                 .fallback = "true",
-                 .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back({.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"});
   all.push_back(routerInitParameter());
   return all;
 }

@@ -13,8 +13,7 @@ Value staying(Site& site, const Arguments& arguments, Value weights) {
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   ir::Sizes shape = ir::sizesOf(weights);
-  Value threshold =
-      ops.constant({1}, {std::max(arguments.numberByMode("threshold"), arguments.number("eps"))}, element);
+  Value threshold = ops.constant({1}, {std::max(arguments.numberByMode("threshold"), arguments.number("eps"))}, element);
   Value draws = ops.random(ir::Distribution::Uniform, site.part("policy").path(), shape, element);
   Value stays = ops.cast(ops.compare(ir::Predicate::LT, draws, ops.div(weights, threshold)), element);
   std::vector<double> first(static_cast<size_t>(*shape[1].constant()));
@@ -31,21 +30,16 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   int64_t choices = arguments.integer("top_k");
   Size groups = site.groups(), count = ir::sizesOf(tokens)[0];
   std::optional<Size> capacity;
-  if (!findCapacity(site, arguments, {CapacityForm::Bounded, Size::floorDiv(count, groups), choices, experts},
-                    capacity))
+  if (!findCapacity(site, arguments, {CapacityForm::Bounded, Size::floorDiv(count, groups), choices, experts}, capacity))
     return std::nullopt;
   Value logits = routerLogits(site, tokens, experts, false, initsOf(arguments));
   Value scores = ops.softmax(withGumbel(site, "noise", logits, arguments.number("noise")));
   auto [values, indices] = site.choose(scores, choices);
   if (!values)
     return std::nullopt;
-  Value weights = ops.div(
-      values, ops.binary<ir::MaxOp>(sumOfColumns(ops, values), ops.constant({1}, {arguments.number("eps")}, element)));
-  Value routing = ops.assign(indices, {.experts = experts,
-                                       .priority = ir::Priority::ChoiceMajor,
-                                       .capacity = capacity,
-                                       .groups = groups,
-                                       .keep = staying(site, arguments, weights)});
+  Value weights = ops.div(values, ops.binary<ir::MaxOp>(sumOfColumns(ops, values), ops.constant({1}, {arguments.number("eps")}, element)));
+  Value routing = ops.assign(
+      indices, {.experts = experts, .priority = ir::Priority::ChoiceMajor, .capacity = capacity, .groups = groups, .keep = staying(site, arguments, weights)});
   if (site.isTraining()) {
     Value kept = ops.slice(keptChoices(ops, routing, count, choices, element), 1, 0, 1);
     Value first = ops.mul(oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element), kept);
@@ -64,12 +58,11 @@ const Kind& topNGate() {
   static const Kind kind{
       .name = "top_n",
       .family = Family::Gate,
-      .doc =
-          "The n best experts of each token, weighted by their shares of the sum of their softmax scores, before "
-          "anybody is dropped. Choices behind the first stay where a uniform draw is less than weight / threshold; "
-          "it draws in inference too. Each row of the batch has a capacity of its own: all first choices enter "
-          "before all second ones, and so on, in the order of tokens. The weight begins as PyTorch's Linear, without "
-          "a bias.",
+      .doc = "The n best experts of each token, weighted by their shares of the sum of their softmax scores, before "
+             "anybody is dropped. Choices behind the first stay where a uniform draw is less than weight / threshold; "
+             "it draws in inference too. Each row of the batch has a capacity of its own: all first choices enter "
+             "before all second ones, and so on, in the order of tokens. The weight begins as PyTorch's Linear, without "
+             "a bias.",
       .source = "st-moe-pytorch 0.1.8 (TopNGating)",
       .parameters =
           {
@@ -81,11 +74,9 @@ const Kind& topNGate() {
                .most = 1,
                .doc = "At this weight and above a choice always stays. 0: all do. It is one number for all choices behind the "
                       "first, of which st-moe-pytorch takes one each."},
-              capacityParameter("{\"train\": 1.25, \"eval\": 2.0}",
-                                "The rate: rows of an expert from a row of the batch of T tokens are min(T, trunc(T * "
-                                "rate / E))."),
-              leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.",
-                                     "st-moe-pytorch 0.1.8 (MIN_EXPERT_CAPACITY)"),
+              capacityParameter("{\"train\": 1.25, \"eval\": 2.0}", "The rate: rows of an expert from a row of the batch of T tokens are min(T, trunc(T * "
+                                                                    "rate / E))."),
+              leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.", "st-moe-pytorch 0.1.8 (MIN_EXPERT_CAPACITY)"),
               {.name = "noise",
                .type = ParameterType::Number,
                .fallback = "0",

@@ -8,8 +8,7 @@ Parameter workersParameter(std::string doc, std::string source) {
   return {.name = "workers",
           .fallback = "1",
           .most = 4096,
-          .doc = "Workers (W) that share the experts evenly: as many equal runs of tokens, one behind the other. " +
-                 std::move(doc),
+          .doc = "Workers (W) that share the experts evenly: as many equal runs of tokens, one behind the other. " + std::move(doc),
           .source = std::move(source)};
 }
 
@@ -20,8 +19,7 @@ std::optional<int64_t> workersOf(Site& site, const Arguments& arguments, const S
     return std::nullopt;
   }
   if (workers > 1 && arguments.kind().find("per") && arguments.word("per") == "row") {
-    site.error(arguments.at("workers"),
-               "with per: row each row of the batch has a capacity of its own, and workers have none");
+    site.error(arguments.at("workers"), "with per: row each row of the batch has a capacity of its own, and workers have none");
     return std::nullopt;
   }
   Size rest = tokens - Size(workers) * Size::floorDiv(tokens, Size(workers));

@@ -15,8 +15,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value first = ops.select(ops.constant({1, 1}, {0}, element), 1).indices;
   mlir::Value weight = ops.constant({1, 1}, {1.0 / static_cast<double>(choices)}, element);
   mlir::Value indices = site.chosen(ops.broadcast(first, shape), experts);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt),
-                    ops.broadcast(weight, shape)};
+  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.broadcast(weight, shape)};
 }
 
 } // namespace

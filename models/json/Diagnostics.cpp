@@ -82,8 +82,8 @@ std::string Diagnostics::text() const {
     std::string message = text;
     for (const Position& place : also)
       message += (&place == &also.front() ? "; also at " : ", ") + placeText(place);
-    result += position.line ? fmt::format("{}:{}:{}: error: {}\n", file_, position.line, position.column, message)
-                            : fmt::format("{}: error: {}\n", file_, message);
+    result +=
+        position.line ? fmt::format("{}:{}:{}: error: {}\n", file_, position.line, position.column, message) : fmt::format("{}: error: {}\n", file_, message);
   }
   if (entries_.size() > kMost)
     result += fmt::format("{}: error: and {} more\n", file_, entries_.size() - kMost + dropped_);

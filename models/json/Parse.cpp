@@ -197,9 +197,7 @@ private:
   Json root_;
 };
 
-std::string tooLarge(uintmax_t bytes) {
-  return fmt::format("the file has {} bytes; at most {} (16 MiB) are read", bytes, kLargestText);
-}
+std::string tooLarge(uintmax_t bytes) { return fmt::format("the file has {} bytes; at most {} (16 MiB) are read", bytes, kLargestText); }
 
 } // namespace
 

@@ -22,9 +22,7 @@ std::string inQuotes(std::string_view text) {
   return result + "\"";
 }
 
-std::string joined(std::span<const std::string> words) {
-  return fmt::format("{}", fmt::join(words.begin(), words.end(), ", "));
-}
+std::string joined(std::span<const std::string> words) { return fmt::format("{}", fmt::join(words.begin(), words.end(), ", ")); }
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
   if (known.empty())
@@ -40,8 +38,7 @@ std::string unknownWord(std::string_view what, std::string_view word, const std:
 bool isName(std::string_view text) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
   auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  return !text.empty() && text.size() <= 64 && letter(text[0]) &&
-         std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || digit(c); });
+  return !text.empty() && text.size() <= 64 && letter(text[0]) && std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || digit(c); });
 }
 
 } // namespace moec::models

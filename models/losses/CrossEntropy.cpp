@@ -26,8 +26,7 @@ bool check(Site& site, const Arguments& arguments) {
   mlir::Type label = mlir::cast<mlir::RankedTensorType>(labels.getType()).getElementType();
   if (ir::sizesOf(labels) == rows && label.isSignlessInteger() && !label.isInteger(1))
     return true;
-  site.error(fmt::format("\"cross_entropy\" of {} takes labels of i64{}, not {}", describe(scores),
-                         ir::describe(rows), describe(labels)));
+  site.error(fmt::format("\"cross_entropy\" of {} takes labels of i64{}, not {}", describe(scores), ir::describe(rows), describe(labels)));
   return false;
 }
 
@@ -41,8 +40,7 @@ Value build(Site& site, const Arguments& arguments) {
   Value scores = ops.cast(site.named(arguments, "scores"), element);
   mlir::Type label = mlir::cast<mlir::RankedTensorType>(labels.getType()).getElementType();
   Value rows = ops.crossEntropy(scores, labels, arguments.number("label_smoothing"), ignore);
-  Value counts = ops.compare(ir::Predicate::NE, labels,
-                             ops.constant({}, {static_cast<double>(ignore)}, label));
+  Value counts = ops.compare(ir::Predicate::NE, labels, ops.constant({}, {static_cast<double>(ignore)}, label));
   Value count = ops.reduceAll(ir::ReduceKind::Sum, ops.cast(counts, element));
   if (site.wantsMetrics()) {
     Value right = ops.reduceAll(ir::ReduceKind::Sum, ops.cast(ops.isTop(scores, labels, ignore), element));
@@ -72,10 +70,7 @@ const Kind& crossEntropyLoss() {
                .least = 0,
                .most = 0.999,
                .doc = "How much of the loss is the mean of -log softmax(scores) over all classes, in the label's place."},
-              {.name = "ignore_index",
-               .fallback = "-100",
-               .least = -16777216,
-               .doc = "The label of rows that do not count."},
+              {.name = "ignore_index", .fallback = "-100", .least = -16777216, .doc = "The label of rows that do not count."},
           },
       .checkLoss = check,
       .loss = build,

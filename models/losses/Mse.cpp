@@ -19,8 +19,8 @@ bool check(Site& site, const Arguments& arguments) {
   }
   if (prediction.getType() == target.getType())
     return true;
-  site.error(fmt::format("\"mse\" of {} takes a target of the same shape and dtype, {}, not {}", describe(prediction),
-                         ir::describe(ir::sizesOf(prediction)), describe(target)));
+  site.error(fmt::format("\"mse\" of {} takes a target of the same shape and dtype, {}, not {}", describe(prediction), ir::describe(ir::sizesOf(prediction)),
+                         describe(target)));
   return false;
 }
 
@@ -43,10 +43,7 @@ const Kind& mseLoss() {
       .parameters =
           {
               {.name = "prediction", .type = ParameterType::ValueName, .required = true, .doc = "What the model says."},
-              {.name = "target",
-               .type = ParameterType::ValueName,
-               .required = true,
-               .doc = "What it should say, of the same shape."},
+              {.name = "target", .type = ParameterType::ValueName, .required = true, .doc = "What it should say, of the same shape."},
           },
       .checkLoss = check,
       .loss = build,

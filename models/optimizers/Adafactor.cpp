@@ -45,8 +45,7 @@ Value squaresOf(Update& update, Value enters) {
 void update(Update& update) {
   // Numbers of the step, f64.
   Value enters = update.scalar("enters", [&] { return update.stepToThe(update.step().numberOf("beta2_decay")); });
-  Value rate =
-      update.wideScalar("bounded_rate", [&] { return update.min(update.wideLearningRate(), update.stepToThe(-0.5)); });
+  Value rate = update.wideScalar("bounded_rate", [&] { return update.min(update.wideLearningRate(), update.stepToThe(-0.5)); });
   auto count = static_cast<double>(update.elements());
   Value size = update.sqrt(update.div(update.sumOfSquares(update.parameter()), update.wideConstant(count)));
   Value alpha = update.mul(update.max(update.wideConstant(update.step().numberOf("eps2")), size), rate);
@@ -54,8 +53,7 @@ void update(Update& update) {
   double epsilon = firstEpsilon(update);
   Value squares = update.max(squaresOf(update, enters), update.constant(epsilon * epsilon));
   Value change = update.mul(update.div(update.constant(1), update.sqrt(squares)), update.gradient());
-  Value length = update.div(update.sqrt(update.sumOfSquares(change)),
-                            update.wideConstant(std::sqrt(count) * update.step().numberOf("d")));
+  Value length = update.div(update.sqrt(update.sumOfSquares(change)), update.wideConstant(std::sqrt(count) * update.step().numberOf("d")));
   Value factor = update.narrow(update.div(alpha, update.max(update.wideConstant(1), length)));
   update.writeParameter(update.sub(update.decayed(), update.mul(change, factor)));
 }
@@ -85,9 +83,8 @@ const Kind& adafactorOptimizer() {
            .type = ParameterType::Number,
            .least = 0,
            .most = 1,
-           .doc =
-               "What the root of the squares, and the mean of the rows, are at least. Default: the distance from 1 to "
-               "the next number, 1.2e-7 of f32 and bf16, 2.2e-16 of f64."},
+           .doc = "What the root of the squares, and the mean of the rows, are at least. Default: the distance from 1 to "
+                  "the next number, 1.2e-7 of f32 and bf16, 2.2e-16 of f64."},
           {.name = "eps2",
            .type = ParameterType::Number,
            .fallback = "0.001",

@@ -16,18 +16,8 @@ std::vector<Parameter> adamParameters(std::string decay, std::string decayDoc) {
        .least = 0,
        .most = 1,
        .doc = "How much of the mean of gradients stays, and of that of their squares: two numbers from 0 and below 1."},
-      {.name = "eps",
-       .type = ParameterType::Number,
-       .fallback = "1e-8",
-       .least = 0,
-       .most = 1,
-       .doc = "Added to the root by which the mean is divided."},
-      {.name = "weight_decay",
-       .type = ParameterType::Number,
-       .fallback = std::move(decay),
-       .least = 0,
-       .most = 1e6,
-       .doc = std::move(decayDoc)},
+      {.name = "eps", .type = ParameterType::Number, .fallback = "1e-8", .least = 0, .most = 1, .doc = "Added to the root by which the mean is divided."},
+      {.name = "weight_decay", .type = ParameterType::Number, .fallback = std::move(decay), .least = 0, .most = 1e6, .doc = std::move(decayDoc)},
   });
 }
 
@@ -54,9 +44,7 @@ void adamStep(Update& update, Value parameter, Value gradient) {
   update.write("exp_avg", mean);
   update.write("exp_avg_sq", squares);
 
-  Value size = update.scalar("step_size", [&] {
-    return update.div(update.wideLearningRate(), update.biasCorrection(betas[0]));
-  });
+  Value size = update.scalar("step_size", [&] { return update.div(update.wideLearningRate(), update.biasCorrection(betas[0])); });
   Value correction = update.scalar("root_correction", [&] { return update.sqrt(update.biasCorrection(betas[1])); });
   Value root = update.add(update.div(update.sqrt(squares), correction), update.constant(update.step().numberOf("eps")));
   update.writeParameter(update.sub(parameter, update.div(update.mul(size, mean), root)));

@@ -5,9 +5,7 @@ namespace moec::models {
 
 namespace {
 
-void update(Update& update) {
-  adamStep(update, update.decayed(), update.gradient());
-}
+void update(Update& update) { adamStep(update, update.decayed(), update.gradient()); }
 
 } // namespace
 

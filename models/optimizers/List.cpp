@@ -3,8 +3,7 @@
 namespace moec::models {
 
 const std::vector<const Kind*>& optimizerKinds() {
-  static const std::vector<const Kind*> kinds{&adafactorOptimizer(), &adamOptimizer(), &adamwOptimizer(),
-                                              &lionOptimizer(), &sgdOptimizer()};
+  static const std::vector<const Kind*> kinds{&adafactorOptimizer(), &adamOptimizer(), &adamwOptimizer(), &lionOptimizer(), &sgdOptimizer()};
   return kinds;
 }
 

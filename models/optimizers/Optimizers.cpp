@@ -47,8 +47,7 @@ static bool matchesWhole(StringRef pattern, StringRef name) {
 bool matches(StringRef pattern, StringRef name) {
   if (pattern.contains('*'))
     return matchesWhole(pattern, name);
-  return name == pattern || (name.size() > pattern.size() && name.ends_with(pattern) &&
-                             name[name.size() - pattern.size() - 1] == '.');
+  return name == pattern || (name.size() > pattern.size() && name.ends_with(pattern) && name[name.size() - pattern.size() - 1] == '.');
 }
 
 namespace {
@@ -88,8 +87,7 @@ Value clipping(OpBuilder& builder, Location location, Value norm, double most) {
 
 } // namespace
 
-FailureOr<Value> emitUpdates(ModuleOp module, OpBuilder& builder, ArrayRef<ParameterGradient> gradients,
-                             Value learningRate, Value step) {
+FailureOr<Value> emitUpdates(ModuleOp module, OpBuilder& builder, ArrayRef<ParameterGradient> gradients, Value learningRate, Value step) {
   auto rule = module->getAttrOfType<DictionaryAttr>("moe.optimizer");
   if (!rule || !rule.getAs<StringAttr>("kind"))
     return module.emitError("the module has no moe.optimizer: no rule by which parameters change"), failure();

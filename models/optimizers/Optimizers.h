@@ -32,8 +32,7 @@ struct ParameterGradient {
 /// or one of an unknown kind.
 /// The names of the states are those of docs/decisions/0012-training.md. The master weights of a bf16 parameter,
 /// `p.master`, are a state `from @p`: it begins as the parameter's numbers, cast.
-mlir::FailureOr<mlir::Value> emitUpdates(mlir::ModuleOp module, mlir::OpBuilder& builder,
-                                         llvm::ArrayRef<ParameterGradient> gradients, mlir::Value learningRate,
+mlir::FailureOr<mlir::Value> emitUpdates(mlir::ModuleOp module, mlir::OpBuilder& builder, llvm::ArrayRef<ParameterGradient> gradients, mlir::Value learningRate,
                                          mlir::Value step);
 
 } // namespace moec::models

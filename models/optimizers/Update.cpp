@@ -33,8 +33,7 @@ Value sumOfSquares(OpBuilder& builder, Location location, Value x) {
   auto type = cast<RankedTensorType>(x.getType());
   Value row = x;
   if (type.getRank() != 1)
-    row = ir::ReshapeOp::create(builder, location,
-                                RankedTensorType::get({type.getNumElements()}, type.getElementType()), x);
+    row = ir::ReshapeOp::create(builder, location, RankedTensorType::get({type.getNumElements()}, type.getElementType()), x);
   return ir::ReduceOp::create(builder, location, ir::ReduceKind::Sum, ir::MulOp::create(builder, location, row, row), 0);
 }
 
@@ -142,9 +141,7 @@ Value Update::meanAlong(Value x, int64_t axis) {
 
 Value Update::meanOfSquares(Value x, int64_t axis) { return meanAlong(mul(x, x), axis); }
 
-Value Update::sumOfSquares(Value x) {
-  return castTo(builder_, location_, models::sumOfSquares(builder_, location_, x), builder_.getF64Type());
-}
+Value Update::sumOfSquares(Value x) { return castTo(builder_, location_, models::sumOfSquares(builder_, location_, x), builder_.getF64Type()); }
 
 Value Update::narrow(Value scalar) { return castTo(builder_, location_, scalar, type_.getElementType()); }
 
@@ -178,8 +175,7 @@ Value Update::wideConstant(double value) { return scalarConstant(builder_, locat
 
 Value Update::stepToThe(double exponent) {
   Value number = ir::CastOp::create(builder_, location_, step_.number, builder_.getF64Type());
-  return ir::ExpOp::create(builder_, location_,
-                           mul(ir::LogOp::create(builder_, location_, number), wideConstant(exponent)));
+  return ir::ExpOp::create(builder_, location_, mul(ir::LogOp::create(builder_, location_, number), wideConstant(exponent)));
 }
 
 Value Update::biasCorrection(double base) {

@@ -14,9 +14,9 @@ namespace moec::models {
 /// What all updates of a step share.
 struct Step {
   mlir::OpBuilder& builder;
-  mlir::DictionaryAttr rule;         // moe.optimizer
-  mlir::Value learningRate, number;  // f64 [] and i64 [] (1, 2 ..)
-  mlir::Operation* lastState;        // the next moe.state goes behind it
+  mlir::DictionaryAttr rule;                                               // moe.optimizer
+  mlir::Value learningRate, number;                                        // f64 [] and i64 [] (1, 2 ..)
+  mlir::Operation* lastState;                                              // the next moe.state goes behind it
   std::map<std::pair<std::string, const void*>, mlir::Value> scalars = {}; // by name and dtype
 
   double numberOf(llvm::StringRef word) const;
@@ -60,10 +60,10 @@ public:
   mlir::Value constant(double value); // [], of the compute dtype
 
   // Over the elements of a tensor in the compute dtype.
-  mlir::Value meanAlong(mlir::Value x, int64_t axis);      // the axis is 1 long then
-  mlir::Value meanOfSquares(mlir::Value x, int64_t axis);  // the same
-  mlir::Value sumOfSquares(mlir::Value x);                 // f64 []
-  mlir::Value narrow(mlir::Value scalar);                  // f64 [] in the compute dtype
+  mlir::Value meanAlong(mlir::Value x, int64_t axis);     // the axis is 1 long then
+  mlir::Value meanOfSquares(mlir::Value x, int64_t axis); // the same
+  mlir::Value sumOfSquares(mlir::Value x);                // f64 []
+  mlir::Value narrow(mlir::Value scalar);                 // f64 [] in the compute dtype
 
   /// A scalar of the step, f64 [], made by the first parameter that asks for the name; and the same in the compute dtype.
   mlir::Value wideScalar(const std::string& name, llvm::function_ref<mlir::Value()> make);

@@ -26,13 +26,20 @@ thread_local std::string lastError;
 
 moec_status statusOf(Fault fault) {
   switch (fault) {
-  case Fault::Model: return MOEC_ERROR_MODEL;
-  case Fault::Data: return MOEC_ERROR_DATA;
-  case Fault::Usage: return MOEC_ERROR_USAGE;
-  case Fault::Device: return MOEC_ERROR_DEVICE;
-  case Fault::System: return MOEC_ERROR_SYSTEM;
-  case Fault::Mismatch: return MOEC_ERROR_MISMATCH;
-  case Fault::Internal: return MOEC_ERROR_INTERNAL;
+  case Fault::Model:
+    return MOEC_ERROR_MODEL;
+  case Fault::Data:
+    return MOEC_ERROR_DATA;
+  case Fault::Usage:
+    return MOEC_ERROR_USAGE;
+  case Fault::Device:
+    return MOEC_ERROR_DEVICE;
+  case Fault::System:
+    return MOEC_ERROR_SYSTEM;
+  case Fault::Mismatch:
+    return MOEC_ERROR_MISMATCH;
+  case Fault::Internal:
+    return MOEC_ERROR_INTERNAL;
   }
   return MOEC_ERROR_INTERNAL;
 }
@@ -49,8 +56,9 @@ moec_status failed(moec_status status, const char* before, const char* what) noe
 }
 
 // moec_dtype counts as moec::DType does.
-static_assert(static_cast<int>(moec::DType::F64) == MOEC_F64 && static_cast<int>(moec::DType::F32) == MOEC_F32 && static_cast<int>(moec::DType::BF16) == MOEC_BF16 &&
-              static_cast<int>(moec::DType::I64) == MOEC_I64 && static_cast<int>(moec::DType::I32) == MOEC_I32 && static_cast<int>(moec::DType::U8) == MOEC_U8 &&
+static_assert(static_cast<int>(moec::DType::F64) == MOEC_F64 && static_cast<int>(moec::DType::F32) == MOEC_F32 &&
+              static_cast<int>(moec::DType::BF16) == MOEC_BF16 && static_cast<int>(moec::DType::I64) == MOEC_I64 &&
+              static_cast<int>(moec::DType::I32) == MOEC_I32 && static_cast<int>(moec::DType::U8) == MOEC_U8 &&
               static_cast<int>(moec::DType::Bool) == MOEC_BOOL);
 
 moec::DType dtypeOf(moec_dtype dtype) {

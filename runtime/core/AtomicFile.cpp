@@ -30,7 +30,7 @@ void AtomicFile::fail(const char* doing, int code) const {
 
 AtomicFile::AtomicFile(const fs::path& path) : path_(behindLinks(path)) {
   static std::atomic<unsigned> counter{0};
-  struct stat old {};
+  struct stat old{};
   bool exists = stat(path_.c_str(), &old) == 0;
   if (exists && !S_ISREG(old.st_mode))
     fail("replace", S_ISDIR(old.st_mode) ? EISDIR : EINVAL);

@@ -40,18 +40,15 @@ Digest headerDigest(Bytes file, size_t tableBytes) {
   return digestOf(Bytes(reinterpret_cast<const uint8_t*>(words), sizeof words));
 }
 
-[[noreturn]] void fail(const std::string& where, const std::string& what) {
-  throw Error(Fault::Data, fmt::format("{}: {}", where, what));
-}
+[[noreturn]] void fail(const std::string& where, const std::string& what) { throw Error(Fault::Data, fmt::format("{}: {}", where, what)); }
 
 void checkHeader(Bytes file, const std::string& where) {
   if (file.size() < kHeader || std::memcmp(file.data(), kMagic, sizeof kMagic) != 0)
-    fail(where, file.size() < kHeader ? fmt::format("{} bytes are too few for a moec program", file.size())
-                                      : "not a moec program (its first bytes are others)");
+    fail(where,
+         file.size() < kHeader ? fmt::format("{} bytes are too few for a moec program", file.size()) : "not a moec program (its first bytes are others)");
   auto version = readAt<uint32_t>(file, 8);
   if (version > kContainerVersion)
-    fail(where, fmt::format("format version {} is newer than this moec reads ({}); use a newer moec or compile again", version,
-                            kContainerVersion));
+    fail(where, fmt::format("format version {} is newer than this moec reads ({}); use a newer moec or compile again", version, kContainerVersion));
   if (version == 0)
     fail(where, "format version 0 does not exist: the header is damaged");
   auto size = readAt<uint64_t>(file, 16), table = readAt<uint64_t>(file, 24);
@@ -89,8 +86,7 @@ Container Container::parse(Bytes file, const std::string& where) {
     if (offset != start)
       fail(where, fmt::format("section '{}' does not follow the one before it", name));
     if (start > file.size() || size > file.size() - start)
-      fail(where, fmt::format("truncated in section '{}': {} bytes where {} were written", name, file.size(),
-                              readAt<uint64_t>(file, 16)));
+      fail(where, fmt::format("truncated in section '{}': {} bytes where {} were written", name, file.size(), readAt<uint64_t>(file, 16)));
     Bytes gap = file.subspan(end, start - end), bytes = file.subspan(start, size);
     if (std::any_of(gap.begin(), gap.end(), [](uint8_t byte) { return byte != 0; }) || digestOf(bytes) != digest)
       fail(where, fmt::format("section '{}' is damaged (its digest differs)", name));

@@ -54,8 +54,7 @@ std::vector<std::string> probeFeatures() {
 
 const std::vector<CpuTarget>& cpuTargets() {
   static const std::vector<CpuTarget> targets = {
-      {"cpu:x86-64-v4",
-       {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
+      {"cpu:x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v3", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
   };
   return targets;

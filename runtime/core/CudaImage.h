@@ -9,10 +9,10 @@
 namespace moec {
 
 struct CudaImage {
-  std::string fileName;        // as line information names the text: "gate_4f...e1.cu", or the path of the user's file
-  std::string source;          // CUDA C++
+  std::string fileName; // as line information names the text: "gate_4f...e1.cu", or the path of the user's file
+  std::string source;   // CUDA C++
   std::string ptx;
-  std::vector<uint8_t> cubin;  // for the program's target
+  std::vector<uint8_t> cubin; // for the program's target
 
   /// A container (Container.h) of the sections "file", "cuda", "ptx" and "cubin".
   std::vector<uint8_t> bytes() const;

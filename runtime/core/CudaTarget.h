@@ -10,16 +10,16 @@ namespace moec {
 
 /// Limits as in the CUDA C++ Programming Guide 13.0, "Technical Specifications per Compute Capability".
 struct CudaTarget {
-  std::string name;             // "cuda:sm_90a"
-  std::string arch;             // "sm_90a"
-  int major, minor;             // compute capability
-  bool exact;                   // an "a" target: runs on this compute capability alone; else on its major version from `minor` up
-  std::string chip;             // what `multiprocessors` is of: "H100 SXM"
-  int multiprocessors;          // of that chip: persistent launches are sized for it
-  int threads;                  // resident in a multiprocessor
+  std::string name;    // "cuda:sm_90a"
+  std::string arch;    // "sm_90a"
+  int major, minor;    // compute capability
+  bool exact;          // an "a" target: runs on this compute capability alone; else on its major version from `minor` up
+  std::string chip;    // what `multiprocessors` is of: "H100 SXM"
+  int multiprocessors; // of that chip: persistent launches are sized for it
+  int threads;         // resident in a multiprocessor
   int blocks;
-  int64_t sharedBytes;          // of a multiprocessor
-  int64_t sharedBytesOfBlock;   // the most that a block may ask for
+  int64_t sharedBytes;        // of a multiprocessor
+  int64_t sharedBytesOfBlock; // the most that a block may ask for
 };
 
 const std::vector<CudaTarget>& cudaTargets();

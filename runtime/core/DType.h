@@ -14,12 +14,16 @@ enum class DType : uint8_t { F64, F32, BF16, I64, I32, U8, Bool };
 constexpr size_t byteSize(DType type) {
   switch (type) {
   case DType::F64:
-  case DType::I64: return 8;
+  case DType::I64:
+    return 8;
   case DType::F32:
-  case DType::I32: return 4;
-  case DType::BF16: return 2;
+  case DType::I32:
+    return 4;
+  case DType::BF16:
+    return 2;
   case DType::U8:
-  case DType::Bool: return 1;
+  case DType::Bool:
+    return 1;
   }
   return 0;
 }

@@ -14,8 +14,6 @@ Digest digestOf(std::span<const uint8_t> bytes) {
   return {hash.high64, hash.low64};
 }
 
-Digest digestOf(std::string_view text) {
-  return digestOf(std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
-}
+Digest digestOf(std::string_view text) { return digestOf(std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size())); }
 
 } // namespace moec

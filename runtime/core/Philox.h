@@ -23,8 +23,8 @@ constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
     uint64_t p0 = uint64_t{0xD2511F53u} * counter[0], p1 = uint64_t{0xCD9E8D57u} * counter[2];
-    counter = {static_cast<uint32_t>(p1 >> 32) ^ counter[1] ^ k0, static_cast<uint32_t>(p1),
-               static_cast<uint32_t>(p0 >> 32) ^ counter[3] ^ k1, static_cast<uint32_t>(p0)};
+    counter = {static_cast<uint32_t>(p1 >> 32) ^ counter[1] ^ k0, static_cast<uint32_t>(p1), static_cast<uint32_t>(p0 >> 32) ^ counter[3] ^ k1,
+               static_cast<uint32_t>(p0)};
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
@@ -37,9 +37,7 @@ constexpr std::array<uint32_t, 4> draw(uint64_t seed, uint32_t stream, uint32_t 
 
 /// Uniform in [0, 1): 24 bits for float, 53 for double, both from the same draw.
 constexpr float uniformFloat(const std::array<uint32_t, 4>& words) { return static_cast<float>(words[0] >> 8) * 0x1p-24f; }
-constexpr double uniformDouble(const std::array<uint32_t, 4>& words) {
-  return static_cast<double>((uint64_t{words[0]} << 32 | words[1]) >> 11) * 0x1p-53;
-}
+constexpr double uniformDouble(const std::array<uint32_t, 4>& words) { return static_cast<double>((uint64_t{words[0]} << 32 | words[1]) >> 11) * 0x1p-53; }
 
 /// Standard normal by Box-Muller from the words of one draw, computed in double: sqrt(-2 ln(1-u)) cos(2 pi v),
 /// u from words 0,1 and v from words 2,3.

@@ -13,9 +13,7 @@ namespace {
 constexpr int64_t kMaxBytes = int64_t{1} << 48;
 constexpr int64_t kAlignment = 256; // what memory of a GPU begins at; a multiple of the CPU's cache line
 
-[[noreturn]] void fail(const Plan& plan, const std::string& what) {
-  throw Error(Fault::Data, fmt::format("plan of {}: {}", plan.target, what));
-}
+[[noreturn]] void fail(const Plan& plan, const std::string& what) { throw Error(Fault::Data, fmt::format("plan of {}: {}", plan.target, what)); }
 
 void checkIndex(const Plan& plan, int buffer, const std::string& who) {
   if (buffer < 0 || static_cast<size_t>(buffer) >= plan.buffers.size())
@@ -41,9 +39,8 @@ void checkBuffer(const Plan& plan, size_t index) {
   if (buffer.isRouting && (buffer.dtype != DType::I32 || buffer.experts < 1 || buffer.choices < 1))
     fail(plan, who + " is no routing: an i32 buffer of at least one expert and choice");
   int forward = static_cast<int>(plan.forward.size()), launches = forward + static_cast<int>(plan.apply.size());
-  if (buffer.kind == BufferKind::Temporary &&
-      (buffer.firstLaunch < -1 || buffer.lastLaunch < buffer.firstLaunch || buffer.lastLaunch >= launches ||
-       (buffer.firstLaunch == -1) != (buffer.lastLaunch == -1)))
+  if (buffer.kind == BufferKind::Temporary && (buffer.firstLaunch < -1 || buffer.lastLaunch < buffer.firstLaunch || buffer.lastLaunch >= launches ||
+                                               (buffer.firstLaunch == -1) != (buffer.lastLaunch == -1)))
     fail(plan, fmt::format("{} lives from launch {} to {} of {}", who, buffer.firstLaunch, buffer.lastLaunch, launches));
   if (buffer.kind == BufferKind::Temporary && buffer.firstLaunch >= 0 && buffer.firstLaunch < forward && buffer.lastLaunch >= forward)
     fail(plan, fmt::format("{} lives from forward launch {} into apply launch {}: what a call keeps for another is a state", who, buffer.firstLaunch,
@@ -206,9 +203,7 @@ ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap,
     }
   }
   // Largest first, each at the lowest place that is free for its whole life.
-  std::sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) {
-    return a.bytes != b.bytes ? a.bytes > b.bytes : a.buffer < b.buffer;
-  });
+  std::sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) { return a.bytes != b.bytes ? a.bytes > b.bytes : a.buffer < b.buffer; });
   std::vector<const Block*> placed; // by offset
   for (const Block& block : blocks) {
     int64_t offset = 0;
@@ -224,9 +219,7 @@ ArenaLayout layoutArena(const Plan& plan, const Bindings& bindings, int64_t gap,
     if (offset > kMaxBytes - block.bytes)
       fail(plan, "the temporaries of a call take more than 2^48 bytes");
     layout.bytes = std::max(layout.bytes, offset + block.bytes);
-    auto place = std::upper_bound(placed.begin(), placed.end(), offset, [&](int64_t at, const Block* other) {
-      return at < layout.offsets[other->buffer];
-    });
+    auto place = std::upper_bound(placed.begin(), placed.end(), offset, [&](int64_t at, const Block* other) { return at < layout.offsets[other->buffer]; });
     placed.insert(place, &block);
   }
   return layout;

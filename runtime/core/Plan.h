@@ -30,8 +30,8 @@ const char* name(LaunchList list); // "prepare" ...
 /// How `--init` fills a parameter. Draws are keyed by (seed, streamOf(parameter name), 0, element).
 struct Init {
   enum class Kind { Zeros, Ones, Constant, Uniform, Normal, Orthogonal, TruncatedNormal } kind = Kind::Zeros;
-  double a = 0, b = 0; // Constant: a. Uniform: [a, b). Normal: mean a, deviation b. TruncatedNormal: the same, drawn again where it is more than 2 b from a. Orthogonal: gain a, each
-                       // trailing matrix by itself.
+  double a = 0, b = 0; // Constant: a. Uniform: [a, b). Normal: mean a, deviation b. TruncatedNormal: the same, drawn again where it is more than 2 b from a.
+                       // Orthogonal: gain a, each trailing matrix by itself.
 };
 
 /// How a picture becomes an input of shape [.., channels, height, width]: pixel/255, minus mean, over std, per channel.
@@ -44,12 +44,12 @@ struct InputInfo {
   std::string name;
   DType dtype = DType::F32;
   std::vector<Size> shape;
-  int buffer = -1;                   // -1: declared, but not used by the forward plan (a label)
+  int buffer = -1; // -1: declared, but not used by the forward plan (a label)
   std::optional<PhotoRule> photo;
-  std::optional<int64_t> below;      // integer inputs: every element must be in [0, below) ...
-  std::optional<int64_t> except;     // ... or be this: a label that does not count
-  bool forLoss = false;              // only the loss needs it
-  bool isDraw = false;               // a random draw turned into an input, named by its path
+  std::optional<int64_t> below;          // integer inputs: every element must be in [0, below) ...
+  std::optional<int64_t> except;         // ... or be this: a label that does not count
+  bool forLoss = false;                  // only the loss needs it
+  bool isDraw = false;                   // a random draw turned into an input, named by its path
   LaunchList list = LaunchList::Forward; // Apply: an input of @apply
 };
 
@@ -63,7 +63,7 @@ struct ParameterInfo {
 
 /// What calls carry on besides the parameters. Of training: gradients that add up, an optimizer's moments. Of generation: keys and values of the tokens so far.
 struct StateInfo : ParameterInfo {
-  std::optional<std::string> from;   // the parameter of this shape whose value it begins with, in place of its init (master weights)
+  std::optional<std::string> from; // the parameter of this shape whose value it begins with, in place of its init (master weights)
 };
 
 struct OutputInfo {
@@ -92,58 +92,59 @@ enum class BufferKind {
 };
 
 struct BufferInfo {
-  std::string name;                  // for messages and `inspect`: the IR value's origin
+  std::string name; // for messages and `inspect`: the IR value's origin
   BufferKind kind = BufferKind::Temporary;
   DType dtype = DType::F32;
   std::vector<Size> shape;
   int firstLaunch = -1, lastLaunch = -1; // Temporary: launches between which it lives, both inclusive; those of apply are counted behind those of forward
-  std::optional<int> raggedBy;       // rows [0, offsets[E]) of this routing buffer hold values, the others are undefined
-  bool isRouting = false;            // an i32 RoutingLayout; experts and choices below
+  std::optional<int> raggedBy;           // rows [0, offsets[E]) of this routing buffer hold values, the others are undefined
+  bool isRouting = false;                // an i32 RoutingLayout; experts and choices below
   int64_t experts = 0, choices = 0;
-  std::vector<uint8_t> data;         // Constant
+  std::vector<uint8_t> data; // Constant
 };
 
 /// A stage as a launch of a GPU: `items` blocks of `threads`.
 struct GridInfo {
-  std::string function;              // exported by the kernel's module
-  int threads = 0;                   // of a block
-  int64_t sharedBytes = 0;           // of a block, static and dynamic
-  int64_t dynamicSharedBytes = 0;    // of these, what the launch asks for
+  std::string function;           // exported by the kernel's module
+  int threads = 0;                // of a block
+  int64_t sharedBytes = 0;        // of a block, static and dynamic
+  int64_t dynamicSharedBytes = 0; // of these, what the launch asks for
   // What the machine code takes, in ptxas' words; and what of it fits a multiprocessor at once.
-  int registers = 0;                 // of a thread
-  int64_t spillBytes = 0;            // stores and loads of a thread
+  int registers = 0;      // of a thread
+  int64_t spillBytes = 0; // stores and loads of a thread
   int64_t stackBytes = 0;
   int blocksPerMultiprocessor = 0;
 };
 
 /// One stage of a launch: `items` independent pieces.
 struct StageInfo {
-  Size items;           // upper bound of the piece count
-  Size scratchBytes;    // per worker
-  Size operations;      // about how many arithmetic operations the whole stage takes: small stages run on the calling thread
+  Size items;                                  // upper bound of the piece count
+  Size scratchBytes;                           // per worker
+  Size operations;                             // about how many arithmetic operations the whole stage takes: small stages run on the calling thread
   std::optional<GridInfo> grid = std::nullopt; // of CUDA targets
 };
 
 struct LaunchInfo {
-  std::string kernel;                // symbol of the kernel's image; equal kernels share it
-  std::string label;                 // path in the model: "layers.0.moe"
-  std::string kind;                  // "matmul", "rows", "loops", "attention", "gate", "expert_up", "expert_down", "pack", "update" ...
-  std::vector<int> inputs, outputs;  // buffer indices; a parameter or state in both is updated in place
-  std::vector<Size> sizes;           // KernelCall::sizes
-  std::vector<std::string> streams;  // paths of random draws
+  std::string kernel;               // symbol of the kernel's image; equal kernels share it
+  std::string label;                // path in the model: "layers.0.moe"
+  std::string kind;                 // "matmul", "rows", "loops", "attention", "gate", "expert_up", "expert_down", "pack", "update" ...
+  std::vector<int> inputs, outputs; // buffer indices; a parameter or state in both is updated in place
+  std::vector<Size> sizes;          // KernelCall::sizes
+  std::vector<std::string> streams; // paths of random draws
   std::vector<StageInfo> stages;
-  std::vector<int> workspaces;       // Temporary buffers (u8) private to the launch, alive for all its stages; in KernelCall::buffers behind the outputs
-  std::vector<std::string> ops;      // the ops fused into it, in order
-  std::string reason;                // why the fusion ends where it does, for `explain`
-  std::string schedule;              // for `explain` and `inspect`
-  Size flops, bytes;                 // useful arithmetic; least memory traffic
+  std::vector<int> workspaces;  // Temporary buffers (u8) private to the launch, alive for all its stages; in KernelCall::buffers behind the outputs
+  std::vector<std::string> ops; // the ops fused into it, in order
+  std::string reason;           // why the fusion ends where it does, for `explain`
+  std::string schedule;         // for `explain` and `inspect`
+  Size flops, bytes;            // useful arithmetic; least memory traffic
 };
 
 struct Plan {
-  std::string target;                // "cpu:x86-64-v3", "cuda:sm_90a"
+  std::string target; // "cpu:x86-64-v3", "cuda:sm_90a"
   Purpose purpose = Purpose::Inference;
   std::vector<BufferInfo> buffers;
-  /// For training: nothing is prepared, for weights change with every step. `forward` is @train_step whole and `apply` empty; or they are @accumulate and @apply.
+  /// For training: nothing is prepared, for weights change with every step. `forward` is @train_step whole and `apply` empty; or they are @accumulate and
+  /// @apply.
   std::vector<LaunchInfo> prepare, forward, apply;
   std::vector<InputInfo> inputs;
   std::vector<ParameterInfo> parameters;
@@ -164,8 +165,8 @@ std::string toJson(const Plan& plan);
 Plan parsePlan(const std::string& json);
 
 /// What a device may rely on: indices in range, launches inside the lives of the temporaries they use, constants of their size, names once.
-/// Prepare and apply launches use sizes without symbols; no temporary lives from forward into apply. Parameters are written in training alone, states in generation too, by
-/// one launch of a list, behind which none of it reads them. Error(Data) naming the place.
+/// Prepare and apply launches use sizes without symbols; no temporary lives from forward into apply. Parameters are written in training alone, states in
+/// generation too, by one launch of a list, behind which none of it reads them. Error(Data) naming the place.
 void checkPlan(const Plan& plan);
 
 /// A buffer's shape and bytes for these values of the symbols. Error(Data) naming it for a negative size or more than 2^48 bytes.

@@ -14,16 +14,19 @@ using Json = nlohmann::ordered_json;
 
 template <class Enum> using Words = std::vector<std::pair<Enum, const char*>>;
 
-const Words<Init::Kind> kInitWords = {{Init::Kind::Zeros, "zeros"},     {Init::Kind::Ones, "ones"},
-                                      {Init::Kind::Constant, "constant"}, {Init::Kind::Uniform, "uniform"},
-                                      {Init::Kind::Normal, "normal"},   {Init::Kind::Orthogonal, "orthogonal"},
+const Words<Init::Kind> kInitWords = {{Init::Kind::Zeros, "zeros"},
+                                      {Init::Kind::Ones, "ones"},
+                                      {Init::Kind::Constant, "constant"},
+                                      {Init::Kind::Uniform, "uniform"},
+                                      {Init::Kind::Normal, "normal"},
+                                      {Init::Kind::Orthogonal, "orthogonal"},
                                       {Init::Kind::TruncatedNormal, "truncated_normal"}};
 const Words<PhotoRule::Resize> kResizeWords = {{PhotoRule::Resize::None, "none"}, {PhotoRule::Resize::Stretch, "stretch"}};
-const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},         {BufferKind::Parameter, "parameter"},
-                                        {BufferKind::State, "state"},         {BufferKind::Prepared, "prepared"},
-                                        {BufferKind::Temporary, "temporary"}, {BufferKind::Output, "output"},
+const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},       {BufferKind::Parameter, "parameter"}, {BufferKind::State, "state"},
+                                        {BufferKind::Prepared, "prepared"}, {BufferKind::Temporary, "temporary"}, {BufferKind::Output, "output"},
                                         {BufferKind::Constant, "constant"}};
-const Words<Purpose> kPurposeWords = {{Purpose::Inference, "inference"}, {Purpose::Training, "training"}, {Purpose::Evaluation, "evaluation"}, {Purpose::Generation, "generation"}};
+const Words<Purpose> kPurposeWords = {
+    {Purpose::Inference, "inference"}, {Purpose::Training, "training"}, {Purpose::Evaluation, "evaluation"}, {Purpose::Generation, "generation"}};
 const Words<LaunchList> kCallWords = {{LaunchList::Forward, "forward"}, {LaunchList::Apply, "apply"}};
 
 template <class Enum> const char* wordOf(const Words<Enum>& words, Enum value) {
@@ -102,10 +105,7 @@ Json write(const SizeRule& rule) {
 }
 
 Json write(const BufferInfo& buffer) {
-  Json json = {{"name", buffer.name},
-               {"kind", wordOf(kBufferWords, buffer.kind)},
-               {"dtype", name(buffer.dtype)},
-               {"shape", write(buffer.shape)}};
+  Json json = {{"name", buffer.name}, {"kind", wordOf(kBufferWords, buffer.kind)}, {"dtype", name(buffer.dtype)}, {"shape", write(buffer.shape)}};
   if (buffer.firstLaunch >= 0 || buffer.lastLaunch >= 0)
     json["life"] = {buffer.firstLaunch, buffer.lastLaunch};
   if (buffer.raggedBy)
@@ -120,9 +120,10 @@ Json write(const BufferInfo& buffer) {
 Json write(const StageInfo& stage) {
   Json json = {{"items", write(stage.items)}, {"scratch", write(stage.scratchBytes)}, {"operations", write(stage.operations)}};
   if (const auto& grid = stage.grid)
-    json["grid"] = {{"function", grid->function},     {"threads", grid->threads},       {"shared", grid->sharedBytes},
-                    {"dynamic_shared", grid->dynamicSharedBytes}, {"registers", grid->registers}, {"spill", grid->spillBytes},
-                    {"stack", grid->stackBytes},      {"blocks_per_multiprocessor", grid->blocksPerMultiprocessor}};
+    json["grid"] = {{"function", grid->function},   {"threads", grid->threads},
+                    {"shared", grid->sharedBytes},  {"dynamic_shared", grid->dynamicSharedBytes},
+                    {"registers", grid->registers}, {"spill", grid->spillBytes},
+                    {"stack", grid->stackBytes},    {"blocks_per_multiprocessor", grid->blocksPerMultiprocessor}};
   return json;
 }
 
@@ -234,10 +235,18 @@ public:
       values[key] = Reader(value, where_ + "." + key).integer();
     return values;
   }
-  std::vector<Size> sizes() const { return list([](const Reader& r) { return r.size(); }); }
-  std::vector<int> indices() const { return list([](const Reader& r) { return r.index(); }); }
-  std::vector<double> numbers() const { return list([](const Reader& r) { return r.number(); }); }
-  std::vector<std::string> texts() const { return list([](const Reader& r) { return r.text(); }); }
+  std::vector<Size> sizes() const {
+    return list([](const Reader& r) { return r.size(); });
+  }
+  std::vector<int> indices() const {
+    return list([](const Reader& r) { return r.index(); });
+  }
+  std::vector<double> numbers() const {
+    return list([](const Reader& r) { return r.number(); });
+  }
+  std::vector<std::string> texts() const {
+    return list([](const Reader& r) { return r.text(); });
+  }
 
 private:
   const nlohmann::json& json_;
@@ -263,8 +272,11 @@ InputInfo readInput(const Reader& json) {
 
 ParameterInfo readParameter(const Reader& json) {
   Reader init = json.at("init");
-  return {json.at("name").text(), json.at("dtype").dtype(), json.at("shape").list([](const Reader& r) { return r.integer(); }),
-          {init.at("kind").word(kInitWords), init.at("a").number(), init.at("b").number()}, json.at("buffer").index()};
+  return {json.at("name").text(),
+          json.at("dtype").dtype(),
+          json.at("shape").list([](const Reader& r) { return r.integer(); }),
+          {init.at("kind").word(kInitWords), init.at("a").number(), init.at("b").number()},
+          json.at("buffer").index()};
 }
 
 StateInfo readState(const Reader& json) {

@@ -18,9 +18,7 @@ Utf8Character firstOf(std::string_view text) {
 bool isControl(char32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
 
 /// Marks that reorder or hide what stands around them.
-bool turnsDirection(char32_t code) {
-  return code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
-}
+bool turnsDirection(char32_t code) { return code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069); }
 
 void append(std::string& result, std::string_view text, const Utf8Character& character) {
   if (!character.valid)

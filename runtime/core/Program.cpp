@@ -61,8 +61,7 @@ void readManifest(Bytes section, ProgramData& data, const std::string& where) {
   if (!manifest.contains("version") || !manifest["version"].is_number_integer())
     fail("it has no version");
   if (manifest["version"] > kManifestVersion)
-    fail(fmt::format("version {} is newer than this moec reads ({}); use a newer moec or compile again", manifest["version"].dump(),
-                     kManifestVersion));
+    fail(fmt::format("version {} is newer than this moec reads ({}); use a newer moec or compile again", manifest["version"].dump(), kManifestVersion));
   for (const char* key : {"name", "build_id"})
     if (!manifest.contains(key) || !manifest[key].is_string())
       fail(fmt::format("'{}' is missing", key));
@@ -105,8 +104,10 @@ Program Program::parse(Bytes bytes) { return parseBytes(bytes, "program"); }
 Program Program::load(const std::filesystem::path& path) {
   std::error_code code;
   if (!std::filesystem::is_regular_file(path, code))
-    throw Error(code && code.value() != ENOENT ? Fault::System : Fault::Data,
-                fmt::format("{}: {}", path.string(), code ? code.message() : std::filesystem::exists(path) ? "not a file" : "no such file"));
+    throw Error(code && code.value() != ENOENT ? Fault::System : Fault::Data, fmt::format("{}: {}", path.string(),
+                                                                                          code                            ? code.message()
+                                                                                          : std::filesystem::exists(path) ? "not a file"
+                                                                                                                          : "no such file"));
   auto size = std::filesystem::file_size(path, code);
   std::ifstream file(path, std::ios::binary);
   std::vector<uint8_t> bytes(code ? 0 : size);
@@ -137,7 +138,8 @@ std::string irKey(std::string_view target, Purpose purpose) {
 void requirePlans(const ProgramData& program, Purpose purpose) {
   constexpr const char* kFlags[] = {"without --stop-after and --emit", "with --train", "with --evaluate", "with --context"};
   if (purpose != Purpose::Inference && std::ranges::none_of(program.plans, [&](const Plan& plan) { return plan.purpose == purpose; }))
-    throw Error(Fault::Usage, fmt::format("program {} has no plan for {}: compile it {}", program.name, moec::name(purpose), kFlags[static_cast<size_t>(purpose)]));
+    throw Error(Fault::Usage,
+                fmt::format("program {} has no plan for {}: compile it {}", program.name, moec::name(purpose), kFlags[static_cast<size_t>(purpose)]));
 }
 
 const Plan* Program::plan(std::string_view target, Purpose purpose) const {

@@ -17,11 +17,11 @@
 namespace moec {
 
 struct ProgramData {
-  std::string name;                                            // of the model
-  std::string buildId;                                         // of the compiler that made it
-  std::vector<Plan> plans;                                     // by target, best first; of one target, for inference first
-  std::map<std::string, std::vector<uint8_t>> kernels;         // "<target>/<symbol>" -> image
-  std::map<std::string, std::string> ir;                       // irKey() -> text
+  std::string name;                                    // of the model
+  std::string buildId;                                 // of the compiler that made it
+  std::vector<Plan> plans;                             // by target, best first; of one target, for inference first
+  std::map<std::string, std::vector<uint8_t>> kernels; // "<target>/<symbol>" -> image
+  std::map<std::string, std::string> ir;               // irKey() -> text
 };
 
 /// Where a plan's module stands in ProgramData::ir: "cpu:x86-64-v3", "cpu:x86-64-v3/training".

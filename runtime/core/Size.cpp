@@ -14,8 +14,7 @@ namespace {
 
 bool validName(std::string_view name) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !name.empty() && letter(name[0]) &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '.'; });
+  return !name.empty() && letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '.'; });
 }
 
 /// Numbers at the head of a chain are multiplied now: the same operations that evaluation would do first.
@@ -84,11 +83,16 @@ Size rebuild(const SizeCall& call, const Substitution& values) {
     if (factor.size)
       factor.size = factor.size->substitute(values);
   switch (call.kind) {
-  case SizeCall::Kind::FloorDiv: return Size::floorDiv(operands[0], operands[1]);
-  case SizeCall::Kind::Min: return Size::min(operands[0], operands[1]);
-  case SizeCall::Kind::Max: return Size::max(operands[0], operands[1]);
-  case SizeCall::Kind::Ceil: return Size::ceil(real);
-  case SizeCall::Kind::Trunc: break;
+  case SizeCall::Kind::FloorDiv:
+    return Size::floorDiv(operands[0], operands[1]);
+  case SizeCall::Kind::Min:
+    return Size::min(operands[0], operands[1]);
+  case SizeCall::Kind::Max:
+    return Size::max(operands[0], operands[1]);
+  case SizeCall::Kind::Ceil:
+    return Size::ceil(real);
+  case SizeCall::Kind::Trunc:
+    break;
   }
   return Size::trunc(real);
 }
@@ -97,10 +101,13 @@ int64_t evaluateCall(const SizeCall& call, const Bindings& bindings) {
   switch (call.kind) {
   case SizeCall::Kind::FloorDiv:
     return floorDivide(call.operands[0].evaluate(bindings), call.operands[1].evaluate(bindings));
-  case SizeCall::Kind::Min: return std::min(call.operands[0].evaluate(bindings), call.operands[1].evaluate(bindings));
-  case SizeCall::Kind::Max: return std::max(call.operands[0].evaluate(bindings), call.operands[1].evaluate(bindings));
+  case SizeCall::Kind::Min:
+    return std::min(call.operands[0].evaluate(bindings), call.operands[1].evaluate(bindings));
+  case SizeCall::Kind::Max:
+    return std::max(call.operands[0].evaluate(bindings), call.operands[1].evaluate(bindings));
   case SizeCall::Kind::Ceil:
-  case SizeCall::Kind::Trunc: break;
+  case SizeCall::Kind::Trunc:
+    break;
   }
   double value = 1;
   bool first = true;
@@ -179,8 +186,7 @@ Size operator*(const Size& a, const Size& b) {
 Size Size::floorDiv(const Size& a, const Size& b) {
   std::optional<int64_t> divisor = b.constant();
   if (divisor && (*divisor == 0 || a.isConstant()))
-    return divisor == 0 ? throw Error(Fault::Data, fmt::format("size divides {} by zero", a.str()))
-                        : floorDivide(*a.constant(), *divisor);
+    return divisor == 0 ? throw Error(Fault::Data, fmt::format("size divides {} by zero", a.str())) : floorDivide(*a.constant(), *divisor);
   if (divisor && *divisor > 0)
     if (auto quotient = quotientByConstant(a, *divisor))
       return *quotient;

@@ -30,8 +30,7 @@ public:
 
 private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(Fault::Internal,
-                fmt::format("size \"{}\", character {}: {}", text_.substr(0, 200), at_ + 1, what));
+    throw Error(Fault::Internal, fmt::format("size \"{}\", character {}: {}", text_.substr(0, 200), at_ + 1, what));
   }
 
   char peek() {

@@ -15,9 +15,7 @@ namespace {
 // Above this a size is no size any more; it also bounds the work that a damaged file can ask for.
 constexpr size_t kMaxTerms = 4096;
 
-bool byText(const std::shared_ptr<const SizeAtom>& a, const std::shared_ptr<const SizeAtom>& b) {
-  return a->text < b->text;
-}
+bool byText(const std::shared_ptr<const SizeAtom>& a, const std::shared_ptr<const SizeAtom>& b) { return a->text < b->text; }
 
 std::string print(const Monomial& monomial) {
   std::string text;
@@ -55,11 +53,16 @@ std::string print(const Size::Real& real) {
 
 std::string print(const SizeCall& call) {
   switch (call.kind) {
-  case SizeCall::Kind::FloorDiv: return "floordiv(" + call.operands[0].str() + "," + call.operands[1].str() + ")";
-  case SizeCall::Kind::Min: return "min(" + call.operands[0].str() + "," + call.operands[1].str() + ")";
-  case SizeCall::Kind::Max: return "max(" + call.operands[0].str() + "," + call.operands[1].str() + ")";
-  case SizeCall::Kind::Ceil: return "ceil(" + print(call.real) + ")";
-  case SizeCall::Kind::Trunc: return "trunc(" + print(call.real) + ")";
+  case SizeCall::Kind::FloorDiv:
+    return "floordiv(" + call.operands[0].str() + "," + call.operands[1].str() + ")";
+  case SizeCall::Kind::Min:
+    return "min(" + call.operands[0].str() + "," + call.operands[1].str() + ")";
+  case SizeCall::Kind::Max:
+    return "max(" + call.operands[0].str() + "," + call.operands[1].str() + ")";
+  case SizeCall::Kind::Ceil:
+    return "ceil(" + print(call.real) + ")";
+  case SizeCall::Kind::Trunc:
+    return "trunc(" + print(call.real) + ")";
   }
   return {};
 }
@@ -168,9 +171,7 @@ Size Size::Node::makeCall(SizeCall call) {
 
 std::optional<Size> exactQuotient(const Size& a, const Size& b) {
   const std::vector<SizeTerm>& divisor = Size::Node::of(b).terms;
-  auto lead = std::min_element(divisor.begin(), divisor.end(), [](const SizeTerm& x, const SizeTerm& y) {
-    return GradedOrder{}(x.monomial, y.monomial);
-  });
+  auto lead = std::min_element(divisor.begin(), divisor.end(), [](const SizeTerm& x, const SizeTerm& y) { return GradedOrder{}(x.monomial, y.monomial); });
   std::map<Monomial, int64_t, GradedOrder> rest;
   for (const SizeTerm& term : Size::Node::of(a).terms)
     rest.emplace(term.monomial, term.coefficient);
@@ -179,20 +180,16 @@ std::optional<Size> exactQuotient(const Size& a, const Size& b) {
     auto [monomial, coefficient] = *rest.begin();
     bool divides = std::includes(monomial.begin(), monomial.end(), lead->monomial.begin(), lead->monomial.end(), byText);
     bool overflows = lead->coefficient == -1 && coefficient == std::numeric_limits<int64_t>::min();
-    if (!divides || overflows || coefficient % lead->coefficient != 0 || rest.size() > kMaxTerms ||
-        quotient.size() >= kMaxTerms)
+    if (!divides || overflows || coefficient % lead->coefficient != 0 || rest.size() > kMaxTerms || quotient.size() >= kMaxTerms)
       return std::nullopt;
     SizeTerm term{coefficient / lead->coefficient, {}};
-    std::set_difference(monomial.begin(), monomial.end(), lead->monomial.begin(), lead->monomial.end(),
-                        std::back_inserter(term.monomial), byText);
+    std::set_difference(monomial.begin(), monomial.end(), lead->monomial.begin(), lead->monomial.end(), std::back_inserter(term.monomial), byText);
     for (const SizeTerm& part : divisor) {
       Monomial product;
-      std::merge(part.monomial.begin(), part.monomial.end(), term.monomial.begin(), term.monomial.end(),
-                 std::back_inserter(product), byText);
+      std::merge(part.monomial.begin(), part.monomial.end(), term.monomial.begin(), term.monomial.end(), std::back_inserter(product), byText);
       int64_t scaled, difference;
       auto place = rest.emplace(std::move(product), 0).first;
-      if (__builtin_mul_overflow(part.coefficient, term.coefficient, &scaled) ||
-          __builtin_sub_overflow(place->second, scaled, &difference))
+      if (__builtin_mul_overflow(part.coefficient, term.coefficient, &scaled) || __builtin_sub_overflow(place->second, scaled, &difference))
         return std::nullopt;
       place->second = difference;
       if (difference == 0)

@@ -21,13 +21,19 @@ constexpr size_t kAlignment = 64;
 /// The C++ type of a dtype's elements is `T`.
 template <class T> bool holds(DType type) {
   switch (type) {
-  case DType::F64: return std::is_same_v<T, double>;
-  case DType::F32: return std::is_same_v<T, float>;
-  case DType::BF16: return std::is_same_v<T, uint16_t>;
-  case DType::I64: return std::is_same_v<T, int64_t>;
-  case DType::I32: return std::is_same_v<T, int32_t>;
+  case DType::F64:
+    return std::is_same_v<T, double>;
+  case DType::F32:
+    return std::is_same_v<T, float>;
+  case DType::BF16:
+    return std::is_same_v<T, uint16_t>;
+  case DType::I64:
+    return std::is_same_v<T, int64_t>;
+  case DType::I32:
+    return std::is_same_v<T, int32_t>;
   case DType::U8:
-  case DType::Bool: return std::is_same_v<T, uint8_t>;
+  case DType::Bool:
+    return std::is_same_v<T, uint8_t>;
   }
   return false;
 }
@@ -52,9 +58,7 @@ void checkShape(DType type, const Shape& shape) {
       throw Error(Fault::Data, describe(type, shape) + " takes more than 2^48 bytes");
 }
 
-[[noreturn]] void failCast(const std::string& value, DType type) {
-  throw Error(Fault::Data, fmt::format("{} is no value of {}", value, name(type)));
-}
+[[noreturn]] void failCast(const std::string& value, DType type) { throw Error(Fault::Data, fmt::format("{} is no value of {}", value, name(type))); }
 
 /// One element as an integer of [low, high], exactly.
 template <class From> int64_t toInteger(From value, int64_t low, int64_t high, DType type) {
@@ -76,13 +80,19 @@ template <class From> int64_t toInteger(From value, int64_t low, int64_t high, D
 template <class Visit> void withElements(const Tensor& tensor, Visit visit) {
   const void* data = tensor.data();
   switch (tensor.dtype()) {
-  case DType::F64: return visit([p = static_cast<const double*>(data)](int64_t i) { return p[i]; });
-  case DType::F32: return visit([p = static_cast<const float*>(data)](int64_t i) { return p[i]; });
-  case DType::BF16: return visit([p = static_cast<const uint16_t*>(data)](int64_t i) { return bf16ToFloat(p[i]); });
-  case DType::I64: return visit([p = static_cast<const int64_t*>(data)](int64_t i) { return p[i]; });
-  case DType::I32: return visit([p = static_cast<const int32_t*>(data)](int64_t i) { return p[i]; });
+  case DType::F64:
+    return visit([p = static_cast<const double*>(data)](int64_t i) { return p[i]; });
+  case DType::F32:
+    return visit([p = static_cast<const float*>(data)](int64_t i) { return p[i]; });
+  case DType::BF16:
+    return visit([p = static_cast<const uint16_t*>(data)](int64_t i) { return bf16ToFloat(p[i]); });
+  case DType::I64:
+    return visit([p = static_cast<const int64_t*>(data)](int64_t i) { return p[i]; });
+  case DType::I32:
+    return visit([p = static_cast<const int32_t*>(data)](int64_t i) { return p[i]; });
   case DType::U8:
-  case DType::Bool: return visit([p = static_cast<const uint8_t*>(data)](int64_t i) { return p[i]; });
+  case DType::Bool:
+    return visit([p = static_cast<const uint8_t*>(data)](int64_t i) { return p[i]; });
   }
 }
 
@@ -141,8 +151,8 @@ template <class T> std::span<T> Tensor::as() const {
     throw Error(Fault::Internal, describe(*this) + " is read as another type");
   return {static_cast<T*>(data_), static_cast<size_t>(data_ ? elements() : 0)};
 }
-#define MOEC_INSTANTIATE_AS(T)                                                                                         \
-  template std::span<T> Tensor::as<T>() const;                                                                         \
+#define MOEC_INSTANTIATE_AS(T)                 \
+  template std::span<T> Tensor::as<T>() const; \
   template std::span<const T> Tensor::as<const T>() const;
 MOEC_INSTANTIATE_AS(double)
 MOEC_INSTANTIATE_AS(float)
@@ -175,10 +185,14 @@ Tensor Tensor::cast(DType type) const {
     constexpr int64_t min32 = std::numeric_limits<int32_t>::min(), max32 = std::numeric_limits<int32_t>::max();
     constexpr int64_t min64 = std::numeric_limits<int64_t>::min(), max64 = std::numeric_limits<int64_t>::max();
     switch (type) {
-    case DType::F64: return fill(static_cast<double*>(to), [](auto v) { return static_cast<double>(v); });
-    case DType::F32: return fill(static_cast<float*>(to), [](auto v) { return static_cast<float>(v); });
-    case DType::BF16: return fill(static_cast<uint16_t*>(to), [](auto v) { return bf16FromDouble(static_cast<double>(v)); });
-    case DType::I64: return fill(static_cast<int64_t*>(to), [&](auto v) { return toInteger(v, min64, max64, type); });
+    case DType::F64:
+      return fill(static_cast<double*>(to), [](auto v) { return static_cast<double>(v); });
+    case DType::F32:
+      return fill(static_cast<float*>(to), [](auto v) { return static_cast<float>(v); });
+    case DType::BF16:
+      return fill(static_cast<uint16_t*>(to), [](auto v) { return bf16FromDouble(static_cast<double>(v)); });
+    case DType::I64:
+      return fill(static_cast<int64_t*>(to), [&](auto v) { return toInteger(v, min64, max64, type); });
     case DType::I32:
       return fill(static_cast<int32_t*>(to), [&](auto v) { return static_cast<int32_t>(toInteger(v, min32, max32, type)); });
     case DType::U8:

@@ -7,13 +7,17 @@ namespace moec {
 
 constexpr double tolerance(DType type) {
   switch (type) {
-  case DType::F64: return 1e-12;
-  case DType::F32: return 1e-5;
-  case DType::BF16: return 2e-2;
+  case DType::F64:
+    return 1e-12;
+  case DType::F32:
+    return 1e-5;
+  case DType::BF16:
+    return 2e-2;
   case DType::I64:
   case DType::I32:
   case DType::U8:
-  case DType::Bool: return 0;
+  case DType::Bool:
+    return 0;
   }
   return 0;
 }
@@ -21,18 +25,24 @@ constexpr double tolerance(DType type) {
 /// Of gradients, which are sums over many tokens of terms that cancel.
 constexpr double gradientTolerance(DType type) {
   switch (type) {
-  case DType::F64: return 1e-10;
-  case DType::F32: return 1e-5;
-  default: return tolerance(type);
+  case DType::F64:
+    return 1e-10;
+  case DType::F32:
+    return 1e-5;
+  default:
+    return tolerance(type);
   }
 }
 
 /// Of losses and parameters after twenty steps of training, in each of which what was apart comes further apart.
 constexpr double trainedTolerance(DType type) {
   switch (type) {
-  case DType::F64: return 1e-9;
-  case DType::F32: return 1e-4;
-  default: return tolerance(type);
+  case DType::F64:
+    return 1e-9;
+  case DType::F32:
+    return 1e-4;
+  default:
+    return tolerance(type);
   }
 }
 

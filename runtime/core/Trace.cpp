@@ -94,7 +94,8 @@ void Trace::write(const std::filesystem::path& path) const {
   for (const Event* event : events) {
     if (!threads.contains(event->thread))
       threads.emplace(event->thread, fmt::format("worker {}", threads.size()));
-    Json json{{"name", event->name}, {"cat", event->category}, {"ph", event->length.count() < 0 ? "i" : "X"}, {"ts", microseconds(event->begin - state_->start)}};
+    Json json{
+        {"name", event->name}, {"cat", event->category}, {"ph", event->length.count() < 0 ? "i" : "X"}, {"ts", microseconds(event->begin - state_->start)}};
     if (event->length.count() < 0)
       json["s"] = "t";
     else

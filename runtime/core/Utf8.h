@@ -7,7 +7,8 @@
 
 namespace moec {
 
-/// A character of a text; where the text has none, `valid` is false and `bytes` is the longest beginning of a character that stands there, at least 1: what one U+FFFD takes the place of.
+/// A character of a text; where the text has none, `valid` is false and `bytes` is the longest beginning of a character that stands there, at least 1: what one
+/// U+FFFD takes the place of.
 struct Utf8Character {
   char32_t code = 0;
   size_t bytes = 0;

@@ -80,7 +80,9 @@ std::vector<StoredArray> arraysOf(const std::filesystem::path& path) {
   return arrays;
 }
 
-Field fieldOf(const StoredArray& array) { return {array.name, array.dtype, Shape(array.shape.begin() + (array.shared ? 0 : 1), array.shape.end()), std::nullopt, {}, array.shared}; }
+Field fieldOf(const StoredArray& array) {
+  return {array.name, array.dtype, Shape(array.shape.begin() + (array.shared ? 0 : 1), array.shape.end()), std::nullopt, {}, array.shared};
+}
 
 class Arrays : public Dataset {
 public:
@@ -137,7 +139,7 @@ private:
   std::vector<StoredArray> arrays_;
   int64_t size_ = 0;
   std::vector<Field> fields_;
-  std::vector<int64_t> bytes_;           // of a record, by array
+  std::vector<int64_t> bytes_; // of a record, by array
 };
 
 } // namespace
@@ -161,7 +163,8 @@ DatasetPtr openArrays(const std::filesystem::path& path, const std::vector<std::
     StoredArray& array = all[static_cast<size_t>(found - known.begin())];
     array.shared = std::find(shared.begin(), shared.end(), name) != shared.end();
     if (!array.shared && (array.shape.empty() || array.shape[0] == 0))
-      throw Error(Fault::Data, fmt::format("{}: \"{}\" is {}, which has no records; they are counted by the first size", array.file->path().string(), name, moec::describe(array.dtype, array.shape)));
+      throw Error(Fault::Data, fmt::format("{}: \"{}\" is {}, which has no records; they are counted by the first size", array.file->path().string(), name,
+                                           moec::describe(array.dtype, array.shape)));
     chosen.push_back(array);
   }
   if (chosen.empty())

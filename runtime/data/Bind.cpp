@@ -27,7 +27,8 @@ std::string describe(const InputInfo& input) {
 std::string list(const std::vector<Field>& fields) {
   std::string text;
   for (const Field& field : fields)
-    text += fmt::format("{}\"{}\" {}", text.empty() ? "" : ", ", field.name, field.shape.empty() ? std::string(name(field.dtype)) : moec::describe(field.dtype, field.shape));
+    text += fmt::format("{}\"{}\" {}", text.empty() ? "" : ", ", field.name,
+                        field.shape.empty() ? std::string(name(field.dtype)) : moec::describe(field.dtype, field.shape));
   return text;
 }
 
@@ -57,7 +58,7 @@ int64_t product(const Shape& shape) {
 struct Filling {
   InputInfo input;
   size_t field = 0;
-  bool copies = false;                   // the field's bytes are the input's
+  bool copies = false; // the field's bytes are the input's
   std::optional<PictureNumbers> picture;
 };
 
@@ -68,7 +69,8 @@ public:
     for (const Binding& binding : bindings) {
       auto at = std::find_if(from.begin(), from.end(), [&](const Field& field) { return field.name == binding.field; });
       if (at == from.end())
-        throw Error(Fault::Usage, fmt::format("{}: {} is to read \"{}\"; the fields are {}", source_->describe(), data::describe(binding.input), binding.field, list(from)));
+        throw Error(Fault::Usage,
+                    fmt::format("{}: {} is to read \"{}\"; the fields are {}", source_->describe(), data::describe(binding.input), binding.field, list(from)));
       add(binding.input, *at, static_cast<size_t>(at - from.begin()));
     }
     checkRules(rules);
@@ -115,7 +117,8 @@ public:
 
 private:
   Error wrong(const InputInfo& input, const Field& field, const std::string& what) const {
-    return {Fault::Data, fmt::format("{}: \"{}\" is {}, which does not fit {}{}", source_->describe(), field.name, moec::describe(field.dtype, field.shape), data::describe(input), what)};
+    return {Fault::Data, fmt::format("{}: \"{}\" is {}, which does not fit {}{}", source_->describe(), field.name, moec::describe(field.dtype, field.shape),
+                                     data::describe(input), what)};
   }
 
   void add(const InputInfo& input, const Field& field, size_t number) {
@@ -182,8 +185,8 @@ private:
       return;
     if (input.except && *input.except >= *input.below && *input.except < *field.below)
       return; // the largest may be the one that does not count: each record is looked at
-    throw Error(Fault::Data, fmt::format("{}: \"{}\" has values below {}, but {} takes those below {}; take a model with as many, or other data", source_->describe(), field.name, *field.below,
-                                         data::describe(input), *input.below));
+    throw Error(Fault::Data, fmt::format("{}: \"{}\" has values below {}, but {} takes those below {}; take a model with as many, or other data",
+                                         source_->describe(), field.name, *field.below, data::describe(input), *input.below));
   }
 
   void checkRules(const std::vector<SizeRule>& rules) const {
@@ -196,8 +199,9 @@ private:
         continue;
       int64_t size = rule.size.evaluate(values);
       if (size > rule.atMost.value_or(size) || size < rule.atLeast.value_or(size))
-        throw Error(Fault::Data, fmt::format("{}: {} ({}) is {}, expected {} {}", source_->describe(), rule.what, rule.size.str(), size, size > rule.atMost.value_or(size) ? "at most" : "at least",
-                                             size > rule.atMost.value_or(size) ? *rule.atMost : *rule.atLeast));
+        throw Error(Fault::Data,
+                    fmt::format("{}: {} ({}) is {}, expected {} {}", source_->describe(), rule.what, rule.size.str(), size,
+                                size > rule.atMost.value_or(size) ? "at most" : "at least", size > rule.atMost.value_or(size) ? *rule.atMost : *rule.atLeast));
     }
   }
 
@@ -205,7 +209,9 @@ private:
     const Filling& filling = fillings_[i];
     const Field& field = source_->fields()[filling.field];
     Tensor values = Tensor::borrow(const_cast<std::byte*>(from), field.shape, field.dtype);
-    auto bad = [&](const std::string& what) { return Error(Fault::Data, fmt::format("{}: \"{}\" for {}: {}", source_->placeOf(record), field.name, data::describe(filling.input), what)); };
+    auto bad = [&](const std::string& what) {
+      return Error(Fault::Data, fmt::format("{}: \"{}\" for {}: {}", source_->placeOf(record), field.name, data::describe(filling.input), what));
+    };
     Tensor result;
     try {
       result = values.cast(filling.input.dtype);
@@ -229,19 +235,20 @@ private:
     Tensor tensor = Tensor::borrow(const_cast<std::byte*>(values), fields_[i].shape, fields_[i].dtype).cast(DType::I64);
     for (int64_t value : tensor.as<int64_t>())
       if ((value < 0 || value >= *filling.input.below) && value != filling.input.except)
-        throw Error(Fault::Data, fmt::format("{}: \"{}\" is {}, {} takes 0 to {}{}", source_->placeOf(record), field.name, value, data::describe(filling.input), *filling.input.below - 1,
-                                             filling.input.except ? fmt::format(" (or {} where there is none)", *filling.input.except) : ""));
+        throw Error(Fault::Data,
+                    fmt::format("{}: \"{}\" is {}, {} takes 0 to {}{}", source_->placeOf(record), field.name, value, data::describe(filling.input),
+                                *filling.input.below - 1, filling.input.except ? fmt::format(" (or {} where there is none)", *filling.input.except) : ""));
   }
 
   struct Symbol {
     int64_t value;
-    std::string input;                   // that gave it
+    std::string input; // that gave it
   };
 
   DatasetPtr source_;
   std::vector<Filling> fillings_;
   std::vector<Field> fields_;
-  std::vector<size_t> bytes_;            // of a record, by the source's field
+  std::vector<size_t> bytes_; // of a record, by the source's field
   std::map<std::string, Symbol> symbols_;
 };
 
@@ -262,7 +269,8 @@ bool isByRecord(const InputInfo& input, const std::vector<InputInfo>& inputs) {
   return first != inputs.end() && !input.shape.empty() && input.shape[0] == first->shape[0];
 }
 
-std::vector<Binding> chooseFields(const std::vector<InputInfo>& inputs, const std::vector<Field>& fields, const std::map<std::string, std::string>& given, const std::string& where, bool anyField) {
+std::vector<Binding> chooseFields(const std::vector<InputInfo>& inputs, const std::vector<Field>& fields, const std::map<std::string, std::string>& given,
+                                  const std::string& where, bool anyField) {
   std::vector<std::string> inputNames, fieldNames;
   for (const InputInfo& input : inputs)
     inputNames.push_back(input.name);
@@ -271,9 +279,11 @@ std::vector<Binding> chooseFields(const std::vector<InputInfo>& inputs, const st
   auto isField = [&](const std::string& name) { return std::find(fieldNames.begin(), fieldNames.end(), name) != fieldNames.end(); };
   for (const auto& [input, field] : given) {
     if (std::find(inputNames.begin(), inputNames.end(), input) == inputNames.end())
-      throw Error(Fault::Usage, fmt::format("\"{}\" is to read the field \"{}\", but the model's inputs are {}{}", input, field, fmt::join(inputNames, ", "), didYouMean(input, inputNames)));
+      throw Error(Fault::Usage, fmt::format("\"{}\" is to read the field \"{}\", but the model's inputs are {}{}", input, field, fmt::join(inputNames, ", "),
+                                            didYouMean(input, inputNames)));
     if (!isField(field) && !anyField)
-      throw Error(Fault::Usage, fmt::format("{}: no field \"{}\" for input \"{}\"; there are {}{}", where, field, input, list(fields), didYouMean(field, fieldNames)));
+      throw Error(Fault::Usage,
+                  fmt::format("{}: no field \"{}\" for input \"{}\"; there are {}{}", where, field, input, list(fields), didYouMean(field, fieldNames)));
   }
   std::vector<Binding> bindings;
   for (const InputInfo& input : inputs) {
@@ -285,11 +295,14 @@ std::vector<Binding> chooseFields(const std::vector<InputInfo>& inputs, const st
     else if (role && isField(role))
       bindings.push_back({input, role});
     else
-      throw Error(Fault::Usage, fmt::format("{}: no field for {}; there are {}. Say which one it reads: --field {}=NAME", where, describe(input), list(fields), input.name));
+      throw Error(Fault::Usage,
+                  fmt::format("{}: no field for {}; there are {}. Say which one it reads: --field {}=NAME", where, describe(input), list(fields), input.name));
   }
   return bindings;
 }
 
-DatasetPtr bind(DatasetPtr dataset, const std::vector<Binding>& bindings, const std::vector<SizeRule>& rules) { return std::make_shared<Bound>(std::move(dataset), bindings, rules); }
+DatasetPtr bind(DatasetPtr dataset, const std::vector<Binding>& bindings, const std::vector<SizeRule>& rules) {
+  return std::make_shared<Bound>(std::move(dataset), bindings, rules);
+}
 
 } // namespace moec::data

@@ -17,7 +17,7 @@ constexpr int64_t kSide = 32, kPictureBytes = 3 * kSide * kSide;
 
 /// A record: one label, or a coarse and a fine one; red, green and blue points.
 struct Layout {
-  int64_t labels;                        // bytes
+  int64_t labels; // bytes
   int64_t classes, coarseClasses;
   int64_t bytes() const { return labels + kPictureBytes; }
 };
@@ -43,11 +43,13 @@ std::vector<std::string> classNames(const std::filesystem::path& path, int64_t c
 
 class Cifar : public Dataset {
 public:
-  Cifar(const std::vector<std::filesystem::path>& paths, const Layout& layout, std::vector<std::string> names, std::vector<std::string> coarseNames) : layout_(layout) {
+  Cifar(const std::vector<std::filesystem::path>& paths, const Layout& layout, std::vector<std::string> names, std::vector<std::string> coarseNames)
+      : layout_(layout) {
     for (const auto& path : paths) {
       SourceFilePtr file = SourceFile::open(path);
       if (file->size() % layout_.bytes() != 0)
-        throw Error(Fault::Data, fmt::format("{}: {} bytes are no whole number of CIFAR-{}'s records, which have {}", path.string(), file->size(), layout_.classes, layout_.bytes()));
+        throw Error(Fault::Data, fmt::format("{}: {} bytes are no whole number of CIFAR-{}'s records, which have {}", path.string(), file->size(),
+                                             layout_.classes, layout_.bytes()));
       begins_.push_back(size_);
       size_ += file->size() / layout_.bytes();
       files_.push_back(std::move(file));
@@ -103,7 +105,7 @@ private:
 
   Layout layout_;
   std::vector<SourceFilePtr> files_;
-  std::vector<int64_t> begins_;          // by file: its first record
+  std::vector<int64_t> begins_; // by file: its first record
   int64_t size_ = 0;
   std::vector<Field> fields_;
 };
@@ -121,7 +123,8 @@ Parts openCifar(const std::filesystem::path& path) {
     int64_t size = stampOf(path).size;
     bool coarse = size % kCifar10.bytes() == 0, fine = size % kCifar100.bytes() == 0;
     if (!coarse && !fine)
-      throw Error(Fault::Data, fmt::format("{}: {} bytes are no whole number of records, neither of CIFAR-10's {} nor of CIFAR-100's {}", path.string(), size, kCifar10.bytes(), kCifar100.bytes()));
+      throw Error(Fault::Data, fmt::format("{}: {} bytes are no whole number of records, neither of CIFAR-10's {} nor of CIFAR-100's {}", path.string(), size,
+                                           kCifar10.bytes(), kCifar100.bytes()));
     if (coarse && fine && size > 0)
       throw Error(Fault::Data, fmt::format("{}: {} bytes are whole records of CIFAR-10 and of CIFAR-100; name the folder", path.string(), size));
     return {open(path.parent_path(), {path}, fine && size > 0 ? kCifar100 : kCifar10), nullptr};

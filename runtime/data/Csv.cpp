@@ -35,7 +35,9 @@ void CsvReader::cell(std::string& cell) {
     while (at_ < text_.size() && isBlank(text_[at_]) && text_[at_] != separator_)
       ++at_;
   };
-  auto ends = [&] { return at_ == text_.size() || text_[at_] == separator_ || text_[at_] == '\n' || (text_[at_] == '\r' && (at_ + 1 == text_.size() || text_[at_ + 1] == '\n')); };
+  auto ends = [&] {
+    return at_ == text_.size() || text_[at_] == separator_ || text_[at_] == '\n' || (text_[at_] == '\r' && (at_ + 1 == text_.size() || text_[at_ + 1] == '\n'));
+  };
   skipBlanks();
   if (at_ < text_.size() && text_[at_] == '"') {
     int64_t opened = line_;

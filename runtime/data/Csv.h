@@ -21,8 +21,8 @@ public:
   /// `text` outlives the reader; `where` begins messages.
   CsvReader(std::string_view text, char separator, std::string where);
 
-  /// False at the end; lines with nothing on them at the end of the text are none. Error(Data) "x.csv:7: ..." for a quote that is not closed or stands inside a cell, and for a NUL; the next call goes
-  /// on with the line behind.
+  /// False at the end; lines with nothing on them at the end of the text are none. Error(Data) "x.csv:7: ..." for a quote that is not closed or stands inside a
+  /// cell, and for a NUL; the next call goes on with the line behind.
   bool next(CsvLine& line);
 
 private:

@@ -27,8 +27,8 @@ constexpr double kMostExact = 9007199254740992.0; // 2^53
 struct Group {
   std::string name;
   std::vector<size_t> columns;
-  bool list = false;                     // has a size, also when it is one column
-  bool floats = false;                   // asked for as f64
+  bool list = false;   // has a size, also when it is one column
+  bool floats = false; // asked for as f64
 };
 
 /// "x.3" is {"x", 3}.
@@ -173,14 +173,16 @@ public:
       names += fmt::format("{}{} {}", names.empty() ? "" : ", ", field.name, moec::describe(field.dtype, field.shape));
     return fmt::format("{}: {} records of {}", path_.filename().string(), size(), names);
   }
-  std::string placeOf(int64_t record) const override { return fmt::format("{}:{}", path_.string(), record >= 0 && record < size() ? lines_[static_cast<size_t>(record)] : 0); }
+  std::string placeOf(int64_t record) const override {
+    return fmt::format("{}:{}", path_.string(), record >= 0 && record < size() ? lines_[static_cast<size_t>(record)] : 0);
+  }
 
 private:
   enum class Kind { Unknown, Whole, Real, Words };
   /// Words of a column by the number that stands for each until they are sorted.
   struct Vocabulary {
     std::vector<std::string> words;
-    bool fixed = false;                  // those of a part seen before
+    bool fixed = false; // those of a part seen before
     std::map<std::string, size_t, std::less<>> numbers = {};
   };
 
@@ -295,12 +297,12 @@ private:
 
   std::filesystem::path path_;
   std::vector<Group> groups_;
-  std::vector<size_t> used_;             // columns, group by group; what follows is counted as these are
+  std::vector<size_t> used_; // columns, group by group; what follows is counted as these are
   std::vector<Kind> kinds_;
   std::vector<Vocabulary> vocabularies_;
-  std::vector<double> values_;           // (records, used); of a bad record nothing that counts
-  std::vector<int64_t> lines_;           // by record
-  std::map<int64_t, std::string> bad_;   // by record: its message
+  std::vector<double> values_;         // (records, used); of a bad record nothing that counts
+  std::vector<int64_t> lines_;         // by record
+  std::map<int64_t, std::string> bad_; // by record: its message
   std::vector<Field> fields_;
   std::string digest_;
 };
@@ -360,7 +362,8 @@ DatasetPtr openCsv(const std::filesystem::path& path, const std::vector<CsvField
     auto found = std::find(names.begin(), names.end(), field.name);
     std::optional<Group> group = found != names.end() ? known[static_cast<size_t>(found - names.begin())] : listed(field.name, text.columns);
     if (!group)
-      throw Error(Fault::Data, fmt::format("{}: no column \"{}\" among {}{}", path.string(), field.name, fmt::join(text.columns, ", "), didYouMean(field.name, names)));
+      throw Error(Fault::Data,
+                  fmt::format("{}: no column \"{}\" among {}{}", path.string(), field.name, fmt::join(text.columns, ", "), didYouMean(field.name, names)));
     table->add(*group, field);
   }
   table->load(text.reader, text.columns, text.file->digest());

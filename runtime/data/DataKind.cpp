@@ -28,15 +28,23 @@ DataKind kindOfFile(const fs::path& path) {
   file->read(0, std::as_writable_bytes(bytes));
   std::string name = path.filename().string();
   auto unknown = [&](const std::string& what) {
-    return Error(Fault::Data, fmt::format("{}: found {}; data to learn from are a text, a table (.csv), arrays (.npy, .safetensors), MNIST's or CIFAR's files, or a folder of pictures", path.string(), what));
+    return Error(
+        Fault::Data,
+        fmt::format(
+            "{}: found {}; data to learn from are a text, a table (.csv), arrays (.npy, .safetensors), MNIST's or CIFAR's files, or a folder of pictures",
+            path.string(), what));
   };
   switch (fileKind(bytes)) {
   case FileKind::Npy:
-  case FileKind::SafeTensors: return DataKind::Arrays;
+  case FileKind::SafeTensors:
+    return DataKind::Arrays;
   case FileKind::Png:
-  case FileKind::Jpeg: throw unknown("one picture");
-  case FileKind::Program: throw unknown("a compiled program");
-  default: break;
+  case FileKind::Jpeg:
+    throw unknown("one picture");
+  case FileKind::Program:
+    throw unknown("a compiled program");
+  default:
+    break;
   }
   if (isTable(path))
     return DataKind::Csv;
@@ -72,18 +80,22 @@ DataKind kindOfFolder(const fs::path& folder) {
     tables = tables || isTable(entry.path());
   }
   std::vector<std::string> found;
-  for (auto [holds, kind] : {std::pair(cifar, DataKind::Cifar), {idx, DataKind::Idx}, {arrays, DataKind::Arrays}, {pictures, DataKind::Pictures}, {tables, DataKind::Csv}})
+  for (auto [holds, kind] :
+       {std::pair(cifar, DataKind::Cifar), {idx, DataKind::Idx}, {arrays, DataKind::Arrays}, {pictures, DataKind::Pictures}, {tables, DataKind::Csv}})
     if (holds)
       found.push_back(name(kind));
   if (found.size() > 1)
-    throw Error(Fault::Usage, fmt::format("{}: could be data of several kinds: {}; say which (\"kind\"), or name a folder or file in it", folder.string(), fmt::join(found, ", ")));
+    throw Error(Fault::Usage, fmt::format("{}: could be data of several kinds: {}; say which (\"kind\"), or name a folder or file in it", folder.string(),
+                                          fmt::join(found, ", ")));
   if (found.size() == 1)
     return parseDataKind(found[0]);
   if (holdsText(folder))
     return DataKind::Text;
   if (std::any_of(fs::directory_iterator(folder), fs::directory_iterator(), [](const auto& entry) { return isPictureFile(entry.path()); }))
     throw Error(Fault::Data, fmt::format("{}: pictures without a class; put those of each class into a folder of their own", folder.string()));
-  throw Error(Fault::Data, fmt::format("{}: no data to learn from: no *.txt, no pictures in folders, no .csv, .npy or .safetensors, none of MNIST's or CIFAR's files", folder.string()));
+  throw Error(Fault::Data,
+              fmt::format("{}: no data to learn from: no *.txt, no pictures in folders, no .csv, .npy or .safetensors, none of MNIST's or CIFAR's files",
+                          folder.string()));
 }
 
 } // namespace

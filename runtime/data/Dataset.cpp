@@ -27,9 +27,7 @@ public:
     return digestOf(fmt::format("{} of {} {}", chosen.hex(), whole_->size(), whole_->digest())).hex();
   }
 
-  std::string describe() const override {
-    return fmt::format("{} of {}", records_.size(), whole_->describe());
-  }
+  std::string describe() const override { return fmt::format("{} of {}", records_.size(), whole_->describe()); }
 
 private:
   int64_t at(int64_t record) const {
@@ -64,8 +62,11 @@ Split split(const DatasetPtr& dataset, double share, uint64_t seed) {
   int64_t size = dataset->size();
   auto held = static_cast<int64_t>(std::llround(share * static_cast<double>(size)));
   if (held < 1 || held >= size)
-    throw Error(Fault::Data, fmt::format("{}: to hold out a share of {} leaves {} records to learn from and {} to validate with; give data to validate with, another share, or 0 for none",
-                                         dataset->describe(), share, size - held, held));
+    throw Error(
+        Fault::Data,
+        fmt::format(
+            "{}: to hold out a share of {} leaves {} records to learn from and {} to validate with; give data to validate with, another share, or 0 for none",
+            dataset->describe(), share, size - held, held));
   std::vector<int64_t> order = orderOf(size, seed, -1, true); // of an epoch that no training has
   auto middle = order.begin() + held;
   std::sort(order.begin(), middle);

@@ -19,7 +19,7 @@ struct Field {
   std::string name;
   DType dtype = DType::F32;
   Shape shape;
-  std::optional<int64_t> below; // integers: all lie in [0, below)
+  std::optional<int64_t> below;        // integers: all lie in [0, below)
   std::vector<std::string> words = {}; // of a label: what its values mean, "cat" (by number); empty: they have no names
   bool shared = false;                 // the same in all records: a batch has it once, without a size for the records
   bool picture = false;                // points of a picture, (height, width) or (channels, height, width): u8 of 0 to 255, or floats of [0, 1]
@@ -42,7 +42,8 @@ public:
   /// Writes a record's fields, dense, each into its own memory. Safe from several threads at once. Error(Data) that names file and position for a record that
   /// cannot be read, FileChanged for a file that changed since the dataset was opened; nothing that was written counts then.
   virtual void read(int64_t record, std::span<std::byte* const> fields) const = 0;
-  /// Names the records and their order: what was read, how it was cut. A training goes on only with the digest that it began with. Reads files whole the first time.
+  /// Names the records and their order: what was read, how it was cut. A training goes on only with the digest that it began with. Reads files whole the first
+  /// time.
   virtual std::string digest() const = 0;
   /// For people: "digits: 1797 images of 10 classes".
   virtual std::string describe() const = 0;
@@ -55,7 +56,8 @@ using DatasetPtr = std::shared_ptr<const Dataset>;
 /// Records of another in an order of their own. Error(Usage) for a number outside.
 DatasetPtr subset(DatasetPtr dataset, std::vector<int64_t> records);
 
-/// Two parts of a dataset: `share` of its records (rounded to the nearest), drawn by the seed, are held out; both keep the order of their records. Error(Data) when one part would be empty.
+/// Two parts of a dataset: `share` of its records (rounded to the nearest), drawn by the seed, are held out; both keep the order of their records. Error(Data)
+/// when one part would be empty.
 struct Split {
   DatasetPtr train, validation;
 };

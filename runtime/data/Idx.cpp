@@ -18,17 +18,23 @@ namespace {
 struct Idx {
   SourceFilePtr file;
   Shape sizes;
-  int64_t offset = 0;                    // of the first number
+  int64_t offset = 0; // of the first number
 };
 
 const char* typeName(int type) {
   switch (type) {
-  case 0x09: return "signed bytes";
-  case 0x0B: return "16-bit integers";
-  case 0x0C: return "32-bit integers";
-  case 0x0D: return "32-bit floats";
-  case 0x0E: return "64-bit floats";
-  default: return nullptr;
+  case 0x09:
+    return "signed bytes";
+  case 0x0B:
+    return "16-bit integers";
+  case 0x0C:
+    return "32-bit integers";
+  case 0x0D:
+    return "32-bit floats";
+  case 0x0E:
+    return "64-bit floats";
+  default:
+    return nullptr;
   }
 }
 
@@ -40,7 +46,8 @@ Idx openHeader(const std::filesystem::path& path) {
     throw wrong(fmt::format("{} bytes are no IDX file", idx.file->size()));
   idx.file->read(0, std::as_writable_bytes(std::span(magic)));
   if (magic[0] != 0 || magic[1] != 0 || (magic[2] != 0x08 && !typeName(magic[2])))
-    throw wrong(fmt::format("begins with {:02x} {:02x} {:02x} {:02x}; an IDX file begins with 00 00, a type and the number of sizes", magic[0], magic[1], magic[2], magic[3]));
+    throw wrong(fmt::format("begins with {:02x} {:02x} {:02x} {:02x}; an IDX file begins with 00 00, a type and the number of sizes", magic[0], magic[1],
+                            magic[2], magic[3]));
   if (magic[2] != 0x08)
     throw wrong(fmt::format("holds {}; only IDX files of bytes (type 08) are read", typeName(magic[2])));
   int64_t rank = magic[3];
@@ -89,9 +96,7 @@ public:
     }
   }
 
-  std::string digest() const override {
-    return digestOf("idx " + images_.file->digest() + " " + digestOf({labels_.data(), labels_.size()}).hex()).hex();
-  }
+  std::string digest() const override { return digestOf("idx " + images_.file->digest() + " " + digestOf({labels_.data(), labels_.size()}).hex()).hex(); }
 
   std::string describe() const override {
     std::string classes = fields_.size() > 1 ? fmt::format(" of {} classes", *fields_[1].below) : "";
@@ -101,7 +106,7 @@ public:
 
 private:
   Idx images_;
-  int64_t bytes_ = 0;                    // of an image
+  int64_t bytes_ = 0; // of an image
   std::vector<uint8_t> labels_;
   std::vector<Field> fields_;
 };
@@ -115,7 +120,8 @@ std::string renamed(std::string name, std::string_view from, std::string_view to
 DatasetPtr openPair(const std::filesystem::path& images) {
   Idx first = openHeader(images);
   if (first.sizes.size() < 2)
-    throw Error(Fault::Data, fmt::format("{}: holds {} numbers, no images; name the file of images, its labels are found beside it", images.string(), first.sizes[0]));
+    throw Error(Fault::Data,
+                fmt::format("{}: holds {} numbers, no images; name the file of images, its labels are found beside it", images.string(), first.sizes[0]));
   std::string name = images.filename().string(), beside = renamed(name, "images", "labels");
   if (std::string numbered = renamed(beside, "idx3", "idx1"); !numbered.empty())
     beside = numbered;

@@ -24,7 +24,7 @@ using Order = std::vector<int64_t>;
 struct Slot {
   std::shared_ptr<const Order> order;
   Place begin, end;
-  int64_t count = 0;                      // records of the order from begin.record on
+  int64_t count = 0; // records of the order from begin.record on
   Batch batch;
   std::exception_ptr failure;
   bool ready = false;
@@ -237,22 +237,24 @@ struct Loader::State {
   int64_t size = 0;
 
   std::mutex mutex;
-  std::condition_variable room, ready;    // a slot became free, or there is no more to do; a slot was read
-  std::atomic<bool> stopped = false;      // written under the lock
-  bool exhausted = false;                 // no batch will be claimed any more
-  Place place;                            // of the next batch to be claimed
-  int64_t last = 0;                       // the epoch of `once`
+  std::condition_variable room, ready; // a slot became free, or there is no more to do; a slot was read
+  std::atomic<bool> stopped = false;   // written under the lock
+  bool exhausted = false;              // no batch will be claimed any more
+  Place place;                         // of the next batch to be claimed
+  int64_t last = 0;                    // the epoch of `once`
   std::shared_ptr<const Order> order;
   int64_t orderEpoch = -1;
   std::deque<Slot> slots;
   std::vector<std::thread> threads;
 
-  int64_t bad = 0;                        // records in the batches without any, one after the other
+  int64_t bad = 0; // records in the batches without any, one after the other
   std::exception_ptr broken;
   double waited = 0;
 };
 
-Loader::Loader(DatasetPtr dataset, const LoaderOptions& options, Place from) : state_(std::make_unique<State>(std::move(dataset), options, from)) { state_->start(); }
+Loader::Loader(DatasetPtr dataset, const LoaderOptions& options, Place from) : state_(std::make_unique<State>(std::move(dataset), options, from)) {
+  state_->start();
+}
 
 Loader::~Loader() { state_->stop(); }
 

@@ -17,32 +17,32 @@ struct LoaderOptions {
   int64_t batch = 1;
   uint64_t seed = 0;
   bool shuffle = true;
-  bool dropLast = false;                 // a last batch of an epoch that is not full: is it left out?
-  bool once = false;                     // one epoch, then no more batches
+  bool dropLast = false; // a last batch of an epoch that is not full: is it left out?
+  bool once = false;     // one epoch, then no more batches
   BadRecords badRecords = BadRecords::Fail;
-  int ahead = 4;                         // batches that wait or are being read, at most
-  int threads = 0;                       // that read, each a batch; 0: one for four processors, at most `ahead`
+  int ahead = 4;   // batches that wait or are being read, at most
+  int threads = 0; // that read, each a batch; 0: one for four processors, at most `ahead`
 };
 
 /// `batch` records one after the other in the epoch's order; fewer at its end, and where bad ones are skipped. Batches without any record do not exist:
 /// what they skipped is told with a neighbour, one of the same epoch where there is one.
 struct Batch {
-  TensorMap fields;                      // (records, ..) each; what records share without them
+  TensorMap fields; // (records, ..) each; what records share without them
   int64_t records = 0;
-  Place begin, end;                      // of its first record; of the first behind it
-  std::vector<std::string> skipped;      // bad records that it would have had: the message of each
+  Place begin, end;                 // of its first record; of the first behind it
+  std::vector<std::string> skipped; // bad records that it would have had: the message of each
 };
 
 class Loader {
 public:
-  /// Error(Usage) for a batch below 1, an empty dataset, one smaller than a batch with `dropLast`, and a place behind its end. No batch crosses an epoch's end. Batches from the end of another are
-  /// those that came behind it.
+  /// Error(Usage) for a batch below 1, an empty dataset, one smaller than a batch with `dropLast`, and a place behind its end. No batch crosses an epoch's end.
+  /// Batches from the end of another are those that came behind it.
   Loader(DatasetPtr dataset, const LoaderOptions& options, Place from = {});
   ~Loader();
   Loader(const Loader&) = delete;
 
-  /// The next one; nothing behind the last of `once`. Waits for it. Throws what a bad record threw, at the batch that it stands in; Error(Data) when every record of an epoch is bad. From then on
-  /// it throws the same again.
+  /// The next one; nothing behind the last of `once`. Waits for it. Throws what a bad record threw, at the batch that it stands in; Error(Data) when every
+  /// record of an epoch is bad. From then on it throws the same again.
   std::optional<Batch> next();
   /// How long next() has waited in all.
   double secondsWaited() const;

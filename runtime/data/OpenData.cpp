@@ -24,7 +24,7 @@ constexpr double kHeldOutText = 0.1, kHeldOut = 0.2;
 /// What opening needs to know.
 struct Request {
   const DataOptions& options;
-  std::vector<InputInfo> inputs;         // that data have to give
+  std::vector<InputInfo> inputs; // that data have to give
   const std::vector<SizeRule>& rules;
 };
 
@@ -51,7 +51,8 @@ OpenedData bound(const Parts& parts, const std::vector<Binding>& bindings, const
     opened.validation = bind(parts.validation, bindings, request.rules);
     for (size_t i = 0; i < opened.train->fields().size(); ++i)
       if (const Field &learnt = opened.train->fields()[i], &held = opened.validation->fields()[i]; learnt.words != held.words)
-        throw Error(Fault::Data, fmt::format("{}: the words of \"{}\" are {}, but {} of the data to learn from", opened.validation->describe(), held.name, fmt::join(held.words, ", "), fmt::join(learnt.words, ", ")));
+        throw Error(Fault::Data, fmt::format("{}: the words of \"{}\" are {}, but {} of the data to learn from", opened.validation->describe(), held.name,
+                                             fmt::join(held.words, ", "), fmt::join(learnt.words, ", ")));
   }
   opened.name = std::move(name);
   return opened;
@@ -61,7 +62,8 @@ OpenedData bound(const Parts& parts, const std::vector<Binding>& bindings, const
 
 /// For data that are none.
 void refuseTextOptions(const DataOptions& options, const std::string& where, std::string_view kind) {
-  for (auto [given, what] : {std::pair(options.window > 0, "window"), {options.stride != DataOptions().stride, "stride"}, {!options.tokenizer.empty(), "tokenizer"}})
+  for (auto [given, what] :
+       {std::pair(options.window > 0, "window"), {options.stride != DataOptions().stride, "stride"}, {!options.tokenizer.empty(), "tokenizer"}})
     if (given)
       throw Error(Fault::Usage, fmt::format("{}: a {} is for text, but these data are of kind {}", where, what, kind));
 }
@@ -98,8 +100,11 @@ TokenizerPtr tokenizerFor(const Request& request, std::string_view text, const s
     tokenizer = openTokenizer(word);
   }
   if (vocabulary && tokenizer->vocabulary() > *vocabulary)
-    throw Error(Fault::Data, fmt::format("{}: the tokenizer, {}, has a vocabulary of {}, but the model takes ids below {}; take another tokenizer, or a model with \"vocabulary\": {}", name, tokenizer->describe(),
-                                         tokenizer->vocabulary(), *vocabulary, tokenizer->vocabulary()));
+    throw Error(
+        Fault::Data,
+        fmt::format(
+            "{}: the tokenizer, {}, has a vocabulary of {}, but the model takes ids below {}; take another tokenizer, or a model with \"vocabulary\": {}", name,
+            tokenizer->describe(), tokenizer->vocabulary(), *vocabulary, tokenizer->vocabulary()));
   return tokenizer;
 }
 
@@ -117,7 +122,8 @@ OpenedData openText(const Request& request, std::string_view text, const std::st
   double share = hasOther ? 0 : options.validation.value_or(kHeldOutText);
   Parts parts = textRecords(tokenizer->encode(text), tokenizer->vocabulary(), windows, options.stride, share, name);
   if (hasOther)
-    parts.validation = textRecords(tokenizer->encode(readText(options.validationPath)), tokenizer->vocabulary(), windows, 0, 0, baseName(options.validationPath)).train;
+    parts.validation =
+        textRecords(tokenizer->encode(readText(options.validationPath)), tokenizer->vocabulary(), windows, 0, 0, baseName(options.validationPath)).train;
   OpenedData opened = bound(parts, bindings, request, name);
   opened.tokenizer = std::move(tokenizer);
   return opened;
@@ -140,7 +146,8 @@ bool takesDigits(const std::vector<InputInfo>& inputs) {
 
 bool takesText(const std::vector<InputInfo>& inputs) {
   auto isTokens = [](const InputInfo& input) { return input.dtype == DType::I64 && input.shape.size() == 2; };
-  return inputs.size() == 2 && std::all_of(inputs.begin(), inputs.end(), isTokens) && (inputs[0].forLoss != inputs[1].forLoss || inputs[0].shape[1] != inputs[1].shape[1]);
+  return inputs.size() == 2 && std::all_of(inputs.begin(), inputs.end(), isTokens) &&
+         (inputs[0].forLoss != inputs[1].forLoss || inputs[0].shape[1] != inputs[1].shape[1]);
 }
 
 OpenedData openShipped(const Request& request) {
@@ -160,9 +167,12 @@ OpenedData openShipped(const Request& request) {
   std::vector<std::string> names;
   for (const InputInfo& input : request.inputs)
     names.push_back(fmt::format("\"{}\"", input.name));
-  throw Error(Fault::Usage, fmt::format("no data that ship with moec fit a model with the inputs {}: those are digits (a picture of 3 x 32 x 32, a label of 10 classes or more) and a text (ids of batch and sequence, and targets); "
-                                        "give data",
-                                        fmt::join(names, ", ")));
+  throw Error(
+      Fault::Usage,
+      fmt::format(
+          "no data that ship with moec fit a model with the inputs {}: those are digits (a picture of 3 x 32 x 32, a label of 10 classes or more) and a text (ids of batch and sequence, and targets); "
+          "give data",
+          fmt::join(names, ", ")));
 }
 
 // Everything else.
@@ -192,7 +202,10 @@ OpenedData openTableData(const Request& request, const std::string& name) {
   std::vector<Binding> bindings = chooseFields(request.inputs, listCsv(options.path), options.inputs, options.path.string(), true);
   std::vector<CsvField> fields;
   for (const std::string& field : fieldsIn(bindings))
-    fields.push_back({field, std::all_of(bindings.begin(), bindings.end(), [&](const Binding& binding) { return binding.field != field || isFloat(binding.input.dtype); }), {}});
+    fields.push_back(
+        {field,
+         std::all_of(bindings.begin(), bindings.end(), [&](const Binding& binding) { return binding.field != field || isFloat(binding.input.dtype); }),
+         {}});
   Parts parts{openCsv(options.path, fields), nullptr};
   if (!options.validationPath.empty()) {
     for (size_t i = 0; i < fields.size(); ++i)
@@ -229,7 +242,8 @@ void check(const Request& request) {
   if (options.validation && !(*options.validation >= 0 && *options.validation < 1))
     throw Error(Fault::Usage, fmt::format("a share of {} to be held out; expected 0 or more and less than 1", *options.validation));
   if (options.validation.value_or(0) > 0 && !options.validationPath.empty())
-    throw Error(Fault::Usage, fmt::format("{} is to validate with, and a share of {} of the data too; give one of them", options.validationPath.string(), *options.validation));
+    throw Error(Fault::Usage, fmt::format("{} is to validate with, and a share of {} of the data too; give one of them", options.validationPath.string(),
+                                          *options.validation));
   if (options.window < 0)
     throw Error(Fault::Usage, fmt::format("a window of {} tokens; expected 1 or more, or 0 for as many as the model takes", options.window));
   if (options.stride < 0)
@@ -247,12 +261,18 @@ OpenedData open(const Request& request) {
   if (kind != DataKind::Text)
     refuseTextOptions(options, options.path.string(), data::name(kind));
   switch (kind) {
-  case DataKind::Text: return openText(request, readText(options.path), name);
-  case DataKind::Pictures: return openPictureData(request, name);
-  case DataKind::Idx: return openPoints(request, openIdx, name);
-  case DataKind::Cifar: return openPoints(request, openCifar, name);
-  case DataKind::Arrays: return openArrayData(request, name);
-  case DataKind::Csv: return openTableData(request, name);
+  case DataKind::Text:
+    return openText(request, readText(options.path), name);
+  case DataKind::Pictures:
+    return openPictureData(request, name);
+  case DataKind::Idx:
+    return openPoints(request, openIdx, name);
+  case DataKind::Cifar:
+    return openPoints(request, openCifar, name);
+  case DataKind::Arrays:
+    return openArrayData(request, name);
+  case DataKind::Csv:
+    return openTableData(request, name);
   }
   throw Error(Fault::Internal, "a kind of data without an opener");
 }

@@ -10,7 +10,8 @@ namespace moec::data {
 
 namespace {
 
-/// A number in [0, bound), each with the same chance: the bits of a draw are taken again with another counter while they stand in the part of 2^64 that `bound` does not divide.
+/// A number in [0, bound), each with the same chance: the bits of a draw are taken again with another counter while they stand in the part of 2^64 that `bound`
+/// does not divide.
 uint64_t below(uint64_t bound, uint64_t seed, uint32_t epoch, uint64_t place) {
   constexpr uint32_t stream = streamOf("data.order");
   uint64_t excess = (0 - bound) % bound; // 2^64 mod bound

@@ -10,7 +10,9 @@
 namespace moec::data {
 
 PictureNumbers::PictureNumbers(const Field& field, const InputInfo& input, const std::string& where) : input_(input), floats_(field.dtype == DType::F32) {
-  auto wrong = [&](const std::string& what) { return Error(Fault::Data, fmt::format("{}: a picture {} does not fit input \"{}\": {}", where, moec::describe(field.dtype, field.shape), input.name, what)); };
+  auto wrong = [&](const std::string& what) {
+    return Error(Fault::Data, fmt::format("{}: a picture {} does not fit input \"{}\": {}", where, moec::describe(field.dtype, field.shape), input.name, what));
+  };
   const Shape& from = field.shape;
   auto isChannels = [](int64_t size) { return size == 1 || size == 3; };
   if (from.size() == 2) {
@@ -98,9 +100,15 @@ void PictureNumbers::convert(const std::byte* points, std::byte* numbers, const 
         std::memcpy(out + static_cast<size_t>(i) * sizeof number, &row[std::to_integer<size_t>(points[begin + i * pointStride_])], sizeof number);
     };
     switch (width) {
-    case 2: fill(uint16_t{}); break;
-    case 4: fill(uint32_t{}); break;
-    default: fill(uint64_t{}); break;
+    case 2:
+      fill(uint16_t{});
+      break;
+    case 4:
+      fill(uint32_t{});
+      break;
+    default:
+      fill(uint64_t{});
+      break;
     }
   }
 }

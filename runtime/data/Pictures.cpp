@@ -85,7 +85,8 @@ std::vector<std::string> classesIn(const fs::path& folder) {
     if (fs::is_directory(path))
       classes.push_back(path.filename().string());
     else if (isPictureFile(path))
-      throw Error(Fault::Data, fmt::format("{}: pictures stand in a folder of their class, as {}", path.string(), (folder / "cats" / path.filename()).string()));
+      throw Error(Fault::Data,
+                  fmt::format("{}: pictures stand in a folder of their class, as {}", path.string(), (folder / "cats" / path.filename()).string()));
   if (classes.empty())
     throw Error(Fault::Data, fmt::format("{}: no folders; each class has one, with its pictures in it", folder.string()));
   return classes;
@@ -170,7 +171,7 @@ private:
   }
 
   fs::path folder_;
-  InputInfo input_;                      // of one picture, without the batch
+  InputInfo input_; // of one picture, without the batch
   std::vector<Picture> pictures_;
   int64_t others_ = 0;
   std::vector<Field> fields_;
@@ -188,7 +189,8 @@ bool holdsPictures(const fs::path& folder, int depth) {
   if (depth == 0)
     return false;
   std::vector<fs::path> entries = sorted(folder);
-  return std::any_of(entries.begin(), entries.end(), [&](const fs::path& path) { return fs::is_directory(path) ? holdsPictures(path, depth - 1) : isPictureFile(path); });
+  return std::any_of(entries.begin(), entries.end(),
+                     [&](const fs::path& path) { return fs::is_directory(path) ? holdsPictures(path, depth - 1) : isPictureFile(path); });
 }
 
 Parts openPictures(const fs::path& path, const InputInfo& input, const std::vector<std::string>& classes) {
@@ -200,7 +202,8 @@ Parts openPictures(const fs::path& path, const InputInfo& input, const std::vect
     if (fs::is_directory(entry))
       names.push_back(entry.filename().string());
   auto isHeldOut = [](const std::string& name) { return std::find(std::begin(kHeldOut), std::end(kHeldOut), name) != std::end(kHeldOut); };
-  bool divided = std::find(names.begin(), names.end(), "train") != names.end() && std::all_of(names.begin(), names.end(), [&](const std::string& name) { return name == "train" || isHeldOut(name); });
+  bool divided = std::find(names.begin(), names.end(), "train") != names.end() &&
+                 std::all_of(names.begin(), names.end(), [&](const std::string& name) { return name == "train" || isHeldOut(name); });
   if (!divided)
     return {std::make_shared<PictureFolder>(path, input, classes), nullptr};
   for (const std::string& name : names)

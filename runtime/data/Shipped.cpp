@@ -29,7 +29,8 @@ namespace {
 
 constexpr int64_t kPoints = 8, kEnlarged = 4, kSide = kPoints * kEnlarged, kRecordBytes = kPoints * kPoints + 1;
 
-/// Where an enlarged point lies between two of the grid: the first, and how far it is to the next, in eighths. Outside of the outer centers the picture stays as it is.
+/// Where an enlarged point lies between two of the grid: the first, and how far it is to the next, in eighths. Outside of the outer centers the picture stays
+/// as it is.
 struct Between {
   int64_t first, second, eighths;
 };
@@ -52,7 +53,8 @@ public:
       for (int64_t x = 0; x < kSide; ++x) {
         Between down = between(y), right = between(x);
         auto row = [&](int64_t of) { return points[of * kPoints + right.first] * (8 - right.eighths) + points[of * kPoints + right.second] * right.eighths; };
-        plane[static_cast<size_t>(y * kSide + x)] = static_cast<float>(row(down.first) * (8 - down.eighths) + row(down.second) * down.eighths) / (64 * 16); // exact
+        plane[static_cast<size_t>(y * kSide + x)] =
+            static_cast<float>(row(down.first) * (8 - down.eighths) + row(down.second) * down.eighths) / (64 * 16); // exact
       }
     for (size_t channel = 0; channel < 3; ++channel)
       std::memcpy(fields[0] + channel * sizeof plane, plane.data(), sizeof plane);

@@ -79,7 +79,9 @@ std::vector<std::byte> inflated(const std::vector<uint8_t>& bytes, const std::fi
     z_stream& stream;
     ~End() { ::inflateEnd(&stream); }
   } end{stream};
-  auto damaged = [&](const char* why) { return Error(Fault::Data, fmt::format("{}: cannot unpack it as gzip: {} at byte {}", path.string(), why, stream.total_in)); };
+  auto damaged = [&](const char* why) {
+    return Error(Fault::Data, fmt::format("{}: cannot unpack it as gzip: {} at byte {}", path.string(), why, stream.total_in));
+  };
   std::vector<std::byte> result;
   std::vector<std::byte> block(size_t{1} << 20);
   size_t taken = 0;

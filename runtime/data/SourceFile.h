@@ -18,7 +18,7 @@ namespace moec::data {
 struct FileStamp {
   uint64_t device = 0, inode = 0;
   int64_t size = 0;
-  int64_t modified = 0;                  // nanoseconds
+  int64_t modified = 0; // nanoseconds
   bool operator==(const FileStamp&) const = default;
 };
 
@@ -28,15 +28,16 @@ FileStamp stampOf(const std::filesystem::path& path);
 /// Is safe from several threads at once.
 class SourceFile {
 public:
-  /// Errors as stampOf() has them; Error(Data) for an empty file. `inflate`: a file that begins as gzip's do is what it holds, read into memory here; Error(Data) when it is damaged
-  /// or holds more than 4 GiB.
+  /// Errors as stampOf() has them; Error(Data) for an empty file. `inflate`: a file that begins as gzip's do is what it holds, read into memory here;
+  /// Error(Data) when it is damaged or holds more than 4 GiB.
   static std::shared_ptr<const SourceFile> open(const std::filesystem::path& path, bool inflate = false);
   ~SourceFile();
   SourceFile(const SourceFile&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
   int64_t size() const { return inflated_ ? static_cast<int64_t>(inflated_->size()) : stamp_.size; }
-  /// Bytes [offset, offset + bytes.size()). FileChanged when the file, or what its path leads to, is no longer what was opened; what was read counts for nothing then.
+  /// Bytes [offset, offset + bytes.size()). FileChanged when the file, or what its path leads to, is no longer what was opened; what was read counts for
+  /// nothing then.
   void read(int64_t offset, std::span<std::byte> bytes) const;
   std::vector<uint8_t> readAll() const;
   /// Of the content.

@@ -22,7 +22,8 @@ std::string readFile(const fs::path& path) {
   MappedFile file = MappedFile::open(path);
   std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   if (size_t byte = firstInvalidByte(text); byte != std::string_view::npos)
-    throw Error(Fault::Data, fmt::format("{}: no UTF-8 at byte {}, 0x{:02x}: convert it to UTF-8", path.string(), byte, static_cast<unsigned>(static_cast<uint8_t>(text[byte]))));
+    throw Error(Fault::Data, fmt::format("{}: no UTF-8 at byte {}, 0x{:02x}: convert it to UTF-8", path.string(), byte,
+                                         static_cast<unsigned>(static_cast<uint8_t>(text[byte]))));
   if (text.starts_with(kByteOrderMark))
     text.remove_prefix(kByteOrderMark.size());
   return std::string(text);
@@ -105,7 +106,8 @@ DatasetPtr textWindows(std::vector<int64_t> tokens, int64_t vocabulary, int64_t 
     throw Error(Fault::Usage, fmt::format("windows of {} tokens, {} apart, of a vocabulary of {}: each is at least 1", window, stride, vocabulary));
   auto count = static_cast<int64_t>(tokens.size());
   if (window >= count)
-    throw Error(Fault::Data, fmt::format("{}: {} tokens are too few for a window of {} and the token behind it: take more text or a shorter window", name, count, window));
+    throw Error(Fault::Data,
+                fmt::format("{}: {} tokens are too few for a window of {} and the token behind it: take more text or a shorter window", name, count, window));
   for (size_t i = 0; i < tokens.size(); ++i)
     if (tokens[i] < 0 || tokens[i] >= vocabulary)
       throw Error(Fault::Data, fmt::format("{}: token {} is {}, but the vocabulary has {}", name, i, tokens[i], vocabulary));

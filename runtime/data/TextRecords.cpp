@@ -18,7 +18,8 @@ namespace {
 
 constexpr int64_t kMost = 256, kWithoutRule = 128, kFurthest = int64_t{1} << 20;
 
-/// What the rules that are about this symbol alone say: the largest value of [1, most] that keeps to them; 0 where none does; nothing where none has an upper end.
+/// What the rules that are about this symbol alone say: the largest value of [1, most] that keeps to them; 0 where none does; nothing where none has an upper
+/// end.
 std::optional<int64_t> largest(const std::string& symbol, const std::vector<SizeRule>& rules, int64_t most) {
   std::vector<const SizeRule*> about;
   bool isLimited = false;
@@ -55,7 +56,8 @@ int64_t windowFor(const InputInfo& input, const std::vector<SizeRule>& rules, in
   }
   int64_t found = largest(size.str(), rules, kMost).value_or(kWithoutRule);
   if (found == 0)
-    throw Error(Fault::Usage, fmt::format("input \"{}\": the model's rules for {} leave no window of up to {} tokens; give one", input.name, size.str(), kMost));
+    throw Error(Fault::Usage,
+                fmt::format("input \"{}\": the model's rules for {} leave no window of up to {} tokens; give one", input.name, size.str(), kMost));
   return found;
 }
 
@@ -103,7 +105,8 @@ Windows windowsFor(const std::vector<InputInfo>& inputs, const std::vector<SizeR
   if (sizes.empty())
     throw Error(Fault::Usage, "a text gives ids of tokens, but the model has no input of whole numbers with two sizes (batch, sequence)");
   if (sizes.size() > 2)
-    throw Error(Fault::Usage, fmt::format("a text gives tokens and what continues them, but the model's inputs of ids have {} different lengths", sizes.size()));
+    throw Error(Fault::Usage,
+                fmt::format("a text gives tokens and what continues them, but the model's inputs of ids have {} different lengths", sizes.size()));
   Windows windows{windowFor(*sizes[0], rules, asked), 0};
   if (sizes.size() == 2)
     windows.second = windowFor(*sizes[1], rules, asked);
@@ -115,8 +118,8 @@ Parts textRecords(const std::vector<int64_t>& tokens, int64_t vocabulary, const 
   int64_t held = share > 0 ? static_cast<int64_t>(std::llround(share * static_cast<double>(count))) : 0;
   for (auto [part, size, isWanted] : {std::tuple("to learn from", count - held, true), {"to validate with", held, share > 0}})
     if (isWanted && size <= windows.tokens())
-      throw Error(Fault::Data, fmt::format("{}: of {} tokens {} are {}, fewer than a window of {} and one; give more text, a smaller window{}", name, count, size, part, windows.tokens(),
-                                           share > 0 ? ", or another share to hold out (0 for none)" : ""));
+      throw Error(Fault::Data, fmt::format("{}: of {} tokens {} are {}, fewer than a window of {} and one; give more text, a smaller window{}", name, count,
+                                           size, part, windows.tokens(), share > 0 ? ", or another share to hold out (0 for none)" : ""));
   auto middle = tokens.begin() + (count - held);
   Parts parts{recordsOf({tokens.begin(), middle}, vocabulary, windows, stride, name), nullptr};
   if (share > 0)

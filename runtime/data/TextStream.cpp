@@ -8,11 +8,12 @@ namespace moec::data {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD"; // U+FFFD
-constexpr size_t kLongestWait = 4; // tokens of one byte that a character has at most
+constexpr size_t kLongestWait = 4;                        // tokens of one byte that a character has at most
 
 } // namespace
 
-// A token's text can depend on the one before it (a space in front of a word), so what was given last stays in front of what is decoded; what lies before that never matters any more.
+// A token's text can depend on the one before it (a space in front of a word), so what was given last stays in front of what is decoded; what lies before that
+// never matters any more.
 std::string TextStream::add(int64_t token) {
   ids_.push_back(token);
   std::string text = tokenizer_->decode(ids_);

@@ -8,7 +8,8 @@
 
 namespace moec::data {
 
-/// What add() and finish() give, one behind the other, is what the tokenizer decodes of all tokens; it is valid UTF-8 (U+FFFD in the place of what is none), cut between characters alone.
+/// What add() and finish() give, one behind the other, is what the tokenizer decodes of all tokens; it is valid UTF-8 (U+FFFD in the place of what is none),
+/// cut between characters alone.
 class TextStream {
 public:
   explicit TextStream(TokenizerPtr tokenizer) : tokenizer_(std::move(tokenizer)) {}

@@ -70,9 +70,10 @@ std::shared_ptr<Device> open(std::string_view name, const DeviceOptions& options
     if (comma != std::string_view::npos)
       return std::make_shared<CheckDevice>(open(arguments.substr(0, comma), options), open(arguments.substr(comma + 1), options));
   }
-  throw Error(Fault::Usage, fmt::format("unknown device \"{}\"{}; known: cpu, cuda:N (a GPU by its number), ptx-emulator:TARGET such as ptx-emulator:sm_90a, reference, "
-                                        "check(A,B) such as check(cpu,reference)",
-                                        name, didYouMean(name, {"cpu", "cuda:0", "ptx-emulator:sm_90a", "reference"})));
+  throw Error(Fault::Usage,
+              fmt::format("unknown device \"{}\"{}; known: cpu, cuda:N (a GPU by its number), ptx-emulator:TARGET such as ptx-emulator:sm_90a, reference, "
+                          "check(A,B) such as check(cpu,reference)",
+                          name, didYouMean(name, {"cpu", "cuda:0", "ptx-emulator:sm_90a", "reference"})));
 }
 
 } // namespace
@@ -87,10 +88,9 @@ std::shared_ptr<Device> openDevice(const std::string& name, const DeviceOptions&
 std::vector<DeviceDescription> listDevices() {
   std::string native = nativeCpuTarget();
   DeviceDescription cpu{"cpu",
-                        fmt::format("{} thread{}, runs {}; features: {}", usableCpus(), usableCpus() == 1 ? "" : "s",
-                                    native.empty() ? "no target" : native, fmt::join(cpuFeatures(), " ")),
-                        !native.empty(),
-                        native.empty() ? fmt::format("this CPU lacks {}", fmt::join(missingFeatures(cpuTargets().back().name), ", ")) : ""};
+                        fmt::format("{} thread{}, runs {}; features: {}", usableCpus(), usableCpus() == 1 ? "" : "s", native.empty() ? "no target" : native,
+                                    fmt::join(cpuFeatures(), " ")),
+                        !native.empty(), native.empty() ? fmt::format("this CPU lacks {}", fmt::join(missingFeatures(cpuTargets().back().name), ", ")) : ""};
   std::string missing = missingCompilerLibrary();
   DeviceDescription reference{"reference", "plain loops over the program's unfused operations, sums in double", missing.empty(), missing};
   DeviceDescription check{"check(A,B)", "runs A and B in lock-step and compares every launch, such as check(cpu,reference)", true, ""};

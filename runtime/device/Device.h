@@ -54,8 +54,8 @@ public:
 };
 
 struct DeviceOptions {
-  int threads = 0;    // 0: as many as this process may use (affinity and cgroup limit)
-  bool checks = true; // of the PTX emulator: what a GPU lets pass is an error; off: results only
+  int threads = 0;              // 0: as many as this process may use (affinity and cgroup limit)
+  bool checks = true;           // of the PTX emulator: what a GPU lets pass is an error; off: results only
   uint64_t maxInstructions = 0; // of the PTX emulator: warp instructions of a launch, past them the kernel is taken to hang; 0: the emulator's own limit
   /// For what a session keeps on the CPU (weights, packed weights, temporaries, scratch, inputs) and for outputs of every device. Not for what exists only
   /// while weights are drawn, for memory of GPUs and their emulator, and for the reference device.

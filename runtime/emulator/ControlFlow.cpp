@@ -10,7 +10,7 @@ namespace {
 struct Block {
   uint32_t begin, end; // instructions
   std::vector<uint32_t> next, previous;
-  bool exits = false;  // some lanes may end here
+  bool exits = false; // some lanes may end here
 };
 
 bool endsBlock(const Instr& in) { return in.control == Control::Branch || in.control == Control::Exit || in.control == Control::Trap; }

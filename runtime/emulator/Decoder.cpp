@@ -12,24 +12,29 @@
 namespace moec::emulator {
 
 const char* nameOf(Class kind) {
-  constexpr const char* names[] = {"move", "integer", "float32", "float64", "half", "convert", "predicate", "special", "load", "store", "atomic", "async copy", "barrier", "warp", "matrix", "control"};
+  constexpr const char* names[] = {"move", "integer", "float32", "float64",    "half",    "convert", "predicate", "special",
+                                   "load", "store",   "atomic",  "async copy", "barrier", "warp",    "matrix",    "control"};
   return names[int(kind)];
 }
 
 /// One function being put into the program: the kernel, or a device function at one of its calls.
 struct Decoder::Frame {
   const Function& function;
-  std::vector<uint32_t> registers;      // register number in the program, by register of the function
-  std::vector<uint64_t> variables;      // address in its space, by variable of the function
-  std::vector<Space> spaces;            // parameters of device functions are local memory
-  std::vector<uint64_t> given = {};     // where the parameters of a device function are
+  std::vector<uint32_t> registers;  // register number in the program, by register of the function
+  std::vector<uint64_t> variables;  // address in its space, by variable of the function
+  std::vector<Space> spaces;        // parameters of device functions are local memory
+  std::vector<uint64_t> given = {}; // where the parameters of a device function are
   uint32_t firstLabel = 0, endLabel = 0;
 };
 
 Decoder::Decoder(const Module& module, const VariablePlaces& places, int variant) : module_(module), places_(places), variant_(variant) {}
 
 void Decoder::fail(const std::string& message) const {
-  throw PtxError(fmt::format("ptx:{}: {}: \"{}\"", source_ ? source_->position.line : frame_ ? frame_->function.line : 0, message, source_ ? source_->opcode : ""));
+  throw PtxError(fmt::format("ptx:{}: {}: \"{}\"",
+                             source_  ? source_->position.line
+                             : frame_ ? frame_->function.line
+                                      : 0,
+                             message, source_ ? source_->opcode : ""));
 }
 
 Program Decoder::decode(const Function& kernel) {
@@ -417,16 +422,31 @@ uint32_t Decoder::writePredicate(const Operand& operand) {
 }
 
 uint32_t Decoder::special(const std::string& name, Type type) {
-  static const std::unordered_map<std::string, SpecialRegister> known = {
-      {"%tid.x", SpecialRegister::TidX}, {"%tid.y", SpecialRegister::TidY}, {"%tid.z", SpecialRegister::TidZ},
-      {"%ntid.x", SpecialRegister::NtidX}, {"%ntid.y", SpecialRegister::NtidY}, {"%ntid.z", SpecialRegister::NtidZ},
-      {"%ctaid.x", SpecialRegister::CtaidX}, {"%ctaid.y", SpecialRegister::CtaidY}, {"%ctaid.z", SpecialRegister::CtaidZ},
-      {"%nctaid.x", SpecialRegister::NctaidX}, {"%nctaid.y", SpecialRegister::NctaidY}, {"%nctaid.z", SpecialRegister::NctaidZ},
-      {"%laneid", SpecialRegister::LaneId}, {"%warpid", SpecialRegister::WarpId}, {"%nwarpid", SpecialRegister::NwarpId},
-      {"%smid", SpecialRegister::SmId}, {"%nsmid", SpecialRegister::NsmId}, {"%gridid", SpecialRegister::GridId},
-      {"%lanemask_eq", SpecialRegister::LaneMaskEq}, {"%lanemask_le", SpecialRegister::LaneMaskLe}, {"%lanemask_lt", SpecialRegister::LaneMaskLt},
-      {"%lanemask_ge", SpecialRegister::LaneMaskGe}, {"%lanemask_gt", SpecialRegister::LaneMaskGt},
-      {"%dynamic_smem_size", SpecialRegister::DynamicSharedBytes}, {"%total_smem_size", SpecialRegister::TotalSharedBytes}};
+  static const std::unordered_map<std::string, SpecialRegister> known = {{"%tid.x", SpecialRegister::TidX},
+                                                                         {"%tid.y", SpecialRegister::TidY},
+                                                                         {"%tid.z", SpecialRegister::TidZ},
+                                                                         {"%ntid.x", SpecialRegister::NtidX},
+                                                                         {"%ntid.y", SpecialRegister::NtidY},
+                                                                         {"%ntid.z", SpecialRegister::NtidZ},
+                                                                         {"%ctaid.x", SpecialRegister::CtaidX},
+                                                                         {"%ctaid.y", SpecialRegister::CtaidY},
+                                                                         {"%ctaid.z", SpecialRegister::CtaidZ},
+                                                                         {"%nctaid.x", SpecialRegister::NctaidX},
+                                                                         {"%nctaid.y", SpecialRegister::NctaidY},
+                                                                         {"%nctaid.z", SpecialRegister::NctaidZ},
+                                                                         {"%laneid", SpecialRegister::LaneId},
+                                                                         {"%warpid", SpecialRegister::WarpId},
+                                                                         {"%nwarpid", SpecialRegister::NwarpId},
+                                                                         {"%smid", SpecialRegister::SmId},
+                                                                         {"%nsmid", SpecialRegister::NsmId},
+                                                                         {"%gridid", SpecialRegister::GridId},
+                                                                         {"%lanemask_eq", SpecialRegister::LaneMaskEq},
+                                                                         {"%lanemask_le", SpecialRegister::LaneMaskLe},
+                                                                         {"%lanemask_lt", SpecialRegister::LaneMaskLt},
+                                                                         {"%lanemask_ge", SpecialRegister::LaneMaskGe},
+                                                                         {"%lanemask_gt", SpecialRegister::LaneMaskGt},
+                                                                         {"%dynamic_smem_size", SpecialRegister::DynamicSharedBytes},
+                                                                         {"%total_smem_size", SpecialRegister::TotalSharedBytes}};
   auto found = known.find(name);
   if (found == known.end())
     fail(fmt::format("undeclared register or unknown special register '{}'", name));

@@ -84,21 +84,48 @@ Result EmulatedDevice::deviceGetAttribute(int* value, int attribute, cuda::Devic
   switch (attribute) {
   case cuda::kMaxThreadsPerBlock:
   case cuda::kMaxBlockDimX:
-  case cuda::kMaxBlockDimY: *value = 1024; break;
-  case cuda::kMaxBlockDimZ: *value = 64; break;
-  case cuda::kMaxGridDimX: *value = 0x7fffffff; break;
+  case cuda::kMaxBlockDimY:
+    *value = 1024;
+    break;
+  case cuda::kMaxBlockDimZ:
+    *value = 64;
+    break;
+  case cuda::kMaxGridDimX:
+    *value = 0x7fffffff;
+    break;
   case cuda::kMaxGridDimY:
-  case cuda::kMaxGridDimZ: *value = 65535; break;
-  case cuda::kMaxSharedMemoryPerBlock: *value = limits_.sharedPerBlock; break;
-  case cuda::kWarpSize: *value = 32; break;
-  case cuda::kMaxRegistersPerBlock: *value = 65536; break;
-  case cuda::kMultiprocessorCount: *value = limits_.multiprocessors; break;
-  case cuda::kMaxThreadsPerMultiprocessor: *value = limits_.threadsPerMultiprocessor; break;
-  case cuda::kComputeCapabilityMajor: *value = limits_.major; break;
-  case cuda::kComputeCapabilityMinor: *value = limits_.minor; break;
-  case cuda::kMaxSharedMemoryPerMultiprocessor: *value = limits_.sharedPerMultiprocessor; break;
-  case cuda::kMaxSharedMemoryPerBlockOptin: *value = limits_.sharedPerBlockOptin; break;
-  default: return fail(cuda::kNotSupported, fmt::format("device attribute {} has no meaning for an emulator", attribute));
+  case cuda::kMaxGridDimZ:
+    *value = 65535;
+    break;
+  case cuda::kMaxSharedMemoryPerBlock:
+    *value = limits_.sharedPerBlock;
+    break;
+  case cuda::kWarpSize:
+    *value = 32;
+    break;
+  case cuda::kMaxRegistersPerBlock:
+    *value = 65536;
+    break;
+  case cuda::kMultiprocessorCount:
+    *value = limits_.multiprocessors;
+    break;
+  case cuda::kMaxThreadsPerMultiprocessor:
+    *value = limits_.threadsPerMultiprocessor;
+    break;
+  case cuda::kComputeCapabilityMajor:
+    *value = limits_.major;
+    break;
+  case cuda::kComputeCapabilityMinor:
+    *value = limits_.minor;
+    break;
+  case cuda::kMaxSharedMemoryPerMultiprocessor:
+    *value = limits_.sharedPerMultiprocessor;
+    break;
+  case cuda::kMaxSharedMemoryPerBlockOptin:
+    *value = limits_.sharedPerBlockOptin;
+    break;
+  default:
+    return fail(cuda::kNotSupported, fmt::format("device attribute {} has no meaning for an emulator", attribute));
   }
   return cuda::kSuccess;
 }
@@ -137,7 +164,8 @@ Result EmulatedDevice::memoryAllocate(cuda::DevicePtr* pointer, size_t bytes) {
   if (!bytes)
     return fail(cuda::kInvalidValue, "an allocation of no bytes");
   *pointer = memory_.allocate(bytes, fmt::format("allocation of {} bytes", bytes));
-  return *pointer ? Result(cuda::kSuccess) : fail(cuda::kOutOfMemory, fmt::format("{} bytes do not fit, {} of {} are in use", bytes, memory_.used(), memory_.capacity()));
+  return *pointer ? Result(cuda::kSuccess)
+                  : fail(cuda::kOutOfMemory, fmt::format("{} bytes do not fit, {} of {} are in use", bytes, memory_.used(), memory_.capacity()));
 }
 Result EmulatedDevice::memoryFree(cuda::DevicePtr pointer) {
   std::lock_guard lock(mutex_);

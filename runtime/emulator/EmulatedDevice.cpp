@@ -167,7 +167,8 @@ void EmulatedDevice::placeVariables(LoadedModule& module) {
   }
   for (size_t i = 0; i < module.source.variables.size(); ++i) // declared here, defined further up or down
     for (size_t j = 0; j < module.source.variables.size(); ++j)
-      if (!module.places.addresses[i] && module.source.variables[i].space != Space::Shared && module.source.variables[j].name == module.source.variables[i].name)
+      if (!module.places.addresses[i] && module.source.variables[i].space != Space::Shared &&
+          module.source.variables[j].name == module.source.variables[i].name)
         module.places.addresses[i] = module.places.addresses[j];
   for (size_t i = 0; i < module.source.variables.size(); ++i)
     for (const Variable::Address& address : module.source.variables[i].addresses) {
@@ -238,13 +239,25 @@ Result EmulatedDevice::functionGetAttribute(int* value, int attribute, cuda::Fun
     return fail(cuda::kInvalidHandle, "no such kernel");
   const Program& program = function->program;
   switch (attribute) {
-  case cuda::kFunctionMaxThreadsPerBlock: *value = program.maxThreads ? program.maxThreads : 1024; return cuda::kSuccess;
-  case cuda::kFunctionSharedBytes: *value = int(program.sharedBytes); return cuda::kSuccess;
-  case cuda::kFunctionConstBytes: *value = 0; return cuda::kSuccess;
-  case cuda::kFunctionLocalBytes: *value = int(program.localBytes); return cuda::kSuccess;
+  case cuda::kFunctionMaxThreadsPerBlock:
+    *value = program.maxThreads ? program.maxThreads : 1024;
+    return cuda::kSuccess;
+  case cuda::kFunctionSharedBytes:
+    *value = int(program.sharedBytes);
+    return cuda::kSuccess;
+  case cuda::kFunctionConstBytes:
+    *value = 0;
+    return cuda::kSuccess;
+  case cuda::kFunctionLocalBytes:
+    *value = int(program.localBytes);
+    return cuda::kSuccess;
   case cuda::kFunctionPtxVersion:
-  case cuda::kFunctionBinaryVersion: *value = limits_.major * 10 + limits_.minor; return cuda::kSuccess;
-  case cuda::kFunctionMaxDynamicSharedBytes: *value = function->dynamicSharedLimit; return cuda::kSuccess;
+  case cuda::kFunctionBinaryVersion:
+    *value = limits_.major * 10 + limits_.minor;
+    return cuda::kSuccess;
+  case cuda::kFunctionMaxDynamicSharedBytes:
+    *value = function->dynamicSharedLimit;
+    return cuda::kSuccess;
   }
   return fail(cuda::kNotSupported, fmt::format("function attribute {} is not known without the assembler (registers come from NVRTC's log)", attribute));
 }
@@ -307,10 +320,11 @@ Result EmulatedDevice::checkLaunch(const LoadedFunction& function, const uint32_
   if (!grid[0] || !grid[1] || !grid[2] || grid[0] > 0x7fffffff || grid[1] > 65535 || grid[2] > 65535)
     return fail(cuda::kInvalidValue, fmt::format("{}: grid ({},{},{}) is not allowed", program.name, grid[0], grid[1], grid[2]));
   if (threads == 0 || threads > most || block[2] > 64)
-    return fail(cuda::kInvalidValue, fmt::format("{}: block ({},{},{}) is not allowed, the kernel takes up to {} threads", program.name, block[0], block[1], block[2], most));
-  if (const uint32_t(&only)[3] = program.requiredBlock; only[0] && !std::equal(only, only + 3, block))
-    return fail(cuda::kInvalidValue, fmt::format("{}: block ({},{},{}) is not allowed, the kernel's .reqntid is ({},{},{})", program.name, block[0], block[1], block[2],
-                                                 only[0], only[1], only[2]));
+    return fail(cuda::kInvalidValue,
+                fmt::format("{}: block ({},{},{}) is not allowed, the kernel takes up to {} threads", program.name, block[0], block[1], block[2], most));
+  if (const uint32_t (&only)[3] = program.requiredBlock; only[0] && !std::equal(only, only + 3, block))
+    return fail(cuda::kInvalidValue, fmt::format("{}: block ({},{},{}) is not allowed, the kernel's .reqntid is ({},{},{})", program.name, block[0], block[1],
+                                                 block[2], only[0], only[1], only[2]));
   if (uint64_t(grid[0]) * grid[1] * grid[2] > 0xffffffff)
     return fail(cuda::kInvalidValue, fmt::format("{}: more than 2^32 blocks", program.name));
   if (int64_t(sharedBytes) > std::max(0, std::max(function.dynamicSharedLimit, 49152 - int(program.sharedBytes))) ||
@@ -354,7 +368,9 @@ Result EmulatedDevice::collect(Launch& launch) {
   Result result = cuda::kSuccess;
   std::string first;
   for (auto& [key, finding] : launch.findings) {
-    Result code = finding.kind == Finding::Kind::OutOfBounds ? cuda::kIllegalAddress : finding.kind == Finding::Kind::Misaligned ? cuda::kMisalignedAddress : cuda::kLaunchFailed;
+    Result code = finding.kind == Finding::Kind::OutOfBounds  ? cuda::kIllegalAddress
+                  : finding.kind == Finding::Kind::Misaligned ? cuda::kMisalignedAddress
+                                                              : cuda::kLaunchFailed;
     if (result == cuda::kSuccess || code == cuda::kIllegalAddress)
       result = code;
     std::string name = fmt::format("{}/{:08}/{:02}", finding.kernel, finding.ptxLine, int(finding.kind));

@@ -18,7 +18,7 @@ struct TargetLimits {
   const char* name;
   const char* device;
   int major, minor;
-  bool specific;              // sm_90a and the like: runs PTX made for exactly this target too
+  bool specific; // sm_90a and the like: runs PTX made for exactly this target too
   int multiprocessors, threadsPerMultiprocessor;
   int sharedPerBlock, sharedPerBlockOptin, sharedPerMultiprocessor;
 };

@@ -78,16 +78,25 @@ const cuda::DriverTable& emulatorTable(const std::string& target) {
 }
 
 const char* nameOf(Finding::Kind kind) {
-  constexpr const char* names[] = {"out of bounds", "misaligned access", "uninitialised read", "race", "divergent .sync", "divergent barrier",
-                                   "deadlock", "read of an unfinished copy", "shuffle from a lane outside", "trap", "hang"};
+  constexpr const char* names[] = {"out of bounds",
+                                   "misaligned access",
+                                   "uninitialised read",
+                                   "race",
+                                   "divergent .sync",
+                                   "divergent barrier",
+                                   "deadlock",
+                                   "read of an unfinished copy",
+                                   "shuffle from a lane outside",
+                                   "trap",
+                                   "hang"};
   return names[int(kind)];
 }
 
 std::string Finding::text() const {
   std::string where = file.empty() ? std::string() : fmt::format(" at {}:{}", file, sourceLine);
   std::string often = times > 1 ? fmt::format(" ({} times)", times) : std::string();
-  return fmt::format("{}{} (ptx line {}, {}): {}: {}; block ({},{},{}) thread ({},{},{}){}", kernel, where, ptxLine, instruction, nameOf(kind),
-                     detail, block[0], block[1], block[2], thread[0], thread[1], thread[2], often);
+  return fmt::format("{}{} (ptx line {}, {}): {}: {}; block ({},{},{}) thread ({},{},{}){}", kernel, where, ptxLine, instruction, nameOf(kind), detail,
+                     block[0], block[1], block[2], thread[0], thread[1], thread[2], often);
 }
 
 } // namespace moec::emulator

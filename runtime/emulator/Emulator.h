@@ -15,17 +15,27 @@ namespace moec::emulator {
 /// Something a kernel does that is an error on a GPU, whether or not it would show there.
 struct Finding {
   enum class Kind {
-    OutOfBounds, Misaligned, Uninitialised, Race, DivergentSync, DivergentBarrier, Deadlock, PendingCopy, BadShuffle, Trap, Hang,
+    OutOfBounds,
+    Misaligned,
+    Uninitialised,
+    Race,
+    DivergentSync,
+    DivergentBarrier,
+    Deadlock,
+    PendingCopy,
+    BadShuffle,
+    Trap,
+    Hang,
   };
   Kind kind;
   std::string kernel;
   int ptxLine = 0;
-  std::string file;          // the CUDA source, from -lineinfo; empty: not known
+  std::string file; // the CUDA source, from -lineinfo; empty: not known
   int sourceLine = 0;
   uint32_t block[3] = {}, thread[3] = {};
-  std::string instruction;   // the PTX opcode
-  std::string detail;        // what was found, what was allowed
-  uint64_t times = 1;        // how often this instruction did this
+  std::string instruction; // the PTX opcode
+  std::string detail;      // what was found, what was allowed
+  uint64_t times = 1;      // how often this instruction did this
   /// "kernel:file:line (ptx line): kind: detail, block (x,y,z) thread (x,y,z)"
   std::string text() const;
 };
@@ -36,9 +46,9 @@ struct AccessCounters {
   int ptxLine = 0, sourceLine = 0;
   std::string file, instruction;
   bool shared = false;
-  uint64_t executed = 0;             // by a warp
-  uint64_t bytes = 0;                // asked for by lanes
-  uint64_t sectors = 0, ideal = 0;   // global: 32-byte sectors touched; as few as the bytes would need
+  uint64_t executed = 0;                        // by a warp
+  uint64_t bytes = 0;                           // asked for by lanes
+  uint64_t sectors = 0, ideal = 0;              // global: 32-byte sectors touched; as few as the bytes would need
   uint64_t wavefronts = 0, idealWavefronts = 0; // shared: passes over the banks
 };
 
@@ -51,18 +61,18 @@ struct KernelCounters {
   uint64_t flops16 = 0, flops32 = 0, flops64 = 0;       // an FMA counts two
   uint64_t globalBytesRead = 0, globalBytesWritten = 0;
   uint64_t sectors = 0, idealSectors = 0;
-  uint64_t bankConflicts = 0;        // wavefronts over the ideal
+  uint64_t bankConflicts = 0; // wavefronts over the ideal
   std::vector<AccessCounters> accesses;
 };
 
 struct Options {
-  bool checks = true;        // off: results only
+  bool checks = true; // off: results only
   bool counters = true;
-  bool bufferOfPointer = true; // an access must stay in the buffer that its kernel parameter points into
-  bool portable = false;     // modules loaded from now on run without this machine's vector instructions
-  int threads = 0;           // host threads for blocks; 0: as many as this process may use
+  bool bufferOfPointer = true;               // an access must stay in the buffer that its kernel parameter points into
+  bool portable = false;                     // modules loaded from now on run without this machine's vector instructions
+  int threads = 0;                           // host threads for blocks; 0: as many as this process may use
   uint64_t maxInstructions = 20'000'000'000; // warp instructions per launch, past them the kernel is taken to hang
-  uint64_t maxReports = 20'000; // a block that goes wrong this often is ended: nothing new is to be learnt
+  uint64_t maxReports = 20'000;              // a block that goes wrong this often is ended: nothing new is to be learnt
 };
 
 /// One emulated device. The targets are sm_80, sm_90a, sm_100a, sm_120.

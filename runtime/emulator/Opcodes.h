@@ -9,8 +9,8 @@ namespace moec::emulator {
 
 struct Opcode {
   const char* mnemonic;
-  const char* variants;                 // what is understood, in the manual's spelling
-  const char* manual;                   // section of the PTX ISA 9.0 manual
+  const char* variants;                      // what is understood, in the manual's spelling
+  const char* manual;                        // section of the PTX ISA 9.0 manual
   void (*make)(Decoder& decoder, Instr& in); // takes the suffixes, fills handler and operands; Decoder::fail for what it does not know
 };
 

@@ -12,9 +12,7 @@ using namespace std::string_view_literals;
 
 namespace {
 
-std::string_view textOf(std::span<const uint8_t> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+std::string_view textOf(std::span<const uint8_t> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 bool isSafeTensors(std::string_view text) {
   if (text.size() < 9 || text[8] != '{')

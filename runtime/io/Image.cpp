@@ -16,13 +16,10 @@ Tensor decodeImage(std::span<const uint8_t> bytes, const std::string& where) {
   case FileKind::Jpeg:
     return decodeJpeg(bytes, where);
   default:
-    throw Error(Fault::Data,
-                fmt::format("{}: not a picture: expected PNG or JPEG, found {}", where, describeFirstBytes(bytes)));
+    throw Error(Fault::Data, fmt::format("{}: not a picture: expected PNG or JPEG, found {}", where, describeFirstBytes(bytes)));
   }
 }
 
-Tensor readImage(const std::filesystem::path& path) {
-  return decodeImage(MappedFile::open(path).bytes(), path.string());
-}
+Tensor readImage(const std::filesystem::path& path) { return decodeImage(MappedFile::open(path).bytes(), path.string()); }
 
 } // namespace moec

@@ -34,13 +34,12 @@ bool sizesFit(const Shape& shape, const InputInfo& input, size_t skipped) {
 Tensor fitted(const Tensor& tensor, const InputInfo& input, const std::string& where) {
   bool symbolicFirst = !input.shape.empty() && !input.shape[0].isConstant();
   if (tensor.dtype() != input.dtype)
-    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}; store it as {}", where,
-                                         moec::describe(tensor), input.name, describe(input), name(input.dtype)));
+    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}; store it as {}", where, moec::describe(tensor), input.name, describe(input),
+                                         name(input.dtype)));
   if (sizesFit(tensor.shape(), input, 0))
     return tensor;
   if (!symbolicFirst || !sizesFit(tensor.shape(), input, 1))
-    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}", where, moec::describe(tensor), input.name,
-                                         describe(input)));
+    throw Error(Fault::Data, fmt::format("{}: {}, but input \"{}\" takes {}", where, moec::describe(tensor), input.name, describe(input)));
   Shape shape = tensor.shape();
   shape.insert(shape.begin(), 1);
   return tensor.reshaped(shape);
@@ -55,8 +54,7 @@ Tensor chosen(const TensorMap& tensors, const InputInfo& input, const std::strin
   std::string names;
   for (const auto& [known, tensor] : tensors)
     names += fmt::format("{}{}", names.empty() ? "" : ", ", known);
-  throw Error(Fault::Data,
-              fmt::format("{}: no tensor \"{}\" among its {}: {}", where, input.name, tensors.size(), names));
+  throw Error(Fault::Data, fmt::format("{}: no tensor \"{}\" among its {}: {}", where, input.name, tensors.size(), names));
 }
 
 bool beginsWithBrace(std::span<const uint8_t> text) {
@@ -86,10 +84,8 @@ Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
   default:
     break;
   }
-  throw Error(
-      Fault::Data,
-      fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}",
-                  where, input.name, describeFirstBytes(file.bytes())));
+  throw Error(Fault::Data, fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}", where, input.name,
+                                       describeFirstBytes(file.bytes())));
 }
 
 } // namespace moec

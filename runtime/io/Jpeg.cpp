@@ -34,8 +34,7 @@ struct Reports {
 /// The library calls damage a warning and invents pixels; here it is an error. Harmless remarks pass.
 void onMessage(j_common_ptr info, int level) {
   int code = info->err->msg_code;
-  bool harmless =
-      code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM || code == JWRN_TOO_MUCH_DATA;
+  bool harmless = code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM || code == JWRN_TOO_MUCH_DATA;
   if (level < 0 && !harmless)
     onError(info);
 }
@@ -89,15 +88,12 @@ struct Decoder {
 
 Tensor decodeJpeg(std::span<const uint8_t> bytes, const std::string& where) {
   Decoder decoder;
-  auto damaged = [&] {
-    return Error(Fault::Data, fmt::format("{}: damaged JPEG: {}", where, decoder.reports.message));
-  };
+  auto damaged = [&] { return Error(Fault::Data, fmt::format("{}: damaged JPEG: {}", where, decoder.reports.message)); };
   if (!decoder.readHeader(bytes))
     throw damaged();
   checkPixels(decoder.info.image_width, decoder.info.image_height, where);
   if (decoder.info.num_components != 1 && decoder.info.num_components != 3)
-    throw Error(Fault::Data, fmt::format("{}: a JPEG with {} colour channels (CMYK?); expected 1 or 3", where,
-                                         decoder.info.num_components));
+    throw Error(Fault::Data, fmt::format("{}: a JPEG with {} colour channels (CMYK?); expected 1 or 3", where, decoder.info.num_components));
   Tensor result(DType::U8, {decoder.info.image_height, decoder.info.image_width, 3});
   if (!decoder.readPixels(static_cast<uint8_t*>(result.data())))
     throw damaged();

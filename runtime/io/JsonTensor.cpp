@@ -60,9 +60,7 @@ public:
     integers.push_back(value);
     return leaf();
   }
-  bool number_integer(int64_t value) override {
-    return isFloat(type_) ? real(static_cast<double>(value)) : integer(value, false);
-  }
+  bool number_integer(int64_t value) override { return isFloat(type_) ? real(static_cast<double>(value)) : integer(value, false); }
   bool number_unsigned(uint64_t value) override {
     if (isFloat(type_))
       return real(static_cast<double>(value));
@@ -76,8 +74,7 @@ public:
       if (value == "NaN")
         return real(std::numeric_limits<double>::quiet_NaN());
       if (value == "Infinity" || value == "-Infinity")
-        return real(value[0] == '-' ? -std::numeric_limits<double>::infinity()
-                                    : std::numeric_limits<double>::infinity());
+        return real(value[0] == '-' ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
     }
     return fail(fmt::format("\"{}\" where a number belongs", value));
   }
@@ -145,9 +142,7 @@ private:
     if (type_ == DType::U8)
       low = 0, high = 255;
     if (tooLarge || value < low || value > high)
-      return fail(fmt::format("{} is outside {}",
-                              tooLarge ? std::to_string(static_cast<uint64_t>(value)) : std::to_string(value),
-                              name(type_)));
+      return fail(fmt::format("{} is outside {}", tooLarge ? std::to_string(static_cast<uint64_t>(value)) : std::to_string(value), name(type_)));
     integers.push_back(value);
     return leaf();
   }
@@ -159,9 +154,13 @@ public:
   std::string problem;
   TensorMap tensors;
 
-  bool null() override { return value("null", [](Reader& reader) { return reader.null(); }); }
+  bool null() override {
+    return value("null", [](Reader& reader) { return reader.null(); });
+  }
   bool binary(Json::binary_t&) override { return fail("binary data"); }
-  bool boolean(bool truth) override { return value(truth ? "true" : "false", [&](Reader& reader) { return reader.boolean(truth); }); }
+  bool boolean(bool truth) override {
+    return value(truth ? "true" : "false", [&](Reader& reader) { return reader.boolean(truth); });
+  }
   bool number_float(double number, const std::string& text) override {
     return value(text, [&](Reader& reader) { return reader.number_float(number, text); });
   }
@@ -261,7 +260,10 @@ private:
   }
   template <class Event> bool value(const std::string& what, const Event& event) {
     if (!values_)
-      return fail(fmt::format("{} where {} belongs", what, depth_ < 2 ? "an object of \"dtype\", \"shape\" and \"values\"" : inShape_ || key_ == "shape" ? "a list of sizes" : "a dtype's name"));
+      return fail(fmt::format("{} where {} belongs", what,
+                              depth_ < 2                    ? "an object of \"dtype\", \"shape\" and \"values\""
+                              : inShape_ || key_ == "shape" ? "a list of sizes"
+                                                            : "a dtype's name"));
     if (!event(*values_))
       return fail(values_->problem);
     if (values_->isWhole()) {

@@ -6,8 +6,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <functional>
 #include <fcntl.h>
+#include <functional>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,10 +25,8 @@ struct Descriptor {
 };
 
 [[noreturn]] void cannotRead(const std::filesystem::path& path, int code) {
-  bool wrongPath =
-      code == ENOENT || code == ENOTDIR || code == EISDIR || code == EACCES || code == ENAMETOOLONG || code == ELOOP;
-  throw Error(wrongPath ? Fault::Data : Fault::System,
-              fmt::format("{}: cannot read: {}", path.string(), std::strerror(code)));
+  bool wrongPath = code == ENOENT || code == ENOTDIR || code == EISDIR || code == EACCES || code == ENAMETOOLONG || code == ELOOP;
+  throw Error(wrongPath ? Fault::Data : Fault::System, fmt::format("{}: cannot read: {}", path.string(), std::strerror(code)));
 }
 
 } // namespace

@@ -23,12 +23,8 @@ struct Word {
   std::string_view word;
   DType type;
 };
-constexpr std::array<Word, 6> kWords{{{"<f8", DType::F64},
-                                      {"<f4", DType::F32},
-                                      {"<i8", DType::I64},
-                                      {"<i4", DType::I32},
-                                      {"|u1", DType::U8},
-                                      {"|b1", DType::Bool}}};
+constexpr std::array<Word, 6> kWords{
+    {{"<f8", DType::F64}, {"<f4", DType::F32}, {"<i8", DType::I64}, {"<i4", DType::I32}, {"|u1", DType::U8}, {"|b1", DType::Bool}}};
 
 /// The header: a Python dict of three known keys, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }".
 class HeaderReader {
@@ -135,16 +131,13 @@ DType elementType(std::string_view descr, const std::string& where) {
     if (descr == known.word || (known.word[0] == '|' && descr.size() == 3 && descr.substr(1) == known.word.substr(1)))
       return known.type;
   std::string_view why = descr.starts_with('>') ? "big-endian numbers" : "an element type that is not read";
-  throw Error(Fault::Data,
-              fmt::format("{}: {} ('{}'); expected one of <f8, <f4, <i8, <i4, |u1, |b1", where, why, descr));
+  throw Error(Fault::Data, fmt::format("{}: {} ('{}'); expected one of <f8, <f4, <i8, <i4, |u1, |b1", where, why, descr));
 }
 
 } // namespace
 
 Tensor parseNpy(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where) {
-  auto fail = [&](const std::string& problem) {
-    throw Error(Fault::Data, fmt::format("{}: damaged .npy file: {}", where, problem));
-  };
+  auto fail = [&](const std::string& problem) { throw Error(Fault::Data, fmt::format("{}: damaged .npy file: {}", where, problem)); };
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!text.starts_with(kMagic))
     fail("it does not begin with \\x93NUMPY");
@@ -167,9 +160,7 @@ Tensor parseNpy(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, con
   DType type = elementType(header.descr, where);
   const Shape& shape = *header.shape;
   if (*header.fortran && shape.size() > 1)
-    throw Error(
-        Fault::Data,
-        fmt::format("{}: stored in Fortran order, expected C order; save it through numpy.ascontiguousarray", where));
+    throw Error(Fault::Data, fmt::format("{}: stored in Fortran order, expected C order; save it through numpy.ascontiguousarray", where));
 
   auto data = bytes.subspan(headerStart + headerLength);
   // Division instead of products: the sizes are not to be trusted.

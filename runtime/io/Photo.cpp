@@ -55,8 +55,7 @@ Tensor photoToInput(const Tensor& picture, const InputInfo& input, const std::st
       throw cannotHold(fmt::format("its photo rule has {} numbers for {} channels", list->size(), *channels));
 
   int64_t fromHeight = picture.shape()[0], fromWidth = picture.shape()[1];
-  int64_t height = input.shape[rank - 2].constant().value_or(fromHeight),
-          width = input.shape[rank - 1].constant().value_or(fromWidth);
+  int64_t height = input.shape[rank - 2].constant().value_or(fromHeight), width = input.shape[rank - 1].constant().value_or(fromWidth);
   if (rule.resize == PhotoRule::Resize::None && (height != fromHeight || width != fromWidth))
     throw Error(Fault::Data, fmt::format("{}: the picture is {} wide and {} high, input \"{}\" takes {} by {}; resize "
                                          "it, or give the model's input a "
@@ -69,8 +68,7 @@ Tensor photoToInput(const Tensor& picture, const InputInfo& input, const std::st
   auto rows = samples(fromHeight, height), columns = samples(fromWidth, width);
   for (int64_t c = 0; c < *channels; ++c) {
     auto at = [&](int64_t y, int64_t x) { return valueOf(pixels.data() + 3 * (y * fromWidth + x), *channels, c); };
-    double mean = rule.mean.empty() ? 0 : rule.mean[static_cast<size_t>(c)],
-           deviation = rule.std.empty() ? 1 : rule.std[static_cast<size_t>(c)];
+    double mean = rule.mean.empty() ? 0 : rule.mean[static_cast<size_t>(c)], deviation = rule.std.empty() ? 1 : rule.std[static_cast<size_t>(c)];
     for (const Sample& y : rows)
       for (const Sample& x : columns) {
         double top = at(y.low, x.low) * (1 - x.weight) + at(y.low, x.high) * x.weight;

@@ -12,30 +12,24 @@ namespace moec {
 
 void checkPixels(int64_t width, int64_t height, const std::string& where) {
   if (width < 1 || height < 1 || width > kMaxPixels / height)
-    throw Error(Fault::Data, fmt::format("{}: a picture of {} x {} pixels; expected 1 to {} pixels", where, width,
-                                         height, kMaxPixels));
+    throw Error(Fault::Data, fmt::format("{}: a picture of {} x {} pixels; expected 1 to {} pixels", where, width, height, kMaxPixels));
 }
 
 namespace {
 
-uint32_t bigEndian(std::span<const uint8_t> bytes) {
-  return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
-}
+uint32_t bigEndian(std::span<const uint8_t> bytes) { return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3]; }
 
 /// libpng stops at the last pixel; a file cut behind it is damaged all the same. The picture's size stands in the first
 /// chunk.
 void checkChunks(std::span<const uint8_t> bytes, const std::string& where) {
-  auto fail = [&](const std::string& problem) {
-    throw Error(Fault::Data, fmt::format("{}: damaged PNG: {}", where, problem));
-  };
+  auto fail = [&](const std::string& problem) { throw Error(Fault::Data, fmt::format("{}: damaged PNG: {}", where, problem)); };
   size_t place = 8;
   for (bool first = true;; first = false) {
     if (bytes.size() - place < 12)
       fail(fmt::format("cut short after {} bytes", bytes.size()));
     uint32_t length = bigEndian(bytes.subspan(place));
     if (length > bytes.size() - place - 12)
-      fail(fmt::format("cut short: a chunk at byte {} of {} bytes, but the file ends at {}", place, length,
-                       bytes.size()));
+      fail(fmt::format("cut short: a chunk at byte {} of {} bytes, but the file ends at {}", place, length, bytes.size()));
     std::string_view type(reinterpret_cast<const char*>(bytes.data()) + place + 4, 4);
     if (first) {
       if (type != "IHDR" || length != 13)
@@ -61,8 +55,7 @@ Tensor decodePng(std::span<const uint8_t> bytes, const std::string& where) {
   };
   if (!png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()))
     fail();
-  image.flags |=
-      PNG_IMAGE_FLAG_16BIT_sRGB; // 16-bit pictures without a colour note are ordinary pictures, not linear light
+  image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; // 16-bit pictures without a colour note are ordinary pictures, not linear light
   image.format = PNG_FORMAT_RGBA;
   int64_t height = image.height, width = image.width;
   std::vector<uint8_t> pixels(PNG_IMAGE_SIZE(image));

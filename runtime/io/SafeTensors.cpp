@@ -26,13 +26,8 @@ struct Word {
   std::string_view word;
   DType type;
 };
-constexpr std::array<Word, 7> kWords{{{"F64", DType::F64},
-                                      {"F32", DType::F32},
-                                      {"BF16", DType::BF16},
-                                      {"I64", DType::I64},
-                                      {"I32", DType::I32},
-                                      {"U8", DType::U8},
-                                      {"BOOL", DType::Bool}}};
+constexpr std::array<Word, 7> kWords{
+    {{"F64", DType::F64}, {"F32", DType::F32}, {"BF16", DType::BF16}, {"I64", DType::I64}, {"I32", DType::I32}, {"U8", DType::U8}, {"BOOL", DType::Bool}}};
 
 struct Entry {
   std::string name;
@@ -51,9 +46,7 @@ public:
 
   bool null() override { return unexpected("null"); }
   bool boolean(bool) override { return unexpected("a boolean"); }
-  bool number_float(double, const std::string&) override {
-    return unexpected("a number that is not a non-negative integer");
-  }
+  bool number_float(double, const std::string&) override { return unexpected("a number that is not a non-negative integer"); }
   bool number_integer(int64_t) override { return unexpected("a negative number"); }
   bool binary(Json::binary_t&) override { return unexpected("binary"); }
 
@@ -83,8 +76,7 @@ public:
       return unexpected("a string");
     auto found = std::ranges::find(kWords, value, &Word::word);
     if (found == kWords.end())
-      return fail(
-          fmt::format("tensor \"{}\": dtype {} is not one of F64, F32, BF16, I64, I32, U8, BOOL", entry().name, value));
+      return fail(fmt::format("tensor \"{}\": dtype {} is not one of F64, F32, BF16, I64, I32, U8, BOOL", entry().name, value));
     entry().type = found->type;
     return true;
   }
@@ -110,8 +102,7 @@ public:
       if (!inMetadata_)
         entries.push_back({value, {}, {}, {}});
     } else if (!inMetadata_) {
-      bool again = (value == "dtype" && entry().type) || (value == "shape" && entry().shape) ||
-                   (value == "data_offsets" && !entry().offsets.empty());
+      bool again = (value == "dtype" && entry().type) || (value == "shape" && entry().shape) || (value == "data_offsets" && !entry().offsets.empty());
       if (value != "dtype" && value != "shape" && value != "data_offsets")
         return fail(fmt::format("tensor \"{}\": unknown key \"{}\"", entry().name, value));
       if (again)
@@ -152,8 +143,7 @@ private:
   }
   bool unexpected(const char* what) {
     if (depth_ < 2 || inMetadata_)
-      return fail(fmt::format("its header holds {} where {} belongs", what,
-                              inMetadata_ ? "a string of __metadata__" : "a tensor's description"));
+      return fail(fmt::format("its header holds {} where {} belongs", what, inMetadata_ ? "a string of __metadata__" : "a tensor's description"));
     return fail(fmt::format("tensor \"{}\": {} as \"{}\"", entry().name, what, field_));
   }
 };
@@ -186,9 +176,7 @@ Tensor view(const Entry& entry, std::span<const uint8_t> data, const std::shared
 
 TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where,
                            std::map<std::string, std::string>* metadata) {
-  auto fail = [&](const std::string& problem) -> void {
-    throw Error(Fault::Data, fmt::format("{}: damaged safetensors file: {}", where, problem));
-  };
+  auto fail = [&](const std::string& problem) -> void { throw Error(Fault::Data, fmt::format("{}: damaged safetensors file: {}", where, problem)); };
   if (bytes.size() < 8)
     fail(fmt::format("{} bytes, but its header length alone takes 8", bytes.size()));
   uint64_t headerLength = 0;
@@ -210,12 +198,10 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
   for (const Entry& entry : entries) {
     uint64_t begin = entry.offsets[0], end = entry.offsets[1];
     if (begin > end || end > data.size())
-      fail(fmt::format("tensor \"{}\" has data_offsets [{}, {}], but the data has {} bytes", entry.name, begin, end,
-                       data.size()));
+      fail(fmt::format("tensor \"{}\" has data_offsets [{}, {}], but the data has {} bytes", entry.name, begin, end, data.size()));
     auto needed = byteCount(*entry.type, *entry.shape);
     if (!needed || *needed != end - begin)
-      fail(fmt::format("tensor \"{}\", {}, has {} bytes of data", entry.name, describe(*entry.type, *entry.shape),
-                       end - begin));
+      fail(fmt::format("tensor \"{}\", {}, has {} bytes of data", entry.name, describe(*entry.type, *entry.shape), end - begin));
   }
   std::vector<const Entry*> byPlace;
   for (const Entry& entry : entries)
@@ -225,8 +211,7 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
   for (const Entry* entry : byPlace) {
     if (entry->offsets[0] != place)
       fail(fmt::format("tensor \"{}\" begins at byte {} of the data, {} byte {}", entry->name, entry->offsets[0],
-                       entry->offsets[0] < place ? "inside the one before it, which ends at" : "behind a gap from",
-                       place));
+                       entry->offsets[0] < place ? "inside the one before it, which ends at" : "behind a gap from", place));
     place = entry->offsets[1];
   }
   if (place != data.size())
@@ -252,8 +237,7 @@ TensorMap readSafeTensors(const MappedFile& file, const std::filesystem::path& p
   return parseSafeTensors(file.bytes(), file.owner(), path.string(), metadata);
 }
 
-void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors, const std::map<std::string, std::string>& metadata) {
   std::vector<std::pair<const std::string*, const Tensor*>> order;
   for (const auto& [name, tensor] : tensors)
     order.emplace_back(&name, &tensor);
@@ -268,8 +252,7 @@ void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensor
   uint64_t place = 0;
   for (auto [name, tensor] : order) {
     auto word = std::ranges::find(kWords, tensor->dtype(), &Word::type);
-    header[*name] = {
-        {"dtype", word->word}, {"shape", tensor->shape()}, {"data_offsets", {place, place + tensor->bytes()}}};
+    header[*name] = {{"dtype", word->word}, {"shape", tensor->shape()}, {"data_offsets", {place, place + tensor->bytes()}}};
     place += tensor->bytes();
   }
   std::string text = header.dump();

@@ -19,15 +19,13 @@ namespace moec {
 TensorMap readSafeTensors(const std::filesystem::path& path, std::map<std::string, std::string>* metadata = nullptr);
 
 /// The same of a file that is mapped already; `path` begins every message.
-TensorMap readSafeTensors(const class MappedFile& file, const std::filesystem::path& path,
-                          std::map<std::string, std::string>* metadata = nullptr);
+TensorMap readSafeTensors(const class MappedFile& file, const std::filesystem::path& path, std::map<std::string, std::string>* metadata = nullptr);
 
 /// The same from bytes kept alive by `owner`. `where` begins every message.
 TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void> owner, const std::string& where,
                            std::map<std::string, std::string>* metadata = nullptr);
 
 /// Written aside, synced, renamed. Widest elements first, so that every tensor is aligned.
-void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors,
-                      const std::map<std::string, std::string>& metadata = {});
+void writeSafeTensors(const std::filesystem::path& path, const TensorMap& tensors, const std::map<std::string, std::string>& metadata = {});
 
 } // namespace moec

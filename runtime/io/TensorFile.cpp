@@ -15,18 +15,15 @@ namespace moec {
 std::string toJsonText(const TensorMap& tensors) {
   std::string result = "{";
   for (const auto& [key, tensor] : tensors)
-    result += fmt::format("{}{}: {{\"dtype\": \"{}\", \"shape\": [{}], \"values\": {}}}",
-                          result.size() == 1 ? "" : ", ", nlohmann::json(key).dump(), name(tensor.dtype()),
-                          fmt::join(tensor.shape(), ", "), toJsonText(tensor));
+    result += fmt::format("{}{}: {{\"dtype\": \"{}\", \"shape\": [{}], \"values\": {}}}", result.size() == 1 ? "" : ", ", nlohmann::json(key).dump(),
+                          name(tensor.dtype()), fmt::join(tensor.shape(), ", "), toJsonText(tensor));
   return result + "}";
 }
 
 void checkTensorFile(const std::filesystem::path& path) {
   std::string ending = path.extension().string();
   if (ending != ".npy" && ending != ".safetensors" && ending != ".json")
-    throw Error(
-        Fault::Usage,
-        fmt::format("{}: cannot tell the format from the name; expected .npy, .safetensors or .json", path.string()));
+    throw Error(Fault::Usage, fmt::format("{}: cannot tell the format from the name; expected .npy, .safetensors or .json", path.string()));
 }
 
 void writeTensors(const std::filesystem::path& path, const TensorMap& tensors) {
@@ -41,8 +38,7 @@ void writeTensors(const std::filesystem::path& path, const TensorMap& tensors) {
     for (const auto& [key, tensor] : tensors)
       names += fmt::format("{}{}", names.empty() ? "" : ", ", key);
     throw Error(Fault::Usage,
-                fmt::format("{}: .npy holds one tensor, but there are {}: {}; write .safetensors or .json",
-                            path.string(), tensors.size(), names));
+                fmt::format("{}: .npy holds one tensor, but there are {}: {}; write .safetensors or .json", path.string(), tensors.size(), names));
   }
   writeNpy(path, tensors.begin()->second);
 }

@@ -32,7 +32,8 @@ public:
     return sizes;
   }
   bool fits(int64_t batch) {
-    return (!use_.dropLast || batch <= use_.dataset->size()) && std::ranges::none_of(sizes(batch), [&](int64_t records) { return problem(records).has_value(); });
+    return (!use_.dropLast || batch <= use_.dataset->size()) &&
+           std::ranges::none_of(sizes(batch), [&](int64_t records) { return problem(records).has_value(); });
   }
   const BatchUse& use() const { return use_; }
 
@@ -64,8 +65,8 @@ void checkBatchSizes(const std::vector<BatchUse>& uses, int64_t batch) {
     const BatchUse& use = answer.use();
     int64_t size = use.dataset->size();
     if (use.dropLast && batch > size)
-      throw Error(Fault::Usage,
-                  fmt::format("{}: a batch of {} is never full with {} records, and what is not full is left out: give a --batch of at most {}", use.what, batch, size, size));
+      throw Error(Fault::Usage, fmt::format("{}: a batch of {} is never full with {} records, and what is not full is left out: give a --batch of at most {}",
+                                            use.what, batch, size, size));
     for (int64_t records : answer.sizes(batch)) {
       const std::optional<std::string>& problem = answer.problem(records);
       if (!problem)
@@ -78,7 +79,8 @@ void checkBatchSizes(const std::vector<BatchUse>& uses, int64_t batch) {
           if (advice.empty() && allFit(other))
             advice = fmt::format("; --batch {} is possible", other);
       bool dropping = records < batch && size > batch && uses.size() == 1;
-      throw Error(Fault::Usage, which + *problem + advice + (dropping ? fmt::format("{}--drop-last leaves such a batch out", advice.empty() ? "; " : ", or ") : ""));
+      throw Error(Fault::Usage,
+                  which + *problem + advice + (dropping ? fmt::format("{}--drop-last leaves such a batch out", advice.empty() ? "; " : ", or ") : ""));
     }
   }
 }

@@ -77,7 +77,8 @@ Json describeTraining(const fs::path& folder, const Checkpoint& checkpoint) {
   if (checkpoint.evaluated >= 0)
     json["evaluated"] = checkpoint.evaluated;
   if (const auto& length = checkpoint.length)
-    json["length"] = {{"steps", length->steps}, {"batch", length->batch}, {"accumulate", length->accumulate}, {"drop_last", length->dropLast}, {"epochs", length->epochs}};
+    json["length"] = {
+        {"steps", length->steps}, {"batch", length->batch}, {"accumulate", length->accumulate}, {"drop_last", length->dropLast}, {"epochs", length->epochs}};
   json["files"] = {{kWeights, describeFile(folder / kWeights)}, {kState, describeFile(folder / kState)}};
   return json;
 }
@@ -117,7 +118,10 @@ public:
     else
       fits = fits && found->is_number();
     if (!fits)
-      failData(path_, fmt::format("damaged: \"{}\" is missing, or no {}", key, std::is_same_v<T, std::string> ? "text" : std::is_same_v<T, bool> ? "boolean" : "number that it can be"));
+      failData(path_, fmt::format("damaged: \"{}\" is missing, or no {}", key,
+                                  std::is_same_v<T, std::string> ? "text"
+                                  : std::is_same_v<T, bool>      ? "boolean"
+                                                                 : "number that it can be"));
     return found->template get<T>();
   }
   Members object(const char* key) const {
@@ -209,7 +213,8 @@ Checkpoint readCheckpoint(const fs::path& folder) {
   Checkpoint checkpoint;
   checkpoint.step = members.get<int64_t>("step");
   checkpoint.place = {members.get<int64_t>("epoch"), members.get<int64_t>("record")};
-  checkpoint.identity = {members.get<std::string>("model"), members.get<std::string>("optimizer"), members.get<std::string>("data"), members.get<uint64_t>("seed")};
+  checkpoint.identity = {members.get<std::string>("model"), members.get<std::string>("optimizer"), members.get<std::string>("data"),
+                         members.get<uint64_t>("seed")};
   checkpoint.target = members.get<std::string>("target");
   if (members.has("best")) {
     Members best = members.object("best");
@@ -222,7 +227,8 @@ Checkpoint readCheckpoint(const fs::path& folder) {
     checkpoint.evaluated = members.get<int64_t>("evaluated");
   if (members.has("length")) { // by steps, and of an earlier moec, there is none
     Members length = members.object("length");
-    checkpoint.length = {length.get<int64_t>("steps"), length.get<int64_t>("batch"), length.get<int64_t>("accumulate"), length.get<bool>("drop_last"), length.get<int64_t>("epochs")};
+    checkpoint.length = {length.get<int64_t>("steps"), length.get<int64_t>("batch"), length.get<int64_t>("accumulate"), length.get<bool>("drop_last"),
+                         length.get<int64_t>("epochs")};
   }
   Members files = members.object("files");
   auto tensors = [&](const char* name) {

@@ -1,6 +1,6 @@
 #pragma once
-// A training on disk: out/checkpoints/step-00000100/ with weights.safetensors, state.safetensors (the optimizer's, an average of the weights among it) and, written last,
-// training.json, which names the two with size and digest. A folder without it, or whose files are not those that it names, is no checkpoint.
+// A training on disk: out/checkpoints/step-00000100/ with weights.safetensors, state.safetensors (the optimizer's, an average of the weights among it) and,
+// written last, training.json, which names the two with size and digest. A folder without it, or whose files are not those that it names, is no checkpoint.
 
 #include "runtime/core/Tensor.h"
 #include "runtime/data/Order.h"
@@ -29,7 +29,8 @@ struct Identity {
   bool operator==(const Identity&) const = default;
 };
 
-/// How many steps a training by epochs was foretold, which its schedule follows, and what that was made for. Its steps may be fewer: batches of nothing but bad records are none.
+/// How many steps a training by epochs was foretold, which its schedule follows, and what that was made for. Its steps may be fewer: batches of nothing but bad
+/// records are none.
 struct Length {
   int64_t steps = 0, batch = 0, accumulate = 0;
   bool dropLast = false;
@@ -65,8 +66,8 @@ std::vector<std::filesystem::path> listCheckpoints(const std::filesystem::path& 
 /// Deletes all but the last `keep` and the one of step `best`; unfinished ones too. training.json goes first.
 void pruneCheckpoints(const std::filesystem::path& out, int64_t keep, int64_t best);
 
-/// The averages of the weights among the states ("p.average" of each parameter p), by parameter and of its dtype; of a parameter that has none, the weight itself. Nothing when no
-/// parameter has one.
+/// The averages of the weights among the states ("p.average" of each parameter p), by parameter and of its dtype; of a parameter that has none, the weight
+/// itself. Nothing when no parameter has one.
 std::optional<TensorMap> averagedWeights(const TensorMap& weights, const TensorMap& state);
 
 } // namespace moec::train

@@ -87,8 +87,7 @@ template <class At> Entry share(std::string name, std::string doc, At at) {
   return entry;
 }
 
-#define FIELD(place)                                                                                                                                                               \
-  [](Config & config) -> auto& { return config.place; }
+#define FIELD(place) [](Config& config) -> auto& { return config.place; }
 
 std::vector<Entry> makeEntries() {
   constexpr Range positive{1, {}}, notNegative{0, {}};
@@ -98,25 +97,30 @@ std::vector<Entry> makeEntries() {
   add(field("data", Type::Path, "a file or folder to learn from; empty: what ships with moec for a model of this form", FIELD(data.path)));
   add(field("validation_data", Type::Path, "a file or folder to validate with; empty: a part of the data is held out", FIELD(data.validationPath)));
   add(word(
-      "data_kind", {"", "text", "images", "idx", "cifar", "arrays", "csv"}, "what the data are; empty: by what the path holds", [](const Config& c) { return c.data.kind; },
-      [](Config& c, const std::string& value) { c.data.kind = value; }));
+      "data_kind", {"", "text", "images", "idx", "cifar", "arrays", "csv"}, "what the data are; empty: by what the path holds",
+      [](const Config& c) { return c.data.kind; }, [](Config& c, const std::string& value) { c.data.kind = value; }));
   add(share("validation", "the share of records held out; null: 0.1 of text, 0.2 of other data; 0: none", FIELD(data.validation)));
-  add(field("tokenizer", Type::Text, "of text: \"bytes\", \"sentencepiece\", \"sentencepiece:N\" or a file; empty: \"sentencepiece\" with the model's vocabulary",
+  add(field("tokenizer", Type::Text,
+            "of text: \"bytes\", \"sentencepiece\", \"sentencepiece:N\" or a file; empty: \"sentencepiece\" with the model's vocabulary",
             FIELD(data.tokenizer)));
   add(field("window", Type::Integer, "of text: tokens of a record; 0: as many as the model takes, at most 256", FIELD(data.window), notNegative));
-  add(field("stride", Type::Integer, "of text: tokens from the beginning of a record to that of the next; 0: as many as a record has", FIELD(data.stride), notNegative));
+  add(field("stride", Type::Integer, "of text: tokens from the beginning of a record to that of the next; 0: as many as a record has", FIELD(data.stride),
+            notNegative));
   add(field("inputs", Type::Texts, "which field of the data an input of the model reads", FIELD(data.inputs)));
   add(word(
-      "bad_records", {"fail", "skip"}, "what a record that cannot be read does", [](const Config& c) { return c.badRecords == data::BadRecords::Fail ? "fail" : "skip"; },
+      "bad_records", {"fail", "skip"}, "what a record that cannot be read does",
+      [](const Config& c) { return c.badRecords == data::BadRecords::Fail ? "fail" : "skip"; },
       [](Config& c, const std::string& value) { c.badRecords = value == "fail" ? data::BadRecords::Fail : data::BadRecords::Skip; }));
   add(field("batch", Type::Integer, "records of a batch", FIELD(batch), positive));
   add(field("drop_last", Type::Boolean, "leaves out the last batch of an epoch where it is not full", FIELD(dropLast)));
-  add(field("accumulate", Type::Integer, "batches of a step, whose gradients are averaged; the last step of an epoch may have fewer", FIELD(accumulate), positive));
+  add(field("accumulate", Type::Integer, "batches of a step, whose gradients are averaged; the last step of an epoch may have fewer", FIELD(accumulate),
+            positive));
   add(field("steps", Type::Integer, "steps in all, also after a resume; 0: by epochs", FIELD(steps), notNegative));
   add(field("epochs", Type::Integer, "times that all records are read; 0, and steps 0 too: 1500 steps", FIELD(epochs), notNegative));
   add(field("learning_rate", Type::Number, "its largest value", FIELD(schedule.peak), {0, {}, true}));
   add(word(
-      "schedule", scheduleNames(), "the way of the learning rate behind the warmup", [](const Config& c) { return scheduleNames()[static_cast<size_t>(c.schedule.kind)]; },
+      "schedule", scheduleNames(), "the way of the learning rate behind the warmup",
+      [](const Config& c) { return scheduleNames()[static_cast<size_t>(c.schedule.kind)]; },
       [](Config& c, const std::string& value) { c.schedule.kind = parseSchedule(value); }));
   add(field("warmup", Type::Integer, "steps over which the learning rate grows from learning_rate/warmup", FIELD(schedule.warmup), notNegative));
   add(field("final_rate", Type::Number, "what a linear and a cosine schedule end with, as a share of learning_rate", FIELD(schedule.last), {0, 1}));
@@ -155,14 +159,22 @@ std::string quoted(const std::vector<std::string>& words) {
 std::string expected(const Entry& entry) {
   std::string that = entry.key.range.empty() ? "" : " that is " + entry.key.range;
   switch (entry.type) {
-  case Type::Integer: return "an integer" + that;
-  case Type::Number: return "a number" + that + (entry.maybeNull ? ", or null" : "");
-  case Type::Boolean: return "true or false";
-  case Type::Word: return "one of " + quoted(entry.key.words);
-  case Type::Text: return "a text";
-  case Type::Path: return "a path";
-  case Type::Texts: return "an object whose values are texts";
-  case Type::Integers: return "an object whose values are integers";
+  case Type::Integer:
+    return "an integer" + that;
+  case Type::Number:
+    return "a number" + that + (entry.maybeNull ? ", or null" : "");
+  case Type::Boolean:
+    return "true or false";
+  case Type::Word:
+    return "one of " + quoted(entry.key.words);
+  case Type::Text:
+    return "a text";
+  case Type::Path:
+    return "a path";
+  case Type::Texts:
+    return "an object whose values are texts";
+  case Type::Integers:
+    return "an object whose values are integers";
   }
   return {};
 }
@@ -179,14 +191,21 @@ bool isInteger64(const Json& value) {
 
 bool fits(const Entry& entry, const Json& value) {
   switch (entry.type) {
-  case Type::Integer: return (entry.range.all64 ? value.is_number_integer() : isInteger64(value)) && isInside(value, entry.range);
-  case Type::Number: return (entry.maybeNull && value.is_null()) || (value.is_number() && std::isfinite(value.get<double>()) && isInside(value, entry.range));
-  case Type::Boolean: return value.is_boolean();
-  case Type::Word: return value.is_string() && std::ranges::find(entry.key.words, value.get<std::string>()) != entry.key.words.end();
+  case Type::Integer:
+    return (entry.range.all64 ? value.is_number_integer() : isInteger64(value)) && isInside(value, entry.range);
+  case Type::Number:
+    return (entry.maybeNull && value.is_null()) || (value.is_number() && std::isfinite(value.get<double>()) && isInside(value, entry.range));
+  case Type::Boolean:
+    return value.is_boolean();
+  case Type::Word:
+    return value.is_string() && std::ranges::find(entry.key.words, value.get<std::string>()) != entry.key.words.end();
   case Type::Text:
-  case Type::Path: return value.is_string() && firstInvalidByte(value.get_ref<const std::string&>()) == std::string::npos; // JSON holds it
-  case Type::Texts: return value.is_object() && std::ranges::all_of(value, [](const Json& one) { return one.is_string(); });
-  case Type::Integers: return value.is_object() && std::ranges::all_of(value, isInteger64);
+  case Type::Path:
+    return value.is_string() && firstInvalidByte(value.get_ref<const std::string&>()) == std::string::npos; // JSON holds it
+  case Type::Texts:
+    return value.is_object() && std::ranges::all_of(value, [](const Json& one) { return one.is_string(); });
+  case Type::Integers:
+    return value.is_object() && std::ranges::all_of(value, isInteger64);
   }
   return false;
 }
@@ -228,12 +247,16 @@ Json valueOf(const Entry& entry, const std::string& text) {
     Json value = number(uint64_t{});
     return value.is_null() ? number(int64_t{}) : value;
   }
-  case Type::Number: return number(double{});
-  case Type::Boolean: return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(nullptr);
+  case Type::Number:
+    return number(double{});
+  case Type::Boolean:
+    return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(nullptr);
   case Type::Word:
   case Type::Text:
-  case Type::Path: return text;
-  default: throw Error(Fault::Internal, entry.key.name + " is given by no one text");
+  case Type::Path:
+    return text;
+  default:
+    throw Error(Fault::Internal, entry.key.name + " is given by no one text");
   }
 }
 
@@ -253,7 +276,8 @@ void setConfig(Config& config, const std::string& key, const std::string& text) 
   const Entry& entry = entryOf(key);
   Json value = valueOf(entry, text);
   if (value.is_null() || !fits(entry, value))
-    throw Error(Fault::Usage, fmt::format("{} {}: expected {}{}", flagOf(key), text, expected(entry), entry.type == Type::Word ? didYouMean(text, entry.key.words) : ""));
+    throw Error(Fault::Usage,
+                fmt::format("{} {}: expected {}{}", flagOf(key), text, expected(entry), entry.type == Type::Word ? didYouMean(text, entry.key.words) : ""));
   entry.write(config, value);
 }
 
@@ -262,10 +286,12 @@ void checkConfig(const Config& config) {
     if (Json value = entry.read(config); !fits(entry, value))
       throw Error(Fault::Usage, fmt::format("\"{}\" of a training is {}, expected {}", entry.key.name, found(value), expected(entry)));
   if (config.steps > 0 && config.epochs > 0)
-    throw Error(Fault::Usage, fmt::format("a training ends after {} steps or after {} epochs: give \"steps\" or \"epochs\", and 0 for the other", config.steps, config.epochs));
+    throw Error(Fault::Usage, fmt::format("a training ends after {} steps or after {} epochs: give \"steps\" or \"epochs\", and 0 for the other", config.steps,
+                                          config.epochs));
   if (config.patience > 0 && config.data.validation == 0.0 && config.data.validationPath.empty())
     throw Error(Fault::Usage,
-                fmt::format("\"patience\" is {}, but no data are held out to evaluate with: give \"validation\" a share above 0, or \"validation_data\"", config.patience));
+                fmt::format("\"patience\" is {}, but no data are held out to evaluate with: give \"validation\" a share above 0, or \"validation_data\"",
+                            config.patience));
 }
 
 void parseConfig(const std::string& text, const std::string& where, Config& config) {

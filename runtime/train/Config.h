@@ -29,7 +29,8 @@ struct Config {
   int64_t patience = 0;          // evaluations without a better loss before it stops; 0: never
   int64_t checkpointEvery = 0;   // steps; 0: with every evaluation (without data to validate: every epoch). At the end in any case
   int64_t keep = 3;              // checkpoints; besides the best
-  std::optional<double> ema;     // decay of an average of the weights, which is then evaluated, and kept with the optimizer's states; 0: none; nothing: as the model says
+  std::optional<double>
+      ema; // decay of an average of the weights, which is then evaluated, and kept with the optimizer's states; 0: none; nothing: as the model says
   bool tensorboard = false;
 
   // How the model is compiled: what a training needs to be taken up again.
@@ -58,7 +59,8 @@ void setConfig(Config& config, const std::string& key, const std::string& text);
 /// Error(Usage) for a value out of its range, and for values that do not go together.
 void checkConfig(const Config& config);
 
-/// Reads a train.json over `config`: what it does not name stays. Error(Data) "train.json:3:12: ..." for unknown keys (with the nearest), wrong types and values out of range.
+/// Reads a train.json over `config`: what it does not name stays. Error(Data) "train.json:3:12: ..." for unknown keys (with the nearest), wrong types and
+/// values out of range.
 void readConfig(const std::filesystem::path& file, Config& config);
 /// The same of a text; `where` begins every message.
 void parseConfig(const std::string& text, const std::string& where, Config& config);

@@ -20,8 +20,8 @@ std::optional<double> scalar(const TensorMap& results, const char* name) {
 } // namespace
 
 Evaluation::Evaluation(Program program, std::shared_ptr<Device> device, data::DatasetPtr dataset, const Config& config)
-    : session_(std::move(program), std::move(device), Purpose::Evaluation), dataset_(std::move(dataset)), batch_(config.batch), seed_(config.seed), badRecords_(config.badRecords) {
-}
+    : session_(std::move(program), std::move(device), Purpose::Evaluation), dataset_(std::move(dataset)), batch_(config.batch), seed_(config.seed),
+      badRecords_(config.badRecords) {}
 
 EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
   auto begin = std::chrono::steady_clock::now();
@@ -55,7 +55,8 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
     weightOfAll += weight;
     record.records += batch->records;
     for (const auto& [name, value] : results)
-      if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") && !name.ends_with(".non_finite") && value.elements() == 1)
+      if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") &&
+          !name.ends_with(".non_finite") && value.elements() == 1)
         record.auxLosses[name] += value.toDoubles()[0] * static_cast<double>(batch->records);
   }
   if (weightOfAll == 0)

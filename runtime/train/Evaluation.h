@@ -12,7 +12,8 @@ public:
   /// Error(Usage) for a program without a plan for evaluation.
   Evaluation(Program program, std::shared_ptr<Device> device, data::DatasetPtr dataset, const Config& config);
 
-  /// One pass over the data. The bits do not depend on where in a training it is made. Error(Data) for a loss that is not finite, naming the first launch whose result was not.
+  /// One pass over the data. The bits do not depend on where in a training it is made. Error(Data) for a loss that is not finite, naming the first launch whose
+  /// result was not.
   EvaluationRecord run(const TensorMap& weights, int64_t step);
   /// Records that the last run() could not read.
   const std::vector<std::string>& skipped() const { return skipped_; }

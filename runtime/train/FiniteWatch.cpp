@@ -56,10 +56,11 @@ std::optional<NonFinite> findNonFinite(const Tensor& tensor, int64_t elements) {
     found = look((values = tensor.toDoubles()).data(), elements);
   if (found.count == 0)
     return {};
-  std::string value = nameOfNonFinite(tensor.dtype() == DType::F32 ? tensor.as<float>()[static_cast<size_t>(found.first)] : values[static_cast<size_t>(found.first)]);
-  found.text = tensor.elements() == 1
-                   ? "it is " + value
-                   : fmt::format("{} of {} elements are not finite; the first, at [{}], is {}", found.count, elements, fmt::join(place(found.first, tensor.shape()), ", "), value);
+  std::string value =
+      nameOfNonFinite(tensor.dtype() == DType::F32 ? tensor.as<float>()[static_cast<size_t>(found.first)] : values[static_cast<size_t>(found.first)]);
+  found.text = tensor.elements() == 1 ? "it is " + value
+                                      : fmt::format("{} of {} elements are not finite; the first, at [{}], is {}", found.count, elements,
+                                                    fmt::join(place(found.first, tensor.shape()), ", "), value);
   return found;
 }
 
@@ -77,8 +78,8 @@ void FiniteWatch::operator()(LaunchList list, size_t index) {
     if (!problem || (!problem->nanOrInf && negative_))
       continue;
     auto& first = problem->nanOrInf ? worse_ : negative_;
-    first = fmt::format("launch {} of {} of {}, '{}' ({}: {}): of its result '{}', {}, {}", index + 1, plan.launches(list).size(), name(list), launch.label, launch.kind,
-                        fmt::join(launch.ops, ", "), info.name, moec::describe(tensor), problem->text);
+    first = fmt::format("launch {} of {} of {}, '{}' ({}: {}): of its result '{}', {}, {}", index + 1, plan.launches(list).size(), name(list), launch.label,
+                        launch.kind, fmt::join(launch.ops, ", "), info.name, moec::describe(tensor), problem->text);
     if (worse_)
       return;
   }

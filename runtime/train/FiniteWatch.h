@@ -25,8 +25,8 @@ class FiniteWatch {
 public:
   explicit FiniteWatch(Executable& executable) : executable_(executable) {}
   void operator()(LaunchList list, size_t index);
-  /// "launch 12 of 218, 'layers.0.moe.gate' (gate: moe.matmul, moe.softmax): of its result ..". Masks are made with -inf: a launch that left nothing worse counts only when no
-  /// other left anything.
+  /// "launch 12 of 218, 'layers.0.moe.gate' (gate: moe.matmul, moe.softmax): of its result ..". Masks are made with -inf: a launch that left nothing worse
+  /// counts only when no other left anything.
   std::optional<std::string> first() const { return worse_ ? worse_ : negative_; }
 
 private:

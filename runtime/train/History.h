@@ -1,6 +1,6 @@
 #pragma once
-// The course of a training in bounded memory, however long it runs: means over runs of neighbouring steps, whose length doubles when there are too many. What a page of curves and a summary are
-// made of; knows neither files nor pages.
+// The course of a training in bounded memory, however long it runs: means over runs of neighbouring steps, whose length doubles when there are too many. What a
+// page of curves and a summary are made of; knows neither files nor pages.
 
 #include "runtime/train/Trainer.h"
 
@@ -12,13 +12,14 @@
 
 namespace moec::train {
 
-/// Vectors by name over bins of a whole axis 1, 2, 3 ...; a bin holds the sum of what fell in it, and how many that were. Values that are no finite numbers are left out.
+/// Vectors by name over bins of a whole axis 1, 2, 3 ...; a bin holds the sum of what fell in it, and how many that were. Values that are no finite numbers are
+/// left out.
 class Bins {
 public:
   struct Series {
     std::vector<std::vector<double>> sum; // by bin; empty where nothing fell
     std::vector<int64_t> count;
-    std::vector<double> low, high;        // of vectors of one element
+    std::vector<double> low, high; // of vectors of one element
   };
 
   explicit Bins(int64_t most) : most_(most) {}
@@ -55,8 +56,8 @@ public:
   int64_t steps() const { return last_.step; }
   /// Only its numbers: neither losses nor loads by name.
   const StepRecord& last() const { return last_; }
-  double seconds() const { return seconds_; }           // of steps and evaluations
-  int64_t records() const { return records_; }          // that were learnt from
+  double seconds() const { return seconds_; }  // of steps and evaluations
+  int64_t records() const { return records_; } // that were learnt from
   int64_t evaluations() const { return evaluations_; }
   const std::optional<EvaluationRecord>& lastEvaluation() const { return lastEvaluation_; }
   const std::optional<EvaluationRecord>& bestEvaluation() const { return bestEvaluation_; } // of the least loss; the first of equals

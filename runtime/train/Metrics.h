@@ -35,8 +35,8 @@ private:
   int file_ = -1;
 };
 
-/// Tells a listener what the file's lines say, in order: steps, evaluations, checkpoints, skipped records and events. An unfinished last line is passed over. Error(Data)
-/// "metrics.jsonl:12: ..." for other damage.
+/// Tells a listener what the file's lines say, in order: steps, evaluations, checkpoints, skipped records and events. An unfinished last line is passed over.
+/// Error(Data) "metrics.jsonl:12: ..." for other damage.
 void readMetrics(const std::filesystem::path& file, Listener& listener);
 
 } // namespace moec::train

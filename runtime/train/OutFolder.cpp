@@ -78,7 +78,8 @@ void removeUnfinished(const fs::path& out) {
   std::vector<fs::path> halves;
   for (fs::directory_iterator entry(out, code), end; !code && entry != end; entry.increment(code)) {
     std::string name = entry->path().filename().string();
-    if (name.ends_with(".part") && (name.starts_with("model.json.") || name.starts_with("train.json.") || name.starts_with("tokenizer.") || name.starts_with("metrics.jsonl.")))
+    if (name.ends_with(".part") &&
+        (name.starts_with("model.json.") || name.starts_with("train.json.") || name.starts_with("tokenizer.") || name.starts_with("metrics.jsonl.")))
       halves.push_back(entry->path()); // AtomicFile's
   }
   for (const fs::path& half : halves)

@@ -26,12 +26,23 @@ std::string escaped(std::string_view text) {
   std::string result;
   for (char c : text)
     switch (c) {
-    case '&': result += "&amp;"; break;
-    case '<': result += "&lt;"; break;
-    case '>': result += "&gt;"; break;
-    case '"': result += "&quot;"; break;
-    case '\'': result += "&#39;"; break;
-    default: result += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+    case '&':
+      result += "&amp;";
+      break;
+    case '<':
+      result += "&lt;";
+      break;
+    case '>':
+      result += "&gt;";
+      break;
+    case '"':
+      result += "&quot;";
+      break;
+    case '\'':
+      result += "&#39;";
+      break;
+    default:
+      result += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
     }
   return result;
 }
@@ -170,8 +181,8 @@ Json loadsJson(const History& history) {
 }
 
 std::string tile(const std::string& what, const std::string& value, const std::string& note) {
-  return fmt::format("<div class=\"tile\"><div class=\"what\">{}</div><div class=\"value\">{}</div><div class=\"note\">{}</div></div>\n", escaped(what), escaped(value),
-                     escaped(note));
+  return fmt::format("<div class=\"tile\"><div class=\"what\">{}</div><div class=\"value\">{}</div><div class=\"note\">{}</div></div>\n", escaped(what),
+                     escaped(value), escaped(note));
 }
 
 std::string lossText(double loss) { return std::isfinite(loss) ? fmt::format("{:.4g}", loss) : "not finite"; }
@@ -233,8 +244,14 @@ std::string pageText(const History& history, const About& about) {
   data["load"] = loadsJson(history);
   data["unit"] = history.countsTokens() ? "tokens" : "records";
   std::pair<std::string_view, std::string> parts[] = {
-      {"TITLE", escaped(about.model + ", training")}, {"STYLE", std::string(kPageCss)},   {"NAME", escaped(about.model)},  {"SUBTITLE", escaped(subtitle(about))},
-      {"TILES", tiles(history, about)},               {"FACTS", facts(history, about)}, {"DATA", forScript(data)}, {"SCRIPT", std::string(kPageJs)},
+      {"TITLE", escaped(about.model + ", training")},
+      {"STYLE", std::string(kPageCss)},
+      {"NAME", escaped(about.model)},
+      {"SUBTITLE", escaped(subtitle(about))},
+      {"TILES", tiles(history, about)},
+      {"FACTS", facts(history, about)},
+      {"DATA", forScript(data)},
+      {"SCRIPT", std::string(kPageJs)},
   };
   // One walk over the page's own text: what is put in is not looked at again.
   std::string result;
@@ -252,6 +269,8 @@ std::string pageText(const History& history, const About& about) {
   return result + std::string(rest);
 }
 
-void writePage(const std::filesystem::path& file, const History& history, const About& about) { writeFileAtomically(file, std::string_view(pageText(history, about))); }
+void writePage(const std::filesystem::path& file, const History& history, const About& about) {
+  writeFileAtomically(file, std::string_view(pageText(history, about)));
+}
 
 } // namespace moec::train

@@ -1,5 +1,6 @@
 #pragma once
-// A training as one page for a browser: curves, maps of expert load, numbers. The page holds all that it needs; what is from outside stands in it as text, never as markup.
+// A training as one page for a browser: curves, maps of expert load, numbers. The page holds all that it needs; what is from outside stands in it as text,
+// never as markup.
 
 #include "runtime/train/History.h"
 
@@ -12,11 +13,11 @@ namespace moec::train {
 
 /// What a page and a summary say of a training beside its curves.
 struct About {
-  std::string model;   // its name
-  std::string data;    // "digits (ships with moec)"
-  std::string target;  // "cpu:x86-64-v4"
-  std::string state;   // "finished", "stopped early", "interrupted", "running"
-  int64_t steps = 0;   // that are asked for; 0: not known
+  std::string model;                                      // its name
+  std::string data;                                       // "digits (ships with moec)"
+  std::string target;                                     // "cpu:x86-64-v4"
+  std::string state;                                      // "finished", "stopped early", "interrupted", "running"
+  int64_t steps = 0;                                      // that are asked for; 0: not known
   std::vector<std::pair<std::string, std::string>> facts; // further lines, as names and values
 };
 

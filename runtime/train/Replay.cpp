@@ -59,8 +59,9 @@ Replay::Found Replay::watch(data::Loader& loader) {
   if (input)
     return {*input, true};
   if (!launches.first())
-    throw Error(Fault::Mismatch,
-                fmt::format("step {} gave numbers that are not finite, but done again it does not: the device does not give the same bits twice", training.steps()));
+    throw Error(
+        Fault::Mismatch,
+        fmt::format("step {} gave numbers that are not finite, but done again it does not: the device does not give the same bits twice", training.steps()));
   return {fmt::format("it began in {}{}", batches > 1 ? fmt::format("batch {} of the step, ", batches) : "", *launches.first())};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Where a number stopped being finite: the steps since the last checkpoint are done again, which gives the same bits, and every launch of the first bad one is looked at.
+// Where a number stopped being finite: the steps since the last checkpoint are done again, which gives the same bits, and every launch of the first bad one is
+// looked at.
 
 #include "runtime/train/Steps.h"
 
@@ -18,7 +19,8 @@ struct Replay {
     std::string text;    // "it began in launch 12 of 218 of forward, .."
     bool isData = false; // the data themselves are not finite
   };
-  /// Where it began that behind step `failed` not all is finite. Nothing when `stop` came first. The training is of no use then. Error(Mismatch) when all is finite this time.
+  /// Where it began that behind step `failed` not all is finite. Nothing when `stop` came first. The training is of no use then. Error(Mismatch) when all is
+  /// finite this time.
   std::optional<Found> find(int64_t failed);
 
 private:

@@ -21,10 +21,14 @@ double Schedule::at(int64_t step) const {
   int64_t length = total - warmup;                                                                // of the way down, behind the warmup
   double way = length > 0 ? static_cast<double>(step - warmup) / static_cast<double>(length) : 0; // 0 .. 1
   switch (kind) {
-  case Kind::Constant: return peak;
-  case Kind::Linear: return peak * (1 - way * (1 - last));
-  case Kind::Cosine: return peak * (last + (1 - last) * 0.5 * (1 + fixedCosTurns(way / 2)));
-  case Kind::InverseSquareRoot: return peak * std::sqrt(static_cast<double>(std::max<int64_t>(warmup, 1)) / static_cast<double>(step));
+  case Kind::Constant:
+    return peak;
+  case Kind::Linear:
+    return peak * (1 - way * (1 - last));
+  case Kind::Cosine:
+    return peak * (last + (1 - last) * 0.5 * (1 + fixedCosTurns(way / 2)));
+  case Kind::InverseSquareRoot:
+    return peak * std::sqrt(static_cast<double>(std::max<int64_t>(warmup, 1)) / static_cast<double>(step));
   }
   return peak;
 }
@@ -37,7 +41,8 @@ const std::vector<std::string>& scheduleNames() {
 Schedule::Kind parseSchedule(const std::string& word) {
   auto found = std::ranges::find(scheduleNames(), word);
   if (found == scheduleNames().end())
-    throw Error(Fault::Usage, fmt::format("\"{}\" is no schedule of the learning rate{}; known: {}", word, didYouMean(word, scheduleNames()), fmt::join(scheduleNames(), ", ")));
+    throw Error(Fault::Usage, fmt::format("\"{}\" is no schedule of the learning rate{}; known: {}", word, didYouMean(word, scheduleNames()),
+                                          fmt::join(scheduleNames(), ", ")));
   return static_cast<Schedule::Kind>(found - scheduleNames().begin());
 }
 

@@ -53,8 +53,8 @@ TensorMap Steps::learn(const data::Batch& batch, const StepOptions& options) {
   } catch (const Error& error) {
     if (error.fault() != Fault::Usage || batch.skipped.empty())
       throw;
-    throw Error(Fault::Data, fmt::format("step {}: only {} records are left of a batch of {}, for {} could not be read, the last of them: {}; of so few, {}", training_.steps() + 1,
-                                         batch.records, config_.batch, batch.skipped.size(), batch.skipped.back(), error.what()));
+    throw Error(Fault::Data, fmt::format("step {}: only {} records are left of a batch of {}, for {} could not be read, the last of them: {}; of so few, {}",
+                                         training_.steps() + 1, batch.records, config_.batch, batch.skipped.size(), batch.skipped.back(), error.what()));
   }
 }
 

@@ -23,7 +23,8 @@ public:
   /// `config`'s schedule knows the number of all steps. All three outlive it.
   Steps(Training& training, const Config& config, const data::Dataset& dataset);
 
-  /// The step behind training.steps(), of the loader's next `accumulate` batches, or of those up to the end of the epoch. `onBatch` sees each before it is learnt from.
+  /// The step behind training.steps(), of the loader's next `accumulate` batches, or of those up to the end of the epoch. `onBatch` sees each before it is
+  /// learnt from.
   DoneStep next(data::Loader& loader, const std::function<void(const data::Batch&)>& onBatch = {});
 
 private:

@@ -52,7 +52,9 @@ std::string varint(uint64_t value) {
 // Fields of messages; the low three bits of a key say how the value is written.
 std::string varintField(int number, int64_t value) { return varint(static_cast<uint64_t>(number) << 3) + varint(static_cast<uint64_t>(value)); }
 std::string doubleField(int number, double value) { return varint(static_cast<uint64_t>(number) << 3 | 1) + littleEndian(std::bit_cast<uint64_t>(value)); }
-std::string bytesField(int number, std::string_view bytes) { return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(bytes.size()) + std::string(bytes); }
+std::string bytesField(int number, std::string_view bytes) {
+  return varint(static_cast<uint64_t>(number) << 3 | 2) + varint(bytes.size()) + std::string(bytes);
+}
 std::string floatField(int number, float value) { return varint(static_cast<uint64_t>(number) << 3 | 5) + littleEndian(std::bit_cast<uint32_t>(value)); }
 
 // Event: wall_time 1, step 2, file_version 3, summary 5, session_log 7.
@@ -78,7 +80,7 @@ std::string framedRecord(std::string_view bytes) {
 std::string versionEvent(double wallTime) { return eventOf(wallTime, 0, bytesField(3, "brain.Event:2")); }
 
 std::string startEvent(double wallTime, int64_t step) {
-  constexpr int64_t kStart = 1;                                               // SessionLog.SessionStatus
+  constexpr int64_t kStart = 1;                                          // SessionLog.SessionStatus
   return eventOf(wallTime, step, bytesField(7, varintField(1, kStart))); // SessionLog: status 1
 }
 

@@ -27,8 +27,8 @@ std::string versionEvent(double wallTime);
 std::string startEvent(double wallTime, int64_t step);
 std::string scalarsEvent(double wallTime, int64_t step, const Scalars& scalars);
 
-/// What a step and an evaluation are called in TensorBoard: "loss/training", "loss/validation", "accuracy/validation", "learning_rate", "gradient_norm", "tokens_per_second", "aux/<path>",
-/// "dropped/<gate>" (a share of the choices), "load_largest/<gate>" and "load_smallest/<gate>" (of an even share).
+/// What a step and an evaluation are called in TensorBoard: "loss/training", "loss/validation", "accuracy/validation", "learning_rate", "gradient_norm",
+/// "tokens_per_second", "aux/<path>", "dropped/<gate>" (a share of the choices), "load_largest/<gate>" and "load_smallest/<gate>" (of an even share).
 Scalars scalarsOf(const StepRecord& record);
 Scalars scalarsOf(const EvaluationRecord& record);
 

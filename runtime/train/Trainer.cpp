@@ -34,8 +34,9 @@ const Config& checked(const Config& config) {
 /// Gradients that add up: between steps they are zeros, which no checkpoint needs to hold.
 bool isGradient(const Plan& plan, const StateInfo& state) {
   constexpr std::string_view end = ".gradient";
-  return state.name.ends_with(end) &&
-         std::ranges::any_of(plan.parameters, [&](const ParameterInfo& p) { return p.name == std::string_view(state.name).substr(0, state.name.size() - end.size()); });
+  return state.name.ends_with(end) && std::ranges::any_of(plan.parameters, [&](const ParameterInfo& p) {
+           return p.name == std::string_view(state.name).substr(0, state.name.size() - end.size());
+         });
 }
 
 } // namespace
@@ -58,9 +59,11 @@ struct Trainer::State {
     int64_t size = data.train->size();
     batchesPerEpoch = config.dropLast ? size / config.batch : (size + config.batch - 1) / config.batch;
     if (config.accumulate > batchesPerEpoch)
-      throw Error(Fault::Usage,
-                  fmt::format("\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
-                              config.accumulate, size, batchesPerEpoch, config.batch));
+      throw Error(
+          Fault::Usage,
+          fmt::format(
+              "\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
+              config.accumulate, size, batchesPerEpoch, config.batch));
     setTotal(config.steps > 0 ? config.steps : config.epochs > 0 ? stepsFrom({}) : kUsualSteps);
     steps.emplace(training, config, *data.train);
   }
@@ -89,7 +92,9 @@ struct Trainer::State {
     return config.dropLast && data.train->size() - from.record < config.batch ? data::Place{from.epoch + 1, 0} : from;
   }
 
-  data::LoaderOptions loaderOptions() const { return {.batch = config.batch, .seed = config.seed, .dropLast = config.dropLast, .badRecords = config.badRecords}; }
+  data::LoaderOptions loaderOptions() const {
+    return {.batch = config.batch, .seed = config.seed, .dropLast = config.dropLast, .badRecords = config.badRecords};
+  }
 
   /// Weights and states of the beginning.
   data::Place begin() {
@@ -176,7 +181,8 @@ void Trainer::State::resume() {
   } else if (checkpoint.step > total)
     throw Error(Fault::Usage, fmt::format("{} is of step {}, but the training has {} steps in all: give more", folder.string(), checkpoint.step, total));
   if (checkpoint.place.record >= data.train->size())
-    throw Error(Fault::Data, fmt::format("{}: record {} of an epoch is the next, but the data have {}", folder.string(), checkpoint.place.record, data.train->size()));
+    throw Error(Fault::Data,
+                fmt::format("{}: record {} of an epoch is the next, but the data have {}", folder.string(), checkpoint.place.record, data.train->size()));
   lastPlace = restore(folder, checkpoint);
   place = nextPlace(lastPlace);
   if (isByEpochs()) {
@@ -189,7 +195,8 @@ void Trainer::State::resume() {
   evaluated = checkpoint.evaluated;
   lastCheckpoint = folder;
   if (checkpoint.target != training.plan().target)
-    notice = fmt::format("{} was trained on {}; on {} the bits will not be those that it would have given", folder.string(), checkpoint.target, training.plan().target);
+    notice = fmt::format("{} was trained on {}; on {} the bits will not be those that it would have given", folder.string(), checkpoint.target,
+                         training.plan().target);
   lock = std::move(held);
   begun = resumed = true;
 }
@@ -303,7 +310,8 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   std::unique_ptr<FolderLock> held = lock ? std::move(lock) : std::make_unique<FolderLock>(config.out);
   if (!begun) {
     if (auto all = listCheckpoints(config.out); !all.empty())
-      throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with it (--resume), or give another folder", config.out.string(), *stepOf(all.back())));
+      throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with it (--resume), or give another folder", config.out.string(),
+                                            *stepOf(all.back())));
     place = begin();
     begun = true;
   }
@@ -336,7 +344,9 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   outcome.steps = training.steps();
   outcome.last = last;
   if (best)
-    outcome.best = last && last->best ? *last : EvaluationRecord{.step = best->step, .records = best->records, .loss = best->loss, .accuracy = best->accuracy, .best = true};
+    outcome.best = last && last->best
+                       ? *last
+                       : EvaluationRecord{.step = best->step, .records = best->records, .loss = best->loss, .accuracy = best->accuracy, .best = true};
   outcome.checkpoint = lastCheckpoint;
   return outcome;
 }

@@ -55,21 +55,21 @@ struct Outcome {
 
 class Trainer {
 public:
-  /// `program` has plans for training (with accumulation where config.accumulate > 1, and statistics) and, with data to validate, for evaluation. Writes nothing yet.
-  /// Error(Usage) for a configuration out of its ranges, a program without these plans, and batches that the model's size rules do not allow, the smallest of an epoch among them:
-  /// it names a size that they do.
+  /// `program` has plans for training (with accumulation where config.accumulate > 1, and statistics) and, with data to validate, for evaluation. Writes
+  /// nothing yet. Error(Usage) for a configuration out of its ranges, a program without these plans, and batches that the model's size rules do not allow, the
+  /// smallest of an epoch among them: it names a size that they do.
   Trainer(Program program, const std::string& device, const DeviceOptions& options, const Config& config, data::OpenedData data);
   ~Trainer();
   Trainer(const Trainer&) = delete;
 
   /// Steps and evaluations add themselves and their launches to it, as Session::trace has it.
   void trace(std::shared_ptr<Trace> trace);
-  /// Goes on from the last whole checkpoint of out, where from now on no other training may write. Error(Data) when it is of another model, data, seed or optimizer (naming both), Error(Usage) when there is
-  /// none, and when its step or epoch lies behind the last one that is asked for.
+  /// Goes on from the last whole checkpoint of out, where from now on no other training may write. Error(Data) when it is of another model, data, seed or
+  /// optimizer (naming both), Error(Usage) when there is none, and when its step or epoch lies behind the last one that is asked for.
   void resume();
-  /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not resumed. Error(Data)
-  /// for a loss or norm of gradients that is not finite: it names the step, the first launch whose result was not finite, and the last checkpoint, which stays. Error(System) when
-  /// the disk is full; checkpoints that are whole stay so.
+  /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not
+  /// resumed. Error(Data) for a loss or norm of gradients that is not finite: it names the step, the first launch whose result was not finite, and the last
+  /// checkpoint, which stays. Error(System) when the disk is full; checkpoints that are whole stay so.
   Outcome run(Listener& listener, const std::atomic<bool>& stop);
 
 private:

@@ -17,21 +17,18 @@ const cuda::DriverTable& table() { return emulator::emulatorTable("sm_80"); }
 
 std::vector<float> matrix(const float* at, int ld, int columns) {
   std::vector<float> values(static_cast<size_t>(ld) * static_cast<size_t>(columns));
-  EXPECT_EQ(table().copyToHost(values.data(), reinterpret_cast<cuda::DevicePtr>(at), values.size() * sizeof(float)),
-            cuda::kSuccess);
+  EXPECT_EQ(table().copyToHost(values.data(), reinterpret_cast<cuda::DevicePtr>(at), values.size() * sizeof(float)), cuda::kSuccess);
   return values;
 }
 
-int groupedProduct(void*, const int* transA, const int* transB, const int* m, const int* n, const int* k,
-                   const float* alpha, const float* const* a, const int* lda, const float* const* b, const int* ldb,
-                   const float* beta, float* const* c, const int* ldc, int groups, const int* sizes) {
+int groupedProduct(void*, const int* transA, const int* transB, const int* m, const int* n, const int* k, const float* alpha, const float* const* a,
+                   const int* lda, const float* const* b, const int* ldb, const float* beta, float* const* c, const int* ldc, int groups, const int* sizes) {
   int all = 0;
   for (int group = 0; group < groups; ++group)
     all += sizes[group];
   auto pointers = [&](auto on) {
     std::vector<float*> values(static_cast<size_t>(all));
-    EXPECT_EQ(table().copyToHost(values.data(), reinterpret_cast<cuda::DevicePtr>(on), values.size() * sizeof(float*)),
-              cuda::kSuccess);
+    EXPECT_EQ(table().copyToHost(values.data(), reinterpret_cast<cuda::DevicePtr>(on), values.size() * sizeof(float*)), cuda::kSuccess);
     return values;
   };
   std::vector<float*> ofA = pointers(a), ofB = pointers(b), ofC = pointers(c);
@@ -52,16 +49,13 @@ int groupedProduct(void*, const int* transA, const int* transB, const int* m, co
           float& result = z[static_cast<size_t>(column * ldc[group] + row)];
           result = alpha[group] * sum + beta[group] * result;
         }
-      EXPECT_EQ(
-          table().copyToDevice(reinterpret_cast<cuda::DevicePtr>(ofC[problem]), z.data(), z.size() * sizeof(float)),
-          cuda::kSuccess);
+      EXPECT_EQ(table().copyToDevice(reinterpret_cast<cuda::DevicePtr>(ofC[problem]), z.data(), z.size() * sizeof(float)), cuda::kSuccess);
     }
   return 0;
 }
 
 TEST(Cublas, MultipliesEachExpertsRowsWithItsWeights) {
-  auto context = std::make_shared<CudaContext>(
-      CudaPlace{.name = "ptx-emulator:sm_80", .table = &table(), .ordinal = 0, .ptxOnly = true, .watch = nullptr});
+  auto context = std::make_shared<CudaContext>(CudaPlace{.name = "ptx-emulator:sm_80", .table = &table(), .ordinal = 0, .ptxOnly = true, .watch = nullptr});
   // Three experts, the second without rows: 3 rows of 2 elements, weights (3, 4, 2).
   constexpr int64_t kColumns = 4, kDepth = 2;
   ExpertRows rows{{0, 1, 1, 3}, {0, 0, 1}};
@@ -77,8 +71,7 @@ TEST(Cublas, MultipliesEachExpertsRowsWithItsWeights) {
   DeviceMemory onA = upload(a), onW = upload(w), onC = upload(c);
   CublasTable cublas;
   cublas.groupedProduct = groupedProduct;
-  GroupedProduct product(context, cublas, nullptr, onA.pointer(), onW.pointer(), onC.pointer(), rows.offsets, kColumns,
-                         kDepth);
+  GroupedProduct product(context, cublas, nullptr, onA.pointer(), onW.pointer(), onC.pointer(), rows.offsets, kColumns, kDepth);
   product.run();
   ASSERT_EQ(table().copyToHost(c.data(), onC.pointer(), onC.bytes()), cuda::kSuccess);
   // Row 0: (1, 2) times expert 0's (1, 2), (3, 4), (5, 6), (7, 8). Rows 1, 2: (3, 5) and (7, 11) times expert 2's (17,

@@ -50,8 +50,7 @@ ModelFigures figures() {
   grid.registers = 40;
   grid.sharedBytes = 1024;
   grid.blocksPerMultiprocessor = 6;
-  StageFigures stage{
-      "expert_down", "combine", "layers.0.moe", 2, 33, grid, 0.75, Counted{1100, 1000, 0, 0, 4096, 2048, 600, 0, {}}};
+  StageFigures stage{"expert_down", "combine", "layers.0.moe", 2, 33, grid, 0.75, Counted{1100, 1000, 0, 0, 4096, 2048, 600, 0, {}}};
   return {"tiny",
           "ptx-emulator:sm_90a",
           "cuda:sm_90a",
@@ -62,17 +61,16 @@ ModelFigures figures() {
 }
 
 TEST(Figures, ATable) {
-  EXPECT_EQ(toMarkdown(figures(), h100Sxm()),
-            "### tiny on ptx-emulator:sm_90a, batch=4\n\n"
-            "| kernel: stage | layer | registers | spilled bytes | shared bytes | blocks x threads | blocks per "
-            "multiprocessor | occupancy | sectors | over ideal | bank conflicts | in loops | read | written | FLOPs |\n"
-            "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
-            "| expert_down: combine | layers.0.moe (and 1 more) | 40 | 0 | 1024 | 33 x 256 | 6 | 75 % | 1.10 k | 1.10 "
-            "| 0 | 0 | 4.10 kB | 2.05 kB | 600 |\n"
-            "\nRoofline on H100 SXM, batch=256:\n\n"
-            "| kernel | layer | FLOPs | bytes | at least | by |\n"
-            "|---|---|---:|---:|---:|---:|\n"
-            "| expert_down | layers.0.moe (and 1 more) | 0 | 3.35 MB | 1.00 us | memory |\n");
+  EXPECT_EQ(toMarkdown(figures(), h100Sxm()), "### tiny on ptx-emulator:sm_90a, batch=4\n\n"
+                                              "| kernel: stage | layer | registers | spilled bytes | shared bytes | blocks x threads | blocks per "
+                                              "multiprocessor | occupancy | sectors | over ideal | bank conflicts | in loops | read | written | FLOPs |\n"
+                                              "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+                                              "| expert_down: combine | layers.0.moe (and 1 more) | 40 | 0 | 1024 | 33 x 256 | 6 | 75 % | 1.10 k | 1.10 "
+                                              "| 0 | 0 | 4.10 kB | 2.05 kB | 600 |\n"
+                                              "\nRoofline on H100 SXM, batch=256:\n\n"
+                                              "| kernel | layer | FLOPs | bytes | at least | by |\n"
+                                              "|---|---|---:|---:|---:|---:|\n"
+                                              "| expert_down | layers.0.moe (and 1 more) | 0 | 3.35 MB | 1.00 us | memory |\n");
 }
 
 TEST(Figures, TimesStandBesideTheBound) {
@@ -89,15 +87,12 @@ TEST(Figures, Faults) {
   wrong.stages[0].grid.spillBytes = 8;
   wrong.stages[0].counted->sectors = 1151;
   wrong.stages[0].counted->inLoops = 5;
-  wrong.stages[0].counted->costly = {{"line 7, x[i]", "ld.global.f32", 151, false},
-                                     {"line 9, y[i]", "ld.shared.f32", 5, true}};
+  wrong.stages[0].counted->costly = {{"line 7, x[i]", "ld.global.f32", 151, false}, {"line 9, y[i]", "ld.shared.f32", 5, true}};
   std::string where = "tiny on cuda:sm_90a, expert_down: combine of layers.0.moe: ";
-  EXPECT_EQ(faultsOf(wrong),
-            (std::vector<std::string>{
-                where + "8 bytes of registers are spilled, expected 0",
-                where + "1.15 times the ideal's sectors, expected at most 1.15; 151 of them too many by ld.global.f32 "
-                        "in line 7, x[i]",
-                where + "5 bank conflicts in loops, expected 0; 5 of them too many by ld.shared.f32 in line 9, y[i]"}));
+  EXPECT_EQ(faultsOf(wrong), (std::vector<std::string>{where + "8 bytes of registers are spilled, expected 0",
+                                                       where + "1.15 times the ideal's sectors, expected at most 1.15; 151 of them too many by ld.global.f32 "
+                                                               "in line 7, x[i]",
+                                                       where + "5 bank conflicts in loops, expected 0; 5 of them too many by ld.shared.f32 in line 9, y[i]"}));
 }
 
 TEST(Figures, AssigningIsListedByItself) {

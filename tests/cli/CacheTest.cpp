@@ -164,7 +164,8 @@ TEST_F(Cache, ARunFromItNeedsNoCompiler) {
 
 TEST_F(Cache, WhatWasUsedLeastGoesFirst) {
   fs::path old = entry("programs/a.program", 100, 300), middle = entry("kernels/b.kernel", 50, 200), young = entry("programs/c.program", 100, 100);
-  fs::path other = entry("programs/notes.txt", 1000, 1000), dead = entry("kernels/d.kernel.1-0.part", 10, 7200), alive = entry("kernels/e.kernel.1-0.part", 10, 5);
+  fs::path other = entry("programs/notes.txt", 1000, 1000), dead = entry("kernels/d.kernel.1-0.part", 10, 7200),
+           alive = entry("kernels/e.kernel.1-0.part", 10, 5);
   EXPECT_EQ(cacheFolder().shrinkTo(250).bytes, 0);
   EXPECT_FALSE(fs::exists(dead));
   EXPECT_TRUE(fs::exists(alive));
@@ -241,11 +242,13 @@ TEST_F(Cache, EntriesOfAnotherVersionAreNotDamaged) {
   kernel("c.kernel", {{"words", "of a form that was never known"}});
   fs::path newer = kernel("d.kernel", {{"key", keyOfKernel(sourceId())}});
   std::fstream(newer, std::ios::in | std::ios::out | std::ios::binary).seekp(8).put(9); // the container's version
-  entry("kernels/e.kernel", 50, 100); // no container at all
+  entry("kernels/e.kernel", 50, 100);                                                   // no container at all
   std::map<std::string, nlohmann::json> entries;
   auto listed = nlohmann::json::parse(moec({"cache", "list", "--json"}).out);
   for (const auto& found : listed["entries"])
-    entries[found["kind"] == "kernel" ? fs::path(found["path"].get<std::string>()).filename().string() : found["this_version"].get<bool>() ? "new" : "old"] = found;
+    entries[found["kind"] == "kernel"           ? fs::path(found["path"].get<std::string>()).filename().string()
+            : found["this_version"].get<bool>() ? "new"
+                                                : "old"] = found;
   ASSERT_EQ(entries.size(), 7u);
   for (const auto& [name, isOfThis] : {std::pair("new", true), std::pair("old", false), std::pair("a.kernel", true), std::pair("b.kernel", false),
                                        std::pair("c.kernel", false), std::pair("d.kernel", false), std::pair("e.kernel", false)}) {

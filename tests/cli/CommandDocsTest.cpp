@@ -26,8 +26,7 @@ protected:
 };
 
 TEST_F(CommandDocs, TheReadmeIsTheTable) {
-  EXPECT_EQ(slurp(fs::path(MOEC_SOURCE) / "docs/COMMANDS.md"), moec::cli::commandsReadme(*root))
-      << "run: write_command_docs --readme docs/COMMANDS.md";
+  EXPECT_EQ(slurp(fs::path(MOEC_SOURCE) / "docs/COMMANDS.md"), moec::cli::commandsReadme(*root)) << "run: write_command_docs --readme docs/COMMANDS.md";
 }
 
 TEST_F(CommandDocs, EveryCommandHasExamplesAndHelp) {
@@ -52,14 +51,12 @@ TEST_F(CommandDocs, ExamplesAreCommands) {
       const CLI::App* named = root.get();
       std::string kind;
       while (words >> word) {
-        if (const moec::cli::ValueKind* known = moec::cli::findValueKind(kind);
-            known && !known->words.empty() && !known->isList && !known->isFile) {
+        if (const moec::cli::ValueKind* known = moec::cli::findValueKind(kind); known && !known->words.empty() && !known->isList && !known->isFile) {
           EXPECT_THAT(known->words, testing::Contains(word)) << line;
         }
         kind.clear();
         auto inner = moec::cli::commandsOf(*named);
-        if (auto found = std::ranges::find(inner, word, [](const CLI::App* app) { return app->get_name(); });
-            found != inner.end()) {
+        if (auto found = std::ranges::find(inner, word, [](const CLI::App* app) { return app->get_name(); }); found != inner.end()) {
           named = *found;
         } else if (word.starts_with("-")) {
           bool found = false;
@@ -83,9 +80,7 @@ TEST_F(CommandDocs, ManPagesAreReadable) {
     GTEST_SKIP() << "[SKIP] man is not installed";
   for (const auto& [name, text] : pages) {
     std::string page = file(name, text);
-    ASSERT_EQ(std::system(fmt::format("MANWIDTH=300 man --warnings=w -l '{0}' > '{0}.txt' 2> '{0}.err'", page).c_str()),
-              0)
-        << name;
+    ASSERT_EQ(std::system(fmt::format("MANWIDTH=300 man --warnings=w -l '{0}' > '{0}.txt' 2> '{0}.err'", page).c_str()), 0) << name;
     EXPECT_EQ(slurp(page + ".err"), "") << name;
     EXPECT_THAT(slurp(page + ".txt"), HasSubstr("EXAMPLES")) << name;
   }

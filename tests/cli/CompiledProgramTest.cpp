@@ -48,8 +48,7 @@ TEST_F(CompiledProgram, RunWritesFiles) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(readSafeTensors(path("y.safetensors")).at("y").toDoubles(), (std::vector<double>{1, 2, 3, 4, 5, 6}));
-  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", path("y.csv")}, 2,
-                "expected .npy, .safetensors or .json");
+  expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", path("y.csv")}, 2, "expected .npy, .safetensors or .json");
   expectFailure({"run", program, "--init", "0", "--input", "x=" + rows, "--output", "/nowhere/y.npy"}, 5, "/nowhere");
 }
 
@@ -115,11 +114,9 @@ TEST_F(CompiledProgram, ExplainAndInspectChooseAmongTargets) {
 }
 
 TEST_F(CompiledProgram, WeightsAreANamedChoice) {
-  expectFailure({"run", program, "--input", "x=" + rows}, 2,
-                "has 1 parameters and no weights: give --weights FILE, or --init SEED");
+  expectFailure({"run", program, "--input", "x=" + rows}, 2, "has 1 parameters and no weights: give --weights FILE, or --init SEED");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", path("none")}, 1, "cannot read");
-  expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2, 3}, "scale.wieght")}, 1,
-                "scale.weight");
+  expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2, 3}, "scale.wieght")}, 1, "scale.weight");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2})}, 1, "[2]");
   std::string nan = weights({1, std::numeric_limits<float>::quiet_NaN(), 3});
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", nan}, 1, "scale.weight");
@@ -136,8 +133,7 @@ TEST_F(CompiledProgram, InputsAreChecked) {
   expectFailure(with({"--input", "x"}), 2, "--input x: expected NAME=VALUE");
   expectFailure(with({"--input", "y=" + rows}), 2, "the model has no input \"y\"");
   expectFailure(with({"--input", "x=" + rows, "--input", "x=" + rows}), 2, "x is given twice");
-  expectFailure(with({"--input", "x=" + file("narrow", "[[1, 2]]")}), 1,
-                "f32[1, 2], but input \"x\" takes f32[batch, 3]");
+  expectFailure(with({"--input", "x=" + file("narrow", "[[1, 2]]")}), 1, "f32[1, 2], but input \"x\" takes f32[batch, 3]");
   expectFailure(with({"--input", "x=" + file("none", "[]")}), 1, "f32[0], but input \"x\" takes f32[batch, 3]");
   expectFailure(with({"--input", "x=" + rows, "--draws", rows}), 1, rows);
   expectFailure(with({"--input", "x=" + rows, "--target", "cpu"}), 2, "--target changes how a model is compiled");
@@ -152,15 +148,13 @@ TEST_F(CompiledProgram, DrawsComeFromAFile) {
   EXPECT_EQ(outcome.out, "y f32[1, 3]\n[0]  7  8  9\n");
   expectFailure({"run", program, "--init", "0"}, 2, "give --draws FILE with noise");
   writeSafeTensors(path("d.safetensors"), {{"nois", Tensor::of(std::vector<float>{7, 8, 9}, {1, 3})}});
-  expectFailure({"run", program, "--init", "0", "--draws", path("d.safetensors")}, 1,
-                "\"nois\" is no draw of the model; did you mean \"noise\"?");
+  expectFailure({"run", program, "--init", "0", "--draws", path("d.safetensors")}, 1, "\"nois\" is no draw of the model; did you mean \"noise\"?");
 }
 
 TEST_F(CompiledProgram, ADamagedFileIsRefused) {
   std::string whole = slurp(program);
   for (size_t size : {size_t{9}, size_t{60}, whole.size() / 2, whole.size() - 1})
-    expectFailure({"run", file("cut.moec", whole.substr(0, size)), "--init", "0", "--input", "x=" + rows}, 1,
-                  "cut.moec");
+    expectFailure({"run", file("cut.moec", whole.substr(0, size)), "--init", "0", "--input", "x=" + rows}, 1, "cut.moec");
   std::string flipped = whole;
   flipped[whole.size() - 200] ^= 1;
   expectFailure({"inspect", file("bad.moec", flipped)}, 1, "bad.moec");
@@ -193,8 +187,8 @@ TEST_F(CompiledProgram, InspectCounts) {
 }
 
 TEST_F(CompiledProgram, AFullDiskBehindStdoutIsFive) {
-  for (const std::vector<std::string>& command : {std::vector<std::string>{"inspect", program, "--json"},
-                                                  {"run", program, "--init", "0", "--input", "x=" + rows}}) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"inspect", program, "--json"}, {"run", program, "--init", "0", "--input", "x=" + rows}}) {
     Outcome outcome = moec(command, "/dev/full");
     EXPECT_EQ(outcome.code, 5) << command[0];
     EXPECT_THAT(outcome.err, HasSubstr("cannot write the results to stdout")) << command[0];
@@ -232,15 +226,14 @@ TEST_F(CompiledProgram, InspectShowsWhatKernelsTakeOfAGpu) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("targets     cpu:x86-64-v3, cuda:sm_80; choose with --target\n"));
   // 12 blocks of 4 warps, 2 of 32 (1000 threads are 31 and a bit), of 64.
-  EXPECT_THAT(outcome.out,
-              HasSubstr("functions of kernels, a launch each at batch=7\n"
-                        "  kind  function  layer              launches  blocks  threads  registers  "
-                        "spills    shared  blocks/SM  occupancy\n"
-                        "  rows  rows      layers.0.scale +1         2      28      128         40     0 "
-                        "B  6.75 KiB         12        75%\n"
-                        "        other                                       1     1000         10     0 B "
-                        "      0 B          2       100%\n"
-                        "no spills\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("functions of kernels, a launch each at batch=7\n"
+                                     "  kind  function  layer              launches  blocks  threads  registers  "
+                                     "spills    shared  blocks/SM  occupancy\n"
+                                     "  rows  rows      layers.0.scale +1         2      28      128         40     0 "
+                                     "B  6.75 KiB         12        75%\n"
+                                     "        other                                       1     1000         10     0 B "
+                                     "      0 B          2       100%\n"
+                                     "no spills\n"));
   auto json = nlohmann::json::parse(moec({"inspect", program, "--target", "cuda:sm_80", "--json"}).out);
   EXPECT_EQ(json["target"], "cuda:sm_80");
   EXPECT_EQ(json["targets"], nlohmann::json({"cpu:x86-64-v3", "cuda:sm_80"}));
@@ -262,12 +255,10 @@ TEST_F(CompiledProgram, InspectShowsWhatKernelsTakeOfAGpu) {
 
 TEST_F(CompiledProgram, InspectChoosesAmongItsTargets) {
   scaleCudaProgram().save(program);
-  for (auto [flag, target] :
-       {std::pair("cuda:sm_80", "cuda:sm_80"), {"cpu", "cpu:x86-64-v3"}, {"cpu:x86-64-v3", "cpu:x86-64-v3"}})
+  for (auto [flag, target] : {std::pair("cuda:sm_80", "cuda:sm_80"), {"cpu", "cpu:x86-64-v3"}, {"cpu:x86-64-v3", "cpu:x86-64-v3"}})
     EXPECT_EQ(nlohmann::json::parse(moec({"inspect", program, "--json", "--target", flag}).out)["target"], target);
   EXPECT_EQ(nlohmann::json::parse(moec({"inspect", program, "--json"}).out)["target"], "cpu:x86-64-v3");
-  expectFailure({"inspect", program, "--target", "cuda:sm_90a"}, 2,
-                "has no plan for target \"cuda:sm_90a\"; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
+  expectFailure({"inspect", program, "--target", "cuda:sm_90a"}, 2, "has no plan for target \"cuda:sm_90a\"; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
 }
 
 TEST_F(CompiledProgram, ExplainNamesOpsAndReason) {

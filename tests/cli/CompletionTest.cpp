@@ -37,23 +37,16 @@ protected:
     }
   }
 
-  static bool has(const std::string& shell) {
-    return std::system((shell + " --version > /dev/null 2>&1").c_str()) == 0;
-  }
+  static bool has(const std::string& shell) { return std::system((shell + " --version > /dev/null 2>&1").c_str()) == 0; }
 
   /// Runs a script of a shell in the test's folder with the command on PATH.
   Words shell(const std::string& program, const std::string& script) const {
-    std::string text = fmt::format("export PATH='{}':\"$PATH\"\ncd '{}'\n{}",
-                                   fs::path(MOEC_BINARY).parent_path().string(), folder.string(), script);
+    std::string text = fmt::format("export PATH='{}':\"$PATH\"\ncd '{}'\n{}", fs::path(MOEC_BINARY).parent_path().string(), folder.string(), script);
     if (program == "fish")
-      text = fmt::format("set -x PATH '{}' $PATH\ncd '{}'\n{}", fs::path(MOEC_BINARY).parent_path().string(),
-                         folder.string(), script);
+      text = fmt::format("set -x PATH '{}' $PATH\ncd '{}'\n{}", fs::path(MOEC_BINARY).parent_path().string(), folder.string(), script);
     std::string source = file(".script", text), out = path(".answer");
     std::string flags = program == "bash" ? "--norc --noprofile" : program == "zsh" ? "-f" : "--no-config";
-    EXPECT_EQ(std::system(fmt::format("HOME='{}' {} {} '{}' > '{}' 2> '{}.err'", folder.string(), program, flags,
-                                      source, out, out)
-                              .c_str()),
-              0)
+    EXPECT_EQ(std::system(fmt::format("HOME='{}' {} {} '{}' > '{}' 2> '{}.err'", folder.string(), program, flags, source, out, out).c_str()), 0)
         << slurp(out + ".err");
     return lines(slurp(out));
   }
@@ -69,9 +62,7 @@ protected:
                                      words, pieces.size() - 1, quoted(line)));
   }
 
-  Words fish(const std::string& line) const {
-    return shell("fish", fmt::format("moec completion fish | source\ncomplete -C {}\n", quoted(line)));
-  }
+  Words fish(const std::string& line) const { return shell("fish", fmt::format("moec completion fish | source\ncomplete -C {}\n", quoted(line))); }
 };
 
 TEST_F(Completion, BashCompletesCommandsOptionsAndValues) {
@@ -82,25 +73,16 @@ TEST_F(Completion, BashCompletesCommandsOptionsAndValues) {
 }
 
 TEST_F(Completion, BashSplitsAtColonsAndEquals) {
-  EXPECT_THAT(bash("moec run a.json --device ptx-emulator:sm_9",
-                   {"moec", "run", "a.json", "--device", "ptx-emulator", ":", "sm_9"}),
-              ElementsAre("sm_90a"));
-  EXPECT_THAT(
-      bash("moec run a.json --device ptx-emulator:", {"moec", "run", "a.json", "--device", "ptx-emulator", ":"}),
-      Contains("sm_80"));
-  EXPECT_THAT(bash("moec compile --target cpu,cuda:sm_9", {"moec", "compile", "--target", "cpu,cuda", ":", "sm_9"}),
-              ElementsAre("sm_90a"));
-  EXPECT_THAT(bash("moec compile --target=cuda:sm_9", {"moec", "compile", "--target", "=", "cuda", ":", "sm_9"}),
-              ElementsAre("sm_90a"));
+  EXPECT_THAT(bash("moec run a.json --device ptx-emulator:sm_9", {"moec", "run", "a.json", "--device", "ptx-emulator", ":", "sm_9"}), ElementsAre("sm_90a"));
+  EXPECT_THAT(bash("moec run a.json --device ptx-emulator:", {"moec", "run", "a.json", "--device", "ptx-emulator", ":"}), Contains("sm_80"));
+  EXPECT_THAT(bash("moec compile --target cpu,cuda:sm_9", {"moec", "compile", "--target", "cpu,cuda", ":", "sm_9"}), ElementsAre("sm_90a"));
+  EXPECT_THAT(bash("moec compile --target=cuda:sm_9", {"moec", "compile", "--target", "=", "cuda", ":", "sm_9"}), ElementsAre("sm_90a"));
 }
 
 TEST_F(Completion, BashOffersFilesOfFittingEndings) {
   EXPECT_THAT(bash("moec run ", {"moec", "run", ""}), UnorderedElementsAre("a.json", "b c.moec", "inner"));
-  EXPECT_THAT(bash("moec run a.json --weights ", {"moec", "run", "a.json", "--weights", ""}),
-              UnorderedElementsAre("w.safetensors", "inner"));
-  EXPECT_THAT(
-      bash("moec run a.json --input image=inner/", {"moec", "run", "a.json", "--input", "image", "=", "inner/"}),
-      ElementsAre("inner/q.png"));
+  EXPECT_THAT(bash("moec run a.json --weights ", {"moec", "run", "a.json", "--weights", ""}), UnorderedElementsAre("w.safetensors", "inner"));
+  EXPECT_THAT(bash("moec run a.json --input image=inner/", {"moec", "run", "a.json", "--input", "image", "=", "inner/"}), ElementsAre("inner/q.png"));
   EXPECT_THAT(bash("moec compile --dump-phases ", {"moec", "compile", "--dump-phases", ""}), ElementsAre("inner"));
 }
 
@@ -139,8 +121,7 @@ ask 'moec run a.json --input image=inner/'
 ask 'moec compile --dump-phases inn'
 cat line
 )");
-  EXPECT_THAT(answer, ElementsAre("moec run ", "moec run a.json --device ptx-emulator:sm_90a ",
-                                  "moec compile --target cpu,cuda:sm_90a ",
+  EXPECT_THAT(answer, ElementsAre("moec run ", "moec run a.json --device ptx-emulator:sm_90a ", "moec compile --target cpu,cuda:sm_90a ",
                                   "moec run a.json --input image=inner/q.png ", "moec compile --dump-phases inner/"));
 }
 

@@ -63,7 +63,8 @@ TEST_F(Debugger, ABreakpointOnAKernelShowsItsNameInTheBacktrace) {
     GTEST_SKIP() << "[SKIP] " << why;
   compile();
   std::string symbol = symbolOf("matmul");
-  EXPECT_THAT(gdb("break " + symbol + "\nrun\nbacktrace\n"), testing::ContainsRegex("#0 .*" + symbol + "(.|\n)*moec::CpuExecutable::run(.|\n)*moec::Session::run"));
+  EXPECT_THAT(gdb("break " + symbol + "\nrun\nbacktrace\n"),
+              testing::ContainsRegex("#0 .*" + symbol + "(.|\n)*moec::CpuExecutable::run(.|\n)*moec::Session::run"));
 }
 
 TEST_F(Debugger, WithLinesItShowsTheModel) {

@@ -38,7 +38,8 @@ protected:
     for (int i = 0; i < 300; ++i)
       text += sentence;
     file("text.txt", text);
-    Outcome outcome = moec({"train", "model.json", "--data", "text.txt", "--tokenizer", "bytes", "--out", out, "--steps", "120", "--batch", "16", "--lr", "0.01", "--checkpoint-every", "60", "--evaluate-every", "1000", "-q"});
+    Outcome outcome = moec({"train", "model.json", "--data", "text.txt", "--tokenizer", "bytes", "--out", out, "--steps", "120", "--batch", "16", "--lr",
+                            "0.01", "--checkpoint-every", "60", "--evaluate-every", "1000", "-q"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
   }
 
@@ -102,9 +103,13 @@ TEST_F(Generate, ContinuesWhatATrainingLearnt) {
 
   // The same weights with the model's file, and with a program.
   std::string weights = "run/checkpoints/step-00000120/weights.safetensors";
-  EXPECT_EQ(printed({"generate", "model.json", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld-q");
+  EXPECT_EQ(
+      printed({"generate", "model.json", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"],
+      "\u00f6rld-q");
   ASSERT_EQ(moec({"compile", "model.json", "--context", "16", "-o", "speaker.moec"}).code, 0);
-  EXPECT_EQ(printed({"generate", "speaker.moec", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"], "\u00f6rld-q");
+  EXPECT_EQ(
+      printed({"generate", "speaker.moec", "--weights", weights, "--tokenizer", "bytes", "--prompt", "quick w", "--temperature", "0", "--tokens", "7"})["text"],
+      "\u00f6rld-q");
   expectFailure({"generate", "speaker.moec", "--weights", weights, "--tokenizer", "bytes", "--context", "8"}, 2, "--context changes how a model is compiled");
   ASSERT_EQ(moec({"compile", "model.json", "-o", "plain.moec"}).code, 0);
   expectFailure({"generate", "plain.moec", "--weights", weights, "--tokenizer", "bytes"}, 2, "generation");
@@ -115,7 +120,8 @@ TEST_F(Generate, WhatIsMissing) {
   expectFailure({"generate", "model.json", "--context", "8", "--tokenizer", "bytes"}, 2, "parameters and no weights: give --weights FILE, or --init SEED");
   expectFailure({"generate", "model.json", "--tokenizer", "bytes", "--checkpoint", "last"}, 2, "--checkpoint is of a training's folder");
   expectFailure({"generate", "model.json", "--tokenizer", "absent.json", "--init", "0"}, 1, "absent.json");
-  expectFailure({"generate", "model.json", "--tokenizer", file("bad.json", "{\"version\": \"9\"}"), "--init", "0"}, 1, "bad.json: version: unknown version \"9\"");
+  expectFailure({"generate", "model.json", "--tokenizer", file("bad.json", "{\"version\": \"9\"}"), "--init", "0"}, 1,
+                "bad.json: version: unknown version \"9\"");
   expectFailure({"generate", "model.json", "--tokenizer", "bytes", "--init", "0", "--prompt", ""}, 2, "a prompt without a token");
   expectFailure({"generate", "model.json", "--tokenizer", "bytes", "--init", "0", "--temperature", "-1"}, 2, "a temperature of -1");
   expectFailure({"generate", "model.json", "--tokenizer", "bytes", "--init", "0", "--top-p", "0"}, 2, "top_p of 0");
@@ -126,14 +132,20 @@ TEST_F(Generate, WhatIsMissing) {
   std::string words;
   for (int i = 0; i < 300; ++i)
     words += fmt::format("{}\"w{}\": {}", i > 0 ? ", " : "", i, i);
-  std::string large = file("large.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
-    "model": {"type": "WordLevel", "unk_token": "w0", "vocab": {)" + words + "}}}");
-  expectFailure({"generate", "model.json", "--context", "8", "--tokenizer", large, "--init", "0", "--prompt", "w1"}, 2, "has a vocabulary of 300, but the model takes ids below 256: it is another model's");
+  std::string large =
+      file("large.json",
+           R"({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+    "model": {"type": "WordLevel", "unk_token": "w0", "vocab": {)" +
+               words + "}}}");
+  expectFailure({"generate", "model.json", "--context", "8", "--tokenizer", large, "--init", "0", "--prompt", "w1"}, 2,
+                "has a vocabulary of 300, but the model takes ids below 256: it is another model's");
 }
 
 TEST_F(Generate, EndsWithTheTokenThatEndsTexts) {
   // Of this vocabulary nothing but the end can be drawn.
-  std::string tokenizer = file("end.json", R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+  std::string tokenizer = file(
+      "end.json",
+      R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
     "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "unk_token": "</s>", "vocab": {"</s>": 0}}})");
   json found = printed({"generate", "model.json", "--context", "8", "--tokenizer", tokenizer, "--init", "0", "--prompt", "x", "--tokens", "9"});
   EXPECT_EQ(found["tokens"], json::array({0}));

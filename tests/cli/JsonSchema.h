@@ -40,12 +40,9 @@ private:
   }
 
   void check(const Json& schema, const Json& value, const std::string& at, std::vector<std::string>& found) const {
-    auto fail = [&](const std::string& what) {
-      found.push_back(fmt::format("{}: {}, found {}", at.empty() ? "/" : at, what, value.dump().substr(0, 100)));
-    };
-    static const std::set<std::string> known{
-        "$schema", "$defs",   "$ref",       "title",    "description",         "type", "enum", "anyOf",
-        "items",   "minimum", "properties", "required", "additionalProperties"};
+    auto fail = [&](const std::string& what) { found.push_back(fmt::format("{}: {}, found {}", at.empty() ? "/" : at, what, value.dump().substr(0, 100))); };
+    static const std::set<std::string> known{"$schema", "$defs",   "$ref",       "title",    "description",         "type", "enum", "anyOf",
+                                             "items",   "minimum", "properties", "required", "additionalProperties"};
     for (const auto& [keyword, ignored] : schema.items())
       if (!known.contains(keyword))
         throw std::runtime_error("schema: unknown keyword " + keyword);
@@ -73,8 +70,7 @@ private:
       checkMembers(schema, value, at, found);
   }
 
-  void checkMembers(const Json& schema, const Json& value, const std::string& at,
-                    std::vector<std::string>& found) const {
+  void checkMembers(const Json& schema, const Json& value, const std::string& at, std::vector<std::string>& found) const {
     if (schema.contains("required"))
       for (const Json& name : schema["required"])
         if (!value.contains(name.get<std::string>()))

@@ -32,8 +32,7 @@ TEST_F(Model, ThePhotoGetsTenScores) {
   auto outputs = nlohmann::json::parse(outcome.out)["outputs"];
   EXPECT_EQ(outputs["scores"]["shape"], nlohmann::json({1, 10}));
   // The second run is from the cache, and the same.
-  EXPECT_EQ(moec({"run", kZoo + "vit-moe.json", "--init", "0", "--input", "image=" + kPhoto, "--json"}).out,
-            outcome.out);
+  EXPECT_EQ(moec({"run", kZoo + "vit-moe.json", "--init", "0", "--input", "image=" + kPhoto, "--json"}).out, outcome.out);
 }
 
 TEST_F(Model, MoreThanATargetHasIsTheModelsFault) {
@@ -41,13 +40,15 @@ TEST_F(Model, MoreThanATargetHasIsTheModelsFault) {
   "model": {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2}, "experts": {"kind": "mlp", "count": 3000, "hidden": 4}}})");
   expectFailure({"compile", model, "--target", "cuda:sm_90a", "-o", "many.moec"}, 1, "many.json:2:");
   Outcome outcome = moec({"compile", model, "--target", "cuda:sm_90a", "-o", "many.moec"});
-  EXPECT_THAT(outcome.err, testing::ContainsRegex("in 'moe.gate': cuda:sm_90a cannot run this: it assigns to 3000 experts: .* at most 2457; fewer experts do, or a CPU target"));
+  EXPECT_THAT(outcome.err, testing::ContainsRegex(
+                               "in 'moe.gate': cuda:sm_90a cannot run this: it assigns to 3000 experts: .* at most 2457; fewer experts do, or a CPU target"));
   EXPECT_EQ(moec({"compile", model, "--target", "cpu:x86-64-v3", "-o", "many.moec"}).code, 0);
 }
 
 TEST_F(Model, ARuleOfMoefyNeedsAnMlp) {
   std::string model = file("plain.json", R"({"name": "plain", "inputs": {"x": {"shape": ["batch", 8]}}, "model": {"kind": "linear", "out": 4}})");
-  expectFailure({"compile", model, "--moefy", "experts=4,top_k=2"}, 2, "--moefy experts=4,top_k=2: \"moefy\" puts experts in the place of mlp blocks, and this model has none");
+  expectFailure({"compile", model, "--moefy", "experts=4,top_k=2"}, 2,
+                "--moefy experts=4,top_k=2: \"moefy\" puts experts in the place of mlp blocks, and this model has none");
 }
 
 TEST_F(Model, CompileWritesAProgramThatRuns) {
@@ -115,8 +116,10 @@ TEST_F(Model, TargetsThatWereMeantAreNamed) {
   expect("gpu", "; a GPU is named with its architecture: cuda:sm_80 (");
   expect("sm_90a", "; did you mean \"cuda:sm_90a\"?");
   expect("x86-64-v3", "; did you mean \"cpu:x86-64-v3\"?");
-  EXPECT_EQ(moec({"compile", file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2}]})"),
-                  "--target", "cpu, cpu:x86-64-v3"}).code, 0);
+  EXPECT_EQ(moec({"compile", file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2}]})"), "--target",
+                  "cpu, cpu:x86-64-v3"})
+                .code,
+            0);
 }
 
 TEST_F(Model, ASizeThatTheModelRefusesComesWithTheFlag) {
@@ -183,8 +186,7 @@ TEST_F(Model, AChangedModelTakesTheOtherKernelsFromTheCache) {
   // A dump looks at the phases, which take what the cache has.
   EXPECT_EQ(kernels({"--dump-phases", path("dumps")})["compiled"], 0);
   compile.pop_back();
-  EXPECT_THAT(moec({"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps")}).out,
-              HasSubstr("\n0 kernels compiled, "));
+  EXPECT_THAT(moec({"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps")}).out, HasSubstr("\n0 kernels compiled, "));
 }
 
 TEST_F(Model, TwoProcessesShareTheCache) {
@@ -196,8 +198,7 @@ TEST_F(Model, TwoProcessesShareTheCache) {
     EXPECT_EQ(finish(one).code, 0);
   EXPECT_EQ(slurp(path("a.moec")), slurp(path("b.moec")));
   EXPECT_EQ(slurp(path("a.moec")), slurp(path("c.moec")));
-  Outcome after = moec(
-      {"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps"), "-o", path("d.moec"), "--json"});
+  Outcome after = moec({"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps"), "-o", path("d.moec"), "--json"});
   auto kernels = nlohmann::json::parse(after.out)["kernels"];
   EXPECT_EQ(kernels["compiled"], 0);
   EXPECT_EQ(kernels["bad_cache_entries"], 0);
@@ -215,8 +216,7 @@ TEST_F(Model, ACacheThatCannotBeWrittenIsAWarning) {
 }
 
 TEST_F(Model, CudaKernelsAreShownWithWhatTheyTake) {
-  std::vector<std::string> compile{"compile", kZoo + "vit-moe.json", "--target", "cuda:sm_90a,cpu:x86-64-v3",
-                                   "-o",      path("m.moec")};
+  std::vector<std::string> compile{"compile", kZoo + "vit-moe.json", "--target", "cuda:sm_90a,cpu:x86-64-v3", "-o", path("m.moec")};
   Outcome first = moec(compile);
   if (first.code == 3 && first.err.find("CUDA targets need NVRTC") != std::string::npos)
     GTEST_SKIP() << "[SKIP] " << first.err;
@@ -244,8 +244,7 @@ TEST_F(Model, CudaKernelsAreShownWithWhatTheyTake) {
   bool anySpills = false;
   for (auto& function : target["functions"]) {
     auto& same = byFunction.at(function["function"]);
-    for (const char* field : {"threads", "registers", "spill_bytes", "stack_bytes", "shared_bytes",
-                              "blocks_per_multiprocessor", "occupancy"})
+    for (const char* field : {"threads", "registers", "spill_bytes", "stack_bytes", "shared_bytes", "blocks_per_multiprocessor", "occupancy"})
       EXPECT_EQ(function[field], same[field]) << field;
     EXPECT_GT(function["registers"], 0);
     EXPECT_GE(same["blocks"], 0);
@@ -264,8 +263,7 @@ TEST_F(Model, CudaKernelsAreShownWithWhatTheyTake) {
 }
 
 TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
-  std::string text =
-      R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2, "name": "y"}]})";
+  std::string text = R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2, "name": "y"}]})";
   std::string model = file("m.json", text);
   Outcome first = moec({"compile", model, "--target", "cuda:sm_80"});
   if (first.code == 3 && first.err.find("CUDA targets need NVRTC") != std::string::npos)

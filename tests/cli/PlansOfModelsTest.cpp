@@ -66,7 +66,8 @@ TEST_F(PlansOfModels, EvaluateIsThePlanWithTheLoss) {
   std::set<std::string> outputs = namesIn(ofProgram["outputs"]);
   for (const char* name : {"loss", "accuracy", "labels", "moe.gate.load"})
     EXPECT_TRUE(outputs.contains(name)) << name;
-  json ofModel = printed({"inspect", "speaker.json", "--evaluate", "--statistics", "--target", "cpu:x86-64-v3", "--json", "--size", "batch=2", "--size", "sequence=5"});
+  json ofModel =
+      printed({"inspect", "speaker.json", "--evaluate", "--statistics", "--target", "cpu:x86-64-v3", "--json", "--size", "batch=2", "--size", "sequence=5"});
   EXPECT_EQ(ofModel["outputs"], ofProgram["outputs"]);
   EXPECT_EQ(ofModel["flops"], ofProgram["flops"]);
   EXPECT_FALSE(namesIn(printed({"inspect", "speaker.moec", "--json"})["outputs"]).contains("loss"));
@@ -113,7 +114,8 @@ TEST_F(PlansOfModels, WhatCannotBeIsRefused) {
   }
   for (const char* command : {"inspect", "explain", "check"}) {
     SCOPED_TRACE(command);
-    expectFailure({command, "speaker.json", "--evaluate", "--context", "8"}, 2, "--evaluate and --context name two plans, and one is wanted: leave one of them out");
+    expectFailure({command, "speaker.json", "--evaluate", "--context", "8"}, 2,
+                  "--evaluate and --context name two plans, and one is wanted: leave one of them out");
     expectFailure({command, "speaker.json", "--generate"}, 2, "has no plan for generation: compile it with --context");
   }
   ASSERT_EQ(moec({"compile", "speaker.json", "-o", "speaker.moec"}).code, 0);

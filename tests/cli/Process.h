@@ -49,9 +49,7 @@ protected:
   };
 
   /// `stdoutTo`: a file or device instead of the caught output. The process runs in the test's folder.
-  Outcome moec(std::vector<std::string> arguments, const std::string& stdoutTo = {}) const {
-    return finish(start(std::move(arguments), stdoutTo));
-  }
+  Outcome moec(std::vector<std::string> arguments, const std::string& stdoutTo = {}) const { return finish(start(std::move(arguments), stdoutTo)); }
 
   Running start(std::vector<std::string> arguments, const std::string& stdoutTo = {}) const {
     static int count = 0;

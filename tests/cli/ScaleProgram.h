@@ -33,10 +33,8 @@ inline Program scaleProgram(bool drawInput = false) {
                    .schedule = "rows of 3",
                    .flops = batch * 3,
                    .bytes = batch * 24 + 12}};
-  plan.inputs = {
-      {.name = drawInput ? "noise" : "x", .dtype = DType::F32, .shape = {batch, 3}, .buffer = 0, .isDraw = drawInput}};
-  plan.parameters = {
-      {.name = "scale.weight", .dtype = DType::F32, .shape = {3}, .init = {.kind = Init::Kind::Ones}, .buffer = 1}};
+  plan.inputs = {{.name = drawInput ? "noise" : "x", .dtype = DType::F32, .shape = {batch, 3}, .buffer = 0, .isDraw = drawInput}};
+  plan.parameters = {{.name = "scale.weight", .dtype = DType::F32, .shape = {3}, .init = {.kind = Init::Kind::Ones}, .buffer = 1}};
   plan.outputs = {{.name = "y", .dtype = DType::F32, .shape = {batch, 3}, .buffer = 2}};
   plan.checkSizes = {{"batch", 5}};
 
@@ -58,22 +56,19 @@ inline Program scaleCudaProgram(int64_t spillBytes = 0) {
   plan.target = "cuda:sm_80";
   Size batch = Size::symbol("batch");
   LaunchInfo& launch = plan.forward[0];
-  launch.stages = {
-      {.items = batch * 4,
-       .grid = GridInfo{.function = "scale_rows",
-                        .threads = 128,
-                        .sharedBytes = 6912,
-                        .dynamicSharedBytes = 4096,
-                        .registers = 40,
-                        .spillBytes = spillBytes,
-                        .stackBytes = 16,
-                        .blocksPerMultiprocessor = 12}},
-      {.items = 1,
-       .grid = GridInfo{.function = "other", .threads = 1000, .registers = 10, .blocksPerMultiprocessor = 2}}};
+  launch.stages = {{.items = batch * 4,
+                    .grid = GridInfo{.function = "scale_rows",
+                                     .threads = 128,
+                                     .sharedBytes = 6912,
+                                     .dynamicSharedBytes = 4096,
+                                     .registers = 40,
+                                     .spillBytes = spillBytes,
+                                     .stackBytes = 16,
+                                     .blocksPerMultiprocessor = 12}},
+                   {.items = 1, .grid = GridInfo{.function = "other", .threads = 1000, .registers = 10, .blocksPerMultiprocessor = 2}}};
   plan.forward.push_back(launch);
   plan.forward[1].label = "layers.1.scale";
-  data.kernels["cuda:sm_80/scale"] =
-      CudaImage{"scale.cu", "// text\n", ".version 9.0\n", {0x7f, 'E', 'L', 'F', 0, 1}}.bytes();
+  data.kernels["cuda:sm_80/scale"] = CudaImage{"scale.cu", "// text\n", ".version 9.0\n", {0x7f, 'E', 'L', 'F', 0, 1}}.bytes();
   data.plans.push_back(std::move(plan));
   return Program(std::move(data));
 }

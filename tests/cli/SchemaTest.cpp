@@ -20,7 +20,8 @@ constexpr const char* kModel = R"({"name": "tiny", "inputs": {"x": {"shape": ["b
              "experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"}}, {"kind": "linear", "out": 3, "name": "scores"}]})";
 
 /// Of the digits that ship with moec.
-constexpr const char* kLearns = R"({"name": "learns", "inputs": {"image": {"shape": ["batch", 3, 32, 32]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
+constexpr const char* kLearns =
+    R"({"name": "learns", "inputs": {"image": {"shape": ["batch", 3, 32, 32]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
   "model": [{"kind": "patch_embedding", "patch": 16, "dim": 8}, {"kind": "pool", "mode": "mean"}, {"kind": "linear", "out": 10, "name": "scores"}],
   "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "label"}})";
 
@@ -79,8 +80,7 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   for (const CLI::App* command : moec::cli::commandsOf(*root))
     for (const auto& option : moec::cli::optionsOf(*command))
       if (option.heading() == "--json") {
-        EXPECT_THAT(seen, testing::Contains(command->get_name()))
-            << "a command with --json needs a schema and a line in this test";
+        EXPECT_THAT(seen, testing::Contains(command->get_name())) << "a command with --json needs a schema and a line in this test";
       }
 }
 
@@ -92,9 +92,7 @@ TEST_F(Schema, ResultsOfCudaKernelsFit) {
 }
 
 TEST_F(Schema, ValuesThatJsonLacksFit) {
-  std::string relu = file(
-      "relu.json",
-      R"({"name": "r", "inputs": {"x": {"shape": ["batch", 2]}}, "model": [{"kind": "activation", "function": "relu"}]})");
+  std::string relu = file("relu.json", R"({"name": "r", "inputs": {"x": {"shape": ["batch", 2]}}, "model": [{"kind": "activation", "function": "relu"}]})");
   expectFits({"run", relu, "--input", "x=" + file("inf.json", R"([["NaN", "Infinity"]])")});
 }
 

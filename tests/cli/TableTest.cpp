@@ -32,8 +32,7 @@ TEST(Table, ValuesShowBothEndsOfLongAxes) {
   EXPECT_EQ(valueTable(Tensor::of(std::vector<float>{1, 2}, {2})), "1  2\n");
   EXPECT_EQ(valueTable(Tensor(DType::F32, {0, 3})), "(no elements)\n");
   EXPECT_EQ(valueTable(Tensor::of(values, {1000})), "0  1  2  3  4  ...  995  996  997  998  999\n");
-  EXPECT_EQ(valueTable(Tensor::of(values, {2, 250, 2}), 2),
-            "[0, 0]      0    1\n...       ...  ...\n[1, 249]  998  999\n");
+  EXPECT_EQ(valueTable(Tensor::of(values, {2, 250, 2}), 2), "[0, 0]      0    1\n...       ...  ...\n[1, 249]  998  999\n");
 }
 
 } // namespace

@@ -34,8 +34,7 @@ protected:
     }
     std::string text;
     char buffer[4096];
-    for (ssize_t count = 0;
-         (count = read(terminal, buffer, sizeof buffer)) > 0;) // ends with EIO when the child is gone
+    for (ssize_t count = 0; (count = read(terminal, buffer, sizeof buffer)) > 0;) // ends with EIO when the child is gone
       text.append(buffer, static_cast<size_t>(count));
     close(terminal);
     waitpid(child, nullptr, 0);

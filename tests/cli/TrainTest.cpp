@@ -63,7 +63,9 @@ protected:
     return finish(running);
   }
 
-  std::string checkpointFile(const std::string& out, int64_t step, const std::string& name) const { return slurp(folder / out / fmt::format("checkpoints/step-{:08}", step) / name); }
+  std::string checkpointFile(const std::string& out, int64_t step, const std::string& name) const {
+    return slurp(folder / out / fmt::format("checkpoints/step-{:08}", step) / name);
+  }
 };
 
 TEST_F(Train, LeavesAFolderThatTellsAll) {
@@ -94,7 +96,8 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
     EXPECT_EQ(inspected[key], found[key]) << key;
 
   // What is there is not written over; with more epochs it goes on.
-  expectFailure({"train", "small.json", "--batch", "128"}, 2, "small-training holds a training, up to step 24: go on with `moec train --resume small-training`");
+  expectFailure({"train", "small.json", "--batch", "128"}, 2,
+                "small-training holds a training, up to step 24: go on with `moec train --resume small-training`");
   Outcome more = moec({"train", "small-training", "--resume", "--epochs", "3"});
   EXPECT_EQ(more.code, 0) << more.err;
   EXPECT_THAT(more.out, HasSubstr("small on digits"));
@@ -129,7 +132,8 @@ TEST_F(Train, GoesOnAfterASignalToTheBit) {
     json found = printed({"train", "--resume", out, "--steps", std::to_string(last)});
     EXPECT_EQ(found["step"], last);
   }
-  json whole = printed({"train", "small.json", "--out", "whole", "--steps", std::to_string(last), "--batch", "32", "--evaluate-every", "1000000", "--threads", "1"});
+  json whole =
+      printed({"train", "small.json", "--out", "whole", "--steps", std::to_string(last), "--batch", "32", "--evaluate-every", "1000000", "--threads", "1"});
   EXPECT_EQ(whole["state"], "finished");
   for (const char* name : {"weights.safetensors", "state.safetensors", "training.json"}) {
     EXPECT_FALSE(checkpointFile("whole", last, name).empty());

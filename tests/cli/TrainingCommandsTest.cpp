@@ -40,9 +40,7 @@ protected:
     return json::parse(outcome.out, nullptr, false);
   }
 
-  static JsonSchema schema(const std::string& command) {
-    return JsonSchema(json::parse(slurp(fs::path(MOEC_SOURCE) / "docs/schemas" / (command + ".json"))));
-  }
+  static JsonSchema schema(const std::string& command) { return JsonSchema(json::parse(slurp(fs::path(MOEC_SOURCE) / "docs/schemas" / (command + ".json")))); }
 };
 
 TEST_F(TrainingCommands, InspectShowsStatesAndBothLists) {

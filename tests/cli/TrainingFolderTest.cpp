@@ -23,12 +23,15 @@ protected:
   static std::string metrics() {
     std::string text;
     for (int i = 1; i <= 3; ++i)
-      text += fmt::format(R"({{"kind":"step","step":{},"epoch":0,"records":8,"loss":{},"learning_rate":0.001,"gradient_norm":1.5,"seconds":0.5,"seconds_waited":0,"tokens_per_second":16,)"
-                          R"("aux_losses":{{"moe.gate.balance_loss":1.5}},"load":{{"moe.gate":[3,5]}},"dropped":{{"moe.gate":1}}}})"
-                          "\n",
-                          i, 1.0 / i);
-    text += R"({"kind":"evaluation","step":2,"records":10,"loss":0.25,"accuracy":0.75,"seconds":0.25,"best":true})" "\n";
-    return text + R"({"kind":"evaluation","step":3,"records":10,"loss":0.5,"accuracy":0.7,"seconds":0.25,"best":false})" "\n";
+      text += fmt::format(
+          R"({{"kind":"step","step":{},"epoch":0,"records":8,"loss":{},"learning_rate":0.001,"gradient_norm":1.5,"seconds":0.5,"seconds_waited":0,"tokens_per_second":16,)"
+          R"("aux_losses":{{"moe.gate.balance_loss":1.5}},"load":{{"moe.gate":[3,5]}},"dropped":{{"moe.gate":1}}}})"
+          "\n",
+          i, 1.0 / i);
+    text += R"({"kind":"evaluation","step":2,"records":10,"loss":0.25,"accuracy":0.75,"seconds":0.25,"best":true})"
+            "\n";
+    return text + R"({"kind":"evaluation","step":3,"records":10,"loss":0.5,"accuracy":0.7,"seconds":0.25,"best":false})"
+                  "\n";
   }
 
   json inspected() const {
@@ -65,7 +68,8 @@ TEST_F(TrainingFolder, IsSummedUp) {
 }
 
 TEST_F(TrainingFolder, SaysHowItEnded) {
-  for (const auto& [event, state] : {std::pair("finished", "finished"), {"early_stop", "stopped early"}, {"interrupted", "interrupted"}, {"failed", "failed"}}) {
+  for (const auto& [event, state] :
+       {std::pair("finished", "finished"), {"early_stop", "stopped early"}, {"interrupted", "interrupted"}, {"failed", "failed"}}) {
     file("out/metrics.jsonl", metrics() + fmt::format(R"({{"kind":"{}","step":3}})", event) + "\n");
     EXPECT_EQ(inspected()["state"], state);
   }
@@ -76,7 +80,9 @@ TEST_F(TrainingFolder, SaysHowItEnded) {
 TEST_F(TrainingFolder, NamesWhatShipsWithMoec) {
   file("out/train.json", R"({"steps": 4})");
   EXPECT_EQ(inspected()["data"], "what ships with moec") << "nobody has said";
-  file("out/metrics.jsonl", R"j({"kind":"begun","step":0,"message":"digits (ships with moec)"})j" "\n" + metrics());
+  file("out/metrics.jsonl", R"j({"kind":"begun","step":0,"message":"digits (ships with moec)"})j"
+                            "\n" +
+                                metrics());
   EXPECT_EQ(inspected()["data"], "digits (ships with moec)");
   EXPECT_EQ(inspected()["state"], "under way");
 }

@@ -66,7 +66,8 @@ class MemoryOfTraining : public testing::TestWithParam<std::string> {};
 
 TEST_P(MemoryOfTraining, IsWhatInspectForetells) {
   for (bool accumulate : {false, true}) {
-    Program program = compile((kZoo / (GetParam() + ".json")).string(), {.targets = {"cpu:x86-64-v3"}, .checkSizes = true, .train = true, .accumulate = accumulate});
+    Program program =
+        compile((kZoo / (GetParam() + ".json")).string(), {.targets = {"cpu:x86-64-v3"}, .checkSizes = true, .train = true, .accumulate = accumulate});
     MemoryCounter counter;
     Training training(program, "cpu", {.threads = 2, .allocator = counter.allocator()});
     Bindings sizes = cli::checkSizes(training.plan(), {});

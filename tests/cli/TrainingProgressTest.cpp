@@ -37,7 +37,8 @@ TEST(TrainingLine, FitsTheTerminal) {
 }
 
 TEST(TrainingLine, OfAnEvaluation) {
-  EXPECT_EQ(cli::evaluationText({.step = 345, .loss = 0.39125, .accuracy = 0.913, .best = true}), "step 345: validation loss 0.3912, accuracy 91.30 %, the best so far");
+  EXPECT_EQ(cli::evaluationText({.step = 345, .loss = 0.39125, .accuracy = 0.913, .best = true}),
+            "step 345: validation loss 0.3912, accuracy 91.30 %, the best so far");
   EXPECT_EQ(cli::evaluationText({.step = 345, .loss = 2}), "step 345: validation loss 2.0000");
 }
 
@@ -121,10 +122,11 @@ TEST(TrainingPainting, OfAFileIsWholeLines) {
   EXPECT_THAT(text, Not(HasSubstr("\r")));
   EXPECT_THAT(run(std::chrono::seconds(10), false), Not(HasSubstr("/400")));
   std::atomic<bool> asked = true;
-  EXPECT_THAT(written(false, [&] {
-                TrainingProgress progress(false, asked);
-                std::this_thread::sleep_for(std::chrono::milliseconds(250));
-              }),
+  EXPECT_THAT(written(false,
+                      [&] {
+                        TrainingProgress progress(false, asked);
+                        std::this_thread::sleep_for(std::chrono::milliseconds(250));
+                      }),
               HasSubstr("moec: stopping after this step; a second signal stops at once\n"));
   EXPECT_EQ(run(std::chrono::milliseconds(50), true), "");
 }

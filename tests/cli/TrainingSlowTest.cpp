@@ -16,8 +16,8 @@ TEST_P(StepOnTheEmulator, AgreesWithTheCpu) {
   if (std::string missing = missingCudaCompiler(); !missing.empty())
     GTEST_SKIP() << "[SKIP] " << missing;
   for (bool recompute : {false, true}) {
-    std::vector<std::string> arguments{"check", "--train", (fs::path(MOEC_SOURCE) / "models/zoo" / (GetParam() + ".json")).string(),
-                                       "--device", "ptx-emulator:sm_90a", "--against", "cpu"};
+    std::vector<std::string> arguments{
+        "check", "--train", (fs::path(MOEC_SOURCE) / "models/zoo" / (GetParam() + ".json")).string(), "--device", "ptx-emulator:sm_90a", "--against", "cpu"};
     if (recompute)
       arguments.push_back("--recompute");
     Outcome outcome = moec(arguments);

@@ -73,11 +73,9 @@ TEST_F(Usage, AMistypedOptionIsTold) {
 }
 
 TEST_F(Usage, WhatIsNoModelIsNamed) {
-  expectFailure({"run", path("absent.json")}, 1,
-                "moec: error: " + path("absent.json") + ": cannot read: No such file or directory\n");
+  expectFailure({"run", path("absent.json")}, 1, "moec: error: " + path("absent.json") + ": cannot read: No such file or directory\n");
   expectFailure({"run", folder.string()}, 1, "cannot read: Is a directory");
-  expectFailure({"inspect", file("a.gif", "GIF89a")}, 1,
-                "expected a model (JSON) or a compiled program; found a GIF picture");
+  expectFailure({"inspect", file("a.gif", "GIF89a")}, 1, "expected a model (JSON) or a compiled program; found a GIF picture");
   expectFailure({"explain", file("empty", "")}, 1, "found an empty file");
 }
 

@@ -192,7 +192,8 @@ TEST_F(UserText, ARefusedTextIsNamedAtItsLine) {
   refused(mean, "const float mean0 = totl0", meanLine + "identifier \"totl0\" is undefined");
   refused(mean, "asm volatile(\"bad.word %0;\" :: \"r\"(lane)); " + mean, meanLine + "ptxas: ");
   // ptxas names no line of what is too much for a function.
-  refused(mean, "__shared__ volatile float big[60000]; big[lane] = 1; " + mean, ": error: ptxas: Entry function '" + function + "' uses too much shared data (");
+  refused(mean, "__shared__ volatile float big[60000]; big[lane] = 1; " + mean,
+          ": error: ptxas: Entry function '" + function + "' uses too much shared data (");
   std::string functionLine = "texts/" + name + ":" + std::to_string(lineOf(whole, function + "(")) + ": error: ";
   refused("    const float* __restrict__ in2,\n", "", functionLine + "this function must keep its parameters");
   refused("    long long n0,\n", "    int n0,\n", functionLine + "this function must keep its parameters");
@@ -329,8 +330,9 @@ TEST_F(PlantedFault, ASharedMemoryRaceInASkeletonsLines) {
 
 TEST_F(PlantedFault, ADivergentBarrier) {
   emitTexts(kNorm);
-  Found found = plant("texts", "  const float mean0 = ", "  if (lane < 5)\n    __syncthreads(); // planted\n  const float mean0 = ",
-                      "__syncthreads(); // planted", "divergent barrier");
+  Found found =
+      plant("texts", "  const float mean0 = ", "  if (lane < 5)\n    __syncthreads(); // planted\n  const float mean0 = ", "__syncthreads(); // planted",
+            "divergent barrier");
   EXPECT_THAT(found.opcode, StartsWith("bar"));
   EXPECT_EQ(found.thread, "(0,0,0)");
 }

@@ -9,12 +9,12 @@ struct AssignCase {
   const char* name;
   int64_t tokens, choices, experts;
   const char* priority;
-  const char* capacity = "";               // a size text; empty: none
-  int64_t groups = 0;                      // 0: no groups are named
-  int64_t outerExperts = 0;                // 0: not within a routing; experts are of all outer ones together
+  const char* capacity = ""; // a size text; empty: none
+  int64_t groups = 0;        // 0: no groups are named
+  int64_t outerExperts = 0;  // 0: not within a routing; experts are of all outer ones together
   int64_t outerChoices = 1;
-  bool isOuterGrouped = true;              // otherwise groups lie mixed in the outer experts' rows
-  bool enters = false, stays = false;      // masks: before the capacity, behind it
+  bool isOuterGrouped = true;         // otherwise groups lie mixed in the outer experts' rows
+  bool enters = false, stays = false; // masks: before the capacity, behind it
 
   int64_t rows() const { return outerExperts ? tokens * outerChoices : tokens; }
 };

@@ -22,7 +22,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, AssignKernel, ::testing::ValuesIn(assignCases())
 TEST(AssignKernels, scoresWithinARouting) {
   AssignCase c{"", 40, 2, 12, "choice_major", "4", 2, 3, 2};
   ParsedKernel kernel = parseKernel(
-      "gate", "%x: tensor<?x4xf32, #moe.sizes<\"2*t\", \"4\">>, %w: tensor<?x2xf32, #moe.sizes<\"t\", \"2\">>, %o: !moe.routing<3 experts, \"t\" tokens, 2 choices>",
+      "gate",
+      "%x: tensor<?x4xf32, #moe.sizes<\"2*t\", \"4\">>, %w: tensor<?x2xf32, #moe.sizes<\"t\", \"2\">>, %o: !moe.routing<3 experts, \"t\" tokens, 2 choices>",
       "!moe.routing<12 experts, \"2*t\" tokens, 2 choices>", R"(
     %s = moe.softmax %x : tensor<?x4xf32, #moe.sizes<"2*t", "4">>
     %v, %i = moe.select %s k 2 : tensor<?x4xf32, #moe.sizes<"2*t", "4">>

@@ -18,8 +18,7 @@ std::string text(int64_t value) { return std::to_string(value); }
 
 mlir::Value attend(KernelMaker& maker, const AttentionCase& c, mlir::Value q, mlir::Value k, mlir::Value v) {
   mlir::OpBuilder& b = maker.builder();
-  return ir::AttentionOp::create(b, maker.loc(), q, k, v, b.getI64IntegerAttr(c.heads), b.getF64FloatAttr(0.37),
-                                 c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+  return ir::AttentionOp::create(b, maker.loc(), q, k, v, b.getI64IntegerAttr(c.heads), b.getF64FloatAttr(0.37), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
 }
 
 class AttentionKernel : public ::testing::TestWithParam<AttentionCase> {};
@@ -45,16 +44,16 @@ TEST_P(AttentionKernel, slicesOfOneArgument) {
 TEST_P(AttentionKernel, moreKeysThanQueries) {
   const AttentionCase& c = GetParam();
   int64_t inner = c.heads * c.headDim, keys = c.queries + 5;
-  expectReference({[&](KernelMaker& maker, const Weights&) {
-                     mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
-                     mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
-                     return maker.finish("attention", {attend(maker, c, q, k, v)});
-                   },
-                   {randomTensor(c.type, {c.batch, c.queries, inner}, 1), randomTensor(c.type, {c.batch, keys, inner}, 2),
-                    randomTensor(c.type, {c.batch, keys, inner}, 3)},
-                   -1,
-                   {{"n", c.queries}, {"m", keys}},
-                   c.headDim + keys});
+  expectReference(
+      {[&](KernelMaker& maker, const Weights&) {
+         mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
+         mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
+         return maker.finish("attention", {attend(maker, c, q, k, v)});
+       },
+       {randomTensor(c.type, {c.batch, c.queries, inner}, 1), randomTensor(c.type, {c.batch, keys, inner}, 2), randomTensor(c.type, {c.batch, keys, inner}, 3)},
+       -1,
+       {{"n", c.queries}, {"m", keys}},
+       c.headDim + keys});
 }
 
 /// Heads that share keys, other tokens' keys, and a bias of each head or of all.
@@ -101,12 +100,14 @@ TEST_P(AttentionKernel, dropout) {
       inputs.push_back(draws);
     expectReference({[&](KernelMaker& maker, const Weights&) {
                        mlir::OpBuilder& b = maker.builder();
-                       mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)}), k = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
-                       mlir::Value v = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}), bias = maker.tensor(c.type, {text(heads), "n", "m"});
+                       mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)}),
+                                   k = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
+                       mlir::Value v = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}),
+                                   bias = maker.tensor(c.type, {text(heads), "n", "m"});
                        std::vector<std::string> sizes{text(c.batch), text(heads), "n", "m"};
                        mlir::Value used = given ? maker.tensor(drawn, sizes) : maker.draws(drawn, sizes);
-                       mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, bias, used, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads), b.getF64FloatAttr(0.37),
-                                                               c.causal ? b.getUnitAttr() : mlir::UnitAttr(), b.getF64FloatAttr(0.3));
+                       mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, bias, used, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads),
+                                                               b.getF64FloatAttr(0.37), c.causal ? b.getUnitAttr() : mlir::UnitAttr(), b.getF64FloatAttr(0.3));
                        return maker.finish("attention", {y});
                      },
                      inputs,

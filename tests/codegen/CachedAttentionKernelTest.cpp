@@ -57,7 +57,8 @@ TEST_P(CachedAttentionKernel, newRowsBehindKeptOnes) {
                        };
                        mlir::Value q = part(0, inner), k = part(inner, outer), v = part(inner + outer, outer);
                        auto keyHeads = c.sharing > 1 ? b.getI64IntegerAttr(c.heads) : mlir::IntegerAttr();
-                       mlir::Value y = ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, position, bias, b.getI64IntegerAttr(heads), keyHeads, b.getF64FloatAttr(0.37));
+                       mlir::Value y = ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, position, bias, b.getI64IntegerAttr(heads),
+                                                                     keyHeads, b.getF64FloatAttr(0.37));
                        return maker.finish("cached_attention", {y});
                      },
                      inputs,
@@ -79,7 +80,8 @@ TEST_P(CachedAttentionKernel, rowsOfTwoStatesInPlace) {
   mlir::Value v = maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr("3"), b.getStringAttr(text(width)));
   mlir::Value first = ir::AppendOp::create(b, maker.loc(), keys, k, position), second = ir::AppendOp::create(b, maker.loc(), values, v, position);
   LoadedKernel kernel(maker.finish("append", {first, second}));
-  Tensor rows = randomTensor(c.type, {c.batch, c.tokens, width}, 1), wide = randomTensor(c.type, {c.batch, c.tokens, width + 3}, 4), at = Tensor::of<int64_t>({c.position}, {});
+  Tensor rows = randomTensor(c.type, {c.batch, c.tokens, width}, 1), wide = randomTensor(c.type, {c.batch, c.tokens, width + 3}, 4),
+         at = Tensor::of<int64_t>({c.position}, {});
   std::vector<Tensor> expected{reference::append(kept(c, 2), rows, c.position), reference::append(kept(c, 3), reference::slice(wide, 2, 3, width), c.position)};
   for (int threads : {1, 3}) {
     Tensor ofKeys = kept(c, 2), ofValues = kept(c, 3);
@@ -90,10 +92,11 @@ TEST_P(CachedAttentionKernel, rowsOfTwoStatesInPlace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, CachedAttentionKernel,
-                         ::testing::Values(CachedCase{DType::F32, 1, 1, 0, 1, 1, 1, 1}, CachedCase{DType::F32, 2, 1, 130, 200, 2, 1, 64}, CachedCase{DType::F32, 2, 1, 70, 71, 3, 1, 20},
-                                           CachedCase{DType::F32, 1, 2, 64, 100, 2, 3, 16}, CachedCase{DType::F32, 2, 37, 0, 64, 2, 1, 16}, CachedCase{DType::F32, 1, 70, 65, 300, 2, 2, 24},
-                                           CachedCase{DType::F64, 2, 1, 33, 40, 2, 1, 8}, CachedCase{DType::F64, 1, 19, 7, 40, 2, 3, 13}, CachedCase{DType::BF16, 2, 1, 66, 80, 2, 1, 64},
-                                           CachedCase{DType::BF16, 1, 30, 5, 70, 2, 2, 13}));
+                         ::testing::Values(CachedCase{DType::F32, 1, 1, 0, 1, 1, 1, 1}, CachedCase{DType::F32, 2, 1, 130, 200, 2, 1, 64},
+                                           CachedCase{DType::F32, 2, 1, 70, 71, 3, 1, 20}, CachedCase{DType::F32, 1, 2, 64, 100, 2, 3, 16},
+                                           CachedCase{DType::F32, 2, 37, 0, 64, 2, 1, 16}, CachedCase{DType::F32, 1, 70, 65, 300, 2, 2, 24},
+                                           CachedCase{DType::F64, 2, 1, 33, 40, 2, 1, 8}, CachedCase{DType::F64, 1, 19, 7, 40, 2, 3, 13},
+                                           CachedCase{DType::BF16, 2, 1, 66, 80, 2, 1, 64}, CachedCase{DType::BF16, 1, 30, 5, 70, 2, 2, 13}));
 
 } // namespace
 } // namespace moec::testing

@@ -26,9 +26,7 @@ ParsedKernel scheduled(codegen::KernelEmitter& emitter, std::string body = kBody
   return kernel;
 }
 
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  return text.replace(text.find(from), from.size(), to);
-}
+std::string replaced(std::string text, const std::string& from, const std::string& to) { return text.replace(text.find(from), from.size(), to); }
 
 TEST(Emitter, keysIgnoreLabelsAndPathsOfDraws) {
   auto emitter = emitterOf("cpu:x86-64-v3");
@@ -102,9 +100,8 @@ TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
   auto emitter = emitterOf("cpu:x86-64-v3");
   ParsedKernel kernel = scheduled(*emitter);
   cpu::KernelBuilder k(kernel.op, "caller", *cpu::findTarget("cpu:x86-64-v3"));
-  k.stage(Size(1), Size(1), [&](cpu::Value item) {
-    mlir::LLVM::CallOp::create(k.builder(), k.loc(), mlir::TypeRange{}, "somewhere_else", mlir::ValueRange{item});
-  });
+  k.stage(Size(1), Size(1),
+          [&](cpu::Value item) { mlir::LLVM::CallOp::create(k.builder(), k.loc(), mlir::TypeRange{}, "somewhere_else", mlir::ValueRange{item}); });
   auto* parent = k.builder().getInsertionBlock()->getParentOp();
   while (!mlir::isa<mlir::ModuleOp>(parent))
     parent = parent->getParentOp();

@@ -142,7 +142,8 @@ TEST_P(ExpertKernels, downGivesItsRowsToo) {
     SCOPED_TRACE(form);
     expectReference({[&](KernelMaker& maker, const Weights& weights) {
                        mlir::Value rows = maker.tensor(type(), {rowsText(), text(hidden)}), routing = maker.routing(fill().experts, "t", fill().choices);
-                       mlir::Value w = weights(maker, type(), {fill().experts, width, hidden}), bias = maker.tensor(type(), {text(fill().experts), text(width)});
+                       mlir::Value w = weights(maker, type(), {fill().experts, width, hidden}),
+                                   bias = maker.tensor(type(), {text(fill().experts), text(width)});
                        mlir::Value choice = maker.tensor(weightType(), {"t", text(fill().choices)}), residual = maker.tensor(type(), {"t", text(width)});
                        mlir::Value product = maker.make<ir::GroupedMatmulOp>(rows, w, routing);
                        mlir::Value made = maker.make<ir::AddOp>(product, maker.make<ir::ExpertRowsOp>(bias, routing));

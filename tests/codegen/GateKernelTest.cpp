@@ -40,8 +40,7 @@ TEST_P(GateKernel, softmaxOfAProductThenTopK) {
                      ir::SelectOp top = select(maker, c, maker.make<ir::SoftmaxOp>(scores));
                      return maker.finish("gate", {assign(maker, c, top.getIndices()), top.getValues()});
                    },
-                   {randomTensor(c.type, {c.tokens, c.width}, 1), randomTensor(c.type, {c.experts, c.width}, 2),
-                    randomTensor(c.type, {c.experts}, 3)},
+                   {randomTensor(c.type, {c.tokens, c.width}, 1), randomTensor(c.type, {c.experts, c.width}, 2), randomTensor(c.type, {c.experts}, 3)},
                    1,
                    bindings(),
                    c.width});
@@ -54,11 +53,11 @@ TEST_P(GateKernel, dropsByARandomDrawAndGivesItsScores) {
                      mlir::Value x = maker.tensor(c.type, {"t", text(c.width)}), w = weights(maker, c.type, {c.experts, c.width});
                      mlir::Value scores = maker.make<ir::MatmulOp>(x, w);
                      ir::SelectOp top = select(maker, c, maker.make<ir::SoftmaxOp>(scores));
-                     mlir::Value uniform = ir::RandomOp::create(b, maker.loc(), top.getValues().getType(),
-                                                                ir::DistributionAttr::get(b.getContext(), ir::Distribution::Uniform),
-                                                                b.getStringAttr("gate.policy"));
-                     mlir::Value keep = ir::CompareOp::create(b, maker.loc(), ir::PredicateAttr::get(b.getContext(), ir::Predicate::LT), uniform,
-                                                              top.getValues());
+                     mlir::Value uniform =
+                         ir::RandomOp::create(b, maker.loc(), top.getValues().getType(), ir::DistributionAttr::get(b.getContext(), ir::Distribution::Uniform),
+                                              b.getStringAttr("gate.policy"));
+                     mlir::Value keep =
+                         ir::CompareOp::create(b, maker.loc(), ir::PredicateAttr::get(b.getContext(), ir::Predicate::LT), uniform, top.getValues());
                      mlir::Value routing = maker.make<ir::DropOp>(assign(maker, c, top.getIndices()), keep);
                      return maker.finish("gate", {top.getValues(), routing, top.getIndices(), scores});
                    },
@@ -80,20 +79,17 @@ TEST_P(GateKernel, scoresOfAnArgument) {
                    bindings()});
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, GateKernel,
-    ::testing::Values(GateCase{DType::F32, 1, 4, 2, 1, ir::Priority::TokenMajor, ""},
-                      GateCase{DType::F32, 300, 32, 4, 2, ir::Priority::ChoiceMajor, "trunc(1.2*(t)/4)"},
-                      GateCase{DType::F32, 150, 17, 20, 3, ir::Priority::TokenMajor, "7"},
-                      GateCase{DType::F32, 61, 40, 64, 8, ir::Priority::TokenMajor, ""},
-                      GateCase{DType::F32, 20, 8, 3, 3, ir::Priority::ChoiceMajor, "0"},
-                      GateCase{DType::F64, 77, 33, 5, 2, ir::Priority::ChoiceMajor, "10"}));
+INSTANTIATE_TEST_SUITE_P(Cases, GateKernel,
+                         ::testing::Values(GateCase{DType::F32, 1, 4, 2, 1, ir::Priority::TokenMajor, ""},
+                                           GateCase{DType::F32, 300, 32, 4, 2, ir::Priority::ChoiceMajor, "trunc(1.2*(t)/4)"},
+                                           GateCase{DType::F32, 150, 17, 20, 3, ir::Priority::TokenMajor, "7"},
+                                           GateCase{DType::F32, 61, 40, 64, 8, ir::Priority::TokenMajor, ""},
+                                           GateCase{DType::F32, 20, 8, 3, 3, ir::Priority::ChoiceMajor, "0"},
+                                           GateCase{DType::F64, 77, 33, 5, 2, ir::Priority::ChoiceMajor, "10"}));
 
 TEST(GateKernels, indicesOfAnArgumentWithoutAnExpert) {
   GateCase c{DType::F32, 7, 0, 4, 1, ir::Priority::TokenMajor, "2"};
-  expectReference({[&](KernelMaker& maker, const Weights&) {
-                     return maker.finish("gate", {assign(maker, c, maker.tensor(DType::I32, {"t", "1"}))});
-                   },
+  expectReference({[&](KernelMaker& maker, const Weights&) { return maker.finish("gate", {assign(maker, c, maker.tensor(DType::I32, {"t", "1"}))}); },
                    {Tensor::of(std::vector<int32_t>{3, -1, 3, 0, 3, -1, 1}, {7, 1})},
                    -1,
                    {{"t", 7}}});

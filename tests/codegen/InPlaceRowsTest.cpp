@@ -13,14 +13,16 @@ ParsedKernel gradientOf(const std::string& dtype, int64_t rows, int64_t classes)
   std::string scores = fmt::format("tensor<{}x{}x{}>", rows, classes, dtype), wide = fmt::format("tensor<{}x{}xf32>", rows, classes);
   std::string each = fmt::format("tensor<{}x{}>", rows, dtype == "bf16" ? "f32" : dtype), labels = fmt::format("tensor<{}xi64>", rows);
   if (dtype != "bf16")
-    return parseKernel("rows", fmt::format("%l: {}, %d: {}, %x: {}", labels, each, scores), scores,
-                       fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore -100 : {0}, {1}, {2}  moe.yield %g : {1}", each, scores, labels));
-  return parseKernel("rows", fmt::format("%l: {}, %d: {}, %x: {}", labels, each, scores), scores, fmt::format(R"(
+    return parseKernel(
+        "rows", fmt::format("%l: {}, %d: {}, %x: {}", labels, each, scores), scores,
+        fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore -100 : {0}, {1}, {2}  moe.yield %g : {1}", each, scores, labels));
+  return parseKernel("rows", fmt::format("%l: {}, %d: {}, %x: {}", labels, each, scores), scores,
+                     fmt::format(R"(
     %w = moe.cast %x to f32 : {1}
     %g = moe.cross_entropy_grad %d, %w, %l smoothing 0.0 ignore -100 : {0}, {3}, {2}
     %n = moe.cast %g to bf16 : {3}
     moe.yield %n : {1})",
-                                                                                                              each, scores, labels, wide));
+                                 each, scores, labels, wide));
 }
 
 /// Labels of all classes by turns, and some that do not count.
@@ -64,13 +66,16 @@ TEST(InPlaceRows, scoresThatAreNeededStay) {
   std::string gradient = "%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -100 : tensor<3xf32>, tensor<3x5xf32>, tensor<3xi64>  ";
   EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>, tensor<3xf32>", gradient + R"(
     %s = moe.log_sum_exp %x : tensor<3x5xf32>
-    moe.yield %g, %s : tensor<3x5xf32>, tensor<3xf32>)").op));
+    moe.yield %g, %s : tensor<3x5xf32>, tensor<3xf32>)")
+                                      .op));
   EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>", gradient + R"(
     %s = moe.add %g, %x : tensor<3x5xf32>, tensor<3x5xf32>
-    moe.yield %s : tensor<3x5xf32>)").op));
+    moe.yield %s : tensor<3x5xf32>)")
+                                      .op));
   EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xbf16>", gradient + R"(
     %s = moe.cast %g to bf16 : tensor<3x5xf32>
-    moe.yield %s : tensor<3x5xbf16>)").op));
+    moe.yield %s : tensor<3x5xbf16>)")
+                                      .op));
 }
 
 } // namespace

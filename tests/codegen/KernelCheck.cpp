@@ -12,8 +12,7 @@
 
 namespace moec::testing {
 
-ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, const std::string& results,
-                         const std::string& body) {
+ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, const std::string& results, const std::string& body) {
   // "%x: tensor<..>, %y: tensor<..>": types follow the colons; commas inside < > do not part arguments.
   std::vector<std::string> types;
   std::string outer, operands;

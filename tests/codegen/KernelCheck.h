@@ -14,8 +14,7 @@ struct ParsedKernel {
   mlir::OwningOpRef<mlir::ModuleOp> module;
   ir::KernelOp op;
 };
-ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, const std::string& results,
-                         const std::string& body);
+ParsedKernel parseKernel(const std::string& kind, const std::string& arguments, const std::string& results, const std::string& body);
 
 /// What every check draws its random numbers from.
 inline constexpr uint64_t kCheckSeed = 0x123456789abcdef0;
@@ -23,12 +22,12 @@ inline constexpr uint32_t kCheckStep = 7;
 
 struct CheckOptions {
   Bindings bindings;
-  std::vector<Tensor> inputs;      // random ones where none are given
-  double low = -2, high = 2;       // of random inputs
-  int64_t terms = 64;              // max |a - b| <= tolerance(dtype, terms) * max(1, max |b|), Tolerance.h
-  bool exact = false;              // to the bit
+  std::vector<Tensor> inputs; // random ones where none are given
+  double low = -2, high = 2;  // of random inputs
+  int64_t terms = 64;         // max |a - b| <= tolerance(dtype, terms) * max(1, max |b|), Tolerance.h
+  bool exact = false;         // to the bit
   std::string target = "cpu:x86-64-v3";
-  int64_t block = 0;               // items of another size than the schedule's
+  int64_t block = 0; // items of another size than the schedule's
 };
 
 /// options.inputs, and random ones behind them.

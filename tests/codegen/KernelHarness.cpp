@@ -16,8 +16,7 @@ namespace moec::testing {
 
 //===--- making a kernel ---===//
 
-KernelMaker::KernelMaker(mlir::MLIRContext& context)
-    : module_(mlir::ModuleOp::create(mlir::UnknownLoc::get(&context))), builder_(&context) {
+KernelMaker::KernelMaker(mlir::MLIRContext& context) : module_(mlir::ModuleOp::create(mlir::UnknownLoc::get(&context))), builder_(&context) {
   body_.emplaceBlock();
   builder_.setInsertionPointToEnd(&body_.front());
 }

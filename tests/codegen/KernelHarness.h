@@ -21,9 +21,7 @@ public:
   /// Uniform draws that the kernel makes, under the path "test.draws".
   mlir::Value draws(DType type, const std::vector<std::string>& sizes);
   mlir::Value routing(int64_t experts, const std::string& tokens, int64_t choices);
-  template <class Op, class... Args> mlir::Value make(Args&&... args) {
-    return Op::create(builder_, loc(), std::forward<Args>(args)...)->getResult(0);
-  }
+  template <class Op, class... Args> mlir::Value make(Args&&... args) { return Op::create(builder_, loc(), std::forward<Args>(args)...)->getResult(0); }
   ir::KernelOp finish(const std::string& kind, mlir::ValueRange results);
 
 private:

@@ -32,8 +32,10 @@ TEST(LongReductions, gradientOfABias) {
           CheckOptions options;
           options.bindings = {{"t", rows}};
           options.terms = rows;
-          expectLoops("%x: " + x + ", %z: " + x, y,
-                      fmt::format("%m = moe.mul %x, %z : {0}, {0}\n %r = moe.reduce {1} %m axis 0 : {0}\n %y = moe.neg %r : {2}\n moe.yield %y : {2}", x, kind, y), options, 3);
+          expectLoops(
+              "%x: " + x + ", %z: " + x, y,
+              fmt::format("%m = moe.mul %x, %z : {0}, {0}\n %r = moe.reduce {1} %m axis 0 : {0}\n %y = moe.neg %r : {2}\n moe.yield %y : {2}", x, kind, y),
+              options, 3);
         }
       }
 }
@@ -43,8 +45,10 @@ TEST(LongReductions, sumOfSquaresOfAMatrix) {
     std::string x = fmt::format("tensor<301x257x{}>", element), flat = fmt::format("tensor<77357x{}>", element), y = fmt::format("tensor<{}>", element);
     CheckOptions options;
     options.terms = 77357;
-    expectLoops("%x: " + x, y,
-                fmt::format("%f = moe.reshape %x : {0} -> {1}\n %s = moe.mul %f, %f : {1}, {1}\n %r = moe.reduce sum %s axis 0 : {1}\n moe.yield %r : {2}", x, flat, y), options, 3);
+    expectLoops(
+        "%x: " + x, y,
+        fmt::format("%f = moe.reshape %x : {0} -> {1}\n %s = moe.mul %f, %f : {1}, {1}\n %r = moe.reduce sum %s axis 0 : {1}\n moe.yield %r : {2}", x, flat, y),
+        options, 3);
   }
 }
 
@@ -76,7 +80,8 @@ TEST(LongReductions, overTheMiddleAxis) {
   options.terms = 333;
   std::string x = "tensor<3x?x21xf32, #moe.sizes<\"3\", \"t\", \"21\">>";
   expectLoops("%x: " + x, "tensor<21x3xf32>",
-              fmt::format("%a = moe.reduce sum %x axis 1 : {}\n %y = moe.transpose %a [1, 0] : tensor<3x21xf32>\n moe.yield %y : tensor<21x3xf32>", x), options, 3);
+              fmt::format("%a = moe.reduce sum %x axis 1 : {}\n %y = moe.transpose %a [1, 0] : tensor<3x21xf32>\n moe.yield %y : tensor<21x3xf32>", x), options,
+              3);
 }
 
 TEST(LongReductions, aNanIsTheMaximum) {
@@ -90,11 +95,13 @@ TEST(LongReductions, aNanIsTheMaximum) {
 TEST(LongLines, areCutInPieces) {
   CheckOptions options;
   std::string x = "tensor<30011xf32>", stack = "tensor<5x30011xf32>"; // with a sum of few, whose pieces meet
-  expectLoops("%x: " + x + ", %z: " + stack, x,
-              fmt::format("%s = moe.reduce sum %z axis 0 : {1}\n %f = moe.slice %s axis 0 from \"11\" size \"30000\" : {0}\n %g = moe.slice %s axis 0 from \"0\" size \"11\" : {0}\n"
-                          "%c = moe.concat %f, %g axis 0 : tensor<30000xf32>, tensor<11xf32>\n %a = moe.add %s, %c : {0}, {0}\n %y = moe.mul %a, %x : {0}, {0}\n moe.yield %y : {0}",
-                          x, stack),
-              options, 1);
+  expectLoops(
+      "%x: " + x + ", %z: " + stack, x,
+      fmt::format(
+          "%s = moe.reduce sum %z axis 0 : {1}\n %f = moe.slice %s axis 0 from \"11\" size \"30000\" : {0}\n %g = moe.slice %s axis 0 from \"0\" size \"11\" : {0}\n"
+          "%c = moe.concat %f, %g axis 0 : tensor<30000xf32>, tensor<11xf32>\n %a = moe.add %s, %c : {0}, {0}\n %y = moe.mul %a, %x : {0}, {0}\n moe.yield %y : {0}",
+          x, stack),
+      options, 1);
   ParsedKernel kernel = parseKernel("loops", "%x: " + x, x, fmt::format("%y = moe.exp %x : {0}\n moe.yield %y : {0}", x));
   EXPECT_GT(LoadedKernel(kernel.op).image().stages[0].items.evaluate({}), 4);
 }

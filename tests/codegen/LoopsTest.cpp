@@ -57,7 +57,9 @@ TEST(Loops, aSizeAsANumber) {
   std::string x = "tensor<?x8xf32, #moe.sizes<\"n\", \"8\">>";
   for (const char* element : {"f32", "f64"}) {
     std::string typed = std::string(element) == "f32" ? x : "tensor<?x8xf64, #moe.sizes<\"n\", \"8\">>";
-    ParsedKernel kernel = parseKernel("loops", "%x: " + typed, typed, fmt::format("%s = moe.size \"8*n-1\" to {1}\n %y = moe.div %x, %s : {0}, tensor<{1}>\n moe.yield %y : {0}", typed, element));
+    ParsedKernel kernel =
+        parseKernel("loops", "%x: " + typed, typed,
+                    fmt::format("%s = moe.size \"8*n-1\" to {1}\n %y = moe.div %x, %s : {0}, tensor<{1}>\n moe.yield %y : {0}", typed, element));
     CheckOptions options;
     options.bindings = {{"n", 6}};
     check(kernel, options);
@@ -76,9 +78,9 @@ TEST(Loops, biasesOfDistances) {
     for (auto [buckets, farthest, queries, keys] : {std::array{32, 128, 150, 150}, {8, 20, 30, 30}, {4, 3, 5, 9}, {46, 1000, 3, 1200}}) {
       SCOPED_TRACE(::testing::Message() << buckets << " buckets " << way);
       std::string table = fmt::format("tensor<{}x3xf32>", buckets), y = "tensor<3x?x?xf32, #moe.sizes<\"3\", \"n\", \"m\">>";
-      ParsedKernel kernel = parseKernel("loops", "%t: " + table, y,
-                                        fmt::format("%y = moe.relative_bias %t queries \"n\" keys \"m\" max_distance {} {} : {}\n moe.yield %y : {}",
-                                                    farthest, way, table, y));
+      ParsedKernel kernel =
+          parseKernel("loops", "%t: " + table, y,
+                      fmt::format("%y = moe.relative_bias %t queries \"n\" keys \"m\" max_distance {} {} : {}\n moe.yield %y : {}", farthest, way, table, y));
       CheckOptions options = exact();
       options.bindings = {{"n", queries}, {"m", keys}};
       check(kernel, options);
@@ -124,8 +126,7 @@ TEST(Loops, reductionsAlongEveryAxis) {
   for (const char* element : {"f32", "f64"})
     for (const char* kind : {"sum", "mean", "max"}) {
       std::string x = fmt::format("tensor<4x7x19x{}>", element);
-      std::string shapes[] = {fmt::format("tensor<7x19x{}>", element), fmt::format("tensor<4x19x{}>", element),
-                              fmt::format("tensor<4x7x{}>", element)};
+      std::string shapes[] = {fmt::format("tensor<7x19x{}>", element), fmt::format("tensor<4x19x{}>", element), fmt::format("tensor<4x7x{}>", element)};
       for (int axis = 0; axis < 3; ++axis) {
         ParsedKernel kernel = parseKernel("loops", "%x: " + x, shapes[axis],
                                           fmt::format("%e = moe.exp %x : {0}\n %r = moe.reduce {1} %e axis {2} : {0}\n"
@@ -163,8 +164,7 @@ TEST(Loops, aSumOverExpertsThenItsActivation) {
 
 TEST(Loops, oneIndexForAllTokens) {
   std::string y = "tensor<?x1xi32, #moe.sizes<\"t\", \"1\">>";
-  ParsedKernel kernel = parseKernel("loops", "%i: tensor<1x1xi32>", y,
-                                    fmt::format("%y = moe.broadcast %i : tensor<1x1xi32> -> {0}\n moe.yield %y : {0}", y));
+  ParsedKernel kernel = parseKernel("loops", "%i: tensor<1x1xi32>", y, fmt::format("%y = moe.broadcast %i : tensor<1x1xi32> -> {0}\n moe.yield %y : {0}", y));
   CheckOptions options = exact();
   options.bindings = {{"t", 37}};
   options.inputs = {Tensor::of(std::vector<int32_t>{3}, {1, 1})};
@@ -173,12 +173,12 @@ TEST(Loops, oneIndexForAllTokens) {
 
 TEST(Loops, embeddingOfBothIndexTypes) {
   for (const char* type : {"i32", "i64"}) {
-    ParsedKernel kernel = parseKernel("loops", fmt::format("%i: tensor<2x3x{}>, %w: tensor<9x16xf32>, %p: tensor<3x16xf32>", type),
-                                      "tensor<2x3x16xf32>", fmt::format(R"(
+    ParsedKernel kernel = parseKernel("loops", fmt::format("%i: tensor<2x3x{}>, %w: tensor<9x16xf32>, %p: tensor<3x16xf32>", type), "tensor<2x3x16xf32>",
+                                      fmt::format(R"(
     %e = moe.embedding %i, %w : tensor<2x3x{}>, tensor<9x16xf32>
     %y = moe.add %e, %p : tensor<2x3x16xf32>, tensor<3x16xf32>
     moe.yield %y : tensor<2x3x16xf32>)",
-                                                                        type));
+                                                  type));
     CheckOptions options = exact();
     Tensor ids = Tensor::of(std::vector<int64_t>{8, 0, 3, 3, 1, 7}, {2, 3});
     options.inputs = {std::string(type) == "i64" ? ids : ids.cast(DType::I32)};
@@ -199,19 +199,32 @@ TEST(Loops, drawsAndConstantsAndSeveralResults) {
 }
 
 TEST(Loops, ranksZeroAndOne) {
-  ParsedKernel kernel = parseKernel("loops", "%x: tensor<37xf32>", "tensor<f32>",
-                                    "%y = moe.reduce mean %x axis 0 : tensor<37xf32>\n moe.yield %y : tensor<f32>");
+  ParsedKernel kernel =
+      parseKernel("loops", "%x: tensor<37xf32>", "tensor<f32>", "%y = moe.reduce mean %x axis 0 : tensor<37xf32>\n moe.yield %y : tensor<f32>");
   check(kernel);
-  ParsedKernel other = parseKernel("loops", "%x: tensor<6x2xf32>", "tensor<12xf32>",
-                                   "%y = moe.reshape %x : tensor<6x2xf32> -> tensor<12xf32>\n moe.yield %y : tensor<12xf32>");
+  ParsedKernel other =
+      parseKernel("loops", "%x: tensor<6x2xf32>", "tensor<12xf32>", "%y = moe.reshape %x : tensor<6x2xf32> -> tensor<12xf32>\n moe.yield %y : tensor<12xf32>");
   check(other, exact());
 }
 
 TEST(Loops, castsToBfloat16AreRoundedOnce) {
   // Ties of bf16, and what only a double or an integer tells from one.
-  std::vector<double> reals = {1 + 0x1p-8,       1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8 - 0x1p-40, 1 + 3 * 0x1p-8, 1 + 3 * 0x1p-8 - 0x1p-52, -(1 + 0x1p-8 + 0x1p-52),
-                               1e300,            -1e300,               3.4e38,               1e-40,          0x1p-133,                 0x1.8p-134 + 0x1p-180,
-                               NAN,              INFINITY,             -0.0,                 259};
+  std::vector<double> reals = {1 + 0x1p-8,
+                               1 + 0x1p-8 + 0x1p-40,
+                               1 + 0x1p-8 - 0x1p-40,
+                               1 + 3 * 0x1p-8,
+                               1 + 3 * 0x1p-8 - 0x1p-52,
+                               -(1 + 0x1p-8 + 0x1p-52),
+                               1e300,
+                               -1e300,
+                               3.4e38,
+                               1e-40,
+                               0x1p-133,
+                               0x1.8p-134 + 0x1p-180,
+                               NAN,
+                               INFINITY,
+                               -0.0,
+                               259};
   std::vector<int64_t> whole = {0, 1, -1, 257, 258, 259, -259, 16842751, 16842752, 16842753, 2147483647, -2147483647 - 1, 16777217, 3, 3, 3};
   for (DType type : {DType::F64, DType::F32, DType::I64, DType::I32}) {
     std::string x = fmt::format("tensor<16x{}>", name(type));

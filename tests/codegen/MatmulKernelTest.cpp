@@ -63,8 +63,8 @@ TEST(MatmulKernelShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfT
                      y = maker.make<ir::AddOp>(maker.make<ir::MulOp>(y, fifths), perBatch);
                      return maker.finish("matmul", {y, maker.make<ir::ReluOp>(y)});
                    },
-                   {randomTensor(type, {3, 5, 6, 24}, 1), randomTensor(type, {11, 24}, 2), randomTensor(type, {5, 6, 11}, 3),
-                    randomTensor(type, {5, 1, 1}, 4), randomTensor(type, {3, 1, 1, 11}, 5)},
+                   {randomTensor(type, {3, 5, 6, 24}, 1), randomTensor(type, {11, 24}, 2), randomTensor(type, {5, 6, 11}, 3), randomTensor(type, {5, 1, 1}, 4),
+                    randomTensor(type, {3, 1, 1, 11}, 5)},
                    1,
                    {{"batch", 3}},
                    24});
@@ -121,7 +121,8 @@ mlir::Value exchange(KernelMaker& maker, mlir::Value x) {
 TEST_P(MatmulKernel, bLiesTransposed) {
   auto [type, m, n, k] = GetParam();
   expectReference({[&](KernelMaker& maker, const Weights&) {
-                     mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(k), text(n)}), residual = maker.tensor(type, {"m", text(n)});
+                     mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(k), text(n)}),
+                                 residual = maker.tensor(type, {"m", text(n)});
                      mlir::Value y = maker.make<ir::MatmulOp>(a, exchange(maker, w));
                      return maker.finish("matmul", {maker.make<ir::AddOp>(y, residual)});
                    },
@@ -152,7 +153,8 @@ TEST_P(MatmulKernel, sumsOfRowsBesideTheProduct) {
   for (int64_t tokens : {k, int64_t{0}, int64_t{700}})
     expectReference({[&](KernelMaker& maker, const Weights&) {
                        mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)});
-                       mlir::Value bias = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, dy, uint64_t{0}), other = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, x, uint64_t{0});
+                       mlir::Value bias = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, dy, uint64_t{0}),
+                                   other = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, x, uint64_t{0});
                        mlir::Value y = maker.make<ir::MatmulOp>(exchange(maker, dy), exchange(maker, x));
                        return maker.finish("matmul", {bias, y, maker.make<ir::ReluOp>(y), other});
                      },
@@ -170,10 +172,12 @@ TEST_P(MatmulKernel, dropoutBehindTheProduct) {
                      mlir::OpBuilder& b = maker.builder();
                      auto element = [&](DType dtype) { return ir::elementType(dtype, b.getContext()); };
                      auto number = [&](double value) {
-                       return maker.make<ir::ConstantOp>(mlir::DenseElementsAttr::get(mlir::RankedTensorType::get({1}, element(wide)), b.getFloatAttr(element(wide), value)));
+                       return maker.make<ir::ConstantOp>(
+                           mlir::DenseElementsAttr::get(mlir::RankedTensorType::get({1}, element(wide)), b.getFloatAttr(element(wide), value)));
                      };
                      auto cast = [&](mlir::Value x, DType to) { return maker.make<ir::CastOp>(x, mlir::TypeAttr::get(element(to))); };
-                     mlir::Value a = maker.tensor(type, {"2", "m", text(k)}), w = weights(maker, type, {n, k}), residual = maker.tensor(type, {"2", "m", text(n)});
+                     mlir::Value a = maker.tensor(type, {"2", "m", text(k)}), w = weights(maker, type, {n, k}),
+                                 residual = maker.tensor(type, {"2", "m", text(n)});
                      mlir::Value stays = maker.make<ir::CompareOp>(ir::Predicate::GE, maker.draws(wide, {"2", "m", text(n)}), number(0.25));
                      mlir::Value factors = maker.make<ir::MulOp>(cast(stays, wide), number(1 / 0.75));
                      mlir::Value y = maker.make<ir::MulOp>(cast(maker.make<ir::MatmulOp>(a, w), wide), factors);

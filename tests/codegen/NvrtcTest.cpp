@@ -95,7 +95,8 @@ TEST_F(NvrtcTest, EachFunctionHasItsUsage) {
 
 TEST_F(NvrtcTest, RefusedTextNamesFileAndLineAndKeepsWarnings) {
   std::string error;
-  EXPECT_FALSE(compileCuda({"bad.cu", "__device__ int f() { int unused; return 0; }\nextern \"C\" __global__ void k(int* out) {\n  *out = missing;\n}\n"}, hopper(), error));
+  EXPECT_FALSE(compileCuda({"bad.cu", "__device__ int f() { int unused; return 0; }\nextern \"C\" __global__ void k(int* out) {\n  *out = missing;\n}\n"},
+                           hopper(), error));
   EXPECT_THAT(error, HasSubstr("bad.cu:3: error: "));
   EXPECT_THAT(error, HasSubstr("bad.cu:1: warning"));
   EXPECT_THAT(error, HasSubstr("missing"));
@@ -103,7 +104,8 @@ TEST_F(NvrtcTest, RefusedTextNamesFileAndLineAndKeepsWarnings) {
 
 TEST_F(NvrtcTest, TextThatPtxasRefusesIsAnErrorAtItsLine) {
   std::string error;
-  EXPECT_FALSE(compileCuda({"some/bad.cu", "extern \"C\" __global__ void k(int* out) {\n  *out = 1;\n  asm volatile(\"no_such_word;\");\n}\n"}, hopper(), error));
+  EXPECT_FALSE(
+      compileCuda({"some/bad.cu", "extern \"C\" __global__ void k(int* out) {\n  *out = 1;\n  asm volatile(\"no_such_word;\");\n}\n"}, hopper(), error));
   EXPECT_THAT(error, testing::MatchesRegex("some/bad\\.cu:3: error: ptxas: .*'no_such_word' \\(PTX line [0-9]+\\)"));
 }
 
@@ -139,10 +141,13 @@ TEST_F(NvrtcTest, DeclarationsHoldTheTextToItsParameters) {
   };
   for (const char* parameters : {"const float* in, float* out", "const float* in, float* out, int n", "float* in, float* out, long long n"})
     EXPECT_THAT(errorOf(fmt::format("\nextern \"C\" __global__ void k({}) {{}}\n", parameters)),
-                testing::AllOf(testing::StartsWith("k.cu:2: error: this function must keep its parameters"), HasSubstr("expected: extern \"C\" __global__ void k(const float* ")));
+                testing::AllOf(testing::StartsWith("k.cu:2: error: this function must keep its parameters"),
+                               HasSubstr("expected: extern \"C\" __global__ void k(const float* ")));
   EXPECT_THAT(errorOf("__global__ void k(const float* in, float* out, long long n) {}\n"), testing::StartsWith("k.cu:1: error: "));
-  EXPECT_THAT(errorOf("extern \"C\" __global__ void k(const float* in, float* out, long long n) { *out = missing; }\n"), testing::StartsWith("k.cu:1: error: "));
-  source.text = "extern \"C\" __global__ void __launch_bounds__(64) k(const float* x, float* __restrict__ y, const long long n) { y[n] = x[n]; }"; // no line's end
+  EXPECT_THAT(errorOf("extern \"C\" __global__ void k(const float* in, float* out, long long n) { *out = missing; }\n"),
+              testing::StartsWith("k.cu:1: error: "));
+  source.text =
+      "extern \"C\" __global__ void __launch_bounds__(64) k(const float* x, float* __restrict__ y, const long long n) { y[n] = x[n]; }"; // no line's end
   std::string error;
   auto compiled = compileCuda(source, hopper(), error);
   ASSERT_TRUE(compiled) << error;
@@ -184,8 +189,10 @@ TEST_F(NvrtcTest, AProcessApartGivesTheSame) {
 
 TEST_F(NvrtcTest, ACrashApartIsAnErrorThatSaysSo) {
   std::string error;
-  const CudaSource immediates{"crash.cu", "extern \"C\" __global__ void k(int* out) {\n"
-                                          "  asm volatile(\"stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};\" ::\"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0));\n}\n"};
+  const CudaSource immediates{
+      "crash.cu",
+      "extern \"C\" __global__ void k(int* out) {\n"
+      "  asm volatile(\"stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};\" ::\"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0), \"r\"(0));\n}\n"};
   EXPECT_FALSE(compileCudaApart(immediates, hopper(), error));
   if (!error.starts_with("crash.cu: NVRTC crashed"))
     GTEST_SKIP() << "[SKIP] NVRTC " << nvrtcVersion() << " does not crash on the text that 13.0 crashes on; it says: " << error;

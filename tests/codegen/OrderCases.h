@@ -10,9 +10,9 @@ struct OrderCase {
   const char* kind; // places or swipe
   int64_t tokens, choices, experts;
   const char* priority = "token_major";
-  int64_t groups = 0;          // 0: none are named
-  int64_t workers = 1;         // of swipe
-  const char* scores = "f32";  // their dtype
+  int64_t groups = 0;                                       // 0: none are named
+  int64_t workers = 1;                                      // of swipe
+  const char* scores = "f32";                               // their dtype
   bool isMasked = false, isCrowded = false, isTied = false; // crowded: all choose one expert; tied: there are few scores, and NaN
 };
 void PrintTo(const OrderCase& c, std::ostream* out);

@@ -24,8 +24,8 @@ struct ProductCase {
   std::vector<Tensor> inputs; // weights in their plain form
   int weights = -1;           // which input is the packed one
   Bindings bindings;
-  int64_t terms = 1;          // depth of the sums
-  int64_t rowsKept = -1;      // rows behind are undefined and not compared
+  int64_t terms = 1;     // depth of the sums
+  int64_t rowsKept = -1; // rows behind are undefined and not compared
   uint64_t seed = 5;
   uint32_t step = 3;
 };

@@ -62,7 +62,8 @@ protected:
 };
 
 TEST_P(RoutedRows, normsOfGatheredRowsWithWeightsOfTheirExperts) {
-  run([&](KernelMaker& maker, const Weights&) {
+  run(
+      [&](KernelMaker& maker, const Weights&) {
         mlir::Value x = tokensInput(maker), routes = routingInput(maker), weight = table(maker), bias = table(maker), scale = table(maker, 1);
         mlir::Value y = maker.make<ir::MulOp>(norm(maker, maker.make<ir::DispatchOp>(x, routes)), maker.make<ir::ExpertRowsOp>(weight, routes));
         y = maker.make<ir::AddOp>(y, maker.make<ir::ExpertRowsOp>(bias, routes));
@@ -72,7 +73,8 @@ TEST_P(RoutedRows, normsOfGatheredRowsWithWeightsOfTheirExperts) {
 }
 
 TEST_P(RoutedRows, residualsBehindANorm) {
-  run([&](KernelMaker& maker, const Weights&) {
+  run(
+      [&](KernelMaker& maker, const Weights&) {
         mlir::Value x = rowsInput(maker), residual = rowsInput(maker), routes = routingInput(maker), bias = table(maker);
         mlir::Value y = maker.make<ir::ReluOp>(maker.make<ir::AddOp>(norm(maker, x), maker.make<ir::ExpertRowsOp>(bias, routes)));
         return maker.finish("rows", {maker.make<ir::AddOp>(y, residual)});
@@ -81,7 +83,8 @@ TEST_P(RoutedRows, residualsBehindANorm) {
 }
 
 TEST_P(RoutedRows, gatheredAlone) {
-  run([&](KernelMaker& maker, const Weights&) {
+  run(
+      [&](KernelMaker& maker, const Weights&) {
         mlir::Value x = tokensInput(maker), routes = routingInput(maker);
         return maker.finish("rows", {maker.make<ir::DispatchOp>(x, routes)});
       },
@@ -89,7 +92,8 @@ TEST_P(RoutedRows, gatheredAlone) {
 }
 
 TEST_P(RoutedRows, combinedOntoAResidual) {
-  run([&](KernelMaker& maker, const Weights&) {
+  run(
+      [&](KernelMaker& maker, const Weights&) {
         mlir::Value x = rowsInput(maker), routes = routingInput(maker);
         mlir::Value weights = maker.tensor(weightType(), {"t", text(fill().choices)}), residual = tokensInput(maker);
         return maker.finish("rows", {maker.make<ir::AddOp>(maker.make<ir::CombineOp>(x, routes, weights), residual)});
@@ -113,7 +117,8 @@ TEST_P(RoutedRows, choiceValuesOfAColumn) {
 
 // How many rows each expert has, and how many choices none took.
 TEST_P(RoutedRows, counts) {
-  run([&](KernelMaker& maker, const Weights&) {
+  run(
+      [&](KernelMaker& maker, const Weights&) {
         mlir::OpBuilder& builder = maker.builder();
         mlir::Value counts = maker.make<ir::ExpertCountsOp>(routingInput(maker));
         mlir::Value load = maker.make<ir::CastOp>(counts, builder.getF32Type());

@@ -90,7 +90,8 @@ TEST_P(RowGradients, normWithSumsOverItsRows) {
                                  "%y = moe.add %g, %r : {0}, {0}\n moe.yield %w, %y, %b : {1}, {0}, {1}",
                                  m, v);
   std::string arguments = fmt::format("%dy: {0}, %x: {0}, %weight: {1}, %r: {0}", m, v), results = fmt::format("{1}, {0}, {1}", m, v);
-  run(arguments, results, fmt::format("%g = moe.layer_norm_grad %dy, %x weight %weight : {1} eps 1.0e-5 of {0}, {0}\n %n = moe.layer_norm %x eps 1.0e-5 of {0}\n", m, v) + sums);
+  run(arguments, results,
+      fmt::format("%g = moe.layer_norm_grad %dy, %x weight %weight : {1} eps 1.0e-5 of {0}, {0}\n %n = moe.layer_norm %x eps 1.0e-5 of {0}\n", m, v) + sums);
   run(arguments, results, fmt::format("%n = moe.rms_norm %x eps 1.0e-1 of {0}\n %g = moe.rms_norm_grad %dy, %x eps 1.0e-6 of {0}, {0}\n", m) + sums);
 }
 
@@ -132,8 +133,9 @@ TEST_P(RowGradients, isTop) {
   for (const char* type : {"i64", "i32"}) {
     Tensor labels = labelsOf(std::string(type) == "i64" ? DType::I64 : DType::I32);
     run(fmt::format("%l: {}, %x: {}", this->labels(type), m), c + ", " + this->labels("i1"),
-        fmt::format("%e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : {0}, {1}\n %y = moe.is_top %x, %l ignore -100 : {0}, {1}\n moe.yield %e, %y : {2}, {3}", m,
-                    this->labels(type), c, this->labels("i1")),
+        fmt::format(
+            "%e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : {0}, {1}\n %y = moe.is_top %x, %l ignore -100 : {0}, {1}\n moe.yield %e, %y : {2}, {3}",
+            m, this->labels(type), c, this->labels("i1")),
         {labels, scores});
     run(fmt::format("%l: {}, %x: {}", this->labels(type), m), this->labels("i1"),
         fmt::format("%n = moe.neg %x : {0}\n %y = moe.is_top %n, %l ignore -100 : {0}, {1}\n moe.yield %y : {2}", m, this->labels(type), this->labels("i1")),
@@ -152,11 +154,12 @@ TEST_P(RowGradients, crossEntropyGrad) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RowGradients,
-                         ::testing::Values(Case{"f32", DType::F32, 5, 64, false}, Case{"f32Odd", DType::F32, 7, 37, false}, Case{"f32Narrow", DType::F32, 4, 3, false},
-                                           Case{"f32One", DType::F32, 1, 1, false}, Case{"f32Symbolic", DType::F32, 11, 133, true},
-                                           Case{"f32Long", DType::F32, 6, 8003, false}, Case{"f32Longest", DType::F32, 2, 50000, true},
-                                           Case{"f64", DType::F64, 5, 37, false}, Case{"f64Long", DType::F64, 3, 8003, true},
-                                           Case{"bf16", DType::BF16, 6, 70, false}, Case{"bf16Long", DType::BF16, 2, 8003, false}),
+                         ::testing::Values(Case{"f32", DType::F32, 5, 64, false}, Case{"f32Odd", DType::F32, 7, 37, false},
+                                           Case{"f32Narrow", DType::F32, 4, 3, false}, Case{"f32One", DType::F32, 1, 1, false},
+                                           Case{"f32Symbolic", DType::F32, 11, 133, true}, Case{"f32Long", DType::F32, 6, 8003, false},
+                                           Case{"f32Longest", DType::F32, 2, 50000, true}, Case{"f64", DType::F64, 5, 37, false},
+                                           Case{"f64Long", DType::F64, 3, 8003, true}, Case{"bf16", DType::BF16, 6, 70, false},
+                                           Case{"bf16Long", DType::BF16, 2, 8003, false}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -168,7 +171,8 @@ TEST(RowLosses, isTopOfNanAndInfinities) {
   options.inputs = {Tensor::of<double>({nan, 1, 2, nan, 1, 2, inf, inf, 0, -inf, -inf, -inf, -0.0, 0, -1}, {5, 3}).cast(DType::F32),
                     Tensor::of<int64_t>({0, 2, 1, 0, 0}, {5})};
   const char* arguments = "%x: tensor<5x3xf32>, %l: tensor<5xi64>";
-  check(parseKernel("rows", arguments, "tensor<5xi1>", "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xi1>"), options);
+  check(parseKernel("rows", arguments, "tensor<5xi1>", "%y = moe.is_top %x, %l ignore -100 : tensor<5x3xf32>, tensor<5xi64>\n moe.yield %y : tensor<5xi1>"),
+        options);
   // Beside a loss, whose highest element is NaN where one is.
   check(parseKernel("rows", arguments, "tensor<5xi1>", R"(
     %e = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<5x3xf32>, tensor<5xi64>
@@ -180,7 +184,8 @@ TEST(RowLosses, isTopOfNanAndInfinities) {
 TEST(RowLosses, infinitiesAndNan) {
   double inf = kInfinity;
   std::vector<float> x;
-  for (double number : {1.0, 2.0, -inf, 3.0, 0.0, /**/ -inf, -inf, -inf, -inf, -inf, /**/ 1.0, inf, 2.0, 3.0, 4.0, /**/ 1.0, double(NAN), 2.0, 3.0, inf, /**/ 1e30, -1e30, 1e30, 0.0, 1.0})
+  for (double number : {1.0, 2.0, -inf,     3.0,         0.0, /**/ -inf, -inf, -inf,      -inf,  -inf, /**/ 1.0, inf, 2.0,
+                        3.0, 4.0, /**/ 1.0, double(NAN), 2.0, 3.0,       inf,  /**/ 1e30, -1e30, 1e30, 0.0,      1.0})
     x.push_back(static_cast<float>(number));
   CheckOptions options;
   options.inputs = {Tensor::of(x, {5, 5}), Tensor::of(std::vector<int64_t>{0, 1, 0, 0, 1}, {5}), Tensor::of(std::vector<float>{1, 1, 1, 1, 0}, {5})};
@@ -197,7 +202,8 @@ TEST(RowLosses, infinitiesAndNan) {
 
 TEST(RowLosses, ignoredRowsAreZerosWhateverTheyHold) {
   CheckOptions options;
-  options.inputs = {Tensor::of(std::vector<float>{NAN, 1, 2, 3, 4, INFINITY}, {2, 3}), Tensor::of(std::vector<int32_t>{1, 1}, {2}), Tensor::of(std::vector<float>{NAN, 1}, {2})};
+  options.inputs = {Tensor::of(std::vector<float>{NAN, 1, 2, 3, 4, INFINITY}, {2, 3}), Tensor::of(std::vector<int32_t>{1, 1}, {2}),
+                    Tensor::of(std::vector<float>{NAN, 1}, {2})};
   check(parseKernel("rows", "%x: tensor<2x3xf32>, %l: tensor<2xi32>, %dy: tensor<2xf32>", "tensor<2x3xf32>", R"(
     %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore 1 : tensor<2xf32>, tensor<2x3xf32>, tensor<2xi32>
     moe.yield %y : tensor<2x3xf32>)"),
@@ -219,7 +225,8 @@ TEST(RowLosses, labelsOutsideReadNothing) {
 TEST(RowSums, ofRowsOfManyDimensions) {
   const char* x = "tensor<?x65x24xf32, #moe.sizes<\"b\", \"65\", \"24\">>";
   const char* flat = "tensor<?x24xf32, #moe.sizes<\"65*b\", \"24\">>";
-  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}, %s: tensor<1x65x24xf32>", x), fmt::format("{0}, tensor<24xf32>, tensor<24xf32>", x), fmt::format(R"(
+  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}, %s: tensor<1x65x24xf32>", x), fmt::format("{0}, tensor<24xf32>, tensor<24xf32>", x),
+                                    fmt::format(R"(
     %g = moe.rms_norm_grad %dy, %x eps 1.0e-5 of {0}, {0}
     %n = moe.rms_norm %x eps 1.0e-5 of {0}
     %p = moe.mul %dy, %n : {0}, {0}
@@ -229,7 +236,7 @@ TEST(RowSums, ofRowsOfManyDimensions) {
     %b = moe.reduce sum %u axis 0 : {1}
     %y = moe.add %g, %s : {0}, tensor<1x65x24xf32>
     moe.yield %y, %w, %b : {0}, tensor<24xf32>, tensor<24xf32>)",
-                                                                                                                                                                        x, flat));
+                                                x, flat));
   for (int64_t batch : {0, 1, 40})
     for (int64_t block : {0, 1, 7}) {
       CheckOptions options;
@@ -246,9 +253,10 @@ TEST(SelectGrad, addsAtItsIndices) {
     for (auto [choices, experts] : {std::pair{1, 1}, {2, 5}, {8, 67}, {11, 40}}) {
       std::string dy = typeOf({"t", std::to_string(choices)}, element), indices = typeOf({"t", std::to_string(choices)}, "i32"),
                   y = typeOf({"t", std::to_string(experts)}, element);
-      ParsedKernel kernel = parseKernel("rows", fmt::format("%i: {}, %dy: {}, %x: {}", indices, dy, y), y,
-                                        fmt::format("%n = moe.neg %dy : {0}\n %s = moe.select_grad %n, %i experts {1} : {0}, {2}\n %y = moe.add %s, %x : {3}, {3}\n moe.yield %y : {3}",
-                                                    dy, experts, indices, y));
+      ParsedKernel kernel = parseKernel(
+          "rows", fmt::format("%i: {}, %dy: {}, %x: {}", indices, dy, y), y,
+          fmt::format("%n = moe.neg %dy : {0}\n %s = moe.select_grad %n, %i experts {1} : {0}, {2}\n %y = moe.add %s, %x : {3}, {3}\n moe.yield %y : {3}", dy,
+                      experts, indices, y));
       for (int64_t tokens : {1, 9}) {
         std::vector<int32_t> chosen;
         for (int64_t i = 0; i < tokens * choices; ++i)

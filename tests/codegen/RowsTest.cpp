@@ -120,9 +120,9 @@ TEST_P(Rows, reductions) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Rows,
-                         ::testing::Values(Case{"f32", "5", "64"}, Case{"f32", "7", "13"}, Case{"f32", "3", "5"},
-                                           Case{"f32", "t", "100"}, Case{"f32", "t", "d"}, Case{"f64", "4", "32"},
-                                           Case{"f64", "t", "11"}, Case{"f64", "t", "d"}, Case{"f32", "300", "1"}),
+                         ::testing::Values(Case{"f32", "5", "64"}, Case{"f32", "7", "13"}, Case{"f32", "3", "5"}, Case{"f32", "t", "100"},
+                                           Case{"f32", "t", "d"}, Case{"f64", "4", "32"}, Case{"f64", "t", "11"}, Case{"f64", "t", "d"},
+                                           Case{"f32", "300", "1"}),
                          [](const auto& info) { return info.param.element + "_" + info.param.rows + "x" + info.param.width; });
 
 TEST(RowsSlices, sliceAndConcatAlongRows) {
@@ -136,8 +136,7 @@ TEST(RowsSlices, sliceAndConcatAlongRows) {
 }
 
 TEST(RowsLeading, operandsBroadcastOverSomeLeadingDimensions) {
-  ParsedKernel kernel = parseKernel(
-      "rows", "%x: tensor<4x3x9xf32>, %y: tensor<1x3x9xf32>, %z: tensor<4x1x1xf32>, %s: tensor<f32>", "tensor<4x3x9xf32>", R"(
+  ParsedKernel kernel = parseKernel("rows", "%x: tensor<4x3x9xf32>, %y: tensor<1x3x9xf32>, %z: tensor<4x1x1xf32>, %s: tensor<f32>", "tensor<4x3x9xf32>", R"(
     %a = moe.add %x, %y : tensor<4x3x9xf32>, tensor<1x3x9xf32>
     %b = moe.mul %a, %z : tensor<4x3x9xf32>, tensor<4x1x1xf32>
     %c = moe.mul %b, %s : tensor<4x3x9xf32>, tensor<f32>
@@ -150,8 +149,8 @@ TEST(RowsLeading, operandsBroadcastOverSomeLeadingDimensions) {
 
 TEST(RowsSelect, tiesGoToTheLowestIndexAndNanIsSmallest) {
   float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
-  std::vector<float> scores = {1, 3, 3, 2, 3,    nan, nan, nan, nan, nan, -infinity, nan, -infinity, nan, 5,
-                               0, -0.0f, 0, -1, -0.0f, infinity, 1, infinity, 2, nan};
+  std::vector<float> scores = {1,   3, 3, 2,     3, nan, nan,   nan,      nan, nan,      -infinity, nan, -infinity,
+                               nan, 5, 0, -0.0f, 0, -1,  -0.0f, infinity, 1,   infinity, 2,         nan};
   for (int k : {1, 2, 3, 5}) {
     ParsedKernel kernel = parseKernel("rows", "%x: tensor<5x5xf32>", fmt::format("tensor<5x{0}xf32>, tensor<5x{0}xi32>", k),
                                       fmt::format("%v, %i = moe.select %x k {0} : tensor<5x5xf32>\n"
@@ -165,8 +164,7 @@ TEST(RowsSelect, tiesGoToTheLowestIndexAndNanIsSmallest) {
 
 TEST(RowsSelect, manyExpertsOfBothFloats) {
   for (const char* element : {"f32", "f64"}) {
-    ParsedKernel kernel = parseKernel("rows", fmt::format("%x: tensor<9x67x{}>", element),
-                                      fmt::format("tensor<9x6x{}>, tensor<9x6xi32>", element),
+    ParsedKernel kernel = parseKernel("rows", fmt::format("%x: tensor<9x67x{}>", element), fmt::format("tensor<9x6x{}>, tensor<9x6xi32>", element),
                                       fmt::format("%p = moe.softmax %x : tensor<9x67x{0}>\n%v, %i = moe.select %p k 6 : tensor<9x67x{0}>\n"
                                                   "moe.yield %v, %i : tensor<9x6x{0}>, tensor<9x6xi32>",
                                                   element));
@@ -177,11 +175,11 @@ TEST(RowsSelect, manyExpertsOfBothFloats) {
 TEST(RowsRandom, drawsAreThoseOfThePhiloxHeader) {
   for (const char* element : {"f32", "f64"})
     for (const char* distribution : {"uniform", "normal"}) {
-      ParsedKernel kernel = parseKernel(
-          "rows", fmt::format("%x: tensor<6x21x{}>", element), fmt::format("tensor<6x21x{0}>, tensor<6x21x{0}>", element),
-          fmt::format("%a = moe.random uniform \"other\" : tensor<6x21x{0}>\n"
-                      "%b = moe.random {1} \"layers.0.noise\" : tensor<6x21x{0}>\n moe.yield %a, %b : tensor<6x21x{0}>, tensor<6x21x{0}>",
-                      element, distribution));
+      ParsedKernel kernel =
+          parseKernel("rows", fmt::format("%x: tensor<6x21x{}>", element), fmt::format("tensor<6x21x{0}>, tensor<6x21x{0}>", element),
+                      fmt::format("%a = moe.random uniform \"other\" : tensor<6x21x{0}>\n"
+                                  "%b = moe.random {1} \"layers.0.noise\" : tensor<6x21x{0}>\n moe.yield %a, %b : tensor<6x21x{0}>, tensor<6x21x{0}>",
+                                  element, distribution));
       CheckOptions options;
       options.exact = true;
       check(kernel, options);

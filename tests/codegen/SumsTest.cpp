@@ -107,8 +107,10 @@ class ExpertSums : public ::testing::TestWithParam<std::tuple<Fill, const char*>
 TEST_P(ExpertSums, sumsEachExpertsRows) {
   auto [fill, element] = GetParam();
   for (int64_t width : {37, 128}) {
-    std::string rows = fill.choices == 1 ? "t" : fmt::format("{}*t", fill.choices), x = fmt::format("tensor<?x{}x{}, #moe.sizes<\"{}\", \"{}\">>", width, element, rows, width),
-                y = fmt::format("tensor<{}x{}x{}>", fill.experts, width, element), routing = fmt::format("!moe.routing<{} experts, \"t\" tokens, {} choices>", fill.experts, fill.choices);
+    std::string rows = fill.choices == 1 ? "t" : fmt::format("{}*t", fill.choices),
+                x = fmt::format("tensor<?x{}x{}, #moe.sizes<\"{}\", \"{}\">>", width, element, rows, width),
+                y = fmt::format("tensor<{}x{}x{}>", fill.experts, width, element),
+                routing = fmt::format("!moe.routing<{} experts, \"t\" tokens, {} choices>", fill.experts, fill.choices);
     std::vector<int32_t> experts;
     for (int64_t row = 0; row < fill.tokens * fill.choices; ++row)
       experts.push_back(fill.expert(row));
@@ -137,7 +139,8 @@ TEST(RelativeBiasGrad, sumsEachBucket) {
         options.bindings = {{"n", queries}, {"m", keys}};
         options.terms = int64_t{queries} * keys;
         expectSums("%dy: " + dy + ", %s: " + y, y,
-                   fmt::format("%g = moe.relative_bias_grad %dy buckets {0} max_distance {1} {2} : {3}\n %y = moe.add %g, %s : {4}, {4}\n moe.yield %y : {4}", buckets, farthest, way, dy, y),
+                   fmt::format("%g = moe.relative_bias_grad %dy buckets {0} max_distance {1} {2} : {3}\n %y = moe.add %g, %s : {4}, {4}\n moe.yield %y : {4}",
+                               buckets, farthest, way, dy, y),
                    options);
       }
 }

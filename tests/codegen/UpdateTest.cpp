@@ -44,7 +44,8 @@ void expectUpdate(const Update& update, double low = -2, double high = 2) {
         call.threads = threads;
         loaded.run(own, outputs, call);
         for (size_t i = 0; i < outputs.size(); ++i)
-          EXPECT_EQ(std::memcmp(outputs[i].data(), apart[i].data(), apart[i].bytes()), 0) << target << ", result " << i << " in place, " << threads << " threads";
+          EXPECT_EQ(std::memcmp(outputs[i].data(), apart[i].data(), apart[i].bytes()), 0)
+              << target << ", result " << i << " in place, " << threads << " threads";
       }
     }
 }
@@ -52,7 +53,9 @@ void expectUpdate(const Update& update, double low = -2, double high = 2) {
 /// Adam with decoupled decay: moments in f32, numbers of the step in f64.
 Update adam(const std::string& shape) {
   std::string p = fmt::format("tensor<{}f32>", shape);
-  return {fmt::format("%step: tensor<i64>, %rate: tensor<f64>, %p: {0}, %g: {0}, %m: {0}, %v: {0}", p), fmt::format("{0}, {0}, {0}", p), fmt::format(R"(
+  return {fmt::format("%step: tensor<i64>, %rate: tensor<f64>, %p: {0}, %g: {0}, %m: {0}, %v: {0}", p),
+          fmt::format("{0}, {0}, {0}", p),
+          fmt::format(R"(
     %b1 = moe.constant dense<0.9> : tensor<f64>
     %b2 = moe.constant dense<0.999> : tensor<f64>
     %one = moe.constant dense<1.0> : tensor<f64>
@@ -93,7 +96,7 @@ Update adam(const std::string& shape) {
     %pk = moe.mul %p, %k32 : {0}, tensor<f32>
     %pn = moe.sub %pk, %move : {0}, {0}
     moe.yield %pn, %mn, %vn : {0}, {0}, {0})",
-                                                                                                                                  p),
+                      p),
           {Tensor::of(std::vector<int64_t>{3}, {}), Tensor::of(std::vector<double>{1e-3}, {})},
           {2, 4, 5}};
 }
@@ -104,7 +107,9 @@ TEST(Update, adamOfManyShapes) {
 }
 
 TEST(Update, bfloat16WithMasterWeights) {
-  expectUpdate({"%rate: tensor<f64>, %p: tensor<17x31xbf16>, %m: tensor<17x31xf32>, %g: tensor<17x31xbf16>", "tensor<17x31xbf16>, tensor<17x31xf32>", R"(
+  expectUpdate({"%rate: tensor<f64>, %p: tensor<17x31xbf16>, %m: tensor<17x31xf32>, %g: tensor<17x31xbf16>",
+                "tensor<17x31xbf16>, tensor<17x31xf32>",
+                R"(
     %r = moe.cast %rate to f32 : tensor<f64>
     %w = moe.cast %g to f32 : tensor<17x31xbf16>
     %d = moe.mul %w, %r : tensor<17x31xf32>, tensor<f32>
@@ -117,7 +122,9 @@ TEST(Update, bfloat16WithMasterWeights) {
 
 /// Clipped by a norm, in f64 and f32 elementwise; the gradient that added up is left at zero, be it NaN.
 TEST(Update, clippedGradientsThatAddedUp) {
-  expectUpdate({"%norm: tensor<f64>, %p: tensor<50xf32>, %g: tensor<50xf32>, %q: tensor<50xf64>", "tensor<50xf32>, tensor<50xf32>, tensor<50xf64>", R"(
+  expectUpdate({"%norm: tensor<f64>, %p: tensor<50xf32>, %g: tensor<50xf32>, %q: tensor<50xf64>",
+                "tensor<50xf32>, tensor<50xf32>, tensor<50xf64>",
+                R"(
     %most = moe.constant dense<1.0> : tensor<f64>
     %zero = moe.constant dense<0.0> : tensor<50xf32>
     %one = moe.constant dense<1.0> : tensor<f64>
@@ -137,14 +144,19 @@ TEST(Update, clippedGradientsThatAddedUp) {
 }
 
 TEST(Update, copies) {
-  expectUpdate({"%a: tensor<5x9xf32>, %b: tensor<5x9xf32>, %c: tensor<700xf32>, %d: tensor<700xf32>", "tensor<5x9xf32>, tensor<700xf32>",
-                "moe.yield %b, %c : tensor<5x9xf32>, tensor<700xf32>", {}, {0, 3}});
+  expectUpdate({"%a: tensor<5x9xf32>, %b: tensor<5x9xf32>, %c: tensor<700xf32>, %d: tensor<700xf32>",
+                "tensor<5x9xf32>, tensor<700xf32>",
+                "moe.yield %b, %c : tensor<5x9xf32>, tensor<700xf32>",
+                {},
+                {0, 3}});
   expectUpdate({"%a: tensor<bf16>", "tensor<bf16>", "moe.yield %a : tensor<bf16>", {}, {0}});
 }
 
 /// What one result's memory held is still wanted for the other: all of a tensor is read before anything is written.
 TEST(Update, twoArgumentsChangePlaces) {
-  expectUpdate({"%a: tensor<5x90xf32>, %b: tensor<5x90xf32>", "tensor<5x90xf32>, tensor<5x90xf32>", R"(
+  expectUpdate({"%a: tensor<5x90xf32>, %b: tensor<5x90xf32>",
+                "tensor<5x90xf32>, tensor<5x90xf32>",
+                R"(
     %s = moe.add %a, %b : tensor<5x90xf32>, tensor<5x90xf32>
     %d = moe.sub %b, %a : tensor<5x90xf32>, tensor<5x90xf32>
     moe.yield %d, %s : tensor<5x90xf32>, tensor<5x90xf32>)",
@@ -188,7 +200,9 @@ TEST(Update, codeDoesNotGrowWithTheTensors) {
 }
 
 TEST(Update, scalarsOfAStep) {
-  expectUpdate({"%a: tensor<3xf32>, %b: tensor<1xf32>", "tensor<3xf32>", R"(
+  expectUpdate({"%a: tensor<3xf32>, %b: tensor<1xf32>",
+                "tensor<3xf32>",
+                R"(
     %t = moe.constant dense<[1.0, 2.0, 3.0]> : tensor<3xf32>
     %c = moe.mul %a, %b : tensor<3xf32>, tensor<1xf32>
     %y = moe.add %c, %t : tensor<3xf32>, tensor<3xf32>

@@ -1,6 +1,6 @@
 // Owner of: the accuracy of the generated mathematical functions, against long double libm.
-#include "codegen/cpu/ObjectCompiler.h"
 #include "codegen/cpu/VectorMath.h"
+#include "codegen/cpu/ObjectCompiler.h"
 #include "tests/codegen/KernelCheck.h"
 
 #include <bit>
@@ -21,10 +21,10 @@ struct Function {
   const char* name;
   cpu::Value (*code)(cpu::KernelBuilder&, cpu::Value);
   Real (*truth)(Real);
-  double low, high;   // where uniform points are drawn; points of all magnitudes are drawn besides
+  double low, high; // where uniform points are drawn; points of all magnitudes are drawn besides
   bool positiveOnly = false;
-  double ulps = 2.5;  // f64 and f32 alike
-  double perArgument = 0; // more of them for each unit of exponent(x)
+  double ulps = 2.5;             // f64 and f32 alike
+  double perArgument = 0;        // more of them for each unit of exponent(x)
   Real (*terms)(Real) = nullptr; // of a sum that cancels: the size of its larger term, whose last place is the unit
 };
 
@@ -55,8 +55,7 @@ const Function kFunctions[] = {
     // The exponent is a rounded cubic: each unit of it costs up to three.
     {"geluTanh", cpu::geluTanh, [](Real x) { return x * sigmoidOf(geluExponent(x)); }, -3, 3, false, 3, 3},
     {"geluGrad", cpu::geluGrad, geluGradOf, -6, 6, false, 6, 0, [](Real x) { return std::max(normalUpTo(x), fabsl(timesDensity(x))); }},
-    {"geluTanhGrad", cpu::geluTanhGrad, geluTanhGradOf, -3, 3, false, 6, 3,
-     [](Real x) { return std::max(sigmoidOf(geluExponent(x)), fabsl(timesSlope(x))); }},
+    {"geluTanhGrad", cpu::geluTanhGrad, geluTanhGradOf, -3, 3, false, 6, 3, [](Real x) { return std::max(sigmoidOf(geluExponent(x)), fabsl(timesSlope(x))); }},
     {"silu", cpu::silu, [](Real x) { return x * sigmoidOf(x); }, -20, 20, false, 3},
 };
 
@@ -80,8 +79,7 @@ public:
     });
     std::string error;
     auto module = k.finish(error);
-    auto image = failed(module) ? mlir::FailureOr<std::vector<uint8_t>>(mlir::failure())
-                                : cpu::compileToImage(*module, target, "apply", error);
+    auto image = failed(module) ? mlir::FailureOr<std::vector<uint8_t>>(mlir::failure()) : cpu::compileToImage(*module, target, "apply", error);
     if (failed(image))
       throw std::runtime_error(error);
     int file = memfd_create("kernel", MFD_CLOEXEC);
@@ -186,13 +184,13 @@ TEST_P(VectorMath, specialValues) {
     Real want = function.truth(x[i]);
     if (x[i] == -infinity && std::isnan(want))
       want = 0;
-    double allowed = function.ulps + (x[i] < 0 && std::isfinite(x[i]) && function.perArgument > 0 ? function.perArgument * static_cast<double>(fabsl(geluExponent(x[i]))) : 0);
+    double allowed = function.ulps +
+                     (x[i] < 0 && std::isfinite(x[i]) && function.perArgument > 0 ? function.perArgument * static_cast<double>(fabsl(geluExponent(x[i]))) : 0);
     EXPECT_LE(ulpsBetween(y[i], want, function.terms ? function.terms(x[i]) : 0), allowed) << function.name << "(" << x[i] << ") = " << y[i];
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Functions, VectorMath, ::testing::ValuesIn(kFunctions),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Functions, VectorMath, ::testing::ValuesIn(kFunctions), [](const auto& info) { return std::string(info.param.name); });
 
 TEST(VectorMathEdges, logOfZeroAndBelow) {
   Applied applied(kFunctions[2], DType::F32, true);

@@ -48,8 +48,10 @@ TEST_P(WeightGradKernel, productAndWhatFollows) {
     return tensor.cast(c.type);
   };
   expectReference({[&](KernelMaker& maker, const Weights&) {
-                     mlir::Value dy = maker.tensor(c.type, {text(c.choices) + "*t", text(c.columns)}), x = maker.tensor(c.type, {text(c.choices) + "*t", text(c.depth)});
-                     mlir::Value routed = maker.routing(c.experts, "t", c.choices), before = maker.tensor(c.type, {text(c.experts), text(c.columns), text(c.depth)});
+                     mlir::Value dy = maker.tensor(c.type, {text(c.choices) + "*t", text(c.columns)}),
+                                 x = maker.tensor(c.type, {text(c.choices) + "*t", text(c.depth)});
+                     mlir::Value routed = maker.routing(c.experts, "t", c.choices),
+                                 before = maker.tensor(c.type, {text(c.experts), text(c.columns), text(c.depth)});
                      mlir::Value scale = maker.tensor(c.type, {"1"}), gradient = maker.make<ir::GroupedWeightGradOp>(dy, x, routed);
                      mlir::Value bias = maker.make<ir::ExpertSumsOp>(dy, routed);
                      return maker.finish("weight_grad", {maker.make<ir::AddOp>(maker.make<ir::MulOp>(gradient, scale), before), bias, gradient});

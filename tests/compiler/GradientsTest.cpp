@@ -137,7 +137,8 @@ TEST_F(GradientsTest, OnlyWantedGradientsAreComputed) {
 
 TEST_F(GradientsTest, ComplaintsSayWhere) {
   std::vector<std::string> texts;
-  mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic& diagnostic) { texts.push_back(ir::pathOf(diagnostic.getLocation()) + ": " + diagnostic.str()); });
+  mlir::ScopedDiagnosticHandler handler(&context,
+                                        [&](mlir::Diagnostic& diagnostic) { texts.push_back(ir::pathOf(diagnostic.getLocation()) + ": " + diagnostic.str()); });
   auto function = parse(R"(
     func.func @f(%x: tensor<2xf64>, %i: tensor<2xi32>) -> tensor<2xf64> {
       %a = moe.gelu_grad %x : tensor<2xf64> loc("layers.0")
@@ -176,7 +177,8 @@ TEST_F(GradientsTest, CheapValuesAreComputedAgain) {
       return %l : tensor<f32>
     })");
   ASSERT_TRUE(addGradients(function, llvm::to_vector_of<Value>(function.getArguments())));
-  EXPECT_EQ(savedKinds(function), (std::set<std::string>{"add", "argument", "assign", "dispatch", "gelu", "grouped_matmul", "layer_norm", "select", "softmax"}));
+  EXPECT_EQ(savedKinds(function),
+            (std::set<std::string>{"add", "argument", "assign", "dispatch", "gelu", "grouped_matmul", "layer_norm", "select", "softmax"}));
   compiler::chooseRecompute(lastForward->getNextNode());
   ASSERT_TRUE(succeeded(mlir::verify(function)));
   EXPECT_EQ(savedKinds(function), (std::set<std::string>{"argument", "assign", "combine", "grouped_matmul", "matmul", "select"}));

@@ -10,7 +10,8 @@ using namespace test;
 using moec::test::Scratch;
 
 TensorMap example() {
-  return {{"x", Tensor::of<float>({0, 1, 2, 3, 4, 5}, {3, 2})}, {"label", Tensor::of<int64_t>({7, 8, 9}, {3})}, {"blend", Tensor::of<double>({0.5, 0.25}, {2})}};
+  return {
+      {"x", Tensor::of<float>({0, 1, 2, 3, 4, 5}, {3, 2})}, {"label", Tensor::of<int64_t>({7, 8, 9}, {3})}, {"blend", Tensor::of<double>({0.5, 0.25}, {2})}};
 }
 
 TEST(Arrays, OfASafetensorsFile) {
@@ -65,7 +66,9 @@ TEST(Arrays, UnalignedOnes) {
 
 TEST(Arrays, RefusesWhatHasNoRecords) {
   Scratch scratch;
-  writeSafeTensors(scratch.path("a.safetensors"), {{"scalar", Tensor::of<float>({1}, {})}, {"none", Tensor(DType::F32, {0, 4})}, {"x", Tensor(DType::F32, {2})}, {"y", Tensor(DType::F32, {3})}});
+  writeSafeTensors(
+      scratch.path("a.safetensors"),
+      {{"scalar", Tensor::of<float>({1}, {})}, {"none", Tensor(DType::F32, {0, 4})}, {"x", Tensor(DType::F32, {2})}, {"y", Tensor(DType::F32, {3})}});
   auto open = [&](const std::vector<std::string>& names) { return openArrays(scratch.path("a.safetensors"), names); };
   EXPECT_FAULT(open({"scalar"}), Fault::Data, "\"scalar\" is f32[], which has no records");
   EXPECT_FAULT(open({"none"}), Fault::Data, "\"none\" is f32[0, 4], which has no records");

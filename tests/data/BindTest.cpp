@@ -52,7 +52,8 @@ InputInfo inputOf(const std::string& name, DType dtype, std::vector<Size> shape,
   return input;
 }
 
-std::map<std::string, std::string> chosen(const std::vector<InputInfo>& inputs, const std::vector<Field>& fields, const std::map<std::string, std::string>& given = {}) {
+std::map<std::string, std::string> chosen(const std::vector<InputInfo>& inputs, const std::vector<Field>& fields,
+                                          const std::map<std::string, std::string>& given = {}) {
   std::map<std::string, std::string> result;
   for (const Binding& binding : chooseFields(inputs, fields, given, "data"))
     result[binding.input.name] = binding.field;
@@ -64,21 +65,29 @@ using Choice = std::map<std::string, std::string>;
 TEST(ChooseFields, ByNameThenRole) {
   std::vector<Field> text = {{"tokens", DType::I64, {}, {}, {}}, {"targets", DType::I64, {}, {}, {}}};
   std::vector<Field> pictures = {{"image", DType::U8, {}, {}, {}}, {"label", DType::I64, {}, {}, {}}};
-  EXPECT_EQ(chosen({inputOf("ids", DType::I64, {kBatch, 8}), inputOf("next", DType::I64, {kBatch, 8}, true)}, text), (Choice{{"ids", "tokens"}, {"next", "targets"}}));
-  EXPECT_EQ(chosen({inputOf("targets", DType::I64, {kBatch, 8}), inputOf("ids", DType::I64, {kBatch, 9})}, text), (Choice{{"ids", "tokens"}, {"targets", "targets"}}));
-  EXPECT_EQ(chosen({inputOf("x", DType::F32, {kBatch, 3, 8, 8}), inputOf("class", DType::I64, {kBatch}, true)}, pictures), (Choice{{"x", "image"}, {"class", "label"}}));
-  EXPECT_EQ(chosen({inputOf("a", DType::I64, {kBatch, 8}), inputOf("b", DType::I64, {kBatch, 8}, true)}, text, {{"a", "targets"}, {"b", "tokens"}}), (Choice{{"a", "targets"}, {"b", "tokens"}}));
+  EXPECT_EQ(chosen({inputOf("ids", DType::I64, {kBatch, 8}), inputOf("next", DType::I64, {kBatch, 8}, true)}, text),
+            (Choice{{"ids", "tokens"}, {"next", "targets"}}));
+  EXPECT_EQ(chosen({inputOf("targets", DType::I64, {kBatch, 8}), inputOf("ids", DType::I64, {kBatch, 9})}, text),
+            (Choice{{"ids", "tokens"}, {"targets", "targets"}}));
+  EXPECT_EQ(chosen({inputOf("x", DType::F32, {kBatch, 3, 8, 8}), inputOf("class", DType::I64, {kBatch}, true)}, pictures),
+            (Choice{{"x", "image"}, {"class", "label"}}));
+  EXPECT_EQ(chosen({inputOf("a", DType::I64, {kBatch, 8}), inputOf("b", DType::I64, {kBatch, 8}, true)}, text, {{"a", "targets"}, {"b", "tokens"}}),
+            (Choice{{"a", "targets"}, {"b", "tokens"}}));
 }
 
 TEST(ChooseFields, RefusesWhatItCannotTell) {
   std::vector<Field> fields = {{"pixels", DType::F32, {4}, {}, {}}, {"label", DType::I64, {}, {}, {}}};
-  EXPECT_FAULT(chosen({inputOf("x", DType::F32, {kBatch, 4})}, fields), Fault::Usage, "data: no field for input \"x\" (f32[batch, 4]); there are \"pixels\" f32[4], \"label\" i64. Say which one it reads: --field x=NAME");
-  EXPECT_FAULT(chosen({inputOf("x", DType::F32, {kBatch, 4})}, fields, {{"x", "pixel"}}), Fault::Usage, "no field \"pixel\" for input \"x\"; there are \"pixels\" f32[4], \"label\" i64; did you mean \"pixels\"?");
-  EXPECT_FAULT(chosen({inputOf("x", DType::F32, {kBatch, 4})}, fields, {{"y", "pixels"}}), Fault::Usage, "\"y\" is to read the field \"pixels\", but the model's inputs are x");
+  EXPECT_FAULT(chosen({inputOf("x", DType::F32, {kBatch, 4})}, fields), Fault::Usage,
+               "data: no field for input \"x\" (f32[batch, 4]); there are \"pixels\" f32[4], \"label\" i64. Say which one it reads: --field x=NAME");
+  EXPECT_FAULT(chosen({inputOf("x", DType::F32, {kBatch, 4})}, fields, {{"x", "pixel"}}), Fault::Usage,
+               "no field \"pixel\" for input \"x\"; there are \"pixels\" f32[4], \"label\" i64; did you mean \"pixels\"?");
+  EXPECT_FAULT(chosen({inputOf("x", DType::F32, {kBatch, 4})}, fields, {{"y", "pixels"}}), Fault::Usage,
+               "\"y\" is to read the field \"pixels\", but the model's inputs are x");
 }
 
 TEST(DataInputs, AreNeitherDrawsNorTheTrainings) {
-  InputInfo draw = inputOf("layers.0.noise", DType::F32, {4}), rate = inputOf("train.learning_rate", DType::F64, {}), count = inputOf("train.count", DType::I64, {});
+  InputInfo draw = inputOf("layers.0.noise", DType::F32, {4}), rate = inputOf("train.learning_rate", DType::F64, {}),
+            count = inputOf("train.count", DType::I64, {});
   draw.isDraw = true;
   count.list = LaunchList::Apply;
   auto inputs = dataInputs({inputOf("x", DType::F32, {kBatch}), draw, rate, count});
@@ -87,7 +96,8 @@ TEST(DataInputs, AreNeitherDrawsNorTheTrainings) {
 }
 
 TEST(Bind, RecordsSizeIsTheLossInputs) {
-  std::vector<InputInfo> inputs = {inputOf("blend", DType::F32, {4}), inputOf("x", DType::F32, {kBatch, 60}), inputOf("target", DType::F32, {kBatch, 20}, true)};
+  std::vector<InputInfo> inputs = {inputOf("blend", DType::F32, {4}), inputOf("x", DType::F32, {kBatch, 60}),
+                                   inputOf("target", DType::F32, {kBatch, 20}, true)};
   EXPECT_FALSE(isByRecord(inputs[0], inputs));
   EXPECT_TRUE(isByRecord(inputs[1], inputs));
   EXPECT_TRUE(isByRecord(inputs[2], inputs));
@@ -99,8 +109,13 @@ TEST(Bind, NumbersBecomeTheInputs) {
   table->add("u8", Tensor::of<uint8_t>({7, 255}, {2}));
   table->add("i32", Tensor::of<int32_t>({-5, 6}, {2, 1}));
   auto bound = bind(table,
-                    {{inputOf("a", DType::F32, {kBatch, 2}), "f64"}, {inputOf("b", DType::I64, {kBatch}), "u8"}, {inputOf("c", DType::I64, {kBatch}), "i32"},
-                     {inputOf("d", DType::F64, {kBatch, 2}), "f64"}, {inputOf("e", DType::F32, {kBatch}), "u8"}, {inputOf("f", DType::BF16, {kBatch, 2}), "f64"}, {inputOf("g", DType::F64, {kBatch, 2}), "f64"}},
+                    {{inputOf("a", DType::F32, {kBatch, 2}), "f64"},
+                     {inputOf("b", DType::I64, {kBatch}), "u8"},
+                     {inputOf("c", DType::I64, {kBatch}), "i32"},
+                     {inputOf("d", DType::F64, {kBatch, 2}), "f64"},
+                     {inputOf("e", DType::F32, {kBatch}), "u8"},
+                     {inputOf("f", DType::BF16, {kBatch, 2}), "f64"},
+                     {inputOf("g", DType::F64, {kBatch, 2}), "f64"}},
                     {});
   TensorMap first = recordOf(*bound, 0), second = recordOf(*bound, 1);
   EXPECT_EQ(first.at("a").as<float>()[0], 0.1f);
@@ -120,7 +135,9 @@ TEST(Bind, NumbersThatAreNoneOfTheInputsAreBadRecords) {
   table->add("large", Tensor::of<int64_t>({16777216, 16777217}, {2}));
   table->add("huge", Tensor::of<double>({1e38, 1e39}, {2}));
   table->add("infinite", Tensor::of<double>({1, std::numeric_limits<double>::infinity()}, {2}));
-  auto read = [&](const std::string& field, DType dtype, int64_t record) { return numbers(*bind(table, {{inputOf("x", dtype, {kBatch}), field}}, {}), record, "x")[0]; };
+  auto read = [&](const std::string& field, DType dtype, int64_t record) {
+    return numbers(*bind(table, {{inputOf("x", dtype, {kBatch}), field}}, {}), record, "x")[0];
+  };
   EXPECT_EQ(read("half", DType::I64, 0), 1);
   EXPECT_FAULT(read("half", DType::I64, 1), Fault::Data, "table: record 1: \"half\" for input \"x\" (i64[batch]): 2.5 is no value of i64");
   EXPECT_EQ(read("large", DType::F32, 0), 16777216);
@@ -184,7 +201,8 @@ TEST(Bind, SymbolsHaveOneValue) {
   table->add("a", Tensor(DType::F32, {2, 5}));
   table->add("b", Tensor(DType::F32, {2, 6}));
   Size t = Size::symbol("t");
-  EXPECT_FAULT(bind(table, {{inputOf("x", DType::F32, {kBatch, t}), "a"}, {inputOf("y", DType::F32, {kBatch, t}), "b"}}, {}), Fault::Data, "\"b\" is f32[6], which does not fit input \"y\" (f32[batch, t]): 't' is 5 in input \"x\"");
+  EXPECT_FAULT(bind(table, {{inputOf("x", DType::F32, {kBatch, t}), "a"}, {inputOf("y", DType::F32, {kBatch, t}), "b"}}, {}), Fault::Data,
+               "\"b\" is f32[6], which does not fit input \"y\" (f32[batch, t]): 't' is 5 in input \"x\"");
   bind(table, {{inputOf("x", DType::F32, {kBatch, t}), "a"}, {inputOf("y", DType::F32, {kBatch, Size::symbol("u")}), "b"}}, {});
   std::vector<SizeRule> rules = {{"the number of positions", t, std::nullopt, 4}, {"with the batch", t * kBatch, 100, std::nullopt}};
   EXPECT_FAULT(bind(table, {{inputOf("x", DType::F32, {kBatch, t}), "a"}}, rules), Fault::Data, "table: the number of positions (t) is 5, expected at most 4");
@@ -215,7 +233,9 @@ TEST(Bind, DigestIsOfFieldsAndInputs) {
   auto table = std::make_shared<Table>();
   table->add("a", Tensor(DType::F32, {2, 5}));
   table->add("b", Tensor(DType::F32, {2, 5}));
-  auto digest = [&](const std::string& input, const std::string& field, DType dtype) { return bind(table, {{inputOf(input, dtype, {kBatch, 5}), field}}, {})->digest(); };
+  auto digest = [&](const std::string& input, const std::string& field, DType dtype) {
+    return bind(table, {{inputOf(input, dtype, {kBatch, 5}), field}}, {})->digest();
+  };
   EXPECT_EQ(digest("x", "a", DType::F32), digest("x", "a", DType::F32));
   EXPECT_NE(digest("x", "a", DType::F32), digest("x", "b", DType::F32));
   EXPECT_NE(digest("x", "a", DType::F32), digest("y", "a", DType::F32));

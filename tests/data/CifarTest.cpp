@@ -63,7 +63,8 @@ TEST(Cifar, LabelsThatAreNoneAreBadRecords) {
 
 TEST(Cifar, RefusesOtherSizes) {
   Scratch scratch;
-  EXPECT_FAULT(openCifar(scratch.file("x.bin", std::string(3000, 0))), Fault::Data, "3000 bytes are no whole number of records, neither of CIFAR-10's 3073 nor of CIFAR-100's 3074");
+  EXPECT_FAULT(openCifar(scratch.file("x.bin", std::string(3000, 0))), Fault::Data,
+               "3000 bytes are no whole number of records, neither of CIFAR-10's 3073 nor of CIFAR-100's 3074");
   EXPECT_FAULT(openCifar(scratch.file("x.bin", "")), Fault::Data, "x.bin: the file is empty");
   EXPECT_FAULT(openCifar(scratch.path("")), Fault::Data, "neither CIFAR-10's data_batch_1.bin nor CIFAR-100's train.bin");
   scratch.file("data_batch_1.bin", std::string(3074, 0));

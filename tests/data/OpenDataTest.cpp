@@ -39,7 +39,9 @@ std::vector<InputInfo> languageModel(int64_t vocabulary = 256) {
   return {inputOf("tokens", DType::I64, {kBatch, kSequence}, vocabulary), inputOf("targets", DType::I64, {kBatch, kSequence}, vocabulary, true)};
 }
 
-std::vector<SizeRule> positions(int64_t most) { return {{"the number of positions", kSequence, std::nullopt, most}, {"the capacity", kSequence * kBatch, 1, std::nullopt}}; }
+std::vector<SizeRule> positions(int64_t most) {
+  return {{"the number of positions", kSequence, std::nullopt, most}, {"the capacity", kSequence * kBatch, 1, std::nullopt}};
+}
 
 std::vector<double> labelsOf(const Dataset& dataset, const std::string& name = "label") {
   std::vector<double> labels;
@@ -104,7 +106,9 @@ TEST(OpenData, ShakespeareForText) {
 // Text.
 
 TEST(OpenData, WindowsAreWhatTheModelTakes) {
-  auto window = [](const std::vector<SizeRule>& rules, int64_t asked = 0) { return openData({.tokenizer = "bytes", .window = asked}, languageModel(), rules).train->fields()[0].shape[0]; };
+  auto window = [](const std::vector<SizeRule>& rules, int64_t asked = 0) {
+    return openData({.tokenizer = "bytes", .window = asked}, languageModel(), rules).train->fields()[0].shape[0];
+  };
   EXPECT_EQ(window({}), 128);
   EXPECT_EQ(window(positions(64)), 64);
   EXPECT_EQ(window(positions(1024)), 256);
@@ -138,7 +142,8 @@ TEST(OpenData, WindowsBeginAStrideApart) {
 
 TEST(OpenData, VocabularyOfTheModel) {
   EXPECT_FAULT(openData({.tokenizer = "bytes"}, languageModel(200), {}), Fault::Data, "has a vocabulary of 256, but the model takes ids below 200");
-  EXPECT_FAULT(openData({.tokenizer = "sentencepiece:300"}, languageModel(200), {}), Fault::Usage, "tokenizer \"sentencepiece:300\": the model's vocabulary has 200");
+  EXPECT_FAULT(openData({.tokenizer = "sentencepiece:300"}, languageModel(200), {}), Fault::Usage,
+               "tokenizer \"sentencepiece:300\": the model's vocabulary has 200");
   EXPECT_FAULT(openData({.tokenizer = "sentencepiece:many"}, languageModel(200), {}), Fault::Usage, "expected a number of pieces");
   OpenedData data = openData({}, languageModel(500), {});
   EXPECT_LE(data.tokenizer->vocabulary(), 500);
@@ -160,14 +165,17 @@ TEST(OpenData, TextFilesAndFolders) {
   OpenedData folder = openData({.path = scratch.path(""), .validationPath = path, .tokenizer = "bytes", .window = 20}, languageModel(), {});
   EXPECT_EQ(folder.train->size(), 320 - 20);
   EXPECT_EQ(folder.validation->size(), 319 / 20);
-  EXPECT_FAULT(openData({.path = path, .tokenizer = "bytes", .window = 32}, languageModel(), {}), Fault::Data, "of 320 tokens 32 are to validate with, fewer than a window of 32 and one");
-  EXPECT_FAULT(openData({.path = path, .validation = 0, .tokenizer = "bytes", .window = 320}, languageModel(), {}), Fault::Data, "of 320 tokens 320 are to learn from");
+  EXPECT_FAULT(openData({.path = path, .tokenizer = "bytes", .window = 32}, languageModel(), {}), Fault::Data,
+               "of 320 tokens 32 are to validate with, fewer than a window of 32 and one");
+  EXPECT_FAULT(openData({.path = path, .validation = 0, .tokenizer = "bytes", .window = 320}, languageModel(), {}), Fault::Data,
+               "of 320 tokens 320 are to learn from");
   EXPECT_EQ(openData({.path = path, .validation = 0, .tokenizer = "bytes", .window = 319}, languageModel(), {}).train->size(), 1);
 }
 
 // An encoder's tokens and what a decoder continues them with: sizes of their own.
 TEST(OpenData, ContinuationsForAnEncoderAndADecoder) {
-  std::vector<InputInfo> inputs = {inputOf("ids", DType::I64, {kBatch, Size::symbol("source")}, 256), inputOf("targets", DType::I64, {kBatch, Size::symbol("target")}, 256)};
+  std::vector<InputInfo> inputs = {inputOf("ids", DType::I64, {kBatch, Size::symbol("source")}, 256),
+                                   inputOf("targets", DType::I64, {kBatch, Size::symbol("target")}, 256)};
   OpenedData data = openData({.tokenizer = "bytes", .window = 50, .stride = 0}, inputs, {});
   EXPECT_EQ(openData({.tokenizer = "bytes", .window = 50}, inputs, {}).train->size(), 262124 - 26212 - 100);
   TensorMap record = recordOf(*data.train, 2);
@@ -199,7 +207,8 @@ TEST(OpenData, MnistFiles) {
   std::vector<InputInfo> flat = {inputOf("x", DType::F32, {kBatch, 784}), inputOf("label", DType::I64, {kBatch}, 10, true)};
   OpenedData points784 = openData({.path = scratch.path(""), .validation = 0, .inputs = {{"x", "image"}}}, flat, {});
   EXPECT_FLOAT_EQ(numbers(*points784.train, 3, "x")[700], 36.0f / 255);
-  EXPECT_FAULT(openData({.path = scratch.path("")}, pictureModel(5), {}), Fault::Data, "\"label\" has values below 10, but input \"label\" (i64[batch]) takes those below 5");
+  EXPECT_FAULT(openData({.path = scratch.path("")}, pictureModel(5), {}), Fault::Data,
+               "\"label\" has values below 10, but input \"label\" (i64[batch]) takes those below 5");
   scratch.file("t10k-images-idx3-ubyte", idx({2, 28, 28}, std::string(2 * 784, 0)));
   scratch.file("t10k-labels-idx1-ubyte", idx({2}, bytes({0, 1})));
   EXPECT_EQ(openData({.path = scratch.path("")}, pictureModel(), {}).validation->size(), 2);                     // its own
@@ -236,7 +245,8 @@ TEST(OpenData, PictureFolders) {
   EXPECT_EQ(two.train->size(), 10);
   EXPECT_EQ(labelsOf(*two.validation), (std::vector<double>{0, 1}));
   EXPECT_EQ(numbers(*two.validation, 1, "image"), std::vector<double>(3 * 32 * 32, 1));
-  EXPECT_FAULT(openData({.path = scratch.path("data")}, pictureModel(1), {}), Fault::Data, "\"label\" has values below 2, but input \"label\" (i64[batch]) takes those below 1");
+  EXPECT_FAULT(openData({.path = scratch.path("data")}, pictureModel(1), {}), Fault::Data,
+               "\"label\" has values below 2, but input \"label\" (i64[batch]) takes those below 1");
 }
 
 TEST(OpenData, Arrays) {
@@ -244,9 +254,14 @@ TEST(OpenData, Arrays) {
   auto path = scratch.path("a.safetensors");
   std::vector<double> x(12);
   std::iota(x.begin(), x.end(), 0.0);
-  writeSafeTensors(path, {{"x", Tensor::of<double>(x, {6, 2})}, {"y", Tensor(DType::F32, {6, 1})}, {"blend", Tensor::of<float>({0.25, 0.5, 0.25}, {3})}, {"more", Tensor(DType::F32, {2})}});
+  writeSafeTensors(path, {{"x", Tensor::of<double>(x, {6, 2})},
+                          {"y", Tensor(DType::F32, {6, 1})},
+                          {"blend", Tensor::of<float>({0.25, 0.5, 0.25}, {3})},
+                          {"more", Tensor(DType::F32, {2})}});
   std::vector<InputInfo> model = {inputOf("x", DType::F32, {kBatch, 2}), inputOf("blend", DType::F32, {3}), inputOf("target", DType::F32, {kBatch}, {}, true)};
-  EXPECT_FAULT(openData({.path = path}, model, {}), Fault::Usage, "no field for input \"target\" (f32[batch]); there are \"blend\" f32[3], \"more\" f32[2], \"x\" f64[6, 2], \"y\" f32[6, 1]. Say which one it reads: --field target=NAME");
+  EXPECT_FAULT(
+      openData({.path = path}, model, {}), Fault::Usage,
+      "no field for input \"target\" (f32[batch]); there are \"blend\" f32[3], \"more\" f32[2], \"x\" f64[6, 2], \"y\" f32[6, 1]. Say which one it reads: --field target=NAME");
   OpenedData data = openData({.path = path, .validation = 0, .inputs = {{"target", "y"}}}, model, {});
   EXPECT_EQ(data.train->size(), 6);
   EXPECT_EQ(numbers(*data.train, 4, "x"), (std::vector<double>{8, 9}));
@@ -282,17 +297,23 @@ TEST(OpenData, RefusesWhatContradicts) {
   EXPECT_FAULT(openData({.path = path, .validation = 1}, languageModel(), {}), Fault::Usage, "a share of 1 to be held out");
   EXPECT_FAULT(openData({.path = path, .validationPath = path, .validation = 0.5}, languageModel(), {}), Fault::Usage, "give one of them");
   EXPECT_FAULT(openData({.path = scratch.path("absent")}, languageModel(), {}), Fault::Data, "absent: cannot read: No such file");
-  EXPECT_FAULT(openData({.path = path, .kind = "texts"}, languageModel(), {}), Fault::Usage, "\"texts\" is no kind of data; there are text, images, idx, cifar, arrays, csv; did you mean \"text\"?");
+  EXPECT_FAULT(openData({.path = path, .kind = "texts"}, languageModel(), {}), Fault::Usage,
+               "\"texts\" is no kind of data; there are text, images, idx, cifar, arrays, csv; did you mean \"text\"?");
   EXPECT_FAULT(openData({.path = path}, pictureModel(), {}), Fault::Usage, "a.txt: no field for input \"image\"");
-  EXPECT_FAULT(openData({.path = scratch.file("t.csv", "tokens\n1\n"), .window = 4}, languageModel(), {}), Fault::Usage, "a window is for text, but these data are of kind csv");
-  EXPECT_FAULT(openData({.path = scratch.path("t.csv"), .stride = 2}, languageModel(), {}), Fault::Usage, "t.csv: a stride is for text, but these data are of kind csv");
-  EXPECT_FAULT(openData({.tokenizer = "bytes"}, pictureModel(), {}), Fault::Usage, "digits (ships with moec): a tokenizer is for text, but these data are of kind images");
+  EXPECT_FAULT(openData({.path = scratch.file("t.csv", "tokens\n1\n"), .window = 4}, languageModel(), {}), Fault::Usage,
+               "a window is for text, but these data are of kind csv");
+  EXPECT_FAULT(openData({.path = scratch.path("t.csv"), .stride = 2}, languageModel(), {}), Fault::Usage,
+               "t.csv: a stride is for text, but these data are of kind csv");
+  EXPECT_FAULT(openData({.tokenizer = "bytes"}, pictureModel(), {}), Fault::Usage,
+               "digits (ships with moec): a tokenizer is for text, but these data are of kind images");
   EXPECT_FAULT(openData({.validationPath = path}, languageModel(), {}), Fault::Usage, "but no data to learn from are given");
 }
 
 TEST(DataKind, ByContentAndNames) {
   Scratch scratch;
-  auto kind = [&](const std::string& name, const std::string& content) { return name.empty() ? findDataKind(scratch.path("")) : findDataKind(scratch.file(name, content)); };
+  auto kind = [&](const std::string& name, const std::string& content) {
+    return name.empty() ? findDataKind(scratch.path("")) : findDataKind(scratch.file(name, content));
+  };
   EXPECT_EQ(kind("a", "some text"), DataKind::Text);
   EXPECT_EQ(kind("a.csv", "a,b\n"), DataKind::Csv);
   EXPECT_EQ(kind("b.bin", std::string(3073, 0)), DataKind::Cifar);

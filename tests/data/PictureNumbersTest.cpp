@@ -51,14 +51,14 @@ void expectAsPhoto(const Shape& field, const InputInfo& input) {
 
 TEST(PictureNumbers, AreThePhotoRules) {
   for (DType dtype : {DType::F32, DType::F64, DType::BF16}) {
-    expectAsPhoto({3, 16, 20}, inputOf({3, 16, 20}, kRule, dtype));      // as large
+    expectAsPhoto({3, 16, 20}, inputOf({3, 16, 20}, kRule, dtype)); // as large
     expectAsPhoto({3, 16, 20}, inputOf({3, 16, 20}, std::nullopt, dtype));
-    expectAsPhoto({3, 16, 20}, inputOf({3, 32, 32}, kRule, dtype));      // stretched
+    expectAsPhoto({3, 16, 20}, inputOf({3, 32, 32}, kRule, dtype)); // stretched
     expectAsPhoto({3, 16, 20}, inputOf({3, 7, 9}, kRule, dtype));
-    expectAsPhoto({28, 28}, inputOf({3, 32, 32}, kRule, dtype));         // grey
+    expectAsPhoto({28, 28}, inputOf({3, 32, 32}, kRule, dtype)); // grey
     expectAsPhoto({28, 28}, inputOf({3, 28, 28}, kRule, dtype));
     expectAsPhoto({28, 28}, inputOf({1, 28, 28}, PhotoRule{PhotoRule::Resize::None, {0.1307}, {0.3081}}, dtype));
-    expectAsPhoto({3, 8, 8}, inputOf({1, 8, 8}, std::nullopt, dtype));   // made grey
+    expectAsPhoto({3, 8, 8}, inputOf({1, 8, 8}, std::nullopt, dtype)); // made grey
   }
 }
 
@@ -94,16 +94,21 @@ TEST(PictureNumbers, OpenSizesAreTheFields) {
 
 TEST(PictureNumbers, FloatsTakeMeanAndDeviation) {
   std::vector<float> points = {0, 0.5, 1, 0.0625};
-  PictureNumbers picture({"image", DType::F32, {1, 2, 2}, {}, {}, false, true}, inputOf({3, 2, 2}, PhotoRule{PhotoRule::Resize::Stretch, {0.5, 0.25, 0}, {0.5, 1, 2}}), "test");
+  PictureNumbers picture({"image", DType::F32, {1, 2, 2}, {}, {}, false, true},
+                         inputOf({3, 2, 2}, PhotoRule{PhotoRule::Resize::Stretch, {0.5, 0.25, 0}, {0.5, 1, 2}}), "test");
   Tensor out(DType::F32, {3, 2, 2});
   picture.convert(reinterpret_cast<const std::byte*>(points.data()), static_cast<std::byte*>(out.data()), "test");
   EXPECT_EQ(out.toDoubles(), (std::vector<double>{-1, 0, 1, -0.875, -0.25, 0.25, 0.75, -0.1875, 0, 0.25, 0.5, 0.03125}));
-  EXPECT_FAULT(PictureNumbers({"image", DType::F32, {1, 2, 2}, {}, {}}, inputOf({1, 4, 4}, PhotoRule{PhotoRule::Resize::Stretch, {}, {}}), "test"), Fault::Data, "floats are neither resized");
+  EXPECT_FAULT(PictureNumbers({"image", DType::F32, {1, 2, 2}, {}, {}}, inputOf({1, 4, 4}, PhotoRule{PhotoRule::Resize::Stretch, {}, {}}), "test"), Fault::Data,
+               "floats are neither resized");
 }
 
 TEST(PictureNumbers, RefusesWhatDoesNotFit) {
-  auto make = [](const Shape& field, const std::vector<Size>& input) { return PictureNumbers({"image", DType::U8, field, {}, {}}, inputOf(input, std::nullopt), "digits.idx"); };
-  EXPECT_FAULT(make({28, 28}, {3, 32, 32}), Fault::Data, "digits.idx: a picture u8[28, 28] does not fit input \"image\": it is 32 high and 32 wide; give the model's input a \"photo\"");
+  auto make = [](const Shape& field, const std::vector<Size>& input) {
+    return PictureNumbers({"image", DType::U8, field, {}, {}}, inputOf(input, std::nullopt), "digits.idx");
+  };
+  EXPECT_FAULT(make({28, 28}, {3, 32, 32}), Fault::Data,
+               "digits.idx: a picture u8[28, 28] does not fit input \"image\": it is 32 high and 32 wide; give the model's input a \"photo\"");
   EXPECT_FAULT(make({28, 28}, {2, 28, 28}), Fault::Data, "it has 2 channels, expected 1 or 3");
   EXPECT_FAULT(make({28}, {28}), Fault::Data, "a picture has a height and a width");
   EXPECT_FAULT(make({2, 28, 28}, {2, 28, 28}), Fault::Data, "1 or 3 channels");

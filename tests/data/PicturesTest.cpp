@@ -1,8 +1,8 @@
+#include "tests/io/Pictures.h"
 #include "runtime/data/Sources.h"
 #include "runtime/io/Image.h"
 #include "runtime/io/Photo.h"
 #include "tests/data/Records.h"
-#include "tests/io/Pictures.h"
 
 #include <filesystem>
 
@@ -22,7 +22,9 @@ InputInfo input() {
 }
 
 /// A picture of one grey.
-std::string grey(int value, int width = 4, int height = 4) { return png(std::vector<uint8_t>(static_cast<size_t>(width * height), static_cast<uint8_t>(value)), width, height, 1); }
+std::string grey(int value, int width = 4, int height = 4) {
+  return png(std::vector<uint8_t>(static_cast<size_t>(width * height), static_cast<uint8_t>(value)), width, height, 1);
+}
 
 struct Folder : Scratch {
   Folder() {

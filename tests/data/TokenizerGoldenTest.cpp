@@ -44,8 +44,8 @@ TEST_P(TokenizerJsonGolden, IdsAndTexts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, TokenizerJsonGolden,
-                         testing::Values("added", "bpe-gpt2", "bpe-llama2", "bpe-llama3", "bpe-mistral", "bpe-qwen", "bpe-suffix", "unigram-bytes", "unigram-t5", "wordlevel", "wordpiece-bert",
-                                         "wordpiece-cased"),
+                         testing::Values("added", "bpe-gpt2", "bpe-llama2", "bpe-llama3", "bpe-mistral", "bpe-qwen", "bpe-suffix", "unigram-bytes",
+                                         "unigram-t5", "wordlevel", "wordpiece-bert", "wordpiece-cased"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::ranges::replace(name, '-', '_');

@@ -1,9 +1,9 @@
 // Tokenizers that moec learns, and what is said of files and texts that are wrong.
 
+#include "runtime/data/Tokenizer.h"
 #include "runtime/core/Error.h"
 #include "runtime/data/Shipped.h"
 #include "runtime/data/TextStream.h"
-#include "runtime/data/Tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,7 +50,8 @@ TEST(Bytes, AreTheirValues) {
   EXPECT_EQ(tokenizer->endOfText(), std::nullopt);
   EXPECT_EQ(tokenizer->fileName(), "");
   EXPECT_EQ(tokenizer->fileBytes(), "");
-  EXPECT_THAT(errorOf(Fault::Usage, [&] { tokenizer->decode(std::vector<int64_t>{256}); }), testing::HasSubstr("token 256: the tokenizer's ids lie from 0 to 255"));
+  EXPECT_THAT(errorOf(Fault::Usage, [&] { tokenizer->decode(std::vector<int64_t>{256}); }),
+              testing::HasSubstr("token 256: the tokenizer's ids lie from 0 to 255"));
 }
 
 TEST(LearnSentencePiece, DecodesWhatItEncoded) {
@@ -160,7 +161,8 @@ TEST(Tokenizers, EncodeFromSeveralThreads) {
 
 // A tokenizer.json of words, to be made wrong.
 Json small() {
-  return Json::parse(R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [{"id": 3, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false,
+  return Json::parse(
+      R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [{"id": 3, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false,
     "normalized": false, "special": true}], "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
     "model": {"type": "WordLevel", "vocab": {"<unk>": 0, "a": 1, "b": 2}, "unk_token": "<unk>"}})");
 }
@@ -191,7 +193,8 @@ TEST(TokenizerJson, WhatIsWrongIsNamed) {
   const Wrong cases[] = {
       {R"json({"version": "2.0"})json", "t.json: version: unknown version \"2.0\"; known is 1.0"},
       {R"json({"extra": 1})json", "t.json: unknown key \"extra\""},
-      {R"json({"model": {"type": "Wordlevel"}})json", "t.json: model.type: unknown model \"Wordlevel\"; did you mean \"WordLevel\"?; known are BPE, Unigram, WordLevel, WordPiece"},
+      {R"json({"model": {"type": "Wordlevel"}})json",
+       "t.json: model.type: unknown model \"Wordlevel\"; did you mean \"WordLevel\"?; known are BPE, Unigram, WordLevel, WordPiece"},
       {R"json({"model": {"vocab": {"a": -1}}})json", "token \"a\" has the id -1; ids lie from 0"},
       {R"json({"model": {"vocab": {"a": 2}}})json", "the tokens \"a\" and \"b\" both have the id 2"},
       {R"json({"model": {"vocab": {"a": 1.5}}})json", "token \"a\" has the id 1.5; expected an integer"},
@@ -199,25 +202,37 @@ TEST(TokenizerJson, WhatIsWrongIsNamed) {
       {R"json({"model": {"cased": true}})json", "t.json: model: unknown key \"cased\""},
       {R"json({"model": null})json", "t.json: lacks \"model\""},
       {R"json({"normalizer": {"type": "Uppercase"}})json", "t.json: normalizer.type: unknown normalizer \"Uppercase\"; did you mean \"Lowercase\"?"},
-      {R"json({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip", "strip_left": 1}]}})json", "t.json: normalizer.normalizers[1].strip_left: expected true or false; found number"},
+      {R"json({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip", "strip_left": 1}]}})json",
+       "t.json: normalizer.normalizers[1].strip_left: expected true or false; found number"},
       {R"json({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAA"}})json", "t.json: normalizer.precompiled_charsmap: no base64"},
-      {R"json({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "BAAAAP///38A"}})json", "normalizer.precompiled_charsmap: a damaged table of characters"},
+      {R"json({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "BAAAAP///38A"}})json",
+       "normalizer.precompiled_charsmap: a damaged table of characters"},
       {R"json({"pre_tokenizer": {"type": "UnicodeScripts"}})json", "t.json: pre_tokenizer.type: unknown pre-tokenizer \"UnicodeScripts\"; known are"},
-      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated", "invert": false}})json", "t.json: pre_tokenizer.pattern.Regex: the regular expression \"(a\": missing closing parenthesis"},
-      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a(?<n>b)(?P>n)"}, "behavior": "Isolated", "invert": false}})json", "such groups are not known here"},
-      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[a-z&&[^b]]"}, "behavior": "Isolated", "invert": false}})json", "classes joined by && are not known here"},
-      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\p{Klingon}"}, "behavior": "Isolated", "invert": false}})json", "\"\\p{Klingon}\" at byte 0 of the regular expression: this property is not known here"},
-      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": false}})json", "an empty text is found everywhere"},
-      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"}, "behavior": "Merged", "invert": false}})json", "t.json: pre_tokenizer.behavior: unknown behavior \"Merged\""},
+      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated", "invert": false}})json",
+       "t.json: pre_tokenizer.pattern.Regex: the regular expression \"(a\": missing closing parenthesis"},
+      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a(?<n>b)(?P>n)"}, "behavior": "Isolated", "invert": false}})json",
+       "such groups are not known here"},
+      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[a-z&&[^b]]"}, "behavior": "Isolated", "invert": false}})json",
+       "classes joined by && are not known here"},
+      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\p{Klingon}"}, "behavior": "Isolated", "invert": false}})json",
+       "\"\\p{Klingon}\" at byte 0 of the regular expression: this property is not known here"},
+      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": false}})json",
+       "an empty text is found everywhere"},
+      {R"json({"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"}, "behavior": "Merged", "invert": false}})json",
+       "t.json: pre_tokenizer.behavior: unknown behavior \"Merged\""},
       {R"json({"pre_tokenizer": {"type": "Metaspace", "replacement": "xy"}})json", "t.json: pre_tokenizer.replacement: expected one character; found \"xy\""},
       {R"json({"decoder": {"type": "CTC"}})json", "t.json: decoder.type: unknown decoder \"CTC\"; known are"},
       {R"json({"added_tokens": [{"id": 3}]})json", "t.json: added_tokens[0]: lacks \"content\""},
-      {R"json({"added_tokens": [{"id": 1, "content": "x", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}]})json", "\"x\" has the id 1, which the model's vocabulary has for \"a\""},
+      {R"json({"added_tokens": [{"id": 1, "content": "x", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}]})json",
+       "\"x\" has the id 1, which the model's vocabulary has for \"a\""},
       {R"json({"model": {"type": "BPE", "unk_token": null, "merges": ["a b"]}})json", "t.json: model.merges[0]: the vocabulary lacks \"ab\""},
-      {R"json({"model": {"type": "BPE", "unk_token": null, "merges": ["ab"]}})json", "t.json: model.merges[0]: expected two tokens with one space between; found \"ab\""},
+      {R"json({"model": {"type": "BPE", "unk_token": null, "merges": ["ab"]}})json",
+       "t.json: model.merges[0]: expected two tokens with one space between; found \"ab\""},
       {R"json({"model": {"type": "BPE", "unk_token": null, "merges": [["a", 1]]}})json", "t.json: model.merges[0]: expected two tokens"},
-      {R"json({"model": {"type": "BPE", "unk_token": null, "merges": [], "dropout": 0.1}})json", "t.json: model.dropout: merges that are left out by chance are not known here"},
-      {R"json({"model": {"type": "Unigram", "unk_token": null, "vocab": [["a", -1]], "unk_id": 1}})json", "t.json: model.unk_id: expected an integer from 0 to 0; found 1"},
+      {R"json({"model": {"type": "BPE", "unk_token": null, "merges": [], "dropout": 0.1}})json",
+       "t.json: model.dropout: merges that are left out by chance are not known here"},
+      {R"json({"model": {"type": "Unigram", "unk_token": null, "vocab": [["a", -1]], "unk_id": 1}})json",
+       "t.json: model.unk_id: expected an integer from 0 to 0; found 1"},
       {R"json({"model": {"type": "Unigram", "unk_token": null, "vocab": [["a", "x"]]}})json", "t.json: model.vocab[0]: expected a token and its score"},
   };
   for (const Wrong& wrong : cases) {
@@ -242,7 +257,8 @@ TEST(TokenizerJson, TextsThatAreWrong) {
   EXPECT_THAT(errorOf(Fault::Usage, [&] { tokenizer->decode(std::vector<int64_t>{-1}); }), testing::HasSubstr("token -1"));
   // Nothing is left out in silence where a tokenizer has no token for what it does not know.
   json["model"]["unk_token"] = "none";
-  EXPECT_THAT(errorOf(Fault::Data, [&] { parseTokenizer(json.dump(), "t.json")->encode("a c"); }), testing::HasSubstr("no token for \"c\", and none for what it does not know"));
+  EXPECT_THAT(errorOf(Fault::Data, [&] { parseTokenizer(json.dump(), "t.json")->encode("a c"); }),
+              testing::HasSubstr("no token for \"c\", and none for what it does not know"));
 }
 
 TEST(TokenizerJson, ModelsWithoutTypes) {
@@ -252,7 +268,8 @@ TEST(TokenizerJson, ModelsWithoutTypes) {
   json["model"]["continuing_subword_prefix"] = "##";
   json["model"]["max_input_chars_per_word"] = 10;
   EXPECT_EQ(parseTokenizer(json.dump(), "t.json")->describe(), "tokenizer.json: WordPiece model of 4 tokens");
-  json["model"] = {{"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}, {"unk_token", ""}, {"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}};
+  json["model"] = {
+      {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}, {"unk_token", ""}, {"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}};
   EXPECT_EQ(parseTokenizer(json.dump(), "t.json")->describe(), "tokenizer.json: byte-pair encoding of 4 tokens");
   EXPECT_EQ(parseTokenizer(json.dump(), "t.json")->encode("aab"), (std::vector<int64_t>{0, 2}));
   json["model"] = Json::parse(R"({"vocab": [["<unk>", 0], ["a", -1]], "unk_id": 0})");
@@ -262,7 +279,8 @@ TEST(TokenizerJson, ModelsWithoutTypes) {
 TEST(SentencePiece, DamagedModels) {
   std::string bytes = learnSentencePiece(shakespeare().substr(0, 20000), 500)->fileBytes();
   EXPECT_THAT(errorOf(Fault::Data, [&] { parseTokenizer("", "x.model"); }), testing::StartsWith("x.model: "));
-  EXPECT_THAT(errorOf(Fault::Data, [&] { parseTokenizer("no model at all", "x.model"); }), testing::StartsWith("x.model: neither a SentencePiece model nor a tokenizer.json"));
+  EXPECT_THAT(errorOf(Fault::Data, [&] { parseTokenizer("no model at all", "x.model"); }),
+              testing::StartsWith("x.model: neither a SentencePiece model nor a tokenizer.json"));
   EXPECT_THAT(errorOf(Fault::Data, [&] { parseTokenizer(bytes.substr(0, bytes.size() - 7), "x.model"); }), testing::StartsWith("x.model: "));
   EXPECT_THAT(errorOf(Fault::Data, [&] { openTokenizer("/nowhere/x.model"); }), testing::HasSubstr("/nowhere/x.model"));
 }

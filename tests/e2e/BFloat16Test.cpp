@@ -76,7 +76,9 @@ TEST_P(BFloat16, AgreesWithTheReferenceAndIsNearF32) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, BFloat16,
-                         testing::Combine(testing::Values(Model{"vit-moe", true}, Model{"switch-lm", true}, Model{"hierarchical", true}, Model{"lucidrains-moe", true}, Model{"gating-lm", false}, Model{"soft-moe", false}, Model{"mann", false}),
+                         testing::Combine(testing::Values(Model{"vit-moe", true}, Model{"switch-lm", true}, Model{"hierarchical", true},
+                                                          Model{"lucidrains-moe", true}, Model{"gating-lm", false}, Model{"soft-moe", false},
+                                                          Model{"mann", false}),
                                           testing::Values(Device{"cpu", "cpu"}, Device{"cuda:sm_90a", "ptx-emulator:sm_90a"})),
                          [](const auto& info) {
                            std::string name = std::string(std::get<0>(info.param).name) + "_" + std::get<1>(info.param).target;

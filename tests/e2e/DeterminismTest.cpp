@@ -31,8 +31,8 @@ TEST_P(Determinism, SameBytesFromAnyThreadsInTenRunsEach) {
   Program program = compile(patchedModel(GetParam()), options);
   std::vector<uint8_t> first;
   WatchedMemory memory; // full of NaN: whatever is read before it is written shows
-  for (const DeviceOptions& device : {DeviceOptions{.threads = 1}, DeviceOptions{.threads = 2},
-                                      DeviceOptions{.allocator = memory.allocator(), .pool = std::make_shared<ReversePool>(3)}}) {
+  for (const DeviceOptions& device :
+       {DeviceOptions{.threads = 1}, DeviceOptions{.threads = 2}, DeviceOptions{.allocator = memory.allocator(), .pool = std::make_shared<ReversePool>(3)}}) {
     Session session(program, "cpu", device);
     session.init(0);
     // Many rows, so that stages are really shared between threads.
@@ -52,8 +52,7 @@ TEST_P(Determinism, SameBytesFromAnyThreadsInTenRunsEach) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, Determinism,
-                         testing::Values("batched-experts.json", "hf-switch.json", "random-lm.json", "soft-moe.json", "vit.json",
-                                         "vit-moe.json"),
+                         testing::Values("batched-experts.json", "hf-switch.json", "random-lm.json", "soft-moe.json", "vit.json", "vit-moe.json"),
                          [](auto& info) {
                            std::string name = info.param.substr(0, info.param.find('.'));
                            std::replace(name.begin(), name.end(), '-', '_');

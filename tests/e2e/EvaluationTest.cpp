@@ -80,19 +80,25 @@ std::filesystem::path written(const std::string& name, const std::string& text) 
 /// A mixture, small: 5 tokens of width 4 in each row of a batch, 3 experts that take 2 tokens each. `more`: further members of the file. `fixed`: a batch of 4.
 std::filesystem::path mixture(const std::string& more = "", bool fixed = false) {
   std::string input = fixed ? R"({"shape": [4, 5, 4])" : R"({"shape": ["batch", 5, 4])";
-  return written("mixture" + std::to_string(std::hash<std::string>{}(more) + fixed), R"({"name": "mixture", "inputs": {"x": )" + input + R"(}, "y": )" + input + R"(, "for": "loss"}},
+  return written("mixture" + std::to_string(std::hash<std::string>{}(more) + fixed), R"({"name": "mixture", "inputs": {"x": )" + input + R"(}, "y": )" + input +
+                                                                                         R"(, "for": "loss"}},
     "model": [{"kind": "moe", "name": "mixture", "gate": {"kind": "switch", "expert_capacity": 2}, "experts": {"kind": "mlp", "hidden": 8, "count": 3}}],
-    "loss": {"kind": "mse", "prediction": "mixture", "target": "y"})" + (fixed ? "" : R"(, "check": {"batch": 4})") + more + "}");
+    "loss": {"kind": "mse", "prediction": "mixture", "target": "y"})" + (fixed ? "" : R"(, "check": {"batch": 4})") +
+                                                                                         more + "}");
 }
 
 /// Every gate, and what mixes without one, one behind the other; width 8, 4 experts, 6 tokens a batch, 5 classes.
 std::filesystem::path allMixtures() {
   std::string blocks;
-  for (const char* gate : {R"("top_k", "capacity": 0.5)", R"("gshard")", R"("switch")", R"("top_2", "capacity": 0.6, "least_capacity": 1)", R"("hierarchical", "outer": 2)",
-                           R"("random_expert")", R"("dense")"})
-    blocks += std::string(R"({"kind": "residual", "body": {"kind": "moe", "gate": {"kind": )") + gate + R"(}, "experts": {"kind": "mlp", "hidden": 8, "count": 4}}}, )";
-  return written("all", R"({"name": "all", "inputs": {"x": {"shape": ["batch", 6, 8]}, "weights": {"shape": ["batch", 4]}, "labels": {"shape": ["batch", 6], "dtype": "i64", "for": "loss"}},
-    "model": [)" + blocks + R"({"kind": "residual", "body": {"kind": "soft_moe", "experts": {"kind": "mlp", "hidden": 8, "count": 4}}},
+  for (const char* gate : {R"("top_k", "capacity": 0.5)", R"("gshard")", R"("switch")", R"("top_2", "capacity": 0.6, "least_capacity": 1)",
+                           R"("hierarchical", "outer": 2)", R"("random_expert")", R"("dense")"})
+    blocks += std::string(R"({"kind": "residual", "body": {"kind": "moe", "gate": {"kind": )") + gate +
+              R"(}, "experts": {"kind": "mlp", "hidden": 8, "count": 4}}}, )";
+  return written(
+      "all",
+      R"({"name": "all", "inputs": {"x": {"shape": ["batch", 6, 8]}, "weights": {"shape": ["batch", 4]}, "labels": {"shape": ["batch", 6], "dtype": "i64", "for": "loss"}},
+    "model": [)" +
+          blocks + R"({"kind": "residual", "body": {"kind": "soft_moe", "experts": {"kind": "mlp", "hidden": 8, "count": 4}}},
               {"kind": "residual", "body": {"kind": "moe", "gate": {"kind": "top_k"}, "experts": [{"kind": "mlp", "hidden": 8, "count": 3}, {"kind": "linear", "out": 8, "count": 1}]}},
               {"kind": "dense_experts", "name": "each", "experts": {"kind": "linear", "out": 8, "count": 4}}, {"kind": "blend", "name": "blended", "from": ["each", "weights"]},
               {"kind": "linear", "name": "scores", "out": 5}],
@@ -208,7 +214,8 @@ TEST(Evaluation, WhatDoesNotGoTogetherIsRefused) {
     return "nothing";
   };
   CompileOptions options = evaluation(/*statistics=*/true);
-  EXPECT_THAT(refusal(patchedModel("vit-moe.json", R"({"loss": null, "optimizer": null})"), options), HasSubstr("a model is evaluated on its loss, and this one has none"));
+  EXPECT_THAT(refusal(patchedModel("vit-moe.json", R"({"loss": null, "optimizer": null})"), options),
+              HasSubstr("a model is evaluated on its loss, and this one has none"));
   options.evaluate = false;
   EXPECT_THAT(refusal(patchedModel("vit-moe.json"), options), HasSubstr("--statistics is for training and evaluation"));
   options = evaluation();
@@ -254,12 +261,14 @@ TEST(Statistics, OfEveryMixtureChangeNoOtherBitAndAddUp) {
   };
   constexpr double kTokens = 3 * 6;
   // Choices of a token, by gate; 0: weights that add up to 1 for each token (of the blend, to the input's).
-  const std::map<std::string, double> choices = {{"moe.gate", 2},   {"moe_2.gate", 2}, {"moe_3.gate", 1}, {"moe_4.gate", 2}, {"moe_5.gate.outer", 2}, {"moe_5.gate", -1},
-                                                 {"moe_6.gate", 1}, {"moe_7.gate", 0}, {"soft_moe", 0},   {"moe_8.gate", 2}, {"blended", -1}};
+  const std::map<std::string, double> choices = {{"moe.gate", 2},         {"moe_2.gate", 2},  {"moe_3.gate", 1}, {"moe_4.gate", 2},
+                                                 {"moe_5.gate.outer", 2}, {"moe_5.gate", -1}, {"moe_6.gate", 1}, {"moe_7.gate", 0},
+                                                 {"soft_moe", 0},         {"moe_8.gate", 2},  {"blended", -1}};
   for (auto [more, less] : {std::pair(evaluated(with), evaluated(without)), std::pair(trained(with), trained(without))}) {
     for (const auto& [name, tensor] : less)
       EXPECT_TRUE(sameBits(tensor, more.at(name))) << name;
-    EXPECT_EQ(more.size(), less.size() + 3 * choices.size() - 6) << "three of them drop nothing, two of them are no gates, of one only the outer weights are looked at";
+    EXPECT_EQ(more.size(), less.size() + 3 * choices.size() - 6)
+        << "three of them drop nothing, two of them are no gates, of one only the outer weights are looked at";
     for (const auto& [gate, count] : choices) {
       ASSERT_TRUE(more.contains(gate + ".load")) << gate;
       const Tensor& load = more.at(gate + ".load");
@@ -292,7 +301,8 @@ TEST(Statistics, OfEveryMixtureChangeNoOtherBitAndAddUp) {
 TEST(Statistics, AgreeWithTheReference) {
   Program program = compile(allMixtures(), evaluation(true));
   const Plan& plan = evaluationPlan(program);
-  CheckReport report = check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan, 5), {}, tolerance, Purpose::Evaluation);
+  CheckReport report =
+      check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan, 5), {}, tolerance, Purpose::Evaluation);
   EXPECT_TRUE(report.passed()) << report.describeFailures();
   int counts = 0;
   for (const LaunchInfo& launch : plan.forward)
@@ -340,8 +350,8 @@ TEST(Statistics, CudaKernelsTellTheSame) {
     const Plan& plan = *program.plan("cuda:sm_90a", Purpose::Evaluation);
     bool isOneLaunch = std::ranges::any_of(plan.forward, [](const LaunchInfo& launch) { return launch.kind == "moe_layer"; });
     EXPECT_EQ(isOneLaunch, file != allMixtures()) << "a layer of one launch gives its routing too";
-    CheckReport report = check(program, openDevice("ptx-emulator:sm_90a"), openDevice(isOneLaunch ? "reference" : "cpu"), initialWeights(plan, 2), inputsOf(plan, 5), {}, tolerance,
-                               Purpose::Evaluation);
+    CheckReport report = check(program, openDevice("ptx-emulator:sm_90a"), openDevice(isOneLaunch ? "reference" : "cpu"), initialWeights(plan, 2),
+                               inputsOf(plan, 5), {}, tolerance, Purpose::Evaluation);
     EXPECT_TRUE(report.passed()) << file << ": " << report.describeFailures();
   }
 }

@@ -1,9 +1,9 @@
 // Models that continue texts: however a text is cut into calls, its scores are those of inference over the whole text where nothing is dropped.
 
+#include "runtime/core/Generation.h"
 #include "runtime/Generator.h"
 #include "runtime/Weights.h"
 #include "runtime/core/Error.h"
-#include "runtime/core/Generation.h"
 #include "runtime/device/check/CheckDevice.h"
 #include "tests/e2e/Support.h"
 
@@ -43,7 +43,8 @@ const std::string kDistances = R"({"name": "distances", "dtype": "DTYPE", )" + k
 /// A model of a zoo file ("switch-lm.json") or of a text, in a dtype.
 std::filesystem::path modelOf(const std::string& what, const std::string& dtype) {
   if (!what.starts_with("{"))
-    return patchedModel(what, what == "switch-lm.json" ? R"({"dtype": ")" + dtype + R"(", )" + std::string(kRoomy).substr(1) : R"({"dtype": ")" + dtype + R"("})");
+    return patchedModel(what,
+                        what == "switch-lm.json" ? R"({"dtype": ")" + dtype + R"(", )" + std::string(kRoomy).substr(1) : R"({"dtype": ")" + dtype + R"("})");
   static TemporaryFolder folder;
   static int count = 0;
   std::string text = what;
@@ -120,9 +121,9 @@ struct Text {
 };
 
 const Text kTexts[] = {
-    {"switch", "switch-lm.json", "f32"},   {"switchF64", "switch-lm.json", "f64"}, {"gating", "gating-lm.json", "f32"}, {"random", "random-lm.json", "f32"},
-    {"blended", "blended-lm.json", "f32"}, {"llama", kLlama, "f32"},               {"llamaF64", kLlama, "f64"},         {"distances", kDistances, "f32"},
-    {"distancesF64", kDistances, "f64"},
+    {"switch", "switch-lm.json", "f32"}, {"switchF64", "switch-lm.json", "f64"}, {"gating", "gating-lm.json", "f32"},
+    {"random", "random-lm.json", "f32"}, {"blended", "blended-lm.json", "f32"},  {"llama", kLlama, "f32"},
+    {"llamaF64", kLlama, "f64"},         {"distances", kDistances, "f32"},       {"distancesF64", kDistances, "f64"},
 };
 
 class Texts : public testing::TestWithParam<Text> {};
@@ -251,7 +252,8 @@ TEST(Generation, RefusesWhatDoesNotFit) {
   EXPECT_THAT(messageOf([&] { generator.feed(cut(tokens, 0, 1)); }, Fault::Usage), HasSubstr("the generator has no weights"));
   generator.init(7);
   Tensor first = generator.feed(cut(tokens, 0, 10));
-  EXPECT_THAT(messageOf([&] { generator.feed(cut(tokens, 0, 3)); }, Fault::Usage), HasSubstr("the context of 12 tokens is full: 10 are there, and 3 are to follow"));
+  EXPECT_THAT(messageOf([&] { generator.feed(cut(tokens, 0, 3)); }, Fault::Usage),
+              HasSubstr("the context of 12 tokens is full: 10 are there, and 3 are to follow"));
   Tensor wrong = cut(tokens, 10, 1);
   wrong.as<int64_t>()[1] = kVocabulary;
   EXPECT_THAT(messageOf([&] { generator.feed(wrong); }, Fault::Usage), HasSubstr("element 1 is 40, expected 0 to 39"));
@@ -321,7 +323,8 @@ TEST(Generation, AgreesWithTheReferenceLaunchByLaunch) {
         ASSERT_TRUE(plan);
         for (auto [position, count] : {std::pair<int64_t, int64_t>(0, 12), std::pair<int64_t, int64_t>(7, 1), std::pair<int64_t, int64_t>(4, 5)}) {
           TensorMap inputs{{"tokens", tokensOf(kBatch, count, 3)}, {kPositionInput, Tensor::of<int64_t>({position}, {})}};
-          CheckReport report = check(*program, openDevice(device), openDevice("reference"), initialWeights(*plan, 1), inputs, {.seed = 5}, tolerance, Purpose::Generation);
+          CheckReport report =
+              check(*program, openDevice(device), openDevice("reference"), initialWeights(*plan, 1), inputs, {.seed = 5}, tolerance, Purpose::Generation);
           EXPECT_TRUE(report.passed()) << count << " tokens at " << position << "\n" << report.describeFailures();
         }
       }

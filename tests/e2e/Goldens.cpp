@@ -1,8 +1,8 @@
 #include "tests/e2e/Goldens.h"
 
+#include "runtime/Compile.h"
 #include "runtime/core/KernelAbi.h"
 #include "runtime/io/SafeTensors.h"
-#include "runtime/Compile.h"
 #include "tests/e2e/Support.h"
 
 #include <algorithm>

@@ -185,8 +185,8 @@ TEST_F(KernelCache, AFolderThatCannotBeWrittenIsRead) {
   write(kSmall);
   CompileResult plain = compile(cache);
   fs::remove(entries().front());
-  constexpr auto kReadOnly = fs::perms::owner_read | fs::perms::owner_exec | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read |
-                             fs::perms::others_exec;
+  constexpr auto kReadOnly =
+      fs::perms::owner_read | fs::perms::owner_exec | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec;
   fs::permissions(folder.path(), kReadOnly);
   fs::permissions(cache, kReadOnly);
   bool isRoot = geteuid() == 0;

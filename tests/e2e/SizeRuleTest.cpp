@@ -79,8 +79,9 @@ TEST(SizeRules, ASwitchTakesAtLeastOneTokenUnlessToldOtherwise) {
 
 TEST(SizeRules, TokensThatAreNoEqualRunsOfWorkersAreRefused) {
   for (const char* gate : {"dc", "faster", "gshard", "swipe", "switch"}) {
-    Program program = compileText(std::string(R"({"name": "workers", "inputs": {"x": {"shape": ["tokens", 8]}}, "model": [{"kind": "moe", "gate": {"kind": ")") + gate +
-                                  R"(", "workers": 4}, "experts": {"kind": "linear", "count": 4}}]})");
+    Program program =
+        compileText(std::string(R"({"name": "workers", "inputs": {"x": {"shape": ["tokens", 8]}}, "model": [{"kind": "moe", "gate": {"kind": ")") + gate +
+                    R"(", "workers": 4}, "experts": {"kind": "linear", "count": 4}}]})");
     Session session(program, "cpu");
     session.init(0);
     EXPECT_EQ(complaint(session, {{"x", Tensor(DType::F32, {8, 8})}}), "") << gate;

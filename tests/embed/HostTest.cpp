@@ -38,8 +38,9 @@ TensorMap lifeOf(const DeviceOptions& options) {
 TEST(Host, AnyMemoryAndAnyPoolGiveTheSameBits) {
   TensorMap expected = lifeOf({.threads = 1});
   auto reverse = std::make_shared<ReversePool>(5);
-  for (const std::shared_ptr<ThreadPool>& pool : {std::shared_ptr<ThreadPool>(), std::shared_ptr<ThreadPool>(reverse), std::shared_ptr<ThreadPool>(std::make_shared<ReversePool>(1)),
-                                                  std::shared_ptr<ThreadPool>(std::make_shared<StartingPool>(4))}) {
+  for (const std::shared_ptr<ThreadPool>& pool :
+       {std::shared_ptr<ThreadPool>(), std::shared_ptr<ThreadPool>(reverse), std::shared_ptr<ThreadPool>(std::make_shared<ReversePool>(1)),
+        std::shared_ptr<ThreadPool>(std::make_shared<StartingPool>(4))}) {
     WatchedMemory memory;
     {
       TensorMap outputs = lifeOf({.allocator = memory.allocator(), .pool = pool});
@@ -91,12 +92,14 @@ TEST(Host, ASessionGoesOnWhenMemoryIsThereAgain) {
 }
 
 TEST(Host, WhatAWorkerThrowsReachesTheCallerOnEveryPool) {
-  for (const std::shared_ptr<ThreadPool>& pool : {std::shared_ptr<ThreadPool>(std::make_shared<ReversePool>(3)), std::shared_ptr<ThreadPool>(std::make_shared<StartingPool>(3))}) {
+  for (const std::shared_ptr<ThreadPool>& pool :
+       {std::shared_ptr<ThreadPool>(std::make_shared<ReversePool>(3)), std::shared_ptr<ThreadPool>(std::make_shared<StartingPool>(3))}) {
     Workers workers(pool);
-    EXPECT_FAULT(workers.run(100, [](int, int64_t begin, int64_t) {
-      if (begin > 50)
-        throw Error(Fault::Data, "from a worker");
-    }),
+    EXPECT_FAULT(workers.run(100,
+                             [](int, int64_t begin, int64_t) {
+                               if (begin > 50)
+                                 throw Error(Fault::Data, "from a worker");
+                             }),
                  Fault::Data, "from a worker");
     std::atomic<int64_t> sum{0};
     workers.run(100, [&](int worker, int64_t begin, int64_t end) {
@@ -123,7 +126,8 @@ private:
 
 TEST(Host, APoolThatBreaksItsPromiseIsFound) {
   for (const std::vector<int64_t>& indices : {std::vector<int64_t>{}, {0, 1}, {0, 0, 1, 2}, {0, 1, 2, 3}, {-1, 0, 1, 2}})
-    EXPECT_FAULT(Workers(std::make_shared<LyingPool>(indices)).run(100, [](int, int64_t, int64_t) {}), Fault::Usage, "the host's thread pool was given 3 calls to make");
+    EXPECT_FAULT(Workers(std::make_shared<LyingPool>(indices)).run(100, [](int, int64_t, int64_t) {}), Fault::Usage,
+                 "the host's thread pool was given 3 calls to make");
   EXPECT_FAULT(Workers(std::make_shared<ReversePool>(0)), Fault::Usage, "concurrency of 0");
 }
 

@@ -62,9 +62,10 @@ std::string compileByClang(const std::string& arch, const std::string& text, std
   std::string base = folder;
   std::ofstream(base + "/kernel.cu") << withWords(kClangWords, text);
   // No toolkit: the version of PTX, else that of the toolkit that is found or a very old one, is named (8.7 knows all architectures).
-  std::string command = fmt::format("cd {0} && {1} -x cuda --cuda-device-only --cuda-gpu-arch={2} --cuda-path=none -nocudainc -nocudalib -Xclang -target-feature "
-                                    "-Xclang +ptx87 -O2 -gline-tables-only -S kernel.cu -o kernel.ptx > log 2>&1",
-                                    base, clang, arch);
+  std::string command =
+      fmt::format("cd {0} && {1} -x cuda --cuda-device-only --cuda-gpu-arch={2} --cuda-path=none -nocudainc -nocudalib -Xclang -target-feature "
+                  "-Xclang +ptx87 -O2 -gline-tables-only -S kernel.cu -o kernel.ptx > log 2>&1",
+                  base, clang, arch);
   int status = std::system(command.c_str());
   std::stringstream ptx, log;
   ptx << std::ifstream(base + "/kernel.ptx").rdbuf();
@@ -150,7 +151,11 @@ std::string compileByNvrtc(const std::string& arch, const std::string& text, std
 } // namespace
 
 const std::vector<Producer>& producers() {
-  static const std::vector<Producer> all = {{"clang_sm_80", "sm_80", false}, {"nvrtc_sm_80", "sm_80", true}, {"nvrtc_sm_90a", "sm_90a", true}, {"nvrtc_sm_100a", "sm_100a", true}, {"nvrtc_sm_120", "sm_120", true}};
+  static const std::vector<Producer> all = {{"clang_sm_80", "sm_80", false},
+                                            {"nvrtc_sm_80", "sm_80", true},
+                                            {"nvrtc_sm_90a", "sm_90a", true},
+                                            {"nvrtc_sm_100a", "sm_100a", true},
+                                            {"nvrtc_sm_120", "sm_120", true}};
   return all;
 }
 

@@ -85,7 +85,9 @@ double valueOf(uint64_t bits, const std::string& type) {
 //===--- the kernels ---===//
 
 std::string head(const VectorCase& c) {
-  return fmt::format(".version 8.6\n.target {}\n.address_size 64\n.const .align 4 .b32 constants[4] = {{0x3f800000, 0x80000000, 0x7f800000, 1}};\n.visible .entry k(.param .u64 out, .param .u64 in)\n{{\n", c.target);
+  return fmt::format(
+      ".version 8.6\n.target {}\n.address_size 64\n.const .align 4 .b32 constants[4] = {{0x3f800000, 0x80000000, 0x7f800000, 1}};\n.visible .entry k(.param .u64 out, .param .u64 in)\n{{\n",
+      c.target);
 }
 
 /// One thread: loads its inputs, executes the instruction, stores 8 bytes of result.
@@ -127,10 +129,11 @@ std::string inTurns(const std::string& body) {
 std::string blockKernel(const VectorCase& c, bool laneByLane) {
   // A barrier in the block lets no thread go alone; what stands behind it is the same in any order.
   bool turns = laneByLane && c.opcode == "atom" && c.body.find("bar.") == std::string::npos;
-  return head(c) + ".shared .align 16 .b8 shared[256];\n.reg .pred %p<4>;\n.reg .b32 %r<10>;\n.reg .b32 %out;\n.reg .b32 %t;\n.reg .b64 %d<6>;\n.reg .f32 %f<6>;\n.reg .b64 %g;\n.reg .b64 %s;\n"
-                   ".reg .b64 %o;\n.reg .pred %q;\n.reg .b32 %i;\n.reg .b32 %turn;\nld.param.u64 %o, [out];\nld.param.u64 %g, [in];\nmov.u64 %s, shared;\nmov.u32 %t, %tid.x;\n"
-                   "mov.u32 %i, %t;\nZERO:\nshl.b32 %r0, %i, 2;\ncvt.u64.u32 %d0, %r0;\nadd.u64 %d0, %d0, %s;\nst.shared.u32 [%d0], 0;\nmov.u32 %r0, %ntid.x;\nadd.u32 %i, %i, %r0;\n"
-                   "setp.lt.u32 %q, %i, 64;\n@%q bra ZERO;\nbar.sync 0;\n" +
+  return head(c) +
+         ".shared .align 16 .b8 shared[256];\n.reg .pred %p<4>;\n.reg .b32 %r<10>;\n.reg .b32 %out;\n.reg .b32 %t;\n.reg .b64 %d<6>;\n.reg .f32 %f<6>;\n.reg .b64 %g;\n.reg .b64 %s;\n"
+         ".reg .b64 %o;\n.reg .pred %q;\n.reg .b32 %i;\n.reg .b32 %turn;\nld.param.u64 %o, [out];\nld.param.u64 %g, [in];\nmov.u64 %s, shared;\nmov.u32 %t, %tid.x;\n"
+         "mov.u32 %i, %t;\nZERO:\nshl.b32 %r0, %i, 2;\ncvt.u64.u32 %d0, %r0;\nadd.u64 %d0, %d0, %s;\nst.shared.u32 [%d0], 0;\nmov.u32 %r0, %ntid.x;\nadd.u32 %i, %i, %r0;\n"
+         "setp.lt.u32 %q, %i, 64;\n@%q bra ZERO;\nbar.sync 0;\n" +
          (turns ? inTurns(c.body) : c.body) + "mul.wide.u32 %d5, %t, 4;\nadd.u64 %o, %o, %d5;\nst.global.u32 [%o], %out;\nret;\n}\n";
 }
 
@@ -188,7 +191,8 @@ std::string runInstruction(const VectorCase& c, Run& run) {
     return std::isnan(valueOf(got, type)) ? "" : fmt::format("got {} ({:#x}), expected a NaN", valueOf(got, type), got);
   if (c.tolerance > 0) {
     double value = valueOf(got, type), expected = std::stod(wanted);
-    return std::abs(value - expected) <= std::abs(expected) * c.tolerance ? "" : fmt::format("got {}, expected {} within {} of it", value, expected, c.tolerance);
+    return std::abs(value - expected) <= std::abs(expected) * c.tolerance ? ""
+                                                                          : fmt::format("got {}, expected {} within {} of it", value, expected, c.tolerance);
   }
   uint64_t expected = bitsOf(wanted, type == "pred" ? "b32" : type);
   return got == expected ? "" : fmt::format("got {:#x}, expected {:#x}", got, expected);

@@ -13,8 +13,8 @@ using Kind = Finding::Kind;
 struct Fault {
   std::string name;
   Kind kind;
-  std::string text;      // one line holds FAULT; GOOD lines stand in a version without it
-  std::string good;      // replaces the line that holds FAULT
+  std::string text; // one line holds FAULT; GOOD lines stand in a version without it
+  std::string good; // replaces the line that holds FAULT
   unsigned grid, block;
   std::string also = {}; // another mark where a finding of this kind may stand as well
 };
@@ -28,7 +28,8 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   s[TID] = in[TID];
   // BARRIER
   out[TID] = s[(TID + 32) & 255]; // FAULT
-})", "SYNC(); out[TID] = s[(TID + 32) & 255];", 1, 256},
+})",
+       "SYNC(); out[TID] = s[(TID + 32) & 255];", 1, 256},
       {"MissingBarrierBetweenIterations", Kind::Race, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ float s[256];
@@ -40,22 +41,26 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
     // FAULT
   }
   out[TID] = sum;
-})", "SYNC();", 1, 256, "// WRITE"},
+})",
+       "SYNC();", 1, 256, "// WRITE"},
       {"MissingWarpBarrier", Kind::Race, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ float s[256];
   s[TID] = in[TID];
   out[TID] = s[TID ^ 1]; // FAULT
-})", "SYNCWARP(); out[TID] = s[TID ^ 1];", 1, 256},
+})",
+       "SYNCWARP(); out[TID] = s[TID ^ 1];", 1, 256},
       {"OffByOne", Kind::OutOfBounds, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   int i = BID * THREADS + TID;
   if (i <= n) out[i] = 1.0f; // FAULT
-})", "if (i < n) out[i] = 1.0f;", 2, 192},
+})",
+       "if (i < n) out[i] = 1.0f;", 2, 192},
       {"ReadBeforeTheBuffer", Kind::OutOfBounds, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   out[TID] = in[TID - 1]; // FAULT
-})", "out[TID] = in[TID];", 1, 256},
+})",
+       "out[TID] = in[TID];", 1, 256},
       {"SharedOffByOne", Kind::OutOfBounds, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ float s[128];
@@ -64,21 +69,24 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   if (TID <= 128) s[TID] = in[TID]; // FAULT
   SYNC();
   if (TID < 128) out[TID] = s[127 - TID] + t[127 - TID];
-})", "if (TID < 128) s[TID] = in[TID];", 1, 256},
+})",
+       "if (TID < 128) s[TID] = in[TID];", 1, 256},
       {"WrongShuffleMask", Kind::DivergentSync, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   int v = (int)in[TID];
   if ((TID & 31) < 16)
     v = SHFL_XOR(0xffffffffu, v, 1); // FAULT
   out[TID] = (float)v;
-})", "v = SHFL_XOR(0x0000ffffu, v, 1);", 1, 256},
+})",
+       "v = SHFL_XOR(0x0000ffffu, v, 1);", 1, 256},
       {"ShuffleFromOutside", Kind::BadShuffle, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   int v = (int)in[TID];
   if ((TID & 31) < 16)
     v = SHFL_DOWN(0x0000ffffu, v, 8); // FAULT
   out[TID] = (float)v;
-})", "v = SHFL_XOR(0x0000ffffu, v, 8);", 1, 256},
+})",
+       "v = SHFL_XOR(0x0000ffffu, v, 8);", 1, 256},
       {"UninitialisedShared", Kind::Uninitialised, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ float s[256];
@@ -86,11 +94,13 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   // INIT
   SYNC();
   out[TID] = s[255 - TID]; // FAULT
-})", "out[TID] = TID == 255 - 77 ? 0.0f : s[255 - TID];", 1, 256},
+})",
+       "out[TID] = TID == 255 - 77 ? 0.0f : s[255 - TID];", 1, 256},
       {"UninitialisedGlobal", Kind::Uninitialised, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   out[TID] += in[TID]; // FAULT
-})", "out[TID] = in[TID];", 1, 256},
+})",
+       "out[TID] = in[TID];", 1, 256},
       {"DivergentBarrierInWarp", Kind::DivergentBarrier, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ float s[256];
@@ -98,7 +108,8 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   if ((TID & 31) < 20)
     SYNC(); // FAULT
   out[TID] = s[TID];
-})", ";", 1, 256},
+})",
+       ";", 1, 256},
       {"DivergentBarrierBetweenWarps", Kind::DivergentBarrier, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ float s[256];
@@ -108,16 +119,19 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   s[TID] += 1.0f;
   SYNC(); // SECOND
   out[TID] = s[TID];
-})", ";", 1, 256, "// SECOND"},
+})",
+       ";", 1, 256, "// SECOND"},
       {"RaceBetweenBlocks", Kind::Race, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   if (TID == 0) out[BID] = in[BID];
   if (TID == 1 && BID > 0) out[BID + 20] = out[BID - 1]; // FAULT
-})", "if (TID == 1 && BID > 0) out[BID + 20] = in[BID - 1];", 8, 32, "out[BID] = in[BID];"},
+})",
+       "if (TID == 1 && BID > 0) out[BID + 20] = in[BID - 1];", 8, 32, "out[BID] = in[BID];"},
       {"TwoBlocksWriteOnePlace", Kind::Race, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   out[TID] = in[TID] + (float)BID; // FAULT
-})", "out[TID + BID * 32] = in[TID] + (float)BID;", 4, 32},
+})",
+       "out[TID + BID * 32] = in[TID] + (float)BID;", 4, 32},
       {"MissingFenceBeforeAtomic", Kind::Race, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   if (TID == 0) {
@@ -126,7 +140,8 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
     int mine = ATOMIC_ADD((int*)out + 100, 1);
     if (mine >= BLOCKS - 1 + 0x40000000) { float sum = 0; for (int b = 0; b < BLOCKS; ++b) sum += out[b]; out[101] = sum; } // READ
   }
-})", "FENCE();", 4, 32, "// READ"},
+})",
+       "FENCE();", 4, 32, "// READ"},
       {"MissingCopyWait", Kind::PendingCopy, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ __attribute__((aligned(16))) float s[256];
@@ -136,7 +151,8 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   // WAIT
   SYNC();
   out[TID] = s[255 - TID]; // FAULT
-})", "asm volatile(\"cp.async.wait_all;\" ::: \"memory\"); SYNC(); out[TID] = s[255 - TID];", 1, 256},
+})",
+       "asm volatile(\"cp.async.wait_all;\" ::: \"memory\"); SYNC(); out[TID] = s[255 - TID];", 1, 256},
       {"WaitOffByOne", Kind::PendingCopy, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   __shared__ __attribute__((aligned(16))) float s[256];
@@ -145,18 +161,21 @@ extern "C" __global__ void k(const float* in, float* out, int n) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n cp.async.commit_group;\n cp.async.wait_group 1;" :: "r"(to), "l"(in + TID) : "memory");
   SYNC();
   out[TID] = s[255 - TID]; // FAULT
-})", "asm volatile(\"cp.async.wait_group 0;\" ::: \"memory\"); SYNC(); out[TID] = s[255 - TID];", 1, 256},
+})",
+       "asm volatile(\"cp.async.wait_group 0;\" ::: \"memory\"); SYNC(); out[TID] = s[255 - TID];", 1, 256},
       {"Misaligned", Kind::Misaligned, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   *(double*)(out + TID * 2 + (n & 1)) = 1.0;
   *(double*)(out + TID * 2 + 1) = 2.0; // FAULT
-})", ";", 1, 64},
+})",
+       ";", 1, 64},
       {"UninitialisedLocal", Kind::Uninitialised, R"(
 extern "C" __global__ void k(const float* in, float* out, int n) {
   volatile float t[8];
   for (int i = 0; i < 7; ++i) t[(i + n) & 7] = in[i];
   out[TID] = t[TID & 7]; // FAULT
-})", "out[TID] = t[(TID % 7 + n) & 7];", 1, 64},
+})",
+       "out[TID] = t[(TID % 7 + n) & 7];", 1, 64},
   };
   return all;
 }
@@ -337,7 +356,8 @@ std::vector<Finding> findingsOf(Device& device, const std::string& body, cuda::D
 TEST(Guards, mustHaveBeenWritten) {
   Device device("sm_80");
   auto memory = device.allocate(128);
-  for (const char* guarded : {"@%p1 bra DONE;", "@!%p1 bra DONE;", "@%p1 st.global.u32 [%d1], %r2;", "@%p1 mov.u32 %r3, 1;", "@%p1 bar.sync 0;", "@%p1 exit;"}) {
+  for (const char* guarded :
+       {"@%p1 bra DONE;", "@!%p1 bra DONE;", "@%p1 st.global.u32 [%d1], %r2;", "@%p1 mov.u32 %r3, 1;", "@%p1 bar.sync 0;", "@%p1 exit;"}) {
     std::vector<Finding> findings = findingsOf(device, std::string(guarded) + "\nDONE:", memory, 0);
     ASSERT_EQ(findings.size(), 1u) << guarded;
     EXPECT_EQ(findings[0].kind, Kind::Uninitialised) << findings[0].text();
@@ -363,8 +383,9 @@ TEST(Guards, areReadByEveryLaneThatIsThere) {
 
 /// Lane 0 copies `n` bytes, the rest of `size` are zero.
 std::string partialCopy(int size, int offset) {
-  return fmt::format("setp.ne.u32 %p1, %r2, 0;\n@%p1 bra DONE;\nmov.u32 %r3, tile;\ncp.async.{}.shared.global [%r3], [%d1+{}], {}, %r1;\ncp.async.wait_all;\nDONE:",
-                     size == 16 ? "cg" : "ca", offset, size);
+  return fmt::format(
+      "setp.ne.u32 %p1, %r2, 0;\n@%p1 bra DONE;\nmov.u32 %r3, tile;\ncp.async.{}.shared.global [%r3], [%d1+{}], {}, %r1;\ncp.async.wait_all;\nDONE:",
+      size == 16 ? "cg" : "ca", offset, size);
 }
 
 TEST(PartialCopies, areCheckedByAllBytesTheyRead) {
@@ -431,7 +452,8 @@ TEST(Barriers, haveNumbersAndCountsThatExist) {
   auto memory = device.allocate(128);
   EXPECT_TRUE(findingsOf(device, "barrier.sync %r1;", memory, 15).empty());
   EXPECT_TRUE(findingsOf(device, "bar.sync 3, %r1;", memory, 32).empty());
-  for (const auto& [body, n] : {std::pair{"bar.sync %r1;", 16u}, {"bar.sync %r1;", 99u}, {"bar.sync 3, %r1;", 0u}, {"barrier.sync 3, %r1;", 33u}, {"bar.arrive 3, %r1;", 40u}}) {
+  for (const auto& [body, n] :
+       {std::pair{"bar.sync %r1;", 16u}, {"bar.sync %r1;", 99u}, {"bar.sync 3, %r1;", 0u}, {"barrier.sync 3, %r1;", 33u}, {"bar.arrive 3, %r1;", 40u}}) {
     std::vector<Finding> findings = findingsOf(device, body, memory, n);
     ASSERT_EQ(findings.size(), 1u) << body << n;
     EXPECT_EQ(findings[0].kind, Kind::DivergentBarrier);
@@ -468,7 +490,8 @@ TEST(NullPointers, areCalledSo) {
   EXPECT_NE(device.emulator().lastError().find("a null pointer"), std::string::npos) << device.emulator().lastError();
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()), [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
+INSTANTIATE_TEST_SUITE_P(All, PlantedFaults, testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.fault.name + "_" + info.param.producer.name; });
 
 } // namespace
 } // namespace moec::emulator::test

@@ -24,8 +24,8 @@ protected:
   }
   std::string ptx_, skipped_;
 };
-#define BUILD_OR_SKIP(text)                                                                                            \
-  if (!build(text))                                                                                                    \
+#define BUILD_OR_SKIP(text) \
+  if (!build(text))         \
   GTEST_SKIP() << "[SKIP] " << skipped_
 
 std::vector<float> ramp(size_t n, float scale) {
@@ -146,16 +146,27 @@ extern "C" __global__ void odd(const int* x, int* y, int n) {
     for (; v != 1; ++steps)
       v = v & 1 ? 3 * v + 1 : v >> 1;
     switch (i % 7) {
-    case 0: steps += 100; break;
-    case 1: steps *= 3; break;
-    case 2: steps = -steps; break;
+    case 0:
+      steps += 100;
+      break;
+    case 1:
+      steps *= 3;
+      break;
+    case 2:
+      steps = -steps;
+      break;
     case 3:
       for (int j = 0; j < i % 5; ++j)
         steps += j * x[size_t(i)];
       break;
-    case 4: steps ^= 0x55; break;
-    case 5: steps += steps & 1 ? -9 : 11; break;
-    default: steps *= 4;
+    case 4:
+      steps ^= 0x55;
+      break;
+    case 5:
+      steps += steps & 1 ? -9 : 11;
+      break;
+    default:
+      steps *= 4;
     }
     ASSERT_EQ(y[size_t(i)], steps) << i;
   }

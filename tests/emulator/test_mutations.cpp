@@ -30,7 +30,8 @@ extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
     SYNC();
   }
   out[TID] = sum;
-})", 1, 256, 37, 256},
+})",
+       1, 256, 37, 256},
       {"BlockSum", R"(
 extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
   __shared__ int part[8];
@@ -40,7 +41,8 @@ extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
   if ((TID & 31) == 0) part[TID >> 5] = total;
   SYNC();
   if (TID == 0) { int all = 0; for (int w = 0; w < 8; ++w) all += part[w]; out[BID] = (float)all; }
-})", 1, 256, 1900, 1},
+})",
+       1, 256, 1900, 1},
       {"TwoStageCopies", R"(
 __device__ void copy16(unsigned to, const float* from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(to), "l"(from) : "memory"); }
 extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
@@ -58,7 +60,8 @@ extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
     SYNC();
   }
   out[TID] = sum;
-})", 1, 64, 7, 64},
+})",
+       1, 64, 7, 64},
       {"LastBlock", R"(
 extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
   __shared__ int isLast;
@@ -75,12 +78,14 @@ extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
     for (int b = 0; b < BLOCKS; ++b) sum += out[b];
     out[BLOCKS] = sum;
   }
-})", 31, 64, 31, 32},
+})",
+       31, 64, 31, 32},
       {"BoundedStream", R"(
 extern "C" __global__ void k(const float* in, float* out, int* count, int n) {
   int i = BID * THREADS + TID;
   if (i < n) out[i] = 2.0f * in[i] + 1.0f;
-})", 3, 128, 300, 300},
+})",
+       3, 128, 300, 300},
   };
   return all;
 }
@@ -129,7 +134,8 @@ TEST_P(Mutations, AreFound) {
       ++total;
       bool dead = !outcome.clean || outcome.out != good.out;
       killed += dead;
-      EXPECT_TRUE(dead) << subject.name << " survives: line " << mutant.line << ": " << mutant.instruction << ": " << nameOf(mutant.kind) << " " << mutant.change;
+      EXPECT_TRUE(dead) << subject.name << " survives: line " << mutant.line << ": " << mutant.instruction << ": " << nameOf(mutant.kind) << " "
+                        << mutant.change;
     }
   }
   RecordProperty("killed", int(killed));

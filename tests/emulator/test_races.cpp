@@ -103,10 +103,12 @@ std::vector<Step> drawSteps(Draw& draw) {
 
 /// Threads read their address of each step from a table. What they store tells threads and steps apart, so that no store is of what is there.
 std::string kernelOf(const std::vector<Step>& steps, bool shared, std::vector<int>& lines) {
-  std::string text = ".version 8.6\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 table, .param .u64 data)\n{\n.reg .pred %p<3>;\n.reg .b32 %r<12>;\n.reg .b64 %d<9>;\n"
-                     ".reg .b16 %h<2>;\n" + std::string(shared ? fmt::format(".shared .align 16 .b8 memory[{}];\n", kBytes) : "") +
-                     "ld.param.u64 %d1, [table];\nld.param.u64 %d2, [data];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d3, %r1, 4;\nadd.u64 %d1, %d1, %d3;\nsetp.lt.u32 %p2, %r1, 64;\n" +
-                     (shared ? "mov.u64 %d2, memory;\n" : "");
+  std::string text =
+      ".version 8.6\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 table, .param .u64 data)\n{\n.reg .pred %p<3>;\n.reg .b32 %r<12>;\n.reg .b64 %d<9>;\n"
+      ".reg .b16 %h<2>;\n" +
+      std::string(shared ? fmt::format(".shared .align 16 .b8 memory[{}];\n", kBytes) : "") +
+      "ld.param.u64 %d1, [table];\nld.param.u64 %d2, [data];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d3, %r1, 4;\nadd.u64 %d1, %d1, %d3;\nsetp.lt.u32 %p2, %r1, 64;\n" +
+      (shared ? "mov.u64 %d2, memory;\n" : "");
   const char* space = shared ? "shared" : "global";
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& step = steps[i];
@@ -123,11 +125,21 @@ std::string kernelOf(const std::vector<Step>& steps, bool shared, std::vector<in
       bool load = step.kind == Step::Kind::Load;
       std::string address = "[%d4]", value, type;
       switch (step.bytes) {
-      case 1: type = "u8", value = load ? "%r4" : "%r3"; break;
-      case 2: type = "u16", value = load ? "%r4" : "%r3"; break;
-      case 4: type = "u32", value = load ? "%r4" : "%r3"; break;
-      case 8: type = i % 2 ? "v2.u32" : "u64", value = i % 2 ? (load ? "{%r4, %r5}" : "{%r3, %r3}") : load ? "%d6" : "%d5"; break;
-      default: type = "v4.u32", value = load ? "{%r4, %r5, %r6, %r7}" : "{%r3, %r3, %r3, %r3}"; break;
+      case 1:
+        type = "u8", value = load ? "%r4" : "%r3";
+        break;
+      case 2:
+        type = "u16", value = load ? "%r4" : "%r3";
+        break;
+      case 4:
+        type = "u32", value = load ? "%r4" : "%r3";
+        break;
+      case 8:
+        type = i % 2 ? "v2.u32" : "u64", value = i % 2 ? (load ? "{%r4, %r5}" : "{%r3, %r3}") : load ? "%d6" : "%d5";
+        break;
+      default:
+        type = "v4.u32", value = load ? "{%r4, %r5, %r6, %r7}" : "{%r3, %r3, %r3, %r3}";
+        break;
       }
       lines.resize(steps.size());
       lines[i] = 1 + int(std::count(text.begin(), text.end(), '\n'));

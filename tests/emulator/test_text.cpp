@@ -8,7 +8,8 @@ namespace moec::emulator::test {
 namespace {
 
 std::string kernelWith(const std::string& body) {
-  return ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n.reg .pred %p<4>;\n.reg .b32 %r<8>;\n.reg .b64 %d<8>;\n" + body + "\nret;\n}\n";
+  return ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n.reg .pred %p<4>;\n.reg .b32 %r<8>;\n.reg .b64 %d<8>;\n" + body +
+         "\nret;\n}\n";
 }
 
 /// The error of loading a text; empty when it loads.
@@ -42,7 +43,8 @@ TEST(PtxText, BarriersHaveNumbersAndCountsThatExist) {
   EXPECT_EQ(errorOf(kernelWith("bar.sync 99;")), "ptx:9: there is no barrier 99, a block has 0 to 15: \"bar.sync\"");
   EXPECT_NE(errorOf(kernelWith("bar.sync -1;")).find("ptx:9: there is no barrier -1"), std::string::npos);
   for (const char* count : {"0", "33", "2048", "-32"})
-    EXPECT_NE(errorOf(kernelWith(std::string("bar.red.popc.u32 %r1, 3, ") + count + ", %p1;")).find(std::string("ptx:9: ") + count + " threads: a barrier"), std::string::npos);
+    EXPECT_NE(errorOf(kernelWith(std::string("bar.red.popc.u32 %r1, 3, ") + count + ", %p1;")).find(std::string("ptx:9: ") + count + " threads: a barrier"),
+              std::string::npos);
 }
 TEST(PtxText, SyntaxErrorQuotesTheLine) {
   EXPECT_EQ(errorOf(kernelWith("mov.u32 %r1 %r2;")), "ptx:9: unexpected '%r2': \"mov.u32 %r1 %r2;\"");
@@ -56,7 +58,11 @@ TEST(PtxText, TargetsMustFit) {
   EXPECT_EQ(errorOf(newer, "sm_90a"), "");
   EXPECT_EQ(errorOf(kernelWith(""), "sm_120"), "");
 }
-TEST(PtxText, MachineCodeIsRefused) { EXPECT_EQ(errorOf("\x7f" "ELF"), "the image is machine code; the emulator runs PTX"); }
+TEST(PtxText, MachineCodeIsRefused) {
+  EXPECT_EQ(errorOf("\x7f"
+                    "ELF"),
+            "the image is machine code; the emulator runs PTX");
+}
 
 std::string withVariable(const std::string& declaration, const std::string& body = "") {
   std::string text = kernelWith(body);
@@ -81,9 +87,19 @@ TEST(PtxText, InitialValuesHaveRoom) {
 
 TEST(PtxText, ListsNestOnlySoDeep) {
   for (const char* open : {"(", "{", "!"})
-    EXPECT_NE(errorOf(kernelWith("mov.u32 %r1, " + [&] { std::string all; for (int i = 0; i < 200000; ++i) all += open; return all; }() + "%r2;"))
-                  .find("ptx:9: more than 100 lists within each other"), std::string::npos) << open;
-  EXPECT_NE(errorOf(withVariable(".global .b8 g[2] = " + std::string(200000, '{') + "1;")).find("ptx:4: more than 100 lists within each other"), std::string::npos);
+    EXPECT_NE(errorOf(kernelWith("mov.u32 %r1, " +
+                                 [&] {
+                                   std::string all;
+                                   for (int i = 0; i < 200000; ++i)
+                                     all += open;
+                                   return all;
+                                 }() +
+                                 "%r2;"))
+                  .find("ptx:9: more than 100 lists within each other"),
+              std::string::npos)
+        << open;
+  EXPECT_NE(errorOf(withVariable(".global .b8 g[2] = " + std::string(200000, '{') + "1;")).find("ptx:4: more than 100 lists within each other"),
+            std::string::npos);
 }
 
 TEST(PtxText, CommentsAndStringsEnd) {
@@ -120,7 +136,8 @@ TEST(PtxText, ExternalVariablesAreDefinedSomewhere) {
   EXPECT_EQ(errorOf(withVariable(".extern .shared .b8 s[];", "mov.u64 %d1, s;")), "");
   Device device("sm_80");
   auto out = device.allocate(4);
-  cuda::Function kernel = device.load(withVariable(".extern .global .u32 g;\n.global .u32 g = 7;", use + "\nld.param.u64 %d1, [p];\nst.global.u32 [%d1], %r1;"), "k");
+  cuda::Function kernel =
+      device.load(withVariable(".extern .global .u32 g;\n.global .u32 g = 7;", use + "\nld.param.u64 %d1, [p];\nst.global.u32 [%d1], %r1;"), "k");
   ASSERT_EQ(device.launch(kernel, 1, 1, 0, out), cuda::kSuccess) << device.emulator().lastError();
   EXPECT_EQ(device.download<int>(out, 1)[0], 7);
 }
@@ -133,7 +150,8 @@ std::string kernelThat(const std::string& directive) {
 
 TEST(PtxText, ClustersAreRefused) {
   EXPECT_EQ(errorOf(kernelThat(".explicitcluster"), "sm_90a"), "ptx:5: clusters are not emulated (.explicitcluster): \".explicitcluster\"");
-  EXPECT_NE(errorOf(kernelThat(".maxntid 128, 1, 1\n.reqnctapercluster 2, 1, 1"), "sm_90a").find("ptx:6: clusters are not emulated (.reqnctapercluster)"), std::string::npos);
+  EXPECT_NE(errorOf(kernelThat(".maxntid 128, 1, 1\n.reqnctapercluster 2, 1, 1"), "sm_90a").find("ptx:6: clusters are not emulated (.reqnctapercluster)"),
+            std::string::npos);
   EXPECT_NE(errorOf(kernelThat(".frobnicate 3")).find("ptx:5: unknown directive '.frobnicate'"), std::string::npos);
   EXPECT_NE(errorOf(kernelThat(".maxntid 2048")).find("ptx:5: a block has 1 to 1024 threads"), std::string::npos);
   EXPECT_EQ(errorOf(kernelThat(".maxntid 16, 8, 8\n.minnctapersm 2\n.maxnreg 64")), "");
@@ -152,21 +170,23 @@ TEST(Launches, AreOfTheBlockThatTheKernelRequires) {
 TEST(PtxText, ScopesHideNames) {
   Device device("sm_80");
   auto out = device.allocate(4);
-  cuda::Function kernel = device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, 5;\n{ .reg .b32 %r1; mov.u32 %r1, 9; }\n{ L: add.u32 %r1, %r1, 1; setp.lt.u32 %p1, "
-                                                 "%r1, 8; @%p1 bra L; }\n{ bra L; L: add.u32 %r1, %r1, 1; }\nst.global.u32 [%d1], %r1;"),
-                                      "k");
+  cuda::Function kernel =
+      device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, 5;\n{ .reg .b32 %r1; mov.u32 %r1, 9; }\n{ L: add.u32 %r1, %r1, 1; setp.lt.u32 %p1, "
+                             "%r1, 8; @%p1 bra L; }\n{ bra L; L: add.u32 %r1, %r1, 1; }\nst.global.u32 [%d1], %r1;"),
+                  "k");
   ASSERT_EQ(device.launch(kernel, 1, 1, 0, out), cuda::kSuccess) << device.emulator().lastError();
   EXPECT_EQ(device.download<int>(out, 1)[0], 9);
 }
 
 TEST(PtxText, IndexedBranchAndCalls) {
   Device device("sm_80");
-  std::string ptx = ".version 8.0\n.target sm_80\n.address_size 64\n"
-                    ".func (.param .b32 result) twice(.param .b32 x)\n{\n.reg .b32 %r<3>;\nld.param.b32 %r1, [x];\nshl.b32 %r2, %r1, 1;\nst.param.b32 [result], %r2;\nret;\n}\n"
-                    ".visible .entry k(.param .u64 p)\n{\n.reg .b32 %r<8>;\n.reg .b64 %d<8>;\nld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmov.u32 %r2, 100;\n"
-                    "TS: .branchtargets A, B, C;\nbrx.idx %r1, TS;\nA: add.u32 %r2, %r2, 1;\nB: add.u32 %r2, %r2, 2;\nC: add.u32 %r2, %r2, 4;\n"
-                    "{ .param .b32 a; .param .b32 b; st.param.b32 [a], %r2; call.uni (b), twice, (a); ld.param.b32 %r3, [b]; }\n"
-                    "mul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r3;\nret;\n}\n";
+  std::string ptx =
+      ".version 8.0\n.target sm_80\n.address_size 64\n"
+      ".func (.param .b32 result) twice(.param .b32 x)\n{\n.reg .b32 %r<3>;\nld.param.b32 %r1, [x];\nshl.b32 %r2, %r1, 1;\nst.param.b32 [result], %r2;\nret;\n}\n"
+      ".visible .entry k(.param .u64 p)\n{\n.reg .b32 %r<8>;\n.reg .b64 %d<8>;\nld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmov.u32 %r2, 100;\n"
+      "TS: .branchtargets A, B, C;\nbrx.idx %r1, TS;\nA: add.u32 %r2, %r2, 1;\nB: add.u32 %r2, %r2, 2;\nC: add.u32 %r2, %r2, 4;\n"
+      "{ .param .b32 a; .param .b32 b; st.param.b32 [a], %r2; call.uni (b), twice, (a); ld.param.b32 %r3, [b]; }\n"
+      "mul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r3;\nret;\n}\n";
   auto out = device.allocate(12);
   ASSERT_EQ(device.launch(device.load(ptx, "k"), 1, 3, 0, out), cuda::kSuccess) << device.emulator().lastError();
   EXPECT_EQ(device.download<int>(out, 3), (std::vector<int>{214, 212, 208}));
@@ -190,7 +210,8 @@ TEST(Buffers, InsideOneAllocationAreKeptApart) {
   device.emulator().registerBuffer(arena, 256, "first");
   device.emulator().registerBuffer(arena + 256, 256, "second");
   EXPECT_THROW(device.emulator().registerBuffer(arena + 500, 64, "overlapping"), std::invalid_argument);
-  cuda::Function kernel = device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r1;"), "k");
+  cuda::Function kernel = device.load(
+      kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d2, %r1, 4;\nadd.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r1;"), "k");
   EXPECT_EQ(device.launch(kernel, 1, 64, 0, arena), cuda::kSuccess) << device.emulator().lastError();
   EXPECT_EQ(device.launch(kernel, 1, 65, 0, arena), cuda::kIllegalAddress); // lands in "second"
   ASSERT_EQ(device.emulator().findings().size(), 1u);
@@ -205,13 +226,15 @@ TEST(Buffers, AsynchronousCopiesStayInTheirPointersBuffer) {
   device.emulator().registerBuffer(arena + 256, 256, "second");
   std::vector<uint32_t> zeros(128);
   device.table().copyToDevice(arena, zeros.data(), 512);
-  cuda::Function kernel = device.load(kernelWith(".shared .align 16 .b8 tile[512];\nld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d2, %r1, 16;\nadd.u64 %d3, %d1, %d2;\n"
-                                                 "mov.u32 %r2, tile;\nshl.b32 %r3, %r1, 4;\nadd.u32 %r2, %r2, %r3;\ncp.async.cg.shared.global [%r2], [%d3], 16;\ncp.async.wait_all;"),
-                                      "k");
+  cuda::Function kernel = device.load(
+      kernelWith(".shared .align 16 .b8 tile[512];\nld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %d2, %r1, 16;\nadd.u64 %d3, %d1, %d2;\n"
+                 "mov.u32 %r2, tile;\nshl.b32 %r3, %r1, 4;\nadd.u32 %r2, %r2, %r3;\ncp.async.cg.shared.global [%r2], [%d3], 16;\ncp.async.wait_all;"),
+      "k");
   EXPECT_EQ(device.launch(kernel, 1, 16, 0, arena), cuda::kSuccess) << device.emulator().lastError();
   EXPECT_EQ(device.launch(kernel, 1, 17, 0, arena), cuda::kIllegalAddress); // reads "second"
   ASSERT_EQ(device.emulator().findings().size(), 1u);
-  EXPECT_NE(device.emulator().findings()[0].detail.find("the pointer belongs to buffer 'first' (256 bytes)"), std::string::npos) << device.emulator().findings()[0].text();
+  EXPECT_NE(device.emulator().findings()[0].detail.find("the pointer belongs to buffer 'first' (256 bytes)"), std::string::npos)
+      << device.emulator().findings()[0].text();
 }
 
 TEST(Buffers, APointerOfTwoStaysInOneOfThem) {
@@ -220,8 +243,9 @@ TEST(Buffers, APointerOfTwoStaysInOneOfThem) {
   device.emulator().registerBuffer(arena, 256, "first");
   device.emulator().registerBuffer(arena + 256, 256, "second");
   device.emulator().registerBuffer(arena + 512, 256, "third");
-  std::string body = ".reg .pred %q;\nld.param.u64 %d1, [p];\nld.param.u64 %d4, [o];\nmov.u32 %r1, %tid.x;\nand.b32 %r2, %r1, 1;\nsetp.eq.u32 %q, %r2, 0;\nselp.b64 %d2, %d1, %d4, %q;\n"
-                     "shr.u32 %r2, %r1, 1;\nmul.wide.u32 %d3, %r2, 4;\nadd.u64 %d3, %d2, %d3;\nst.global.u32 [%d3], %r1;";
+  std::string body =
+      ".reg .pred %q;\nld.param.u64 %d1, [p];\nld.param.u64 %d4, [o];\nmov.u32 %r1, %tid.x;\nand.b32 %r2, %r1, 1;\nsetp.eq.u32 %q, %r2, 0;\nselp.b64 %d2, %d1, %d4, %q;\n"
+      "shr.u32 %r2, %r1, 1;\nmul.wide.u32 %d3, %r2, 4;\nadd.u64 %d3, %d2, %d3;\nst.global.u32 [%d3], %r1;";
   std::string ptx = kernelWith(body);
   ptx.replace(ptx.find(".param .u64 p"), 13, ".param .u64 p, .param .u64 o");
   cuda::Function kernel = device.load(ptx, "k");
@@ -231,7 +255,8 @@ TEST(Buffers, APointerOfTwoStaysInOneOfThem) {
   ASSERT_EQ(findings.size(), 2u);
   EXPECT_EQ(findings[0].kind, Finding::Kind::OutOfBounds);
   EXPECT_EQ(findings[0].thread[0], 129u);
-  EXPECT_NE(findings[0].detail.find("the pointer belongs to buffer 'first' (256 bytes) or buffer 'second' (256 bytes)"), std::string::npos) << findings[0].text();
+  EXPECT_NE(findings[0].detail.find("the pointer belongs to buffer 'first' (256 bytes) or buffer 'second' (256 bytes)"), std::string::npos)
+      << findings[0].text();
   EXPECT_EQ(findings[1].kind, Finding::Kind::Race);
 }
 
@@ -248,9 +273,10 @@ TEST(Hangs, AreEnded) {
 TEST(Registers, ReadBeforeWritten) {
   Device device("sm_80");
   auto out = device.allocate(128);
-  cuda::Function kernel = device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nsetp.lt.u32 %p1, %r1, 8;\n@%p1 mov.u32 %r2, 3;\nmul.wide.u32 %d2, %r1, 4;\n"
-                                                 "add.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r2;"),
-                                      "k");
+  cuda::Function kernel =
+      device.load(kernelWith("ld.param.u64 %d1, [p];\nmov.u32 %r1, %tid.x;\nsetp.lt.u32 %p1, %r1, 8;\n@%p1 mov.u32 %r2, 3;\nmul.wide.u32 %d2, %r1, 4;\n"
+                             "add.u64 %d3, %d1, %d2;\nst.global.u32 [%d3], %r2;"),
+                  "k");
   EXPECT_EQ(device.launch(kernel, 1, 8, 0, out), cuda::kSuccess) << device.emulator().lastError();
   EXPECT_EQ(device.launch(kernel, 1, 9, 0, out), cuda::kLaunchFailed);
   ASSERT_EQ(device.emulator().findings().size(), 1u);

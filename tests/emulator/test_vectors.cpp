@@ -43,7 +43,8 @@ TEST(Vectors, AWrongResultIsTold) {
 // An order of lanes shows in what an atom returns: by turns it is the order of the threads, and so on every GPU.
 TEST(Vectors, RunAtomsByTurnsOnly) {
   for (const VectorCase& c : allCases())
-    EXPECT_EQ(c.ptx(true).find("LANE_TURN:") != std::string::npos, c.opcode == "atom" && c.types.empty() && c.body.find("bar.") == std::string::npos) << c.name();
+    EXPECT_EQ(c.ptx(true).find("LANE_TURN:") != std::string::npos, c.opcode == "atom" && c.types.empty() && c.body.find("bar.") == std::string::npos)
+        << c.name();
 }
 
 TEST(Vectors, RunWhereTheirTargetDoes) {

@@ -89,7 +89,8 @@ void usePlan(const Plan& plan) {
 
 void program(Bytes bytes) {
   refusable([&] {
-    std::vector<uint8_t> file = !bytes.empty() && bytes[0] == '{' ? Container::write({{"manifest", bytes}, {"kernel/cpu/x", bytes.first(1)}}) : withDigests(bytes);
+    std::vector<uint8_t> file =
+        !bytes.empty() && bytes[0] == '{' ? Container::write({{"manifest", bytes}, {"kernel/cpu/x", bytes.first(1)}}) : withDigests(bytes);
     Program program = Program::parse(file);
     for (const Plan& plan : program.data().plans)
       usePlan(plan);

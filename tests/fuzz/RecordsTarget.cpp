@@ -67,8 +67,10 @@ void records(Bytes bytes) {
   MemoryFile file(bytes.subspan(1));
   refusable([&] {
     switch (bytes[0] % 3) {
-    case 0: return use(*data::openIdx(file.path()).train);
-    case 1: return use(*data::openCifar(file.path()).train);
+    case 0:
+      return use(*data::openIdx(file.path()).train);
+    case 1:
+      return use(*data::openCifar(file.path()).train);
     default:
       for (const data::Field& field : ends(data::listCsv(file.path())))
         for (bool floats : {false, true})

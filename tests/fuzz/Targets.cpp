@@ -3,8 +3,9 @@
 namespace moec::fuzz {
 
 const std::vector<Target>& targets() {
-  static const std::vector<Target> list{{"image", image}, {"json", json}, {"model", model}, {"npy", npy}, {"program", program}, {"safetensors", safetensors},
-                                        {"tokenizer", tokenizer}, {"records", records}};
+  static const std::vector<Target> list{
+      {"image", image},         {"json", json},      {"model", model}, {"npy", npy}, {"program", program}, {"safetensors", safetensors},
+      {"tokenizer", tokenizer}, {"records", records}};
   return list;
 }
 

@@ -19,14 +19,11 @@ TEST(Image, ReadsPngPixels) {
   EXPECT_THAT(picture.toDoubles(), testing::ElementsAre(255, 0, 0, 0, 255, 0, 0, 0, 255, 128, 128, 128));
 }
 
-TEST(Image, GreyBecomesThreeEqualChannels) {
-  EXPECT_THAT(decoded(png({7, 200}, 2, 1, 1)), testing::ElementsAre(7, 7, 7, 200, 200, 200));
-}
+TEST(Image, GreyBecomesThreeEqualChannels) { EXPECT_THAT(decoded(png({7, 200}, 2, 1, 1)), testing::ElementsAre(7, 7, 7, 200, 200, 200)); }
 
 TEST(Image, TransparencyIsLaidOverWhite) {
   // alpha 0 -> white; alpha 255 -> itself; alpha 51 (a fifth) of 100 -> 0.2 * 100 + 0.8 * 255 = 224.
-  EXPECT_THAT(decoded(png({1, 2, 3, 0, 1, 2, 3, 255, 100, 100, 100, 51}, 3, 1, 4)),
-              testing::ElementsAre(255, 255, 255, 1, 2, 3, 224, 224, 224));
+  EXPECT_THAT(decoded(png({1, 2, 3, 0, 1, 2, 3, 255, 100, 100, 100, 51}, 3, 1, 4)), testing::ElementsAre(255, 255, 255, 1, 2, 3, 224, 224, 224));
 }
 
 TEST(Image, AnOddColourProfileIsNoDamage) {
@@ -61,8 +58,7 @@ TEST(Image, EveryTruncationIsAnError) {
   for (size_t size = 0; size < file.size(); ++size)
     EXPECT_FAULT(decoded(file.substr(0, size)), Fault::Data, "photo: ");
   file = jpeg(pixels, 8, 8);
-  for (size_t size = 0; size + 2 < file.size();
-       ++size) // without its two last bytes, the end marker, all pixels are there
+  for (size_t size = 0; size + 2 < file.size(); ++size) // without its two last bytes, the end marker, all pixels are there
     EXPECT_FAULT(decoded(file.substr(0, size)), Fault::Data, "photo: ");
 }
 
@@ -82,9 +78,7 @@ TEST(Image, EveryFlippedByteIsReadOrRefused) {
 
 TEST(Image, AHugePictureIsRefusedBeforeDecoding) {
   std::string file = png({0, 0, 0}, 1, 1, 3);
-  file.replace(
-      16, 8,
-      std::string("\x7f\xff\xff\xff\x7f\xff\xff\xff", 8)); // the size in IHDR; its checksum is no longer right either
+  file.replace(16, 8, std::string("\x7f\xff\xff\xff\x7f\xff\xff\xff", 8)); // the size in IHDR; its checksum is no longer right either
   EXPECT_FAULT(decoded(file), Fault::Data, "2147483647 x 2147483647 pixels; expected 1 to 16777216");
   std::string other = jpeg(std::vector<uint8_t>(3), 1, 1);
   size_t frame = other.find("\xff\xc0");

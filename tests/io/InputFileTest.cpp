@@ -17,13 +17,10 @@ TEST(InputFile, TellsFormatsByContentNotByName) {
   writeNpy(scratch.path("a.json"), Tensor::of(std::vector<float>{1, 2, 3}, {1, 3}));
   EXPECT_THAT(readInput(kRows, scratch.path("a.json")).toDoubles(), testing::ElementsAre(1, 2, 3));
   EXPECT_THAT(readInput(kRows, scratch.file("b.npy", "[[4, 5, 6]]")).toDoubles(), testing::ElementsAre(4, 5, 6));
-  writeSafeTensors(scratch.path("c.png"), {{"x", Tensor::of(std::vector<float>{7, 8, 9}, {1, 3})},
-                                           {"y", Tensor::of(std::vector<float>{0}, {1})}});
+  writeSafeTensors(scratch.path("c.png"), {{"x", Tensor::of(std::vector<float>{7, 8, 9}, {1, 3})}, {"y", Tensor::of(std::vector<float>{0}, {1})}});
   EXPECT_THAT(readInput(kRows, scratch.path("c.png")).toDoubles(), testing::ElementsAre(7, 8, 9));
-  InputInfo image{
-      .name = "image", .dtype = DType::F32, .shape = {Size::symbol("batch"), 3, 1, 1}, .photo = PhotoRule{}};
-  EXPECT_THAT(readInput(image, scratch.file("d.txt", png({255, 0, 0}, 1, 1, 3))).toDoubles(),
-              testing::ElementsAre(1, 0, 0));
+  InputInfo image{.name = "image", .dtype = DType::F32, .shape = {Size::symbol("batch"), 3, 1, 1}, .photo = PhotoRule{}};
+  EXPECT_THAT(readInput(image, scratch.file("d.txt", png({255, 0, 0}, 1, 1, 3))).toDoubles(), testing::ElementsAre(1, 0, 0));
 }
 
 TEST(InputFile, ASingleSampleGetsABatchAxis) {
@@ -45,14 +42,11 @@ TEST(InputFile, ResultsInJsonAreInputs) {
 
 TEST(InputFile, WhatDoesNotFitIsNamed) {
   Scratch scratch;
-  EXPECT_FAULT(readInput(kRows, scratch.file("x", "[[1, 2]]")), Fault::Data,
-               "f32[1, 2], but input \"x\" takes f32[batch, 3]");
+  EXPECT_FAULT(readInput(kRows, scratch.file("x", "[[1, 2]]")), Fault::Data, "f32[1, 2], but input \"x\" takes f32[batch, 3]");
   writeNpy(scratch.path("d.npy"), Tensor::of(std::vector<double>{1, 2, 3}, {1, 3}));
-  EXPECT_FAULT(readInput(kRows, scratch.path("d.npy")), Fault::Data,
-               "f64[1, 3], but input \"x\" takes f32[batch, 3]; store it as f32");
+  EXPECT_FAULT(readInput(kRows, scratch.path("d.npy")), Fault::Data, "f64[1, 3], but input \"x\" takes f32[batch, 3]; store it as f32");
   EXPECT_FAULT(readInput(kRows, scratch.file("t", "plain words")), Fault::Data, "found 70 6c 61 69");
-  EXPECT_FAULT(readInput(kRows, scratch.file("p.png", png({255, 0, 0}, 1, 1, 3))), Fault::Model,
-               "a picture cannot be input \"x\"");
+  EXPECT_FAULT(readInput(kRows, scratch.file("p.png", png({255, 0, 0}, 1, 1, 3))), Fault::Model, "a picture cannot be input \"x\"");
   writeSafeTensors(scratch.path("s"), {{"a", Tensor(DType::F32, {1, 3})}, {"b", Tensor(DType::F32, {1, 3})}});
   EXPECT_FAULT(readInput(kRows, scratch.path("s")), Fault::Data, "no tensor \"x\" among its 2: a, b");
   EXPECT_FAULT(readInput(kRows, "/nowhere"), Fault::Data, "/nowhere: cannot read");

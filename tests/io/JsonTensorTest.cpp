@@ -11,9 +11,7 @@ using namespace moec::test;
 
 namespace {
 
-Tensor parse(const std::string& text, DType type = DType::F64) {
-  return parseJsonTensor(bytesOf(text), type, "x.json");
-}
+Tensor parse(const std::string& text, DType type = DType::F64) { return parseJsonTensor(bytesOf(text), type, "x.json"); }
 
 TEST(JsonTensor, ReadsNestedLists) {
   Tensor tensor = parse(" [[1, 2.5, -3e2], [4, 5, 6]]\n", DType::F32);
@@ -49,9 +47,7 @@ TEST(JsonTensor, MistakesAreNamedWithTheirPlace) {
   EXPECT_FAULT(parse(std::string(1 << 20, '[')), Fault::Data, "nested deeper than 16");
 }
 
-TEST(JsonTensor, AZeroByteIsNotTheEnd) {
-  EXPECT_FAULT(parse(std::string("[1]\0]", 5)), Fault::Data, "x.json: not JSON at byte 4: a zero byte");
-}
+TEST(JsonTensor, AZeroByteIsNotTheEnd) { EXPECT_FAULT(parse(std::string("[1]\0]", 5)), Fault::Data, "x.json: not JSON at byte 4: a zero byte"); }
 
 TEST(JsonTensor, NegativeZeroKeepsItsSign) {
   Tensor zeros = Tensor::of<double>({-0.0, 0.0}, {2});
@@ -67,8 +63,7 @@ TEST(JsonTensor, EveryTruncationIsAnError) {
 
 TEST(JsonTensor, WritesWhatItReads) {
   double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(toJsonText(Tensor::of(std::vector<double>{0.1, nan, -infinity, -0.0}, {2, 2})),
-            R"([[0.1, "NaN"], ["-Infinity", -0.0]])");
+  EXPECT_EQ(toJsonText(Tensor::of(std::vector<double>{0.1, nan, -infinity, -0.0}, {2, 2})), R"([[0.1, "NaN"], ["-Infinity", -0.0]])");
   EXPECT_EQ(toJsonText(Tensor::of(std::vector<float>{0.1f}, {1})), "[0.1]");
   EXPECT_EQ(toJsonText(Tensor::of(std::vector<int64_t>{-3}, {})), "-3");
   EXPECT_EQ(toJsonText(Tensor(DType::F32, {2, 0})), "[[], []]");

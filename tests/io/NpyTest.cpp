@@ -15,8 +15,7 @@ std::string npy(const std::string& dict, const std::string& data, char major = 1
   std::string header = dict;
   header.resize((fixed + header.size() + 1 + 63) / 64 * 64 - fixed - 1, ' ');
   header += '\n';
-  std::string file = std::string("\x93NUMPY") + major + '\0' + static_cast<char>(header.size() & 0xff) +
-                     static_cast<char>(header.size() >> 8);
+  std::string file = std::string("\x93NUMPY") + major + '\0' + static_cast<char>(header.size() & 0xff) + static_cast<char>(header.size() >> 8);
   return file + std::string(fixed - 10, '\0') + header + data;
 }
 
@@ -34,21 +33,13 @@ TEST(Npy, ReadsAllVersions) {
 }
 
 TEST(Npy, ReadsEveryTypeScalarsAndEmpties) {
-  EXPECT_THAT(parse(npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }",
-                        std::string("\xfe\xff\xff\xff\xff\xff\xff\xff", 8)))
-                  .toDoubles(),
+  EXPECT_THAT(parse(npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", std::string("\xfe\xff\xff\xff\xff\xff\xff\xff", 8))).toDoubles(),
               testing::ElementsAre(-2));
-  EXPECT_THAT(
-      parse(npy("{'descr': '<i4', 'fortran_order': False, 'shape': (1,), }", std::string("\x05\0\0\0", 4))).toDoubles(),
-      testing::ElementsAre(5));
-  EXPECT_THAT(parse(npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2,), }", "\xff\x01")).toDoubles(),
-              testing::ElementsAre(255, 1));
-  EXPECT_EQ(parse(npy("{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }", std::string("\0\1", 2))).dtype(),
-            DType::Bool);
-  EXPECT_THAT(
-      parse(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (), }", std::string("\0\0\0\0\0\0\xf0\x3f", 8)))
-          .toDoubles(),
-      testing::ElementsAre(1));
+  EXPECT_THAT(parse(npy("{'descr': '<i4', 'fortran_order': False, 'shape': (1,), }", std::string("\x05\0\0\0", 4))).toDoubles(), testing::ElementsAre(5));
+  EXPECT_THAT(parse(npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2,), }", "\xff\x01")).toDoubles(), testing::ElementsAre(255, 1));
+  EXPECT_EQ(parse(npy("{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }", std::string("\0\1", 2))).dtype(), DType::Bool);
+  EXPECT_THAT(parse(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (), }", std::string("\0\0\0\0\0\0\xf0\x3f", 8))).toDoubles(),
+              testing::ElementsAre(1));
   EXPECT_EQ(parse(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 0), }", "")).shape(), Shape({3, 0}));
 }
 
@@ -84,8 +75,7 @@ TEST(Npy, LiesAreNamed) {
     EXPECT_FAULT(parse(npy(lie.header, kFloats)), Fault::Data, lie.words);
   }
   EXPECT_FAULT(parse(npy("{}", "", 4)), Fault::Data, "version 4, expected 1, 2 or 3");
-  EXPECT_FAULT(parse(std::string("\x93NUMPY\1\0\xff\xff{}", 12)), Fault::Data,
-               "its header says it has 65535 bytes, but 2 follow");
+  EXPECT_FAULT(parse(std::string("\x93NUMPY\1\0\xff\xff{}", 12)), Fault::Data, "its header says it has 65535 bytes, but 2 follow");
 }
 
 TEST(Npy, WritesNumPysOwnBytes) {

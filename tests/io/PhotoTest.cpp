@@ -7,9 +7,7 @@ using namespace moec::test;
 
 namespace {
 
-Tensor picture(std::vector<uint8_t> pixels, int64_t height, int64_t width) {
-  return Tensor::of(std::move(pixels), {height, width, 3});
-}
+Tensor picture(std::vector<uint8_t> pixels, int64_t height, int64_t width) { return Tensor::of(std::move(pixels), {height, width, 3}); }
 
 InputInfo input(std::vector<Size> shape, PhotoRule rule, DType type = DType::F64) {
   return {.name = "image", .dtype = type, .shape = std::move(shape), .photo = rule};
@@ -28,8 +26,7 @@ Tensor row(std::vector<uint8_t> greys) {
 
 TEST(Photo, ChannelsComeFirstAndAreNormalised) {
   PhotoRule rule{.resize = PhotoRule::Resize::None, .mean = {0.5, 0, 1}, .std = {0.5, 1, 2}};
-  Tensor tensor =
-      photoToInput(picture({255, 51, 0, 0, 102, 255}, 1, 2), input({Size::symbol("batch"), 3, 1, 2}, rule), "p.png");
+  Tensor tensor = photoToInput(picture({255, 51, 0, 0, 102, 255}, 1, 2), input({Size::symbol("batch"), 3, 1, 2}, rule), "p.png");
   EXPECT_EQ(tensor.shape(), Shape({1, 3, 1, 2}));
   std::vector<double> expected{1, -1, 0.2, 0.4, -0.5, 0};
   for (size_t i = 0; i < expected.size(); ++i)
@@ -52,17 +49,14 @@ TEST(Photo, StretchSamplesAtPixelCentres) {
 
 TEST(Photo, HeightAndWidthAreNotMixedUp) {
   // Two rows of one pixel: 10 above 20, to one row of two.
-  auto values =
-      photoToInput(picture({10, 10, 10, 20, 20, 20}, 2, 1), input({1, 3, 1, 2}, kStretch), "p.png").toDoubles();
+  auto values = photoToInput(picture({10, 10, 10, 20, 20, 20}, 2, 1), input({1, 3, 1, 2}, kStretch), "p.png").toDoubles();
   EXPECT_NEAR(values[0] * 255, 15, 1e-12);
   EXPECT_NEAR(values[1] * 255, 15, 1e-12);
 }
 
 TEST(Photo, ShapesAndTypesFollowTheInput) {
   EXPECT_EQ(photoToInput(row({1, 2}), input({3, 1, 2}, {}), "p.png").shape(), Shape({3, 1, 2}));
-  EXPECT_EQ(photoToInput(row({1, 2}),
-                         input({Size::symbol("batch"), 3, Size::symbol("height"), Size::symbol("width")}, {}), "p.png")
-                .shape(),
+  EXPECT_EQ(photoToInput(row({1, 2}), input({Size::symbol("batch"), 3, Size::symbol("height"), Size::symbol("width")}, {}), "p.png").shape(),
             Shape({1, 3, 1, 2}));
   EXPECT_EQ(photoToInput(row({1, 2}), input({1, 3, 1, 2}, {}, DType::F32), "p.png").dtype(), DType::F32);
   // One channel: luma. Pure red is 0.299.
@@ -77,10 +71,8 @@ TEST(Photo, WhatDoesNotFitIsAnError) {
   EXPECT_FAULT(photoToInput(row({1}), input({60}, {}), "p.png"), Fault::Model, "it has 1 sizes");
   EXPECT_FAULT(photoToInput(row({1}), input({2, 3, 1, 1}, {}), "p.png"), Fault::Model, "exactly 2 pictures at once");
   EXPECT_FAULT(photoToInput(row({1}), input({1, 3, 1, 1}, {}, DType::I64), "p.png"), Fault::Model, "i64 numbers");
-  EXPECT_FAULT(photoToInput(row({1}),
-                            input({1, 3, 1, 1}, {.resize = PhotoRule::Resize::None, .mean = {0.5}, .std = {}}),
-                            "p.png"),
-               Fault::Model, "1 numbers for 3 channels");
+  EXPECT_FAULT(photoToInput(row({1}), input({1, 3, 1, 1}, {.resize = PhotoRule::Resize::None, .mean = {0.5}, .std = {}}), "p.png"), Fault::Model,
+               "1 numbers for 3 channels");
 }
 
 } // namespace

@@ -24,8 +24,7 @@ TensorMap parse(const std::string& file) {
   return parseSafeTensors({reinterpret_cast<const uint8_t*>(owner->data()), file.size()}, owner, "w.safetensors");
 }
 
-const std::string kTwo =
-    R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3,1],"data_offsets":[8,11]}})";
+const std::string kTwo = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3,1],"data_offsets":[8,11]}})";
 const std::string kTwoData("\0\0\x80\x3f\0\0\0\xc0\x01\x02\xff", 11);
 
 TEST(SafeTensors, ReadsWhatTheFormatSays) {
@@ -39,13 +38,11 @@ TEST(SafeTensors, ReadsWhatTheFormatSays) {
 }
 
 TEST(SafeTensors, ReadsEveryDType) {
-  const std::pair<const char*, DType> kinds[] = {{"F64", DType::F64},  {"F32", DType::F32}, {"BF16", DType::BF16},
-                                                 {"I64", DType::I64},  {"I32", DType::I32}, {"U8", DType::U8},
-                                                 {"BOOL", DType::Bool}};
+  const std::pair<const char*, DType> kinds[] = {{"F64", DType::F64}, {"F32", DType::F32}, {"BF16", DType::BF16}, {"I64", DType::I64},
+                                                 {"I32", DType::I32}, {"U8", DType::U8},   {"BOOL", DType::Bool}};
   for (auto [word, type] : kinds) {
     size_t bytes = byteSize(type);
-    std::string header = std::string(R"({"x":{"dtype":")") + word + R"(","shape":[1],"data_offsets":[0,)" +
-                         std::to_string(bytes) + "]}}";
+    std::string header = std::string(R"({"x":{"dtype":")") + word + R"(","shape":[1],"data_offsets":[0,)" + std::to_string(bytes) + "]}}";
     TensorMap tensors = parse(container(header, std::string(bytes, '\0')));
     EXPECT_EQ(tensors["x"].dtype(), type) << word;
     EXPECT_THAT(tensors["x"].toDoubles(), testing::ElementsAre(0.0)) << word;
@@ -53,9 +50,8 @@ TEST(SafeTensors, ReadsEveryDType) {
 }
 
 TEST(SafeTensors, ReadsMetadataScalarsEmptyAndUnalignedTensors) {
-  std::string header =
-      R"({"__metadata__":{"format":"pt","dtype":"x"},"odd":{"dtype":"U8","shape":[],"data_offsets":[0,1]},)"
-      R"("none":{"dtype":"F32","shape":[0,7],"data_offsets":[1,1]},"wide":{"dtype":"F64","shape":[1],"data_offsets":[1,9]}}  )";
+  std::string header = R"({"__metadata__":{"format":"pt","dtype":"x"},"odd":{"dtype":"U8","shape":[],"data_offsets":[0,1]},)"
+                       R"("none":{"dtype":"F32","shape":[0,7],"data_offsets":[1,1]},"wide":{"dtype":"F64","shape":[1],"data_offsets":[1,9]}}  )";
   TensorMap tensors = parse(container(header, std::string("\x07\0\0\0\0\0\0\xf0\x3f", 9)));
   ASSERT_EQ(tensors.size(), 3u);
   EXPECT_THAT(tensors["odd"].toDoubles(), testing::ElementsAre(7.0));
@@ -95,16 +91,12 @@ TEST(SafeTensors, LiesAreNamed) {
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "data_offsets [8, 0]"},
       {R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", "\"a\", f32[3], has 8 bytes of data"},
       {R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", "has 8 bytes of data"},
-      {R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]}})",
-       "a size of 18446744073709551615"},
+      {R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]}})", "a size of 18446744073709551615"},
       {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "a negative number"},
       {R"({"a":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}})", "dtype F16 is not one of"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
-       "\"a\" stands in it twice"},
-      {R"({"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
-       "inside the one before it"},
-      {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
-       "behind a gap"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "\"a\" stands in it twice"},
+      {R"({"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", "inside the one before it"},
+      {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", "behind a gap"},
       {R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "6 bytes follow the last tensor"},
       {R"({"a":{"dtype":"U8","shape":[8]}})", "lacks dtype, shape or data_offsets"},
       {R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0]}})", "lacks dtype, shape or data_offsets"},
@@ -117,20 +109,16 @@ TEST(SafeTensors, LiesAreNamed) {
       {R"({"__metadata__":{"n":1}})", "a string of __metadata__ belongs"},
       {R"([1,2,3])", "its header holds a list"},
       {R"({"a":)", "not JSON at byte"},
-      {R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,8],"data_offsets":[0,8]}})",
-       "more than 16 sizes"},
+      {R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,8],"data_offsets":[0,8]}})", "more than 16 sizes"},
   };
   for (const Lie& lie : lies) {
     SCOPED_TRACE(lie.header);
     EXPECT_FAULT(parse(container(lie.header, std::string(8, '\0'))), Fault::Data, lie.words);
   }
-  EXPECT_FAULT(parse(std::string(7, '\xff') + "\x7f{}"), Fault::Data,
-               "its header says it has 9223372036854775807 bytes, but 2 follow");
+  EXPECT_FAULT(parse(std::string(7, '\xff') + "\x7f{}"), Fault::Data, "its header says it has 9223372036854775807 bytes, but 2 follow");
 }
 
-TEST(SafeTensors, DeepNestingCostsNothing) {
-  EXPECT_FAULT(parse(container(std::string(1 << 20, '['), "")), Fault::Data, "its header holds a list");
-}
+TEST(SafeTensors, DeepNestingCostsNothing) { EXPECT_FAULT(parse(container(std::string(1 << 20, '['), "")), Fault::Data, "its header holds a list"); }
 
 TEST(SafeTensors, WritesWhatItReads) {
   Scratch scratch;
@@ -167,8 +155,7 @@ TEST(SafeTensors, ReadsFilesOfTheOriginalLibrary) {
 }
 
 TEST(SafeTensors, AMissingFileIsNamed) {
-  EXPECT_FAULT(readSafeTensors("/nowhere/w.safetensors"), Fault::Data,
-               "/nowhere/w.safetensors: cannot read: No such file");
+  EXPECT_FAULT(readSafeTensors("/nowhere/w.safetensors"), Fault::Data, "/nowhere/w.safetensors: cannot read: No such file");
 }
 
 } // namespace

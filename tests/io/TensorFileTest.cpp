@@ -23,13 +23,10 @@ TEST(TensorFile, TheNameSaysTheFormat) {
   EXPECT_EQ(slurp(scratch.path("o.json")), "{\"scores\": {\"dtype\": \"f32\", \"shape\": [1, 2], \"values\": [[1, "
                                            "0.5]]}, \"y\": {\"dtype\": \"i64\", \"shape\": [1], \"values\": [3]}}\n");
 
-  EXPECT_FAULT(writeTensors(scratch.path("o.npy"), two), Fault::Usage,
-               ".npy holds one tensor, but there are 2: scores, y");
+  EXPECT_FAULT(writeTensors(scratch.path("o.npy"), two), Fault::Usage, ".npy holds one tensor, but there are 2: scores, y");
   EXPECT_FAULT(writeTensors(scratch.path("o.csv"), two), Fault::Usage, "expected .npy, .safetensors or .json");
 }
 
-TEST(TensorFile, AFullDiskLeavesTheOldFile) {
-  EXPECT_FAULT(writeTensors("/nowhere/o.json", {}), Fault::System, "/nowhere");
-}
+TEST(TensorFile, AFullDiskLeavesTheOldFile) { EXPECT_FAULT(writeTensors("/nowhere/o.json", {}), Fault::System, "/nowhere"); }
 
 } // namespace

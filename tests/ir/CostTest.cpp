@@ -32,12 +32,11 @@ TEST_F(CostTest, ElementwiseIsOnePerElement) {
 }
 
 TEST_F(CostTest, GroupedMatmulCountsEveryRow) {
-  EXPECT_EQ(
-      costOf(
-          R"(func.func @f(%x: tensor<6x2xbf16>, %w: tensor<3x5x2xbf16>, %r: !moe.routing<3 experts, "3" tokens, 2 choices>) {
+  EXPECT_EQ(costOf(
+                R"(func.func @f(%x: tensor<6x2xbf16>, %w: tensor<3x5x2xbf16>, %r: !moe.routing<3 experts, "3" tokens, 2 choices>) {
     %y = moe.grouped_matmul %x, %w, %r : tensor<6x2xbf16>, tensor<3x5x2xbf16>, !moe.routing<3 experts, "3" tokens, 2 choices>
     return })"),
-      "120 / 208"); // 2*6*5*2; 2 bytes of 12 + 30 + 30, and 4 bytes of 3 + 1 + 2*6
+            "120 / 208"); // 2*6*5*2; 2 bytes of 12 + 30 + 30, and 4 bytes of 3 + 1 + 2*6
 }
 
 TEST_F(CostTest, AttentionIsTwoProductsAndASoftmax) {

@@ -38,17 +38,14 @@ TEST_F(DialectTest, BuildersInferTheirResults) {
   mlir::Location location = mlir::NameLoc::get(mlir::StringAttr::get(&context, "layers.0"));
   mlir::OwningOpRef<mlir::ModuleOp> owner = mlir::ModuleOp::create(location);
   mlir::OpBuilder builder = mlir::OpBuilder::atBlockEnd(owner->getBody());
-  auto x = ir::RandomOp::create(builder, location, ir::tensorOf({batch, 8}, builder.getF32Type()),
-                                ir::Distribution::Normal, "x");
-  auto w = ir::RandomOp::create(builder, location, ir::tensorOf({4, 8}, builder.getF32Type()), ir::Distribution::Normal,
-                                "w");
+  auto x = ir::RandomOp::create(builder, location, ir::tensorOf({batch, 8}, builder.getF32Type()), ir::Distribution::Normal, "x");
+  auto w = ir::RandomOp::create(builder, location, ir::tensorOf({4, 8}, builder.getF32Type()), ir::Distribution::Normal, "w");
   auto product = ir::MatmulOp::create(builder, location, x, w);
   EXPECT_EQ(ir::describe(ir::sizesOf(product)), "[batch, 4]");
   auto select = ir::SelectOp::create(builder, location, product, 2);
   EXPECT_EQ(ir::describe(ir::sizesOf(select.getIndices())), "[batch, 2]");
-  auto assign =
-      ir::AssignOp::create(builder, location, select.getIndices(), builder.getI64IntegerAttr(4),
-                           ir::PriorityAttr::get(builder.getContext(), ir::Priority::TokenMajor), mlir::StringAttr());
+  auto assign = ir::AssignOp::create(builder, location, select.getIndices(), builder.getI64IntegerAttr(4),
+                                     ir::PriorityAttr::get(builder.getContext(), ir::Priority::TokenMajor), mlir::StringAttr());
   auto rows = ir::DispatchOp::create(builder, location, x, assign);
   EXPECT_EQ(ir::describe(ir::sizesOf(rows)), "[2*batch, 8]");
   auto combined = ir::CombineOp::create(builder, location, rows, assign, select.getValues());

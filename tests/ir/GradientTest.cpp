@@ -1,8 +1,8 @@
 // The rules of ir/gradients, each held to central differences of the reference interpreter; that no op is without one or the other; and that a wrong rule
 // would be found.
 
-#include "compiler/passes/ChooseRecompute.h"
 #include "ir/gradients/Gradient.h"
+#include "compiler/passes/ChooseRecompute.h"
 #include "runtime/core/Error.h"
 #include "tests/ir/TestModule.h"
 #include "tests/ir/gradients/Cases.h"
@@ -24,11 +24,31 @@ using testing::GradientCase;
 using testing::Trial;
 
 /// Constant, or a choice: a gradient ends there.
-static const std::set<std::string> kFlat = {"read", "detach", "compare", "constant", "size", "random", "is_top", "assign", "drop", "experts_of", "expert_counts", "places", "swipe"};
+static const std::set<std::string> kFlat = {"read",   "detach", "compare",    "constant",      "size",   "random", "is_top",
+                                            "assign", "drop",   "experts_of", "expert_counts", "places", "swipe"};
 /// What does not stand in @loss: declarations, writes, gradients, and what later phases make.
-static const std::set<std::string> kRefused = {"parameter", "prepared", "state", "write", "pack", "unpack", "kernel", "yield", "gelu_grad", "gelu_tanh_grad",
-                                               "layer_norm_grad", "rms_norm_grad", "softmax_grad", "cross_entropy_grad", "attention_grad",
-                                               "relative_bias_grad", "embedding_grad", "select_grad", "grouped_weight_grad", "slice_at", "cached_attention", "append"};
+static const std::set<std::string> kRefused = {"parameter",
+                                               "prepared",
+                                               "state",
+                                               "write",
+                                               "pack",
+                                               "unpack",
+                                               "kernel",
+                                               "yield",
+                                               "gelu_grad",
+                                               "gelu_tanh_grad",
+                                               "layer_norm_grad",
+                                               "rms_norm_grad",
+                                               "softmax_grad",
+                                               "cross_entropy_grad",
+                                               "attention_grad",
+                                               "relative_bias_grad",
+                                               "embedding_grad",
+                                               "select_grad",
+                                               "grouped_weight_grad",
+                                               "slice_at",
+                                               "cached_attention",
+                                               "append"};
 
 static Bindings sizes() {
   Bindings bindings;
@@ -141,8 +161,8 @@ TEST_F(GradientTest, OpsStandAtTheirForwardOpsPlace) {
 }
 
 /// dy is 1 everywhere in what follows, so that numbers are the rules' own.
-static std::vector<double> gradientAt(mlir::func::FuncOp gradient, Trial trial, const std::vector<std::vector<double>>& arguments,
-                                      size_t argument, double dy = 1) {
+static std::vector<double> gradientAt(mlir::func::FuncOp gradient, Trial trial, const std::vector<std::vector<double>>& arguments, size_t argument,
+                                      double dy = 1) {
   for (size_t i = 0; i < arguments.size(); ++i)
     trial.arguments[i] = Tensor::of(arguments[i], trial.arguments[i].shape());
   std::ranges::fill(trial.dy.as<double>(), dy);
@@ -190,7 +210,8 @@ TEST_F(KinkTest, AConstantBoundGivesTiesToTheOther) {
       %b = moe.broadcast %c : tensor<f64> -> tensor<3xf64>
       %y = moe.{} %b, %x : tensor<3xf64>, tensor<3xf64>
       return %y : tensor<3xf64>
-    }})", op)));
+    }})",
+                                    op)));
     EXPECT_EQ(gradientAt(gradient, trial, {{1, 2, 3}}, 0), op == std::string("max") ? (Numbers{0, 1, 1}) : (Numbers{1, 1, 0}));
   }
 }

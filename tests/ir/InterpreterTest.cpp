@@ -40,12 +40,10 @@ TEST_F(InterpreterTest, OneKernelFromTensorsToTensors) {
   auto kernel = first<ir::KernelOp>(parse(expertLayer));
   ASSERT_TRUE(kernel);
   reference::Routing routing = reference::routingOf({{2}, {0, 1}}, 3, 1);
-  std::vector<Tensor> arguments = {Tensor::of<float>({1, 2, 3}, {3, 1}), Tensor::of<float>({10, 100}, {2, 1, 1}),
-                                   reference::toTensor(routing)};
+  std::vector<Tensor> arguments = {Tensor::of<float>({1, 2, 3}, {3, 1}), Tensor::of<float>({10, 100}, {2, 1, 1}), reference::toTensor(routing)};
   reference::Call call;
   int observed = 0;
-  std::vector<Tensor> results =
-      reference::evaluate(kernel, arguments, call, [&](mlir::Operation*, llvm::ArrayRef<Tensor>) { ++observed; });
+  std::vector<Tensor> results = reference::evaluate(kernel, arguments, call, [&](mlir::Operation*, llvm::ArrayRef<Tensor>) { ++observed; });
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].toDoubles(), (std::vector<double>{30, 100, 200}));
   EXPECT_EQ(call.bindings.at("t"), 3);
@@ -61,10 +59,8 @@ TEST_F(InterpreterTest, OneNameIsOneSize) {
 
 TEST_F(InterpreterTest, ArgumentsHaveTheirTypes) {
   auto function = parse("func.func @f(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }");
-  EXPECT_EQ(errorOf(function, {Tensor::of<float>({1}, {1})}, Fault::Internal),
-            "argument 0 is f32[1], its type says f32[2]");
-  EXPECT_EQ(errorOf(function, {Tensor::of<double>({1, 2}, {2})}, Fault::Internal),
-            "argument 0 is f64[2], its type says f32[2]");
+  EXPECT_EQ(errorOf(function, {Tensor::of<float>({1}, {1})}, Fault::Internal), "argument 0 is f32[1], its type says f32[2]");
+  EXPECT_EQ(errorOf(function, {Tensor::of<double>({1, 2}, {2})}, Fault::Internal), "argument 0 is f64[2], its type says f32[2]");
   EXPECT_EQ(errorOf(function, {}, Fault::Internal), "0 arguments for a region of 1");
 }
 

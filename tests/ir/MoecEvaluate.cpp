@@ -22,10 +22,14 @@ using namespace moec;
 /// Rounding of the expected numbers' decimal text, and one of the result.
 static double toleranceOf(DType type) {
   switch (type) {
-  case DType::F64: return 1e-14;
-  case DType::F32: return 2e-7;
-  case DType::BF16: return 4e-3;
-  default: return 0;
+  case DType::F64:
+    return 1e-14;
+  case DType::F32:
+    return 2e-7;
+  case DType::BF16:
+    return 4e-3;
+  default:
+    return 0;
   }
 }
 
@@ -93,9 +97,7 @@ static std::string check(func::FuncOp function, ModuleOp module) {
     if (results.empty() || results.size() % 2 != 0)
       return "results do not come in pairs";
     for (size_t i = 0; i < results.size(); i += 2)
-      if (std::string text = difference(results[i], results[i + 1],
-                                        tolerance ? std::optional(tolerance.getValueAsDouble()) : std::nullopt);
-          !text.empty())
+      if (std::string text = difference(results[i], results[i + 1], tolerance ? std::optional(tolerance.getValueAsDouble()) : std::nullopt); !text.empty())
         return fmt::format("result {}: {}", i, text);
   } catch (const Error& error) {
     if (!fails || !StringRef(error.what()).contains(fails.getValue()))
@@ -124,8 +126,7 @@ int main(int argc, char** argv) {
     std::string problem = check(function, *module);
     ++checks;
     failures += !problem.empty();
-    fmt::print("{} {}{}{}\n", problem.empty() ? "PASS" : "FAIL", function.getName().str(), problem.empty() ? "" : ": ",
-               problem);
+    fmt::print("{} {}{}{}\n", problem.empty() ? "PASS" : "FAIL", function.getName().str(), problem.empty() ? "" : ": ", problem);
   }
   if (checks == 0)
     fmt::print("FAIL {}: no function @check_*\n", argv[1]);

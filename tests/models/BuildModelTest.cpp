@@ -152,8 +152,7 @@ TEST_F(BuildModel, TheOtherLanguageModelsHaveTheirs) {
 TEST_F(BuildModel, TheBlogsLanguageModelsAttendOverTheBatch) {
   zoo("switch-lm-blog");
   EXPECT_EQ(elements(), 5218304 - 7680 + 8224 + 32 * 131584 + 4104000);
-  expectInOrder(
-      {"moe.embedding", "moe.transpose", "[1, 0, 2]", "moe.attention", "moe.transpose", "[1, 0, 2]", "moe.softmax"});
+  expectInOrder({"moe.embedding", "moe.transpose", "[1, 0, 2]", "moe.attention", "moe.transpose", "[1, 0, 2]", "moe.softmax"});
   EXPECT_EQ(text().find("causal"), std::string::npos);
   zoo("gating-lm-blog");
   EXPECT_EQ(elements(), 5218304 - 7680 + 8224 + 32 * 394240 + 262656 + 4104000);
@@ -162,9 +161,8 @@ TEST_F(BuildModel, TheBlogsLanguageModelsAttendOverTheBatch) {
 // Norms stand behind the sums, attention looks back only, and the best expert takes its share of the tokens.
 TEST_F(BuildModel, SwitchLmIsCausalAndPostNorm) {
   zoo("switch-lm");
-  expectInOrder({"moe.embedding", "moe.attention", "causal", "moe.add", "moe.layer_norm", "moe.relu", "moe.add",
-                 "moe.layer_norm", "moe.attention", "causal", "moe.softmax", "moe.select", "k 1", "moe.assign",
-                 "experts 32 token_major capacity \"max(1,trunc(2*(batch*sequence)/32))\"", "moe.dispatch",
+  expectInOrder({"moe.embedding", "moe.attention", "causal", "moe.add", "moe.layer_norm", "moe.relu", "moe.add", "moe.layer_norm", "moe.attention", "causal",
+                 "moe.softmax", "moe.select", "k 1", "moe.assign", "experts 32 token_major capacity \"max(1,trunc(2*(batch*sequence)/32))\"", "moe.dispatch",
                  "moe.combine"});
   auto limits = (*module_)->getAttrOfType<mlir::DictionaryAttr>("moe.at_most");
   EXPECT_EQ(limits.getAs<mlir::IntegerAttr>("sequence").getInt(), 30);
@@ -178,8 +176,7 @@ TEST_F(BuildModel, MannHasNoWeightsOfASample) {
   for (mlir::Operation& op : forward().getBody().front())
     for (mlir::Value value : op.getResults()) {
       ir::Sizes sizes = ir::sizesOf(value);
-      EXPECT_LE(llvm::count_if(sizes, [](const Size& size) { return size.isConstant() && *size.constant() >= 20; }),
-                mlir::isa<ir::ReadOp>(op) ? 2 : 1)
+      EXPECT_LE(llvm::count_if(sizes, [](const Size& size) { return size.isConstant() && *size.constant() >= 20; }), mlir::isa<ir::ReadOp>(op) ? 2 : 1)
           << ir::describe(sizes);
     }
 }
@@ -189,11 +186,9 @@ TEST_F(BuildModel, SoftMoeMixesWithoutCountingTokens) {
   EXPECT_EQ(elements(), 16 * 128 + 8 * 2 * (128 * 128 + 3 * 128));
   EXPECT_EQ(parameters()["y.slots"], (Shape{16, 128}));
   EXPECT_EQ(parameters()["y.experts.down.layer_norm.bias"], (Shape{8, 128}));
-  expectInOrder({"init <\"orthogonal\", 1.000000e-02", "moe.broadcast", "moe.attention", "heads 1 scale 1.000000e+00",
-                 "moe.matmul", "moe.layer_norm", "moe.relu", "moe.matmul", "moe.layer_norm", "moe.relu",
-                 "moe.attention"});
-  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))),
-            "[batch, tokens, 128]");
+  expectInOrder({"init <\"orthogonal\", 1.000000e-02", "moe.broadcast", "moe.attention", "heads 1 scale 1.000000e+00", "moe.matmul", "moe.layer_norm",
+                 "moe.relu", "moe.matmul", "moe.layer_norm", "moe.relu", "moe.attention"});
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))), "[batch, tokens, 128]");
 }
 
 TEST_F(BuildModel, MoefyTurnsVitIntoVitMoe) {
@@ -232,8 +227,8 @@ TEST_F(BuildModel, BatchedExpertsIsInDouble) {
   EXPECT_EQ(all["experts.layers.3.bias"], (Shape{4, 20}));
   EXPECT_EQ(all.size(), 8u);
   EXPECT_EQ(module->getAttrOfType<mlir::DictionaryAttr>("moe.check").getAs<mlir::IntegerAttr>("batch").getInt(), 3);
-  expectInOrder({"init <\"orthogonal\", 1.000000e+00", "init <\"zeros\"", "moe.matmul", "tensor<4x256x60xf64>",
-                 "moe.relu", "moe.tanh", "moe.reduce mean", "moe.reduce sum", "return"});
+  expectInOrder({"init <\"orthogonal\", 1.000000e+00", "init <\"zeros\"", "moe.matmul", "tensor<4x256x60xf64>", "moe.relu", "moe.tanh", "moe.reduce mean",
+                 "moe.reduce sum", "return"});
   auto results = forward().getResultTypes();
   ASSERT_EQ(results.size(), 3u);
   EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(results[0]))), "[4, batch, 20]");
@@ -255,11 +250,9 @@ TEST_F(BuildModel, InputsCarryWhatTheFileSays) {
 // The published gate: choose, softmax over the two, assign by capacity, then drop second choices at random.
 TEST_F(BuildModel, GShardGateIsComposed) {
   zoo("vit-moe");
-  expectInOrder({"moe.select", "k 2", "moe.softmax", "moe.assign",
-                 "experts 4 token_major capacity \"floordiv(2*ceil(2.4*(65*batch)),4)\"",
-                 "moe.random uniform \"layers.0.moe.gate.random_routing\"", "compare lt", "moe.drop", "moe.dispatch",
-                 "moe.grouped_matmul", "moe.expert_rows", "moe.gelu", "moe.grouped_matmul", "moe.combine",
-                 "moe.random uniform \"layers.1.moe.gate.random_routing\""});
+  expectInOrder({"moe.select", "k 2", "moe.softmax", "moe.assign", "experts 4 token_major capacity \"floordiv(2*ceil(2.4*(65*batch)),4)\"",
+                 "moe.random uniform \"layers.0.moe.gate.random_routing\"", "compare lt", "moe.drop", "moe.dispatch", "moe.grouped_matmul", "moe.expert_rows",
+                 "moe.gelu", "moe.grouped_matmul", "moe.combine", "moe.random uniform \"layers.1.moe.gate.random_routing\""});
 }
 
 TEST_F(BuildModel, DrawsBecomeInputs) {
@@ -273,23 +266,20 @@ TEST_F(BuildModel, DrawsBecomeInputs) {
 
 TEST_F(BuildModel, TopKGateHasNoCapacityUnlessGiven) {
   auto moe = [](const std::string& gate) {
-    return model(kRows,
-                 R"([{"kind": "moe", "gate": )" + gate + R"(, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
+    return model(kRows, R"([{"kind": "moe", "gate": )" + gate + R"(, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
   };
   build(moe(R"({"kind": "top_k"})"));
   EXPECT_EQ(text().find("capacity"), std::string::npos);
   expectInOrder({"moe.select", "moe.softmax"});
   build(moe(R"({"kind": "top_k", "softmax": "all", "normalize": true, "capacity": 1.5, "priority": "choice_major"})"));
-  expectInOrder({"moe.softmax", "moe.select", "moe.reduce sum", "moe.div",
-                 "choice_major capacity \"floordiv(2*ceil(1.5*batch),4)\""});
+  expectInOrder({"moe.softmax", "moe.select", "moe.reduce sum", "moe.div", "choice_major capacity \"floordiv(2*ceil(1.5*batch),4)\""});
   build(moe(R"({"kind": "top_k", "softmax": "all", "noise": 0.5})"));
   expectInOrder({"moe.random normal \"moe.gate.noise\"", "moe.softmax", "moe.select"});
 }
 
 TEST_F(BuildModel, SwitchGateRoundsAsItIsTold) {
   auto moe = [](const std::string& gate) {
-    return model(kRows, R"([{"kind": "moe", "gate": {"kind": "switch")" + gate +
-                            R"(}, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
+    return model(kRows, R"([{"kind": "moe", "gate": {"kind": "switch")" + gate + R"(}, "experts": {"kind": "mlp", "count": 4, "hidden": 4}}])");
   };
   build(moe(""));
   expectInOrder({"capacity \"max(1,trunc(2*batch/4))\""});
@@ -299,8 +289,7 @@ TEST_F(BuildModel, SwitchGateRoundsAsItIsTold) {
 }
 
 TEST_F(BuildModel, DenseGateSendsEverybodyEverywhere) {
-  std::string text =
-      model(kTokens, R"([{"kind": "moe", "gate": {"kind": "dense", "widths": [6, 5], "activation": "tanh"},
+  std::string text = model(kTokens, R"([{"kind": "moe", "gate": {"kind": "dense", "widths": [6, 5], "activation": "tanh"},
                     "experts": {"kind": "mlp", "count": 3, "hidden": 4, "out": 7}}])");
   build(text);
   auto all = parameters();
@@ -310,8 +299,7 @@ TEST_F(BuildModel, DenseGateSendsEverybodyEverywhere) {
   EXPECT_EQ(all["moe.experts.down.weight"], (Shape{3, 7, 4}));
   EXPECT_EQ(this->text().find("moe.assign"), std::string::npos);
   expectInOrder({"moe.tanh", "moe.tanh", "moe.softmax", "moe.gelu", "moe.reduce sum"});
-  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))),
-            "[batch, 5, 7]");
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))), "[batch, 5, 7]");
   // The sum over the experts is the router's.
   build("{\"dtype\": \"bf16\", " + text.substr(1));
   expectInOrder({"moe.gate.weight : tensor<3x5xf32>", "moe.cast", "f32", "moe.reduce sum", "moe.cast", "bf16"});
@@ -332,10 +320,9 @@ TEST_F(BuildModel, RouterOfBf16IsF32) {
 }
 
 TEST_F(BuildModel, LocationsNamePathAndPlace) {
-  build(
-      "{\"name\": \"m\", \"inputs\": {\"x\": {\"shape\": [\"batch\", 8]}},\n \"model\": [{\"kind\": \"relu_first\"}],\n"
-      " \"blocks\": {\"relu_first\": {\"body\": [\n  {\"kind\": \"activation\", \"function\": \"relu\"}, {\"kind\": "
-      "\"linear\", \"out\": 3}]}}}");
+  build("{\"name\": \"m\", \"inputs\": {\"x\": {\"shape\": [\"batch\", 8]}},\n \"model\": [{\"kind\": \"relu_first\"}],\n"
+        " \"blocks\": {\"relu_first\": {\"body\": [\n  {\"kind\": \"activation\", \"function\": \"relu\"}, {\"kind\": "
+        "\"linear\", \"out\": 3}]}}}");
   mlir::Operation* relu = &forward().getBody().front().front();
   EXPECT_EQ(ir::pathOf(relu->getLoc()), "relu_first.activation");
   auto place = mlir::cast<mlir::FileLineColLoc>(mlir::cast<mlir::NameLoc>(relu->getLoc()).getChildLoc());
@@ -346,23 +333,19 @@ TEST_F(BuildModel, LocationsNamePathAndPlace) {
 }
 
 TEST_F(BuildModel, ContainersAddNothingToNames) {
-  build(model(
-      kRows,
-      R"([{"kind": "linear", "out": 8}, {"kind": "residual", "body": [{"kind": "sequence", "body": {"kind": "linear", "out": 8}}]},
+  build(model(kRows,
+              R"([{"kind": "linear", "out": 8}, {"kind": "residual", "body": [{"kind": "sequence", "body": {"kind": "linear", "out": 8}}]},
                          [{"kind": "linear", "out": 8}], {"kind": "repeat", "times": 2, "body": {"kind": "linear", "out": 8}}])"));
   std::vector<std::string> names;
   for (const auto& [name, shape] : parameters())
     if (name.ends_with("weight"))
       names.push_back(name);
-  EXPECT_EQ(names, (std::vector<std::string>{"linear.weight", "linear_2.weight", "linear_3.weight",
-                                             "repeat.0.linear.weight", "repeat.1.linear.weight"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"linear.weight", "linear_2.weight", "linear_3.weight", "repeat.0.linear.weight", "repeat.1.linear.weight"}));
 }
 
 TEST_F(BuildModel, OwnBlocksTakeParameters) {
-  build(model(
-      kRows,
-      R"j([{"kind": "wide", "factor": 3}, {"kind": "wide", "name": "last"}, {"kind": "head", "out": "$(base+1)"}])j",
-      R"j(, "let": {"base": 4}, "blocks": {
+  build(model(kRows, R"j([{"kind": "wide", "factor": 3}, {"kind": "wide", "name": "last"}, {"kind": "head", "out": "$(base+1)"}])j",
+              R"j(, "let": {"base": 4}, "blocks": {
                    "wide": {"parameters": {"factor": "$base"}, "body": [{"kind": "mlp", "hidden": "$(2*factor)"}]},
                    "head": {"kind": "linear", "parameters": {"out": null}, "out": "$out"}})j"));
   auto all = parameters();
@@ -384,8 +367,7 @@ TEST_F(BuildModel, OwnBlockIsAnExpert) {
 }
 
 TEST_F(BuildModel, CheckOverridesLetOnlyWhenAsked) {
-  std::string text = model(kRows, R"([{"kind": "linear", "out": "$width"}])",
-                           R"(, "let": {"width": 100}, "check": {"width": 4, "batch": 3})");
+  std::string text = model(kRows, R"([{"kind": "linear", "out": "$width"}])", R"(, "let": {"width": 100}, "check": {"width": 4, "batch": 3})");
   build(text);
   EXPECT_EQ(parameters()["linear.weight"], (Shape{100, 8}));
   build(text, {.let = {}, .moefy = {}, .useCheck = true});
@@ -402,15 +384,13 @@ TEST_F(BuildModel, EmbeddingLimitsItsIds) {
               R"([{"kind": "embedding", "vocabulary": 65, "dim": 8}, {"kind": "position_embedding", "length": 30},
                   {"kind": "attention", "heads": 2, "causal": true}])"));
   EXPECT_EQ(forward().getArgAttrOfType<mlir::IntegerAttr>(0, "moe.below").getInt(), 65);
-  EXPECT_EQ(
-      (*module_)->getAttrOfType<mlir::DictionaryAttr>("moe.at_most").getAs<mlir::IntegerAttr>("sequence").getInt(), 30);
+  EXPECT_EQ((*module_)->getAttrOfType<mlir::DictionaryAttr>("moe.at_most").getAs<mlir::IntegerAttr>("sequence").getInt(), 30);
   expectInOrder({"moe.slice", "axis 0 from \"0\" size \"sequence\"", "moe.attention", "causal"});
 }
 
 TEST_F(BuildModel, SmallerPicturesUseTheFirstPositions) {
-  build(model(
-      R"({"x": {"shape": ["batch", 3, 8, 12]}})",
-      R"([{"kind": "patch_embedding", "patch": [4, 6], "dim": 16}, {"kind": "class_token"}, {"kind": "position_embedding", "length": 65}])"));
+  build(model(R"({"x": {"shape": ["batch", 3, 8, 12]}})",
+              R"([{"kind": "patch_embedding", "patch": [4, 6], "dim": 16}, {"kind": "class_token"}, {"kind": "position_embedding", "length": 65}])"));
   EXPECT_EQ(parameters()["patch_embedding.projection.weight"], (Shape{16, 72}));
   expectInOrder({"-> tensor<?x3x2x4x2x6xf32", "moe.transpose", "[0, 2, 4, 3, 5, 1]", "from \"0\" size \"5\""});
 }
@@ -466,7 +446,8 @@ TEST_F(BuildModel, BlocksThatMoveElements) {
   const std::string inputs = R"({"x": {"shape": ["batch", "n", 6]}, "y": {"shape": ["batch", "n", 2]}})";
   build(model(inputs, R"([{"kind": "concat", "from": ["x", "y"]}, {"kind": "shift", "start": 3}])"));
   EXPECT_EQ(shape(), "[batch, n, 8]");
-  expectInOrder({"moe.concat", "axis 2", "moe.constant dense<3.000000e+00>", "moe.broadcast", "moe.concat", "axis 1", "moe.slice", "axis 1 from \"0\" size \"n\""});
+  expectInOrder(
+      {"moe.concat", "axis 2", "moe.constant dense<3.000000e+00>", "moe.broadcast", "moe.concat", "axis 1", "moe.slice", "axis 1 from \"0\" size \"n\""});
   build(model(inputs, R"([{"kind": "slice", "axis": 1, "start": 2}, {"kind": "slice", "axis": 2, "start": 1, "size": 4}])"));
   EXPECT_EQ(shape(), "[batch, n-2, 4]");
   build(model(inputs, R"([{"kind": "reshape", "shape": ["n", 2, "batch", 3]}, {"kind": "scale", "by": 2, "width_power": -1}])"));
@@ -475,21 +456,17 @@ TEST_F(BuildModel, BlocksThatMoveElements) {
 }
 
 TEST_F(BuildModel, MoeProjectsAndWidens) {
-  build(model(
-      kTokens,
-      R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 2, "hidden": 4, "out": 6}, "out": 3}])"));
+  build(model(kTokens, R"([{"kind": "moe", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 2, "hidden": 4, "out": 6}, "out": 3}])"));
   EXPECT_EQ(parameters()["moe.experts.down.weight"], (Shape{2, 6, 4}));
   EXPECT_EQ(parameters()["moe.out.weight"], (Shape{3, 6}));
-  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))),
-            "[batch, 5, 3]");
+  EXPECT_EQ(ir::describe(ir::sizesOf(mlir::cast<mlir::RankedTensorType>(forward().getResultTypes()[0]))), "[batch, 5, 3]");
 }
 
 TEST_F(BuildModel, ParametersBeginAsPyTorchs) {
   build(model(kTokens, R"([{"kind": "class_token"}, {"kind": "linear", "out": 2}, {"kind": "layer_norm"}])"));
   expectInOrder({"@class_token.weight", "<\"normal\", 0.000000e+00 : f64, 1.000000e+00 : f64>", "@linear.weight",
-                 "<\"uniform\", -0.35355339059327373 : f64, 0.35355339059327373 : f64>", "@linear.bias",
-                 "<\"uniform\", -0.35355339059327373", "@layer_norm.weight", "<\"ones\"", "@layer_norm.bias",
-                 "<\"zeros\""});
+                 "<\"uniform\", -0.35355339059327373 : f64, 0.35355339059327373 : f64>", "@linear.bias", "<\"uniform\", -0.35355339059327373",
+                 "@layer_norm.weight", "<\"ones\"", "@layer_norm.bias", "<\"zeros\""});
 }
 
 // Everything in the file at once: no kind may be left out when it is listed.
@@ -501,8 +478,7 @@ TEST_F(BuildModel, NotesAreIgnoredAnywhere) {
 }
 
 TEST_F(BuildModel, CapacityOfZeroIsAnErrorOnlyWhereItIsKnown) {
-  std::string blocks =
-      R"([{"kind": "moe", "gate": {"kind": "gshard"}, "experts": {"kind": "mlp", "count": 64, "hidden": 4}}])";
+  std::string blocks = R"([{"kind": "moe", "gate": {"kind": "gshard"}, "experts": {"kind": "mlp", "count": 64, "hidden": 4}}])";
   EXPECT_EQ(error(model(R"({"x": {"shape": [4, 8]}})", blocks)),
             "model.json:1:85: error: a capacity rate of 2.4 leaves no place in 64 experts for 4 tokens with 2 choices: "
             "all would be dropped\n");

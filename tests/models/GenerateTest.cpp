@@ -14,9 +14,11 @@ namespace {
 
 /// A file of these blocks, each on a line of its own from line 3 on.
 std::string fileOf(const std::string& blocks, const std::string& shape = R"(["batch", "sequence"])") {
-  return R"({"name": "m", "inputs": {"tokens": {"shape": )" + shape + R"(, "dtype": "i64"}, "targets": {"shape": )" + shape + R"(, "dtype": "i64", "for": "loss"}},
+  return R"({"name": "m", "inputs": {"tokens": {"shape": )" + shape + R"(, "dtype": "i64"}, "targets": {"shape": )" + shape +
+         R"(, "dtype": "i64", "for": "loss"}},
 "model": [{"kind": "embedding", "vocabulary": 11, "dim": 8},
-)" + blocks + R"(
+)" + blocks +
+         R"(
 {"kind": "linear", "out": 11, "name": "scores"}],
 "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "targets"}})";
 }
@@ -69,15 +71,19 @@ TEST_F(Generate, DropsNobody) {
 }
 
 TEST_F(Generate, RefusesWhatCannotContinueATextWhereItStands) {
-  EXPECT_THAT(build(fileOf(R"({"kind": "attention", "heads": 2},)")), StartsWith("m.json:3:1: error: a model that continues texts attends to the tokens before, and this attention sees those behind too"));
+  EXPECT_THAT(build(fileOf(R"({"kind": "attention", "heads": 2},)")),
+              StartsWith("m.json:3:1: error: a model that continues texts attends to the tokens before, and this attention sees those behind too"));
   EXPECT_THAT(build(fileOf(R"({"kind": "attention", "heads": 2, "name": "a", "causal": true}, {"kind": "attention", "heads": 2, "from": ["a", "a"]},)")),
               StartsWith("m.json:3:65: error: a model that continues texts attends to its own tokens, and this attention reads another value"));
   EXPECT_THAT(build(fileOf(R"({"kind": "shift"},)")), StartsWith("m.json:3:1: error: a model with \"shift\" cannot continue texts"));
-  EXPECT_THAT(build(fileOf(R"({"kind": "repeat", "times": 2, "body": [{"kind": "pool", "mode": "last"}]},)")), StartsWith("m.json:3:41: error: a model with \"pool\" cannot continue texts"));
-  EXPECT_THAT(build(fileOf(R"({"kind": "slice", "axis": 1, "start": 1},)")), StartsWith("m.json:3:27: error: a model that continues texts cannot leave tokens out"));
+  EXPECT_THAT(build(fileOf(R"({"kind": "repeat", "times": 2, "body": [{"kind": "pool", "mode": "last"}]},)")),
+              StartsWith("m.json:3:41: error: a model with \"pool\" cannot continue texts"));
+  EXPECT_THAT(build(fileOf(R"({"kind": "slice", "axis": 1, "start": 1},)")),
+              StartsWith("m.json:3:27: error: a model that continues texts cannot leave tokens out"));
   EXPECT_THAT(build(fileOf(R"({"kind": "linear", "out": 8, "name": "a"}, {"kind": "concat", "from": ["a", "a"], "axis": 1},)")),
               StartsWith("m.json:3:44: error: a model that continues texts cannot join tokens"));
-  EXPECT_THAT(build(fileOf(R"({"kind": "position_embedding", "length": 15},)")), StartsWith("m.json:3:42: error: a context of 16 tokens is asked for, and there are only 15 positions"));
+  EXPECT_THAT(build(fileOf(R"({"kind": "position_embedding", "length": 15},)")),
+              StartsWith("m.json:3:42: error: a context of 16 tokens is asked for, and there are only 15 positions"));
   EXPECT_THAT(build(fileOf(R"({"kind": "moe", "gate": {"kind": "gshard"}, "experts": {"kind": "mlp", "count": 4, "hidden": 8}},)")),
               StartsWith("m.json:3:25: error: \"moe.gate.random_routing\" draws for each token"));
   EXPECT_FALSE(module_);
@@ -87,10 +93,15 @@ TEST_F(Generate, RefusesWhatCannotContinueATextWhereItStands) {
 }
 
 TEST_F(Generate, RefusesOtherInputsAndOutputs) {
-  EXPECT_THAT(build(fileOf("", R"(["batch", 7])")), StartsWith("m.json:1:26: error: a model continues texts from tokens, i64[batch, sequence] where the sequence is any; \"tokens\" is i64[batch, 7]"));
+  EXPECT_THAT(
+      build(fileOf("", R"(["batch", 7])")),
+      StartsWith("m.json:1:26: error: a model continues texts from tokens, i64[batch, sequence] where the sequence is any; \"tokens\" is i64[batch, 7]"));
   EXPECT_THAT(build(fileOf("", R"([3, "sequence"])")), StartsWith("m.json:1:26: error: \"tokens\" has 3 sequences, and 2 are to be continued"));
-  EXPECT_THAT(build(R"({"name": "m", "inputs": {"x": {"shape": ["batch", "sequence", 8]}}, "model": [{"kind": "linear", "out": 3}]})"),
-              StartsWith("m.json:1:26: error: a model continues texts from tokens, i64[batch, sequence] where the sequence is any; \"x\" is f32[batch, sequence, 8]"));
-  EXPECT_THAT(build(R"({"name": "m", "inputs": {"x": {"shape": ["batch", "n"], "dtype": "i64"}, "y": {"shape": ["batch", "n"], "dtype": "i64"}}, "model": [{"kind": "embedding", "vocabulary": 3, "dim": 8}]})"),
-              StartsWith("m.json:1:74: error: a model continues texts from its tokens alone, and \"y\" is a second input"));
+  EXPECT_THAT(
+      build(R"({"name": "m", "inputs": {"x": {"shape": ["batch", "sequence", 8]}}, "model": [{"kind": "linear", "out": 3}]})"),
+      StartsWith("m.json:1:26: error: a model continues texts from tokens, i64[batch, sequence] where the sequence is any; \"x\" is f32[batch, sequence, 8]"));
+  EXPECT_THAT(
+      build(
+          R"({"name": "m", "inputs": {"x": {"shape": ["batch", "n"], "dtype": "i64"}, "y": {"shape": ["batch", "n"], "dtype": "i64"}}, "model": [{"kind": "embedding", "vocabulary": 3, "dim": 8}]})"),
+      StartsWith("m.json:1:74: error: a model continues texts from its tokens alone, and \"y\" is a second input"));
 }

@@ -19,8 +19,7 @@ using Names = std::set<std::string>;
 
 /// What stands between backquotes at the beginning of lines, behind `before`, in the part of a page from one line to
 /// another.
-Names quotedIn(const std::string& page, const std::string& before, const std::string& from = "",
-               const std::string& to = "") {
+Names quotedIn(const std::string& page, const std::string& before, const std::string& from = "", const std::string& to = "") {
   Names names;
   std::istringstream lines(fileText(page));
   bool inside = from.empty();
@@ -45,26 +44,23 @@ TEST(GoldenKinds, ListReadmeManifestAndStatusAreOfTheSameGates) {
   for (const auto& entry : manifest.at("files"))
     inManifest.insert(entry.at("kind").get<std::string>());
   EXPECT_EQ(inManifest, listed) << "every gate has goldens (tests/goldens/routing/README.md)";
-  EXPECT_EQ(quotedIn("models/README.md", "### ", "## Gates", "## Experts"), listed)
-      << "write_model_docs makes models/README.md";
+  EXPECT_EQ(quotedIn("models/README.md", "### ", "## Gates", "## Experts"), listed) << "write_model_docs makes models/README.md";
   EXPECT_EQ(quotedIn("docs/STATUS.md", "| "), listed) << "write_routing_status makes docs/STATUS.md";
 }
 
 // Of the parameters of every gate at least one value that is not the default stands in a golden, or the parameter is
 // named here with the reason.
 TEST(GoldenKinds, EveryParameterOfAGateIsInAGolden) {
-  const std::set<std::string> elsewhere = {// where a parameter begins, and defaults that every case has
-                                           "cosine.temperature", "hierarchical.eps", "hierarchical.least_capacity",
-                                           "noisy_top_k.least_noise", "switch.least_capacity", "top_2.eps",
-                                           "top_2.least_capacity", "top_n.eps", "top_n.least_capacity",
-                                           "expert_choice.least_capacity",
-                                           // a piece that is in a golden of another gate, in the same code
-                                           "dc.bias", "dc.priority", "dc.z_loss", "expert_choice.bias", "faster.bias",
-                                           "noisy_top_k.z_loss", "sigmoid.bias", "swipe.bias", "switch.priority",
-                                           // of several layers: goldens of whole models
+  const std::set<std::string> elsewhere = {
+      // where a parameter begins, and defaults that every case has
+      "cosine.temperature", "hierarchical.eps", "hierarchical.least_capacity", "noisy_top_k.least_noise", "switch.least_capacity", "top_2.eps",
+      "top_2.least_capacity", "top_n.eps", "top_n.least_capacity", "expert_choice.least_capacity",
+      // a piece that is in a golden of another gate, in the same code
+      "dc.bias", "dc.priority", "dc.z_loss", "expert_choice.bias", "faster.bias", "noisy_top_k.z_loss", "sigmoid.bias", "swipe.bias", "switch.priority",
+      // of several layers: goldens of whole models
       "switch.loss_mask", "switch.loss_pool", "top_k.loss_mask", "top_k.loss_pool",
       // no original has it: tests/models
-                                           "dense.activation", "top_k.noise"};
+      "dense.activation", "top_k.noise"};
   nlohmann::json manifest = nlohmann::json::parse(fileText("tests/goldens/routing/manifest.json"));
   std::map<std::string, Names> given;
   for (const auto& entry : manifest.at("files"))
@@ -73,8 +69,7 @@ TEST(GoldenKinds, EveryParameterOfAGateIsInAGolden) {
   for (const Kind* kind : gateKinds())
     for (const Parameter& parameter : kind->parameters)
       if (parameter.name != "init") // of all kinds with weights: tests/models
-        EXPECT_NE(given[kind->name].contains(parameter.name), elsewhere.contains(kind->name + "." + parameter.name))
-          << kind->name << "." << parameter.name;
+        EXPECT_NE(given[kind->name].contains(parameter.name), elsewhere.contains(kind->name + "." + parameter.name)) << kind->name << "." << parameter.name;
 }
 
 // docs/GATES.md shows a gate that is in the tree: each block of code below a path stands word for word in that file.

@@ -38,8 +38,7 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
       arguments.push_back(given->second);
     } else {
       ASSERT_TRUE(forward.getArgAttr(index, "moe.for_loss")) << name;
-      arguments.push_back(
-          Tensor(reference::dtypeOf(argument.getType()), reference::shapeOf(argument.getType(), call.bindings)));
+      arguments.push_back(Tensor(reference::dtypeOf(argument.getType()), reference::shapeOf(argument.getType(), call.bindings)));
     }
   }
   size_t weights = 0;
@@ -65,16 +64,15 @@ TEST_P(GoldenModels, ComeOutAsTheOriginals) {
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,
                          testing::Values("attention.gptj", "attention.llama", "attention.t5", "batched-experts.f32", "batched-experts.f64", "blended-lm.f32",
-                                         "custom-experts.f32", "custom-experts-hierarchical.f32", "gating-lm.f32",
-                                         "gating-lm-blog.f32", "hierarchical.all", "hierarchical.f32",
-                                         "hierarchical.f64", "hierarchical.none", "hierarchical.tight", "hf-switch.f32", "hf-switch.tight",
-                                         "lucidrains-moe.f32", "lucidrains-moe.f64", "lucidrains-moe.tight", "mann.f32",
-                                         "mann.f64", "mann.gate-input", "random-lm.f32", "soft-moe.f32", "soft-moe.f64",
-                                         "soft-moe.few-tokens", "soft-moe.newest", "soft-moe.rms", "soft-moe.rms-geglu", "soft-moe.rms-one", "soft-moe.rms-picture", "soft-moe.rms-noise",
-                                         "soft-moe.layer", "soft-moe.dynamic", "soft-moe.dynamic-even", "soft-moe.dynamic-mask", "soft-moe.dynamic-one", "soft-moe.dynamic-two",
-                                         "soft-moe.l2", "soft-moe.paper", "mann.one-product", "mann.one-product-f64", "experts.gpt-oss", "experts.masked", "switch-lm-blog.f32",
-                                         "switch-lm.f32", "switch-lm.f64", "switch-lm.tight", "vit.f32", "vit.f64",
-                                         "vit-moe.f32", "vit-moe.tight", "vit-moe.top_k"),
+                                         "custom-experts.f32", "custom-experts-hierarchical.f32", "gating-lm.f32", "gating-lm-blog.f32", "hierarchical.all",
+                                         "hierarchical.f32", "hierarchical.f64", "hierarchical.none", "hierarchical.tight", "hf-switch.f32", "hf-switch.tight",
+                                         "lucidrains-moe.f32", "lucidrains-moe.f64", "lucidrains-moe.tight", "mann.f32", "mann.f64", "mann.gate-input",
+                                         "random-lm.f32", "soft-moe.f32", "soft-moe.f64", "soft-moe.few-tokens", "soft-moe.newest", "soft-moe.rms",
+                                         "soft-moe.rms-geglu", "soft-moe.rms-one", "soft-moe.rms-picture", "soft-moe.rms-noise", "soft-moe.layer",
+                                         "soft-moe.dynamic", "soft-moe.dynamic-even", "soft-moe.dynamic-mask", "soft-moe.dynamic-one", "soft-moe.dynamic-two",
+                                         "soft-moe.l2", "soft-moe.paper", "mann.one-product", "mann.one-product-f64", "experts.gpt-oss", "experts.masked",
+                                         "switch-lm-blog.f32", "switch-lm.f32", "switch-lm.f64", "switch-lm.tight", "vit.f32", "vit.f64", "vit-moe.f32",
+                                         "vit-moe.tight", "vit-moe.top_k"),
                          [](const auto& info) { return testName(info.param); });
 
 } // namespace

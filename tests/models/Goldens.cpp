@@ -74,8 +74,7 @@ Golden readGolden(const std::string& name) {
 std::vector<std::string> goldensWith(const std::string& key) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(folder()))
-    if (entry.path().extension() == ".safetensors" &&
-        headerOf(fileText("tests/goldens/" + entry.path().filename().string())).at("__metadata__").contains(key))
+    if (entry.path().extension() == ".safetensors" && headerOf(fileText("tests/goldens/" + entry.path().filename().string())).at("__metadata__").contains(key))
       names.push_back(entry.path().stem().string());
   std::sort(names.begin(), names.end());
   return names;

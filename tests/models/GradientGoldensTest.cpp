@@ -1,5 +1,5 @@
-// Gradients of the zoo's models by the reference interpreter, and twenty steps of training, against PyTorch (tests/goldens/README.md): @loss as the import gives
-// it, the reverse pass over it, and an optimizer's graph behind that.
+// Gradients of the zoo's models by the reference interpreter, and twenty steps of training, against PyTorch (tests/goldens/README.md): @loss as the import
+// gives it, the reverse pass over it, and an optimizer's graph behind that.
 
 #include "compiler/passes/Backpropagate.h"
 #include "models/BuildModel.h"
@@ -148,8 +148,8 @@ TEST_P(StepGoldens, LeadWherePyTorchsDo) {
     updates.push_back({parameters[i].first, (*gradients)[i]});
   mlir::OpBuilder builder(loss.end());
   for (mlir::Type element : {mlir::Type(builder.getF64Type()), mlir::Type(builder.getI64Type())})
-    ASSERT_TRUE(mlir::succeeded(loss.function.insertArgument(loss.function.getNumArguments(), mlir::RankedTensorType::get({}, element), nullptr,
-                                                             loss.function.getLoc())));
+    ASSERT_TRUE(mlir::succeeded(
+        loss.function.insertArgument(loss.function.getNumArguments(), mlir::RankedTensorType::get({}, element), nullptr, loss.function.getLoc())));
   mlir::Value rate = loss.function.getArguments().drop_back().back(), number = loss.function.getArguments().back();
   auto norm = models::emitUpdates(*loss.module, builder, updates, rate, number);
   ASSERT_TRUE(mlir::succeeded(norm));

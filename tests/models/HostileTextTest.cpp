@@ -53,7 +53,7 @@ TEST(HostileText, BytesThatAreNoText) {
   expectAt("\xEF\xBB\xBF\xEF\xBB\xBF[]", 1, 1); // one byte order mark, not two
   errors("\xEF\xBB[]");
   expectAt(std::string("[1]\0 and more", 13), 1, 4, "a zero byte"); // not the end
-  errors(std::string("\xFF\xFE[\0]\0", 6)); // UTF-16
+  errors(std::string("\xFF\xFE[\0]\0", 6));                         // UTF-16
 }
 
 TEST(HostileText, DuplicateKeys) {
@@ -73,7 +73,9 @@ TEST(HostileText, DepthEndsEarly) {
 
 TEST(HostileText, MessagesDoNotSteerATerminal) {
   EXPECT_EQ(printable("a\x1b[31mb\r\x07\x7f\n\tc"), "a\\u001b[31mb\\u000d\\u0007\\u007f\n\\u0009c");
-  EXPECT_EQ(printable("\xC2\x9B" "31m \xE2\x80\xAE \xE2\x81\xA6"), "\\u009b31m \\u202e \\u2066"); // CSI of one character, marks of direction
+  EXPECT_EQ(printable("\xC2\x9B"
+                      "31m \xE2\x80\xAE \xE2\x81\xA6"),
+            "\\u009b31m \\u202e \\u2066"); // CSI of one character, marks of direction
   EXPECT_EQ(printable("\x9B \xFF \xC3"), "\\x9b \\xff \\xc3");
   EXPECT_EQ(printable("\xED\xA0\x80 \xF4\x90\x80\x80 \xC0\xAF"), "\\xed\\xa0\\x80 \\xf4\\x90\\x80\\x80 \\xc0\\xaf");
   EXPECT_EQ(printable("\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"), "\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80");

@@ -17,9 +17,10 @@ constexpr int64_t kIn = 96, kOut = 160, kExperts = 3;
 
 /// The weight "layer.weight", or of experts "layer.experts.weight", drawn by this init of a layer from kIn to kOut.
 std::vector<double> drawn(const std::string& init, bool inExperts = false, const std::string& part = "weight") {
-  std::string block = inExperts ? fmt::format(R"({{"kind": "dense_experts", "name": "layer", "experts": {{"kind": "linear", "count": {}, "out": {}, "init": {{"{}": {}}}}}}})",
-                                              kExperts, kOut, part, init)
-                                : fmt::format(R"({{"kind": "linear", "name": "layer", "out": {}, "init": {{"{}": {}}}}})", kOut, part, init);
+  std::string block =
+      inExperts ? fmt::format(R"({{"kind": "dense_experts", "name": "layer", "experts": {{"kind": "linear", "count": {}, "out": {}, "init": {{"{}": {}}}}}}})",
+                              kExperts, kOut, part, init)
+                : fmt::format(R"({{"kind": "linear", "name": "layer", "out": {}, "init": {{"{}": {}}}}})", kOut, part, init);
   std::string text = fmt::format(R"({{"name": "m", "dtype": "f64", "inputs": {{"x": {{"shape": ["batch", {}]}}}}, "model": [{}]}})", kIn, block);
   mlir::MLIRContext context;
   Diagnostics diagnostics;
@@ -30,9 +31,13 @@ std::vector<double> drawn(const std::string& init, bool inExperts = false, const
   for (auto parameter : module->getOps<ir::ParameterOp>()) {
     if (!parameter.getSymName().ends_with("." + part))
       continue;
-    static constexpr std::pair<const char*, Init::Kind> kinds[] = {
-        {"zeros", Init::Kind::Zeros},   {"ones", Init::Kind::Ones},     {"constant", Init::Kind::Constant},     {"uniform", Init::Kind::Uniform},
-        {"normal", Init::Kind::Normal}, {"orthogonal", Init::Kind::Orthogonal}, {"truncated_normal", Init::Kind::TruncatedNormal}};
+    static constexpr std::pair<const char*, Init::Kind> kinds[] = {{"zeros", Init::Kind::Zeros},
+                                                                   {"ones", Init::Kind::Ones},
+                                                                   {"constant", Init::Kind::Constant},
+                                                                   {"uniform", Init::Kind::Uniform},
+                                                                   {"normal", Init::Kind::Normal},
+                                                                   {"orthogonal", Init::Kind::Orthogonal},
+                                                                   {"truncated_normal", Init::Kind::TruncatedNormal}};
     ParameterInfo info;
     info.name = parameter.getSymName().str();
     info.dtype = DType::F64;

@@ -69,15 +69,10 @@ TEST(Json, IntegersAndDoublesStayApart) {
 
 TEST(Json, RefusesWithPlaceAndReason) {
   EXPECT_EQ(errors("{\"a\": 1,\n \"a\": 2}"), "model.json:2:2: error: the key \"a\" is written twice in this object\n");
-  EXPECT_EQ(errors("[9223372036854775808]"),
-            "model.json:1:2: error: the integer 9223372036854775808 does not fit into 64 bits\n");
-  auto starts = [](const std::string& text, const std::string& expected) {
-    EXPECT_EQ(errors(text).substr(0, expected.size()), expected) << text;
-  };
-  starts("{\"a\": 1,}",
-         "model.json:1:9: error: this is not JSON: syntax error while parsing object key - unexpected '}'");
-  starts("[1,\n 2",
-         "model.json:2:3: error: this is not JSON: syntax error while parsing array - unexpected end of input");
+  EXPECT_EQ(errors("[9223372036854775808]"), "model.json:1:2: error: the integer 9223372036854775808 does not fit into 64 bits\n");
+  auto starts = [](const std::string& text, const std::string& expected) { EXPECT_EQ(errors(text).substr(0, expected.size()), expected) << text; };
+  starts("{\"a\": 1,}", "model.json:1:9: error: this is not JSON: syntax error while parsing object key - unexpected '}'");
+  starts("[1,\n 2", "model.json:2:3: error: this is not JSON: syntax error while parsing array - unexpected end of input");
   starts("{\"a\" 1}", "model.json:1:6: error: this is not JSON:");
   starts("", "model.json:1:1: error: this is not JSON:");
   starts("[1] x", "model.json:1:5: error: this is not JSON:");
@@ -109,8 +104,7 @@ TEST(Json, LargeFilesAreRefusedUnread) {
   std::filesystem::resize_file(path, uintmax_t{1} << 34); // 16 GiB, no block of it on disk
   Diagnostics diagnostics("large.json");
   EXPECT_FALSE(readText(path, diagnostics));
-  EXPECT_EQ(diagnostics.text(),
-            "large.json: error: the file has 17179869184 bytes; at most 16777216 (16 MiB) are read\n");
+  EXPECT_EQ(diagnostics.text(), "large.json: error: the file has 17179869184 bytes; at most 16777216 (16 MiB) are read\n");
   std::filesystem::remove(path);
   Diagnostics missing("none.json");
   EXPECT_FALSE(readText(path, missing));

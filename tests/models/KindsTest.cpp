@@ -26,8 +26,7 @@ std::vector<const Kind*> allTables() {
 TEST(Kinds, ListsAreSortedAndOfOneFamily) {
   for (Family family : kFamilies) {
     const auto& kinds = kindsOf(family);
-    EXPECT_TRUE(
-        std::is_sorted(kinds.begin(), kinds.end(), [](const Kind* a, const Kind* b) { return a->name < b->name; }));
+    EXPECT_TRUE(std::is_sorted(kinds.begin(), kinds.end(), [](const Kind* a, const Kind* b) { return a->name < b->name; }));
     for (const Kind* kind : kinds) {
       EXPECT_EQ(kind->family, family) << kind->name;
       EXPECT_EQ(kind->block != nullptr, family == Family::Block) << kind->name;

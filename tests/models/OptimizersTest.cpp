@@ -1,8 +1,8 @@
 // Steps of the optimizers by the reference interpreter, in f64 against numbers worked by hand from PyTorch 2.15's
 // formulas; norms, groups without decay, and bf16 with master weights.
 
-#include "ir/reference/Interpreter.h"
 #include "models/optimizers/Optimizers.h"
+#include "ir/reference/Interpreter.h"
 #include "tests/ir/TestModule.h"
 
 #include "mlir/IR/Verifier.h"
@@ -24,7 +24,8 @@ protected:
   void make(const std::string& rule, const std::vector<std::string>& names, const std::string& dtype = "f64", const std::set<std::string>& bySign = {}) {
     std::string text = "module attributes {moe.optimizer = {" + rule + "}} {\n";
     for (const std::string& name : names)
-      text += "moe.parameter @\"" + name + "\" : tensor<1x1x" + dtype + "> init <\"ones\", 0.0 : f64, 0.0 : f64>" + (bySign.contains(name) ? " sign_rate 0.25\n" : "\n");
+      text += "moe.parameter @\"" + name + "\" : tensor<1x1x" + dtype + "> init <\"ones\", 0.0 : f64, 0.0 : f64>" +
+              (bySign.contains(name) ? " sign_rate 0.25\n" : "\n");
     text += "func.func @step(";
     for (size_t i = 0; i < names.size(); ++i)
       text += "%g" + std::to_string(i) + ": tensor<1x1x" + dtype + ">, ";
@@ -76,8 +77,8 @@ constexpr double kNear = 1e-14; // f64, of numbers near 1
 
 std::string sgd(const std::string& momentum, const std::string& dampening, const std::string& nesterov, const std::string& decay = "0.0",
                 const std::string& rest = "") {
-  return "kind = \"sgd\", momentum = " + momentum + " : f64, dampening = " + dampening + " : f64, nesterov = " + nesterov +
-         ", weight_decay = " + decay + " : f64" + rest;
+  return "kind = \"sgd\", momentum = " + momentum + " : f64, dampening = " + dampening + " : f64, nesterov = " + nesterov + ", weight_decay = " + decay +
+         " : f64" + rest;
 }
 std::string adam(const std::string& kind, const std::string& beta, const std::string& decay, const std::string& rest = "") {
   return "kind = \"" + kind + "\", betas = [" + beta + " : f64, 0.999 : f64], eps = 1.0e-8 : f64, weight_decay = " + decay + " : f64" + rest;
@@ -153,7 +154,9 @@ TEST_F(Optimizers, Lion) {
 }
 
 TEST_F(Optimizers, Adafactor) {
-  auto rule = [](const std::string& rest) { return "kind = \"adafactor\", beta2_decay = -0.8 : f64, eps2 = 1.0e-3 : f64, d = 1.0 : f64, weight_decay = 0.0 : f64" + rest; };
+  auto rule = [](const std::string& rest) {
+    return "kind = \"adafactor\", beta2_decay = -0.8 : f64, eps2 = 1.0e-3 : f64, d = 1.0 : f64, weight_decay = 0.0 : f64" + rest;
+  };
   make(rule(""), {"p"});
   step({0.5}, 0.1); // the first gradient's squares enter whole: it counts 1, times 0.1 of the parameter's size
   EXPECT_NEAR(value("p.row_var"), 0.25, kNear);

@@ -60,17 +60,14 @@ protected:
       call.state[parameter.getSymName().str()] = tensor(parameter.getSymName().str(), parameter.getType());
     std::vector<Tensor> arguments;
     for (auto [index, argument] : llvm::enumerate(function().getArguments()))
-      arguments.push_back(
-          tensor(function().getArgAttrOfType<mlir::StringAttr>(index, "moe.input").str(), argument.getType()));
+      arguments.push_back(tensor(function().getArgAttrOfType<mlir::StringAttr>(index, "moe.input").str(), argument.getType()));
     std::vector<Tensor> results = reference::evaluate(function(), arguments, call);
     std::map<std::string, Numbers> named;
     for (auto [index, result] : llvm::enumerate(results))
       named[function().getResultAttrOfType<mlir::StringAttr>(index, "moe.output").str()] = result.toDoubles();
     return named;
   }
-  double loss(const std::map<std::string, Numbers>& given, const Bindings& sizes = {}) {
-    return evaluate(given, sizes).at("loss").at(0);
-  }
+  double loss(const std::map<std::string, Numbers>& given, const Bindings& sizes = {}) { return evaluate(given, sizes).at("loss").at(0); }
   std::string text() {
     std::string result;
     llvm::raw_string_ostream stream(result);
@@ -98,8 +95,7 @@ std::string squares(const std::string& shape, const std::string& blocks, const s
 // Softmax of (0, ln 2, ln 3) is (1, 2, 3) / 6; the third row does not count.
 TEST_F(Train, CrossEntropy) {
   auto scores = [](const std::string& words) {
-    return model(R"({"x": {"shape": [3, 3]}, "label": {"shape": [3], "dtype": "i64"}})",
-                 R"([{"kind": "scale", "name": "y"}])",
+    return model(R"({"x": {"shape": [3, 3]}, "label": {"shape": [3], "dtype": "i64"}})", R"([{"kind": "scale", "name": "y"}])",
                  R"("loss": {"kind": "cross_entropy", "scores": "y", "labels": "label")" + words + "}");
   };
   std::map<std::string, Numbers> given{{"x", {0, ln2, ln3, 0, ln2, ln3, 9, 8, 7}}, {"label", {2, 0, -100}}};
@@ -114,8 +110,7 @@ TEST_F(Train, CrossEntropy) {
 }
 
 TEST_F(Train, CrossEntropyOfAnyRank) {
-  build(model(R"({"x": {"shape": ["batch", 2, 3]}, "label": {"shape": ["batch", 2], "dtype": "i64"}})",
-              R"([{"kind": "scale", "name": "y"}])",
+  build(model(R"({"x": {"shape": ["batch", 2, 3]}, "label": {"shape": ["batch", 2], "dtype": "i64"}})", R"([{"kind": "scale", "name": "y"}])",
               R"("loss": {"kind": "cross_entropy", "scores": "y", "labels": "label"})"));
   EXPECT_NEAR(loss({{"x", {0, ln2, ln3, 0, ln2, ln3}}, {"label", {2, 1}}}, {{"batch", 1}}), (ln2 + ln3) / 2, kNear);
 }
@@ -169,7 +164,8 @@ TEST_F(Train, LossesOfAPoolAreOfAllItsLayers) {
 
 TEST_F(Train, GatesOfAPoolHaveOneCoefficient) {
   const std::string pool = R"(, "loss_pool": "all", "balance_loss": )";
-  EXPECT_NE(error(twoLayers(pool + "0.5", pool + "0.25")).find(R"(the loss "all.balance_loss" has the coefficient 0.25 here and 0.5 at 1:)"), std::string::npos);
+  EXPECT_NE(error(twoLayers(pool + "0.5", pool + "0.25")).find(R"(the loss "all.balance_loss" has the coefficient 0.25 here and 0.5 at 1:)"),
+            std::string::npos);
   std::string other = twoLayers(pool + "0.5", pool + "0.5");
   other.replace(other.rfind(R"("count": 2)"), 10, R"("count": 3)");
   EXPECT_NE(error(other).find(R"(the loss "all.balance_loss" is of [1, 3] here and of [1, 2] at 1:)"), std::string::npos);
@@ -201,9 +197,10 @@ TEST_F(Train, MlpsDropOutBetweenLayers) {
   EXPECT_EQ(loss(given), 8.0 * 8.0);
   // The same in an expert.
   build(squares("[1, 1]", R"([{"kind": "moe", "name": "y", "gate": {"kind": "top_k", "top_k": 1, "bias": false},
-                               "experts": {"kind": "mlp", "count": 1, )" + words + "}}]"), withDraws());
-  given = {{"y.experts.up.weight", {1, 2}}, {"y.experts.down.weight", {1, 1}}, {"x", {1}},
-           {"y.experts.up.dropout", {0.75, 0.7}}};
+                               "experts": {"kind": "mlp", "count": 1, )" +
+                              words + "}}]"),
+        withDraws());
+  given = {{"y.experts.up.weight", {1, 2}}, {"y.experts.down.weight", {1, 1}}, {"x", {1}}, {"y.experts.up.dropout", {0.75, 0.7}}};
   EXPECT_EQ(loss(given), 4.0 * 4.0);
 }
 
@@ -217,19 +214,18 @@ Numbers some(size_t count, double scale = 1) {
 
 // Where every draw keeps its weight, all weights are doubled: so is what stands in front of the projection.
 TEST_F(Train, AttentionWithDropoutIsTheAttention) {
-  for (const char* words :
-       {R"("heads": 2)", R"("heads": 2, "causal": true)", R"("heads": 4, "kv_heads": 2, "causal": true)",
-        R"("heads": 2, "bias": "positions", "scale": 0.3)", R"("heads": 4, "kv_heads": 2, "bias": "positions")"}) {
+  for (const char* words : {R"("heads": 2)", R"("heads": 2, "causal": true)", R"("heads": 4, "kv_heads": 2, "causal": true)",
+                            R"("heads": 2, "bias": "positions", "scale": 0.3)", R"("heads": 4, "kv_heads": 2, "bias": "positions")"}) {
     std::string heads = std::string(words).substr(9, 1);
     auto text = [&](const std::string& dropout) {
       return squares(R"(["batch", 5, 8])", R"([{"kind": "relative_bias", "name": "positions", "heads": )" + heads + R"(},
-         {"kind": "attention", "from": "x", "name": "y", "out_bias": false, )" + words + dropout + "}]");
+         {"kind": "attention", "from": "x", "name": "y", "out_bias": false, )" +
+                                               words + dropout + "}]");
     };
     build(text(""));
     std::map<std::string, Numbers> given{{"x", some(80)}};
     for (auto parameter : module_->getOps<ir::ParameterOp>())
-      given[parameter.getSymName().str()] =
-          some(mlir::cast<mlir::RankedTensorType>(parameter.getType()).getNumElements(), 0.7);
+      given[parameter.getSymName().str()] = some(mlir::cast<mlir::RankedTensorType>(parameter.getType()).getNumElements(), 0.7);
     double plain = loss(given, {{"batch", 2}});
     build(text(R"(, "dropout": 0.5)"), withDraws());
     given["y.dropout"] = Numbers(static_cast<size_t>(2 * std::stoi(heads) * 25), 0.5);
@@ -241,7 +237,8 @@ TEST_F(Train, AttentionWithDropoutIsTheAttention) {
 // The first query sees the first key alone. Its weight is dropped, and nothing remains.
 TEST_F(Train, AttentionDropsWeights) {
   build(squares("[1, 2, 1]", R"([{"kind": "attention", "heads": 1, "causal": true, "qkv_bias": false, "dropout": 0.5,
-                                  "name": "y"}])"), withDraws());
+                                  "name": "y"}])"),
+        withDraws());
   std::map<std::string, Numbers> given{{"x", {3, 3}}, {"y.qkv.weight", {0, 0, 1}}, {"y.dropout", {0.1, 0.9, 0.9, 0.9}}};
   EXPECT_NEAR(loss(given), (0 + 36) / 2.0, 1e-5);
   given["y.dropout"] = {0.9, 0.1, 0.1, 0.9};
@@ -250,13 +247,11 @@ TEST_F(Train, AttentionDropsWeights) {
 
 /// Four tokens of width 1, or of `shape`; experts that give 0, so that the loss is that of the gate.
 std::string gated(const std::string& gate, int experts = 2, const std::string& shape = "[4, 1]") {
-  return squares(shape, R"([{"kind": "moe", "name": "y", "gate": )" + gate +
-                            R"(, "experts": {"kind": "linear", "bias": false, "count": )" + std::to_string(experts) + "}}]");
+  return squares(shape, R"([{"kind": "moe", "name": "y", "gate": )" + gate + R"(, "experts": {"kind": "linear", "bias": false, "count": )" +
+                            std::to_string(experts) + "}}]");
 }
 /// Logits (x, 0): the softmax of ln 3 is (3, 1) / 4, that of -ln 3 (1, 3) / 4.
-std::map<std::string, Numbers> threeAndOne() {
-  return {{"x", {ln3, ln3, ln3, -ln3}}, {"y.gate.weight", {1, 0}}};
-}
+std::map<std::string, Numbers> threeAndOne() { return {{"x", {ln3, ln3, ln3, -ln3}}, {"y.gate.weight", {1, 0}}}; }
 
 // Shares (3, 1) / 4, probabilities (2.5, 1.5) / 4: 2 (3/4 * 2.5/4 + 1/4 * 1.5/4) = 1.125.
 TEST_F(Train, SwitchBalances) {
@@ -277,12 +272,12 @@ TEST_F(Train, SwitchBalances) {
 
 // One expert, whose weight is 1: y is what the experts see.
 TEST_F(Train, JitterReachesWhatItIsToldTo) {
-  std::map<std::string, Numbers> given{
-      {"x", {2}}, {"y.gate.weight", {1}}, {"y.experts.weight", {1}}, {"y.gate.jitter", {0}}};
+  std::map<std::string, Numbers> given{{"x", {2}}, {"y.gate.weight", {1}}, {"y.experts.weight", {1}}, {"y.gate.jitter", {0}}};
   for (auto [place, expected] : {std::pair("tokens", 3.24), std::pair("router", 4.0), std::pair("logits", 4.0)}) {
     build(squares("[1, 1]", R"([{"kind": "moe", "name": "y", "gate": {"kind": "switch", "balance_loss": 0, "z_loss": 0,
-                  "jitter": 0.1, "jitter_on": ")" + std::string(place) +
-                                R"("}, "experts": {"kind": "linear", "bias": false, "count": 1}}])"), withDraws());
+                  "jitter": 0.1, "jitter_on": ")" +
+                                std::string(place) + R"("}, "experts": {"kind": "linear", "bias": false, "count": 1}}])"),
+          withDraws());
     auto results = evaluate(given);
     EXPECT_NEAR(results.at("loss").at(0), expected, 4 * kNear) << place;
     // The logit is its own log of the sum: 2 * 0.9, or 2, to which the jitter is added behind that loss.
@@ -296,7 +291,8 @@ TEST_F(Train, ZLossIsOfLogitsWithoutNoise) {
   std::map<std::string, Numbers> given{{"x", {2}}, {"y.gate.weight", {1}}, {"y.gate.noise", {5}}};
   for (const char* gate : {R"("top_k", "top_k": 1, "bias": false, "noise": 1)", R"("noisy_top_k", "top_k": 1)"}) {
     build(squares("[1, 1]", std::string(R"([{"kind": "moe", "name": "y", "gate": {"z_loss": 1, "kind": )") + gate +
-                                R"(}, "experts": {"kind": "linear", "bias": false, "count": 1}}])"), withDraws());
+                                R"(}, "experts": {"kind": "linear", "bias": false, "count": 1}}])"),
+          withDraws());
     EXPECT_NEAR(evaluate(given).at("y.gate.z_loss").at(0), 4, 4 * kNear) << gate;
   }
 }
@@ -305,10 +301,11 @@ TEST_F(Train, ZLossIsOfLogitsWithoutNoise) {
 // is 0 in the mean.
 TEST_F(Train, ARowWithoutATokenCountsAsNothing) {
   auto masked = [](const std::string& more) {
-    return model(R"({"x": {"shape": [2, 2, 1]}, "target": {"shape": [2, 2, 1], "for": "loss"}, "mask": {"shape": [2, 2]}})",
-                 R"([{"kind": "moe", "name": "y", "gate": {"kind": "switch", "jitter": 0, "per": "row", "balance_loss": 0.5, "z_loss": 0.25, "loss_mask": "mask")" +
-                     more + R"(}, "experts": {"kind": "linear", "bias": false, "count": 2}}])",
-                 R"("loss": {"kind": "mse", "prediction": "y", "target": "target"})");
+    return model(
+        R"({"x": {"shape": [2, 2, 1]}, "target": {"shape": [2, 2, 1], "for": "loss"}, "mask": {"shape": [2, 2]}})",
+        R"([{"kind": "moe", "name": "y", "gate": {"kind": "switch", "jitter": 0, "per": "row", "balance_loss": 0.5, "z_loss": 0.25, "loss_mask": "mask")" +
+            more + R"(}, "experts": {"kind": "linear", "bias": false, "count": 2}}])",
+        R"("loss": {"kind": "mse", "prediction": "y", "target": "target"})");
   };
   std::map<std::string, Numbers> given{{"x", {ln3, ln3, ln3, ln3}}, {"y.gate.weight", {1, 0}}};
   double z = std::log(4.0) * std::log(4.0);
@@ -347,7 +344,8 @@ TEST_F(Train, NoiseOfADrawOfZeroIsFinite) {
 // expert. Two slots each, the second of a run of one token and one that is padding.
 TEST_F(Train, DynamicSoftMixturesTellTheirLoad) {
   ImportOptions options{.train = true, .statistics = true};
-  std::map<std::string, Numbers> given{{"x", {2, 3, 5}}, {"mask", {1, 1, 0}}, {"y.norm.weight", {1}}, {"y.to_slots.weight", {1, -1}}, {"y.slot_norm.weight", {ln3 / 2}}};
+  std::map<std::string, Numbers> given{
+      {"x", {2, 3, 5}}, {"mask", {1, 1, 0}}, {"y.norm.weight", {1}}, {"y.to_slots.weight", {1, -1}}, {"y.slot_norm.weight", {ln3 / 2}}};
   auto load = [&](const std::string& from) {
     build(model(R"({"x": {"shape": [1, 3, 1]}, "target": {"shape": [1, 3, 1], "for": "loss"}, "mask": {"shape": [1, 3]}})",
                 R"([{"kind": "dynamic_soft_moe", "name": "y", "from": )" + from + R"(, "experts": {"kind": "linear", "bias": false, "count": 2}}])",
@@ -414,8 +412,7 @@ TEST_F(Train, OptimizerBecomesWords) {
   EXPECT_EQ(rule().getAs<mlir::StringAttr>("kind"), "adam");
   EXPECT_EQ(mlir::cast<mlir::FloatAttr>(rule().getAs<mlir::ArrayAttr>("betas")[1]).getValueAsDouble(), 0.999);
   EXPECT_FALSE(rule().get("clip_norm"));
-  build(squares("[1, 2]", blocks,
-                R"(, "optimizer": {"kind": "adamw", "weight_decay": 0.5, "no_decay": ["bias", "*.w*t"], "clip_norm": 2})"));
+  build(squares("[1, 2]", blocks, R"(, "optimizer": {"kind": "adamw", "weight_decay": 0.5, "no_decay": ["bias", "*.w*t"], "clip_norm": 2})"));
   EXPECT_EQ(rule().getAs<mlir::StringAttr>("kind"), "adamw");
   EXPECT_EQ(rule().getAs<mlir::FloatAttr>("weight_decay").getValueAsDouble(), 0.5);
   EXPECT_EQ(rule().getAs<mlir::FloatAttr>("clip_norm").getValueAsDouble(), 2);
@@ -428,16 +425,13 @@ TEST_F(Train, NothingToTrainOnIsAnError) {
 }
 
 TEST_F(Train, RulesOfOptimizersAreCheckedInBothModes) {
-  auto with = [](const std::string& words) {
-    return squares("[1, 2]", R"([{"kind": "linear", "out": 2, "name": "y"}])", R"(, "optimizer": {)" + words + "}");
-  };
+  auto with = [](const std::string& words) { return squares("[1, 2]", R"([{"kind": "linear", "out": 2, "name": "y"}])", R"(, "optimizer": {)" + words + "}"); };
   for (bool train : {false, true}) {
     EXPECT_NE(error(with(R"("kind": "adam", "betas": [0.9])"), train).find("\"betas\" are two numbers, not 1"), std::string::npos);
     EXPECT_NE(error(with(R"("kind": "adam", "betas": [0.9, 1])"), train).find("\"betas\" are below 1"), std::string::npos);
     EXPECT_NE(error(with(R"("kind": "sgd", "nesterov": true)"), train).find("\"nesterov\" needs a \"momentum\" over 0"), std::string::npos);
     EXPECT_NE(error(with(R"("kind": "sgd", "momentum": 0.5, "dampening": 0.5, "nesterov": true)"), train).find("\"nesterov\""), std::string::npos);
-    EXPECT_NE(error(with(R"("kind": "sgd", "no_decay": ["bias", "wight"])"), train).find("no parameter's name is or ends with \"wight\""),
-              std::string::npos);
+    EXPECT_NE(error(with(R"("kind": "sgd", "no_decay": ["bias", "wight"])"), train).find("no parameter's name is or ends with \"wight\""), std::string::npos);
     EXPECT_NE(error(with(R"("kind": "rmsprop")"), train).find("unknown optimizer \"rmsprop\""), std::string::npos);
     EXPECT_NE(error(with(R"("kind": "mse")"), train).find("\"mse\" is a kind of loss; expected an optimizer"), std::string::npos);
   }
@@ -458,8 +452,7 @@ TEST_F(Train, TheZooHasLosses) {
       sizes[size.getName().str()] = mlir::cast<mlir::IntegerAttr>(size.getValue()).getInt();
     std::map<std::string, Numbers> given;
     for (auto parameter : module_->getOps<ir::ParameterOp>())
-      given[parameter.getSymName().str()] =
-          some(mlir::cast<mlir::RankedTensorType>(parameter.getType()).getNumElements(), 0.1);
+      given[parameter.getSymName().str()] = some(mlir::cast<mlir::RankedTensorType>(parameter.getType()).getNumElements(), 0.1);
     for (auto [index, argument] : llvm::enumerate(function().getArguments()))
       if (auto type = mlir::cast<mlir::RankedTensorType>(argument.getType()); mlir::isa<mlir::FloatType>(type.getElementType())) {
         size_t elements = 1;

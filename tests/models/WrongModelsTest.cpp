@@ -122,8 +122,8 @@ private:
     if (kind.family == Family::Block && object.find("kind") && &kind != &modelTable() && &kind != &inputTable() && &kind != &photoTable()) {
       size_t at = object.value.begin + 1;
       if (!object.find("from"))
-        for (auto [text, inside] : {std::pair("\"from\": \"nosuch\", ", 8), std::pair("\"from\": [\"nosuch\"], ", 9), std::pair("\"from\": 5, ", 8), std::pair("\"from\": [5], ", 9),
-                                    std::pair("\"from\": [], ", 8), std::pair("\"from\": null, ", 8)})
+        for (auto [text, inside] : {std::pair("\"from\": \"nosuch\", ", 8), std::pair("\"from\": [\"nosuch\"], ", 9), std::pair("\"from\": 5, ", 8),
+                                    std::pair("\"from\": [5], ", 9), std::pair("\"from\": [], ", 8), std::pair("\"from\": null, ", 8)})
           add("from", {at, at}, text, at + static_cast<size_t>(inside));
       if (!object.find("name"))
         for (const char* name : {"5", "\"\"", "\"a b\"", "\"a/b\"", "\"..\"", "\"1a\"", "null", "\"\\u0000\"", "\"a\\u001b[31m\""})
@@ -155,27 +155,44 @@ private:
   std::vector<std::string> wrongValues(const Parameter& parameter) {
     std::string below = digits(parameter.least - 1), above = digits(parameter.most + 1);
     switch (parameter.type) {
-    case ParameterType::Integer: return {"null", "true", "\"zz\"", "[]", "[4]", "{}", "1.5", below, above, "99999999999999999999", "1e999", "\"$nosuch\"", "\"$(1/0)\"", "\"$(2*)\""};
-    case ParameterType::Number: return {"null", "true", "\"zz\"", "[]", "{}", below, above, "1e999", "\"$nosuch\""};
-    case ParameterType::Bool: return {"null", "0", "1", "\"true\"", "[]", "{}"};
-    case ParameterType::Word: return {"null", "5", "true", "\"nosuch\"", "\"\"", "[]", "{}", "[\"" + parameter.words.front() + "\"]"};
-    case ParameterType::WordByMode: return {"null", "5", "\"nosuch\"", "[]", "{}", "{\"train\": \"" + parameter.words.front() + "\"}"};
-    case ParameterType::Integers: return {"null", "4", "\"zz\"", "[]", "{}"};
-    case ParameterType::IntegerOrPair: return {"null", "\"zz\"", "[]", "[4]", "[4, 4, 4]", "{}", below, above, "1.5"};
-    case ParameterType::Capacity: return {"null", "\"zz\"", "[]", "{}", "{\"train\": 1}", below, above};
-    case ParameterType::Inits: return {"null", "5", "\"zeros\"", "[]"};
-    case ParameterType::ValueName: return {"null", "5", "[]", "{}", "\"nosuch\"", "\"\""};
-    case ParameterType::Text: return {"null", "5", "[]", "{}"};
-    case ParameterType::Numbers: return {"null", "5", "\"zz\"", "[]", "{}"};
-    case ParameterType::Shape: return {"null", "5", "\"batch\"", "[]", "{}", "[1, 1, 1, 1, 1, 1, 1, 1, 1]"};
+    case ParameterType::Integer:
+      return {"null", "true", "\"zz\"", "[]", "[4]", "{}", "1.5", below, above, "99999999999999999999", "1e999", "\"$nosuch\"", "\"$(1/0)\"", "\"$(2*)\""};
+    case ParameterType::Number:
+      return {"null", "true", "\"zz\"", "[]", "{}", below, above, "1e999", "\"$nosuch\""};
+    case ParameterType::Bool:
+      return {"null", "0", "1", "\"true\"", "[]", "{}"};
+    case ParameterType::Word:
+      return {"null", "5", "true", "\"nosuch\"", "\"\"", "[]", "{}", "[\"" + parameter.words.front() + "\"]"};
+    case ParameterType::WordByMode:
+      return {"null", "5", "\"nosuch\"", "[]", "{}", "{\"train\": \"" + parameter.words.front() + "\"}"};
+    case ParameterType::Integers:
+      return {"null", "4", "\"zz\"", "[]", "{}"};
+    case ParameterType::IntegerOrPair:
+      return {"null", "\"zz\"", "[]", "[4]", "[4, 4, 4]", "{}", below, above, "1.5"};
+    case ParameterType::Capacity:
+      return {"null", "\"zz\"", "[]", "{}", "{\"train\": 1}", below, above};
+    case ParameterType::Inits:
+      return {"null", "5", "\"zeros\"", "[]"};
+    case ParameterType::ValueName:
+      return {"null", "5", "[]", "{}", "\"nosuch\"", "\"\""};
+    case ParameterType::Text:
+      return {"null", "5", "[]", "{}"};
+    case ParameterType::Numbers:
+      return {"null", "5", "\"zz\"", "[]", "{}"};
+    case ParameterType::Shape:
+      return {"null", "5", "\"batch\"", "[]", "{}", "[1, 1, 1, 1, 1, 1, 1, 1, 1]"};
     case ParameterType::ValueNames:
-    case ParameterType::Patterns: return {"null", "5", "\"y\"", "[]", "{}"};
-    case ParameterType::Object: return {"null", "5", "\"zz\"", "[]"};
+    case ParameterType::Patterns:
+      return {"null", "5", "\"y\"", "[]", "{}"};
+    case ParameterType::Object:
+      return {"null", "5", "\"zz\"", "[]"};
     case ParameterType::Body:
-    case ParameterType::ExpertBody: return {"null", "5", "\"zz\"", "[]", "{}"};
+    case ParameterType::ExpertBody:
+      return {"null", "5", "\"zz\"", "[]", "{}"};
     case ParameterType::Gate:
     case ParameterType::Experts:
-    case ParameterType::Expert: return {"null", "5", "\"zz\"", "[]", "{}"};
+    case ParameterType::Expert:
+      return {"null", "5", "\"zz\"", "[]", "{}"};
     }
     return {};
   }
@@ -184,20 +201,35 @@ private:
   void inside(const Parameter& parameter, const Node& node) {
     std::vector<std::string> wrong;
     switch (parameter.type) {
-    case ParameterType::Integers: wrong = {"null", "\"zz\"", "1.5", "[]", digits(parameter.least - 1)}; break;
-    case ParameterType::Numbers: wrong = {"null", "\"zz\"", "[]", digits(parameter.most + 1)}; break;
-    case ParameterType::Shape: wrong = {"null", "0", "-1", "1.5", "\"a b\"", "\"min\"", "\"\"", "true", "[]", "4294967296"}; break;
+    case ParameterType::Integers:
+      wrong = {"null", "\"zz\"", "1.5", "[]", digits(parameter.least - 1)};
+      break;
+    case ParameterType::Numbers:
+      wrong = {"null", "\"zz\"", "[]", digits(parameter.most + 1)};
+      break;
+    case ParameterType::Shape:
+      wrong = {"null", "0", "-1", "1.5", "\"a b\"", "\"min\"", "\"\"", "true", "[]", "4294967296"};
+      break;
     case ParameterType::ValueNames:
-    case ParameterType::Patterns: wrong = {"null", "5", "\"nosuch\"", "[]"}; break;
+    case ParameterType::Patterns:
+      wrong = {"null", "5", "\"nosuch\"", "[]"};
+      break;
     case ParameterType::WordByMode:
       if (is(node, '{'))
         wrong = {"null", "5", "\"nosuch\"", "[]"};
       break;
-    case ParameterType::Capacity: wrong = {"null", "\"zz\"", "-1", "[]", "1e7"}; break;
-    case ParameterType::Inits: wrong = {"null", "\"nosuch\"", "[]", "{}", "true"}; break;
+    case ParameterType::Capacity:
+      wrong = {"null", "\"zz\"", "-1", "[]", "1e7"};
+      break;
+    case ParameterType::Inits:
+      wrong = {"null", "\"nosuch\"", "[]", "{}", "true"};
+      break;
     case ParameterType::ExpertBody:
-    case ParameterType::Body: wrong = is(node, '[') ? std::vector<std::string>{"null", "5", "\"zz\"", "[]", "{}"} : std::vector<std::string>{}; break;
-    default: return;
+    case ParameterType::Body:
+      wrong = is(node, '[') ? std::vector<std::string>{"null", "5", "\"zz\"", "[]", "{}"} : std::vector<std::string>{};
+      break;
+    default:
+      return;
     }
     for (const auto& child : node.children) {
       for (const std::string& value : wrong)
@@ -261,8 +293,10 @@ private:
         replace("block", node.value, wrong);
       add("block's name", {node.member.begin, node.member.begin}, "\"../b\": {\"kind\": \"linear\", \"out\": 1}, ", node.member.begin);
       add("block's name", {node.member.begin, node.member.begin}, "\"linear\": {\"kind\": \"linear\", \"out\": 1}, ", node.member.begin);
-      add("block's parameters", {node.member.begin, node.member.begin}, "\"aa\": {\"parameters\": [], \"body\": {\"kind\": \"softmax\"}}, ", node.member.begin + 21);
-      add("block's parameters", {node.member.begin, node.member.begin}, "\"aa\": {\"parameters\": {\"name\": 1}, \"body\": {\"kind\": \"softmax\"}}, ", node.member.begin + 22);
+      add("block's parameters", {node.member.begin, node.member.begin}, "\"aa\": {\"parameters\": [], \"body\": {\"kind\": \"softmax\"}}, ",
+          node.member.begin + 21);
+      add("block's parameters", {node.member.begin, node.member.begin}, "\"aa\": {\"parameters\": {\"name\": 1}, \"body\": {\"kind\": \"softmax\"}}, ",
+          node.member.begin + 22);
       if (node.find("parameters"))
         return; // its uses would be wrong as well
       replace("block of itself", node.value, "{\"kind\": \"" + node.name + "\"}");

@@ -15,9 +15,9 @@ namespace {
 
 struct Case {
   const char* file;
-  const char* find;           // the first of this text ...
-  const char* change;         // ... becomes this; `@` marks the error's place
-  const char* place = "";     // or the error stands at the first of this text in the changed file
+  const char* find;       // the first of this text ...
+  const char* change;     // ... becomes this; `@` marks the error's place
+  const char* place = ""; // or the error stands at the first of this text in the changed file
 };
 
 const Case kCases[] = {
@@ -44,7 +44,8 @@ const Case kCases[] = {
      R"(@{"kind": "residual", "body": {"kind": "pool", "mode": "mean"}})"},
     {"vit-moe", R"("hidden": 32, "activation")", R"("hidden": 32, "widths": [3], "activation")", R"({"kind": "mlp")"},
     {"vit-moe", R"("hidden": 32, "activation")", R"("activation")", R"({"kind": "mlp")"},
-    {"vit-moe", R"("gate": {"kind": "gshard", "top_k": 2, "capacity": {"train": 1.2, "eval": 2.4}, "random_routing": true})", R"("gate": {"kind": "top_k", "top_k": @5})"},
+    {"vit-moe", R"("gate": {"kind": "gshard", "top_k": 2, "capacity": {"train": 1.2, "eval": 2.4}, "random_routing": true})",
+     R"("gate": {"kind": "top_k", "top_k": @5})"},
     {"vit-moe", R"("count": 4)", R"("count": 1)", R"(2, "capacity")"},
     {"vit-moe", R"("shape": ["batch"], "dtype": "i64")", R"("shape": ["batch"], "dtype": "f32")", R"({"kind": "cross_entropy")"},
     {"vit-moe", R"("shape": ["batch"], "dtype": "i64")", R"("shape": ["other"], "dtype": "i64")", R"({"kind": "cross_entropy")"},
@@ -105,7 +106,8 @@ const Case kCases[] = {
     {"mann", R"(["y", "coefficients"])", R"(["y", @"y"])"},
     {"vit-moe", R"("loss": {"kind": "cross_entropy", "scores": "scores")", R"("loss": {"kind": "cross_entropy", "scores": @"layers_")"},
     // cycles
-    {"vit-moe", R"("experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"})", R"("experts": {"kind": "feed_forward", "count": 4})", R"("moe",)"},
+    {"vit-moe", R"("experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"})", R"("experts": {"kind": "feed_forward", "count": 4})",
+     R"("moe",)"},
     {"vit-moe", R"("let": {"dim": 32})", R"("let": {"dim": "$a", "a": @"$dim"})"},
     {"vit-moe", R"("let": {"dim": 32})", R"j("let": {"dim": "$(2*a)", "a": "$b", "b": @"$(dim/2)"})j"},
     {"mann", R"({"kind": "blend", "from": ["experts", "coefficients"]})", R"({"kind": "blended_linear", "out": 3})", R"("blended_linear": {)"},
@@ -125,7 +127,8 @@ const Case kCases[] = {
     {"switch-lm", R"("layers": 6)", R"("layers": @+6)"},
     {"switch-lm", R"("layers": 6)", R"("layers": @.5)"},
     // where things may stand
-    {"vit-moe", R"("experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"})", R"("experts": {"kind": @"attention", "count": 4, "heads": 2})"},
+    {"vit-moe", R"("experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"})",
+     R"("experts": {"kind": @"attention", "count": 4, "heads": 2})"},
     {"vit-moe", R"("gate": {"kind": "gshard")", R"("gate": {"kind": @"feed_forward")"},
     {"vit-moe", R"("model": [)", R"("model": [@[], )"},
     {"vit-moe", R"("model": [)", R"("model": [{"kind": "sequence", "body": @[]}, )"},

@@ -155,7 +155,8 @@ private:
     if ((in.base() != "min" && in.base() != "max") || !isIntegerType(lastSuffix(in)) || in.operands.size() != 3)
       return;
     for (size_t i : {size_t{1}, size_t{2}})
-      add(Class::Bound, in, i == 1 ? "takes the first" : "takes the second", fmt::format("mov.b{} {}, {};", lastSuffix(in).substr(1), in.operands[0], in.operands[i]),
+      add(Class::Bound, in, i == 1 ? "takes the first" : "takes the second",
+          fmt::format("mov.b{} {}, {};", lastSuffix(in).substr(1), in.operands[0], in.operands[i]),
           fmt::format("{{ .reg .pred probe; setp.{}.{} probe, {}, {}; @probe trap; }} ", in.base() == "min" ? "lt" : "gt", lastSuffix(in), in.operands[3 - i],
                       in.operands[i]));
   }
@@ -186,9 +187,9 @@ private:
     auto within = [&](const std::map<std::string, std::vector<const Instruction*>>& users, const Loop& loop) {
       auto found = users.find(name);
       return found != users.end() && std::any_of(found->second.begin(), found->second.end(), [&](const Instruction* user) {
-        size_t at = static_cast<size_t>(user - function_.instructions.data());
-        return at >= loop.first && at <= loop.last;
-      });
+               size_t at = static_cast<size_t>(user - function_.instructions.data());
+               return at >= loop.first && at <= loop.last;
+             });
     };
     for (const Loop& loop : loops_)
       if (index < loop.first && within(writers_, loop) && within(readers_, loop)) {

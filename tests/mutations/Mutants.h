@@ -27,10 +27,10 @@ std::string apply(const std::string& ptx, const Edit& edit);
 
 struct Mutant {
   Class kind;
-  std::string function;     // the entry
+  std::string function; // the entry
   int line, sourceLine;
-  std::string instruction;  // before
-  std::string change;       // "dropped", "never taken" ...
+  std::string instruction; // before
+  std::string change;      // "dropped", "never taken" ...
   Edit edit;
   /// Instead of the edit: the kernel traps where the edit would first make a difference to what is executed. A kernel that never traps is never asked what
   /// the mutant changes.

@@ -1,5 +1,5 @@
-// Prints, as Markdown, what came of all mutants of our CUDA kernels. Arguments: a target ("cuda:sm_90a" when there is none), then kernels (all when there are none).
-// With --ptx in front of them, the PTX of the kernels instead.
+// Prints, as Markdown, what came of all mutants of our CUDA kernels. Arguments: a target ("cuda:sm_90a" when there is none), then kernels (all when there are
+// none). With --ptx in front of them, the PTX of the kernels instead.
 #include "tests/mutations/Survivors.h"
 
 #include <algorithm>
@@ -46,7 +46,8 @@ int main(int argc, char** argv) {
     if (ptx)
       return 0;
     Accepted accepted = Accepted::read(MOEC_SURVIVORS);
-    fmt::print("| kernel | class | mutants | killed by a finding | by an error | by a result | by other bits | survivors |\n|---|---|---|---|---|---|---|---|\n");
+    fmt::print(
+        "| kernel | class | mutants | killed by a finding | by an error | by a result | by other bits | survivors |\n|---|---|---|---|---|---|---|---|\n");
     std::array<std::array<size_t, 5>, 4> sums{};
     for (const KernelResult& result : results)
       for (mutations::Class kind : mutations::kClasses)

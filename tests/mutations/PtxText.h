@@ -10,9 +10,9 @@
 namespace moec::mutations {
 
 struct Instruction {
-  size_t begin = 0, end = 0;         // in the text, with the semicolon
-  int line = 0, sourceLine = 0;      // of the PTX, of the CUDA text (0: not known)
-  std::string guard;                 // "%p1", or empty
+  size_t begin = 0, end = 0;    // in the text, with the semicolon
+  int line = 0, sourceLine = 0; // of the PTX, of the CUDA text (0: not known)
+  std::string guard;            // "%p1", or empty
   bool guardNegated = false;
   std::string opcode;                // "ld.shared.v4.f32"
   std::vector<std::string> operands; // "%r1", "[%rd2+16]", "{%f1, %f2}"
@@ -22,7 +22,7 @@ struct Instruction {
   bool has(std::string_view suffix) const; // one of the words between dots
   std::vector<std::string> writes() const;
   std::vector<std::string> reads() const;
-  std::string text() const;          // "@!%p1 bra $L__BB0_2"
+  std::string text() const; // "@!%p1 bra $L__BB0_2"
 };
 
 /// Instructions [first, last] run again and again: the branch at `last` goes back to a label before `first`.

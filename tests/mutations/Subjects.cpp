@@ -41,16 +41,18 @@ CudaOptions call(Bindings bindings, int64_t terms, std::vector<Tensor> inputs = 
 /// A class token before the patches, positions added, and the sum over the places: loops, copies of parts, bounds of a grid.
 Subject loops(DType type) {
   std::string e(name(type));
-  std::string patches = fmt::format("tensor<?x4x6x{}, #moe.sizes<\"b\", \"4\", \"6\">>", e), one = fmt::format("tensor<?x1x6x{}, #moe.sizes<\"b\", \"1\", \"6\">>", e);
+  std::string patches = fmt::format("tensor<?x4x6x{}, #moe.sizes<\"b\", \"4\", \"6\">>", e),
+              one = fmt::format("tensor<?x1x6x{}, #moe.sizes<\"b\", \"1\", \"6\">>", e);
   std::string all = fmt::format("tensor<?x5x6x{}, #moe.sizes<\"b\", \"5\", \"6\">>", e), sums = fmt::format("tensor<?x6x{}, #moe.sizes<\"b\", \"6\">>", e);
   return {"loops" + suffix(type),
-          parsed("loops", fmt::format("%x: {0}, %c: tensor<1x1x6x{1}>, %p: tensor<1x5x6x{1}>", patches, e), sums, fmt::format(R"(
+          parsed("loops", fmt::format("%x: {0}, %c: tensor<1x1x6x{1}>, %p: tensor<1x5x6x{1}>", patches, e), sums,
+                 fmt::format(R"(
     %t = moe.broadcast %c : tensor<1x1x6x{3}> -> {0}
     %a = moe.concat %t, %x axis 1 : {0}, {1}
     %s = moe.add %a, %p : {2}, tensor<1x5x6x{3}>
     %y = moe.reduce sum %s axis 1 : {2}
     moe.yield %y : {4})",
-                                                                                                                                one, patches, all, e, sums)),
+                             one, patches, all, e, sums)),
           {call({{"b", 100}}, 5)},
           {},
           true};
@@ -76,11 +78,21 @@ std::vector<double> hardScores(int64_t row, int64_t rows, int64_t width) {
   for (int64_t i = 0; i < width; ++i) {
     double number = numbers.as<double>()[static_cast<size_t>(i)];
     switch (row % 5) {
-    case 0: scores.push_back(i == best ? 5 : number); break;
-    case 1: scores.push_back(i == best ? -1 : -2 + number); break;
-    case 2: scores.push_back(std::round(number)); break;
-    case 3: scores.push_back(i == best || i == best / 2 ? number : std::nan("")); break;
-    default: scores.push_back(i % 2 ? -0.0 : i == best ? -1 : 0); break;
+    case 0:
+      scores.push_back(i == best ? 5 : number);
+      break;
+    case 1:
+      scores.push_back(i == best ? -1 : -2 + number);
+      break;
+    case 2:
+      scores.push_back(std::round(number));
+      break;
+    case 3:
+      scores.push_back(i == best || i == best / 2 ? number : std::nan(""));
+      break;
+    default:
+      scores.push_back(i % 2 ? -0.0 : i == best ? -1 : 0);
+      break;
     }
   }
   return scores;
@@ -114,7 +126,8 @@ Subject matmul(DType type, int64_t depth) {
     mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), maker.tensor(type, {text(columns)}));
     return maker.finish("matmul", {maker.make<ir::AddOp>(y, maker.tensor(type, {"m", text(columns)}))});
   };
-  return {"matmul" + suffix(type), written(write),
+  return {"matmul" + suffix(type),
+          written(write),
           {call({{"m", rows}}, depth), call({{"m", rows}}, depth, {startingInfinite(randomTensor(type, {rows, depth}, 1))})},
           {},
           type == DType::F32};
@@ -127,9 +140,11 @@ Subject matmulOfAnyDepth(DType type) {
     return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)});
   };
   auto sizes = [](int64_t m, int64_t n, int64_t k) { return Bindings{{"batch", 2}, {"m", m}, {"n", n}, {"k", k}}; };
-  return {"matmul.depth" + suffix(type), written(write),
+  return {"matmul.depth" + suffix(type),
+          written(write),
           {call(sizes(37, 70, 75), 75), call(sizes(67, 45, 75), 75, {startingInfinite(randomTensor(type, {2, 67, 75}, 1))}), call(sizes(3, 5, 7), 7),
-           call(sizes(3, 5, 12), 12), call(sizes(3, 5, 23), 23), call(sizes(3, 5, 41), 41), call(sizes(3, 5, 0), 1)}}; // each copy of the prologue in part, no depth
+           call(sizes(3, 5, 12), 12), call(sizes(3, 5, 23), 23), call(sizes(3, 5, 41), 41),
+           call(sizes(3, 5, 0), 1)}}; // each copy of the prologue in part, no depth
 }
 
 /// x and w whose product has the scores of hardScores, one kind for each column of x; now and then a token of NaN.
@@ -171,14 +186,15 @@ Subject gate(DType type) {
   return subject;
 }
 
-/// Choices and masks that are arguments; some name no expert. With one capacity of two, each place where a count may be wrong has an expert whose limit is there.
+/// Choices and masks that are arguments; some name no expert. With one capacity of two, each place where a count may be wrong has an expert whose limit is
+/// there.
 Subject gateOfIndices() {
   constexpr int64_t experts = 40, choices = 2;
   auto write = [=](KernelMaker& maker) {
     mlir::OpBuilder& b = maker.builder();
     mlir::Value indices = maker.tensor(DType::I32, {"t", text(choices)});
-    mlir::Value routing = ir::AssignOp::create(b, maker.loc(), indices, b.getI64IntegerAttr(experts), ir::PriorityAttr::get(b.getContext(), ir::Priority::ChoiceMajor),
-                                               b.getStringAttr("capacity"));
+    mlir::Value routing = ir::AssignOp::create(b, maker.loc(), indices, b.getI64IntegerAttr(experts),
+                                               ir::PriorityAttr::get(b.getContext(), ir::Priority::ChoiceMajor), b.getStringAttr("capacity"));
     return maker.finish("gate", {maker.make<ir::DropOp>(routing, maker.tensor(DType::Bool, {"t", text(choices)}))});
   };
   Subject subject{"gate.indices", written(write), {}, {{"one_block_rows", 400}, {"token_block", 4}}};
@@ -279,7 +295,8 @@ Subject layer(DType type) {
   constexpr int64_t tokens = 89, width = 68, hidden = 50, experts = 40, choices = 6;
   auto write = [=](KernelMaker& maker) {
     mlir::OpBuilder& b = maker.builder();
-    mlir::Value bias = maker.tensor(type, {text(experts)}), x = maker.tensor(type, {text(tokens), text(width)}), w = maker.tensor(type, {text(experts), text(width)});
+    mlir::Value bias = maker.tensor(type, {text(experts)}), x = maker.tensor(type, {text(tokens), text(width)}),
+                w = maker.tensor(type, {text(experts), text(width)});
     mlir::Value up = Experts::weights(maker, type, hidden, width), upBias = maker.tensor(type, {text(experts), text(hidden)});
     mlir::Value down = Experts::weights(maker, type, width, hidden), residual = maker.tensor(type, {text(tokens), text(width)});
     mlir::Value scores = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(x, w), bias);
@@ -293,15 +310,16 @@ Subject layer(DType type) {
     return maker.finish("moe_layer", {maker.make<ir::AddOp>(y, residual)});
   };
   static_assert(experts == Experts::experts);
-  Subject subject{"moe_layer" + suffix(type), written(write), {},
-                  {{"score_tile_n", 32}, {"tile_m", 8}, {"tile_n", 64}, {"warps_m", 2}, {"warps_n", 4}, {"stages", 6}}};
+  Subject subject{
+      "moe_layer" + suffix(type), written(write), {}, {{"score_tile_n", 32}, {"tile_m", 8}, {"tile_n", 64}, {"warps_m", 2}, {"warps_n", 4}, {"stages", 6}}};
   // The first of the chosen experts, how far apart they are, how much they are ahead, a capacity, whether there are infinite numbers.
   auto add = [&](int64_t first, int64_t step, double ahead, int64_t capacity, bool infinite) {
     Tensor bias(DType::F64, {experts});
     for (int64_t expert = 0; expert < experts; ++expert)
       bias.as<double>()[static_cast<size_t>(expert)] = expert == 0 ? -900 : expert >= first && (expert - first) % step == 0 ? ahead : 0;
     std::vector<Tensor> inputs{bias.cast(type)};
-    for (const Shape& shape : {Shape{tokens, width}, Shape{experts, width}, Shape{experts, hidden, width}, Shape{experts, hidden}, Shape{experts, width, hidden}})
+    for (const Shape& shape :
+         {Shape{tokens, width}, Shape{experts, width}, Shape{experts, hidden, width}, Shape{experts, hidden}, Shape{experts, width, hidden}})
       inputs.push_back(randomTensor(type, shape, static_cast<uint32_t>(inputs.size())));
     if (infinite)
       for (size_t i : {size_t{1}, size_t{3}, size_t{5}})
@@ -322,9 +340,7 @@ Subject attention(DType type, int64_t headDim, std::vector<int64_t> queries) {
   auto write = [=](KernelMaker& maker) {
     mlir::OpBuilder& b = maker.builder();
     mlir::Value all = maker.tensor(type, {"batch", "n", text(3 * inner)});
-    auto part = [&](int64_t i) {
-      return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
-    };
+    auto part = [&](int64_t i) { return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner))); };
     mlir::Value q = part(0), k = part(1), v = part(2);
     return maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, k, v, b.getI64IntegerAttr(heads),
                                                               b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(headDim))), b.getUnitAttr())});
@@ -340,10 +356,11 @@ Subject attentionWithDropout(DType type) {
   int64_t heads = 2, headDim = 20, inner = heads * headDim;
   auto write = [=](KernelMaker& maker) {
     mlir::OpBuilder& b = maker.builder();
-    mlir::Value q = maker.tensor(type, {"batch", "n", text(inner)}), k = maker.tensor(type, {"batch", "n", text(inner)}), v = maker.tensor(type, {"batch", "n", text(inner)});
+    mlir::Value q = maker.tensor(type, {"batch", "n", text(inner)}), k = maker.tensor(type, {"batch", "n", text(inner)}),
+                v = maker.tensor(type, {"batch", "n", text(inner)});
     mlir::Value draws = maker.draws(type, {"batch", text(heads), "n", "n"});
-    return maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, k, v, mlir::Value(), draws, b.getI64IntegerAttr(heads), mlir::IntegerAttr(), b.getF64FloatAttr(0.3),
-                                                              mlir::UnitAttr(), b.getF64FloatAttr(0.25))});
+    return maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, k, v, mlir::Value(), draws, b.getI64IntegerAttr(heads), mlir::IntegerAttr(),
+                                                              b.getF64FloatAttr(0.3), mlir::UnitAttr(), b.getF64FloatAttr(0.25))});
   };
   Subject subject{"attention.dropout" + suffix(type), written(write), {}};
   for (int64_t n : {37, 70})
@@ -351,14 +368,17 @@ Subject attentionWithDropout(DType type) {
   return subject;
 }
 
-/// Two families of tensors, one with members of several sizes that find their buffers in a table, the other alone; numbers that all read. In place: what is done
-/// twice is another number.
+/// Two families of tensors, one with members of several sizes that find their buffers in a table, the other alone; numbers that all read. In place: what is
+/// done twice is another number.
 Subject update() {
   CudaOptions inPlace = call({}, 1);
   inPlace.inPlace = {{0, 1}, {1, 3}, {2, 5}, {3, 7}};
-  return {"update.f32",
-          parsed("update", "%r: tensor<f64>, %p: tensor<1500xf32>, %g: tensor<1500xf32>, %q: tensor<33x7xf32>, %h: tensor<33x7xf32>, %s: tensor<5xf32>, %i: tensor<5xf32>, %m: tensor<300xf32>",
-                 "tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>", R"(
+  return {
+      "update.f32",
+      parsed(
+          "update",
+          "%r: tensor<f64>, %p: tensor<1500xf32>, %g: tensor<1500xf32>, %q: tensor<33x7xf32>, %h: tensor<33x7xf32>, %s: tensor<5xf32>, %i: tensor<5xf32>, %m: tensor<300xf32>",
+          "tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>", R"(
     %one = moe.constant dense<1.0> : tensor<f64>
     %t = moe.add %r, %one : tensor<f64>, tensor<f64>
     %w = moe.cast %t to f32 : tensor<f64>
@@ -370,7 +390,7 @@ Subject update() {
     %z = moe.sub %s, %c : tensor<5xf32>, tensor<5xf32>
     %d = moe.mul %m, %m : tensor<300xf32>, tensor<300xf32>
     moe.yield %x, %y, %z, %d : tensor<1500xf32>, tensor<33x7xf32>, tensor<5xf32>, tensor<300xf32>)"),
-          {inPlace}};
+      {inPlace}};
 }
 
 /// Sums of tensors of several pieces and of a part of one, and what is made of them.

@@ -18,7 +18,7 @@ struct Subject {
   std::function<MadeKernel()> make;
   std::vector<CudaOptions> calls;
   std::vector<std::pair<std::string, int64_t>> schedule = {}; // fields that are not as the emitter would choose them
-  bool sample = false; // small enough for the default tests
+  bool sample = false;                                        // small enough for the default tests
 };
 
 const std::vector<Subject>& subjects();

@@ -65,7 +65,8 @@ Accepted Accepted::read(const std::string& path) {
     else if (!line.empty() && !line.starts_with('#')) {
       std::vector<std::string> fields = split(line, " | ");
       if (fields.size() != 6 || fields[5].empty())
-        throw std::runtime_error(fmt::format("{}:{}: has {} fields, expected 'kernels | class | change | how many | line of CUDA | why'", path, number, fields.size()));
+        throw std::runtime_error(
+            fmt::format("{}:{}: has {} fields, expected 'kernels | class | change | how many | line of CUDA | why'", path, number, fields.size()));
       accepted.entries_.push_back({split(fields[0], ","), fields[1], fields[2], fields[4], fields[5], std::stoul(fields[3]), 0, number});
     }
   }
@@ -89,7 +90,8 @@ std::vector<std::string> Accepted::stale(const std::vector<std::string>& kernels
       return !matchesAny(entry.kernels, subject.name) || std::ranges::find(kernels, subject.name) != kernels.end();
     });
     if (all && entry.found != entry.count)
-      texts.push_back(fmt::format("line {} accepts {} survivors and {} survived: {} | {} | {}", entry.line, entry.count, entry.found, entry.kind, entry.change, entry.source));
+      texts.push_back(fmt::format("line {} accepts {} survivors and {} survived: {} | {} | {}", entry.line, entry.count, entry.found, entry.kind, entry.change,
+                                  entry.source));
   }
   return texts;
 }

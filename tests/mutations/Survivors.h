@@ -10,10 +10,10 @@ namespace moec::testing {
 struct Survivor {
   std::string kernel;
   mutations::Class kind;
-  std::string change;       // with " (never asked)" where no thread of any call comes to where the mutant differs
-  std::string source;       // the line of CUDA
+  std::string change; // with " (never asked)" where no thread of any call comes to where the mutant differs
+  std::string source; // the line of CUDA
   std::string instruction;
-  int line;                 // of the PTX
+  int line; // of the PTX
 };
 
 struct KernelResult {
@@ -25,8 +25,8 @@ struct KernelResult {
 };
 KernelResult runMutants(const Subject& subject, const std::string& target = "cuda:sm_90a");
 
-/// tests/mutations/survivors.txt: lines of "kernels | class | change | how many | line of CUDA | why". In kernels, "," parts names, and a "*" at the end stands for any
-/// rest, as it does in the line of CUDA.
+/// tests/mutations/survivors.txt: lines of "kernels | class | change | how many | line of CUDA | why". In kernels, "," parts names, and a "*" at the end stands
+/// for any rest, as it does in the line of CUDA.
 class Accepted {
 public:
   struct Entry {

@@ -78,8 +78,8 @@ Verdict Trial::judge(const CudaRun& run, size_t number) const {
   for (size_t i = 0; i < run.outputs.size(); ++i) {
     const Tensor &got = run.outputs[i], &want = call.wants[i];
     bool ragged = llvm::is_contained(call.options.raggedOutputs, i);
-    std::string difference = ragged ? mismatch(keptRows(got, call.options.kept), keptRows(want, call.options.kept), call.options.check)
-                                    : mismatch(got, want, call.options.check);
+    std::string difference =
+        ragged ? mismatch(keptRows(got, call.options.kept), keptRows(want, call.options.kept), call.options.check) : mismatch(got, want, call.options.check);
     if (!difference.empty())
       return {Verdict::Kind::Result, fmt::format("result {}, {}", i, difference)};
   }

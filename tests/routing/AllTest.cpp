@@ -26,9 +26,8 @@ TEST_P(Routing, AgreesWithTheOriginal) {
       std::printf("[SKIP] %s: %s\n", device, missing.c_str());
   }
   for (const auto& [device, outcome] : runRow(GetParam(), devices)) {
-    std::printf("%s, %s, %s %s: %d of %d cases; errors in tolerances: values %.1e, gradients %.1e\n",
-                GetParam().kind.c_str(), device.c_str(), GetParam().origin.c_str(), GetParam().version.c_str(),
-                outcome.passed, outcome.cases, outcome.values, outcome.gradients);
+    std::printf("%s, %s, %s %s: %d of %d cases; errors in tolerances: values %.1e, gradients %.1e\n", GetParam().kind.c_str(), device.c_str(),
+                GetParam().origin.c_str(), GetParam().version.c_str(), outcome.passed, outcome.cases, outcome.values, outcome.gradients);
     EXPECT_EQ(outcome.cases, 2 * static_cast<int>(GetParam().cases.size()));
     for (const std::string& failure : outcome.failures)
       ADD_FAILURE() << failure;
@@ -37,7 +36,6 @@ TEST_P(Routing, AgreesWithTheOriginal) {
 
 INSTANTIATE_TEST_SUITE_P(All, Routing, testing::ValuesIn(routingRows()), [](const auto& info) {
   std::string name = info.param.name;
-  std::ranges::replace_if(
-      name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
 });

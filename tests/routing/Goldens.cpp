@@ -20,13 +20,7 @@ std::vector<RoutingRow> routingRows() {
   std::vector<RoutingRow> rows;
   nlohmann::json manifest = nlohmann::json::parse(file);
   for (const nlohmann::json& entry : manifest.at("files")) {
-    RoutingRow row{entry.at("kind"),
-                   entry.at("name"),
-                   entry.at("origin"),
-                   entry.at("version"),
-                   entry.at("file"),
-                   entry.at("cases"),
-                   {}};
+    RoutingRow row{entry.at("kind"), entry.at("name"), entry.at("origin"), entry.at("version"), entry.at("file"), entry.at("cases"), {}};
     if (entry.contains("inexact_f64"))
       row.inexact = entry.at("inexact_f64");
     rows.push_back(row);
@@ -57,8 +51,7 @@ std::string RoutingGolden::model(DType dtype) const {
   nlohmann::json shape = {"tokens", width};
   if (rank == 3)
     shape.insert(shape.begin(), "batch");
-  nlohmann::json block = {
-      {"kind", "moe"}, {"name", "moe"}, {"gate", gate}, {"experts", {{"kind", "linear"}, {"count", experts}}}};
+  nlohmann::json block = {{"kind", "moe"}, {"name", "moe"}, {"gate", gate}, {"experts", {{"kind", "linear"}, {"count", experts}}}};
   nlohmann::json model = {{"name", "routing"},
                           {"dtype", name(dtype)},
                           {"inputs", {{"x", {{"shape", shape}}}, {"target", {{"shape", shape}, {"for", "loss"}}}}},

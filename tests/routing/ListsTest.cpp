@@ -44,10 +44,8 @@ TEST(RoutingLists, EveryRowHasSixCasesOrMoreWithWhatTheyAreFor) {
     for (const std::string& name : row.cases)
       for (DType dtype : {DType::F32, DType::F64}) {
         std::string under = std::string(moec::name(dtype)) + "/";
-        EXPECT_EQ(golden.part(name, under + "y", dtype).empty(), golden.refuses(name, "eval"))
-            << row.name << ", " << name;
-        EXPECT_EQ(golden.part(name, under + "gradients/", dtype).empty(), golden.refuses(name, "train"))
-            << row.name << ", " << name;
+        EXPECT_EQ(golden.part(name, under + "y", dtype).empty(), golden.refuses(name, "eval")) << row.name << ", " << name;
+        EXPECT_EQ(golden.part(name, under + "gradients/", dtype).empty(), golden.refuses(name, "train")) << row.name << ", " << name;
       }
   }
 }

@@ -20,5 +20,4 @@ TEST_P(OneOfEachKind, AgreesWithTheOriginalOnTheCpu) {
     ADD_FAILURE() << failure;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OneOfEachKind, testing::ValuesIn(oneOfEachKind()),
-                         [](const auto& info) { return info.param.kind; });
+INSTANTIATE_TEST_SUITE_P(All, OneOfEachKind, testing::ValuesIn(oneOfEachKind()), [](const auto& info) { return info.param.kind; });

@@ -84,9 +84,7 @@ TensorMap choicesOf(const TensorMap& results) {
   return choices;
 }
 
-bool sameBits(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
-}
+bool sameBits(const Tensor& a, const Tensor& b) { return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
 
 /// All results have the same bits; weights where something was chosen.
 void expectSame(const TensorMap& replayed, const TensorMap& recorded) {
@@ -214,7 +212,9 @@ TEST(ReplayErrors, SayWhatIsMissing) {
   EXPECT_THROW(compile(path, {.targets = {"cpu"}, .record = true, .generate = GenerationSizes{1, 8}}), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Replay, testing::Combine(testing::ValuesIn(rowsWithChoices()), testing::ValuesIn(std::vector<std::string>(std::begin(kRoutingDevices), std::end(kRoutingDevices)))),
+INSTANTIATE_TEST_SUITE_P(All, Replay,
+                         testing::Combine(testing::ValuesIn(rowsWithChoices()),
+                                          testing::ValuesIn(std::vector<std::string>(std::begin(kRoutingDevices), std::end(kRoutingDevices)))),
                          [](const auto& info) {
                            std::string device = std::get<1>(info.param);
                            return std::get<0>(info.param).kind + "_" + (device.starts_with("ptx") ? "emulator" : device);

@@ -10,7 +10,6 @@ using RoutingOutcomes = std::map<std::string, std::map<std::string, RoutingOutco
 
 /// The page. It holds counts and no errors, which differ from machine to machine. A row that was not run on a device
 /// keeps what `before`, the page as it was, says of it, as long as its file and cases are the same.
-std::string statusText(const std::vector<RoutingRow>& rows, const RoutingOutcomes& outcomes,
-                       const std::string& before = {});
+std::string statusText(const std::vector<RoutingRow>& rows, const RoutingOutcomes& outcomes, const std::string& before = {});
 
 } // namespace moec::test

@@ -66,10 +66,8 @@ template <class Program> void collectChoices(Program& running, Choices& choices)
 /// One dtype of one row on one device.
 class Run {
 public:
-  Run(const RoutingGolden& golden, const Program& program, DType dtype, const std::string& device,
-      RoutingOutcome& outcome)
-      : golden_(golden), dtype_(dtype), device_(device), outcome_(outcome), session_(program, device),
-        training_(program, device) {
+  Run(const RoutingGolden& golden, const Program& program, DType dtype, const std::string& device, RoutingOutcome& outcome)
+      : golden_(golden), dtype_(dtype), device_(device), outcome_(outcome), session_(program, device), training_(program, device) {
     collectChoices(session_, choices_);
     collectChoices(training_, choices_);
   }
@@ -105,8 +103,7 @@ private:
   /// An input of so few tokens that a gate's experts would have no place for them.
   static bool isRefusal(const Error& error) {
     std::string text = error.what();
-    return error.fault() == Fault::Usage && text.find("the capacity of 'moe.gate") != std::string::npos &&
-           text.find("must be at least 1") != std::string::npos;
+    return error.fault() == Fault::Usage && text.find("the capacity of 'moe.gate") != std::string::npos && text.find("must be at least 1") != std::string::npos;
   }
 
   void infer() {
@@ -127,8 +124,7 @@ private:
       most = std::max(most, largest(tensor));
     for (const auto& [name, tensor] : gradients) {
       const Tensor& own = name == "x" ? found(results, "gradient.x") : found(state, name + ".gradient");
-      compare("gradient of " + name, own, tensor, gradientTolerance(dtype_), "gradients", outcome_.gradients,
-              kNothing * most);
+      compare("gradient of " + name, own, tensor, gradientTolerance(dtype_), "gradients", outcome_.gradients, kNothing * most);
     }
   }
 
@@ -139,12 +135,9 @@ private:
     return result == results.end() ? nothing : result->second;
   }
 
-  TensorMap expected(const std::string& what) {
-    return golden_.part(name_, std::string(name(dtype_)) + "/" + what, dtype_);
-  }
+  TensorMap expected(const std::string& what) { return golden_.part(name_, std::string(name(dtype_)) + "/" + what, dtype_); }
 
-  void compare(const std::string& what, const Tensor& own, const Tensor& theirs, double limit, const std::string& of,
-               double& worst, double least = 0) {
+  void compare(const std::string& what, const Tensor& own, const Tensor& theirs, double limit, const std::string& of, double& worst, double least = 0) {
     auto inexact = golden_.row.inexact.find(of);
     if (dtype_ == DType::F64 && inexact != golden_.row.inexact.end())
       limit = inexact->second;
@@ -166,9 +159,7 @@ private:
       fail(fmt::format("{} are {}, not {}", stored, fmt::join(own->second, " "), fmt::join(wanted, " ")));
   }
 
-  void fail(const std::string& what) {
-    outcome_.failures.push_back(fmt::format("{}, {}, {}, {}: {}", name_, name(dtype_), device_, mode_, what));
-  }
+  void fail(const std::string& what) { outcome_.failures.push_back(fmt::format("{}, {}, {}, {}: {}", name_, name(dtype_), device_, mode_, what)); }
 
   const RoutingGolden& golden_;
   DType dtype_;
@@ -197,12 +188,9 @@ Program compiled(const RoutingGolden& golden, DType dtype, const std::vector<std
 
 } // namespace
 
-std::string missingForRouting(const std::string& device) {
-  return device.starts_with("ptx-emulator:") ? missingCudaCompiler() : "";
-}
+std::string missingForRouting(const std::string& device) { return device.starts_with("ptx-emulator:") ? missingCudaCompiler() : ""; }
 
-std::map<std::string, RoutingOutcome> runRow(const RoutingRow& row, const std::vector<std::string>& devices,
-                                             const std::vector<DType>& dtypes) {
+std::map<std::string, RoutingOutcome> runRow(const RoutingRow& row, const std::vector<std::string>& devices, const std::vector<DType>& dtypes) {
   RoutingGolden golden(row);
   std::map<std::string, RoutingOutcome> outcomes;
   for (DType dtype : dtypes) {

@@ -37,8 +37,7 @@ int main(int count, char** arguments) {
     outcomes[row.name] = runRow(row, devices);
     fmt::print("{:<40}", row.name);
     for (const auto& [device, outcome] : outcomes[row.name]) {
-      fmt::print(" {}: {}/{} (values {:.1e}, gradients {:.1e})", device, outcome.passed, outcome.cases, outcome.values,
-                 outcome.gradients);
+      fmt::print(" {}: {}/{} (values {:.1e}, gradients {:.1e})", device, outcome.passed, outcome.cases, outcome.values, outcome.gradients);
       passed = passed && outcome.passed == outcome.cases;
     }
     fmt::print("\n");

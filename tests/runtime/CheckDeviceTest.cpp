@@ -87,7 +87,8 @@ TEST(CheckDevice, ANanOfBothIsAFindingWhereItIsMade) {
   for (size_t i = 0; i < 3; ++i)
     EXPECT_TRUE(report.launches[i].passed) << i;
   EXPECT_EQ(report.launches[3].nans, 1);
-  EXPECT_NE(report.describeFailures().find("buffer 'total' is NaN on both devices at 1 elements, and no input is: nothing is compared there"), std::string::npos)
+  EXPECT_NE(report.describeFailures().find("buffer 'total' is NaN on both devices at 1 elements, and no input is: nothing is compared there"),
+            std::string::npos)
       << report.describeFailures();
   EXPECT_EQ(report.describeFailures().find("differs"), std::string::npos);
 }

@@ -1,9 +1,9 @@
 // Owner of the CPU device: kernels from memory, ragged stages, scratch, threads, and what is said when a machine or a program lacks something.
 
+#include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/Tolerance.h"
 #include "runtime/device/cpu/CpuCount.h"
-#include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/device/cpu/KernelImage.h"
 #include "tests/runtime/Faults.h"
 #include "tests/runtime/TinyProgram.h"

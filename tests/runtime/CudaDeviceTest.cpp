@@ -1,8 +1,8 @@
 // Owner of the CUDA device, over the emulator's table: parameters of launches, memory, rebinding, what is said when something lacks, and findings by the
 // names of the plan's buffers.
 
-#include "runtime/Session.h"
 #include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/Session.h"
 #include "runtime/device/cuda/Driver.h"
 #include "tests/runtime/Faults.h"
 #include "tests/runtime/TinyCudaProgram.h"
@@ -107,8 +107,9 @@ TEST(CudaDevice, AnAccessOutOfBoundsNamesBufferLaunchAndLine) {
   Thrown thrown = thrownBy([&] { bad->run({{"x", x}}); });
   ASSERT_TRUE(thrown.thrown);
   EXPECT_EQ(thrown.fault, Fault::Mismatch);
-  for (const char* part : {"ptx-emulator:sm_80: forward launch 1, experts (expert_up) does what it must not:", "tiny_up_0 at tiny.cu:2 (ptx line", "out of bounds",
-                           "0 bytes past the end of buffer 'rows' (512 bytes); the pointer belongs to buffer 'rows' (512 bytes)", "block (15,0,0) thread (7,0,0)", "\n    2 | rows[r][d] = x[token][d] * 2 * w[d] * scale;"})
+  for (const char* part : {"ptx-emulator:sm_80: forward launch 1, experts (expert_up) does what it must not:", "tiny_up_0 at tiny.cu:2 (ptx line",
+                           "out of bounds", "0 bytes past the end of buffer 'rows' (512 bytes); the pointer belongs to buffer 'rows' (512 bytes)",
+                           "block (15,0,0) thread (7,0,0)", "\n    2 | rows[r][d] = x[token][d] * 2 * w[d] * scale;"})
     EXPECT_TRUE(thrown.says(part)) << thrown.message << "\n  lacks: " << part;
   EXPECT_FAULT(bad->run({{"x", x}}), Fault::Mismatch, "'rows' (512 bytes)"); // again, and the session lives on
 }

@@ -17,10 +17,10 @@ namespace {
 /// The driver's functions have no object, so neither has the record.
 struct Record {
   const cuda::DriverTable* real = nullptr;
-  int minor = 0;             // of compute capability 8.minor
-  std::string seen;          // of the last image, its first bytes
-  int alive = 0;             // allocations, modules, streams, events, contexts not given back
-  int failLaunch = -1;       // the number of the launch that fails
+  int minor = 0;       // of compute capability 8.minor
+  std::string seen;    // of the last image, its first bytes
+  int alive = 0;       // allocations, modules, streams, events, contexts not given back
+  int failLaunch = -1; // the number of the launch that fails
   int launches = 0;
   bool failModule = false;
 } record;
@@ -31,8 +31,7 @@ cuda::Result counted(cuda::Result result, int change) {
   return result;
 }
 
-#define FORWARD(member, change, parameters, arguments)                                                                 \
-  table.member = [] parameters { return counted(record.real->member arguments, change); }
+#define FORWARD(member, change, parameters, arguments) table.member = [] parameters { return counted(record.real->member arguments, change); }
 
 const cuda::DriverTable& recordingTable() {
   static cuda::DriverTable table;
@@ -68,8 +67,8 @@ const cuda::DriverTable& recordingTable() {
       image = ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry tiny_route_0() { ret; }\n";
     return counted(record.real->moduleLoadData(module, image, count, options, values), 1);
   };
-  table.launchKernel = [](cuda::Function f, unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz, unsigned shared, cuda::Stream s, void** p,
-                          void** extra) -> cuda::Result {
+  table.launchKernel = [](cuda::Function f, unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz, unsigned shared, cuda::Stream s,
+                          void** p, void** extra) -> cuda::Result {
     if (record.launches++ == record.failLaunch)
       return cuda::kOutOfResources;
     return record.real->launchKernel(f, x, y, z, bx, by, bz, shared, s, p, extra);
@@ -125,7 +124,8 @@ TEST(CudaDriver, MachineCodeWhereItFitsElsePtx) {
 TEST(CudaDriver, TheCompilersLogIsInTheError) {
   auto gpu = device();
   record.failModule = true;
-  EXPECT_FAULT(gpu->load(Program(tinyCudaProgramData())), Fault::Device, "cuda:0: cannot load kernel tiny_route for cuda:sm_80 from its PTX: CUDA_ERROR_INVALID_PTX");
+  EXPECT_FAULT(gpu->load(Program(tinyCudaProgramData())), Fault::Device,
+               "cuda:0: cannot load kernel tiny_route for cuda:sm_80 from its PTX: CUDA_ERROR_INVALID_PTX");
   EXPECT_FAULT(gpu->load(Program(tinyCudaProgramData())), Fault::Device, "ptxas: line 7: what?");
   EXPECT_EQ(record.alive, 1); // the device's context
 }
@@ -160,7 +160,8 @@ TEST(CudaDriver, GpusWithoutATargetAreNamed) {
   static cuda::DriverTable table;
   table = recordingTable();
   table.deviceGetAttribute = [](int* value, int, cuda::Device) -> cuda::Result { return *value = 7, cuda::kSuccess; };
-  EXPECT_FAULT(CudaDevice(CudaPlace{.name = "cuda:0", .table = &table}), Fault::Device, "has compute capability 7.7; moec compiles for cuda:sm_80, cuda:sm_90a");
+  EXPECT_FAULT(CudaDevice(CudaPlace{.name = "cuda:0", .table = &table}), Fault::Device,
+               "has compute capability 7.7; moec compiles for cuda:sm_80, cuda:sm_90a");
   EXPECT_FAULT(CudaDevice(CudaPlace{.name = "cuda:4", .table = &table, .ordinal = 4}), Fault::Device, "cuda:4: this machine has 1 GPU, the last is cuda:0");
   EXPECT_EQ(record.alive, 0);
 }

@@ -26,12 +26,12 @@ template <class Call> Thrown thrownBy(Call call) {
 }
 
 /// The call throws `fault` with a message that has `part` in it.
-#define EXPECT_FAULT(call, expected, part)                                                                             \
-  do {                                                                                                                 \
-    Thrown thrown_ = thrownBy([&] { call; });                                                                          \
-    EXPECT_TRUE(thrown_.thrown) << "nothing thrown";                                                                   \
-    EXPECT_TRUE(!thrown_.thrown || thrown_.fault == (expected)) << thrown_.message;                                    \
-    EXPECT_TRUE(!thrown_.thrown || thrown_.says(part)) << thrown_.message << "\n  lacks: " << (part);                  \
+#define EXPECT_FAULT(call, expected, part)                                                            \
+  do {                                                                                                \
+    Thrown thrown_ = thrownBy([&] { call; });                                                         \
+    EXPECT_TRUE(thrown_.thrown) << "nothing thrown";                                                  \
+    EXPECT_TRUE(!thrown_.thrown || thrown_.fault == (expected)) << thrown_.message;                   \
+    EXPECT_TRUE(!thrown_.thrown || thrown_.says(part)) << thrown_.message << "\n  lacks: " << (part); \
   } while (false)
 
 } // namespace moec

@@ -1,7 +1,7 @@
 // Owner of the random numbers: the published test vectors of Philox, and normals against the C library.
 
-#include "runtime/core/FixedMath.h"
 #include "runtime/core/Philox.h"
+#include "runtime/core/FixedMath.h"
 
 #include <gtest/gtest.h>
 
@@ -16,8 +16,7 @@ using Words = std::array<uint32_t, 4>;
 TEST(Philox, PublishedVectors) { // Random123, kat_vectors, philox4x32 10
   EXPECT_EQ(philox({0, 0, 0, 0}, 0), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(philox({~0u, ~0u, ~0u, ~0u}, ~uint64_t{0}), (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822),
-            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+  EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822), (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST(Philox, StreamIsFnv1a) {

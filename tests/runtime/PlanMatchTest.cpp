@@ -97,7 +97,8 @@ TEST(PlanMatch, SaysWhichLaunchesDoNotStandForEachOther) {
 /// The tiny plan with its three launches in one.
 Plan layerPlan(Plan plan) {
   auto place = [&](const char* name) {
-    return static_cast<int>(std::find_if(plan.buffers.begin(), plan.buffers.end(), [&](const BufferInfo& buffer) { return buffer.name == name; }) - plan.buffers.begin());
+    return static_cast<int>(std::find_if(plan.buffers.begin(), plan.buffers.end(), [&](const BufferInfo& buffer) { return buffer.name == name; }) -
+                            plan.buffers.begin());
   };
   LaunchInfo layer = plan.forward[2];
   layer.kernel = "tiny_layer";

@@ -1,7 +1,7 @@
 // Owner of the plan's JSON, its checks, and the arena's layout.
 
-#include "runtime/core/Base64.h"
 #include "runtime/core/Plan.h"
+#include "runtime/core/Base64.h"
 #include "tests/runtime/Faults.h"
 
 #include <nlohmann/json.hpp>
@@ -17,20 +17,36 @@ Plan samplePlan() {
   plan.invariant = true;
   plan.checkSizes = {{"T", 3}};
   Size t = Size::symbol("T");
-  plan.buffers = {
-      {.name = "x", .kind = BufferKind::Input, .dtype = DType::F32, .shape = {t, 4}},
-      {.name = "w", .kind = BufferKind::Parameter, .dtype = DType::F32, .shape = {4, 4}},
-      {.name = "w.packed", .kind = BufferKind::Prepared, .dtype = DType::F32, .shape = {16}},
-      {.name = "routing", .kind = BufferKind::Temporary, .dtype = DType::I32, .shape = {t * 4 + 4}, .firstLaunch = 0, .lastLaunch = 1,
-       .isRouting = true, .experts = 3, .choices = 2},
-      {.name = "rows", .kind = BufferKind::Temporary, .dtype = DType::F32, .shape = {t * 2, 4}, .firstLaunch = 0, .lastLaunch = 1, .raggedBy = 3},
-      {.name = "y", .kind = BufferKind::Output, .dtype = DType::BF16, .shape = {Size::parse("ceil(1.2*T)")}},
-      {.name = "table", .kind = BufferKind::Constant, .dtype = DType::U8, .shape = {5}, .data = {1, 2, 3, 254, 255}},
-      {.name = "space", .kind = BufferKind::Temporary, .dtype = DType::U8, .shape = {100}, .firstLaunch = 1, .lastLaunch = 1}};
+  plan.buffers = {{.name = "x", .kind = BufferKind::Input, .dtype = DType::F32, .shape = {t, 4}},
+                  {.name = "w", .kind = BufferKind::Parameter, .dtype = DType::F32, .shape = {4, 4}},
+                  {.name = "w.packed", .kind = BufferKind::Prepared, .dtype = DType::F32, .shape = {16}},
+                  {.name = "routing",
+                   .kind = BufferKind::Temporary,
+                   .dtype = DType::I32,
+                   .shape = {t * 4 + 4},
+                   .firstLaunch = 0,
+                   .lastLaunch = 1,
+                   .isRouting = true,
+                   .experts = 3,
+                   .choices = 2},
+                  {.name = "rows", .kind = BufferKind::Temporary, .dtype = DType::F32, .shape = {t * 2, 4}, .firstLaunch = 0, .lastLaunch = 1, .raggedBy = 3},
+                  {.name = "y", .kind = BufferKind::Output, .dtype = DType::BF16, .shape = {Size::parse("ceil(1.2*T)")}},
+                  {.name = "table", .kind = BufferKind::Constant, .dtype = DType::U8, .shape = {5}, .data = {1, 2, 3, 254, 255}},
+                  {.name = "space", .kind = BufferKind::Temporary, .dtype = DType::U8, .shape = {100}, .firstLaunch = 1, .lastLaunch = 1}};
   plan.prepare = {{.kernel = "pack", .label = "w", .kind = "pack", .inputs = {1}, .outputs = {2}, .stages = {{4, 0, 16}}}};
-  plan.forward = {{.kernel = "route", .label = "gate", .kind = "gate", .inputs = {0}, .outputs = {3, 4}, .sizes = {t, 4}, .streams = {"gate.noise"},
-                   .stages = {{t, 64, t * 8}, {1, 0, 1}}, .ops = {"moe.select", "moe.assign"}, .reason = "a \"reason\"", .schedule = "s",
-                   .flops = t * 8, .bytes = t * 16},
+  plan.forward = {{.kernel = "route",
+                   .label = "gate",
+                   .kind = "gate",
+                   .inputs = {0},
+                   .outputs = {3, 4},
+                   .sizes = {t, 4},
+                   .streams = {"gate.noise"},
+                   .stages = {{t, 64, t * 8}, {1, 0, 1}},
+                   .ops = {"moe.select", "moe.assign"},
+                   .reason = "a \"reason\"",
+                   .schedule = "s",
+                   .flops = t * 8,
+                   .bytes = t * 16},
                   {.kernel = "mul", .label = "up", .kind = "matmul", .inputs = {4, 2, 3, 6}, .outputs = {5}, .stages = {{t, 0, t}}, .workspaces = {7}}};
   plan.inputs = {{.name = "x", .dtype = DType::F32, .shape = {t, 4}, .buffer = 0, .photo = PhotoRule{PhotoRule::Resize::Stretch, {0.5}, {0.25}}},
                  {.name = "label", .dtype = DType::I64, .shape = {t}, .below = 10, .except = -100, .forLoss = true},
@@ -70,9 +86,9 @@ Plan sampleTrainingPlan() {
   plan.purpose = Purpose::Training;
   plan.prepare.clear();
   plan.buffers[2] = {.name = "w.momentum", .kind = BufferKind::State, .dtype = DType::F32, .shape = {4, 4}};
-  plan.buffers.push_back({.name = "norm", .kind = BufferKind::Output, .dtype = DType::F32, .shape = {}});        // 8
+  plan.buffers.push_back({.name = "norm", .kind = BufferKind::Output, .dtype = DType::F32, .shape = {}});            // 8
   plan.buffers.push_back({.name = "mean", .dtype = DType::F32, .shape = {4, 4}, .firstLaunch = 2, .lastLaunch = 3}); // 9
-  plan.buffers.push_back({.name = "rate", .kind = BufferKind::Input, .dtype = DType::F64, .shape = {}});         // 10
+  plan.buffers.push_back({.name = "rate", .kind = BufferKind::Input, .dtype = DType::F64, .shape = {}});             // 10
   plan.apply = {{.kernel = "mean", .label = "w", .kind = "update", .inputs = {2}, .outputs = {9, 2}, .stages = {{1, 0, 1}}},
                 {.kernel = "update", .label = "w", .kind = "update", .inputs = {9, 1, 10}, .outputs = {8, 1}, .stages = {{1, 0, 1}}}};
   plan.states = {{{.name = "w.momentum", .dtype = DType::F32, .shape = {4, 4}, .buffer = 2}, "w"}};
@@ -100,7 +116,9 @@ TEST(CheckPlan, RefusesTrainingThatCannotBe) {
     change(plan);
     return thrownBy([&] { checkPlan(plan); }).message;
   };
-  auto expect = [](const std::string& message, const std::string& part) { EXPECT_NE(message.find(part), std::string::npos) << message << "\n  lacks: " << part; };
+  auto expect = [](const std::string& message, const std::string& part) {
+    EXPECT_NE(message.find(part), std::string::npos) << message << "\n  lacks: " << part;
+  };
   EXPECT_EQ(refusal([](Plan&) {}), "");
   expect(refusal([](Plan& p) { p.apply[1].inputs.push_back(2); }), "apply launch 1 (w) uses w.momentum, which launch 0 (w) has updated");
   expect(refusal([](Plan& p) { p.apply[1].outputs.push_back(2); }), "apply launch 1 (w) uses w.momentum, which launch 0 (w) has updated");
@@ -140,7 +158,9 @@ TEST(CheckPlan, HoldsGenerationToItsStates) {
     change(plan);
     return thrownBy([&] { checkPlan(plan); }).message;
   };
-  auto expect = [](const std::string& message, const std::string& part) { EXPECT_NE(message.find(part), std::string::npos) << message << "\n  lacks: " << part; };
+  auto expect = [](const std::string& message, const std::string& part) {
+    EXPECT_NE(message.find(part), std::string::npos) << message << "\n  lacks: " << part;
+  };
   EXPECT_EQ(refusal([](Plan& p) { EXPECT_EQ(toJson(parsePlan(toJson(p))), toJson(p)); }), ""); // weights are prepared, as for inference
   expect(refusal([](Plan& p) { p.forward[1].inputs.push_back(8); }), "uses keys, which launch 0");
   expect(refusal([](Plan& p) { p.forward[1].outputs.push_back(1); }), "forward launch 1 (up) writes w");
@@ -209,8 +229,8 @@ TEST(PlanJson, MutationsNeverCrash) {
 }
 
 TEST(Base64, KnownAnswers) { // RFC 4648, section 10
-  const std::pair<const char*, const char*> cases[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                                       {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<const char*, const char*> cases[] = {
+      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
   for (auto [plain, coded] : cases) {
     std::vector<uint8_t> bytes(plain, plain + std::string_view(plain).size());
     EXPECT_EQ(encodeBase64(bytes), coded);

@@ -1,10 +1,10 @@
 // Owner of the container, the atomic writer, digests and Program's files: every truncation and every flipped byte is found.
 
+#include "runtime/core/Program.h"
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Container.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/NearestName.h"
-#include "runtime/core/Program.h"
 #include "tests/runtime/Faults.h"
 
 #include <cstring>
@@ -33,7 +33,8 @@ std::string contents(const fs::path& path) {
 Program sampleProgram() {
   Plan plan;
   plan.target = "cpu:x86-64-v3";
-  plan.buffers = {{.name = "x", .kind = BufferKind::Input, .shape = {Size::symbol("T")}}, {.name = "y", .kind = BufferKind::Output, .shape = {Size::symbol("T")}}};
+  plan.buffers = {{.name = "x", .kind = BufferKind::Input, .shape = {Size::symbol("T")}},
+                  {.name = "y", .kind = BufferKind::Output, .shape = {Size::symbol("T")}}};
   plan.forward = {{.kernel = "k", .label = "l", .kind = "rows", .inputs = {0}, .outputs = {1}, .stages = {{1, 0, 1}}}};
   plan.inputs = {{.name = "x", .shape = {Size::symbol("T")}, .buffer = 0}};
   plan.outputs = {{.name = "y", .shape = {Size::symbol("T")}, .buffer = 1}};

@@ -34,7 +34,8 @@ TEST(Sampling, WorkedExamples) {
   EXPECT_EQ(drawn(scores(), {.temperature = 1, .topP = 0.7, .seed = 7}), (Tokens{3, 1, 1, 3, 1, 3, 1, 1, 1, 3, 1, 1, 1, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 1}));
   EXPECT_EQ(drawn(scores(), {.temperature = 1, .topP = 0.8, .seed = 7}), (Tokens{3, 1, 1, 0, 1, 0, 3, 1, 1, 3, 1, 1, 1, 1, 3, 3, 1, 1, 3, 1, 1, 3, 1, 1}));
   // Probabilities count among the tokens that top_k leaves.
-  EXPECT_EQ(drawn(scores(), {.temperature = 1, .topK = 3, .topP = 0.8, .seed = 7}), (Tokens{3, 1, 1, 3, 1, 3, 1, 1, 1, 3, 1, 1, 1, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 1}));
+  EXPECT_EQ(drawn(scores(), {.temperature = 1, .topK = 3, .topP = 0.8, .seed = 7}),
+            (Tokens{3, 1, 1, 3, 1, 3, 1, 1, 1, 3, 1, 1, 1, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 1}));
 }
 
 TEST(Sampling, SeedAndSequenceKeyTheDraw) {

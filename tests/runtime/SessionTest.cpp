@@ -1,7 +1,7 @@
 // Owner of Session: the checks of inputs and weights, initial weights, the ways through load, init, run and weights.
 
-#include "runtime/Compile.h"
 #include "runtime/Session.h"
+#include "runtime/Compile.h"
 #include "runtime/core/BuildId.h"
 #include "runtime/core/Philox.h"
 #include "runtime/io/SafeTensors.h"
@@ -31,8 +31,7 @@ TEST(Session, RunsWithLoadedWeights) {
   }
   session.load({{"w", Tensor::of<float>(std::vector<float>(8, 1.0f), {8})}}); // again, after the plain form was released
   Tensor x = tinyTokens(5, 1);
-  EXPECT_EQ(session.run({{"x", x}}).at("total").as<double>()[0],
-            tinyAnswer(x, Tensor::of<float>(std::vector<float>(8, 1.0f), {8}), 0, 0).total);
+  EXPECT_EQ(session.run({{"x", x}}).at("total").as<double>()[0], tinyAnswer(x, Tensor::of<float>(std::vector<float>(8, 1.0f), {8}), 0, 0).total);
 }
 
 TEST(Session, WeightsComeBackUntilTheyAreReleased) {
@@ -88,7 +87,9 @@ TEST(Session, DrawsAtTheFirstRunWhatItWouldHaveLoaded) {
 }
 
 TEST(Session, DrawsLargeParametersInPiecesOfTheSameNumbers) {
-  auto of = [](Shape shape) { return initialWeight({.name = "w", .dtype = DType::F32, .shape = std::move(shape), .init = {Init::Kind::Uniform, -1, 1}}, 4).toDoubles(); };
+  auto of = [](Shape shape) {
+    return initialWeight({.name = "w", .dtype = DType::F32, .shape = std::move(shape), .init = {Init::Kind::Uniform, -1, 1}}, 4).toDoubles();
+  };
   std::vector<double> large = of({3, 50000}), small = of({100});
   EXPECT_TRUE(std::equal(small.begin(), small.end(), large.begin()));
   EXPECT_NE(large[65536], large[0]);
@@ -129,7 +130,8 @@ TEST(Session, NamesASizeThatIsComputedFromOthers) {
   label.shape = {Size::symbol("T") * Size(2)};
   Session session(Program(std::move(data)), "cpu");
   session.init(1);
-  EXPECT_FAULT(session.run({{"x", tinyTokens(4, 1)}, {"label", Tensor(DType::I64, {4})}}), Fault::Usage, "input 'label' is i64[4], expected i64[2*T]: size 0 must be 2*T = 8");
+  EXPECT_FAULT(session.run({{"x", tinyTokens(4, 1)}, {"label", Tensor(DType::I64, {4})}}), Fault::Usage,
+               "input 'label' is i64[4], expected i64[2*T]: size 0 must be 2*T = 8");
 }
 
 TEST(Session, ChecksInputs) {

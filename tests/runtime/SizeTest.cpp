@@ -1,7 +1,7 @@
 // Owner of Size: canonical form, parsing, evaluation, division.
 
-#include "runtime/core/Error.h"
 #include "runtime/core/Size.h"
+#include "runtime/core/Error.h"
 
 #include <gtest/gtest.h>
 
@@ -12,9 +12,7 @@
 namespace moec {
 namespace {
 
-Size real(char kind, std::vector<Size::Real::Factor> factors) {
-  return kind == 'c' ? Size::ceil({std::move(factors)}) : Size::trunc({std::move(factors)});
-}
+Size real(char kind, std::vector<Size::Real::Factor> factors) { return kind == 'c' ? Size::ceil({std::move(factors)}) : Size::trunc({std::move(factors)}); }
 Size::Real::Factor number(double value, char op = '*') { return {value, std::nullopt, op}; }
 Size::Real::Factor of(Size size, char op = '*') { return {std::nullopt, std::move(size), op}; }
 
@@ -54,8 +52,8 @@ TEST(Size, ParsesAnyOrder) {
 }
 
 TEST(Size, RefusesWhatIsNoSize) {
-  for (const char* text : {"", "T+", "*T", "2T", "T K", "floordiv(T)", "floordiv(T,2", "foo(T)", "ceil()", "ceil(-inf*T)", "ceil(T+1)", "(T)",
-                           "--T", "9223372036854775808", "99999999999999999999", "ceil(1e999*T)", "T,", "T$"}) {
+  for (const char* text : {"", "T+", "*T", "2T", "T K", "floordiv(T)", "floordiv(T,2", "foo(T)", "ceil()", "ceil(-inf*T)", "ceil(T+1)", "(T)", "--T",
+                           "9223372036854775808", "99999999999999999999", "ceil(1e999*T)", "T,", "T$"}) {
     SCOPED_TRACE(text);
     EXPECT_EQ(faultOf([&] { Size::parse(text); }), Fault::Internal);
   }
@@ -154,10 +152,13 @@ Sample randomSample(std::mt19937& rng, int depth) {
   }
   Sample a = randomSample(rng, pick(depth)), b = randomSample(rng, pick(depth));
   switch (pick(8)) {
-  case 0: return {a.size + b.size, [=](const Bindings& x) { return a.value(x) + b.value(x); }};
-  case 1: return {a.size - b.size, [=](const Bindings& x) { return a.value(x) - b.value(x); }};
+  case 0:
+    return {a.size + b.size, [=](const Bindings& x) { return a.value(x) + b.value(x); }};
+  case 1:
+    return {a.size - b.size, [=](const Bindings& x) { return a.value(x) - b.value(x); }};
   case 2:
-  case 3: return {a.size * b.size, [=](const Bindings& x) { return a.value(x) * b.value(x); }};
+  case 3:
+    return {a.size * b.size, [=](const Bindings& x) { return a.value(x) * b.value(x); }};
   case 4: { // a divisor that is never zero
     int64_t d = pick(7) + 1;
     Size divisor = Size::symbol("T") * d;
@@ -165,8 +166,10 @@ Sample randomSample(std::mt19937& rng, int depth) {
       return {Size::floorDiv(a.size, d), [=](const Bindings& x) { return floorOf(a.value(x), d); }};
     return {Size::floorDiv(a.size, divisor), [=](const Bindings& x) { return floorOf(a.value(x), d * x.at("T")); }};
   }
-  case 5: return {Size::min(a.size, b.size), [=](const Bindings& x) { return std::min(a.value(x), b.value(x)); }};
-  case 6: return {Size::max(a.size, b.size), [=](const Bindings& x) { return std::max(a.value(x), b.value(x)); }};
+  case 5:
+    return {Size::min(a.size, b.size), [=](const Bindings& x) { return std::min(a.value(x), b.value(x)); }};
+  case 6:
+    return {Size::max(a.size, b.size), [=](const Bindings& x) { return std::max(a.value(x), b.value(x)); }};
   default: {
     double factor = (pick(40) + 1) / 10.0;
     return {real('c', {number(factor), of(a.size), number(4, '/')}),

@@ -1,8 +1,8 @@
 // Owner of Tensor, DType and bf16 rounding.
 
+#include "runtime/core/Tensor.h"
 #include "runtime/core/BFloat16.h"
 #include "runtime/core/Error.h"
-#include "runtime/core/Tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -71,8 +71,8 @@ TEST(Tensor, CastsToIntegersExactlyOrNotAtAll) {
 
 TEST(BFloat16, RoundsToNearestEven) {
   EXPECT_EQ(bf16FromFloat(1.0f), 0x3F80);
-  EXPECT_EQ(bf16FromFloat(1.0f + 0x1p-8f), 0x3F80);           // tie, even below
-  EXPECT_EQ(bf16FromFloat(1.0f + 3 * 0x1p-8f), 0x3F82);       // tie, even above
+  EXPECT_EQ(bf16FromFloat(1.0f + 0x1p-8f), 0x3F80);     // tie, even below
+  EXPECT_EQ(bf16FromFloat(1.0f + 3 * 0x1p-8f), 0x3F82); // tie, even above
   EXPECT_EQ(bf16FromFloat(1.0f + 0x1p-8f + 0x1p-23f), 0x3F81);
   EXPECT_EQ(bf16FromFloat(std::numeric_limits<float>::max()), 0x7F80);
   EXPECT_TRUE(std::isnan(bf16ToFloat(bf16FromFloat(std::numeric_limits<float>::quiet_NaN()))));

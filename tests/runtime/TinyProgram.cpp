@@ -32,8 +32,15 @@ ProgramData tinyProgramData(int fault) {
   plan.forward = {
       {.kernel = "tiny_route", .label = "gate", .kind = "gate", .inputs = {0}, .outputs = {3}, .sizes = {t, d}, .stages = {{1, 0, t}}},
       {.kernel = "tiny_up", .label = "experts", .kind = "expert_up", .inputs = {0, 2, 3}, .outputs = {4}, .sizes = {t, d}, .stages = {{t, d * 4, much}}},
-      {.kernel = "tiny_down", .label = "experts", .kind = "expert_down", .inputs = {4, 3}, .outputs = {5, 6}, .sizes = {t, d}, .streams = {"noise"},
-       .stages = {{Size::ceilDiv(t, 16), 0, much}, {1, 0, 1}}, .workspaces = {7}}};
+      {.kernel = "tiny_down",
+       .label = "experts",
+       .kind = "expert_down",
+       .inputs = {4, 3},
+       .outputs = {5, 6},
+       .sizes = {t, d},
+       .streams = {"noise"},
+       .stages = {{Size::ceilDiv(t, 16), 0, much}, {1, 0, 1}},
+       .workspaces = {7}}};
   plan.inputs = {{.name = "x", .shape = {t, d}, .buffer = 0}, {.name = "label", .dtype = DType::I64, .shape = {t}, .below = 10, .forLoss = true}};
   plan.parameters = {{.name = "w", .shape = {kTinyWidth}, .init = {Init::Kind::Uniform, 0.5, 1.5}, .buffer = 1}};
   plan.outputs = {{.name = "y", .shape = {t, d}, .buffer = 5}, {.name = "total", .dtype = DType::F64, .shape = {1}, .buffer = 6}};

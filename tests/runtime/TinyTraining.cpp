@@ -11,8 +11,13 @@ namespace {
 enum Buffer { X, Y, W, Error, Gradient, Loss, Momentum, Average, Rate, Step, Norm, Waiting, Count, Mean };
 
 LaunchInfo update(int gradient) {
-  return {.kernel = "tiny_update", .label = "w", .kind = "update", .inputs = {gradient, W, Momentum, Average, Rate, Step},
-          .outputs = {Norm, W, Momentum, Average}, .sizes = {kTinyWidth}, .stages = {{1, 0, 8}, {kTinyWidth, 0, 1000000}}};
+  return {.kernel = "tiny_update",
+          .label = "w",
+          .kind = "update",
+          .inputs = {gradient, W, Momentum, Average, Rate, Step},
+          .outputs = {Norm, W, Momentum, Average},
+          .sizes = {kTinyWidth},
+          .stages = {{1, 0, 8}, {kTinyWidth, 0, 1000000}}};
 }
 
 } // namespace
@@ -35,16 +40,28 @@ ProgramData tinyTrainingData(bool accumulate, int fault) {
                   {.name = "rate", .kind = BufferKind::Input, .dtype = DType::F64, .shape = {}},
                   {.name = "step", .kind = BufferKind::Input, .dtype = DType::I64, .shape = {}},
                   {.name = "norm", .kind = BufferKind::Output, .shape = {}}};
-  plan.forward = {{.kernel = "tiny_error", .label = "error", .kind = "loops", .inputs = {X, Y, W}, .outputs = {Error}, .sizes = {t, d}, .streams = {"noise"},
+  plan.forward = {{.kernel = "tiny_error",
+                   .label = "error",
+                   .kind = "loops",
+                   .inputs = {X, Y, W},
+                   .outputs = {Error},
+                   .sizes = {t, d},
+                   .streams = {"noise"},
                    .stages = {{t, 0, much}}},
-                  {.kernel = "tiny_gradient", .label = "loss", .kind = "loops", .inputs = {X, Error}, .outputs = {Gradient, Loss}, .sizes = {t, d},
+                  {.kernel = "tiny_gradient",
+                   .label = "loss",
+                   .kind = "loops",
+                   .inputs = {X, Error},
+                   .outputs = {Gradient, Loss},
+                   .sizes = {t, d},
                    .stages = {{d + 1, 0, much}}}};
   plan.inputs = {{.name = "x", .shape = {t, d}, .buffer = X},
                  {.name = "y", .shape = {t}, .buffer = Y, .forLoss = true},
                  {.name = kLearningRateInput, .dtype = DType::F64, .buffer = Rate, .list = last},
                  {.name = kStepInput, .dtype = DType::I64, .buffer = Step, .list = last}};
   plan.parameters = {{.name = "w", .shape = {kTinyWidth}, .init = {Init::Kind::Uniform, 0.5, 1.5}, .buffer = W}};
-  plan.states = {{{.name = "w.momentum", .shape = {kTinyWidth}, .buffer = Momentum}, {}}, {{.name = "w.average", .shape = {kTinyWidth}, .buffer = Average}, "w"}};
+  plan.states = {{{.name = "w.momentum", .shape = {kTinyWidth}, .buffer = Momentum}, {}},
+                 {{.name = "w.average", .shape = {kTinyWidth}, .buffer = Average}, "w"}};
   plan.outputs = {{.name = "loss", .buffer = Loss}, {.name = "gradient_norm", .buffer = Norm, .list = last}};
   if (!accumulate) {
     plan.forward.push_back(update(Gradient));
@@ -54,7 +71,8 @@ ProgramData tinyTrainingData(bool accumulate, int fault) {
     plan.buffers.push_back({.name = "mean", .shape = {d}, .firstLaunch = 3, .lastLaunch = 4});
     plan.states.push_back({{.name = "w.gradient", .shape = {kTinyWidth}, .buffer = Waiting}, {}});
     plan.inputs.push_back({.name = kCountInput, .dtype = DType::I64, .buffer = Count, .list = last});
-    plan.forward.push_back({.kernel = "tiny_add", .label = "w", .kind = "update", .inputs = {Gradient, Waiting}, .outputs = {Waiting}, .stages = {{d, 0, much}}});
+    plan.forward.push_back(
+        {.kernel = "tiny_add", .label = "w", .kind = "update", .inputs = {Gradient, Waiting}, .outputs = {Waiting}, .stages = {{d, 0, much}}});
     plan.apply = {{.kernel = "tiny_mean", .label = "w", .kind = "update", .inputs = {Waiting, Count}, .outputs = {Mean, Waiting}, .stages = {{d, 0, much}}},
                   update(Mean)};
   }

@@ -1,7 +1,7 @@
 // Owner of Training, and of what devices do with a plan for training: steps against plain loops, updates in place, accumulation, continuation.
 
-#include "runtime/Session.h"
 #include "runtime/Training.h"
+#include "runtime/Session.h"
 #include "runtime/core/Tolerance.h"
 #include "runtime/device/check/CheckDevice.h"
 #include "tests/runtime/Faults.h"
@@ -192,7 +192,8 @@ TEST(Training, SaysWhatIsMissing) {
   batch.emplace(kStepInput, Tensor::of<int64_t>({3}, {}));
   EXPECT_FAULT(whole.step(batch, {.learningRate = 1}), Fault::Usage, "'train.step' is the training's own");
   EXPECT_FAULT(whole.load({{"v", someWeights()}}), Fault::Data, "'w' is missing");
-  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data, "'w.momentum' is f32[7], expected f32[8]\n  'w.average' is missing (f32[8])");
+  EXPECT_FAULT(whole.restore(whole.weights(), {{"w.momentum", Tensor(DType::F32, {7})}}, 1), Fault::Data,
+               "'w.momentum' is f32[7], expected f32[8]\n  'w.average' is missing (f32[8])");
   EXPECT_FAULT(whole.restore({{"v", someWeights()}}, {{"w.momentum", Tensor(DType::F32, {8})}}, 1), Fault::Data,
                "weights: 2 problems:\n  'w' is missing (f32[8])\n  'v' is no parameter of this program\nstate: 1 problem:\n  'w.average' is missing (f32[8])");
   EXPECT_FAULT(whole.restore(whole.weights(), whole.state(), 1, 2), Fault::Usage, "2 accumulations");

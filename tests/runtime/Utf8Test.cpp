@@ -23,7 +23,8 @@ TEST(Utf8, WhatIsNoCharacter) {
   const std::string good = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80";
   EXPECT_EQ(firstInvalidByte(good), std::string::npos);
   EXPECT_EQ(firstInvalidByte(good + "\xC3"), good.size());
-  for (const char* bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xE2\x28\xA1", "\xE2\x82"})
+  for (const char* bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF",
+                          "\xE2\x28\xA1", "\xE2\x82"})
     EXPECT_EQ(firstInvalidByte(bad), 0u) << bad;
 }
 
@@ -50,7 +51,7 @@ TEST(Utf8, IncompleteTails) {
   EXPECT_EQ(incompleteTail("a\xE2\x82"), 1u);
   EXPECT_EQ(incompleteTail("a\xE2\x82\xAC"), 4u);
   EXPECT_EQ(incompleteTail("a\xF0\x9F\x98"), 1u);
-  EXPECT_EQ(incompleteTail("a\xE2\x28"), 3u);  // no character can come of it
+  EXPECT_EQ(incompleteTail("a\xE2\x28"), 3u); // no character can come of it
   EXPECT_EQ(incompleteTail("a\x82\x82\x82"), 4u);
   EXPECT_EQ(incompleteTail("a\xFF"), 2u);
   EXPECT_EQ(incompleteTail("a\xE0\x80"), 3u);

@@ -40,8 +40,9 @@ Checkpoint sample(int64_t step = 20) {
 }
 
 bool same(const TensorMap& a, const TensorMap& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && x.second.shape() == y.second.shape() && x.second.toDoubles() == y.second.toDoubles(); });
+  return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
+    return x.first == y.first && x.second.shape() == y.second.shape() && x.second.toDoubles() == y.second.toDoubles();
+  });
 }
 
 std::string problem(const fs::path& folder) {
@@ -181,7 +182,8 @@ TEST(Checkpoint, OfManyTheLastAndTheBestAreKept) {
   std::ofstream(checkpointFolder(out.path(), 30) / "weights.safetensors") << "half";
   fs::create_directories(out.path() / "checkpoints/step-7");
   fs::create_directories(out.path() / "checkpoints/mine");
-  EXPECT_THAT(names(listCheckpoints(out.path())), ElementsAre("step-00000005", "step-00000010", "step-00000015", "step-00000020", "step-00000025", "step-100000000"));
+  EXPECT_THAT(names(listCheckpoints(out.path())),
+              ElementsAre("step-00000005", "step-00000010", "step-00000015", "step-00000020", "step-00000025", "step-100000000"));
   pruneCheckpoints(out.path(), 2, 10);
   EXPECT_THAT(names(listCheckpoints(out.path())), ElementsAre("step-00000010", "step-00000025", "step-100000000"));
   EXPECT_FALSE(fs::exists(checkpointFolder(out.path(), 30)));
@@ -213,7 +215,8 @@ TEST(Checkpoint, AFullDiskLeavesTheOldOnesWhole) {
   pid_t child = fork(); // a mount of its own
   ASSERT_GE(child, 0);
   if (child == 0) {
-    if (unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 || ::mount("none", mount.path().c_str(), "tmpfs", 0, "size=64k") != 0)
+    if (unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", mount.path().c_str(), "tmpfs", 0, "size=64k") != 0)
       _exit(77);
     writeCheckpoint(checkpointFolder(mount.path(), 10), sample(10));
     std::ofstream filler(mount.path() / "filler", std::ios::binary);

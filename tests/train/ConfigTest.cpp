@@ -111,7 +111,8 @@ TEST(Config, ErrorsSayWhereAndWhatIsExpected) {
   EXPECT_THAT(problem(R"({"ema": 1})"), HasSubstr("expected a number that is at least 0, below 1, or null"));
   EXPECT_EQ(problem(R"({"ema": null, "validation": null})"), "");
   EXPECT_THAT(problem(R"({"batch": null})"), HasSubstr("\"batch\" is null"));
-  EXPECT_THAT(problem(R"({"schedule": "cosin"})"), HasSubstr("expected one of \"constant\", \"linear\", \"cosine\", \"inverse_square_root\"; did you mean \"cosine\"?"));
+  EXPECT_THAT(problem(R"({"schedule": "cosin"})"),
+              HasSubstr("expected one of \"constant\", \"linear\", \"cosine\", \"inverse_square_root\"; did you mean \"cosine\"?"));
   EXPECT_THAT(problem(R"({"let": {"dim": 1.5}})"), HasSubstr("1:9: \"let\" is {\"dim\":1.5}, expected an object whose values are integers"));
   EXPECT_THAT(problem(R"({"tensorboard": 1})"), HasSubstr("expected true or false"));
 }

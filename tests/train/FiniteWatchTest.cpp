@@ -65,8 +65,10 @@ TEST(FiniteWatch, NamesTheFirstLaunch) {
   Filled filled;
   EXPECT_FALSE(filled.first());
   filled.tensors[1] = Tensor::of<float>({1, kNan, 1, 1}, {2, 2});
-  EXPECT_EQ(*filled.first(), "launch 2 of 2 of forward, 'layers.0.moe' (expert_up: moe.grouped_matmul, moe.add): of its result 'rows', f32[2, 2], 1 of 2 elements are not finite; "
-                             "the first, at [0, 1], is nan");
+  EXPECT_EQ(
+      *filled.first(),
+      "launch 2 of 2 of forward, 'layers.0.moe' (expert_up: moe.grouped_matmul, moe.add): of its result 'rows', f32[2, 2], 1 of 2 elements are not finite; "
+      "the first, at [0, 1], is nan");
   filled.tensors[0] = Tensor::of<float>({1, kInf, 1, 1}, {2, 2});
   EXPECT_THAT(*filled.first(), HasSubstr("launch 1 of 2"));
 }

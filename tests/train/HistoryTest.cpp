@@ -77,7 +77,16 @@ TEST(Bins, LeaveOutWhatIsNotFinite) {
 }
 
 StepRecord step(int64_t number) {
-  return {.step = number, .epoch = 1, .records = 8, .loss = 2, .learningRate = 1e-3, .gradientNorm = 1, .seconds = 0.5, .tokensPerSecond = 16, .load = {{"gate", {3, 0, 1}}}, .dropped = {{"gate", 4}}};
+  return {.step = number,
+          .epoch = 1,
+          .records = 8,
+          .loss = 2,
+          .learningRate = 1e-3,
+          .gradientNorm = 1,
+          .seconds = 0.5,
+          .tokensPerSecond = 16,
+          .load = {{"gate", {3, 0, 1}}},
+          .dropped = {{"gate", 4}}};
 }
 
 TEST(History, CountsAndKeepsTheBest) {

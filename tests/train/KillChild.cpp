@@ -1,5 +1,6 @@
-// A training that may die: KillChild PROGRAM MODEL OUT STEPS CHECKPOINT_EVERY [CALL]. It begins, or goes on where OUT has a checkpoint. From its start on it counts what changes
-// files (write, fsync, rename, unlink, mkdir ..), and dies by SIGKILL in the CALLth of these: a write is then half done. Without CALL it prints how many there were.
+// A training that may die: KillChild PROGRAM MODEL OUT STEPS CHECKPOINT_EVERY [CALL]. It begins, or goes on where OUT has a checkpoint. From its start on it
+// counts what changes files (write, fsync, rename, unlink, mkdir ..), and dies by SIGKILL in the CALLth of these: a write is then half done. Without CALL it
+// prints how many there were.
 
 #include "runtime/core/Error.h"
 #include "runtime/core/Program.h"

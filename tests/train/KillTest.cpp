@@ -1,5 +1,5 @@
-// Trainings that are killed, at any moment and in each call that changes a file: what is there is whole, at most the steps since the last checkpoint are lost, and the end has the
-// bytes of a training that nobody killed.
+// Trainings that are killed, at any moment and in each call that changes a file: what is there is whole, at most the steps since the last checkpoint are lost,
+// and the end has the bytes of a training that nobody killed.
 
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Metrics.h"

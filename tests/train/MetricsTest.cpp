@@ -54,11 +54,12 @@ TEST(Metrics, EachLineSaysWhatItIs) {
   metrics.addEvent(8, "interrupted");
   EXPECT_THAT(
       lines(file),
-      ElementsAre(R"({"kind":"step","step":7,"epoch":2,"records":64,"loss":0.30000000000000004,"learning_rate":0.001,"gradient_norm":2.5,"seconds":0.25,"seconds_waited":0.125,)"
-                  R"("tokens_per_second":256.0,"aux_losses":{"moe.gate.balance_loss":1.5},"load":{"moe.gate":[3.0,0.0,61.0]},"dropped":{"moe.gate":4.0}})",
-                  R"({"kind":"evaluation","step":7,"records":10,"loss":0.5,"accuracy":0.75,"seconds":2.0,"best":true})",
-                  R"({"kind":"checkpoint","step":7,"folder":"checkpoints/step-00000007"})", "{\"kind\":\"skipped\",\"step\":8,\"message\":\"cats/3.png: \xef\xbf\xbd\"}",
-                  R"({"kind":"interrupted","step":8})"))
+      ElementsAre(
+          R"({"kind":"step","step":7,"epoch":2,"records":64,"loss":0.30000000000000004,"learning_rate":0.001,"gradient_norm":2.5,"seconds":0.25,"seconds_waited":0.125,)"
+          R"("tokens_per_second":256.0,"aux_losses":{"moe.gate.balance_loss":1.5},"load":{"moe.gate":[3.0,0.0,61.0]},"dropped":{"moe.gate":4.0}})",
+          R"({"kind":"evaluation","step":7,"records":10,"loss":0.5,"accuracy":0.75,"seconds":2.0,"best":true})",
+          R"({"kind":"checkpoint","step":7,"folder":"checkpoints/step-00000007"})",
+          "{\"kind\":\"skipped\",\"step\":8,\"message\":\"cats/3.png: \xef\xbf\xbd\"}", R"({"kind":"interrupted","step":8})"))
       << "with the system at once";
 }
 
@@ -90,7 +91,9 @@ TEST(Metrics, AResumedTrainingCutsWhatLiesBehind) {
     metrics.addEvent(3, "resumed");
   }
   EXPECT_THAT(lines(file).back(), R"({"kind":"resumed","step":3})");
-  { Metrics metrics(file); }
+  {
+    Metrics metrics(file);
+  }
   EXPECT_TRUE(lines(file).empty());
 }
 
@@ -106,7 +109,9 @@ TEST(Metrics, OfEvaluationsThoseThatTheCheckpointKnowsAreKept) {
     }
   }
   auto kept = [&](int64_t step, int64_t evaluated) {
-    { Metrics metrics(file, {{.step = step, .evaluated = evaluated}}); }
+    {
+      Metrics metrics(file, {{.step = step, .evaluated = evaluated}});
+    }
     Remembering read;
     readMetrics(file, read);
     std::vector<int64_t> evaluations;

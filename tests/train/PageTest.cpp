@@ -21,7 +21,14 @@ using testing::Not;
 
 /// A step of a model with gates "layers.<i>.gate"; expert e takes e + 1 of its choices, the first none from step 4 on.
 StepRecord step(int64_t number, int gates = 1, int experts = 4) {
-  StepRecord record{.step = number, .epoch = number / 10, .records = 64, .loss = 1.0 / static_cast<double>(number), .learningRate = 1e-3, .gradientNorm = 0.5, .seconds = 0.5, .tokensPerSecond = 128};
+  StepRecord record{.step = number,
+                    .epoch = number / 10,
+                    .records = 64,
+                    .loss = 1.0 / static_cast<double>(number),
+                    .learningRate = 1e-3,
+                    .gradientNorm = 0.5,
+                    .seconds = 0.5,
+                    .tokensPerSecond = 128};
   for (int i = 0; i < gates; ++i) {
     std::string gate = "layers." + std::to_string(i) + ".gate";
     for (const char* kind : {".balance_loss", ".z_loss"})
@@ -101,14 +108,15 @@ TEST(Page, IsWholeAndNeedsNothing) {
   EXPECT_TRUE(page.ends_with("</html>\n"));
   EXPECT_EQ(countOf(page, "<script"), 2u);
   EXPECT_EQ(countOf(page, "</script>"), 2u);
-  EXPECT_THAT(page, Not(HasSubstr("@"  "DATA")));
+  EXPECT_THAT(page, Not(HasSubstr("@"
+                                  "DATA")));
   EXPECT_FALSE(std::regex_search(page, std::regex("@[A-Z]+@"))) << "a place that was not filled";
   // No address but the name of SVG's elements, which nobody asks for.
   std::string rest = std::regex_replace(page, std::regex("http://www\\.w3\\.org/2000/svg"), "");
   for (const char* outside : {"http:", "https:", "src=", "url(", "@import", "fetch(", "<link rel=\"stylesheet"})
     EXPECT_THAT(rest, Not(HasSubstr(outside)));
-  for (const char* words : {"<title>tiny, training</title>", "<h1>tiny</h1>", "best accuracy", "90.00 %", "at step 10", "of 12, finished", "cpu:x86-64-v3", "<tr><th>batch</th><td>64</td></tr>",
-                            "768 records in 12 steps"})
+  for (const char* words : {"<title>tiny, training</title>", "<h1>tiny</h1>", "best accuracy", "90.00 %", "at step 10", "of 12, finished", "cpu:x86-64-v3",
+                            "<tr><th>batch</th><td>64</td></tr>", "768 records in 12 steps"})
     EXPECT_THAT(page, HasSubstr(words));
 }
 

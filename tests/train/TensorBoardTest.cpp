@@ -36,8 +36,9 @@ TEST(TensorBoard, ChecksumsAreThoseOfTheStandard) {
 TEST(TensorBoard, EventsAreTheGoldens) {
   EXPECT_EQ(hex(framedRecord(versionEvent(1234.5))), "1800000000000000a37f4b220900000000004a93401a0d627261696e2e4576656e743a3265b8d3fb");
   EXPECT_EQ(hex(framedRecord(startEvent(1234.5, 300))), "100000000000000095fbfe180900000000004a934010ac023a02080160cea677");
-  EXPECT_EQ(hex(framedRecord(scalarsEvent(1234.5, 70000, {{"loss/training", 0.25}, {"aux/layers.0.gate", -1.5e-3}}))),
-            "3f00000000000000516576610900000000004a934010f0a2042a300a140a0d6c6f73732f747261696e696e67150000803e0a180a116175782f6c61796572732e302e6761746515a69bc4baa6418954");
+  EXPECT_EQ(
+      hex(framedRecord(scalarsEvent(1234.5, 70000, {{"loss/training", 0.25}, {"aux/layers.0.gate", -1.5e-3}}))),
+      "3f00000000000000516576610900000000004a934010f0a2042a300a140a0d6c6f73732f747261696e696e67150000803e0a180a116175782f6c61796572732e302e6761746515a69bc4baa6418954");
   std::string many;
   for (int i = 0; i < 200; ++i)
     many += "78";
@@ -46,9 +47,17 @@ TEST(TensorBoard, EventsAreTheGoldens) {
 }
 
 TEST(TensorBoard, StepsAndEvaluationsAreScalars) {
-  StepRecord record{.step = 3, .loss = 0.5, .learningRate = 0.25, .gradientNorm = 2, .tokensPerSecond = 8, .auxLosses = {{"gate.balance_loss", 1.5}}, .load = {{"gate", {1, 0, 5}}}, .dropped = {{"gate", 2}}};
-  EXPECT_THAT(scalarsOf(record), ElementsAre(Pair("loss/training", 0.5), Pair("learning_rate", 0.25), Pair("gradient_norm", 2), Pair("tokens_per_second", 8), Pair("aux/gate.balance_loss", 1.5),
-                                             Pair("dropped/gate", 0.25), Pair("load_largest/gate", 2.5), Pair("load_smallest/gate", 0)));
+  StepRecord record{.step = 3,
+                    .loss = 0.5,
+                    .learningRate = 0.25,
+                    .gradientNorm = 2,
+                    .tokensPerSecond = 8,
+                    .auxLosses = {{"gate.balance_loss", 1.5}},
+                    .load = {{"gate", {1, 0, 5}}},
+                    .dropped = {{"gate", 2}}};
+  EXPECT_THAT(scalarsOf(record),
+              ElementsAre(Pair("loss/training", 0.5), Pair("learning_rate", 0.25), Pair("gradient_norm", 2), Pair("tokens_per_second", 8),
+                          Pair("aux/gate.balance_loss", 1.5), Pair("dropped/gate", 0.25), Pair("load_largest/gate", 2.5), Pair("load_smallest/gate", 0)));
   EXPECT_THAT(scalarsOf(EvaluationRecord{.step = 3, .loss = 1, .accuracy = 0.75}), ElementsAre(Pair("loss/validation", 1), Pair("accuracy/validation", 0.75)));
   EXPECT_THAT(scalarsOf(EvaluationRecord{.step = 3, .loss = 1}), ElementsAre(Pair("loss/validation", 1)));
 }

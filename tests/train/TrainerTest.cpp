@@ -30,7 +30,8 @@ using testing::HasSubstr;
 
 /// One compiled program for all tests of a kind.
 struct Compiled {
-  explicit Compiled(bool accumulate = false, const std::string& patch = "{}") : file(folder.path() / "model.json"), program(compileSmall(file, patch, accumulate)) {}
+  explicit Compiled(bool accumulate = false, const std::string& patch = "{}")
+      : file(folder.path() / "model.json"), program(compileSmall(file, patch, accumulate)) {}
   TemporaryFolder folder;
   fs::path file;
   Program program;
@@ -65,8 +66,8 @@ data::OpenedData points(int64_t train = 100, int64_t validation = 40) {
 }
 
 /// A whole training, or a part of it: it is asked to stop behind step `until`.
-Outcome train(const Compiled& compiled, const Config& config, Listener* listener = nullptr, bool resume = false, int64_t until = -1, data::OpenedData data = points(),
-              int threads = 1) {
+Outcome train(const Compiled& compiled, const Config& config, Listener* listener = nullptr, bool resume = false, int64_t until = -1,
+              data::OpenedData data = points(), int threads = 1) {
   Remembering own;
   std::atomic<bool> stop = false;
   own.afterStep = [&](int64_t step) { stop = step == until; };
@@ -168,8 +169,8 @@ TEST_P(GoingOn, GivesTheBytesOfATrainingThatWasNotInterrupted) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Trainer, GoingOn,
-                         testing::Values(Cut{"InAnEpoch", 1, 10}, Cut{"AtItsEnd", 1, 14}, Cut{"BeforeTheFirstEvaluation", 1, 1}, Cut{"WithAverages", 1, 10, true},
-                                         Cut{"WithStepsOfThreeBatches", 3, 10}, Cut{"AtTheirEpochsEnd", 3, 12}),
+                         testing::Values(Cut{"InAnEpoch", 1, 10}, Cut{"AtItsEnd", 1, 14}, Cut{"BeforeTheFirstEvaluation", 1, 1},
+                                         Cut{"WithAverages", 1, 10, true}, Cut{"WithStepsOfThreeBatches", 3, 10}, Cut{"AtTheirEpochsEnd", 3, 12}),
                          [](const auto& info) { return info.param.name; });
 
 TEST(Trainer, AnEvaluationIsTheMeanOverWhatWasHeldOut) {
@@ -351,7 +352,8 @@ TEST(Trainer, ALossThatIsNotFiniteIsFollowedToItsLaunch) {
   settings.schedule.peak = 1e18; // weights of 1e18, whose products overflow
   Remembering told;
   std::string message = problem(Fault::Data, [&] { train(plain(), settings, &told); });
-  EXPECT_THAT(message, testing::ContainsRegex("^step [0-9]+: the (loss|norm of the gradients) is (nan|-?inf); it began in launch [0-9]+ of [0-9]+ of forward, '"));
+  EXPECT_THAT(message,
+              testing::ContainsRegex("^step [0-9]+: the (loss|norm of the gradients) is (nan|-?inf); it began in launch [0-9]+ of [0-9]+ of forward, '"));
   EXPECT_THAT(message, HasSubstr("moe.")) << "its ops";
   EXPECT_THAT(message, testing::ContainsRegex("elements are not finite; the first, at \\[[0-9, ]+\\], is|it is -?(nan|inf)"));
   EXPECT_EQ(told.notices.size(), 1u);
@@ -372,9 +374,11 @@ TEST(Trainer, AWeightThatIsNotFiniteIsFollowedToItsLaunch) {
     settings.checkpointEvery = every;
     settings.schedule.peak = 1e39;
     std::string message = problem(Fault::Data, [&] { train(plain(), settings); });
-    EXPECT_THAT(message, testing::ContainsRegex(
-                             every == 1 ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
-                                        : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
+    EXPECT_THAT(message,
+                testing::ContainsRegex(
+                    every == 1
+                        ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
+                        : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
     EXPECT_THAT(message, HasSubstr("There is no checkpoint before it"));
     EXPECT_THAT(listCheckpoints(out.path()), testing::IsEmpty());
   }
@@ -391,10 +395,12 @@ TEST(Trainer, DataThatAreNotFiniteAreNamed) {
     data::OpenedData data = points();
     data.train = bad;
     std::string message = problem(Fault::Data, [&] { train(*compiled, settings, nullptr, false, -1, data); });
-    EXPECT_THAT(message, testing::StartsWith(
-                             settings.accumulate == 1
-                                 ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
-                                 : "step 2: the loss is nan; it began with the data: of input 'x'"));
+    EXPECT_THAT(
+        message,
+        testing::StartsWith(
+            settings.accumulate == 1
+                ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
+                : "step 2: the loss is nan; it began with the data: of input 'x'"));
     EXPECT_THAT(message, HasSubstr("; that is " + bad->placeOf(bad->nanRecord) + ". The last checkpoint, "));
     EXPECT_THAT(message, testing::Not(HasSubstr("learning rate")));
     EXPECT_EQ(listCheckpoints(out.path()).back(), checkpointFolder(out.path(), settings.accumulate == 1 ? 3 : 1));
@@ -445,7 +451,13 @@ TEST(Trainer, EpochsKeepTheirLengthWhenBatchesChange) {
     int64_t until, batch, accumulate, steps;
     bool dropLast = false;
   };
-  for (const Change& change : {Change{3, 8, 1, 3 + 7 + 13}, {3, 30, 1, 3 + 2 + 4}, {7, 30, 1, 7 + 4}, {3, 8, 3, 3 + 3 + 5}, {3, 60, 1, 3 + 0 + 1, true}, {9, 50, 1, 9 + 2}, {3, 16, 1, 14}}) {
+  for (const Change& change : {Change{3, 8, 1, 3 + 7 + 13},
+                               {3, 30, 1, 3 + 2 + 4},
+                               {7, 30, 1, 7 + 4},
+                               {3, 8, 3, 3 + 3 + 5},
+                               {3, 60, 1, 3 + 0 + 1, true},
+                               {9, 50, 1, 9 + 2},
+                               {3, 16, 1, 14}}) {
     SCOPED_TRACE(::testing::Message() << "behind step " << change.until << " batches of " << change.batch);
     TemporaryFolder out;
     Config settings = config(out.path(), accumulating());
@@ -470,7 +482,8 @@ TEST(Trainer, EpochsKeepTheirLengthWhenBatchesChange) {
       EXPECT_EQ(records, 200 - (change.until == 9 ? 132 : change.until == 7 ? 100 : 48));
     }
     settings.epochs = 1;
-    EXPECT_THAT(problem(Fault::Usage, [&] { train(accumulating(), settings, nullptr, true); }), HasSubstr("is in epoch 3, but the training has 1 in all: give more"));
+    EXPECT_THAT(problem(Fault::Usage, [&] { train(accumulating(), settings, nullptr, true); }),
+                HasSubstr("is in epoch 3, but the training has 1 in all: give more"));
   }
 }
 
@@ -562,7 +575,8 @@ TEST(Trainer, AnEvaluationThatTheCheckpointDoesNotKnowIsToldOnce) {
   settings.evaluateEvery = 4;
   train(plain(), settings, nullptr, false, 9);
   settings.steps = 9;
-  std::ofstream(out.path() / "metrics.jsonl", std::ios::app) << R"({"kind":"evaluation","step":9,"records":40,"loss":1.0,"seconds":1.0,"best":false})" << "\n"; // here it was killed
+  std::ofstream(out.path() / "metrics.jsonl", std::ios::app)
+      << R"({"kind":"evaluation","step":9,"records":40,"loss":1.0,"seconds":1.0,"best":false})" << "\n"; // here it was killed
   train(plain(), settings, nullptr, true);
   Remembering told;
   readMetrics(out.path() / "metrics.jsonl", told);
@@ -626,7 +640,8 @@ TEST(Trainer, AFullDiskEndsItAndLeavesItsCheckpoints) {
 TEST(Trainer, BatchesThatTheModelDoesNotTakeAreFoundBeforeTheFirstStep) {
   // Of 64 experts, fewer than 26 tokens fill none: ceil(1.2 * T) * 2 / 64.
   static Compiled compiled(
-      false, R"({"model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}},
+      false,
+      R"({"model": [{"kind": "moe", "gate": {"kind": "gshard", "capacity": 1.2, "random_routing": false}, "experts": {"kind": "mlp", "count": 64, "hidden": 8}},
     {"kind": "linear", "out": 4, "name": "scores"}]})");
   TemporaryFolder out;
   Config settings = config(out.path(), compiled);

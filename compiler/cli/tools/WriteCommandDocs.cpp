@@ -32,8 +32,7 @@ int main(int count, char** arguments) {
     for (const auto& [name, text] : moec::cli::manPages(*root))
       written = write(to / name, text) && written;
   } else if (what == "--completions") {
-    for (const auto& [shell, name] :
-         {std::pair("bash", "moec"), std::pair("zsh", "_moec"), std::pair("fish", "moec.fish")})
+    for (const auto& [shell, name] : {std::pair("bash", "moec"), std::pair("zsh", "_moec"), std::pair("fish", "moec.fish")})
       written = write(to / shell / name, moec::cli::completionScript(shell)) && written;
   } else {
     std::fprintf(stderr, "usage: write_command_docs --readme FILE | --man FOLDER | --completions FOLDER\n");

@@ -16,7 +16,8 @@ namespace moec::data {
 class AddedTokens {
 public:
   AddedTokens() = default;
-  /// A list of {"id": .., "content": "<s>", ..}. Ids are those of the model where it has the token, else as listed. Error(Data) for one that differs from the model's, or that another token has.
+  /// A list of {"id": .., "content": "<s>", ..}. Ids are those of the model where it has the token, else as listed. Error(Data) for one that differs from the
+  /// model's, or that another token has.
   AddedTokens(const JsonPlace& json, const Vocabulary& model, const Normalizer& normalizer);
 
   /// The text in pieces: added tokens, and normalized texts between them.

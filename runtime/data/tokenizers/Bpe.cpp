@@ -65,7 +65,8 @@ struct Candidate {
 class Bpe final : public PieceModel {
 public:
   explicit Bpe(const JsonPlace& json) {
-    json.onlyKeys({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
+    json.onlyKeys(
+        {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
     if (auto dropout = json.find("dropout"); dropout && dropout->number() != 0)
       dropout->fail("merges that are left out by chance are not known here; a tokenizer that encodes a text the same each time has null");
     vocabulary_ = Vocabulary(json.at("vocab"));

@@ -1,5 +1,6 @@
 #pragma once
-// The alphabet of byte-level tokenizers: each byte is a printable character, that of its own number where it has one, else one from U+0100 on (Radford et al., 2019, GPT-2).
+// The alphabet of byte-level tokenizers: each byte is a printable character, that of its own number where it has one, else one from U+0100 on (Radford et al.,
+// 2019, GPT-2).
 
 #include <optional>
 #include <string>

@@ -8,7 +8,8 @@
 namespace moec::data {
 namespace {
 
-// A unit of the array: bit 31 marks a value; else bits 0-7 are its byte, bit 8 says that a value stands at its offset, bit 9 scales the offset in bits 10-30 by 256.
+// A unit of the array: bit 31 marks a value; else bits 0-7 are its byte, bit 8 says that a value stands at its offset, bit 9 scales the offset in bits 10-30 by
+// 256.
 constexpr uint32_t kValue = 0x80000000u;
 uint32_t labelOf(uint32_t unit) { return unit & (kValue | 0xFF); }
 bool hasValue(uint32_t unit) { return unit >> 8 & 1; }

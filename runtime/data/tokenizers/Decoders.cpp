@@ -135,8 +135,9 @@ Decoder wordPiece(const JsonPlace& json) {
         text = text.starts_with(prefix) ? text.substr(prefix.size()) : " " + text;
       if (!cleanup)
         continue;
-      constexpr std::pair<std::string_view, std::string_view> kJoined[] = {{" .", "."},     {" ?", "?"},       {" !", "!"},           {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
-                                                                           {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      constexpr std::pair<std::string_view, std::string_view> kJoined[] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                                                           {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                                                           {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
       for (auto [old, by] : kJoined)
         text = replaced(text, old, by);
     }
@@ -154,8 +155,9 @@ Decoder bpe(const JsonPlace& json) {
 Decoder sequence(const JsonPlace& json);
 
 const Kinds<Decoder>& kinds() {
-  static const Kinds<Decoder> list{{"BPEDecoder", bpe}, {"ByteFallback", byteFallback}, {"ByteLevel", byteLevel}, {"Fuse", fuse},
-                                   {"Metaspace", metaspace}, {"Replace", replace}, {"Sequence", sequence}, {"Strip", strip}, {"WordPiece", wordPiece}};
+  static const Kinds<Decoder> list{{"BPEDecoder", bpe},      {"ByteFallback", byteFallback}, {"ByteLevel", byteLevel}, {"Fuse", fuse},
+                                   {"Metaspace", metaspace}, {"Replace", replace},           {"Sequence", sequence},   {"Strip", strip},
+                                   {"WordPiece", wordPiece}};
   return list;
 }
 

@@ -48,7 +48,8 @@ public:
   [[noreturn]] void fail(const std::string& message) const;
 
 private:
-  JsonPlace(const nlohmann::json& value, const JsonPlace& parent, std::string step) : value_(&value), file_(parent.file_), parent_(&parent), step_(std::move(step)) {}
+  JsonPlace(const nlohmann::json& value, const JsonPlace& parent, std::string step)
+      : value_(&value), file_(parent.file_), parent_(&parent), step_(std::move(step)) {}
   std::string path() const;
 
   const nlohmann::json* value_;

@@ -19,7 +19,8 @@ namespace {
 constexpr size_t kLongestSentence = 4096; // bytes; the library's memory grows with it
 constexpr int64_t kPiecesForBytes = 512;  // from this vocabulary on, the 256 bytes are pieces
 constexpr int64_t kMeta = 3;              // unknown, newline, tab
-constexpr char32_t kSpaceSign = 0x2581, kUnknownSign = 0x2585; // characters that the library keeps for itself: a space inside of pieces, and one that makes it leave a line out
+constexpr char32_t kSpaceSign = 0x2581,
+                   kUnknownSign = 0x2585; // characters that the library keeps for itself: a space inside of pieces, and one that makes it leave a line out
 
 class Sentences final : public sentencepiece::SentenceIterator {
 public:
@@ -97,8 +98,11 @@ TokenizerPtr learnSentencePiece(std::string_view text, int64_t vocabulary) {
   auto counts = countCharacters(text);
   auto characters = static_cast<int64_t>(counts.size());
   if (!bytes && characters + kMeta > vocabulary)
-    throw Error(Fault::Data, fmt::format("a vocabulary of {} is too small for a text of {} different characters: {} pieces are needed, or {} with pieces for bytes; the tokenizer \"bytes\" takes 256", vocabulary,
-                                         characters, characters + kMeta, kPiecesForBytes));
+    throw Error(
+        Fault::Data,
+        fmt::format(
+            "a vocabulary of {} is too small for a text of {} different characters: {} pieces are needed, or {} with pieces for bytes; the tokenizer \"bytes\" takes 256",
+            vocabulary, characters, characters + kMeta, kPiecesForBytes));
   if (vocabulary > INT32_MAX)
     throw Error(Fault::Usage, fmt::format("a vocabulary of {}: at most {}", vocabulary, INT32_MAX));
   // Characters that are rare are left to the bytes: half of what these leave is for longer pieces at least.
@@ -111,32 +115,35 @@ TokenizerPtr learnSentencePiece(std::string_view text, int64_t vocabulary) {
   std::string model;
   std::string problem;
   try {
-    auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", "unigram"},
-                                                              {"vocab_size", std::to_string(vocabulary)},
-                                                              {"hard_vocab_limit", "false"},
-                                                              {"character_coverage", "1.0"},
-                                                              {"max_sentence_length", std::to_string(kLongestSentence)},
-                                                              {"byte_fallback", bytes ? "true" : "false"},
-                                                              {"normalization_rule_name", "identity"},
-                                                              {"add_dummy_prefix", "false"},
-                                                              {"remove_extra_whitespaces", "false"},
-                                                              {"allow_whitespace_only_pieces", "true"},
-                                                              {"user_defined_symbols", "\n,\t"},
-                                                              {"unk_id", "0"},
-                                                              {"bos_id", "-1"},
-                                                              {"eos_id", "-1"},
-                                                              {"pad_id", "-1"},
-                                                              {"unk_surface", "\xEF\xBF\xBD"},
-                                                              {"num_threads", "8"}, // their shares and the order of their sums are fixed by this number, whatever the machine has
-                                                              {"minloglevel", "3"}},
-                                                             &iterator, &model);
+    auto status = sentencepiece::SentencePieceTrainer::Train(
+        {{"model_type", "unigram"},
+         {"vocab_size", std::to_string(vocabulary)},
+         {"hard_vocab_limit", "false"},
+         {"character_coverage", "1.0"},
+         {"max_sentence_length", std::to_string(kLongestSentence)},
+         {"byte_fallback", bytes ? "true" : "false"},
+         {"normalization_rule_name", "identity"},
+         {"add_dummy_prefix", "false"},
+         {"remove_extra_whitespaces", "false"},
+         {"allow_whitespace_only_pieces", "true"},
+         {"user_defined_symbols", "\n,\t"},
+         {"unk_id", "0"},
+         {"bos_id", "-1"},
+         {"eos_id", "-1"},
+         {"pad_id", "-1"},
+         {"unk_surface", "\xEF\xBF\xBD"},
+         {"num_threads", "8"}, // their shares and the order of their sums are fixed by this number, whatever the machine has
+         {"minloglevel", "3"}},
+        &iterator, &model);
     if (!status.ok())
       problem = status.ToString();
   } catch (const std::exception& error) {
     problem = error.what();
   }
   if (!problem.empty())
-    throw Error(Fault::Data, fmt::format("a text of {} bytes is too small to learn a tokenizer of {} pieces from: take the tokenizer \"bytes\" or more text ({})", text.size(), vocabulary, printable(problem)));
+    throw Error(Fault::Data,
+                fmt::format("a text of {} bytes is too small to learn a tokenizer of {} pieces from: take the tokenizer \"bytes\" or more text ({})",
+                            text.size(), vocabulary, printable(problem)));
   return parseSentencePiece(std::move(model), "tokenizer.model");
 }
 

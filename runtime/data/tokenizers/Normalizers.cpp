@@ -138,8 +138,8 @@ Normalizer nmt(const JsonPlace& json) {
       return !((code >= 0x01 && code <= 0x08) || code == 0x0B || (code >= 0x0E && code <= 0x1F) || code == 0x7F || code == 0x8F || code == 0x9F);
     });
     eachCharacter(text, [](std::string& result, char32_t code, std::string_view bytes) {
-      bool blank = code == 0x09 || code == 0x0A || code == 0x0C || code == 0x0D || code == 0x1680 || (code >= 0x200B && code <= 0x200F) || code == 0x2028 || code == 0x2029 || code == 0x2581 ||
-                   code == 0xFEFF || code == 0xFFFD;
+      bool blank = code == 0x09 || code == 0x0A || code == 0x0C || code == 0x0D || code == 0x1680 || (code >= 0x200B && code <= 0x200F) || code == 0x2028 ||
+                   code == 0x2029 || code == 0x2581 || code == 0xFEFF || code == 0xFFFD;
       result += blank ? std::string_view(" ") : bytes;
     });
   };

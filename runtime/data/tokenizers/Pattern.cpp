@@ -82,7 +82,9 @@ std::vector<Part> join(const std::vector<Part>& parts, SplitBehavior behavior) {
   case SplitBehavior::Removed:
     std::ranges::copy_if(parts, std::back_inserter(result), [](const Part& part) { return !part.found; });
     break;
-  case SplitBehavior::Isolated: result = parts; break;
+  case SplitBehavior::Isolated:
+    result = parts;
+    break;
   case SplitBehavior::Contiguous:
   case SplitBehavior::MergedWithPrevious:
     for (const Part& part : parts) {

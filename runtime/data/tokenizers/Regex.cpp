@@ -12,7 +12,7 @@
 namespace moec::data {
 namespace {
 
-constexpr uint32_t kMatchLimit = 10'000'000;             // steps of one match
+constexpr uint32_t kMatchLimit = 10'000'000;                   // steps of one match
 constexpr size_t kStackStart = 32 << 10, kStackEnd = 64 << 20; // bytes, of compiled expressions
 
 std::string errorText(int code) {
@@ -55,7 +55,8 @@ Regex::Regex(std::string_view pattern) : code_(std::make_unique<Code>()), patter
     throw Error(Fault::System, "no memory for regular expressions");
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   pcre2_set_bsr(context.get(), PCRE2_BSR_UNICODE);
-  code_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &place, context.get()));
+  code_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &place, context.get()));
   if (!code_->code)
     throw RegexSyntaxError(fmt::format("the regular expression \"{}\": {}", pattern, errorText(error)));
   pcre2_jit_compile(code_->code.get(), PCRE2_JIT_COMPLETE); // where it cannot, the interpreter finds the same
@@ -67,11 +68,13 @@ void Regex::each(std::string_view text, const std::function<void(size_t, size_t)
   thread_local Workspace workspace;
   size_t from = 0, lastEnd = std::string_view::npos;
   while (from <= text.size()) {
-    int count = pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, PCRE2_NO_UTF_CHECK, workspace.match.get(), workspace.context.get());
+    int count = pcre2_match(code_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, PCRE2_NO_UTF_CHECK, workspace.match.get(),
+                            workspace.context.get());
     if (count == PCRE2_ERROR_NOMATCH)
       return;
     if (count < 0)
-      throw Error(Fault::Data, fmt::format("the regular expression \"{}\" at byte {} of a text of {} bytes: {}", printable(pattern_), from, text.size(), errorText(count)));
+      throw Error(Fault::Data,
+                  fmt::format("the regular expression \"{}\" at byte {} of a text of {} bytes: {}", printable(pattern_), from, text.size(), errorText(count)));
     const PCRE2_SIZE* place = pcre2_get_ovector_pointer(workspace.match.get());
     size_t begin = place[0], end = place[1];
     if (begin >= end && (begin > end || end == lastEnd)) { // \K can put the beginning behind the end

@@ -16,7 +16,8 @@ public:
   ~Regex();
   Regex(const Regex&) = delete;
 
-  /// Calls `found(begin, end)` for each match from the left in valid UTF-8; an empty match right behind the last one is none. Error(Data) for a text on which the expression needs too many steps.
+  /// Calls `found(begin, end)` for each match from the left in valid UTF-8; an empty match right behind the last one is none. Error(Data) for a text on which
+  /// the expression needs too many steps.
   void each(std::string_view text, const std::function<void(size_t, size_t)>& found) const;
 
 private:

@@ -16,15 +16,17 @@ struct Set {
   std::string_view inside, outside;
 };
 
-constexpr Set kSpace{R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})",
-                     R"(\x{00}-\x{08}\x{0e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})"};
+constexpr Set kSpace{
+    R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})",
+    R"(\x{00}-\x{08}\x{0e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})"};
 constexpr Set kDigit{R"(\p{Nd})", R"(\P{Nd})"};
 constexpr Set kHex{"0-9A-Fa-f", R"(\x{00}-\x{2f}\x{3a}-\x{40}\x{47}-\x{60}\x{67}-\x{10ffff})"};
 constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
-constexpr std::string_view kLoneWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})"; // outside of brackets, superscripts and fractions of Latin-1 are words too
+constexpr std::string_view kLoneWord =
+    R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})"; // outside of brackets, superscripts and fractions of Latin-1 are words too
 
-constexpr std::array kCategories{"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P", "Pc", "Pd", "Ps",
-                                 "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "C",  "Cc", "Cf", "Cs", "Co", "Cn"};
+constexpr std::array kCategories{"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Ps", "Pe",
+                                 "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "C",  "Cc", "Cf", "Cs", "Co", "Cn"};
 struct Name {
   std::string_view name, inside;
 };
@@ -45,9 +47,10 @@ constexpr std::array<Name, 16> kNames{{{"letter", R"(\p{L})"},
                                        {"xdigit", kHex.inside},
                                        {"word", kWord}}};
 // Those whose names \p takes as scripts; PCRE2 would take a bare name for the script's extensions too.
-constexpr std::array kScripts{"Arabic",  "Armenian", "Bengali", "Bopomofo", "Braille", "Common",   "Cyrillic", "Devanagari", "Ethiopic", "Georgian", "Greek",  "Gujarati", "Gurmukhi", "Han",     "Hangul",
-                              "Hebrew",  "Hiragana", "Inherited", "Kannada", "Katakana", "Khmer",  "Lao",      "Latin",      "Malayalam", "Mongolian", "Myanmar", "Oriya",   "Sinhala",  "Tamil",   "Telugu",
-                              "Thaana",  "Thai",     "Tibetan"};
+constexpr std::array kScripts{"Arabic",   "Armenian", "Bengali",  "Bopomofo", "Braille", "Common",    "Cyrillic",  "Devanagari", "Ethiopic",
+                              "Georgian", "Greek",    "Gujarati", "Gurmukhi", "Han",     "Hangul",    "Hebrew",    "Hiragana",   "Inherited",
+                              "Kannada",  "Katakana", "Khmer",    "Lao",      "Latin",   "Malayalam", "Mongolian", "Myanmar",    "Oriya",
+                              "Sinhala",  "Tamil",    "Telugu",   "Thaana",   "Thai",    "Tibetan"};
 
 /// As property names are compared: without case, spaces, hyphens and underscores.
 std::string plain(std::string_view name) {
@@ -73,7 +76,9 @@ private:
   size_t at_ = 0;
   std::string result_;
 
-  [[noreturn]] void fail(size_t from, std::string_view what) const { throw RegexSyntaxError(fmt::format("\"{}\" at byte {} of the regular expression: {}", pattern_.substr(from, at_ - from), from, what)); }
+  [[noreturn]] void fail(size_t from, std::string_view what) const {
+    throw RegexSyntaxError(fmt::format("\"{}\" at byte {} of the regular expression: {}", pattern_.substr(from, at_ - from), from, what));
+  }
   bool has(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
   char take() {
     if (at_ == pattern_.size())
@@ -169,7 +174,10 @@ private:
     size_t digits = 0;
     for (; digits < most && at_ < pattern_.size(); ++digits, ++at_) {
       char c = pattern_[at_];
-      unsigned digit = c >= '0' && c <= '9' ? static_cast<unsigned>(c - '0') : c >= 'a' && c <= 'f' ? static_cast<unsigned>(c - 'a' + 10) : c >= 'A' && c <= 'F' ? static_cast<unsigned>(c - 'A' + 10) : 99;
+      unsigned digit = c >= '0' && c <= '9'   ? static_cast<unsigned>(c - '0')
+                       : c >= 'a' && c <= 'f' ? static_cast<unsigned>(c - 'a' + 10)
+                       : c >= 'A' && c <= 'F' ? static_cast<unsigned>(c - 'A' + 10)
+                                              : 99;
       if (digit >= base)
         break;
       value = value * base + digit;
@@ -182,15 +190,24 @@ private:
   /// The character that an escape stands for, behind its backslash; nothing for other escapes.
   std::optional<char32_t> escapedCharacter(size_t from, char c) {
     switch (c) {
-    case 'n': return U'\n';
-    case 't': return U'\t';
-    case 'r': return U'\r';
-    case 'f': return U'\f';
-    case 'v': return 0x0B;
-    case 'a': return 0x07;
-    case 'e': return 0x1B;
-    case '0': return at_ < pattern_.size() && pattern_[at_] >= '0' && pattern_[at_] <= '7' ? number(from, 2, 8) : 0;
-    case 'u': return number(from, 4, 16);
+    case 'n':
+      return U'\n';
+    case 't':
+      return U'\t';
+    case 'r':
+      return U'\r';
+    case 'f':
+      return U'\f';
+    case 'v':
+      return 0x0B;
+    case 'a':
+      return 0x07;
+    case 'e':
+      return 0x1B;
+    case '0':
+      return at_ < pattern_.size() && pattern_[at_] >= '0' && pattern_[at_] <= '7' ? number(from, 2, 8) : 0;
+    case 'u':
+      return number(from, 4, 16);
     case 'x': {
       if (!has("{")) {
         char32_t code = number(from, 2, 16);
@@ -204,7 +221,8 @@ private:
         fail(from, "expected one number and }");
       return code;
     }
-    default: break;
+    default:
+      break;
     }
     bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (letter)
@@ -244,21 +262,30 @@ private:
   /// The set that an escape stands for: inside of brackets, and whether it is all but that.
   std::optional<std::pair<std::string, bool>> escapedSet(size_t from, char c) {
     switch (c) {
-    case 's': return std::pair(std::string(kSpace.inside), false);
-    case 'S': return std::pair(std::string(kSpace.inside), true);
-    case 'd': return std::pair(std::string(kDigit.inside), false);
-    case 'D': return std::pair(std::string(kDigit.inside), true);
-    case 'w': return std::pair(std::string(kWord), false);
-    case 'W': return std::pair(std::string(kWord), true);
-    case 'h': return std::pair(std::string(kHex.inside), false);
-    case 'H': return std::pair(std::string(kHex.inside), true);
+    case 's':
+      return std::pair(std::string(kSpace.inside), false);
+    case 'S':
+      return std::pair(std::string(kSpace.inside), true);
+    case 'd':
+      return std::pair(std::string(kDigit.inside), false);
+    case 'D':
+      return std::pair(std::string(kDigit.inside), true);
+    case 'w':
+      return std::pair(std::string(kWord), false);
+    case 'W':
+      return std::pair(std::string(kWord), true);
+    case 'h':
+      return std::pair(std::string(kHex.inside), false);
+    case 'H':
+      return std::pair(std::string(kHex.inside), true);
     case 'p':
     case 'P': {
       bool negated = c == 'P';
       std::string inside = property(from, negated);
       return std::pair(inside, negated);
     }
-    default: return {};
+    default:
+      return {};
     }
   }
 

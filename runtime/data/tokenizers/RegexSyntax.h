@@ -1,5 +1,6 @@
 #pragma once
-// Regular expressions of a tokenizer.json are Oniguruma's; PCRE2 reads them after this. Where the two mean different characters (white space, words, scripts, escapes) the sets are written out.
+// Regular expressions of a tokenizer.json are Oniguruma's; PCRE2 reads them after this. Where the two mean different characters (white space, words, scripts,
+// escapes) the sets are written out.
 
 #include <stdexcept>
 #include <string>

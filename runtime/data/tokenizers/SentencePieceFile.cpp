@@ -38,11 +38,20 @@ void eachField(std::string_view message, const std::function<void(const Field&)>
     Field field{key >> 3, 0, {}};
     uint64_t bytes = 0;
     switch (key & 7) {
-    case 0: field.value = varint(); break;
-    case 1: bytes = 8; break;
-    case 2: bytes = varint(); break;
-    case 5: bytes = 4; break;
-    default: fail();
+    case 0:
+      field.value = varint();
+      break;
+    case 1:
+      bytes = 8;
+      break;
+    case 2:
+      bytes = varint();
+      break;
+    case 5:
+      bytes = 4;
+      break;
+    default:
+      fail();
     }
     if (bytes > message.size() - at)
       fail();

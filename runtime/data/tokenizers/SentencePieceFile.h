@@ -7,13 +7,14 @@
 namespace moec::data {
 
 struct SentencePieceFile {
-  std::string kind = "unigram";       // "unigram", "BPE", "word", "character"
-  bool addsSpace = true;              // in front of every text
-  bool joinsSpaces = true;            // runs of them, and those at the ends
-  bool newlineStandsAlone = false;    // "\n" is a piece that is never part of another
+  std::string kind = "unigram";    // "unigram", "BPE", "word", "character"
+  bool addsSpace = true;           // in front of every text
+  bool joinsSpaces = true;         // runs of them, and those at the ends
+  bool newlineStandsAlone = false; // "\n" is a piece that is never part of another
 };
 
-/// Error(Data) that names `name` for bytes that are no such message, and for tables of characters that lead out of themselves: the library follows them unchecked.
+/// Error(Data) that names `name` for bytes that are no such message, and for tables of characters that lead out of themselves: the library follows them
+/// unchecked.
 SentencePieceFile inspectSentencePiece(std::string_view bytes, const std::string& name);
 
 } // namespace moec::data

@@ -7,7 +7,8 @@
 
 namespace moec::data {
 
-/// Its post-processor, truncation and padding are left out: a text's tokens are its own, without marks of beginning or end. Error(Data) that names `name` and the place.
+/// Its post-processor, truncation and padding are left out: a text's tokens are its own, without marks of beginning or end. Error(Data) that names `name` and
+/// the place.
 TokenizerPtr parseTokenizerJson(std::string bytes, const std::string& name);
 
 } // namespace moec::data

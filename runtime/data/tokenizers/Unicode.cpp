@@ -24,8 +24,8 @@ bool isAscii(std::string_view text) {
 } // namespace
 
 bool isSpace(char32_t code) {
-  return between(code, 0x09, 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 || code == 0x1680 || between(code, 0x2000, 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F ||
-         code == 0x205F || code == 0x3000;
+  return between(code, 0x09, 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 || code == 0x1680 || between(code, 0x2000, 0x200A) || code == 0x2028 ||
+         code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
 }
 
 bool isPunctuation(char32_t code) {
@@ -42,8 +42,10 @@ bool isNumeric(char32_t code) {
 
 bool isWord(char32_t code) {
   auto kind = category(code);
-  return (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_NL) || kind == UTF8PROC_CATEGORY_PC || code == 0x200C || code == 0x200D || // L, M, Nd, Nl; joiners
-         between(code, 0x24B6, 0x24E9) || between(code, 0x1F130, 0x1F149) || between(code, 0x1F150, 0x1F169) || between(code, 0x1F170, 0x1F189); // letters in circles and squares
+  return (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_NL) || kind == UTF8PROC_CATEGORY_PC || code == 0x200C ||
+         code == 0x200D || // L, M, Nd, Nl; joiners
+         between(code, 0x24B6, 0x24E9) || between(code, 0x1F130, 0x1F149) || between(code, 0x1F150, 0x1F169) ||
+         between(code, 0x1F170, 0x1F189); // letters in circles and squares
 }
 
 bool isMark(char32_t code) {
@@ -59,8 +61,8 @@ bool isControl(char32_t code) {
 }
 
 bool isCjkIdeograph(char32_t code) {
-  return between(code, 0x4E00, 0x9FFF) || between(code, 0x3400, 0x4DBF) || between(code, 0x20000, 0x2A6DF) || between(code, 0x2A700, 0x2B73F) || between(code, 0x2B740, 0x2B81F) ||
-         between(code, 0x2B920, 0x2CEAF) || between(code, 0xF900, 0xFAFF) || between(code, 0x2F800, 0x2FA1F);
+  return between(code, 0x4E00, 0x9FFF) || between(code, 0x3400, 0x4DBF) || between(code, 0x20000, 0x2A6DF) || between(code, 0x2A700, 0x2B73F) ||
+         between(code, 0x2B740, 0x2B81F) || between(code, 0x2B920, 0x2CEAF) || between(code, 0xF900, 0xFAFF) || between(code, 0x2F800, 0x2FA1F);
 }
 
 void appendLower(std::string& text, char32_t code) {
@@ -78,7 +80,8 @@ std::string normalForm(std::string_view text, NormalForm form) {
   if (form == NormalForm::KC || form == NormalForm::KD)
     options |= UTF8PROC_COMPAT;
   utf8proc_uint8_t* result = nullptr;
-  auto bytes = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()), &result, static_cast<utf8proc_option_t>(options));
+  auto bytes = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()), &result,
+                            static_cast<utf8proc_option_t>(options));
   if (bytes < 0)
     throw Error(Fault::System, fmt::format("normal form of {} bytes of text: {}", text.size(), utf8proc_errmsg(bytes)));
   std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, std::free);

@@ -12,7 +12,7 @@ bool isNumeric(char32_t code);     // category N
 bool isWord(char32_t code);        // letters, marks, digits, connectors, joiners, and what else is Alphabetic
 bool isMark(char32_t code);        // category M
 bool isNonspacingMark(char32_t code);
-bool isControl(char32_t code);     // Cc, Cf, Co
+bool isControl(char32_t code); // Cc, Cf, Co
 bool isCjkIdeograph(char32_t code);
 
 /// Appends the lower case of a character, without regard to what stands around it.

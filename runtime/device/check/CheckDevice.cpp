@@ -253,8 +253,8 @@ TensorMap drawnStates(const Plan& plan, uint64_t seed) {
 
 } // namespace
 
-CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
-                  const TensorMap& inputs, const RunOptions& options, const ToleranceOf& tolerance, Purpose purpose) {
+CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
+                  const RunOptions& options, const ToleranceOf& tolerance, Purpose purpose) {
   std::unique_ptr<Executable> loaded = CheckDevice(std::move(a), std::move(b), tolerance).load(program, purpose);
   auto& both = static_cast<CheckExecutable&>(*loaded);
   const Plan& plan = both.plan();

@@ -30,8 +30,8 @@ public:
   void prepare();
   /// Every Prepare launch again, each device from its own parameters.
   void prepareAlone();
-  /// Every launch of the list again, each device on its own way, but B's discrete results (routings, indices) written over A's, where both have them: a layer in
-  /// one launch keeps its routing to itself.
+  /// Every launch of the list again, each device on its own way, but B's discrete results (routings, indices) written over A's, where both have them: a layer
+  /// in one launch keeps its routing to itself.
   void launchReplayed(LaunchList list, const CallScalars& scalars);
   /// Compares the list's outputs as they stand and adds them to the report.
   void compareOutputs(LaunchList list);
@@ -51,7 +51,7 @@ private:
   std::unique_ptr<Executable> a_, b_;
   PlanMatch match_;
   bool bIsPrepared_ = true; // of two plans: B's prepare launches have seen B's parameters
-  bool nansIn_ = false;      // among the inputs of the launch, or of the layer's launches, so far
+  bool nansIn_ = false;     // among the inputs of the launch, or of the layer's launches, so far
   ToleranceOf tolerance_;
   CheckReport report_;
 };
@@ -70,12 +70,13 @@ private:
   ToleranceOf tolerance_;
 };
 
-/// Lock-step through prepare and one call of the plan for inference, evaluation or generation (whose states hold draws), then the call end to end with replayed routing.
-CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights,
-                  const TensorMap& inputs, const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance, Purpose purpose = Purpose::Inference);
+/// Lock-step through prepare and one call of the plan for inference, evaluation or generation (whose states hold draws), then the call end to end with replayed
+/// routing.
+CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
+                  const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance, Purpose purpose = Purpose::Inference);
 
-/// One step of training in lock-step from the states' beginning; then a second one end to end, whose gradients, where they are states, go from B to A before they
-/// are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes.
+/// One step of training in lock-step from the states' beginning; then a second one end to end, whose gradients, where they are states, go from B to A before
+/// they are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes.
 CheckReport checkTraining(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
                           const StepOptions& options, const ToleranceOf& tolerance = moec::tolerance);
 

@@ -24,7 +24,8 @@ std::string CheckReport::describeFailures() const {
     if (check.worst > check.tolerance)
       text += fmt::format("{}: buffer '{}' differs by {:.1e}, allowed {:.1e}\n", where, check.buffer, check.worst, check.tolerance);
     if (check.nans > 0)
-      text += fmt::format("{}: buffer '{}' is NaN on both devices at {} elements, and no input is: nothing is compared there\n", where, check.nanBuffer, check.nans);
+      text += fmt::format("{}: buffer '{}' is NaN on both devices at {} elements, and no input is: nothing is compared there\n", where, check.nanBuffer,
+                          check.nans);
   }
   for (const OutputCheck& check : outputs)
     if (!check.passed)

@@ -10,8 +10,7 @@ namespace moec {
 namespace {
 
 bool isFixed(const BufferInfo& buffer) {
-  return buffer.kind == BufferKind::Parameter || buffer.kind == BufferKind::State || buffer.kind == BufferKind::Prepared ||
-         buffer.kind == BufferKind::Constant;
+  return buffer.kind == BufferKind::Parameter || buffer.kind == BufferKind::State || buffer.kind == BufferKind::Prepared || buffer.kind == BufferKind::Constant;
 }
 
 /// Weights on their way into a form of the plan's own.
@@ -170,8 +169,7 @@ const LaunchMatch& PlanMatch::of(LaunchList list, size_t launchOfA) const {
 PlanMatch matchPlans(const Plan& a, const Plan& b) {
   if (a.target != b.target)
     return Matcher(a, b).run();
-  if (a.buffers.size() != b.buffers.size() || a.forward.size() != b.forward.size() || a.prepare.size() != b.prepare.size() ||
-      a.apply.size() != b.apply.size())
+  if (a.buffers.size() != b.buffers.size() || a.forward.size() != b.forward.size() || a.prepare.size() != b.prepare.size() || a.apply.size() != b.apply.size())
     throw Error(Fault::Internal, fmt::format("the two devices of a check run different plans of {}", a.target));
   PlanMatch match{true, std::vector<int>(a.buffers.size()), {}, {}};
   for (size_t i = 0; i < a.forward.size(); ++i)

@@ -15,8 +15,8 @@ struct LaunchMatch {
 };
 
 struct PlanMatch {
-  bool same = false;                 // one plan: index for index, prepare launches too
-  std::vector<int> buffers;          // by A's buffer: B's; -1: A's alone (weights in another form, workspaces, what a layer's parts hand to each other)
+  bool same = false;                       // one plan: index for index, prepare launches too
+  std::vector<int> buffers;                // by A's buffer: B's; -1: A's alone (weights in another form, workspaces, what a layer's parts hand to each other)
   std::vector<LaunchMatch> forward, apply; // all launches of a call, in order
 
   const std::vector<LaunchMatch>& launches(LaunchList list) const { return list == LaunchList::Apply ? apply : forward; }

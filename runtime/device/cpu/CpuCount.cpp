@@ -29,8 +29,7 @@ std::optional<double> limitOfV2(const fs::path& folder) {
 /// Version 1: the quota is -1 where there is none.
 std::optional<double> limitOfV1(const fs::path& folder) {
   double quota = 0, period = 0;
-  if (!(std::ifstream(folder / "cpu.cfs_quota_us") >> quota) || !(std::ifstream(folder / "cpu.cfs_period_us") >> period) ||
-      quota <= 0 || period <= 0)
+  if (!(std::ifstream(folder / "cpu.cfs_quota_us") >> quota) || !(std::ifstream(folder / "cpu.cfs_period_us") >> period) || quota <= 0 || period <= 0)
     return std::nullopt;
   return quota / period;
 }

@@ -25,8 +25,7 @@ const Plan& choosePlan(const Program& program, Purpose purpose) {
                        : fmt::format("\n  {}: this CPU lacks {}", plan.target, fmt::join(missing, ", "));
   }
   std::string native = nativeCpuTarget();
-  throw Error(Fault::Device, fmt::format("program {} does not run on this CPU; its targets:{}{}", program.name(),
-                                         reasons.empty() ? " none" : reasons,
+  throw Error(Fault::Device, fmt::format("program {} does not run on this CPU; its targets:{}{}", program.name(), reasons.empty() ? " none" : reasons,
                                          native.empty() ? "" : fmt::format("\ncompile it with --target {}", native)));
 }
 

@@ -43,7 +43,8 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
   auto hold = [&](const auto& infos) {
     for (const auto& info : infos)
       if (info.list == LaunchList::Apply && info.buffer >= 0)
-        tensors_[static_cast<size_t>(info.buffer)] = memoryOf(plan_.buffers[static_cast<size_t>(info.buffer)], shapeOf(plan_.buffers[static_cast<size_t>(info.buffer)], {}));
+        tensors_[static_cast<size_t>(info.buffer)] =
+            memoryOf(plan_.buffers[static_cast<size_t>(info.buffer)], shapeOf(plan_.buffers[static_cast<size_t>(info.buffer)], {}));
   };
   hold(plan_.inputs);
   hold(plan_.outputs);
@@ -161,8 +162,7 @@ void CpuExecutable::write(int buffer, const Tensor& tensor) {
   }
   Tensor& to = tensorOf(buffer, "write");
   if (to.dtype() != tensor.dtype() || to.elements() != tensor.elements())
-    throw Error(Fault::Internal, fmt::format("{} is written to {} of {}", describe(tensor), plan_.buffers[static_cast<size_t>(buffer)].name,
-                                             describe(to)));
+    throw Error(Fault::Internal, fmt::format("{} is written to {} of {}", describe(tensor), plan_.buffers[static_cast<size_t>(buffer)].name, describe(to)));
   if (to.bytes() > 0)
     std::memcpy(to.data(), tensor.data(), to.bytes());
 }
@@ -200,10 +200,7 @@ void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
     auto work = [&](int worker, int64_t begin, int64_t end) {
       Trace::Span span(trace_.get(), ready.info->kernel, "stage");
       if (span)
-        span.add("layer", ready.info->label)
-            .add("stage", static_cast<int64_t>(stage))
-            .add("items", end - begin)
-            .add("first_item", begin);
+        span.add("layer", ready.info->label).add("stage", static_cast<int64_t>(stage)).add("items", end - begin).add("first_item", begin);
       ready.function(&call, static_cast<int64_t>(stage), begin, end, scratch + worker * scratchStride_);
     };
     int64_t items = ready.stages[stage].items;

@@ -122,8 +122,8 @@ void Workers::run(int64_t items, const Work& work) {
       ++ended;
     });
     if (ended != workers || wrong != 0)
-      throw Error(Fault::Usage, fmt::format("the host's thread pool was given {} calls to make: {} were made when it returned, and {} that were not asked for", workers,
-                                            ended.load(), wrong.load()));
+      throw Error(Fault::Usage, fmt::format("the host's thread pool was given {} calls to make: {} were made when it returned, and {} that were not asked for",
+                                            workers, ended.load(), wrong.load()));
   } else {
     auto slot = [](void* context, size_t worker) {
       happensAfter(context);

@@ -1,7 +1,8 @@
 #pragma once
 // Tells a watch, launch by launch, which bytes are which buffer of the plan. A buffer's life begins empty at the launch that first writes it, so
-// that a kernel that reads what an earlier call left there is found. In a plan for training a buffer of experts' rows begins as NaN instead: between the gradients of
-// two ops of experts stand elementwise kernels that know no routing. They take along rows behind its count, which must not matter; where they do, a result is NaN.
+// that a kernel that reads what an earlier call left there is found. In a plan for training a buffer of experts' rows begins as NaN instead: between the
+// gradients of two ops of experts stand elementwise kernels that know no routing. They take along rows behind its count, which must not matter; where they do,
+// a result is NaN.
 
 #include "runtime/core/Plan.h"
 #include "runtime/device/Device.h"

@@ -12,11 +12,11 @@ namespace moec {
 
 /// What to open.
 struct CudaPlace {
-  std::string name;                          // as the user names the device: "cuda:0"
-  const cuda::DriverTable* table = nullptr;  // lives as long as the process
+  std::string name;                         // as the user names the device: "cuda:0"
+  const cuda::DriverTable* table = nullptr; // lives as long as the process
   int ordinal = 0;
-  bool ptxOnly = false;                      // runs no machine code
-  std::shared_ptr<cuda::LaunchWatch> watch;  // null for a GPU
+  bool ptxOnly = false;                     // runs no machine code
+  std::shared_ptr<cuda::LaunchWatch> watch; // null for a GPU
 };
 
 class CudaContext {

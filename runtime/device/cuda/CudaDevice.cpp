@@ -44,13 +44,12 @@ std::unique_ptr<Executable> CudaDevice::load(const Program& program, Purpose pur
   for (const Plan& plan : program.data().plans)
     if (plan.purpose == purpose)
       targets += (targets.empty() ? "" : ", ") + plan.target;
-  throw Error(Fault::Device, fmt::format("program {} does not run on {} ({}, compute capability {}.{}); its targets: {}\ncompile it with --target {}", program.name(),
-                                         name(), context_->chip(), context_->major(), context_->minor(), targets.empty() ? "none" : targets, target_->name));
+  throw Error(Fault::Device,
+              fmt::format("program {} does not run on {} ({}, compute capability {}.{}); its targets: {}\ncompile it with --target {}", program.name(), name(),
+                          context_->chip(), context_->major(), context_->minor(), targets.empty() ? "none" : targets, target_->name));
 }
 
-std::shared_ptr<Device> openCudaDevice(int ordinal, const DeviceOptions& options) {
-  return std::make_shared<CudaDevice>(placeOf(ordinal), options.allocator);
-}
+std::shared_ptr<Device> openCudaDevice(int ordinal, const DeviceOptions& options) { return std::make_shared<CudaDevice>(placeOf(ordinal), options.allocator); }
 
 std::vector<DeviceDescription> listCudaDevices() {
   std::vector<DeviceDescription> list;

@@ -178,7 +178,8 @@ std::vector<std::pair<CudaExecutable::Ready, const LaunchInfo*>> CudaExecutable:
       const GridInfo& grid = *launch.stages[i].grid;
       int64_t items = std::max<int64_t>(launch.stages[i].items.evaluate(bindings), 0);
       if (items > kMostBlocks)
-        throw Error(Fault::Data, fmt::format("{}: function {} would take {} blocks; a GPU launches at most {}", launch.label, grid.function, items, kMostBlocks));
+        throw Error(Fault::Data,
+                    fmt::format("{}: function {} would take {} blocks; a GPU launches at most {}", launch.label, grid.function, items, kMostBlocks));
       ready.stages.push_back({functions_.at(stageKey(launch.kernel, i)), static_cast<unsigned>(items), static_cast<unsigned>(grid.threads),
                               static_cast<unsigned>(grid.dynamicSharedBytes)});
     }
@@ -303,7 +304,8 @@ void CudaExecutable::launch(LaunchList list, int index, const CallScalars& scala
 
 void CudaExecutable::launchStage(const LaunchInfo& launch, LaunchList list, int index, const Stage& stage, std::vector<void*>& parameters) {
   auto go = [&] {
-    return context_->table().launchKernel(stage.function, stage.blocks, 1, 1, stage.threads, 1, 1, stage.sharedBytes, stream_.get(), parameters.data(), nullptr);
+    return context_->table().launchKernel(stage.function, stage.blocks, 1, 1, stage.threads, 1, 1, stage.sharedBytes, stream_.get(), parameters.data(),
+                                          nullptr);
   };
   if (!context_->watch()) {
     context_->check(go(), fmt::format("start {}", describeLaunch(launch, list, index)));

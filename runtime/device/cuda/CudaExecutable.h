@@ -66,17 +66,17 @@ private:
   Program program_; // keeps plan_ alive
   const Plan& plan_;
   std::shared_ptr<const CudaContext> context_;
-  std::map<std::string, CudaModule> modules_;        // by symbol
-  std::map<std::string, cuda::Function> functions_;  // by symbol + "/" + stage's number
+  std::map<std::string, CudaModule> modules_;       // by symbol
+  std::map<std::string, cuda::Function> functions_; // by symbol + "/" + stage's number
   DeviceMemory arena_;
-  std::vector<Place> places_;                        // by buffer
-  std::unique_ptr<BufferLives> lives_;               // of an emulated GPU; goes before the memory does
-  std::vector<Ready> prepare_, forward_, apply_;     // empty until ready
+  std::vector<Place> places_;                    // by buffer
+  std::unique_ptr<BufferLives> lives_;           // of an emulated GPU; goes before the memory does
+  std::vector<Ready> prepare_, forward_, apply_; // empty until ready
   std::optional<Bindings> bindings_;
-  std::map<int, Staging> inputs_;                    // by buffer
+  std::map<int, Staging> inputs_; // by buffer
   mutable PinnedMemory outputs_;
-  Allocator outputMemory_;                           // of what read() gives
-  const LaunchInfo* last_ = nullptr;                 // what the stream was given last
+  Allocator outputMemory_;           // of what read() gives
+  const LaunchInfo* last_ = nullptr; // what the stream was given last
   CudaStream stream_;
 };
 

@@ -14,8 +14,8 @@ struct Opened {
 Opened open() {
   Opened opened;
   // The loader's own search comes first: it knows LD_LIBRARY_PATH and the cache. The others are where WSL and containers put the driver.
-  const char* places[] = {"libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", "/usr/lib64/libcuda.so.1",
-                          "/usr/lib/wsl/lib/libcuda.so.1", "/usr/local/nvidia/lib64/libcuda.so.1"};
+  const char* places[] = {"libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", "/usr/lib64/libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1",
+                          "/usr/local/nvidia/lib64/libcuda.so.1"};
   void* library = nullptr;
   std::string looked;
   for (const char* place : places) {
@@ -30,10 +30,10 @@ Opened open() {
     return opened;
   }
   std::string missing;
-#define MOEC_LOAD(member, symbol, parameters)                                                                          \
-  if (void* address = dlsym(library, #symbol))                                                                         \
-    opened.table.member = reinterpret_cast<decltype(opened.table.member)>(address);                                    \
-  else                                                                                                                 \
+#define MOEC_LOAD(member, symbol, parameters)                                       \
+  if (void* address = dlsym(library, #symbol))                                      \
+    opened.table.member = reinterpret_cast<decltype(opened.table.member)>(address); \
+  else                                                                              \
     missing += " " #symbol;
   MOEC_CUDA_DRIVER_FUNCTIONS(MOEC_LOAD)
 #undef MOEC_LOAD

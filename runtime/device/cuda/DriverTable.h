@@ -95,58 +95,55 @@ struct LaunchConfig {
 };
 
 // X(member, exported symbol, parameters)
-#define MOEC_CUDA_DRIVER_FUNCTIONS(X)                                                                                  \
-  X(init, cuInit, (unsigned flags))                                                                                    \
-  X(driverGetVersion, cuDriverGetVersion, (int* version))                                                              \
-  X(getErrorName, cuGetErrorName, (Result error, const char** name))                                                   \
-  X(getErrorString, cuGetErrorString, (Result error, const char** text))                                               \
-  X(deviceGetCount, cuDeviceGetCount, (int* count))                                                                    \
-  X(deviceGet, cuDeviceGet, (Device * device, int ordinal))                                                            \
-  X(deviceGetName, cuDeviceGetName, (char* name, int length, Device device))                                           \
-  X(deviceGetAttribute, cuDeviceGetAttribute, (int* value, int attribute, Device device))                              \
-  X(deviceTotalMem, cuDeviceTotalMem_v2, (size_t* bytes, Device device))                                               \
-  X(primaryContextRetain, cuDevicePrimaryCtxRetain, (Context * context, Device device))                                \
-  X(primaryContextRelease, cuDevicePrimaryCtxRelease_v2, (Device device))                                              \
-  X(contextSetCurrent, cuCtxSetCurrent, (Context context))                                                             \
-  X(contextGetCurrent, cuCtxGetCurrent, (Context * context))                                                           \
-  X(contextSynchronize, cuCtxSynchronize, ())                                                                          \
-  X(moduleLoadData, cuModuleLoadDataEx,                                                                                \
-    (Module * module, const void* image, unsigned optionCount, int* options, void** values))                           \
-  X(moduleUnload, cuModuleUnload, (Module module))                                                                     \
-  X(moduleGetFunction, cuModuleGetFunction, (Function * function, Module module, const char* name))                    \
-  X(moduleGetGlobal, cuModuleGetGlobal_v2, (DevicePtr * pointer, size_t* bytes, Module module, const char* name))      \
-  X(functionGetAttribute, cuFuncGetAttribute, (int* value, int attribute, Function function))                          \
-  X(functionSetAttribute, cuFuncSetAttribute, (Function function, int attribute, int value))                           \
-  X(occupancyMaxActiveBlocks, cuOccupancyMaxActiveBlocksPerMultiprocessor,                                             \
-    (int* blocks, Function function, int blockSize, size_t dynamicSharedBytes))                                        \
-  X(memoryGetInfo, cuMemGetInfo_v2, (size_t* free, size_t* total))                                                     \
-  X(memoryAllocate, cuMemAlloc_v2, (DevicePtr * pointer, size_t bytes))                                                \
-  X(memoryFree, cuMemFree_v2, (DevicePtr pointer))                                                                     \
-  X(hostAllocate, cuMemHostAlloc, (void** pointer, size_t bytes, unsigned flags))                                      \
-  X(hostFree, cuMemFreeHost, (void* pointer))                                                                          \
-  X(copyToDevice, cuMemcpyHtoD_v2, (DevicePtr target, const void* source, size_t bytes))                               \
-  X(copyToHost, cuMemcpyDtoH_v2, (void* target, DevicePtr source, size_t bytes))                                       \
-  X(copyToDeviceAsync, cuMemcpyHtoDAsync_v2, (DevicePtr target, const void* source, size_t bytes, Stream stream))      \
-  X(copyToHostAsync, cuMemcpyDtoHAsync_v2, (void* target, DevicePtr source, size_t bytes, Stream stream))              \
-  X(copyOnDeviceAsync, cuMemcpyDtoDAsync_v2, (DevicePtr target, DevicePtr source, size_t bytes, Stream stream))        \
-  X(setBytes, cuMemsetD8_v2, (DevicePtr target, unsigned char value, size_t bytes))                                    \
-  X(setBytesAsync, cuMemsetD8Async, (DevicePtr target, unsigned char value, size_t bytes, Stream stream))              \
-  X(streamCreate, cuStreamCreate, (Stream * stream, unsigned flags))                                                   \
-  X(streamDestroy, cuStreamDestroy_v2, (Stream stream))                                                                \
-  X(streamSynchronize, cuStreamSynchronize, (Stream stream))                                                           \
-  X(streamQuery, cuStreamQuery, (Stream stream))                                                                       \
-  X(streamWaitEvent, cuStreamWaitEvent, (Stream stream, Event event, unsigned flags))                                  \
-  X(eventCreate, cuEventCreate, (Event * event, unsigned flags))                                                       \
-  X(eventDestroy, cuEventDestroy_v2, (Event event))                                                                    \
-  X(eventRecord, cuEventRecord, (Event event, Stream stream))                                                          \
-  X(eventSynchronize, cuEventSynchronize, (Event event))                                                               \
-  X(eventQuery, cuEventQuery, (Event event))                                                                           \
-  X(eventElapsedTime, cuEventElapsedTime, (float* milliseconds, Event start, Event end))                               \
-  X(launchKernel, cuLaunchKernel,                                                                                      \
-    (Function function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,              \
-     unsigned blockZ, unsigned sharedBytes, Stream stream, void** parameters, void** extra))                           \
-  X(launchKernelEx, cuLaunchKernelEx,                                                                                  \
-    (const LaunchConfig* config, Function function, void** parameters, void** extra))
+#define MOEC_CUDA_DRIVER_FUNCTIONS(X)                                                                                                                  \
+  X(init, cuInit, (unsigned flags))                                                                                                                    \
+  X(driverGetVersion, cuDriverGetVersion, (int* version))                                                                                              \
+  X(getErrorName, cuGetErrorName, (Result error, const char** name))                                                                                   \
+  X(getErrorString, cuGetErrorString, (Result error, const char** text))                                                                               \
+  X(deviceGetCount, cuDeviceGetCount, (int* count))                                                                                                    \
+  X(deviceGet, cuDeviceGet, (Device * device, int ordinal))                                                                                            \
+  X(deviceGetName, cuDeviceGetName, (char* name, int length, Device device))                                                                           \
+  X(deviceGetAttribute, cuDeviceGetAttribute, (int* value, int attribute, Device device))                                                              \
+  X(deviceTotalMem, cuDeviceTotalMem_v2, (size_t* bytes, Device device))                                                                               \
+  X(primaryContextRetain, cuDevicePrimaryCtxRetain, (Context * context, Device device))                                                                \
+  X(primaryContextRelease, cuDevicePrimaryCtxRelease_v2, (Device device))                                                                              \
+  X(contextSetCurrent, cuCtxSetCurrent, (Context context))                                                                                             \
+  X(contextGetCurrent, cuCtxGetCurrent, (Context * context))                                                                                           \
+  X(contextSynchronize, cuCtxSynchronize, ())                                                                                                          \
+  X(moduleLoadData, cuModuleLoadDataEx, (Module * module, const void* image, unsigned optionCount, int* options, void** values))                       \
+  X(moduleUnload, cuModuleUnload, (Module module))                                                                                                     \
+  X(moduleGetFunction, cuModuleGetFunction, (Function * function, Module module, const char* name))                                                    \
+  X(moduleGetGlobal, cuModuleGetGlobal_v2, (DevicePtr * pointer, size_t* bytes, Module module, const char* name))                                      \
+  X(functionGetAttribute, cuFuncGetAttribute, (int* value, int attribute, Function function))                                                          \
+  X(functionSetAttribute, cuFuncSetAttribute, (Function function, int attribute, int value))                                                           \
+  X(occupancyMaxActiveBlocks, cuOccupancyMaxActiveBlocksPerMultiprocessor, (int* blocks, Function function, int blockSize, size_t dynamicSharedBytes)) \
+  X(memoryGetInfo, cuMemGetInfo_v2, (size_t* free, size_t* total))                                                                                     \
+  X(memoryAllocate, cuMemAlloc_v2, (DevicePtr * pointer, size_t bytes))                                                                                \
+  X(memoryFree, cuMemFree_v2, (DevicePtr pointer))                                                                                                     \
+  X(hostAllocate, cuMemHostAlloc, (void** pointer, size_t bytes, unsigned flags))                                                                      \
+  X(hostFree, cuMemFreeHost, (void* pointer))                                                                                                          \
+  X(copyToDevice, cuMemcpyHtoD_v2, (DevicePtr target, const void* source, size_t bytes))                                                               \
+  X(copyToHost, cuMemcpyDtoH_v2, (void* target, DevicePtr source, size_t bytes))                                                                       \
+  X(copyToDeviceAsync, cuMemcpyHtoDAsync_v2, (DevicePtr target, const void* source, size_t bytes, Stream stream))                                      \
+  X(copyToHostAsync, cuMemcpyDtoHAsync_v2, (void* target, DevicePtr source, size_t bytes, Stream stream))                                              \
+  X(copyOnDeviceAsync, cuMemcpyDtoDAsync_v2, (DevicePtr target, DevicePtr source, size_t bytes, Stream stream))                                        \
+  X(setBytes, cuMemsetD8_v2, (DevicePtr target, unsigned char value, size_t bytes))                                                                    \
+  X(setBytesAsync, cuMemsetD8Async, (DevicePtr target, unsigned char value, size_t bytes, Stream stream))                                              \
+  X(streamCreate, cuStreamCreate, (Stream * stream, unsigned flags))                                                                                   \
+  X(streamDestroy, cuStreamDestroy_v2, (Stream stream))                                                                                                \
+  X(streamSynchronize, cuStreamSynchronize, (Stream stream))                                                                                           \
+  X(streamQuery, cuStreamQuery, (Stream stream))                                                                                                       \
+  X(streamWaitEvent, cuStreamWaitEvent, (Stream stream, Event event, unsigned flags))                                                                  \
+  X(eventCreate, cuEventCreate, (Event * event, unsigned flags))                                                                                       \
+  X(eventDestroy, cuEventDestroy_v2, (Event event))                                                                                                    \
+  X(eventRecord, cuEventRecord, (Event event, Stream stream))                                                                                          \
+  X(eventSynchronize, cuEventSynchronize, (Event event))                                                                                               \
+  X(eventQuery, cuEventQuery, (Event event))                                                                                                           \
+  X(eventElapsedTime, cuEventElapsedTime, (float* milliseconds, Event start, Event end))                                                               \
+  X(launchKernel, cuLaunchKernel,                                                                                                                      \
+    (Function function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ, unsigned sharedBytes,       \
+     Stream stream, void** parameters, void** extra))                                                                                                  \
+  X(launchKernelEx, cuLaunchKernelEx, (const LaunchConfig* config, Function function, void** parameters, void** extra))
 
 struct DriverTable {
 #define MOEC_MEMBER(member, symbol, parameters) Result(*member) parameters = nullptr;

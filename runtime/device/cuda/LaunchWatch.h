@@ -12,8 +12,8 @@ namespace moec::cuda {
 
 /// A mistake of a kernel that a GPU dies of, or lets pass in silence.
 struct LaunchFinding {
-  std::string text;  // kernel, place, what was found and what was allowed
-  std::string file;  // as the image names its CUDA text; empty: not known
+  std::string text; // kernel, place, what was found and what was allowed
+  std::string file; // as the image names its CUDA text; empty: not known
   int line = 0;
 };
 

@@ -20,7 +20,8 @@ std::vector<cuda::LaunchFinding> byLine(const std::vector<emulator::Finding>& fi
   for (const emulator::Finding& finding : findings) {
     auto same = std::ranges::find_if(groups, [&](const auto& group) {
       const emulator::Finding& first = *group.first;
-      return finding.sourceLine > 0 && first.kind == finding.kind && first.kernel == finding.kernel && first.file == finding.file && first.sourceLine == finding.sourceLine;
+      return finding.sourceLine > 0 && first.kind == finding.kind && first.kernel == finding.kernel && first.file == finding.file &&
+             first.sourceLine == finding.sourceLine;
     });
     if (same == groups.end())
       groups.emplace_back(&finding, 0);
@@ -29,7 +30,8 @@ std::vector<cuda::LaunchFinding> byLine(const std::vector<emulator::Finding>& fi
   }
   std::vector<cuda::LaunchFinding> result;
   for (const auto& [first, more] : groups)
-    result.push_back({first->text() + (more == 0 ? "" : fmt::format("; and {} more instruction{} of this line", more, more == 1 ? "" : "s")), first->file, first->sourceLine});
+    result.push_back({first->text() + (more == 0 ? "" : fmt::format("; and {} more instruction{} of this line", more, more == 1 ? "" : "s")), first->file,
+                      first->sourceLine});
   return result;
 }
 
@@ -72,8 +74,9 @@ std::shared_ptr<Device> openEmulatedDevice(const std::string& target, const Devi
   emulator::Emulator* emulator = emulator::Emulator::of(target);
   if (!emulator) {
     const std::vector<std::string>& known = emulator::Emulator::targets();
-    throw Error(Fault::Usage, fmt::format("the PTX emulator {}; known: ptx-emulator:{}", target.empty() ? "is named with what it emulates" : fmt::format("has no \"{}\"", target),
-                                          fmt::join(known, ", ptx-emulator:")));
+    throw Error(Fault::Usage,
+                fmt::format("the PTX emulator {}; known: ptx-emulator:{}",
+                            target.empty() ? "is named with what it emulates" : fmt::format("has no \"{}\"", target), fmt::join(known, ", ptx-emulator:")));
   }
   if (options.pool)
     throw Error(Fault::Usage, fmt::format("ptx-emulator:{} runs on threads of its own, not on a host's thread pool", target));

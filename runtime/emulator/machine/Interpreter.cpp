@@ -302,9 +302,9 @@ void WarpRunner::arriveAtBarrier(const Instr& in, uint32_t mask) {
   recordArrival(cta_, warp_, barrier, mask, in, pc);
   if (!barrier.counted && barrier.firstPc != pc && cta_.launch->options->checks) {
     const InstrInfo& first = program_.info[barrier.firstPc];
-    cta_.launch->report(warp_, Finding::Kind::DivergentBarrier, lane,
-                        fmt::format("other warps wait for barrier {} at another instruction (line {}, ptx {})", number,
-                                    first.position.sourceLine, first.position.line));
+    cta_.launch->report(
+        warp_, Finding::Kind::DivergentBarrier, lane,
+        fmt::format("other warps wait for barrier {} at another instruction (line {}, ptx {})", number, first.position.sourceLine, first.position.line));
   }
   if (BarrierKind(in.variant) == BarrierKind::Arrive) {
     ++f.pc;
@@ -441,10 +441,10 @@ void breakDeadlock(Cta& cta) {
       for (const Fragment& f : warp.fragments)
         if (f.state == Fragment::State::AtBarrier && f.barrier == number) {
           warp.pc = f.pc;
-          launch.report(warp, Finding::Kind::Deadlock, uint32_t(std::countr_zero(f.mask)),
-                        fmt::format("barrier {} waits for {} threads, only {} can come", number, barrier.counted ? barrier.expected : cta.aliveThreads,
-                                    barrier.arrived),
-                        f.pc);
+          launch.report(
+              warp, Finding::Kind::Deadlock, uint32_t(std::countr_zero(f.mask)),
+              fmt::format("barrier {} waits for {} threads, only {} can come", number, barrier.counted ? barrier.expected : cta.aliveThreads, barrier.arrived),
+              f.pc);
           releaseBarrier(cta, number);
           return;
         }

@@ -20,31 +20,56 @@ uint64_t specialValue(const Cta& cta, uint32_t thread, SpecialRegister which) {
   const Launch& launch = *cta.launch;
   uint32_t lane = thread % kLanes;
   switch (which) {
-  case SpecialRegister::TidX: return thread % launch.block[0];
-  case SpecialRegister::TidY: return thread / launch.block[0] % launch.block[1];
-  case SpecialRegister::TidZ: return thread / launch.block[0] / launch.block[1];
-  case SpecialRegister::NtidX: return launch.block[0];
-  case SpecialRegister::NtidY: return launch.block[1];
-  case SpecialRegister::NtidZ: return launch.block[2];
-  case SpecialRegister::CtaidX: return cta.index[0];
-  case SpecialRegister::CtaidY: return cta.index[1];
-  case SpecialRegister::CtaidZ: return cta.index[2];
-  case SpecialRegister::NctaidX: return launch.grid[0];
-  case SpecialRegister::NctaidY: return launch.grid[1];
-  case SpecialRegister::NctaidZ: return launch.grid[2];
-  case SpecialRegister::LaneId: return lane;
-  case SpecialRegister::WarpId: return thread / kLanes;
-  case SpecialRegister::NwarpId: return (launch.threads + kLanes - 1) / kLanes;
-  case SpecialRegister::SmId: return 0;
-  case SpecialRegister::NsmId: return 1;
-  case SpecialRegister::GridId: return launch.epoch;
-  case SpecialRegister::LaneMaskEq: return 1u << lane;
-  case SpecialRegister::LaneMaskLe: return (2ull << lane) - 1;
-  case SpecialRegister::LaneMaskLt: return (1u << lane) - 1;
-  case SpecialRegister::LaneMaskGe: return uint32_t(~0u << lane);
-  case SpecialRegister::LaneMaskGt: return uint32_t(~((2ull << lane) - 1));
-  case SpecialRegister::DynamicSharedBytes: return launch.dynamicSharedBytes;
-  case SpecialRegister::TotalSharedBytes: return launch.sharedBytes;
+  case SpecialRegister::TidX:
+    return thread % launch.block[0];
+  case SpecialRegister::TidY:
+    return thread / launch.block[0] % launch.block[1];
+  case SpecialRegister::TidZ:
+    return thread / launch.block[0] / launch.block[1];
+  case SpecialRegister::NtidX:
+    return launch.block[0];
+  case SpecialRegister::NtidY:
+    return launch.block[1];
+  case SpecialRegister::NtidZ:
+    return launch.block[2];
+  case SpecialRegister::CtaidX:
+    return cta.index[0];
+  case SpecialRegister::CtaidY:
+    return cta.index[1];
+  case SpecialRegister::CtaidZ:
+    return cta.index[2];
+  case SpecialRegister::NctaidX:
+    return launch.grid[0];
+  case SpecialRegister::NctaidY:
+    return launch.grid[1];
+  case SpecialRegister::NctaidZ:
+    return launch.grid[2];
+  case SpecialRegister::LaneId:
+    return lane;
+  case SpecialRegister::WarpId:
+    return thread / kLanes;
+  case SpecialRegister::NwarpId:
+    return (launch.threads + kLanes - 1) / kLanes;
+  case SpecialRegister::SmId:
+    return 0;
+  case SpecialRegister::NsmId:
+    return 1;
+  case SpecialRegister::GridId:
+    return launch.epoch;
+  case SpecialRegister::LaneMaskEq:
+    return 1u << lane;
+  case SpecialRegister::LaneMaskLe:
+    return (2ull << lane) - 1;
+  case SpecialRegister::LaneMaskLt:
+    return (1u << lane) - 1;
+  case SpecialRegister::LaneMaskGe:
+    return uint32_t(~0u << lane);
+  case SpecialRegister::LaneMaskGt:
+    return uint32_t(~((2ull << lane) - 1));
+  case SpecialRegister::DynamicSharedBytes:
+    return launch.dynamicSharedBytes;
+  case SpecialRegister::TotalSharedBytes:
+    return launch.sharedBytes;
   }
   return 0;
 }
@@ -234,7 +259,8 @@ void runLaunch(Launch& launch, std::vector<Worker>& workers) {
   findBounds(launch);
   uint64_t total = uint64_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
   for (Worker& worker : workers)
-    for (std::vector<uint64_t>* counts : {&worker.issued, &worker.lanes, &worker.sectors, &worker.ideal, &worker.wavefronts, &worker.idealWavefronts, &worker.bytes})
+    for (std::vector<uint64_t>* counts :
+         {&worker.issued, &worker.lanes, &worker.sectors, &worker.ideal, &worker.wavefronts, &worker.idealWavefronts, &worker.bytes})
       counts->assign(program.code.size(), 0);
   for (Worker& worker : workers) {
     worker.patterns.resize(std::max(worker.patterns.size(), program.bounds.size()));

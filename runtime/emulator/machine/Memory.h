@@ -19,7 +19,7 @@ constexpr uint64_t kWindow = 1ull << 36; // bytes of the global range, and of th
 struct Buffer {
   uint64_t begin = 0, end = 0; // device addresses
   std::string name;
-  bool initialised = false;    // every byte is known to be written
+  bool initialised = false; // every byte is known to be written
 };
 
 class Memory {

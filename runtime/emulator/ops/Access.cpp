@@ -323,8 +323,15 @@ Place placeOf(Warp& warp, const Instr& in, Space space) {
     bool shared = space == Space::Shared;
     bool known = bounds && bounds->end && in.space == space;
     uint64_t frame = launch.program->localBytes, whole = shared ? launch.sharedBytes : frame, thread = uint64_t(warp.index) * kLanes * frame;
-    return {space, known ? bounds->begin : 0, known ? bounds->end : whole, shared ? cta.shared.data() : cta.local.data() + thread,
-            shared ? cta.sharedWritten.data() : cta.localWritten.data() + thread, shared ? 0 : frame, checks, checks && shared, true};
+    return {space,
+            known ? bounds->begin : 0,
+            known ? bounds->end : whole,
+            shared ? cta.shared.data() : cta.local.data() + thread,
+            shared ? cta.sharedWritten.data() : cta.localWritten.data() + thread,
+            shared ? 0 : frame,
+            checks,
+            checks && shared,
+            true};
   }
   uint8_t *bytes = launch.memory->host(kGlobalBase) - kGlobalBase, *written = launch.memory->written(kGlobalBase) - kGlobalBase;
   if (bounds && !bounds->buffers.empty())

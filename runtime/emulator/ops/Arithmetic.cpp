@@ -20,17 +20,28 @@ template <class T> T maxOf(T a, T b) {
 }
 
 template <Op op, class T> T compute(T a, T b, T c) {
-  if constexpr (op == Op::Add) return a + b;
-  if constexpr (op == Op::Sub) return a - b;
-  if constexpr (op == Op::Mul) return a * b;
-  if constexpr (op == Op::Fma) return std::fma(a, b, c);
-  if constexpr (op == Op::Div) return a / b;
-  if constexpr (op == Op::Min) return minOf(a, b);
-  if constexpr (op == Op::Max) return maxOf(a, b);
-  if constexpr (op == Op::MinNan) return a != a ? a : b != b ? b : minOf(a, b);
-  if constexpr (op == Op::MaxNan) return a != a ? a : b != b ? b : maxOf(a, b);
-  if constexpr (op == Op::Abs) return std::fabs(a);
-  if constexpr (op == Op::Neg) return -a;
+  if constexpr (op == Op::Add)
+    return a + b;
+  if constexpr (op == Op::Sub)
+    return a - b;
+  if constexpr (op == Op::Mul)
+    return a * b;
+  if constexpr (op == Op::Fma)
+    return std::fma(a, b, c);
+  if constexpr (op == Op::Div)
+    return a / b;
+  if constexpr (op == Op::Min)
+    return minOf(a, b);
+  if constexpr (op == Op::Max)
+    return maxOf(a, b);
+  if constexpr (op == Op::MinNan)
+    return a != a ? a : b != b ? b : minOf(a, b);
+  if constexpr (op == Op::MaxNan)
+    return a != a ? a : b != b ? b : maxOf(a, b);
+  if constexpr (op == Op::Abs)
+    return std::fabs(a);
+  if constexpr (op == Op::Neg)
+    return -a;
 }
 
 template <Op op, class T, bool Ftz, bool Sat> T unary(T a) { return out<Ftz, Sat>(compute<op, T>(in<Ftz>(a), T(0), T(0))); }
@@ -54,9 +65,12 @@ template <Op op, class T> Handler pick(bool ftz, bool sat, bool rounded) {
 // Halves: exact in double where the format allows, else rounded to odd, so the one encoding rounds as the hardware does.
 template <Op op, class H> uint32_t halfOf(uint32_t ab, uint32_t bb, uint32_t cb) {
   float a = H::decode(ab), b = H::decode(bb), c = H::decode(cb);
-  if constexpr (op == Op::Abs) return a != a ? kSmallNan : ab & 0x7fff;
-  if constexpr (op == Op::Neg) return a != a ? kSmallNan : (ab ^ 0x8000) & 0xffff;
-  if constexpr (op == Op::Fma) return H::encode(fmaOdd(a, b, c));
+  if constexpr (op == Op::Abs)
+    return a != a ? kSmallNan : ab & 0x7fff;
+  if constexpr (op == Op::Neg)
+    return a != a ? kSmallNan : (ab ^ 0x8000) & 0xffff;
+  if constexpr (op == Op::Fma)
+    return H::encode(fmaOdd(a, b, c));
   return H::encode(compute<op, double>(a, b, c));
 }
 enum HalfFlag : uint8_t { kFtz = 1, kSat = 2, kRelu = 4 };
@@ -88,17 +102,20 @@ template <Op op, class H, int Parts> void runHalf(Warp& warp, const Instr& in) {
 }
 template <Op op> Handler pickHalf(Type type) {
   switch (type) {
-  case Type::F16: return &runHalf<op, F16, 1>;
-  case Type::F16x2: return &runHalf<op, F16, 2>;
-  case Type::BF16: return &runHalf<op, BF16, 1>;
-  case Type::BF16x2: return &runHalf<op, BF16, 2>;
-  default: return nullptr;
+  case Type::F16:
+    return &runHalf<op, F16, 1>;
+  case Type::F16x2:
+    return &runHalf<op, F16, 2>;
+  case Type::BF16:
+    return &runHalf<op, BF16, 1>;
+  case Type::BF16x2:
+    return &runHalf<op, BF16, 2>;
+  default:
+    return nullptr;
   }
 }
 
-Class classOf(Type type) {
-  return type == Type::F32 ? Class::Float32 : type == Type::F64 ? Class::Float64 : isFloat(type) ? Class::Half : Class::Integer;
-}
+Class classOf(Type type) { return type == Type::F32 ? Class::Float32 : type == Type::F64 ? Class::Float64 : isFloat(type) ? Class::Half : Class::Integer; }
 
 /// Suffixes and operands of a floating-point instruction with n sources.
 template <Op op> void makeFloat(Decoder& d, Instr& in, Type type, int n, uint32_t flops) {
@@ -150,14 +167,26 @@ template <class T> T subInt(T a, T b) { return T(Unsigned<T>(a) - Unsigned<T>(b)
 template <class T> T mulLow(T a, T b) { return T(uint64_t(a) * uint64_t(b)); }
 template <class T> T madLow(T a, T b, T c) { return T(uint64_t(a) * uint64_t(b) + uint64_t(c)); }
 template <class T> struct Wider;
-template <> struct Wider<uint16_t> { using Type = uint32_t; };
-template <> struct Wider<int16_t> { using Type = int32_t; };
-template <> struct Wider<uint32_t> { using Type = uint64_t; };
-template <> struct Wider<int32_t> { using Type = int64_t; };
+template <> struct Wider<uint16_t> {
+  using Type = uint32_t;
+};
+template <> struct Wider<int16_t> {
+  using Type = int32_t;
+};
+template <> struct Wider<uint32_t> {
+  using Type = uint64_t;
+};
+template <> struct Wider<int32_t> {
+  using Type = int64_t;
+};
 __extension__ typedef unsigned __int128 Unsigned128;
 __extension__ typedef __int128 Signed128;
-template <> struct Wider<uint64_t> { using Type = Unsigned128; };
-template <> struct Wider<int64_t> { using Type = Signed128; };
+template <> struct Wider<uint64_t> {
+  using Type = Unsigned128;
+};
+template <> struct Wider<int64_t> {
+  using Type = Signed128;
+};
 template <class T> T mulHigh(T a, T b) { return T((typename Wider<T>::Type(a) * typename Wider<T>::Type(b)) >> (sizeof(T) * 8)); }
 template <class T> T madHigh(T a, T b, T c) { return addInt<T>(mulHigh<T>(a, b), c); }
 template <class T> typename Wider<T>::Type mulWide(T a, T b) { return typename Wider<T>::Type(a) * typename Wider<T>::Type(b); }
@@ -194,17 +223,24 @@ template <int32_t (*F)(int32_t, int32_t)> uint32_t twoHalves(uint32_t a, uint32_
   return low | high << 16;
 }
 
-#define MOEC_BY_INTEGER(TYPE, F)                                                                                       \
-  [&]() -> Handler {                                                                                                   \
-    switch (TYPE) {                                                                                                    \
-    case Type::U16: return each<&F<uint16_t>>;                                                                         \
-    case Type::S16: return each<&F<int16_t>>;                                                                          \
-    case Type::U32: return each<&F<uint32_t>>;                                                                         \
-    case Type::S32: return each<&F<int32_t>>;                                                                          \
-    case Type::U64: return each<&F<uint64_t>>;                                                                         \
-    case Type::S64: return each<&F<int64_t>>;                                                                          \
-    default: return nullptr;                                                                                           \
-    }                                                                                                                  \
+#define MOEC_BY_INTEGER(TYPE, F) \
+  [&]() -> Handler {             \
+    switch (TYPE) {              \
+    case Type::U16:              \
+      return each<&F<uint16_t>>; \
+    case Type::S16:              \
+      return each<&F<int16_t>>;  \
+    case Type::U32:              \
+      return each<&F<uint32_t>>; \
+    case Type::S32:              \
+      return each<&F<int32_t>>;  \
+    case Type::U64:              \
+      return each<&F<uint64_t>>; \
+    case Type::S64:              \
+      return each<&F<int64_t>>;  \
+    default:                     \
+      return nullptr;            \
+    }                            \
   }()
 
 void readInteger(Decoder& d, Instr& in, Type type, int n) {
@@ -442,7 +478,8 @@ void makeDp2a(Decoder& d, Instr& in) {
   if (high)
     in.run = a ? (b ? each<&dot2<true, true, true>> : each<&dot2<true, false, true>>) : (b ? each<&dot2<false, true, true>> : each<&dot2<false, false, true>>);
   else
-    in.run = a ? (b ? each<&dot2<true, true, false>> : each<&dot2<true, false, false>>) : (b ? each<&dot2<false, true, false>> : each<&dot2<false, false, false>>);
+    in.run =
+        a ? (b ? each<&dot2<true, true, false>> : each<&dot2<true, false, false>>) : (b ? each<&dot2<false, true, false>> : each<&dot2<false, false, false>>);
 }
 
 constexpr Opcode kRows[] = {

@@ -118,10 +118,14 @@ template <Logic op> void makeLogic(Decoder& d, Instr& in) {
   d.carriesPointers();
   start(d, in, type, op == Logic::Not ? 1 : 2);
   bool wide = bytesOf(type) == 8;
-  if (op == Logic::And) in.run = wide ? each<&andOf<uint64_t>> : each<&andOf<uint32_t>>;
-  if (op == Logic::Or) in.run = wide ? each<&orOf<uint64_t>> : each<&orOf<uint32_t>>;
-  if (op == Logic::Xor) in.run = wide ? each<&xorOf<uint64_t>> : each<&xorOf<uint32_t>>;
-  if (op == Logic::Not) in.run = wide ? each<&notOf<uint64_t>> : bytesOf(type) == 2 ? each<&notOf<uint16_t>> : each<&notOf<uint32_t>>;
+  if (op == Logic::And)
+    in.run = wide ? each<&andOf<uint64_t>> : each<&andOf<uint32_t>>;
+  if (op == Logic::Or)
+    in.run = wide ? each<&orOf<uint64_t>> : each<&orOf<uint32_t>>;
+  if (op == Logic::Xor)
+    in.run = wide ? each<&xorOf<uint64_t>> : each<&xorOf<uint32_t>>;
+  if (op == Logic::Not)
+    in.run = wide ? each<&notOf<uint64_t>> : bytesOf(type) == 2 ? each<&notOf<uint16_t>> : each<&notOf<uint32_t>>;
 }
 void makeCnot(Decoder& d, Instr& in) {
   Type type = d.words().takeType();
@@ -184,9 +188,15 @@ void makeBfind(Decoder& d, Instr& in) {
   Type type = d.words().takeType();
   start(d, in, type, 1);
   if (shift)
-    in.run = type == Type::U32 ? each<&bfindShift<uint32_t>> : type == Type::S32 ? each<&bfindShift<int32_t>> : type == Type::U64 ? each<&bfindShift<uint64_t>> : each<&bfindShift<int64_t>>;
+    in.run = type == Type::U32   ? each<&bfindShift<uint32_t>>
+             : type == Type::S32 ? each<&bfindShift<int32_t>>
+             : type == Type::U64 ? each<&bfindShift<uint64_t>>
+                                 : each<&bfindShift<int64_t>>;
   else
-    in.run = type == Type::U32 ? each<&bfindOf<uint32_t>> : type == Type::S32 ? each<&bfindOf<int32_t>> : type == Type::U64 ? each<&bfindOf<uint64_t>> : each<&bfindOf<int64_t>>;
+    in.run = type == Type::U32   ? each<&bfindOf<uint32_t>>
+             : type == Type::S32 ? each<&bfindOf<int32_t>>
+             : type == Type::U64 ? each<&bfindOf<uint64_t>>
+                                 : each<&bfindOf<int64_t>>;
 }
 void makeBrev(Decoder& d, Instr& in) {
   Type type = d.words().takeType();
@@ -206,7 +216,8 @@ void makeClz(Decoder& d, Instr& in) {
 void makePrmt(Decoder& d, Instr& in) {
   start(d, in, d.words().takeType(), 2);
   in.c = d.read(3, Type::B32);
-  constexpr Handler modes[] = {each<&permuteMode<0>>, each<&permuteMode<1>>, each<&permuteMode<2>>, each<&permuteMode<3>>, each<&permuteMode<4>>, each<&permuteMode<5>>};
+  constexpr Handler modes[] = {each<&permuteMode<0>>, each<&permuteMode<1>>, each<&permuteMode<2>>,
+                               each<&permuteMode<3>>, each<&permuteMode<4>>, each<&permuteMode<5>>};
   int mode = d.words().takeOneOf({"f4e", "b4e", "rc8", "ecl", "ecr", "rc16"});
   in.run = mode < 0 ? each<&permute> : modes[mode];
 }

@@ -15,28 +15,46 @@ __extension__ typedef __int128 Wide;
 template <class D, class S> D convertInteger(S x) { return D(x); }
 template <class D> Handler fromInteger(Type from) {
   switch (from) {
-  case Type::U8: return each<&convertInteger<D, uint8_t>>;
-  case Type::S8: return each<&convertInteger<D, int8_t>>;
-  case Type::U16: return each<&convertInteger<D, uint16_t>>;
-  case Type::S16: return each<&convertInteger<D, int16_t>>;
-  case Type::U32: return each<&convertInteger<D, uint32_t>>;
-  case Type::S32: return each<&convertInteger<D, int32_t>>;
-  case Type::U64: return each<&convertInteger<D, uint64_t>>;
-  case Type::S64: return each<&convertInteger<D, int64_t>>;
-  default: return nullptr;
+  case Type::U8:
+    return each<&convertInteger<D, uint8_t>>;
+  case Type::S8:
+    return each<&convertInteger<D, int8_t>>;
+  case Type::U16:
+    return each<&convertInteger<D, uint16_t>>;
+  case Type::S16:
+    return each<&convertInteger<D, int16_t>>;
+  case Type::U32:
+    return each<&convertInteger<D, uint32_t>>;
+  case Type::S32:
+    return each<&convertInteger<D, int32_t>>;
+  case Type::U64:
+    return each<&convertInteger<D, uint64_t>>;
+  case Type::S64:
+    return each<&convertInteger<D, int64_t>>;
+  default:
+    return nullptr;
   }
 }
 Handler integerToInteger(Type to, Type from) {
   switch (to) {
-  case Type::U8: return fromInteger<uint8_t>(from);
-  case Type::S8: return fromInteger<int8_t>(from);
-  case Type::U16: return fromInteger<uint16_t>(from);
-  case Type::S16: return fromInteger<int16_t>(from);
-  case Type::U32: return fromInteger<uint32_t>(from);
-  case Type::S32: return fromInteger<int32_t>(from);
-  case Type::U64: return fromInteger<uint64_t>(from);
-  case Type::S64: return fromInteger<int64_t>(from);
-  default: return nullptr;
+  case Type::U8:
+    return fromInteger<uint8_t>(from);
+  case Type::S8:
+    return fromInteger<int8_t>(from);
+  case Type::U16:
+    return fromInteger<uint16_t>(from);
+  case Type::S16:
+    return fromInteger<int16_t>(from);
+  case Type::U32:
+    return fromInteger<uint32_t>(from);
+  case Type::S32:
+    return fromInteger<int32_t>(from);
+  case Type::U64:
+    return fromInteger<uint64_t>(from);
+  case Type::S64:
+    return fromInteger<int64_t>(from);
+  default:
+    return nullptr;
   }
 }
 
@@ -52,11 +70,11 @@ Wide readInteger(Warp& warp, uint32_t place, Type type, int lane, bool wideRegis
 struct Conversion {
   Type to = Type::None, from = Type::None;
   Rounding rounding = Rounding::None;
-  uint8_t integral = 0;   // 0 none; 1 rni 2 rzi 3 rmi 4 rpi
+  uint8_t integral = 0; // 0 none; 1 rni 2 rzi 3 rmi 4 rpi
   bool saturate = false, ftz = false, relu = false, finite = false;
   uint8_t registerBytes = 4; // of the destination
-  bool away = false;      // rna
-  bool wideSource = false; // its register has 64 bits, whatever its type: the lower ones count
+  bool away = false;         // rna
+  bool wideSource = false;   // its register has 64 bits, whatever its type: the lower ones count
 };
 static_assert(sizeof(Conversion) <= 16);
 // Conversions are kept in Program::lists as four words.
@@ -97,10 +115,14 @@ void integersSlowly(Warp& warp, const Instr& in) {
 // --- floating point ---
 double readFloat(Warp& warp, uint32_t place, Type type, int lane) {
   switch (type) {
-  case Type::F64: return open<double>(warp.at<uint64_t>(place)[lane]);
-  case Type::F32: return open<float>(warp.at<uint32_t>(place)[lane]);
-  case Type::F16: return decodeF16(warp.at<uint32_t>(place)[lane] & 0xffff);
-  default: return decodeBF16(warp.at<uint32_t>(place)[lane] & 0xffff);
+  case Type::F64:
+    return open<double>(warp.at<uint64_t>(place)[lane]);
+  case Type::F32:
+    return open<float>(warp.at<uint32_t>(place)[lane]);
+  case Type::F16:
+    return decodeF16(warp.at<uint32_t>(place)[lane] & 0xffff);
+  default:
+    return decodeBF16(warp.at<uint32_t>(place)[lane] & 0xffff);
   }
 }
 /// f32 and f64 obey the host's rounding mode, set by the caller.
@@ -118,11 +140,16 @@ void writeFloat(Warp& warp, const Instr& in, const Conversion& c, int lane, doub
 }
 double toIntegral(double x, uint8_t mode) {
   switch (mode) {
-  case 1: return std::nearbyint(x);
-  case 2: return std::trunc(x);
-  case 3: return std::floor(x);
-  case 4: return std::ceil(x);
-  default: return x;
+  case 1:
+    return std::nearbyint(x);
+  case 2:
+    return std::trunc(x);
+  case 3:
+    return std::floor(x);
+  case 4:
+    return std::ceil(x);
+  default:
+    return x;
   }
 }
 
@@ -226,16 +253,24 @@ Handler common(const Conversion& c) {
     return nullptr;
   bool nearest = c.rounding == Rounding::Nearest || c.rounding == Rounding::None;
   if (c.to == Type::F32 && nearest && !c.integral) {
-    if (c.from == Type::S32) return each<&convertFloat<float, int32_t>>;
-    if (c.from == Type::U32) return each<&convertFloat<float, uint32_t>>;
-    if (c.from == Type::F64) return each<&narrow>;
-    if (c.from == Type::F16) return each<&halfToFloat>;
-    if (c.from == Type::BF16) return each<&bhalfToFloat>;
+    if (c.from == Type::S32)
+      return each<&convertFloat<float, int32_t>>;
+    if (c.from == Type::U32)
+      return each<&convertFloat<float, uint32_t>>;
+    if (c.from == Type::F64)
+      return each<&narrow>;
+    if (c.from == Type::F16)
+      return each<&halfToFloat>;
+    if (c.from == Type::BF16)
+      return each<&bhalfToFloat>;
   }
   if (c.to == Type::F64 && nearest && !c.integral) {
-    if (c.from == Type::S32) return each<&convertFloat<double, int32_t>>;
-    if (c.from == Type::U32) return each<&convertFloat<double, uint32_t>>;
-    if (c.from == Type::F32) return each<&convertFloat<double, float>>;
+    if (c.from == Type::S32)
+      return each<&convertFloat<double, int32_t>>;
+    if (c.from == Type::U32)
+      return each<&convertFloat<double, uint32_t>>;
+    if (c.from == Type::F32)
+      return each<&convertFloat<double, float>>;
   }
   return nullptr;
 }
@@ -308,7 +343,8 @@ void makeCvta(Decoder& d, Instr& in) {
 }
 
 constexpr Opcode kRows[] = {
-    {"cvt", "{.rni/rzi/rmi/rpi/rn/rz/rm/rp/rna}{.ftz}{.sat}{.relu}.to.from of integers, f16, bf16, f32, f64; .f16x2/bf16x2.f32; .tf32.f32", "9.7.9.21", &makeCvt},
+    {"cvt", "{.rni/rzi/rmi/rpi/rn/rz/rm/rp/rna}{.ftz}{.sat}{.relu}.to.from of integers, f16, bf16, f32, f64; .f16x2/bf16x2.f32; .tf32.f32", "9.7.9.21",
+     &makeCvt},
     {"cvta", "{.to}.global/shared/local/const.u64", "9.7.9.20", &makeCvta},
 };
 

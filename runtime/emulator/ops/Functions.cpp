@@ -11,14 +11,22 @@ enum class Fn { Rcp, Sqrt, Rsqrt, Sin, Cos, Lg2, Ex2, Tanh };
 
 template <Fn fn> double wide(double x) {
   switch (fn) {
-  case Fn::Rcp: return 1 / x;
-  case Fn::Sqrt: return std::sqrt(x);
-  case Fn::Rsqrt: return 1 / std::sqrt(x);
-  case Fn::Sin: return std::sin(x);
-  case Fn::Cos: return std::cos(x);
-  case Fn::Lg2: return std::log2(x);
-  case Fn::Ex2: return std::exp2(x);
-  case Fn::Tanh: return std::tanh(x);
+  case Fn::Rcp:
+    return 1 / x;
+  case Fn::Sqrt:
+    return std::sqrt(x);
+  case Fn::Rsqrt:
+    return 1 / std::sqrt(x);
+  case Fn::Sin:
+    return std::sin(x);
+  case Fn::Cos:
+    return std::cos(x);
+  case Fn::Lg2:
+    return std::log2(x);
+  case Fn::Ex2:
+    return std::exp2(x);
+  case Fn::Tanh:
+    return std::tanh(x);
   }
 }
 /// The argument and result are flushed with .ftz.
@@ -45,11 +53,16 @@ template <Fn fn, class H, int Parts> void halfFunction(Warp& warp, const Instr& 
 }
 template <Fn fn> Handler pickHalf(Type type) {
   switch (type) {
-  case Type::F16: return &halfFunction<fn, F16, 1>;
-  case Type::F16x2: return &halfFunction<fn, F16, 2>;
-  case Type::BF16: return &halfFunction<fn, BF16, 1>;
-  case Type::BF16x2: return &halfFunction<fn, BF16, 2>;
-  default: return nullptr;
+  case Type::F16:
+    return &halfFunction<fn, F16, 1>;
+  case Type::F16x2:
+    return &halfFunction<fn, F16, 2>;
+  case Type::BF16:
+    return &halfFunction<fn, BF16, 1>;
+  case Type::BF16x2:
+    return &halfFunction<fn, BF16, 2>;
+  default:
+    return nullptr;
   }
 }
 

@@ -60,18 +60,23 @@ constexpr uint8_t kSigned = 1, kWide = 2, kNarrow = 4;
 template <class U> void loadAs(Warp& warp, const Access& access, uint32_t place, size_t offset, uint8_t variant, size_t stride) {
   using S = std::make_signed_t<U>;
   if (variant & kSigned)
-    (variant & kWide) ? loadElement<S, int64_t>(warp, access, place, offset, stride)
-    : (variant & kNarrow) ? loadElement<S, int16_t>(warp, access, place, offset, stride) : loadElement<S, int32_t>(warp, access, place, offset, stride);
+    (variant & kWide)     ? loadElement<S, int64_t>(warp, access, place, offset, stride)
+    : (variant & kNarrow) ? loadElement<S, int16_t>(warp, access, place, offset, stride)
+                          : loadElement<S, int32_t>(warp, access, place, offset, stride);
   else
     (variant & kWide) ? loadElement<U, uint64_t>(warp, access, place, offset, stride) : loadElement<U, uint32_t>(warp, access, place, offset, stride);
 }
 void loadOne(Warp& warp, const Access& access, uint32_t place, size_t offset, const Instr& in) {
   size_t stride = size_t(in.bytes) * in.count; // of contiguous lanes
   switch (in.bytes) {
-  case 1: return loadAs<uint8_t>(warp, access, place, offset, in.variant, stride);
-  case 2: return loadAs<uint16_t>(warp, access, place, offset, in.variant, stride);
-  case 4: return loadAs<uint32_t>(warp, access, place, offset, in.variant, stride);
-  case 8: return loadElement<uint64_t, uint64_t>(warp, access, place, offset, stride);
+  case 1:
+    return loadAs<uint8_t>(warp, access, place, offset, in.variant, stride);
+  case 2:
+    return loadAs<uint16_t>(warp, access, place, offset, in.variant, stride);
+  case 4:
+    return loadAs<uint32_t>(warp, access, place, offset, in.variant, stride);
+  case 8:
+    return loadElement<uint64_t, uint64_t>(warp, access, place, offset, stride);
   }
 }
 /// The two or four 4-byte elements of every lane, lanes in fours: a transposition.
@@ -152,10 +157,14 @@ void storeOne(Warp& warp, const Access& access, uint32_t place, size_t offset, c
   bool wide = in.variant & kWide;
   size_t stride = size_t(in.bytes) * in.count;
   switch (in.bytes) {
-  case 1: return storeElement<uint8_t>(warp, access, place, offset, wide);
-  case 2: return storeElement<uint16_t>(warp, access, place, offset, wide);
-  case 4: return storeElement<uint32_t>(warp, access, place, offset, wide, stride);
-  case 8: return storeElement<uint64_t>(warp, access, place, offset, true, stride);
+  case 1:
+    return storeElement<uint8_t>(warp, access, place, offset, wide);
+  case 2:
+    return storeElement<uint16_t>(warp, access, place, offset, wide);
+  case 4:
+    return storeElement<uint32_t>(warp, access, place, offset, wide, stride);
+  case 8:
+    return storeElement<uint64_t>(warp, access, place, offset, true, stride);
   }
 }
 const uint32_t* storedPlaces(const Warp& warp, const Instr& in) { return in.count == 1 ? &in.b : &warp.cta->launch->program->lists[in.list]; }
@@ -293,24 +302,36 @@ template <class T> uint64_t combine(Atomic op, uint64_t oldBits, uint64_t bBits,
   if constexpr (std::is_integral_v<T>) {
     using U = std::make_unsigned_t<T>;
     switch (op) {
-    case Atomic::And: return oldBits & bBits;
-    case Atomic::Or: return oldBits | bBits;
-    case Atomic::Xor: return oldBits ^ bBits;
-    case Atomic::Inc: return U(old) >= U(b) ? 0 : U(old) + 1;
-    case Atomic::Dec: return U(old) == 0 || U(old) > U(b) ? U(b) : U(old) - 1;
-    case Atomic::Add: return U(U(old) + U(b));
-    default: break;
+    case Atomic::And:
+      return oldBits & bBits;
+    case Atomic::Or:
+      return oldBits | bBits;
+    case Atomic::Xor:
+      return oldBits ^ bBits;
+    case Atomic::Inc:
+      return U(old) >= U(b) ? 0 : U(old) + 1;
+    case Atomic::Dec:
+      return U(old) == 0 || U(old) > U(b) ? U(b) : U(old) - 1;
+    case Atomic::Add:
+      return U(U(old) + U(b));
+    default:
+      break;
     }
   } else if (op == Atomic::Add) {
     T sum = canonical(old + b);
     return close<T>(sum);
   }
   switch (op) {
-  case Atomic::Cas: return oldBits == bBits ? cBits : oldBits;
-  case Atomic::Exch: return bBits;
-  case Atomic::Min: return close<T>(old < b ? old : b);
-  case Atomic::Max: return close<T>(old > b ? old : b);
-  default: return oldBits;
+  case Atomic::Cas:
+    return oldBits == bBits ? cBits : oldBits;
+  case Atomic::Exch:
+    return bBits;
+  case Atomic::Min:
+    return close<T>(old < b ? old : b);
+  case Atomic::Max:
+    return close<T>(old > b ? old : b);
+  default:
+    return oldBits;
   }
 }
 uint64_t combineHalves(Type type, uint64_t oldBits, uint64_t bBits) {
@@ -328,13 +349,24 @@ uint64_t combineAs(Type type, Atomic op, uint64_t oldBits, uint64_t b, uint64_t 
   if (flushes)
     return close<float>(flush(canonical(flush(open<float>(uint32_t(oldBits))) + flush(open<float>(uint32_t(b))))));
   switch (type) {
-  case Type::S32: return combine<int32_t>(op, oldBits, b, c);
-  case Type::S64: return combine<int64_t>(op, oldBits, b, c);
-  case Type::F32: return combine<float>(op, oldBits, b, c);
-  case Type::F64: return combine<double>(op, oldBits, b, c);
-  case Type::F16: case Type::F16x2: case Type::BF16: case Type::BF16x2: return combineHalves(type, oldBits, b);
-  case Type::B64: case Type::U64: return combine<uint64_t>(op, oldBits, b, c);
-  default: return combine<uint32_t>(op, oldBits, b, c);
+  case Type::S32:
+    return combine<int32_t>(op, oldBits, b, c);
+  case Type::S64:
+    return combine<int64_t>(op, oldBits, b, c);
+  case Type::F32:
+    return combine<float>(op, oldBits, b, c);
+  case Type::F64:
+    return combine<double>(op, oldBits, b, c);
+  case Type::F16:
+  case Type::F16x2:
+  case Type::BF16:
+  case Type::BF16x2:
+    return combineHalves(type, oldBits, b);
+  case Type::B64:
+  case Type::U64:
+    return combine<uint64_t>(op, oldBits, b, c);
+  default:
+    return combine<uint32_t>(op, oldBits, b, c);
   }
 }
 template <class W> uint64_t atomically(uint8_t* host, Type type, Atomic op, uint64_t b, uint64_t c, bool flushes = false) {
@@ -474,7 +506,11 @@ void copyAsync(Warp& warp, const Instr& in) {
   for (int lane = 0; lane < kLanes; ++lane)
     if (to.mask >> lane & 1) {
       bool whole = from.mask >> lane & 1, some = part.mask >> lane & 1;
-      queueCopy(warp, uint32_t(lane), uint32_t(to.address[lane]), whole ? from.host(lane) : some ? part.host(lane) : nullptr, whole || some ? sizes[lane] : 0, in.bytes);
+      queueCopy(warp, uint32_t(lane), uint32_t(to.address[lane]),
+                whole  ? from.host(lane)
+                : some ? part.host(lane)
+                       : nullptr,
+                whole || some ? sizes[lane] : 0, in.bytes);
     }
 }
 void commitGroup(Warp& warp, const Instr&) { commitCopies(warp); }

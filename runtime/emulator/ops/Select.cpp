@@ -124,16 +124,26 @@ template <Compare op, class T> bool holds(T a, T b) {
     bool equal = a == b, unordered = a != a || b != b;
     return op == Compare::Eq ? equal : op == Compare::Equ ? equal || unordered : op == Compare::Ne ? !equal && !unordered : !equal;
   }
-  if constexpr (op == Compare::Lt) return a < b;
-  if constexpr (op == Compare::Le) return a <= b;
-  if constexpr (op == Compare::Gt) return a > b;
-  if constexpr (op == Compare::Ge) return a >= b;
-  if constexpr (op == Compare::Ltu) return !(a >= b);
-  if constexpr (op == Compare::Leu) return !(a > b);
-  if constexpr (op == Compare::Gtu) return !(a <= b);
-  if constexpr (op == Compare::Geu) return !(a < b);
-  if constexpr (op == Compare::Num) return a == a && b == b;
-  if constexpr (op == Compare::Nan) return a != a || b != b;
+  if constexpr (op == Compare::Lt)
+    return a < b;
+  if constexpr (op == Compare::Le)
+    return a <= b;
+  if constexpr (op == Compare::Gt)
+    return a > b;
+  if constexpr (op == Compare::Ge)
+    return a >= b;
+  if constexpr (op == Compare::Ltu)
+    return !(a >= b);
+  if constexpr (op == Compare::Leu)
+    return !(a > b);
+  if constexpr (op == Compare::Gtu)
+    return !(a <= b);
+  if constexpr (op == Compare::Geu)
+    return !(a < b);
+  if constexpr (op == Compare::Num)
+    return a == a && b == b;
+  if constexpr (op == Compare::Nan)
+    return a != a || b != b;
 }
 
 /// The comparison's bits; then combined with a predicate (in.variant: 0 none, 1 and, 2 or, 3 xor) and written to p and to q, its complement's.
@@ -149,7 +159,7 @@ void finishCompare(Warp& warp, const Instr& in, uint32_t bits) {
   setPredicate(warp, in.dst2, complement);
 }
 template <Compare op, class T, bool Ftz> uint32_t compareLanes(Warp& warp, const Instr& in_) {
-  const Box<T> *a = warp.at<Box<T>>(in_.a), *b = warp.at<Box<T>>(in_.b);
+  const Box<T>*a = warp.at<Box<T>>(in_.a), *b = warp.at<Box<T>>(in_.b);
   uint32_t bits = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
     T x = open<T>(a[lane]), y = open<T>(b[lane]);
@@ -184,41 +194,70 @@ template <Compare op, bool Set> Handler compareHandler(Type type, bool ftz) {
 #define MOEC_COMPARE(F) (Set ? &toRegister<F> : &toPredicates<F>)
   constexpr bool plain = op <= Compare::Ge;
   switch (type) {
-  case Type::F32: return ftz ? MOEC_COMPARE((compareLanes<op, float, true>)) : MOEC_COMPARE((compareLanes<op, float, false>));
-  case Type::F64: return MOEC_COMPARE((compareLanes<op, double, false>));
-  case Type::F16: return MOEC_COMPARE((compareHalves<op, F16>));
-  case Type::BF16: return MOEC_COMPARE((compareHalves<op, BF16>));
-  default: break;
+  case Type::F32:
+    return ftz ? MOEC_COMPARE((compareLanes<op, float, true>)) : MOEC_COMPARE((compareLanes<op, float, false>));
+  case Type::F64:
+    return MOEC_COMPARE((compareLanes<op, double, false>));
+  case Type::F16:
+    return MOEC_COMPARE((compareHalves<op, F16>));
+  case Type::BF16:
+    return MOEC_COMPARE((compareHalves<op, BF16>));
+  default:
+    break;
   }
   if constexpr (plain)
     switch (type) {
-    case Type::B16: case Type::U16: return MOEC_COMPARE((compareLanes<op, uint16_t, false>));
-    case Type::S16: return MOEC_COMPARE((compareLanes<op, int16_t, false>));
-    case Type::B32: case Type::U32: return MOEC_COMPARE((compareLanes<op, uint32_t, false>));
-    case Type::S32: return MOEC_COMPARE((compareLanes<op, int32_t, false>));
-    case Type::B64: case Type::U64: return MOEC_COMPARE((compareLanes<op, uint64_t, false>));
-    case Type::S64: return MOEC_COMPARE((compareLanes<op, int64_t, false>));
-    default: break;
+    case Type::B16:
+    case Type::U16:
+      return MOEC_COMPARE((compareLanes<op, uint16_t, false>));
+    case Type::S16:
+      return MOEC_COMPARE((compareLanes<op, int16_t, false>));
+    case Type::B32:
+    case Type::U32:
+      return MOEC_COMPARE((compareLanes<op, uint32_t, false>));
+    case Type::S32:
+      return MOEC_COMPARE((compareLanes<op, int32_t, false>));
+    case Type::B64:
+    case Type::U64:
+      return MOEC_COMPARE((compareLanes<op, uint64_t, false>));
+    case Type::S64:
+      return MOEC_COMPARE((compareLanes<op, int64_t, false>));
+    default:
+      break;
     }
 #undef MOEC_COMPARE
   return nullptr;
 }
 template <bool Set> Handler compareHandler(int op, Type type, bool ftz) {
   switch (Compare(op)) {
-  case Compare::Eq: return compareHandler<Compare::Eq, Set>(type, ftz);
-  case Compare::Ne: return compareHandler<Compare::Ne, Set>(type, ftz);
-  case Compare::Lt: return compareHandler<Compare::Lt, Set>(type, ftz);
-  case Compare::Le: return compareHandler<Compare::Le, Set>(type, ftz);
-  case Compare::Gt: return compareHandler<Compare::Gt, Set>(type, ftz);
-  case Compare::Ge: return compareHandler<Compare::Ge, Set>(type, ftz);
-  case Compare::Equ: return compareHandler<Compare::Equ, Set>(type, ftz);
-  case Compare::Neu: return compareHandler<Compare::Neu, Set>(type, ftz);
-  case Compare::Ltu: return compareHandler<Compare::Ltu, Set>(type, ftz);
-  case Compare::Leu: return compareHandler<Compare::Leu, Set>(type, ftz);
-  case Compare::Gtu: return compareHandler<Compare::Gtu, Set>(type, ftz);
-  case Compare::Geu: return compareHandler<Compare::Geu, Set>(type, ftz);
-  case Compare::Num: return compareHandler<Compare::Num, Set>(type, ftz);
-  case Compare::Nan: return compareHandler<Compare::Nan, Set>(type, ftz);
+  case Compare::Eq:
+    return compareHandler<Compare::Eq, Set>(type, ftz);
+  case Compare::Ne:
+    return compareHandler<Compare::Ne, Set>(type, ftz);
+  case Compare::Lt:
+    return compareHandler<Compare::Lt, Set>(type, ftz);
+  case Compare::Le:
+    return compareHandler<Compare::Le, Set>(type, ftz);
+  case Compare::Gt:
+    return compareHandler<Compare::Gt, Set>(type, ftz);
+  case Compare::Ge:
+    return compareHandler<Compare::Ge, Set>(type, ftz);
+  case Compare::Equ:
+    return compareHandler<Compare::Equ, Set>(type, ftz);
+  case Compare::Neu:
+    return compareHandler<Compare::Neu, Set>(type, ftz);
+  case Compare::Ltu:
+    return compareHandler<Compare::Ltu, Set>(type, ftz);
+  case Compare::Leu:
+    return compareHandler<Compare::Leu, Set>(type, ftz);
+  case Compare::Gtu:
+    return compareHandler<Compare::Gtu, Set>(type, ftz);
+  case Compare::Geu:
+    return compareHandler<Compare::Geu, Set>(type, ftz);
+  case Compare::Num:
+    return compareHandler<Compare::Num, Set>(type, ftz);
+  case Compare::Nan:
+    return compareHandler<Compare::Nan, Set>(type, ftz);
   }
   return nullptr;
 }
@@ -270,12 +309,24 @@ template <class T> void testLanes(Warp& warp, const Instr& in) {
     int kind = std::fpclassify(open<T>(a[lane]));
     bool found = false;
     switch (in.variant) {
-    case 0: found = kind != FP_NAN && kind != FP_INFINITE; break;
-    case 1: found = kind == FP_INFINITE; break;
-    case 2: found = kind != FP_NAN; break;
-    case 3: found = kind == FP_NAN; break;
-    case 4: found = kind == FP_NORMAL; break;
-    case 5: found = kind == FP_SUBNORMAL; break;
+    case 0:
+      found = kind != FP_NAN && kind != FP_INFINITE;
+      break;
+    case 1:
+      found = kind == FP_INFINITE;
+      break;
+    case 2:
+      found = kind != FP_NAN;
+      break;
+    case 3:
+      found = kind == FP_NAN;
+      break;
+    case 4:
+      found = kind == FP_NORMAL;
+      break;
+    case 5:
+      found = kind == FP_SUBNORMAL;
+      break;
     }
     bits |= uint32_t(found) << lane;
   }

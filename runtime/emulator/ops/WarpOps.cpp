@@ -26,10 +26,22 @@ void shuffle(Warp& warp, const Instr& in) {
     int highest = (lane & segment) | (clamp & ~segment & 31), lowest = lane & segment, from = lane;
     bool found = false;
     switch (Shuffle(in.variant)) {
-    case Shuffle::Up: from = lane - by; found = from >= highest; break;
-    case Shuffle::Down: from = lane + by; found = from <= highest; break;
-    case Shuffle::Butterfly: from = lane ^ by; found = from <= highest; break;
-    case Shuffle::Index: from = lowest | (by & ~segment & 31); found = from <= highest; break;
+    case Shuffle::Up:
+      from = lane - by;
+      found = from >= highest;
+      break;
+    case Shuffle::Down:
+      from = lane + by;
+      found = from <= highest;
+      break;
+    case Shuffle::Butterfly:
+      from = lane ^ by;
+      found = from <= highest;
+      break;
+    case Shuffle::Index:
+      from = lowest | (by & ~segment & 31);
+      found = from <= highest;
+      break;
     }
     if (!found)
       from = lane;
@@ -67,10 +79,14 @@ void makeShfl(Decoder& d, Instr& in) {
 void vote(Warp& warp, const Instr& in) {
   uint32_t votes = (warp.predicates[in.a] ^ uint32_t(in.displacement)) & warp.mask;
   switch (in.variant) {
-  case 0: return setPredicate(warp, in.dst, votes == warp.mask ? ~0u : 0);
-  case 1: return setPredicate(warp, in.dst, votes ? ~0u : 0);
-  case 2: return setPredicate(warp, in.dst, votes == warp.mask || votes == 0 ? ~0u : 0);
-  default: store<uint32_t>(warp, in.dst, [&](int) { return votes; });
+  case 0:
+    return setPredicate(warp, in.dst, votes == warp.mask ? ~0u : 0);
+  case 1:
+    return setPredicate(warp, in.dst, votes ? ~0u : 0);
+  case 2:
+    return setPredicate(warp, in.dst, votes == warp.mask || votes == 0 ? ~0u : 0);
+  default:
+    store<uint32_t>(warp, in.dst, [&](int) { return votes; });
   }
 }
 void makeVote(Decoder& d, Instr& in) {
@@ -131,9 +147,15 @@ template <class T> void reduce(Warp& warp, const Instr& in) {
       continue;
     }
     switch (Reduce(in.variant)) {
-    case Reduce::Add: made = T(made + x); break;
-    case Reduce::Min: made = made != made || x < made ? x : made; break;
-    case Reduce::Max: made = made != made || x > made ? x : made; break;
+    case Reduce::Add:
+      made = T(made + x);
+      break;
+    case Reduce::Min:
+      made = made != made || x < made ? x : made;
+      break;
+    case Reduce::Max:
+      made = made != made || x > made ? x : made;
+      break;
     default:
       if constexpr (std::is_integral_v<T>)
         made = Reduce(in.variant) == Reduce::And ? made & x : Reduce(in.variant) == Reduce::Or ? made | x : made ^ x;

@@ -40,9 +40,7 @@ void Lexer::advance() {
   token_ = {Token::Kind::End, {}, line_};
   if (position_ >= text_.size() || text_[position_] == '\0')
     return;
-  auto piece = [&](Token::Kind kind, size_t begin, size_t end) {
-    token_ = {kind, std::string_view(text_).substr(begin, end - begin), line_};
-  };
+  auto piece = [&](Token::Kind kind, size_t begin, size_t end) { token_ = {kind, std::string_view(text_).substr(begin, end - begin), line_}; };
   char c = text_[position_];
   if (c == '"') {
     size_t end = text_.find('"', position_ + 1);

@@ -9,7 +9,7 @@ namespace moec::emulator {
 
 struct Token {
   enum class Kind : uint8_t { End, Name, Directive, Number, String, Punctuation } kind = Kind::End;
-  std::string_view text;             // a Directive with its dot; a String without quotes
+  std::string_view text; // a Directive with its dot; a String without quotes
   int line = 1;
 };
 

@@ -29,10 +29,15 @@ struct Variable {
   Type type = Type::None;
   uint32_t align = 1;
   uint64_t bytes = 0;
-  bool external = false;             // `.extern`: dynamic shared memory when it has no size
-  std::vector<uint8_t> initial;      // shorter than bytes: zeros follow
-  struct Address { uint64_t offset; std::string symbol; int64_t addend; bool generic; };
-  std::vector<Address> addresses;    // initialisers that are addresses of other variables
+  bool external = false;        // `.extern`: dynamic shared memory when it has no size
+  std::vector<uint8_t> initial; // shorter than bytes: zeros follow
+  struct Address {
+    uint64_t offset;
+    std::string symbol;
+    int64_t addend;
+    bool generic;
+  };
+  std::vector<Address> addresses; // initialisers that are addresses of other variables
   int line = 0;
 };
 
@@ -43,20 +48,20 @@ struct Register {
 
 struct Operand {
   enum class Kind : uint8_t { Register, Special, Immediate, Variable, Function, Label, Address, List, Sink } kind = Kind::Sink;
-  bool negated = false;              // !%p
-  bool floating = false;             // the immediate is a floating-point literal
-  int index = -1;                    // register, variable (>= 0 of the function, < 0: -1 - module's) or label
-  int64_t value = 0;                 // immediate bits (a float literal as f64 bits unless 0f), or an address's displacement
-  bool single = false;               // the literal was written 0f........: value holds f32 bits
-  std::string name;                  // of a special register, variable or function
-  std::vector<Operand> parts;        // List: elements; Address: its base, if any; Register with |: the second destination
+  bool negated = false;       // !%p
+  bool floating = false;      // the immediate is a floating-point literal
+  int index = -1;             // register, variable (>= 0 of the function, < 0: -1 - module's) or label
+  int64_t value = 0;          // immediate bits (a float literal as f64 bits unless 0f), or an address's displacement
+  bool single = false;        // the literal was written 0f........: value holds f32 bits
+  std::string name;           // of a special register, variable or function
+  std::vector<Operand> parts; // List: elements; Address: its base, if any; Register with |: the second destination
 };
 
 struct Instruction {
-  std::string opcode;                // with all suffixes
-  int guard = -1;                    // predicate register
+  std::string opcode; // with all suffixes
+  int guard = -1;     // predicate register
   bool guardNegated = false;
-  uint64_t usedBytes = ~0ull;        // of a load: `.pragma "used_bytes_mask"`
+  uint64_t usedBytes = ~0ull; // of a load: `.pragma "used_bytes_mask"`
   std::vector<Operand> operands;
   Position position;
 };
@@ -64,13 +69,13 @@ struct Instruction {
 struct Function {
   std::string name;
   bool entry = false;
-  std::vector<Variable> variables;   // parameters first, then return parameters, then everything declared inside
+  std::vector<Variable> variables; // parameters first, then return parameters, then everything declared inside
   int parameterCount = 0, returnCount = 0;
   std::vector<Register> registers;
   std::vector<Instruction> instructions;
-  std::vector<int> labels;           // instruction index of each label
-  int maxThreads = 0;                // .maxntid / .reqntid, 0: not said
-  uint32_t requiredBlock[3] = {};    // .reqntid, 0: not said
+  std::vector<int> labels;        // instruction index of each label
+  int maxThreads = 0;             // .maxntid / .reqntid, 0: not said
+  uint32_t requiredBlock[3] = {}; // .reqntid, 0: not said
   bool defined = false;
   int line = 0;
 };

@@ -44,9 +44,7 @@ public:
   }
 
 private:
-  [[noreturn]] void fail(int line, const std::string& message) {
-    throw PtxError(fmt::format("ptx:{}: {}: \"{}\"", line, message, lexer_.lineText(line)));
-  }
+  [[noreturn]] void fail(int line, const std::string& message) { throw PtxError(fmt::format("ptx:{}: {}: \"{}\"", line, message, lexer_.lineText(line))); }
   [[noreturn]] void fail(const std::string& message) { fail(lexer_.peek().line, message); }
   void expect(std::string_view text) {
     if (!lexer_.take(text))
@@ -125,11 +123,16 @@ private:
   }
 
   Space spaceOf(std::string_view word) {
-    if (word == ".global") return Space::Global;
-    if (word == ".const") return Space::Const;
-    if (word == ".shared") return Space::Shared;
-    if (word == ".local") return Space::Local;
-    if (word == ".param") return Space::Param;
+    if (word == ".global")
+      return Space::Global;
+    if (word == ".const")
+      return Space::Const;
+    if (word == ".shared")
+      return Space::Shared;
+    if (word == ".local")
+      return Space::Local;
+    if (word == ".param")
+      return Space::Param;
     fail(fmt::format("unknown directive '{}'", word));
   }
 
@@ -327,7 +330,8 @@ private:
           made.requiredBlock[i] = uint32_t(extents[i]);
     } else if (word.text == ".explicitcluster" || word.text == ".reqnctapercluster" || word.text == ".blocksareclusters") {
       fail(word.line, fmt::format("clusters are not emulated ({})", word.text));
-    } else if (word.text != ".minnctapersm" && word.text != ".maxnctapersm" && word.text != ".maxnreg" && word.text != ".maxclusterrank" && word.text != ".noreturn") {
+    } else if (word.text != ".minnctapersm" && word.text != ".maxnctapersm" && word.text != ".maxnreg" && word.text != ".maxclusterrank" &&
+               word.text != ".noreturn") {
       fail(word.line, fmt::format("unknown directive '{}'", word.text));
     }
   }

@@ -7,11 +7,28 @@
 namespace moec::emulator {
 
 enum class Type : uint8_t {
-  None, Pred,
-  B8, B16, B32, B64, B128,
-  U8, U16, U32, U64,
-  S8, S16, S32, S64,
-  F16, BF16, F16x2, BF16x2, F32, F64, TF32,
+  None,
+  Pred,
+  B8,
+  B16,
+  B32,
+  B64,
+  B128,
+  U8,
+  U16,
+  U32,
+  U64,
+  S8,
+  S16,
+  S32,
+  S64,
+  F16,
+  BF16,
+  F16x2,
+  BF16x2,
+  F32,
+  F64,
+  TF32,
 };
 
 enum class Space : uint8_t { Generic, Param, Const, Global, Shared, Local, Register };
@@ -23,12 +40,28 @@ const char* nameOf(Space space);
 
 constexpr int bytesOf(Type type) {
   switch (type) {
-  case Type::None: return 0;
-  case Type::Pred: case Type::B8: case Type::U8: case Type::S8: return 1;
-  case Type::B16: case Type::U16: case Type::S16: case Type::F16: case Type::BF16: return 2;
-  case Type::B64: case Type::U64: case Type::S64: case Type::F64: return 8;
-  case Type::B128: return 16;
-  default: return 4;
+  case Type::None:
+    return 0;
+  case Type::Pred:
+  case Type::B8:
+  case Type::U8:
+  case Type::S8:
+    return 1;
+  case Type::B16:
+  case Type::U16:
+  case Type::S16:
+  case Type::F16:
+  case Type::BF16:
+    return 2;
+  case Type::B64:
+  case Type::U64:
+  case Type::S64:
+  case Type::F64:
+    return 8;
+  case Type::B128:
+    return 16;
+  default:
+    return 4;
   }
 }
 constexpr bool isFloat(Type type) { return type >= Type::F16; }

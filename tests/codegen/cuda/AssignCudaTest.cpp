@@ -45,7 +45,8 @@ TEST(AssignCudaOnce, resultsWithinARoutingAreZeroBehindItsRows) {
   MOEC_SKIP_WITHOUT_NVRTC();
   AssignCase c{"", 40, 2, 12, "choice_major", "4", 2, 3, 2, true, true};
   ParsedKernel kernel = parseKernel(
-      "gate", "%x: tensor<?x4xf32, #moe.sizes<\"2*t\", \"4\">>, %k: tensor<?x2xi1, #moe.sizes<\"2*t\", \"2\">>, %o: !moe.routing<3 experts, \"t\" tokens, 2 choices>",
+      "gate",
+      "%x: tensor<?x4xf32, #moe.sizes<\"2*t\", \"4\">>, %k: tensor<?x2xi1, #moe.sizes<\"2*t\", \"2\">>, %o: !moe.routing<3 experts, \"t\" tokens, 2 choices>",
       "tensor<?x2xf32, #moe.sizes<\"2*t\", \"2\">>, tensor<?x2xi32, #moe.sizes<\"2*t\", \"2\">>, !moe.routing<12 experts, \"2*t\" tokens, 2 choices>", R"(
     %s = moe.softmax %x : tensor<?x4xf32, #moe.sizes<"2*t", "4">>
     %v, %i = moe.select %s k 2 : tensor<?x4xf32, #moe.sizes<"2*t", "4">>

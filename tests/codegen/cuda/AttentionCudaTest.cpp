@@ -24,9 +24,7 @@ ir::KernelOp slicesOfOne(KernelMaker& maker, const AttentionCase& c, bool symbol
   mlir::OpBuilder& b = maker.builder();
   int64_t inner = c.heads * c.headDim;
   mlir::Value all = maker.tensor(c.type, {symbolic ? "batch" : text(c.batch), symbolic ? "n" : text(c.queries), text(3 * inner)});
-  auto part = [&](int64_t i) {
-    return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
-  };
+  auto part = [&](int64_t i) { return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner))); };
   mlir::Value q = part(0), k = part(1), v = part(2);
   return maker.finish("attention", {attend(maker, c, q, k, v)});
 }
@@ -52,7 +50,8 @@ TEST_P(AttentionCudaKeys, moreKeysThanQueries) {
   mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
   mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
   ir::KernelOp kernel = maker.finish("attention", {attend(maker, c, q, k, v)});
-  for (auto [queries, keys] : {std::pair{c.queries, c.queries + 5}, {c.queries, c.queries}, {int64_t{1}, int64_t{1}}, {int64_t{1}, int64_t{67}}, {int64_t{0}, int64_t{3}}}) {
+  for (auto [queries, keys] :
+       {std::pair{c.queries, c.queries + 5}, {c.queries, c.queries}, {int64_t{1}, int64_t{1}}, {int64_t{1}, int64_t{67}}, {int64_t{0}, int64_t{3}}}) {
     SCOPED_TRACE(::testing::Message() << queries << " queries, " << keys << " keys");
     CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .terms = c.headDim + keys}});
     EXPECT_EQ(run.bankConflicts(), 0u);
@@ -69,10 +68,12 @@ TEST_P(AttentionCudaKeys, biasAndSharedKeys) {
       SCOPED_TRACE(::testing::Message() << heads << " heads on " << c.heads << (ofAllHeads ? ", one bias" : ", a bias of each"));
       KernelMaker own(*context);
       mlir::Value q = own.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)});
-      mlir::Value k = own.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}), v = own.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
+      mlir::Value k = own.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}),
+                  v = own.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
       mlir::Value bias = own.tensor(c.type, {text(ofAllHeads ? 1 : heads), "n", "m"});
-      mlir::Value y = ir::AttentionOp::create(own.builder(), own.loc(), q, k, v, bias, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads),
-                                              b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
+      mlir::Value y =
+          ir::AttentionOp::create(own.builder(), own.loc(), q, k, v, bias, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads),
+                                  b.getF64FloatAttr(1.5 / std::sqrt(static_cast<double>(c.headDim))), c.causal ? b.getUnitAttr() : mlir::UnitAttr());
       ir::KernelOp kernel = own.finish("attention", {y});
       CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"n", c.queries}, {"m", c.queries + 5}}, .terms = c.headDim + c.queries}});
       EXPECT_EQ(run.bankConflicts(), 0u);
@@ -109,10 +110,10 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionCuda,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
                                            AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},
                                            AttentionCase{DType::F32, 2, 63, 1, 33, false}, AttentionCase{DType::F32, 1, 37, 1, 300, true},
-                                           AttentionCase{DType::F64, 2, 9, 2, 8, false},
-                                           AttentionCase{DType::F64, 1, 50, 4, 13, true}, AttentionCase{DType::F64, 1, 127, 1, 64, false},
-                                           AttentionCase{DType::F64, 1, 20, 1, 500, true}, AttentionCase{DType::BF16, 2, 65, 2, 64, false},
-                                           AttentionCase{DType::BF16, 1, 50, 4, 13, true}, AttentionCase{DType::BF16, 1, 20, 1, 500, true}));
+                                           AttentionCase{DType::F64, 2, 9, 2, 8, false}, AttentionCase{DType::F64, 1, 50, 4, 13, true},
+                                           AttentionCase{DType::F64, 1, 127, 1, 64, false}, AttentionCase{DType::F64, 1, 20, 1, 500, true},
+                                           AttentionCase{DType::BF16, 2, 65, 2, 64, false}, AttentionCase{DType::BF16, 1, 50, 4, 13, true},
+                                           AttentionCase{DType::BF16, 1, 20, 1, 500, true}));
 
 class AttentionCudaOnce : public ::testing::Test {
 protected:
@@ -122,7 +123,8 @@ protected:
 
 /// Every form of a block that the cost model may choose.
 TEST_F(AttentionCudaOnce, everySchedule) {
-  for (auto [warps, rows, keys, slices, stages] : {std::array<int64_t, 5>{4, 4, 64, 3, 3}, {4, 2, 32, 2, 2}, {2, 4, 32, 1, 4}, {2, 1, 64, 3, 3}, {1, 1, 32, 2, 3}}) {
+  for (auto [warps, rows, keys, slices, stages] :
+       {std::array<int64_t, 5>{4, 4, 64, 3, 3}, {4, 2, 32, 2, 2}, {2, 4, 32, 1, 4}, {2, 1, 64, 3, 3}, {1, 1, 32, 2, 3}}) {
     KernelMaker maker(*context);
     ir::KernelOp kernel = slicesOfOne(maker, {DType::F32, 1, 70, 2, 48, true}, false);
     mlir::Builder b(context.get());

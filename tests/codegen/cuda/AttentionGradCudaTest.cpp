@@ -40,9 +40,7 @@ TEST_P(AttentionGradCuda, slicesOfOneArgument) {
   mlir::OpBuilder& b = maker.builder();
   int64_t inner = c.heads * c.headDim;
   mlir::Value dy = maker.tensor(c.type, {"batch", "n", text(inner)}), all = maker.tensor(c.type, {"batch", "n", text(3 * inner)});
-  auto part = [&](int64_t i) {
-    return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
-  };
+  auto part = [&](int64_t i) { return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner))); };
   mlir::Value q = part(0), k = part(1), v = part(2);
   ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, {dy, q, k, v, {}, {}}));
   CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"batch", c.batch}, {"n", c.queries}}, .terms = c.headDim + c.queries}});
@@ -56,9 +54,12 @@ TEST_P(AttentionGradCuda, biasSharedKeysAndMoreKeysThanQueries) {
       SCOPED_TRACE(::testing::Message() << c.heads * sharing << " heads on " << c.heads << (ofAllHeads ? ", one bias" : ", a bias of each"));
       KernelMaker maker(*context);
       int64_t wide = c.heads * sharing * c.headDim, narrow = c.heads * c.headDim;
-      Operands x{maker.tensor(c.type, {text(c.batch), "n", text(wide)}), maker.tensor(c.type, {text(c.batch), "n", text(wide)}),
-                 maker.tensor(c.type, {text(c.batch), "m", text(narrow)}), maker.tensor(c.type, {text(c.batch), "m", text(narrow)}),
-                 maker.tensor(c.type, {text(ofAllHeads ? 1 : c.heads * sharing), "n", "m"}), {}};
+      Operands x{maker.tensor(c.type, {text(c.batch), "n", text(wide)}),
+                 maker.tensor(c.type, {text(c.batch), "n", text(wide)}),
+                 maker.tensor(c.type, {text(c.batch), "m", text(narrow)}),
+                 maker.tensor(c.type, {text(c.batch), "m", text(narrow)}),
+                 maker.tensor(c.type, {text(ofAllHeads ? 1 : c.heads * sharing), "n", "m"}),
+                 {}};
       ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, x, sharing));
       for (auto [queries, keys] : {std::pair{c.queries, c.queries + 5}, {int64_t{1}, int64_t{1}}, {int64_t{1}, int64_t{67}}, {int64_t{0}, int64_t{3}}}) {
         SCOPED_TRACE(::testing::Message() << queries << " queries, " << keys << " keys");
@@ -76,8 +77,8 @@ TEST_P(AttentionGradCudaDropout, dropout) {
     SCOPED_TRACE(given ? "draws are an argument" : "draws are the kernel's");
     KernelMaker maker(*context);
     std::string wide = text(c.heads * 2 * c.headDim), narrow = text(c.heads * c.headDim), batch = text(c.batch), heads = text(2 * c.heads);
-    Operands x{maker.tensor(c.type, {batch, "n", wide}), maker.tensor(c.type, {batch, "n", wide}), maker.tensor(c.type, {batch, "m", narrow}),
-               maker.tensor(c.type, {batch, "m", narrow}), maker.tensor(c.type, {heads, "n", "m"}), {}};
+    Operands x{maker.tensor(c.type, {batch, "n", wide}),   maker.tensor(c.type, {batch, "n", wide}), maker.tensor(c.type, {batch, "m", narrow}),
+               maker.tensor(c.type, {batch, "m", narrow}), maker.tensor(c.type, {heads, "n", "m"}),  {}};
     DType drawn = c.type == DType::F64 ? DType::F64 : DType::F32;
     x.draws = given ? maker.tensor(drawn, {batch, heads, "n", "m"}) : maker.draws(drawn, {batch, heads, "n", "m"});
     ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, c, x, 2));
@@ -92,10 +93,12 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionGradCudaDropout,
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionGradCuda,
                          ::testing::Values(Case{DType::F32, 1, 1, 1, 1, false}, Case{DType::F32, 2, 65, 2, 64, false}, Case{DType::F32, 2, 17, 2, 20, true},
                                            Case{DType::F32, 1, 70, 1, 33, true}, Case{DType::F32, 1, 20, 1, 300, true}, Case{DType::F64, 1, 50, 2, 13, true},
-                                           Case{DType::F64, 1, 37, 1, 130, false}, Case{DType::BF16, 2, 35, 2, 64, false}, Case{DType::BF16, 1, 40, 2, 13, true}),
+                                           Case{DType::F64, 1, 37, 1, 130, false}, Case{DType::BF16, 2, 35, 2, 64, false},
+                                           Case{DType::BF16, 1, 40, 2, 13, true}),
                          [](const auto& info) {
                            const Case& c = info.param;
-                           return std::string(name(c.type)) + "_" + text(c.batch) + "x" + text(c.queries) + "_" + text(c.heads) + "x" + text(c.headDim) + (c.causal ? "_causal" : "");
+                           return std::string(name(c.type)) + "_" + text(c.batch) + "x" + text(c.queries) + "_" + text(c.heads) + "x" + text(c.headDim) +
+                                  (c.causal ? "_causal" : "");
                          });
 
 class AttentionGradCudaOnce : public ::testing::Test {

@@ -51,7 +51,8 @@ TEST_P(CachedAttentionCuda, newRowsBehindKeptOnes) {
     };
     mlir::Value q = part(0, inner), k = part(inner, outer), v = part(inner + outer, outer);
     auto keyHeads = c.sharing > 1 ? b.getI64IntegerAttr(c.heads) : mlir::IntegerAttr();
-    mlir::Value y = ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, position, bias, b.getI64IntegerAttr(heads), keyHeads, b.getF64FloatAttr(0.37));
+    mlir::Value y =
+        ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, position, bias, b.getI64IntegerAttr(heads), keyHeads, b.getF64FloatAttr(0.37));
     checkCuda(maker.finish("cached_attention", {y}), options);
   }
 }
@@ -68,14 +69,16 @@ TEST_P(CachedAttentionCuda, rowsOfTwoStatesInPlace) {
   mlir::Value first = ir::AppendOp::create(b, maker.loc(), keys, k, position), second = ir::AppendOp::create(b, maker.loc(), values, v, position);
   CudaOptions options{.check = {.bindings = {{"n", c.tokens}}, .exact = true}};
   options.inPlace = {{0, 0}, {1, 1}};
-  options.check.inputs = {randomTensor(c.type, {c.batch, c.context, width}, 5), randomTensor(c.type, {c.batch, c.context, width}, 6), Tensor::of<int64_t>({c.position}, {}),
-                          randomTensor(c.type, {c.batch, c.tokens, width}, 1), randomTensor(c.type, {c.batch, c.tokens, width + 3}, 4)};
+  options.check.inputs = {randomTensor(c.type, {c.batch, c.context, width}, 5), randomTensor(c.type, {c.batch, c.context, width}, 6),
+                          Tensor::of<int64_t>({c.position}, {}), randomTensor(c.type, {c.batch, c.tokens, width}, 1),
+                          randomTensor(c.type, {c.batch, c.tokens, width + 3}, 4)};
   checkCuda(maker.finish("append", {first, second}), options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, CachedAttentionCuda,
-                         ::testing::Values(CachedCase{DType::F32, 1, 1, 0, 1, 1, 1, 1}, CachedCase{DType::F32, 2, 1, 130, 200, 2, 1, 64}, CachedCase{DType::F32, 1, 1, 70, 71, 1, 4, 20},
-                                           CachedCase{DType::F32, 1, 37, 65, 120, 2, 2, 24}, CachedCase{DType::F64, 1, 19, 7, 40, 1, 3, 13}, CachedCase{DType::BF16, 2, 1, 66, 80, 2, 1, 64},
+                         ::testing::Values(CachedCase{DType::F32, 1, 1, 0, 1, 1, 1, 1}, CachedCase{DType::F32, 2, 1, 130, 200, 2, 1, 64},
+                                           CachedCase{DType::F32, 1, 1, 70, 71, 1, 4, 20}, CachedCase{DType::F32, 1, 37, 65, 120, 2, 2, 24},
+                                           CachedCase{DType::F64, 1, 19, 7, 40, 1, 3, 13}, CachedCase{DType::BF16, 2, 1, 66, 80, 2, 1, 64},
                                            CachedCase{DType::BF16, 1, 30, 5, 70, 1, 2, 13}));
 
 } // namespace

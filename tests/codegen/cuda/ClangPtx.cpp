@@ -42,9 +42,10 @@ std::string clangPtx(const std::string& text, const std::string& arch) {
   Folder folder;
   std::ofstream(folder.path + "/kernel.cu", std::ios::binary) << text;
   // No toolkit: the version of PTX, else that of the toolkit that is found, is named (8.7 knows all architectures).
-  std::string command = fmt::format("cd '{}' && '{}' -x cuda --cuda-device-only --cuda-gpu-arch={} --cuda-path=none -nocudainc -nocudalib -Xclang -target-feature "
-                                    "-Xclang +ptx87 -std=c++17 -O2 -ffp-contract=off -gline-tables-only -include '{}' -S kernel.cu -o kernel.ptx > log 2>&1",
-                                    folder.path, MOEC_TEST_CLANG, arch, MOEC_CLANG_PRELUDE);
+  std::string command =
+      fmt::format("cd '{}' && '{}' -x cuda --cuda-device-only --cuda-gpu-arch={} --cuda-path=none -nocudainc -nocudalib -Xclang -target-feature "
+                  "-Xclang +ptx87 -std=c++17 -O2 -ffp-contract=off -gline-tables-only -include '{}' -S kernel.cu -o kernel.ptx > log 2>&1",
+                  folder.path, MOEC_TEST_CLANG, arch, MOEC_CLANG_PRELUDE);
   if (std::system(command.c_str()) != 0)
     throw std::runtime_error("clang refuses the kernel's text:\n" + folder.read("log"));
   return folder.read("kernel.ptx");

@@ -6,8 +6,8 @@
 namespace moec::testing {
 
 /// Ends a test that needs clang where there is none.
-#define MOEC_SKIP_WITHOUT_CLANG()                                                                                                          \
-  if (std::string missing = ::moec::testing::missingClang(); !missing.empty())                                                             \
+#define MOEC_SKIP_WITHOUT_CLANG()                                              \
+  if (std::string missing = ::moec::testing::missingClang(); !missing.empty()) \
   GTEST_SKIP() << "[SKIP] " << missing
 std::string missingClang();
 

@@ -165,7 +165,8 @@ CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, co
   return run;
 }
 
-CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs, const CudaOptions& options) {
+CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs,
+                         const CudaOptions& options) {
   CudaRun run{.stages = image.stages, .outputs = outputsOf(kernel, options.check.bindings)};
 
   std::vector<int64_t> bytes;

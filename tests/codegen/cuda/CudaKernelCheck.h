@@ -10,8 +10,8 @@
 namespace moec::testing {
 
 /// Ends a test that needs NVRTC where there is none.
-#define MOEC_SKIP_WITHOUT_NVRTC()                                                                                                          \
-  if (std::string missing = ::moec::testing::missingCuda(); !missing.empty())                                                              \
+#define MOEC_SKIP_WITHOUT_NVRTC()                                             \
+  if (std::string missing = ::moec::testing::missingCuda(); !missing.empty()) \
   GTEST_SKIP() << "[SKIP] " << missing
 std::string missingCuda();
 
@@ -22,15 +22,15 @@ enum class PtxBy { Nvrtc, Clang };
 
 struct CudaOptions {
   std::string target = "cuda:sm_90a";
-  PtxBy compiler = PtxBy::Nvrtc;    // of the PTX that runs; what ptxas reports is NVRTC's in any case
-  CheckOptions check;               // its target is not used
+  PtxBy compiler = PtxBy::Nvrtc; // of the PTX that runs; what ptxas reports is NVRTC's in any case
+  CheckOptions check;            // its target is not used
   /// Rows of ragged tensors that hold values (offsets[E]). Of these inputs, rows behind are left uninitialised; of all outputs of rank 2 in `raggedOutputs`
   /// they must stay as they were.
   int64_t kept = -1;
   std::vector<unsigned> raggedInputs, raggedOutputs;
   /// Results that lie in the memory of an input: (result, input).
   std::vector<std::pair<unsigned, unsigned>> inPlace;
-  bool expectClean = true;          // a finding is a failure
+  bool expectClean = true; // a finding is a failure
   emulator::Options emulator;
   /// A stage whose name ends like this, whose blocks take their work by turns, is launched with at most so many: each takes several turns.
   std::string turnsStage;
@@ -38,9 +38,9 @@ struct CudaOptions {
 };
 
 struct CudaRun {
-  std::string text;                 // CUDA
-  std::vector<StageInfo> stages;    // with what ptxas reports
-  std::vector<Tensor> outputs;      // bytes that were not written are 0xff
+  std::string text;              // CUDA
+  std::vector<StageInfo> stages; // with what ptxas reports
+  std::vector<Tensor> outputs;   // bytes that were not written are 0xff
   std::vector<emulator::KernelCounters> counters;
   std::vector<emulator::Finding> findings;
 
@@ -59,7 +59,8 @@ struct BadPtx : std::runtime_error {
 /// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted.
 codegen::KernelImage emitCuda(ir::KernelOp kernel, const std::string& target);
 /// Launches an emitted kernel with PTX that may not be the image's own. Throws std::runtime_error when a launch is refused.
-CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs, const CudaOptions& options);
+CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs,
+                         const CudaOptions& options);
 /// Both.
 CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options);
 

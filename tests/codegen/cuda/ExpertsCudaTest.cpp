@@ -144,7 +144,8 @@ TEST_P(ExpertsCuda, transposedWeights) {
     mlir::Value dy = up.tensor(type(), {"t", text(width)}), routes = up.routing(group().experts, "t", group().choices), w = transposed(up, hidden, width);
     check(up.finish("expert_up", {up.make<ir::GroupedMatmulOp>(up.make<ir::DispatchOp>(dy, routes), w, routes)}), width, {}, {0});
   }
-  mlir::Value dy = down.tensor(type(), {rowsText(), text(hidden)}), routes = down.routing(group().experts, "t", group().choices), w = transposed(down, width, hidden);
+  mlir::Value dy = down.tensor(type(), {rowsText(), text(hidden)}), routes = down.routing(group().experts, "t", group().choices),
+              w = transposed(down, width, hidden);
   mlir::Value ones = down.tensor(weightType(), {"t", text(group().choices)});
   check(down.finish("expert_down", {down.make<ir::CombineOp>(down.make<ir::GroupedMatmulOp>(dy, w, routes), routes, ones)}), hidden, {0}, {});
 }

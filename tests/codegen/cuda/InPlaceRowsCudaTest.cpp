@@ -15,8 +15,9 @@ TEST_P(InPlaceRowsCuda, aCrossEntropysGradientLiesOverItsScores) {
   for (int classes : {5, 40, 3001}) {
     SCOPED_TRACE(classes);
     std::string scores = fmt::format("tensor<21x{}x{}>", classes, dtype), each = fmt::format("tensor<21x{}>", dtype);
-    ParsedKernel kernel = parseKernel("rows", fmt::format("%l: tensor<21xi32>, %d: {}, %x: {}", each, scores), scores,
-                                      fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : {0}, {1}, tensor<21xi32>  moe.yield %g : {1}", each, scores));
+    ParsedKernel kernel = parseKernel(
+        "rows", fmt::format("%l: tensor<21xi32>, %d: {}, %x: {}", each, scores), scores,
+        fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore 2 : {0}, {1}, tensor<21xi32>  moe.yield %g : {1}", each, scores));
     std::vector<int32_t> labels;
     for (int row = 0; row < 21; ++row)
       labels.push_back(row * 3 % classes);

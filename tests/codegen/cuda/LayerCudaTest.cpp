@@ -172,9 +172,8 @@ TEST_P(LayerCudaParts, haveTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, LayerCuda, ::testing::Combine(::testing::ValuesIn(cases), ::testing::Values(DType::F32, DType::F64)), [](const auto& info) {
-  return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DType::F64 ? "F64" : "F32");
-});
+INSTANTIATE_TEST_SUITE_P(Cases, LayerCuda, ::testing::Combine(::testing::ValuesIn(cases), ::testing::Values(DType::F32, DType::F64)),
+                         [](const auto& info) { return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DType::F64 ? "F64" : "F32"); });
 
 INSTANTIATE_TEST_SUITE_P(Cases, LayerCudaParts, ::testing::Combine(::testing::Values(cases[0], cases[2], cases[4]), ::testing::Values(DType::F32, DType::F64)));
 

@@ -61,9 +61,9 @@ TEST_P(LoopsCuda, biasesOfDistances) {
     for (auto [buckets, farthest, queries, keys] : {std::array{32, 128, 150, 150}, {8, 20, 30, 30}, {4, 3, 5, 9}}) {
       SCOPED_TRACE(::testing::Message() << buckets << " buckets " << way);
       std::string table = fmt::format("tensor<{}x3x@>", buckets), y = "tensor<3x?x?x@, #moe.sizes<\"3\", \"n\", \"m\">>";
-      ParsedKernel kernel = parse("%t: " + table, y,
-                                  fmt::format("%y = moe.relative_bias %t queries \"n\" keys \"m\" max_distance {} {} : {}\n moe.yield %y : {}", farthest, way,
-                                              table, y));
+      ParsedKernel kernel =
+          parse("%t: " + table, y,
+                fmt::format("%y = moe.relative_bias %t queries \"n\" keys \"m\" max_distance {} {} : {}\n moe.yield %y : {}", farthest, way, table, y));
       checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .exact = true}});
     }
 }
@@ -83,26 +83,28 @@ TEST_P(LoopsCuda, reductionsAlongEveryAxis) {
   const char* shapes[] = {"tensor<7x19x@>", "tensor<4x19x@>", "tensor<4x7x@>"};
   for (const char* kind : {"sum", "mean", "max"})
     for (int axis = 0; axis < 3; ++axis)
-      checkCuda(parse("%x: tensor<4x7x19x@>", shapes[axis], fmt::format(R"(
+      checkCuda(parse("%x: tensor<4x7x19x@>", shapes[axis],
+                      fmt::format(R"(
     %e = moe.exp %x : tensor<4x7x19x@>
     %r = moe.reduce {0} %e axis {1} : tensor<4x7x19x@>
     %y = moe.neg %r : {2}
     moe.yield %y : {2})",
-                                                                            kind, axis, shapes[axis])));
+                                  kind, axis, shapes[axis])));
 }
 
 /// Few results of many rows: sums of pieces, and their sums.
 TEST_P(LoopsCuda, longSums) {
   // The gradient of a bias, with ops before and behind; two sums of one kernel.
   std::string x = "tensor<?x45x@, #moe.sizes<\"n\", \"45\">>";
-  ParsedKernel columns = parse("%x: " + x + ", %b: tensor<45x@>", "tensor<45x@>, tensor<45x@>", fmt::format(R"(
+  ParsedKernel columns = parse("%x: " + x + ", %b: tensor<45x@>", "tensor<45x@>, tensor<45x@>",
+                               fmt::format(R"(
     %e = moe.mul %x, %b : {0}, tensor<45x@>
     %s = moe.reduce sum %e axis 0 : {0}
     %m = moe.reduce mean %x axis 0 : {0}
     %y = moe.add %s, %b : tensor<45x@>, tensor<45x@>
     %z = moe.mul %m, %y : tensor<45x@>, tensor<45x@>
     moe.yield %y, %z : tensor<45x@>, tensor<45x@>)",
-                                                                                                           x));
+                                           x));
   for (int64_t rows : {1, 7, 256, 257, 1000})
     checkCuda(columns, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
   ParsedKernel few = parse("%x: tensor<?x5x@, #moe.sizes<\"n\", \"5\">>", "tensor<5x@>",
@@ -115,9 +117,11 @@ TEST_P(LoopsCuda, longSums) {
     %s = moe.reduce sum %q axis 1 : tensor<3x9000x@>
     moe.yield %s : tensor<3x@>)"),
             {.check = {.terms = 9000}});
-  checkCuda(parse("%x: tensor<40x2100x@>", "tensor<40x@>", "%s = moe.reduce mean %x axis 1 : tensor<40x2100x@>  moe.yield %s : tensor<40x@>"), {.check = {.terms = 2100}});
+  checkCuda(parse("%x: tensor<40x2100x@>", "tensor<40x@>", "%s = moe.reduce mean %x axis 1 : tensor<40x2100x@>  moe.yield %s : tensor<40x@>"),
+            {.check = {.terms = 2100}});
   std::string l = "tensor<?x@, #moe.sizes<\"n\">>";
-  ParsedKernel scalar = parse("%x: " + l, "tensor<@>", fmt::format("%m = moe.reduce mean %x axis 0 : {}  %y = moe.exp %m : tensor<@>  moe.yield %y : tensor<@>", l));
+  ParsedKernel scalar =
+      parse("%x: " + l, "tensor<@>", fmt::format("%m = moe.reduce mean %x axis 0 : {}  %y = moe.exp %m : tensor<@>  moe.yield %y : tensor<@>", l));
   for (int64_t rows : {1, 300, 20000})
     checkCuda(scalar, {.check = {.bindings = {{"n", rows}}, .terms = rows}});
 }
@@ -197,7 +201,9 @@ TEST_P(LoopsCuda, derivativesOfGelu) {
   CudaOptions options;
   options.check.inputs = {Tensor::of(points, {count}).cast(*parseDType(GetParam()))};
   options.check.terms = 1;
-  checkCuda(parse("%x: " + type, type + ", " + type, fmt::format("%a = moe.gelu_grad %x : {0}\n %b = moe.gelu_tanh_grad %x : {0}\n moe.yield %a, %b : {0}, {0}", type)), options);
+  checkCuda(parse("%x: " + type, type + ", " + type,
+                  fmt::format("%a = moe.gelu_grad %x : {0}\n %b = moe.gelu_tanh_grad %x : {0}\n moe.yield %a, %b : {0}, {0}", type)),
+            options);
 }
 
 /// Each of these ops must give the reference's NaN, infinity and sign where its operands have them.
@@ -251,7 +257,7 @@ TEST_P(LoopsCudaOnce, integersAndBits) {
 
 TEST_P(LoopsCudaOnce, everyComparisonOfEveryDtype) {
   for (DType type : {DType::F64, DType::F32, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool}) {
-    std::vector<double> values = isFloat(type)          ? std::vector<double>{0, -0.0, 1.5, -2, INFINITY, -INFINITY, NAN, 1.5}
+    std::vector<double> values = isFloat(type)         ? std::vector<double>{0, -0.0, 1.5, -2, INFINITY, -INFINITY, NAN, 1.5}
                                  : type == DType::Bool ? std::vector<double>{0, 1, 1, 0, 1, 0, 0, 1}
                                  : type == DType::U8   ? std::vector<double>{0, 1, 255, 128, 127, 3, 3, 200}
                                                        : std::vector<double>{0, -1, 7, -2147483648.0, 2147483647, 3, 3, -7};
@@ -271,21 +277,22 @@ TEST_P(LoopsCudaOnce, everyComparisonOfEveryDtype) {
 
 /// Rounded once, to nearest even: ties of bf16 and of f32, what is just beside them, and what only a double tells from a tie.
 TEST_P(LoopsCudaOnce, castsOfEveryDtype) {
-  std::vector<double> reals = {0, -0.0, 1, -1.5, INFINITY, -INFINITY, NAN, 1e300, -1e300, 3.3895313892515355e38, 3.4e38, 1e-40, 1e-46, 1e-310, 0x1p-133, 0x1.8p-134};
+  std::vector<double> reals = {0,      -0.0,  1,     -1.5,   INFINITY, -INFINITY, NAN, 1e300, -1e300, 3.3895313892515355e38,
+                               3.4e38, 1e-40, 1e-46, 1e-310, 0x1p-133, 0x1.8p-134};
   for (double tie : {1 + 0x1p-8, 1 + 3 * 0x1p-8, 1 + 0x1p-24, 1 + 3 * 0x1p-24, -(1 + 0x1p-8)})
     for (double aside : {0.0, 0x1p-40, -0x1p-40, 0x1p-52, -0x1p-52})
       reals.push_back(tie + aside);
   std::vector<int64_t> whole = {0, 1, -1, 257, 258, 259, -259, 16777217, 16777219, 16842751, 16842752, 16842753, 2147483647, -2147483647 - 1};
   for (DType from : {DType::F64, DType::F32, DType::BF16, DType::I64, DType::I32, DType::U8, DType::Bool}) {
-    Tensor x = isFloat(from)              ? Tensor::of(reals, {static_cast<int64_t>(reals.size())}).cast(from)
+    Tensor x = isFloat(from)         ? Tensor::of(reals, {static_cast<int64_t>(reals.size())}).cast(from)
                : byteSize(from) >= 4 ? Tensor::of(whole, {static_cast<int64_t>(whole.size())}).cast(from)
                                      : Tensor::of(std::vector<int64_t>{0, 1, 1, 0}, {4}).cast(from);
     CudaOptions options;
     options.check.inputs = {x};
     options.check.exact = true;
     std::string size = std::to_string(x.elements()), element = elementName(from);
-    std::string body = typed("%a = moe.cast %x to f64 : tensor<" + size + "x@>\n %b = moe.cast %x to f32 : tensor<" + size + "x@>\n %c = moe.cast %x to bf16 : tensor<" +
-                                 size + "x@>\n",
+    std::string body = typed("%a = moe.cast %x to f64 : tensor<" + size + "x@>\n %b = moe.cast %x to f32 : tensor<" + size +
+                                 "x@>\n %c = moe.cast %x to bf16 : tensor<" + size + "x@>\n",
                              element);
     std::string types = fmt::format("tensor<{0}xf64>, tensor<{0}xf32>, tensor<{0}xbf16>", size);
     SCOPED_TRACE(element);
@@ -295,12 +302,13 @@ TEST_P(LoopsCudaOnce, castsOfEveryDtype) {
 
 TEST_P(LoopsCudaOnce, drawsOfTransposedTensors) {
   for (const char* element : {"f32", "f64"})
-    checkCuda(parseKernel("loops", typed("%x: tensor<3x10x@>", element), typed("tensor<10x3x@>", element), typed(R"(
+    checkCuda(parseKernel("loops", typed("%x: tensor<3x10x@>", element), typed("tensor<10x3x@>", element),
+                          typed(R"(
     %u = moe.random normal "noise" : tensor<3x10x@>
     %b = moe.add %u, %x : tensor<3x10x@>, tensor<3x10x@>
     %t = moe.transpose %b [1, 0] : tensor<3x10x@>
     moe.yield %t : tensor<10x3x@>)",
-                                                                                                                     element)));
+                                element)));
 }
 
 TEST(LoopsCuda, aSumOverExpertsThenItsActivation) {

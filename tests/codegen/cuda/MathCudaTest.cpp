@@ -18,17 +18,46 @@ struct Function {
 void PrintTo(const Function& function, std::ostream* out) { *out << function.op; }
 
 const Function kFunctions[] = {
-    {"exp"},         {"log", "", 0, 10},   {"sqrt", "", 0, 100},    {"tanh", "", -3, 3}, {"sigmoid"},
-    {"softplus"},    {"relu"},             {"erf", "", -4, 4},      {"gelu", "", -6, 6},     {"gelu_tanh", "", -4, 4}, {"silu"},
-    {"gelu_grad", "", -6, 6},              {"gelu_tanh_grad", "", -4, 4},
-    {"leaky_relu", "slope 0.1"},           {"elu", "alpha 1.5", -5, 2},
+    {"exp"},
+    {"log", "", 0, 10},
+    {"sqrt", "", 0, 100},
+    {"tanh", "", -3, 3},
+    {"sigmoid"},
+    {"softplus"},
+    {"relu"},
+    {"erf", "", -4, 4},
+    {"gelu", "", -6, 6},
+    {"gelu_tanh", "", -4, 4},
+    {"silu"},
+    {"gelu_grad", "", -6, 6},
+    {"gelu_tanh_grad", "", -4, 4},
+    {"leaky_relu", "slope 0.1"},
+    {"elu", "alpha 1.5", -5, 2},
 };
 
 template <class T> std::vector<T> points(const Function& function) {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   constexpr T infinity = std::numeric_limits<T>::infinity(), least = std::numeric_limits<T>::denorm_min(), largest = std::numeric_limits<T>::max();
-  std::vector<T> x = {0, -T(0), 1, -1, infinity, -infinity, std::numeric_limits<T>::quiet_NaN(), least, -least, largest, -largest,
-                      std::numeric_limits<T>::min(), T(0.625), T(-39), T(39), T(-170), T(89), T(710), T(-1400), T(-1e4)};
+  std::vector<T> x = {0,
+                      -T(0),
+                      1,
+                      -1,
+                      infinity,
+                      -infinity,
+                      std::numeric_limits<T>::quiet_NaN(),
+                      least,
+                      -least,
+                      largest,
+                      -largest,
+                      std::numeric_limits<T>::min(),
+                      T(0.625),
+                      T(-39),
+                      T(39),
+                      T(-170),
+                      T(89),
+                      T(710),
+                      T(-1400),
+                      T(-1e4)};
   std::mt19937_64 random(11);
   std::uniform_real_distribution<double> uniform(function.low, function.high);
   while (x.size() < 1 << 17) {

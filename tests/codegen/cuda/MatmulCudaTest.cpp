@@ -93,7 +93,8 @@ TEST_P(MatmulCuda, dropoutBehindTheProduct) {
   mlir::Value a = maker.tensor(type, {"2", "m", text(k)}), w = maker.tensor(type, {text(n), text(k)}), residual = maker.tensor(type, {"2", "m", text(n)});
   mlir::Value stays = maker.make<ir::CompareOp>(ir::Predicate::GE, maker.draws(wide, {"2", "m", text(n)}), number(0.25));
   mlir::Value y = maker.make<ir::MulOp>(cast(maker.make<ir::MatmulOp>(a, w), wide), maker.make<ir::MulOp>(cast(stays, wide), number(1 / 0.75)));
-  expectNoConflicts(checkCuda(maker.finish("matmul", {maker.make<ir::AddOp>(cast(y, type), residual), stays}), {.check = {.bindings = {{"m", m}}, .terms = k}}));
+  expectNoConflicts(
+      checkCuda(maker.finish("matmul", {maker.make<ir::AddOp>(cast(y, type), residual), stays}), {.check = {.bindings = {{"m", m}}, .terms = k}}));
 }
 
 /// A tile of every form that the cost model may choose.
@@ -127,7 +128,8 @@ INSTANTIATE_TEST_SUITE_P(Tiles, MatmulCudaTiles,
                                                               std::array<int64_t, 5>{4, 32, 1, 4, 4}, std::array<int64_t, 5>{4, 16, 1, 2, 8}),
                                             ::testing::Values(64, 45)));
 INSTANTIATE_TEST_SUITE_P(LargestTile, MatmulCudaTiles,
-                         ::testing::Combine(::testing::Values(DType::F32), ::testing::Values(std::array<int64_t, 5>{64, 128, 2, 2, 2}), ::testing::Values(64, 45)));
+                         ::testing::Combine(::testing::Values(DType::F32), ::testing::Values(std::array<int64_t, 5>{64, 128, 2, 2, 2}),
+                                            ::testing::Values(64, 45)));
 
 class MatmulCudaShapes : public ::testing::Test {
 protected:
@@ -150,7 +152,8 @@ TEST_F(MatmulCudaShapes, everyExpertTimesTheSameRows) {
   for (DType type : {DType::F32, DType::F64}) {
     KernelMaker maker(*context);
     mlir::Value a = maker.tensor(type, {"m", "60"}), w = maker.tensor(type, {"4", "20", "60"}), bias = maker.tensor(type, {"4", "1", "20"});
-    checkCuda(maker.finish("matmul", {maker.make<ir::TanhOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias))}), {.check = {.bindings = {{"m", 9}}, .low = -0.5, .high = 0.5, .terms = 60}});
+    checkCuda(maker.finish("matmul", {maker.make<ir::TanhOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias))}),
+              {.check = {.bindings = {{"m", 9}}, .low = -0.5, .high = 0.5, .terms = 60}});
   }
 }
 
@@ -185,7 +188,8 @@ TEST_F(MatmulCudaShapes, transposedOperandsOfSizesKnownAtTheCall) {
     KernelMaker batched(*context);
     mlir::Value p = batched.make<ir::TransposeOp>(batched.tensor(type, {"batch", "k", "m"}), b.getDenseI64ArrayAttr({0, 2, 1}));
     mlir::Value q = batched.make<ir::TransposeOp>(batched.tensor(type, {"batch", "k", "n"}), b.getDenseI64ArrayAttr({0, 2, 1}));
-    checkCuda(batched.finish("matmul", {batched.make<ir::MatmulOp>(p, q)}), {.check = {.bindings = {{"batch", 3}, {"k", 35}, {"m", 45}, {"n", 33}}, .terms = 35}});
+    checkCuda(batched.finish("matmul", {batched.make<ir::MatmulOp>(p, q)}),
+              {.check = {.bindings = {{"batch", 3}, {"k", 35}, {"m", 45}, {"n", 33}}, .terms = 35}});
   }
 }
 

@@ -29,7 +29,8 @@ TEST(SwipeCuda, refusesMoreWorkersThanSharedMemoryHolds) {
   MOEC_SKIP_WITHOUT_NVRTC();
   EXPECT_EQ(refusalOf(6144), "");
   std::string refusal = refusalOf(6145);
-  EXPECT_NE(refusal.find("cuda:sm_90a cannot run this: it hands rows on among 6145 workers, and a block's shared memory holds 6144"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("cuda:sm_90a cannot run this: it hands rows on among 6145 workers, and a block's shared memory holds 6144"), std::string::npos)
+      << refusal;
 }
 
 } // namespace

@@ -10,8 +10,8 @@ struct Refusal {
   const char* name;
   const char* kind;
   const char *arguments, *results, *body;
-  const char* words;               // of the diagnostic
-  const char* schedule = nullptr;  // an attribute's text; null: the chosen one
+  const char* words;              // of the diagnostic
+  const char* schedule = nullptr; // an attribute's text; null: the chosen one
 };
 
 #define MOEC_NEW(width) "tensor<1x?x" width "xf32, #moe.sizes<\"1\", \"n\", \"" width "\">>"
@@ -54,7 +54,8 @@ const Refusal kRefusals[] = {
      "{tile_m = 64 : i64, tile_n = 128 : i64, warps_m = 1 : i64, warps_n = 1 : i64, stages = 2 : i64}"},
 
     {"gateOfBfloat16Products", "gate", "%x: tensor<4x8xbf16>, %w: tensor<2x8xbf16>", "tensor<4x2xbf16>",
-     "%y = moe.matmul %x, %w : tensor<4x8xbf16>, tensor<2x8xbf16>  moe.yield %y : tensor<4x2xbf16>", "multiplies matrices of bf16: a gate's scores are f32 or f64"},
+     "%y = moe.matmul %x, %w : tensor<4x8xbf16>, tensor<2x8xbf16>  moe.yield %y : tensor<4x2xbf16>",
+     "multiplies matrices of bf16: a gate's scores are f32 or f64"},
     {"gateOfPackedWeights", "gate", "%x: tensor<4x8xf32>, %p: tensor<1x8x16xf32>", "tensor<4x10xf32>",
      "%w = moe.unpack %p n 10 : tensor<1x8x16xf32>  %y = moe.matmul %x, %w : tensor<4x8xf32>, tensor<10x8xf32>  moe.yield %y : tensor<4x10xf32>",
      "takes packed weights"},
@@ -79,8 +80,8 @@ const Refusal kRefusals[] = {
      "dispatches by another routing than it multiplies by"},
     {"combineByAnotherRouting", "expert_down", "%x: tensor<8x8xf32>, %r: " MOEC_ROUTING ", %o: " MOEC_ROUTING ", %w: tensor<3x2x8xf32>, %c: tensor<4x2xf32>",
      "tensor<4x2xf32>",
-     "%s = moe.grouped_matmul %x, %w, %r : tensor<8x8xf32>, tensor<3x2x8xf32>, " MOEC_ROUTING
-     "  %y = moe.combine %s, %o, %c : tensor<8x2xf32>, " MOEC_ROUTING ", tensor<4x2xf32>  moe.yield %y : tensor<4x2xf32>",
+     "%s = moe.grouped_matmul %x, %w, %r : tensor<8x8xf32>, tensor<3x2x8xf32>, " MOEC_ROUTING "  %y = moe.combine %s, %o, %c : tensor<8x2xf32>, " MOEC_ROUTING
+     ", tensor<4x2xf32>  moe.yield %y : tensor<4x2xf32>",
      "combines by another routing than it multiplies by"},
     {"softmaxBehindExperts", "expert_mid", "%x: tensor<8x8xf32>, %r: " MOEC_ROUTING ", %w: tensor<3x2x8xf32>", "tensor<8x2xf32>",
      "%s = moe.grouped_matmul %x, %w, %r : tensor<8x8xf32>, tensor<3x2x8xf32>, " MOEC_ROUTING "  %y = moe.softmax %s : tensor<8x2xf32>"
@@ -101,8 +102,8 @@ const Refusal kRefusals[] = {
 
     {"cachedAttentionOfMoreRowsThanAnIntCounts", "cached_attention",
      "%q: " MOEC_NEW("8") ", %k: " MOEC_NEW("2") ", %c: tensor<1x536870912x2xf32>, %p: tensor<i64>", MOEC_NEW("8"),
-     "%y = moe.cached_attention %q, %k, %k behind %c, %c at %p heads 4 kv_heads 1 scale 0.5 : " MOEC_NEW("8") ", " MOEC_NEW("2") ", " MOEC_NEW("2")
-     ", tensor<1x536870912x2xf32>, tensor<1x536870912x2xf32>, tensor<i64>  moe.yield %y : " MOEC_NEW("8"),
+     "%y = moe.cached_attention %q, %k, %k behind %c, %c at %p heads 4 kv_heads 1 scale 0.5 : " MOEC_NEW("8") ", " MOEC_NEW("2") ", " MOEC_NEW(
+         "2") ", tensor<1x536870912x2xf32>, tensor<1x536870912x2xf32>, tensor<i64>  moe.yield %y : " MOEC_NEW("8"),
      "attends to a context of 536870912 tokens, of each of which 4 heads share keys: a CUDA kernel counts at most 2147352575 rows; compile it for a context of at most 536838143"},
 
     {"updateOfASoftmax", "update", "%x: tensor<4x8xf32>", "tensor<4x8xf32>", "%y = moe.softmax %x : tensor<4x8xf32>  moe.yield %y : tensor<4x8xf32>",

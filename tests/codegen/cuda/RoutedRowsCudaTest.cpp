@@ -78,7 +78,8 @@ TEST_P(RoutedRowsCuda, gatheredAlone) {
 TEST_P(RoutedRowsCuda, combinedOntoAResidual) {
   mlir::Value x = rowsInput(), routes = routingInput(), weights = maker.tensor(weightType(), {"t", text(fill().choices)}), residual = tokensInput();
   mlir::Value y = maker.make<ir::AddOp>(maker.make<ir::CombineOp>(x, routes, weights), residual);
-  run(maker.finish("rows", {y}), {numbers(rows(), 1), routing(), randomTensor(weightType(), {fill().tokens, fill().choices}, 2), numbers(fill().tokens, 3)}, {0}, {});
+  run(maker.finish("rows", {y}), {numbers(rows(), 1), routing(), randomTensor(weightType(), {fill().tokens, fill().choices}, 2), numbers(fill().tokens, 3)},
+      {0}, {});
 }
 
 // How many rows each expert has, and how many choices none took.

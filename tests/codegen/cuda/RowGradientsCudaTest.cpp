@@ -32,8 +32,12 @@ protected:
   /// M a matrix, V a row of it, C one number for each row, L labels (i64), S labels (i32), B one i1 for each row.
   std::string typed(std::string text) const {
     auto [element, rows, width] = GetParam();
-    for (auto& [letter, type] : {std::pair{"M", tensor({rows, width}, element)}, {"V", tensor({width}, element)}, {"C", tensor({rows}, element)},
-                                 {"L", tensor({rows}, "i64")}, {"S", tensor({rows}, "i32")}, {"B", tensor({rows}, "i1")}})
+    for (auto& [letter, type] : {std::pair{"M", tensor({rows, width}, element)},
+                                 {"V", tensor({width}, element)},
+                                 {"C", tensor({rows}, element)},
+                                 {"L", tensor({rows}, "i64")},
+                                 {"S", tensor({rows}, "i32")},
+                                 {"B", tensor({rows}, "i1")}})
       text = std::regex_replace(text, std::regex(std::string("\\$") + letter), type);
     return text;
   }
@@ -77,7 +81,8 @@ TEST_P(RowGradientsCuda, rmsNormOfASum) {
 /// The gradients of a norm's rows, weight and bias: the last two are sums over all rows.
 TEST_P(RowGradientsCuda, normWithSumsOverItsRows) {
   for (const char* norm : {"layer_norm", "rms_norm"})
-    run("%dy: $M, %x: $M, %w: $V, %r: $M", "$V, $M, $V", fmt::format(R"(
+    run("%dy: $M, %x: $M, %w: $V, %r: $M", "$V, $M, $V",
+        fmt::format(R"(
     %g = moe.{0}_grad %dy, %x weight %w : $V eps 1.0e-5 of $M, $M
     %n = moe.{0} %x eps 1.0e-5 of $M
     %p = moe.mul %dy, %n : $M, $M
@@ -85,7 +90,7 @@ TEST_P(RowGradientsCuda, normWithSumsOverItsRows) {
     %b = moe.reduce sum %dy axis 0 : $M
     %y = moe.add %g, %r : $M, $M
     moe.yield %s, %y, %b : $V, $M, $V)",
-                                                                     norm));
+                    norm));
 }
 
 TEST_P(RowGradientsCuda, softmaxThroughItsOwnResult) {
@@ -107,11 +112,12 @@ TEST_P(RowGradientsCuda, logSumExpAndItsSquare) {
 TEST_P(RowGradientsCuda, crossEntropyOfBothLabelTypes) {
   for (const char* smoothing : {"0.0", "1.0e-1"})
     for (auto [type, letter, ignore] : {std::tuple{DType::I64, "$L", -100}, {DType::I32, "$S", 0}})
-      run(fmt::format("%l: {}, %x: $M, %w: $C", letter), "$C, $C", fmt::format(R"(
+      run(fmt::format("%l: {}, %x: $M, %w: $C", letter), "$C, $C",
+          fmt::format(R"(
     %e = moe.cross_entropy %x, %l smoothing {0} ignore {1} : $M, {2}
     %y = moe.mul %e, %w : $C, $C
     moe.yield %e, %y : $C, $C)",
-                                                                                 smoothing, ignore, letter),
+                      smoothing, ignore, letter),
           {labels(type, ignore)});
 }
 
@@ -121,17 +127,19 @@ TEST_P(RowGradientsCuda, isTopBesideTheLossAndAlone) {
     scores.as<double>()[static_cast<size_t>(i)] = static_cast<double>(i * i % 5 + (i % 11 == 0));
   Tensor given = scores.cast(*parseDType(GetParam().element));
   for (auto [type, letter, ignore] : {std::tuple{DType::I64, "$L", -100}, {DType::I32, "$S", 0}}) {
-    run(fmt::format("%l: {}, %x: $M", letter), "$C, $B", fmt::format(R"(
+    run(fmt::format("%l: {}, %x: $M", letter), "$C, $B",
+        fmt::format(R"(
     %e = moe.cross_entropy %x, %l smoothing 0.0 ignore {0} : $M, {1}
     %y = moe.is_top %x, %l ignore {0} : $M, {1}
     moe.yield %e, %y : $C, $B)",
-                                                                    ignore, letter),
+                    ignore, letter),
         {labels(type, ignore), given});
-    run(fmt::format("%l: {}, %x: $M", letter), "$B", fmt::format(R"(
+    run(fmt::format("%l: {}, %x: $M", letter), "$B",
+        fmt::format(R"(
     %n = moe.neg %x : $M
     %y = moe.is_top %n, %l ignore {0} : $M, {1}
     moe.yield %y : $B)",
-                                                                ignore, letter),
+                    ignore, letter),
         {labels(type, ignore), given});
   }
 }
@@ -139,20 +147,22 @@ TEST_P(RowGradientsCuda, isTopBesideTheLossAndAlone) {
 TEST_P(RowGradientsCuda, gradientOfCrossEntropy) {
   for (const char* smoothing : {"0.0", "1.0e-1"})
     for (auto [type, letter, ignore] : {std::tuple{DType::I64, "$L", -100}, {DType::I32, "$S", 0}})
-      run(fmt::format("%l: {}, %x: $M, %w: $C", letter), "$M", fmt::format(R"(
+      run(fmt::format("%l: {}, %x: $M, %w: $C", letter), "$M",
+          fmt::format(R"(
     %d = moe.neg %w : $C
     %g = moe.cross_entropy_grad %d, %x, %l smoothing {0} ignore {1} : $C, $M, {2}
     %y = moe.mul %g, %x : $M, $M
     moe.yield %y : $M)",
-                                                                             smoothing, ignore, letter),
+                      smoothing, ignore, letter),
           {labels(type, ignore)});
 }
 
 std::string nameOf(const ::testing::TestParamInfo<Case>& info) { return fmt::format("{}_{}x{}", info.param.element, info.param.rows, info.param.width); }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RowGradientsCuda,
-                         ::testing::Values(Case{"f32", "7", "13"}, Case{"f32", "t", "64"}, Case{"f32", "t", "d"}, Case{"f32", "3", "1025"}, Case{"f32", "2", "20000"},
-                                           Case{"f32", "9", "1"}, Case{"f64", "t", "11"}, Case{"f64", "2", "1500"}, Case{"bf16", "t", "40"}),
+                         ::testing::Values(Case{"f32", "7", "13"}, Case{"f32", "t", "64"}, Case{"f32", "t", "d"}, Case{"f32", "3", "1025"},
+                                           Case{"f32", "2", "20000"}, Case{"f32", "9", "1"}, Case{"f64", "t", "11"}, Case{"f64", "2", "1500"},
+                                           Case{"bf16", "t", "40"}),
                          nameOf);
 
 class RowGradientsCudaOnce : public ::testing::Test {
@@ -166,12 +176,13 @@ TEST_F(RowGradientsCudaOnce, oddScores) {
   for (int64_t ignore : {-1, 2}) {
     CudaOptions options;
     options.check.inputs = {Tensor::of(std::vector<int32_t>{0, 0, 0, 0, static_cast<int32_t>(ignore)}, {5}), Tensor::of(x, {5, 4})};
-    checkCuda(parseKernel("rows", "%l: tensor<5xi32>, %x: tensor<5x4xf32>, %d: tensor<5xf32>", "tensor<5xf32>, tensor<5xf32>, tensor<5x4xf32>", fmt::format(R"(
+    checkCuda(parseKernel("rows", "%l: tensor<5xi32>, %x: tensor<5x4xf32>, %d: tensor<5xf32>", "tensor<5xf32>, tensor<5xf32>, tensor<5x4xf32>",
+                          fmt::format(R"(
     %s = moe.log_sum_exp %x : tensor<5x4xf32>
     %e = moe.cross_entropy %x, %l smoothing 0.0 ignore {0} : tensor<5x4xf32>, tensor<5xi32>
     %g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore {0} : tensor<5xf32>, tensor<5x4xf32>, tensor<5xi32>
     moe.yield %s, %e, %g : tensor<5xf32>, tensor<5xf32>, tensor<5x4xf32>)",
-                                                                                                                                      ignore)),
+                                      ignore)),
               options);
   }
 }
@@ -181,13 +192,14 @@ TEST_F(RowGradientsCudaOnce, selectGivesBackToItsIndices) {
     for (auto [k, width] : {std::pair{1, 5}, {2, 40}, {12, 67}}) {
       std::string x = fmt::format("tensor<9x{}x{}>", width, element), y = fmt::format("tensor<9x{}x{}>", k, element), i = fmt::format("tensor<9x{}xi32>", k);
       // The indices of a select of this kernel, and given ones, of which one choice may name an expert twice.
-      checkCuda(parseKernel("rows", fmt::format("%x: {0}, %d: {1}", x, y), x, fmt::format(R"(
+      checkCuda(parseKernel("rows", fmt::format("%x: {0}, %d: {1}", x, y), x,
+                            fmt::format(R"(
     %v, %i = moe.select %x k {3} : {0}
     %p = moe.softmax %v : {1}
     %s = moe.softmax_grad %d, %p : {1}, {1}
     %g = moe.select_grad %s, %i experts {4} : {1}, {2}
     moe.yield %g : {0})",
-                                                                                           x, y, i, k, width)));
+                                        x, y, i, k, width)));
       std::vector<int32_t> chosen;
       for (int64_t at = 0; at < 9 * k; ++at)
         chosen.push_back(static_cast<int32_t>(draw(5, 3, 0, static_cast<uint64_t>(at))[0]) % width & 0x7fffffff);
@@ -214,19 +226,21 @@ TEST_F(RowGradientsCudaOnce, choicesGetTheirRowsValues) {
       options.kept = static_cast<const int32_t*>(options.check.inputs[1].data())[kExperts];
       options.raggedInputs = {0};
       std::string routing = "!moe.routing<4 experts, \"13\" tokens, 2 choices>", y = fmt::format("tensor<13x2x{}>", element);
-      checkCuda(parseKernel("rows", fmt::format("%c: tensor<26x1x{}>, %r: {}, %w: {}", element, routing, y), y, fmt::format(R"(
+      checkCuda(parseKernel("rows", fmt::format("%c: tensor<26x1x{}>, %r: {}, %w: {}", element, routing, y), y,
+                            fmt::format(R"(
     %v = moe.choice_values %c, %r : tensor<26x1x{0}>, {1}
     %y = moe.mul %v, %w : {2}, {2}
     moe.yield %y : {2})",
-                                                                                                                              element, routing, y)),
+                                        element, routing, y)),
                 options);
     }
 }
 
 TEST_F(RowGradientsCudaOnce, noRows) {
   std::string m = tensor({"t", "45"}, "f32"), c = tensor({"t"}, "f32"), l = tensor({"t"}, "i64");
-  ParsedKernel kernel = parseKernel("rows", fmt::format("%x: {0}, %d: {1}, %l: {2}", m, c, l), m,
-                                    fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -1 : {1}, {0}, {2}\n moe.yield %g : {0}", m, c, l));
+  ParsedKernel kernel =
+      parseKernel("rows", fmt::format("%x: {0}, %d: {1}, %l: {2}", m, c, l), m,
+                  fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -1 : {1}, {0}, {2}\n moe.yield %g : {0}", m, c, l));
   checkCuda(kernel, {.check = {.bindings = {{"t", 0}}}});
 }
 
@@ -234,7 +248,8 @@ TEST_F(RowGradientsCudaOnce, noRows) {
 TEST(RowSumsCuda, ofRowsOfManyDimensions) {
   MOEC_SKIP_WITHOUT_NVRTC();
   std::string x = tensor({"b", "65", "40"}, "f32"), flat = tensor({"65*b", "40"}, "f32");
-  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}", x), fmt::format("{0}, tensor<40xf32>, tensor<40xf32>", x), fmt::format(R"(
+  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}", x), fmt::format("{0}, tensor<40xf32>, tensor<40xf32>", x),
+                                    fmt::format(R"(
     %g = moe.rms_norm_grad %dy, %x eps 1.0e-5 of {0}, {0}
     %n = moe.rms_norm %x eps 1.0e-5 of {0}
     %p = moe.mul %dy, %n : {0}, {0}
@@ -243,7 +258,7 @@ TEST(RowSumsCuda, ofRowsOfManyDimensions) {
     %u = moe.reshape %dy : {0} -> {1}
     %b = moe.reduce sum %u axis 0 : {1}
     moe.yield %g, %w, %b : {0}, tensor<40xf32>, tensor<40xf32>)",
-                                                                                                                                       x, flat));
+                                                x, flat));
   for (int64_t batch : {0, 1, 5})
     checkCuda(kernel, {.check = {.bindings = {{"b", batch}}, .terms = 65 * std::max<int64_t>(1, batch)}});
 }

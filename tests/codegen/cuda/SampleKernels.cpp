@@ -26,11 +26,13 @@ const SampleKernel kSamples[] = {
     {"loopsOfLongSums", "loops", "%x: tensor<2100x41x@>", "tensor<41x@>", R"(
     %s = moe.reduce sum %x axis 0 : tensor<2100x41x@>
     %y = moe.neg %s : tensor<41x@>
-    moe.yield %y : tensor<41x@>)", 2100},
+    moe.yield %y : tensor<41x@>)",
+     2100},
     {"loopsOfOneLongSum", "loops", "%x: tensor<9000x@>", "tensor<@>", R"(
     %q = moe.mul %x, %x : tensor<9000x@>, tensor<9000x@>
     %s = moe.reduce sum %q axis 0 : tensor<9000x@>
-    moe.yield %s : tensor<@>)", 9000},
+    moe.yield %s : tensor<@>)",
+     9000},
     {"loopsOfAnEmbedding", "loops", "%i: tensor<4x9xi32>, %w: tensor<5x17x@>, %p: tensor<9x17x@>", "tensor<4x9x17x@>", R"(
     %e = moe.embedding %i, %w : tensor<4x9xi32>, tensor<5x17x@>
     %y = moe.add %e, %p : tensor<4x9x17x@>, tensor<9x17x@>
@@ -53,11 +55,13 @@ const SampleKernel kSamples[] = {
     %v, %i = moe.select %x k 6 : tensor<5x1500x@>
     %p = moe.softmax %v : tensor<5x6x@>
     %m = moe.reduce sum %x axis 1 : tensor<5x1500x@>
-    moe.yield %p, %i, %m : tensor<5x6x@>, tensor<5x6xi32>, tensor<5x@>)", 1500},
+    moe.yield %p, %i, %m : tensor<5x6x@>, tensor<5x6xi32>, tensor<5x@>)",
+     1500},
     {"rowsOfAnyWidth", "rows", "%x: tensor<?x?x@, #moe.sizes<\"t\", \"d\">>", "tensor<?x?x@, #moe.sizes<\"t\", \"d\">>", R"(
     %g = moe.gelu %x : tensor<?x?x@, #moe.sizes<"t", "d">>
     %p = moe.softmax %g : tensor<?x?x@, #moe.sizes<"t", "d">>
-    moe.yield %p : tensor<?x?x@, #moe.sizes<"t", "d">>)", 337},
+    moe.yield %p : tensor<?x?x@, #moe.sizes<"t", "d">>)",
+     337},
     {"rowsOfBfloat16", "rows", "%x: tensor<9x40xbf16>, %z: tensor<9x40x@>", "tensor<9x40xbf16>, tensor<9x40x@>", R"(
     %w = moe.cast %x to @ : tensor<9x40xbf16>
     %a = moe.add %w, %z : tensor<9x40x@>, tensor<9x40x@>
@@ -121,7 +125,8 @@ const SampleKernel kSamples[] = {
     %d = moe.mul %v, %w : tensor<37x29x@>, tensor<@>
     %t = moe.sub %p, %d : tensor<37x29x@>, tensor<37x29x@>
     moe.yield %t, %v : tensor<37x29x@>, tensor<37x29x@>)"},
-    {"updateOfTwo", "update", "%p: tensor<37x29x@>, %g: tensor<37x29x@>, %q: tensor<45x@>, %h: tensor<45x@>, %r: tensor<f64>", "tensor<37x29x@>, tensor<45x@>", R"(
+    {"updateOfTwo", "update", "%p: tensor<37x29x@>, %g: tensor<37x29x@>, %q: tensor<45x@>, %h: tensor<45x@>, %r: tensor<f64>", "tensor<37x29x@>, tensor<45x@>",
+     R"(
     %w = moe.cast %r to @ : tensor<f64>
     %a = moe.mul %g, %w : tensor<37x29x@>, tensor<@>
     %b = moe.sub %p, %a : tensor<37x29x@>, tensor<37x29x@>
@@ -145,7 +150,8 @@ const SampleKernel kSamples[] = {
     moe.yield %s : tensor<5x45x@>)"},
     {"sumsOfDistances", "sums", "%d: tensor<3x41x41x@>", "tensor<32x3x@>", R"(
     %g = moe.relative_bias_grad %d buckets 32 max_distance 128 bidirectional : tensor<3x41x41x@>
-    moe.yield %g : tensor<32x3x@>)", 1681},
+    moe.yield %g : tensor<32x3x@>)",
+     1681},
     {"weightGrad", "weight_grad", "%d: tensor<58x51x@>, %x: tensor<58x24x@>, %r: " MOEC_ROUTING, "tensor<5x51x24x@>", R"(
     %g = moe.grouped_weight_grad %d, %x, %r : tensor<58x51x@>, tensor<58x24x@>, )" MOEC_ROUTING R"(
     moe.yield %g : tensor<5x51x24x@>)"},
@@ -155,7 +161,8 @@ const SampleKernel kSamples[] = {
     %g = moe.gelu %t : tensor<67x45x@>
     %y = moe.add %g, %r : tensor<67x45x@>, tensor<67x45x@>
     moe.yield %y : tensor<67x45x@>)"},
-    {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>", "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
+    {"matmulOfWholeCopies", "matmul", "%a: tensor<?x64x@, #moe.sizes<\"t\", \"64\">>, %w: tensor<3x72x64x@>",
+     "tensor<3x?x72x@, #moe.sizes<\"3\", \"t\", \"72\">>", R"(
     %s = moe.matmul %a, %w : tensor<?x64x@, #moe.sizes<"t", "64">>, tensor<3x72x64x@>
     moe.yield %s : tensor<3x?x72x@, #moe.sizes<"3", "t", "72">>)"},
     {"matmulOfBfloat16", "matmul", "%a: tensor<67x34xbf16>, %w: tensor<45x34xbf16>, %z: tensor<67x45x@>", "tensor<67x45xbf16>", R"(
@@ -188,18 +195,22 @@ const SampleKernel kSamples[] = {
     %k = moe.compare lt %u, %v : tensor<37x2x@>, tensor<37x2x@>
     %a = moe.assign %i experts 6 choice_major capacity "9" : tensor<37x2xi32>
     %r = moe.drop %a, %k : !moe.routing<6 experts, "37" tokens, 2 choices>, tensor<37x2xi1>
-    moe.yield %v, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)", 64, "one_block_rows", 1},
+    moe.yield %v, %r : tensor<37x2x@>, !moe.routing<6 experts, "37" tokens, 2 choices>)",
+     64, "one_block_rows", 1},
     {"gateOfIndices", "gate", "%i: tensor<700x2xi32>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
     %a = moe.assign %i experts 5 token_major : tensor<700x2xi32>
-    moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)", 64, "one_block_rows", 1},
-    {"gateThatTakesARoutingApart", "gate", "%r: " MOEC_ROUTING, "!moe.routing<2 experts, \"29\" tokens, 2 choices>, !moe.routing<3 experts, \"29\" tokens, 2 choices>", R"(
+    moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)",
+     64, "one_block_rows", 1},
+    {"gateThatTakesARoutingApart", "gate", "%r: " MOEC_ROUTING,
+     "!moe.routing<2 experts, \"29\" tokens, 2 choices>, !moe.routing<3 experts, \"29\" tokens, 2 choices>", R"(
     %a = moe.experts_of %r from 0 count 2 : )" MOEC_ROUTING R"(
     %b = moe.experts_of %r from 2 count 3 : )" MOEC_ROUTING R"(
     moe.yield %a, %b : !moe.routing<2 experts, "29" tokens, 2 choices>, !moe.routing<3 experts, "29" tokens, 2 choices>)"},
     {"gateOfGroups", "gate", "%i: tensor<700x2xi32>, %k: tensor<700x2xi1>", "!moe.routing<5 experts, \"700\" tokens, 2 choices>", R"(
     %a = moe.assign %i keep %k : tensor<700x2xi1> experts 5 choice_major capacity "40" groups "7" : tensor<700x2xi32>
     moe.yield %a : !moe.routing<5 experts, "700" tokens, 2 choices>)"},
-    {"gateWithin", "gate", "%s: tensor<58x6x@>, %w: tensor<29x2x@>, %r: " MOEC_ROUTING, "tensor<58x2x@>, !moe.routing<30 experts, \"58\" tokens, 2 choices>", R"(
+    {"gateWithin", "gate", "%s: tensor<58x6x@>, %w: tensor<29x2x@>, %r: " MOEC_ROUTING, "tensor<58x2x@>, !moe.routing<30 experts, \"58\" tokens, 2 choices>",
+     R"(
     %p = moe.softmax %s : tensor<58x6x@>
     %v, %i = moe.select %p k 2 : tensor<58x6x@>
     %m = moe.row_weights %w, %r : tensor<29x2x@>, )" MOEC_ROUTING R"(
@@ -250,32 +261,41 @@ const SampleKernel kSamples[] = {
     %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x65x96x@>
     %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x65x96x@>
     %y = moe.attention %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x65x32x@>, tensor<2x65x32x@>, tensor<2x65x32x@>
-    moe.yield %y : tensor<2x65x32x@>)", 81},
+    moe.yield %y : tensor<2x65x32x@>)",
+     81},
     {"attentionOfBfloat16", "attention", "%q: tensor<1x9x40xbf16>, %k: tensor<1x70x40xbf16>, %v: tensor<1x70x40xbf16>", "tensor<1x9x40xbf16>", R"(
     %y = moe.attention %q, %k, %v heads 2 scale 3.0e-1 : tensor<1x9x40xbf16>, tensor<1x70x40xbf16>, tensor<1x70x40xbf16>
-    moe.yield %y : tensor<1x9x40xbf16>)", 83},
+    moe.yield %y : tensor<1x9x40xbf16>)",
+     83},
     {"attentionOfOddHeads", "attention", "%q: tensor<1x9x39x@>, %k: tensor<1x70x39x@>, %v: tensor<1x70x39x@>", "tensor<1x9x39x@>", R"(
     %y = moe.attention %q, %k, %v heads 3 scale 3.0e-1 : tensor<1x9x39x@>, tensor<1x70x39x@>, tensor<1x70x39x@>
-    moe.yield %y : tensor<1x9x39x@>)", 83},
+    moe.yield %y : tensor<1x9x39x@>)",
+     83},
     {"attentionGrad", "attention_grad", "%d: tensor<2x33x32x@>, %x: tensor<2x33x96x@>", "tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>", R"(
     %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x33x96x@>
     %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x33x96x@>
     %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x33x96x@>
     %a, %b, %c = moe.attention_grad %d, %q, %k, %v heads 2 scale 2.5e-1 causal : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>
-    moe.yield %a, %b, %c : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>)", 81},
+    moe.yield %a, %b, %c : tensor<2x33x32x@>, tensor<2x33x32x@>, tensor<2x33x32x@>)",
+     81},
     {"attentionWithABias", "attention", "%q: tensor<1x9x48x@>, %k: tensor<1x70x24x@>, %v: tensor<1x70x24x@>, %b: tensor<4x9x70x@>", "tensor<1x9x48x@>", R"(
     %y = moe.attention %q, %k, %v bias %b : tensor<4x9x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<1x9x48x@>, tensor<1x70x24x@>, tensor<1x70x24x@>
-    moe.yield %y : tensor<1x9x48x@>)", 82},
+    moe.yield %y : tensor<1x9x48x@>)",
+     82},
     {"cachedAttention", "cached_attention", "%x: tensor<2x9x96x@>, %a: tensor<2x70x32x@>, %b: tensor<2x70x32x@>, %p: tensor<i64>", "tensor<2x9x32x@>", R"(
     %q = moe.slice %x axis 2 from "0" size "32" : tensor<2x9x96x@>
     %k = moe.slice %x axis 2 from "32" size "32" : tensor<2x9x96x@>
     %v = moe.slice %x axis 2 from "64" size "32" : tensor<2x9x96x@>
     %y = moe.cached_attention %q, %k, %v behind %a, %b at %p heads 2 scale 2.5e-1 : tensor<2x9x32x@>, tensor<2x9x32x@>, tensor<2x9x32x@>, tensor<2x70x32x@>, tensor<2x70x32x@>, tensor<i64>
-    moe.yield %y : tensor<2x9x32x@>)", 29},
-    {"cachedAttentionOfOneToken", "cached_attention", "%q: tensor<2x1x48x@>, %k: tensor<2x1x24x@>, %a: tensor<2x70x24x@>, %p: tensor<i64>, %b: tensor<1x1x70x@>", "tensor<2x1x48x@>", R"(
+    moe.yield %y : tensor<2x9x32x@>)",
+     29},
+    {"cachedAttentionOfOneToken", "cached_attention",
+     "%q: tensor<2x1x48x@>, %k: tensor<2x1x24x@>, %a: tensor<2x70x24x@>, %p: tensor<i64>, %b: tensor<1x1x70x@>", "tensor<2x1x48x@>", R"(
     %y = moe.cached_attention %q, %k, %k behind %a, %a at %p bias %b : tensor<1x1x70x@> heads 4 kv_heads 2 scale 3.0e-1 : tensor<2x1x48x@>, tensor<2x1x24x@>, tensor<2x1x24x@>, tensor<2x70x24x@>, tensor<2x70x24x@>, tensor<i64>
-    moe.yield %y : tensor<2x1x48x@>)", 17},
-    {"append", "append", "%a: tensor<2x9x24x@>, %b: tensor<2x9x24x@>, %x: tensor<2x5x50x@>, %k: tensor<2x5x24x@>, %p: tensor<i64>", "tensor<2x9x24x@>, tensor<2x9x24x@>", R"(
+    moe.yield %y : tensor<2x1x48x@>)",
+     17},
+    {"append", "append", "%a: tensor<2x9x24x@>, %b: tensor<2x9x24x@>, %x: tensor<2x5x50x@>, %k: tensor<2x5x24x@>, %p: tensor<i64>",
+     "tensor<2x9x24x@>, tensor<2x9x24x@>", R"(
     %s = moe.slice %x axis 2 from "24" size "24" : tensor<2x5x50x@>
     %y = moe.append %a, %s at %p : tensor<2x9x24x@>, tensor<2x5x24x@>, tensor<i64>
     %z = moe.append %b, %k at %p : tensor<2x9x24x@>, tensor<2x5x24x@>, tensor<i64>
@@ -283,11 +303,14 @@ const SampleKernel kSamples[] = {
     {"attentionWithDropout", "attention", "%q: tensor<2x9x24x@>, %k: tensor<2x40x24x@>", "tensor<2x9x24x@>", R"(
     %d = moe.random uniform "a.dropout" : tensor<2x2x9x40x@>
     %y = moe.attention %q, %k, %k draws %d : tensor<2x2x9x40x@> dropout 2.5e-1 heads 2 scale 3.0e-1 causal : tensor<2x9x24x@>, tensor<2x40x24x@>, tensor<2x40x24x@>
-    moe.yield %y : tensor<2x9x24x@>)", 52},
-    {"attentionGradWithDropout", "attention_grad", "%e: tensor<1x33x16x@>, %x: tensor<1x33x16x@>", "tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>", R"(
+    moe.yield %y : tensor<2x9x24x@>)",
+     52},
+    {"attentionGradWithDropout", "attention_grad", "%e: tensor<1x33x16x@>, %x: tensor<1x33x16x@>", "tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>",
+     R"(
     %d = moe.random uniform "a.dropout" : tensor<1x2x33x33x@>
     %a, %b, %c = moe.attention_grad %e, %x, %x, %x draws %d : tensor<1x2x33x33x@> dropout 2.5e-1 heads 2 scale 2.5e-1 : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>
-    moe.yield %a, %b, %c : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>)", 49},
+    moe.yield %a, %b, %c : tensor<1x33x16x@>, tensor<1x33x16x@>, tensor<1x33x16x@>)",
+     49},
 };
 
 constexpr int64_t kRows = 58;

@@ -20,8 +20,8 @@ void PrintTo(const SampleKernel& sample, std::ostream* out);
 /// At least one of each kind that there are builders for, and one for each way through a kind's stages.
 std::span<const SampleKernel> sampleKernels();
 
-/// The kernel with tensors of a dtype, f32 or f64; its inputs, sizes and ragged tensors go into `options`, whose target must be set. Routings drop rows and leave
-/// an expert empty.
+/// The kernel with tensors of a dtype, f32 or f64; its inputs, sizes and ragged tensors go into `options`, whose target must be set. Routings drop rows and
+/// leave an expert empty.
 ParsedKernel parseSample(const SampleKernel& sample, DType type, CudaOptions& options);
 
 } // namespace moec::testing

@@ -1,4 +1,5 @@
-// Owner of: CUDA kernels of kind `sums`. Every result is held against the reference interpreter; the order of a sum is the rows', so its bits are always the same.
+// Owner of: CUDA kernels of kind `sums`. Every result is held against the reference interpreter; the order of a sum is the rows', so its bits are always the
+// same.
 #include "runtime/core/Philox.h"
 #include "tests/codegen/ProductCheck.h"
 #include "tests/codegen/cuda/CudaKernelCheck.h"
@@ -23,11 +24,12 @@ TEST_P(SumsCuda, embeddingsOfSpreadAndOfEqualIds) {
     std::string table = fmt::format("tensor<{}x{}x{}>", entries, width, element());
     for (DType index : {DType::I64, DType::I32}) {
       std::string ids = fmt::format("tensor<?x5x{}, #moe.sizes<\"n\", \"5\">>", name(index));
-      ParsedKernel kernel = parseKernel("sums", fmt::format("%i: {}, %d: {}, %a: {}", ids, dy, table), table, fmt::format(R"(
+      ParsedKernel kernel = parseKernel("sums", fmt::format("%i: {}, %d: {}, %a: {}", ids, dy, table), table,
+                                        fmt::format(R"(
     %g = moe.embedding_grad %i, %d entries {0} : {1}, {2}
     %y = moe.add %g, %a : {3}, {3}
     moe.yield %y : {3})",
-                                                                                                                           entries, ids, dy, table));
+                                                    entries, ids, dy, table));
       for (int64_t rows : {0, 1, 70})
         for (bool equal : {false, true}) {
           std::vector<int64_t> all;
@@ -42,11 +44,12 @@ TEST_P(SumsCuda, embeddingsOfSpreadAndOfEqualIds) {
 TEST_P(SumsCuda, rowsOfExperts) {
   std::string rows = fmt::format("tensor<?x45x{}, #moe.sizes<\"2*t\", \"45\">>", element()), table = fmt::format("tensor<4x45x{}>", element());
   std::string routing = "!moe.routing<4 experts, \"t\" tokens, 2 choices>";
-  ParsedKernel kernel = parseKernel("sums", fmt::format("%x: {}, %r: {}, %a: {}", rows, routing, table), table, fmt::format(R"(
+  ParsedKernel kernel = parseKernel("sums", fmt::format("%x: {}, %r: {}, %a: {}", rows, routing, table), table,
+                                    fmt::format(R"(
     %s = moe.expert_sums %x, %r : {0}, {1}
     %y = moe.add %s, %a : {2}, {2}
     moe.yield %y : {2})",
-                                                                                                                          rows, routing, table));
+                                                rows, routing, table));
   // Mixed with dropped rows and an empty expert; all to one; all dropped; one token; none.
   auto check = [&](int64_t tokens, auto expertOf) {
     std::vector<int32_t> experts;
@@ -70,11 +73,12 @@ TEST_P(SumsCuda, bucketsOfDistances) {
     for (auto [buckets, farthest, queries, keys] : {std::array{32, 128, 150, 150}, {8, 20, 30, 30}, {4, 3, 5, 9}, {4, 3, 9, 5}, {8, 20, 1, 1}, {8, 20, 0, 0}}) {
       SCOPED_TRACE(::testing::Message() << buckets << " buckets " << way << ", " << queries << " x " << keys);
       std::string dy = fmt::format("tensor<3x?x?x{}, #moe.sizes<\"3\", \"n\", \"m\">>", element()), table = fmt::format("tensor<{}x3x{}>", buckets, element());
-      ParsedKernel kernel = parseKernel("sums", fmt::format("%d: {}, %a: {}", dy, table), table, fmt::format(R"(
+      ParsedKernel kernel = parseKernel("sums", fmt::format("%d: {}, %a: {}", dy, table), table,
+                                        fmt::format(R"(
     %g = moe.relative_bias_grad %d buckets {} max_distance {} {} : {}
     %y = moe.sub %g, %a : {}, {}
     moe.yield %y : {})",
-                                                                                                            buckets, farthest, way, dy, table, table, table));
+                                                    buckets, farthest, way, dy, table, table, table));
       checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .terms = queries * keys}});
     }
 }

@@ -33,7 +33,8 @@ TEST_P(UpdateCuda, momentsInPlaceAndScalarsInF64) {
     SCOPED_TRACE(type);
     CudaOptions options{.check = {.low = 0.5, .high = 1.5}};
     check(parseKernel("update", typed("%p: $P, %g: $P, %m: $P, %v: $P, %r: tensor<f64>, %s: tensor<f64>, %n: tensor<@>", typed(type, "")),
-                      typed("$P, $P, $P", typed(type, "")), typed(R"(
+                      typed("$P, $P, $P", typed(type, "")),
+                      typed(R"(
     %b = moe.constant dense<0.9> : tensor<@>
     %c = moe.constant dense<0.1> : tensor<@>
     %e = moe.constant dense<1.0e-8> : tensor<@>
@@ -58,7 +59,7 @@ TEST_P(UpdateCuda, momentsInPlaceAndScalarsInF64) {
     %d = moe.mul %step, %w : $P, tensor<@>
     %t = moe.sub %p, %d : $P, $P
     moe.yield %t, %m3, %v3 : $P, $P, $P)",
-                                                                  typed(type, ""))),
+                            typed(type, ""))),
           options, {{0, 0}, {1, 2}, {2, 3}});
   }
 }
@@ -66,7 +67,8 @@ TEST_P(UpdateCuda, momentsInPlaceAndScalarsInF64) {
 /// A parameter beside its master weights, whose gradient is set to zeros: results of two dtypes.
 TEST_P(UpdateCuda, masterWeightsAndAClearedGradient) {
   check(parseKernel("update", typed("%p: tensor<33x9x@>, %master: tensor<33x9xf32>, %g: tensor<33x9x@>, %r: tensor<f64>", ""),
-                    typed("tensor<33x9x@>, tensor<33x9xf32>, tensor<33x9x@>", ""), typed(R"(
+                    typed("tensor<33x9x@>, tensor<33x9xf32>, tensor<33x9x@>", ""),
+                    typed(R"(
     %h = moe.cast %g to f32 : tensor<33x9x@>
     %w = moe.cast %r to f32 : tensor<f64>
     %d = moe.mul %h, %w : tensor<33x9xf32>, tensor<f32>
@@ -76,25 +78,27 @@ TEST_P(UpdateCuda, masterWeightsAndAClearedGradient) {
     %k = moe.compare eq %g, %g : tensor<33x9x@>, tensor<33x9x@>
     %c = moe.where %k, %z, %g : tensor<33x9xi1>, tensor<@>, tensor<33x9x@>
     moe.yield %b, %m, %c : tensor<33x9x@>, tensor<33x9xf32>, tensor<33x9x@>)",
-                                                                                                       "")),
+                          "")),
         {}, {{0, 0}, {1, 1}, {2, 2}});
 }
 
 /// What one result's memory held is still wanted for the other: all is read before anything is written.
 TEST_P(UpdateCuda, twoArgumentsChangePlaces) {
-  check(parseKernel("update", typed("%a: tensor<700x@>, %b: tensor<700x@>", ""), typed("tensor<700x@>, tensor<700x@>", ""), typed(R"(
+  check(parseKernel("update", typed("%a: tensor<700x@>, %b: tensor<700x@>", ""), typed("tensor<700x@>, tensor<700x@>", ""),
+                    typed(R"(
     %x = moe.sub %b, %a : tensor<700x@>, tensor<700x@>
     %y = moe.add %a, %b : tensor<700x@>, tensor<700x@>
     moe.yield %x, %y : tensor<700x@>, tensor<700x@>)",
-                                                                                                                                 "")),
+                          "")),
         {}, {{0, 0}, {1, 1}});
 }
 
 TEST_P(UpdateCuda, aScalarParameter) {
-  check(parseKernel("update", typed("%p: tensor<@>, %g: tensor<@>", ""), typed("tensor<@>", ""), typed(R"(
+  check(parseKernel("update", typed("%p: tensor<@>, %g: tensor<@>", ""), typed("tensor<@>", ""),
+                    typed(R"(
     %t = moe.sub %p, %g : tensor<@>, tensor<@>
     moe.yield %t : tensor<@>)",
-                                                                                                    "")),
+                          "")),
         {}, {{0, 0}});
 }
 

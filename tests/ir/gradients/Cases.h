@@ -6,14 +6,14 @@
 
 namespace moec::testing {
 
-/// A function of one result. In its texts t(3, batch)i32 is a tensor type, f64 without a dtype, and r(4, t, 2) the routing of 4 experts, t tokens and 2 choices.
-/// Attributes of an argument say what is drawn for it, otherwise numbers in (-2, 2), all of a case apart from each other and from zero:
+/// A function of one result. In its texts t(3, batch)i32 is a tensor type, f64 without a dtype, and r(4, t, 2) the routing of 4 experts, t tokens and 2
+/// choices. Attributes of an argument say what is drawn for it, otherwise numbers in (-2, 2), all of a case apart from each other and from zero:
 ///   moe.below = n     integers in [0, n)
 ///   moe.positive      numbers in (0.5, 2)
 ///   moe.small         whole numbers in [-3, 3], which sums and products of a few keep exact in every dtype; the case's differences then take whole steps
 struct GradientCase {
-  std::string op;   // that it is for
-  std::string name; // what is special
+  std::string op;                      // that it is for
+  std::string name;                    // what is special
   std::string arguments, result, body; // body defines %y
 };
 

@@ -77,9 +77,7 @@ std::vector<Mutation> mutationsOf(Operation* op) {
             attention.setDropoutAttr(FloatAttr::get(Float64Type::get(op->getContext()), attention.getDropout()->convertToDouble() / 2));
           });
       })
-      .Case([&](ir::RotaryOp) {
-        add("rotary, turned", [](Operation* op) { cast<ir::RotaryOp>(op).setInverse(!cast<ir::RotaryOp>(op).getInverse()); });
-      });
+      .Case([&](ir::RotaryOp) { add("rotary, turned", [](Operation* op) { cast<ir::RotaryOp>(op).setInverse(!cast<ir::RotaryOp>(op).getInverse()); }); });
   return mutations;
 }
 
