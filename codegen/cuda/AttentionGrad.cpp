@@ -1,5 +1,5 @@
 // moe.kernel of kind `attention_grad`: stages that each own what they write (skeletons/attention_grad.cuh).
-//   statistics   a block of queries of one head: log sum exp of the scores, sum of P dP; to workspaces (batch, heads, queries)
+//   statistics   a block of queries of one head: the highest score, log sum exp of the scores less that, sum of P dP; to workspaces (batch, heads, queries)
 //   queries      a block of queries of one head: dq
 //   keys         a block of keys of one head of k and v, from all heads of q that read it: dk and dv
 //   bias         a tile of queries and keys, from all that the bias served: dbias
@@ -54,7 +54,7 @@ private:
   const AttentionPlan& plan_;
   AttentionGradSchedule schedule_;
   std::string queries_, keys_;
-  std::string totals_, dots_; // workspaces
+  std::string mosts_, totals_, dots_; // workspaces
 };
 
 //===--- where a block is ---===//
@@ -99,6 +99,7 @@ void GradWriter::printStatisticsOfRows(Lines& lines) {
   lines.open("for (int m = 0; m < Tile::rows; ++m)");
   lines.line("const int query = query0 + Tile::rowOf(m);");
   lines.line("const bool inside = query < {};", queries_);
+  lines.line("of[m].most = inside ? {}[rows + query] : 0;", mosts_);
   lines.line("of[m].total = inside ? {}[rows + query] : 0;", totals_);
   lines.line("of[m].dot = inside ? {}[rows + query] : 0;", dots_);
   lines.close();
@@ -134,9 +135,9 @@ void GradWriter::statistics() {
   lines.line("const long long rows = {};", statisticsAt("head"));
   lines.line("attentionStatistics<Attention>(shared, seenBy(Tile::tileM - 1), {}, {},", scale(), readable());
   lines.add(holesOfQueries("    ") + ",");
-  lines.line("    [&](int m, {0} total, {0} dot) {{", sum());
+  lines.line("    [&](int m, {0} most, {0} total, {0} dot) {{", sum());
   lines.line("      if (query0 + m < {})", queries_);
-  lines.line("        {}[rows + query0 + m] = total, {}[rows + query0 + m] = dot;", totals_, dots_);
+  lines.line("        {}[rows + query0 + m] = most, {}[rows + query0 + m] = total, {}[rows + query0 + m] = dot;", mosts_, totals_, dots_);
   lines.line("    }});");
   stage("statistics", fmt::format("A block computes the log sum exp and the sum of P dP of {} queries of one head.", schedule_.tile()),
         plan_.batch * Size(plan_.heads) * Size::ceilDiv(plan_.queries, schedule_.tile()), products(2), lines);
@@ -203,7 +204,7 @@ void GradWriter::gradientsOfKeys() {
     bias = fmt::format("[&](int query, int m) -> {} {{ return {}; }}", sum(),
                        loadText(plan_.dtype, "bias", fmt::format("query * (long long){} + key0 + m", keys_)));
   lines.line("    seenFrom, {}, {},", bias, dropoutHole(k_, plan_, "int query, int m", "query", "key0 + m", ""));
-  lines.line("    [&](int query) {{ return RowStatistics<{}>{{{}[rows + query], {}[rows + query]}}; }});", sum(), totals_, dots_);
+  lines.line("    [&](int query) {{ return RowStatistics<{}>{{{}[rows + query], {}[rows + query], {}[rows + query]}}; }});", sum(), mosts_, totals_, dots_);
   if (plan_.sharing() > 1)
     lines.close();
   int64_t width = plan_.keyHeads * plan_.headDim;
@@ -266,6 +267,7 @@ void GradWriter::write() {
                          headCopyBytes(plan_.dtype, plan_.headDim, {plan_.q, plan_.k, plan_.v, grad_.dy}), schedule_.stages, plan_.headDim,
                          schedule_.valueSlices));
   Size rows = plan_.batch * Size(plan_.heads) * plan_.queries;
+  mosts_ = k_.addWorkspace(sumType(plan_.dtype), rows);
   totals_ = k_.addWorkspace(sumType(plan_.dtype), rows);
   dots_ = k_.addWorkspace(sumType(plan_.dtype), rows);
   statistics();

@@ -1,6 +1,6 @@
 #pragma once
 // Gradients of attention (attention.cuh) of one head, with probabilities computed again, block by block: no atomic operation, the same bits every time.
-//   statistics, for a block of queries:  L = log sum exp of a query's scores, D = sum of P dP;  dP = dy v^T, P = exp(scores - L)
+//   statistics, for a block of queries:  M = the highest of a query's scores, L = log sum exp of scores - M, D = sum of P dP;  dP = dy v^T, P = exp(scores - M - L)
 //   queries, for a block of queries:     for each tile of keys:  dS = P (dP - D);  dq = dq + dS k;  in the end scale dq
 //   keys, for a block of keys:           for each tile of queries:  dv = dv + P^T dy, dk = dk + dS^T q;  in the end scale dk
 //   bias, for a tile of both:            dbias = sum of dS over what the bias served
@@ -89,7 +89,7 @@ __device__ __forceinline__ void storeSums(const typename A::Sum (&sums)[A::Tile:
   }
 }
 
-// L and D of the block's queries. seenBy(query of the tile): it sees keys [0, that). store(query of the tile, L, D).
+// M, L and D of the block's queries: M + L would lose L beside scores far from 0. seenBy(query of the tile): it sees keys [0, that). store(query of the tile, M, L, D).
 template <class A, class RowOfQ, class RowOfDy, class RowOfK, class RowOfV, class SeenBy, class BiasOf, class FactorOf, class Store>
 __device__ __forceinline__ void attentionStatistics(typename A::Shared& shared, int keys, typename A::Sum scale, const typename A::T* readable, RowOfQ rowOfQ,
                                                     RowOfDy rowOfDy, RowOfK rowOfK, RowOfV rowOfV, SeenBy seenBy, BiasOf biasOf, FactorOf factorOf, Store store) {
@@ -142,15 +142,15 @@ __device__ __forceinline__ void attentionStatistics(typename A::Shared& shared, 
       dot[m] += __shfl_xor_sync(0xffffffffu, dot[m], step);
     }
     if (threadIdx.x % 8 == 0)
-      store(Tile::rowOf(m), most[m] + math::log(total[m]), dot[m] / total[m]);
+      store(Tile::rowOf(m), most[m], math::log(total[m]), dot[m] / total[m]);
   }
 }
 
-template <class Sum> struct RowStatistics { Sum total, dot; }; // L, D
+template <class Sum> struct RowStatistics { Sum most, total, dot; }; // M, L, D
 
 // scores becomes P, products becomes dS; both 0 where `sees` is false.
 template <class Sum> __device__ __forceinline__ void weigh(Sum& score, Sum& product, RowStatistics<Sum> of, bool sees) {
-  score = sees ? math::exp(score - of.total) : Sum(0);
+  score = sees ? math::exp(score - of.most - of.total) : Sum(0);
   product = sees ? score * (product - of.dot) : Sum(0);
 }
 
@@ -194,7 +194,7 @@ __device__ __forceinline__ void addGradientsOfKeys(typename A::Shared& shared, t
 #pragma unroll
     for (int n = 0; n < Tile::columns; ++n) {
       const int query = query0 + Tile::columnOf(n);
-      const RowStatistics<Sum> of = query < queries ? statisticsOf(query) : RowStatistics<Sum>{0, 0};
+      const RowStatistics<Sum> of = query < queries ? statisticsOf(query) : RowStatistics<Sum>{0, 0, 0};
 #pragma unroll
       for (int m = 0; m < Tile::rows; ++m) {
         const bool sees = query < queries && query >= seenFrom(Tile::rowOf(m));

@@ -33,6 +33,11 @@ protected:
   void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
   std::unique_ptr<mlir::MLIRContext> context = makeContext();
 };
+class AttentionGradCudaAlone : public ::testing::Test {
+protected:
+  void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+};
 
 TEST_P(AttentionGradCuda, slicesOfOneArgument) {
   const Case& c = GetParam();
@@ -66,6 +71,20 @@ TEST_P(AttentionGradCuda, biasSharedKeysAndMoreKeysThanQueries) {
         checkCuda(kernel, {.check = {.bindings = {{"n", queries}, {"m", keys}}, .terms = c.headDim + keys}});
       }
     }
+}
+
+// Where a bias leaves every key out, all scores are one number far from 0, and each key has the same share.
+TEST_F(AttentionGradCudaAlone, keysThatAreAllLeftOutHaveEvenShares) {
+  for (DType type : {DType::F32, DType::F64}) {
+    SCOPED_TRACE(name(type));
+    KernelMaker maker(*context);
+    mlir::Value bias = maker.tensor(type, {"1", "5", "9"});
+    mlir::Value dy = maker.tensor(type, {"2", "5", "8"}), q = maker.tensor(type, {"2", "5", "8"});
+    mlir::Value k = maker.tensor(type, {"2", "9", "8"}), v = maker.tensor(type, {"2", "9", "8"});
+    ir::KernelOp kernel = maker.finish("attention_grad", gradients(maker, {type, 2, 5, 1, 8, false}, {dy, q, k, v, bias, {}}));
+    Tensor lowered = Tensor::of<double>(std::vector<double>(45, -1e30), {1, 5, 9}).cast(type);
+    checkCuda(kernel, {.check = {.inputs = {lowered}, .terms = 17}});
+  }
 }
 
 class AttentionGradCudaDropout : public AttentionGradCuda {};

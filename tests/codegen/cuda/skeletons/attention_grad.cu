@@ -10,23 +10,24 @@ struct Rows {
   __device__ const float* operator()(int row) const { return first + row < count ? from + (first + row) * 40 : nullptr; }
 };
 
-extern "C" __global__ void __launch_bounds__(128) statistics(const float* q, const float* k, const float* v, const float* dy, float* totals, float* dots, int rows) {
+extern "C" __global__ void __launch_bounds__(128) statistics(const float* q, const float* k, const float* v, const float* dy, float* mosts, float* totals, float* dots, int rows) {
   __shared__ Attention::Shared shared;
   const int query0 = blockIdx.x * Tile::tileM;
   attentionStatistics<Attention>(shared, rows, 0.5f, q, Rows{q, query0, rows}, Rows{dy, query0, rows}, Rows{k, 0, rows}, Rows{v, 0, rows}, [&](int) { return rows; },
-                                 NoBias(), NoDropout(), [&](int m, float total, float dot) {
+                                 NoBias(), NoDropout(), [&](int m, float most, float total, float dot) {
                                    if (query0 + m < rows)
-                                     totals[query0 + m] = total, dots[query0 + m] = dot;
+                                     mosts[query0 + m] = most, totals[query0 + m] = total, dots[query0 + m] = dot;
                                  });
 }
 
-extern "C" __global__ void __launch_bounds__(128) queries(const float* q, const float* k, const float* v, const float* dy, const float* totals, const float* dots, float* dq,
+extern "C" __global__ void __launch_bounds__(128) queries(const float* q, const float* k, const float* v, const float* dy, const float* mosts, const float* totals, const float* dots, float* dq,
                                                           int rows) {
   __shared__ Attention::Shared shared;
   const int query0 = blockIdx.x * Tile::tileM;
   RowStatistics<float> of[Tile::rows];
   for (int m = 0; m < Tile::rows; ++m) {
     const int query = query0 + Tile::rowOf(m);
+    of[m].most = query < rows ? mosts[query] : 0;
     of[m].total = query < rows ? totals[query] : 0;
     of[m].dot = query < rows ? dots[query] : 0;
   }
@@ -40,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(128) queries(const float* q, const 
   storeSums<Attention>(sums, 0.5f, 0, [&](int m) -> float* { return query0 + m < rows ? dq + (query0 + m) * 40 : nullptr; });
 }
 
-extern "C" __global__ void __launch_bounds__(128) keys(const float* q, const float* k, const float* v, const float* dy, const float* totals, const float* dots, float* dk,
+extern "C" __global__ void __launch_bounds__(128) keys(const float* q, const float* k, const float* v, const float* dy, const float* mosts, const float* totals, const float* dots, float* dk,
                                                        float* dv, int rows) {
   __shared__ Attention::Shared shared;
   const int key0 = blockIdx.x * Tile::tileM;
@@ -49,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(128) keys(const float* q, const flo
   clearSums<Attention>(ofV);
   addGradientsOfKeys<Attention>(shared, ofK, ofV, 0, rows, 0.5f, 0, q, Rows{k, key0, rows}, Rows{v, key0, rows}, Rows{q, 0, rows}, Rows{dy, 0, rows},
                                 [&](int m) { return key0 + m < rows ? 0 : 0x7fffffff; }, NoBias(), NoDropout(),
-                                [&](int query) { return RowStatistics<float>{totals[query], dots[query]}; });
+                                [&](int query) { return RowStatistics<float>{mosts[query], totals[query], dots[query]}; });
   storeSums<Attention>(ofK, 0.5f, 0, [&](int m) -> float* { return key0 + m < rows ? dk + (key0 + m) * 40 : nullptr; });
   storeSums<Attention>(ofV, 1.0f, 0, [&](int m) -> float* { return key0 + m < rows ? dv + (key0 + m) * 40 : nullptr; });
 }
