@@ -46,7 +46,7 @@ def limit_by_capacity(counts, capacity, num_expert, world_size):
 
 def linear_forward(rows, counts, weight, bias):
     parts = rows.split(counts.tolist())
-    return torch.cat([torch.nn.functional.linear(part, weight[e], bias[e]) for e, part in enumerate(parts)])
+    return torch.cat([torch.nn.functional.linear(part, weight[e], None if bias is None else bias[e]) for e, part in enumerate(parts)])
 
 
 def linear_backward(gradient, rows, counts, weight, bias):

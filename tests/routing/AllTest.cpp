@@ -1,11 +1,6 @@
 // Every file of tests/goldens/routing, in both dtypes, on every device.
 
-#include "tests/routing/Status.h"
-
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cctype>
+#include "tests/routing/Expect.h"
 
 using namespace moec;
 using namespace moec::test;
@@ -28,14 +23,8 @@ TEST_P(Routing, AgreesWithTheOriginal) {
   for (const auto& [device, outcome] : runRow(GetParam(), devices)) {
     std::printf("%s, %s, %s %s: %d of %d cases; errors in tolerances: values %.1e, gradients %.1e\n", GetParam().kind.c_str(), device.c_str(),
                 GetParam().origin.c_str(), GetParam().version.c_str(), outcome.passed, outcome.cases, outcome.values, outcome.gradients);
-    EXPECT_EQ(outcome.cases, 2 * static_cast<int>(GetParam().cases.size()));
-    for (const std::string& failure : outcome.failures)
-      ADD_FAILURE() << failure;
+    expectAgreement(GetParam(), outcome, 2);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Routing, testing::ValuesIn(routingRows()), [](const auto& info) {
-  std::string name = info.param.name;
-  std::ranges::replace_if(name, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, Routing, testing::ValuesIn(routingRows()), [](const auto& info) { return testName(info.param.name); });

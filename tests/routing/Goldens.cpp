@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <set>
+#include <stdexcept>
 
 namespace moec::test {
 
@@ -20,7 +21,7 @@ std::vector<RoutingRow> routingRows() {
   std::vector<RoutingRow> rows;
   nlohmann::json manifest = nlohmann::json::parse(file);
   for (const nlohmann::json& entry : manifest.at("files")) {
-    RoutingRow row{entry.at("kind"), entry.at("name"), entry.at("origin"), entry.at("version"), entry.at("file"), entry.at("cases"), {}};
+    RoutingRow row{entry.at("family"), entry.at("kind"), entry.at("name"), entry.at("origin"), entry.at("version"), entry.at("file"), entry.at("cases"), {}};
     if (entry.contains("inexact_f64"))
       row.inexact = entry.at("inexact_f64");
     rows.push_back(row);
@@ -30,30 +31,23 @@ std::vector<RoutingRow> routingRows() {
 
 std::vector<RoutingRow> oneOfEachKind() {
   std::vector<RoutingRow> rows;
-  std::set<std::string> kinds;
+  std::set<std::pair<std::string, std::string>> kinds;
   for (const RoutingRow& row : routingRows())
-    if (kinds.insert(row.kind).second)
+    if (kinds.insert({row.family, row.kind}).second)
       rows.push_back(row);
   return rows;
 }
 
-RoutingGolden::RoutingGolden(const RoutingRow& row) : row(row) {
-  std::map<std::string, std::string> metadata;
-  tensors = readSafeTensors(folder() / row.file, &metadata);
-  gate = nlohmann::json::parse(metadata.at("gate"));
-  cases = nlohmann::json::parse(metadata.at("cases"));
-  experts = std::stoll(metadata.at("experts"));
-  rank = std::stoll(metadata.at("rank"));
-  width = std::stoll(metadata.at("width"));
-}
+namespace {
 
-std::string RoutingGolden::model(DType dtype) const {
-  nlohmann::json shape = {"tokens", width};
-  if (rank == 3)
+/// A model of one moe block with a gate and an expert of one linear layer each; mse is its loss.
+nlohmann::json aroundGate(const std::map<std::string, std::string>& metadata) {
+  nlohmann::json gate = nlohmann::json::parse(metadata.at("gate")), shape = {"tokens", std::stoll(metadata.at("width"))};
+  if (metadata.at("rank") == "3")
     shape.insert(shape.begin(), "batch");
-  nlohmann::json block = {{"kind", "moe"}, {"name", "moe"}, {"gate", gate}, {"experts", {{"kind", "linear"}, {"count", experts}}}};
+  nlohmann::json experts = {{"kind", "linear"}, {"count", std::stoll(metadata.at("experts"))}};
+  nlohmann::json block = {{"kind", "moe"}, {"name", "moe"}, {"gate", gate}, {"experts", experts}};
   nlohmann::json model = {{"name", "routing"},
-                          {"dtype", name(dtype)},
                           {"inputs", {{"x", {{"shape", shape}}}, {"target", {{"shape", shape}, {"for", "loss"}}}}},
                           {"model", {block}},
                           {"loss", {{"kind", "mse"}, {"prediction", "moe"}, {"target", "target"}}}};
@@ -63,8 +57,54 @@ std::string RoutingGolden::model(DType dtype) const {
     model["model"][0]["from"] = "x";
     model["inputs"][gate.at("ids").get<std::string>()] = {{"shape", ids}, {"dtype", "i32"}};
   }
+  return model;
+}
+
+/// The parameters of a layer are one tensor, its gradients another, in f64 alone: here each gets its own, and f32 the same gradients.
+void unpack(TensorMap& tensors, const std::string& name, const nlohmann::ordered_json& parameters) {
+  auto split = [&](const std::string& packed, const std::string& prefix) {
+    auto all = tensors.find(name + packed);
+    if (all == tensors.end())
+      return;
+    auto* next = static_cast<std::byte*>(all->second.data());
+    for (const auto& [path, shape] : parameters.items()) {
+      Tensor part = Tensor::borrow(next, shape, all->second.dtype()).clone();
+      next += part.bytes();
+      tensors[name + prefix + path] = part;
+    }
+    if (next != static_cast<std::byte*>(all->second.data()) + all->second.bytes())
+      throw std::runtime_error(name + packed + " is of another size than its parameters");
+    tensors.erase(all);
+  };
+  split("/weights", "/weights/");
+  split("/f64/parameter_gradients", "/f64/gradients/");
+  std::string wide = name + "/f64/gradients/";
+  TensorMap narrow;
+  for (const auto& [key, tensor] : tensors)
+    if (key.starts_with(wide))
+      narrow[name + "/f32/gradients/" + key.substr(wide.size())] = tensor.cast(DType::F32);
+  tensors.merge(narrow);
+}
+
+} // namespace
+
+RoutingGolden::RoutingGolden(const RoutingRow& row) : row(row) {
+  std::map<std::string, std::string> metadata;
+  tensors = readSafeTensors(folder() / row.file, &metadata);
+  text = metadata.contains("model") ? nlohmann::json::parse(metadata.at("model")) : aroundGate(metadata);
+  cases = nlohmann::json::parse(metadata.at("cases"));
+  if (metadata.contains("parameters"))
+    for (const std::string& name : row.cases)
+      unpack(tensors, name, nlohmann::ordered_json::parse(metadata.at("parameters")));
+}
+
+std::string RoutingGolden::model(DType dtype) const {
+  nlohmann::json model = text;
+  model["dtype"] = name(dtype);
   return model.dump();
 }
+
+std::string RoutingGolden::result() const { return row.family == "gate" ? "moe" : "y"; }
 
 TensorMap RoutingGolden::part(const std::string& name, const std::string& prefix, DType dtype) const {
   TensorMap some;
@@ -77,8 +117,10 @@ TensorMap RoutingGolden::part(const std::string& name, const std::string& prefix
 
 TensorMap RoutingGolden::inputsOf(const Plan& plan, const std::string& name, DType dtype) const {
   TensorMap all = part(name, "draws/", dtype);
-  for (const char* input : {"x", "target"})
-    all[input] = part(name, input, dtype).at("");
+  if (row.family == "gate")
+    for (const char* input : {"x", "target"})
+      all[input] = part(name, input, dtype).at("");
+  all.merge(part(name, "inputs/", dtype));
   TensorMap asked;
   for (const InputInfo& input : plan.inputs)
     if (auto given = all.find(input.name); given != all.end()) {
@@ -88,6 +130,20 @@ TensorMap RoutingGolden::inputsOf(const Plan& plan, const std::string& name, DTy
       asked[input.name] = given->second.reshaped(shape);
     }
   return asked;
+}
+
+std::map<std::string, std::vector<int32_t>> RoutingGolden::choicesOf(const std::string& name, const std::string& mode) const {
+  std::map<std::string, std::vector<int32_t>> choices;
+  auto add = [&](const std::string& label, const Tensor& tensor) {
+    auto data = tensor.as<int32_t>();
+    choices[label] = {data.begin(), data.end()};
+  };
+  for (const auto& [label, tensor] : part(name, mode + "/choices/", DType::F32))
+    add(label, tensor);
+  for (const auto& [stored, label] : {std::pair("indices", row.kind == "hierarchical" ? "moe.gate.inner" : "moe.gate"), {"outer", "moe.gate.outer"}})
+    for (const auto& [rest, tensor] : part(name, mode + "/" + stored, DType::F32))
+      add(label, tensor);
+  return choices;
 }
 
 bool RoutingGolden::refuses(const std::string& name, const std::string& mode) const {

@@ -1,8 +1,6 @@
 // One file of each kind, in f32 on the CPU: what every build looks at. The rest is AllTest.cpp's.
 
-#include "tests/routing/Suite.h"
-
-#include <gtest/gtest.h>
+#include "tests/routing/Expect.h"
 
 using namespace moec;
 using namespace moec::test;
@@ -13,11 +11,7 @@ class OneOfEachKind : public testing::TestWithParam<RoutingRow> {};
 
 } // namespace
 
-TEST_P(OneOfEachKind, AgreesWithTheOriginalOnTheCpu) {
-  RoutingOutcome outcome = runRow(GetParam(), {"cpu"}, {DType::F32}).at("cpu");
-  EXPECT_EQ(outcome.cases, static_cast<int>(GetParam().cases.size()));
-  for (const std::string& failure : outcome.failures)
-    ADD_FAILURE() << failure;
-}
+TEST_P(OneOfEachKind, AgreesWithTheOriginalOnTheCpu) { expectAgreement(GetParam(), runRow(GetParam(), {"cpu"}, {DType::F32}).at("cpu"), 1); }
 
-INSTANTIATE_TEST_SUITE_P(All, OneOfEachKind, testing::ValuesIn(oneOfEachKind()), [](const auto& info) { return info.param.kind; });
+INSTANTIATE_TEST_SUITE_P(All, OneOfEachKind, testing::ValuesIn(oneOfEachKind()),
+                         [](const auto& info) { return testName(info.param.family + "_" + info.param.kind); });

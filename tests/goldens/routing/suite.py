@@ -1,7 +1,7 @@
 """What the makers of routing goldens share: the cases, the numbers that they start from, the mixture around a gate, what is stored.
 
-An origin gives a Row: a gate as moec writes it, and a function that runs the original on tokens. The cases are the same for all.
-Knows no gate.
+An origin gives a Row: a gate as moec writes it, and a function that runs the original on tokens; layers.Row is of whole layers and losses. The
+cases are the same for all. Knows no gate.
 """
 import collections
 import contextlib
@@ -76,6 +76,36 @@ class Row:
     made: dict = dataclasses.field(default_factory=dict)  # {path: function of (rng, shape)} of parameters that are not normals
     fixed: tuple = ()  # parameters that no loss depends on
     ids: int = 0  # with an input of ids below it, as draws["ids"]
+
+    always_told = False  # is f32 as good as f64 in the case "huge", too?
+
+    def numbers(self, case, rng):
+        return numbers(self, case, rng)
+
+    def kept_gradients(self, dtype, gradients):
+        return {f"{dtype}/gradients/{path}": value for path, value in gradients.items()}
+
+    def compute(self, made, dtype, training):
+        """(y, {name: choices}, losses, gradients), the last two in training, by the names that the file has them."""
+        y, routed, losses, gradients = run(self, made, dtype, training)
+        chosen = {name: value.detach().numpy().astype(np.int32) for name, value in (("indices", routed.indices), ("outer", routed.outer)) if value is not None}
+        return y, chosen, losses, gradients
+
+    def given(self, case, made):
+        """What a case starts from, by the names that the file has it."""
+        x, target, parameters, draws = made
+        tensors = {"x": x, "target": target} | {f"weights/{path}": value for path, value in parameters.items()}
+        return tensors | {"draws/ids" if path == "ids" else f"draws/moe.gate.{path}": value if path == "ids" else by_token(value, case.shape)
+                          for path, value in draws.items()}
+
+    def does_its_work(self, case, chosen):
+        return does_its_work(self, case, chosen.get("indices"))
+
+    def metadata(self):
+        return {"gate": json.dumps(self.gate), "experts": str(self.experts), "rank": str(len(self.cases[0].shape) + 1), "width": str(WIDTH)}
+
+    def entry(self):
+        return {"family": "gate", "kind": self.gate["kind"], "experts": self.experts, "parameters": {key: value for key, value in self.gate.items() if key != "kind"}}
 
 
 # --- numbers ---
@@ -252,12 +282,8 @@ def does_its_work(row, case, indices):
     return True
 
 
-def choices(routed):
-    return [None if value is None else value.detach().numpy().astype(np.int32) for value in (routed.indices, routed.outer)]
-
-
 def same(a, b):
-    return all((x is None and y is None) or np.array_equal(x, y) for x, y in zip(a, b))
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def by_token(value, shape):
@@ -275,44 +301,41 @@ def is_told_by_f32(gradients):
 
 def attempt(row, case, made):
     """The case's tensors, or None where a decision is too close to call, f32 cannot tell a gradient, or a case does not do what it is for."""
-    x, target, parameters, draws = made
-    tensors = {"x": x, "target": target} | {f"weights/{path}": value for path, value in parameters.items()}
-    tensors |= {"draws/ids" if path == "ids" else f"draws/moe.gate.{path}": value if path == "ids" else by_token(value, case.shape)
-                for path, value in draws.items()}
+    tensors = row.given(case, made)
     for mode in ("eval", "train"):
         if row.refuses(case.shape, mode):
             continue
         seen, of_types = [], {}
         for name, dtype in DTYPES.items():
             Margin.least = math.inf
-            y, routed, losses, gradients = run(row, made, dtype, mode == "train")
+            y, chosen, losses, gradients = row.compute(made, dtype, mode == "train")
             if not case.ties and Margin.least < MARGIN:
                 return None
-            seen.append(choices(routed))
+            seen.append(chosen)
             if not all(np.isfinite(value).all() for value in (y, *losses.values(), *gradients.values())):
                 raise AssertionError(f"{row.name}, {case.name}: the original gives what is no number")
             tensors |= {f"{name}/y": y} if mode == "eval" else {}
             tensors |= {f"{name}/losses/{path}": value for path, value in losses.items()}
-            tensors |= {f"{name}/gradients/{path}": value for path, value in gradients.items()}
+            tensors |= row.kept_gradients(name, gradients)
             of_types[name] = gradients
-        if case.effect != "huge" and not is_told_by_f32(of_types):
+        if (case.effect != "huge" or row.always_told) and not is_told_by_f32(of_types):
             return None
-        if not same(*seen) or not does_its_work(row, case, seen[0][0]):
+        if not same(*seen) or not row.does_its_work(case, seen[0]):
             return None
         for nudge in range(0 if case.effect in ("ties", "zero") else 3):  # a draw or a threshold may be as close as a score
             rng = np.random.default_rng(nudge)
+            x = made[0]
             near = (x * (1 + MARGIN / 10 * rng.standard_normal(x.shape)).astype(np.float32), *made[1:])
-            if not same(seen[0], choices(run(row, near, torch.float64, mode == "train")[1])):
+            if not same(seen[0], row.compute(near, torch.float64, mode == "train")[1]):
                 return None
-        for name, value in zip(("indices", "outer"), seen[0]):
-            tensors |= {} if value is None else {f"{mode}/{name}": value}
+        tensors |= {f"{mode}/{name}": value for name, value in seen[0].items()}
     return tensors
 
 
 def made_case(row, case):
     """(tensors, seed) of the lowest seed that does."""
     for seed in range(400):
-        tensors = attempt(row, case, numbers(row, case, np.random.default_rng(seed)))
+        tensors = attempt(row, case, row.numbers(case, np.random.default_rng(seed)))
         if tensors is not None:
             return tensors, seed
     raise AssertionError(f"{row.name}, {case.name}: no seed below 400 fits")
@@ -326,11 +349,10 @@ def made_row(row, versions):
         tensors |= {f"{case.name}/{name}": value for name, value in made.items()}
         refused = [mode for mode in ("train", "eval") if row.refuses(case.shape, mode)]
         about[case.name] = {"seed": seed} | ({"refused": refused} if refused else {})
-    metadata = {"generator": "tests/goldens/routing/make_routing.py", "origin": row.origin, "packages": json.dumps(versions),
-                "gate": json.dumps(row.gate), "experts": str(row.experts), "rank": str(len(row.cases[0].shape) + 1), "width": str(WIDTH),
-                "cases": json.dumps(about)}
-    entry = {"kind": row.gate["kind"], "name": row.name, "origin": row.origin, "version": versions[row.origin], "file": row.name + ".safetensors",
-             "experts": row.experts, "parameters": {key: value for key, value in row.gate.items() if key != "kind"}, "cases": list(about)}
+    metadata = {"generator": "tests/goldens/routing/make_routing.py", "origin": row.origin, "packages": json.dumps(versions), "cases": json.dumps(about)} | row.metadata()
+    entry = row.entry()
+    entry = {"family": entry.pop("family"), "kind": entry.pop("kind"), "name": row.name, "origin": row.origin, "version": versions[row.origin],
+             "file": row.name + ".safetensors"} | entry | {"cases": list(about)}
     if row.inexact:
         metadata["inexact"] = json.dumps(row.inexact)
         entry["inexact_f64"] = row.inexact
