@@ -2,6 +2,7 @@
 
 #include "tests/cli/JsonSchema.h"
 #include "tests/cli/Process.h"
+#include "tests/cli/Speaker.h"
 
 using namespace moec::test;
 using nlohmann::json;
@@ -12,24 +13,13 @@ using testing::Not;
 namespace {
 
 /// Reads 16 bytes at once.
-constexpr const char* kModel = R"({
-  "name": "speaker",
-  "inputs": {"tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}, "targets": {"shape": ["batch", "sequence"], "dtype": "i64", "for": "loss"}},
-  "model": [
-    {"kind": "embedding", "vocabulary": 256, "dim": 32},
-    {"kind": "position_embedding", "length": 16},
-    {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "attention", "heads": 2, "causal": true}]},
-    {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2}, "experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"}}]},
-    {"kind": "linear", "out": 256, "name": "scores"}
-  ],
-  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "targets"}
-})";
+const Speaker kSpeaker{.vocabulary = 256, .width = 32, .length = 16, .hidden = 32};
 
 class Generate : public CommandTest {
 protected:
   void SetUp() override {
     CommandTest::SetUp();
-    file("model.json", kModel);
+    file("model.json", textOf(kSpeaker));
   }
 
   /// A training on one sentence, again and again.

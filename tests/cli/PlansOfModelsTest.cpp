@@ -2,6 +2,7 @@
 
 #include "tests/cli/JsonSchema.h"
 #include "tests/cli/Process.h"
+#include "tests/cli/Speaker.h"
 
 #include <set>
 
@@ -13,26 +14,13 @@ using testing::Not;
 
 namespace {
 
-/// A gate that drops more in training than when it infers.
-constexpr const char* kModel = R"({
-  "name": "speaker",
-  "inputs": {"tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}, "targets": {"shape": ["batch", "sequence"], "dtype": "i64", "for": "loss"}},
-  "model": [
-    {"kind": "embedding", "vocabulary": 40, "dim": 16},
-    {"kind": "position_embedding", "length": 12},
-    {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "attention", "heads": 2, "causal": true}]},
-    {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2}, "experts": {"kind": "mlp", "count": 4, "hidden": 8, "activation": "gelu"}}]},
-    {"kind": "linear", "out": 40, "name": "scores"}
-  ],
-  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "targets"},
-  "check": {"batch": 2, "sequence": 5}
-})";
+const Speaker kSpeaker{.vocabulary = 40, .width = 16, .length = 12, .hidden = 8, .more = R"(, "check": {"batch": 2, "sequence": 5})"};
 
 class PlansOfModels : public CommandTest {
 protected:
   void SetUp() override {
     CommandTest::SetUp();
-    file("speaker.json", kModel);
+    file("speaker.json", textOf(kSpeaker));
     file("lossless.json", R"({"name": "lossless", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2, "name": "y"}]})");
   }
 

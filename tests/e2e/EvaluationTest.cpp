@@ -47,16 +47,6 @@ CompileOptions evaluation(bool statistics = false, bool train = false) {
 
 const Plan& evaluationPlan(const Program& program) { return *program.plan(kTarget, Purpose::Evaluation); }
 
-/// What the model takes at its check sizes, labels below `classes` among it; not what a training itself gives.
-TensorMap inputsOf(const Plan& plan, int64_t classes = 10) {
-  Plan own = plan;
-  std::erase_if(own.inputs, [](const InputInfo& input) { return input.name.starts_with("train."); });
-  for (InputInfo& input : own.inputs)
-    if (!input.below && input.dtype == DType::I64)
-      input.below = classes;
-  return generatedInputs(own, 3);
-}
-
 std::vector<std::string> namesOf(const Plan& plan) {
   std::vector<std::string> names;
   for (const OutputInfo& output : plan.outputs)
@@ -120,7 +110,7 @@ TEST(Evaluation, TheLossAndTheAccuracyAreThoseOfTheScores) {
   EXPECT_FALSE(plan.prepare.empty()) << "weights are packed once, as for inference";
   EXPECT_TRUE(plan.states.empty());
 
-  TensorMap weights = initialWeights(plan, 4), inputs = inputsOf(plan);
+  TensorMap weights = initialWeights(plan, 4), inputs = modelInputs(plan);
   Session infers(program, "cpu"), evaluates(program, "cpu", Purpose::Evaluation);
   infers.load(weights);
   evaluates.load(weights);
@@ -166,7 +156,8 @@ TEST(Evaluation, OfBFloat16TheResultsAreF32) {
   const Plan& plan = evaluationPlan(program);
   for (const OutputInfo& output : plan.outputs)
     EXPECT_EQ(output.dtype, DType::F32) << output.name;
-  CheckReport report = check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan), {}, tolerance, Purpose::Evaluation);
+  CheckReport report =
+      check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), modelInputs(plan), {}, tolerance, Purpose::Evaluation);
   EXPECT_TRUE(report.passed()) << report.describeFailures();
 }
 
@@ -245,7 +236,7 @@ TEST(Evaluation, WhatDoesNotGoTogetherIsRefused) {
 // With and without statistics all else has the same bits, in training and in evaluation; and what gates tell adds up.
 TEST(Statistics, OfEveryMixtureChangeNoOtherBitAndAddUp) {
   Program with = compile(allMixtures(), evaluation(true, true)), without = compile(allMixtures(), evaluation(false, true));
-  TensorMap weights = initialWeights(evaluationPlan(with), 2), inputs = inputsOf(evaluationPlan(with), 5);
+  TensorMap weights = initialWeights(evaluationPlan(with), 2), inputs = modelInputs(evaluationPlan(with), 5);
   auto evaluated = [&](const Program& program) {
     Session session(program, "cpu", Purpose::Evaluation);
     session.load(weights);
@@ -302,7 +293,7 @@ TEST(Statistics, AgreeWithTheReference) {
   Program program = compile(allMixtures(), evaluation(true));
   const Plan& plan = evaluationPlan(program);
   CheckReport report =
-      check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan, 5), {}, tolerance, Purpose::Evaluation);
+      check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), modelInputs(plan, 5), {}, tolerance, Purpose::Evaluation);
   EXPECT_TRUE(report.passed()) << report.describeFailures();
   int counts = 0;
   for (const LaunchInfo& launch : plan.forward)
@@ -351,7 +342,7 @@ TEST(Statistics, CudaKernelsTellTheSame) {
     bool isOneLaunch = std::ranges::any_of(plan.forward, [](const LaunchInfo& launch) { return launch.kind == "moe_layer"; });
     EXPECT_EQ(isOneLaunch, file != allMixtures()) << "a layer of one launch gives its routing too";
     CheckReport report = check(program, openDevice("ptx-emulator:sm_90a"), openDevice(isOneLaunch ? "reference" : "cpu"), initialWeights(plan, 2),
-                               inputsOf(plan, 5), {}, tolerance, Purpose::Evaluation);
+                               modelInputs(plan, 5), {}, tolerance, Purpose::Evaluation);
     EXPECT_TRUE(report.passed()) << file << ": " << report.describeFailures();
   }
 }
@@ -364,7 +355,7 @@ TEST(Averages, AFlagGivesThemToAnyOptimizer) {
   Program program = compile(mixture(R"(, "optimizer": {"kind": "sgd"})"), options);
   Training training(program, "cpu");
   const Plan& plan = training.plan();
-  TensorMap weights = initialWeights(plan, 2), inputs = inputsOf(plan);
+  TensorMap weights = initialWeights(plan, 2), inputs = modelInputs(plan);
   training.load(weights);
   for (const auto& [name, begin] : weights)
     EXPECT_TRUE(sameBits(training.state().at(name + ".average"), begin)) << name << ": it begins as the parameter";

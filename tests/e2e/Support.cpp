@@ -76,4 +76,13 @@ TensorMap generatedInputs(const Plan& plan, uint64_t seed) {
   return inputs;
 }
 
+TensorMap modelInputs(const Plan& plan, int64_t classes) {
+  Plan own = plan;
+  std::erase_if(own.inputs, [](const InputInfo& input) { return input.name.starts_with("train."); });
+  for (InputInfo& input : own.inputs)
+    if (!input.below && input.dtype == DType::I64)
+      input.below = classes;
+  return generatedInputs(own, 3);
+}
+
 } // namespace moec::test

@@ -30,5 +30,7 @@ private:
 
 /// Inputs of a program at its check sizes, drawn by Philox: normal floats, ids in range.
 TensorMap generatedInputs(const Plan& plan, uint64_t seed);
+/// What a model of a training or an evaluation takes at its check sizes, labels below `classes` among it; not what the training itself gives.
+TensorMap modelInputs(const Plan& plan, int64_t classes = 10);
 
 } // namespace moec::test

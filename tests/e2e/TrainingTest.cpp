@@ -37,16 +37,6 @@ CompileOptions training(bool accumulate = false) {
 
 const Plan& trainingPlan(const Program& program) { return *program.plan(kTarget, Purpose::Training); }
 
-/// What the model takes at its check sizes, labels below `classes` among it; not what the training itself gives.
-TensorMap inputsOf(const Plan& plan, int64_t classes = 10) {
-  Plan own = plan;
-  std::erase_if(own.inputs, [](const InputInfo& input) { return input.name.starts_with("train."); });
-  for (InputInfo& input : own.inputs)
-    if (!input.below && input.dtype == DType::I64)
-      input.below = classes;
-  return generatedInputs(own, 3);
-}
-
 std::set<std::string> symbols(const std::vector<LaunchInfo>& launches) {
   std::set<std::string> result;
   for (const LaunchInfo& launch : launches)
@@ -59,7 +49,7 @@ std::set<std::string> symbols(const std::vector<LaunchInfo>& launches) {
 TEST(Training, AStepAgreesWithTheReference) {
   Program program = compile(model(), training());
   const Plan& plan = trainingPlan(program);
-  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), modelInputs(plan), {.learningRate = 1e-3});
   EXPECT_TRUE(report.passed()) << report.describeFailures();
 }
 
@@ -72,11 +62,11 @@ TEST_P(TrainingOfTheZoo, AgreesWithTheReference) {
   options.recompute = true;
   Program program = compile(sourceDir() / "models/zoo" / (GetParam() + ".json"), options);
   const Plan& plan = trainingPlan(program);
-  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), inputsOf(plan), {.learningRate = 1e-2});
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), modelInputs(plan), {.learningRate = 1e-2});
   EXPECT_TRUE(report.passed()) << report.describeFailures();
   Training step(program, "cpu");
   step.load(initialWeights(plan, 2));
-  TensorMap results = step.step(inputsOf(plan), {.learningRate = 1e-2});
+  TensorMap results = step.step(modelInputs(plan), {.learningRate = 1e-2});
   EXPECT_TRUE(std::isfinite(results.at("loss").toDoubles()[0]));
   EXPECT_GT(results.at("gradient_norm").toDoubles()[0], 0);
 }
@@ -101,7 +91,7 @@ TensorMap afterTwoSteps(const Program& program, int threads) {
   training.load(initialWeights(plan, 2));
   TensorMap all;
   for (int step = 0; step < 2; ++step)
-    all = training.step(inputsOf(plan), {.learningRate = 1e-2, .seed = 3});
+    all = training.step(modelInputs(plan), {.learningRate = 1e-2, .seed = 3});
   all.merge(training.weights());
   all.merge(training.state());
   return all;
@@ -125,7 +115,7 @@ TEST(Training, BitsDoNotDependOnThreadsNorOnWhatIsComputedAgain) {
 TEST(Training, ABFloat16ModelKeepsMasterWeights) {
   Program program = compile(patchedModel("switch-lm.json", R"({"dtype": "bf16"})"), training(/*accumulate=*/true));
   const Plan& plan = trainingPlan(program);
-  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), modelInputs(plan), {.learningRate = 1e-3});
   EXPECT_TRUE(report.passed()) << report.describeFailures();
   Training steps(program, "cpu");
   TensorMap weights = initialWeights(plan, 1);
@@ -138,7 +128,7 @@ TEST(Training, ABFloat16ModelKeepsMasterWeights) {
         ++masters;
         EXPECT_EQ(master->second.cast(DType::BF16).toDoubles(), parameter.toDoubles()) << name << " at step " << step;
       }
-    steps.step(inputsOf(plan), {.learningRate = 1e-4}); // less than half a unit of many bf16 weights
+    steps.step(modelInputs(plan), {.learningRate = 1e-4}); // less than half a unit of many bf16 weights
   }
   auto isBFloat16 = [](const auto& entry) { return entry.second.dtype() == DType::BF16; }; // a router's weights are f32
   EXPECT_EQ(masters, 3 * static_cast<size_t>(std::ranges::count_if(weights, isBFloat16)));
@@ -157,7 +147,7 @@ TEST(Training, WhatTheLossDoesNotDependOnStaysAsItIs) {
   Training step(program, "cpu");
   TensorMap weights = initialWeights(plan, 2);
   step.load(weights);
-  step.step(inputsOf(plan), {.learningRate = 0.1});
+  step.step(modelInputs(plan), {.learningRate = 0.1});
   TensorMap trained = step.weights();
   EXPECT_EQ(trained.at("unused.weight").toDoubles(), weights.at("unused.weight").toDoubles());
   EXPECT_NE(trained.at("y.weight").toDoubles(), weights.at("y.weight").toDoubles());
@@ -167,7 +157,7 @@ TEST(Training, LabelsOutsideOfTheClassesAreRefused) {
   Program program = compile(model(), training());
   Training step(program, "cpu");
   step.load(initialWeights(step.plan(), 2));
-  TensorMap inputs = inputsOf(step.plan());
+  TensorMap inputs = modelInputs(step.plan());
   for (int64_t label : {10, -1}) {
     inputs.at("label").as<int64_t>()[1] = label;
     try {
@@ -187,7 +177,7 @@ TEST(Training, GradientsThatAddUpAgreeWithTheReference) {
   Program program = compile(model(), training(/*accumulate=*/true));
   const Plan& plan = trainingPlan(program);
   EXPECT_FALSE(plan.apply.empty());
-  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), inputsOf(plan), {.learningRate = 1e-3});
+  CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), modelInputs(plan), {.learningRate = 1e-3});
   EXPECT_TRUE(report.passed()) << report.describeFailures();
 }
 
