@@ -33,7 +33,7 @@ std::string tiles(const BenchReport& report) {
            tile("reads from memory", shortCount(peaks.bytes, "B/s"), fmt::format("of {} MiB", report.readBytes >> 20));
   for (const BenchTimes& times : report.benchmarks)
     html += tile(fmt::format("{}, tokens:{}", times.pass, times.tokens), shortTime(times.spread().median),
-                 fmt::format("{} {}s/s", shortCount(times.tokensPerSecond()), report.token));
+                 fmt::format("{} {}s/s", rateText(times.tokensPerSecond()), report.token));
   return html;
 }
 

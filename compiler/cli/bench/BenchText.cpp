@@ -17,6 +17,8 @@ using bench::digits;
 using bench::shortCount;
 using bench::shortTime;
 
+std::string rateText(double rate) { return rate < 999.5 ? digits(rate) : shortCount(rate); }
+
 std::string sizeText(const Bindings& sizes) {
   std::string text;
   for (const auto& [name, value] : sizes)
@@ -86,7 +88,7 @@ std::string toText(const BenchReport& report) {
   for (const BenchTimes& times : report.benchmarks) {
     bench::Spread spread = times.spread();
     table.add({times.name, sizeText(times.sizes), shortTime(spread.median), shortTime(times.best()), shortTime(spread.half()),
-               shortCount(times.tokensPerSecond()), fmt::format("{} x {}", times.seconds.size(), times.calls)});
+               rateText(times.tokensPerSecond()), fmt::format("{} x {}", times.seconds.size(), times.calls)});
   }
   text += "\n" + table.str();
   for (const BenchTimes& times : report.benchmarks)

@@ -13,6 +13,8 @@ std::string toText(const BenchComparisons& comparisons);
 std::string toCsv(const BenchReport& report);
 std::string toCsv(const BenchComparisons& comparisons);
 
+/// "0.36", "12.3", "45.6 k": how many a second.
+std::string rateText(double rate);
 /// "batch=1, sequence=64".
 std::string sizeText(const Bindings& sizes);
 /// "layers.0.moe, and 3 more".
