@@ -1,23 +1,28 @@
 // What this machine's multiply-add units and memory reach on some threads, for the harness in Python: two functions of C.
 #include "bench/cpu/FmaRate.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <thread>
 #include <vector>
 
+#include <time.h>
+
 namespace {
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+/// Of one thread the time that the CPU gave it, as the harness takes it; of several that on the wall.
+double seconds(int threads) {
+  timespec now{};
+  clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 /// Of all threads together: `work(thread)` gives what one did.
 template <class Work> double rate(int threads, Work work) {
   std::vector<double> done(static_cast<size_t>(threads));
   std::vector<std::thread> others;
-  double start = seconds();
+  double start = seconds(threads);
   for (int i = 1; i < threads; ++i)
     others.emplace_back([&, i] { done[static_cast<size_t>(i)] = work(i); });
   done[0] = work(0);
@@ -26,7 +31,7 @@ template <class Work> double rate(int threads, Work work) {
   double all = 0;
   for (double one : done)
     all += one;
-  return all / (seconds() - start);
+  return all / (seconds(threads) - start);
 }
 
 } // namespace
@@ -34,8 +39,8 @@ template <class Work> double rate(int threads, Work work) {
 /// Operations a second; `doubles`: of f64.
 extern "C" double moec_bench_fma_rate(int threads, int doubles) {
   return rate(threads, [&](int) {
-    double done = 0, until = seconds() + 0.1;
-    while (seconds() < until)
+    double done = 0, until = seconds(threads) + 0.1;
+    while (seconds(threads) < until)
       done += doubles ? moec::bench::fmaRoundsDouble(200000) : moec::bench::fmaRoundsFloat(200000);
     return done;
   });

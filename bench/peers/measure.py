@@ -56,29 +56,31 @@ def prepare(work, arguments):
     return program, weights
 
 
-def turn(call, count):
-    """Seconds of one call."""
-    time.sleep(PAUSE)
-    call()
-    start = time.perf_counter()
-    for _ in range(count):
+class Clock:
+    """Of one thread the time that the CPU gave it, which other work on the machine hardly changes; of several the time on the wall."""
+
+    def __init__(self, threads):
+        self.now = time.process_time if threads == 1 else time.perf_counter
+
+    def seconds(self, call, count=1):
+        start = self.now()
+        for _ in range(count):
+            call()
+        return (self.now() - start) / count
+
+    def turn(self, call, count):
+        """Seconds of one call."""
+        time.sleep(PAUSE)
         call()
-    return (time.perf_counter() - start) / count
+        return self.seconds(call, count)
 
-
-def once(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def counted(call):
-    """(calls of a turn, seconds of the fastest call of a trial)."""
-    call()
-    times, begun = [], time.perf_counter()
-    while len(times) < 3 or (time.perf_counter() - begun < TRIAL and len(times) < 200):
-        times.append(once(call))
-    return max(1, int(TURN / min(times))), min(times)
+    def trial(self, call):
+        """(calls of a turn, seconds of the fastest call)."""
+        call()
+        times, begun = [], time.perf_counter()
+        while len(times) < 3 or (time.perf_counter() - begun < TRIAL and len(times) < 200):
+            times.append(self.seconds(call))
+        return max(1, int(TURN / min(times))), min(times)
 
 
 def apart(found, expected):
@@ -94,6 +96,7 @@ class Comparison:
     def __init__(self, work: Work, arguments):
         self.work, self.arguments, self.inputs = work, arguments, work.inputs()
         self.program, self.weights = prepare(work, arguments)
+        self.clock = Clock(arguments.threads)
 
     def moec(self):
         library = Library(self.arguments.build / "lib" / "libmoec_runtime.so")
@@ -123,13 +126,13 @@ class Comparison:
     def forms(self):
         """{form: {"seconds", "apart"} or {"failed"}} of each by itself."""
         expected, found = self.first(), {}
-        for form in self.arguments.forms or self.work.forms:
+        for form in [form for form in self.work.forms if not self.arguments.forms or form in self.arguments.forms]:
             begun = time.perf_counter()
             try:
                 peer = self.peer(form)
                 difference = self.check(peer, expected)
                 ready = time.perf_counter() - begun
-                found[form] = {"seconds": counted(peer.run)[1], "apart": difference, "ready": ready}
+                found[form] = {"seconds": self.clock.trial(peer.run)[1], "apart": difference, "ready": ready}
             except Exception as error:  # noqa: BLE001: a form that does not run is a finding
                 log(traceback.format_exc())
                 found[form] = {"failed": str(error).strip().splitlines()[0][:200]}
@@ -140,11 +143,11 @@ class Comparison:
 
     def pairs(self, form, limits):
         ours, theirs = self.moec(), self.peer(form)
-        (our_count, _), (their_count, _) = counted(ours), counted(theirs.run)
+        (our_count, _), (their_count, _) = self.clock.trial(ours), self.clock.trial(theirs.run)
         pairs = []
         for i in range(self.arguments.pairs):
             limits.take()
-            turns = [("moec", lambda: turn(ours, our_count)), ("torch", lambda: turn(theirs.run, their_count))]
+            turns = [("moec", lambda: self.clock.turn(ours, our_count)), ("torch", lambda: self.clock.turn(theirs.run, their_count))]
             pairs.append({name: measure() for name, measure in (turns if i % 2 == 0 else reversed(turns))})
         return pairs
 

@@ -9,7 +9,7 @@ HEAD = """# moec beside PyTorch: {cpu}
 
 `bench/peers/run` made this page and the JSON beside it; `bench/peers/README.md` says what each work is and how pairs are taken. Ratio: PyTorch's time over moec's, the median of the pairs'
 ratios (their quartiles). Times are medians in ms. Limit: what the multiply-adds would take at the rate of a loop in registers, or the weights at the rate of reading memory, whichever is more,
-measured between the pairs; of the gates, norms and updates it knows nothing. A machine that other work shares leaves the ratios standing, but not the times.
+measured between the pairs; of the gates, norms and updates it knows nothing. One thread is timed by the CPU's time of the process, two by the wall's. A machine that other work shares leaves the ratios standing, but not the times.
 
 {cores} cores, {versions}.
 
