@@ -164,8 +164,8 @@ std::string lossText(double loss) { return std::isfinite(loss) ? fmt::format("{:
 
 std::string tiles(const History& history, const About& about) {
   std::string result;
-  if (auto accuracy = history.bestAccuracy())
-    result += tile("best accuracy", fmt::format("{:.2f} %", 100 * *accuracy), "of validation");
+  if (const auto& best = history.mostAccurate())
+    result += tile("best validation accuracy", fmt::format("{:.2f} %", 100 * *best->accuracy), fmt::format("at step {}", best->step));
   if (const auto& best = history.bestEvaluation())
     result += tile("best validation loss", lossText(best->loss), fmt::format("at step {}", best->step));
   if (history.steps() > 0)

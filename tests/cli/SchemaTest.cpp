@@ -99,7 +99,7 @@ TEST_F(Schema, ValuesThatJsonLacksFit) {
 
 TEST_F(Schema, UnknownOnesAreNamed) {
   expectFailure({"schema", "runn"}, 2,
-                "no schema for \"runn\"; did you mean \"run\"?; there is one for: cache-clear, cache-explain, cache-list, check, compile");
+                "no schema for \"runn\"; did you mean \"run\"?; there is one for: bench, cache-clear, cache-explain, cache-list, check, compile");
 }
 
 /// The validator itself refuses.
