@@ -290,9 +290,11 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
     if (!std::isfinite(done.record.gradientNorm))
       fail("the norm of the gradients is " + nameOfNonFinite(done.record.gradientNorm), stop);
     place = done.end;
-    metrics->add(done.record);
-    listener->onStep(done.record);
-    bool atEnd = isDone(), evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
+    if (done.isStep()) {
+      metrics->add(done.record);
+      listener->onStep(done.record);
+    }
+    bool atEnd = isDone(), evaluates = evaluation && evaluated != step && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
     bool isBest = evaluates && evaluate();
     if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
       writeCheckpoint(stop);

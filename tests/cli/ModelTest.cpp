@@ -287,6 +287,7 @@ TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
 
 class Zoo : public CommandTest, public testing::WithParamInterface<std::string> {
 protected:
+  Zoo() { shareCompiledKernels(); }
   Outcome check(const std::vector<std::string>& options) {
     std::vector<std::string> arguments{"check", kZoo + GetParam() + ".json"};
     arguments.insert(arguments.end(), options.begin(), options.end());
