@@ -116,6 +116,19 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
   EXPECT_EQ(slurp(out / "model.json"), kModel);
 }
 
+// Which of two inputs of ids a text's targets are follows from what the loss alone needs.
+TEST_F(Train, OfALanguageModelTheTextThatShips) {
+  std::string text = file("language.json", R"({
+    "name": "language",
+    "inputs": {"ids": {"shape": ["batch", 16], "dtype": "i64"}, "next": {"shape": ["batch", 16], "dtype": "i64", "for": "loss"}},
+    "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "linear", "out": 256, "name": "scores"}],
+    "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "next"}
+  })");
+  json found = printed({"train", text, "--tokenizer", "bytes", "--steps", "2", "--validation", "0"});
+  EXPECT_EQ(found["data"], "shakespeare (ships with moec)");
+  EXPECT_EQ(found["step"], 2);
+}
+
 TEST_F(Train, GoesOnAfterASignalToTheBit) {
   int64_t last = 0;
   for (auto [signal, out] : {std::pair(SIGINT, "first"), std::pair(SIGTERM, "second")}) {

@@ -65,7 +65,7 @@ TensorMap generatedInputs(const Plan& plan, uint64_t seed) {
     bindings[name] = value;
   TensorMap inputs;
   for (const InputInfo& input : plan.inputs) {
-    if (input.forLoss)
+    if (input.forLoss && plan.purpose != Purpose::Training)
       continue;
     Shape shape;
     for (const Size& size : input.shape)

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string_view>
 
@@ -104,6 +105,37 @@ std::string readPart(int file, off_t begin, off_t end) {
   return text;
 }
 
+/// While it lives, a signal that ends this process ends the child's group first: a group of its own does not hear it.
+class EndTogether {
+public:
+  EndTogether() {
+    struct sigaction action{};
+    action.sa_handler = [](int signal) {
+      if (child > 0)
+        kill(-child, SIGKILL);
+      struct sigaction standard{};
+      standard.sa_handler = SIG_DFL;
+      sigaction(signal, &standard, nullptr);
+      raise(signal);
+    };
+    for (size_t i = 0; i < std::size(kSignals); ++i)
+      sigaction(kSignals[i], &action, &before_[i]);
+  }
+  ~EndTogether() {
+    child = 0;
+    for (size_t i = 0; i < std::size(kSignals); ++i)
+      sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  EndTogether(const EndTogether&) = delete;
+  EndTogether& operator=(const EndTogether&) = delete;
+
+  static inline volatile pid_t child = 0;
+
+private:
+  static constexpr int kSignals[] = {SIGHUP, SIGINT, SIGTERM};
+  struct sigaction before_[std::size(kSignals)];
+};
+
 /// A child that runs the cases [0, count) of `names` and tells of them in `progress`.
 pid_t startChild(const std::string* names, int count, Progress* progress, int output) {
   std::string filter;
@@ -117,6 +149,7 @@ pid_t startChild(const std::string* names, int count, Progress* progress, int ou
     failed("cannot start a process for " + names[0]);
   if (child > 0) {
     setpgid(child, child); // also here: the group must be there when it is killed
+    EndTogether::child = child;
     return child;
   }
   setpgid(0, 0);
@@ -164,6 +197,7 @@ std::vector<Result> runTogether(const BatchOptions& options, const std::string* 
 
   auto started = std::chrono::steady_clock::now();
   pid_t child = startChild(names, count, progress, output);
+  EndTogether endTogether;
   int handle = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
   int status = 0;
   bool late = false;

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <map>
 #include <regex>
 #include <vector>
@@ -39,6 +40,7 @@ Report run(const std::string& batch, int together) {
 }
 
 const std::map<std::string, std::string> wanted{
+    {"PlantedDeathTest.Dies", "run"},
     {"Planted.APasses", "run"},
     {"Planted.BFails", "fail"},
     {"Planted.CSkips", "notrun"},
@@ -60,7 +62,7 @@ TEST_P(Batch, EveryCaseHasItsOwnResult) {
   Report report = run("1/1", GetParam());
   EXPECT_EQ(report.code, 1);
   EXPECT_EQ(report.status, wanted);
-  EXPECT_THAT(report.file, HasSubstr("<!-- all 13 cases -->"));
+  EXPECT_THAT(report.file, HasSubstr("<!-- all 14 cases -->"));
   EXPECT_THAT(report.of("Planted.BFails"), HasSubstr("said before &lt;it&gt; failed"));
   EXPECT_THAT(report.of("Planted.BFails"), HasSubstr("1 + 1"));
   EXPECT_THAT(report.of("Planted.CSkips"), HasSubstr("no such device"));
@@ -72,7 +74,7 @@ TEST_P(Batch, EveryCaseHasItsOwnResult) {
   // What failed is printed, and nothing else.
   EXPECT_THAT(report.output, HasSubstr("FAILED: Planted.DCrashes: its process was ended by signal 11"));
   EXPECT_THAT(report.output, Not(HasSubstr("CSkips")));
-  EXPECT_THAT(report.output, HasSubstr("planted, part 1 of 1: 13 cases, 6 failed"));
+  EXPECT_THAT(report.output, HasSubstr("planted, part 1 of 1: 14 cases, 6 failed"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Together, Batch, testing::Values(1, 2, 100));
@@ -100,6 +102,17 @@ TEST(Batches, WrongWordsAreRefused) {
     Output output = shell(std::string(MOEC_PLANTED_CASES) + " " + words);
     EXPECT_EQ(output.code, 2) << words;
     EXPECT_THAT(output.text, HasSubstr(message)) << words;
+  }
+}
+
+// All of a run's processes have the pipe, so reading it waits for the last of them.
+TEST(Batches, NoProcessOfACaseIsLeft) {
+  for (const char* how : {"", "timeout 1 "}) { // a case that takes too long; an end from outside, to the batch alone
+    Folder folder;
+    auto begin = std::chrono::steady_clock::now();
+    shell("exec 3>&1; " + std::string(how) + MOEC_PLANTED_CASES + " --batch=1/1 --seconds=" + (*how ? "100" : "1") +
+          " --program=p --report=" + (folder / "r").string());
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15)) << how;
   }
 }
 

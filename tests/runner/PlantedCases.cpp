@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <unistd.h>
 
 namespace {
@@ -23,6 +24,10 @@ TEST(Planted, DCrashes) {
 }
 TEST(Planted, EPassesBehindTheCrash) {}
 TEST(Planted, FHangs) {
+  if (fork() == 0) { // a process that it leaves behind
+    sleep(20);
+    _exit(0);
+  }
   while (true)
     pause();
 }
@@ -44,5 +49,11 @@ struct CrashesAtItsEnd {
 class PlantedEnd : public testing::TestWithParam<int> {}; // with a parameter: these stand behind all others
 TEST_P(PlantedEnd, ArmsACrashBehindIt) { end.armed = true; }
 INSTANTIATE_TEST_SUITE_P(Last, PlantedEnd, testing::Values(0));
+
+// Starts this program once more, with its words.
+TEST(PlantedDeathTest, Dies) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(std::exit(3), testing::ExitedWithCode(3), "");
+}
 
 } // namespace
