@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 
 namespace moec::models {
 
@@ -38,11 +40,19 @@ void noteMeant(const Json& object, const Meaning& meaning, Meant& meant) {
     meant.emplace(holder, meaning.parameter);
 }
 
+/// Each text of the tables is parsed once: a model asks for the same few again with every block.
 Json defaultOf(const Parameter& parameter, Position position) {
-  Diagnostics ignored;
-  std::optional<Json> value = parseJson(parameter.fallback, ignored);
-  assert(value && "a default is JSON");
-  return value->at(position);
+  static std::mutex mutex;
+  static std::map<std::string, Json> parsed; // by text
+  std::lock_guard lock(mutex);
+  auto known = parsed.find(parameter.fallback);
+  if (known == parsed.end()) {
+    Diagnostics ignored;
+    std::optional<Json> value = parseJson(parameter.fallback, ignored);
+    assert(value && "a default is JSON");
+    known = parsed.emplace(parameter.fallback, std::move(*value)).first;
+  }
+  return known->second.at(position);
 }
 
 } // namespace
