@@ -64,7 +64,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     site.addLoss("balance_loss", balanceLoss(site, first, scores, 1), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
-  return GateResult{ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), weights};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), .weights = weights, .logits = noisy};
 }
 
 } // namespace

@@ -93,7 +93,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     site.addLoss("balance_loss", balanceLoss(site, counted, scores, 1), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 } // namespace

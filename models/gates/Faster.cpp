@@ -100,7 +100,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (site.isTraining() && first)
     site.addLoss("balance_loss", balanceLoss(site, oneHot(ops, first, experts, site.routerElement()), ops.softmax(logits), *workers),
                  arguments.number("balance_loss"));
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = ops.softmax(values), .logits = logits};
 }
 
 } // namespace

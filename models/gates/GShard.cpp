@@ -55,7 +55,7 @@ std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, m
     site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), rooms.workers), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 std::vector<Parameter> gshardParameters(std::string workersDoc) {
