@@ -76,6 +76,8 @@ const std::vector<ValueKind>& valueKinds() {
       {.name = "CHECKPOINT", .description = "of a training: one of these, or the number of a step", .words = {"last", "best"}},
       {.name = "SCHEDULE", .description = "of the learning rate", .words = settingWords("schedule")},
       {.name = "WHAT", .description = "what happens then", .words = settingWords("bad_records")},
+      {.name = "LOGITS", .description = "what router logits that are no finite numbers do", .words = settingWords("non_finite")},
+      {.name = "CHOICES", .description = "a record of what gates chose in a training", .isFile = true},
       {.name = "CONFIG", .description = "settings of a training", .endings = {"json"}, .isFile = true},
       {.name = "TRACE", .description = "a trace to write", .endings = {"json"}, .isFile = true},
       {.name = "FILE", .description = "any file", .isFile = true},

@@ -20,6 +20,8 @@ void json(Bytes bytes);        // a tensor as JSON numbers; the first byte choos
 void tokenizer(Bytes bytes);   // a tokenizer.json or a SentencePiece model: opened, a text encoded and decoded
 void records(Bytes bytes);     // files of records: the first byte chooses IDX, CIFAR or a table
 
+void choices(Bytes bytes); // a record of a training's choices, its checks made right first
+
 struct Target {
   std::string name;
   void (*run)(Bytes bytes);
