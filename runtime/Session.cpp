@@ -81,6 +81,7 @@ void Session::onGates(std::function<void(const GateRecord&)> behindRun) {
 
 void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
 void Session::watch(std::function<void(LaunchList, size_t)> behindLaunch) { state_->loaded.setWatch(std::move(behindLaunch)); }
+void Session::timeLaunches(LaunchClock clock) { state_->loaded.setClock(std::move(clock)); }
 
 const Plan& Session::plan() const { return state_->loaded.plan(); }
 Executable& Session::executable() {

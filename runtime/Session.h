@@ -56,6 +56,8 @@ public:
   void onGates(std::function<void(const GateRecord& record)> behindRun);
   /// Called behind every launch from now on, to look at the executable's buffers; empty ends it.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
+  /// Times every launch from now on; empty ends it. On a GPU a launch's time is that of its handing over, as in a trace.
+  void timeLaunches(LaunchClock clock);
 
   const Plan& plan() const;
   Executable& executable();

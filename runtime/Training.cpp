@@ -219,6 +219,7 @@ int64_t Training::steps() const { return state_->steps; }
 int64_t Training::accumulated() const { return state_->accumulated; }
 void Training::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
 void Training::watch(std::function<void(LaunchList, size_t)> behindLaunch) { state_->loaded.setWatch(std::move(behindLaunch)); }
+void Training::timeLaunches(LaunchClock clock) { state_->loaded.setClock(std::move(clock)); }
 const Plan& Training::plan() const { return state_->plan(); }
 Executable& Training::executable() { return state_->executable(); }
 

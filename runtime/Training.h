@@ -65,6 +65,8 @@ public:
   void trace(std::shared_ptr<Trace> trace);
   /// As Session::watch. What it throws is as a failure of the launch.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
+  /// As Session::timeLaunches.
+  void timeLaunches(LaunchClock clock);
   const Plan& plan() const;
   /// For looking at buffers. Its launches are the training's own business.
   Executable& executable();

@@ -19,6 +19,10 @@ Value oneHot(Ops& ops, Value indices, int64_t experts, mlir::Type element) {
   return ops.cast(ops.compare(ir::Predicate::EQ, ops.cast(indices, element), all), element);
 }
 
+Value firstChoices(Ops& ops, Value indices, int64_t experts, mlir::Type element) {
+  return indices ? oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element) : Value();
+}
+
 Value choiceCounts(Ops& ops, Value indices, int64_t experts, mlir::Type element) {
   Value counts;
   for (int64_t choice = 0; indices && choice < *ir::sizesOf(indices)[1].constant(); ++choice) {
@@ -118,7 +122,7 @@ void addBalanceLoss(Site& site, const Arguments& arguments, Value chosen, Value 
     probabilities = ops.mul(probabilities, mask);
     kept = kept ? ops.mul(kept, mask) : mask;
   }
-  if (!arguments.has("loss_pool"))
+  if (!has(arguments, "loss_pool"))
     return site.addLoss("balance_loss", balanceLoss(site, chosen, probabilities, groups, kept), coefficient);
   Value each = kept ? kept : ops.broadcast(number(ops, 1, site.routerElement()), {tokens, 1});
   if (kept)
@@ -144,6 +148,13 @@ void addZLoss(Site& site, const Arguments& arguments, Value logits) {
     site.addPooledLoss(arguments.word("loss_pool"), "z_loss", sums, coefficient, meanOfSums);
   else
     site.addLoss("z_loss", meanOfSums(ops, sums), coefficient);
+}
+
+void addLosses(Site& site, const Arguments& arguments, Value counted, Value probabilities, Value logits, const Size& groups) {
+  if (!site.isTraining())
+    return;
+  addBalanceLoss(site, arguments, counted, probabilities, groups);
+  addZLoss(site, arguments, logits);
 }
 
 Parameter lossMaskParameter() {

@@ -103,7 +103,7 @@ const Kind& noisyTopKGate() {
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (NoisyGate)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("2"),
               {.name = "least_noise",
                .type = ParameterType::Number,
                .fallback = "0.01",

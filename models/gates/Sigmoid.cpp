@@ -121,7 +121,7 @@ const Kind& sigmoidGate() {
                 "(DeepseekV3TopkRouter)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("2"),
               {.name = "scores",
                .type = ParameterType::Word,
                .fallback = "\"sigmoid\"",

@@ -39,9 +39,9 @@ const Kind& swipeGate() {
       .source = "Ma et al. 2022 (BaGuaLu); fastmoe ee3c561 (SwipeGate)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("2"),
               workersParameter("With 1 nothing moves.", "fastmoe ee3c561 (world_size)"),
-              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              routerBiasParameter(),
               routerInitParameter(),
           },
       .gate = build,

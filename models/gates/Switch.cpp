@@ -78,7 +78,7 @@ std::vector<Parameter> parameters() {
   all.push_back(zLossParameter());
   all.push_back(lossMaskParameter());
   all.push_back(lossPoolParameter());
-  all.push_back({.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back(routerBiasParameter("false"));
   all.push_back(routerInitParameter());
   return all;
 }

@@ -62,9 +62,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
       indices, {.experts = experts, .priority = ir::Priority::ChoiceMajor, .capacity = capacity, .groups = groups, .keep = staying(site, arguments, weights)});
   if (site.isTraining()) {
     Value kept = ops.slice(keptChoices(ops, routing, count, choices, element), 1, 0, 1);
-    Value first = ops.mul(oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element), kept);
-    site.addLoss("balance_loss", balanceLoss(site, first, scores, groups), arguments.number("balance_loss"));
-    addZLoss(site, arguments, logits);
+    addLosses(site, arguments, ops.mul(firstChoices(ops, indices, experts, element), kept), scores, logits, groups);
   }
   GateResult result{.routing = routing, .weights = weights, .logits = noisy};
   if (site.isTraining() && arguments.flag("straight_through")) // 1, with the weights' gradient

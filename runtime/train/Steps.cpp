@@ -81,6 +81,13 @@ DoneStep Steps::next(data::Loader& loader, const std::function<void(const data::
     std::optional<data::Batch> batch = loader.next();
     if (!batch)
       throw Error(Fault::Internal, "the data of a training ended");
+    if (batch->records == 0) {
+      record.step = training_.steps();
+      done.end = batch->end;
+      done.endsEpoch = true;
+      done.skipped = std::move(batch->skipped);
+      return done;
+    }
     if (onBatch)
       onBatch(*batch);
     BatchKey key{record.step, batches, batch->begin.epoch, batch->begin.record, batch->records};

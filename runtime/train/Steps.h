@@ -15,6 +15,8 @@ struct DoneStep {
   data::Place end; // of the next record
   bool endsEpoch = false;
   std::vector<std::string> skipped; // bad records
+  /// Nothing was learnt: of an epoch that a loader begins inside of, all that was left are bad records. It ends here.
+  bool isStep() const { return record.records > 0; }
   /// Loss and norm of gradients are numbers. Where they are not, and gradients add up over batches, no parameter has changed.
   bool isFinite = true;
 };
@@ -26,7 +28,7 @@ public:
   Steps(Training& training, const Config& config, const data::Dataset& dataset, StepChoices* choices = nullptr);
 
   /// The step behind training.steps(), of the loader's next `accumulate` batches, or of those up to the end of the epoch. `onBatch` sees each before it is
-  /// learnt from.
+  /// learnt from. A loader's first one may be none.
   DoneStep next(data::Loader& loader, const std::function<void(const data::Batch&)>& onBatch = {});
 
 private:

@@ -310,9 +310,11 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
       fail("the norm of the gradients is " + nameOfNonFinite(done.record.gradientNorm) + logits, stop);
     tellNonFinite(fmt::format("step {}", step), done.record.nonFinite);
     place = done.end;
-    metrics->add(done.record);
-    listener->onStep(done.record);
-    bool atEnd = isDone(), evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
+    if (done.isStep()) {
+      metrics->add(done.record);
+      listener->onStep(done.record);
+    }
+    bool atEnd = isDone(), evaluates = evaluation && evaluated != step && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
     bool isBest = evaluates && evaluate();
     if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
       writeCheckpoint(stop);

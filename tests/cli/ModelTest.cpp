@@ -137,8 +137,9 @@ TEST_F(Model, TargetsThatWereMeantAreNamed) {
   expect("gpu", "; a GPU is named with its architecture: cuda:sm_80 (");
   expect("sm_90a", "; did you mean \"cuda:sm_90a\"?");
   expect("x86-64-v3", "; did you mean \"cpu:x86-64-v3\"?");
+  expect("x86-64-v2", "; did you mean \"cpu:x86-64-v2\"?");
   EXPECT_EQ(moec({"compile", file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2}]})"), "--target",
-                  "cpu, cpu:x86-64-v3"})
+                  "cpu, cpu:x86-64-v3, cpu:x86-64-v2"})
                 .code,
             0);
 }
@@ -307,6 +308,7 @@ TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
 
 class Zoo : public CommandTest, public testing::WithParamInterface<std::string> {
 protected:
+  Zoo() { shareCompiledKernels(); }
   Outcome check(const std::vector<std::string>& options) {
     std::vector<std::string> arguments{"check", kZoo + GetParam() + ".json"};
     arguments.insert(arguments.end(), options.begin(), options.end());

@@ -34,6 +34,7 @@ protected:
 
   void SetUp() override {
     CommandTest::SetUp();
+    shareCompiledKernels();
     model = file("small.json", kModel);
   }
 

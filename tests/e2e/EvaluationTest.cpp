@@ -28,12 +28,6 @@ using testing::HasSubstr;
 
 constexpr const char* kTarget = "cpu:x86-64-v3";
 
-/// Kernels that several tests here compile.
-const std::filesystem::path& sharedKernels() {
-  static TemporaryFolder folder;
-  return folder.path();
-}
-
 CompileOptions evaluation(bool statistics = false, bool train = false) {
   CompileOptions options;
   options.targets = {kTarget};
@@ -192,6 +186,7 @@ TEST(Evaluation, GoingOnFromADumpGivesTheSamePlan) {
   Program whole = compile(mixture(), options);
   CompileOptions resume;
   resume.targets = options.targets;
+  resume.kernelCache = options.kernelCache;
   for (auto [dump, next] : {std::pair("1-import.evaluation.mlir", "fuse"), std::pair("3-fuse.evaluation.mlir", "schedule"),
                             std::pair("6-emit.evaluation.x86-64-v3.mlir", "pack")}) {
     resume.from = next;

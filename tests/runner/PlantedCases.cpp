@@ -1,0 +1,48 @@
+// Cases for BatchTest.cpp. No test by itself: most of them go wrong.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdio>
+#include <unistd.h>
+
+namespace {
+
+int count = 0; // of the cases that this process ran
+
+TEST(Planted, APasses) { EXPECT_EQ(count++, 0); }
+TEST(Planted, BFails) {
+  ++count;
+  std::puts("said before <it> failed");
+  EXPECT_EQ(1 + 1, 3);
+}
+TEST(Planted, CSkips) { GTEST_SKIP() << "no such device"; }
+TEST(Planted, DCrashes) {
+  std::puts("said before the crash");
+  std::raise(SIGSEGV);
+}
+TEST(Planted, EPassesBehindTheCrash) {}
+TEST(Planted, FHangs) {
+  while (true)
+    pause();
+}
+TEST(Planted, GEndsItsProcess) { _exit(0); }
+TEST(Planted, HTellsHowManyRanBeforeInItsProcess) { std::printf("before: %d\n", count); }
+TEST(Planted, DISABLED_IIsDisabled) { ADD_FAILURE(); }
+
+class Numbers : public testing::TestWithParam<int> {};
+TEST_P(Numbers, AreSmall) { EXPECT_LT(GetParam(), 3); }
+INSTANTIATE_TEST_SUITE_P(Few, Numbers, testing::Range(0, 4));
+
+struct CrashesAtItsEnd {
+  ~CrashesAtItsEnd() {
+    if (armed)
+      std::raise(SIGABRT);
+  }
+  bool armed = false;
+} end;
+class PlantedEnd : public testing::TestWithParam<int> {}; // with a parameter: these stand behind all others
+TEST_P(PlantedEnd, ArmsACrashBehindIt) { end.armed = true; }
+INSTANTIATE_TEST_SUITE_P(Last, PlantedEnd, testing::Values(0));
+
+} // namespace
