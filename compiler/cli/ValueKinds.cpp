@@ -79,6 +79,8 @@ const std::vector<ValueKind>& valueKinds() {
       {.name = "LAYOUT", .description = "how results are printed", .words = {"table", "csv", "json"}},
       {.name = "RESULT", .description = "a file of results to write, as JSON", .endings = {"json"}, .isFile = true},
       {.name = "PAGE", .description = "a page to write, for a browser", .endings = {"html"}, .isFile = true},
+      {.name = "LOGITS", .description = "what router logits that are no finite numbers do", .words = settingWords("non_finite")},
+      {.name = "CHOICES", .description = "a record of what gates chose in a training", .isFile = true},
       {.name = "CONFIG", .description = "settings of a training", .endings = {"json"}, .isFile = true},
       {.name = "TRACE", .description = "a trace to write", .endings = {"json"}, .isFile = true},
       {.name = "FILE", .description = "any file", .isFile = true},

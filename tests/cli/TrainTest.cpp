@@ -129,6 +129,23 @@ TEST_F(Train, OfALanguageModelTheTextThatShips) {
   EXPECT_EQ(found["step"], 2);
 }
 
+TEST_F(Train, RecordsChoicesAndReplaysThem) {
+  std::vector<std::string> first{"train", "small.json", "--out", "first", "--steps", "4", "--batch", "256", "--record", "choices.bin", "--quiet"};
+  ASSERT_EQ(moec(first).code, 0);
+  Outcome replayed = moec({"train", "small.json", "--out", "second", "--steps", "4", "--batch", "256", "--replay", "choices.bin", "--quiet"});
+  ASSERT_EQ(replayed.code, 0) << replayed.err;
+  EXPECT_EQ(checkpointFile("second", 4, "weights.safetensors"), checkpointFile("first", 4, "weights.safetensors"));
+  EXPECT_EQ(json::parse(slurp(folder / "first/train.json"))["record"], (folder / "choices.bin").string());
+  // What was said goes on: more steps are recorded, and there is nothing to replay for them.
+  ASSERT_EQ(moec({"train", "first", "--resume", "--steps", "6", "--quiet"}).code, 0);
+  EXPECT_EQ(moec({"train", "second", "--resume", "--steps", "6", "--quiet"}).code, 0);
+  EXPECT_EQ(checkpointFile("second", 6, "weights.safetensors"), checkpointFile("first", 6, "weights.safetensors"));
+  expectFailure({"train", "second", "--resume", "--steps", "7"}, 1, "choices.bin: it ends behind step 6, and has no choices of gate 'moe.gate' in step 7");
+  expectFailure({"train", "small.json", "--out", "third", "--record", "small.json"}, 2, "--record would write over the model");
+  expectFailure({"train", "small.json", "--out", "third", "--record", "new.bin", "--replay", "new.bin"}, 2, "--record would write over --replay");
+  expectFailure({"train", "small.json", "--out", "third", "--non-finite", "eror"}, 2, "did you mean \"error\"");
+}
+
 TEST_F(Train, GoesOnAfterASignalToTheBit) {
   int64_t last = 0;
   for (auto [signal, out] : {std::pair(SIGINT, "first"), std::pair(SIGTERM, "second")}) {

@@ -292,11 +292,12 @@ TEST(Trainer, AWeightThatIsNotFiniteIsFollowedToItsLaunch) {
     settings.checkpointEvery = every;
     settings.schedule.peak = 1e39;
     std::string message = problem(Fault::Data, [&] { train(plain(), settings); });
-    EXPECT_THAT(message,
-                testing::ContainsRegex(
-                    every == 1
-                        ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
-                        : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
+    EXPECT_THAT(
+        message,
+        testing::ContainsRegex(
+            every == 1
+                ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
+                : "^step 2: the loss is nan, and 64 router logits of gate 'moe.gate' are no finite numbers; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
     EXPECT_THAT(message, HasSubstr("There is no checkpoint before it"));
     EXPECT_THAT(listCheckpoints(out.path()), testing::IsEmpty());
   }
@@ -317,8 +318,8 @@ TEST(Trainer, DataThatAreNotFiniteAreNamed) {
         message,
         testing::StartsWith(
             settings.accumulate == 1
-                ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
-                : "step 2: the loss is nan; it began with the data: of input 'x'"));
+                ? "step 4: the loss is nan, and 4 router logits of gate 'moe.gate' are no finite numbers; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
+                : "step 2: the loss is nan, and 4 router logits of gate 'moe.gate' are no finite numbers; it began with the data: of input 'x'"));
     EXPECT_THAT(message, HasSubstr("; that is " + bad->placeOf(bad->nanRecord) + ". The last checkpoint, "));
     EXPECT_THAT(message, testing::Not(HasSubstr("learning rate")));
     EXPECT_EQ(listCheckpoints(out.path()).back(), checkpointFolder(out.path(), settings.accumulate == 1 ? 3 : 1));
