@@ -59,7 +59,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     weights = sharesOf(ops, weights);
   if (site.isTraining())
     addLosses(site, arguments, firstChoices(ops, indices, experts, element), scores, logits, 1);
-  return GateResult{ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), weights};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), .weights = weights, .logits = noisy};
 }
 
 } // namespace

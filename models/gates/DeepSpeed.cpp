@@ -92,7 +92,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
                                 : firstChoices(ops, chosen.indices, experts, element);
     addLosses(site, arguments, counted, scores, logits, 1);
   }
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 } // namespace

@@ -99,7 +99,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     values = ops.take(logits, indices);
   if (site.isTraining() && first)
     addBalanceLoss(site, arguments, oneHot(ops, first, experts, site.routerElement()), ops.softmax(logits), *workers);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = ops.softmax(values), .logits = logits};
 }
 
 } // namespace

@@ -52,7 +52,7 @@ std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, m
     routing = dropAtRandom(site, routing, weights);
   if (site.isTraining())
     addLosses(site, arguments, firstChoices(ops, indices, experts, site.routerElement()), ops.softmax(logits), logits, rooms.workers);
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 std::vector<Parameter> gshardParameters(std::string workersDoc) {

@@ -72,7 +72,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Value weights = ops.softmax(site.replays() ? ops.take(router.noisy, indices) : ops.slice(router.values, 1, 0, choices));
   if (site.isTraining())
     addLosses(site, arguments, router, indices, weights, experts);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), weights};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = weights, .logits = router.noisy};
 }
 
 Parameter variationLoss(const char* name, const char* of) {

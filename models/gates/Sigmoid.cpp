@@ -93,7 +93,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt);
   if (site.isTraining() && bias && arguments.number("bias_rate") > 0)
     learnFromLoad(site, routing, bias, experts);
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 } // namespace

@@ -18,7 +18,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   indices = site.chosen(moves ? ops.swipe(indices, experts, *workers) : indices, experts);
   if (moves || site.replays())
     values = ops.take(logits, indices);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = ops.softmax(values), .logits = logits};
 }
 
 } // namespace

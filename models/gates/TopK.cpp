@@ -44,6 +44,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   addLosses(site, arguments, logits, clean, indices);
   GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
   result.tokens = jitteredTokens(site, arguments, x);
+  result.logits = logits;
   return result;
 }
 

@@ -19,6 +19,7 @@ class Generate : public CommandTest {
 protected:
   void SetUp() override {
     CommandTest::SetUp();
+    shareCompiledKernels();
     file("model.json", textOf(kSpeaker));
   }
 
