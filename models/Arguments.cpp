@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 
 namespace moec::models {
 
@@ -38,11 +40,19 @@ void noteMeant(const Json& object, const Meaning& meaning, Meant& meant) {
     meant.emplace(holder, meaning.parameter);
 }
 
+/// Each text of the tables is parsed once: a model asks for the same few again with every block.
 Json defaultOf(const Parameter& parameter, Position position) {
-  Diagnostics ignored;
-  std::optional<Json> value = parseJson(parameter.fallback, ignored);
-  assert(value && "a default is JSON");
-  return value->at(position);
+  static std::mutex mutex;
+  static std::map<std::string, Json> parsed; // by text
+  std::lock_guard lock(mutex);
+  auto known = parsed.find(parameter.fallback);
+  if (known == parsed.end()) {
+    Diagnostics ignored;
+    std::optional<Json> value = parseJson(parameter.fallback, ignored);
+    assert(value && "a default is JSON");
+    known = parsed.emplace(parameter.fallback, std::move(*value)).first;
+  }
+  return known->second.at(position);
 }
 
 } // namespace
@@ -138,6 +148,17 @@ double Arguments::numberByMode(std::string_view name) const {
 const std::string& Arguments::wordByMode(std::string_view name) const {
   const Json& value = get(name);
   return value.isString() ? value.string() : value.find(mode_)->string();
+}
+
+std::vector<double> Arguments::numbersByMode(std::string_view name, int64_t count) const {
+  const Json& all = get(name);
+  const Json& value = all.isObject() ? *all.find(mode_) : all;
+  if (value.isNumber())
+    return std::vector<double>(static_cast<size_t>(count), value.number());
+  std::vector<double> result;
+  for (const Json& item : value.list())
+    result.push_back(item.number());
+  return result;
 }
 
 std::vector<double> Arguments::numbers(std::string_view name) const {

@@ -1,5 +1,5 @@
 // What this machine's multiply-add units and memory reach on some threads, for the harness in Python: two functions of C.
-#include "bench/cpu/FmaRate.h"
+#include "runtime/bench/FmaRate.h"
 
 #include <cstddef>
 #include <cstdint>

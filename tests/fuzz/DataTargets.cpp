@@ -13,6 +13,7 @@
 #include "tests/fuzz/Refusable.h"
 #include "tests/fuzz/Targets.h"
 
+#include <array>
 #include <cstring>
 #include <stdexcept>
 
@@ -64,13 +65,43 @@ std::vector<uint8_t> withDigests(Bytes input) {
   return bytes;
 }
 
+/// The sum behind each chunk of a PNG (its specification, annex D): the remainder of its type and data, as a polynomial over bits, the lowest first.
+uint32_t chunkSum(Bytes bytes) {
+  static const auto table = [] {
+    std::array<uint32_t, 256> remainders{};
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+      uint32_t rest = byte;
+      for (int bit = 0; bit < 8; ++bit)
+        rest = rest & 1 ? 0xEDB88320u ^ rest >> 1 : rest >> 1;
+      remainders[byte] = rest;
+    }
+    return remainders;
+  }();
+  uint32_t rest = ~0u;
+  for (uint8_t byte : bytes)
+    rest = table[(rest ^ byte) & 0xFF] ^ rest >> 8;
+  return ~rest;
+}
+
+/// Makes the sums of a PNG's chunks right, as far as their lengths can be followed.
+std::vector<uint8_t> withChunkSums(Bytes input) {
+  constexpr size_t kSignature = 8, kAround = 12; // a length, a type; a sum
+  std::vector<uint8_t> bytes(input.begin(), input.end());
+  for (size_t at = kSignature; at + kAround <= bytes.size();) {
+    size_t length = size_t{bytes[at]} << 24 | size_t{bytes[at + 1]} << 16 | size_t{bytes[at + 2]} << 8 | bytes[at + 3];
+    if (length > bytes.size() - at - kAround)
+      break;
+    uint32_t sum = chunkSum(Bytes(bytes).subspan(at + 4, 4 + length));
+    for (size_t i = 0; i < 4; ++i)
+      bytes[at + 8 + length + i] = static_cast<uint8_t>(sum >> (24 - 8 * i));
+    at += kAround + length;
+  }
+  return bytes;
+}
+
 /// What a session does with a plan before it runs kernels.
 void usePlan(const Plan& plan) {
-  refusable([&] { checkPlan(plan); });
-  refusable([&] {
-    if (toJson(parsePlan(toJson(plan))) != toJson(plan))
-      throw std::logic_error("a plan is another after writing and reading");
-  });
+  checkPlan(plan); // once more, after the reader
   for (int64_t size : {int64_t{1}, int64_t{7}, int64_t{1} << 40}) {
     Bindings bindings;
     for (const InputInfo& input : plan.inputs)
@@ -87,50 +118,53 @@ void usePlan(const Plan& plan) {
 
 } // namespace
 
-void program(Bytes bytes) {
-  refusable([&] {
+bool program(Bytes bytes) {
+  return refusable([&] {
     std::vector<uint8_t> file =
         !bytes.empty() && bytes[0] == '{' ? Container::write({{"manifest", bytes}, {"kernel/cpu/x", bytes.first(1)}}) : withDigests(bytes);
     Program program = Program::parse(file);
     for (const Plan& plan : program.data().plans)
       usePlan(plan);
-    if (Program::parse(program.bytes()).bytes() != program.bytes())
+    std::vector<uint8_t> written = program.bytes(); // with every plan
+    if (Program::parse(written).bytes() != written)
       throw std::logic_error("a program is another after writing and reading");
   });
 }
 
-void safetensors(Bytes bytes) {
-  refusable([&] {
+bool safetensors(Bytes bytes) {
+  return refusable([&] {
     for (const auto& [name, tensor] : parseSafeTensors(bytes, nullptr, "f"))
       use(tensor);
   });
 }
 
-void npy(Bytes bytes) {
-  refusable([&] { use(parseNpy(bytes, nullptr, "f")); });
+bool npy(Bytes bytes) {
+  return refusable([&] { use(parseNpy(bytes, nullptr, "f")); });
 }
 
-void image(Bytes bytes) {
+bool image(Bytes bytes) {
   describeFirstBytes(bytes);
-  refusable([&] { use(decodeImage(bytes, "f")); });
+  return refusable([&] { use(fileKind(bytes) == FileKind::Png ? decodeImage(withChunkSums(bytes), "f") : decodeImage(bytes, "f")); });
 }
 
-void json(Bytes bytes) {
+bool json(Bytes bytes) {
+  constexpr int kTypes = 7;
   if (bytes.empty())
-    return;
-  DType type = static_cast<DType>(bytes[0] % 7);
-  refusable([&] {
+    return false;
+  if (bytes[0] % (kTypes + 1) == kTypes)
+    return refusable([&] {
+      std::string text = toJsonText(parseJsonTensors(bytes.subspan(1), "f"));
+      if (toJsonText(parseJsonTensors(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size()), "f")) != text)
+        throw std::logic_error("results are others after writing and reading");
+    });
+  DType type = static_cast<DType>(bytes[0] % (kTypes + 1));
+  return refusable([&] {
     Tensor tensor = parseJsonTensor(bytes.subspan(1), type, "f");
     use(tensor);
     std::string text = toJsonText(tensor);
     Tensor again = parseJsonTensor(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size()), type, "f");
     if (tensor.elements() > 0 && toJsonText(again) != text)
       throw std::logic_error("a tensor is another after writing and reading");
-  });
-  refusable([&] {
-    std::string text = toJsonText(parseJsonTensors(bytes.subspan(1), "f"));
-    if (toJsonText(parseJsonTensors(Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size()), "f")) != text)
-      throw std::logic_error("results are others after writing and reading");
   });
 }
 

@@ -8,8 +8,8 @@
 
 namespace moec::fuzz {
 
-void tokenizer(Bytes bytes) {
-  refusable([&] {
+bool tokenizer(Bytes bytes) {
+  return refusable([&] {
     auto tokenizer = data::parseTokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "f");
     for (const char* text : {"To be, or  not to be:\n\t'tis 1234 <s>x</s> \u00e9e\u0301 \u65e5\u672c \U0001F600.", "a", " \n"})
       refusable([&] {
