@@ -8,13 +8,14 @@ from pathlib import Path
 HEAD = """# moec beside PyTorch: {cpu}
 
 `bench/peers/run` made this page and the JSON beside it; `bench/peers/README.md` says what each work is and how pairs are taken. Ratio: PyTorch's time over moec's, the median of the pairs'
-ratios (their quartiles). Times are medians in ms. Limit: what the multiply-adds would take at the rate of a loop in registers, or the weights at the rate of reading memory, whichever is more,
-measured between the pairs; of the gates, norms and updates it knows nothing. One thread is timed by the CPU's time of the process, two by the wall's. A machine that other work shares leaves the ratios standing, but not the times.
+ratios (their quartiles). PyTorch's form is the fastest of those that were tried and gave the same results; `+c` is torch.compile. Times are medians in ms. Limit: what the multiply-adds would take
+at the rate of a loop in registers, or the weights at the rate of reading memory, whichever is more, measured between the pairs; of the gates, norms and updates it knows nothing. One thread is
+timed by the CPU's time of the process, several by the wall's: where other work shares the machine, ratios of one thread stand, give or take its cache, and those of several do not.
 
 {cores} cores, {versions}.
 
-| Work | threads | moec | PyTorch | its form | **ratio** (quartiles) | limit | limit / moec | taken |
-|---|---|---|---|---|---|---|---|---|
+| Work | threads | moec | PyTorch | its form | of those tried | **ratio** (quartiles) | pairs | limit | limit / moec | taken |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -38,8 +39,9 @@ def milliseconds(seconds):
 
 def line(row):
     low, high = row["ratio_quartiles"]
-    return (f"| {row['work']} | {row['threads']} | {milliseconds(row['moec']['median'])} | {milliseconds(row['torch']['median'])} | {row['form']} | **{row['ratio']:.2f}** ({low:.2f} - {high:.2f}) "
-            f"| {milliseconds(row['limit'])} | {row['limit'] / row['moec']['best']:.0%} | {row.get('date', '')} |")
+    tried = ", ".join(form for form, entry in row["forms"].items() if "seconds" in entry)
+    return (f"| {row['work']} | {row['threads']} | {milliseconds(row['moec']['median'])} | {milliseconds(row['torch']['median'])} | {row['form']} | {tried} | **{row['ratio']:.2f}** ({low:.2f} - {high:.2f}) "
+            f"| {len(row['pairs'])} | {milliseconds(row['limit'])} | {row['limit'] / row['moec']['best']:.0%} | {row.get('date', '')} |")
 
 
 def add(out, row, order):
