@@ -16,8 +16,8 @@ target_compile_options(moec_mlir INTERFACE ${MOEC_LLVM_DEFINITIONS})
 include_directories(SYSTEM ${MLIR_INCLUDE_DIRS} ${LLVM_INCLUDE_DIRS})
 include_directories(${PROJECT_SOURCE_DIR})
 
-# MLIR's headers are nine tenths of every compile: one precompiled header serves all libraries that include them.
-# The timestamp is left out so that ccache recognises the header.
+# MLIR's headers and the dialect's are nine tenths of every compile: one precompiled header serves all libraries that include them.
+set(MOEC_MLIR_HEADERS ${PROJECT_SOURCE_DIR}/runtime/core/Precompiled.h ${PROJECT_SOURCE_DIR}/ir/dialect/Moe.h <llvm/ADT/TypeSwitch.h>)
 # A folder may still be empty: CMake refuses a library without sources.
 function(moec_mlir_library name)
   set(sources ${ARGN})
@@ -27,11 +27,10 @@ function(moec_mlir_library name)
   endif()
   add_library(${name} OBJECT ${sources})
   target_link_libraries(${name} PUBLIC moec_mlir)
-  target_compile_options(${name} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
   if(name STREQUAL "moec_ir")
-    target_precompile_headers(${name} PRIVATE ${PROJECT_SOURCE_DIR}/ir/dialect/Precompiled.h)
+    moec_precompile(${name} ${MOEC_MLIR_HEADERS})
   else()
-    target_precompile_headers(${name} REUSE_FROM moec_ir)
+    moec_precompile_like(${name} moec_ir)
     target_link_libraries(${name} PUBLIC moec_ir_headers)
   endif()
 endfunction()

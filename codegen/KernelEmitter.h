@@ -66,7 +66,7 @@ std::string keyOf(ir::KernelOp kernel, const std::string& emitter);
 /// "<kind>_<32 hexadecimal digits>" of a key.
 std::string symbolOf(ir::KernelOp kernel, const std::string& key);
 
-/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v3", "cpu:x86-64-v4", "cuda:sm_90a" ...). Error(Data) for
+/// The emitter of a target, or null with `error` that names it and the known ones ("cpu:x86-64-v2", "cpu:x86-64-v3", "cuda:sm_90a" ...). Error(Data) for
 /// options.kernels that cannot be read.
 std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::string& error, const EmitterOptions& options = {});
 

@@ -64,8 +64,10 @@ public:
       import.generate = models::Generation{options_.generate->batch, options_.generate->context};
     import.statistics = options_.statistics && (import.train || import.evaluate);
     import.ema = options_.ema;
-    import.record = options_.record;
-    import.replay = options_.replay;
+    import.finiteLogits = options_.nonFinite == NonFiniteLogits::Error && purpose != Purpose::Generation;
+    bool isRecorded = !options_.ofStepsAlone || import.train;
+    import.record = options_.record && isRecorded;
+    import.replay = options_.replay && isRecorded;
     run(Phase::Import, [&] {
       compilation_.module = models::buildModel(path.string(), text, import, &context_, diagnostics_.model());
       return success(bool(compilation_.module));
@@ -256,6 +258,8 @@ void checkOptions(const CompileOptions& options) {
   for (auto [given, name] : {std::pair(options.record, "--record"), std::pair(options.replay, "--replay")})
     if (given && options.generate)
       throw Error(Fault::Usage, fmt::format("{} is not for generation, whose calls are of other tokens each: leave it or --context out", name));
+  if (options.nonFinite == NonFiniteLogits::Error && options.generate)
+    throw Error(Fault::Usage, "--non-finite error is not for generation, whose calls count no logits: leave it or --context out");
   if (options.statistics && !options.train && !options.evaluate)
     throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
   if (options.ema && !options.train)

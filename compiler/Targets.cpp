@@ -14,25 +14,27 @@ namespace moec::compiler {
 namespace {
 
 /// Levels the CPU emitter knows, best first.
-constexpr const char* cpuTargets[] = {"cpu:x86-64-v4", "cpu:x86-64-v3"};
+constexpr const char* cpuTargets[] = {"cpu:x86-64-v4", "cpu:x86-64-v3", "cpu:x86-64-v2"};
 
 bool hostSupports(const std::string& target) {
   __builtin_cpu_init();
   if (target == "cpu:x86-64-v4")
     return __builtin_cpu_supports("x86-64-v4");
-  return __builtin_cpu_supports("x86-64-v3");
+  if (target == "cpu:x86-64-v3")
+    return __builtin_cpu_supports("x86-64-v3");
+  return __builtin_cpu_supports("x86-64-v2");
 }
 
 std::string hostTarget() {
   for (const char* target : cpuTargets)
     if (hostSupports(target))
       return target;
-  throw Error(Fault::Device, "this machine's CPU is below x86-64-v3, the least level that moec compiles for (AVX2, FMA and BMI2 are needed); "
+  throw Error(Fault::Device, "this machine's CPU is below x86-64-v2, the least level that moec compiles for (SSE4.2 and POPCNT are needed); "
                              "name a target with --target to compile for another machine");
 }
 
 std::vector<std::string> knownTargets() {
-  std::vector<std::string> known{"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4"};
+  std::vector<std::string> known{"cpu", "cpu:x86-64-v2", "cpu:x86-64-v3", "cpu:x86-64-v4"};
   for (const CudaTarget& target : cudaTargets())
     known.push_back(target.name);
   return known;

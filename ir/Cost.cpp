@@ -80,12 +80,53 @@ static Size appendBytes(KernelOp kernel) {
   return bytes;
 }
 
+/// Rows of a kernel's value, along its first dimension, that its ops can reach at most; nothing where some op reads all of them.
+static std::optional<Size> reachedRows(Value value) {
+  if (value.use_empty())
+    return {};
+  Size sum;
+  for (OpOperand& use : value.getUses()) {
+    std::optional<Size> reached;
+    Operation* op = use.getOwner();
+    if (auto grouped = dyn_cast<GroupedMatmulOp>(op); grouped && grouped.getW() == value && grouped.getRows() != value)
+      reached = pairsOf(cast<RoutingType>(grouped.getRouting().getType()));
+    else if (auto rows = dyn_cast<ExpertRowsOp>(op))
+      reached = pairsOf(cast<RoutingType>(rows.getRouting().getType()));
+    else if (auto embedding = dyn_cast<EmbeddingOp>(op); embedding && embedding.getTable() == value && embedding.getIds() != value)
+      reached = countOf(embedding.getIds());
+    else if (auto transpose = dyn_cast<TransposeOp>(op); transpose && transpose.getPermutation().front() == 0)
+      reached = reachedRows(transpose.getResult());
+    else if (auto unpack = dyn_cast<UnpackOp>(op); unpack && sizesOf(value).size() > 3) // its panels lie behind the first dimension
+      reached = reachedRows(unpack.getResult());
+    if (!reached)
+      return {};
+    sum = sum + *reached;
+  }
+  return sum;
+}
+
+static Size argumentBytes(BlockArgument argument) {
+  Size all = bytesOf(argument.getType());
+  std::optional<Size> reached = reachedRows(argument);
+  if (!reached)
+    return all;
+  Sizes sizes = sizesOf(argument);
+  Size first = sizes.front();
+  if (!first.isConstant() || first == Size(0))
+    return all;
+  return Size::floorDiv(all, first) * Size::min(first, *reached);
+}
+
 Cost costOf(Operation* op) {
   if (auto kernel = dyn_cast<KernelOp>(op); kernel && kernel.getKind() == "append")
     return {Size(0), appendBytes(kernel)};
   Size bytes;
-  for (Type type : op->getOperandTypes())
-    bytes = bytes + bytesOf(type);
+  if (auto kernel = dyn_cast<KernelOp>(op))
+    for (BlockArgument argument : kernel.getBody().getArguments())
+      bytes = bytes + argumentBytes(argument);
+  else
+    for (Type type : op->getOperandTypes())
+      bytes = bytes + bytesOf(type);
   for (Type type : op->getResultTypes())
     bytes = bytes + bytesOf(type);
   return {flopsOf(op), bytes};

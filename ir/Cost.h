@@ -11,7 +11,8 @@ struct Cost {
   Size bytes; // every operand read once, every result written once
 };
 
-/// Of a kernel: the flops of its region, the bytes of its arguments and results.
+/// Of a kernel: the flops of its region, the bytes of its arguments and results. Of an argument whose rows are chosen (weights by a routing, a table by ids)
+/// as many rows as the choices can reach, if these are fewer than all: a call of one token does not read every expert.
 Cost costOf(mlir::Operation* op);
 /// Bytes of a value in memory; of a !moe.routing, of its RoutingLayout.
 Size bytesOf(mlir::Type type);

@@ -150,6 +150,17 @@ const std::string& Arguments::wordByMode(std::string_view name) const {
   return value.isString() ? value.string() : value.find(mode_)->string();
 }
 
+std::vector<double> Arguments::numbersByMode(std::string_view name, int64_t count) const {
+  const Json& all = get(name);
+  const Json& value = all.isObject() ? *all.find(mode_) : all;
+  if (value.isNumber())
+    return std::vector<double>(static_cast<size_t>(count), value.number());
+  std::vector<double> result;
+  for (const Json& item : value.list())
+    result.push_back(item.number());
+  return result;
+}
+
 std::vector<double> Arguments::numbers(std::string_view name) const {
   std::vector<double> result;
   for (const Json& item : get(name).list())

@@ -44,6 +44,8 @@ public:
   double numberByMode(std::string_view name) const;
   const std::string& wordByMode(std::string_view name) const;
   std::vector<double> numbers(std::string_view name) const;
+  /// Of a NumbersByMode, in the mode that the model is built in: one number `count` times, or a list, whose length the caller checks.
+  std::vector<double> numbersByMode(std::string_view name, int64_t count) const;
   /// Any value; bodies, gates and experts are as written, to be read with environment().
   const Json& get(std::string_view name) const;
 

@@ -63,6 +63,8 @@ public:
       std::optional<std::vector<Output>> loss = lossOf(*module, vocabulary, blocks, values);
       if (!loss || !findOptimizer(*module, vocabulary))
         return {};
+      if (!hasLoss())
+        llvm::append_range(outputs, blocks.statistics());
       llvm::append_range(hasLoss() ? *loss : outputs, blocks.records());
       finish(function, hasLoss() ? *loss : outputs);
     }
@@ -85,6 +87,8 @@ private:
     for (const auto& [symbol, size] : file_.checkSizes)
       sizes.push_back(named(symbol, builder_.getI64IntegerAttr(size)));
     module->setAttr("moe.check", builder_.getDictionaryAttr(sizes));
+    if (options_.finiteLogits && !file_.generation)
+      module->setAttr("moe.finite_logits", builder_.getUnitAttr());
     if (file_.generation) // a call has no more tokens than the context
       module->setAttr("moe.at_most",
                       builder_.getDictionaryAttr(named(file_.inputs.front().shape[1].str(), builder_.getI64IntegerAttr(file_.generation->context))));

@@ -21,6 +21,7 @@ struct ImportOptions {
   bool train = false;                 // the model as it trains: @loss in the place of @forward
   bool evaluate = false;              // the model as it infers, with its loss: @evaluate in the place of @forward
   bool statistics = false;            // of @loss and @evaluate: gates give what they chose, as results
+  bool finiteLogits = false;          // a call in which a gate's logit is no finite number is to be an error: gates count them, as results
   bool record = false;                // gates give their choices, weights and drops, as results (models/Choices.h)
   bool replay = false;                // gates take their choices from inputs
   std::optional<Generation> generate; // the model as it continues texts: @generate in the place of @forward

@@ -96,8 +96,14 @@ bool inRange(const Parameter& parameter, const Json& value) {
 
 bool isInteger(const Parameter& parameter, const Json& value) { return value.isInteger() && inRange(parameter, value); }
 
+bool isNumber(const Parameter& parameter, const Json& value) { return value.isNumber() && inRange(parameter, value); }
+
 template <class Predicate> bool all(const Json& value, Predicate predicate) {
   return value.isList() && !value.list().empty() && std::all_of(value.list().begin(), value.list().end(), predicate);
+}
+
+bool isNumberOrList(const Parameter& parameter, const Json& value) {
+  return isNumber(parameter, value) || all(value, [&](const Json& item) { return isNumber(parameter, item); });
 }
 
 constexpr size_t kLongestText = 200;
@@ -160,6 +166,8 @@ std::string expectation(const Parameter& parameter) {
     return fmt::format("an integer {}, or a list of two", range(parameter));
   case ParameterType::Capacity:
     return fmt::format("a number {}, or {{\"train\": .., \"eval\": ..}}", range(parameter));
+  case ParameterType::NumbersByMode:
+    return fmt::format("a number {}, a list of such, or {{\"train\": .., \"eval\": ..}}", range(parameter));
   case ParameterType::Inits:
     return fmt::format("an object with \"weight\" or \"bias\", each a number, one of {}, or an object with one of the words from uniform on and a "
                        "number from 0, as {{\"normal\": 0.02}}",
@@ -197,7 +205,7 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::Integer:
     return isInteger(parameter, value);
   case ParameterType::Number:
-    return value.isNumber() && inRange(parameter, value);
+    return isNumber(parameter, value);
   case ParameterType::Bool:
     return value.isBool();
   case ParameterType::Word:
@@ -210,7 +218,9 @@ bool fits(const Parameter& parameter, const Json& value) {
     return isInteger(parameter, value) ||
            (value.isList() && value.list().size() == 2 && isInteger(parameter, value.list()[0]) && isInteger(parameter, value.list()[1]));
   case ParameterType::Capacity:
-    return byMode(value, [&](const Json& rate) { return rate.isNumber() && inRange(parameter, rate); });
+    return byMode(value, [&](const Json& rate) { return isNumber(parameter, rate); });
+  case ParameterType::NumbersByMode:
+    return byMode(value, [&](const Json& one) { return isNumberOrList(parameter, one); });
   case ParameterType::Inits:
     return isInits(value);
   case ParameterType::Text:
@@ -218,7 +228,7 @@ bool fits(const Parameter& parameter, const Json& value) {
   case ParameterType::ValueName:
     return value.isString();
   case ParameterType::Numbers:
-    return all(value, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    return all(value, [&](const Json& item) { return isNumber(parameter, item); });
   case ParameterType::Shape:
     return value.isList() && value.list().size() <= 8 && all(value, isExtent);
   case ParameterType::ValueNames:
@@ -268,7 +278,7 @@ Misfit misfit(const Parameter& parameter, const Json& value) {
       found = firstItem([&](const Json& item) { return isInteger(parameter, item); });
     break;
   case ParameterType::Numbers:
-    found = firstItem([&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    found = firstItem([&](const Json& item) { return isNumber(parameter, item); });
     break;
   case ParameterType::Shape:
     found = firstItem(isExtent);
@@ -286,7 +296,12 @@ Misfit misfit(const Parameter& parameter, const Json& value) {
     found = firstMember(kModes, [&](const Json& item) { return isWord(parameter, item); });
     break;
   case ParameterType::Capacity:
-    found = firstMember(kModes, [&](const Json& item) { return item.isNumber() && inRange(parameter, item); });
+    found = firstMember(kModes, [&](const Json& item) { return isNumber(parameter, item); });
+    break;
+  case ParameterType::NumbersByMode:
+    found = firstItem([&](const Json& item) { return isNumber(parameter, item); });
+    if (!found)
+      found = firstMember(kModes, [&](const Json& item) { return isNumberOrList(parameter, item); });
     break;
   default:
     break;

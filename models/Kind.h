@@ -27,6 +27,7 @@ enum class ParameterType {
   Integers,      // a list of integers, at least one
   IntegerOrPair, // 4 or [4, 8]
   Capacity,      // 1.2, or {"train": 1.2, "eval": 2.4}
+  NumbersByMode, // 0.2, [0.2, 0.1], or {"train": 0.2, "eval": [0.2, 0.1]}
   Inits,         // {"weight": .., "bias": ..}: words of initWords(), one with a number as {"normal": 0.1}, or a number
   ValueName,     // the name of an input or of an earlier block
   Text,
@@ -58,6 +59,7 @@ struct Parameter {
 struct OuterLevel {
   mlir::Value routing, weights; // to the groups: R rows
   mlir::Value rows;             // (R, D) the tokens as rows of it
+  mlir::Value logits;           // (T, groups)
 };
 
 /// Who goes where, and what each choice counts.
@@ -67,6 +69,7 @@ struct GateResult {
   std::optional<OuterLevel> outer = {}; // the tokens of `routing` are then its rows
   mlir::Value tokens = {};              // what the experts take in the place of the tokens; null: those
   mlir::Value scales = {};              // (T, K): what the row of a choice is multiplied by in front of its expert; null: 1
+  mlir::Value logits = {};              // (T, E) that it chooses by; null: it has no router
 };
 
 struct Kind {

@@ -35,6 +35,7 @@ public:
     file_.trains = options_.train;
     file_.evaluates = options_.evaluate;
     file_.statistics = options_.statistics && (file_.trains || file_.evaluates);
+    file_.countsNonFinite = file_.statistics || (options_.finiteLogits && !options_.generate);
     file_.records = options_.record;
     file_.replays = options_.replay;
     if ((file_.trains || file_.evaluates) && !file_.loss)

@@ -42,6 +42,7 @@ struct ModelFile {
   bool trains = false;                       // built as it trains: @loss in @forward's place
   bool evaluates = false;                    // built as it infers, with its loss: @evaluate in @forward's place
   bool statistics = false;                   // of either: gates give what they chose
+  bool countsNonFinite = false;              // gates give how many of their logits are no finite numbers
   bool records = false, replays = false;     // gates give what they chose as results, or take it from inputs
   std::optional<Generation> generation;      // built as it continues texts: @generate in @forward's place
   std::optional<Json> moefy;                 // the gate and the expert's overrides: {"gate": .., "count": .., ["hidden": ..]}

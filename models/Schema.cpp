@@ -69,6 +69,10 @@ Document typeOf(const Parameter& parameter) {
     Document rate = orExpression(number(parameter, "number"));
     return {{"anyOf", Document::array({rate, byMode(rate)})}};
   }
+  case ParameterType::NumbersByMode: {
+    Document one = orExpression(number(parameter, "number")), some = {{"anyOf", Document::array({one, list(one)})}};
+    return {{"anyOf", Document::array({one, list(one), byMode(some)})}};
+  }
   case ParameterType::Inits:
     return init();
   case ParameterType::Numbers:

@@ -53,8 +53,10 @@ void Site::addMetric(std::string_view name, Value value) {
 
 bool Site::wantsStatistics() const { return builder_.file().statistics; }
 
+bool Site::countsNonFinite() const { return builder_.file().countsNonFinite; }
+
 void Site::addStatistic(std::string_view name, Value value) {
-  if (value && wantsStatistics())
+  if (value)
     builder_.statistics().emplace_back(part(name).path_, ops().cast(value, ops().element(DType::F32)));
 }
 

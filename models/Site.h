@@ -69,7 +69,9 @@ public:
   void addMetric(std::string_view name, mlir::Value value);
   /// Are statistics asked for? Only then they are to be computed.
   bool wantsStatistics() const;
-  /// The value, as f32, is a result of @loss or @evaluate, by the path "here.name". It changes no other.
+  /// Are logits that are no finite numbers to be counted? Where statistics are asked for, and where one is an error.
+  bool countsNonFinite() const;
+  /// The value, as f32, is a result besides the others, by the path "here.name". It changes none of them.
   void addStatistic(std::string_view name, mlir::Value value);
 
   /// Where a gate chooses: the k best of scores (T, E), or, where a routing is replayed, the choices that are given and

@@ -22,35 +22,54 @@ Value addCounts(Site& site, Value routing, Value made) {
   return taken;
 }
 
-/// How many of weights (T, K) are no finite numbers, f32 [].
-Value nonFinite(Ops& ops, Value weights) {
-  mlir::Type element = mlir::cast<mlir::RankedTensorType>(weights.getType()).getElementType();
-  Value nothing = ops.sub(weights, weights); // 0, or NaN
-  Value isNone = ops.compare(ir::Predicate::NE, nothing, ops.constant({1}, {0}, element));
-  return ops.reduceAll(ir::ReduceKind::Sum, ops.cast(isNone, ops.element(DType::F32)));
+/// 1 where a logit (T, E) is no finite number, else 0: f32.
+Value nonFinite(Ops& ops, Value logits) {
+  mlir::Type element = mlir::cast<mlir::RankedTensorType>(logits.getType()).getElementType();
+  Value nothing = ops.sub(logits, logits); // 0, or NaN
+  return ops.cast(ops.compare(ir::Predicate::NE, nothing, ops.constant({1}, {0}, element)), ops.element(DType::F32));
 }
 
-} // namespace
-
-void addStatistics(Site& site, const GateResult& result) {
-  if (!site.wantsStatistics() || !result.weights)
+/// How many are not. `rowsOf`: the logits are of this routing's rows, and what stands behind its count nobody wrote.
+void addNonFinite(Site& site, Value logits, Value rowsOf = {}) {
+  if (!site.countsNonFinite() || !logits)
     return;
-  if (!result.routing) {
-    addLoad(site, result.weights);
-    return site.addStatistic("non_finite", nonFinite(site.ops(), result.weights));
+  Ops& ops = site.ops();
+  Value numbers = nonFinite(ops, logits);
+  if (rowsOf) {
+    auto type = mlir::cast<ir::RoutingType>(rowsOf.getType());
+    ir::Sizes choices{Size::parse(type.getTokens().getValue().str()), type.getChoices()};
+    Value each = ops.broadcast(ops.constant({1, 1}, {1}, ops.element(DType::F32)), choices);
+    numbers = ops.combine(numbers, rowsOf, each);
   }
+  site.addStatistic("non_finite", ops.reduceAll(ir::ReduceKind::Sum, numbers));
+}
+
+void addCountsOf(Site& site, const GateResult& result) {
+  if (!result.routing)
+    return addLoad(site, result.weights);
   Value made;
   if (result.outer) {
     Site outer = site.part("outer");
-    outer.addStatistic("non_finite", nonFinite(site.ops(), result.outer->weights));
     Value rows = addCounts(outer, result.outer->routing, {});
     int64_t choices = mlir::cast<ir::RoutingType>(result.routing.getType()).getChoices();
     Ops& ops = site.ops();
     made = ops.mul(rows, ops.constant({}, {static_cast<double>(choices)}, ops.element(DType::F32)));
   }
   addCounts(site, result.routing, made);
-  if (!result.outer) // its inner weights are of rows, and what stands behind the count nobody wrote
-    site.addStatistic("non_finite", nonFinite(site.ops(), result.weights));
+}
+
+} // namespace
+
+void addStatistics(Site& site, const GateResult& result) {
+  if (!result.weights)
+    return;
+  if (site.wantsStatistics())
+    addCountsOf(site, result);
+  if (result.outer) {
+    Site outer = site.part("outer");
+    addNonFinite(outer, result.outer->logits);
+  }
+  addNonFinite(site, result.logits, result.outer ? result.outer->routing : Value());
 }
 
 void addLoad(Site& site, Value weights) {

@@ -21,17 +21,21 @@ struct GenerationSizes {
 };
 
 struct CompileOptions {
-  std::vector<std::string> targets; // "cpu" (this machine), "cpu:x86-64-v3", "cpu:x86-64-v4"; empty: this machine and x86-64-v3
+  std::vector<std::string> targets; // "cpu" (this machine), "cpu:x86-64-v2" to "cpu:x86-64-v4"; empty: this machine and x86-64-v3
   bool drawsAsInputs = false;       // random draws become inputs named by their path
   bool checkSizes = false;          // apply the model's "check" overrides of `let` values
   bool train = false;               // a plan for training beside that for inference, for each target
   bool accumulate = false;          // with train: gradients add up over calls until they are applied
   bool recompute = false;           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
   bool inputGradients = false;      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
-  bool statistics = false;          // with train or evaluate: gates tell what they chose, as results "<gate>.load" and "<gate>.dropped"
+  bool statistics = false;          // with train or evaluate: gates tell what they chose, as results "<gate>.load", "<gate>.dropped" and "<gate>.non_finite"
   bool record =
       false; // gates tell what they did: results "<gate>.choices" i32 (T, K), in front of capacity, "<gate>.weights" and "<gate>.kept"; not of generation
-  bool replay = false;                     // gates take their choices from inputs "<gate>.choices"; weights are the scores at them; not of generation
+  bool replay = false;       // gates take their choices from inputs "<gate>.choices"; weights are the scores at them; not of generation
+  bool ofStepsAlone = false; // with train: record and replay are of the plan for training, and of no other
+  /// Error: a call, but for one of generation, in which a gate's logit is no finite number is Error(Data) that names the gate and how many. Gates then count
+  /// them, as results "<gate>.non_finite", as they do with statistics.
+  NonFiniteLogits nonFinite = NonFiniteLogits::Count;
   bool evaluate = false;                   // a plan for evaluation beside that for inference, for each target
   std::optional<double> ema;               // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
   std::optional<GenerationSizes> generate; // a plan for generation beside that for inference, for each target

@@ -1,5 +1,7 @@
 #include "runtime/LoadedPlan.h"
 
+#include <chrono>
+
 namespace moec {
 namespace {
 
@@ -34,7 +36,13 @@ void LoadedPlan::launch(LaunchList list, size_t index, const Bindings& sizes, co
         .add("outputs", describe(plan(), info.outputs, sizes))
         .add("flops", info.flops.evaluate(sizes))
         .add("bytes", info.bytes.evaluate(sizes));
-  executable_->launch(list, static_cast<int>(index), scalars);
+  if (clock_) {
+    auto begin = std::chrono::steady_clock::now();
+    executable_->launch(list, static_cast<int>(index), scalars);
+    clock_(list, index, std::chrono::steady_clock::now() - begin);
+  } else {
+    executable_->launch(list, static_cast<int>(index), scalars);
+  }
   if (watch_)
     watch_(list, index);
 }

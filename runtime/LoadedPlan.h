@@ -21,6 +21,8 @@ public:
   void setTrace(std::shared_ptr<Trace> trace);
   /// Called behind every launch; empty: not.
   void setWatch(std::function<void(LaunchList, size_t)> watch) { watch_ = std::move(watch); }
+  /// Called behind every launch with the time that it took; empty: not, and then no clock is read.
+  void setClock(LaunchClock clock) { clock_ = std::move(clock); }
 
   void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars);
   /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them.
@@ -36,6 +38,7 @@ private:
   std::unique_ptr<Executable> executable_;
   std::shared_ptr<Trace> trace_;
   std::function<void(LaunchList, size_t)> watch_;
+  LaunchClock clock_;
 };
 
 } // namespace moec

@@ -1,6 +1,7 @@
 #include "runtime/Session.h"
 
 #include "runtime/CallInputs.h"
+#include "runtime/FiniteLogits.h"
 #include "runtime/PlacedWeights.h"
 #include "runtime/core/Error.h"
 
@@ -65,6 +66,7 @@ TensorMap Session::run(const TensorMap& inputs, const RunOptions& options) {
   loaded.enter(LaunchList::Forward, inputs, values);
   loaded.run(LaunchList::Forward, values, {options.seed, options.step});
   TensorMap outputs = loaded.outputs(LaunchList::Forward);
+  checkLogits(plan(), outputs);
   if (state_->onGates)
     for (const GateRecord& record : gateRecords(outputs, outputNames(plan())))
       state_->onGates(record);
@@ -79,6 +81,7 @@ void Session::onGates(std::function<void(const GateRecord&)> behindRun) {
 
 void Session::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
 void Session::watch(std::function<void(LaunchList, size_t)> behindLaunch) { state_->loaded.setWatch(std::move(behindLaunch)); }
+void Session::timeLaunches(LaunchClock clock) { state_->loaded.setClock(std::move(clock)); }
 
 const Plan& Session::plan() const { return state_->loaded.plan(); }
 Executable& Session::executable() {

@@ -44,7 +44,8 @@ public:
   TensorMap weights() const;
 
   /// Outputs by name. Symbols take their values from the inputs' shapes; one name is one size. Inputs marked for the loss may be left out where they are.
-  /// Error(Usage) for a missing or unknown input, another dtype, rank or size, a size of zero, ids out of range.
+  /// Error(Usage) for a missing or unknown input, another dtype, rank or size, a size of zero, ids out of range. Error(Data) for router logits that are no
+  /// finite numbers, of a program that was compiled with NonFiniteLogits::Error.
   TensorMap run(const TensorMap& inputs, const RunOptions& options = {});
 
   /// Every call from now on adds its steps and launches to the trace; null ends it. On a GPU a launch's span is its handing over: the wait for all of them
@@ -55,6 +56,8 @@ public:
   void onGates(std::function<void(const GateRecord& record)> behindRun);
   /// Called behind every launch from now on, to look at the executable's buffers; empty ends it.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
+  /// Times every launch from now on; empty ends it. On a GPU a launch's time is that of its handing over, as in a trace.
+  void timeLaunches(LaunchClock clock);
 
   const Plan& plan() const;
   Executable& executable();

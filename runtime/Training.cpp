@@ -1,6 +1,7 @@
 #include "runtime/Training.h"
 
 #include "runtime/CallInputs.h"
+#include "runtime/FiniteLogits.h"
 #include "runtime/LoadedPlan.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
@@ -92,6 +93,13 @@ struct Training::State {
     change(LaunchList::Forward, sizes, {seedOf(options.seed, accumulated), static_cast<uint32_t>(steps + 1)});
   }
 
+  /// The results of what was done in `step`.
+  TensorMap results(LaunchList list, int64_t step) {
+    TensorMap outputs = loaded.outputs(list);
+    checkLogits(plan(), outputs, fmt::format("step {}: ", step));
+    return outputs;
+  }
+
   /// Launches that write states and, but for an accumulation, parameters: what fails among them leaves neither the old nor the new.
   void change(LaunchList list, const Bindings& sizes, const CallScalars& scalars) {
     hasWeights = list == LaunchList::Forward && accumulates();
@@ -155,7 +163,7 @@ TensorMap Training::step(const TensorMap& inputs, const StepOptions& options) {
   }
   state_->forward(inputs, options);
   ++state_->steps; // done, even if there is no memory for its results
-  return state_->loaded.outputs(LaunchList::Forward);
+  return state_->results(LaunchList::Forward, state_->steps);
 }
 
 TensorMap Training::accumulate(const TensorMap& inputs, const StepOptions& options) {
@@ -163,7 +171,7 @@ TensorMap Training::accumulate(const TensorMap& inputs, const StepOptions& optio
     throw Error(Fault::Usage, "the program's steps are whole: for gradients that add up over several calls, compile it with --train --accumulate");
   state_->forward(inputs, options);
   ++state_->accumulated;
-  return state_->loaded.outputs(LaunchList::Forward);
+  return state_->results(LaunchList::Forward, state_->steps + 1);
 }
 
 TensorMap Training::apply(const StepOptions& options) {
@@ -211,6 +219,7 @@ int64_t Training::steps() const { return state_->steps; }
 int64_t Training::accumulated() const { return state_->accumulated; }
 void Training::trace(std::shared_ptr<Trace> trace) { state_->loaded.setTrace(std::move(trace)); }
 void Training::watch(std::function<void(LaunchList, size_t)> behindLaunch) { state_->loaded.setWatch(std::move(behindLaunch)); }
+void Training::timeLaunches(LaunchClock clock) { state_->loaded.setClock(std::move(clock)); }
 const Plan& Training::plan() const { return state_->plan(); }
 Executable& Training::executable() { return state_->executable(); }
 

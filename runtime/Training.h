@@ -39,7 +39,9 @@ public:
   /// One step: the loss and the aux losses by name, and `gradient_norm`. A failure among the launches (a kernel, the device) leaves the training without
   /// weights: load, init or restore them; one behind them, for want of memory for the results, finds the step done.
   /// Where gradients add up, it is accumulate() and apply().
-  /// Error(Usage) for inputs as Session::run has it, and for a learning rate that is missing or no finite number.
+  /// Error(Usage) for inputs as Session::run has it, and for a learning rate that is missing or no finite number. Error(Data) that names the step for router
+  /// logits that are no finite numbers, of a program that was compiled with NonFiniteLogits::Error: the step is done, and so is an accumulation; what they
+  /// changed may be no finite numbers either, restore() goes back.
   TensorMap step(const TensorMap& inputs, const StepOptions& options);
   /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own. A failure among
   /// the launches leaves the training without states: weights() can be read still, the rest needs load, init or restore. Error(Usage) for a program compiled
@@ -63,6 +65,8 @@ public:
   void trace(std::shared_ptr<Trace> trace);
   /// As Session::watch. What it throws is as a failure of the launch.
   void watch(std::function<void(LaunchList list, size_t index)> behindLaunch);
+  /// As Session::timeLaunches.
+  void timeLaunches(LaunchClock clock);
   const Plan& plan() const;
   /// For looking at buffers. Its launches are the training's own business.
   Executable& executable();

@@ -1,6 +1,6 @@
 // The emitted CPU kernels of a dense product and of S1's experts (T=4096 D=512 H=2048 E=16 k=2, GELU), called through the ABI with one and two threads,
 // beside the rate of the multiply-add units measured in the same run. `share` is the part of that rate, useful operations only.
-#include "bench/cpu/FmaRate.h"
+#include "runtime/bench/FmaRate.h"
 #include "runtime/core/Philox.h"
 #include "tests/codegen/KernelHarness.h"
 

@@ -4,19 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace moec::bench {
 namespace {
 
 constexpr size_t kShownAccesses = 3;
 constexpr const char* kBoundTarget = "cuda:sm_90a"; // of the chip of the bounds
-
-/// Three digits that matter.
-std::string digits(double value) {
-  double size = std::fabs(value);
-  return fmt::format("{:.{}f}", value, size < 9.995 ? 2 : size < 99.95 ? 1 : 0);
-}
 
 std::string row(const std::vector<std::string>& cells) {
   std::string line = "|";
@@ -104,25 +97,6 @@ std::string costlyText(const Counted& counted, bool shared) {
 std::string behind(const std::string& sizes) { return sizes.empty() ? sizes : ", " + sizes; }
 
 } // namespace
-
-std::string shortCount(double value, const char* unit) {
-  constexpr const char* steps[] = {"", "k", "M", "G", "T"};
-  size_t step = 0;
-  while (std::fabs(value) >= 999.5 && step + 1 < std::size(steps)) {
-    value /= 1000;
-    ++step;
-  }
-  std::string words = fmt::format("{}{}", steps[step], unit);
-  return (step == 0 ? fmt::format("{:.0f}", value) : digits(value)) + (words.empty() ? "" : " " + words);
-}
-
-std::string shortTime(double seconds) {
-  if (seconds < 999.5e-9)
-    return digits(seconds * 1e9) + " ns";
-  if (seconds < 999.5e-6)
-    return digits(seconds * 1e6) + " us";
-  return seconds < 0.9995 ? digits(seconds * 1e3) + " ms" : digits(seconds) + " s";
-}
 
 std::string text(const Spread& spread) { return fmt::format("{} ({} - {})", digits(spread.median), digits(spread.low), digits(spread.high)); }
 

@@ -2,8 +2,9 @@
 // What is known of the kernels of a model on a target: what they take, what the emulator counted, what the roofline
 // allows, what a GPU took. Plain numbers, their faults, and how they are written. Runs nothing.
 
-#include "bench/gpu/Roofline.h"
-#include "bench/gpu/Statistics.h"
+#include "runtime/bench/Roofline.h"
+#include "runtime/bench/ShortNumbers.h"
+#include "runtime/bench/Statistics.h"
 #include "runtime/core/Plan.h"
 
 #include <nlohmann/json_fwd.hpp>
@@ -71,10 +72,6 @@ std::vector<std::string> faultsOf(const ModelFigures& figures);
 std::string toMarkdown(const ModelFigures& figures, const Peaks& peaks);
 nlohmann::ordered_json toJson(const ModelFigures& figures, const Peaks& peaks);
 
-/// "1.23 M", "45.6 kB", "789"
-std::string shortCount(double value, const char* unit = "");
-/// "1.23 ms", "45.6 us", "789 ns"
-std::string shortTime(double seconds);
 /// "0.82 (0.80 - 0.85)"
 std::string text(const Spread& spread);
 

@@ -2,7 +2,7 @@
 // S1, one layer of experts, by moec and by others on the same GPU: checked first, then timed by turns.
 
 #include "bench/gpu/Gpu.h"
-#include "bench/gpu/Statistics.h"
+#include "runtime/bench/Statistics.h"
 #include "runtime/core/Program.h"
 
 #include <nlohmann/json_fwd.hpp>

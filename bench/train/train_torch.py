@@ -1,7 +1,7 @@
 """The same training in PyTorch: python train_torch.py MODEL.json TRAINING.safetensors [--fastmoe DIR]
 
 TRAINING.safetensors is what bench_training_dump wrote: the initial weights, the records in the order of the steps, the learning rates, the records held out.
-Prints a JSON line per evaluation: step, loss, accuracy (all records held out, in batches; of labels), the training's loss, seconds of training so far. See README.md.
+Prints a JSON line per step (its loss) and per evaluation: step, loss, accuracy (all records held out, in batches; of labels), seconds of training so far. See README.md.
 """
 import argparse
 import json
@@ -48,6 +48,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("training")
     parser.add_argument("--fastmoe", help="a checkout of FastMoE at the version in tests/goldens/fastmoe_on_cpu.py; of vit-moe")
+    parser.add_argument("--weights", help="a file of initial weights in place of TRAINING's")
     parser.add_argument("--every", type=int, default=0, help="steps between evaluations; 0: only at the end")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
@@ -56,7 +57,7 @@ def main():
     stored = load_file(arguments.training)
     fmoe = torch_models.fastmoe_on_cpu.load(arguments.fastmoe) if arguments.fastmoe else None
     torch.manual_seed(0)
-    trained = torch_models.build(model, group(stored, "weights"), fmoe)
+    trained = torch_models.build(model, load_file(arguments.weights) if arguments.weights else group(stored, "weights"), fmoe)
     optimizer = torch.optim.Adam(trained.module.parameters(), lr=1.0)
     trained.module.train()
     records, held_out, shared, seconds = group(stored, "train"), group(stored, "validation"), group(stored, "shared"), 0.0
@@ -72,9 +73,10 @@ def main():
         loss.backward()
         optimizer.step()
         seconds += time.perf_counter() - started
+        print(json.dumps({"kind": "step", "step": step, "loss": float(loss.detach())}), flush=True)
         if step == len(rates) or (arguments.every and step % arguments.every == 0):
             value, accuracy = evaluate(trained, held_out, shared)
-            print(json.dumps({"step": step, "loss": value, "accuracy": accuracy, "training_loss": float(loss.detach()), "seconds": round(seconds, 3)}), flush=True)
+            print(json.dumps({"kind": "evaluation", "step": step, "loss": value, "accuracy": accuracy, "seconds": round(seconds, 3)}), flush=True)
 
 
 if __name__ == "__main__":

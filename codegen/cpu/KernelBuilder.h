@@ -18,8 +18,9 @@ using Values = llvm::SmallVector<mlir::Value>;
 struct CpuTarget {
   std::string name;        // "cpu:x86-64-v3"
   std::string cpu;         // LLVM's name: "x86-64-v3"
-  int64_t vectorBytes;     // 32 or 64
+  int64_t vectorBytes;     // 16, 32 or 64
   int64_t vectorRegisters; // 16 or 32
+  bool hasFma;             // has instructions that round a * b + c once
 };
 /// Null when there is no such target.
 const CpuTarget* findTarget(std::string_view name);
@@ -86,7 +87,8 @@ public:
   Value add(Value a, Value b), sub(Value a, Value b), mul(Value a, Value b);
   Value div(Value a, Value b), rem(Value a, Value b); // integers: towards zero
   Value min(Value a, Value b), max(Value a, Value b); // floats: NaN when one is (IEEE 754 minimum, maximum)
-  Value fma(Value a, Value b, Value c);               // a * b + c, rounded once
+  Value fma(Value a, Value b, Value c);               // a * b + c: rounded once where the target has FMA, elsewhere twice
+  Value fmaOnce(Value a, Value b, Value c);           // a * b + c, rounded once on every target; many instructions without FMA
   Value neg(Value a), abs(Value a), sqrt(Value a);
   Value copySign(Value magnitude, Value sign);
   Value roundEven(Value a);

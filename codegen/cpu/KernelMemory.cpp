@@ -12,7 +12,7 @@ Type KernelBuilder::pointer() { return LLVM::LLVMPointerType::get(context_.get()
 
 //===--- arithmetic ---===//
 
-Value KernelBuilder::fma(Value a, Value b, Value c) { return LLVM::FMAOp::create(builder_, loc_, a, b, c); }
+Value KernelBuilder::fma(Value a, Value b, Value c) { return target_.hasFma ? LLVM::FMAOp::create(builder_, loc_, a, b, c) : add(mul(a, b), c); }
 Value KernelBuilder::abs(Value a) { return LLVM::FAbsOp::create(builder_, loc_, a); }
 Value KernelBuilder::sqrt(Value a) { return LLVM::SqrtOp::create(builder_, loc_, a); }
 Value KernelBuilder::roundEven(Value a) { return LLVM::RoundEvenOp::create(builder_, loc_, a); }

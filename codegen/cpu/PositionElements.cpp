@@ -35,8 +35,8 @@ SineCosine sineCosine(KernelBuilder& k, Value angle) {
   mlir::Type type = k.f64();
   Value quarters = k.roundEven(k.mul(angle, k.real(type, 0x1.45f306dc9c883p-1))); // 2 / pi
   Value back = k.neg(quarters);
-  Value r = k.fma(back, k.real(type, 0x1.921fb54442d18p0), angle); // pi / 2, in two parts
-  r = k.fma(back, k.real(type, 0x1.1a62633145c07p-54), r);
+  Value r = k.fmaOnce(back, k.real(type, 0x1.921fb54442d18p0), angle); // pi / 2, in two parts
+  r = k.fmaOnce(back, k.real(type, 0x1.1a62633145c07p-54), r);
   Value z = k.mul(r, r);
   Value sine = k.fma(k.mul(r, z), series(k, z, 3, 17, -1), r);
   Value cosine = k.fma(z, series(k, z, 2, 18, -1), k.real(type, 1));

@@ -235,6 +235,7 @@ void addCacheCommand(CLI::App& app) {
   explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
   explain->add_flag("--record", flags->record, "as for compile");
   explain->add_flag("--replay", flags->replay, "as for compile");
+  addNonFiniteFlag(*explain, *flags);
   addTrainFlags(*explain, *flags, "as for compile");
   addEmaFlag(*explain, *flags);
   addEvaluateFlags(*explain, *flags, "as for compile");

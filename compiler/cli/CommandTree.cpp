@@ -55,6 +55,7 @@ std::unique_ptr<CLI::App> makeCommandTree() {
   addGenerateCommand(*app);
   addRunCommand(*app);
   addCheckCommand(*app);
+  addBenchCommand(*app);
   addInspectCommand(*app);
   addExplainCommand(*app);
   addDevicesCommand(*app);

@@ -14,6 +14,7 @@ void addTrainCommand(CLI::App& app);
 void addGenerateCommand(CLI::App& app);
 void addRunCommand(CLI::App& app);
 void addCheckCommand(CLI::App& app);
+void addBenchCommand(CLI::App& app);
 void addInspectCommand(CLI::App& app);
 void addExplainCommand(CLI::App& app);
 void addDevicesCommand(CLI::App& app);

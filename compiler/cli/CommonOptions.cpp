@@ -1,5 +1,6 @@
 #include "compiler/cli/CommonOptions.h"
 
+#include "compiler/cli/ValueKinds.h"
 #include "runtime/core/Error.h"
 
 #include <CLI/CLI.hpp>
@@ -103,6 +104,15 @@ void addEmaFlag(CLI::App& command, CommonOptions& options) {
       ->type_name("SHARE")
       ->check(CLI::Range(0.0, 1.0))
       ->needs("--train");
+}
+
+void addNonFiniteFlag(CLI::App& command, CommonOptions& options) {
+  command
+      .add_option(
+          "--non-finite", options.nonFinite,
+          "error: router logits that are no finite numbers end a call, with the gate's name and their count (default: count, where --statistics are told)")
+      ->type_name("LOGITS")
+      ->check(CLI::IsMember(wordsOf("LOGITS")));
 }
 
 void addTraceFlag(CLI::App& command, CommonOptions& options) {

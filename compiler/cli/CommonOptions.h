@@ -29,6 +29,7 @@ struct CommonOptions {
   bool generate = false;                                     // the same of the one for generation
   std::optional<int64_t> context, batch;                     // of which a program for generation is made
   std::optional<double> ema;
+  std::string nonFinite;                      // "count", "error"; empty: nobody says
   std::optional<std::filesystem::path> trace; // a file to write
 
   // Where the program runs.
@@ -59,6 +60,8 @@ void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::stri
 void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words);
 /// The same of a command that shows a plan, and --generate, which names the plan of a program.
 void addGenerateFlags(CLI::App& command, CommonOptions& options);
+/// --non-finite.
+void addNonFiniteFlag(CLI::App& command, CommonOptions& options);
 /// --ema, beside --train.
 void addEmaFlag(CLI::App& command, CommonOptions& options);
 /// --trace FILE.

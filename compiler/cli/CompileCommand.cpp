@@ -173,6 +173,7 @@ void addCompileCommand(CLI::App& app) {
   command->add_flag("--record", flags->record,
                     "what gates choose, its weights and what was dropped are results too, for `moec run --record` and for programs that train");
   command->add_flag("--replay", flags->replay, "gates take their choices from inputs, for `moec run --replay` and for programs that train");
+  addNonFiniteFlag(*command, *flags);
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
   addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");

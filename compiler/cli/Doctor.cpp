@@ -51,8 +51,9 @@ Diagnosis cpu() {
   if (native.empty())
     return {"cpu", Status::Fail,
             fmt::format("runs none of moec's CPU targets: it lacks {}; it has: {}", fmt::join(missingFeatures(cpuTargets().back().name), ", "), features),
-            "use a CPU with AVX2, FMA and BMI2 (x86-64-v3), or a virtual machine that shows them to its guest"};
-  return {"cpu", Status::Ok, fmt::format("kernels are compiled for {}; features: {}", native, features)};
+            "use a CPU with SSE4.2 and POPCNT (x86-64-v2), or a virtual machine that shows them to its guest"};
+  return {"cpu", Status::Ok,
+          fmt::format("kernels are compiled for {}; programs for {} run; features: {}", native, fmt::join(runnableCpuTargets(), ", "), features)};
 }
 
 Diagnosis threads() {

@@ -87,6 +87,8 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   if (common.context)
     options.generate = GenerationSizes{common.batch.value_or(1), *common.context};
   options.statistics |= common.statistics;
+  if (common.nonFinite == "error")
+    options.nonFinite = NonFiniteLogits::Error;
   if (common.ema)
     options.ema = common.ema;
 }
@@ -149,7 +151,12 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
           std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context")})
       if (given)
         throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
-    return {.program = Program::load(common.file), .precompiled = true, .compiled = {}};
+    Program program = Program::load(common.file);
+    for (const Plan& plan : program.data().plans)
+      if (!common.nonFinite.empty() && plan.purpose != Purpose::Generation && (common.nonFinite == "error") != (plan.nonFinite == NonFiniteLogits::Error))
+        throw Error(Fault::Usage, fmt::format("{}: --non-finite is a choice of how a model is compiled, and this file was compiled with the other one",
+                                              common.file.string()));
+    return {.program = std::move(program), .precompiled = true, .compiled = {}};
   }
 
   // A model that is too large is refused by its reader, and not digested before.

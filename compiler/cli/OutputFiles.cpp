@@ -24,6 +24,8 @@ std::vector<std::pair<std::string, path>> sourcesOf(const CommonOptions& options
     sources.emplace_back("--weights", *options.weights);
   if (options.draws)
     sources.emplace_back("--draws", *options.draws);
+  if (options.replay)
+    sources.emplace_back("--replay", *options.replay);
   for (const std::string& input : options.inputs)
     if (size_t equals = input.find('='); equals != std::string::npos)
       sources.emplace_back("--input " + input.substr(0, equals), input.substr(equals + 1));

@@ -6,6 +6,7 @@
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
+#include "runtime/FiniteLogits.h"
 #include "runtime/GateRecord.h"
 #include "runtime/Session.h"
 #include "runtime/core/Error.h"
@@ -81,6 +82,7 @@ void run(const RunFlags& flags) {
     Progress progress(fmt::format("running {} on {}", flags.file.filename().string(), device->name()), flags.quiet);
     return session.run(inputs, {.seed = flags.seed});
   }();
+  std::erase_if(outputs, [](const auto& output) { return isNonFiniteCount(output.first); }); // of a gate: all 0
   step("write the outputs", [&] {
     if (flags.record)
       writeRecord(flags, outputs);
@@ -111,6 +113,7 @@ void addRunCommand(CLI::App& app) {
           "write what gates chose to a safetensors file: of each gate choices (tokens, choices per token), in front of capacity, weights, and which choices were kept")
       ->type_name("TENSORS");
   command->add_option("--replay", flags->replay, "gates take their choices from such a file; weights are their scores at these")->type_name("TENSORS");
+  addNonFiniteFlag(*command, *flags);
   command->add_flag("--no-checks", flags->noChecks, "ptx-emulator: results only, without a look at uninitialised reads and races");
   command->add_option("--kernel-files", flags->kernelFiles, "cpu: write the kernels into this folder and run them from there, where perf finds their names")
       ->type_name("DIR");

@@ -51,6 +51,9 @@ std::string valueWord(const train::ConfigKey& key) {
                                    {"data_kind", "DATAKIND"},
                                    {"schedule", "SCHEDULE"},
                                    {"bad_records", "WHAT"},
+                                   {"non_finite", "LOGITS"},
+                                   {"record", "CHOICES"},
+                                   {"replay", "CHOICES"},
                                    {"weights", "TENSORS"},
                                    {"tokenizer", "TOKENIZER"},
                                    {"seed", "SEED"}})
@@ -191,6 +194,10 @@ Program openTrainingProgram(const TrainFlags& flags, const train::Config& config
   bool validates = !config.data.validationPath.empty() || config.data.validation != 0.0;
   CompileOptions options{
       .targets = device.targets(), .train = true, .accumulate = config.accumulate > 1, .statistics = true, .evaluate = validates, .trace = std::move(trace)};
+  options.record = !config.record.empty();
+  options.replay = !config.replay.empty();
+  options.ofStepsAlone = options.record || options.replay; // an evaluation chooses for itself
+  options.nonFinite = config.nonFinite;
   options.ema = config.ema;
   options.let = config.let;
   return openProgram(common, std::move(options)).program;
@@ -199,7 +206,10 @@ Program openTrainingProgram(const TrainFlags& flags, const train::Config& config
 void train(const TrainFlags& flags) {
   fs::path out = outOf(flags);
   train::Config config = configOf(flags, out);
-  checkOutputFiles(flags, {});
+  CommonOptions files = flags;
+  if (!config.replay.empty())
+    files.replay = config.replay;
+  checkOutputFiles(files, {{"--record", config.record}});
   if (isProgramFile(config.model))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; train takes a model, which it keeps beside the weights", config.model.string()));
   if (auto old = train::listCheckpoints(out); !flags.resume && !old.empty())
@@ -267,14 +277,18 @@ void addTrainCommand(CLI::App& app) {
   command->add_flag("--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: less memory, more work");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
-  addExamples(*command, {{"handwritten digits, which ship with moec", "moec train models/zoo/vit-moe.json"},
-                         {"a text of yours, until five evaluations bring nothing better",
-                          "moec train models/zoo/switch-lm.json --data corpus.txt --steps 5000 --evaluate-every 250 --patience 5"},
-                         {"a folder of pictures, a folder a class",
-                          "moec train models/zoo/vit-moe.json --data photos --epochs 20 --batch 32 --lr 3e-4 --schedule cosine --warmup 200"},
-                         {"go on after Ctrl-C, and further than was asked for at first",
-                          "moec train --resume vit-moe-training\nmoec train --resume vit-moe-training --steps 3000"},
-                         {"the curves as a page, and in TensorBoard", "moec inspect vit-moe-training\nmoec train models/zoo/vit-moe.json --tensorboard"}});
+  addExamples(*command,
+              {{"handwritten digits, which ship with moec", "moec train models/zoo/vit-moe.json"},
+               {"a text of yours, until five evaluations bring nothing better",
+                "moec train models/zoo/switch-lm.json --data corpus.txt --steps 5000 --evaluate-every 250 --patience 5"},
+               {"a folder of pictures, a folder a class",
+                "moec train models/zoo/vit-moe.json --data photos --epochs 20 --batch 32 --lr 3e-4 --schedule cosine --warmup 200"},
+               {"go on after Ctrl-C, and further than was asked for at first",
+                "moec train --resume vit-moe-training\nmoec train --resume vit-moe-training --steps 3000"},
+               {"what gates chose in one training, in another that begins with other weights",
+                "moec train models/zoo/vit-moe.json --steps 100 --record choices.bin\nmoec train models/zoo/vit-moe.json --steps 100 --replay choices.bin "
+                "--weights w.safetensors --out replayed"},
+               {"the curves as a page, and in TensorBoard", "moec inspect vit-moe-training\nmoec train models/zoo/vit-moe.json --tensorboard"}});
   command->callback([flags, command] {
     flags->deviceGiven = command->count("--device") > 0;
     train(*flags);

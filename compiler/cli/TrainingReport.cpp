@@ -96,10 +96,12 @@ std::vector<std::pair<std::string, std::string>> factsOf(const train::Config& co
   std::vector<std::pair<std::string, std::string>> facts;
   const Json json = Json::parse(toJson(config));
   for (const auto& [key, value] : json.items()) {
-    bool said = !(value.is_null() || value == "" || value == false || (value.is_structured() && value.empty()));
-    if (!said)
+    constexpr std::string_view kAlways[] = {"batch", "learning_rate", "schedule", "seed", "device"};
+    auto known = std::ranges::find(train::configKeys(), key, &train::ConfigKey::name);
+    bool isStandard = known != train::configKeys().end() && value == Json::parse(known->standard, nullptr, false);
+    if (isStandard && std::ranges::find(kAlways, key) == std::end(kAlways))
       continue;
-    std::string name = key;
+    std::string name = key == "data" ? "data path" : key; // the page's own line "data" names them
     std::ranges::replace(name, '_', ' ');
     facts.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
   }

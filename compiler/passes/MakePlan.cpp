@@ -114,6 +114,7 @@ public:
         info.from = state.getFrom()->str();
       plan_.states.push_back(std::move(info));
     }
+    plan_.nonFinite = module_->hasAttr("moe.finite_logits") ? NonFiniteLogits::Error : NonFiniteLogits::Count;
     if (auto check = module_->getAttrOfType<DictionaryAttr>("moe.check"))
       for (NamedAttribute entry : check)
         if (auto size = dyn_cast<IntegerAttr>(entry.getValue()))

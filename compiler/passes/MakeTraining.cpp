@@ -176,11 +176,7 @@ private:
       addResult(loss_, name, gradient);
   }
 
-  void rename(StringRef name) {
-    loss_.setName(name);
-    for (unsigned i = 0; i < loss_.getNumArguments(); ++i)
-      loss_.removeArgAttr(i, "moe.for_loss"); // every input of a step is needed
-  }
+  void rename(StringRef name) { loss_.setName(name); }
 
   ModuleOp module_;
   func::FuncOp loss_;

@@ -55,16 +55,11 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   }
   Value scores = ops.softmax(noisy);
   auto [weights, indices] = site.choose(scores, choices);
-  if (weights && choices > 1 && arguments.flag("normalize")) {
-    Value sum = ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1});
-    weights = ops.div(weights, sum);
-  }
-  if (site.isTraining() && indices) {
-    Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element);
-    site.addLoss("balance_loss", balanceLoss(site, first, scores, 1), arguments.number("balance_loss"));
-    addZLoss(site, arguments, logits);
-  }
-  return GateResult{ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), weights};
+  if (choices > 1 && arguments.flag("normalize"))
+    weights = sharesOf(ops, weights);
+  if (site.isTraining())
+    addLosses(site, arguments, firstChoices(ops, indices, experts, element), scores, logits, 1);
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::ChoiceMajor, capacity), .weights = weights, .logits = noisy};
 }
 
 } // namespace
@@ -80,7 +75,7 @@ const Kind& cosineGate() {
       .source = "Chi et al. 2022 (arXiv 2204.09179); tutel 82af7aa (CosineTopKGate, extract_critical)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "1", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("1"),
               {.name = "projection", .fallback = "256", .doc = "The width that tokens and directions are compared in."},
               {.name = "temperature", .type = ParameterType::Number, .fallback = "0.5", .least = 0.01, .most = 1e6, .doc = "Where it begins."},
               {.name = "normalize", .type = ParameterType::Bool, .fallback = "true", .doc = "With several choices: divide their weights by their sum."},

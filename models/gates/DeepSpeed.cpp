@@ -89,11 +89,10 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   }
   if (site.isTraining()) {
     Value counted = choices > 2 ? ops.div(choiceCounts(ops, chosen.indices, experts, element), ops.constant({1}, {static_cast<double>(choices)}, element))
-                                : oneHot(ops, ops.slice(chosen.indices, 1, 0, 1), experts, element);
-    site.addLoss("balance_loss", balanceLoss(site, counted, scores, 1), arguments.number("balance_loss"));
-    addZLoss(site, arguments, logits);
+                                : firstChoices(ops, chosen.indices, experts, element);
+    addLosses(site, arguments, counted, scores, logits, 1);
   }
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 } // namespace
@@ -113,7 +112,7 @@ const Kind& deepspeedGate() {
       .source = "deepspeed 0.19.6 (TopKGate: top1gating, top2gating, topkgating)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "1", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("1"),
               capacityParameter("1.0", "The rate."),
               leastCapacityParameter("8", 0, "What an expert takes at least.", "deepspeed 0.19.6 (min_capacity)"),
               {.name = "dropless",

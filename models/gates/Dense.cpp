@@ -17,7 +17,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     }
   mlir::Value logits = routerLayer(site, x, experts, bias, initsOf(arguments));
   addZLoss(site, arguments, logits);
-  return GateResult{{}, site.ops().softmax(logits)};
+  return GateResult{.routing = {}, .weights = site.ops().softmax(logits), .logits = logits};
 }
 
 } // namespace

@@ -20,12 +20,14 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   capacity = Size::min(run, *capacity);
   Ops& ops = site.ops();
   mlir::Type integer = ops.element(DType::I32);
-  mlir::Value scores = ops.softmax(routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments))); // (T, E)
+  mlir::Value logits = routerLogits(site, tokens, experts, arguments.flag("bias"), initsOf(arguments)); // (T, E)
+  mlir::Value scores = ops.softmax(logits);
   if (!scores)
     return std::nullopt;
   if (mlir::Value given = site.replayed(count, experts, experts)) {
     site.record(given);
-    return GateResult{ops.assign(given, {.experts = experts, .capacity = capacity, .groups = groups, .bounded = true}), ops.take(scores, given)};
+    mlir::Value routing = ops.assign(given, {.experts = experts, .capacity = capacity, .groups = groups, .bounded = true});
+    return GateResult{.routing = routing, .weights = ops.take(scores, given), .logits = logits};
   }
   // Every token is a candidate of every expert.
   std::vector<double> numbers(static_cast<size_t>(experts));
@@ -36,7 +38,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (site.records())
     site.record(ops.where(isChosen, candidates, ops.constant({1}, {-1}, integer)));
   mlir::Value routing = ops.assign(candidates, {.experts = experts, .capacity = capacity, .groups = groups, .keep = isChosen, .bounded = true});
-  return GateResult{routing, scores};
+  return GateResult{.routing = routing, .weights = scores, .logits = logits};
 }
 
 } // namespace

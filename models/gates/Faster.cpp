@@ -98,9 +98,8 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   if (isLimited || site.replays())
     values = ops.take(logits, indices);
   if (site.isTraining() && first)
-    site.addLoss("balance_loss", balanceLoss(site, oneHot(ops, first, experts, site.routerElement()), ops.softmax(logits), *workers),
-                 arguments.number("balance_loss"));
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
+    addBalanceLoss(site, arguments, oneHot(ops, first, experts, site.routerElement()), ops.softmax(logits), *workers);
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = ops.softmax(values), .logits = logits};
 }
 
 } // namespace
@@ -139,7 +138,7 @@ const Kind& fasterGate() {
                .source = "fastmoe ee3c561 (FMOE_TOPO_OUTGOING_FRACTION)"},
               balanceLossParameter("0", "E * the sum over e of (share of tokens whose best expert is e) * (mean of e's softmax over "
                                         "all logits), of several workers its mean over them."),
-              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              routerBiasParameter(),
               routerInitParameter(),
           },
       .gate = build,

@@ -50,12 +50,9 @@ std::optional<GateResult> gshardResult(Site& site, const Arguments& arguments, m
   mlir::Value routing = assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = rooms.capacity, .groups = rooms.groups});
   if (weights && arguments.flag("random_routing"))
     routing = dropAtRandom(site, routing, weights);
-  if (site.isTraining() && indices) {
-    mlir::Value first = oneHot(ops, ops.slice(indices, 1, 0, 1), experts, site.routerElement());
-    site.addLoss("balance_loss", balanceLoss(site, first, ops.softmax(logits), rooms.workers), arguments.number("balance_loss"));
-    addZLoss(site, arguments, logits);
-  }
-  return GateResult{routing, weights};
+  if (site.isTraining())
+    addLosses(site, arguments, firstChoices(ops, indices, experts, site.routerElement()), ops.softmax(logits), logits, rooms.workers);
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 std::vector<Parameter> gshardParameters(std::string workersDoc) {
@@ -69,7 +66,7 @@ std::vector<Parameter> gshardParameters(std::string workersDoc) {
                                 "logits), of several workers, and with per: row, its mean over them. The paper's l_aux is this over "
                                 "E^2."),
       zLossParameter(),
-      {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+      routerBiasParameter(),
       routerInitParameter(),
   };
 }

@@ -31,6 +31,18 @@ mlir::Value sumOfColumns(Ops& ops, mlir::Value x) {
   return sum;
 }
 
+mlir::Value sharesOf(Ops& ops, mlir::Value weights) {
+  if (!weights)
+    return {};
+  return ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {ir::sizesOf(weights)[0], 1}));
+}
+
+Parameter choicesParameter(std::string fallback) { return {.name = "top_k", .fallback = std::move(fallback), .most = 65536, .doc = "Choices per token (K)."}; }
+
+Parameter routerBiasParameter(std::string fallback) {
+  return {.name = "bias", .type = ParameterType::Bool, .fallback = std::move(fallback), .doc = "A bias on the logits? (FastMoE: gate_bias)"};
+}
+
 Parameter routerInitParameter() { return initParameter("How the router's weight and bias begin."); }
 
 bool checkChoices(Site& site, const Arguments& arguments, int64_t experts) {

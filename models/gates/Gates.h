@@ -32,6 +32,11 @@ mlir::Value routerLayer(Site& site, mlir::Value x, int64_t out, bool bias, const
 mlir::Value routerLogits(Site& site, mlir::Value tokens, int64_t experts, bool bias, const Inits& inits = {});
 /// The sum over the columns of x (T, n), from the first to the last: (T, 1). Few are added within the gate's kernel.
 mlir::Value sumOfColumns(Ops& ops, mlir::Value x);
+/// The weights (T, K) of each token over their sum.
+mlir::Value sharesOf(Ops& ops, mlir::Value weights);
+/// "top_k", and whether the router has a bias.
+Parameter choicesParameter(std::string fallback);
+Parameter routerBiasParameter(std::string fallback = "true");
 /// How the router begins.
 Parameter routerInitParameter();
 /// Are there K experts to choose? Reports when not.

@@ -51,6 +51,26 @@ Value innerLoss(Site& site, const Top2Choices& outer, const Top2Choices& inner, 
   return ops.mul(mean, ops.constant({1}, {experts * experts}, element));
 }
 
+/// A number for each row of the outer routing (R, 1), summed over the rows that came to a group: (1, 1).
+Value sumOfRows(Ops& ops, Value rows, Value outerRouting, const ir::Sizes& choices, mlir::Type element) {
+  Value each = ops.broadcast(ops.constant({1, 1}, {1}, element), choices);
+  return ops.reduceAll(ir::ReduceKind::Sum, ops.combine(rows, outerRouting, each));
+}
+
+/// The mean of z over the rows that came to a group; 0 where none did.
+Value innerZ(Site& site, Value logits, const Top2Choices& outer, Value outerRouting) {
+  if (!logits || !outer.indices)
+    return {};
+  Ops& ops = site.ops();
+  mlir::Type element = site.routerElement();
+  ir::Sizes choices = ir::sizesOf(outer.indices);
+  Value z = ops.logSumExp(logits), square = ops.reshape(ops.mul(z, z), {ir::sizesOf(logits)[0], 1});
+  Value kept = keptChoices(ops, outerRouting, choices[0], *choices[1].constant(), element);
+  Value count = ops.reduceAll(ir::ReduceKind::Sum, kept);
+  count = ops.binary<ir::MaxOp>(count, ops.constant({}, {1}, element));
+  return ops.div(sumOfRows(ops, square, outerRouting, choices, element), count);
+}
+
 std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
   std::optional<int64_t> width = site.width(tokens);
   int64_t outerCount = arguments.integer("outer");
@@ -93,12 +113,16 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
     double coefficient = arguments.number("balance_loss");
     outerSite.addLoss("balance_loss", balanceLoss(outerSite, outer.firsts, outer.scores, groups), coefficient);
     innerSite.addLoss("balance_loss", innerLoss(innerSite, outer, inner, outerRouting, outerCount), coefficient);
+    addZLoss(outerSite, arguments, outerLogits);
+    if (arguments.has("z_loss"))
+      innerSite.addLoss("z_loss", innerZ(innerSite, innerLogits, outer, outerRouting), arguments.number("z_loss"));
   }
-  return GateResult{routing, inner.weights, OuterLevel{outerRouting, outer.weights, rows}};
+  return GateResult{.routing = routing, .weights = inner.weights, .outer = OuterLevel{outerRouting, outer.weights, rows, outerLogits}, .logits = innerLogits};
 }
 
 std::vector<Parameter> parameters() {
   std::vector<Parameter> all = top2Parameters();
+  all.push_back(zLossParameter());
   all.insert(all.begin(),
              {.name = "outer", .required = true, .most = 65536, .doc = "Into how many equal groups of neighbours the experts fall; a divisor of their count."});
   return all;
@@ -115,7 +139,8 @@ const Kind& hierarchicalGate() {
              "than half of their outer weight there get two experts, the others their best one only, behind all first "
              "choices. What a group takes is the n of the inner capacity, be all places taken or not. A token's result "
              "is the sum over its groups, by the outer weights, of sums by the inner ones. In training the outer and the "
-             "inner gates have a balance loss each, the inner ones over all places of a group, taken or not.",
+             "inner gates have a balance loss each, the inner ones over all places of a group, taken or not, and where "
+             "it is given a z_loss each, the inner one the mean over the rows that came to a group.",
       .source = "mixture-of-experts 0.2.3 (HeirarchicalMoE)",
       .parameters = parameters(),
       .gate = build,

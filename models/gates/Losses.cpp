@@ -19,6 +19,10 @@ Value oneHot(Ops& ops, Value indices, int64_t experts, mlir::Type element) {
   return ops.cast(ops.compare(ir::Predicate::EQ, ops.cast(indices, element), all), element);
 }
 
+Value firstChoices(Ops& ops, Value indices, int64_t experts, mlir::Type element) {
+  return indices ? oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element) : Value();
+}
+
 Value choiceCounts(Ops& ops, Value indices, int64_t experts, mlir::Type element) {
   Value counts;
   for (int64_t choice = 0; indices && choice < *ir::sizesOf(indices)[1].constant(); ++choice) {
@@ -77,9 +81,12 @@ Parameter balanceLossParameter(std::string fallback, std::string doc, std::strin
 
 namespace {
 
+/// Is it given? Kinds may lack the parameter.
+bool has(const Arguments& arguments, std::string_view name) { return arguments.kind().find(name) && arguments.has(name); }
+
 /// The mask of the losses as (T, 1) of the router's dtype; null without one, or after a report.
 Value lossMask(Site& site, const Arguments& arguments, const Size& tokens) {
-  if (!arguments.has("loss_mask"))
+  if (!has(arguments, "loss_mask"))
     return {};
   Value mask = site.named(arguments, "loss_mask");
   if (!mask)
@@ -115,7 +122,7 @@ void addBalanceLoss(Site& site, const Arguments& arguments, Value chosen, Value 
     probabilities = ops.mul(probabilities, mask);
     kept = kept ? ops.mul(kept, mask) : mask;
   }
-  if (!arguments.has("loss_pool"))
+  if (!has(arguments, "loss_pool"))
     return site.addLoss("balance_loss", balanceLoss(site, chosen, probabilities, groups, kept), coefficient);
   Value each = kept ? kept : ops.broadcast(number(ops, 1, site.routerElement()), {tokens, 1});
   if (kept)
@@ -132,15 +139,22 @@ void addZLoss(Site& site, const Arguments& arguments, Value logits) {
   Size tokens = ir::sizesOf(logits)[0];
   Value z = ops.logSumExp(logits), square = ops.mul(z, z); // (T)
   Value mask = lossMask(site, arguments, tokens);
-  if (!mask && !arguments.has("loss_pool"))
+  if (!mask && !has(arguments, "loss_pool"))
     return site.addLoss("z_loss", ops.reduceAll(ir::ReduceKind::Mean, square), coefficient);
   square = ops.reshape(square, {tokens, 1});
   Value each = mask ? mask : ops.broadcast(number(ops, 1, site.routerElement()), {tokens, 1});
   llvm::SmallVector<Value> sums{sumsOf(ops, mask ? ops.mul(square, mask) : square, 1), sumsOf(ops, each, 1)};
-  if (arguments.has("loss_pool"))
+  if (has(arguments, "loss_pool"))
     site.addPooledLoss(arguments.word("loss_pool"), "z_loss", sums, coefficient, meanOfSums);
   else
     site.addLoss("z_loss", meanOfSums(ops, sums), coefficient);
+}
+
+void addLosses(Site& site, const Arguments& arguments, Value counted, Value probabilities, Value logits, const Size& groups) {
+  if (!site.isTraining())
+    return;
+  addBalanceLoss(site, arguments, counted, probabilities, groups);
+  addZLoss(site, arguments, logits);
 }
 
 Parameter lossMaskParameter() {

@@ -7,6 +7,8 @@ namespace moec::models {
 
 /// 1 at each token's index (T, 1), else 0: (T, E).
 mlir::Value oneHot(Ops& ops, mlir::Value indices, int64_t experts, mlir::Type element);
+/// The same of the first choices in indices (T, K).
+mlir::Value firstChoices(Ops& ops, mlir::Value indices, int64_t experts, mlir::Type element);
 /// Of indices (T, K): how often each token chose each expert, (T, E).
 mlir::Value choiceCounts(Ops& ops, mlir::Value indices, int64_t experts, mlir::Type element);
 /// 1 where a choice is in the routing, 0 where it was dropped: (T, K).
@@ -24,6 +26,8 @@ Parameter balanceLossParameter(std::string fallback, std::string doc, std::strin
 void addBalanceLoss(Site& site, const Arguments& arguments, mlir::Value chosen, mlir::Value probabilities, const Size& groups, mlir::Value kept = {});
 /// The same of the mean over tokens of logsumexp(logits (T, E))^2 where "z_loss" is given; logits are those before noise.
 void addZLoss(Site& site, const Arguments& arguments, mlir::Value logits);
+/// In training both: the balance loss of who is counted (T, E) and of probabilities (T, E), the z_loss of logits.
+void addLosses(Site& site, const Arguments& arguments, mlir::Value counted, mlir::Value probabilities, mlir::Value logits, const Size& groups);
 Parameter zLossParameter(std::string fallback = {}, std::string source = "transformers 5.24 (router_z_loss_func)");
 
 Parameter lossMaskParameter();

@@ -72,7 +72,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   Value weights = ops.softmax(site.replays() ? ops.take(router.noisy, indices) : ops.slice(router.values, 1, 0, choices));
   if (site.isTraining())
     addLosses(site, arguments, router, indices, weights, experts);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), weights};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = weights, .logits = router.noisy};
 }
 
 Parameter variationLoss(const char* name, const char* of) {
@@ -103,7 +103,7 @@ const Kind& noisyTopKGate() {
       .source = "Shazeer et al. 2017 (arXiv 1701.06538); fastmoe ee3c561 (NoisyGate)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("2"),
               {.name = "least_noise",
                .type = ParameterType::Number,
                .fallback = "0.01",

@@ -93,7 +93,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt);
   if (site.isTraining() && bias && arguments.number("bias_rate") > 0)
     learnFromLoad(site, routing, bias, experts);
-  return GateResult{routing, weights};
+  return GateResult{.routing = routing, .weights = weights, .logits = logits};
 }
 
 } // namespace
@@ -121,7 +121,7 @@ const Kind& sigmoidGate() {
                 "(DeepseekV3TopkRouter)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("2"),
               {.name = "scores",
                .type = ParameterType::Word,
                .fallback = "\"sigmoid\"",

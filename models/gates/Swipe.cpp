@@ -18,7 +18,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   indices = site.chosen(moves ? ops.swipe(indices, experts, *workers) : indices, experts);
   if (moves || site.replays())
     values = ops.take(logits, indices);
-  return GateResult{ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), ops.softmax(values)};
+  return GateResult{.routing = ops.assign(indices, experts, ir::Priority::TokenMajor, std::nullopt), .weights = ops.softmax(values), .logits = logits};
 }
 
 } // namespace
@@ -39,9 +39,9 @@ const Kind& swipeGate() {
       .source = "Ma et al. 2022 (BaGuaLu); fastmoe ee3c561 (SwipeGate)",
       .parameters =
           {
-              {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+              choicesParameter("2"),
               workersParameter("With 1 nothing moves.", "fastmoe ee3c561 (world_size)"),
-              {.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"},
+              routerBiasParameter(),
               routerInitParameter(),
           },
       .gate = build,

@@ -33,10 +33,11 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   mlir::Value x = jitteredInput(site, arguments, tokens);
   mlir::Value logits = routerLayer(site, x, experts, arguments.flag("bias"), initsOf(arguments));
   Ops& ops = site.ops();
-  mlir::Value probabilities = ops.softmax(jitteredLogits(site, arguments, logits));
+  mlir::Value jittered = jitteredLogits(site, arguments, logits), probabilities = ops.softmax(jittered);
   auto [weights, indices] = site.choose(probabilities, 1);
   GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity, .groups = groups}), weights};
   result.tokens = jitteredTokens(site, arguments, x);
+  result.logits = jittered;
   if (site.isTraining())
     addLosses(site, arguments, logits, probabilities, result, indices, *workers > 1 ? Size(*workers) : groups);
   return result;
@@ -77,7 +78,7 @@ std::vector<Parameter> parameters() {
   all.push_back(zLossParameter());
   all.push_back(lossMaskParameter());
   all.push_back(lossPoolParameter());
-  all.push_back({.name = "bias", .type = ParameterType::Bool, .fallback = "false", .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back(routerBiasParameter("false"));
   all.push_back(routerInitParameter());
   return all;
 }

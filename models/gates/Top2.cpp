@@ -22,7 +22,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
     site.addLoss("balance_loss", balanceLoss(site, chosen.firsts, chosen.scores, site.groups()), arguments.number("balance_loss"));
     addZLoss(site, arguments, logits);
   }
-  return GateResult{routing, chosen.weights};
+  return GateResult{.routing = routing, .weights = chosen.weights, .logits = logits};
 }
 
 std::vector<Parameter> parameters() {

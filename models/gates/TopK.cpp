@@ -39,17 +39,18 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, mlir::Va
   bool overAll = arguments.word("softmax") == "all";
   auto [values, indices] = site.choose(overAll ? ops.softmax(logits) : logits, choices);
   mlir::Value weights = overAll ? values : ops.softmax(values); // (T, K)
-  if (weights && overAll && arguments.flag("normalize"))
-    weights = ops.div(weights, ops.reshape(ops.reduce(ir::ReduceKind::Sum, weights, 1), {count, 1}));
+  if (overAll && arguments.flag("normalize"))
+    weights = sharesOf(ops, weights);
   addLosses(site, arguments, logits, clean, indices);
   GateResult result{assignByPriority(site, arguments, indices, weights, {.experts = experts, .capacity = capacity}), weights};
   result.tokens = jitteredTokens(site, arguments, x);
+  result.logits = logits;
   return result;
 }
 
 std::vector<Parameter> parameters() {
   std::vector<Parameter> all = {
-      {.name = "top_k", .fallback = "2", .most = 65536, .doc = "Choices per token (K)."},
+      choicesParameter("2"),
       {.name = "softmax",
        .type = ParameterType::Word,
        .fallback = "\"chosen\"",
@@ -90,7 +91,7 @@ std::vector<Parameter> parameters() {
   all.push_back(zLossParameter());
   all.push_back(lossMaskParameter());
   all.push_back(lossPoolParameter());
-  all.push_back({.name = "bias", .type = ParameterType::Bool, .fallback = "true", .doc = "A bias on the logits? (FastMoE: gate_bias)"});
+  all.push_back(routerBiasParameter());
   all.push_back(routerInitParameter());
   return all;
 }

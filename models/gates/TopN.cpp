@@ -1,11 +1,27 @@
 #include "models/gates/Gates.h"
 #include "models/gates/Gumbel.h"
 
+#include <fmt/format.h>
+
 using mlir::Value;
 
 namespace moec::models {
 
 namespace {
+
+/// Has every list of "threshold", of both modes, a number for each choice behind the first? Reports when not.
+bool checkThresholds(Site& site, const Arguments& arguments) {
+  int64_t others = arguments.integer("top_k") - 1;
+  auto check = [&](const Json& value) {
+    if (!value.isList() || std::ssize(value.list()) == others)
+      return true;
+    site.error(value.position(), fmt::format("a list of \"threshold\" has a number for each choice behind the first: {} with \"top_k\" {}, and this one has {}",
+                                             others, others + 1, value.list().size()));
+    return false;
+  };
+  const Json& written = arguments.get("threshold");
+  return written.isObject() ? llvm::all_of(written.object(), [&](const Json::Member& mode) { return check(mode.value); }) : check(written);
+}
 
 /// Which choices of weights (T, K) stay, bool: all first ones, and others where a uniform draw is less than weight /
 /// threshold.
@@ -13,7 +29,11 @@ Value staying(Site& site, const Arguments& arguments, Value weights) {
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
   ir::Sizes shape = ir::sizesOf(weights);
-  Value threshold = ops.constant({1}, {std::max(arguments.numberByMode("threshold"), arguments.number("eps"))}, element);
+  std::vector<double> thresholds = arguments.numbersByMode("threshold", *shape[1].constant() - 1);
+  thresholds.insert(thresholds.begin(), 0); // of the first choice, which needs none
+  for (double& threshold : thresholds)
+    threshold = std::max(threshold, arguments.number("eps"));
+  Value threshold = ops.constant({1, std::ssize(thresholds)}, thresholds, element);
   Value draws = ops.random(ir::Distribution::Uniform, site.part("policy").path(), shape, element);
   Value stays = ops.cast(ops.compare(ir::Predicate::LT, draws, ops.div(weights, threshold)), element);
   std::vector<double> first(static_cast<size_t>(*shape[1].constant()));
@@ -23,7 +43,7 @@ Value staying(Site& site, const Arguments& arguments, Value weights) {
 }
 
 std::optional<GateResult> build(Site& site, const Arguments& arguments, Value tokens, int64_t experts) {
-  if (!checkChoices(site, arguments, experts))
+  if (!checkChoices(site, arguments, experts) || !checkThresholds(site, arguments))
     return std::nullopt;
   Ops& ops = site.ops();
   mlir::Type element = site.routerElement();
@@ -33,7 +53,7 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
   if (!findCapacity(site, arguments, {CapacityForm::Bounded, Size::floorDiv(count, groups), choices, experts}, capacity))
     return std::nullopt;
   Value logits = routerLogits(site, tokens, experts, false, initsOf(arguments));
-  Value scores = ops.softmax(withGumbel(site, "noise", logits, arguments.number("noise")));
+  Value noisy = withGumbel(site, "noise", logits, arguments.number("noise")), scores = ops.softmax(noisy);
   auto [values, indices] = site.choose(scores, choices);
   if (!values)
     return std::nullopt;
@@ -42,11 +62,9 @@ std::optional<GateResult> build(Site& site, const Arguments& arguments, Value to
       indices, {.experts = experts, .priority = ir::Priority::ChoiceMajor, .capacity = capacity, .groups = groups, .keep = staying(site, arguments, weights)});
   if (site.isTraining()) {
     Value kept = ops.slice(keptChoices(ops, routing, count, choices, element), 1, 0, 1);
-    Value first = ops.mul(oneHot(ops, ops.slice(indices, 1, 0, 1), experts, element), kept);
-    site.addLoss("balance_loss", balanceLoss(site, first, scores, groups), arguments.number("balance_loss"));
-    addZLoss(site, arguments, logits);
+    addLosses(site, arguments, ops.mul(firstChoices(ops, indices, experts, element), kept), scores, logits, groups);
   }
-  GateResult result{routing, weights};
+  GateResult result{.routing = routing, .weights = weights, .logits = noisy};
   if (site.isTraining() && arguments.flag("straight_through")) // 1, with the weights' gradient
     result.scales = ops.add(ops.sub(weights, ops.unary<ir::DetachOp>(weights)), ops.constant({1}, {1}, element));
   return result;
@@ -68,12 +86,12 @@ const Kind& topNGate() {
           {
               {.name = "top_k", .fallback = "2", .least = 2, .most = 65536, .doc = "Choices per token (n)."},
               {.name = "threshold",
-               .type = ParameterType::Capacity,
+               .type = ParameterType::NumbersByMode,
                .fallback = "0.2",
                .least = 0,
                .most = 1,
-               .doc = "At this weight and above a choice always stays. 0: all do. It is one number for all choices behind the "
-                      "first, of which st-moe-pytorch takes one each."},
+               .doc = "At this weight and above a choice always stays. 0: all do. A list has one number for each "
+                      "choice behind the first, of which there are top_k - 1; one number is for all of them."},
               capacityParameter("{\"train\": 1.25, \"eval\": 2.0}", "The rate: rows of an expert from a row of the batch of T tokens are min(T, trunc(T * "
                                                                     "rate / E))."),
               leastCapacityParameter("4", 1, "What an expert takes at least, be there fewer tokens or not.", "st-moe-pytorch 0.1.8 (MIN_EXPERT_CAPACITY)"),

@@ -42,10 +42,17 @@ std::vector<std::string> probeFeatures() {
   add("avx512vl", extended.b, 31, zmm);
   add("bmi1", extended.b, 3, true);
   add("bmi2", extended.b, 8, true);
+  add("cx16", basic.c, 13, true);
   add("f16c", basic.c, 29, ymm);
   add("fma", basic.c, 12, ymm);
   add("lzcnt", amd.c, 5, true);
   add("movbe", basic.c, 22, true);
+  add("popcnt", basic.c, 23, true);
+  add("sahf", amd.c, 0, true);
+  add("sse3", basic.c, 0, true);
+  add("sse4.1", basic.c, 19, true);
+  add("sse4.2", basic.c, 20, true);
+  add("ssse3", basic.c, 9, true);
 #endif
   return found;
 }
@@ -56,6 +63,7 @@ const std::vector<CpuTarget>& cpuTargets() {
   static const std::vector<CpuTarget> targets = {
       {"cpu:x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v3", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
+      {"cpu:x86-64-v2", {"sse4.2", "sse4.1", "ssse3", "sse3", "popcnt", "cx16", "sahf"}},
   };
   return targets;
 }
@@ -77,11 +85,17 @@ std::vector<std::string> missingFeatures(std::string_view target) {
   return missing;
 }
 
-std::string nativeCpuTarget() {
+std::vector<std::string> runnableCpuTargets() {
+  std::vector<std::string> names;
   for (const CpuTarget& target : cpuTargets())
     if (missingFeatures(target.name).empty())
-      return target.name;
-  return {};
+      names.push_back(target.name);
+  return names;
+}
+
+std::string nativeCpuTarget() {
+  std::vector<std::string> names = runnableCpuTargets();
+  return names.empty() ? "" : names.front();
 }
 
 } // namespace moec

@@ -21,7 +21,10 @@ const std::vector<std::string>& cpuFeatures();
 /// Features that the target needs and this machine lacks; for an unknown target, its name.
 std::vector<std::string> missingFeatures(std::string_view target);
 
-/// The best target that this machine runs; empty when there is none.
+/// The targets that this machine runs, best first.
+std::vector<std::string> runnableCpuTargets();
+
+/// The best of them; empty when there is none.
 std::string nativeCpuTarget();
 
 } // namespace moec

@@ -27,6 +27,9 @@ const char* name(Purpose purpose); // "inference" ...
 enum class LaunchList { Prepare, Forward, Apply };
 const char* name(LaunchList list); // "prepare" ...
 
+/// What a gate's logit that is no finite number does. Error: it ends the call.
+enum class NonFiniteLogits { Count, Error };
+
 /// How `--init` fills a parameter. Draws are keyed by (seed, streamOf(parameter name), 0, element).
 struct Init {
   enum class Kind { Zeros, Ones, Constant, Uniform, Normal, Orthogonal, TruncatedNormal } kind = Kind::Zeros;
@@ -151,7 +154,8 @@ struct Plan {
   std::vector<StateInfo> states;
   std::vector<OutputInfo> outputs;
   std::vector<SizeRule> rules;
-  std::map<std::string, int64_t> checkSizes; // symbols of the model's small form, which checks use
+  std::map<std::string, int64_t> checkSizes;          // symbols of the model's small form, which checks use
+  NonFiniteLogits nonFinite = NonFiniteLogits::Count; // Error: of calls whose results "<gate>.non_finite" are not all 0
   bool invariant = false;
 
   const std::vector<LaunchInfo>& launches(LaunchList list) const;

@@ -27,6 +27,7 @@ const Words<BufferKind> kBufferWords = {{BufferKind::Input, "input"},       {Buf
                                         {BufferKind::Constant, "constant"}};
 const Words<Purpose> kPurposeWords = {
     {Purpose::Inference, "inference"}, {Purpose::Training, "training"}, {Purpose::Evaluation, "evaluation"}, {Purpose::Generation, "generation"}};
+const Words<NonFiniteLogits> kNonFiniteWords = {{NonFiniteLogits::Count, "count"}, {NonFiniteLogits::Error, "error"}};
 const Words<LaunchList> kCallWords = {{LaunchList::Forward, "forward"}, {LaunchList::Apply, "apply"}};
 
 template <class Enum> const char* wordOf(const Words<Enum>& words, Enum value) {
@@ -392,6 +393,8 @@ Json planToJson(const Plan& plan) {
                {"buffers", writeAll(plan.buffers)},
                {"prepare", writeAll(plan.prepare)},
                {"forward", writeAll(plan.forward)}};
+  if (plan.nonFinite != NonFiniteLogits::Count)
+    json["non_finite"] = wordOf(kNonFiniteWords, plan.nonFinite);
   if (plan.purpose == Purpose::Inference)
     return json;
   json["purpose"] = wordOf(kPurposeWords, plan.purpose);
@@ -406,6 +409,8 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   plan.target = reader.at("target").text();
   plan.invariant = reader.at("invariant").truth();
   plan.checkSizes = reader.at("check_sizes").integersByName();
+  if (auto what = reader.find("non_finite"))
+    plan.nonFinite = what->word(kNonFiniteWords);
   plan.rules = reader.at("rules").list(readRule);
   plan.inputs = reader.at("inputs").list(readInput);
   plan.parameters = reader.at("parameters").list(readParameter);

@@ -114,6 +114,7 @@ public:
       parts += fmt::format("\n{} {} {}", source_->fields()[fillings_[i].field].name, fields_[i].name, moec::describe(fields_[i].dtype, fields_[i].shape));
     return digestOf(parts).hex();
   }
+  std::string recordsDigest() const override { return source_->recordsDigest(); }
 
 private:
   Error wrong(const InputInfo& input, const Field& field, const std::string& what) const {
@@ -257,7 +258,8 @@ private:
 std::vector<InputInfo> dataInputs(const std::vector<InputInfo>& inputs) {
   std::vector<InputInfo> result;
   for (const InputInfo& input : inputs)
-    if (!input.isDraw && input.list == LaunchList::Forward && input.name != kLearningRateInput && input.name != kStepInput && input.name != kCountInput)
+    if (!input.isDraw && input.list == LaunchList::Forward && input.name != kLearningRateInput && input.name != kStepInput && input.name != kCountInput &&
+        !input.name.ends_with(".choices")) // of a gate, which no data have
       result.push_back(input);
   return result;
 }

@@ -22,14 +22,16 @@ public:
   void read(int64_t record, std::span<std::byte* const> fields) const override { whole_->read(at(record), fields); }
   std::string placeOf(int64_t record) const override { return whole_->placeOf(at(record)); }
 
-  std::string digest() const override {
-    Digest chosen = digestOf({reinterpret_cast<const uint8_t*>(records_.data()), records_.size() * sizeof(int64_t)});
-    return digestOf(fmt::format("{} of {} {}", chosen.hex(), whole_->size(), whole_->digest())).hex();
-  }
+  std::string digest() const override { return digestWith(whole_->digest()); }
+  std::string recordsDigest() const override { return digestWith(whole_->recordsDigest()); }
 
   std::string describe() const override { return fmt::format("{} of {}", records_.size(), whole_->describe()); }
 
 private:
+  std::string digestWith(const std::string& whole) const {
+    Digest chosen = digestOf({reinterpret_cast<const uint8_t*>(records_.data()), records_.size() * sizeof(int64_t)});
+    return digestOf(fmt::format("{} of {} {}", chosen.hex(), whole_->size(), whole)).hex();
+  }
   int64_t at(int64_t record) const {
     if (record < 0 || record >= size())
       throw Error(Fault::Usage, fmt::format("record {} of {}", record, size()));

@@ -45,6 +45,8 @@ public:
   /// Names the records and their order: what was read, how it was cut. A training goes on only with the digest that it began with. Reads files whole the first
   /// time.
   virtual std::string digest() const = 0;
+  /// The same of the records alone, whatever dtypes and inputs their numbers go to.
+  virtual std::string recordsDigest() const { return digest(); }
   /// For people: "digits: 1797 images of 10 classes".
   virtual std::string describe() const = 0;
   /// Where a record stands, for messages: "train.txt: byte 1234", "cats/3.png".

@@ -195,7 +195,9 @@ struct Loader::State {
     room.notify_all();
     bad = batch.records > 0 ? 0 : bad + static_cast<int64_t>(batch.skipped.size());
     if (bad >= size - (options.dropLast ? size % options.batch : 0))
-      throw Error(Fault::Data, fmt::format("{}: the last {} records are all bad, the last of them: {}", dataset->describe(), bad, batch.skipped.back()));
+      throw Error(Fault::Data, fmt::format("{}: the {} records of an epoch are all bad, the last of them: {}", dataset->describe(), bad, batch.skipped.back()));
+    if (batch.end.record == 0)
+      bad = 0; // the next epoch has them all again
     return batch;
   }
 
@@ -205,12 +207,12 @@ struct Loader::State {
       std::rethrow_exception(broken);
     std::optional<Batch> result;
     try {
-      while (!(result && result->records > 0 && result->end.record == 0)) { // what the next epoch skips is the next epoch's
+      while (!(result && result->end.record == 0)) { // what the next epoch has and skips is the next epoch's
         Slot* slot = front(lock);
         if (!slot)
           break;
         if (slot->failure) {
-          if (result)
+          if (result && result->records > 0)
             break; // what stands before it comes first
           std::rethrow_exception(slot->failure);
         }
@@ -223,8 +225,6 @@ struct Loader::State {
         if (options.badRecords == BadRecords::Fail)
           break;
       }
-      if (result && result->records == 0)
-        throw Error(Fault::Data, fmt::format("{}: every record that is left is bad; the last one: {}", dataset->describe(), result->skipped.back()));
     } catch (...) {
       broken = std::current_exception();
       throw;
@@ -247,7 +247,7 @@ struct Loader::State {
   std::deque<Slot> slots;
   std::vector<std::thread> threads;
 
-  int64_t bad = 0; // records in the batches without any, one after the other
+  int64_t bad = 0; // records in an epoch's last batches without any
   std::exception_ptr broken;
   double waited = 0;
 };

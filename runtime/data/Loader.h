@@ -24,8 +24,9 @@ struct LoaderOptions {
   int threads = 0; // that read, each a batch; 0: one for four processors, at most `ahead`
 };
 
-/// `batch` records one after the other in the epoch's order; fewer at its end, and where bad ones are skipped. Batches without any record do not exist:
-/// what they skipped is told with a neighbour, one of the same epoch where there is one.
+/// `batch` records one after the other in the epoch's order; fewer at its end, and where bad ones are skipped. What a batch without any record skipped is told
+/// with a neighbour of the same epoch. Only where a loader begins inside of an epoch of which nothing but bad records is left, its first batch has none, and
+/// ends that epoch.
 struct Batch {
   TensorMap fields; // (records, ..) each; what records share without them
   int64_t records = 0;

@@ -86,7 +86,8 @@ std::shared_ptr<Device> openDevice(const std::string& name, const DeviceOptions&
 }
 
 std::vector<DeviceDescription> listDevices() {
-  std::string native = nativeCpuTarget();
+  std::vector<std::string> runnable = runnableCpuTargets();
+  std::string native = runnable.empty() ? "" : fmt::format("{}", fmt::join(runnable, ", "));
   DeviceDescription cpu{"cpu",
                         fmt::format("{} thread{}, runs {}; features: {}", usableCpus(), usableCpus() == 1 ? "" : "s", native.empty() ? "no target" : native,
                                     fmt::join(cpuFeatures(), " ")),

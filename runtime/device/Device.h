@@ -5,8 +5,10 @@
 #include "runtime/core/Trace.h"
 #include "runtime/device/Host.h"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,6 +43,9 @@ public:
   /// Adds what single threads do in a launch to the trace, from now on; a null trace ends it. A device without threads of its own has nothing to add.
   virtual void trace(std::shared_ptr<Trace>) {}
 };
+
+/// Told of a launch behind it, and of the time that it took the calling thread.
+using LaunchClock = std::function<void(LaunchList list, size_t index, std::chrono::nanoseconds time)>;
 
 class Device {
 public:

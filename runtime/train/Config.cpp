@@ -132,6 +132,12 @@ std::vector<Entry> makeEntries() {
   add(field("keep", Type::Integer, "checkpoints that are kept, besides that of the best evaluation", FIELD(keep), positive));
   add(share("ema", "decay of an average of the weights, which is evaluated in their place; 0: none; null: as the model says", FIELD(ema)));
   add(field("tensorboard", Type::Boolean, "writes event files for TensorBoard too", FIELD(tensorboard)));
+  add(field("record", Type::Path, "a file to write what gates choose in each step; empty: none", FIELD(record)));
+  add(field("replay", Type::Path, "such a file, from which gates take their choices; weights are their scores at these", FIELD(replay)));
+  add(word(
+      "non_finite", {"count", "error"}, "what router logits that are no finite numbers do: they are counted, or the training ends",
+      [](const Config& c) { return c.nonFinite == NonFiniteLogits::Count ? "count" : "error"; },
+      [](Config& c, const std::string& value) { c.nonFinite = value == "count" ? NonFiniteLogits::Count : NonFiniteLogits::Error; }));
   add(field("let", Type::Integers, "values that take the place of the model's `let`", FIELD(let)));
   add(field("moefy", Type::Text, "makes dense mlp blocks moe blocks, as \"experts=4,top_k=2,gate=gshard\"", FIELD(moefy)));
   add(field("recompute", Type::Boolean, "what is cheap is computed again on the way back, not saved", FIELD(recompute)));

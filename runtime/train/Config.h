@@ -1,6 +1,7 @@
 #pragma once
 // What a training is told, by flags or a file: one table of names, types, ranges and words drives both (docs/TRAINING.md holds it too).
 
+#include "runtime/core/Plan.h"
 #include "runtime/data/Loader.h"
 #include "runtime/data/OpenData.h"
 #include "runtime/train/Schedule.h"
@@ -32,6 +33,8 @@ struct Config {
   std::optional<double>
       ema; // decay of an average of the weights, which is then evaluated, and kept with the optimizer's states; 0: none; nothing: as the model says
   bool tensorboard = false;
+  std::filesystem::path record, replay;               // of what gates choose in each step: a file to write, and one to take it from; empty: none
+  NonFiniteLogits nonFinite = NonFiniteLogits::Count; // what a gate's logit that is no finite number does
 
   // How the model is compiled: what a training needs to be taken up again.
   std::map<std::string, int64_t> let;

@@ -1,5 +1,6 @@
 #include "runtime/train/Evaluation.h"
 
+#include "runtime/FiniteLogits.h"
 #include "runtime/core/Error.h"
 #include "runtime/data/Loader.h"
 #include "runtime/train/FiniteWatch.h"
@@ -23,6 +24,16 @@ Evaluation::Evaluation(Program program, std::shared_ptr<Device> device, data::Da
     : session_(std::move(program), std::move(device), Purpose::Evaluation), dataset_(std::move(dataset)), batch_(config.batch), seed_(config.seed),
       badRecords_(config.badRecords) {}
 
+TensorMap Evaluation::runOf(const data::Batch& batch, const RunOptions& options, int64_t step, uint32_t number) {
+  try {
+    return session_.run(batch.fields, options);
+  } catch (const Error& error) { // of router logits that are no finite numbers
+    if (error.fault() != Fault::Data)
+      throw;
+    throw Error(Fault::Data, fmt::format("evaluation behind step {}, batch {}: {}", step, number, error.what()));
+  }
+}
+
 EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
   auto begin = std::chrono::steady_clock::now();
   session_.load(weights, true);
@@ -34,7 +45,8 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
   for (uint32_t number = 1; auto batch = loader.next(); ++number) {
     skipped_.insert(skipped_.end(), batch->skipped.begin(), batch->skipped.end());
     RunOptions options{.seed = seed_, .step = number}; // what a gate draws follows from the batch alone
-    TensorMap results = session_.run(batch->fields, options);
+    TensorMap results = runOf(*batch, options, step, number);
+    addNonFiniteLogits(record.nonFinite, results);
     auto loss = scalar(results, "loss"), accuracy = scalar(results, "accuracy"), labels = scalar(results, "labels");
     if (!loss)
       throw Error(Fault::Internal, "an evaluation gives no loss");
@@ -55,8 +67,8 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
     weightOfAll += weight;
     record.records += batch->records;
     for (const auto& [name, value] : results)
-      if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") &&
-          !name.ends_with(".non_finite") && value.elements() == 1)
+      if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") && !isNonFiniteCount(name) &&
+          value.elements() == 1)
         record.auxLosses[name] += value.toDoubles()[0] * static_cast<double>(batch->records);
   }
   if (weightOfAll == 0)

@@ -3,6 +3,7 @@
 
 #include "runtime/Session.h"
 #include "runtime/data/Dataset.h"
+#include "runtime/data/Loader.h"
 #include "runtime/train/Trainer.h"
 
 namespace moec::train {
@@ -21,6 +22,8 @@ public:
   const Session& session() const { return session_; }
 
 private:
+  TensorMap runOf(const data::Batch& batch, const RunOptions& options, int64_t step, uint32_t number);
+
   Session session_;
   data::DatasetPtr dataset_;
   int64_t batch_;

@@ -113,7 +113,8 @@ void History::add(const EvaluationRecord& record) {
   evaluationCurves_.add(evaluations_, "loss", record.loss);
   if (record.accuracy) {
     evaluationCurves_.add(evaluations_, "accuracy", *record.accuracy);
-    bestAccuracy_ = std::max(bestAccuracy_.value_or(*record.accuracy), *record.accuracy);
+    if (!mostAccurate_ || *record.accuracy > *mostAccurate_->accuracy)
+      mostAccurate_ = record;
   }
   seconds_ += record.seconds;
   lastEvaluation_ = record;

@@ -61,7 +61,7 @@ public:
   int64_t evaluations() const { return evaluations_; }
   const std::optional<EvaluationRecord>& lastEvaluation() const { return lastEvaluation_; }
   const std::optional<EvaluationRecord>& bestEvaluation() const { return bestEvaluation_; } // of the least loss; the first of equals
-  std::optional<double> bestAccuracy() const { return bestAccuracy_; }
+  const std::optional<EvaluationRecord>& mostAccurate() const { return mostAccurate_; }     // the first of equals; nothing where no loss has an accuracy
   /// Of the last steps, each counting as long as it took; 0 before the first.
   double tokensPerSecond() const { return rate_; }
 
@@ -81,8 +81,7 @@ private:
   double seconds_ = 0, rate_ = 0;
   bool countsTokens_ = false;
   int64_t records_ = 0, evaluations_ = 0;
-  std::optional<EvaluationRecord> lastEvaluation_, bestEvaluation_;
-  std::optional<double> bestAccuracy_;
+  std::optional<EvaluationRecord> lastEvaluation_, bestEvaluation_, mostAccurate_;
 };
 
 } // namespace moec::train

@@ -1,5 +1,6 @@
 #include "runtime/train/Identity.h"
 
+#include "runtime/GateRecord.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 #include "runtime/io/MappedFile.h"
@@ -41,7 +42,7 @@ std::string formOf(const Plan& plan) {
     text += fmt::format("{} {} {}\n", static_cast<int>(parameter.init.kind), parameter.init.a, parameter.init.b);
   }
   for (const InputInfo& input : plan.inputs)
-    if (!input.name.starts_with("train."))
+    if (!input.name.starts_with("train.") && !isChoices(input.name)) // a replay is of the same model
       describe(text, input);
   return text;
 }

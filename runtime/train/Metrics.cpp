@@ -77,6 +77,7 @@ StepRecord stepOf(const Json& json) {
       for (const Json& one : load)
         record.load[gate].push_back(one.is_number() ? one.get<double>() : std::nan(""));
   record.dropped = reals(json, "dropped");
+  record.nonFinite = reals(json, "non_finite");
   return record;
 }
 
@@ -89,6 +90,7 @@ EvaluationRecord evaluationOf(const Json& json) {
   if (json.contains("accuracy"))
     record.accuracy = real(json, "accuracy");
   record.auxLosses = reals(json, "aux_losses");
+  record.nonFinite = reals(json, "non_finite");
   record.best = json.contains("best") && json["best"] == true;
   return record;
 }
@@ -147,6 +149,8 @@ void Metrics::add(const StepRecord& record) {
     json["load"] = record.load;
   if (!record.dropped.empty())
     json["dropped"] = numbers(record.dropped);
+  if (!record.nonFinite.empty())
+    json["non_finite"] = numbers(record.nonFinite);
   append(json.dump());
 }
 
@@ -156,6 +160,8 @@ void Metrics::add(const EvaluationRecord& record) {
     json["accuracy"] = number(*record.accuracy);
   if (!record.auxLosses.empty())
     json["aux_losses"] = numbers(record.auxLosses);
+  if (!record.nonFinite.empty())
+    json["non_finite"] = numbers(record.nonFinite);
   json["seconds"] = record.seconds;
   json["best"] = record.best;
   append(json.dump());

@@ -51,7 +51,7 @@ void writeOutFolder(const Config& config, const data::OpenedData& data) {
   if (data.tokenizer && !data.tokenizer->fileName().empty())
     writeWhereItDiffers(config.out / data.tokenizer->fileName(), data.tokenizer->fileBytes());
   Config kept = config;
-  for (fs::path* path : {&kept.data.path, &kept.data.validationPath, &kept.weights})
+  for (fs::path* path : {&kept.data.path, &kept.data.validationPath, &kept.weights, &kept.record, &kept.replay})
     *path = fullPath(*path);
   if (const std::string& word = kept.data.tokenizer; !word.empty() && word != "bytes" && !word.starts_with("sentencepiece"))
     kept.data.tokenizer = fullPath(word).string(); // a file

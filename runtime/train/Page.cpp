@@ -2,6 +2,7 @@
 
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Base64.h"
+#include "runtime/core/HtmlText.h"
 #include "runtime/train/PageParts.h"
 
 #include <fmt/format.h>
@@ -20,32 +21,6 @@ using Json = nlohmann::ordered_json;
 // What the page's numbers may take: together with the text around them less than 2 MB.
 constexpr int64_t kMostNumbers = 130'000; // of curves, about 8 bytes each
 constexpr int64_t kMostCells = 200'000;   // of maps, 2 bytes each in base 64
-
-/// Text between tags or in an attribute; control characters become blanks.
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (char c : text)
-    switch (c) {
-    case '&':
-      result += "&amp;";
-      break;
-    case '<':
-      result += "&lt;";
-      break;
-    case '>':
-      result += "&gt;";
-      break;
-    case '"':
-      result += "&quot;";
-      break;
-    case '\'':
-      result += "&#39;";
-      break;
-    default:
-      result += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
-    }
-  return result;
-}
 
 /// JSON that may stand in a script element: no '<' is left, and bytes that are no UTF-8 are replaced.
 std::string forScript(const Json& json) {
@@ -181,16 +156,16 @@ Json loadsJson(const History& history) {
 }
 
 std::string tile(const std::string& what, const std::string& value, const std::string& note) {
-  return fmt::format("<div class=\"tile\"><div class=\"what\">{}</div><div class=\"value\">{}</div><div class=\"note\">{}</div></div>\n", escaped(what),
-                     escaped(value), escaped(note));
+  return fmt::format("<div class=\"tile\"><div class=\"what\">{}</div><div class=\"value\">{}</div><div class=\"note\">{}</div></div>\n", htmlText(what),
+                     htmlText(value), htmlText(note));
 }
 
 std::string lossText(double loss) { return std::isfinite(loss) ? fmt::format("{:.4g}", loss) : "not finite"; }
 
 std::string tiles(const History& history, const About& about) {
   std::string result;
-  if (auto accuracy = history.bestAccuracy())
-    result += tile("best accuracy", fmt::format("{:.2f} %", 100 * *accuracy), "of validation");
+  if (const auto& best = history.mostAccurate())
+    result += tile("best validation accuracy", fmt::format("{:.2f} %", 100 * *best->accuracy), fmt::format("at step {}", best->step));
   if (const auto& best = history.bestEvaluation())
     result += tile("best validation loss", lossText(best->loss), fmt::format("at step {}", best->step));
   if (history.steps() > 0)
@@ -205,7 +180,7 @@ std::string tiles(const History& history, const About& about) {
   return result;
 }
 
-std::string fact(const std::string& name, const std::string& value) { return fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escaped(name), escaped(value)); }
+std::string fact(const std::string& name, const std::string& value) { return fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", htmlText(name), htmlText(value)); }
 
 std::string facts(const History& history, const About& about) {
   std::string result = fact("model", about.model);
@@ -244,10 +219,10 @@ std::string pageText(const History& history, const About& about) {
   data["load"] = loadsJson(history);
   data["unit"] = history.countsTokens() ? "tokens" : "records";
   std::pair<std::string_view, std::string> parts[] = {
-      {"TITLE", escaped(about.model + ", training")},
+      {"TITLE", htmlText(about.model + ", training")},
       {"STYLE", std::string(kPageCss)},
-      {"NAME", escaped(about.model)},
-      {"SUBTITLE", escaped(subtitle(about))},
+      {"NAME", htmlText(about.model)},
+      {"SUBTITLE", htmlText(subtitle(about))},
       {"TILES", tiles(history, about)},
       {"FACTS", facts(history, about)},
       {"DATA", forScript(data)},

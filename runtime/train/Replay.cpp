@@ -55,7 +55,8 @@ Replay::Found Replay::watch(data::Loader& loader) {
         input = fmt::format("it began with the data: of input '{}', {}, {}; that is {}", name, describe(tensor), problem->text,
                             placeOf(batch, problem->first / (tensor.elements() / batch.records)));
   };
-  steps.next(loader, look);
+  while (!steps.next(loader, look).isStep()) {
+  }
   if (input)
     return {*input, true};
   if (!launches.first())

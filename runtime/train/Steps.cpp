@@ -1,5 +1,7 @@
 #include "runtime/train/Steps.h"
 
+#include "runtime/FiniteLogits.h"
+#include "runtime/GateRecord.h"
 #include "runtime/core/Error.h"
 
 #include <fmt/format.h>
@@ -19,10 +21,11 @@ double scalar(const TensorMap& results, const char* name) {
 
 /// What a call of @train_step or @accumulate gives, into the record: sums over the step's batches.
 void add(StepRecord& record, const TensorMap& results) {
+  addNonFiniteLogits(record.nonFinite, results);
   record.loss += scalar(results, "loss");
   for (const auto& [name, value] : results) {
-    if (name == "loss" || name == "gradient_norm" || name.starts_with("gradient.") || name.ends_with(".non_finite"))
-      continue; // a weight that is no number makes the loss none, and that ends the training
+    if (name == "loss" || name == "gradient_norm" || name.starts_with("gradient.") || isNonFiniteCount(name) || isRecord(name))
+      continue;
     if (name.ends_with(".load")) {
       std::vector<double> counts = value.toDoubles();
       std::vector<double>& load = record.load[name.substr(0, name.size() - 5)];
@@ -41,15 +44,21 @@ void add(StepRecord& record, const TensorMap& results) {
 
 } // namespace
 
-Steps::Steps(Training& training, const Config& config, const data::Dataset& dataset) : training_(training), config_(config) {
+Steps::Steps(Training& training, const Config& config, const data::Dataset& dataset, StepChoices* choices)
+    : training_(training), config_(config), choices_(choices) {
   for (const data::Field& field : dataset.fields())
     if (!isFloat(field.dtype) && field.shape.size() == 1 && positions_.empty())
       positions_ = field.name;
 }
 
-TensorMap Steps::learn(const data::Batch& batch, const StepOptions& options) {
+TensorMap Steps::learn(const data::Batch& batch, const BatchKey& key, const StepOptions& options) {
+  TensorMap inputs = choices_ ? choices_->inputs(key, batch.fields) : TensorMap();
+  inputs.insert(batch.fields.begin(), batch.fields.end());
   try {
-    return training_.plan().apply.empty() ? training_.step(batch.fields, options) : training_.accumulate(batch.fields, options);
+    TensorMap results = training_.plan().apply.empty() ? training_.step(inputs, options) : training_.accumulate(inputs, options);
+    if (choices_)
+      choices_->add(key, results);
+    return results;
   } catch (const Error& error) {
     if (error.fault() != Fault::Usage || batch.skipped.empty())
       throw;
@@ -72,9 +81,17 @@ DoneStep Steps::next(data::Loader& loader, const std::function<void(const data::
     std::optional<data::Batch> batch = loader.next();
     if (!batch)
       throw Error(Fault::Internal, "the data of a training ended");
+    if (batch->records == 0) {
+      record.step = training_.steps();
+      done.end = batch->end;
+      done.endsEpoch = true;
+      done.skipped = std::move(batch->skipped);
+      return done;
+    }
     if (onBatch)
       onBatch(*batch);
-    TensorMap results = learn(*batch, options);
+    BatchKey key{record.step, batches, batch->begin.epoch, batch->begin.record, batch->records};
+    TensorMap results = learn(*batch, key, options);
     if (batches++ == 0)
       record.epoch = batch->begin.epoch;
     add(record, results);

@@ -1,5 +1,6 @@
 #include "runtime/train/Trainer.h"
 
+#include "runtime/FiniteLogits.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 #include "runtime/io/MappedFile.h"
@@ -11,6 +12,7 @@
 #include "runtime/train/Metrics.h"
 #include "runtime/train/OutFolder.h"
 #include "runtime/train/Replay.h"
+#include "runtime/train/StepChoices.h"
 #include "runtime/train/Steps.h"
 
 #include <fmt/format.h>
@@ -43,7 +45,8 @@ bool isGradient(const Plan& plan, const StateInfo& state) {
 
 struct Trainer::State {
   State(const Program& program, const std::string& deviceName, const DeviceOptions& options, const Config& given, data::OpenedData opened)
-      : config(checked(given)), data(std::move(opened)), device(openDevice(deviceName, options)), training(program, device), programName(program.name()) {
+      : config(checked(given)), data(std::move(opened)), device(openDevice(deviceName, options)), training(program, device), choices(training.plan(), config),
+        programName(program.name()) {
     if (!data.train)
       throw Error(Fault::Usage, "a training has no data");
     if (config.accumulate > 1 && training.plan().apply.empty())
@@ -52,7 +55,10 @@ struct Trainer::State {
       evaluation.emplace(program, device, data.validation, config);
     else if (config.patience > 0)
       throw Error(Fault::Usage, fmt::format("\"patience\" is {}, but there are no data to evaluate with", config.patience));
-    std::vector<BatchUse> uses{{"training", data.train, config.dropLast, [this](const TensorMap& inputs) { training.bindings(inputs); }}};
+    if (config.nonFinite == NonFiniteLogits::Error && training.plan().nonFinite != NonFiniteLogits::Error)
+      throw Error(Fault::Usage, "\"non_finite\" is \"error\", but the program only counts router logits: compile it with that too");
+    std::vector<BatchUse> uses{
+        {"training", data.train, config.dropLast, [this](const TensorMap& inputs) { training.bindings(choices.withAnyChoices(inputs)); }}};
     if (evaluation)
       uses.push_back({"evaluation", data.validation, false, [this](const TensorMap& inputs) { evaluation->session().bindings(inputs); }});
     checkBatchSizes(uses, config.batch);
@@ -65,7 +71,7 @@ struct Trainer::State {
               "\"accumulate\" is {}, but an epoch of {} records has {} batches of {}, and no step goes past its end: give a smaller \"batch\" or \"accumulate\"",
               config.accumulate, size, batchesPerEpoch, config.batch));
     setTotal(config.steps > 0 ? config.steps : config.epochs > 0 ? stepsFrom({}) : kUsualSteps);
-    steps.emplace(training, config, *data.train);
+    steps.emplace(training, config, *data.train, &choices);
   }
 
   bool isByEpochs() const { return config.steps == 0 && config.epochs > 0; }
@@ -133,6 +139,7 @@ struct Trainer::State {
   data::OpenedData data;
   std::shared_ptr<Device> device;
   Training training;
+  StepChoices choices;
   std::string programName;
   std::optional<Evaluation> evaluation;
   std::optional<Steps> steps;
@@ -152,13 +159,14 @@ struct Trainer::State {
   Listener* listener = nullptr;
   std::optional<Metrics> metrics;
   std::optional<EvaluationRecord> last;
-  bool toldSkipped = false;
+  bool toldSkipped = false, toldNonFinite = false;
   int64_t failing = 0; // the step to speak of when something is not finite
 
   void resume();
   Outcome run(Listener& told, const std::atomic<bool>& stop);
   Outcome::End loop(const std::atomic<bool>& stop);
   void tellSkipped(int64_t step, const std::vector<std::string>& messages);
+  void tellNonFinite(const std::string& where, const std::map<std::string, double>& byGate);
   bool evaluate();
   void writeCheckpoint(const std::atomic<bool>& stop);
   [[noreturn]] void fail(const std::string& what, const std::atomic<bool>& stop);
@@ -208,6 +216,13 @@ void Trainer::State::tellSkipped(int64_t step, const std::vector<std::string>& m
   }
 }
 
+/// The first ones are told, and all of them stand in the metrics.
+void Trainer::State::tellNonFinite(const std::string& where, const std::map<std::string, double>& byGate) {
+  if (!byGate.empty() && !std::exchange(toldNonFinite, true))
+    listener->onNotice(
+        fmt::format("warning: {}: {}; metrics.jsonl counts further ones, and with --non-finite error they end the training", where, describeNonFinite(byGate)));
+}
+
 /// Is it the best so far?
 bool Trainer::State::evaluate() {
   TensorMap weights = training.weights();
@@ -224,6 +239,7 @@ bool Trainer::State::evaluate() {
   evaluationsSinceBest = record.best ? 0 : evaluationsSinceBest + 1;
   evaluated = step;
   metrics->add(record);
+  tellNonFinite(fmt::format("evaluation behind step {}", step), record.nonFinite);
   listener->onEvaluation(record);
   last = record;
   return record.best;
@@ -247,6 +263,7 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
     for (const auto& [name, tensor] : *tensors)
       if (auto problem = findNonFinite(tensor))
         fail(fmt::format("'{}': {}", name, problem->text), stop);
+  choices.sync(); // a training that goes on from the checkpoint finds its record up to there
   std::filesystem::path folder = checkpointFolder(config.out, checkpoint.step);
   if (folder == lastCheckpoint)
     rewriteCheckpoint(folder, checkpoint);
@@ -261,6 +278,7 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
 
 void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop) {
   int64_t step = failing, from = lastCheckpoint.empty() ? 0 : *stepOf(lastCheckpoint);
+  choices.endRecord();
   std::string message = fmt::format("step {}: {}", step, what);
   listener->onNotice(fmt::format("{}: looking for where it began, by doing steps {} to {} again", message, from + 1, step));
   Replay replay{training, *steps, config, data.train, [this] { return restoreLast(); }, [this] { return loaderOptions(); }, stop};
@@ -281,18 +299,22 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
       return Outcome::End::EarlyStop;
     if (stop)
       return Outcome::End::Interrupted;
+    failing = training.steps() + 1;
     DoneStep done = steps->next(loader);
     int64_t step = done.record.step;
     tellSkipped(step, done.skipped);
-    failing = step;
+    std::string logits = done.record.nonFinite.empty() ? "" : ", and " + describeNonFinite(done.record.nonFinite);
     if (!std::isfinite(done.record.loss))
-      fail("the loss is " + nameOfNonFinite(done.record.loss), stop);
+      fail("the loss is " + nameOfNonFinite(done.record.loss) + logits, stop);
     if (!std::isfinite(done.record.gradientNorm))
-      fail("the norm of the gradients is " + nameOfNonFinite(done.record.gradientNorm), stop);
+      fail("the norm of the gradients is " + nameOfNonFinite(done.record.gradientNorm) + logits, stop);
+    tellNonFinite(fmt::format("step {}", step), done.record.nonFinite);
     place = done.end;
-    metrics->add(done.record);
-    listener->onStep(done.record);
-    bool atEnd = isDone(), evaluates = evaluation && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
+    if (done.isStep()) {
+      metrics->add(done.record);
+      listener->onStep(done.record);
+    }
+    bool atEnd = isDone(), evaluates = evaluation && evaluated != step && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
     bool isBest = evaluates && evaluate();
     if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
       writeCheckpoint(stop);
@@ -316,6 +338,9 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
     begun = true;
   }
   identity();
+  bool mayBeShorter = config.patience > 0 || (isByEpochs() && config.badRecords == data::BadRecords::Skip);
+  std::string aboutRecord =
+      choices.begin(programName, [this] { return data.train->recordsDigest(); }, training.steps(), mayBeShorter ? std::nullopt : std::optional(total), resumed);
   removeUnfinished(config.out);
   writeOutFolder(config, data);
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
@@ -323,8 +348,9 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   metrics.emplace(config.out / "metrics.jsonl", resumed ? std::optional(Metrics::Kept{training.steps(), evaluated}) : std::nullopt);
   metrics->addEvent(training.steps(), resumed ? "resumed" : "begun", resumed ? notice : data.name);
   listener->onStart(training.steps(), total, batchesPerEpoch);
-  if (!notice.empty())
-    listener->onNotice(notice);
+  for (const std::string& one : {notice, aboutRecord})
+    if (!one.empty())
+      listener->onNotice(one);
   Outcome outcome;
   try {
     outcome.end = loop(stop);

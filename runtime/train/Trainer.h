@@ -22,6 +22,7 @@ struct StepRecord {
   std::map<std::string, double> auxLosses;                          // by path, without coefficient
   std::map<std::string, std::vector<double>> load;                  // by gate: choices that each expert took
   std::map<std::string, double> dropped;                            // by gate: choices that no expert took
+  std::map<std::string, double> nonFinite;                          // by gate, where there are some: router logits that are no finite numbers
 };
 
 struct EvaluationRecord {
@@ -29,6 +30,7 @@ struct EvaluationRecord {
   double loss = 0, seconds = 0; // means over labels, where the loss counts them, else over records
   std::optional<double> accuracy;
   std::map<std::string, double> auxLosses = {}; // by path, without coefficient
+  std::map<std::string, double> nonFinite = {}; // as StepRecord has it
   bool best = false;
 };
 
@@ -55,7 +57,8 @@ struct Outcome {
 
 class Trainer {
 public:
-  /// `program` has plans for training (with accumulation where config.accumulate > 1, and statistics) and, with data to validate, for evaluation. Writes
+  /// `program` has plans for training (with accumulation where config.accumulate > 1, statistics, and where the config wants it records, replays and an end at
+  /// logits that are no finite numbers: CompileOptions::ofStepsAlone and nonFinite) and, with data to validate, for evaluation. Writes
   /// nothing yet. Error(Usage) for a configuration out of its ranges, a program without these plans, and batches that the model's size rules do not allow, the
   /// smallest of an epoch among them: it names a size that they do.
   Trainer(Program program, const std::string& device, const DeviceOptions& options, const Config& config, data::OpenedData data);
@@ -69,7 +72,8 @@ public:
   void resume();
   /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not
   /// resumed. Error(Data) for a loss or norm of gradients that is not finite: it names the step, the first launch whose result was not finite, and the last
-  /// checkpoint, which stays. Error(System) when the disk is full; checkpoints that are whole stay so.
+  /// checkpoint, which stays; for a record of choices that does not have what is to be replayed; and where the config wants it for router logits that are not
+  /// finite. Error(System) when the disk is full; checkpoints that are whole stay so.
   Outcome run(Listener& listener, const std::atomic<bool>& stop);
 
 private:

@@ -1,4 +1,4 @@
-#include "bench/gpu/Statistics.h"
+#include "runtime/bench/Statistics.h"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,10 @@ TEST(Statistics, MedianAndMiddleHalf) {
   EXPECT_EQ(four.median, 25);
   EXPECT_EQ(four.low, 17.5);
   EXPECT_EQ(four.high, 32.5);
+  EXPECT_EQ(four.half(), 7.5);
   EXPECT_EQ(spreadOf({7}).high, 7);
+  EXPECT_EQ(quantileOf({1, 2, 4}, 0.75), 3);
+  EXPECT_EQ(spreadOf({}).median, 0);
 }
 
 // A machine that slows down by the same factor for all leaves the ratios as they were.

@@ -22,7 +22,10 @@ std::vector<std::string> zoo() {
   return names;
 }
 
-class Explain : public CommandTest, public testing::WithParamInterface<std::string> {};
+class Explain : public CommandTest, public testing::WithParamInterface<std::string> {
+protected:
+  Explain() { shareCompiledKernels(); }
+};
 
 TEST_P(Explain, EveryLaunchHasItsLayerItsOpsAndItsKernel) {
   std::string model = (kZoo / (GetParam() + ".json")).string();

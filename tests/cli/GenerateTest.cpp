@@ -29,6 +29,7 @@ class Generate : public CommandTest {
 protected:
   void SetUp() override {
     CommandTest::SetUp();
+    shareCompiledKernels();
     file("model.json", kModel);
   }
 

@@ -21,7 +21,8 @@ class MemoryOfARun : public testing::TestWithParam<std::tuple<std::string, int, 
 
 TEST_P(MemoryOfARun, IsWhatInspectForetells) {
   auto [name, batch, threads] = GetParam();
-  Program program = compile(std::string(MOEC_SOURCE "/models/zoo/") + name + ".json", {.targets = {"cpu:x86-64-v3"}});
+  Program program =
+      compile(std::string(MOEC_SOURCE "/models/zoo/") + name + ".json", {.targets = {"cpu:x86-64-v3"}, .kernelCache = sharedCache() / "moec/kernels"});
   MemoryCounter counter;
   Session session(program, "cpu", {.threads = threads, .allocator = counter.allocator()});
   Bindings sizes = checkSizes(session.plan(), {});

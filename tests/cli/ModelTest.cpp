@@ -92,6 +92,27 @@ TEST_F(Model, ARoutingIsRecordedAndReplayed) {
   expectFailure({"run", path("replay.moec"), "--init", "0", "--input", "x=" + x}, 2, "give --replay FILE with moe.gate.choices");
 }
 
+TEST_F(Model, LogitsThatAreNoFiniteNumbersEndARunThatWantsIt) {
+  std::string model =
+      file("wide.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": [{"kind": "moe", "gate": {"kind": "top_k", "bias": false,
+    "init": {"weight": 1e30}}, "experts": {"kind": "linear", "count": 3}}]})");
+  std::string fits = file("fits.json", "[[1, 2], [-1, 0.5]]"), large = file("large.json", "[[1, 2], [1e30, 0]]");
+  auto run = [&](const std::string& what, const std::string& x, std::vector<std::string> more) {
+    std::vector<std::string> arguments{"run", what, "--init", "0", "--input", "x=" + x};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  EXPECT_EQ(moec(run(model, large, {})).code, 0);
+  expectFailure(run(model, large, {"--non-finite", "error"}), 1, "3 router logits of gate 'moe.gate' are no finite numbers");
+  Outcome strict = moec(run(model, fits, {"--non-finite", "error", "--output", path("y.npy")}));
+  EXPECT_EQ(strict.code, 0) << "the count is no output: " << strict.err;
+  EXPECT_EQ(moec(run(model, fits, {"--non-finite", "error"})).out, moec(run(model, fits, {})).out);
+  ASSERT_EQ(moec({"compile", model, "--non-finite", "error", "--target", "cpu:x86-64-v3", "-o", path("strict.moec")}).code, 0);
+  expectFailure(run(path("strict.moec"), large, {}), 1, "3 router logits of gate 'moe.gate'");
+  expectFailure(run(path("strict.moec"), large, {"--non-finite", "count"}), 2, "--non-finite is a choice of how a model is compiled");
+  expectFailure({"compile", model, "--non-finite", "error", "--context", "8"}, 2, "--non-finite error is not for generation");
+}
+
 TEST_F(Model, MistakesCarryTheirPlace) {
   std::string model = file("bad.json", "{\n  \"name\": \"bad\",\n  \"inputs\": {\"x\": {\"shape\": [4]}},\n  "
                                        "\"model\": [{\"kind\": \"linaer\", \"out\": 2}]\n}\n");
@@ -116,8 +137,9 @@ TEST_F(Model, TargetsThatWereMeantAreNamed) {
   expect("gpu", "; a GPU is named with its architecture: cuda:sm_80 (");
   expect("sm_90a", "; did you mean \"cuda:sm_90a\"?");
   expect("x86-64-v3", "; did you mean \"cpu:x86-64-v3\"?");
+  expect("x86-64-v2", "; did you mean \"cpu:x86-64-v2\"?");
   EXPECT_EQ(moec({"compile", file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2}]})"), "--target",
-                  "cpu, cpu:x86-64-v3"})
+                  "cpu, cpu:x86-64-v3, cpu:x86-64-v2"})
                 .code,
             0);
 }
@@ -286,6 +308,7 @@ TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
 
 class Zoo : public CommandTest, public testing::WithParamInterface<std::string> {
 protected:
+  Zoo() { shareCompiledKernels(); }
   Outcome check(const std::vector<std::string>& options) {
     std::vector<std::string> arguments{"check", kZoo + GetParam() + ".json"};
     arguments.insert(arguments.end(), options.begin(), options.end());

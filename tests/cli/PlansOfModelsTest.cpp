@@ -32,6 +32,7 @@ class PlansOfModels : public CommandTest {
 protected:
   void SetUp() override {
     CommandTest::SetUp();
+    shareCompiledKernels();
     file("speaker.json", kModel);
     file("lossless.json", R"({"name": "lossless", "inputs": {"x": {"shape": ["batch", 4]}}, "model": [{"kind": "linear", "out": 2, "name": "y"}]})");
   }

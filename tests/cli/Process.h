@@ -25,6 +25,9 @@ struct Outcome {
   std::string out, err;
 };
 
+/// A cache of the build, beside bin. tests/e2e/Support.h has its kernels too.
+inline fs::path sharedCache() { return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "test-cache"; }
+
 class CommandTest : public testing::Test {
 protected:
   fs::path folder = fs::temp_directory_path() / ("moec-cli-" + std::to_string(getpid()));
@@ -42,6 +45,10 @@ protected:
     std::ifstream stream(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
+
+  /// The test's commands have a cache with all tests that say this: what many compile is compiled once. Not for tests that look at caches, at what is compiled
+  /// or at its progress.
+  void shareCompiledKernels() { environment.emplace_back("XDG_CACHE_HOME", sharedCache().string()); }
 
   struct Running {
     pid_t process;

@@ -64,6 +64,7 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   expectFits({"compile", model, "-o", path("model.moec")}); // from the cache
   expectFits({"run", model, "--init", "0", "--input", input});
   expectFits({"check", model});
+  expectFits({"bench", model, "--tokens", "8", "--repetitions", "1", "--min-time", "0.001"});
   expectFits({"train", file("learns.json", kLearns), "--steps", "1", "--out", path("training")});
   std::string speaker = file("speaker.json", R"({"name": "speaker", "inputs": {"tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}},
     "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "attention", "heads": 2, "causal": true}, {"kind": "linear", "out": 256}]})");
@@ -98,7 +99,7 @@ TEST_F(Schema, ValuesThatJsonLacksFit) {
 
 TEST_F(Schema, UnknownOnesAreNamed) {
   expectFailure({"schema", "runn"}, 2,
-                "no schema for \"runn\"; did you mean \"run\"?; there is one for: cache-clear, cache-explain, cache-list, check, compile");
+                "no schema for \"runn\"; did you mean \"run\"?; there is one for: bench, cache-clear, cache-explain, cache-list, check, compile");
 }
 
 /// The validator itself refuses.

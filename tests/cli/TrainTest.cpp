@@ -34,6 +34,7 @@ protected:
 
   void SetUp() override {
     CommandTest::SetUp();
+    shareCompiledKernels();
     model = file("small.json", kModel);
   }
 
@@ -113,6 +114,36 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
   std::string changed = file("small.json", std::string(kModel).replace(std::string(kModel).find("\"gelu\""), 6, "\"relu\""));
   expectFailure({"train", "small.json", "--resume", "--epochs", "4"}, 1, "small-training/checkpoints/step-00000036");
   EXPECT_EQ(slurp(out / "model.json"), kModel);
+}
+
+// Which of two inputs of ids a text's targets are follows from what the loss alone needs.
+TEST_F(Train, OfALanguageModelTheTextThatShips) {
+  std::string text = file("language.json", R"({
+    "name": "language",
+    "inputs": {"ids": {"shape": ["batch", 16], "dtype": "i64"}, "next": {"shape": ["batch", 16], "dtype": "i64", "for": "loss"}},
+    "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "linear", "out": 256, "name": "scores"}],
+    "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "next"}
+  })");
+  json found = printed({"train", text, "--tokenizer", "bytes", "--steps", "2", "--validation", "0"});
+  EXPECT_EQ(found["data"], "shakespeare (ships with moec)");
+  EXPECT_EQ(found["step"], 2);
+}
+
+TEST_F(Train, RecordsChoicesAndReplaysThem) {
+  std::vector<std::string> first{"train", "small.json", "--out", "first", "--steps", "4", "--batch", "256", "--record", "choices.bin", "--quiet"};
+  ASSERT_EQ(moec(first).code, 0);
+  Outcome replayed = moec({"train", "small.json", "--out", "second", "--steps", "4", "--batch", "256", "--replay", "choices.bin", "--quiet"});
+  ASSERT_EQ(replayed.code, 0) << replayed.err;
+  EXPECT_EQ(checkpointFile("second", 4, "weights.safetensors"), checkpointFile("first", 4, "weights.safetensors"));
+  EXPECT_EQ(json::parse(slurp(folder / "first/train.json"))["record"], (folder / "choices.bin").string());
+  // What was said goes on: more steps are recorded, and there is nothing to replay for them.
+  ASSERT_EQ(moec({"train", "first", "--resume", "--steps", "6", "--quiet"}).code, 0);
+  EXPECT_EQ(moec({"train", "second", "--resume", "--steps", "6", "--quiet"}).code, 0);
+  EXPECT_EQ(checkpointFile("second", 6, "weights.safetensors"), checkpointFile("first", 6, "weights.safetensors"));
+  expectFailure({"train", "second", "--resume", "--steps", "7"}, 1, "choices.bin: it ends behind step 6, and has no choices of gate 'moe.gate' in step 7");
+  expectFailure({"train", "small.json", "--out", "third", "--record", "small.json"}, 2, "--record would write over the model");
+  expectFailure({"train", "small.json", "--out", "third", "--record", "new.bin", "--replay", "new.bin"}, 2, "--record would write over --replay");
+  expectFailure({"train", "small.json", "--out", "third", "--non-finite", "eror"}, 2, "did you mean \"error\"");
 }
 
 TEST_F(Train, GoesOnAfterASignalToTheBit) {

@@ -65,6 +65,9 @@ TEST_F(TrainingFolder, IsSummedUp) {
   std::string page = slurp(folder / "out/index.html");
   EXPECT_THAT(page, HasSubstr("<h1>tiny &lt;/script&gt;</h1>"));
   EXPECT_THAT(page, HasSubstr("<tr><th>batch</th><td>8</td></tr>"));
+  EXPECT_THAT(page, HasSubstr("<tr><th>seed</th><td>0</td></tr>"));
+  for (const char* unsaid : {"epochs", "patience", "warmup"}) // zeros that nobody gave say nothing
+    EXPECT_THAT(page, testing::Not(HasSubstr(fmt::format("<tr><th>{}</th>", unsaid))));
 }
 
 TEST_F(TrainingFolder, SaysHowItEnded) {

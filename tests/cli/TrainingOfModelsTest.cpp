@@ -28,7 +28,10 @@ std::string plainName(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 
-class CheckOfTraining : public CommandTest, public testing::WithParamInterface<std::string> {};
+class CheckOfTraining : public CommandTest, public testing::WithParamInterface<std::string> {
+protected:
+  CheckOfTraining() { shareCompiledKernels(); }
+};
 
 TEST_P(CheckOfTraining, AgreesWithTheReference) {
   std::string model = (kZoo / (GetParam() + ".json")).string();

@@ -257,7 +257,7 @@ TEST(MatmulKernelShapes, rowsDoNotDependOnTheirNumber) {
 
 TEST(MatmulKernelTargets, everyTargetHasALegalScheduleAndCode) {
   // Machines that cannot run a target still compile for it.
-  for (const char* target : {"cpu:x86-64-v3", "cpu:x86-64-v4"})
+  for (const char* target : {"cpu:x86-64-v2", "cpu:x86-64-v3", "cpu:x86-64-v4"})
     for (DType type : {DType::F32, DType::F64})
       for (int64_t n : {1, 7, 20, 64}) {
         auto context = makeContext();

@@ -14,7 +14,7 @@ module attributes {moe.optimizer = {kind = "sgd", momentum = 0.9 : f64, dampenin
   // STEP: moe.state @w.momentum
   // STEP-NOT: @unread.momentum
   // STEP-LABEL: func.func @train_step
-  // STEP-SAME: {moe.input = "x"}, %{{.*}} {moe.input = "ids"}, %[[RATE:.*]]: tensor<f64> {moe.input = "train.learning_rate"}, %{{.*}}: tensor<i64> {moe.input = "train.step"}
+  // STEP-SAME: {moe.input = "x"}, %{{.*}} {moe.for_loss, moe.input = "ids"}, %[[RATE:.*]]: tensor<f64> {moe.input = "train.learning_rate"}, %{{.*}}: tensor<i64> {moe.input = "train.step"}
   // STEP-SAME: moe.output = "loss"{{.*}}moe.output = "twice"{{.*}}moe.output = "gradient_norm"
   // STEP-DAG: moe.write @w,
   // STEP-DAG: moe.write @w.momentum,

@@ -150,10 +150,50 @@ TEST(Loader, NothingButBadRecords) {
   std::set<int64_t> all = {0, 1, 2, 3, 4};
   for (bool once : {false, true}) {
     Loader loader(std::make_shared<Counting>(5, all), {.batch = 2, .shuffle = false, .once = once, .badRecords = BadRecords::Skip});
-    EXPECT_FAULT(loader.next(), Fault::Data, "the last 5 records are all bad, the last of them: number 4: damaged");
+    EXPECT_FAULT(loader.next(), Fault::Data, "the 5 records of an epoch are all bad, the last of them: number 4: damaged");
   }
-  Loader rest(std::make_shared<Counting>(5, std::set<int64_t>{3, 4}), {.batch = 2, .shuffle = false, .once = true, .badRecords = BadRecords::Skip}, {0, 3});
-  EXPECT_FAULT(rest.next(), Fault::Data, "every record that is left is bad; the last one: number 4: damaged");
+}
+
+// Neither does the next epoch get them, nor do its own count with them.
+TEST(Loader, ALeftOverOfBadRecordsEndsItsEpoch) {
+  for (bool once : {false, true})
+    for (int64_t size : {1, 2}) {
+      Loader rest(std::make_shared<Counting>(5, std::set<int64_t>{0, 3, 4}), {.batch = size, .shuffle = false, .once = once, .badRecords = BadRecords::Skip},
+                  {0, 3});
+      Batch batch = *rest.next();
+      EXPECT_EQ(batch.records, 0);
+      EXPECT_EQ(batch.skipped, (std::vector<std::string>{"number 3: damaged", "number 4: damaged"}));
+      EXPECT_EQ(batch.begin, (Place{0, 3}));
+      EXPECT_EQ(batch.end, (Place{1, 0}));
+      if (once) {
+        EXPECT_FALSE(rest.next());
+        continue;
+      }
+      batch = *rest.next();
+      EXPECT_EQ(numbersOf(batch).front(), 1);
+      EXPECT_EQ(batch.skipped, (std::vector<std::string>{"number 0: damaged"}));
+      EXPECT_EQ(batch.begin, (Place{1, 0}));
+    }
+}
+
+// The last three of one epoch and the first two of the next are bad: five records, but not an epoch of five.
+TEST(Loader, BadRecordsCountInTheirEpoch) {
+  std::set<int64_t> bad{0, 1, 3, 4};
+  for (const Place& from : {Place{0, 0}, Place{0, 3}}) {
+    Loader loader(std::make_shared<Counting>(5, bad), {.batch = 1, .shuffle = false, .badRecords = BadRecords::Skip}, from);
+    for (int64_t epoch = 0; epoch < 3; ++epoch) {
+      Batch batch = *loader.next();
+      EXPECT_EQ(numbersOf(batch), epoch == 0 && from.record == 3 ? Numbers{} : Numbers{2});
+      EXPECT_EQ(batch.end, (Place{epoch + 1, 0}));
+    }
+  }
+}
+
+TEST(Loader, AFaultBehindBadRecordsIsTold) {
+  auto dataset = std::make_shared<Counting>(6, std::set<int64_t>{0, 1});
+  dataset->changed = 3;
+  Loader loader(dataset, {.batch = 2, .shuffle = false, .badRecords = BadRecords::Skip});
+  EXPECT_FAULT(loader.next(), Fault::Data, "number 3: changed");
 }
 
 TEST(Loader, SkipsNoOtherFaults) {

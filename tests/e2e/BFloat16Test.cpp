@@ -27,7 +27,7 @@ protected:
   std::optional<Program> compiled(const char* dtype) {
     try {
       return compile(patchedModel(std::string(std::get<0>(GetParam()).name) + ".json", std::string(R"({"dtype": ")") + dtype + "\"}"),
-                     {.targets = {std::get<1>(GetParam()).target}, .checkSizes = true});
+                     {.targets = {std::get<1>(GetParam()).target}, .checkSizes = true, .kernelCache = sharedKernels()});
     } catch (const Error& error) {
       if (std::string(error.what()).starts_with("CUDA targets need NVRTC"))
         skip_ = error.what();

@@ -96,7 +96,7 @@ TEST_P(Compositions, AgreeWithTheReference) {
   for (auto [target, device] : {std::pair("cpu", "cpu"), std::pair("cuda:sm_90a", "ptx-emulator:sm_90a")}) {
     std::optional<Program> program;
     try {
-      program = compile(model, {.targets = {target}});
+      program = compile(model, {.targets = {target}, .kernelCache = sharedKernels()});
     } catch (const Error& error) {
       if (std::string(error.what()).starts_with("CUDA targets need NVRTC"))
         GTEST_SKIP() << "[SKIP] " << error.what();

@@ -28,12 +28,6 @@ using testing::HasSubstr;
 
 constexpr const char* kTarget = "cpu:x86-64-v3";
 
-/// Kernels that several tests here compile.
-const std::filesystem::path& sharedKernels() {
-  static TemporaryFolder folder;
-  return folder.path();
-}
-
 CompileOptions evaluation(bool statistics = false, bool train = false) {
   CompileOptions options;
   options.targets = {kTarget};
@@ -192,6 +186,7 @@ TEST(Evaluation, GoingOnFromADumpGivesTheSamePlan) {
   Program whole = compile(mixture(), options);
   CompileOptions resume;
   resume.targets = options.targets;
+  resume.kernelCache = options.kernelCache;
   for (auto [dump, next] : {std::pair("1-import.evaluation.mlir", "fuse"), std::pair("3-fuse.evaluation.mlir", "schedule"),
                             std::pair("6-emit.evaluation.x86-64-v3.mlir", "pack")}) {
     resume.from = next;
@@ -335,8 +330,26 @@ TEST(Statistics, ChoicesThatFindNoPlaceAreDropped) {
   EXPECT_EQ(found.at("mixture.gate.dropped").toDoubles(), (std::vector<double>{15}));
   EXPECT_EQ(found.at("mixture.gate.non_finite").toDoubles(), (std::vector<double>{0}));
   for (int64_t token : {3, 11, 12})
-    x.as<float>()[static_cast<size_t>(4 * token)] = std::numeric_limits<float>::infinity(); // its logits are, and no softmax is of such
-  EXPECT_EQ(session.run({{"x", x}, {"y", x}}).at("mixture.gate.non_finite").toDoubles(), (std::vector<double>{3}));
+    x.as<float>()[static_cast<size_t>(4 * token)] = std::numeric_limits<float>::infinity(); // inf for the first expert, and 0 * inf for the others
+  EXPECT_EQ(session.run({{"x", x}, {"y", x}}).at("mixture.gate.non_finite").toDoubles(), (std::vector<double>{9}));
+}
+
+// A logit of -inf, of which a softmax makes 0: nothing else tells of it.
+TEST(Statistics, ALogitThatLeavesNoTraceIsCounted) {
+  std::filesystem::path file = mixture();
+  Program program = compile(file, evaluation(true));
+  Session session(program, "cpu", Purpose::Evaluation);
+  TensorMap weights = initialWeights(evaluationPlan(program), 0);
+  auto router = weights.at("mixture.gate.weight").as<float>(); // (3, 4)
+  std::fill(router.begin(), router.end(), 0.0f);
+  router[2 * 4] = -std::numeric_limits<float>::max();
+  session.load(weights);
+  Tensor x(DType::F32, {4, 5, 4});
+  for (int64_t token : {2, 19})
+    x.as<float>()[static_cast<size_t>(4 * token)] = 2;
+  TensorMap found = session.run({{"x", x}, {"y", x}});
+  EXPECT_EQ(found.at("mixture.gate.non_finite").toDoubles(), (std::vector<double>{2}));
+  EXPECT_TRUE(std::isfinite(found.at("loss").toDoubles()[0]));
 }
 
 // The same on the emulator's kernels, a layer of one launch among them.

@@ -65,6 +65,7 @@ TEST_P(GateGolden, Agrees) {
   std::ofstream(path) << model.dump();
   CompileOptions options;
   options.targets = {where.target};
+  options.kernelCache = sharedKernels();
   options.drawsAsInputs = true;
   Program program = compile(path, options);
   Session session(program, where.device);

@@ -62,13 +62,12 @@ CompileOptions optionsFor(const std::string& target, int64_t batch = kBatch, int
 
 /// The program of a model, compiled once however many tests ask for it.
 const Program& programOf(const std::string& model, const std::string& dtype, const std::string& target = "cpu") {
-  static TemporaryFolder kernels;
   static std::map<std::string, Program> known;
   std::string key = model + dtype + target;
   if (auto found = known.find(key); found != known.end())
     return found->second;
   CompileOptions options = optionsFor(target);
-  options.kernelCache = kernels.path();
+  options.kernelCache = sharedKernels();
   return known.emplace(key, compile(modelOf(model, dtype), options)).first->second;
 }
 

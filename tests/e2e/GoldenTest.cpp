@@ -42,6 +42,7 @@ TEST_P(Golden, Agrees) {
 
   CompileOptions options;
   options.targets = {where.target};
+  options.kernelCache = sharedKernels();
   options.drawsAsInputs = !draws.empty();
   Program program = compile(patchedModel(metadata["model"] + ".json", metadata.contains("overrides") ? metadata["overrides"] : "{}"), options);
   Session session(program, where.device);

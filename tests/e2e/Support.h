@@ -17,6 +17,10 @@ std::filesystem::path patchedModel(const std::string& zooFile, const std::string
 /// max |a - b| over max |b|; infinite when shapes differ or one side alone is not finite. 0 for two tensors of zeros.
 double relativeError(const Tensor& a, const Tensor& b);
 
+/// Where tests keep compiled kernels by content (CompileOptions::kernelCache): a folder of the build, so that what many tests compile is compiled once. Not for
+/// tests of compiling and its cache themselves.
+std::filesystem::path sharedKernels();
+
 /// A folder that is removed when the object dies.
 class TemporaryFolder {
 public:

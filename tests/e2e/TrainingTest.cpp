@@ -29,6 +29,7 @@ std::filesystem::path model() { return patchedModel("vit-moe.json", R"({"optimiz
 CompileOptions training(bool accumulate = false) {
   CompileOptions options;
   options.targets = {kTarget};
+  options.kernelCache = sharedKernels();
   options.checkSizes = true;
   options.train = true;
   options.accumulate = accumulate;
@@ -266,6 +267,7 @@ TEST(Training, GoingOnFromEveryDumpOfTrainingGivesTheSamePlan) {
     ++count;
     CompileOptions resume;
     resume.targets = options.targets;
+    resume.kernelCache = options.kernelCache;
     size_t next = static_cast<size_t>(name.front() - '0'); // files count from 1
     resume.from = next < std::size(phases) ? phases[next] : "pack";
     Program again = compile(entry.path(), resume);

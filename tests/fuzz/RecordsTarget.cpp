@@ -1,10 +1,13 @@
-// Target of libmoec_train: files of records.
+// Targets of libmoec_train: files of records, and records of choices.
 
+#include "runtime/core/Digest.h"
 #include "runtime/data/Sources.h"
+#include "runtime/train/ChoiceFile.h"
 #include "tests/fuzz/Refusable.h"
 #include "tests/fuzz/Targets.h"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -69,6 +72,38 @@ bool records(Bytes bytes) {
       for (const data::Field& field : ends(data::listCsv(path)))
         refusable([&] { use(*data::openCsv(path, {{field.name, bytes[0] / 3 % 2 == 1}})); });
     }
+  });
+}
+
+bool choices(Bytes bytes) {
+  // Behind the front and each block stands the digest of what is before it.
+  std::vector<uint8_t> made(bytes.begin(), bytes.end());
+  auto word = [&](size_t at) {
+    uint64_t number = 0;
+    std::memcpy(&number, made.data() + at, sizeof number);
+    return number;
+  };
+  auto makeRight = [&](size_t from, uint64_t length) { // with its digest
+    uint64_t digest = digestOf(Bytes(made).subspan(from, length - 8)).low;
+    std::memcpy(made.data() + from + length - 8, &digest, sizeof digest);
+  };
+  constexpr size_t kFront = 24, kBlock = 56;
+  if (made.size() >= kFront + 8 && word(16) <= made.size() - kFront - 8) {
+    size_t at = kFront + word(16) + 8;
+    makeRight(0, at);
+    for (; made.size() - at >= kBlock && word(at) >= kBlock && word(at) <= made.size() - at; at += word(at))
+      makeRight(at, word(at));
+  }
+  std::string path = fileOf(made);
+  return refusable([&] {
+    train::ChoiceReader reader(path);
+    for (int64_t step = reader.first(), read = 0; step >= 1 && step <= reader.last() && read < 64; ++step)
+      for (int64_t batch = 0; reader.find(step, batch) && read < 64; ++batch, ++read)
+        refusable([&] {
+          std::vector<Tensor> all = reader.read(step, batch);
+          if (all.size() != reader.header().gates.size())
+            throw std::logic_error("choices of other gates");
+        });
   });
 }
 

@@ -63,4 +63,36 @@ TEST_F(CostTest, AKernelMovesItsArgumentsAndResultsOnly) {
             "70 / 80");
 }
 
+// Two experts of ten are all that one token with two choices can reach, and two entries of seven are what two ids can name.
+TEST_F(CostTest, AKernelReadsWhatItsChoicesReach) {
+  // 4 bytes of x 2*4, two experts' weights 2*16 and biases 2*4, the routing 10 + 1 + 2*2 and the result 2*4: 71. 2*2*4*4 flops, and an addition for each of 8.
+  EXPECT_EQ(costOf(R"(func.func @f(%x: tensor<2x4xf32>, %w: tensor<10x1x4x4xf32>, %b: tensor<10x4xf32>, %r: !moe.routing<10 experts, "1" tokens, 2 choices>) {
+    %y = moe.kernel "expert_up" "k"(%x, %w, %b, %r) : (tensor<2x4xf32>, tensor<10x1x4x4xf32>, tensor<10x4xf32>, !moe.routing<10 experts, "1" tokens, 2 choices>) -> tensor<2x4xf32> {
+    ^bb0(%a: tensor<2x4xf32>, %p: tensor<10x1x4x4xf32>, %c: tensor<10x4xf32>, %q: !moe.routing<10 experts, "1" tokens, 2 choices>):
+      %u = moe.unpack %p n 4 : tensor<10x1x4x4xf32>
+      %m = moe.grouped_matmul %a, %u, %q : tensor<2x4xf32>, tensor<10x4x4xf32>, !moe.routing<10 experts, "1" tokens, 2 choices>
+      %t = moe.expert_rows %c, %q : tensor<10x4xf32>, !moe.routing<10 experts, "1" tokens, 2 choices>
+      %z = moe.add %m, %t : tensor<2x4xf32>, tensor<2x4xf32>
+      moe.yield %z : tensor<2x4xf32>
+    }
+    return })"),
+            "72 / 284");
+  EXPECT_EQ(costOf(R"(func.func @f(%i: tensor<2xi64>, %t: tensor<7x3xf64>) {
+    %y = moe.kernel "loops" "k"(%i, %t) : (tensor<2xi64>, tensor<7x3xf64>) -> tensor<2x3xf64> {
+    ^bb0(%a: tensor<2xi64>, %b: tensor<7x3xf64>):
+      %e = moe.embedding %a, %b : tensor<2xi64>, tensor<7x3xf64>
+      moe.yield %e : tensor<2x3xf64>
+    }
+    return })"),
+            "0 / 112"); // 8 bytes of 2 + 2*3 + 2*3
+  EXPECT_EQ(costOf(R"(func.func @f(%i: tensor<9xi64>, %t: tensor<7x3xf64>) {
+    %y = moe.kernel "loops" "k"(%i, %t) : (tensor<9xi64>, tensor<7x3xf64>) -> tensor<9x3xf64> {
+    ^bb0(%a: tensor<9xi64>, %b: tensor<7x3xf64>):
+      %e = moe.embedding %a, %b : tensor<9xi64>, tensor<7x3xf64>
+      moe.yield %e : tensor<9x3xf64>
+    }
+    return })"),
+            "0 / 456"); // 8 bytes of 9 + 7*3 + 9*3: no entry is read twice
+}
+
 } // namespace moec

@@ -393,6 +393,40 @@ TEST_F(Train, HierarchicalBalancesBothLevels) {
   EXPECT_NEAR(results.at("loss").at(0), 1.125 + 30.0 / 64, 2 * kNear);
 }
 
+// Groups of 3 places: the first takes the first choices of three tokens, the other one that of the last and two second ones. ln 4 and ln(4/3) are the
+// logarithms of the sums in both levels, and a group takes no place for what is dropped.
+TEST_F(Train, BothLevelsHaveAZLoss) {
+  build(gated(
+      R"({"kind": "hierarchical", "outer": 2, "policy": "all", "balance_loss": 0, "z_loss": 0.5, "least_capacity": 1, "capacity": {"train": 1.5, "eval": 9}})",
+      4, "[1, 4, 1]"));
+  auto given = threeAndOne();
+  given["y.gate.outer.weight"] = {1, 0};
+  given["y.gate.inner.weight"] = {1, 0, 0, 1};
+  given.erase("y.gate.weight");
+  auto results = evaluate(given);
+  double four = std::log(4.0) * std::log(4.0), third = std::log(4.0 / 3) * std::log(4.0 / 3);
+  EXPECT_NEAR(results.at("y.gate.outer.z_loss").at(0), (3 * four + third) / 4, kNear);
+  EXPECT_NEAR(results.at("y.gate.inner.z_loss").at(0), (5 * four + third) / 6, kNear);
+  EXPECT_NEAR(results.at("loss").at(0), 0.5 * ((3 * four + third) / 4 + (5 * four + third) / 6), 2 * kNear);
+}
+
+// The same routing: infinities in the gate of the second group are counted for the three rows that came to it, of two logits each one.
+TEST_F(Train, LogitsOfTheInnerLevelAreCountedWhereTheyAreNoNumbers) {
+  build(gated(R"({"kind": "hierarchical", "outer": 2, "policy": "all", "balance_loss": 0, "least_capacity": 1, "capacity": {"train": 1.5, "eval": 9}})", 4,
+              "[1, 4, 1]"),
+        {.train = true, .statistics = true});
+  auto given = threeAndOne();
+  given["y.gate.outer.weight"] = {1, 0};
+  given["y.gate.inner.weight"] = {1, 0, std::numeric_limits<double>::infinity(), 1};
+  given.erase("y.gate.weight");
+  auto results = evaluate(given);
+  EXPECT_EQ(results.at("y.gate.outer.non_finite").at(0), 0);
+  EXPECT_EQ(results.at("y.gate.non_finite").at(0), 3);
+  given["y.gate.inner.weight"] = {1, 0, 0, 1};
+  given["y.gate.outer.weight"] = {std::numeric_limits<double>::quiet_NaN(), 0};
+  EXPECT_EQ(evaluate(given).at("y.gate.outer.non_finite").at(0), 4);
+}
+
 // Capacities, policies and thresholds are those of training.
 TEST_F(Train, WordsByModeAreThoseOfTraining) {
   std::string gate = R"({"kind": "top_2", "policy": {"train": "threshold", "eval": "all"}, "least_capacity": 1,

@@ -170,6 +170,7 @@ private:
     case ParameterType::IntegerOrPair:
       return {"null", "\"zz\"", "[]", "[4]", "[4, 4, 4]", "{}", below, above, "1.5"};
     case ParameterType::Capacity:
+    case ParameterType::NumbersByMode:
       return {"null", "\"zz\"", "[]", "{}", "{\"train\": 1}", below, above};
     case ParameterType::Inits:
       return {"null", "5", "\"zeros\"", "[]"};
@@ -218,6 +219,9 @@ private:
       if (is(node, '{'))
         wrong = {"null", "5", "\"nosuch\"", "[]"};
       break;
+    case ParameterType::NumbersByMode:
+      wrong = {"null", "\"zz\"", "-1", "[[0.1]]", "1e7"};
+      break;
     case ParameterType::Capacity:
       wrong = {"null", "\"zz\"", "-1", "[]", "1e7"};
       break;
@@ -234,7 +238,7 @@ private:
     for (const auto& child : node.children) {
       for (const std::string& value : wrong)
         replace("entry", child->value, value);
-      if (parameter.type == ParameterType::Inits || parameter.type == ParameterType::Capacity)
+      if (parameter.type == ParameterType::Inits || parameter.type == ParameterType::Capacity || parameter.type == ParameterType::NumbersByMode)
         replace("entry's key", child->key, "\"nosuch\"");
     }
   }

@@ -138,6 +138,15 @@ TEST(CpuDevice, PrefersTheBestPlan) {
   EXPECT_EQ(choosePlan(Program(data)).target, nativeCpuTarget());
 }
 
+TEST(CpuTargets, TheBestOfThoseThatRunIsTheNativeOne) {
+  std::vector<std::string> names = runnableCpuTargets();
+  ASSERT_FALSE(names.empty());
+  EXPECT_EQ(names.front(), nativeCpuTarget());
+  // Each level has what those below it have.
+  EXPECT_EQ(names.back(), "cpu:x86-64-v2");
+  EXPECT_EQ(names.size(), nativeCpuTarget() == "cpu:x86-64-v4" ? 3u : nativeCpuTarget() == "cpu:x86-64-v3" ? 2u : 1u);
+}
+
 int openFiles() {
   int count = 0;
   DIR* folder = opendir("/proc/self/fd");

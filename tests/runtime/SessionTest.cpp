@@ -67,6 +67,28 @@ TEST(Session, WatchedLaunchesAreSeenInOrderWithWhatTheyLeave) {
   EXPECT_EQ(seen, expected);
 }
 
+TEST(Session, LaunchesAreTimedFromAskedUntilEnded) {
+  Session session = tinySession();
+  std::vector<std::pair<LaunchList, size_t>> seen, expected;
+  std::chrono::nanoseconds sum{0};
+  session.timeLaunches([&](LaunchList list, size_t index, std::chrono::nanoseconds time) {
+    EXPECT_GT(time.count(), 0);
+    seen.emplace_back(list, index);
+    sum += time;
+  });
+  auto begin = std::chrono::steady_clock::now();
+  session.load({{"w", someWeights()}}); // and packs them
+  session.run({{"x", tinyTokens(20, 9)}});
+  EXPECT_LE(sum, std::chrono::steady_clock::now() - begin);
+  for (LaunchList list : {LaunchList::Prepare, LaunchList::Forward})
+    for (size_t i = 0; i < session.plan().launches(list).size(); ++i)
+      expected.emplace_back(list, i);
+  EXPECT_EQ(seen, expected);
+  session.timeLaunches({});
+  session.run({{"x", tinyTokens(20, 9)}});
+  EXPECT_EQ(seen, expected);
+}
+
 TEST(Session, DrawsAtTheFirstRunWhatItWouldHaveLoaded) {
   for (bool looks : {false, true}) {
     Session drawn = tinySession(), loaded = tinySession();

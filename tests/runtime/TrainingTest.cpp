@@ -78,6 +78,21 @@ TEST(Training, WatchedLaunchesAreSeenInBothLists) {
   EXPECT_FAULT(training.weights(), Fault::Usage, "restore");
 }
 
+TEST(Training, LaunchesOfBothListsAreTimed) {
+  Training training = tinyTraining(true);
+  training.init(3);
+  std::vector<std::pair<LaunchList, size_t>> seen;
+  training.timeLaunches([&](LaunchList list, size_t index, std::chrono::nanoseconds time) {
+    EXPECT_GT(time.count(), 0);
+    seen.emplace_back(list, index);
+  });
+  training.step(tinyBatch(10, 1), {.learningRate = 0.05});
+  training.timeLaunches({});
+  training.step(tinyBatch(10, 1), {.learningRate = 0.05});
+  using enum LaunchList;
+  EXPECT_EQ(seen, (std::vector<std::pair<LaunchList, size_t>>{{Forward, 0}, {Forward, 1}, {Forward, 2}, {Apply, 0}, {Apply, 1}}));
+}
+
 TEST(Training, OneAccumulationIsAStepToTheBit) {
   Training whole = tinyTraining(false), parts = tinyTraining(true);
   whole.init(3);

@@ -96,7 +96,7 @@ TEST(History, CountsAndKeepsTheBest) {
   history.add(step(1));
   history.add(EvaluationRecord{.step = 1, .records = 3, .loss = 1, .seconds = 0.25, .accuracy = 0.5});
   history.add(step(2));
-  history.add(EvaluationRecord{.step = 2, .records = 3, .loss = 1, .accuracy = 0.4});
+  history.add(EvaluationRecord{.step = 2, .records = 3, .loss = 1, .accuracy = 0.6});
   history.add(EvaluationRecord{.step = 3, .records = 3, .loss = std::nan(""), .accuracy = 0.1});
   EXPECT_EQ(history.steps(), 2);
   EXPECT_EQ(history.records(), 16);
@@ -106,7 +106,7 @@ TEST(History, CountsAndKeepsTheBest) {
   EXPECT_EQ(history.evaluations(), 3);
   EXPECT_EQ(history.bestEvaluation()->step, 1) << "the first of equals, and no NaN";
   EXPECT_EQ(history.lastEvaluation()->step, 3);
-  EXPECT_EQ(history.bestAccuracy(), 0.5);
+  EXPECT_EQ(history.mostAccurate()->step, 2) << "which need not be the one of the least loss";
   EXPECT_EQ(Bins::mean(*history.curves().find("dropped gate"), 0), 0.5) << "a share of the choices";
   StepRecord long_ = step(3);
   long_.tokensPerSecond = 1600;

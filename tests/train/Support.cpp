@@ -48,7 +48,7 @@ const std::vector<data::Field>& Points::fields() const {
 }
 
 void Points::read(int64_t record, std::span<std::byte* const> fields) const {
-  if (record == badRecord)
+  if (badRecords.contains(record))
     throw Error(Fault::Data, placeOf(record) + ": cannot be read");
   auto words = [&](const char* what, uint64_t element) { return draw(seed_, streamOf(what), static_cast<uint32_t>(record), element); };
   int64_t label = record % 4, shown = randomLabels ? static_cast<int64_t>(words("label", 0)[0] % 4) : label;

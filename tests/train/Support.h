@@ -6,6 +6,7 @@
 #include "runtime/train/Trainer.h"
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,9 @@ public:
   std::string describe() const override { return "points"; }
   std::string placeOf(int64_t record) const override;
 
-  bool randomLabels = false; // nothing to be learnt
-  int64_t nanRecord = -1;    // one whose x has a NaN
-  int64_t badRecord = -1;    // one that cannot be read
+  bool randomLabels = false;    // nothing to be learnt
+  int64_t nanRecord = -1;       // one whose x has a NaN
+  std::set<int64_t> badRecords; // those that cannot be read
 
 private:
   int64_t size_;

@@ -8,8 +8,7 @@
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Metrics.h"
 #include "runtime/train/OutFolder.h"
-#include "tests/e2e/Support.h"
-#include "tests/train/Support.h"
+#include "tests/train/LoopSupport.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,73 +20,11 @@
 #include <sys/resource.h>
 
 namespace moec::train {
-namespace {
 
 namespace fs = std::filesystem;
 using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-/// One compiled program for all tests of a kind.
-struct Compiled {
-  explicit Compiled(bool accumulate = false, const std::string& patch = "{}")
-      : file(folder.path() / "model.json"), program(compileSmall(file, patch, accumulate)) {}
-  TemporaryFolder folder;
-  fs::path file;
-  Program program;
-};
-const Compiled& plain() {
-  static Compiled compiled;
-  return compiled;
-}
-const Compiled& accumulating() {
-  static Compiled compiled(true);
-  return compiled;
-}
-
-const Compiled& averaging() {
-  static Compiled compiled(false, R"({"optimizer": {"kind": "adamw", "ema": 0.9}})");
-  return compiled;
-}
-
-Config config(const fs::path& out, const Compiled& compiled = plain()) {
-  Config config;
-  config.batch = 16;
-  config.steps = 30;
-  config.schedule.peak = 0.02;
-  config.seed = 3;
-  config.model = compiled.file;
-  config.out = out;
-  return config;
-}
-
-data::OpenedData points(int64_t train = 100, int64_t validation = 40) {
-  return {std::make_shared<Points>(train), validation ? std::make_shared<Points>(validation, 2) : nullptr, nullptr, "points"};
-}
-
-/// A whole training, or a part of it: it is asked to stop behind step `until`.
-Outcome train(const Compiled& compiled, const Config& config, Listener* listener = nullptr, bool resume = false, int64_t until = -1,
-              data::OpenedData data = points(), int threads = 1) {
-  Remembering own;
-  std::atomic<bool> stop = false;
-  own.afterStep = [&](int64_t step) { stop = step == until; };
-  Trainer trainer(compiled.program, "cpu", {.threads = threads}, config, std::move(data));
-  if (resume)
-    trainer.resume();
-  return trainer.run(listener ? *listener : own, stop);
-}
-
-template <class Do> std::string problem(Fault fault, Do act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), fault) << error.what();
-    return error.what();
-  }
-  return "";
-}
-
-} // namespace
 
 TEST(Trainer, LearnsAndWritesWhatItPromises) {
   TemporaryFolder out;
@@ -325,25 +262,6 @@ TEST(Trainer, BeginsWithGivenWeights) {
   EXPECT_EQ(fromFile.steps[0].loss, training.step(loader.next()->fields, {.learningRate = 0.02, .seed = settings.seed}).at("loss").toDoubles()[0]);
 }
 
-TEST(Trainer, RecordsThatCannotBeReadAreToldOf) {
-  TemporaryFolder out;
-  Config settings = config(out.path());
-  settings.steps = 7;
-  auto bad = std::make_shared<Points>(100);
-  bad->badRecord = 30;
-  data::OpenedData data = points();
-  data.train = bad;
-  EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), settings, nullptr, false, -1, data); }), HasSubstr("point 30: cannot be read"));
-  settings.badRecords = data::BadRecords::Skip;
-  Remembering told;
-  train(plain(), settings, &told, false, -1, data);
-  EXPECT_THAT(told.skipped, ElementsAre("point 30: cannot be read"));
-  int64_t records = 0;
-  for (const StepRecord& step : told.steps)
-    records += step.records;
-  EXPECT_EQ(records, 99);
-}
-
 TEST(Trainer, ALossThatIsNotFiniteIsFollowedToItsLaunch) {
   TemporaryFolder out;
   Config settings = config(out.path());
@@ -374,11 +292,12 @@ TEST(Trainer, AWeightThatIsNotFiniteIsFollowedToItsLaunch) {
     settings.checkpointEvery = every;
     settings.schedule.peak = 1e39;
     std::string message = problem(Fault::Data, [&] { train(plain(), settings); });
-    EXPECT_THAT(message,
-                testing::ContainsRegex(
-                    every == 1
-                        ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
-                        : "^step 2: the loss is nan; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
+    EXPECT_THAT(
+        message,
+        testing::ContainsRegex(
+            every == 1
+                ? "^step 1: 'first.bias': [0-9]+ of 16 elements are not finite.*; it began in launch [0-9]+ of [0-9]+ of forward, '"
+                : "^step 2: the loss is nan, and 64 router logits of gate 'moe.gate' are no finite numbers; already step 1 left numbers that are not finite: it began in launch [0-9]+ of [0-9]+ of forward, '"));
     EXPECT_THAT(message, HasSubstr("There is no checkpoint before it"));
     EXPECT_THAT(listCheckpoints(out.path()), testing::IsEmpty());
   }
@@ -399,8 +318,8 @@ TEST(Trainer, DataThatAreNotFiniteAreNamed) {
         message,
         testing::StartsWith(
             settings.accumulate == 1
-                ? "step 4: the loss is nan; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
-                : "step 2: the loss is nan; it began with the data: of input 'x'"));
+                ? "step 4: the loss is nan, and 4 router logits of gate 'moe.gate' are no finite numbers; it began with the data: of input 'x', f32[16, 8], 1 of 128 elements are not finite; the first, at [5, 5], is nan"
+                : "step 2: the loss is nan, and 4 router logits of gate 'moe.gate' are no finite numbers; it began with the data: of input 'x'"));
     EXPECT_THAT(message, HasSubstr("; that is " + bad->placeOf(bad->nanRecord) + ". The last checkpoint, "));
     EXPECT_THAT(message, testing::Not(HasSubstr("learning rate")));
     EXPECT_EQ(listCheckpoints(out.path()).back(), checkpointFolder(out.path(), settings.accumulate == 1 ? 3 : 1));
@@ -485,60 +404,6 @@ TEST(Trainer, EpochsKeepTheirLengthWhenBatchesChange) {
     EXPECT_THAT(problem(Fault::Usage, [&] { train(accumulating(), settings, nullptr, true); }),
                 HasSubstr("is in epoch 3, but the training has 1 in all: give more"));
   }
-}
-
-namespace {
-
-/// Ten records, of which one cannot be read, one a step, in epochs.
-std::pair<Config, data::OpenedData> withABadRecord(const fs::path& out, int64_t record, int64_t epochs) {
-  Config settings = config(out);
-  settings.batch = 1;
-  settings.steps = 0;
-  settings.epochs = epochs;
-  settings.schedule.kind = Schedule::Kind::Linear;
-  settings.badRecords = data::BadRecords::Skip;
-  auto bad = std::make_shared<Points>(10);
-  bad->badRecord = record;
-  data::OpenedData data = points(10, 4);
-  data.train = bad;
-  return {settings, data};
-}
-
-} // namespace
-
-// A batch of nothing but bad records is no step: an epoch has fewer than were foretold, and the schedule follows those.
-TEST(Trainer, WhereRecordsAreSkippedTheScheduleGoesOnToo) {
-  TemporaryFolder whole;
-  auto [settings, data] = withABadRecord(whole.path(), 4, 2);
-  Remembering uninterrupted;
-  Outcome expected = train(plain(), settings, &uninterrupted, false, -1, data);
-  EXPECT_EQ(uninterrupted.total, 20);
-  EXPECT_EQ(expected.steps, 18);
-  for (int64_t until : {1, 9, 10, 17}) {
-    SCOPED_TRACE(until);
-    TemporaryFolder parts;
-    settings.out = parts.path();
-    EXPECT_EQ(train(plain(), settings, nullptr, false, until, data).steps, until);
-    Remembering told;
-    Outcome rest = train(plain(), settings, &told, true, -1, data);
-    EXPECT_EQ(told.total, 20);
-    EXPECT_EQ(told.steps.front().learningRate, uninterrupted.steps.at(static_cast<size_t>(until)).learningRate);
-    EXPECT_EQ(filesOf(rest.checkpoint), filesOf(expected.checkpoint));
-  }
-}
-
-TEST(Trainer, WhatTheNextEpochWouldSkipKeepsNoTrainingFromItsEnd) {
-  TemporaryFolder out;
-  auto [settings, data] = withABadRecord(out.path(), data::orderOf(10, 3, 1, true)[0], 1);
-  Outcome outcome = train(plain(), settings, nullptr, false, -1, data);
-  EXPECT_EQ(readCheckpoint(outcome.checkpoint).place, (data::Place{1, 0}));
-  Outcome again = train(plain(), settings, nullptr, true, -1, data);
-  EXPECT_EQ(again.end, Outcome::End::Finished);
-  EXPECT_EQ(again.steps, outcome.steps);
-  settings.epochs = 2;
-  Remembering told;
-  EXPECT_EQ(train(plain(), settings, &told, true, -1, data).steps, 18);
-  EXPECT_THAT(told.skipped, ElementsAre(HasSubstr("cannot be read"))) << "it is of this epoch";
 }
 
 // Ten records are three batches of 3; behind two of them no batch of 5 is left.

@@ -16,6 +16,8 @@ public:
   std::vector<std::string> targets() const override { return {"cpu"}; }
   std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) override;
   int threads() const { return workers_->count(); }
+  /// Its threads, for other work between launches.
+  Workers& workers() { return *workers_; }
 
 private:
   std::shared_ptr<Workers> workers_;

@@ -76,6 +76,10 @@ def run_levels(row, x, parameters, draws, training):
     first = torch.arange(outer)[:, None, None, None] * inner
     chosen[number[taken]] = torch.where(indices >= 0, indices + first, -1)[taken]
     aux = {"outer.balance_loss": loss, "inner.balance_loss": loss_inner} if training else {}
+    if training and "z_loss" in row.gate:  # which the package lacks: of the outer gate's tokens, and of the rows that came to a group
+        logits = torch.einsum("ebcd,eid->ebci", slots, parameters["inner.weight"])
+        aux["outer.z_loss"] = (x @ parameters["outer.weight"].T).logsumexp(dim=-1).square().mean()
+        aux["inner.z_loss"] = logits.logsumexp(dim=-1).square()[taken].mean()
     return Routed(both, chosen, aux, outer=groups.flatten(0, 1))
 
 
@@ -95,15 +99,16 @@ def rows():
     yield flat("one", "none", 1)
     levels = base | {"kind": "hierarchical", "outer": 3}
 
-    def level(name, policy, outer, experts):
+    def level(name, policy, outer, experts, **more):
         def drawn(shape):
             count = shape[0] * shape[1]
             return {"outer.policy": (shape, "uniform"), "inner.policy": ((2 * count,), "uniform")} if policy == "random" else {}
 
         shapes = {"outer.weight": (outer, WIDTH), "inner.weight": (outer, experts // outer, WIDTH)}
-        return Row(f"hierarchical.mixture-of-experts.{name}", "mixture-of-experts", levels | {"policy": policy, "outer": outer}, shapes, run_levels,
+        return Row(f"hierarchical.mixture-of-experts.{name}", "mixture-of-experts", levels | {"policy": policy, "outer": outer} | more, shapes, run_levels,
                    experts, drawn, BATCHED, huge=HUGE)
 
     for policy in POLICIES:
         yield level(policy, policy, 3, 6)
     yield level("two-by-three", "all", 2, 6)
+    yield level("z-loss", "all", 3, 6, capacity={"train": 0.6, "eval": 0.9}, z_loss=0.2)

@@ -13,10 +13,14 @@ def by_mode(value, mode):
     return value[mode] if isinstance(value, dict) else value
 
 
+def as_tuple(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
 def run(row, x, parameters, draws, training):
     gate = row.gate
     module = package.TopNGating(WIDTH, row.experts, top_n=gate["top_k"], straight_through_dispatch_tensor=gate.get("straight_through", True),
-                                **{f"{name}_{mode}": by_mode(gate[key], mode) for key, name in (("capacity", "capacity_factor"), ("threshold", "threshold"))
+                                **{f"{name}_{mode}": as_tuple(by_mode(gate[key], mode)) for key, name in (("capacity", "capacity_factor"), ("threshold", "threshold"))
                                    for mode in ("train", "eval")}).train(training)
     chosen, topk = [], module.topk
 
@@ -38,7 +42,9 @@ def run(row, x, parameters, draws, training):
 
 def rows():
     base = {"kind": "top_n", "top_k": 2, "threshold": {"train": 0.2, "eval": 0.4}, "capacity": {"train": 1.25, "eval": 2.0}, "balance_loss": 0.3, "z_loss": 0.2}
-    for name, experts, changes in (("two", 5, {}), ("three", 5, {"top_k": 3}), ("plain", 5, {"straight_through": False}), ("all", 3, {"top_k": 3, "threshold": 0.0}), ("noise", 4, {"noise": 0.7}),
+    for name, experts, changes in (("two", 5, {}), ("three", 5, {"top_k": 3}),
+                                   ("thresholds", 5, {"top_k": 4, "threshold": {"train": [0.1, 0.3, 0.9], "eval": [0.6, 0.0, 0.2]}}),
+                                   ("plain", 5, {"straight_through": False}), ("all", 3, {"top_k": 3, "threshold": 0.0}), ("noise", 4, {"noise": 0.7}),
                                    ("tight", 3, {"capacity": {"train": 0.6, "eval": 0.9}})):
         gate = base | changes
 

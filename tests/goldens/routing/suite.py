@@ -226,7 +226,7 @@ def run(row, made, dtype, training):
     y = torch.einsum("te,teo->to", routed.combine, every).reshape(x.shape)
     if not training:
         return y.detach().numpy(), routed, {}, {}
-    if "z_loss" in row.gate and "z_loss" not in routed.aux:
+    if "z_loss" in row.gate and not any(path.split(".")[-1] == "z_loss" for path in routed.aux):
         routed.aux["z_loss"] = routed.logits.logsumexp(dim=-1).square().mean()
     total = torch.nn.functional.mse_loss(y, torch.from_numpy(target).to(dtype))
     for path, value in routed.aux.items():

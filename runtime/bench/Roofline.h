@@ -21,11 +21,12 @@ struct Work {
 
 struct Bound {
   enum class Side { Arithmetic, Memory } side = Side::Memory;
-  double seconds = 0;
+  double seconds = 0; // as if arithmetic and memory worked side by side, and nothing but them
+  double inTurn = 0;  // one behind the other
 };
 const char* nameOf(Bound::Side side);
 
-/// The slowest of fp32, fp64 and memory, as if they ran side by side.
+/// The slowest of fp32, fp64 and memory, as if they ran side by side; and the sum of memory and the slower of the others.
 Bound boundOf(const Work& work, const Peaks& peaks);
 
 } // namespace moec::bench

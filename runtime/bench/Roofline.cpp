@@ -1,4 +1,4 @@
-#include "bench/gpu/Roofline.h"
+#include "runtime/bench/Roofline.h"
 
 #include <algorithm>
 
@@ -15,7 +15,7 @@ const char* nameOf(Bound::Side side) { return side == Bound::Side::Memory ? "mem
 
 Bound boundOf(const Work& work, const Peaks& peaks) {
   double arithmetic = std::max(work.flops32 / peaks.flops32, work.flops64 / peaks.flops64), memory = work.bytes / peaks.bytes;
-  return arithmetic > memory ? Bound{Bound::Side::Arithmetic, arithmetic} : Bound{Bound::Side::Memory, memory};
+  return {arithmetic > memory ? Bound::Side::Arithmetic : Bound::Side::Memory, std::max(arithmetic, memory), arithmetic + memory};
 }
 
 } // namespace moec::bench

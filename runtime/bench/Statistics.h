@@ -11,8 +11,13 @@ namespace moec::bench {
 /// in proportion.
 struct Spread {
   double median = 0, low = 0, high = 0;
+
+  /// Half of what the middle half spans: how far a value is off, as a rule.
+  double half() const { return (high - low) / 2; }
 };
 Spread spreadOf(std::vector<double> values);
+/// What this part of the values is below, of values in order; between two of them in proportion. Zero of none.
+double quantileOf(const std::vector<double>& ordered, double part);
 
 /// Something that is timed. `once` runs it and returns its time in any unit, the same for all.
 struct Contestant {

@@ -1,21 +1,21 @@
-#include "bench/gpu/Statistics.h"
+#include "runtime/bench/Statistics.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace moec::bench {
 
+double quantileOf(const std::vector<double>& ordered, double part) {
+  if (ordered.empty())
+    return 0;
+  double place = part * static_cast<double>(ordered.size() - 1);
+  auto below = static_cast<size_t>(place);
+  size_t above = std::min(below + 1, ordered.size() - 1);
+  return ordered[below] + (ordered[above] - ordered[below]) * (place - static_cast<double>(below));
+}
+
 Spread spreadOf(std::vector<double> values) {
-  if (values.empty())
-    return {};
   std::sort(values.begin(), values.end());
-  auto at = [&](double part) {
-    double place = part * static_cast<double>(values.size() - 1);
-    auto below = static_cast<size_t>(place);
-    size_t above = std::min(below + 1, values.size() - 1);
-    return values[below] + (values[above] - values[below]) * (place - static_cast<double>(below));
-  };
-  return {at(0.5), at(0.25), at(0.75)};
+  return {quantileOf(values, 0.5), quantileOf(values, 0.25), quantileOf(values, 0.75)};
 }
 
 std::vector<std::vector<double>> runByTurns(const std::vector<Contestant>& contestants, int repetitions) {

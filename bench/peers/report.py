@@ -1,0 +1,56 @@
+"""Rows of measure.py as FILE.json and FILE.md. A row replaces the one of its work and threads; the others stay as they were measured."""
+import datetime
+import json
+import os
+import re
+from pathlib import Path
+
+HEAD = """# moec beside PyTorch: {cpu}
+
+`bench/peers/run` made this page and the JSON beside it; `bench/peers/README.md` says what each work is and how pairs are taken. Ratio: PyTorch's time over moec's, the median of the pairs'
+ratios (their quartiles). Times are medians in ms. Limit: what the multiply-adds would take at the rate of a loop in registers, or the weights at the rate of reading memory, whichever is more,
+measured between the pairs; of the gates, norms and updates it knows nothing. One thread is timed by the CPU's time of the process, two by the wall's. A machine that other work shares leaves the ratios standing, but not the times.
+
+{cores} cores, {versions}.
+
+| Work | threads | moec | PyTorch | its form | **ratio** (quartiles) | limit | limit / moec | taken |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def cpu_name():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown CPU"
+
+
+def cpu_word():
+    """For a file's name: the model's, or where a virtual machine hides it the family's number too."""
+    text = Path("/proc/cpuinfo").read_text()
+    family = re.search(r"cpu family\s*:\s*(\d+)", text)
+    return re.sub(r"[^a-z0-9]+", "-", f"{cpu_name()} family {family.group(1) if family else 'unknown'}".lower()).strip("-")
+
+
+def milliseconds(seconds):
+    return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
+
+
+def line(row):
+    low, high = row["ratio_quartiles"]
+    return (f"| {row['work']} | {row['threads']} | {milliseconds(row['moec']['median'])} | {milliseconds(row['torch']['median'])} | {row['form']} | **{row['ratio']:.2f}** ({low:.2f} - {high:.2f}) "
+            f"| {milliseconds(row['limit'])} | {row['limit'] / row['moec']['best']:.0%} | {row.get('date', '')} |")
+
+
+def add(out, row, order):
+    """`order`: the names of all works, in the table's order."""
+    file = Path(f"{out}.json")
+    stored = json.loads(file.read_text()) if file.exists() else {"rows": []}
+    row["date"] = datetime.date.today().isoformat()
+    rows = [old for old in stored["rows"] if (old["work"], old["threads"]) != (row["work"], row["threads"])] + [row]
+    rows.sort(key=lambda r: (order.index(r["work"]) if r["work"] in order else len(order), r["threads"]))
+    stored = {"cpu": cpu_name(), "cores": os.cpu_count(), "rows": rows}
+    file.write_text(json.dumps(stored, indent=1) + "\n")
+    versions = sorted({f"moec {r['moec_version']}, PyTorch {r['torch_version']}" for r in rows})
+    text = HEAD.format(cpu=cpu_name(), cores=os.cpu_count(), versions="; ".join(versions)) + "".join(line(r) + "\n" for r in rows)
+    Path(f"{out}.md").write_text(text)

@@ -1,0 +1,42 @@
+#include "compiler/cli/bench/BenchSubject.h"
+
+#include "compiler/cli/CommandInputs.h"
+#include "compiler/cli/OpenProgram.h"
+
+namespace moec::cli {
+
+BenchSubject::BenchSubject(const std::filesystem::path& file, const CommonOptions& options, std::shared_ptr<Device> device) : seed_(options.seed) {
+  CommonOptions own = options;
+  own.file = file;
+  if (!own.weights && !own.init)
+    own.init = 0;
+  Program program = openProgram(own, {.targets = targetsFor({device})}).program;
+  name_ = program.name();
+  if (!own.train) {
+    session_.emplace(program, device);
+    loadWeights(*session_, own);
+    return;
+  }
+  training_.emplace(program, device);
+  own.weights ? training_->load(*own.weights, own.allowNonFinite) : training_->init(*own.init);
+}
+
+const Plan& BenchSubject::plan() const { return training_ ? training_->plan() : session_->plan(); }
+
+void BenchSubject::setSizes(const Bindings& sizes) {
+  if (!inputs_.empty() && sizes == sizes_)
+    return;
+  inputs_ = generatedInputs(plan(), sizes, seed_);
+  sizes_ = sizes;
+}
+
+void BenchSubject::call() {
+  if (training_)
+    training_->step(inputs_, {.learningRate = 0, .seed = seed_});
+  else
+    session_->run(inputs_, {.seed = seed_});
+}
+
+void BenchSubject::timeLaunches(LaunchClock clock) { training_ ? training_->timeLaunches(std::move(clock)) : session_->timeLaunches(std::move(clock)); }
+
+} // namespace moec::cli

@@ -1,0 +1,114 @@
+#pragma once
+// What gates chose in the steps of a training, as a file (docs/TRAINING.md): a header that names the gates, and a block behind it for each batch of each step,
+// appended as the training goes on. Knows neither plans nor trainings.
+
+#include "runtime/core/Tensor.h"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moec::train {
+
+struct ChoosingGate {
+  std::string name;    // its path in the model: "layers.0.moe.gate"
+  int64_t choices = 0; // per token (K)
+  int64_t experts = 0; // 0: not known
+  bool operator==(const ChoosingGate&) const = default;
+};
+
+/// What a record is of.
+struct ChoiceHeader {
+  std::string model; // its name
+  std::string data;  // digest of the records that are learnt from
+  uint64_t seed = 0; // by which they are ordered
+  std::vector<ChoosingGate> gates;
+  bool operator==(const ChoiceHeader&) const = default;
+};
+
+/// A batch of a step, and the records that are in it.
+struct BatchKey {
+  int64_t step = 0, batch = 0;                // the batches of a step are counted from 0
+  int64_t epoch = 0, record = 0, records = 0; // the first one's place, and how many
+  bool operator==(const BatchKey&) const = default;
+};
+
+/// A file that is open.
+class OpenFile {
+public:
+  OpenFile() = default;
+  explicit OpenFile(int number) : number_(number) {}
+  ~OpenFile();
+  OpenFile(OpenFile&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  OpenFile& operator=(OpenFile&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  int number() const { return number_; }
+
+private:
+  int number_ = -1;
+};
+
+class ChoiceReader {
+public:
+  /// Error(Data) naming the file for what is no record, damaged or of a later version. An unfinished last block is passed over.
+  explicit ChoiceReader(const std::filesystem::path& file);
+
+  const std::filesystem::path& path() const { return path_; }
+  const ChoiceHeader& header() const { return header_; }
+  /// Steps of which there is something; 0 and 0: none.
+  int64_t first() const { return blocks_.empty() ? 0 : blocks_.front().key.step; }
+  int64_t last() const { return blocks_.empty() ? 0 : blocks_.back().key.step; }
+  /// Null when there is none.
+  const BatchKey* find(int64_t step, int64_t batch) const;
+  /// Of each gate i32 (T, K), -1 for no expert. Error(Data) for a block that is damaged.
+  std::vector<Tensor> read(int64_t step, int64_t batch) const;
+  /// Where the bytes of the steps up to this one end.
+  uint64_t endOf(int64_t step) const;
+
+private:
+  struct Block {
+    BatchKey key;
+    uint64_t begin = 0, bytes = 0;
+  };
+  const Block* blockOf(int64_t step, int64_t batch) const;
+  [[noreturn]] void fail(const std::string& what) const;
+  /// These bytes; nothing when the file ends before. What another process takes away meanwhile is an error, and no more.
+  std::optional<std::vector<uint8_t>> bytesAt(uint64_t from, uint64_t count) const;
+  uint64_t readHeader();
+  void findBlocks(uint64_t from);
+
+  std::filesystem::path path_;
+  OpenFile file_;
+  uint64_t size_ = 0;
+  ChoiceHeader header_;
+  std::vector<Block> blocks_;
+  uint64_t headerEnd_ = 0;
+};
+
+/// While it lives, no other writes to the file.
+class ChoiceWriter {
+public:
+  /// Begins the file anew, which appears with its header or not at all. With `behind` it goes on with what is there up to that step, and cuts off what is
+  /// behind it. Error(Usage) when something else than a record stands there, another training writes it, or (`behind`) it is of something else or ends before;
+  /// Error(Data) when it is damaged; Error(System).
+  ChoiceWriter(const std::filesystem::path& file, const ChoiceHeader& header, std::optional<int64_t> behind = {});
+
+  /// The block is with the system when this returns; Error(System) when the disk is full: then nothing of it is there. `choices`: i32 (T, K) of each gate.
+  void add(const BatchKey& key, const std::vector<Tensor>& choices);
+  /// What was added survives a power cut.
+  void sync();
+
+private:
+  void open();
+  [[noreturn]] void fail(const char* doing, int code) const;
+
+  std::filesystem::path path_;
+  std::vector<ChoosingGate> gates_;
+  OpenFile file_;
+};
+
+} // namespace moec::train
