@@ -206,7 +206,7 @@ std::optional<Json> resolveWith(const Json& value, const Lookup& lookup, Diagnos
 }
 
 const Json* reportUnknown(std::string_view name, Position position, const std::vector<std::string>& known, Diagnostics& diagnostics) {
-  diagnostics.error(position, unknownWord("name", name, known));
+  diagnostics.error(position, diagnostics.isFull() ? "" : unknownWord("name", name, known)); // a full one counts alone
   return nullptr;
 }
 
@@ -229,7 +229,7 @@ std::vector<std::string> Environment::names() const {
 std::optional<Json> resolve(const Json& value, const Environment& environment, Diagnostics& diagnostics) {
   Lookup lookup = [&](std::string_view name, Position use) {
     const Json* found = environment.find(name);
-    return found ? found : reportUnknown(name, use, environment.names(), diagnostics);
+    return found ? found : reportUnknown(name, use, diagnostics.isFull() ? std::vector<std::string>() : environment.names(), diagnostics);
   };
   int64_t room = kMostInValue;
   return resolveWith(value, lookup, diagnostics, room);
@@ -253,7 +253,10 @@ std::optional<Environment> evaluateLet(const Json& let, Diagnostics& diagnostics
     if (failed.contains(key))
       return nullptr;
     if (std::find(open.begin(), open.end(), key) != open.end() || open.size() > 256) {
-      diagnostics.error(use, fmt::format("{} is defined by itself: {} -> {}", inQuotes(name), fmt::join(open, " -> "), name));
+      std::string way;
+      for (const std::string& step : open)
+        way += (isName(step) ? step : inQuotes(step)) + " -> ";
+      diagnostics.error(use, fmt::format("{} is defined by itself: {}{}", inQuotes(name), way, name));
       return nullptr;
     }
     open.push_back(key);

@@ -19,11 +19,15 @@ namespace {
 
 uint32_t bigEndian(std::span<const uint8_t> bytes) { return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3]; }
 
+/// A byte of deflated data stands for at most so many: matches of 258 bytes, each told in two bits.
+constexpr int64_t kMostInflated = 1032;
+
 /// libpng stops at the last pixel; a file cut behind it is damaged all the same. The picture's size stands in the first
-/// chunk.
+/// chunk, and is no more than its data can tell of (a pixel has at least one bit): it is what memory is taken for.
 void checkChunks(std::span<const uint8_t> bytes, const std::string& where) {
   auto fail = [&](const std::string& problem) { throw Error(Fault::Data, fmt::format("{}: damaged PNG: {}", where, problem)); };
   size_t place = 8;
+  int64_t width = 0, height = 0, data = 0;
   for (bool first = true;; first = false) {
     if (bytes.size() - place < 12)
       fail(fmt::format("cut short after {} bytes", bytes.size()));
@@ -34,10 +38,17 @@ void checkChunks(std::span<const uint8_t> bytes, const std::string& where) {
     if (first) {
       if (type != "IHDR" || length != 13)
         fail("it does not begin with its size");
-      checkPixels(bigEndian(bytes.subspan(place + 8)), bigEndian(bytes.subspan(place + 12)), where);
+      width = bigEndian(bytes.subspan(place + 8));
+      height = bigEndian(bytes.subspan(place + 12));
+      checkPixels(width, height, where);
     }
-    if (type == "IEND")
+    if (type == "IDAT")
+      data += length;
+    if (type == "IEND") {
+      if (width * height / 8 > data * kMostInflated)
+        fail(fmt::format("{} x {} pixels are more than its {} bytes of data can hold", width, height, data));
       return;
+    }
     place += size_t{length} + 12;
   }
 }

@@ -75,7 +75,7 @@ bool records(Bytes bytes) {
   });
 }
 
-void choices(Bytes bytes) {
+bool choices(Bytes bytes) {
   // Behind the front and each block stands the digest of what is before it.
   std::vector<uint8_t> made(bytes.begin(), bytes.end());
   auto word = [&](size_t at) {
@@ -94,9 +94,9 @@ void choices(Bytes bytes) {
     for (; made.size() - at >= kBlock && word(at) >= kBlock && word(at) <= made.size() - at; at += word(at))
       makeRight(at, word(at));
   }
-  MemoryFile file(made);
-  refusable([&] {
-    train::ChoiceReader reader(file.path());
+  std::string path = fileOf(made);
+  return refusable([&] {
+    train::ChoiceReader reader(path);
     for (int64_t step = reader.first(), read = 0; step >= 1 && step <= reader.last() && read < 64; ++step)
       for (int64_t batch = 0; reader.find(step, batch) && read < 64; ++batch, ++read)
         refusable([&] {

@@ -80,6 +80,8 @@ TEST(Image, AHugePictureIsRefusedBeforeDecoding) {
   std::string file = png({0, 0, 0}, 1, 1, 3);
   file.replace(16, 8, std::string("\x7f\xff\xff\xff\x7f\xff\xff\xff", 8)); // the size in IHDR; its checksum is no longer right either
   EXPECT_FAULT(decoded(file), Fault::Data, "2147483647 x 2147483647 pixels; expected 1 to 16777216");
+  file.replace(16, 8, std::string("\0\0\x10\0\0\0\x10\0", 8)); // 64 MiB of pixels out of a dozen bytes
+  EXPECT_FAULT(decoded(file), Fault::Data, "4096 x 4096 pixels are more than its 12 bytes of data can hold");
   std::string other = jpeg(std::vector<uint8_t>(3), 1, 1);
   size_t frame = other.find("\xff\xc0");
   ASSERT_NE(frame, std::string::npos);

@@ -1,5 +1,6 @@
 // Model files made to hurt: numbers that nothing holds, bytes that are no text, names that are paths or steer a terminal, sizes that would take all memory.
 
+#include "models/Expression.h"
 #include "models/json/Parse.h"
 #include "models/json/Words.h"
 #include "runtime/core/Printable.h"
@@ -54,6 +55,26 @@ TEST(HostileText, BytesThatAreNoText) {
   errors("\xEF\xBB[]");
   expectAt(std::string("[1]\0 and more", 13), 1, 4, "a zero byte"); // not the end
   errors(std::string("\xFF\xFE[\0]\0", 6));                         // UTF-16
+}
+
+TEST(HostileText, KnownWordsOfAFileNeitherSteerATerminalNorFillIt) {
+  std::vector<std::string> known{"a", "di\x7fm", "b\x1b[31m\n"};
+  EXPECT_EQ(joined(known), "a, di\\u007fm, b\\u001b[31m\\u000a");
+  EXPECT_EQ(suggestion("dim", known), "; did you mean \"di\\u007fm\"? known: " + joined(known));
+  std::vector<std::string> many(100000, std::string(1000, 'x'));
+  EXPECT_LT(unknownWord("name", "y", many).size(), 30000u);
+}
+
+TEST(HostileText, NamesOfLetInMessages) {
+  for (const char* text : {R"j({"a\u001b[31m": "$c", "b": 1})j", R"j({"\u0007": "$b", "b": "$b"})j", R"j({"a\u007f": "$(b+1)", "b": "$c"})j"}) {
+    Diagnostics diagnostics;
+    std::optional<Json> let = parseJson(text, diagnostics);
+    ASSERT_TRUE(let) << text;
+    EXPECT_FALSE(evaluateLet(*let, diagnostics)) << text;
+    ASSERT_FALSE(diagnostics.entries().empty()) << text;
+    for (const Diagnostics::Entry& entry : diagnostics.entries())
+      EXPECT_FALSE(hasControls(entry.message)) << entry.message;
+  }
 }
 
 TEST(HostileText, DuplicateKeys) {
