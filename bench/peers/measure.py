@@ -7,6 +7,7 @@ import argparse
 import ctypes
 import gc
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -84,12 +85,22 @@ class Clock:
 
 
 def apart(found, expected):
-    """The largest difference, relative to the largest number, over all results."""
+    """The largest difference, relative to the largest number, over all results; no result is none, and NaN is no difference."""
+    if not expected:
+        raise RuntimeError("gives no result to compare")
     worst = 0.0
     for name, value in expected.items():
         ours = found[name].reshape(value.shape).to(torch.float64)
-        worst = max(worst, float((ours - value.to(torch.float64)).abs().max() / value.abs().max()))
+        difference = float((ours - value.to(torch.float64)).abs().max() / value.abs().max())
+        if not math.isfinite(difference):
+            raise RuntimeError(f"{name}: results, or their difference, are not finite")
+        worst = max(worst, difference)
     return worst
+
+
+def quartiles(values):
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return [low, high]
 
 
 class Comparison:
@@ -175,7 +186,7 @@ def main():
     ours, theirs = ([pair[side] for pair in pairs] for side in ("moec", "torch"))
     print(json.dumps({
         "work": work.name, "threads": arguments.threads, "form": best, "forms": forms, "pairs": pairs, "apart": forms[best]["apart"],
-        "ratio": statistics.median(ratios), "ratio_quartiles": [ratios[len(ratios) // 4], ratios[(3 * len(ratios)) // 4]], "ratio_least": ratios[0], "ratio_most": ratios[-1],
+        "ratio": statistics.median(ratios), "ratio_quartiles": quartiles(ratios), "ratio_least": ratios[0], "ratio_most": ratios[-1],
         "moec": {"median": statistics.median(ours), "best": min(ours)}, "torch": {"median": statistics.median(theirs), "best": min(theirs)},
         "flops": work.flops, "read_bytes": work.read, "fma_rate": max(limits.fma), "read_rate": max(limits.read), "limit": limits.seconds(work),
         "torch_version": torch.__version__, "moec_version": Library(arguments.build / "lib" / "libmoec_runtime.so").c.moec_version().decode(),

@@ -41,7 +41,7 @@ def line(row):
     low, high = row["ratio_quartiles"]
     tried = ", ".join(form for form, entry in row["forms"].items() if "seconds" in entry)
     return (f"| {row['work']} | {row['threads']} | {milliseconds(row['moec']['median'])} | {milliseconds(row['torch']['median'])} | {row['form']} | {tried} | **{row['ratio']:.2f}** ({low:.2f} - {high:.2f}) "
-            f"| {len(row['pairs'])} | {milliseconds(row['limit'])} | {row['limit'] / row['moec']['best']:.0%} | {row.get('date', '')} |")
+            f"| {len(row['pairs'])} | {milliseconds(row['limit'])} | {row['limit'] / row['moec']['median']:.0%} | {row.get('date', '')} |")
 
 
 def add(out, row, order):

@@ -84,7 +84,7 @@ bool isDisabled(const std::string& name) {
 /// The part's cases, in GoogleTest's own order: neighbours go to different parts, for they tend to cost the same.
 std::vector<std::string> casesOf(const BatchOptions& options) {
   std::vector<std::string> names;
-  int number = 0;
+  int number = 0; // of enabled cases
   const testing::UnitTest& all = *testing::UnitTest::GetInstance();
   for (int i = 0; i < all.total_test_suite_count(); ++i)
     for (int j = 0; j < all.GetTestSuite(i)->total_test_count(); ++j) {
@@ -92,6 +92,8 @@ std::vector<std::string> casesOf(const BatchOptions& options) {
       if (!isDisabled(name) && number++ % options.count == options.index - 1)
         names.push_back(name);
     }
+  if (number == 0)
+    throw std::runtime_error(options.program + " has no cases: its sources hold none that is enabled");
   return names;
 }
 

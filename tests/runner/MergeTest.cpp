@@ -76,6 +76,14 @@ TEST(Merge, ABatchWhoseReportBreaksOffFails) {
   EXPECT_EQ(merged.output.text, "failed: batch.t.1\n1 passed, 1 failed\n");
 }
 
+TEST(Merge, ABatchThatLostACaseFails) {
+  Folder folder;
+  folder.write("batch.t.1.xml", passed + "<!-- all 2 cases -->\n");
+  Merged merged = merge(folder, entry("batch.t.1", "run"));
+  EXPECT_EQ(merged.output.text, "failed: batch.t.1\n1 passed, 1 failed\n");
+  EXPECT_EQ(merged.output.code, 1);
+}
+
 TEST(Merge, ABatchThatFailedWithoutACaseFails) {
   Folder folder;
   folder.write("batch.t.1.xml", passed + "<!-- all 1 cases -->\n");

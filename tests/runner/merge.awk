@@ -8,12 +8,12 @@ function count(line) {
 function attribute(line, name) { return match(line, " " name "=\"[^\"]*\"") ? substr(line, RSTART + length(name) + 3, RLENGTH - length(name) - 4) : "" }
 
 # Takes a batch's cases over; whether that tells all of it.
-function take(name, status,   file, line, text, before, whole) {
+function take(name, status,   file, line, text, before, read, whole) {
   file = reports "/" name ".xml"
   before = failed
   while ((getline line < file) > 0) {
-    if (line ~ /^<!-- all [0-9]+ cases -->$/) { whole = 1; continue }
-    if (line ~ /^\t<testcase /) count(line)
+    if (line ~ /^<!-- all [0-9]+ cases -->$/) { split(line, words, " "); whole = words[3] == read + 0; continue }
+    if (line ~ /^\t<testcase /) { count(line); read++ }
     text = text line "\n"
   }
   close(file)
