@@ -90,7 +90,7 @@ static std::optional<Size> reachedRows(Value value) {
     Operation* op = use.getOwner();
     if (auto grouped = dyn_cast<GroupedMatmulOp>(op); grouped && grouped.getW() == value && grouped.getRows() != value)
       reached = pairsOf(cast<RoutingType>(grouped.getRouting().getType()));
-    else if (auto rows = dyn_cast<ExpertRowsOp>(op))
+    else if (auto rows = dyn_cast<ExpertRowsOp>(op); rows && rows.getTable() == value)
       reached = pairsOf(cast<RoutingType>(rows.getRouting().getType()));
     else if (auto embedding = dyn_cast<EmbeddingOp>(op); embedding && embedding.getTable() == value && embedding.getIds() != value)
       reached = countOf(embedding.getIds());

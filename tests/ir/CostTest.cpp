@@ -77,6 +77,16 @@ TEST_F(CostTest, AKernelReadsWhatItsChoicesReach) {
     }
     return })"),
             "72 / 284");
+  // The routing itself is read whole: 4 bytes of 2*4, two experts' 2*4, 10 + 1 + 2*2 and 2*4.
+  EXPECT_EQ(costOf(R"(func.func @f(%x: tensor<2x4xf32>, %b: tensor<10x4xf32>, %r: !moe.routing<10 experts, "1" tokens, 2 choices>) {
+    %y = moe.kernel "rows" "k"(%x, %b, %r) : (tensor<2x4xf32>, tensor<10x4xf32>, !moe.routing<10 experts, "1" tokens, 2 choices>) -> tensor<2x4xf32> {
+    ^bb0(%a: tensor<2x4xf32>, %c: tensor<10x4xf32>, %q: !moe.routing<10 experts, "1" tokens, 2 choices>):
+      %t = moe.expert_rows %c, %q : tensor<10x4xf32>, !moe.routing<10 experts, "1" tokens, 2 choices>
+      %z = moe.mul %a, %t : tensor<2x4xf32>, tensor<2x4xf32>
+      moe.yield %z : tensor<2x4xf32>
+    }
+    return })"),
+            "8 / 156");
   EXPECT_EQ(costOf(R"(func.func @f(%i: tensor<2xi64>, %t: tensor<7x3xf64>) {
     %y = moe.kernel "loops" "k"(%i, %t) : (tensor<2xi64>, tensor<7x3xf64>) -> tensor<2x3xf64> {
     ^bb0(%a: tensor<2xi64>, %b: tensor<7x3xf64>):
