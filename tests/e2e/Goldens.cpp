@@ -1,6 +1,7 @@
 #include "tests/e2e/Goldens.h"
 
 #include "runtime/Compile.h"
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/KernelAbi.h"
 #include "runtime/io/SafeTensors.h"
 #include "tests/e2e/Support.h"
@@ -14,7 +15,10 @@ std::vector<GoldenDevice> devicesNamed(const std::string& names) {
   std::vector<GoldenDevice> devices;
   std::istringstream words(names);
   for (std::string name; words >> name;)
-    devices.push_back({name, name.starts_with("ptx-emulator:") ? "cuda:" + name.substr(name.find(':') + 1) : "cpu"});
+    if (name.starts_with("cpu:"))
+      devices.push_back({"cpu", name});
+    else
+      devices.push_back({name, name.starts_with("ptx-emulator:") ? "cuda:" + name.substr(name.find(':') + 1) : "cpu"});
   return devices;
 }
 
@@ -22,6 +26,8 @@ std::string missingFor(const GoldenDevice& where) {
   for (const DeviceDescription& device : listDevices())
     if (where.device.starts_with("ptx-emulator:") && device.name.starts_with("ptx-emulator") && !device.available)
       return device.reason;
+  if (where.target.starts_with("cpu:") && !missingFeatures(where.target).empty())
+    return "[SKIP] " + where.target + ": this machine lacks " + missingFeatures(where.target).front();
   return where.target.starts_with("cuda:") ? missingCudaCompiler() : "";
 }
 
@@ -44,7 +50,9 @@ std::string testName(const std::string& file) {
   return name;
 }
 
-std::string testName(const std::string& file, const GoldenDevice& where) { return testName(file) + "_" + testName(where.device + "."); }
+std::string testName(const std::string& file, const GoldenDevice& where) {
+  return testName(file) + "_" + testName((where.target.starts_with("cpu:") ? where.target : where.device) + ".");
+}
 
 TensorMap part(const TensorMap& all, const std::string& prefix) {
   TensorMap some;
