@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes cpu/Coefficients.h and cuda/skeletons/coefficients.cuh: polynomials of least largest relative error for VectorMath.cpp and math.cuh.
+"""Makes cpu/Coefficients.h and cuda/skeletons/coefficients.cuh: polynomials of least largest relative error for VectorMathF64.cpp and math.cuh.
 
 Needs mpmath 1.3. Each polynomial p of degree n is found by Remez exchange in 60 digits, minimising max |p(x) - f(x)| * w(x)
 over an interval, where w = 1/|f| gives the relative error.
@@ -130,13 +130,13 @@ def constants():
 
 
 def header(tables, constants):
-    lines = ["#pragma once", "// Polynomials for VectorMath.cpp, lowest power first. Made by codegen/coefficients.py, not by hand.", "",
+    lines = ["#pragma once", "// Polynomials for VectorMathF64.cpp, lowest power first. Made by codegen/coefficients.py, not by hand.", "",
              "namespace moec::codegen::cpu {", ""]
-    for name, suffix, comment, coefficients in tables:
+    for name, suffix, comment, coefficients in (t for t in tables if t[1] == "F64"):
         digits = ",\n    ".join(", ".join(c.hex() for c in coefficients[i:i + 4]) for i in range(0, len(coefficients), 4))
         lines += [f"// {comment}", f"inline constexpr double k{name}{suffix}[] = {{\n    {digits}}};"]
     lines.append("")
-    for name, suffix, head, rest in constants:
+    for name, suffix, head, rest in (c for c in constants if c[1] == "F64"):
         lines.append(f"inline constexpr double k{name}{suffix} = {head.hex()}, k{name}Rest{suffix} = {rest.hex()};")
     return "\n".join(lines + ["", "} // namespace moec::codegen::cpu", ""])
 

@@ -1,8 +1,8 @@
 #pragma once
-// Mathematical functions as code: polynomials on f32 or f64, scalars or vectors of any length, no calls into a library. The coefficients
-// come from codegen/coefficients.py. f64: relative error below 1e-15 (erf, tanh, gelu ... also near 0); f32: about 2 units in the last place.
-// NaN stays NaN, infinities have their limits (silu and gelu: 0 at -inf), results below the smallest normal number are right to the last denormal.
-// Derivatives are sums that cancel somewhere: the error is that of their larger term.
+// Mathematical functions as code: polynomials on f32 or f64, scalars or vectors of any length, no tables and no calls into a library. docs/PRECISION.md
+// says how far each may be off, in units of the last place; tests/codegen holds them to it. NaN stays NaN, infinities have their limits (silu and gelu:
+// 0 at -inf), results below the smallest normal number are right to about the last denormal. Derivatives are sums that cancel somewhere: the error is
+// that of their larger term.
 
 #include "codegen/cpu/KernelBuilder.h"
 
@@ -11,7 +11,6 @@ namespace moec::codegen::cpu {
 Value exp(KernelBuilder& k, Value x);
 Value expm1(KernelBuilder& k, Value x); // exp(x) - 1, accurate near 0
 Value log(KernelBuilder& k, Value x);   // NaN below 0, -inf at 0
-Value log1p(KernelBuilder& k, Value x); // log(1 + x), accurate near 0
 Value tanh(KernelBuilder& k, Value x);
 Value sigmoid(KernelBuilder& k, Value x);
 Value softplus(KernelBuilder& k, Value x);

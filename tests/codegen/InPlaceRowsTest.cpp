@@ -36,7 +36,7 @@ Tensor labelsBelow(int64_t rows, int64_t classes) {
 TEST(InPlaceRows, aCrossEntropysGradientLiesOverItsScores) {
   for (const char* dtype : {"f32", "f64", "bf16"})
     for (int64_t classes : {5, 64, 1001})
-      for (std::string target : {std::string("cpu:x86-64-v3"), hostTarget()}) {
+      for (const std::string& target : testTargets()) {
         SCOPED_TRACE(fmt::format("{} {} {}", dtype, classes, target));
         ParsedKernel kernel = gradientOf(dtype, 37, classes);
         auto place = codegen::inPlaceOf(kernel.op);

@@ -26,7 +26,7 @@ struct CheckOptions {
   double low = -2, high = 2;  // of random inputs
   int64_t terms = 64;         // max |a - b| <= tolerance(dtype, terms) * max(1, max |b|), Tolerance.h
   bool exact = false;         // to the bit
-  std::string target = "cpu:x86-64-v3";
+  std::string target = testTargets().front();
   int64_t block = 0; // items of another size than the schedule's
 };
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <limits>
@@ -65,6 +66,13 @@ std::string hostTarget() {
   bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
   return v4 ? "cpu:x86-64-v4" : "cpu:x86-64-v3";
+}
+
+std::vector<std::string> testTargets() {
+  if (const char* only = std::getenv("MOEC_TEST_TARGET"))
+    return {only};
+  std::string host = hostTarget();
+  return host == "cpu:x86-64-v3" ? std::vector{host} : std::vector<std::string>{"cpu:x86-64-v3", host};
 }
 
 std::unique_ptr<mlir::MLIRContext> makeContext() {

@@ -11,7 +11,7 @@ namespace {
 
 void expectLoops(const std::string& arguments, const std::string& results, const std::string& body, CheckOptions options, size_t stages) {
   SCOPED_TRACE(arguments + " " + body);
-  for (const std::string& target : {std::string("cpu:x86-64-v3"), hostTarget()}) {
+  for (const std::string& target : testTargets()) {
     options.target = target;
     ParsedKernel kernel = parseKernel("loops", arguments, results, body);
     check(kernel, options);

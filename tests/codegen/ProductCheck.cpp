@@ -43,11 +43,8 @@ void compare(const Tensor& got, const Tensor& want, const ProductCase& test, con
 } // namespace
 
 void expectReference(const ProductCase& test) {
-  std::vector<std::string> targets{"cpu:x86-64-v3"};
-  if (hostTarget() != targets.front())
-    targets.push_back(hostTarget());
   auto context = makeContext();
-  for (const std::string& target : targets) {
+  for (const std::string& target : testTargets()) {
     std::vector<Tensor> inputs = test.inputs;
     std::optional<int64_t> nr;
     if (test.weights >= 0) {

@@ -40,7 +40,7 @@ protected:
 
   void run(const std::string& arguments, const std::string& results, const std::string& body, std::vector<Tensor> inputs = {}) {
     SCOPED_TRACE(body);
-    for (std::string target : {std::string("cpu:x86-64-v3"), hostTarget()}) {
+    for (const std::string& target : testTargets()) {
       ParsedKernel kernel = parseKernel("rows", arguments, results, body);
       CheckOptions options;
       options.bindings = {{"t", GetParam().rows}, {"v", GetParam().width}};
@@ -243,7 +243,7 @@ TEST(RowSums, ofRowsOfManyDimensions) {
       options.bindings = {{"b", batch}};
       options.terms = std::max<int64_t>(1, 65 * batch);
       options.block = block;
-      options.target = hostTarget();
+      options.target = testTargets().back();
       check(kernel, options);
     }
 }

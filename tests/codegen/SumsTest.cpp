@@ -11,7 +11,7 @@
 namespace moec::testing {
 namespace {
 
-std::vector<std::string> targets() { return {"cpu:x86-64-v3", hostTarget()}; }
+std::vector<std::string> targets() { return testTargets(); }
 
 void expectSums(const std::string& arguments, const std::string& results, const std::string& body, CheckOptions options) {
   SCOPED_TRACE(arguments + " " + body);

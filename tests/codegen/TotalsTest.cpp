@@ -11,7 +11,7 @@ namespace {
 
 TEST(Totals, normsOfTensorsOfManySizes) {
   for (const char* dtype : {"f32", "f64", "bf16"})
-    for (std::string target : {std::string("cpu:x86-64-v3"), hostTarget()})
+    for (const std::string& target : testTargets())
       for (int64_t block : {0, 64}) {
         SCOPED_TRACE(fmt::format("{} {} {}", dtype, target, block));
         ManyTensors norm = normOf(dtype);

@@ -21,7 +21,7 @@ struct Update {
 /// In memory of its own, then in that of its arguments: the same bits, for any number of threads and any block.
 void expectUpdate(const Update& update, double low = -2, double high = 2) {
   SCOPED_TRACE(update.body);
-  for (std::string target : {std::string("cpu:x86-64-v3"), hostTarget()})
+  for (const std::string& target : testTargets())
     for (int64_t block : {0, 64}) {
       ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
       CheckOptions options;
