@@ -115,7 +115,9 @@ public:
                      // An activation is cheapest behind a product, so products choose before norms.
                      pass("fuse matmuls", fuseMatmuls) && pass("fuse gradients", fuseGradients) && pass("fuse rows", fuseRows) &&
                      // From here on only changes of shape and lone elementwise ops are left.
-                     pass("fuse loops", fuseLoops));
+                     pass("fuse loops", fuseLoops) &&
+                     // A routing is no operand of elementwise ops: only what became of all others tells whose rows they work on.
+                     pass("bound rows", boundRows));
     };
     auto passOfModule = [&](const char* name, auto work) {
       Trace::Span span(options_.trace.get(), name, "pass");

@@ -35,6 +35,9 @@ mlir::Value routingOf(mlir::Operation* op) {
 }
 
 mlir::Value raggedRouting(mlir::Operation* yield) {
+  for (mlir::BlockArgument argument : yield->getBlock()->getArguments())
+    if (mlir::isa<ir::RoutingType>(argument.getType()) && argument.use_empty())
+      return argument;
   // What is made, row by row, from rows of a routing.
   llvm::DenseMap<mlir::Value, mlir::Value> routings;
   for (mlir::Operation& op : yield->getBlock()->without_terminator())

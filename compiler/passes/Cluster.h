@@ -25,9 +25,9 @@ public:
   /// Takes out, but for `kept`, what needs a value that is made outside from the cluster's own: what stays is convex, if the kept ops are.
   void prune(llvm::function_ref<bool(mlir::Operation*)> kept);
 
-  /// Adds the elementwise ops behind `value` as long as each keeps its shape and is the only use of the one before, or the only one near. Tables of experts'
-  /// entries that such an op reads come along, and so does what is made elementwise for it alone, from values in memory and draws; the mask of a dropout, for
-  /// its backward part too. Returns the last value; `reason` says why it ended.
+  /// Adds the elementwise ops behind `value` as long as each keeps its shape and is the only use of the one before, or the only one near, or where all uses
+  /// meet again, as in x * sigmoid(1.7 x). Tables of experts' entries that such an op reads come along, and so does what is made elementwise for it alone, from
+  /// values in memory and draws; the mask of a dropout, for its backward part too. Returns the last value; `reason` says why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);
 
   /// Adds what exchanges the last two dimensions of an operand of a member, for the member alone: kernels of products read either way, and nobody then needs

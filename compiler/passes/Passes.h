@@ -31,6 +31,9 @@ mlir::LogicalResult fuseGradients(mlir::func::FuncOp function);
 mlir::LogicalResult fuseRows(mlir::func::FuncOp function);
 mlir::LogicalResult fuseLoops(mlir::func::FuncOp function);
 
+/// Kernels of elementwise ops and norms on the rows of experts end at their routing's count.
+mlir::LogicalResult boundRows(mlir::func::FuncOp function);
+
 /// The kernels of a MoE layer become one where the target's emitter wants it so; a layer whose kernels have schedules already stays as it is.
 mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
 

@@ -103,6 +103,7 @@ constexpr Entry entries[] = {
     {"moe-fuse-gradients", "sums over ids, places and experts, and the gradients of experts' weights", fuseGradients},
     {"moe-fuse-rows", "norms, softmax and choices with the elementwise ops around them", fuseRows},
     {"moe-fuse-loops", "everything else", fuseLoops},
+    {"moe-bound-rows", "elementwise ops and norms of experts' rows end at the routing's count", boundRows},
 };
 
 } // namespace

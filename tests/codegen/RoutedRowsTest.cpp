@@ -82,6 +82,16 @@ TEST_P(RoutedRows, residualsBehindANorm) {
       {numbers(rows(), 1), numbers(rows(), 2), routing(), numbers(fill().experts, 3)}, true);
 }
 
+TEST_P(RoutedRows, boundedByARoutingThatNoOpReads) {
+  run(
+      [&](KernelMaker& maker, const Weights&) {
+        mlir::Value x = rowsInput(maker), column = maker.tensor(type(), {rowsText(), "1"}), bias = maker.tensor(type(), {text(kWidth)});
+        routingInput(maker);
+        return maker.finish("rows", {maker.make<ir::TanhOp>(maker.make<ir::AddOp>(maker.make<ir::MulOp>(x, column), bias))});
+      },
+      {numbers(rows(), 1), numbers(rows(), 2, 1), randomTensor(type(), {kWidth}, 3), routing()}, true);
+}
+
 TEST_P(RoutedRows, gatheredAlone) {
   run(
       [&](KernelMaker& maker, const Weights&) {

@@ -70,6 +70,13 @@ TEST_P(RoutedRowsCuda, residualsBehindANorm) {
   run(maker.finish("rows", {maker.make<ir::AddOp>(y, residual)}), {numbers(rows(), 1), numbers(rows(), 2), routing(), numbers(fill().experts, 3)}, {0, 1}, {0});
 }
 
+TEST_P(RoutedRowsCuda, boundedByARoutingThatNoOpReads) {
+  mlir::Value x = rowsInput(), column = maker.tensor(type(), {text(fill().choices) + "*t", "1"}), bias = maker.tensor(type(), {text(fill().width)});
+  routingInput();
+  mlir::Value y = maker.make<ir::TanhOp>(maker.make<ir::AddOp>(maker.make<ir::MulOp>(x, column), bias));
+  run(maker.finish("rows", {y}), {numbers(rows(), 1), randomTensor(type(), {rows(), 1}, 2), randomTensor(type(), {fill().width}, 3), routing()}, {0, 1}, {0});
+}
+
 TEST_P(RoutedRowsCuda, gatheredAlone) {
   mlir::Value x = tokensInput(), routes = routingInput();
   run(maker.finish("rows", {maker.make<ir::DispatchOp>(x, routes)}), {numbers(fill().tokens, 1), routing()}, {}, {0});

@@ -109,6 +109,11 @@ def rows(fmoe, light):
     softplus = {"kind": "mlp", "count": 3, "hidden": 3, "out": 5, "bias": False, "activation": "softplus"}
     yield row("fastmoe.out", "mlp", softplus, 2, run_written, out=5, steep=4.0)  # above 20 PyTorch's is x itself
 
+    # Every activation: an expert each, and all are chosen.
+    for name, kind, said in ((".activations", "mlp", "activation"), (".outputs", "mlp", "output_activation"), (".activations", "gated_mlp", "activation")):
+        experts = [{"kind": kind, "count": 1, "hidden": 2, said: word} for word in ACTIVATIONS]
+        yield row("fastmoe" + name, kind, experts, len(experts), run_written, steep=4.0)
+
     def masks(case, rng):
         mask = rng.integers(0, 4, case.shape)
         mask[0] = 0  # where all are masked, gradients are what rounding leaves
