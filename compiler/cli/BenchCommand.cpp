@@ -10,6 +10,7 @@
 #include "compiler/cli/bench/BenchPage.h"
 #include "compiler/cli/bench/BenchRun.h"
 #include "compiler/cli/bench/BenchText.h"
+#include "compiler/cli/bench/ResultFile.h"
 #include "compiler/cli/bench/TokenSizes.h"
 #include "moec_build_id.h"
 #include "runtime/core/AtomicFile.h"
@@ -19,6 +20,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <memory>
 
 namespace moec::cli {
@@ -30,6 +32,7 @@ namespace {
 struct BenchFlags : CommonOptions {
   std::optional<fs::path> compare, html, output;
   std::string tokens, format;
+  bool hasTokens = false; // --tokens is given
   int repetitions = 10;
   double minSeconds = 0.05;
 };
@@ -38,18 +41,30 @@ std::string versionText() { return fmt::format("{} ({})", kVersion, sourceId());
 
 void writeText(const fs::path& file, const std::string& text) { writeFileAtomically(file, {reinterpret_cast<const uint8_t*>(text.data()), text.size()}); }
 
+/// What a call without --tokens has; refused where two subjects' calls differ in it, for times of more and of less work say nothing of each other.
+BenchCase caseOfSizes(const std::vector<BenchSubject*>& subjects, const Bindings& given, const BenchFlags& flags) {
+  BenchCase result;
+  std::vector<int64_t> tokens;
+  for (const BenchSubject* subject : subjects) {
+    result.sizes.push_back(checkSizes(subject->plan(), given));
+    tokens.push_back(tokensOf(subject->plan(), result.sizes.back()));
+    if (tokens.back() != tokens[0])
+      throw Error(Fault::Usage, fmt::format("--compare: a call of {} has {} tokens ({}), and one of {} has {} ({}): give --tokens, or --size, so that both "
+                                            "have as many",
+                                            flags.compare->string(), tokens[0], sizeText(result.sizes[0]), flags.file.string(), tokens.back(),
+                                            sizeText(result.sizes.back())));
+  }
+  result.tokens = tokens[0];
+  return result;
+}
+
 /// The sizes of every benchmark, a subject each; those that a model refuses are refused before anything is measured.
 std::vector<BenchCase> casesOf(const std::vector<BenchSubject*>& subjects, const BenchFlags& flags) {
   Bindings given = parseSizes(flags);
   std::vector<BenchCase> cases;
-  if (flags.tokens.empty()) {
-    BenchCase one;
-    for (const BenchSubject* subject : subjects)
-      one.sizes.push_back(checkSizes(subject->plan(), given));
-    one.tokens = tokensOf(subjects[0]->plan(), one.sizes[0]);
-    cases.push_back(std::move(one));
-  }
-  for (int64_t tokens : flags.tokens.empty() ? std::vector<int64_t>() : parseTokens(flags.tokens)) {
+  if (!flags.hasTokens)
+    cases.push_back(caseOfSizes(subjects, given, flags));
+  for (int64_t tokens : flags.hasTokens ? parseTokens(flags.tokens) : std::vector<int64_t>()) {
     BenchCase one{.tokens = tokens, .sizes = {}};
     for (const BenchSubject* subject : subjects)
       one.sizes.push_back(sizesOfTokens(subject->plan(), given, tokens));
@@ -69,6 +84,7 @@ BenchReport reportOf(const BenchSubject& subject, const Device& device, std::vec
           .target = subject.plan().target,
           .cpu = bench::cpuName(),
           .token = tokenWord(subject.plan()),
+          .made = subject.made(),
           .purpose = subject.plan().purpose,
           .threads = cpu ? cpu->threads() : 0,
           .benchmarks = std::move(times)};
@@ -141,9 +157,10 @@ BenchComparisons compare(const BenchFlags& flags, const CLI::App& command) {
 
 template <class Result> void print(const BenchFlags& flags, const Result& result) {
   std::string json = toJson(result);
+  fmt::print("{}", flags.json || flags.format == "json" ? json : flags.format == "csv" ? toCsv(result) : toText(result));
+  std::fflush(stdout); // what was measured is told before a file can fail
   if (flags.output)
     writeText(*flags.output, json);
-  fmt::print("{}", flags.json || flags.format == "json" ? json : flags.format == "csv" ? toCsv(result) : toText(result));
 }
 
 void run(const BenchFlags& flags, const CLI::App& command) {
@@ -155,9 +172,10 @@ void run(const BenchFlags& flags, const CLI::App& command) {
   }
   if (!flags.compare) {
     BenchReport report = measure(flags);
+    print(flags, report);
     if (flags.html)
       writeText(*flags.html, toPage(report));
-    return print(flags, report);
+    return;
   }
   if (flags.html)
     throw Error(Fault::Usage, "--html shows one result, and --compare has two: leave one of them out");
@@ -205,7 +223,10 @@ void addBenchCommand(CLI::App& app) {
                 "moec bench models/zoo/vit-moe.json -o before.json -q\n# change it\nmoec bench models/zoo/vit-moe.json -o after.json -q\nmoec "
                 "bench --compare before.json after.json"},
                {"two models by turns, on the same machine in the same minute", "moec bench --compare models/zoo/vit.json models/zoo/vit-moe.json --tokens 8"}});
-  command->callback([flags, command] { run(*flags, *command); });
+  command->callback([flags, command] {
+    flags->hasTokens = command->count("--tokens") > 0;
+    run(*flags, *command);
+  });
 }
 
 } // namespace moec::cli

@@ -48,6 +48,8 @@ void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outp
       if (isSameFile(*file, taken[i].second))
         throw Error(Fault::Usage, i < read ? fmt::format("{} would write over {}, {}; name another file", flag, taken[i].first, file->string())
                                            : fmt::format("{} and {} name one file, {}", taken[i].first, flag, file->string()));
+    if (std::filesystem::is_directory(*file, code))
+      throw Error(Fault::System, fmt::format("{} {}: it is a folder; name a file", flag, file->string()));
     taken.emplace_back(flag, *file);
     path folder = file->parent_path();
     if (!folder.empty() && !std::filesystem::is_directory(folder, code))

@@ -11,7 +11,7 @@ struct OutputFile {
 };
 
 /// Of `outputs`, of --trace and of --save-weights. Error(Usage) for a file that the command reads, or that two flags name; Error(System) for a folder that
-/// is not there.
+/// is not there, and for one in the place of a file.
 void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outputs);
 
 } // namespace moec::cli

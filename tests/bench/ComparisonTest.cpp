@@ -62,6 +62,22 @@ double partAtMost(int k) {
   return sum;
 }
 
+// The work is bounded, and how many resamples are left is told: 100 million draws, or 1000 resamples.
+TEST(Comparison, OfManyTimesFewerResamples) {
+  EXPECT_EQ(resamplesOf(12), 10'000);
+  EXPECT_EQ(resamplesOf(10'000), 10'000);
+  EXPECT_EQ(resamplesOf(20'000), 5000);
+  EXPECT_EQ(resamplesOf(200'000), 1000);
+  std::vector<double> many(20'000);
+  for (size_t i = 0; i < many.size(); ++i)
+    many[i] = 1 + 1e-6 * static_cast<double>(i * 7919 % many.size());
+  Ratio ratio = ratioOfMedians(many, kBase, Pairing::Unpaired, 50);
+  EXPECT_EQ(ratio.resamples, 50);
+  EXPECT_DOUBLE_EQ(ratio.value, (1 + 1e-6 * 9999.5) / 13); // of an even row, the middle of the two in its middle
+  EXPECT_EQ(ratioOfMedians(kBase, kBase, Pairing::Unpaired).resamples, 10'000);
+  EXPECT_THAT(methodOf(Pairing::Unpaired, 1000, 10'000), HasSubstr("1000 to 10000 resamples (fewer of many repetitions), seed 0"));
+}
+
 // Against a base without spread the interval is the median's own, whose distribution is known exactly: its quantile of 2.5 % is the least rank that reaches it.
 TEST(Comparison, TheIntervalIsTheBootstrapsOwn) {
   std::vector<double> flat(7, 1.0);

@@ -3,6 +3,7 @@
 #include "compiler/cli/bench/BenchJson.h"
 #include "compiler/cli/bench/BenchPage.h"
 #include "compiler/cli/bench/BenchText.h"
+#include "compiler/cli/bench/ResultFile.h"
 #include "compiler/cli/bench/TokenSizes.h"
 #include "runtime/core/Error.h"
 #include "tests/cli/Process.h"
@@ -31,6 +32,7 @@ BenchReport report() {
           .target = "cpu:x86-64-v3",
           .cpu = "chip",
           .token = "token",
+          .made = "inference",
           .threads = 2,
           .readBytes = 1 << 20,
           .benchmarks = {times}};
@@ -135,12 +137,33 @@ TEST_F(BenchFiles, AReportIsReadAgain) {
   EXPECT_EQ(read.threads, 2);
   ASSERT_EQ(read.benchmarks.size(), 1u);
   EXPECT_EQ(read.benchmarks[0].name, "m/forward/tokens:4");
+  EXPECT_EQ(read.benchmarks[0].sizes, (Bindings{{"batch", 4}}));
   EXPECT_THAT(read.benchmarks[0].seconds, ElementsAre(12, 10));
+  EXPECT_EQ(read.purpose, Purpose::Inference);
+  EXPECT_EQ(read.made, "inference");
+  BenchReport step = report();
+  step.purpose = Purpose::Training;
+  step.made = "training, --recompute";
+  EXPECT_EQ(readBenchReport(file("s.json", toJson(step))).purpose, Purpose::Training);
+  EXPECT_EQ(readBenchReport(file("s.json", toJson(step))).made, "training, --recompute");
+}
+
+// By its top level alone, in any order: what sorts keys leaves a result a result.
+TEST_F(BenchFiles, AReportIsKnownByItsFormatWhereverItStands) {
+  std::string sorted = nlohmann::json::parse(toJson(report())).dump(); // "benchmarks" come first
+  ASSERT_LT(sorted.find("benchmarks"), sorted.find("format"));
+  EXPECT_TRUE(isBenchReport(file("r.json", sorted)));
+  EXPECT_EQ(readBenchReport(file("r.json", sorted)).benchmarks.size(), 1u);
+  EXPECT_TRUE(isBenchReport(file("r.json", R"({"format": "moec bench 2"})")));
+  for (const char* none : {R"({"model": {"format": "moec bench 1"}})", R"(["format", "moec bench 1"])", R"({"x": ["format"], "y": "moec bench 1"})",
+                           R"("format")", R"({"format": ["moec bench 1"]})", R"({"format": "other", "name": "moec bench 1"})", "moec"})
+    EXPECT_FALSE(isBenchReport(file("n.json", none))) << none;
 }
 
 TEST_F(BenchFiles, LiesAreFound) {
   EXPECT_THAT(readError("{\"format\""), HasSubstr("is no JSON; expected what `moec bench -o FILE` writes"));
   EXPECT_THAT(readError(R"({"format": "moec bench 2"})"), HasSubstr("its format is \"moec bench 2\", and this moec reads \"moec bench 1\""));
+  EXPECT_THAT(readError("{\"format\": \"" + std::string(5000, 'x') + "\"}"), HasSubstr("its format is \"" + std::string(80, 'x') + "...\", and"));
   EXPECT_THAT(readError(R"({"format": "moec bench 1", "model": 3})"), HasSubstr("the result, \"model\": expected a text, found 3"));
   auto changed = [&](const char* pointer, nlohmann::json value) {
     auto json = nlohmann::json::parse(toJson(report()));
@@ -154,6 +177,42 @@ TEST_F(BenchFiles, LiesAreFound) {
   EXPECT_THAT(changed("/benchmarks/0/seconds", "fast"), HasSubstr("expected a list, found \"fast\""));
   EXPECT_THAT(changed("/benchmarks/0", 7), HasSubstr("benchmark 0 lacks \"name\""));
   EXPECT_THAT(changed("/benchmarks", nullptr), HasSubstr("\"benchmarks\": expected a list, found null"));
+  EXPECT_THAT(changed("/benchmarks/0/pass", "a\033[2J"), HasSubstr("\"pass\": expected \"forward\" or \"step\", found \"a\\u001b[2J\""));
+  EXPECT_THAT(changed("/purpose", "sport"), HasSubstr("\"purpose\": expected \"inference\" or \"training\", found \"sport\""));
+  EXPECT_THAT(changed("/model", nlohmann::json::array({1})), HasSubstr("\"model\": expected a text, found a list"));
+  EXPECT_THAT(changed("/benchmarks/0/sizes", 3), HasSubstr("\"sizes\": expected an object, found 3"));
+  EXPECT_THAT(changed("/benchmarks/0/sizes/batch", "4"), HasSubstr("\"sizes\": expected integers, found \"4\""));
+  EXPECT_THAT(changed("/benchmarks/0/sizes/batch", 0), HasSubstr("\"sizes\": expected an integer from 1 to 2^63-1, found 0"));
+}
+
+TEST_F(BenchFiles, NestingIsRefused) {
+  std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  EXPECT_THAT(readError("{\"format\": \"moec bench 1\", \"model\": " + deep + "}"), HasSubstr("objects and lists are more than 16 levels deep"));
+  EXPECT_FALSE(isBenchReport(file("d.json", "{\"x\": " + deep + "}")));
+}
+
+TEST_F(BenchFiles, ABenchmarkStandsThereOnce) {
+  BenchReport twice = report();
+  twice.benchmarks.push_back(twice.benchmarks[0]);
+  EXPECT_THAT(readError(toJson(twice)), HasSubstr("benchmarks 0 and 1 are both forward/tokens:4"));
+  twice.benchmarks[1].tokens = 5;
+  EXPECT_EQ(readError(toJson(twice)), "");
+}
+
+TEST_F(BenchFiles, MoreThanCanBeComparedIsRefused) {
+  auto json = nlohmann::json::parse(toJson(report()));
+  nlohmann::json one = json["benchmarks"][0];
+  json["benchmarks"][0]["seconds"] = std::vector<double>(100'001, 1);
+  EXPECT_THAT(readError(json.dump()), HasSubstr("benchmark 0, \"seconds\": 100001 of them, and more than 100000 are not compared"));
+  json["benchmarks"] = nlohmann::json::array();
+  for (int i = 0; i < 6; ++i) {
+    one["tokens"] = i;
+    one["seconds"] = std::vector<int>(i == 5 ? 1 : 100'000, 1);
+    json["benchmarks"].push_back(one);
+  }
+  EXPECT_THAT(readError(json.dump()), HasSubstr("have 500001 \"seconds\" together, and more than 500000 are not compared"));
+  json["benchmarks"] = std::vector<int>(1001);
+  EXPECT_THAT(readError(json.dump()), HasSubstr("1001 benchmarks, and more than 1000 are not compared"));
 }
 
 BenchReport with(std::vector<double> seconds, int64_t tokens = 4, const char* pass = "forward") {
@@ -178,8 +237,47 @@ TEST(BenchCompare, OfTwoReports) {
   EXPECT_THAT(result.onlyB, ElementsAre("forward/tokens:9"));
   EXPECT_STREQ(compareReports("b", b, "a", a, bench::Pairing::Unpaired).comparisons[0].verdict(), "slower");
   EXPECT_STREQ(compareReports("a", a, "a", a, bench::Pairing::Unpaired).comparisons[0].verdict(), "no difference shown");
-  EXPECT_THAT(toText(result), HasSubstr("forward/tokens:4    13.0 s    6.50 s  0.500"));
+  EXPECT_THAT(toText(result), HasSubstr("forward/tokens:4  batch=4    13.0 s    6.50 s  0.500"));
   EXPECT_THAT(toCsv(result), HasSubstr("\nforward/tokens:4,13,6.5,0.5,"));
+}
+
+// The same number of tokens may be other work: the sizes, and how a plan came to be, stand beside the verdict.
+TEST(BenchCompare, OtherWorkIsNamed) {
+  BenchReport a = with({10, 11, 12, 13, 14, 15}, 24), b = a;
+  a.benchmarks[0].sizes = {{"batch", 1}, {"sequence", 24}};
+  b.benchmarks[0].sizes = {{"batch", 24}, {"sequence", 1}};
+  b.purpose = Purpose::Training;
+  b.made = "training, --recompute";
+  b.token = "picture";
+  BenchComparisons result = compareReports("a", a, "b", b, bench::Pairing::Unpaired);
+  EXPECT_THAT(result.differences,
+              ElementsAre("what counts as a token: token and picture", "purpose: inference and training", "plan: inference and training, --recompute",
+                          "sizes of forward/tokens:24: batch=1, sequence=24 and batch=24, sequence=1"));
+  EXPECT_THAT(toText(result), HasSubstr("forward/tokens:24  differ "));
+  EXPECT_THAT(toText(result), HasSubstr("A and B differ in sizes of forward/tokens:24: batch=1, sequence=24 and batch=24, sequence=1\n"));
+  auto json = nlohmann::json::parse(toJson(result));
+  EXPECT_EQ(json["comparisons"][0]["sizes_b"], nlohmann::json({{"batch", 24}, {"sequence", 1}}));
+}
+
+TEST(BenchCompare, WordsOfAFileNeitherSteerATerminalNorFillIt) {
+  BenchReport a = with({1, 2, 3, 4, 5, 6}), b = a;
+  for (std::string BenchReport::* word :
+       {&BenchReport::model, &BenchReport::build, &BenchReport::device, &BenchReport::target, &BenchReport::cpu, &BenchReport::token, &BenchReport::made})
+    b.*word = "\033[2J\n" + std::string(5000, 'x');
+  b.benchmarks[0].sizes = {{"\033[2J" + std::string(5000, 'x'), 4}};
+  std::string text = toText(compareReports("a", a, "b", b, bench::Pairing::Unpaired));
+  EXPECT_THAT(text, Not(HasSubstr("\033")));
+  EXPECT_THAT(text, HasSubstr("A and B differ in model: m<1> and \\u001b[2J\\u000a" + std::string(75, 'x') + "...\n"));
+  EXPECT_LT(text.size(), 3000u);
+}
+
+TEST(BenchCompare, FewerResamplesOfManyTimesAreTold) {
+  BenchReport a = with({10, 11, 12, 13, 14, 15});
+  BenchComparisons result = compareReports("a", a, "a", a, bench::Pairing::Unpaired);
+  EXPECT_EQ(result.method(), bench::methodOf(bench::Pairing::Unpaired));
+  result.comparisons.push_back(result.comparisons[0]);
+  result.comparisons[1].ratio.resamples = 8333;
+  EXPECT_THAT(toText(result), HasSubstr("8333 to 10000 resamples (fewer of many repetitions)"));
 }
 
 TEST(BenchCompare, SaysWhyNot) {

@@ -139,7 +139,53 @@ TEST_F(Bench, ComparesResultsAndPrograms) {
   expectFailure({"bench", "--compare", program, program, "--repetitions", "5"}, 2, "--repetitions 5: an interval of 95 % needs at least 6");
 }
 
+/// scale, with another name and check size; its calls need memory of batch^8 bytes, which beyond 2^48 there is none of.
+Program otherProgram(int64_t checkSize, bool isGreedy = false) {
+  ProgramData data = scaleProgram().data();
+  data.name = "other";
+  data.plans[0].checkSizes = {{"batch", checkSize}};
+  if (isGreedy) {
+    Size batch = Size::symbol("batch"), square = batch * batch, fourth = square * square;
+    data.plans[0].buffers.push_back(
+        {.name = "room", .kind = BufferKind::Temporary, .dtype = DType::U8, .shape = {fourth * fourth}, .firstLaunch = 0, .lastLaunch = 0});
+    data.plans[0].forward[0].workspaces = {3};
+  }
+  return Program(std::move(data));
+}
+
+TEST_F(Bench, ModelsAreComparedAtAsManyTokens) {
+  otherProgram(7).save(path("other.moec"));
+  expectFailure({"bench", "--compare", program, path("other.moec")}, 2,
+                "a call of " + program + " has 5 tokens (batch=5), and one of " + path("other.moec") + " has 7 (batch=7): give --tokens");
+  Outcome outcome = bench({"--compare", program, path("other.moec"), "--repetitions", "6", "--tokens", "8", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(fitting(outcome.out)["comparisons"][0]["sizes_b"], json({{"batch", 8}}));
+  EXPECT_EQ(bench({"--compare", program, path("other.moec"), "--repetitions", "6", "--size", "batch=8"}).code, 0);
+}
+
+TEST_F(Bench, BehindACallThatFailsNothingIsMeasuredAndWhatIsLostIsNamed) {
+  otherProgram(2, true).save(path("greedy.moec"));
+  Outcome outcome = bench({path("greedy.moec"), "--repetitions", "2", "--tokens", "2,100,3"});
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("error: other/forward/tokens:100: "));
+  EXPECT_THAT(outcome.err, HasSubstr("; measured before, and lost with it: other/forward/tokens:2\n"));
+}
+
+TEST_F(Bench, WhatWasMeasuredIsToldBeforeAFileFails) {
+  Outcome outcome = bench({program, "--repetitions", "1", "-o", "/dev/full"});
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("scale/forward/tokens:5"));
+  expectFailure({"bench", program, "--html", path("")}, 5, "--html " + path("") + ": it is a folder; name a file");
+}
+
+TEST_F(Bench, AResultThatLiesIsRefused) {
+  std::string deep = file("deep.json", "{\"format\": \"moec bench 1\", \"model\": " + std::string(200'000, '[') + std::string(200'000, ']') + "}");
+  expectFailure({"bench", "--compare", deep, deep}, 1, "objects and lists are more than 16 levels deep");
+}
+
 TEST_F(Bench, MistakesAreSaidBeforeAnyWork) {
+  expectFailure({"bench", program, "--tokens", ""}, 2, "\"\" is no positive integer; write them with commas");
   expectFailure({"bench", program, "--tokens", "8", "--size", "batch=8"}, 2, "--size says all that counts tokens: batch");
   expectFailure({"bench", program, "--tokens", "1,,8"}, 2, "\"\" is no positive integer; write them with commas");
   expectFailure({"bench", program, "--repetitions", "0"}, 2, "--repetitions");

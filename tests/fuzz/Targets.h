@@ -19,6 +19,7 @@ bool image(Bytes bytes);       // PNG, the sums of its chunks made right first; 
 bool json(Bytes bytes);        // JSON numbers: the first byte chooses the dtype of a tensor, or results by name
 bool tokenizer(Bytes bytes);   // a tokenizer.json or a SentencePiece model: opened, a text encoded and decoded
 bool records(Bytes bytes);     // files of records: the first byte chooses IDX, CIFAR or a table, and whether its numbers are asked for as f64
+bool results(Bytes bytes);     // a result of `moec bench`: read, compared with itself
 bool choices(Bytes bytes);     // a record of a training's choices, its checks made right first
 
 struct Target {

@@ -1,5 +1,9 @@
 #include "compiler/cli/bench/BenchReport.h"
 
+#include "compiler/cli/bench/ForeignText.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -111,6 +115,13 @@ bench::Work workOf(const Plan& plan, const LaunchInfo& launch, const Bindings& s
     }
   auto flops = static_cast<double>(launch.flops.evaluate(sizes)), bytes = static_cast<double>(launch.bytes.evaluate(sizes));
   return isDouble ? bench::Work{0, flops, bytes} : bench::Work{flops, 0, bytes};
+}
+
+std::string sizeText(const Bindings& sizes) {
+  std::string text;
+  for (const auto& [name, value] : sizes)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", shownWord(name), value);
+  return text;
 }
 
 } // namespace moec::cli

@@ -40,6 +40,7 @@ struct BenchReport {
   std::string model, build, device, target;
   std::string cpu;   // of the host
   std::string token; // what a token is: "token", or "picture" of a model of pictures
+  std::string made;  // how the plan came to be: "training, --recompute"; "inference, compiled before" of a program
   Purpose purpose = Purpose::Inference;
   int threads = 0;       // of the CPU as a device; 0 of others
   int64_t readBytes = 0; // memory that the rate of reading was measured on
@@ -49,6 +50,9 @@ struct BenchReport {
   /// The best of all benchmarks: one machine.
   bench::Peaks peaks() const;
 };
+
+/// "batch=1, sequence=64".
+std::string sizeText(const Bindings& sizes);
 
 /// The launches of one kernel, in the same benchmark.
 struct BenchKernel {

@@ -4,6 +4,7 @@
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <chrono>
@@ -37,13 +38,16 @@ size_t placeOf(const Plan& plan, LaunchList list, size_t index) { return index +
 /// One case as a function of the library. The library looks for a number of calls that takes long enough, and then repeats it.
 class CaseRun {
 public:
-  CaseRun(std::string name, const std::vector<BenchSubject*>& subjects, const BenchCase& what, const BenchSettings& settings)
-      : name_(std::move(name)), subjects_(subjects), case_(what), settings_(settings) {}
+  /// `failure` is of all cases: behind the first call that fails nothing more is measured.
+  CaseRun(std::string name, const std::vector<BenchSubject*>& subjects, const BenchCase& what, const BenchSettings& settings, std::exception_ptr& failure)
+      : name_(std::move(name)), subjects_(subjects), case_(what), settings_(settings), failure_(failure) {}
 
   const std::string& name() const { return name_; }
-  const std::exception_ptr& failure() const { return failure_; }
+  bool isWhole() const { return kept_.size() == static_cast<size_t>(settings_.repetitions); }
 
   void run(benchmark::State& state) {
+    if (failure_)
+      return state.SkipWithError("a call before failed");
     try {
       repeat(state);
     } catch (...) {
@@ -142,8 +146,8 @@ private:
   const std::vector<BenchSubject*>& subjects_;
   const BenchCase& case_;
   const BenchSettings& settings_;
+  std::exception_ptr& failure_;
   std::vector<Repetition> attempts_, kept_; // all that ran; those that the library counts
-  std::exception_ptr failure_;
 };
 
 /// Takes what the library tells, in the place of its printers.
@@ -184,17 +188,32 @@ void ignoreEnvironment() {
   benchmark::Initialize(&count, pointers.data());
 }
 
+/// An error says which benchmarks, measured before it, are lost with it.
+[[noreturn]] void rethrow(const std::exception_ptr& failure, const std::vector<std::unique_ptr<CaseRun>>& runs) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    std::vector<std::string> whole, open;
+    for (const auto& run : runs)
+      (run->isWhole() ? whole : open).push_back(run->name());
+    std::string where = open.empty() ? "" : open[0] + ": ";
+    throw Error(error.fault(),
+                whole.empty() ? where + error.what() : fmt::format("{}{}; measured before, and lost with it: {}", where, error.what(), fmt::join(whole, ", ")));
+  }
+}
+
 } // namespace
 
 std::vector<std::vector<BenchTimes>> runBenchmarks(const std::vector<BenchSubject*>& subjects, const std::vector<BenchCase>& cases,
                                                    const BenchSettings& settings) {
   ignoreEnvironment();
   benchmark::ClearRegisteredBenchmarks();
+  std::exception_ptr failure;
   std::vector<std::unique_ptr<CaseRun>> runs;
   std::map<std::string, CaseRun*> byName;
   for (const BenchCase& one : cases) {
     std::string name = fmt::format("{}/{}/tokens:{}", subjects[0]->name(), subjects[0]->pass(), one.tokens);
-    CaseRun* run = runs.emplace_back(std::make_unique<CaseRun>(name, subjects, one, settings)).get();
+    CaseRun* run = runs.emplace_back(std::make_unique<CaseRun>(name, subjects, one, settings, failure)).get();
     byName[name] = run;
     benchmark::RegisterBenchmark(name.c_str(), [run](benchmark::State& state) { run->run(state); })
         ->UseManualTime()
@@ -204,9 +223,8 @@ std::vector<std::vector<BenchTimes>> runBenchmarks(const std::vector<BenchSubjec
   Collector collector(byName, static_cast<size_t>(settings.repetitions));
   benchmark::RunSpecifiedBenchmarks(&collector, nullptr, "all");
   benchmark::ClearRegisteredBenchmarks();
-  for (const auto& run : runs)
-    if (run->failure())
-      std::rethrow_exception(run->failure());
+  if (failure)
+    rethrow(failure, runs);
   if (collector.failure())
     std::rethrow_exception(collector.failure());
   std::vector<std::vector<BenchTimes>> times(subjects.size());

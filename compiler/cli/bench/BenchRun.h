@@ -23,7 +23,7 @@ struct BenchCase {
 };
 
 /// Of each subject the times of every case. In a repetition the subjects take turns, and each begins as often as the others; before its calls count, each is
-/// called once. Rethrows what a call throws.
+/// called once. What a call throws ends the measuring; an Error then names the benchmark, and those that are lost with it.
 std::vector<std::vector<BenchTimes>> runBenchmarks(const std::vector<BenchSubject*>& subjects, const std::vector<BenchCase>& cases,
                                                    const BenchSettings& settings);
 

@@ -5,19 +5,40 @@
 
 namespace moec::cli {
 
+namespace {
+
+/// A program does not tell of all that it was compiled with; that its gradients add up shows in its plan.
+std::string madeOf(const Plan& plan, const CommonOptions& options, bool isProgram) {
+  std::string words = name(plan.purpose);
+  if (!plan.apply.empty())
+    words += ", --accumulate";
+  if (options.recompute)
+    words += ", --recompute";
+  if (!options.moefy.empty())
+    words += ", --moefy " + options.moefy;
+  if (isProgram)
+    words += ", compiled before";
+  return words;
+}
+
+} // namespace
+
 BenchSubject::BenchSubject(const std::filesystem::path& file, const CommonOptions& options, std::shared_ptr<Device> device) : seed_(options.seed) {
   CommonOptions own = options;
   own.file = file;
   if (!own.weights && !own.init)
     own.init = 0;
-  Program program = openProgram(own, {.targets = targetsFor({device})}).program;
+  OpenedProgram opened = openProgram(own, {.targets = targetsFor({device})});
+  Program program = std::move(opened.program);
   name_ = program.name();
   if (!own.train) {
     session_.emplace(program, device);
     loadWeights(*session_, own);
+    made_ = madeOf(plan(), own, opened.precompiled);
     return;
   }
   training_.emplace(program, device);
+  made_ = madeOf(plan(), own, opened.precompiled);
   own.weights ? training_->load(*own.weights, own.allowNonFinite) : training_->init(*own.init);
 }
 

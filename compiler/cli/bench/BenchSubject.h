@@ -18,6 +18,8 @@ public:
 
   const std::string& name() const { return name_; }
   const Plan& plan() const;
+  /// How the plan came to be: BenchReport::made.
+  const std::string& made() const { return made_; }
   bool trains() const { return training_.has_value(); }
   /// "forward", or "step".
   const char* pass() const { return trains() ? "step" : "forward"; }
@@ -30,7 +32,7 @@ public:
   void timeLaunches(LaunchClock clock);
 
 private:
-  std::string name_;
+  std::string name_, made_;
   std::optional<Session> session_;
   std::optional<Training> training_;
   uint64_t seed_ = 0;

@@ -19,13 +19,6 @@ using bench::shortTime;
 
 std::string rateText(double rate) { return rate < 999.5 ? digits(rate) : shortCount(rate); }
 
-std::string sizeText(const Bindings& sizes) {
-  std::string text;
-  for (const auto& [name, value] : sizes)
-    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, value);
-  return text;
-}
-
 std::string layerText(const std::vector<std::string>& layers) {
   if (layers.empty())
     return "";
@@ -99,15 +92,15 @@ std::string toText(const BenchReport& report) {
 
 std::string toText(const BenchComparisons& comparisons) {
   std::string text = fmt::format("A  {}\nB  {}\n\n", comparisons.a, comparisons.b);
-  Table table({"benchmark", ">A median", ">B median", ">B/A", "95 %", "B is"});
+  Table table({"benchmark", "sizes", ">A median", ">B median", ">B/A", "95 %", "B is"});
   for (const BenchComparison& one : comparisons.comparisons) {
     std::string verdict = one.verdict();
     if (one.ratio.shows())
       verdict = coloured(STDOUT_FILENO, one.ratio.value < 1 ? Colour::Green : Colour::Red, verdict);
-    table.add({one.what, shortTime(one.medianA), shortTime(one.medianB), fmt::format("{:.3f}", one.ratio.value),
-               fmt::format("{:.3f} to {:.3f}", one.ratio.low, one.ratio.high), verdict});
+    table.add({one.what, one.sizesA == one.sizesB ? sizeText(one.sizesA) : "differ", shortTime(one.medianA), shortTime(one.medianB),
+               fmt::format("{:.3f}", one.ratio.value), fmt::format("{:.3f} to {:.3f}", one.ratio.low, one.ratio.high), verdict});
   }
-  text += table.str() + "\n" + methodOf(comparisons.pairing) + "\n";
+  text += table.str() + "\n" + comparisons.method() + "\n";
   for (const std::string& difference : comparisons.differences)
     text += "A and B differ in " + difference + "\n";
   for (auto [name, only] : {std::pair("A", &comparisons.onlyA), std::pair("B", &comparisons.onlyB)})

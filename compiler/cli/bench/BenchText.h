@@ -15,8 +15,6 @@ std::string toCsv(const BenchComparisons& comparisons);
 
 /// "0.36", "12.3", "45.6 k": how many a second.
 std::string rateText(double rate);
-/// "batch=1, sequence=64".
-std::string sizeText(const Bindings& sizes);
 /// "layers.0.moe, and 3 more".
 std::string layerText(const std::vector<std::string>& layers);
 /// A part in percent, with three digits that matter.
