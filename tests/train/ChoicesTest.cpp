@@ -24,7 +24,7 @@ using test::TemporaryFolder;
 using testing::Contains;
 using testing::HasSubstr;
 
-enum class Use { Plain, Record, Replay, Strict };
+enum class Use { Plain, Record, Replay, Strict, Everywhere };
 
 const fs::path& kernels() {
   static TemporaryFolder folder;
@@ -35,9 +35,10 @@ Program programOf(const fs::path& file, Use use, bool accumulate) {
   std::ofstream(file) << smallModel();
   CompileOptions options;
   options.targets = {"cpu"};
-  options.train = options.statistics = options.evaluate = options.ofStepsAlone = true;
+  options.train = options.statistics = options.evaluate = true;
+  options.ofStepsAlone = use != Use::Everywhere;
   options.accumulate = accumulate;
-  options.record = use == Use::Record;
+  options.record = use == Use::Record || use == Use::Everywhere;
   options.replay = use == Use::Replay;
   options.nonFinite = use == Use::Strict ? NonFiniteLogits::Error : NonFiniteLogits::Count;
   options.kernelCache = kernels();
@@ -194,6 +195,7 @@ TEST_F(Choices, WhatDoesNotFitIsNamedWithStepAndGate) {
   settings.patience = 50; // it might have ended before
   settings.evaluateEvery = 1000;
   EXPECT_THAT(problem(Fault::Data, [&] { train(Use::Replay, settings); }), HasSubstr("choices.bin: step 13, gate 'moe.gate': it ends behind step 12"));
+  EXPECT_EQ(readCheckpoint(checkpointFolder(settings.out, 12)).step, 12) << "what was learnt is kept";
   settings = replaying("batch");
   settings.batch = 8;
   EXPECT_THAT(
@@ -236,6 +238,22 @@ TEST_F(Choices, WhatDoesNotFitIsNamedWithStepAndGate) {
   EXPECT_THAT(replayOf({{"moe.gate", 1, 8}}), HasSubstr("gate 'moe.gate' chose 1 of 8 experts, and chooses 1 of 4 experts"));
   EXPECT_THAT(replayOf({{"moe.gate", 1, 4}, {"last.gate", 1, 4}}), HasSubstr("step 1, gate 'last.gate' is none of this model's, which are moe.gate"));
   EXPECT_EQ(replayOf({{"moe.gate", 1, 4}}), "") << "the first expert always";
+}
+
+// A record of one token has one element, as an aux loss has.
+TEST_F(Choices, OfAnEvaluationAreNoLosses) {
+  const Compiled& everywhere = compiled(Use::Everywhere);
+  Config settings = config("everywhere", everywhere);
+  settings.batch = 1;
+  settings.steps = 1;
+  Remembering told;
+  std::atomic<bool> stop = false;
+  Trainer(everywhere.program, "cpu", {.threads = 1}, settings, {std::make_shared<Points>(4), std::make_shared<Points>(2, 2), nullptr, "points"})
+      .run(told, stop);
+  ASSERT_EQ(told.evaluations.size(), 1u);
+  ASSERT_EQ(told.steps.size(), 1u);
+  EXPECT_EQ(told.steps[0].auxLosses.size(), 1u) << "that for balance";
+  EXPECT_TRUE(told.evaluations[0].auxLosses.empty());
 }
 
 TEST_F(Choices, BatchesOfAStepAreRecordedEach) {
@@ -295,6 +313,20 @@ TEST_F(Choices, LogitsThatAreNoFiniteNumbersAreCountedOrEndTheTraining) {
   EXPECT_TRUE(strict.steps.empty());
   EXPECT_TRUE(listCheckpoints(settings.out).empty());
   EXPECT_THAT(bytesOf(settings.out / "metrics.jsonl"), HasSubstr(R"({"kind":"failed","step":1,"message":"step 1: 16 router logits)"));
+
+  // Weights that begin well, and a learning rate that brings an evaluation to its end: the step is kept.
+  TensorMap good = initialWeights(plan, 5);
+  fs::path begin = folder.path() / "good.safetensors";
+  writeSafeTensors(begin, good);
+  Config lost = settings;
+  lost.out = folder.path() / "lost";
+  lost.weights = begin;
+  lost.schedule.peak = 1e19;
+  Remembering evaluated;
+  EXPECT_THAT(problem(Fault::Data, [&] { train(Use::Strict, lost, &evaluated); }), HasSubstr("evaluation behind step 1, batch 1: "));
+  EXPECT_EQ(evaluated.steps.size(), 1u);
+  EXPECT_EQ(readCheckpoint(checkpointFolder(lost.out, 1)).evaluated, -1);
+
   settings.out = folder.path() / "lax";
   EXPECT_THAT(problem(Fault::Usage, [&] { train(Use::Plain, settings); }), HasSubstr("the program only counts router logits"));
 
