@@ -79,6 +79,8 @@ Json describeTraining(const fs::path& folder, const Checkpoint& checkpoint) {
   if (const auto& length = checkpoint.length)
     json["length"] = {
         {"steps", length->steps}, {"batch", length->batch}, {"accumulate", length->accumulate}, {"drop_last", length->dropLast}, {"epochs", length->epochs}};
+  if (!checkpoint.record.empty())
+    json["choices"] = checkpoint.record;
   json["files"] = {{kWeights, describeFile(folder / kWeights)}, {kState, describeFile(folder / kState)}};
   return json;
 }
@@ -230,6 +232,8 @@ Checkpoint readCheckpoint(const fs::path& folder) {
     checkpoint.length = {length.get<int64_t>("steps"), length.get<int64_t>("batch"), length.get<int64_t>("accumulate"), length.get<bool>("drop_last"),
                          length.get<int64_t>("epochs")};
   }
+  if (members.has("choices"))
+    checkpoint.record = members.get<std::string>("choices");
   Members files = members.object("files");
   auto tensors = [&](const char* name) {
     fs::path file = folder / name;

@@ -48,6 +48,7 @@ struct Checkpoint {
   int64_t evaluationsSinceBest = 0;
   int64_t evaluated = -1;       // the step of the last evaluation; -1: there was none
   std::optional<Length> length; // of a training by epochs
+  std::string record = {};      // digest of what it recorded of its gates' choices up to here; empty: it recorded none
 };
 
 /// Nothing in it depends on time or place: equal trainings write equal bytes. Error(System) when the disk is full; what was there before still is.

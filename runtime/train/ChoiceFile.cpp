@@ -25,10 +25,10 @@ using Json = nlohmann::ordered_json;
 static_assert(std::endian::native == std::endian::little, "numbers stand in the file as in memory");
 
 constexpr std::string_view kMagic = "MOECROUT";
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 constexpr uint64_t kMostHeader = uint64_t{1} << 24, kMostRows = uint64_t{1} << 40, kWord = sizeof(uint64_t);
-constexpr uint64_t kBlockHead = 6 * kWord; // bytes, and a BatchKey
-constexpr int64_t kMostChoices = 65536;
+constexpr uint64_t kBlockHead = 8 * kWord; // bytes, a BatchKey, and the check of these
+constexpr int64_t kMostChoices = 65536, kMostSteps = int64_t{1} << 62;
 
 uint64_t checkOf(std::span<const uint8_t> bytes) { return digestOf(bytes).low; }
 
@@ -58,8 +58,16 @@ bool endsWithItsCheck(std::span<const uint8_t> bytes) {
   return bytes.size() >= kWord && checkOf(bytes.first(bytes.size() - kWord)) == wordAt(bytes, bytes.size() - kWord);
 }
 
+/// The digest of a record whose last block (or header) ends with this check, by that of what is before it.
+std::string digestBehind(const std::string& before, std::span<const uint8_t> bytes) {
+  Bytes all;
+  all.add(before);
+  all.add(wordAt(bytes, bytes.size() - kWord));
+  return digestOf(all.all()).hex();
+}
+
 std::vector<uint8_t> headerBytes(const ChoiceHeader& header) {
-  Json json = {{"model", header.model}, {"data", header.data}, {"seed", header.seed}, {"gates", Json::array()}};
+  Json json = {{"model", header.model}, {"data", header.data}, {"seed", header.seed}, {"behind", header.behind}, {"gates", Json::array()}};
   for (const ChoosingGate& gate : header.gates)
     json["gates"].push_back({{"name", gate.name}, {"choices", gate.choices}, {"experts", gate.experts}});
   std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -75,13 +83,14 @@ std::vector<uint8_t> headerBytes(const ChoiceHeader& header) {
 std::optional<ChoiceHeader> headerOf(std::string_view text) {
   Json json = Json::parse(text.begin(), text.end(), nullptr, false);
   try {
-    ChoiceHeader header{json.at("model"), json.at("data"), json.at("seed"), {}};
+    ChoiceHeader header{json.at("model"), json.at("data"), json.at("seed"), {}, json.at("behind")};
     for (const Json& gate : json.at("gates"))
       header.gates.push_back({gate.at("name"), gate.at("choices"), gate.at("experts")});
     bool good = std::ranges::all_of(header.gates, [](const ChoosingGate& gate) {
       return gate.choices >= 1 && gate.choices <= kMostChoices && gate.experts >= 0 && gate.experts <= kMostChoices;
     });
-    return good && !header.gates.empty() ? std::optional(header) : std::nullopt;
+    good = good && !header.gates.empty() && header.behind >= 0 && header.behind <= kMostSteps;
+    return good ? std::optional(header) : std::nullopt;
   } catch (const Json::exception&) {
     return std::nullopt;
   }
@@ -118,7 +127,7 @@ OpenFile::~OpenFile() {
 
 void ChoiceReader::fail(const std::string& what) const { throw Error(Fault::Data, fmt::format("{}: {}", path_.string(), what)); }
 
-ChoiceReader::ChoiceReader(const fs::path& file) : path_(file) {
+ChoiceReader::ChoiceReader(const fs::path& file, std::optional<int64_t> upTo) : path_(file) {
   if (std::error_code code; fs::is_directory(file, code))
     fail("a folder, expected a file of `moec train --record`");
   file_ = OpenFile(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
@@ -126,7 +135,8 @@ ChoiceReader::ChoiceReader(const fs::path& file) : path_(file) {
   if (size < 0)
     fail(fmt::format("cannot be read: {}", std::generic_category().message(errno)));
   size_ = static_cast<uint64_t>(size);
-  findBlocks(headerEnd_ = readHeader());
+  headerEnd_ = end_ = readHeader();
+  findBlocks(upTo);
 }
 
 std::optional<std::vector<uint8_t>> ChoiceReader::bytesAt(uint64_t from, uint64_t count) const {
@@ -162,26 +172,32 @@ uint64_t ChoiceReader::readHeader() {
     fail("damaged: its header is not what was written");
   auto header = headerOf({reinterpret_cast<const char*>(all->data()) + front, length});
   if (!header)
-    fail("damaged: its header names no gates");
+    fail("damaged: its header names no gates, or no step to begin behind");
   header_ = std::move(*header);
+  digest_ = digestBehind("", *all);
   return all->size();
 }
 
-void ChoiceReader::findBlocks(uint64_t from) {
-  while (auto head = bytesAt(from, kBlockHead)) {
+void ChoiceReader::findBlocks(std::optional<int64_t> upTo) {
+  while (!upTo || last() < *upTo) {
+    auto head = bytesAt(end_, kBlockHead);
+    if (!head)
+      return;
     uint64_t length = wordAt(*head, 0);
-    if (length < kBlockHead + kWord)
-      fail(fmt::format("damaged at byte {}: a block of {} bytes", from, length));
-    if (length > size_ - from)
+    if (!endsWithItsCheck(*head) || length < kBlockHead + kWord)
+      fail(fmt::format("damaged at byte {}, behind step {}: no block begins there", end_, last()));
+    auto check = length > size_ - end_ ? std::nullopt : bytesAt(end_ + length - kWord, kWord);
+    if (!check)
       return; // was never finished
     auto number = [&](uint64_t index) { return static_cast<int64_t>(wordAt(*head, index * kWord)); };
-    BatchKey key{number(1), number(2), number(3), number(4), number(5)};
-    bool isPlace = key.step >= 1 && key.batch >= 0 && key.epoch >= 0 && key.record >= 0 && key.records >= 1;
-    if (!isPlace ||
-        !(blocks_.empty() ? key.batch == 0 : (key.step == last() && key.batch - 1 == blocks_.back().key.batch) || (key.step - 1 == last() && key.batch == 0)))
-      fail(fmt::format("damaged at byte {}: batch {} of step {} does not follow what is before it", from, key.batch, key.step));
-    blocks_.push_back({key, from, length});
-    from += length;
+    BatchKey key{number(1), number(2), number(3), number(4), number(5), number(6) == 1};
+    bool isNew = blocks_.empty() || blocks_.back().key.endsStep;
+    bool follows = key.step == last() + 1 && key.batch == (isNew ? 0 : blocks_.back().key.batch + 1);
+    if (!follows || key.epoch < 0 || key.record < 0 || key.records < 1 || (number(6) != 0 && number(6) != 1))
+      fail(fmt::format("damaged at byte {}: batch {} of step {} does not follow what is before it", end_, key.batch, key.step));
+    blocks_.push_back({key, end_, length});
+    end_ += length;
+    digest_ = digestBehind(digest_, *check);
   }
 }
 
@@ -194,11 +210,6 @@ const ChoiceReader::Block* ChoiceReader::blockOf(int64_t step, int64_t batch) co
 const BatchKey* ChoiceReader::find(int64_t step, int64_t batch) const {
   const Block* block = blockOf(step, batch);
   return block ? &block->key : nullptr;
-}
-
-uint64_t ChoiceReader::endOf(int64_t step) const {
-  auto behind = std::ranges::upper_bound(blocks_, step, {}, [](const Block& block) { return block.key.step; });
-  return behind == blocks_.begin() ? headerEnd_ : std::prev(behind)->begin + std::prev(behind)->bytes;
 }
 
 std::vector<Tensor> ChoiceReader::read(int64_t step, int64_t batch) const {
@@ -248,22 +259,33 @@ void ChoiceWriter::open() {
   }
 }
 
-ChoiceWriter::ChoiceWriter(const fs::path& file, const ChoiceHeader& header, std::optional<int64_t> behind) : path_(file), gates_(header.gates) {
+ChoiceWriter::ChoiceWriter(const fs::path& file, const ChoiceHeader& header, const std::optional<EarlierRecord>& earlier)
+    : path_(file), gates_(header.gates), behind_(header.behind) {
   std::error_code code;
   std::optional<uint64_t> end;
-  if (bool exists = fs::exists(file, code); exists || behind) {
+  if (bool exists = fs::exists(file, code); exists || earlier) {
     try {
-      ChoiceReader old(file);
-      if (behind && old.header() != header)
+      ChoiceReader old(file, earlier ? earlier->behind : 0);
+      ChoiceHeader expected = header;
+      expected.behind = old.header().behind;
+      if (earlier && old.header() != expected)
         throw Error(Fault::Usage, fmt::format("{} is the record of another training (of \"{}\"), which stays as it is: give another file", file.string(),
                                               old.header().model));
-      if (behind && old.last() < *behind)
-        throw Error(Fault::Usage, fmt::format("{} ends behind step {}, and the training goes on behind step {}: give another file, which begins there",
-                                              file.string(), old.last(), *behind));
-      if (behind)
-        end = old.endOf(*behind);
+      if (earlier && !old.isEmpty()) {
+        if (old.last() < earlier->behind)
+          throw Error(Fault::Usage, fmt::format("{} ends behind step {}, and the training goes on behind step {}: give another file, which begins there",
+                                                file.string(), old.last(), earlier->behind));
+        if (old.digest() != earlier->digest)
+          throw Error(
+              Fault::Usage,
+              fmt::format("{} is not what this training recorded up to its checkpoint of step {}; it stays as it is: give another file, which begins there",
+                          file.string(), earlier->behind));
+        end = old.end();
+        behind_ = old.header().behind;
+        digest_ = old.digest();
+      }
     } catch (const Error& error) {
-      if (behind || error.fault() != Fault::Data)
+      if (earlier || error.fault() != Fault::Data)
         throw;
       throw Error(Fault::Usage, fmt::format("{}; it stays as it is: give another file to --record", error.what()));
     }
@@ -275,7 +297,9 @@ ChoiceWriter::ChoiceWriter(const fs::path& file, const ChoiceHeader& header, std
     sync();
     return;
   }
-  writeFileAtomically(file, headerBytes(header));
+  std::vector<uint8_t> bytes = headerBytes(header);
+  writeFileAtomically(file, bytes);
+  digest_ = digestBehind("", bytes);
   open();
 }
 
@@ -284,8 +308,9 @@ void ChoiceWriter::add(const BatchKey& key, const std::vector<Tensor>& choices) 
     throw Error(Fault::Internal, fmt::format("choices of {} gates, and the record has {}", choices.size(), gates_.size()));
   Bytes block;
   block.add(uint64_t{0}); // its bytes, known at the end
-  for (int64_t number : {key.step, key.batch, key.epoch, key.record, key.records})
+  for (int64_t number : {key.step, key.batch, key.epoch, key.record, key.records, int64_t{key.endsStep}})
     block.add(static_cast<uint64_t>(number));
+  block.add(uint64_t{0}); // the check of these
   for (const Tensor& tensor : choices) {
     std::span<const int32_t> numbers = tensor.as<int32_t>();
     uint64_t width = widthOf(numbers);
@@ -294,6 +319,7 @@ void ChoiceWriter::add(const BatchKey& key, const std::vector<Tensor>& choices) 
     width == 1 ? write<uint8_t>(block, numbers) : width == 2 ? write<uint16_t>(block, numbers) : write<uint32_t>(block, numbers);
   }
   block.set(0, block.all().size() + kWord);
+  block.set(kBlockHead - kWord, checkOf(std::span(block.all()).first(kBlockHead - kWord)));
   block.addCheck();
   off_t before = lseek(file_.number(), 0, SEEK_END);
   for (size_t done = 0; done < block.all().size();) {
@@ -307,6 +333,7 @@ void ChoiceWriter::add(const BatchKey& key, const std::vector<Tensor>& choices) 
     }
     done += static_cast<size_t>(written);
   }
+  digest_ = digestBehind(digest_, block.all());
 }
 
 void ChoiceWriter::sync() {

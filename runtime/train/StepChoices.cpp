@@ -88,8 +88,8 @@ TensorMap StepChoices::withAnyChoices(const TensorMap& fields) const {
 void StepChoices::checkGates(const ChoiceReader& record) const {
   const ChoiceHeader& header = record.header();
   auto fail = [&](const std::string& what) {
-    throw Error(Fault::Data, fmt::format("{}: step {}, {}; it was recorded of \"{}\", whose gates are {}", record.path().string(),
-                                         std::max<int64_t>(record.first(), 1), what, header.model, namesOf(header.gates)));
+    throw Error(Fault::Data, fmt::format("{}: step {}, {}; it was recorded of \"{}\", whose gates are {}", record.path().string(), record.first(), what,
+                                         header.model, namesOf(header.gates)));
   };
   std::vector<std::string> known;
   for (const ChoosingGate& gate : header.gates)
@@ -106,11 +106,12 @@ void StepChoices::checkGates(const ChoiceReader& record) const {
       fail(fmt::format("gate '{}' is none of this model's, which are {}", gate.name, namesOf(taken_)));
 }
 
-std::string StepChoices::begin(const std::string& model, const std::function<std::string()>& data, int64_t from, std::optional<int64_t> to, bool goesOn) {
+std::string StepChoices::begin(const std::string& model, const std::function<std::string()>& data, int64_t from, std::optional<int64_t> to,
+                               const std::optional<std::string>& recorded) {
   std::string notice;
   if (record_.empty() && replay_.empty())
     return notice;
-  ChoiceHeader own{model, data(), seed_, told_};
+  ChoiceHeader own{model, data(), seed_, told_, from};
   if (!replay_.empty()) {
     reader_.emplace(replay_);
     checkGates(*reader_);
@@ -119,12 +120,12 @@ std::string StepChoices::begin(const std::string& model, const std::function<std
     if (its.data != own.data)
       throw Error(Fault::Data,
                   fmt::format("{}: the choices of gate '{}', from step {} on, are of other data than this training's: give those that they were recorded with",
-                              where, gate, std::max<int64_t>(reader_->first(), 1)));
+                              where, gate, reader_->first()));
     if (its.seed != own.seed)
       throw Error(
           Fault::Data,
           fmt::format("{}: the choices of gate '{}', from step {} on, were recorded with seed {}, and this training has {}: its records come in another order",
-                      where, gate, std::max<int64_t>(reader_->first(), 1), its.seed, own.seed));
+                      where, gate, reader_->first(), its.seed, own.seed));
     if (reader_->first() > from + 1 && (!to || from < *to))
       throw Error(Fault::Data, fmt::format("{}: it begins with step {}, and has no choices of gate '{}' in step {}, which is the next", where, reader_->first(),
                                            gate, from + 1));
@@ -140,9 +141,9 @@ std::string StepChoices::begin(const std::string& model, const std::function<std
     bool exists = fs::exists(record_, code);
     if (exists && !replay_.empty() && fs::equivalent(record_, replay_, code))
       throw Error(Fault::Usage, fmt::format("{} cannot be replayed and recorded at once: give \"record\" another file", record_.string()));
-    if (goesOn && from > 0 && !exists)
+    writer_.emplace(record_, own, recorded && exists ? std::optional(EarlierRecord{from, *recorded}) : std::nullopt);
+    if (recorded && from > 0 && writer_->behind() == from)
       notice = fmt::format("the record {} begins with step {}: what was chosen before stands in no file of this name", record_.string(), from + 1);
-    writer_.emplace(record_, own, goesOn && exists ? std::optional(from) : std::nullopt);
   }
   return notice;
 }
@@ -156,13 +157,19 @@ TensorMap StepChoices::inputs(const BatchKey& key, const TensorMap& fields) cons
   };
   const BatchKey* recorded = reader_->find(key.step, key.batch);
   const std::string& first = taken_.front().name;
-  if (!recorded && key.step > reader_->last())
+  if (key.step > reader_->last()) // of a step that was never finished some batches may be there
     fail(first, fmt::format("it ends behind step {}", reader_->last()));
   if (!recorded)
     fail(first, fmt::format("it has no batch {} of this step; give the \"accumulate\" that it was recorded with", key.batch + 1));
-  if (*recorded != key)
+  BatchKey sameEnd = key;
+  sameEnd.endsStep = recorded->endsStep;
+  if (*recorded != sameEnd)
     fail(first, fmt::format("it was recorded of {}, and this training's batch is of {}; give the \"batch\" and \"accumulate\" that it was recorded with",
                             text(*recorded), text(key)));
+  if (recorded->endsStep != key.endsStep)
+    fail(first, fmt::format("batch {} {}; give the \"accumulate\" that it was recorded with", key.batch + 1,
+                            key.endsStep ? "is the last one of this step, and the record has more"
+                                         : "of this step is the record's last one, and this training has more"));
   std::vector<Tensor> all = reader_->read(key.step, key.batch);
   Bindings symbols = symbolsOf(plan_, fields);
   for (size_t i = 0; i < taken_.size(); ++i) {

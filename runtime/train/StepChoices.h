@@ -18,9 +18,10 @@ public:
   TensorMap withAnyChoices(const TensorMap& fields) const;
 
   /// Before the first step: from behind step `from` up to step `to`, where that is known. `model`, and what `data` gives, name what the training is of;
-  /// `goesOn`: it was begun before, and its record is gone on with, where there is one. Gives what people should know, or nothing. Error(Data) naming step and
-  /// gate for a record that does not have what is to be replayed; else as ChoiceWriter.
-  std::string begin(const std::string& model, const std::function<std::string()>& data, int64_t from, std::optional<int64_t> to, bool goesOn);
+  /// `recorded`, where it goes on from a checkpoint: digest() as it was then; its record is gone on with, where there is one. Gives what people should know, or
+  /// nothing. Error(Data) naming step and gate for a record that does not have what is to be replayed; else as ChoiceWriter.
+  std::string begin(const std::string& model, const std::function<std::string()>& data, int64_t from, std::optional<int64_t> to,
+                    const std::optional<std::string>& recorded);
 
   /// Of a batch with these fields: its inputs "<gate>.choices", none where nothing is replayed. Error(Data) naming step and gate when the record has none, or
   /// of another batch.
@@ -29,6 +30,8 @@ public:
   void add(const BatchKey& key, const TensorMap& results);
   /// What was recorded survives a power cut.
   void sync();
+  /// Of what the record has up to now; empty where there is none.
+  std::string digest() const { return writer_ ? writer_->digest() : ""; }
   /// Steps from now on are done again: they stand in the record.
   void endRecord() { writer_.reset(); }
 

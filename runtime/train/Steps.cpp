@@ -90,7 +90,8 @@ DoneStep Steps::next(data::Loader& loader, const std::function<void(const data::
     }
     if (onBatch)
       onBatch(*batch);
-    BatchKey key{record.step, batches, batch->begin.epoch, batch->begin.record, batch->records};
+    done.endsEpoch = batch->end.epoch > batch->begin.epoch;
+    BatchKey key{record.step, batches, batch->begin.epoch, batch->begin.record, batch->records, done.endsEpoch || batches + 1 == config_.accumulate};
     TensorMap results = learn(*batch, key, options);
     if (batches++ == 0)
       record.epoch = batch->begin.epoch;
@@ -101,7 +102,6 @@ DoneStep Steps::next(data::Loader& loader, const std::function<void(const data::
     positions += positions_.empty() ? batch->records : batch->fields.find(positions_)->second.elements();
     done.skipped.insert(done.skipped.end(), batch->skipped.begin(), batch->skipped.end());
     done.end = batch->end;
-    done.endsEpoch = batch->end.epoch > batch->begin.epoch;
     done.isFinite = std::isfinite(record.loss) && std::isfinite(record.gradientNorm);
   }
   record.loss /= static_cast<double>(batches);

@@ -155,6 +155,7 @@ struct Trainer::State {
   int64_t evaluationsSinceBest = 0, evaluated = -1; // evaluated: the step of the last evaluation; -1: there was none
   std::filesystem::path lastCheckpoint;             // the last one in out; empty: none
   data::Place lastPlace;                            // as that one has it
+  std::string recorded;                             // StepChoices::digest(), as that one has it
   std::unique_ptr<FolderLock> lock;                 // from resume() to the end of the run
 
   // Of a run.
@@ -208,6 +209,7 @@ void Trainer::State::resume() {
   evaluationsSinceBest = checkpoint.evaluationsSinceBest;
   evaluated = checkpoint.evaluated;
   lastCheckpoint = folder;
+  recorded = checkpoint.record;
   if (checkpoint.target != training.plan().target)
     notice = fmt::format("{} was trained on {}; on {} the bits will not be those that it would have given", folder.string(), checkpoint.target,
                          training.plan().target);
@@ -267,7 +269,8 @@ Checkpoint Trainer::State::take() {
                         .best = best,
                         .evaluationsSinceBest = evaluationsSinceBest,
                         .evaluated = evaluated,
-                        .length = isByEpochs() ? std::optional(lengthOf(total)) : std::nullopt};
+                        .length = isByEpochs() ? std::optional(lengthOf(total)) : std::nullopt,
+                        .record = choices.digest()};
   for (const StateInfo& info : training.plan().states)
     if (isGradient(training.plan(), info))
       checkpoint.state.erase(info.name);
@@ -283,6 +286,7 @@ void Trainer::State::write(const Checkpoint& checkpoint) {
     train::writeCheckpoint(folder, checkpoint);
   lastCheckpoint = folder;
   lastPlace = place;
+  recorded = checkpoint.record;
   metrics->addCheckpoint(checkpoint.step, folder.lexically_relative(config.out).string());
   listener->onCheckpoint(folder);
   pruneCheckpoints(config.out, config.keep, best ? best->step : -1);
@@ -383,8 +387,9 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
   }
   identity();
   bool mayBeShorter = config.patience > 0 || (isByEpochs() && config.badRecords == data::BadRecords::Skip);
-  std::string aboutRecord =
-      choices.begin(programName, [this] { return data.train->recordsDigest(); }, training.steps(), mayBeShorter ? std::nullopt : std::optional(total), resumed);
+  std::string aboutRecord = choices.begin(
+      programName, [this] { return data.train->recordsDigest(); }, training.steps(), mayBeShorter ? std::nullopt : std::optional(total),
+      resumed ? std::optional(recorded) : std::nullopt);
   removeUnfinished(config.out);
   writeOutFolder(config, data);
   pruneCheckpoints(config.out, std::numeric_limits<int64_t>::max(), -1); // halves of an interrupted one
@@ -397,6 +402,8 @@ Outcome Trainer::State::run(Listener& told, const std::atomic<bool>& stop) {
       listener->onNotice(one);
   Outcome outcome;
   try {
+    if (resumed && !choices.digest().empty() && choices.digest() != recorded)
+      writeCheckpoint(stop); // a record that begins here is known to be this training's, whatever ends it
     outcome.end = loop(stop);
     if (lastCheckpoint != checkpointFolder(config.out, training.steps()))
       writeCheckpoint(stop);

@@ -87,12 +87,14 @@ bool choices(Bytes bytes) {
     uint64_t digest = digestOf(Bytes(made).subspan(from, length - 8)).low;
     std::memcpy(made.data() + from + length - 8, &digest, sizeof digest);
   };
-  constexpr size_t kFront = 24, kBlock = 56;
+  constexpr size_t kFront = 24, kHead = 64, kBlock = kHead + 8;
   if (made.size() >= kFront + 8 && word(16) <= made.size() - kFront - 8) {
     size_t at = kFront + word(16) + 8;
     makeRight(0, at);
-    for (; made.size() - at >= kBlock && word(at) >= kBlock && word(at) <= made.size() - at; at += word(at))
+    for (; made.size() - at >= kBlock && word(at) >= kBlock && word(at) <= made.size() - at; at += word(at)) {
+      makeRight(at, kHead);
       makeRight(at, word(at));
+    }
   }
   std::string path = fileOf(made);
   return refusable([&] {

@@ -110,6 +110,13 @@ template <class Do> std::string problem(Fault fault, Do act) {
   return "";
 }
 
+/// Without what is said of them: that there is a record, say.
+std::map<std::string, std::string> tensorsOf(const fs::path& checkpoint) {
+  auto files = filesOf(checkpoint);
+  EXPECT_EQ(files.erase("training.json"), 1u);
+  return files;
+}
+
 std::string bytesOf(const fs::path& path) { return filesOf(path.parent_path()).at(path.filename()); }
 
 std::vector<std::vector<double>> loadsOf(const Remembering& told) {
@@ -126,7 +133,7 @@ TEST_F(Choices, AReplayGivesTheBitsOfWhatWasRecorded) {
   EXPECT_EQ(bytesOf(recorded.checkpoint / "weights.safetensors"), bytesOf(plain.checkpoint / "weights.safetensors")) << "a record changes nothing";
   EXPECT_EQ(recorded.last->loss, plain.last->loss) << "nor does it to an evaluation";
   Outcome replayed = train(Use::Replay, replaying());
-  EXPECT_EQ(filesOf(replayed.checkpoint), filesOf(recorded.checkpoint));
+  EXPECT_EQ(tensorsOf(replayed.checkpoint), tensorsOf(recorded.checkpoint));
   EXPECT_EQ(replayed.last->loss, recorded.last->loss);
   ChoiceReader reader(file);
   EXPECT_EQ(reader.header().gates, (std::vector<ChoosingGate>{{"moe.gate", 1, 4}}));
@@ -141,18 +148,26 @@ TEST_F(Choices, AnInterruptedTrainingGoesOnWithItsRecordAndItsReplay) {
   EXPECT_EQ(ChoiceReader(file).last(), 5);
   // Killed behind the checkpoint: what it had recorded since is done again.
   {
-    ChoiceWriter(file, ChoiceReader(file).header(), 5).add({6, 0, 9, 9, 9}, {Tensor::of<int32_t>({1}, {1, 1})});
+    ChoiceWriter(file, ChoiceReader(file).header(), EarlierRecord{5, ChoiceReader(file).digest()}).add({6, 0, 9, 9, 9}, {Tensor::of<int32_t>({1}, {1, 1})});
   }
   Outcome rest = train(Use::Record, recording("parts"), nullptr, true);
   EXPECT_EQ(bytesOf(file), whole);
   train(Use::Replay, replaying(), nullptr, false, 5);
   Outcome replayed = train(Use::Replay, replaying(), nullptr, true);
-  EXPECT_EQ(filesOf(replayed.checkpoint), filesOf(rest.checkpoint));
+  EXPECT_EQ(tensorsOf(replayed.checkpoint), tensorsOf(rest.checkpoint));
   // A training that is recorded from its middle on.
   fs::remove(file);
   train(Use::Record, recording("middle"), nullptr, false, 5);
   fs::remove(file);
   Remembering told;
+  // It ends in its first step, without a checkpoint of that; and another time before it.
+  struct Killed : Remembering {
+    void onStep(const StepRecord&) override { throw Error(Fault::System, "killed"); }
+  } killed;
+  EXPECT_EQ(problem(Fault::System, [&] { train(Use::Record, recording("middle"), &killed, true); }), "killed");
+  EXPECT_EQ(ChoiceReader(file).last(), 6);
+  EXPECT_EQ(problem(Fault::System, [&] { train(Use::Record, recording("middle"), &killed, true); }), "killed");
+  fs::resize_file(file, ChoiceReader(file, 5).end());
   train(Use::Record, recording("middle"), &told, true);
   EXPECT_THAT(told.notices, Contains(HasSubstr("choices.bin begins with step 6")));
   EXPECT_EQ(ChoiceReader(file).first(), 6);
@@ -272,10 +287,40 @@ TEST_F(Choices, BatchesOfAStepAreRecordedEach) {
   settings = replaying();
   settings.accumulate = 3;
   settings.steps = 5;
-  EXPECT_EQ(filesOf(run(replay, settings).checkpoint), filesOf(recorded.checkpoint));
+  EXPECT_EQ(tensorsOf(run(replay, settings).checkpoint), tensorsOf(recorded.checkpoint));
   settings.out = folder.path() / "by two";
   settings.accumulate = 2;
-  EXPECT_THAT(problem(Fault::Data, [&] { run(replay, settings); }), HasSubstr("step 2, gate 'moe.gate': it was recorded of 16 records from record 48"));
+  EXPECT_THAT(problem(Fault::Data, [&] { run(replay, settings); }),
+              HasSubstr("step 1, gate 'moe.gate': batch 2 is the last one of this step, and the record has more"));
+  settings.accumulate = 4;
+  EXPECT_THAT(problem(Fault::Data, [&] { run(replay, settings); }),
+              HasSubstr("step 1, gate 'moe.gate': batch 3 of this step is the record's last one, and this training has more"));
+  // The recording training was killed within its last step.
+  settings.accumulate = 3;
+  std::vector<Tensor> first = ChoiceReader(file).read(5, 0);
+  BatchKey key = *ChoiceReader(file).find(5, 0);
+  {
+    ChoiceWriter(file, ChoiceReader(file).header(), EarlierRecord{4, ChoiceReader(file, 4).digest()}).add(key, first);
+  }
+  EXPECT_THAT(problem(Fault::Data, [&] { run(replay, settings); }),
+              HasSubstr("it ends behind step 4, and has no choices of gate 'moe.gate' in step 5; this training has 5 steps"));
+}
+
+TEST_F(Choices, ARecordOfAnotherTrainingStaysAsItIs) {
+  train(Use::Record, recording("first"), nullptr, false, 8);
+  std::string whole = bytesOf(file);
+  Config second = recording("second");
+  second.schedule.peak = 0.1; // all that the header names is the same
+  second.record = folder.path() / "its own.bin";
+  train(Use::Record, second, nullptr, false, 5);
+  second.record = file;
+  EXPECT_THAT(problem(Fault::Usage, [&] { train(Use::Record, second, nullptr, true); }),
+              HasSubstr("choices.bin is not what this training recorded up to its checkpoint of step 5"));
+  train(Use::Plain, config("third", compiled(Use::Plain)), nullptr, false, 5);
+  EXPECT_THAT(problem(Fault::Usage, [&] { train(Use::Record, recording("third"), nullptr, true); }), HasSubstr("is not what this training recorded"));
+  EXPECT_EQ(bytesOf(file), whole);
+  train(Use::Record, recording("first"), nullptr, true);
+  EXPECT_EQ(ChoiceReader(file).last(), 12);
 }
 
 // A first layer whose numbers overflow in the router alone: with weights of 0 there, the logits of some tokens are -inf, of which the softmax makes 0.
