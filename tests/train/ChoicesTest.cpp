@@ -3,6 +3,7 @@
 #include "runtime/Compile.h"
 #include "runtime/Session.h"
 #include "runtime/core/Error.h"
+#include "runtime/data/Order.h"
 #include "runtime/io/SafeTensors.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/ChoiceFile.h"
@@ -273,10 +274,14 @@ TEST_F(Choices, OfAnEvaluationAreNoLosses) {
 
 TEST_F(Choices, BatchesOfAStepAreRecordedEach) {
   static Compiled record(Use::Record, true), replay(Use::Replay, true);
-  auto run = [&](const Compiled& compiled, Config settings) {
+  auto points = std::make_shared<Points>(100);
+  auto run = [&](const Compiled& compiled, Config settings, bool resume = false) {
     Remembering told;
     std::atomic<bool> stop = false;
-    return Trainer(compiled.program, "cpu", {.threads = 1}, settings, {std::make_shared<Points>(100), nullptr, nullptr, "points"}).run(told, stop);
+    Trainer trainer(compiled.program, "cpu", {.threads = 1}, settings, {points, nullptr, nullptr, "points"});
+    if (resume)
+      trainer.resume();
+    return trainer.run(told, stop);
   };
   Config settings = recording();
   settings.accumulate = 3;
@@ -284,6 +289,16 @@ TEST_F(Choices, BatchesOfAStepAreRecordedEach) {
   Outcome recorded = run(record, settings);
   EXPECT_NE(ChoiceReader(file).find(2, 2), nullptr);
   EXPECT_EQ(ChoiceReader(file).find(3, 1), nullptr) << "seven batches are two steps of three, and one";
+  // It ends in the middle of a step, and goes on behind the one before.
+  std::string whole = bytesOf(file);
+  points->badRecords = {data::orderOf(100, settings.seed, 0, true)[70]};
+  settings.out = folder.path() / "parts";
+  EXPECT_THAT(problem(Fault::Data, [&] { run(record, settings); }), HasSubstr("cannot be read"));
+  EXPECT_EQ(ChoiceReader(file).find(2, 1), nullptr);
+  EXPECT_NE(ChoiceReader(file).find(2, 0), nullptr);
+  points->badRecords.clear();
+  EXPECT_EQ(tensorsOf(run(record, settings, true).checkpoint), tensorsOf(recorded.checkpoint));
+  EXPECT_EQ(bytesOf(file), whole);
   settings = replaying();
   settings.accumulate = 3;
   settings.steps = 5;
