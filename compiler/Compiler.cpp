@@ -262,6 +262,13 @@ void checkOptions(const CompileOptions& options) {
       throw Error(Fault::Usage, fmt::format("{} is not for generation, whose calls are of other tokens each: leave it or --context out", name));
   if (options.nonFinite == NonFiniteLogits::Error && options.generate)
     throw Error(Fault::Usage, "--non-finite error is not for generation, whose calls count no logits: leave it or --context out");
+  for (auto [given, name] : {std::pair(options.record, "--record"), std::pair(options.replay, "--replay"),
+                             std::pair(options.nonFinite == NonFiniteLogits::Error, "--non-finite error")})
+    if (given && !options.from.empty())
+      throw Error(Fault::Usage, fmt::format("{} is for phase 'import', which lies before --from {}: give it where the dump is made, and leave it out here",
+                                            name, options.from));
+  if (options.ofStepsAlone && (options.record || options.replay) && !options.train)
+    throw Error(Fault::Usage, "what is recorded or replayed of steps alone is of training: compile for training too (CompileOptions::train)");
   if (options.statistics && !options.train && !options.evaluate)
     throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
   if (options.ema && !options.train)

@@ -106,7 +106,7 @@ private:
     function.addEntryBlock();
     for (auto [index, input] : llvm::enumerate(file_.inputs)) {
       function.setArgAttr(index, "moe.input", builder_.getStringAttr(input.name));
-      if (input.forLoss && !file_.evaluates) // an evaluation needs every input, as a step does
+      if (input.forLoss && !file_.evaluates) // an evaluation is of the loss: none of its inputs may be left out
         function.setArgAttr(index, "moe.for_loss", builder_.getUnitAttr());
       if (input.photo)
         function.setArgAttr(index, "moe.photo", photoAttr(*input.photo));

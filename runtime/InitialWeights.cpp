@@ -146,4 +146,11 @@ Tensor initialState(const Plan& plan, const StateInfo& state, const TensorMap& w
   throw Error(Fault::Internal, fmt::format("state {} begins with '{}', which is no parameter", state.name, *state.from));
 }
 
+bool isGradient(const Plan& plan, const StateInfo& state) {
+  constexpr std::string_view end = ".gradient";
+  return state.name.ends_with(end) && std::ranges::any_of(plan.parameters, [&](const ParameterInfo& parameter) {
+           return parameter.name == std::string_view(state.name).substr(0, state.name.size() - end.size());
+         });
+}
+
 } // namespace moec

@@ -93,6 +93,16 @@ struct Training::State {
     change(LaunchList::Forward, sizes, {seedOf(options.seed, accumulated), static_cast<uint32_t>(steps + 1)});
   }
 
+  /// None wait.
+  void dropGradients() {
+    hasStates = false;
+    for (const StateInfo& info : plan().states)
+      if (isGradient(plan(), info))
+        executable().write(info.buffer, Tensor(info.dtype, info.shape));
+    accumulated = 0;
+    hasStates = true;
+  }
+
   /// The results of what was done in `step`.
   TensorMap results(LaunchList list, int64_t step) {
     TensorMap outputs = loaded.outputs(list);
@@ -171,7 +181,13 @@ TensorMap Training::accumulate(const TensorMap& inputs, const StepOptions& optio
     throw Error(Fault::Usage, "the program's steps are whole: for gradients that add up over several calls, compile it with --train --accumulate");
   state_->forward(inputs, options);
   ++state_->accumulated;
-  return state_->results(LaunchList::Forward, state_->steps + 1);
+  try {
+    return state_->results(LaunchList::Forward, state_->steps + 1);
+  } catch (const Error& error) {
+    if (error.fault() == Fault::Data) // of logits: what they gave is no part of a step
+      state_->dropGradients();
+    throw;
+  }
 }
 
 TensorMap Training::apply(const StepOptions& options) {

@@ -40,12 +40,13 @@ public:
   /// weights: load, init or restore them; one behind them, for want of memory for the results, finds the step done.
   /// Where gradients add up, it is accumulate() and apply().
   /// Error(Usage) for inputs as Session::run has it, and for a learning rate that is missing or no finite number. Error(Data) that names the step for router
-  /// logits that are no finite numbers, of a program that was compiled with NonFiniteLogits::Error: the step is done, and so is an accumulation; what they
-  /// changed may be no finite numbers either, restore() goes back.
+  /// logits that are no finite numbers, of a program that was compiled with NonFiniteLogits::Error: the step is done then, and what it changed may be no finite
+  /// numbers either; restore() goes back. Where gradients add up it is not done: as accumulate() has it.
   TensorMap step(const TensorMap& inputs, const StepOptions& options);
   /// Adds the gradients of these inputs to those that wait for apply(); gives the losses. Accumulations of one step have draws of their own. A failure among
   /// the launches leaves the training without states: weights() can be read still, the rest needs load, init or restore. Error(Usage) for a program compiled
-  /// without accumulation.
+  /// without accumulation. Error(Data) for logits as step() has it: all gradients that waited are dropped, and the training is what it was behind its last
+  /// step.
   TensorMap accumulate(const TensorMap& inputs, const StepOptions& options = {});
   /// A step with the mean of the gradients so far; gives `gradient_norm`. Error(Usage) when there are none.
   TensorMap apply(const StepOptions& options);

@@ -22,5 +22,7 @@ Tensor initialWeight(const ParameterInfo& parameter, uint64_t seed);
 TensorMap initialWeights(const Plan& plan, uint64_t seed);
 /// A state at the beginning of a training: by its init rule, or the parameter it begins with, which is drawn when `weights` lacks it.
 Tensor initialState(const Plan& plan, const StateInfo& state, const TensorMap& weights, uint64_t seed);
+/// Is it one of the gradients that add up over calls? Between steps they are zeros.
+bool isGradient(const Plan& plan, const StateInfo& state);
 
 } // namespace moec

@@ -1,6 +1,8 @@
 // KernelBuilder: a product and a sum that are rounded once, also on targets without an instruction for it.
 #include "codegen/cpu/KernelBuilder.h"
 
+#include <limits>
+
 namespace moec::codegen::cpu {
 
 namespace {

@@ -1,5 +1,6 @@
 #include "runtime/data/Bind.h"
 
+#include "runtime/GateRecord.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/NearestName.h"
 #include "runtime/data/PictureNumbers.h"
@@ -259,7 +260,7 @@ std::vector<InputInfo> dataInputs(const std::vector<InputInfo>& inputs) {
   std::vector<InputInfo> result;
   for (const InputInfo& input : inputs)
     if (!input.isDraw && input.list == LaunchList::Forward && input.name != kLearningRateInput && input.name != kStepInput && input.name != kCountInput &&
-        !input.name.ends_with(".choices")) // of a gate, which no data have
+        !isChoices(input.name)) // of a gate, which no data have
       result.push_back(input);
   return result;
 }

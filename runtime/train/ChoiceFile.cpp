@@ -282,7 +282,7 @@ ChoiceWriter::ChoiceWriter(const fs::path& file, const ChoiceHeader& header, con
                           file.string(), earlier->behind));
         end = old.end();
         behind_ = old.header().behind;
-        digest_ = old.digest();
+        all_ = digest_ = old.digest();
       }
     } catch (const Error& error) {
       if (earlier || error.fault() != Fault::Data)
@@ -299,7 +299,7 @@ ChoiceWriter::ChoiceWriter(const fs::path& file, const ChoiceHeader& header, con
   }
   std::vector<uint8_t> bytes = headerBytes(header);
   writeFileAtomically(file, bytes);
-  digest_ = digestBehind("", bytes);
+  all_ = digest_ = digestBehind("", bytes);
   open();
 }
 
@@ -333,7 +333,9 @@ void ChoiceWriter::add(const BatchKey& key, const std::vector<Tensor>& choices) 
     }
     done += static_cast<size_t>(written);
   }
-  digest_ = digestBehind(digest_, block.all());
+  all_ = digestBehind(all_, block.all());
+  if (key.endsStep)
+    digest_ = all_;
 }
 
 void ChoiceWriter::sync() {

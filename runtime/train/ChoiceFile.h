@@ -112,7 +112,7 @@ public:
 
   /// The step behind which the record begins.
   int64_t behind() const { return behind_; }
-  /// Of all that is in it.
+  /// Of what is in it up to the end of its last whole step.
   const std::string& digest() const { return digest_; }
 
   /// The block is with the system when this returns; Error(System) when the disk is full: then nothing of it is there. `choices`: i32 (T, K) of each gate.
@@ -127,7 +127,7 @@ private:
   std::filesystem::path path_;
   std::vector<ChoosingGate> gates_;
   int64_t behind_ = 0;
-  std::string digest_;
+  std::string digest_, all_; // all_: of all that is in it
   OpenFile file_;
 };
 

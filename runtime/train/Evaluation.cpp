@@ -1,6 +1,7 @@
 #include "runtime/train/Evaluation.h"
 
 #include "runtime/FiniteLogits.h"
+#include "runtime/GateRecord.h"
 #include "runtime/core/Error.h"
 #include "runtime/data/Loader.h"
 #include "runtime/train/FiniteWatch.h"
@@ -68,7 +69,7 @@ EvaluationRecord Evaluation::run(const TensorMap& weights, int64_t step) {
     record.records += batch->records;
     for (const auto& [name, value] : results)
       if (name != "loss" && name != "accuracy" && name != "labels" && !name.ends_with(".load") && !name.ends_with(".dropped") && !isNonFiniteCount(name) &&
-          value.elements() == 1)
+          !isRecord(name) && value.elements() == 1)
         record.auxLosses[name] += value.toDoubles()[0] * static_cast<double>(batch->records);
   }
   if (weightOfAll == 0)

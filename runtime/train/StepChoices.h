@@ -30,7 +30,7 @@ public:
   void add(const BatchKey& key, const TensorMap& results);
   /// What was recorded survives a power cut.
   void sync();
-  /// Of what the record has up to now; empty where there is none.
+  /// Of what the record has of whole steps up to now; empty where there is none.
   std::string digest() const { return writer_ ? writer_->digest() : ""; }
   /// Steps from now on are done again: they stand in the record.
   void endRecord() { writer_.reset(); }

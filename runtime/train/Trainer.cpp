@@ -1,6 +1,7 @@
 #include "runtime/train/Trainer.h"
 
 #include "runtime/FiniteLogits.h"
+#include "runtime/Weights.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 #include "runtime/io/MappedFile.h"
@@ -33,12 +34,13 @@ const Config& checked(const Config& config) {
   return config;
 }
 
-/// Gradients that add up: between steps they are zeros, which no checkpoint needs to hold.
-bool isGradient(const Plan& plan, const StateInfo& state) {
-  constexpr std::string_view end = ".gradient";
-  return state.name.ends_with(end) && std::ranges::any_of(plan.parameters, [&](const ParameterInfo& p) {
-           return p.name == std::string_view(state.name).substr(0, state.name.size() - end.size());
-         });
+/// What is wrong with the first tensor that is not finite: the last checkpoint is always one to go on from.
+std::optional<std::string> badTensor(const Checkpoint& checkpoint) {
+  for (const TensorMap* tensors : {&checkpoint.weights, &checkpoint.state})
+    for (const auto& [name, tensor] : *tensors)
+      if (auto problem = findNonFinite(tensor))
+        return fmt::format("'{}': {}", name, problem->text);
+  return {};
 }
 
 } // namespace
@@ -165,11 +167,15 @@ struct Trainer::State {
 
   void resume();
   Outcome run(Listener& told, const std::atomic<bool>& stop);
+  DoneStep next(data::Loader& loader);
   Outcome::End loop(const std::atomic<bool>& stop);
   void tellSkipped(int64_t step, const std::vector<std::string>& messages);
   void tellNonFinite(const std::string& where, const std::map<std::string, double>& byGate);
   bool evaluate();
+  Checkpoint take();
+  void write(const Checkpoint& checkpoint);
   void writeCheckpoint(const std::atomic<bool>& stop);
+  void keep();
   [[noreturn]] void fail(const std::string& what, const std::atomic<bool>& stop);
 };
 
@@ -232,7 +238,13 @@ bool Trainer::State::evaluate() {
   if (auto averaged = mayAverage ? averagedWeights(weights, training.state()) : std::nullopt) // states are copied for it alone
     weights = std::move(*averaged);
   int64_t step = training.steps();
-  EvaluationRecord record = evaluation->run(weights, step);
+  EvaluationRecord record;
+  try {
+    record = evaluation->run(weights, step);
+  } catch (const Error&) {
+    keep();
+    throw;
+  }
   if (!std::exchange(toldSkipped, true))
     tellSkipped(step, evaluation->skipped());
   record.best = !best || record.loss < best->loss;
@@ -247,7 +259,7 @@ bool Trainer::State::evaluate() {
   return record.best;
 }
 
-void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
+Checkpoint Trainer::State::take() {
   Checkpoint checkpoint{.weights = training.weights(),
                         .state = training.state(),
                         .step = training.steps(),
@@ -262,10 +274,10 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
   for (const StateInfo& info : training.plan().states)
     if (isGradient(training.plan(), info))
       checkpoint.state.erase(info.name);
-  for (const TensorMap* tensors : {&checkpoint.weights, &checkpoint.state}) // the last one is always one to go on from
-    for (const auto& [name, tensor] : *tensors)
-      if (auto problem = findNonFinite(tensor))
-        fail(fmt::format("'{}': {}", name, problem->text), stop);
+  return checkpoint;
+}
+
+void Trainer::State::write(const Checkpoint& checkpoint) {
   choices.sync(); // a training that goes on from the checkpoint finds its record up to there
   std::filesystem::path folder = checkpointFolder(config.out, checkpoint.step);
   if (folder == lastCheckpoint)
@@ -278,6 +290,25 @@ void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
   metrics->addCheckpoint(checkpoint.step, folder.lexically_relative(config.out).string());
   listener->onCheckpoint(folder);
   pruneCheckpoints(config.out, config.keep, best ? best->step : -1);
+}
+
+void Trainer::State::writeCheckpoint(const std::atomic<bool>& stop) {
+  Checkpoint checkpoint = take();
+  if (auto problem = badTensor(checkpoint))
+    fail(*problem, stop);
+  write(checkpoint);
+}
+
+/// An error ends the training, and weights and states are those behind the last step: a checkpoint has what was learnt since the last one. The error stays the
+/// one to speak of, whatever becomes of this.
+void Trainer::State::keep() {
+  if (training.steps() == 0 || (place == lastPlace && lastCheckpoint == checkpointFolder(config.out, training.steps())))
+    return;
+  try {
+    if (Checkpoint checkpoint = take(); !badTensor(checkpoint))
+      write(checkpoint);
+  } catch (const Error&) { // a full disk, or a device that failed
+  }
 }
 
 void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop) {
@@ -295,6 +326,18 @@ void Trainer::State::fail(const std::string& what, const std::atomic<bool>& stop
   throw Error(Fault::Data, message);
 }
 
+/// The next step. Where an error keeps it from being done, as of a record of choices that has come to its end, no step before it is lost.
+DoneStep Trainer::State::next(data::Loader& loader) {
+  int64_t before = training.steps();
+  try {
+    return steps->next(loader);
+  } catch (const Error&) {
+    if (training.steps() == before)
+      keep();
+    throw;
+  }
+}
+
 Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
   data::Loader loader(data.train, loaderOptions(), place);
   auto every = [](int64_t step, int64_t steps, bool otherwise) { return steps > 0 ? step % steps == 0 : otherwise; };
@@ -304,7 +347,7 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
     if (stop)
       return Outcome::End::Interrupted;
     failing = training.steps() + 1;
-    DoneStep done = steps->next(loader);
+    DoneStep done = next(loader);
     int64_t step = done.record.step;
     tellSkipped(step, done.skipped);
     std::string logits = done.record.nonFinite.empty() ? "" : ", and " + describeNonFinite(done.record.nonFinite);
@@ -320,7 +363,8 @@ Outcome::End Trainer::State::loop(const std::atomic<bool>& stop) {
     }
     bool atEnd = isDone(), evaluates = evaluation && evaluated != step && (atEnd || every(step, config.evaluateEvery, done.endsEpoch));
     bool isBest = evaluates && evaluate();
-    if (atEnd || isBest || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
+    // Behind an epoch that ended without a step the place alone is new: what goes on from the checkpoint before would tell its bad records again.
+    if (atEnd || isBest || !done.isStep() || every(step, config.checkpointEvery, evaluation ? evaluates : done.endsEpoch))
       writeCheckpoint(stop);
   }
   if (evaluation && evaluated != training.steps()) { // it was interrupted behind this step, and now nothing more is asked for

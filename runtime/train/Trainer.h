@@ -73,7 +73,8 @@ public:
   /// Until the last step, an early stop, or `stop`: then the step is finished and a checkpoint written. Error(Usage) when out holds a training and this is not
   /// resumed. Error(Data) for a loss or norm of gradients that is not finite: it names the step, the first launch whose result was not finite, and the last
   /// checkpoint, which stays; for a record of choices that does not have what is to be replayed; and where the config wants it for router logits that are not
-  /// finite. Error(System) when the disk is full; checkpoints that are whole stay so.
+  /// finite. Error(System) when the disk is full; checkpoints that are whole stay so. What keeps a step or an evaluation from being done leaves a checkpoint of
+  /// the steps before it, where all weights and states are finite.
   Outcome run(Listener& listener, const std::atomic<bool>& stop);
 
 private:

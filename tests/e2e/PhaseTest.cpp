@@ -111,6 +111,41 @@ TEST(Phases, AKernelOfAnotherKindThanItsBodyIsRefused) {
   }
 }
 
+// A dump has what its import gave it.
+TEST(Phases, WhatTheImportWouldDoIsRefusedBehindIt) {
+  TemporaryFolder folder;
+  auto problem = [&](CompileOptions options, const std::filesystem::path& file) -> std::string {
+    options.targets = {"cpu:x86-64-v3"};
+    options.stopAfter = "fuse";
+    try {
+      compileFile(file, options);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.fault(), Fault::Usage) << error.what();
+      return error.what();
+    }
+    return "";
+  };
+  auto model = patchedModel("batched-experts.json"), dump = folder.path() / "dump.mlir";
+  CompileOptions before;
+  before.stopAfter = "import";
+  std::ofstream(dump) << compileFile(model, before).text;
+  CompileOptions options;
+  options.from = "fuse";
+  EXPECT_EQ(problem(options, dump), "");
+  options.record = true;
+  EXPECT_NE(problem(options, dump).find("--record is for phase 'import', which lies before --from fuse"), std::string::npos);
+  options.record = false;
+  options.replay = true;
+  EXPECT_NE(problem(options, dump).find("--replay is for phase 'import'"), std::string::npos);
+  options.replay = false;
+  options.nonFinite = NonFiniteLogits::Error;
+  EXPECT_NE(problem(options, dump).find("--non-finite error is for phase 'import'"), std::string::npos);
+
+  CompileOptions alone;
+  alone.record = alone.ofStepsAlone = true;
+  EXPECT_NE(problem(alone, model).find("compile for training too"), std::string::npos);
+}
+
 TEST(Phases, ADumpThatIsNoneIsAnError) {
   TemporaryFolder folder;
   auto file = folder.path() / "broken.mlir";

@@ -263,6 +263,29 @@ TEST(Training, AFailedAccumulationLeavesTheWeights) {
   EXPECT_EQ(training.steps(), 2);
 }
 
+// The loss stands for a gate's count: 0 where the model is right, which with weights of 0 it is of nothing but zeros.
+TEST(Training, LogitsThatEndAnAccumulationLeaveNoGradients) {
+  ProgramData data = tinyTrainingData(true);
+  Plan& plan = data.plans.back();
+  plan.nonFinite = NonFiniteLogits::Error;
+  plan.outputs.push_back({.name = "gate.non_finite", .buffer = plan.outputs[0].buffer});
+  Training training(Program(std::move(data)), "cpu", {.threads = 1});
+  training.load({{"w", Tensor(DType::F32, {kTinyWidth})}});
+  TensorMap weights = training.weights(), state = training.state(), bad = tinyBatch(4, 1);
+  EXPECT_FAULT(training.step(bad, {.learningRate = 0.1}), Fault::Data, "step 1: ");
+  for (bool isWhole : {true, false}) {
+    if (isWhole)
+      EXPECT_FAULT(training.step(bad, {.learningRate = 0.1}), Fault::Data, "of gate 'gate'");
+    else
+      EXPECT_FAULT(training.accumulate(bad), Fault::Data, "of gate 'gate'");
+    EXPECT_EQ(training.accumulated(), 0);
+    EXPECT_EQ(training.steps(), 0);
+    EXPECT_TRUE(equalBits(training.weights(), weights));
+    EXPECT_TRUE(equalBits(training.state(), state)) << "no gradients wait";
+    EXPECT_FAULT(training.apply({.learningRate = 0.1}), Fault::Usage, "no gradients to apply");
+  }
+}
+
 TEST(Training, AFailedStepOrUpdateLeavesNothing) {
   for (auto [accumulate, list] : {std::pair{false, LaunchList::Forward}, {true, LaunchList::Apply}}) {
     auto device = std::make_shared<FailingDevice>(list);

@@ -2,12 +2,14 @@
 
 #include "runtime/data/Order.h"
 #include "runtime/train/Checkpoint.h"
+#include "runtime/train/Metrics.h"
 #include "tests/train/LoopSupport.h"
 
 #include <gmock/gmock.h>
 
 #include <initializer_list>
 #include <set>
+#include <stdexcept>
 
 namespace moec::train {
 
@@ -45,6 +47,7 @@ TEST(BadRecords, AreToldOf) {
   data.train = bad;
   EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), settings, nullptr, false, -1, data); }), HasSubstr("point 30: cannot be read"));
   settings.badRecords = data::BadRecords::Skip;
+  settings.out = out.path() / "skipping";
   Remembering told;
   train(plain(), settings, &told, false, -1, data);
   EXPECT_THAT(told.skipped, ElementsAre("point 30: cannot be read"));
@@ -135,6 +138,49 @@ TEST(BadRecords, AtTheEndOfAnEpochThatGoesOn) {
   }
 }
 
+// Killed behind an epoch that ended without a step: what is told of its records is told once.
+TEST(BadRecords, OfAnEpochWithoutAStepAreToldOnce) {
+  TemporaryFolder out;
+  auto [settings, data] = withBadRecords(out.path(), recordsAt(0, {8, 9}), 2);
+  settings.checkpointEvery = 100;
+  data.validation = nullptr; // the best evaluation has a checkpoint
+  settings.badRecords = data::BadRecords::Fail;
+  train(plain(), settings, nullptr, false, 8, data);
+  settings.badRecords = data::BadRecords::Skip;
+  Remembering killed;
+  killed.afterStep = [](int64_t step) {
+    if (step == 10)
+      throw std::runtime_error("killed");
+  };
+  EXPECT_THROW(
+      {
+        std::atomic<bool> stop = false;
+        Trainer trainer(plain().program, "cpu", {.threads = 1}, settings, data);
+        trainer.resume();
+        trainer.run(killed, stop);
+      },
+      std::runtime_error);
+  EXPECT_GE(killed.skipped.size(), 2u);
+  train(plain(), settings, nullptr, true, -1, data);
+  Remembering all;
+  readMetrics(out.path() / "metrics.jsonl", all);
+  EXPECT_EQ(all.skipped.size(), 4u) << "two in each epoch";
+}
+
+// It ends the training, which has kept what it learnt.
+TEST(BadRecords, LeaveTheStepsBeforeThem) {
+  TemporaryFolder whole, parts;
+  auto [settings, data] = withBadRecords(whole.path(), recordsAt(0, {6}), 1);
+  settings.checkpointEvery = 100;
+  Outcome expected = train(plain(), settings, nullptr, false, -1, data);
+  settings.out = parts.path();
+  settings.badRecords = data::BadRecords::Fail;
+  EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), settings, nullptr, false, -1, data); }), HasSubstr("cannot be read"));
+  EXPECT_EQ(readCheckpoint(checkpointFolder(parts.path(), 6)).place, (data::Place{0, 6}));
+  settings.badRecords = data::BadRecords::Skip;
+  EXPECT_EQ(filesOf(train(plain(), settings, nullptr, true, -1, data).checkpoint), filesOf(expected.checkpoint));
+}
+
 // Behind a batch of 5, one of 4 has bad records alone, and the good one behind those fills no batch.
 TEST(BadRecords, WhatAreLeftOfThemFillNoStepOfTheNextEpoch) {
   for (int64_t validation : {0, 4}) {
@@ -169,7 +215,7 @@ TEST(BadRecords, WhatAreLeftOfThemFillNoStepOfTheNextEpoch) {
 TEST(BadRecords, AFaultBehindThemIsFollowed) {
   TemporaryFolder out;
   auto [settings, data] = withBadRecords(out.path(), recordsAt(0, {9}), 2);
-  data.validation = nullptr; // whose checkpoint behind the epoch would be the one to begin again from
+  data.validation = nullptr;
   settings.checkpointEvery = 1;
   settings.badRecords = data::BadRecords::Fail;
   problem(Fault::Data, [&] { train(plain(), settings, nullptr, false, -1, data); });
@@ -179,7 +225,7 @@ TEST(BadRecords, AFaultBehindThemIsFollowed) {
   bad->nanRecord = bad->badRecords.contains(next[0]) ? next[1] : next[0]; // that the next epoch begins with
   data.train = bad;
   settings.badRecords = data::BadRecords::Skip;
-  settings.checkpointEvery = 100; // what is done again begins in front of the bad record
+  settings.checkpointEvery = 100; // what is done again begins behind the epoch that ends without a step
   EXPECT_THAT(problem(Fault::Data, [&] { train(plain(), settings, nullptr, true, -1, data); }),
               testing::AllOf(HasSubstr("step 10: the loss is nan"), HasSubstr("it began with the data: of input 'x'"), HasSubstr(bad->placeOf(bad->nanRecord))));
 }

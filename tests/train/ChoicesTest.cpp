@@ -3,6 +3,7 @@
 #include "runtime/Compile.h"
 #include "runtime/Session.h"
 #include "runtime/core/Error.h"
+#include "runtime/data/Order.h"
 #include "runtime/io/SafeTensors.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/ChoiceFile.h"
@@ -24,7 +25,7 @@ using test::TemporaryFolder;
 using testing::Contains;
 using testing::HasSubstr;
 
-enum class Use { Plain, Record, Replay, Strict };
+enum class Use { Plain, Record, Replay, Strict, Everywhere };
 
 const fs::path& kernels() {
   static TemporaryFolder folder;
@@ -35,9 +36,10 @@ Program programOf(const fs::path& file, Use use, bool accumulate) {
   std::ofstream(file) << smallModel();
   CompileOptions options;
   options.targets = {"cpu"};
-  options.train = options.statistics = options.evaluate = options.ofStepsAlone = true;
+  options.train = options.statistics = options.evaluate = true;
+  options.ofStepsAlone = use != Use::Everywhere;
   options.accumulate = accumulate;
-  options.record = use == Use::Record;
+  options.record = use == Use::Record || use == Use::Everywhere;
   options.replay = use == Use::Replay;
   options.nonFinite = use == Use::Strict ? NonFiniteLogits::Error : NonFiniteLogits::Count;
   options.kernelCache = kernels();
@@ -209,6 +211,7 @@ TEST_F(Choices, WhatDoesNotFitIsNamedWithStepAndGate) {
   settings.patience = 50; // it might have ended before
   settings.evaluateEvery = 1000;
   EXPECT_THAT(problem(Fault::Data, [&] { train(Use::Replay, settings); }), HasSubstr("choices.bin: step 13, gate 'moe.gate': it ends behind step 12"));
+  EXPECT_EQ(readCheckpoint(checkpointFolder(settings.out, 12)).step, 12) << "what was learnt is kept";
   settings = replaying("batch");
   settings.batch = 8;
   EXPECT_THAT(
@@ -253,12 +256,32 @@ TEST_F(Choices, WhatDoesNotFitIsNamedWithStepAndGate) {
   EXPECT_EQ(replayOf({{"moe.gate", 1, 4}}), "") << "the first expert always";
 }
 
+// A record of one token has one element, as an aux loss has.
+TEST_F(Choices, OfAnEvaluationAreNoLosses) {
+  const Compiled& everywhere = compiled(Use::Everywhere);
+  Config settings = config("everywhere", everywhere);
+  settings.batch = 1;
+  settings.steps = 1;
+  Remembering told;
+  std::atomic<bool> stop = false;
+  Trainer(everywhere.program, "cpu", {.threads = 1}, settings, {std::make_shared<Points>(4), std::make_shared<Points>(2, 2), nullptr, "points"})
+      .run(told, stop);
+  ASSERT_EQ(told.evaluations.size(), 1u);
+  ASSERT_EQ(told.steps.size(), 1u);
+  EXPECT_EQ(told.steps[0].auxLosses.size(), 1u) << "that for balance";
+  EXPECT_TRUE(told.evaluations[0].auxLosses.empty());
+}
+
 TEST_F(Choices, BatchesOfAStepAreRecordedEach) {
   static Compiled record(Use::Record, true), replay(Use::Replay, true);
-  auto run = [&](const Compiled& compiled, Config settings) {
+  auto points = std::make_shared<Points>(100);
+  auto run = [&](const Compiled& compiled, Config settings, bool resume = false) {
     Remembering told;
     std::atomic<bool> stop = false;
-    return Trainer(compiled.program, "cpu", {.threads = 1}, settings, {std::make_shared<Points>(100), nullptr, nullptr, "points"}).run(told, stop);
+    Trainer trainer(compiled.program, "cpu", {.threads = 1}, settings, {points, nullptr, nullptr, "points"});
+    if (resume)
+      trainer.resume();
+    return trainer.run(told, stop);
   };
   Config settings = recording();
   settings.accumulate = 3;
@@ -266,6 +289,16 @@ TEST_F(Choices, BatchesOfAStepAreRecordedEach) {
   Outcome recorded = run(record, settings);
   EXPECT_NE(ChoiceReader(file).find(2, 2), nullptr);
   EXPECT_EQ(ChoiceReader(file).find(3, 1), nullptr) << "seven batches are two steps of three, and one";
+  // It ends in the middle of a step, and goes on behind the one before.
+  std::string whole = bytesOf(file);
+  points->badRecords = {data::orderOf(100, settings.seed, 0, true)[70]};
+  settings.out = folder.path() / "parts";
+  EXPECT_THAT(problem(Fault::Data, [&] { run(record, settings); }), HasSubstr("cannot be read"));
+  EXPECT_EQ(ChoiceReader(file).find(2, 1), nullptr);
+  EXPECT_NE(ChoiceReader(file).find(2, 0), nullptr);
+  points->badRecords.clear();
+  EXPECT_EQ(tensorsOf(run(record, settings, true).checkpoint), tensorsOf(recorded.checkpoint));
+  EXPECT_EQ(bytesOf(file), whole);
   settings = replaying();
   settings.accumulate = 3;
   settings.steps = 5;
@@ -340,6 +373,20 @@ TEST_F(Choices, LogitsThatAreNoFiniteNumbersAreCountedOrEndTheTraining) {
   EXPECT_TRUE(strict.steps.empty());
   EXPECT_TRUE(listCheckpoints(settings.out).empty());
   EXPECT_THAT(bytesOf(settings.out / "metrics.jsonl"), HasSubstr(R"({"kind":"failed","step":1,"message":"step 1: 16 router logits)"));
+
+  // Weights that begin well, and a learning rate that brings an evaluation to its end: the step is kept.
+  TensorMap good = initialWeights(plan, 5);
+  fs::path begin = folder.path() / "good.safetensors";
+  writeSafeTensors(begin, good);
+  Config lost = settings;
+  lost.out = folder.path() / "lost";
+  lost.weights = begin;
+  lost.schedule.peak = 1e19;
+  Remembering evaluated;
+  EXPECT_THAT(problem(Fault::Data, [&] { train(Use::Strict, lost, &evaluated); }), HasSubstr("evaluation behind step 1, batch 1: "));
+  EXPECT_EQ(evaluated.steps.size(), 1u);
+  EXPECT_EQ(readCheckpoint(checkpointFolder(lost.out, 1)).evaluated, -1);
+
   settings.out = folder.path() / "lax";
   EXPECT_THAT(problem(Fault::Usage, [&] { train(Use::Plain, settings); }), HasSubstr("the program only counts router logits"));
 
