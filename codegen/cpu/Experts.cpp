@@ -37,18 +37,18 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
     ExpertBlock block = expertBlock(k, routing, k.div(item, k.size(groups)), schedule.rowBlock, schedule.rows);
     k.when(k.compare(ir::Predicate::GE, block.expert, k.index(0)), [&] {
       Matrix a{k.at(k.input(plan.a), k.mul(block.first, depth), plan.dtype), depth};
-      if (plan.gathered || schedule.packRows)
-        a = copyRows(k, plan.dtype, block.rows, schedule.rowBlock, b.depth, [&](Value row) {
-          if (!plan.gathered)
-            return k.at(a.base, k.mul(row, depth), plan.dtype);
-          Value choice = RoutingView::element(k, routing.rowList(k), k.add(block.first, row));
-          return k.at(k.input(plan.a), k.mul(k.div(choice, plan.choices), depth), plan.dtype);
-        });
+      auto rowAt = [&](Value row) {
+        if (!plan.gathered)
+          return k.at(a.base, k.mul(row, depth), plan.dtype);
+        Value choice = RoutingView::element(k, routing.rowList(k), k.add(block.first, row));
+        return k.at(k.input(plan.a), k.mul(k.div(choice, plan.choices), depth), plan.dtype);
+      };
       Value matrix = k.mul(block.expert, k.size(panels * b.depth * Size(schedule.nr)));
-      Value begin = k.mul(group, schedule.panels);
-      ProductBlock product{
-          sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin, k.min(k.add(begin, schedule.panels), k.size(panels)),
-          plan.dtype};
+      Value begin = k.mul(group, schedule.panels), end = k.min(k.add(begin, schedule.panels), k.size(panels));
+      ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin, end, plan.dtype};
+      if (plan.gathered || schedule.packRows)
+        product.rowAt = rowAt;
+      product.rowType = plan.dtype;
       Values bases;
       for (const Destination& destination : destinations)
         bases.push_back(destination.base(k));

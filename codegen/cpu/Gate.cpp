@@ -52,7 +52,9 @@ void GateWriter::scores(const ScoreProduct& product, const ProductSchedule& sche
   Value depth = k_.size(product.w.depth), columns = k_.size(product.w.columns);
   Matrix x{k_.at(k_.input(product.x), k_.mul(first, depth), dtype), depth};
   ProductBlock block{dtype, x, rows, k_.input(product.w.input), depth, k_.index(0), k_.size(product.w.panels(nr))};
-  multiplyPanels(k_, schedule, block, [&](Value panel, const Matrix& tile) {
+  ProductSchedule ofAll = schedule;
+  ofAll.panels = product.w.panels(nr).constant().value_or(schedule.panels);
+  multiplyPanels(k_, ofAll, block, [&](Value panel, const Matrix& tile) {
     Value start = k_.mul(panel, nr), count = k_.min(k_.index(nr), k_.sub(columns, start));
     k_.loop(0, rows, 1, [&](Value row) {
       k_.vectorLoop(count, lanes, [&](Value column, Value mask) {

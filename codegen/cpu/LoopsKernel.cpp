@@ -4,12 +4,15 @@
 //   for line in item:                       coordinates of all dimensions but the last
 //     [ for axis: for j: sum[j] += x ]      other reductions along other axes: all of the line's, by turns, in scratch
 //     for j: result[line, j] = element(line, j)
-// LLVM makes vectors of the loops over j: nothing in them depends on the turn before.
+// LLVM makes vectors of the loops over j: nothing in them depends on the turn before. Where values stand side by side in a line, it is cut between them: of
+// a loop with one of them alone LLVM drops the choice.
 #include "codegen/cpu/ElementPuller.h"
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/PartialReduction.h"
 #include "codegen/cpu/Schedule.h"
+
+#include <set>
 
 namespace moec::codegen::cpu {
 
@@ -17,6 +20,24 @@ namespace {
 
 /// Whether there is but one line: blocks are of its elements then.
 bool isOneLine(const ir::Sizes& sizes) { return ir::product(ir::Sizes(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1)) == Size(1); }
+
+/// Where a line of `width` elements changes from one value to the next, in order.
+std::vector<int64_t> cutsOf(mlir::Block& body, const Size& width) {
+  constexpr size_t most = 8; // each is a loop more
+  std::set<int64_t> cuts;
+  for (ir::ConcatOp concat : body.getOps<ir::ConcatOp>()) {
+    ir::Sizes sizes = ir::sizesOf(concat.getResult());
+    if (concat.getAxis() + 1 != sizes.size() || !(sizes.back() == width))
+      continue;
+    Size place = 0;
+    for (mlir::Value x : llvm::drop_end(concat.getXs())) {
+      place = place + ir::sizesOf(x).back();
+      if (std::optional<int64_t> known = place.constant(); known && *known > 0)
+        cuts.insert(*known);
+    }
+  }
+  return cuts.size() <= most ? std::vector<int64_t>(cuts.begin(), cuts.end()) : std::vector<int64_t>();
+}
 
 } // namespace
 
@@ -52,6 +73,7 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
 
   ir::Sizes outer(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1);
   Size lines = ir::product(outer), width = sizes.empty() ? Size(1) : sizes.back();
+  std::vector<int64_t> cuts = cutsOf(body, width);
   auto writePiece = [&](Value line, const ElementPuller::Piece& piece) {
     Values at = puller.coordinatesOf(line, outer);
     if (!sizes.empty())
@@ -60,15 +82,24 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
     for (mlir::Value result : results)
       puller.reduceAlongLine(result, at, piece);
     Value start = k.mul(line, k.size(width));
-    k.loop(piece.begin, piece.end, k.index(1), [&](Value j) {
-      if (!sizes.empty())
-        at.back() = j;
-      puller.startElement(j);
-      for (auto [i, result] : llvm::enumerate(results)) {
-        DType dtype = dtypeOf(result);
-        k.storeElements(dtype, puller.elementAt(result, at), k.at(k.output(i), k.add(start, j), dtype));
-      }
-    });
+    auto write = [&](Value begin, Value end) {
+      k.loop(begin, end, k.index(1), [&](Value j) {
+        if (!sizes.empty())
+          at.back() = j;
+        puller.startElement(j);
+        for (auto [i, result] : llvm::enumerate(results)) {
+          DType dtype = dtypeOf(result);
+          k.storeElements(dtype, puller.elementAt(result, at), k.at(k.output(i), k.add(start, j), dtype));
+        }
+      });
+    };
+    Value begin = piece.begin;
+    for (int64_t cut : cuts) {
+      Value end = k.max(begin, k.min(piece.end, k.index(cut)));
+      write(begin, end);
+      begin = end;
+    }
+    write(begin, piece.end);
   };
 
   std::vector<PartialReduction> partials;

@@ -59,9 +59,12 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     return multiplyTransposed(k, schedule, block, finished);
   }
   Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};
+  ProductBlock block{sumType(plan.dtype), a, item.rows, panels, depth, item.begin, item.end, panelType};
+  auto rowAt = [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan.dtype); };
   if (schedule.packRows)
-    a = copyRows(k, plan.dtype, item.rows, schedule.rowBlock, b.depth, [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan.dtype); });
-  multiplyPanels(k, schedule, {sumType(plan.dtype), a, item.rows, panels, depth, item.begin, item.end, panelType}, finished);
+    block.rowAt = rowAt;
+  block.rowType = plan.dtype;
+  multiplyPanels(k, schedule, block, finished);
 }
 
 void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, SumsBeside& beside,

@@ -12,6 +12,7 @@ struct RegisterBlock {
   int64_t rows = 0;
   int64_t vectors = 0;
   DType panelType = dtype; // of the panel in memory: bf16 is widened as it is read
+  int64_t ahead = 0;       // bytes behind a row of the panel that are fetched with it: of panels that follow each other in memory
 
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };
@@ -25,7 +26,9 @@ struct Matrix {
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing
 /// depth, one fused multiply-add each: its bits depend neither on the number of rows nor on how the depth is cut. Panel and tile rows are
-/// whole vectors, so nothing is masked; rows of a end with `depth` elements. Only a may have a step.
-void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile, bool accumulate);
+/// whole vectors, so nothing is masked; rows of a end with `depth` elements. Only a may have a step. What accumulates starts at zero where `fresh`, an i1, says
+/// so.
+void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile, bool accumulate,
+              Value fresh = {});
 
 } // namespace moec::codegen::cpu

@@ -3,8 +3,8 @@
 // w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows.
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
-#include "codegen/cpu/MicroKernel.h"
 #include "codegen/cpu/Schedule.h"
+#include "codegen/cpu/TurnPanel.h"
 
 namespace moec::codegen::cpu {
 
@@ -31,19 +31,6 @@ void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, V
     Value from = k.at(rows.base, k.mul(d, rows.stride), dtype), to = k.at(panel, k.mul(d, nr), dtype);
     k.vectorLoop(inside, lanes,
                  [&](Value r, Value mask) { k.storeElements(dtype, k.loadElements(dtype, k.at(from, r, dtype), lanes, mask), k.at(to, r, dtype), mask); });
-    k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
-  });
-}
-
-/// `inside` rows of `depth` elements as the columns of a panel, zeros behind.
-void turnPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel) {
-  Value zero = k.zero(k.typeOf(dtype));
-  k.loop(0, depth, 1, [&](Value d) {
-    Value to = k.at(panel, k.mul(d, nr), dtype);
-    k.loop(0, inside, 1, [&](Value r) {
-      Value element = k.loadElements(dtype, k.at(rows.base, k.add(k.mul(r, rows.stride), d), dtype), 1);
-      k.storeElements(dtype, element, k.at(to, r, dtype));
-    });
     k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
   });
 }
@@ -85,7 +72,7 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
       if (exchanged)
         copyPanel(k, dtype, {k.at(source, row, dtype), width}, height, inside, nr, result);
       else
-        turnPanel(k, dtype, {k.at(source, k.mul(row, height), dtype), height}, height, inside, nr, result);
+        turnPanel(k, dtype, {k.at(source, k.mul(row, height), dtype), height}, height, inside, nr, result, dtype);
     });
   });
   return mlir::success();

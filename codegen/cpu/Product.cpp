@@ -1,39 +1,66 @@
 #include "codegen/cpu/Product.h"
 
+#include "codegen/cpu/TurnPanel.h"
+
 namespace moec::codegen::cpu {
 namespace {
 
-void clear(KernelBuilder& k, mlir::Type element, Value address, Value count, int64_t lanes) {
-  Value zeros = k.zero(k.vectorOf(element, lanes));
-  k.loop(0, count, lanes, [&](Value i) { k.store(zeros, k.at(address, i, element)); });
-}
-
 bool is(const Size& size, int64_t value) { return size.constant() == value; }
+
+// Bytes of a panel that are on their way from memory while the ones before are used.
+constexpr int64_t kPanelsAhead = 4096;
+
+/// `count` elements of the rows `rowAt(0 .. rows)` of a dtype, as its sums' dtype.
+void copyRows(KernelBuilder& k, DType dtype, Value rows, Value count, llvm::function_ref<Value(Value row)> rowAt, const Matrix& copy) {
+  DType copied = sumType(dtype);
+  int64_t lanes = k.lanes(dtype);
+  k.loop(0, rows, 1, [&](Value row) {
+    Value from = rowAt(row), to = k.at(copy.base, k.mul(row, copy.stride), copied);
+    k.vectorLoop(count, lanes,
+                 [&](Value i, Value mask) { k.storeElements(copied, k.loadElements(dtype, k.at(from, i, dtype), lanes, mask), k.at(to, i, copied), mask); });
+  });
+}
 
 } // namespace
 
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
-  int64_t lanes = k.lanes(block.dtype);
+  int64_t lanes = k.lanes(block.dtype), nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(block.dtype));
   mlir::Type element = k.typeOf(block.dtype);
-  RegisterBlock registers{block.dtype, schedule.rows, schedule.nr / lanes, block.panelType};
-  Matrix tile{k.scratch(bytesOf(block.dtype, schedule.rowBlock * schedule.nr)), k.index(schedule.nr)};
+  RegisterBlock registers{block.dtype, schedule.rows, nr / lanes, block.panelType, kPanelsAhead};
   std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
-  k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
-    Value base = k.at(block.panels, k.mul(k.mul(panel, block.depth), schedule.nr), block.panelType);
-    if (depth && *depth <= schedule.slice) {
-      multiply(k, registers, block.rows, block.a, {base, k.index(schedule.nr)}, block.depth, tile, false);
-    } else {
-      clear(k, element, tile.base, k.mul(block.rows, schedule.nr), lanes);
-      k.loop(0, block.depth, schedule.slice, [&](Value from) {
-        Value slice = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
-        Matrix a{k.at(block.a.base, from, element), block.a.stride};
-        Matrix b{k.at(base, k.mul(from, schedule.nr), block.panelType), k.index(schedule.nr)};
-        multiply(k, registers, block.rows, a, b, slice, tile, true);
-      });
-    }
-    finished(panel, tile);
+  bool whole = depth && *depth <= schedule.slice;
+  // A line more than whole lines: rows spread over L1.
+  int64_t tileElements = schedule.rowBlock * nr, copied = whole ? *depth : schedule.slice, stride = (copied + line - 1) / line * line + line;
+  Value copy = block.rowAt ? k.scratch(bytesOf(block.dtype, schedule.rowBlock * stride)) : Value();
+  auto slice = [&](Value from, Value count) {
+    if (!copy)
+      return Matrix{k.at(block.a.base, from, element), block.a.stride};
+    copyRows(k, block.rowType, block.rows, count, [&](Value row) { return k.at(block.rowAt(row), from, block.rowType); }, {copy, k.index(stride)});
+    return Matrix{copy, k.index(stride)};
+  };
+  auto times = [&](const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, Value fresh) {
+    Value base = k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType);
+    multiply(k, registers, block.rows, a, {base, k.index(nr)}, count, tile, !whole, fresh);
+  };
+  if (whole) {
+    Matrix tile{k.scratch(bytesOf(block.dtype, tileElements)), k.index(nr)}, a = slice(k.index(0), block.depth);
+    k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
+      times(a, panel, k.index(0), block.depth, tile, {});
+      finished(panel, tile);
+    });
+    return;
+  }
+  Value tiles = k.scratch(bytesOf(block.dtype, schedule.panels * tileElements));
+  auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
+  // A depth of 0 makes one turn too, which leaves zeros.
+  k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) {
+    Value count = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
+    Matrix a = slice(from, count);
+    Value fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
+    k.loop(block.begin, block.end, k.index(1), [&](Value panel) { times(a, panel, from, count, tileOf(panel), fresh); });
   });
+  k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
 }
 
 void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to) {
@@ -64,9 +91,8 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value aCopy = k.scratch(bytesOf(computed, schedule.slice * aStride));
   Value bCopy = packed ? Value() : k.scratch(bytesOf(computed, schedule.slice * bStride));
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
-  clear(k, element, tiles, k.mul(k.sub(block.end, block.begin), tileElements), lanes);
-  k.loop(0, block.depth, schedule.slice, [&](Value from) {
-    Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from));
+  k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) { // of no depth too: zeros
+    Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
     copyBlock(k, block.dtype, {k.at(block.a.base, k.mul(from, block.a.stride), block.dtype), block.a.stride}, count, block.rows, lanes,
               {aCopy, k.index(aStride)});
     if (!packed) {
@@ -77,7 +103,7 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
     k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
       Matrix b = packed ? Matrix{k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType), k.index(nr)}
                         : Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)};
-      multiply(k, registers, block.rows, {aCopy, k.index(1), k.index(aStride)}, b, count, tileOf(panel), true);
+      multiply(k, registers, block.rows, {aCopy, k.index(1), k.index(aStride)}, b, count, tileOf(panel), true, fresh);
     });
   });
   k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
@@ -85,34 +111,15 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
 
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt) {
   DType copied = sumType(dtype);
-  int64_t line = 64 / static_cast<int64_t>(byteSize(copied)), lanes = k.lanes(dtype);
+  int64_t line = 64 / static_cast<int64_t>(byteSize(copied));
   Size stride = alignUp(depth, line) + Size(line);
   Matrix copy{k.scratch(bytesOf(copied, Size(most) * stride)), k.size(stride)};
-  Value count = k.size(depth);
-  k.loop(0, rows, 1, [&](Value row) {
-    Value from = rowAt(row), to = k.at(copy.base, k.mul(row, copy.stride), copied);
-    k.vectorLoop(count, lanes,
-                 [&](Value i, Value mask) { k.storeElements(copied, k.loadElements(dtype, k.at(from, i, dtype), lanes, mask), k.at(to, i, copied), mask); });
-  });
+  copyRows(k, dtype, rows, k.size(depth), rowAt, copy);
   return copy;
 }
 
 void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Value rows, Value depth, int64_t nr, Value panel) {
-  mlir::Type element = k.typeOf(dtype);
-  k.loop(0, k.index(nr), 1, [&](Value column) {
-    Value row = k.add(first, column);
-    k.when(
-        k.compare(ir::Predicate::LT, row, rows),
-        [&]() -> Values {
-          Value from = k.at(b.base, k.mul(row, b.stride), dtype);
-          k.loop(0, depth, 1, [&](Value i) { k.store(k.loadElements(dtype, k.at(from, i, dtype), 1), k.at(panel, k.add(k.mul(i, nr), column), element)); });
-          return {};
-        },
-        [&]() -> Values {
-          k.loop(0, depth, 1, [&](Value i) { k.store(k.zero(element), k.at(panel, k.add(k.mul(i, nr), column), element)); });
-          return {};
-        });
-  });
+  turnPanel(k, dtype, {k.at(b.base, k.mul(first, b.stride), dtype), b.stride}, depth, k.sub(rows, first), nr, panel, sumType(dtype));
 }
 
 Value stridedOffset(KernelBuilder& k, Value linear, llvm::ArrayRef<Size> sizes, llvm::ArrayRef<Size> strides) {

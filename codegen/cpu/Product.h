@@ -9,16 +9,19 @@ namespace moec::codegen::cpu {
 
 /// A block of rows (count, depth) and the panels (.., depth, nr) that it meets.
 struct ProductBlock {
-  DType dtype = DType::F32; // of the rows and the sums
-  Matrix a;
+  DType dtype = DType::F32; // of the sums, and of rows that are not copied
+  Matrix a = {};
   Value rows;   // at most the schedule's rowBlock
   Value panels; // first panel of the matrix
   Value depth;
-  Value begin, end; // panels to do
+  Value begin, end; // panels to do, at most the schedule's
   DType panelType = dtype;
+  llvm::function_ref<Value(Value row)> rowAt = {}; // in the place of a, for rows that are copied: where one begins, which is of rowType
+  DType rowType = dtype;
 };
 
-/// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums.
+/// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose
+/// sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the block.
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 

@@ -86,11 +86,13 @@ namespace {
 
 // A transposed a: its block and the run of b's columns are copied slice by slice, and their sums stay in L2 beside them. b's copy pays once for each
 // row of the block, a's once for each column of the run.
-void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes) {
-  int64_t rows = shape.rows.constant().value_or(96), all = ceilDiv(shape.columns.constant().value_or(1024), s.nr);
+void cutTransposed(ProductSchedule& s, const ProductShape& shape, const CpuTarget& target, int64_t bytes) {
+  // Machines with vectors of 64 bytes have an L2 of a MiB.
+  int64_t most = 192, width = target.vectorBytes == 64 ? 2048 : 1024; // rows of an item, bytes of its columns
+  int64_t rows = shape.rows.constant().value_or(most), all = ceilDiv(shape.columns.constant().value_or(1024), s.nr);
   s.slice = 128;
-  s.rowBlock = ceilDiv(std::clamp<int64_t>(rows, 1, 96), s.rows) * s.rows;
-  s.panels = std::clamp<int64_t>(1024 / (s.nr * bytes), 1, all);
+  s.rowBlock = ceilDiv(std::clamp<int64_t>(rows, 1, most), s.rows) * s.rows;
+  s.panels = std::clamp<int64_t>(width / (s.nr * bytes), 1, all);
   // A product of few rows, as a gate's, is deep: its threads need pieces too.
   int64_t blocks = ceilDiv(rows, s.rowBlock) * std::max<int64_t>(1, shape.matrices.constant().value_or(1));
   s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks / 32));
@@ -108,20 +110,22 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
   if (shape.transposed) {
-    cutTransposed(s, shape, bytes);
+    cutTransposed(s, shape, target, bytes);
     return s;
   }
   // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at
   // depth 1024): panels are read in order, and each slice loads and stores the sums once more.
   int64_t most = std::max<int64_t>(64, l2Bytes / 8 / (s.nr * bytes));
   s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), 4) * 4;
-  // An item's rows take at most half of L2, and their sums over one panel a quarter of L1.
-  int64_t block = std::min(l2Bytes / 2 / (depth * bytes), l1Bytes / 4 / (s.nr * bytes));
+  // A slice of an item's rows takes at most half of L2, and their sums over one panel half of L1.
+  int64_t block = std::min(l2Bytes / 2 / (s.slice * bytes), l1Bytes / 2 / (s.nr * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));
-  s.rowBlock = std::max<int64_t>(1, block / s.rows) * s.rows;
-  // About 512 columns an item: enough pieces for the threads, enough work for each copy of its rows.
-  int64_t all = ceilDiv(columns, s.nr), groups = ceilDiv(all, std::max<int64_t>(1, 512 / s.nr));
-  s.panels = ceilDiv(all, groups);
+  s.rowBlock = std::max<int64_t>(1, (block + s.rows - 1) / s.rows) * s.rows;
+  // About 512 columns an item, whose sums take half of L2 where the depth is several slices: enough work for each copy of its rows. Of few rows less, so
+  // that threads get pieces.
+  int64_t all = ceilDiv(columns, s.nr), blocks = ceilDiv(shape.rows.constant().value_or(4096), s.rowBlock);
+  int64_t pieces = std::max<int64_t>(4, all * blocks * std::max<int64_t>(1, shape.matrices.constant().value_or(1)) / 16);
+  s.panels = ceilDiv(all, ceilDiv(all, std::clamp<int64_t>(512 / s.nr, 1, pieces)));
   // Rows a multiple of 1 KB apart fall onto each other in L1.
   s.packRows = shape.gathered || shape.dtype == DType::BF16 || (columns >= 64 && depth * bytes % 1024 == 0);
   return s;

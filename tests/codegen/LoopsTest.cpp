@@ -42,6 +42,37 @@ TEST(Loops, classTokenAndPositions) {
   }
 }
 
+// A line of three values is cut in three; one value's place is computed, the others' are read.
+TEST(Loops, valuesSideBySide) {
+  std::string a = "tensor<?x5xf32, #moe.sizes<\"n\", \"5\">>", b = "tensor<?x1xf32, #moe.sizes<\"n\", \"1\">>",
+              c = "tensor<?x34xf32, #moe.sizes<\"n\", \"34\">>";
+  std::string all = "tensor<?x40xf32, #moe.sizes<\"n\", \"40\">>";
+  ParsedKernel kernel = parseKernel("loops", fmt::format("%a: {}, %b: {}, %c: {}, %x: {}", a, b, c, all), all,
+                                    fmt::format(R"(
+    %m = moe.mul %c, %c : {2}, {2}
+    %j = moe.concat %a, %b, %m axis 1 : {0}, {1}, {2}
+    %y = moe.add %j, %x : {3}, {3}
+    moe.yield %y : {3})",
+                                                a, b, c, all));
+  for (int64_t lines : {1, 3, 50}) {
+    CheckOptions options = exact();
+    options.bindings = {{"n", lines}};
+    check(kernel, options);
+  }
+}
+
+// Of one line, whose pieces begin and end before, at and behind the places where values meet.
+TEST(Loops, valuesSideBySideInOneLine) {
+  ParsedKernel kernel = parseKernel("loops", "%a: tensor<30xf32>, %b: tensor<2xf32>, %c: tensor<100xf32>", "tensor<132xf32>", R"(
+    %y = moe.concat %a, %b, %c axis 0 : tensor<30xf32>, tensor<2xf32>, tensor<100xf32>
+    moe.yield %y : tensor<132xf32>)");
+  for (int64_t block : {1, 10, 31, 200}) {
+    CheckOptions options = exact();
+    options.block = block;
+    check(kernel, options);
+  }
+}
+
 TEST(Loops, sliceWithASymbolicStart) {
   std::string x = "tensor<?x8xf64, #moe.sizes<\"n\", \"8\">>", y = "tensor<1x8xf64>";
   ParsedKernel kernel = parseKernel("loops", "%x: " + x, y,
@@ -240,7 +271,10 @@ TEST(Pack, panelsWithZerosBehindTheRows) {
     int nr;
   };
   for (Case c : {Case{"16x5xf32", "2x5x8xf32", 8}, Case{"17x5xf32", "3x5x8xf32", 8}, Case{"3x21x7xf64", "3x2x7x16xf64", 16},
-                 Case{"2x3x9x4xf32", "2x3x1x4x16xf32", 16}, Case{"10x33xbf16", "3x33x4xbf16", 4}})
+                 Case{"2x3x9x4xf32", "2x3x1x4x16xf32", 16}, Case{"10x33xbf16", "3x33x4xbf16", 4},
+                 // Whole vectors of columns, and depths of a vector and more: squares, the last one overlapping.
+                 Case{"2x37x33xf32", "2x2x33x32xf32", 32}, Case{"40x16xf32", "3x16x16xf32", 16}, Case{"3x21x19xf64", "3x2x19x16xf64", 16},
+                 Case{"50x35xbf16", "2x35x32xbf16", 32}})
     for (int64_t block : {0, 1, 2}) {
       ParsedKernel kernel = parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
                                         fmt::format("%p = moe.pack %w nr {} : tensor<{}>\n moe.yield %p : tensor<{}>", c.nr, c.from, c.to));
