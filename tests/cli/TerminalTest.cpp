@@ -2,6 +2,7 @@
 
 #include "compiler/cli/Progress.h"
 #include "tests/cli/Process.h"
+#include "tests/cli/PseudoTerminal.h"
 
 #include <poll.h>
 #include <pty.h>
@@ -43,11 +44,13 @@ protected:
 };
 
 TEST_F(Terminal, TheSeverityIsRed) {
+  MOEC_NEEDS_TERMINAL();
   std::string text = onTerminal({"runn"}, {"TERM=xterm"});
   EXPECT_THAT(text, StartsWith("moec: \033[1;31merror:\033[0m unknown command \"runn\""));
 }
 
 TEST_F(Terminal, NoColorAndDumbTerminalsHaveNone) {
+  MOEC_NEEDS_TERMINAL();
   EXPECT_THAT(onTerminal({"runn"}, {"TERM=xterm", "NO_COLOR=1"}), StartsWith("moec: error: unknown"));
   EXPECT_THAT(onTerminal({"runn"}, {"TERM=dumb"}), StartsWith("moec: error: unknown"));
   EXPECT_THAT(onTerminal({"runn"}, {"TERM=xterm", "NO_COLOR="}), HasSubstr("\033[1;31m")) << "an empty value is none";
@@ -60,6 +63,7 @@ TEST_F(Terminal, FilesHaveNoColour) {
 }
 
 TEST_F(Terminal, TheDoctorsWordsAreColoured) {
+  MOEC_NEEDS_TERMINAL();
   EXPECT_THAT(onTerminal({"doctor"}, {"TERM=xterm", "MOEC_COMPILER=/absent"}), HasSubstr("\033[1;32mok  \033[0m  cpu"));
 }
 

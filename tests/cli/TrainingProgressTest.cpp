@@ -2,6 +2,7 @@
 
 #include "compiler/cli/TrainingProgress.h"
 #include "tests/cli/Process.h"
+#include "tests/cli/PseudoTerminal.h"
 
 #include <pty.h>
 #include <thread>
@@ -75,6 +76,7 @@ template <class Work> std::string written(bool terminal, Work work) {
 train::StepRecord step(int64_t number) { return {.step = number, .records = 64, .loss = 0.5, .learningRate = 1e-3, .seconds = 0.5, .tokensPerSecond = 128}; }
 
 TEST(TrainingPainting, IsRareAndEndsWithAnEmptyLine) {
+  MOEC_NEEDS_TERMINAL();
   std::atomic<bool> stop = false;
   std::string text = written(true, [&] {
     TrainingProgress progress(false, stop);
