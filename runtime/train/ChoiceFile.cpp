@@ -82,13 +82,19 @@ std::vector<uint8_t> headerBytes(const ChoiceHeader& header) {
 
 std::optional<ChoiceHeader> headerOf(std::string_view text) {
   Json json = Json::parse(text.begin(), text.end(), nullptr, false);
+  bool good = true;
+  auto whole = [&](const Json& value) { // a fraction, or a number past 64 bits, is none
+    good = good && value.is_number_integer() && !(value.is_number_unsigned() && value.get<uint64_t>() > uint64_t{INT64_MAX});
+    return good ? value.get<int64_t>() : 0;
+  };
   try {
-    ChoiceHeader header{json.at("model"), json.at("data"), json.at("seed"), {}, json.at("behind")};
+    good = json.at("seed").is_number_unsigned();
+    ChoiceHeader header{json.at("model"), json.at("data"), good ? json.at("seed").get<uint64_t>() : 0, {}, whole(json.at("behind"))};
     for (const Json& gate : json.at("gates"))
-      header.gates.push_back({gate.at("name"), gate.at("choices"), gate.at("experts")});
-    bool good = std::ranges::all_of(header.gates, [](const ChoosingGate& gate) {
-      return gate.choices >= 1 && gate.choices <= kMostChoices && gate.experts >= 0 && gate.experts <= kMostChoices;
-    });
+      header.gates.push_back({gate.at("name"), whole(gate.at("choices")), whole(gate.at("experts"))});
+    good = good && std::ranges::all_of(header.gates, [](const ChoosingGate& gate) {
+             return gate.choices >= 1 && gate.choices <= kMostChoices && gate.experts >= 0 && gate.experts <= kMostChoices;
+           });
     good = good && !header.gates.empty() && header.behind >= 0 && header.behind <= kMostSteps;
     return good ? std::optional(header) : std::nullopt;
   } catch (const Json::exception&) {
