@@ -4,6 +4,7 @@
 
 #include "runtime/core/Error.h"
 #include "tests/e2e/Support.h"
+#include "tests/train/Problem.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -32,16 +33,6 @@ std::vector<int32_t> numbers(const Tensor& tensor) { return {tensor.as<int32_t>(
 std::string bytesOf(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-template <class Do> std::string problem(Fault fault, Do act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), fault) << error.what();
-    return error.what();
-  }
-  return "";
 }
 
 struct ChoiceFile : testing::Test {

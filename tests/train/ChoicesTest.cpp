@@ -9,6 +9,7 @@
 #include "runtime/train/ChoiceFile.h"
 #include "runtime/train/Metrics.h"
 #include "tests/e2e/Support.h"
+#include "tests/train/Problem.h"
 #include "tests/train/Support.h"
 
 #include <gmock/gmock.h>
@@ -99,16 +100,6 @@ Outcome train(Use use, const Config& config, Remembering* told = nullptr, bool r
   if (resume)
     trainer.resume();
   return trainer.run(listener, stop);
-}
-
-template <class Do> std::string problem(Fault fault, Do act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), fault) << error.what();
-    return error.what();
-  }
-  return "";
 }
 
 /// Without what is said of them: that there is a record, say.

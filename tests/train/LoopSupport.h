@@ -4,6 +4,7 @@
 #include "runtime/core/Error.h"
 #include "runtime/train/Trainer.h"
 #include "tests/e2e/Support.h"
+#include "tests/train/Problem.h"
 #include "tests/train/Support.h"
 
 #include <gtest/gtest.h>
@@ -64,17 +65,6 @@ inline Outcome train(const Compiled& compiled, const Config& config, Listener* l
   if (resume)
     trainer.resume();
   return trainer.run(listener ? *listener : own, stop);
-}
-
-/// What `act` throws; empty where it throws nothing.
-template <class Do> std::string problem(Fault fault, Do act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.fault(), fault) << error.what();
-    return error.what();
-  }
-  return "";
 }
 
 } // namespace moec::train
