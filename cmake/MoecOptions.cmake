@@ -11,6 +11,8 @@ target_compile_options(moec_options INTERFACE -Wall -Wextra -Werror -Wno-unused-
 # An aggregate is written with the fields that it is about; the others have their defaults.
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(moec_options INTERFACE -Wno-missing-designated-field-initializers)
+else() # g++ knows one word for both kinds of initializers
+  target_compile_options(moec_options INTERFACE -Wno-missing-field-initializers)
 endif()
 # Results must not depend on how the compiler that built us contracts expressions.
 target_compile_options(moec_options INTERFACE -ffp-contract=off)
