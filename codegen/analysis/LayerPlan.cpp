@@ -88,9 +88,6 @@ mlir::FailureOr<LayerPlan> LayerPlan::of(ir::KernelOp kernel) {
     return mlir::failure();
   mlir::Block& body = kernel.getBody().front();
   auto type = mlir::cast<ir::RoutingType>(combine->getRouting().getType());
-  std::optional<int64_t> tokens = Size::parse(type.getTokens().getValue().str()).constant();
-  if (!tokens)
-    return kernel.emitOpError("routes ") << type.getTokens().getValue() << " tokens: a moe_layer needs a count that is known at compile time";
 
   OpSet ofExperts = forwardOf(body, [](mlir::Operation* op) { return mlir::isa<ir::DispatchOp, ir::GroupedMatmulOp, ir::ExpertRowsOp, ir::CombineOp>(op); });
   OpSet ofResults = forwardOf(body, [&](mlir::Operation* op) { return op == combine->getOperation(); });
@@ -103,7 +100,7 @@ mlir::FailureOr<LayerPlan> LayerPlan::of(ir::KernelOp kernel) {
   auto gate = GatePlan::of(kernel, ofGate, {combine->getRouting()});
   if (failed(gate))
     return mlir::failure();
-  LayerPlan plan{*gate, {}, *combine, DType::F32, *tokens, type.getExperts(), type.getChoices(), {}, {}, {}};
+  LayerPlan plan{*gate, {}, *combine, DType::F32, Size::parse(type.getTokens().getValue().str()), type.getExperts(), type.getChoices(), {}, {}, {}};
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     if (ofResults.contains(value.getDefiningOp()))
       plan.results.push_back(static_cast<unsigned>(i));

@@ -23,14 +23,15 @@ struct LayerPlan {
   llvm::SmallVector<LayerProduct, 2> products;
   ir::CombineOp combine;
   DType dtype = DType::F32; // of the products
-  int64_t tokens = 0, experts = 0, choices = 0;
+  Size tokens;
+  int64_t experts = 0, choices = 0;
   llvm::SmallVector<unsigned> results;   // of the kernel, those behind the combine
   llvm::SmallVector<mlir::Value> wanted; // scores and values of tokens' rows that must stand in memory: results, what the routing is made from, weights
   llvm::SmallVector<mlir::Value> held;   // of these, and the routing, those that are no results
 
-  /// A diagnostic for what no backend writes; sizes that are not known at compile time are among it.
+  /// A diagnostic for what no backend writes; widths that are not known at compile time are among it.
   static mlir::FailureOr<LayerPlan> of(ir::KernelOp kernel);
-  int64_t rows() const { return tokens * choices; }
+  Size rows() const { return tokens * Size(choices); }
   int64_t width() const { return products.back().columns(); }
   mlir::Value routing() const { return gate.routings.front().routing; }
 

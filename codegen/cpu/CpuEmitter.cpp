@@ -11,7 +11,7 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 3;
+constexpr int kEmitterVersion = 4;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 
@@ -34,6 +34,7 @@ constexpr Kind kKinds[] = {
     {"gate", buildGate, scheduleGate},
     {"places", buildPlaces, schedulePlaces},
     {"swipe", buildSwipe, scheduleSwipe},
+    {"moe_layer", buildLayer, scheduleLayer},
 };
 
 const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CPU"); }
@@ -44,6 +45,8 @@ mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
   const Kind* kind = kindOf(kernel);
   return kind ? kind->schedule(kernel, target_) : nullptr;
 }
+
+LayerChoice CpuEmitter::chooseLayer(ir::KernelOp layer) { return cpu::chooseLayer(layer, target_); }
 
 std::string CpuEmitter::key(ir::KernelOp kernel) {
   auto place = debugInfo_ ? modelPlaceOf(kernel.getLoc()) : std::nullopt;

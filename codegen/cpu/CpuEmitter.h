@@ -10,6 +10,8 @@ class CpuEmitter final : public KernelEmitter {
 public:
   explicit CpuEmitter(const CpuTarget& target, bool debugInfo = false) : target_(target), debugInfo_(debugInfo) {}
   std::string target() const override { return target_.name; }
+  bool writesLayers() const override { return true; }
+  LayerChoice chooseLayer(ir::KernelOp layer) override;
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   std::string key(ir::KernelOp kernel) override;
   std::string symbolOf(ir::KernelOp kernel) override { return codegen::symbolOf(kernel, key(kernel)); }

@@ -25,7 +25,7 @@ private:
   std::string pointerOf(mlir::Value value);
   std::string routing() { return pointerOf(plan_.routing()); }
   std::string list() { return fmt::format("({} + {})", routing(), plan_.experts + 1); }
-  std::string slots() { return fmt::format("({} + {})", routing(), plan_.experts + 1 + plan_.rows()); }
+  std::string slots() { return fmt::format("({} + {})", routing(), plan_.experts + 1 + rowsOf(plan_)); }
   bool isLast(size_t i) const { return i + 1 == plan_.products.size(); }
 
   void declareSlices();
@@ -57,8 +57,8 @@ std::string LayerWriter::pointerOf(mlir::Value value) {
     return name;
   if (mlir::isa<ir::RoutingType>(value.getType())) {
     name = "routes";
-    int64_t numbers = plan_.experts + 1 + 2 * plan_.rows();
-    shared_.line("__shared__ int routes[{}]; // offsets of {} experts, list and slots of {} rows", numbers, plan_.experts, plan_.rows());
+    int64_t numbers = plan_.experts + 1 + 2 * rowsOf(plan_);
+    shared_.line("__shared__ int routes[{}]; // offsets of {} experts, list and slots of {} rows", numbers, plan_.experts, rowsOf(plan_));
     return name;
   }
   name = fmt::format("kept{}", held_.size() - 1);
@@ -83,9 +83,9 @@ void LayerWriter::printTokens(Lines& lines) {
   if (plan_.gate.rowOps.empty() && plan_.gate.products.empty())
     return;
   int64_t block = schedule_.gate.tokenBlock;
-  if (plan_.tokens > block) {
+  if (tokensOf(plan_) > block) {
     lines.add("#pragma unroll 1");
-    lines.open("for (int first = 0; first < {}; first += {})", plan_.tokens, block);
+    lines.open("for (int first = 0; first < {}; first += {})", tokensOf(plan_), block);
   } else {
     lines.line("{{ // scores and choices");
     lines.indent();
@@ -122,7 +122,7 @@ void LayerWriter::declareProduct(size_t i) {
   lines.line("using Tile = {};", tileType(schedule_.product, plan_.dtype, copyBytes(plan_.dtype, product.w.depth)));
   lines.line("static constexpr int experts = {}, columns = {}, depth = {};", plan_.experts, product.columns(), product.depth());
   lines.line("const int *offsets, *list; // of the routing; a row of the list is token * {} + choice", plan_.choices);
-  lines.line("const {0} *rows, *weights; // ({1}, depth), (experts, columns, depth)", type, product.gathered ? plan_.tokens : plan_.rows());
+  lines.line("const {0} *rows, *weights; // ({1}, depth), (experts, columns, depth)", type, product.gathered ? tokensOf(plan_) : rowsOf(plan_));
   lines.line("__device__ __forceinline__ const {}* readable() const {{ return weights; }}", type);
   lines.line("__device__ __forceinline__ const {}* rowOfA(int row) const {{ return rows + (long long){} * depth; }}", type, row);
   lines.line("__device__ __forceinline__ const {}* rowOfB(int expert, int column) const {{ return weights + ((long long)expert * columns + column) * depth; }}",
@@ -166,7 +166,7 @@ mlir::LogicalResult LayerWriter::printCombined(Lines& lines) {
     sinks.push_back(yieldOf(kernel_)->getOperand(i));
   lines.line("// a token's rows become one");
   lines.add("#pragma unroll 4");
-  lines.open("for (int element = threadIdx.x; element < {}; element += {})", plan_.tokens * plan_.width(), kLayerThreads);
+  lines.open("for (int element = threadIdx.x; element < {}; element += {})", tokensOf(plan_) * plan_.width(), kLayerThreads);
   lines.line("const int token = element / {0}, column = element % {0};", plan_.width());
   printCombine(k_, lines, plan_.dtype, plan_.choices, Size(plan_.width()), slots(), rows_.back());
   auto values = EpilogueText{result, {"token", "column"}, "sum", ""}.print(k_, lines, sinks);
@@ -179,9 +179,9 @@ mlir::LogicalResult LayerWriter::printCombined(Lines& lines) {
 }
 
 Size LayerWriter::operations() const {
-  Size operations = tokens_.operations() + Size(16 * plan_.rows() + plan_.tokens * plan_.width() * plan_.choices);
+  Size operations = tokens_.operations() + Size(16 * rowsOf(plan_) + tokensOf(plan_) * plan_.width() * plan_.choices);
   for (const LayerProduct& product : plan_.products)
-    operations = operations + Size(2 * plan_.rows() * product.columns() * product.depth()) +
+    operations = operations + Size(2 * rowsOf(plan_) * product.columns() * product.depth()) +
                  epilogueOperations(ir::GroupedMatmulOp(product.op).getResult(), {product.sink});
   for (unsigned i : plan_.results)
     operations = operations + epilogueOperations(ir::CombineOp(plan_.combine).getResult(), {yieldOf(kernel_)->getOperand(i)});
@@ -196,7 +196,7 @@ mlir::LogicalResult LayerWriter::write() {
   if (!plan_.gate.products.empty())
     k_.declare(fmt::format("using ScoreTile = {};", tokens_.tileType()));
   for (size_t i = 0; i < plan_.products.size(); ++i) {
-    rows_.push_back(k_.addWorkspace(plan_.dtype, Size(plan_.rows() * plan_.products[i].columns())));
+    rows_.push_back(k_.addWorkspace(plan_.dtype, Size(rowsOf(plan_) * plan_.products[i].columns())));
     declareProduct(i);
   }
   declareSlices();
@@ -209,7 +209,7 @@ mlir::LogicalResult LayerWriter::write() {
   if (failed(printCombined(lines)))
     return mlir::failure();
   k_.stage({.name = "layer",
-            .summary = fmt::format("One block does {} tokens, {} choices each of {} experts.", plan_.tokens, plan_.choices, plan_.experts),
+            .summary = fmt::format("One block does {} tokens, {} choices each of {} experts.", tokensOf(plan_), plan_.choices, plan_.experts),
             .blocks = 1,
             .threads = static_cast<int>(kLayerThreads),
             .residentBlocks = 1,
@@ -221,7 +221,7 @@ mlir::LogicalResult LayerWriter::write() {
 } // namespace
 
 mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel) {
-  auto plan = LayerPlan::of(kernel);
+  auto plan = planOfBlock(kernel);
   if (failed(plan))
     return mlir::failure();
   for (const LayerProduct& product : plan->products)
@@ -236,7 +236,7 @@ mlir::LogicalResult buildLayer(KernelText& k, ir::KernelOp kernel) {
 }
 
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CudaTarget& target) {
-  auto plan = LayerPlan::of(kernel);
+  auto plan = planOfBlock(kernel);
   if (failed(plan))
     return {};
   LayerSchedule schedule = chooseLayerSchedule(*plan, target);
@@ -253,7 +253,7 @@ LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target) {
     refusal = diagnostic.str();
     return mlir::success();
   });
-  auto plan = LayerPlan::of(kernel);
+  auto plan = planOfBlock(kernel);
   if (failed(plan)) {
     constexpr std::string_view kWho = "'moe.kernel' op ";
     return {false, refusal.starts_with(kWho) ? "it " + refusal.substr(kWho.size()) : refusal};
@@ -265,7 +265,7 @@ LayerChoice chooseLayer(ir::KernelOp kernel, const CudaTarget& target) {
     return {false, *why};
   double together = schedule.cycles(*plan, target), apart = cyclesApart(*plan);
   std::string figures = fmt::format("one block would take about {:.1f} us for {} tokens, {} launches about {:.1f} us", together / kCyclesOfMicrosecond,
-                                    plan->tokens, launchesApart(*plan), apart / kCyclesOfMicrosecond);
+                                    tokensOf(*plan), launchesApart(*plan), apart / kCyclesOfMicrosecond);
   return {together <= apart, figures};
 }
 

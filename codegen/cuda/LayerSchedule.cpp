@@ -30,8 +30,8 @@ int64_t slicesOf(int64_t depth, DType dtype) { return ceilDiv(depth * static_cas
 
 /// Rows as an even routing spreads them.
 double productCycles(const ProductSchedule& s, const LayerPlan& plan, const LayerProduct& product, const CudaTarget& target) {
-  int64_t experts = std::min(plan.experts, plan.rows());
-  int64_t tiles = experts * ceilDiv(ceilDiv(plan.rows(), plan.experts), s.tileM) * ceilDiv(product.columns(), s.tileN);
+  int64_t experts = std::min(plan.experts, rowsOf(plan));
+  int64_t tiles = experts * ceilDiv(ceilDiv(rowsOf(plan), plan.experts), s.tileM) * ceilDiv(product.columns(), s.tileN);
   double visit = static_cast<double>(s.rows() * s.columns()) * 60 + 120; // two warps share a scheduler
   return kMemoryCycles + static_cast<double>(tiles) * (static_cast<double>(slicesOf(product.depth(), plan.dtype)) * sliceCycles(s, plan.dtype, target) + visit);
 }
@@ -44,8 +44,8 @@ double gateCycles(const GateSchedule& s, const LayerPlan& plan, const CudaTarget
     cycles += static_cast<double>(tiles) * (kMemoryCycles + static_cast<double>(slices) * sliceCycles(s.product(), plan.gate.dtype, target));
   }
   cycles += static_cast<double>(ceilDiv(s.tokenBlock, s.rows().rowsPerBlock)) * (200 + 120 * static_cast<double>(plan.choices));
-  cycles *= static_cast<double>(ceilDiv(plan.tokens, s.tokenBlock));
-  return cycles + 1000 + 100 * static_cast<double>(ceilDiv(plan.rows(), kLayerThreads)); // the assignment
+  cycles *= static_cast<double>(ceilDiv(tokensOf(plan), s.tokenBlock));
+  return cycles + 1000 + 100 * static_cast<double>(ceilDiv(rowsOf(plan), kLayerThreads)); // the assignment
 }
 
 /// The gate's part: as many tokens at once as a tile of few threads' rows holds, the rest of the warps along the experts.
@@ -54,7 +54,7 @@ GateSchedule gateFor(const LayerPlan& plan, const CudaTarget& target) {
   s.threads = kLayerThreads;
   s.groupThreads = std::min<int64_t>(s.groupThreads, 32);
   s.oneBlockRows = INT32_MAX;
-  s.tokenBlock = std::clamp<int64_t>(static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(plan.tokens))), 8, 32);
+  s.tokenBlock = std::clamp<int64_t>(static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(tokensOf(plan)))), 8, 32);
   if (plan.gate.products.empty()) {
     s.tokenBlock = s.rows().rowsPerBlock;
     return s;
@@ -78,12 +78,19 @@ constexpr int64_t kStages[] = {3, 4, 6, 8};
 
 } // namespace
 
+mlir::FailureOr<LayerPlan> planOfBlock(ir::KernelOp kernel) {
+  auto plan = LayerPlan::of(kernel);
+  if (succeeded(plan) && !plan->tokens.constant())
+    return kernel.emitOpError("routes ") << plan->tokens.str() << " tokens: a moe_layer needs a count that is known at compile time";
+  return plan;
+}
+
 int64_t LayerSchedule::sharedBytes(const LayerPlan& plan) const {
   int64_t scoreSlices = plan.gate.products.empty() ? 0 : gate.product().sharedBytes();
   int64_t bytes = gate.sharedBytes(plan.gate) - scoreSlices + std::max(scoreSlices, product.sharedBytes());
   bytes += 4 * plan.experts * (kLayerThreads / 32 + 2); // the assignment's counters
   for (mlir::Value value : plan.held)
-    bytes += mlir::isa<ir::RoutingType>(value.getType()) ? 4 * (plan.experts + 1 + 2 * plan.rows())
+    bytes += mlir::isa<ir::RoutingType>(value.getType()) ? 4 * (plan.experts + 1 + 2 * rowsOf(plan))
                                                          : *ir::product(ir::sizesOf(value)).constant() * static_cast<int64_t>(byteSize(dtypeOf(value)));
   return bytes;
 }
@@ -102,7 +109,7 @@ double LayerSchedule::cycles(const LayerPlan& plan, const CudaTarget& target) co
   double cycles = gateCycles(gate, plan, target);
   for (const LayerProduct& one : plan.products)
     cycles += productCycles(product, plan, one, target);
-  return cycles + kMemoryCycles + 100 * static_cast<double>(ceilDiv(plan.tokens * plan.width(), kLayerThreads)); // the combine
+  return cycles + kMemoryCycles + 100 * static_cast<double>(ceilDiv(tokensOf(plan) * plan.width(), kLayerThreads)); // the combine
 }
 
 mlir::DictionaryAttr LayerSchedule::attr(mlir::MLIRContext* context) const {

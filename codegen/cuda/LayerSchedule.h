@@ -16,6 +16,11 @@ namespace moec::codegen::cuda {
 
 inline constexpr int64_t kLayerThreads = 256; // of the block
 
+/// The plan of a layer whose count of tokens is known at compile time; else a diagnostic.
+mlir::FailureOr<LayerPlan> planOfBlock(ir::KernelOp kernel);
+inline int64_t tokensOf(const LayerPlan& plan) { return *plan.tokens.constant(); }
+inline int64_t rowsOf(const LayerPlan& plan) { return tokensOf(plan) * plan.choices; }
+
 struct LayerSchedule {
   GateSchedule gate;
   ProductSchedule product; // of all the experts' products

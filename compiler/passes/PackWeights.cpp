@@ -101,7 +101,10 @@ OpOperand* weightOperand(Operation* op) { return isa<MatmulOp, GroupedMatmulOp>(
 LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, codegen::KernelEmitter& emitter) {
   auto exchange = weight.get().getDefiningOp<TransposeOp>();
   auto argument = dyn_cast<BlockArgument>(exchange ? exchange.getX() : weight.get());
-  auto nr = kernel.getSchedule() ? kernel.getScheduleAttr().getAs<IntegerAttr>("nr") : IntegerAttr();
+  DictionaryAttr schedule = kernel.getScheduleAttr();
+  auto nr = schedule ? schedule.getAs<IntegerAttr>("nr") : IntegerAttr();
+  if (auto ofScores = schedule && isa<MatmulOp>(weight.getOwner()) ? schedule.getAs<IntegerAttr>("score_nr") : IntegerAttr()) // the gate's within a layer
+    nr = ofScores;
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];

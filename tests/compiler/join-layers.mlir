@@ -1,4 +1,5 @@
-// The kernels of a MoE layer become one where a GPU's block does all of it sooner than launches follow each other; else the gate says why not.
+// The kernels of a MoE layer become one: for a GPU, where one block does all of it sooner than launches follow each other; for a CPU, where the weights that each
+// block of tokens reads stay in the cache. Else the gate says why not.
 // RUN: moec-opt %s --split-input-file -moe-fuse-gates -moe-fuse-experts -moe-join-layers=target=cuda:sm_90a | FileCheck %s
 // RUN: moec-opt %s --split-input-file -moe-fuse-gates -moe-fuse-experts -moe-join-layers=target=cpu:x86-64-v3 | FileCheck %s --check-prefix=CPU
 
@@ -25,11 +26,9 @@
 // CHECK-NEXT: }
 // CHECK-NEXT: return %[[LAYER]]#1, %[[LAYER]]#0
 // CPU-LABEL: func.func @forward
-// CPU: moe.kernel "gate"
-// CPU-SAME: reason "the experts need the whole routing"
-// CPU: moe.kernel "expert_up"
-// CPU: moe.kernel "expert_down"
-// CPU: return
+// CPU-NEXT: %[[LAYER:.*]]:2 = moe.kernel "moe_layer" {{.*}} reason "its result is an output; one launch: blocks of 16 tokens read all experts' weights, 64 KiB, in the cache"
+// CPU-NOT: moe.kernel
+// CPU: return %[[LAYER]]#1, %[[LAYER]]#0
 func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %up: tensor<4x64x32xf32>, %down: tensor<4x32x64xf32>) -> (!t, !k) {
   %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
   %v, %i = moe.select %s k 2 : tensor<16x4xf32>
@@ -55,6 +54,10 @@ func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %up: tensor<4x64x32xf32>, %dow
 // CHECK-SAME: reason "the experts need the whole routing; not one launch with its experts: it routes n tokens: a moe_layer needs a count that is known at compile time"
 // CHECK: moe.kernel "expert_down"
 // CHECK-NOT: moe.kernel
+// CPU-LABEL: func.func @forward
+// CPU-NEXT: moe.kernel "moe_layer"
+// CPU-NOT: moe.kernel
+// CPU: return
 func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> !t {
   %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
   %v, %i = moe.select %s k 1 : tensor<?x4xf32, #moe.sizes<"n", "4">>
@@ -67,7 +70,7 @@ func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> 
 
 // -----
 
-// More work than one block does in the time, though the routing fits it.
+// More work than one block does in the time, though the routing fits it; and weights that fit no CPU's cache.
 !t = tensor<512x512xf32>
 !routing = !moe.routing<4 experts, "512" tokens, 1 choices>
 
@@ -75,6 +78,10 @@ func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> 
 // CHECK-NEXT: moe.kernel "gate"
 // CHECK-SAME: not one launch with its experts: one block would take about {{[0-9.]+}} us for 512 tokens, 4 launches about {{[0-9.]+}} us
 // CHECK: moe.kernel "expert_down"
+// CPU-LABEL: func.func @forward
+// CPU-NEXT: moe.kernel "gate"
+// CPU-SAME: not one launch with its experts: blocks of {{[0-9]+}} tokens read all experts' weights, 4096 KiB: more than the 256 KiB that stay in the cache
+// CPU: moe.kernel "expert_down"
 func.func @forward(%x: !t, %gw: tensor<4x512xf32>, %one: tensor<4x512x512xf32>) -> !t {
   %s = moe.matmul %x, %gw : !t, tensor<4x512xf32>
   %v, %i = moe.select %s k 1 : tensor<512x4xf32>
@@ -82,6 +89,27 @@ func.func @forward(%x: !t, %gw: tensor<4x512xf32>, %one: tensor<4x512x512xf32>) 
   %d = moe.dispatch %x, %route : !t, !routing
   %o = moe.grouped_matmul %d, %one, %route : !t, tensor<4x512x512xf32>, !routing
   %c = moe.combine %o, %route, %v : !t, !routing, tensor<512x1xf32>
+  return %c : !t
+}
+
+// -----
+
+// Capacities count the rows of the whole call: a GPU's one block does, a CPU's blocks of tokens do not.
+!t = tensor<16x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 1 choices>
+
+// CHECK-LABEL: func.func @forward
+// CHECK-NEXT: moe.kernel "moe_layer"
+// CPU-LABEL: func.func @forward
+// CPU-NEXT: moe.kernel "gate"
+// CPU-SAME: not one launch with its experts: its experts have capacities, which count the rows of the whole call
+func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> !t {
+  %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
+  %v, %i = moe.select %s k 1 : tensor<16x4xf32>
+  %route = moe.assign %i experts 4 token_major capacity "5" : tensor<16x1xi32>
+  %d = moe.dispatch %x, %route : !t, !routing
+  %o = moe.grouped_matmul %d, %one, %route : !t, tensor<4x32x32xf32>, !routing
+  %c = moe.combine %o, %route, %v : !t, !routing, tensor<16x1xf32>
   return %c : !t
 }
 

@@ -57,9 +57,11 @@ TEST_P(GateGolden, Agrees) {
   nlohmann::json shape = {"tokens", experts};
   if (logits.shape().size() == 3)
     shape.insert(shape.begin(), "batch");
+  // On a CPU too large for one launch with their gate, whose results are read here.
+  int64_t hidden = where.target.starts_with("cpu") ? (1 << 16) / (experts * experts) + 1 : 4;
   nlohmann::json model = {{"name", "gate"},
                           {"inputs", {{"x", {{"shape", shape}}}}},
-                          {"model", {{{"kind", "moe"}, {"gate", gateOf(metadata)}, {"experts", {{"kind", "mlp"}, {"count", experts}, {"hidden", 4}}}}}}};
+                          {"model", {{{"kind", "moe"}, {"gate", gateOf(metadata)}, {"experts", {{"kind", "mlp"}, {"count", experts}, {"hidden", hidden}}}}}}};
   TemporaryFolder folder;
   auto path = folder.path() / "gate.json";
   std::ofstream(path) << model.dump();

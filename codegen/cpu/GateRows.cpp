@@ -1,0 +1,86 @@
+// for a block of tokens:  scores = x . w by the micro-kernel; then each token's row along vectors, or narrow rows with tokens along them
+#include "codegen/cpu/GateRows.h"
+
+#include "codegen/analysis/Rows.h"
+#include "codegen/cpu/Product.h"
+
+namespace moec::codegen::cpu {
+
+mlir::LogicalResult checkScores(ir::KernelOp kernel, const GatePlan& plan) {
+  if (plan.dtype == DType::BF16 && !plan.products.empty())
+    return kernel.emitOpError("multiplies matrices of bf16: a gate's scores are f32 or f64");
+  for (const ScoreProduct& product : plan.products)
+    if (!product.w.nr)
+      return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" takes plain weights: they must be packed (moe.pack)";
+  return mlir::success();
+}
+
+GateRows::GateRows(KernelBuilder& k, const GatePlan& plan, std::vector<ProductSchedule> schedules)
+    : k_(k), plan_(plan), schedules_(std::move(schedules)), program_(k, plan.rowOps, plan.rowOps.empty() ? ir::Sizes() : leadingOfRows(plan.rowOps)),
+      scores_(plan.products.size()) {
+  if (TokenLanes::takes(plan.rowOps, plan.tokens, k.target()))
+    lanes_.emplace(k, plan.rowOps);
+  for (auto [i, product] : llvm::enumerate(plan_.products))
+    bind(ir::MatmulOp(product.op).getResult(),
+         [this, i = i](Value row) { return k_.at(scores_[i], k_.mul(k_.sub(row, first_), k_.size(plan_.products[i].w.columns)), plan_.dtype); });
+}
+
+void GateRows::bind(mlir::Value value, const RowProgram::Place& place) {
+  program_.bind(value, place);
+  if (lanes_)
+    lanes_->bind(value, place);
+}
+
+void GateRows::bindTensor(mlir::Value value, const Base& base) {
+  if (mlir::isa<ir::RoutingType>(value.getType()))
+    return program_.bindRouting(value, base);
+  program_.bindTensor(value, base);
+  if (lanes_)
+    lanes_->bindTensor(value, base);
+}
+
+mlir::LogicalResult GateRows::check() { return program_.check(); }
+
+Size GateRows::operations() const {
+  Size operations = plan_.rowOps.empty() ? Size(0) : program_.operations();
+  for (const ScoreProduct& product : plan_.products)
+    operations = operations + product.w.columns * product.w.depth * Size(2);
+  return operations;
+}
+
+// to (rows, E) = rows of x from the block's first one on, times w.
+void GateRows::multiply(const ScoreProduct& product, const ProductSchedule& schedule, Value rows, Value to) {
+  DType dtype = plan_.dtype;
+  int64_t lanes = k_.lanes(dtype), nr = schedule.nr;
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  Value depth = k_.size(product.w.depth), columns = k_.size(product.w.columns);
+  Matrix x{k_.at(k_.input(product.x), k_.mul(first_, depth), dtype), depth};
+  ProductBlock block{dtype, x, rows, k_.input(product.w.input), depth, k_.index(0), k_.size(product.w.panels(nr))};
+  ProductSchedule ofAll = schedule;
+  ofAll.panels = product.w.panels(nr).constant().value_or(schedule.panels);
+  multiplyPanels(k_, ofAll, block, [&](Value panel, const Matrix& tile) {
+    Value start = k_.mul(panel, nr), count = k_.min(k_.index(nr), k_.sub(columns, start));
+    k_.loop(0, rows, 1, [&](Value row) {
+      k_.vectorLoop(count, lanes, [&](Value column, Value mask) {
+        Value sums = k_.load(vector, k_.at(tile.base, k_.add(k_.mul(row, nr), column), dtype));
+        k_.storeElements(dtype, sums, k_.at(to, k_.add(k_.mul(row, columns), k_.add(start, column)), dtype), mask);
+      });
+    });
+  });
+}
+
+void GateRows::run(Value first, Value rows, int64_t block) {
+  first_ = first;
+  for (auto [i, product] : llvm::enumerate(plan_.products)) {
+    auto to = written_.find(i);
+    scores_[i] = to != written_.end() ? k_.at(to->second(), k_.mul(first, k_.size(product.w.columns)), plan_.dtype)
+                                      : k_.scratch(bytesOf(plan_.dtype, Size(block) * product.w.columns));
+    multiply(product, schedules_[i], rows, scores_[i]);
+  }
+  if (lanes_)
+    lanes_->run(first, rows);
+  else if (!plan_.rowOps.empty())
+    k_.loop(first, k_.add(first, rows), k_.index(1), [&](Value row) { program_.run(row); });
+}
+
+} // namespace moec::codegen::cpu

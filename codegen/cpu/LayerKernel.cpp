@@ -1,0 +1,325 @@
+// moe.kernel of kind `moe_layer`: blocks of tokens go through a whole MoE layer by themselves.
+//   for a block of tokens:              scores and what the rows' ops make of them (GateRows.h); places (token, choice) by experts, a counting sort
+//     for each expert, group of rows:   rows of x (gathered) x panels, ops behind; those rows x the next panels, ...; the last ones to their places
+//     for each token:                   sum over its kept choices of weight times row, in choice order, ops behind
+// Sums have the terms and the order that they have in `gate`, `expert_up`, `expert_mid` and `expert_down`: results have the same bits.
+#include "codegen/cpu/Epilogue.h"
+#include "codegen/cpu/GateRows.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/LayerSchedule.h"
+
+#include <fmt/format.h>
+
+namespace moec::codegen::cpu {
+namespace {
+
+/// Rows of a matrix in scratch, whole panels wide and a line apart from the next: rows spread over L1.
+struct RowBuffer {
+  DType dtype;
+  Value base;
+  int64_t stride;
+
+  Value at(KernelBuilder& k, Value row) const { return k.at(base, k.mul(row, stride), dtype); }
+};
+
+class LayerWriter {
+public:
+  LayerWriter(KernelBuilder& k, ir::KernelOp kernel, LayerPlan plan, const LayerSchedule& schedule)
+      : k_(k), kernel_(kernel), plan_(std::move(plan)), schedule_(schedule), gate_(k, plan_.gate, schedulesOfScores()) {}
+  mlir::LogicalResult write();
+
+private:
+  std::vector<ProductSchedule> schedulesOfScores() const;
+  bool isLast(size_t i) const { return i + 1 == plan_.products.size(); }
+  mlir::LogicalResult makeEpilogues();
+  void bindGate();
+  Value ofBlock(mlir::Value value);
+  RowBuffer rowBuffer(int64_t rows, int64_t columns);
+  bool allEnter() const;
+  void sortPlaces();
+  void experts();
+  void chain(Value expert, Value from, Value rows);
+  void behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> to);
+  void combine();
+  Size operations() const;
+
+  Value read(Value list, Value i) { return k_.toInteger(k_.load(k_.i32(), k_.at(list, i, k_.i32())), k_.i64()); }
+  void write(Value list, Value i, Value value) { k_.store(k_.toInteger(value, k_.i32()), k_.at(list, i, k_.i32())); }
+
+  KernelBuilder& k_;
+  ir::KernelOp kernel_;
+  LayerPlan plan_;
+  LayerSchedule schedule_;
+  GateRows gate_;
+  std::vector<Epilogue> ofRows_; // of each product
+  std::optional<Epilogue> ofTokens_;
+  // Of the block being written:
+  Value first_, tokens_;
+  llvm::DenseMap<mlir::Value, Value> held_; // what the gate leaves for the block alone
+  Value ends_, list_, kept_;                // of each expert, where its places end; places by experts; of each place whether it has a row, null: all have
+  std::vector<RowBuffer> rows_;             // of a group, what each product leaves; of the block, what the last one does
+};
+
+std::vector<ProductSchedule> LayerWriter::schedulesOfScores() const {
+  std::vector<ProductSchedule> schedules;
+  for (const ScoreProduct& product : plan_.gate.products)
+    schedules.push_back(schedule_.ofScores(product));
+  return schedules;
+}
+
+mlir::LogicalResult LayerWriter::makeEpilogues() {
+  for (const LayerProduct& product : plan_.products) {
+    auto epilogue = Epilogue::make(k_, ir::GroupedMatmulOp(product.op).getResult(), {product.sink}, 0);
+    if (failed(epilogue))
+      return mlir::failure();
+    ofRows_.push_back(*epilogue);
+  }
+  Values sinks;
+  for (unsigned i : plan_.results)
+    sinks.push_back(yieldOf(kernel_)->getOperand(i));
+  auto epilogue = Epilogue::make(k_, ir::CombineOp(plan_.combine).getResult(), sinks, 0);
+  if (failed(epilogue))
+    return mlir::failure();
+  ofTokens_ = *epilogue;
+  return mlir::success();
+}
+
+/// Rows of a value of tokens that the gate leaves: in a result, or in scratch for the block alone.
+void LayerWriter::bindGate() {
+  for (mlir::BlockArgument argument : kernel_.getBody().front().getArguments())
+    gate_.bindTensor(argument, [this, i = argument.getArgNumber()] { return k_.input(i); });
+  for (mlir::Value value : plan_.wanted) {
+    if (plan_.gate.isScores(value))
+      continue;
+    if (auto result = resultOf(kernel_, value))
+      gate_.bindTensor(value, [this, result] { return k_.output(*result); });
+    else
+      gate_.bind(value, [this, value](Value token) {
+        return k_.at(held_.lookup(value), k_.mul(k_.sub(token, first_), k_.size(ir::sizesOf(value).back())), dtypeOf(value));
+      });
+  }
+  for (auto [i, product] : llvm::enumerate(plan_.gate.products))
+    if (auto result = resultOf(kernel_, ir::MatmulOp(product.op).getResult()))
+      gate_.writeScores(i, [this, result] { return k_.output(*result); });
+}
+
+/// Where the rows of the block's tokens begin.
+Value LayerWriter::ofBlock(mlir::Value value) {
+  if (Value held = held_.lookup(value))
+    return held;
+  auto result = resultOf(kernel_, value);
+  Value base = result ? k_.output(*result) : k_.input(mlir::cast<mlir::BlockArgument>(value).getArgNumber());
+  return k_.at(base, k_.mul(first_, k_.size(ir::sizesOf(value).back())), dtypeOf(value));
+}
+
+RowBuffer LayerWriter::rowBuffer(int64_t rows, int64_t columns) {
+  int64_t line = 64 / static_cast<int64_t>(byteSize(plan_.dtype)), whole = (columns + schedule_.nr - 1) / schedule_.nr * schedule_.nr;
+  int64_t stride = (whole + line - 1) / line * line + line;
+  return {plan_.dtype, k_.scratch(bytesOf(plan_.dtype, Size(rows * stride))), stride};
+}
+
+/// Whether each choice is an expert for sure, and none is dropped.
+bool LayerWriter::allEnter() const {
+  const RoutingChain& chain = plan_.gate.routings.front();
+  auto assign = ir::AssignOp(chain.assign);
+  auto select = assign.getIndices().getDefiningOp<ir::SelectOp>();
+  return select && chain.keeps.empty() && !assign.getKeep() && ir::sizesOf(select.getScores()).back() == Size(plan_.experts);
+}
+
+// ends: of each expert's run in the list; list: places token * K + choice, by experts
+void LayerWriter::sortPlaces() {
+  const RoutingChain& chain = plan_.gate.routings.front();
+  auto assign = ir::AssignOp(chain.assign);
+  Value zero = k_.index(0), one = k_.index(1), places = k_.mul(tokens_, plan_.choices), indices = ofBlock(assign.getIndices());
+  ends_ = k_.scratch(Size(plan_.experts) * Size(4));
+  list_ = k_.scratch(Size(schedule_.block * plan_.choices) * Size(4));
+  Values masks;
+  if (!allEnter()) {
+    kept_ = k_.scratch(bytesOf(DType::Bool, Size(schedule_.block * plan_.choices)));
+    llvm::SmallVector<mlir::Value> keeps = chain.keeps;
+    if (assign.getKeep())
+      keeps.push_back(assign.getKeep());
+    for (mlir::Value keep : keeps)
+      masks.push_back(ofBlock(keep));
+  }
+  k_.loop(zero, k_.index(plan_.experts), one, [&](Value expert) { write(ends_, expert, zero); });
+  k_.loop(zero, places, one, [&](Value place) {
+    Value expert = read(indices, place);
+    auto count = [&] { write(ends_, expert, k_.add(read(ends_, expert), one)); };
+    if (!kept_)
+      return count();
+    Value enters = k_.compareUnsigned(ir::Predicate::LT, expert, k_.index(plan_.experts));
+    for (Value mask : masks)
+      enters = k_.bitAnd(enters, k_.loadElements(DType::Bool, k_.at(mask, place, DType::Bool), 1));
+    k_.storeElements(DType::Bool, enters, k_.at(kept_, place, DType::Bool));
+    k_.when(enters, count);
+  });
+  k_.loop(zero, k_.index(plan_.experts), one, {zero}, [&](Value expert, const Values& before) {
+    Value rows = read(ends_, expert);
+    write(ends_, expert, before[0]);
+    return Values{k_.add(before[0], rows)};
+  });
+  k_.loop(zero, places, one, [&](Value place) {
+    auto enter = [&] {
+      Value expert = read(indices, place), end = read(ends_, expert);
+      write(list_, end, place);
+      write(ends_, expert, k_.add(end, one));
+    };
+    if (!kept_)
+      return enter();
+    k_.when(k_.loadElements(DType::Bool, k_.at(kept_, place, DType::Bool), 1), enter);
+  });
+}
+
+void LayerWriter::experts() {
+  for (auto [i, product] : llvm::enumerate(plan_.products))
+    rows_.push_back(rowBuffer(isLast(i) ? schedule_.block * plan_.choices : schedule_.group, product.columns()));
+  k_.loop(k_.index(0), k_.index(plan_.experts), k_.index(1), {k_.index(0)}, [&](Value expert, const Values& begin) {
+    Value end = read(ends_, expert);
+    k_.loop(begin[0], end, k_.index(schedule_.group), [&](Value from) { chain(expert, from, k_.min(k_.index(schedule_.group), k_.sub(end, from))); });
+    return Values{end};
+  });
+}
+
+// A group's rows, from their place in the list on, through one expert's products.
+void LayerWriter::chain(Value expert, Value from, Value rows) {
+  DType dtype = plan_.dtype, sums = sumType(dtype);
+  RegisterBlock registers{sums, schedule_.rows, schedule_.nr / k_.lanes(sums), dtype};
+  Matrix tile{k_.scratch(bytesOf(sums, Size(schedule_.group * schedule_.nr))), k_.index(schedule_.nr)};
+  auto placeOf = [&](Value row) { return read(list_, k_.add(from, row)); };
+  for (auto [i, product] : llvm::enumerate(plan_.products)) {
+    int64_t depth = product.depth(), panels = *product.w.panels(schedule_.nr).constant();
+    Value x = product.gathered ? ofBlock(product.rows) : Value();
+    auto rowAt = [&, i = i](Value row) { return x ? k_.at(x, k_.mul(k_.div(placeOf(row), plan_.choices), depth), dtype) : rows_[i - 1].at(k_, row); };
+    Matrix a = x || dtype != sums ? copyRows(k_, dtype, rows, schedule_.group, Size(depth), rowAt) : Matrix{rows_[i - 1].base, k_.index(rows_[i - 1].stride)};
+    Value weights = k_.at(k_.input(product.w.input), k_.mul(expert, panels * depth * schedule_.nr), dtype);
+    k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&, i = i](Value panel) {
+      multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * schedule_.nr), dtype), k_.index(schedule_.nr)}, k_.index(depth), tile, false);
+      behind(i, expert, panel, rows, tile, [&](Value row) { return rows_[i].at(k_, isLast(i) ? placeOf(row) : row); });
+    });
+  }
+}
+
+/// What stands behind a product, for the tile of one panel; row by row to where its elements belong.
+void LayerWriter::behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> to) {
+  DType dtype = plan_.dtype;
+  int64_t all = plan_.products[i].columns(), nr = schedule_.nr, lanes = k_.lanes(dtype);
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  Value start = k_.mul(panel, nr), columns = all % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(all), start));
+  k_.loop(0, rows, 1, [&](Value row) {
+    Value from = k_.at(tile.base, k_.mul(row, tile.stride), k_.typeOf(dtype)), target = to(row);
+    k_.vectorLoop(columns, lanes, [&](Value column, Value mask) {
+      Piece piece{{}, k_.index(0), expert, k_.add(start, column), lanes, mask};
+      Value made = ofRows_[i].apply(piece, k_.load(vector, k_.at(from, column, k_.typeOf(dtype))))[0];
+      k_.storeElements(dtype, made, k_.at(target, piece.column, dtype), mask);
+    });
+  });
+}
+
+void LayerWriter::combine() {
+  auto op = ir::CombineOp(plan_.combine);
+  DType dtype = plan_.dtype, ofWeights = dtypeOf(op.getWeights());
+  Value weights = ofBlock(op.getWeights());
+  int64_t lanes = k_.lanes(dtype);
+  k_.loop(0, tokens_, 1, [&](Value token) {
+    Value firstPlace = k_.mul(token, plan_.choices);
+    auto term = [&](Value sum, Value choice, Value column, Value mask) {
+      Value place = k_.add(firstPlace, choice), row = k_.loadElements(dtype, k_.at(rows_.back().at(k_, place), column, dtype), lanes, mask);
+      Value more = k_.fma(k_.broadcast(k_.loadElements(ofWeights, k_.at(weights, place, ofWeights), 1), lanes), row, sum);
+      return kept_ ? k_.choose(k_.loadElements(DType::Bool, k_.at(kept_, place, DType::Bool), 1), more, sum) : more;
+    };
+    k_.vectorLoop(k_.index(plan_.width()), lanes, [&](Value column, Value mask) {
+      Value sum = k_.zero(k_.vectorOf(k_.typeOf(dtype), lanes));
+      if (plan_.choices <= 8) {
+        for (int64_t choice = 0; choice < plan_.choices; ++choice)
+          sum = term(sum, k_.index(choice), column, mask);
+      } else {
+        sum = k_.loop(k_.index(0), k_.index(plan_.choices), k_.index(1), {sum},
+                      [&](Value choice, const Values& carried) { return Values{term(carried[0], choice, column, mask)}; })[0];
+      }
+      Piece piece{{}, k_.add(first_, token), {}, column, lanes, mask};
+      for (auto [number, result] : llvm::zip(plan_.results, ofTokens_->apply(piece, sum))) {
+        DType to = dtypeOf(yieldOf(kernel_)->getOperand(number));
+        k_.storeElements(to, result, k_.at(k_.output(number), ofTokens_->offset(piece), to), mask);
+      }
+    });
+  });
+}
+
+Size LayerWriter::operations() const {
+  Size operations = plan_.tokens * gate_.operations() + plan_.rows() * Size(16 + 2 * plan_.width());
+  for (const LayerProduct& product : plan_.products)
+    operations = operations + plan_.rows() * Size(2 * product.columns() * product.depth());
+  return operations;
+}
+
+mlir::LogicalResult LayerWriter::write() {
+  bindGate();
+  if (failed(makeEpilogues()) || failed(gate_.check()))
+    return mlir::failure();
+  k_.stage(Size::ceilDiv(plan_.tokens, schedule_.block), operations(), [&](Value item) {
+    first_ = k_.mul(item, schedule_.block);
+    tokens_ = k_.min(k_.index(schedule_.block), k_.sub(k_.size(plan_.tokens), first_));
+    for (mlir::Value value : plan_.wanted)
+      if (!resultOf(kernel_, value))
+        held_[value] = k_.scratch(bytesOf(dtypeOf(value), Size(schedule_.block) * ir::sizesOf(value).back()));
+    gate_.run(first_, tokens_, schedule_.block);
+    sortPlaces();
+    experts();
+    combine();
+  });
+  return mlir::success();
+}
+
+} // namespace
+
+mlir::LogicalResult buildLayer(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = LayerPlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  if (std::string why = obstacleToBlocks(kernel, *plan); !why.empty())
+    return kernel.emitOpError("of kind \"moe_layer\" cannot go by blocks of tokens: ") << why;
+  if (failed(checkScores(kernel, plan->gate)))
+    return mlir::failure();
+  auto schedule = LayerSchedule::of(kernel, *plan, k.target());
+  if (failed(schedule))
+    return mlir::failure();
+  return LayerWriter(k, kernel, *plan, *schedule).write();
+}
+
+mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CpuTarget& target) {
+  auto plan = LayerPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  LayerSchedule schedule = chooseLayerSchedule(*plan, target);
+  if (auto why = schedule.illegal(target, *plan)) {
+    kernel.emitOpError("has no legal schedule: ") << *why;
+    return {};
+  }
+  return schedule.attr(kernel.getContext());
+}
+
+LayerChoice chooseLayer(ir::KernelOp kernel, const CpuTarget& target) {
+  std::string refusal;
+  mlir::ScopedDiagnosticHandler handler(kernel.getContext(), [&](mlir::Diagnostic& diagnostic) {
+    refusal = diagnostic.str();
+    return mlir::success();
+  });
+  auto plan = LayerPlan::of(kernel);
+  if (failed(plan)) {
+    constexpr std::string_view kWho = "'moe.kernel' op ";
+    return {false, refusal.starts_with(kWho) ? "it " + refusal.substr(kWho.size()) : refusal};
+  }
+  if (std::string why = obstacleToBlocks(kernel, *plan); !why.empty())
+    return {false, why};
+  int64_t bytes = weightBytes(*plan);
+  LayerSchedule schedule = chooseLayerSchedule(*plan, target);
+  std::string figures = fmt::format("blocks of {} tokens read all experts' weights, {} KiB", schedule.block, (bytes + 1023) / 1024);
+  if (bytes > kMostWeightBytes)
+    return {false, fmt::format("{}: more than the {} KiB that stay in the cache", figures, kMostWeightBytes / 1024)};
+  if (auto why = schedule.illegal(target, *plan))
+    return {false, *why};
+  return {true, figures + ", in the cache"};
+}
+
+} // namespace moec::codegen::cpu

@@ -1,0 +1,314 @@
+// Owner of: kernels of kind `moe_layer`. Every result is held against the reference interpreter, and to the bit against the kernels of the layer's parts, run
+// one behind the other.
+#include "ir/reference/Evaluate.h"
+#include "ir/reference/Interpreter.h"
+#include "tests/codegen/ProductCheck.h"
+#include "tests/codegen/Tolerance.h"
+
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+/// How many of each there are, and how the gate spreads them.
+struct LayerCase {
+  const char* name;
+  int64_t tokens, width, hidden, experts, choices;
+  std::vector<float> bias = {}; // on the scores of the first experts
+};
+
+void PrintTo(const LayerCase& c, std::ostream* out) { *out << c.name; }
+
+const LayerCase cases[] = {
+    {"mixed", 37, 24, 51, 5, 2},
+    {"oneToken", 1, 32, 32, 4, 2},
+    {"noTokens", 0, 8, 8, 4, 2},
+    {"severalBlocks", 1000, 32, 32, 4, 2},
+    {"allToOne", 70, 16, 40, 4, 1, {0, 0, 60, 0}},
+    {"emptyExperts", 333, 20, 24, 8, 2, {-30, -30, 30, -30, -30, 30, -30, -30}},
+    {"allExpertsChosen", 29, 17, 33, 3, 3},
+    {"rowsAlongVectors", 61, 12, 20, 40, 9},
+    {"noScore", 21, 9, 7, 6, 3, {NAN, 0, NAN, NAN, 0, NAN}},
+};
+
+/// The inputs of all parts, in order; weights as their kernel's schedule wants them.
+struct LayerInputs {
+  LayerInputs(KernelMaker& maker, const LayerCase& c, DType type, const Weights& ofScores, const Weights& ofExperts) {
+    DType router = type == DType::BF16 ? DType::F32 : type;
+    bias = maker.tensor(router, {text(c.experts)});
+    x = maker.tensor(type, {"t", text(c.width)});
+    tokens = type == router ? x : maker.tensor(router, {"t", text(c.width)});
+    scores = ofScores(maker, router, {c.experts, c.width});
+    up = ofExperts(maker, type, {c.experts, c.hidden, c.width});
+    upBias = maker.tensor(type, {text(c.experts), text(c.hidden)});
+    down = ofExperts(maker, type, {c.experts, c.width, c.hidden});
+    downBias = maker.tensor(type, {text(c.experts), text(c.width)});
+    residual = maker.tensor(type, {"t", text(c.width)});
+  }
+  mlir::Value bias, x, tokens, scores, up, upBias, down, downBias, residual;
+};
+
+struct Gate {
+  mlir::Value routing, weights;
+};
+
+class LayerKernels : public ::testing::TestWithParam<std::tuple<LayerCase, DType>> {
+protected:
+  const LayerCase& c() const { return std::get<0>(GetParam()); }
+  DType type() const { return std::get<1>(GetParam()); }
+  DType router() const { return type() == DType::BF16 ? DType::F32 : type(); }
+  bool hasTokens() const { return type() != router(); } // of the router's dtype, beside x
+  Bindings bindings() const { return {{"t", c().tokens}}; }
+
+  std::vector<Tensor> inputs() const {
+    Tensor bias(DType::F32, {c().experts});
+    for (size_t i = 0; i < c().bias.size(); ++i)
+      bias.as<float>()[i] = c().bias[i];
+    std::vector<Tensor> all{bias.cast(router()), randomTensor(type(), {c().tokens, c().width}, 1)};
+    if (hasTokens())
+      all.push_back(all[1].cast(router()));
+    all.push_back(randomTensor(router(), {c().experts, c().width}, 2));
+    for (const Shape& shape : {Shape{c().experts, c().hidden, c().width}, Shape{c().experts, c().hidden}, Shape{c().experts, c().width, c().hidden},
+                               Shape{c().experts, c().width}, Shape{c().tokens, c().width}})
+      all.push_back(randomTensor(type(), shape, static_cast<uint32_t>(all.size())));
+    return all;
+  }
+  size_t scoresInput() const { return hasTokens() ? 3 : 2; }
+
+  ir::SelectOp select(KernelMaker& maker, mlir::Value scores) const {
+    return ir::SelectOp::create(maker.builder(), maker.loc(), scores, maker.builder().getI64IntegerAttr(c().choices));
+  }
+  mlir::Value assign(KernelMaker& maker, mlir::Value indices, const char* capacity = "") const {
+    mlir::OpBuilder& b = maker.builder();
+    return ir::AssignOp::create(b, maker.loc(), indices, b.getI64IntegerAttr(c().experts), ir::PriorityAttr::get(b.getContext(), ir::Priority::TokenMajor),
+                                *capacity ? b.getStringAttr(capacity) : mlir::StringAttr());
+  }
+  Gate topK(KernelMaker& maker, const LayerInputs& in) const {
+    ir::SelectOp top = select(maker, maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(in.tokens, in.scores), in.bias));
+    return {assign(maker, top.getIndices()), maker.make<ir::SoftmaxOp>(top.getValues())};
+  }
+  /// Weights are those that the softmax over all experts has at the choices, without what is less than an even share.
+  Gate aboveAverage(KernelMaker& maker, const LayerInputs& in) const {
+    mlir::Value all = maker.make<ir::SoftmaxOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(in.tokens, in.scores), in.bias));
+    ir::SelectOp top = select(maker, all);
+    mlir::OpBuilder& b = maker.builder();
+    mlir::Type element = router() == DType::F64 ? mlir::Type(b.getF64Type()) : mlir::Type(b.getF32Type());
+    auto one = mlir::RankedTensorType::get({1}, element);
+    mlir::Value least = ir::ConstantOp::create(
+        b, maker.loc(), one,
+        mlir::DenseElementsAttr::get(one, mlir::ArrayRef<mlir::Attribute>{mlir::FloatAttr::get(element, 1.0 / static_cast<double>(c().experts))}));
+    mlir::Value keep = ir::CompareOp::create(b, maker.loc(), ir::PredicateAttr::get(b.getContext(), ir::Predicate::GE), top.getValues(), least);
+    return {maker.make<ir::DropOp>(assign(maker, top.getIndices()), keep), top.getValues()};
+  }
+  mlir::Value upOf(KernelMaker& maker, const LayerInputs& in, mlir::Value routing) const {
+    mlir::Value rows = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, routing), in.up, routing);
+    return maker.make<ir::GeluOp>(maker.make<ir::AddOp>(rows, maker.make<ir::ExpertRowsOp>(in.upBias, routing)));
+  }
+  mlir::Value downOf(KernelMaker& maker, const LayerInputs& in, const Gate& gate, mlir::Value rows) const {
+    rows = maker.make<ir::AddOp>(maker.make<ir::GroupedMatmulOp>(rows, in.down, gate.routing), maker.make<ir::ExpertRowsOp>(in.downBias, gate.routing));
+    return maker.make<ir::AddOp>(maker.make<ir::CombineOp>(rows, gate.routing, gate.weights), in.residual);
+  }
+
+  /// Writes the kernel's results; its kind and inputs behind those of LayerInputs are given.
+  using Write = std::function<mlir::SmallVector<mlir::Value>(KernelMaker&, const LayerInputs&)>;
+  /// Results of one thread; several must give the same bits.
+  std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr, int64_t block = 0) {
+    auto context = makeContext();
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    KernelMaker plain(*context);
+    LayerInputs plainInputs(plain, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
+    mlir::DictionaryAttr schedule = emitter->chooseSchedule(plain.finish(kind, write(plain, plainInputs)));
+    if (!schedule)
+      throw std::runtime_error("no schedule");
+    auto nr = schedule.getAs<mlir::IntegerAttr>("nr"), ofScores = schedule.getAs<mlir::IntegerAttr>("score_nr");
+    Weights scores(ofScores ? ofScores.getInt() : nr.getInt()), experts(nr.getInt());
+    size_t first = scoresInput();
+    inputs[first] = reference::pack(inputs[first], ofScores ? ofScores.getInt() : nr.getInt());
+    inputs[first + 1] = reference::pack(inputs[first + 1], nr.getInt());
+    inputs[first + 3] = reference::pack(inputs[first + 3], nr.getInt());
+    KernelMaker maker(*context);
+    LayerInputs in(maker, c(), type(), scores, experts);
+    ir::KernelOp kernel = maker.finish(kind, write(maker, in));
+    if (block) {
+      mlir::SmallVector<mlir::NamedAttribute> fields(schedule.begin(), schedule.end());
+      for (mlir::NamedAttribute& field : fields)
+        if (field.getName() == "block")
+          field.setValue(maker.builder().getI64IntegerAttr(block));
+      schedule = maker.builder().getDictionaryAttr(fields);
+    }
+    kernel.setScheduleAttr(schedule);
+    if (expected) {
+      reference::Call call{.bindings = bindings(), .seed = 5, .step = 3};
+      *expected = reference::evaluate(kernel, inputs, call);
+    }
+    LoadedKernel loaded(kernel, target);
+    std::vector<Tensor> results = loaded.run(inputs, {bindings(), 5, 3, 1});
+    for (int threads : {2, 5})
+      expectSameBits(loaded.run(inputs, {bindings(), 5, 3, threads}), results);
+    return results;
+  }
+  /// Against the reference.
+  void expectReference(const Write& write, const std::vector<Tensor>& more = {}) {
+    std::vector<Tensor> all = inputs();
+    all.insert(all.end(), more.begin(), more.end());
+    for (const std::string& name : testTargets()) {
+      target = name;
+      std::vector<Tensor> expected, got = run("moe_layer", write, all, &expected);
+      ASSERT_EQ(got.size(), expected.size());
+      for (size_t i = 0; i < got.size(); ++i)
+        expectNear(got[i], expected[i], i);
+    }
+  }
+  void expectNear(const Tensor& got, const Tensor& want, size_t result) {
+    ASSERT_EQ(got.shape(), want.shape());
+    ASSERT_EQ(got.dtype(), want.dtype());
+    std::vector<double> a = got.toDoubles(), b = want.toDoubles();
+    double largest = 0;
+    for (double value : b)
+      largest = std::max(largest, std::isnan(value) ? 0 : std::abs(value));
+    double limit = tolerance(type(), 4 * std::max(c().hidden, c().width)) * largest;
+    for (size_t i = 0; i < a.size(); ++i)
+      ASSERT_TRUE(std::isnan(b[i]) ? std::isnan(a[i]) : std::abs(a[i] - b[i]) <= limit)
+          << target << ", result " << result << ", element " << i << " of " << a.size() << ": got " << a[i] << ", expected " << b[i];
+  }
+  void expectSameBits(const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(got[i].bytes(), want[i].bytes());
+      EXPECT_EQ(std::memcmp(got[i].data(), want[i].data(), want[i].bytes()), 0) << target << ", result " << i;
+    }
+  }
+  std::string target;
+};
+
+TEST_P(LayerKernels, topKWithAResidual) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  });
+}
+
+class LayerParts : public LayerKernels {};
+
+/// The layer, with the gate's weights as a second result, in blocks of two sizes, and its parts.
+TEST_P(LayerParts, haveTheSameBits) {
+  std::vector<Tensor> all = inputs();
+  auto with = [&](std::vector<Tensor> more) {
+    std::vector<Tensor> result = all;
+    result.insert(result.end(), more.begin(), more.end());
+    return result;
+  };
+  for (bool drops : {false, true})
+    for (const std::string& name : testTargets()) {
+      target = name;
+      auto gateOf = [&](KernelMaker& maker, const LayerInputs& in) { return drops ? aboveAverage(maker, in) : topK(maker, in); };
+      auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+        Gate gate = gateOf(maker, in);
+        return {gate.weights, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+      };
+      std::vector<Tensor> layer = run("moe_layer", whole, all);
+      expectSameBits(run("moe_layer", whole, all, nullptr, 7), layer);
+      std::vector<Tensor> gates = run(
+          "gate",
+          [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+            Gate gate = gateOf(maker, in);
+            return {gate.routing, gate.weights};
+          },
+          all);
+      std::vector<Tensor> rows = run(
+          "expert_up",
+          [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+            return {upOf(maker, in, maker.routing(c().experts, "t", c().choices))};
+          },
+          with({gates[0]}));
+      std::vector<Tensor> result = run(
+          "expert_down",
+          [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+            Gate given{maker.routing(c().experts, "t", c().choices), maker.tensor(router(), {"t", text(c().choices)})};
+            return {downOf(maker, in, given, maker.tensor(type(), {text(c().choices) + "*t", text(c().hidden)}))};
+          },
+          with({gates[0], gates[1], rows[0]}));
+      expectSameBits(layer, {gates[1], result[0]});
+    }
+}
+
+constexpr auto nameOf = [](const auto& info) { return std::string(std::get<0>(info.param).name) + std::string(name(std::get<1>(info.param))); };
+INSTANTIATE_TEST_SUITE_P(Cases, LayerKernels, ::testing::Combine(::testing::ValuesIn(cases), ::testing::Values(DType::F32)), nameOf);
+INSTANTIATE_TEST_SUITE_P(Types, LayerKernels, ::testing::Combine(::testing::Values(cases[0]), ::testing::Values(DType::F64, DType::BF16)), nameOf);
+
+INSTANTIATE_TEST_SUITE_P(Types, LayerParts, ::testing::Combine(::testing::Values(cases[0]), ::testing::Values(DType::F32, DType::F64, DType::BF16)), nameOf);
+
+class LayerKernelForms : public LayerKernels {};
+
+TEST_P(LayerKernelForms, oneProductGathersAndCombines) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value rows = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.up, gate.routing);
+    return {maker.make<ir::CombineOp>(rows, gate.routing, gate.weights)};
+  });
+}
+
+TEST_P(LayerKernelForms, choicesWeightsAndMasksOfArguments) {
+  std::vector<std::string> places{"t", text(c().choices)};
+  Tensor experts(DType::I32, {c().tokens, c().choices}), keeps(DType::Bool, {c().tokens, c().choices});
+  for (int64_t i = 0; i < c().tokens * c().choices; ++i) {
+    experts.as<int32_t>()[static_cast<size_t>(i)] = static_cast<int32_t>(i * 5 % (c().experts + 1)) - 1; // -1 now and then
+    keeps.as<uint8_t>()[static_cast<size_t>(i)] = i % 7 != 3;
+  }
+  expectReference(
+      [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+        mlir::Value indices = maker.tensor(DType::I32, places), keep = maker.tensor(DType::Bool, places), weights = maker.tensor(router(), places);
+        Gate gate{maker.make<ir::DropOp>(assign(maker, indices), keep), weights};
+        return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+      },
+      {experts, keeps, randomTensor(router(), {c().tokens, c().choices}, 9)});
+}
+
+TEST_P(LayerKernelForms, scoresAndWhatIsMadeOfThemAreResultsToo) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    mlir::Value scores = maker.make<ir::MatmulOp>(in.tokens, in.scores), all = maker.make<ir::SoftmaxOp>(scores);
+    ir::SelectOp top = select(maker, scores);
+    Gate gate{assign(maker, top.getIndices()), maker.make<ir::SoftmaxOp>(top.getValues())};
+    mlir::Value y = downOf(maker, in, gate, upOf(maker, in, gate.routing));
+    return {all, y, scores, maker.make<ir::MulOp>(y, in.residual)};
+  });
+}
+
+TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
+  target = testTargets().front();
+  auto refusal = [&](const Write& write) {
+    try {
+      run("moe_layer", write, inputs());
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+    return std::string("a kernel was made");
+  };
+  std::string capacity = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    ir::SelectOp top = select(maker, maker.make<ir::MatmulOp>(in.tokens, in.scores));
+    Gate gate{assign(maker, top.getIndices(), "3"), maker.make<ir::SoftmaxOp>(top.getValues())};
+    return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  });
+  EXPECT_NE(capacity.find("its experts have capacities, which count the rows of the whole call"), std::string::npos) << capacity;
+  std::string routing = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    return {gate.routing, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  });
+  EXPECT_NE(routing.find("its routing is used elsewhere"), std::string::npos) << routing;
+  std::string rows = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value made = maker.make<ir::MulOp>(upOf(maker, in, gate.routing), maker.tensor(type(), {text(c().choices) + "*t", text(c().hidden)}));
+    return {downOf(maker, in, gate, made)};
+  });
+  EXPECT_NE(rows.find("its experts read rows by their places"), std::string::npos) << rows;
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, LayerKernelForms, ::testing::Combine(::testing::Values(cases[0]), ::testing::Values(DType::F32)), nameOf);
+
+} // namespace
+} // namespace moec::testing
