@@ -18,12 +18,16 @@ std::vector<std::string> streamsOf(ir::KernelOp kernel) {
   return paths;
 }
 
-std::string keyOf(ir::KernelOp kernel, const std::string& emitter) {
+std::optional<std::string> KernelEmitter::refuse(ir::KernelOp, mlir::DictionaryAttr) { return "kernels of " + target() + " are not tuned"; }
+
+namespace {
+
+std::string keyText(ir::KernelOp kernel, const std::string& emitter, mlir::DictionaryAttr schedule) {
   std::string text;
   llvm::raw_string_ostream out(text);
   out << emitter << " " << kernel.getKind() << " ";
-  if (kernel.getSchedule())
-    out << *kernel.getSchedule();
+  if (schedule)
+    out << schedule;
   llvm::DenseMap<mlir::Value, unsigned> numbers;
   auto define = [&](mlir::Value value) { out << " %" << numbers.try_emplace(value, numbers.size()).first->second << ":" << value.getType(); };
   mlir::Block& body = kernel.getBody().front();
@@ -44,6 +48,11 @@ std::string keyOf(ir::KernelOp kernel, const std::string& emitter) {
   }
   return text;
 }
+
+} // namespace
+
+std::string keyOf(ir::KernelOp kernel, const std::string& emitter) { return keyText(kernel, emitter, kernel.getScheduleAttr()); }
+std::string keyWithoutScheduleOf(ir::KernelOp kernel, const std::string& emitter) { return keyText(kernel, emitter, nullptr); }
 
 std::string symbolOf(ir::KernelOp kernel, const std::string& key) {
   llvm::XXH128_hash_t hash = llvm::xxh3_128bits(llvm::ArrayRef(reinterpret_cast<const uint8_t*>(key.data()), key.size()));

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,13 @@ public:
   virtual LayerChoice chooseLayer(ir::KernelOp) { return {}; }
   /// A complete schedule for a kernel, from the cost model. Null with a diagnostic when no legal one exists.
   virtual mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) = 0;
+  /// Schedules that differ from this legal one of the kernel in one choice (what it drags along follows), and give the same bits: what a tuner may try.
+  /// None for kernels that are not tuned.
+  virtual std::vector<mlir::DictionaryAttr> candidates(ir::KernelOp, mlir::DictionaryAttr) { return {}; }
+  /// Why a schedule that somebody names cannot take the place of chooseSchedule()'s, or nothing: it is legal, of bounded scratch, and gives the same bits.
+  virtual std::optional<std::string> refuse(ir::KernelOp kernel, mlir::DictionaryAttr schedule);
+  /// key() of a kernel as if it had no schedule and no place in the model: what tuned schedules are found by.
+  virtual std::string keyWithoutSchedule(ir::KernelOp kernel) = 0;
   /// Everything the machine code depends on, as text: body, types, schedule, target, emitter version; no labels, paths of draws or locations. Symbol names
   /// of sizes are kept: equal kernels over the same symbols share an image.
   virtual std::string key(ir::KernelOp kernel) = 0;
@@ -63,6 +71,8 @@ std::vector<std::string> streamsOf(ir::KernelOp kernel);
 
 /// Everything that a kernel's code depends on, behind `emitter` (the emitter's version, its target and what else it depends on); for KernelEmitter::key().
 std::string keyOf(ir::KernelOp kernel, const std::string& emitter);
+/// The same without the schedule.
+std::string keyWithoutScheduleOf(ir::KernelOp kernel, const std::string& emitter);
 /// "<kind>_<32 hexadecimal digits>" of a key.
 std::string symbolOf(ir::KernelOp kernel, const std::string& key);
 

@@ -46,8 +46,9 @@ bool writesKernels(const CompileOptions& options) { return options.emit == "cuda
 /// One compilation for one target and purpose, from a model or a dump to a plan.
 class Pipeline {
 public:
-  Pipeline(const CompileOptions& options, KernelFolder& kernels, CompileResult& result, MLIRContext& context, ContextDiagnostics& diagnostics)
-      : options_(options), kernels_(kernels), result_(result), context_(context), diagnostics_(diagnostics) {
+  Pipeline(const CompileOptions& options, const KnownSchedules& schedules, KernelFolder& kernels, CompileResult& result, MLIRContext& context,
+           ContextDiagnostics& diagnostics)
+      : options_(options), schedules_(schedules), kernels_(kernels), result_(result), context_(context), diagnostics_(diagnostics) {
     if (!options.kernelCache.empty())
       cache_.emplace(options.kernelCache);
   }
@@ -91,6 +92,7 @@ public:
     if (!emitter)
       throw Error(Fault::Usage, error);
     ModuleOp module = *compilation_.module;
+    ScheduleSource source(*emitter, schedules_, options_.listChoices);
     bool trains = purposeOf(module) == Purpose::Training;
     if (options_.stopAfter == phaseNames[static_cast<int>(Phase::Grad)] && !(trains && first <= Phase::Grad))
       throw Error(Fault::Usage, "phase 'grad' is of a module for training: name --train with a model, or --from with a dump before it");
@@ -121,7 +123,7 @@ public:
     };
     auto passOfModule = [&](const char* name, auto work) {
       Trace::Span span(options_.trace.get(), name, "pass");
-      return succeeded(work(module, *emitter));
+      return succeeded(work(module, source));
     };
     auto schedule = [&] {
       compilation_.target = target;
@@ -148,6 +150,8 @@ public:
     if (first <= Phase::Emit &&
         !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, known, options_.trace.get(), result_); }))
       return false;
+    if (options_.listChoices)
+      source.list(purposeOf(module), result_.choices);
     return run(Phase::Pack, [&] {
       auto made = makePlan(compilation_);
       if (failed(made))
@@ -226,6 +230,7 @@ private:
   }
 
   const CompileOptions& options_;
+  const KnownSchedules& schedules_;
   KernelFolder& kernels_;
   CompileResult& result_;
   MLIRContext& context_;
@@ -342,6 +347,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   std::string text = readText(model);
   std::vector<std::string> targets = resolveTargets(options.targets);
   Phase first = options.from.empty() ? Phase::Import : *parsePhase(options.from);
+  KnownSchedules schedules = knownSchedules(options);
 
   ProgramData program;
   program.buildId = sourceId();
@@ -359,7 +365,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
       context.loadAllAvailableDialects();
       context.printOpOnDiagnostic(false);
       ContextDiagnostics diagnostics(context, model, options.moefy);
-      Pipeline pipeline(options, kernels, result, context, diagnostics);
+      Pipeline pipeline(options, schedules, kernels, result, context, diagnostics);
       if (first == Phase::Import)
         pipeline.import(model, text, purpose);
       else

@@ -20,6 +20,17 @@ struct GenerationSizes {
   int64_t batch = 1, context = 0;
 };
 
+/// What was chosen for a kernel, for tuners.
+struct KernelChoice {
+  std::string key; // of what it computes, without its schedule: 32 hexadecimal digits; CompileOptions::schedules, TunedSchedule::kernel
+  std::string target, kind, label;
+  Purpose purpose = Purpose::Inference;
+  std::vector<std::string> kernels; // symbols of its launches: one, but where equal products have weights in different forms
+  KernelSchedule schedule;
+  bool isTuned = false;
+  std::vector<KernelSchedule> candidates; // what may be tried next: legal, with the same bits
+};
+
 struct CompileOptions {
   std::vector<std::string> targets; // "cpu" (this machine), "cpu:x86-64-v2" to "cpu:x86-64-v4"; empty: this machine and x86-64-v3
   bool drawsAsInputs = false;       // random draws become inputs named by their path
@@ -51,7 +62,11 @@ struct CompileOptions {
   /// A folder of CUDA texts, <symbol>.cu each, that take the place of moec's; each must be a kernel's of a CUDA target. With emit "cuda" they are written
   /// there, and the result's text names them.
   std::filesystem::path kernels;
-  std::filesystem::path kernelCache; // a folder of kernels' images by content, read and added to; empty: every kernel is compiled
+  /// A file of tuned schedules (runtime/core/TuningDatabase.h); those for this CPU take the place of the cost model's. Results keep their bits. Empty: none.
+  std::filesystem::path tuning;
+  std::map<std::string, KernelSchedule> schedules; // of single kernels, by KernelChoice::key, before those of `tuning`; refused ones are not used
+  bool listChoices = false;                        // CompileResult::choices is filled
+  std::filesystem::path kernelCache;               // a folder of kernels' images by content, read and added to; empty: every kernel is compiled
   std::function<void(const std::string& phase, double seconds)> onPhase; // progress
   std::shared_ptr<Trace> trace;                                          // phases, passes and kernels are added to it; null: nothing is traced
 };
@@ -63,8 +78,9 @@ struct CompileResult {
   int kernelsCompiled = 0;
   int kernelsReused = 0; // equal to another of the same target
   int kernelsFromCache = 0;
-  int badCacheEntries = 0;  // damaged or of something else: their kernels are among those compiled
-  std::string cacheProblem; // why compiled kernels are not in the cache now: the first failure; empty when there was none
+  std::vector<KernelChoice> choices; // with listChoices: of every target and purpose, each key once
+  int badCacheEntries = 0;           // damaged or of something else: their kernels are among those compiled
+  std::string cacheProblem;          // why compiled kernels are not in the cache now: the first failure; empty when there was none
 };
 
 /// Throws Error(Model) whose text is all diagnostics, one a line: "model.json:12:18: error: ...".

@@ -1,6 +1,7 @@
 #include "codegen/cpu/CpuEmitter.h"
 
 #include "codegen/KindTable.h"
+#include "codegen/cpu/Candidates.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/ObjectCompiler.h"
 
@@ -47,6 +48,18 @@ mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
 }
 
 LayerChoice CpuEmitter::chooseLayer(ir::KernelOp layer) { return cpu::chooseLayer(layer, target_); }
+
+std::vector<mlir::DictionaryAttr> CpuEmitter::candidates(ir::KernelOp kernel, mlir::DictionaryAttr schedule) {
+  return candidatesOf(kernel, schedule, chooseSchedule(kernel), target_);
+}
+
+std::optional<std::string> CpuEmitter::refuse(ir::KernelOp kernel, mlir::DictionaryAttr schedule) {
+  return refusalOf(kernel, schedule, chooseSchedule(kernel), target_);
+}
+
+std::string CpuEmitter::keyWithoutSchedule(ir::KernelOp kernel) {
+  return keyWithoutScheduleOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name));
+}
 
 std::string CpuEmitter::key(ir::KernelOp kernel) {
   auto place = debugInfo_ ? modelPlaceOf(kernel.getLoc()) : std::nullopt;

@@ -22,12 +22,6 @@ std::optional<int64_t> integer(mlir::DictionaryAttr attr, llvm::StringRef name) 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / static_cast<int64_t>(byteSize(sumType(dtype))); }
 
-// The sums, one row of the panel and one element of a must fit into the registers; 32-register targets take the element from memory.
-int64_t mostRows(const CpuTarget& target, int64_t vectors) {
-  int64_t sums = target.vectorRegisters - vectors - (target.vectorRegisters > 16 ? 2 : 1);
-  return std::min<int64_t>(12, sums / vectors);
-}
-
 std::optional<std::string> illegalBlock(const CpuTarget& target, DType dtype, int64_t rows, int64_t nr) {
   int64_t lanes = lanesOf(target, dtype);
   if (nr <= 0 || nr % lanes != 0)
@@ -44,6 +38,12 @@ int64_t vectorsFor(int64_t columns, int64_t lanes) {
 }
 
 } // namespace
+
+// The sums, one row of the panel and one element of a must fit into the registers; 32-register targets take the element from memory.
+int64_t mostRows(const CpuTarget& target, int64_t vectors) {
+  int64_t sums = target.vectorRegisters - vectors - (target.vectorRegisters > 16 ? 2 : 1);
+  return std::min<int64_t>(12, sums / vectors);
+}
 
 std::optional<std::string> ProductSchedule::illegal(const CpuTarget& target, DType dtype) const {
   if (auto why = illegalBlock(target, dtype, rows, nr))

@@ -7,6 +7,9 @@
 
 namespace moec::codegen::cpu {
 
+/// Rows of the tallest register block of so many vectors that the target holds.
+int64_t mostRows(const CpuTarget& target, int64_t vectors);
+
 /// How a product of rows (M, K) with panels of b (N, K) is cut.
 struct ProductSchedule {
   int64_t rows = 0;  // rows of a register block

@@ -90,6 +90,10 @@ std::string CudaEmitter::symbolOf(ir::KernelOp kernel) {
   return codegen::symbolOf(kernel, keyOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name)));
 }
 
+std::string CudaEmitter::keyWithoutSchedule(ir::KernelOp kernel) {
+  return keyWithoutScheduleOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name));
+}
+
 std::string CudaEmitter::key(ir::KernelOp kernel) {
   std::string text = keyOf(kernel, fmt::format("emitter {} {} nvrtc {}", kEmitterVersion, target_.name, nvrtcBuild()));
   if (const CudaSource* users = users_.find(symbolOf(kernel)))

@@ -17,6 +17,7 @@ public:
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   /// Holds NVRTC's build too, and the user's text where there is one.
   std::string key(ir::KernelOp kernel) override;
+  std::string keyWithoutSchedule(ir::KernelOp kernel) override;
   std::string symbolOf(ir::KernelOp kernel) override;
   mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;
   mlir::FailureOr<std::string> print(ir::KernelOp kernel, CodeText form) override;

@@ -14,6 +14,7 @@
 #include "compiler/cli/bench/TokenSizes.h"
 #include "moec_build_id.h"
 #include "runtime/core/AtomicFile.h"
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
 #include "runtime/device/cpu/CpuDevice.h"
 
@@ -82,7 +83,7 @@ BenchReport reportOf(const BenchSubject& subject, const Device& device, std::vec
           .build = versionText(),
           .device = device.name(),
           .target = subject.plan().target,
-          .cpu = bench::cpuName(),
+          .cpu = cpuModel(),
           .token = tokenWord(subject.plan()),
           .made = subject.made(),
           .purpose = subject.plan().purpose,

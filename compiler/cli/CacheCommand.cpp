@@ -5,9 +5,11 @@
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/ProgramCache.h"
 #include "compiler/cli/Table.h"
+#include "compiler/cli/TuningFile.h"
 #include "moec_build_id.h"
 #include "runtime/core/Container.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/TuningDatabase.h"
 #include "runtime/io/MappedFile.h"
 
 #include <CLI/CLI.hpp>
@@ -31,6 +33,7 @@ using Clock = std::chrono::system_clock;
 struct CacheFlags : CommonOptions {
   std::string olderThan;
   bool drawsAsInputs = false, record = false, replay = false, inputGradients = false;
+  bool clearsTuning = false;
 };
 
 CacheFolder userCache() {
@@ -110,6 +113,16 @@ std::string nameInTable(const Description& about, const CacheFile& file) {
 
 const char* kindWord(CacheFile::Kind kind) { return kind == CacheFile::Kind::Program ? "program" : "kernel"; }
 
+/// The tuning database beside the caches, where there is one.
+std::optional<TuningContents> tuningIn(const CacheFolder& cache) {
+  std::error_code code;
+  return fs::exists(cache.tuning(), code) ? std::optional(TuningDatabase(cache.tuning()).read()) : std::nullopt;
+}
+
+Json tuningJson(const TuningContents& tuning, const fs::path& path) {
+  return {{"path", path.string()}, {"schedules", tuning.entries.size()}, {"bad_lines", tuning.bad}, {"foreign_lines", tuning.foreign}, {"torn", tuning.isTorn}};
+}
+
 void listCache(const CacheFlags& flags) {
   CacheFolder cache = userCache();
   int64_t limit = cacheLimit(flags.cacheLimit), total = 0, damaged = 0, others = 0;
@@ -134,14 +147,18 @@ void listCache(const CacheFlags& flags) {
       entry["damage"] = about.damage;
     entries.push_back(std::move(entry));
   }
+  auto tuning = tuningIn(cache);
   if (flags.json) {
     Json json{{"folder", cache.path().string()}, {"bytes", total}, {"limit", limit}, {"entries", entries}};
+    json["tuning"] = tuning ? tuningJson(*tuning, cache.tuning()) : Json(nullptr);
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
     return;
   }
   if (!files.empty())
     fmt::print("{}\n", table.str());
   fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)), shortBytes(static_cast<double>(limit)));
+  if (tuning)
+    fmt::print("{}: {}; no part of the caches, `moec cache clear --tuning` removes it\n", cache.tuning().string(), tuningWords(*tuning));
   if (others > 0)
     fmt::print("{} of another version of moec: this one makes its own; `moec cache clear` removes all\n", others);
   if (damaged > 0)
@@ -152,13 +169,16 @@ void clearCache(const CacheFlags& flags) {
   CacheFolder cache = userCache();
   auto before = flags.olderThan.empty() ? Clock::time_point::max() : Clock::now() - parseAge(flags.olderThan, "--older-than");
   CacheFolder::Removed removed = cache.clear(before);
+  bool hadTuning = flags.clearsTuning && TuningDatabase(cache.tuning()).clear();
   if (flags.json) {
-    Json json{{"folder", cache.path().string()}, {"programs", removed.programs}, {"kernels", removed.kernels}, {"bytes", removed.bytes}};
+    Json json{{"folder", cache.path().string()}, {"programs", removed.programs}, {"kernels", removed.kernels}, {"bytes", removed.bytes}, {"tuning", hadTuning}};
     fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
     return;
   }
   fmt::print("removed {} programs and {} kernels, {}, from {}\n", removed.programs, removed.kernels, shortBytes(static_cast<double>(removed.bytes)),
              cache.path().string());
+  if (hadTuning)
+    fmt::print("removed the tuned schedules, {}\n", cache.tuning().string());
 }
 
 /// The entry that is most like the key: of the same file, the same name or the same bytes, with the fewest differences; of two, the one used last.
@@ -227,6 +247,8 @@ void addCacheCommand(CLI::App& app) {
 
   CLI::App* clear = command->add_subcommand("clear", "Remove what lies in the caches: it costs nothing but the time to compile again");
   clear->add_option("--older-than", flags->olderThan, "only what was not used for so long, as 90m, 12h or 30d")->type_name("AGE");
+  clear->add_flag("--tuning", flags->clearsTuning, "and the schedules that `moec tune` measured and keeps beside the caches, which cost minutes to find again")
+      ->excludes("--older-than");
   addJsonFlag(*clear, *flags);
   clear->callback([flags] { clearCache(*flags); });
 

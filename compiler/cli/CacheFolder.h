@@ -35,6 +35,8 @@ public:
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path programs() const { return path_ / "programs"; }
   std::filesystem::path kernels() const { return path_ / "kernels"; }
+  /// No entry of the caches: it is never removed to make room.
+  std::filesystem::path tuning() const { return path_ / "tuning.jsonl"; }
 
   /// Least recently used first. What others remove meanwhile is left out. Error(System) when the folder is there and cannot be read.
   std::vector<CacheFile> files() const;

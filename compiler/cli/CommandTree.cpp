@@ -56,6 +56,7 @@ std::unique_ptr<CLI::App> makeCommandTree() {
   addRunCommand(*app);
   addCheckCommand(*app);
   addBenchCommand(*app);
+  addTuneCommand(*app);
   addInspectCommand(*app);
   addExplainCommand(*app);
   addDevicesCommand(*app);

@@ -15,6 +15,7 @@ void addGenerateCommand(CLI::App& app);
 void addRunCommand(CLI::App& app);
 void addCheckCommand(CLI::App& app);
 void addBenchCommand(CLI::App& app);
+void addTuneCommand(CLI::App& app);
 void addInspectCommand(CLI::App& app);
 void addExplainCommand(CLI::App& app);
 void addDevicesCommand(CLI::App& app);

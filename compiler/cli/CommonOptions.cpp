@@ -68,6 +68,11 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
       .add_option("--cache-limit", options.cacheLimit,
                   "what the caches may take, as 500M or 4G; what was used least goes first (default: $MOEC_CACHE_LIMIT, or 4G)")
       ->type_name("SIZE");
+  command
+      .add_option("--tuning", options.tuning,
+                  "schedules that `moec tune` measured on this CPU, from this file; off: the cost model's alone (default: $MOEC_TUNING, or tuning.jsonl beside "
+                  "the caches)")
+      ->type_name("TUNING");
   command.add_flag("-g", options.debugInfo, "CPU kernels know their lines in the model, for debuggers and profilers");
   command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
 }

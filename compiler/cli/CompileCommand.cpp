@@ -56,7 +56,8 @@ void writeText(const CompileFlags& flags, const std::string& text) {
 
 nlohmann::ordered_json targetJson(const Program& program, const Plan& plan) {
   std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
-  nlohmann::ordered_json json{{"target", plan.target}, {"kernels", kernels.size()}, {"launches", plan.forward.size()}};
+  nlohmann::ordered_json json{
+      {"target", plan.target}, {"kernels", kernels.size()}, {"launches", plan.forward.size()}, {"tuned_kernels", tunedKernels(kernels)}};
   if (plan.purpose != Purpose::Inference)
     json["purpose"] = name(plan.purpose);
   if (plan.purpose == Purpose::Training) {
@@ -117,12 +118,12 @@ void printWork(const CompileResult& compiled) {
 
 void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
   const auto& plans = opened.program.data().plans;
-  Table table({"target", ">kernels", ">launches", ">parameters"});
+  Table table({"target", ">kernels", ">tuned", ">launches", ">parameters"});
   std::string functions;
   for (const Plan& plan : plans) {
     std::vector<KernelSummary> kernels = kernelSummaries(opened.program, plan);
-    table.add({plan.target + purposeSuffix(plan), std::to_string(kernels.size()), std::to_string(plan.forward.size() + plan.apply.size()),
-               std::to_string(parameterCount(plan))});
+    table.add({plan.target + purposeSuffix(plan), std::to_string(kernels.size()), std::to_string(tunedKernels(kernels)),
+               std::to_string(plan.forward.size() + plan.apply.size()), std::to_string(parameterCount(plan))});
     if (std::string text = functionTable(kernels); !text.empty())
       functions += fmt::format("\nkernels of {}{}\n{}", plan.target, purposeSuffix(plan), text);
   }

@@ -2,6 +2,7 @@
 
 #include "compiler/cli/CacheFolder.h"
 #include "compiler/cli/Table.h"
+#include "compiler/cli/TuningFile.h"
 #include "moec_build_id.h"
 #include "runtime/Compile.h"
 #include "runtime/core/AtomicFile.h"
@@ -166,6 +167,22 @@ Diagnosis cache() {
           isLittle ? "make room, or let XDG_CACHE_HOME name a folder on a larger disk" : ""};
 }
 
+Diagnosis tuning() {
+  try {
+    fs::path file = tuningFile({});
+    if (file.empty())
+      return {"tuning", Status::Ok, "off: schedules are the cost model's"};
+    std::error_code code;
+    if (!fs::exists(file, code))
+      return {"tuning", Status::Ok, fmt::format("{}: nothing is tuned yet, schedules are the cost model's", file.string()), ""};
+    TuningContents contents = TuningDatabase(file).read();
+    return {"tuning", contents.bad > 0 ? Status::Warn : Status::Ok, fmt::format("{}: {}", file.string(), tuningWords(contents)),
+            contents.bad > 0 ? "nothing has to be done; `moec cache clear --tuning` removes all of it" : ""};
+  } catch (const Error& error) {
+    return {"tuning", Status::Warn, joined(error.what()), "remove the file, or name another with MOEC_TUNING; \"off\" leaves tuning alone"};
+  }
+}
+
 Diagnosis disk() {
   std::error_code code;
   fs::path here = fs::current_path(code), temporary = fs::temp_directory_path(code);
@@ -185,6 +202,7 @@ std::vector<Diagnosis> diagnose() {
   list.push_back(driver());
   addGpus(list.back().status == Status::Ok, list);
   list.push_back(cache());
+  list.push_back(tuning());
   list.push_back(disk());
   return list;
 }

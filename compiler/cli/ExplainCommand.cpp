@@ -24,8 +24,15 @@ void printJson(const Plan& plan) {
   for (LaunchList list : kLists)
     for (size_t i = 0; i < plan.launches(list).size(); ++i) {
       const LaunchInfo& launch = plan.launches(list)[i];
-      nlohmann::ordered_json line{{"list", name(list)},      {"launch", i},       {"layer", launch.label},         {"kind", launch.kind},
-                                  {"kernel", launch.kernel}, {"ops", launch.ops}, {"ends_because", launch.reason}, {"schedule", launch.schedule}};
+      nlohmann::ordered_json line{{"list", name(list)},
+                                  {"launch", i},
+                                  {"layer", launch.label},
+                                  {"kind", launch.kind},
+                                  {"kernel", launch.kernel},
+                                  {"ops", launch.ops},
+                                  {"ends_because", launch.reason},
+                                  {"schedule", launch.schedule},
+                                  {"chosen_by", chooserOf(launch)}};
       fmt::print("{}\n", line.dump());
     }
 }
@@ -57,7 +64,7 @@ std::string opsOf(const LaunchInfo& launch) {
 void printLaunch(const LaunchInfo& launch) {
   fmt::print("  {:<12} {}\n", launch.kind, opsOf(launch));
   if (!launch.schedule.empty())
-    fmt::print("  {:<12} schedule: {}\n", "", launch.schedule);
+    fmt::print("  {:<12} schedule: {} ({})\n", "", launch.schedule, chooserOf(launch));
   if (!launch.reason.empty())
     fmt::print("  {:<12} ends here: {}\n", "", launch.reason);
   fmt::print("  {:<12} kernel: {}\n", "", launch.kernel);

@@ -139,7 +139,8 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
   for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
-    Json entry{{"symbol", kernel.symbol}, {"kind", kernel.kind}, {"image_bytes", kernel.imageBytes}, {"launches", kernel.launches}, {"layers", kernel.layers}};
+    Json entry{{"symbol", kernel.symbol},     {"kind", kernel.kind},     {"image_bytes", kernel.imageBytes},
+               {"launches", kernel.launches}, {"layers", kernel.layers}, {"chosen_by", kernel.isTuned ? "tuning" : "cost model"}};
     for (const FunctionSummary& function : kernel.functions)
       entry["functions"].push_back(functionJson(function, &sizes));
     result["kernels"].push_back(std::move(entry));
@@ -220,9 +221,10 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
 
   std::vector<KernelSummary> kernels = kernelSummaries(program, plan);
   fmt::print("\nkernels\n");
-  Table images({"  kind", ">launches", ">image", "symbol"});
+  Table images({"  kind", ">launches", ">image", "schedule by", "symbol"});
   for (const KernelSummary& kernel : kernels)
-    images.add({"  " + kernel.kind, std::to_string(kernel.launches), shortBytes(static_cast<double>(kernel.imageBytes)), kernel.symbol});
+    images.add({"  " + kernel.kind, std::to_string(kernel.launches), shortBytes(static_cast<double>(kernel.imageBytes)),
+                kernel.isTuned ? "tuning" : "cost model", kernel.symbol});
   fmt::print("{}", images.str());
   if (std::string functions = functionTable(kernels, &sizes); !functions.empty())
     fmt::print("\nfunctions of kernels, a launch each{}\n{}", bound, functions);

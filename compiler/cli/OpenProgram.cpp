@@ -5,6 +5,7 @@
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
 #include "compiler/cli/Terminal.h"
+#include "compiler/cli/TuningFile.h"
 #include "models/json/Parse.h"
 #include "moec_build_id.h"
 #include "runtime/core/Error.h"
@@ -79,6 +80,7 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   if (!common.targets.empty())
     options.targets = common.targets;
   options.moefy = common.moefy;
+  options.tuning = tuningToRead(common.tuning);
   options.debugInfo = common.debugInfo;
   options.train |= common.train;
   options.accumulate |= common.accumulate;
@@ -148,7 +150,7 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
     for (auto [given, flag] :
          {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
           std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
-          std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context")})
+          std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context"), std::pair(!common.tuning.empty(), "--tuning")})
       if (given)
         throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
     Program program = Program::load(common.file);

@@ -27,6 +27,10 @@ int64_t checkedAdd(int64_t a, int64_t b) {
 
 } // namespace
 
+const char* chooserOf(const LaunchInfo& launch) { return launch.isTuned ? "tuning" : "cost model"; }
+
+size_t tunedKernels(const std::vector<KernelSummary>& kernels) { return static_cast<size_t>(std::ranges::count(kernels, true, &KernelSummary::isTuned)); }
+
 std::string purposeSuffix(const Plan& plan) { return plan.purpose == Purpose::Inference ? "" : fmt::format(", {}", name(plan.purpose)); }
 
 int64_t parameterCount(const Plan& plan) {
@@ -148,6 +152,7 @@ std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& p
         result.push_back({.symbol = launch.kernel,
                           .kind = launch.kind,
                           .imageBytes = program.kernel(plan.target, launch.kernel).size(),
+                          .isTuned = launch.isTuned,
                           .layers = {},
                           .functions = functionsOf(launch, target)});
         found = result.end() - 1;

@@ -24,6 +24,7 @@ struct KernelSummary {
   std::string symbol, kind;
   uint64_t imageBytes = 0;
   int launches = 0;
+  bool isTuned = false;            // LaunchInfo::isTuned
   std::vector<std::string> layers; // each once, in order of first use
   std::vector<FunctionSummary> functions;
 };
@@ -34,6 +35,8 @@ struct MemorySummary {
   int64_t activations = 0; // of training: what is made on the way to the loss and kept for the way back
 };
 
+/// Who chose a launch's schedule: "tuning" or "cost model".
+const char* chooserOf(const LaunchInfo& launch);
 /// ", training" behind the name of a plan's target; empty of the plan for inference.
 std::string purposeSuffix(const Plan& plan);
 int64_t parameterCount(const Plan& plan);
@@ -44,6 +47,8 @@ int64_t callBytes(const Plan& plan, const Bindings& sizes);
 MemorySummary memorySummary(const Plan& plan, const Bindings& sizes);
 /// In order of first use, prepare launches first.
 std::vector<KernelSummary> kernelSummaries(const Program& program, const Plan& plan);
+/// Kernels whose schedules were measured.
+size_t tunedKernels(const std::vector<KernelSummary>& kernels);
 /// "[batch, 65, 32]".
 std::string shapeText(const std::vector<Size>& shape);
 

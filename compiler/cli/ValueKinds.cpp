@@ -82,6 +82,7 @@ const std::vector<ValueKind>& valueKinds() {
       {.name = "LOGITS", .description = "what router logits that are no finite numbers do", .words = settingWords("non_finite")},
       {.name = "CHOICES", .description = "a record of what gates chose in a training", .isFile = true},
       {.name = "CONFIG", .description = "settings of a training", .endings = {"json"}, .isFile = true},
+      {.name = "TUNING", .description = "a database of tuned schedules", .words = {"off"}, .endings = {"jsonl"}, .isFile = true},
       {.name = "TRACE", .description = "a trace to write", .endings = {"json"}, .isFile = true},
       {.name = "FILE", .description = "any file", .isFile = true},
       {.name = "DIR", .description = "a folder", .isFolder = true},

@@ -5,15 +5,11 @@ using namespace moec::ir;
 
 namespace moec::compiler {
 
-LogicalResult chooseSchedules(ModuleOp module, codegen::KernelEmitter& emitter) {
+LogicalResult chooseSchedules(ModuleOp module, ScheduleSource& source) {
   WalkResult result = module.walk([&](KernelOp kernel) {
     if (kernel.getSchedule()) // written by hand into a dump: kept
       return WalkResult::advance();
-    DictionaryAttr schedule = emitter.chooseSchedule(kernel);
-    if (!schedule)
-      return WalkResult::interrupt();
-    kernel.setScheduleAttr(schedule);
-    return WalkResult::advance();
+    return succeeded(source.choose(kernel)) ? WalkResult::advance() : WalkResult::interrupt();
   });
   return failure(result.wasInterrupted());
 }

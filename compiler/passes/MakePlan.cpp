@@ -195,6 +195,7 @@ private:
           launch.ops.push_back(op.getName().stripDialect().str());
       launch.reason = kernel.getReason().value_or("").str();
       launch.schedule = kernel.getSchedule() ? scheduleText(*kernel.getSchedule()) : "";
+      launch.isTuned = kernel->hasAttr(tunedName);
       Cost cost = costOf(kernel);
       launch.flops = cost.flops;
       launch.bytes = cost.bytes;

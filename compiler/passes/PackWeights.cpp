@@ -24,8 +24,7 @@ func::FuncOp prepareFunction(ModuleOp module) {
 }
 
 /// The kernel that packs a value (.., N, K) into panels of nr rows. With `exchange`, the value is (.., K, N).
-FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder,
-                            codegen::KernelEmitter& emitter) {
+FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder, ScheduleSource& source) {
   Location loc = plain.getLoc();
   Sizes sizes = exchange ? sizesOf(exchange.getResult()) : sizesOf(plain);
   Size n = sizes[sizes.size() - 2], k = sizes.back();
@@ -43,15 +42,13 @@ FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, Strin
     auto pack = PackOp::create(builder, loc, matrix, builder.getI64IntegerAttr(nr));
     YieldOp::create(builder, loc, ValueRange{pack.getResult()});
   }
-  DictionaryAttr schedule = emitter.chooseSchedule(kernel);
-  if (!schedule)
+  if (failed(source.choose(kernel)))
     return failure();
-  kernel.setScheduleAttr(schedule);
   return kernel.getOutputs().front();
 }
 
 /// @"<parameter>.packed.<nr>": the panels of a parameter, packed once however many kernels read them.
-FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, codegen::KernelEmitter& emitter) {
+FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, ScheduleSource& source) {
   std::string name = read.getState().str() + ".packed." + std::to_string(nr);
   if (auto state = module.lookupSymbol<PreparedOp>(name))
     return state;
@@ -59,7 +56,7 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
   OpBuilder builder(prepare.getBody().front().getTerminator());
   Location loc = NameLoc::get(builder.getStringAttr(read.getState()), read.getLoc());
   auto plain = ReadOp::create(builder, loc, read.getType(), read.getStateAttr());
-  auto panels = packKernel(plain, nullptr, nr, read.getState(), "weights are packed once, in @prepare", builder, emitter);
+  auto panels = packKernel(plain, nullptr, nr, read.getState(), "weights are packed once, in @prepare", builder, source);
   if (failed(panels))
     return failure();
   WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), name), *panels);
@@ -72,14 +69,14 @@ FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, code
 using Panels = std::map<std::tuple<void*, bool, int64_t>, Value>;
 
 /// What reads the panels of `outside`, in front of the kernel; null when it stays plain.
-FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, Panels& known, codegen::KernelEmitter& emitter) {
+FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, Panels& known, ScheduleSource& source) {
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
   OpBuilder builder(kernel);
   if (purposeOf(module) != Purpose::Training) {
     if (!read || exchange || !module.lookupSymbol<ParameterOp>(read.getState()))
       return Value();
-    auto state = packedState(module, read, nr, emitter);
+    auto state = packedState(module, read, nr, source);
     if (failed(state))
       return failure();
     return Value(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state->getType()), FlatSymbolRefAttr::get(state->getSymNameAttr())));
@@ -89,7 +86,7 @@ FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, Kerne
   Value& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
   if (panels)
     return panels;
-  auto packed = packKernel(outside, exchange, nr, kernel.getLabel(), "weights change with every call", builder, emitter);
+  auto packed = packKernel(outside, exchange, nr, kernel.getLabel(), "weights change with every call", builder, source);
   if (succeeded(packed))
     panels = *packed;
   return packed;
@@ -98,7 +95,7 @@ FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, Kerne
 /// The weight operand of a product, by kernel body argument.
 OpOperand* weightOperand(Operation* op) { return isa<MatmulOp, GroupedMatmulOp>(op) ? &op->getOpOperand(1) : nullptr; }
 
-LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, codegen::KernelEmitter& emitter) {
+LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, ScheduleSource& source) {
   auto exchange = weight.get().getDefiningOp<TransposeOp>();
   auto argument = dyn_cast<BlockArgument>(exchange ? exchange.getX() : weight.get());
   DictionaryAttr schedule = kernel.getScheduleAttr();
@@ -108,7 +105,7 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, cod
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, known, emitter);
+  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, known, source);
   if (failed(packed) || !*packed)
     return packed;
 
@@ -134,7 +131,7 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, cod
 
 } // namespace
 
-LogicalResult packWeights(ModuleOp module, codegen::KernelEmitter& emitter) {
+LogicalResult packWeights(ModuleOp module, ScheduleSource& source) {
   for (func::FuncOp function : calledFunctions(module)) {
     Panels known;
     for (KernelOp kernel : SmallVector<KernelOp>(function.getOps<KernelOp>())) {
@@ -143,7 +140,7 @@ LogicalResult packWeights(ModuleOp module, codegen::KernelEmitter& emitter) {
         if (OpOperand* weight = weightOperand(&op))
           weights.push_back(weight);
       for (OpOperand* weight : weights)
-        if (failed(packOperand(kernel, *weight, known, emitter)))
+        if (failed(packOperand(kernel, *weight, known, source)))
           return failure();
     }
   }

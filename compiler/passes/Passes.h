@@ -5,6 +5,7 @@
 #include "codegen/KernelEmitter.h"
 #include "compiler/Compilation.h"
 #include "compiler/KernelCache.h"
+#include "compiler/tune/ScheduleSource.h"
 
 namespace moec::compiler {
 
@@ -38,11 +39,11 @@ mlir::LogicalResult boundRows(mlir::func::FuncOp function);
 mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
 
 /// Gives every kernel of the module a complete schedule.
-mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
+mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, ScheduleSource& source);
 
 /// Weights of matrix products in the panels that their kernels' schedules ask for: computed by @prepare, or, where weights change with every call, by
 /// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
-mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
+mlir::LogicalResult packWeights(mlir::ModuleOp module, ScheduleSource& source);
 
 /// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of
 /// the module, `reads` and `writes` of kernels.

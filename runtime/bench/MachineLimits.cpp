@@ -5,11 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 namespace moec::bench {
 namespace {
@@ -51,23 +46,5 @@ double MachineLimits::rateOf(double (*rounds)(int64_t)) {
 }
 
 LimitSample MachineLimits::measure() { return {rateOf(fmaRoundsFloat), rateOf(fmaRoundsDouble), reads_.measure()}; }
-
-std::string cpuName() {
-#if defined(__x86_64__)
-  unsigned words[12] = {}, most = __get_cpuid_max(0x80000000u, nullptr);
-  if (most < 0x80000004u)
-    return {};
-  for (unsigned leaf = 0; leaf < 3; ++leaf)
-    __get_cpuid(0x80000002u + leaf, &words[4 * leaf], &words[4 * leaf + 1], &words[4 * leaf + 2], &words[4 * leaf + 3]);
-  char text[sizeof(words) + 1] = {};
-  std::memcpy(text, words, sizeof(words));
-  std::string name = text;
-  name.erase(0, name.find_first_not_of(' '));
-  name.erase(name.find_last_not_of(' ') + 1);
-  return name;
-#else
-  return {};
-#endif
-}
 
 } // namespace moec::bench

@@ -34,7 +34,4 @@ private:
   int64_t rounds_ = 1 << 10; // of a piece of work, about a quarter of a millisecond
 };
 
-/// The CPU's name as it tells it, "Intel(R) Xeon(R) ..."; empty where it tells none.
-std::string cpuName();
-
 } // namespace moec::bench

@@ -21,6 +21,9 @@ const std::vector<std::string>& cpuFeatures();
 /// Features that the target needs and this machine lacks; for an unknown target, its name.
 std::vector<std::string> missingFeatures(std::string_view target);
 
+/// What the CPU calls itself; empty where it does not say. Schedules that were tuned on it are found by this.
+std::string cpuModel();
+
 /// The targets that this machine runs, best first.
 std::vector<std::string> runnableCpuTargets();
 

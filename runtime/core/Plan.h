@@ -127,6 +127,9 @@ struct StageInfo {
   std::optional<GridInfo> grid = std::nullopt; // of CUDA targets
 };
 
+/// A kernel's schedule, its entries by name.
+using KernelSchedule = std::map<std::string, int64_t>;
+
 struct LaunchInfo {
   std::string kernel;               // symbol of the kernel's image; equal kernels share it
   std::string label;                // path in the model: "layers.0.moe"
@@ -139,6 +142,7 @@ struct LaunchInfo {
   std::vector<std::string> ops; // the ops fused into it, in order
   std::string reason;           // why the fusion ends where it does, for `explain`
   std::string schedule;         // for `explain` and `inspect`
+  bool isTuned = false;         // the schedule was measured (runtime/core/TuningDatabase.h), not the cost model's
   Size flops, bytes;            // useful arithmetic; least memory traffic
 };
 

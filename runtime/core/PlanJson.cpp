@@ -140,6 +140,8 @@ Json write(const LaunchInfo& launch) {
   writeUnlessEmpty(json, "ops", launch.ops);
   json["reason"] = launch.reason;
   json["schedule"] = launch.schedule;
+  if (launch.isTuned)
+    json["tuned"] = true;
   json["flops"] = write(launch.flops);
   json["bytes"] = write(launch.bytes);
   return json;
@@ -370,6 +372,8 @@ LaunchInfo readLaunch(const Reader& json) {
     launch.ops = ops->texts();
   launch.reason = json.at("reason").text();
   launch.schedule = json.at("schedule").text();
+  if (auto tuned = json.find("tuned"))
+    launch.isTuned = tuned->truth();
   launch.flops = json.at("flops").size();
   launch.bytes = json.at("bytes").size();
   return launch;

@@ -24,7 +24,7 @@ TEST_F(Doctor, AHealthyMachineIsWell) {
   environment = {{"MOEC_COMPILER", path("absent.so")}}; // compiled programs run without it
   Outcome outcome = moec({"doctor"});
   EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
-  for (const char* name : {"cpu", "threads", "kernel images", "compiler", "nvrtc", "cuda driver", "cache", "disk"})
+  for (const char* name : {"cpu", "threads", "kernel images", "compiler", "nvrtc", "cuda driver", "cache", "tuning", "disk"})
     EXPECT_THAT(outcome.out, HasSubstr(std::string("  ") + name + " ")) << outcome.out;
   auto found = checks();
   std::string build = found["moec"]["found"];

@@ -65,6 +65,7 @@ TEST_F(Schema, EveryCommandsResultsFit) {
   expectFits({"run", model, "--init", "0", "--input", input});
   expectFits({"check", model});
   expectFits({"bench", model, "--tokens", "8", "--repetitions", "1", "--min-time", "0.001"});
+  expectFits({"tune", model, "--budget", "1s"});
   expectFits({"train", file("learns.json", kLearns), "--steps", "1", "--out", path("training")});
   std::string speaker = file("speaker.json", R"({"name": "speaker", "inputs": {"tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}},
     "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "attention", "heads": 2, "causal": true}, {"kind": "linear", "out": 256}]})");

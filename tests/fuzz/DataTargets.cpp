@@ -4,6 +4,7 @@
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/Program.h"
+#include "runtime/core/TuningDatabase.h"
 #include "runtime/io/FileKind.h"
 #include "runtime/io/Image.h"
 #include "runtime/io/JsonTensor.h"
@@ -13,6 +14,7 @@
 #include "tests/fuzz/Refusable.h"
 #include "tests/fuzz/Targets.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <stdexcept>
@@ -166,6 +168,17 @@ bool json(Bytes bytes) {
     if (tensor.elements() > 0 && toJsonText(again) != text)
       throw std::logic_error("a tensor is another after writing and reading");
   });
+}
+
+bool tuning(Bytes bytes) {
+  TuningContents contents = parseTuning(bytes);
+  auto lines = static_cast<size_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+  if (static_cast<size_t>(contents.lines + contents.bad + contents.foreign) > lines || contents.entries.size() > static_cast<size_t>(contents.lines))
+    throw std::logic_error("a tuning database has more entries than lines");
+  for (const TunedSchedule& entry : contents.entries)
+    if (!contents.schedulesFor(entry.cpu).contains(entry.kernel) || entry.schedule.empty())
+      throw std::logic_error("an entry of a tuning database is not found by its kernel");
+  return !contents.entries.empty();
 }
 
 } // namespace moec::fuzz

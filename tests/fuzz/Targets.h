@@ -20,6 +20,7 @@ bool json(Bytes bytes);        // JSON numbers: the first byte chooses the dtype
 bool tokenizer(Bytes bytes);   // a tokenizer.json or a SentencePiece model: opened, a text encoded and decoded
 bool records(Bytes bytes);     // files of records: the first byte chooses IDX, CIFAR or a table, and whether its numbers are asked for as f64
 bool results(Bytes bytes);     // a result of `moec bench`: read, compared with itself
+bool tuning(Bytes bytes);      // a database of tuned schedules: read; taken where it has an entry
 bool choices(Bytes bytes);     // a record of a training's choices, its checks made right first
 
 struct Target {

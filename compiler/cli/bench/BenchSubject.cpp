@@ -3,6 +3,8 @@
 #include "compiler/cli/CommandInputs.h"
 #include "compiler/cli/OpenProgram.h"
 
+#include <algorithm>
+
 namespace moec::cli {
 
 namespace {
@@ -16,6 +18,9 @@ std::string madeOf(const Plan& plan, const CommonOptions& options, bool isProgra
     words += ", --recompute";
   if (!options.moefy.empty())
     words += ", --moefy " + options.moefy;
+  auto isTuned = [](const LaunchInfo& launch) { return launch.isTuned; };
+  if (std::ranges::any_of(plan.forward, isTuned) || std::ranges::any_of(plan.apply, isTuned))
+    words += ", with tuned schedules";
   if (isProgram)
     words += ", compiled before";
   return words;
@@ -40,6 +45,18 @@ BenchSubject::BenchSubject(const std::filesystem::path& file, const CommonOption
   training_.emplace(program, device);
   made_ = madeOf(plan(), own, opened.precompiled);
   own.weights ? training_->load(*own.weights, own.allowNonFinite) : training_->init(*own.init);
+}
+
+BenchSubject::BenchSubject(const Program& program, Purpose purpose, const TensorMap& weights, uint64_t seed, std::shared_ptr<Device> device)
+    : name_(program.name()), seed_(seed) {
+  if (purpose == Purpose::Training) {
+    training_.emplace(program, device);
+    training_->load(weights, /*allowNonFinite=*/true);
+  } else {
+    session_.emplace(program, device);
+    session_->load(weights, /*allowNonFinite=*/true);
+  }
+  made_ = moec::name(purpose);
 }
 
 const Plan& BenchSubject::plan() const { return training_ ? training_->plan() : session_->plan(); }

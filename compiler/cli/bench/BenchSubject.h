@@ -15,6 +15,8 @@ class BenchSubject {
 public:
   /// Opens `file` as the options say, compiled or from the caches; with options.train its plan for training. Weights come from --weights, else they are drawn.
   BenchSubject(const std::filesystem::path& file, const CommonOptions& options, std::shared_ptr<Device> device);
+  /// A program that is there, with these weights; its plan for training, or that for inference.
+  BenchSubject(const Program& program, Purpose purpose, const TensorMap& weights, uint64_t seed, std::shared_ptr<Device> device);
 
   const std::string& name() const { return name_; }
   const Plan& plan() const;

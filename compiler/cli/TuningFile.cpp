@@ -1,0 +1,62 @@
+#include "compiler/cli/TuningFile.h"
+
+#include "compiler/cli/CacheFolder.h"
+#include "runtime/core/CpuTarget.h"
+#include "runtime/core/Error.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace moec::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Named {
+  std::string value; // empty: nobody says
+  const char* by = "--tuning";
+};
+
+Named named(const std::string& flag) {
+  if (!flag.empty())
+    return {flag};
+  const char* variable = std::getenv("MOEC_TUNING");
+  return {variable ? variable : "", "MOEC_TUNING"};
+}
+
+} // namespace
+
+fs::path tuningFile(const std::string& flag) {
+  if (std::string value = named(flag).value; !value.empty())
+    return value == "off" ? fs::path() : fs::path(value);
+  fs::path folder = userCacheFolder();
+  return folder.empty() ? fs::path() : CacheFolder(folder).tuning();
+}
+
+fs::path tuningToRead(const std::string& flag) {
+  fs::path file = tuningFile(flag);
+  std::error_code code;
+  if (file.empty() || fs::exists(file, code))
+    return file;
+  if (Named who = named(flag); !who.value.empty())
+    throw Error(Fault::Usage, fmt::format("{} {}: there is no such file; `moec tune` makes one, and \"off\" leaves tuning alone", who.by, who.value));
+  return {};
+}
+
+std::string tuningWords(const TuningContents& contents) {
+  std::string cpu = cpuModel();
+  auto own = std::ranges::count(contents.entries, cpu, &TunedSchedule::cpu);
+  std::string words = fmt::format("{} tuned schedules, {} of them for this CPU", contents.entries.size(), own);
+  if (contents.bad > 0)
+    words += fmt::format("; {} lines are no entries and are passed over", contents.bad);
+  if (contents.foreign > 0)
+    words += fmt::format("; {} lines are of another version of moec", contents.foreign);
+  if (contents.isTorn)
+    words += "; the last line has no end: whoever adds to the file mends it";
+  return words;
+}
+
+} // namespace moec::cli

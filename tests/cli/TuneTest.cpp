@@ -1,0 +1,187 @@
+// `moec tune`, and what other commands make of the database that it keeps. No assertion depends on what turned out faster.
+
+#include "runtime/core/CpuTarget.h"
+#include "runtime/core/TuningDatabase.h"
+#include "tests/cli/CacheOfModels.h"
+
+#include <sstream>
+
+using namespace moec::test;
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+namespace {
+
+const std::string kLayer = R"({"name": "layer", "inputs": {"x": {"shape": ["batch", 16]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
+  "model": [{"kind": "layer_norm"}, {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2},
+             "experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"}}, {"kind": "linear", "out": 3, "name": "scores"}],
+  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "label"}, "check": {"batch": 64}})";
+
+class Tune : public CommandTest {
+protected:
+  std::string model;
+  fs::path database = folder / "cache/moec/tuning.jsonl";
+
+  void SetUp() override {
+    CommandTest::SetUp();
+    model = file("layer.json", kLayer);
+  }
+
+  json tuned(std::vector<std::string> more = {}, int code = 0) const {
+    std::vector<std::string> arguments{"tune", model, "--json", "--quiet", "--budget", "1s"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, code) << outcome.err;
+    return json::parse(outcome.out);
+  }
+  std::vector<json> launches(std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments{"explain", model, "--json", "--target", "cpu"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    std::vector<json> all;
+    std::istringstream lines(outcome.out);
+    for (std::string line; std::getline(lines, line);)
+      all.push_back(json::parse(line));
+    return all;
+  }
+  static int tunedLaunches(const std::vector<json>& launches, const std::string& list = "forward") {
+    return static_cast<int>(std::ranges::count_if(launches, [&](const json& launch) { return launch["list"] == list && launch["chosen_by"] == "tuning"; }));
+  }
+
+  /// As if another schedule of the model's norm had been measured.
+  void writeEntry(const fs::path& to, int64_t factor = 2) const {
+    json result = tuned({"--tuning", "off", "--budget", "0s"});
+    for (const json& kernel : result["kernels"])
+      if (kernel["kind"] == "rows") {
+        moec::KernelSchedule schedule = kernel["cost_model"];
+        schedule.at("block") *= factor;
+        moec::TuningDatabase(to).append({{.kernel = kernel["kernel"],
+                                          .target = result["target"],
+                                          .cpu = moec::cpuModel(),
+                                          .sizes = kernel["sizes"],
+                                          .schedule = schedule,
+                                          .ratio = 0.5,
+                                          .threads = 1,
+                                          .kind = "rows",
+                                          .layer = "",
+                                          .date = "",
+                                          .build = ""}});
+        return;
+      }
+    FAIL() << "the model has no kernel of kind rows: " << result;
+  }
+};
+
+TEST_F(Tune, WhatItFindsIsWhatCompilationsTake) {
+  json result = tuned({"--budget", "4s"});
+  EXPECT_EQ(result["database"], database.string());
+  ASSERT_GE(result["kernels"].size(), 4u);
+  EXPECT_GE(result["rounds"], 1);
+  int expected = 0, tried = 0;
+  for (const json& kernel : result["kernels"]) {
+    tried += kernel["tried"].get<int>();
+    EXPECT_EQ(kernel["sizes"], "batch=64");
+    EXPECT_EQ(kernel["tuned"].get<bool>(), kernel["schedule"] != kernel["cost_model"]);
+    for (const json& time : kernel["times"])
+      EXPECT_LT(time["high"], 1) << "what is not shown to be better is kept: " << kernel;
+    if (kernel["tuned"].get<bool>()) {
+      expected += kernel["launches"].get<int>();
+      EXPECT_LT(kernel["ratio"], 1);
+    }
+  }
+  EXPECT_GT(tried, 4);
+  EXPECT_EQ(tunedLaunches(launches()), expected);
+  EXPECT_EQ(tunedLaunches(launches({"--tuning", "off"})), 0);
+  EXPECT_EQ(moec::TuningDatabase(database).read().bad, 0);
+  // Again, from what is known; and a step of training, two sizes, one thread.
+  tuned();
+  json step = tuned({"--train", "--tokens", "8,64", "--threads", "1"});
+  for (const json& kernel : step["kernels"])
+    EXPECT_EQ(kernel["sizes"].get<std::string>().empty() || kernel["sizes"] == "batch=8; batch=64", true) << kernel;
+}
+
+TEST_F(Tune, CommandsTakeTheDatabaseThatTheyAreTold) {
+  EXPECT_EQ(tunedLaunches(launches()), 0);
+  writeEntry(database);
+  EXPECT_EQ(tunedLaunches(launches()), 1);
+  EXPECT_EQ(tunedLaunches(launches({"--no-cache"})), 1);
+  EXPECT_EQ(tunedLaunches(launches({"--tuning", "off"})), 0);
+  std::string other = path("other.jsonl");
+  expectFailure({"explain", model, "--tuning", other}, 2, "--tuning " + other + ": there is no such file");
+  writeEntry(other, 4);
+  EXPECT_EQ(launches({"--tuning", other}).size(), launches().size());
+  EXPECT_NE(launches({"--tuning", other}), launches());
+  environment.emplace_back("MOEC_TUNING", "off");
+  EXPECT_EQ(tunedLaunches(launches()), 0);
+  EXPECT_EQ(tunedLaunches(launches({"--tuning", other})), 1);
+  environment.back().second = path("absent.jsonl");
+  expectFailure({"explain", model}, 2, "MOEC_TUNING " + path("absent.jsonl") + ": there is no such file");
+}
+
+TEST_F(Tune, ProgramsSayWhoChoseTheirSchedules) {
+  auto compile = [&](std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments{"compile", model, "-o", path("out.moec"), "--target", "cpu", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Outcome outcome = moec(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::parse(outcome.out);
+  };
+  EXPECT_EQ(compile()["targets"][0]["tuned_kernels"], 0);
+  std::string plain = slurp(path("out.moec"));
+  EXPECT_EQ(compile()["program_cache"], "hit");
+  writeEntry(database);
+  json after = compile();
+  EXPECT_EQ(after["program_cache"], "miss");
+  EXPECT_EQ(after["targets"][0]["tuned_kernels"], 1);
+  EXPECT_EQ(compile()["program_cache"], "hit");
+  json inspected = json::parse(moec({"inspect", path("out.moec"), "--json"}).out);
+  EXPECT_EQ(std::ranges::count_if(inspected["kernels"], [](const json& kernel) { return kernel["chosen_by"] == "tuning"; }), 1);
+  EXPECT_THAT(moec({"inspect", path("out.moec")}).out, HasSubstr("  tuning       rows_"));
+  EXPECT_THAT(moec({"explain", path("out.moec")}).out, HasSubstr(" (tuning)"));
+  expectFailure({"explain", path("out.moec"), "--tuning", "off"}, 2, "--tuning changes how a model is compiled");
+  // Off, a database changes nothing: the program is that of a machine without one.
+  compile({"--tuning", "off"});
+  EXPECT_EQ(slurp(path("out.moec")), plain);
+  std::ofstream(database, std::ios::app) << "no entry\n";
+  EXPECT_THAT(moec({"cache", "explain", model, "--target", "cpu"}).out, HasSubstr("--tuning: a database with the digest "));
+}
+
+TEST_F(Tune, ADatabaseIsListedAndCleared) {
+  EXPECT_EQ(json::parse(moec({"cache", "list", "--json"}).out)["tuning"], nullptr);
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("nothing is tuned yet"));
+  writeEntry(database);
+  std::ofstream(database, std::ios::app) << "no entry\n{\"v\": 2}\n{\"v\":";
+  json listed = json::parse(moec({"cache", "list", "--json"}).out)["tuning"];
+  EXPECT_EQ(listed["schedules"], 1);
+  EXPECT_EQ(listed["bad_lines"], 1);
+  EXPECT_EQ(listed["foreign_lines"], 1);
+  EXPECT_EQ(listed["torn"], true);
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("1 tuned schedules, 1 of them for this CPU; 1 lines are no entries"));
+  EXPECT_EQ(tunedLaunches(launches()), 1);
+  EXPECT_EQ(moec({"cache", "clear"}).code, 0);
+  EXPECT_TRUE(fs::exists(database)) << "measuring again costs minutes";
+  EXPECT_THAT(moec({"cache", "clear", "--tuning"}).out, HasSubstr("removed the tuned schedules"));
+  EXPECT_FALSE(fs::exists(database));
+}
+
+TEST_F(Tune, AnInterruptedSearchComesToItsEnd) {
+  Running running = start({"tune", model, "--budget", "1h", "--quiet"});
+  while (!fs::exists(folder / "cache/moec/kernels")) // it listens to signals before it compiles
+    usleep(1000);
+  kill(running.process, SIGINT);
+  Outcome outcome = finish(running);
+  EXPECT_EQ(outcome.code, 75) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("kernels tuned in "));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("nothing is left to try")));
+}
+
+TEST_F(Tune, WrongCallsAreRefused) {
+  expectFailure({"tune", model, "--budget", "soon"}, 2, "--budget: expected an age");
+  expectFailure({"tune", model, "--target", "cuda:sm_90a"}, 2, "schedules are tuned for CPUs alone");
+  expectFailure({"tune", model, "--target", "cpu,cpu:x86-64-v3"}, 2, "one target at a time");
+  expectFailure({"tune", model, "--size", "wrong=3"}, 2, "wrong");
+}
+
+} // namespace

@@ -1,0 +1,95 @@
+// Owner of: which schedules may take the place of the cost model's, on every target. That they keep bits, tests/e2e/TunedSchedulesTest.cpp shows in whole
+// models.
+#include "tests/codegen/KernelCheck.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <tuple>
+
+namespace moec::testing {
+namespace {
+
+const char* kTargets[] = {"cpu:x86-64-v2", "cpu:x86-64-v3", "cpu:x86-64-v4"};
+
+std::unique_ptr<codegen::KernelEmitter> emitterOf(const std::string& target) {
+  std::string error;
+  auto emitter = codegen::makeEmitter(target, error);
+  EXPECT_TRUE(emitter) << error;
+  return emitter;
+}
+
+/// 96 rows times the transpose of (n, k).
+ParsedKernel product(const std::string& type, int64_t n, int64_t k) {
+  auto tensor = [&](int64_t rows, int64_t columns) { return "tensor<" + std::to_string(rows) + "x" + std::to_string(columns) + "x" + type + ">"; };
+  return parseKernel("matmul", "%x: " + tensor(96, k) + ", %w: " + tensor(n, k), tensor(96, n),
+                     "%y = moe.matmul %x, %w : " + tensor(96, k) + ", " + tensor(n, k) + " moe.yield %y : " + tensor(96, n));
+}
+
+mlir::DictionaryAttr with(mlir::DictionaryAttr schedule, const char* entry, int64_t value) {
+  mlir::NamedAttrList entries(schedule);
+  entries.set(entry, mlir::Builder(schedule.getContext()).getI64IntegerAttr(value));
+  return entries.getDictionary(schedule.getContext());
+}
+
+TEST(Candidates, areLegalDifferentAndBuildable) {
+  for (const char* target : kTargets)
+    for (auto [type, n, k] : {std::tuple("f32", int64_t{200}, int64_t{1000}), {"f64", 10, 64}, {"bf16", 96, 300}}) {
+      auto emitter = emitterOf(target);
+      ParsedKernel kernel = product(type, n, k);
+      mlir::DictionaryAttr model = emitter->chooseSchedule(kernel.op);
+      auto candidates = emitter->candidates(kernel.op, model);
+      EXPECT_GE(candidates.size(), 6u) << target << " " << type;
+      std::set<std::string> keys;
+      std::string without = emitter->keyWithoutSchedule(kernel.op);
+      for (mlir::DictionaryAttr candidate : candidates) {
+        EXPECT_NE(candidate, model);
+        EXPECT_EQ(emitter->refuse(kernel.op, candidate), std::nullopt) << target;
+        kernel.op.setScheduleAttr(candidate);
+        EXPECT_TRUE(keys.insert(emitter->key(kernel.op)).second);
+        EXPECT_EQ(emitter->keyWithoutSchedule(kernel.op), without);
+        EXPECT_TRUE(succeeded(emitter->print(kernel.op, codegen::CodeText::None))) << target << " " << type;
+      }
+    }
+}
+
+TEST(Candidates, whatIsNoneIsRefused) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = product("f32", 200, 1000);
+  mlir::DictionaryAttr model = emitter->chooseSchedule(kernel.op);
+  EXPECT_EQ(emitter->refuse(kernel.op, model), std::nullopt);
+  for (auto [entry, value, words] : {std::tuple("rows", int64_t{7}, "does not fit into the registers"),
+                                     {"nr", 12, "not a multiple of the 8 lanes"},
+                                     {"row_block", 1, "not a multiple of rows"},
+                                     {"slice", 0, "must be positive"},
+                                     {"panels", int64_t{1} << 40, "no size of a block"},
+                                     {"panels", 1 << 20, "bytes of each thread"},
+                                     {"pack_rows", 2, "has not the entries"},
+                                     {"more", 1, "has not the entries"}}) {
+    auto why = emitter->refuse(kernel.op, with(model, entry, value));
+    ASSERT_TRUE(why) << entry << " = " << value;
+    EXPECT_NE(why->find(words), std::string::npos) << *why;
+  }
+  EXPECT_TRUE(emitter->refuse(kernel.op, mlir::DictionaryAttr::get(kernel.op.getContext())));
+}
+
+TEST(Candidates, blocksThatDecideTheOrderOfASumStay) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  std::string x = "tensor<512x40xf32>";
+  ParsedKernel free = parseKernel("rows", "%x: " + x, x, "%y = moe.gelu %x : " + x + " moe.yield %y : " + x);
+  ParsedKernel sums = parseKernel("rows", "%x: " + x, x + ", tensor<40xf32>",
+                                  "%y = moe.gelu %x : " + x + "\n %s = moe.reduce sum %y axis 0 : " + x + "\n moe.yield %y, %s : " + x + ", tensor<40xf32>");
+  for (auto [kernel, isFree] : {std::pair(&free, true), std::pair(&sums, false)}) {
+    mlir::DictionaryAttr model = emitter->chooseSchedule(kernel->op);
+    EXPECT_EQ(emitter->candidates(kernel->op, model).empty(), !isFree);
+    EXPECT_EQ(emitter->refuse(kernel->op, with(model, "block", 7)).has_value(), !isFree);
+    EXPECT_TRUE(emitter->refuse(kernel->op, with(model, "block", 0)));
+    EXPECT_TRUE(emitter->refuse(kernel->op, with(model, "block", 1 << 20)));
+  }
+  auto gpu = emitterOf("cuda:sm_80");
+  EXPECT_TRUE(gpu->candidates(free.op, gpu->chooseSchedule(free.op)).empty());
+  EXPECT_TRUE(gpu->refuse(free.op, gpu->chooseSchedule(free.op)));
+}
+
+} // namespace
+} // namespace moec::testing
