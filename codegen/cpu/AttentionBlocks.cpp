@@ -10,6 +10,12 @@ HeadPanels::HeadPanels(const AttentionPlan& plan, int64_t nr)
   columnElements = plan.keys * Size(columnPanels * nr);
 }
 
+bool isShort(const AttentionPlan& plan) {
+  constexpr int64_t most = 96; // of keys; twice as many queries: 190 KB at 65 of both and heads of 64
+  auto within = [](const Size& size, int64_t bound) { return size.constant() && *size.constant() <= bound; };
+  return within(plan.keys, most) && within(plan.queries, 2 * most) && plan.headDim <= 128;
+}
+
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {
   Value start = k.add(k.mul(batch, k.size(rows * slice.width)), k.add(k.size(slice.start), k.mul(head, plan.headDim)));
   return {k.at(k.input(slice.input), start, plan.dtype), k.size(slice.width)};

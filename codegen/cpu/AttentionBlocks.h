@@ -14,6 +14,9 @@ struct HeadPanels {
   HeadPanels(const AttentionPlan& plan, int64_t nr);
 };
 
+/// Whether a head has so few queries and keys that they and their scores stay in L2: one item then does all of the head. Sizes of calls do not count.
+bool isShort(const AttentionPlan& plan);
+
 /// Rows of one head: (N, Dh) inside (B, N, width).
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);
 

@@ -4,6 +4,8 @@
 //   stage 1, for each (batch, head, block of queries):      P, dS (queries, Nk) in scratch; dq = scale dS k; of each row its highest score, 1 / sum, delta
 //   stage 2, for each (batch, head of keys, block of keys): for each head that reads it, for each turn of queries:
 //                                                           P, dS (turn, keys) again from those three; dv += P^T dy, dk += scale dS^T q
+// Of few keys, one stage, for each (batch, head of keys):   the panels in scratch; for each head that reads it, for each turn of queries:
+//                                                           P, dS (turn, Nk) once; dq = scale dS k, dv += P^T dy, dk += scale dS^T q
 // With a gradient of the bias, an item of stage 1 has all that adds to its rows, in order: a head's batch, or all heads' for a bias of all.
 #include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
@@ -19,6 +21,8 @@ struct AttentionGradWriter {
   AttentionGradWriter(KernelBuilder& k, const AttentionGradPlan& gradients, const AttentionGradSchedule& schedule)
       : k(k), gradients(gradients), plan(gradients.forward), schedule(schedule), panels(plan, schedule.nr), computed(sumType(plan.dtype)),
         element(k.typeOf(computed)), lanes(k.lanes(computed)), registers{computed, schedule.rows, schedule.nr / lanes} {
+    if (isOneStage())
+      return;
     Size heads = plan.batch * Size(plan.keyHeads);
     keyPanels = k.addWorkspace(bytesOf(computed, heads * panels.keyElements));
     valuePanels = k.addWorkspace(bytesOf(computed, heads * panels.keyElements));
@@ -26,16 +30,28 @@ struct AttentionGradWriter {
     keptRows = k.addWorkspace(bytesOf(computed, plan.batch * Size(plan.heads) * plan.queries * Size(kKept)));
   }
 
+  /// What one item makes of all keys of a head, nobody makes again.
+  bool isOneStage() const { return isShort(plan) && *plan.keys.constant() <= schedule.keys && !gradients.dbias; }
+  void headStage();
   void packStage();
   void queryStage();
   void keyStage();
 
+  /// Of a head of keys: its keys and values as panels (panel, Dh, nr), its keys as panels (column panel, Nk, nr).
+  struct Packed {
+    Value keys, values, columns;
+  };
+  Packed packedOf(Value keyHead);
+  void pack(const Packed& to, Value batch, Value head, Value panel);
+
   struct QueryBlock {
     Value first, rows, end; // end: keys that one of them sees
+    Matrix q, dy;           // from its first query
     Matrix powers, scores;  // exp(..), and dy v^T, then dS: (queries, Nk)
     Matrix bias;            // sums of dS over the batch; null base without
+    Value factors;          // (Nk) for what dropout makes of a row. There where powers are to become what dv takes: P, with dropout
   };
-  void gradientOfQueries(const QueryBlock& block, Value batch, Value head);
+  void gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed);
   void gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value draw, Value kept);
   void storeBias(const QueryBlock& block, Value head);
   struct Turn {
@@ -45,9 +61,12 @@ struct AttentionGradWriter {
     Matrix powers, scores;
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
+  void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
+  Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
   void storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
 
+  Matrix queryRows(const Slice& slice, const QueryBlock& block, Value batch, Value head);
   Matrix turnRows(const Slice& slice, Value batch, Value head, Value first, Value rows, int64_t most);
   Value panelsOf(unsigned workspace, const Size& elements, Value keyHead) { return k.at(k.workspace(workspace), k.mul(keyHead, k.size(elements)), element); }
   Value vectorAt(Value base, Value i) { return k.load(k.vectorOf(element, lanes), k.at(base, i, element)); }
@@ -66,18 +85,26 @@ struct AttentionGradWriter {
   mlir::Type element;
   int64_t lanes;
   RegisterBlock registers;
-  unsigned keyPanels, valuePanels, keyColumns, keptRows; // workspaces
+  unsigned keyPanels = 0, valuePanels = 0, keyColumns = 0, keptRows = 0; // workspaces
 };
+
+AttentionGradWriter::Packed AttentionGradWriter::packedOf(Value keyHead) {
+  return {panelsOf(keyPanels, panels.keyElements, keyHead), panelsOf(valuePanels, panels.keyElements, keyHead),
+          panelsOf(keyColumns, panels.columnElements, keyHead)};
+}
+
+void AttentionGradWriter::pack(const Packed& to, Value batch, Value head, Value panel) {
+  Matrix keys = headOf(k, plan, plan.k, plan.keys, batch, head);
+  packKeys(k, plan, schedule.nr, keys, panel, to.keys);
+  packKeys(k, plan, schedule.nr, headOf(k, plan, plan.v, plan.keys, batch, head), panel, to.values);
+  packColumns(k, plan, schedule.nr, keys, panel, to.columns);
+}
 
 void AttentionGradWriter::packStage() {
   Size heads = plan.batch * Size(plan.keyHeads);
   k.stage(heads * panels.keyPanels, heads * plan.keys * Size(3 * plan.headDim), [&](Value item) {
     Value panel = k.rem(item, k.size(panels.keyPanels)), keyHead = k.div(item, k.size(panels.keyPanels));
-    Value batch = k.div(keyHead, plan.keyHeads), head = k.rem(keyHead, plan.keyHeads);
-    Matrix keys = headOf(k, plan, plan.k, plan.keys, batch, head);
-    packKeys(k, plan, schedule.nr, keys, panel, panelsOf(keyPanels, panels.keyElements, keyHead));
-    packKeys(k, plan, schedule.nr, headOf(k, plan, plan.v, plan.keys, batch, head), panel, panelsOf(valuePanels, panels.keyElements, keyHead));
-    packColumns(k, plan, schedule.nr, keys, panel, panelsOf(keyColumns, panels.columnElements, keyHead));
+    pack(packedOf(keyHead), k.div(keyHead, plan.keyHeads), k.rem(keyHead, plan.keyHeads), panel);
   });
 }
 
@@ -97,46 +124,51 @@ void AttentionGradWriter::queryStage() {
     auto buffer = [&] { return Matrix{k.scratch(bytesOf(computed, Size(schedule.queries) * stride)), k.size(stride)}; };
     block.powers = buffer();
     block.scores = buffer();
+    auto ofHead = [&](Value batch, Value head) {
+      block.q = queryRows(plan.q, block, batch, head);
+      block.dy = queryRows(gradients.dy, block, batch, head);
+      gradientOfQueries(block, batch, head, packedOf(keyHeadOf(k, plan, batch, head)));
+    };
     if (!ofBias)
-      return gradientOfQueries(block, k.div(owner, plan.heads), k.rem(owner, plan.heads));
+      return ofHead(k.div(owner, plan.heads), k.rem(owner, plan.heads));
     block.bias = buffer();
     Value zeros = k.zero(k.vectorOf(element, lanes));
     k.loop(0, k.mul(block.rows, k.size(stride)), lanes, [&](Value i) { k.store(zeros, k.at(block.bias.base, i, element)); });
     k.loop(0, ofAllHeads ? k.size(heads) : k.size(plan.batch), 1,
-           [&](Value i) { ofAllHeads ? gradientOfQueries(block, k.div(i, plan.heads), k.rem(i, plan.heads)) : gradientOfQueries(block, i, owner); });
+           [&](Value i) { ofAllHeads ? ofHead(k.div(i, plan.heads), k.rem(i, plan.heads)) : ofHead(i, owner); });
     storeBias(block, owner);
   });
 }
 
-void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head) {
-  Value keyHead = keyHeadOf(k, plan, batch, head), queries = k.size(plan.queries);
-  auto rowsOf = [&](const Slice& slice) {
-    Matrix rows = headOf(k, plan, slice, plan.queries, batch, head);
-    rows.base = k.at(rows.base, k.mul(block.first, rows.stride), plan.dtype);
-    if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
-      rows = copyRows(k, plan.dtype, block.rows, schedule.queries, Size(plan.headDim),
-                      [&](Value row) { return k.at(rows.base, k.mul(row, rows.stride), plan.dtype); });
-    return rows;
-  };
-  auto timesPanels = [&](const Matrix& rows, unsigned workspace, const Matrix& result) {
-    Value base = panelsOf(workspace, panels.keyElements, keyHead);
+Matrix AttentionGradWriter::queryRows(const Slice& slice, const QueryBlock& block, Value batch, Value head) {
+  Matrix rows = headOf(k, plan, slice, plan.queries, batch, head);
+  rows.base = k.at(rows.base, k.mul(block.first, rows.stride), plan.dtype);
+  if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
+    rows = copyRows(k, plan.dtype, block.rows, schedule.queries, Size(plan.headDim),
+                    [&](Value row) { return k.at(rows.base, k.mul(row, rows.stride), plan.dtype); });
+  return rows;
+}
+
+void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed) {
+  Value queries = k.size(plan.queries);
+  auto timesPanels = [&](const Matrix& rows, Value base, const Matrix& result) {
     k.loop(k.index(0), block.end, k.index(schedule.nr), [&](Value key) {
       multiply(k, registers, block.rows, rows, {k.at(base, k.mul(key, plan.headDim), element), k.index(schedule.nr)}, k.index(plan.headDim),
                {k.at(result.base, key, element), result.stride}, false);
     });
   };
-  timesPanels(rowsOf(plan.q), keyPanels, block.powers);
-  timesPanels(rowsOf(gradients.dy), valuePanels, block.scores);
+  timesPanels(block.q, packed.keys, block.powers);
+  timesPanels(block.dy, packed.values, block.scores);
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
     gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query), drawOf(k, plan, k.add(k.mul(batch, plan.heads), head), query),
-                  k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
+                  isOneStage() ? Value() : k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
   });
   if (!gradients.dq)
     return;
-  Matrix tile{k.scratch(bytesOf(computed, schedule.queries * schedule.nr)), k.index(schedule.nr)};
-  Value keys = panelsOf(keyColumns, panels.columnElements, keyHead), scale = k.real(k.vectorOf(element, lanes), plan.scale);
+  Matrix tile{k.scratch(bytesOf(computed, std::max(schedule.queries, schedule.turn) * schedule.nr)), k.index(schedule.nr)};
+  Value keys = packed.columns, scale = k.real(k.vectorOf(element, lanes), plan.scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
     multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
@@ -158,20 +190,27 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
   Value delta = k.loop(zero, block.end, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
     Value score = vectorAt(scores, i);
     if (draw) {
-      score = k.mul(score, dropoutFactors(k, plan, k.add(draw, i), k.mask(k.sub(seen, i), lanes)));
+      Value factors = dropoutFactors(k, plan, k.add(draw, i), k.mask(k.sub(seen, i), lanes));
+      score = k.mul(score, factors);
       k.store(score, k.at(scores, i, element));
+      if (block.factors)
+        k.store(factors, k.at(block.factors, i, element));
     }
     return Values{k.fma(vectorAt(powers, i), score, carried[0])};
   })[0];
   delta = k.mul(k.sumLanes(delta), inverse);
-  k.store(softmax.most, k.at(kept, k.index(kMost), element));
-  k.store(inverse, k.at(kept, k.index(kInverse), element));
-  k.store(delta, k.at(kept, k.index(kDelta), element));
+  if (kept) {
+    k.store(softmax.most, k.at(kept, k.index(kMost), element));
+    k.store(inverse, k.at(kept, k.index(kInverse), element));
+    k.store(delta, k.at(kept, k.index(kDelta), element));
+  }
   inverse = k.broadcast(inverse, lanes);
   delta = k.broadcast(delta, lanes);
   k.loop(zero, block.end, k.index(lanes), [&](Value i) {
-    Value score = k.mul(k.mul(vectorAt(powers, i), inverse), k.sub(vectorAt(scores, i), delta));
+    Value share = k.mul(vectorAt(powers, i), inverse), score = k.mul(share, k.sub(vectorAt(scores, i), delta));
     k.store(score, k.at(scores, i, element));
+    if (block.factors)
+      k.store(draw ? k.mul(share, vectorAt(block.factors, i)) : share, k.at(powers, i, element));
     if (block.bias.base) {
       Value place = k.at(block.bias.base, k.add(k.mul(row, block.bias.stride), i), element);
       k.store(k.add(k.load(k.vectorOf(element, lanes), place), score), place);
@@ -202,10 +241,7 @@ void AttentionGradWriter::keyStage() {
     auto buffer = [&] { return Matrix{k.scratch(bytesOf(computed, schedule.turn * keyStride())), k.index(keyStride())}; };
     turn.powers = buffer();
     turn.scores = buffer();
-    int64_t sums = schedule.keys * columns();
-    Value tiles = k.scratch(bytesOf(computed, 2 * sums)), dvTiles = k.at(tiles, k.index(sums), element);
-    Value zeros = k.zero(k.vectorOf(element, lanes)), queries = k.size(plan.queries);
-    k.loop(0, k.index(2 * sums), lanes, [&](Value i) { k.store(zeros, k.at(tiles, i, element)); });
+    Value tiles = zeroTiles(), dvTiles = zeroTiles(), queries = k.size(plan.queries);
     // Causal: queries before see none of these keys.
     Value start = plan.causal ? k.max(k.index(0), k.sub(k.add(turn.firstKey, queries), k.size(plan.keys))) : k.index(0);
     k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
@@ -245,15 +281,23 @@ void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Val
     times(turn.dy, values, turn.scores);
   });
   scoresOfTurn(turn, head, k.add(k.mul(batch, plan.heads), head));
+  addProduct(turn.scores, turn.keys, turn.q, turn.rows, dkTiles);
+  addProduct(turn.powers, turn.keys, turn.dy, turn.rows, dvTiles);
+}
+
+/// tiles (column panel, keys, nr) += the transpose of weights (count, keys) . rows (count, Dh).
+void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles) {
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
-    Value column = k.mul(panel, schedule.nr), tile = k.mul(panel, schedule.keys * schedule.nr);
-    auto add = [&](const Matrix& weights, const Matrix& rows, Value tiles) {
-      multiply(k, registers, turn.keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, column, element), rows.stride}, turn.rows,
-               {k.at(tiles, tile, element), k.index(schedule.nr)}, true);
-    };
-    add(turn.scores, turn.q, dkTiles);
-    add(turn.powers, turn.dy, dvTiles);
+    multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, k.mul(panel, schedule.nr), element), rows.stride}, count,
+             {k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element), k.index(schedule.nr)}, true);
   });
+}
+
+Value AttentionGradWriter::zeroTiles() {
+  int64_t sums = schedule.keys * columns();
+  Value tiles = k.scratch(bytesOf(computed, sums)), zeros = k.zero(k.vectorOf(element, lanes));
+  k.loop(0, k.index(sums), lanes, [&](Value i) { k.store(zeros, k.at(tiles, i, element)); });
+  return tiles;
 }
 
 void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batchHead) {
@@ -297,6 +341,45 @@ void AttentionGradWriter::storeKeys(unsigned result, Value tiles, Value batch, V
   });
 }
 
+//===--- few keys ---===//
+
+void AttentionGradWriter::headStage() {
+  Size heads = plan.batch * Size(plan.keyHeads);
+  int64_t stride = *plan.keys.constant() + schedule.nr; // up to whole panels
+  stride = (stride + line() - 1) / line() * line() + line();
+  k.stage(heads, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(10 * plan.headDim), [&](Value keyHead) {
+    Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads), queries = k.size(plan.queries);
+    auto scratch = [&](const Size& elements) { return k.scratch(bytesOf(computed, elements)); };
+    Packed packed{scratch(panels.keyElements), scratch(panels.keyElements), scratch(panels.columnElements)};
+    k.loop(0, k.size(panels.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
+    Value dkTiles = zeroTiles(), dvTiles = zeroTiles();
+    QueryBlock block;
+    block.powers = {scratch(schedule.turn * stride), k.index(stride)};
+    block.scores = {scratch(schedule.turn * stride), k.index(stride)};
+    block.factors = scratch(stride);
+    k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
+      Value head = k.add(k.mul(ofKeys, plan.sharing()), share);
+      k.loop(0, queries, schedule.turn, [&](Value first) {
+        block.first = first;
+        block.rows = k.min(k.index(schedule.turn), k.sub(queries, first));
+        block.end = seenBy(k, plan, k.sub(k.add(first, block.rows), 1));
+        block.q = turnRows(plan.q, batch, head, first, block.rows, schedule.turn);
+        block.dy = turnRows(gradients.dy, batch, head, first, block.rows, schedule.turn);
+        gradientOfQueries(block, batch, head, packed);
+        if (gradients.dk)
+          addProduct(block.scores, block.end, block.q, block.rows, dkTiles);
+        if (gradients.dv)
+          addProduct(block.powers, block.end, block.dy, block.rows, dvTiles);
+      });
+    });
+    Value first = k.index(0), keys = k.size(plan.keys);
+    if (gradients.dk)
+      storeKeys(*gradients.dk, dkTiles, batch, ofKeys, first, keys, plan.scale);
+    if (gradients.dv)
+      storeKeys(*gradients.dv, dvTiles, batch, ofKeys, first, keys, 1);
+  });
+}
+
 } // namespace
 
 mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel) {
@@ -309,6 +392,8 @@ mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel) {
   if (auto why = schedule->illegal(k.target(), plan->forward.dtype))
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   AttentionGradWriter writer(k, *plan, *schedule);
+  if (writer.isOneStage())
+    return writer.headStage(), mlir::success();
   writer.packStage();
   writer.queryStage();
   writer.keyStage();

@@ -31,11 +31,17 @@ std::optional<std::string> illegalBlock(const CpuTarget& target, DType dtype, in
   return std::nullopt;
 }
 
-// Two vectors a panel keep the units busy with the fewest loads; one vector wins where two would mostly multiply zeros.
-int64_t vectorsFor(int64_t columns, int64_t lanes) {
-  double one = 1.1 * static_cast<double>(ceilDiv(columns, lanes)), two = 2.0 * static_cast<double>(ceilDiv(columns, 2 * lanes));
+// Two vectors a panel keep the units busy with the fewest loads; one vector wins where two would mostly multiply zeros. Of several products, as large but for
+// their columns.
+int64_t vectorsFor(std::initializer_list<int64_t> products, int64_t lanes) {
+  double one = 0, two = 0;
+  for (int64_t columns : products) {
+    one += 1.1 * static_cast<double>(ceilDiv(columns, lanes));
+    two += 2.0 * static_cast<double>(ceilDiv(columns, 2 * lanes));
+  }
   return one < two ? 1 : 2;
 }
+int64_t vectorsFor(int64_t columns, int64_t lanes) { return vectorsFor({columns}, lanes); }
 
 } // namespace
 
@@ -153,11 +159,13 @@ std::optional<AttentionSchedule> AttentionSchedule::from(mlir::DictionaryAttr at
 AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& keys, int64_t headDim, const CpuTarget& target) {
   int64_t lanes = lanesOf(target, dtype);
   AttentionSchedule s;
-  int64_t vectors = std::min(vectorsFor(headDim, lanes), vectorsFor(keys.constant().value_or(1024), lanes));
+  int64_t vectors = vectorsFor({headDim, keys.constant().value_or(1024)}, lanes);
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
-  // The scores of an item stay in L2 up to about a thousand keys.
-  s.queries = std::max<int64_t>(1, std::min<int64_t>(48, queries.constant().value_or(48)) / s.rows) * s.rows;
+  // The scores of an item stay in L2 up to about a thousand keys; where an item takes all of a head, no queries are left for a short block.
+  int64_t all = queries.constant().value_or(48);
+  bool fewOfBoth = all <= 96 && keys.constant().value_or(97) <= 96;
+  s.queries = fewOfBoth ? ceilDiv(std::max<int64_t>(all, 1), s.rows) * s.rows : std::max<int64_t>(1, std::min<int64_t>(48, all) / s.rows) * s.rows;
   return s;
 }
 
@@ -213,7 +221,9 @@ AttentionGradSchedule chooseAttentionGrad(DType dtype, const Size& queries, cons
   AttentionGradSchedule s{forward.rows, forward.nr, 0, 0, 0};
   // Two buffers of scores where the forward has one.
   s.queries = std::max<int64_t>(1, std::min<int64_t>(24, forward.queries) / s.rows) * s.rows;
-  s.turn = std::max<int64_t>(1, std::min<int64_t>(48, queries.constant().value_or(48)) / s.rows) * s.rows;
+  // All queries at once, or 48.
+  int64_t all = queries.constant().value_or(48);
+  s.turn = all <= 96 ? ceilDiv(std::max<int64_t>(all, 1), s.rows) * s.rows : 48 / s.rows * s.rows;
   s.keys = ceilDiv(std::clamp<int64_t>(keys.constant().value_or(96), 1, 96), s.nr) * s.nr;
   return s;
 }

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 namespace moec::testing {
 namespace {
 
@@ -14,6 +16,10 @@ struct GradCase {
   int64_t sharing = 1;
   int64_t biasHeads = 0; // 0: none, 1: one for all, else as many as heads
   enum Draws { None, Own, Given } draws = None;
+  bool known = false; // the kernel knows how many queries and keys there are
+
+  std::string n() const { return known ? std::to_string(queries) : "n"; }
+  std::string m() const { return known ? std::to_string(keys) : "m"; }
 };
 
 std::string text(int64_t value) { return std::to_string(value); }
@@ -41,10 +47,10 @@ TEST_P(AttentionGradKernel, allOfItsGradients) {
   expectReference(
       {[&](KernelMaker& maker, const Weights&) {
          mlir::OpBuilder& b = maker.builder();
-         mlir::Value dy = maker.tensor(c.type, {"batch", "n", text(width)}), q = maker.tensor(c.type, {"batch", "n", text(width)});
-         mlir::Value kv = maker.tensor(c.type, {"batch", "m", text(2 * keyWidth)});
-         mlir::Value bias = c.biasHeads ? maker.tensor(c.type, {text(c.biasHeads), "n", "m"}) : mlir::Value();
-         std::vector<std::string> weights{"batch", text(c.heads), "n", "m"};
+         mlir::Value dy = maker.tensor(c.type, {"batch", c.n(), text(width)}), q = maker.tensor(c.type, {"batch", c.n(), text(width)});
+         mlir::Value kv = maker.tensor(c.type, {"batch", c.m(), text(2 * keyWidth)});
+         mlir::Value bias = c.biasHeads ? maker.tensor(c.type, {text(c.biasHeads), c.n(), c.m()}) : mlir::Value();
+         std::vector<std::string> weights{"batch", text(c.heads), c.n(), c.m()};
          mlir::Value draws = c.draws == GradCase::Given ? maker.tensor(drawn, weights) : c.draws == GradCase::Own ? maker.draws(drawn, weights) : mlir::Value();
          auto part = [&](int64_t i) {
            return maker.make<ir::SliceOp>(kv, b.getI64IntegerAttr(2), b.getStringAttr(text(i * keyWidth)), b.getStringAttr(text(keyWidth)));
@@ -60,26 +66,50 @@ TEST_P(AttentionGradKernel, allOfItsGradients) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, AttentionGradKernel,
-    ::testing::Values(GradCase{DType::F32, 1, 1, 1, 1, 1, false}, GradCase{DType::F32, 2, 65, 65, 2, 64, false}, GradCase{DType::F32, 1, 130, 130, 2, 40, true},
-                      GradCase{DType::F32, 2, 17, 29, 4, 20, true, 2}, GradCase{DType::F32, 3, 33, 40, 2, 16, false, 1, 2},
-                      GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6}, GradCase{DType::F32, 2, 26, 31, 4, 8, false, 2, 1},
-                      GradCase{DType::F32, 1, 1, 200, 2, 32, true}, GradCase{DType::F64, 2, 9, 9, 2, 8, false}, GradCase{DType::F64, 1, 110, 110, 4, 13, true},
-                      GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1}, GradCase{DType::BF16, 2, 65, 65, 2, 64, false},
-                      GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4}, GradCase{DType::F32, 1, 1, 1, 1, 1, false, 1, 0, GradCase::Own},
-                      GradCase{DType::F32, 2, 65, 65, 2, 64, false, 1, 0, GradCase::Own}, GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6, GradCase::Own},
-                      GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 1, GradCase::Given}, GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1, GradCase::Own},
-                      GradCase{DType::F64, 1, 110, 110, 2, 13, false, 1, 0, GradCase::Given},
-                      GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4, GradCase::Own},
-                      GradCase{DType::BF16, 2, 35, 35, 2, 64, false, 1, 0, GradCase::Given}));
+    ::testing::Values(
+        GradCase{DType::F32, 1, 1, 1, 1, 1, false}, GradCase{DType::F32, 2, 65, 65, 2, 64, false}, GradCase{DType::F32, 1, 130, 130, 2, 40, true},
+        GradCase{DType::F32, 2, 17, 29, 4, 20, true, 2}, GradCase{DType::F32, 3, 33, 40, 2, 16, false, 1, 2},
+        GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6}, GradCase{DType::F32, 2, 26, 31, 4, 8, false, 2, 1}, GradCase{DType::F32, 1, 1, 200, 2, 32, true},
+        GradCase{DType::F64, 2, 9, 9, 2, 8, false}, GradCase{DType::F64, 1, 110, 110, 4, 13, true}, GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1},
+        GradCase{DType::BF16, 2, 65, 65, 2, 64, false}, GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4},
+        GradCase{DType::F32, 1, 1, 1, 1, 1, false, 1, 0, GradCase::Own}, GradCase{DType::F32, 2, 65, 65, 2, 64, false, 1, 0, GradCase::Own},
+        GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 6, GradCase::Own}, GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 1, GradCase::Given},
+        GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1, GradCase::Own}, GradCase{DType::F64, 1, 110, 110, 2, 13, false, 1, 0, GradCase::Given},
+        GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4, GradCase::Own}, GradCase{DType::BF16, 2, 35, 35, 2, 64, false, 1, 0, GradCase::Given},
+        GradCase{DType::F32, 2, 65, 65, 2, 64, false, 1, 0, GradCase::None, true}, GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 0, GradCase::Own, true},
+        GradCase{DType::F64, 2, 110, 90, 4, 13, false, 2, 0, GradCase::Given, true}, GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 0, GradCase::Own, true}));
+
+/// All of a head by one item, or stages for queries and keys.
+TEST(AttentionGradKernels, knownSizesChangeNoBits) {
+  std::vector<std::vector<Tensor>> results;
+  for (bool known : {false, true}) {
+    GradCase c{DType::F32, 3, 65, 70, 4, 24, true, 2, 0, GradCase::Own, known};
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    int64_t width = c.heads * c.headDim, keyWidth = width / c.sharing;
+    std::vector<std::string> ofQueries{"3", c.n(), text(width)}, ofKeys{"3", c.m(), text(keyWidth)};
+    mlir::Value dy = maker.tensor(c.type, ofQueries), q = maker.tensor(c.type, ofQueries), k = maker.tensor(c.type, ofKeys), v = maker.tensor(c.type, ofKeys);
+    mlir::Value draws = maker.draws(c.type, {"3", text(c.heads), c.n(), c.m()});
+    LoadedKernel kernel(maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, {}, draws)->getResults()));
+    EXPECT_EQ(kernel.image().stages.size(), known ? 1u : 3u);
+    Shape queries{3, c.queries, width}, keys{3, c.keys, keyWidth};
+    std::vector<Tensor> inputs{randomTensor(c.type, queries, 1), randomTensor(c.type, queries, 2), randomTensor(c.type, keys, 3),
+                               randomTensor(c.type, keys, 4)};
+    results.push_back(kernel.run(inputs, {{{"n", c.queries}, {"m", c.keys}}, 7, 3}));
+  }
+  for (size_t i = 0; i < results[0].size(); ++i)
+    EXPECT_EQ(std::memcmp(results[0][i].data(), results[1][i].data(), results[0][i].bytes()), 0) << "result " << i;
+}
 
 /// q, k and v of one argument, and only some of the gradients.
 TEST(AttentionGradKernels, givesTheGradientsThatAreAskedFor) {
-  GradCase c{DType::F32, 2, 19, 19, 2, 12, false};
-  int64_t inner = c.heads * c.headDim;
-  for (const std::vector<unsigned>& wanted : std::vector<std::vector<unsigned>>{{0}, {2, 1}, {1}, {2}, {2, 0, 1}})
+  for (const std::vector<unsigned>& wanted : std::vector<std::vector<unsigned>>{{0}, {2, 1}, {1}, {2}, {2, 0, 1}}) {
+    GradCase c{DType::F32, 2, 19, 19, 2, 12, false};
+    c.known = wanted.size() == 1;
+    int64_t inner = c.heads * c.headDim;
     expectReference({[&](KernelMaker& maker, const Weights&) {
                        mlir::OpBuilder& b = maker.builder();
-                       mlir::Value all = maker.tensor(c.type, {"2", "19", text(3 * inner)}), dy = maker.tensor(c.type, {"2", "19", text(inner)});
+                       mlir::Value all = maker.tensor(c.type, {"2", c.n(), text(3 * inner)}), dy = maker.tensor(c.type, {"2", c.n(), text(inner)});
                        auto part = [&](int64_t i) {
                          return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
                        };
@@ -92,8 +122,9 @@ TEST(AttentionGradKernels, givesTheGradientsThatAreAskedFor) {
                      },
                      {randomTensor(c.type, {2, 19, 3 * inner}, 1), randomTensor(c.type, {2, 19, inner}, 2)},
                      -1,
-                     {},
+                     {{"n", c.queries}},
                      c.headDim + 2 * c.queries});
+  }
 }
 
 } // namespace

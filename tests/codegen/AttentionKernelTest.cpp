@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 namespace moec::testing {
 namespace {
 
@@ -12,6 +14,10 @@ struct AttentionCase {
   DType type;
   int64_t batch, queries, heads, headDim;
   bool causal;
+  bool known = false; // the kernel knows how many queries and keys there are
+
+  std::string n() const { return known ? std::to_string(queries) : "n"; }
+  std::string m(int64_t keys) const { return known ? std::to_string(keys) : "m"; }
 };
 
 std::string text(int64_t value) { return std::to_string(value); }
@@ -28,7 +34,7 @@ TEST_P(AttentionKernel, slicesOfOneArgument) {
   int64_t inner = c.heads * c.headDim;
   expectReference({[&](KernelMaker& maker, const Weights&) {
                      mlir::OpBuilder& b = maker.builder();
-                     mlir::Value all = maker.tensor(c.type, {"batch", "n", text(3 * inner)});
+                     mlir::Value all = maker.tensor(c.type, {"batch", c.n(), text(3 * inner)});
                      auto part = [&](int64_t i) {
                        return maker.make<ir::SliceOp>(all, b.getI64IntegerAttr(2), b.getStringAttr(text(i * inner)), b.getStringAttr(text(inner)));
                      };
@@ -46,8 +52,8 @@ TEST_P(AttentionKernel, moreKeysThanQueries) {
   int64_t inner = c.heads * c.headDim, keys = c.queries + 5;
   expectReference(
       {[&](KernelMaker& maker, const Weights&) {
-         mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(inner)});
-         mlir::Value k = maker.tensor(c.type, {text(c.batch), "m", text(inner)}), v = maker.tensor(c.type, {text(c.batch), "m", text(inner)});
+         mlir::Value q = maker.tensor(c.type, {text(c.batch), c.n(), text(inner)});
+         mlir::Value k = maker.tensor(c.type, {text(c.batch), c.m(keys), text(inner)}), v = maker.tensor(c.type, {text(c.batch), c.m(keys), text(inner)});
          return maker.finish("attention", {attend(maker, c, q, k, v)});
        },
        {randomTensor(c.type, {c.batch, c.queries, inner}, 1), randomTensor(c.type, {c.batch, keys, inner}, 2), randomTensor(c.type, {c.batch, keys, inner}, 3)},
@@ -65,9 +71,9 @@ TEST_P(AttentionKernel, biasAndSharedKeys) {
       SCOPED_TRACE(::testing::Message() << heads << " heads on " << c.heads << ", a bias of " << biasHeads);
       expectReference({[&](KernelMaker& maker, const Weights&) {
                          mlir::OpBuilder& b = maker.builder();
-                         mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)});
-                         mlir::Value kv = maker.tensor(c.type, {text(c.batch), "m", text(2 * c.heads * c.headDim)});
-                         mlir::Value bias = maker.tensor(c.type, {text(biasHeads), "n", "m"});
+                         mlir::Value q = maker.tensor(c.type, {text(c.batch), c.n(), text(heads * c.headDim)});
+                         mlir::Value kv = maker.tensor(c.type, {text(c.batch), c.m(keys), text(2 * c.heads * c.headDim)});
+                         mlir::Value bias = maker.tensor(c.type, {text(biasHeads), c.n(), c.m(keys)});
                          auto part = [&](int64_t i) {
                            return maker.make<ir::SliceOp>(kv, b.getI64IntegerAttr(2), b.getStringAttr(text(i * c.heads * c.headDim)),
                                                           b.getStringAttr(text(c.heads * c.headDim)));
@@ -100,11 +106,11 @@ TEST_P(AttentionKernel, dropout) {
       inputs.push_back(draws);
     expectReference({[&](KernelMaker& maker, const Weights&) {
                        mlir::OpBuilder& b = maker.builder();
-                       mlir::Value q = maker.tensor(c.type, {text(c.batch), "n", text(heads * c.headDim)}),
-                                   k = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)});
-                       mlir::Value v = maker.tensor(c.type, {text(c.batch), "m", text(c.heads * c.headDim)}),
-                                   bias = maker.tensor(c.type, {text(heads), "n", "m"});
-                       std::vector<std::string> sizes{text(c.batch), text(heads), "n", "m"};
+                       mlir::Value q = maker.tensor(c.type, {text(c.batch), c.n(), text(heads * c.headDim)}),
+                                   k = maker.tensor(c.type, {text(c.batch), c.m(keys), text(c.heads * c.headDim)});
+                       mlir::Value v = maker.tensor(c.type, {text(c.batch), c.m(keys), text(c.heads * c.headDim)}),
+                                   bias = maker.tensor(c.type, {text(heads), c.n(), c.m(keys)});
+                       std::vector<std::string> sizes{text(c.batch), text(heads), c.n(), c.m(keys)};
                        mlir::Value used = given ? maker.tensor(drawn, sizes) : maker.draws(drawn, sizes);
                        mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, bias, used, b.getI64IntegerAttr(heads), b.getI64IntegerAttr(c.heads),
                                                                b.getF64FloatAttr(0.37), c.causal ? b.getUnitAttr() : mlir::UnitAttr(), b.getF64FloatAttr(0.3));
@@ -124,7 +130,28 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel,
                          ::testing::Values(AttentionCase{DType::F32, 1, 1, 1, 1, false}, AttentionCase{DType::F32, 2, 65, 2, 64, false},
                                            AttentionCase{DType::F32, 3, 17, 3, 20, true}, AttentionCase{DType::F32, 1, 130, 2, 40, true},
                                            AttentionCase{DType::F64, 2, 9, 2, 8, false}, AttentionCase{DType::F64, 1, 50, 4, 13, true},
-                                           AttentionCase{DType::BF16, 2, 65, 2, 64, false}, AttentionCase{DType::BF16, 1, 50, 4, 13, true}));
+                                           AttentionCase{DType::BF16, 2, 65, 2, 64, false}, AttentionCase{DType::BF16, 1, 50, 4, 13, true},
+                                           AttentionCase{DType::F32, 2, 65, 2, 64, false, true}, AttentionCase{DType::F64, 1, 50, 4, 13, true, true},
+                                           AttentionCase{DType::BF16, 2, 33, 2, 24, true, true}));
+
+/// All of a head by one item, or its blocks by several.
+TEST(AttentionKernels, knownSizesChangeNoBits) {
+  for (bool causal : {false, true}) {
+    std::vector<Tensor> results;
+    for (bool known : {false, true}) {
+      AttentionCase c{DType::F32, 3, 65, 2, 24, causal, known};
+      auto context = makeContext();
+      KernelMaker maker(*context);
+      std::vector<std::string> sizes{"3", c.n(), text(c.heads * c.headDim)};
+      mlir::Value q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
+      LoadedKernel kernel(maker.finish("attention", {attend(maker, c, q, k, v)}));
+      EXPECT_EQ(kernel.image().stages.size(), known ? 1u : 2u);
+      Shape shape{3, c.queries, c.heads * c.headDim};
+      results.push_back(kernel.run({randomTensor(c.type, shape, 1), randomTensor(c.type, shape, 2), randomTensor(c.type, shape, 3)}, {{{"n", c.queries}}})[0]);
+    }
+    EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].bytes()), 0) << (causal ? "causal" : "all");
+  }
+}
 
 } // namespace
 } // namespace moec::testing
