@@ -38,8 +38,8 @@ llvm::SmallVector<mlir::Operation*> productsBehind(mlir::Value rows) {
 mlir::Value madeAlone(mlir::Value value) {
   while (value.hasOneUse()) {
     mlir::Operation* user = *value.user_begin();
-    bool isAlone = ir::isElementwise(user) &&
-                   llvm::all_of(user->getOperands(), [&](mlir::Value operand) { return operand == value || productsBehind(operand).empty(); });
+    bool isAlone =
+        ir::isElementwise(user) && llvm::all_of(user->getOperands(), [&](mlir::Value operand) { return operand == value || productsBehind(operand).empty(); });
     if (!isAlone)
       break;
     value = user->getResult(0);
