@@ -17,56 +17,92 @@ OpSet forwardOf(mlir::Block& body, llvm::function_ref<bool(mlir::Operation*)> be
   return ops;
 }
 
-/// The product that `rows` are made from by the ops behind it.
-ir::GroupedMatmulOp productBehind(mlir::Value rows) {
+/// The products that `rows` are made from by the ops behind them, in the order of the body.
+llvm::SmallVector<mlir::Operation*> productsBehind(mlir::Value rows) {
+  llvm::SmallVector<mlir::Operation*> found;
   llvm::SmallVector<mlir::Value> open{rows};
   while (!open.empty()) {
     mlir::Operation* op = open.pop_back_val().getDefiningOp();
-    if (auto product = mlir::dyn_cast_or_null<ir::GroupedMatmulOp>(op))
-      return product;
-    if (op && ir::isElementwise(op))
+    if (mlir::isa_and_nonnull<ir::GroupedMatmulOp>(op)) {
+      if (!llvm::is_contained(found, op))
+        found.push_back(op);
+    } else if (op && ir::isElementwise(op)) {
       open.append(op->operand_begin(), op->operand_end());
+    }
   }
-  return {};
+  llvm::sort(found, [](mlir::Operation* a, mlir::Operation* b) { return a->isBeforeInBlock(b); });
+  return found;
+}
+
+/// What is made of a product's result alone, as far as one op behind another goes.
+mlir::Value madeAlone(mlir::Value value) {
+  while (value.hasOneUse()) {
+    mlir::Operation* user = *value.user_begin();
+    bool isAlone =
+        ir::isElementwise(user) && llvm::all_of(user->getOperands(), [&](mlir::Value operand) { return operand == value || productsBehind(operand).empty(); });
+    if (!isAlone)
+      break;
+    value = user->getResult(0);
+  }
+  return value;
 }
 
 } // namespace
 
 mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
-  mlir::Value rows = combine.getRows();
-  for (bool gathered = false; !gathered;) {
-    ir::GroupedMatmulOp op = productBehind(rows);
-    if (!op)
-      return kernel.emitOpError("of kind \"moe_layer\" combines rows that no dispatch and product make: not supported");
+  for (ir::GroupedMatmulOp op : kernel.getBody().getOps<ir::GroupedMatmulOp>()) {
     auto w = operandOf(kernel, op.getW());
     if (failed(w))
       return mlir::failure();
     if (!w->columns.constant() || !w->depth.constant())
       return kernel.emitOpError("multiplies by matrices of ")
              << w->columns.str() << " x " << w->depth.str() << ": a moe_layer needs sizes that are known at compile time";
-    LayerProduct product{op, false, op.getRows(), *w, rows};
+    LayerProduct product{op, false, op.getRows(), *w, {}};
     if (auto dispatch = op.getRows().getDefiningOp<ir::DispatchOp>()) {
       if (failed(inputOf(kernel, dispatch.getX(), "x of the dispatch")))
         return mlir::failure();
       product.rows = dispatch.getX();
-      product.gathered = gathered = true;
+      product.gathered = true;
     }
-    products.insert(products.begin(), product);
-    rows = op.getRows();
+    products.push_back(product);
   }
-  dtype = dtypeOf(rows);
+  llvm::SmallVector<mlir::Value> wanted{combine.getRows()};
   for (const LayerProduct& product : products)
+    if (!product.gathered)
+      wanted.push_back(product.rows);
+  for (mlir::Value rows : wanted) {
+    llvm::SmallVector<mlir::Operation*> behind = productsBehind(rows);
+    if (behind.empty())
+      return kernel.emitOpError("of kind \"moe_layer\" combines rows that no dispatch and product make: not supported");
+    for (mlir::Operation* op : behind) {
+      auto product = llvm::find_if(products, [&](LayerProduct& one) { return one.op.getOperation() == op; });
+      mlir::Value sink = op == behind.back() ? rows : madeAlone(op->getResult(0));
+      if (product->sink && product->sink != sink)
+        return kernel.emitOpError("of kind \"moe_layer\" has a product whose rows go two ways: not supported");
+      product->sink = sink;
+    }
+  }
+  dtype = dtypeOf(combine.getRows());
+  for (const LayerProduct& product : products) {
+    if (!product.sink)
+      return kernel.emitOpError("of kind \"moe_layer\" has a product whose rows nothing combines: not supported");
     if (dtypeOf(product.sink) != dtype)
       return kernel.emitOpError("makes rows of ") << name(dtypeOf(product.sink)) << " from rows of " << name(dtype) << ": a moe_layer needs one dtype";
+  }
   return mlir::success();
+}
+
+bool LayerPlan::isChain() const {
+  for (size_t i = 0; i < products.size(); ++i)
+    if (products[i].gathered != (i == 0) || (i > 0 && products[i].rows != products[i - 1].sink))
+      return false;
+  return true;
 }
 
 /// Experts read arguments, their own values and constants; of the gate's values only the routing and the weights, which stand in memory.
 mlir::LogicalResult LayerPlan::checkValues(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ofExperts) const {
   auto isOfExperts = [&](mlir::Operation* op) { return llvm::is_contained(ofExperts, op); };
   for (mlir::Operation* op : ofExperts) {
-    if (auto product = mlir::dyn_cast<ir::GroupedMatmulOp>(op); product && !llvm::any_of(products, [&](const LayerProduct& one) { return one.op == product; }))
-      return kernel.emitOpError("of kind \"moe_layer\" multiplies its experts' rows side by side: products one behind the other are supported");
     for (mlir::Value operand : op->getOperands()) {
       mlir::Operation* from = operand.getDefiningOp();
       bool weights = op == ir::CombineOp(combine).getOperation() && operand == ir::CombineOp(combine).getWeights();

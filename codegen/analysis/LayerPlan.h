@@ -1,5 +1,5 @@
 #pragma once
-// What a kernel of kind `moe_layer` computes, read from its ops: a gate, its experts' products one behind the other, and their combine. For every
+// What a kernel of kind `moe_layer` computes, read from its ops: a gate, its experts' products, and their combine. For every
 // backend: no target and no schedule.
 
 #include "codegen/analysis/GatePlan.h"
@@ -9,10 +9,10 @@ namespace moec::codegen {
 /// Each expert's rows times its own weights, and the ops behind.
 struct LayerProduct {
   ir::GroupedMatmulOp op;
-  bool gathered = false; // rows are x (T, depth) by the routing's list; else what the product before made
+  bool gathered = false; // rows are x (T, depth) by the routing's list; else the sink of a product before
   mlir::Value rows;      // x, or those rows
   ProductOperand w;
-  mlir::Value sink; // rows that the ops behind the product make: the next product's, or the combine's
+  mlir::Value sink; // rows that the ops behind the product make: the next product's, the combine's, or what a product side by side goes on with
 
   int64_t columns() const { return *w.columns.constant(); }
   int64_t depth() const { return *w.depth.constant(); }
@@ -20,7 +20,7 @@ struct LayerProduct {
 
 struct LayerPlan {
   GatePlan gate;
-  llvm::SmallVector<LayerProduct, 2> products;
+  llvm::SmallVector<LayerProduct, 2> products; // in the body's order; the last one's sink is combined
   ir::CombineOp combine;
   DType dtype = DType::F32; // of the products
   Size tokens;
@@ -31,6 +31,8 @@ struct LayerPlan {
 
   /// A diagnostic for what no backend writes; widths that are not known at compile time are among it.
   static mlir::FailureOr<LayerPlan> of(ir::KernelOp kernel);
+  /// Whether the products stand one behind the other.
+  bool isChain() const;
   Size rows() const { return tokens * Size(choices); }
   int64_t width() const { return products.back().columns(); }
   mlir::Value routing() const { return gate.routings.front().routing; }

@@ -26,8 +26,10 @@ Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Va
   columns_ = sizes.back();
 }
 
-mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims) {
+mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims,
+                                         std::vector<HeldValue> held) {
   Epilogue epilogue(k, source, sinks, batchDims);
+  epilogue.held_ = std::move(held);
   for (mlir::Value sink : sinks) {
     if (ir::sizesOf(sink) != ir::sizesOf(source))
       return k.kernel().emitOpError("gives a result of shape ")
@@ -39,7 +41,7 @@ mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, l
 }
 
 mlir::LogicalResult Epilogue::visit(mlir::Value value) {
-  if (value == source_ || contains(order_, value))
+  if (value == source_ || contains(order_, value) || llvm::any_of(held_, [&](const HeldValue& held) { return held.value == value; }))
     return mlir::success();
   if (mlir::Operation* op = value.getDefiningOp()) {
     bool leaf = mlir::isa<ir::ConstantOp, ir::ExpertRowsOp, ir::RandomOp>(op);
@@ -115,6 +117,8 @@ Value Epilogue::draws(mlir::Operation* op, const Piece& piece) const {
 Values Epilogue::apply(const Piece& piece, Value source) const {
   llvm::DenseMap<mlir::Value, Value> known;
   known[source_] = source;
+  for (const HeldValue& held : held_)
+    known[held.value] = held.load(piece);
   for (mlir::Value value : order_) {
     if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value)) {
       known[value] = operand(argument, piece);

@@ -16,11 +16,18 @@ struct Piece {
   Value mask; // null: all lanes
 };
 
+/// A value of the source's shape that lies somewhere already, and its elements at a piece.
+struct HeldValue {
+  mlir::Value value;
+  std::function<Value(const Piece&)> load;
+};
+
 class Epilogue {
 public:
-  /// Ops of the body on the way from `source` to `sinks`. `batchDims` leading dimensions of the source are the batch. A diagnostic at the
+  /// Ops of the body on the way from `source` and what is held to `sinks`. `batchDims` leading dimensions of the source are the batch. A diagnostic at the
   /// kernel tells what cannot be written.
-  static mlir::FailureOr<Epilogue> make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
+  static mlir::FailureOr<Epilogue> make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims,
+                                        std::vector<HeldValue> held = {});
 
   /// Computes the sinks from the piece of the source, in the sinks' order.
   Values apply(const Piece& piece, Value source) const;
@@ -42,6 +49,7 @@ private:
   llvm::SmallVector<mlir::Value> sinks_, order_; // order_: values to compute, operands first
   std::vector<Size> batch_, rows_;
   Size columns_;
+  std::vector<HeldValue> held_;
 };
 
 } // namespace moec::codegen::cpu

@@ -20,9 +20,6 @@ GateRows::GateRows(KernelBuilder& k, const GatePlan& plan, std::vector<ProductSc
       scores_(plan.products.size()) {
   if (TokenLanes::takes(plan.rowOps, plan.tokens, k.target()))
     lanes_.emplace(k, plan.rowOps);
-  for (auto [i, product] : llvm::enumerate(plan_.products))
-    bind(ir::MatmulOp(product.op).getResult(),
-         [this, i = i](Value row) { return k_.at(scores_[i], k_.mul(k_.sub(row, first_), k_.size(plan_.products[i].w.columns)), plan_.dtype); });
 }
 
 void GateRows::bind(mlir::Value value, const RowProgram::Place& place) {
@@ -39,7 +36,21 @@ void GateRows::bindTensor(mlir::Value value, const Base& base) {
     lanes_->bindTensor(value, base);
 }
 
-mlir::LogicalResult GateRows::check() { return program_.check(); }
+Size GateRows::strideOf(size_t product) const {
+  const Size& columns = plan_.products[product].w.columns;
+  return written_.contains(product) ? columns : alignUp(columns, k_.lanes(plan_.dtype));
+}
+
+mlir::LogicalResult GateRows::check() {
+  for (auto [i, product] : llvm::enumerate(plan_.products)) {
+    mlir::Value result = ir::MatmulOp(product.op).getResult();
+    auto place = [this, i = i](Value row) { return k_.at(scores_[i], k_.mul(k_.sub(row, first_), k_.size(strideOf(i))), plan_.dtype); };
+    program_.bind(result, place);
+    if (lanes_)
+      lanes_->bindWide(result, place, strideOf(i).constant().value_or(0));
+  }
+  return program_.check();
+}
 
 Size GateRows::operations() const {
   Size operations = plan_.rowOps.empty() ? Size(0) : program_.operations();
@@ -48,22 +59,25 @@ Size GateRows::operations() const {
   return operations;
 }
 
-// to (rows, E) = rows of x from the block's first one on, times w.
-void GateRows::multiply(const ScoreProduct& product, const ProductSchedule& schedule, Value rows, Value to) {
+// scores (rows, E) = rows of x from the block's first one on, times w.
+void GateRows::multiply(size_t i, Value rows) {
+  const ScoreProduct& product = plan_.products[i];
   DType dtype = plan_.dtype;
-  int64_t lanes = k_.lanes(dtype), nr = schedule.nr;
+  int64_t lanes = k_.lanes(dtype), nr = schedules_[i].nr;
   mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
-  Value depth = k_.size(product.w.depth), columns = k_.size(product.w.columns);
+  Value depth = k_.size(product.w.depth), columns = k_.size(strideOf(i));
   Matrix x{k_.at(k_.input(product.x), k_.mul(first_, depth), dtype), depth};
   ProductBlock block{dtype, x, rows, k_.input(product.w.input), depth, k_.index(0), k_.size(product.w.panels(nr))};
-  ProductSchedule ofAll = schedule;
-  ofAll.panels = product.w.panels(nr).constant().value_or(schedule.panels);
+  ProductSchedule ofAll = schedules_[i];
+  ofAll.panels = product.w.panels(nr).constant().value_or(ofAll.panels);
   multiplyPanels(k_, ofAll, block, [&](Value panel, const Matrix& tile) {
     Value start = k_.mul(panel, nr), count = k_.min(k_.index(nr), k_.sub(columns, start));
+    if (strideOf(i).constant() == nr)
+      count = k_.index(nr);
     k_.loop(0, rows, 1, [&](Value row) {
       k_.vectorLoop(count, lanes, [&](Value column, Value mask) {
         Value sums = k_.load(vector, k_.at(tile.base, k_.add(k_.mul(row, nr), column), dtype));
-        k_.storeElements(dtype, sums, k_.at(to, k_.add(k_.mul(row, columns), k_.add(start, column)), dtype), mask);
+        k_.storeElements(dtype, sums, k_.at(scores_[i], k_.add(k_.mul(row, columns), k_.add(start, column)), dtype), mask);
       });
     });
   });
@@ -74,8 +88,8 @@ void GateRows::run(Value first, Value rows, int64_t block) {
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
     auto to = written_.find(i);
     scores_[i] = to != written_.end() ? k_.at(to->second(), k_.mul(first, k_.size(product.w.columns)), plan_.dtype)
-                                      : k_.scratch(bytesOf(plan_.dtype, Size(block) * product.w.columns));
-    multiply(product, schedules_[i], rows, scores_[i]);
+                                      : k_.scratch(bytesOf(plan_.dtype, Size(block) * strideOf(i)));
+    multiply(i, rows);
   }
   if (lanes_)
     lanes_->run(first, rows);

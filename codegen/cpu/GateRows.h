@@ -33,7 +33,9 @@ public:
   void run(Value first, Value rows, int64_t block);
 
 private:
-  void multiply(const ScoreProduct& product, const ProductSchedule& schedule, Value rows, Value to);
+  /// Scores of a row and what stands behind them: whole vectors in scratch, else none.
+  Size strideOf(size_t product) const;
+  void multiply(size_t i, Value rows);
 
   KernelBuilder& k_;
   const GatePlan& plan_;

@@ -13,7 +13,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-/// Rows of a matrix in scratch, whole panels wide and a line apart from the next: rows spread over L1.
+/// Rows of a matrix in scratch, whole panels wide; those that are multiplied a line apart from the next, so that they spread over L1.
 struct RowBuffer {
   DType dtype;
   Value base;
@@ -21,6 +21,20 @@ struct RowBuffer {
 
   Value at(KernelBuilder& k, Value row) const { return k.at(base, k.mul(row, stride), dtype); }
 };
+
+/// Whether the ops behind a product read the value.
+bool isReadBehind(const LayerProduct& product, mlir::Value value) {
+  llvm::SmallVector<mlir::Value> open{product.sink};
+  while (!open.empty()) {
+    mlir::Value next = open.pop_back_val();
+    if (next == value)
+      return true;
+    mlir::Operation* op = next.getDefiningOp();
+    if (op && ir::isElementwise(op))
+      open.append(op->operand_begin(), op->operand_end());
+  }
+  return false;
+}
 
 class LayerWriter {
 public:
@@ -30,11 +44,16 @@ public:
 
 private:
   std::vector<ProductSchedule> schedulesOfScores() const;
+  /// The product whose sink these rows are; of rows that are gathered, the first.
+  size_t madeBy(mlir::Value rows) const {
+    auto found = llvm::find_if(plan_.products, [&](const LayerProduct& product) { return product.sink == rows; });
+    return found == plan_.products.end() ? 0 : static_cast<size_t>(found - plan_.products.begin());
+  }
   bool isLast(size_t i) const { return i + 1 == plan_.products.size(); }
   mlir::LogicalResult makeEpilogues();
   void bindGate();
   Value ofBlock(mlir::Value value);
-  RowBuffer rowBuffer(int64_t rows, int64_t columns);
+  RowBuffer rowBuffer(int64_t rows, int64_t columns, bool isMultiplied);
   bool allEnter() const;
   void sortPlaces();
   void experts();
@@ -68,8 +87,14 @@ std::vector<ProductSchedule> LayerWriter::schedulesOfScores() const {
 }
 
 mlir::LogicalResult LayerWriter::makeEpilogues() {
-  for (const LayerProduct& product : plan_.products) {
-    auto epilogue = Epilogue::make(k_, ir::GroupedMatmulOp(product.op).getResult(), {product.sink}, 0);
+  for (auto [i, product] : llvm::enumerate(plan_.products)) {
+    std::vector<HeldValue> held; // of products before, which go on behind this one
+    for (size_t before = 0; before < i; ++before)
+      held.push_back({plan_.products[before].sink, [this, before](const Piece& piece) {
+                        return k_.loadElements(plan_.dtype, k_.at(rows_[before].at(k_, piece.row), piece.column, plan_.dtype), piece.lanes, piece.mask);
+                      }});
+    std::erase_if(held, [&, &product = product](const HeldValue& one) { return !isReadBehind(product, one.value); });
+    auto epilogue = Epilogue::make(k_, ir::GroupedMatmulOp(product.op).getResult(), {product.sink}, 0, held);
     if (failed(epilogue))
       return mlir::failure();
     ofRows_.push_back(*epilogue);
@@ -112,9 +137,10 @@ Value LayerWriter::ofBlock(mlir::Value value) {
   return k_.at(base, k_.mul(first_, k_.size(ir::sizesOf(value).back())), dtypeOf(value));
 }
 
-RowBuffer LayerWriter::rowBuffer(int64_t rows, int64_t columns) {
-  int64_t line = 64 / static_cast<int64_t>(byteSize(plan_.dtype)), whole = (columns + schedule_.nr - 1) / schedule_.nr * schedule_.nr;
-  int64_t stride = (whole + line - 1) / line * line + line;
+RowBuffer LayerWriter::rowBuffer(int64_t rows, int64_t columns, bool isMultiplied) {
+  int64_t line = 64 / static_cast<int64_t>(byteSize(plan_.dtype)), stride = (columns + schedule_.nr - 1) / schedule_.nr * schedule_.nr;
+  if (isMultiplied)
+    stride = (stride + line - 1) / line * line + line;
   return {plan_.dtype, k_.scratch(bytesOf(plan_.dtype, Size(rows * stride))), stride};
 }
 
@@ -173,7 +199,7 @@ void LayerWriter::sortPlaces() {
 
 void LayerWriter::experts() {
   for (auto [i, product] : llvm::enumerate(plan_.products))
-    rows_.push_back(rowBuffer(isLast(i) ? schedule_.block * plan_.choices : schedule_.group, product.columns()));
+    rows_.push_back(rowBuffer(isLast(i) ? schedule_.block * plan_.choices : schedule_.group, product.columns(), !isLast(i)));
   k_.loop(k_.index(0), k_.index(plan_.experts), k_.index(1), {k_.index(0)}, [&](Value expert, const Values& begin) {
     Value end = read(ends_, expert);
     k_.loop(begin[0], end, k_.index(schedule_.group), [&](Value from) { chain(expert, from, k_.min(k_.index(schedule_.group), k_.sub(end, from))); });
@@ -187,6 +213,7 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
   RegisterBlock registers{sums, schedule_.rows, schedule_.nr / k_.lanes(sums), dtype};
   Matrix tile{k_.scratch(bytesOf(sums, Size(schedule_.group * schedule_.nr))), k_.index(schedule_.nr)};
   auto placeOf = [&](Value row) { return read(list_, k_.add(from, row)); };
+  llvm::DenseMap<mlir::Value, Matrix> gathered; // copies of the group's rows, which products side by side share
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
     int64_t depth = product.depth(), panels = *product.w.panels(schedule_.nr).constant();
     Value x = product.gathered ? ofBlock(product.rows) : Value();
@@ -209,7 +236,7 @@ void LayerWriter::behind(size_t i, Value expert, Value panel, Value rows, const 
   k_.loop(0, rows, 1, [&](Value row) {
     Value from = k_.at(tile.base, k_.mul(row, tile.stride), k_.typeOf(dtype)), target = to(row);
     k_.vectorLoop(columns, lanes, [&](Value column, Value mask) {
-      Piece piece{{}, k_.index(0), expert, k_.add(start, column), lanes, mask};
+      Piece piece{{}, row, expert, k_.add(start, column), lanes, mask};
       Value made = ofRows_[i].apply(piece, k_.load(vector, k_.at(from, column, k_.typeOf(dtype))))[0];
       k_.storeElements(dtype, made, k_.at(target, piece.column, dtype), mask);
     });

@@ -137,7 +137,7 @@ std::string obstacleToBlocks(ir::KernelOp kernel, const LayerPlan& plan) {
     while (!open.empty()) {
       mlir::Value value = open.pop_back_val();
       mlir::Operation* op = value.getDefiningOp();
-      if (op == ir::GroupedMatmulOp(product.op).getOperation())
+      if (mlir::isa_and_nonnull<ir::GroupedMatmulOp>(op))
         continue;
       if (mlir::isa_and_nonnull<ir::RandomOp>(op))
         return "its experts draw numbers by their rows' places, which the whole call decides";

@@ -87,6 +87,11 @@ TokenLanes::TokenLanes(KernelBuilder& k, std::vector<mlir::Operation*> ops) : k_
 
 void TokenLanes::bind(mlir::Value value, Place place) { places_[value].push_back(std::move(place)); }
 
+void TokenLanes::bindWide(mlir::Value value, Place place, int64_t stride) {
+  strides_[value] = stride;
+  bind(value, std::move(place));
+}
+
 void TokenLanes::bindTensor(mlir::Value value, std::function<Value()> base) {
   bool isOne = isShared(value) && !perRow_.contains(value);
   bind(value, [this, value, isOne, base = std::move(base)](Value token) {
@@ -135,16 +140,19 @@ Values TokenLanes::load(mlir::Value value) {
       result.push_back(k_.broadcast(k_.loadElements(dtype, k_.at(base, k_.index(j), dtype), 1), lanes_));
     return result;
   }
-  if (width == 1)
+  auto wide = strides_.find(value);
+  int64_t stride = wide != strides_.end() ? wide->second : width;
+  if (width == 1 && stride == 1)
     return {k_.loadElements(dtype, base, lanes_, count_ ? k_.mask(count_, lanes_) : Value())};
   for (int64_t start = 0; start < width; start += lanes_) {
     Values square;
     for (int64_t token = 0; token < lanes_; ++token) {
-      Value there = k_.index(std::min(lanes_, width - start));
+      Value there = k_.index(std::min(lanes_, width - start)), mask;
       if (count_)
         there = k_.choose(k_.compare(Predicate::LT, k_.index(token), count_), there, k_.index(0));
-      Value mask = count_ || width - start < lanes_ ? k_.mask(there, lanes_) : Value();
-      square.push_back(k_.loadElements(dtype, k_.at(base, k_.index(token * width + start), dtype), lanes_, mask));
+      if (count_ || std::max(width, stride) < start + lanes_)
+        mask = k_.mask(there, lanes_);
+      square.push_back(k_.loadElements(dtype, k_.at(base, k_.index(token * stride + start), dtype), lanes_, mask));
     }
     square = exchanged(k_, square);
     result.append(square.begin(), square.begin() + std::min(lanes_, width - start));

@@ -17,6 +17,8 @@ public:
   /// Address of a token's row, as RowProgram::bind takes it: rows of neighbours follow each other.
   using Place = std::function<Value(Value token)>;
   void bind(mlir::Value value, Place place);
+  /// Rows to read that are whole vectors in scratch, so many elements apart: what stands behind their ends may be anything.
+  void bindWide(mlir::Value value, Place place, int64_t stride);
   /// The same for a whole tensor in memory.
   void bindTensor(mlir::Value value, std::function<Value()> base);
   /// Code for `count` tokens from `first` on.
@@ -43,6 +45,7 @@ private:
   std::vector<mlir::Operation*> ops_;
   llvm::DenseSet<mlir::Value> perRow_;
   llvm::DenseMap<mlir::Value, std::vector<Place>> places_;
+  llvm::DenseMap<mlir::Value, int64_t> strides_; // of wide rows
   int64_t lanes_ = 1;
   // Of the tokens being written:
   Value first_, count_;

@@ -4,6 +4,8 @@
 #include "codegen/cpu/CoefficientsF32.h"
 #include "codegen/cpu/VectorMathFormats.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
 namespace moec::codegen::cpu::single {
 
 namespace {
@@ -188,17 +190,35 @@ Value erf(KernelBuilder& k, Value x) {
   return k.choose(k.compare(Predicate::LT, y, f.real(1)), near, k.copySign(far, x));
 }
 
+namespace {
+
+/// Whether all lanes of a mask are set, as one i1.
+Value allOf(KernelBuilder& k, Value mask) {
+  int64_t lanes = KernelBuilder::lanesOf(mask);
+  if (lanes == 1)
+    return mask;
+  mlir::Type word = k.builder().getIntegerType(static_cast<unsigned>(lanes));
+  return k.compare(Predicate::EQ, mlir::LLVM::BitcastOp::create(k.builder(), k.loc(), word, mask), k.integer(word, -1));
+}
+
+} // namespace
+
 Value gelu(KernelBuilder& k, Value x) {
-  // T = y Phi(-y). Up to kNear Phi(-y) is a polynomial; from there T = exp(-y^2/2) W, W a polynomial in 1/(y + shift).
+  // T = y Phi(-y). Up to kNear Phi(-y) is a polynomial; from there T = exp(-y^2/2) W, W a polynomial in 1/(y + shift). Most vectors are near as a whole, and
+  // what is far costs twice as much.
   Format f(k, x);
   Value y = f.atMost(k.abs(x), 14.6); // 0 beyond on the left
   Value near = f.polynomial(kNormalNear.c, k.sub(f.real(kNormalNear.centre), y));
-  Reduced e = reduceGaussian(f, y);
-  Tail tail = tailAt(f, kNormalTail, y, kDown);
   Value isNear = k.compare(Predicate::LT, y, f.real(kNear));
-  Value factor = k.neg(k.choose(isNear, y, f.powerOfTwo(e.shifted, 32)));
-  Value small = k.choose(isNear, f.real(0), withoutFirst(f, tail, e)), large = k.choose(isNear, near, f.real(tail.c0));
-  return k.fma(factor, large, k.fma(factor, small, f.positivePart(x)));
+  auto nearAlone = [&] { return Values{k.fma(k.neg(y), near, f.positivePart(x))}; };
+  auto both = [&] {
+    Reduced e = reduceGaussian(f, y);
+    Tail tail = tailAt(f, kNormalTail, y, kDown);
+    Value factor = k.neg(k.choose(isNear, y, f.powerOfTwo(e.shifted, 32)));
+    Value small = k.choose(isNear, f.real(0), withoutFirst(f, tail, e)), large = k.choose(isNear, near, f.real(tail.c0));
+    return Values{k.fma(factor, large, k.fma(factor, small, f.positivePart(x)))};
+  };
+  return k.when(allOf(k, isNear), nearAlone, both)[0];
 }
 
 Value geluGrad(KernelBuilder& k, Value x) {
@@ -206,14 +226,18 @@ Value geluGrad(KernelBuilder& k, Value x) {
   Format f(k, x);
   Value y = f.atMost(k.abs(x), 14.7); // 0 beyond on the left
   Value near = f.polynomial(kGeluGradNear.c, k.sub(f.real(kGeluGradNear.centre), y));
-  Reduced e = reduceGaussian(f, y);
-  Tail tail = tailAt(f, kGeluGradTail, y, -kDown);
-  Value whole = k.add(tail.others, f.real(tail.c0));
   Value isNear = k.compare(Predicate::LT, y, f.real(kNear)), negative = k.compare(Predicate::LT, x, f.real(0));
-  Value factor = k.choose(isNear, f.real(1), k.mul(y, f.powerOfTwo(e.shifted, 32)));
-  factor = k.choose(negative, factor, k.neg(factor));
-  Value small = k.choose(isNear, f.real(0), k.fma(expm1Of(f, e.r), whole, tail.others)), large = k.choose(isNear, near, f.real(tail.c0));
-  return k.fma(factor, large, k.fma(factor, small, k.choose(negative, f.real(0), f.real(1))));
+  Value whole = k.choose(negative, f.real(0), f.real(1));
+  auto nearAlone = [&] { return Values{k.fma(k.choose(negative, f.real(1), f.real(-1)), near, whole)}; };
+  auto both = [&] {
+    Reduced e = reduceGaussian(f, y);
+    Tail tail = tailAt(f, kGeluGradTail, y, -kDown);
+    Value factor = k.choose(isNear, f.real(1), k.mul(y, f.powerOfTwo(e.shifted, 32)));
+    factor = k.choose(negative, factor, k.neg(factor));
+    Value small = k.choose(isNear, f.real(0), k.fma(expm1Of(f, e.r), k.add(tail.others, f.real(tail.c0)), tail.others));
+    return Values{k.fma(factor, k.choose(isNear, near, f.real(tail.c0)), k.fma(factor, small, whole))};
+  };
+  return k.when(allOf(k, isNear), nearAlone, both)[0];
 }
 
 namespace {

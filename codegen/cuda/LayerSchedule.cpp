@@ -82,6 +82,8 @@ mlir::FailureOr<LayerPlan> planOfBlock(ir::KernelOp kernel) {
   auto plan = LayerPlan::of(kernel);
   if (succeeded(plan) && !plan->tokens.constant())
     return kernel.emitOpError("routes ") << plan->tokens.str() << " tokens: a moe_layer needs a count that is known at compile time";
+  if (succeeded(plan) && !plan->isChain())
+    return kernel.emitOpError("of kind \"moe_layer\" multiplies its experts' rows side by side: products one behind the other are supported");
   return plan;
 }
 

@@ -16,7 +16,7 @@ namespace moec::codegen::cuda {
 
 inline constexpr int64_t kLayerThreads = 256; // of the block
 
-/// The plan of a layer whose count of tokens is known at compile time; else a diagnostic.
+/// The plan of a layer whose count of tokens is known at compile time and whose products stand one behind the other; else a diagnostic.
 mlir::FailureOr<LayerPlan> planOfBlock(ir::KernelOp kernel);
 inline int64_t tokensOf(const LayerPlan& plan) { return *plan.tokens.constant(); }
 inline int64_t rowsOf(const LayerPlan& plan) { return tokensOf(plan) * plan.choices; }

@@ -253,6 +253,16 @@ TEST_P(LayerKernelForms, oneProductGathersAndCombines) {
   });
 }
 
+/// Products side by side, of the same gathered rows.
+TEST_P(LayerKernelForms, gatedExperts) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    auto product = [&] { return maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.up, gate.routing); };
+    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::AddOp>(product(), maker.make<ir::ExpertRowsOp>(in.upBias, gate.routing)));
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, product()))};
+  });
+}
+
 TEST_P(LayerKernelForms, choicesWeightsAndMasksOfArguments) {
   std::vector<std::string> places{"t", text(c().choices)};
   Tensor experts(DType::I32, {c().tokens, c().choices}), keeps(DType::Bool, {c().tokens, c().choices});
@@ -307,6 +317,18 @@ TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
   });
   EXPECT_NE(rows.find("its experts read rows by their places"), std::string::npos) << rows;
 }
+
+class LayerKernelChains : public LayerKernels {};
+
+TEST_P(LayerKernelChains, threeProducts) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value rows = maker.make<ir::ReluOp>(maker.make<ir::GroupedMatmulOp>(upOf(maker, in, gate.routing), in.up, gate.routing));
+    return {downOf(maker, in, gate, rows)};
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Square, LayerKernelChains, ::testing::Combine(::testing::Values(cases[1], cases[3]), ::testing::Values(DType::F32)), nameOf);
 
 INSTANTIATE_TEST_SUITE_P(Forms, LayerKernelForms, ::testing::Combine(::testing::Values(cases[0]), ::testing::Values(DType::F32)), nameOf);
 

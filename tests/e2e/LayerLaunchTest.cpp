@@ -1,4 +1,5 @@
-// Small MoE layers of CUDA targets in one launch: in the plan, on the emulator against the CPU and the reference, and through dumps.
+// Small MoE layers in one launch. Of CUDA targets: in the plan, on the emulator against the CPU and the reference, and through dumps. Of the CPU: in the plan,
+// and to the bit against their parts.
 
 #include "runtime/Weights.h"
 #include "runtime/core/Error.h"
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <optional>
 
@@ -84,6 +86,49 @@ TEST(LayerLaunches, OneLaunchStandsForItsPartsInAnyPair) {
     CheckReport report = check(*program, openDevice(a), openDevice(b), weights, inputs, {.seed = 3});
     EXPECT_TRUE(report.passed()) << a << " against " << b << "\n" << report.describeFailures();
     EXPECT_EQ(std::count_if(report.launches.begin(), report.launches.end(), [](const LaunchCheck& launch) { return launch.kind == "moe_layer"; }), 2);
+  }
+}
+
+/// A layer of 4 experts of any number of tokens, as a program; with a record its parts.
+Program smallLayer(const std::string& experts, bool record) {
+  TemporaryFolder folder;
+  auto path = folder.path() / "layer.json";
+  std::ofstream(path) << R"({"name": "layer", "inputs": {"x": {"shape": ["tokens", 24]}}, "check": {"tokens": 333},
+    "model": [{"kind": "moe", "name": "y", "gate": {"kind": "top_k", "top_k": 2}, "experts": )" +
+                             experts + "}]}";
+  CompileOptions options;
+  options.targets = {"cpu"};
+  options.kernelCache = sharedKernels();
+  options.record = record;
+  return compile(path, options);
+}
+
+TEST(LayerLaunches, OfTheCpuHaveTheBitsOfTheirPartsByAnyNumberOfThreads) {
+  for (const char* experts : {R"({"kind": "mlp", "count": 4, "hidden": 40, "activation": "gelu"})", R"({"kind": "gated_mlp", "count": 4, "hidden": 40})",
+                              R"({"kind": "linear", "count": 4, "out": 24})"}) {
+    SCOPED_TRACE(experts);
+    Program layer = smallLayer(experts, false), parts = smallLayer(experts, true);
+    const Plan& plan = planOf(layer, "cpu");
+    ASSERT_EQ(kindsOf(plan), std::vector<std::string>{"moe_layer"});
+    EXPECT_NE(plan.forward[0].reason.find("; one launch: blocks of "), std::string::npos) << plan.forward[0].reason;
+    std::vector<std::string> kinds = kindsOf(planOf(parts, "cpu"));
+    EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "moe_layer"), 0);
+    EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "expert_down"), 1);
+
+    TensorMap weights = initialWeights(plan, 1), inputs = generatedInputs(plan, 2);
+    auto run = [&](const Program& program, int threads) {
+      Session session(program, "cpu", {.threads = threads});
+      session.load(weights);
+      return session.run(inputs).at("y").clone();
+    };
+    Tensor wanted = run(parts, 1);
+    for (int threads : {1, 2, 5}) {
+      Tensor got = run(layer, threads);
+      ASSERT_EQ(got.bytes(), wanted.bytes());
+      EXPECT_EQ(std::memcmp(got.data(), wanted.data(), got.bytes()), 0) << threads << " threads";
+    }
+    CheckReport report = check(layer, openDevice("cpu"), openDevice("reference"), weights, inputs, {});
+    EXPECT_TRUE(report.passed()) << report.describeFailures();
   }
 }
 
