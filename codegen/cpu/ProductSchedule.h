@@ -7,6 +7,9 @@
 
 namespace moec::codegen::cpu {
 
+/// Rows of a transposed operand that are no longer than this are multiplied where they lie.
+inline constexpr int64_t kNarrowBytes = 256;
+
 /// How a product of rows (M, K) with panels of b (N, K) is cut.
 struct ProductSchedule {
   int64_t rows = 0;  // rows of a register block
