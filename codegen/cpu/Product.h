@@ -41,13 +41,14 @@ struct TransposedBlock {
   DType panelType = dtype;
 };
 
-/// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; the sums over all of
-/// the panels stay in scratch in the meantime.
+/// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; those of a narrow one
+/// (kNarrowBytes) stay where they are. The sums over all of the panels stay in scratch in the meantime.
 void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block,
                         llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 
-/// Elements [0, columns) of `rows` rows of a dtype as its sums' dtype, zeros behind up to whole multiples of `width`, which is whole vectors.
-void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to);
+/// Elements [0, columns) of `rows` rows of a dtype as its sums' dtype, zeros behind up to whole multiples of `width`, which is whole vectors. `rowsAhead`: how
+/// many rows before a row is copied it is fetched; 0: it is not.
+void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to, int64_t rowsAhead = 0);
 
 /// One panel (depth, nr) of the rows [first, first + nr) of b, which is of a dtype, as its sums' dtype; zeros behind `rows`.
 void packPanel(KernelBuilder& k, DType dtype, const Matrix& b, Value first, Value rows, Value depth, int64_t nr, Value panel);

@@ -91,7 +91,7 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
 namespace {
 
 // A transposed a: its block and the run of b's columns are copied slice by slice, and their sums stay in L2 beside them. b's copy pays once for each
-// row of the block, a's once for each column of the run.
+// row of the block, a's once for each column of the run. A narrow b needs no copy: then pieces are blocks of rows, and a, which is wider, is read once.
 void cutTransposed(ProductSchedule& s, const ProductShape& shape, const CpuTarget& target, int64_t bytes) {
   // Machines with vectors of 64 bytes have an L2 of a MiB.
   int64_t most = 192, width = target.vectorBytes == 64 ? 2048 : 1024; // rows of an item, bytes of its columns
@@ -101,7 +101,11 @@ void cutTransposed(ProductSchedule& s, const ProductShape& shape, const CpuTarge
   s.panels = std::clamp<int64_t>(width / (s.nr * bytes), 1, all);
   // A product of few rows, as a gate's, is deep: its threads need pieces too.
   int64_t blocks = ceilDiv(rows, s.rowBlock) * std::max<int64_t>(1, shape.matrices.constant().value_or(1));
-  s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks / 32));
+  bool bIsNarrow = all * s.nr * bytes <= kNarrowBytes && rows * bytes > kNarrowBytes;
+  if (bIsNarrow)
+    s.rowBlock = std::min(s.rowBlock, ceilDiv(std::max<int64_t>(64, rows / 4), s.rows) * s.rows);
+  else
+    s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks / 32));
   s.panels = ceilDiv(all, ceilDiv(all, s.panels));
   s.packRows = true;
 }

@@ -9,6 +9,8 @@ namespace moec::codegen::cpu {
 
 /// Rows of the tallest register block of so many vectors that the target holds.
 int64_t mostRows(const CpuTarget& target, int64_t vectors);
+/// Rows of a transposed operand that are no longer than this are multiplied where they lie.
+inline constexpr int64_t kNarrowBytes = 256;
 
 /// How a product of rows (M, K) with panels of b (N, K) is cut.
 struct ProductSchedule {
