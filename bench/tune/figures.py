@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--raw", type=pathlib.Path)
     parser.add_argument("--budget", default="30s")
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     known = {}
     if arguments.raw and arguments.raw.exists():
         for line in arguments.raw.read_text().splitlines():

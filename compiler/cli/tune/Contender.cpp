@@ -89,7 +89,7 @@ std::string Contender::sizesOf(const std::string& key, const Bindings& sizes) co
   Bindings used;
   if (auto found = own_.find(key); found != own_.end())
     for (size_t place : found->second)
-      for (const Size& size : launches[place]->sizes)
+      for (const Size& size : {launches[place]->flops, launches[place]->bytes})
         for (const std::string& symbol : size.symbols())
           if (auto value = sizes.find(symbol); value != sizes.end())
             used.insert(*value);

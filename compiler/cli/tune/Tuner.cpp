@@ -43,6 +43,8 @@ struct Duel {
       trial[key].push_back(std::max(time, 1e-9));
   }
 
+  /// Kernels that pack weights are others where the width is another.
+  bool has(const std::string& key) const { return base.contains(key) && trial.contains(key); }
   bench::Ratio ratioOf(const std::string& key) const { return bench::ratioOfMedians(trial.at(key), base.at(key), bench::Pairing::Paired, kResamples); }
 };
 
@@ -63,10 +65,12 @@ public:
     }
   }
 
+  /// Of each size; none of a kernel that one of the two programs has not.
   std::vector<bench::Ratio> ratiosOf(const std::string& key) const {
     std::vector<bench::Ratio> ratios;
     for (const Duel& duel : duels_)
-      ratios.push_back(duel.ratioOf(key));
+      if (duel.has(key))
+        ratios.push_back(duel.ratioOf(key));
     return ratios;
   }
   const Duel& duel(size_t size) const { return duels_[size]; }
@@ -92,7 +96,7 @@ double meanOf(const std::vector<bench::Ratio>& ratios) {
   double sum = 0;
   for (const bench::Ratio& ratio : ratios)
     sum += std::log(ratio.value);
-  return std::exp(sum / static_cast<double>(ratios.size()));
+  return ratios.empty() ? 1 : std::exp(sum / static_cast<double>(ratios.size()));
 }
 
 /// Better on the whole, shown at one of the sizes, and shown to be worse at none.
@@ -270,9 +274,13 @@ private:
     for (size_t i = 0; i < settings_.sizes.size(); ++i) {
       const Duel& duel = match.duel(i);
       for (TunedKernel& kernel : result_.kernels) {
+        if (!duel.has(kernel.key))
+          continue;
         double before = medianOf(duel.base.at(kernel.key)), after = medianOf(duel.trial.at(kernel.key));
-        result_.before += before;
-        result_.after += after;
+        if (kernel.kind != "pack") { // those stand in the times of the kernels that they pack for
+          result_.before += before;
+          result_.after += after;
+        }
         if (auto schedule = schedules.find(kernel.key); schedule != schedules.end()) {
           kernel.tuned = schedule->second;
           kernel.timings.push_back({settings_.sizes[i], before, after, duel.ratioOf(kernel.key)});
