@@ -15,6 +15,10 @@ struct GradCase {
   int64_t biasHeads = 0; // 0: none, 1: one for all, else as many as heads
   enum Draws { None, Own, Given } draws = None;
 };
+void PrintTo(const GradCase& one, std::ostream* stream) {
+  *stream << name(one.type) << " batch " << one.batch << " queries " << one.queries << " keys " << one.keys << " heads " << one.heads << " headDim "
+          << one.headDim;
+}
 
 std::string text(int64_t value) { return std::to_string(value); }
 
