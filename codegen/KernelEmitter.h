@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ public:
   virtual LayerChoice chooseLayer(ir::KernelOp) { return {}; }
   /// A complete schedule for a kernel, from the cost model. Null with a diagnostic when no legal one exists.
   virtual mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) = 0;
+  /// Why the bits of a row that a kernel computes may depend on the call's other rows more than the ops' meaning has it; nothing where they do not.
+  virtual std::optional<std::string> dependsOnNeighbours(ir::KernelOp) { return "kernels of " + target() + " promise nothing of a row's bits"; }
   /// Everything the machine code depends on, as text: body, types, schedule, target, emitter version; no labels, paths of draws or locations. Symbol names
   /// of sizes are kept: equal kernels over the same symbols share an image.
   virtual std::string key(ir::KernelOp kernel) = 0;

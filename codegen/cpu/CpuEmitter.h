@@ -11,6 +11,7 @@ public:
   explicit CpuEmitter(const CpuTarget& target, bool debugInfo = false) : target_(target), debugInfo_(debugInfo) {}
   std::string target() const override { return target_.name; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
+  std::optional<std::string> dependsOnNeighbours(ir::KernelOp kernel) override;
   std::string key(ir::KernelOp kernel) override;
   std::string symbolOf(ir::KernelOp kernel) override { return codegen::symbolOf(kernel, key(kernel)); }
   mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;

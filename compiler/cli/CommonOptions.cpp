@@ -69,6 +69,8 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
                   "what the caches may take, as 500M or 4G; what was used least goes first (default: $MOEC_CACHE_LIMIT, or 4G)")
       ->type_name("SIZE");
   command.add_flag("-g", options.debugInfo, "CPU kernels know their lines in the model, for debuggers and profilers");
+  command.add_flag("--invariant", options.invariant,
+                   "a row's results are the same bits whatever rows stand beside it, or nothing is compiled; `moec inspect` says what holds without");
   command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
 }
 

@@ -23,7 +23,7 @@ struct CommonOptions {
   std::string moefy;
   bool noCache = false;
   std::string cacheLimit;
-  bool debugInfo = false;
+  bool debugInfo = false, invariant = false;
   bool train = false, accumulate = false, recompute = false; // of commands that show a plan: the one for training
   bool evaluate = false, statistics = false;                 // the same of the one for evaluation
   bool generate = false;                                     // the same of the one for generation
