@@ -9,11 +9,16 @@
 
 namespace moec::codegen {
 
+/// What is known of the bits of a row that a kernel computes. `Own`: a function of what the row depends on by the ops' meaning, whatever the number of the
+/// other rows and where the row stands among them. tests/e2e/InvarianceTest.cpp holds kernels to it.
+enum class RowBits { Unproven, Own };
+
 /// `Writer` takes the code: machine code's builder, or text's.
 template <class Writer, class Target> struct KernelKind {
   std::string_view name;
   mlir::LogicalResult (*build)(Writer&, ir::KernelOp);
   mlir::DictionaryAttr (*schedule)(ir::KernelOp, const Target&);
+  RowBits rows = RowBits::Unproven;
 };
 
 /// Null with a diagnostic that lists the kinds, for one that the emitter of `family` ("CPU") does not write.

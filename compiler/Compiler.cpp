@@ -137,6 +137,7 @@ public:
       return false;
     if (first <= Phase::Schedule && !run(Phase::Schedule, schedule))
       return false;
+    std::vector<RowCoupling> couplings = couplingsOf(module, *emitter);
     // What a kernel reads is final: buffers and lifetimes can be laid.
     if (first <= Phase::Plan && !run(Phase::Plan, [&] { return assignBuffers(module); }))
       return false;
@@ -157,6 +158,8 @@ public:
       if (failed(made))
         return failure();
       plan = std::move(*made);
+      plan.invariant = promisesRows(module) && couplings.empty();
+      plan.couplings = std::move(couplings);
       try {
         checkPlan(plan); // what no device would take is not written
       } catch (const Error& error) {
@@ -200,6 +203,27 @@ private:
       level += "." + compilation_.target.substr(compilation_.target.find(':') + 1);
     auto path = options_.dumpPhases / (std::to_string(static_cast<int>(phase) + 1) + "-" + name + level + ".mlir");
     writeFileAtomically(path, dumpText(compilation_));
+  }
+
+  static bool promisesRows(ModuleOp module) {
+    Purpose purpose = purposeOf(module);
+    return purpose == Purpose::Inference || purpose == Purpose::Generation;
+  }
+
+  /// Of a module whose kernels are complete. With options.invariant there may be none.
+  std::vector<RowCoupling> couplingsOf(ModuleOp module, codegen::KernelEmitter& emitter) {
+    std::vector<RowCoupling> couplings;
+    if (!promisesRows(module))
+      return couplings;
+    for (const FoundCoupling& found : findCouplings(module, emitter)) {
+      if (options_.invariant)
+        emitError(found.place) << "--invariant: a row's bits depend on its neighbours" << (found.coupling.label.empty() ? "" : " in ") << found.coupling.label
+                               << ": " << found.coupling.why;
+      couplings.push_back(found.coupling);
+    }
+    if (options_.invariant && !couplings.empty())
+      diagnostics_.fail(Fault::Usage, "");
+    return couplings;
   }
 
   /// Kernels have their names from here on.
@@ -276,6 +300,11 @@ void checkOptions(const CompileOptions& options) {
     throw Error(Fault::Usage, "what is recorded or replayed of steps alone is of training: compile for training too (CompileOptions::train)");
   if (options.statistics && !options.train && !options.evaluate)
     throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
+  for (auto [given, name, what] : {std::tuple(options.train, "--train", "gradients"), std::tuple(options.evaluate, "--evaluate", "losses")})
+    if (options.invariant && given)
+      throw Error(Fault::Usage, fmt::format("--invariant is for inference and generation: {} are sums over the rows of a call; leave it or {} out, and "
+                                            "compile the model for each",
+                                            what, name));
   if (options.ema && !options.train)
     throw Error(Fault::Usage, "--ema is for training: name --train too");
   if (options.ema && !(*options.ema >= 0 && *options.ema < 1))

@@ -50,9 +50,12 @@ struct CompileOptions {
   bool evaluate = false;                   // a plan for evaluation beside that for inference, for each target
   std::optional<double> ema;               // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
   std::optional<GenerationSizes> generate; // a plan for generation beside that for inference, for each target
-  bool debugInfo = false;                  // CPU kernels know their lines in the model, for debuggers and profilers
-  std::string moefy;                       // "experts=4,top_k=2,gate=gshard"; empty: as the model says
-  std::map<std::string, int64_t> let;      // further overrides of `let` values
+  /// A row's results are the same bits whatever rows stand beside it (Plan::invariant); what cannot keep that, in the model or among the kernels, is
+  /// Error(Usage) that names it. Of inference and generation.
+  bool invariant = false;
+  bool debugInfo = false;             // CPU kernels know their lines in the model, for debuggers and profilers
+  std::string moefy;                  // "experts=4,top_k=2,gate=gshard"; empty: as the model says
+  std::map<std::string, int64_t> let; // further overrides of `let` values
   // Phases (import grad fuse schedule plan emit pack); the words of --stop-after, --dump-phases, --from. With train, stopAfter and emit show the module for
   // training, else with evaluate that for evaluation, else with generate that for generation; a dump is for what it was made for, whatever these say.
   std::string stopAfter;            // the result is then text, see CompileResult

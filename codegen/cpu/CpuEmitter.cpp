@@ -16,26 +16,28 @@ constexpr int kEmitterVersion = 4;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 
+// Sums take their terms in an order that no count of rows changes: products in increasing depth whatever the block, rows by themselves. What is of training
+// alone promises nothing: its sums go over the rows.
 constexpr Kind kKinds[] = {
-    {"rows", buildRows, scheduleRows},
-    {"loops", buildLoops, scheduleLoops},
+    {"rows", buildRows, scheduleRows, RowBits::Own},
+    {"loops", buildLoops, scheduleLoops, RowBits::Own},
     {"sums", buildSums, scheduleSums},
     {"update", buildUpdate, scheduleUpdate},
     {"totals", buildTotals, scheduleTotals},
-    {"pack", buildPack, schedulePack},
-    {"matmul", buildMatmul, scheduleMatmul},
-    {"expert_up", buildExpertUp, scheduleExpertUp},
-    {"expert_mid", buildExpertUp, scheduleExpertUp},
-    {"expert_down", buildExpertDown, scheduleExpertDown},
-    {"attention", buildAttention, scheduleAttention},
+    {"pack", buildPack, schedulePack, RowBits::Own},
+    {"matmul", buildMatmul, scheduleMatmul, RowBits::Own},
+    {"expert_up", buildExpertUp, scheduleExpertUp, RowBits::Own},
+    {"expert_mid", buildExpertUp, scheduleExpertUp, RowBits::Own},
+    {"expert_down", buildExpertDown, scheduleExpertDown, RowBits::Own},
+    {"attention", buildAttention, scheduleAttention, RowBits::Own},
     {"attention_grad", buildAttentionGrad, scheduleAttentionGrad},
-    {"cached_attention", buildCachedAttention, scheduleCachedAttention},
-    {"append", buildAppend, scheduleAppend},
+    {"cached_attention", buildCachedAttention, scheduleCachedAttention, RowBits::Own},
+    {"append", buildAppend, scheduleAppend, RowBits::Own},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
-    {"gate", buildGate, scheduleGate},
-    {"places", buildPlaces, schedulePlaces},
-    {"swipe", buildSwipe, scheduleSwipe},
-    {"moe_layer", buildLayer, scheduleLayer},
+    {"gate", buildGate, scheduleGate, RowBits::Own},
+    {"places", buildPlaces, schedulePlaces, RowBits::Own},
+    {"swipe", buildSwipe, scheduleSwipe, RowBits::Own},
+    {"moe_layer", buildLayer, scheduleLayer, RowBits::Own},
 };
 
 const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CPU"); }
@@ -59,6 +61,13 @@ std::optional<std::string> CpuEmitter::refuse(ir::KernelOp kernel, mlir::Diction
 
 std::string CpuEmitter::keyWithoutSchedule(ir::KernelOp kernel) {
   return keyWithoutScheduleOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name));
+}
+
+std::optional<std::string> CpuEmitter::dependsOnNeighbours(ir::KernelOp kernel) {
+  const Kind* kind = kindOf(kernel);
+  if (kind && kind->rows == RowBits::Own)
+    return {};
+  return fmt::format("kernels of kind \"{}\" on {} promise nothing of a row's bits", std::string_view(kernel.getKind()), target_.name);
 }
 
 std::string CpuEmitter::key(ir::KernelOp kernel) {

@@ -16,6 +16,7 @@ public:
   std::vector<mlir::DictionaryAttr> candidates(ir::KernelOp kernel, mlir::DictionaryAttr schedule) override;
   std::optional<std::string> refuse(ir::KernelOp kernel, mlir::DictionaryAttr schedule) override;
   std::string keyWithoutSchedule(ir::KernelOp kernel) override;
+  std::optional<std::string> dependsOnNeighbours(ir::KernelOp kernel) override;
   std::string key(ir::KernelOp kernel) override;
   std::string symbolOf(ir::KernelOp kernel) override { return codegen::symbolOf(kernel, key(kernel)); }
   mlir::FailureOr<KernelImage> emit(ir::KernelOp kernel) override;

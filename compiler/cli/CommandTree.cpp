@@ -2,6 +2,7 @@
 
 #include "compiler/cli/CommandPages.h"
 #include "compiler/cli/Commands.h"
+#include "compiler/cli/ValueKinds.h"
 #include "moec_build_id.h"
 
 #include <CLI/CLI.hpp>
@@ -38,6 +39,17 @@ OptionView view(const CLI::Option& option) {
   return result;
 }
 
+/// An empty text names no file: what stands for a file or a folder is refused without one.
+void refuseEmptyNames(CLI::App& command) {
+  for (CLI::Option* option : command.get_options())
+    if (const ValueKind* kind = findValueKind(plainType(*option)); kind && (kind->isFile || kind->isFolder))
+      option->check([words = kind->isFile ? "a file" : "a folder"](const std::string& name) {
+        return name.empty() ? fmt::format("expected the name of {}, found an empty one", words) : std::string();
+      });
+  for (CLI::App* inner : command.get_subcommands([](CLI::App*) { return true; }))
+    refuseEmptyNames(*inner);
+}
+
 } // namespace
 
 std::unique_ptr<CLI::App> makeCommandTree() {
@@ -64,6 +76,7 @@ std::unique_ptr<CLI::App> makeCommandTree() {
   addDoctorCommand(*app);
   addSchemaCommand(*app);
   addCompletionCommand(*app);
+  refuseEmptyNames(*app);
   return app;
 }
 

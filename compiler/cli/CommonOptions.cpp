@@ -74,6 +74,8 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
                   "the caches)")
       ->type_name("TUNING");
   command.add_flag("-g", options.debugInfo, "CPU kernels know their lines in the model, for debuggers and profilers");
+  command.add_flag("--invariant", options.invariant,
+                   "a row's results are the same bits whatever rows stand beside it, or nothing is compiled; `moec inspect` says what holds without");
   command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
 }
 

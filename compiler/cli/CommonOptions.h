@@ -24,7 +24,7 @@ struct CommonOptions {
   bool noCache = false;
   std::string cacheLimit;
   std::string tuning; // a file, or "off"; empty: nobody says
-  bool debugInfo = false;
+  bool debugInfo = false, invariant = false;
   bool train = false, accumulate = false, recompute = false; // of commands that show a plan: the one for training
   bool evaluate = false, statistics = false;                 // the same of the one for evaluation
   bool generate = false;                                     // the same of the one for generation

@@ -144,8 +144,6 @@ std::filesystem::path defaultOutput(const std::filesystem::path& model, const st
 void compileCommand(const CompileFlags& flags) {
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; compile takes a model", flags.file.string()));
-  if (flags.output && flags.output->empty())
-    throw Error(Fault::Usage, "-o needs the name of the file to write, found an empty one");
   checkOutputFiles(flags, {{"-o", flags.output}});
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
   CompileOptions options{

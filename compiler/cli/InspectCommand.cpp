@@ -136,6 +136,9 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
   result["flops"] = callFlops(plan, sizes);
   result["bytes"] = callBytes(plan, sizes);
   result["invariant"] = plan.invariant;
+  result["couplings"] = Json::array();
+  for (const RowCoupling& coupling : plan.couplings)
+    result["couplings"].push_back({{"label", coupling.label}, {"why", coupling.why}});
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
   for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
@@ -177,6 +180,18 @@ std::string launchTable(const std::vector<LaunchInfo>& launches, const Bindings&
   return table.str();
 }
 
+/// Bits never depend on threads; on what stands beside a row, as the plan says.
+std::string bitsText(const Plan& plan) {
+  if (plan.invariant)
+    return "a row's do not depend on its neighbours";
+  if (plan.couplings.empty())
+    return "do not depend on threads; results are sums over the rows of a call";
+  std::string text = "do not depend on threads; a row's do on its neighbours:";
+  for (const RowCoupling& coupling : plan.couplings)
+    text += "\n            " + describe(coupling);
+  return text;
+}
+
 void printText(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
   std::string bound;
   for (const auto& [symbol, value] : sizes)
@@ -195,7 +210,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   fmt::print("parameters  {}\n", parameterCount(plan));
   fmt::print("{}    {}flop, {} of traffic at least{}\n", trains ? "one step" : "one call", shortNumber(static_cast<double>(callFlops(plan, sizes))) + " ",
              shortBytes(static_cast<double>(callBytes(plan, sizes))), bound);
-  fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours" : "do not depend on threads; may depend on the batch");
+  fmt::print("bits        {}\n", bitsText(plan));
 
   fmt::print("{}{}", tensorTable("parameters", plan.parameters), tensorTable("states", plan.states));
 

@@ -82,6 +82,7 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   options.moefy = common.moefy;
   options.tuning = tuningToRead(common.tuning);
   options.debugInfo = common.debugInfo;
+  options.invariant |= common.invariant;
   options.train |= common.train;
   options.accumulate |= common.accumulate;
   options.recompute |= common.recompute;
@@ -154,6 +155,10 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
       if (given)
         throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
     Program program = Program::load(common.file);
+    for (const Plan& plan : program.data().plans)
+      if (common.invariant && !plan.couplings.empty())
+        throw Error(Fault::Usage, fmt::format("{}: --invariant: on {} a row's bits depend on its neighbours: {}", common.file.string(), plan.target,
+                                              describe(plan.couplings.front())));
     for (const Plan& plan : program.data().plans)
       if (!common.nonFinite.empty() && plan.purpose != Purpose::Generation && (common.nonFinite == "error") != (plan.nonFinite == NonFiniteLogits::Error))
         throw Error(Fault::Usage, fmt::format("{}: --non-finite is a choice of how a model is compiled, and this file was compiled with the other one",

@@ -40,7 +40,7 @@ void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outp
   std::vector<std::pair<std::string, path>> taken = sourcesOf(options);
   size_t read = taken.size();
   for (const auto& [flag, file] : outputs) {
-    if (!file || file->empty())
+    if (!file)
       continue;
     std::error_code code;
     bool isPlain = !std::filesystem::exists(*file, code) || std::filesystem::is_regular_file(*file, code); // not /dev/null

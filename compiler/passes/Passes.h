@@ -45,6 +45,14 @@ mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, ScheduleSource& sourc
 /// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
 mlir::LogicalResult packWeights(mlir::ModuleOp module, ScheduleSource& source);
 
+/// Where the results of a row of a call depend on its other rows: as the ops have it, and as the emitter says of the kernels. Of a module for inference or
+/// generation whose kernels are complete.
+struct FoundCoupling {
+  mlir::Location place;
+  RowCoupling coupling;
+};
+std::vector<FoundCoupling> findCouplings(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
+
 /// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of
 /// the module, `reads` and `writes` of kernels.
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);

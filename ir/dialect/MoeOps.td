@@ -515,7 +515,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
       layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, take, random, constant, size,
       reduce and slice along the last axis; dispatch, expert_rows, expert_counts, row_weights, choice_values and combine of arguments. Results may be sums over
-      all rows: reduce sum along axis 0 of a value that is reshaped to a matrix.
+      all rows: reduce sum along axis 0 of a value that is reshaped to a matrix. A routing that no op reads bounds the rows: those behind its count are left out.
     - loops: each element of the results is computed from the arguments by itself: elementwise, reshape, transpose, slice, slice_at, concat, broadcast, embedding,
       reduce, random, constant, size, relative_bias, rotary.
     - attention: slices along the last axis of one argument or of several, random, attention.

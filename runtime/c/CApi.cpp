@@ -168,6 +168,13 @@ moec_status moec_compile(const char* model, const char* targets, moec_program** 
   });
 }
 
+moec_status moec_compile_invariant(const char* model, const char* targets, moec_program** program) {
+  return guarded([&] {
+    need("model", model, "program", program);
+    *program = new moec_program{moec::compile(model, {.targets = targetsOf(targets), .invariant = true})};
+  });
+}
+
 moec_status moec_program_save(const moec_program* program, const char* path) {
   return guarded([&] {
     need("program", program, "path", path);

@@ -44,6 +44,8 @@ moec_status moec_program_load(const char* path, moec_program** program);
 moec_status moec_program_parse(const void* bytes, size_t size, moec_program** program);
 /* Compiles a model file. `targets`: comma-separated, as "cpu" or "cpu,cuda:sm_90a"; null: this machine and x86-64-v3. Opens the compiler library. */
 moec_status moec_compile(const char* model, const char* targets, moec_program** program);
+/* The same, of a model whose rows' results are the same bits whatever rows stand beside them: an error names what cannot keep that. */
+moec_status moec_compile_invariant(const char* model, const char* targets, moec_program** program);
 /* Written aside, then renamed: an old file stays whole until the new one is complete. */
 moec_status moec_program_save(const moec_program* program, const char* path);
 /* The model's name, as long as the handle lives. */

@@ -153,6 +153,8 @@ const std::vector<LaunchInfo>& Plan::launches(LaunchList list) const {
   return list == LaunchList::Prepare ? prepare : list == LaunchList::Forward ? forward : apply;
 }
 
+std::string describe(const RowCoupling& coupling) { return coupling.label + (coupling.label.empty() ? "" : ": ") + coupling.why; }
+
 void checkPlan(const Plan& plan) {
   for (size_t i = 0; i < plan.buffers.size(); ++i)
     checkBuffer(plan, i);
@@ -163,6 +165,8 @@ void checkPlan(const Plan& plan) {
   checkNames(plan, plan.parameters, "parameter", true);
   checkNames(plan, plan.outputs, "output", false);
   checkTraining(plan);
+  if (plan.invariant && !plan.couplings.empty())
+    throw Error(Fault::Data, fmt::format("plan of {}: rows cannot depend on their neighbours in '{}' and nowhere", plan.target, plan.couplings.front().label));
 }
 
 Shape shapeOf(const BufferInfo& buffer, const Bindings& bindings) {

@@ -146,6 +146,13 @@ struct LaunchInfo {
   Size flops, bytes;            // useful arithmetic; least memory traffic
 };
 
+/// Where the results of a row of a call depend on its other rows.
+struct RowCoupling {
+  std::string label; // path in the model: "layers.0.moe.gate"
+  std::string why;   // "assign shares an expert's capacity out among the rows of a call"
+};
+std::string describe(const RowCoupling& coupling); // "layers.0.moe.gate: assign shares .."
+
 struct Plan {
   std::string target; // "cpu:x86-64-v3", "cuda:sm_90a"
   Purpose purpose = Purpose::Inference;
@@ -160,7 +167,11 @@ struct Plan {
   std::vector<SizeRule> rules;
   std::map<std::string, int64_t> checkSizes;          // symbols of the model's small form, which checks use
   NonFiniteLogits nonFinite = NonFiniteLogits::Count; // Error: of calls whose results "<gate>.non_finite" are not all 0
+  /// A row's results are the same bits whatever rows stand beside it, how many these are and where it stands among them: exactly when there are no couplings.
+  /// A row is an index of the inputs' first dimension; of generation, one of the texts. What is one for the whole call is no row's. Plans for training and
+  /// evaluation promise nothing, and list no couplings: gradients and losses are sums over the rows.
   bool invariant = false;
+  std::vector<RowCoupling> couplings;
 
   const std::vector<LaunchInfo>& launches(LaunchList list) const;
 };

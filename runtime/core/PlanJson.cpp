@@ -96,6 +96,8 @@ Json write(const OutputInfo& output) {
   return json;
 }
 
+Json write(const RowCoupling& coupling) { return {{"label", coupling.label}, {"why", coupling.why}}; }
+
 Json write(const SizeRule& rule) {
   Json json = {{"what", rule.what}, {"size", rule.size.str()}};
   if (rule.atLeast)
@@ -296,6 +298,8 @@ OutputInfo readOutput(const Reader& json) {
   return output;
 }
 
+RowCoupling readCoupling(const Reader& json) { return {json.at("label").text(), json.at("why").text()}; }
+
 SizeRule readRule(const Reader& json) {
   SizeRule rule{json.at("what").text(), json.at("size").size(), {}, {}};
   if (auto least = json.find("at_least"))
@@ -399,6 +403,8 @@ Json planToJson(const Plan& plan) {
                {"forward", writeAll(plan.forward)}};
   if (plan.nonFinite != NonFiniteLogits::Count)
     json["non_finite"] = wordOf(kNonFiniteWords, plan.nonFinite);
+  if (!plan.couplings.empty())
+    json["couplings"] = writeAll(plan.couplings);
   if (plan.purpose == Purpose::Inference)
     return json;
   json["purpose"] = wordOf(kPurposeWords, plan.purpose);
@@ -412,6 +418,8 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   Plan plan;
   plan.target = reader.at("target").text();
   plan.invariant = reader.at("invariant").truth();
+  if (auto couplings = reader.find("couplings"))
+    plan.couplings = couplings->list(readCoupling);
   plan.checkSizes = reader.at("check_sizes").integersByName();
   if (auto what = reader.find("non_finite"))
     plan.nonFinite = what->word(kNonFiniteWords);

@@ -44,6 +44,7 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.drawsAsInputs = true}),
                              key("m", {.checkSizes = true}),
                              key("m", {.debugInfo = true}),
+                             key("m", {.invariant = true}),
                              key("m", {.moefy = "experts=4"}),
                              key("m", {.train = true}),
                              key("m", {.train = true, .statistics = true}),

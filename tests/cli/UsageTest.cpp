@@ -47,6 +47,23 @@ TEST_F(Usage, WhereAResultCannotGoIsSaidBeforeAnyWork) { // the model would be t
   expectFailure({"run", path("absent.json"), "--output", path("none/o.npy")}, 5, "there is no folder " + path("none"));
 }
 
+TEST_F(Usage, AnEmptyTextNamesNoFile) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"compile", model, "-o", ""},
+                                                                                     {"compile", model, "--trace", ""},
+                                                                                     {"compile", model, "--dump-phases", ""},
+                                                                                     {"compile", model, "--kernels", ""},
+                                                                                     {"run", model, "--init", "0", "--output", ""},
+                                                                                     {"run", model, "--init", "0", "--kernel-files", ""},
+                                                                                     {"inspect", model, "--extract", ""},
+                                                                                     {"inspect", model, "--init", "0", "--save-weights", ""},
+                                                                                     {"bench", model, "-o", ""},
+                                                                                     {"bench", model, "--html", ""},
+                                                                                     {"train", model, "--out", ""},
+                                                                                     {"run", model, "--weights", ""}})
+    expectFailure(words, 2, "found an empty one");
+}
+
 TEST_F(Usage, MistakesOfTheCallerAreTwo) {
   expectFailure({}, 2, "moec: error: ");
   expectFailure({"runn"}, 2, "moec: error: unknown command \"runn\"; did you mean \"run\"?");

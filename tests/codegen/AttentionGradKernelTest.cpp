@@ -21,6 +21,10 @@ struct GradCase {
   std::string n() const { return known ? std::to_string(queries) : "n"; }
   std::string m() const { return known ? std::to_string(keys) : "m"; }
 };
+void PrintTo(const GradCase& one, std::ostream* stream) {
+  *stream << name(one.type) << " batch " << one.batch << " queries " << one.queries << " keys " << one.keys << " heads " << one.heads << " headDim "
+          << one.headDim;
+}
 
 std::string text(int64_t value) { return std::to_string(value); }
 

@@ -19,6 +19,9 @@ struct AttentionCase {
   std::string n() const { return known ? std::to_string(queries) : "n"; }
   std::string m(int64_t keys) const { return known ? std::to_string(keys) : "m"; }
 };
+void PrintTo(const AttentionCase& one, std::ostream* stream) {
+  *stream << name(one.type) << " batch " << one.batch << " queries " << one.queries << " heads " << one.heads << " headDim " << one.headDim;
+}
 
 std::string text(int64_t value) { return std::to_string(value); }
 

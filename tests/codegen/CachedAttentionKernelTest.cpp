@@ -16,6 +16,10 @@ struct CachedCase {
   DType type;
   int64_t batch, tokens, position, context, heads, sharing, headDim;
 };
+void PrintTo(const CachedCase& one, std::ostream* stream) {
+  *stream << name(one.type) << " batch " << one.batch << " tokens " << one.tokens << " position " << one.position << " context " << one.context << " heads "
+          << one.heads << " sharing " << one.sharing << " headDim " << one.headDim;
+}
 
 /// Kept rows, and NaN behind them, which nobody may look at.
 Tensor kept(const CachedCase& c, uint32_t seed) {

@@ -15,6 +15,7 @@ struct Fill {
   int64_t tokens, experts, choices;
   std::function<int32_t(int64_t row)> expert;
 };
+void PrintTo(const Fill& one, std::ostream* stream) { *stream << one.name; }
 
 int32_t anyExpert(int64_t row, int64_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
 

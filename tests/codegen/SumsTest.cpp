@@ -28,6 +28,7 @@ struct Ids {
   int64_t entries;
   int64_t (*id)(int64_t place, int64_t entries);
 };
+void PrintTo(const Ids& one, std::ostream* stream) { *stream << one.name; }
 
 int64_t anyId(int64_t place, int64_t entries) { return static_cast<int64_t>(draw(11, 1, 0, static_cast<uint64_t>(place))[0]) % entries; }
 
@@ -92,6 +93,7 @@ struct Fill {
   int64_t tokens, experts, choices;
   int32_t (*expert)(int64_t row);
 };
+void PrintTo(const Fill& one, std::ostream* stream) { *stream << one.name; }
 
 const Fill kFills[] = {
     {"mixed", 37, 5, 2, [](int64_t row) { return static_cast<int32_t>(anyId(row, 5)); }},

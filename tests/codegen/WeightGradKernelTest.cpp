@@ -15,6 +15,7 @@ struct WeightGradCase {
   int64_t tokens, experts, choices, columns, depth; // of w: (experts, columns, depth)
   int32_t (*expert)(int64_t row);
 };
+void PrintTo(const WeightGradCase& one, std::ostream* stream) { *stream << one.name; }
 
 int32_t any(int64_t row, uint32_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
 

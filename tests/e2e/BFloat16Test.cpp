@@ -5,6 +5,7 @@
 #include "runtime/core/Error.h"
 #include "runtime/core/Tolerance.h"
 #include "runtime/device/check/CheckDevice.h"
+#include "tests/e2e/Goldens.h"
 #include "tests/e2e/Support.h"
 
 #include <gtest/gtest.h>
@@ -17,11 +18,9 @@ struct Model {
   const char* name;
   bool hasChoices;
 };
-struct Device {
-  const char *target, *name;
-};
+void PrintTo(const Model& one, std::ostream* stream) { *stream << one.name; }
 
-class BFloat16 : public testing::TestWithParam<std::tuple<Model, Device>> {
+class BFloat16 : public testing::TestWithParam<std::tuple<Model, GoldenDevice>> {
 protected:
   /// Nothing, and the test skipped, where CUDA needs what there is not.
   std::optional<Program> compiled(const char* dtype) {
@@ -52,7 +51,7 @@ TEST_P(BFloat16, AgreesWithTheReferenceAndIsNearF32) {
   std::optional<Program> program = compiled("bf16");
   if (!program)
     GTEST_SKIP() << "[SKIP] " << skip_;
-  const char* device = std::get<1>(GetParam()).name;
+  const std::string& device = std::get<1>(GetParam()).device;
   const Plan& plan = program->data().plans.front();
   for (const ParameterInfo& parameter : plan.parameters)
     if (parameter.name.find("gate.") == std::string::npos) // routers stay f32
@@ -79,9 +78,9 @@ INSTANTIATE_TEST_SUITE_P(Zoo, BFloat16,
                          testing::Combine(testing::Values(Model{"vit-moe", true}, Model{"switch-lm", true}, Model{"hierarchical", true},
                                                           Model{"lucidrains-moe", true}, Model{"gating-lm", false}, Model{"soft-moe", false},
                                                           Model{"mann", false}),
-                                          testing::Values(Device{"cpu", "cpu"}, Device{"cuda:sm_90a", "ptx-emulator:sm_90a"})),
+                                          testing::ValuesIn(devicesNamed(MOEC_BFLOAT16_DEVICES))),
                          [](const auto& info) {
-                           std::string name = std::string(std::get<0>(info.param).name) + "_" + std::get<1>(info.param).target;
+                           std::string name = std::string(std::get<0>(info.param).name) + "_" + std::get<1>(info.param).device;
                            for (char& c : name)
                              c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
                            return name;

@@ -17,6 +17,7 @@ struct Composition {
   const char* name;
   const char* text; // of the model
 };
+void PrintTo(const Composition& one, std::ostream* stream) { *stream << one.name; }
 
 const std::string kMoe = R"({"kind": "moe", "name": "m", "gate": {"kind": "top_k"}, "experts": {"kind": "mlp", "count": 4, "hidden": 32}})";
 

@@ -5,28 +5,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 namespace moec::test {
 
 namespace {
 
 class Determinism : public testing::TestWithParam<std::string> {};
 
-std::vector<uint8_t> outputBytes(TensorMap outputs) {
-  std::vector<uint8_t> bytes;
-  for (auto& [name, tensor] : outputs) {
-    auto* data = static_cast<const uint8_t*>(tensor.data());
-    bytes.insert(bytes.end(), data, data + tensor.bytes());
-  }
-  return bytes;
-}
-
 } // namespace
 
 TEST_P(Determinism, SameBytesFromAnyThreadsInTenRunsEach) {
   CompileOptions options;
-  options.targets = {"cpu"};
+  options.targets = {testTarget()};
   options.checkSizes = true;
   Program program = compile(patchedModel(GetParam()), options);
   std::vector<uint8_t> first;
@@ -42,7 +31,7 @@ TEST_P(Determinism, SameBytesFromAnyThreadsInTenRunsEach) {
         value = 48;
     TensorMap inputs = generatedInputs(sized, 5);
     for (int run = 0; run < 10; ++run) {
-      std::vector<uint8_t> bytes = outputBytes(session.run(inputs, RunOptions{.seed = 3}));
+      std::vector<uint8_t> bytes = bytesOf(session.run(inputs, RunOptions{.seed = 3}));
       ASSERT_FALSE(bytes.empty());
       if (first.empty())
         first = bytes;

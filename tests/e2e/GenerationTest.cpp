@@ -118,6 +118,7 @@ struct Text {
   std::string model;
   std::string dtype;
 };
+void PrintTo(const Text& one, std::ostream* stream) { *stream << one.name; }
 
 const Text kTexts[] = {
     {"switch", "switch-lm.json", "f32"}, {"switchF64", "switch-lm.json", "f64"}, {"gating", "gating-lm.json", "f32"},
@@ -241,6 +242,31 @@ TEST(Generation, HasTheSameBitsForAnyNumberOfThreadsAndAfterAReset) {
   }
   for (const auto& bytes : all)
     EXPECT_EQ(bytes, all.front());
+}
+
+TEST(Generation, ATextsBitsDoNotDependOnTheTextsBesideIt) {
+  for (const std::string& model : {std::string("switch-lm.json"), kLlama, kDistances}) {
+    const Program& several = programOf(model, "f32");
+    CompileOptions options = optionsFor("cpu", 1);
+    options.kernelCache = sharedKernels();
+    options.invariant = model == kLlama; // where the others infer, an expert has room for some rows alone
+    Program one = compile(modelOf(model, "f32"), options);
+    Generator all(several, "cpu"), alone(one, "cpu");
+    EXPECT_TRUE(all.plan().invariant && alone.plan().invariant);
+    Tensor tokens = tokensOf(kBatch, kContext, 3);
+    all.init(7), alone.init(7);
+    for (int64_t text = 0; text < kBatch; ++text) {
+      all.reset(), alone.reset();
+      Tensor own = Tensor::borrow(tokens.as<int64_t>().data() + text * kContext, {1, kContext}, DType::I64);
+      int64_t from = 0;
+      for (int64_t count : {3, 1, 7, 1}) {
+        Tensor scores = all.feed(cut(tokens, from, count)), expected = alone.feed(cut(own, from, count));
+        from += count;
+        auto* mine = static_cast<const char*>(scores.data()) + static_cast<size_t>(text) * expected.bytes();
+        EXPECT_EQ(std::memcmp(mine, expected.data(), expected.bytes()), 0) << model.substr(0, 20) << ", text " << text << " behind " << from << " tokens";
+      }
+    }
+  }
 }
 
 TEST(Generation, RefusesWhatDoesNotFit) {

@@ -78,6 +78,12 @@ TEST_P(Golden, Agrees) {
   inputs.insert(draws.begin(), draws.end());
 
   TensorMap outputs = session.run(inputs);
+  if (where.device == "cpu")
+    for (int threads : {1, 2}) {
+      Session other(program, where.device, DeviceOptions{.threads = threads});
+      other.load(weights);
+      EXPECT_TRUE(bytesOf(other.run(inputs)) == bytesOf(outputs)) << threads << " threads give other bits";
+    }
   std::map<std::string, GateResults> routings = runGates(session, inputs);
   TensorMap choices; // of layers in one launch
   if (std::ranges::any_of(session.plan().forward, [](const LaunchInfo& launch) { return launch.kind == "moe_layer"; }))

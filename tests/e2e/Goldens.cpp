@@ -14,7 +14,7 @@ std::vector<GoldenDevice> devicesNamed(const std::string& names) {
   std::vector<GoldenDevice> devices;
   std::istringstream words(names);
   for (std::string name; words >> name;)
-    devices.push_back({name, name.starts_with("ptx-emulator:") ? "cuda:" + name.substr(name.find(':') + 1) : "cpu"});
+    devices.push_back({name, name.starts_with("ptx-emulator:") ? "cuda:" + name.substr(name.find(':') + 1) : testTarget()});
   return devices;
 }
 

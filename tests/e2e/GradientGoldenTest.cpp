@@ -19,7 +19,8 @@ struct Golden {
   explicit Golden(const std::string& file) : all(readSafeTensors(sourceDir() / "tests/goldens" / file, &metadata)) {}
 
   Program compiled(const std::string& key, CompileOptions options) const {
-    options.targets = {"cpu"};
+    options.targets = {testTarget()};
+    options.kernelCache = sharedKernels();
     options.train = true;
     options.drawsAsInputs = !part(all, "draws/").empty();
     return compile(patchedModel(metadata.at(key) + ".json", metadata.at("overrides")), options);
@@ -50,11 +51,14 @@ class StepGolden : public testing::TestWithParam<std::string> {};
 
 TEST_P(GradientGolden, Agrees) {
   Golden golden(GetParam());
-  Training training(golden.compiled("gradients_of", {.accumulate = true, .inputGradients = true}), "cpu");
-  training.load(part(golden.all, "weights/"));
+  Program program = golden.compiled("gradients_of", {.accumulate = true, .inputGradients = true});
+  Training training(program, "cpu", {.threads = 2}), alone(program, "cpu", {.threads = 1});
   TensorMap inputs = part(golden.all, "inputs/");
   inputs.merge(part(golden.all, "draws/"));
+  for (Training* each : {&training, &alone})
+    each->load(part(golden.all, "weights/"));
   TensorMap results = training.accumulate(inputs);
+  EXPECT_TRUE(bytesOf(alone.accumulate(inputs)) == bytesOf(results) && bytesOf(alone.state()) == bytesOf(training.state())) << "threads change bits";
   expectAll(results, part(golden.all, "losses/"), "", "", gradientTolerance);
   expectAll(training.state(), part(golden.all, "gradients/"), "", ".gradient", gradientTolerance);
   TensorMap ofInputs = part(golden.all, "input_gradients/");

@@ -1,10 +1,15 @@
 #include "tests/e2e/Support.h"
 
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/Philox.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <stdexcept>
@@ -35,6 +40,35 @@ std::filesystem::path patchedModel(const std::string& zooFile, const std::string
   auto path = folder.path() / (std::to_string(count++) + "-" + std::filesystem::path(zooFile).filename().string());
   std::ofstream(path) << model.dump(2);
   return path;
+}
+
+std::string testTarget() {
+  const char* only = std::getenv("MOEC_TEST_TARGET");
+  return only ? only : "cpu";
+}
+
+namespace {
+
+/// Skips every test where this machine does not run the target that MOEC_TEST_TARGET names.
+class OnlyWhereItRuns : public ::testing::Environment {
+  void SetUp() override {
+    if (testTarget() == "cpu")
+      return;
+    if (auto missing = missingFeatures(testTarget()); !missing.empty())
+      GTEST_SKIP() << fmt::format("[SKIP] {}: this machine lacks {}", testTarget(), fmt::join(missing, ", "));
+  }
+};
+const ::testing::Environment* const environment = ::testing::AddGlobalTestEnvironment(new OnlyWhereItRuns);
+
+} // namespace
+
+std::vector<uint8_t> bytesOf(const TensorMap& outputs) {
+  std::vector<uint8_t> bytes;
+  for (const auto& [name, tensor] : outputs) {
+    auto* data = static_cast<const uint8_t*>(tensor.data());
+    bytes.insert(bytes.end(), data, data + tensor.bytes());
+  }
+  return bytes;
 }
 
 std::filesystem::path sharedKernels() {

@@ -14,8 +14,15 @@ std::filesystem::path sourceDir();
 /// A zoo file (or any model text) with a JSON merge patch (RFC 7396) laid over it, written to a folder of this test's own.
 std::filesystem::path patchedModel(const std::string& zooFile, const std::string& mergePatch = "{}");
 
+/// What programs for the CPU are compiled for: "cpu", this machine's best, or the target that the environment's MOEC_TEST_TARGET names: every test is skipped
+/// where this machine does not run it.
+std::string testTarget();
+
 /// max |a - b| over max |b|; infinite when shapes differ or one side alone is not finite. 0 for two tensors of zeros.
 double relativeError(const Tensor& a, const Tensor& b);
+
+/// Every output's bytes one behind the other: two runs gave the same bits where these are equal.
+std::vector<uint8_t> bytesOf(const TensorMap& outputs);
 
 /// Where tests keep compiled kernels by content (CompileOptions::kernelCache): a folder of the build, so that what many tests compile is compiled once. Not for
 /// tests of compiling and its cache themselves.

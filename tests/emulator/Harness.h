@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct Producer {
   std::string target; // of the emulator that runs it
   bool nvrtc = false;
 };
+inline void PrintTo(const Producer& one, std::ostream* stream) { *stream << one.name; }
 const std::vector<Producer>& producers();
 
 /// Words that both producers understand (TID, BID, THREADS, BLOCKS, SYNC, SYNCWARP, SHFL_XOR, BALLOT, ATOMIC_ADD ...) stand before `text`.

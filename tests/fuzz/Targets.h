@@ -3,6 +3,7 @@
 // with a place. Anything else that happens (a crash, another exception, a broken promise) is a finding.
 
 #include <cstdint>
+#include <ostream>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct Target {
   std::string name;
   bool (*run)(Bytes bytes);
 };
+inline void PrintTo(const Target& one, std::ostream* stream) { *stream << one.name; }
 const std::vector<Target>& targets();
 
 } // namespace moec::fuzz

@@ -2,6 +2,7 @@
 
 #include "runtime/core/Plan.h"
 #include "runtime/core/Base64.h"
+#include "runtime/core/Error.h"
 #include "tests/runtime/Faults.h"
 
 #include <nlohmann/json.hpp>
@@ -54,6 +55,23 @@ Plan samplePlan() {
   plan.parameters = {{.name = "w", .dtype = DType::F32, .shape = {4, 4}, .init = {Init::Kind::Normal, 0, 0.1}, .buffer = 1}};
   plan.outputs = {{.name = "y", .dtype = DType::BF16, .shape = {Size::parse("ceil(1.2*T)")}, .buffer = 5}};
   return plan;
+}
+
+TEST(PlanJson, SaysWhereRowsDependOnTheirNeighboursOrThatTheyDoNot) {
+  Plan plan = samplePlan();
+  plan.invariant = false;
+  plan.couplings = {{"gate", "assign shares an expert's capacity"}, {"", "everywhere"}};
+  Plan read = parsePlan(toJson(plan));
+  ASSERT_EQ(read.couplings.size(), 2);
+  EXPECT_EQ(describe(read.couplings[0]), "gate: assign shares an expert's capacity");
+  EXPECT_EQ(describe(read.couplings[1]), "everywhere");
+  plan.invariant = true;
+  try {
+    checkPlan(plan);
+    FAIL() << "both were taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::Data);
+  }
 }
 
 TEST(PlanJson, RoundTripsEveryField) {

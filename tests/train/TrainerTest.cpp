@@ -74,6 +74,7 @@ struct Cut {
   int64_t accumulate, until;
   bool averages = false;
 };
+void PrintTo(const Cut& one, std::ostream* stream) { *stream << one.name; }
 
 class GoingOn : public testing::TestWithParam<Cut> {};
 

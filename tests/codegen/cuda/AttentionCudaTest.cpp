@@ -11,6 +11,9 @@ struct AttentionCase {
   int64_t batch, queries, heads, headDim;
   bool causal;
 };
+void PrintTo(const AttentionCase& one, std::ostream* stream) {
+  *stream << name(one.type) << " batch " << one.batch << " queries " << one.queries << " heads " << one.heads << " headDim " << one.headDim;
+}
 
 std::string text(int64_t value) { return std::to_string(value); }
 

@@ -10,6 +10,10 @@ struct CachedCase {
   DType type;
   int64_t batch, tokens, position, context, heads, sharing, headDim;
 };
+void PrintTo(const CachedCase& one, std::ostream* stream) {
+  *stream << name(one.type) << " batch " << one.batch << " tokens " << one.tokens << " position " << one.position << " context " << one.context << " heads "
+          << one.heads << " sharing " << one.sharing << " headDim " << one.headDim;
+}
 
 std::string text(int64_t value) { return std::to_string(value); }
 

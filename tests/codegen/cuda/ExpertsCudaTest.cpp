@@ -21,6 +21,7 @@ struct Group {
   int64_t experts, choices;
   std::vector<Fill> fills;
 };
+void PrintTo(const Group& one, std::ostream* stream) { *stream << one.name; }
 
 int32_t anyOf(int64_t row, int64_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
 

@@ -9,6 +9,7 @@ struct Shape3 {
   DType type;
   int64_t m, n, k;
 };
+void PrintTo(const Shape3& one, std::ostream* stream) { *stream << name(one.type) << " m " << one.m << " n " << one.n << " k " << one.k; }
 
 std::string text(int64_t value) { return std::to_string(value); }
 

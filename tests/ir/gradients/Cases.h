@@ -1,6 +1,7 @@
 #pragma once
 // The functions that gradient rules are tried on: one table, every op with a rule in it.
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct GradientCase {
   std::string name;                    // what is special
   std::string arguments, result, body; // body defines %y
 };
+inline void PrintTo(const GradientCase& one, std::ostream* stream) { *stream << one.name; }
 
 /// Sizes that symbols have in all cases.
 inline const std::vector<std::pair<std::string, int64_t>> kGradientSizes = {{"batch", 2}, {"t", 5}, {"n", 4}, {"m", 3}};
