@@ -11,7 +11,7 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 3;
+constexpr int kEmitterVersion = 4;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 

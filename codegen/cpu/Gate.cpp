@@ -74,6 +74,8 @@ mlir::LogicalResult GateWriter::rowStage() {
       return kernel_.emitOpError("multiplies matrices of bf16: a gate's scores are f32 or f64");
     if (!product.w.nr)
       return kernel_.emitOpError("of kind \"gate\" takes plain weights: they must be packed (moe.pack)");
+    if (product.w.dtype != plan_.dtype)
+      return kernel_.emitOpError("of kind \"gate\" takes converted weights: those of a gate are as the model has them");
     auto schedule = productScheduleOf(kernel_, k_.target(), plan_.dtype, product.w);
     if (failed(schedule))
       return mlir::failure();
