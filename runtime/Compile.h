@@ -38,6 +38,9 @@ struct CompileOptions {
   NonFiniteLogits nonFinite = NonFiniteLogits::Count;
   bool evaluate = false;                   // a plan for evaluation beside that for inference, for each target
   std::optional<double> ema;               // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
+  /// "bf16", "int8" or "int8:GROUP": weights of products are kept so for inference, evaluation and generation on CPUs; routers' weights, embeddings, norms and
+  /// biases stay as they are. Empty: all are as the model has them. Not with train.
+  std::string weightsAs;
   std::optional<GenerationSizes> generate; // a plan for generation beside that for inference, for each target
   bool debugInfo = false;                  // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                       // "experts=4,top_k=2,gate=gshard"; empty: as the model says

@@ -136,6 +136,8 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
   result["flops"] = callFlops(plan, sizes);
   result["bytes"] = callBytes(plan, sizes);
   result["invariant"] = plan.invariant;
+  if (!plan.weightsAs.empty())
+    result["weights_as"] = plan.weightsAs;
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
   for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
@@ -192,6 +194,8 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   for (const OutputInfo& output : plan.outputs)
     fmt::print("output      {} {}{}\n", output.name, name(output.dtype), shapeText(output.shape));
   fmt::print("parameters  {}\n", parameterCount(plan));
+  if (!plan.weightsAs.empty())
+    fmt::print("weights     of products as {}, but for gates'\n", plan.weightsAs);
   fmt::print("{}    {}flop, {} of traffic at least{}\n", trains ? "one step" : "one call", shortNumber(static_cast<double>(callFlops(plan, sizes))) + " ",
              shortBytes(static_cast<double>(callBytes(plan, sizes))), bound);
   fmt::print("bits        {}\n", plan.invariant ? "a row's bits do not depend on its neighbours" : "do not depend on threads; may depend on the batch");
@@ -312,6 +316,7 @@ void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("model.json or program.moec; or the folder of a training, for its numbers and its page of curves, DIR/index.html");
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");

@@ -79,6 +79,7 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   if (!common.targets.empty())
     options.targets = common.targets;
   options.moefy = common.moefy;
+  options.weightsAs = common.weightsAs;
   options.debugInfo = common.debugInfo;
   options.train |= common.train;
   options.accumulate |= common.accumulate;
@@ -146,7 +147,7 @@ bool isProgramFile(const std::filesystem::path& path) {
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
-         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(!common.weightsAs.empty(), "--weights-as"), std::pair(common.debugInfo, "-g"),
           std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
           std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context")})
       if (given)

@@ -5,6 +5,7 @@
 #include "codegen/KernelEmitter.h"
 #include "compiler/Compilation.h"
 #include "compiler/KernelCache.h"
+#include "runtime/core/WeightsAs.h"
 
 namespace moec::compiler {
 
@@ -42,7 +43,9 @@ mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, codegen::KernelEmitte
 
 /// Weights of matrix products in the panels that their kernels' schedules ask for: computed by @prepare, or, where weights change with every call, by
 /// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
-mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
+/// With `as`, what @prepare packs of f32 is converted, but for gates' weights; the module's attribute `moe.weights_as` says so where something was.
+mlir::LogicalResult packWeights(mlir::ModuleOp module, codegen::KernelEmitter& emitter, const std::optional<WeightsAs>& as = {});
+inline constexpr llvm::StringLiteral weightsAsName = "moe.weights_as";
 
 /// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of
 /// the module, `reads` and `writes` of kernels.

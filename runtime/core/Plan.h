@@ -156,6 +156,7 @@ struct Plan {
   std::vector<SizeRule> rules;
   std::map<std::string, int64_t> checkSizes;          // symbols of the model's small form, which checks use
   NonFiniteLogits nonFinite = NonFiniteLogits::Count; // Error: of calls whose results "<gate>.non_finite" are not all 0
+  std::string weightsAs; // of inference: how weights of products are kept where not as the model has them, "bf16" or "int8:32" (WeightsAs.h); else empty
   bool invariant = false;
 
   const std::vector<LaunchInfo>& launches(LaunchList list) const;

@@ -16,6 +16,8 @@ std::string madeOf(const Plan& plan, const CommonOptions& options, bool isProgra
     words += ", --recompute";
   if (!options.moefy.empty())
     words += ", --moefy " + options.moefy;
+  if (!plan.weightsAs.empty())
+    words += ", --weights-as " + plan.weightsAs;
   if (isProgram)
     words += ", compiled before";
   return words;
