@@ -125,11 +125,14 @@ public:
       Trace::Span span(options_.trace.get(), name, "pass");
       return succeeded(work(module, source));
     };
+    auto pack = [&](ModuleOp module, ScheduleSource& source) { return packWeights(module, source, WeightsAs::parse(options_.weightsAs)); };
     auto schedule = [&] {
       compilation_.target = target;
-      return success(pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter); }) &&
+      // Small layers in one launch read weights as the model has them.
+      bool joins = options_.weightsAs.empty();
+      return success((!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter); })) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
-                     passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", packWeights));
+                     passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", pack));
     };
     if (trains && first <= Phase::Grad && !run(Phase::Grad, grad))
       return false;
@@ -137,6 +140,10 @@ public:
       return false;
     if (first <= Phase::Schedule && !run(Phase::Schedule, schedule))
       return false;
+    if (first <= Phase::Schedule && !options_.weightsAs.empty() && !module->hasAttr(weightsAsName))
+      throw Error(Fault::Usage, fmt::format("--weights-as {}: no product of the model reads f32 weights beside its gates'. Only those are converted: weights of "
+                                            "f64 and of bf16 stay as they are; leave --weights-as out",
+                                            options_.weightsAs));
     std::vector<RowCoupling> couplings = couplingsOf(module, *emitter);
     // What a kernel reads is final: buffers and lifetimes can be laid.
     if (first <= Phase::Plan && !run(Phase::Plan, [&] { return assignBuffers(module); }))
@@ -298,6 +305,16 @@ void checkOptions(const CompileOptions& options) {
                                             name, options.from));
   if (options.ofStepsAlone && (options.record || options.replay) && !options.train)
     throw Error(Fault::Usage, "what is recorded or replayed of steps alone is of training: compile for training too (CompileOptions::train)");
+  if (!options.weightsAs.empty() && !WeightsAs::parse(options.weightsAs))
+    throw Error(Fault::Usage, fmt::format("--weights-as {}: expected {}", options.weightsAs, kWeightsAsWords));
+  if (!options.weightsAs.empty() && options.train)
+    throw Error(Fault::Usage, fmt::format("--weights-as {} is for inference, evaluation and generation: what training changes stays as the model has it; leave "
+                                          "it or --train out",
+                                          options.weightsAs));
+  if (!options.weightsAs.empty() && !options.from.empty() && *parsePhase(options.from) > Phase::Schedule)
+    throw Error(Fault::Usage, fmt::format("--weights-as is for phase 'schedule', which lies before --from {}: give it where the dump is made, and leave it out "
+                                          "here",
+                                          options.from));
   if (options.statistics && !options.train && !options.evaluate)
     throw Error(Fault::Usage, "--statistics is for training and evaluation: name --train or --evaluate too");
   for (auto [given, name, what] : {std::tuple(options.train, "--train", "gradients"), std::tuple(options.evaluate, "--evaluate", "losses")})
@@ -321,6 +338,14 @@ void checkDebugInfo(const CompileOptions& options, const std::vector<std::string
   for (const std::string& target : targets)
     if (options.debugInfo && target.starts_with("cuda:"))
       throw Error(Fault::Usage, "-g: kernels of CPU targets know their lines in the model, those of " + target + " do not; leave -g or the target out");
+}
+
+void checkWeightsAsTargets(const CompileOptions& options, const std::vector<std::string>& targets) {
+  for (const std::string& target : targets)
+    if (!options.weightsAs.empty() && target.starts_with("cuda:"))
+      throw Error(Fault::Usage, fmt::format("--weights-as {}: kernels of CPU targets read converted weights, those of {} do not yet; leave --weights-as or the "
+                                            "target out",
+                                            options.weightsAs, target));
 }
 
 void checkKernelsTargets(const CompileOptions& options, const std::vector<std::string>& targets) {
@@ -406,6 +431,7 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
         throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed +
                                       ", which is not among the targets asked for: leave --target out, or compile the model for them");
       checkDebugInfo(options, fixed.empty() ? targets : std::vector{fixed});
+      checkWeightsAsTargets(options, fixed.empty() ? targets : std::vector{fixed});
       checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
       bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
       bool last = (onlyThis || target == targets.back()) && purpose == purposes.back();

@@ -31,7 +31,12 @@ static Size cachedAttentionFlops(CachedAttentionOp op) {
   return q[0] * q[1] * sizesOf(op.getKeys())[1] * (Size(4) * q[2] + Size(op.getBias() ? 7 : 6) * Size(static_cast<int64_t>(op.getHeads())));
 }
 
+/// Weights that a product reads in another form than the model's: no arithmetic of the model.
+static bool isOfWeights(Operation* op) { return isa<CastOp>(op) && op->getOperand(0).getDefiningOp<UnpackOp>(); }
+
 static Size flopsOf(Operation* op) {
+  if (isOfWeights(op))
+    return Size(0);
   if (isElementwise(op))
     return countOf(op->getResult(0));
   return llvm::TypeSwitch<Operation*, Size>(op)
@@ -98,6 +103,8 @@ static std::optional<Size> reachedRows(Value value) {
       reached = reachedRows(transpose.getResult());
     else if (auto unpack = dyn_cast<UnpackOp>(op); unpack && sizesOf(value).size() > 3) // its panels lie behind the first dimension
       reached = reachedRows(unpack.getResult());
+    else if (isOfWeights(op) || (isa<DequantizeOp>(op) && sizesOf(value).size() > 2))
+      reached = reachedRows(op->getResult(0));
     if (!reached)
       return {};
     sum = sum + *reached;

@@ -130,6 +130,12 @@ Value ModelBuilder::own(const Use& use, const Naming& naming, Value x, Surroundi
   return body(*use.own->body, *use.environment, x, surroundings);
 }
 
+void ModelBuilder::markRouters(const std::string& path) {
+  for (auto parameter : module_.getOps<ir::ParameterOp>())
+    if (parameter.getSymName().starts_with(path + "."))
+      parameter->setAttr(ir::kRouterName, mlir::UnitAttr::get(module_.getContext()));
+}
+
 std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment& environment, Value tokens, const Size& groups, int64_t experts,
                                              const std::string& path, const ValueScope* values) {
   std::optional<Use> use = vocabulary_.look(json, Family::Gate, environment, false);
@@ -140,6 +146,7 @@ std::optional<GateResult> ModelBuilder::gate(const Json& json, const Environment
   Site site(*this, path, json.position(), {.values = &inside, .groups = groups});
   std::optional<GateResult> result = use->kind->gate(site, *arguments, tokens, experts);
   if (result) {
+    markRouters(path);
     addStatistics(site, *result);
     addWeightsAndDrops(site, *result);
   }

@@ -72,6 +72,8 @@ public:
   void addPooledLoss(Ops& ops, Position position, const std::string& path, llvm::ArrayRef<mlir::Value> values, double coefficient, Site::Finish finish);
   /// Behind the last block: what the pools hold becomes losses, in the order of their first values.
   void finishPools();
+  /// The parameters of the gate `path` are known as its by those who change how weights are kept.
+  void markRouters(const std::string& path);
   using Results = std::vector<std::pair<std::string, mlir::Value>>;
   /// Results besides the losses: what the loss can tell besides, by name; what gates chose, by path, in the file's order.
   Results& metrics() { return metrics_; }

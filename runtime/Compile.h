@@ -49,6 +49,9 @@ struct CompileOptions {
   NonFiniteLogits nonFinite = NonFiniteLogits::Count;
   bool evaluate = false;                   // a plan for evaluation beside that for inference, for each target
   std::optional<double> ema;               // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
+  /// "bf16", "int8" or "int8:GROUP": weights of products are kept so for inference, evaluation and generation on CPUs; routers' weights, embeddings, norms and
+  /// biases stay as they are. Empty: all are as the model has them. Not with train.
+  std::string weightsAs;
   std::optional<GenerationSizes> generate; // a plan for generation beside that for inference, for each target
   /// A row's results are the same bits whatever rows stand beside it (Plan::invariant); what cannot keep that, in the model or among the kernels, is
   /// Error(Usage) that names it. Of inference and generation.

@@ -17,7 +17,7 @@ template <class WeightOf> void PlacedWeights::place(WeightOf weightOf) {
   seed_.reset();
   unplaced_.clear();
   for (const ParameterInfo& parameter : plan().parameters) {
-    const Tensor& tensor = weightOf(parameter);
+    Tensor tensor = asParameter(parameter, weightOf(parameter));
     if (parameter.buffer < 0)
       unplaced_.emplace(parameter.name, clone(allocator_, tensor, parameter.name));
     else
@@ -54,7 +54,7 @@ template <class WeightOf, class Placed> void PlacedWeights::placeForCalls(Weight
   for (size_t i = 0; i < plan().prepare.size(); ++i) {
     for (int input : plan().prepare[i].inputs)
       if (auto found = missing.find(input); found != missing.end()) {
-        executable().write(input, weightOf(*found->second));
+        executable().write(input, asParameter(*found->second, weightOf(*found->second)));
         placed();
         missing.erase(found);
       }
@@ -66,12 +66,12 @@ template <class WeightOf, class Placed> void PlacedWeights::placeForCalls(Weight
   }
   for (const auto& [buffer, parameter] : missing)
     if (readByForward(buffer)) {
-      executable().write(buffer, weightOf(*parameter));
+      executable().write(buffer, asParameter(*parameter, weightOf(*parameter)));
       placed();
     }
   for (const ParameterInfo& parameter : plan().parameters)
     if (parameter.buffer < 0)
-      unplaced_.emplace(parameter.name, clone(allocator_, weightOf(parameter), parameter.name));
+      unplaced_.emplace(parameter.name, clone(allocator_, asParameter(parameter, weightOf(parameter)), parameter.name));
   released_ = true;
 }
 

@@ -9,8 +9,10 @@
 namespace moec {
 
 /// Error(Data) that lists every name that is missing, unknown (with the nearest name), has another shape or dtype, or a non-finite value
-/// unless allowed. `behindEach` is called with each weight that was looked at.
+/// unless allowed. `behindEach` is called with each weight that was looked at. In a plan that converts weights, bf16 may stand for f32.
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite, const std::function<void(const Tensor&)>& behindEach = {});
+/// A weight that checkWeights let pass, in the parameter's dtype: bf16 widens, which is exact.
+Tensor asParameter(const ParameterInfo& parameter, const Tensor& weight);
 /// The same of a training's weights and states together, but for values that are not finite: what a training has made is taken up as it is.
 void checkWeightsAndState(const Plan& plan, const TensorMap& weights, const TensorMap& state);
 

@@ -51,7 +51,8 @@ def prepare(work, arguments):
     model, program, weights = folder / "model.json", folder / "program.moec", folder / "weights.safetensors"
     model.write_text(json.dumps(work.json(), indent=2) + "\n")
     moec = str(arguments.build / "bin" / "moec")
-    subprocess.run([moec, "compile", model, "--target", "cpu", "-q", "-o", program] + (["--train"] if work.training else []), check=True, stdout=sys.stderr)
+    subprocess.run([moec, "compile", model, "--target", "cpu", "-q", "-o", program] + (["--train"] if work.training else [])
+                   + (["--weights-as", work.weights_as] if work.weights_as else []), check=True, stdout=sys.stderr)
     if not weights.exists():
         subprocess.run([moec, "inspect", model, "--init", "0", "--save-weights", weights, "-q"], check=True, stdout=subprocess.DEVNULL)
     return program, weights

@@ -1,6 +1,6 @@
 """What is measured: each work is a model, the inputs of one call, and PyTorch's forms of the same. `WORKS` is the table."""
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -42,6 +42,7 @@ class Work:
     read: float = 0        # bytes of weights that a call must read
     shape: Shape = None
     tolerance: float = 1e-4  # of results, relative to the largest
+    weights_as: str = None   # how moec keeps weights of products; PyTorch keeps f32
 
     def json(self):
         file = HERE / "models" / f"{self.model}.json"
@@ -146,6 +147,14 @@ def expert_layers():
     yield from add("s2-t512", "s2", 512, 2048, 1024, 64, 8, True, large[:3], True)
 
 
+def converted_weights():
+    """Few tokens of S2, where reading weights is the work. What converting costs in accuracy is the tolerance."""
+    for work in list(expert_layers()):
+        if work.name in ("s2-t1-forward", "s2-t8-forward"):
+            for form, bytes_of_weight, tolerance in (("bf16", 2.0, 1e-2), ("int8", 1 + 2 / 32, 2e-2)):
+                yield replace(work, name=work.name.replace("-forward", f"-{form}-forward"), weights_as=form, read=work.read * bytes_of_weight / 4, tolerance=tolerance)
+
+
 def batched_experts():
     for experts in (4, 8):
         for dtype in ("f32", "f64"):
@@ -196,4 +205,4 @@ def language():
                merged({"model": plain["model"]}, {"blocks": {"mixture": {"gate": {"jitter": 0}}}}))
 
 
-WORKS = {work.name: work for group in (expert_layers, batched_experts, lucidrains, pictures, language) for work in group()}
+WORKS = {work.name: work for group in (expert_layers, converted_weights, batched_experts, lucidrains, pictures, language) for work in group()}

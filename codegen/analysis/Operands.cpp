@@ -24,12 +24,27 @@ mlir::Value exchangedFrom(mlir::Value value) {
   return rank < 2 ? mlir::Value() : transpose.getX();
 }
 
+/// The panels of what moe.unpack makes plain; else the value.
+static mlir::Value packedFrom(mlir::Value value) {
+  auto unpack = value.getDefiningOp<ir::UnpackOp>();
+  return unpack ? unpack.getPanels() : value;
+}
+
 mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bool mayBeExchanged) {
   ProductOperand operand;
   ir::Sizes sizes = ir::sizesOf(b); // (.., N, K)
   operand.batch.assign(sizes.begin(), sizes.end() - 2);
   operand.columns = sizes[sizes.size() - 2];
   operand.depth = sizes.back();
+  if (auto dequantize = b.getDefiningOp<ir::DequantizeOp>()) {
+    auto scales = inputOf(kernel, packedFrom(dequantize.getScales()), "the packed scales of b of the product");
+    if (failed(scales))
+      return mlir::failure();
+    operand.scaled = ScaledGroups{*scales, static_cast<int64_t>(dequantize.getGroup())};
+    b = dequantize.getCodes();
+  } else if (auto cast = b.getDefiningOp<ir::CastOp>(); cast && dtypeOf(cast.getX()) == DType::BF16 && cast.getX().getDefiningOp<ir::UnpackOp>()) {
+    b = cast.getX();
+  }
   if (auto unpack = b.getDefiningOp<ir::UnpackOp>()) {
     b = unpack.getPanels();
     operand.nr = ir::sizesOf(b).back().constant();
@@ -40,7 +55,10 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   auto input = inputOf(kernel, b, "b of the product");
   if (failed(input))
     return mlir::failure();
+  if (operand.scaled && !operand.nr)
+    return kernel.emitOpError("takes plain codes of weights: they must be packed (moe.pack)");
   operand.input = *input;
+  operand.dtype = dtypeOf(b);
   return operand;
 }
 

@@ -14,9 +14,18 @@ mlir::Operation* yieldOf(ir::KernelOp kernel);
 /// The place of a value among the kernel's inputs; a diagnostic says that `what` must be one.
 mlir::FailureOr<unsigned> inputOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what);
 
-/// b of a product: an argument, packed (through moe.unpack), plain, or with its last two dimensions exchanged (through moe.transpose).
+/// Codes of weights have scales, an argument, packed alike: one for each `group` of the depth.
+struct ScaledGroups {
+  unsigned input = 0;
+  int64_t size = 0;
+};
+
+/// b of a product: an argument, packed (through moe.unpack), plain, or with its last two dimensions exchanged (through moe.transpose). A packed one may be
+/// converted: of bf16 where the product is f32, or of codes and scales.
 struct ProductOperand {
   unsigned input = 0;
+  DType dtype = DType::F32;          // of the argument
+  std::optional<ScaledGroups> scaled = {};
   std::optional<int64_t> nr; // of the packed form
   bool transposed = false;   // the argument is (.., K, N)
   std::vector<Size> batch;   // leading dimensions

@@ -45,7 +45,12 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
       };
       Value matrix = k.mul(block.expert, k.size(panels * b.depth * Size(schedule.nr)));
       Value begin = k.mul(group, schedule.panels), end = k.min(k.add(begin, schedule.panels), k.size(panels));
-      ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, plan.dtype), depth, begin, end, plan.dtype};
+      ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, b.dtype), depth, begin, end, b.dtype};
+      if (b.scaled) {
+        product.group = b.scaled->size;
+        Size scales = panels * Size::ceilDiv(b.depth, product.group) * Size(schedule.nr);
+        product.scales = k.at(k.input(b.scaled->input), k.mul(block.expert, k.size(scales)), DType::BF16);
+      }
       if (plan.gathered || schedule.packRows)
         product.rowAt = rowAt;
       product.rowType = plan.dtype;
@@ -112,6 +117,8 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& targe
   if (failed(plan))
     return {};
   ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
+  if (plan->b.scaled)
+    shape.group = plan->b.scaled->size;
   ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;

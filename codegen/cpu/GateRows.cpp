@@ -9,9 +9,12 @@ namespace moec::codegen::cpu {
 mlir::LogicalResult checkScores(ir::KernelOp kernel, const GatePlan& plan) {
   if (plan.dtype == DType::BF16 && !plan.products.empty())
     return kernel.emitOpError("multiplies matrices of bf16: a gate's scores are f32 or f64");
-  for (const ScoreProduct& product : plan.products)
+  for (const ScoreProduct& product : plan.products) {
     if (!product.w.nr)
       return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" takes plain weights: they must be packed (moe.pack)";
+    if (product.w.dtype != plan.dtype)
+      return kernel.emitOpError("of kind \"") << kernel.getKind() << "\" takes converted weights: those of a gate are as the model has them";
+  }
   return mlir::success();
 }
 

@@ -44,7 +44,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     aMatrix = stridedOffset(k, item.batch, plan.batch, plan.aStrides());
     bMatrix = stridedOffset(k, item.batch, plan.batch, plan.bStrides());
   }
-  DType panelType = b.nr ? plan.dtype : sumType(plan.dtype);
+  DType panelType = b.nr ? b.dtype : sumType(plan.dtype);
   Value panels =
       copiesB(plan) ? Value() : k.at(packed ? k.workspace(*packed) : k.input(b.input), k.mul(bMatrix, k.size(elementsOfPanels(plan, schedule))), panelType);
   if (plan.transposed) {
@@ -60,6 +60,11 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   }
   Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};
   ProductBlock block{sumType(plan.dtype), a, item.rows, panels, depth, item.begin, item.end, panelType};
+  if (b.scaled) {
+    block.group = b.scaled->size;
+    Size scales = b.panels(schedule.nr) * Size::ceilDiv(b.depth, block.group) * Size(schedule.nr);
+    block.scales = k.at(k.input(b.scaled->input), k.mul(bMatrix, k.size(scales)), DType::BF16);
+  }
   auto rowAt = [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan.dtype); };
   if (schedule.packRows)
     block.rowAt = rowAt;
@@ -100,6 +105,8 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   auto schedule = productScheduleOf(kernel, k.target(), plan->dtype, plan->b);
   if (failed(schedule))
     return mlir::failure();
+  if (plan->transposed && plan->b.scaled)
+    return kernel.emitOpError("multiplies the transpose of rows by codes of weights: not supported by this kernel");
   auto beside = SumsBeside::of(k);
   if (failed(beside))
     return mlir::failure();
@@ -119,8 +126,10 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
   auto plan = MatmulPlan::of(kernel);
   if (failed(plan))
     return {};
-  ProductSchedule schedule =
-      chooseProduct({plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)}, target);
+  ProductShape shape{plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)};
+  if (plan->b.scaled)
+    shape.group = plan->b.scaled->size;
+  ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
     return {};

@@ -3,30 +3,56 @@
 namespace moec::codegen::cpu {
 namespace {
 
-// for k in [begin, end) by unroll:  b[v] = panel[k][v];  sum[r][v] += broadcast(a[r][k]) * b[v]
-Values accumulateOver(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Values& aRows, Value step, const Matrix& panel, Value begin, Value end,
-                      int64_t unroll, const Values& first) {
+/// What `rows` rows of a and some panels are multiplied by.
+struct Sums {
+  const RegisterBlock& block;
+  int64_t rows;
+  Values aRows;
+  Value aStep; // null: elements follow each other
+  llvm::ArrayRef<PanelOfTile> panels;
+
+  size_t count() const { return static_cast<size_t>(rows * block.vectors) * panels.size(); }
+};
+
+/// A vector of a row of a panel as numbers of the sums' dtype.
+Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address, Value scale) {
+  Value stored = k.loadElements(block.panelType, address, k.lanes(block.dtype));
+  if (block.group == 0)
+    return stored;
+  constexpr int64_t zeroCode = 128; // moe.quantize
+  return k.mul(k.toFloat(k.sub(k.widenUnsigned(stored, k.i32()), zeroCode), k.f32()), scale);
+}
+
+// for k in [begin, end) by unroll:  b[p][v] = panel p[k][v];  sum[p][r][v] += broadcast(a[r][k]) * b[p][v]
+// scales[p][v] where panels are codes.
+Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Value begin, Value end, int64_t unroll, const Values& first) {
   constexpr int64_t line = 64;
+  const RegisterBlock& block = of.block;
   int64_t lanes = k.lanes(block.dtype), panelBytes = block.width(k) * static_cast<int64_t>(byteSize(block.panelType));
   mlir::Type element = k.typeOf(block.dtype);
   return k.loop(begin, end, k.index(unroll), first, [&](Value depth, const Values& carried) {
-    Values sums = carried;
-    Value panelRow = k.at(panel.base, k.mul(depth, panel.stride), block.panelType);
+    Values sums = carried, panelRows;
+    for (const PanelOfTile& b : of.panels)
+      panelRows.push_back(k.at(b.panel.base, k.mul(depth, b.panel.stride), block.panelType));
     for (int64_t u = 0; u < unroll; ++u) {
       Values b;
-      for (int64_t v = 0; v < block.vectors; ++v)
-        b.push_back(k.loadElements(block.panelType, k.at(panelRow, k.add(k.mul(panel.stride, u), v * lanes), block.panelType), lanes));
+      for (auto [p, panelRow] : llvm::enumerate(panelRows))
+        for (int64_t v = 0; v < block.vectors; ++v)
+          b.push_back(loadWeights(k, block, k.at(panelRow, k.add(k.mul(of.panels[p].panel.stride, u), v * lanes), block.panelType),
+                                  scales.empty() ? Value() : scales[b.size()]));
       for (int64_t byte = u * panelBytes; block.ahead && byte < (u + 1) * panelBytes; ++byte)
         if (byte % line == 0)
-          k.prefetch(k.at(panelRow, k.index(byte + block.ahead), k.i8()));
-      for (int64_t r = 0; r < rows; ++r) {
-        Value place =
-            step ? k.at(k.at(aRows[r], k.mul(depth, step), element), k.mul(step, u), element) : k.at(k.at(aRows[r], depth, element), k.index(u), element);
+          for (Value panelRow : panelRows)
+            k.prefetch(k.at(panelRow, k.index(byte + block.ahead), k.i8()));
+      for (int64_t r = 0; r < of.rows; ++r) {
+        Value place = of.aStep ? k.at(k.at(of.aRows[r], k.mul(depth, of.aStep), element), k.mul(of.aStep, u), element)
+                               : k.at(k.at(of.aRows[r], depth, element), k.index(u), element);
         Value a = k.broadcast(k.load(element, place), lanes);
-        for (int64_t v = 0; v < block.vectors; ++v) {
-          Value& sum = sums[r * block.vectors + v];
-          sum = k.fma(a, b[v], sum);
-        }
+        for (size_t p = 0; p < of.panels.size(); ++p)
+          for (int64_t v = 0; v < block.vectors; ++v) {
+            Value& sum = sums[(static_cast<int64_t>(p) * of.rows + r) * block.vectors + v];
+            sum = k.fma(a, b[static_cast<int64_t>(p) * block.vectors + v], sum);
+          }
       }
     }
     return sums;
@@ -39,43 +65,84 @@ int64_t unrolled(const KernelBuilder& k, const RegisterBlock& block, int64_t mos
   return block.vectors == 1 && k.target().vectorRegisters <= 16 && k.target().hasFma ? 1 : most;
 }
 
+// accumulateOver in whole steps of `unroll`, then one by one.
+Values accumulateAll(KernelBuilder& k, const Sums& of, const Values& scales, Value begin, Value end, int64_t unroll, Values sums) {
+  Value count = k.sub(end, begin), whole = k.sub(end, k.rem(count, unroll));
+  sums = accumulateOver(k, of, scales, begin, whole, unroll, sums);
+  std::optional<int64_t> known = KernelBuilder::constantOf(count);
+  if (unroll > 1 && !(known && *known % unroll == 0))
+    sums = accumulateOver(k, of, scales, whole, end, 1, sums);
+  return sums;
+}
+
+// Codes go group by group: a group's scales stay in registers. Whole groups have a known count of steps.
+Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t unroll, Values sums) {
+  const RegisterBlock& block = of.block;
+  int64_t lanes = k.lanes(block.dtype);
+  auto one = [&](Value group, Value count, const Values& carried) {
+    constexpr int64_t scalesAhead = 512; // bytes: sixteen groups of two vectors
+    Values scales;
+    for (const PanelOfTile& b : of.panels) {
+      Value row = k.at(b.scales, k.mul(group, block.width(k)), DType::BF16);
+      for (int64_t v = 0; v < block.vectors; ++v)
+        scales.push_back(k.loadElements(DType::BF16, k.at(row, k.index(v * lanes), DType::BF16), lanes));
+      if (block.ahead)
+        k.prefetch(k.at(row, k.index(scalesAhead), k.i8()));
+    }
+    Sums here = of;
+    Value from = k.mul(group, block.group);
+    llvm::SmallVector<PanelOfTile> panels(of.panels);
+    for (PanelOfTile& b : panels)
+      b.panel.base = k.at(b.panel.base, k.mul(from, b.panel.stride), block.panelType);
+    for (Value& row : here.aRows)
+      row = k.at(row, of.aStep ? k.mul(from, of.aStep) : from, block.dtype);
+    here.panels = panels;
+    return accumulateAll(k, here, scales, k.index(0), count, unroll, carried);
+  };
+  Value whole = k.div(depth, block.group), rest = k.rem(depth, block.group);
+  sums = k.loop(k.index(0), whole, k.index(1), sums, [&](Value group, const Values& carried) { return one(group, k.index(block.group), carried); });
+  if (KernelBuilder::constantOf(rest) == 0)
+    return sums;
+  return k.when(k.compare(ir::Predicate::GT, rest, k.index(0)), [&] { return one(whole, rest, sums); }, [&] { return sums; });
+}
+
 // The block for exactly `rows` rows.
-void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile,
-                  bool accumulate, Value fresh, int64_t mostUnrolled) {
+void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, llvm::ArrayRef<PanelOfTile> panels, Value depth, bool accumulate,
+                  Value fresh, int64_t mostUnrolled) {
   int64_t lanes = k.lanes(block.dtype);
   mlir::Type element = k.typeOf(block.dtype), vector = k.vectorOf(element, lanes);
-  int64_t unroll = unrolled(k, block, mostUnrolled);
-  Values aRows, sums;
-  auto tileAt = [&](int64_t r, int64_t v) { return k.at(tile.base, k.add(k.mul(tile.stride, r), v * lanes), element); };
+  int64_t unroll = panels.size() == 1 ? unrolled(k, block, mostUnrolled) : mostUnrolled;
+  Sums of{block, rows, {}, a.step, panels};
+  auto forEachVector = [&](llvm::function_ref<void(Value place)> visit) {
+    for (const PanelOfTile& b : panels)
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t v = 0; v < block.vectors; ++v)
+          visit(k.at(b.tile.base, k.add(k.mul(b.tile.stride, r), v * lanes), element));
+  };
   for (int64_t r = 0; r < rows; ++r)
-    aRows.push_back(k.at(a.base, k.mul(a.stride, r), element));
-  Values zeros(static_cast<size_t>(rows * block.vectors), k.zero(vector));
+    of.aRows.push_back(k.at(a.base, k.mul(a.stride, r), element));
+  Values zeros(of.count(), k.zero(vector));
   auto before = [&] {
     Values loaded;
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t v = 0; v < block.vectors; ++v)
-        loaded.push_back(k.load(vector, tileAt(r, v)));
+    forEachVector([&](Value place) { loaded.push_back(k.load(vector, place)); });
     return loaded;
   };
-  sums = !accumulate ? zeros : !fresh ? before() : k.when(fresh, [&] { return zeros; }, before);
-  Value whole = k.sub(depth, k.rem(depth, unroll));
-  sums = accumulateOver(k, block, rows, aRows, a.step, panel, k.index(0), whole, unroll, sums);
-  std::optional<int64_t> known = KernelBuilder::constantOf(depth);
-  if (unroll > 1 && !(known && *known % unroll == 0))
-    sums = accumulateOver(k, block, rows, aRows, a.step, panel, whole, depth, 1, sums);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t v = 0; v < block.vectors; ++v)
-      k.store(sums[r * block.vectors + v], tileAt(r, v));
+  Values sums = !accumulate ? zeros : !fresh ? before() : k.when(fresh, [&] { return zeros; }, before);
+  sums = block.group ? accumulateGroups(k, of, depth, unroll, sums) : accumulateAll(k, of, {}, k.index(0), depth, unroll, sums);
+  size_t next = 0;
+  forEachVector([&](Value place) { k.store(sums[next++], place); });
 }
 
 } // namespace
 
-void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile, bool accumulate,
-              Value fresh) {
+void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const PanelOfTile& b, Value depth, bool accumulate, Value fresh) {
   mlir::Type element = k.typeOf(block.dtype);
   auto from = [&](const Matrix& m, Value row) { return Matrix{k.at(m.base, k.mul(row, m.stride), element), m.stride, m.step}; };
+  auto rowsFrom = [&](Value row, int64_t count, int64_t unroll) {
+    multiplyRows(k, block, count, from(a, row), PanelOfTile{b.panel, from(b.tile, row), b.scales}, depth, accumulate, fresh, unroll);
+  };
   Value whole = k.sub(rows, k.rem(rows, block.rows));
-  k.loop(0, whole, block.rows, [&](Value row) { multiplyRows(k, block, block.rows, from(a, row), panel, depth, from(tile, row), accumulate, fresh, 4); });
+  k.loop(0, whole, block.rows, [&](Value row) { rowsFrom(row, block.rows, 4); });
   Value left = k.sub(rows, whole);
   std::optional<int64_t> known = KernelBuilder::constantOf(left);
   if (known == 0)
@@ -84,14 +151,17 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
   int64_t half = block.rows > 6 ? (block.rows + 1) / 2 : block.rows;
   if (half < block.rows) {
     Value halves = k.mul(k.div(left, half), half);
-    k.when(k.compare(ir::Predicate::GT, halves, k.index(0)),
-           [&] { multiplyRows(k, block, half, from(a, whole), panel, depth, from(tile, whole), accumulate, fresh, 2); });
+    k.when(k.compare(ir::Predicate::GT, halves, k.index(0)), [&] { rowsFrom(whole, half, 2); });
     whole = k.add(whole, halves);
     left = k.sub(rows, whole);
   }
   for (int64_t count = 1; count < half; ++count)
-    k.when(k.compare(ir::Predicate::EQ, left, k.index(count)),
-           [&] { multiplyRows(k, block, count, from(a, whole), panel, depth, from(tile, whole), accumulate, fresh, 2); });
+    k.when(k.compare(ir::Predicate::EQ, left, k.index(count)), [&] { rowsFrom(whole, count, 2); });
+}
+
+void multiplyFew(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, llvm::ArrayRef<PanelOfTile> panels, Value depth, bool accumulate,
+                 Value fresh) {
+  multiplyRows(k, block, rows, a, panels, depth, accumulate, fresh, 4);
 }
 
 } // namespace moec::codegen::cpu

@@ -11,8 +11,9 @@ struct RegisterBlock {
   DType dtype = DType::F32; // of the rows and the sums
   int64_t rows = 0;
   int64_t vectors = 0;
-  DType panelType = dtype; // of the panel in memory: bf16 is widened as it is read
+  DType panelType = dtype; // of the panel in memory: bf16 is widened as it is read, u8 are codes (moe.quantize)
   int64_t ahead = 0;       // bytes behind a row of the panel that are fetched with it: of panels that follow each other in memory
+  int64_t group = 0;       // depth that shares a scale: of codes
 
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };
@@ -24,11 +25,25 @@ struct Matrix {
   Value step = {};
 };
 
+/// A panel of b (depth, nr), and the tile (rows, nr) that its products go to.
+struct PanelOfTile {
+  Matrix panel;
+  Matrix tile;
+  Value scales = {}; // bf16 (groups, nr), of codes: the first is of the panel's first row
+};
+
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing
 /// depth, one fused multiply-add each: its bits depend neither on the number of rows nor on how the depth is cut. Panel and tile rows are
 /// whole vectors, so nothing is masked; rows of a end with `depth` elements. Only a may have a step. What accumulates starts at zero where `fresh`, an i1, says
 /// so.
-void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile, bool accumulate,
-              Value fresh = {});
+void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const PanelOfTile& b, Value depth, bool accumulate, Value fresh = {});
+inline void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const Matrix& panel, Value depth, const Matrix& tile,
+                     bool accumulate, Value fresh = {}) {
+  multiply(k, block, rows, a, PanelOfTile{panel, tile}, depth, accumulate, fresh);
+}
+
+/// The same of several panels at once, for exactly `rows` rows, of which there are so few that one panel's sums would wait for each other.
+void multiplyFew(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, llvm::ArrayRef<PanelOfTile> panels, Value depth, bool accumulate,
+                 Value fresh = {});
 
 } // namespace moec::codegen::cpu

@@ -1,8 +1,11 @@
 // pack: w (.., N, K) to panels (.., ceil(N/nr), K, nr); an item is a block of panels.
 //   for panel in item: for k: for r < nr: out[panel, k, r] = row n = panel * nr + r inside w ? w[n, k] : 0
-// w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows.
+// w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows. Panels may be of bf16 where w is f32, through moe.cast, and of codes and
+// scales, through moe.quantize: then a panel of f32 stands in scratch first.
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/Product.h"
+#include "codegen/cpu/QuantizePanel.h"
 #include "codegen/cpu/Schedule.h"
 #include "codegen/cpu/TurnPanel.h"
 
@@ -10,17 +13,51 @@ namespace moec::codegen::cpu {
 
 namespace {
 
-/// The one op; null with a diagnostic when the kernel holds something else.
-ir::PackOp packOf(ir::KernelOp kernel) {
+/// What the kernel packs, and as what.
+struct PackPlan {
+  DType dtype;             // of the argument
+  ir::Sizes sizes;         // (.., N, K)
+  bool exchanged = false;  // the argument is (.., K, N)
+  int64_t nr;
+  DType panelType;         // of the result, or of the codes
+  int64_t group = 0;       // of codes: output 1 holds the scales
+
+  static mlir::FailureOr<PackPlan> of(ir::KernelOp kernel);
+};
+
+mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
   mlir::Block& body = kernel.getBody().front();
-  auto pack = mlir::dyn_cast_or_null<ir::PackOp>(body.getTerminator()->getPrevNode());
-  mlir::Value from = pack ? pack.getW() : mlir::Value(), exchanged = pack ? exchangedFrom(from) : mlir::Value();
-  if (!pack || !mlir::isa<mlir::BlockArgument>(exchanged ? exchanged : from) || body.getOperations().size() != (exchanged ? 3 : 2) ||
-      body.getTerminator()->getOperands() != mlir::ValueRange(pack->getResults())) {
-    kernel.emitError() << "internal: a kernel of kind \"pack\" holds one moe.pack of its argument, or of moe.transpose of its last two dimensions";
-    return nullptr;
+  mlir::ValueRange results = body.getTerminator()->getOperands();
+  auto pack = results.empty() ? ir::PackOp() : results[0].getDefiningOp<ir::PackOp>();
+  auto refuse = [&] {
+    return kernel.emitError() << "internal: a kernel of kind \"pack\" holds one moe.pack of its argument, of moe.transpose of its last two dimensions, of "
+                                 "moe.cast of an argument of f32 to bf16, or one of each result of moe.quantize";
+  };
+  if (!pack)
+    return refuse();
+  PackPlan plan{dtypeOf(pack.getW()), ir::sizesOf(pack.getW()), false, static_cast<int64_t>(pack.getNr()), dtypeOf(pack.getW())};
+  mlir::Value from = pack.getW();
+  size_t ops = 2, given = 1;
+  if (auto quantize = from.getDefiningOp<ir::QuantizeOp>()) {
+    auto scales = results.size() == 2 ? results[1].getDefiningOp<ir::PackOp>() : ir::PackOp();
+    if (from != quantize.getCodes() || !scales || scales.getW() != quantize.getScales() || scales.getNr() != pack.getNr())
+      return refuse();
+    plan.dtype = DType::F32;
+    plan.group = static_cast<int64_t>(quantize.getGroup());
+    from = quantize.getW();
+    ops = 4, given = 2;
+  } else if (auto cast = from.getDefiningOp<ir::CastOp>(); cast && plan.panelType == DType::BF16 && dtypeOf(cast.getX()) == DType::F32) {
+    plan.dtype = DType::F32;
+    from = cast.getX();
+    ops = 3;
+  } else if (mlir::Value x = exchangedFrom(from)) {
+    plan.exchanged = true;
+    from = x;
+    ops = 3;
   }
-  return pack;
+  if (!mlir::isa<mlir::BlockArgument>(from) || body.getOperations().size() != ops || results.size() != given)
+    return refuse();
+  return plan;
 }
 
 /// `inside` elements of each of `depth` rows of a matrix `stride` wide into the rows of a panel, zeros behind.
@@ -38,41 +75,46 @@ void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, V
 } // namespace
 
 mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target) {
-  ir::PackOp pack = packOf(kernel);
-  if (!pack)
+  auto plan = PackPlan::of(kernel);
+  if (failed(plan))
     return nullptr;
-  int64_t depth = ir::sizesOf(pack.getW()).back().constant().value_or(1024);
-  int64_t panelBytes = depth * pack.getNr() * static_cast<int64_t>(byteSize(dtypeOf(pack.getW())));
+  int64_t depth = plan->sizes.back().constant().value_or(1024);
+  int64_t panelBytes = depth * plan->nr * static_cast<int64_t>(byteSize(plan->dtype));
   BlockSchedule schedule{std::clamp<int64_t>(4 * kItemBytes / std::max<int64_t>(panelBytes, 1), 1, 256)};
   return schedule.toAttr(kernel.getContext());
 }
 
 mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
-  ir::PackOp pack = packOf(kernel);
+  auto plan = PackPlan::of(kernel);
   auto schedule = BlockSchedule::of(kernel);
-  if (!pack || mlir::failed(schedule))
+  if (failed(plan) || failed(schedule))
     return mlir::failure();
-  ir::Sizes from = ir::sizesOf(pack.getW());
-  DType dtype = dtypeOf(pack.getW());
-  int64_t nr = pack.getNr();
-  bool exchanged = static_cast<bool>(exchangedFrom(pack.getW()));
-  Size depth = from.back(), rows = from[from.size() - 2], panels = Size::ceilDiv(rows, Size(nr));
-  Size all = panels;
+  int64_t nr = plan->nr, lanes = k.lanes(plan->dtype);
+  if (plan->group && nr % lanes != 0)
+    return kernel.emitError() << "internal: panels of codes are whole vectors of " << lanes << " columns: they have " << nr;
+  const ir::Sizes& from = plan->sizes;
+  Size depth = from.back(), rows = from[from.size() - 2], panels = Size::ceilDiv(rows, Size(nr)), all = panels;
   for (size_t i = 0; i + 2 < from.size(); ++i)
     all = all * from[i];
 
   k.stage(Size::ceilDiv(all, Size(schedule->block)), all * depth * Size(nr), [&](Value item) {
     Value first = k.mul(item, schedule->block);
     Value last = k.min(k.add(first, schedule->block), k.size(all));
+    Value turned = plan->group ? k.scratch(bytesOf(plan->dtype, depth * Size(nr))) : Value();
     k.loop(first, last, k.index(1), [&](Value panel) {
       Value matrix = k.div(panel, k.size(panels)), width = k.size(rows), height = k.size(depth);
       Value row = k.mul(k.rem(panel, k.size(panels)), nr); // its first, within the matrix
       Value inside = k.min(k.sub(width, row), k.index(nr));
-      Value source = k.at(k.input(0), k.mul(matrix, k.size(rows * depth)), dtype), result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), dtype);
-      if (exchanged)
-        copyPanel(k, dtype, {k.at(source, row, dtype), width}, height, inside, nr, result);
-      else
-        turnPanel(k, dtype, {k.at(source, k.mul(row, height), dtype), height}, height, inside, nr, result, dtype);
+      Value source = k.at(k.input(0), k.mul(matrix, k.size(rows * depth)), plan->dtype);
+      Value result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), plan->panelType);
+      if (plan->exchanged)
+        return copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, result);
+      Matrix lying{k.at(source, k.mul(row, height), plan->dtype), height};
+      if (!plan->group)
+        return turnPanel(k, plan->dtype, lying, height, inside, nr, result, plan->panelType);
+      turnPanel(k, plan->dtype, lying, height, inside, nr, turned, plan->dtype);
+      Value scales = k.at(k.output(1), k.mul(panel, k.size(Size::ceilDiv(depth, Size(plan->group)) * Size(nr))), DType::BF16);
+      quantizePanel(k, {turned, k.index(nr)}, height, inside, plan->group, {result, scales});
     });
   });
   return mlir::success();

@@ -36,43 +36,131 @@ void copyRows(KernelBuilder& k, DType dtype, Value rows, Value count, llvm::func
 
 } // namespace
 
+namespace {
+
+// Sums that wait for nobody while a multiply-add is on its way: twice its latency of four.
+constexpr int64_t kSumsInFlight = 8;
+// Rows that are few: their panels are read as fast as memory gives them.
+constexpr int64_t kFewRows = 4;
+
+/// The products of a block, panel by panel or several at once, into tiles.
+class PanelProducts {
+public:
+  PanelProducts(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block)
+      : k_(k), block_(block), nr_(schedule.nr),
+        registers_{block.dtype, schedule.rows, schedule.nr / k.lanes(block.dtype), block.panelType, kPanelsAhead, block.group} {}
+
+  /// How many panels `rows` rows take at once: 1, or as many as have enough sums.
+  int64_t panelsAtOnce(int64_t rows) const {
+    int64_t vectors = registers_.vectors, perPanel = vectors * (rows + (block_.group ? 1 : 0)); // sums and scales
+    return std::max<int64_t>(1, std::min(kSumsInFlight / (rows * vectors), (k_.target().vectorRegisters - 2) / perPanel));
+  }
+
+  void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
+    multiply(k_, registers_, block_.rows, a, panelAt(panel, from, tile), count, accumulate, fresh);
+  }
+
+  /// Panels [first, last), at most panelsAtOnce(rows) of them, over the whole depth.
+  void timesFew(int64_t rows, const Matrix& a, Value first, Value last, llvm::function_ref<Matrix(Value panel)> tileOf) const {
+    auto of = [&](Value begin, int64_t count) {
+      llvm::SmallVector<PanelOfTile> panels;
+      for (int64_t i = 0; i < count; ++i) {
+        Value panel = k_.add(begin, i);
+        panels.push_back(panelAt(panel, k_.index(0), tileOf(panel)));
+      }
+      multiplyFew(k_, registers_, rows, a, panels, block_.depth, false);
+    };
+    int64_t most = panelsAtOnce(rows);
+    if (most == 1)
+      return of(first, 1);
+    k_.when(
+        k_.compare(ir::Predicate::EQ, k_.sub(last, first), k_.index(most)), [&]() -> Values { return of(first, most), Values(); },
+        [&]() -> Values { return k_.loop(first, last, k_.index(1), [&](Value panel) { of(panel, 1); }), Values(); });
+  }
+
+private:
+  PanelOfTile panelAt(Value panel, Value from, const Matrix& tile) const {
+    Value base = k_.at(block_.panels, k_.mul(k_.add(k_.mul(panel, block_.depth), from), nr_), block_.panelType), scales;
+    if (block_.group) {
+      Value groups = k_.div(k_.add(block_.depth, block_.group - 1), block_.group);
+      scales = k_.at(block_.scales, k_.mul(k_.add(k_.mul(panel, groups), k_.div(from, block_.group)), nr_), DType::BF16);
+    }
+    return {{base, k_.index(nr_)}, tile, scales};
+  }
+
+  KernelBuilder& k_;
+  const ProductBlock& block_;
+  int64_t nr_;
+  RegisterBlock registers_;
+};
+
+/// One body for each count of few rows, from `count` up to `most`, and one for all others.
+void whenFew(KernelBuilder& k, Value rows, int64_t count, int64_t most, llvm::function_ref<void(int64_t rows)> few, llvm::function_ref<void()> others) {
+  if (count > most)
+    return others();
+  k.when(
+      k.compare(ir::Predicate::EQ, rows, k.index(count)), [&]() -> Values { return few(count), Values(); },
+      [&]() -> Values { return whenFew(k, rows, count + 1, most, few, others), Values(); });
+}
+
+} // namespace
+
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
-  int64_t lanes = k.lanes(block.dtype), nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(block.dtype));
+  int64_t nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(block.dtype));
   mlir::Type element = k.typeOf(block.dtype);
-  RegisterBlock registers{block.dtype, schedule.rows, nr / lanes, block.panelType, kPanelsAhead};
+  PanelProducts products(k, schedule, block);
   std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
   bool whole = depth && *depth <= schedule.slice;
   // A line more than whole lines: rows spread over L1.
-  int64_t tileElements = schedule.rowBlock * nr, copied = whole ? *depth : schedule.slice, stride = (copied + line - 1) / line * line + line;
-  Value copy = block.rowAt ? k.scratch(bytesOf(block.dtype, schedule.rowBlock * stride)) : Value();
-  auto slice = [&](Value from, Value count) {
+  auto spread = [&](int64_t elements) { return (elements + line - 1) / line * line + line; };
+  int64_t tileElements = schedule.rowBlock * nr, stride = spread(whole ? *depth : schedule.slice);
+  int64_t few = depth ? std::min(kFewRows, schedule.rowBlock) : 0, fewStride = depth ? spread(*depth) : 0;
+  Value copy = block.rowAt ? k.scratch(bytesOf(block.dtype, std::max(schedule.rowBlock * stride, few * fewStride))) : Value();
+  auto slice = [&](Value from, Value count, int64_t apart) {
     if (!copy)
       return Matrix{k.at(block.a.base, from, element), block.a.stride};
-    copyRows(k, block.rowType, block.rows, count, [&](Value row) { return k.at(block.rowAt(row), from, block.rowType); }, {copy, k.index(stride)});
-    return Matrix{copy, k.index(stride)};
-  };
-  auto times = [&](const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, Value fresh) {
-    Value base = k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType);
-    multiply(k, registers, block.rows, a, {base, k.index(nr)}, count, tile, !whole, fresh);
+    copyRows(k, block.rowType, block.rows, count, [&](Value row) { return k.at(block.rowAt(row), from, block.rowType); }, {copy, k.index(apart)});
+    return Matrix{copy, k.index(apart)};
   };
   if (whole) {
-    Matrix tile{k.scratch(bytesOf(block.dtype, tileElements)), k.index(nr)}, a = slice(k.index(0), block.depth);
-    k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
-      times(a, panel, k.index(0), block.depth, tile, {});
-      finished(panel, tile);
+    // Where few rows take several panels at once, their tiles are as short.
+    int64_t most = 0;
+    while (most < few && products.panelsAtOnce(most + 1) > 1)
+      ++most;
+    Value step = k.index(1);
+    for (int64_t rows = 1; rows <= most; ++rows)
+      step = k.choose(k.compare(ir::Predicate::EQ, block.rows, k.index(rows)), k.index(products.panelsAtOnce(rows)), step);
+    int64_t shortTile = most * nr;
+    Value tiles = k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
+    Matrix a = slice(k.index(0), block.depth, stride);
+    k.loop(block.begin, block.end, step, [&](Value first) {
+      Value last = k.min(k.add(first, step), block.end);
+      auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
+      whenFew(
+          k, block.rows, 1, most, [&](int64_t rows) { products.timesFew(rows, a, first, last, tileOf); },
+          [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), false, {}); });
+      k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
     });
     return;
   }
   Value tiles = k.scratch(bytesOf(block.dtype, schedule.panels * tileElements));
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
-  // A depth of 0 makes one turn too, which leaves zeros.
-  k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) {
-    Value count = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
-    Matrix a = slice(from, count);
-    Value fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
-    k.loop(block.begin, block.end, k.index(1), [&](Value panel) { times(a, panel, from, count, tileOf(panel), fresh); });
-  });
+  auto ofFew = [&](int64_t rows) {
+    Matrix a = slice(k.index(0), block.depth, fewStride);
+    Value step = k.index(products.panelsAtOnce(rows));
+    k.loop(block.begin, block.end, step, [&](Value first) { products.timesFew(rows, a, first, k.min(k.add(first, step), block.end), tileOf); });
+  };
+  auto sliceBySlice = [&] {
+    // A depth of 0 makes one turn too, which leaves zeros.
+    k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) {
+      Value count = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
+      Matrix a = slice(from, count, stride);
+      Value fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
+      k.loop(block.begin, block.end, k.index(1), [&](Value panel) { products.times(a, panel, from, count, tileOf(panel), true, fresh); });
+    });
+  };
+  whenFew(k, block.rows, 1, few, ofFew, sliceBySlice);
   k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
 }
 

@@ -16,12 +16,15 @@ struct ProductBlock {
   Value depth;
   Value begin, end; // panels to do, at most the schedule's
   DType panelType = dtype;
+  Value scales = {}; // of codes: (.., groups, nr), the first panel's; `group` of the depth share one
+  int64_t group = 0;
   llvm::function_ref<Value(Value row)> rowAt = {}; // in the place of a, for rows that are copied: where one begins, which is of rowType
   DType rowType = dtype;
 };
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose
-/// sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the block.
+/// sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the block. Few rows go through
+/// the whole depth of several panels at once: what such a block takes is reading its panels.
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 

@@ -1,5 +1,7 @@
 #include "codegen/cpu/ProductSchedule.h"
 
+#include <numeric>
+
 namespace moec::codegen::cpu {
 namespace {
 
@@ -85,6 +87,8 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   if (b.nr && *b.nr != schedule->nr)
     return kernel.emitOpError("has panels of ") << *b.nr << " columns and a schedule for " << schedule->nr;
+  if (b.scaled && schedule->slice % b.scaled->size != 0)
+    return kernel.emitOpError("has scales for each ") << b.scaled->size << " of the depth and a schedule of slices of " << schedule->slice;
   return *schedule;
 }
 
@@ -126,7 +130,8 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at
   // depth 1024): panels are read in order, and each slice loads and stores the sums once more.
   int64_t most = std::max<int64_t>(64, l2Bytes / 8 / (s.nr * bytes));
-  s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), 4) * 4;
+  int64_t multiple = std::lcm(shape.group, int64_t{4});
+  s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), multiple) * multiple;
   // A slice of an item's rows takes at most half of L2, and their sums over one panel half of L1.
   int64_t block = std::min(l2Bytes / 2 / (s.slice * bytes), l1Bytes / 2 / (s.nr * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));

@@ -37,6 +37,7 @@ struct ProductShape {
   std::optional<int64_t> packedNr = {}; // b is packed already
   bool transposed = false;              // a lies as (depth, rows)
   Size matrices = 1;                    // products of this shape
+  int64_t group = 1;                    // depth that shares a scale: slices are whole ones
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.

@@ -189,6 +189,7 @@ void addBenchCommand(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* command = app.add_subcommand("bench", "Measure a model's calls and each of its kernels beside the limits of the machine");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("model.json or program.moec; with --compare also a result that -o wrote");
   addWeightFlags(*command, *flags);
   command->get_option("--init")->description("weights drawn by the model's init rules (default: 0, without --weights)");

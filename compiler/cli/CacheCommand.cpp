@@ -254,6 +254,7 @@ void addCacheCommand(CLI::App& app) {
 
   CLI::App* explain = command->add_subcommand("explain", "Say whether compiling a model would be a hit, and why not");
   addModelFlags(*explain, *flags);
+  addWeightsAsFlag(*explain, *flags);
   explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
   explain->add_flag("--record", flags->record, "as for compile");
   explain->add_flag("--replay", flags->replay, "as for compile");

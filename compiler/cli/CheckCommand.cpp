@@ -2,6 +2,7 @@
 #include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/ConversionErrors.h"
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
@@ -34,6 +35,8 @@ TensorMap weightsOf(const Plan& plan, const CheckFlags& flags) {
     return initialWeights(plan, flags.init.value_or(0));
   TensorMap weights = readSafeTensors(*flags.weights);
   checkWeights(plan, weights, flags.allowNonFinite);
+  for (const ParameterInfo& parameter : plan.parameters)
+    weights[parameter.name] = asParameter(parameter, weights.at(parameter.name));
   return weights;
 }
 
@@ -67,7 +70,7 @@ const LaunchCheck* worstLaunch(const CheckReport& report) {
   return found == report.launches.end() ? nullptr : &*found;
 }
 
-void printJson(const Program& program, const CheckReport& report) {
+void printJson(const Program& program, const CheckReport& report, const std::string& weightsAs, const std::vector<ConversionError>& conversion) {
   Json result{{"passed", report.passed()}};
   result["launches"] = Json::array();
   for (const LaunchCheck& check : report.launches)
@@ -87,10 +90,15 @@ void printJson(const Program& program, const CheckReport& report) {
         {{"name", check.name}, {"kind", wordOf(check.kind)}, {"error", check.worst}, {"allowed", check.tolerance}, {"passed", check.passed}});
   if (const LaunchCheck* worst = worstLaunch(report))
     result["worst"] = {{"error", worst->worst}, {"layer", worst->label}, {"ops", opsOf(program, *worst)}};
+  if (!conversion.empty()) {
+    result["conversion"] = {{"weights_as", weightsAs}, {"outputs", Json::array()}};
+    for (const ConversionError& one : conversion)
+      result["conversion"]["outputs"].push_back({{"name", one.output}, {"error", one.error}});
+  }
   fmt::print("{}\n", result.dump());
 }
 
-void printText(const Program& program, const CheckReport& report) {
+void printText(const Program& program, const CheckReport& report, const std::string& weightsAs, const std::vector<ConversionError>& conversion) {
   Table table({"layer", "kind", ">error", ">allowed", "", "worst in"});
   for (const LaunchCheck& check : report.launches)
     table.add({check.label, check.kind, errorText(check.worst), errorText(check.tolerance),
@@ -104,16 +112,17 @@ void printText(const Program& program, const CheckReport& report) {
   if (const LaunchCheck* worst = worstLaunch(report))
     fmt::print("worst error {} of {} allowed, in {} {} ({})\n", errorText(worst->worst), errorText(worst->tolerance), worst->label, worst->kind,
                opsOf(program, *worst));
+  for (const ConversionError& one : conversion)
+    fmt::print("weights as {}: {} is {} from what the model's own weights give\n", weightsAs, one.output, errorText(one.error));
 }
 
 void check(const CheckFlags& flags) {
   DeviceOptions options{.threads = flags.threads, .maxInstructions = flags.maxInstructions};
   std::shared_ptr<Device> device = openDevice(flags.device, options), against = openDevice(flags.against, options);
   // With gradients as states, each of them can be compared by itself.
-  Program program =
-      openProgram(flags,
-                  {.targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full, .accumulate = flags.train})
-          .program;
+  CompileOptions compile{
+      .targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full, .accumulate = flags.train};
+  Program program = openProgram(flags, compile).program;
   CommonOptions anyTarget = flags; // parameters and inputs are the same for all of them
   anyTarget.targets.clear();
   const Plan& plan = choosePlan(program, anyTarget);
@@ -123,8 +132,11 @@ void check(const CheckFlags& flags) {
   TensorMap weights = weightsOf(plan, flags), inputs = inputsOf(plan, flags);
   CheckReport report = flags.train ? checkTraining(program, device, against, weights, inputs, {.learningRate = kLearningRate, .seed = flags.seed})
                                    : moec::check(program, device, against, weights, inputs, {.seed = flags.seed}, moec::tolerance, plan.purpose);
+  std::vector<ConversionError> conversion;
+  if (!flags.train)
+    conversion = conversionErrors(program, flags, compile, *against, weights, inputs, plan.purpose);
   progress.reset();
-  flags.json ? printJson(program, report) : printText(program, report);
+  flags.json ? printJson(program, report, plan.weightsAs, conversion) : printText(program, report, plan.weightsAs, conversion);
   if (!report.passed())
     throw Error(Fault::Mismatch, fmt::format("{} and {} differ:\n{}", flags.device, flags.against, report.describeFailures()));
 }
@@ -136,6 +148,7 @@ void addCheckCommand(CLI::App& app) {
   CLI::App* command = app.add_subcommand("check", "Run a program launch by launch on two devices and compare. Without "
                                                   "weights and inputs: --init 0 and generated ones");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   addWeightFlags(*command, *flags);
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
@@ -152,6 +165,7 @@ void addCheckCommand(CLI::App& app) {
                          {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},
                          {"gradients and the optimizer's update", "moec check models/zoo/vit-moe.json --train"},
                          {"the loss of the model as it infers, and its accuracy", "moec check models/zoo/vit-moe.json --evaluate"},
+                         {"weights as int8: the kernels, and what the conversion costs", "moec check models/zoo/vit-moe.json --weights-as int8"},
                          {"with weights and an input of yours", "moec check vit-moe.moec --weights w.safetensors --input image=photo.jpg"}});
   command->callback([flags] { check(*flags); });
 }

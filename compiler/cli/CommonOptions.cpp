@@ -2,6 +2,7 @@
 
 #include "compiler/cli/ValueKinds.h"
 #include "runtime/core/Error.h"
+#include "runtime/core/WeightsAs.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -30,6 +31,9 @@ const CLI::Validator kCount(
       return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : fmt::format("{} is not an integer from 1 to 2^64-1", text);
     },
     "");
+
+const CLI::Validator kWeightsAs(
+    [](std::string& text) { return WeightsAs::parse(text) ? std::string() : fmt::format("{}: expected {}", text, kWeightsAsWords); }, "");
 
 /// "a, b" in its parts. A text that ends in a comma was meant to go on: the shell has split it at a blank.
 void readTargets(const std::vector<std::string>& texts, std::vector<std::string>& targets) {
@@ -77,6 +81,14 @@ void addModelFlags(CLI::App& command, CommonOptions& options) {
   command.add_flag("--invariant", options.invariant,
                    "a row's results are the same bits whatever rows stand beside it, or nothing is compiled; `moec inspect` says what holds without");
   command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
+}
+
+void addWeightsAsFlag(CLI::App& command, CommonOptions& options) {
+  command
+      .add_option("--weights-as", options.weightsAs,
+                  "keep weights of products as bf16, as int8 with a scale for each 32 of the depth, or int8:GROUP; not gates', and only of f32 models on CPUs")
+      ->type_name("FORMAT")
+      ->check(kWeightsAs);
 }
 
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words) {

@@ -20,7 +20,7 @@ struct CommonOptions {
 
   // How a model is compiled.
   std::vector<std::string> targets;
-  std::string moefy;
+  std::string moefy, weightsAs;
   bool noCache = false;
   std::string cacheLimit;
   std::string tuning; // a file, or "off"; empty: nobody says
@@ -51,6 +51,8 @@ struct CommonOptions {
 
 /// The positional MODEL, the flags of compiling it, and --quiet.
 void addModelFlags(CLI::App& command, CommonOptions& options);
+/// --weights-as, of commands that compile for something else than training.
+void addWeightsAsFlag(CLI::App& command, CommonOptions& options);
 /// --target alone, with the words of its help.
 void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string& words);
 /// --train with the words of its help, --accumulate and --recompute.

@@ -167,6 +167,7 @@ void addCompileCommand(CLI::App& app) {
   auto flags = std::make_shared<CompileFlags>();
   CLI::App* command = app.add_subcommand("compile", "Compile a model to a program");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")->type_name("PROGRAM");
   command->add_flag("--draws-as-inputs", flags->drawsAsInputs, "random draws become inputs, named by their paths, for --draws");
   command->add_flag("--record", flags->record,

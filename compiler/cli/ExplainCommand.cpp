@@ -97,6 +97,7 @@ void addExplainCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
   CLI::App* command = app.add_subcommand("explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");

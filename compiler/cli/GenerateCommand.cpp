@@ -203,6 +203,7 @@ void addGenerateCommand(CLI::App& app) {
   auto flags = std::make_shared<GenerateFlags>();
   CLI::App* command = app.add_subcommand("generate", "Continue a text with a language model, as it comes");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("the folder of a training, model.json or program.moec")->type_name("MODEL");
   auto* prompt = command->add_option("--prompt", flags->prompt, "the text to continue (default: a new line)")->type_name("TEXT");
   command->add_option("--prompt-file", flags->promptFile, "the same from a file of UTF-8 text")->type_name("FILE")->excludes(prompt);

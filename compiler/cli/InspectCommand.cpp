@@ -139,6 +139,8 @@ void printJson(const Program& program, const Plan& plan, const Bindings& sizes, 
   result["couplings"] = Json::array();
   for (const RowCoupling& coupling : plan.couplings)
     result["couplings"].push_back({{"label", coupling.label}, {"why", coupling.why}});
+  if (!plan.weightsAs.empty())
+    result["weights_as"] = plan.weightsAs;
   result.update(tensorsJson(plan));
   result["kernels"] = Json::array();
   for (const KernelSummary& kernel : kernelSummaries(program, plan)) {
@@ -208,6 +210,8 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
   for (const OutputInfo& output : plan.outputs)
     fmt::print("output      {} {}{}\n", output.name, name(output.dtype), shapeText(output.shape));
   fmt::print("parameters  {}\n", parameterCount(plan));
+  if (!plan.weightsAs.empty())
+    fmt::print("weights     of products as {}, but for gates'\n", plan.weightsAs);
   fmt::print("{}    {}flop, {} of traffic at least{}\n", trains ? "one step" : "one call", shortNumber(static_cast<double>(callFlops(plan, sizes))) + " ",
              shortBytes(static_cast<double>(callBytes(plan, sizes))), bound);
   fmt::print("bits        {}\n", bitsText(plan));
@@ -329,6 +333,7 @@ void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("model.json or program.moec; or the folder of a training, for its numbers and its page of curves, DIR/index.html");
   describeTargetOfView(*command);
   addTrainFlags(*command, *flags, "the plan for training, not that for inference");

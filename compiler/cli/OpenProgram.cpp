@@ -81,6 +81,7 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
     options.targets = common.targets;
   options.moefy = common.moefy;
   options.tuning = tuningToRead(common.tuning);
+  options.weightsAs = common.weightsAs;
   options.debugInfo = common.debugInfo;
   options.invariant |= common.invariant;
   options.train |= common.train;
@@ -149,7 +150,7 @@ bool isProgramFile(const std::filesystem::path& path) {
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
-         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(common.debugInfo, "-g"),
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(!common.weightsAs.empty(), "--weights-as"), std::pair(common.debugInfo, "-g"),
           std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
           std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context"), std::pair(!common.tuning.empty(), "--tuning")})
       if (given)

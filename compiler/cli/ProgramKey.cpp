@@ -3,6 +3,7 @@
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 #include "runtime/io/MappedFile.h"
+#include "runtime/core/WeightsAs.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -30,6 +31,8 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
     key.options["--target"] = fmt::format("{}", fmt::join(options.targets, ","));
   if (!options.moefy.empty())
     key.options["--moefy"] = options.moefy;
+  if (auto as = WeightsAs::parse(options.weightsAs))
+    key.options["--weights-as"] = as->str();
   for (auto [flag, given] :
        {std::pair("--draws-as-inputs", options.drawsAsInputs), std::pair("-g", options.debugInfo), std::pair("--invariant", options.invariant),
         std::pair("--train", options.train), std::pair("--accumulate", options.accumulate), std::pair("--input-gradients", options.inputGradients),

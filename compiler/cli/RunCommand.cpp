@@ -101,6 +101,7 @@ void addRunCommand(CLI::App& app) {
   auto flags = std::make_shared<RunFlags>();
   CLI::App* command = app.add_subcommand("run", "Run a model or a compiled program on inputs, and print its outputs");
   addModelFlags(*command, *flags);
+  addWeightsAsFlag(*command, *flags);
   addWeightFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addInputFlags(*command, *flags);

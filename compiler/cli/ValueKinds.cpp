@@ -53,6 +53,7 @@ const std::vector<ValueKind>& valueKinds() {
       {.name = "DEVICE", .description = "where to run; `moec devices` lists what is there, check(A,B) runs two in lock-step", .words = deviceWords()},
       {.name = "PHASE", .description = "of the compiler, in this order", .words = {"import", "grad", "fuse", "schedule", "plan", "emit", "pack"}},
       {.name = "FORM", .description = "of kernels: llvm and asm of a CPU target, cuda and ptx of a CUDA one", .words = {"llvm", "asm", "cuda", "ptx"}},
+      {.name = "FORMAT", .description = "of weights of products in a program for inference", .words = {"bf16", "int8"}},
       {.name = "COMMAND", .description = "a command that has --json", .words = schemaWords()},
       {.name = "SHELL", .description = "a shell", .words = {"bash", "zsh", "fish"}},
       {.name = "PROGRAM", .description = "a compiled program", .endings = {"moec"}, .isFile = true},

@@ -114,6 +114,8 @@ public:
         info.from = state.getFrom()->str();
       plan_.states.push_back(std::move(info));
     }
+    if (auto words = module_->getAttrOfType<StringAttr>(weightsAsName))
+      plan_.weightsAs = words.str();
     plan_.nonFinite = module_->hasAttr("moe.finite_logits") ? NonFiniteLogits::Error : NonFiniteLogits::Count;
     if (auto check = module_->getAttrOfType<DictionaryAttr>("moe.check"))
       for (NamedAttribute entry : check)

@@ -1,5 +1,6 @@
 // pack-weights: the panels that the products' schedules ask for. Where calls leave the parameters as they are, @prepare packs them once. For training they
-// change with every call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself.
+// change with every call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself. What @prepare packs it
+// also converts, where that is asked for.
 
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
@@ -23,79 +24,130 @@ func::FuncOp prepareFunction(ModuleOp module) {
   return prepare;
 }
 
+/// What packs `matrix` (.., N, K) in a kernel: panels of nr rows, converted where `as` says so.
+SmallVector<Value> pack(Value matrix, int64_t nr, const std::optional<WeightsAs>& as, OpBuilder& builder) {
+  Location loc = matrix.getLoc();
+  auto panels = [&](Value plain) -> Value { return PackOp::create(builder, loc, plain, builder.getI64IntegerAttr(nr)); };
+  if (!as)
+    return {panels(matrix)};
+  if (as->kind == WeightsAs::Kind::BF16)
+    return {panels(CastOp::create(builder, loc, matrix, TypeAttr::get(builder.getBF16Type())))};
+  auto quantized = QuantizeOp::create(builder, loc, matrix, builder.getI64IntegerAttr(as->group));
+  return {panels(quantized.getCodes()), panels(quantized.getScales())};
+}
+
+/// The plain matrix (.., n, K) of what pack() made.
+Value unpack(ValueRange packed, int64_t n, const std::optional<WeightsAs>& as, Location loc, OpBuilder& builder) {
+  auto plain = [&](Value panels) -> Value { return UnpackOp::create(builder, loc, panels, builder.getI64IntegerAttr(n)); };
+  if (!as)
+    return plain(packed[0]);
+  if (as->kind == WeightsAs::Kind::BF16)
+    return CastOp::create(builder, loc, plain(packed[0]), TypeAttr::get(builder.getF32Type()));
+  Value codes = plain(packed[0]), scales = plain(packed[1]);
+  return DequantizeOp::create(builder, loc, codes, scales, builder.getI64IntegerAttr(as->group));
+}
+
 /// The kernel that packs a value (.., N, K) into panels of nr rows. With `exchange`, the value is (.., K, N).
-FailureOr<Value> packKernel(Value plain, TransposeOp exchange, int64_t nr, StringRef label, StringRef reason, OpBuilder& builder, ScheduleSource& source) {
+FailureOr<SmallVector<Value>> packKernel(Value plain, TransposeOp exchange, int64_t nr, const std::optional<WeightsAs>& as, StringRef label, StringRef reason,
+                                         OpBuilder& builder, ScheduleSource& source) {
   Location loc = plain.getLoc();
-  Sizes sizes = exchange ? sizesOf(exchange.getResult()) : sizesOf(plain);
-  Size n = sizes[sizes.size() - 2], k = sizes.back();
-  Sizes panels(sizes.begin(), sizes.end() - 2);
-  panels.insert(panels.end(), {Size::ceilDiv(n, nr), k, Size(nr)});
-  auto type = tensorOf(panels, cast<RankedTensorType>(plain.getType()).getElementType());
-  auto kernel = KernelOp::create(builder, loc, TypeRange{type}, ValueRange{plain}, builder.getStringAttr("pack"), builder.getStringAttr(label),
-                                 builder.getStringAttr(reason), DictionaryAttr());
+  auto body = std::make_unique<Block>();
   {
     OpBuilder::InsertionGuard guard(builder);
-    Block* body = builder.createBlock(&kernel.getBody());
+    builder.setInsertionPointToEnd(body.get());
     Value matrix = body->addArgument(plain.getType(), loc);
     if (exchange)
       matrix = TransposeOp::create(builder, loc, matrix, exchange.getPermutation());
-    auto pack = PackOp::create(builder, loc, matrix, builder.getI64IntegerAttr(nr));
-    YieldOp::create(builder, loc, ValueRange{pack.getResult()});
+    YieldOp::create(builder, loc, pack(matrix, nr, as, builder));
   }
+  auto kernel = KernelOp::create(builder, loc, body->getTerminator()->getOperandTypes(), ValueRange{plain}, builder.getStringAttr("pack"),
+                                 builder.getStringAttr(label), builder.getStringAttr(reason), DictionaryAttr());
+  kernel.getBody().push_back(body.release());
   if (failed(source.choose(kernel)))
     return failure();
-  return kernel.getOutputs().front();
+  return SmallVector<Value>(kernel.getOutputs());
 }
 
-/// @"<parameter>.packed.<nr>": the panels of a parameter, packed once however many kernels read them.
-FailureOr<PreparedOp> packedState(ModuleOp module, ReadOp read, int64_t nr, ScheduleSource& source) {
-  std::string name = read.getState().str() + ".packed." + std::to_string(nr);
-  if (auto state = module.lookupSymbol<PreparedOp>(name))
-    return state;
+/// @"<parameter>.packed.<nr>", or ".packed.<nr>.bf16", or ".packed.<nr>.int8:<group>" and its ".scales": panels of a parameter, packed once however many
+/// kernels read them.
+FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, int64_t nr, const std::optional<WeightsAs>& as, ScheduleSource& source) {
+  std::string name = read.getState().str() + ".packed." + std::to_string(nr) + (as ? "." + as->str() : "");
+  SmallVector<std::string> names{name};
+  if (as && as->kind == WeightsAs::Kind::Int8)
+    names.push_back(name + ".scales");
+  SmallVector<PreparedOp> states;
+  if (module.lookupSymbol<PreparedOp>(name)) {
+    for (const std::string& known : names)
+      states.push_back(module.lookupSymbol<PreparedOp>(known));
+    return states;
+  }
   func::FuncOp prepare = prepareFunction(module);
-  OpBuilder builder(prepare.getBody().front().getTerminator());
+  OpBuilder builder(prepare.getBody().front().getTerminator()), top(prepare);
   Location loc = NameLoc::get(builder.getStringAttr(read.getState()), read.getLoc());
   auto plain = ReadOp::create(builder, loc, read.getType(), read.getStateAttr());
-  auto panels = packKernel(plain, nullptr, nr, read.getState(), "weights are packed once, in @prepare", builder, source);
+  std::string reason = as ? "weights are packed once, in @prepare, as " + as->str() : "weights are packed once, in @prepare";
+  auto panels = packKernel(plain, nullptr, nr, as, read.getState(), reason, builder, source);
   if (failed(panels))
     return failure();
-  WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), name), *panels);
-
-  OpBuilder top(prepare);
-  return PreparedOp::create(top, loc, top.getStringAttr(name), TypeAttr::get(panels->getType()));
+  for (auto [known, value] : llvm::zip(names, *panels)) {
+    WriteOp::create(builder, loc, FlatSymbolRefAttr::get(module.getContext(), known), value);
+    states.push_back(PreparedOp::create(top, loc, top.getStringAttr(known), TypeAttr::get(value.getType())));
+  }
+  return states;
 }
 
-/// The panels of each value, or of its exchange, that kernels of one function multiply by.
-using Panels = std::map<std::tuple<void*, bool, int64_t>, Value>;
+/// Panels of a weight as a kernel reads them: values of its function, and how they are converted.
+struct Packed {
+  SmallVector<Value> values; // none: the weight stays plain
+  std::optional<WeightsAs> as = {};
+};
 
-/// What reads the panels of `outside`, in front of the kernel; null when it stays plain.
-FailureOr<Value> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, Panels& known, ScheduleSource& source) {
+/// The panels of each value, or of its exchange, that kernels of one function multiply by.
+using Panels = std::map<std::tuple<void*, bool, int64_t>, SmallVector<Value>>;
+
+/// How a kernel's product by a parameter reads it, when `wanted` is asked for. Gates choose experts by the model's own weights.
+std::optional<WeightsAs> conversionOf(ParameterOp parameter, KernelOp kernel, const std::optional<WeightsAs>& wanted) {
+  bool chooses = kernel.getKind() == "gate" || parameter->hasAttr(kRouterName);
+  return chooses || !cast<RankedTensorType>(parameter.getType()).getElementType().isF32() ? std::nullopt : wanted;
+}
+
+/// What reads the panels of `outside`, in front of the kernel.
+FailureOr<Packed> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, const std::optional<WeightsAs>& wanted, Panels& known,
+                           ScheduleSource& source) {
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
   OpBuilder builder(kernel);
+  Packed packed;
   if (purposeOf(module) != Purpose::Training) {
-    if (!read || exchange || !module.lookupSymbol<ParameterOp>(read.getState()))
-      return Value();
-    auto state = packedState(module, read, nr, source);
-    if (failed(state))
+    auto parameter = read && !exchange ? module.lookupSymbol<ParameterOp>(read.getState()) : nullptr;
+    if (!parameter)
+      return packed;
+    packed.as = conversionOf(parameter, kernel, wanted);
+    auto states = packedState(module, read, nr, packed.as, source);
+    if (failed(states))
       return failure();
-    return Value(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state->getType()), FlatSymbolRefAttr::get(state->getSymNameAttr())));
+    for (PreparedOp state : *states)
+      packed.values.push_back(
+          ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state.getType()), FlatSymbolRefAttr::get(state.getSymNameAttr())));
+    return packed;
   }
   if (kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself
-    return Value();
-  Value& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
-  if (panels)
-    return panels;
-  auto packed = packKernel(outside, exchange, nr, kernel.getLabel(), "weights change with every call", builder, source);
-  if (succeeded(packed))
-    panels = *packed;
+    return packed;
+  SmallVector<Value>& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
+  if (panels.empty()) {
+    auto made = packKernel(outside, exchange, nr, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
+    if (failed(made))
+      return failure();
+    panels = *made;
+  }
+  packed.values = panels;
   return packed;
 }
 
 /// The weight operand of a product, by kernel body argument.
 OpOperand* weightOperand(Operation* op) { return isa<MatmulOp, GroupedMatmulOp>(op) ? &op->getOpOperand(1) : nullptr; }
 
-LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, ScheduleSource& source) {
+LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optional<WeightsAs>& wanted, Panels& known, ScheduleSource& source) {
   auto exchange = weight.get().getDefiningOp<TransposeOp>();
   auto argument = dyn_cast<BlockArgument>(exchange ? exchange.getX() : weight.get());
   DictionaryAttr schedule = kernel.getScheduleAttr();
@@ -105,18 +157,20 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, Sch
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, known, source);
-  if (failed(packed) || !*packed)
-    return packed;
+  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, wanted, known, source);
+  if (failed(packed) || packed->values.empty())
+    return failure(failed(packed));
 
   OpBuilder builder(kernel);
   Block& body = kernel.getBody().front();
   builder.setInsertionPointToStart(&body);
   Sizes sizes = sizesOf(weight.get());
-  Value panels = body.addArgument(packed->getType(), argument.getLoc());
-  kernel.getInputsMutable().append(*packed);
-  auto plain = UnpackOp::create(builder, weight.getOwner()->getLoc(), panels, builder.getI64IntegerAttr(*sizes[sizes.size() - 2].constant()));
-  weight.set(plain.getResult());
+  SmallVector<Value> panels;
+  for (Value value : packed->values) {
+    panels.push_back(body.addArgument(value.getType(), argument.getLoc()));
+    kernel.getInputsMutable().append(value);
+  }
+  weight.set(unpack(panels, *sizes[sizes.size() - 2].constant(), packed->as, weight.getOwner()->getLoc(), builder));
   if (exchange && exchange->use_empty())
     exchange->erase();
   if (argument.use_empty()) {
@@ -126,12 +180,19 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, Panels& known, Sch
     if (auto read = outside.getDefiningOp<ReadOp>(); read && read->use_empty())
       read->erase();
   }
+  if (!packed->as)
+    return success();
+  kernel->getParentOfType<ModuleOp>()->setAttr(weightsAsName, builder.getStringAttr(packed->as->str()));
+  DictionaryAttr schedule = emitter.chooseSchedule(kernel); // what is read less of is cut in other slices
+  if (!schedule)
+    return failure();
+  kernel.setScheduleAttr(schedule);
   return success();
 }
 
 } // namespace
 
-LogicalResult packWeights(ModuleOp module, ScheduleSource& source) {
+LogicalResult packWeights(ModuleOp module, ScheduleSource& source, const std::optional<WeightsAs>& as) {
   for (func::FuncOp function : calledFunctions(module)) {
     Panels known;
     for (KernelOp kernel : SmallVector<KernelOp>(function.getOps<KernelOp>())) {
@@ -140,7 +201,7 @@ LogicalResult packWeights(ModuleOp module, ScheduleSource& source) {
         if (OpOperand* weight = weightOperand(&op))
           weights.push_back(weight);
       for (OpOperand* weight : weights)
-        if (failed(packOperand(kernel, *weight, known, source)))
+        if (failed(packOperand(kernel, *weight, as, known, source)))
           return failure();
     }
   }

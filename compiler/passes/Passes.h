@@ -6,6 +6,7 @@
 #include "compiler/Compilation.h"
 #include "compiler/KernelCache.h"
 #include "compiler/tune/ScheduleSource.h"
+#include "runtime/core/WeightsAs.h"
 
 namespace moec::compiler {
 
@@ -43,7 +44,9 @@ mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, ScheduleSource& sourc
 
 /// Weights of matrix products in the panels that their kernels' schedules ask for: computed by @prepare, or, where weights change with every call, by
 /// kernels before those of gates and experts. Needs schedules; must come before buffers are assigned, since it changes what kernels read.
-mlir::LogicalResult packWeights(mlir::ModuleOp module, ScheduleSource& source);
+/// With `as`, what @prepare packs of f32 is converted, but for gates' weights; the module's attribute `moe.weights_as` says so where something was.
+mlir::LogicalResult packWeights(mlir::ModuleOp module, ScheduleSource& source, const std::optional<WeightsAs>& as = {});
+inline constexpr llvm::StringLiteral weightsAsName = "moe.weights_as";
 
 /// Where the results of a row of a call depend on its other rows: as the ops have it, and as the emitter says of the kernels. Of a module for inference or
 /// generation whose kernels are complete.

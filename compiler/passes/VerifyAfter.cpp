@@ -26,7 +26,7 @@ bool mayHold(StringRef kind, Operation* op) {
       (isElementwise(op) && kind != "pack" && kind != "append" && kind != "places" && kind != "swipe" && !kind.contains("attention")))
     return true;
   if (kind == "pack")
-    return isa<TransposeOp, PackOp>(op);
+    return isa<TransposeOp, CastOp, QuantizeOp, PackOp>(op);
   if (kind == "places")
     return isa<PlacesOp>(op);
   if (kind == "swipe")
@@ -48,7 +48,7 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "totals")
     return isa<ReshapeOp, ReduceOp>(op);
   if (kind == "matmul")
-    return isa<UnpackOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
+    return isa<UnpackOp, DequantizeOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
   bool inRows =
@@ -58,7 +58,7 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "rows")
     return inRows || inGradients || inStatistics || isa<ReshapeOp>(op);
   bool inGate = inRows || isa<UnpackOp, MatmulOp, AssignOp, DropOp, ExpertsOfOp>(op),
-       inExperts = isa<DispatchOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp, RandomOp>(op);
+       inExperts = isa<DispatchOp, UnpackOp, DequantizeOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, CombineOp, RandomOp>(op);
   if (kind == "gate")
     return inGate;
   return (kind.starts_with("expert_") && inExperts) || (kind == "moe_layer" && (inGate || inExperts));

@@ -53,6 +53,9 @@ std::string pathOf(mlir::Location location);
 
 bool isElementwise(mlir::Operation* op);
 
+/// Attribute of a moe.parameter of a gate: a choice of experts hangs on each of its bits.
+inline constexpr llvm::StringLiteral kRouterName = "moe.router";
+
 /// Creates a compute op, or reports at `location` the constraint that its operands break. The generated builders end
 /// the process there: they are for operands that are known to fit.
 template <class Op>

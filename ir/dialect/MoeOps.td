@@ -218,6 +218,18 @@ def Moe_UnpackOp : Moe_ComputeOp<"unpack"> {
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$panels `n` $n `:` type($panels) attr-dict";
 }
+def Moe_QuantizeOp : Moe_ComputeOp<"quantize"> {
+  let summary = "w (.., N, K) f32 as codes (.., N, K) ui8 around 128 and a bf16 scale for each `group` of the last dimension: (.., N, ceil(K/group))";
+  let arguments = (ins Moe_Tensor:$w, I64Attr:$group);
+  let results = (outs Moe_Tensor:$codes, Moe_Tensor:$scales);
+  let assemblyFormat = "$w `group` $group `:` type($w) attr-dict";
+}
+def Moe_DequantizeOp : Moe_ComputeOp<"dequantize"> {
+  let summary = "(code - 128) times the scale of its group, f32: (.., N, K)";
+  let arguments = (ins Moe_Tensor:$codes, Moe_Tensor:$scales, I64Attr:$group);
+  let results = (outs Moe_Tensor:$result);
+  let assemblyFormat = "$codes `,` $scales `group` $group `:` type($codes) `,` type($scales) attr-dict";
+}
 def Moe_LayerNormOp : Moe_ComputeOp<"layer_norm", [AttrSizedOperandSegments]> {
   let summary = "(x - mean) / sqrt(variance + eps) over the last dimension, times weight, plus bias; variance is biased";
   let arguments = (ins Moe_Tensor:$x, Optional<Moe_Tensor>:$weight, Optional<Moe_Tensor>:$bias, F64Attr:$eps);
@@ -510,7 +522,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
   let summary = "ops that become one launch; the region is its meaning";
   let description = [{
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
-    - matmul: [unpack or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual) and random of it; other operands are
+    - matmul: [weights or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual) and random of it; other operands are
       arguments that broadcast. Beside it sums of arguments' rows: reduce sum along axis 0 of a matrix.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
       layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, take, random, constant, size,
@@ -531,11 +543,12 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - gate: [unpack,] matmul of x (T, D), ops of `rows` over T, select, assign, drop, experts_of.
     - places: one places of arguments.
     - swipe: one swipe of an argument.
-    - expert_up: dispatch, [unpack or transpose,] grouped_matmul, expert_rows, elementwise, random.
+    - expert_up: dispatch, [weights or transpose,] grouped_matmul, expert_rows, elementwise, random.
     - expert_mid: the same without dispatch.
-    - expert_down: [unpack or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
+    - expert_down: [weights or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
     - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
-    - pack: [transpose,] pack of one argument.
+    - pack: pack of one argument, or of its transpose; or of the cast of an argument of f32 to bf16; or of the codes and the scales of its quantize.
+    Weights are unpack of an argument, and behind it cast or dequantize where they are converted.
     `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.
   }];
   let arguments = (ins Variadic<Moe_Value>:$inputs, StrAttr:$kind, StrAttr:$label, OptionalAttr<StrAttr>:$reason, OptionalAttr<DictionaryAttr>:$schedule);

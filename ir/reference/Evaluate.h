@@ -32,6 +32,11 @@ Tensor reduce(Reduction op, const Tensor& x, int64_t axis);
 Tensor matmul(const Tensor& a, const Tensor& b); // (.., M, K), (.., N, K) -> (.., M, N)
 Tensor pack(const Tensor& w, int64_t nr);        // (.., N, K) -> (.., ceil(N/nr), K, nr)
 Tensor unpack(const Tensor& panels, int64_t n);  // (.., ceil(n/nr), K, nr) -> (.., n, K)
+struct Quantized {
+  Tensor codes, scales; // (.., N, K) u8, (.., N, ceil(K/group)) bf16
+};
+Quantized quantize(const Tensor& w, int64_t group); // f32
+Tensor dequantize(const Tensor& codes, const Tensor& scales, int64_t group);
 Tensor layerNorm(const Tensor& x, const Tensor* weight, const Tensor* bias, double eps);
 Tensor rmsNorm(const Tensor& x, const Tensor* weight, double eps);
 Tensor softmax(const Tensor& x);

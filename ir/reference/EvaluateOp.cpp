@@ -170,6 +170,11 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::MatmulOp) -> Tensors { return {matmul(in[0], in[1])}; })
       .Case([&](ir::PackOp op) -> Tensors { return {pack(in[0], static_cast<int64_t>(op.getNr()))}; })
       .Case([&](ir::UnpackOp op) -> Tensors { return {unpack(in[0], static_cast<int64_t>(op.getN()))}; })
+      .Case([&](ir::QuantizeOp op) -> Tensors {
+        Quantized result = quantize(in[0], static_cast<int64_t>(op.getGroup()));
+        return {result.codes, result.scales};
+      })
+      .Case([&](ir::DequantizeOp op) -> Tensors { return {dequantize(in[0], in[1], static_cast<int64_t>(op.getGroup()))}; })
       .Case([&](ir::LayerNormOp op) { return evaluateLayerNorm(op, step); })
       .Case([&](ir::RmsNormOp op) -> Tensors { return {rmsNorm(in[0], op.getWeight() ? &in[1] : nullptr, op.getEps().convertToDouble())}; })
       .Case([&](ir::SoftmaxOp) -> Tensors { return {softmax(in[0])}; })

@@ -401,6 +401,8 @@ Json planToJson(const Plan& plan) {
                {"buffers", writeAll(plan.buffers)},
                {"prepare", writeAll(plan.prepare)},
                {"forward", writeAll(plan.forward)}};
+  if (!plan.weightsAs.empty())
+    json["weights_as"] = plan.weightsAs;
   if (plan.nonFinite != NonFiniteLogits::Count)
     json["non_finite"] = wordOf(kNonFiniteWords, plan.nonFinite);
   if (!plan.couplings.empty())
@@ -421,6 +423,8 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   if (auto couplings = reader.find("couplings"))
     plan.couplings = couplings->list(readCoupling);
   plan.checkSizes = reader.at("check_sizes").integersByName();
+  if (auto words = reader.find("weights_as"))
+    plan.weightsAs = words->text();
   if (auto what = reader.find("non_finite"))
     plan.nonFinite = what->word(kNonFiniteWords);
   plan.rules = reader.at("rules").list(readRule);

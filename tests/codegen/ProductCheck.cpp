@@ -19,10 +19,27 @@ mlir::Value Weights::operator()(KernelMaker& maker, DType type, const std::vecto
   size_t rank = sizes.size();
   texts[rank - 2] = std::to_string((sizes[rank - 2] + *nr_ - 1) / *nr_);
   texts.push_back(std::to_string(*nr_));
-  return maker.make<ir::UnpackOp>(maker.tensor(type, texts), sizes[rank - 2]);
+  auto unpacked = [&](DType dtype) { return maker.make<ir::UnpackOp>(maker.tensor(dtype, texts), sizes[rank - 2]); };
+  if (!as_)
+    return unpacked(type);
+  if (as_->kind == WeightsAs::Kind::BF16)
+    return maker.make<ir::CastOp>(unpacked(DType::BF16), mlir::TypeAttr::get(maker.builder().getF32Type()));
+  mlir::Value codes = unpacked(DType::U8);
+  texts[rank - 1] = std::to_string((sizes[rank - 1] + as_->group - 1) / as_->group);
+  mlir::Value scales = unpacked(DType::BF16);
+  return maker.make<ir::DequantizeOp>(codes, scales, maker.builder().getI64IntegerAttr(as_->group));
 }
 
 namespace {
+
+std::vector<Tensor> packedWeights(const Tensor& w, int64_t nr, const std::optional<WeightsAs>& as) {
+  if (!as)
+    return {reference::pack(w, nr)};
+  if (as->kind == WeightsAs::Kind::BF16)
+    return {reference::pack(w.cast(DType::BF16), nr)};
+  reference::Quantized quantized = reference::quantize(w, as->group);
+  return {reference::pack(quantized.codes, nr), reference::pack(quantized.scales, nr)};
+}
 
 void compare(const Tensor& got, const Tensor& want, const ProductCase& test, const std::string& where) {
   ASSERT_EQ(got.shape(), want.shape()) << where;
@@ -53,10 +70,12 @@ void expectReference(const ProductCase& test) {
       auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(test.write(plain, Weights(std::nullopt)));
       ASSERT_TRUE(schedule) << target;
       nr = schedule.getAs<mlir::IntegerAttr>("nr").getInt();
-      inputs[test.weights] = reference::pack(inputs[test.weights], *nr);
+      std::vector<Tensor> packed = packedWeights(inputs[test.weights], *nr, test.as);
+      inputs.erase(inputs.begin() + test.weights);
+      inputs.insert(inputs.begin() + test.weights, packed.begin(), packed.end());
     }
     KernelMaker maker(*context);
-    ir::KernelOp kernel = test.write(maker, Weights(nr));
+    ir::KernelOp kernel = test.write(maker, Weights(nr, test.as));
     reference::Call call{.bindings = test.bindings, .seed = test.seed, .step = test.step};
     std::vector<Tensor> expected = reference::evaluate(kernel, inputs, call);
     LoadedKernel loaded(kernel, target);

@@ -2,6 +2,7 @@
 // For the tests of kernels made of matrix products: weights packed as the kernel's own schedule wants them, and results held against the
 // reference interpreter's.
 
+#include "runtime/core/WeightsAs.h"
 #include "tests/codegen/KernelHarness.h"
 
 namespace moec::testing {
@@ -9,12 +10,13 @@ namespace moec::testing {
 /// A weight as a kernel sees it: plain while the schedule is asked for nr, packed afterwards.
 class Weights {
 public:
-  explicit Weights(std::optional<int64_t> nr) : nr_(nr) {}
-  /// w of sizes (.., N, K), through moe.unpack when packed.
+  explicit Weights(std::optional<int64_t> nr, const std::optional<WeightsAs>& as = {}) : nr_(nr), as_(as) {}
+  /// w of sizes (.., N, K), through moe.unpack when packed, and behind it converted back. Codes are two inputs.
   mlir::Value operator()(KernelMaker& maker, DType type, const std::vector<int64_t>& sizes) const;
 
 private:
   std::optional<int64_t> nr_;
+  std::optional<WeightsAs> as_;
 };
 
 using WriteKernel = std::function<ir::KernelOp(KernelMaker&, const Weights&)>;
@@ -28,6 +30,7 @@ struct ProductCase {
   int64_t rowsKept = -1; // rows behind are undefined and not compared
   uint64_t seed = 5;
   uint32_t step = 3;
+  std::optional<WeightsAs> as = {}; // how the packed weights are kept
 };
 /// Emits for every target that this machine runs; one thread and two must give the same bits, and those agree with the reference.
 void expectReference(const ProductCase& test);

@@ -21,6 +21,8 @@ std::string madeOf(const Plan& plan, const CommonOptions& options, bool isProgra
   auto isTuned = [](const LaunchInfo& launch) { return launch.isTuned; };
   if (std::ranges::any_of(plan.forward, isTuned) || std::ranges::any_of(plan.apply, isTuned))
     words += ", with tuned schedules";
+  if (!plan.weightsAs.empty())
+    words += ", --weights-as " + plan.weightsAs;
   if (isProgram)
     words += ", compiled before";
   return words;

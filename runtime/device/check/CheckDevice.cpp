@@ -280,6 +280,24 @@ CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared
   return both.report();
 }
 
+TensorMap resultsOf(const Program& program, Device& device, const TensorMap& weights, const TensorMap& inputs, const RunOptions& options, Purpose purpose) {
+  std::unique_ptr<Executable> loaded = device.load(program, purpose);
+  const Plan& plan = loaded->plan();
+  checkWeights(plan, weights, true);
+  writeAll(*loaded, plan.parameters, weights);
+  for (size_t i = 0; i < plan.prepare.size(); ++i)
+    loaded->launch(LaunchList::Prepare, static_cast<int>(i), {});
+  loaded->bind(bindInputs(plan, inputs));
+  writeAll(*loaded, plan.inputs, inputs);
+  writeAll(*loaded, plan.states, drawnStates(plan, options.seed));
+  for (size_t i = 0; i < plan.forward.size(); ++i)
+    loaded->launch(LaunchList::Forward, static_cast<int>(i), {options.seed, options.step});
+  TensorMap results;
+  for (const OutputInfo& output : plan.outputs)
+    results.emplace(output.name, loaded->read(output.buffer));
+  return results;
+}
+
 CheckReport checkTraining(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
                           const StepOptions& options, const ToleranceOf& tolerance) {
   std::unique_ptr<Executable> loaded = CheckDevice(std::move(a), std::move(b), tolerance).load(program, Purpose::Training);

@@ -75,6 +75,10 @@ private:
 CheckReport check(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
                   const RunOptions& options = {}, const ToleranceOf& tolerance = moec::tolerance, Purpose purpose = Purpose::Inference);
 
+/// Results by name of the call that check() makes, of one device alone.
+TensorMap resultsOf(const Program& program, Device& device, const TensorMap& weights, const TensorMap& inputs, const RunOptions& options = {},
+                    Purpose purpose = Purpose::Inference);
+
 /// One step of training in lock-step from the states' beginning; then a second one end to end, whose gradients, where they are states, go from B to A before
 /// they are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes.
 CheckReport checkTraining(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,

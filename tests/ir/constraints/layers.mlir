@@ -56,6 +56,46 @@ func.func @f(%w: tensor<3x2xf32>) {
 
 // -----
 
+func.func @f(%w: tensor<3x2xbf16>) {
+  // expected-error@+1 {{quantize C1: w is f32 of at least 2 dimensions: it is bf16[3, 2]}}
+  %c, %s = moe.quantize %w group 2 : tensor<3x2xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<3x2xf32>) {
+  // expected-error@+1 {{quantize C2: group is at least 1: it is 0}}
+  %c, %s = moe.quantize %w group 0 : tensor<3x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<3xui8>, %s: tensor<1xbf16>) {
+  // expected-error@+1 {{dequantize C1: codes are u8 of at least 2 dimensions: they are u8[3]}}
+  %y = moe.dequantize %c, %s group 4 : tensor<3xui8>, tensor<1xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<3x4xui8>, %s: tensor<3x1xbf16>) {
+  // expected-error@+1 {{dequantize C2: group is at least 1: it is -1}}
+  %y = moe.dequantize %c, %s group -1 : tensor<3x4xui8>, tensor<3x1xbf16>
+  return
+}
+
+// -----
+
+func.func @f(%c: tensor<3x5xui8>, %s: tensor<3x1xbf16>) {
+  // expected-error@+1 {{dequantize C3: scales are bf16[3, 2], one for each group: they are bf16[3, 1]}}
+  %y = moe.dequantize %c, %s group 4 : tensor<3x5xui8>, tensor<3x1xbf16>
+  return
+}
+
+// -----
+
 func.func @f(%p: tensor<3x2xf32>) {
   // expected-error@+1 {{unpack C1: panels has at least 3 dimensions: it has 2}}
   %y = moe.unpack %p n 3 : tensor<3x2xf32>

@@ -1,0 +1,141 @@
+// Owner of: weights that are kept in another form than the model's. Packing gives the reference's bits; products by what was packed are held against the
+// reference's of the same codes.
+#include "runtime/core/WeightsAs.h"
+#include "tests/codegen/KernelCheck.h"
+#include "tests/codegen/ProductCheck.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace moec::testing {
+namespace {
+
+/// Random numbers; some groups of zeros, some with numbers that are none, very large and very small ones.
+Tensor weightsWithEdges(const Shape& shape) {
+  Tensor w = randomTensor(DType::F32, shape, 11);
+  auto values = w.as<float>();
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] *= std::ldexp(1.0F, static_cast<int>(i / 32 % 60) * 4 - 140); // a group is of one magnitude, the smallest below any scale
+  for (size_t i = values.size() / 2; i < values.size() / 2 + 70 && i < values.size(); ++i)
+    values[i] = 0;
+  values[3] = std::numeric_limits<float>::quiet_NaN();
+  values[values.size() - 1] = -std::numeric_limits<float>::infinity();
+  values[values.size() / 3] = std::numeric_limits<float>::max();
+  return w;
+}
+
+TEST(PackConverted, givesTheReferencesBits) {
+  struct Case {
+    const char *from, *codes, *scales;
+    Shape shape;
+    int nr, group;
+  };
+  // Tails of rows, of the depth and of groups; a group longer than the depth; experts.
+  for (const Case& c : {Case{"16x64", "2x64x8", "2x2x8", {16, 64}, 8, 32}, Case{"37x100", "3x100x16", "3x4x16", {37, 100}, 16, 32},
+                        Case{"3x21x70", "3x2x70x16", "3x2x9x16", {3, 21, 70}, 16, 8}, Case{"5x40", "1x40x32", "1x1x32", {5, 40}, 32, 4096}})
+    for (const std::string& target : testTargets()) {
+      if (target == "cpu:x86-64-v4" && c.nr % 16 != 0)
+        continue; // narrower than a vector: no schedule has such panels
+      CheckOptions options;
+      options.exact = true;
+      options.target = target;
+      options.inputs = {weightsWithEdges(c.shape)};
+      options.block = c.nr == 8 ? 1 : 0;
+      check(parseKernel("pack", fmt::format("%w: tensor<{}xf32>", c.from), fmt::format("tensor<{}xui8>, tensor<{}xbf16>", c.codes, c.scales),
+                        fmt::format(R"(%c, %s = moe.quantize %w group {0} : tensor<{1}xf32>
+    %p = moe.pack %c nr {2} : tensor<{1}xui8>
+    %q = moe.pack %s nr {2} : tensor<{3}xbf16>
+    moe.yield %p, %q : tensor<{4}xui8>, tensor<{5}xbf16>)",
+                                    c.group, c.from, c.nr, [&] {
+                                      std::string rows(c.from, std::string_view(c.from).rfind('x'));
+                                      return fmt::format("{}x{}", rows, (c.shape.back() + c.group - 1) / c.group);
+                                    }(), c.codes, c.scales)),
+            options);
+      check(parseKernel("pack", fmt::format("%w: tensor<{}xf32>", c.from), fmt::format("tensor<{}xbf16>", c.codes),
+                        fmt::format("%b = moe.cast %w to bf16 : tensor<{0}xf32>\n %p = moe.pack %b nr {1} : tensor<{0}xbf16>\n"
+                                    " moe.yield %p : tensor<{2}xbf16>",
+                                    c.from, c.nr, c.codes)),
+            options);
+    }
+}
+
+const WeightsAs kForms[] = {{WeightsAs::Kind::BF16, 0}, {WeightsAs::Kind::Int8, 32}, {WeightsAs::Kind::Int8, 8}, {WeightsAs::Kind::Int8, 4096}};
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+void expectProduct(const WeightsAs& as, int64_t m, int64_t n, int64_t k) {
+  SCOPED_TRACE(fmt::format("{}: {} x {} x {}", as.str(), m, n, k));
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(DType::F32, {"m", text(k)}), w = weights(maker, DType::F32, {n, k}), bias = maker.tensor(DType::F32, {text(n)});
+                     return maker.finish("matmul", {maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias)});
+                   },
+                   {randomTensor(DType::F32, {m, k}, 1), randomTensor(DType::F32, {n, k}, 2), randomTensor(DType::F32, {n}, 3)},
+                   1,
+                   {{"m", m}},
+                   k,
+                   -1,
+                   5,
+                   3,
+                   as});
+}
+
+// Every count of few rows, blocks and what is left of them; tails of columns and groups; a depth of several slices.
+TEST(ProductsOfConvertedWeights, agreeWithTheReference) {
+  for (const WeightsAs& as : kForms) {
+    for (int64_t m : {1, 2, 3, 4, 17})
+      expectProduct(as, m, 117, 100);
+    for (int64_t m : {2, 30})
+      expectProduct(as, m, 37, 2104);
+    expectProduct(as, 1, 3, 5);
+  }
+}
+
+TEST(ProductsOfConvertedWeights, ofExperts) {
+  for (const WeightsAs& as : kForms)
+    for (int64_t tokens : {1, 40}) {
+      SCOPED_TRACE(fmt::format("{}: {} tokens", as.str(), tokens));
+      std::vector<int32_t> experts;
+      for (int64_t row = 0; row < 2 * tokens; ++row)
+        experts.push_back(static_cast<int32_t>(row * 7 % 5));
+      int64_t width = 70, hidden = 51;
+      expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                         mlir::Value x = maker.tensor(DType::F32, {"t", text(width)}), routing = maker.routing(5, "t", 2);
+                         mlir::Value w = weights(maker, DType::F32, {5, hidden, width});
+                         mlir::Value y = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routing), w, routing);
+                         return maker.finish("expert_up", {maker.make<ir::SiluOp>(y)});
+                       },
+                       {randomTensor(DType::F32, {tokens, width}, 1), routingTensor(experts, 5, 2), randomTensor(DType::F32, {5, hidden, width}, 2)},
+                       2,
+                       {{"t", tokens}},
+                       width,
+                       2 * tokens,
+                       5,
+                       3,
+                       as});
+    }
+}
+
+// A group that holds a NaN is NaN in all its products, and in no other.
+TEST(ProductsOfConvertedWeights, anElementThatIsNoNumberIsSeen) {
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::Value a = maker.tensor(DType::F32, {"1", "8"}), codes = maker.tensor(DType::U8, {"1", "8", "16"}), scales = maker.tensor(DType::BF16, {"1", "1", "16"});
+  auto plain = [&](mlir::Value panels) { return maker.make<ir::UnpackOp>(panels, 2); };
+  mlir::Value w = maker.make<ir::DequantizeOp>(plain(codes), plain(scales), maker.builder().getI64IntegerAttr(8));
+  LoadedKernel loaded(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)}));
+  Tensor c(DType::U8, {1, 8, 16}), s(DType::BF16, {1, 1, 16});
+  std::ranges::fill(c.as<uint8_t>(), 129);
+  std::ranges::fill(s.as<uint16_t>(), 0x3F80); // 1
+  s.as<uint16_t>()[1] = 0x7FC0;
+  Tensor x(DType::F32, {1, 8});
+  std::ranges::fill(x.as<float>(), 0.5F);
+  Tensor y = loaded.run({x, c, s}, {}).at(0);
+  EXPECT_EQ(y.as<float>()[0], 4);
+  EXPECT_TRUE(std::isnan(y.as<float>()[1]));
+}
+
+} // namespace
+} // namespace moec::testing
