@@ -141,9 +141,10 @@ public:
     if (first <= Phase::Schedule && !run(Phase::Schedule, schedule))
       return false;
     if (first <= Phase::Schedule && !options_.weightsAs.empty() && !module->hasAttr(weightsAsName))
-      throw Error(Fault::Usage, fmt::format("--weights-as {}: no product of the model reads f32 weights beside its gates'. Only those are converted: weights of "
-                                            "f64 and of bf16 stay as they are; leave --weights-as out",
-                                            options_.weightsAs));
+      throw Error(Fault::Usage,
+                  fmt::format("--weights-as {}: no product of the model reads f32 weights beside its gates'. Only those are converted: weights of "
+                              "f64 and of bf16 stay as they are; leave --weights-as out",
+                              options_.weightsAs));
     std::vector<RowCoupling> couplings = couplingsOf(module, *emitter);
     // What a kernel reads is final: buffers and lifetimes can be laid.
     if (first <= Phase::Plan && !run(Phase::Plan, [&] { return assignBuffers(module); }))

@@ -47,8 +47,8 @@ struct CompileOptions {
   /// Error: a call, but for one of generation, in which a gate's logit is no finite number is Error(Data) that names the gate and how many. Gates then count
   /// them, as results "<gate>.non_finite", as they do with statistics.
   NonFiniteLogits nonFinite = NonFiniteLogits::Count;
-  bool evaluate = false;                   // a plan for evaluation beside that for inference, for each target
-  std::optional<double> ema;               // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
+  bool evaluate = false;     // a plan for evaluation beside that for inference, for each target
+  std::optional<double> ema; // with train: the optimizer's, in the place of what the model says: averages of the parameters; 0: none
   /// "bf16", "int8" or "int8:GROUP": weights of products are kept so for inference, evaluation and generation on CPUs; routers' weights, embeddings, norms and
   /// biases stay as they are. Empty: all are as the model has them. Not with train.
   std::string weightsAs;

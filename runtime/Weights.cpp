@@ -30,7 +30,8 @@ int64_t firstNonFinite(const Tensor& tensor) {
   }
 }
 
-/// "weights: 2 problems:" and a line for each; nothing where there are none. `widens`: bf16 may stand for f32. `what`: "weights" holds a "parameter" of the program.
+/// "weights: 2 problems:" and a line for each; nothing where there are none. `widens`: bf16 may stand for f32. `what`: "weights" holds a "parameter" of the
+/// program.
 template <class Info>
 std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors, bool allowNonFinite, bool widens, const char* what, const char* one,
                        const std::function<void(const Tensor&)>& behindEach = {}) {
@@ -67,16 +68,16 @@ std::string problemsOf(const std::vector<Info>& infos, const TensorMap& tensors,
 } // namespace
 
 void checkWeights(const Plan& plan, const TensorMap& weights, bool allowNonFinite, const std::function<void(const Tensor&)>& behindEach) {
-  if (std::string problems = problemsOf(plan.parameters, weights, allowNonFinite, !plan.weightsAs.empty(), "weights", "parameter", behindEach); !problems.empty())
+  if (std::string problems = problemsOf(plan.parameters, weights, allowNonFinite, !plan.weightsAs.empty(), "weights", "parameter", behindEach);
+      !problems.empty())
     throw Error(Fault::Data, problems);
 }
 
-Tensor asParameter(const ParameterInfo& parameter, const Tensor& weight) {
-  return weight.dtype() == parameter.dtype ? weight : weight.cast(parameter.dtype);
-}
+Tensor asParameter(const ParameterInfo& parameter, const Tensor& weight) { return weight.dtype() == parameter.dtype ? weight : weight.cast(parameter.dtype); }
 
 void checkWeightsAndState(const Plan& plan, const TensorMap& weights, const TensorMap& state) {
-  std::string ofWeights = problemsOf(plan.parameters, weights, true, false, "weights", "parameter"), ofState = problemsOf(plan.states, state, true, false, "state", "state");
+  std::string ofWeights = problemsOf(plan.parameters, weights, true, false, "weights", "parameter"),
+              ofState = problemsOf(plan.states, state, true, false, "state", "state");
   if (!ofWeights.empty() || !ofState.empty())
     throw Error(Fault::Data, ofWeights + (ofWeights.empty() || ofState.empty() ? "" : "\n") + ofState);
 }

@@ -24,7 +24,7 @@ struct ScaledGroups {
 /// converted: of bf16 where the product is f32, or of codes and scales.
 struct ProductOperand {
   unsigned input = 0;
-  DType dtype = DType::F32;          // of the argument
+  DType dtype = DType::F32; // of the argument
   std::optional<ScaledGroups> scaled = {};
   std::optional<int64_t> nr; // of the packed form
   bool transposed = false;   // the argument is (.., K, N)

@@ -15,12 +15,12 @@ namespace {
 
 /// What the kernel packs, and as what.
 struct PackPlan {
-  DType dtype;             // of the argument
-  ir::Sizes sizes;         // (.., N, K)
-  bool exchanged = false;  // the argument is (.., K, N)
+  DType dtype;            // of the argument
+  ir::Sizes sizes;        // (.., N, K)
+  bool exchanged = false; // the argument is (.., K, N)
   int64_t nr;
-  DType panelType;         // of the result, or of the codes
-  int64_t group = 0;       // of codes: output 1 holds the scales
+  DType panelType;   // of the result, or of the codes
+  int64_t group = 0; // of codes: output 1 holds the scales
 
   static mlir::FailureOr<PackPlan> of(ir::KernelOp kernel);
 };

@@ -32,8 +32,8 @@ const CLI::Validator kCount(
     },
     "");
 
-const CLI::Validator kWeightsAs(
-    [](std::string& text) { return WeightsAs::parse(text) ? std::string() : fmt::format("{}: expected {}", text, kWeightsAsWords); }, "");
+const CLI::Validator
+    kWeightsAs([](std::string& text) { return WeightsAs::parse(text) ? std::string() : fmt::format("{}: expected {}", text, kWeightsAsWords); }, "");
 
 /// "a, b" in its parts. A text that ends in a comma was meant to go on: the shell has split it at a blank.
 void readTargets(const std::vector<std::string>& texts, std::vector<std::string>& targets) {

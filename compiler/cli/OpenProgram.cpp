@@ -150,9 +150,10 @@ bool isProgramFile(const std::filesystem::path& path) {
 OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
   if (isProgramFile(common.file)) {
     for (auto [given, flag] :
-         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(!common.weightsAs.empty(), "--weights-as"), std::pair(common.debugInfo, "-g"),
-          std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"), std::pair(common.statistics, "--statistics"),
-          std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context"), std::pair(!common.tuning.empty(), "--tuning")})
+         {std::pair(!common.targets.empty(), "--target"), std::pair(!common.moefy.empty(), "--moefy"), std::pair(!common.weightsAs.empty(), "--weights-as"),
+          std::pair(common.debugInfo, "-g"), std::pair(common.accumulate, "--accumulate"), std::pair(common.recompute, "--recompute"),
+          std::pair(common.statistics, "--statistics"), std::pair(common.ema.has_value(), "--ema"), std::pair(common.context.has_value(), "--context"),
+          std::pair(!common.tuning.empty(), "--tuning")})
       if (given)
         throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
     Program program = Program::load(common.file);

@@ -2,8 +2,8 @@
 
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
-#include "runtime/io/MappedFile.h"
 #include "runtime/core/WeightsAs.h"
+#include "runtime/io/MappedFile.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

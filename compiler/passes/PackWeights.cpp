@@ -127,8 +127,7 @@ FailureOr<Packed> panelsOf(Value outside, TransposeOp exchange, int64_t nr, Kern
     if (failed(states))
       return failure();
     for (PreparedOp state : *states)
-      packed.values.push_back(
-          ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state.getType()), FlatSymbolRefAttr::get(state.getSymNameAttr())));
+      packed.values.push_back(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state.getType()), FlatSymbolRefAttr::get(state.getSymNameAttr())));
     return packed;
   }
   if (kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself

@@ -45,14 +45,17 @@ TEST(PackConverted, givesTheReferencesBits) {
       options.inputs = {weightsWithEdges(c.shape)};
       options.block = c.nr == 8 ? 1 : 0;
       check(parseKernel("pack", fmt::format("%w: tensor<{}xf32>", c.from), fmt::format("tensor<{}xui8>, tensor<{}xbf16>", c.codes, c.scales),
-                        fmt::format(R"(%c, %s = moe.quantize %w group {0} : tensor<{1}xf32>
+                        fmt::format(
+                            R"(%c, %s = moe.quantize %w group {0} : tensor<{1}xf32>
     %p = moe.pack %c nr {2} : tensor<{1}xui8>
     %q = moe.pack %s nr {2} : tensor<{3}xbf16>
     moe.yield %p, %q : tensor<{4}xui8>, tensor<{5}xbf16>)",
-                                    c.group, c.from, c.nr, [&] {
-                                      std::string rows(c.from, std::string_view(c.from).rfind('x'));
-                                      return fmt::format("{}x{}", rows, (c.shape.back() + c.group - 1) / c.group);
-                                    }(), c.codes, c.scales)),
+                            c.group, c.from, c.nr,
+                            [&] {
+                              std::string rows(c.from, std::string_view(c.from).rfind('x'));
+                              return fmt::format("{}x{}", rows, (c.shape.back() + c.group - 1) / c.group);
+                            }(),
+                            c.codes, c.scales)),
             options);
       check(parseKernel("pack", fmt::format("%w: tensor<{}xf32>", c.from), fmt::format("tensor<{}xbf16>", c.codes),
                         fmt::format("%b = moe.cast %w to bf16 : tensor<{0}xf32>\n %p = moe.pack %b nr {1} : tensor<{0}xbf16>\n"
@@ -69,7 +72,8 @@ std::string text(int64_t value) { return std::to_string(value); }
 void expectProduct(const WeightsAs& as, int64_t m, int64_t n, int64_t k) {
   SCOPED_TRACE(fmt::format("{}: {} x {} x {}", as.str(), m, n, k));
   expectReference({[&](KernelMaker& maker, const Weights& weights) {
-                     mlir::Value a = maker.tensor(DType::F32, {"m", text(k)}), w = weights(maker, DType::F32, {n, k}), bias = maker.tensor(DType::F32, {text(n)});
+                     mlir::Value a = maker.tensor(DType::F32, {"m", text(k)}), w = weights(maker, DType::F32, {n, k}),
+                                 bias = maker.tensor(DType::F32, {text(n)});
                      return maker.finish("matmul", {maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias)});
                    },
                    {randomTensor(DType::F32, {m, k}, 1), randomTensor(DType::F32, {n, k}, 2), randomTensor(DType::F32, {n}, 3)},
