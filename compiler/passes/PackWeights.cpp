@@ -182,11 +182,7 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optiona
   if (!packed->as)
     return success();
   kernel->getParentOfType<ModuleOp>()->setAttr(weightsAsName, builder.getStringAttr(packed->as->str()));
-  DictionaryAttr schedule = emitter.chooseSchedule(kernel); // what is read less of is cut in other slices
-  if (!schedule)
-    return failure();
-  kernel.setScheduleAttr(schedule);
-  return success();
+  return source.choose(kernel); // what is read less of is cut in other slices
 }
 
 } // namespace

@@ -50,6 +50,8 @@ LogicalResult ScheduleSource::choose(KernelOp kernel) {
   if (!model)
     return failure();
   kernel.setScheduleAttr(model);
+  kernel->removeAttr(tunedName);
+  llvm::erase_if(chosen_, [&](const Chosen& before) { return before.kernel == kernel; });
   if (known_.empty() && !listsChoices_)
     return success();
   std::string key = digestOf(emitter_.keyWithoutSchedule(kernel)).hex();

@@ -18,7 +18,7 @@ public:
   ScheduleSource(codegen::KernelEmitter& emitter, const KnownSchedules& known, bool listsChoices)
       : emitter_(emitter), known_(known), listsChoices_(listsChoices) {}
 
-  /// Gives the kernel a complete schedule; failure with a diagnostic when there is none. A known one that the emitter refuses is passed over. Kernels whose
+  /// Gives the kernel a complete schedule, in the place of one that it was given before; failure with a diagnostic when there is none. A known one that the emitter refuses is passed over. Kernels whose
   /// schedule is a known one, and not what the cost model would choose, bear the attribute `tunedName`.
   mlir::LogicalResult choose(ir::KernelOp kernel);
 
