@@ -5,6 +5,7 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/ExitCode.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/StopSignals.h"
 #include "compiler/cli/TuningFile.h"
@@ -85,6 +86,8 @@ std::vector<TunedSchedule> entriesOf(const TuneResult& result, const TuningConte
 }
 
 void run(const TuneFlags& flags) {
+  if (!flags.tuning.empty() && flags.tuning != "off")
+    checkOutputFiles(flags, {{"--tuning", flags.tuning}});
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; tune takes a model", flags.file.string()));
   double budget = static_cast<double>(parseAge(flags.budget, "--budget").count());

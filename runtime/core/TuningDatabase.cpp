@@ -119,6 +119,12 @@ std::vector<ParsedLine> parseLines(std::string_view text, std::string_view& rest
   return lines;
 }
 
+/// What a line begins with, whoever wrote it.
+constexpr std::string_view kBegin = "{\"v\":";
+
+/// Whether text without an end is what a writer that was killed leaves.
+bool isTornLine(std::string_view rest) { return rest.starts_with(kBegin) || kBegin.starts_with(rest); }
+
 std::string_view textOf(std::span<const uint8_t> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 //===--- the file ---===//
@@ -185,6 +191,16 @@ int openLocked(const fs::path& path) {
   }
 }
 
+/// The same, in a folder that is made where there is none.
+int openToAdd(const fs::path& path) {
+  std::error_code code;
+  if (path.has_parent_path())
+    fs::create_directories(path.parent_path(), code);
+  if (code)
+    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), code.message()));
+  return openLocked(path);
+}
+
 void writeAt(int file, std::string_view text, off_t place, const fs::path& path) {
   while (!text.empty()) {
     ssize_t count = pwrite(file, text.data(), text.size(), place);
@@ -199,14 +215,23 @@ void writeAt(int file, std::string_view text, off_t place, const fs::path& path)
     fail(path, "written", errno);
 }
 
-/// The lines that count: entries that no later one replaces, and those of other versions.
+/// All but entries that later ones replace: what says something else is nobody's to remove.
 std::string compacted(std::string_view text) {
   std::string kept;
   std::string_view rest;
   for (const ParsedLine& line : parseLines(text, rest))
-    if (line.kind != Line::Bad && !line.isReplaced)
+    if (!line.isReplaced)
       kept.append(line.text).append("\n");
   return kept;
+}
+
+/// Nothing is added to a file of something else: one with words, none of which is an entry.
+void checkDatabase(std::string_view text, const fs::path& path) {
+  std::string_view rest;
+  std::vector<ParsedLine> lines = parseLines(text, rest);
+  bool isOne = lines.empty() ? isTornLine(rest) : std::ranges::any_of(lines, [](const ParsedLine& line) { return line.kind != Line::Bad; });
+  if (!isOne)
+    throw Error(Fault::Data, path.string() + ": is no tuning database: none of its lines is an entry; name another file");
 }
 
 } // namespace
@@ -255,14 +280,14 @@ void TuningDatabase::append(const std::vector<TunedSchedule>& entries) const {
       throw Error(Fault::Internal, "internal: an entry of the tuning database that nobody could read: " + line);
     added += line;
   }
-  std::error_code code;
-  if (path_.has_parent_path())
-    fs::create_directories(path_.parent_path(), code);
-  if (code)
-    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path_.parent_path().string(), code.message()));
-  Handle file(openLocked(path_));
+  Handle file(openToAdd(path_));
   std::string text = readAll(file.number(), path_);
-  size_t whole = text.rfind('\n') + 1; // 0 where there is no end
+  checkDatabase(text, path_);
+  size_t whole = text.rfind('\n') + 1;                                            // 0 where there is no end
+  if (whole < text.size() && !isTornLine(std::string_view(text).substr(whole))) { // somebody's words: they get an end
+    whole = text.size();
+    added.insert(0, "\n");
+  }
   if (whole < text.size() && ftruncate(file.number(), static_cast<off_t>(whole)) != 0)
     fail(path_, "mended", errno);
   text.resize(whole);

@@ -50,8 +50,8 @@ public:
   /// Nothing of a file that is not there. Error(System) for one that cannot be read, or is larger than 64 MiB.
   TuningContents read() const;
   /// Adds the entries, all of them or, when the process dies, the first ones. Makes the file and its folder. A torn last line goes; where most lines are
-  /// replaced by later ones, the file is written anew without them. Error(System) when it cannot be written, Error(Internal) for an entry that read() would
-  /// not take.
+  /// replaced by later ones, the file is written anew without them. Error(System) when it cannot be written, Error(Data) for a file of something else, which
+  /// stays as it is, Error(Internal) for an entry that read() would not take.
   void append(const std::vector<TunedSchedule>& entries) const;
   /// Removes the file; whether there was one. Error(System).
   bool clear() const;

@@ -182,6 +182,8 @@ TEST_F(Tune, WrongCallsAreRefused) {
   expectFailure({"tune", model, "--target", "cuda:sm_90a"}, 2, "schedules are tuned for CPUs alone");
   expectFailure({"tune", model, "--target", "cpu,cpu:x86-64-v3"}, 2, "one target at a time");
   expectFailure({"tune", model, "--size", "wrong=3"}, 2, "wrong");
+  expectFailure({"tune", model, "--tuning", model}, 2, "--tuning would write over the model");
+  EXPECT_EQ(slurp(model), kLayer);
 }
 
 } // namespace
