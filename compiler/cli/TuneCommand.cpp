@@ -10,9 +10,9 @@
 #include "compiler/cli/StopSignals.h"
 #include "compiler/cli/TuningFile.h"
 #include "compiler/cli/bench/TokenSizes.h"
+#include "compiler/cli/tune/TuneEntries.h"
 #include "compiler/cli/tune/TuneText.h"
 #include "compiler/cli/tune/Tuner.h"
-#include "moec_build_id.h"
 #include "runtime/Weights.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
@@ -21,7 +21,6 @@
 #include "runtime/io/SafeTensors.h"
 
 #include <CLI/CLI.hpp>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -62,27 +61,6 @@ const Plan& planOf(const Program& program, Purpose purpose) {
     if (plan.purpose == purpose)
       return plan;
   throw Error(Fault::Internal, "internal: the program has no plan of the purpose that it was compiled for");
-}
-
-/// A kernel that stays as the cost model has it is written down where the database says something else of it.
-std::vector<TunedSchedule> entriesOf(const TuneResult& result, const TuningContents& before, int threads) {
-  std::string cpu = cpuModel(), date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-  Schedules known = before.schedulesFor(cpu);
-  std::vector<TunedSchedule> entries;
-  for (const TunedKernel& kernel : result.kernels)
-    if (kernel.isTuned() || known.contains(kernel.key))
-      entries.push_back({.kernel = kernel.key,
-                         .target = kernel.target,
-                         .cpu = cpu,
-                         .sizes = kernel.sizes,
-                         .schedule = kernel.tuned,
-                         .ratio = kernel.ratio(),
-                         .threads = threads,
-                         .kind = kernel.kind,
-                         .layer = kernel.layer,
-                         .date = date,
-                         .build = sourceId()});
-  return entries;
 }
 
 void run(const TuneFlags& flags) {

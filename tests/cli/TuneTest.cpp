@@ -1,5 +1,6 @@
 // `moec tune`, and what other commands make of the database that it keeps. No assertion depends on what turned out faster.
 
+#include "compiler/cli/tune/TuneEntries.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/TuningDatabase.h"
 #include "tests/cli/CacheOfModels.h"
@@ -73,6 +74,48 @@ protected:
     FAIL() << "the model has no kernel of kind rows: " << result;
   }
 };
+
+/// A kernel as a search of one size leaves it.
+moec::cli::TunedKernel kernelOf(const std::string& key, int64_t block, bool isRefuted, const std::string& sizes = "batch=8") {
+  moec::cli::TunedKernel kernel;
+  kernel.key = key;
+  kernel.sizes = sizes;
+  kernel.model = {{"block", 8}};
+  kernel.tuned = {{"block", block}};
+  kernel.isRefuted = isRefuted;
+  return kernel;
+}
+
+TEST(TuneEntries, OnlyWhatWasRefutedAtItsSizesIsTakenBack) {
+  auto known = [](const std::string& key, const std::string& sizes, const std::string& cpu = moec::cpuModel()) {
+    moec::TunedSchedule entry;
+    entry.kernel = key;
+    entry.cpu = cpu;
+    entry.sizes = sizes;
+    entry.schedule = {{"block", 32}};
+    return entry;
+  };
+  moec::TuningContents before;
+  before.entries = {known("refuted", "batch=1"),     known("refuted", "batch=8"),     known("unfinished", "batch=8"),
+                    known("other sizes", "batch=8"), known("other sizes", "batch=1"), known("other cpu", "batch=8", "Another"),
+                    known("better", "batch=1")};
+  moec::cli::TuneResult result;
+  result.kernels = {kernelOf("refuted", 8, true),  kernelOf("unfinished", 8, false), kernelOf("other sizes", 8, true), kernelOf("other cpu", 8, true),
+                    kernelOf("better", 64, false), kernelOf("new", 16, false),       kernelOf("unknown", 8, false)};
+  std::vector<std::string> written;
+  for (const moec::TunedSchedule& entry : entriesOf(result, before, 2))
+    written.push_back(entry.kernel + " " + std::to_string(entry.schedule.at("block")) + " " + entry.sizes);
+  EXPECT_THAT(written, testing::ElementsAre("refuted 8 batch=8", "better 64 batch=8", "new 16 batch=8"));
+}
+
+TEST_F(Tune, AShortSearchAtOtherSizesTakesNothingBack) {
+  writeEntry(database);
+  auto schedules = [&] { return moec::TuningDatabase(database).read().schedulesFor(moec::cpuModel()); };
+  auto before = schedules();
+  ASSERT_EQ(before.size(), 1u);
+  tuned("0s", {"--tokens", "8", "--threads", "1"});
+  EXPECT_EQ(schedules().at(before.begin()->first), before.begin()->second);
+}
 
 TEST_F(Tune, WhatItFindsIsWhatCompilationsTake) {
   json result = tuned("4s");

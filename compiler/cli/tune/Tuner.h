@@ -34,6 +34,7 @@ struct TunedKernel {
   KernelSchedule model, tuned;       // the cost model's; the one to use, which may be the same
   int tried = 0;                     // candidates that were measured
   std::vector<KernelTiming> timings; // one for each of the settings' sizes; of a kernel that stays as it is, empty
+  bool isRefuted = false;            // the schedule to begin with, measured to the end beside the cost model's, was not shown to be better
 
   bool isTuned() const { return tuned != model; }
   /// The mean of its ratios, geometric; 1 for one that stays as it is.
