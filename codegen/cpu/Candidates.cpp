@@ -3,6 +3,7 @@
 #include "codegen/analysis/GatePlan.h"
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/analysis/SumsOfRows.h"
+#include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/Schedule.h"
@@ -167,6 +168,9 @@ std::optional<std::string> refusalOf(const AttentionPlan& plan, const AttentionS
   return std::nullopt;
 }
 
+/// Whether the turns of queries are blocks that see keys up to their last row's: where one item does all of a head.
+bool turnsAreBlocks(const AttentionGradPlan& plan) { return plan.forward.causal && isShort(plan.forward); }
+
 std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const AttentionGradSchedule& from, const CpuTarget& target) {
   auto moves = movesOfBlocks(from, target, plan.forward.dtype);
   for (AttentionGradSchedule& s : moves)
@@ -175,7 +179,8 @@ std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const 
   auto change = [&](int64_t AttentionGradSchedule::* entry, int64_t multiple) {
     addSizes(from.*entry, multiple, [&](int64_t size) { moves.emplace_back(from).*entry = size; });
   };
-  change(&AttentionGradSchedule::turn, from.rows);
+  if (!turnsAreBlocks(plan))
+    change(&AttentionGradSchedule::turn, from.rows);
   if (!plan.forward.causal) {
     change(&AttentionGradSchedule::queries, from.rows);
     change(&AttentionGradSchedule::keys, from.nr);
@@ -192,6 +197,8 @@ std::optional<std::string> refusalOf(const AttentionGradPlan& plan, const Attent
       return "blocks of " + std::to_string(now) + " are too large for a thread";
   if (plan.forward.causal && (s.queries != model.queries || s.keys != model.keys))
     return "its queries and keys change bits of causal attention";
+  if (turnsAreBlocks(plan) && s.turn != model.turn)
+    return "its turns of queries change bits of causal attention";
   return std::nullopt;
 }
 
