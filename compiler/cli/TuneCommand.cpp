@@ -9,6 +9,7 @@
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/StopSignals.h"
 #include "compiler/cli/TuningFile.h"
+#include "compiler/cli/bench/BenchReport.h"
 #include "compiler/cli/bench/TokenSizes.h"
 #include "compiler/cli/tune/TuneEntries.h"
 #include "compiler/cli/tune/TuneText.h"
@@ -56,6 +57,16 @@ std::vector<Bindings> sizesOf(const Plan& plan, const TuneFlags& flags) {
   return sizes;
 }
 
+/// A kernel's entry has the sizes of all calls: more than it can have are refused before the search.
+void checkLength(const std::vector<Bindings>& sizes) {
+  size_t length = 0;
+  for (const Bindings& each : sizes)
+    length += sizeText(each).size() + 2; // "; "
+  if (length > kLongestTuningText)
+    throw Error(Fault::Usage, fmt::format("--tokens: the {} sizes take {} characters of an entry of the database, and {} is the most; name fewer", sizes.size(),
+                                          length, kLongestTuningText));
+}
+
 const Plan& planOf(const Program& program, Purpose purpose) {
   for (const Plan& plan : program.data().plans)
     if (plan.purpose == purpose)
@@ -71,7 +82,11 @@ void run(const TuneFlags& flags) {
   double budget = static_cast<double>(parseAge(flags.budget, "--budget").count());
   auto device = std::make_shared<CpuDevice>(DeviceOptions{.threads = flags.threads});
   fs::path file = tuningFile(flags.tuning);
-  TuningContents contents = file.empty() ? TuningContents() : TuningDatabase(file).read();
+  TuningContents contents;
+  if (!file.empty()) {
+    TuningDatabase(file).prepare(); // minutes of search must not be lost at their end
+    contents = TuningDatabase(file).read();
+  }
   StopSignals signals("moec: stopped at once: what was tuned is lost\n");
 
   CommonOptions quiet = flags; // the progress of single compilations says nothing here
@@ -88,15 +103,16 @@ void run(const TuneFlags& flags) {
     Program program = *model.compiled({}).program;
     const Plan& plan = planOf(program, model.purpose);
     settings.sizes = sizesOf(plan, flags);
+    checkLength(settings.sizes);
     model.weights = flags.weights ? readSafeTensors(*flags.weights) : initialWeights(plan, flags.init.value_or(0));
     checkWeights(plan, model.weights, flags.allowNonFinite);
     result = tune(model, contents.schedulesFor(cpuModel()), settings);
   }
   limitCache(flags);
-  if (!file.empty())
-    TuningDatabase(file).append(entriesOf(result, contents, device->threads()));
   fmt::print("{}", flags.json ? toJson(result, file) : toText(result, file));
   std::fflush(stdout);
+  if (!file.empty())
+    TuningDatabase(file).append(entriesOf(result, contents, device->threads()));
   if (signals.flag())
     throw ExitCode{kInterrupted};
 }

@@ -28,16 +28,28 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
-constexpr size_t kLongestLine = 8192, kLongestText = 512, kMostEntries = 32; // of a line, a word, a schedule
+constexpr size_t kLongestLine = 8192, kMostEntries = 32; // of a line, a schedule
+constexpr size_t kLongestLabel = 256;                    // as it is written; what replaces half a character fits behind it
 constexpr int64_t kLargestFile = int64_t{64} << 20;
 constexpr int kFewestLines = 64; // below which no file is written anew
 
 //===--- a line ---===//
 
+std::string shortened(const std::string& text) { return text.substr(0, kLongestLabel); }
+
 std::string lineOf(const TunedSchedule& entry) {
-  Json json{{"v", kVersion},        {"kernel", entry.kernel},     {"target", entry.target}, {"cpu", entry.cpu},
-            {"sizes", entry.sizes}, {"schedule", entry.schedule}, {"ratio", entry.ratio},   {"threads", entry.threads},
-            {"kind", entry.kind},   {"layer", entry.layer},       {"date", entry.date},     {"build", entry.build}};
+  Json json{{"v", kVersion},
+            {"kernel", entry.kernel},
+            {"target", entry.target},
+            {"cpu", entry.cpu},
+            {"sizes", entry.sizes},
+            {"schedule", entry.schedule},
+            {"ratio", entry.ratio},
+            {"threads", entry.threads},
+            {"kind", shortened(entry.kind)},
+            {"layer", shortened(entry.layer)},
+            {"date", entry.date},
+            {"build", entry.build}};
   return json.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
 }
 
@@ -47,7 +59,7 @@ bool isKernelKey(const std::string& text) { return text.size() == 32 && text.fin
 
 bool readText(const Json& json, const char* name, std::string& text) {
   auto found = json.find(name);
-  if (found == json.end() || !found->is_string() || found->get_ref<const std::string&>().size() > kLongestText)
+  if (found == json.end() || !found->is_string() || found->get_ref<const std::string&>().size() > kLongestTuningText)
     return false;
   text = found->get<std::string>();
   return true;
@@ -58,7 +70,7 @@ bool readSchedule(const Json& json, KernelSchedule& schedule) {
   if (found == json.end() || !found->is_object() || found->empty() || found->size() > kMostEntries)
     return false;
   for (const auto& [name, value] : found->items()) {
-    if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX) || name.size() > kLongestText)
+    if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX) || name.size() > kLongestTuningText)
       return false;
     schedule[name] = value.get<int64_t>();
   }
@@ -177,9 +189,7 @@ int openLocked(const fs::path& path) {
     if (file < 0)
       fail(path, "opened", errno);
     while (flock(file, LOCK_EX) != 0)
-      if (errno != EINTR) { // a file system without locks: writers there take turns by luck
-        if (errno == ENOLCK || errno == EOPNOTSUPP)
-          return file;
+      if (errno != EINTR) { // without a lock two writers would write over each other
         int code = errno;
         close(file);
         fail(path, "locked", code);
@@ -267,6 +277,11 @@ TuningContents TuningDatabase::read() const {
   }
   std::string text = readAll(file.number(), path_);
   return parseTuning({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+void TuningDatabase::prepare() const {
+  Handle file(openToAdd(path_));
+  checkDatabase(readAll(file.number(), path_), path_);
 }
 
 void TuningDatabase::append(const std::vector<TunedSchedule>& entries) const {

@@ -220,11 +220,32 @@ TEST_F(Tune, AnInterruptedSearchComesToItsEnd) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("nothing is left to try")));
 }
 
+TEST_F(Tune, ADatabaseThatCannotBeWrittenIsSaidBeforeTheSearch) {
+  std::string below = model + "/tuning.jsonl";
+  environment.emplace_back("MOEC_TUNING", below);
+  expectFailure({"tune", model}, 5, "layer.json");
+  environment.back().second = model;
+  expectFailure({"tune", model}, 1, "layer.json: is no tuning database");
+  EXPECT_FALSE(fs::exists(folder / "cache/moec/kernels"));
+  EXPECT_EQ(slurp(model), kLayer);
+}
+
+TEST_F(Tune, ADatabaseIsMadeWhereNothingWasFaster) {
+  std::string fresh = path("fresh.jsonl");
+  tuned("0s", {"--tuning", fresh});
+  EXPECT_EQ(slurp(fresh), "");
+  EXPECT_EQ(tunedLaunches(launches({"--tuning", fresh})), 0);
+}
+
 TEST_F(Tune, WrongCallsAreRefused) {
   expectFailure({"tune", model, "--budget", "soon"}, 2, "--budget: expected an age");
   expectFailure({"tune", model, "--target", "cuda:sm_90a"}, 2, "schedules are tuned for CPUs alone");
   expectFailure({"tune", model, "--target", "cpu,cpu:x86-64-v3"}, 2, "one target at a time");
   expectFailure({"tune", model, "--size", "wrong=3"}, 2, "wrong");
+  std::string tokens = "1";
+  for (int i = 2; i < 100; ++i)
+    tokens += "," + std::to_string(i);
+  expectFailure({"tune", model, "--tokens", tokens}, 2, "--tokens: the 99 sizes take");
   expectFailure({"tune", model, "--tuning", model}, 2, "--tuning would write over the model");
   EXPECT_EQ(slurp(model), kLayer);
 }

@@ -130,6 +130,31 @@ TEST_F(Tuning, ATornLineIsPassedOverAndMended) {
   EXPECT_THAT(text(), testing::HasSubstr("words without an end\n"));
 }
 
+TEST_F(Tuning, WhetherItCanBeWrittenIsKnownBefore) {
+  database.prepare();
+  EXPECT_EQ(text(), "");
+  database.append({entry(1)});
+  database.prepare();
+  EXPECT_EQ(database.read().entries.size(), 1u);
+  EXPECT_THROW(TuningDatabase(database.path() / "below a file").prepare(), Error);
+  write("[1]\n");
+  EXPECT_THROW(database.prepare(), Error);
+  EXPECT_EQ(text(), "[1]\n");
+}
+
+TEST_F(Tuning, LongLabelsAreCutOff) {
+  TunedSchedule labelled = entry(1);
+  labelled.layer = std::string(255, 'a'); // the cut is within a character
+  for (int i = 0; i < 1000; ++i)
+    labelled.layer += "\u00e9";
+  labelled.kind = std::string(1000, '\x01');
+  database.append({labelled});
+  ASSERT_EQ(database.read().entries.size(), 1u);
+  EXPECT_TRUE(database.read().entries[0].layer.starts_with(std::string(255, 'a')));
+  labelled.sizes = std::string(1000, 's');
+  EXPECT_THROW(database.append({labelled}), Error);
+}
+
 TEST_F(Tuning, AFileOfSomethingElseStaysAsItIs) {
   for (const char* other : {"{\"name\": \"model\"}", "{\n  \"name\": \"model\"\n}\n", "a line\nand half", "[1]\n", "words"}) {
     write(other);
