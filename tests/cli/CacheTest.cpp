@@ -54,10 +54,12 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.statistics = true, .evaluate = true}),
                              key("m", {.train = true, .ema = 0.5}),
                              key("m", {.train = true, .ema = 0.75}),
+                             key("m", {.schedules = {{"kernel", {{"block", 8}}}}}),
+                             key("m", {.schedules = {{"kernel", {{"block", 16}}}}}),
                              key("m", {.let = {{"dim", 1}}}),
                              key("m", {.let = {{"dim", 2}}}),
                              key("m", {.let = {{"dimm", 1}}})};
-  EXPECT_EQ(keys.size(), 22u);
+  EXPECT_EQ(keys.size(), 24u);
   EXPECT_EQ(key("m"), key("m"));
   // Fields do not run into each other.
   EXPECT_NE(key("m", {}, "bc", "c"), key("m", {}, "b", "cc"));
