@@ -204,12 +204,26 @@ TEST_F(Tune, ADatabaseIsListedAndCleared) {
   EXPECT_EQ(listed["bad_lines"], 1);
   EXPECT_EQ(listed["foreign_lines"], 1);
   EXPECT_EQ(listed["torn"], true);
-  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("1 tuned schedules, 1 of them for this CPU; 1 lines are no entries"));
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("1 tuned schedule, 1 of them for this CPU; 1 line is no entry and is passed over; 1 line is of another version"));
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("`moec cache clear --tuning` removes all of it"));
   EXPECT_EQ(tunedLaunches(launches()), 1);
   EXPECT_EQ(moec({"cache", "clear"}).code, 0);
   EXPECT_TRUE(fs::exists(database)) << "measuring again costs minutes";
   EXPECT_THAT(moec({"cache", "clear", "--tuning"}).out, HasSubstr("removed the tuned schedules"));
   EXPECT_FALSE(fs::exists(database));
+}
+
+TEST_F(Tune, ADatabaseThatCannotBeReadHidesNothingElse) {
+  fs::create_directories(database);
+  json listed = json::parse(moec({"cache", "list", "--json"}).out);
+  EXPECT_TRUE(listed.contains("entries"));
+  EXPECT_THAT(listed["tuning"]["damage"].get<std::string>(), HasSubstr("cannot be read"));
+  EXPECT_THAT(moec({"cache", "list"}).out, HasSubstr("cannot be read"));
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("`moec cache clear --tuning` removes all of it"));
+  environment.emplace_back("MOEC_TUNING", file("other.jsonl", "no entry\n"));
+  std::string told = moec({"doctor"}).out;
+  EXPECT_THAT(told, HasSubstr("MOEC_TUNING names the file " + path("other.jsonl")));
+  EXPECT_THAT(told, Not(HasSubstr("moec cache clear --tuning")));
 }
 
 TEST_F(Tune, AnInterruptedSearchComesToItsEnd) {
