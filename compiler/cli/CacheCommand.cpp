@@ -186,7 +186,7 @@ void listCache(const CacheFlags& flags) {
 
 void clearCache(const CacheFlags& flags) {
   CacheFolder cache = userCache();
-  auto before = flags.olderThan.empty() ? Clock::time_point::max() : Clock::now() - parseAge(flags.olderThan, "--older-than");
+  auto before = flags.olderThan.empty() ? Clock::time_point::max() : Clock::now() - parseDuration(flags.olderThan, "--older-than");
   CacheFolder::Removed removed = cache.clear(before);
   bool hadTuning = flags.clearsTuning && TuningDatabase(cache.tuning()).clear();
   if (flags.json) {

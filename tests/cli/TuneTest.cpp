@@ -255,7 +255,7 @@ TEST_F(Tune, ADatabaseIsMadeWhereNothingWasFaster) {
 }
 
 TEST_F(Tune, WrongCallsAreRefused) {
-  expectFailure({"tune", model, "--budget", "soon"}, 2, "--budget: expected an age");
+  expectFailure({"tune", model, "--budget", "soon"}, 2, "--budget: expected a duration");
   expectFailure({"tune", model, "--target", "cuda:sm_90a"}, 2, "schedules are tuned for CPUs alone");
   expectFailure({"tune", model, "--target", "cpu,cpu:x86-64-v3"}, 2, "one target at a time");
   expectFailure({"tune", model, "--size", "wrong=3"}, 2, "wrong");

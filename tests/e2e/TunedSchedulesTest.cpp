@@ -11,7 +11,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <random>
 
 namespace moec::test {
@@ -36,15 +35,6 @@ CompileOptions optionsOf(Purpose purpose = Purpose::Inference) {
   options.listChoices = true;
   options.train = purpose == Purpose::Training;
   return options;
-}
-
-std::vector<uint8_t> bytesOf(const TensorMap& tensors) {
-  std::vector<uint8_t> bytes;
-  for (const auto& [name, tensor] : tensors) {
-    auto* data = static_cast<const uint8_t*>(tensor.data());
-    bytes.insert(bytes.end(), data, data + tensor.bytes());
-  }
-  return bytes;
 }
 
 /// What a call gives, or a step: its losses, and the parameters that it leaves.

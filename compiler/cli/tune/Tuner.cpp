@@ -58,7 +58,7 @@ public:
     for (size_t i = 0; i < duels_.size(); ++i) {
       int64_t calls = warm(i);
       for (int turn = 0; turn < turns; ++turn) {
-        if (*settings_.stop && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
+        if (settings_.isStopped() && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
           break;
         duels_[i].take(base_, trial_, calls);
       }
@@ -157,7 +157,7 @@ public:
   }
 
 private:
-  bool isOver() const { return *settings_.stop || secondsSince(begin_) > settings_.budget; }
+  bool isOver() const { return settings_.isStopped() || secondsSince(begin_) > settings_.budget; }
   void tell(const std::string& what) const {
     if (settings_.onProgress)
       settings_.onProgress(what);
@@ -270,7 +270,7 @@ private:
       tell(fmt::format("{} tuned kernels beside the cost model's", last.size()));
       Match match(*base_, contenderOf(last), settings_);
       match.play(kLastTurns);
-      bool isWhole = match.hasPlayed(kLastTurns) && !*settings_.stop;
+      bool isWhole = match.hasPlayed(kLastTurns) && !settings_.isStopped();
       Schedules kept;
       for (const auto& [key, schedule] : last)
         if (isBetter(match.ratiosOf(key)))

@@ -16,8 +16,10 @@ namespace moec::cli {
 struct TuneSettings {
   double budget = 60;                                 // seconds of search; what is measured last comes on top of it
   std::vector<Bindings> sizes;                        // of the calls that are timed, one at least
-  const std::atomic<bool>* stop = nullptr;            // true: come to an end with what is known
+  const std::atomic<bool>* stop = nullptr;            // true: come to an end with what is known; null: nobody says so
   std::function<void(const std::string&)> onProgress; // told what goes on
+
+  bool isStopped() const { return stop && *stop; }
 };
 
 /// Times of a kernel in calls of one size.
