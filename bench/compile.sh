@@ -9,7 +9,7 @@ build=$(CDPATH='' cd -- "${1:-$root/build}" && pwd)
 [ $# -gt 0 ] || set -- "$root/models/zoo/vit-moe.json" --train
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export XDG_CACHE_HOME="$scratch/cache"
+export XDG_CACHE_HOME="$scratch/cache" MOEC_TUNING=off
 moec=$build/bin/moec
 
 quietly() { "$@" >"$scratch/out" 2>&1 || { cat "$scratch/out" >&2; exit 1; }; }

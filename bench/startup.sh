@@ -6,7 +6,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 build=$(CDPATH='' cd -- "${1:-$root/build}" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export XDG_CACHE_HOME="$scratch/cache"
+export XDG_CACHE_HOME="$scratch/cache" MOEC_TUNING=off
 
 echo "sizes, stripped"
 for library in libmoec_runtime.so libmoec_emulator.so libmoec_compiler.so; do

@@ -3,6 +3,7 @@
 #include "codegen/analysis/GatePlan.h"
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/analysis/SumsOfRows.h"
+#include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/Schedule.h"
@@ -22,6 +23,25 @@ constexpr int64_t kMostBlock = 1 << 16;
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t upTo(int64_t value, int64_t multiple) { return ceilDiv(std::max<int64_t>(value, 1), multiple) * multiple; }
 
+int64_t bytesOfSum(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
+int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / bytesOfSum(dtype); }
+
+using Elements = __int128; // products of three sizes
+
+/// Rows of so many elements that lie a line further apart than they need to, at most.
+Elements spread(int64_t elements, DType dtype) {
+  int64_t line = 64 / bytesOfSum(dtype);
+  return upTo(elements, line) + line;
+}
+int64_t bytesOf(Elements elements, DType dtype) {
+  return static_cast<int64_t>(std::min<Elements>(elements * bytesOfSum(dtype), std::numeric_limits<int64_t>::max()));
+}
+std::optional<std::string> refusalOfScratch(int64_t bytes, int64_t ofModel) {
+  if (bytes > std::max(kMostScratch, ofModel))
+    return "its blocks take " + std::to_string(bytes) + " bytes of each thread";
+  return std::nullopt;
+}
+
 //===--- products ---===//
 
 /// A product as far as its schedule goes. Sizes that are not constant are none.
@@ -31,6 +51,7 @@ struct Product {
   bool isPacked;      // b is packed already: nr is given
   bool choosesCopies; // whether packRows changes anything
   bool choosesPanels; // whether an item need not take all panels
+  bool isTransposed;  // a's and b's rows are copied slice by slice, not a block's rows
 };
 
 std::optional<Product> productOf(ir::KernelOp kernel) {
@@ -39,19 +60,20 @@ std::optional<Product> productOf(ir::KernelOp kernel) {
     auto plan = MatmulPlan::of(kernel);
     if (failed(plan))
       return std::nullopt;
-    return Product{plan->dtype, plan->rows.constant(), plan->b.columns.constant(), plan->b.depth.constant(), plan->b.nr.has_value(), !plan->transposed, true};
+    return Product{plan->dtype, plan->rows.constant(), plan->b.columns.constant(), plan->b.depth.constant(), plan->b.nr.has_value(), !plan->transposed,
+                   true,        plan->transposed};
   }
   if (kind == "expert_up" || kind == "expert_mid" || kind == "expert_down") {
     auto plan = ExpertPlan::of(kernel);
     if (failed(plan))
       return std::nullopt;
-    return Product{plan->dtype, {}, plan->b.columns.constant(), plan->b.depth.constant(), plan->b.nr.has_value(), !plan->gathered, true};
+    return Product{plan->dtype, {}, plan->b.columns.constant(), plan->b.depth.constant(), plan->b.nr.has_value(), !plan->gathered, true, false};
   }
   if (kind == "weight_grad") {
     auto plan = WeightGradPlan::of(kernel);
     if (failed(plan))
       return std::nullopt;
-    return Product{plan->dtype, plan->columns.constant(), plan->depth.constant(), {}, false, false, true};
+    return Product{plan->dtype, plan->columns.constant(), plan->depth.constant(), {}, false, false, true, true};
   }
   if (kind == "gate" && !takesRoutingsApart(kernel)) {
     auto plan = GatePlan::of(kernel);
@@ -59,19 +81,18 @@ std::optional<Product> productOf(ir::KernelOp kernel) {
       return std::nullopt;
     const ScoreProduct& product = plan->products.front();
     bool isPacked = llvm::any_of(plan->products, [](const ScoreProduct& each) { return each.w.nr.has_value(); });
-    return Product{plan->dtype, plan->tokens.constant(), product.w.columns.constant(), product.w.depth.constant(), isPacked, false, false};
+    return Product{plan->dtype, plan->tokens.constant(), product.w.columns.constant(), product.w.depth.constant(), isPacked, false, false, false};
   }
   return std::nullopt;
 }
 
-int64_t bytesOfSum(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
-int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / bytesOfSum(dtype); }
-
-/// Bytes of a worker's sums and copies, at most. Every entry is at most 2^30.
-int64_t scratchOf(const ProductSchedule& s, DType dtype) {
-  auto bytes = static_cast<__int128>(bytesOfSum(dtype));
-  __int128 all = bytes * (static_cast<__int128>(s.rowBlock) * s.panels * s.nr + static_cast<__int128>(s.slice) * (s.rowBlock + s.panels * s.nr));
-  return static_cast<int64_t>(std::min<__int128>(all, std::numeric_limits<int64_t>::max()));
+/// Bytes of a worker's sums and copies, at most: Product.cpp. Every entry is at most 2^30.
+int64_t scratchOf(const Product& product, const ProductSchedule& s) {
+  DType dtype = product.dtype;
+  int64_t columns = product.choosesPanels ? s.panels * s.nr : upTo(product.columns.value_or(s.panels * s.nr), s.nr);
+  Elements sums = Elements(s.rowBlock) * columns * (product.choosesPanels ? 1 : 2); // a gate's scores beside them
+  Elements copies = product.isTransposed ? s.slice * (spread(s.rowBlock, dtype) + spread(columns, dtype)) : s.rowBlock * spread(s.slice, dtype);
+  return bytesOf(sums + copies, dtype);
 }
 
 std::optional<std::string> refusalOfProduct(const Product& product, const ProductSchedule& s, const ProductSchedule& model, const CpuTarget& target) {
@@ -82,9 +103,7 @@ std::optional<std::string> refusalOfProduct(const Product& product, const Produc
     return why;
   if (product.isPacked && s.nr != model.nr)
     return "the weights are packed for nr " + std::to_string(model.nr);
-  if (int64_t bytes = scratchOf(s, product.dtype); bytes > std::max(kMostScratch, scratchOf(model, product.dtype)))
-    return "its blocks take " + std::to_string(bytes) + " bytes of each thread";
-  return std::nullopt;
+  return refusalOfScratch(scratchOf(product, s), scratchOf(product, model));
 }
 
 /// With other columns a panel: as many rows as fit, and about as many columns an item as before.
@@ -151,6 +170,32 @@ void addSizes(int64_t size, int64_t multiple, llvm::function_ref<void(int64_t)> 
 }
 
 constexpr int64_t kMostQueries = 1024; // of an item, and keys
+constexpr int64_t kManyKeys = 4096;    // what a number of keys counts as that is known in a call alone
+
+/// A head's keys and values as panels: HeadPanels.
+Elements panelsOf(const AttentionPlan& plan, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
+  int64_t keys = plan.keys.constant().value_or(kManyKeys);
+  return Elements(upTo(keys, nr)) * plan.headDim * ofKeys + Elements(keys) * upTo(plan.headDim, nr) * ofColumns;
+}
+
+/// Bytes of a worker: Attention.cpp.
+int64_t scratchOf(const AttentionPlan& plan, const AttentionSchedule& s) {
+  Elements row = spread(upTo(plan.keys.constant().value_or(kManyKeys), s.nr), plan.dtype) + 1 + s.nr;
+  if (plan.dtype == DType::BF16)
+    row += spread(plan.headDim, plan.dtype);
+  return bytesOf(s.queries * row + (isShort(plan) ? panelsOf(plan, s.nr, 1, 1) : 0), plan.dtype);
+}
+
+/// Bytes of a worker: AttentionGrad.cpp, the stage that takes most.
+int64_t scratchOf(const AttentionGradPlan& gradients, const AttentionGradSchedule& s) {
+  const AttentionPlan& plan = gradients.forward;
+  int64_t keys = plan.keys.constant().value_or(kManyKeys), columns = upTo(plan.headDim, s.nr);
+  Elements ofRow = spread(columns, plan.dtype), tile = Elements(std::max(s.queries, s.turn)) * s.nr, sums = Elements(2) * s.keys * columns;
+  Elements queries = s.queries * ((gradients.dbias ? 3 : 2) * spread(upTo(keys, s.nr), plan.dtype) + 2 * ofRow) + tile;
+  Elements ofKeys = 2 * s.turn * (spread(s.keys, plan.dtype) + ofRow) + sums;
+  Elements head = panelsOf(plan, s.nr, 2, 1) + sums + (2 * s.turn + 1) * spread(keys + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
+  return bytesOf(std::max({queries, ofKeys, isShort(plan) ? head : Elements(0)}), plan.dtype);
+}
 
 std::vector<AttentionSchedule> movesOf(const AttentionPlan& plan, const AttentionSchedule& from, const CpuTarget& target) {
   auto moves = movesOfBlocks(from, target, plan.dtype);
@@ -164,8 +209,11 @@ std::optional<std::string> refusalOf(const AttentionPlan& plan, const AttentionS
     return why;
   if (plan.causal ? s.queries != model.queries : s.queries > std::max(kMostQueries, model.queries))
     return "queries " + std::to_string(s.queries) + (plan.causal ? " changes bits of causal attention" : " are too many for a thread");
-  return std::nullopt;
+  return refusalOfScratch(scratchOf(plan, s), scratchOf(plan, model));
 }
+
+/// Whether the turns of queries are blocks that see keys up to their last row's: where one item does all of a head.
+bool turnsAreBlocks(const AttentionGradPlan& plan) { return plan.forward.causal && isShort(plan.forward); }
 
 std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const AttentionGradSchedule& from, const CpuTarget& target) {
   auto moves = movesOfBlocks(from, target, plan.forward.dtype);
@@ -175,7 +223,8 @@ std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const 
   auto change = [&](int64_t AttentionGradSchedule::* entry, int64_t multiple) {
     addSizes(from.*entry, multiple, [&](int64_t size) { moves.emplace_back(from).*entry = size; });
   };
-  change(&AttentionGradSchedule::turn, from.rows);
+  if (!turnsAreBlocks(plan))
+    change(&AttentionGradSchedule::turn, from.rows);
   if (!plan.forward.causal) {
     change(&AttentionGradSchedule::queries, from.rows);
     change(&AttentionGradSchedule::keys, from.nr);
@@ -192,7 +241,9 @@ std::optional<std::string> refusalOf(const AttentionGradPlan& plan, const Attent
       return "blocks of " + std::to_string(now) + " are too large for a thread";
   if (plan.forward.causal && (s.queries != model.queries || s.keys != model.keys))
     return "its queries and keys change bits of causal attention";
-  return std::nullopt;
+  if (turnsAreBlocks(plan) && s.turn != model.turn)
+    return "its turns of queries change bits of causal attention";
+  return refusalOfScratch(scratchOf(plan, s), scratchOf(plan, model));
 }
 
 //===--- blocks ---===//

@@ -113,14 +113,31 @@ std::string nameInTable(const Description& about, const CacheFile& file) {
 
 const char* kindWord(CacheFile::Kind kind) { return kind == CacheFile::Kind::Program ? "program" : "kernel"; }
 
-/// The tuning database beside the caches, where there is one.
-std::optional<TuningContents> tuningIn(const CacheFolder& cache) {
+/// The tuning database beside the caches, and why it cannot be read.
+struct FoundTuning {
+  TuningContents contents;
+  std::string damage;
+};
+
+/// Nothing where there is none.
+std::optional<FoundTuning> tuningIn(const CacheFolder& cache) {
   std::error_code code;
-  return fs::exists(cache.tuning(), code) ? std::optional(TuningDatabase(cache.tuning()).read()) : std::nullopt;
+  if (!fs::exists(cache.tuning(), code))
+    return std::nullopt;
+  try {
+    return FoundTuning{TuningDatabase(cache.tuning()).read(), {}};
+  } catch (const Error& error) {
+    return FoundTuning{{}, error.what()};
+  }
 }
 
-Json tuningJson(const TuningContents& tuning, const fs::path& path) {
-  return {{"path", path.string()}, {"schedules", tuning.entries.size()}, {"bad_lines", tuning.bad}, {"foreign_lines", tuning.foreign}, {"torn", tuning.isTorn}};
+Json tuningJson(const FoundTuning& found, const fs::path& path) {
+  const TuningContents& tuning = found.contents;
+  Json json{
+      {"path", path.string()}, {"schedules", tuning.entries.size()}, {"bad_lines", tuning.bad}, {"foreign_lines", tuning.foreign}, {"torn", tuning.isTorn}};
+  if (!found.damage.empty())
+    json["damage"] = found.damage;
+  return json;
 }
 
 void listCache(const CacheFlags& flags) {
@@ -157,8 +174,10 @@ void listCache(const CacheFlags& flags) {
   if (!files.empty())
     fmt::print("{}\n", table.str());
   fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)), shortBytes(static_cast<double>(limit)));
-  if (tuning)
-    fmt::print("{}: {}; no part of the caches, `moec cache clear --tuning` removes it\n", cache.tuning().string(), tuningWords(*tuning));
+  if (tuning && !tuning->damage.empty())
+    fmt::print("{}\n", tuning->damage);
+  else if (tuning)
+    fmt::print("{}: {}; no part of the caches, `moec cache clear --tuning` removes it\n", cache.tuning().string(), tuningWords(tuning->contents));
   if (others > 0)
     fmt::print("{} of another version of moec: this one makes its own; `moec cache clear` removes all\n", others);
   if (damaged > 0)
@@ -167,7 +186,7 @@ void listCache(const CacheFlags& flags) {
 
 void clearCache(const CacheFlags& flags) {
   CacheFolder cache = userCache();
-  auto before = flags.olderThan.empty() ? Clock::time_point::max() : Clock::now() - parseAge(flags.olderThan, "--older-than");
+  auto before = flags.olderThan.empty() ? Clock::time_point::max() : Clock::now() - parseDuration(flags.olderThan, "--older-than");
   CacheFolder::Removed removed = cache.clear(before);
   bool hadTuning = flags.clearsTuning && TuningDatabase(cache.tuning()).clear();
   if (flags.json) {

@@ -107,10 +107,10 @@ int64_t parseBytes(const std::string& text, const std::string& who) {
   return *bytes;
 }
 
-std::chrono::seconds parseAge(const std::string& text, const std::string& who) {
+std::chrono::seconds parseDuration(const std::string& text, const std::string& who) {
   auto seconds = scaled(text, {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}});
   if (!seconds || *seconds > int64_t{86400} * 365 * 100)
-    throw Error(Fault::Usage, fmt::format("{}: expected an age, as 90m, 12h or 30d; found \"{}\"", who, text));
+    throw Error(Fault::Usage, fmt::format("{}: expected a duration, as 90s, 12h or 30d; found \"{}\"", who, text));
   return std::chrono::seconds(*seconds);
 }
 

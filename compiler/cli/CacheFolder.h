@@ -17,7 +17,7 @@ std::filesystem::path userCacheFolder();
 /// "500M", "4G", "1048576": bytes, with K, M, G or T for powers of 1024. Error(Usage) that begins with `who`.
 int64_t parseBytes(const std::string& text, const std::string& who);
 /// "45s", "90m", "12h", "30d". Error(Usage) that begins with `who`.
-std::chrono::seconds parseAge(const std::string& text, const std::string& who);
+std::chrono::seconds parseDuration(const std::string& text, const std::string& who);
 /// What the flag says, else $MOEC_CACHE_LIMIT, else 4 GiB. Error(Usage).
 int64_t cacheLimit(const std::string& flag);
 

@@ -167,9 +167,15 @@ Diagnosis cache() {
           isLittle ? "make room, or let XDG_CACHE_HOME name a folder on a larger disk" : ""};
 }
 
+/// How to be rid of a tuning database.
+std::string removalOf(const fs::path& file) {
+  return isUsualTuningFile(file) ? "`moec cache clear --tuning` removes all of it"
+                                 : fmt::format("MOEC_TUNING names the file {}: remove it, or name another", file.string());
+}
+
 Diagnosis tuning() {
+  fs::path file = tuningFile({});
   try {
-    fs::path file = tuningFile({});
     if (file.empty())
       return {"tuning", Status::Ok, "off: schedules are the cost model's"};
     std::error_code code;
@@ -177,9 +183,9 @@ Diagnosis tuning() {
       return {"tuning", Status::Ok, fmt::format("{}: nothing is tuned yet, schedules are the cost model's", file.string()), ""};
     TuningContents contents = TuningDatabase(file).read();
     return {"tuning", contents.bad > 0 ? Status::Warn : Status::Ok, fmt::format("{}: {}", file.string(), tuningWords(contents)),
-            contents.bad > 0 ? "nothing has to be done; `moec cache clear --tuning` removes all of it" : ""};
+            contents.bad > 0 ? "nothing has to be done; " + removalOf(file) : ""};
   } catch (const Error& error) {
-    return {"tuning", Status::Warn, joined(error.what()), "remove the file, or name another with MOEC_TUNING; \"off\" leaves tuning alone"};
+    return {"tuning", Status::Warn, joined(error.what()), removalOf(file) + "; MOEC_TUNING=off leaves tuning alone"};
   }
 }
 

@@ -8,6 +8,7 @@
 #include "compiler/cli/TuningFile.h"
 #include "models/json/Parse.h"
 #include "moec_build_id.h"
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
 #include "runtime/io/FileKind.h"
 #include "runtime/io/MappedFile.h"
@@ -80,7 +81,9 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
   if (!common.targets.empty())
     options.targets = common.targets;
   options.moefy = common.moefy;
-  options.tuning = tuningToRead(common.tuning);
+  // Read here and nowhere else: who adds to the file in between must not come between a program and its key in the cache.
+  if (fs::path tuning = tuningToRead(common.tuning); !tuning.empty())
+    options.schedules = TuningDatabase(tuning).read().schedulesFor(cpuModel());
   options.weightsAs = common.weightsAs;
   options.debugInfo = common.debugInfo;
   options.invariant |= common.invariant;
@@ -97,14 +100,22 @@ void addModelOptions(const CommonOptions& common, CompileOptions& options) {
     options.ema = common.ema;
 }
 
-CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
-  addModelOptions(common, options);
+namespace {
+
+void addCacheAndProgress(const CommonOptions& common, CompileOptions& options) {
   if (fs::path cache = userCacheFolder(); !common.noCache && !cache.empty()) {
     cacheLimit(common.cacheLimit); // a wrong limit is said before anything is compiled
     options.kernelCache = CacheFolder(cache).kernels();
   }
   auto progress = std::make_shared<Progress>("compiling " + common.file.filename().string(), common.quiet);
   options.onPhase = [progress](const std::string& phase, double seconds) { progress->add(phase + " " + shortSeconds(seconds)); };
+}
+
+} // namespace
+
+CompileOptions compileOptions(const CommonOptions& common, CompileOptions options) {
+  addModelOptions(common, options);
+  addCacheAndProgress(common, options);
   return options;
 }
 
@@ -186,7 +197,8 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
       return {.program = *found, .fromCache = true, .damagedEntry = {}, .compiled = {}};
     damage = damaged;
   }
-  CompileResult result = compileFile(common.file, compileOptions(common, options));
+  addCacheAndProgress(common, options);
+  CompileResult result = compileFile(common.file, options);
   if (!result.program)
     throw Error(Fault::Internal, fmt::format("{}: the compiler gave no program", common.file.string()));
   Program program = *result.program;

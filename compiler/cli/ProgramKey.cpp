@@ -3,7 +3,6 @@
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/WeightsAs.h"
-#include "runtime/io/MappedFile.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -46,9 +45,9 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
     key.options["--context"] = fmt::format("{}, --batch {}", options.generate->context, options.generate->batch);
   if (options.ema)
     key.options["--ema"] = fmt::format("{}", *options.ema);
-  // All of the file: which of its schedules the model's kernels take is known to the compiler alone.
-  if (!options.tuning.empty())
-    key.options["--tuning"] = "a database with the digest " + digestOf(MappedFile::open(options.tuning).bytes()).hex();
+  // All of them: which the model's kernels take is known to the compiler alone.
+  if (!options.schedules.empty())
+    key.options["--tuning"] = "schedules with the digest " + digestOf(nlohmann::json(options.schedules).dump()).hex();
   for (const auto& [name, value] : options.let)
     key.options["let " + name] = std::to_string(value);
   return key;

@@ -22,7 +22,7 @@ struct ProgramKey {
 
   bool operator==(const ProgramKey&) const = default;
 
-  /// Reads options.tuning, where one is named.
+  /// Tuned schedules are those of options.schedules: options.tuning is not read.
   static ProgramKey of(std::span<const uint8_t> model, const std::string& file, const CompileOptions& options, const std::string& build,
                        const std::string& cpu);
   nlohmann::ordered_json toJson() const;

@@ -5,13 +5,15 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/ExitCode.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/StopSignals.h"
 #include "compiler/cli/TuningFile.h"
+#include "compiler/cli/bench/BenchReport.h"
 #include "compiler/cli/bench/TokenSizes.h"
+#include "compiler/cli/tune/TuneEntries.h"
 #include "compiler/cli/tune/TuneText.h"
 #include "compiler/cli/tune/Tuner.h"
-#include "moec_build_id.h"
 #include "runtime/Weights.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
@@ -20,7 +22,6 @@
 #include "runtime/io/SafeTensors.h"
 
 #include <CLI/CLI.hpp>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -56,6 +57,16 @@ std::vector<Bindings> sizesOf(const Plan& plan, const TuneFlags& flags) {
   return sizes;
 }
 
+/// A kernel's entry has the sizes of all calls: more than it can have are refused before the search.
+void checkLength(const std::vector<Bindings>& sizes) {
+  size_t length = 0;
+  for (const Bindings& each : sizes)
+    length += sizeText(each).size() + 2; // "; "
+  if (length > kLongestTuningText)
+    throw Error(Fault::Usage, fmt::format("--tokens: the {} sizes take {} characters of an entry of the database, and {} is the most; name fewer", sizes.size(),
+                                          length, kLongestTuningText));
+}
+
 const Plan& planOf(const Program& program, Purpose purpose) {
   for (const Plan& plan : program.data().plans)
     if (plan.purpose == purpose)
@@ -63,34 +74,19 @@ const Plan& planOf(const Program& program, Purpose purpose) {
   throw Error(Fault::Internal, "internal: the program has no plan of the purpose that it was compiled for");
 }
 
-/// A kernel that stays as the cost model has it is written down where the database says something else of it.
-std::vector<TunedSchedule> entriesOf(const TuneResult& result, const TuningContents& before, int threads) {
-  std::string cpu = cpuModel(), date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-  Schedules known = before.schedulesFor(cpu);
-  std::vector<TunedSchedule> entries;
-  for (const TunedKernel& kernel : result.kernels)
-    if (kernel.isTuned() || known.contains(kernel.key))
-      entries.push_back({.kernel = kernel.key,
-                         .target = kernel.target,
-                         .cpu = cpu,
-                         .sizes = kernel.sizes,
-                         .schedule = kernel.tuned,
-                         .ratio = kernel.ratio(),
-                         .threads = threads,
-                         .kind = kernel.kind,
-                         .layer = kernel.layer,
-                         .date = date,
-                         .build = sourceId()});
-  return entries;
-}
-
 void run(const TuneFlags& flags) {
+  if (!flags.tuning.empty() && flags.tuning != "off")
+    checkOutputFiles(flags, {{"--tuning", flags.tuning}});
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; tune takes a model", flags.file.string()));
-  double budget = static_cast<double>(parseAge(flags.budget, "--budget").count());
+  double budget = static_cast<double>(parseDuration(flags.budget, "--budget").count());
   auto device = std::make_shared<CpuDevice>(DeviceOptions{.threads = flags.threads});
   fs::path file = tuningFile(flags.tuning);
-  TuningContents contents = file.empty() ? TuningContents() : TuningDatabase(file).read();
+  TuningContents contents;
+  if (!file.empty()) {
+    TuningDatabase(file).prepare(); // minutes of search must not be lost at their end
+    contents = TuningDatabase(file).read();
+  }
   StopSignals signals("moec: stopped at once: what was tuned is lost\n");
 
   CommonOptions quiet = flags; // the progress of single compilations says nothing here
@@ -107,15 +103,16 @@ void run(const TuneFlags& flags) {
     Program program = *model.compiled({}).program;
     const Plan& plan = planOf(program, model.purpose);
     settings.sizes = sizesOf(plan, flags);
+    checkLength(settings.sizes);
     model.weights = flags.weights ? readSafeTensors(*flags.weights) : initialWeights(plan, flags.init.value_or(0));
     checkWeights(plan, model.weights, flags.allowNonFinite);
     result = tune(model, contents.schedulesFor(cpuModel()), settings);
   }
   limitCache(flags);
-  if (!file.empty())
-    TuningDatabase(file).append(entriesOf(result, contents, device->threads()));
   fmt::print("{}", flags.json ? toJson(result, file) : toText(result, file));
   std::fflush(stdout);
+  if (!file.empty())
+    TuningDatabase(file).append(entriesOf(result, contents, device->threads()));
   if (signals.flag())
     throw ExitCode{kInterrupted};
 }

@@ -27,14 +27,23 @@ Named named(const std::string& flag) {
   return {variable ? variable : "", "MOEC_TUNING"};
 }
 
+fs::path usualFile() {
+  fs::path folder = userCacheFolder();
+  return folder.empty() ? fs::path() : CacheFolder(folder).tuning();
+}
+
+/// "1 line is", "2 lines are".
+std::string linesAre(int count) { return count == 1 ? "1 line is" : fmt::format("{} lines are", count); }
+
 } // namespace
 
 fs::path tuningFile(const std::string& flag) {
   if (std::string value = named(flag).value; !value.empty())
     return value == "off" ? fs::path() : fs::path(value);
-  fs::path folder = userCacheFolder();
-  return folder.empty() ? fs::path() : CacheFolder(folder).tuning();
+  return usualFile();
 }
+
+bool isUsualTuningFile(const fs::path& file) { return !file.empty() && file.lexically_normal() == usualFile().lexically_normal(); }
 
 fs::path tuningToRead(const std::string& flag) {
   fs::path file = tuningFile(flag);
@@ -49,11 +58,11 @@ fs::path tuningToRead(const std::string& flag) {
 std::string tuningWords(const TuningContents& contents) {
   std::string cpu = cpuModel();
   auto own = std::ranges::count(contents.entries, cpu, &TunedSchedule::cpu);
-  std::string words = fmt::format("{} tuned schedules, {} of them for this CPU", contents.entries.size(), own);
+  std::string words = fmt::format("{} tuned schedule{}, {} of them for this CPU", contents.entries.size(), contents.entries.size() == 1 ? "" : "s", own);
   if (contents.bad > 0)
-    words += fmt::format("; {} lines are no entries and are passed over", contents.bad);
+    words += fmt::format("; {} no {} and {} passed over", linesAre(contents.bad), contents.bad == 1 ? "entry" : "entries", contents.bad == 1 ? "is" : "are");
   if (contents.foreign > 0)
-    words += fmt::format("; {} lines are of another version of moec", contents.foreign);
+    words += fmt::format("; {} of another version of moec", linesAre(contents.foreign));
   if (contents.isTorn)
     words += "; the last line has no end: whoever adds to the file mends it";
   return words;

@@ -13,7 +13,10 @@ std::filesystem::path tuningFile(const std::string& flag);
 /// The same to read from: empty also while the usual file is not there. Error(Usage) when one that somebody named is not.
 std::filesystem::path tuningToRead(const std::string& flag);
 
-/// What a database holds, in words: "12 schedules, 3 of them for this CPU; 1 line is no entry".
+/// Whether it is the one in the user's cache folder, which `moec cache` lists and clears.
+bool isUsualTuningFile(const std::filesystem::path& file);
+
+/// What a database holds, in words: "12 tuned schedules, 3 of them for this CPU; 1 line is no entry and is passed over".
 std::string tuningWords(const TuningContents& contents);
 
 } // namespace moec::cli

@@ -28,16 +28,28 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
-constexpr size_t kLongestLine = 8192, kLongestText = 512, kMostEntries = 32; // of a line, a word, a schedule
+constexpr size_t kLongestLine = 8192, kMostEntries = 32; // of a line, a schedule
+constexpr size_t kLongestLabel = 256;                    // as it is written; what replaces half a character fits behind it
 constexpr int64_t kLargestFile = int64_t{64} << 20;
 constexpr int kFewestLines = 64; // below which no file is written anew
 
 //===--- a line ---===//
 
+std::string shortened(const std::string& text) { return text.substr(0, kLongestLabel); }
+
 std::string lineOf(const TunedSchedule& entry) {
-  Json json{{"v", kVersion},        {"kernel", entry.kernel},     {"target", entry.target}, {"cpu", entry.cpu},
-            {"sizes", entry.sizes}, {"schedule", entry.schedule}, {"ratio", entry.ratio},   {"threads", entry.threads},
-            {"kind", entry.kind},   {"layer", entry.layer},       {"date", entry.date},     {"build", entry.build}};
+  Json json{{"v", kVersion},
+            {"kernel", entry.kernel},
+            {"target", entry.target},
+            {"cpu", entry.cpu},
+            {"sizes", entry.sizes},
+            {"schedule", entry.schedule},
+            {"ratio", entry.ratio},
+            {"threads", entry.threads},
+            {"kind", shortened(entry.kind)},
+            {"layer", shortened(entry.layer)},
+            {"date", entry.date},
+            {"build", entry.build}};
   return json.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
 }
 
@@ -47,7 +59,7 @@ bool isKernelKey(const std::string& text) { return text.size() == 32 && text.fin
 
 bool readText(const Json& json, const char* name, std::string& text) {
   auto found = json.find(name);
-  if (found == json.end() || !found->is_string() || found->get_ref<const std::string&>().size() > kLongestText)
+  if (found == json.end() || !found->is_string() || found->get_ref<const std::string&>().size() > kLongestTuningText)
     return false;
   text = found->get<std::string>();
   return true;
@@ -58,7 +70,7 @@ bool readSchedule(const Json& json, KernelSchedule& schedule) {
   if (found == json.end() || !found->is_object() || found->empty() || found->size() > kMostEntries)
     return false;
   for (const auto& [name, value] : found->items()) {
-    if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX) || name.size() > kLongestText)
+    if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX) || name.size() > kLongestTuningText)
       return false;
     schedule[name] = value.get<int64_t>();
   }
@@ -119,6 +131,12 @@ std::vector<ParsedLine> parseLines(std::string_view text, std::string_view& rest
   return lines;
 }
 
+/// What a line begins with, whoever wrote it.
+constexpr std::string_view kBegin = "{\"v\":";
+
+/// Whether text without an end is what a writer that was killed leaves.
+bool isTornLine(std::string_view rest) { return rest.starts_with(kBegin) || kBegin.starts_with(rest); }
+
 std::string_view textOf(std::span<const uint8_t> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 //===--- the file ---===//
@@ -171,9 +189,7 @@ int openLocked(const fs::path& path) {
     if (file < 0)
       fail(path, "opened", errno);
     while (flock(file, LOCK_EX) != 0)
-      if (errno != EINTR) { // a file system without locks: writers there take turns by luck
-        if (errno == ENOLCK || errno == EOPNOTSUPP)
-          return file;
+      if (errno != EINTR) { // without a lock two writers would write over each other
         int code = errno;
         close(file);
         fail(path, "locked", code);
@@ -183,6 +199,16 @@ int openLocked(const fs::path& path) {
       return file;
     close(file);
   }
+}
+
+/// The same, in a folder that is made where there is none.
+int openToAdd(const fs::path& path) {
+  std::error_code code;
+  if (path.has_parent_path())
+    fs::create_directories(path.parent_path(), code);
+  if (code)
+    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), code.message()));
+  return openLocked(path);
 }
 
 void writeAt(int file, std::string_view text, off_t place, const fs::path& path) {
@@ -199,14 +225,23 @@ void writeAt(int file, std::string_view text, off_t place, const fs::path& path)
     fail(path, "written", errno);
 }
 
-/// The lines that count: entries that no later one replaces, and those of other versions.
+/// All but entries that later ones replace: what says something else is nobody's to remove.
 std::string compacted(std::string_view text) {
   std::string kept;
   std::string_view rest;
   for (const ParsedLine& line : parseLines(text, rest))
-    if (line.kind != Line::Bad && !line.isReplaced)
+    if (!line.isReplaced)
       kept.append(line.text).append("\n");
   return kept;
+}
+
+/// Nothing is added to a file of something else: one with words, none of which is an entry.
+void checkDatabase(std::string_view text, const fs::path& path) {
+  std::string_view rest;
+  std::vector<ParsedLine> lines = parseLines(text, rest);
+  bool isOne = lines.empty() ? isTornLine(rest) : std::ranges::any_of(lines, [](const ParsedLine& line) { return line.kind != Line::Bad; });
+  if (!isOne)
+    throw Error(Fault::Data, path.string() + ": is no tuning database: none of its lines is an entry; name another file");
 }
 
 } // namespace
@@ -244,6 +279,11 @@ TuningContents TuningDatabase::read() const {
   return parseTuning({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
+void TuningDatabase::prepare() const {
+  Handle file(openToAdd(path_));
+  checkDatabase(readAll(file.number(), path_), path_);
+}
+
 void TuningDatabase::append(const std::vector<TunedSchedule>& entries) const {
   if (entries.empty())
     return;
@@ -255,14 +295,14 @@ void TuningDatabase::append(const std::vector<TunedSchedule>& entries) const {
       throw Error(Fault::Internal, "internal: an entry of the tuning database that nobody could read: " + line);
     added += line;
   }
-  std::error_code code;
-  if (path_.has_parent_path())
-    fs::create_directories(path_.parent_path(), code);
-  if (code)
-    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path_.parent_path().string(), code.message()));
-  Handle file(openLocked(path_));
+  Handle file(openToAdd(path_));
   std::string text = readAll(file.number(), path_);
-  size_t whole = text.rfind('\n') + 1; // 0 where there is no end
+  checkDatabase(text, path_);
+  size_t whole = text.rfind('\n') + 1;                                            // 0 where there is no end
+  if (whole < text.size() && !isTornLine(std::string_view(text).substr(whole))) { // somebody's words: they get an end
+    whole = text.size();
+    added.insert(0, "\n");
+  }
   if (whole < text.size() && ftruncate(file.number(), static_cast<off_t>(whole)) != 0)
     fail(path_, "mended", errno);
   text.resize(whole);

@@ -13,6 +13,9 @@
 
 namespace moec {
 
+/// Bytes of a word of an entry, at most: lines are short.
+inline constexpr size_t kLongestTuningText = 512;
+
 struct TunedSchedule {
   std::string kernel; // KernelChoice::key: what it computes, for which target, by which version of the emitter
   std::string target; // "cpu:x86-64-v3"
@@ -21,7 +24,7 @@ struct TunedSchedule {
   KernelSchedule schedule;
   double ratio = 1; // its time over the cost model's
   int threads = 0;  // of the measurement
-  // For people.
+  // For people. Long ones are cut off where they are written.
   std::string kind, layer;
   std::string date;  // "2026-01-31T12:00:00Z"
   std::string build; // of the moec that measured
@@ -49,9 +52,11 @@ public:
   const std::filesystem::path& path() const { return path_; }
   /// Nothing of a file that is not there. Error(System) for one that cannot be read, or is larger than 64 MiB.
   TuningContents read() const;
+  /// Makes the file and its folder where they are missing, and finds out now whether append() could write there. Errors as append()'s.
+  void prepare() const;
   /// Adds the entries, all of them or, when the process dies, the first ones. Makes the file and its folder. A torn last line goes; where most lines are
-  /// replaced by later ones, the file is written anew without them. Error(System) when it cannot be written, Error(Internal) for an entry that read() would
-  /// not take.
+  /// replaced by later ones, the file is written anew without them. Error(System) when it cannot be written or locked, Error(Data) for a file of something
+  /// else, which stays as it is, Error(Internal) for an entry that read() would not take.
   void append(const std::vector<TunedSchedule>& entries) const;
   /// Removes the file; whether there was one. Error(System).
   bool clear() const;

@@ -54,10 +54,12 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.statistics = true, .evaluate = true}),
                              key("m", {.train = true, .ema = 0.5}),
                              key("m", {.train = true, .ema = 0.75}),
+                             key("m", {.schedules = {{"kernel", {{"block", 8}}}}}),
+                             key("m", {.schedules = {{"kernel", {{"block", 16}}}}}),
                              key("m", {.let = {{"dim", 1}}}),
                              key("m", {.let = {{"dim", 2}}}),
                              key("m", {.let = {{"dimm", 1}}})};
-  EXPECT_EQ(keys.size(), 22u);
+  EXPECT_EQ(keys.size(), 24u);
   EXPECT_EQ(key("m"), key("m"));
   // Fields do not run into each other.
   EXPECT_NE(key("m", {}, "bc", "c"), key("m", {}, "b", "cc"));
@@ -96,12 +98,12 @@ TEST(CacheSizes, AreBytesWithAUnit) {
   EXPECT_EQ(parseBytes("12", "x"), 12);
   EXPECT_EQ(parseBytes("3K", "x"), 3072);
   EXPECT_EQ(parseBytes("4G", "x"), int64_t{4} << 30);
-  EXPECT_EQ(parseAge("30d", "x"), std::chrono::hours(720));
-  EXPECT_EQ(parseAge("90m", "x"), std::chrono::seconds(5400));
+  EXPECT_EQ(parseDuration("30d", "x"), std::chrono::hours(720));
+  EXPECT_EQ(parseDuration("90m", "x"), std::chrono::seconds(5400));
   for (const char* wrong : {"", "G", "-1", "1.5G", "4 G", "4GB", "9999999999999T", "99999999999999999999"})
     EXPECT_THROW(parseBytes(wrong, "x"), Error) << wrong;
   for (const char* wrong : {"", "30", "d", "-1d", "3w", "99999999999999d", "40000d"})
-    EXPECT_THROW(parseAge(wrong, "x"), Error) << wrong;
+    EXPECT_THROW(parseDuration(wrong, "x"), Error) << wrong;
 }
 
 class Cache : public CommandTest {
@@ -267,7 +269,7 @@ TEST_F(Cache, EntriesOfAnotherVersionAreNotDamaged) {
 
 TEST_F(Cache, MistakesAreSaid) {
   expectFailure({"cache"}, 2, "");
-  expectFailure({"cache", "clear", "--older-than", "soon"}, 2, "--older-than: expected an age, as 90m, 12h or 30d; found \"soon\"");
+  expectFailure({"cache", "clear", "--older-than", "soon"}, 2, "--older-than: expected a duration, as 90s, 12h or 30d; found \"soon\"");
   expectFailure({"cache", "list", "--cache-limit", "4GB"}, 2, "--cache-limit: expected a number of bytes, as 500M or 4G; found \"4GB\"");
   environment = {{"MOEC_CACHE_LIMIT", "much"}};
   expectFailure({"cache", "list"}, 2, "MOEC_CACHE_LIMIT: expected");

@@ -1,5 +1,6 @@
 // `moec tune`, and what other commands make of the database that it keeps. No assertion depends on what turned out faster.
 
+#include "compiler/cli/tune/TuneEntries.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/TuningDatabase.h"
 #include "tests/cli/CacheOfModels.h"
@@ -14,9 +15,8 @@ using testing::Not;
 namespace {
 
 const std::string kLayer = R"({"name": "layer", "inputs": {"x": {"shape": ["batch", 16]}, "label": {"shape": ["batch"], "dtype": "i64", "for": "loss"}},
-  "model": [{"kind": "layer_norm"}, {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2},
-             "experts": {"kind": "mlp", "count": 4, "hidden": 32, "activation": "gelu"}}, {"kind": "linear", "out": 3, "name": "scores"}],
-  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "label"}, "check": {"batch": 64}})";
+  "model": [{"kind": "layer_norm"}, {"kind": "linear", "out": 32}, {"kind": "layer_norm"}, {"kind": "linear", "out": 3, "name": "scores"}],
+  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "label"}, "check": {"batch": 256}})";
 
 class Tune : public CommandTest {
 protected:
@@ -74,15 +74,57 @@ protected:
   }
 };
 
+/// A kernel as a search of one size leaves it.
+moec::cli::TunedKernel kernelOf(const std::string& key, int64_t block, bool isRefuted, const std::string& sizes = "batch=8") {
+  moec::cli::TunedKernel kernel;
+  kernel.key = key;
+  kernel.sizes = sizes;
+  kernel.model = {{"block", 8}};
+  kernel.tuned = {{"block", block}};
+  kernel.isRefuted = isRefuted;
+  return kernel;
+}
+
+TEST(TuneEntries, OnlyWhatWasRefutedAtItsSizesIsTakenBack) {
+  auto known = [](const std::string& key, const std::string& sizes, const std::string& cpu = moec::cpuModel()) {
+    moec::TunedSchedule entry;
+    entry.kernel = key;
+    entry.cpu = cpu;
+    entry.sizes = sizes;
+    entry.schedule = {{"block", 32}};
+    return entry;
+  };
+  moec::TuningContents before;
+  before.entries = {known("refuted", "batch=1"),     known("refuted", "batch=8"),     known("unfinished", "batch=8"),
+                    known("other sizes", "batch=8"), known("other sizes", "batch=1"), known("other cpu", "batch=8", "Another"),
+                    known("better", "batch=1")};
+  moec::cli::TuneResult result;
+  result.kernels = {kernelOf("refuted", 8, true),  kernelOf("unfinished", 8, false), kernelOf("other sizes", 8, true), kernelOf("other cpu", 8, true),
+                    kernelOf("better", 64, false), kernelOf("new", 16, false),       kernelOf("unknown", 8, false)};
+  std::vector<std::string> written;
+  for (const moec::TunedSchedule& entry : entriesOf(result, before, 2))
+    written.push_back(entry.kernel + " " + std::to_string(entry.schedule.at("block")) + " " + entry.sizes);
+  EXPECT_THAT(written, testing::ElementsAre("refuted 8 batch=8", "better 64 batch=8", "new 16 batch=8"));
+}
+
+TEST_F(Tune, AShortSearchAtOtherSizesTakesNothingBack) {
+  writeEntry(database);
+  auto schedules = [&] { return moec::TuningDatabase(database).read().schedulesFor(moec::cpuModel()); };
+  auto before = schedules();
+  ASSERT_EQ(before.size(), 1u);
+  tuned("0s", {"--tokens", "8", "--threads", "1"});
+  EXPECT_EQ(schedules().at(before.begin()->first), before.begin()->second);
+}
+
 TEST_F(Tune, WhatItFindsIsWhatCompilationsTake) {
-  json result = tuned("4s");
+  json result = tuned("3s");
   EXPECT_EQ(result["database"], database.string());
-  ASSERT_GE(result["kernels"].size(), 4u);
+  ASSERT_GE(result["kernels"].size(), 3u);
   EXPECT_GE(result["rounds"], 1);
   int expected = 0, tried = 0;
   for (const json& kernel : result["kernels"]) {
     tried += kernel["tried"].get<int>();
-    EXPECT_EQ(kernel["sizes"], "batch=64");
+    EXPECT_EQ(kernel["sizes"], "batch=256");
     EXPECT_EQ(kernel["tuned"].get<bool>(), kernel["schedule"] != kernel["cost_model"]);
     for (const json& time : kernel["times"])
       EXPECT_LT(time["high"], 1) << "what is not shown to be better is kept: " << kernel;
@@ -96,8 +138,8 @@ TEST_F(Tune, WhatItFindsIsWhatCompilationsTake) {
   EXPECT_EQ(tunedLaunches(launches({"--tuning", "off"})), 0);
   EXPECT_EQ(moec::TuningDatabase(database).read().bad, 0);
   // Again, from what is known; and a step of training, two sizes, one thread.
-  tuned("1s");
-  json step = tuned("1s", {"--train", "--tokens", "8,64", "--threads", "1"});
+  tuned("0s");
+  json step = tuned("0s", {"--train", "--tokens", "8,64", "--threads", "1"});
   for (const json& kernel : step["kernels"])
     EXPECT_TRUE(kernel["sizes"] == "" || kernel["sizes"] == "batch=8; batch=64") << kernel;
 }
@@ -144,8 +186,11 @@ TEST_F(Tune, ProgramsSayWhoChoseTheirSchedules) {
   // Off, a database changes nothing: the program is that of a machine without one.
   compile({"--tuning", "off"});
   EXPECT_EQ(slurp(path("out.moec")), plain);
+  // What this CPU's kernels cannot take changes no program.
   std::ofstream(database, std::ios::app) << "no entry\n";
-  EXPECT_THAT(moec({"cache", "explain", model, "--target", "cpu"}).out, HasSubstr("a database with the digest "));
+  EXPECT_THAT(moec({"cache", "explain", model, "--target", "cpu"}).out, HasSubstr("hit: "));
+  writeEntry(database, 4);
+  EXPECT_THAT(moec({"cache", "explain", model, "--target", "cpu"}).out, HasSubstr("schedules with the digest "));
 }
 
 TEST_F(Tune, ADatabaseIsListedAndCleared) {
@@ -158,12 +203,26 @@ TEST_F(Tune, ADatabaseIsListedAndCleared) {
   EXPECT_EQ(listed["bad_lines"], 1);
   EXPECT_EQ(listed["foreign_lines"], 1);
   EXPECT_EQ(listed["torn"], true);
-  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("1 tuned schedules, 1 of them for this CPU; 1 lines are no entries"));
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("1 tuned schedule, 1 of them for this CPU; 1 line is no entry and is passed over; 1 line is of another version"));
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("`moec cache clear --tuning` removes all of it"));
   EXPECT_EQ(tunedLaunches(launches()), 1);
   EXPECT_EQ(moec({"cache", "clear"}).code, 0);
   EXPECT_TRUE(fs::exists(database)) << "measuring again costs minutes";
   EXPECT_THAT(moec({"cache", "clear", "--tuning"}).out, HasSubstr("removed the tuned schedules"));
   EXPECT_FALSE(fs::exists(database));
+}
+
+TEST_F(Tune, ADatabaseThatCannotBeReadHidesNothingElse) {
+  fs::create_directories(database);
+  json listed = json::parse(moec({"cache", "list", "--json"}).out);
+  EXPECT_TRUE(listed.contains("entries"));
+  EXPECT_THAT(listed["tuning"]["damage"].get<std::string>(), HasSubstr("cannot be read"));
+  EXPECT_THAT(moec({"cache", "list"}).out, HasSubstr("cannot be read"));
+  EXPECT_THAT(moec({"doctor"}).out, HasSubstr("`moec cache clear --tuning` removes all of it"));
+  environment.emplace_back("MOEC_TUNING", file("other.jsonl", "no entry\n"));
+  std::string told = moec({"doctor"}).out;
+  EXPECT_THAT(told, HasSubstr("MOEC_TUNING names the file " + path("other.jsonl")));
+  EXPECT_THAT(told, Not(HasSubstr("moec cache clear --tuning")));
 }
 
 TEST_F(Tune, AnInterruptedSearchComesToItsEnd) {
@@ -177,11 +236,34 @@ TEST_F(Tune, AnInterruptedSearchComesToItsEnd) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("nothing is left to try")));
 }
 
+TEST_F(Tune, ADatabaseThatCannotBeWrittenIsSaidBeforeTheSearch) {
+  std::string below = model + "/tuning.jsonl";
+  environment.emplace_back("MOEC_TUNING", below);
+  expectFailure({"tune", model}, 5, "layer.json");
+  environment.back().second = model;
+  expectFailure({"tune", model}, 1, "layer.json: is no tuning database");
+  EXPECT_FALSE(fs::exists(folder / "cache/moec/kernels"));
+  EXPECT_EQ(slurp(model), kLayer);
+}
+
+TEST_F(Tune, ADatabaseIsMadeWhereNothingWasFaster) {
+  std::string fresh = path("fresh.jsonl");
+  tuned("0s", {"--tuning", fresh});
+  EXPECT_EQ(slurp(fresh), "");
+  EXPECT_EQ(tunedLaunches(launches({"--tuning", fresh})), 0);
+}
+
 TEST_F(Tune, WrongCallsAreRefused) {
-  expectFailure({"tune", model, "--budget", "soon"}, 2, "--budget: expected an age");
+  expectFailure({"tune", model, "--budget", "soon"}, 2, "--budget: expected a duration");
   expectFailure({"tune", model, "--target", "cuda:sm_90a"}, 2, "schedules are tuned for CPUs alone");
   expectFailure({"tune", model, "--target", "cpu,cpu:x86-64-v3"}, 2, "one target at a time");
   expectFailure({"tune", model, "--size", "wrong=3"}, 2, "wrong");
+  std::string tokens = "1";
+  for (int i = 2; i < 100; ++i)
+    tokens += "," + std::to_string(i);
+  expectFailure({"tune", model, "--tokens", tokens}, 2, "--tokens: the 99 sizes take");
+  expectFailure({"tune", model, "--tuning", model}, 2, "--tuning would write over the model");
+  EXPECT_EQ(slurp(model), kLayer);
 }
 
 } // namespace

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
+#include <span>
 
 namespace moec::testing {
 namespace {
@@ -103,6 +106,50 @@ TEST(AttentionGradKernels, knownSizesChangeNoBits) {
   }
   for (size_t i = 0; i < results[0].size(); ++i)
     EXPECT_EQ(std::memcmp(results[0][i].data(), results[1][i].data(), results[0][i].bytes()), 0) << "result " << i;
+}
+
+/// Zeros times what no query sees are no zeros where it is not finite: schedules must not differ in which of them they add.
+TEST(AttentionGradKernels, candidatesOfCausalOnesKeepBitsBeforeAKeyThatIsNoNumber) {
+  GradCase c{DType::F32, 1, 50, 50, 2, 16, true, 1, 0, GradCase::None, true};
+  auto context = makeContext();
+  Shape shape{1, c.queries, c.heads * c.headDim};
+  std::vector<Tensor> inputs;
+  for (uint32_t i = 1; i <= 4; ++i)
+    inputs.push_back(randomTensor(c.type, shape, i)); // dy, q, k, v
+  for (int64_t i = 0; i < shape[2]; ++i)
+    static_cast<float*>(inputs[2].data())[(c.keys - 1) * shape[2] + i] = std::numeric_limits<float>::quiet_NaN();
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  mlir::DictionaryAttr model;
+  std::vector<mlir::DictionaryAttr> schedules;
+  auto resultsOf = [&](mlir::DictionaryAttr schedule) {
+    KernelMaker maker(*context);
+    std::vector<std::string> sizes{"1", c.n(), text(shape[2])};
+    mlir::Value dy = maker.tensor(c.type, sizes), q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
+    ir::KernelOp op = maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v)->getResults());
+    if (schedule) {
+      op.setScheduleAttr(schedule);
+    } else {
+      model = emitter->chooseSchedule(op);
+      schedules = emitter->candidates(op, model);
+      mlir::NamedAttrList entries(model);
+      entries.set("turn", mlir::Builder(&*context).getI64IntegerAttr(24));
+      EXPECT_TRUE(emitter->refuse(op, entries.getDictionary(&*context)));
+    }
+    std::vector<Tensor> results = LoadedKernel(op).run(inputs, {});
+    for (Tensor& result : results) // which NaN it is nobody promises
+      for (float& value : std::span(static_cast<float*>(result.data()), static_cast<size_t>(shape[1] * shape[2])))
+        value = std::isnan(value) ? std::numeric_limits<float>::quiet_NaN() : value;
+    return results;
+  };
+  std::vector<Tensor> expected = resultsOf({});
+  EXPECT_GE(schedules.size(), 2u);
+  for (mlir::DictionaryAttr schedule : schedules) {
+    std::vector<Tensor> results = resultsOf(schedule);
+    for (size_t i = 0; i < results.size(); ++i)
+      EXPECT_EQ(std::memcmp(results[i].data(), expected[i].data(), results[i].bytes()), 0) << "result " << i;
+  }
 }
 
 /// q, k and v of one argument, and only some of the gradients.

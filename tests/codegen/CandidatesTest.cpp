@@ -1,6 +1,7 @@
 // Owner of: which schedules may take the place of the cost model's, on every target. That they keep bits, tests/e2e/TunedSchedulesTest.cpp shows in whole
 // models.
 #include "tests/codegen/KernelCheck.h"
+#include "tests/codegen/KernelHarness.h"
 
 #include <gtest/gtest.h>
 
@@ -71,6 +72,27 @@ TEST(Candidates, whatIsNoneIsRefused) {
     EXPECT_NE(why->find(words), std::string::npos) << *why;
   }
   EXPECT_TRUE(emitter->refuse(kernel.op, mlir::DictionaryAttr::get(kernel.op.getContext())));
+}
+
+/// Scores of an item are as many as its queries times all keys, and those of calls that nobody knows yet are many.
+TEST(Candidates, queriesOfManyKeysAreFew) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  for (auto [queries, keys, most] : {std::tuple("200", "300", int64_t{1024}), {"2048", "2048", 480}, {"n", "n", 240}, {"9000", "100000", 0}}) {
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    mlir::OpBuilder& builder = maker.builder();
+    mlir::Value q = maker.tensor(DType::F32, {"2", queries, "64"}), k = maker.tensor(DType::F32, {"2", keys, "64"}),
+                v = maker.tensor(DType::F32, {"2", keys, "64"});
+    mlir::Value y = ir::AttentionOp::create(builder, maker.loc(), q, k, v, builder.getI64IntegerAttr(1), builder.getF64FloatAttr(1), mlir::UnitAttr());
+    ir::KernelOp kernel = maker.finish("attention", {y});
+    mlir::DictionaryAttr model = emitter->chooseSchedule(kernel);
+    EXPECT_EQ(emitter->refuse(kernel, model), std::nullopt) << keys;
+    EXPECT_EQ(emitter->refuse(kernel, with(model, "queries", 2048)).has_value(), true) << keys;
+    for (int64_t each : {240, 480, 1024})
+      EXPECT_EQ(emitter->refuse(kernel, with(model, "queries", each)).has_value(), each > most) << each << " queries, " << keys << " keys";
+    for (mlir::DictionaryAttr candidate : emitter->candidates(kernel, model))
+      EXPECT_LE(candidate.getAs<mlir::IntegerAttr>("queries").getInt(), std::max<int64_t>(most, 48)) << keys;
+  }
 }
 
 TEST(Candidates, blocksThatDecideTheOrderOfASumStay) {

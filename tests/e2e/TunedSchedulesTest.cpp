@@ -11,7 +11,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <random>
 
 namespace moec::test {
@@ -21,11 +20,27 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
+// One layer of vit-moe and of switch-lm, which have every kind of kernel that is tuned: each schedule that is tried is another kernel to compile.
+std::filesystem::path vitMoe() {
+  return patchedModel("vit-moe.json", R"({"model": [
+    {"kind": "patch_embedding", "patch": 4, "dim": "$dim"}, {"kind": "class_token"}, {"kind": "position_embedding", "length": 65},
+    {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "attention", "heads": 2, "head_dim": 16, "qkv_bias": false}]},
+    {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "feed_forward"}]},
+    {"kind": "pool", "mode": "class_token"}, {"kind": "linear", "out": 10, "name": "scores"}]})");
+}
+std::filesystem::path switchLm() {
+  return patchedModel("switch-lm.json", R"({"model": [
+    {"kind": "embedding", "vocabulary": "$vocabulary", "dim": "$embedding"}, {"kind": "position_embedding", "length": "$length"},
+    {"kind": "residual", "body": [{"kind": "attention", "heads": "$heads", "causal": true, "dropout": 0.1}]}, {"kind": "layer_norm"},
+    {"kind": "mixture"}, {"kind": "linear", "out": "$vocabulary", "name": "scores"}],
+    "let": {"layers": null}, "check": {"layers": null}})");
+}
+
 struct Case {
   const char* name;
-  const char* model;
+  std::filesystem::path (*model)();
   Purpose purpose = Purpose::Inference;
-  int steps = 2; // each compiles most kernels anew
+  int steps = 1; // each compiles most kernels anew
 };
 
 CompileOptions optionsOf(Purpose purpose = Purpose::Inference) {
@@ -36,15 +51,6 @@ CompileOptions optionsOf(Purpose purpose = Purpose::Inference) {
   options.listChoices = true;
   options.train = purpose == Purpose::Training;
   return options;
-}
-
-std::vector<uint8_t> bytesOf(const TensorMap& tensors) {
-  std::vector<uint8_t> bytes;
-  for (const auto& [name, tensor] : tensors) {
-    auto* data = static_cast<const uint8_t*>(tensor.data());
-    bytes.insert(bytes.end(), data, data + tensor.bytes());
-  }
-  return bytes;
 }
 
 /// What a call gives, or a step: its losses, and the parameters that it leaves.
@@ -69,7 +75,7 @@ class TunedBits : public testing::TestWithParam<Case> {};
 // From candidate to candidate at random, all kernels at once: combinations that a search may come to.
 TEST_P(TunedBits, AnyScheduleThatMayBeTriedGivesTheSameBits) {
   Purpose purpose = GetParam().purpose;
-  std::filesystem::path model = patchedModel(GetParam().model);
+  std::filesystem::path model = GetParam().model();
   CompileOptions options = optionsOf(purpose);
   CompileResult compiled = compileFile(model, options);
   std::vector<uint8_t> expected = resultOf(*compiled.program, purpose);
@@ -94,9 +100,8 @@ TEST_P(TunedBits, AnyScheduleThatMayBeTriedGivesTheSameBits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TunedBits,
-                         testing::Values(Case{"vit_moe", "vit-moe.json", Purpose::Inference, 3}, Case{"switch_lm", "switch-lm.json"},
-                                         Case{"vit_moe_training", "vit-moe.json", Purpose::Training},
-                                         Case{"switch_lm_training", "switch-lm.json", Purpose::Training, 1}),
+                         testing::Values(Case{"vit_moe", vitMoe, Purpose::Inference, 2}, Case{"switch_lm", switchLm},
+                                         Case{"vit_moe_training", vitMoe, Purpose::Training}, Case{"switch_lm_training", switchLm, Purpose::Training}),
                          [](const auto& info) { return info.param.name; });
 
 namespace {
@@ -104,7 +109,7 @@ namespace {
 class TuningOfPrograms : public testing::Test {
 protected:
   TemporaryFolder folder;
-  std::filesystem::path model = patchedModel("vit-moe.json"), file = folder.path() / "tuning.jsonl";
+  std::filesystem::path model = vitMoe(), file = folder.path() / "tuning.jsonl";
 
   CompileResult compiled(bool tuned) const {
     CompileOptions options = optionsOf();
@@ -189,7 +194,7 @@ TEST_F(TuningOfPrograms, WhatIsOfNoUseChangesNoByte) {
 TEST_F(TuningOfPrograms, SchedulesThatWouldChangeBitsAreRefused) {
   // The gradient of a norm's weight sums up rows in blocks; causal attention adds zeros up to the end of its block.
   CompileOptions options = optionsOf(Purpose::Training);
-  CompileResult before = compileFile(patchedModel("switch-lm.json"), options);
+  CompileResult before = compileFile(switchLm(), options);
   int sums = 0, attentions = 0;
   for (const KernelChoice& choice : before.choices) {
     if (choice.kind == "rows" && choice.candidates.empty()) {
@@ -206,7 +211,7 @@ TEST_F(TuningOfPrograms, SchedulesThatWouldChangeBitsAreRefused) {
   }
   EXPECT_GT(sums, 0);
   EXPECT_GT(attentions, 0);
-  CompileResult after = compileFile(patchedModel("switch-lm.json"), options);
+  CompileResult after = compileFile(switchLm(), options);
   for (const KernelChoice& choice : after.choices)
     EXPECT_FALSE(choice.isTuned) << choice.kind << " of " << choice.label;
 }

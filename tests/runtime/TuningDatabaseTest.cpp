@@ -117,19 +117,67 @@ TEST_F(Tuning, ATornLineIsPassedOverAndMended) {
   EXPECT_EQ(contents.bad, 0);
   ASSERT_EQ(contents.entries.size(), 2u);
   EXPECT_EQ(contents.entries[1].kernel, entry(3).kernel);
-  write("only half a line");
+  for (size_t length : {0, 3, 40}) {
+    write(whole.substr(0, length));
+    database.append({entry(4)});
+    EXPECT_EQ(database.read().entries.size(), 1u);
+    EXPECT_EQ(database.read().bad, 0);
+  }
+  write(whole + "words without an end");
   database.append({entry(4)});
+  EXPECT_EQ(database.read().entries.size(), 3u);
+  EXPECT_EQ(database.read().bad, 1);
+  EXPECT_THAT(text(), testing::HasSubstr("words without an end\n"));
+}
+
+TEST_F(Tuning, WhetherItCanBeWrittenIsKnownBefore) {
+  database.prepare();
+  EXPECT_EQ(text(), "");
+  database.append({entry(1)});
+  database.prepare();
   EXPECT_EQ(database.read().entries.size(), 1u);
+  EXPECT_THROW(TuningDatabase(database.path() / "below a file").prepare(), Error);
+  write("[1]\n");
+  EXPECT_THROW(database.prepare(), Error);
+  EXPECT_EQ(text(), "[1]\n");
+}
+
+TEST_F(Tuning, LongLabelsAreCutOff) {
+  TunedSchedule labelled = entry(1);
+  labelled.layer = std::string(255, 'a'); // the cut is within a character
+  for (int i = 0; i < 1000; ++i)
+    labelled.layer += "\u00e9";
+  labelled.kind = std::string(1000, '\x01');
+  database.append({labelled});
+  ASSERT_EQ(database.read().entries.size(), 1u);
+  EXPECT_TRUE(database.read().entries[0].layer.starts_with(std::string(255, 'a')));
+  labelled.sizes = std::string(1000, 's');
+  EXPECT_THROW(database.append({labelled}), Error);
+}
+
+TEST_F(Tuning, AFileOfSomethingElseStaysAsItIs) {
+  for (const char* other : {"{\"name\": \"model\"}", "{\n  \"name\": \"model\"\n}\n", "a line\nand half", "[1]\n", "words"}) {
+    write(other);
+    try {
+      database.append({entry(1)});
+      ADD_FAILURE() << "an entry was added to " << other;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.fault(), Fault::Data);
+      EXPECT_THAT(error.what(), testing::HasSubstr("is no tuning database"));
+    }
+    EXPECT_EQ(text(), other);
+  }
 }
 
 TEST_F(Tuning, ReplacedLinesGo) {
   for (int turn = 0; turn < 40; ++turn)
     database.append({entry(1, turn + 1), entry(2, turn + 1), entry(3, turn + 1)});
   write(text() + "{\"v\":2}\nno entry\n");
-  database.append({entry(1, 100)});
+  for (int turn = 0; turn < 60; ++turn)
+    database.append({entry(1, turn + 41)});
   std::string left = text();
-  EXPECT_LE(std::ranges::count(left, '\n'), 65); // 120 lines went by
-  EXPECT_THAT(left, testing::HasSubstr("{\"v\":2}\n"));
+  EXPECT_LE(std::ranges::count(left, '\n'), 65); // 182 lines went by
+  EXPECT_THAT(left, testing::HasSubstr("{\"v\":2}\nno entry\n"));
   auto schedules = database.read().schedulesFor("A CPU");
   EXPECT_EQ(schedules.at(entry(1).kernel).at("block"), 100);
   EXPECT_EQ(schedules.at(entry(2).kernel).at("block"), 40);

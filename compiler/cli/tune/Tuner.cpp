@@ -58,7 +58,7 @@ public:
     for (size_t i = 0; i < duels_.size(); ++i) {
       int64_t calls = warm(i);
       for (int turn = 0; turn < turns; ++turn) {
-        if (*settings_.stop && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
+        if (settings_.isStopped() && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
           break;
         duels_[i].take(base_, trial_, calls);
       }
@@ -74,6 +74,10 @@ public:
     return ratios;
   }
   const Duel& duel(size_t size) const { return duels_[size]; }
+  /// Whether each size had so many turns: a stop leaves fewer.
+  bool hasPlayed(int turns) const {
+    return std::ranges::all_of(duels_, [&](const Duel& duel) { return duel.turns >= turns; });
+  }
 
 private:
   int64_t warm(size_t size) {
@@ -123,6 +127,7 @@ double medianOf(std::vector<double> times) { return bench::spreadOf(std::move(ti
 struct Search {
   KernelChoice choice; // as the best program has it
   KernelSchedule model;
+  std::optional<KernelSchedule> start; // known from before, where it is not the cost model's
   bool keepsWidth = false;
   std::set<KernelSchedule> tried;
 
@@ -152,7 +157,7 @@ public:
   }
 
 private:
-  bool isOver() const { return *settings_.stop || secondsSince(begin_) > settings_.budget; }
+  bool isOver() const { return settings_.isStopped() || secondsSince(begin_) > settings_.budget; }
   void tell(const std::string& what) const {
     if (settings_.onProgress)
       settings_.onProgress(what);
@@ -163,9 +168,10 @@ private:
     return found == choices.end() ? nullptr : &*found;
   }
 
-  /// What every kernel starts from. Those too short to be timed stay as they are.
+  /// What every kernel starts from. Those too short to be timed stay as the cost model has them, and nothing is said of what is known of them.
   void begin(const Schedules& start) {
     KernelTimes longest;
+    std::set<std::string> isShort;
     for (const Bindings& sizes : settings_.sizes) {
       base_->subject().setSizes(sizes);
       base_->subject().call();
@@ -175,17 +181,21 @@ private:
     for (const KernelChoice& choice : base_->choices())
       if (base_->launches(choice.key) > 0) {
         order_.push_back(choice.key);
-        Search& search = searches_[choice.key] = {.choice = choice, .model = choice.schedule, .keepsWidth = base_->sharesWeights(choice.key), .tried = {}};
+        Search& search =
+            searches_[choice.key] = {.choice = choice, .model = choice.schedule, .start = {}, .keepsWidth = base_->sharesWeights(choice.key), .tried = {}};
         search.tried.insert(choice.schedule);
-        if (longest[choice.key] < kShortest)
+        if (longest[choice.key] < kShortest) {
           search.choice.candidates.clear();
+          isShort.insert(choice.key);
+        }
       }
     if (start.empty())
       return;
     Contender known(model_, model_.compiled(start));
     for (const KernelChoice& choice : known.choices())
-      if (auto found = searches_.find(choice.key); found != searches_.end() && choice.isTuned) {
+      if (auto found = searches_.find(choice.key); found != searches_.end() && choice.isTuned && !isShort.contains(choice.key)) {
         found->second.choice = choice;
+        found->second.start = choice.schedule;
         found->second.tried.insert(choice.schedule);
       }
   }
@@ -260,10 +270,13 @@ private:
       tell(fmt::format("{} tuned kernels beside the cost model's", last.size()));
       Match match(*base_, contenderOf(last), settings_);
       match.play(kLastTurns);
+      bool isWhole = match.hasPlayed(kLastTurns) && !settings_.isStopped();
       Schedules kept;
       for (const auto& [key, schedule] : last)
         if (isBetter(match.ratiosOf(key)))
           kept[key] = schedule;
+        else if (isWhole && schedule == searches_.at(key).start)
+          std::ranges::find(result_.kernels, key, &TunedKernel::key)->isRefuted = true;
       if (kept.size() == last.size())
         return report(last, match);
       last = std::move(kept);

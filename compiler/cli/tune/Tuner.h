@@ -16,8 +16,10 @@ namespace moec::cli {
 struct TuneSettings {
   double budget = 60;                                 // seconds of search; what is measured last comes on top of it
   std::vector<Bindings> sizes;                        // of the calls that are timed, one at least
-  const std::atomic<bool>* stop = nullptr;            // true: come to an end with what is known
+  const std::atomic<bool>* stop = nullptr;            // true: come to an end with what is known; null: nobody says so
   std::function<void(const std::string&)> onProgress; // told what goes on
+
+  bool isStopped() const { return stop && *stop; }
 };
 
 /// Times of a kernel in calls of one size.
@@ -34,6 +36,7 @@ struct TunedKernel {
   KernelSchedule model, tuned;       // the cost model's; the one to use, which may be the same
   int tried = 0;                     // candidates that were measured
   std::vector<KernelTiming> timings; // one for each of the settings' sizes; of a kernel that stays as it is, empty
+  bool isRefuted = false;            // the schedule to begin with, measured to the end beside the cost model's, was not shown to be better
 
   bool isTuned() const { return tuned != model; }
   /// The mean of its ratios, geometric; 1 for one that stays as it is.
