@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <numeric>
 #include <random>
 
@@ -152,6 +153,19 @@ TEST(InvarianceOfTheBlog, IsNone) {
   Call call(session, 5, 1);
   EXPECT_TRUE(call.agrees({0, 1, 2, 3, 4}));
   EXPECT_FALSE(call.agrees({0}));
+}
+
+// Row i of the call gets the table's row i.
+TEST(InvarianceOfPlaces, IsNone) {
+  TemporaryFolder folder;
+  std::filesystem::path model = folder.path() / "places.json";
+  std::ofstream(model) << R"({"name": "places", "inputs": {"x": {"shape": ["batch", 16]}}, "model": [{"kind": "reshape", "shape": [1, "batch", 16]},
+    {"kind": "position_embedding", "length": 512}, {"kind": "reshape", "shape": ["batch", 16], "name": "y"}]})";
+  Program program = compile(model, {.targets = {testTarget()}, .kernelCache = sharedKernels()});
+  const Plan& plan = program.data().plans.front();
+  EXPECT_FALSE(plan.invariant);
+  ASSERT_EQ(plan.couplings.size(), 1u);
+  EXPECT_THAT(describe(plan.couplings.front()), testing::HasSubstr("slice takes rows by where they stand"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, Invariance, testing::ValuesIn(zoo()), [](auto& info) {
