@@ -152,6 +152,7 @@ void generate(GenerateFlags flags) {
     throw Error(Fault::Usage, "a prompt without a token: there is nothing to continue; leave --prompt out to begin with a new line");
   Program program = openGeneration(flags, source, targetsFor({device}));
   Generator generator(program, device);
+  checkInvariant(generator.plan(), flags);
   const InputInfo& input = *std::ranges::find_if(generator.plan().inputs, [](const InputInfo& one) { return one.shape.size() == 2; });
   if (input.below && source.tokenizer->vocabulary() > *input.below)
     throw Error(Fault::Usage, fmt::format("the tokenizer, {}, has a vocabulary of {}, but the model takes ids below {}: it is another model's",
