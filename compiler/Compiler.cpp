@@ -210,18 +210,19 @@ private:
     return purpose == Purpose::Inference || purpose == Purpose::Generation;
   }
 
-  /// Of a module whose kernels are complete. With options.invariant there may be none.
+  /// Of a module whose kernels are complete. With options.invariant there may be none: of a model that is compiled for generation, in that plan alone.
   std::vector<RowCoupling> couplingsOf(ModuleOp module, codegen::KernelEmitter& emitter) {
     std::vector<RowCoupling> couplings;
     if (!promisesRows(module))
       return couplings;
+    bool isDemanded = options_.invariant && (!options_.generate || !options_.from.empty() || purposeOf(module) == Purpose::Generation);
     for (const FoundCoupling& found : findCouplings(module, emitter)) {
-      if (options_.invariant)
+      if (isDemanded)
         emitError(found.place) << "--invariant: a row's bits depend on its neighbours" << (found.coupling.label.empty() ? "" : " in ") << found.coupling.label
                                << ": " << found.coupling.why;
       couplings.push_back(found.coupling);
     }
-    if (options_.invariant && !couplings.empty())
+    if (isDemanded && !couplings.empty())
       diagnostics_.fail(Fault::Usage, "");
     return couplings;
   }

@@ -176,7 +176,9 @@ void addCompileCommand(CLI::App& app) {
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
   addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");
-  addContextFlags(*command, *flags, "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept");
+  addContextFlags(
+      *command, *flags,
+      "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept; --invariant is then a demand on it alone");
   command->add_flag("--input-gradients", flags->inputGradients, "with --train: the gradients of inputs are results too, as gradient.<input>")->needs("--train");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
   auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")->type_name("PHASE")->check(phase);

@@ -71,7 +71,9 @@ Program openGeneration(const GenerateFlags& flags, const GenerationSource& sourc
     if (flags.context)
       throw Error(Fault::Usage, fmt::format("{}: --context changes how a model is compiled, but this file is compiled already", common.file.string()));
   } else if (!flags.context) { // the limit stands in the plan for inference
-    Program plain = openProgram(common, options).program;
+    CommonOptions forLimit = common;
+    forLimit.invariant = false; // a demand on what generates
+    Program plain = openProgram(forLimit, options).program;
     common.context = longestText(plain.data().plans.front()).value_or(kUsualContext);
   }
   return openProgram(common, options).program;
