@@ -10,6 +10,7 @@ build=$(CDPATH='' cd -- "${1:-$root/build}" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export XDG_CACHE_HOME="$scratch/cache"
+export MOEC_TUNING=off
 moec=$build/bin/moec
 
 quietly() { "$@" >"$scratch/out" 2>&1 || { cat "$scratch/out" >&2; exit 1; }; }

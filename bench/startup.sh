@@ -7,6 +7,7 @@ build=$(CDPATH='' cd -- "${1:-$root/build}" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export XDG_CACHE_HOME="$scratch/cache"
+export MOEC_TUNING=off
 
 echo "sizes, stripped"
 for library in libmoec_runtime.so libmoec_emulator.so libmoec_compiler.so; do

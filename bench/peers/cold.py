@@ -63,8 +63,8 @@ def main():
         pairs = []
         for i in range(arguments.pairs):
             cache = folder / f"cache-{i}"
-            environment = os.environ | {"XDG_CACHE_HOME": str(cache), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"), "TRITON_CACHE_DIR": str(cache / "triton"),
-                                        "OMP_NUM_THREADS": str(arguments.threads)}
+            environment = os.environ | {"XDG_CACHE_HOME": str(cache), "MOEC_TUNING": "off", "OMP_NUM_THREADS": str(arguments.threads),
+                                        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"), "TRITON_CACHE_DIR": str(cache / "triton")}
             ours, _ = wall([moec, "compile", model, "--train", "-q", "-o", folder / "program.moec"], env=environment)
             whole, told = wall([sys.executable, __file__, "--work", arguments.work, "--form", arguments.form, "--threads", str(arguments.threads), "--inside", weights],
                                env=environment)
