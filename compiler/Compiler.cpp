@@ -218,18 +218,23 @@ private:
     return purpose == Purpose::Inference || purpose == Purpose::Generation;
   }
 
-  /// Of a module whose kernels are complete. With options.invariant there may be none.
+  /// Of a module whose kernels are complete. With options.invariant there may be none: of a model that is compiled for generation, in that plan alone.
   std::vector<RowCoupling> couplingsOf(ModuleOp module, codegen::KernelEmitter& emitter) {
     std::vector<RowCoupling> couplings;
-    if (!promisesRows(module))
+    if (!promisesRows(module)) {
+      if (options_.invariant) // of a model it is refused before
+        throw Error(Fault::Usage,
+                    fmt::format("--invariant is for inference and generation, and this is a dump for {}: leave it out", moec::name(purposeOf(module))));
       return couplings;
+    }
+    bool isDemanded = options_.invariant && (!options_.generate || !options_.from.empty() || purposeOf(module) == Purpose::Generation);
     for (const FoundCoupling& found : findCouplings(module, emitter)) {
-      if (options_.invariant)
+      if (isDemanded)
         emitError(found.place) << "--invariant: a row's bits depend on its neighbours" << (found.coupling.label.empty() ? "" : " in ") << found.coupling.label
                                << ": " << found.coupling.why;
       couplings.push_back(found.coupling);
     }
-    if (options_.invariant && !couplings.empty())
+    if (isDemanded && !couplings.empty())
       diagnostics_.fail(Fault::Usage, "");
     return couplings;
   }
@@ -323,6 +328,10 @@ void checkOptions(const CompileOptions& options) {
       throw Error(Fault::Usage, fmt::format("--invariant is for inference and generation: {} are sums over the rows of a call; leave it or {} out, and "
                                             "compile the model for each",
                                             what, name));
+  if (options.invariant && !options.stopAfter.empty() && *parsePhase(options.stopAfter) <= Phase::Schedule)
+    throw Error(Fault::Usage,
+                fmt::format("--invariant is held against what stands behind phase 'schedule', and --stop-after {} ends before: leave one of them out",
+                            options.stopAfter));
   if (options.ema && !options.train)
     throw Error(Fault::Usage, "--ema is for training: name --train too");
   if (options.ema && !(*options.ema >= 0 && *options.ema < 1))

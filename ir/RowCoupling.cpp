@@ -17,6 +17,9 @@ public:
   Reason reason() const {
     if (auto size = mlir::dyn_cast<SizeOp>(op_)) // a number, which has no dimension
       return countsText(size.getValue()) ? Reason("is how many rows a call has") : Reason();
+    if (auto slice = mlir::dyn_cast<SliceOp>(op_)) // of a constant, too: its place and its size may be a call's
+      if (Reason why = sliceOf(slice))
+        return why;
     auto has = [&](mlir::Value value) { return hasRows(value, rows_); };
     if (llvm::none_of(op_->getOperands(), has) && llvm::none_of(op_->getResults(), has))
       return {};
@@ -27,19 +30,18 @@ public:
       return {};
     return llvm::TypeSwitch<mlir::Operation*, Reason>(op_)
         .Case([&](ReshapeOp reshape) { return keepsRowsWhole(reshape) ? Reason() : Reason("cuts a call's rows anew"); })
-        .Case([&](SliceOp slice) {
-          Size size = sizesOf(slice.getX())[slice.getAxis()];
-          bool isATexts = rows_.ofTokens && size == Size::symbol(rows_.name); // as the last token
-          return countsRows(size, rows_) && !isATexts ? Reason("takes rows by where they stand") : Reason();
+        .Case([](SliceOp) { return Reason(); })
+        .Case([&](SliceAtOp slice) {
+          if (isAxis(slice.getX(), 0))
+            return Reason("takes rows by where they stand");
+          return isAxis(slice.getResult(), 0) ? ofTokens() : Reason();
         })
-        .Case([&](SliceAtOp slice) { return isAxis(slice.getX(), 0) ? Reason("takes rows by where they stand") : Reason(); })
         .Case([&](ConcatOp concat) { return isAxis(concat.getResult(), concat.getAxis()) ? Reason("puts rows behind each other") : Reason(); })
         .Case([&](ReduceOp reduce) { return isAxis(reduce.getX(), reduce.getAxis()) ? Reason("makes one number of the rows of a call") : Reason(); })
         .Case([&](MatmulOp matmul) { return isLast(matmul.getA()) ? Reason("adds up over the rows of a call") : Reason(); })
         .Case<LayerNormOp, RmsNormOp, SoftmaxOp, LogSumExpOp, CrossEntropyOp, IsTopOp>(
             [&](auto op) { return isLast(op->getOperand(0)) ? Reason("works on all rows of a call together") : Reason(); })
-        .Case([](SelectOp) { return Reason(); }) // of columns, whose number is constant
-        .Case([&](TakeOp take) { return isLast(take.getX()) ? Reason("takes rows by where they stand") : Reason(); })
+        .Case<SelectOp, TakeOp>([](auto) { return Reason(); }) // of columns, whose number is constant
         .Case([&](AttentionOp attention) { return attentionOf(attention); })
         .Case([&](CachedAttentionOp) { return ofTokens(); })
         .Case([&](AppendOp) { return ofTokens(); })
@@ -79,6 +81,16 @@ private:
   bool isForEachRow(const Size& size) const { return size.substitute({{rows_.name, Size::symbol(rows_.name) * Size(2)}}) == size * Size(2); }
 
   Reason ofTokens() const { return rows_.ofTokens ? Reason() : Reason("depends on where a row stands"); }
+
+  Reason sliceOf(SliceOp slice) const {
+    auto axis = static_cast<size_t>(slice.getAxis());
+    Size size = sizesOf(slice.getX())[axis];
+    if (!countsText(slice.getStart()) && !countsRows(size, rows_) && !isAxis(slice.getResult(), slice.getAxis()))
+      return {};
+    // Of a text's tokens, as the last one, or of what stands at their places.
+    bool isATexts = rows_.ofTokens && (size == Size::symbol(rows_.name) || !countsRows(size, rows_));
+    return isATexts ? Reason() : Reason("takes rows by where they stand");
+  }
 
   bool keepsRowsWhole(ReshapeOp reshape) const {
     Size before[2];

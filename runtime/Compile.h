@@ -54,7 +54,8 @@ struct CompileOptions {
   std::string weightsAs;
   std::optional<GenerationSizes> generate; // a plan for generation beside that for inference, for each target
   /// A row's results are the same bits whatever rows stand beside it (Plan::invariant); what cannot keep that, in the model or among the kernels, is
-  /// Error(Usage) that names it. Of inference and generation.
+  /// Error(Usage) that names it. Of inference; with `generate` of that plan alone: a model may share out an expert's room where it infers, and have room for
+  /// all where it continues texts.
   bool invariant = false;
   bool debugInfo = false;             // CPU kernels know their lines in the model, for debuggers and profilers
   std::string moefy;                  // "experts=4,top_k=2,gate=gshard"; empty: as the model says

@@ -125,7 +125,11 @@ void check(const CheckFlags& flags) {
   Program program = openProgram(flags, compile).program;
   CommonOptions anyTarget = flags; // parameters and inputs are the same for all of them
   anyTarget.targets.clear();
+  anyTarget.invariant = false; // a demand on what the devices run
   const Plan& plan = choosePlan(program, anyTarget);
+  for (const auto& one : {device, against})
+    if (flags.invariant && !one->targets().empty())
+      checkInvariant(one->load(program, plan.purpose)->plan(), flags);
   auto progress =
       std::make_unique<Progress>(fmt::format("checking {} on {} against {}", flags.file.filename().string(), flags.device, flags.against), flags.quiet);
   constexpr double kLearningRate = 0.01; // large enough for what a step changes to show

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 
 namespace moec::cli {
@@ -31,7 +32,22 @@ struct CompileFlags : CommonOptions {
   bool needsCompiler() const { return timePhases || !stopAfter.empty() || !from.empty() || !emit.empty() || !dumpPhases.empty() || !kernels.empty(); }
 };
 
+/// A database that somebody names is there to be used; the one that nobody names may lie idle.
+void checkTuning(const CompileFlags& flags) {
+  if (flags.tuning.empty() || flags.tuning == "off")
+    return;
+  const std::vector<std::string>& phases = wordsOf("PHASE");
+  auto place = [&](const std::string& phase) { return std::ranges::find(phases, phase); };
+  if (!flags.from.empty() && place(flags.from) > place("schedule"))
+    throw Error(
+        Fault::Usage,
+        fmt::format("--tuning is for phase 'schedule', which lies before --from {}: give it where the dump is made, and leave it out here", flags.from));
+  if (!flags.stopAfter.empty() && place(flags.stopAfter) < place("schedule"))
+    throw Error(Fault::Usage, fmt::format("--tuning is for phase 'schedule', which does not run with --stop-after {}: leave one of them out", flags.stopAfter));
+}
+
 OpenedProgram compileNow(const CompileFlags& flags, CompileOptions options, std::string& text) {
+  checkTuning(flags);
   options.stopAfter = flags.stopAfter;
   options.from = flags.from;
   options.emit = flags.emit;
@@ -177,7 +193,9 @@ void addCompileCommand(CLI::App& app) {
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
   addEvaluateFlags(*command, *flags, "a plan for evaluation too: the loss of the model as it infers, and what else its loss can tell");
-  addContextFlags(*command, *flags, "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept");
+  addContextFlags(
+      *command, *flags,
+      "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept; --invariant is then a demand on it alone");
   command->add_flag("--input-gradients", flags->inputGradients, "with --train: the gradients of inputs are results too, as gradient.<input>")->needs("--train");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
   auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")->type_name("PHASE")->check(phase);

@@ -71,7 +71,9 @@ Program openGeneration(const GenerateFlags& flags, const GenerationSource& sourc
     if (flags.context)
       throw Error(Fault::Usage, fmt::format("{}: --context changes how a model is compiled, but this file is compiled already", common.file.string()));
   } else if (!flags.context) { // the limit stands in the plan for inference
-    Program plain = openProgram(common, options).program;
+    CommonOptions forLimit = common;
+    forLimit.invariant = false; // a demand on what generates
+    Program plain = openProgram(forLimit, options).program;
     common.context = longestText(plain.data().plans.front()).value_or(kUsualContext);
   }
   return openProgram(common, options).program;
@@ -152,6 +154,7 @@ void generate(GenerateFlags flags) {
     throw Error(Fault::Usage, "a prompt without a token: there is nothing to continue; leave --prompt out to begin with a new line");
   Program program = openGeneration(flags, source, targetsFor({device}));
   Generator generator(program, device);
+  checkInvariant(generator.plan(), flags);
   const InputInfo& input = *std::ranges::find_if(generator.plan().inputs, [](const InputInfo& one) { return one.shape.size() == 2; });
   if (input.below && source.tokenizer->vocabulary() > *input.below)
     throw Error(Fault::Usage, fmt::format("the tokenizer, {}, has a vocabulary of {}, but the model takes ids below {}: it is another model's",

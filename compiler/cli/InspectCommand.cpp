@@ -186,8 +186,10 @@ std::string launchTable(const std::vector<LaunchInfo>& launches, const Bindings&
 std::string bitsText(const Plan& plan) {
   if (plan.invariant)
     return "a row's do not depend on its neighbours";
+  bool isOfSums = plan.purpose == Purpose::Training || plan.purpose == Purpose::Evaluation;
   if (plan.couplings.empty())
-    return "do not depend on threads; results are sums over the rows of a call";
+    return isOfSums ? "do not depend on threads; results are sums over the rows of a call"
+                    : "do not depend on threads; whether a row's do on its neighbours, this program does not say";
   std::string text = "do not depend on threads; a row's do on its neighbours:";
   for (const RowCoupling& coupling : plan.couplings)
     text += "\n            " + describe(coupling);

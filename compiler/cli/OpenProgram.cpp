@@ -55,14 +55,29 @@ const Plan& choosePlan(const Program& program, const CommonOptions& common) {
       plans.emplace_back(plan);
   if (plans.empty())
     throw Error(Fault::Data, fmt::format("{}: no plan for any target", common.file.string()));
-  if (common.targets.empty())
+  if (common.targets.empty()) {
+    checkInvariant(plans.front(), common);
     return plans.front();
+  }
   const std::string& wanted = common.targets.front();
   auto found = std::ranges::find_if(plans, [&](const Plan& plan) { return plan.target == wanted || (wanted == "cpu" && plan.target.starts_with("cpu:")); });
   if (found == plans.end())
     throw Error(Fault::Usage,
                 fmt::format("{} has no plan for target \"{}\"; it is compiled for: {}", common.file.string(), wanted, fmt::join(targetsOf(program), ", ")));
+  checkInvariant(*found, common);
   return *found;
+}
+
+void checkInvariant(const Plan& plan, const CommonOptions& common) {
+  if (!common.invariant || plan.invariant)
+    return;
+  std::string file = common.file.string();
+  if (plan.couplings.empty())
+    throw Error(
+        Fault::Usage,
+        fmt::format("{}: --invariant: the plan for {} does not say whether a row's bits depend on its neighbours: compile the model again", file, plan.target));
+  throw Error(Fault::Usage,
+              fmt::format("{}: --invariant: on {} a row's bits depend on its neighbours: {}", file, plan.target, describe(plan.couplings.front())));
 }
 
 void describeTargetOfView(CLI::App& command) {
@@ -167,11 +182,11 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
           std::pair(!common.tuning.empty(), "--tuning")})
       if (given)
         throw Error(Fault::Usage, fmt::format("{}: {} changes how a model is compiled, but this file is compiled already", common.file.string(), flag));
+    for (auto [given, flag, what] : {std::tuple(common.train, "--train", "gradients"), std::tuple(common.evaluate, "--evaluate", "losses")})
+      if (common.invariant && given)
+        throw Error(Fault::Usage,
+                    fmt::format("--invariant is for inference and generation: {} are sums over the rows of a call; leave it or {} out", what, flag));
     Program program = Program::load(common.file);
-    for (const Plan& plan : program.data().plans)
-      if (common.invariant && !plan.couplings.empty())
-        throw Error(Fault::Usage, fmt::format("{}: --invariant: on {} a row's bits depend on its neighbours: {}", common.file.string(), plan.target,
-                                              describe(plan.couplings.front())));
     for (const Plan& plan : program.data().plans)
       if (!common.nonFinite.empty() && plan.purpose != Purpose::Generation && (common.nonFinite == "error") != (plan.nonFinite == NonFiniteLogits::Error))
         throw Error(Fault::Usage, fmt::format("{}: --non-finite is a choice of how a model is compiled, and this file was compiled with the other one",

@@ -32,8 +32,11 @@ Program openForView(const CommonOptions& common);
 /// What the one plan is for that --train or --evaluate names. Error(Usage) for both.
 Purpose purposeOf(const CommonOptions& common);
 /// The plan of that purpose, of the first target that --target names, else of the first: targets stand best first. "cpu" is the best for a CPU. Error(Usage)
-/// lists what there is.
+/// lists what there is; so does checkInvariant().
 const Plan& choosePlan(const Program& program, const CommonOptions& common);
+/// Where --invariant is given: Error(Usage) for a plan that does not promise it (Plan::invariant), with what couples its rows. Whoever uses a plan that it did
+/// not choose asks this of it: a program's other plans may couple what they want.
+void checkInvariant(const Plan& plan, const CommonOptions& common);
 /// What --target means for those commands, in its help.
 void describeTargetOfView(CLI::App& command);
 std::vector<std::string> targetsOf(const Program& program);

@@ -74,6 +74,7 @@ void run(const RunFlags& flags) {
         .program;
   });
   Session session = step("open the session", [&] { return Session(program, device); });
+  checkInvariant(session.plan(), flags);
   session.trace(trace);
   TensorMap inputs = step("read the inputs", [&] { return readInputs(session.plan(), flags); });
   step("load the weights", [&] { loadWeights(session, flags); });

@@ -272,6 +272,36 @@ TEST_F(CompiledProgram, ExplainNamesOpsAndReason) {
   EXPECT_EQ(line["ops"][0], "moe.mul");
 }
 
+TEST_F(CompiledProgram, InvarianceIsDemandedOfThePlanThatIsUsed) {
+  std::vector<std::string> run{"run", program, "--init", "0", "--input", "x=" + rows, "--invariant"}, bench{"bench", program, "--invariant"};
+  EXPECT_THAT(moec({"inspect", program}).out,
+              HasSubstr("bits        do not depend on threads; whether a row's do on its neighbours, this program does not say\n"));
+  const char* unsaid = "--invariant: the plan for cpu:x86-64-v3 does not say whether a row's bits depend on its neighbours: compile the model again";
+  for (const auto& command : std::vector<std::vector<std::string>>{run, bench, {"inspect", program, "--invariant"}, {"explain", program, "--invariant"}})
+    expectFailure(command, 2, unsaid);
+
+  // A plan that couples is nothing to who uses another.
+  ProgramData data = scaleCudaProgram().data();
+  data.plans[0].invariant = true;
+  data.plans[1].couplings = {{.label = "layers.1.scale", .why = "mul pairs rows of a call with each other"}};
+  Program(ProgramData(data)).save(program);
+  EXPECT_EQ(moec(run).code, 0) << moec(run).err;
+  EXPECT_THAT(moec({"inspect", program, "--invariant"}).out, HasSubstr("bits        a row's do not depend on its neighbours\n"));
+  const char* coupled = "on cuda:sm_80 a row's bits depend on its neighbours: layers.1.scale: mul pairs rows of a call with each other";
+  for (const char* command : {"inspect", "explain"})
+    expectFailure({command, program, "--invariant", "--target", "cuda:sm_80"}, 2, coupled);
+  EXPECT_THAT(moec({"inspect", program, "--target", "cuda:sm_80"}).out, HasSubstr("a row's do on its neighbours:\n            layers.1.scale: mul pairs rows"));
+
+  std::swap(data.plans[0].invariant, data.plans[1].invariant);
+  std::swap(data.plans[0].couplings, data.plans[1].couplings);
+  Program(std::move(data)).save(program);
+  expectFailure(run, 2, "on cpu:x86-64-v3 a row's bits depend on its neighbours: layers.1.scale: mul pairs");
+
+  for (auto [flag, sums] : {std::pair("--train", "gradients"), std::pair("--evaluate", "losses")})
+    expectFailure({"inspect", program, "--invariant", flag}, 2,
+                  fmt::format("--invariant is for inference and generation: {} are sums over the rows of a call; leave it or {} out", sums, flag));
+}
+
 TEST_F(CompiledProgram, CompileRefusesAProgram) { expectFailure({"compile", program}, 2, "is compiled already"); }
 
 } // namespace

@@ -106,6 +106,26 @@ TEST_F(Generate, ContinuesWhatATrainingLearnt) {
   expectFailure({"generate", "plain.moec", "--weights", weights, "--tokenizer", "bytes"}, 2, "generation");
 }
 
+// Where it infers, an expert of this model has room for some rows alone.
+TEST_F(Generate, InvarianceIsDemandedOfGenerationAlone) {
+  std::string model = textOf(kSpeaker);
+  const std::string gate = R"({"kind": "top_k", "top_k": 2})";
+  ASSERT_NE(model.find(gate), std::string::npos);
+  file("tight.json", model.replace(model.find(gate), gate.size(), R"({"kind": "switch", "capacity": {"train": 1, "eval": 1}})"));
+  const char* why = "assign shares an expert's capacity out among the rows of a call";
+  expectFailure({"inspect", "tight.json", "--invariant"}, 2, why);
+  std::vector<std::string> generate{"generate", "tight.json", "--init", "0", "--tokenizer", "bytes", "--tokens", "2", "--invariant"};
+  Outcome outcome = moec(generate);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  outcome = moec({"compile", "tight.json", "--context", "16", "--invariant", "-o", "tight.moec"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  generate[1] = "tight.moec";
+  outcome = moec(generate);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(moec({"inspect", "tight.moec", "--generate", "--invariant"}).out, HasSubstr("bits        a row's do not depend on its neighbours\n"));
+  expectFailure({"inspect", "tight.moec", "--invariant"}, 2, why);
+}
+
 TEST_F(Generate, WhatIsMissing) {
   expectFailure({"generate", "model.json", "--init", "0"}, 2, "model.json does not say what its tokens are: give --tokenizer FILE or --tokenizer bytes");
   expectFailure({"generate", "model.json", "--context", "8", "--tokenizer", "bytes"}, 2, "parameters and no weights: give --weights FILE, or --init SEED");

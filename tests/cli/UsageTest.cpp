@@ -79,6 +79,16 @@ TEST_F(Usage, MistakesOfTheCallerAreTwo) {
   expectFailure({"completion", "csh"}, 2, "csh");
 }
 
+TEST_F(Usage, ATuningDatabaseThatIsNamedIsUsed) {
+  std::string model = file("m.json", "{}"), database = file("t.jsonl", "");
+  for (const char* phase : {"plan", "emit", "pack"})
+    expectFailure({"compile", model, "--tuning", database, "--from", phase}, 2,
+                  fmt::format("--tuning is for phase 'schedule', which lies before --from {}: give it where the dump is made, and leave it out here", phase));
+  for (const char* phase : {"import", "grad", "fuse"})
+    expectFailure({"compile", model, "--tuning", database, "--stop-after", phase}, 2,
+                  fmt::format("--tuning is for phase 'schedule', which does not run with --stop-after {}: leave one of them out", phase));
+}
+
 TEST_F(Usage, AMistypedOptionIsTold) {
   expectFailure({"run", "m.json", "--wieghts", "w.safetensors"}, 2, "`moec run` has no option --wieghts; did you mean \"--weights\"? see `moec run --help`");
   expectFailure({"run", "m.json", "--inptu=x=x.json"}, 2, "`moec run` has no option --inptu; did you mean \"--input\"?");

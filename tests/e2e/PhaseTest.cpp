@@ -146,6 +146,34 @@ TEST(Phases, WhatTheImportWouldDoIsRefusedBehindIt) {
   EXPECT_NE(problem(alone, model).find("compile for training too"), std::string::npos);
 }
 
+// Where nothing looks for couplings, or nobody promises anything.
+TEST(Phases, InvarianceThatIsNotLookedAtIsRefused) {
+  TemporaryFolder folder;
+  auto problem = [](const CompileOptions& options, const std::filesystem::path& file) -> std::string {
+    try {
+      compileFile(file, options);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.fault(), Fault::Usage) << error.what();
+      return error.what();
+    }
+    return "";
+  };
+  auto model = patchedModel("batched-experts.json"), dump = folder.path() / "training.mlir";
+  CompileOptions options{.targets = {"cpu:x86-64-v3"}, .invariant = true};
+  for (const char* phase : {"import", "fuse", "schedule"}) {
+    options.stopAfter = phase;
+    EXPECT_EQ(problem(options, model), std::string("--invariant is held against what stands behind phase 'schedule', and --stop-after ") + phase +
+                                           " ends before: leave one of them out");
+  }
+  options.stopAfter = "plan";
+  EXPECT_EQ(problem(options, model), "");
+
+  CompileOptions before{.train = true, .stopAfter = "grad"};
+  std::ofstream(dump) << compileFile(patchedModel("switch-lm.json"), before).text;
+  options.from = "fuse";
+  EXPECT_EQ(problem(options, dump), "--invariant is for inference and generation, and this is a dump for training: leave it out");
+}
+
 TEST(Phases, ADumpThatIsNoneIsAnError) {
   TemporaryFolder folder;
   auto file = folder.path() / "broken.mlir";

@@ -40,6 +40,7 @@ BenchSubject::BenchSubject(const std::filesystem::path& file, const CommonOption
   name_ = program.name();
   if (!own.train) {
     session_.emplace(program, device);
+    checkInvariant(plan(), own);
     loadWeights(*session_, own);
     made_ = madeOf(plan(), own, opened.precompiled);
     return;
