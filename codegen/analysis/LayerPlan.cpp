@@ -57,7 +57,7 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
     if (!w->columns.constant() || !w->depth.constant())
       return kernel.emitOpError("multiplies by matrices of ")
              << w->columns.str() << " x " << w->depth.str() << ": a moe_layer needs sizes that are known at compile time";
-    LayerProduct product{op, false, op.getRows(), *w, {}};
+    LayerProduct product{op, false, op.getRows(), 0, *w, {}};
     if (auto dispatch = op.getRows().getDefiningOp<ir::DispatchOp>()) {
       if (failed(inputOf(kernel, dispatch.getX(), "x of the dispatch")))
         return mlir::failure();
@@ -82,6 +82,14 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
       product->sink = sink;
     }
   }
+  for (LayerProduct& product : products) {
+    if (product.gathered)
+      continue;
+    auto maker = llvm::find_if(products, [&](const LayerProduct& one) { return one.sink == product.rows && one.op->isBeforeInBlock(product.op); });
+    if (maker == products.end())
+      return kernel.emitOpError("of kind \"moe_layer\" multiplies rows that no product before leaves: not supported");
+    product.from = static_cast<size_t>(maker - products.begin());
+  }
   dtype = dtypeOf(combine.getRows());
   for (const LayerProduct& product : products) {
     if (!product.sink)
@@ -94,7 +102,7 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
 
 bool LayerPlan::isChain() const {
   for (size_t i = 0; i < products.size(); ++i)
-    if (products[i].gathered != (i == 0) || (i > 0 && products[i].rows != products[i - 1].sink))
+    if (products[i].gathered != (i == 0) || (i > 0 && products[i].from != i - 1))
       return false;
   return true;
 }

@@ -48,8 +48,11 @@ struct LayerInputs {
     down = ofExperts(maker, type, {c.experts, c.width, c.hidden});
     downBias = maker.tensor(type, {text(c.experts), text(c.width)});
     residual = maker.tensor(type, {"t", text(c.width)});
+    otherUp = ofExperts(maker, type, {c.experts, c.hidden, c.width});
+    middle = ofExperts(maker, type, {c.experts, c.hidden, c.hidden});
+    otherMiddle = ofExperts(maker, type, {c.experts, c.hidden, c.hidden});
   }
-  mlir::Value bias, x, tokens, scores, up, upBias, down, downBias, residual;
+  mlir::Value bias, x, tokens, scores, up, upBias, down, downBias, residual, otherUp, middle, otherMiddle;
 };
 
 struct Gate {
@@ -73,7 +76,8 @@ protected:
       all.push_back(all[1].cast(router()));
     all.push_back(randomTensor(router(), {c().experts, c().width}, 2));
     for (const Shape& shape : {Shape{c().experts, c().hidden, c().width}, Shape{c().experts, c().hidden}, Shape{c().experts, c().width, c().hidden},
-                               Shape{c().experts, c().width}, Shape{c().tokens, c().width}})
+                               Shape{c().experts, c().width}, Shape{c().tokens, c().width}, Shape{c().experts, c().hidden, c().width},
+                               Shape{c().experts, c().hidden, c().hidden}, Shape{c().experts, c().hidden, c().hidden}})
       all.push_back(randomTensor(type(), shape, static_cast<uint32_t>(all.size())));
     return all;
   }
@@ -129,8 +133,8 @@ protected:
     Weights scores(ofScores ? ofScores.getInt() : nr.getInt()), experts(nr.getInt());
     size_t first = scoresInput();
     inputs[first] = reference::pack(inputs[first], ofScores ? ofScores.getInt() : nr.getInt());
-    inputs[first + 1] = reference::pack(inputs[first + 1], nr.getInt());
-    inputs[first + 3] = reference::pack(inputs[first + 3], nr.getInt());
+    for (size_t ofExperts : {1, 3, 6, 7, 8})
+      inputs[first + ofExperts] = reference::pack(inputs[first + ofExperts], nr.getInt());
     KernelMaker maker(*context);
     LayerInputs in(maker, c(), type(), scores, experts);
     ir::KernelOp kernel = maker.finish(kind, write(maker, in));
@@ -260,6 +264,16 @@ TEST_P(LayerKernelForms, gatedExperts) {
     auto product = [&] { return maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.up, gate.routing); };
     mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::AddOp>(product(), maker.make<ir::ExpertRowsOp>(in.upBias, gate.routing)));
     return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, product()))};
+  });
+}
+
+/// Two products read what the first one leaves.
+TEST_P(LayerKernelForms, productsSideBySideBehindAFirst) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value rows = upOf(maker, in, gate.routing);
+    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(rows, in.middle, gate.routing));
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, maker.make<ir::GroupedMatmulOp>(rows, in.otherMiddle, gate.routing)))};
   });
 }
 
