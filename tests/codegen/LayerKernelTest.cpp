@@ -261,9 +261,19 @@ TEST_P(LayerKernelForms, oneProductGathersAndCombines) {
 TEST_P(LayerKernelForms, gatedExperts) {
   expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     Gate gate = topK(maker, in);
-    auto product = [&] { return maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.up, gate.routing); };
-    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::AddOp>(product(), maker.make<ir::ExpertRowsOp>(in.upBias, gate.routing)));
-    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, product()))};
+    auto product = [&](mlir::Value w) { return maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), w, gate.routing); };
+    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::AddOp>(product(in.up), maker.make<ir::ExpertRowsOp>(in.upBias, gate.routing)));
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, product(in.otherUp)))};
+  });
+}
+
+/// Gathered rows, those of a product before, gathered ones again: each product has rows of its own.
+TEST_P(LayerKernelForms, aProductOfXBehindAnInnerOne) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value inner = maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(upOf(maker, in, gate.routing), in.middle, gate.routing));
+    mlir::Value ofX = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.otherUp, gate.routing);
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(inner, ofX))};
   });
 }
 
