@@ -119,8 +119,11 @@ protected:
 
   /// Writes the kernel's results; its kind and inputs behind those of LayerInputs are given.
   using Write = std::function<mlir::SmallVector<mlir::Value>(KernelMaker&, const LayerInputs&)>;
+  /// Of a schedule, in place of the chosen ones.
+  using Entries = std::vector<std::pair<const char*, int64_t>>;
   /// Results of one thread; several must give the same bits.
-  std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr, int64_t block = 0) {
+  std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr,
+                          const Entries& entries = {}) {
     auto context = makeContext();
     std::string error;
     auto emitter = codegen::makeEmitter(target, error);
@@ -138,14 +141,10 @@ protected:
     KernelMaker maker(*context);
     LayerInputs in(maker, c(), type(), scores, experts);
     ir::KernelOp kernel = maker.finish(kind, write(maker, in));
-    if (block) {
-      mlir::SmallVector<mlir::NamedAttribute> fields(schedule.begin(), schedule.end());
-      for (mlir::NamedAttribute& field : fields)
-        if (field.getName() == "block")
-          field.setValue(maker.builder().getI64IntegerAttr(block));
-      schedule = maker.builder().getDictionaryAttr(fields);
-    }
-    kernel.setScheduleAttr(schedule);
+    mlir::NamedAttrList edited(schedule);
+    for (const auto& [entry, value] : entries)
+      edited.set(entry, maker.builder().getI64IntegerAttr(value));
+    kernel.setScheduleAttr(edited.getDictionary(context.get()));
     if (expected) {
       reference::Call call{.bindings = bindings(), .seed = 5, .step = 3};
       *expected = reference::evaluate(kernel, inputs, call);
@@ -167,6 +166,15 @@ protected:
       for (size_t i = 0; i < got.size(); ++i)
         expectNear(got[i], expected[i], i);
     }
+  }
+  /// What is said in place of a kernel.
+  std::string refusal(const Write& write, const Entries& entries = {}) {
+    try {
+      run("moe_layer", write, inputs(), nullptr, entries);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "a kernel was made";
   }
   void expectNear(const Tensor& got, const Tensor& want, size_t result) {
     ASSERT_EQ(got.shape(), want.shape());
@@ -216,7 +224,7 @@ TEST_P(LayerParts, haveTheSameBits) {
         return {gate.weights, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
       };
       std::vector<Tensor> layer = run("moe_layer", whole, all);
-      expectSameBits(run("moe_layer", whole, all, nullptr, 7), layer);
+      expectSameBits(run("moe_layer", whole, all, nullptr, {{"block", 7}}), layer);
       std::vector<Tensor> gates = run(
           "gate",
           [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
@@ -315,14 +323,6 @@ TEST_P(LayerKernelForms, scoresAndWhatIsMadeOfThemAreResultsToo) {
 
 TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
   target = testTargets().front();
-  auto refusal = [&](const Write& write) {
-    try {
-      run("moe_layer", write, inputs());
-    } catch (const std::exception& error) {
-      return std::string(error.what());
-    }
-    return std::string("a kernel was made");
-  };
   std::string capacity = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     ir::SelectOp top = select(maker, maker.make<ir::MatmulOp>(in.tokens, in.scores));
     Gate gate{assign(maker, top.getIndices(), "3"), maker.make<ir::SoftmaxOp>(top.getValues())};
@@ -340,6 +340,21 @@ TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
     return {downOf(maker, in, gate, made)};
   });
   EXPECT_NE(rows.find("its experts read rows by their places"), std::string::npos) << rows;
+}
+
+TEST_P(LayerKernelForms, entriesThatNoBlockHasAreRefused) {
+  target = testTargets().front();
+  auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  };
+  for (const char* entry : {"block", "group", "rows", "nr", "score_rows", "score_nr"})
+    for (int64_t value : {int64_t{-1}, int64_t{0}, (int64_t{1} << 20) + 1, int64_t{12000000000}, std::numeric_limits<int64_t>::max() - 7}) {
+      std::string wanted = "has an illegal schedule: " + std::string(entry) + " " + text(value) + " must be between 1 and 1048576",
+                  got = refusal(whole, {{entry, value}});
+      EXPECT_NE(got.find(wanted), std::string::npos) << got;
+    }
+  EXPECT_NE(refusal(whole, {{"score_nr", 3}}).find("scores: nr 3 is not a multiple"), std::string::npos);
 }
 
 class LayerKernelChains : public LayerKernels {};
