@@ -94,8 +94,9 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
   for (const LayerProduct& product : products) {
     if (!product.sink)
       return kernel.emitOpError("of kind \"moe_layer\" has a product whose rows nothing combines: not supported");
-    if (dtypeOf(product.sink) != dtype)
-      return kernel.emitOpError("makes rows of ") << name(dtypeOf(product.sink)) << " from rows of " << name(dtype) << ": a moe_layer needs one dtype";
+    for (DType found : {dtypeOf(product.rows), dtypeOf(product.sink)})
+      if (found != dtype)
+        return kernel.emitOpError("has rows of ") << name(found) << " in a layer of " << name(dtype) << ": a moe_layer needs one dtype";
   }
   return mlir::success();
 }
@@ -123,6 +124,9 @@ mlir::LogicalResult LayerPlan::checkValues(ir::KernelOp kernel, llvm::ArrayRef<m
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     if (isOfExperts(value.getDefiningOp()) && !llvm::is_contained(results, static_cast<unsigned>(i)))
       return kernel.emitOpError("of kind \"moe_layer\" gives its experts' rows away: not supported");
+  for (mlir::Value value : yieldOf(kernel)->getOperands())
+    if (mlir::isa<ir::RoutingType>(value.getType()) && value != routing())
+      return kernel.emitOpError("of kind \"moe_layer\" gives a routing away that is not its experts': not supported");
   return mlir::success();
 }
 

@@ -129,9 +129,13 @@ protected:
     auto emitter = codegen::makeEmitter(target, error);
     KernelMaker plain(*context);
     LayerInputs plainInputs(plain, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
-    mlir::DictionaryAttr schedule = emitter->chooseSchedule(plain.finish(kind, write(plain, plainInputs)));
+    mlir::DictionaryAttr schedule;
+    {
+      mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic& diagnostic) { error += diagnostic.str(); });
+      schedule = emitter->chooseSchedule(plain.finish(kind, write(plain, plainInputs)));
+    }
     if (!schedule)
-      throw std::runtime_error("no schedule");
+      throw std::runtime_error("no schedule: " + error);
     auto nr = schedule.getAs<mlir::IntegerAttr>("nr"), ofScores = schedule.getAs<mlir::IntegerAttr>("score_nr");
     Weights scores(ofScores ? ofScores.getInt() : nr.getInt()), experts(nr.getInt());
     size_t first = scoresInput();
@@ -334,6 +338,19 @@ TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
     return {gate.routing, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
   });
   EXPECT_NE(routing.find("its routing is used elsewhere"), std::string::npos) << routing;
+  std::string another = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = aboveAverage(maker, in);
+    mlir::Value undropped = gate.routing.getDefiningOp<ir::DropOp>().getRouting();
+    return {undropped, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  });
+  EXPECT_NE(another.find("gives a routing away that is not its experts'"), std::string::npos) << another;
+  std::string wide = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value x = maker.tensor(DType::F64, {"t", text(c().width)}), up = maker.tensor(DType::F64, {text(c().experts), text(c().hidden), text(c().width)});
+    mlir::Value made = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, gate.routing), up, gate.routing);
+    return {downOf(maker, in, gate, maker.make<ir::CastOp>(made, mlir::TypeAttr::get(maker.builder().getF32Type())))};
+  });
+  EXPECT_NE(wide.find("has rows of f64 in a layer of f32: a moe_layer needs one dtype"), std::string::npos) << wide;
   std::string rows = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     Gate gate = topK(maker, in);
     mlir::Value made = maker.make<ir::MulOp>(upOf(maker, in, gate.routing), maker.tensor(type(), {text(c().choices) + "*t", text(c().hidden)}));
