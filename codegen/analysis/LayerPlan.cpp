@@ -57,7 +57,7 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
     if (!w->columns.constant() || !w->depth.constant())
       return kernel.emitOpError("multiplies by matrices of ")
              << w->columns.str() << " x " << w->depth.str() << ": a moe_layer needs sizes that are known at compile time";
-    LayerProduct product{op, false, op.getRows(), *w, {}};
+    LayerProduct product{op, false, op.getRows(), 0, *w, {}};
     if (auto dispatch = op.getRows().getDefiningOp<ir::DispatchOp>()) {
       if (failed(inputOf(kernel, dispatch.getX(), "x of the dispatch")))
         return mlir::failure();
@@ -82,19 +82,28 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
       product->sink = sink;
     }
   }
+  for (LayerProduct& product : products) {
+    if (product.gathered)
+      continue;
+    auto maker = llvm::find_if(products, [&](const LayerProduct& one) { return one.sink == product.rows && one.op->isBeforeInBlock(product.op); });
+    if (maker == products.end())
+      return kernel.emitOpError("of kind \"moe_layer\" multiplies rows that no product before leaves: not supported");
+    product.from = static_cast<size_t>(maker - products.begin());
+  }
   dtype = dtypeOf(combine.getRows());
   for (const LayerProduct& product : products) {
     if (!product.sink)
       return kernel.emitOpError("of kind \"moe_layer\" has a product whose rows nothing combines: not supported");
-    if (dtypeOf(product.sink) != dtype)
-      return kernel.emitOpError("makes rows of ") << name(dtypeOf(product.sink)) << " from rows of " << name(dtype) << ": a moe_layer needs one dtype";
+    for (DType found : {dtypeOf(product.rows), dtypeOf(product.sink)})
+      if (found != dtype)
+        return kernel.emitOpError("has rows of ") << name(found) << " in a layer of " << name(dtype) << ": a moe_layer needs one dtype";
   }
   return mlir::success();
 }
 
 bool LayerPlan::isChain() const {
   for (size_t i = 0; i < products.size(); ++i)
-    if (products[i].gathered != (i == 0) || (i > 0 && products[i].rows != products[i - 1].sink))
+    if (products[i].gathered != (i == 0) || (i > 0 && products[i].from != i - 1))
       return false;
   return true;
 }
@@ -115,6 +124,9 @@ mlir::LogicalResult LayerPlan::checkValues(ir::KernelOp kernel, llvm::ArrayRef<m
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     if (isOfExperts(value.getDefiningOp()) && !llvm::is_contained(results, static_cast<unsigned>(i)))
       return kernel.emitOpError("of kind \"moe_layer\" gives its experts' rows away: not supported");
+  for (mlir::Value value : yieldOf(kernel)->getOperands())
+    if (mlir::isa<ir::RoutingType>(value.getType()) && value != routing())
+      return kernel.emitOpError("of kind \"moe_layer\" gives a routing away that is not its experts': not supported");
   return mlir::success();
 }
 

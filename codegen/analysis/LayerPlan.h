@@ -11,6 +11,7 @@ struct LayerProduct {
   ir::GroupedMatmulOp op;
   bool gathered = false; // rows are x (T, depth) by the routing's list; else the sink of a product before
   mlir::Value rows;      // x, or those rows
+  size_t from = 0;       // of rows that are not gathered: the product that they are the sink of
   ProductOperand w;
   mlir::Value sink; // rows that the ops behind the product make: the next product's, the combine's, or what a product side by side goes on with
 

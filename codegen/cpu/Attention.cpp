@@ -139,7 +139,7 @@ mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel) {
   if (auto why = schedule->illegal(k.target(), plan->dtype))
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   AttentionWriter writer(k, *plan, *schedule);
-  isShort(*plan) ? writer.headStage() : writer.packAndQueryStages();
+  isShort(*plan, /*isGradient=*/false) ? writer.headStage() : writer.packAndQueryStages();
   return mlir::success();
 }
 

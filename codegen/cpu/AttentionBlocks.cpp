@@ -1,6 +1,7 @@
 #include "codegen/cpu/AttentionBlocks.h"
 
 #include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/VectorMath.h"
 
 namespace moec::codegen::cpu {
@@ -10,10 +11,16 @@ HeadPanels::HeadPanels(const AttentionPlan& plan, int64_t nr)
   columnElements = plan.keys * Size(columnPanels * nr);
 }
 
-bool isShort(const AttentionPlan& plan) {
-  constexpr int64_t most = 96; // of keys; twice as many queries: 190 KB at 65 of both and heads of 64
-  auto within = [](const Size& size, int64_t bound) { return size.constant() && *size.constant() <= bound; };
-  return within(plan.keys, most) && within(plan.queries, 2 * most) && plan.headDim <= 128;
+bool isShort(const AttentionPlan& plan, bool isGradient) {
+  constexpr int64_t most = 96;              // of keys, and twice as many queries
+  constexpr int64_t mostProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
+  std::optional<int64_t> queries = plan.queries.constant(), keys = plan.keys.constant();
+  if (!queries || !keys || *keys > most || *queries > 2 * most)
+    return false;
+  // k and v as panels, q and y; of a gradient k in both forms, dk and dv, q, dy and dq, and two matrices of scores.
+  int64_t elements = isGradient ? (5 * *keys + 3 * *queries) * plan.headDim + 2 * *queries * *keys : 2 * (*keys + *queries) * plan.headDim + *queries * *keys;
+  bool isCached = elements * static_cast<int64_t>(byteSize(sumType(plan.dtype))) <= kL2Bytes / 4 * 3;
+  return isCached && (plan.sharing() == 1 || plan.sharing() * *queries * *keys * plan.headDim <= mostProducts);
 }
 
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {

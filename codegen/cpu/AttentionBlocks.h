@@ -14,8 +14,9 @@ struct HeadPanels {
   HeadPanels(const AttentionPlan& plan, int64_t nr);
 };
 
-/// Whether a head has so few queries and keys that they and their scores stay in L2: one item then does all of the head. Sizes of calls do not count.
-bool isShort(const AttentionPlan& plan);
+/// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and the heads that share
+/// the keys are not so much work that threads would lack pieces. Sizes of calls do not count as small.
+bool isShort(const AttentionPlan& plan, bool isGradient);
 
 /// Rows of one head: (N, Dh) inside (B, N, width).
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);

@@ -31,7 +31,7 @@ struct AttentionGradWriter {
   }
 
   /// What one item makes of all keys of a head, nobody makes again.
-  bool isOneStage() const { return isShort(plan) && *plan.keys.constant() <= schedule.keys && !gradients.dbias; }
+  bool isOneStage() const { return isShort(plan, /*isGradient=*/true) && *plan.keys.constant() <= schedule.keys && !gradients.dbias; }
   void headStage();
   void packStage();
   void queryStage();

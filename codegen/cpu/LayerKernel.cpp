@@ -44,11 +44,6 @@ public:
 
 private:
   std::vector<ProductSchedule> schedulesOfScores() const;
-  /// The product whose sink these rows are; of rows that are gathered, the first.
-  size_t madeBy(mlir::Value rows) const {
-    auto found = llvm::find_if(plan_.products, [&](const LayerProduct& product) { return product.sink == rows; });
-    return found == plan_.products.end() ? 0 : static_cast<size_t>(found - plan_.products.begin());
-  }
   bool isLast(size_t i) const { return i + 1 == plan_.products.size(); }
   mlir::LogicalResult makeEpilogues();
   void bindGate();
@@ -217,8 +212,9 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
     int64_t depth = product.depth(), panels = *product.w.panels(schedule_.nr).constant();
     Value x = product.gathered ? ofBlock(product.rows) : Value();
-    auto rowAt = [&, i = i](Value row) { return x ? k_.at(x, k_.mul(k_.div(placeOf(row), plan_.choices), depth), dtype) : rows_[i - 1].at(k_, row); };
-    Matrix a = x || dtype != sums ? copyRows(k_, dtype, rows, schedule_.group, Size(depth), rowAt) : Matrix{rows_[i - 1].base, k_.index(rows_[i - 1].stride)};
+    const RowBuffer& before = rows_[product.from];
+    auto rowAt = [&](Value row) { return x ? k_.at(x, k_.mul(k_.div(placeOf(row), plan_.choices), depth), dtype) : before.at(k_, row); };
+    Matrix a = x || dtype != sums ? copyRows(k_, dtype, rows, schedule_.group, Size(depth), rowAt) : Matrix{before.base, k_.index(before.stride)};
     Value weights = k_.at(k_.input(product.w.input), k_.mul(expert, panels * depth * schedule_.nr), dtype);
     k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&, i = i](Value panel) {
       multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * schedule_.nr), dtype), k_.index(schedule_.nr)}, k_.index(depth), tile, false);

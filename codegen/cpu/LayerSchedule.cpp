@@ -6,6 +6,7 @@ namespace {
 constexpr int64_t kBlockBytes = 128 << 10; // of a block's rows, beside the weights
 constexpr int64_t kGroupBytes = 16 << 10;  // of a group's rows: half of the first-level cache
 constexpr int64_t kRowsOfExpert = 96;      // in a block, where there is room: an expert's last register block is seldom whole
+constexpr int64_t kMostEntry = 1 << 20;    // of a schedule: more is no size of a block
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t bytesOf(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
@@ -32,13 +33,13 @@ ProductSchedule LayerSchedule::ofScores(const ScoreProduct& product) const {
 }
 
 std::optional<std::string> LayerSchedule::illegal(const CpuTarget& target, const LayerPlan& plan) const {
-  if (block < 1 || block > (1 << 20))
-    return "block " + std::to_string(block) + " must be between 1 and 1048576";
+  for (auto [name, entry] :
+       {std::pair<const char*, int64_t>{"block", block}, {"group", group}, {"rows", rows}, {"nr", nr}, {"score_rows", scoreRows}, {"score_nr", scoreNr}})
+    if (entry < 1 || entry > kMostEntry)
+      return name + (" " + std::to_string(entry)) + " must be between 1 and " + std::to_string(kMostEntry);
   ProductSchedule experts{rows, nr, 1, group, 1, true};
   if (auto why = experts.illegal(target, plan.dtype))
     return why;
-  if (scoreRows <= 0)
-    return "score_rows " + std::to_string(scoreRows) + " must be positive";
   for (const ScoreProduct& product : plan.gate.products)
     if (auto why = ofScores(product).illegal(target, plan.gate.dtype))
       return "scores: " + *why;

@@ -32,7 +32,7 @@ std::string obstacleToBlocks(ir::KernelOp kernel, const LayerPlan& plan);
 
 /// Bytes of the weights that every block reads.
 int64_t weightBytes(const LayerPlan& plan);
-/// Of them, the most for which one launch is chosen: half of the second-level cache that x86-64-v3 machines have at least.
-inline constexpr int64_t kMostWeightBytes = 256 << 10;
+/// Of them, the most for which one launch is chosen: a block's rows need the other half of the cache.
+inline constexpr int64_t kMostWeightBytes = kL2Bytes / 2;
 
 } // namespace moec::codegen::cpu

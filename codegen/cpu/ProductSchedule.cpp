@@ -5,9 +5,6 @@
 namespace moec::codegen::cpu {
 namespace {
 
-// Caches that schedules are made for: the least that x86-64-v3 and v4 machines have. Bits never depend on them.
-constexpr int64_t l1Bytes = 32 << 10, l2Bytes = 512 << 10;
-
 mlir::DictionaryAttr dictionary(mlir::MLIRContext* context, std::initializer_list<std::pair<llvm::StringRef, int64_t>> entries) {
   mlir::Builder builder(context);
   llvm::SmallVector<mlir::NamedAttribute> attributes;
@@ -129,11 +126,11 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   }
   // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at
   // depth 1024): panels are read in order, and each slice loads and stores the sums once more.
-  int64_t most = std::max<int64_t>(64, l2Bytes / 8 / (s.nr * bytes));
+  int64_t most = std::max<int64_t>(64, kL2Bytes / 8 / (s.nr * bytes));
   int64_t multiple = std::lcm(shape.group, int64_t{4});
   s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), multiple) * multiple;
   // A slice of an item's rows takes at most half of L2, and their sums over one panel half of L1.
-  int64_t block = std::min(l2Bytes / 2 / (s.slice * bytes), l1Bytes / 2 / (s.nr * bytes));
+  int64_t block = std::min(kL2Bytes / 2 / (s.slice * bytes), kL1Bytes / 2 / (s.nr * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));
   s.rowBlock = std::max<int64_t>(1, (block + s.rows - 1) / s.rows) * s.rows;
   // About 512 columns an item, whose sums take half of L2 where the depth is several slices: enough work for each copy of its rows. Of few rows less, so

@@ -7,6 +7,9 @@
 
 namespace moec::codegen::cpu {
 
+/// Caches of a core that schedules are made for; many x86-64-v3 and v4 machines have more, few have less. Bits never depend on them.
+inline constexpr int64_t kL1Bytes = 32 << 10, kL2Bytes = 512 << 10;
+
 /// Rows of the tallest register block of so many vectors that the target holds.
 int64_t mostRows(const CpuTarget& target, int64_t vectors);
 /// Rows of a transposed operand that are no longer than this are multiplied where they lie.

@@ -156,5 +156,24 @@ TEST(AttentionKernels, knownSizesChangeNoBits) {
   }
 }
 
+/// Heads of one launch with their own or shared keys: one stage where an item is little work and stays in the cache.
+TEST(AttentionKernels, oneItemDoesAHeadOfKeysWhereThatIsLittle) {
+  auto stages = [](DType type, int64_t queries, int64_t keys, int64_t heads, int64_t keyHeads, int64_t headDim) {
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    mlir::OpBuilder& b = maker.builder();
+    mlir::Value q = maker.tensor(type, {"1", text(queries), text(heads * headDim)}), k = maker.tensor(type, {"1", text(keys), text(keyHeads * headDim)});
+    mlir::Value v = maker.tensor(type, {"1", text(keys), text(keyHeads * headDim)});
+    mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, mlir::Value(), b.getI64IntegerAttr(heads), b.getI64IntegerAttr(keyHeads),
+                                            b.getF64FloatAttr(0.37), mlir::UnitAttr());
+    return LoadedKernel(maker.finish("attention", {y})).image().stages.size();
+  };
+  EXPECT_EQ(stages(DType::F32, 64, 64, 8, 8, 64), 1u);
+  EXPECT_EQ(stages(DType::F32, 64, 64, 8, 4, 64), 1u);
+  EXPECT_EQ(stages(DType::F32, 64, 64, 8, 1, 64), 2u) << "one item would do all heads";
+  EXPECT_EQ(stages(DType::F32, 190, 96, 1, 1, 128), 1u);
+  EXPECT_EQ(stages(DType::F64, 190, 96, 1, 1, 128), 2u) << "twice the bytes";
+}
+
 } // namespace
 } // namespace moec::testing

@@ -48,8 +48,11 @@ struct LayerInputs {
     down = ofExperts(maker, type, {c.experts, c.width, c.hidden});
     downBias = maker.tensor(type, {text(c.experts), text(c.width)});
     residual = maker.tensor(type, {"t", text(c.width)});
+    otherUp = ofExperts(maker, type, {c.experts, c.hidden, c.width});
+    middle = ofExperts(maker, type, {c.experts, c.hidden, c.hidden});
+    otherMiddle = ofExperts(maker, type, {c.experts, c.hidden, c.hidden});
   }
-  mlir::Value bias, x, tokens, scores, up, upBias, down, downBias, residual;
+  mlir::Value bias, x, tokens, scores, up, upBias, down, downBias, residual, otherUp, middle, otherMiddle;
 };
 
 struct Gate {
@@ -73,7 +76,8 @@ protected:
       all.push_back(all[1].cast(router()));
     all.push_back(randomTensor(router(), {c().experts, c().width}, 2));
     for (const Shape& shape : {Shape{c().experts, c().hidden, c().width}, Shape{c().experts, c().hidden}, Shape{c().experts, c().width, c().hidden},
-                               Shape{c().experts, c().width}, Shape{c().tokens, c().width}})
+                               Shape{c().experts, c().width}, Shape{c().tokens, c().width}, Shape{c().experts, c().hidden, c().width},
+                               Shape{c().experts, c().hidden, c().hidden}, Shape{c().experts, c().hidden, c().hidden}})
       all.push_back(randomTensor(type(), shape, static_cast<uint32_t>(all.size())));
     return all;
   }
@@ -115,33 +119,36 @@ protected:
 
   /// Writes the kernel's results; its kind and inputs behind those of LayerInputs are given.
   using Write = std::function<mlir::SmallVector<mlir::Value>(KernelMaker&, const LayerInputs&)>;
+  /// Of a schedule, in place of the chosen ones.
+  using Entries = std::vector<std::pair<const char*, int64_t>>;
   /// Results of one thread; several must give the same bits.
-  std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr, int64_t block = 0) {
+  std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr,
+                          const Entries& entries = {}) {
     auto context = makeContext();
     std::string error;
     auto emitter = codegen::makeEmitter(target, error);
     KernelMaker plain(*context);
     LayerInputs plainInputs(plain, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
-    mlir::DictionaryAttr schedule = emitter->chooseSchedule(plain.finish(kind, write(plain, plainInputs)));
+    mlir::DictionaryAttr schedule;
+    {
+      mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic& diagnostic) { error += diagnostic.str(); });
+      schedule = emitter->chooseSchedule(plain.finish(kind, write(plain, plainInputs)));
+    }
     if (!schedule)
-      throw std::runtime_error("no schedule");
+      throw std::runtime_error("no schedule: " + error);
     auto nr = schedule.getAs<mlir::IntegerAttr>("nr"), ofScores = schedule.getAs<mlir::IntegerAttr>("score_nr");
     Weights scores(ofScores ? ofScores.getInt() : nr.getInt()), experts(nr.getInt());
     size_t first = scoresInput();
     inputs[first] = reference::pack(inputs[first], ofScores ? ofScores.getInt() : nr.getInt());
-    inputs[first + 1] = reference::pack(inputs[first + 1], nr.getInt());
-    inputs[first + 3] = reference::pack(inputs[first + 3], nr.getInt());
+    for (size_t ofExperts : {1, 3, 6, 7, 8})
+      inputs[first + ofExperts] = reference::pack(inputs[first + ofExperts], nr.getInt());
     KernelMaker maker(*context);
     LayerInputs in(maker, c(), type(), scores, experts);
     ir::KernelOp kernel = maker.finish(kind, write(maker, in));
-    if (block) {
-      mlir::SmallVector<mlir::NamedAttribute> fields(schedule.begin(), schedule.end());
-      for (mlir::NamedAttribute& field : fields)
-        if (field.getName() == "block")
-          field.setValue(maker.builder().getI64IntegerAttr(block));
-      schedule = maker.builder().getDictionaryAttr(fields);
-    }
-    kernel.setScheduleAttr(schedule);
+    mlir::NamedAttrList edited(schedule);
+    for (const auto& [entry, value] : entries)
+      edited.set(entry, maker.builder().getI64IntegerAttr(value));
+    kernel.setScheduleAttr(edited.getDictionary(context.get()));
     if (expected) {
       reference::Call call{.bindings = bindings(), .seed = 5, .step = 3};
       *expected = reference::evaluate(kernel, inputs, call);
@@ -163,6 +170,15 @@ protected:
       for (size_t i = 0; i < got.size(); ++i)
         expectNear(got[i], expected[i], i);
     }
+  }
+  /// What is said in place of a kernel.
+  std::string refusal(const Write& write, const Entries& entries = {}) {
+    try {
+      run("moe_layer", write, inputs(), nullptr, entries);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "a kernel was made";
   }
   void expectNear(const Tensor& got, const Tensor& want, size_t result) {
     ASSERT_EQ(got.shape(), want.shape());
@@ -212,7 +228,7 @@ TEST_P(LayerParts, haveTheSameBits) {
         return {gate.weights, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
       };
       std::vector<Tensor> layer = run("moe_layer", whole, all);
-      expectSameBits(run("moe_layer", whole, all, nullptr, 7), layer);
+      expectSameBits(run("moe_layer", whole, all, nullptr, {{"block", 7}}), layer);
       std::vector<Tensor> gates = run(
           "gate",
           [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
@@ -257,9 +273,29 @@ TEST_P(LayerKernelForms, oneProductGathersAndCombines) {
 TEST_P(LayerKernelForms, gatedExperts) {
   expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     Gate gate = topK(maker, in);
-    auto product = [&] { return maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.up, gate.routing); };
-    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::AddOp>(product(), maker.make<ir::ExpertRowsOp>(in.upBias, gate.routing)));
-    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, product()))};
+    auto product = [&](mlir::Value w) { return maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), w, gate.routing); };
+    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::AddOp>(product(in.up), maker.make<ir::ExpertRowsOp>(in.upBias, gate.routing)));
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, product(in.otherUp)))};
+  });
+}
+
+/// Gathered rows, those of a product before, gathered ones again: each product has rows of its own.
+TEST_P(LayerKernelForms, aProductOfXBehindAnInnerOne) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value inner = maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(upOf(maker, in, gate.routing), in.middle, gate.routing));
+    mlir::Value ofX = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, gate.routing), in.otherUp, gate.routing);
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(inner, ofX))};
+  });
+}
+
+/// Two products read what the first one leaves.
+TEST_P(LayerKernelForms, productsSideBySideBehindAFirst) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value rows = upOf(maker, in, gate.routing);
+    mlir::Value opened = maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(rows, in.middle, gate.routing));
+    return {downOf(maker, in, gate, maker.make<ir::MulOp>(opened, maker.make<ir::GroupedMatmulOp>(rows, in.otherMiddle, gate.routing)))};
   });
 }
 
@@ -291,14 +327,6 @@ TEST_P(LayerKernelForms, scoresAndWhatIsMadeOfThemAreResultsToo) {
 
 TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
   target = testTargets().front();
-  auto refusal = [&](const Write& write) {
-    try {
-      run("moe_layer", write, inputs());
-    } catch (const std::exception& error) {
-      return std::string(error.what());
-    }
-    return std::string("a kernel was made");
-  };
   std::string capacity = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     ir::SelectOp top = select(maker, maker.make<ir::MatmulOp>(in.tokens, in.scores));
     Gate gate{assign(maker, top.getIndices(), "3"), maker.make<ir::SoftmaxOp>(top.getValues())};
@@ -310,12 +338,40 @@ TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
     return {gate.routing, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
   });
   EXPECT_NE(routing.find("its routing is used elsewhere"), std::string::npos) << routing;
+  std::string another = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = aboveAverage(maker, in);
+    mlir::Value undropped = gate.routing.getDefiningOp<ir::DropOp>().getRouting();
+    return {undropped, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  });
+  EXPECT_NE(another.find("gives a routing away that is not its experts'"), std::string::npos) << another;
+  std::string wide = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value x = maker.tensor(DType::F64, {"t", text(c().width)}), up = maker.tensor(DType::F64, {text(c().experts), text(c().hidden), text(c().width)});
+    mlir::Value made = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, gate.routing), up, gate.routing);
+    return {downOf(maker, in, gate, maker.make<ir::CastOp>(made, mlir::TypeAttr::get(maker.builder().getF32Type())))};
+  });
+  EXPECT_NE(wide.find("has rows of f64 in a layer of f32: a moe_layer needs one dtype"), std::string::npos) << wide;
   std::string rows = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     Gate gate = topK(maker, in);
     mlir::Value made = maker.make<ir::MulOp>(upOf(maker, in, gate.routing), maker.tensor(type(), {text(c().choices) + "*t", text(c().hidden)}));
     return {downOf(maker, in, gate, made)};
   });
   EXPECT_NE(rows.find("its experts read rows by their places"), std::string::npos) << rows;
+}
+
+TEST_P(LayerKernelForms, entriesThatNoBlockHasAreRefused) {
+  target = testTargets().front();
+  auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  };
+  for (const char* entry : {"block", "group", "rows", "nr", "score_rows", "score_nr"})
+    for (int64_t value : {int64_t{-1}, int64_t{0}, (int64_t{1} << 20) + 1, int64_t{12000000000}, std::numeric_limits<int64_t>::max() - 7}) {
+      std::string wanted = "has an illegal schedule: " + std::string(entry) + " " + text(value) + " must be between 1 and 1048576",
+                  got = refusal(whole, {{entry, value}});
+      EXPECT_NE(got.find(wanted), std::string::npos) << got;
+    }
+  EXPECT_NE(refusal(whole, {{"score_nr", 3}}).find("scores: nr 3 is not a multiple"), std::string::npos);
 }
 
 class LayerKernelChains : public LayerKernels {};
