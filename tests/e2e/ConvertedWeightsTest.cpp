@@ -69,7 +69,7 @@ TEST(ConvertedWeights, AreHeldToTheReferenceAndSayWhatTheyCost) {
     EXPECT_EQ(planOf(program).weightsAs, WeightsAs::parse(as)->str());
     CheckReport report = check(program, cpu, reference, weights, inputs);
     EXPECT_TRUE(report.passed()) << report.describeFailures();
-    double error = relativeError(resultsOf(program, *reference, weights, inputs).at("scores"), own);
+    double error = test::relativeError(resultsOf(program, *reference, weights, inputs).at("scores"), own);
     EXPECT_GT(error, before); // ever less is kept
     EXPECT_LT(error, 0.05);
     before = error;
