@@ -376,6 +376,21 @@ TEST_P(LayerKernelForms, entriesThatNoBlockHasAreRefused) {
   EXPECT_NE(refusal(whole, {{"score_nr", 3}}).find("scores: nr 3 is not a multiple"), std::string::npos);
 }
 
+TEST_P(LayerKernelForms, isNotTuned) {
+  target = testTargets().front();
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter(target, error);
+  KernelMaker maker(*context);
+  LayerInputs in(maker, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
+  Gate gate = topK(maker, in);
+  ir::KernelOp kernel = maker.finish("moe_layer", {downOf(maker, in, gate, upOf(maker, in, gate.routing))});
+  mlir::NamedAttrList other(emitter->chooseSchedule(kernel));
+  EXPECT_TRUE(emitter->candidates(kernel, other.getDictionary(context.get())).empty());
+  other.set("block", maker.builder().getI64IntegerAttr(7));
+  EXPECT_EQ(emitter->refuse(kernel, other.getDictionary(context.get())), "kernels of kind \"moe_layer\" are not tuned");
+}
+
 class LayerKernelBlocks : public LayerKernels {};
 
 /// A call of these tokens is work for several threads.
