@@ -301,7 +301,7 @@ std::optional<std::string> refusalOf(ir::KernelOp kernel, mlir::DictionaryAttr s
     auto plan = AttentionGradPlan::of(kernel);
     return failed(plan) ? std::optional<std::string>("it is no attention") : refuseBy<AttentionGradSchedule>(*plan, schedule, model, target);
   }
-  if (schedule.get("block"))
+  if (kind != "moe_layer" && schedule.get("block"))
     return refuseBlock(kernel, schedule);
   return "kernels of kind \"" + std::string(kind) + "\" are not tuned";
 }

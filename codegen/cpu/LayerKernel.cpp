@@ -208,13 +208,18 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
   RegisterBlock registers{sums, schedule_.rows, schedule_.nr / k_.lanes(sums), dtype};
   Matrix tile{k_.scratch(bytesOf(sums, Size(schedule_.group * schedule_.nr))), k_.index(schedule_.nr)};
   auto placeOf = [&](Value row) { return read(list_, k_.add(from, row)); };
-  llvm::DenseMap<mlir::Value, Matrix> gathered; // copies of the group's rows, which products side by side share
+  llvm::DenseMap<mlir::Value, Matrix> copies; // of the group's rows, which products side by side share
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
     int64_t depth = product.depth(), panels = *product.w.panels(schedule_.nr).constant();
-    Value x = product.gathered ? ofBlock(product.rows) : Value();
     const RowBuffer& before = rows_[product.from];
-    auto rowAt = [&](Value row) { return x ? k_.at(x, k_.mul(k_.div(placeOf(row), plan_.choices), depth), dtype) : before.at(k_, row); };
-    Matrix a = x || dtype != sums ? copyRows(k_, dtype, rows, schedule_.group, Size(depth), rowAt) : Matrix{before.base, k_.index(before.stride)};
+    Matrix a{before.base, k_.index(before.stride)};
+    if (auto copy = copies.find(product.rows); copy != copies.end()) {
+      a = copy->second;
+    } else if (product.gathered || dtype != sums) {
+      Value x = product.gathered ? ofBlock(product.rows) : Value();
+      auto rowAt = [&](Value row) { return x ? k_.at(x, k_.mul(k_.div(placeOf(row), plan_.choices), depth), dtype) : before.at(k_, row); };
+      a = copies[product.rows] = copyRows(k_, dtype, rows, schedule_.group, Size(depth), rowAt);
+    }
     Value weights = k_.at(k_.input(product.w.input), k_.mul(expert, panels * depth * schedule_.nr), dtype);
     k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&, i = i](Value panel) {
       multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * schedule_.nr), dtype), k_.index(schedule_.nr)}, k_.index(depth), tile, false);

@@ -3,13 +3,24 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kBlockBytes = 128 << 10; // of a block's rows, beside the weights
-constexpr int64_t kGroupBytes = 16 << 10;  // of a group's rows: half of the first-level cache
-constexpr int64_t kRowsOfExpert = 96;      // in a block, where there is room: an expert's last register block is seldom whole
-constexpr int64_t kMostEntry = 1 << 20;    // of a schedule: more is no size of a block
+constexpr int64_t kBlockBytes = 128 << 10;    // of a block's rows, beside the weights
+constexpr int64_t kGroupBytes = 16 << 10;     // of a group's rows: half of the first-level cache
+constexpr int64_t kRowsOfExpert = 96;         // in a block, where there is room: an expert's last register block is seldom whole
+constexpr int64_t kBlockOperations = 1 << 21; // about 50 microseconds: a call of a few hundred tokens is several blocks, which threads share
+constexpr int64_t kMostEntry = 1 << 20;       // of a schedule: more is no size of a block
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t bytesOf(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
+
+/// Multiply-adds count twice; what stands between products does not count.
+int64_t operationsOfToken(const LayerPlan& plan) {
+  int64_t operations = 0;
+  for (const LayerProduct& product : plan.products)
+    operations += 2 * plan.choices * product.columns() * product.depth();
+  for (const ScoreProduct& product : plan.gate.products)
+    operations += 2 * product.w.columns.constant().value_or(1024) * product.w.depth.constant().value_or(1024);
+  return operations;
+}
 
 /// Whether an operand of the ops behind a product has one row for each row of the routing, whose order a block does not know.
 bool isOfRows(mlir::Value value, const Size& rows) {
@@ -104,7 +115,8 @@ LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CpuTarget& target
   s.group = std::clamp<int64_t>(group / s.rows, 1, ceilDiv(128, s.rows)) * s.rows;
 
   int64_t inBlock = plan.choices * plan.width() + plan.products.front().depth(); // elements of a token in a block
-  int64_t most = std::max<int64_t>(16, kBlockBytes / (inBlock * bytes)), wanted = ceilDiv(kRowsOfExpert * plan.experts, plan.choices);
+  int64_t most = std::min(kBlockBytes / (inBlock * bytes), kBlockOperations / std::max<int64_t>(1, operationsOfToken(plan))),
+          wanted = ceilDiv(kRowsOfExpert * plan.experts, plan.choices);
   s.block = std::clamp<int64_t>(ceilDiv(wanted, 16) * 16, 16, std::clamp<int64_t>(most / 16 * 16, 16, 1024));
   if (std::optional<int64_t> tokens = plan.tokens.constant())
     s.block = ceilDiv(*tokens, ceilDiv(std::max<int64_t>(*tokens, 1), s.block)); // blocks about equal

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace moec::testing {
 namespace {
 
@@ -93,6 +95,29 @@ TEST(GateKernels, indicesOfAnArgumentWithoutAnExpert) {
                    {Tensor::of(std::vector<int32_t>{3, -1, 3, 0, 3, -1, 1}, {7, 1})},
                    -1,
                    {{"t", 7}}});
+}
+
+/// No score is chosen last, equal ones in the order of their experts, -0 as 0.
+TEST(GateKernels, choicesAmongScoresThatAreNoNumbersOrEqual) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
+  const double rows[][4] = {{kNan, kNan, kNan, kNan}, {1, 1, 1, 1}, {0, -0., kNan, -kInfinity}, {kInfinity, kInfinity, kNan, 0}, {-0., kNan, 0, kInfinity}};
+  for (DType type : {DType::F32, DType::F64})
+    for (int64_t experts : {4, 20}) { // tokens along vectors, and rows
+      Tensor scores(DType::F64, {23, experts});
+      for (int64_t i = 0; i < 23 * experts; ++i)
+        scores.as<double>()[static_cast<size_t>(i)] = rows[i / experts % 5][i % experts % 4];
+      for (int64_t choices : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4}, experts}) {
+        SCOPED_TRACE(::testing::Message() << name(type) << ", " << choices << " of " << experts);
+        GateCase c{type, 23, 0, experts, choices, ir::Priority::TokenMajor, ""};
+        expectReference({[&](KernelMaker& maker, const Weights&) {
+                           ir::SelectOp top = select(maker, c, maker.tensor(type, {"t", text(experts)}));
+                           return maker.finish("gate", {assign(maker, c, top.getIndices()), top.getIndices()});
+                         },
+                         {scores.cast(type)},
+                         -1,
+                         {{"t", 23}}});
+      }
+    }
 }
 
 TEST(GateKernels, twoProducts) {

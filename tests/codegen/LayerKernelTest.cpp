@@ -119,23 +119,25 @@ protected:
 
   /// Writes the kernel's results; its kind and inputs behind those of LayerInputs are given.
   using Write = std::function<mlir::SmallVector<mlir::Value>(KernelMaker&, const LayerInputs&)>;
+  /// The cost model's schedule for plain weights.
+  mlir::DictionaryAttr chosen(mlir::MLIRContext& context, const std::string& kind, const Write& write) const {
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    KernelMaker maker(context);
+    LayerInputs in(maker, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
+    mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic& diagnostic) { error += diagnostic.str(); });
+    mlir::DictionaryAttr schedule = emitter->chooseSchedule(maker.finish(kind, write(maker, in)));
+    if (!schedule)
+      throw std::runtime_error("no schedule: " + error);
+    return schedule;
+  }
   /// Of a schedule, in place of the chosen ones.
   using Entries = std::vector<std::pair<const char*, int64_t>>;
   /// Results of one thread; several must give the same bits.
   std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr,
                           const Entries& entries = {}) {
     auto context = makeContext();
-    std::string error;
-    auto emitter = codegen::makeEmitter(target, error);
-    KernelMaker plain(*context);
-    LayerInputs plainInputs(plain, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
-    mlir::DictionaryAttr schedule;
-    {
-      mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic& diagnostic) { error += diagnostic.str(); });
-      schedule = emitter->chooseSchedule(plain.finish(kind, write(plain, plainInputs)));
-    }
-    if (!schedule)
-      throw std::runtime_error("no schedule: " + error);
+    mlir::DictionaryAttr schedule = chosen(*context, kind, write);
     auto nr = schedule.getAs<mlir::IntegerAttr>("nr"), ofScores = schedule.getAs<mlir::IntegerAttr>("score_nr");
     Weights scores(ofScores ? ofScores.getInt() : nr.getInt()), experts(nr.getInt());
     size_t first = scoresInput();
@@ -373,6 +375,43 @@ TEST_P(LayerKernelForms, entriesThatNoBlockHasAreRefused) {
     }
   EXPECT_NE(refusal(whole, {{"score_nr", 3}}).find("scores: nr 3 is not a multiple"), std::string::npos);
 }
+
+TEST_P(LayerKernelForms, isNotTuned) {
+  target = testTargets().front();
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter(target, error);
+  KernelMaker maker(*context);
+  LayerInputs in(maker, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
+  Gate gate = topK(maker, in);
+  ir::KernelOp kernel = maker.finish("moe_layer", {downOf(maker, in, gate, upOf(maker, in, gate.routing))});
+  mlir::NamedAttrList other(emitter->chooseSchedule(kernel));
+  EXPECT_TRUE(emitter->candidates(kernel, other.getDictionary(context.get())).empty());
+  other.set("block", maker.builder().getI64IntegerAttr(7));
+  EXPECT_EQ(emitter->refuse(kernel, other.getDictionary(context.get())), "kernels of kind \"moe_layer\" are not tuned");
+}
+
+class LayerKernelBlocks : public LayerKernels {};
+
+/// A call of these tokens is work for several threads.
+TEST_P(LayerKernelBlocks, areSeveralOfAFewHundredTokens) {
+  for (const std::string& name : testTargets()) {
+    target = name;
+    auto context = makeContext();
+    mlir::DictionaryAttr schedule = chosen(*context, "moe_layer", [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+      Gate gate = topK(maker, in);
+      return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+    });
+    int64_t block = schedule.getAs<mlir::IntegerAttr>("block").getInt();
+    EXPECT_GE(block, 16) << target;
+    EXPECT_LE(3 * block, c().tokens + block) << target;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ManyExperts, LayerKernelBlocks,
+                         ::testing::Combine(::testing::Values(LayerCase{"manyExperts", 336, 32, 64, 16, 2}, LayerCase{"wide", 336, 32, 240, 4, 2}),
+                                            ::testing::Values(DType::F32, DType::F64)),
+                         nameOf);
 
 class LayerKernelChains : public LayerKernels {};
 

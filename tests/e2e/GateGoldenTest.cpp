@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstring>
 #include <fstream>
 
 namespace moec::test {
@@ -24,6 +25,46 @@ nlohmann::json gateOf(const std::map<std::string, std::string>& metadata) {
     if (value.is_object() && metadata.at("mode") == "train")
       value = nlohmann::json(value["train"]);
   return gate;
+}
+
+/// A MoE layer with the gate, experts of `hidden`; with a record its launches are apart.
+Program layerOf(const nlohmann::json& gate, const Shape& logits, const GoldenDevice& where, int64_t hidden, bool record = false) {
+  int64_t experts = logits.back();
+  nlohmann::json shape = {"tokens", experts};
+  if (logits.size() == 3)
+    shape.insert(shape.begin(), "batch");
+  nlohmann::json model = {{"name", "gate"},
+                          {"inputs", {{"x", {{"shape", shape}}}}},
+                          {"model", {{{"kind", "moe"}, {"gate", gate}, {"experts", {{"kind", "mlp"}, {"count", experts}, {"hidden", hidden}}}}}}};
+  TemporaryFolder folder;
+  auto path = folder.path() / "gate.json";
+  std::ofstream(path) << model.dump();
+  CompileOptions options;
+  options.targets = {where.target};
+  options.kernelCache = sharedKernels();
+  options.drawsAsInputs = true;
+  options.record = record;
+  return compile(path, options);
+}
+
+/// Weights of experts by seed 0; the gate projects by the identity.
+void load(Session& session, int64_t experts) {
+  session.init(0);
+  TensorMap weights = session.weights();
+  Tensor identity(DType::F32, {experts, experts});
+  for (int64_t i = 0; i < experts; ++i)
+    identity.as<float>()[i * experts + i] = 1;
+  weights["moe.gate.weight"] = identity;
+  if (weights.contains("moe.gate.bias"))
+    weights["moe.gate.bias"] = Tensor(DType::F32, {experts});
+  session.load(weights);
+}
+
+TensorMap inputsOf(const TensorMap& golden) {
+  TensorMap inputs = {{"x", golden.at("inputs/logits")}};
+  for (auto& [name, draws] : part(golden, "draws/"))
+    inputs["moe.gate." + name] = draws;
+  return inputs;
 }
 
 /// The place of each (token, choice) among the rows that its expert takes from its group, -1 where it was dropped.
@@ -54,36 +95,11 @@ TEST_P(GateGolden, Agrees) {
   TensorMap all = readSafeTensors(sourceDir() / "tests/goldens" / file, &metadata);
   const Tensor& logits = all.at("inputs/logits");
   int64_t experts = logits.shape().back();
-  nlohmann::json shape = {"tokens", experts};
-  if (logits.shape().size() == 3)
-    shape.insert(shape.begin(), "batch");
   // On a CPU too large for one launch with their gate, whose results are read here.
-  int64_t hidden = where.target.starts_with("cpu") ? (1 << 16) / (experts * experts) + 1 : 4;
-  nlohmann::json model = {{"name", "gate"},
-                          {"inputs", {{"x", {{"shape", shape}}}}},
-                          {"model", {{{"kind", "moe"}, {"gate", gateOf(metadata)}, {"experts", {{"kind", "mlp"}, {"count", experts}, {"hidden", hidden}}}}}}};
-  TemporaryFolder folder;
-  auto path = folder.path() / "gate.json";
-  std::ofstream(path) << model.dump();
-  CompileOptions options;
-  options.targets = {where.target};
-  options.kernelCache = sharedKernels();
-  options.drawsAsInputs = true;
-  Program program = compile(path, options);
+  Program program = layerOf(gateOf(metadata), logits.shape(), where, where.target.starts_with("cpu") ? (1 << 16) / (experts * experts) + 1 : 4);
   Session session(program, where.device);
-  session.init(0);
-  TensorMap weights = session.weights();
-  Tensor identity(DType::F32, {experts, experts});
-  for (int64_t i = 0; i < experts; ++i)
-    identity.as<float>()[i * experts + i] = 1;
-  weights["moe.gate.weight"] = identity;
-  if (weights.contains("moe.gate.bias"))
-    weights["moe.gate.bias"] = Tensor(DType::F32, {experts});
-  session.load(weights);
-
-  TensorMap inputs = {{"x", logits}};
-  for (auto& [name, draws] : part(all, "draws/"))
-    inputs["moe.gate." + name] = draws;
+  load(session, experts);
+  TensorMap inputs = inputsOf(all);
   if (metadata.contains("capacity") && metadata["capacity"] == "0") {
     // FastMoE drops every token without a word; here it is an error that names the gate.
     EXPECT_THROW(session.run(inputs), Error);
@@ -99,6 +115,31 @@ TEST_P(GateGolden, Agrees) {
     EXPECT_EQ(placesInGroups(gate.routing, experts, rowsOfGroup), std::vector<int32_t>(expected.begin(), expected.end()));
   }
   EXPECT_LE(relativeError(gate.weights, all.at("outputs/weights")), tolerance(DType::F32));
+}
+
+/// Of layers that are one launch on a CPU, against the gate that Agrees.
+TEST_P(GateGolden, HasTheSameResultsInOneLaunch) {
+  const auto& [file, where] = GetParam();
+  if (std::string missing = missingFor(where); !missing.empty())
+    GTEST_SKIP() << missing;
+  if (where.device != "cpu")
+    GTEST_SKIP() << "[SKIP] about kernels of the CPU";
+  std::map<std::string, std::string> metadata;
+  TensorMap all = readSafeTensors(sourceDir() / "tests/goldens" / file, &metadata);
+  Shape logits = all.at("inputs/logits").shape();
+  Program layer = layerOf(gateOf(metadata), logits, where, 4);
+  for (const LaunchInfo& launch : layer.data().plans.front().forward)
+    if (launch.kind == "gate")
+      GTEST_SKIP() << "[SKIP] " << launch.reason;
+  Program parts = layerOf(gateOf(metadata), logits, where, 4, /*record=*/true);
+  auto y = [&](const Program& program) {
+    Session session(program, where.device);
+    load(session, logits.back());
+    return session.run(inputsOf(all)).at(layer.data().plans.front().outputs.front().name).clone();
+  };
+  Tensor got = y(layer), wanted = y(parts);
+  ASSERT_EQ(got.bytes(), wanted.bytes());
+  EXPECT_EQ(std::memcmp(got.data(), wanted.data(), got.bytes()), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GateGolden, testing::Combine(testing::ValuesIn(goldenFiles("gate")), testing::ValuesIn(devicesNamed(MOEC_GATE_DEVICES))),
