@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <limits>
+#include <set>
 
 namespace moec::testing {
 namespace {
@@ -116,6 +118,47 @@ TEST(GateKernels, choicesAmongScoresThatAreNoNumbersOrEqual) {
                          {scores.cast(type)},
                          -1,
                          {{"t", 23}}});
+      }
+    }
+}
+
+/// A gate's narrow rows lie across vectors; a kernel of kind `rows` has them along vectors.
+TEST(GateKernels, narrowRowsHaveTheBitsOfRowsAlongVectors) {
+  for (const std::string& target : testTargets())
+    for (DType type : {DType::F32, DType::F64}) {
+      int64_t lanes = (target.ends_with("v4") ? 64 : 32) / static_cast<int64_t>(byteSize(type));
+      for (int64_t width : std::set<int64_t>{1, 2, lanes - 1, lanes + 1, 16}) {
+        if (width > 16)
+          continue;
+        GateCase c{type, 0, 0, width, std::min<int64_t>(width, 3), ir::Priority::TokenMajor, ""};
+        auto context = makeContext();
+        auto made = [&](const std::string& kind) {
+          KernelMaker maker(*context);
+          mlir::Value x = maker.tensor(type, {"t", text(width)}), all = maker.make<ir::SoftmaxOp>(x);
+          ir::SelectOp top = select(maker, c, x);
+          mlir::SmallVector<mlir::Value> results{all,
+                                                 top.getIndices(),
+                                                 top.getValues(),
+                                                 maker.make<ir::TakeOp>(all, top.getIndices()),
+                                                 maker.make<ir::SoftmaxOp>(top.getValues()),
+                                                 maker.make<ir::MulOp>(x, maker.make<ir::SigmoidOp>(x))};
+          for (ir::ReduceKind reduce : {ir::ReduceKind::Sum, ir::ReduceKind::Mean, ir::ReduceKind::Max})
+            results.push_back(maker.make<ir::ReduceOp>(reduce, x, uint64_t{1}));
+          if (kind == "gate")
+            results.push_back(assign(maker, c, top.getIndices()));
+          return std::make_unique<LoadedKernel>(maker.finish(kind, results), target);
+        };
+        auto gate = made("gate"), rows = made("rows");
+        for (int64_t tokens : {int64_t{0}, int64_t{1}, lanes - 1, lanes + 1}) {
+          SCOPED_TRACE(::testing::Message() << target << ", " << tokens << " rows of " << width << " " << name(type));
+          std::vector<Tensor> inputs{randomTensor(type, {tokens, width}, 7)}, across = gate->run(inputs, {{{"t", tokens}}}),
+                                                                              along = rows->run(inputs, {{{"t", tokens}}});
+          ASSERT_EQ(across.size(), along.size() + 1);
+          for (size_t i = 0; i < along.size(); ++i) {
+            ASSERT_EQ(across[i].bytes(), along[i].bytes());
+            EXPECT_EQ(std::memcmp(across[i].data(), along[i].data(), along[i].bytes()), 0) << "result " << i;
+          }
+        }
       }
     }
 }
