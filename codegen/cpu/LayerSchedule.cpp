@@ -88,9 +88,12 @@ mlir::FailureOr<LayerSchedule> LayerSchedule::of(ir::KernelOp kernel, const Laye
       return kernel.emitOpError("has panels of ") << *w.nr << " columns and a schedule for " << nr;
     return mlir::success();
   };
-  for (const LayerProduct& product : plan.products)
+  for (const LayerProduct& product : plan.products) {
+    if (product.w.dtype != plan.dtype)
+      return kernel.emitOpError("takes converted weights: a moe_layer multiplies by ") << name(plan.dtype);
     if (failed(agrees(product.w, s.nr)))
       return mlir::failure();
+  }
   for (const ScoreProduct& product : plan.gate.products)
     if (failed(agrees(product.w, s.scoreNr)))
       return mlir::failure();

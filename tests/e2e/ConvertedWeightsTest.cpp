@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 
 namespace moec::test {
 
@@ -119,6 +120,21 @@ TEST(ConvertedWeights, WhatIsBFloat16AlreadyIsExact) {
   EXPECT_EQ(std::memcmp(expected.data(), later.data(), expected.bytes()), 0);
   // A program that converts nothing takes its own dtype alone.
   EXPECT_THROW(Session(plain, "cpu").load(file), Error);
+}
+
+TEST(ConvertedWeights, OfASmallLayerTakeItApart) {
+  TemporaryFolder folder;
+  std::filesystem::path model = folder.path() / "layer.json";
+  std::ofstream(model) << R"({"name": "layer", "inputs": {"x": {"shape": ["tokens", 24]}}, "check": {"tokens": 33}, "model": [
+    {"kind": "moe", "gate": {"kind": "top_k", "top_k": 2}, "experts": {"kind": "mlp", "count": 4, "hidden": 40}}, {"kind": "linear", "out": 8}]})";
+  for (const char* as : {"", "bf16", "int8"}) {
+    Program program = compile(model, options(as));
+    const Plan& plan = planOf(program);
+    bool isWhole = std::ranges::any_of(plan.forward, [](const LaunchInfo& launch) { return launch.kind == "moe_layer"; });
+    EXPECT_EQ(isWhole, std::string(as).empty()) << as;
+    CheckReport report = check(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 1), generatedInputs(plan, 2));
+    EXPECT_TRUE(report.passed()) << as << "\n" << report.describeFailures();
+  }
 }
 
 TEST(ConvertedWeights, OfProgramsForEvaluationAndGeneration) {
