@@ -60,6 +60,11 @@ TEST(ProgramCacheKey, EverythingThatChangesTheProgramChangesIt) {
                              key("m", {.let = {{"dim", 2}}}),
                              key("m", {.let = {{"dimm", 1}}})};
   EXPECT_EQ(keys.size(), 25u);
+  CompileOptions converted;
+  for (const char* as : {"bf16", "int8", "int8:64"}) {
+    converted.weightsAs = as;
+    EXPECT_TRUE(keys.insert(key("m", converted)).second) << as;
+  }
   EXPECT_EQ(key("m"), key("m"));
   // Fields do not run into each other.
   EXPECT_NE(key("m", {}, "bc", "c"), key("m", {}, "b", "cc"));
