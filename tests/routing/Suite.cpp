@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <optional>
 
 namespace moec::test {
 
@@ -63,6 +64,28 @@ template <class Program> void collectChoices(Program& running, Choices& choices)
   });
 }
 
+Program compiled(const RoutingGolden& golden, DType dtype, const std::vector<std::string>& devices, CompileOptions options) {
+  static TemporaryFolder kernels; // what stands around a gate is the same in many rows
+  TemporaryFolder folder;
+  auto path = folder.path() / (golden.row.name + ".json");
+  std::ofstream(path) << golden.model(dtype);
+  options.drawsAsInputs = true;
+  options.kernelCache = kernels.path();
+  for (const std::string& device : devices) {
+    std::string target = device.starts_with("ptx-emulator:") ? "cuda:" + device.substr(device.find(':') + 1) : "cpu";
+    if (std::ranges::count(options.targets, target) == 0)
+      options.targets.push_back(target);
+  }
+  return compile(path, options);
+}
+
+/// Whether a layer is one launch that leaves no routing in memory.
+bool hidesChoices(const Plan& plan) {
+  return std::ranges::any_of(plan.forward, [&](const LaunchInfo& launch) {
+    return launch.kind == "moe_layer" && std::ranges::none_of(launch.outputs, [&](int output) { return plan.buffers[output].isRouting; });
+  });
+}
+
 /// One dtype of one row on one device.
 class Run {
 public:
@@ -70,6 +93,10 @@ public:
       : golden_(golden), dtype_(dtype), device_(device), outcome_(outcome), session_(program, device), training_(program, device) {
     collectChoices(session_, choices_);
     collectChoices(training_, choices_);
+    if (!hidesChoices(session_.plan()))
+      return;
+    parts_.emplace(compiled(golden, dtype, {device}, {.record = true}), device);
+    collectChoices(*parts_, choices_);
   }
 
   void cases() {
@@ -111,6 +138,10 @@ private:
     TensorMap results = session_.run(golden_.inputsOf(session_.plan(), name_, dtype_));
     if (!golden_.refuses(name_, mode_))
       compare("y", results.at(golden_.result()), expected("y").at(""), tolerance(dtype_), "values", outcome_.values);
+    if (!parts_)
+      return;
+    parts_->load(golden_.part(name_, "weights/", dtype_));
+    parts_->run(golden_.inputsOf(parts_->plan(), name_, dtype_));
   }
 
   void train() {
@@ -164,24 +195,10 @@ private:
   RoutingOutcome& outcome_;
   Session session_;
   Training training_;
+  std::optional<Session> parts_; // of a program whose gates are launches of their own, where session_'s leave no choices
   Choices choices_;
   std::string name_, mode_;
 };
-
-Program compiled(const RoutingGolden& golden, DType dtype, const std::vector<std::string>& devices) {
-  static TemporaryFolder kernels; // what stands around a gate is the same in many rows
-  TemporaryFolder folder;
-  auto path = folder.path() / (golden.row.name + ".json");
-  std::ofstream(path) << golden.model(dtype);
-  CompileOptions options{.drawsAsInputs = true, .train = true, .accumulate = true, .inputGradients = true};
-  options.kernelCache = kernels.path();
-  for (const std::string& device : devices) {
-    std::string target = device.starts_with("ptx-emulator:") ? "cuda:" + device.substr(device.find(':') + 1) : "cpu";
-    if (std::ranges::count(options.targets, target) == 0)
-      options.targets.push_back(target);
-  }
-  return compile(path, options);
-}
 
 } // namespace
 
@@ -192,7 +209,7 @@ std::map<std::string, RoutingOutcome> runRow(const RoutingRow& row, const std::v
   std::map<std::string, RoutingOutcome> outcomes;
   for (DType dtype : dtypes) {
     try {
-      Program program = compiled(golden, dtype, devices);
+      Program program = compiled(golden, dtype, devices, {.train = true, .accumulate = true, .inputGradients = true});
       for (const std::string& device : devices)
         Run(golden, program, dtype, device, outcomes[device]).cases();
     } catch (const Error& error) { // of the model itself
