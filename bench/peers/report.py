@@ -19,6 +19,10 @@ timed by the CPU's time of the process, several by the wall's: where other work 
 """
 
 
+# (family, model / 16) of AMD's server processors: Milan, Genoa, Bergamo, Turin.
+ZEN = {(25, 0): "zen3", (25, 1): "zen4", (25, 10): "zen4", (26, 0): "zen5", (26, 1): "zen5"}
+
+
 def cpu_name():
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -27,10 +31,11 @@ def cpu_name():
 
 
 def cpu_word():
-    """For a file's name: the model's, or where a virtual machine hides it the family's number too."""
+    """For a file's name and its title: a virtual machine may hide which model it is, so family and model numbers stand behind it, and of AMD's which generation they are."""
     text = Path("/proc/cpuinfo").read_text()
-    family = re.search(r"cpu family\s*:\s*(\d+)", text)
-    return re.sub(r"[^a-z0-9]+", "-", f"{cpu_name()} family {family.group(1) if family else 'unknown'}".lower()).strip("-")
+    numbers = [int(found.group(1)) if (found := re.search(rf"^{word}\s*:\s*(\d+)", text, re.M)) else -1 for word in ("cpu family", "model")]
+    generation = ZEN.get((numbers[0], numbers[1] >> 4), "")
+    return re.sub(r"[^a-z0-9]+", "-", (f"{cpu_name()} {generation}" if generation else f"{cpu_name()} family {numbers[0]} model {numbers[1]}").lower()).strip("-")
 
 
 def milliseconds(seconds):
@@ -54,5 +59,5 @@ def add(out, row, order):
     stored = {"cpu": cpu_name(), "cores": os.cpu_count(), "rows": rows}
     file.write_text(json.dumps(stored, indent=1) + "\n")
     versions = sorted({f"moec {r['moec_version']}, PyTorch {r['torch_version']}" for r in rows})
-    text = HEAD.format(cpu=cpu_name(), cores=os.cpu_count(), versions="; ".join(versions)) + "".join(line(r) + "\n" for r in rows)
+    text = HEAD.format(cpu=cpu_word(), cores=os.cpu_count(), versions="; ".join(versions)) + "".join(line(r) + "\n" for r in rows)
     Path(f"{out}.md").write_text(text)
