@@ -35,6 +35,9 @@ public:
   bool hasExperts() const { return parts_.size() > 1; }
   /// Why the parts cannot be one kernel on any target; empty when they can.
   std::string obstacle();
+  /// Puts the parts one behind the other: what stands between them goes before the gate, or behind the last part where it needs one of them. Where obstacle()
+  /// is empty. So the kernels have the same order on every target, whichever joins the layer, and a check of two targets finds them.
+  void gather();
   /// The kernel that the parts would be, beside them.
   KernelOp joined();
   void replaceBy(KernelOp layer);
@@ -95,6 +98,25 @@ std::string Layer::obstacle() {
   return {};
 }
 
+void Layer::gather() {
+  llvm::SmallPtrSet<Operation*, 8> needsParts;
+  Operation* behind = parts_.back();
+  SmallVector<Operation*> span;
+  for (Operation* op = gate_; op != parts_.back().getOperation(); op = op->getNextNode())
+    span.push_back(op);
+  for (Operation* op : span) {
+    if (isPart(op) || llvm::any_of(op->getOperands(), [&](Value operand) { return needsParts.contains(operand.getDefiningOp()); })) {
+      needsParts.insert(op);
+      if (isPart(op))
+        continue;
+      op->moveAfter(behind);
+      behind = op;
+    } else {
+      op->moveBefore(gate_);
+    }
+  }
+}
+
 KernelOp Layer::joined() {
   llvm::SetVector<Value> inputs;
   SmallVector<Value> outputs;
@@ -142,8 +164,6 @@ void Layer::replaceBy(KernelOp layer) {
 } // namespace
 
 LogicalResult joinLayers(func::FuncOp function, codegen::KernelEmitter& emitter) {
-  if (!emitter.writesLayers())
-    return success();
   SmallVector<KernelOp> gates;
   for (KernelOp kernel : function.getOps<KernelOp>())
     if (kernel.getKind() == "gate")
@@ -153,9 +173,13 @@ LogicalResult joinLayers(func::FuncOp function, codegen::KernelEmitter& emitter)
     if (!layer.hasExperts())
       continue;
     if (std::string why = layer.obstacle(); !why.empty()) {
-      layer.note(why);
+      if (emitter.writesLayers())
+        layer.note(why);
       continue;
     }
+    layer.gather();
+    if (!emitter.writesLayers())
+      continue;
     KernelOp joined = layer.joined();
     codegen::LayerChoice choice = emitter.chooseLayer(joined);
     if (!choice.joined) {

@@ -333,8 +333,6 @@ TEST_P(Zoo, TheCpuAgreesWithTheReference) {
 
 TEST_P(Zoo, CudaKernelsOnTheEmulatorAgreeWithTheCpu) {
   Outcome outcome = check({"--device", "ptx-emulator:sm_90a", "--against", "cpu"});
-  if (outcome.err.find("check each against reference") != std::string::npos) // a layer in one launch on one of them, whose parts others stand between
-    outcome = check({"--device", "ptx-emulator:sm_90a", "--against", "reference"});
   if (outcome.code != 0 && outcome.err.find("CUDA targets need NVRTC") != std::string::npos)
     GTEST_SKIP() << "[SKIP] " << outcome.err;
   EXPECT_EQ(outcome.code, 0) << outcome.err;

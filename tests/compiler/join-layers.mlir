@@ -128,6 +128,7 @@ func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> 
 // CHECK: moe.kernel "gate"
 // CHECK-SAME: reason "not one launch with its experts: its expert_down kernel has a schedule already"
 // CHECK-NOT: moe_layer
+// CPU-LABEL: func.func @forward
 func.func @forward(%x: !t, %i: !i, %one: tensor<2x8x8xf32>) -> (!t, !t) {
   %route, %w = moe.kernel "gate" "g" (%i, %x) : (!i, !t) -> (!routing, !k) reason "r" {
   ^bb0(%a: !i, %b: !t):
@@ -160,4 +161,40 @@ func.func @forward(%x: !t, %i: !i, %one: tensor<2x8x8xf32>) -> (!t, !t) {
     moe.yield %r : !t
   }
   return %y, %z : !t, !t
+}
+
+// -----
+
+// What stands between the parts goes before the gate, or behind the experts where it needs one of them: the order is the same where the layer is one launch and where it is not.
+!t = tensor<?x32xf32, #moe.sizes<"n", "32">>
+!k = tensor<?x1xf32, #moe.sizes<"n", "1">>
+!h = tensor<?x64xf32, #moe.sizes<"n", "64">>
+!routing = !moe.routing<4 experts, "n" tokens, 1 choices>
+
+// CHECK-LABEL: func.func @forward
+// CHECK-NEXT: moe.tanh
+// CHECK-NEXT: moe.kernel "gate"
+// CHECK: moe.kernel "expert_up"
+// CHECK: moe.kernel "expert_down"
+// CHECK: moe.neg
+// CHECK-NEXT: return
+// CPU-LABEL: func.func @forward
+// CPU-NEXT: moe.tanh
+// CPU-NEXT: moe.kernel "moe_layer"
+// CPU-NOT: moe.kernel
+// CPU: moe.neg
+// CPU-NEXT: return
+func.func @forward(%x: !t, %other: !t, %gw: tensor<4x32xf32>, %up: tensor<4x64x32xf32>, %down: tensor<4x32x64xf32>) -> (!t, !t, !k) {
+  %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
+  %v, %i = moe.select %s k 1 : tensor<?x4xf32, #moe.sizes<"n", "4">>
+  %w = moe.softmax %v : !k
+  %route = moe.assign %i experts 4 token_major : tensor<?x1xi32, #moe.sizes<"n", "1">>
+  %n = moe.neg %w : !k
+  %d = moe.dispatch %x, %route : !t, !routing
+  %u = moe.grouped_matmul %d, %up, %route : !t, tensor<4x64x32xf32>, !routing
+  %act = moe.gelu %u : !h
+  %z = moe.tanh %other : !t
+  %o = moe.grouped_matmul %act, %down, %route : !h, tensor<4x32x64xf32>, !routing
+  %c = moe.combine %o, %route, %w : !t, !routing, !k
+  return %c, %z, %n : !t, !t, !k
 }
