@@ -131,6 +131,11 @@ public:
   Value at(Value base, Value index, DType dtype);
   Value load(mlir::Type type, Value address);
   void store(Value value, Value address);
+  /// Of one whole cache line, which `address` is the start of, past the caches: memory is written without being read. What is written so is seen by other
+  /// threads behind fenceLines() alone.
+  void storeLine(Value line, Value address);
+  void fenceLines();
+  bool isLine(mlir::Type type) const;
   /// First `count` lanes (count may be more or less than there are).
   Value mask(Value count, int64_t lanes);
   Value loadMasked(mlir::Type vector, Value address, Value mask, Value others = {}); // lanes left out: `others`, or zero

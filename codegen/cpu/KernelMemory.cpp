@@ -100,6 +100,18 @@ Value KernelBuilder::at(Value base, Value index, DType dtype) {
 Value KernelBuilder::load(Type type, Value address) { return LLVM::LoadOp::create(builder_, loc_, type, address, alignmentOf(type)); }
 void KernelBuilder::store(Value value, Value address) { LLVM::StoreOp::create(builder_, loc_, value, address, alignmentOf(value.getType())); }
 
+namespace {
+constexpr int64_t kLineBytes = 64; // of every x86-64
+}
+bool KernelBuilder::isLine(Type type) const {
+  auto vector = dyn_cast<VectorType>(type);
+  return vector && vector.getNumElements() * alignmentOf(type) == kLineBytes && target_.vectorBytes == kLineBytes;
+}
+void KernelBuilder::storeLine(Value line, Value address) {
+  LLVM::StoreOp::create(builder_, loc_, line, address, kLineBytes, /*isVolatile=*/false, /*isNonTemporal=*/true);
+}
+void KernelBuilder::fenceLines() { LLVM::CallIntrinsicOp::create(builder_, loc_, builder_.getStringAttr("llvm.x86.sse.sfence"), ValueRange()); }
+
 Value KernelBuilder::mask(Value count, int64_t lanes) {
   if (lanes == 1)
     return compare(ir::Predicate::GT, count, zero(count.getType()));
