@@ -155,6 +155,7 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
   Value columns = known && *known % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.size(columns_), start));
   DType dtype = dtypeOf(source_);
   mlir::Type element = k.typeOf(dtype);
+  ir::Sizes sizes = ir::sizesOf(source_);
   k.loop(0, rows, 1, [&](Value row) {
     Value sums = k.at(tile.base, k.mul(row, tile.stride), element);
     auto piece = [&](Value column, Value mask) {
@@ -167,7 +168,8 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
       Values results = apply(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)));
       for (auto [i, result] : llvm::enumerate(results)) {
         DType to = dtypeOf(sinks_[i]);
-        k.storeElements(to, result, k.at(bases[i], offset(place), to), mask);
+        Value address = k.at(bases[i], offset(place), to);
+        !mask&& k.storesLines(to, sizes) && place.lanes == k.lanes(to) ? k.storeLine(result, address) : k.storeElements(to, result, address, mask);
       }
     };
     k.vectorLoop(columns, k.lanes(dtype), piece);

@@ -87,6 +87,8 @@ void KernelBuilder::beginStage(const Size& items, const Size& operations) {
 }
 
 void KernelBuilder::endStage() {
+  if (std::exchange(hasLines_, false))
+    LLVM::CallIntrinsicOp::create(builder_, loc_, builder_.getStringAttr("llvm.x86.sse.sfence"), ValueRange());
   LLVM::ReturnOp::create(builder_, loc_, ValueRange{});
   stages_.back().scratchBytes = frame_->scratchBytes;
   frame_->marker->erase();

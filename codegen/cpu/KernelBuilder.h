@@ -131,11 +131,11 @@ public:
   Value at(Value base, Value index, DType dtype);
   Value load(mlir::Type type, Value address);
   void store(Value value, Value address);
-  /// Of one whole cache line, which `address` is the start of, past the caches: memory is written without being read. What is written so is seen by other
-  /// threads behind fenceLines() alone.
+  /// A vector that is a whole cache line of a tensor which no cache holds until it is read: past the caches memory is written without being read before, a
+  /// third of the traffic. Other threads see it when the stage has ended.
   void storeLine(Value line, Value address);
-  void fenceLines();
-  bool isLine(mlir::Type type) const;
+  /// Whether vectors of such elements are stored by storeLine() in a tensor of these sizes, whose rows begin with lines.
+  bool storesLines(DType dtype, llvm::ArrayRef<Size> sizes) const;
   /// First `count` lanes (count may be more or less than there are).
   Value mask(Value count, int64_t lanes);
   Value loadMasked(mlir::Type vector, Value address, Value mask, Value others = {}); // lanes left out: `others`, or zero
@@ -184,6 +184,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module_;
   mlir::Attribute compileUnit_;  // with debug information
   std::unique_ptr<Frame> frame_; // the stage being written
+  bool hasLines_ = false;        // it stores some
   std::vector<Size> sizes_;
   std::vector<StageInfo> stages_;
   std::vector<Size> workspaces_;

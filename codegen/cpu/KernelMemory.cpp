@@ -101,16 +101,24 @@ Value KernelBuilder::load(Type type, Value address) { return LLVM::LoadOp::creat
 void KernelBuilder::store(Value value, Value address) { LLVM::StoreOp::create(builder_, loc_, value, address, alignmentOf(value.getType())); }
 
 namespace {
-constexpr int64_t kLineBytes = 64; // of every x86-64
-}
-bool KernelBuilder::isLine(Type type) const {
-  auto vector = dyn_cast<VectorType>(type);
-  return vector && vector.getNumElements() * alignmentOf(type) == kLineBytes && target_.vectorBytes == kLineBytes;
-}
+constexpr int64_t kLineBytes = 64;         // of every x86-64
+constexpr int64_t kCachesBytes = 32 << 20; // more than the last level leaves to one program, mostly
+} // namespace
+
 void KernelBuilder::storeLine(Value line, Value address) {
   LLVM::StoreOp::create(builder_, loc_, line, address, kLineBytes, /*isVolatile=*/false, /*isNonTemporal=*/true);
+  hasLines_ = true;
 }
-void KernelBuilder::fenceLines() { LLVM::CallIntrinsicOp::create(builder_, loc_, builder_.getStringAttr("llvm.x86.sse.sfence"), ValueRange()); }
+
+// Narrower vectors would have to be stored in pairs that follow each other: half a line costs more than it spares.
+bool KernelBuilder::storesLines(DType dtype, ArrayRef<Size> sizes) const {
+  auto bytes = static_cast<int64_t>(byteSize(dtype));
+  Size all(bytes);
+  for (const Size& size : sizes)
+    all = all * size;
+  return target_.vectorBytes == kLineBytes && (dtype == DType::F32 || dtype == DType::F64) && all.constant().value_or(0) >= kCachesBytes &&
+         *sizes.back().constant() * bytes % kLineBytes == 0;
+}
 
 Value KernelBuilder::mask(Value count, int64_t lanes) {
   if (lanes == 1)

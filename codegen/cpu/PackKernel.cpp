@@ -60,20 +60,10 @@ mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
   return plan;
 }
 
-/// Panels that no cache holds until they are read are stored past it: that spares reading what they overwrite, a third of the traffic.
-bool isPastCaches(const PackPlan& plan) {
-  constexpr int64_t kLargeBytes = 32 << 20;
-  Size bytes(static_cast<int64_t>(byteSize(plan.panelType)));
-  for (const Size& size : plan.sizes)
-    bytes = bytes * size;
-  return bytes.constant().value_or(0) >= kLargeBytes;
-}
-
 /// `inside` elements of each of `depth` rows of a matrix `stride` wide into the rows of a panel, zeros behind.
-void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, bool past) {
+void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, bool lines) {
   int64_t lanes = std::min(nr, k.lanes(dtype));
   Value zero = k.zero(k.typeOf(dtype));
-  auto lines = [&] { return past && dtype != DType::BF16 && nr % lanes == 0 && k.isLine(k.vectorOf(k.typeOf(dtype), lanes)); };
   auto part = [&] {
     k.loop(0, depth, 1, [&](Value d) {
       Value from = k.at(rows.base, k.mul(d, rows.stride), dtype), to = k.at(panel, k.mul(d, nr), dtype);
@@ -82,7 +72,7 @@ void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, V
       k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
     });
   };
-  if (!lines())
+  if (!lines)
     return part();
   k.when(
       k.compare(ir::Predicate::EQ, inside, k.index(nr)),
@@ -115,13 +105,13 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
   if (failed(plan) || failed(schedule))
     return mlir::failure();
   int64_t nr = plan->nr, lanes = k.lanes(plan->dtype);
-  bool past = isPastCaches(*plan) && !plan->group;
   if (plan->group && nr % lanes != 0)
     return kernel.emitError() << "internal: panels of codes are whole vectors of " << lanes << " columns: they have " << nr;
   const ir::Sizes& from = plan->sizes;
   Size depth = from.back(), rows = from[from.size() - 2], panels = Size::ceilDiv(rows, Size(nr)), all = panels;
   for (size_t i = 0; i + 2 < from.size(); ++i)
     all = all * from[i];
+  bool lines = k.storesLines(plan->panelType, {all, depth, Size(nr)});
 
   k.stage(Size::ceilDiv(all, Size(schedule->block)), all * depth * Size(nr), [&](Value item) {
     Value first = k.mul(item, schedule->block);
@@ -134,16 +124,14 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
       Value source = k.at(k.input(0), k.mul(matrix, k.size(rows * depth)), plan->dtype);
       Value result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), plan->panelType);
       if (plan->exchanged)
-        return copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, result, past);
+        return copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, result, lines);
       Matrix lying{k.at(source, k.mul(row, height), plan->dtype), height};
       if (!plan->group)
-        return turnPanel(k, plan->dtype, lying, height, inside, nr, result, plan->panelType, past);
+        return turnPanel(k, plan->dtype, lying, height, inside, nr, result, plan->panelType, lines);
       turnPanel(k, plan->dtype, lying, height, inside, nr, turned, plan->dtype);
       Value scales = k.at(k.output(1), k.mul(panel, k.size(Size::ceilDiv(depth, Size(plan->group)) * Size(nr))), DType::BF16);
       quantizePanel(k, {turned, k.index(nr)}, height, inside, plan->group, {result, scales});
     });
-    if (past)
-      k.fenceLines();
   });
   return mlir::success();
 }

@@ -18,7 +18,7 @@ void turnElements(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth
   });
 }
 
-void turnSquares(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, DType to, bool past) {
+void turnSquares(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, DType to, bool lines) {
   int64_t lanes = k.lanes(dtype);
   for (int64_t column = 0; column < nr; column += lanes) {
     auto write = [&](bool whole) {
@@ -33,7 +33,7 @@ void turnSquares(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth,
         square = exchanged(k, square);
         for (int64_t i = 0; i < lanes; ++i) {
           Value place = k.at(panel, k.add(k.mul(k.add(d, i), nr), column), to);
-          past&& to != DType::BF16&& k.isLine(square[i].getType()) ? k.storeLine(square[i], place) : k.storeElements(to, square[i], place);
+          lines ? k.storeLine(square[i], place) : k.storeElements(to, square[i], place);
         }
       });
     };
@@ -64,16 +64,16 @@ Values exchanged(KernelBuilder& k, Values vectors) {
   return vectors;
 }
 
-void turnPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, DType to, bool past) {
+void turnPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, DType to, bool lines) {
   int64_t lanes = k.lanes(dtype);
   std::optional<int64_t> known = KernelBuilder::constantOf(depth);
   if (nr % lanes != 0 || (known && *known < lanes))
     return turnElements(k, dtype, rows, depth, inside, nr, panel, to);
   if (known)
-    return turnSquares(k, dtype, rows, depth, inside, nr, panel, to, past);
+    return turnSquares(k, dtype, rows, depth, inside, nr, panel, to, lines);
   k.when(
       k.compare(ir::Predicate::GE, depth, k.index(lanes)),
-      [&]() -> Values { return turnSquares(k, dtype, rows, depth, inside, nr, panel, to, past), Values(); },
+      [&]() -> Values { return turnSquares(k, dtype, rows, depth, inside, nr, panel, to, lines), Values(); },
       [&]() -> Values { return turnElements(k, dtype, rows, depth, inside, nr, panel, to), Values(); });
 }
 
