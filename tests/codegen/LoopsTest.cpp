@@ -284,6 +284,23 @@ TEST(Pack, panelsWithZerosBehindTheRows) {
     }
 }
 
+// More than the caches hold: with vectors that are cache lines, whole panels are stored past them, and the last one of each matrix too.
+TEST(Pack, panelsThatNoCacheHolds) {
+  struct Case {
+    const char *from, *exchanged, *to;
+    int nr;
+  };
+  for (Case c : {Case{"2x2053x2050xf32", "2x2050x2053xf32", "2x65x2053x32xf32", 32}}) {
+    check(parseKernel("pack", fmt::format("%w: tensor<{}>", c.exchanged), fmt::format("tensor<{}>", c.to),
+                      fmt::format("%p = moe.pack %w nr {} : tensor<{}>\n moe.yield %p : tensor<{}>", c.nr, c.exchanged, c.to)),
+          exact());
+    check(parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
+                      fmt::format("%t = moe.transpose %w [0, 2, 1] : tensor<{}>\n %p = moe.pack %t nr {} : tensor<{}>\n moe.yield %p : tensor<{}>", c.from,
+                                  c.nr, c.exchanged, c.to)),
+          exact());
+  }
+}
+
 TEST(Pack, panelsOfAMatrixThatLiesTransposed) {
   struct Case {
     const char *from, *exchanged, *to, *permutation;

@@ -65,6 +65,19 @@ TEST_P(WeightGradKernel, productAndWhatFollows) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, WeightGradKernel, ::testing::ValuesIn(cases), [](const auto& info) { return std::string(info.param.name); });
 
+// With vectors that are cache lines they are stored past the caches.
+TEST(WeightGradKernels, gradientsThatNoCacheHolds) {
+  DType type = DType::F32;
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::Value dy = maker.tensor(type, {"7", "2050"}), x = maker.tensor(type, {"7", "1040"});
+                     return maker.finish("weight_grad", {maker.make<ir::GroupedWeightGradOp>(dy, x, maker.routing(4, "7", 1))});
+                   },
+                   {randomTensor(type, {7, 2050}, 1), randomTensor(type, {7, 1040}, 2), routingTensor({3, 1, 1, 0, 3, 3, 1}, 4, 1)},
+                   -1,
+                   {},
+                   7});
+}
+
 TEST(WeightGradKernels, anExpertWithoutRowsGetsZeros) {
   auto context = makeContext();
   KernelMaker maker(*context);
