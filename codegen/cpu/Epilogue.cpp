@@ -148,6 +148,38 @@ Values Epilogue::apply(const Piece& piece, Value source) const {
   return results;
 }
 
+bool Epilogue::isLight(int64_t nr) const {
+  constexpr size_t most = 6; // of operands, ops and results: a block holds tens of vectors, each with a copy of them
+  std::optional<int64_t> columns = columns_.constant();
+  auto isLightValue = [&](mlir::Value value) {
+    ir::Sizes sizes = ir::sizesOf(value);
+    mlir::Operation* op = value.getDefiningOp();
+    if (dtypeOf(value) != dtypeOf(source_))
+      return false;
+    if (op)
+      return mlir::isa<ir::ConstantOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
+    // No row of an operand needs a division to be found.
+    return sizes == ir::sizesOf(source_) || ir::product(sizes) == sizes.back();
+  };
+  return columns && *columns % nr == 0 && dtypeOf(source_) != DType::BF16 && order_.size() + sinks_.size() <= most && llvm::all_of(order_, isLightValue);
+}
+
+void Epilogue::storeSums(const Piece& first, Value row, Value panel, int64_t nr, int64_t column, Value sums, llvm::ArrayRef<Value> bases) const {
+  Piece piece = first;
+  piece.row = k_->add(first.row, row);
+  piece.column = k_->add(k_->mul(panel, nr), column);
+  piece.lanes = KernelBuilder::lanesOf(sums);
+  store(piece, sums, bases);
+}
+
+void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const {
+  Values results = apply(piece, sums);
+  for (auto [i, result] : llvm::enumerate(results)) {
+    DType to = dtypeOf(sinks_[i]);
+    k_->storeElements(to, result, k_->at(bases[i], offset(piece), to), piece.mask);
+  }
+}
+
 void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const {
   KernelBuilder& k = *k_;
   std::optional<int64_t> known = columns_.constant();
@@ -164,11 +196,7 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
       place.lanes = k.lanes(dtype);
       place.mask = mask;
       // The tile is whole vectors: only the tensors' ends are masked.
-      Values results = apply(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)));
-      for (auto [i, result] : llvm::enumerate(results)) {
-        DType to = dtypeOf(sinks_[i]);
-        k.storeElements(to, result, k.at(bases[i], offset(place), to), mask);
-      }
+      store(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)), bases);
     };
     k.vectorLoop(columns, k.lanes(dtype), piece);
   });

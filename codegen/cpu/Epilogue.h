@@ -37,8 +37,15 @@ public:
   /// `first` is the place of the tile's first row.
   void storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const;
 
+  /// Whether storeSums may be called for panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block's
+  /// registers hold it beside them.
+  bool isLight(int64_t nr) const;
+  /// storePanel for a vector of one row of the panel, from `column` on, that is still in a register.
+  void storeSums(const Piece& first, Value row, Value panel, int64_t nr, int64_t column, Value sums, llvm::ArrayRef<Value> bases) const;
+
 private:
   Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
+  void store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const;
   mlir::LogicalResult visit(mlir::Value value);
   Value operand(mlir::BlockArgument argument, const Piece& piece) const;
   Value expertRows(mlir::Operation* op, const Piece& piece) const;

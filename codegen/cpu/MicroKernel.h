@@ -30,6 +30,8 @@ struct PanelOfTile {
   Matrix panel;
   Matrix tile;
   Value scales = {}; // bf16 (groups, nr), of codes: the first is of the panel's first row
+  /// In the place of the tile: takes sums out of the registers, a vector of `row` (of the tile) from `column` (of the panel) on. Nothing accumulates then.
+  std::function<void(Value row, int64_t column, Value sums)> store = {};
 };
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing

@@ -85,7 +85,10 @@ private:
       Value groups = k_.div(k_.add(block_.depth, block_.group - 1), block_.group);
       scales = k_.at(block_.scales, k_.mul(k_.add(k_.mul(panel, groups), k_.div(from, block_.group)), nr_), DType::BF16);
     }
-    return {{base, k_.index(nr_)}, tile, scales};
+    PanelOfTile result{{base, k_.index(nr_)}, tile, scales};
+    if (!tile.base)
+      result.store = [this, panel](Value row, int64_t column, Value sums) { block_.store(panel, row, column, sums); };
+    return result;
   }
 
   KernelBuilder& k_;
@@ -132,15 +135,16 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     for (int64_t rows = 1; rows <= most; ++rows)
       step = k.choose(k.compare(ir::Predicate::EQ, block.rows, k.index(rows)), k.index(products.panelsAtOnce(rows)), step);
     int64_t shortTile = most * nr;
-    Value tiles = k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
+    Value tiles = block.store ? Value() : k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
     Matrix a = slice(k.index(0), block.depth, stride);
     k.loop(block.begin, block.end, step, [&](Value first) {
       Value last = k.min(k.add(first, step), block.end);
-      auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
+      auto tileOf = [&](Value panel) { return block.store ? Matrix() : Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
       whenFew(
           k, block.rows, 1, most, [&](int64_t rows) { products.timesFew(rows, a, first, last, tileOf); },
           [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), false, {}); });
-      k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
+      if (!block.store)
+        k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
     });
     return;
   }
