@@ -64,7 +64,12 @@ struct AttentionGradWriter {
   void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
-  void storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
+  void storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
+
+  /// Of column `column` of a head's row, among all rows of the batch.
+  Value placeOf(const Slice& result, Value row, Value head, Value column) {
+    return k.add(k.add(k.mul(row, k.size(result.width)), k.size(result.start)), k.add(k.mul(head, plan.headDim), column));
+  }
 
   Matrix queryRows(const Slice& slice, const QueryBlock& block, Value batch, Value head);
   Matrix turnRows(const Slice& slice, Value batch, Value head, Value first, Value rows, int64_t most);
@@ -173,10 +178,10 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
     multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
     k.loop(0, block.rows, 1, [&](Value row) {
-      Value place = k.add(k.mul(k.add(k.mul(batch, queries), k.add(block.first, row)), plan.heads * plan.headDim), k.add(k.mul(head, plan.headDim), start));
+      Value place = placeOf(*gradients.dq, k.add(k.mul(batch, queries), k.add(block.first, row)), head, start);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
         Value sum = vectorAt(tile.base, k.add(k.mul(row, schedule.nr), i));
-        k.storeElements(plan.dtype, k.mul(sum, scale), k.at(k.output(*gradients.dq), k.add(place, i), plan.dtype), mask);
+        k.storeElements(plan.dtype, k.mul(sum, scale), k.at(k.output(gradients.dq->input), k.add(place, i), plan.dtype), mask);
       });
     });
   });
@@ -325,17 +330,16 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
   });
 }
 
-void AttentionGradWriter::storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale) {
-  int64_t width = plan.keyHeads * plan.headDim;
+void AttentionGradWriter::storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale) {
   Value factor = k.real(k.vectorOf(element, lanes), scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
     Value tile = k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element);
     k.loop(0, keys, 1, [&](Value key) {
-      Value place = k.add(k.mul(k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), width), k.add(k.mul(head, plan.headDim), start));
+      Value place = placeOf(result, k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), head, start);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
         Value sum = vectorAt(tile, k.add(k.mul(key, schedule.nr), i));
-        k.storeElements(plan.dtype, scale == 1 ? sum : k.mul(sum, factor), k.at(k.output(result), k.add(place, i), plan.dtype), mask);
+        k.storeElements(plan.dtype, scale == 1 ? sum : k.mul(sum, factor), k.at(k.output(result.input), k.add(place, i), plan.dtype), mask);
       });
     });
   });
