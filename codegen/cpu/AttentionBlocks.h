@@ -21,6 +21,13 @@ bool isShort(const AttentionPlan& plan, bool isGradient);
 /// Rows of one head: (N, Dh) inside (B, N, width).
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);
 
+/// Fetches columns [start, start + count) of row `row` of the head behind `head`, of `heads`, into L2: heads lie apart from each other, row by row, which the
+/// machine does not foresee.
+void fetchNextHead(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head, int64_t heads, Value row,
+                   Value start, int64_t count);
+/// Fetches `count` elements at an address that are about to be written.
+void fetchResult(KernelBuilder& k, DType dtype, Value address, int64_t count);
+
 /// Panel `panel` of keys of a head's `rows`, into all of the head's panels.
 void packKeys(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels);
 /// The rows of that panel into all of the head's panels of columns.

@@ -32,6 +32,8 @@ struct AttentionGradWriter {
 
   /// What one item makes of all keys of a head, nobody makes again.
   bool isOneStage() const { return isShort(plan, /*isGradient=*/true) && *plan.keys.constant() <= schedule.keys && !gradients.dbias; }
+  /// Whether an item is a head, and the next one the head behind it.
+  bool fetchesNext() const { return isOneStage() && plan.sharing() == 1; }
   void headStage();
   void packStage();
   void queryStage();
@@ -61,7 +63,7 @@ struct AttentionGradWriter {
     Matrix powers, scores;
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
-  void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
+  void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles, llvm::function_ref<void(Value start)> before = {});
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
   void storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
@@ -167,6 +169,9 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
+    if (fetchesNext())
+      for (const Slice* slice : {&plan.q, &plan.k})
+        fetchNextHead(k, plan, *slice, slice == &plan.q ? plan.queries : plan.keys, batch, head, plan.heads, query, k.index(0), plan.headDim);
     gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query), drawOf(k, plan, k.add(k.mul(batch, plan.heads), head), query),
                   isOneStage() ? Value() : k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
   });
@@ -176,9 +181,14 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   Value keys = packed.columns, scale = k.real(k.vectorOf(element, lanes), plan.scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
+    auto resultOf = [&](Value row) { return placeOf(*gradients.dq, k.add(k.mul(batch, queries), k.add(block.first, row)), head, start); };
+    k.loop(0, block.rows, 1, [&](Value row) { fetchResult(k, plan.dtype, k.at(k.output(gradients.dq->input), resultOf(row), plan.dtype), schedule.nr); });
     multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
     k.loop(0, block.rows, 1, [&](Value row) {
-      Value place = placeOf(*gradients.dq, k.add(k.mul(batch, queries), k.add(block.first, row)), head, start);
+      if (fetchesNext())
+        for (const Slice* slice : {&gradients.dy, &plan.v})
+          fetchNextHead(k, plan, *slice, slice == &plan.v ? plan.keys : plan.queries, batch, head, plan.heads, k.add(block.first, row), start, schedule.nr);
+      Value place = resultOf(row);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
         Value sum = vectorAt(tile.base, k.add(k.mul(row, schedule.nr), i));
         k.storeElements(plan.dtype, k.mul(sum, scale), k.at(k.output(gradients.dq->input), k.add(place, i), plan.dtype), mask);
@@ -291,8 +301,11 @@ void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Val
 }
 
 /// tiles (column panel, keys, nr) += the transpose of weights (count, keys) . rows (count, Dh).
-void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles) {
+void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles,
+                                     llvm::function_ref<void(Value start)> before) {
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    if (before)
+      before(k.mul(panel, schedule.nr));
     multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, k.mul(panel, schedule.nr), element), rows.stride}, count,
              {k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element), k.index(schedule.nr)}, true);
   });
@@ -370,10 +383,18 @@ void AttentionGradWriter::headStage() {
         block.q = turnRows(plan.q, batch, head, first, block.rows, schedule.turn);
         block.dy = turnRows(gradients.dy, batch, head, first, block.rows, schedule.turn);
         gradientOfQueries(block, batch, head, packed);
+        auto fetchKeys = [&](const Slice& result) {
+          return [&, result](Value start) {
+            k.loop(0, block.end, 1, [&](Value key) {
+              Value place = placeOf(result, k.add(k.mul(batch, k.size(plan.keys)), key), ofKeys, start);
+              fetchResult(k, plan.dtype, k.at(k.output(result.input), place, plan.dtype), schedule.nr);
+            });
+          };
+        };
         if (gradients.dk)
-          addProduct(block.scores, block.end, block.q, block.rows, dkTiles);
+          addProduct(block.scores, block.end, block.q, block.rows, dkTiles, fetchKeys(*gradients.dk));
         if (gradients.dv)
-          addProduct(block.powers, block.end, block.dy, block.rows, dvTiles);
+          addProduct(block.powers, block.end, block.dy, block.rows, dvTiles, fetchKeys(*gradients.dv));
       });
     });
     Value first = k.index(0), keys = k.size(plan.keys);

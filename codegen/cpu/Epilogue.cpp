@@ -164,14 +164,6 @@ bool Epilogue::isLight(int64_t nr) const {
   return columns && *columns % nr == 0 && dtypeOf(source_) != DType::BF16 && order_.size() + sinks_.size() <= most && llvm::all_of(order_, isLightValue);
 }
 
-void Epilogue::storeSums(const Piece& first, Value row, Value panel, int64_t nr, int64_t column, Value sums, llvm::ArrayRef<Value> bases) const {
-  Piece piece = first;
-  piece.row = k_->add(first.row, row);
-  piece.column = k_->add(k_->mul(panel, nr), column);
-  piece.lanes = KernelBuilder::lanesOf(sums);
-  store(piece, sums, bases);
-}
-
 void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const {
   Values results = apply(piece, sums);
   for (auto [i, result] : llvm::enumerate(results)) {
@@ -200,6 +192,27 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
     };
     k.vectorLoop(columns, k.lanes(dtype), piece);
   });
+}
+
+Piece LightEpilogue::pieceAt(Value panel, Value row, int64_t column) const {
+  KernelBuilder& k = *epilogue_.k_;
+  Piece piece = first_;
+  piece.row = k.add(first_.row, row);
+  piece.column = k.add(k.mul(panel, nr_), column);
+  return piece;
+}
+
+// A store to a line that is not in the cache would hold up those behind it.
+void LightEpilogue::fetch(Value panel, Value row, int64_t column) const {
+  Piece piece = pieceAt(panel, row, column);
+  for (auto [base, sink] : llvm::zip(bases_, epilogue_.sinks_))
+    epilogue_.k_->prefetch(epilogue_.k_->at(base, epilogue_.offset(piece), dtypeOf(sink)), /*write=*/true);
+}
+
+void LightEpilogue::take(Value panel, Value row, int64_t column, Value sums) const {
+  Piece piece = pieceAt(panel, row, column);
+  piece.lanes = KernelBuilder::lanesOf(sums);
+  epilogue_.store(piece, sums, bases_);
 }
 
 } // namespace moec::codegen::cpu

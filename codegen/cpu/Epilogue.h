@@ -37,13 +37,12 @@ public:
   /// `first` is the place of the tile's first row.
   void storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const;
 
-  /// Whether storeSums may be called for panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block's
-  /// registers hold it beside them.
+  /// Whether LightEpilogue may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
+  /// registers has a copy of it for each of its vectors.
   bool isLight(int64_t nr) const;
-  /// storePanel for a vector of one row of the panel, from `column` on, that is still in a register.
-  void storeSums(const Piece& first, Value row, Value panel, int64_t nr, int64_t column, Value sums, llvm::ArrayRef<Value> bases) const;
 
 private:
+  friend class LightEpilogue;
   Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
   void store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const;
   mlir::LogicalResult visit(mlir::Value value);
@@ -57,6 +56,23 @@ private:
   std::vector<Size> batch_, rows_;
   Size columns_;
   std::vector<HeldValue> held_;
+};
+
+/// storePanel for sums that are still in registers.
+class LightEpilogue final : public SumsTaker {
+public:
+  LightEpilogue(const Epilogue& epilogue, const Piece& first, int64_t nr, llvm::ArrayRef<Value> bases)
+      : epilogue_(epilogue), first_(first), nr_(nr), bases_(bases) {}
+  void fetch(Value panel, Value row, int64_t column) const override;
+  void take(Value panel, Value row, int64_t column, Value sums) const override;
+
+private:
+  Piece pieceAt(Value panel, Value row, int64_t column) const;
+
+  const Epilogue& epilogue_;
+  const Piece& first_;
+  int64_t nr_;
+  llvm::ArrayRef<Value> bases_;
 };
 
 } // namespace moec::codegen::cpu

@@ -37,8 +37,7 @@ struct Item {
 };
 
 void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
-                  llvm::function_ref<void(Value panel, Value row, int64_t column, Value sums)> store,
-                  llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+                  const SumsTaker* taker, llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
   const ProductOperand& b = plan.b;
   Value depth = k.size(b.depth), aMatrix = k.index(0), bMatrix = k.index(0);
   if (item.batch) {
@@ -70,7 +69,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   if (schedule.packRows)
     block.rowAt = rowAt;
   block.rowType = plan.dtype;
-  block.store = store;
+  block.taker = taker;
   multiplyPanels(k, schedule, block, finished);
 }
 
@@ -93,8 +92,8 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     item.end = k.min(k.add(item.begin, schedule.panels), k.size(panels));
     Values outputs = beside.otherOutputs();
     Piece first{item.batch, item.first, {}, {}, 1, {}};
-    auto store = [&](Value panel, Value row, int64_t column, Value sums) { epilogue.storeSums(first, row, panel, schedule.nr, column, sums, outputs); };
-    multiplyItem(k, plan, schedule, item, packed, epilogue.isLight(schedule.nr) ? llvm::function_ref<void(Value, Value, int64_t, Value)>(store) : nullptr,
+    LightEpilogue light(epilogue, first, schedule.nr, outputs);
+    multiplyItem(k, plan, schedule, item, packed, epilogue.isLight(schedule.nr) ? &light : nullptr,
                  [&](Value panel, const Matrix& tile) { epilogue.storePanel(first, item.rows, panel, schedule.nr, tile, outputs); });
   });
 }

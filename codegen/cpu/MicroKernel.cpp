@@ -44,6 +44,9 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Va
         if (byte % line == 0)
           for (Value panelRow : panelRows)
             k.prefetch(k.at(panelRow, k.index(byte + block.ahead), k.i8()));
+      for (const PanelOfTile& b : of.panels)
+        if (b.next.base)
+          k.prefetch(k.at(k.at(b.next.base, k.mul(depth, b.next.stride), element), k.mul(b.next.stride, u), element), /*write=*/false, /*locality=*/2);
       for (int64_t r = 0; r < of.rows; ++r) {
         Value place = of.aStep ? k.at(k.at(of.aRows[r], k.mul(depth, of.aStep), element), k.mul(of.aStep, u), element)
                                : k.at(k.at(of.aRows[r], depth, element), k.index(u), element);
@@ -124,6 +127,11 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
   };
   for (int64_t r = 0; r < rows; ++r)
     of.aRows.push_back(k.at(a.base, k.mul(a.stride, r), element));
+  forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
+    constexpr int64_t line = 64;
+    if (b.taker && column * static_cast<int64_t>(byteSize(block.dtype)) % line == 0)
+      b.taker->fetch(b.number, k.add(first, row), column);
+  });
   Values zeros(of.count(), k.zero(vector));
   auto before = [&] {
     Values loaded;
@@ -135,7 +143,7 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
   size_t next = 0;
   forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
     Value sum = sums[next++];
-    b.store ? b.store(k.add(first, row), column, sum) : k.store(sum, placeOf(b, row, column));
+    b.taker ? b.taker->take(b.number, k.add(first, row), column, sum) : k.store(sum, placeOf(b, row, column));
   });
 }
 
@@ -145,7 +153,10 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
   mlir::Type element = k.typeOf(block.dtype);
   auto rowsFrom = [&](Value row, int64_t count, int64_t unroll) {
     Matrix here{k.at(a.base, k.mul(row, a.stride), element), a.stride, a.step};
-    multiplyRows(k, block, row, count, here, b, depth, accumulate, fresh, unroll);
+    PanelOfTile panel = b;
+    if (b.next.base)
+      panel.next.base = k.at(b.next.base, row, element);
+    multiplyRows(k, block, row, count, here, panel, depth, accumulate, fresh, unroll);
   };
   Value whole = k.sub(rows, k.rem(rows, block.rows));
   k.loop(0, whole, block.rows, [&](Value row) { rowsFrom(row, block.rows, 4); });

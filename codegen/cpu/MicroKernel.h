@@ -25,13 +25,23 @@ struct Matrix {
   Value step = {};
 };
 
+/// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.
+class SumsTaker {
+public:
+  virtual ~SumsTaker() = default;
+  /// Is called before the products, for each line of a row's sums: fetches the memory that they go to.
+  virtual void fetch(Value panel, Value row, int64_t column) const = 0;
+  virtual void take(Value panel, Value row, int64_t column, Value sums) const = 0;
+};
+
 /// A panel of b (depth, nr), and the tile (rows, nr) that its products go to.
 struct PanelOfTile {
   Matrix panel;
   Matrix tile;
-  Value scales = {}; // bf16 (groups, nr), of codes: the first is of the panel's first row
-  /// In the place of the tile: takes sums out of the registers, a vector of `row` (of the tile) from `column` (of the panel) on. Nothing accumulates then.
-  std::function<void(Value row, int64_t column, Value sums)> store = {};
+  Value scales = {};                // bf16 (groups, nr), of codes: the first is of the panel's first row
+  const SumsTaker* taker = nullptr; // in the place of the tile; nothing accumulates then
+  Value number = {};                // of the panel, for the taker
+  Matrix next = {};                 // rows (depth, rows) that are needed behind the product: fetched into L2 along with a's; null base: none
 };
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing

@@ -85,10 +85,7 @@ private:
       Value groups = k_.div(k_.add(block_.depth, block_.group - 1), block_.group);
       scales = k_.at(block_.scales, k_.mul(k_.add(k_.mul(panel, groups), k_.div(from, block_.group)), nr_), DType::BF16);
     }
-    PanelOfTile result{{base, k_.index(nr_)}, tile, scales};
-    if (!tile.base)
-      result.store = [this, panel](Value row, int64_t column, Value sums) { block_.store(panel, row, column, sums); };
-    return result;
+    return {{base, k_.index(nr_)}, tile, scales, tile.base ? nullptr : block_.taker, panel};
   }
 
   KernelBuilder& k_;
@@ -135,15 +132,15 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     for (int64_t rows = 1; rows <= most; ++rows)
       step = k.choose(k.compare(ir::Predicate::EQ, block.rows, k.index(rows)), k.index(products.panelsAtOnce(rows)), step);
     int64_t shortTile = most * nr;
-    Value tiles = block.store ? Value() : k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
+    Value tiles = block.taker ? Value() : k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
     Matrix a = slice(k.index(0), block.depth, stride);
     k.loop(block.begin, block.end, step, [&](Value first) {
       Value last = k.min(k.add(first, step), block.end);
-      auto tileOf = [&](Value panel) { return block.store ? Matrix() : Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
+      auto tileOf = [&](Value panel) { return block.taker ? Matrix() : Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
       whenFew(
           k, block.rows, 1, most, [&](int64_t rows) { products.timesFew(rows, a, first, last, tileOf); },
           [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), false, {}); });
-      if (!block.store)
+      if (!block.taker)
         k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
     });
     return;
@@ -202,6 +199,8 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value aCopy = copiesA ? k.scratch(bytesOf(computed, schedule.slice * aStride)) : Value();
   Value bCopy = copiesB ? k.scratch(bytesOf(computed, schedule.slice * bStride)) : Value();
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
+  // Where few products follow the copy of a slice, what they take would not hide the next one.
+  bool fetchesNext = copiesA && schedule.panels <= 4 && computed == block.dtype;
   k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) { // of no depth too: zeros
     Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
     auto sliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(from, m.stride), block.dtype), m.stride}; };
@@ -217,7 +216,10 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
       Matrix b = packed    ? Matrix{k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType), k.index(nr)}
                  : copiesB ? Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)}
                            : Matrix{k.at(sliceOf(block.b).base, k.mul(panel, nr), element), block.b.stride};
-      multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, b, count, tileOf(panel), true, fresh);
+      PanelOfTile product{b, tileOf(panel)};
+      if (fetchesNext)
+        product.next = {k.at(block.a.base, k.mul(k.add(from, schedule.slice), block.a.stride), block.dtype), block.a.stride};
+      multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, product, count, true, fresh);
     });
   });
   k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
