@@ -10,6 +10,7 @@ struct Sums {
   Values aRows;
   Value aStep; // null: elements follow each other
   llvm::ArrayRef<PanelOfTile> panels;
+  Value nextRows = {}; // elements to the rows of the next block, which are fetched; null: they are not
 
   size_t count() const { return static_cast<size_t>(rows * block.vectors) * panels.size(); }
 };
@@ -50,6 +51,8 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Va
       for (int64_t r = 0; r < of.rows; ++r) {
         Value place = of.aStep ? k.at(k.at(of.aRows[r], k.mul(depth, of.aStep), element), k.mul(of.aStep, u), element)
                                : k.at(k.at(of.aRows[r], depth, element), k.index(u), element);
+        if (of.nextRows && u == 0)
+          k.prefetch(k.at(place, of.nextRows, element), /*write=*/false, /*locality=*/2);
         Value a = k.broadcast(k.load(element, place), lanes);
         for (size_t p = 0; p < of.panels.size(); ++p)
           for (int64_t v = 0; v < block.vectors; ++v) {
@@ -116,6 +119,8 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
   mlir::Type element = k.typeOf(block.dtype), vector = k.vectorOf(element, lanes);
   int64_t unroll = panels.size() == 1 ? unrolled(k, block, mostUnrolled) : mostUnrolled;
   Sums of{block, rows, {}, a.step, panels};
+  if (block.fetchesRows && rows == block.rows && !a.step)
+    of.nextRows = k.mul(a.stride, rows);
   auto forEachVector = [&](llvm::function_ref<void(const PanelOfTile& b, int64_t row, int64_t column)> visit) {
     for (const PanelOfTile& b : panels)
       for (int64_t r = 0; r < rows; ++r)

@@ -11,9 +11,10 @@ struct RegisterBlock {
   DType dtype = DType::F32; // of the rows and the sums
   int64_t rows = 0;
   int64_t vectors = 0;
-  DType panelType = dtype; // of the panel in memory: bf16 is widened as it is read, u8 are codes (moe.quantize)
-  int64_t ahead = 0;       // bytes behind a row of the panel that are fetched with it: of panels that follow each other in memory
-  int64_t group = 0;       // depth that shares a scale: of codes
+  DType panelType = dtype;  // of the panel in memory: bf16 is widened as it is read, u8 are codes (moe.quantize)
+  int64_t ahead = 0;        // bytes behind a row of the panel that are fetched with it: of panels that follow each other in memory
+  int64_t group = 0;        // depth that shares a scale: of codes
+  bool fetchesRows = false; // whole blocks of rows fetch the block behind them into L2
 
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };
