@@ -70,7 +70,6 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   auto placeOf = [&](Value query) { return k.add(k.mul(k.add(k.mul(block.batch, queries), query), inner), k.mul(block.head, plan.headDim)); };
   k.loop(0, rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
-    fetchResult(k, plan.dtype, k.at(k.output(0), placeOf(query), plan.dtype), plan.headDim);
     if (block.fetchesNext)
       for (const Slice* slice : {&plan.q, &plan.k, &plan.v})
         fetchNextHead(k, plan, *slice, slice == &plan.q ? plan.queries : plan.keys, block.batch, block.head, plan.heads, query, k.index(0), plan.headDim);
@@ -85,6 +84,12 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
     Value start = k.mul(panel, nr);
     Value columns = plan.headDim % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.index(plan.headDim), start));
     Matrix v{k.at(packed.values, k.mul(start, keys), element_), k.index(nr)};
+    if (plan.headDim % nr == 0) {
+      HeadRows result(
+          k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, row)), start); },
+          [&](Value row, Value total) { return k.div(total, k.broadcast(k.load(element_, k.at(sums, row, element_)), lanes_)); });
+      return multiply(k, registers_, rows, scores, {v, {}, {}, &result, panel}, end, false);
+    }
     multiply(k, registers_, rows, scores, v, end, tile, false);
     k.loop(0, rows, 1, [&](Value row) {
       Value sum = k.broadcast(k.load(element_, k.at(sums, row, element_)), lanes_);

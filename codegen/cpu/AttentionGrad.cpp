@@ -63,7 +63,8 @@ struct AttentionGradWriter {
     Matrix powers, scores;
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
-  void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles, llvm::function_ref<void(Value start)> before = {});
+  void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
+  void storeProduct(const Slice& result, const Matrix& weights, const Matrix& rows, Value count, Value batch, Value head, double scale);
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
   void storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
@@ -182,12 +183,20 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
     auto resultOf = [&](Value row) { return placeOf(*gradients.dq, k.add(k.mul(batch, queries), k.add(block.first, row)), head, start); };
-    k.loop(0, block.rows, 1, [&](Value row) { fetchResult(k, plan.dtype, k.at(k.output(gradients.dq->input), resultOf(row), plan.dtype), schedule.nr); });
-    multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
-    k.loop(0, block.rows, 1, [&](Value row) {
+    auto scaled = [&](Value, Value sum) { return k.mul(sum, scale); };
+    auto fetchNext = [&](Value row, int64_t column) {
       if (fetchesNext())
         for (const Slice* slice : {&gradients.dy, &plan.v})
-          fetchNextHead(k, plan, *slice, slice == &plan.v ? plan.keys : plan.queries, batch, head, plan.heads, k.add(block.first, row), start, schedule.nr);
+          fetchNextHead(k, plan, *slice, slice == &plan.v ? plan.keys : plan.queries, batch, head, plan.heads, k.add(block.first, row), k.add(start, column),
+                        1);
+    };
+    if (plan.headDim % schedule.nr == 0) {
+      HeadRows result(k, plan.dtype, k.output(gradients.dq->input), resultOf, scaled, fetchNext);
+      Matrix columns{k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)};
+      return multiply(k, registers, block.rows, block.scores, {columns, {}, {}, &result, panel}, block.end, false);
+    }
+    multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
+    k.loop(0, block.rows, 1, [&](Value row) {
       Value place = resultOf(row);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
         Value sum = vectorAt(tile.base, k.add(k.mul(row, schedule.nr), i));
@@ -301,13 +310,23 @@ void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Val
 }
 
 /// tiles (column panel, keys, nr) += the transpose of weights (count, keys) . rows (count, Dh).
-void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles,
-                                     llvm::function_ref<void(Value start)> before) {
+void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles) {
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
-    if (before)
-      before(k.mul(panel, schedule.nr));
     multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, k.mul(panel, schedule.nr), element), rows.stride}, count,
              {k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element), k.index(schedule.nr)}, true);
+  });
+}
+
+/// addProduct from zero for all keys of a head, and storeKeys behind it.
+void AttentionGradWriter::storeProduct(const Slice& result, const Matrix& weights, const Matrix& rows, Value count, Value batch, Value head, double scale) {
+  Value keys = k.size(plan.keys), factor = k.real(k.vectorOf(element, lanes), scale);
+  k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    Value start = k.mul(panel, schedule.nr);
+    HeadRows to(
+        k, plan.dtype, k.output(result.input), [&](Value key) { return placeOf(result, k.add(k.mul(batch, keys), key), head, start); },
+        [&](Value, Value sum) { return scale == 1 ? sum : k.mul(sum, factor); });
+    Matrix columns{k.at(rows.base, start, element), rows.stride};
+    multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {columns, {}, {}, &to, panel}, count, false);
   });
 }
 
@@ -369,7 +388,9 @@ void AttentionGradWriter::headStage() {
     auto scratch = [&](const Size& elements) { return k.scratch(bytesOf(computed, elements)); };
     Packed packed{scratch(panels.keyElements), scratch(panels.keyElements), scratch(panels.columnElements)};
     k.loop(0, k.size(panels.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
-    Value dkTiles = zeroTiles(), dvTiles = zeroTiles();
+    // One turn of one head's queries is all that there is of dk and dv.
+    bool isOnce = plan.sharing() == 1 && *plan.queries.constant() >= 1 && *plan.queries.constant() <= schedule.turn && plan.headDim % schedule.nr == 0;
+    Value dkTiles = isOnce ? Value() : zeroTiles(), dvTiles = isOnce ? Value() : zeroTiles();
     QueryBlock block;
     block.powers = {scratch(schedule.turn * stride), k.index(stride)};
     block.scores = {scratch(schedule.turn * stride), k.index(stride)};
@@ -383,20 +404,16 @@ void AttentionGradWriter::headStage() {
         block.q = turnRows(plan.q, batch, head, first, block.rows, schedule.turn);
         block.dy = turnRows(gradients.dy, batch, head, first, block.rows, schedule.turn);
         gradientOfQueries(block, batch, head, packed);
-        auto fetchKeys = [&](const Slice& result) {
-          return [&, result](Value start) {
-            k.loop(0, block.end, 1, [&](Value key) {
-              Value place = placeOf(result, k.add(k.mul(batch, k.size(plan.keys)), key), ofKeys, start);
-              fetchResult(k, plan.dtype, k.at(k.output(result.input), place, plan.dtype), schedule.nr);
-            });
-          };
-        };
         if (gradients.dk)
-          addProduct(block.scores, block.end, block.q, block.rows, dkTiles, fetchKeys(*gradients.dk));
+          isOnce ? storeProduct(*gradients.dk, block.scores, block.q, block.rows, batch, ofKeys, plan.scale)
+                 : addProduct(block.scores, block.end, block.q, block.rows, dkTiles);
         if (gradients.dv)
-          addProduct(block.powers, block.end, block.dy, block.rows, dvTiles, fetchKeys(*gradients.dv));
+          isOnce ? storeProduct(*gradients.dv, block.powers, block.dy, block.rows, batch, ofKeys, 1)
+                 : addProduct(block.powers, block.end, block.dy, block.rows, dvTiles);
       });
     });
+    if (isOnce)
+      return;
     Value first = k.index(0), keys = k.size(plan.keys);
     if (gradients.dk)
       storeKeys(*gradients.dk, dkTiles, batch, ofKeys, first, keys, plan.scale);
