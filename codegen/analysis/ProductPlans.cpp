@@ -162,11 +162,24 @@ mlir::FailureOr<AttentionGradPlan> AttentionGradPlan::of(ir::KernelOp kernel) {
   if (failed(forward) || failed(dy))
     return mlir::failure();
   AttentionGradPlan plan{*forward, *dy, {}, {}, {}, {}};
+  auto give = [&](mlir::Value value, const Slice& place) {
+    bool isBias = value == op->getDbias();
+    std::optional<Slice>& result = value == op->getDq() ? plan.dq : value == op->getDk() ? plan.dk : plan.dv;
+    if (value.getDefiningOp() != op->getOperation() || (isBias ? plan.dbias.has_value() : result.has_value()))
+      return mlir::failure();
+    isBias ? void(plan.dbias = place.input) : void(result = place);
+    return mlir::success();
+  };
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
-    std::optional<unsigned>& result = value == op->getDq() ? plan.dq : value == op->getDk() ? plan.dk : value == op->getDv() ? plan.dv : plan.dbias;
-    if (value.getDefiningOp() != op->getOperation() || result)
-      return kernel.emitOpError("of kind \"attention_grad\" gives something else than its moe.attention_grad, or a gradient twice");
-    result = static_cast<unsigned>(i);
+    auto concat = value.getDefiningOp<ir::ConcatOp>();
+    bool isLast = concat && static_cast<size_t>(concat.getAxis()) + 1 == ir::sizesOf(value).size();
+    llvm::SmallVector<mlir::Value> parts(isLast ? llvm::SmallVector<mlir::Value>(concat.getXs()) : llvm::SmallVector<mlir::Value>{value});
+    Slice place{static_cast<unsigned>(i), 0, ir::sizesOf(value).back()};
+    for (mlir::Value part : parts) {
+      if ((part == op->getDbias() && parts.size() > 1) || failed(give(part, place)))
+        return kernel.emitOpError("of kind \"attention_grad\" gives something else than its moe.attention_grad, or a gradient twice");
+      place.start = place.start + ir::sizesOf(part).back();
+    }
   }
   return plan;
 }

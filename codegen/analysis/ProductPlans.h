@@ -93,11 +93,13 @@ struct AttentionPlan {
   static mlir::FailureOr<AttentionPlan> of(ir::KernelOp kernel);
 };
 
-/// Kind `attention_grad`: the attention, dy (B, Nq, heads * Dh), columns of an argument, and the kernel's results that are gradients of each.
+/// Kind `attention_grad`: the attention, dy (B, Nq, heads * Dh), columns of an argument, and where the gradients go: to results, or to columns of a result
+/// (through moe.concat; a Slice's input is then the number of the result).
 struct AttentionGradPlan {
   AttentionPlan forward;
   Slice dy;
-  std::optional<unsigned> dq, dk, dv, dbias;
+  std::optional<Slice> dq, dk, dv;
+  std::optional<unsigned> dbias;
 
   static mlir::FailureOr<AttentionGradPlan> of(ir::KernelOp kernel);
 };

@@ -25,6 +25,7 @@ private:
   /// Queries of a head: (batch, head) among all of the batch.
   struct Queries {
     Value batch, head, batchHead, first;
+    bool fetchesNext = false; // the head behind this one is the next to be done
   };
   void pack(const Packed& to, Value batch, Value head, Value panel);
   void answer(const Queries& block, const Packed& packed);
@@ -65,8 +66,13 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
     multiply(k, registers_, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element_), scores.stride}, false);
   });
   Value sums = scratch(schedule_.queries);
+  int64_t inner = plan.heads * plan.headDim;
+  auto placeOf = [&](Value query) { return k.add(k.mul(k.add(k.mul(block.batch, queries), query), inner), k.mul(block.head, plan.headDim)); };
   k.loop(0, rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
+    if (block.fetchesNext)
+      for (const Slice* slice : {&plan.q, &plan.k, &plan.v})
+        fetchNextHead(k, plan, *slice, slice == &plan.q ? plan.queries : plan.keys, block.batch, block.head, plan.heads, query, k.index(0), plan.headDim);
     Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element_), seenBy(k, plan, query), end,
                            bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value(), drawOf(k, plan, block.batchHead, query))
                     .sum;
@@ -74,15 +80,20 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   });
 
   Matrix tile{scratch(schedule_.queries * nr), k.index(nr)};
-  int64_t inner = plan.heads * plan.headDim;
   k.loop(0, k.index(panels_.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, nr);
     Value columns = plan.headDim % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.index(plan.headDim), start));
     Matrix v{k.at(packed.values, k.mul(start, keys), element_), k.index(nr)};
+    if (plan.headDim % nr == 0) {
+      HeadRows result(
+          k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, row)), start); },
+          [&](Value row, Value total) { return k.div(total, k.broadcast(k.load(element_, k.at(sums, row, element_)), lanes_)); });
+      return multiply(k, registers_, rows, scores, {v, {}, {}, &result, panel}, end, false);
+    }
     multiply(k, registers_, rows, scores, v, end, tile, false);
     k.loop(0, rows, 1, [&](Value row) {
       Value sum = k.broadcast(k.load(element_, k.at(sums, row, element_)), lanes_);
-      Value place = k.add(k.mul(k.add(k.mul(block.batch, queries), k.add(block.first, row)), inner), k.mul(block.head, plan.headDim));
+      Value place = placeOf(k.add(block.first, row));
       k.vectorLoop(columns, lanes_, [&](Value column, Value mask) {
         Value total = k.load(k.vectorOf(element_, lanes_), k.at(tile.base, k.add(k.mul(row, nr), column), element_));
         Value to = k.at(k.output(0), k.add(place, k.add(column, start)), plan.dtype);
@@ -122,7 +133,7 @@ void AttentionWriter::headStage() {
     k.loop(0, k.size(panels_.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
     k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
       Value head = k.add(k.mul(ofKeys, plan.sharing()), share), batchHead = k.add(k.mul(batch, plan.heads), head);
-      k.loop(0, k.size(plan.queries), schedule_.queries, [&](Value first) { answer({batch, head, batchHead, first}, packed); });
+      k.loop(0, k.size(plan.queries), schedule_.queries, [&](Value first) { answer({batch, head, batchHead, first, plan.sharing() == 1}, packed); });
     });
   });
 }

@@ -28,6 +28,26 @@ Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, c
   return {k.at(k.input(slice.input), start, plan.dtype), k.size(slice.width)};
 }
 
+void fetchNextHead(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head, int64_t heads, Value row,
+                   Value start, int64_t count) {
+  constexpr int64_t line = 64;
+  Value next = k.add(head, 1), isLast = k.compare(ir::Predicate::EQ, next, k.index(heads));
+  Matrix of = headOf(k, plan, slice, rows, k.choose(isLast, k.add(batch, 1), batch), k.choose(isLast, k.index(0), next));
+  Value address = k.at(of.base, k.add(k.mul(row, of.stride), start), plan.dtype);
+  for (int64_t byte = 0; byte < count * static_cast<int64_t>(byteSize(plan.dtype)); byte += line)
+    k.prefetch(k.at(address, k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
+}
+
+void HeadRows::fetch(Value, Value row, int64_t column) const {
+  k_.prefetch(k_.at(base_, k_.add(placeOf_(row), column), dtype_), /*write=*/true);
+  if (before_)
+    before_(row, column);
+}
+
+void HeadRows::take(Value, Value row, int64_t column, Value sums) const {
+  k_.storeElements(dtype_, made_(row, sums), k_.at(base_, k_.add(placeOf_(row), column), dtype_));
+}
+
 void packKeys(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels) {
   packPanel(k, plan.dtype, rows, k.mul(panel, nr), k.size(plan.keys), k.index(plan.headDim), nr,
             k.at(panels, k.mul(panel, plan.headDim * nr), k.typeOf(plan.dtype)));

@@ -21,6 +21,30 @@ bool isShort(const AttentionPlan& plan, bool isGradient);
 /// Rows of one head: (N, Dh) inside (B, N, width).
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);
 
+/// Fetches columns [start, start + count) of row `row` of the head behind `head`, of `heads`, into L2: heads lie apart from each other, row by row, which the
+/// machine does not foresee.
+void fetchNextHead(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head, int64_t heads, Value row,
+                   Value start, int64_t count);
+/// Takes sums of rows of a head to columns of a result.
+class HeadRows final : public SumsTaker {
+public:
+  using PlaceOf = std::function<Value(Value row)>;               // of a row's first column, in elements
+  using Made = std::function<Value(Value row, Value sums)>;      // what is stored
+  using Before = std::function<void(Value row, int64_t column)>; // what else is to be fetched before the products
+  HeadRows(KernelBuilder& k, DType dtype, Value base, PlaceOf placeOf, Made made, Before before = {})
+      : k_(k), dtype_(dtype), base_(base), placeOf_(std::move(placeOf)), made_(std::move(made)), before_(std::move(before)) {}
+  void fetch(Value panel, Value row, int64_t column) const override;
+  void take(Value panel, Value row, int64_t column, Value sums) const override;
+
+private:
+  KernelBuilder& k_;
+  DType dtype_;
+  Value base_;
+  PlaceOf placeOf_;
+  Made made_;
+  Before before_;
+};
+
 /// Panel `panel` of keys of a head's `rows`, into all of the head's panels.
 void packKeys(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels);
 /// The rows of that panel into all of the head's panels of columns.

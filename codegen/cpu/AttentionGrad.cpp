@@ -32,6 +32,8 @@ struct AttentionGradWriter {
 
   /// What one item makes of all keys of a head, nobody makes again.
   bool isOneStage() const { return isShort(plan, /*isGradient=*/true) && *plan.keys.constant() <= schedule.keys && !gradients.dbias; }
+  /// Whether an item is a head, and the next one the head behind it.
+  bool fetchesNext() const { return isOneStage() && plan.sharing() == 1; }
   void headStage();
   void packStage();
   void queryStage();
@@ -62,9 +64,15 @@ struct AttentionGradWriter {
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
   void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
+  void storeProduct(const Slice& result, const Matrix& weights, const Matrix& rows, Value count, Value batch, Value head, double scale);
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
-  void storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
+  void storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
+
+  /// Of column `column` of a head's row, among all rows of the batch.
+  Value placeOf(const Slice& result, Value row, Value head, Value column) {
+    return k.add(k.add(k.mul(row, k.size(result.width)), k.size(result.start)), k.add(k.mul(head, plan.headDim), column));
+  }
 
   Matrix queryRows(const Slice& slice, const QueryBlock& block, Value batch, Value head);
   Matrix turnRows(const Slice& slice, Value batch, Value head, Value first, Value rows, int64_t most);
@@ -162,6 +170,9 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
+    if (fetchesNext())
+      for (const Slice* slice : {&plan.q, &plan.k})
+        fetchNextHead(k, plan, *slice, slice == &plan.q ? plan.queries : plan.keys, batch, head, plan.heads, query, k.index(0), plan.headDim);
     gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query), drawOf(k, plan, k.add(k.mul(batch, plan.heads), head), query),
                   isOneStage() ? Value() : k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
   });
@@ -171,12 +182,25 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
   Value keys = packed.columns, scale = k.real(k.vectorOf(element, lanes), plan.scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
+    auto resultOf = [&](Value row) { return placeOf(*gradients.dq, k.add(k.mul(batch, queries), k.add(block.first, row)), head, start); };
+    auto scaled = [&](Value, Value sum) { return k.mul(sum, scale); };
+    auto fetchNext = [&](Value row, int64_t column) {
+      if (fetchesNext())
+        for (const Slice* slice : {&gradients.dy, &plan.v})
+          fetchNextHead(k, plan, *slice, slice == &plan.v ? plan.keys : plan.queries, batch, head, plan.heads, k.add(block.first, row), k.add(start, column),
+                        1);
+    };
+    if (plan.headDim % schedule.nr == 0) {
+      HeadRows result(k, plan.dtype, k.output(gradients.dq->input), resultOf, scaled, fetchNext);
+      Matrix columns{k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)};
+      return multiply(k, registers, block.rows, block.scores, {columns, {}, {}, &result, panel}, block.end, false);
+    }
     multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
     k.loop(0, block.rows, 1, [&](Value row) {
-      Value place = k.add(k.mul(k.add(k.mul(batch, queries), k.add(block.first, row)), plan.heads * plan.headDim), k.add(k.mul(head, plan.headDim), start));
+      Value place = resultOf(row);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
         Value sum = vectorAt(tile.base, k.add(k.mul(row, schedule.nr), i));
-        k.storeElements(plan.dtype, k.mul(sum, scale), k.at(k.output(*gradients.dq), k.add(place, i), plan.dtype), mask);
+        k.storeElements(plan.dtype, k.mul(sum, scale), k.at(k.output(gradients.dq->input), k.add(place, i), plan.dtype), mask);
       });
     });
   });
@@ -293,6 +317,19 @@ void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Ma
   });
 }
 
+/// addProduct from zero for all keys of a head, and storeKeys behind it.
+void AttentionGradWriter::storeProduct(const Slice& result, const Matrix& weights, const Matrix& rows, Value count, Value batch, Value head, double scale) {
+  Value keys = k.size(plan.keys), factor = k.real(k.vectorOf(element, lanes), scale);
+  k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    Value start = k.mul(panel, schedule.nr);
+    HeadRows to(
+        k, plan.dtype, k.output(result.input), [&](Value key) { return placeOf(result, k.add(k.mul(batch, keys), key), head, start); },
+        [&](Value, Value sum) { return scale == 1 ? sum : k.mul(sum, factor); });
+    Matrix columns{k.at(rows.base, start, element), rows.stride};
+    multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {columns, {}, {}, &to, panel}, count, false);
+  });
+}
+
 Value AttentionGradWriter::zeroTiles() {
   int64_t sums = schedule.keys * columns();
   Value tiles = k.scratch(bytesOf(computed, sums)), zeros = k.zero(k.vectorOf(element, lanes));
@@ -325,17 +362,16 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
   });
 }
 
-void AttentionGradWriter::storeKeys(unsigned result, Value tiles, Value batch, Value head, Value first, Value keys, double scale) {
-  int64_t width = plan.keyHeads * plan.headDim;
+void AttentionGradWriter::storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale) {
   Value factor = k.real(k.vectorOf(element, lanes), scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
     Value tile = k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element);
     k.loop(0, keys, 1, [&](Value key) {
-      Value place = k.add(k.mul(k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), width), k.add(k.mul(head, plan.headDim), start));
+      Value place = placeOf(result, k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), head, start);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
         Value sum = vectorAt(tile, k.add(k.mul(key, schedule.nr), i));
-        k.storeElements(plan.dtype, scale == 1 ? sum : k.mul(sum, factor), k.at(k.output(result), k.add(place, i), plan.dtype), mask);
+        k.storeElements(plan.dtype, scale == 1 ? sum : k.mul(sum, factor), k.at(k.output(result.input), k.add(place, i), plan.dtype), mask);
       });
     });
   });
@@ -352,7 +388,9 @@ void AttentionGradWriter::headStage() {
     auto scratch = [&](const Size& elements) { return k.scratch(bytesOf(computed, elements)); };
     Packed packed{scratch(panels.keyElements), scratch(panels.keyElements), scratch(panels.columnElements)};
     k.loop(0, k.size(panels.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
-    Value dkTiles = zeroTiles(), dvTiles = zeroTiles();
+    // One turn of one head's queries is all that there is of dk and dv.
+    bool isOnce = plan.sharing() == 1 && *plan.queries.constant() >= 1 && *plan.queries.constant() <= schedule.turn && plan.headDim % schedule.nr == 0;
+    Value dkTiles = isOnce ? Value() : zeroTiles(), dvTiles = isOnce ? Value() : zeroTiles();
     QueryBlock block;
     block.powers = {scratch(schedule.turn * stride), k.index(stride)};
     block.scores = {scratch(schedule.turn * stride), k.index(stride)};
@@ -367,11 +405,15 @@ void AttentionGradWriter::headStage() {
         block.dy = turnRows(gradients.dy, batch, head, first, block.rows, schedule.turn);
         gradientOfQueries(block, batch, head, packed);
         if (gradients.dk)
-          addProduct(block.scores, block.end, block.q, block.rows, dkTiles);
+          isOnce ? storeProduct(*gradients.dk, block.scores, block.q, block.rows, batch, ofKeys, plan.scale)
+                 : addProduct(block.scores, block.end, block.q, block.rows, dkTiles);
         if (gradients.dv)
-          addProduct(block.powers, block.end, block.dy, block.rows, dvTiles);
+          isOnce ? storeProduct(*gradients.dv, block.powers, block.dy, block.rows, batch, ofKeys, 1)
+                 : addProduct(block.powers, block.end, block.dy, block.rows, dvTiles);
       });
     });
+    if (isOnce)
+      return;
     Value first = k.index(0), keys = k.size(plan.keys);
     if (gradients.dk)
       storeKeys(*gradients.dk, dkTiles, batch, ofKeys, first, keys, plan.scale);

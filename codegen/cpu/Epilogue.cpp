@@ -148,6 +148,33 @@ Values Epilogue::apply(const Piece& piece, Value source) const {
   return results;
 }
 
+bool Epilogue::isLight(int64_t nr) const {
+  constexpr size_t most = 6; // of operands, ops and results: a block holds tens of vectors, each with a copy of them
+  std::optional<int64_t> columns = columns_.constant();
+  auto isLightValue = [&](mlir::Value value) {
+    ir::Sizes sizes = ir::sizesOf(value);
+    mlir::Operation* op = value.getDefiningOp();
+    if (dtypeOf(value) != dtypeOf(source_))
+      return false;
+    if (op)
+      return mlir::isa<ir::ConstantOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
+    // No row of an operand needs a division to be found.
+    return sizes == ir::sizesOf(source_) || ir::product(sizes) == sizes.back();
+  };
+  return columns && *columns % nr == 0 && dtypeOf(source_) != DType::BF16 && order_.size() + sinks_.size() <= most && llvm::all_of(order_, isLightValue);
+}
+
+bool Epilogue::isStoredInLines(DType to) const { return byteSize(to) == byteSize(dtypeOf(source_)) && k_->storesLines(to, ir::sizesOf(source_)); }
+
+void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const {
+  Values results = apply(piece, sums);
+  for (auto [i, result] : llvm::enumerate(results)) {
+    DType to = dtypeOf(sinks_[i]);
+    Value address = k_->at(bases[i], offset(piece), to);
+    isStoredInLines(to) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
+  }
+}
+
 void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const {
   KernelBuilder& k = *k_;
   std::optional<int64_t> known = columns_.constant();
@@ -155,7 +182,6 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
   Value columns = known && *known % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.size(columns_), start));
   DType dtype = dtypeOf(source_);
   mlir::Type element = k.typeOf(dtype);
-  ir::Sizes sizes = ir::sizesOf(source_);
   k.loop(0, rows, 1, [&](Value row) {
     Value sums = k.at(tile.base, k.mul(row, tile.stride), element);
     auto piece = [&](Value column, Value mask) {
@@ -165,15 +191,32 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
       place.lanes = k.lanes(dtype);
       place.mask = mask;
       // The tile is whole vectors: only the tensors' ends are masked.
-      Values results = apply(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)));
-      for (auto [i, result] : llvm::enumerate(results)) {
-        DType to = dtypeOf(sinks_[i]);
-        Value address = k.at(bases[i], offset(place), to);
-        !mask&& k.storesLines(to, sizes) && place.lanes == k.lanes(to) ? k.storeLine(result, address) : k.storeElements(to, result, address, mask);
-      }
+      store(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)), bases);
     };
     k.vectorLoop(columns, k.lanes(dtype), piece);
   });
+}
+
+Piece LightEpilogue::pieceAt(Value panel, Value row, int64_t column) const {
+  KernelBuilder& k = *epilogue_.k_;
+  Piece piece = first_;
+  piece.row = k.add(first_.row, row);
+  piece.column = k.add(k.mul(panel, nr_), column);
+  return piece;
+}
+
+// A store to a line that is not in the cache would hold up those behind it.
+void LightEpilogue::fetch(Value panel, Value row, int64_t column) const {
+  Piece piece = pieceAt(panel, row, column);
+  for (auto [base, sink] : llvm::zip(bases_, epilogue_.sinks_))
+    if (!epilogue_.isStoredInLines(dtypeOf(sink)))
+      epilogue_.k_->prefetch(epilogue_.k_->at(base, epilogue_.offset(piece), dtypeOf(sink)), /*write=*/true);
+}
+
+void LightEpilogue::take(Value panel, Value row, int64_t column, Value sums) const {
+  Piece piece = pieceAt(panel, row, column);
+  piece.lanes = KernelBuilder::lanesOf(sums);
+  epilogue_.store(piece, sums, bases_);
 }
 
 } // namespace moec::codegen::cpu

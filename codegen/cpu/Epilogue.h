@@ -37,8 +37,15 @@ public:
   /// `first` is the place of the tile's first row.
   void storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const;
 
+  /// Whether LightEpilogue may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
+  /// registers has a copy of it for each of its vectors.
+  bool isLight(int64_t nr) const;
+
 private:
+  friend class LightEpilogue;
   Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
+  bool isStoredInLines(DType to) const;
+  void store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const;
   mlir::LogicalResult visit(mlir::Value value);
   Value operand(mlir::BlockArgument argument, const Piece& piece) const;
   Value expertRows(mlir::Operation* op, const Piece& piece) const;
@@ -50,6 +57,23 @@ private:
   std::vector<Size> batch_, rows_;
   Size columns_;
   std::vector<HeldValue> held_;
+};
+
+/// storePanel for sums that are still in registers.
+class LightEpilogue final : public SumsTaker {
+public:
+  LightEpilogue(const Epilogue& epilogue, const Piece& first, int64_t nr, llvm::ArrayRef<Value> bases)
+      : epilogue_(epilogue), first_(first), nr_(nr), bases_(bases) {}
+  void fetch(Value panel, Value row, int64_t column) const override;
+  void take(Value panel, Value row, int64_t column, Value sums) const override;
+
+private:
+  Piece pieceAt(Value panel, Value row, int64_t column) const;
+
+  const Epilogue& epilogue_;
+  const Piece& first_;
+  int64_t nr_;
+  llvm::ArrayRef<Value> bases_;
 };
 
 } // namespace moec::codegen::cpu

@@ -37,7 +37,7 @@ struct Item {
 };
 
 void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
-                  llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+                  const SumsTaker* taker, llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
   const ProductOperand& b = plan.b;
   Value depth = k.size(b.depth), aMatrix = k.index(0), bMatrix = k.index(0);
   if (item.batch) {
@@ -69,6 +69,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   if (schedule.packRows)
     block.rowAt = rowAt;
   block.rowType = plan.dtype;
+  block.taker = taker;
   multiplyPanels(k, schedule, block, finished);
 }
 
@@ -90,9 +91,10 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     item.begin = k.mul(group, schedule.panels);
     item.end = k.min(k.add(item.begin, schedule.panels), k.size(panels));
     Values outputs = beside.otherOutputs();
-    multiplyItem(k, plan, schedule, item, packed, [&](Value panel, const Matrix& tile) {
-      epilogue.storePanel({item.batch, item.first, {}, {}, 1, {}}, item.rows, panel, schedule.nr, tile, outputs);
-    });
+    Piece first{item.batch, item.first, {}, {}, 1, {}};
+    LightEpilogue light(epilogue, first, schedule.nr, outputs);
+    multiplyItem(k, plan, schedule, item, packed, epilogue.isLight(schedule.nr) ? &light : nullptr,
+                 [&](Value panel, const Matrix& tile) { epilogue.storePanel(first, item.rows, panel, schedule.nr, tile, outputs); });
   });
 }
 

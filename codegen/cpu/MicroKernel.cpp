@@ -10,6 +10,7 @@ struct Sums {
   Values aRows;
   Value aStep; // null: elements follow each other
   llvm::ArrayRef<PanelOfTile> panels;
+  Value nextRows = {}; // elements to the rows of the next block, which are fetched; null: they are not
 
   size_t count() const { return static_cast<size_t>(rows * block.vectors) * panels.size(); }
 };
@@ -44,9 +45,14 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Va
         if (byte % line == 0)
           for (Value panelRow : panelRows)
             k.prefetch(k.at(panelRow, k.index(byte + block.ahead), k.i8()));
+      for (const PanelOfTile& b : of.panels)
+        if (b.next.base)
+          k.prefetch(k.at(k.at(b.next.base, k.mul(depth, b.next.stride), element), k.mul(b.next.stride, u), element), /*write=*/false, /*locality=*/2);
       for (int64_t r = 0; r < of.rows; ++r) {
         Value place = of.aStep ? k.at(k.at(of.aRows[r], k.mul(depth, of.aStep), element), k.mul(of.aStep, u), element)
                                : k.at(k.at(of.aRows[r], depth, element), k.index(u), element);
+        if (of.nextRows && u == 0)
+          k.prefetch(k.at(place, of.nextRows, element), /*write=*/false, /*locality=*/2);
         Value a = k.broadcast(k.load(element, place), lanes);
         for (size_t p = 0; p < of.panels.size(); ++p)
           for (int64_t v = 0; v < block.vectors; ++v) {
@@ -106,40 +112,56 @@ Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t u
   return k.when(k.compare(ir::Predicate::GT, rest, k.index(0)), [&] { return one(whole, rest, sums); }, [&] { return sums; });
 }
 
-// The block for exactly `rows` rows.
-void multiplyRows(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, llvm::ArrayRef<PanelOfTile> panels, Value depth, bool accumulate,
-                  Value fresh, int64_t mostUnrolled) {
+// The block for exactly `rows` rows, from row `first` of the tiles on.
+void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int64_t rows, const Matrix& a, llvm::ArrayRef<PanelOfTile> panels, Value depth,
+                  bool accumulate, Value fresh, int64_t mostUnrolled) {
   int64_t lanes = k.lanes(block.dtype);
   mlir::Type element = k.typeOf(block.dtype), vector = k.vectorOf(element, lanes);
   int64_t unroll = panels.size() == 1 ? unrolled(k, block, mostUnrolled) : mostUnrolled;
   Sums of{block, rows, {}, a.step, panels};
-  auto forEachVector = [&](llvm::function_ref<void(Value place)> visit) {
+  if (block.fetchesRows && rows == block.rows && !a.step)
+    of.nextRows = k.mul(a.stride, rows);
+  auto forEachVector = [&](llvm::function_ref<void(const PanelOfTile& b, int64_t row, int64_t column)> visit) {
     for (const PanelOfTile& b : panels)
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t v = 0; v < block.vectors; ++v)
-          visit(k.at(b.tile.base, k.add(k.mul(b.tile.stride, r), v * lanes), element));
+          visit(b, r, v * lanes);
+  };
+  auto placeOf = [&](const PanelOfTile& b, int64_t row, int64_t column) {
+    return k.at(k.at(b.tile.base, k.mul(first, b.tile.stride), element), k.add(k.mul(b.tile.stride, row), column), element);
   };
   for (int64_t r = 0; r < rows; ++r)
     of.aRows.push_back(k.at(a.base, k.mul(a.stride, r), element));
+  forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
+    constexpr int64_t line = 64;
+    if (b.taker && column * static_cast<int64_t>(byteSize(block.dtype)) % line == 0)
+      b.taker->fetch(b.number, k.add(first, row), column);
+  });
   Values zeros(of.count(), k.zero(vector));
   auto before = [&] {
     Values loaded;
-    forEachVector([&](Value place) { loaded.push_back(k.load(vector, place)); });
+    forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) { loaded.push_back(k.load(vector, placeOf(b, row, column))); });
     return loaded;
   };
   Values sums = !accumulate ? zeros : !fresh ? before() : k.when(fresh, [&] { return zeros; }, before);
   sums = block.group ? accumulateGroups(k, of, depth, unroll, sums) : accumulateAll(k, of, {}, k.index(0), depth, unroll, sums);
   size_t next = 0;
-  forEachVector([&](Value place) { k.store(sums[next++], place); });
+  forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
+    Value sum = sums[next++];
+    b.taker ? b.taker->take(b.number, k.add(first, row), column, sum) : k.store(sum, placeOf(b, row, column));
+  });
 }
 
 } // namespace
 
 void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const PanelOfTile& b, Value depth, bool accumulate, Value fresh) {
   mlir::Type element = k.typeOf(block.dtype);
-  auto from = [&](const Matrix& m, Value row) { return Matrix{k.at(m.base, k.mul(row, m.stride), element), m.stride, m.step}; };
   auto rowsFrom = [&](Value row, int64_t count, int64_t unroll) {
-    multiplyRows(k, block, count, from(a, row), PanelOfTile{b.panel, from(b.tile, row), b.scales}, depth, accumulate, fresh, unroll);
+    Matrix here{k.at(a.base, k.mul(row, a.stride), element), a.stride, a.step};
+    PanelOfTile panel = b;
+    if (b.next.base)
+      panel.next.base = k.at(b.next.base, row, element);
+    multiplyRows(k, block, row, count, here, panel, depth, accumulate, fresh, unroll);
   };
   Value whole = k.sub(rows, k.rem(rows, block.rows));
   k.loop(0, whole, block.rows, [&](Value row) { rowsFrom(row, block.rows, 4); });
@@ -161,7 +183,7 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
 
 void multiplyFew(KernelBuilder& k, const RegisterBlock& block, int64_t rows, const Matrix& a, llvm::ArrayRef<PanelOfTile> panels, Value depth, bool accumulate,
                  Value fresh) {
-  multiplyRows(k, block, rows, a, panels, depth, accumulate, fresh, 4);
+  multiplyRows(k, block, k.index(0), rows, a, panels, depth, accumulate, fresh, 4);
 }
 
 } // namespace moec::codegen::cpu

@@ -11,9 +11,10 @@ struct RegisterBlock {
   DType dtype = DType::F32; // of the rows and the sums
   int64_t rows = 0;
   int64_t vectors = 0;
-  DType panelType = dtype; // of the panel in memory: bf16 is widened as it is read, u8 are codes (moe.quantize)
-  int64_t ahead = 0;       // bytes behind a row of the panel that are fetched with it: of panels that follow each other in memory
-  int64_t group = 0;       // depth that shares a scale: of codes
+  DType panelType = dtype;  // of the panel in memory: bf16 is widened as it is read, u8 are codes (moe.quantize)
+  int64_t ahead = 0;        // bytes behind a row of the panel that are fetched with it: of panels that follow each other in memory
+  int64_t group = 0;        // depth that shares a scale: of codes
+  bool fetchesRows = false; // whole blocks of rows fetch the block behind them into L2
 
   int64_t width(const KernelBuilder& k) const { return vectors * k.lanes(dtype); } // nr: columns of a panel
 };
@@ -25,11 +26,23 @@ struct Matrix {
   Value step = {};
 };
 
+/// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.
+class SumsTaker {
+public:
+  virtual ~SumsTaker() = default;
+  /// Is called before the products, for each line of a row's sums: fetches the memory that they go to.
+  virtual void fetch(Value panel, Value row, int64_t column) const = 0;
+  virtual void take(Value panel, Value row, int64_t column, Value sums) const = 0;
+};
+
 /// A panel of b (depth, nr), and the tile (rows, nr) that its products go to.
 struct PanelOfTile {
   Matrix panel;
   Matrix tile;
-  Value scales = {}; // bf16 (groups, nr), of codes: the first is of the panel's first row
+  Value scales = {};                // bf16 (groups, nr), of codes: the first is of the panel's first row
+  const SumsTaker* taker = nullptr; // in the place of the tile; nothing accumulates then
+  Value number = {};                // of the panel, for the taker
+  Matrix next = {};                 // rows (depth, rows) that are needed behind the product: fetched into L2 along with a's; null base: none
 };
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing

@@ -10,6 +10,9 @@ bool is(const Size& size, int64_t value) { return size.constant() == value; }
 // Bytes of a panel that are on their way from memory while the ones before are used.
 constexpr int64_t kPanelsAhead = 4096;
 
+// Rows from this length on, in bytes, are fetched a block of registers ahead.
+constexpr int64_t kLongRow = 512;
+
 // Rows that are fetched before they are copied: of a wide matrix a block's follow each other a page or two apart, which the machine does not foresee.
 constexpr int64_t kRowsAhead = 16;
 
@@ -48,7 +51,11 @@ class PanelProducts {
 public:
   PanelProducts(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block)
       : k_(k), block_(block), nr_(schedule.nr),
-        registers_{block.dtype, schedule.rows, schedule.nr / k.lanes(block.dtype), block.panelType, kPanelsAhead, block.group} {}
+        registers_{block.dtype, schedule.rows, schedule.nr / k.lanes(block.dtype), block.panelType, kPanelsAhead, block.group} {
+    // Rows that are read for one panel alone come from memory as fast as they are multiplied.
+    std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
+    registers_.fetchesRows = schedule.panels == 1 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
+  }
 
   /// How many panels `rows` rows take at once: 1, or as many as have enough sums.
   int64_t panelsAtOnce(int64_t rows) const {
@@ -85,7 +92,7 @@ private:
       Value groups = k_.div(k_.add(block_.depth, block_.group - 1), block_.group);
       scales = k_.at(block_.scales, k_.mul(k_.add(k_.mul(panel, groups), k_.div(from, block_.group)), nr_), DType::BF16);
     }
-    return {{base, k_.index(nr_)}, tile, scales};
+    return {{base, k_.index(nr_)}, tile, scales, tile.base ? nullptr : block_.taker, panel};
   }
 
   KernelBuilder& k_;
@@ -132,15 +139,16 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     for (int64_t rows = 1; rows <= most; ++rows)
       step = k.choose(k.compare(ir::Predicate::EQ, block.rows, k.index(rows)), k.index(products.panelsAtOnce(rows)), step);
     int64_t shortTile = most * nr;
-    Value tiles = k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
+    Value tiles = block.taker ? Value() : k.scratch(bytesOf(block.dtype, std::max(tileElements, shortTile * products.panelsAtOnce(1))));
     Matrix a = slice(k.index(0), block.depth, stride);
     k.loop(block.begin, block.end, step, [&](Value first) {
       Value last = k.min(k.add(first, step), block.end);
-      auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
+      auto tileOf = [&](Value panel) { return block.taker ? Matrix() : Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
       whenFew(
           k, block.rows, 1, most, [&](int64_t rows) { products.timesFew(rows, a, first, last, tileOf); },
           [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), false, {}); });
-      k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
+      if (!block.taker)
+        k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
     });
     return;
   }
@@ -198,6 +206,9 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value aCopy = copiesA ? k.scratch(bytesOf(computed, schedule.slice * aStride)) : Value();
   Value bCopy = copiesB ? k.scratch(bytesOf(computed, schedule.slice * bStride)) : Value();
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
+  // Where few products follow the copy of a slice, waiting for its rows would be much of the time: products fetch those of the next one. With a narrow a that
+  // is b.
+  bool isPlain = computed == block.dtype, fetchesA = copiesA && schedule.panels <= 4 && isPlain, fetchesB = copiesB && !copiesA && isPlain;
   k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) { // of no depth too: zeros
     Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
     auto sliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(from, m.stride), block.dtype), m.stride}; };
@@ -213,7 +224,13 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
       Matrix b = packed    ? Matrix{k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType), k.index(nr)}
                  : copiesB ? Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)}
                            : Matrix{k.at(sliceOf(block.b).base, k.mul(panel, nr), element), block.b.stride};
-      multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, b, count, tileOf(panel), true, fresh);
+      PanelOfTile product{b, tileOf(panel)};
+      if (fetchesA || fetchesB) {
+        const Matrix& source = fetchesA ? block.a : block.b;
+        Value next = k.mul(k.add(from, schedule.slice), source.stride);
+        product.next = {k.at(source.base, fetchesA ? next : k.add(next, k.mul(panel, nr)), block.dtype), source.stride};
+      }
+      multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, product, count, true, fresh);
     });
   });
   k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });

@@ -20,6 +20,7 @@ struct ProductBlock {
   int64_t group = 0;
   llvm::function_ref<Value(Value row)> rowAt = {}; // in the place of a, for rows that are copied: where one begins, which is of rowType
   DType rowType = dtype;
+  const SumsTaker* taker = nullptr; // in the place of `finished` where the whole depth is one slice
 };
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose

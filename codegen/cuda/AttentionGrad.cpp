@@ -36,6 +36,11 @@ private:
   std::string scale() const { return literal(sumType(plan_.dtype), plan_.scale); }
   std::string sum() const { return registerType(sumType(plan_.dtype)); }
   std::string statisticsAt(const char* head) const { return fmt::format("(batch * {} + {}) * {}", plan_.heads, head, queries_); }
+  /// Where the columns of `head` begin in the result of a gradient of `rows`.
+  std::string resultOf(const Slice& result, const Size& rows) {
+    std::string start = result.start == Size(0) ? "" : " + " + k_.size(result.start);
+    return fmt::format("{} + batch * {}{} + head * {}", k_.output(result.input), k_.size(rows * result.width), start, plan_.headDim);
+  }
   std::string firstSlice() const { return parts() == 1 ? "0" : "firstSlice"; }
   int64_t parts() const { return schedule_.parts(plan_.dtype, plan_.headDim); }
   Size products(int64_t count) const { return plan_.batch * Size(plan_.heads) * plan_.queries * plan_.keys * Size(2 * count * plan_.headDim); }
@@ -159,9 +164,8 @@ void GradWriter::gradientOfQueries() {
   lines.add(holesOfQueries("    ") + ");");
   lines.line("addWeighted<Attention>(shared, dq, products, {}, {}, {});", firstSlice(), readable(), hole("n", "k", "key0 + n", plan_.keys, plan_.k));
   lines.close();
-  int64_t width = plan_.heads * plan_.headDim;
-  std::string type = memoryType(plan_.dtype);
-  lines.line("{}* out = {} + batch * {} + head * {};", type, k_.output(*grad_.dq), k_.size(plan_.queries * Size(width)), plan_.headDim);
+  std::string type = memoryType(plan_.dtype), width = k_.size(grad_.dq->width);
+  lines.line("{}* out = {};", type, resultOf(*grad_.dq, plan_.queries));
   lines.line("storeSums<Attention>(dq, {}, {}, [&](int m) -> {}* {{ return query0 + m < {} ? out + (query0 + m) * (long long){} : nullptr; }});", scale(),
              firstSlice(), type, queries_, width);
   stage("queries", fmt::format("A block computes dq of {} queries of one head.", schedule_.tile()),
@@ -207,13 +211,12 @@ void GradWriter::gradientsOfKeys() {
   lines.line("    [&](int query) {{ return RowStatistics<{}>{{{}[rows + query], {}[rows + query], {}[rows + query]}}; }});", sum(), mosts_, totals_, dots_);
   if (plan_.sharing() > 1)
     lines.close();
-  int64_t width = plan_.keyHeads * plan_.headDim;
   for (auto [name, result, factor] : {std::tuple{"dk", grad_.dk, scale()}, {"dv", grad_.dv, literal(sumType(plan_.dtype), 1)}}) {
     if (!result)
       continue;
-    lines.line("{0}* outOf{1} = {2} + batch * {3} + head * {4};", type, name + 1, k_.output(*result), k_.size(plan_.keys * Size(width)), plan_.headDim);
+    lines.line("{}* outOf{} = {};", type, name + 1, resultOf(*result, plan_.keys));
     lines.line("storeSums<Attention>({0}, {1}, {2}, [&](int m) -> {3}* {{ return key0 + m < {4} ? outOf{5} + (key0 + m) * (long long){6} : nullptr; }});", name,
-               factor, firstSlice(), type, keys_, name + 1, width);
+               factor, firstSlice(), type, keys_, name + 1, k_.size(result->width));
   }
   stage("keys", fmt::format("A block computes dk and dv of {} keys of one head of them.", schedule_.tile()),
         plan_.batch * Size(plan_.keyHeads) * Size::ceilDiv(plan_.keys, schedule_.tile()) * Size(parts()), products(4), lines);

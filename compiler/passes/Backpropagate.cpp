@@ -21,6 +21,63 @@ Value filled(double number, Value like, OpBuilder& builder, Location location) {
   return like.getType() == scalar ? value : ir::BroadcastOp::create(builder, location, like.getType(), value).getResult();
 }
 
+/// A part of a value along an axis.
+struct Part {
+  int64_t start, size;
+  Value value;
+};
+
+bool isZeros(Value value) {
+  auto broadcast = value.getDefiningOp<ir::BroadcastOp>();
+  auto constant = broadcast ? broadcast.getX().getDefiningOp<ir::ConstantOp>() : nullptr;
+  auto number = constant ? dyn_cast<SplatElementsAttr>(constant.getValue()) : SplatElementsAttr();
+  return number && number.getSplatValue<APFloat>().isPosZero();
+}
+
+/// The parts that a concat of known sizes has beside zeros; false where a size is not known.
+bool partsOf(ir::ConcatOp concat, SmallVectorImpl<Part>& parts) {
+  int64_t start = 0;
+  for (Value value : concat.getXs()) {
+    std::optional<int64_t> size = ir::sizesOf(value)[concat.getAxis()].constant();
+    if (!size)
+      return false;
+    if (!isZeros(value))
+      parts.push_back({start, *size, value});
+    start += *size;
+  }
+  return true;
+}
+
+/// One concat in the place of a sum of two that have nothing but zeros where the other has something, as gradients of slices of one value are; null where
+/// they are none.
+Value joined(Value a, Value b, OpBuilder& builder, Location location) {
+  auto one = a.getDefiningOp<ir::ConcatOp>(), other = b.getDefiningOp<ir::ConcatOp>();
+  SmallVector<Part> parts;
+  if (!one || !other || one.getAxis() != other.getAxis() || !partsOf(one, parts) || !partsOf(other, parts))
+    return nullptr;
+  llvm::sort(parts, [](const Part& x, const Part& y) { return x.start < y.start; });
+  ir::Sizes sizes = ir::sizesOf(a);
+  int64_t end = 0, all = *sizes[one.getAxis()].constant();
+  SmallVector<Value> values;
+  auto addZeros = [&](int64_t until) {
+    if (end == until)
+      return;
+    sizes[one.getAxis()] = until - end;
+    auto scalar = RankedTensorType::get({}, elementOf(a));
+    Value zero = ir::ConstantOp::create(builder, location, DenseElementsAttr::get(scalar, FloatAttr::get(elementOf(a), 0).getValue()));
+    values.push_back(ir::BroadcastOp::create(builder, location, ir::tensorOf(sizes, elementOf(a)), zero));
+  };
+  for (const Part& part : parts) {
+    if (part.start < end)
+      return nullptr;
+    addZeros(part.start);
+    values.push_back(part.value);
+    end = part.start + part.size;
+  }
+  addZeros(all);
+  return ir::ConcatOp::create(builder, location, a.getType(), values, one.getAxis()).getResult();
+}
+
 class Backpropagation {
 public:
   Backpropagation(Value loss, ArrayRef<Value> wanted, OpBuilder& builder) : loss_(loss), wanted_(wanted), builder_(builder) {}
@@ -95,7 +152,12 @@ LogicalResult Backpropagation::stepBack(Operation* op) {
       continue;
     assert(gradient.getType() == operand.getType() && "a gradient has its value's type");
     Value& sum = gradients_[standIn(operand)];
-    sum = sum ? ir::AddOp::create(builder_, op->getLoc(), sum, gradient).getResult() : gradient;
+    if (!sum)
+      sum = gradient;
+    else if (Value whole = joined(sum, gradient, builder_, op->getLoc()))
+      sum = whole;
+    else
+      sum = ir::AddOp::create(builder_, op->getLoc(), sum, gradient);
   }
   return success();
 }

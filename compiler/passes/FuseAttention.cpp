@@ -1,5 +1,6 @@
 // fuse-attention: attention and its gradient read q, k and v where the projection left them, and make the draws of a dropout themselves; what is appended to
-// kept keys and values comes from there too. Must come before fuse-loops and fuse-rows, which would copy the slices and write the draws.
+// kept keys and values comes from there too, and the gradients of q, k and v go where the projection's gradient is read. Must come before fuse-loops and
+// fuse-rows, which would copy the slices and write the draws.
 
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
@@ -41,6 +42,16 @@ void addDraws(Cluster& cluster, Operation* op, MutableOperandRange draws) {
     }
     cluster.add(random);
   }
+}
+
+/// Adds the op that joins the gradients of q, k and v along the last axis and alone reads them: the kernel writes each to its columns.
+bool addJoin(Cluster& cluster, AttentionGradOp gradient) {
+  Value dq = gradient.getDq();
+  auto concat = dq.hasOneUse() ? dyn_cast<ConcatOp>(*dq.getUsers().begin()) : nullptr;
+  if (!concat || static_cast<int64_t>(concat.getAxis()) + 1 != cast<RankedTensorType>(concat.getType()).getRank())
+    return false;
+  bool areGradients = llvm::all_of(concat.getXs(), [&](Value x) { return x.hasOneUse() && (x == dq || x == gradient.getDk() || x == gradient.getDv()); });
+  return areGradients && concat.getXs().size() == 3 && cluster.add(concat);
 }
 
 /// The appends of one attention in one kernel: the same rows of both states.
@@ -87,7 +98,8 @@ LogicalResult fuseAttention(func::FuncOp function) {
     Cluster cluster(gradient);
     addSlices(cluster, gradient, gradient->getOpOperands().slice(1, 3)); // behind dy
     addDraws(cluster, gradient, gradient.getDrawsMutable());
-    if (failed(cluster.outline("attention_grad", "its results are used apart")))
+    bool joins = addJoin(cluster, gradient);
+    if (failed(cluster.outline("attention_grad", joins ? "its result is the projection's gradient" : "its results are used apart")))
       return failure();
   }
   return sortBody(function);

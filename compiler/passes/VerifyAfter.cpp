@@ -38,7 +38,7 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "append")
     return isa<SliceOp, AppendOp>(op);
   if (kind == "attention_grad")
-    return isa<SliceOp, RandomOp, AttentionGradOp>(op);
+    return isa<SliceOp, ConcatOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
     return isa<GroupedWeightGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "sums")

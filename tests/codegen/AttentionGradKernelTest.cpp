@@ -178,5 +178,38 @@ TEST(AttentionGradKernels, givesTheGradientsThatAreAskedFor) {
   }
 }
 
+/// Gradients that are columns of one result, as their projection's gradient reads them; or two of them, and one apart.
+TEST(AttentionGradKernels, joinsItsGradients) {
+  struct Join {
+    DType type;
+    std::vector<unsigned> order;
+    bool known;
+    int64_t sharing;
+  };
+  for (const auto& [type, order, known, sharing] :
+       {Join{DType::F32, {0, 1, 2}, true, 1}, {DType::F32, {2, 0, 1}, false, 2}, {DType::F64, {1, 2}, true, 2}, {DType::BF16, {0, 1, 2}, true, 1}}) {
+    GradCase c{type, 2, 19, 19, 4, 16, true, sharing};
+    c.known = known;
+    int64_t inner = c.heads * c.headDim, keyInner = inner / c.sharing;
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       auto tensor = [&](int64_t width) { return maker.tensor(c.type, {"2", c.n(), text(width)}); };
+                       mlir::Value q = tensor(inner), k = tensor(keyInner), v = tensor(keyInner), dy = tensor(inner);
+                       auto op = gradientOf(maker, c, dy, q, k, v);
+                       llvm::SmallVector<mlir::Value> parts, results;
+                       for (unsigned i : order)
+                         parts.push_back(op->getResult(i));
+                       results.push_back(maker.make<ir::ConcatOp>(parts, maker.builder().getI64IntegerAttr(2)));
+                       if (order.size() == 2)
+                         results.push_back(op->getResult(0));
+                       return maker.finish("attention_grad", results);
+                     },
+                     {randomTensor(c.type, {2, 19, inner}, 1), randomTensor(c.type, {2, 19, keyInner}, 2), randomTensor(c.type, {2, 19, keyInner}, 3),
+                      randomTensor(c.type, {2, 19, inner}, 4)},
+                     -1,
+                     {{"n", c.queries}},
+                     c.headDim + 2 * c.queries});
+  }
+}
+
 } // namespace
 } // namespace moec::testing

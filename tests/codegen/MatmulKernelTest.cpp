@@ -53,6 +53,49 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MatmulKernel,
                                            Shape3{DType::F64, 50, 256, 600}, Shape3{DType::BF16, 1, 1, 1}, Shape3{DType::BF16, 19, 37, 29},
                                            Shape3{DType::BF16, 131, 96, 300}, Shape3{DType::BF16, 23, 33, 1030}));
 
+/// Whole panels with little behind them: sums go from the registers to the results, and no stage holds tiles.
+TEST(MatmulKernelShapes, sumsWithLittleBehindThemNeedNoTiles) {
+  for (auto [type, m] : {std::pair<DType, int64_t>{DType::F32, 1}, {DType::F32, 131}, {DType::F64, 19}}) {
+    WriteKernel write = [&, type = type](KernelMaker& maker, const Weights& weights) {
+      mlir::Value a = maker.tensor(type, {"m", "40"}), w = weights(maker, type, {64, 40}), bias = maker.tensor(type, {"64"});
+      mlir::Value residual = maker.tensor(type, {"m", "64"}), y = maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), bias);
+      return maker.finish("matmul", {maker.make<ir::ReluOp>(y), maker.make<ir::MulOp>(y, residual)});
+    };
+    std::vector<Tensor> inputs{randomTensor(type, {m, 40}, 1), randomTensor(type, {64, 40}, 2), randomTensor(type, {64}, 3), randomTensor(type, {m, 64}, 4)};
+    expectReference({write, inputs, 1, {{"m", m}}, 40});
+  }
+  auto context = makeContext();
+  for (const std::string& target : testTargets()) {
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    auto scratchOf = [&](bool isLight) {
+      auto write = [&](KernelMaker& maker, const Weights& weights) {
+        mlir::Value a = maker.tensor(DType::F32, {"m", "40"}), y = maker.make<ir::MatmulOp>(a, weights(maker, DType::F32, {64, 40}));
+        return maker.finish("matmul", {isLight ? maker.make<ir::ReluOp>(y) : maker.make<ir::GeluOp>(y)});
+      };
+      KernelMaker plain(*context), packed(*context);
+      int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt))).getAs<mlir::IntegerAttr>("nr").getInt();
+      return LoadedKernel(write(packed, Weights(nr)), target).image().stages.front().scratchBytes;
+    };
+    EXPECT_EQ(scratchOf(true), Size(0)) << target;
+    EXPECT_FALSE(scratchOf(false) == Size(0)) << target;
+  }
+}
+
+/// Rows so long that blocks fetch those behind them, and slices of a wide b behind narrow rows: with tails.
+TEST(MatmulKernelShapes, whatIsFetchedAheadMayNotBeThere) {
+  DType type = DType::F32;
+  for (int64_t m : {12, 29})
+    expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                       mlir::Value a = maker.tensor(type, {"m", "200"}), w = weights(maker, type, {17, 200});
+                       return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+                     },
+                     {randomTensor(type, {m, 200}, 1), randomTensor(type, {17, 200}, 2)},
+                     1,
+                     {{"m", m}},
+                     200});
+}
+
 TEST(MatmulKernelShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfThem) {
   // (batch, 5, 6, 24) x (11, 24): one operand per (5, 1), one per batch, one per (6).
   DType type = DType::F32;
@@ -131,6 +174,20 @@ TEST_P(MatmulKernel, bLiesTransposed) {
                    -1,
                    {{"m", m}},
                    k});
+}
+
+/// The gradient of w where dy or x are narrow and the other is copied: each is read where it lies, slices of the wide one are fetched ahead.
+TEST(MatmulKernelShapes, narrowAndWideLieTransposed) {
+  DType type = DType::F32;
+  for (auto [m, n] : {std::pair<int64_t, int64_t>{100, 32}, {32, 100}, {100, 260}})
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)});
+                       return maker.finish("matmul", {maker.make<ir::MatmulOp>(exchange(maker, dy), exchange(maker, x))});
+                     },
+                     {randomTensor(type, {391, m}, 1), randomTensor(type, {391, n}, 2)},
+                     -1,
+                     {{"t", 391}},
+                     391});
 }
 
 /// The gradient of w: dy (tokens, m) and x (tokens, n), tokens known at the call.

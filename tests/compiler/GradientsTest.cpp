@@ -86,6 +86,41 @@ TEST_F(GradientsTest, ReadsOfOneParameterAreSummed) {
   EXPECT_EQ(numbers(results[1]), std::vector<double>{9});
 }
 
+TEST_F(GradientsTest, GradientsOfSlicesSideBySideAreJoined) {
+  auto function = parse(R"(
+    func.func @f(%x: tensor<2x6xf64>) -> tensor<f64> {
+      %a = moe.slice %x axis 1 from "4" size "2" : tensor<2x6xf64>
+      %b = moe.slice %x axis 1 from "1" size "2" : tensor<2x6xf64>
+      %c = moe.mul %a, %b : tensor<2x2xf64>, tensor<2x2xf64>
+      %d = moe.reduce sum %c axis 1 : tensor<2x2xf64>
+      %e = moe.reduce sum %d axis 0 : tensor<2xf64>
+      return %e : tensor<f64>
+    })");
+  ASSERT_TRUE(addGradients(function, {function.getArgument(0)}));
+  std::multiset<std::string> ops = opsBehind(lastForward);
+  EXPECT_EQ(ops.count("concat"), 1u);
+  EXPECT_EQ(ops.count("add"), 0u);
+  reference::Call call;
+  std::vector<Tensor> results = reference::evaluate(function, {Tensor::of<double>({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {2, 6})}, call);
+  EXPECT_EQ(numbers(results[0]), (std::vector<double>{0, 4, 5, 0, 1, 2, 0, 10, 11, 0, 7, 8}));
+}
+
+TEST_F(GradientsTest, GradientsOfSlicesThatOverlapAreSummed) {
+  auto function = parse(R"(
+    func.func @f(%x: tensor<3xf64>) -> tensor<f64> {
+      %a = moe.slice %x axis 0 from "0" size "2" : tensor<3xf64>
+      %b = moe.slice %x axis 0 from "1" size "2" : tensor<3xf64>
+      %c = moe.mul %a, %b : tensor<2xf64>, tensor<2xf64>
+      %d = moe.reduce sum %c axis 0 : tensor<2xf64>
+      return %d : tensor<f64>
+    })");
+  ASSERT_TRUE(addGradients(function, {function.getArgument(0)}));
+  EXPECT_EQ(opsBehind(lastForward).count("add"), 1u);
+  reference::Call call;
+  std::vector<Tensor> results = reference::evaluate(function, {Tensor::of<double>({2, 3, 5}, {3})}, call);
+  EXPECT_EQ(numbers(results[0]), (std::vector<double>{3, 7, 3}));
+}
+
 TEST_F(GradientsTest, ValuesInBetweenHaveGradientsToo) {
   auto function = parse(R"(
     func.func @f(%x: tensor<2xf64>) -> tensor<f64> {

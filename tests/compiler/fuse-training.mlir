@@ -1,5 +1,6 @@
 // A step: forward values that the backward part reads too are results of the kernel that makes them; products read exchanged operands as they lie; derivatives
-// are computed where they are multiplied; attention and its gradient read the same columns; gradients of experts' biases are sums beside
+// are computed where they are multiplied; attention and its gradient read the same columns, and gradients are written to
+// columns; gradients of experts' biases are sums beside
 // those of weights.
 // RUN: moec-opt %s -moe-fuse-updates -moe-sink-reshapes -moe-fuse-gates -moe-fuse-experts -moe-fuse-attention -moe-fuse-matmuls -moe-fuse-gradients -moe-fuse-rows -moe-fuse-loops | FileCheck %s
 
@@ -38,7 +39,7 @@
 // CHECK: moe.kernel "rows"
 // CHECK: moe.choice_values
 func.func @train_step(%x: !x, %up: !up, %down: !down, %i: !i, %weights: !g, %dy: !x, %qkv: !qkv, %dq: !q, %w: !w, %scores: !x, %labels: tensor<?xi64, #moe.sizes<"t">>, %each: tensor<?xf32, #moe.sizes<"t">>)
-    -> (!x, !up, tensor<4x16xf32>, !g, !q, !q, !q, !q, !w, !x, !x) {
+    -> (!x, !up, tensor<4x16xf32>, !g, !q, !qkv, !w, !x, !x) {
   %routing = moe.assign %i experts 4 token_major : !i
   %rows = moe.dispatch %x, %routing : !x, !r
   %h = moe.grouped_matmul %rows, %up, %routing : !x, !up, !r
@@ -62,11 +63,14 @@ func.func @train_step(%x: !x, %up: !up, %down: !down, %i: !i, %weights: !g, %dy:
   // CHECK: moe.kernel "attention_grad"
   // CHECK-COUNT-3: moe.slice
   // CHECK: moe.attention_grad
+  // CHECK-NEXT: moe.concat
+  // CHECK-NEXT: moe.yield
   %q = moe.slice %qkv axis 2 from "0" size "8" : !qkv
   %k = moe.slice %qkv axis 2 from "8" size "8" : !qkv
   %v = moe.slice %qkv axis 2 from "16" size "8" : !qkv
   %attended = moe.attention %q, %k, %v heads 2 scale 0.5 : !q, !q, !q
   %gq, %gk, %gv = moe.attention_grad %dq, %q, %k, %v heads 2 scale 0.5 : !q, !q, !q, !q
+  %gqkv = moe.concat %gq, %gk, %gv axis 2 : !q, !q, !q
 
   // CHECK: moe.kernel "matmul"
   // CHECK: moe.transpose %{{.*}} [1, 0]
@@ -82,5 +86,5 @@ func.func @train_step(%x: !x, %up: !up, %down: !down, %i: !i, %weights: !g, %dy:
   // CHECK: moe.softmax_grad
   %dscores = moe.cross_entropy_grad %each, %scores, %labels smoothing 0.0 ignore -100 : tensor<?xf32, #moe.sizes<"t">>, !x, tensor<?xi64, #moe.sizes<"t">>
   %dsoft = moe.softmax_grad %dscores, %scores : !x, !x
-  return %y, %dup, %dbias, %dweights, %attended, %gq, %gk, %gv, %dw, %dscores, %dsoft : !x, !up, tensor<4x16xf32>, !g, !q, !q, !q, !q, !w, !x, !x
+  return %y, %dup, %dbias, %dweights, %attended, %gqkv, %dw, %dscores, %dsoft : !x, !up, tensor<4x16xf32>, !g, !q, !qkv, !w, !x, !x
 }

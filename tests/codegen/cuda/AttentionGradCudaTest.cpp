@@ -139,6 +139,18 @@ TEST_F(AttentionGradCudaOnce, someOfTheResults) {
   }
 }
 
+/// As columns of one result.
+TEST_F(AttentionGradCudaOnce, joinedResults) {
+  for (auto order : {std::vector<size_t>{0, 1, 2}, {2, 0, 1}}) {
+    KernelMaker maker(*context);
+    auto tensor = [&] { return maker.tensor(DType::F32, {"2", "19", "16"}); };
+    llvm::SmallVector<mlir::Value> all = gradients(maker, {DType::F32, 2, 19, 2, 8, true}, {tensor(), tensor(), tensor(), tensor(), {}, {}}), parts;
+    for (size_t i : order)
+      parts.push_back(all[i]);
+    checkCuda(maker.finish("attention_grad", {maker.make<ir::ConcatOp>(parts, maker.builder().getI64IntegerAttr(2))}), {.check = {.terms = 35}});
+  }
+}
+
 TEST_F(AttentionGradCudaOnce, everySchedule) {
   for (auto [warps, rows, others, slices, stages] : {std::array<int64_t, 5>{4, 2, 32, 3, 3}, {2, 4, 32, 1, 2}, {1, 1, 64, 2, 4}, {8, 1, 32, 3, 2}}) {
     KernelMaker maker(*context);
