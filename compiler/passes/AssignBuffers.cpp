@@ -4,6 +4,7 @@
 
 #include "codegen/analysis/InPlace.h"
 #include "compiler/passes/BufferTable.h"
+#include "compiler/passes/DelayLaunches.h"
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Updates.h"
@@ -25,6 +26,7 @@ public:
       return failure();
     launches = 0;
     for (func::FuncOp function : calledFunctions(module_)) {
+      delayLaunches(function);
       assignArguments(function);
       if (failed(placeUpdates(function)) || failed(assign(function, launches)) || failed(assignResults(function)))
         return failure();
