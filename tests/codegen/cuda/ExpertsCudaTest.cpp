@@ -121,7 +121,8 @@ TEST_P(ExpertsCuda, midLiesOverTheOtherProduct) {
     int64_t rows = fill.tokens * group().choices, kept = static_cast<const int32_t*>(routing.data())[group().experts];
     CudaOptions options{.check = {.bindings = {{"t", fill.tokens}}, .inputs = {randomTensor(type(), {rows, width}, 1), routing}, .terms = width},
                         .kept = kept,
-                        .raggedInputs = {0, 3}};
+                        .raggedInputs = {0, 3},
+                        .raggedOutputs = {0}};
     CudaRun apart = checkCuda(kernel, options);
     options.inPlace = {{places[0].output, places[0].input}};
     CudaRun within = checkCuda(kernel, options);
