@@ -1,5 +1,8 @@
 #include "tests/codegen/MathTruths.h"
 
+#include <bit>
+#include <random>
+
 namespace moec::testing {
 
 namespace {
@@ -127,6 +130,18 @@ template <class T> WorstUlps worstOf(const MathTruth& truth, const T* x, const L
 }
 template WorstUlps worstOf<float>(const MathTruth&, const float*, const double*, const float*, size_t);
 template WorstUlps worstOf<double>(const MathTruth&, const double*, const long double*, const double*, size_t);
+
+void consecutive(uint32_t first, std::span<float> x) {
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = std::bit_cast<float>(first + static_cast<uint32_t>(i));
+}
+
+void scattered(uint64_t seed, std::span<double> x) {
+  std::mt19937_64 random(seed);
+  std::uniform_real_distribution<double> near(-2, 2), middle(-20, 20), far(-750, 750);
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = i % 4 == 0 ? near(random) : i % 4 == 1 ? middle(random) : i % 4 == 2 ? far(random) : std::bit_cast<double>(random());
+}
 
 template <class T> std::vector<T> edges() {
   constexpr T infinity = std::numeric_limits<T>::infinity(), least = std::numeric_limits<T>::denorm_min();

@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
-#include <ostream>
 #include <span>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -57,6 +56,10 @@ struct WorstUlps {
 /// Of results y at points x.
 template <class T> WorstUlps worstOf(const MathTruth& truth, const T* x, const Longer<T>* want, const T* y, size_t count);
 
+/// x[i] has the bits first + i.
+void consecutive(uint32_t first, std::span<float> x);
+/// By turns of [-2, 2), [-20, 20), [-750, 750) and every magnitude.
+void scattered(uint64_t seed, std::span<double> x);
 /// Zeros, infinities, NaN, the ends of the normal and the denormal numbers, the ends of every binade, and the places where a function changes its formula.
 template <class T> std::vector<T> edges();
 
