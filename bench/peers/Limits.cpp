@@ -11,18 +11,18 @@
 
 namespace {
 
-/// Of one thread the time that the CPU gave it, as the harness takes it; of several that on the wall.
-double seconds(int threads) {
+/// On the wall, or the time that the CPU gave the process.
+double seconds(bool wall) {
   timespec now{};
-  clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  clock_gettime(wall ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 /// Of all threads together: `work(thread)` gives what one did.
-template <class Work> double rate(int threads, Work work) {
+template <class Work> double rate(int threads, bool wall, Work work) {
   std::vector<double> done(static_cast<size_t>(threads));
   std::vector<std::thread> others;
-  double start = seconds(threads);
+  double start = seconds(wall);
   for (int i = 1; i < threads; ++i)
     others.emplace_back([&, i] { done[static_cast<size_t>(i)] = work(i); });
   done[0] = work(0);
@@ -31,25 +31,25 @@ template <class Work> double rate(int threads, Work work) {
   double all = 0;
   for (double one : done)
     all += one;
-  return all / (seconds(threads) - start);
+  return all / (seconds(wall) - start);
 }
 
 } // namespace
 
 /// Operations a second; `doubles`: of f64.
-extern "C" double moec_bench_fma_rate(int threads, int doubles) {
-  return rate(threads, [&](int) {
-    double done = 0, until = seconds(threads) + 0.1;
-    while (seconds(threads) < until)
+extern "C" double moec_bench_fma_rate(int threads, int wall, int doubles) {
+  return rate(threads, wall, [&](int) {
+    double done = 0, until = seconds(wall) + 0.1;
+    while (seconds(wall) < until)
       done += doubles ? moec::bench::fmaRoundsDouble(200000) : moec::bench::fmaRoundsFloat(200000);
     return done;
   });
 }
 
 /// Bytes a second, each thread reading a part of `bytes` at `memory` once, from front to back.
-extern "C" double moec_bench_read_rate(int threads, const char* memory, size_t bytes) {
+extern "C" double moec_bench_read_rate(int threads, int wall, const char* memory, size_t bytes) {
   size_t part = bytes / static_cast<size_t>(threads) / 64 * 64;
-  return rate(threads, [&](int thread) {
+  return rate(threads, wall, [&](int thread) {
     const char* from = memory + static_cast<size_t>(thread) * part;
     uint64_t sums[8] = {};
     for (size_t i = 0; i < part; i += 64) {

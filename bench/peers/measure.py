@@ -29,15 +29,17 @@ def log(*words):
 
 
 class Limits:
-    def __init__(self, build, threads, doubles):
-        self.c, self.threads, self.doubles = ctypes.CDLL(str(build / "lib" / "libbench_limits.so")), threads, doubles
+    """`wall`: by the wall's time, else by the CPU's."""
+
+    def __init__(self, build, threads, doubles, wall):
+        self.c, self.threads, self.doubles, self.wall = ctypes.CDLL(str(build / "lib" / "libbench_limits.so")), threads, doubles, wall
         self.c.moec_bench_fma_rate.restype = self.c.moec_bench_read_rate.restype = ctypes.c_double
         self.memory = torch.ones(256 << 20, dtype=torch.uint8)
         self.fma, self.read = [], []
 
     def take(self):
-        self.fma.append(self.c.moec_bench_fma_rate(self.threads, int(self.doubles)))
-        self.read.append(self.c.moec_bench_read_rate(self.threads, ctypes.c_void_p(self.memory.data_ptr()), ctypes.c_size_t(len(self.memory))))
+        self.fma.append(self.c.moec_bench_fma_rate(self.threads, int(self.wall), int(self.doubles)))
+        self.read.append(self.c.moec_bench_read_rate(self.threads, int(self.wall), ctypes.c_void_p(self.memory.data_ptr()), ctypes.c_size_t(len(self.memory))))
 
     def seconds(self, work):
         """The more of arithmetic and of reading weights, at the best rates seen."""
@@ -59,10 +61,10 @@ def prepare(work, arguments):
 
 
 class Clock:
-    """Of one thread the time that the CPU gave it, which other work on the machine hardly changes; of several the time on the wall."""
+    """On the wall, or the time that the CPU gave the process, which other work on the machine hardly changes."""
 
-    def __init__(self, threads):
-        self.now = time.process_time if threads == 1 else time.perf_counter
+    def __init__(self, wall):
+        self.now = time.perf_counter if wall else time.process_time
 
     def seconds(self, call, count=1):
         start = self.now()
@@ -108,7 +110,7 @@ class Comparison:
     def __init__(self, work: Work, arguments):
         self.work, self.arguments, self.inputs = work, arguments, work.inputs()
         self.program, self.weights = prepare(work, arguments)
-        self.clock = Clock(arguments.threads)
+        self.clock = Clock(wall=arguments.threads > 1)
 
     def moec(self):
         library = Library(self.arguments.build / "lib" / "libmoec_runtime.so")
@@ -176,7 +178,7 @@ def main():
     work = WORKS[arguments.work_name]
     torch.set_num_threads(arguments.threads)
     comparison = Comparison(work, arguments)
-    limits = Limits(arguments.build, arguments.threads, work.json().get("dtype") == "f64")
+    limits = Limits(arguments.build, arguments.threads, work.json().get("dtype") == "f64", wall=arguments.threads > 1)
     forms = comparison.forms()
     running = {form: entry["seconds"] for form, entry in forms.items() if "seconds" in entry}
     if not running:

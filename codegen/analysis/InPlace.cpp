@@ -2,26 +2,56 @@
 
 namespace moec::codegen {
 
-std::optional<InPlace> inPlaceOf(ir::KernelOp kernel) {
-  mlir::Block& body = kernel.getBody().front();
-  if (kernel.getKind() != "rows" || kernel.getNumResults() != 1)
-    return std::nullopt;
+namespace {
+
+llvm::SmallVector<InPlace> ofRows(ir::KernelOp kernel) {
+  if (kernel.getNumResults() != 1)
+    return {};
   ir::CrossEntropyGradOp gradient;
-  for (mlir::Operation& op : body.without_terminator()) {
+  for (mlir::Operation& op : kernel.getBody().front().without_terminator()) {
     auto own = mlir::dyn_cast<ir::CrossEntropyGradOp>(op);
     if ((own && gradient) || !(own || ir::isElementwise(&op) || mlir::isa<ir::ConstantOp>(op)))
-      return std::nullopt;
+      return {};
     gradient = own ? own : gradient;
   }
   if (!gradient)
-    return std::nullopt;
+    return {};
   mlir::Value scores = gradient.getScores();
   if (auto cast = scores.getDefiningOp<ir::CastOp>(); cast && cast->hasOneUse())
     scores = cast.getX();
   auto argument = mlir::dyn_cast<mlir::BlockArgument>(scores);
   if (!argument || !argument.hasOneUse() || argument.getType() != kernel.getResultTypes().front())
-    return std::nullopt;
-  return InPlace{0, argument.getArgNumber()};
+    return {};
+  return {InPlace{0, argument.getArgNumber()}};
+}
+
+/// Read by elementwise ops alone, element by element of their results.
+bool isReadElementwise(mlir::BlockArgument argument) {
+  return !argument.use_empty() && llvm::all_of(argument.getUsers(), [&](mlir::Operation* user) {
+    return ir::isElementwise(user) && ir::sizesOf(user->getResult(0)) == ir::sizesOf(argument);
+  });
+}
+
+llvm::SmallVector<InPlace> behindProduct(ir::KernelOp kernel) {
+  llvm::SmallVector<InPlace> places;
+  for (mlir::BlockArgument argument : kernel.getBody().front().getArguments())
+    for (mlir::OpResult output : kernel->getResults())
+      if (argument.getType() == output.getType() && isReadElementwise(argument) &&
+          llvm::none_of(places, [&](const InPlace& place) { return place.output == output.getResultNumber(); })) {
+        places.push_back({output.getResultNumber(), argument.getArgNumber()});
+        break;
+      }
+  return places;
+}
+
+} // namespace
+
+llvm::SmallVector<InPlace> inPlaceOf(ir::KernelOp kernel) {
+  if (kernel.getKind() == "rows")
+    return ofRows(kernel);
+  if (kernel.getKind() == "expert_up" || kernel.getKind() == "expert_mid")
+    return behindProduct(kernel);
+  return {};
 }
 
 } // namespace moec::codegen

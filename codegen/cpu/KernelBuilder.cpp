@@ -7,6 +7,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/ADT/SmallSet.h"
 
 #include <fmt/format.h>
 
@@ -75,10 +76,14 @@ void KernelBuilder::beginStage(const Size& items, const Size& operations) {
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context_.get()), arguments);
   std::string name = fmt::format("stage{}", stages_.size() - 1);
   auto function = LLVM::LLVMFuncOp::create(builder_, locationOf(name), name, type, LLVM::Linkage::Internal);
-  // Results may lie in arguments' memory.
-  unsigned apart = kernel_.getKind() == "update" || inPlaceOf(kernel_) ? kFirstBuffer : arguments.size();
-  for (unsigned i = kScratch; i < apart; ++i)
-    function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(), builder_.getUnitAttr());
+  llvm::SmallSet<unsigned, 8> shared; // results that may lie in arguments' memory, and these
+  for (const InPlace& place : inPlaceOf(kernel_))
+    for (unsigned buffer : {place.input, inputCount() + place.output})
+      shared.insert(kFirstBuffer + buffer);
+  unsigned end = kernel_.getKind() == "update" ? kFirstBuffer : arguments.size();
+  for (unsigned i = kScratch; i < end; ++i)
+    if (!shared.contains(i))
+      function.setArgAttr(i, LLVM::LLVMDialect::getNoAliasAttrName(), builder_.getUnitAttr());
   function.setArgAttr(kScratch, LLVM::LLVMDialect::getAlignAttrName(), builder_.getI64IntegerAttr(64));
   builder_.setInsertionPointToStart(function.addEntryBlock(builder_));
   frame_ = std::make_unique<Frame>();

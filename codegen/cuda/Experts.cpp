@@ -3,6 +3,7 @@
 //   combine, expert_down only:   an element of a token is the sum of its kept choices' weighted rows, in choice order; ops behind, store
 // Between the two, row token*K + choice of the workspace is a choice's row times its weight. Results of expert_down may be values of the rows, too: those are
 // stored as they stand.
+#include "codegen/analysis/InPlace.h"
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cuda/ExpertText.h"
 #include "codegen/cuda/Kernels.h"
@@ -147,6 +148,7 @@ mlir::LogicalResult buildExpertUp(KernelText& k, ir::KernelOp op) {
   auto kernel = expertKernel(k, op);
   if (failed(kernel))
     return mlir::failure();
+  k.allowInPlace(inPlaceOf(op));
   llvm::SmallVector<mlir::Value> sinks(yieldOf(op)->getOperands());
   return kernel->productStage(sinks, [&](Lines& lines, const EpilogueText& epilogue) {
     return printResults(k, lines, epilogue, linearIndex(k, ir::sizesOf(epilogue.source), epilogue.at));

@@ -106,6 +106,11 @@ void KernelText::use(std::string_view skeleton) {
       skeletons_.push_back(name);
 }
 
+void KernelText::allowInPlace(llvm::ArrayRef<InPlace> places) {
+  for (const InPlace& place : places)
+    overlapping_.insert({input(place.input), output(place.output)});
+}
+
 void KernelText::declare(std::string_view text) { declarations_ += std::string(text) + (text.ends_with('\n') ? "" : "\n"); }
 
 void KernelText::stage(Stage stage) {
@@ -120,10 +125,11 @@ void KernelText::stage(Stage stage) {
 std::vector<std::string> KernelText::parameters() const {
   std::vector<std::string> list;
   ir::KernelOp kernel = kernel_;
+  auto restrictOf = [&](const std::string& name) { return overlapping_.contains(name) ? "" : restrict_; };
   for (auto [i, type] : llvm::enumerate(kernel.getInputs().getTypes()))
-    list.push_back(fmt::format("const {}*{} {}", pointee(type), restrict_, input(i)));
+    list.push_back(fmt::format("const {}*{} {}", pointee(type), restrictOf(input(i)), input(i)));
   for (auto [i, type] : llvm::enumerate(kernel.getOutputs().getTypes()))
-    list.push_back(fmt::format("{}*{} {}", pointee(type), restrict_, output(i)));
+    list.push_back(fmt::format("{}*{} {}", pointee(type), restrictOf(output(i)), output(i)));
   for (auto [i, type] : llvm::enumerate(workspaceTypes_))
     list.push_back(fmt::format("{}* __restrict__ work{}", memoryType(type), i));
   for (size_t i = 0; i < sizes_.size(); ++i)

@@ -3,9 +3,12 @@
 // (runtime/core/KernelAbi.h); knows no op of the dialect but moe.kernel. Text only: compiles nothing.
 
 #include "codegen/KernelEmitter.h"
+#include "codegen/analysis/InPlace.h"
 #include "runtime/core/CudaTarget.h"
 
 #include <fmt/format.h>
+
+#include <set>
 
 namespace moec::codegen::cuda {
 
@@ -62,8 +65,10 @@ public:
   //--- text ---
   /// The text of codegen/cuda/skeletons/<name>, once, behind what it includes.
   void use(std::string_view skeleton);
-  /// From now on results may lie in the memory of arguments: each element is read before it is written, and no pointer is __restrict__.
+  /// Any result may lie in the memory of an argument: each element is read before it is written, and no pointer is __restrict__.
   void allowInPlace() { restrict_ = ""; }
+  /// Results may lie in the memory of these arguments: the others' pointers stay __restrict__.
+  void allowInPlace(llvm::ArrayRef<InPlace> places);
   /// At file scope, behind the skeletons and before the stages.
   void declare(std::string_view text);
   /// A number for a name at file scope that no one else has.
@@ -101,6 +106,7 @@ private:
   std::vector<std::string> skeletons_;
   std::string declarations_;
   std::string_view restrict_ = " __restrict__";
+  std::set<std::string> overlapping_; // names of pointers that are not
   int tables_ = 0;
   std::vector<Size> sizes_;
   std::vector<Size> workspaceBytes_;

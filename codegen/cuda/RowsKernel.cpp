@@ -12,7 +12,7 @@ namespace moec::codegen::cuda {
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CudaTarget&) {
   std::vector<mlir::Operation*> ops = SumsOfRows::of(kernel).otherOps(kernel);
   RowSchedule schedule = RowSchedule::of(RowText::widest(ops), RowText::wordsOf(ops), 128);
-  if (inPlaceOf(kernel)) // a group without a row of its own reads another's
+  if (!inPlaceOf(kernel).empty()) // a group without a row of its own reads another's
     schedule = {std::max<int64_t>(schedule.groupThreads, 32), 1};
   return toAttr(kernel.getContext(), {{"group_threads", schedule.groupThreads}, {"rows_per_block", schedule.rowsPerBlock}});
 }
@@ -21,12 +21,12 @@ mlir::LogicalResult buildRows(KernelText& k, ir::KernelOp kernel) {
   auto schedule = RowSchedule::of(kernel);
   if (mlir::failed(schedule))
     return mlir::failure();
-  if (inPlaceOf(kernel)) {
+  if (auto places = inPlaceOf(kernel); !places.empty()) {
     if (schedule->rowsPerBlock != 1)
       return kernel.emitOpError(
                  "has an illegal schedule: a kernel that may write its scores' gradient over them does one row in a block, and rows_per_block is ")
              << schedule->rowsPerBlock;
-    k.allowInPlace();
+    k.allowInPlace(places);
   }
   SumsOfRows found = SumsOfRows::of(kernel);
   std::vector<mlir::Operation*> ops = found.otherOps(kernel);

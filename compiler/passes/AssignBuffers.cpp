@@ -1,9 +1,10 @@
 // assign-buffers: every value gets a buffer. A reshape shares its operand's; what a called function returns lives in memory of its own, a parameter or state
-// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it. Scores
-// that die where their gradient is made give it their memory.
+// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it. What
+// dies in a kernel that can write a result over it gives that its memory.
 
 #include "codegen/analysis/InPlace.h"
 #include "compiler/passes/BufferTable.h"
+#include "compiler/passes/DelayLaunches.h"
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Updates.h"
@@ -25,6 +26,7 @@ public:
       return failure();
     launches = 0;
     for (func::FuncOp function : calledFunctions(module_)) {
+      delayLaunches(function);
       assignArguments(function);
       if (failed(placeUpdates(function)) || failed(assign(function, launches)) || failed(assignResults(function)))
         return failure();
@@ -135,13 +137,13 @@ private:
     return output.hasOneUse() && listOf(function) != LaunchList::Prepare ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr;
   }
 
-  /// Whether an input's memory is free for a result: made by a launch, nobody reads it behind the kernel, and neither is what a caller gets.
-  bool diesIn(KernelOp kernel, unsigned input, Value output) {
+  /// Whether an input's memory is free for a result of the same rows: made by a launch, nobody reads it behind the kernel, and neither is what a caller gets.
+  bool diesIn(KernelOp kernel, unsigned input, Value output, std::optional<int> raggedBy) {
     Value made = kernel.getInputs()[input];
     while (auto reshape = made.getDefiningOp<ReshapeOp>())
       made = reshape.getX();
     int buffer = of_.at(made);
-    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy ||
+    if (buffers_[buffer].kind != BufferKind::Temporary || buffers_[buffer].raggedBy != raggedBy ||
         llvm::count_if(kernel.getInputs(), [&](Value value) { return of_.at(value) == buffer; }) != 1)
       return false;
     auto isReadBehind = [&](Value value) { return isUsed(value, [&](Operation* user) { return user != kernel && kernel->isBeforeInBlock(user); }); };
@@ -164,19 +166,22 @@ private:
     }
     Operation* yield = kernel.getBody().front().getTerminator();
     llvm::DenseMap<Value, int> ragged = raggedValues(kernel);
+    SmallVector<codegen::InPlace> places = codegen::inPlaceOf(kernel);
     for (auto [output, value] : llvm::zip(kernel.getOutputs(), yield->getOperands())) {
       if (WriteOp write = writeOf(output)) {
         writes.push_back(of_[output] = stateBuffer(write.getState(), cast<RankedTensorType>(output.getType())));
         continue;
       }
-      if (auto place = codegen::inPlaceOf(kernel); place && output == kernel.getResult(place->output) && diesIn(kernel, place->input, output)) {
+      auto routing = ragged.find(value);
+      std::optional<int> raggedBy = routing != ragged.end() ? std::optional(routing->second) : std::nullopt;
+      auto place = llvm::find_if(places, [&](const codegen::InPlace& place) { return output == kernel.getResult(place.output); });
+      if (place != places.end() && diesIn(kernel, place->input, output, raggedBy)) {
         writes.push_back(of_[output] = of_.at(kernel.getInputs()[place->input]));
         continue;
       }
       int buffer = of_[output] = add(output.getType(), BufferKind::Temporary, kernel.getLabel().str() + " " + kernel.getKind().str());
       buffers_[buffer].firstLaunch = buffers_[buffer].lastLaunch = launch;
-      if (auto routing = ragged.find(value); routing != ragged.end())
-        buffers_[buffer].raggedBy = routing->second;
+      buffers_[buffer].raggedBy = raggedBy;
       writes.push_back(buffer);
     }
     kernel->setAttr(readsName, builder_.getDenseI64ArrayAttr(reads));

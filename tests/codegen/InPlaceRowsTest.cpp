@@ -39,9 +39,9 @@ TEST(InPlaceRows, aCrossEntropysGradientLiesOverItsScores) {
       for (const std::string& target : testTargets()) {
         SCOPED_TRACE(fmt::format("{} {} {}", dtype, classes, target));
         ParsedKernel kernel = gradientOf(dtype, 37, classes);
-        auto place = codegen::inPlaceOf(kernel.op);
-        ASSERT_TRUE(place);
-        EXPECT_EQ(place->input, 2u);
+        auto places = codegen::inPlaceOf(kernel.op);
+        ASSERT_EQ(places.size(), 1u);
+        EXPECT_EQ(places.front().input, 2u);
         CheckOptions options;
         options.target = target;
         options.inputs = {labelsBelow(37, classes)};
@@ -64,18 +64,33 @@ TEST(InPlaceRows, aCrossEntropysGradientLiesOverItsScores) {
 TEST(InPlaceRows, scoresThatAreNeededStay) {
   std::string types = "%d: tensor<3xf32>, %x: tensor<3x5xf32>, %l: tensor<3xi64>";
   std::string gradient = "%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -100 : tensor<3xf32>, tensor<3x5xf32>, tensor<3xi64>  ";
-  EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>, tensor<3xf32>", gradient + R"(
+  EXPECT_TRUE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>, tensor<3xf32>", gradient + R"(
     %s = moe.log_sum_exp %x : tensor<3x5xf32>
     moe.yield %g, %s : tensor<3x5xf32>, tensor<3xf32>)")
-                                      .op));
-  EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>", gradient + R"(
+                                     .op)
+                  .empty());
+  EXPECT_TRUE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>", gradient + R"(
     %s = moe.add %g, %x : tensor<3x5xf32>, tensor<3x5xf32>
     moe.yield %s : tensor<3x5xf32>)")
-                                      .op));
-  EXPECT_FALSE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xbf16>", gradient + R"(
+                                     .op)
+                  .empty());
+  EXPECT_TRUE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xbf16>", gradient + R"(
     %s = moe.cast %g to bf16 : tensor<3x5xf32>
     moe.yield %s : tensor<3x5xbf16>)")
-                                      .op));
+                                     .op)
+                  .empty());
+}
+
+/// What stands at another element of the product than its own, or goes through it, stays.
+TEST(InPlaceRows, whatAProductReadsOtherwiseStays) {
+  std::string routing = "!moe.routing<3 experts, \"t\" tokens, 2 choices>", rows = "tensor<?x8xf32, #moe.sizes<\"2*t\", \"8\">>";
+  std::string types = fmt::format("%a: {0}, %r: {1}, %w: tensor<3x8x8xf32>, %b: tensor<8xf32>", rows, routing);
+  std::string product = fmt::format("%p = moe.grouped_matmul %a, %w, %r : {0}, tensor<3x8x8xf32>, {1}  ", rows, routing);
+  EXPECT_TRUE(
+      codegen::inPlaceOf(parseKernel("expert_mid", types, rows, product + fmt::format("%s = moe.add %p, %a : {0}, {0}  moe.yield %s : {0}", rows)).op).empty());
+  EXPECT_TRUE(
+      codegen::inPlaceOf(parseKernel("expert_mid", types, rows, product + fmt::format("%s = moe.add %p, %b : {0}, tensor<8xf32>  moe.yield %s : {0}", rows)).op)
+          .empty());
 }
 
 } // namespace

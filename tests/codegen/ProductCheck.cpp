@@ -1,5 +1,6 @@
 #include "tests/codegen/ProductCheck.h"
 
+#include "codegen/analysis/InPlace.h"
 #include "ir/reference/Evaluate.h"
 #include "ir/reference/Interpreter.h"
 #include "tests/codegen/Tolerance.h"
@@ -57,6 +58,28 @@ void compare(const Tensor& got, const Tensor& want, const ProductCase& test, con
     ASSERT_LE(std::abs(a[i] - b[i]), limit) << where << ", element " << i << " of " << a.size() << ": got " << a[i] << ", expected " << b[i];
 }
 
+/// Results in the memory of arguments, where the kernel allows it, have the bits of results apart.
+void expectSameInPlace(ir::KernelOp kernel, LoadedKernel& loaded, const std::vector<Tensor>& inputs, const std::vector<Tensor>& apart, const ProductCase& test,
+                       const std::string& target) {
+  llvm::SmallVector<codegen::InPlace> places = codegen::inPlaceOf(kernel);
+  for (int threads = 1; threads <= (places.empty() ? 0 : 2); ++threads) {
+    std::vector<Tensor> own, outputs;
+    for (const Tensor& input : inputs)
+      own.push_back(input.clone());
+    for (const Tensor& result : apart)
+      outputs.push_back(result.clone());
+    for (const codegen::InPlace& place : places)
+      outputs[place.output] = own[place.input];
+    loaded.run(own, outputs, {test.bindings, test.seed, test.step, threads});
+    for (const codegen::InPlace& place : places) {
+      const Tensor& want = apart[place.output];
+      size_t kept = test.rowsKept < 0 ? want.bytes() : static_cast<size_t>(test.rowsKept * want.shape().back()) * byteSize(want.dtype());
+      EXPECT_EQ(std::memcmp(outputs[place.output].data(), want.data(), kept), 0)
+          << target << ", " << threads << " threads: result " << place.output << " over argument " << place.input << " has other bits";
+    }
+  }
+}
+
 } // namespace
 
 void expectReference(const ProductCase& test) {
@@ -87,6 +110,7 @@ void expectReference(const ProductCase& test) {
       compare(one[i], expected[i], test, where);
       EXPECT_EQ(std::memcmp(one[i].data(), two[i].data(), one[i].bytes()), 0) << where << ": two threads give other bits than one";
     }
+    expectSameInPlace(kernel, loaded, inputs, one, test, target);
   }
 }
 

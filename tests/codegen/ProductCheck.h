@@ -32,7 +32,8 @@ struct ProductCase {
   uint32_t step = 3;
   std::optional<WeightsAs> as = {}; // how the packed weights are kept
 };
-/// Emits for every target that this machine runs; one thread and two must give the same bits, and those agree with the reference.
+/// Emits for every target that this machine runs; one thread and two, and results in arguments' memory, must give the same bits, and those agree with the
+/// reference.
 void expectReference(const ProductCase& test);
 
 /// The i32 buffer of a routing from an expert for each (token, choice); -1 drops.

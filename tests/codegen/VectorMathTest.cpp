@@ -31,23 +31,25 @@ std::vector<double> sampleF64() {
 
 template <class T> void holdToTruth(const MappedKernel& kernel, const std::vector<T>& x) {
   size_t i = 0;
-  for (const MathFunction& function : mathFunctions()) {
+  std::vector<Longer<T>> want(x.size());
+  for (const MathTruth& truth : mathTruths()) {
     std::vector<T> y = kernel(i++, x);
-    WorstUlps worst = worstOf(function, x.data(), y.data(), x.size());
-    EXPECT_LE(worst.ulps, sizeof(T) == 4 ? function.ulps : function.wideUlps) << function.name << " at " << worst.where;
-    EXPECT_LE(worst.subnormal, sizeof(T) == 4 ? 1.5 : 2.5) << function.name << ", results below the normal numbers";
+    truthsOf(truth, x.data(), want.data(), x.size());
+    WorstUlps worst = worstOf(truth, x.data(), want.data(), y.data(), x.size());
+    EXPECT_LE(worst.ulps, sizeof(T) == 4 ? truth.ulps : truth.wideUlps) << truth.name << " at " << worst.where;
+    EXPECT_LE(worst.subnormal, sizeof(T) == 4 ? 1.5 : 2.5) << truth.name << ", results below the normal numbers";
   }
 }
 
 template <class T> void expectSameBits(const MappedKernel& one, const MappedKernel& other, const std::vector<T>& x, const char* what) {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   size_t i = 0;
-  for (const MathFunction& function : mathFunctions()) {
+  for (const MathTruth& truth : mathTruths()) {
     std::vector<T> a = one(i, x), b = other(i, x);
     ++i;
     for (size_t at = 0; at < x.size(); ++at)
       ASSERT_TRUE(std::bit_cast<Bits>(a[at]) == std::bit_cast<Bits>(b[at]) || (std::isnan(a[at]) && std::isnan(b[at])))
-          << function.name << "(" << x[at] << ") is " << a[at] << " and " << b[at] << " " << what;
+          << truth.name << "(" << x[at] << ") is " << a[at] << " and " << b[at] << " " << what;
   }
 }
 

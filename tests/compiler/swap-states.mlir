@@ -10,10 +10,10 @@ moe.state @kept : !w init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
 // The sum is a value of its own, which @kept's update copies, in one kernel with @left's; @right becomes what was copied aside before.
 // CHECK-LABEL: func.func @train_step
 // CHECK: %[[LEFT:.*]] = moe.read @left
+// CHECK: %[[ASIDE:.*]] = moe.kernel "update" "right"(%[[LEFT]])
 // CHECK: %[[SUM:.*]] = moe.kernel "loops"
 // CHECK-NEXT: bb0
 // CHECK-NEXT: moe.add
-// CHECK: %[[ASIDE:.*]] = moe.kernel "update" "right"(%[[LEFT]])
 // CHECK: %[[BOTH:.*]]:2 = moe.kernel "update" ""(%[[SUM]], %{{.*}})
 // CHECK-NEXT: bb0(%[[ARGUMENT:.*]]: tensor<8x8xf32>, %[[OTHER:.*]]: tensor<8x8xf32>
 // CHECK-NEXT: moe.yield %[[ARGUMENT]], %[[OTHER]]

@@ -19,6 +19,17 @@ std::string textOf(const std::filesystem::path& path) {
   return text.str();
 }
 
+/// What the usage error says; empty where it compiles.
+std::string problem(const CompileOptions& options, const std::filesystem::path& file) {
+  try {
+    compileFile(file, options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::Usage) << error.what();
+    return error.what();
+  }
+  return "";
+}
+
 } // namespace
 
 TEST(Phases, GoingOnFromEveryDumpGivesTheSameProgram) {
@@ -114,22 +125,11 @@ TEST(Phases, AKernelOfAnotherKindThanItsBodyIsRefused) {
 // A dump has what its import gave it.
 TEST(Phases, WhatTheImportWouldDoIsRefusedBehindIt) {
   TemporaryFolder folder;
-  auto problem = [&](CompileOptions options, const std::filesystem::path& file) -> std::string {
-    options.targets = {"cpu:x86-64-v3"};
-    options.stopAfter = "fuse";
-    try {
-      compileFile(file, options);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.fault(), Fault::Usage) << error.what();
-      return error.what();
-    }
-    return "";
-  };
   auto model = patchedModel("batched-experts.json"), dump = folder.path() / "dump.mlir";
   CompileOptions before;
   before.stopAfter = "import";
   std::ofstream(dump) << compileFile(model, before).text;
-  CompileOptions options;
+  CompileOptions options{.targets = {"cpu:x86-64-v3"}, .stopAfter = "fuse"};
   options.from = "fuse";
   EXPECT_EQ(problem(options, dump), "");
   options.record = true;
@@ -141,7 +141,7 @@ TEST(Phases, WhatTheImportWouldDoIsRefusedBehindIt) {
   options.nonFinite = NonFiniteLogits::Error;
   EXPECT_NE(problem(options, dump).find("--non-finite error is for phase 'import'"), std::string::npos);
 
-  CompileOptions alone;
+  CompileOptions alone{.targets = {"cpu:x86-64-v3"}, .stopAfter = "fuse"};
   alone.record = alone.ofStepsAlone = true;
   EXPECT_NE(problem(alone, model).find("compile for training too"), std::string::npos);
 }
@@ -149,15 +149,6 @@ TEST(Phases, WhatTheImportWouldDoIsRefusedBehindIt) {
 // Where nothing looks for couplings, or nobody promises anything.
 TEST(Phases, InvarianceThatIsNotLookedAtIsRefused) {
   TemporaryFolder folder;
-  auto problem = [](const CompileOptions& options, const std::filesystem::path& file) -> std::string {
-    try {
-      compileFile(file, options);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.fault(), Fault::Usage) << error.what();
-      return error.what();
-    }
-    return "";
-  };
   auto model = patchedModel("batched-experts.json"), dump = folder.path() / "training.mlir";
   CompileOptions options{.targets = {"cpu:x86-64-v3"}, .invariant = true};
   for (const char* phase : {"import", "fuse", "schedule"}) {

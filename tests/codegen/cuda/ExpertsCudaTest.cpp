@@ -1,7 +1,10 @@
 // Owner of: CUDA kernels of kinds `expert_up`, `expert_mid` and `expert_down`. Every result is held against the reference interpreter.
+#include "codegen/analysis/InPlace.h"
 #include "runtime/core/Philox.h"
 #include "tests/codegen/ProductCheck.h"
 #include "tests/codegen/cuda/CudaKernelCheck.h"
+
+#include <cstring>
 
 namespace moec::testing {
 namespace {
@@ -62,14 +65,18 @@ protected:
   mlir::Value weights(int64_t columns, int64_t depth) { return maker.tensor(type(), {text(group().experts), text(columns), text(depth)}); }
   mlir::Value table(int64_t columns) { return maker.tensor(type(), {text(group().experts), text(columns)}); }
 
+  Tensor routingOf(const Fill& fill) const {
+    std::vector<int32_t> experts;
+    for (int64_t row = 0; row < fill.tokens * group().choices; ++row)
+      experts.push_back(fill.expert(row));
+    return routingTensor(experts, group().experts, group().choices);
+  }
+
   /// Calls the kernel with each routing. Its inputs: (T, width) or (R, width), the routing, and what else there is.
   void check(ir::KernelOp kernel, int64_t width, std::vector<unsigned> raggedInputs, std::vector<unsigned> raggedOutputs) {
     for (const Fill& fill : group().fills) {
       SCOPED_TRACE(fill.name);
-      std::vector<int32_t> experts;
-      for (int64_t row = 0; row < fill.tokens * group().choices; ++row)
-        experts.push_back(fill.expert(row));
-      Tensor routing = routingTensor(experts, group().experts, group().choices);
+      Tensor routing = routingOf(fill);
       int64_t rows = llvm::is_contained(raggedInputs, 0u) ? fill.tokens * group().choices : fill.tokens;
       CudaRun run = checkCuda(kernel, {.check = {.bindings = {{"t", fill.tokens}}, .inputs = {randomTensor(type(), {rows, width}, 1), routing}, .terms = width},
                                        .kept = static_cast<const int32_t*>(routing.data())[group().experts],
@@ -97,6 +104,30 @@ TEST_P(ExpertsCuda, midTimesAnotherProduct) {
   mlir::Value other = maker.tensor(type(), {rowsText(), text(hidden)});
   mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(x, w, routes)), other);
   check(maker.finish("expert_mid", {y}), width, {0, 3}, {0});
+}
+
+/// The same bytes as in memory of its own.
+TEST_P(ExpertsCuda, midLiesOverTheOtherProduct) {
+  int64_t width = 33, hidden = 16;
+  mlir::Value x = maker.tensor(type(), {rowsText(), text(width)}), routes = routingInput(), w = weights(hidden, width);
+  mlir::Value other = maker.tensor(type(), {rowsText(), text(hidden)});
+  mlir::Value y = maker.make<ir::MulOp>(maker.make<ir::SiluOp>(maker.make<ir::GroupedMatmulOp>(x, w, routes)), other);
+  ir::KernelOp kernel = maker.finish("expert_mid", {y});
+  auto places = codegen::inPlaceOf(kernel);
+  ASSERT_EQ(places.size(), 1u);
+  for (const Fill& fill : group().fills) {
+    SCOPED_TRACE(fill.name);
+    Tensor routing = routingOf(fill);
+    int64_t rows = fill.tokens * group().choices, kept = static_cast<const int32_t*>(routing.data())[group().experts];
+    CudaOptions options{.check = {.bindings = {{"t", fill.tokens}}, .inputs = {randomTensor(type(), {rows, width}, 1), routing}, .terms = width},
+                        .kept = kept,
+                        .raggedInputs = {0, 3},
+                        .raggedOutputs = {0}};
+    CudaRun apart = checkCuda(kernel, options);
+    options.inPlace = {{places[0].output, places[0].input}};
+    CudaRun within = checkCuda(kernel, options);
+    EXPECT_EQ(std::memcmp(apart.outputs[0].data(), within.outputs[0].data(), static_cast<size_t>(kept * hidden) * byteSize(type())), 0);
+  }
 }
 
 TEST_P(ExpertsCuda, downAddsTheWeightedRowsToTheResidual) {
