@@ -38,7 +38,7 @@ constexpr const char* kPipeline =
     "simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,loop(indvars,loop-deletion),gvn,"
     "instcombine<max-iterations=1;no-verify-fixpoint>,correlated-propagation,adce,loop-mssa(licm<allowspeculation>),simplifycfg,"
     // A vectoriser that meets three turns makes a masked gather of them.
-    "loop-unroll<O2;no-runtime;no-partial;no-upperbound;no-peeling;full-unroll-max=4>,loop-vectorize,"
+    "loop-unroll<O2;no-runtime;no-partial;no-upperbound;no-peeling;full-unroll-max=8>,loop-vectorize,"
     "instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg,loop-mssa(licm<allowspeculation>),loop-sink,div-rem-pairs,simplifycfg)";
 
 } // namespace
