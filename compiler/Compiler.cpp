@@ -4,6 +4,7 @@
 #include "compiler/Compilation.h"
 #include "compiler/Diagnostics.h"
 #include "compiler/KernelFolder.h"
+#include "compiler/KernelQueue.h"
 #include "compiler/Targets.h"
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <fstream>
 #include <sstream>
 
@@ -46,11 +48,13 @@ bool writesKernels(const CompileOptions& options) { return options.emit == "cuda
 /// One compilation for one target and purpose, from a model or a dump to a plan.
 class Pipeline {
 public:
-  Pipeline(const CompileOptions& options, const KnownSchedules& schedules, KernelFolder& kernels, CompileResult& result, MLIRContext& context,
-           ContextDiagnostics& diagnostics)
-      : options_(options), schedules_(schedules), kernels_(kernels), result_(result), context_(context), diagnostics_(diagnostics) {
-    if (!options.kernelCache.empty())
-      cache_.emplace(options.kernelCache);
+  Pipeline(const std::filesystem::path& model, const CompileOptions& options, const KnownSchedules& schedules, KernelFolder& kernels, CompileResult& result)
+      : options_(options), schedules_(schedules), kernels_(kernels), result_(result), diagnostics_(context_, model, options.moefy) {
+    DialectRegistry registry;
+    ir::registerDialects(registry);
+    context_.appendDialectRegistry(registry);
+    context_.loadAllAvailableDialects();
+    context_.printOpOnDiagnostic(false);
   }
 
   void import(const std::filesystem::path& path, const std::string& text, Purpose purpose) {
@@ -83,16 +87,16 @@ public:
     compilation_ = std::move(*parsed);
   }
 
-  /// The other phases for one target, from `first` on. False when it stopped at options.stopAfter or options.emit. `last`: no target comes behind it.
-  /// `known`: the images of the target so far.
-  bool lower(Phase first, const std::string& target, bool last, KernelImages& known, Plan& plan) {
+  /// The phases for one target up to `plan`, from `first` on; kernels that are to be emitted are in `queue` then. False when it stopped at options.stopAfter
+  /// or options.emit. `last`: no target comes behind it.
+  bool lower(Phase first, const std::string& target, bool last, KernelQueue& queue) {
     std::string error;
-    auto emitter =
+    emitter_ =
         codegen::makeEmitter(target, error, {.kernels = writesKernels(options_) ? std::filesystem::path() : options_.kernels, .debugInfo = options_.debugInfo});
-    if (!emitter)
+    if (!emitter_)
       throw Error(Fault::Usage, error);
     ModuleOp module = *compilation_.module;
-    ScheduleSource source(*emitter, schedules_, options_.listChoices);
+    source_.emplace(*emitter_, schedules_, options_.listChoices);
     bool trains = purposeOf(module) == Purpose::Training;
     if (options_.stopAfter == phaseNames[static_cast<int>(Phase::Grad)] && !(trains && first <= Phase::Grad))
       throw Error(Fault::Usage, "phase 'grad' is of a module for training: name --train with a model, or --from with a dump before it");
@@ -123,14 +127,14 @@ public:
     };
     auto passOfModule = [&](const char* name, auto work) {
       Trace::Span span(options_.trace.get(), name, "pass");
-      return succeeded(work(module, source));
+      return succeeded(work(module, *source_));
     };
     auto pack = [&](ModuleOp module, ScheduleSource& source) { return packWeights(module, source, WeightsAs::parse(options_.weightsAs)); };
     auto schedule = [&] {
       compilation_.target = target;
       // Small layers in one launch read weights as the model has them.
       bool joins = options_.weightsAs.empty();
-      return success((!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter); })) &&
+      return success((!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter_); })) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
                      passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", pack));
     };
@@ -145,29 +149,36 @@ public:
                   fmt::format("--weights-as {}: no product of the model reads f32 weights beside its gates'. Only those are converted: weights of "
                               "f64 and of bf16 stay as they are; leave --weights-as out",
                               options_.weightsAs));
-    std::vector<RowCoupling> couplings = couplingsOf(module, *emitter);
+    couplings_ = couplingsOf(module, *emitter_);
     // What a kernel reads is final: buffers and lifetimes can be laid.
     if (first <= Phase::Plan && !run(Phase::Plan, [&] { return assignBuffers(module); }))
       return false;
     if (!options_.kernels.empty())
-      useKernels(module, *emitter, last);
+      useKernels(module, *emitter_, last);
     if (!options_.emit.empty()) {
       if (!writesKernels(options_))
-        printKernels(*emitter);
+        printKernels(*emitter_);
       return false;
     }
-    if (first <= Phase::Emit &&
-        !run(Phase::Emit, [&] { return emitKernels(compilation_, *emitter, cache_ ? &*cache_ : nullptr, known, options_.trace.get(), result_); }))
+    if (first <= Phase::Emit)
+      queued_ = queueKernels(module, *emitter_, queue);
+    return true;
+  }
+
+  /// The phases behind lower(), with the same arguments. False when it stopped at options.stopAfter.
+  bool finish(Phase first, KernelQueue& queue, Plan& plan) {
+    ModuleOp module = *compilation_.module;
+    if (first <= Phase::Emit && !run(Phase::Emit, [&] { return emitKernels(compilation_, queued_, queue, result_); }))
       return false;
     if (options_.listChoices)
-      source.list(purposeOf(module), result_.choices);
+      source_->list(purposeOf(module), result_.choices);
     return run(Phase::Pack, [&] {
       auto made = makePlan(compilation_);
       if (failed(made))
         return failure();
       plan = std::move(*made);
-      plan.invariant = promisesRows(module) && couplings.empty();
-      plan.couplings = std::move(couplings);
+      plan.invariant = promisesRows(module) && couplings_.empty();
+      plan.couplings = std::move(couplings_);
       try {
         checkPlan(plan); // what no device would take is not written
       } catch (const Error& error) {
@@ -270,10 +281,14 @@ private:
   const KnownSchedules& schedules_;
   KernelFolder& kernels_;
   CompileResult& result_;
-  MLIRContext& context_;
-  ContextDiagnostics& diagnostics_;
-  std::optional<KernelCache> cache_;
+  MLIRContext context_; // threading on: kernels are emitted at once, and read types of this context
+  ContextDiagnostics diagnostics_;
   Compilation compilation_;
+  // From lower() on:
+  std::unique_ptr<codegen::KernelEmitter> emitter_;
+  std::optional<ScheduleSource> source_;
+  std::vector<RowCoupling> couplings_;
+  KernelsOfModule queued_;
 };
 
 constexpr int64_t kMostTexts = int64_t{1} << 24; // at once, and tokens of each
@@ -413,23 +428,19 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
   Phase first = options.from.empty() ? Phase::Import : *parsePhase(options.from);
   KnownSchedules schedules = knownSchedules(options);
 
-  ProgramData program;
-  program.buildId = sourceId();
-  program.name = model.stem().string();
   KernelFolder kernels(options.kernels);
   std::vector<Purpose> purposes = purposesOf(options);
+  std::deque<Pipeline> pipelines;
+  std::optional<KernelCache> cache;
+  if (!options.kernelCache.empty())
+    cache.emplace(options.kernelCache);
+  KernelQueue queue(cache ? &*cache : nullptr, options.trace.get()); // its threads end before what they read
+
+  // A plan's kernels are emitted beside the phases of the plans behind it.
+  std::string fixed; // a dump from schedule on is of one target
   for (const std::string& target : targets) {
-    KernelImages known;
-    std::string fixed; // a dump from schedule on is of one target
     for (Purpose purpose : purposes) {
-      MLIRContext context; // threading on: kernels are emitted at once, and read types of this context
-      DialectRegistry registry;
-      ir::registerDialects(registry);
-      context.appendDialectRegistry(registry);
-      context.loadAllAvailableDialects();
-      context.printOpOnDiagnostic(false);
-      ContextDiagnostics diagnostics(context, model, options.moefy);
-      Pipeline pipeline(options, schedules, kernels, result, context, diagnostics);
+      Pipeline& pipeline = pipelines.emplace_back(model, options, schedules, kernels, result);
       if (first == Phase::Import)
         pipeline.import(model, text, purpose);
       else
@@ -445,16 +456,24 @@ CompileResult compileFile(const std::filesystem::path& model, const CompileOptio
       checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
       bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
       bool last = (onlyThis || target == targets.back()) && purpose == purposes.back();
-      Plan plan;
-      if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, known, plan)) {
+      if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, queue)) {
         if (!options.emit.empty() && !last)
           continue; // the code for every target
         return result;
       }
-      addTo(program, pipeline.compilation(), std::move(plan));
     }
-    if (!fixed.empty())
+    if (!fixed.empty() || !options.stopAfter.empty())
       break;
+  }
+
+  ProgramData program;
+  program.buildId = sourceId();
+  program.name = model.stem().string();
+  for (Pipeline& pipeline : pipelines) {
+    Plan plan;
+    if (!pipeline.finish(first, queue, plan))
+      return result;
+    addTo(program, pipeline.compilation(), std::move(plan));
   }
   result.program = Program(std::move(program));
   return result;

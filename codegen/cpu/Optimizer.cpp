@@ -24,6 +24,25 @@ namespace moec::codegen::cpu {
 
 using namespace llvm;
 
+namespace {
+
+// Kernels are written unrolled and in vectors: what is left is to fold and hoist their index arithmetic, to drop tails that sizes rule out, and to vectorise
+// loops of elements. Of LLVM's O2 there is no inlining (a stage is called once), no unrolling but of a few turns (it costs as much as all of this, and rows of
+// norms are faster without), and no second round of most passes. What a stage's sizes say of each other holds from ipsccp on; gvn is for loads of the launch's
+// sizes.
+constexpr const char* kPipeline =
+    "ipsccp,function("
+    "simplifycfg,early-cse<memssa>,instcombine<max-iterations=1;no-verify-fixpoint>,reassociate,"
+    "loop-mssa(loop-instsimplify,loop-simplifycfg,licm<no-allowspeculation>,loop-rotate<header-duplication>,"
+    "licm<allowspeculation>),"
+    "simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,loop(indvars,loop-deletion),gvn,"
+    "instcombine<max-iterations=1;no-verify-fixpoint>,correlated-propagation,adce,loop-mssa(licm<allowspeculation>),simplifycfg,"
+    // A vectoriser that meets three turns makes a masked gather of them.
+    "loop-unroll<O2;no-runtime;no-partial;no-upperbound;no-peeling;full-unroll-max=8>,loop-vectorize,"
+    "instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg,loop-mssa(licm<allowspeculation>),loop-sink,div-rem-pairs,simplifycfg)";
+
+} // namespace
+
 std::unique_ptr<TargetMachine> makeTargetMachine(const CpuTarget& target, std::string& error) {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -56,14 +75,11 @@ void optimize(Module& module, TargetMachine& machine, const CpuTarget& target) {
     function.setDoesNotThrow();
   }
 
-  PipelineTuningOptions tuning;
-  tuning.LoopVectorization = true;
-  tuning.SLPVectorization = false;
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager calls;
   ModuleAnalysisManager modules;
-  PassBuilder builder(&machine, tuning);
+  PassBuilder builder(&machine);
   // No function of a C library exists where the code will run: no memset for a loop of zeros, no call of exp.
   TargetLibraryInfoImpl library(module.getTargetTriple());
   library.disableAllFunctions();
@@ -73,13 +89,43 @@ void optimize(Module& module, TargetMachine& machine, const CpuTarget& target) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, calls, modules);
-  builder.buildPerModuleDefaultPipeline(OptimizationLevel::O2).run(module, modules);
+  ModulePassManager passes;
+  cantFail(builder.parsePassPipeline(passes, kPipeline));
+  passes.run(module, modules);
 }
+
+namespace {
+
+/// Whether a loop carries a block of sums in vectors (MicroKernel.h).
+bool hasRegisterBlock(const Function& function) {
+  constexpr int64_t least = 8;
+  return any_of(function,
+                [](const BasicBlock& block) { return count_if(block.phis(), [](const PHINode& phi) { return phi.getType()->isVectorTy(); }) >= least; });
+}
+
+/// LLVM's passes to machine code, without loop strength reduction where there are register blocks: their addresses are a few bases and a step as they are
+/// written. The pass weighs each choice of bases against each use, takes a third of the time to machine code, and gains nothing in these loops.
+class MachineCodePasses final : public legacy::PassManager {
+public:
+  explicit MachineCodePasses(const Module& module) : leavesLoops_(any_of(module, hasRegisterBlock)) {}
+
+  void add(Pass* pass) override {
+    if (leavesLoops_ && pass->getPassName() == "Loop Strength Reduction")
+      delete pass;
+    else
+      legacy::PassManager::add(pass);
+  }
+
+private:
+  bool leavesLoops_;
+};
+
+} // namespace
 
 bool writeMachineCode(Module& module, TargetMachine& machine, MachineCode form, std::string& bytes) {
   SmallVector<char, 0> buffer;
   raw_svector_ostream stream(buffer);
-  legacy::PassManager passes;
+  MachineCodePasses passes(module);
   TargetLibraryInfoImpl library(module.getTargetTriple());
   library.disableAllFunctions();
   passes.add(new TargetLibraryInfoWrapperPass(library));

@@ -4,11 +4,12 @@
 
 #include "codegen/KernelEmitter.h"
 #include "compiler/Compilation.h"
-#include "compiler/KernelCache.h"
 #include "compiler/tune/ScheduleSource.h"
 #include "runtime/core/WeightsAs.h"
 
 namespace moec::compiler {
+
+class KernelQueue;
 
 /// What a step of training is made of; the words of CompileOptions.
 struct TrainingOptions {
@@ -60,12 +61,17 @@ std::vector<FoundCoupling> findCouplings(mlir::ModuleOp module, codegen::KernelE
 /// the module, `reads` and `writes` of kernels.
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
 
-/// Images of kernels by the emitter's key.
-using KernelImages = std::map<std::string, codegen::KernelImage>;
-/// Machine code of every kernel: attribute `symbol` of kernels, and the images. Equal kernels are emitted once; what the cache or `known` holds, not at all.
-/// `cache` and `trace` may be null. Adds to `known`, the images of this target so far. Counts in `result`.
-mlir::LogicalResult emitKernels(Compilation& compilation, codegen::KernelEmitter& emitter, const KernelCache* cache, KernelImages& known, Trace* trace,
-                                CompileResult& result);
+/// A kernel of a module, the emitter's key of it, and whether no earlier one of the compilation equals it.
+struct QueuedKernel {
+  ir::KernelOp kernel;
+  std::string key;
+  bool isNew = false;
+};
+using KernelsOfModule = std::vector<QueuedKernel>;
+/// Every kernel begins its way to machine code; the module must not change until emitKernels().
+KernelsOfModule queueKernels(mlir::ModuleOp module, codegen::KernelEmitter& emitter, KernelQueue& queue);
+/// Waits for the module's kernels: attribute `symbol` of each, and the images. Counts in `result`.
+mlir::LogicalResult emitKernels(Compilation& compilation, const KernelsOfModule& kernels, KernelQueue& queue, CompileResult& result);
 
 /// The plan of a module after `emit`: plain data.
 mlir::FailureOr<Plan> makePlan(const Compilation& compilation);

@@ -50,6 +50,17 @@ TEST(Emitter, keysDifferWithBodyScheduleAndTarget) {
   EXPECT_NE(key, emitter->key(a.op));
 }
 
+// Three turns in a vector of four are a masked gather, half as fast as three loads.
+TEST(Emitter, aFewTurnsAreNoVector) {
+  auto emitter = emitterOf("cpu:x86-64-v4");
+  ParsedKernel kernel = parseKernel("loops", "%x: tensor<2x3x40xf32>", "tensor<2x40x3xf32>",
+                                    "%y = moe.transpose %x [0, 2, 1] : tensor<2x3x40xf32>\n moe.yield %y : tensor<2x40x3xf32>");
+  kernel.op.setScheduleAttr(emitter->chooseSchedule(kernel.op));
+  auto text = emitter->print(kernel.op, codegen::CodeText::Llvm);
+  ASSERT_TRUE(succeeded(text));
+  EXPECT_EQ(text->find("gather"), std::string::npos) << *text;
+}
+
 TEST(Emitter, theSameKernelGivesTheSameBytesOnEveryThread) {
   auto emitter = emitterOf("cpu:x86-64-v3");
   std::vector<codegen::KernelImage> images(4);
