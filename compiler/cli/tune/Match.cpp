@@ -61,13 +61,19 @@ bool Duel::isLost(const std::string& key) const {
 
 //===--- Match ---===//
 
+void Match::replace(Contender& base, Contender& trial) {
+  base_ = &base;
+  trial_ = &trial;
+  warmed_.reset();
+}
+
 void Match::play(int turns) {
   for (size_t i = 0; i < duels_.size(); ++i) {
     warm(i);
     for (int turn = 0; turn < turns; ++turn) {
       if (settings_.isStopped() && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
         break;
-      duels_[i].take(base_, trial_, calls_);
+      duels_[i].take(*base_, *trial_, calls_);
     }
   }
 }
@@ -108,13 +114,13 @@ void Match::warm(size_t size) {
   if (warmed_ == size)
     return;
   warmed_ = size;
-  for (Contender* contender : {&base_, &trial_}) {
+  for (Contender* contender : {base_, trial_}) {
     contender->subject().setSizes(settings_.sizes[size]);
     contender->subject().call();
   }
   auto begin = Clock::now();
-  base_.subject().call();
-  trial_.subject().call();
+  base_->subject().call();
+  trial_->subject().call();
   double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   calls_ = std::clamp<int64_t>(std::llround(2 * kTurnSeconds / std::max(seconds, 1e-7)), 1, 1000);
 }

@@ -31,8 +31,10 @@ struct Duel {
 
 class Match {
 public:
-  Match(Contender& base, Contender& trial, const TuneSettings& settings) : base_(base), trial_(trial), settings_(settings), duels_(settings.sizes.size()) {}
+  Match(Contender& base, Contender& trial, const TuneSettings& settings) : base_(&base), trial_(&trial), settings_(settings), duels_(settings.sizes.size()) {}
 
+  /// The same two programs in other memory from here on.
+  void replace(Contender& base, Contender& trial);
   /// So many turns more at every size; fewer when somebody asks to stop, but never too few for an interval.
   void play(int turns);
   /// Until each of these kernels is decided, or `most` turns: a few turns for those that lose all of them, enough for an interval for the others, and more
@@ -51,7 +53,7 @@ private:
   void warm(size_t size);
   bool isLost(const std::string& key) const;
 
-  Contender &base_, &trial_;
+  Contender *base_, *trial_;
   const TuneSettings& settings_;
   std::vector<Duel> duels_;
   std::optional<size_t> warmed_; // the size of the last calls

@@ -22,6 +22,7 @@ double secondsSince(Clock::time_point begin) { return std::chrono::duration<doub
 
 constexpr int kMostTurns = 24;
 constexpr int kLastTurns = 32;     // beside the cost model, where all is decided
+constexpr int kPlaces = 4;         // of memory, in which the two have a part of these turns each: which pages a program got may count for more than a schedule
 constexpr double kShortest = 1e-6; // seconds of a kernel in a call; below them the clock is what is measured
 
 double medianOf(std::vector<double> times) { return bench::spreadOf(std::move(times)).median; }
@@ -157,10 +158,10 @@ private:
                                  .tried = static_cast<int>(search.tried.size()) - 1,
                                  .timings = {}});
     }
+    best_.reset(); // its memory
     while (!last.empty()) {
       tell(fmt::format("{} tuned kernels beside the cost model's", last.size()));
-      Match match(*base_, contenderOf(last), settings_);
-      match.play(kLastTurns);
+      Match match = playLast(last);
       bool isWhole = match.hasPlayed(kLastTurns) && !settings_.isStopped();
       Schedules kept;
       for (const auto& [key, schedule] : last)
@@ -172,6 +173,25 @@ private:
         return report(last, match);
       last = std::move(kept);
     }
+  }
+
+  /// These schedules beside the cost model's, in several places of memory. A stop leaves the first.
+  Match playLast(const Schedules& schedules) {
+    std::optional<Contender> base, tuned;
+    Match match(*base_, *base_, settings_);
+    for (int place = 0; place < kPlaces && !(place > 0 && settings_.isStopped()); ++place) {
+      base.reset();
+      tuned.reset();
+      auto makeBase = [&] { base.emplace(model_, model_.compiled({})); };
+      if (place % 2 == 0)
+        makeBase();
+      tuned.emplace(model_, model_.compiled(schedules));
+      if (place % 2 == 1)
+        makeBase();
+      match.replace(*base, *tuned);
+      match.play(kLastTurns / kPlaces);
+    }
+    return match;
   }
 
   void report(const Schedules& schedules, const Match& match) {
