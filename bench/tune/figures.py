@@ -3,8 +3,9 @@
 
     bench/tune/figures.py build/bin/moec -o bench/results/tuning-zen4.md --budget 30s [--threads 1] [--target cpu:x86-64-v3] [MODEL[:tokens[:train]] ..]
 
-A kernel is further behind than 15 % where the end of its interval that is nearer to 1 is. Without models: the zoo at its check sizes with steps of training, and bench/peers/models at 1, 64 and 512 tokens. Results of single runs are kept
-beside the table's file name in *.json lines when --raw FILE names one, and taken from there again, so that an interrupted run goes on."""
+A kernel is further behind than 15 % where the end of its interval that is nearer to 1 is. Without models: the zoo at its check sizes with steps of training,
+and bench/peers/models at 1, 64 and 512 tokens. Results of single runs are kept beside the table's file name in *.json lines when --raw FILE names one, and
+taken from there again, so that an interrupted run goes on."""
 
 import argparse
 import datetime
@@ -61,9 +62,10 @@ def report(results, arguments, version, cpu):
     whole = sum(result["whole"] for job, result in results)
     out = [f"# The cost model beside tuned schedules: {cpu}", "",
            f"By `bench/tune/figures.py` on {datetime.date.today()}, moec {version}, {arguments.threads} thread, {arguments.budget} of search for each line of models"
-           f"{' for ' + arguments.target if arguments.target else ''}. A kernel counts as behind when the last measurement, 32 turns beside the cost model's program, shows it with 95 %, and as further "
-           "behind than 15 % when the nearer end of the interval is.", "",
-           f"{len(rows)} kernels of {len(results)} runs, of which {whole} tried all there is, {sum(row['tried'] for row in rows)} candidates measured: {len(rows) - len(behind)} as the cost model has them, "
+           f"{' for ' + arguments.target if arguments.target else ''}. A kernel counts as behind when the last measurement, 32 turns beside the cost model's "
+           "program, shows it with 95 %, and as further behind than 15 % when the nearer end of the interval is.", "",
+           f"{len(rows)} kernels of {len(results)} runs, of which {whole} tried all there is, {sum(row['tried'] for row in rows)} candidates measured: "
+           f"{len(rows) - len(behind)} as the cost model has them, "
            f"{len(behind) - len(far)} up to 15 % behind, {len(far)} further.", "",
            "| model | kernel | layer | cost model | tuned | ratio | 95 % | the cost model's choice | instead |", "|---|---|---|---|---|---|---|---|---|"]
     for row in behind:
