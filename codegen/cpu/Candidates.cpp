@@ -3,8 +3,9 @@
 #include "codegen/analysis/GatePlan.h"
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/analysis/SumsOfRows.h"
-#include "codegen/cpu/AttentionBlocks.h"
+#include "codegen/cpu/AttentionCandidates.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/LayerCandidates.h"
 #include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/Schedule.h"
 
@@ -13,34 +14,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-using Candidates = std::vector<mlir::DictionaryAttr>;
-
-// A worker's copies and sums of a product. The cost model takes about half of L2; beyond a few MiB nothing is gained.
-constexpr int64_t kMostScratch = 4 << 20;
-constexpr int64_t kMostVectors = 3; // of a panel
 constexpr int64_t kMostBlock = 1 << 16;
-
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t upTo(int64_t value, int64_t multiple) { return ceilDiv(std::max<int64_t>(value, 1), multiple) * multiple; }
-
-int64_t bytesOfSum(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
-int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / bytesOfSum(dtype); }
-
-using Elements = __int128; // products of three sizes
-
-/// Rows of so many elements that lie a line further apart than they need to, at most.
-Elements spread(int64_t elements, DType dtype) {
-  int64_t line = 64 / bytesOfSum(dtype);
-  return upTo(elements, line) + line;
-}
-int64_t bytesOf(Elements elements, DType dtype) {
-  return static_cast<int64_t>(std::min<Elements>(elements * bytesOfSum(dtype), std::numeric_limits<int64_t>::max()));
-}
-std::optional<std::string> refusalOfScratch(int64_t bytes, int64_t ofModel) {
-  if (bytes > std::max(kMostScratch, ofModel))
-    return "its blocks take " + std::to_string(bytes) + " bytes of each thread";
-  return std::nullopt;
-}
 
 //===--- products ---===//
 
@@ -148,104 +122,6 @@ std::vector<ProductSchedule> movesOfProduct(const Product& product, const Produc
   return moves;
 }
 
-//===--- attention ---===//
-
-/// Causal blocks of queries and keys differ in which zeros they add: nothing for finite values, but a NaN behind the last key seen would show.
-template <class Schedule> std::vector<Schedule> movesOfBlocks(const Schedule& from, const CpuTarget& target, DType dtype) {
-  std::vector<Schedule> moves;
-  for (int64_t vectors = 1; vectors <= kMostVectors; ++vectors)
-    for (int64_t rows : {mostRows(target, vectors), mostRows(target, vectors) * 2 / 3}) {
-      Schedule s = from;
-      s.nr = vectors * lanesOf(target, dtype);
-      s.rows = rows;
-      moves.push_back(s);
-    }
-  return moves;
-}
-
-void addSizes(int64_t size, int64_t multiple, llvm::function_ref<void(int64_t)> add) {
-  for (int64_t each : {size / 2, size * 2, size * 4})
-    if (each > 0)
-      add(upTo(each, multiple));
-}
-
-constexpr int64_t kMostQueries = 1024; // of an item, and keys
-constexpr int64_t kManyKeys = 4096;    // what a number of keys counts as that is known in a call alone
-
-/// A head's keys and values as panels: HeadPanels.
-Elements panelsOf(const AttentionPlan& plan, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
-  int64_t keys = plan.keys.constant().value_or(kManyKeys);
-  return Elements(upTo(keys, nr)) * plan.headDim * ofKeys + Elements(keys) * upTo(plan.headDim, nr) * ofColumns;
-}
-
-/// Bytes of a worker: Attention.cpp.
-int64_t scratchOf(const AttentionPlan& plan, const AttentionSchedule& s) {
-  Elements row = spread(upTo(plan.keys.constant().value_or(kManyKeys), s.nr), plan.dtype) + 1 + s.nr;
-  if (plan.dtype == DType::BF16)
-    row += spread(plan.headDim, plan.dtype);
-  return bytesOf(s.queries * row + (isShort(plan, /*isGradient=*/false) ? panelsOf(plan, s.nr, 1, 1) : 0), plan.dtype);
-}
-
-/// Bytes of a worker: AttentionGrad.cpp, the stage that takes most.
-int64_t scratchOf(const AttentionGradPlan& gradients, const AttentionGradSchedule& s) {
-  const AttentionPlan& plan = gradients.forward;
-  int64_t keys = plan.keys.constant().value_or(kManyKeys), columns = upTo(plan.headDim, s.nr);
-  Elements ofRow = spread(columns, plan.dtype), tile = Elements(std::max(s.queries, s.turn)) * s.nr, sums = Elements(2) * s.keys * columns;
-  Elements queries = s.queries * ((gradients.dbias ? 3 : 2) * spread(upTo(keys, s.nr), plan.dtype) + 2 * ofRow) + tile;
-  Elements ofKeys = 2 * s.turn * (spread(s.keys, plan.dtype) + ofRow) + sums;
-  Elements head = panelsOf(plan, s.nr, 2, 1) + sums + (2 * s.turn + 1) * spread(keys + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
-  return bytesOf(std::max({queries, ofKeys, isShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
-}
-
-std::vector<AttentionSchedule> movesOf(const AttentionPlan& plan, const AttentionSchedule& from, const CpuTarget& target) {
-  auto moves = movesOfBlocks(from, target, plan.dtype);
-  if (!plan.causal)
-    addSizes(from.queries, from.rows, [&](int64_t queries) { moves.push_back({from.rows, from.nr, queries}); });
-  return moves;
-}
-
-std::optional<std::string> refusalOf(const AttentionPlan& plan, const AttentionSchedule& s, const AttentionSchedule& model, const CpuTarget& target) {
-  if (auto why = s.illegal(target, plan.dtype))
-    return why;
-  if (plan.causal ? s.queries != model.queries : s.queries > std::max(kMostQueries, model.queries))
-    return "queries " + std::to_string(s.queries) + (plan.causal ? " changes bits of causal attention" : " are too many for a thread");
-  return refusalOfScratch(scratchOf(plan, s), scratchOf(plan, model));
-}
-
-/// Whether the turns of queries are blocks that see keys up to their last row's: where one item does all of a head.
-bool turnsAreBlocks(const AttentionGradPlan& plan) { return plan.forward.causal && isShort(plan.forward, /*isGradient=*/true); }
-
-std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const AttentionGradSchedule& from, const CpuTarget& target) {
-  auto moves = movesOfBlocks(from, target, plan.forward.dtype);
-  for (AttentionGradSchedule& s : moves)
-    if (!plan.forward.causal)
-      s.keys = upTo(s.keys, s.nr);
-  auto change = [&](int64_t AttentionGradSchedule::* entry, int64_t multiple) {
-    addSizes(from.*entry, multiple, [&](int64_t size) { moves.emplace_back(from).*entry = size; });
-  };
-  if (!turnsAreBlocks(plan))
-    change(&AttentionGradSchedule::turn, from.rows);
-  if (!plan.forward.causal) {
-    change(&AttentionGradSchedule::queries, from.rows);
-    change(&AttentionGradSchedule::keys, from.nr);
-  }
-  return moves;
-}
-
-std::optional<std::string> refusalOf(const AttentionGradPlan& plan, const AttentionGradSchedule& s, const AttentionGradSchedule& model,
-                                     const CpuTarget& target) {
-  if (auto why = s.illegal(target, plan.forward.dtype))
-    return why;
-  for (auto [now, before] : {std::pair(s.queries, model.queries), std::pair(s.keys, model.keys), std::pair(s.turn, model.turn)})
-    if (now > std::max(kMostQueries, before))
-      return "blocks of " + std::to_string(now) + " are too large for a thread";
-  if (plan.forward.causal && (s.queries != model.queries || s.keys != model.keys))
-    return "its queries and keys change bits of causal attention";
-  if (turnsAreBlocks(plan) && s.turn != model.turn)
-    return "its turns of queries change bits of causal attention";
-  return refusalOfScratch(scratchOf(plan, s), scratchOf(plan, model));
-}
-
 //===--- blocks ---===//
 
 /// Whether the items of a kernel of blocks are independent: no sum runs over them.
@@ -257,20 +133,6 @@ bool hasFreeBlocks(ir::KernelOp kernel) {
 }
 
 //===--- a schedule of any kind ---===//
-
-/// The entries as one kind of schedule has them and no others; nothing for a dictionary of anything else.
-template <class Schedule> std::optional<Schedule> exactly(mlir::DictionaryAttr attr) {
-  auto schedule = Schedule::from(attr);
-  return schedule && schedule->attr(attr.getContext()) == attr ? schedule : std::nullopt;
-}
-
-constexpr const char* kOtherEntries = "it has not the entries of this kind of kernel";
-
-template <class Schedule, class Plan>
-std::optional<std::string> refuseBy(const Plan& plan, mlir::DictionaryAttr attr, mlir::DictionaryAttr model, const CpuTarget& target) {
-  auto schedule = exactly<Schedule>(attr);
-  return schedule ? refusalOf(plan, *schedule, *Schedule::from(model), target) : std::optional<std::string>(kOtherEntries);
-}
 
 std::optional<std::string> refuseBlock(ir::KernelOp kernel, mlir::DictionaryAttr attr) {
   auto block = attr.getAs<mlir::IntegerAttr>("block");
@@ -293,15 +155,11 @@ std::optional<std::string> refusalOf(ir::KernelOp kernel, mlir::DictionaryAttr s
     auto wanted = exactly<ProductSchedule>(schedule);
     return wanted ? refusalOfProduct(*product, *wanted, *ProductSchedule::from(model), target) : std::optional<std::string>(kOtherEntries);
   }
-  if (kind == "attention") {
-    auto plan = AttentionPlan::of(kernel);
-    return failed(plan) ? std::optional<std::string>("it is no attention") : refuseBy<AttentionSchedule>(*plan, schedule, model, target);
-  }
-  if (kind == "attention_grad") {
-    auto plan = AttentionGradPlan::of(kernel);
-    return failed(plan) ? std::optional<std::string>("it is no attention") : refuseBy<AttentionGradSchedule>(*plan, schedule, model, target);
-  }
-  if (kind != "moe_layer" && schedule.get("block"))
+  if (isAttention(kernel))
+    return refusalOfAttention(kernel, schedule, model, target);
+  if (kind == "moe_layer")
+    return refusalOfLayer(kernel, schedule, model, target);
+  if (schedule.get("block"))
     return refuseBlock(kernel, schedule);
   return "kernels of kind \"" + std::string(kind) + "\" are not tuned";
 }
@@ -313,22 +171,14 @@ Candidates candidatesOf(ir::KernelOp kernel, mlir::DictionaryAttr schedule, mlir
     if (candidate != schedule && !llvm::is_contained(found, candidate) && !refusalOf(kernel, candidate, model, target))
       found.push_back(candidate);
   };
-  auto addAll = [&](const auto& moves) {
-    for (const auto& move : moves)
-      add(move.attr(context));
-  };
-  std::string_view kind = kernel.getKind();
   if (auto product = productOf(kernel)) {
     if (auto from = ProductSchedule::from(schedule))
-      addAll(movesOfProduct(*product, *from, target));
-  } else if (kind == "attention") {
-    auto plan = AttentionPlan::of(kernel);
-    if (auto from = AttentionSchedule::from(schedule); from && succeeded(plan))
-      addAll(movesOf(*plan, *from, target));
-  } else if (kind == "attention_grad") {
-    auto plan = AttentionGradPlan::of(kernel);
-    if (auto from = AttentionGradSchedule::from(schedule); from && succeeded(plan))
-      addAll(movesOf(*plan, *from, target));
+      for (const ProductSchedule& move : movesOfProduct(*product, *from, target))
+        add(move.attr(context));
+  } else if (isAttention(kernel)) {
+    llvm::for_each(movesOfAttention(kernel, schedule, target), add);
+  } else if (kernel.getKind() == "moe_layer") {
+    llvm::for_each(movesOfLayer(kernel, schedule, target), add);
   } else if (auto block = schedule.getAs<mlir::IntegerAttr>("block"); block && hasFreeBlocks(kernel)) {
     for (int64_t size : {block.getInt() / 4, block.getInt() / 2, block.getInt() * 2, block.getInt() * 4})
       add(BlockSchedule{size}.toAttr(context));

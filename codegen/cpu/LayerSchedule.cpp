@@ -1,5 +1,7 @@
 #include "codegen/cpu/LayerSchedule.h"
 
+#include <array>
+
 namespace moec::codegen::cpu {
 namespace {
 
@@ -28,12 +30,11 @@ bool isOfRows(mlir::Value value, const Size& rows) {
   return type && type.getRank() >= 2 && ir::sizesOf(value).front() == rows;
 }
 
-mlir::FailureOr<int64_t> fieldOf(ir::KernelOp kernel, llvm::StringRef name) {
-  mlir::DictionaryAttr attr = kernel.getScheduleAttr();
-  auto value = attr ? attr.getAs<mlir::IntegerAttr>(name) : mlir::IntegerAttr();
-  if (!value)
-    return kernel.emitOpError("has no complete schedule: block, group, rows, nr, score_rows and score_nr are needed");
-  return value.getInt();
+/// The entries of any layer's schedule by name.
+template <class Schedule> auto entriesOf(Schedule& s) {
+  using Entry = std::pair<const char*, decltype(&s.block)>;
+  return std::array<Entry, 6>{
+      {{"block", &s.block}, {"group", &s.group}, {"rows", &s.rows}, {"nr", &s.nr}, {"score_rows", &s.scoreRows}, {"score_nr", &s.scoreNr}}};
 }
 
 } // namespace
@@ -44,10 +45,9 @@ ProductSchedule LayerSchedule::ofScores(const ScoreProduct& product) const {
 }
 
 std::optional<std::string> LayerSchedule::illegal(const CpuTarget& target, const LayerPlan& plan) const {
-  for (auto [name, entry] :
-       {std::pair<const char*, int64_t>{"block", block}, {"group", group}, {"rows", rows}, {"nr", nr}, {"score_rows", scoreRows}, {"score_nr", scoreNr}})
-    if (entry < 1 || entry > kMostEntry)
-      return name + (" " + std::to_string(entry)) + " must be between 1 and " + std::to_string(kMostEntry);
+  for (auto [name, entry] : entriesOf(*this))
+    if (*entry < 1 || *entry > kMostEntry)
+      return name + (" " + std::to_string(*entry)) + " must be between 1 and " + std::to_string(kMostEntry);
   ProductSchedule experts{rows, nr, 1, group, 1, true};
   if (auto why = experts.illegal(target, plan.dtype))
     return why;
@@ -60,25 +60,27 @@ std::optional<std::string> LayerSchedule::illegal(const CpuTarget& target, const
 mlir::DictionaryAttr LayerSchedule::attr(mlir::MLIRContext* context) const {
   mlir::Builder builder(context);
   llvm::SmallVector<mlir::NamedAttribute> fields;
-  for (auto [name, value] :
-       {std::pair<const char*, int64_t>{"block", block}, {"group", group}, {"rows", rows}, {"nr", nr}, {"score_rows", scoreRows}, {"score_nr", scoreNr}})
-    fields.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
+  for (auto [name, value] : entriesOf(*this))
+    fields.push_back(builder.getNamedAttr(name, builder.getI64IntegerAttr(*value)));
   return builder.getDictionaryAttr(fields);
 }
 
-mlir::FailureOr<LayerSchedule> LayerSchedule::of(ir::KernelOp kernel, const LayerPlan& plan, const CpuTarget& target) {
+std::optional<LayerSchedule> LayerSchedule::from(mlir::DictionaryAttr attr) {
   LayerSchedule s;
-  for (auto [name, field] : {std::pair<const char*, int64_t*>{"block", &s.block},
-                             {"group", &s.group},
-                             {"rows", &s.rows},
-                             {"nr", &s.nr},
-                             {"score_rows", &s.scoreRows},
-                             {"score_nr", &s.scoreNr}}) {
-    auto value = fieldOf(kernel, name);
-    if (failed(value))
-      return mlir::failure();
-    *field = *value;
+  for (auto [name, entry] : entriesOf(s)) {
+    auto value = attr ? attr.getAs<mlir::IntegerAttr>(name) : mlir::IntegerAttr();
+    if (!value)
+      return std::nullopt;
+    *entry = value.getInt();
   }
+  return s;
+}
+
+mlir::FailureOr<LayerSchedule> LayerSchedule::of(ir::KernelOp kernel, const LayerPlan& plan, const CpuTarget& target) {
+  std::optional<LayerSchedule> given = from(kernel.getScheduleAttr());
+  if (!given)
+    return kernel.emitOpError("has no complete schedule: block, group, rows, nr, score_rows and score_nr are needed");
+  const LayerSchedule& s = *given;
   if (auto why = s.illegal(target, plan))
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   auto agrees = [&](const ProductOperand& w, int64_t nr) -> mlir::LogicalResult {

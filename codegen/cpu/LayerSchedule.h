@@ -21,6 +21,7 @@ struct LayerSchedule {
   std::optional<std::string> illegal(const CpuTarget& target, const LayerPlan& plan) const;
   ProductSchedule ofScores(const ScoreProduct& product) const;
   mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
+  static std::optional<LayerSchedule> from(mlir::DictionaryAttr attr);
   /// The kernel's own, when it is complete and legal and agrees with packed weights; else a diagnostic.
   static mlir::FailureOr<LayerSchedule> of(ir::KernelOp kernel, const LayerPlan& plan, const CpuTarget& target);
 };

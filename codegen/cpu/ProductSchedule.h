@@ -26,7 +26,7 @@ struct ProductSchedule {
 
   /// Why this cannot be built for `target`, or nothing.
   std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
-  int64_t vectors(const CpuTarget& target, DType dtype) const { return nr * static_cast<int64_t>(byteSize(dtype)) / target.vectorBytes; }
+  int64_t vectors(const CpuTarget& target, DType dtype) const { return nr * static_cast<int64_t>(byteSize(sumType(dtype))) / target.vectorBytes; }
 
   mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
   static std::optional<ProductSchedule> from(mlir::DictionaryAttr attr);

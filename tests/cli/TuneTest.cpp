@@ -1,5 +1,7 @@
 // `moec tune`, and what other commands make of the database that it keeps. No assertion depends on what turned out faster.
 
+#include "compiler/cli/tune/Match.h"
+#include "compiler/cli/tune/Search.h"
 #include "compiler/cli/tune/TuneEntries.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/TuningDatabase.h"
@@ -105,6 +107,48 @@ TEST(TuneEntries, OnlyWhatWasRefutedAtItsSizesIsTakenBack) {
   for (const moec::TunedSchedule& entry : entriesOf(result, before, 2))
     written.push_back(entry.kernel + " " + std::to_string(entry.schedule.at("block")) + " " + entry.sizes);
   EXPECT_THAT(written, testing::ElementsAre("refuted 8 batch=8", "better 64 batch=8", "new 16 batch=8"));
+}
+
+TEST(TuneSearch, LargeKernelsComeFirst) {
+  EXPECT_THAT(moec::cli::largeOnes({{"long", 5e-3}, {"small share", 49e-6}, {"its share", 60e-6}}), testing::ElementsAre("its share", "long"));
+  EXPECT_THAT(moec::cli::largeOnes({{"long", 25e-6}, {"short", 19e-6}}), testing::ElementsAre("long"));
+  auto searchOf = [](bool isSmall, std::vector<int64_t> blocks) {
+    moec::cli::Search search;
+    search.isSmall = isSmall;
+    for (int64_t block : blocks)
+      search.choice.candidates.push_back({{"block", block}});
+    return search;
+  };
+  std::map<std::string, moec::cli::Search> searches{{"a", searchOf(false, {1, 2})}, {"b", searchOf(true, {3})}, {"c", searchOf(false, {4})}};
+  std::vector<std::string> tried;
+  for (auto next = nextCandidates(searches); !next.empty(); next = nextCandidates(searches)) {
+    std::string round;
+    for (const auto& [key, candidate] : next) {
+      searches.at(key).tried.insert(candidate);
+      round += key + std::to_string(candidate.at("block"));
+    }
+    tried.push_back(round);
+  }
+  EXPECT_THAT(tried, testing::ElementsAre("a1c4", "a2", "b3"));
+}
+
+TEST(TuneSearch, SharedPanelsKeepTheirWidth) {
+  moec::cli::Search search;
+  search.keepsWidth = true;
+  search.choice.schedule = {{"nr", 16}, {"rows", 6}};
+  search.choice.candidates = {{{"nr", 8}, {"rows", 6}}, {{"nr", 16}, {"rows", 4}}};
+  EXPECT_EQ(search.next(), search.choice.candidates[1]);
+  search.keepsWidth = false;
+  EXPECT_EQ(search.next(), search.choice.candidates[0]);
+}
+
+TEST(TuneMatch, AKernelIsLostThatIsMuchSlowerInEveryTurn) {
+  moec::cli::Duel duel;
+  duel.base = {{"slower", {1, 2, 1}}, {"once faster", {1, 2, 1}}, {"a little slower", {1, 2, 1}}};
+  duel.trial = {{"slower", {1.1, 2.2, 3}}, {"once faster", {5, 1.9, 5}}, {"a little slower", {1.04, 2.04, 1.04}}};
+  EXPECT_TRUE(duel.isLost("slower"));
+  EXPECT_FALSE(duel.isLost("once faster"));
+  EXPECT_FALSE(duel.isLost("a little slower"));
 }
 
 TEST_F(Tune, AShortSearchAtOtherSizesTakesNothingBack) {

@@ -175,5 +175,20 @@ TEST(AttentionKernels, oneItemDoesAHeadOfKeysWhereThatIsLittle) {
   EXPECT_EQ(stages(DType::F64, 190, 96, 1, 1, 128), 2u) << "twice the bytes";
 }
 
+/// Narrow panels end in fewer zeros; where a target's vectors are short, its loads ask for wide ones.
+TEST(AttentionKernels, panelsAreOneVectorWhereVectorsAreLong) {
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::OpBuilder& b = maker.builder();
+  mlir::Value q = maker.tensor(DType::F32, {"1", "n", "64"}), k = maker.tensor(DType::F32, {"1", "m", "64"}), v = maker.tensor(DType::F32, {"1", "m", "64"});
+  mlir::Value y = ir::AttentionOp::create(b, maker.loc(), q, k, v, b.getI64IntegerAttr(2), b.getF64FloatAttr(0.37), mlir::UnitAttr());
+  ir::KernelOp kernel = maker.finish("attention", {y});
+  for (auto [target, nr] : {std::pair("cpu:x86-64-v2", 8), {"cpu:x86-64-v3", 16}, {"cpu:x86-64-v4", 16}}) {
+    std::string error;
+    auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(kernel);
+    EXPECT_EQ(schedule.getAs<mlir::IntegerAttr>("nr").getInt(), nr) << target;
+  }
+}
+
 } // namespace
 } // namespace moec::testing

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <set>
 #include <tuple>
 
@@ -93,6 +94,59 @@ TEST(Candidates, queriesOfManyKeysAreFew) {
     for (mlir::DictionaryAttr candidate : emitter->candidates(kernel, model))
       EXPECT_LE(candidate.getAs<mlir::IntegerAttr>("queries").getInt(), std::max<int64_t>(most, 48)) << keys;
   }
+}
+
+/// Products of bf16 are those of their sums' type: what fits into the registers is the same.
+TEST(Candidates, ofBF16AreThoseOfF32) {
+  for (const char* target : kTargets) {
+    auto emitter = emitterOf(target);
+    std::set<int64_t> rows[2];
+    for (auto [type, i] : {std::pair("f32", 0), {"bf16", 1}}) {
+      ParsedKernel kernel = product(type, 200, 1000);
+      for (mlir::DictionaryAttr candidate : emitter->candidates(kernel.op, emitter->chooseSchedule(kernel.op)))
+        rows[i].insert(candidate.getAs<mlir::IntegerAttr>("rows").getInt());
+    }
+    EXPECT_EQ(rows[0], rows[1]) << target;
+  }
+}
+
+/// Of attention to kept keys, the rows of a register block, which change no bit: its blocks of keys and queries decide the order of sums.
+TEST(Candidates, blocksOfKeptKeysStay) {
+  for (const std::string& target : testTargets())
+    for (int64_t tokens : {1, 37}) {
+      auto emitter = emitterOf(target);
+      auto context = makeContext();
+      KernelMaker maker(*context);
+      mlir::OpBuilder& builder = maker.builder();
+      std::vector<mlir::Value> in;
+      std::vector<Tensor> inputs;
+      for (std::string rows : {"n", "n", "n", "256", "256"}) {
+        in.push_back(maker.tensor(DType::F32, {"2", rows, "64"}));
+        inputs.push_back(randomTensor(DType::F32, {2, rows == "n" ? tokens : 256, 64}, static_cast<uint32_t>(in.size())));
+      }
+      in.push_back(maker.tensor(DType::I64, {}));
+      inputs.push_back(Tensor::of<int64_t>({100}, {}));
+      mlir::Value y = ir::CachedAttentionOp::create(builder, maker.loc(), in[0], in[1], in[2], in[3], in[4], in[5], mlir::Value(), builder.getI64IntegerAttr(2),
+                                                    mlir::IntegerAttr(), builder.getF64FloatAttr(0.5));
+      ir::KernelOp kernel = maker.finish("cached_attention", {y});
+      mlir::DictionaryAttr model = emitter->chooseSchedule(kernel);
+      auto resultOf = [&](mlir::DictionaryAttr schedule) {
+        kernel.setScheduleAttr(schedule);
+        return LoadedKernel(kernel, target).run(inputs, {{{"n", tokens}}, 5, 3, 1}).front();
+      };
+      Tensor expected = resultOf(model);
+      auto candidates = emitter->candidates(kernel, model);
+      EXPECT_FALSE(candidates.empty()) << target;
+      for (mlir::DictionaryAttr candidate : candidates) {
+        EXPECT_EQ(emitter->refuse(kernel, candidate), std::nullopt) << target;
+        EXPECT_EQ(std::memcmp(resultOf(candidate).data(), expected.data(), expected.bytes()), 0) << target << ", " << tokens << " tokens";
+      }
+      for (auto [entry, part] : {std::pair("keys", 3.0), {"nr", 0.5}}) {
+        auto value = static_cast<int64_t>(part * static_cast<double>(model.getAs<mlir::IntegerAttr>(entry).getInt()));
+        EXPECT_EQ(emitter->refuse(kernel, with(model, entry, value)), "its blocks of keys and of queries decide the order of sums") << entry;
+      }
+      EXPECT_NE(emitter->refuse(kernel, with(model, "rows", 1000)), std::nullopt);
+    }
 }
 
 TEST(Candidates, blocksThatDecideTheOrderOfASumStay) {

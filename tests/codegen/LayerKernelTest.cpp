@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <random>
+#include <set>
 
 namespace moec::testing {
 namespace {
@@ -133,12 +135,16 @@ protected:
   }
   /// Of a schedule, in place of the chosen ones.
   using Entries = std::vector<std::pair<const char*, int64_t>>;
-  /// Results of one thread; several must give the same bits.
+  /// Results of one thread; several must give the same bits. Weights are packed for the cost model's schedule, or for the edited one.
   std::vector<Tensor> run(const std::string& kind, const Write& write, std::vector<Tensor> inputs, std::vector<Tensor>* expected = nullptr,
-                          const Entries& entries = {}) {
+                          const Entries& entries = {}, bool packsForEntries = false) {
     auto context = makeContext();
-    mlir::DictionaryAttr schedule = chosen(*context, kind, write);
-    auto nr = schedule.getAs<mlir::IntegerAttr>("nr"), ofScores = schedule.getAs<mlir::IntegerAttr>("score_nr");
+    mlir::DictionaryAttr model = chosen(*context, kind, write);
+    mlir::NamedAttrList edited(model);
+    for (const auto& [entry, value] : entries)
+      edited.set(entry, mlir::Builder(context.get()).getI64IntegerAttr(value));
+    mlir::DictionaryAttr schedule = edited.getDictionary(context.get()), packed = packsForEntries ? schedule : model;
+    auto nr = packed.getAs<mlir::IntegerAttr>("nr"), ofScores = packed.getAs<mlir::IntegerAttr>("score_nr");
     Weights scores(ofScores ? ofScores.getInt() : nr.getInt()), experts(nr.getInt());
     size_t first = scoresInput();
     inputs[first] = reference::pack(inputs[first], ofScores ? ofScores.getInt() : nr.getInt());
@@ -147,10 +153,7 @@ protected:
     KernelMaker maker(*context);
     LayerInputs in(maker, c(), type(), scores, experts);
     ir::KernelOp kernel = maker.finish(kind, write(maker, in));
-    mlir::NamedAttrList edited(schedule);
-    for (const auto& [entry, value] : entries)
-      edited.set(entry, maker.builder().getI64IntegerAttr(value));
-    kernel.setScheduleAttr(edited.getDictionary(context.get()));
+    kernel.setScheduleAttr(schedule);
     if (expected) {
       reference::Call call{.bindings = bindings(), .seed = 5, .step = 3};
       *expected = reference::evaluate(kernel, inputs, call);
@@ -376,19 +379,48 @@ TEST_P(LayerKernelForms, entriesThatNoBlockHasAreRefused) {
   EXPECT_NE(refusal(whole, {{"score_nr", 3}}).find("scores: nr 3 is not a multiple"), std::string::npos);
 }
 
-TEST_P(LayerKernelForms, isNotTuned) {
-  target = testTargets().front();
-  auto context = makeContext();
-  std::string error;
-  auto emitter = codegen::makeEmitter(target, error);
-  KernelMaker maker(*context);
-  LayerInputs in(maker, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
-  Gate gate = topK(maker, in);
-  ir::KernelOp kernel = maker.finish("moe_layer", {downOf(maker, in, gate, upOf(maker, in, gate.routing))});
-  mlir::NamedAttrList other(emitter->chooseSchedule(kernel));
-  EXPECT_TRUE(emitter->candidates(kernel, other.getDictionary(context.get())).empty());
-  other.set("block", maker.builder().getI64IntegerAttr(7));
-  EXPECT_EQ(emitter->refuse(kernel, other.getDictionary(context.get())), "kernels of kind \"moe_layer\" are not tuned");
+/// Blocks of tokens, groups of rows and register blocks, of experts and of the gate: from candidate to candidate at random, each with the bits of the cost
+/// model's choice.
+TEST_P(LayerKernelForms, candidatesKeepBits) {
+  auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    return {gate.weights, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+  };
+  const char* names[] = {"block", "group", "rows", "nr", "score_rows", "score_nr"};
+  std::mt19937 random(7);
+  for (const std::string& name : testTargets()) {
+    target = name;
+    auto context = makeContext();
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    KernelMaker maker(*context);
+    LayerInputs in(maker, c(), type(), Weights(std::nullopt), Weights(std::nullopt));
+    ir::KernelOp kernel = maker.finish("moe_layer", whole(maker, in));
+    mlir::DictionaryAttr model = emitter->chooseSchedule(kernel), schedule = model;
+    std::set<std::string> changed;
+    for (mlir::DictionaryAttr candidate : emitter->candidates(kernel, model)) {
+      EXPECT_EQ(emitter->refuse(kernel, candidate), std::nullopt) << target;
+      for (const char* entry : names)
+        if (candidate.get(entry) != model.get(entry))
+          changed.insert(entry);
+    }
+    EXPECT_EQ(changed.size(), std::size(names)) << target;
+    std::vector<Tensor> expected = run("moe_layer", whole, inputs());
+    for (int step = 0; step < 4; ++step) {
+      for (int move = 0; move < 3; ++move) {
+        auto candidates = emitter->candidates(kernel, schedule);
+        ASSERT_FALSE(candidates.empty()) << target;
+        schedule = candidates[random() % candidates.size()];
+      }
+      Entries entries;
+      for (const char* entry : names)
+        entries.emplace_back(entry, schedule.getAs<mlir::IntegerAttr>(entry).getInt());
+      expectSameBits(run("moe_layer", whole, inputs(), nullptr, entries, /*packsForEntries=*/true), expected);
+    }
+    mlir::NamedAttrList other(model);
+    other.set("block", maker.builder().getI64IntegerAttr(1 << 19));
+    EXPECT_EQ(emitter->refuse(kernel, other.getDictionary(context.get())), "blocks of 524288 rows are too large for a thread");
+  }
 }
 
 class LayerKernelBlocks : public LayerKernels {};

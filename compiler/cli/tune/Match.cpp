@@ -1,0 +1,128 @@
+#include "compiler/cli/tune/Match.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace moec::cli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kTurnSeconds = 2e-3; // of a contender's calls in a turn, at least
+constexpr int kResamples = 1000;
+constexpr int kTurnsOfLosers = 3;
+constexpr int kFirstTurns = 8, kMoreTurns = 4; // enough for an interval; what is open gets more
+constexpr double kLost = 1.05;                 // a turn that is so much slower is lost
+constexpr double kLargest = 1.1;               // a kernel that is so much slower at one of several sizes is not taken, whatever it gains at the others
+
+static_assert(kFirstTurns >= static_cast<int>(bench::kFewestTimes));
+
+} // namespace
+
+double meanOf(const std::vector<bench::Ratio>& ratios) {
+  double sum = 0;
+  for (const bench::Ratio& ratio : ratios)
+    sum += std::log(ratio.value);
+  return ratios.empty() ? 1 : std::exp(sum / static_cast<double>(ratios.size()));
+}
+
+bool isBetter(const std::vector<bench::Ratio>& ratios) {
+  return meanOf(ratios) < kWorthwhile &&
+         std::ranges::any_of(
+             ratios, [](const bench::Ratio& ratio) { return ratio.high < 1; }) &&
+         std::ranges::none_of(ratios, [](const bench::Ratio& ratio) { return ratio.low > 1 || ratio.value > kLargest; });
+}
+
+bool isOpen(const std::vector<bench::Ratio>& ratios) {
+  return meanOf(ratios) < kWorthwhile && std::ranges::none_of(ratios, [](const bench::Ratio& ratio) { return ratio.low > 1; }) && !isBetter(ratios);
+}
+
+//===--- Duel ---===//
+
+void Duel::take(Contender& first, Contender& second, int64_t calls) {
+  bool swapped = turns++ % 2 == 1;
+  KernelTimes a, b;
+  for (int i = 0; i < 2; ++i)
+    (i == 0) == swapped ? void(b = second.time(calls)) : void(a = first.time(calls));
+  for (auto [key, time] : a)
+    base[key].push_back(std::max(time, 1e-9));
+  for (auto [key, time] : b)
+    trial[key].push_back(std::max(time, 1e-9));
+}
+
+bench::Ratio Duel::ratioOf(const std::string& key) const { return bench::ratioOfMedians(trial.at(key), base.at(key), bench::Pairing::Paired, kResamples); }
+
+bool Duel::isLost(const std::string& key) const {
+  const std::vector<double>&before = base.at(key), &after = trial.at(key);
+  return std::ranges::equal(after, before, [](double a, double b) { return a > kLost * b; });
+}
+
+//===--- Match ---===//
+
+void Match::replace(Contender& base, Contender& trial) {
+  base_ = &base;
+  trial_ = &trial;
+  warmed_.reset();
+}
+
+void Match::play(int turns) {
+  for (size_t i = 0; i < duels_.size(); ++i) {
+    warm(i);
+    for (int turn = 0; turn < turns; ++turn) {
+      if (settings_.isStopped() && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
+        break;
+      duels_[i].take(*base_, *trial_, calls_);
+    }
+  }
+}
+
+void Match::decide(const std::vector<std::string>& keys, int most) {
+  play(kTurnsOfLosers);
+  if (std::ranges::all_of(keys, [&](const std::string& key) { return isLost(key); }))
+    return;
+  play(kFirstTurns - kTurnsOfLosers);
+  for (int turns = kFirstTurns; turns < most && !settings_.isStopped(); turns += kMoreTurns) {
+    if (std::ranges::none_of(keys, [&](const std::string& key) { return !isLost(key) && isOpen(ratiosOf(key)); }))
+      return;
+    play(std::min(kMoreTurns, most - turns));
+  }
+}
+
+std::vector<bench::Ratio> Match::ratiosOf(const std::string& key) const {
+  std::vector<bench::Ratio> ratios;
+  for (const Duel& duel : duels_)
+    if (duel.has(key))
+      ratios.push_back(duel.ratioOf(key));
+  return ratios;
+}
+
+bool Match::isWon(const std::string& key) const { return !isLost(key) && isBetter(ratiosOf(key)); }
+
+bool Match::hasPlayed(int turns) const {
+  return std::ranges::all_of(duels_, [&](const Duel& duel) { return duel.turns >= turns; });
+}
+
+/// At one of the sizes: then it is not taken.
+bool Match::isLost(const std::string& key) const {
+  return std::ranges::any_of(duels_, [&](const Duel& duel) { return duel.has(key) && duel.isLost(key); });
+}
+
+/// Makes the inputs of a size, and learns how many calls a turn takes.
+void Match::warm(size_t size) {
+  if (warmed_ == size)
+    return;
+  warmed_ = size;
+  for (Contender* contender : {base_, trial_}) {
+    contender->subject().setSizes(settings_.sizes[size]);
+    contender->subject().call();
+  }
+  auto begin = Clock::now();
+  base_->subject().call();
+  trial_->subject().call();
+  double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  calls_ = std::clamp<int64_t>(std::llround(2 * kTurnSeconds / std::max(seconds, 1e-7)), 1, 1000);
+}
+
+} // namespace moec::cli
