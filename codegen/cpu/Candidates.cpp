@@ -66,6 +66,8 @@ int64_t scratchOf(const Product& product, const ProductSchedule& s) {
   int64_t columns = product.choosesPanels ? s.panels * s.nr : upTo(product.columns.value_or(s.panels * s.nr), s.nr);
   Elements sums = Elements(s.rowBlock) * columns * (product.choosesPanels ? 1 : 2); // a gate's scores beside them
   Elements copies = product.isTransposed ? s.slice * (spread(s.rowBlock, dtype) + spread(columns, dtype)) : s.rowBlock * spread(s.slice, dtype);
+  if (!product.isTransposed && !product.isPacked)
+    copies += s.slice * s.nr; // a panel of few rows
   return bytesOf(sums + copies, dtype);
 }
 

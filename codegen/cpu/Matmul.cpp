@@ -1,6 +1,7 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
 // a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
-// packed becomes panels in a stage before. Sums of rows of an argument, as the gradient of a bias, are items of the product's stage.
+// packed becomes panels in a stage before, or, of so few rows that they are one block, where it is multiplied. Sums of rows of an argument, as the gradient of
+// a bias, are items of the product's stage.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
@@ -9,21 +10,33 @@
 namespace moec::codegen::cpu {
 namespace {
 
+constexpr int64_t kFewItems = 8; // of a product of few rows, where it has as many panels
+
 bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transposed; }
 
-// A b that the call computed is packed by a stage of its own; one with its dimensions exchanged is runs of its rows.
-void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, unsigned workspace) {
-  Size matrices = ir::product(plan.b.batch), panels = plan.b.panels(schedule.nr);
+/// 1 where there are more rows than a block has, else 0.
+Size hasManyRows(const MatmulPlan& plan, const ProductSchedule& schedule) { return Size::min(1, Size::max(0, plan.rows - Size(schedule.rowBlock))); }
+
+/// Whether rows of one block meet panels that no other rows do: items make them for themselves, and threads wait for each other once less.
+bool fewMakePanels(const MatmulPlan& plan) { return !plan.b.nr && !plan.transposed && plan.b.batch == plan.batch; }
+
+/// Rows [from, from + count) of a panel of a plain matrix of b; one with its dimensions exchanged is runs of its rows.
+void makePanel(KernelBuilder& k, const MatmulPlan& plan, int64_t nr, Value matrix, Value panel, Value from, Value count, Value to) {
+  Value depth = k.size(plan.b.depth), columns = k.size(plan.b.columns), first = k.mul(panel, nr);
+  Value base = k.at(k.input(plan.b.input), k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), plan.dtype);
+  if (plan.b.transposed)
+    copyBlock(k, plan.dtype, {k.at(base, k.add(k.mul(from, columns), first), plan.dtype), columns}, count, k.min(k.index(nr), k.sub(columns, first)), nr,
+              {to, k.index(nr)});
+  else
+    packPanel(k, plan.dtype, {k.at(base, from, plan.dtype), depth}, first, columns, count, nr, to);
+}
+
+// A b that the call computed is packed by a stage of its own, for all blocks of rows.
+void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Size& matrices, unsigned workspace) {
+  Size panels = plan.b.panels(schedule.nr);
   k.stage(matrices * panels, matrices * plan.b.columns * plan.b.depth, [&](Value item) {
-    Value matrix = k.div(item, k.size(panels)), panel = k.rem(item, k.size(panels));
-    Value depth = k.size(plan.b.depth), columns = k.size(plan.b.columns), first = k.mul(panel, schedule.nr);
-    Value base = k.at(k.input(plan.b.input), k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), plan.dtype);
     Value to = k.at(k.workspace(workspace), k.mul(item, k.size(plan.b.depth * Size(schedule.nr))), sumType(plan.dtype));
-    if (plan.b.transposed)
-      copyBlock(k, plan.dtype, {k.at(base, first, plan.dtype), columns}, depth, k.min(k.index(schedule.nr), k.sub(columns, first)), schedule.nr,
-                {to, k.index(schedule.nr)});
-    else
-      packPanel(k, plan.dtype, {base, depth}, first, columns, depth, schedule.nr, to);
+    makePanel(k, plan, schedule.nr, k.div(item, k.size(panels)), k.rem(item, k.size(panels)), k.index(0), k.size(plan.b.depth), to);
   });
 }
 
@@ -70,6 +83,19 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     block.rowAt = rowAt;
   block.rowType = plan.dtype;
   block.taker = taker;
+  if (!fewMakePanels(plan))
+    return multiplyPanels(k, schedule, block, finished);
+  Value made = k.scratch(bytesOf(panelType, Size::min(schedule.slice, b.depth) * Size(schedule.nr)));
+  auto make = [&](Value panel, Value from, Value count) { return makePanel(k, plan, schedule.nr, bMatrix, panel, from, count, made), made; };
+  auto makeOrFind = [&](Value panel, Value from, Value count) {
+    auto find = [&] { return k.at(panels, k.mul(k.add(k.mul(panel, depth), from), schedule.nr), panelType); };
+    if (!packed)
+      return make(panel, from, count);
+    return k.when(
+        k.compare(ir::Predicate::EQ, k.size(hasManyRows(plan, schedule)), k.index(0)), [&] { return Values{make(panel, from, count)}; },
+        [&] { return Values{find()}; })[0];
+  };
+  block.makeRows = makeOrFind;
   multiplyPanels(k, schedule, block, finished);
 }
 
@@ -78,7 +104,12 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   // As few blocks as the schedule allows, all about equal: a short last one would read all panels again for a few rows.
   Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
   Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
-  Size groups = Size::ceilDiv(panels, schedule.panels), batches = ir::product(plan.batch);
+  Size batches = ir::product(plan.batch), inItem = schedule.panels;
+  if (fewMakePanels(plan)) { // a piece for each of some threads
+    Size ofFew = Size::min(schedule.panels, Size::max(1, Size::floorDiv(panels * batches, kFewItems)));
+    inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
+  }
+  Size groups = Size::ceilDiv(panels, inItem);
   beside.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));
     Item item;
@@ -88,8 +119,8 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     }
     item.first = k.mul(block, k.size(blockRows));
     item.rows = k.min(k.size(blockRows), k.sub(k.size(plan.rows), item.first));
-    item.begin = k.mul(group, schedule.panels);
-    item.end = k.min(k.add(item.begin, schedule.panels), k.size(panels));
+    item.begin = k.mul(group, k.size(inItem));
+    item.end = k.min(k.add(item.begin, k.size(inItem)), k.size(panels));
     Values outputs = beside.otherOutputs();
     Piece first{item.batch, item.first, {}, {}, 1, {}};
     LightEpilogue light(epilogue, first, schedule.nr, outputs);
@@ -116,9 +147,10 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   if (failed(epilogue))
     return mlir::failure();
   std::optional<unsigned> packed;
-  if (!plan->b.nr && !copiesB(*plan)) {
-    packed = k.addWorkspace(bytesOf(sumType(plan->dtype), ir::product(plan->b.batch) * elementsOfPanels(*plan, *schedule)));
-    packStage(k, *plan, *schedule, *packed);
+  Size matrices = ir::product(plan->b.batch) * (fewMakePanels(*plan) ? hasManyRows(*plan, *schedule) : Size(1));
+  if (!plan->b.nr && !copiesB(*plan) && matrices.constant() != 0) {
+    packed = k.addWorkspace(bytesOf(sumType(plan->dtype), matrices * elementsOfPanels(*plan, *schedule)));
+    packStage(k, *plan, *schedule, matrices, *packed);
   }
   productStage(k, *plan, *schedule, *epilogue, *beside, packed);
   return mlir::success();

@@ -64,7 +64,8 @@ public:
   }
 
   void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
-    multiply(k_, registers_, block_.rows, a, panelAt(panel, from, tile), count, accumulate, fresh);
+    PanelOfTile of = block_.makeRows ? PanelOfTile{{block_.makeRows(panel, from, count), k_.index(nr_)}, tile} : panelAt(panel, from, tile);
+    multiply(k_, registers_, block_.rows, a, of, count, accumulate, fresh);
   }
 
   /// Panels [first, last), at most panelsAtOnce(rows) of them, over the whole depth.
@@ -122,7 +123,7 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
   // A line more than whole lines: rows spread over L1.
   auto spread = [&](int64_t elements) { return (elements + line - 1) / line * line + line; };
   int64_t tileElements = schedule.rowBlock * nr, stride = spread(whole ? *depth : schedule.slice);
-  int64_t few = depth ? std::min(kFewRows, schedule.rowBlock) : 0, fewStride = depth ? spread(*depth) : 0;
+  int64_t few = depth && !block.makeRows ? std::min(kFewRows, schedule.rowBlock) : 0, fewStride = depth ? spread(*depth) : 0;
   Value copy = block.rowAt ? k.scratch(bytesOf(block.dtype, std::max(schedule.rowBlock * stride, few * fewStride))) : Value();
   auto slice = [&](Value from, Value count, int64_t apart) {
     if (!copy)

@@ -21,6 +21,8 @@ struct ProductBlock {
   llvm::function_ref<Value(Value row)> rowAt = {}; // in the place of a, for rows that are copied: where one begins, which is of rowType
   DType rowType = dtype;
   const SumsTaker* taker = nullptr; // in the place of `finished` where the whole depth is one slice
+  /// In the place of panels, for a b that becomes them here: makes rows [from, from + count) of a panel, and says where they lie until the next ones are made.
+  llvm::function_ref<Value(Value panel, Value from, Value count)> makeRows = {};
 };
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose

@@ -1,4 +1,4 @@
-// rows: an item is a block of rows; each row runs through the program by itself.
+// rows: an item is a block of rows; each row runs through the program by itself, or narrow ones with rows along vectors (TokenLanes.h).
 //   for row in item's rows: program.run(row)  [; partials[item] += rows that are summed up ]
 //   [ for each block of columns: the items' partials, in their order ]
 // Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them; those of routed ops where a routing says. Rows behind a
@@ -10,6 +10,7 @@
 #include "codegen/cpu/RowProgram.h"
 #include "codegen/cpu/Schedule.h"
 #include "codegen/cpu/SumsOfRows.h"
+#include "codegen/cpu/TokenLanes.h"
 
 namespace moec::codegen::cpu {
 
@@ -47,15 +48,25 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   SumsOverRows sums(k, found.sums, items);
   RowProgram program(k, ops, leading);
   mlir::Block& body = kernel.getBody().front();
-  for (mlir::BlockArgument argument : body.getArguments()) {
-    auto base = [&k, argument] { return k.input(argument.getArgNumber()); };
-    mlir::isa<ir::RoutingType>(argument.getType()) ? program.bindRouting(argument, base) : program.bindTensor(argument, base);
-  }
+  mlir::Value ragged = raggedRouting(body.getTerminator());
+  std::optional<TokenLanes> lanes;
+  if (found.sums.empty() && !ragged && leading.size() == 1 && TokenLanes::takes(ops, leading[0], k.target()))
+    lanes.emplace(k, ops);
+  auto bindAll = [&](auto& rowsOf) {
+    for (mlir::BlockArgument argument : body.getArguments()) {
+      auto base = [&k, argument] { return k.input(argument.getArgNumber()); };
+      mlir::isa<ir::RoutingType>(argument.getType()) ? rowsOf.bindRouting(argument, base) : rowsOf.bindTensor(argument, base);
+    }
+    for (auto [i, value] : llvm::zip(found.others, found.otherResults(kernel)))
+      rowsOf.bindTensor(value, [&k, i = i] { return k.output(i); });
+  };
   for (auto [i, value] : llvm::zip(found.others, found.otherResults(kernel))) {
     if (mlir::isa<mlir::BlockArgument>(value))
       return kernel.emitError() << "internal: a kernel over rows yields its argument " << i;
-    program.bindTensor(value, [&k, i = i] { return k.output(i); });
   }
+  bindAll(program);
+  if (lanes)
+    bindAll(*lanes);
   for (auto [i, sum] : llvm::enumerate(sums.sums())) {
     if (!(sum.count == rows))
       return kernel.emitError() << "internal: a kernel over " << rows.str() << " rows sums up " << sum.count.str();
@@ -68,7 +79,9 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   k.stage(items, rows * program.operations() + found.operations(), [&](Value item) {
     Value first = k.mul(item, schedule->block);
     Value last = k.min(k.add(first, schedule->block), k.size(rows));
-    if (mlir::Value ragged = raggedRouting(body.getTerminator())) {
+    if (lanes)
+      return lanes->run(first, k.sub(last, first));
+    if (ragged) {
       RoutingView routing = RoutingView::of(k, ragged, k.input(mlir::cast<mlir::BlockArgument>(ragged).getArgNumber()));
       last = k.min(last, RoutingView::element(k, routing.offsets(k), k.index(routing.experts)));
     }

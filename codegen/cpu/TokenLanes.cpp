@@ -2,6 +2,7 @@
 
 #include "codegen/analysis/Rows.h"
 #include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/TurnPanel.h"
 #include "codegen/cpu/VectorMath.h"
 
@@ -59,8 +60,13 @@ bool takesOp(mlir::Operation* op) {
     return slice.getAxis() == 1 && Size::parse(slice.getStart().str()).constant();
   if (auto concat = mlir::dyn_cast<ir::ConcatOp>(op))
     return concat.getAxis() == 1;
-  return ir::isElementwise(op) || mlir::isa<ir::SoftmaxOp, ir::SelectOp, ir::TakeOp>(op);
+  if (auto values = mlir::dyn_cast<ir::ChoiceValuesOp>(op))
+    return mlir::isa<mlir::BlockArgument>(values.getColumn()) && dtypeOf(values.getColumn()) != DType::BF16;
+  return ir::isElementwise(op) || mlir::isa<ir::SoftmaxOp, ir::SelectOp, ir::TakeOp, ir::SoftmaxGradOp, ir::SelectGradOp>(op);
 }
+
+/// What an op reads row by row: of choice_values nothing, which finds its elements in a whole column.
+mlir::OperandRange rowOperands(mlir::Operation* op) { return op->getOperands().take_front(mlir::isa<ir::ChoiceValuesOp>(op) ? 0 : op->getNumOperands()); }
 
 } // namespace
 
@@ -76,7 +82,7 @@ bool TokenLanes::takes(llvm::ArrayRef<mlir::Operation*> ops, const Size& tokens,
   auto isAmongThese = [&](mlir::Operation* user) { return llvm::is_contained(ops, user); };
   auto isWhole = [&](mlir::Value value) { return isOfTokens(value, tokens) || perRow.contains(value) || llvm::all_of(value.getUsers(), isAmongThese); };
   return !ops.empty() && leadingOfRows(ops) == ir::Sizes{tokens} && llvm::all_of(ops, [&](mlir::Operation* op) {
-    return takesOp(op) && llvm::all_of(op->getOperands(), isNarrow) && llvm::all_of(op->getResults(), isNarrow) && llvm::all_of(op->getResults(), isWhole);
+    return takesOp(op) && llvm::all_of(rowOperands(op), isNarrow) && llvm::all_of(op->getResults(), isNarrow) && llvm::all_of(op->getResults(), isWhole);
   });
 }
 
@@ -142,6 +148,12 @@ Values TokenLanes::load(mlir::Value value) {
   }
   auto wide = strides_.find(value);
   int64_t stride = wide != strides_.end() ? wide->second : width;
+  return loadRows(dtype, base, width, stride);
+}
+
+/// Rows of so many elements, `stride` apart, turned.
+Values TokenLanes::loadRows(DType dtype, Value base, int64_t width, int64_t stride) {
+  Values result;
   if (width == 1 && stride == 1)
     return {k_.loadElements(dtype, base, lanes_, count_ ? k_.mask(count_, lanes_) : Value())};
   for (int64_t start = 0; start < width; start += lanes_) {
@@ -286,6 +298,45 @@ Values TokenLanes::take(ir::TakeOp op) {
   return result;
 }
 
+/// y (dy - the sum of dy y), as RowProgram has it.
+Values TokenLanes::softmaxGrad(ir::SoftmaxGradOp op) {
+  Values y = elements(op.getY()), dy = elements(op.getDy()), products, result;
+  for (size_t j = 0; j < y.size(); ++j)
+    products.push_back(k_.mul(dy[j], y[j]));
+  Value sum = fold(products, 0, [&](Value a, Value b) { return k_.add(a, b); });
+  for (size_t j = 0; j < y.size(); ++j)
+    result.push_back(k_.roundTo(dtypeOf(op.getResult()), k_.mul(y[j], k_.sub(dy[j], sum))));
+  return result;
+}
+
+/// At each place the sum over the choices whose index it is, in their order.
+Values TokenLanes::selectGrad(ir::SelectGradOp op) {
+  Values dy = elements(op.getDy()), indices = elements(op.getIndices()), result;
+  for (int64_t j = 0; j < *widthOf(op.getResult(), perRow_); ++j) {
+    Value sum = k_.zero(dy[0].getType());
+    for (auto [index, gradient] : llvm::zip(indices, dy))
+      sum = k_.choose(k_.compare(Predicate::EQ, index, k_.integer(index.getType(), j)), k_.add(sum, gradient), sum);
+    result.push_back(k_.roundTo(dtypeOf(op.getResult()), sum));
+  }
+  return result;
+}
+
+/// The column at the tokens' slots; 0 where a choice has none.
+Values TokenLanes::choiceValues(ir::ChoiceValuesOp op) {
+  DType dtype = dtypeOf(op.getColumn());
+  int64_t choices = *widthOf(op.getResult(), perRow_);
+  RoutingView routing = RoutingView::of(k_, op.getRouting(), routings_.lookup(op.getRouting())());
+  Value column = places_.find(op.getColumn())->second.front()(k_.index(0));
+  Values result;
+  for (Value slot : loadRows(DType::I32, k_.at(routing.slots(k_), k_.mul(first_, choices), DType::I32), choices, choices)) {
+    Value isKept = k_.compare(Predicate::GE, slot, k_.zero(slot.getType()));
+    if (count_)
+      isKept = k_.bitAnd(isKept, k_.mask(count_, lanes_));
+    result.push_back(k_.gather(vectorOf(k_.typeOf(dtype)), column, slot, isKept));
+  }
+  return result;
+}
+
 Values TokenLanes::compute(mlir::Operation* op) {
   mlir::Value result = op->getResult(0);
   size_t width = static_cast<size_t>(*widthOf(result, perRow_));
@@ -295,6 +346,9 @@ Values TokenLanes::compute(mlir::Operation* op) {
       .Case([&](ir::SoftmaxOp softmax) { return this->softmax(softmax.getX(), dtypeOf(result)); })
       .Case([&](ir::ReduceOp reduce) { return this->reduce(reduce); })
       .Case([&](ir::TakeOp take) { return this->take(take); })
+      .Case([&](ir::SoftmaxGradOp grad) { return softmaxGrad(grad); })
+      .Case([&](ir::SelectGradOp grad) { return selectGrad(grad); })
+      .Case([&](ir::ChoiceValuesOp values) { return choiceValues(values); })
       .Case([&](ir::SliceOp slice) {
         auto start = static_cast<size_t>(*Size::parse(slice.getStart().str()).constant());
         return Values(llvm::ArrayRef(elements(slice.getX())).slice(start, width));

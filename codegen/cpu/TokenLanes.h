@@ -1,7 +1,7 @@
 #pragma once
 // Computes narrow rows of several tokens at once: element j of the rows of as many tokens as a vector has lanes is one vector. For what a gate makes of few
-// scores, which would fill a part of a vector each. Every result has the bits that RowProgram gives it, whose sums it takes in the same order. Knows nothing of
-// stages.
+// scores, and its gradients, which would fill a part of a vector each. Every result has the bits that RowProgram gives it, whose sums it takes in the same
+// order. Knows nothing of stages.
 
 #include "codegen/cpu/KernelBuilder.h"
 
@@ -21,6 +21,8 @@ public:
   void bindWide(mlir::Value value, Place place, int64_t stride);
   /// The same for a whole tensor in memory.
   void bindTensor(mlir::Value value, std::function<Value()> base);
+  /// A routing in memory, for choice_values; the column that they read is bound as a whole tensor.
+  void bindRouting(mlir::Value routing, std::function<Value()> base) { routings_[routing] = std::move(base); }
   /// Code for `count` tokens from `first` on.
   void run(Value first, Value count);
 
@@ -30,12 +32,16 @@ private:
   void runGroup(Value first, Value count); // `count` null: as many as there are lanes
   const Values& elements(mlir::Value value);
   Values load(mlir::Value value);
+  Values loadRows(DType dtype, Value base, int64_t width, int64_t stride);
   Values constant(ir::ConstantOp op);
   Values compute(mlir::Operation* op);
   Values softmax(mlir::Value x, DType to);
   Values reduce(ir::ReduceOp op);
   void select(ir::SelectOp op);
   Values take(ir::TakeOp op);
+  Values softmaxGrad(ir::SoftmaxGradOp op);
+  Values selectGrad(ir::SelectGradOp op);
+  Values choiceValues(ir::ChoiceValuesOp op);
   void store(mlir::Value value);
   Value fold(const Values& elements, double identity, Fold combine);
   Value at(const Values& elements, size_t j) const { return elements[elements.size() == 1 ? 0 : j]; }
@@ -46,6 +52,7 @@ private:
   llvm::DenseSet<mlir::Value> perRow_;
   llvm::DenseMap<mlir::Value, std::vector<Place>> places_;
   llvm::DenseMap<mlir::Value, int64_t> strides_; // of wide rows
+  llvm::DenseMap<mlir::Value, std::function<Value()>> routings_;
   int64_t lanes_ = 1;
   // Of the tokens being written:
   Value first_, count_;

@@ -1,6 +1,7 @@
 // Owner of: kernels of kind `matmul`. Every result is held against the reference interpreter.
 #include "tests/codegen/ProductCheck.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
 
 namespace moec::testing {
@@ -283,6 +284,44 @@ TEST(MatmulKernelShapes, matricesOfABatchLieTransposed) {
                        -1,
                        {{"batch", 3}, {"t", 70}},
                        70});
+    }
+}
+
+/// A plain b becomes panels in a stage of its own, or, of few rows, where it is multiplied: known at compile time or at the call.
+TEST(MatmulKernelShapes, fewRowsAndManyMeetAPlainB) {
+  struct Case {
+    DType type;
+    int64_t n, k;
+    bool isTurned;
+  };
+  for (auto [type, n, k, isTurned] :
+       {Case{DType::F32, 45, 70, false}, {DType::F32, 70, 3, true}, {DType::F64, 33, 1030, true}, {DType::BF16, 34, 600, false}, {DType::F32, 20, 5, false}}) {
+    Shape b = isTurned ? Shape{2, k, n} : Shape{2, n, k};
+    Tensor w = randomTensor(type, b, 2);
+    auto write = [&, type = type, k = k, isTurned = isTurned](KernelMaker& maker, const std::string& m) {
+      mlir::Value a = maker.tensor(type, {"2", m, text(k)}), w = maker.tensor(type, {text(b[0]), text(b[1]), text(b[2])});
+      return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, isTurned ? exchange(maker, w) : w)});
+    };
+    for (int64_t m : {0, 5, 300}) {
+      SCOPED_TRACE(::testing::Message() << name(type) << " m " << m << " n " << n << " k " << k << (isTurned ? ", turned" : ""));
+      Tensor a = randomTensor(type, {2, m, k}, 1);
+      expectReference({[&](KernelMaker& maker, const Weights&) { return write(maker, "m"); }, {a, w}, -1, {{"m", m}}, k});
+      if (m > 0)
+        expectReference({[&](KernelMaker& maker, const Weights&) { return write(maker, text(m)); }, {a, w}, -1, {}, k});
+    }
+  }
+}
+
+TEST(MatmulKernelShapes, rowsThatMeetAPlainBDoNotDependOnTheirNumber) {
+  auto context = makeContext();
+  for (const std::string& target : testTargets())
+    for (bool isTurned : {false, true}) {
+      KernelMaker maker(*context);
+      mlir::Value a = maker.tensor(DType::F32, {"m", "50"}), b = isTurned ? maker.tensor(DType::F32, {"50", "20"}) : maker.tensor(DType::F32, {"20", "50"});
+      LoadedKernel kernel(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, isTurned ? exchange(maker, b) : b)}), target);
+      Tensor rows = randomTensor(DType::F32, {300, 50}, 1), w = randomTensor(DType::F32, isTurned ? Shape{50, 20} : Shape{20, 50}, 2);
+      Tensor all = kernel.run({rows, w}, {{{"m", 300}}})[0], few = kernel.run({Tensor::borrow(rows.data(), {7, 50}, DType::F32), w}, {{{"m", 7}}})[0];
+      EXPECT_EQ(std::memcmp(all.data(), few.data(), few.bytes()), 0) << target;
     }
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/core/Philox.h"
 #include "tests/codegen/ProductCheck.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
 
 namespace moec::testing {
@@ -124,6 +125,33 @@ TEST_P(RoutedRows, choiceValuesOfAColumn) {
   };
   run(false);
   run(true);
+}
+
+// A router's way back. Its narrow rows lie across vectors; beside a sum over all rows they lie along them.
+TEST_P(RoutedRows, narrowRowsHaveTheBitsOfRowsAlongVectors) {
+  int64_t choices = fill().choices, experts = fill().experts;
+  auto write = [&](KernelMaker& maker, bool isAlong) {
+    mlir::Value column = maker.tensor(type(), {rowsText(), "1"}), routes = routingInput(maker), other = maker.tensor(type(), {"t", text(choices)});
+    mlir::Value indices = maker.tensor(DType::I32, {"t", text(choices)}), y = maker.make<ir::ChoiceValuesOp>(column, routes);
+    mlir::Value back = maker.make<ir::SoftmaxGradOp>(y, other), scores = maker.make<ir::SelectGradOp>(back, indices, static_cast<uint64_t>(experts));
+    mlir::SmallVector<mlir::Value> results{y, back, scores};
+    if (isAlong)
+      results.push_back(maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, other, uint64_t{0}));
+    return maker.finish("rows", results);
+  };
+  Tensor indices(DType::I32, {fill().tokens, choices});
+  for (int64_t i = 0; i < fill().tokens * choices; ++i)
+    indices.as<int32_t>()[static_cast<size_t>(i)] = static_cast<int32_t>(i * i % experts); // some twice in a row
+  std::vector<Tensor> inputs{numbers(rows(), 1, 1), routing(), numbers(fill().tokens, 2, choices), indices};
+  run([&](KernelMaker& maker, const Weights&) { return write(maker, false); }, inputs, false);
+  for (const std::string& target : testTargets()) {
+    auto context = makeContext();
+    KernelMaker across(*context), along(*context);
+    LoadedKernel::Call call{{{"t", fill().tokens}}};
+    std::vector<Tensor> one = LoadedKernel(write(across, false), target).run(inputs, call), two = LoadedKernel(write(along, true), target).run(inputs, call);
+    for (size_t i = 0; i < one.size(); ++i)
+      EXPECT_EQ(std::memcmp(one[i].data(), two[i].data(), one[i].bytes()), 0) << target << ", result " << i;
+  }
 }
 
 // How many rows each expert has, and how many choices none took.
