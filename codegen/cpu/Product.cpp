@@ -64,7 +64,7 @@ public:
   }
 
   void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
-    PanelOfTile of = block_.makeRows ? PanelOfTile{{block_.makeRows(panel, from, count), k_.index(nr_)}, tile} : panelAt(panel, from, tile);
+    PanelOfTile of = block_.makeRows ? toTile({block_.makeRows(panel, from, count), k_.index(nr_)}, panel, tile) : panelAt(panel, from, tile);
     multiply(k_, registers_, block_.rows, a, of, count, accumulate, fresh);
   }
 
@@ -87,13 +87,16 @@ public:
   }
 
 private:
+  PanelOfTile toTile(const Matrix& rows, Value panel, const Matrix& tile, Value scales = {}) const {
+    return {rows, tile, scales, tile.base ? nullptr : block_.taker, panel};
+  }
   PanelOfTile panelAt(Value panel, Value from, const Matrix& tile) const {
     Value base = k_.at(block_.panels, k_.mul(k_.add(k_.mul(panel, block_.depth), from), nr_), block_.panelType), scales;
     if (block_.group) {
       Value groups = k_.div(k_.add(block_.depth, block_.group - 1), block_.group);
       scales = k_.at(block_.scales, k_.mul(k_.add(k_.mul(panel, groups), k_.div(from, block_.group)), nr_), DType::BF16);
     }
-    return {{base, k_.index(nr_)}, tile, scales, tile.base ? nullptr : block_.taker, panel};
+    return toTile({base, k_.index(nr_)}, panel, tile, scales);
   }
 
   KernelBuilder& k_;
