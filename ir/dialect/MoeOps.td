@@ -533,7 +533,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - attention: slices along the last axis of one argument or of several, random, attention.
     - cached_attention: the same with cached_attention.
     - append: slices along the last axis of arguments, append to arguments: of several states as many results. Each lies in its argument's memory.
-    - attention_grad: slices of arguments, random, attention_grad.
+    - attention_grad: slices of arguments, random, attention_grad; a concat of its gradients along the last axis.
     - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape; beside it expert_sums of arguments.
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
     - totals: sums and means over all elements of tensors, whose terms are made of arguments elementwise; then elementwise ops on these numbers. Results are
