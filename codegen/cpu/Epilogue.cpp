@@ -159,7 +159,7 @@ bool Epilogue::isLight(int64_t nr) const {
     if (op)
       return mlir::isa<ir::ConstantOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
     // No row of an operand needs a division to be found.
-    return sizes == ir::sizesOf(source_) || ir::product(sizes) == sizes.back();
+    return sizes == ir::sizesOf(source_) || sizes.empty() || ir::product(sizes) == sizes.back();
   };
   return columns && *columns % nr == 0 && dtypeOf(source_) != DType::BF16 && order_.size() + sinks_.size() <= most && llvm::all_of(order_, isLightValue);
 }

@@ -1,6 +1,7 @@
 #include "codegen/cpu/Optimizer.h"
 
 #include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/LaneStores.h"
 
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -92,6 +93,7 @@ void optimize(Module& module, TargetMachine& machine, const CpuTarget& target) {
   ModulePassManager passes;
   cantFail(builder.parsePassPipeline(passes, kPipeline));
   passes.run(module, modules);
+  storeSingleLanes(module);
 }
 
 namespace {
