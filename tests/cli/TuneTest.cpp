@@ -151,6 +151,69 @@ TEST(TuneMatch, AKernelIsLostThatIsMuchSlowerInEveryTurn) {
   EXPECT_FALSE(duel.isLost("a little slower"));
 }
 
+moec::bench::Ratio ratio(double value, double low, double high) { return {value, low, high, 1}; }
+
+TEST(TuneMatch, WhatIsBetterAndWhatIsOpen) {
+  struct Case {
+    const char* name;
+    std::vector<moec::bench::Ratio> ratios;
+    bool isBetter, isOpen;
+  };
+  for (const Case& one : {Case{"of no size", {}, false, false},
+                          {"shown", {ratio(0.9, 0.85, 0.95)}, true, false},
+                          {"not shown yet", {ratio(0.9, 0.85, 1.02)}, false, true},
+                          {"shown, and too little", {ratio(0.99, 0.985, 0.995)}, false, false},
+                          {"shown at one size", {ratio(0.8, 0.7, 0.9), ratio(0.99, 0.9, 1.05)}, true, false},
+                          {"shown to be worse at another", {ratio(0.5, 0.4, 0.6), ratio(1.05, 1.01, 1.08)}, false, false},
+                          {"far worse at another, if not shown", {ratio(0.5, 0.4, 0.6), ratio(1.2, 0.9, 1.5)}, false, true},
+                          {"worse on the whole", {ratio(0.9, 0.85, 0.95), ratio(1.09, 0.99, 1.2)}, false, false}}) {
+    EXPECT_EQ(moec::cli::isBetter(one.ratios), one.isBetter) << one.name;
+    EXPECT_EQ(moec::cli::isOpen(one.ratios), one.isOpen) << one.name;
+  }
+}
+
+/// Turns of one kernel, "k", in which the trial takes as long as these factors of the base say, over and over. Of one factor the interval is the
+/// factor itself.
+moec::cli::Duel duelOf(int turns, const std::vector<double>& factors) {
+  moec::cli::Duel duel;
+  duel.turns = turns;
+  for (int i = 0; i < turns; ++i) {
+    duel.base["k"].push_back(1);
+    duel.trial["k"].push_back(factors[static_cast<size_t>(i) % factors.size()]);
+  }
+  return duel;
+}
+
+TEST(TuneMatch, ItGoesOnUntilKernelsAreDecided) {
+  const std::vector<double> kFaster{0.8}, kSlower{1.2}, kOpen{0.7, 1.01, 0.9, 1.02}, kSame{1};
+  struct Case {
+    const char* name;
+    moec::cli::Duels duels;
+    int turns;
+    bool isWon;
+  };
+  for (const Case& one : {Case{"nothing is played", {moec::cli::Duel(), moec::cli::Duel()}, 3, false},
+                          {"one size is not played", {duelOf(3, kFaster), moec::cli::Duel()}, 3, false},
+                          {"lost in every turn", {duelOf(3, kSlower)}, 0, false},
+                          {"lost at one size", {duelOf(3, kFaster), duelOf(3, kSlower)}, 0, false},
+                          {"too few for an interval", {duelOf(3, kFaster)}, 5, false},
+                          {"faster", {duelOf(8, kFaster)}, 0, true},
+                          {"no difference", {duelOf(8, kSame)}, 0, false},
+                          {"open", {duelOf(8, kOpen)}, 4, false},
+                          {"open, and few are left", {duelOf(20, kOpen)}, 2, false},
+                          {"open at the end", {duelOf(22, kOpen)}, 0, false}}) {
+    EXPECT_EQ(turnsToDecide(one.duels, {"k"}, 22), one.turns) << one.name;
+    if (havePlayed(one.duels, 6))
+      EXPECT_EQ(isWon(one.duels, "k"), one.isWon) << one.name;
+  }
+  // Of several kernels the one that takes longest decides.
+  moec::cli::Duel both = duelOf(3, kFaster);
+  both.base["lost"] = both.base["k"];
+  both.trial["lost"] = {2, 2, 2};
+  EXPECT_EQ(moec::cli::turnsToDecide({both}, {"lost"}, 22), 0);
+  EXPECT_EQ(moec::cli::turnsToDecide({both}, {"lost", "k"}, 22), 5);
+}
+
 TEST_F(Tune, AShortSearchAtOtherSizesTakesNothingBack) {
   writeEntry(database);
   auto schedules = [&] { return moec::TuningDatabase(database).read().schedulesFor(moec::cpuModel()); };

@@ -16,8 +16,14 @@ constexpr int kTurnsOfLosers = 3;
 constexpr int kFirstTurns = 8, kMoreTurns = 4; // enough for an interval; what is open gets more
 constexpr double kLost = 1.05;                 // a turn that is so much slower is lost
 constexpr double kLargest = 1.1;               // a kernel that is so much slower at one of several sizes is not taken, whatever it gains at the others
+constexpr int kFewestTurns = static_cast<int>(bench::kFewestTimes);
 
-static_assert(kFirstTurns >= static_cast<int>(bench::kFewestTimes));
+static_assert(kFirstTurns >= kFewestTurns);
+
+/// At one of the sizes: then it is not taken.
+bool isLost(const Duels& duels, const std::string& key) {
+  return std::ranges::any_of(duels, [&](const Duel& duel) { return duel.has(key) && duel.isLost(key); });
+}
 
 } // namespace
 
@@ -59,6 +65,34 @@ bool Duel::isLost(const std::string& key) const {
   return std::ranges::equal(after, before, [](double a, double b) { return a > kLost * b; });
 }
 
+//===--- Duels ---===//
+
+std::vector<bench::Ratio> ratiosOf(const Duels& duels, const std::string& key) {
+  std::vector<bench::Ratio> ratios;
+  for (const Duel& duel : duels)
+    if (duel.has(key))
+      ratios.push_back(duel.ratioOf(key));
+  return ratios;
+}
+
+bool isWon(const Duels& duels, const std::string& key) { return !isLost(duels, key) && isBetter(ratiosOf(duels, key)); }
+
+bool havePlayed(const Duels& duels, int turns) {
+  return std::ranges::all_of(duels, [&](const Duel& duel) { return duel.turns >= turns; });
+}
+
+int turnsToDecide(const Duels& duels, const std::vector<std::string>& keys, int most) {
+  if (!havePlayed(duels, kTurnsOfLosers))
+    return kTurnsOfLosers;
+  if (std::ranges::all_of(keys, [&](const std::string& key) { return isLost(duels, key); }))
+    return 0;
+  int played = std::ranges::min(duels, {}, &Duel::turns).turns;
+  if (played < kFirstTurns)
+    return kFirstTurns - played;
+  bool isAnyOpen = std::ranges::any_of(keys, [&](const std::string& key) { return !isLost(duels, key) && isOpen(ratiosOf(duels, key)); });
+  return isAnyOpen ? std::clamp(most - played, 0, kMoreTurns) : 0;
+}
+
 //===--- Match ---===//
 
 void Match::replace(Contender& base, Contender& trial) {
@@ -71,7 +105,7 @@ void Match::play(int turns) {
   for (size_t i = 0; i < duels_.size(); ++i) {
     warm(i);
     for (int turn = 0; turn < turns; ++turn) {
-      if (settings_.isStopped() && duels_[i].turns >= static_cast<int>(bench::kFewestTimes))
+      if (settings_.isStopped() && duels_[i].turns >= kFewestTurns)
         break;
       duels_[i].take(*base_, *trial_, calls_);
     }
@@ -79,34 +113,11 @@ void Match::play(int turns) {
 }
 
 void Match::decide(const std::vector<std::string>& keys, int most) {
-  play(kTurnsOfLosers);
-  if (std::ranges::all_of(keys, [&](const std::string& key) { return isLost(key); }))
-    return;
-  play(kFirstTurns - kTurnsOfLosers);
-  for (int turns = kFirstTurns; turns < most && !settings_.isStopped(); turns += kMoreTurns) {
-    if (std::ranges::none_of(keys, [&](const std::string& key) { return !isLost(key) && isOpen(ratiosOf(key)); }))
+  while (int turns = turnsToDecide(duels_, keys, most)) {
+    play(turns);
+    if (settings_.isStopped() && havePlayed(duels_, kFewestTurns))
       return;
-    play(std::min(kMoreTurns, most - turns));
   }
-}
-
-std::vector<bench::Ratio> Match::ratiosOf(const std::string& key) const {
-  std::vector<bench::Ratio> ratios;
-  for (const Duel& duel : duels_)
-    if (duel.has(key))
-      ratios.push_back(duel.ratioOf(key));
-  return ratios;
-}
-
-bool Match::isWon(const std::string& key) const { return !isLost(key) && isBetter(ratiosOf(key)); }
-
-bool Match::hasPlayed(int turns) const {
-  return std::ranges::all_of(duels_, [&](const Duel& duel) { return duel.turns >= turns; });
-}
-
-/// At one of the sizes: then it is not taken.
-bool Match::isLost(const std::string& key) const {
-  return std::ranges::any_of(duels_, [&](const Duel& duel) { return duel.has(key) && duel.isLost(key); });
 }
 
 /// Makes the inputs of a size, and learns how many calls a turn takes.

@@ -29,33 +29,39 @@ struct Duel {
   bool isLost(const std::string& key) const;
 };
 
+using Duels = std::vector<Duel>; // one of each size
+
+/// Of each size; none of a kernel that one of the two programs has not.
+std::vector<bench::Ratio> ratiosOf(const Duels& duels, const std::string& key);
+/// Whether the turns show that the trial's schedule of a kernel is better.
+bool isWon(const Duels& duels, const std::string& key);
+/// Whether each size had so many turns: a stop leaves fewer.
+bool havePlayed(const Duels& duels, int turns);
+/// How many turns more each size needs until these kernels are decided, `most` in all: a few for those that lose all of them, enough for an interval for the
+/// others, and more while one is open. 0: no more.
+int turnsToDecide(const Duels& duels, const std::vector<std::string>& keys, int most);
+
 class Match {
 public:
-  Match(Contender& base, Contender& trial, const TuneSettings& settings) : base_(&base), trial_(&trial), settings_(settings), duels_(settings.sizes.size()) {}
+  /// Without programs: replace() comes before play().
+  explicit Match(const TuneSettings& settings) : settings_(settings), duels_(settings.sizes.size()) {}
+  Match(Contender& base, Contender& trial, const TuneSettings& settings) : Match(settings) { replace(base, trial); }
 
   /// The same two programs in other memory from here on.
   void replace(Contender& base, Contender& trial);
   /// So many turns more at every size; fewer when somebody asks to stop, but never too few for an interval.
   void play(int turns);
-  /// Until each of these kernels is decided, or `most` turns: a few turns for those that lose all of them, enough for an interval for the others, and more
-  /// while one is open.
+  /// Until each of these kernels is decided, as turnsToDecide() has it, or somebody asks to stop.
   void decide(const std::vector<std::string>& keys, int most);
 
-  /// Of each size; none of a kernel that one of the two programs has not.
-  std::vector<bench::Ratio> ratiosOf(const std::string& key) const;
-  /// Whether the turns show that the trial's schedule of a kernel is better.
-  bool isWon(const std::string& key) const;
-  const Duel& duel(size_t size) const { return duels_[size]; }
-  /// Whether each size had so many turns: a stop leaves fewer.
-  bool hasPlayed(int turns) const;
+  const Duels& duels() const { return duels_; }
 
 private:
   void warm(size_t size);
-  bool isLost(const std::string& key) const;
 
-  Contender *base_, *trial_;
+  Contender *base_ = nullptr, *trial_ = nullptr;
   const TuneSettings& settings_;
-  std::vector<Duel> duels_;
+  Duels duels_;
   std::optional<size_t> warmed_; // the size of the last calls
   int64_t calls_ = 1;            // of a turn at this size
 };

@@ -137,7 +137,7 @@ private:
     Match match(base, contender, settings_);
     match.decide(trying, kMostTurns);
     for (const std::string& key : trying)
-      if (const KernelChoice* choice = choiceOf(choices, key); choice && match.isWon(key))
+      if (const KernelChoice* choice = choiceOf(choices, key); choice && isWon(match.duels(), key))
         searches_.at(key).choice = *choice;
     return true;
   }
@@ -158,45 +158,47 @@ private:
                                  .tried = static_cast<int>(search.tried.size()) - 1,
                                  .timings = {}});
     }
-    best_.reset(); // its memory
+    best_.reset(); // their memory: two others are measured last
+    base_.reset();
     while (!last.empty()) {
       tell(fmt::format("{} tuned kernels beside the cost model's", last.size()));
-      Match match = playLast(last);
-      bool isWhole = match.hasPlayed(kLastTurns) && !settings_.isStopped();
+      Duels duels = playLast(last);
+      bool isWhole = havePlayed(duels, kLastTurns) && !settings_.isStopped();
       Schedules kept;
       for (const auto& [key, schedule] : last)
-        if (isBetter(match.ratiosOf(key)))
+        if (isBetter(ratiosOf(duels, key)))
           kept[key] = schedule;
         else if (isWhole && schedule == searches_.at(key).start)
           std::ranges::find(result_.kernels, key, &TunedKernel::key)->isRefuted = true;
       if (kept.size() == last.size())
-        return report(last, match);
+        return report(last, duels);
       last = std::move(kept);
     }
   }
 
   /// These schedules beside the cost model's, in several places of memory. A stop leaves the first.
-  Match playLast(const Schedules& schedules) {
+  Duels playLast(const Schedules& schedules) {
+    const CompileResult ofModel = model_.compiled({}), ofTuned = model_.compiled(schedules);
     std::optional<Contender> base, tuned;
-    Match match(*base_, *base_, settings_);
+    Match match(settings_);
     for (int place = 0; place < kPlaces && !(place > 0 && settings_.isStopped()); ++place) {
       base.reset();
       tuned.reset();
-      auto makeBase = [&] { base.emplace(model_, model_.compiled({})); };
+      auto makeBase = [&] { base.emplace(model_, ofModel); };
       if (place % 2 == 0)
         makeBase();
-      tuned.emplace(model_, model_.compiled(schedules));
+      tuned.emplace(model_, ofTuned);
       if (place % 2 == 1)
         makeBase();
       match.replace(*base, *tuned);
       match.play(kLastTurns / kPlaces);
     }
-    return match;
+    return match.duels();
   }
 
-  void report(const Schedules& schedules, const Match& match) {
+  void report(const Schedules& schedules, const Duels& duels) {
     for (size_t i = 0; i < settings_.sizes.size(); ++i) {
-      const Duel& duel = match.duel(i);
+      const Duel& duel = duels[i];
       for (TunedKernel& kernel : result_.kernels) {
         if (!duel.has(kernel.key))
           continue;
