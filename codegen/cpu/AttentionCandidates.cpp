@@ -152,8 +152,8 @@ Candidates movesOfAttention(ir::KernelOp kernel, mlir::DictionaryAttr schedule, 
 
 std::optional<std::string> refusalOfAttention(ir::KernelOp kernel, mlir::DictionaryAttr schedule, mlir::DictionaryAttr model, const CpuTarget& target) {
   return visitKind(kernel, std::optional<std::string>("it is no attention"), [&](const auto& plan, auto type) {
-    auto wanted = exactly<decltype(type)>(schedule);
-    return wanted ? refusalOf(plan, *wanted, *decltype(type)::from(model), target) : std::optional<std::string>(kOtherEntries);
+    auto wanted = exactly<decltype(type)>(schedule), chosen = decltype(type)::from(model);
+    return wanted && chosen ? refusalOf(plan, *wanted, *chosen, target) : std::optional<std::string>(kOtherEntries);
   });
 }
 

@@ -154,8 +154,8 @@ std::optional<std::string> refusalOf(ir::KernelOp kernel, mlir::DictionaryAttr s
     return kOtherEntries;
   std::string_view kind = kernel.getKind();
   if (auto product = productOf(kernel)) {
-    auto wanted = exactly<ProductSchedule>(schedule);
-    return wanted ? refusalOfProduct(*product, *wanted, *ProductSchedule::from(model), target) : std::optional<std::string>(kOtherEntries);
+    auto wanted = exactly<ProductSchedule>(schedule), chosen = ProductSchedule::from(model);
+    return wanted && chosen ? refusalOfProduct(*product, *wanted, *chosen, target) : std::optional<std::string>(kOtherEntries);
   }
   if (isAttention(kernel))
     return refusalOfAttention(kernel, schedule, model, target);

@@ -1,5 +1,6 @@
 // Owner of: which schedules may take the place of the cost model's, on every target. That they keep bits, tests/e2e/TunedSchedulesTest.cpp shows in whole
 // models.
+#include "codegen/cpu/Candidates.h"
 #include "tests/codegen/KernelCheck.h"
 #include "tests/codegen/KernelHarness.h"
 
@@ -73,6 +74,26 @@ TEST(Candidates, whatIsNoneIsRefused) {
     EXPECT_NE(why->find(words), std::string::npos) << *why;
   }
   EXPECT_TRUE(emitter->refuse(kernel.op, mlir::DictionaryAttr::get(kernel.op.getContext())));
+}
+
+/// What stands in the place of the cost model's choice has to be one of the kernel's kind.
+TEST(Candidates, withoutTheModelsEntriesAllIsRefused) {
+  const codegen::cpu::CpuTarget& target = *codegen::cpu::findTarget("cpu:x86-64-v3");
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  auto expectRefused = [&](ir::KernelOp kernel) {
+    mlir::DictionaryAttr model = emitter->chooseSchedule(kernel), none = mlir::DictionaryAttr::get(kernel.getContext());
+    EXPECT_EQ(codegen::cpu::refusalOf(kernel, model, model, target), std::nullopt);
+    auto why = codegen::cpu::refusalOf(kernel, model, none, target);
+    ASSERT_TRUE(why);
+    EXPECT_NE(why->find("has not the entries"), std::string::npos) << *why;
+  };
+  expectRefused(product("f32", 200, 1000).op);
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::OpBuilder& builder = maker.builder();
+  mlir::Value x = maker.tensor(DType::F32, {"2", "50", "64"});
+  mlir::Value y = ir::AttentionOp::create(builder, maker.loc(), x, x, x, builder.getI64IntegerAttr(1), builder.getF64FloatAttr(1), mlir::UnitAttr());
+  expectRefused(maker.finish("attention", {y}));
 }
 
 /// Scores of an item are as many as its queries times all keys, and those of calls that nobody knows yet are many.
