@@ -2,11 +2,23 @@
 
 #include "runtime/core/Error.h"
 
+#include <algorithm>
 #include <system_error>
 
 namespace moec::compiler {
 
 namespace {
+
+/// Diagnostics of this thread go to the job: those of other kernels of the context come from other threads.
+mlir::FailureOr<codegen::KernelImage> emitImage(KernelJob& job) {
+  mlir::ScopedDiagnosticHandler handler(job.kernel.getContext(), [&job, self = std::this_thread::get_id()](mlir::Diagnostic& diagnostic) {
+    if (std::this_thread::get_id() != self)
+      return mlir::failure();
+    job.said.push_back(std::move(diagnostic));
+    return mlir::success();
+  });
+  return job.emitter->emit(job.kernel);
+}
 
 void emit(KernelJob& job, const std::string& key, const KernelCache* cache, Trace* trace) {
   codegen::KernelEmitter& emitter = *job.emitter;
@@ -23,7 +35,7 @@ void emit(KernelJob& job, const std::string& key, const KernelCache* cache, Trac
       return;
     }
   }
-  job.image = emitter.emit(job.kernel);
+  job.image = emitImage(job);
   if (!cache || failed(job.image))
     return;
   try {
@@ -34,6 +46,8 @@ void emit(KernelJob& job, const std::string& key, const KernelCache* cache, Trac
 }
 
 } // namespace
+
+size_t KernelQueue::otherThreads() { return std::max(std::thread::hardware_concurrency(), 1U) - 1; }
 
 KernelQueue::~KernelQueue() {
   {
@@ -52,7 +66,7 @@ bool KernelQueue::add(ir::KernelOp kernel, codegen::KernelEmitter& emitter, cons
   place->second.kernel = kernel;
   place->second.emitter = &emitter;
   open_.push_back(&*place);
-  if (threads_.size() + 1 < std::thread::hardware_concurrency())
+  if (threads_.size() < mostThreads_)
     try {
       threads_.emplace_back([this](std::stop_token stop) { work(std::move(stop)); });
     } catch (const std::system_error&) {
@@ -62,7 +76,7 @@ bool KernelQueue::add(ir::KernelOp kernel, codegen::KernelEmitter& emitter, cons
   return true;
 }
 
-const KernelJob& KernelQueue::wait(const std::string& key) {
+KernelJob& KernelQueue::wait(const std::string& key) {
   std::unique_lock lock(mutex_);
   Entry& wanted = *jobs_.find(key);
   while (!wanted.second.isDone) {

@@ -14,7 +14,7 @@ namespace moec::compiler {
 namespace {
 
 /// What was thrown, in the order of the kernels: all errors as one, of the first one's fault; the first alone when it is no error of ours.
-void throwAll(ArrayRef<const KernelJob*> jobs) {
+void throwAll(ArrayRef<KernelJob*> jobs) {
   std::optional<Fault> fault;
   std::string text;
   for (const KernelJob* job : jobs)
@@ -31,23 +31,32 @@ void throwAll(ArrayRef<const KernelJob*> jobs) {
     throw Error(*fault, text);
 }
 
+/// What was said of kernels that are the module's own, in their order.
+void tellAll(ArrayRef<KernelJob*> jobs, const KernelsOfModule& kernels) {
+  for (auto [job, one] : llvm::zip(jobs, kernels))
+    if (one.isNew)
+      for (Diagnostic& diagnostic : job->said)
+        one.kernel->getContext()->getDiagEngine().emit(std::move(diagnostic));
+}
+
 } // namespace
 
 KernelsOfModule queueKernels(ModuleOp module, codegen::KernelEmitter& emitter, KernelQueue& queue) {
   KernelsOfModule kernels;
   module->walk([&](KernelOp kernel) {
-    std::string key = emitter.key(kernel);
-    bool isNew = queue.add(kernel, emitter, key);
-    kernels.push_back({kernel, std::move(key), isNew});
+    kernels.push_back({kernel, emitter.key(kernel)}); // all, before an emitter is at work
   });
+  for (QueuedKernel& one : kernels)
+    one.isNew = queue.add(one.kernel, emitter, one.key);
   return kernels;
 }
 
 LogicalResult emitKernels(Compilation& compilation, const KernelsOfModule& kernels, KernelQueue& queue, CompileResult& result) {
-  SmallVector<const KernelJob*> jobs;
+  SmallVector<KernelJob*> jobs;
   for (const auto& [kernel, key, isNew] : kernels)
     jobs.push_back(&queue.wait(key));
   throwAll(jobs);
+  tellAll(jobs, kernels);
   for (auto [job, one] : llvm::zip(jobs, kernels)) {
     if (failed(job->image))
       return failure();
