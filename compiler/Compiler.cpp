@@ -417,65 +417,102 @@ void addTo(ProgramData& program, Compilation& compilation, Plan plan) {
   program.plans.push_back(std::move(plan));
 }
 
+/// A compilation of all targets and purposes: first the phases up to `plan` of each, then what waits for kernels.
+class Plans {
+public:
+  Plans(const std::filesystem::path& model, const CompileOptions& options, CompileResult& result)
+      : model_(model), options_(options), result_(result), text_(readText(model)), targets_(resolveTargets(options.targets)), purposes_(purposesOf(options)),
+        first_(options.from.empty() ? Phase::Import : *parsePhase(options.from)), schedules_(knownSchedules(options)), kernels_(options.kernels) {
+    if (!options.kernelCache.empty())
+      cache_.emplace(options.kernelCache);
+    queue_.emplace(cache_ ? &*cache_ : nullptr, options.trace.get());
+  }
+
+  /// A plan's kernels are emitted beside the phases of the plans behind it. What is wrong with them is thrown before what is wrong with a plan behind. False
+  /// when it stopped at options.stopAfter or options.emit.
+  bool lower() {
+    try {
+      return lowerAll();
+    } catch (...) {
+      finish();
+      throw;
+    }
+  }
+
+  /// The lowered plans, in their order. None when it stopped at options.stopAfter.
+  std::optional<ProgramData> finish() {
+    ProgramData program;
+    program.buildId = sourceId();
+    program.name = model_.stem().string();
+    for (Pipeline* pipeline : lowered_) {
+      Plan plan;
+      if (!pipeline->finish(first_, *queue_, plan))
+        return std::nullopt;
+      addTo(program, pipeline->compilation(), std::move(plan));
+    }
+    return program;
+  }
+
+private:
+  bool lowerAll() {
+    for (const std::string& target : targets_)
+      for (Purpose purpose : purposes_) {
+        Pipeline& pipeline = pipelines_.emplace_back(model_, options_, schedules_, kernels_, result_);
+        if (first_ == Phase::Import)
+          pipeline.import(model_, text_, purpose);
+        else
+          pipeline.resume(model_, text_, first_);
+        if (options_.stopAfter == "import")
+          return false;
+        std::string fixed = pipeline.compilation().target; // a dump from schedule on is of one target
+        checkTarget(fixed);
+        bool onlyThis = !fixed.empty() || !options_.stopAfter.empty(), isLastPurpose = purpose == purposes_.back();
+        bool last = (onlyThis || target == targets_.back()) && isLastPurpose;
+        if (pipeline.lower(first_, fixed.empty() ? target : fixed, last, *queue_))
+          lowered_.push_back(&pipeline);
+        else if (options_.emit.empty() || last) // else the code for every target
+          return false;
+        if (onlyThis && isLastPurpose)
+          return true;
+      }
+    return true;
+  }
+
+  void checkTarget(const std::string& fixed) const {
+    if (!fixed.empty() && !options_.targets.empty() && std::find(targets_.begin(), targets_.end(), fixed) == targets_.end())
+      throw Error(Fault::Usage, "'" + model_.string() + "' is a dump for " + fixed +
+                                    ", which is not among the targets asked for: leave --target out, or compile the model for them");
+    std::vector<std::string> targets = fixed.empty() ? targets_ : std::vector{fixed};
+    checkDebugInfo(options_, targets);
+    checkWeightsAsTargets(options_, targets);
+    checkKernelsTargets(options_, targets);
+  }
+
+  const std::filesystem::path& model_;
+  const CompileOptions& options_;
+  CompileResult& result_;
+  std::string text_;
+  std::vector<std::string> targets_;
+  std::vector<Purpose> purposes_;
+  Phase first_;
+  KnownSchedules schedules_;
+  KernelFolder kernels_;
+  std::deque<Pipeline> pipelines_;
+  std::vector<Pipeline*> lowered_;
+  std::optional<KernelCache> cache_;
+  std::optional<KernelQueue> queue_; // its threads end before what they read
+};
+
 } // namespace
 
 CompileResult compileFile(const std::filesystem::path& model, const CompileOptions& options) {
   checkOptions(options);
   Trace::Span span(options.trace.get(), "compile " + model.filename().string(), "compile");
   CompileResult result;
-  std::string text = readText(model);
-  std::vector<std::string> targets = resolveTargets(options.targets);
-  Phase first = options.from.empty() ? Phase::Import : *parsePhase(options.from);
-  KnownSchedules schedules = knownSchedules(options);
-
-  KernelFolder kernels(options.kernels);
-  std::vector<Purpose> purposes = purposesOf(options);
-  std::deque<Pipeline> pipelines;
-  std::optional<KernelCache> cache;
-  if (!options.kernelCache.empty())
-    cache.emplace(options.kernelCache);
-  KernelQueue queue(cache ? &*cache : nullptr, options.trace.get()); // its threads end before what they read
-
-  // A plan's kernels are emitted beside the phases of the plans behind it.
-  std::string fixed; // a dump from schedule on is of one target
-  for (const std::string& target : targets) {
-    for (Purpose purpose : purposes) {
-      Pipeline& pipeline = pipelines.emplace_back(model, options, schedules, kernels, result);
-      if (first == Phase::Import)
-        pipeline.import(model, text, purpose);
-      else
-        pipeline.resume(model, text, first);
-      if (options.stopAfter == "import")
-        return result;
-      fixed = pipeline.compilation().target;
-      if (!fixed.empty() && !options.targets.empty() && std::find(targets.begin(), targets.end(), fixed) == targets.end())
-        throw Error(Fault::Usage, "'" + model.string() + "' is a dump for " + fixed +
-                                      ", which is not among the targets asked for: leave --target out, or compile the model for them");
-      checkDebugInfo(options, fixed.empty() ? targets : std::vector{fixed});
-      checkWeightsAsTargets(options, fixed.empty() ? targets : std::vector{fixed});
-      checkKernelsTargets(options, fixed.empty() ? targets : std::vector{fixed});
-      bool onlyThis = !fixed.empty() || !options.stopAfter.empty();
-      bool last = (onlyThis || target == targets.back()) && purpose == purposes.back();
-      if (!pipeline.lower(first, fixed.empty() ? target : fixed, last, queue)) {
-        if (!options.emit.empty() && !last)
-          continue; // the code for every target
-        return result;
-      }
-    }
-    if (!fixed.empty() || !options.stopAfter.empty())
-      break;
-  }
-
-  ProgramData program;
-  program.buildId = sourceId();
-  program.name = model.stem().string();
-  for (Pipeline& pipeline : pipelines) {
-    Plan plan;
-    if (!pipeline.finish(first, queue, plan))
-      return result;
-    addTo(program, pipeline.compilation(), std::move(plan));
-  }
-  result.program = Program(std::move(program));
+  Plans plans(model, options, result);
+  if (plans.lower())
+    if (auto program = plans.finish())
+      result.program = Program(std::move(*program));
   return result;
 }
 

@@ -215,6 +215,20 @@ TEST_F(UserText, AllRefusedTextsAreNamed) {
     EXPECT_THAT(outcome.err, HasSubstr("texts/" + text.filename().string() + ":")) << outcome.err;
 }
 
+/// The names of files are held against the kernels of the last plan, behind which the kernels of the first may still be on their way.
+TEST_F(UserText, WhatIsWrongWithTheFirstPlansKernelsIsToldFirst) {
+  file("m.json", model(kNorm));
+  ASSERT_EQ(moec({"compile", "m.json", "--target", "cuda:sm_80", "--emit", "cuda", "--kernels", "texts"}).code, 0);
+  fs::path text = textIn("texts");
+  file("texts/rows_0.cu", slurp(text));
+  std::vector<std::string> compile{"compile", "m.json", "--target", "cuda:sm_80," + kTarget, "--kernels", "texts"};
+  expectFailure(compile, 1, "texts/rows_0.cu: the program");
+  std::ofstream(text, std::ios::app) << "wrong words;\n";
+  Outcome outcome = moec(compile);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, StartsWith("moec: error: texts/" + text.filename().string() + ":"));
+}
+
 TEST_F(UserText, AnEndlessKernelEndsAtTheLimit) {
   emitTexts(kNorm);
   edit(textIn("texts"), "  const float mean0 = ", "  for (volatile int i = 0; i < 1;) {}\n  const float mean0 = ");
