@@ -32,7 +32,10 @@ void fetchNextHead(KernelBuilder& k, const AttentionPlan& plan, const Slice& sli
                    Value start, int64_t count) {
   constexpr int64_t line = 64;
   Value next = k.add(head, 1), isLast = k.compare(ir::Predicate::EQ, next, k.index(heads));
-  Matrix of = headOf(k, plan, slice, rows, k.choose(isLast, k.add(batch, 1), batch), k.choose(isLast, k.index(0), next));
+  Value nextBatch = k.min(k.add(batch, 1), k.sub(k.size(plan.batch), 1)), isEnd = k.compare(ir::Predicate::EQ, nextBatch, batch);
+  Matrix of = headOf(k, plan, slice, rows, k.choose(isLast, nextBatch, batch), k.choose(isLast, k.choose(isEnd, head, k.index(0)), next));
+  if (!(rows == plan.queries)) // rows are those of queries
+    row = k.min(row, k.sub(k.size(rows), 1));
   Value address = k.at(of.base, k.add(k.mul(row, of.stride), start), plan.dtype);
   for (int64_t byte = 0; byte < count * static_cast<int64_t>(byteSize(plan.dtype)); byte += line)
     k.prefetch(k.at(address, k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);

@@ -22,7 +22,7 @@ bool isShort(const AttentionPlan& plan, bool isGradient);
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);
 
 /// Fetches columns [start, start + count) of row `row` of the head behind `head`, of `heads`, into L2: heads lie apart from each other, row by row, which the
-/// machine does not foresee.
+/// machine does not foresee. Behind the last of `rows`, and behind the last head of the last batch, nothing that is not fetched already.
 void fetchNextHead(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head, int64_t heads, Value row,
                    Value start, int64_t count);
 /// Takes sums of rows of a head to columns of a result.

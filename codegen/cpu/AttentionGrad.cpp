@@ -6,6 +6,8 @@
 //                                                           P, dS (turn, keys) again from those three; dv += P^T dy, dk += scale dS^T q
 // Of few keys, one stage, for each (batch, head of keys):   the panels in scratch; for each head that reads it, for each turn of queries:
 //                                                           P, dS (turn, Nk) once; dq = scale dS k, dv += P^T dy, dk += scale dS^T q
+// There, one turn of one head's queries accumulates nothing: dv = P^T dy and dk = scale dS^T q go from the registers to the results. Its last query sees all
+// keys, so that P and dS have an element for each of them. Results may be columns of a joined result.
 // With a gradient of the bias, an item of stage 1 has all that adds to its rows, in order: a head's batch, or all heads' for a bias of all.
 #include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"

@@ -1,5 +1,6 @@
 #include "codegen/cpu/Epilogue.h"
 
+#include "codegen/analysis/InPlace.h"
 #include "codegen/cpu/Elementwise.h"
 
 namespace moec::codegen::cpu {
@@ -24,6 +25,8 @@ Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Va
   batch_.assign(sizes.begin(), sizes.begin() + batchDims);
   rows_.assign(sizes.begin() + batchDims, sizes.end() - 1);
   columns_ = sizes.back();
+  for (const InPlace& place : inPlaceOf(k.kernel()))
+    inPlace_.push_back(yieldOf(k.kernel())->getOperand(place.output));
 }
 
 mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims,
@@ -164,14 +167,18 @@ bool Epilogue::isLight(int64_t nr) const {
   return columns && *columns % nr == 0 && dtypeOf(source_) != DType::BF16 && order_.size() + sinks_.size() <= most && llvm::all_of(order_, isLightValue);
 }
 
-bool Epilogue::isStoredInLines(DType to) const { return byteSize(to) == byteSize(dtypeOf(source_)) && k_->storesLines(to, ir::sizesOf(source_)); }
+// The lines of a result over an argument are in the cache: they have just been read.
+bool Epilogue::isStoredInLines(mlir::Value sink) const {
+  DType to = dtypeOf(sink);
+  return byteSize(to) == byteSize(dtypeOf(source_)) && !contains(inPlace_, sink) && k_->storesLines(to, ir::sizesOf(source_));
+}
 
 void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const {
   Values results = apply(piece, sums);
   for (auto [i, result] : llvm::enumerate(results)) {
     DType to = dtypeOf(sinks_[i]);
     Value address = k_->at(bases[i], offset(piece), to);
-    isStoredInLines(to) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
+    isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
   }
 }
 
@@ -209,7 +216,7 @@ Piece LightEpilogue::pieceAt(Value panel, Value row, int64_t column) const {
 void LightEpilogue::fetch(Value panel, Value row, int64_t column) const {
   Piece piece = pieceAt(panel, row, column);
   for (auto [base, sink] : llvm::zip(bases_, epilogue_.sinks_))
-    if (!epilogue_.isStoredInLines(dtypeOf(sink)))
+    if (!epilogue_.isStoredInLines(sink))
       epilogue_.k_->prefetch(epilogue_.k_->at(base, epilogue_.offset(piece), dtypeOf(sink)), /*write=*/true);
 }
 

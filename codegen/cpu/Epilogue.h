@@ -44,7 +44,7 @@ public:
 private:
   friend class LightEpilogue;
   Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
-  bool isStoredInLines(DType to) const;
+  bool isStoredInLines(mlir::Value sink) const;
   void store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const;
   mlir::LogicalResult visit(mlir::Value value);
   Value operand(mlir::BlockArgument argument, const Piece& piece) const;
@@ -54,6 +54,7 @@ private:
   KernelBuilder* k_;
   mlir::Value source_;
   llvm::SmallVector<mlir::Value> sinks_, order_; // order_: values to compute, operands first
+  llvm::SmallVector<mlir::Value> inPlace_;       // sinks that may lie over arguments (InPlace.h)
   std::vector<Size> batch_, rows_;
   Size columns_;
   std::vector<HeldValue> held_;
@@ -62,8 +63,7 @@ private:
 /// storePanel for sums that are still in registers.
 class LightEpilogue final : public SumsTaker {
 public:
-  LightEpilogue(const Epilogue& epilogue, const Piece& first, int64_t nr, llvm::ArrayRef<Value> bases)
-      : epilogue_(epilogue), first_(first), nr_(nr), bases_(bases) {}
+  LightEpilogue(const Epilogue& epilogue, Piece first, int64_t nr, Values bases) : epilogue_(epilogue), first_(first), nr_(nr), bases_(std::move(bases)) {}
   void fetch(Value panel, Value row, int64_t column) const override;
   void take(Value panel, Value row, int64_t column, Value sums) const override;
 
@@ -71,9 +71,9 @@ private:
   Piece pieceAt(Value panel, Value row, int64_t column) const;
 
   const Epilogue& epilogue_;
-  const Piece& first_;
+  Piece first_;
   int64_t nr_;
-  llvm::ArrayRef<Value> bases_;
+  Values bases_;
 };
 
 } // namespace moec::codegen::cpu

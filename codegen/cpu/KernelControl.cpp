@@ -58,7 +58,9 @@ Values KernelBuilder::when(Value condition, function_ref<Values()> yes, function
 void KernelBuilder::vectorLoop(Value count, int64_t lanes, function_ref<void(Value, Value)> body) {
   auto known = constantOf(count);
   Value whole = known ? index(*known - *known % lanes) : mul(div(count, lanes), lanes);
-  if (!known || *known >= lanes)
+  if (known && *known / lanes == 1) // no loop, whose stores LLVM would move behind it as common ones
+    body(index(0), {});
+  else if (!known || *known >= lanes)
     loop(index(0), whole, index(lanes), [&](Value i) { body(i, {}); });
   if (known) {
     if (*known % lanes != 0)

@@ -17,8 +17,9 @@ bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transpos
 /// 1 where there are more rows than a block has, else 0.
 Size hasManyRows(const MatmulPlan& plan, const ProductSchedule& schedule) { return Size::min(1, Size::max(0, plan.rows - Size(schedule.rowBlock))); }
 
-/// Whether rows of one block meet panels that no other rows do: items make them for themselves, and threads wait for each other once less.
-bool fewMakePanels(const MatmulPlan& plan) { return !plan.b.nr && !plan.transposed && plan.b.batch == plan.batch; }
+/// Whether rows of one block meet panels that no other rows do: items make them for themselves, and threads wait for each other once less. Not those that take
+/// several panels at once.
+bool fewMakePanels(const MatmulPlan& plan) { return !plan.b.nr && !plan.transposed && plan.b.batch == plan.batch && !areFew(plan.rows, plan.b.depth); }
 
 /// Rows [from, from + count) of a panel of a plain matrix of b; one with its dimensions exchanged is runs of its rows.
 void makePanel(KernelBuilder& k, const MatmulPlan& plan, int64_t nr, Value matrix, Value panel, Value from, Value count, Value to) {
@@ -58,8 +59,9 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     bMatrix = stridedOffset(k, item.batch, plan.batch, plan.bStrides());
   }
   DType panelType = b.nr ? b.dtype : sumType(plan.dtype);
-  Value panels =
-      copiesB(plan) ? Value() : k.at(packed ? k.workspace(*packed) : k.input(b.input), k.mul(bMatrix, k.size(elementsOfPanels(plan, schedule))), panelType);
+  Value panels;
+  if (!copiesB(plan) && (packed || !fewMakePanels(plan)))
+    panels = k.at(packed ? k.workspace(*packed) : k.input(b.input), k.mul(bMatrix, k.size(elementsOfPanels(plan, schedule))), panelType);
   if (plan.transposed) {
     TransposedBlock block{plan.dtype, {k.at(k.input(plan.a), k.add(aMatrix, item.first), plan.dtype), k.size(plan.rows)}, item.rows, depth, item.begin,
                           item.end};
@@ -83,7 +85,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     block.rowAt = rowAt;
   block.rowType = plan.dtype;
   block.taker = taker;
-  if (!fewMakePanels(plan))
+  if (!fewMakePanels(plan) || (packed && hasManyRows(plan, schedule) == Size(1)))
     return multiplyPanels(k, schedule, block, finished);
   Value made = k.scratch(bytesOf(panelType, Size::min(schedule.slice, b.depth) * Size(schedule.nr)));
   auto make = [&](Value panel, Value from, Value count) { return makePanel(k, plan, schedule.nr, bMatrix, panel, from, count, made), made; };

@@ -11,6 +11,9 @@ struct Sums {
   Value aStep; // null: elements follow each other
   llvm::ArrayRef<PanelOfTile> panels;
   Value nextRows = {}; // elements to the rows of the next block, which are fetched; null: they are not
+  Matrix next = {};    // (depth, nextBytes): rows that are fetched too; null base: none
+  int64_t nextBytes = 0;
+  Value fetchesNext = {}; // i1; null: always
 
   size_t count() const { return static_cast<size_t>(rows * block.vectors) * panels.size(); }
 };
@@ -24,14 +27,30 @@ Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address, V
   return k.mul(k.toFloat(k.sub(k.widenUnsigned(stored, k.i32()), zeroCode), k.f32()), scale);
 }
 
+// Rows [depth, depth + count) of what is needed behind the product.
+void fetchNext(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
+  constexpr int64_t line = 64;
+  mlir::Type element = k.typeOf(of.block.dtype);
+  auto fetch = [&] {
+    Value first = k.at(of.next.base, k.mul(depth, of.next.stride), element);
+    for (int64_t u = 0; u < count; ++u)
+      for (int64_t byte = 0; byte < of.nextBytes; byte += line)
+        k.prefetch(k.at(k.at(first, k.mul(of.next.stride, u), element), k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
+  };
+  of.fetchesNext ? k.when(of.fetchesNext, fetch) : fetch();
+}
+
 // for k in [begin, end) by unroll:  b[p][v] = panel p[k][v];  sum[p][r][v] += broadcast(a[r][k]) * b[p][v]
 // scales[p][v] where panels are codes.
 Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Value begin, Value end, int64_t unroll, const Values& first) {
-  constexpr int64_t line = 64;
+  constexpr int64_t line = 64, leastTurn = 16; // bytes of a row in a turn that are worth a fetch: a line has few such turns
   const RegisterBlock& block = of.block;
   int64_t lanes = k.lanes(block.dtype), panelBytes = block.width(k) * static_cast<int64_t>(byteSize(block.panelType));
   mlir::Type element = k.typeOf(block.dtype);
+  bool fetchesRows = of.nextRows && unroll * static_cast<int64_t>(byteSize(block.dtype)) >= leastTurn;
   return k.loop(begin, end, k.index(unroll), first, [&](Value depth, const Values& carried) {
+    if (of.next.base)
+      fetchNext(k, of, depth, unroll);
     Values sums = carried, panelRows;
     for (const PanelOfTile& b : of.panels)
       panelRows.push_back(k.at(b.panel.base, k.mul(depth, b.panel.stride), block.panelType));
@@ -45,13 +64,10 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Va
         if (byte % line == 0)
           for (Value panelRow : panelRows)
             k.prefetch(k.at(panelRow, k.index(byte + block.ahead), k.i8()));
-      for (const PanelOfTile& b : of.panels)
-        if (b.next.base)
-          k.prefetch(k.at(k.at(b.next.base, k.mul(depth, b.next.stride), element), k.mul(b.next.stride, u), element), /*write=*/false, /*locality=*/2);
       for (int64_t r = 0; r < of.rows; ++r) {
         Value place = of.aStep ? k.at(k.at(of.aRows[r], k.mul(depth, of.aStep), element), k.mul(of.aStep, u), element)
                                : k.at(k.at(of.aRows[r], depth, element), k.index(u), element);
-        if (of.nextRows && u == 0)
+        if (fetchesRows && u == 0)
           k.prefetch(k.at(place, of.nextRows, element), /*write=*/false, /*locality=*/2);
         Value a = k.broadcast(k.load(element, place), lanes);
         for (size_t p = 0; p < of.panels.size(); ++p)
@@ -121,6 +137,16 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
   Sums of{block, rows, {}, a.step, panels};
   if (block.fetchesRows && rows == block.rows && !a.step)
     of.nextRows = k.mul(a.stride, rows);
+  auto bytes = static_cast<int64_t>(byteSize(block.dtype));
+  if (const PanelOfTile& b = panels.front(); b.nextRows.base) {
+    of.next = {k.at(b.nextRows.base, first, element), b.nextRows.stride};
+    of.nextBytes = rows * bytes;
+    of.fetchesNext = b.fetchesRows;
+  } else if (b.nextPanel.base) {
+    of.next = b.nextPanel;
+    of.nextBytes = block.width(k) * bytes;
+    of.fetchesNext = k.compare(ir::Predicate::EQ, first, k.index(0));
+  }
   auto forEachVector = [&](llvm::function_ref<void(const PanelOfTile& b, int64_t row, int64_t column)> visit) {
     for (const PanelOfTile& b : panels)
       for (int64_t r = 0; r < rows; ++r)
@@ -158,10 +184,7 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
   mlir::Type element = k.typeOf(block.dtype);
   auto rowsFrom = [&](Value row, int64_t count, int64_t unroll) {
     Matrix here{k.at(a.base, k.mul(row, a.stride), element), a.stride, a.step};
-    PanelOfTile panel = b;
-    if (b.next.base)
-      panel.next.base = k.at(b.next.base, row, element);
-    multiplyRows(k, block, row, count, here, panel, depth, accumulate, fresh, unroll);
+    multiplyRows(k, block, row, count, here, b, depth, accumulate, fresh, unroll);
   };
   Value whole = k.sub(rows, k.rem(rows, block.rows));
   k.loop(0, whole, block.rows, [&](Value row) { rowsFrom(row, block.rows, 4); });

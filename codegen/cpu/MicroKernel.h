@@ -42,7 +42,9 @@ struct PanelOfTile {
   Value scales = {};                // bf16 (groups, nr), of codes: the first is of the panel's first row
   const SumsTaker* taker = nullptr; // in the place of the tile; nothing accumulates then
   Value number = {};                // of the panel, for the taker
-  Matrix next = {};                 // rows (depth, rows) that are needed behind the product: fetched into L2 along with a's; null base: none
+  Matrix nextRows = {};             // (depth, rows), what a goes on as: each block of rows fetches its own into L2; null base: none
+  Matrix nextPanel = {};            // (depth, nr), what the panel goes on as: the first block of rows fetches all of it into L2; null base: none
+  Value fetchesRows = {};           // i1: whether nextRows are fetched; null: they are
 };
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing

@@ -11,6 +11,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Scalar.h"
 
 #include <mutex>
 
@@ -112,7 +113,7 @@ public:
   explicit MachineCodePasses(const Module& module) : leavesLoops_(any_of(module, hasRegisterBlock)) {}
 
   void add(Pass* pass) override {
-    if (leavesLoops_ && pass->getPassName() == "Loop Strength Reduction")
+    if (leavesLoops_ && pass->getPassID() == strengthReduction_->getPassID())
       delete pass;
     else
       legacy::PassManager::add(pass);
@@ -120,6 +121,7 @@ public:
 
 private:
   bool leavesLoops_;
+  std::unique_ptr<Pass> strengthReduction_{createLoopStrengthReducePass()}; // its ID has no name of its own
 };
 
 } // namespace

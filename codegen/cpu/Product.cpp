@@ -51,7 +51,7 @@ class PanelProducts {
 public:
   PanelProducts(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block)
       : k_(k), block_(block), nr_(schedule.nr),
-        registers_{block.dtype, schedule.rows, schedule.nr / k.lanes(block.dtype), block.panelType, kPanelsAhead, block.group} {
+        registers_{block.dtype, schedule.rows, schedule.nr / k.lanes(block.dtype), block.panelType, block.panels ? kPanelsAhead : 0, block.group} {
     // Rows that are read for one panel alone come from memory as fast as they are multiplied.
     std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
     registers_.fetchesRows = schedule.panels == 1 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
@@ -115,6 +115,8 @@ void whenFew(KernelBuilder& k, Value rows, int64_t count, int64_t most, llvm::fu
 }
 
 } // namespace
+
+bool areFew(const Size& rows, const Size& depth) { return depth.constant() && rows.constant().value_or(kFewRows + 1) <= kFewRows; }
 
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
@@ -229,10 +231,15 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
                  : copiesB ? Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)}
                            : Matrix{k.at(sliceOf(block.b).base, k.mul(panel, nr), element), block.b.stride};
       PanelOfTile product{b, tileOf(panel)};
-      if (fetchesA || fetchesB) {
-        const Matrix& source = fetchesA ? block.a : block.b;
-        Value next = k.mul(k.add(from, schedule.slice), source.stride);
-        product.next = {k.at(source.base, fetchesA ? next : k.add(next, k.mul(panel, nr)), block.dtype), source.stride};
+      auto nextSliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(k.add(from, schedule.slice), m.stride), block.dtype), m.stride}; };
+      if (fetchesA) {
+        product.nextRows = nextSliceOf(block.a);
+        if (schedule.panels > 1)
+          product.fetchesRows = k.compare(ir::Predicate::EQ, panel, block.begin);
+      }
+      if (fetchesB) {
+        product.nextPanel = nextSliceOf(block.b);
+        product.nextPanel.base = k.at(product.nextPanel.base, k.mul(panel, nr), block.dtype);
       }
       multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, product, count, true, fresh);
     });

@@ -21,7 +21,8 @@ struct ProductBlock {
   llvm::function_ref<Value(Value row)> rowAt = {}; // in the place of a, for rows that are copied: where one begins, which is of rowType
   DType rowType = dtype;
   const SumsTaker* taker = nullptr; // in the place of `finished` where the whole depth is one slice
-  /// In the place of panels, for a b that becomes them here: makes rows [from, from + count) of a panel, and says where they lie until the next ones are made.
+  /// For a b that becomes panels here: makes rows [from, from + count) of one, and says where they lie until the next ones are made. It may find them among
+  /// `panels`, which are null where it makes all.
   llvm::function_ref<Value(Value panel, Value from, Value count)> makeRows = {};
 };
 
@@ -30,6 +31,9 @@ struct ProductBlock {
 /// the whole depth of several panels at once: what such a block takes is reading its panels.
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
+
+/// Whether it is known at compile time that rows are so few.
+bool areFew(const Size& rows, const Size& depth);
 
 /// The rows `rowAt(0 .. rows)` of a dtype copied into scratch for `most` rows, as its sums' dtype, apart by a stride that spreads them over L1.
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt);

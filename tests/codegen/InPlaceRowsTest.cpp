@@ -1,6 +1,7 @@
 // Owner of: CPU kernels of rows that write a result over an argument. The same bits as in memory of its own.
 #include "codegen/analysis/InPlace.h"
 #include "tests/codegen/KernelCheck.h"
+#include "tests/codegen/ProductCheck.h"
 
 #include <cstring>
 #include <fmt/format.h>
@@ -91,6 +92,25 @@ TEST(InPlaceRows, whatAProductReadsOtherwiseStays) {
   EXPECT_TRUE(
       codegen::inPlaceOf(parseKernel("expert_mid", types, rows, product + fmt::format("%s = moe.add %p, %b : {0}, tensor<8xf32>  moe.yield %s : {0}", rows)).op)
           .empty());
+}
+
+/// Large results are stored past the caches, but not over an argument whose lines have just been read.
+TEST(InPlaceRows, largeResultsOverArgumentsStayInTheCaches) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter("cpu:x86-64-v4", error);
+  ASSERT_TRUE(emitter) << error;
+  for (bool isOver : {false, true}) {
+    KernelMaker maker(*context); // 32 MiB of results
+    mlir::Value rows = maker.tensor(DType::F32, {"524288", "8"}), routing = maker.routing(3, "262144", 2), w = Weights(16)(maker, DType::F32, {3, 16, 8});
+    mlir::Value other = maker.tensor(DType::F32, {isOver ? "524288" : "1", "16"}), y = maker.make<ir::GroupedMatmulOp>(rows, w, routing);
+    ir::KernelOp kernel = maker.finish("expert_mid", {maker.make<ir::MulOp>(y, other)});
+    EXPECT_EQ(codegen::inPlaceOf(kernel).size(), isOver ? 1u : 0u);
+    kernel.setScheduleAttr(emitter->chooseSchedule(kernel));
+    auto text = emitter->print(kernel, codegen::CodeText::Llvm);
+    ASSERT_TRUE(succeeded(text));
+    EXPECT_EQ(text->find("!nontemporal") == std::string::npos, isOver);
+  }
 }
 
 } // namespace

@@ -83,18 +83,64 @@ TEST(MatmulKernelShapes, sumsWithLittleBehindThemNeedNoTiles) {
   }
 }
 
+/// A result past the caches, whose lines are stored from the registers.
+TEST(MatmulKernelShapes, sumsWithLittleBehindThemFillLinesOfALargeResult) {
+  DType type = DType::F32;
+  constexpr int64_t m = 8192, n = 1024, k = 5; // 32 MiB
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value a = maker.tensor(type, {text(m), text(k)}), w = weights(maker, type, {n, k}),
+                                 residual = maker.tensor(type, {text(m), text(n)});
+                     return maker.finish("matmul", {maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(a, w), residual)});
+                   },
+                   {randomTensor(type, {m, k}, 1), randomTensor(type, {n, k}, 2), randomTensor(type, {m, n}, 3)},
+                   1,
+                   {},
+                   k});
+}
+
+TEST(MatmulKernelShapes, aNumberWithoutDimensionsStandsBehindWholePanels) {
+  for (DType type : {DType::F32, DType::F64, DType::BF16})
+    expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                       mlir::Value a = maker.tensor(type, {"m", "40"}), w = weights(maker, type, {64, 40}), number = maker.tensor(type, {});
+                       return maker.finish("matmul", {maker.make<ir::MulOp>(maker.make<ir::MatmulOp>(a, w), number)});
+                     },
+                     {randomTensor(type, {13, 40}, 1), randomTensor(type, {64, 40}, 2), randomTensor(type, {}, 3)},
+                     1,
+                     {{"m", 13}},
+                     40});
+}
+
 /// Rows so long that blocks fetch those behind them, and slices of a wide b behind narrow rows: with tails.
 TEST(MatmulKernelShapes, whatIsFetchedAheadMayNotBeThere) {
   DType type = DType::F32;
-  for (int64_t m : {12, 29})
-    expectReference({[&](KernelMaker& maker, const Weights& weights) {
-                       mlir::Value a = maker.tensor(type, {"m", "200"}), w = weights(maker, type, {17, 200});
-                       return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
-                     },
-                     {randomTensor(type, {m, 200}, 1), randomTensor(type, {17, 200}, 2)},
-                     1,
-                     {{"m", m}},
-                     200});
+  for (int64_t n : {4, 8, 17})
+    for (int64_t m : {12, 29})
+      expectReference({[&, n = n](KernelMaker& maker, const Weights& weights) {
+                         mlir::Value a = maker.tensor(type, {"m", "200"}), w = weights(maker, type, {n, 200});
+                         return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+                       },
+                       {randomTensor(type, {m, 200}, 1), randomTensor(type, {n, 200}, 2)},
+                       1,
+                       {{"m", m}},
+                       200});
+}
+
+/// Of 16 registers a turn takes one element of each row: a fetch for each of them would cost more than it brings.
+TEST(MatmulKernelShapes, rowsAreFetchedAheadWhereATurnTakesAGoodPartOfALine) {
+  auto context = makeContext();
+  for (const char* target : {"cpu:x86-64-v3", "cpu:x86-64-v4"}) {
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    ASSERT_TRUE(emitter) << error;
+    KernelMaker maker(*context);
+    mlir::Value a = maker.tensor(DType::F32, {"m", "200"}), w = maker.tensor(DType::F32, {"8", "200"});
+    ir::KernelOp kernel = maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+    kernel.setScheduleAttr(emitter->chooseSchedule(kernel));
+    auto text = emitter->print(kernel, codegen::CodeText::Llvm);
+    ASSERT_TRUE(succeeded(text));
+    bool fetchesIntoL2 = text->find(", i32 0, i32 2, i32 1)") != std::string::npos;
+    EXPECT_EQ(fetchesIntoL2, target == std::string("cpu:x86-64-v4"));
+  }
 }
 
 TEST(MatmulKernelShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfThem) {
@@ -318,15 +364,22 @@ TEST(MatmulKernelShapes, fewRowsAndManyMeetAPlainB) {
     int64_t n, k;
     bool isTurned;
   };
-  for (auto [type, n, k, isTurned] :
-       {Case{DType::F32, 45, 70, false}, {DType::F32, 70, 3, true}, {DType::F64, 33, 1030, true}, {DType::BF16, 34, 600, false}, {DType::F32, 20, 5, false}}) {
+  for (auto [type, n, k, isTurned] : {Case{DType::F32, 45, 70, false},
+                                      {DType::F32, 70, 3, true},
+                                      {DType::F64, 33, 1030, true},
+                                      {DType::BF16, 34, 600, false},
+                                      {DType::F32, 20, 5, false},
+                                      {DType::F32, 64, 70, false},
+                                      {DType::F32, 64, 70, true},
+                                      {DType::F64, 64, 70, false},
+                                      {DType::F64, 64, 70, true}}) {
     Shape b = isTurned ? Shape{2, k, n} : Shape{2, n, k};
     Tensor w = randomTensor(type, b, 2);
     auto write = [&, type = type, k = k, isTurned = isTurned](KernelMaker& maker, const std::string& m) {
       mlir::Value a = maker.tensor(type, {"2", m, text(k)}), w = maker.tensor(type, {text(b[0]), text(b[1]), text(b[2])});
       return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, isTurned ? exchange(maker, w) : w)});
     };
-    for (int64_t m : {0, 5, 300}) {
+    for (int64_t m : {0, 1, 5, 300}) {
       SCOPED_TRACE(::testing::Message() << name(type) << " m " << m << " n " << n << " k " << k << (isTurned ? ", turned" : ""));
       Tensor a = randomTensor(type, {2, m, k}, 1);
       expectReference({[&](KernelMaker& maker, const Weights&) { return write(maker, "m"); }, {a, w}, -1, {{"m", m}}, k});
