@@ -29,6 +29,7 @@ public:
   bool throws = false;
 
   std::string target() const override { return "counting"; }
+  codegen::LayerChoice chooseLayer(ir::KernelOp) override { return {}; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp) override { return {}; }
   std::string keyWithoutSchedule(ir::KernelOp) override { return ""; }
   std::string key(ir::KernelOp) override { return ""; }
