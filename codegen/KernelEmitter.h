@@ -33,10 +33,8 @@ public:
   virtual ~KernelEmitter() = default;
   /// "cpu:x86-64-v3".
   virtual std::string target() const = 0;
-  /// Whether the target has kernels of kind `moe_layer`.
-  virtual bool writesLayers() const { return false; }
-  /// Of such a kernel: whether it is better than the kernels of its layer's parts.
-  virtual LayerChoice chooseLayer(ir::KernelOp) { return {}; }
+  /// Of a kernel of kind `moe_layer`: whether it is better than the kernels of its layer's parts.
+  virtual LayerChoice chooseLayer(ir::KernelOp layer) = 0;
   /// A complete schedule for a kernel, from the cost model. Null with a diagnostic when no legal one exists.
   virtual mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) = 0;
   /// Schedules that differ from this legal one of the kernel in one choice (what it drags along follows), and give the same bits: what a tuner may try.

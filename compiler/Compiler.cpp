@@ -281,7 +281,8 @@ private:
   const KnownSchedules& schedules_;
   KernelFolder& kernels_;
   CompileResult& result_;
-  MLIRContext context_; // threading on: kernels are emitted at once, and read types of this context
+  // Each pipeline keeps its context and its module until the end: kernels are emitted beside the phases of others, and read them. So threading is on.
+  MLIRContext context_;
   ContextDiagnostics diagnostics_;
   Compilation compilation_;
   // From lower() on:

@@ -20,22 +20,33 @@ timed by the CPU's time of the process, several by the wall's: where other work 
 
 
 # (family, model / 16) of AMD's server processors: Milan, Genoa, Bergamo, Turin.
-ZEN = {(25, 0): "zen3", (25, 1): "zen4", (25, 10): "zen4", (26, 0): "zen5", (26, 1): "zen5"}
+ZEN = {(25, 0): "Zen 3", (25, 1): "Zen 4", (25, 10): "Zen 4", (26, 0): "Zen 5", (26, 1): "Zen 5"}
 
 
-def cpu_name():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown CPU"
+def cpu_entry(word, text):
+    found = re.search(rf"^{word}[ \t]*:[ \t]*(.*?)[ \t]*$", text, re.M)
+    return found.group(1) if found else ""
+
+
+def cpu_info():
+    return Path("/proc/cpuinfo").read_text()
+
+
+def cpu_name(text):
+    return cpu_entry("model name", text) or "unknown CPU"
+
+
+def cpu_title(text):
+    """A virtual machine may hide which model it is, so of AMD's the generation stands behind the name, and of others family and model numbers."""
+    family, model = (int(number) if (number := cpu_entry(word, text)).isdigit() else -1 for word in ("cpu family", "model"))
+    generation = ZEN.get((family, model >> 4)) if cpu_entry("vendor_id", text) == "AuthenticAMD" else None
+    return f"{cpu_name(text)} ({generation or f'family {family} model {model}'})"
 
 
 def cpu_word():
-    """For a file's name and its title: a virtual machine may hide which model it is, so family and model numbers stand behind it, and of AMD's which generation they are."""
-    text = Path("/proc/cpuinfo").read_text()
-    numbers = [int(found.group(1)) if (found := re.search(rf"^{word}\s*:\s*(\d+)", text, re.M)) else -1 for word in ("cpu family", "model")]
-    generation = ZEN.get((numbers[0], numbers[1] >> 4), "")
-    return re.sub(r"[^a-z0-9]+", "-", (f"{cpu_name()} {generation}" if generation else f"{cpu_name()} family {numbers[0]} model {numbers[1]}").lower()).strip("-")
+    """The title as part of a file's name."""
+    title = re.sub(r"\bZen (\d)", r"zen\1", cpu_title(cpu_info()))
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def milliseconds(seconds):
@@ -56,8 +67,8 @@ def add(out, row, order):
     row["date"] = datetime.date.today().isoformat()
     rows = [old for old in stored["rows"] if (old["work"], old["threads"]) != (row["work"], row["threads"])] + [row]
     rows.sort(key=lambda r: (order.index(r["work"]) if r["work"] in order else len(order), r["threads"]))
-    stored = {"cpu": cpu_name(), "cores": os.cpu_count(), "rows": rows}
+    stored = {"cpu": cpu_name(cpu_info()), "cores": os.cpu_count(), "rows": rows}
     file.write_text(json.dumps(stored, indent=1) + "\n")
     versions = sorted({f"moec {r['moec_version']}, PyTorch {r['torch_version']}" for r in rows})
-    text = HEAD.format(cpu=cpu_word(), cores=os.cpu_count(), versions="; ".join(versions)) + "".join(line(r) + "\n" for r in rows)
+    text = HEAD.format(cpu=cpu_title(cpu_info()), cores=os.cpu_count(), versions="; ".join(versions)) + "".join(line(r) + "\n" for r in rows)
     Path(f"{out}.md").write_text(text)

@@ -1,5 +1,5 @@
 #pragma once
-// Kernels of rows that may write a result over an argument. Reads the dialect; knows no buffers and no target.
+// Kernels that may write a result over an argument: of kinds `rows`, `expert_up` and `expert_mid`. Reads the dialect; knows no buffers and no target.
 
 #include "codegen/analysis/Operands.h"
 

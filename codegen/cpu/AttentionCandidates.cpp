@@ -40,7 +40,7 @@ int64_t scratchOf(const AttentionPlan& plan, const AttentionSchedule& s) {
   Elements row = spread(upTo(plan.keys.constant().value_or(kManyKeys), s.nr), plan.dtype) + 1 + s.nr;
   if (plan.dtype == DType::BF16)
     row += spread(plan.headDim, plan.dtype);
-  return bytesOf(s.queries * row + (isShort(plan, /*isGradient=*/false) ? panelsOf(plan, s.nr, 1, 1) : 0), plan.dtype);
+  return scratchBytes(s.queries * row + (isShort(plan, /*isGradient=*/false) ? panelsOf(plan, s.nr, 1, 1) : 0), plan.dtype);
 }
 
 /// Bytes of a worker: AttentionGrad.cpp, the stage that takes most.
@@ -51,7 +51,7 @@ int64_t scratchOf(const AttentionGradPlan& gradients, const AttentionGradSchedul
   Elements queries = s.queries * ((gradients.dbias ? 3 : 2) * spread(upTo(keys, s.nr), plan.dtype) + 2 * ofRow) + tile;
   Elements ofKeys = 2 * s.turn * (spread(s.keys, plan.dtype) + ofRow) + sums;
   Elements head = panelsOf(plan, s.nr, 2, 1) + sums + (2 * s.turn + 1) * spread(keys + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
-  return bytesOf(std::max({queries, ofKeys, isShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
+  return scratchBytes(std::max({queries, ofKeys, isShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
 }
 
 std::vector<AttentionSchedule> movesOf(const AttentionPlan& plan, const AttentionSchedule& from, const CpuTarget& target) {

@@ -2,7 +2,7 @@
 // What candidates of all kinds share: the sizes that they are made of, and how much scratch of a thread they may take.
 
 #include "codegen/analysis/Operands.h"
-#include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/ProductSchedule.h"
 
 #include <algorithm>
 #include <limits>
@@ -18,11 +18,7 @@ inline constexpr int64_t kMostScratch = 4 << 20;
 inline constexpr int64_t kMostVectors = 3; // of a panel
 inline constexpr const char* kOtherEntries = "it has not the entries of this kind of kernel";
 
-inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t upTo(int64_t value, int64_t multiple) { return ceilDiv(std::max<int64_t>(value, 1), multiple) * multiple; }
-
-inline int64_t bytesOfSum(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
-inline int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / bytesOfSum(dtype); }
 
 using Elements = __int128; // products of three sizes
 
@@ -31,7 +27,7 @@ inline Elements spread(int64_t elements, DType dtype) {
   int64_t line = 64 / bytesOfSum(dtype);
   return upTo(elements, line) + line;
 }
-inline int64_t bytesOf(Elements elements, DType dtype) {
+inline int64_t scratchBytes(Elements elements, DType dtype) {
   return static_cast<int64_t>(std::min<Elements>(elements * bytesOfSum(dtype), std::numeric_limits<int64_t>::max()));
 }
 inline std::optional<std::string> refusalOfScratch(int64_t bytes, int64_t ofModel) {

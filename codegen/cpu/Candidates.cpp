@@ -68,7 +68,7 @@ int64_t scratchOf(const Product& product, const ProductSchedule& s) {
   Elements copies = product.isTransposed ? s.slice * (spread(s.rowBlock, dtype) + spread(columns, dtype)) : s.rowBlock * spread(s.slice, dtype);
   if (!product.isTransposed && !product.isPacked)
     copies += s.slice * s.nr; // a panel of few rows
-  return bytesOf(sums + copies, dtype);
+  return scratchBytes(sums + copies, dtype);
 }
 
 std::optional<std::string> refusalOfProduct(const Product& product, const ProductSchedule& s, const ProductSchedule& model, const CpuTarget& target) {

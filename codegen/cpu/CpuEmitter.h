@@ -10,7 +10,6 @@ class CpuEmitter final : public KernelEmitter {
 public:
   explicit CpuEmitter(const CpuTarget& target, bool debugInfo = false) : target_(target), debugInfo_(debugInfo) {}
   std::string target() const override { return target_.name; }
-  bool writesLayers() const override { return true; }
   LayerChoice chooseLayer(ir::KernelOp layer) override;
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   std::vector<mlir::DictionaryAttr> candidates(ir::KernelOp kernel, mlir::DictionaryAttr schedule) override;

@@ -22,7 +22,7 @@ int64_t scratchOf(const LayerPlan& plan, const LayerSchedule& s) {
       ofToken += ir::sizesOf(value).back().constant().value_or(1024);
   for (const LayerProduct& product : plan.products)
     ofGroup += spread(product.depth(), plan.dtype) + spread(upTo(product.columns(), s.nr), plan.dtype);
-  return bytesOf(s.block * (ofBlock + 2 * plan.choices) + s.group * ofGroup, plan.dtype) + bytesOf(s.block * ofToken, plan.gate.dtype);
+  return scratchBytes(s.block * (ofBlock + 2 * plan.choices) + s.group * ofGroup, plan.dtype) + scratchBytes(s.block * ofToken, plan.gate.dtype);
 }
 
 /// With a register block of so many vectors, or of as many rows as fit times `part`.

@@ -11,9 +11,6 @@ constexpr int64_t kRowsOfExpert = 96;         // in a block, where there is room
 constexpr int64_t kBlockOperations = 1 << 21; // about 50 microseconds: a call of a few hundred tokens is several blocks, which threads share
 constexpr int64_t kMostEntry = 1 << 20;       // of a schedule: more is no size of a block
 
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t bytesOf(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
-
 /// Multiply-adds count twice; what stands between products does not count.
 int64_t operationsOfToken(const LayerPlan& plan) {
   int64_t operations = 0;
@@ -116,7 +113,7 @@ LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CpuTarget& target
   ProductSchedule experts = chooseProduct({plan.dtype, Size(1024), Size(widest->columns()), Size(widest->depth()), true, packed}, target);
   s.rows = experts.rows;
   s.nr = experts.nr;
-  int64_t bytes = bytesOf(plan.dtype), group = kGroupBytes / ((inGroup + s.nr) * bytes);
+  int64_t bytes = bytesOfSum(plan.dtype), group = kGroupBytes / ((inGroup + s.nr) * bytes);
   s.group = std::clamp<int64_t>(group / s.rows, 1, ceilDiv(128, s.rows)) * s.rows;
 
   int64_t inBlock = plan.choices * plan.width() + plan.products.front().depth(); // elements of a token in a block

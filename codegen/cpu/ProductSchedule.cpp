@@ -18,9 +18,6 @@ std::optional<int64_t> integer(mlir::DictionaryAttr attr, llvm::StringRef name) 
   return value ? std::optional<int64_t>(value.getInt()) : std::nullopt;
 }
 
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / static_cast<int64_t>(byteSize(sumType(dtype))); }
-
 std::optional<std::string> illegalBlock(const CpuTarget& target, DType dtype, int64_t rows, int64_t nr) {
   int64_t lanes = lanesOf(target, dtype);
   if (nr <= 0 || nr % lanes != 0)
@@ -114,7 +111,7 @@ void cutTransposed(ProductSchedule& s, const ProductShape& shape, const CpuTarge
 } // namespace
 
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target) {
-  int64_t bytes = static_cast<int64_t>(byteSize(sumType(shape.dtype))), lanes = lanesOf(target, shape.dtype);
+  int64_t bytes = bytesOfSum(shape.dtype), lanes = lanesOf(target, shape.dtype);
   int64_t columns = shape.columns.constant().value_or(1024), depth = std::max<int64_t>(1, shape.depth.constant().value_or(1024));
   ProductSchedule s;
   int64_t vectors = shape.packedNr ? std::max<int64_t>(1, *shape.packedNr / lanes) : vectorsFor(columns, lanes);

@@ -10,6 +10,11 @@ namespace moec::codegen::cpu {
 /// Caches of a core that schedules are made for; many x86-64-v3 and v4 machines have more, few have less. Bits never depend on them.
 inline constexpr int64_t kL1Bytes = 32 << 10, kL2Bytes = 512 << 10;
 
+inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+/// Of one element of the sums that kernels of `dtype` hold in registers, and of them in a vector.
+inline int64_t bytesOfSum(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
+inline int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / bytesOfSum(dtype); }
+
 /// Rows of the tallest register block of so many vectors that the target holds.
 int64_t mostRows(const CpuTarget& target, int64_t vectors);
 /// Rows of a transposed operand that are no longer than this are multiplied where they lie.
@@ -26,7 +31,7 @@ struct ProductSchedule {
 
   /// Why this cannot be built for `target`, or nothing.
   std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
-  int64_t vectors(const CpuTarget& target, DType dtype) const { return nr * static_cast<int64_t>(byteSize(sumType(dtype))) / target.vectorBytes; }
+  int64_t vectors(const CpuTarget& target, DType dtype) const { return nr * bytesOfSum(dtype) / target.vectorBytes; }
 
   mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
   static std::optional<ProductSchedule> from(mlir::DictionaryAttr attr);

@@ -12,7 +12,6 @@ class CudaEmitter final : public KernelEmitter {
 public:
   CudaEmitter(const CudaTarget& target, const EmitterOptions& options) : target_(target), users_(options.kernels) {}
   std::string target() const override { return target_.name; }
-  bool writesLayers() const override { return true; }
   LayerChoice chooseLayer(ir::KernelOp layer) override;
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   /// Holds NVRTC's build too, and the user's text where there is one.

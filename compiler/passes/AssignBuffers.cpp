@@ -1,6 +1,7 @@
-// assign-buffers: every value gets a buffer. A reshape shares its operand's; what a called function returns lives in memory of its own, a parameter or state
-// in one place, which kernels of updates write; everything else between launches in one arena, from the launch that writes it to the last that reads it. What
-// dies in a kernel that can write a result over it gives that its memory.
+// assign-buffers: every launch gets its last place, and every value a buffer. Launches wait for their first reader where that costs no memory
+// (DelayLaunches.h), and those of updates stand behind all that read what they write (Updates.h). A reshape shares its operand's; what a called function
+// returns lives in memory of its own, a parameter or state in one place, which kernels of updates write; everything else between launches in one arena, from
+// the launch that writes it to the last that reads it. What dies in a kernel that can write a result over it gives that its memory.
 
 #include "codegen/analysis/InPlace.h"
 #include "compiler/passes/BufferTable.h"
@@ -167,14 +168,14 @@ private:
     Operation* yield = kernel.getBody().front().getTerminator();
     llvm::DenseMap<Value, int> ragged = raggedValues(kernel);
     SmallVector<codegen::InPlace> places = codegen::inPlaceOf(kernel);
-    for (auto [output, value] : llvm::zip(kernel.getOutputs(), yield->getOperands())) {
+    for (auto [number, output, value] : llvm::enumerate(kernel.getOutputs(), yield->getOperands())) {
       if (WriteOp write = writeOf(output)) {
         writes.push_back(of_[output] = stateBuffer(write.getState(), cast<RankedTensorType>(output.getType())));
         continue;
       }
       auto routing = ragged.find(value);
       std::optional<int> raggedBy = routing != ragged.end() ? std::optional(routing->second) : std::nullopt;
-      auto place = llvm::find_if(places, [&](const codegen::InPlace& place) { return output == kernel.getResult(place.output); });
+      auto place = llvm::find_if(places, [&](const codegen::InPlace& one) { return one.output == number; });
       if (place != places.end() && diesIn(kernel, place->input, output, raggedBy)) {
         writes.push_back(of_[output] = of_.at(kernel.getInputs()[place->input]));
         continue;

@@ -44,7 +44,7 @@ void addDraws(Cluster& cluster, Operation* op, MutableOperandRange draws) {
   }
 }
 
-/// Adds the op that joins the gradients of q, k and v along the last axis and alone reads them: the kernel writes each to its columns.
+/// Adds the op that joins the gradients of q, k and v, all three, along the last axis and alone reads them: the kernel writes each to its columns.
 bool addJoin(Cluster& cluster, AttentionGradOp gradient) {
   Value dq = gradient.getDq();
   auto concat = dq.hasOneUse() ? dyn_cast<ConcatOp>(*dq.getUsers().begin()) : nullptr;

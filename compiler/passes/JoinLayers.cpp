@@ -173,13 +173,10 @@ LogicalResult joinLayers(func::FuncOp function, codegen::KernelEmitter& emitter)
     if (!layer.hasExperts())
       continue;
     if (std::string why = layer.obstacle(); !why.empty()) {
-      if (emitter.writesLayers())
-        layer.note(why);
+      layer.note(why);
       continue;
     }
     layer.gather();
-    if (!emitter.writesLayers())
-      continue;
     KernelOp joined = layer.joined();
     codegen::LayerChoice choice = emitter.chooseLayer(joined);
     if (!choice.joined) {

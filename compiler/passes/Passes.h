@@ -57,7 +57,8 @@ struct FoundCoupling {
 };
 std::vector<FoundCoupling> findCouplings(mlir::ModuleOp module, codegen::KernelEmitter& emitter);
 
-/// Puts the kernels that write parameters and states behind all that read these, then gives every value of the functions a buffer: attribute `moe.buffers` of
+/// Puts kernels in front of the first that uses them where that costs no memory (DelayLaunches.h), and those that write parameters and states behind all that
+/// read these, then gives every value of the functions a buffer: attribute `moe.buffers` of
 /// the module, `reads` and `writes` of kernels.
 mlir::LogicalResult assignBuffers(mlir::ModuleOp module);
 

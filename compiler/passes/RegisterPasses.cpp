@@ -57,7 +57,7 @@ public:
 class AssignBuffersPass : public PassWrapper<AssignBuffersPass, OperationPass<ModuleOp>> {
 public:
   StringRef getArgument() const override { return "moe-assign-buffers"; }
-  StringRef getDescription() const override { return "give every value a buffer"; }
+  StringRef getDescription() const override { return "launches wait for their readers, updates for all others; then every value gets a buffer"; }
   StringRef getName() const override { return "moe-assign-buffers"; }
   void runOnOperation() override {
     if (failed(assignBuffers(getOperation())))

@@ -1,5 +1,6 @@
-// What a layer keeps beside its weights is within a fifth of what its semantics need (docs/BENCH.md, Memory), for a call and for a step of training; and it
-// grows with the number of tokens, not with its square. Counted from plans: nothing runs.
+// What a layer keeps beside its weights is within a fifth of what its semantics need (docs/BENCH.md, Memory), for a call and for a step of training, but for
+// steps of layers whose hidden rows are as narrow as x: 2.2 of it. A call of a layer in one launch keeps less than half. And it grows with the number of
+// tokens, not with its square. Counted from plans: nothing runs.
 
 #include "compiler/cli/CommandInputs.h"
 #include "compiler/cli/MemoryForecast.h"
@@ -22,7 +23,7 @@ struct Layer {
   Bindings sizes;
   int64_t tokens, width, hidden, experts, choices;
   int64_t products; // of the width by the hidden width: 2 of gated experts
-  double mostOfStep = 1.2;
+  double mostOfStep = 1.2, mostOfCall = 1.2;
 
   int64_t rows() const { return tokens * choices; }
   /// The routing, and a weight for each choice.
@@ -44,7 +45,7 @@ const Layer kLayers[] = {
     {"s2_t4096", "s2", nullptr, {{"tokens", 4096}}, 4096, 2048, 1024, 64, 8, 2},
     {"s3", "s3", nullptr, {{"tokens", 512}}, 512, 1024, 3584, 8, 2, 2},
     // Hidden rows as narrow as x: the rows behind the activation, the results and their gradients are each as large as what must be kept.
-    {"s4", "s4", nullptr, {{"tokens", 4160}}, 4160, 32, 32, 4, 2, 1, 2.2},
+    {"s4", "s4", nullptr, {{"tokens", 4160}}, 4160, 32, 32, 4, 2, 1, 2.2, 0.5}, // one launch
     {"lucidrains", "lucidrains-moe", "mixture", {{"batch", 4}, {"tokens", 1024}}, 4096, 512, 2048, 16, 2, 1},
     {"switch_lm", "switch-lm", "mixture", {{"batch", 64}, {"tokens", 30}}, 1920, 256, 512, 32, 1, 1},
     {"vit_moe", "vit-moe", "feed_forward", {{"batch", 64}, {"tokens", 65}}, 4160, 32, 32, 4, 2, 1, 2.2},
@@ -90,7 +91,7 @@ TEST_P(LayerMemory, IsNearWhatSemanticsNeed) {
   double step = static_cast<double>(bytesBesideWeights(program, Purpose::Training, layer.sizes)) / static_cast<double>(layer.ofStep());
   std::printf("| %s | %.1f | %.2f | %.1f | %.2f |\n", layer.name, static_cast<double>(layer.ofCall()) / (1 << 20), call,
               static_cast<double>(layer.ofStep()) / (1 << 20), step);
-  EXPECT_LE(call, 1.2);
+  EXPECT_LE(call, layer.mostOfCall);
   EXPECT_LE(step, layer.mostOfStep);
 }
 

@@ -59,6 +59,7 @@ public:
   std::function<void(int)> atWork = {}; // told n
 
   std::string target() const override { return "counting"; }
+  codegen::LayerChoice chooseLayer(ir::KernelOp) override { return {}; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp) override { return {}; }
   std::string keyWithoutSchedule(ir::KernelOp) override { return ""; }
   std::string key(ir::KernelOp kernel) override { return kernel.getLabel().str(); }

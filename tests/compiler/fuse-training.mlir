@@ -1,7 +1,6 @@
 // A step: forward values that the backward part reads too are results of the kernel that makes them; products read exchanged operands as they lie; derivatives
-// are computed where they are multiplied; attention and its gradient read the same columns, and gradients are written to
-// columns; gradients of experts' biases are sums beside
-// those of weights.
+// are computed where they are multiplied; attention and its gradient read the same columns, and gradients are written to columns; gradients of experts' biases
+// are sums beside those of weights.
 // RUN: moec-opt %s -moe-fuse-updates -moe-sink-reshapes -moe-fuse-gates -moe-fuse-experts -moe-fuse-attention -moe-fuse-matmuls -moe-fuse-gradients -moe-fuse-rows -moe-fuse-loops | FileCheck %s
 
 !x = tensor<?x8xf32, #moe.sizes<"t", "8">>
