@@ -92,6 +92,7 @@ public:
 
   std::string target() const override { return "failing"; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp) override { return {}; }
+  codegen::LayerChoice chooseLayer(ir::KernelOp) override { return {}; }
   std::string keyWithoutSchedule(ir::KernelOp) override { return ""; }
   std::string key(ir::KernelOp kernel) override { return kernel.getLabel().str(); }
   std::string symbolOf(ir::KernelOp) override { return ""; }
