@@ -51,20 +51,25 @@ func.func @forward(%x: !t, %z: !s) -> (!t, !t, !s) {
 }
 )";
 
-/// The n-th kernel that is emitted is called n.
-class CountingEmitter final : public codegen::KernelEmitter {
+/// What the queue asks of no emitter, or of each in the same way.
+class TestEmitter : public codegen::KernelEmitter {
 public:
-  std::atomic<int> emitted = 0, ended = 0;
-  bool throws = false;
-  std::function<void(int)> atWork = {}; // told n
-
-  std::string target() const override { return "counting"; }
+  std::string target() const override { return "test"; }
   codegen::LayerChoice chooseLayer(ir::KernelOp) override { return {}; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp) override { return {}; }
   std::string keyWithoutSchedule(ir::KernelOp) override { return ""; }
   std::string key(ir::KernelOp kernel) override { return kernel.getLabel().str(); }
   std::string symbolOf(ir::KernelOp) override { return ""; }
   mlir::FailureOr<std::string> print(ir::KernelOp, codegen::CodeText) override { return mlir::failure(); }
+};
+
+/// The n-th kernel that is emitted is called n.
+class CountingEmitter final : public TestEmitter {
+public:
+  std::atomic<int> emitted = 0, ended = 0;
+  bool throws = false;
+  std::function<void(int)> atWork = {}; // told n
+
   mlir::FailureOr<codegen::KernelImage> emit(ir::KernelOp) override {
     int number = ++emitted;
     if (throws)
@@ -86,17 +91,10 @@ protected:
 };
 
 /// Whose kernels cannot be emitted: the later of a module's three fail first.
-class FailingEmitter final : public codegen::KernelEmitter {
+class FailingEmitter final : public TestEmitter {
 public:
   std::latch third{1}, second{1};
 
-  std::string target() const override { return "failing"; }
-  mlir::DictionaryAttr chooseSchedule(ir::KernelOp) override { return {}; }
-  codegen::LayerChoice chooseLayer(ir::KernelOp) override { return {}; }
-  std::string keyWithoutSchedule(ir::KernelOp) override { return ""; }
-  std::string key(ir::KernelOp kernel) override { return kernel.getLabel().str(); }
-  std::string symbolOf(ir::KernelOp) override { return ""; }
-  mlir::FailureOr<std::string> print(ir::KernelOp, codegen::CodeText) override { return mlir::failure(); }
   mlir::FailureOr<codegen::KernelImage> emit(ir::KernelOp kernel) override {
     bool isFirst = kernel.getLabel() == "first", isSecond = kernel.getLabel() == "second";
     if (isFirst)
