@@ -161,28 +161,42 @@ TEST(MatmulKernelShapes, leadingDimensionsAreRowsAndOperandsBroadcastOverSomeOfT
                    24});
 }
 
+// A row's last vector holds one column. Numbers that every dtype holds exactly: row m, column n is n + 1 + m % 2; the terms that follow are zeros.
 TEST(MatmulKernelShapes, aLastColumnAloneLeavesTheNextRowAsItIs) {
-  // Numbers that every dtype holds: row m, column n is n + 1 + m % 2.
-  for (DType type : {DType::F32, DType::F64, DType::BF16}) {
-    SCOPED_TRACE(name(type));
-    constexpr int64_t m = 23, n = 33, k = 1030;
-    Tensor a = Tensor::of(std::vector<double>(m * k), {m, k}), w = Tensor::of(std::vector<double>(n * k), {n, k});
-    for (int64_t row = 0; row < m; ++row) {
-      a.as<double>()[static_cast<size_t>(row * k)] = 1;
-      a.as<double>()[static_cast<size_t>(row * k + 1)] = static_cast<double>(row % 2);
+  constexpr int64_t n = 33, k = 1030;
+  for (DType type : {DType::F32, DType::F64, DType::BF16})
+    for (auto [batch, m, isPacked] : {std::tuple(1, 23, true), {1, 300, true}, {2, 300, false}}) {
+      SCOPED_TRACE(::testing::Message() << name(type) << " batch " << batch << " m " << m << (isPacked ? ", packed" : ""));
+      std::vector<double> a(static_cast<size_t>(batch * m * k)), w(static_cast<size_t>(batch * n * k));
+      for (int64_t row = 0; row < batch * m; ++row) {
+        a[static_cast<size_t>(row * k)] = 1;
+        a[static_cast<size_t>(row * k + 1)] = static_cast<double>(row % 2);
+      }
+      for (int64_t column = 0; column < batch * n; ++column) {
+        w[static_cast<size_t>(column * k)] = static_cast<double>(column % n + 1);
+        w[static_cast<size_t>(column * k + 1)] = 1;
+      }
+      bool isBatch = batch > 1;
+      Shape rows{m, k}, columns{n, k};
+      if (isBatch) {
+        rows.insert(rows.begin(), batch);
+        columns.insert(columns.begin(), batch);
+      }
+      expectReference({[&, type = type](KernelMaker& maker, const Weights& weights) {
+                         auto texts = [](const Shape& shape) {
+                           std::vector<std::string> all;
+                           for (int64_t size : shape)
+                             all.push_back(text(size));
+                           return all;
+                         };
+                         mlir::Value x = maker.tensor(type, texts(rows)), b = weights(maker, type, columns);
+                         return maker.finish("matmul", {maker.make<ir::MatmulOp>(x, b)});
+                       },
+                       {Tensor::of(a, rows).cast(type), Tensor::of(w, columns).cast(type)},
+                       isPacked ? 1 : -1,
+                       {},
+                       1});
     }
-    for (int64_t column = 0; column < n; ++column) {
-      w.as<double>()[static_cast<size_t>(column * k)] = static_cast<double>(column + 1);
-      w.as<double>()[static_cast<size_t>(column * k + 1)] = 1;
-    }
-    auto context = makeContext();
-    KernelMaker maker(*context);
-    mlir::Value rows = maker.tensor(type, {text(m), text(k)}), weights = maker.tensor(type, {text(n), text(k)});
-    LoadedKernel kernel(maker.finish("matmul", {maker.make<ir::MatmulOp>(rows, weights)}));
-    std::vector<double> values = kernel.run({a.cast(type), w.cast(type)}, {})[0].toDoubles();
-    for (int64_t i = 0; i < m * n; ++i)
-      EXPECT_EQ(values[static_cast<size_t>(i)], static_cast<double>(i % n + 1 + i / n % 2)) << "row " << i / n << ", column " << i % n;
-  }
 }
 
 TEST(MatmulKernelShapes, everyExpertTimesTheSameRows) {
