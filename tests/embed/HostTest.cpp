@@ -15,6 +15,7 @@ namespace {
 using test::ReversePool;
 using test::StartingPool;
 using test::WatchedMemory;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 Program tiny() { return Program(tinyProgramData()); }
@@ -109,6 +110,19 @@ TEST(Host, WhatAWorkerThrowsReachesTheCallerOnEveryPool) {
     });
     EXPECT_EQ(sum, 4950);
   }
+}
+
+TEST(Host, AWorkerTakesItsOwnShareFromTheFrontAndThenTheEndsOfOthers) {
+  Workers workers(std::make_shared<ReversePool>(3)); // of which the last finds all the work
+  std::vector<int64_t> begins, ends;
+  workers.run(50, [&](int worker, int64_t begin, int64_t end) {
+    EXPECT_EQ(worker, 2);
+    begins.push_back(begin);
+    ends.push_back(end);
+  });
+  // Shares of 17, 17 and 16 items, by two.
+  EXPECT_THAT(begins, ElementsAre(34, 36, 38, 40, 42, 44, 46, 48, 15, 13, 11, 9, 7, 5, 3, 1, 0, 32, 30, 28, 26, 24, 22, 20, 18, 17));
+  EXPECT_THAT(ends, ElementsAre(36, 38, 40, 42, 44, 46, 48, 50, 17, 15, 13, 11, 9, 7, 5, 3, 1, 34, 32, 30, 28, 26, 24, 22, 20, 18));
 }
 
 /// Calls what `indices` says instead of what it was asked.

@@ -8,6 +8,8 @@
 #include "tests/runtime/Faults.h"
 #include "tests/runtime/TinyProgram.h"
 
+#include <gmock/gmock.h>
+
 #include <atomic>
 #include <cstring>
 #include <dirent.h>
@@ -220,6 +222,24 @@ TEST(Workers, CoversEveryItemOnceAndKeepsWorkersApart) {
       ASSERT_EQ(count, 1);
   }
   EXPECT_FAULT(pool.run(100, [](int, int64_t, int64_t) { throw Error(Fault::Data, "from a worker"); }), Fault::Data, "from a worker");
+}
+
+// So that what a run leaves in a core's caches is what the next one looks for there.
+TEST(Workers, BeginWithTheSameShareInEveryRun) {
+  Workers pool(3);
+  for (int run = 0; run < 20; ++run) {
+    std::atomic<int> begun{0};
+    int64_t first[3] = {-1, -1, -1};
+    pool.run(300, [&](int worker, int64_t begin, int64_t) {
+      if (first[worker] >= 0)
+        return;
+      first[worker] = begin;
+      ++begun;
+      while (begun < 3) // nobody is late
+        std::this_thread::yield();
+    });
+    EXPECT_THAT(first, testing::ElementsAre(0, 100, 200));
+  }
 }
 
 TEST(CpuCount, ReadsCgroupQuotas) {

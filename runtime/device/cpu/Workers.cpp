@@ -9,6 +9,8 @@
 #include <atomic>
 #include <exception>
 #include <fmt/format.h>
+#include <span>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -31,6 +33,8 @@ private:
 };
 
 constexpr int kMaxThreads = 4096;
+constexpr int64_t kBlocks = 8; // a worker: the last to finish is late by an eighth of its share
+constexpr size_t kApart = 128; // bytes: two lines, as what fetches ahead takes them in pairs
 
 // pthreadpool is not built with the thread sanitizer, which so cannot see that what comes before a run happens before its calls, and those before what
 // comes behind it.
@@ -76,27 +80,61 @@ void Workers::runInline(int64_t items, const Work& work) {
   work(0, 0, items);
 }
 
-/// The items of one run. A worker takes block after block until there is none: who comes late, or alone, changes nothing but the time.
+/// What nobody has begun of one worker's share of the items: it takes them from the front, others from the back.
+struct alignas(kApart) Share {
+  std::atomic<int64_t> left{0};
+  int64_t front = 0; // the worker's own
+  std::atomic<int64_t> back{0};
+
+  /// So many of them that only the caller works on, at most `most`; 0: there are none.
+  int64_t claim(int64_t most) {
+    int64_t seen = left.load(std::memory_order_relaxed), count;
+    do
+      count = std::min(most, seen);
+    while (count > 0 && !left.compare_exchange_weak(seen, seen - count, std::memory_order_relaxed));
+    return count;
+  }
+};
+
+/// The items of one run. A worker's share of them is the same in every run of so many items, so that it finds in its caches what it left there in the runs
+/// before: to fetch a line from another core's may take longer than from memory. When its own is done it takes the ends of the others': who comes late, or
+/// alone, changes nothing but the time.
 struct Workers::Task {
   const Work& work;
-  int64_t items, block;
-  std::atomic<int64_t> next{0};
+  int64_t block;
+  std::span<Share> shares;
   std::atomic<bool> failed{false};
   std::exception_ptr error{};
+
+  Task(const Work& work, int64_t items, std::span<Share> shares) : work(work), shares(shares) {
+    auto workers = static_cast<int64_t>(shares.size());
+    block = std::max<int64_t>(1, items / (workers * kBlocks));
+    int64_t each = items / workers, more = items % workers, first = 0;
+    for (Share& share : shares) {
+      share.left = each + (more-- > 0);
+      share.front = first;
+      share.back = first += share.left;
+    }
+  }
 
   void asWorker(int64_t worker) noexcept {
     DefaultFloats floats;
     try {
-      while (true) {
-        int64_t begin = next.fetch_add(block, std::memory_order_relaxed);
-        if (begin >= items)
-          return;
-        work(static_cast<int>(worker), begin, std::min(begin + block, items));
+      auto number = static_cast<size_t>(worker);
+      auto call = [&](int64_t begin, int64_t count) { work(static_cast<int>(worker), begin, begin + count); };
+      Share& own = shares[number];
+      while (int64_t count = own.claim(block))
+        call(std::exchange(own.front, own.front + count), count);
+      for (size_t i = 1; i < shares.size(); ++i) {
+        Share& other = shares[(number + i) % shares.size()];
+        while (int64_t count = other.claim(block))
+          call(other.back.fetch_sub(count, std::memory_order_relaxed) - count, count);
       }
     } catch (...) {
       if (!failed.exchange(true))
         error = std::current_exception();
-      next.store(items, std::memory_order_relaxed);
+      for (Share& share : shares)
+        share.left.store(0, std::memory_order_relaxed);
     }
   }
 };
@@ -106,9 +144,9 @@ void Workers::run(int64_t items, const Work& work) {
     runInline(items, work);
     return;
   }
-  // About eight blocks a worker: the last to finish is late by an eighth of its share.
   int64_t workers = std::min<int64_t>(count_, items);
-  Task task{work, items, std::max<int64_t>(1, items / (workers * 8))};
+  std::vector<Share> shares(static_cast<size_t>(workers));
+  Task task(work, items, shares);
   // One index a worker: an index belongs to one thread at a time, so scratch by worker is never shared.
   if (host_) {
     std::vector<std::atomic<bool>> begun(static_cast<size_t>(workers));
