@@ -3,16 +3,15 @@
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Schedule.h"
 
-#include "llvm/Support/MathExtras.h"
-
 namespace moec::codegen::cpu {
 
 namespace {
 
 // These kernels stream through memory: large pieces keep the prefetchers busy.
 constexpr int64_t kPieceBytes = 4 * kItemBytes;
-constexpr int64_t kLine = 64; // elements: a piece begins on a cache line
-constexpr int64_t kSlot = 8;  // bytes of a number between two stages
+constexpr int64_t kLine = 64;    // elements: a piece begins on a cache line
+constexpr int64_t kSlot = 8;     // bytes of a number between two stages
+constexpr int64_t kItems = 1024; // of a stage: some for each of many threads
 
 } // namespace
 
@@ -78,68 +77,47 @@ Value FamilyCode::loadNumber(mlir::Value number) {
 
 Size FamilyCode::operations() const { return parts_.operations(elementCost); }
 
-void FamilyCode::writePiece(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write) {
-  int64_t first = 0, all = parts_.pieces(block);
-  for (const TensorFamily& family : parts_.families) {
-    int64_t count = 0;
-    for (const TensorFamily::Member& member : family.members)
-      count += (member.elements + block - 1) / block;
-    if (count == all)
-      return write(family, pieceOf(family, item, 0, block));
-    Value isIts = k_.bitAnd(k_.compare(ir::Predicate::GE, item, k_.index(first)), k_.compare(ir::Predicate::LT, item, k_.index(first + count)));
-    if (count > 0)
-      k_.when(isIts, [&] { write(family, pieceOf(family, item, first, block)); });
-    first += count;
+Size FamilyCode::items(int64_t block) const { return Size(std::min(parts_.pieces(block), kItems)); }
+
+/// One row for each member: its first piece, its elements, the places of its buffers among the launch's.
+Value FamilyCode::tableOf(const TensorFamily& family, int64_t firstPiece, int64_t block) {
+  std::vector<int64_t> table;
+  for (const TensorFamily::Member& member : family.members) {
+    table.insert(table.end(), {firstPiece, member.elements});
+    for (unsigned input : member.inputs)
+      table.push_back(input);
+    for (size_t i = 0; i < outputsOf(family); ++i)
+      table.push_back(k_.inputCount() + member.sinks[i]);
+    firstPiece += (member.elements + block - 1) / block;
   }
+  auto type = mlir::RankedTensorType::get({static_cast<int64_t>(table.size())}, mlir::IntegerType::get(k_.kernel().getContext(), 64));
+  return k_.constantData(mlir::DenseElementsAttr::get(type, llvm::ArrayRef<int64_t>(table)));
 }
 
-/// One row for each member: its first piece, its elements, the places of its buffers among the launch's. Behind them rows that no piece reaches, to a power
-/// of two: the search needs no bounds.
-FamilyCode::Piece FamilyCode::pieceOf(const TensorFamily& family, Value item, int64_t firstPiece, int64_t block) {
-  bool isUpdate = parts_.totals.empty();
-  size_t outputs = isUpdate ? family.values.size() : 0;
-  Piece piece{item, {}, {}, {}, {}};
-  Value own = firstPiece ? k_.sub(item, firstPiece) : item; // among the family's
-  Value firstOfMember = k_.index(0), elements;
-  if (family.members.size() == 1) {
-    const TensorFamily::Member& member = family.members.front();
-    elements = k_.index(member.elements);
-    for (unsigned input : member.inputs)
-      piece.inputs.push_back(k_.input(input));
-    for (size_t i = 0; i < outputs; ++i)
-      piece.outputs.push_back(k_.output(member.sinks[i]));
-  } else {
-    std::vector<int64_t> table;
-    int64_t first = 0, rows = static_cast<int64_t>(llvm::PowerOf2Ceil(family.members.size()));
-    for (const TensorFamily::Member& member : family.members) {
-      table.insert(table.end(), {first, member.elements});
-      for (unsigned input : member.inputs)
-        table.push_back(input);
-      for (size_t i = 0; i < outputs; ++i)
-        table.push_back(k_.inputCount() + member.sinks[i]);
+void FamilyCode::writePieces(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write) {
+  int64_t count = *items(block).constant(), first = 0;
+  for (const TensorFamily& family : parts_.families) {
+    Value table = tableOf(family, first, block);
+    for (const TensorFamily::Member& member : family.members)
       first += (member.elements + block - 1) / block;
-    }
-    int64_t width = static_cast<int64_t>(2 + family.arguments.size() + outputs);
-    table.resize(static_cast<size_t>(rows * width), std::numeric_limits<int64_t>::max());
-    mlir::MLIRContext* context = k_.kernel().getContext();
-    auto type = mlir::RankedTensorType::get({rows * width}, mlir::IntegerType::get(context, 64));
-    Value data = k_.constantData(mlir::DenseElementsAttr::get(type, llvm::ArrayRef<int64_t>(table)));
-    Value row = k_.index(0);
-    auto field = [&](Value ofRow, int64_t i) { return k_.load(k_.i64(), k_.at(data, k_.add(k_.mul(ofRow, width), i), k_.i64())); };
-    for (int64_t step = rows / 2; step > 0; step /= 2) {
-      Value next = k_.add(row, step);
-      row = k_.choose(k_.compare(ir::Predicate::LE, field(next, 0), own), next, row);
-    }
-    firstOfMember = field(row, 0);
-    elements = field(row, 1);
-    for (size_t i = 0; i < family.arguments.size(); ++i)
-      piece.inputs.push_back(k_.buffer(field(row, static_cast<int64_t>(2 + i))));
-    for (size_t i = 0; i < outputs; ++i)
-      piece.outputs.push_back(k_.buffer(field(row, static_cast<int64_t>(2 + family.arguments.size() + i))));
+    k_.loop(k_.index(0), k_.index(static_cast<int64_t>(family.members.size())), k_.index(1), [&](Value row) {
+      int64_t width = static_cast<int64_t>(2 + family.arguments.size() + outputsOf(family));
+      auto field = [&](int64_t i) { return k_.load(k_.i64(), k_.at(table, k_.add(k_.mul(row, width), i), k_.i64())); };
+      Value firstOfMember = field(0), elements = field(1), pieces = k_.div(k_.add(elements, block - 1), k_.index(block));
+      // Members of few pieces begin at different items.
+      Value shift = k_.rem(firstOfMember, k_.index(count));
+      auto until = [&](Value ofItem) { return k_.div(k_.add(k_.mul(ofItem, pieces), shift), k_.index(count)); };
+      k_.loop(until(item), until(k_.add(item, 1)), k_.index(1), [&](Value own) {
+        Piece piece{k_.add(firstOfMember, own), k_.mul(own, block), {}, {}, {}};
+        piece.count = k_.min(k_.index(block), k_.sub(elements, piece.first));
+        for (size_t i = 0; i < family.arguments.size(); ++i)
+          piece.inputs.push_back(k_.buffer(field(static_cast<int64_t>(2 + i))));
+        for (size_t i = 0; i < outputsOf(family); ++i)
+          piece.outputs.push_back(k_.buffer(field(static_cast<int64_t>(2 + family.arguments.size() + i))));
+        write(family, piece);
+      });
+    });
   }
-  piece.first = k_.mul(k_.sub(own, firstOfMember), block);
-  piece.count = k_.min(k_.index(block), k_.sub(elements, piece.first));
-  return piece;
 }
 
 //===--- elements ---===//

@@ -25,8 +25,11 @@ public:
   };
   /// What the elements of all tensors take.
   Size operations() const;
-  /// Inside of a stage whose items are the pieces.
-  void writePiece(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write);
+  /// Of a stage that works on the pieces. An item has its share of every tensor: the first items have the first pieces of each, as in kernels whose items go
+  /// through the rows or the matrices of one tensor, so that a thread meets in all of them what it has in its caches.
+  Size items(int64_t block) const;
+  /// Inside of such a stage: the pieces of an item.
+  void writePieces(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write);
 
   int64_t lanesOf(const TensorFamily& family) const;
   /// Vectors of elements, piece by piece: `use` takes the family's values at first + i.
@@ -38,7 +41,9 @@ private:
   Value numberAt(unsigned place);
   Value loadNumber(mlir::Value number);
   Value loadTensor(mlir::Value value, Value pointer, Value place, int64_t lanes, Value mask);
-  Piece pieceOf(const TensorFamily& family, Value piece, int64_t firstPiece, int64_t block);
+  /// How many pointers of results its pieces have.
+  size_t outputsOf(const TensorFamily& family) const { return parts_.totals.empty() ? family.values.size() : 0; }
+  Value tableOf(const TensorFamily& family, int64_t firstPiece, int64_t block);
 
   KernelBuilder& k_;
   TensorFamilies parts_;

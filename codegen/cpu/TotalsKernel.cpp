@@ -1,5 +1,5 @@
-// totals: sums of many tensors, each over all its elements, and what is made of them; an item is a piece of one tensor.
-//   for each vector of the piece: all operands, all ops; sums side by side, then these as a tree: partials[piece]
+// totals: sums of many tensors, each over all its elements, and what is made of them; an item is a share of each.
+//   for each piece of the share, for each vector of it: all operands, all ops; sums side by side, then these as a tree: partials[piece]
 //   for each sum: its pieces' partials, in their order
 //   one item: the numbers made of the sums
 // A piece's length depends on the shapes alone, so the bits do not depend on the number of threads.
@@ -23,8 +23,9 @@ public:
     partials_ = k_.addWorkspace(Size(pieces * width_ * 8));
     totals_ = k_.addWorkspace(Size(totals * 8));
     code_.addWorkspaces();
-    k_.stage(Size(pieces), code_.operations(),
-             [&](Value item) { code_.writePiece(item, block_, [&](const TensorFamily& family, const FamilyCode::Piece& piece) { sumPiece(family, piece); }); });
+    k_.stage(code_.items(block_), code_.operations(), [&](Value item) {
+      code_.writePieces(item, block_, [&](const TensorFamily& family, const FamilyCode::Piece& piece) { sumPiece(family, piece); });
+    });
     k_.stage(Size(totals), Size(pieces * width_), [&](Value item) { joinPieces(item); });
     code_.writeNumbers([&](ir::ReduceOp reduce) { return totalOf(reduce); });
   }

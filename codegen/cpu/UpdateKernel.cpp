@@ -1,6 +1,6 @@
-// update: the tensors of one step, each changed element by element; an item is a piece of one of them.
+// update: the tensors of one step, each changed element by element; an item is a share of each of them.
 //   [ one item: the numbers that all read ]
-//   for each vector of the piece: all operands, all ops, all results
+//   for each piece of the share, for each vector of it: all operands, all ops, all results
 // A result may lie in the memory of an argument of the same tensor: each vector is read before it is written, and no item reads what another writes.
 #include "codegen/cpu/FamilyCode.h"
 #include "codegen/cpu/Kernels.h"
@@ -22,9 +22,9 @@ mlir::LogicalResult buildUpdate(KernelBuilder& k, ir::KernelOp kernel) {
   code.addWorkspaces();
   if (code.parts().needsNumbers())
     code.writeNumbers();
-  if (int64_t pieces = code.parts().pieces(schedule->block))
-    k.stage(Size(pieces), code.operations(), [&](Value item) {
-      code.writePiece(item, schedule->block, [&](const TensorFamily& family, const FamilyCode::Piece& piece) {
+  if (code.parts().pieces(schedule->block) > 0)
+    k.stage(code.items(schedule->block), code.operations(), [&](Value item) {
+      code.writePieces(item, schedule->block, [&](const TensorFamily& family, const FamilyCode::Piece& piece) {
         code.writeElements(family, piece, [&](Value i, Value mask, const Values& values) {
           Value place = k.add(piece.first, i);
           for (auto [n, value] : llvm::enumerate(family.values)) {
