@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/ValueKinds.h"
@@ -187,33 +188,31 @@ void run(const BenchFlags& flags, const CLI::App& command) {
 
 void addBenchCommand(CLI::App& app) {
   auto flags = std::make_shared<BenchFlags>();
-  CLI::App* command = app.add_subcommand("bench", "Measure a model's calls and each of its kernels beside the limits of the machine");
+  CLI::App* command = addSubcommand(app, "bench", "Measure a model's calls and each of its kernels beside the limits of the machine");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("model.json or program.moec; with --compare also a result that -o wrote");
   addWeightFlags(*command, *flags);
   command->get_option("--init")->description("weights drawn by the model's init rules (default: 0, without --weights)");
   addSeedFlag(*command, *flags, "seed of the generated inputs, and of random draws (default 0)");
-  command
-      ->add_option("--tokens", flags->tokens,
-                   "benchmarks of so many tokens a call, with commas between, as 1,8,64: changes the last size of the model's first input that --size does not "
-                   "give, and one before it is 1 (default: the model's check size)")
+  addOption(*command, "--tokens", flags->tokens,
+            "benchmarks of so many tokens a call, with commas between, as 1,8,64: changes the last size of the model's first input that --size does not "
+            "give, and one before it is 1 (default: the model's check size)")
       ->type_name("N,N,..");
   addSizeFlag(*command, *flags);
   addTrainFlags(*command, *flags, "a step of training, not a call of inference");
   addDeviceFlags(*command, *flags);
-  command->add_option("--repetitions", flags->repetitions, "how often each benchmark is measured (default 10)")->type_name("N")->check(CLI::Range(1, 100000));
-  command->add_option("--min-time", flags->minSeconds, "seconds of calls in a repetition, at least (default 0.05)")
+  addOption(*command, "--repetitions", flags->repetitions, "how often each benchmark is measured (default 10)")->type_name("N")->check(CLI::Range(1, 100000));
+  addOption(*command, "--min-time", flags->minSeconds, "seconds of calls in a repetition, at least (default 0.05)")
       ->type_name("SECONDS")
       ->check(CLI::Range(1e-6, 3600.0));
-  command
-      ->add_option("--compare", flags->compare,
-                   "is MODEL, as B, faster than this, A? Two results of -o, or two models or programs, which are then measured by turns")
+  addOption(*command, "--compare", flags->compare,
+            "is MODEL, as B, faster than this, A? Two results of -o, or two models or programs, which are then measured by turns")
       ->type_name("MODEL");
   auto* format =
-      command->add_option("--format", flags->format, "how results are printed (default table)")->type_name("LAYOUT")->check(CLI::IsMember(wordsOf("LAYOUT")));
-  command->add_option("--html", flags->html, "write a page with each kernel on the machine's roofline")->type_name("PAGE");
-  command->add_option("-o,--output", flags->output, "write the results as JSON too, for --compare")->type_name("RESULT");
+      addOption(*command, "--format", flags->format, "how results are printed (default table)")->type_name("LAYOUT")->check(CLI::IsMember(wordsOf("LAYOUT")));
+  addOption(*command, "--html", flags->html, "write a page with each kernel on the machine's roofline")->type_name("PAGE");
+  addOption(*command, "-o,--output", flags->output, "write the results as JSON too, for --compare")->type_name("RESULT");
   addJsonFlag(*command, *flags);
   command->get_option("--json")->excludes(format)->description("print JSON, as --format json does");
   addExamples(*command,

@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/ProgramCache.h"
 #include "compiler/cli/Table.h"
 #include "compiler/cli/TuningFile.h"
@@ -257,32 +258,32 @@ void explainCache(const CacheFlags& flags) {
 
 void addCacheCommand(CLI::App& app) {
   auto flags = std::make_shared<CacheFlags>();
-  CLI::App* command = app.add_subcommand("cache", "Show, explain and clear the caches of compiled programs and kernels");
+  CLI::App* command = addSubcommand(app, "cache", "Show, explain and clear the caches of compiled programs and kernels");
   command->require_subcommand(1);
-  CLI::App* list = command->add_subcommand("list", "List what lies in the caches, what was used last first, and look for damage");
-  list->add_option("--cache-limit", flags->cacheLimit, "the limit to show (default: $MOEC_CACHE_LIMIT, or 4G)")->type_name("SIZE");
+  CLI::App* list = addSubcommand(*command, "list", "List what lies in the caches, what was used last first, and look for damage");
+  addOption(*list, "--cache-limit", flags->cacheLimit, "the limit to show (default: $MOEC_CACHE_LIMIT, or 4G)")->type_name("SIZE");
   addJsonFlag(*list, *flags);
   list->callback([flags] { listCache(*flags); });
 
-  CLI::App* clear = command->add_subcommand("clear", "Remove what lies in the caches: it costs nothing but the time to compile again");
-  clear->add_option("--older-than", flags->olderThan, "only what was not used for so long, as 90m, 12h or 30d")->type_name("AGE");
-  clear->add_flag("--tuning", flags->clearsTuning, "and the schedules that `moec tune` measured and keeps beside the caches, which cost minutes to find again")
+  CLI::App* clear = addSubcommand(*command, "clear", "Remove what lies in the caches: it costs nothing but the time to compile again");
+  addOption(*clear, "--older-than", flags->olderThan, "only what was not used for so long, as 90m, 12h or 30d")->type_name("AGE");
+  addFlag(*clear, "--tuning", flags->clearsTuning, "and the schedules that `moec tune` measured and keeps beside the caches, which cost minutes to find again")
       ->excludes("--older-than");
   addJsonFlag(*clear, *flags);
   clear->callback([flags] { clearCache(*flags); });
 
-  CLI::App* explain = command->add_subcommand("explain", "Say whether compiling a model would be a hit, and why not");
+  CLI::App* explain = addSubcommand(*command, "explain", "Say whether compiling a model would be a hit, and why not");
   addModelFlags(*explain, *flags);
   addWeightsAsFlag(*explain, *flags);
-  explain->add_flag("--draws-as-inputs", flags->drawsAsInputs, "as for compile");
-  explain->add_flag("--record", flags->record, "as for compile");
-  explain->add_flag("--replay", flags->replay, "as for compile");
+  addFlag(*explain, "--draws-as-inputs", flags->drawsAsInputs, "as for compile");
+  addFlag(*explain, "--record", flags->record, "as for compile");
+  addFlag(*explain, "--replay", flags->replay, "as for compile");
   addNonFiniteFlag(*explain, *flags);
   addTrainFlags(*explain, *flags, "as for compile");
   addEmaFlag(*explain, *flags);
   addEvaluateFlags(*explain, *flags, "as for compile");
   addContextFlags(*explain, *flags, "as for compile");
-  explain->add_flag("--input-gradients", flags->inputGradients, "as for compile")->needs("--train");
+  addFlag(*explain, "--input-gradients", flags->inputGradients, "as for compile")->needs("--train");
   addJsonFlag(*explain, *flags);
   explain->callback([flags] { explainCache(*flags); });
   Example listing{"what lies there, and what it takes", "moec cache list"}, clearing{"what was not used for a month goes", "moec cache clear --older-than 30d"},

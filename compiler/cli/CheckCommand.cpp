@@ -4,6 +4,7 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/ConversionErrors.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
 #include "runtime/Weights.h"
@@ -149,21 +150,22 @@ void check(const CheckFlags& flags) {
 
 void addCheckCommand(CLI::App& app) {
   auto flags = std::make_shared<CheckFlags>();
-  CLI::App* command = app.add_subcommand("check", "Run a program launch by launch on two devices and compare. Without "
-                                                  "weights and inputs: --init 0 and generated ones");
+  CLI::App* command = addSubcommand(app, "check",
+                                    "Run a program launch by launch on two devices and compare. Without "
+                                    "weights and inputs: --init 0 and generated ones");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
   addWeightFlags(*command, *flags);
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
   addSizeFlag(*command, *flags);
-  command->add_option("--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
-  auto* train = command->add_flag("--train", flags->train,
-                                  "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
-  command->add_flag("--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
+  addOption(*command, "--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
+  auto* train = addFlag(*command, "--train", flags->train,
+                        "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
+  addFlag(*command, "--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
   addGenerateFlags(*command, *flags);
-  command->add_flag("--full", flags->full, "the model at its real size, not at its check size");
+  addFlag(*command, "--full", flags->full, "the model at its real size, not at its check size");
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"the CPU against plain loops in double, at the model's check size", "moec check models/zoo/vit-moe.json"},
                          {"CUDA kernels without a GPU", "moec check models/zoo/vit-moe.json --device ptx-emulator:sm_90a --size batch=1"},

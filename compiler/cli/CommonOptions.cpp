@@ -1,5 +1,6 @@
 #include "compiler/cli/CommonOptions.h"
 
+#include "compiler/cli/Options.h"
 #include "compiler/cli/ValueKinds.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/WeightsAs.h"
@@ -22,7 +23,7 @@ const CLI::Validator kSeed(
     "");
 
 CLI::Option* addInitFlag(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
+  return addOption(command, "--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
 }
 
 const CLI::Validator kCount(
@@ -64,121 +65,114 @@ void addTargetFlag(CLI::App& command, CommonOptions& options, const std::string&
 }
 
 void addModelFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("file", options.file, "model.json or program.moec")->required()->type_name("MODEL");
+  addOption(command, "file", options.file, "model.json or program.moec")->required()->type_name("MODEL");
   addTargetFlag(command, options, "compile for these, with commas between (default: this machine and cpu:x86-64-v3)");
-  command.add_option("--moefy", options.moefy, "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")->type_name("RULE");
-  command.add_flag("--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
-  command
-      .add_option("--cache-limit", options.cacheLimit,
-                  "what the caches may take, as 500M or 4G; what was used least goes first (default: $MOEC_CACHE_LIMIT, or 4G)")
+  addOption(command, "--moefy", options.moefy, "replace every dense mlp by experts, as experts=4,top_k=2,gate=gshard,hidden=32")->type_name("RULE");
+  addFlag(command, "--no-cache", options.noCache, "neither read nor write the caches of programs and kernels");
+  addOption(command, "--cache-limit", options.cacheLimit,
+            "what the caches may take, as 500M or 4G; what was used least goes first (default: $MOEC_CACHE_LIMIT, or 4G)")
       ->type_name("SIZE");
-  command
-      .add_option("--tuning", options.tuning,
-                  "schedules that `moec tune` measured on this CPU, from this file; off: the cost model's alone (default: $MOEC_TUNING, or tuning.jsonl beside "
-                  "the caches)")
+  addOption(command, "--tuning", options.tuning,
+            "schedules that `moec tune` measured on this CPU, from this file; off: the cost model's alone (default: $MOEC_TUNING, or tuning.jsonl beside "
+            "the caches)")
       ->type_name("TUNING");
-  command.add_flag("-g", options.debugInfo, "CPU kernels know their lines in the model, for debuggers and profilers");
-  command.add_flag("--invariant", options.invariant,
-                   "a row's results are the same bits whatever rows stand beside it, or nothing is compiled; `moec inspect` says what holds without");
-  command.add_flag("-q,--quiet", options.quiet, "no progress on stderr");
+  addFlag(command, "-g", options.debugInfo, "CPU kernels know their lines in the model, for debuggers and profilers");
+  addFlag(command, "--invariant", options.invariant,
+          "a row's results are the same bits whatever rows stand beside it, or nothing is compiled; `moec inspect` says what holds without");
+  addFlag(command, "-q,--quiet", options.quiet, "no progress on stderr");
 }
 
 void addWeightsAsFlag(CLI::App& command, CommonOptions& options) {
-  command
-      .add_option("--weights-as", options.weightsAs,
-                  "keep weights of products as bf16, as int8 with a scale for each 32 of the depth, or int8:GROUP; not gates', and only of f32 models on CPUs")
+  addOption(command, "--weights-as", options.weightsAs,
+            "keep weights of products as bf16, as int8 with a scale for each 32 of the depth, or int8:GROUP; not gates', and only of f32 models on CPUs")
       ->type_name("FORMAT")
       ->check(kWeightsAs);
 }
 
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
-  auto* train = command.add_flag("--train", options.train, words);
-  command.add_flag("--accumulate", options.accumulate, "with --train: gradients add up over several calls until they are applied")->needs(train);
-  command.add_flag("--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")
+  auto* train = addFlag(command, "--train", options.train, words);
+  addFlag(command, "--accumulate", options.accumulate, "with --train: gradients add up over several calls until they are applied")->needs(train);
+  addFlag(command, "--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")
       ->needs(train);
 }
 
 void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
-  command.add_flag("--evaluate", options.evaluate, words);
-  command.add_flag("--statistics", options.statistics, "with --train or --evaluate: how many choices each expert took, and how many none did, are results too");
+  addFlag(command, "--evaluate", options.evaluate, words);
+  addFlag(command, "--statistics", options.statistics, "with --train or --evaluate: how many choices each expert took, and how many none did, are results too");
 }
 
 void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
-  auto* context = command.add_option("--context", options.context, words)->type_name("TOKENS")->check(CLI::PositiveNumber);
-  command.add_option("--batch", options.batch, "with --context: how many texts are continued at once (default: 1)")
+  auto* context = addOption(command, "--context", options.context, words)->type_name("TOKENS")->check(CLI::PositiveNumber);
+  addOption(command, "--batch", options.batch, "with --context: how many texts are continued at once (default: 1)")
       ->type_name("COUNT")
       ->check(CLI::PositiveNumber)
       ->needs(context);
 }
 
 void addGenerateFlags(CLI::App& command, CommonOptions& options) {
-  command.add_flag("--generate", options.generate, "the plan for generation, of a program that has one; of a model, name --context");
+  addFlag(command, "--generate", options.generate, "the plan for generation, of a program that has one; of a model, name --context");
   addContextFlags(command, options, "of a model: the plan for generation of texts of so many tokens at most");
 }
 
 void addEmaFlag(CLI::App& command, CommonOptions& options) {
-  command
-      .add_option("--ema", options.ema,
-                  "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
+  addOption(command, "--ema", options.ema,
+            "with --train: keep averages of the parameters, of which so much stays in a step, as 0.999; 0: none (default: as the model says)")
       ->type_name("SHARE")
       ->check(CLI::Range(0.0, 1.0))
       ->needs("--train");
 }
 
 void addNonFiniteFlag(CLI::App& command, CommonOptions& options) {
-  command
-      .add_option(
-          "--non-finite", options.nonFinite,
-          "error: router logits that are no finite numbers end a call, with the gate's name and their count (default: count, where --statistics are told)")
+  addOption(command, "--non-finite", options.nonFinite,
+            "error: router logits that are no finite numbers end a call, with the gate's name and their count (default: count, where --statistics are told)")
       ->type_name("LOGITS")
       ->check(CLI::IsMember(wordsOf("LOGITS")));
 }
 
 void addTraceFlag(CLI::App& command, CommonOptions& options) {
-  command.add_option("--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")->type_name("TRACE");
+  addOption(command, "--trace", options.trace, "write what happened when and on which thread, for ui.perfetto.dev or chrome://tracing")->type_name("TRACE");
 }
 
 void addSaveWeightsFlag(CLI::App& command, CommonOptions& options) {
   auto* init = command.get_option_no_throw("--init");
-  command.add_option("--save-weights", options.saveWeights, "write the weights of --init to a safetensors file, for --weights")
+  addOption(command, "--save-weights", options.saveWeights, "write the weights of --init to a safetensors file, for --weights")
       ->type_name("TENSORS")
       ->needs(init ? init : addInitFlag(command, options));
 }
 
 void addWeightFlags(CLI::App& command, CommonOptions& options) {
-  auto* weights = command.add_option("--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
+  auto* weights = addOption(command, "--weights", options.weights, "weights from a safetensors file")->type_name("TENSORS");
   addInitFlag(command, options)->excludes(weights);
-  command.add_flag("--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
+  addFlag(command, "--allow-nonfinite", options.allowNonFinite, "accept NaN and infinities in weights");
 }
 
 void addInputFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("--input", options.inputs, "an input from a PNG, JPEG, .npy, safetensors or JSON file; once per input")
+  addOption(command, "--input", options.inputs, "an input from a PNG, JPEG, .npy, safetensors or JSON file; once per input")
       ->allow_extra_args(false)
       ->type_name("NAME=FILE");
-  command.add_option("--draws", options.draws, "random draws from a safetensors file, by their paths in the model, instead of from --seed")
+  addOption(command, "--draws", options.draws, "random draws from a safetensors file, by their paths in the model, instead of from --seed")
       ->type_name("TENSORS");
   addSeedFlag(command, options, "seed of random draws (default 0)");
 }
 
 void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words) {
-  command.add_option("--seed", options.seed, words)->type_name("N")->check(kSeed);
+  addOption(command, "--seed", options.seed, words)->type_name("N")->check(kSeed);
 }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
-  command.add_option("--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
-  command.add_option("--threads", options.threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
-  command
-      .add_option("--max-instructions", options.maxInstructions,
-                  "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
+  addOption(command, "--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
+  addOption(command, "--threads", options.threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
+  addOption(command, "--max-instructions", options.maxInstructions,
+            "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
       ->type_name("N")
       ->check(kCount);
 }
 
 void addSizeFlag(CLI::App& command, CommonOptions& options) {
-  command.add_option("--size", options.sizes, "a symbolic size, as batch=8; once per size")->allow_extra_args(false)->type_name("NAME=N");
+  addOption(command, "--size", options.sizes, "a symbolic size, as batch=8; once per size")->allow_extra_args(false)->type_name("NAME=N");
 }
 
-void addJsonFlag(CLI::App& command, CommonOptions& options) { command.add_flag("--json", options.json, "print JSON"); }
+void addJsonFlag(CLI::App& command, CommonOptions& options) { addFlag(command, "--json", options.json, "print JSON"); }
 
 std::pair<std::string, std::string> splitAssignment(const std::string& text, const std::string& flag) {
   size_t equals = text.find('=');

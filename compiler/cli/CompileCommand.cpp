@@ -4,6 +4,7 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/KernelTable.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
@@ -181,14 +182,14 @@ void compileCommand(const CompileFlags& flags) {
 
 void addCompileCommand(CLI::App& app) {
   auto flags = std::make_shared<CompileFlags>();
-  CLI::App* command = app.add_subcommand("compile", "Compile a model to a program");
+  CLI::App* command = addSubcommand(app, "compile", "Compile a model to a program");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
-  command->add_option("-o,--output", flags->output, "the file to write (default: the model's name, .moec)")->type_name("PROGRAM");
-  command->add_flag("--draws-as-inputs", flags->drawsAsInputs, "random draws become inputs, named by their paths, for --draws");
-  command->add_flag("--record", flags->record,
-                    "what gates choose, its weights and what was dropped are results too, for `moec run --record` and for programs that train");
-  command->add_flag("--replay", flags->replay, "gates take their choices from inputs, for `moec run --replay` and for programs that train");
+  addOption(*command, "-o,--output", flags->output, "the file to write (default: the model's name, .moec)")->type_name("PROGRAM");
+  addFlag(*command, "--draws-as-inputs", flags->drawsAsInputs, "random draws become inputs, named by their paths, for --draws");
+  addFlag(*command, "--record", flags->record,
+          "what gates choose, its weights and what was dropped are results too, for `moec run --record` and for programs that train");
+  addFlag(*command, "--replay", flags->replay, "gates take their choices from inputs, for `moec run --replay` and for programs that train");
   addNonFiniteFlag(*command, *flags);
   addTrainFlags(*command, *flags, "a plan for training too: gradients, and the step of the model's optimizer");
   addEmaFlag(*command, *flags);
@@ -196,16 +197,15 @@ void addCompileCommand(CLI::App& app) {
   addContextFlags(
       *command, *flags,
       "a plan for generation too: texts of so many tokens at most are continued, keys and values of their tokens kept; --invariant is then a demand on it alone");
-  command->add_flag("--input-gradients", flags->inputGradients, "with --train: the gradients of inputs are results too, as gradient.<input>")->needs("--train");
+  addFlag(*command, "--input-gradients", flags->inputGradients, "with --train: the gradients of inputs are results too, as gradient.<input>")->needs("--train");
   auto phase = CLI::IsMember(wordsOf("PHASE"));
-  auto* stop = command->add_option("--stop-after", flags->stopAfter, "print the module after this phase")->type_name("PHASE")->check(phase);
-  command->add_option("--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")->type_name("DIR");
-  command->add_option("--from", flags->from, "MODEL is a dump, edited or not; go on with this phase")->type_name("PHASE")->check(phase);
-  command->add_flag("--time-phases", flags->timePhases, "compile even what is in the cache, and show each phase's time");
-  command->add_option("--emit", flags->emit, "print the kernels' code")->type_name("FORM")->check(CLI::IsMember(wordsOf("FORM")))->excludes(stop);
-  command
-      ->add_option("--kernels", flags->kernels,
-                   "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
+  auto* stop = addOption(*command, "--stop-after", flags->stopAfter, "print the module after this phase")->type_name("PHASE")->check(phase);
+  addOption(*command, "--dump-phases", flags->dumpPhases, "write one numbered file per phase into a folder")->type_name("DIR");
+  addOption(*command, "--from", flags->from, "MODEL is a dump, edited or not; go on with this phase")->type_name("PHASE")->check(phase);
+  addFlag(*command, "--time-phases", flags->timePhases, "compile even what is in the cache, and show each phase's time");
+  addOption(*command, "--emit", flags->emit, "print the kernels' code")->type_name("FORM")->check(CLI::IsMember(wordsOf("FORM")))->excludes(stop);
+  addOption(*command, "--kernels", flags->kernels,
+            "CUDA texts of yours, DIR/<kernel>.cu, take the place of moec's; with --emit cuda, write moec's there to begin with")
       ->type_name("DIR");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);

@@ -1,6 +1,7 @@
 #include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/Table.h"
 #include "runtime/Compile.h"
 #include "runtime/device/Device.h"
@@ -50,7 +51,7 @@ void devices(bool json) {
 
 void addDevicesCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
-  CLI::App* command = app.add_subcommand("devices", "List where programs can run, and why not elsewhere");
+  CLI::App* command = addSubcommand(app, "devices", "List where programs can run, and why not elsewhere");
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"what --device takes here", "moec devices"}});
   command->callback([flags] { devices(flags->json); });

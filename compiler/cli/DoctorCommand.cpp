@@ -2,6 +2,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/Doctor.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/Terminal.h"
 #include "runtime/core/Error.h"
 
@@ -42,7 +43,7 @@ void printText(const std::vector<Diagnosis>& list) {
 
 void addDoctorCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
-  CLI::App* command = app.add_subcommand("doctor", "Look at what this machine and this installation give moec, and say what to do about what is missing");
+  CLI::App* command = addSubcommand(app, "doctor", "Look at what this machine and this installation give moec, and say what to do about what is missing");
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"each line is ok, warn (moec works without it) or fail; only a fail is an error", "moec doctor"}});
   command->callback([flags] {

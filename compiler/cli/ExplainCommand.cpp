@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "runtime/core/Error.h"
 
@@ -95,7 +96,7 @@ void printText(const Program& program, const Plan& plan) {
 
 void addExplainCommand(CLI::App& app) {
   auto flags = std::make_shared<CommonOptions>();
-  CLI::App* command = app.add_subcommand("explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
+  CLI::App* command = addSubcommand(app, "explain", "Show per layer which ops went into which kernel, and why each kernel ends where it does");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
   describeTargetOfView(*command);

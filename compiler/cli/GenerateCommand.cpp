@@ -2,6 +2,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/GenerationSource.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
@@ -204,33 +205,30 @@ void generate(GenerateFlags flags) {
 
 void addGenerateCommand(CLI::App& app) {
   auto flags = std::make_shared<GenerateFlags>();
-  CLI::App* command = app.add_subcommand("generate", "Continue a text with a language model, as it comes");
+  CLI::App* command = addSubcommand(app, "generate", "Continue a text with a language model, as it comes");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("the folder of a training, model.json or program.moec")->type_name("MODEL");
-  auto* prompt = command->add_option("--prompt", flags->prompt, "the text to continue (default: a new line)")->type_name("TEXT");
-  command->add_option("--prompt-file", flags->promptFile, "the same from a file of UTF-8 text")->type_name("FILE")->excludes(prompt);
-  command->add_option("--tokens", flags->tokens, "how many tokens at most; a token that ends texts ends it before (default: 100)")
+  auto* prompt = addOption(*command, "--prompt", flags->prompt, "the text to continue (default: a new line)")->type_name("TEXT");
+  addOption(*command, "--prompt-file", flags->promptFile, "the same from a file of UTF-8 text")->type_name("FILE")->excludes(prompt);
+  addOption(*command, "--tokens", flags->tokens, "how many tokens at most; a token that ends texts ends it before (default: 100)")
       ->type_name("COUNT")
       ->check(CLI::PositiveNumber);
-  command
-      ->add_option("--temperature", flags->sampling.temperature,
-                   "scores are divided by it: 0 takes the best token always, 1 draws by the model's probabilities (default: 0.8)")
+  addOption(*command, "--temperature", flags->sampling.temperature,
+            "scores are divided by it: 0 takes the best token always, 1 draws by the model's probabilities (default: 0.8)")
       ->type_name("X");
-  command->add_option("--top-k", flags->sampling.topK, "draw among the K best tokens alone; 0: among all (default)")->type_name("K");
-  command->add_option("--top-p", flags->sampling.topP, "draw among the fewest tokens whose probabilities add up to this (default: 1, all)")->type_name("SHARE");
+  addOption(*command, "--top-k", flags->sampling.topK, "draw among the K best tokens alone; 0: among all (default)")->type_name("K");
+  addOption(*command, "--top-p", flags->sampling.topP, "draw among the fewest tokens whose probabilities add up to this (default: 1, all)")->type_name("SHARE");
   addSeedFlag(*command, *flags, "seed of the draws of tokens (default 0)");
   addWeightFlags(*command, *flags);
-  command->add_option("--checkpoint", flags->checkpoint, "of a training: last, best or the number of a step (default: last)")
+  addOption(*command, "--checkpoint", flags->checkpoint, "of a training: last, best or the number of a step (default: last)")
       ->type_name("CHECKPOINT")
       ->excludes("--weights");
-  command
-      ->add_option("--tokenizer", flags->tokenizer,
-                   "bytes, or a file: tokenizer.model of SentencePiece, tokenizer.json of Hugging Face (default: the training's)")
+  addOption(*command, "--tokenizer", flags->tokenizer,
+            "bytes, or a file: tokenizer.model of SentencePiece, tokenizer.json of Hugging Face (default: the training's)")
       ->type_name("TOKENIZER");
-  command
-      ->add_option("--context", flags->context,
-                   "tokens that the model sees at once; when they are full, the last half of them goes on (default: as many as the model takes, or 1024)")
+  addOption(*command, "--context", flags->context,
+            "tokens that the model sees at once; when they are full, the last half of them goes on (default: as many as the model takes, or 1024)")
       ->type_name("TOKENS")
       ->check(CLI::PositiveNumber);
   addDeviceFlags(*command, *flags);

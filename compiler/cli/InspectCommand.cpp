@@ -5,6 +5,7 @@
 #include "compiler/cli/KernelTable.h"
 #include "compiler/cli/MemoryForecast.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/ProgramSummary.h"
 #include "compiler/cli/Table.h"
@@ -333,7 +334,7 @@ void inspect(const InspectFlags& flags, const CLI::App& command) {
 
 void addInspectCommand(CLI::App& app) {
   auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command = app.add_subcommand("inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
+  CLI::App* command = addSubcommand(app, "inspect", "Show parameters, work, kernels and memory of a program, and take it apart; show how a training went");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
   command->get_option("file")->description("model.json or program.moec; or the folder of a training, for its numbers and its page of curves, DIR/index.html");
@@ -343,10 +344,10 @@ void addInspectCommand(CLI::App& app) {
   addGenerateFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
-  command->add_option("--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
+  addOption(*command, "--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--extract", flags->extract, "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
+  addOption(*command, "--extract", flags->extract, "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);
   command->get_option("--json")->description("print JSON; of a training, what `moec train --json` prints");

@@ -3,6 +3,7 @@
 #include "compiler/cli/Commands.h"
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
@@ -100,24 +101,23 @@ void run(const RunFlags& flags) {
 
 void addRunCommand(CLI::App& app) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* command = app.add_subcommand("run", "Run a model or a compiled program on inputs, and print its outputs");
+  CLI::App* command = addSubcommand(app, "run", "Run a model or a compiled program on inputs, and print its outputs");
   addModelFlags(*command, *flags);
   addWeightsAsFlag(*command, *flags);
   addWeightFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addInputFlags(*command, *flags);
   addDeviceFlags(*command, *flags);
-  command->add_option("--output", flags->output, "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
+  addOption(*command, "--output", flags->output, "write the outputs to FILE (.npy for one, .safetensors or .json for all) instead of printing them")
       ->type_name("RESULTS");
-  command
-      ->add_option(
-          "--record", flags->record,
-          "write what gates chose to a safetensors file: of each gate choices (tokens, choices per token), in front of capacity, weights, and which choices were kept")
+  addOption(
+      *command, "--record", flags->record,
+      "write what gates chose to a safetensors file: of each gate choices (tokens, choices per token), in front of capacity, weights, and which choices were kept")
       ->type_name("TENSORS");
-  command->add_option("--replay", flags->replay, "gates take their choices from such a file; weights are their scores at these")->type_name("TENSORS");
+  addOption(*command, "--replay", flags->replay, "gates take their choices from such a file; weights are their scores at these")->type_name("TENSORS");
   addNonFiniteFlag(*command, *flags);
-  command->add_flag("--no-checks", flags->noChecks, "ptx-emulator: results only, without a look at uninitialised reads and races");
-  command->add_option("--kernel-files", flags->kernelFiles, "cpu: write the kernels into this folder and run them from there, where perf finds their names")
+  addFlag(*command, "--no-checks", flags->noChecks, "ptx-emulator: results only, without a look at uninitialised reads and races");
+  addOption(*command, "--kernel-files", flags->kernelFiles, "cpu: write the kernels into this folder and run them from there, where perf finds their names")
       ->type_name("DIR");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);

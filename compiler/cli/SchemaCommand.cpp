@@ -1,5 +1,6 @@
 #include "compiler/cli/CommandTree.h"
 #include "compiler/cli/Commands.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/Schemas.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
@@ -14,8 +15,8 @@ namespace moec::cli {
 
 void addSchemaCommand(CLI::App& app) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("schema", "Print the JSON Schema of what a command prints with --json");
-  command->add_option("command", *name, "the command")->required()->type_name("COMMAND");
+  CLI::App* command = addSubcommand(app, "schema", "Print the JSON Schema of what a command prints with --json");
+  addOption(*command, "command", *name, "the command")->required()->type_name("COMMAND");
   addExamples(*command, {{"for a validator, or for a program that reads moec's results", "moec schema run > run.schema.json"}});
   command->callback([name] {
     auto found = schemas().find(*name);

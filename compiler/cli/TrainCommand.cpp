@@ -3,6 +3,7 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/ExitCode.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/StopSignals.h"
@@ -261,20 +262,20 @@ void train(const TrainFlags& flags) {
 
 void addTrainCommand(CLI::App& app) {
   auto flags = std::make_shared<TrainFlags>();
-  CLI::App* command = app.add_subcommand("train", "Train a model on data: checkpoints, metrics and a page of curves in a folder");
+  CLI::App* command = addSubcommand(app, "train", "Train a model on data: checkpoints, metrics and a page of curves in a folder");
   addModelFlags(*command, *flags);
   command->get_option("file")->description("model.json; with --resume also the folder of a training");
   command->get_option("--target")->description("compile for these (default: what the device runs best)");
-  command->add_option("--out", flags->out, "the folder of the training (default: the model's name, -training)")->type_name("DIR");
-  command->add_flag("--resume", flags->resume, "go on from the last checkpoint in the folder; what flags do not say stays as it was");
-  command->add_option("--config", flags->config, "a file of these settings, as the training's own train.json; flags win over it")->type_name("CONFIG");
+  addOption(*command, "--out", flags->out, "the folder of the training (default: the model's name, -training)")->type_name("DIR");
+  addFlag(*command, "--resume", flags->resume, "go on from the last checkpoint in the folder; what flags do not say stays as it was");
+  addOption(*command, "--config", flags->config, "a file of these settings, as the training's own train.json; flags win over it")->type_name("CONFIG");
   addSettings(*command, *flags);
-  command->add_option("--field", flags->fields, "an input of the model reads this field of the data; once per input")
+  addOption(*command, "--field", flags->fields, "an input of the model reads this field of the data; once per input")
       ->allow_extra_args(false)
       ->type_name("INPUT=FIELD");
-  command->add_option("--let", flags->lets, "takes the place of a value in the model's `let`; once per value")->allow_extra_args(false)->type_name("NAME=N");
+  addOption(*command, "--let", flags->lets, "takes the place of a value in the model's `let`; once per value")->allow_extra_args(false)->type_name("NAME=N");
   addDeviceFlags(*command, *flags);
-  command->add_flag("--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: less memory, more work");
+  addFlag(*command, "--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: less memory, more work");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command,

@@ -5,6 +5,7 @@
 #include "compiler/cli/CommonOptions.h"
 #include "compiler/cli/ExitCode.h"
 #include "compiler/cli/OpenProgram.h"
+#include "compiler/cli/Options.h"
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/StopSignals.h"
@@ -121,7 +122,7 @@ void run(const TuneFlags& flags) {
 
 void addTuneCommand(CLI::App& app) {
   auto flags = std::make_shared<TuneFlags>();
-  CLI::App* command = app.add_subcommand("tune", "Measure other schedules of a model's kernels on this CPU, and keep the better ones for compilations to come");
+  CLI::App* command = addSubcommand(app, "tune", "Measure other schedules of a model's kernels on this CPU, and keep the better ones for compilations to come");
   addModelFlags(*command, *flags);
   command->get_option("file")->description("model.json");
   command->get_option("--target")->description("the target whose kernels are tuned: one that this CPU runs (default: the best)");
@@ -130,16 +131,15 @@ void addTuneCommand(CLI::App& app) {
   addWeightFlags(*command, *flags);
   command->get_option("--init")->description("weights drawn by the model's init rules (default: 0, without --weights)");
   addSeedFlag(*command, *flags, "seed of the generated inputs, and of random draws (default 0)");
-  command->add_option("--budget", flags->budget, "how long to search, as 90s, 10m or 2h; what was found is measured once more behind it (default 60s)")
+  addOption(*command, "--budget", flags->budget, "how long to search, as 90s, 10m or 2h; what was found is measured once more behind it (default 60s)")
       ->type_name("TIME");
-  command
-      ->add_option("--tokens", flags->tokens,
-                   "calls of so many tokens, as `moec bench` has them; of several, with commas between, a schedule must be worse at none (default: the model's "
-                   "check size)")
+  addOption(*command, "--tokens", flags->tokens,
+            "calls of so many tokens, as `moec bench` has them; of several, with commas between, a schedule must be worse at none (default: the model's "
+            "check size)")
       ->type_name("N,N,..");
   addSizeFlag(*command, *flags);
   addTrainFlags(*command, *flags, "the kernels of a step of training, not of a call of inference");
-  command->add_option("--threads", flags->threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
+  addOption(*command, "--threads", flags->threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"ten minutes of search for calls of one token and of many", "moec tune models/zoo/lucidrains-moe.json --tokens 1,256 --budget 10m"},
                          {"the kernels of a step of training", "moec tune models/zoo/vit-moe.json --train --size batch=32"},

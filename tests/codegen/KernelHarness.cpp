@@ -8,6 +8,7 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <limits>
+#include <map>
 #include <stdexcept>
 #include <sys/mman.h>
 #include <thread>
@@ -85,7 +86,7 @@ std::unique_ptr<mlir::MLIRContext> makeContext() {
 
 //===--- calling it ---===//
 
-LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) {
+codegen::KernelImage emitKernel(ir::KernelOp kernel, const std::string& target) {
   std::string diagnostics;
   mlir::ScopedDiagnosticHandler handler(kernel.getContext(), [&](mlir::Diagnostic& diagnostic) {
     diagnostics += diagnostic.str() + "\n";
@@ -100,10 +101,17 @@ LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) {
       throw std::runtime_error(diagnostics);
     kernel.setScheduleAttr(schedule);
   }
+  static std::map<std::string, codegen::KernelImage> known;
+  std::string key = emitter->key(kernel);
+  if (auto same = known.find(key); same != known.end())
+    return same->second;
   auto image = emitter->emit(kernel);
   if (failed(image))
     throw std::runtime_error(diagnostics);
-  image_ = std::move(*image);
+  return known[key] = std::move(*image);
+}
+
+LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) : image_(emitKernel(kernel, target)) {
   for (const std::string& path : codegen::streamsOf(kernel))
     streams_.push_back(streamOf(path));
   for (mlir::Value output : kernel.getOutputs()) {

@@ -42,9 +42,13 @@ std::vector<std::string> testTargets();
 /// A context with the dialect in it.
 std::unique_ptr<mlir::MLIRContext> makeContext();
 
+/// The image of a kernel for a target; chooses a schedule when it has none. A process emits a kernel once, for tests run it at several sizes: its key holds all
+/// that its image depends on. Throws std::runtime_error with all diagnostics on failure.
+codegen::KernelImage emitKernel(ir::KernelOp kernel, const std::string& target);
+
 class LoadedKernel {
 public:
-  /// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics on failure.
+  /// Of what emitKernel() gives.
   LoadedKernel(ir::KernelOp kernel, const std::string& target = testTargets().back());
   ~LoadedKernel();
   LoadedKernel(const LoadedKernel&) = delete;

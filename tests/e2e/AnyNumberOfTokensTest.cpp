@@ -15,7 +15,7 @@ TEST(AnyNumberOfTokens, OneProgramOfSoftMoe) {
   };
   std::map<std::string, std::string> metadata;
   TensorMap nine = golden("soft-moe.f32", &metadata), two = golden("soft-moe.few-tokens");
-  Program program = compile(patchedModel("soft-moe.json", metadata.at("overrides")), {.targets = {"cpu"}});
+  Program program = compile(patchedModel("soft-moe.json", metadata.at("overrides")), {.targets = {"cpu"}, .kernelCache = sharedKernels()});
   Session session(program, "cpu");
   session.load(part(nine, "weights/"));
   for (const TensorMap* each : {&nine, &two, &nine}) {

@@ -17,6 +17,7 @@ TEST_P(Determinism, SameBytesFromAnyThreadsInTenRunsEach) {
   CompileOptions options;
   options.targets = {testTarget()};
   options.checkSizes = true;
+  options.kernelCache = sharedKernels();
   Program program = compile(patchedModel(GetParam()), options);
   std::vector<uint8_t> first;
   WatchedMemory memory; // full of NaN: whatever is read before it is written shows

@@ -25,6 +25,7 @@ std::filesystem::path onePicture() {
 std::optional<Program> compiled(const std::filesystem::path& model, std::vector<std::string> targets, std::string& missing) {
   CompileOptions options;
   options.targets = std::move(targets);
+  options.kernelCache = sharedKernels();
   try {
     return compileFile(model, options).program;
   } catch (const Error& error) {
@@ -163,6 +164,7 @@ TEST(LayerLaunches, TheDumpOfAScheduleGoesOnWithTheLayer) {
   std::ofstream(path) << dump;
   CompileOptions resume;
   resume.from = "plan";
+  resume.kernelCache = sharedKernels();
   Program again = *compileFile(path, resume).program;
   EXPECT_EQ(toJson(again.data().plans.front()), toJson(program->data().plans.front()));
 }

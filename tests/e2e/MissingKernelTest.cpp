@@ -10,6 +10,7 @@ namespace moec::test {
 TEST(MissingKernel, EveryKernelIsNeededAndNamed) {
   CompileOptions options;
   options.targets = {"cpu:x86-64-v3"};
+  options.kernelCache = sharedKernels();
   Program whole = compile(patchedModel("vit-moe.json"), options);
   ASSERT_GE(whole.data().kernels.size(), 5u);
   TemporaryFolder folder;

@@ -17,6 +17,7 @@ Program compileText(const std::string& text) {
   std::ofstream(path) << text;
   CompileOptions options;
   options.targets = {"cpu"};
+  options.kernelCache = sharedKernels();
   return compile(path, options);
 }
 
@@ -92,7 +93,7 @@ TEST(SizeRules, TokensThatAreNoEqualRunsOfWorkersAreRefused) {
 }
 
 TEST(SizeRules, ABatchOfZeroIsRefused) {
-  Program program = compile(patchedModel("vit.json"), {.targets = {"cpu"}});
+  Program program = compile(patchedModel("vit.json"), {.targets = {"cpu"}, .kernelCache = sharedKernels()});
   Session session(program, "cpu");
   session.init(0);
   EXPECT_NE(complaint(session, {{"image", Tensor(DType::F32, {0, 3, 32, 32})}}).find("zero"), std::string::npos);

@@ -6,6 +6,7 @@
 #include "runtime/core/CudaTarget.h"
 #include "runtime/core/Error.h"
 #include "runtime/emulator/ptx/Module.h"
+#include "tests/e2e/Support.h"
 #include "tests/emulator/VectorReplay.h"
 
 #include <fmt/format.h>
@@ -43,6 +44,7 @@ using Uses = std::map<std::string, std::string>;
 void collect(const std::filesystem::path& model, const std::vector<std::string>& targets, Uses& uses) {
   CompileOptions options;
   options.targets = targets;
+  options.kernelCache = moec::test::sharedKernels(); // models have kernels in common
   Program program = compile(model, options);
   for (const auto& [name, image] : program.data().kernels) {
     CudaImage parsed = CudaImage::parse(image, name);

@@ -39,7 +39,7 @@ Tensor keptRows(const Tensor& tensor, int64_t kept) {
 Trial::Trial(const Subject& subject, const std::string& target) : subject_(subject), kernel_(subject.make()) {
   if (!subject.schedule.empty())
     reschedule(kernel_.op, target, subject.schedule);
-  image_ = emitCuda(kernel_.op, target);
+  image_ = emitKernel(kernel_.op, target);
   CudaImage code = CudaImage::parse(image_.image, image_.symbol);
   ptx_ = code.ptx;
   std::istringstream text(code.source);

@@ -65,12 +65,11 @@ template <class Program> void collectChoices(Program& running, Choices& choices)
 }
 
 Program compiled(const RoutingGolden& golden, DType dtype, const std::vector<std::string>& devices, CompileOptions options) {
-  static TemporaryFolder kernels; // what stands around a gate is the same in many rows
   TemporaryFolder folder;
   auto path = folder.path() / (golden.row.name + ".json");
   std::ofstream(path) << golden.model(dtype);
   options.drawsAsInputs = true;
-  options.kernelCache = kernels.path();
+  options.kernelCache = sharedKernels(); // what stands around a gate is the same in many rows
   for (const std::string& device : devices) {
     std::string target = device.starts_with("ptx-emulator:") ? "cuda:" + device.substr(device.find(':') + 1) : "cpu";
     if (std::ranges::count(options.targets, target) == 0)

@@ -33,7 +33,7 @@ TEST(AssignCudaOnce, moreExpertsThanABlockCountsAreRefused) {
   MOEC_SKIP_WITHOUT_NVRTC();
   AssignCase c{"", 8, 1, 9000, "token_major", "2", 2};
   try {
-    emitCuda(parseAssign(c).op, "cuda:sm_90a");
+    emitKernel(parseAssign(c).op, "cuda:sm_90a");
     FAIL() << "it was written";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("assigns to 9000 of 9000 experts"), std::string::npos) << error.what();

@@ -8,7 +8,6 @@
 
 #include <cstring>
 #include <fmt/format.h>
-#include <map>
 
 namespace moec::testing {
 
@@ -54,32 +53,6 @@ int64_t CudaRun::spillBytes() const {
 }
 
 //===--- running ---===//
-
-codegen::KernelImage emitCuda(ir::KernelOp kernel, const std::string& target) {
-  std::string diagnostics;
-  mlir::ScopedDiagnosticHandler handler(kernel.getContext(), [&](mlir::Diagnostic& diagnostic) {
-    diagnostics += diagnostic.str() + "\n";
-    return mlir::success();
-  });
-  auto emitter = codegen::makeEmitter(target, diagnostics);
-  if (!emitter)
-    throw std::runtime_error(diagnostics);
-  if (!kernel.getScheduleAttr()) {
-    auto schedule = emitter->chooseSchedule(kernel);
-    if (!schedule)
-      throw std::runtime_error(diagnostics);
-    kernel.setScheduleAttr(schedule);
-  }
-  // Tests run one kernel at several sizes: its key holds all that its image depends on.
-  static std::map<std::string, codegen::KernelImage> known;
-  std::string key = emitter->key(kernel);
-  if (auto same = known.find(key); same != known.end())
-    return same->second;
-  auto image = emitter->emit(kernel);
-  if (failed(image))
-    throw std::runtime_error(diagnostics);
-  return known[key] = std::move(*image);
-}
 
 namespace {
 
@@ -157,7 +130,7 @@ int64_t elementsOfRow(const Tensor& tensor) { return tensor.shape()[0] ? tensor.
 } // namespace
 
 CudaRun runOnEmulator(ir::KernelOp kernel, const std::vector<Tensor>& inputs, const CudaOptions& options) {
-  codegen::KernelImage image = emitCuda(kernel, options.target);
+  codegen::KernelImage image = emitKernel(kernel, options.target);
   CudaImage code = CudaImage::parse(image.image, image.symbol);
   std::string ptx = options.compiler == PtxBy::Clang ? clangPtx(code.source, findCudaTarget(options.target)->arch) : code.ptx;
   CudaRun run = launchOnEmulator(kernel, image, ptx, inputs, options);

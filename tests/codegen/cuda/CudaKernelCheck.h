@@ -56,8 +56,6 @@ struct BadPtx : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Chooses a schedule when the kernel has none. Throws std::runtime_error with all diagnostics when the kernel cannot be emitted.
-codegen::KernelImage emitCuda(ir::KernelOp kernel, const std::string& target);
 /// Launches an emitted kernel with PTX that may not be the image's own. Throws std::runtime_error when a launch is refused.
 CudaRun launchOnEmulator(ir::KernelOp kernel, const codegen::KernelImage& image, const std::string& ptx, const std::vector<Tensor>& inputs,
                          const CudaOptions& options);

@@ -18,7 +18,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, OrderCuda, ::testing::ValuesIn(orderCases()), []
 std::string refusalOf(int64_t workers) {
   ParsedKernel kernel = parseOrder({.name = "", .kind = "swipe", .tokens = workers, .choices = 1, .experts = workers, .workers = workers});
   try {
-    emitCuda(kernel.op, "cuda:sm_90a");
+    emitKernel(kernel.op, "cuda:sm_90a");
   } catch (const std::exception& error) {
     return error.what();
   }

@@ -1,0 +1,19 @@
+#pragma once
+// Declares commands, options and flags in CLI11's tree. The library is templates and inline functions alone: Options.cpp has the machine code of what stands
+// here, where every command would take seconds to compile its own.
+
+#include <string>
+
+namespace CLI {
+class App;
+class Option;
+} // namespace CLI
+
+namespace moec::cli {
+
+CLI::App* addSubcommand(CLI::App& parent, const std::string& name, const std::string& description);
+/// `names` as CLI11 writes them: "-o,--output"; without dashes a positional. Options.cpp lists the types of values.
+template <class T> CLI::Option* addOption(CLI::App& command, const std::string& names, T& value, const std::string& description);
+CLI::Option* addFlag(CLI::App& command, const std::string& names, bool& value, const std::string& description);
+
+} // namespace moec::cli
