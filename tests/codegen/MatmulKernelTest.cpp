@@ -261,6 +261,25 @@ TEST_P(MatmulKernel, bLiesTransposed) {
                    k});
 }
 
+/// Rows of a weight, and the gradient of what they were multiplied by: they are read where they lie.
+TEST(MatmulKernelShapes, rowsOfAWeight) {
+  for (auto [type, m, n, k] : {Shape3{DType::F32, 3, 64, 40}, Shape3{DType::F32, 300, 37, 29}, Shape3{DType::F64, 5, 16, 24}, Shape3{DType::BF16, 19, 40, 33}})
+    for (bool isTurned : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << name(type) << " m " << m << (isTurned ? ", turned" : ""));
+      int64_t rows = isTurned ? k : n, width = isTurned ? n : k;
+      expectReference({[&, type = type, k = k](KernelMaker& maker, const Weights&) {
+                         mlir::OpBuilder& b = maker.builder();
+                         mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(rows + 9), text(width)});
+                         mlir::Value part = maker.make<ir::SliceOp>(w, b.getI64IntegerAttr(0), b.getStringAttr("5"), b.getStringAttr(text(rows)));
+                         return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, isTurned ? exchange(maker, part) : part)});
+                       },
+                       {randomTensor(type, {m, k}, 1), randomTensor(type, {rows + 9, width}, 2)},
+                       -1,
+                       {{"m", m}},
+                       k});
+    }
+}
+
 /// The gradient of w where dy or x are narrow and the other is copied: each is read where it lies, slices of the wide one are fetched ahead.
 TEST(MatmulKernelShapes, narrowAndWideLieTransposed) {
   DType type = DType::F32;
