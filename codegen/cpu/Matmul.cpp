@@ -10,7 +10,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kFewItems = 8; // of a product of few rows, where it has as many panels
+constexpr int64_t kFewItems = 8; // of a product of few blocks of rows, where they meet as many panels
 
 bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transposed; }
 
@@ -112,10 +112,8 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
   Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
   Size batches = ir::product(plan.batch), inItem = schedule.panels;
-  if (fewMakePanels(plan)) { // a piece for each of some threads
-    Size ofFew = Size::min(schedule.panels, Size::max(1, Size::floorDiv(panels * batches, kFewItems)));
-    inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
-  }
+  if (fewMakePanels(plan) || !schedule.packRows) // a piece for each of some threads; rows that are copied are so for each of them
+    inItem = Size::min(inItem, Size::max(1, Size::floorDiv(batches * blocks * panels, kFewItems)));
   Size groups = Size::ceilDiv(panels, inItem);
   beside.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));

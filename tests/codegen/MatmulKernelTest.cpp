@@ -280,6 +280,23 @@ TEST(MatmulKernelShapes, rowsOfAWeight) {
     }
 }
 
+/// Of few rows each item takes few panels, so that threads get some; of many it takes what the schedule has.
+TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  auto write = [&](KernelMaker& maker, const Weights& weights) {
+    mlir::Value a = maker.tensor(DType::F32, {"m", "32"}), w = weights(maker, DType::F32, {512, 32});
+    return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+  };
+  KernelMaker plain(*context), packed(*context);
+  int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt))).getAs<mlir::IntegerAttr>("nr").getInt();
+  StageInfo stage = LoadedKernel(write(packed, Weights(nr)), testTargets().back()).image().stages.back();
+  EXPECT_GE(stage.items.evaluate({{"m", 20}}), 8);
+  EXPECT_LE(stage.items.evaluate({{"m", 20000}}), 20000 / 64);
+}
+
 /// The gradient of w where dy or x are narrow and the other is copied: each is read where it lies, slices of the wide one are fetched ahead.
 TEST(MatmulKernelShapes, narrowAndWideLieTransposed) {
   DType type = DType::F32;
