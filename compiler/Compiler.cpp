@@ -111,7 +111,8 @@ public:
     };
     auto fuse = [&] {
       // What is written to parameters is elementwise: products and norms would take it along. What updates share of the gradients' norm is known before them.
-      return success(pass("fuse totals", fuseTotals) && pass("fuse updates", fuseUpdates) &&
+      return success((trains || pass("hoist slices", hoistSlices)) && // of a step, the gradients' phase has done it
+                     pass("fuse totals", fuseTotals) && pass("fuse updates", fuseUpdates) &&
                      // Reshapes between a product and its residual would hide one from the other.
                      pass("sink reshapes", sinkReshapes) &&
                      // A gate's product must not become a matmul kernel of its own; weights belong to the gate, not to combine.

@@ -184,8 +184,10 @@ def pictures():
         forms = ("eager", "sdpa", "eager+c", "sdpa+c") if model == "vit" else ("dense", "dense+c", "grouped", "sorted", "dense-sdpa", "dense-sdpa+c")
         for batch, training in ((1, False), (64, False), (64, True)):
             tokens = 65 * batch
-            layer_flops = 2.0 * tokens * (32 * 384 + 128 * 32 + 2 * 65 * 128 + 2 * 32 * 32 * (2 if model == "vit-moe" else 1))
-            forward = 2.0 * 64 * batch * 48 * 32 + 2 * layer_flops
+            # Of queries and what stands behind them vit's last layer needs those of one token; gates choose among all.
+            rows = tokens + (tokens if model == "vit-moe" else batch)
+            of_queries = 32 * 128 + 2 * 65 * 128 + 128 * 32 + 2 * 32 * 32 * (2 if model == "vit-moe" else 1)
+            forward = 2.0 * (64 * batch * 48 * 32 + 2 * tokens * 32 * 256 + rows * of_queries)
             yield Work(f"{model}-b{batch}-{'train' if training else 'forward'}", model, whole, forms, {"batch": batch}, forward * (3 if training else 1), training, changes)
 
 

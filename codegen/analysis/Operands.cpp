@@ -24,6 +24,11 @@ mlir::Value exchangedFrom(mlir::Value value) {
   return rank < 2 ? mlir::Value() : transpose.getX();
 }
 
+ir::SliceOp rowsSlice(mlir::Value value) {
+  auto slice = value.getDefiningOp<ir::SliceOp>();
+  return slice && slice.getAxis() == 0 && ir::sizesOf(value).size() == 2 ? slice : ir::SliceOp();
+}
+
 /// The panels of what moe.unpack makes plain; else the value.
 static mlir::Value packedFrom(mlir::Value value) {
   auto unpack = value.getDefiningOp<ir::UnpackOp>();
@@ -48,9 +53,15 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   if (auto unpack = b.getDefiningOp<ir::UnpackOp>()) {
     b = unpack.getPanels();
     operand.nr = ir::sizesOf(b).back().constant();
-  } else if (mlir::Value x = exchangedFrom(b); x && mayBeExchanged) {
-    b = x;
-    operand.transposed = true;
+  } else if (mayBeExchanged) {
+    if (mlir::Value x = exchangedFrom(b)) {
+      b = x;
+      operand.transposed = true;
+    }
+    if (ir::SliceOp rows = rowsSlice(b)) {
+      operand.before = Size::parse(rows.getStart().str()) * ir::sizesOf(b).back();
+      b = rows.getX();
+    }
   }
   auto input = inputOf(kernel, b, "b of the product");
   if (failed(input))

@@ -20,21 +20,24 @@ struct ScaledGroups {
   int64_t size = 0;
 };
 
-/// b of a product: an argument, packed (through moe.unpack), plain, or with its last two dimensions exchanged (through moe.transpose). A packed one may be
-/// converted: of bf16 where the product is f32, or of codes and scales.
+/// b of a product: an argument, packed (through moe.unpack), plain, or with its last two dimensions exchanged (through moe.transpose). A plain matrix may be
+/// rows of an argument (through moe.slice). A packed one may be converted: of bf16 where the product is f32, or of codes and scales.
 struct ProductOperand {
   unsigned input = 0;
   DType dtype = DType::F32; // of the argument
   std::optional<ScaledGroups> scaled = {};
   std::optional<int64_t> nr; // of the packed form
   bool transposed = false;   // the argument is (.., K, N)
+  Size before = 0;           // elements of the argument that stand before b
   std::vector<Size> batch;   // leading dimensions
   Size columns, depth;       // N, K
 
   Size panels(int64_t width) const { return Size::ceilDiv(columns, width); }
 };
-/// A diagnostic for an exchanged b unless the kernel's kind takes one.
+/// A diagnostic for a b that is exchanged, or rows of an argument, unless the kernel's kind takes one.
 mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bool mayBeExchanged = false);
+/// The slice that gives `value` as rows of a matrix, which lie behind each other; null where nothing of the kind does.
+ir::SliceOp rowsSlice(mlir::Value value);
 /// x where `value` is moe.transpose of the last two dimensions of x; else null.
 mlir::Value exchangedFrom(mlir::Value value);
 

@@ -1,6 +1,6 @@
 // moe.kernel of kind `attention`: softmax(scale q k^T + bias) v per head, both products by the micro-kernel.
 //   stage 0, for each (batch, head of keys, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
-//   stage 1, for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, over their sums
+//   stage 1, for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, times 1 / their sums
 // Of few queries and keys, one stage, for each (batch, head of keys): both, with the panels in scratch.
 #include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
@@ -21,12 +21,14 @@ private:
   /// Of a head of keys: its keys as panels (panel, Dh, nr), its values as panels (column panel, Nk, nr).
   struct Packed {
     Value keys, values;
+    Matrix rows; // of the keys
   };
   /// Queries of a head: (batch, head) among all of the batch.
   struct Queries {
     Value batch, head, batchHead, first;
     bool fetchesNext = false; // the head behind this one is the next to be done
   };
+  Matrix keyRows(Value keyHead) { return headOf(k_, plan_, plan_.k, plan_.keys, k_.div(keyHead, plan_.keyHeads), k_.rem(keyHead, plan_.keyHeads)); }
   void pack(const Packed& to, Value batch, Value head, Value panel);
   void answer(const Queries& block, const Packed& packed);
   Value scratch(const Size& elements) { return k_.scratch(bytesOf(computed_, elements)); }
@@ -61,11 +63,8 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   q.base = k.at(q.base, k.mul(block.first, q.stride), plan.dtype);
   if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
     q = copyRows(k, plan.dtype, rows, schedule_.queries, Size(plan.headDim), [&](Value row) { return k.at(q.base, k.mul(row, q.stride), plan.dtype); });
-  k.loop(k.index(0), end, k.index(nr), [&](Value key) {
-    Matrix panel{k.at(packed.keys, k.mul(key, plan.headDim), element_), k.index(nr)};
-    multiply(k, registers_, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element_), scores.stride}, false);
-  });
-  Value sums = scratch(schedule_.queries);
+  multiplyKeys(k, plan, registers_, rows, q, packed.rows, packed.keys, end, scores);
+  Value inverses = scratch(schedule_.queries); // of the rows' sums
   int64_t inner = plan.heads * plan.headDim;
   auto placeOf = [&](Value query) { return k.add(k.mul(k.add(k.mul(block.batch, queries), query), inner), k.mul(block.head, plan.headDim)); };
   k.loop(0, rows, 1, [&](Value row) {
@@ -76,7 +75,7 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
     Value sum = softmaxRow(k, plan, k.at(scores.base, k.mul(row, scores.stride), element_), seenBy(k, plan, query), end,
                            bias ? k.at(bias, k.mul(row, keys), plan.dtype) : Value(), drawOf(k, plan, block.batchHead, query))
                     .sum;
-    k.store(sum, k.at(sums, row, element_));
+    k.store(k.div(k.real(element_, 1), sum), k.at(inverses, row, element_));
   });
 
   Matrix tile{scratch(schedule_.queries * nr), k.index(nr)};
@@ -87,17 +86,17 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
     if (plan.headDim % nr == 0) {
       HeadRows result(
           k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, row)), start); },
-          [&](Value row, Value total) { return k.div(total, k.broadcast(k.load(element_, k.at(sums, row, element_)), lanes_)); });
+          [&](Value row, Value total) { return k.mul(total, k.broadcast(k.load(element_, k.at(inverses, row, element_)), lanes_)); });
       return multiply(k, registers_, rows, scores, {v, {}, {}, &result, panel}, end, false);
     }
     multiply(k, registers_, rows, scores, v, end, tile, false);
     k.loop(0, rows, 1, [&](Value row) {
-      Value sum = k.broadcast(k.load(element_, k.at(sums, row, element_)), lanes_);
+      Value inverse = k.broadcast(k.load(element_, k.at(inverses, row, element_)), lanes_);
       Value place = placeOf(k.add(block.first, row));
       k.vectorLoop(columns, lanes_, [&](Value column, Value mask) {
         Value total = k.load(k.vectorOf(element_, lanes_), k.at(tile.base, k.add(k.mul(row, nr), column), element_));
         Value to = k.at(k.output(0), k.add(place, k.add(column, start)), plan.dtype);
-        k.storeElements(plan.dtype, k.div(total, sum), to, mask);
+        k.storeElements(plan.dtype, k.mul(total, inverse), to, mask);
       });
     });
   });
@@ -111,7 +110,7 @@ void AttentionWriter::packAndQueryStages() {
            values = k.addWorkspace(bytesOf(computed_, keyHeads * panels_.columnElements));
   auto packedOf = [&](Value keyHead) {
     return Packed{k.at(k.workspace(keys), k.mul(keyHead, k.size(panels_.keyElements)), element_),
-                  k.at(k.workspace(values), k.mul(keyHead, k.size(panels_.columnElements)), element_)};
+                  k.at(k.workspace(values), k.mul(keyHead, k.size(panels_.columnElements)), element_), keyRows(keyHead)};
   };
   k.stage(keyHeads * panels_.keyPanels, keyHeads * plan.keys * Size(2 * plan.headDim), [&](Value item) {
     Value panel = k.rem(item, k.size(panels_.keyPanels)), keyHead = k.div(item, k.size(panels_.keyPanels));
@@ -129,7 +128,7 @@ void AttentionWriter::headStage() {
   const AttentionPlan& plan = plan_;
   k.stage(plan.batch * Size(plan.keyHeads), plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value keyHead) {
     Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads);
-    Packed packed{scratch(panels_.keyElements), scratch(panels_.columnElements)};
+    Packed packed{scratch(panels_.keyElements), scratch(panels_.columnElements), keyRows(keyHead)};
     k.loop(0, k.size(panels_.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
     k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
       Value head = k.add(k.mul(ofKeys, plan.sharing()), share), batchHead = k.add(k.mul(batch, plan.heads), head);

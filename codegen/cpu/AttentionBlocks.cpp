@@ -73,6 +73,47 @@ void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const 
   });
 }
 
+namespace {
+
+/// scores (rows, [first, end)) = q (rows, Dh) times keys, each by itself; zeros behind them up to the vector's end.
+void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, const Matrix& q, const Matrix& keys, Value first, Value end,
+                      const Matrix& scores) {
+  DType computed = sumType(plan.dtype);
+  mlir::Type element = k.typeOf(computed);
+  int64_t lanes = k.lanes(computed);
+  mlir::Type vector = k.vectorOf(element, lanes);
+  k.loop(0, rows, 1, [&](Value row) {
+    Value query = k.at(q.base, k.mul(row, q.stride), element), to = k.at(scores.base, k.mul(row, scores.stride), element);
+    k.store(k.zero(vector), k.at(to, first, element));
+    k.loop(first, end, k.index(1), [&](Value key) {
+      Value from = k.at(keys.base, k.mul(key, keys.stride), plan.dtype), sum = k.zero(vector);
+      for (int64_t column = 0; column < plan.headDim; column += lanes) {
+        Value mask = column + lanes <= plan.headDim ? Value() : k.mask(k.index(plan.headDim - column), lanes);
+        sum = k.fma(k.loadElements(computed, k.at(query, k.index(column), element), lanes, mask),
+                    k.loadElements(plan.dtype, k.at(from, k.index(column), plan.dtype), lanes, mask), sum);
+      }
+      k.store(k.sumLanes(sum), k.at(to, key, element));
+    });
+  });
+}
+
+} // namespace
+
+void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
+                  Value end, const Matrix& scores) {
+  mlir::Type element = k.typeOf(registers.dtype);
+  int64_t lanes = k.lanes(registers.dtype), nr = registers.width(k);
+  // A vector of sums costs a multiply-add for each element of the depth, whatever it holds; a product of two rows a lanes-th of that and what adds its lanes.
+  Value all = k.size(plan.keys), lone = k.rem(all, lanes);
+  Value whole = k.sub(all, k.choose(k.compare(ir::Predicate::LE, lone, k.index(lanes / 4)), lone, k.index(0)));
+  k.loop(k.index(0), k.min(whole, end), k.index(nr), [&](Value key) {
+    Matrix panel{k.at(panels, k.mul(key, plan.headDim), element), k.index(nr)};
+    multiply(k, registers, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element), scores.stride}, false);
+  });
+  if (KernelBuilder::constantOf(k.sub(all, whole)) != 0)
+    k.when(k.compare(ir::Predicate::LT, whole, end), [&] { multiplyLoneKeys(k, plan, rows, q, keys, whole, end, scores); });
+}
+
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query) {
   Value keys = k.size(plan.keys);
   return plan.causal ? k.max(k.index(0), k.min(keys, k.add(k.add(query, 1), k.sub(keys, k.size(plan.queries))))) : keys;
@@ -96,15 +137,16 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
   Value lowest = k.real(vector, -std::numeric_limits<double>::infinity()), step = k.index(lanes), zero = k.index(0);
   // Rows are whole vectors: lanes behind `seen` are loaded, and left out.
   auto inside = [&](Value i) { return k.mask(k.sub(seen, i), lanes); };
+  // A NaN may be lost here: its exponential is one, and so is the sum.
   Value most = k.loop(zero, seen, step, {lowest}, [&](Value i, const Values& carried) {
     Value place = k.at(scores, i, element), s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
     if (bias) {
       s = k.add(s, k.loadElements(plan.dtype, k.at(bias, i, plan.dtype), lanes, inside(i)));
       k.store(s, place);
     }
-    return Values{k.max(carried[0], k.choose(inside(i), s, lowest))};
+    return Values{k.larger(carried[0], k.choose(inside(i), s, lowest))};
   })[0];
-  Value highest = k.maxLanes(most);
+  Value highest = k.largestLane(most);
   most = k.broadcast(highest, lanes);
   Value sum = k.loop(zero, end, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
     Value place = k.at(scores, i, element);

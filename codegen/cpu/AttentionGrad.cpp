@@ -161,14 +161,9 @@ Matrix AttentionGradWriter::queryRows(const Slice& slice, const QueryBlock& bloc
 
 void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed) {
   Value queries = k.size(plan.queries);
-  auto timesPanels = [&](const Matrix& rows, Value base, const Matrix& result) {
-    k.loop(k.index(0), block.end, k.index(schedule.nr), [&](Value key) {
-      multiply(k, registers, block.rows, rows, {k.at(base, k.mul(key, plan.headDim), element), k.index(schedule.nr)}, k.index(plan.headDim),
-               {k.at(result.base, key, element), result.stride}, false);
-    });
-  };
-  timesPanels(block.q, packed.keys, block.powers);
-  timesPanels(block.dy, packed.values, block.scores);
+  auto rowsOf = [&](const Slice& slice) { return headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())); };
+  multiplyKeys(k, plan, registers, block.rows, block.q, rowsOf(plan.k), packed.keys, block.end, block.powers);
+  multiplyKeys(k, plan, registers, block.rows, block.dy, rowsOf(plan.v), packed.values, block.end, block.scores);
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);

@@ -187,7 +187,7 @@ void CachedAttention::foldRow(const Block& block, Value row, Value scores) {
     k_.store(s, at(scores, i));
     return Values{k_.max(carried[0], k_.choose(inside(i), s, lowest(vector_)))};
   })[0];
-  Value before = k_.load(element_, at(most_, row)), most = k_.max(before, k_.maxLanes(highest));
+  Value before = k_.load(element_, at(most_, row)), most = k_.max(before, k_.largestLane(highest));
   Value wide = k_.broadcast(shiftOf(most, element_), lanes_);
   Value sum = k_.loop(k_.index(0), block.count, k_.index(lanes_), {k_.zero(vector_)}, [&](Value i, const Values& carried) {
     Value power = k_.choose(inside(i), exp(k_, k_.sub(k_.load(vector_, at(scores, i)), wide)), k_.zero(vector_));

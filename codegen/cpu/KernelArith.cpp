@@ -156,6 +156,8 @@ Value KernelBuilder::compareUnsigned(ir::Predicate predicate, Value a, Value b) 
 
 Value KernelBuilder::isNan(Value a) { return builder_.createOrFold<arith::CmpFOp>(loc_, arith::CmpFPredicate::UNO, a, a); }
 
+Value KernelBuilder::larger(Value a, Value b) { return choose(compare(ir::Predicate::GT, b, a), b, a); }
+
 Value KernelBuilder::choose(Value condition, Value yes, Value no) { return builder_.createOrFold<arith::SelectOp>(loc_, condition, yes, no); }
 
 //===--- conversions ---===//

@@ -87,6 +87,7 @@ public:
   Value add(Value a, Value b), sub(Value a, Value b), mul(Value a, Value b);
   Value div(Value a, Value b), rem(Value a, Value b); // integers: towards zero
   Value min(Value a, Value b), max(Value a, Value b); // floats: NaN when one is (IEEE 754 minimum, maximum)
+  Value larger(Value a, Value b);                     // b where it is greater, else a: one instruction where max has six; loses a NaN in b
   Value fma(Value a, Value b, Value c);               // a * b + c: rounded once where the target has FMA, elsewhere twice
   Value fmaOnce(Value a, Value b, Value c);           // a * b + c, rounded once on every target; many instructions without FMA
   Value neg(Value a), abs(Value a), sqrt(Value a);
@@ -123,8 +124,8 @@ public:
   Value insert(Value vector, Value scalar, int64_t lane);
   Value shuffle(Value a, Value b, llvm::ArrayRef<int32_t> lanes);
   Value gather(mlir::Type vector, Value base, Value indices, Value mask); // elements base[indices]
-  /// Over the lanes of one vector, as a tree of halves: the same bits everywhere.
-  Value sumLanes(Value vector), maxLanes(Value vector);
+  /// Over the lanes of one vector, as a tree of halves: the same bits everywhere. The largest is that of numbers: it may lose a NaN.
+  Value sumLanes(Value vector), largestLane(Value vector);
 
   //--- memory: addresses are !llvm.ptr, alignment is the element's ---
   Value at(Value base, Value index, mlir::Type element); // base + index * bytes of element

@@ -72,8 +72,8 @@ Value foldHalves(KernelBuilder& k, Value vector, function_ref<Value(Value, Value
 Value KernelBuilder::sumLanes(Value vector) {
   return foldHalves(*this, vector, [&](Value a, Value b) { return add(a, b); });
 }
-Value KernelBuilder::maxLanes(Value vector) {
-  return foldHalves(*this, vector, [&](Value a, Value b) { return max(a, b); });
+Value KernelBuilder::largestLane(Value vector) {
+  return foldHalves(*this, vector, [&](Value a, Value b) { return larger(a, b); });
 }
 
 //===--- memory ---===//

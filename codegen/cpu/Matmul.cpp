@@ -10,7 +10,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kFewItems = 8; // of a product of few rows, where it has as many panels
+constexpr int64_t kFewItems = 8; // of a product of few blocks of rows, where they meet as many panels
 
 bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transposed; }
 
@@ -21,10 +21,15 @@ Size hasManyRows(const MatmulPlan& plan, const ProductSchedule& schedule) { retu
 /// several panels at once.
 bool fewMakePanels(const MatmulPlan& plan) { return !plan.b.nr && !plan.transposed && plan.b.batch == plan.batch && !areFew(plan.rows, plan.b.depth); }
 
+/// Where a matrix of a plain b begins.
+Value matrixOfB(KernelBuilder& k, const MatmulPlan& plan, Value matrix) {
+  return k.at(k.input(plan.b.input), k.add(k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), k.size(plan.b.before)), plan.dtype);
+}
+
 /// Rows [from, from + count) of a panel of a plain matrix of b; one with its dimensions exchanged is runs of its rows.
 void makePanel(KernelBuilder& k, const MatmulPlan& plan, int64_t nr, Value matrix, Value panel, Value from, Value count, Value to) {
   Value depth = k.size(plan.b.depth), columns = k.size(plan.b.columns), first = k.mul(panel, nr);
-  Value base = k.at(k.input(plan.b.input), k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), plan.dtype);
+  Value base = matrixOfB(k, plan, matrix);
   if (plan.b.transposed)
     copyBlock(k, plan.dtype, {k.at(base, k.add(k.mul(from, columns), first), plan.dtype), columns}, count, k.min(k.index(nr), k.sub(columns, first)), nr,
               {to, k.index(nr)});
@@ -67,7 +72,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
                           item.end};
     if (copiesB(plan)) {
       block.columns = k.size(b.columns);
-      block.b = {k.at(k.input(b.input), k.mul(bMatrix, k.size(b.columns * b.depth)), plan.dtype), block.columns};
+      block.b = {matrixOfB(k, plan, bMatrix), block.columns};
     }
     block.panels = panels;
     block.panelType = panelType;
@@ -107,10 +112,8 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
   Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
   Size batches = ir::product(plan.batch), inItem = schedule.panels;
-  if (fewMakePanels(plan)) { // a piece for each of some threads
-    Size ofFew = Size::min(schedule.panels, Size::max(1, Size::floorDiv(panels * batches, kFewItems)));
-    inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
-  }
+  if (fewMakePanels(plan) || !schedule.packRows) // a piece for each of some threads; rows that are copied are so for each of them
+    inItem = Size::min(inItem, Size::max(1, Size::floorDiv(batches * blocks * panels, kFewItems)));
   Size groups = Size::ceilDiv(panels, inItem);
   beside.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));

@@ -1,7 +1,7 @@
 // pack: w (.., N, K) to panels (.., ceil(N/nr), K, nr); an item is a block of panels.
 //   for panel in item: for k: for r < nr: out[panel, k, r] = row n = panel * nr + r inside w ? w[n, k] : 0
-// w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows. Panels may be of bf16 where w is f32, through moe.cast, and of codes and
-// scales, through moe.quantize: then a panel of f32 stands in scratch first.
+// w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows; and a matrix w may be rows of the argument, through moe.slice. Panels may
+// be of bf16 where w is f32, through moe.cast, and of codes and scales, through moe.quantize: then a panel of f32 stands in scratch first.
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
@@ -18,6 +18,7 @@ struct PackPlan {
   DType dtype;            // of the argument
   ir::Sizes sizes;        // (.., N, K)
   bool exchanged = false; // the argument is (.., K, N)
+  Size before = 0;        // elements of the argument that stand before w
   int64_t nr;
   DType panelType;   // of the result, or of the codes
   int64_t group = 0; // of codes: output 1 holds the scales
@@ -30,12 +31,13 @@ mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
   mlir::ValueRange results = body.getTerminator()->getOperands();
   auto pack = results.empty() ? ir::PackOp() : results[0].getDefiningOp<ir::PackOp>();
   auto refuse = [&] {
-    return kernel.emitError() << "internal: a kernel of kind \"pack\" holds one moe.pack of its argument, of moe.transpose of its last two dimensions, of "
-                                 "moe.cast of an argument of f32 to bf16, or one of each result of moe.quantize";
+    return kernel.emitError()
+           << "internal: a kernel of kind \"pack\" holds one moe.pack of its argument or rows of it, of moe.transpose of its last two dimensions, "
+              "of moe.cast of an argument of f32 to bf16, or one of each result of moe.quantize";
   };
   if (!pack)
     return refuse();
-  PackPlan plan{dtypeOf(pack.getW()), ir::sizesOf(pack.getW()), false, static_cast<int64_t>(pack.getNr()), dtypeOf(pack.getW())};
+  PackPlan plan{dtypeOf(pack.getW()), ir::sizesOf(pack.getW()), false, 0, static_cast<int64_t>(pack.getNr()), dtypeOf(pack.getW())};
   mlir::Value from = pack.getW();
   size_t ops = 2, given = 1;
   if (auto quantize = from.getDefiningOp<ir::QuantizeOp>()) {
@@ -54,6 +56,11 @@ mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
     plan.exchanged = true;
     from = x;
     ops = 3;
+  }
+  if (ir::SliceOp rows = rowsSlice(from)) {
+    plan.before = Size::parse(rows.getStart().str()) * ir::sizesOf(from).back();
+    from = rows.getX();
+    ++ops;
   }
   if (!mlir::isa<mlir::BlockArgument>(from) || body.getOperations().size() != ops || results.size() != given)
     return refuse();
@@ -121,7 +128,7 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
       Value matrix = k.div(panel, k.size(panels)), width = k.size(rows), height = k.size(depth);
       Value row = k.mul(k.rem(panel, k.size(panels)), nr); // its first, within the matrix
       Value inside = k.min(k.sub(width, row), k.index(nr));
-      Value source = k.at(k.input(0), k.mul(matrix, k.size(rows * depth)), plan->dtype);
+      Value source = k.at(k.input(0), k.add(k.mul(matrix, k.size(rows * depth)), k.size(plan->before)), plan->dtype);
       Value result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), plan->panelType);
       if (plan->exchanged)
         return copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, result, lines);

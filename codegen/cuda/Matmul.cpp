@@ -106,7 +106,10 @@ mlir::LogicalResult buildMatmul(KernelText& k, ir::KernelOp kernel) {
   std::vector<Size> bStrides = plan->bStrides();
   for (Size& stride : bStrides)
     stride = stride * columns * depth;
-  lines.line("const {}* b = {};", type, matrixOf(k, k.input(plan->b.input), entry, bStrides));
+  std::string b = k.input(plan->b.input);
+  if (!(plan->b.before == Size(0)))
+    b = fmt::format("({} + {})", b, k.size(plan->b.before));
+  lines.line("const {}* b = {};", type, matrixOf(k, b, entry, bStrides));
   lines.line("{} sums[Tile::rows][Tile::columns];", registerType(plan->dtype));
   auto hole = [&](const char* name, const char* matrix, const char* first, const Size& count, int64_t tile) {
     std::string index = fmt::format("{} + {}", first, name), row = fmt::format("{} + {}", matrix, linearIndex(k, {count, depth}, {index, "0"}));

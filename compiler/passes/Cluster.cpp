@@ -1,5 +1,7 @@
 #include "compiler/passes/Cluster.h"
 
+#include "codegen/analysis/Operands.h"
+
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -280,16 +282,26 @@ bool exchangesLastTwo(TransposeOp transpose) {
 
 } // namespace
 
-void Cluster::addExchange(OpOperand& operand) {
-  auto transpose = operand.get().getDefiningOp<TransposeOp>();
-  if (!transpose || !exchangesLastTwo(transpose))
-    return;
-  if (!transpose->hasOneUse()) {
+void Cluster::addOwn(OpOperand& operand) {
+  Operation* op = operand.get().getDefiningOp();
+  if (!op->hasOneUse()) {
     OpBuilder builder(operand.getOwner());
-    transpose = cast<TransposeOp>(builder.clone(*transpose));
-    operand.set(transpose.getResult());
+    op = builder.clone(*op);
+    operand.set(op->getResult(0));
   }
-  add(transpose);
+  add(op);
+}
+
+void Cluster::addExchange(OpOperand& operand) {
+  if (auto transpose = operand.get().getDefiningOp<TransposeOp>(); transpose && exchangesLastTwo(transpose))
+    addOwn(operand);
+}
+
+void Cluster::addRowsOfWeight(OpOperand& operand) {
+  auto exchange = operand.get().getDefiningOp<TransposeOp>();
+  OpOperand& rows = exchange && contains(exchange) ? exchange.getXMutable() : operand;
+  if (SliceOp slice = codegen::rowsSlice(rows.get()); slice && slice.getX().getDefiningOp<ReadOp>())
+    addOwn(rows);
 }
 
 bool Cluster::addIfConvex(Operation* op) {

@@ -34,6 +34,9 @@ public:
   /// the copy.
   void addExchange(mlir::OpOperand& operand);
 
+  /// Adds the slice that gives an operand, or what a member exchanges for it, as rows of a weight, for the member alone.
+  void addRowsOfWeight(mlir::OpOperand& operand);
+
   /// Adds the sums over all of `rows` (R, N), which the cluster reads in any case: the gradient of a bias beside that of its weight.
   void addSumsOfRows(mlir::Value rows);
 
@@ -45,6 +48,8 @@ public:
   mlir::FailureOr<ir::KernelOp> outline(llvm::StringRef kind, llvm::StringRef reason);
 
 private:
+  /// Adds the op that makes an operand, as one that nobody else reads.
+  void addOwn(mlir::OpOperand& operand);
   /// The elementwise ops that make a value for its one user; false when other work stands among them.
   bool collectMakers(mlir::Value value, llvm::SmallVectorImpl<mlir::Operation*>& makers) const;
   void addMakers(mlir::Operation* user);

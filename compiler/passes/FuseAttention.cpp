@@ -44,14 +44,15 @@ void addDraws(Cluster& cluster, Operation* op, MutableOperandRange draws) {
   }
 }
 
-/// Adds the op that joins the gradients of q, k and v, all three, along the last axis and alone reads them: the kernel writes each to its columns.
+/// Adds the op that joins the gradients of q, k and v, or of those two alone that come from one projection, along the last axis and alone reads them: the
+/// kernel writes each to its columns.
 bool addJoin(Cluster& cluster, AttentionGradOp gradient) {
-  Value dq = gradient.getDq();
-  auto concat = dq.hasOneUse() ? dyn_cast<ConcatOp>(*dq.getUsers().begin()) : nullptr;
+  Value dk = gradient.getDk();
+  auto concat = dk.hasOneUse() ? dyn_cast<ConcatOp>(*dk.getUsers().begin()) : nullptr;
   if (!concat || static_cast<int64_t>(concat.getAxis()) + 1 != cast<RankedTensorType>(concat.getType()).getRank())
     return false;
-  bool areGradients = llvm::all_of(concat.getXs(), [&](Value x) { return x.hasOneUse() && (x == dq || x == gradient.getDk() || x == gradient.getDv()); });
-  return areGradients && concat.getXs().size() == 3 && cluster.add(concat);
+  bool areGradients = llvm::all_of(concat.getXs(), [&](Value x) { return x.hasOneUse() && (x == gradient.getDq() || x == dk || x == gradient.getDv()); });
+  return areGradients && concat.getXs().size() >= 2 && cluster.add(concat);
 }
 
 /// The appends of one attention in one kernel: the same rows of both states.

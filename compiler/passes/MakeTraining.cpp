@@ -200,7 +200,8 @@ LogicalResult makeTraining(ModuleOp module, const TrainingOptions& options) {
   auto loss = module.lookupSymbol<func::FuncOp>("loss");
   if (!loss)
     return module.emitError("the module has no function @loss");
-  if (failed(Training(module, loss, options).run()))
+  // Gradients are of the rows that the loss reads.
+  if (failed(hoistSlices(loss)) || failed(Training(module, loss, options).run()))
     return failure();
   for (auto function : module.getOps<func::FuncOp>())
     eraseDead(function);

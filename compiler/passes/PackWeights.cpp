@@ -2,6 +2,7 @@
 // change with every call: a kernel of the function packs what gates and experts multiply by, and a matmul packs its operands itself. What @prepare packs it
 // also converts, where that is asked for.
 
+#include "codegen/analysis/Operands.h"
 #include "compiler/passes/Functions.h"
 #include "compiler/passes/Passes.h"
 
@@ -47,15 +48,17 @@ Value unpack(ValueRange packed, int64_t n, const std::optional<WeightsAs>& as, L
   return DequantizeOp::create(builder, loc, codes, scales, builder.getI64IntegerAttr(as->group));
 }
 
-/// The kernel that packs a value (.., N, K) into panels of nr rows. With `exchange`, the value is (.., K, N).
-FailureOr<SmallVector<Value>> packKernel(Value plain, TransposeOp exchange, int64_t nr, const std::optional<WeightsAs>& as, StringRef label, StringRef reason,
-                                         OpBuilder& builder, ScheduleSource& source) {
+/// The kernel that packs a value (.., N, K) into panels of nr rows; with `rows`, rows of it alone. With `exchange`, the value is (.., K, N).
+FailureOr<SmallVector<Value>> packKernel(Value plain, SliceOp rows, TransposeOp exchange, int64_t nr, const std::optional<WeightsAs>& as, StringRef label,
+                                         StringRef reason, OpBuilder& builder, ScheduleSource& source) {
   Location loc = plain.getLoc();
   auto body = std::make_unique<Block>();
   {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToEnd(body.get());
     Value matrix = body->addArgument(plain.getType(), loc);
+    if (rows)
+      matrix = SliceOp::create(builder, loc, matrix, rows.getAxisAttr(), rows.getStartAttr(), rows.getSizeAttr());
     if (exchange)
       matrix = TransposeOp::create(builder, loc, matrix, exchange.getPermutation());
     YieldOp::create(builder, loc, pack(matrix, nr, as, builder));
@@ -69,9 +72,11 @@ FailureOr<SmallVector<Value>> packKernel(Value plain, TransposeOp exchange, int6
 }
 
 /// @"<parameter>.packed.<nr>", or ".packed.<nr>.bf16", or ".packed.<nr>.int8:<group>" and its ".scales": panels of a parameter, packed once however many
-/// kernels read them.
-FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, int64_t nr, const std::optional<WeightsAs>& as, ScheduleSource& source) {
-  std::string name = read.getState().str() + ".packed." + std::to_string(nr) + (as ? "." + as->str() : "");
+/// kernels read them. Of rows of it, @"<parameter>.rows.<first>:<count>.packed.<nr>".
+FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, SliceOp rows, int64_t nr, const std::optional<WeightsAs>& as,
+                                               ScheduleSource& source) {
+  std::string part = rows ? (".rows." + rows.getStart() + ":" + rows.getSize()).str() : "";
+  std::string name = read.getState().str() + part + ".packed." + std::to_string(nr) + (as ? "." + as->str() : "");
   SmallVector<std::string> names{name};
   if (as && as->kind == WeightsAs::Kind::Int8)
     names.push_back(name + ".scales");
@@ -86,7 +91,7 @@ FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, int
   Location loc = NameLoc::get(builder.getStringAttr(read.getState()), read.getLoc());
   auto plain = ReadOp::create(builder, loc, read.getType(), read.getStateAttr());
   std::string reason = as ? "weights are packed once, in @prepare, as " + as->str() : "weights are packed once, in @prepare";
-  auto panels = packKernel(plain, nullptr, nr, as, read.getState(), reason, builder, source);
+  auto panels = packKernel(plain, rows, nullptr, nr, as, read.getState(), reason, builder, source);
   if (failed(panels))
     return failure();
   for (auto [known, value] : llvm::zip(names, *panels)) {
@@ -112,8 +117,8 @@ std::optional<WeightsAs> conversionOf(ParameterOp parameter, KernelOp kernel, co
 }
 
 /// What reads the panels of `outside`, in front of the kernel.
-FailureOr<Packed> panelsOf(Value outside, TransposeOp exchange, int64_t nr, KernelOp kernel, const std::optional<WeightsAs>& wanted, Panels& known,
-                           ScheduleSource& source) {
+FailureOr<Packed> panelsOf(Value outside, SliceOp rows, TransposeOp exchange, int64_t nr, KernelOp kernel, const std::optional<WeightsAs>& wanted,
+                           Panels& known, ScheduleSource& source) {
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
   OpBuilder builder(kernel);
@@ -123,7 +128,7 @@ FailureOr<Packed> panelsOf(Value outside, TransposeOp exchange, int64_t nr, Kern
     if (!parameter)
       return packed;
     packed.as = conversionOf(parameter, kernel, wanted);
-    auto states = packedState(module, read, nr, packed.as, source);
+    auto states = packedState(module, read, rows, nr, packed.as, source);
     if (failed(states))
       return failure();
     for (PreparedOp state : *states)
@@ -134,7 +139,7 @@ FailureOr<Packed> panelsOf(Value outside, TransposeOp exchange, int64_t nr, Kern
     return packed;
   SmallVector<Value>& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
   if (panels.empty()) {
-    auto made = packKernel(outside, exchange, nr, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
+    auto made = packKernel(outside, rows, exchange, nr, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
     if (failed(made))
       return failure();
     panels = *made;
@@ -148,7 +153,8 @@ OpOperand* weightOperand(Operation* op) { return isa<MatmulOp, GroupedMatmulOp>(
 
 LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optional<WeightsAs>& wanted, Panels& known, ScheduleSource& source) {
   auto exchange = weight.get().getDefiningOp<TransposeOp>();
-  auto argument = dyn_cast<BlockArgument>(exchange ? exchange.getX() : weight.get());
+  SliceOp rows = codegen::rowsSlice(exchange ? exchange.getX() : weight.get());
+  auto argument = dyn_cast<BlockArgument>(rows ? rows.getX() : exchange ? exchange.getX() : weight.get());
   DictionaryAttr schedule = kernel.getScheduleAttr();
   auto nr = schedule ? schedule.getAs<IntegerAttr>("nr") : IntegerAttr();
   if (auto ofScores = schedule && isa<MatmulOp>(weight.getOwner()) ? schedule.getAs<IntegerAttr>("score_nr") : IntegerAttr()) // the gate's within a layer
@@ -156,7 +162,7 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optiona
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto packed = panelsOf(outside, exchange, nr.getInt(), kernel, wanted, known, source);
+  auto packed = panelsOf(outside, rows, exchange, nr.getInt(), kernel, wanted, known, source);
   if (failed(packed) || packed->values.empty())
     return failure(failed(packed));
 
@@ -170,8 +176,9 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optiona
     kernel.getInputsMutable().append(value);
   }
   weight.set(unpack(panels, *sizes[sizes.size() - 2].constant(), packed->as, weight.getOwner()->getLoc(), builder));
-  if (exchange && exchange->use_empty())
-    exchange->erase();
+  for (Operation* op : {exchange.getOperation(), rows.getOperation()})
+    if (op && op->use_empty())
+      op->erase();
   if (argument.use_empty()) {
     unsigned number = argument.getArgNumber();
     kernel.getInputsMutable().erase(number);

@@ -19,6 +19,9 @@ struct TrainingOptions {
 /// Phase `grad`: @loss becomes @train_step, or @accumulate and @apply.
 mlir::LogicalResult makeTraining(mlir::ModuleOp module, const TrainingOptions& options);
 
+/// Moves slices of rows in front of what computes them row by row: rows that nobody reads are not computed.
+mlir::LogicalResult hoistSlices(mlir::func::FuncOp function);
+
 /// Moves reshapes behind elementwise ops: the residual of a MoE layer then has the shape of its combine, and can be fused into it.
 mlir::LogicalResult sinkReshapes(mlir::func::FuncOp function);
 

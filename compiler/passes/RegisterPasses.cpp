@@ -93,6 +93,7 @@ struct Entry {
 };
 
 constexpr Entry entries[] = {
+    {"moe-hoist-slices", "rows that nobody reads are not computed", hoistSlices},
     {"moe-sink-reshapes", "move reshapes behind elementwise ops", sinkReshapes},
     {"moe-fuse-totals", "sums over whole tensors that are added up", fuseTotals},
     {"moe-fuse-updates", "what parameters and states become, in kernels that write in place", fuseUpdates},

@@ -26,7 +26,7 @@ bool mayHold(StringRef kind, Operation* op) {
       (isElementwise(op) && kind != "pack" && kind != "append" && kind != "places" && kind != "swipe" && !kind.contains("attention")))
     return true;
   if (kind == "pack")
-    return isa<TransposeOp, CastOp, QuantizeOp, PackOp>(op);
+    return isa<SliceOp, TransposeOp, CastOp, QuantizeOp, PackOp>(op);
   if (kind == "places")
     return isa<PlacesOp>(op);
   if (kind == "swipe")
@@ -48,7 +48,7 @@ bool mayHold(StringRef kind, Operation* op) {
   if (kind == "totals")
     return isa<ReshapeOp, ReduceOp>(op);
   if (kind == "matmul")
-    return isa<UnpackOp, DequantizeOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
+    return isa<UnpackOp, DequantizeOp, SliceOp, TransposeOp, MatmulOp, ReduceOp, RandomOp>(op);
   if (kind == "loops")
     return isa<ReshapeOp, TransposeOp, SliceOp, SliceAtOp, ConcatOp, BroadcastOp, EmbeddingOp, ReduceOp, RandomOp, RelativeBiasOp, RotaryOp, SizeOp>(op);
   bool inRows =

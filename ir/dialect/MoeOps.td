@@ -522,7 +522,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
   let summary = "ops that become one launch; the region is its meaning";
   let description = [{
     `kind` says which emitter writes it, and what its region may hold (the compiler's verifier after `fuse` checks it):
-    - matmul: [weights or transpose,] matmul, then elementwise ops of the product's shape (bias, activation, residual) and random of it; other operands are
+    - matmul: [weights, or transpose and slice along axis 0,] matmul, then elementwise ops of the product's shape (bias, activation, residual) and random of it; other operands are
       arguments that broadcast. Beside it sums of arguments' rows: reduce sum along axis 0 of a matrix.
     - rows: every value is rows (.., n) with the same leading dimensions, or an argument that broadcasts over rows, or a scalar per row: elementwise,
       layer_norm, rms_norm, softmax and their gradients, log_sum_exp, cross_entropy and its gradient, is_top, select and its gradient, take, random, constant, size,
@@ -547,7 +547,7 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - expert_mid: the same without dispatch.
     - expert_down: [weights or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
     - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
-    - pack: pack of one argument, or of its transpose; or of the cast of an argument of f32 to bf16; or of the codes and the scales of its quantize.
+    - pack: pack of one argument, of its transpose, or of rows of it (slice along axis 0); or of the cast of an argument of f32 to bf16; or of the codes and the scales of its quantize.
     Weights are unpack of an argument, and behind it cast or dequantize where they are converted.
     `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.
   }];

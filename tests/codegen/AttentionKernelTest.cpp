@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace moec::testing {
 namespace {
@@ -154,6 +156,27 @@ TEST(AttentionKernels, knownSizesChangeNoBits) {
     }
     EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].bytes()), 0) << (causal ? "causal" : "all");
   }
+}
+
+/// A key that is no number makes rows none that see it, wherever it stands among the lanes, and no others.
+TEST(AttentionKernels, aKeyThatIsNoNumber) {
+  for (int64_t key : {0, 20, 47, 63, 64})
+    for (bool causal : {false, true}) {
+      AttentionCase c{DType::F32, 1, 65, 1, 24, causal, true};
+      auto context = makeContext();
+      KernelMaker maker(*context);
+      std::vector<std::string> sizes{"1", c.n(), text(c.headDim)};
+      mlir::Value q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
+      LoadedKernel kernel(maker.finish("attention", {attend(maker, c, q, k, v)}));
+      Shape shape{1, c.queries, c.headDim};
+      std::vector<Tensor> inputs{randomTensor(c.type, shape, 1), randomTensor(c.type, shape, 2), randomTensor(c.type, shape, 3)};
+      static_cast<float*>(inputs[1].data())[key * c.headDim + 5] = std::numeric_limits<float>::quiet_NaN();
+      Tensor result = kernel.run(inputs, {})[0];
+      for (int64_t query = 0; query < c.queries; ++query)
+        for (int64_t column = 0; column < c.headDim; ++column)
+          EXPECT_EQ(std::isnan(static_cast<const float*>(result.data())[query * c.headDim + column]), !causal || query >= key)
+              << "key " << key << ", query " << query;
+    }
 }
 
 /// Heads of one launch with their own or shared keys: one stage where an item is little work and stays in the cache.

@@ -65,6 +65,24 @@ TEST(PackConverted, givesTheReferencesBits) {
     }
 }
 
+/// Rows of a matrix: those of one part of a joined projection.
+TEST(PackConverted, packsRowsOfAMatrix) {
+  for (const std::string& target : testTargets()) {
+    CheckOptions options;
+    options.exact = true;
+    options.target = target;
+    options.inputs = {weightsWithEdges({50, 40})};
+    std::string rows = "%r = moe.slice %w axis 0 from \"7\" size \"37\" : tensor<50x40xf32>\n ";
+    check(parseKernel("pack", "%w: tensor<50x40xf32>", "tensor<3x40x16xf32>",
+                      rows + "%p = moe.pack %r nr 16 : tensor<37x40xf32>\n moe.yield %p : tensor<3x40x16xf32>"),
+          options);
+    check(
+        parseKernel("pack", "%w: tensor<50x40xf32>", "tensor<3x40x16xbf16>",
+                    rows + "%b = moe.cast %r to bf16 : tensor<37x40xf32>\n %p = moe.pack %b nr 16 : tensor<37x40xbf16>\n moe.yield %p : tensor<3x40x16xbf16>"),
+        options);
+  }
+}
+
 const WeightsAs kForms[] = {{WeightsAs::Kind::BF16, 0}, {WeightsAs::Kind::Int8, 32}, {WeightsAs::Kind::Int8, 8}, {WeightsAs::Kind::Int8, 4096}};
 
 std::string text(int64_t value) { return std::to_string(value); }

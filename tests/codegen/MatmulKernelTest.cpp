@@ -261,6 +261,42 @@ TEST_P(MatmulKernel, bLiesTransposed) {
                    k});
 }
 
+/// Rows of a weight, and the gradient of what they were multiplied by: they are read where they lie.
+TEST(MatmulKernelShapes, rowsOfAWeight) {
+  for (auto [type, m, n, k] : {Shape3{DType::F32, 3, 64, 40}, Shape3{DType::F32, 300, 37, 29}, Shape3{DType::F64, 5, 16, 24}, Shape3{DType::BF16, 19, 40, 33}})
+    for (bool isTurned : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << name(type) << " m " << m << (isTurned ? ", turned" : ""));
+      int64_t rows = isTurned ? k : n, width = isTurned ? n : k;
+      expectReference({[&, type = type, k = k](KernelMaker& maker, const Weights&) {
+                         mlir::OpBuilder& b = maker.builder();
+                         mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(rows + 9), text(width)});
+                         mlir::Value part = maker.make<ir::SliceOp>(w, b.getI64IntegerAttr(0), b.getStringAttr("5"), b.getStringAttr(text(rows)));
+                         return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, isTurned ? exchange(maker, part) : part)});
+                       },
+                       {randomTensor(type, {m, k}, 1), randomTensor(type, {rows + 9, width}, 2)},
+                       -1,
+                       {{"m", m}},
+                       k});
+    }
+}
+
+/// Of few rows each item takes few panels, so that threads get some; of many it takes what the schedule has.
+TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  auto write = [&](KernelMaker& maker, const Weights& weights) {
+    mlir::Value a = maker.tensor(DType::F32, {"m", "32"}), w = weights(maker, DType::F32, {512, 32});
+    return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+  };
+  KernelMaker plain(*context), packed(*context);
+  int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt))).getAs<mlir::IntegerAttr>("nr").getInt();
+  StageInfo stage = LoadedKernel(write(packed, Weights(nr)), testTargets().back()).image().stages.back();
+  EXPECT_GE(stage.items.evaluate({{"m", 20}}), 8);
+  EXPECT_LE(stage.items.evaluate({{"m", 20000}}), 20000 / 64);
+}
+
 /// The gradient of w where dy or x are narrow and the other is copied: each is read where it lies, slices of the wide one are fetched ahead.
 TEST(MatmulKernelShapes, narrowAndWideLieTransposed) {
   DType type = DType::F32;
