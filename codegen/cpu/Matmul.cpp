@@ -1,7 +1,7 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
 // a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
-// packed becomes panels in a stage before, or, of so few rows that they are one block, where it is multiplied. Sums of rows of an argument, as the gradient of
-// a bias, are items of the product's stage.
+// packed becomes panels in a stage before, or, of so few rows that they are one block, where it is multiplied, unless it is small and lies as panels do. Sums
+// of rows of an argument, as the gradient of a bias, are items of the product's stage.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
@@ -24,6 +24,14 @@ bool fewMakePanels(const MatmulPlan& plan) { return !plan.b.nr && !plan.transpos
 /// Where a matrix of a plain b begins.
 Value matrixOfB(KernelBuilder& k, const MatmulPlan& plan, Value matrix) {
   return k.at(k.input(plan.b.input), k.add(k.mul(matrix, k.size(plan.b.columns * plan.b.depth)), k.size(plan.b.before)), plan.dtype);
+}
+
+/// Whether panels of a plain b are runs of its rows that few rows of a read where they lie: a slice of all its columns is no more than L2 holds, so that
+/// those of one panel, which lie a row apart, do not push each other out.
+bool readsPanelsInPlace(const MatmulPlan& plan, const ProductSchedule& schedule) {
+  std::optional<int64_t> columns = plan.b.columns.constant(), depth = plan.b.depth.constant();
+  bool isWhole = plan.b.transposed && plan.dtype == sumType(plan.dtype) && columns && depth && *columns % schedule.nr == 0;
+  return isWhole && std::min(schedule.slice, *depth) * *columns * bytesOfSum(plan.dtype) <= kL2Bytes;
 }
 
 /// Rows [from, from + count) of a panel of a plain matrix of b; one with its dimensions exchanged is runs of its rows.
@@ -92,15 +100,26 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   block.taker = taker;
   if (!fewMakePanels(plan) || (packed && hasManyRows(plan, schedule) == Size(1)))
     return multiplyPanels(k, schedule, block, finished);
-  Value made = k.scratch(bytesOf(panelType, Size::min(schedule.slice, b.depth) * Size(schedule.nr)));
-  auto make = [&](Value panel, Value from, Value count) { return makePanel(k, plan, schedule.nr, bMatrix, panel, from, count, made), made; };
+  bool copies = !readsPanelsInPlace(plan, schedule);
+  Value made = copies ? k.scratch(bytesOf(panelType, Size::min(schedule.slice, b.depth) * Size(schedule.nr))) : Value();
+  auto make = [&](Value panel, Value from, Value count) {
+    if (copies)
+      return makePanel(k, plan, schedule.nr, bMatrix, panel, from, count, made), Matrix{made, k.index(schedule.nr)};
+    Value columns = k.size(b.columns);
+    return Matrix{k.at(matrixOfB(k, plan, bMatrix), k.add(k.mul(from, columns), k.mul(panel, schedule.nr)), plan.dtype), columns};
+  };
   auto makeOrFind = [&](Value panel, Value from, Value count) {
     auto find = [&] { return k.at(panels, k.mul(k.add(k.mul(panel, depth), from), schedule.nr), panelType); };
     if (!packed)
       return make(panel, from, count);
-    return k.when(
-        k.compare(ir::Predicate::EQ, k.size(hasManyRows(plan, schedule)), k.index(0)), [&] { return Values{make(panel, from, count)}; },
-        [&] { return Values{find()}; })[0];
+    Values found = k.when(
+        k.compare(ir::Predicate::EQ, k.size(hasManyRows(plan, schedule)), k.index(0)),
+        [&] {
+          Matrix rows = make(panel, from, count);
+          return Values{rows.base, rows.stride};
+        },
+        [&] { return Values{find(), k.index(schedule.nr)}; });
+    return Matrix{found[0], found[1]};
   };
   block.makeRows = makeOrFind;
   multiplyPanels(k, schedule, block, finished);

@@ -64,7 +64,7 @@ public:
   }
 
   void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
-    PanelOfTile of = block_.makeRows ? toTile({block_.makeRows(panel, from, count), k_.index(nr_)}, panel, tile) : panelAt(panel, from, tile);
+    PanelOfTile of = block_.makeRows ? toTile(block_.makeRows(panel, from, count), panel, tile) : panelAt(panel, from, tile);
     multiply(k_, registers_, block_.rows, a, of, count, accumulate, fresh);
   }
 

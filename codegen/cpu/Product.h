@@ -22,8 +22,8 @@ struct ProductBlock {
   DType rowType = dtype;
   const SumsTaker* taker = nullptr; // in the place of `finished` where the whole depth is one slice
   /// For a b that becomes panels here: makes rows [from, from + count) of one, and says where they lie until the next ones are made. It may find them among
-  /// `panels`, which are null where it makes all.
-  llvm::function_ref<Value(Value panel, Value from, Value count)> makeRows = {};
+  /// `panels`, which are null where it makes all, or where b itself has them.
+  llvm::function_ref<Matrix(Value panel, Value from, Value count)> makeRows = {};
 };
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose

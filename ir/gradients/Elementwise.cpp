@@ -72,7 +72,7 @@ std::optional<LogicalResult> emitElementwiseGradient(Rule& rule) {
       .Case([&](TanhOp) { emitUnary(rule, rule.mul(dy, rule.sub(number(1), rule.mul(y, y)))); })
       .Case([&](SigmoidOp) { emitUnary(rule, rule.mul(rule.mul(dy, rule.sub(number(1), y)), y)); })
       .Case([&](SoftplusOp) { emitUnary(rule, rule.mul(dy, rule.create<SigmoidOp>(x))); })
-      .Case([&](ReluOp) { emitUnary(rule, rule.where(rule.compare(Predicate::LE, x, number(0)), number(0), dy)); })
+      .Case([&](ReluOp) { emitUnary(rule, rule.where(rule.compare(Predicate::LE, y, number(0)), number(0), dy)); })
       .Case([&](ErfOp) { // 2 / sqrt(pi) exp(-x^2)
         Value slope = rule.mul(number(2 * std::numbers::inv_sqrtpi), rule.create<ExpOp>(rule.neg(rule.mul(x, x))));
         emitUnary(rule, rule.mul(dy, slope));

@@ -44,9 +44,11 @@ void adamStep(Update& update, Value parameter, Value gradient) {
   update.write("exp_avg", mean);
   update.write("exp_avg_sq", squares);
 
-  Value size = update.scalar("step_size", [&] { return update.div(update.wideLearningRate(), update.biasCorrection(betas[0])); });
-  Value correction = update.scalar("root_correction", [&] { return update.sqrt(update.biasCorrection(betas[1])); });
-  Value root = update.add(update.div(update.sqrt(squares), correction), update.constant(update.step().numberOf("eps")));
+  // The corrections of both means in numbers of the step, as at the end of section 2 of the paper: an element takes one root and one division.
+  auto correction = [&] { return update.sqrt(update.biasCorrection(betas[1])); };
+  Value size = update.scalar("step_size", [&] { return update.div(update.mul(update.wideLearningRate(), correction()), update.biasCorrection(betas[0])); });
+  Value eps = update.scalar("corrected_eps", [&] { return update.mul(update.wideConstant(update.step().numberOf("eps")), correction()); });
+  Value root = update.add(update.sqrt(squares), eps);
   update.writeParameter(update.sub(parameter, update.div(update.mul(size, mean), root)));
 }
 

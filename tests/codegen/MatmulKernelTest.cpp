@@ -439,6 +439,22 @@ TEST(MatmulKernelShapes, fewRowsAndManyMeetAPlainB) {
   }
 }
 
+/// A turned b of whole panels is read where it lies, unless its rows are so long that a panel's would push each other out of the cache.
+TEST(MatmulKernelShapes, fewRowsMeetATurnedBWhereItLies) {
+  auto context = makeContext();
+  for (const std::string& target : testTargets()) {
+    auto scratchOf = [&](DType type, int64_t n, int64_t k) {
+      KernelMaker maker(*context);
+      mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(k), text(n)});
+      return LoadedKernel(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, exchange(maker, w))}), target).image().stages.back().scratchBytes;
+    };
+    EXPECT_EQ(scratchOf(DType::F32, 64, 70), Size(0)) << target;
+    EXPECT_EQ(scratchOf(DType::F64, 64, 70), Size(0)) << target;
+    EXPECT_FALSE(scratchOf(DType::F32, 8192, 70) == Size(0)) << target;
+    EXPECT_FALSE(scratchOf(DType::F32, 65, 70) == Size(0)) << target;
+  }
+}
+
 TEST(MatmulKernelShapes, rowsThatMeetAPlainBDoNotDependOnTheirNumber) {
   auto context = makeContext();
   for (const std::string& target : testTargets())
