@@ -3,7 +3,6 @@
 #include "codegen/analysis/InPlace.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Verifier.h"
@@ -36,7 +35,7 @@ enum StageArgument { kCall, kBegin, kEnd, kScratch, kFirstBuffer };
 
 std::unique_ptr<MLIRContext> makeContext() {
   auto context = std::make_unique<MLIRContext>(MLIRContext::Threading::DISABLED);
-  context->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, LLVM::LLVMDialect, scf::SCFDialect>();
+  context->loadDialect<arith::ArithDialect, LLVM::LLVMDialect, scf::SCFDialect>();
   return context;
 }
 

@@ -2,6 +2,7 @@
 #include "codegen/cpu/ObjectCompiler.h"
 #include "tests/codegen/KernelCheck.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 #include <gtest/gtest.h>
@@ -103,6 +104,19 @@ TEST(Emitter, v4ImagesRunWhereTheMachineCan) {
   CheckOptions options;
   options.target = "cpu:x86-64-v4";
   check(parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", kBody), options);
+}
+
+TEST(Emitter, anOpWithoutTranslationIsAnError) {
+  namespace cpu = codegen::cpu;
+  std::string error;
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  cpu::KernelBuilder k(kernel.op, "divides", *cpu::findTarget("cpu:x86-64-v3"));
+  k.stage(Size(1), Size(1), [&](cpu::Value item) { mlir::arith::CeilDivSIOp::create(k.builder(), k.loc(), item, item); });
+  auto module = k.finish(error);
+  ASSERT_TRUE(succeeded(module)) << error;
+  EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "divides", error)));
+  EXPECT_NE(error.find("arith.ceildivsi"), std::string::npos) << error;
 }
 
 TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
