@@ -81,6 +81,20 @@ TEST(Emitter, theSameKernelGivesTheSameBytesOnEveryThread) {
   }
 }
 
+// Builders of a thread share what they write with.
+TEST(Emitter, aKernelsBytesDoNotDependOnTheKernelsBeforeIt) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  auto imageOf = [&](const std::string& body) {
+    auto made = emitter->emit(scheduled(*emitter, body).op);
+    return succeeded(made) ? made->image : std::vector<uint8_t>();
+  };
+  std::vector<uint8_t> fresh;
+  std::thread([&] { fresh = imageOf(kBody); }).join();
+  EXPECT_FALSE(imageOf(replaced(kBody, "gelu", "silu")).empty());
+  EXPECT_FALSE(fresh.empty());
+  EXPECT_EQ(imageOf(kBody), fresh);
+}
+
 TEST(Emitter, v4UsesWideVectorsAndCallsNothing) {
   auto emitter = emitterOf("cpu:x86-64-v4");
   ParsedKernel kernel = scheduled(*emitter);
