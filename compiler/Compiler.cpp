@@ -13,6 +13,8 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Error.h"
 
+#include "llvm/Support/ThreadPool.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -55,6 +57,7 @@ public:
     context_.appendDialectRegistry(registry);
     context_.loadAllAvailableDialects();
     context_.printOpOnDiagnostic(false);
+    context_.setThreadPool(caller_);
   }
 
   void import(const std::filesystem::path& path, const std::string& text, Purpose purpose) {
@@ -282,8 +285,10 @@ private:
   const KnownSchedules& schedules_;
   KernelFolder& kernels_;
   CompileResult& result_;
-  // Each pipeline keeps its context and its module until the end: kernels are emitted beside the phases of others, and read them. So threading is on.
-  MLIRContext context_;
+  // Each pipeline keeps its context and its module until the end: kernels are emitted beside the phases of others, and read them. So threading is on; the
+  // phases themselves stay on their thread, since the others have kernels to emit.
+  llvm::SingleThreadExecutor caller_{llvm::hardware_concurrency(1)};
+  MLIRContext context_{MLIRContext::Threading::DISABLED};
   ContextDiagnostics diagnostics_;
   Compilation compilation_;
   // From lower() on:

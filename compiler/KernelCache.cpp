@@ -100,7 +100,7 @@ void KernelCache::store(const std::string& key, const codegen::KernelImage& imag
                                 {"stages", stagesToJson(image.stages)},
                                 {"workspaces", sizesToJson(image.workspaces)}};
   std::string text = launch.dump();
-  writeFileAtomically(entryOf(folder_, whole), Container::write({{"key", bytesOf(whole)}, {"launch", bytesOf(text)}, {"image", image.image}}));
+  writeFileAtomically(entryOf(folder_, whole), Container::write({{"key", bytesOf(whole)}, {"launch", bytesOf(text)}, {"image", image.image}}), Sync::No);
 }
 
 } // namespace moec::compiler

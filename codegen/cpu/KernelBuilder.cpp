@@ -3,7 +3,6 @@
 #include "codegen/analysis/InPlace.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Verifier.h"
@@ -36,8 +35,24 @@ enum StageArgument { kCall, kBegin, kEnd, kScratch, kFirstBuffer };
 
 std::unique_ptr<MLIRContext> makeContext() {
   auto context = std::make_unique<MLIRContext>(MLIRContext::Threading::DISABLED);
-  context->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, LLVM::LLVMDialect, scf::SCFDialect>();
+  context->loadDialect<arith::ArithDialect, LLVM::LLVMDialect, scf::SCFDialect>();
   return context;
+}
+
+/// A context for the thread's next builder: making one registers all of LLVM's ops, which takes as long as writing a small kernel. What kernels leave in it
+/// stays there, so it ends after some.
+struct SpareContext {
+  std::unique_ptr<MLIRContext> context;
+  int kernels = 0;
+};
+constexpr int kMostKernels = 64;
+thread_local SpareContext spare;
+
+std::unique_ptr<MLIRContext> takeContext() { return spare.context ? std::move(spare.context) : makeContext(); }
+
+void giveBack(std::unique_ptr<MLIRContext> context) {
+  if (++spare.kernels % kMostKernels != 0)
+    spare.context = std::move(context);
 }
 
 } // namespace
@@ -54,7 +69,7 @@ struct KernelBuilder::Frame {
 };
 
 KernelBuilder::KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuTarget& target, bool debugInfo)
-    : kernel_(kernel), symbol_(std::move(symbol)), target_(target), context_(makeContext()), builder_(context_.get()),
+    : kernel_(kernel), symbol_(std::move(symbol)), target_(target), context_(takeContext()), builder_(context_.get()),
       place_(debugInfo ? modelPlaceOf(kernel.getLoc()) : std::nullopt), loc_(UnknownLoc::get(context_.get())), module_(ModuleOp::create(loc_)) {
   if (!place_)
     return;
@@ -64,7 +79,10 @@ KernelBuilder::KernelBuilder(ir::KernelOp kernel, std::string symbol, const CpuT
 
 Location KernelBuilder::locationOf(StringRef function) { return place_ ? functionLocation(compileUnit_, *place_, function) : loc_; }
 
-KernelBuilder::~KernelBuilder() = default;
+KernelBuilder::~KernelBuilder() {
+  module_ = nullptr;
+  giveBack(std::move(context_));
+}
 
 //===--- stages ---===//
 

@@ -1,7 +1,7 @@
 #pragma once
 // Writes the code of one kernel with scf, arith and the LLVM dialect on raw pointers and vectors. Knows the launch ABI (KernelAbi.h) and
-// the target's vectors; knows no op of the dialect but moe.kernel. Everything it makes lives in a context of its own: never mix types or
-// values of the moe.kernel's context with the builder's.
+// the target's vectors; knows no op of the dialect but moe.kernel. Everything it makes lives in a context that is its own meanwhile: never mix
+// types or values of the moe.kernel's context with the builder's.
 
 #include "codegen/KernelEmitter.h"
 #include "codegen/cpu/DebugInfo.h"

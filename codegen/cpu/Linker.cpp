@@ -13,14 +13,26 @@ LLD_HAS_DRIVER(elf)
 
 namespace moec::codegen::cpu {
 
+namespace {
+
+/// A new file in memory where the system has a folder for such, else in that of temporary files: making and removing two files a kernel on a disk that others
+/// write to takes longer than linking.
+std::error_code makeFile(const char* ending, llvm::SmallVectorImpl<char>& path) {
+  if (!llvm::sys::fs::createUniqueFile(llvm::Twine("/dev/shm/moec-%%%%%%%%.") + ending, path))
+    return {};
+  return llvm::sys::fs::createTemporaryFile("moec", ending, path);
+}
+
+} // namespace
+
 std::optional<std::vector<uint8_t>> linkShared(const std::string& object, std::string& error) {
   llvm::SmallString<128> input, output;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("moec", "o", input)) {
+  if (std::error_code code = makeFile("o", input)) {
     error = "cannot make a temporary file for the linker: " + code.message();
     return std::nullopt;
   }
   llvm::FileRemover removeInput(input);
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("moec", "so", output)) {
+  if (std::error_code code = makeFile("so", output)) {
     error = "cannot make a temporary file for the linker: " + code.message();
     return std::nullopt;
   }

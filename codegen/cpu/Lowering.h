@@ -13,7 +13,7 @@ class Module;
 
 namespace moec::codegen::cpu {
 
-/// LLVM IR of a module of scf, arith, cf and LLVM ops, which is lowered in place. Null with `error` on failure.
+/// LLVM IR of a module of scf, arith and LLVM ops. Null with `error` on failure.
 std::unique_ptr<llvm::Module> lowerToLlvmIr(mlir::ModuleOp module, llvm::LLVMContext& context, std::string& error);
 
 } // namespace moec::codegen::cpu

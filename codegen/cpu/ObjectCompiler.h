@@ -5,11 +5,11 @@
 
 namespace moec::codegen::cpu {
 
-/// The ELF shared object of a module that exports `symbol`. Lowers the module in place. Safe from several threads on modules of different
-/// contexts. On failure `error` says what went wrong; it is an internal error always.
+/// The ELF shared object of a module that exports `symbol`. Safe from several threads on modules of different contexts. On failure `error` says what went
+/// wrong; it is an internal error always.
 mlir::FailureOr<std::vector<uint8_t>> compileToImage(mlir::ModuleOp module, const CpuTarget& target, const std::string& symbol, std::string& error);
 
-/// The optimised code as text. Lowers the module in place.
+/// The optimised code as text.
 mlir::FailureOr<std::string> printCode(mlir::ModuleOp module, const CpuTarget& target, CodeText form, std::string& error);
 
 } // namespace moec::codegen::cpu

@@ -1,5 +1,6 @@
 #include "codegen/cpu/Optimizer.h"
 
+#include "codegen/cpu/FewTurns.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LaneStores.h"
 
@@ -13,6 +14,7 @@
 #include "llvm/TargetParser/Triple.h"
 #include "llvm/Transforms/Scalar.h"
 
+#include <fmt/format.h>
 #include <mutex>
 
 extern "C" {
@@ -31,17 +33,24 @@ namespace {
 // Kernels are written unrolled and in vectors: what is left is to fold and hoist their index arithmetic, to drop tails that sizes rule out, and to vectorise
 // loops of elements. Of LLVM's O2 there is no inlining (a stage is called once), no unrolling but of a few turns (it costs as much as all of this, and rows of
 // norms are faster without), and no second round of most passes. What a stage's sizes say of each other holds from ipsccp on; gvn is for loads of the launch's
-// sizes.
+// sizes. {}: indvars, which asks of each address in a block of registers what the loop makes of it, and gains nothing there.
 constexpr const char* kPipeline =
-    "ipsccp,function("
+    "ipsccp<no-func-spec>,function("
     "simplifycfg,early-cse<memssa>,instcombine<max-iterations=1;no-verify-fixpoint>,reassociate,"
     "loop-mssa(loop-instsimplify,loop-simplifycfg,licm<no-allowspeculation>,loop-rotate<header-duplication>,"
     "licm<allowspeculation>),"
-    "simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,loop(indvars,loop-deletion),gvn,"
+    "simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,loop({}loop-deletion),gvn,"
     "instcombine<max-iterations=1;no-verify-fixpoint>,correlated-propagation,adce,loop-mssa(licm<allowspeculation>),simplifycfg,"
     // A vectoriser that meets three turns makes a masked gather of them.
-    "loop-unroll<O2;no-runtime;no-partial;no-upperbound;no-peeling;full-unroll-max=8>,loop-vectorize,"
+    "unroll-few-turns,loop-vectorize,"
     "instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg,loop-mssa(licm<allowspeculation>),loop-sink,div-rem-pairs,simplifycfg)";
+
+/// Whether a loop carries a block of sums in vectors (MicroKernel.h).
+bool hasRegisterBlock(const Function& function) {
+  constexpr int64_t least = 8;
+  return any_of(function,
+                [](const BasicBlock& block) { return count_if(block.phis(), [](const PHINode& phi) { return phi.getType()->isVectorTy(); }) >= least; });
+}
 
 } // namespace
 
@@ -91,20 +100,19 @@ void optimize(Module& module, TargetMachine& machine, const CpuTarget& target) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, calls, modules);
+  builder.registerPipelineParsingCallback([](StringRef name, FunctionPassManager& passes, ArrayRef<PassBuilder::PipelineElement>) {
+    if (name != "unroll-few-turns")
+      return false;
+    passes.addPass(UnrollFewTurns());
+    return true;
+  });
   ModulePassManager passes;
-  cantFail(builder.parsePassPipeline(passes, kPipeline));
+  cantFail(builder.parsePassPipeline(passes, fmt::format(kPipeline, any_of(module, hasRegisterBlock) ? "" : "indvars,")));
   passes.run(module, modules);
   storeSingleLanes(module);
 }
 
 namespace {
-
-/// Whether a loop carries a block of sums in vectors (MicroKernel.h).
-bool hasRegisterBlock(const Function& function) {
-  constexpr int64_t least = 8;
-  return any_of(function,
-                [](const BasicBlock& block) { return count_if(block.phis(), [](const PHINode& phi) { return phi.getType()->isVectorTy(); }) >= least; });
-}
 
 /// LLVM's passes to machine code, without loop strength reduction where there are register blocks: their addresses are a few bases and a step as they are
 /// written. The pass weighs each choice of bases against each use, takes a third of the time to machine code, and gains nothing in these loops.

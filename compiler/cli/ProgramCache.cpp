@@ -71,7 +71,7 @@ void ProgramCache::store(const ProgramKey& key, const fs::path& model, const Pro
     about["targets"].push_back(plan.target);
   std::string text = about.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::vector<uint8_t> bytes = program.bytes();
-  writeFileAtomically(entry(key), Container::write({{"about", {reinterpret_cast<const uint8_t*>(text.data()), text.size()}}, {"program", bytes}}));
+  writeFileAtomically(entry(key), Container::write({{"about", {reinterpret_cast<const uint8_t*>(text.data()), text.size()}}, {"program", bytes}}), Sync::No);
 }
 
 ProgramEntry readProgramEntry(const fs::path& path) {

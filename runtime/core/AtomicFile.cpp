@@ -66,16 +66,17 @@ void AtomicFile::write(const void* data, size_t bytes) {
   }
 }
 
-void AtomicFile::commit() {
+void AtomicFile::commit(Sync sync) {
   if (file_ < 0)
     throw Error(Fault::Internal, path_.string() + ": committed twice");
-  if (fsync(file_) != 0)
+  if (sync == Sync::Yes && fsync(file_) != 0)
     fail("sync", errno);
   if (rename(aside_.c_str(), path_.c_str()) != 0)
     fail("rename", errno);
   close(file_);
   file_ = -1;
-  syncFolder(path_.parent_path().empty() ? fs::path(".") : path_.parent_path());
+  if (sync == Sync::Yes)
+    syncFolder(path_.parent_path().empty() ? fs::path(".") : path_.parent_path());
 }
 
 void syncFolder(const fs::path& folder) {
@@ -86,10 +87,10 @@ void syncFolder(const fs::path& folder) {
   close(handle);
 }
 
-void writeFileAtomically(const fs::path& path, std::span<const uint8_t> bytes) {
+void writeFileAtomically(const fs::path& path, std::span<const uint8_t> bytes, Sync sync) {
   AtomicFile file(path);
   file.write(bytes);
-  file.commit();
+  file.commit(sync);
 }
 
 void writeFileAtomically(const fs::path& path, std::string_view text) {

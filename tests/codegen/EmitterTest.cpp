@@ -2,6 +2,7 @@
 #include "codegen/cpu/ObjectCompiler.h"
 #include "tests/codegen/KernelCheck.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 #include <gtest/gtest.h>
@@ -80,6 +81,20 @@ TEST(Emitter, theSameKernelGivesTheSameBytesOnEveryThread) {
   }
 }
 
+// Builders of a thread share what they write with.
+TEST(Emitter, aKernelsBytesDoNotDependOnTheKernelsBeforeIt) {
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  auto imageOf = [&](const std::string& body) {
+    auto made = emitter->emit(scheduled(*emitter, body).op);
+    return succeeded(made) ? made->image : std::vector<uint8_t>();
+  };
+  std::vector<uint8_t> fresh;
+  std::thread([&] { fresh = imageOf(kBody); }).join();
+  EXPECT_FALSE(imageOf(replaced(kBody, "gelu", "silu")).empty());
+  EXPECT_FALSE(fresh.empty());
+  EXPECT_EQ(imageOf(kBody), fresh);
+}
+
 TEST(Emitter, v4UsesWideVectorsAndCallsNothing) {
   auto emitter = emitterOf("cpu:x86-64-v4");
   ParsedKernel kernel = scheduled(*emitter);
@@ -103,6 +118,19 @@ TEST(Emitter, v4ImagesRunWhereTheMachineCan) {
   CheckOptions options;
   options.target = "cpu:x86-64-v4";
   check(parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", kBody), options);
+}
+
+TEST(Emitter, anOpWithoutTranslationIsAnError) {
+  namespace cpu = codegen::cpu;
+  std::string error;
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  cpu::KernelBuilder k(kernel.op, "divides", *cpu::findTarget("cpu:x86-64-v3"));
+  k.stage(Size(1), Size(1), [&](cpu::Value item) { mlir::arith::CeilDivSIOp::create(k.builder(), k.loc(), item, item); });
+  auto module = k.finish(error);
+  ASSERT_TRUE(succeeded(module)) << error;
+  EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "divides", error)));
+  EXPECT_NE(error.find("arith.ceildivsi"), std::string::npos) << error;
 }
 
 TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
