@@ -111,7 +111,7 @@ Tensor Generator::feed(const Tensor& tokens) {
   state_->hasFailed = true; // until all is done
   loaded.enter(LaunchList::Forward, inputs, sizes);
   loaded.run(LaunchList::Forward, sizes, {});
-  Tensor scores = loaded.executable().read(loaded.plan().outputs.front().buffer);
+  Tensor scores = loaded.outputs(LaunchList::Forward).at(loaded.plan().outputs.front().name);
   state_->hasFailed = false;
   state_->position += tokens.shape()[1];
   return scores.dtype() == DType::BF16 ? scores.cast(DType::F32) : scores;

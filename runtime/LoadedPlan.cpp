@@ -55,7 +55,7 @@ void LoadedPlan::enter(LaunchList list, const TensorMap& inputs, const Bindings&
   Trace::Span span(trace(), "write the inputs", "run");
   for (const InputInfo& input : plan().inputs)
     if (auto found = inputs.find(input.name); input.list == list && input.buffer >= 0 && found != inputs.end())
-      executable_->write(input.buffer, found->second);
+      list == LaunchList::Forward ? executable_->lend(input.buffer, found->second) : executable_->write(input.buffer, found->second);
 }
 
 void LoadedPlan::run(LaunchList list, const Bindings& sizes, const CallScalars& scalars) {
@@ -63,12 +63,13 @@ void LoadedPlan::run(LaunchList list, const Bindings& sizes, const CallScalars& 
     launch(list, i, sizes, scalars);
 }
 
-TensorMap LoadedPlan::outputs(LaunchList list) const {
+TensorMap LoadedPlan::outputs(LaunchList list) {
   Trace::Span reading(trace(), "read the outputs", "run");
   TensorMap outputs;
   for (const OutputInfo& output : plan().outputs)
     if (output.list == list)
-      outputs.emplace(output.name, executable_->read(output.buffer));
+      outputs.emplace(output.name, list == LaunchList::Forward ? executable_->take(output.buffer) : executable_->read(output.buffer));
+  executable_->endLoans();
   return outputs;
 }
 

@@ -25,12 +25,13 @@ public:
   void setClock(LaunchClock clock) { clock_ = std::move(clock); }
 
   void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars);
-  /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them.
+  /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them. Those of Forward may be
+  /// read where they lie until outputs().
   void enter(LaunchList list, const TensorMap& inputs, const Bindings& sizes);
   /// The second half: every launch.
   void run(LaunchList list, const Bindings& sizes, const CallScalars& scalars);
   /// What the list's launches gave, by name.
-  TensorMap outputs(LaunchList list) const;
+  TensorMap outputs(LaunchList list);
 
 private:
   Program program_;

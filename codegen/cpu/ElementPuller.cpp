@@ -163,7 +163,7 @@ Value ElementPuller::concat(ir::ConcatOp op, const Values& at) {
   return pick(0, Size(0));
 }
 
-//===--- reductions: sums of floats in f64, in the axis's order ---===//
+//===--- reductions: sums of floats in f64 ---===//
 
 Values ElementPuller::withAxis(const Values& at, int64_t axis, Value position) {
   Values from = at;
@@ -180,14 +180,33 @@ Value ElementPuller::reduce(ir::ReduceOp op, const Values& at) {
   } else if (auto line = lines_.find(op.getResult()); line != lines_.end() && llvm::equal(llvm::drop_end(at), line_) && at.back() == position_) {
     sum = k_.load(reduction.type(), k_.at(line->second, k_.sub(at.back(), lineStart_), reduction.type()));
   } else {
-    sum = k_.loop(k_.index(0), k_.size(count), k_.index(1), Values{reduction.start()}, [&](Value i, const Values& carried) {
-      std::map<Place, Value> before = known_;
-      Value element = elementAt(op.getX(), withAxis(at, op.getAxis(), i));
-      known_ = std::move(before);
-      return Values{reduction.next(carried[0], element)};
-    })[0];
+    sum = reduceHere(op, at);
   }
   return reduction.finish(sum, count);
+}
+
+/// Along neighbours in memory several sums run side by side: one alone waits for each of its additions.
+Value ElementPuller::reduceHere(ir::ReduceOp op, const Values& at) {
+  constexpr int64_t sideBySide = 8;
+  Reduction reduction(k_, op);
+  ir::Sizes sizes = ir::sizesOf(mlir::Value(op.getX()));
+  auto axis = static_cast<size_t>(op.getAxis());
+  int64_t width = axis + 1 == sizes.size() && sizes[axis].constant().value_or(1) % sideBySide == 0 ? sideBySide : 1;
+  Values starts(static_cast<size_t>(width), reduction.start());
+  Values sums = k_.loop(k_.index(0), k_.size(sizes[axis]), k_.index(width), starts, [&](Value i, const Values& carried) {
+    Values next;
+    for (auto [j, sum] : llvm::enumerate(carried)) {
+      std::map<Place, Value> before = known_;
+      Value element = elementAt(op.getX(), withAxis(at, op.getAxis(), k_.add(i, static_cast<int64_t>(j))));
+      known_ = std::move(before);
+      next.push_back(reduction.next(sum, element));
+    }
+    return next;
+  });
+  for (size_t half = sums.size() / 2; half > 0; half /= 2)
+    for (size_t j = 0; j < half; ++j)
+      sums[j] = reduction.next(sums[j], sums[j + half]);
+  return sums[0];
 }
 
 void ElementPuller::reduceAlongLine(mlir::Value value, const Values& at, const Piece& piece) {

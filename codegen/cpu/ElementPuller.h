@@ -41,6 +41,7 @@ public:
 private:
   Value compute(mlir::Operation* op, mlir::Value value, const Values& at);
   Value reduce(ir::ReduceOp op, const Values& at);
+  Value reduceHere(ir::ReduceOp op, const Values& at);
   Value concat(ir::ConcatOp op, const Values& at);
   // PositionElements.cpp
   Value relativeBias(ir::RelativeBiasOp op, const Values& at);

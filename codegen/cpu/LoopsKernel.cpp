@@ -48,6 +48,9 @@ mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target)
     int64_t width = sizes.empty() || isOneLine(sizes) ? 1 : sizes.back().constant().value_or(4096);
     lineBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
   }
+  for (ir::ReduceOp reduce : kernel.getBody().front().getOps<ir::ReduceOp>()) // rows that become one number of a line
+    if (reduce.getAxis() + 1 == ir::sizesOf(mlir::Value(reduce.getX())).size() && !PartialReduction::of(reduce))
+      lineBytes += ir::sizesOf(mlir::Value(reduce.getX())).back().constant().value_or(4096) * static_cast<int64_t>(byteSize(dtypeOf(reduce.getX())));
   BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(lineBytes, 1), 1, 4096)};
   return schedule.toAttr(kernel.getContext());
 }

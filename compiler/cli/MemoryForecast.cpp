@@ -120,8 +120,12 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
       break;
     }
   }
+  auto isTaken = [&](const OutputInfo& output) { // the buffer's own memory is given away (Executable::take)
+    return output.list == LaunchList::Forward && plan.buffers[static_cast<size_t>(output.buffer)].kind == BufferKind::Output;
+  };
   for (const OutputInfo& output : plan.outputs)
-    result.results += bytesOf(plan.buffers[static_cast<size_t>(output.buffer)], sizes);
+    if (!isTaken(output))
+      result.results += bytesOf(plan.buffers[static_cast<size_t>(output.buffer)], sizes);
   for (const InputInfo& input : plan.inputs)
     if (input.buffer >= 0)
       result.given += bytesOf(plan.buffers[static_cast<size_t>(input.buffer)], sizes);

@@ -22,7 +22,7 @@ struct MemoryForecast {
   int64_t packingScratch = 0;
   // Kept from the first call on.
   int64_t arena = 0, inputs = 0, outputs = 0, scratch = 0;
-  int64_t results = 0; // the outputs as the caller gets them
+  int64_t results = 0; // copies of outputs that the caller gets; others it gets as they are
 
   int64_t loading() const { return weights + onlyPacked + unread + states + applied + packed + constants + packing + packingScratch; }
   int64_t call() const { return weights + unread + states + applied + packed + constants + packing + arena + inputs + outputs + scratch + results; }

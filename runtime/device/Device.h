@@ -22,9 +22,9 @@ struct CallScalars {
 };
 
 /// One program on one device. Belongs to one thread. Buffers are the plan's, by index.
-/// Order of calls: write() the parameters, launch() every Prepare launch, then per call: bind(), write() the inputs,
-/// launch() every Forward launch in order, read() the outputs. Of a plan for training: write() the parameters and states, then calls of both lists; those of
-/// Apply need no bind().
+/// Order of calls: write() the parameters, launch() every Prepare launch, then per call: bind(), write() or lend() the inputs,
+/// launch() every Forward launch in order, read() or take() the outputs. Of a plan for training: write() the parameters and states, then calls of both lists;
+/// those of Apply need no bind().
 class Executable {
 public:
   virtual ~Executable() = default;
@@ -35,6 +35,11 @@ public:
   virtual void write(int buffer, const Tensor& tensor) = 0;
   /// Copies a whole buffer out, in its bound shape. Temporaries hold what the last launch that wrote their memory left.
   virtual Tensor read(int buffer) const = 0;
+  /// write() of an input of Forward whose memory the caller leaves as it is until endLoans() or the next bind(): launches may read it where it lies.
+  virtual void lend(int buffer, const Tensor& tensor) { write(buffer, tensor); }
+  virtual void endLoans() {}
+  /// read() of an output of Forward, which may give the buffer's own memory away: the next bind() takes other memory where somebody still has it.
+  virtual Tensor take(int buffer) { return read(buffer); }
   virtual void launch(LaunchList list, int index, const CallScalars& scalars) = 0;
   /// Frees plain parameters that no forward launch reads.
   virtual void releaseUnusedParameters() = 0;

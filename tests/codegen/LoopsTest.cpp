@@ -155,17 +155,26 @@ TEST(Loops, whatIsNotChosenIsNotLookedAt) {
 
 TEST(Loops, reductionsAlongEveryAxis) {
   for (const char* element : {"f32", "f64"})
-    for (const char* kind : {"sum", "mean", "max"}) {
-      std::string x = fmt::format("tensor<4x7x19x{}>", element);
-      std::string shapes[] = {fmt::format("tensor<7x19x{}>", element), fmt::format("tensor<4x19x{}>", element), fmt::format("tensor<4x7x{}>", element)};
-      for (int axis = 0; axis < 3; ++axis) {
-        ParsedKernel kernel = parseKernel("loops", "%x: " + x, shapes[axis],
-                                          fmt::format("%e = moe.exp %x : {0}\n %r = moe.reduce {1} %e axis {2} : {0}\n"
-                                                      "%y = moe.neg %r : {3}\n moe.yield %y : {3}",
-                                                      x, kind, axis, shapes[axis]));
-        check(kernel);
+    for (const char* kind : {"sum", "mean", "max"})
+      for (int width : {19, 24}) { // of 24 neighbours eight are reduced side by side
+        std::string x = fmt::format("tensor<4x7x{}x{}>", width, element);
+        std::string shapes[] = {fmt::format("tensor<7x{}x{}>", width, element), fmt::format("tensor<4x{}x{}>", width, element),
+                                fmt::format("tensor<4x7x{}>", element)};
+        for (int axis = 0; axis < 3; ++axis) {
+          ParsedKernel kernel = parseKernel("loops", "%x: " + x, shapes[axis],
+                                            fmt::format("%e = moe.exp %x : {0}\n %r = moe.reduce {1} %e axis {2} : {0}\n"
+                                                        "%y = moe.neg %r : {3}\n moe.yield %y : {3}",
+                                                        x, kind, axis, shapes[axis]));
+          check(kernel);
+        }
       }
-    }
+}
+
+/// Rows that become numbers are cut by what is read: threads share a loss of many tokens.
+TEST(Loops, aMeanOfEachRowIsWorkForThreads) {
+  ParsedKernel kernel = parseKernel("loops", "%x: tensor<4096x32xf32>", "tensor<4096xf32>",
+                                    "%r = moe.reduce mean %x axis 1 : tensor<4096x32xf32>\n moe.yield %r : tensor<4096xf32>");
+  EXPECT_GE(LoadedKernel(kernel.op, testTargets().front()).image().stages.front().items.constant().value_or(0), 16);
 }
 
 TEST(Loops, aReductionReadAtTwoPlaces) {

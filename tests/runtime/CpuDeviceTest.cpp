@@ -93,6 +93,76 @@ TEST(CpuDevice, BindsAgainForOtherSizes) {
   EXPECT_FAULT(executable->bind({{"U", 1}}), Fault::Usage, "'T' has no value");
 }
 
+/// The tiny program with weights, bound to so many tokens.
+std::unique_ptr<Executable> tinyExecutable(int64_t tokens) {
+  auto executable = CpuDevice({.threads = 2}).load(Program(tinyProgramData()));
+  executable->write(1, someWeights());
+  executable->launch(LaunchList::Prepare, 0, {});
+  executable->bind({{"T", tokens}});
+  return executable;
+}
+
+double totalOf(Executable& executable) {
+  for (int i = 0; i < 3; ++i)
+    executable.launch(LaunchList::Forward, i, {1, 1});
+  return executable.read(6).as<double>()[0];
+}
+
+TEST(CpuDevice, ReadsWhatIsLentWhereItLies) {
+  auto executable = tinyExecutable(40);
+  Tensor lent = tinyTokens(40, 3), other = tinyTokens(40, 4), before = lent.clone();
+  auto total = [](const Tensor& x) { return tinyAnswer(x, someWeights(), 1, 1).total; };
+  executable->lend(0, lent);
+  EXPECT_TRUE(sameBytes(executable->read(0), lent));
+  EXPECT_EQ(totalOf(*executable), total(before));
+  std::memcpy(lent.data(), other.data(), lent.bytes());
+  EXPECT_EQ(totalOf(*executable), total(other)); // no copy was made
+  executable->write(0, before);
+  EXPECT_TRUE(sameBytes(lent, other)); // it is the caller's
+  EXPECT_EQ(totalOf(*executable), total(before));
+  for (bool byBind : {false, true}) { // what ends a loan
+    executable->lend(0, lent);
+    byBind ? executable->bind({{"T", 40}}) : executable->endLoans();
+    EXPECT_EQ(totalOf(*executable), total(before));
+  }
+}
+
+TEST(CpuDevice, CopiesWhatIsLentAcrossLines) {
+  auto executable = tinyExecutable(40);
+  Tensor x = tinyTokens(40, 3), memory(DType::F32, {40 * kTinyWidth + 1});
+  Tensor crooked = Tensor::borrow(memory.as<float>().data() + 1, x.shape(), DType::F32);
+  std::memcpy(crooked.data(), x.data(), x.bytes());
+  executable->lend(0, crooked);
+  std::memset(crooked.data(), 0, crooked.bytes());
+  EXPECT_EQ(totalOf(*executable), tinyAnswer(x, someWeights(), 1, 1).total);
+  EXPECT_FAULT(executable->lend(0, Tensor(DType::F64, {40, kTinyWidth})), Fault::Internal, "is written to x");
+}
+
+TEST(CpuDevice, GivesOutputsAwayAndTakesOtherMemoryWhereSomebodyHasThem) {
+  auto executable = tinyExecutable(40);
+  auto run = [&](uint64_t seed) {
+    Tensor x = tinyTokens(40, seed);
+    executable->bind({{"T", 40}});
+    executable->write(0, x);
+    totalOf(*executable);
+    Tensor y = executable->take(5);
+    EXPECT_EQ(std::memcmp(y.data(), tinyAnswer(x, someWeights(), 1, 1).y.data(), y.bytes()), 0);
+    return y;
+  };
+  Tensor first = run(1), copy = first.clone();
+  void* place = first.data();
+  Tensor second = run(2);
+  EXPECT_NE(second.data(), place);
+  EXPECT_TRUE(sameBytes(first, copy));
+  place = second.data();
+  second = Tensor();
+  EXPECT_EQ(run(3).data(), place); // nobody had it
+  Tensor last = run(4);
+  copy = last.clone();
+  executable.reset();
+  EXPECT_TRUE(sameBytes(last, copy));
+}
+
 TEST(CpuDevice, RefusesMisuse) {
   auto executable = CpuDevice({.threads = 1}).load(Program(tinyProgramData()));
   EXPECT_FAULT(executable->launch(LaunchList::Forward, 0, {}), Fault::Internal, "no sizes are bound");

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <set>
 
@@ -56,8 +57,9 @@ Tensor CpuExecutable::memoryOf(const BufferInfo& buffer, Shape shape) const {
 }
 
 void CpuExecutable::bind(const Bindings& bindings) {
+  endLoans();
   if (bindings_ == bindings)
-    return;
+    return replaceTaken(bindings);
   ArenaLayout layout = layoutArena(plan_, bindings);
   std::vector<Shape> shapes(plan_.buffers.size());
   for (size_t i = 0; i < shapes.size(); ++i) {
@@ -71,13 +73,45 @@ void CpuExecutable::bind(const Bindings& bindings) {
   for (size_t i = 0; i < shapes.size(); ++i) {
     const BufferInfo& buffer = plan_.buffers[i];
     if (buffer.kind == BufferKind::Input || buffer.kind == BufferKind::Output)
-      if (!tensors_[i].defined() || tensors_[i].shape() != shapes[i]) {
+      if (!tensors_[i].defined() || tensors_[i].shape() != shapes[i] || isStillTaken(i)) {
+        taken_.erase(i);
         tensors_[i] = Tensor();
         tensors_[i] = memoryOf(buffer, shapes[i]);
       }
   }
   forward_ = prepareAll(plan_.forward, bindings);
   bindings_ = bindings;
+}
+
+/// Whether somebody has an output that take() gave. When nobody has, all that was done with it has happened.
+bool CpuExecutable::isStillTaken(size_t buffer) const {
+  auto taken = taken_.find(buffer);
+  bool isTaken = taken != taken_.end() && taken->second.use_count() > 1;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return isTaken;
+}
+
+/// What somebody still has stays as it is.
+void CpuExecutable::replaceTaken(const Bindings& bindings) {
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    if (isStillTaken(i)) {
+      tensors_[i] = memoryOf(plan_.buffers[i], shapeOf(plan_.buffers[i], bindings));
+      taken_.erase(i);
+      pointTo(static_cast<int>(i), tensors_[i].data());
+    }
+}
+
+/// The launches of the bound call find a buffer there.
+void CpuExecutable::pointTo(int buffer, void* data) {
+  for (Ready& ready : forward_) {
+    auto place = ready.buffers.begin();
+    for (const auto* list : {&ready.info->inputs, &ready.info->outputs, &ready.info->workspaces})
+      for (int each : *list) {
+        if (each == buffer)
+          *place = data;
+        ++place;
+      }
+  }
 }
 
 /// What apply uses has one size, so it needs no call's.
@@ -161,15 +195,49 @@ void CpuExecutable::write(int buffer, const Tensor& tensor) {
       absent = memoryOf(info, shapeOf(info, {}));
   }
   Tensor& to = tensorOf(buffer, "write");
-  if (to.dtype() != tensor.dtype() || to.elements() != tensor.elements())
-    throw Error(Fault::Internal, fmt::format("{} is written to {} of {}", describe(tensor), plan_.buffers[static_cast<size_t>(buffer)].name, describe(to)));
+  checkFits(tensor, to, buffer);
+  if (lent_.erase(buffer))
+    pointTo(buffer, to.data());
   if (to.bytes() > 0)
     std::memcpy(to.data(), tensor.data(), to.bytes());
 }
 
 Tensor CpuExecutable::read(int buffer) const {
-  const Tensor& from = const_cast<CpuExecutable*>(this)->tensorOf(buffer, "read");
+  auto lent = lent_.find(buffer);
+  const Tensor& from = lent != lent_.end() ? lent->second : const_cast<CpuExecutable*>(this)->tensorOf(buffer, "read");
   return clone(allocator_, from, plan_.buffers[static_cast<size_t>(buffer)].name);
+}
+
+/// Memory that does not begin with a cache line is copied: what is read again and again would lie across lines.
+void CpuExecutable::lend(int buffer, const Tensor& tensor) {
+  constexpr uintptr_t line = 64;
+  if (reinterpret_cast<uintptr_t>(tensor.data()) % line != 0)
+    return write(buffer, tensor);
+  const Tensor& own = tensorOf(buffer, "lend");
+  checkFits(tensor, own, buffer);
+  lent_[buffer] = tensor.reshaped(own.shape());
+  pointTo(buffer, tensor.data());
+}
+
+void CpuExecutable::endLoans() {
+  for (const auto& [buffer, lent] : lent_)
+    pointTo(buffer, tensors_[static_cast<size_t>(buffer)].data());
+  lent_.clear();
+}
+
+Tensor CpuExecutable::take(int buffer) {
+  const Tensor& from = tensorOf(buffer, "read");
+  if (plan_.buffers[static_cast<size_t>(buffer)].kind != BufferKind::Output)
+    return read(buffer);
+  std::shared_ptr<Tensor>& owner = taken_[static_cast<size_t>(buffer)];
+  if (!owner)
+    owner = std::make_shared<Tensor>(from);
+  return Tensor::share(owner, from.data(), from.shape(), from.dtype());
+}
+
+void CpuExecutable::checkFits(const Tensor& tensor, const Tensor& memory, int buffer) const {
+  if (memory.dtype() != tensor.dtype() || memory.elements() != tensor.elements())
+    throw Error(Fault::Internal, fmt::format("{} is written to {} of {}", describe(tensor), plan_.buffers[static_cast<size_t>(buffer)].name, describe(memory)));
 }
 
 void CpuExecutable::launch(LaunchList list, int index, const CallScalars& scalars) {

@@ -20,6 +20,9 @@ public:
   void bind(const Bindings& bindings) override;
   void write(int buffer, const Tensor& tensor) override;
   Tensor read(int buffer) const override;
+  void lend(int buffer, const Tensor& tensor) override;
+  void endLoans() override;
+  Tensor take(int buffer) override;
   void launch(LaunchList list, int index, const CallScalars& scalars) override;
   void releaseUnusedParameters() override;
   bool preparesOneByOne() const override { return true; }
@@ -42,6 +45,10 @@ private:
 
   Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;
   Tensor& tensorOf(int buffer, const char* doing);
+  void checkFits(const Tensor& tensor, const Tensor& memory, int buffer) const;
+  bool isStillTaken(size_t buffer) const;
+  void replaceTaken(const Bindings& bindings);
+  void pointTo(int buffer, void* data);
   void bindApply();
   void placeTemporaries(const ArenaLayout& layout, const Bindings& bindings);
   std::vector<Ready> prepareAll(const std::vector<LaunchInfo>& launches, const Bindings& bindings);
@@ -53,11 +60,13 @@ private:
   const Plan& plan_;
   std::shared_ptr<Workers> workers_;
   Allocator allocator_;
-  std::map<std::string, KernelImage> kernels_; // by symbol
-  std::vector<Tensor> tensors_;                // by buffer; undefined until it has memory
-  Tensor arena_, scratch_;                     // bytes
-  int64_t scratchStride_ = 0;                  // bytes of scratch a worker
-  std::vector<Ready> forward_, apply_;         // empty until bound
+  std::map<std::string, KernelImage> kernels_;      // by symbol
+  std::vector<Tensor> tensors_;                     // by buffer; undefined until it has memory
+  std::map<int, Tensor> lent_;                      // in the place of these
+  std::map<size_t, std::shared_ptr<Tensor>> taken_; // outputs, with those who have them as owners
+  Tensor arena_, scratch_;                          // bytes
+  int64_t scratchStride_ = 0;                       // bytes of scratch a worker
+  std::vector<Ready> forward_, apply_;              // empty until bound
   std::optional<Bindings> bindings_;
   std::shared_ptr<Trace> trace_;
 };
