@@ -23,8 +23,7 @@ Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address, V
   Value stored = k.loadElements(block.panelType, address, k.lanes(block.dtype));
   if (block.group == 0)
     return stored;
-  constexpr int64_t zeroCode = 128; // moe.quantize
-  return k.mul(k.toFloat(k.sub(k.widenUnsigned(stored, k.i32()), zeroCode), k.f32()), scale);
+  return k.mul(k.toFloat(k.toInteger(stored, k.i32()), k.f32()), scale);
 }
 
 // Rows [depth, depth + count) of what is needed behind the product.

@@ -1,5 +1,5 @@
 // for each group of the depth, a vector of columns at a time:
-//   scale = bf16(max |w| / 127), NaN where a w is not finite;  code = 128 + clamp(round(w / scale))
+//   scale = bf16(max |w| / 127), NaN where a w is not finite;  code = clamp(round(w / scale))
 #include "codegen/cpu/QuantizePanel.h"
 
 #include <limits>
@@ -7,7 +7,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kZeroCode = 128, kMostSteps = 127;
+constexpr int64_t kMostSteps = 127;
 
 } // namespace
 
@@ -27,7 +27,7 @@ void quantizePanel(KernelBuilder& k, const Matrix& panel, Value depth, Value ins
       Value divisor = k.choose(hasSteps, scale, k.real(floats, 1));
       k.loop(begin, end, k.index(1), [&](Value d) {
         Value steps = k.min(k.max(k.roundEven(k.div(k.choose(hasSteps, weights(d, column), zeros), divisor)), k.neg(most)), most);
-        Value code = k.add(k.toInteger(steps, k.i32()), k.integer(integers, kZeroCode));
+        Value code = k.toInteger(steps, k.i32());
         k.storeElements(DType::U8, k.toInteger(k.choose(isInside, code, k.zero(integers)), k.i8()), k.at(to.codes, k.add(k.mul(d, nr), column), DType::U8));
       });
     }

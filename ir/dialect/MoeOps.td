@@ -219,13 +219,13 @@ def Moe_UnpackOp : Moe_ComputeOp<"unpack"> {
   let assemblyFormat = "$panels `n` $n `:` type($panels) attr-dict";
 }
 def Moe_QuantizeOp : Moe_ComputeOp<"quantize"> {
-  let summary = "w (.., N, K) f32 as codes (.., N, K) ui8 around 128 and a bf16 scale for each `group` of the last dimension: (.., N, ceil(K/group))";
+  let summary = "w (.., N, K) f32 as codes (.., N, K) ui8, signed numbers of a byte, and a bf16 scale for each `group` of the last dimension: (.., N, ceil(K/group))";
   let arguments = (ins Moe_Tensor:$w, I64Attr:$group);
   let results = (outs Moe_Tensor:$codes, Moe_Tensor:$scales);
   let assemblyFormat = "$w `group` $group `:` type($w) attr-dict";
 }
 def Moe_DequantizeOp : Moe_ComputeOp<"dequantize"> {
-  let summary = "(code - 128) times the scale of its group, f32: (.., N, K)";
+  let summary = "each code as a signed number times the scale of its group, f32: (.., N, K)";
   let arguments = (ins Moe_Tensor:$codes, Moe_Tensor:$scales, I64Attr:$group);
   let results = (outs Moe_Tensor:$result);
   let assemblyFormat = "$codes `,` $scales `group` $group `:` type($codes) `,` type($scales) attr-dict";

@@ -8,7 +8,7 @@
 namespace moec::reference {
 namespace {
 
-constexpr int kZeroCode = 128, kMostSteps = 127;
+constexpr float kMostSteps = 127;
 
 /// NaN where a number of the group is not finite.
 uint16_t scaleOf(std::span<const float> group) {
@@ -20,9 +20,9 @@ uint16_t scaleOf(std::span<const float> group) {
 
 uint8_t codeOf(float value, float scale) {
   if (!(scale > 0))
-    return kZeroCode;
+    return 0;
   float steps = std::nearbyint(value / scale); // to nearest even
-  return static_cast<uint8_t>(kZeroCode + static_cast<int>(std::clamp(steps, -static_cast<float>(kMostSteps), static_cast<float>(kMostSteps))));
+  return static_cast<uint8_t>(static_cast<int8_t>(std::clamp(steps, -kMostSteps, kMostSteps)));
 }
 
 Shape scalesShape(Shape shape, int64_t group) {
@@ -58,7 +58,7 @@ Tensor dequantize(const Tensor& codes, const Tensor& scales, int64_t group) {
   auto steps = codes.as<uint8_t>();
   auto factors = scales.as<uint16_t>();
   for (int64_t i = 0; i < result.elements(); ++i)
-    values[i] = static_cast<float>(steps[i] - kZeroCode) * bf16ToFloat(factors[i / depth * groups + i % depth / group]);
+    values[i] = static_cast<float>(static_cast<int8_t>(steps[i])) * bf16ToFloat(factors[i / depth * groups + i % depth / group]);
   return result;
 }
 

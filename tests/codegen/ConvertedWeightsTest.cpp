@@ -149,13 +149,13 @@ TEST(ProductsOfConvertedWeights, anElementThatIsNoNumberIsSeen) {
   mlir::Value w = maker.make<ir::DequantizeOp>(plain(codes), plain(scales), maker.builder().getI64IntegerAttr(8));
   LoadedKernel loaded(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)}));
   Tensor c(DType::U8, {1, 8, 16}), s(DType::BF16, {1, 1, 16});
-  std::ranges::fill(c.as<uint8_t>(), 129);
+  std::ranges::fill(c.as<uint8_t>(), 0xFF);    // -1
   std::ranges::fill(s.as<uint16_t>(), 0x3F80); // 1
   s.as<uint16_t>()[1] = 0x7FC0;
   Tensor x(DType::F32, {1, 8});
   std::ranges::fill(x.as<float>(), 0.5F);
   Tensor y = loaded.run({x, c, s}, {}).at(0);
-  EXPECT_EQ(y.as<float>()[0], 4);
+  EXPECT_EQ(y.as<float>()[0], -4);
   EXPECT_TRUE(std::isnan(y.as<float>()[1]));
 }
 

@@ -6,8 +6,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <limits>
+#include <string>
 
 namespace moec {
 namespace {
@@ -37,6 +42,33 @@ TEST(Tensor, FreshIsZeroAndAligned) {
   }
   EXPECT_TRUE(Tensor(DType::F32, {0, 5}).defined());
   EXPECT_EQ(Tensor(DType::F64, {}).elements(), 1);
+}
+
+/// Of the mapping that an address lies in, what the kernel says in /proc/self/smaps; empty where it says nothing.
+std::string mappingFlags(const void* address) {
+  std::ifstream maps("/proc/self/smaps");
+  auto wanted = reinterpret_cast<uintptr_t>(address);
+  bool isInside = false;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+      isInside = begin <= wanted && wanted < end;
+    else if (isInside && line.starts_with("VmFlags:"))
+      return line + " ";
+  }
+  return {};
+}
+
+TEST(Tensor, LargeOnesWishForHugePages) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage"))
+    GTEST_SKIP() << "this system has no transparent huge pages";
+  Tensor tensor(DType::U8, {int64_t{16} << 20});
+  std::string flags = mappingFlags(tensor.as<uint8_t>().data() + (8 << 20));
+  if (flags.empty())
+    GTEST_SKIP() << "/proc/self/smaps has no flags of mappings here";
+  EXPECT_NE(flags.find(" hg "), std::string::npos) << flags;
+  for (size_t i = 0; i < tensor.bytes(); i += 4096)
+    ASSERT_EQ(tensor.as<uint8_t>()[i], 0);
 }
 
 TEST(Tensor, RefusesSizes) {
