@@ -53,33 +53,6 @@ void happensBefore(void*) {}
 void happensAfter(void*) {}
 #endif
 
-} // namespace
-
-Workers::Workers(int threads) : count_(threads == 0 ? usableCpus() : threads) {
-  if (count_ < 1 || count_ > kMaxThreads)
-    throw Error(Fault::Usage, fmt::format("{} threads: expected 1 to {}, or 0 for as many as this process may use", threads, kMaxThreads));
-  if (count_ == 1)
-    return;
-  own_ = pthreadpool_create(static_cast<size_t>(count_));
-  if (!own_)
-    throw Error(Fault::System, fmt::format("cannot start {} threads", count_));
-}
-
-Workers::Workers(std::shared_ptr<ThreadPool> host) : count_(host->concurrency()), host_(std::move(host)) {
-  if (count_ < 1 || count_ > kMaxThreads)
-    throw Error(Fault::Usage, fmt::format("the host's thread pool has a concurrency of {}: expected 1 to {}", count_, kMaxThreads));
-}
-
-Workers::~Workers() {
-  if (own_)
-    pthreadpool_destroy(own_);
-}
-
-void Workers::runInline(int64_t items, const Work& work) {
-  DefaultFloats floats;
-  work(0, 0, items);
-}
-
 /// What nobody has begun of one worker's share of the items: it takes them from the front, others from the back.
 struct alignas(kApart) Share {
   std::atomic<int64_t> left{0};
@@ -99,14 +72,14 @@ struct alignas(kApart) Share {
 /// The items of one run. A worker's share of them is the same in every run of so many items, so that it finds in its caches what it left there in the runs
 /// before: to fetch a line from another core's may take longer than from memory. When its own is done it takes the ends of the others': who comes late, or
 /// alone, changes nothing but the time.
-struct Workers::Task {
-  const Work& work;
+struct Task {
+  const Workers::Work& work;
   int64_t block;
   std::span<Share> shares;
   std::atomic<bool> failed{false};
   std::exception_ptr error{};
 
-  Task(const Work& work, int64_t items, std::span<Share> shares) : work(work), shares(shares) {
+  Task(const Workers::Work& work, int64_t items, std::span<Share> shares) : work(work), shares(shares) {
     auto workers = static_cast<int64_t>(shares.size());
     block = std::max<int64_t>(1, items / (workers * kBlocks));
     int64_t each = items / workers, more = items % workers, first = 0;
@@ -138,6 +111,33 @@ struct Workers::Task {
     }
   }
 };
+
+} // namespace
+
+Workers::Workers(int threads) : count_(threads == 0 ? usableCpus() : threads) {
+  if (count_ < 1 || count_ > kMaxThreads)
+    throw Error(Fault::Usage, fmt::format("{} threads: expected 1 to {}, or 0 for as many as this process may use", threads, kMaxThreads));
+  if (count_ == 1)
+    return;
+  own_ = pthreadpool_create(static_cast<size_t>(count_));
+  if (!own_)
+    throw Error(Fault::System, fmt::format("cannot start {} threads", count_));
+}
+
+Workers::Workers(std::shared_ptr<ThreadPool> host) : count_(host->concurrency()), host_(std::move(host)) {
+  if (count_ < 1 || count_ > kMaxThreads)
+    throw Error(Fault::Usage, fmt::format("the host's thread pool has a concurrency of {}: expected 1 to {}", count_, kMaxThreads));
+}
+
+Workers::~Workers() {
+  if (own_)
+    pthreadpool_destroy(own_);
+}
+
+void Workers::runInline(int64_t items, const Work& work) {
+  DefaultFloats floats;
+  work(0, 0, items);
+}
 
 void Workers::run(int64_t items, const Work& work) {
   if (count_ == 1 || items <= 1) {

@@ -32,8 +32,6 @@ public:
   static void runInline(int64_t items, const Work& work);
 
 private:
-  struct Task;
-
   int count_;
   pthreadpool* own_ = nullptr; // neither of the two when there is one worker of moec's own
   std::shared_ptr<ThreadPool> host_;
