@@ -120,8 +120,10 @@ MemoryForecast forecastMemory(const Program& program, const Plan& plan, const Bi
       break;
     }
   }
-  auto isTaken = [&](const OutputInfo& output) { // the buffer's own memory is given away (Executable::take)
-    return output.list == LaunchList::Forward && plan.buffers[static_cast<size_t>(output.buffer)].kind == BufferKind::Output;
+  std::set<int> taken;
+  auto isTaken = [&](const OutputInfo& output) { // the buffer's own memory is given away, once (Executable::take)
+    return output.list == LaunchList::Forward && plan.buffers[static_cast<size_t>(output.buffer)].kind == BufferKind::Output &&
+           taken.insert(output.buffer).second;
   };
   for (const OutputInfo& output : plan.outputs)
     if (!isTaken(output))

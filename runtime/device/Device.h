@@ -38,7 +38,8 @@ public:
   /// write() of an input of Forward whose memory the caller leaves as it is until endLoans() or the next bind(): launches may read it where it lies.
   virtual void lend(int buffer, const Tensor& tensor) { write(buffer, tensor); }
   virtual void endLoans() {}
-  /// read() of an output of Forward, which may give the buffer's own memory away: the next bind() takes other memory where somebody still has it.
+  /// read() of an output of Forward, which may give the buffer's own memory away, to one at a time: the next bind() takes other memory where somebody still
+  /// has it.
   virtual Tensor take(int buffer) { return read(buffer); }
   virtual void launch(LaunchList list, int index, const CallScalars& scalars) = 0;
   /// Frees plain parameters that no forward launch reads.

@@ -73,6 +73,23 @@ INSTANTIATE_TEST_SUITE_P(Zoo, MemoryOfARun,
                            return name;
                          });
 
+TEST(MemoryOfTwoNames, OfOneResultCountsACopy) {
+  ProgramData data = compile(MOEC_SOURCE "/models/zoo/soft-moe.json", {.targets = {"cpu:x86-64-v3"}, .kernelCache = sharedCache() / "moec/kernels"}).data();
+  Plan& plan = data.plans.at(0);
+  plan.outputs.push_back(plan.outputs.at(0));
+  plan.outputs.back().name = "again";
+  Program program(std::move(data));
+  MemoryCounter counter;
+  Session session(program, "cpu", {.threads = 1, .allocator = counter.allocator()});
+  Bindings sizes = checkSizes(session.plan(), {});
+  session.init(0);
+  TensorMap outputs = session.run(generatedInputs(session.plan(), sizes, 0));
+  MemoryForecast forecast = forecastMemory(program, session.plan(), sizes, 1);
+  EXPECT_EQ(counter.now, forecast.call());
+  outputs.erase("again");
+  EXPECT_EQ(counter.now, forecast.call() - forecast.results);
+}
+
 class MemoryShown : public CommandTest {};
 
 TEST_F(MemoryShown, ByInspectForGivenSizes) {

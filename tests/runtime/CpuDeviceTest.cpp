@@ -163,6 +163,17 @@ TEST(CpuDevice, GivesOutputsAwayAndTakesOtherMemoryWhereSomebodyHasThem) {
   EXPECT_TRUE(sameBytes(last, copy));
 }
 
+TEST(CpuDevice, GivesAnOutputAwayOnce) {
+  auto executable = tinyExecutable(40);
+  Tensor x = tinyTokens(40, 1);
+  executable->write(0, x);
+  totalOf(*executable);
+  Tensor y = executable->take(5), again = executable->take(5), copy = y.clone();
+  EXPECT_TRUE(sameBytes(again, copy));
+  std::memset(y.data(), 0, y.bytes());
+  EXPECT_TRUE(sameBytes(again, copy));
+}
+
 TEST(CpuDevice, RefusesMisuse) {
   auto executable = CpuDevice({.threads = 1}).load(Program(tinyProgramData()));
   EXPECT_FAULT(executable->launch(LaunchList::Forward, 0, {}), Fault::Internal, "no sizes are bound");

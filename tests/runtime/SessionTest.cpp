@@ -67,6 +67,19 @@ TEST(Session, WatchedLaunchesAreSeenInOrderWithWhatTheyLeave) {
   EXPECT_EQ(seen, expected);
 }
 
+TEST(Session, GivesOneResultByTwoNamesAsTwoTensors) {
+  ProgramData data = tinyProgramData();
+  data.plans[0].outputs.push_back({.name = "y again", .shape = data.plans[0].outputs[0].shape, .buffer = data.plans[0].outputs[0].buffer});
+  Session session(Program(std::move(data)), "cpu", {.threads = 1});
+  session.load({{"w", someWeights()}});
+  Tensor x = tinyTokens(20, 9);
+  TensorMap outputs = session.run({{"x", x}}, {.seed = 3});
+  outputs.at("y again").as<float>()[0] = -77;
+  EXPECT_EQ(outputs.at("y").as<float>()[0], tinyAnswer(x, someWeights(), 3, 0).y[0]);
+  outputs.at("y").as<float>()[1] = -77;
+  EXPECT_EQ(outputs.at("y again").as<float>()[1], tinyAnswer(x, someWeights(), 3, 0).y[1]);
+}
+
 TEST(Session, LaunchesAreTimedFromAskedUntilEnded) {
   Session session = tinySession();
   std::vector<std::pair<LaunchList, size_t>> seen, expected;

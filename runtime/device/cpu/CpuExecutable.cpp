@@ -230,6 +230,8 @@ Tensor CpuExecutable::take(int buffer) {
   if (plan_.buffers[static_cast<size_t>(buffer)].kind != BufferKind::Output)
     return read(buffer);
   std::shared_ptr<Tensor>& owner = taken_[static_cast<size_t>(buffer)];
+  if (owner && owner.use_count() > 1)
+    return read(buffer); // one result by a second name
   if (!owner)
     owner = std::make_shared<Tensor>(from);
   return Tensor::share(owner, from.data(), from.shape(), from.dtype());
