@@ -15,6 +15,16 @@ std::string describe(const Plan& plan, const std::vector<int>& buffers, const Bi
   return text;
 }
 
+/// Ends what a call was lent, unless the call goes on.
+struct LoanGuard {
+  Executable& executable;
+  bool goesOn = false;
+  ~LoanGuard() {
+    if (!goesOn)
+      executable.endLoans();
+  }
+};
+
 } // namespace
 
 LoadedPlan::LoadedPlan(Program program, std::shared_ptr<Device> device, Purpose purpose)
@@ -53,23 +63,27 @@ void LoadedPlan::enter(LaunchList list, const TensorMap& inputs, const Bindings&
     executable_->bind(sizes);
   }
   Trace::Span span(trace(), "write the inputs", "run");
+  LoanGuard loans{*executable_};
   for (const InputInfo& input : plan().inputs)
     if (auto found = inputs.find(input.name); input.list == list && input.buffer >= 0 && found != inputs.end())
       list == LaunchList::Forward ? executable_->lend(input.buffer, found->second) : executable_->write(input.buffer, found->second);
+  loans.goesOn = true;
 }
 
 void LoadedPlan::run(LaunchList list, const Bindings& sizes, const CallScalars& scalars) {
+  LoanGuard loans{*executable_};
   for (size_t i = 0; i < plan().launches(list).size(); ++i)
     launch(list, i, sizes, scalars);
+  loans.goesOn = true;
 }
 
 TensorMap LoadedPlan::outputs(LaunchList list) {
   Trace::Span reading(trace(), "read the outputs", "run");
+  LoanGuard loans{*executable_};
   TensorMap outputs;
   for (const OutputInfo& output : plan().outputs)
     if (output.list == list)
       outputs.emplace(output.name, list == LaunchList::Forward ? executable_->take(output.buffer) : executable_->read(output.buffer));
-  executable_->endLoans();
   return outputs;
 }
 

@@ -26,7 +26,7 @@ public:
 
   void launch(LaunchList list, size_t index, const Bindings& sizes, const CallScalars& scalars);
   /// The first half of a call: sizes (of Forward) and inputs, checked by the caller. Inputs of the other list may stand among them. Those of Forward may be
-  /// read where they lie until outputs().
+  /// read where they lie until outputs(), or until one of the three fails.
   void enter(LaunchList list, const TensorMap& inputs, const Bindings& sizes);
   /// The second half: every launch.
   void run(LaunchList list, const Bindings& sizes, const CallScalars& scalars);

@@ -37,6 +37,7 @@ public:
   virtual Tensor read(int buffer) const = 0;
   /// write() of an input of Forward whose memory the caller leaves as it is until endLoans() or the next bind(): launches may read it where it lies.
   virtual void lend(int buffer, const Tensor& tensor) { write(buffer, tensor); }
+  /// Behind it what a lent input holds is undefined, and no launch of Forward comes before the next bind().
   virtual void endLoans() {}
   /// read() of an output of Forward, which may give the buffer's own memory away, to one at a time: the next bind() takes other memory where somebody still
   /// has it.

@@ -123,6 +123,9 @@ TEST(CpuDevice, ReadsWhatIsLentWhereItLies) {
   for (bool byBind : {false, true}) { // what ends a loan
     executable->lend(0, lent);
     byBind ? executable->bind({{"T", 40}}) : executable->endLoans();
+    EXPECT_FALSE(sameBytes(executable->read(0), lent));
+    executable->bind({{"T", 40}});
+    executable->write(0, before);
     EXPECT_EQ(totalOf(*executable), total(before));
   }
 }

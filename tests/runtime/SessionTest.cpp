@@ -80,6 +80,30 @@ TEST(Session, GivesOneResultByTwoNamesAsTwoTensors) {
   EXPECT_EQ(outputs.at("y again").as<float>()[1], tinyAnswer(x, someWeights(), 3, 0).y[1]);
 }
 
+// What a caller lends it may take back when the call is over, however that ended.
+TEST(Session, ACallThatFailsKeepsNoInput) {
+  Session session = tinySession();
+  session.load({{"w", someWeights()}});
+  const int buffer = session.plan().inputs[0].buffer;
+  Tensor x = tinyTokens(1000, 9);
+  auto isRead = [&] { // from the caller's memory
+    x.as<float>()[0] += 1;
+    return session.executable().read(buffer).as<float>()[0] == x.as<float>()[0];
+  };
+  bool wasRead = false;
+  session.watch([&](LaunchList list, size_t) {
+    if (list != LaunchList::Forward)
+      return;
+    wasRead = isRead();
+    throw Error(Fault::Usage, "enough");
+  });
+  EXPECT_FAULT(session.run({{"x", x}}), Fault::Usage, "enough");
+  EXPECT_TRUE(wasRead);
+  EXPECT_FALSE(isRead());
+  session.watch({});
+  EXPECT_EQ(session.run({{"x", x}}).at("total").as<double>()[0], tinyAnswer(x, someWeights(), 0, 0).total);
+}
+
 TEST(Session, LaunchesAreTimedFromAskedUntilEnded) {
   Session session = tinySession();
   std::vector<std::pair<LaunchList, size_t>> seen, expected;
