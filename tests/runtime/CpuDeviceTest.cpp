@@ -109,8 +109,8 @@ double totalOf(Executable& executable) {
 }
 
 TEST(CpuDevice, ReadsWhatIsLentWhereItLies) {
-  auto executable = tinyExecutable(40);
-  Tensor lent = tinyTokens(40, 3), other = tinyTokens(40, 4), before = lent.clone();
+  auto executable = tinyExecutable(1000);
+  Tensor lent = tinyTokens(1000, 3), other = tinyTokens(1000, 4), before = lent.clone();
   auto total = [](const Tensor& x) { return tinyAnswer(x, someWeights(), 1, 1).total; };
   executable->lend(0, lent);
   EXPECT_TRUE(sameBytes(executable->read(0), lent));
@@ -122,23 +122,25 @@ TEST(CpuDevice, ReadsWhatIsLentWhereItLies) {
   EXPECT_EQ(totalOf(*executable), total(before));
   for (bool byBind : {false, true}) { // what ends a loan
     executable->lend(0, lent);
-    byBind ? executable->bind({{"T", 40}}) : executable->endLoans();
+    byBind ? executable->bind({{"T", 1000}}) : executable->endLoans();
     EXPECT_FALSE(sameBytes(executable->read(0), lent));
-    executable->bind({{"T", 40}});
+    executable->bind({{"T", 1000}});
     executable->write(0, before);
     EXPECT_EQ(totalOf(*executable), total(before));
   }
 }
 
-TEST(CpuDevice, CopiesWhatIsLentAcrossLines) {
-  auto executable = tinyExecutable(40);
-  Tensor x = tinyTokens(40, 3), memory(DType::F32, {40 * kTinyWidth + 1});
-  Tensor crooked = Tensor::borrow(memory.as<float>().data() + 1, x.shape(), DType::F32);
-  std::memcpy(crooked.data(), x.data(), x.bytes());
-  executable->lend(0, crooked);
-  std::memset(crooked.data(), 0, crooked.bytes());
-  EXPECT_EQ(totalOf(*executable), tinyAnswer(x, someWeights(), 1, 1).total);
-  EXPECT_FAULT(executable->lend(0, Tensor(DType::F64, {40, kTinyWidth})), Fault::Internal, "is written to x");
+TEST(CpuDevice, CopiesWhatIsLentAcrossLinesOrSmall) {
+  for (auto [tokens, from] : {std::pair(1000, 1), std::pair(40, 0)}) {
+    auto executable = tinyExecutable(tokens);
+    Tensor x = tinyTokens(tokens, 3), memory(DType::F32, {tokens * kTinyWidth + from});
+    Tensor lent = Tensor::borrow(memory.as<float>().data() + from, x.shape(), DType::F32);
+    std::memcpy(lent.data(), x.data(), x.bytes());
+    executable->lend(0, lent);
+    std::memset(lent.data(), 0, lent.bytes());
+    EXPECT_EQ(totalOf(*executable), tinyAnswer(x, someWeights(), 1, 1).total) << tokens;
+    EXPECT_FAULT(executable->lend(0, Tensor(DType::F64, x.shape())), Fault::Internal, "is written to x");
+  }
 }
 
 TEST(CpuDevice, GivesOutputsAwayAndTakesOtherMemoryWhereSomebodyHasThem) {

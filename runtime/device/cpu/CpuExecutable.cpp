@@ -208,10 +208,11 @@ Tensor CpuExecutable::read(int buffer) const {
   return clone(allocator_, from, plan_.buffers[static_cast<size_t>(buffer)].name);
 }
 
-/// Memory that does not begin with a cache line is copied: what is read again and again would lie across lines.
+/// Less than a page is copied rather than every launch told of it. So is memory that does not begin with a cache line: what is read again and again would lie
+/// across lines.
 void CpuExecutable::lend(int buffer, const Tensor& tensor) {
   constexpr uintptr_t line = 64;
-  if (reinterpret_cast<uintptr_t>(tensor.data()) % line != 0)
+  if (tensor.bytes() < static_cast<size_t>(kPage) || reinterpret_cast<uintptr_t>(tensor.data()) % line != 0)
     return write(buffer, tensor);
   const Tensor& own = tensorOf(buffer, "lend");
   checkFits(tensor, own, buffer);
