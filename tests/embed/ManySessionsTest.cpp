@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace moec {
 namespace {
 
@@ -89,6 +91,34 @@ TEST_F(ManySessions, ASessionMayMoveToAnotherThread) {
   for (int i = 0; i < 3; ++i)
     std::thread([&] { well += isWell(session); }).join();
   EXPECT_EQ(well, 3);
+}
+
+// What holds the results of a call, and is dropped in another thread, holds those of a later one.
+TEST_F(ManySessions, ResultsMayEndInOtherThreads) {
+  constexpr int kResults = 40;
+  Session session(program, "cpu", {.threads = 2}), other(program, "cpu", {.threads = 1});
+  session.init(1);
+  other.init(1);
+  std::atomic<int> well{0}, ended{0};
+  std::set<const void*> places;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kResults; ++i) {
+    auto seed = static_cast<uint64_t>(i);
+    std::vector<uint8_t> right = bytesOf(other.run({{"x", x}}, {.seed = seed}));
+    TensorMap outputs = session.run({{"x", x}}, {.seed = seed});
+    places.insert(outputs.at("y").data());
+    threads.emplace_back([&, right = std::move(right), outputs = std::move(outputs)]() mutable {
+      well += bytesOf(outputs) == right;
+      outputs.clear();
+      ended.fetch_add(1, std::memory_order_relaxed);
+    });
+    while (i % 2 && ended.load(std::memory_order_relaxed) <= i) // relaxed: the session alone sees to the order
+      std::this_thread::yield();
+  }
+  for (std::thread& thread : threads)
+    thread.join();
+  EXPECT_EQ(well, kResults);
+  EXPECT_LT(places.size(), static_cast<size_t>(kResults));
 }
 
 TEST_F(ManySessions, WhileTheProgramIsReadWrittenAndShared) {
