@@ -16,7 +16,7 @@ namespace {
 
 // Below this many operations waking the workers (some microseconds) costs more than they save.
 constexpr int64_t kInlineOperations = 50000;
-constexpr int64_t kPage = 4096; // scratch of two workers never shares a page
+constexpr int64_t kPage = 4096; // bytes; a worker's scratch is whole ones, so no line of it is another's
 
 bool isFixed(BufferKind kind) {
   return kind == BufferKind::Parameter || kind == BufferKind::State || kind == BufferKind::Prepared || kind == BufferKind::Constant;
