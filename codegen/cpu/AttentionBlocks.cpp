@@ -104,6 +104,8 @@ void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlo
   mlir::Type element = k.typeOf(registers.dtype);
   int64_t lanes = k.lanes(registers.dtype), nr = registers.width(k);
   // A vector of sums costs a multiply-add for each element of the depth, whatever it holds; a product of two rows a lanes-th of that and what adds its lanes.
+  // Counted by vectors, also where a panel has several and multiplies them for nothing: which keys are summed by lanes, and so the bits, is the same for any
+  // nr.
   Value all = k.size(plan.keys), lone = k.rem(all, lanes);
   Value whole = k.sub(all, k.choose(k.compare(ir::Predicate::LE, lone, k.index(lanes / 4)), lone, k.index(0)));
   k.loop(k.index(0), k.min(whole, end), k.index(nr), [&](Value key) {

@@ -8,6 +8,8 @@
 //                                                           P, dS (turn, Nk) once; dq = scale dS k, dv += P^T dy, dk += scale dS^T q
 // There, one turn of one head's queries accumulates nothing: dv = P^T dy and dk = scale dS^T q go from the registers to the results. Its last query sees all
 // keys, so that P and dS have an element for each of them. Results may be columns of a joined result.
+// Where few keys stand behind the last whole vector (multiplyKeys), the P and dS of stage 1 have their scores as sums of lanes, and those of stage 2 as sums of
+// panels: what dq takes of such a key may differ in the last place from what dk and dv take.
 // With a gradient of the bias, an item of stage 1 has all that adds to its rows, in order: a head's batch, or all heads' for a bias of all.
 #include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
