@@ -63,7 +63,7 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   q.base = k.at(q.base, k.mul(block.first, q.stride), plan.dtype);
   if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
     q = copyRows(k, plan.dtype, rows, schedule_.queries, Size(plan.headDim), [&](Value row) { return k.at(q.base, k.mul(row, q.stride), plan.dtype); });
-  multiplyKeys(k, plan, registers_, rows, q, packed.rows, packed.keys, end, scores);
+  multiplyKeys(k, plan, registers_, rows, q, packed.rows, packed.keys, k.index(0), end, scores);
   Value inverses = scratch(schedule_.queries); // of the rows' sums
   int64_t inner = plan.heads * plan.headDim;
   auto placeOf = [&](Value query) { return k.add(k.mul(k.add(k.mul(block.batch, queries), query), inner), k.mul(block.head, plan.headDim)); };

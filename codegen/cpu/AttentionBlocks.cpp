@@ -75,7 +75,7 @@ void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const 
 
 namespace {
 
-/// scores (rows, [first, end)) = q (rows, Dh) times keys, each by itself; zeros behind them up to the vector's end.
+/// scores (rows, keys [first, end)) = q (rows, Dh) times keys, each by itself; zeros behind them up to the vector's end.
 void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, const Matrix& q, const Matrix& keys, Value first, Value end,
                       const Matrix& scores) {
   DType computed = sumType(plan.dtype);
@@ -84,7 +84,7 @@ void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, c
   mlir::Type vector = k.vectorOf(element, lanes);
   k.loop(0, rows, 1, [&](Value row) {
     Value query = k.at(q.base, k.mul(row, q.stride), element), to = k.at(scores.base, k.mul(row, scores.stride), element);
-    k.store(k.zero(vector), k.at(to, first, element));
+    k.store(k.zero(vector), to);
     k.loop(first, end, k.index(1), [&](Value key) {
       Value from = k.at(keys.base, k.mul(key, keys.stride), plan.dtype), sum = k.zero(vector);
       for (int64_t column = 0; column < plan.headDim; column += lanes) {
@@ -92,7 +92,7 @@ void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, c
         sum = k.fma(k.loadElements(computed, k.at(query, k.index(column), element), lanes, mask),
                     k.loadElements(plan.dtype, k.at(from, k.index(column), plan.dtype), lanes, mask), sum);
       }
-      k.store(k.sumLanes(sum), k.at(to, key, element));
+      k.store(k.sumLanes(sum), k.at(to, k.sub(key, first), element));
     });
   });
 }
@@ -100,18 +100,21 @@ void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, c
 } // namespace
 
 void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
-                  Value end, const Matrix& scores) {
+                  Value first, Value end, const Matrix& scores) {
   mlir::Type element = k.typeOf(registers.dtype);
   int64_t lanes = k.lanes(registers.dtype), nr = registers.width(k);
   // A vector of sums costs a multiply-add for each element of the depth, whatever it holds; a product of two rows a lanes-th of that and what adds its lanes.
+  // Counted by vectors, also where a panel has several and multiplies them for nothing: which keys are summed by lanes, and so the bits, is the same for any
+  // nr.
   Value all = k.size(plan.keys), lone = k.rem(all, lanes);
   Value whole = k.sub(all, k.choose(k.compare(ir::Predicate::LE, lone, k.index(lanes / 4)), lone, k.index(0)));
-  k.loop(k.index(0), k.min(whole, end), k.index(nr), [&](Value key) {
+  auto scoresFrom = [&](Value key) { return Matrix{k.at(scores.base, k.sub(key, first), element), scores.stride}; };
+  k.loop(first, k.min(whole, end), k.index(nr), [&](Value key) {
     Matrix panel{k.at(panels, k.mul(key, plan.headDim), element), k.index(nr)};
-    multiply(k, registers, rows, q, panel, k.index(plan.headDim), {k.at(scores.base, key, element), scores.stride}, false);
+    multiply(k, registers, rows, q, panel, k.index(plan.headDim), scoresFrom(key), false);
   });
   if (KernelBuilder::constantOf(k.sub(all, whole)) != 0)
-    k.when(k.compare(ir::Predicate::LT, whole, end), [&] { multiplyLoneKeys(k, plan, rows, q, keys, whole, end, scores); });
+    k.when(k.compare(ir::Predicate::LT, whole, end), [&] { multiplyLoneKeys(k, plan, rows, q, keys, whole, end, scoresFrom(whole)); });
 }
 
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query) {

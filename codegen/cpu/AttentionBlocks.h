@@ -50,10 +50,10 @@ void packKeys(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Mat
 /// The rows of that panel into all of the head's panels of columns.
 void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const Matrix& rows, Value panel, Value panels);
 
-/// scores (rows, keys up to `end`) = q (rows, Dh) times a head's keys, from their panels. Where few of them stand behind the last whole vector, as a class
-/// token's behind those of patches, they are multiplied from their rows `keys`, one by one: zeros stand behind them up to the vector's end.
+/// scores (rows, keys [first, end)) = q (rows, Dh) times a head's keys, from their panels; `first` begins one. Where few of them stand behind the last whole
+/// vector, as a class token's behind those of patches, they are multiplied from their rows `keys`, one by one: zeros stand behind them up to the vector's end.
 void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
-                  Value end, const Matrix& scores);
+                  Value first, Value end, const Matrix& scores);
 
 /// Keys that a query sees.
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query);

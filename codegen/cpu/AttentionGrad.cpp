@@ -8,6 +8,7 @@
 //                                                           P, dS (turn, Nk) once; dq = scale dS k, dv += P^T dy, dk += scale dS^T q
 // There, one turn of one head's queries accumulates nothing: dv = P^T dy and dk = scale dS^T q go from the registers to the results. Its last query sees all
 // keys, so that P and dS have an element for each of them. Results may be columns of a joined result.
+// Scores of a key are the same bits in every stage (multiplyKeys), and so in what dq, dk and dv take of it.
 // With a gradient of the bias, an item of stage 1 has all that adds to its rows, in order: a head's batch, or all heads' for a bias of all.
 #include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
@@ -162,8 +163,8 @@ Matrix AttentionGradWriter::queryRows(const Slice& slice, const QueryBlock& bloc
 void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed) {
   Value queries = k.size(plan.queries);
   auto rowsOf = [&](const Slice& slice) { return headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())); };
-  multiplyKeys(k, plan, registers, block.rows, block.q, rowsOf(plan.k), packed.keys, block.end, block.powers);
-  multiplyKeys(k, plan, registers, block.rows, block.dy, rowsOf(plan.v), packed.values, block.end, block.scores);
+  multiplyKeys(k, plan, registers, block.rows, block.q, rowsOf(plan.k), packed.keys, k.index(0), block.end, block.powers);
+  multiplyKeys(k, plan, registers, block.rows, block.dy, rowsOf(plan.v), packed.values, k.index(0), block.end, block.scores);
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
@@ -290,17 +291,13 @@ Matrix AttentionGradWriter::turnRows(const Slice& slice, Value batch, Value head
 }
 
 void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles) {
-  Value keyHead = keyHeadOf(k, plan, batch, head), place = k.mul(turn.firstKey, plan.headDim);
-  Value keys = k.at(panelsOf(keyPanels, panels.keyElements, keyHead), place, element);
-  Value values = k.at(panelsOf(valuePanels, panels.keyElements, keyHead), place, element);
-  k.loop(k.index(0), turn.keys, k.index(schedule.nr), [&](Value key) {
-    auto times = [&](const Matrix& rows, Value panelsHere, const Matrix& result) {
-      multiply(k, registers, turn.rows, rows, {k.at(panelsHere, k.mul(key, plan.headDim), element), k.index(schedule.nr)}, k.index(plan.headDim),
-               {k.at(result.base, key, element), result.stride}, false);
-    };
-    times(turn.q, keys, turn.powers);
-    times(turn.dy, values, turn.scores);
-  });
+  Value keyHead = keyHeadOf(k, plan, batch, head), end = k.add(turn.firstKey, turn.keys);
+  auto times = [&](const Matrix& rows, const Slice& slice, unsigned panelsHere, const Matrix& result) {
+    multiplyKeys(k, plan, registers, turn.rows, rows, headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())),
+                 panelsOf(panelsHere, panels.keyElements, keyHead), turn.firstKey, end, result);
+  };
+  times(turn.q, plan.k, keyPanels, turn.powers);
+  times(turn.dy, plan.v, valuePanels, turn.scores);
   scoresOfTurn(turn, head, k.add(k.mul(batch, plan.heads), head));
   addProduct(turn.scores, turn.keys, turn.q, turn.rows, dkTiles);
   addProduct(turn.powers, turn.keys, turn.dy, turn.rows, dvTiles);

@@ -170,6 +170,7 @@ void CachedAttention::dotProducts(const Block& block, Value row, Value scores) {
 }
 
 /// The row's scores become exponentials over its highest so far, zeros where a token does not see a key.
+/// A NaN may be lost among the highest: its exponential is one, and so are the sums.
 void CachedAttention::foldRow(const Block& block, Value row, Value scores) {
   Value place = k_.add(old_, token(row));
   Value seen = k_.max(k_.index(0), k_.min(block.count, k_.add(k_.sub(place, block.position), 1)));
@@ -185,7 +186,7 @@ void CachedAttention::foldRow(const Block& block, Value row, Value scores) {
     if (bias)
       s = k_.add(s, k_.loadElements(plan_.dtype, k_.at(bias, i, plan_.dtype), lanes_, inside(i)));
     k_.store(s, at(scores, i));
-    return Values{k_.max(carried[0], k_.choose(inside(i), s, lowest(vector_)))};
+    return Values{k_.larger(carried[0], k_.choose(inside(i), s, lowest(vector_)))};
   })[0];
   Value before = k_.load(element_, at(most_, row)), most = k_.max(before, k_.largestLane(highest));
   Value wide = k_.broadcast(shiftOf(most, element_), lanes_);
@@ -226,7 +227,7 @@ void CachedAttention::foldColumns(const Block& block, int64_t vector) {
   Value most = k_.loop(k_.index(0), block.count, k_.index(1), {before}, [&](Value key, const Values& carried) {
     Value s = k_.mul(k_.load(vector_, scoreAt(key)), k_.real(vector_, plan_.scale));
     k_.store(s, scoreAt(key));
-    return Values{k_.max(carried[0], k_.choose(sees(key), s, lowest(vector_)))};
+    return Values{k_.larger(carried[0], k_.choose(sees(key), s, lowest(vector_)))};
   })[0];
   Value shift = shiftOf(most, vector_);
   Value sum = k_.loop(k_.index(0), block.count, k_.index(1), {k_.zero(vector_)}, [&](Value key, const Values& carried) {

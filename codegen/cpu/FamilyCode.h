@@ -26,7 +26,8 @@ public:
   /// What the elements of all tensors take.
   Size operations() const;
   /// Of a stage that works on the pieces. An item has its share of every tensor: the first items have the first pieces of each, as in kernels whose items go
-  /// through the rows or the matrices of one tensor, so that a thread meets in all of them what it has in its caches.
+  /// through the rows or the matrices of one tensor, so that a thread meets in all of them what it has in its caches. As each goes over all tensors, they are
+  /// as many as pieces of all elements in a row would be: tiny tensors make few.
   Size items(int64_t block) const;
   /// Inside of such a stage: the pieces of an item.
   void writePieces(Value item, int64_t block, llvm::function_ref<void(const TensorFamily&, const Piece&)> write);

@@ -42,15 +42,20 @@ std::vector<int64_t> cutsOf(mlir::Block& body, const Size& width) {
 } // namespace
 
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target) {
-  int64_t lineBytes = 0;
+  int64_t lineBytes = 0, longest = 1; // elements
   for (mlir::Value value : kernel.getBody().front().getTerminator()->getOperands()) {
     ir::Sizes sizes = ir::sizesOf(value);
     int64_t width = sizes.empty() || isOneLine(sizes) ? 1 : sizes.back().constant().value_or(4096);
     lineBytes += width * static_cast<int64_t>(byteSize(dtypeOf(value)));
+    longest = std::max(longest, width);
   }
-  for (ir::ReduceOp reduce : kernel.getBody().front().getOps<ir::ReduceOp>()) // rows that become one number of a line
-    if (reduce.getAxis() + 1 == ir::sizesOf(mlir::Value(reduce.getX())).size() && !PartialReduction::of(reduce))
-      lineBytes += ir::sizesOf(mlir::Value(reduce.getX())).back().constant().value_or(4096) * static_cast<int64_t>(byteSize(dtypeOf(reduce.getX())));
+  for (ir::ReduceOp reduce : kernel.getBody().front().getOps<ir::ReduceOp>()) { // rows that become numbers of a line: one for each, or one for all of it
+    ir::Sizes from = ir::sizesOf(mlir::Value(reduce.getX())), to = ir::sizesOf(mlir::Value(reduce.getResult()));
+    if (reduce.getAxis() + 1 != from.size() || PartialReduction::of(reduce))
+      continue;
+    int64_t rows = to.empty() || isOneLine(to) ? 1 : std::min(to.back().constant().value_or(4096), longest);
+    lineBytes += rows * from.back().constant().value_or(4096) * static_cast<int64_t>(byteSize(dtypeOf(reduce.getX())));
+  }
   BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(lineBytes, 1), 1, 4096)};
   return schedule.toAttr(kernel.getContext());
 }

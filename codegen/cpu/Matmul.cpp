@@ -17,8 +17,8 @@ bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transpos
 /// 1 where there are more rows than a block has, else 0.
 Size hasManyRows(const MatmulPlan& plan, const ProductSchedule& schedule) { return Size::min(1, Size::max(0, plan.rows - Size(schedule.rowBlock))); }
 
-/// Whether rows of one block meet panels that no other rows do: items make them for themselves, and threads wait for each other once less. Not those that take
-/// several panels at once.
+/// Whether rows of one block meet panels that no other rows do: items make them for themselves, and threads wait for each other once less. Not rows so few that
+/// they go through the whole depth of panels, which lie packed then.
 bool fewMakePanels(const MatmulPlan& plan) { return !plan.b.nr && !plan.transposed && plan.b.batch == plan.batch && !areFew(plan.rows, plan.b.depth); }
 
 /// Where a matrix of a plain b begins.
@@ -131,8 +131,12 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
   Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
   Size batches = ir::product(plan.batch), inItem = schedule.panels;
-  if (fewMakePanels(plan) || !schedule.packRows) // a piece for each of some threads; rows that are copied are so for each of them
-    inItem = Size::min(inItem, Size::max(1, Size::floorDiv(batches * blocks * panels, kFewItems)));
+  // A piece for each of some threads. Rows that are copied are copied for each piece: there only a single block is cut, whose items make panels, too.
+  Size ofFew = Size::min(inItem, Size::max(1, Size::floorDiv(batches * blocks * panels, kFewItems)));
+  if (!schedule.packRows)
+    inItem = ofFew;
+  else if (fewMakePanels(plan))
+    inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
   Size groups = Size::ceilDiv(panels, inItem);
   beside.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));

@@ -28,7 +28,7 @@ struct ProductBlock {
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose
 /// sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the block. Few rows go through
-/// the whole depth of several panels at once: what such a block takes is reading its panels.
+/// the whole depth of a panel, or of as many at once as are read as fast as memory gives them: what such a block takes is reading its panels.
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 

@@ -6,6 +6,8 @@
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace moec::ir;
 
@@ -179,7 +181,7 @@ bool hoistOne(func::FuncOp function) {
 LogicalResult hoistSlices(func::FuncOp function) {
   while (hoistOne(function)) {
   }
-  return sortBody(function);
+  return success(); // each stands behind its operands: nothing to sort
 }
 
 } // namespace moec::compiler

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -69,6 +70,36 @@ TEST_P(CachedAttentionKernel, newRowsBehindKeptOnes) {
                      -1,
                      {{"n", c.tokens}},
                      c.headDim + c.position + c.tokens});
+  }
+}
+
+/// A key that is no number, kept or new, makes rows none that see it, be they few or many, and no others.
+TEST(CachedAttentionKernels, aKeyThatIsNoNumber) {
+  constexpr int64_t position = 70, context = 100, width = 20;
+  for (int64_t tokens : {3, 19}) {
+    auto owner = makeContext();
+    KernelMaker maker(*owner);
+    mlir::OpBuilder& b = maker.builder();
+    std::vector<std::string> fresh{"1", "n", text(width)}, cache{"1", text(context), text(width)};
+    mlir::Value q = maker.tensor(DType::F32, fresh), k = maker.tensor(DType::F32, fresh), v = maker.tensor(DType::F32, fresh);
+    mlir::Value keys = maker.tensor(DType::F32, cache), values = maker.tensor(DType::F32, cache), at = maker.tensor(DType::I64, {});
+    mlir::Value y = ir::CachedAttentionOp::create(b, maker.loc(), q, k, v, keys, values, at, mlir::Value(), b.getI64IntegerAttr(1), mlir::IntegerAttr(),
+                                                  b.getF64FloatAttr(0.37));
+    LoadedKernel kernel(maker.finish("cached_attention", {y}));
+    for (int64_t key : {int64_t(0), int64_t(20), position - 1, position, position + 1, position + tokens - 1}) {
+      Shape shape{1, tokens, width};
+      std::vector<Tensor> inputs{randomTensor(DType::F32, shape, 1), randomTensor(DType::F32, shape, 2), randomTensor(DType::F32, shape, 3)};
+      for (uint32_t seed : {4, 5})
+        inputs.push_back(randomTensor(DType::F32, {1, context, width}, seed));
+      inputs.push_back(Tensor::of<int64_t>({position}, {}));
+      bool isKept = key < position;
+      inputs[isKept ? 3 : 1].as<float>()[static_cast<size_t>((isKept ? key : key - position) * width + 5)] = std::numeric_limits<float>::quiet_NaN();
+      Tensor result = kernel.run(inputs, {{{"n", tokens}}})[0];
+      for (int64_t token = 0; token < tokens; ++token)
+        for (int64_t column = 0; column < width; ++column)
+          EXPECT_EQ(std::isnan(result.as<float>()[static_cast<size_t>(token * width + column)]), position + token >= key)
+              << tokens << " tokens, key " << key << ", token " << token;
+    }
   }
 }
 

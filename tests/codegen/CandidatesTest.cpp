@@ -117,6 +117,31 @@ TEST(Candidates, queriesOfManyKeysAreFew) {
   }
 }
 
+/// Keys that are multiplied one by one are the same ones for panels of any width: 49 keys are a key more than whole vectors, and half a wide panel.
+TEST(Candidates, panelsOfKeysChangeNoBit) {
+  for (const std::string& target : testTargets()) {
+    auto emitter = emitterOf(target);
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    mlir::OpBuilder& builder = maker.builder();
+    mlir::Value x = maker.tensor(DType::F32, {"2", "49", "24"});
+    mlir::Value y = ir::AttentionOp::create(builder, maker.loc(), x, x, x, builder.getI64IntegerAttr(1), builder.getF64FloatAttr(0.5), mlir::UnitAttr());
+    ir::KernelOp kernel = maker.finish("attention", {y});
+    mlir::DictionaryAttr model = emitter->chooseSchedule(kernel);
+    Tensor input = randomTensor(DType::F32, {2, 49, 24}, 1);
+    auto resultOf = [&](mlir::DictionaryAttr schedule) {
+      kernel.setScheduleAttr(schedule);
+      return LoadedKernel(kernel, target).run({input}, {}).front();
+    };
+    Tensor expected = resultOf(model);
+    auto candidates = emitter->candidates(kernel, model);
+    EXPECT_FALSE(candidates.empty()) << target;
+    for (mlir::DictionaryAttr candidate : candidates)
+      EXPECT_EQ(std::memcmp(resultOf(candidate).data(), expected.data(), expected.bytes()), 0)
+          << target << ", nr " << candidate.getAs<mlir::IntegerAttr>("nr").getInt();
+  }
+}
+
 /// Products of bf16 are those of their sums' type: what fits into the registers is the same.
 TEST(Candidates, ofBF16AreThoseOfF32) {
   for (const char* target : kTargets) {

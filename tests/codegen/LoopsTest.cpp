@@ -172,9 +172,12 @@ TEST(Loops, reductionsAlongEveryAxis) {
 
 /// Rows that become numbers are cut by what is read: threads share a loss of many tokens.
 TEST(Loops, aMeanOfEachRowIsWorkForThreads) {
-  ParsedKernel kernel = parseKernel("loops", "%x: tensor<4096x32xf32>", "tensor<4096xf32>",
-                                    "%r = moe.reduce mean %x axis 1 : tensor<4096x32xf32>\n moe.yield %r : tensor<4096xf32>");
-  EXPECT_GE(LoadedKernel(kernel.op, testTargets().front()).image().stages.front().items.constant().value_or(0), 16);
+  auto itemsOf = [](const std::string& x, const std::string& y, int64_t axis) {
+    ParsedKernel kernel = parseKernel("loops", "%x: " + x, y, fmt::format("%r = moe.reduce mean %x axis {} : {}\n moe.yield %r : {}", axis, x, y));
+    return LoadedKernel(kernel.op, testTargets().front()).image().stages.front().items.constant().value_or(0);
+  };
+  EXPECT_GE(itemsOf("tensor<4096x32xf32>", "tensor<4096xf32>", 1), 16);
+  EXPECT_GE(itemsOf("tensor<64x65x32xf32>", "tensor<64x65xf32>", 2), 16); // a line of them reads 65 rows
 }
 
 TEST(Loops, aReductionReadAtTwoPlaces) {

@@ -297,6 +297,23 @@ TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
   EXPECT_LE(stage.items.evaluate({{"m", 20000}}), 20000 / 64);
 }
 
+/// Rows that are copied are so for each item: of many, an item takes as many panels as the schedule has, however few items that makes.
+TEST(MatmulKernelShapes, manyCopiedRowsAreFewItems) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  KernelMaker maker(*context);
+  ir::KernelOp kernel = maker.finish("matmul", {maker.make<ir::MatmulOp>(maker.tensor(DType::BF16, {"m", "32"}), maker.tensor(DType::BF16, {"512", "32"}))});
+  auto schedule = emitter->chooseSchedule(kernel);
+  auto field = [&](const char* name) { return schedule.getAs<mlir::IntegerAttr>(name).getInt(); };
+  ASSERT_EQ(field("pack_rows"), 1);
+  int64_t panels = (512 + field("nr") - 1) / field("nr"), groups = (panels + field("panels") - 1) / field("panels");
+  StageInfo stage = LoadedKernel(kernel, testTargets().back()).image().stages.back();
+  EXPECT_GE(stage.items.evaluate({{"m", 20}}), 8);
+  EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups);
+}
+
 /// The gradient of w where dy or x are narrow and the other is copied: each is read where it lies, slices of the wide one are fetched ahead.
 TEST(MatmulKernelShapes, narrowAndWideLieTransposed) {
   DType type = DType::F32;

@@ -22,6 +22,21 @@ TEST(Totals, normsOfTensorsOfManySizes) {
       }
 }
 
+/// Items have several pieces of one tensor, and none of the others.
+TEST(Totals, moreAreThePiecesThanTheItems) {
+  for (const std::string& target : testTargets()) {
+    CheckOptions options;
+    options.target = target;
+    options.block = 8;
+    options.low = 0.5; // what is left out shows in the sum
+    check(parseKernel("totals", "%x: tensor<20003xf32>, %y: tensor<13xf32>", "tensor<f32>, tensor<f32>", R"(
+    %a = moe.reduce mean %x axis 0 : tensor<20003xf32>
+    %b = moe.reduce mean %y axis 0 : tensor<13xf32>
+    moe.yield %a, %b : tensor<f32>, tensor<f32>)"),
+          options);
+  }
+}
+
 /// Two sums of one tensor, and one of what is made of two.
 TEST(Totals, severalSumsOfOneTensor) {
   check(parseKernel("totals", "%x: tensor<333xf32>, %y: tensor<333xf32>, %k: tensor<f32>", "tensor<f32>, tensor<f32>, tensor<f32>", R"(

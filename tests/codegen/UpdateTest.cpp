@@ -19,10 +19,10 @@ struct Update {
 };
 
 /// In memory of its own, then in that of its arguments: the same bits, for any number of threads and any block.
-void expectUpdate(const Update& update, double low = -2, double high = 2) {
+void expectUpdate(const Update& update, double low = -2, double high = 2, int64_t shortBlock = 64) {
   SCOPED_TRACE(update.body);
   for (const std::string& target : testTargets())
-    for (int64_t block : {0, 64}) {
+    for (int64_t block : {int64_t(0), shortBlock}) {
       ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
       CheckOptions options;
       options.target = target;
@@ -172,18 +172,44 @@ TEST(Update, manyTensorsAtOnce) {
   expectUpdate(update);
 }
 
+/// A step of plain descent.
+Update descent(const std::vector<int64_t>& elements) {
+  Update update{"%rate: tensor<f32>", "", "", {}, {}};
+  std::string yielded;
+  for (size_t i = 0; i < elements.size(); ++i) {
+    std::string type = fmt::format("tensor<{}xf32>", elements[i]), comma = i ? ", " : "";
+    update.arguments += fmt::format(", %p{0}: {1}, %g{0}: {1}", i, type);
+    update.body += fmt::format("%d{0} = moe.mul %g{0}, %rate : {1}, tensor<f32>  %q{0} = moe.sub %p{0}, %d{0} : {1}, {1}  ", i, type);
+    update.results += comma + type;
+    update.places.push_back(1 + 2 * i);
+    yielded += fmt::format("{}%q{}", comma, i);
+  }
+  update.body += "moe.yield " + yielded + " : " + update.results;
+  return update;
+}
+
+/// Items have several pieces of one tensor, and none of the others.
+TEST(Update, moreAreThePiecesThanTheItems) { expectUpdate(descent({20003, 13}), -2, 2, 8); }
+
+/// Every item looks at every tensor: tiny ones are no more items than one tensor of all their elements.
+TEST(Update, tinyTensorsShareItems) {
+  Update update = descent(std::vector<int64_t>(300, 3));
+  ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
+  EXPECT_EQ(LoadedKernel(kernel.op, testTargets().front()).image().stages.back().items.constant(), 1);
+  CheckOptions options;
+  options.block = 64;
+  check(kernel, options);
+  EXPECT_EQ(LoadedKernel(kernel.op, testTargets().front()).image().stages.back().items.constant(), (3 * 300 + 63) / 64);
+}
+
 /// Equal tensors share their code: as many tensors more take no more of it.
 TEST(Update, codeDoesNotGrowWithTheTensors) {
-  auto lengthOf = [](int tensors) {
-    std::string arguments = "%rate: tensor<f32>", results, yielded, body;
-    for (int i = 0; i < tensors; ++i) {
-      std::string type = fmt::format("tensor<{}xf32>", 100 + 7 * i);
-      arguments += fmt::format(", %p{0}: {1}, %g{0}: {1}", i, type);
-      body += fmt::format("%d{0} = moe.mul %g{0}, %rate : {1}, tensor<f32>  %q{0} = moe.sub %p{0}, %d{0} : {1}, {1}  ", i, type);
-      results += (i ? ", " : "") + type;
-      yielded += (i ? ", " : "") + fmt::format("%q{}", i);
-    }
-    ParsedKernel kernel = parseKernel("update", arguments, results, body + "moe.yield " + yielded + " : " + results);
+  auto lengthOf = [](int64_t tensors) {
+    std::vector<int64_t> elements;
+    for (int64_t i = 0; i < tensors; ++i)
+      elements.push_back(100 + 7 * i);
+    Update update = descent(elements);
+    ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
     std::string error;
     auto emitter = codegen::makeEmitter("cpu:x86-64-v3", error);
     kernel.op.setScheduleAttr(emitter->chooseSchedule(kernel.op));
