@@ -1,9 +1,14 @@
 // Owner of: the emitter itself: keys and symbols, images without undefined symbols, code as text, targets, errors.
+#include "codegen/cpu/Linker.h"
 #include "codegen/cpu/ObjectCompiler.h"
+#include "codegen/cpu/Optimizer.h"
 #include "tests/codegen/KernelCheck.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+#include "llvm/IR/Module.h"
+#include "llvm/Target/TargetMachine.h"
 
 #include <gtest/gtest.h>
 #include <thread>
@@ -153,6 +158,26 @@ TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
   ASSERT_TRUE(succeeded(module)) << error;
   EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "caller", error)));
   EXPECT_NE(error.find("undefined symbol: somewhere_else"), std::string::npos) << error;
+}
+
+// A folder in memory may be missing or full.
+TEST(Emitter, linksInTheFirstFolderWhereThatGoes) {
+  namespace cpu = codegen::cpu;
+  llvm::LLVMContext context;
+  llvm::Module module("nothing", context);
+  std::string error, object;
+  auto machine = cpu::makeTargetMachine(*cpu::findTarget("cpu:x86-64-v3"), error);
+  ASSERT_TRUE(machine) << error;
+  module.setDataLayout(machine->createDataLayout());
+  module.setTargetTriple(machine->getTargetTriple());
+  ASSERT_TRUE(cpu::writeMachineCode(module, *machine, cpu::MachineCode::Object, object));
+  std::string last = cpu::linkerFolders().back();
+  auto image = cpu::linkShared(object, error, {last});
+  ASSERT_TRUE(image) << error;
+  EXPECT_EQ(cpu::linkShared(object, error, {"/nonexistent", "/dev/null", last}), image);
+  EXPECT_EQ(error, "");
+  EXPECT_FALSE(cpu::linkShared(object, error, {"/nonexistent", "/nowhere"}));
+  EXPECT_NE(error.find("/nowhere"), std::string::npos) << error;
 }
 
 TEST(Emitter, unknownTargetsAndKindsAreNamed) {
