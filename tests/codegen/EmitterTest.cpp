@@ -138,6 +138,24 @@ TEST(Emitter, anOpWithoutTranslationIsAnError) {
   EXPECT_NE(error.find("arith.ceildivsi"), std::string::npos) << error;
 }
 
+TEST(Emitter, whatIsNotLlvmIrIsAnError) {
+  namespace cpu = codegen::cpu;
+  std::string error;
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  cpu::KernelBuilder k(kernel.op, "calls", *cpu::findTarget("cpu:x86-64-v3"));
+  k.stage(Size(1), Size(1), [&](cpu::Value) {
+    auto* function = k.builder().getInsertionBlock()->getParentOp();
+    while (!mlir::isa<mlir::LLVM::LLVMFuncOp>(function))
+      function = function->getParentOp();
+    function->setAttr("passthrough", k.builder().getStrArrayAttr({"alwaysinline", "noinline"}));
+  });
+  auto module = k.finish(error);
+  ASSERT_TRUE(succeeded(module)) << error;
+  EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "calls", error)));
+  EXPECT_NE(error.find("is not"), std::string::npos) << error;
+}
+
 TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
   namespace cpu = codegen::cpu;
   std::string error;
