@@ -7,9 +7,12 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
+#include "llvm/AsmParser/Parser.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/SourceMgr.h"
 #include "llvm/Target/TargetMachine.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <thread>
 
@@ -65,6 +68,50 @@ TEST(Emitter, aFewTurnsAreNoVector) {
   auto text = emitter->print(kernel.op, codegen::CodeText::Llvm);
   ASSERT_TRUE(succeeded(text));
   EXPECT_EQ(text->find("gather"), std::string::npos) << *text;
+}
+
+// A loop of a few turns becomes none, unless that is long. What is volatile stays as often as it is written.
+TEST(Emitter, aFewTurnsAreNoLoop) {
+  namespace cpu = codegen::cpu;
+  const cpu::CpuTarget& target = *cpu::findTarget("cpu:x86-64-v4");
+  auto blocksOf = [&](int turns, int stores) {
+    std::string body, error;
+    for (int i = 0; i < stores; ++i)
+      body += fmt::format("  store volatile i64 %i, ptr %p{}\n", i % 2);
+    std::string text =
+        fmt::format("define void @f(ptr %p0, ptr %p1) {{\nfrom:\n  br label %turn\nturn:\n  %i = phi i64 [ 0, %from ], [ %next, %turn ]\n{}"
+                    "  %next = add i64 %i, 1\n  %more = icmp slt i64 %next, {}\n  br i1 %more, label %turn, label %behind\nbehind:\n  ret void\n}}",
+                    body, turns);
+    llvm::LLVMContext context;
+    llvm::SMDiagnostic problem;
+    auto module = llvm::parseAssemblyString(text, problem, context);
+    EXPECT_TRUE(module) << problem.getMessage().str() << text;
+    cpu::optimize(*module, *cpu::makeTargetMachine(target, error), target);
+    return module->getFunction("f")->size();
+  };
+  EXPECT_EQ(blocksOf(3, 1), 1u);
+  EXPECT_EQ(blocksOf(8, 1), 1u);
+  EXPECT_GT(blocksOf(9, 1), 1u);
+  EXPECT_GT(blocksOf(8, 40), 1u);
+}
+
+// Products carry blocks of sums before the passes and behind them; rows do not.
+TEST(Emitter, productsHaveRegisterBlocks) {
+  auto emitter = emitterOf("cpu:x86-64-v4");
+  auto isSeenIn = [&](ParsedKernel kernel) {
+    kernel.op.setScheduleAttr(emitter->chooseSchedule(kernel.op));
+    auto text = emitter->print(kernel.op, codegen::CodeText::Llvm);
+    EXPECT_TRUE(succeeded(text));
+    llvm::LLVMContext context;
+    llvm::SMDiagnostic problem;
+    auto module = llvm::parseAssemblyString(*text, problem, context);
+    EXPECT_TRUE(module) << problem.getMessage().str();
+    return codegen::cpu::hasRegisterBlock(*module);
+  };
+  EXPECT_TRUE(isSeenIn(parseKernel("matmul", "%a: tensor<64x64xf32>, %b: tensor<64x64xf32>", "tensor<64x64xf32>",
+                                   "%y = moe.matmul %a, %b : tensor<64x64xf32>, tensor<64x64xf32>\n moe.yield %y : tensor<64x64xf32>")));
+  EXPECT_FALSE(
+      isSeenIn(parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", "%y = moe.softmax %x : tensor<4x40xf32>\n moe.yield %y : tensor<4x40xf32>")));
 }
 
 TEST(Emitter, theSameKernelGivesTheSameBytesOnEveryThread) {
