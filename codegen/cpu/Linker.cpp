@@ -21,7 +21,18 @@ std::error_code makeFile(llvm::StringRef folder, const char* ending, llvm::Small
   return llvm::sys::fs::createUniqueFile(folder + "/moec-%%%%%%%%." + ending, path, llvm::sys::fs::owner_read | llvm::sys::fs::owner_write);
 }
 
+/// Whether there is plenty of room for what is linked: lld writes it through a mapping, where a lack of room is a signal and no error.
+bool hasRoom(llvm::StringRef folder, const std::string& object) {
+  constexpr uint64_t ofOthers = 4 << 20; // that link at the same time
+  llvm::ErrorOr<llvm::sys::fs::space_info> space = llvm::sys::fs::disk_space(folder);
+  return !space || space->available >= 4 * object.size() + ofOthers;
+}
+
 std::optional<std::vector<uint8_t>> linkIn(llvm::StringRef folder, const std::string& object, std::string& error) {
+  if (!hasRoom(folder, object)) {
+    error = "cannot make temporary files for the linker in " + folder.str() + ": it has no room left";
+    return std::nullopt;
+  }
   llvm::SmallString<128> input, output;
   auto made = [&](const char* ending, llvm::SmallVectorImpl<char>& path) {
     std::error_code code = makeFile(folder, ending, path);
