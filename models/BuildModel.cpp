@@ -1,7 +1,6 @@
 #include "models/BuildModel.h"
 
 #include "models/Check.h"
-#include "models/LastToken.h"
 #include "models/ModelBuilder.h"
 #include "models/json/Words.h"
 #include "models/optimizers/Optimizers.h"
@@ -119,6 +118,14 @@ private:
     return function;
   }
 
+  /// The row of the last token of a value (batch, tokens, width), as (batch, width). The compiler computes what makes it for this token alone (hoist-slices).
+  Value lastToken(Value value) {
+    ir::Sizes sizes = ir::sizesOf(value);
+    Value row = ir::SliceOp::create(builder_, value.getLoc(), value, builder_.getI64IntegerAttr(1), builder_.getStringAttr((sizes[1] - Size(1)).str()),
+                                    builder_.getStringAttr("1"));
+    return ir::ReshapeOp::create(builder_, value.getLoc(), ir::tensorOf({sizes[0], sizes[2]}, cast<RankedTensorType>(value.getType()).getElementType()), row);
+  }
+
   /// Can the first output be the scores of tokens? Then it is the only one, of the last token. Does nothing depend on how
   /// a text is cut into calls? False after a report.
   bool continuesText(func::FuncOp function, std::vector<Output>& outputs) {
@@ -134,7 +141,7 @@ private:
     }
     outputs.erase(outputs.begin() + 1, outputs.end());
     builder_.setInsertionPointToEnd(&function.getBody().front());
-    value = lastToken(value, builder_);
+    value = lastToken(value);
     for (auto random : function.getOps<ir::RandomOp>())
       if (!random.getType().hasStaticShape()) {
         diagnostics_.error(

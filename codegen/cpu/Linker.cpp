@@ -5,6 +5,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <mutex>
@@ -15,27 +16,35 @@ namespace moec::codegen::cpu {
 
 namespace {
 
-/// A new file in memory where the system has a folder for such, else in that of temporary files: making and removing two files a kernel on a disk that others
-/// write to takes longer than linking.
-std::error_code makeFile(const char* ending, llvm::SmallVectorImpl<char>& path) {
-  if (!llvm::sys::fs::createUniqueFile(llvm::Twine("/dev/shm/moec-%%%%%%%%.") + ending, path))
-    return {};
-  return llvm::sys::fs::createTemporaryFile("moec", ending, path);
+/// A new file of a folder, which nobody else reads or writes.
+std::error_code makeFile(llvm::StringRef folder, const char* ending, llvm::SmallVectorImpl<char>& path) {
+  return llvm::sys::fs::createUniqueFile(folder + "/moec-%%%%%%%%." + ending, path, llvm::sys::fs::owner_read | llvm::sys::fs::owner_write);
 }
 
-} // namespace
+/// Whether there is plenty of room for what is linked: lld writes it through a mapping, where a lack of room is a signal and no error.
+bool hasRoom(llvm::StringRef folder, const std::string& object) {
+  constexpr uint64_t ofOthers = 4 << 20; // that link at the same time
+  llvm::ErrorOr<llvm::sys::fs::space_info> space = llvm::sys::fs::disk_space(folder);
+  return !space || space->available >= 4 * object.size() + ofOthers;
+}
 
-std::optional<std::vector<uint8_t>> linkShared(const std::string& object, std::string& error) {
+std::optional<std::vector<uint8_t>> linkIn(llvm::StringRef folder, const std::string& object, std::string& error) {
+  if (!hasRoom(folder, object)) {
+    error = "cannot make temporary files for the linker in " + folder.str() + ": it has no room left";
+    return std::nullopt;
+  }
   llvm::SmallString<128> input, output;
-  if (std::error_code code = makeFile("o", input)) {
-    error = "cannot make a temporary file for the linker: " + code.message();
+  auto made = [&](const char* ending, llvm::SmallVectorImpl<char>& path) {
+    std::error_code code = makeFile(folder, ending, path);
+    if (code)
+      error = "cannot make a temporary file for the linker in " + folder.str() + ": " + code.message();
+    return !code;
+  };
+  if (!made("o", input))
     return std::nullopt;
-  }
   llvm::FileRemover removeInput(input);
-  if (std::error_code code = makeFile("so", output)) {
-    error = "cannot make a temporary file for the linker: " + code.message();
+  if (!made("so", output))
     return std::nullopt;
-  }
   llvm::FileRemover removeOutput(output);
   {
     std::error_code code;
@@ -71,6 +80,23 @@ std::optional<std::vector<uint8_t>> linkShared(const std::string& object, std::s
   }
   llvm::StringRef bytes = (*file)->getBuffer();
   return std::vector<uint8_t>(bytes.begin(), bytes.end());
+}
+
+} // namespace
+
+std::vector<std::string> linkerFolders() {
+  llvm::SmallString<128> disk;
+  llvm::sys::path::system_temp_directory(/*erasedOnReboot=*/true, disk);
+  return {"/dev/shm", disk.str().str()};
+}
+
+std::optional<std::vector<uint8_t>> linkShared(const std::string& object, std::string& error, const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders)
+    if (auto image = linkIn(folder, object, error)) {
+      error.clear();
+      return image;
+    }
+  return std::nullopt;
 }
 
 } // namespace moec::codegen::cpu

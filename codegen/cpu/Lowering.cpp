@@ -7,6 +7,8 @@
 #include "mlir/Target/LLVMIR/Export.h"
 
 #include "llvm/IR/Module.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace moec::codegen::cpu {
 
@@ -25,8 +27,15 @@ std::unique_ptr<llvm::Module> lowerToLlvmIr(ModuleOp module, llvm::LLVMContext& 
   registerTranslations(registry);
   mlirContext->appendDialectRegistry(registry);
   std::unique_ptr<llvm::Module> result = translateModuleToLLVMIR(module, context, "kernel", /*disableVerification=*/true);
-  if (!result)
+  if (!result) {
     error = "lowering to LLVM IR failed: " + text;
+    return nullptr;
+  }
+  llvm::raw_string_ostream problems(text);
+  if (llvm::verifyModule(*result, &problems)) { // what Translation.cpp writes nobody else looks at
+    error = "lowering to LLVM IR wrote what is not: " + text;
+    return nullptr;
+  }
   return result;
 }
 

@@ -45,14 +45,13 @@ constexpr const char* kPipeline =
     "unroll-few-turns,loop-vectorize,"
     "instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg,loop-mssa(licm<allowspeculation>),loop-sink,div-rem-pairs,simplifycfg)";
 
-/// Whether a loop carries a block of sums in vectors (MicroKernel.h).
-bool hasRegisterBlock(const Function& function) {
-  constexpr int64_t least = 8;
-  return any_of(function,
-                [](const BasicBlock& block) { return count_if(block.phis(), [](const PHINode& phi) { return phi.getType()->isVectorTy(); }) >= least; });
-}
-
 } // namespace
+
+bool hasRegisterBlock(const Module& module) {
+  constexpr int64_t least = 8;
+  auto carriesBlock = [](const BasicBlock& block) { return count_if(block.phis(), [](const PHINode& phi) { return phi.getType()->isVectorTy(); }) >= least; };
+  return any_of(module, [&](const Function& function) { return any_of(function, carriesBlock); });
+}
 
 std::unique_ptr<TargetMachine> makeTargetMachine(const CpuTarget& target, std::string& error) {
   static std::once_flag once;
@@ -107,7 +106,7 @@ void optimize(Module& module, TargetMachine& machine, const CpuTarget& target) {
     return true;
   });
   ModulePassManager passes;
-  cantFail(builder.parsePassPipeline(passes, fmt::format(kPipeline, any_of(module, hasRegisterBlock) ? "" : "indvars,")));
+  cantFail(builder.parsePassPipeline(passes, fmt::format(kPipeline, hasRegisterBlock(module) ? "" : "indvars,")));
   passes.run(module, modules);
   storeSingleLanes(module);
 }
@@ -118,7 +117,7 @@ namespace {
 /// written. The pass weighs each choice of bases against each use, takes a third of the time to machine code, and gains nothing in these loops.
 class MachineCodePasses final : public legacy::PassManager {
 public:
-  explicit MachineCodePasses(const Module& module) : leavesLoops_(any_of(module, hasRegisterBlock)) {}
+  explicit MachineCodePasses(const Module& module) : leavesLoops_(hasRegisterBlock(module)) {}
 
   void add(Pass* pass) override {
     if (leavesLoops_ && pass->getPassID() == strengthReduction_->getPassID())

@@ -18,6 +18,9 @@ struct CpuTarget;
 /// Null with `error` when this LLVM cannot write code for the target.
 std::unique_ptr<llvm::TargetMachine> makeTargetMachine(const CpuTarget& target, std::string& error);
 
+/// Whether a loop of it carries a block of sums in vectors (MicroKernel.h): passes that weigh its addresses one by one are left out.
+bool hasRegisterBlock(const llvm::Module& module);
+
 /// Marks all functions for the target and optimises them. No pass may bring in a call of a library function.
 void optimize(llvm::Module& module, llvm::TargetMachine& machine, const CpuTarget& target);
 

@@ -143,7 +143,7 @@ void giveTo(Columns& columns, Value narrow) {
   }
 }
 
-/// An op whose columns are read apart, some of them of few rows: it becomes two.
+/// An op whose columns are read apart, those of one slice of few rows: it becomes two.
 bool splitColumns(Operation* op) {
   if (!isDivisible(op) || !(isElementwise(op) || isa<MatmulOp>(op)))
     return false;
@@ -156,7 +156,7 @@ bool splitColumns(Operation* op) {
     if (!(rows && !isOfColumns(rows) ? few : others).add(slice))
       return false;
   }
-  if (few.slices.empty() || others.slices.empty() || few.meet(others))
+  if (few.slices.size() != 1 || others.slices.empty() || few.meet(others)) // two slices of rows would both stay behind the op
     return false;
   int64_t last = rankOf(op->getResult(0)) - 1;
   std::optional<Axes> axes = axesFor(op, few.part(last));

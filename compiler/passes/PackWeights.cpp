@@ -135,11 +135,11 @@ FailureOr<Packed> panelsOf(Value outside, SliceOp rows, TransposeOp exchange, in
       packed.values.push_back(ReadOp::create(builder, read.getLoc(), cast<RankedTensorType>(state.getType()), FlatSymbolRefAttr::get(state.getSymNameAttr())));
     return packed;
   }
-  if (kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself
+  if (rows || kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself, and no other reads rows
     return packed;
   SmallVector<Value>& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
   if (panels.empty()) {
-    auto made = packKernel(outside, rows, exchange, nr, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
+    auto made = packKernel(outside, nullptr, exchange, nr, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
     if (failed(made))
       return failure();
     panels = *made;

@@ -67,6 +67,39 @@ TEST_P(AttentionKernel, moreKeysThanQueries) {
        c.headDim + keys});
 }
 
+/// What hoist-slices makes of an attention that is read for some tokens: of a causal one the last.
+TEST_P(AttentionKernel, fewQueriesHaveTheBitsThatTheyHaveAmongAll) {
+  const AttentionCase& all = GetParam();
+  int64_t inner = all.heads * all.headDim;
+  auto context = makeContext();
+  auto run = [&](const AttentionCase& c, const Tensor& queries, const Tensor& keys, const Tensor& values) {
+    KernelMaker maker(*context);
+    mlir::Value q = maker.tensor(c.type, {text(c.batch), c.n(), text(inner)});
+    mlir::Value k = maker.tensor(c.type, {text(c.batch), all.m(all.queries), text(inner)}),
+                v = maker.tensor(c.type, {text(c.batch), all.m(all.queries), text(inner)});
+    ir::KernelOp kernel = maker.finish("attention", {attend(maker, c, q, k, v)});
+    return LoadedKernel(kernel).run({queries, keys, values}, {{{"n", c.queries}, {"m", all.queries}}})[0].toDoubles();
+  };
+  auto part = [&](const std::vector<double>& of, int64_t first, int64_t count) {
+    std::vector<double> rows;
+    for (int64_t entry = 0; entry < all.batch; ++entry) {
+      auto begin = of.begin() + (entry * all.queries + first) * inner;
+      rows.insert(rows.end(), begin, begin + count * inner);
+    }
+    return rows;
+  };
+  Shape shape{all.batch, all.queries, inner};
+  Tensor q = randomTensor(all.type, shape, 1), k = randomTensor(all.type, shape, 2), v = randomTensor(all.type, shape, 3);
+  std::vector<double> whole = run(all, q, k, v);
+  for (int64_t count : {int64_t{1}, (all.queries + 1) / 2}) {
+    AttentionCase few = all;
+    few.queries = count;
+    int64_t first = all.causal ? all.queries - count : (all.queries - count) / 2;
+    Tensor sliced = Tensor::of(part(q.toDoubles(), first, count), {all.batch, count, inner}).cast(all.type);
+    EXPECT_EQ(run(few, sliced, k, v), part(whole, first, count)) << count << " queries";
+  }
+}
+
 /// Heads that share keys, other tokens' keys, and a bias of each head or of all.
 TEST_P(AttentionKernel, biasAndSharedKeys) {
   const AttentionCase& c = GetParam();

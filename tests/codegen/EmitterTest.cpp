@@ -1,10 +1,18 @@
 // Owner of: the emitter itself: keys and symbols, images without undefined symbols, code as text, targets, errors.
+#include "codegen/cpu/Linker.h"
 #include "codegen/cpu/ObjectCompiler.h"
+#include "codegen/cpu/Optimizer.h"
 #include "tests/codegen/KernelCheck.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
+#include "llvm/AsmParser/Parser.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <thread>
 
@@ -60,6 +68,50 @@ TEST(Emitter, aFewTurnsAreNoVector) {
   auto text = emitter->print(kernel.op, codegen::CodeText::Llvm);
   ASSERT_TRUE(succeeded(text));
   EXPECT_EQ(text->find("gather"), std::string::npos) << *text;
+}
+
+// A loop of a few turns becomes none, unless that is long. What is volatile stays as often as it is written.
+TEST(Emitter, aFewTurnsAreNoLoop) {
+  namespace cpu = codegen::cpu;
+  const cpu::CpuTarget& target = *cpu::findTarget("cpu:x86-64-v4");
+  auto blocksOf = [&](int turns, int stores) {
+    std::string body, error;
+    for (int i = 0; i < stores; ++i)
+      body += fmt::format("  store volatile i64 %i, ptr %p{}\n", i % 2);
+    std::string text =
+        fmt::format("define void @f(ptr %p0, ptr %p1) {{\nfrom:\n  br label %turn\nturn:\n  %i = phi i64 [ 0, %from ], [ %next, %turn ]\n{}"
+                    "  %next = add i64 %i, 1\n  %more = icmp slt i64 %next, {}\n  br i1 %more, label %turn, label %behind\nbehind:\n  ret void\n}}",
+                    body, turns);
+    llvm::LLVMContext context;
+    llvm::SMDiagnostic problem;
+    auto module = llvm::parseAssemblyString(text, problem, context);
+    EXPECT_TRUE(module) << problem.getMessage().str() << text;
+    cpu::optimize(*module, *cpu::makeTargetMachine(target, error), target);
+    return module->getFunction("f")->size();
+  };
+  EXPECT_EQ(blocksOf(3, 1), 1u);
+  EXPECT_EQ(blocksOf(8, 1), 1u);
+  EXPECT_GT(blocksOf(9, 1), 1u);
+  EXPECT_GT(blocksOf(8, 40), 1u);
+}
+
+// Products carry blocks of sums before the passes and behind them; rows do not.
+TEST(Emitter, productsHaveRegisterBlocks) {
+  auto emitter = emitterOf("cpu:x86-64-v4");
+  auto isSeenIn = [&](ParsedKernel kernel) {
+    kernel.op.setScheduleAttr(emitter->chooseSchedule(kernel.op));
+    auto text = emitter->print(kernel.op, codegen::CodeText::Llvm);
+    EXPECT_TRUE(succeeded(text));
+    llvm::LLVMContext context;
+    llvm::SMDiagnostic problem;
+    auto module = llvm::parseAssemblyString(*text, problem, context);
+    EXPECT_TRUE(module) << problem.getMessage().str();
+    return codegen::cpu::hasRegisterBlock(*module);
+  };
+  EXPECT_TRUE(isSeenIn(parseKernel("matmul", "%a: tensor<64x64xf32>, %b: tensor<64x64xf32>", "tensor<64x64xf32>",
+                                   "%y = moe.matmul %a, %b : tensor<64x64xf32>, tensor<64x64xf32>\n moe.yield %y : tensor<64x64xf32>")));
+  EXPECT_FALSE(
+      isSeenIn(parseKernel("rows", "%x: tensor<4x40xf32>", "tensor<4x40xf32>", "%y = moe.softmax %x : tensor<4x40xf32>\n moe.yield %y : tensor<4x40xf32>")));
 }
 
 TEST(Emitter, theSameKernelGivesTheSameBytesOnEveryThread) {
@@ -133,6 +185,24 @@ TEST(Emitter, anOpWithoutTranslationIsAnError) {
   EXPECT_NE(error.find("arith.ceildivsi"), std::string::npos) << error;
 }
 
+TEST(Emitter, whatIsNotLlvmIrIsAnError) {
+  namespace cpu = codegen::cpu;
+  std::string error;
+  auto emitter = emitterOf("cpu:x86-64-v3");
+  ParsedKernel kernel = scheduled(*emitter);
+  cpu::KernelBuilder k(kernel.op, "calls", *cpu::findTarget("cpu:x86-64-v3"));
+  k.stage(Size(1), Size(1), [&](cpu::Value) {
+    auto* function = k.builder().getInsertionBlock()->getParentOp();
+    while (!mlir::isa<mlir::LLVM::LLVMFuncOp>(function))
+      function = function->getParentOp();
+    function->setAttr("passthrough", k.builder().getStrArrayAttr({"alwaysinline", "noinline"}));
+  });
+  auto module = k.finish(error);
+  ASSERT_TRUE(succeeded(module)) << error;
+  EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "calls", error)));
+  EXPECT_NE(error.find("is not"), std::string::npos) << error;
+}
+
 TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
   namespace cpu = codegen::cpu;
   std::string error;
@@ -153,6 +223,26 @@ TEST(Emitter, anUndefinedSymbolIsAnErrorThatNamesIt) {
   ASSERT_TRUE(succeeded(module)) << error;
   EXPECT_TRUE(failed(cpu::compileToImage(*module, *cpu::findTarget("cpu:x86-64-v3"), "caller", error)));
   EXPECT_NE(error.find("undefined symbol: somewhere_else"), std::string::npos) << error;
+}
+
+// A folder in memory may be missing or full.
+TEST(Emitter, linksInTheFirstFolderWhereThatGoes) {
+  namespace cpu = codegen::cpu;
+  llvm::LLVMContext context;
+  llvm::Module module("nothing", context);
+  std::string error, object;
+  auto machine = cpu::makeTargetMachine(*cpu::findTarget("cpu:x86-64-v3"), error);
+  ASSERT_TRUE(machine) << error;
+  module.setDataLayout(machine->createDataLayout());
+  module.setTargetTriple(machine->getTargetTriple());
+  ASSERT_TRUE(cpu::writeMachineCode(module, *machine, cpu::MachineCode::Object, object));
+  std::string last = cpu::linkerFolders().back();
+  auto image = cpu::linkShared(object, error, {last});
+  ASSERT_TRUE(image) << error;
+  EXPECT_EQ(cpu::linkShared(object, error, {"/nonexistent", "/dev/null", last}), image);
+  EXPECT_EQ(error, "");
+  EXPECT_FALSE(cpu::linkShared(object, error, {"/nonexistent", "/nowhere"}));
+  EXPECT_NE(error.find("/nowhere"), std::string::npos) << error;
 }
 
 TEST(Emitter, unknownTargetsAndKindsAreNamed) {

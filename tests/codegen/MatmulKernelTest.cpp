@@ -280,6 +280,34 @@ TEST(MatmulKernelShapes, rowsOfAWeight) {
     }
 }
 
+/// What hoist-slices makes of a product that is read in part: some of its rows, or some of its columns.
+TEST(MatmulKernelShapes, aPartHasTheBitsOfTheWhole) {
+  struct Part {
+    int64_t row, rows, column, columns;
+  };
+  for (auto [type, m, n, k] :
+       {Shape3{DType::F32, 65, 112, 40}, Shape3{DType::F32, 23, 37, 1030}, Shape3{DType::F64, 19, 40, 24}, Shape3{DType::BF16, 19, 40, 33}})
+    for (auto part : {Part{0, 1, 0, n}, Part{7, 5, 0, n}, Part{0, m, 16, n - 16}, Part{m - 1, 1, 3, 17}}) {
+      SCOPED_TRACE(::testing::Message() << name(type) << ", rows from " << part.row << ", columns from " << part.column);
+      auto context = makeContext();
+      auto product = [&, type = type, n = n, k = k](int64_t rows, int64_t column, int64_t columns, const Tensor& a, const Tensor& w) {
+        KernelMaker maker(*context);
+        mlir::OpBuilder& b = maker.builder();
+        mlir::Value left = maker.tensor(type, {text(rows), text(k)}), right = maker.tensor(type, {text(n), text(k)});
+        if (columns != n)
+          right = maker.make<ir::SliceOp>(right, b.getI64IntegerAttr(0), b.getStringAttr(text(column)), b.getStringAttr(text(columns)));
+        return LoadedKernel(maker.finish("matmul", {maker.make<ir::MatmulOp>(left, right)})).run({a, w}, {})[0].toDoubles();
+      };
+      Tensor a = randomTensor(type, {m, k}, 1), w = randomTensor(type, {n, k}, 2);
+      std::vector<double> rows = a.toDoubles(), whole = product(m, 0, n, a, w), expected;
+      rows = {rows.begin() + part.row * k, rows.begin() + (part.row + part.rows) * k};
+      for (int64_t row = part.row; row < part.row + part.rows; ++row)
+        expected.insert(expected.end(), whole.begin() + row * n + part.column, whole.begin() + row * n + part.column + part.columns);
+      Tensor few = Tensor::of(rows, {part.rows, k}).cast(type);
+      EXPECT_EQ(product(part.rows, part.column, part.columns, few, w), expected);
+    }
+}
+
 /// Of few rows each item takes few panels, so that threads get some; of many it takes what the schedule has.
 TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
   auto context = makeContext();

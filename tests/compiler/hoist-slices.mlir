@@ -83,3 +83,47 @@ func.func @forward(%x: !x, %w: tensor<8x8xf32>, %draws: !draws) -> (!x, !one, !o
   %half = moe.slice %n axis 2 from "4" size "4" : !x
   return %y, %first, %second, %half : !x, !one, !one, tensor<?x9x4xf32, #moe.sizes<"batch", "9", "4">>
 }
+
+// -----
+
+!x = tensor<?x9x32xf32, #moe.sizes<"batch", "9", "32">>
+!y = tensor<?x9x48xf32, #moe.sizes<"batch", "9", "48">>
+!part = tensor<?x9x16xf32, #moe.sizes<"batch", "9", "16">>
+!one = tensor<?x1x16xf32, #moe.sizes<"batch", "1", "16">>
+
+// Two slices of columns that are both read of few rows would hold the product's rows where they are: it stays one.
+// CHECK-LABEL: func.func @forward
+// CHECK: %[[Y:.*]] = moe.matmul %arg0, %arg1
+// CHECK-NOT: moe.matmul
+// CHECK: return
+func.func @forward(%x: !x, %w: tensor<48x32xf32>) -> (!one, !one, !part) {
+  %y = moe.matmul %x, %w : !x, tensor<48x32xf32>
+  %a = moe.slice %y axis 2 from "0" size "16" : !y
+  %first = moe.slice %a axis 1 from "0" size "1" : !part
+  %b = moe.slice %y axis 2 from "16" size "16" : !y
+  %last = moe.slice %b axis 1 from "8" size "1" : !part
+  %c = moe.slice %y axis 2 from "32" size "16" : !y
+  return %first, %last, %c : !one, !one, !part
+}
+
+// -----
+
+!x = tensor<2x?x8xf32, #moe.sizes<"2", "sequence", "8">>
+!scores = tensor<2x?x11xf32, #moe.sizes<"2", "sequence", "11">>
+!last = tensor<2x1x11xf32>
+
+// Scores that continue a text are those of its last token: the norm, the product with the vocabulary and the bias are of one row.
+// CHECK-LABEL: func.func @generate
+// CHECK: %[[LAST:.*]] = moe.slice %arg0 axis 1 from "sequence-1" size "1"
+// CHECK: %[[N:.*]] = moe.layer_norm %[[LAST]]
+// CHECK: %[[P:.*]] = moe.matmul %[[N]], %arg1
+// CHECK: %[[Y:.*]] = moe.add %[[P]], %arg2
+// CHECK: moe.reshape %[[Y]]
+func.func @generate(%x: !x, %w: tensor<11x8xf32>, %b: tensor<11xf32>) -> tensor<2x11xf32> {
+  %n = moe.layer_norm %x eps 1.0e-5 of !x
+  %p = moe.matmul %n, %w : !x, tensor<11x8xf32>
+  %y = moe.add %p, %b : !scores, tensor<11xf32>
+  %row = moe.slice %y axis 1 from "sequence-1" size "1" : !scores
+  %flat = moe.reshape %row : !last -> tensor<2x11xf32>
+  return %flat : tensor<2x11xf32>
+}

@@ -202,6 +202,24 @@ TEST_F(MatmulCudaShapes, aTransposedOperandWithLeadingDimensions) {
   checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)}), {.check = {.terms = 20}});
 }
 
+/// Rows of a weight lie behind each other: the product reads them where they are, also where the weight is turned, and where they begin in the midst of 16
+/// bytes.
+TEST_F(MatmulCudaShapes, rowsOfAWeight) {
+  for (DType type : {DType::F32, DType::F64, DType::BF16})
+    for (auto [n, k] : {std::pair<int64_t, int64_t>{45, 33}, {64, 40}})
+      for (bool isTurned : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << name(type) << " n " << n << (isTurned ? ", turned" : ""));
+        int64_t rows = isTurned ? k : n, width = isTurned ? n : k;
+        KernelMaker maker(*context);
+        mlir::OpBuilder& b = maker.builder();
+        mlir::Value a = maker.tensor(type, {"m", text(k)}), w = maker.tensor(type, {text(rows + 9), text(width)});
+        mlir::Value part = maker.make<ir::SliceOp>(w, b.getI64IntegerAttr(0), b.getStringAttr("5"), b.getStringAttr(text(rows)));
+        if (isTurned)
+          part = maker.make<ir::TransposeOp>(part, b.getDenseI64ArrayAttr({1, 0}));
+        checkCuda(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, part)}), {.check = {.bindings = {{"m", 19}}, .terms = k}});
+      }
+}
+
 TEST_F(MatmulCudaShapes, noRowsAtAll) {
   DType type = DType::F32;
   mlir::Value a = maker.tensor(type, {"m", "8"}), w = maker.tensor(type, {"8", "8"});
