@@ -33,13 +33,15 @@ class Limits:
 
     def __init__(self, build, threads, doubles, wall):
         self.c, self.threads, self.doubles, self.wall = ctypes.CDLL(str(build / "lib" / "libbench_limits.so")), threads, doubles, wall
-        self.c.moec_bench_fma_rate.restype = self.c.moec_bench_read_rate.restype = ctypes.c_double
+        self.c.moec_bench_fma_rate.restype = self.c.moec_bench_read_rate.restype = self.c.moec_bench_hand_over.restype = ctypes.c_double
         self.memory = torch.ones(256 << 20, dtype=torch.uint8)
-        self.fma, self.read = [], []
+        self.fma, self.read, self.hand_over = [], [], []
 
     def take(self):
         self.fma.append(self.c.moec_bench_fma_rate(self.threads, int(self.wall), int(self.doubles)))
         self.read.append(self.c.moec_bench_read_rate(self.threads, int(self.wall), ctypes.c_void_p(self.memory.data_ptr()), ctypes.c_size_t(len(self.memory))))
+        if self.threads > 1:
+            self.hand_over.append(self.c.moec_bench_hand_over())
 
     def seconds(self, work):
         """The more of arithmetic and of reading weights, at the best rates seen."""
@@ -192,6 +194,7 @@ def main():
         "ratio": statistics.median(ratios), "ratio_quartiles": quartiles(ratios), "ratio_least": ratios[0], "ratio_most": ratios[-1],
         "moec": {"median": statistics.median(ours), "best": min(ours)}, "torch": {"median": statistics.median(theirs), "best": min(theirs)},
         "flops": work.flops, "read_bytes": work.read, "fma_rate": max(limits.fma), "read_rate": max(limits.read), "limit": limits.seconds(work),
+        "hand_over": limits.hand_over,
         "torch_version": torch.__version__, "moec_version": Library(arguments.build / "lib" / "libmoec_runtime.so").c.moec_version().decode(),
     }))
 

@@ -10,12 +10,14 @@ HEAD = """# moec beside PyTorch: {cpu}
 `bench/peers/run` made this page and the JSON beside it; `bench/peers/README.md` says what each work is and how pairs are taken. Ratio: PyTorch's time over moec's, the median of the pairs'
 ratios (their quartiles). PyTorch's form is the fastest of those that were tried and gave the same results; `+c` is torch.compile. Times are medians in ms. Limit: what the multiply-adds would take
 at the rate of a loop in registers, or the weights at the rate of reading memory, whichever is more, measured between the pairs; of the gates, norms and updates it knows nothing. One thread is
-timed by the CPU's time of the process, several by the wall's: where other work shares the machine, ratios of one thread stand, give or take its cache, and those of several do not.
+timed by the CPU's time of the process, several by the wall's: where other work shares the machine, ratios of one thread stand, give or take its cache, and those of several do not. There and back:
+the nanoseconds that a word takes from one thread to another and back, least and most of the pairs. About 60: two cores are neighbours; 300: they lie on different parts of the chip, and what one
+thread leaves for the other comes slower than from memory. A virtual machine's cores do not stay where they are, so that works of a millisecond differ from run to run.
 
 {cores} cores, {versions}.
 
-| Work | threads | moec | PyTorch | its form | of those tried | **ratio** (quartiles) | pairs | limit | limit / moec | taken |
-|---|---|---|---|---|---|---|---|---|---|---|
+| Work | threads | moec | PyTorch | its form | of those tried | **ratio** (quartiles) | pairs | limit | limit / moec | there and back | taken |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -53,11 +55,16 @@ def milliseconds(seconds):
     return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
 
 
+def there_and_back(row):
+    times = [f"{seconds * 1e9:.0f}" for seconds in sorted(row.get("hand_over") or [])]
+    return " - ".join(dict.fromkeys([times[0], times[-1]])) if times else ""
+
+
 def line(row):
     low, high = row["ratio_quartiles"]
     tried = ", ".join(form for form, entry in row["forms"].items() if "seconds" in entry)
     return (f"| {row['work']} | {row['threads']} | {milliseconds(row['moec']['median'])} | {milliseconds(row['torch']['median'])} | {row['form']} | {tried} | **{row['ratio']:.2f}** ({low:.2f} - {high:.2f}) "
-            f"| {len(row['pairs'])} | {milliseconds(row['limit'])} | {row['limit'] / row['moec']['median']:.0%} | {row.get('date', '')} |")
+            f"| {len(row['pairs'])} | {milliseconds(row['limit'])} | {row['limit'] / row['moec']['median']:.0%} | {there_and_back(row)} | {row.get('date', '')} |")
 
 
 def add(out, row, order):
