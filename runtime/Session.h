@@ -44,6 +44,7 @@ public:
   TensorMap weights() const;
 
   /// Outputs by name. Symbols take their values from the inputs' shapes; one name is one size. Inputs marked for the loss may be left out where they are.
+  /// Nobody changes the inputs' memory until it returns: a CPU reads it where it lies.
   /// Error(Usage) for a missing or unknown input, another dtype, rank or size, a size of zero, ids out of range. Error(Data) for router logits that are no
   /// finite numbers, of a program that was compiled with NonFiniteLogits::Error.
   TensorMap run(const TensorMap& inputs, const RunOptions& options = {});

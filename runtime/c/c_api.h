@@ -112,7 +112,7 @@ const char* moec_session_output_name(const moec_session* session, size_t index);
 
 /* An input from a picture, .npy, safetensors or JSON file. */
 moec_status moec_session_read_input(const moec_session* session, const char* name, const char* path, moec_tensor** tensor);
-/* One call. `outputs`: room for moec_session_output_count() handles, each the caller's to free. `seed` and `step` key random draws. */
+/* One call; nobody changes the inputs' memory until it returns. `outputs`: room for moec_session_output_count() handles, each the caller's to free. `seed` and `step` key random draws. */
 moec_status moec_session_run(moec_session* session, const char* const* names, const moec_tensor* const* inputs, size_t count, uint64_t seed, uint32_t step,
                              moec_tensor** outputs);
 
