@@ -29,9 +29,9 @@ mlir::LogicalResult requirePacked(ir::KernelOp kernel, const ProductOperand& b) 
 void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue,
                   llvm::ArrayRef<Destination> destinations) {
   const ProductOperand& b = plan.b;
-  Size panels = b.panels(schedule.nr), groups = Size::ceilDiv(panels, schedule.panels);
-  Size items = mostExpertBlocks(plan.rows(), plan.experts(), schedule.rowBlock) * groups;
-  k.stage(items, plan.rows() * b.columns * b.depth * Size(2), [&](Value item) {
+  Size panels = b.panels(schedule.nr), blocks = mostExpertBlocks(plan.rows(), plan.experts(), schedule.rowBlock);
+  Size inItem = panelsOfItem(schedule, blocks, panels), groups = Size::ceilDiv(panels, inItem);
+  k.stage(blocks * groups, plan.rows() * b.columns * b.depth * Size(2), [&](Value item) {
     RoutingView routing = viewOf(k, plan);
     Value group = k.rem(item, k.size(groups)), depth = k.size(b.depth);
     ExpertBlock block = expertBlock(k, routing, k.div(item, k.size(groups)), schedule.rowBlock, schedule.rows);
@@ -44,7 +44,7 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
         return k.at(k.input(plan.a), k.mul(k.div(choice, plan.choices), depth), plan.dtype);
       };
       Value matrix = k.mul(block.expert, k.size(panels * b.depth * Size(schedule.nr)));
-      Value begin = k.mul(group, schedule.panels), end = k.min(k.add(begin, schedule.panels), k.size(panels));
+      Value begin = k.mul(group, k.size(inItem)), end = k.min(k.add(begin, k.size(inItem)), k.size(panels));
       ProductBlock product{sumType(plan.dtype), a, block.rows, k.at(k.input(b.input), matrix, b.dtype), depth, begin, end, b.dtype};
       if (b.scaled) {
         product.group = b.scaled->size;

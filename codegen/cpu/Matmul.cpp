@@ -10,8 +10,6 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kFewItems = 8; // of a product of few blocks of rows, where they meet as many panels
-
 bool copiesB(const MatmulPlan& plan) { return plan.transposed && plan.b.transposed; }
 
 /// 1 where there are more rows than a block has, else 0.
@@ -132,7 +130,7 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
   Size batches = ir::product(plan.batch), inItem = schedule.panels;
   // A piece for each of some threads. Rows that are copied are copied for each piece: there only a single block is cut, whose items make panels, too.
-  Size ofFew = Size::min(inItem, Size::max(1, Size::floorDiv(batches * blocks * panels, kFewItems)));
+  Size ofFew = panelsOfItem(schedule, batches * blocks, panels);
   if (!schedule.packRows)
     inItem = ofFew;
   else if (fewMakePanels(plan))

@@ -140,6 +140,11 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   return s;
 }
 
+Size panelsOfItem(const ProductSchedule& schedule, const Size& blocks, const Size& all) {
+  constexpr int64_t fewItems = 8;
+  return Size::min(schedule.panels, Size::max(1, Size::floorDiv(blocks * all, fewItems)));
+}
+
 std::optional<std::string> AttentionSchedule::illegal(const CpuTarget& target, DType dtype) const {
   if (auto why = illegalBlock(target, dtype, rows, nr))
     return why;

@@ -51,6 +51,10 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.
 mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b);
 
+/// Panels of an item where so many blocks of rows meet `all` panels: as many as the schedule has, and of few blocks fewer, that each of some threads has a
+/// piece.
+Size panelsOfItem(const ProductSchedule& schedule, const Size& blocks, const Size& all);
+
 /// Attention: register blocks as above, and how many queries an item has.
 struct AttentionSchedule {
   int64_t rows = 0, nr = 0, queries = 0;

@@ -162,6 +162,25 @@ TEST_P(ExpertKernels, downGivesItsRowsToo) {
   }
 }
 
+/// One token meets one expert or two: their panels are several items, and of many tokens as few as the schedule says.
+TEST(ExpertKernelShapes, fewTokensAreSeveralItems) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  auto write = [&](KernelMaker& maker, const Weights& weights) {
+    mlir::Value x = maker.tensor(DType::F32, {"t", "32"}), routing = maker.routing(4, "t", 1), w = weights(maker, DType::F32, {4, 512, 32});
+    return maker.finish("expert_up", {maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(x, routing), w, routing)});
+  };
+  KernelMaker plain(*context), packed(*context);
+  auto schedule = emitter->chooseSchedule(write(plain, Weights(std::nullopt)));
+  auto field = [&](const char* name) { return schedule.getAs<mlir::IntegerAttr>(name).getInt(); };
+  StageInfo stage = LoadedKernel(write(packed, Weights(field("nr"))), testTargets().back()).image().stages.back();
+  EXPECT_GE(stage.items.evaluate({{"t", 1}}), 8);
+  int64_t panels = 512 / field("nr"), groups = (panels + field("panels") - 1) / field("panels");
+  EXPECT_EQ(stage.items.evaluate({{"t", 20000}}), (20000 / field("row_block") + 4) * groups);
+}
+
 INSTANTIATE_TEST_SUITE_P(Fills, ExpertKernels, ::testing::Combine(::testing::ValuesIn(fills), ::testing::Values(DType::F32, DType::F64, DType::BF16)),
                          [](const auto& info) { return std::string(std::get<0>(info.param).name) + "_" + std::string(name(std::get<1>(info.param))); });
 
