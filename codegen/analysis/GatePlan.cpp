@@ -100,6 +100,20 @@ bool GatePlan::isScores(mlir::Value value) const {
 
 bool takesRoutingsApart(ir::KernelOp kernel) { return !kernel.getBody().getOps<ir::ExpertsOfOp>().empty(); }
 
+mlir::FailureOr<std::vector<RoutingPart>> routingPartsOf(ir::KernelOp kernel) {
+  std::vector<RoutingPart> parts;
+  for (mlir::Value value : yieldOf(kernel)->getOperands()) {
+    auto op = value.getDefiningOp<ir::ExpertsOfOp>();
+    if (!op)
+      return kernel.emitOpError("of kind \"gate\" takes routings apart and computes something else: not supported");
+    auto input = inputOf(kernel, op.getRouting(), "the routing of moe.experts_of");
+    if (failed(input))
+      return mlir::failure();
+    parts.push_back({op.getRouting(), value, *input, static_cast<int64_t>(op.getFrom()), static_cast<int64_t>(op.getCount())});
+  }
+  return parts;
+}
+
 std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value) {
   for (auto [i, yielded] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     if (yielded == value)

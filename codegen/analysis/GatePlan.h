@@ -52,6 +52,16 @@ private:
 /// Whether the kernel only takes a routing apart, by moe.experts_of: no GatePlan then.
 bool takesRoutingsApart(ir::KernelOp kernel);
 
+/// A result of such a kernel: experts [from, from + count) of a routing, as a routing of their own.
+struct RoutingPart {
+  mlir::Value routing; // an argument, at place `input`
+  mlir::Value result;
+  unsigned input;
+  int64_t from, count;
+};
+/// One for each result, in their order. A diagnostic where the kernel computes something else besides.
+mlir::FailureOr<std::vector<RoutingPart>> routingPartsOf(ir::KernelOp kernel);
+
 /// The place of a value among the kernel's results, if it is one.
 std::optional<unsigned> resultOf(ir::KernelOp kernel, mlir::Value value);
 

@@ -16,11 +16,6 @@ ElementPuller::ElementPuller(KernelBuilder& k) : k_(k) {
       streams_[&op] = stream++;
 }
 
-bool ElementPuller::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp,
-                                            ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
-}
-
 //===--- coordinates ---===//
 
 Values ElementPuller::coordinatesOf(Value linear, const ir::Sizes& sizes) {

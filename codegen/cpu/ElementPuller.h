@@ -1,6 +1,6 @@
 #pragma once
-// Computes single elements of a kernel's values from its arguments, by index arithmetic and recursion over the ops: reshape, transpose,
-// slice, concat and broadcast cost no memory. Knows the kernel's arguments; knows no stage.
+// Computes single elements of a kernel's values (LoopsPlan.h, isOfElements) from its arguments, by index arithmetic and recursion over the ops:
+// reshape, transpose, slice, concat and broadcast cost no memory. Knows the kernel's arguments; knows no stage.
 
 #include "codegen/cpu/KernelBuilder.h"
 
@@ -9,8 +9,6 @@ namespace moec::codegen::cpu {
 class ElementPuller {
 public:
   explicit ElementPuller(KernelBuilder& k);
-
-  static bool holds(mlir::Operation* op);
 
   Values coordinatesOf(Value linear, const ir::Sizes& sizes);
   Value linearOf(const Values& coordinates, const ir::Sizes& sizes);

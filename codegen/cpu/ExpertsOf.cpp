@@ -13,25 +13,22 @@ mlir::LogicalResult buildExpertsOf(KernelBuilder& k, ir::KernelOp kernel) {
   auto schedule = BlockSchedule::of(kernel);
   if (failed(schedule))
     return mlir::failure();
-  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
-    auto op = value.getDefiningOp<ir::ExpertsOfOp>();
-    if (!op)
-      return kernel.emitOpError("of kind \"gate\" takes routings apart and computes something else: not supported");
-    auto input = inputOf(kernel, op.getRouting(), "the routing of moe.experts_of");
-    if (failed(input))
-      return mlir::failure();
-    auto from = static_cast<int64_t>(op.getFrom()), count = static_cast<int64_t>(op.getCount());
-    RoutingView shape = RoutingView::of(k, op.getRouting(), {});
-    k.stage(Size::ceilDiv(shape.rows, Size(schedule->block)) + Size(1), shape.rows * Size(4), [&, i = i, routing = *input](Value item) {
-      RoutingView all = RoutingView::of(k, op.getRouting(), k.input(routing)), part = RoutingView::of(k, op.getResult(), k.output(static_cast<unsigned>(i)));
+  auto parts = routingPartsOf(kernel);
+  if (failed(parts))
+    return mlir::failure();
+  for (const auto& [i, taken] : llvm::enumerate(*parts)) {
+    RoutingView shape = RoutingView::of(k, taken.routing, {});
+    k.stage(Size::ceilDiv(shape.rows, Size(schedule->block)) + Size(1), shape.rows * Size(4), [&, i = i, taken = taken](Value item) {
+      RoutingView all = RoutingView::of(k, taken.routing, k.input(taken.input));
+      RoutingView part = RoutingView::of(k, taken.result, k.output(static_cast<unsigned>(i)));
       auto write = [&](Value list, Value place, Value value) { k.store(k.toInteger(value, k.i32()), k.at(list, place, k.i32())); };
       Value zero = k.index(0), none = k.index(-1);
-      Value begin = RoutingView::element(k, all.offsets(k), k.index(from));
-      Value rows = k.sub(RoutingView::element(k, all.offsets(k), k.index(from + count)), begin);
+      Value begin = RoutingView::element(k, all.offsets(k), k.index(taken.from));
+      Value rows = k.sub(RoutingView::element(k, all.offsets(k), k.index(taken.from + taken.count)), begin);
       // The first item has the offsets, the others a block of rows and choices each.
       k.when(k.compare(ir::Predicate::EQ, item, zero), [&] {
-        k.loop(0, k.index(count + 1), 1,
-               [&](Value expert) { write(part.offsets(k), expert, k.sub(RoutingView::element(k, all.offsets(k), k.add(expert, from)), begin)); });
+        k.loop(0, k.index(taken.count + 1), 1,
+               [&](Value expert) { write(part.offsets(k), expert, k.sub(RoutingView::element(k, all.offsets(k), k.add(expert, taken.from)), begin)); });
       });
       Value first = k.mul(k.sub(item, 1), schedule->block), last = k.min(k.add(first, schedule->block), k.size(all.rows));
       k.loop(k.max(first, zero), k.choose(k.compare(ir::Predicate::EQ, item, zero), zero, last), k.index(1), [&](Value row) {

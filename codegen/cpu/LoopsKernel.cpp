@@ -6,6 +6,7 @@
 //     for j: result[line, j] = element(line, j)
 // LLVM makes vectors of the loops over j: nothing in them depends on the turn before. Where values stand side by side in a line, it is cut between them: of
 // a loop with one of them alone LLVM drops the choice.
+#include "codegen/analysis/LoopsPlan.h"
 #include "codegen/cpu/ElementPuller.h"
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
@@ -64,20 +65,14 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
   auto schedule = BlockSchedule::of(kernel);
   if (mlir::failed(schedule))
     return mlir::failure();
+  auto plan = LoopsPlan::of(kernel);
+  if (mlir::failed(plan))
+    return mlir::failure();
+  const ir::Sizes& sizes = plan->sizes;
+  Size operations = LoopsPlan::operations(kernel, elementCost);
   mlir::Block& body = kernel.getBody().front();
   mlir::OperandRange results = body.getTerminator()->getOperands();
-  ir::Sizes sizes = results.empty() ? ir::Sizes{} : ir::sizesOf(results.front());
-  for (mlir::Value result : results)
-    if (!(ir::sizesOf(result) == sizes))
-      return kernel.emitError() << "internal: a kernel of loops gives results of two shapes, " << ir::describe(sizes) << " and "
-                                << ir::describe(ir::sizesOf(result));
   ElementPuller puller(k);
-  Size operations = 0;
-  for (mlir::Operation& op : body.without_terminator()) {
-    if (!ElementPuller::holds(&op))
-      return kernel.emitError() << "internal: a kernel of loops cannot hold " << op.getName();
-    operations = operations + ir::product(ir::sizesOf(op.getResult(0))) * Size(elementCost(&op));
-  }
 
   ir::Sizes outer(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1);
   Size lines = ir::product(outer), width = sizes.empty() ? Size(1) : sizes.back();

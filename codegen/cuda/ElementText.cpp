@@ -71,11 +71,6 @@ std::string loadText(DType type, std::string_view pointer, std::string_view inde
 
 //===--- elements ---===//
 
-bool ElementText::holds(mlir::Operation* op) {
-  return ir::isElementwise(op) || mlir::isa<ir::ReshapeOp, ir::TransposeOp, ir::SliceOp, ir::SliceAtOp, ir::ConcatOp, ir::BroadcastOp, ir::EmbeddingOp,
-                                            ir::ReduceOp, ir::RandomOp, ir::ConstantOp, ir::SizeOp, ir::RelativeBiasOp, ir::RotaryOp>(op);
-}
-
 std::string ElementText::fresh(std::string_view name) { return fmt::format("{}{}", name, names_[std::string(name)]++); }
 
 std::string ElementText::define(DType type, std::string_view name, std::string_view expression) {

@@ -1,6 +1,6 @@
 #pragma once
-// Prints how one element of a value is computed from the kernel's arguments: the fused elementwise regions, whatever kernel they stand in.
-// Knows ops that work element by element, changes of shape, and reductions as loops; knows no tile, no thread and no stage.
+// Prints how one element of a value (LoopsPlan.h, isOfElements) is computed from the kernel's arguments: the fused elementwise regions, whatever kernel they
+// stand in. Knows ops that work element by element, changes of shape, and reductions as loops; knows no tile, no thread and no stage.
 
 #include "codegen/cuda/KernelText.h"
 
@@ -40,9 +40,6 @@ public:
 
   /// A fresh name that begins so.
   std::string fresh(std::string_view name);
-
-  /// Whether element() has text for the op.
-  static bool holds(mlir::Operation* op);
 
 private:
   std::string compute(mlir::Value value, const Coordinates& at);

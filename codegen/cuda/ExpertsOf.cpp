@@ -11,17 +11,14 @@ mlir::LogicalResult buildExpertsOf(KernelText& k, ir::KernelOp kernel) {
   auto threads = fieldOf(kernel, "threads", 32, 1024);
   if (failed(threads))
     return mlir::failure();
-  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
-    auto op = value.getDefiningOp<ir::ExpertsOfOp>();
-    if (!op)
-      return kernel.emitOpError("of kind \"gate\" takes routings apart and computes something else: not supported");
-    auto input = inputOf(kernel, op.getRouting(), "the routing of moe.experts_of");
-    if (failed(input))
-      return mlir::failure();
-    auto type = mlir::cast<ir::RoutingType>(op.getRouting().getType());
-    auto from = static_cast<int64_t>(op.getFrom()), count = static_cast<int64_t>(op.getCount());
+  auto parts = routingPartsOf(kernel);
+  if (failed(parts))
+    return mlir::failure();
+  for (const auto& [i, taken] : llvm::enumerate(*parts)) {
+    const auto& [routing, result, input, from, count] = taken;
+    auto type = mlir::cast<ir::RoutingType>(routing.getType());
     Size rows = Size::parse(type.getTokens().getValue().str()) * Size(type.getChoices());
-    std::string all = k.input(*input), part = k.output(static_cast<unsigned>(i)), size = k.size(rows);
+    std::string all = k.input(input), part = k.output(static_cast<unsigned>(i)), size = k.size(rows);
     Lines lines;
     lines.line("const long long row = blockIdx.x * {}ll + threadIdx.x;", *threads);
     lines.line("const int begin = {0}[{1}], kept = {0}[{2}] - begin;", all, from, from + count);

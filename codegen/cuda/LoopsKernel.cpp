@@ -1,5 +1,6 @@
 // loops: every element of the results is computed from the arguments by itself, a thread each; neighbouring threads write neighbouring elements. Few results of
 // long sums go another way (PartialSums.h).
+#include "codegen/analysis/LoopsPlan.h"
 #include "codegen/cuda/ElementText.h"
 #include "codegen/cuda/Kernels.h"
 #include "codegen/cuda/PartialSums.h"
@@ -13,19 +14,10 @@ mlir::LogicalResult buildLoops(KernelText& k, ir::KernelOp kernel) {
   auto threads = fieldOf(kernel, "threads", 32, 1024);
   if (mlir::failed(threads))
     return mlir::failure();
-  mlir::Block& body = kernel.getBody().front();
-  mlir::OperandRange results = body.getTerminator()->getOperands();
-  ir::Sizes sizes = results.empty() ? ir::Sizes{} : ir::sizesOf(results.front());
-  for (mlir::Value result : results)
-    if (!(ir::sizesOf(result) == sizes))
-      return kernel.emitError() << "internal: a kernel of loops gives results of two shapes, " << ir::describe(sizes) << " and "
-                                << ir::describe(ir::sizesOf(result));
-  Size operations = 0;
-  for (mlir::Operation& op : body.without_terminator()) {
-    if (!ElementText::holds(&op))
-      return kernel.emitError() << "internal: a kernel of loops cannot hold " << op.getName();
-    operations = operations + ir::product(ir::sizesOf(op.getResult(0))) * Size(elementCost(&op));
-  }
+  auto plan = LoopsPlan::of(kernel);
+  if (mlir::failed(plan))
+    return mlir::failure();
+  const ir::Sizes& sizes = plan->sizes;
   if (std::vector<ir::ReduceOp> sums = longSumsOf(kernel); !sums.empty()) {
     buildPartialSums(k, sums);
     return mlir::success();
@@ -38,13 +30,13 @@ mlir::LogicalResult buildLoops(KernelText& k, ir::KernelOp kernel) {
   lines.line("  return;");
   Coordinates at = printCoordinates(k, lines, "element", sizes, "at");
   ElementText texts(k, lines);
-  for (auto [i, result] : llvm::enumerate(results))
+  for (auto [i, result] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     lines.add(storeText(dtypeOf(result), k.output(static_cast<unsigned>(i)), "element", texts.element(result, at)));
   k.stage({.name = "loops",
            .summary = fmt::format("A thread computes one element of {}.", ir::describe(sizes)),
            .blocks = Size::ceilDiv(elements, *threads),
            .threads = static_cast<int>(*threads),
-           .operations = operations,
+           .operations = LoopsPlan::operations(kernel, elementCost),
            .body = lines.str()});
   return mlir::success();
 }

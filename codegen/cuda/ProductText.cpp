@@ -1,4 +1,5 @@
 #include "codegen/cuda/ProductText.h"
+#include "codegen/analysis/LoopsPlan.h"
 
 #include "llvm/ADT/Sequence.h"
 #include "llvm/ADT/SetVector.h"
@@ -50,7 +51,7 @@ mlir::FailureOr<std::vector<std::string>> EpilogueText::print(KernelText& k, Lin
   ElementText texts(k, lines);
   for (mlir::Operation* op : opsBehind(source, sinks)) {
     auto rows = mlir::dyn_cast<ir::ExpertRowsOp>(op);
-    if (!ElementText::holds(op) && (!rows || expert.empty()))
+    if (!isOfElements(op) && (!rows || expert.empty()))
       return k.kernel().emitOpError("holds ") << op->getName() << " behind its product: not supported by this kernel";
     if (rows)
       texts.bind(rows.getResult(),

@@ -97,12 +97,7 @@ const Kind& adafactorOptimizer() {
            .least = 1,
            .most = 1e6,
            .doc = "A gradient divided by its roots is made shorter where its own root mean square is more than this."},
-          {.name = "weight_decay",
-           .type = ParameterType::Number,
-           .fallback = "0",
-           .least = 0,
-           .most = 1e6,
-           .doc = "Before a step the parameter is multiplied by 1 - learning rate * this."},
+          weightDecayParameter(),
       }),
       .update = update,
   };

@@ -22,7 +22,7 @@ const Kind& adamOptimizer() {
              "both means forget exponentially, and are divided by what they would be had all gradients been 1. What a "
              "model with a loss and without an optimizer is trained by. States: p.exp_avg, p.exp_avg_sq.",
       .source = "Kingma and Ba 2014 (arXiv 1412.6980); PyTorch 2.15 (torch.optim.Adam)",
-      .parameters = adamParameters("0", "How much of the parameter is added to its gradient."),
+      .parameters = adamParameters(weightDecayParameter("0", "How much of the parameter is added to its gradient.")),
       .checkRule = checkBetas,
       .update = update,
   };

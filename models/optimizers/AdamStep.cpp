@@ -8,7 +8,7 @@ using mlir::Value;
 
 namespace moec::models {
 
-std::vector<Parameter> adamParameters(std::string decay, std::string decayDoc) {
+std::vector<Parameter> adamParameters(Parameter weightDecay) {
   return withCommonParameters({
       {.name = "betas",
        .type = ParameterType::Numbers,
@@ -17,7 +17,7 @@ std::vector<Parameter> adamParameters(std::string decay, std::string decayDoc) {
        .most = 1,
        .doc = "How much of the mean of gradients stays, and of that of their squares: two numbers from 0 and below 1."},
       {.name = "eps", .type = ParameterType::Number, .fallback = "1e-8", .least = 0, .most = 1, .doc = "Added to the root by which the mean is divided."},
-      {.name = "weight_decay", .type = ParameterType::Number, .fallback = std::move(decay), .least = 0, .most = 1e6, .doc = std::move(decayDoc)},
+      std::move(weightDecay),
   });
 }
 

@@ -6,8 +6,8 @@
 
 namespace moec::models {
 
-/// betas, eps, and weight_decay with this default and meaning.
-std::vector<Parameter> adamParameters(std::string decay, std::string decayDoc);
+/// betas, eps, and this weight_decay.
+std::vector<Parameter> adamParameters(Parameter weightDecay);
 bool checkBetas(const Arguments& arguments, Diagnostics& diagnostics);
 /// The moments of the gradient, and what `parameter` becomes by them.
 void adamStep(Update& update, mlir::Value parameter, mlir::Value gradient);

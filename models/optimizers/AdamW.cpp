@@ -15,7 +15,7 @@ const Kind& adamwOptimizer() {
       .family = Family::Optimizer,
       .doc = "adam with a weight decay that the means do not see. States: p.exp_avg, p.exp_avg_sq.",
       .source = "Loshchilov and Hutter 2017 (arXiv 1711.05101); PyTorch 2.15 (torch.optim.AdamW)",
-      .parameters = adamParameters("0.01", "Before a step the parameter is multiplied by 1 - learning rate * this."),
+      .parameters = adamParameters(weightDecayParameter("0.01")),
       .checkRule = checkBetas,
       .update = update,
   };

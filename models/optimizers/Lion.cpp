@@ -34,12 +34,7 @@ const Kind& lionOptimizer() {
            .most = 1,
            .doc = "How much of the mean is in what the sign is taken of, and how much of it stays: two numbers from 0 and "
                   "below 1."},
-          {.name = "weight_decay",
-           .type = ParameterType::Number,
-           .fallback = "0",
-           .least = 0,
-           .most = 1e6,
-           .doc = "Before a step the parameter is multiplied by 1 - learning rate * this."},
+          weightDecayParameter(),
       }),
       .checkRule = checkBetas,
       .update = update,

@@ -29,6 +29,10 @@ std::vector<Parameter> withCommonParameters(std::vector<Parameter> own) {
   return own;
 }
 
+Parameter weightDecayParameter(std::string fallback, std::string doc) {
+  return {.name = "weight_decay", .type = ParameterType::Number, .fallback = std::move(fallback), .least = 0, .most = 1e6, .doc = std::move(doc)};
+}
+
 /// `*` is any text.
 static bool matchesWhole(StringRef pattern, StringRef name) {
   size_t star = pattern.find('*');

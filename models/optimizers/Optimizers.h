@@ -16,6 +16,9 @@ const Kind& sgdOptimizer();
 /// Parameters of every kind of optimizer, behind its own: no_decay, clip_norm, ema.
 std::vector<Parameter> withCommonParameters(std::vector<Parameter> own);
 
+/// The parameter weight_decay; `doc` says what it does where that is something else.
+Parameter weightDecayParameter(std::string fallback = "0", std::string doc = "Before a step the parameter is multiplied by 1 - learning rate * this.");
+
 /// Does a pattern of no_decay mean the parameter of this name?
 bool matches(llvm::StringRef pattern, llvm::StringRef name);
 

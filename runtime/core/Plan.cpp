@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 namespace moec {
 namespace {
@@ -151,6 +150,21 @@ const char* name(LaunchList list) { return list == LaunchList::Prepare ? "prepar
 
 const std::vector<LaunchInfo>& Plan::launches(LaunchList list) const {
   return list == LaunchList::Prepare ? prepare : list == LaunchList::Forward ? forward : apply;
+}
+
+std::set<int> Plan::unusedParameters() const {
+  std::set<int> unused;
+  if (purpose == Purpose::Training)
+    return unused; // what a step updates, it reads or writes
+  for (size_t i = 0; i < buffers.size(); ++i)
+    if (buffers[i].kind == BufferKind::Parameter)
+      unused.insert(static_cast<int>(i));
+  for (const LaunchInfo& launch : forward)
+    for (int input : launch.inputs)
+      unused.erase(input);
+  for (const OutputInfo& output : outputs)
+    unused.erase(output.buffer);
+  return unused;
 }
 
 std::string describe(const RowCoupling& coupling) { return coupling.label + (coupling.label.empty() ? "" : ": ") + coupling.why; }

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -175,6 +176,8 @@ struct Plan {
   std::vector<RowCoupling> couplings;
 
   const std::vector<LaunchInfo>& launches(LaunchList list) const;
+  /// Buffers of parameters that no call reads: of other than training, those that only `prepare` does.
+  std::set<int> unusedParameters() const;
 };
 
 /// Inputs that a training gives its plan besides the model's: f64 [], i64 [] (1 at the first step), i64 [] (accumulations since the last @apply).

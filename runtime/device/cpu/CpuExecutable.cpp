@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 
 namespace moec {
 namespace {
@@ -286,16 +285,8 @@ void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
 }
 
 void CpuExecutable::releaseUnusedParameters() {
-  if (plan_.purpose == Purpose::Training)
-    return; // what a step updates, it reads or writes
-  std::set<int> used;
-  for (const LaunchInfo& launch : plan_.forward)
-    used.insert(launch.inputs.begin(), launch.inputs.end());
-  for (const OutputInfo& output : plan_.outputs)
-    used.insert(output.buffer);
-  for (size_t i = 0; i < tensors_.size(); ++i)
-    if (plan_.buffers[i].kind == BufferKind::Parameter && !used.contains(static_cast<int>(i)))
-      tensors_[i] = Tensor();
+  for (int unused : plan_.unusedParameters())
+    tensors_[static_cast<size_t>(unused)] = Tensor();
 }
 
 } // namespace moec

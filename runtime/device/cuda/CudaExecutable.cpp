@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 
 namespace moec {
 namespace {
@@ -333,19 +332,11 @@ void CudaExecutable::reportFindings(const LaunchInfo& launch, LaunchList list, i
 }
 
 void CudaExecutable::releaseUnusedParameters() {
-  if (plan_.purpose == Purpose::Training)
-    return; // what a step updates, it reads or writes
-  std::set<int> used;
-  for (const LaunchInfo& launch : plan_.forward)
-    used.insert(launch.inputs.begin(), launch.inputs.end());
-  for (const OutputInfo& output : plan_.outputs)
-    used.insert(output.buffer);
-  for (size_t i = 0; i < places_.size(); ++i)
-    if (plan_.buffers[i].kind == BufferKind::Parameter && !used.contains(static_cast<int>(i))) {
-      if (lives_)
-        lives_->remove(static_cast<int>(i));
-      places_[i] = {};
-    }
+  for (int unused : plan_.unusedParameters()) {
+    if (lives_)
+      lives_->remove(unused);
+    places_[static_cast<size_t>(unused)] = {};
+  }
   prepare_.clear(); // it holds pointers to what was released
 }
 
