@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """From nothing to a step of training, moec beside torch.compile: [python] bench/peers/cold.py [--work NAME] [--form FORM+c] [--pairs N] ; see README.md.
 
-Every turn is a process of its own with empty caches. moec's is the whole command `moec compile MODEL --train`, which compiles inference too. PyTorch's time is that
-of the first step of a module under torch.compile, less a step of the compiled one; starting Python, importing torch and building the module are told beside it.
+Every turn is a process of its own with empty caches. moec's is the whole command `moec compile MODEL --train --target cpu`: for this machine alone, as torch.compile does, and
+inference too. Without --target, which makes a program for other machines besides, it is told beside that. PyTorch's time is that of the first step of a module under torch.compile,
+less a step of the compiled one; starting Python, importing torch and building the module are told beside it.
 """
 import argparse
 import json
@@ -65,16 +66,19 @@ def main():
             cache = folder / f"cache-{i}"
             environment = os.environ | {"XDG_CACHE_HOME": str(cache), "MOEC_TUNING": "off", "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
                                         "TRITON_CACHE_DIR": str(cache / "triton"), "OMP_NUM_THREADS": str(arguments.threads)}
-            ours, _ = wall([moec, "compile", model, "--train", "-q", "-o", folder / "program.moec"], env=environment)
+            ours = wall([moec, "compile", model, "--train", "--target", "cpu", "-q", "-o", folder / "program.moec"], env=environment)[0]
+            shutil.rmtree(cache)
+            portable = wall([moec, "compile", model, "--train", "-q", "-o", folder / "program.moec"], env=environment)[0]
             whole, told = wall([sys.executable, __file__, "--work", arguments.work, "--form", arguments.form, "--threads", str(arguments.threads), "--inside", weights],
                                env=environment)
             theirs = json.loads(told.splitlines()[-1])
-            pairs.append((ours, theirs["first"] - theirs["step"], whole))
-            print(f"moec {ours:.2f} s; torch {theirs['torch']} {arguments.form}: first step {theirs['first']:.1f} s (then {1e3 * theirs['step']:.1f} ms), "
+            pairs.append((ours, theirs["first"] - theirs["step"], portable))
+            print(f"moec {ours:.2f} s, without --target {portable:.2f} s; torch {theirs['torch']} {arguments.form}: first step {theirs['first']:.1f} s (then {1e3 * theirs['step']:.1f} ms), "
                   f"whole process {whole:.1f} s; ratio {pairs[-1][1] / ours:.1f}", flush=True)
             shutil.rmtree(cache, ignore_errors=True)
-        print(f"median of {len(pairs)}: moec {statistics.median(p[0] for p in pairs):.2f} s, torch {statistics.median(p[1] for p in pairs):.1f} s, "
-              f"ratio {statistics.median(p[1] / p[0] for p in pairs):.1f}")
+        medians = [statistics.median(column) for column in zip(*pairs)]
+        print(f"median of {len(pairs)}: moec {medians[0]:.2f} s, torch {medians[1]:.1f} s, ratio {statistics.median(theirs / ours for ours, theirs, _ in pairs):.1f}; "
+              f"moec without --target {medians[2]:.2f} s, ratio {statistics.median(theirs / portable for _, theirs, portable in pairs):.1f}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
