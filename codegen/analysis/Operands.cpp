@@ -73,6 +73,15 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   return operand;
 }
 
+bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b) {
+  mlir::Value value = kernel.getInputs()[b.input];
+  if (b.nr || b.transposed || mlir::isa<mlir::BlockArgument>(value))
+    return b.transposed;
+  auto read = value.getDefiningOp<ir::ReadOp>();
+  auto isOfRead = [&](ir::WriteOp write) { return write.getStateAttr() == read.getStateAttr() ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance(); };
+  return !read || kernel->getParentOfType<mlir::ModuleOp>().walk(isOfRead).wasInterrupted();
+}
+
 mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {
   Slice slice{0, 0, ir::sizesOf(value).back()};
   if (auto op = value.getDefiningOp<ir::SliceOp>()) {

@@ -231,6 +231,14 @@ bool TensorFamilies::isComputed(mlir::Value number) { return number.getDefiningO
 
 bool TensorFamilies::needsNumbers() const { return !results.empty() || llvm::any_of(read, isComputed); }
 
+int64_t TensorFamilies::elements() const {
+  int64_t elements = 0;
+  for (const TensorFamily& family : families)
+    for (const TensorFamily::Member& member : family.members)
+      elements += member.elements;
+  return elements;
+}
+
 int64_t TensorFamilies::pieces(int64_t elements) const {
   int64_t pieces = 0;
   eachMember(elements, [&](const TensorFamily&, const TensorFamily::Member&, int64_t first, int64_t count) { pieces = first + count; });

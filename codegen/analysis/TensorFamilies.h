@@ -45,6 +45,8 @@ struct TensorFamilies {
   /// Whether there are numbers to compute, or results of one element.
   bool needsNumbers() const;
 
+  /// Of all members.
+  int64_t elements() const;
   /// Pieces of at most so many elements; a member begins with a piece of its own.
   int64_t pieces(int64_t elements) const;
   /// About how many operations the elements of all tensors take; `cost`: an op's for one element.

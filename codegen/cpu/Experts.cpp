@@ -117,6 +117,7 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& targe
   if (failed(plan))
     return {};
   ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
+  shape.packedByCalls = isPackedByCalls(kernel, plan->b);
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
   ProductSchedule schedule = chooseProduct(shape, target);

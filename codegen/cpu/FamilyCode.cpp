@@ -77,11 +77,7 @@ Value FamilyCode::loadNumber(mlir::Value number) {
 
 Size FamilyCode::operations() const { return parts_.operations(elementCost); }
 
-Size FamilyCode::items(int64_t block) const {
-  int64_t elements = 0;
-  parts_.eachMember(block, [&](const TensorFamily&, const TensorFamily::Member& member, int64_t, int64_t) { elements += member.elements; });
-  return Size(std::min((elements + block - 1) / block, kItems));
-}
+Size FamilyCode::items(int64_t block) const { return Size(std::min((parts_.elements() + block - 1) / block, kItems)); }
 
 /// One row for each member: its first piece, its elements, the places of its buffers among the launch's.
 Value FamilyCode::tableOf(const TensorFamily& family, int64_t firstPiece, int64_t block) {

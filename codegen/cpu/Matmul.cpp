@@ -187,6 +187,7 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
   if (failed(plan))
     return {};
   ProductShape shape{plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)};
+  shape.packedByCalls = isPackedByCalls(kernel, plan->b);
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
   ProductSchedule schedule = chooseProduct(shape, target);

@@ -39,6 +39,22 @@ int64_t vectorsFor(std::initializer_list<int64_t> products, int64_t lanes) {
 }
 int64_t vectorsFor(int64_t columns, int64_t lanes) { return vectorsFor({columns}, lanes); }
 
+/// Whether calls make the panels of a weight that fills L2, or, of a transposed a, its gradient.
+bool makesLargePanels(const ProductShape& shape) {
+  int64_t columns = shape.columns.constant().value_or(1024), others = (shape.transposed ? shape.rows : shape.depth).constant().value_or(1024);
+  return shape.packedByCalls && columns * others * bytesOfSum(shape.dtype) >= kL2Bytes;
+}
+
+/// Vectors of a panel. Large ones that are made in every call are written and read once or twice, from memory: those of one vector are whole lines of what they
+/// are made of, and their blocks nearly as fast where a unit takes a cycle for 64 bytes. Columns of three vectors are one panel, for which rows are read once.
+int64_t vectorsOf(const ProductShape& shape, int64_t columns, int64_t lanes, const CpuTarget& target) {
+  if (shape.packedNr)
+    return std::max<int64_t>(1, *shape.packedNr / lanes);
+  if (makesLargePanels(shape) && target.vectorBytes == 64)
+    return 1;
+  return ceilDiv(columns, lanes) == 3 ? 3 : vectorsFor(columns, lanes);
+}
+
 } // namespace
 
 // The sums, one row of the panel and one element of a must fit into the registers; 32-register targets take the element from memory.
@@ -114,7 +130,7 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   int64_t bytes = bytesOfSum(shape.dtype), lanes = lanesOf(target, shape.dtype);
   int64_t columns = shape.columns.constant().value_or(1024), depth = std::max<int64_t>(1, shape.depth.constant().value_or(1024));
   ProductSchedule s;
-  int64_t vectors = shape.packedNr ? std::max<int64_t>(1, *shape.packedNr / lanes) : vectorsFor(columns, lanes);
+  int64_t vectors = vectorsOf(shape, columns, lanes, target);
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
   if (shape.transposed) {
@@ -123,11 +139,12 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   }
   // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at
   // depth 1024): panels are read in order, and each slice loads and stores the sums once more.
-  int64_t most = std::max<int64_t>(64, kL2Bytes / 8 / (s.nr * bytes));
+  int64_t width = std::max(s.nr, (makesLargePanels(shape) ? 2 : 1) * lanes); // panels of one vector that calls make are no deeper or taller
+  int64_t most = std::max<int64_t>(64, kL2Bytes / 8 / (width * bytes));
   int64_t multiple = std::lcm(shape.group, int64_t{4});
   s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), multiple) * multiple;
   // A slice of an item's rows takes at most half of L2, and their sums over one panel half of L1.
-  int64_t block = std::min(kL2Bytes / 2 / (s.slice * bytes), kL1Bytes / 2 / (s.nr * bytes));
+  int64_t block = std::min(kL2Bytes / 2 / (s.slice * bytes), kL1Bytes / 2 / (width * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));
   s.rowBlock = std::max<int64_t>(1, (block + s.rows - 1) / s.rows) * s.rows;
   // About 512 columns an item, whose sums take half of L2 where the depth is several slices: enough work for each copy of its rows. Of few rows less, so

@@ -46,6 +46,7 @@ struct ProductShape {
   bool transposed = false;              // a lies as (depth, rows)
   Size matrices = 1;                    // products of this shape
   int64_t group = 1;                    // depth that shares a scale: slices are whole ones
+  bool packedByCalls = false;           // b's panels are made in every call
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.

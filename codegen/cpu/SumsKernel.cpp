@@ -1,5 +1,5 @@
 // sums: rows of a tensor that belong together become one, in their order; then elementwise ops of the result's shape.
-//   embedding_grad:     one item sorts the ids by entry, keeping their order; then for each (block of entries, block of columns): each entry's rows
+//   embedding_grad:     one item sorts the ids by entry, keeping their order; then for each (entry, block of columns): the entry's rows
 //   expert_sums:        for each (expert, block of columns): the expert's rows
 //   relative_bias_grad: for each (bucket, head): the keys of the bucket, a run of each query's row
 #include "codegen/analysis/Positions.h"
@@ -94,15 +94,16 @@ void Sums::write(int64_t block) {
 
 //===--- runs of rows ---===//
 
-/// A stage whose items are a block of the result's rows and a block of its columns.
+/// A stage whose items are so many blocks of columns of the result's rows, one behind the other: an item writes one stretch of memory.
 void Sums::sumRuns(int64_t block, const Size& operations, llvm::function_ref<Run(Value index)> runOf) {
   ir::Sizes sizes = ir::sizesOf(op_->getResult(0));
   int64_t width = kVectors * k_.lanes(dtype_);
   Size columns = sizes.back(), groups = Size::ceilDiv(columns, width);
-  k_.stage(Size::ceilDiv(sizes.front(), block) * groups, operations, [&](Value item) {
-    Value first = k_.mul(k_.div(item, k_.size(groups)), block), last = k_.min(k_.add(first, block), k_.size(sizes.front()));
-    Value column = k_.mul(k_.rem(item, k_.size(groups)), width), left = k_.min(k_.sub(k_.size(columns), column), k_.index(width));
-    k_.loop(first, last, k_.index(1), [&](Value index) {
+  k_.stage(Size::ceilDiv(sizes.front() * groups, block), operations, [&](Value item) {
+    Value first = k_.mul(item, block), last = k_.min(k_.add(first, block), k_.size(sizes.front() * groups));
+    k_.loop(first, last, k_.index(1), [&](Value place) {
+      Value index = k_.div(place, k_.size(groups)), column = k_.mul(k_.rem(place, k_.size(groups)), width);
+      Value left = k_.min(k_.sub(k_.size(columns), column), k_.index(width));
       Run run = runOf(index);
       Value isWhole = k_.compare(ir::Predicate::EQ, left, k_.index(width));
       k_.when(isWhole, [&] { sumColumns(run, index, column, kVectors, {}); });
@@ -248,7 +249,7 @@ mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CpuTarget& target) 
   mlir::Operation* op = sumOf(kernel);
   if (!op)
     return nullptr;
-  // Entries of a table have few rows or none: an item writes some of them. Experts and buckets have many.
+  // Entries of a table have few rows or none: an item writes some of their blocks of columns. Experts and buckets have many.
   int64_t columnBytes = kVectors * target.vectorBytes;
   BlockSchedule schedule{mlir::isa<ir::EmbeddingGradOp>(op) ? kItemBytes / columnBytes : 1};
   return schedule.toAttr(kernel.getContext());

@@ -8,9 +8,23 @@
 
 namespace moec::codegen::cpu {
 
+namespace {
+
+constexpr int64_t kLongest = 16; // pieces of kernels that read alone are one stretch
+constexpr int64_t kEnoughItems = 64;
+
+} // namespace
+
 mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CpuTarget& target) {
   auto parts = TensorFamilies::of(kernel);
-  return mlir::failed(parts) ? nullptr : BlockSchedule{blockOf(*parts)}.toAttr(kernel.getContext());
+  if (mlir::failed(parts))
+    return nullptr;
+  // Tensors that no cache holds come faster in longer stretches: twice as long, while there are items for many threads.
+  BlockSchedule schedule{blockOf(*parts)};
+  int64_t longest = kLongest * schedule.block;
+  while (schedule.block < longest && parts->elements() / (2 * schedule.block) >= kEnoughItems)
+    schedule.block *= 2;
+  return schedule.toAttr(kernel.getContext());
 }
 
 mlir::LogicalResult buildUpdate(KernelBuilder& k, ir::KernelOp kernel) {

@@ -100,13 +100,11 @@ const char* programCacheWord(const CompileFlags& flags, const OpenedProgram& ope
   return opened.fromCache ? "hit" : opened.damagedEntry.empty() ? "miss" : "damaged";
 }
 
-void printJson(const OpenedProgram& opened, const std::filesystem::path& file, const char* cacheWord) {
+void printJson(const OpenedProgram& opened, const std::filesystem::path& file, size_t bytes, const char* cacheWord) {
   const CompileResult& compiled = opened.compiled;
   const auto& plans = opened.program.data().plans;
-  nlohmann::ordered_json summary{{"file", file.string()},
-                                 {"bytes", opened.program.bytes().size()},
-                                 {"cached", opened.fromCache},
-                                 {"parameters", plans.empty() ? 0 : parameterCount(plans[0])}};
+  nlohmann::ordered_json summary{
+      {"file", file.string()}, {"bytes", bytes}, {"cached", opened.fromCache}, {"parameters", plans.empty() ? 0 : parameterCount(plans[0])}};
   summary["targets"] = nlohmann::ordered_json::array();
   for (const Plan& plan : plans)
     summary["targets"].push_back(targetJson(opened.program, plan));
@@ -133,7 +131,7 @@ void printWork(const CompileResult& compiled) {
     fmt::print("{} damaged entries of the cache of kernels replaced\n", compiled.badCacheEntries);
 }
 
-void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
+void printText(const OpenedProgram& opened, const std::filesystem::path& file, size_t bytes) {
   const auto& plans = opened.program.data().plans;
   Table table({"target", ">kernels", ">tuned", ">launches", ">parameters"});
   std::string functions;
@@ -144,7 +142,7 @@ void printText(const OpenedProgram& opened, const std::filesystem::path& file) {
     if (std::string text = functionTable(kernels); !text.empty())
       functions += fmt::format("\nkernels of {}{}\n{}", plan.target, purposeSuffix(plan), text);
   }
-  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(), shortBytes(static_cast<double>(opened.program.bytes().size())), table.str());
+  fmt::print("{}: {}, {}\n{}", file.string(), opened.program.name(), shortBytes(static_cast<double>(bytes)), table.str());
   if (opened.fromCache)
     fmt::print("taken from the cache\n");
   else
@@ -171,8 +169,9 @@ void compileCommand(const CompileFlags& flags) {
     writeText(flags, text);
   } else {
     std::filesystem::path file = flags.output.value_or(defaultOutput(flags.file, opened.program.name()));
-    opened.program.save(file);
-    flags.json ? printJson(opened, file, programCacheWord(flags, opened)) : printText(opened, file);
+    std::vector<uint8_t> bytes = opened.program.bytes(); // once: it is work
+    writeFileAtomically(file, bytes);
+    flags.json ? printJson(opened, file, bytes.size(), programCacheWord(flags, opened)) : printText(opened, file, bytes.size());
   }
   if (trace)
     trace->write(*flags.trace);

@@ -165,6 +165,7 @@ TEST(TuneMatch, WhatIsBetterAndWhatIsOpen) {
                           {"shown, and too little", {ratio(0.99, 0.985, 0.995)}, false, false},
                           {"shown at one size", {ratio(0.8, 0.7, 0.9), ratio(0.99, 0.9, 1.05)}, true, false},
                           {"shown to be worse at another", {ratio(0.5, 0.4, 0.6), ratio(1.05, 1.01, 1.08)}, false, false},
+                          {"worse at another by what would be a gain, if not shown", {ratio(0.5, 0.4, 0.6), ratio(1.03, 0.98, 1.08)}, false, true},
                           {"far worse at another, if not shown", {ratio(0.5, 0.4, 0.6), ratio(1.2, 0.9, 1.5)}, false, true},
                           {"worse on the whole", {ratio(0.9, 0.85, 0.95), ratio(1.09, 0.99, 1.2)}, false, false}}) {
     EXPECT_EQ(moec::cli::isBetter(one.ratios), one.isBetter) << one.name;

@@ -342,6 +342,43 @@ TEST(MatmulKernelShapes, manyCopiedRowsAreFewItems) {
   EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups);
 }
 
+/// Of a parameter that stays, panels are two vectors wide; of one that the program writes, calls make them, of one vector where it is large and vectors are
+/// long.
+TEST(MatmulKernelShapes, largePanelsThatCallsMakeAreOneVectorWhereVectorsAreLong) {
+  for (auto [columns, widthOfLong] : {std::pair(256, 32), {512, 16}}) {
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    ir::KernelOp kernel =
+        maker.finish("matmul", {maker.make<ir::MatmulOp>(maker.tensor(DType::F32, {"m", "256"}), maker.tensor(DType::F32, {std::to_string(columns), "256"}))});
+    mlir::OpBuilder builder(kernel);
+    auto name = mlir::FlatSymbolRefAttr::get(context.get(), "w");
+    auto read = ir::ReadOp::create(builder, kernel.getLoc(), kernel->getOperand(1).getType(), name);
+    kernel->setOperand(1, read);
+    auto widthFor = [&](const char* target) {
+      std::string error;
+      return codegen::makeEmitter(target, error)->chooseSchedule(kernel).getAs<mlir::IntegerAttr>("nr").getInt();
+    };
+    EXPECT_EQ(widthFor("cpu:x86-64-v3"), 16);
+    EXPECT_EQ(widthFor("cpu:x86-64-v4"), 32);
+    ir::WriteOp::create(builder, kernel.getLoc(), name, read);
+    EXPECT_EQ(widthFor("cpu:x86-64-v3"), 16);
+    EXPECT_EQ(widthFor("cpu:x86-64-v4"), widthOfLong);
+  }
+}
+
+/// Columns of three vectors are one panel.
+TEST(MatmulKernelShapes, threeVectorsOfColumnsAreOnePanel) {
+  auto context = makeContext();
+  for (auto [target, lanes] : {std::pair("cpu:x86-64-v3", 4), {"cpu:x86-64-v4", 8}})
+    for (auto [columns, vectors] : {std::pair(2 * lanes, 2), {2 * lanes + 1, 3}, {3 * lanes, 3}, {4 * lanes, 2}}) {
+      KernelMaker maker(*context);
+      mlir::Value a = maker.tensor(DType::F64, {"m", "64"}), b = maker.tensor(DType::F64, {std::to_string(columns), "64"});
+      std::string error;
+      auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(maker.finish("matmul", {maker.make<ir::MatmulOp>(a, b)}));
+      EXPECT_EQ(schedule.getAs<mlir::IntegerAttr>("nr").getInt(), vectors * lanes) << target << ", " << columns;
+    }
+}
+
 /// The gradient of w where dy or x are narrow and the other is copied: each is read where it lies, slices of the wide one are fetched ahead.
 TEST(MatmulKernelShapes, narrowAndWideLieTransposed) {
   DType type = DType::F32;

@@ -75,6 +75,13 @@ TEST(EmbeddingGradBehind, elementwiseOpsAndSeveralResults) {
              options);
 }
 
+/// An item writes one stretch of memory: blocks of columns behind each other are as good as rows.
+TEST(EmbeddingGradShapes, itemsAreStretchesOfMemory) {
+  ParsedKernel kernel = parseKernel("sums", "%i: tensor<4xi64>, %dy: tensor<4x1000xf32>", "tensor<2x1000xf32>",
+                                    "%y = moe.embedding_grad %i, %dy entries 2 : tensor<4xi64>, tensor<4x1000xf32>\n moe.yield %y : tensor<2x1000xf32>");
+  EXPECT_EQ(LoadedKernel(kernel.op).image().stages.back().items.constant(), 1);
+}
+
 /// Callers refuse such ids; a kernel that meets one anyway must not write outside its buffers.
 TEST(EmbeddingGradOutside, idsThatAreNoEntryCountNothing) {
   ParsedKernel kernel = parseKernel("sums", "%i: tensor<4xi64>, %dy: tensor<4x5xf32>", "tensor<3x5xf32>",

@@ -202,6 +202,20 @@ TEST(Update, tinyTensorsShareItems) {
   EXPECT_EQ(LoadedKernel(kernel.op, testTargets().front()).image().stages.back().items.constant(), (3 * 300 + 63) / 64);
 }
 
+/// Pieces of large tensors are longer, while there are items for many threads.
+TEST(Update, largeTensorsHaveLongPieces) {
+  auto blockOf = [](int64_t elements) {
+    Update update = descent({elements});
+    ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
+    std::string error;
+    return codegen::makeEmitter("cpu:x86-64-v3", error)->chooseSchedule(kernel.op).getAs<mlir::IntegerAttr>("block").getInt();
+  };
+  int64_t least = blockOf(1000);
+  EXPECT_EQ(blockOf(127 * least), least);
+  EXPECT_EQ(blockOf(128 * least), 2 * least);
+  EXPECT_EQ(blockOf(100000 * least), 16 * least);
+}
+
 /// Equal tensors share their code: as many tensors more take no more of it.
 TEST(Update, codeDoesNotGrowWithTheTensors) {
   auto lengthOf = [](int64_t tensors) {

@@ -15,7 +15,7 @@ constexpr int kResamples = 1000;
 constexpr int kTurnsOfLosers = 3;
 constexpr int kFirstTurns = 8, kMoreTurns = 4; // enough for an interval; what is open gets more
 constexpr double kLost = 1.05;                 // a turn that is so much slower is lost
-constexpr double kLargest = 1.1;               // a kernel that is so much slower at one of several sizes is not taken, whatever it gains at the others
+constexpr double kSlower = 1 / kWorthwhile;    // a kernel that seems so much slower at one of several sizes is not taken, whatever it gains at the others
 constexpr int kFewestTurns = static_cast<int>(bench::kFewestTimes);
 
 static_assert(kFirstTurns >= kFewestTurns);
@@ -38,7 +38,7 @@ bool isBetter(const std::vector<bench::Ratio>& ratios) {
   return meanOf(ratios) < kWorthwhile &&
          std::ranges::any_of(
              ratios, [](const bench::Ratio& ratio) { return ratio.high < 1; }) &&
-         std::ranges::none_of(ratios, [](const bench::Ratio& ratio) { return ratio.low > 1 || ratio.value > kLargest; });
+         std::ranges::none_of(ratios, [](const bench::Ratio& ratio) { return ratio.low > 1 || ratio.value > kSlower; });
 }
 
 bool isOpen(const std::vector<bench::Ratio>& ratios) {
