@@ -54,6 +54,12 @@ void packStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& 
 
 Size elementsOfPanels(const MatmulPlan& plan, const ProductSchedule& schedule) { return plan.b.panels(schedule.nr) * plan.b.depth * Size(schedule.nr); }
 
+/// Whether each item of few rows may read all panels: they lie there, and every core keeps them.
+bool staysInCache(const MatmulPlan& plan) {
+  std::optional<int64_t> columns = plan.b.columns.constant(), depth = plan.b.depth.constant();
+  return !plan.transposed && !fewMakePanels(plan) && columns && depth && *columns * *depth * bytesOfSum(plan.dtype) <= kL2Bytes / 4;
+}
+
 /// What an item of the product is.
 struct Item {
   Value batch;            // null without batches
@@ -125,10 +131,8 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
 
 void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, SumsBeside& beside,
                   std::optional<unsigned> packed) {
-  // As few blocks as the schedule allows, all about equal: a short last one would read all panels again for a few rows.
-  Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), panels = plan.b.panels(schedule.nr);
-  Size blockRows = Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(plan.rows, Size::max(1, blocks)), schedule.rows) * Size(schedule.rows));
-  Size batches = ir::product(plan.batch), inItem = schedule.panels;
+  Size batches = ir::product(plan.batch), panels = plan.b.panels(schedule.nr), inItem = schedule.panels;
+  Size blockRows = rowsOfItem(schedule, batches, plan.rows, staysInCache(plan)), blocks = Size::ceilDiv(plan.rows, blockRows);
   // A piece for each of some threads. Rows that are copied are copied for each piece: there only a single block is cut, whose items make panels, too.
   Size ofFew = panelsOfItem(schedule, batches * blocks, panels);
   if (!schedule.packRows)

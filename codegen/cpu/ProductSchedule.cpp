@@ -157,9 +157,19 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   return s;
 }
 
+namespace {
+constexpr int64_t kFewItems = 8;
+}
+
 Size panelsOfItem(const ProductSchedule& schedule, const Size& blocks, const Size& all) {
-  constexpr int64_t fewItems = 8;
-  return Size::min(schedule.panels, Size::max(1, Size::floorDiv(blocks * all, fewItems)));
+  return Size::min(schedule.panels, Size::max(1, Size::floorDiv(blocks * all, kFewItems)));
+}
+
+Size rowsOfItem(const ProductSchedule& schedule, const Size& matrices, const Size& all, bool bStays) {
+  Size blocks = Size::max(1, Size::ceilDiv(all, schedule.rowBlock));
+  if (bStays)
+    blocks = Size::max(blocks, Size::ceilDiv(kFewItems, Size::max(1, matrices)));
+  return Size::max(schedule.rows, Size::ceilDiv(Size::ceilDiv(all, blocks), schedule.rows) * Size(schedule.rows));
 }
 
 std::optional<std::string> AttentionSchedule::illegal(const CpuTarget& target, DType dtype) const {

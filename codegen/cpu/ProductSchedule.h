@@ -56,6 +56,10 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
 /// piece.
 Size panelsOfItem(const ProductSchedule& schedule, const Size& blocks, const Size& all);
 
+/// Rows of an item where each of so many matrices of `all` rows meets a b that stays in L2: of as few blocks as the schedule allows, all about equal, for a
+/// short last one would read all panels again for a few rows. Few rows are cut for some threads: so their neighbours in a chain of products are one thread's.
+Size rowsOfItem(const ProductSchedule& schedule, const Size& matrices, const Size& all, bool bStays);
+
 /// Attention: register blocks as above, and how many queries an item has.
 struct AttentionSchedule {
   int64_t rows = 0, nr = 0, queries = 0;

@@ -308,21 +308,27 @@ TEST(MatmulKernelShapes, aPartHasTheBitsOfTheWhole) {
     }
 }
 
-/// Of few rows each item takes few panels, so that threads get some; of many it takes what the schedule has.
+/// Of few rows each item takes few panels, or fewer rows where all panels stay in the cache, so that threads get some; of many it takes what the schedule has.
 TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
   auto context = makeContext();
   std::string error;
   auto emitter = codegen::makeEmitter(testTargets().back(), error);
   ASSERT_TRUE(emitter) << error;
-  auto write = [&](KernelMaker& maker, const Weights& weights) {
-    mlir::Value a = maker.tensor(DType::F32, {"m", "32"}), w = weights(maker, DType::F32, {512, 32});
+  auto write = [&](KernelMaker& maker, const Weights& weights, int64_t columns) {
+    mlir::Value a = maker.tensor(DType::F32, {"m", "32"}), w = weights(maker, DType::F32, {columns, 32});
     return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
   };
-  KernelMaker plain(*context), packed(*context);
-  int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt))).getAs<mlir::IntegerAttr>("nr").getInt();
-  StageInfo stage = LoadedKernel(write(packed, Weights(nr)), testTargets().back()).image().stages.back();
-  EXPECT_GE(stage.items.evaluate({{"m", 20}}), 8);
-  EXPECT_LE(stage.items.evaluate({{"m", 20000}}), 20000 / 64);
+  auto itemsOf = [&](int64_t columns) {
+    KernelMaker plain(*context), packed(*context);
+    int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt), columns)).getAs<mlir::IntegerAttr>("nr").getInt();
+    return LoadedKernel(write(packed, Weights(nr), columns), testTargets().back()).image().stages.back().items;
+  };
+  Size wide = itemsOf(2048), narrow = itemsOf(32);
+  EXPECT_GE(wide.evaluate({{"m", 20}}), 8);
+  EXPECT_LE(wide.evaluate({{"m", 20000}}), 20000 / 16);
+  EXPECT_GE(narrow.evaluate({{"m", 65}}), 5);
+  EXPECT_EQ(narrow.evaluate({{"m", 1}}), 1);
+  EXPECT_LE(narrow.evaluate({{"m", 20000}}), 20000 / 64);
 }
 
 /// Rows that are copied are so for each item: of many, an item takes as many panels as the schedule has, however few items that makes.
