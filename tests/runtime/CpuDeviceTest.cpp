@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <dirent.h>
 #include <filesystem>
@@ -326,6 +327,37 @@ TEST(Workers, BeginWithTheSameShareInEveryRun) {
     });
     EXPECT_THAT(first, testing::ElementsAre(0, 100, 200));
   }
+}
+
+TEST(Workers, AreWokenAfterTheySlept) {
+  Workers pool(3);
+  for (int run = 0; run < 5; ++run) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(40));
+    std::atomic<int> begun{0};
+    pool.run(3, [&](int, int64_t, int64_t) {
+      ++begun;
+      while (begun < 3) // each has one item, so all are awake
+        std::this_thread::yield();
+    });
+    EXPECT_EQ(begun, 3);
+  }
+}
+
+TEST(Workers, OfSeveralCallersTakeTurns) {
+  Workers pool(3);
+  std::atomic<int> inside[3] = {}, done{0};
+  auto call = [&] {
+    for (int run = 0; run < 200; ++run)
+      pool.run(30, [&](int worker, int64_t begin, int64_t end) {
+        EXPECT_EQ(inside[worker]++, 0);
+        done += static_cast<int>(end - begin);
+        --inside[worker];
+      });
+  };
+  std::thread other(call);
+  call();
+  other.join();
+  EXPECT_EQ(done, 2 * 200 * 30);
 }
 
 TEST(CpuCount, ReadsCgroupQuotas) {

@@ -268,19 +268,20 @@ void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
   KernelCall call{ready.buffers.data(), ready.sizes.data(), ready.streams.data(), scalars.seed, scalars.step};
   auto* scratch = static_cast<uint8_t*>(scratch_.data());
   for (size_t stage = 0; stage < ready.stages.size(); ++stage) {
-    auto work = [&](int worker, int64_t begin, int64_t end) {
-      Trace::Span span(trace_.get(), ready.info->kernel, "stage");
-      if (span)
-        span.add("layer", ready.info->label).add("stage", static_cast<int64_t>(stage)).add("items", end - begin).add("first_item", begin);
-      ready.function(&call, static_cast<int64_t>(stage), begin, end, scratch + worker * scratchStride_);
-    };
     int64_t items = ready.stages[stage].items;
     if (items <= 0)
       continue;
+    // All that workers need is in it: another core's lines are read one behind the other.
+    auto work = [this, call, info = ready.info, function = ready.function, scratch, stage](int worker, int64_t begin, int64_t end) {
+      Trace::Span span(trace_.get(), info->kernel, "stage");
+      if (span)
+        span.add("layer", info->label).add("stage", static_cast<int64_t>(stage)).add("items", end - begin).add("first_item", begin);
+      function(&call, static_cast<int64_t>(stage), begin, end, scratch + worker * scratchStride_);
+    };
     if (ready.stages[stage].onThreads)
-      workers_->run(items, work);
+      workers_->run(items, std::ref(work));
     else
-      Workers::runInline(items, work);
+      Workers::runInline(items, std::ref(work));
   }
 }
 

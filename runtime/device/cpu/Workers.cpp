@@ -2,14 +2,14 @@
 
 #include "runtime/core/Error.h"
 #include "runtime/device/cpu/CpuCount.h"
-
-#include <pthreadpool.h>
+#include "runtime/device/cpu/Crew.h"
 
 #include <algorithm>
 #include <atomic>
 #include <exception>
 #include <fmt/format.h>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -36,27 +36,10 @@ constexpr int kMaxThreads = 4096;
 constexpr int64_t kBlocks = 8; // a worker: the last to finish is late by an eighth of its share
 constexpr size_t kApart = 128; // bytes: two lines, as what fetches ahead takes them in pairs
 
-// pthreadpool is not built with the thread sanitizer, which so cannot see that what comes before a run happens before its calls, and those before what
-// comes behind it.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MOEC_TELL_SANITIZER 1
-extern "C" void __tsan_acquire(void* address);
-extern "C" void __tsan_release(void* address);
-#endif
-#endif
-#if MOEC_TELL_SANITIZER
-void happensBefore(void* event) { __tsan_release(event); }
-void happensAfter(void* event) { __tsan_acquire(event); }
-#else
-void happensBefore(void*) {}
-void happensAfter(void*) {}
-#endif
-
-/// What nobody has begun of one worker's share of the items: it takes them from the front, others from the back.
+/// One worker's share of the items, of which the first ones are its own and it asks nobody for them. Of the rest it takes from the front, others from the back.
 struct alignas(kApart) Share {
-  std::atomic<int64_t> left{0};
-  int64_t front = 0; // the worker's own
+  std::atomic<int64_t> left{0}; // nobody has begun them
+  int64_t own = 0, front = 0;   // the worker's alone
   std::atomic<int64_t> back{0};
 
   /// So many of them that only the caller works on, at most `most`; 0: there are none.
@@ -72,8 +55,8 @@ struct alignas(kApart) Share {
 /// The items of one run. A worker's share of them is the same in every run of so many items, so that it finds in its caches what it left there in the runs
 /// before: to fetch a line from another core's may take longer than from memory. When its own is done it takes the ends of the others': who comes late, or
 /// alone, changes nothing but the time.
-struct Task {
-  const Workers::Work& work;
+struct alignas(kApart) Task {
+  const Workers::Work work; // not a reference: it is read in one go with what stands behind it
   int64_t block;
   std::span<Share> shares;
   std::atomic<bool> failed{false};
@@ -84,9 +67,11 @@ struct Task {
     block = std::max<int64_t>(1, items / (workers * kBlocks));
     int64_t each = items / workers, more = items % workers, first = 0;
     for (Share& share : shares) {
-      share.left = each + (more-- > 0);
+      int64_t all = each + (more-- > 0);
+      share.own = std::min(block, all);
+      share.left.store(all - share.own, std::memory_order_relaxed);
       share.front = first;
-      share.back = first += share.left;
+      share.back.store(first += all, std::memory_order_relaxed);
     }
   }
 
@@ -96,7 +81,7 @@ struct Task {
       auto number = static_cast<size_t>(worker);
       auto call = [&](int64_t begin, int64_t count) { work(static_cast<int>(worker), begin, begin + count); };
       Share& own = shares[number];
-      while (int64_t count = own.claim(block))
+      for (int64_t count = own.own; count > 0; count = own.claim(block))
         call(std::exchange(own.front, own.front + count), count);
       for (size_t i = 1; i < shares.size(); ++i) {
         Share& other = shares[(number + i) % shares.size()];
@@ -119,9 +104,11 @@ Workers::Workers(int threads) : count_(threads == 0 ? usableCpus() : threads) {
     throw Error(Fault::Usage, fmt::format("{} threads: expected 1 to {}, or 0 for as many as this process may use", threads, kMaxThreads));
   if (count_ == 1)
     return;
-  own_ = pthreadpool_create(static_cast<size_t>(count_));
-  if (!own_)
-    throw Error(Fault::System, fmt::format("cannot start {} threads", count_));
+  try {
+    own_ = std::make_unique<Crew>(count_ - 1);
+  } catch (const std::system_error& error) {
+    throw Error(Fault::System, fmt::format("cannot start {} threads: {}", count_, error.what()));
+  }
 }
 
 Workers::Workers(std::shared_ptr<ThreadPool> host) : count_(host->concurrency()), host_(std::move(host)) {
@@ -129,10 +116,7 @@ Workers::Workers(std::shared_ptr<ThreadPool> host) : count_(host->concurrency())
     throw Error(Fault::Usage, fmt::format("the host's thread pool has a concurrency of {}: expected 1 to {}", count_, kMaxThreads));
 }
 
-Workers::~Workers() {
-  if (own_)
-    pthreadpool_destroy(own_);
-}
+Workers::~Workers() = default;
 
 void Workers::runInline(int64_t items, const Work& work) {
   DefaultFloats floats;
@@ -163,14 +147,7 @@ void Workers::run(int64_t items, const Work& work) {
       throw Error(Fault::Usage, fmt::format("the host's thread pool was given {} calls to make: {} were made when it returned, and {} that were not asked for",
                                             workers, ended.load(), wrong.load()));
   } else {
-    auto slot = [](void* context, size_t worker) {
-      happensAfter(context);
-      static_cast<Task*>(context)->asWorker(static_cast<int64_t>(worker));
-      happensBefore(context);
-    };
-    happensBefore(&task);
-    pthreadpool_parallelize_1d(own_, slot, &task, static_cast<size_t>(workers), 0);
-    happensAfter(&task);
+    own_->run(static_cast<int>(workers), [](void* context, int worker) noexcept { static_cast<Task*>(context)->asWorker(worker); }, &task);
   }
   if (task.failed)
     std::rethrow_exception(task.error);

@@ -7,9 +7,9 @@
 #include <functional>
 #include <memory>
 
-struct pthreadpool;
-
 namespace moec {
+
+class Crew;
 
 class Workers {
 public:
@@ -33,7 +33,7 @@ public:
 
 private:
   int count_;
-  pthreadpool* own_ = nullptr; // neither of the two when there is one worker of moec's own
+  std::unique_ptr<Crew> own_; // neither of the two when there is one worker of moec's own
   std::shared_ptr<ThreadPool> host_;
 };
 
