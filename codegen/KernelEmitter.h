@@ -35,6 +35,8 @@ public:
   virtual std::string target() const = 0;
   /// Of a kernel of kind `moe_layer`: whether it is better than the kernels of its layer's parts.
   virtual LayerChoice chooseLayer(ir::KernelOp layer) = 0;
+  /// Whether there are kernels of kind `weight_update`.
+  virtual bool updatesWeights() const { return false; }
   /// A complete schedule for a kernel, from the cost model. Null with a diagnostic when no legal one exists.
   virtual mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) = 0;
   /// Schedules that differ from this legal one of the kernel in one choice (what it drags along follows), and give the same bits: what a tuner may try.

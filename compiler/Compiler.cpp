@@ -132,6 +132,7 @@ public:
       // Small layers in one launch read weights as the model has them.
       bool joins = options_.weightsAs.empty();
       return success((!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter_); })) &&
+                     pass("move updates", [&](func::FuncOp function) { return moveUpdates(function, *emitter_); }) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
                      passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", pack));
     };

@@ -34,6 +34,7 @@ constexpr Kind kKinds[] = {
     {"cached_attention", buildCachedAttention, scheduleCachedAttention, RowBits::Own},
     {"append", buildAppend, scheduleAppend, RowBits::Own},
     {"weight_grad", buildWeightGrad, scheduleWeightGrad},
+    {"weight_update", buildWeightUpdate, scheduleWeightUpdate},
     {"gate", buildGate, scheduleGate, RowBits::Own},
     {"places", buildPlaces, schedulePlaces, RowBits::Own},
     {"swipe", buildSwipe, scheduleSwipe, RowBits::Own},

@@ -11,6 +11,7 @@ public:
   explicit CpuEmitter(const CpuTarget& target, bool debugInfo = false) : target_(target), debugInfo_(debugInfo) {}
   std::string target() const override { return target_.name; }
   LayerChoice chooseLayer(ir::KernelOp layer) override;
+  bool updatesWeights() const override { return true; }
   mlir::DictionaryAttr chooseSchedule(ir::KernelOp kernel) override;
   std::vector<mlir::DictionaryAttr> candidates(ir::KernelOp kernel, mlir::DictionaryAttr schedule) override;
   std::optional<std::string> refuse(ir::KernelOp kernel, mlir::DictionaryAttr schedule) override;

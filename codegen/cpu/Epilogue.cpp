@@ -20,7 +20,8 @@ unsigned numberOf(mlir::Value argument) { return mlir::cast<mlir::BlockArgument>
 
 } // namespace
 
-Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims) : k_(&k), source_(source), sinks_(sinks) {
+Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims, size_t summed)
+    : k_(&k), source_(source), sinks_(sinks), summed_(summed) {
   ir::Sizes sizes = ir::sizesOf(source);
   batch_.assign(sizes.begin(), sizes.begin() + batchDims);
   rows_.assign(sizes.begin() + batchDims, sizes.end() - 1);
@@ -29,9 +30,9 @@ Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Va
     inPlace_.push_back(yieldOf(k.kernel())->getOperand(place.output));
 }
 
-mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims,
-                                         std::vector<HeldValue> held) {
-  Epilogue epilogue(k, source, sinks, batchDims);
+mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims, std::vector<HeldValue> held,
+                                         size_t summed) {
+  Epilogue epilogue(k, source, sinks, batchDims, summed);
   epilogue.held_ = std::move(held);
   for (mlir::Value sink : sinks) {
     if (ir::sizesOf(sink) != ir::sizesOf(source))
@@ -173,9 +174,21 @@ bool Epilogue::isStoredInLines(mlir::Value sink) const {
   return byteSize(to) == byteSize(dtypeOf(source_)) && !contains(inPlace_, sink) && k_->storesLines(to, ir::sizesOf(source_));
 }
 
+void Epilogue::addUp(const Piece& piece, Value value, Value base) const {
+  mlir::Type vector = k_->vectorOf(k_->f64(), piece.lanes);
+  Value wide = k_->toFloat(value, k_->f64());
+  if (piece.mask) // of lanes behind the row nothing is known
+    wide = k_->choose(piece.mask, wide, k_->zero(vector));
+  k_->store(k_->add(k_->load(vector, base), wide), base);
+}
+
 void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const {
   Values results = apply(piece, sums);
   for (auto [i, result] : llvm::enumerate(results)) {
+    if (isSummed(i)) {
+      addUp(piece, result, bases[i]);
+      continue;
+    }
     DType to = dtypeOf(sinks_[i]);
     Value address = k_->at(bases[i], offset(piece), to);
     isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
@@ -215,8 +228,8 @@ Piece LightEpilogue::pieceAt(Value panel, Value row, int64_t column) const {
 // A store to a line that is not in the cache would hold up those behind it.
 void LightEpilogue::fetch(Value panel, Value row, int64_t column) const {
   Piece piece = pieceAt(panel, row, column);
-  for (auto [base, sink] : llvm::zip(bases_, epilogue_.sinks_))
-    if (!epilogue_.isStoredInLines(sink))
+  for (auto [i, base, sink] : llvm::enumerate(bases_, epilogue_.sinks_))
+    if (!epilogue_.isSummed(i) && !epilogue_.isStoredInLines(sink))
       epilogue_.k_->prefetch(epilogue_.k_->at(base, epilogue_.offset(piece), dtypeOf(sink)), /*write=*/true);
 }
 

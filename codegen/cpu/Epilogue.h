@@ -25,9 +25,9 @@ struct HeldValue {
 class Epilogue {
 public:
   /// Ops of the body on the way from `source` and what is held to `sinks`. `batchDims` leading dimensions of the source are the batch. A diagnostic at the
-  /// kernel tells what cannot be written.
+  /// kernel tells what cannot be written. The last `summed` sinks are not stored: their vectors are added to that of f64 at their base.
   static mlir::FailureOr<Epilogue> make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims,
-                                        std::vector<HeldValue> held = {});
+                                        std::vector<HeldValue> held = {}, size_t summed = 0);
 
   /// Computes the sinks from the piece of the source, in the sinks' order.
   Values apply(const Piece& piece, Value source) const;
@@ -43,8 +43,10 @@ public:
 
 private:
   friend class LightEpilogue;
-  Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims);
+  Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims, size_t summed);
   bool isStoredInLines(mlir::Value sink) const;
+  bool isSummed(size_t sink) const { return sink + summed_ >= sinks_.size(); }
+  void addUp(const Piece& piece, Value value, Value base) const;
   void store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const;
   mlir::LogicalResult visit(mlir::Value value);
   Value operand(mlir::BlockArgument argument, const Piece& piece) const;
@@ -58,6 +60,7 @@ private:
   std::vector<Size> batch_, rows_;
   Size columns_;
   std::vector<HeldValue> held_;
+  size_t summed_;
 };
 
 /// storePanel for sums that are still in registers.

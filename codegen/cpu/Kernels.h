@@ -20,6 +20,7 @@ mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildCachedAttention(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildAppend(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel);
+mlir::LogicalResult buildWeightUpdate(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildPlaces(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSwipe(KernelBuilder& k, ir::KernelOp kernel);
@@ -40,6 +41,7 @@ mlir::DictionaryAttr scheduleAttentionGrad(ir::KernelOp kernel, const CpuTarget&
 mlir::DictionaryAttr scheduleCachedAttention(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleAppend(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleWeightGrad(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleWeightUpdate(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr schedulePlaces(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CpuTarget& target);

@@ -1,11 +1,13 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
 // a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
 // packed becomes panels in a stage before, or, of so few rows that they are one block, where it is multiplied, unless it is small and lies as panels do. Sums
-// of rows of an argument, as the gradient of a bias, are items of the product's stage.
+// of rows of an argument, as the gradient of a bias, are items of the product's stage. Of a weight_update the epilogue is the weight's update, and sums over
+// all elements of what is made of the gradient.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/SumsOfRows.h"
+#include "codegen/cpu/TotalsBeside.h"
 
 namespace moec::codegen::cpu {
 namespace {
@@ -129,34 +131,46 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   multiplyPanels(k, schedule, block, finished);
 }
 
-void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, SumsBeside& beside,
-                  std::optional<unsigned> packed) {
-  Size batches = ir::product(plan.batch), panels = plan.b.panels(schedule.nr), inItem = schedule.panels;
-  Size blockRows = rowsOfItem(schedule, batches, plan.rows, staysInCache(plan)), blocks = Size::ceilDiv(plan.rows, blockRows);
-  // A piece for each of some threads. Rows that are copied are copied for each piece: there only a single block is cut, whose items make panels, too.
-  Size ofFew = panelsOfItem(schedule, batches * blocks, panels);
-  if (!schedule.packRows)
-    inItem = ofFew;
-  else if (fewMakePanels(plan))
-    inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
-  Size groups = Size::ceilDiv(panels, inItem);
-  beside.stage(batches * blocks * groups, batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
-    Value group = k.rem(number, k.size(groups)), block = k.div(number, k.size(groups));
+/// How a product is cut into items: (batch, block of rows, run of panels).
+struct ItemsOfProduct {
+  Size batches, blockRows, blocks;
+  Size panels, inItem, groups; // of them in a run; runs
+
+  ItemsOfProduct(const MatmulPlan& plan, const ProductSchedule& schedule)
+      : batches(ir::product(plan.batch)), blockRows(rowsOfItem(schedule, batches, plan.rows, staysInCache(plan))), blocks(Size::ceilDiv(plan.rows, blockRows)),
+        panels(plan.b.panels(schedule.nr)), inItem(schedule.panels) {
+    // A piece for each of some threads. Rows that are copied are copied for each piece: there only a single block is cut, whose items make panels, too.
+    Size ofFew = panelsOfItem(schedule, batches * blocks, panels);
+    if (!schedule.packRows)
+      inItem = ofFew;
+    else if (fewMakePanels(plan))
+      inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
+    groups = Size::ceilDiv(panels, inItem);
+  }
+  Size count() const { return batches * blocks * groups; }
+};
+
+void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const ItemsOfProduct& items, const Epilogue& epilogue,
+                  SumsBeside& beside, TotalsBeside& totals, std::optional<unsigned> packed) {
+  beside.stage(items.count(), items.batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
+    Value group = k.rem(number, k.size(items.groups)), block = k.div(number, k.size(items.groups));
     Item item;
     if (!plan.batch.empty()) {
-      item.batch = k.div(block, k.size(blocks));
-      block = k.rem(block, k.size(blocks));
+      item.batch = k.div(block, k.size(items.blocks));
+      block = k.rem(block, k.size(items.blocks));
     }
-    item.first = k.mul(block, k.size(blockRows));
-    item.rows = k.min(k.size(blockRows), k.sub(k.size(plan.rows), item.first));
-    item.begin = k.mul(group, k.size(inItem));
-    item.end = k.min(k.add(item.begin, k.size(inItem)), k.size(panels));
-    Values outputs = beside.otherOutputs();
+    item.first = k.mul(block, k.size(items.blockRows));
+    item.rows = k.min(k.size(items.blockRows), k.sub(k.size(plan.rows), item.first));
+    item.begin = k.mul(group, k.size(items.inItem));
+    item.end = k.min(k.add(item.begin, k.size(items.inItem)), k.size(items.panels));
+    Values bases = totals.startItem(plan.dtype);
     Piece first{item.batch, item.first, {}, {}, 1, {}};
-    LightEpilogue light(epilogue, first, schedule.nr, outputs);
+    LightEpilogue light(epilogue, first, schedule.nr, bases);
     multiplyItem(k, plan, schedule, item, packed, epilogue.isLight(schedule.nr) ? &light : nullptr,
-                 [&](Value panel, const Matrix& tile) { epilogue.storePanel(first, item.rows, panel, schedule.nr, tile, outputs); });
+                 [&](Value panel, const Matrix& tile) { epilogue.storePanel(first, item.rows, panel, schedule.nr, tile, bases); });
+    totals.endItem(number, bases);
   });
+  totals.joinStage();
 }
 
 } // namespace
@@ -173,16 +187,19 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   auto beside = SumsBeside::of(k);
   if (failed(beside))
     return mlir::failure();
-  auto epilogue = Epilogue::make(k, plan->op.getResult(), beside->otherResults(), plan->batch.size());
+  TotalsBeside totals(k, beside->others());
+  auto epilogue = Epilogue::make(k, plan->op.getResult(), totals.sinks(), plan->batch.size(), {}, totals.summed());
   if (failed(epilogue))
     return mlir::failure();
+  ItemsOfProduct items(*plan, *schedule);
+  totals.addWorkspaces(items.count());
   std::optional<unsigned> packed;
   Size matrices = ir::product(plan->b.batch) * (fewMakePanels(*plan) ? hasManyRows(*plan, *schedule) : Size(1));
   if (!plan->b.nr && !copiesB(*plan) && matrices.constant() != 0) {
     packed = k.addWorkspace(bytesOf(sumType(plan->dtype), matrices * elementsOfPanels(*plan, *schedule)));
     packStage(k, *plan, *schedule, matrices, *packed);
   }
-  productStage(k, *plan, *schedule, *epilogue, *beside, packed);
+  productStage(k, *plan, *schedule, items, *epilogue, *beside, totals, packed);
   return mlir::success();
 }
 

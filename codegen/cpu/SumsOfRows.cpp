@@ -71,15 +71,6 @@ mlir::FailureOr<SumsBeside> SumsBeside::of(KernelBuilder& k) {
   return beside;
 }
 
-Values SumsBeside::otherResults() const { return sums_.otherResults(k_.kernel()); }
-
-Values SumsBeside::otherOutputs() const {
-  Values outputs;
-  for (unsigned result : sums_.others)
-    outputs.push_back(k_.output(result));
-  return outputs;
-}
-
 StagePart SumsBeside::partOf(const SumOfRows& sum) {
   Size blocks = columnBlocks(k_, sum.dtype, sum.columns);
   return {Size(sum.groups) * blocks, [this, &sum, blocks](Value item) {

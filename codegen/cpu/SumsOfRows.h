@@ -35,9 +35,8 @@ class SumsBeside {
 public:
   static mlir::FailureOr<SumsBeside> of(KernelBuilder& k);
 
-  /// The kernel's other results, and where they lie; the latter inside of a stage.
-  Values otherResults() const;
-  Values otherOutputs() const;
+  /// The kernel's other results.
+  llvm::ArrayRef<unsigned> others() const { return sums_.others; }
   /// The product's stage.
   void stage(const Size& items, const Size& operations, KernelBuilder::Body product);
 

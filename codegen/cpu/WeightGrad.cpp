@@ -1,11 +1,13 @@
 // moe.kernel of kind `weight_grad`: per expert, the transpose of its rows of dy (R, N) times its rows (R, K), into (E, N, K).
 //   for each (expert, block of N, run of panels of K):  sums over the expert's rows, in their order; zeros without rows; epilogue
+//   [ of a weight_update the epilogue is the weight's update, and sums over all elements of what is made of the gradient ]
 //   [ for each (expert, block of columns): the sum of the expert's rows of an argument, as items of the same stage ]
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/SumsOfRows.h"
+#include "codegen/cpu/TotalsBeside.h"
 
 namespace moec::codegen::cpu {
 
@@ -19,13 +21,16 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
   auto beside = SumsBeside::of(k);
   if (failed(beside))
     return mlir::failure();
-  auto epilogue = Epilogue::make(k, plan->op.getResult(), beside->otherResults(), 1);
+  TotalsBeside totals(k, beside->others());
+  auto epilogue = Epilogue::make(k, plan->op.getResult(), totals.sinks(), 1, {}, totals.summed());
   if (failed(epilogue))
     return mlir::failure();
 
   Size blocks = Size::ceilDiv(plan->columns, schedule->rowBlock), panels = Size::ceilDiv(plan->depth, schedule->nr);
   Size groups = Size::ceilDiv(panels, schedule->panels);
-  beside->stage(Size(plan->experts) * blocks * groups, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
+  Size items = Size(plan->experts) * blocks * groups;
+  totals.addWorkspaces(items);
+  beside->stage(items, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
     Value expert = k.div(block, k.size(blocks)), columns = k.size(plan->columns), depth = k.size(plan->depth);
     Value first = k.mul(k.rem(block, k.size(blocks)), schedule->rowBlock), rows = k.min(k.index(schedule->rowBlock), k.sub(columns, first));
@@ -38,11 +43,12 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
                             begin,       k.min(k.add(begin, schedule->panels), k.size(panels))};
     product.b = {k.at(k.input(plan->rows), k.mul(start, depth), plan->dtype), depth};
     product.columns = depth;
-    Values outputs = beside->otherOutputs();
-    multiplyTransposed(k, *schedule, product, [&](Value panel, const Matrix& tile) {
-      epilogue->storePanel({expert, first, {}, {}, 1, {}}, rows, panel, schedule->nr, tile, outputs);
-    });
+    Values bases = totals.startItem(plan->dtype);
+    multiplyTransposed(k, *schedule, product,
+                       [&](Value panel, const Matrix& tile) { epilogue->storePanel({expert, first, {}, {}, 1, {}}, rows, panel, schedule->nr, tile, bases); });
+    totals.endItem(item, bases);
   });
+  totals.joinStage();
   return mlir::success();
 }
 

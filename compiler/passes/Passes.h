@@ -43,6 +43,9 @@ mlir::LogicalResult boundRows(mlir::func::FuncOp function);
 /// The kernels of a MoE layer become one where the target's emitter wants it so; a layer whose kernels have schedules already stays as it is.
 mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
 
+/// The updates of weights go into the kernels that make their gradients, which nothing else needs, where the target's emitter writes such kernels.
+mlir::LogicalResult moveUpdates(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
+
 /// Gives every kernel of the module a complete schedule.
 mlir::LogicalResult chooseSchedules(mlir::ModuleOp module, ScheduleSource& source);
 

@@ -53,21 +53,36 @@ KernelOp takeNext(SmallVector<KernelOp>& left) {
   return taken;
 }
 
+/// Moves all that needs the kernel's results and stands before it behind it, in its order.
+void placeUsers(KernelOp kernel) {
+  llvm::DenseSet<Operation*> users(kernel->user_begin(), kernel->user_end());
+  Operation* behind = kernel;
+  for (Operation& op : llvm::make_early_inc_range(*kernel->getBlock())) {
+    if (&op == kernel)
+      return;
+    if (!users.contains(&op) && llvm::none_of(op.getOperands(), [&](Value operand) { return users.contains(operand.getDefiningOp()); }))
+      continue;
+    users.insert(&op);
+    op.moveAfter(behind);
+    behind = &op;
+  }
+}
+
 /// Behind the last kernel that reads what it writes or makes what it reads: its rows need not live to the function's end.
-void placeAppend(KernelOp append, func::FuncOp function) {
+void placeEarly(KernelOp early, func::FuncOp function) {
   Operation* last = nullptr;
   for (KernelOp kernel : function.getOps<KernelOp>())
-    if (kernel != append && (readsWhatWrites(kernel, append) || llvm::any_of(append.getInputs(), [&](Value input) { return makerOf(input) == kernel; })))
+    if (kernel != early && (readsWhatWrites(kernel, early) || llvm::any_of(early.getInputs(), [&](Value input) { return makerOf(input) == kernel; })))
       last = kernel;
   if (!last)
     return;
-  append->moveAfter(last);
-  // Views of what is appended may stand further down.
-  for (Value input : append.getInputs())
-    if (Operation* view = input.getDefiningOp(); view && append->isBeforeInBlock(view))
-      append->moveAfter(view);
-  last = append;
-  for (WriteOp write : writesOf(append)) {
+  early->moveAfter(last);
+  // Views of what it reads may stand further down.
+  for (Value input : early.getInputs())
+    if (Operation* view = input.getDefiningOp(); view && early->isBeforeInBlock(view))
+      early->moveAfter(view);
+  last = early;
+  for (WriteOp write : writesOf(early)) {
     write->moveAfter(last);
     last = write;
   }
@@ -140,10 +155,12 @@ FailureOr<SmallVector<SmallVector<KernelOp>>> levelsOf(func::FuncOp function) {
 
 LogicalResult placeUpdates(func::FuncOp function) {
   SmallVector<KernelOp> left = updatesOf(function);
-  auto isAppend = [](KernelOp kernel) { return kernel.getKind() == "append"; };
-  for (KernelOp append : llvm::filter_to_vector(left, isAppend))
-    placeAppend(append, function);
-  llvm::erase_if(left, isAppend);
+  auto comesEarly = [](KernelOp kernel) { return kernel.getKind() == "append" || kernel.getKind() == "weight_update"; };
+  for (KernelOp early : llvm::filter_to_vector(left, comesEarly)) {
+    placeEarly(early, function);
+    placeUsers(early);
+  }
+  llvm::erase_if(left, comesEarly);
   Operation* end = function.getBody().front().getTerminator();
   while (!left.empty()) {
     KernelOp next = takeNext(left);
@@ -159,9 +176,11 @@ LogicalResult placeUpdates(func::FuncOp function) {
 LogicalResult verifyUpdates(func::FuncOp function, bool placed) {
   for (WriteOp write : function.getOps<WriteOp>()) {
     auto kernel = write.getValue().getDefiningOp<KernelOp>();
-    if (!kernel || (kernel.getKind() != "update" && kernel.getKind() != "append") || !write.getValue().hasOneUse())
-      return write.emitError("what is written to @") << write.getState() << " must be a result of an 'update' or 'append' kernel that nothing else uses";
-    if (writesOf(kernel).size() != kernel.getNumResults())
+    static constexpr StringRef writers[] = {"update", "weight_update", "append"};
+    if (!kernel || !llvm::is_contained(writers, kernel.getKind()) || !write.getValue().hasOneUse())
+      return write.emitError("what is written to @") << write.getState()
+                                                     << " must be a result of an 'update', 'weight_update' or 'append' kernel that nothing else uses";
+    if (kernel.getKind() != "weight_update" && writesOf(kernel).size() != kernel.getNumResults())
       return kernel.emitError("a kernel that updates a state must write all its results to states");
     for (Value input : kernel.getInputs())
       if (stateOf(input) == write.getState() && sizesOf(input) != sizesOf(write.getValue()))

@@ -26,7 +26,7 @@ mlir::FailureOr<llvm::SmallVector<llvm::SmallVector<ir::KernelOp>>> levelsOf(mli
 /// need are computed in it. There are no cycles.
 mlir::LogicalResult joinUpdates(mlir::func::FuncOp function);
 
-/// Moves the updates and their writes to the function's end, behind all that reads what they write; appends only so far. There are no cycles.
+/// Moves the updates and their writes to the function's end, behind all that reads what they write; appends and updates of weights only so far. There are no cycles.
 mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);
 
 /// That every write is the only use of an update's result, that no update gives anything else, and that what a kernel reads of a state that it writes, it

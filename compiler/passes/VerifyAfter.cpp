@@ -41,6 +41,8 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<SliceOp, ConcatOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
     return isa<GroupedWeightGradOp, ExpertSumsOp, RandomOp>(op);
+  if (kind == "weight_update")
+    return mayHold("matmul", op) || mayHold("weight_grad", op) || isa<ReshapeOp>(op);
   if (kind == "sums")
     return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "update")

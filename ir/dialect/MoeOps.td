@@ -535,6 +535,8 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - append: slices along the last axis of arguments, append to arguments: of several states as many results. Each lies in its argument's memory.
     - attention_grad: slices of arguments, random, attention_grad; a concat of its gradients along the last axis.
     - weight_grad: grouped_weight_grad of arguments, then elementwise ops of its shape; beside it expert_sums of arguments.
+    - weight_update: what matmul and weight_grad hold to make the gradient of a weight; behind it what `update` holds for that weight, and sums over all elements of what
+      is made elementwise of the gradient (reshape to one dimension, reduce sum).
     - sums: one of embedding_grad, relative_bias_grad, expert_sums, of arguments, then elementwise ops of its shape.
     - totals: sums and means over all elements of tensors, whose terms are made of arguments elementwise; then elementwise ops on these numbers. Results are
       numbers.

@@ -112,6 +112,30 @@ TEST(Training, BitsDoNotDependOnThreadsNorOnWhatIsComputedAgain) {
   }
 }
 
+// Without a factor that clips, weights change where their gradients are made; with accumulation the gradients are states, and one update changes all.
+TEST(Training, WeightsChangeBesideTheirGradientsByTheSameNumbers) {
+  using Case = std::pair<const char*, const char*>;
+  for (auto [name, optimizer] : {Case("batched-experts.json", "adam"), Case("batched-experts.json", "sgd"), Case("vit-moe.json", "lion")}) {
+    SCOPED_TRACE(std::string(name) + " by " + optimizer);
+    std::filesystem::path file = patchedModel(name, std::string(R"({"optimizer": {"kind": ")") + optimizer + "\"}}");
+    Program program = compile(file, training()), apart = compile(file, training(/*accumulate=*/true));
+    const Plan& plan = trainingPlan(program);
+    EXPECT_GE(std::ranges::count(plan.forward, "weight_update", &LaunchInfo::kind), 4);
+    EXPECT_EQ(std::ranges::count(trainingPlan(apart).forward, "weight_update", &LaunchInfo::kind), 0);
+    CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), initialWeights(plan, 2), modelInputs(plan), {.learningRate = 1e-2});
+    EXPECT_TRUE(report.passed()) << report.describeFailures();
+
+    TensorMap one = afterTwoSteps(program, 1), several = afterTwoSteps(program, 3), parts = afterTwoSteps(apart, 2);
+    for (const auto& [what, tensor] : one) {
+      EXPECT_EQ(std::memcmp(tensor.data(), several.at(what).data(), tensor.bytes()), 0) << what;
+      if (what != "gradient_norm") // its squares are added up in another order
+        EXPECT_EQ(tensor.toDoubles(), parts.at(what).toDoubles()) << what;
+    }
+    double norm = parts.at("gradient_norm").toDoubles()[0];
+    EXPECT_NEAR(one.at("gradient_norm").toDoubles()[0], norm, 1e-6 * norm);
+  }
+}
+
 // The f32 master weights are what steps change, and the bf16 parameters their rounding.
 TEST(Training, ABFloat16ModelKeepsMasterWeights) {
   Program program = compile(patchedModel("switch-lm.json", R"({"dtype": "bf16"})"), training(/*accumulate=*/true));

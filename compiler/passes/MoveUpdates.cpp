@@ -1,0 +1,462 @@
+// move-updates: the update of a weight moves into the kernel that makes its gradient, which becomes one of kind `weight_update`: what is complete of the
+// gradient goes through the optimizer's rule at once, and is stored nowhere. So does its sum of squares, of which the norm of all gradients is made. Numbers of
+// the step that such kernels read are computed in front of them. Where something else needs the gradient (a factor that clips, sums over many calls, a rule
+// that looks at whole rows), or something needs what the kernel gives before the weight is read last, all stays as it is. Stands behind the fusions, which are
+// the same for every target, and before choose-schedules: targets without such kernels keep products and one update.
+
+#include "compiler/passes/Cluster.h"
+#include "compiler/passes/Passes.h"
+#include "compiler/passes/Updates.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/MapVector.h"
+
+#include <set>
+
+using namespace mlir;
+using namespace moec::ir;
+
+namespace moec::compiler {
+
+namespace {
+
+bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
+
+/// What hangs together with a tensor in a kernel of many tensors (`update`, `totals`).
+struct Part {
+  SmallVector<Operation*> ops;            // that make tensors, or numbers of whole ones; in order
+  llvm::SetVector<BlockArgument> tensors; // arguments
+  llvm::SetVector<Value> numbers;         // that the ops read
+};
+
+Part partOf(KernelOp kernel, BlockArgument argument) {
+  llvm::DenseSet<Value> values{argument};
+  llvm::DenseSet<Operation*> ops;
+  auto tensorsOf = [](Operation& op) {
+    SmallVector<Value> tensors(op.getOperands());
+    llvm::append_range(tensors, op.getResults());
+    llvm::erase_if(tensors, isNumber);
+    return tensors;
+  };
+  Block& body = kernel.getBody().front();
+  for (bool grows = true; grows;) {
+    grows = false;
+    for (Operation& op : body.without_terminator()) {
+      SmallVector<Value> tensors = tensorsOf(op);
+      if (ops.contains(&op) || llvm::none_of(tensors, [&](Value value) { return values.contains(value); }))
+        continue;
+      values.insert(tensors.begin(), tensors.end());
+      ops.insert(&op);
+      grows = true;
+    }
+  }
+  Part part;
+  for (BlockArgument one : body.getArguments())
+    if (values.contains(one))
+      part.tensors.insert(one);
+  for (Operation& op : body.without_terminator())
+    if (ops.contains(&op)) {
+      part.ops.push_back(&op);
+      for (Value operand : op.getOperands())
+        if (isNumber(operand))
+          part.numbers.insert(operand);
+    }
+  return part;
+}
+
+StringRef stateOf(Value value) {
+  while (auto reshape = value.getDefiningOp<ReshapeOp>())
+    value = reshape.getX();
+  auto read = value.getDefiningOp<ReadOp>();
+  return read ? read.getState() : StringRef();
+}
+
+WriteOp writeOf(Value output) { return output.hasOneUse() ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr; }
+
+/// The arguments that numbers of a kernel are made of.
+llvm::SetVector<BlockArgument> sourcesOf(const llvm::SetVector<Value>& numbers) {
+  llvm::SetVector<Value> seen(numbers);
+  llvm::SetVector<BlockArgument> sources;
+  for (size_t i = 0; i < seen.size(); ++i)
+    if (auto argument = dyn_cast<BlockArgument>(seen[i]))
+      sources.insert(argument);
+    else
+      seen.insert(seen[i].getDefiningOp()->operand_begin(), seen[i].getDefiningOp()->operand_end());
+  return sources;
+}
+
+/// The argument that stands for a value in a kernel; null where none does, or two.
+BlockArgument argumentOf(KernelOp kernel, Value value) {
+  BlockArgument found;
+  for (auto [argument, input] : llvm::zip(kernel.getBody().front().getArguments(), kernel.getInputs()))
+    if (input == value) {
+      if (found)
+        return {};
+      found = argument;
+    }
+  return found;
+}
+
+/// A gradient, the kernel that makes it, and what may move into that.
+class MovedUpdate {
+public:
+  /// `written`: the states that the function writes.
+  MovedUpdate(KernelOp maker, OpResult gradient, const std::set<StringRef>& written) : maker_(maker), gradient_(gradient), written_(written) {}
+
+  /// Whether the update can move. Changes nothing.
+  bool find();
+  KernelOp maker() const { return maker_; }
+  const Part& part() const { return part_; }
+  /// `numberOf`: a value of the function for a number of the update's body that is computed there.
+  void move(llvm::function_ref<Value(Value)> numberOf);
+
+private:
+  bool findUsers();
+  bool isRule();
+  bool isSumOfAll();
+  bool comesInTime();
+
+  KernelOp maker_;
+  OpResult gradient_;
+  const std::set<StringRef>& written_;
+  KernelOp update_, totals_;
+  Part part_, sum_;               // of the update and of the totals
+  SmallVector<unsigned> outputs_; // of the update
+};
+
+bool MovedUpdate::findUsers() {
+  for (Operation* user : gradient_.getUsers()) {
+    auto kernel = dyn_cast<KernelOp>(user);
+    if (!kernel || (kernel.getKind() != "update" && kernel.getKind() != "totals"))
+      return false;
+    KernelOp& place = kernel.getKind() == "update" ? update_ : totals_;
+    if (place && place != kernel)
+      return false;
+    place = kernel;
+  }
+  return update_ != nullptr;
+}
+
+/// Elementwise ops of the gradient's shape that change a parameter.
+bool MovedUpdate::isRule() {
+  Operation* made = maker_.getBody().front().getTerminator()->getOperand(gradient_.getResultNumber()).getDefiningOp();
+  if (!made || !(isa<MatmulOp, GroupedWeightGradOp>(made) || isElementwise(made)))
+    return false; // a sum beside the product
+  BlockArgument argument = argumentOf(update_, gradient_);
+  bool isRounded = cast<RankedTensorType>(gradient_.getType()).getElementType().isBF16(); // on its way through memory
+  if (!argument || isNumber(gradient_) || isRounded)
+    return false;
+  part_ = partOf(update_, argument);
+  Sizes sizes = sizesOf(gradient_);
+  for (Operation* op : part_.ops) {
+    auto constant = dyn_cast<ConstantOp>(op);
+    if (sizesOf(op->getResult(0)) != sizes || !(isElementwise(op) || (constant && isa<SplatElementsAttr>(constant.getValue()))))
+      return false;
+  }
+  // Numbers without a dimension are one kernel.
+  if (llvm::any_of(part_.numbers, [](Value number) { return !sizesOf(number).empty(); }))
+    return false;
+  bool changesParameter = false;
+  auto module = maker_->getParentOfType<ModuleOp>();
+  for (auto [i, value] : llvm::enumerate(update_.getBody().front().getTerminator()->getOperands())) {
+    auto copied = dyn_cast<BlockArgument>(value);
+    if (copied && part_.tensors.contains(copied)) // written elsewhere as it was before
+      return false;
+    if (!llvm::is_contained(part_.ops, value.getDefiningOp()))
+      continue;
+    WriteOp write = writeOf(update_.getResult(i));
+    if (!write)
+      return false;
+    changesParameter |= module.lookupSymbol<ParameterOp>(write.getState()) != nullptr;
+    outputs_.push_back(static_cast<unsigned>(i));
+  }
+  return changesParameter;
+}
+
+/// Sums over all elements of what is made elementwise of the gradient alone.
+bool MovedUpdate::isSumOfAll() {
+  if (!totals_)
+    return true;
+  BlockArgument argument = argumentOf(totals_, gradient_);
+  if (!argument)
+    return false;
+  sum_ = partOf(totals_, argument);
+  if (sum_.tensors.size() != 1 || llvm::any_of(sum_.numbers, [](Value number) { return !number.getDefiningOp<ConstantOp>(); }))
+    return false;
+  for (Operation* op : sum_.ops) {
+    auto reduce = dyn_cast<ReduceOp>(op);
+    if (reduce ? reduce.getKind() != ReduceKind::Sum || sizesOf(reduce.getX()).size() != 1 : !isElementwise(op) && !isa<ReshapeOp>(op))
+      return false;
+  }
+  return true;
+}
+
+/// Whether the kernel can stand behind all that reads what it writes: nothing that it needs, and nothing that reads these, needs what it gives.
+bool MovedUpdate::comesInTime() {
+  llvm::DenseSet<Operation*> behind;
+  SmallVector<Operation*> work{maker_};
+  while (!work.empty())
+    for (Operation* user : work.pop_back_val()->getUsers())
+      if (user != update_ && behind.insert(user).second)
+        work.push_back(user);
+  std::set<StringRef> own;
+  for (unsigned output : outputs_)
+    own.insert(writeOf(update_.getResult(output)).getState());
+  auto isBehind = [&](Value value) { return behind.contains(value.getDefiningOp()); };
+  for (BlockArgument tensor : part_.tensors)
+    if (tensor != argumentOf(update_, gradient_) && isBehind(update_.getInputs()[tensor.getArgNumber()]))
+      return false;
+  for (BlockArgument source : sourcesOf(part_.numbers))
+    if (Value input = update_.getInputs()[source.getArgNumber()]; isBehind(input) || written_.contains(stateOf(input)))
+      return false;
+  for (Operation* op : behind)
+    if (auto kernel = dyn_cast<KernelOp>(op); kernel && llvm::any_of(kernel.getInputs(), [&](Value input) { return own.contains(stateOf(input)); }))
+      return false;
+  return llvm::none_of(maker_.getInputs(), [&](Value input) { return written_.contains(stateOf(input)); });
+}
+
+bool MovedUpdate::find() { return findUsers() && isRule() && isSumOfAll() && comesInTime(); }
+
+/// Takes arguments that nothing reads out of a kernel.
+void dropUnread(KernelOp kernel) {
+  Block& body = kernel.getBody().front();
+  for (unsigned i = body.getNumArguments(); i-- > 0;)
+    if (body.getArgument(i).use_empty()) {
+      body.eraseArgument(i);
+      kernel.getInputsMutable().erase(i);
+    }
+}
+
+/// And what makes them.
+void eraseUnread(KernelOp kernel) {
+  for (Operation& op : llvm::make_early_inc_range(llvm::reverse(kernel.getBody().front())))
+    if (!isa<YieldOp>(op) && op.use_empty())
+      op.erase();
+  dropUnread(kernel);
+}
+
+void MovedUpdate::move(llvm::function_ref<Value(Value)> numberOf) {
+  Block& before = maker_.getBody().front();
+  SmallVector<Value> inputs(maker_.getInputs());
+  SmallVector<Type> types;
+  for (OpResult result : maker_->getResults())
+    if (result != gradient_)
+      types.push_back(result.getType());
+  for (unsigned output : outputs_)
+    types.push_back(update_.getResult(output).getType());
+  SmallVector<ReduceOp> sums;
+  for (Operation* op : sum_.ops)
+    if (auto reduce = dyn_cast<ReduceOp>(op)) {
+      sums.push_back(reduce);
+      types.push_back(reduce.getType());
+    }
+
+  OpBuilder builder(maker_);
+  auto moved = KernelOp::create(builder, maker_.getLoc(), types, inputs, builder.getStringAttr("weight_update"), maker_.getLabelAttr(),
+                                builder.getStringAttr("its update is behind it: nothing else needs the gradient"), DictionaryAttr());
+  Block* body = builder.createBlock(&moved.getBody());
+  IRMapping product;
+  for (BlockArgument argument : before.getArguments())
+    product.map(argument, body->addArgument(argument.getType(), argument.getLoc()));
+  for (Operation& op : before.without_terminator())
+    builder.clone(op, product);
+  auto yieldOf = [](KernelOp kernel) { return kernel.getBody().front().getTerminator()->getOperands(); };
+  Value gradient = product.lookup(yieldOf(maker_)[gradient_.getResultNumber()]);
+  SmallVector<Value> yielded;
+  for (OpResult result : maker_->getResults())
+    if (result != gradient_)
+      yielded.push_back(product.lookup(yieldOf(maker_)[result.getResultNumber()]));
+
+  IRMapping rule;
+  auto addInput = [&](Value inner, Value outer) {
+    moved.getInputsMutable().append(outer);
+    rule.map(inner, body->addArgument(inner.getType(), inner.getLoc()));
+  };
+  for (BlockArgument tensor : part_.tensors)
+    if (Value outer = update_.getInputs()[tensor.getArgNumber()]; outer == gradient_)
+      rule.map(tensor, gradient);
+    else {
+      if (auto read = outer.getDefiningOp<ReadOp>())
+        read->moveBefore(moved);
+      addInput(tensor, outer);
+    }
+  for (Value number : part_.numbers)
+    if (auto constant = number.getDefiningOp<ConstantOp>())
+      builder.clone(*constant, rule);
+    else
+      addInput(number, numberOf(number));
+  for (Operation* op : part_.ops)
+    builder.clone(*op, rule);
+  for (unsigned output : outputs_)
+    yielded.push_back(rule.lookup(yieldOf(update_)[output]));
+
+  // The ops of a sum see the gradient as a row of elements; here they see it as it is.
+  IRMapping square;
+  if (totals_)
+    square.map(argumentOf(totals_, gradient_), gradient);
+  for (Value number : sum_.numbers)
+    builder.clone(*number.getDefiningOp(), square);
+  for (Operation* op : sum_.ops) {
+    if (isa<ReshapeOp>(op)) {
+      square.map(op->getResult(0), square.lookup(op->getOperand(0)));
+    } else if (auto reduce = dyn_cast<ReduceOp>(op)) {
+      Value row = ReshapeOp::create(builder, reduce.getLoc(), reduce.getX().getType(), square.lookup(reduce.getX()));
+      square.map(reduce.getX(), row);
+      builder.clone(*op, square);
+    } else {
+      Operation* copy = builder.clone(*op, square);
+      auto type = cast<RankedTensorType>(gradient.getType());
+      copy->getResult(0).setType(type.clone(cast<RankedTensorType>(op->getResult(0).getType()).getElementType()));
+    }
+  }
+  for (ReduceOp sum : sums)
+    yielded.push_back(square.lookup(sum.getResult()));
+  YieldOp::create(builder, maker_.getLoc(), yielded);
+
+  unsigned result = 0;
+  for (OpResult other : maker_->getResults())
+    if (other != gradient_)
+      other.replaceAllUsesWith(moved.getResult(result++));
+  for (unsigned output : outputs_)
+    update_.getResult(output).replaceAllUsesWith(moved.getResult(result++));
+  for (ReduceOp sum : sums) {
+    Block& totals = totals_.getBody().front();
+    totals_.getInputsMutable().append(moved.getResult(result++));
+    sum.getResult().replaceAllUsesWith(totals.addArgument(sum.getType(), sum.getLoc()));
+  }
+  if (!totals_)
+    return;
+  eraseUnread(totals_);
+  if (totals_.getBody().front().getOps<ReduceOp>().empty()) // numbers of numbers are left
+    totals_.setKind("loops");
+}
+
+/// The numbers of an update that kernels in front of it read, in a kernel of their own.
+class Numbers {
+public:
+  explicit Numbers(KernelOp update) : update_(update) {}
+
+  void add(const Part& part) {
+    for (Value number : part.numbers)
+      if (Operation* op = number.getDefiningOp(); op && !isa<ConstantOp>(op))
+        places_.try_emplace(number, places_.size());
+  }
+  /// In front of an op.
+  void make(Operation* at) {
+    if (places_.empty())
+      return;
+    llvm::SetVector<Value> inputs;
+    llvm::DenseSet<Value> needed;
+    for (const auto& [number, place] : places_)
+      needed.insert(number);
+    Block& body = update_.getBody().front();
+    for (Operation& op : llvm::reverse(body.without_terminator()))
+      if (needed.contains(op.getResult(0)))
+        needed.insert(op.operand_begin(), op.operand_end());
+    SmallVector<Type> types;
+    SmallVector<Value> yielded;
+    for (const auto& [number, place] : places_)
+      types.push_back(number.getType());
+    for (BlockArgument argument : body.getArguments())
+      if (needed.contains(argument))
+        inputs.insert(update_.getInputs()[argument.getArgNumber()]);
+    OpBuilder builder(at);
+    kernel_ = KernelOp::create(builder, update_.getLoc(), types, inputs.getArrayRef(), builder.getStringAttr("loops"), update_.getLabelAttr(),
+                               builder.getStringAttr("numbers that several updates read"), DictionaryAttr());
+    Block* own = builder.createBlock(&kernel_.getBody());
+    IRMapping mapping;
+    for (BlockArgument argument : body.getArguments())
+      if (needed.contains(argument))
+        mapping.map(argument, own->addArgument(argument.getType(), argument.getLoc()));
+    for (Operation& op : body.without_terminator())
+      if (needed.contains(op.getResult(0)))
+        builder.clone(op, mapping);
+    for (const auto& [number, place] : places_)
+      yielded.push_back(mapping.lookup(number));
+    YieldOp::create(builder, update_.getLoc(), yielded);
+  }
+  Value operator()(Value number) {
+    if (auto argument = dyn_cast<BlockArgument>(number))
+      return update_.getInputs()[argument.getArgNumber()];
+    return kernel_.getResult(places_.lookup(number));
+  }
+  /// The update reads them too.
+  void useInUpdate() {
+    for (auto [number, place] : places_) {
+      update_.getInputsMutable().append(kernel_.getResult(place));
+      number.replaceAllUsesWith(update_.getBody().front().addArgument(number.getType(), number.getLoc()));
+    }
+  }
+
+private:
+  KernelOp update_, kernel_;
+  llvm::MapVector<Value, unsigned> places_; // among the kernel's results
+};
+
+/// The update without results that are not written any more.
+void dropResults(KernelOp update) {
+  OpBuilder builder(update);
+  SmallVector<Value> kept, yielded;
+  SmallVector<Type> types;
+  Operation* yield = update.getBody().front().getTerminator();
+  for (auto [result, value] : llvm::zip(update->getResults(), yield->getOperands()))
+    if (!result.use_empty()) {
+      kept.push_back(result);
+      types.push_back(result.getType());
+      yielded.push_back(value);
+    }
+  yield->setOperands(yielded);
+  eraseUnread(update);
+  if (!kept.empty()) {
+    auto rest = KernelOp::create(builder, update.getLoc(), types, update.getInputs(), update.getKindAttr(), update.getLabelAttr(), update.getReasonAttr(),
+                                 DictionaryAttr());
+    rest.getBody().takeBody(update.getBody());
+    for (auto [before, after] : llvm::zip(kept, rest->getResults()))
+      before.replaceAllUsesWith(after);
+  }
+  update.erase();
+}
+
+bool makesGradients(KernelOp kernel) { return kernel && (kernel.getKind() == "matmul" || kernel.getKind() == "weight_grad"); }
+
+void moveUpdatesOf(KernelOp update, const std::set<StringRef>& written) {
+  std::vector<MovedUpdate> moves;
+  Numbers numbers(update);
+  Operation* first = update;
+  for (Value input : llvm::to_vector(update.getInputs())) {
+    auto maker = input.getDefiningOp<KernelOp>();
+    if (!makesGradients(maker) || llvm::any_of(moves, [&](const MovedUpdate& move) { return move.maker() == maker; }))
+      continue;
+    MovedUpdate move(maker, cast<OpResult>(input), written);
+    if (!move.find())
+      continue;
+    numbers.add(move.part());
+    first = maker->isBeforeInBlock(first) ? maker : first;
+    moves.push_back(std::move(move));
+  }
+  if (moves.empty())
+    return;
+  numbers.make(first);
+  for (MovedUpdate& move : moves)
+    move.move(numbers);
+  numbers.useInUpdate();
+  dropResults(update);
+  for (const MovedUpdate& move : moves)
+    move.maker()->erase();
+}
+
+} // namespace
+
+LogicalResult moveUpdates(func::FuncOp function, codegen::KernelEmitter& emitter) {
+  if (!emitter.updatesWeights())
+    return success();
+  std::set<StringRef> written;
+  for (WriteOp write : function.getOps<WriteOp>())
+    written.insert(write.getState());
+  for (KernelOp kernel : llvm::to_vector(function.getOps<KernelOp>()))
+    if (kernel.getKind() == "update")
+      moveUpdatesOf(kernel, written);
+  return sortBody(function);
+}
+
+} // namespace moec::compiler
