@@ -182,11 +182,17 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
     for (int64_t r = 0; r < rows; ++r)
       aRows.push_back(k.at(base, k.mul(a.stride, r), element));
   }
-  forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
+  const SumsTaker* taker = panels.front().taker;
+  Value takes = panels.front().takes;
+  auto fetch = [&] {
     constexpr int64_t line = 64;
-    if (b.taker && column * static_cast<int64_t>(byteSize(block.dtype)) % line == 0)
-      b.taker->fetch(b.number, k.add(first, row), column);
-  });
+    forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
+      if (column * bytes % line == 0)
+        taker->fetch(b.number, k.add(first, row), column);
+    });
+  };
+  if (taker)
+    takes ? k.when(takes, fetch) : fetch();
   Values zeros(of.count(), k.zero(vector));
   auto before = [&] {
     Values loaded;
@@ -195,11 +201,15 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
   };
   Values sums = !accumulate ? zeros : !fresh ? before() : k.when(fresh, [&] { return zeros; }, before);
   sums = block.group ? accumulateGroups(k, of, depth, unroll, sums) : accumulateAll(k, of, {}, k.index(0), depth, unroll, sums);
-  size_t next = 0;
-  forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
-    Value sum = sums[next++];
-    b.taker ? b.taker->take(b.number, k.add(first, row), column, sum) : k.store(sum, placeOf(b, row, column));
-  });
+  auto give = [&](bool toTaker) {
+    size_t next = 0;
+    forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {
+      Value sum = sums[next++];
+      toTaker ? taker->take(b.number, k.add(first, row), column, sum) : k.store(sum, placeOf(b, row, column));
+    });
+    return Values();
+  };
+  takes ? k.when(takes, [&] { return give(true); }, [&] { return give(false); }) : give(taker != nullptr);
 }
 
 } // namespace
