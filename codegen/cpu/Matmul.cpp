@@ -90,6 +90,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     }
     block.panels = panels;
     block.panelType = panelType;
+    block.taker = taker;
     return multiplyTransposed(k, schedule, block, finished);
   }
   Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};

@@ -40,8 +40,9 @@ struct PanelOfTile {
   Matrix panel;
   Matrix tile;
   Value scales = {};                // bf16 (groups, nr), of codes: the first is of the panel's first row
-  const SumsTaker* taker = nullptr; // in the place of the tile; nothing accumulates then
+  const SumsTaker* taker = nullptr; // in the place of the tile; nothing accumulates then, unless `takes` is there
   Value number = {};                // of the panel, for the taker
+  Value takes = {};                 // i1: whether the taker has what accumulated in the tile and now; else the tile keeps it
   Matrix nextRows = {};             // (depth, rows), what a goes on as: each block of rows fetches its own into L2; null base: none
   Matrix nextPanel = {};            // (depth, nr), what the panel goes on as: the first block of rows fetches all of it into L2; null base: none
   Value fetchesRows = {};           // i1: whether nextRows are fetched; null: they are

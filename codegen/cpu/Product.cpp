@@ -241,6 +241,12 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
                  : copiesB ? Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)}
                            : Matrix{k.at(sliceOf(block.b).base, k.mul(panel, nr), element), block.b.stride};
       PanelOfTile product{b, tileOf(panel)};
+      // Sums that the whole of an item wrote at once would be waited for: those of a block of rows are on their way to memory while the next one is multiplied.
+      if (block.taker) {
+        product.taker = block.taker;
+        product.takes = k.compare(ir::Predicate::GE, k.add(from, schedule.slice), block.depth);
+        product.number = panel;
+      }
       auto nextSliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(k.add(from, schedule.slice), m.stride), block.dtype), m.stride}; };
       if (fetchesA) {
         product.nextRows = nextSliceOf(block.a);
@@ -254,7 +260,8 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
       multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, product, count, true, fresh);
     });
   });
-  k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
+  if (!block.taker)
+    k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
 }
 
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt) {

@@ -49,6 +49,7 @@ struct TransposedBlock {
   Value columns = {}; // N of a plain b
   Value panels = {};  // first panel of the matrix
   DType panelType = dtype;
+  const SumsTaker* taker = nullptr; // in the place of `finished`
 };
 
 /// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; those of a narrow one

@@ -44,8 +44,11 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
     product.b = {k.at(k.input(plan->rows), k.mul(start, depth), plan->dtype), depth};
     product.columns = depth;
     Values bases = totals.startItem(plan->dtype);
-    multiplyTransposed(k, *schedule, product,
-                       [&](Value panel, const Matrix& tile) { epilogue->storePanel({expert, first, {}, {}, 1, {}}, rows, panel, schedule->nr, tile, bases); });
+    Piece piece{expert, first, {}, {}, 1, {}};
+    LightEpilogue light(*epilogue, piece, schedule->nr, bases);
+    if (epilogue->isLight(schedule->nr))
+      product.taker = &light;
+    multiplyTransposed(k, *schedule, product, [&](Value panel, const Matrix& tile) { epilogue->storePanel(piece, rows, panel, schedule->nr, tile, bases); });
     totals.endItem(item, bases);
   });
   totals.joinStage();

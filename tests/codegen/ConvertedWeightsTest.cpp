@@ -115,6 +115,71 @@ TEST(ProductsOfConvertedWeights, agreeWithTheReference) {
   }
 }
 
+/// A product of rows (m, k) by panels of a form, and the panels: any numbers.
+struct ProductOfPanels {
+  ir::KernelOp kernel;
+  std::vector<Tensor> panels;
+
+  ProductOfPanels(KernelMaker& plain, KernelMaker& packed, const std::string& target, const std::optional<WeightsAs>& as) {
+    constexpr int64_t n = 64, k = 100;
+    auto write = [&](KernelMaker& maker, const Weights& weights) {
+      mlir::Value a = maker.tensor(DType::F32, {"m", text(k)}), w = weights(maker, DType::F32, {n, k});
+      return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+    };
+    std::string error;
+    auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(write(plain, Weights(std::nullopt)));
+    int64_t nr = schedule.getAs<mlir::IntegerAttr>("nr").getInt();
+    kernel = write(packed, Weights(nr, as));
+    if (!as || as->kind == WeightsAs::Kind::BF16) {
+      panels.push_back(randomTensor(as ? DType::BF16 : DType::F32, {n / nr, k, nr}, 2));
+      return;
+    }
+    std::vector<uint8_t> codes(n * k);
+    for (size_t i = 0; i < codes.size(); ++i)
+      codes[i] = static_cast<uint8_t>(i * 37);
+    panels.push_back(Tensor::of(codes, {n / nr, k, nr}));
+    panels.push_back(randomTensor(DType::BF16, {n / nr, (k + as->group - 1) / as->group, nr}, 3));
+  }
+};
+
+// There is a body for each count of few rows, for blocks and for what is left of them.
+TEST(ProductsOfConvertedWeights, rowsHaveTheirBitsAmongAnyNumber) {
+  constexpr int64_t most = 24;
+  for (const std::optional<WeightsAs>& as : {std::optional<WeightsAs>(), std::optional(kForms[0]), std::optional(kForms[1])})
+    for (const std::string& target : testTargets()) {
+      auto context = makeContext();
+      KernelMaker plain(*context), packed(*context);
+      ProductOfPanels product(plain, packed, target, as);
+      LoadedKernel loaded(product.kernel, target);
+      auto results = [&](int64_t rows) {
+        std::vector<Tensor> inputs = product.panels;
+        std::vector<double> all = randomTensor(DType::F32, {most, 100}, 1).toDoubles();
+        inputs.insert(inputs.begin(), Tensor::of(std::vector<double>(all.begin(), all.begin() + rows * 100), {rows, 100}).cast(DType::F32));
+        return loaded.run(inputs, {{{"m", rows}}})[0].toDoubles();
+      };
+      std::vector<double> all = results(most);
+      for (int64_t rows = 1; rows < most; ++rows)
+        EXPECT_EQ(results(rows), std::vector<double>(all.begin(), all.begin() + rows * 64)) << target << ", " << (as ? as->str() : "f32") << ": " << rows;
+    }
+}
+
+// Widening weights takes the unit that broadcasts go through, where these are instructions of their own.
+TEST(ProductsOfConvertedWeights, multiplyAddsBroadcastWhatTheyRead) {
+  const std::string target = "cpu:x86-64-v4";
+  for (const WeightsAs& as : {kForms[0], kForms[1]}) {
+    auto context = makeContext();
+    KernelMaker plain(*context), packed(*context);
+    ir::KernelOp kernel = ProductOfPanels(plain, packed, target, as).kernel;
+    std::string error;
+    auto emitter = codegen::makeEmitter(target, error);
+    kernel.setScheduleAttr(emitter->chooseSchedule(kernel));
+    auto assembly = emitter->print(kernel, codegen::CodeText::Asm);
+    ASSERT_TRUE(succeeded(assembly));
+    EXPECT_NE(assembly->find("{1to16}"), std::string::npos) << as.str();
+    EXPECT_EQ(assembly->find("vbroadcastss"), std::string::npos) << as.str();
+  }
+}
+
 TEST(ProductsOfConvertedWeights, ofExperts) {
   for (const WeightsAs& as : kForms)
     for (int64_t tokens : {1, 40}) {

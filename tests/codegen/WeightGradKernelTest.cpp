@@ -19,11 +19,19 @@ void PrintTo(const WeightGradCase& one, std::ostream* stream) { *stream << one.n
 
 int32_t any(int64_t row, uint32_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
 
+/// Three slices of rows, none, a whole one, and a short one.
+int32_t inSlices(int64_t row) {
+  if (row < 300)
+    return 0;
+  return row < 300 + 128 ? 2 : 3;
+}
+
 const WeightGradCase cases[] = {
     {"mixed", DType::F32, 137, 5, 2, 51, 70, [](int64_t row) { return any(row, 5); }},
     {"mixedWide", DType::F64, 61, 3, 2, 130, 300, [](int64_t row) { return any(row, 3); }},
     {"emptyExperts", DType::F32, 11, 8, 2, 24, 33, [](int64_t row) { return row % 2 ? 6 : 1; }},
     {"oneGetsAll", DType::F32, 700, 4, 1, 17, 40, [](int64_t) { return 2; }},
+    {"slices", DType::F32, 430, 4, 1, 51, 64, inSlices},
     {"oneGetsAllHalf", DType::BF16, 300, 4, 1, 100, 64, [](int64_t) { return 2; }},
     {"someDropped", DType::F64, 29, 3, 3, 13, 19, [](int64_t row) { return row % 4 == 0 || row < 3 ? -1 : any(row, 3); }},
     {"allDropped", DType::F32, 6, 3, 2, 5, 9, [](int64_t) { return -1; }},
@@ -65,17 +73,18 @@ TEST_P(WeightGradKernel, productAndWhatFollows) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, WeightGradKernel, ::testing::ValuesIn(cases), [](const auto& info) { return std::string(info.param.name); });
 
-// With vectors that are cache lines they are stored past the caches.
+// With vectors that are cache lines they are stored past the caches; whole panels from registers.
 TEST(WeightGradKernels, gradientsThatNoCacheHolds) {
   DType type = DType::F32;
-  expectReference({[&](KernelMaker& maker, const Weights&) {
-                     mlir::Value dy = maker.tensor(type, {"7", "2050"}), x = maker.tensor(type, {"7", "1040"});
-                     return maker.finish("weight_grad", {maker.make<ir::GroupedWeightGradOp>(dy, x, maker.routing(4, "7", 1))});
-                   },
-                   {randomTensor(type, {7, 2050}, 1), randomTensor(type, {7, 1040}, 2), routingTensor({3, 1, 1, 0, 3, 3, 1}, 4, 1)},
-                   -1,
-                   {},
-                   7});
+  for (int64_t depth : {1040, 1056})
+    expectReference({[&](KernelMaker& maker, const Weights&) {
+                       mlir::Value dy = maker.tensor(type, {"7", "2050"}), x = maker.tensor(type, {"7", text(depth)});
+                       return maker.finish("weight_grad", {maker.make<ir::GroupedWeightGradOp>(dy, x, maker.routing(4, "7", 1))});
+                     },
+                     {randomTensor(type, {7, 2050}, 1), randomTensor(type, {7, depth}, 2), routingTensor({3, 1, 1, 0, 3, 3, 1}, 4, 1)},
+                     -1,
+                     {},
+                     7});
 }
 
 TEST(WeightGradKernels, anExpertWithoutRowsGetsZeros) {
