@@ -78,8 +78,28 @@ bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b) {
   if (b.nr || b.transposed || mlir::isa<mlir::BlockArgument>(value))
     return b.transposed;
   auto read = value.getDefiningOp<ir::ReadOp>();
-  auto isOfRead = [&](ir::WriteOp write) { return write.getStateAttr() == read.getStateAttr() ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance(); };
-  return !read || kernel->getParentOfType<mlir::ModuleOp>().walk(isOfRead).wasInterrupted();
+  if (!read)
+    return true;
+  auto isOfRead = [&](ir::WriteOp write) { return write.getStateAttr() == read.getStateAttr(); };
+  return llvm::any_of(kernel->getParentOfType<mlir::ModuleOp>().getOps<mlir::func::FuncOp>(), [&](mlir::func::FuncOp function) {
+    return !function.isExternal() && llvm::any_of(function.getBody().front().getOps<ir::WriteOp>(), isOfRead);
+  });
+}
+
+bool makesPanels(ir::KernelOp kernel) {
+  for (mlir::Operation& op : kernel.getBody().front()) {
+    mlir::Value b;
+    if (auto matmul = mlir::dyn_cast<ir::MatmulOp>(op))
+      b = matmul.getB();
+    else if (auto grouped = mlir::dyn_cast<ir::GroupedMatmulOp>(op))
+      b = grouped.getW();
+    if (!b)
+      continue;
+    mlir::ScopedDiagnosticHandler quiet(kernel.getContext(), [](mlir::Diagnostic&) { return mlir::success(); }); // the builder tells
+    auto operand = operandOf(kernel, b, /*mayBeExchanged=*/true);
+    return succeeded(operand) && isPackedByCalls(kernel, *operand);
+  }
+  return false;
 }
 
 mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {

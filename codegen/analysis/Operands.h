@@ -36,9 +36,11 @@ struct ProductOperand {
 };
 /// A diagnostic for a b that is exchanged, or rows of an argument, unless the kernel's kind takes one.
 mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bool mayBeExchanged = false);
-/// Whether panels of a plain b are made anew in every call: it is computed, or a parameter that the program changes, or lies exchanged. Of an argument of the
+/// Whether panels of a plain b are made anew in every call: it is computed, or a parameter that the module writes, or lies exchanged. Of an argument of the
 /// function that is not known, and no.
 bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b);
+/// Whether it is so of a kernel's main product.
+bool makesPanels(ir::KernelOp kernel);
 /// The slice that gives `value` as rows of a matrix, which lie behind each other; null where nothing of the kind does.
 ir::SliceOp rowsSlice(mlir::Value value);
 /// x where `value` is moe.transpose of the last two dimensions of x; else null.

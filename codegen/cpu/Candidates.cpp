@@ -14,7 +14,7 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kMostBlock = 1 << 16;
+constexpr int64_t kMostBlock = 1 << 17;
 
 //===--- products ---===//
 

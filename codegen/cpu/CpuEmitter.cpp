@@ -61,7 +61,8 @@ std::optional<std::string> CpuEmitter::refuse(ir::KernelOp kernel, mlir::Diction
 }
 
 std::string CpuEmitter::keyWithoutSchedule(ir::KernelOp kernel) {
-  return keyWithoutScheduleOf(kernel, fmt::format("emitter {} {}", kEmitterVersion, target_.name));
+  // What panels cost depends on who makes them, of which the kernel's body knows nothing.
+  return keyWithoutScheduleOf(kernel, fmt::format("emitter {} {}{}", kEmitterVersion, target_.name, makesPanels(kernel) ? " packed by calls" : ""));
 }
 
 std::optional<std::string> CpuEmitter::dependsOnNeighbours(ir::KernelOp kernel) {

@@ -110,7 +110,9 @@ LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CpuTarget& target
   std::optional<int64_t> packed, packedScores;
   for (const LayerProduct& product : plan.products)
     packed = packed ? packed : product.w.nr;
-  ProductSchedule experts = chooseProduct({plan.dtype, Size(1024), Size(widest->columns()), Size(widest->depth()), true, packed}, target);
+  ProductShape shape{plan.dtype, Size(1024), Size(widest->columns()), Size(widest->depth()), true, packed};
+  shape.sharesWidth = true;
+  ProductSchedule experts = chooseProduct(shape, target);
   s.rows = experts.rows;
   s.nr = experts.nr;
   int64_t bytes = bytesOfSum(plan.dtype), group = kGroupBytes / ((inGroup + s.nr) * bytes);

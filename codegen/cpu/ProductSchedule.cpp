@@ -5,6 +5,8 @@
 namespace moec::codegen::cpu {
 namespace {
 
+constexpr int64_t kFewItems = 8; // so few that threads wait for each other
+
 mlir::DictionaryAttr dictionary(mlir::MLIRContext* context, std::initializer_list<std::pair<llvm::StringRef, int64_t>> entries) {
   mlir::Builder builder(context);
   llvm::SmallVector<mlir::NamedAttribute> attributes;
@@ -39,20 +41,25 @@ int64_t vectorsFor(std::initializer_list<int64_t> products, int64_t lanes) {
 }
 int64_t vectorsFor(int64_t columns, int64_t lanes) { return vectorsFor({columns}, lanes); }
 
-/// Whether calls make the panels of a weight that fills L2, or, of a transposed a, its gradient.
+/// Whether calls make the panels of a weight that fills L2, or, of a transposed a, its gradient. Not where rows are known to be so many that they are read
+/// often.
 bool makesLargePanels(const ProductShape& shape) {
+  constexpr int64_t few = 256;
+  if ((shape.transposed ? shape.depth : shape.rows).constant().value_or(0) > few)
+    return false;
   int64_t columns = shape.columns.constant().value_or(1024), others = (shape.transposed ? shape.rows : shape.depth).constant().value_or(1024);
   return shape.packedByCalls && columns * others * bytesOfSum(shape.dtype) >= kL2Bytes;
 }
 
-/// Vectors of a panel. Large ones that are made in every call are written and read once or twice, from memory: those of one vector are whole lines of what they
-/// are made of, and their blocks nearly as fast where a unit takes a cycle for 64 bytes. Columns of three vectors are one panel, for which rows are read once.
+/// Vectors of a panel. Large ones that are made in every call are, with few rows, written and read once or twice, from memory: those of one vector are whole
+/// lines of what they are made of, and their blocks nearly as fast where a unit takes a cycle for 64 bytes (Zen 4, 21 tokens: most products of language models'
+/// steps take 0.7 to 0.8 of the time, those of the experts' second weights up to 1.15). Columns of three vectors are one panel, for which rows are read once.
 int64_t vectorsOf(const ProductShape& shape, int64_t columns, int64_t lanes, const CpuTarget& target) {
   if (shape.packedNr)
     return std::max<int64_t>(1, *shape.packedNr / lanes);
   if (makesLargePanels(shape) && target.vectorBytes == 64)
     return 1;
-  return ceilDiv(columns, lanes) == 3 ? 3 : vectorsFor(columns, lanes);
+  return ceilDiv(columns, lanes) == 3 && !shape.sharesWidth ? 3 : vectorsFor(columns, lanes);
 }
 
 } // namespace
@@ -155,10 +162,6 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   // Rows a multiple of 1 KB apart fall onto each other in L1.
   s.packRows = shape.gathered || shape.dtype == DType::BF16 || (columns >= 64 && depth * bytes % 1024 == 0);
   return s;
-}
-
-namespace {
-constexpr int64_t kFewItems = 8;
 }
 
 Size panelsOfItem(const ProductSchedule& schedule, const Size& blocks, const Size& all) {

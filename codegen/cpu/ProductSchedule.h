@@ -47,6 +47,7 @@ struct ProductShape {
   Size matrices = 1;                    // products of this shape
   int64_t group = 1;                    // depth that shares a scale: slices are whole ones
   bool packedByCalls = false;           // b's panels are made in every call
+  bool sharesWidth = false;             // other products, of other columns, have panels as wide
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.

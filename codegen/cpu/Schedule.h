@@ -9,8 +9,8 @@ namespace moec::codegen::cpu {
 inline constexpr int64_t kItemBytes = 16 * 1024;
 
 struct BlockSchedule {
-  int64_t
-      block; // rows (rows), lines of the last dimension (loops), blocks of columns of the result's rows (sums), elements (update), panels (pack) in one item
+  /// What one item has: rows (rows), lines of the last dimension (loops), blocks of columns of the result's rows (sums), elements (update), panels (pack).
+  int64_t block;
 
   bool legal() const { return block >= 1 && block <= (int64_t{1} << 30); }
   mlir::DictionaryAttr toAttr(mlir::MLIRContext* context) const;

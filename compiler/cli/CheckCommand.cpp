@@ -160,8 +160,9 @@ void addCheckCommand(CLI::App& app) {
   addDeviceFlags(*command, *flags);
   addSizeFlag(*command, *flags);
   addOption(*command, "--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
-  auto* train = addFlag(*command, "--train", flags->train,
-                        "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate");
+  auto* train = addFlag(
+      *command, "--train", flags->train,
+      "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate, so that gradients are stored");
   addFlag(*command, "--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
   addGenerateFlags(*command, *flags);

@@ -40,14 +40,15 @@ const std::string kPeers = MOEC_SOURCE "/bench/peers/models/", kZoo = MOEC_SOURC
 
 const Layer kLayers[] = {
     {"s1", "s1", nullptr, {{"tokens", 4096}}, 4096, 512, 2048, 16, 2, 1},
-    {"s2_t1", "s2", nullptr, {{"tokens", 1}}, 1, 2048, 1024, 64, 8, 2},
-    {"s2_t512", "s2", nullptr, {{"tokens", 512}}, 512, 2048, 1024, 64, 8, 2},
-    {"s2_t4096", "s2", nullptr, {{"tokens", 4096}}, 4096, 2048, 1024, 64, 8, 2},
-    {"s3", "s3", nullptr, {{"tokens", 512}}, 512, 1024, 3584, 8, 2, 2},
+    // Gradients of weights are in no memory.
+    {"s2_t1", "s2", nullptr, {{"tokens", 1}}, 1, 2048, 1024, 64, 8, 2, 0.4},
+    {"s2_t512", "s2", nullptr, {{"tokens", 512}}, 512, 2048, 1024, 64, 8, 2, 0.5},
+    {"s2_t4096", "s2", nullptr, {{"tokens", 4096}}, 4096, 2048, 1024, 64, 8, 2, 0.95},
+    {"s3", "s3", nullptr, {{"tokens", 512}}, 512, 1024, 3584, 8, 2, 2, 0.6},
     // Hidden rows as narrow as x: the rows behind the activation, the results and their gradients are each as large as what must be kept.
     {"s4", "s4", nullptr, {{"tokens", 4160}}, 4160, 32, 32, 4, 2, 1, 2.2, 0.5}, // one launch
     {"lucidrains", "lucidrains-moe", "mixture", {{"batch", 4}, {"tokens", 1024}}, 4096, 512, 2048, 16, 2, 1},
-    {"switch_lm", "switch-lm", "mixture", {{"batch", 64}, {"tokens", 30}}, 1920, 256, 512, 32, 1, 1},
+    {"switch_lm", "switch-lm", "mixture", {{"batch", 64}, {"tokens", 30}}, 1920, 256, 512, 32, 1, 1, 0.8},
     {"vit_moe", "vit-moe", "feed_forward", {{"batch", 64}, {"tokens", 65}}, 4160, 32, 32, 4, 2, 1, 2.2},
 };
 

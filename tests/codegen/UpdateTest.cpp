@@ -208,7 +208,10 @@ TEST(Update, largeTensorsHaveLongPieces) {
     Update update = descent({elements});
     ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
     std::string error;
-    return codegen::makeEmitter("cpu:x86-64-v3", error)->chooseSchedule(kernel.op).getAs<mlir::IntegerAttr>("block").getInt();
+    auto emitter = codegen::makeEmitter("cpu:x86-64-v3", error);
+    mlir::DictionaryAttr schedule = emitter->chooseSchedule(kernel.op);
+    EXPECT_EQ(emitter->refuse(kernel.op, schedule), std::nullopt);
+    return schedule.getAs<mlir::IntegerAttr>("block").getInt();
   };
   int64_t least = blockOf(1000);
   EXPECT_EQ(blockOf(127 * least), least);

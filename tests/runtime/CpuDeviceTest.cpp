@@ -329,10 +329,24 @@ TEST(Workers, BeginWithTheSameShareInEveryRun) {
   }
 }
 
+/// How many threads of this process wait in the kernel.
+int sleepers() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream stat(entry.path() / "stat");
+    std::string text((std::istreambuf_iterator<char>(stat)), {});
+    count += text.substr(text.rfind(')') + 2, 1) == "S";
+  }
+  return count;
+}
+
 TEST(Workers, AreWokenAfterTheySlept) {
+  int before = sleepers(); // of other tests' pools
   Workers pool(3);
   for (int run = 0; run < 5; ++run) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(40));
+    for (int wait = 0; sleepers() < before + 2 && wait < 30000; ++wait)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ASSERT_GE(sleepers(), before + 2) << "workers that have nothing to do do not sleep";
     std::atomic<int> begun{0};
     pool.run(3, [&](int, int64_t, int64_t) {
       ++begun;

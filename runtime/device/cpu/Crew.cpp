@@ -1,6 +1,7 @@
 #include "runtime/device/cpu/Crew.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 
@@ -11,8 +12,9 @@
 namespace moec {
 namespace {
 
-constexpr int kPauses = 1 << 12, kTurns = 1 << 14; // of waiting awake: about 0.1 ms alone and then some where others may have the core
-constexpr size_t kApart = 128;                     // bytes: two lines, as what fetches ahead takes them in pairs
+constexpr int kPauses = 1 << 12;               // of waiting awake alone, about 0.1 ms; then others may have the core
+constexpr std::chrono::milliseconds kAwake(2); // of waiting so
+constexpr int kTurnsOfClock = 16;              // between two looks at the clock
 
 void pauseAwhile() {
 #if defined(__x86_64__)
@@ -22,12 +24,18 @@ void pauseAwhile() {
 #endif
 }
 
-/// Waits awake, milliseconds at most, which is more than lies between the launches of a call, and often between calls. Whether `there` came true.
+/// Waits awake, about two milliseconds at most, which is more than lies between the launches of a call, and often between calls. Whether `there` came true.
 template <class There> bool comesSoon(There there) {
-  for (int turn = 0; turn < kTurns; ++turn) {
+  for (int pause = 0; pause < kPauses; ++pause) {
     if (there())
       return true;
-    turn < kPauses ? pauseAwhile() : std::this_thread::yield();
+    pauseAwhile();
+  }
+  auto end = std::chrono::steady_clock::now() + kAwake;
+  for (int turn = 1; turn % kTurnsOfClock != 0 || std::chrono::steady_clock::now() < end; ++turn) {
+    if (there())
+      return true;
+    std::this_thread::yield();
   }
   return there();
 }

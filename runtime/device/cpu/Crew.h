@@ -1,11 +1,15 @@
 #pragma once
 // Threads of moec's own that make calls beside the thread that asks for them. Knows nothing of items.
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 namespace moec {
+
+/// Bytes that lie apart what different threads write: two lines, as what fetches ahead takes them in pairs.
+inline constexpr size_t kApart = 128;
 
 class Crew {
 public:

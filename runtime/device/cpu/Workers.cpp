@@ -34,7 +34,6 @@ private:
 
 constexpr int kMaxThreads = 4096;
 constexpr int64_t kBlocks = 8; // a worker: the last to finish is late by an eighth of its share
-constexpr size_t kApart = 128; // bytes: two lines, as what fetches ahead takes them in pairs
 
 /// One worker's share of the items, of which the first ones are its own and it asks nobody for them. Of the rest it takes from the front, others from the back.
 struct alignas(kApart) Share {
