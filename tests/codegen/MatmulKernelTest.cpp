@@ -348,14 +348,14 @@ TEST(MatmulKernelShapes, manyCopiedRowsAreFewItems) {
   EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups);
 }
 
-/// Of a parameter that stays, panels are two vectors wide; of one that the program writes, calls make them, of one vector where it is large and vectors are
-/// long.
+/// Of a parameter that stays, panels are two vectors wide; of one that the program writes, calls make them, of one vector where it is large, vectors are long
+/// and rows are not known to be many.
 TEST(MatmulKernelShapes, largePanelsThatCallsMakeAreOneVectorWhereVectorsAreLong) {
-  for (auto [columns, widthOfLong] : {std::pair(256, 32), {512, 16}}) {
+  for (auto [rows, columns, widthOfLong] : {std::tuple("m", 256, 32), {"m", 512, 16}, {"21", 512, 16}, {"4096", 512, 32}}) {
     auto context = makeContext();
     KernelMaker maker(*context);
     ir::KernelOp kernel =
-        maker.finish("matmul", {maker.make<ir::MatmulOp>(maker.tensor(DType::F32, {"m", "256"}), maker.tensor(DType::F32, {std::to_string(columns), "256"}))});
+        maker.finish("matmul", {maker.make<ir::MatmulOp>(maker.tensor(DType::F32, {rows, "256"}), maker.tensor(DType::F32, {std::to_string(columns), "256"}))});
     mlir::OpBuilder builder(kernel);
     auto name = mlir::FlatSymbolRefAttr::get(context.get(), "w");
     auto read = ir::ReadOp::create(builder, kernel.getLoc(), kernel->getOperand(1).getType(), name);
@@ -364,9 +364,13 @@ TEST(MatmulKernelShapes, largePanelsThatCallsMakeAreOneVectorWhereVectorsAreLong
       std::string error;
       return codegen::makeEmitter(target, error)->chooseSchedule(kernel).getAs<mlir::IntegerAttr>("nr").getInt();
     };
+    std::string error;
+    auto emitter = codegen::makeEmitter("cpu:x86-64-v4", error);
+    std::string keyBefore = emitter->keyWithoutSchedule(kernel);
     EXPECT_EQ(widthFor("cpu:x86-64-v3"), 16);
     EXPECT_EQ(widthFor("cpu:x86-64-v4"), 32);
     ir::WriteOp::create(builder, kernel.getLoc(), name, read);
+    EXPECT_NE(emitter->keyWithoutSchedule(kernel), keyBefore) << "schedules tuned for one are taken for the other";
     EXPECT_EQ(widthFor("cpu:x86-64-v3"), 16);
     EXPECT_EQ(widthFor("cpu:x86-64-v4"), widthOfLong);
   }
