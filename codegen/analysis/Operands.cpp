@@ -53,6 +53,7 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   if (auto unpack = b.getDefiningOp<ir::UnpackOp>()) {
     b = unpack.getPanels();
     operand.nr = ir::sizesOf(b).back().constant();
+    operand.inPairs = unpack.getPairs();
   } else if (mayBeExchanged) {
     if (mlir::Value x = exchangedFrom(b)) {
       b = x;
@@ -71,6 +72,12 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   operand.input = *input;
   operand.dtype = dtypeOf(b);
   return operand;
+}
+
+bool isPackedOnce(ir::KernelOp kernel, const ProductOperand& b) {
+  auto read = kernel.getInputs()[b.input].getDefiningOp<ir::ReadOp>();
+  auto module = kernel->getParentOfType<mlir::ModuleOp>();
+  return !b.nr && !b.transposed && read && module && ir::purposeOf(module) != Purpose::Training && module.lookupSymbol<ir::ParameterOp>(read.getState());
 }
 
 mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {

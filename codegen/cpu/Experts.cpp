@@ -119,6 +119,7 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& targe
   ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
+  shape.inPairs = !plan->b.nr || plan->b.inPairs; // plain weights of experts are packed before they are used
   ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;

@@ -166,6 +166,8 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
     return mlir::failure();
   if (plan->transposed && plan->b.scaled)
     return kernel.emitOpError("multiplies the transpose of rows by codes of weights: not supported by this kernel");
+  if (plan->transposed && plan->b.inPairs)
+    return kernel.emitOpError("multiplies the transpose of rows by panels in pairs: not supported by this kernel");
   auto beside = SumsBeside::of(k);
   if (failed(beside))
     return mlir::failure();
@@ -189,6 +191,7 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
   ProductShape shape{plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)};
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
+  shape.inPairs = plan->b.inPairs || isPackedOnce(kernel, plan->b);
   ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;
