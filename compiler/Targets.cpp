@@ -1,5 +1,6 @@
 #include "compiler/Targets.h"
 
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/CudaTarget.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/NearestName.h"
@@ -8,33 +9,27 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ranges>
 
 namespace moec::compiler {
 
 namespace {
 
-/// Levels the CPU emitter knows, best first.
-constexpr const char* cpuTargets[] = {"cpu:x86-64-v4", "cpu:x86-64-v3", "cpu:x86-64-v2"};
-
-bool hostSupports(const std::string& target) {
-  __builtin_cpu_init();
-  if (target == "cpu:x86-64-v4")
-    return __builtin_cpu_supports("x86-64-v4");
-  if (target == "cpu:x86-64-v3")
-    return __builtin_cpu_supports("x86-64-v3");
-  return __builtin_cpu_supports("x86-64-v2");
-}
-
 std::string hostTarget() {
-  for (const char* target : cpuTargets)
-    if (hostSupports(target))
-      return target;
-  throw Error(Fault::Device, "this machine's CPU is below x86-64-v2, the least level that moec compiles for (SSE4.2 and POPCNT are needed); "
-                             "name a target with --target to compile for another machine");
+  std::string native = nativeCpuTarget();
+  if (native.empty())
+    throw Error(Fault::Device, "this machine's CPU is below x86-64-v2, the least level that moec compiles for (SSE4.2 and POPCNT are needed); "
+                               "name a target with --target to compile for another machine");
+  return native;
 }
+
+/// Its place among the CPU targets, best first; behind them all where it is none.
+size_t rankOf(const std::string& target) { return std::ranges::find(cpuTargets(), target, &CpuTarget::name) - cpuTargets().begin(); }
 
 std::vector<std::string> knownTargets() {
-  std::vector<std::string> known{"cpu", "cpu:x86-64-v2", "cpu:x86-64-v3", "cpu:x86-64-v4"};
+  std::vector<std::string> known{"cpu"};
+  for (const CpuTarget& target : std::views::reverse(cpuTargets()))
+    known.push_back(target.name);
   for (const CudaTarget& target : cudaTargets())
     known.push_back(target.name);
   return known;
@@ -70,13 +65,12 @@ std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (name == "cpu")
       add(hostTarget());
-    else if (std::find(std::begin(cpuTargets), std::end(cpuTargets), name) != std::end(cpuTargets) || findCudaTarget(name))
+    else if (rankOf(name) < cpuTargets().size() || findCudaTarget(name))
       add(name);
     else
       throw Error(Fault::Usage, fmt::format("unknown target \"{}\"{}; known: {}", name, suggestion(name), fmt::join(knownTargets(), ", ")));
   }
-  auto rank = [](const std::string& target) { return std::pair(std::find(std::begin(cpuTargets), std::end(cpuTargets), target), target); };
-  std::sort(wanted.begin(), wanted.end(), [&](const std::string& a, const std::string& b) { return rank(a) < rank(b); });
+  std::ranges::sort(wanted, {}, [](const std::string& target) { return std::pair(rankOf(target), target); });
   return wanted;
 }
 

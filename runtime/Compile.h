@@ -32,7 +32,7 @@ struct KernelChoice {
 };
 
 struct CompileOptions {
-  std::vector<std::string> targets; // "cpu" (this machine), "cpu:x86-64-v2" to "cpu:x86-64-v4"; empty: this machine and x86-64-v3
+  std::vector<std::string> targets; // "cpu" (this machine), "cpu:x86-64-v2" to "cpu:x86-64-v4+amx"; empty: this machine and x86-64-v3
   bool drawsAsInputs = false;       // random draws become inputs named by their path
   bool checkSizes = false;          // apply the model's "check" overrides of `let` values
   bool train = false;               // a plan for training beside that for inference, for each target

@@ -53,6 +53,7 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   if (auto unpack = b.getDefiningOp<ir::UnpackOp>()) {
     b = unpack.getPanels();
     operand.nr = ir::sizesOf(b).back().constant();
+    operand.inPairs = unpack.getPairs();
   } else if (mayBeExchanged) {
     if (mlir::Value x = exchangedFrom(b)) {
       b = x;
@@ -73,17 +74,15 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
   return operand;
 }
 
+bool isPackedOnce(ir::KernelOp kernel, const ProductOperand& b) {
+  auto read = kernel.getInputs()[b.input].getDefiningOp<ir::ReadOp>();
+  auto module = kernel->getParentOfType<mlir::ModuleOp>();
+  return !b.nr && !b.transposed && read && module && ir::purposeOf(module) != Purpose::Training && module.lookupSymbol<ir::ParameterOp>(read.getState());
+}
+
 bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b) {
-  mlir::Value value = kernel.getInputs()[b.input];
-  if (b.nr || b.transposed || mlir::isa<mlir::BlockArgument>(value))
-    return b.transposed;
-  auto read = value.getDefiningOp<ir::ReadOp>();
-  if (!read)
-    return true;
-  auto isOfRead = [&](ir::WriteOp write) { return write.getStateAttr() == read.getStateAttr(); };
-  return llvm::any_of(kernel->getParentOfType<mlir::ModuleOp>().getOps<mlir::func::FuncOp>(), [&](mlir::func::FuncOp function) {
-    return !function.isExternal() && llvm::any_of(function.getBody().front().getOps<ir::WriteOp>(), isOfRead);
-  });
+  bool isKnown = !mlir::isa<mlir::BlockArgument>(kernel.getInputs()[b.input]);
+  return b.transposed || (!b.nr && isKnown && !isPackedOnce(kernel, b));
 }
 
 bool makesPanels(ir::KernelOp kernel) {

@@ -27,6 +27,7 @@ struct ProductOperand {
   DType dtype = DType::F32; // of the argument
   std::optional<ScaledGroups> scaled = {};
   std::optional<int64_t> nr; // of the packed form
+  bool inPairs = false;      // the packed form is, of an even depth (moe.pack)
   bool transposed = false;   // the argument is (.., K, N)
   Size before = 0;           // elements of the argument that stand before b
   std::vector<Size> batch;   // leading dimensions
@@ -34,10 +35,12 @@ struct ProductOperand {
 
   Size panels(int64_t width) const { return Size::ceilDiv(columns, width); }
 };
+/// Whether a plain b will be packed before calls (pack-weights): a parameter in a module whose calls leave parameters as they are.
+bool isPackedOnce(ir::KernelOp kernel, const ProductOperand& b);
 /// A diagnostic for a b that is exchanged, or rows of an argument, unless the kernel's kind takes one.
 mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bool mayBeExchanged = false);
-/// Whether panels of a plain b are made anew in every call: it is computed, or a parameter that the module writes, or lies exchanged. Of an argument of the
-/// function that is not known, and no.
+/// Whether panels of a plain b are made anew in every call: it is computed, or of a step of training, or lies exchanged. Of an argument of the function that is
+/// not known, and no.
 bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b);
 /// Whether it is so of a kernel's main product.
 bool makesPanels(ir::KernelOp kernel);

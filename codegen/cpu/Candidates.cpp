@@ -77,16 +77,23 @@ std::optional<std::string> refusalOfProduct(const Product& product, const Produc
       return "an entry of " + std::to_string(entry) + " is no size of a block";
   if (auto why = s.illegal(target, product.dtype))
     return why;
+  if (s.tiles != model.tiles)
+    return "tiles add products up in another order";
   if (product.isPacked && s.nr != model.nr)
     return "the weights are packed for nr " + std::to_string(model.nr);
   return refusalOfScratch(scratchOf(product, s), scratchOf(product, model));
 }
 
+/// Vectors, or tiles, that a panel may be wide.
+int64_t mostWide(const ProductSchedule& s) { return s.tiles ? 2 : kMostVectors; }
+/// Rows of the tallest block of so many; 0: none fits.
+int64_t tallest(const ProductSchedule& s, const CpuTarget& target, int64_t wide) { return s.tiles ? 2 * Tiles::kRows : mostRows(target, wide); }
+
 /// With other columns a panel: as many rows as fit, and about as many columns an item as before.
 ProductSchedule withWidth(ProductSchedule s, int64_t vectors, const CpuTarget& target, DType dtype) {
-  int64_t lanes = lanesOf(target, dtype), columns = s.panels * s.nr;
+  int64_t lanes = s.tiles ? Tiles::kColumns : lanesOf(target, dtype), columns = s.panels * s.nr;
   s.nr = vectors * lanes;
-  s.rows = mostRows(target, vectors);
+  s.rows = tallest(s, target, vectors);
   s.rowBlock = upTo(s.rowBlock, s.rows);
   s.panels = std::max<int64_t>(1, columns / s.nr);
   return s;
@@ -99,13 +106,13 @@ std::vector<ProductSchedule> movesOfProduct(const Product& product, const Produc
     edit(s);
     moves.push_back(s);
   };
-  for (int64_t vectors = 1; !product.isPacked && vectors <= kMostVectors; ++vectors)
-    if (mostRows(target, vectors) > 0)
+  for (int64_t vectors = 1; !product.isPacked && vectors <= mostWide(from); ++vectors)
+    if (tallest(from, target, vectors) > 0)
       moves.push_back(withWidth(from, vectors, target, product.dtype));
   for (int64_t part : {1, 2, 3}) // of the tallest block: all, two thirds, a half
     change([&](ProductSchedule& s) {
-      int64_t tallest = mostRows(target, s.vectors(target, product.dtype));
-      s.rows = std::max<int64_t>(1, part == 1 ? tallest : part == 2 ? tallest * 2 / 3 : tallest / 2);
+      int64_t most = tallest(s, target, s.vectors(target, product.dtype));
+      s.rows = std::max<int64_t>(1, part == 1 ? most : part == 2 ? most * 2 / 3 : most / 2);
       s.rowBlock = upTo(s.rowBlock, s.rows);
     });
   int64_t mostRowsOfItem = upTo(product.rows.value_or(kMostBlock), from.rows);
@@ -116,9 +123,9 @@ std::vector<ProductSchedule> movesOfProduct(const Product& product, const Produc
     for (int64_t panels : {from.panels / 4, from.panels / 2, from.panels * 2, from.panels * 4, product.columns ? all : from.panels})
       change([&](ProductSchedule& s) { s.panels = std::clamp<int64_t>(panels, 1, all); });
   }
-  int64_t deepest = upTo(product.depth.value_or(kMostBlock), 4);
+  int64_t deepest = upTo(product.depth.value_or(kMostBlock), from.step());
   for (int64_t slice : {from.slice / 2, from.slice * 2, from.slice * 4, product.depth.value_or(from.slice)})
-    change([&](ProductSchedule& s) { s.slice = std::min(upTo(slice, 4), deepest); });
+    change([&](ProductSchedule& s) { s.slice = std::min(upTo(slice, s.step()), deepest); });
   if (product.choosesCopies)
     change([&](ProductSchedule& s) { s.packRows = !s.packRows; });
   return moves;

@@ -120,6 +120,7 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& targe
   shape.packedByCalls = isPackedByCalls(kernel, plan->b);
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
+  shape.inPairs = !plan->b.nr || plan->b.inPairs; // plain weights of experts are packed before they are used
   ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;

@@ -50,6 +50,8 @@ mlir::LogicalResult GateWriter::rowStage() {
     auto schedule = productScheduleOf(kernel_, k_.target(), plan_.dtype, product.w);
     if (failed(schedule))
       return mlir::failure();
+    if (schedule->tiles)
+      return kernel_.emitOpError("has a schedule with tiles: a gate has none");
     schedules.push_back(*schedule);
     block = schedule->rowBlock;
   }

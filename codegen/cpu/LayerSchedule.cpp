@@ -85,6 +85,8 @@ mlir::FailureOr<LayerSchedule> LayerSchedule::of(ir::KernelOp kernel, const Laye
       return kernel.emitOpError("takes plain weights: they must be packed (moe.pack)");
     if (*w.nr != nr)
       return kernel.emitOpError("has panels of ") << *w.nr << " columns and a schedule for " << nr;
+    if (w.inPairs)
+      return kernel.emitOpError("takes panels in pairs: a moe_layer has no tiles");
     return mlir::success();
   };
   for (const LayerProduct& product : plan.products) {

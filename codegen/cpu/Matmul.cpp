@@ -185,6 +185,8 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
     return mlir::failure();
   if (plan->transposed && plan->b.scaled)
     return kernel.emitOpError("multiplies the transpose of rows by codes of weights: not supported by this kernel");
+  if (plan->transposed && plan->b.inPairs)
+    return kernel.emitOpError("multiplies the transpose of rows by panels in pairs: not supported by this kernel");
   auto beside = SumsBeside::of(k);
   if (failed(beside))
     return mlir::failure();
@@ -212,6 +214,7 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
   shape.packedByCalls = isPackedByCalls(kernel, plan->b);
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
+  shape.inPairs = plan->b.inPairs || isPackedOnce(kernel, plan->b);
   ProductSchedule schedule = chooseProduct(shape, target);
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;

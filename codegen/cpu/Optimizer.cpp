@@ -68,7 +68,7 @@ std::unique_ptr<TargetMachine> makeTargetMachine(const CpuTarget& target, std::s
   TargetOptions options;
   options.AllowFPOpFusion = FPOpFusion::Strict; // a product and a sum round twice, on every target
   std::unique_ptr<TargetMachine> machine(
-      found->createTargetMachine(triple, target.cpu, /*Features=*/"", options, Reloc::PIC_, CodeModel::Small, CodeGenOptLevel::Default));
+      found->createTargetMachine(triple, target.cpu, target.features, options, Reloc::PIC_, CodeModel::Small, CodeGenOptLevel::Default));
   if (!machine)
     error = "LLVM has no code generator for " + target.cpu;
   return machine;

@@ -1,7 +1,8 @@
 // pack: w (.., N, K) to panels (.., ceil(N/nr), K, nr); an item is a block of panels.
 //   for panel in item: for k: for r < nr: out[panel, k, r] = row n = panel * nr + r inside w ? w[n, k] : 0
 // w may lie as (.., K, N), through moe.transpose: then a panel is runs of its rows; and a matrix w may be rows of the argument, through moe.slice. Panels may
-// be of bf16 where w is f32, through moe.cast, and of codes and scales, through moe.quantize: then a panel of f32 stands in scratch first.
+// be of bf16 where w is f32, through moe.cast, and of codes and scales, through moe.quantize: then a panel of f32 stands in scratch first. In pairs, of bf16,
+// a panel stands in scratch, too: its rows 2i and 2i+1 become one of 32-bit words.
 #include "codegen/cpu/Elementwise.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/Product.h"
@@ -22,6 +23,7 @@ struct PackPlan {
   int64_t nr;
   DType panelType;   // of the result, or of the codes
   int64_t group = 0; // of codes: output 1 holds the scales
+  bool inPairs = false;
 
   static mlir::FailureOr<PackPlan> of(ir::KernelOp kernel);
 };
@@ -38,6 +40,9 @@ mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
   if (!pack)
     return refuse();
   PackPlan plan{dtypeOf(pack.getW()), ir::sizesOf(pack.getW()), false, 0, static_cast<int64_t>(pack.getNr()), dtypeOf(pack.getW())};
+  plan.inPairs = pack.getPairs();
+  if (plan.inPairs && plan.panelType != DType::BF16)
+    return kernel.emitOpError("packs ") << name(plan.panelType) << " in pairs: they are of bf16";
   mlir::Value from = pack.getW();
   size_t ops = 2, given = 1;
   if (auto quantize = from.getDefiningOp<ir::QuantizeOp>()) {
@@ -94,6 +99,24 @@ void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, V
       [&]() -> Values { return part(), Values(); });
 }
 
+/// Rows 2i and 2i+1 of a panel of bf16 as words of both.
+void pairRows(KernelBuilder& k, Value plain, Value depth, int64_t nr, Value panel) {
+  int64_t lanes = k.lanes(DType::F32);
+  mlir::Type half = k.builder().getI16Type();
+  k.loop(0, depth, 2, [&](Value d) {
+    Value row = k.at(plain, k.mul(d, nr), half), to = k.at(panel, k.mul(d, nr), half);
+    k.vectorLoop(k.index(nr), lanes, [&](Value r, Value mask) {
+      auto words = [&](int64_t i) {
+        mlir::Type type = k.vectorOf(half, lanes);
+        Value place = k.at(row, k.add(r, i * nr), half);
+        return k.widenUnsigned(mask ? k.loadMasked(type, place, mask) : k.load(type, place), k.i32());
+      };
+      Value both = k.bitOr(words(0), k.shiftLeft(words(1), 16)), place = k.at(to, r, k.i32());
+      mask ? k.storeMasked(both, place, mask) : k.store(both, place);
+    });
+  });
+}
+
 } // namespace
 
 mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target) {
@@ -124,20 +147,25 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
     Value first = k.mul(item, schedule->block);
     Value last = k.min(k.add(first, schedule->block), k.size(all));
     Value turned = plan->group ? k.scratch(bytesOf(plan->dtype, depth * Size(nr))) : Value();
+    Value plain = plan->inPairs ? k.scratch(bytesOf(plan->panelType, depth * Size(nr))) : Value();
     k.loop(first, last, k.index(1), [&](Value panel) {
       Value matrix = k.div(panel, k.size(panels)), width = k.size(rows), height = k.size(depth);
       Value row = k.mul(k.rem(panel, k.size(panels)), nr); // its first, within the matrix
       Value inside = k.min(k.sub(width, row), k.index(nr));
       Value source = k.at(k.input(0), k.add(k.mul(matrix, k.size(rows * depth)), k.size(plan->before)), plan->dtype);
-      Value result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), plan->panelType);
-      if (plan->exchanged)
-        return copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, result, lines);
+      Value result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), plan->panelType), to = plain ? plain : result;
       Matrix lying{k.at(source, k.mul(row, height), plan->dtype), height};
-      if (!plan->group)
-        return turnPanel(k, plan->dtype, lying, height, inside, nr, result, plan->panelType, lines);
-      turnPanel(k, plan->dtype, lying, height, inside, nr, turned, plan->dtype);
-      Value scales = k.at(k.output(1), k.mul(panel, k.size(Size::ceilDiv(depth, Size(plan->group)) * Size(nr))), DType::BF16);
-      quantizePanel(k, {turned, k.index(nr)}, height, inside, plan->group, {result, scales});
+      if (plan->group) {
+        turnPanel(k, plan->dtype, lying, height, inside, nr, turned, plan->dtype);
+        Value scales = k.at(k.output(1), k.mul(panel, k.size(Size::ceilDiv(depth, Size(plan->group)) * Size(nr))), DType::BF16);
+        return quantizePanel(k, {turned, k.index(nr)}, height, inside, plan->group, {result, scales});
+      }
+      if (plan->exchanged)
+        copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, to, lines);
+      else
+        turnPanel(k, plan->dtype, lying, height, inside, nr, to, plan->panelType, lines);
+      if (plain)
+        pairRows(k, plain, height, nr, result);
     });
   });
   return mlir::success();

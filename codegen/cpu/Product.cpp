@@ -1,5 +1,6 @@
 #include "codegen/cpu/Product.h"
 
+#include "codegen/cpu/TileProduct.h"
 #include "codegen/cpu/TurnPanel.h"
 
 namespace moec::codegen::cpu {
@@ -130,6 +131,8 @@ bool areFew(const Size& rows, const Size& depth) { return depth.constant() && ro
 
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+  if (schedule.tiles)
+    return multiplyPanelsByTiles(k, schedule, block, finished);
   int64_t nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(block.dtype));
   mlir::Type element = k.typeOf(block.dtype);
   PanelProducts products(k, schedule, block);

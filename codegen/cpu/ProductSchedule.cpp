@@ -29,6 +29,21 @@ std::optional<std::string> illegalBlock(const CpuTarget& target, DType dtype, in
   return std::nullopt;
 }
 
+// One or two tiles high and wide: their sums, and what they are multiplied of, are the eight that there are.
+std::optional<std::string> illegalTiles(const CpuTarget& target, DType dtype, const ProductSchedule& s) {
+  if (target.tiles == TileKind::None)
+    return target.name + " has no tiles";
+  if (dtype != DType::BF16)
+    return "tiles are of bf16";
+  if ((s.rows != Tiles::kRows && s.rows != 2 * Tiles::kRows) || (s.nr != Tiles::kColumns && s.nr != 2 * Tiles::kColumns))
+    return "a block of " + std::to_string(s.rows) + " x " + std::to_string(s.nr) + " is not one or two tiles high and wide";
+  if (s.slice % Tiles::kDepth != 0)
+    return "slice " + std::to_string(s.slice) + " is not a multiple of the " + std::to_string(Tiles::kDepth) + " that tiles are deep";
+  return std::nullopt;
+}
+
+bool isWholeTiles(const Size& depth) { return depth.isConstant() && *depth.constant() > 0 && *depth.constant() % Tiles::kDepth == 0; }
+
 // Two vectors a panel keep the units busy with the fewest loads; one vector wins where two would mostly multiply zeros. Of several products, as large but for
 // their columns.
 int64_t vectorsFor(std::initializer_list<int64_t> products, int64_t lanes) {
@@ -71,7 +86,7 @@ int64_t mostRows(const CpuTarget& target, int64_t vectors) {
 }
 
 std::optional<std::string> ProductSchedule::illegal(const CpuTarget& target, DType dtype) const {
-  if (auto why = illegalBlock(target, dtype, rows, nr))
+  if (auto why = tiles ? illegalTiles(target, dtype, *this) : illegalBlock(target, dtype, rows, nr))
     return why;
   if (rowBlock <= 0 || rowBlock % rows != 0)
     return "row_block " + std::to_string(rowBlock) + " is not a multiple of rows " + std::to_string(rows);
@@ -83,7 +98,13 @@ std::optional<std::string> ProductSchedule::illegal(const CpuTarget& target, DTy
 }
 
 mlir::DictionaryAttr ProductSchedule::attr(mlir::MLIRContext* context) const {
-  return dictionary(context, {{"rows", rows}, {"nr", nr}, {"slice", slice}, {"row_block", rowBlock}, {"panels", panels}, {"pack_rows", packRows}});
+  mlir::DictionaryAttr entries =
+      dictionary(context, {{"rows", rows}, {"nr", nr}, {"slice", slice}, {"row_block", rowBlock}, {"panels", panels}, {"pack_rows", packRows}});
+  if (!tiles)
+    return entries;
+  mlir::NamedAttrList all(entries);
+  all.set("tiles", mlir::Builder(context).getI64IntegerAttr(1));
+  return all.getDictionary(context);
 }
 
 std::optional<ProductSchedule> ProductSchedule::from(mlir::DictionaryAttr attr) {
@@ -91,7 +112,7 @@ std::optional<ProductSchedule> ProductSchedule::from(mlir::DictionaryAttr attr) 
        panels = integer(attr, "panels"), packRows = integer(attr, "pack_rows");
   if (!rows || !nr || !slice || !rowBlock || !panels || !packRows)
     return std::nullopt;
-  return ProductSchedule{*rows, *nr, *slice, *rowBlock, *panels, *packRows != 0};
+  return ProductSchedule{*rows, *nr, *slice, *rowBlock, *panels, *packRows != 0, integer(attr, "tiles").value_or(0) != 0};
 }
 
 mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const CpuTarget& target, DType dtype, const ProductOperand& b) {
@@ -104,6 +125,11 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
     return kernel.emitOpError("has an illegal schedule: ") << *why;
   if (b.nr && *b.nr != schedule->nr)
     return kernel.emitOpError("has panels of ") << *b.nr << " columns and a schedule for " << schedule->nr;
+  if (schedule->tiles != b.inPairs)
+    return kernel.emitOpError() << (b.inPairs ? "has panels in pairs and a schedule without tiles"
+                                              : "has a schedule with tiles and weights that do not lie in pairs");
+  if (b.inPairs && !isWholeTiles(b.depth))
+    return kernel.emitOpError("multiplies a depth of ") << b.depth.str() << " by tiles: it must be a multiple of " << Tiles::kDepth;
   if (b.scaled && schedule->slice % b.scaled->size != 0)
     return kernel.emitOpError("has scales for each ") << b.scaled->size << " of the depth and a schedule of slices of " << schedule->slice;
   return *schedule;
@@ -131,9 +157,40 @@ void cutTransposed(ProductSchedule& s, const ProductShape& shape, const CpuTarge
   s.packRows = true;
 }
 
+// About 512 columns an item, whose sums take half of L2 where the depth is several slices: enough work for each copy of its rows. Of few rows less, so
+// that threads get pieces.
+void cutPanels(ProductSchedule& s, const ProductShape& shape, int64_t columns) {
+  int64_t all = ceilDiv(columns, s.nr), blocks = ceilDiv(shape.rows.constant().value_or(4096), s.rowBlock);
+  int64_t pieces = std::max<int64_t>(4, all * blocks * std::max<int64_t>(1, shape.matrices.constant().value_or(1)) / 16);
+  s.panels = ceilDiv(all, ceilDiv(all, std::clamp<int64_t>(512 / s.nr, 1, pieces)));
+}
+
+/// Whether a product goes by tiles: always where it can, whatever its rows are, so that their bits do not depend on it.
+bool takesTiles(const ProductShape& shape, const CpuTarget& target) {
+  bool fits = !shape.packedNr || *shape.packedNr == Tiles::kColumns || *shape.packedNr == 2 * Tiles::kColumns;
+  return target.tiles != TileKind::None && shape.dtype == DType::BF16 && shape.inPairs && !shape.transposed && fits && isWholeTiles(shape.depth);
+}
+
+// A panel's slice of 512 is 32 KiB: it stays in L1, which rows pass by. Shorter slices load and store sums more often, and to store a tile takes nearly as long
+// as to multiply one (hand-written kernels lost 20 % with 256). Machines with tiles have an L2 of 2 MiB.
+ProductSchedule chooseTiles(const ProductShape& shape) {
+  constexpr int64_t mostSlice = 512, mostBlock = 256;
+  int64_t columns = shape.columns.constant().value_or(1024), depth = *shape.depth.constant(), rows = shape.rows.constant().value_or(mostBlock);
+  ProductSchedule s;
+  s.tiles = s.packRows = true;
+  s.nr = shape.packedNr.value_or(vectorsFor(columns, Tiles::kColumns) * Tiles::kColumns);
+  s.rows = rows <= Tiles::kRows ? Tiles::kRows : 2 * Tiles::kRows;
+  s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, mostSlice)), Tiles::kDepth) * Tiles::kDepth;
+  s.rowBlock = ceilDiv(std::clamp<int64_t>(rows, 1, mostBlock), s.rows) * s.rows;
+  cutPanels(s, shape, columns);
+  return s;
+}
+
 } // namespace
 
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target) {
+  if (takesTiles(shape, target))
+    return chooseTiles(shape);
   int64_t bytes = bytesOfSum(shape.dtype), lanes = lanesOf(target, shape.dtype);
   int64_t columns = shape.columns.constant().value_or(1024), depth = std::max<int64_t>(1, shape.depth.constant().value_or(1024));
   ProductSchedule s;
@@ -154,11 +211,7 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   int64_t block = std::min(kL2Bytes / 2 / (s.slice * bytes), kL1Bytes / 2 / (width * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));
   s.rowBlock = std::max<int64_t>(1, (block + s.rows - 1) / s.rows) * s.rows;
-  // About 512 columns an item, whose sums take half of L2 where the depth is several slices: enough work for each copy of its rows. Of few rows less, so
-  // that threads get pieces.
-  int64_t all = ceilDiv(columns, s.nr), blocks = ceilDiv(shape.rows.constant().value_or(4096), s.rowBlock);
-  int64_t pieces = std::max<int64_t>(4, all * blocks * std::max<int64_t>(1, shape.matrices.constant().value_or(1)) / 16);
-  s.panels = ceilDiv(all, ceilDiv(all, std::clamp<int64_t>(512 / s.nr, 1, pieces)));
+  cutPanels(s, shape, columns);
   // Rows a multiple of 1 KB apart fall onto each other in L1.
   s.packRows = shape.gathered || shape.dtype == DType::BF16 || (columns >= 64 && depth * bytes % 1024 == 0);
   return s;

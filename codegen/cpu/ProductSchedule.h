@@ -3,7 +3,7 @@
 // dictionary of integers. Knows targets and sizes; builds nothing.
 
 #include "codegen/analysis/Operands.h"
-#include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/Tiles.h"
 
 namespace moec::codegen::cpu {
 
@@ -27,10 +27,13 @@ struct ProductSchedule {
   int64_t slice = 0; // depth of a slice of a panel: it stays in the cache while the rows pass. Rows that are copied, and a transposed a, are so slice by slice
   int64_t rowBlock = 0;  // rows of an item: a slice of them stays in L2 while the panels pass
   int64_t panels = 0;    // panels of an item: of several slices, their sums stay in L2
-  bool packRows = false; // copy an item's rows next to each other first: bf16 always, for the copy is f32
+  bool packRows = false; // copy an item's rows next to each other first: bf16 always, for the copy is f32, or what tiles are loaded of
+  bool tiles = false;    // rows and panels, which lie in pairs, go by tiles: TileProduct.h
 
   /// Why this cannot be built for `target`, or nothing.
   std::optional<std::string> illegal(const CpuTarget& target, DType dtype) const;
+  /// Depth of which a slice is whole multiples.
+  int64_t step() const { return tiles ? Tiles::kDepth : 4; }
   int64_t vectors(const CpuTarget& target, DType dtype) const { return nr * bytesOfSum(dtype) / target.vectorBytes; }
 
   mlir::DictionaryAttr attr(mlir::MLIRContext* context) const;
@@ -48,6 +51,7 @@ struct ProductShape {
   int64_t group = 1;                    // depth that shares a scale: slices are whole ones
   bool packedByCalls = false;           // b's panels are made in every call
   bool sharesWidth = false;             // other products, of other columns, have panels as wide
+  bool inPairs = false;                 // b is packed in pairs, or will be where the schedule has tiles
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.

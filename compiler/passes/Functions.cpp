@@ -4,17 +4,6 @@ using namespace mlir;
 
 namespace moec::compiler {
 
-Purpose purposeOf(ModuleOp module) {
-  for (const char* name : {"loss", "train_step", "accumulate"})
-    if (module.lookupSymbol<func::FuncOp>(name))
-      return Purpose::Training;
-  if (module.lookupSymbol<func::FuncOp>("evaluate"))
-    return Purpose::Evaluation;
-  if (module.lookupSymbol<func::FuncOp>("generate"))
-    return Purpose::Generation;
-  return Purpose::Inference;
-}
-
 std::optional<LaunchList> listOf(func::FuncOp function) {
   constexpr std::pair<llvm::StringLiteral, LaunchList> lists[] = {
       {"prepare", LaunchList::Prepare},  {"forward", LaunchList::Forward},  {"train_step", LaunchList::Forward}, {"accumulate", LaunchList::Forward},

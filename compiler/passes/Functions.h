@@ -6,7 +6,7 @@
 
 namespace moec::compiler {
 
-Purpose purposeOf(mlir::ModuleOp module);
+using ir::purposeOf;
 
 /// What diagnostics call the functions that a call begins with.
 inline constexpr const char* kCalledNames = "@forward, @evaluate, @generate, @train_step or @accumulate";

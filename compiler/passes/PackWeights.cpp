@@ -25,10 +25,18 @@ func::FuncOp prepareFunction(ModuleOp module) {
   return prepare;
 }
 
+/// How a schedule reads panels.
+struct PanelForm {
+  int64_t nr;
+  bool inPairs;
+
+  auto operator<=>(const PanelForm&) const = default;
+};
+
 /// What packs `matrix` (.., N, K) in a kernel: panels of nr rows, converted where `as` says so.
-SmallVector<Value> pack(Value matrix, int64_t nr, const std::optional<WeightsAs>& as, OpBuilder& builder) {
+SmallVector<Value> pack(Value matrix, const PanelForm& form, const std::optional<WeightsAs>& as, OpBuilder& builder) {
   Location loc = matrix.getLoc();
-  auto panels = [&](Value plain) -> Value { return PackOp::create(builder, loc, plain, builder.getI64IntegerAttr(nr)); };
+  auto panels = [&](Value plain) -> Value { return PackOp::create(builder, loc, plain, form.nr, form.inPairs); };
   if (!as)
     return {panels(matrix)};
   if (as->kind == WeightsAs::Kind::BF16)
@@ -38,8 +46,8 @@ SmallVector<Value> pack(Value matrix, int64_t nr, const std::optional<WeightsAs>
 }
 
 /// The plain matrix (.., n, K) of what pack() made.
-Value unpack(ValueRange packed, int64_t n, const std::optional<WeightsAs>& as, Location loc, OpBuilder& builder) {
-  auto plain = [&](Value panels) -> Value { return UnpackOp::create(builder, loc, panels, builder.getI64IntegerAttr(n)); };
+Value unpack(ValueRange packed, int64_t n, const PanelForm& form, const std::optional<WeightsAs>& as, Location loc, OpBuilder& builder) {
+  auto plain = [&](Value panels) -> Value { return UnpackOp::create(builder, loc, panels, n, form.inPairs); };
   if (!as)
     return plain(packed[0]);
   if (as->kind == WeightsAs::Kind::BF16)
@@ -48,9 +56,9 @@ Value unpack(ValueRange packed, int64_t n, const std::optional<WeightsAs>& as, L
   return DequantizeOp::create(builder, loc, codes, scales, builder.getI64IntegerAttr(as->group));
 }
 
-/// The kernel that packs a value (.., N, K) into panels of nr rows; with `rows`, rows of it alone. With `exchange`, the value is (.., K, N).
-FailureOr<SmallVector<Value>> packKernel(Value plain, SliceOp rows, TransposeOp exchange, int64_t nr, const std::optional<WeightsAs>& as, StringRef label,
-                                         StringRef reason, OpBuilder& builder, ScheduleSource& source) {
+/// The kernel that packs a value (.., N, K) into panels; with `rows`, rows of it alone. With `exchange`, the value is (.., K, N).
+FailureOr<SmallVector<Value>> packKernel(Value plain, SliceOp rows, TransposeOp exchange, const PanelForm& form, const std::optional<WeightsAs>& as,
+                                         StringRef label, StringRef reason, OpBuilder& builder, ScheduleSource& source) {
   Location loc = plain.getLoc();
   auto body = std::make_unique<Block>();
   {
@@ -61,7 +69,7 @@ FailureOr<SmallVector<Value>> packKernel(Value plain, SliceOp rows, TransposeOp 
       matrix = SliceOp::create(builder, loc, matrix, rows.getAxisAttr(), rows.getStartAttr(), rows.getSizeAttr());
     if (exchange)
       matrix = TransposeOp::create(builder, loc, matrix, exchange.getPermutation());
-    YieldOp::create(builder, loc, pack(matrix, nr, as, builder));
+    YieldOp::create(builder, loc, pack(matrix, form, as, builder));
   }
   auto kernel = KernelOp::create(builder, loc, body->getTerminator()->getOperandTypes(), ValueRange{plain}, builder.getStringAttr("pack"),
                                  builder.getStringAttr(label), builder.getStringAttr(reason), DictionaryAttr());
@@ -71,12 +79,12 @@ FailureOr<SmallVector<Value>> packKernel(Value plain, SliceOp rows, TransposeOp 
   return SmallVector<Value>(kernel.getOutputs());
 }
 
-/// @"<parameter>.packed.<nr>", or ".packed.<nr>.bf16", or ".packed.<nr>.int8:<group>" and its ".scales": panels of a parameter, packed once however many
-/// kernels read them. Of rows of it, @"<parameter>.rows.<first>:<count>.packed.<nr>".
-FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, SliceOp rows, int64_t nr, const std::optional<WeightsAs>& as,
+/// @"<parameter>.packed.<nr>", or ".packed.<nr>.pairs", or ".packed.<nr>.bf16", or ".packed.<nr>.int8:<group>" and its ".scales": panels of a parameter, packed
+/// once however many kernels read them. Of rows of it, @"<parameter>.rows.<first>:<count>.packed.<nr>".
+FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, SliceOp rows, const PanelForm& form, const std::optional<WeightsAs>& as,
                                                ScheduleSource& source) {
   std::string part = rows ? (".rows." + rows.getStart() + ":" + rows.getSize()).str() : "";
-  std::string name = read.getState().str() + part + ".packed." + std::to_string(nr) + (as ? "." + as->str() : "");
+  std::string name = read.getState().str() + part + ".packed." + std::to_string(form.nr) + (form.inPairs ? ".pairs" : "") + (as ? "." + as->str() : "");
   SmallVector<std::string> names{name};
   if (as && as->kind == WeightsAs::Kind::Int8)
     names.push_back(name + ".scales");
@@ -91,7 +99,7 @@ FailureOr<SmallVector<PreparedOp>> packedState(ModuleOp module, ReadOp read, Sli
   Location loc = NameLoc::get(builder.getStringAttr(read.getState()), read.getLoc());
   auto plain = ReadOp::create(builder, loc, read.getType(), read.getStateAttr());
   std::string reason = as ? "weights are packed once, in @prepare, as " + as->str() : "weights are packed once, in @prepare";
-  auto panels = packKernel(plain, rows, nullptr, nr, as, read.getState(), reason, builder, source);
+  auto panels = packKernel(plain, rows, nullptr, form, as, read.getState(), reason, builder, source);
   if (failed(panels))
     return failure();
   for (auto [known, value] : llvm::zip(names, *panels)) {
@@ -108,7 +116,7 @@ struct Packed {
 };
 
 /// The panels of each value, or of its exchange, that kernels of one function multiply by.
-using Panels = std::map<std::tuple<void*, bool, int64_t>, SmallVector<Value>>;
+using Panels = std::map<std::tuple<void*, bool, PanelForm>, SmallVector<Value>>;
 
 /// How a kernel's product by a parameter reads it, when `wanted` is asked for. Gates choose experts by the model's own weights.
 std::optional<WeightsAs> conversionOf(ParameterOp parameter, KernelOp kernel, const std::optional<WeightsAs>& wanted) {
@@ -117,7 +125,7 @@ std::optional<WeightsAs> conversionOf(ParameterOp parameter, KernelOp kernel, co
 }
 
 /// What reads the panels of `outside`, in front of the kernel.
-FailureOr<Packed> panelsOf(Value outside, SliceOp rows, TransposeOp exchange, int64_t nr, KernelOp kernel, const std::optional<WeightsAs>& wanted,
+FailureOr<Packed> panelsOf(Value outside, SliceOp rows, TransposeOp exchange, const PanelForm& form, KernelOp kernel, const std::optional<WeightsAs>& wanted,
                            Panels& known, ScheduleSource& source) {
   auto module = kernel->getParentOfType<ModuleOp>();
   auto read = outside.getDefiningOp<ReadOp>();
@@ -128,7 +136,7 @@ FailureOr<Packed> panelsOf(Value outside, SliceOp rows, TransposeOp exchange, in
     if (!parameter)
       return packed;
     packed.as = conversionOf(parameter, kernel, wanted);
-    auto states = packedState(module, read, rows, nr, packed.as, source);
+    auto states = packedState(module, read, rows, form, packed.as, source);
     if (failed(states))
       return failure();
     for (PreparedOp state : *states)
@@ -137,9 +145,9 @@ FailureOr<Packed> panelsOf(Value outside, SliceOp rows, TransposeOp exchange, in
   }
   if (rows || kernel.getKind() == "matmul" || !cast<RankedTensorType>(outside.getType()).hasStaticShape()) // it packs for itself, and no other reads rows
     return packed;
-  SmallVector<Value>& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), nr}];
+  SmallVector<Value>& panels = known[{outside.getAsOpaquePointer(), static_cast<bool>(exchange), form}];
   if (panels.empty()) {
-    auto made = packKernel(outside, nullptr, exchange, nr, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
+    auto made = packKernel(outside, nullptr, exchange, form, std::nullopt, kernel.getLabel(), "weights change with every call", builder, source);
     if (failed(made))
       return failure();
     panels = *made;
@@ -161,8 +169,9 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optiona
     nr = ofScores;
   if (!argument || !nr) // the target's kernels read weights as they are
     return success();
+  PanelForm form{nr.getInt(), schedule.contains("tiles")};
   Value outside = kernel.getInputs()[argument.getArgNumber()];
-  auto packed = panelsOf(outside, rows, exchange, nr.getInt(), kernel, wanted, known, source);
+  auto packed = panelsOf(outside, rows, exchange, form, kernel, wanted, known, source);
   if (failed(packed) || packed->values.empty())
     return failure(failed(packed));
 
@@ -175,7 +184,7 @@ LogicalResult packOperand(KernelOp kernel, OpOperand& weight, const std::optiona
     panels.push_back(body.addArgument(value.getType(), argument.getLoc()));
     kernel.getInputsMutable().append(value);
   }
-  weight.set(unpack(panels, *sizes[sizes.size() - 2].constant(), packed->as, weight.getOwner()->getLoc(), builder));
+  weight.set(unpack(panels, *sizes[sizes.size() - 2].constant(), form, packed->as, weight.getOwner()->getLoc(), builder));
   for (Operation* op : {exchange.getOperation(), rows.getOperation()})
     if (op && op->use_empty())
       op->erase();

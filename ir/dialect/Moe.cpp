@@ -212,6 +212,17 @@ std::string pathOf(Location location) {
   return "";
 }
 
+Purpose purposeOf(ModuleOp module) {
+  for (const char* name : {"loss", "train_step", "accumulate"})
+    if (module.lookupSymbol<func::FuncOp>(name))
+      return Purpose::Training;
+  if (module.lookupSymbol<func::FuncOp>("evaluate"))
+    return Purpose::Evaluation;
+  if (module.lookupSymbol<func::FuncOp>("generate"))
+    return Purpose::Generation;
+  return Purpose::Inference;
+}
+
 bool isElementwise(Operation* op) { return op->hasTrait<ElementwiseOp>(); }
 
 } // namespace moec::ir

@@ -53,6 +53,9 @@ std::string pathOf(mlir::Location location);
 
 bool isElementwise(mlir::Operation* op);
 
+/// What a module is for, by the names of its functions.
+Purpose purposeOf(mlir::ModuleOp module);
+
 /// Attribute of a moe.parameter of a gate: a choice of experts hangs on each of its bits.
 inline constexpr llvm::StringLiteral kRouterName = "moe.router";
 

@@ -207,16 +207,16 @@ def Moe_MatmulOp : Moe_ComputeOp<"matmul"> {
   let assemblyFormat = "$a `,` $b `:` type($a) `,` type($b) attr-dict";
 }
 def Moe_PackOp : Moe_ComputeOp<"pack"> {
-  let summary = "w (.., N, K) as panels of nr rows: (.., ceil(N/nr), K, nr), zeros behind N";
-  let arguments = (ins Moe_Tensor:$w, I64Attr:$nr);
+  let summary = "w (.., N, K) as panels of nr rows: (.., ceil(N/nr), K, nr), zeros behind N; in pairs: elements 2i and 2i+1 of a row beside each other";
+  let arguments = (ins Moe_Tensor:$w, I64Attr:$nr, UnitAttr:$pairs);
   let results = (outs Moe_Tensor:$result);
-  let assemblyFormat = "$w `nr` $nr `:` type($w) attr-dict";
+  let assemblyFormat = "$w `nr` $nr (`pairs` $pairs^)? `:` type($w) attr-dict";
 }
 def Moe_UnpackOp : Moe_ComputeOp<"unpack"> {
-  let summary = "panels (.., ceil(n/nr), K, nr) as the plain matrix (.., n, K)";
-  let arguments = (ins Moe_Tensor:$panels, I64Attr:$n);
+  let summary = "panels (.., ceil(n/nr), K, nr), or such in pairs, as the plain matrix (.., n, K)";
+  let arguments = (ins Moe_Tensor:$panels, I64Attr:$n, UnitAttr:$pairs);
   let results = (outs Moe_Tensor:$result);
-  let assemblyFormat = "$panels `n` $n `:` type($panels) attr-dict";
+  let assemblyFormat = "$panels `n` $n (`pairs` $pairs^)? `:` type($panels) attr-dict";
 }
 def Moe_QuantizeOp : Moe_ComputeOp<"quantize"> {
   let summary = "w (.., N, K) f32 as codes (.., N, K) ui8, signed numbers of a byte, and a bf16 scale for each `group` of the last dimension: (.., N, ceil(K/group))";

@@ -31,6 +31,13 @@ MOEC_INFER(MatmulOp) {
   return success();
 }
 
+/// Pairs are whole ones.
+static LogicalResult checkPairs(OptionalLocation location, StringRef constraint, bool pairs, const Size& depth) {
+  if (!pairs || (depth.isConstant() && *depth.constant() % 2 == 0))
+    return success();
+  return emitOptionalError(location, constraint, ": what lies in pairs has a constant, even depth: it is ", depth.str());
+}
+
 MOEC_INFER(PackOp) {
   FailureOr<Shaped> w = shaped(location, adaptor.getW());
   if (failed(w) || failed(checkRank(location, "pack C1", "w", *w, 2)))
@@ -38,6 +45,8 @@ MOEC_INFER(PackOp) {
   int64_t nr = static_cast<int64_t>(adaptor.getNr());
   if (nr < 1)
     return emitOptionalError(location, "pack C2: nr is at least 1: it is ", nr);
+  if (failed(checkPairs(location, "pack C3", adaptor.getPairs(), w->last())))
+    return failure();
   Sizes sizes(w->sizes.begin(), w->sizes.end() - 2);
   sizes.push_back(Size::ceilDiv(w->sizes[w->rank() - 2], nr));
   sizes.push_back(w->last());
@@ -56,6 +65,8 @@ MOEC_INFER(UnpackOp) {
   if (n < 1 || needed != count)
     return emitOptionalError(location, "unpack C2: n rows fill the panels, ceil(n / nr) of them: n is ", n, ", nr is ", panels->last().str(), ", there are ",
                              count.str(), " panels");
+  if (failed(checkPairs(location, "unpack C3", adaptor.getPairs(), panels->sizes[panels->rank() - 2])))
+    return failure();
   Sizes sizes(panels->sizes.begin(), panels->sizes.end() - 3);
   sizes.push_back(n);
   sizes.push_back(panels->sizes[panels->rank() - 2]);

@@ -29,9 +29,9 @@ enum class Reduction { Sum, Mean, Max };
 Tensor reduce(Reduction op, const Tensor& x, int64_t axis);
 
 // Layers.
-Tensor matmul(const Tensor& a, const Tensor& b); // (.., M, K), (.., N, K) -> (.., M, N)
-Tensor pack(const Tensor& w, int64_t nr);        // (.., N, K) -> (.., ceil(N/nr), K, nr)
-Tensor unpack(const Tensor& panels, int64_t n);  // (.., ceil(n/nr), K, nr) -> (.., n, K)
+Tensor matmul(const Tensor& a, const Tensor& b);                    // (.., M, K), (.., N, K) -> (.., M, N)
+Tensor pack(const Tensor& w, int64_t nr, bool pairs = false);       // (.., N, K) -> (.., ceil(N/nr), K, nr)
+Tensor unpack(const Tensor& panels, int64_t n, bool pairs = false); // (.., ceil(n/nr), K, nr) -> (.., n, K)
 struct Quantized {
   Tensor codes, scales; // (.., N, K) u8, (.., N, ceil(K/group)) bf16
 };

@@ -32,19 +32,23 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   return fromDoubles(std::move(values), shape, a.dtype());
 }
 
-Tensor pack(const Tensor& w, int64_t nr) {
+Tensor pack(const Tensor& w, int64_t nr, bool pairs) {
   size_t rank = w.shape().size();
   int64_t rows = w.shape()[rank - 2], depth = w.shape()[rank - 1], panels = (rows + nr - 1) / nr;
   Shape shape(w.shape().begin(), w.shape().end() - 2);
   shape.insert(shape.end(), {panels, depth, nr});
   return moved(w, shape, [=](int64_t i) -> int64_t {
     int64_t r = i % nr, k = i / nr % depth, p = i / (nr * depth) % panels, outer = i / (nr * depth * panels);
+    if (pairs) {
+      r = i / 2 % nr;
+      k = i / (2 * nr) * 2 % depth + i % 2;
+    }
     int64_t n = p * nr + r;
     return n < rows ? (outer * rows + n) * depth + k : -1;
   });
 }
 
-Tensor unpack(const Tensor& panels, int64_t n) {
+Tensor unpack(const Tensor& panels, int64_t n, bool pairs) {
   size_t rank = panels.shape().size();
   int64_t count = panels.shape()[rank - 3], depth = panels.shape()[rank - 2], nr = panels.shape()[rank - 1];
   require(count == (n + nr - 1) / nr, "unpack of another number of panels");
@@ -52,7 +56,8 @@ Tensor unpack(const Tensor& panels, int64_t n) {
   shape.insert(shape.end(), {n, depth});
   return moved(panels, shape, [=](int64_t i) {
     int64_t k = i % depth, row = i / depth % n, outer = i / (depth * n);
-    return ((outer * count + row / nr) * depth + k) * nr + row % nr;
+    int64_t panel = (outer * count + row / nr) * depth * nr;
+    return panel + (pairs ? (k / 2 * nr + row % nr) * 2 + k % 2 : k * nr + row % nr);
   });
 }
 

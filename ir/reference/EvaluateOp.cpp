@@ -168,8 +168,8 @@ std::vector<Tensor> evaluateOp(Operation* op, ArrayRef<Tensor> operands, Call& c
       .Case([&](ir::BroadcastOp op) -> Tensors { return {broadcast(in[0], step.shape(op))}; })
       .Case([&](ir::ReduceOp op) -> Tensors { return {reduce(same<Reduction>(op.getKind()), in[0], static_cast<int64_t>(op.getAxis()))}; })
       .Case([&](ir::MatmulOp) -> Tensors { return {matmul(in[0], in[1])}; })
-      .Case([&](ir::PackOp op) -> Tensors { return {pack(in[0], static_cast<int64_t>(op.getNr()))}; })
-      .Case([&](ir::UnpackOp op) -> Tensors { return {unpack(in[0], static_cast<int64_t>(op.getN()))}; })
+      .Case([&](ir::PackOp op) -> Tensors { return {pack(in[0], static_cast<int64_t>(op.getNr()), op.getPairs())}; })
+      .Case([&](ir::UnpackOp op) -> Tensors { return {unpack(in[0], static_cast<int64_t>(op.getN()), op.getPairs())}; })
       .Case([&](ir::QuantizeOp op) -> Tensors {
         Quantized result = quantize(in[0], static_cast<int64_t>(op.getGroup()));
         return {result.codes, result.scales};

@@ -1,11 +1,20 @@
 #include "runtime/core/CpuTarget.h"
 
+#include "runtime/core/Error.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace moec {
@@ -23,18 +32,20 @@ std::vector<std::string> probeFeatures() {
     return r;
   };
   Registers basic = ask(1), extended = ask(7), amd = ask(0x80000001u);
-  // Which registers the operating system saves: bits 1-2 xmm and ymm, 5-7 masks and zmm.
+  // Which registers the operating system saves: bits 1-2 xmm and ymm, 5-7 masks and zmm, 17-18 tiles.
   uint64_t saved = 0;
   if (basic.c & (1u << 27)) {
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     saved = uint64_t{high} << 32 | low;
   }
-  bool ymm = (saved & 0x6) == 0x6, zmm = ymm && (saved & 0xE0) == 0xE0;
+  bool ymm = (saved & 0x6) == 0x6, zmm = ymm && (saved & 0xE0) == 0xE0, tiles = (saved & 0x60000) == 0x60000;
   auto add = [&](const char* name, unsigned word, int bit, bool usable) {
     if (usable && (word >> bit & 1))
       found.emplace_back(name);
   };
+  add("amx-bf16", extended.d, 22, tiles);
+  add("amx-tile", extended.d, 24, tiles);
   add("avx2", extended.b, 5, ymm);
   add("avx512bw", extended.b, 30, zmm);
   add("avx512cd", extended.b, 28, zmm);
@@ -62,8 +73,11 @@ std::vector<std::string> probeFeatures() {
 
 const std::vector<CpuTarget>& cpuTargets() {
   static const std::vector<CpuTarget> targets = {
+      {"cpu:x86-64-v4+amx",
+       {"amx-tile", "amx-bf16", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v3", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
+      {"cpu:x86-64-v3+soft-tiles", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v2", {"sse4.2", "sse4.1", "ssse3", "sse3", "popcnt", "cx16", "sahf"}},
   };
   return targets;
@@ -97,6 +111,23 @@ std::vector<std::string> runnableCpuTargets() {
 std::string nativeCpuTarget() {
   std::vector<std::string> names = runnableCpuTargets();
   return names.empty() ? "" : names.front();
+}
+
+void requestRegisters(std::string_view target) {
+  const auto& targets = cpuTargets();
+  auto found = std::find_if(targets.begin(), targets.end(), [&](const CpuTarget& known) { return known.name == target; });
+  if (found == targets.end() || std::find(found->features.begin(), found->features.end(), "amx-tile") == found->features.end())
+    return;
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr long askForState = 0x1023, tileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const int refusal = syscall(SYS_arch_prctl, askForState, tileData) == 0 ? 0 : errno;
+  if (refusal == 0)
+    return;
+  throw Error(Fault::Device, fmt::format("the system does not give this process the registers of tiles (AMX) that {} needs: {}; compile for another target",
+                                         target, std::strerror(refusal)));
+#else
+  throw Error(Fault::Device, fmt::format("{} needs the registers of tiles (AMX), which no process of this system is known to get", target));
+#endif
 }
 
 std::string cpuModel() {

@@ -12,7 +12,7 @@ struct CpuTarget {
   std::vector<std::string> features; // what it needs, in the compiler's words
 };
 
-/// Best first.
+/// Best first. Of those that replace instructions by other code ("+soft-tiles"), none is before the target without.
 const std::vector<CpuTarget>& cpuTargets();
 
 /// Features of this machine that any target needs, sorted; only what the operating system saves registers for.
@@ -20,6 +20,10 @@ const std::vector<std::string>& cpuFeatures();
 
 /// Features that the target needs and this machine lacks; for an unknown target, its name.
 std::vector<std::string> missingFeatures(std::string_view target);
+
+/// Asks the system for registers that it gives to those alone that ask, where the target needs some: before the first of their instructions, once for the
+/// process. Error(Device) where it refuses.
+void requestRegisters(std::string_view target);
 
 /// What the CPU calls itself; empty where it does not say. Schedules that were tuned on it are found by this.
 std::string cpuModel();

@@ -56,6 +56,30 @@ TEST(Candidates, areLegalDifferentAndBuildable) {
     }
 }
 
+// By tiles a block is whole ones, and no candidate is without them: bits would be others.
+TEST(Candidates, ofTilesAreTiles) {
+  for (const char* target : {"cpu:x86-64-v3+soft-tiles", "cpu:x86-64-v4+amx"}) {
+    auto emitter = emitterOf(target);
+    ParsedKernel kernel = parseKernel("matmul", "%x: tensor<96x1024xbf16>, %p: tensor<7x1024x32xbf16>", "tensor<96x200xbf16>",
+                                      "%w = moe.unpack %p n 200 pairs : tensor<7x1024x32xbf16>\n"
+                                      "%y = moe.matmul %x, %w : tensor<96x1024xbf16>, tensor<200x1024xbf16> moe.yield %y : tensor<96x200xbf16>");
+    mlir::DictionaryAttr model = emitter->chooseSchedule(kernel.op);
+    ASSERT_TRUE(model.contains("tiles")) << target;
+    auto candidates = emitter->candidates(kernel.op, model);
+    EXPECT_GE(candidates.size(), 6u) << target;
+    for (mlir::DictionaryAttr candidate : candidates) {
+      EXPECT_TRUE(candidate.contains("tiles"));
+      EXPECT_EQ(candidate.getAs<mlir::IntegerAttr>("slice").getInt() % 32, 0);
+      kernel.op.setScheduleAttr(candidate);
+      EXPECT_TRUE(succeeded(emitter->print(kernel.op, codegen::CodeText::None))) << target;
+    }
+    mlir::NamedAttrList without(model);
+    without.erase("tiles");
+    without.set("rows", mlir::Builder(kernel.op.getContext()).getI64IntegerAttr(1));
+    EXPECT_NE(emitter->refuse(kernel.op, without.getDictionary(kernel.op.getContext())), std::nullopt) << target;
+  }
+}
+
 TEST(Candidates, whatIsNoneIsRefused) {
   auto emitter = emitterOf("cpu:x86-64-v3");
   ParsedKernel kernel = product("f32", 200, 1000);

@@ -20,7 +20,7 @@ mlir::Value Weights::operator()(KernelMaker& maker, DType type, const std::vecto
   size_t rank = sizes.size();
   texts[rank - 2] = std::to_string((sizes[rank - 2] + *nr_ - 1) / *nr_);
   texts.push_back(std::to_string(*nr_));
-  auto unpacked = [&](DType dtype) { return maker.make<ir::UnpackOp>(maker.tensor(dtype, texts), sizes[rank - 2]); };
+  auto unpacked = [&](DType dtype) { return maker.make<ir::UnpackOp>(maker.tensor(dtype, texts), sizes[rank - 2], inPairs_); };
   if (!as_)
     return unpacked(type);
   if (as_->kind == WeightsAs::Kind::BF16)
@@ -33,9 +33,9 @@ mlir::Value Weights::operator()(KernelMaker& maker, DType type, const std::vecto
 
 namespace {
 
-std::vector<Tensor> packedWeights(const Tensor& w, int64_t nr, const std::optional<WeightsAs>& as) {
+std::vector<Tensor> packedWeights(const Tensor& w, int64_t nr, const std::optional<WeightsAs>& as, bool inPairs) {
   if (!as)
-    return {reference::pack(w, nr)};
+    return {reference::pack(w, nr, inPairs)};
   if (as->kind == WeightsAs::Kind::BF16)
     return {reference::pack(w.cast(DType::BF16), nr)};
   reference::Quantized quantized = reference::quantize(w, as->group);
@@ -84,21 +84,23 @@ void expectSameInPlace(ir::KernelOp kernel, LoadedKernel& loaded, const std::vec
 
 void expectReference(const ProductCase& test) {
   auto context = makeContext();
-  for (const std::string& target : testTargets()) {
+  for (const std::string& target : test.targets) {
     std::vector<Tensor> inputs = test.inputs;
     std::optional<int64_t> nr;
+    bool inPairs = false;
     if (test.weights >= 0) {
       KernelMaker plain(*context);
       std::string error;
       auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(test.write(plain, Weights(std::nullopt)));
       ASSERT_TRUE(schedule) << target;
       nr = schedule.getAs<mlir::IntegerAttr>("nr").getInt();
-      std::vector<Tensor> packed = packedWeights(inputs[test.weights], *nr, test.as);
+      inPairs = schedule.contains("tiles");
+      std::vector<Tensor> packed = packedWeights(inputs[test.weights], *nr, test.as, inPairs);
       inputs.erase(inputs.begin() + test.weights);
       inputs.insert(inputs.begin() + test.weights, packed.begin(), packed.end());
     }
     KernelMaker maker(*context);
-    ir::KernelOp kernel = test.write(maker, Weights(nr, test.as));
+    ir::KernelOp kernel = test.write(maker, Weights(nr, test.as, inPairs));
     reference::Call call{.bindings = test.bindings, .seed = test.seed, .step = test.step};
     std::vector<Tensor> expected = reference::evaluate(kernel, inputs, call);
     LoadedKernel loaded(kernel, target);

@@ -10,13 +10,14 @@ namespace moec::testing {
 /// A weight as a kernel sees it: plain while the schedule is asked for nr, packed afterwards.
 class Weights {
 public:
-  explicit Weights(std::optional<int64_t> nr, const std::optional<WeightsAs>& as = {}) : nr_(nr), as_(as) {}
+  explicit Weights(std::optional<int64_t> nr, const std::optional<WeightsAs>& as = {}, bool inPairs = false) : nr_(nr), as_(as), inPairs_(inPairs) {}
   /// w of sizes (.., N, K), through moe.unpack when packed, and behind it converted back. Codes are two inputs.
   mlir::Value operator()(KernelMaker& maker, DType type, const std::vector<int64_t>& sizes) const;
 
 private:
   std::optional<int64_t> nr_;
   std::optional<WeightsAs> as_;
+  bool inPairs_;
 };
 
 using WriteKernel = std::function<ir::KernelOp(KernelMaker&, const Weights&)>;
@@ -30,9 +31,10 @@ struct ProductCase {
   int64_t rowsKept = -1; // rows behind are undefined and not compared
   uint64_t seed = 5;
   uint32_t step = 3;
-  std::optional<WeightsAs> as = {}; // how the packed weights are kept
+  std::optional<WeightsAs> as = {};                 // how the packed weights are kept
+  std::vector<std::string> targets = testTargets(); // that it is emitted for
 };
-/// Emits for every target that this machine runs; one thread and two, and results in arguments' memory, must give the same bits, and those agree with the
+/// Emits for each target; one thread and two, and results in arguments' memory, must give the same bits, and those agree with the
 /// reference.
 void expectReference(const ProductCase& test);
 

@@ -10,6 +10,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -212,11 +213,10 @@ TEST(CpuDevice, SaysWhatTheMachineLacks) {
   EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, "cpu:x86-64-v9: no CPU target of this moec");
   data.plans.clear();
   EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, "its targets: none");
-  bool isV4 = nativeCpuTarget() == "cpu:x86-64-v4";
   data = tinyProgramData();
-  data.plans[0].target = "cpu:x86-64-v4";
-  if (!isV4)
-    EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, "this CPU lacks avx512f");
+  for (auto [target, feature] : {std::pair("cpu:x86-64-v4", "avx512f"), {"cpu:x86-64-v4+amx", "amx-tile"}})
+    if (data.plans[0].target = target; std::ranges::count(missingFeatures(target), feature))
+      EXPECT_FAULT(CpuDevice({.threads = 1}).load(Program(data)), Fault::Device, std::string("this CPU lacks ") + feature);
 }
 
 TEST(CpuDevice, PrefersTheBestPlan) {
@@ -233,7 +233,9 @@ TEST(CpuTargets, TheBestOfThoseThatRunIsTheNativeOne) {
   EXPECT_EQ(names.front(), nativeCpuTarget());
   // Each level has what those below it have.
   EXPECT_EQ(names.back(), "cpu:x86-64-v2");
-  EXPECT_EQ(names.size(), nativeCpuTarget() == "cpu:x86-64-v4" ? 3u : nativeCpuTarget() == "cpu:x86-64-v3" ? 2u : 1u);
+  const char* levels[] = {"cpu:x86-64-v4+amx", "cpu:x86-64-v4", "cpu:x86-64-v3", "cpu:x86-64-v3+soft-tiles", "cpu:x86-64-v2"};
+  EXPECT_EQ(names, std::vector<std::string>(std::ranges::find(levels, names.front()), std::end(levels)));
+  EXPECT_NE(names.front(), "cpu:x86-64-v3+soft-tiles"); // never by itself
 }
 
 int openFiles() {

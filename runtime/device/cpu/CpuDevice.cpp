@@ -37,7 +37,9 @@ CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocato
 }
 
 std::unique_ptr<Executable> CpuDevice::load(const Program& program, Purpose purpose) {
-  return std::make_unique<CpuExecutable>(program, choosePlan(program, purpose), workers_, allocator_, kernelFiles_);
+  const Plan& plan = choosePlan(program, purpose);
+  requestRegisters(plan.target);
+  return std::make_unique<CpuExecutable>(program, plan, workers_, allocator_, kernelFiles_);
 }
 
 } // namespace moec

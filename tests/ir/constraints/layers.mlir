@@ -56,6 +56,14 @@ func.func @f(%w: tensor<3x2xf32>) {
 
 // -----
 
+func.func @f(%w: tensor<2x3xbf16>) {
+  // expected-error@+1 {{pack C3: what lies in pairs has a constant, even depth: it is 3}}
+  %y = moe.pack %w nr 2 pairs : tensor<2x3xbf16>
+  return
+}
+
+// -----
+
 func.func @f(%w: tensor<3x2xbf16>) {
   // expected-error@+1 {{quantize C1: w is f32 of at least 2 dimensions: it is bf16[3, 2]}}
   %c, %s = moe.quantize %w group 2 : tensor<3x2xbf16>
@@ -107,6 +115,14 @@ func.func @f(%p: tensor<3x2xf32>) {
 func.func @f(%p: tensor<3x2x4xf32>) {
   // expected-error@+1 {{unpack C2: n rows fill the panels, ceil(n / nr) of them: n is 13, nr is 4, there are 3 panels}}
   %y = moe.unpack %p n 13 : tensor<3x2x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%p: tensor<3x5x4xf32>) {
+  // expected-error@+1 {{unpack C3: what lies in pairs has a constant, even depth: it is 5}}
+  %y = moe.unpack %p n 12 pairs : tensor<3x5x4xf32>
   return
 }
 
