@@ -49,7 +49,7 @@ llvm::SmallVector<InPlace> behindProduct(ir::KernelOp kernel) {
 llvm::SmallVector<InPlace> inPlaceOf(ir::KernelOp kernel) {
   if (kernel.getKind() == "rows")
     return ofRows(kernel);
-  if (kernel.getKind() == "expert_up" || kernel.getKind() == "expert_mid")
+  if (kernel.getKind() == "expert_up" || kernel.getKind() == "expert_mid" || kernel.getKind() == "layer_grad")
     return behindProduct(kernel);
   return {};
 }

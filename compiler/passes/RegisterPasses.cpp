@@ -65,13 +65,15 @@ public:
   }
 };
 
-class JoinLayersPass : public PassWrapper<JoinLayersPass, OperationPass<ModuleOp>> {
+using Join = LogicalResult (*)(func::FuncOp function, codegen::KernelEmitter& emitter);
+
+class JoinPass : public PassWrapper<JoinPass, OperationPass<ModuleOp>> {
 public:
-  JoinLayersPass() = default;
-  JoinLayersPass(const JoinLayersPass& other) : PassWrapper(other) {}
-  StringRef getArgument() const override { return "moe-join-layers"; }
-  StringRef getDescription() const override { return "the kernels of a small MoE layer in one"; }
-  StringRef getName() const override { return "moe-join-layers"; }
+  JoinPass(const char* name, const char* description, Join join) : name_(name), description_(description), join_(join) {}
+  JoinPass(const JoinPass& other) : PassWrapper(other), name_(other.name_), description_(other.description_), join_(other.join_) {}
+  StringRef getArgument() const override { return name_; }
+  StringRef getDescription() const override { return description_; }
+  StringRef getName() const override { return name_; }
   void runOnOperation() override {
     std::string error;
     auto emitter = codegen::makeEmitter(target, error);
@@ -80,11 +82,15 @@ public:
       return signalPassFailure();
     }
     SmallVector<func::FuncOp> functions = functionsOf(getOperation());
-    if (functions.empty() || llvm::any_of(functions, [&](func::FuncOp function) { return failed(joinLayers(function, *emitter)); }))
+    if (functions.empty() || llvm::any_of(functions, [&](func::FuncOp function) { return failed(join_(function, *emitter)); }))
       signalPassFailure();
   }
 
   Option<std::string> target{*this, "target", llvm::cl::desc("whose emitter is asked"), llvm::cl::init("cuda:sm_90a")};
+
+private:
+  const char *name_, *description_;
+  Join join_;
 };
 
 struct Entry {
@@ -114,7 +120,8 @@ void registerPasses() {
     registerPass([entry] { return std::make_unique<CalledPass>(entry.name, entry.description, entry.body); });
   registerPass([] { return std::make_unique<MakeTrainingPass>(); });
   registerPass([] { return std::make_unique<AssignBuffersPass>(); });
-  registerPass([] { return std::make_unique<JoinLayersPass>(); });
+  registerPass([] { return std::make_unique<JoinPass>("moe-join-layers", "the kernels of a small MoE layer in one", joinLayers); });
+  registerPass([] { return std::make_unique<JoinPass>("moe-join-gradients", "those of the way back through its experts", joinGradients); });
 }
 
 } // namespace moec::compiler

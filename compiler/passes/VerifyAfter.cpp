@@ -41,6 +41,8 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<SliceOp, ConcatOp, RandomOp, AttentionGradOp>(op);
   if (kind == "weight_grad")
     return isa<GroupedWeightGradOp, ExpertSumsOp, RandomOp>(op);
+  if (kind == "layer_grad")
+    return isa<DispatchOp, RowWeightsOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, GroupedWeightGradOp, ExpertSumsOp, ReduceOp>(op);
   if (kind == "sums")
     return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "update")
