@@ -33,7 +33,7 @@ public:
   virtual ~KernelEmitter() = default;
   /// "cpu:x86-64-v3".
   virtual std::string target() const = 0;
-  /// Of a kernel of kind `moe_layer`: whether it is better than the kernels of its layer's parts.
+  /// Of a kernel of kind `moe_layer` or `layer_grad`: whether it is better than the kernels of its parts.
   virtual LayerChoice chooseLayer(ir::KernelOp layer) = 0;
   /// Whether there are kernels of kind `weight_update`.
   virtual bool updatesWeights() const { return false; }

@@ -130,8 +130,10 @@ public:
     auto schedule = [&] {
       compilation_.target = target;
       // Small layers in one launch read weights as the model has them.
-      bool joins = options_.weightsAs.empty();
+      bool joins = options_.weightsAs.empty(), joinsGradients = trains && !options_.wayBackByParts;
       return success((!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter_); })) &&
+                     // Of a way back in one launch the products are no kernels whose updates could stand behind them.
+                     (!joinsGradients || pass("join gradients", [&](func::FuncOp function) { return joinGradients(function, *emitter_); })) &&
                      pass("move updates", [&](func::FuncOp function) { return moveUpdates(function, *emitter_); }) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
                      passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", pack));

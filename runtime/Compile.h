@@ -39,6 +39,7 @@ struct CompileOptions {
   bool accumulate = false;          // with train: gradients add up over calls until they are applied
   bool recompute = false;           // with train: what is cheap is computed again on the way back, not saved: less memory, more work
   bool inputGradients = false;      // with train: a call gives the gradients of its inputs of floats too, as "gradient.<input>"
+  bool wayBackByParts = false;      // with train: no target has the way back through experts in one launch, so that plans for CPUs and for GPUs can be compared
   bool statistics = false;          // with train or evaluate: gates tell what they chose, as results "<gate>.load", "<gate>.dropped" and "<gate>.non_finite"
   bool record =
       false; // gates tell what they did: results "<gate>.choices" i32 (T, K), in front of capacity, "<gate>.weights" and "<gate>.kept"; not of generation

@@ -49,7 +49,8 @@ llvm::SmallVector<InPlace> behindProduct(ir::KernelOp kernel) {
 llvm::SmallVector<InPlace> inPlaceOf(ir::KernelOp kernel) {
   if (kernel.getKind() == "rows")
     return ofRows(kernel);
-  if (kernel.getKind() == "expert_up" || kernel.getKind() == "expert_mid" || kernel.getKind() == "weight_update")
+  llvm::StringRef kind = kernel.getKind();
+  if (kind == "expert_up" || kind == "expert_mid" || kind == "layer_grad" || kind == "weight_update")
     return behindProduct(kernel);
   return {};
 }

@@ -4,6 +4,7 @@
 #include "codegen/analysis/Operands.h"
 #include "codegen/cpu/Candidates.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/LayerGradSchedule.h"
 #include "codegen/cpu/ObjectCompiler.h"
 
 #include <fmt/format.h>
@@ -40,6 +41,7 @@ constexpr Kind kKinds[] = {
     {"places", buildPlaces, schedulePlaces, RowBits::Own},
     {"swipe", buildSwipe, scheduleSwipe, RowBits::Own},
     {"moe_layer", buildLayer, scheduleLayer, RowBits::Own},
+    {"layer_grad", buildLayerGrad, scheduleLayerGrad},
 };
 
 const Kind* kindOf(ir::KernelOp kernel) { return findKind(kKinds, kernel, "CPU"); }
@@ -51,7 +53,9 @@ mlir::DictionaryAttr CpuEmitter::chooseSchedule(ir::KernelOp kernel) {
   return kind ? kind->schedule(kernel, target_) : nullptr;
 }
 
-LayerChoice CpuEmitter::chooseLayer(ir::KernelOp layer) { return cpu::chooseLayer(layer, target_); }
+LayerChoice CpuEmitter::chooseLayer(ir::KernelOp layer) {
+  return layer.getKind() == "layer_grad" ? chooseLayerGrad(layer, target_) : cpu::chooseLayer(layer, target_);
+}
 
 std::vector<mlir::DictionaryAttr> CpuEmitter::candidates(ir::KernelOp kernel, mlir::DictionaryAttr schedule) {
   return candidatesOf(kernel, schedule, chooseSchedule(kernel), target_);

@@ -25,6 +25,7 @@ mlir::LogicalResult buildGate(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildPlaces(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildSwipe(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLayer(KernelBuilder& k, ir::KernelOp kernel); // moe_layer
+mlir::LogicalResult buildLayerGrad(KernelBuilder& k, ir::KernelOp kernel);
 
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
@@ -46,6 +47,7 @@ mlir::DictionaryAttr scheduleGate(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr schedulePlaces(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleSwipe(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleLayer(ir::KernelOp kernel, const CpuTarget& target);
+mlir::DictionaryAttr scheduleLayerGrad(ir::KernelOp kernel, const CpuTarget& target);
 
 /// Of a kernel of kind `moe_layer`: whether it is better than the kernels of its layer's parts.
 LayerChoice chooseLayer(ir::KernelOp kernel, const CpuTarget& target);

@@ -83,7 +83,11 @@ mlir::DictionaryAttr CudaEmitter::chooseSchedule(ir::KernelOp kernel) {
   return kind ? kind->schedule(kernel, target_) : nullptr;
 }
 
-LayerChoice CudaEmitter::chooseLayer(ir::KernelOp layer) { return cuda::chooseLayer(layer, target_); }
+LayerChoice CudaEmitter::chooseLayer(ir::KernelOp layer) {
+  if (layer.getKind() == "layer_grad")
+    return {false, "GPUs have no kernel of its kind"};
+  return cuda::chooseLayer(layer, target_);
+}
 
 // The name comes from the kernel alone, so that a user's text keeps its file's name when its contents change.
 std::string CudaEmitter::symbolOf(ir::KernelOp kernel) {

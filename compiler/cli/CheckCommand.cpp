@@ -123,6 +123,8 @@ void check(const CheckFlags& flags) {
   // With gradients as states, each of them can be compared by itself.
   CompileOptions compile{
       .targets = targetsFor({device, against}), .drawsAsInputs = flags.draws.has_value(), .checkSizes = !flags.full, .accumulate = flags.train};
+  auto isOfGpu = [](const std::string& target) { return target.starts_with("cuda:"); };
+  compile.wayBackByParts = flags.train && std::ranges::any_of(compile.targets, isOfGpu) && !std::ranges::all_of(compile.targets, isOfGpu);
   Program program = openProgram(flags, compile).program;
   CommonOptions anyTarget = flags; // parameters and inputs are the same for all of them
   anyTarget.targets.clear();
@@ -162,7 +164,8 @@ void addCheckCommand(CLI::App& app) {
   addOption(*command, "--against", flags->against, "the device that is right (default reference)")->type_name("DEVICE");
   auto* train = addFlag(
       *command, "--train", flags->train,
-      "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate, so that gradients are stored");
+      "two steps of training, and with them every gradient, updated parameter and state; a model is compiled with --accumulate, so that gradients are stored, and for a CPU and a "
+      "GPU with the way back through experts in parts, as GPUs have it");
   addFlag(*command, "--recompute", flags->recompute, "with --train: the plan that computes again what is cheap")->needs(train);
   addEvaluateFlags(*command, *flags, "the plan for evaluation, not that for inference");
   addGenerateFlags(*command, *flags);

@@ -35,8 +35,8 @@ ProgramKey ProgramKey::of(std::span<const uint8_t> model, const std::string& fil
   for (auto [flag, given] :
        {std::pair("--draws-as-inputs", options.drawsAsInputs), std::pair("-g", options.debugInfo), std::pair("--invariant", options.invariant),
         std::pair("--train", options.train), std::pair("--accumulate", options.accumulate), std::pair("--input-gradients", options.inputGradients),
-        std::pair("--recompute", options.recompute), std::pair("--record", options.record), std::pair("--replay", options.replay),
-        std::pair("--evaluate", options.evaluate), std::pair("record and replay of steps alone", options.ofStepsAlone),
+        std::pair("the way back by parts", options.wayBackByParts), std::pair("--recompute", options.recompute), std::pair("--record", options.record),
+        std::pair("--replay", options.replay), std::pair("--evaluate", options.evaluate), std::pair("record and replay of steps alone", options.ofStepsAlone),
         std::pair("--non-finite error", options.nonFinite == NonFiniteLogits::Error), std::pair("--statistics", options.statistics),
         std::pair("the model's check sizes", options.checkSizes)})
     if (given)

@@ -18,6 +18,11 @@ std::string nameInWords(Operation* op) {
   return op->getName().stripDialect().str();
 }
 
+void addReason(KernelOp kernel, const std::string& why) {
+  std::string before = kernel.getReason().value_or("").str();
+  kernel.setReasonAttr(StringAttr::get(kernel.getContext(), before.empty() ? why : before + "; " + why));
+}
+
 LogicalResult sortBody(func::FuncOp function) { return success(sortTopologically(&function.getBody().front())); }
 
 bool Cluster::isConvex() const {
@@ -341,6 +346,26 @@ void Cluster::addSumsOfRows(Value rows) {
     sum.getXMutable().set(rows);
     if (!addIfConvex(sum))
       sum.getXMutable().set(before);
+  }
+}
+
+void Cluster::gather() {
+  auto isBefore = [](Operation* a, Operation* b) { return a->isBeforeInBlock(b); };
+  Operation *first = *llvm::min_element(ops_, isBefore), *last = *llvm::max_element(ops_, isBefore), *behind = last;
+  llvm::SmallPtrSet<Operation*, 8> needsMembers;
+  SmallVector<Operation*> span;
+  for (Operation* op = first; op != last; op = op->getNextNode())
+    span.push_back(op);
+  for (Operation* op : span) {
+    if (contains(op)) {
+      needsMembers.insert(op);
+    } else if (llvm::any_of(op->getOperands(), [&](Value operand) { return needsMembers.contains(operand.getDefiningOp()); })) {
+      needsMembers.insert(op);
+      op->moveAfter(behind);
+      behind = op;
+    } else {
+      op->moveBefore(first);
+    }
   }
 }
 

@@ -43,6 +43,10 @@ public:
   /// Adds an op unless a way then led out of the cluster and back.
   bool addIfConvex(mlir::Operation* op);
 
+  /// Puts the members, which are convex, one behind the other: what stands between them goes in front of the first, or behind the last where it needs one of
+  /// them.
+  void gather();
+
   /// Replaces the ops by a moe.kernel whose label is the root's path. Constants are copied into the region. Fails with a diagnostic when
   /// the cluster is not convex.
   mlir::FailureOr<ir::KernelOp> outline(llvm::StringRef kind, llvm::StringRef reason);
@@ -71,6 +75,9 @@ bool isFree(mlir::Operation* op);
 
 /// "gelu", "a matmul kernel": what comes behind a value, for `explain`.
 std::string nameInWords(mlir::Operation* op);
+
+/// Adds to why a kernel is as it is.
+void addReason(ir::KernelOp kernel, const std::string& why);
 
 /// Restores def-before-use order after kernels were made.
 mlir::LogicalResult sortBody(mlir::func::FuncOp function);

@@ -14,11 +14,6 @@ namespace moec::compiler {
 
 namespace {
 
-void addReason(KernelOp kernel, const std::string& why) {
-  std::string before = kernel.getReason().value_or("").str();
-  kernel.setReasonAttr(StringAttr::get(kernel.getContext(), before.empty() ? why : before + "; " + why));
-}
-
 /// A gate's kernel and the kernels of experts that use its routing, in order.
 class Layer {
 public:
@@ -99,22 +94,10 @@ std::string Layer::obstacle() {
 }
 
 void Layer::gather() {
-  llvm::SmallPtrSet<Operation*, 8> needsParts;
-  Operation* behind = parts_.back();
-  SmallVector<Operation*> span;
-  for (Operation* op = gate_; op != parts_.back().getOperation(); op = op->getNextNode())
-    span.push_back(op);
-  for (Operation* op : span) {
-    if (isPart(op) || llvm::any_of(op->getOperands(), [&](Value operand) { return needsParts.contains(operand.getDefiningOp()); })) {
-      needsParts.insert(op);
-      if (isPart(op))
-        continue;
-      op->moveAfter(behind);
-      behind = op;
-    } else {
-      op->moveBefore(gate_);
-    }
-  }
+  Cluster parts(gate_);
+  for (KernelOp part : parts_)
+    parts.add(part);
+  parts.gather();
 }
 
 KernelOp Layer::joined() {

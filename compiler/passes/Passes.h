@@ -42,6 +42,8 @@ mlir::LogicalResult boundRows(mlir::func::FuncOp function);
 
 /// The kernels of a MoE layer become one where the target's emitter wants it so; a layer whose kernels have schedules already stays as it is.
 mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
+/// The same of the kernels of the way back through its experts.
+mlir::LogicalResult joinGradients(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
 
 /// The updates of weights go into the kernels that make their gradients, which nothing else needs, where the target's emitter writes such kernels.
 mlir::LogicalResult moveUpdates(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);

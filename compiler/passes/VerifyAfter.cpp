@@ -43,6 +43,8 @@ bool mayHold(StringRef kind, Operation* op) {
     return isa<GroupedWeightGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "weight_update")
     return mayHold("matmul", op) || mayHold("weight_grad", op) || isa<ReshapeOp>(op);
+  if (kind == "layer_grad")
+    return isa<DispatchOp, RowWeightsOp, UnpackOp, TransposeOp, GroupedMatmulOp, ExpertRowsOp, GroupedWeightGradOp, ExpertSumsOp, ReduceOp>(op);
   if (kind == "sums")
     return isa<EmbeddingGradOp, RelativeBiasGradOp, ExpertSumsOp, RandomOp>(op);
   if (kind == "update")

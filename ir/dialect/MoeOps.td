@@ -549,6 +549,8 @@ def Moe_KernelOp : Moe_Op<"kernel", [IsolatedFromAbove, SingleBlock, Pure]> {
     - expert_mid: the same without dispatch.
     - expert_down: [weights or transpose,] grouped_matmul, expert_rows, elementwise, combine, then elementwise ops of the result's shape.
     - moe_layer: what gate, expert_up, expert_mid and expert_down hold, of one layer.
+    - layer_grad: dispatch of arguments, row_weights, one [weights or transpose,] grouped_matmul of dispatched rows, expert_rows, elementwise ops on rows; of
+      these rows grouped_weight_grad, expert_sums, and sums over their columns.
     - pack: pack of one argument, of its transpose, or of rows of it (slice along axis 0); or of the cast of an argument of f32 to bf16; or of the codes and the scales of its quantize.
     Weights are unpack of an argument, and behind it cast or dequantize where they are converted.
     `label` is the path in the model. `schedule` is complete after the phase of that name. `reason` says why the fusion ends there.

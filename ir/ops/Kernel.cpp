@@ -14,9 +14,9 @@ static std::string listTypes(TypeRange types) {
 }
 
 LogicalResult KernelOp::verify() {
-  static constexpr StringRef known[] = {"matmul",    "rows",   "loops",          "attention",    "gate", "expert_up", "expert_mid", "expert_down",
-                                        "moe_layer", "pack",   "attention_grad", "weight_grad",  "sums", "totals",    "update",     "cached_attention",
-                                        "append",    "places", "swipe",          "weight_update"};
+  static constexpr StringRef known[] = {"matmul",    "rows",   "loops",          "attention",     "gate",      "expert_up", "expert_mid", "expert_down",
+                                        "moe_layer", "pack",   "attention_grad", "weight_grad",   "sums",      "totals",    "update",     "cached_attention",
+                                        "append",    "places", "swipe",          "weight_update", "layer_grad"};
   if (!llvm::is_contained(known, getKind()))
     return emitError() << "kernel C1: unknown kind \"" << getKind() << "\"; known: " << llvm::join(ArrayRef(known), ", ");
   Block& body = getBody().front();

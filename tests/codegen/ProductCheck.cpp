@@ -46,8 +46,9 @@ void compare(const Tensor& got, const Tensor& want, const ProductCase& test, con
   ASSERT_EQ(got.shape(), want.shape()) << where;
   ASSERT_EQ(got.dtype(), want.dtype()) << where;
   std::vector<double> a = got.toDoubles(), b = want.toDoubles();
-  if (test.rowsKept >= 0 && isFloat(got.dtype()) && got.shape().size() == 2) {
-    a.resize(std::min(a.size(), static_cast<size_t>(test.rowsKept * got.shape()[1])));
+  if (test.rowsKept >= 0 && isFloat(got.dtype()) && (got.shape().size() == 1 || got.shape().size() == 2)) {
+    int64_t columns = got.shape().size() == 1 ? 1 : got.shape()[1];
+    a.resize(std::min(a.size(), static_cast<size_t>(test.rowsKept * columns)));
     b.resize(a.size());
   }
   double largest = 0;

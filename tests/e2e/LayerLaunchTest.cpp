@@ -1,6 +1,7 @@
 // Small MoE layers in one launch. Of CUDA targets: in the plan, on the emulator against the CPU and the reference, and through dumps. Of the CPU: in the plan,
 // and to the bit against their parts.
 
+#include "runtime/Training.h"
 #include "runtime/Weights.h"
 #include "runtime/core/Error.h"
 #include "runtime/device/check/CheckDevice.h"
@@ -131,6 +132,46 @@ TEST(LayerLaunches, OfTheCpuHaveTheBitsOfTheirPartsByAnyNumberOfThreads) {
     CheckReport report = check(layer, openDevice("cpu"), openDevice("reference"), weights, inputs, {});
     EXPECT_TRUE(report.passed()) << report.describeFailures();
   }
+}
+
+// Also where cheap values are computed again: the way back reads others then, which are the same.
+TEST(LayerLaunches, OfTheWayBackHaveTheSameBitsByAnyNumberOfThreads) {
+  TemporaryFolder folder;
+  auto path = folder.path() / "layer.json";
+  for (const char* experts : {R"({"kind": "mlp", "count": 4, "hidden": 40, "activation": "gelu"})", R"({"kind": "gated_mlp", "count": 4, "hidden": 40})"})
+    for (const char* gate : {R"({"kind": "top_k", "top_k": 2})", R"({"kind": "top_2", "policy": "all", "capacity": 0.75})"}) {
+      SCOPED_TRACE(std::string(experts) + gate);
+      std::ofstream(path) << R"({"name": "layer", "inputs": {"x": {"shape": ["tokens", 24]}, "target": {"shape": ["tokens", 24], "for": "loss"}},
+        "model": [{"kind": "moe", "name": "y", "gate": )"
+                          << gate << R"(, "experts": )" << experts << R"(}],
+        "loss": {"kind": "mse", "prediction": "y", "target": "target"}, "optimizer": {"kind": "sgd"}, "check": {"tokens": 777}})";
+      auto compiledBy = [&](bool recompute) {
+        return compile(path, {.targets = {"cpu"}, .train = true, .recompute = recompute, .kernelCache = sharedKernels()});
+      };
+      auto planOf = [](const Program& program) -> const Plan& { return *std::ranges::find(program.data().plans, Purpose::Training, &Plan::purpose); };
+      Program program = compiledBy(false), again = compiledBy(true);
+      for (const Program* one : {&program, &again}) {
+        std::vector<std::string> kinds = kindsOf(planOf(*one));
+        EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "layer_grad"), 1);
+        EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "weight_grad"), 0);
+      }
+
+      TensorMap weights = initialWeights(planOf(program), 1), inputs = modelInputs(planOf(program));
+      auto trained = [&](const Program& one, int threads) {
+        Training training(one, "cpu", {.threads = threads});
+        training.load(weights);
+        for (int step = 0; step < 2; ++step)
+          training.step(inputs, {.learningRate = 0.1});
+        return training.weights();
+      };
+      TensorMap wanted = trained(program, 1);
+      for (auto [one, threads] : {std::pair(&program, 2), std::pair(&program, 5), std::pair(&again, 2)})
+        for (const auto& [name, got] : trained(*one, threads))
+          EXPECT_EQ(std::memcmp(got.data(), wanted.at(name).data(), got.bytes()), 0)
+              << name << ", " << threads << " threads" << (one == &again ? ", computed again" : "");
+      CheckReport report = checkTraining(program, openDevice("cpu"), openDevice("reference"), weights, inputs, {.learningRate = 0.1});
+      EXPECT_TRUE(report.passed()) << report.describeFailures();
+    }
 }
 
 TEST(LayerLaunches, ASizeOfTheCallKeepsThePartsAndSaysWhy) {

@@ -1,0 +1,301 @@
+// moe.kernel of kind `layer_grad`: the way back through a layer's experts.
+//   for each block of an expert's rows:   for each group of them
+//                                           rows of dy and of x by the routing's list, what is made of dy elementwise
+//                                           those of dy x panels, what is made of the products elementwise; per row the sum of some of it
+//                                           the block's sums += transposed rows x rows, and of rows alone
+//   for each expert, part of its results: the sums of its blocks, in their order, in f64
+// Blocks are a matter of the routing and the schedule: bits do not depend on the number of threads.
+#include "codegen/analysis/ProductPlans.h"
+#include "codegen/cpu/Epilogue.h"
+#include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/LayerGradSchedule.h"
+#include "codegen/cpu/RoutingView.h"
+#include "codegen/cpu/SumsOfRows.h"
+
+namespace moec::codegen::cpu {
+namespace {
+
+using Source = LayerGradPlan::Source;
+
+constexpr int64_t kJoinedRows = 8; // of a gradient, in an item that adds up blocks
+
+class LayerGradWriter {
+public:
+  LayerGradWriter(KernelBuilder& k, LayerGradPlan plan, const LayerGradSchedule& schedule) : k_(k), plan_(std::move(plan)), schedule_(schedule) {}
+  mlir::LogicalResult write();
+
+private:
+  /// Rows of a group, in scratch: whole panels wide, and a line apart from the next, so that they spread over L1.
+  struct Buffer {
+    Value base;
+    int64_t stride;
+  };
+  /// Values of rows that an epilogue makes.
+  struct Made {
+    llvm::SmallVector<size_t> places;
+    std::optional<Epilogue> epilogue;
+  };
+
+  int64_t whole(int64_t columns) const { return ceilDiv(columns, schedule_.nr) * schedule_.nr; }
+  mlir::LogicalResult makeEpilogue(Made& made, Source source, mlir::Value from);
+  bool isTerm(size_t place) const { return llvm::is_contained(plan_.terms, place); }
+  bool isKept(size_t place) const;
+  Value at(size_t place, Value row, Value column) { return k_.at(buffers_[place].base, k_.add(k_.mul(row, buffers_[place].stride), column), plan_.dtype); }
+  void layOut();
+  void block(Value item);
+  void gather(Value rows, Value expert);
+  void multiplyRows(Value rows, Value expert);
+  void apply(const Made& made, const Piece& piece, Value row, Value source);
+  void addUp(Value rows, Value partial, Value fresh);
+  void addUpRows(Value rows, Value partial, Value fresh);
+  void join();
+  void joinElements(Value expert, int64_t offset, Value first, Value count, Value address);
+
+  KernelBuilder& k_;
+  LayerGradPlan plan_;
+  LayerGradSchedule schedule_;
+  Size mostBlocks_;
+  Made ofGradient_, ofProduct_;
+  int64_t partial_ = 0;                     // elements of a block's sums
+  llvm::SmallVector<int64_t> grads_, sums_; // where each begins among them
+  unsigned workspace_ = 0;
+  // Of the group being written:
+  llvm::SmallVector<Buffer> buffers_;
+  Value start_, weights_, totals_; // its first row; of each row the choice's weight, and a vector of what its terms add up to
+};
+
+/// Whether a value's rows are read behind the ops that make them.
+bool LayerGradWriter::isKept(size_t place) const {
+  return place == 0 || llvm::any_of(plan_.weightGrads, [&](const auto& grad) { return grad.dy == place || grad.x == place; }) ||
+         llvm::any_of(plan_.sums, [&](const auto& sum) { return sum.rows == place; });
+}
+
+mlir::LogicalResult LayerGradWriter::makeEpilogue(Made& made, Source source, mlir::Value from) {
+  Values sinks;
+  for (auto [place, rows] : llvm::enumerate(plan_.rows))
+    if (rows.source == source) {
+      made.places.push_back(place);
+      sinks.push_back(rows.value);
+    }
+  std::vector<HeldValue> held;
+  if (plan_.ofRows)
+    held.push_back({plan_.ofRows.getResult(), [this](const Piece& piece) {
+                      Value weight = k_.at(weights_, k_.sub(piece.row, start_), plan_.dtype);
+                      return k_.broadcast(k_.loadElements(plan_.dtype, weight, 1), piece.lanes);
+                    }});
+  auto epilogue = Epilogue::make(k_, from, sinks, 0, std::move(held));
+  if (failed(epilogue))
+    return mlir::failure();
+  made.epilogue = *epilogue;
+  return mlir::success();
+}
+
+/// A block's sums: tiles of whole panels, and vectors.
+void LayerGradWriter::layOut() {
+  for (const auto& grad : plan_.weightGrads) {
+    grads_.push_back(partial_);
+    partial_ += plan_.rows[grad.dy].columns * whole(plan_.rows[grad.x].columns);
+  }
+  for (const auto& sum : plan_.sums) {
+    sums_.push_back(partial_);
+    partial_ += whole(plan_.rows[sum.rows].columns);
+  }
+  workspace_ = k_.addWorkspace(bytesOf(plan_.dtype, mostBlocks_ * Size(partial_)));
+}
+
+/// Stores what an epilogue makes of a piece, and adds it to the row's terms.
+void LayerGradWriter::apply(const Made& made, const Piece& piece, Value row, Value source) {
+  for (auto [place, result] : llvm::zip(made.places, made.epilogue->apply(piece, source))) {
+    if (isKept(place))
+      k_.storeElements(plan_.dtype, result, at(place, row, piece.column), piece.mask);
+    for (auto [given, number] : plan_.given)
+      if (given == place)
+        k_.storeElements(plan_.dtype, result, k_.at(k_.output(number), made.epilogue->offset(piece), plan_.dtype), piece.mask);
+    if (!isTerm(place))
+      continue;
+    Value term = piece.mask ? k_.choose(piece.mask, result, k_.zero(result.getType())) : result;
+    Value total = k_.at(totals_, k_.mul(row, piece.lanes), plan_.dtype);
+    k_.store(k_.add(k_.load(result.getType(), total), term), total);
+  }
+}
+
+void LayerGradWriter::gather(Value rows, Value expert) {
+  RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
+  DType dtype = plan_.dtype;
+  int64_t lanes = k_.lanes(dtype);
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  k_.loop(0, rows, 1, [&](Value row) {
+    Value place = k_.add(start_, row), choice = RoutingView::element(k_, routing.rowList(k_), place), token = k_.div(choice, plan_.choices);
+    if (plan_.ofRows)
+      k_.storeElements(dtype, k_.loadElements(dtype, k_.at(k_.input(plan_.weights), choice, dtype), 1), k_.at(weights_, row, dtype));
+    k_.store(k_.zero(vector), k_.at(totals_, k_.mul(row, lanes), dtype));
+    for (auto [i, of] : llvm::enumerate(plan_.rows)) {
+      if (of.source != Source::Tokens)
+        continue;
+      Value from = k_.at(k_.input(of.input), k_.mul(token, of.columns), dtype);
+      k_.vectorLoop(k_.index(of.columns), lanes, [&, i = i](Value column, Value mask) {
+        Value elements = k_.loadElements(dtype, k_.at(from, column, dtype), lanes, mask);
+        k_.storeElements(dtype, elements, at(i, row, column), mask);
+        if (i == 0)
+          apply(ofGradient_, {{}, place, expert, column, lanes, mask}, row, elements);
+      });
+    }
+  });
+}
+
+void LayerGradWriter::multiplyRows(Value rows, Value expert) {
+  DType dtype = plan_.dtype;
+  int64_t nr = schedule_.nr, lanes = k_.lanes(dtype), depth = plan_.width(), panels = *plan_.w.panels(nr).constant();
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  RegisterBlock registers{dtype, schedule_.rows, nr / lanes, dtype};
+  Matrix tile{k_.scratch(bytesOf(dtype, Size(schedule_.group * nr))), k_.index(nr)}, a{buffers_[0].base, k_.index(buffers_[0].stride)};
+  Value weights = k_.at(k_.input(plan_.w.input), k_.mul(expert, panels * depth * nr), dtype);
+  k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&](Value panel) {
+    multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * nr), dtype), k_.index(nr)}, k_.index(depth), tile, false);
+    Value first = k_.mul(panel, nr), columns = plan_.hidden() % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(plan_.hidden()), first));
+    k_.loop(0, rows, 1, [&](Value row) {
+      Value sums = k_.at(tile.base, k_.mul(row, nr), dtype);
+      k_.vectorLoop(columns, lanes, [&](Value column, Value mask) {
+        Piece piece{{}, k_.add(start_, row), expert, k_.add(first, column), lanes, mask};
+        apply(ofProduct_, piece, row, k_.load(vector, k_.at(sums, column, dtype)));
+      });
+    });
+  });
+  if (plan_.ofChoices)
+    k_.loop(0, rows, 1, [&](Value row) {
+      Value total = k_.sumLanes(k_.load(vector, k_.at(totals_, k_.mul(row, lanes), dtype)));
+      k_.storeElements(dtype, total, k_.at(k_.output(*plan_.ofChoices), k_.add(start_, row), dtype));
+    });
+}
+
+/// Adds the group's part to the block's sums, or begins them with it.
+void LayerGradWriter::addUp(Value rows, Value partial, Value fresh) {
+  DType dtype = plan_.dtype;
+  int64_t nr = schedule_.nr, lanes = k_.lanes(dtype);
+  RegisterBlock registers{dtype, schedule_.rows, nr / lanes, dtype};
+  for (auto [grad, begin] : llvm::zip(plan_.weightGrads, grads_)) {
+    const Buffer &dy = buffers_[grad.dy], &x = buffers_[grad.x];
+    int64_t columns = whole(plan_.rows[grad.x].columns);
+    Matrix a{dy.base, k_.index(1), k_.index(dy.stride)};
+    Value tiles = k_.at(partial, k_.index(begin), dtype);
+    k_.loop(k_.index(0), k_.index(columns), k_.index(nr), [&](Value column) {
+      multiply(k_, registers, k_.index(plan_.rows[grad.dy].columns), a, {k_.at(x.base, column, dtype), k_.index(x.stride)}, rows,
+               {k_.at(tiles, column, dtype), k_.index(columns)}, true, fresh);
+    });
+  }
+  addUpRows(rows, partial, fresh);
+}
+
+/// The same of sums of rows. Rows and sums have room for whole vectors.
+void LayerGradWriter::addUpRows(Value rows, Value partial, Value fresh) {
+  DType dtype = plan_.dtype;
+  int64_t lanes = k_.lanes(dtype);
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  for (auto [sum, begin] : llvm::zip(plan_.sums, sums_))
+    k_.loop(k_.index(0), k_.index(plan_.rows[sum.rows].columns), k_.index(lanes), [&, begin = begin, place = sum.rows](Value column) {
+      Value address = k_.at(partial, k_.add(column, begin), dtype);
+      Value before = k_.choose(fresh, k_.zero(vector), k_.load(vector, address));
+      Value after = k_.loop(k_.index(0), rows, k_.index(1), {before},
+                            [&](Value row, const Values& carried) { return Values{k_.add(carried[0], k_.load(vector, at(place, row, column)))}; })[0];
+      k_.store(after, address);
+    });
+}
+
+void LayerGradWriter::block(Value item) {
+  DType dtype = plan_.dtype;
+  int64_t line = 64 / static_cast<int64_t>(byteSize(dtype)), group = schedule_.group;
+  RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
+  ExpertBlock block = expertBlock(k_, routing, item, schedule_.block, schedule_.rows);
+  weights_ = k_.scratch(bytesOf(dtype, Size(group)));
+  totals_ = k_.scratch(bytesOf(dtype, Size(group * k_.lanes(dtype))));
+  buffers_.clear();
+  for (auto [place, rows] : llvm::enumerate(plan_.rows)) {
+    int64_t stride = ceilDiv(whole(rows.columns), line) * line + line;
+    buffers_.push_back({isKept(place) ? k_.scratch(bytesOf(dtype, Size(group * stride))) : Value(), stride});
+  }
+  k_.when(k_.compare(ir::Predicate::GE, block.expert, k_.index(0)), [&] {
+    Value partial = k_.at(k_.workspace(workspace_), k_.mul(item, partial_), dtype);
+    k_.loop(0, block.rows, group, [&](Value from) {
+      Value rows = k_.min(k_.index(group), k_.sub(block.rows, from));
+      start_ = k_.add(block.first, from);
+      gather(rows, block.expert);
+      multiplyRows(rows, block.expert);
+      addUp(rows, partial, k_.compare(ir::Predicate::EQ, from, k_.index(0)));
+    });
+  });
+}
+
+/// Elements [first, first + count) behind `offset` in the sums of all blocks of an expert, to where they go.
+void LayerGradWriter::joinElements(Value expert, int64_t offset, Value first, Value count, Value address) {
+  DType dtype = plan_.dtype;
+  int64_t lanes = k_.lanes(dtype);
+  RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
+  ExpertBlocks blocks = expertBlocks(k_, routing, expert, schedule_.block);
+  k_.vectorLoop(count, lanes, [&](Value i, Value mask) {
+    Value sum = k_.loop(blocks.begin, blocks.end, k_.index(1), {k_.zero(k_.vectorOf(k_.f64(), lanes))}, [&](Value block, const Values& carried) {
+      Value from = k_.add(k_.add(k_.mul(block, partial_), k_.index(offset)), k_.add(first, i));
+      Value element = k_.loadElements(dtype, k_.at(k_.workspace(workspace_), from, dtype), lanes, mask);
+      return Values{k_.add(carried[0], k_.toFloat(element, k_.f64()))};
+    })[0];
+    storeSums(k_, dtype, sum, k_.at(address, i, dtype), mask);
+  });
+}
+
+void LayerGradWriter::join() {
+  std::vector<StagePart> parts;
+  for (auto [grad, begin] : llvm::zip(plan_.weightGrads, grads_)) {
+    int64_t rows = plan_.rows[grad.dy].columns, columns = plan_.rows[grad.x].columns, items = ceilDiv(rows, kJoinedRows);
+    parts.push_back({Size(plan_.experts * items), [this, rows, columns, items, begin = begin, result = grad.result](Value item) {
+                       Value expert = k_.div(item, items), first = k_.mul(k_.rem(item, items), kJoinedRows);
+                       k_.loop(first, k_.min(k_.add(first, kJoinedRows), k_.index(rows)), k_.index(1), [&](Value row) {
+                         Value to = k_.mul(k_.add(k_.mul(expert, rows), row), columns);
+                         joinElements(expert, begin, k_.mul(row, whole(columns)), k_.index(columns), k_.at(k_.output(result), to, plan_.dtype));
+                       });
+                     }});
+  }
+  for (auto [sum, begin] : llvm::zip(plan_.sums, sums_)) {
+    int64_t columns = plan_.rows[sum.rows].columns;
+    parts.push_back({Size(plan_.experts), [this, columns, begin = begin, result = sum.result](Value expert) {
+                       joinElements(expert, begin, k_.index(0), k_.index(columns), k_.at(k_.output(result), k_.mul(expert, columns), plan_.dtype));
+                     }});
+  }
+  if (!parts.empty())
+    k_.stage(itemsOf(parts), mostBlocks_ * Size(partial_), [&](Value item) { writePart(k_, item, parts); });
+}
+
+mlir::LogicalResult LayerGradWriter::write() {
+  if (failed(makeEpilogue(ofGradient_, Source::Gradient, plan_.gradient.getResult())) ||
+      failed(makeEpilogue(ofProduct_, Source::Product, plan_.product.getResult())))
+    return mlir::failure();
+  mostBlocks_ = mostExpertBlocks(plan_.count, plan_.experts, schedule_.block);
+  layOut();
+  k_.stage(mostBlocks_, plan_.count * Size(plan_.operations()), [&](Value item) { block(item); });
+  join();
+  return mlir::success();
+}
+
+} // namespace
+
+mlir::LogicalResult buildLayerGrad(KernelBuilder& k, ir::KernelOp kernel) {
+  auto plan = LayerGradPlan::of(kernel);
+  if (failed(plan))
+    return mlir::failure();
+  auto schedule = LayerGradSchedule::of(kernel, *plan, k.target());
+  if (failed(schedule))
+    return mlir::failure();
+  return LayerGradWriter(k, *plan, *schedule).write();
+}
+
+mlir::DictionaryAttr scheduleLayerGrad(ir::KernelOp kernel, const CpuTarget& target) {
+  auto plan = LayerGradPlan::of(kernel);
+  if (failed(plan))
+    return {};
+  LayerGradSchedule schedule = chooseLayerGradSchedule(*plan, target);
+  if (auto why = schedule.illegal(target, *plan)) {
+    kernel.emitOpError("has no legal schedule: ") << *why;
+    return {};
+  }
+  return schedule.attr(kernel.getContext());
+}
+
+} // namespace moec::codegen::cpu

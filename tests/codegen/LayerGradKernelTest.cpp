@@ -1,0 +1,116 @@
+// Owner of: kernels of kind `layer_grad`. Every result is held against the reference interpreter.
+#include "runtime/core/Philox.h"
+#include "tests/codegen/ProductCheck.h"
+
+#include <gtest/gtest.h>
+
+namespace moec::testing {
+namespace {
+
+std::string text(int64_t value) { return std::to_string(value); }
+
+struct LayerGradCase {
+  const char* name;
+  DType type;
+  int64_t tokens, experts, choices, width, hidden, depth; // of dy, of the product, of x
+  int32_t (*expert)(int64_t row);
+};
+void PrintTo(const LayerGradCase& one, std::ostream* stream) { *stream << one.name; }
+
+int32_t any(int64_t row, uint32_t experts) { return static_cast<int32_t>(draw(3, 1, 0, static_cast<uint64_t>(row))[0] % experts); }
+
+const LayerGradCase cases[] = {
+    {"mixed", DType::F32, 137, 5, 2, 51, 70, 29, [](int64_t row) { return any(row, 5); }},
+    {"mixedWide", DType::F64, 61, 3, 2, 24, 40, 33, [](int64_t row) { return any(row, 3); }},
+    {"wholePanels", DType::F32, 600, 4, 2, 32, 32, 32, [](int64_t row) { return any(row, 4); }},
+    {"emptyExperts", DType::F32, 11, 8, 2, 24, 33, 24, [](int64_t row) { return row % 2 ? 6 : 1; }},
+    {"blocksOfOne", DType::F32, 1500, 4, 1, 17, 40, 9, [](int64_t) { return 2; }},
+    {"someDropped", DType::F64, 29, 3, 3, 13, 19, 13, [](int64_t row) { return row % 4 == 0 || row < 3 ? -1 : any(row, 3); }},
+    {"allDropped", DType::F32, 6, 3, 2, 5, 9, 5, [](int64_t) { return -1; }},
+    {"oneToken", DType::F32, 1, 4, 2, 40, 7, 40, [](int64_t row) { return row ? 3 : 0; }},
+    {"noToken", DType::F32, 0, 4, 2, 8, 8, 8, [](int64_t) { return 0; }},
+};
+
+class LayerGradKernels : public ::testing::TestWithParam<LayerGradCase> {
+protected:
+  const LayerGradCase& c() const { return GetParam(); }
+
+  /// What all kernels here read, in order.
+  struct Inputs {
+    mlir::Value routing, dy, weights, w, bias, x, before, gate;
+  };
+  Inputs inputsOf(KernelMaker& maker, const Weights& weights) const {
+    std::string rows = text(c().choices) + "*t";
+    Inputs in;
+    in.routing = maker.routing(c().experts, "t", c().choices);
+    in.dy = maker.tensor(c().type, {"t", text(c().width)});
+    in.weights = maker.tensor(c().type, {"t", text(c().choices)});
+    in.w = weights(maker, c().type, {c().experts, c().hidden, c().width});
+    in.bias = maker.tensor(c().type, {text(c().experts), text(c().width)});
+    in.x = maker.tensor(c().type, {"t", text(c().depth)});
+    in.before = maker.tensor(c().type, {rows, text(c().hidden)});
+    in.gate = maker.tensor(c().type, {rows, text(c().hidden)});
+    return in;
+  }
+  mlir::Value sumOf(KernelMaker& maker, mlir::Value a, mlir::Value b) const {
+    mlir::OpBuilder& builder = maker.builder();
+    return maker.make<ir::ReduceOp>(ir::ReduceKindAttr::get(builder.getContext(), ir::ReduceKind::Sum), maker.make<ir::MulOp>(a, b),
+                                    builder.getI64IntegerAttr(1));
+  }
+  using Write = std::function<mlir::SmallVector<mlir::Value>(KernelMaker&, const Inputs&)>;
+  void expectRows(const Write& write) const {
+    std::vector<int32_t> experts;
+    for (int64_t row = 0; row < c().tokens * c().choices; ++row)
+      experts.push_back(c().expert(row));
+    Tensor routing = routingTensor(experts, c().experts, c().choices);
+    int64_t rows = c().tokens * c().choices, kept = static_cast<const int32_t*>(routing.data())[c().experts];
+    // Rows behind the count are undefined: a kernel must not take them in.
+    auto rowsOf = [&](uint32_t seed) {
+      Tensor tensor = randomTensor(DType::F64, {rows, c().hidden}, seed);
+      for (int64_t i = kept * c().hidden; i < rows * c().hidden; ++i)
+        tensor.as<double>()[static_cast<size_t>(i)] = std::numeric_limits<double>::quiet_NaN();
+      return tensor.cast(c().type);
+    };
+    auto random = [&](const Shape& shape, uint32_t seed) { return randomTensor(c().type, shape, seed); };
+    expectReference({[&](KernelMaker& maker, const Weights& weights) { return maker.finish("layer_grad", write(maker, inputsOf(maker, weights))); },
+                     {routing, random({c().tokens, c().width}, 1), random({c().tokens, c().choices}, 2), random({c().experts, c().hidden, c().width}, 3),
+                      random({c().experts, c().width}, 4), random({c().tokens, c().depth}, 5), rowsOf(6), rowsOf(7)},
+                     3,
+                     {{"t", c().tokens}},
+                     std::max<int64_t>(rows, 2 * c().width),
+                     kept});
+  }
+};
+
+TEST_P(LayerGradKernels, allThatALayerNeeds) {
+  expectRows([&](KernelMaker& maker, const Inputs& in) -> mlir::SmallVector<mlir::Value> {
+    mlir::Value dy = maker.make<ir::DispatchOp>(in.dy, in.routing), x = maker.make<ir::DispatchOp>(in.x, in.routing);
+    mlir::Value ofRows = maker.make<ir::RowWeightsOp>(in.weights, in.routing), weighted = maker.make<ir::MulOp>(dy, ofRows);
+    mlir::Value product = maker.make<ir::GroupedMatmulOp>(dy, in.w, in.routing), hidden = in.gate;
+    mlir::Value before = maker.make<ir::MulOp>(maker.make<ir::MulOp>(product, ofRows), maker.make<ir::GeluGradOp>(in.before));
+    mlir::Value bias = maker.make<ir::ExpertRowsOp>(in.bias, in.routing);
+    return {maker.make<ir::AddOp>(sumOf(maker, product, hidden), sumOf(maker, dy, bias)),
+            maker.make<ir::ExpertSumsOp>(weighted, in.routing),
+            maker.make<ir::GroupedWeightGradOp>(weighted, hidden, in.routing),
+            maker.make<ir::ExpertSumsOp>(before, in.routing),
+            maker.make<ir::GroupedWeightGradOp>(before, x, in.routing),
+            before};
+  });
+}
+
+TEST_P(LayerGradKernels, gatedExpertsWithoutBiases) {
+  expectRows([&](KernelMaker& maker, const Inputs& in) -> mlir::SmallVector<mlir::Value> {
+    mlir::Value dy = maker.make<ir::DispatchOp>(in.dy, in.routing), x = maker.make<ir::DispatchOp>(in.x, in.routing);
+    mlir::Value ofRows = maker.make<ir::RowWeightsOp>(in.weights, in.routing), weighted = maker.make<ir::MulOp>(dy, ofRows);
+    mlir::Value product = maker.make<ir::GroupedMatmulOp>(dy, in.w, in.routing), active = maker.make<ir::SiluOp>(in.gate);
+    mlir::Value hidden = maker.make<ir::MulOp>(active, in.before), gradient = maker.make<ir::MulOp>(product, ofRows);
+    mlir::Value before = maker.make<ir::MulOp>(gradient, active), gate = maker.make<ir::MulOp>(maker.make<ir::MulOp>(gradient, in.before), in.gate);
+    return {maker.make<ir::GroupedWeightGradOp>(before, x, in.routing), sumOf(maker, product, hidden),
+            maker.make<ir::GroupedWeightGradOp>(weighted, hidden, in.routing), maker.make<ir::GroupedWeightGradOp>(gate, x, in.routing)};
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, LayerGradKernels, ::testing::ValuesIn(cases), [](const auto& info) { return std::string(info.param.name); });
+
+} // namespace
+} // namespace moec::testing

@@ -1,0 +1,210 @@
+// The way back through experts becomes one kernel, where an expert's weight and gradients stay in a CPU's cache; GPUs have no such kernel. What was combined is
+// not read: the gradient of a choice's weight is made of the hidden rows.
+// RUN: moec-opt %s --split-input-file -moe-join-gradients=target=cpu:x86-64-v3 | FileCheck %s
+// RUN: moec-opt %s --split-input-file -moe-join-gradients=target=cuda:sm_90a | FileCheck %s --check-prefix=CUDA
+
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!n = tensor<32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!b = tensor<4x32xf32>
+!c = tensor<4x64xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK: moe.kernel "expert_mid" "combined"
+// CHECK-NOT: moe.kernel
+// CHECK: %[[WAY:.*]]:6 = moe.kernel "layer_grad" "back"
+// CHECK-SAME: reason "one launch: an expert's weight and gradients, 24 KiB, stay in the cache"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: %[[DY:.*]] = moe.dispatch
+// CHECK-NEXT: %[[WEIGHTS:.*]] = moe.row_weights
+// CHECK-NEXT: %[[WEIGHTED:.*]] = moe.mul %[[DY]], %[[WEIGHTS]]
+// CHECK-NEXT: %[[W:.*]] = moe.transpose
+// CHECK-NEXT: %[[PRODUCT:.*]] = moe.grouped_matmul %[[DY]], %[[W]]
+// CHECK-NEXT: moe.mul %[[PRODUCT]]
+// CHECK-NEXT: moe.reduce  sum
+// CHECK-NEXT: moe.expert_rows
+// CHECK-NEXT: moe.mul %[[DY]]
+// CHECK-NEXT: moe.reduce  sum
+// CHECK-NEXT: moe.add
+// CHECK-NEXT: moe.mul %[[PRODUCT]], %[[WEIGHTS]]
+// CHECK-NEXT: %[[X:.*]] = moe.dispatch
+// CHECK-NEXT: moe.gelu_grad
+// CHECK-NEXT: %[[BEFORE:.*]] = moe.mul
+// CHECK-NEXT: moe.grouped_weight_grad %[[WEIGHTED]]
+// CHECK-NEXT: moe.expert_sums %[[WEIGHTED]]
+// CHECK-NEXT: moe.grouped_weight_grad %[[BEFORE]], %[[X]]
+// CHECK-NEXT: moe.expert_sums %[[BEFORE]]
+// CHECK: moe.kernel "loops" "behind"(%[[WAY]]#0)
+// CHECK-NOT: moe.kernel
+// CHECK: return
+// CUDA-LABEL: func.func @train_step
+// CUDA: moe.kernel "rows" "back"
+// CUDA-SAME: reason "not one launch with its experts' gradients: GPUs have no kernel of its kind"
+// CUDA: moe.kernel "expert_mid" "back"
+// CUDA-NOT: layer_grad
+// CUDA: return
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %hidden: !h, %before: !h, %w: !w, %bias: !b) -> (!n, !h, !w, !b, !v, !c) {
+  %o = moe.kernel "expert_mid" "combined"(%hidden, %route, %w) : (!h, !routing, !w) -> !r {
+  ^bb0(%0: !h, %1: !routing, %2: !w):
+    %3 = moe.grouped_matmul %0, %2, %1 : !h, !w, !routing
+    moe.yield %3 : !r
+  }
+  %c = moe.kernel "rows" "again"(%o, %bias, %route) : (!r, !b, !routing) -> !r {
+  ^bb0(%0: !r, %1: !b, %2: !routing):
+    %3 = moe.expert_rows %1, %2 : !b, !routing
+    %4 = moe.add %0, %3 : !r, !r
+    moe.yield %4 : !r
+  }
+  %d:2 = moe.kernel "rows" "back"(%dy, %route, %choices, %c) : (!t, !routing, !k, !r) -> (!r, !n) {
+  ^bb0(%0: !t, %1: !routing, %2: !k, %3: !r):
+    %4 = moe.dispatch %0, %1 : !t, !routing
+    %5 = moe.row_weights %2, %1 : !k, !routing
+    %6 = moe.mul %4, %5 : !r, tensor<32x1xf32>
+    %7 = moe.mul %4, %3 : !r, !r
+    %8 = moe.reduce sum %7 axis 1 : !r
+    moe.yield %6, %8 : !r, !n
+  }
+  %n = moe.kernel "loops" "behind"(%d#1) : (!n) -> !n {
+  ^bb0(%0: !n):
+    %1 = moe.neg %0 : !n
+    moe.yield %1 : !n
+  }
+  %g:2 = moe.kernel "weight_grad" "down"(%d#0, %hidden, %route) : (!r, !h, !routing) -> (!w, !b) {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    %4 = moe.expert_sums %0, %2 : !r, !routing
+    moe.yield %3, %4 : !w, !b
+  }
+  %m = moe.kernel "expert_mid" "back"(%d#0, %route, %w, %before) : (!r, !routing, !w, !h) -> !h {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %3: !h):
+    %4 = moe.transpose %2 [0, 2, 1] : !w
+    %5 = moe.grouped_matmul %0, %4, %1 : !r, !v, !routing
+    %6 = moe.gelu_grad %3 : !h
+    %7 = moe.mul %5, %6 : !h, !h
+    moe.yield %7 : !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %u:2 = moe.kernel "weight_grad" "up"(%m, %rows, %route) : (!h, !r, !routing) -> (!v, !c) {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    %4 = moe.expert_sums %0, %2 : !h, !routing
+    moe.yield %3, %4 : !v, !c
+  }
+  return %n, %m, %g#0, %g#1, %u#0, %u#1 : !n, !h, !w, !b, !v, !c
+}
+
+// -----
+
+// What the gradient of the last weight reads is not what was multiplied by it: nothing is known of what was combined.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!n = tensor<32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK-NOT: layer_grad
+// CHECK: return
+func.func @train_step(%dy: !t, %route: !routing, %choices: !k, %hidden: !h, %other: !h, %w: !w) -> (!n, !h, !w) {
+  %c = moe.kernel "expert_mid" "combined"(%other, %route, %w) : (!h, !routing, !w) -> !r {
+  ^bb0(%0: !h, %1: !routing, %2: !w):
+    %3 = moe.grouped_matmul %0, %2, %1 : !h, !w, !routing
+    moe.yield %3 : !r
+  }
+  %d:2 = moe.kernel "rows" "back"(%dy, %route, %choices, %c) : (!t, !routing, !k, !r) -> (!r, !n) {
+  ^bb0(%0: !t, %1: !routing, %2: !k, %3: !r):
+    %4 = moe.dispatch %0, %1 : !t, !routing
+    %5 = moe.row_weights %2, %1 : !k, !routing
+    %6 = moe.mul %4, %5 : !r, tensor<32x1xf32>
+    %7 = moe.mul %4, %3 : !r, !r
+    %8 = moe.reduce sum %7 axis 1 : !r
+    moe.yield %6, %8 : !r, !n
+  }
+  %g = moe.kernel "weight_grad" "down"(%d#0, %hidden, %route) : (!r, !h, !routing) -> !w {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    moe.yield %3 : !w
+  }
+  %m = moe.kernel "expert_mid" "back"(%d#0, %route, %w) : (!r, !routing, !w) -> !h {
+  ^bb0(%0: !r, %1: !routing, %2: !w):
+    %3 = moe.transpose %2 [0, 2, 1] : !w
+    %4 = moe.grouped_matmul %0, %3, %1 : !r, !v, !routing
+    moe.yield %4 : !h
+  }
+  return %d#1, %m, %g : !n, !h, !w
+}
+
+// -----
+
+// Elementwise kernels behind the product are parts of the way, as those of gated experts, whatever order they stand in.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK-NEXT: moe.kernel "layer_grad" "back"
+// CHECK-NOT: moe.kernel
+// CHECK: return
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %hidden: !h, %gate: !h, %up: !h, %w: !w) -> (!w, !v, !v) {
+  %d = moe.kernel "rows" "back"(%dy, %route, %choices) : (!t, !routing, !k) -> !r {
+  ^bb0(%0: !t, %1: !routing, %2: !k):
+    %3 = moe.dispatch %0, %1 : !t, !routing
+    %4 = moe.row_weights %2, %1 : !k, !routing
+    %5 = moe.mul %3, %4 : !r, tensor<32x1xf32>
+    moe.yield %5 : !r
+  }
+  %m = moe.kernel "expert_mid" "back"(%d, %route, %w) : (!r, !routing, !w) -> !h {
+  ^bb0(%0: !r, %1: !routing, %2: !w):
+    %3 = moe.transpose %2 [0, 2, 1] : !w
+    %4 = moe.grouped_matmul %0, %3, %1 : !r, !v, !routing
+    moe.yield %4 : !h
+  }
+  %a = moe.kernel "rows" "way.gate"(%m, %gate, %route) : (!h, !h, !routing) -> !h {
+  ^bb0(%0: !h, %1: !h, %2: !routing):
+    %3 = moe.mul %0, %1 : !h, !h
+    moe.yield %3 : !h
+  }
+  %b = moe.kernel "rows" "way.up"(%m, %up, %a, %route) : (!h, !h, !h, !routing) -> !h {
+  ^bb0(%0: !h, %1: !h, %2: !h, %3: !routing):
+    %4 = moe.mul %0, %1 : !h, !h
+    %5 = moe.mul %4, %2 : !h, !h
+    moe.yield %5 : !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %gb = moe.kernel "weight_grad" "up"(%b, %rows, %route) : (!h, !r, !routing) -> !v {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    moe.yield %3 : !v
+  }
+  %ga = moe.kernel "weight_grad" "gate"(%a, %rows, %route) : (!h, !r, !routing) -> !v {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    moe.yield %3 : !v
+  }
+  %g = moe.kernel "weight_grad" "down"(%d, %hidden, %route) : (!r, !h, !routing) -> !w {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    moe.yield %3 : !w
+  }
+  return %g, %ga, %gb : !w, !v, !v
+}
