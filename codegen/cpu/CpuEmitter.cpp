@@ -1,6 +1,7 @@
 #include "codegen/cpu/CpuEmitter.h"
 
 #include "codegen/KindTable.h"
+#include "codegen/analysis/Operands.h"
 #include "codegen/cpu/Candidates.h"
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/ObjectCompiler.h"
