@@ -2,6 +2,7 @@
 // For the tests of kernels made of matrix products: weights packed as the kernel's own schedule wants them, and results held against the
 // reference interpreter's.
 
+#include "codegen/analysis/InPlace.h"
 #include "runtime/core/WeightsAs.h"
 #include "tests/codegen/KernelHarness.h"
 
@@ -30,7 +31,8 @@ struct ProductCase {
   int64_t rowsKept = -1; // rows behind are undefined and not compared
   uint64_t seed = 5;
   uint32_t step = 3;
-  std::optional<WeightsAs> as = {}; // how the packed weights are kept
+  std::optional<WeightsAs> as = {};              // how the packed weights are kept
+  llvm::SmallVector<codegen::InPlace> over = {}; // results in arguments' memory beside those of inPlaceOf()
 };
 /// Emits for every target that this machine runs; one thread and two, and results in arguments' memory, must give the same bits, and those agree with the
 /// reference.
