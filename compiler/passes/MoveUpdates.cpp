@@ -4,6 +4,7 @@
 // that looks at whole rows), or something needs what the kernel gives before the weight is read last, all stays as it is. Stands behind the fusions, which are
 // the same for every target, and before choose-schedules: targets without such kernels keep products and one update.
 
+#include "codegen/analysis/TensorFamilies.h"
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Updates.h"
@@ -15,12 +16,11 @@
 
 using namespace mlir;
 using namespace moec::ir;
+using moec::codegen::isNumber;
 
 namespace moec::compiler {
 
 namespace {
-
-bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
 
 /// What hangs together with a tensor in a kernel of many tensors (`update`, `totals`).
 struct Part {
@@ -63,15 +63,6 @@ Part partOf(KernelOp kernel, BlockArgument argument) {
     }
   return part;
 }
-
-StringRef stateOf(Value value) {
-  while (auto reshape = value.getDefiningOp<ReshapeOp>())
-    value = reshape.getX();
-  auto read = value.getDefiningOp<ReadOp>();
-  return read ? read.getState() : StringRef();
-}
-
-WriteOp writeOf(Value output) { return output.hasOneUse() ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr; }
 
 /// The arguments that numbers of a kernel are made of.
 llvm::SetVector<BlockArgument> sourcesOf(const llvm::SetVector<Value>& numbers) {
@@ -127,7 +118,7 @@ private:
 bool MovedUpdate::findUsers() {
   for (Operation* user : gradient_.getUsers()) {
     auto kernel = dyn_cast<KernelOp>(user);
-    if (!kernel || (kernel.getKind() != "update" && kernel.getKind() != "totals"))
+    if (!kernel || kernel.getSchedule() || (kernel.getKind() != "update" && kernel.getKind() != "totals"))
       return false;
     KernelOp& place = kernel.getKind() == "update" ? update_ : totals_;
     if (place && place != kernel)
@@ -199,9 +190,6 @@ bool MovedUpdate::comesInTime() {
     for (Operation* user : work.pop_back_val()->getUsers())
       if (user != update_ && behind.insert(user).second)
         work.push_back(user);
-  std::set<StringRef> own;
-  for (unsigned output : outputs_)
-    own.insert(writeOf(update_.getResult(output)).getState());
   auto isBehind = [&](Value value) { return behind.contains(value.getDefiningOp()); };
   for (BlockArgument tensor : part_.tensors)
     if (tensor != argumentOf(update_, gradient_) && isBehind(update_.getInputs()[tensor.getArgNumber()]))
@@ -209,10 +197,12 @@ bool MovedUpdate::comesInTime() {
   for (BlockArgument source : sourcesOf(part_.numbers))
     if (Value input = update_.getInputs()[source.getArgNumber()]; isBehind(input) || written_.contains(stateOf(input)))
       return false;
+  auto readsWritten = [&](KernelOp kernel) { return llvm::any_of(kernel.getInputs(), [&](Value input) { return written_.contains(stateOf(input)); }); };
+  // What another update that moves writes counts too: two could wait for each other.
   for (Operation* op : behind)
-    if (auto kernel = dyn_cast<KernelOp>(op); kernel && llvm::any_of(kernel.getInputs(), [&](Value input) { return own.contains(stateOf(input)); }))
+    if (auto kernel = dyn_cast<KernelOp>(op); kernel && kernel.getKind() != "update" && readsWritten(kernel))
       return false;
-  return llvm::none_of(maker_.getInputs(), [&](Value input) { return written_.contains(stateOf(input)); });
+  return !readsWritten(maker_);
 }
 
 bool MovedUpdate::find() { return findUsers() && isRule() && isSumOfAll() && comesInTime(); }
@@ -417,7 +407,8 @@ void dropResults(KernelOp update) {
   update.erase();
 }
 
-bool makesGradients(KernelOp kernel) { return kernel && (kernel.getKind() == "matmul" || kernel.getKind() == "weight_grad"); }
+/// A schedule that was written by hand stays.
+bool makesGradients(KernelOp kernel) { return kernel && !kernel.getSchedule() && (kernel.getKind() == "matmul" || kernel.getKind() == "weight_grad"); }
 
 void moveUpdatesOf(KernelOp update, const std::set<StringRef>& written) {
   std::vector<MovedUpdate> moves;
@@ -425,7 +416,9 @@ void moveUpdatesOf(KernelOp update, const std::set<StringRef>& written) {
   Operation* first = update;
   for (Value input : llvm::to_vector(update.getInputs())) {
     auto maker = input.getDefiningOp<KernelOp>();
-    if (!makesGradients(maker) || llvm::any_of(moves, [&](const MovedUpdate& move) { return move.maker() == maker; }))
+    // One that another move reads beside its own gradient stays.
+    auto isTaken = [&](const MovedUpdate& move) { return move.maker() == maker || move.part().tensors.contains(argumentOf(update, input)); };
+    if (!makesGradients(maker) || llvm::any_of(moves, isTaken))
       continue;
     MovedUpdate move(maker, cast<OpResult>(input), written);
     if (!move.find())
