@@ -1,5 +1,7 @@
 #include "codegen/analysis/InPlace.h"
 
+#include "llvm/ADT/SetVector.h"
+
 namespace moec::codegen {
 
 namespace {
@@ -50,9 +52,25 @@ llvm::SmallVector<InPlace> inPlaceOf(ir::KernelOp kernel) {
   if (kernel.getKind() == "rows")
     return ofRows(kernel);
   llvm::StringRef kind = kernel.getKind();
-  if (kind == "expert_up" || kind == "expert_mid" || kind == "layer_grad" || kind == "weight_update")
+  if (kind == "expert_up" || kind == "expert_mid" || kind == "layer_grad")
     return behindProduct(kernel);
   return {};
+}
+
+SharedMemory sharedMemoryOf(ir::KernelOp kernel) {
+  llvm::SmallSetVector<unsigned, 4> inputs, outputs;
+  for (const InPlace& place : inPlaceOf(kernel)) {
+    inputs.insert(place.input);
+    outputs.insert(place.output);
+  }
+  if (kernel.getKind() == "weight_update")
+    for (mlir::BlockArgument argument : kernel.getBody().front().getArguments())
+      for (mlir::OpResult output : kernel->getResults())
+        if (argument.getType() == output.getType()) {
+          inputs.insert(argument.getArgNumber());
+          outputs.insert(output.getResultNumber());
+        }
+  return {inputs.takeVector(), outputs.takeVector()};
 }
 
 } // namespace moec::codegen

@@ -1,6 +1,6 @@
 #pragma once
-// Kernels that may write a result over an argument: of kinds `rows`, `expert_up`, `expert_mid` and `weight_update`. Reads the dialect; knows no buffers and no
-// target.
+// Kernels that may write a result over an argument: of kinds `rows`, `expert_up` and `expert_mid` where memory is saved by it, of kind `weight_update` where a
+// state is. Reads the dialect; knows no buffers and no target.
 
 #include "codegen/analysis/Operands.h"
 
@@ -14,9 +14,18 @@ struct InPlace {
 /// No two of a result, none of an argument:
 /// - of a kernel of kind `rows`: the gradient of a cross entropy over its scores, as large as they are. A row is read whole before it is written, and no other
 ///   reads it. Nothing where more is made of the scores.
-/// - of kinds `expert_up`, `expert_mid`, `layer_grad` and `weight_update`: results over what the elementwise ops behind the product read at the same element: a gated
-///   expert's rows over its other product, a gradient over the rows before the activation, a weight over itself. All that is read of an element is read before
-///   its results are written.
+/// - of kinds `expert_up`, `expert_mid` and `layer_grad`: results over what the elementwise ops behind the product read at the same element: a gated expert's
+/// rows
+///   over its other product, a gradient over the rows before the activation. All that is read of an element is read before its results are written.
 llvm::SmallVector<InPlace> inPlaceOf(ir::KernelOp kernel);
+
+/// Arguments and results, of which an argument may be in the memory of a result.
+struct SharedMemory {
+  llvm::SmallVector<unsigned, 4> inputs, outputs;
+};
+
+/// Those of inPlaceOf(). Of a kernel of kind `weight_update` those of equal types: a state is written over itself, and which argument that is its body does not
+/// say, as other tensors of the weight's shape may stand beside.
+SharedMemory sharedMemoryOf(ir::KernelOp kernel);
 
 } // namespace moec::codegen

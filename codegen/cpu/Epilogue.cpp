@@ -26,8 +26,8 @@ Epilogue::Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Va
   batch_.assign(sizes.begin(), sizes.begin() + batchDims);
   rows_.assign(sizes.begin() + batchDims, sizes.end() - 1);
   columns_ = sizes.back();
-  for (const InPlace& place : inPlaceOf(k.kernel()))
-    inPlace_.push_back(yieldOf(k.kernel())->getOperand(place.output));
+  for (unsigned output : sharedMemoryOf(k.kernel()).outputs)
+    inPlace_.push_back(yieldOf(k.kernel())->getOperand(output));
 }
 
 mlir::FailureOr<Epilogue> Epilogue::make(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims, std::vector<HeldValue> held,

@@ -98,9 +98,11 @@ void KernelBuilder::beginStage(const Size& items, const Size& operations) {
   std::string name = fmt::format("stage{}", stages_.size() - 1);
   auto function = LLVM::LLVMFuncOp::create(builder_, locationOf(name), name, type, LLVM::Linkage::Internal);
   llvm::SmallSet<unsigned, 8> shared; // results that may lie in arguments' memory, and these
-  for (const InPlace& place : inPlaceOf(kernel_))
-    for (unsigned buffer : {place.input, inputCount() + place.output})
-      shared.insert(kFirstBuffer + buffer);
+  SharedMemory memory = sharedMemoryOf(kernel_);
+  for (unsigned input : memory.inputs)
+    shared.insert(kFirstBuffer + input);
+  for (unsigned output : memory.outputs)
+    shared.insert(kFirstBuffer + inputCount() + output);
   unsigned end = kernel_.getKind() == "update" ? kFirstBuffer : arguments.size();
   for (unsigned i = kScratch; i < end; ++i)
     if (!shared.contains(i))

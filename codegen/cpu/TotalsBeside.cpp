@@ -5,9 +5,18 @@
 
 namespace moec::codegen::cpu {
 
+namespace {
+
+/// Of a kernel that updates a weight: a sum over all elements, seen as one row.
+bool isTotal(ir::KernelOp kernel, ir::ReduceOp reduce) {
+  return kernel.getKind() == "weight_update" && reduce && reduce.getKind() == ir::ReduceKind::Sum && ir::sizesOf(reduce.getX()).size() == 1;
+}
+
+} // namespace
+
 TotalsBeside::TotalsBeside(KernelBuilder& k, llvm::ArrayRef<unsigned> results) : k_(k) {
   for (unsigned result : results)
-    if (auto reduce = yieldOf(k.kernel())->getOperand(result).getDefiningOp<ir::ReduceOp>())
+    if (auto reduce = yieldOf(k.kernel())->getOperand(result).getDefiningOp<ir::ReduceOp>(); isTotal(k.kernel(), reduce))
       totals_.push_back({result, reduce});
     else
       stored_.push_back(result);

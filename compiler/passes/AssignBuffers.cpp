@@ -132,12 +132,6 @@ private:
     return states_[name.str()] = buffer;
   }
 
-  /// The state that the value is written to, in place; null when it is made for others.
-  static WriteOp writeOf(Value output) {
-    auto function = output.getDefiningOp()->getParentOfType<func::FuncOp>();
-    return output.hasOneUse() && listOf(function) != LaunchList::Prepare ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr;
-  }
-
   /// Whether an input's memory is free for a result of the same rows: made by a launch, nobody reads it behind the kernel, and neither is what a caller gets.
   bool diesIn(KernelOp kernel, unsigned input, Value output, std::optional<int> raggedBy) {
     Value made = kernel.getInputs()[input];
@@ -168,8 +162,9 @@ private:
     Operation* yield = kernel.getBody().front().getTerminator();
     llvm::DenseMap<Value, int> ragged = raggedValues(kernel);
     SmallVector<codegen::InPlace> places = codegen::inPlaceOf(kernel);
+    bool writesInPlace = listOf(kernel->getParentOfType<func::FuncOp>()) != LaunchList::Prepare;
     for (auto [number, output, value] : llvm::enumerate(kernel.getOutputs(), yield->getOperands())) {
-      if (WriteOp write = writeOf(output)) {
+      if (WriteOp write = writesInPlace ? writeOf(output) : nullptr) {
         writes.push_back(of_[output] = stateBuffer(write.getState(), cast<RankedTensorType>(output.getType())));
         continue;
       }

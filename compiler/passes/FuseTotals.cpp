@@ -2,18 +2,18 @@
 // fuse-updates: what updates need of the norm is computed here once, and a gradient is read twice, not made twice. Sums that states alone need, as the norm of
 // each parameter, are one kernel too. Sums over data stay where they are: their kernels are the loss's.
 
+#include "codegen/analysis/TensorFamilies.h"
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Updates.h"
 
 using namespace mlir;
 using namespace moec::ir;
+using moec::codegen::isNumber;
 
 namespace moec::compiler {
 
 namespace {
-
-bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
 
 /// A sum of all elements of a tensor whose size is known.
 bool isTotal(Operation* op) {

@@ -95,12 +95,7 @@ private:
 
 /// Whether an op reads what the function writes: computed in an update, it might come too late.
 bool readsWhatIsWritten(Operation* op, const std::set<StringRef>& written) {
-  return llvm::any_of(op->getOperands(), [&](Value operand) {
-    while (auto reshape = operand.getDefiningOp<ReshapeOp>())
-      operand = reshape.getX();
-    auto read = operand.getDefiningOp<ReadOp>();
-    return read && written.contains(read.getState());
-  });
+  return llvm::any_of(op->getOperands(), [&](Value operand) { return written.contains(stateOf(operand)); });
 }
 
 /// Free ops on single numbers that only updates need, in the order of the function.

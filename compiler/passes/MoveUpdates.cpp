@@ -4,23 +4,23 @@
 // that looks at whole rows), or something needs what the kernel gives before the weight is read last, all stays as it is. Stands behind the fusions, which are
 // the same for every target, and before choose-schedules: targets without such kernels keep products and one update.
 
+#include "codegen/analysis/TensorFamilies.h"
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/UpdateRest.h"
 #include "compiler/passes/Updates.h"
 
 #include "mlir/IR/IRMapping.h"
-#include "llvm/ADT/MapVector.h"
 
 #include <set>
 
 using namespace mlir;
 using namespace moec::ir;
+using moec::codegen::isNumber;
 
 namespace moec::compiler {
 
 namespace {
-
-bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
 
 /// What hangs together with a tensor in a kernel of many tensors (`update`, `totals`).
 struct Part {
@@ -63,15 +63,6 @@ Part partOf(KernelOp kernel, BlockArgument argument) {
     }
   return part;
 }
-
-StringRef stateOf(Value value) {
-  while (auto reshape = value.getDefiningOp<ReshapeOp>())
-    value = reshape.getX();
-  auto read = value.getDefiningOp<ReadOp>();
-  return read ? read.getState() : StringRef();
-}
-
-WriteOp writeOf(Value output) { return output.hasOneUse() ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr; }
 
 /// The arguments that numbers of a kernel are made of.
 llvm::SetVector<BlockArgument> sourcesOf(const llvm::SetVector<Value>& numbers) {
@@ -127,7 +118,7 @@ private:
 bool MovedUpdate::findUsers() {
   for (Operation* user : gradient_.getUsers()) {
     auto kernel = dyn_cast<KernelOp>(user);
-    if (!kernel || (kernel.getKind() != "update" && kernel.getKind() != "totals"))
+    if (!kernel || kernel.getSchedule() || (kernel.getKind() != "update" && kernel.getKind() != "totals"))
       return false;
     KernelOp& place = kernel.getKind() == "update" ? update_ : totals_;
     if (place && place != kernel)
@@ -199,9 +190,6 @@ bool MovedUpdate::comesInTime() {
     for (Operation* user : work.pop_back_val()->getUsers())
       if (user != update_ && behind.insert(user).second)
         work.push_back(user);
-  std::set<StringRef> own;
-  for (unsigned output : outputs_)
-    own.insert(writeOf(update_.getResult(output)).getState());
   auto isBehind = [&](Value value) { return behind.contains(value.getDefiningOp()); };
   for (BlockArgument tensor : part_.tensors)
     if (tensor != argumentOf(update_, gradient_) && isBehind(update_.getInputs()[tensor.getArgNumber()]))
@@ -209,31 +197,15 @@ bool MovedUpdate::comesInTime() {
   for (BlockArgument source : sourcesOf(part_.numbers))
     if (Value input = update_.getInputs()[source.getArgNumber()]; isBehind(input) || written_.contains(stateOf(input)))
       return false;
+  auto readsWritten = [&](KernelOp kernel) { return llvm::any_of(kernel.getInputs(), [&](Value input) { return written_.contains(stateOf(input)); }); };
+  // What another update that moves writes counts too: two could wait for each other.
   for (Operation* op : behind)
-    if (auto kernel = dyn_cast<KernelOp>(op); kernel && llvm::any_of(kernel.getInputs(), [&](Value input) { return own.contains(stateOf(input)); }))
+    if (auto kernel = dyn_cast<KernelOp>(op); kernel && kernel.getKind() != "update" && readsWritten(kernel))
       return false;
-  return llvm::none_of(maker_.getInputs(), [&](Value input) { return written_.contains(stateOf(input)); });
+  return !readsWritten(maker_);
 }
 
 bool MovedUpdate::find() { return findUsers() && isRule() && isSumOfAll() && comesInTime(); }
-
-/// Takes arguments that nothing reads out of a kernel.
-void dropUnread(KernelOp kernel) {
-  Block& body = kernel.getBody().front();
-  for (unsigned i = body.getNumArguments(); i-- > 0;)
-    if (body.getArgument(i).use_empty()) {
-      body.eraseArgument(i);
-      kernel.getInputsMutable().erase(i);
-    }
-}
-
-/// And what makes them.
-void eraseUnread(KernelOp kernel) {
-  for (Operation& op : llvm::make_early_inc_range(llvm::reverse(kernel.getBody().front())))
-    if (!isa<YieldOp>(op) && op.use_empty())
-      op.erase();
-  dropUnread(kernel);
-}
 
 void MovedUpdate::move(llvm::function_ref<Value(Value)> numberOf) {
   Block& before = maker_.getBody().front();
@@ -331,106 +303,23 @@ void MovedUpdate::move(llvm::function_ref<Value(Value)> numberOf) {
     totals_.setKind("loops");
 }
 
-/// The numbers of an update that kernels in front of it read, in a kernel of their own.
-class Numbers {
-public:
-  explicit Numbers(KernelOp update) : update_(update) {}
-
-  void add(const Part& part) {
-    for (Value number : part.numbers)
-      if (Operation* op = number.getDefiningOp(); op && !isa<ConstantOp>(op))
-        places_.try_emplace(number, places_.size());
-  }
-  /// In front of an op.
-  void make(Operation* at) {
-    if (places_.empty())
-      return;
-    llvm::SetVector<Value> inputs;
-    llvm::DenseSet<Value> needed;
-    for (const auto& [number, place] : places_)
-      needed.insert(number);
-    Block& body = update_.getBody().front();
-    for (Operation& op : llvm::reverse(body.without_terminator()))
-      if (needed.contains(op.getResult(0)))
-        needed.insert(op.operand_begin(), op.operand_end());
-    SmallVector<Type> types;
-    SmallVector<Value> yielded;
-    for (const auto& [number, place] : places_)
-      types.push_back(number.getType());
-    for (BlockArgument argument : body.getArguments())
-      if (needed.contains(argument))
-        inputs.insert(update_.getInputs()[argument.getArgNumber()]);
-    OpBuilder builder(at);
-    kernel_ = KernelOp::create(builder, update_.getLoc(), types, inputs.getArrayRef(), builder.getStringAttr("loops"), update_.getLabelAttr(),
-                               builder.getStringAttr("numbers that several updates read"), DictionaryAttr());
-    Block* own = builder.createBlock(&kernel_.getBody());
-    IRMapping mapping;
-    for (BlockArgument argument : body.getArguments())
-      if (needed.contains(argument))
-        mapping.map(argument, own->addArgument(argument.getType(), argument.getLoc()));
-    for (Operation& op : body.without_terminator())
-      if (needed.contains(op.getResult(0)))
-        builder.clone(op, mapping);
-    for (const auto& [number, place] : places_)
-      yielded.push_back(mapping.lookup(number));
-    YieldOp::create(builder, update_.getLoc(), yielded);
-  }
-  Value operator()(Value number) {
-    if (auto argument = dyn_cast<BlockArgument>(number))
-      return update_.getInputs()[argument.getArgNumber()];
-    return kernel_.getResult(places_.lookup(number));
-  }
-  /// The update reads them too.
-  void useInUpdate() {
-    for (auto [number, place] : places_) {
-      update_.getInputsMutable().append(kernel_.getResult(place));
-      number.replaceAllUsesWith(update_.getBody().front().addArgument(number.getType(), number.getLoc()));
-    }
-  }
-
-private:
-  KernelOp update_, kernel_;
-  llvm::MapVector<Value, unsigned> places_; // among the kernel's results
-};
-
-/// The update without results that are not written any more.
-void dropResults(KernelOp update) {
-  OpBuilder builder(update);
-  SmallVector<Value> kept, yielded;
-  SmallVector<Type> types;
-  Operation* yield = update.getBody().front().getTerminator();
-  for (auto [result, value] : llvm::zip(update->getResults(), yield->getOperands()))
-    if (!result.use_empty()) {
-      kept.push_back(result);
-      types.push_back(result.getType());
-      yielded.push_back(value);
-    }
-  yield->setOperands(yielded);
-  eraseUnread(update);
-  if (!kept.empty()) {
-    auto rest = KernelOp::create(builder, update.getLoc(), types, update.getInputs(), update.getKindAttr(), update.getLabelAttr(), update.getReasonAttr(),
-                                 DictionaryAttr());
-    rest.getBody().takeBody(update.getBody());
-    for (auto [before, after] : llvm::zip(kept, rest->getResults()))
-      before.replaceAllUsesWith(after);
-  }
-  update.erase();
-}
-
-bool makesGradients(KernelOp kernel) { return kernel && (kernel.getKind() == "matmul" || kernel.getKind() == "weight_grad"); }
+/// A schedule that was written by hand stays.
+bool makesGradients(KernelOp kernel) { return kernel && !kernel.getSchedule() && (kernel.getKind() == "matmul" || kernel.getKind() == "weight_grad"); }
 
 void moveUpdatesOf(KernelOp update, const std::set<StringRef>& written) {
   std::vector<MovedUpdate> moves;
-  Numbers numbers(update);
+  UpdateNumbers numbers(update);
   Operation* first = update;
   for (Value input : llvm::to_vector(update.getInputs())) {
     auto maker = input.getDefiningOp<KernelOp>();
-    if (!makesGradients(maker) || llvm::any_of(moves, [&](const MovedUpdate& move) { return move.maker() == maker; }))
+    // One that another move reads beside its own gradient stays.
+    auto isTaken = [&](const MovedUpdate& move) { return move.maker() == maker || move.part().tensors.contains(argumentOf(update, input)); };
+    if (!makesGradients(maker) || llvm::any_of(moves, isTaken))
       continue;
     MovedUpdate move(maker, cast<OpResult>(input), written);
     if (!move.find())
       continue;
-    numbers.add(move.part());
+    numbers.add(move.part().numbers);
     first = maker->isBeforeInBlock(first) ? maker : first;
     moves.push_back(std::move(move));
   }

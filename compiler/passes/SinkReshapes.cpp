@@ -2,17 +2,17 @@
 // or combine will make; what y is made of for this op alone is made in x's shape. Comes before the fusions of products: they follow uses from op to op and
 // would stop at the reshape.
 
+#include "codegen/analysis/TensorFamilies.h"
 #include "compiler/passes/Cluster.h"
 #include "compiler/passes/Passes.h"
 
 using namespace mlir;
 using namespace moec::ir;
+using moec::codegen::isNumber;
 
 namespace moec::compiler {
 
 namespace {
-
-bool isNumber(Value value) { return product(sizesOf(value)) == Size(1); }
 
 /// Whether a value is made elementwise, for one op or of a dropout's mask, from what stands in memory in any case: then it can be made in another shape as
 /// well. A product's epilogue takes along what it needs, but no view of it.

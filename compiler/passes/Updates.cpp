@@ -7,14 +7,6 @@ namespace moec::compiler {
 
 namespace {
 
-/// The state whose memory a value is: what reads it, seen in any shape.
-StringRef stateOf(Value value) {
-  while (auto reshape = value.getDefiningOp<ReshapeOp>())
-    value = reshape.getX();
-  auto read = value.getDefiningOp<ReadOp>();
-  return read ? read.getState() : StringRef();
-}
-
 /// The kernel whose result a value is, seen in any shape.
 KernelOp makerOf(Value value) {
   while (auto reshape = value.getDefiningOp<ReshapeOp>())
@@ -93,7 +85,7 @@ bool writesWhereItAppends(KernelOp kernel) {
   for (auto [output, value] : llvm::zip(kernel.getOutputs(), kernel.getBody().front().getTerminator()->getOperands())) {
     auto append = value.getDefiningOp<AppendOp>();
     auto cache = append ? dyn_cast<BlockArgument>(append.getCache()) : BlockArgument();
-    auto write = output.hasOneUse() ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr;
+    WriteOp write = writeOf(output);
     if (!cache || !write || stateOf(kernel.getInputs()[cache.getArgNumber()]) != write.getState())
       return false;
   }
@@ -101,6 +93,15 @@ bool writesWhereItAppends(KernelOp kernel) {
 }
 
 } // namespace
+
+StringRef stateOf(Value value) {
+  while (auto reshape = value.getDefiningOp<ReshapeOp>())
+    value = reshape.getX();
+  auto read = value.getDefiningOp<ReadOp>();
+  return read ? read.getState() : StringRef();
+}
+
+WriteOp writeOf(Value output) { return output.hasOneUse() ? dyn_cast<WriteOp>(*output.getUsers().begin()) : nullptr; }
 
 SmallVector<KernelOp> updatesOf(func::FuncOp function) {
   SmallVector<KernelOp> updates;
@@ -189,9 +190,12 @@ LogicalResult verifyUpdates(func::FuncOp function, bool placed) {
       if (placed && other != kernel && kernel->isBeforeInBlock(other) && readsWhatWrites(other, kernel))
         return other.emitError("reads @") << write.getState() << ", which a kernel before it has updated";
   }
-  for (KernelOp kernel : function.getOps<KernelOp>())
+  for (KernelOp kernel : function.getOps<KernelOp>()) {
     if (kernel.getKind() == "append" && !writesWhereItAppends(kernel))
       return kernel.emitError("an 'append' kernel must write each result to the state that it appends to");
+    if (kernel.getKind() == "weight_update" && writesOf(kernel).empty())
+      return kernel.emitError("a 'weight_update' kernel must write a result to a state");
+  }
   return success();
 }
 

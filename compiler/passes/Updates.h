@@ -9,6 +9,12 @@ namespace moec::compiler {
 /// later).
 inline constexpr size_t kMostBuffers = 4000;
 
+/// The state whose memory a value is: what reads it, seen in any shape. Empty where it is none's.
+llvm::StringRef stateOf(mlir::Value value);
+
+/// The write that alone uses a result; null where there is none, or more.
+ir::WriteOp writeOf(mlir::Value output);
+
 /// The kernels of a called function whose results are written to parameters and states.
 llvm::SmallVector<ir::KernelOp> updatesOf(mlir::func::FuncOp function);
 
@@ -26,11 +32,13 @@ mlir::FailureOr<llvm::SmallVector<llvm::SmallVector<ir::KernelOp>>> levelsOf(mli
 /// need are computed in it. There are no cycles.
 mlir::LogicalResult joinUpdates(mlir::func::FuncOp function);
 
-/// Moves the updates and their writes to the function's end, behind all that reads what they write; appends and updates of weights only so far. There are no cycles.
+/// Moves the updates and their writes to the function's end, behind all that reads what they write; appends and updates of weights only so far. There are no
+/// cycles.
 mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);
 
-/// That every write is the only use of an update's result, that no update gives anything else, and that what a kernel reads of a state that it writes, it
-/// reads element by element; that an append writes the state that it appends to; with `placed`, that nothing reads a state behind its write.
+/// That every write is the only use of an update's result, that none gives anything else but those of weights, which write one state at least, and that what a
+/// kernel reads of a state that it writes, it reads element by element; that an append writes the state that it appends to; with `placed`, that nothing reads a
+/// state behind its write.
 mlir::LogicalResult verifyUpdates(mlir::func::FuncOp function, bool placed);
 
 } // namespace moec::compiler

@@ -1,6 +1,5 @@
 #include "tests/codegen/ProductCheck.h"
 
-#include "codegen/analysis/InPlace.h"
 #include "ir/reference/Evaluate.h"
 #include "ir/reference/Interpreter.h"
 #include "tests/codegen/Tolerance.h"
@@ -63,6 +62,7 @@ void compare(const Tensor& got, const Tensor& want, const ProductCase& test, con
 void expectSameInPlace(ir::KernelOp kernel, LoadedKernel& loaded, const std::vector<Tensor>& inputs, const std::vector<Tensor>& apart, const ProductCase& test,
                        const std::string& target) {
   llvm::SmallVector<codegen::InPlace> places = codegen::inPlaceOf(kernel);
+  llvm::append_range(places, test.over);
   for (int threads = 1; threads <= (places.empty() ? 0 : 2); ++threads) {
     std::vector<Tensor> own, outputs;
     for (const Tensor& input : inputs)

@@ -2,6 +2,7 @@
 // For the tests of kernels made of matrix products: weights packed as the kernel's own schedule wants them, and results held against the
 // reference interpreter's.
 
+#include "codegen/analysis/InPlace.h"
 #include "runtime/core/WeightsAs.h"
 #include "tests/codegen/KernelHarness.h"
 
@@ -33,6 +34,7 @@ struct ProductCase {
   uint32_t step = 3;
   std::optional<WeightsAs> as = {};                 // how the packed weights are kept
   std::vector<std::string> targets = testTargets(); // that it is emitted for
+  llvm::SmallVector<codegen::InPlace> over = {};    // results in arguments' memory beside those of inPlaceOf()
 };
 /// Emits for each target; one thread and two, and results in arguments' memory, must give the same bits, and those agree with the
 /// reference.

@@ -1,4 +1,5 @@
 // Owner of: kernels of kind `weight_update`. Every result is held against the reference interpreter, in memory of its own and over what it is made of.
+#include "tests/codegen/KernelCheck.h"
 #include "tests/codegen/ProductCheck.h"
 
 #include <cstring>
@@ -22,14 +23,55 @@ mlir::Value sumOfSquares(KernelMaker& maker, mlir::Value gradient) {
   return maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, row, uint64_t{0});
 }
 
-/// New mean, new squares, new parameter, as of Adam.
-llvm::SmallVector<mlir::Value> adam(KernelMaker& maker, DType type, mlir::Value gradient, const std::vector<std::string>& sizes) {
-  mlir::Value mean = maker.tensor(type, sizes), squares = maker.tensor(type, sizes), parameter = maker.tensor(type, sizes), rate = maker.tensor(type, {});
-  mean = maker.make<ir::AddOp>(mean, maker.make<ir::MulOp>(number(maker, type, 0.125), maker.make<ir::SubOp>(gradient, mean)));
-  squares = maker.make<ir::AddOp>(maker.make<ir::MulOp>(squares, squares), maker.make<ir::MulOp>(gradient, gradient));
-  mlir::Value root = maker.make<ir::AddOp>(maker.make<ir::SqrtOp>(squares), number(maker, type, 0.5));
-  return {mean, squares, maker.make<ir::SubOp>(parameter, maker.make<ir::DivOp>(maker.make<ir::MulOp>(rate, mean), root))};
+mlir::Value tensorLike(KernelMaker& maker, mlir::Value gradient) {
+  std::vector<std::string> sizes;
+  for (const Size& size : ir::sizesOf(gradient))
+    sizes.push_back(size.str());
+  return maker.tensor(codegen::dtypeOf(gradient), sizes);
 }
+
+/// What stands behind a gradient. It takes tensors of its shape, then numbers; its first results are new states, behind them may be others.
+struct Rule {
+  std::function<llvm::SmallVector<mlir::Value>(KernelMaker& maker, mlir::Value gradient)> results;
+  int64_t tensors, numbers;
+  llvm::SmallVector<unsigned> states; // the tensor in whose place each of the first results stands
+};
+
+/// New mean, new squares, new parameter, as of Adam.
+const Rule adam{[](KernelMaker& maker, mlir::Value gradient) -> llvm::SmallVector<mlir::Value> {
+                  DType type = codegen::dtypeOf(gradient);
+                  mlir::Value mean = tensorLike(maker, gradient), squares = tensorLike(maker, gradient), parameter = tensorLike(maker, gradient);
+                  mlir::Value rate = maker.tensor(type, {});
+                  mean = maker.make<ir::AddOp>(mean, maker.make<ir::MulOp>(number(maker, type, 0.125), maker.make<ir::SubOp>(gradient, mean)));
+                  squares = maker.make<ir::AddOp>(maker.make<ir::MulOp>(squares, squares), maker.make<ir::MulOp>(gradient, gradient));
+                  mlir::Value root = maker.make<ir::AddOp>(maker.make<ir::SqrtOp>(squares), number(maker, type, 0.5));
+                  mlir::Value change = maker.make<ir::DivOp>(maker.make<ir::MulOp>(rate, mean), root);
+                  return {mean, squares, maker.make<ir::SubOp>(parameter, change), sumOfSquares(maker, gradient)};
+                },
+                3,
+                1,
+                {0, 1, 2}};
+
+/// So little that sums go from the registers to the results.
+const Rule descent{[](KernelMaker& maker, mlir::Value gradient) -> llvm::SmallVector<mlir::Value> {
+                     mlir::Value parameter = tensorLike(maker, gradient);
+                     return {maker.make<ir::SubOp>(parameter, gradient), sumOfSquares(maker, gradient)};
+                   },
+                   1,
+                   0,
+                   {0}};
+
+/// New momentum and new parameter, of a weight with gradients from elsewhere, too: they stand in front of the states.
+const Rule momentum{[](KernelMaker& maker, mlir::Value gradient) -> llvm::SmallVector<mlir::Value> {
+                      mlir::Value one = tensorLike(maker, gradient), other = tensorLike(maker, gradient);
+                      mlir::Value mean = tensorLike(maker, gradient), parameter = tensorLike(maker, gradient);
+                      gradient = maker.make<ir::AddOp>(maker.make<ir::AddOp>(gradient, one), other);
+                      mean = maker.make<ir::AddOp>(maker.make<ir::MulOp>(mean, maker.tensor(codegen::dtypeOf(gradient), {})), gradient);
+                      return {mean, maker.make<ir::SubOp>(parameter, mean)};
+                    },
+                    4,
+                    1,
+                    {2, 3}};
 
 struct Case {
   const char* name;
@@ -44,55 +86,116 @@ const Case cases[] = {
     {"wideTails", DType::F64, 1, 9, 3, 5},
 };
 
-std::vector<Tensor> stateOf(const Case& c) {
-  std::vector<Tensor> states;
-  for (uint32_t seed : {3, 4, 5})
-    states.push_back(randomTensor(c.type, {c.matrices, c.columns, c.width}, seed));
-  states.push_back(randomTensor(c.type, {}, 6));
-  return states;
+/// Adds what the rule takes, and where its states lie.
+void addRule(ProductCase& test, const Rule& rule, const Case& c) {
+  auto first = static_cast<unsigned>(test.inputs.size());
+  for (int64_t i = 0; i < rule.tensors; ++i)
+    test.inputs.push_back(randomTensor(c.type, {c.matrices, c.columns, c.width}, 3 + i));
+  for (int64_t i = 0; i < rule.numbers; ++i)
+    test.inputs.push_back(randomTensor(c.type, {}, 3 + rule.tensors + i));
+  for (auto [result, state] : llvm::enumerate(rule.states))
+    test.over.push_back({static_cast<unsigned>(result), first + state});
 }
 
-class WeightUpdateKernel : public ::testing::TestWithParam<Case> {};
-
-TEST_P(WeightUpdateKernel, ofAProduct) {
-  const Case& c = GetParam();
-  std::vector<Tensor> inputs{randomTensor(c.type, {c.matrices, c.depth, c.columns}, 1), randomTensor(c.type, {c.matrices, c.depth, c.width}, 2)};
-  llvm::append_range(inputs, stateOf(c));
-  expectReference({[&](KernelMaker& maker, const Weights&) {
-                     auto turned = [&](mlir::Value rows) { return maker.make<ir::TransposeOp>(rows, maker.builder().getDenseI64ArrayAttr({0, 2, 1})); };
-                     mlir::Value dy = maker.tensor(c.type, {text(c.matrices), "t", text(c.columns)}),
-                                 x = maker.tensor(c.type, {text(c.matrices), "t", text(c.width)});
-                     mlir::Value gradient = maker.make<ir::MatmulOp>(turned(dy), turned(x));
-                     auto results = adam(maker, c.type, gradient, {text(c.matrices), text(c.columns), text(c.width)});
-                     results.push_back(sumOfSquares(maker, gradient));
-                     return maker.finish("weight_update", results);
-                   },
-                   inputs,
-                   -1,
-                   {{"t", c.depth}},
-                   c.depth});
+ProductCase ofAProduct(const Case& c, const Rule& rule) {
+  ProductCase test;
+  test.inputs = {randomTensor(c.type, {c.matrices, c.depth, c.columns}, 1), randomTensor(c.type, {c.matrices, c.depth, c.width}, 2)};
+  test.write = [=](KernelMaker& maker, const Weights&) {
+    auto turned = [&](mlir::Value rows) { return maker.make<ir::TransposeOp>(rows, maker.builder().getDenseI64ArrayAttr({0, 2, 1})); };
+    mlir::Value dy = maker.tensor(c.type, {text(c.matrices), "t", text(c.columns)}), x = maker.tensor(c.type, {text(c.matrices), "t", text(c.width)});
+    return maker.finish("weight_update", rule.results(maker, maker.make<ir::MatmulOp>(turned(dy), turned(x))));
+  };
+  test.bindings = {{"t", c.depth}};
+  test.terms = c.depth;
+  addRule(test, rule, c);
+  return test;
 }
 
-TEST_P(WeightUpdateKernel, ofExpertsRowsBesideTheGradientOfTheirBias) {
-  const Case& c = GetParam();
+ProductCase ofExpertsRows(const Case& c, const Rule& rule) {
   int64_t rows = c.depth * c.matrices;
   std::vector<int32_t> experts;
   for (int64_t row = 0; row < rows; ++row) // the first of several has none
     experts.push_back(static_cast<int32_t>(c.matrices > 1 ? 1 + row % (c.matrices - 1) : 0));
-  std::vector<Tensor> inputs{randomTensor(c.type, {rows, c.columns}, 1), randomTensor(c.type, {rows, c.width}, 2), routingTensor(experts, c.matrices, 1)};
-  llvm::append_range(inputs, stateOf(c));
-  expectReference({[&](KernelMaker& maker, const Weights&) {
-                     mlir::Value dy = maker.tensor(c.type, {"t", text(c.columns)}), x = maker.tensor(c.type, {"t", text(c.width)});
-                     mlir::Value routing = maker.routing(c.matrices, "t", 1), gradient = maker.make<ir::GroupedWeightGradOp>(dy, x, routing);
-                     auto results = adam(maker, c.type, gradient, {text(c.matrices), text(c.columns), text(c.width)});
-                     results.push_back(maker.make<ir::ExpertSumsOp>(dy, routing));
-                     results.push_back(sumOfSquares(maker, gradient));
-                     return maker.finish("weight_update", results);
-                   },
-                   inputs,
-                   -1,
-                   {{"t", rows}},
-                   rows});
+  ProductCase test;
+  test.inputs = {randomTensor(c.type, {rows, c.columns}, 1), randomTensor(c.type, {rows, c.width}, 2), routingTensor(experts, c.matrices, 1)};
+  test.write = [=](KernelMaker& maker, const Weights&) {
+    mlir::Value dy = maker.tensor(c.type, {"t", text(c.columns)}), x = maker.tensor(c.type, {"t", text(c.width)});
+    mlir::Value routing = maker.routing(c.matrices, "t", 1);
+    auto results = rule.results(maker, maker.make<ir::GroupedWeightGradOp>(dy, x, routing));
+    results.push_back(maker.make<ir::ExpertSumsOp>(dy, routing)); // the gradient of their bias
+    return maker.finish("weight_update", results);
+  };
+  test.bindings = {{"t", rows}};
+  test.terms = rows;
+  addRule(test, rule, c);
+  return test;
+}
+
+class WeightUpdateKernel : public ::testing::TestWithParam<Case> {};
+
+TEST_P(WeightUpdateKernel, ofAProduct) { expectReference(ofAProduct(GetParam(), adam)); }
+
+TEST_P(WeightUpdateKernel, ofExpertsRowsBesideTheGradientOfTheirBias) { expectReference(ofExpertsRows(GetParam(), adam)); }
+
+TEST(WeightUpdateKernels, ofSumsThatAreInRegisters) {
+  for (const Case& c : {cases[0], cases[1]}) {
+    expectReference(ofAProduct(c, descent));
+    expectReference(ofExpertsRows(c, descent));
+  }
+}
+
+/// A state may lie over any argument of its type: none of these is promised to be apart from the others.
+TEST(WeightUpdateKernels, besideOtherTensorsOfTheWeightsShape) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter("cpu:x86-64-v3", error);
+  ASSERT_TRUE(emitter) << error;
+  for (const Case& c : {cases[0], cases[3]})
+    for (const ProductCase& test : {ofAProduct(c, momentum), ofExpertsRows(c, momentum)}) {
+      expectReference(test);
+      KernelMaker maker(*context);
+      ir::KernelOp kernel = test.write(maker, Weights(std::nullopt));
+      kernel.setScheduleAttr(emitter->chooseSchedule(kernel));
+      auto code = emitter->print(kernel, codegen::CodeText::Llvm);
+      ASSERT_TRUE(succeeded(code));
+      std::string stage = llvm::StringRef(*code).split("@stage0(").second.split(") ").first.str();
+      llvm::SmallVector<llvm::StringRef> arguments;
+      llvm::StringRef(stage).split(arguments, ", ");
+      constexpr size_t first = 4; // buffer; in front of them the call, the items and the stage's own memory
+      ASSERT_GE(arguments.size(), first + test.inputs.size() + kernel.getNumResults()) << stage;
+      auto isApart = [&](size_t buffer) { return arguments[first + buffer].contains("noalias"); };
+      EXPECT_TRUE(isApart(0)) << stage;
+      for (const codegen::InPlace& place : test.over) {
+        EXPECT_FALSE(isApart(place.input)) << stage;
+        EXPECT_FALSE(isApart(test.inputs.size() + place.output)) << stage;
+      }
+    }
+}
+
+/// Sums over all elements are made beside the product; nothing else is that is not of its shape.
+TEST(WeightUpdateKernels, otherReductionsAreRefused) {
+  std::string product = "%g = moe.matmul %a, %w : tensor<6x4xf32>, tensor<8x4xf32>  ", row = "%r = moe.reshape %g : tensor<6x8xf32> -> tensor<48xf32>  ";
+  struct Reduction {
+    const char *kind, *result;
+    std::string body;
+  };
+  for (const Reduction& one : {Reduction{"matmul", "tensor<6xf32>", product + "%y = moe.reduce max %g axis 1 : tensor<6x8xf32>"},
+                               Reduction{"weight_update", "tensor<6xf32>", product + "%y = moe.reduce sum %g axis 1 : tensor<6x8xf32>"},
+                               Reduction{"weight_update", "tensor<f32>", product + row + "%y = moe.reduce max %r axis 0 : tensor<48xf32>"},
+                               Reduction{"matmul", "tensor<f32>", product + row + "%y = moe.reduce sum %r axis 0 : tensor<48xf32>"}}) {
+    ParsedKernel kernel =
+        parseKernel(one.kind, "%a: tensor<6x4xf32>, %w: tensor<8x4xf32>", one.result, one.body + "  moe.yield %y : " + std::string(one.result));
+    std::string error, said;
+    auto emitter = codegen::makeEmitter("cpu:x86-64-v3", error);
+    ASSERT_TRUE(emitter) << error;
+    mlir::ScopedDiagnosticHandler handler(kernel.context.get(), [&](mlir::Diagnostic& diagnostic) {
+      said += diagnostic.str();
+      return mlir::success();
+    });
+    kernel.op.setScheduleAttr(emitter->chooseSchedule(kernel.op));
+    EXPECT_TRUE(failed(emitter->emit(kernel.op))) << one.body;
+    EXPECT_NE(said.find("gives a result of shape"), std::string::npos) << one.body << ": " << said;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, WeightUpdateKernel, ::testing::ValuesIn(cases), [](const auto& info) { return std::string(info.param.name); });

@@ -150,3 +150,90 @@ func.func @train_step(%x: !x {moe.input = "x"}, %dy: !x {moe.input = "dy"}) -> (
   moe.write @v, %nv : !w
   return %norm : !d
 }
+
+// -----
+
+!x = tensor<6x8xf32>
+!w = tensor<8x8xf32>
+!d = tensor<f64>
+
+moe.parameter @w : !w init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+moe.parameter @v : !w init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+moe.parameter @b : tensor<8xf32> init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// The kernel that makes @w's gradient would have to stand in front of one that reads @v, and that of @v's in front of one that reads @w: both stay.
+// CHECK-LABEL: func.func @train_step
+// CHECK-NOT: weight_update
+// CHECK: moe.kernel "update" {{.*}} -> (tensor<8x8xf32>, tensor<8x8xf32>)
+// CUDA-LABEL: func.func @train_step
+func.func @train_step(%x: !x {moe.input = "x"}, %dy: !x {moe.input = "dy"}) -> (!w {moe.output = "left"}, !w {moe.output = "right"}) {
+  %w = moe.read @w : !w
+  %v = moe.read @v : !w
+  %dyt = moe.transpose %dy [1, 0] : !x
+  %xt = moe.transpose %x [1, 0] : !x
+  %g = moe.matmul %dyt, %xt : tensor<8x6xf32>, tensor<8x6xf32>
+  %gb = moe.reduce sum %dy axis 0 : !x
+  %h = moe.matmul %xt, %dyt : tensor<8x6xf32>, tensor<8x6xf32>
+  %hb = moe.reduce sum %x axis 0 : !x
+  %left = moe.add %v, %gb : !w, tensor<8xf32>
+  %right = moe.add %w, %hb : !w, tensor<8xf32>
+  %nw = moe.sub %w, %g : !w, !w
+  %nv = moe.sub %v, %h : !w, !w
+  moe.write @w, %nw : !w
+  moe.write @v, %nv : !w
+  return %left, %right : !w, !w
+}
+
+// -----
+
+!x = tensor<6x8xbf16>
+!w = tensor<8x8xbf16>
+!m = tensor<8x8xf32>
+
+moe.parameter @w : !w init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+moe.state @w.master : !m init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// A gradient in bf16 is rounded on its way through memory, which the update of the master weight sees.
+// CHECK-LABEL: func.func @train_step
+// CHECK-NOT: weight_update
+// CHECK: moe.kernel "update" {{.*}} -> (tensor<8x8xf32>, tensor<8x8xbf16>)
+// CUDA-LABEL: func.func @train_step
+func.func @train_step(%x: !x {moe.input = "x"}, %dy: !x {moe.input = "dy"}) {
+  %master = moe.read @w.master : !m
+  %dyt = moe.transpose %dy [1, 0] : !x
+  %xt = moe.transpose %x [1, 0] : !x
+  %g = moe.matmul %dyt, %xt : tensor<8x6xbf16>, tensor<8x6xbf16>
+  %wide = moe.cast %g to f32 : !w
+  %next = moe.sub %master, %wide : !m, !m
+  %nw = moe.cast %next to bf16 : !m
+  moe.write @w.master, %next : !m
+  moe.write @w, %nw : !w
+  return
+}
+
+// -----
+
+!x = tensor<6x8xf32>
+!w = tensor<8x8xf32>
+
+moe.parameter @w : !w init #moe.init<"zeros", 0.0 : f64, 0.0 : f64>
+
+// A weight with two gradients changes once, behind one of them.
+// CHECK-LABEL: func.func @train_step
+// CHECK: moe.kernel "matmul"
+// CHECK: moe.kernel "weight_update"
+// CHECK-NOT: "weight_update"
+// CUDA-LABEL: func.func @train_step
+func.func @train_step(%x: !x {moe.input = "x"}, %dy: !x {moe.input = "dy"}) {
+  %w = moe.read @w : !w
+  %dyt = moe.transpose %dy [1, 0] : !x
+  %xt = moe.transpose %x [1, 0] : !x
+  %g = moe.matmul %dyt, %xt : tensor<8x6xf32>, tensor<8x6xf32>
+  %h = moe.matmul %xt, %dyt : tensor<8x6xf32>, tensor<8x6xf32>
+  %fg = moe.exp %g : !w
+  %fh = moe.exp %h : !w
+  %p = moe.mul %fg, %w : !w, !w
+  %nw = moe.sub %p, %fh : !w, !w
+  moe.write @w, %nw : !w
+  return
+}
