@@ -1,7 +1,10 @@
 // Owner of: kernels of kind `matmul`. Every result is held against the reference interpreter.
 #include "tests/codegen/ProductCheck.h"
 
+#include "mlir/Parser/Parser.h"
+
 #include <cstring>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace moec::testing {
@@ -348,8 +351,8 @@ TEST(MatmulKernelShapes, manyCopiedRowsAreFewItems) {
   EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups);
 }
 
-/// Of a parameter that stays, panels are two vectors wide; in a step of training calls make them, of one vector where it is large, vectors are long and rows are
-/// not known to be many.
+/// Of a parameter that stays, panels are two vectors wide; in a step of training calls make them, of one vector where it is large, vectors are long and rows
+/// are not known to be many.
 TEST(MatmulKernelShapes, largePanelsThatCallsMakeAreOneVectorWhereVectorsAreLong) {
   for (auto [rows, columns, widthOfLong] : {std::tuple("m", 256, 32), {"m", 512, 16}, {"21", 512, 16}, {"4096", 512, 32}}) {
     auto context = makeContext();
