@@ -59,7 +59,9 @@ std::vector<std::string> resolveTargets(const std::vector<std::string>& names) {
       wanted.push_back(target);
   };
   if (names.empty()) {
-    add(hostTarget());
+    std::string host = hostTarget();
+    add(host);
+    add(host.substr(0, host.find('+'))); // its level alone, for machines without what comes with it
     add("cpu:x86-64-v3");
   }
   for (const std::string& name : names) {

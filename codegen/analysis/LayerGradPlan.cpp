@@ -47,6 +47,8 @@ mlir::LogicalResult LayerGradPlan::addTerms(ir::KernelOp kernel, mlir::Value sum
   auto place = add(kernel, reduce.getX());
   if (failed(place))
     return mlir::failure();
+  if (rows[*place].source == Source::Tokens || llvm::is_contained(terms, *place))
+    return kernel.emitOpError("of kind \"layer_grad\" adds up gathered rows, or one value twice: not supported");
   terms.push_back(*place);
   return mlir::success();
 }

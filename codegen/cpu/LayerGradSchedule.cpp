@@ -7,12 +7,14 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kGroupBytes = 48 << 10;          // of a group's rows: they lie in the second-level cache's nearest part
-constexpr int64_t kBlockOperations = 1 << 21;      // about 50 microseconds
-constexpr int64_t kLeastBlock = 192;               // rows: adding up a block's sums takes as long as multiplying a row or two
-constexpr int64_t kMostBlock = 1024;               // rows: threads share blocks
-constexpr int64_t kMostEntry = 1 << 20;            // of a schedule: more is no size of a block
-constexpr int64_t kMostExpertBytes = kL2Bytes / 2; // of an expert's weight and gradients
+constexpr int64_t kGroupBytes = 48 << 10;     // of a group's rows: they lie in the second-level cache's nearest part
+constexpr int64_t kBlockOperations = 1 << 21; // about 50 microseconds
+constexpr int64_t kLeastBlock = 192;          // rows: adding up a block's sums takes as long as multiplying a row or two
+constexpr int64_t kMostBlock = 1024;          // rows: threads share blocks
+constexpr int64_t kMostEntry = 1 << 20;       // of a schedule: more is no size of a block
+// Of an expert's weight and gradients, and of all experts': each block has sums of its own, and whoever adds them up looks through the experts. The bits depend
+// on it: it is no cache's size that may be another one.
+constexpr int64_t kMostBytes = 256 << 10;
 
 template <class Schedule> auto entriesOf(Schedule& s) {
   using Entry = std::pair<const char*, decltype(&s.block)>;
@@ -55,6 +57,8 @@ mlir::FailureOr<LayerGradSchedule> LayerGradSchedule::of(ir::KernelOp kernel, co
     return kernel.emitOpError("takes plain weights: they must be packed (moe.pack)");
   if (*plan.w.nr != s.nr)
     return kernel.emitOpError("has panels of ") << *plan.w.nr << " columns and a schedule for " << s.nr;
+  if (plan.w.inPairs || plan.w.scaled || plan.w.dtype != plan.dtype)
+    return kernel.emitOpError("takes weights that are packed in pairs or converted: a layer_grad multiplies by panels of ") << name(plan.dtype);
   return s;
 }
 
@@ -83,14 +87,14 @@ LayerChoice chooseLayerGrad(ir::KernelOp kernel, const CpuTarget& target) {
     return {false, refusal};
   if (plan->dtype != DType::F32 && plan->dtype != DType::F64)
     return {false, "its rows are of " + std::string(name(plan->dtype))};
-  int64_t bytes = expertBytes(*plan);
-  if (bytes > kMostExpertBytes)
-    return {false, fmt::format("an expert's weight and gradients are {} KiB: more than the {} KiB that stay in the cache", (bytes + 1023) / 1024,
-                               kMostExpertBytes / 1024)};
+  int64_t bytes = plan->experts * expertBytes(*plan);
+  if (bytes > kMostBytes)
+    return {false, fmt::format("the experts' weights and gradients are {} KiB: more than the {} KiB that stay in the cache", (bytes + 1023) / 1024,
+                               kMostBytes / 1024)};
   LayerGradSchedule schedule = chooseLayerGradSchedule(*plan, target);
   if (auto why = schedule.illegal(target, *plan))
     return {false, *why};
-  return {true, fmt::format("an expert's weight and gradients, {} KiB, stay in the cache", (bytes + 1023) / 1024)};
+  return {true, fmt::format("the experts' weights and gradients, {} KiB, stay in the cache", (bytes + 1023) / 1024)};
 }
 
 } // namespace moec::codegen::cpu

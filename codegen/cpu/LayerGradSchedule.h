@@ -4,7 +4,7 @@
 //
 // By its parts every row goes through memory five times: weighted, multiplied, through the activation, and twice into products of gradients. In one launch a
 // group of rows goes through all of it in the first caches. But each block of rows has sums of its own for all elements of the expert's gradients, which are
-// added up behind: an expert's weights and gradients must stay in the cache, and a block must have rows enough.
+// added up behind: all experts' weights and gradients must be few.
 
 #include "codegen/analysis/LayerGradPlan.h"
 #include "codegen/cpu/ProductSchedule.h"

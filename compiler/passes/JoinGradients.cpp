@@ -65,6 +65,10 @@ public:
   }
   KernelOp joined();
   void replaceBy(KernelOp whole);
+  /// Whether one of the kernels has a schedule by hand, which would be lost.
+  bool hasSchedule() const {
+    return llvm::any_of(inOrder(), [](KernelOp kernel) { return kernel.getSchedule().has_value(); });
+  }
   void note(const std::string& why) { addReason(rows_, why); }
 
 private:
@@ -333,7 +337,7 @@ LogicalResult joinGradients(func::FuncOp function, codegen::KernelEmitter& emitt
       middles.push_back(kernel);
   for (KernelOp middle : middles) {
     WayBack way(middle);
-    if (!way.match())
+    if (!way.match() || way.hasSchedule())
       continue;
     KernelOp whole = way.joined();
     codegen::LayerChoice choice = emitter.chooseLayer(whole);

@@ -122,7 +122,8 @@ void registerPasses() {
   registerPass([] { return std::make_unique<AssignBuffersPass>(); });
   registerPass([] { return std::make_unique<EmitterPass>("moe-join-layers", "the kernels of a small MoE layer in one", joinLayers); });
   registerPass([] { return std::make_unique<EmitterPass>("moe-move-updates", "updates of weights in the kernels that make their gradients", moveUpdates); });
-  registerPass([] { return std::make_unique<EmitterPass>("moe-join-gradients", "those of the way back through its experts", joinGradients); });
+  registerPass(
+      [] { return std::make_unique<EmitterPass>("moe-join-gradients", "the kernels of the way back through a small layer's experts in one", joinGradients); });
 }
 
 } // namespace moec::compiler

@@ -1,5 +1,6 @@
 #include "tests/codegen/KernelHarness.h"
 
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/Philox.h"
 
 #include <atomic>
@@ -112,6 +113,7 @@ codegen::KernelImage emitKernel(ir::KernelOp kernel, const std::string& target) 
 }
 
 LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) : image_(emitKernel(kernel, target)) {
+  requestRegisters(target);
   for (const std::string& path : codegen::streamsOf(kernel))
     streams_.push_back(streamOf(path));
   for (mlir::Value output : kernel.getOutputs()) {
