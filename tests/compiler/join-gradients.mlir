@@ -1,4 +1,4 @@
-// The way back through experts becomes one kernel, where an expert's weight and gradients stay in a CPU's cache; GPUs have no such kernel. What was combined is
+// The way back through experts becomes one kernel, where all experts' weights and gradients stay in a CPU's cache; GPUs have no such kernel. What was combined is
 // not read: the gradient of a choice's weight is made of the hidden rows.
 // RUN: moec-opt %s --split-input-file -moe-join-gradients=target=cpu:x86-64-v3 | FileCheck %s
 // RUN: moec-opt %s --split-input-file -moe-join-gradients=target=cuda:sm_90a | FileCheck %s --check-prefix=CUDA
@@ -18,7 +18,7 @@
 // CHECK: moe.kernel "expert_mid" "combined"
 // CHECK-NOT: moe.kernel
 // CHECK: %[[WAY:.*]]:6 = moe.kernel "layer_grad" "back"
-// CHECK-SAME: reason "one launch: an expert's weight and gradients, 24 KiB, stay in the cache"
+// CHECK-SAME: reason "one launch: the experts' weights and gradients, 96 KiB, stay in the cache"
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: %[[DY:.*]] = moe.dispatch
 // CHECK-NEXT: %[[WEIGHTS:.*]] = moe.row_weights
@@ -207,4 +207,146 @@ func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %hidden: 
     moe.yield %3 : !w
   }
   return %g, %ga, %gb : !w, !v, !v
+}
+
+// -----
+
+// A schedule by hand would be lost.
+// CHECK-LABEL: func.func @train_step
+// CHECK: moe.kernel "weight_grad" "down"{{.*}} schedule {by = "hand"}
+// CHECK-NOT: layer_grad
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!n = tensor<32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!b = tensor<4x32xf32>
+!c = tensor<4x64xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %hidden: !h, %before: !h, %w: !w, %bias: !b) -> (!n, !h, !w, !b, !v, !c) {
+  %o = moe.kernel "expert_mid" "combined"(%hidden, %route, %w) : (!h, !routing, !w) -> !r {
+  ^bb0(%0: !h, %1: !routing, %2: !w):
+    %3 = moe.grouped_matmul %0, %2, %1 : !h, !w, !routing
+    moe.yield %3 : !r
+  }
+  %c = moe.kernel "rows" "again"(%o, %bias, %route) : (!r, !b, !routing) -> !r {
+  ^bb0(%0: !r, %1: !b, %2: !routing):
+    %3 = moe.expert_rows %1, %2 : !b, !routing
+    %4 = moe.add %0, %3 : !r, !r
+    moe.yield %4 : !r
+  }
+  %d:2 = moe.kernel "rows" "back"(%dy, %route, %choices, %c) : (!t, !routing, !k, !r) -> (!r, !n) {
+  ^bb0(%0: !t, %1: !routing, %2: !k, %3: !r):
+    %4 = moe.dispatch %0, %1 : !t, !routing
+    %5 = moe.row_weights %2, %1 : !k, !routing
+    %6 = moe.mul %4, %5 : !r, tensor<32x1xf32>
+    %7 = moe.mul %4, %3 : !r, !r
+    %8 = moe.reduce sum %7 axis 1 : !r
+    moe.yield %6, %8 : !r, !n
+  }
+  %n = moe.kernel "loops" "behind"(%d#1) : (!n) -> !n {
+  ^bb0(%0: !n):
+    %1 = moe.neg %0 : !n
+    moe.yield %1 : !n
+  }
+  %g:2 = moe.kernel "weight_grad" "down"(%d#0, %hidden, %route) : (!r, !h, !routing) -> (!w, !b) schedule {by = "hand"} {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    %4 = moe.expert_sums %0, %2 : !r, !routing
+    moe.yield %3, %4 : !w, !b
+  }
+  %m = moe.kernel "expert_mid" "back"(%d#0, %route, %w, %before) : (!r, !routing, !w, !h) -> !h {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %3: !h):
+    %4 = moe.transpose %2 [0, 2, 1] : !w
+    %5 = moe.grouped_matmul %0, %4, %1 : !r, !v, !routing
+    %6 = moe.gelu_grad %3 : !h
+    %7 = moe.mul %5, %6 : !h, !h
+    moe.yield %7 : !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %u:2 = moe.kernel "weight_grad" "up"(%m, %rows, %route) : (!h, !r, !routing) -> (!v, !c) {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    %4 = moe.expert_sums %0, %2 : !h, !routing
+    moe.yield %3, %4 : !v, !c
+  }
+  return %n, %m, %g#0, %g#1, %u#0, %u#1 : !n, !h, !w, !b, !v, !c
+}
+
+// -----
+
+// Sums of each block as large as an expert's gradients would be many, and each adder would look through all experts.
+// CHECK-LABEL: func.func @train_step
+// CHECK: not one launch with its experts' gradients: the experts' weights and gradients are 1536 KiB: more than the 256 KiB that stay in the cache
+// CHECK-NOT: layer_grad
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!n = tensor<32xf32>
+!w = tensor<64x32x64xf32>
+!v = tensor<64x64x32xf32>
+!b = tensor<64x32xf32>
+!c = tensor<64x64xf32>
+!routing = !moe.routing<64 experts, "16" tokens, 2 choices>
+
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %hidden: !h, %before: !h, %w: !w, %bias: !b) -> (!n, !h, !w, !b, !v, !c) {
+  %o = moe.kernel "expert_mid" "combined"(%hidden, %route, %w) : (!h, !routing, !w) -> !r {
+  ^bb0(%0: !h, %1: !routing, %2: !w):
+    %3 = moe.grouped_matmul %0, %2, %1 : !h, !w, !routing
+    moe.yield %3 : !r
+  }
+  %c = moe.kernel "rows" "again"(%o, %bias, %route) : (!r, !b, !routing) -> !r {
+  ^bb0(%0: !r, %1: !b, %2: !routing):
+    %3 = moe.expert_rows %1, %2 : !b, !routing
+    %4 = moe.add %0, %3 : !r, !r
+    moe.yield %4 : !r
+  }
+  %d:2 = moe.kernel "rows" "back"(%dy, %route, %choices, %c) : (!t, !routing, !k, !r) -> (!r, !n) {
+  ^bb0(%0: !t, %1: !routing, %2: !k, %3: !r):
+    %4 = moe.dispatch %0, %1 : !t, !routing
+    %5 = moe.row_weights %2, %1 : !k, !routing
+    %6 = moe.mul %4, %5 : !r, tensor<32x1xf32>
+    %7 = moe.mul %4, %3 : !r, !r
+    %8 = moe.reduce sum %7 axis 1 : !r
+    moe.yield %6, %8 : !r, !n
+  }
+  %n = moe.kernel "loops" "behind"(%d#1) : (!n) -> !n {
+  ^bb0(%0: !n):
+    %1 = moe.neg %0 : !n
+    moe.yield %1 : !n
+  }
+  %g:2 = moe.kernel "weight_grad" "down"(%d#0, %hidden, %route) : (!r, !h, !routing) -> (!w, !b) {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    %4 = moe.expert_sums %0, %2 : !r, !routing
+    moe.yield %3, %4 : !w, !b
+  }
+  %m = moe.kernel "expert_mid" "back"(%d#0, %route, %w, %before) : (!r, !routing, !w, !h) -> !h {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %3: !h):
+    %4 = moe.transpose %2 [0, 2, 1] : !w
+    %5 = moe.grouped_matmul %0, %4, %1 : !r, !v, !routing
+    %6 = moe.gelu_grad %3 : !h
+    %7 = moe.mul %5, %6 : !h, !h
+    moe.yield %7 : !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %u:2 = moe.kernel "weight_grad" "up"(%m, %rows, %route) : (!h, !r, !routing) -> (!v, !c) {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    %4 = moe.expert_sums %0, %2 : !h, !routing
+    moe.yield %3, %4 : !v, !c
+  }
+  return %n, %m, %g#0, %g#1, %u#0, %u#1 : !n, !h, !w, !b, !v, !c
 }
