@@ -86,19 +86,12 @@ bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b) {
 }
 
 bool makesPanels(ir::KernelOp kernel) {
-  for (mlir::Operation& op : kernel.getBody().front()) {
-    mlir::Value b;
-    if (auto matmul = mlir::dyn_cast<ir::MatmulOp>(op))
-      b = matmul.getB();
-    else if (auto grouped = mlir::dyn_cast<ir::GroupedMatmulOp>(op))
-      b = grouped.getW();
-    if (!b)
-      continue;
-    mlir::ScopedDiagnosticHandler quiet(kernel.getContext(), [](mlir::Diagnostic&) { return mlir::success(); }); // the builder tells
-    auto operand = operandOf(kernel, b, /*mayBeExchanged=*/true);
-    return succeeded(operand) && isPackedByCalls(kernel, *operand);
-  }
-  return false;
+  auto products = kernel.getBody().getOps<ir::MatmulOp>();
+  if (products.empty())
+    return false;
+  mlir::ScopedDiagnosticHandler quiet(kernel.getContext(), [](mlir::Diagnostic&) { return mlir::success(); }); // the builder tells
+  auto operand = operandOf(kernel, (*products.begin()).getB(), /*mayBeExchanged=*/true);
+  return succeeded(operand) && isPackedByCalls(kernel, *operand);
 }
 
 mlir::FailureOr<Slice> sliceOf(ir::KernelOp kernel, mlir::Value value, llvm::StringRef what) {

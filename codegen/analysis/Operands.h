@@ -42,7 +42,7 @@ mlir::FailureOr<ProductOperand> operandOf(ir::KernelOp kernel, mlir::Value b, bo
 /// Whether panels of a plain b are made anew in every call: it is computed, or of a step of training, or lies exchanged. Of an argument of the function that is
 /// not known, and no.
 bool isPackedByCalls(ir::KernelOp kernel, const ProductOperand& b);
-/// Whether it is so of a kernel's main product.
+/// Whether it is so of the product of a kernel of kind `matmul` or `gate`.
 bool makesPanels(ir::KernelOp kernel);
 /// The slice that gives `value` as rows of a matrix, which lie behind each other; null where nothing of the kind does.
 ir::SliceOp rowsSlice(mlir::Value value);

@@ -117,7 +117,6 @@ mlir::DictionaryAttr scheduleExperts(ir::KernelOp kernel, const CpuTarget& targe
   if (failed(plan))
     return {};
   ProductShape shape{plan->dtype, Size::ceilDiv(plan->rows(), plan->experts()), plan->b.columns, plan->b.depth, plan->gathered, plan->b.nr};
-  shape.packedByCalls = isPackedByCalls(kernel, plan->b);
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
   shape.inPairs = !plan->b.nr || plan->b.inPairs; // plain weights of experts are packed before they are used

@@ -49,7 +49,7 @@ struct ProductShape {
   bool transposed = false;              // a lies as (depth, rows)
   Size matrices = 1;                    // products of this shape
   int64_t group = 1;                    // depth that shares a scale: slices are whole ones
-  bool packedByCalls = false;           // b's panels are made in every call
+  bool packedByCalls = false;           // b's panels are made in every call, and rows are mostly few: not experts'
   bool sharesWidth = false;             // other products, of other columns, have panels as wide
   bool inPairs = false;                 // b is packed in pairs, or will be where the schedule has tiles
 };
