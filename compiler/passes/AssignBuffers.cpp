@@ -192,20 +192,35 @@ private:
     for (BlockArgument argument : body.getArguments())
       if (auto routing = buffers_[bufferOf(argument)].raggedBy)
         ragged[argument] = *routing;
-    for (Operation& op : body.without_terminator()) {
-      if (isa<CombineOp, ChoiceValuesOp, ExpertCountsOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
+    auto mark = [&](Value value, Value like, int routing) {
+      auto type = dyn_cast<RankedTensorType>(value.getType());
+      if (type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(like)[0])
+        ragged.try_emplace(value, routing);
+    };
+    auto markForwards = [&] {
+      for (Operation& op : body.without_terminator()) {
+        if (isa<CombineOp, ChoiceValuesOp, ExpertCountsOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
+          continue;
+        for (Value operand : op.getOperands())
+          if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))
+            ragged[op.getResult(0)] = bufferOf(operand);
+        for (Value operand : op.getOperands())
+          if (auto known = ragged.find(operand); known != ragged.end())
+            for (int routing = known->second; Value result : op.getResults())
+              mark(result, operand, routing);
+      }
+    };
+    markForwards();
+    // What is made here for such rows alone, like a mask of random numbers, has no others either; nor has what is made of that.
+    for (Operation& op : llvm::reverse(body.without_terminator())) {
+      auto known = ragged.find(op.getResult(0));
+      if (!isElementwise(&op) || known == ragged.end())
         continue;
-      for (Value operand : op.getOperands())
-        if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))
-          ragged[op.getResult(0)] = bufferOf(operand);
-      for (Value operand : op.getOperands())
-        if (auto known = ragged.find(operand); known != ragged.end()) {
-          int routing = known->second;
-          for (Value result : op.getResults())
-            if (auto type = dyn_cast<RankedTensorType>(result.getType()); type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(operand)[0])
-              ragged.try_emplace(result, routing);
-        }
+      for (int routing = known->second; Value operand : op.getOperands())
+        if (!isa<BlockArgument>(operand) && sizesOf(operand).size() == sizesOf(op.getResult(0)).size())
+          mark(operand, op.getResult(0), routing);
     }
+    markForwards();
     // A gate whose tokens are rows of an outer routing looks at those that this has.
     for (auto assign : body.getOps<AssignOp>())
       if (Value within = assign.getWithin(); within && isa<BlockArgument>(within))
