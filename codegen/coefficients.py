@@ -2,7 +2,7 @@
 """Makes cpu/Coefficients.h and cuda/skeletons/coefficients.cuh: polynomials of least largest relative error for VectorMathF64.cpp and math.cuh.
 
 Needs mpmath 1.3. Each polynomial p of degree n is found by Remez exchange in 60 digits, minimising max |p(x) - f(x)| * w(x)
-over an interval, where w = 1/|f| gives the relative error.
+over an interval, where w = 1/|f| gives the relative error. GELU and its derivative have polynomials of the CPU's own.
 
     python3 codegen/coefficients.py
 """
@@ -116,6 +116,54 @@ def tables():
                 lambda t: (back(t) + 2) * erfcScaled(back(t)), forward(0), forward(28), 11, 25))
 
 
+def density(x):
+    return exp(-x * x / 2) / sqrt(2 * pi)
+
+
+def normalUpTo(x):
+    return erfc(-x / sqrt(mpf(2))) / 2
+
+
+def scaledTail(y):
+    """Phi(-y) exp(y^2/2)."""
+    return exp(y * y / 2) * normalUpTo(-y)
+
+
+def nearTables():
+    """(name, comment, coefficients): (f(x) - (1 + x) / 2) / x of z = x^2, absolutely."""
+    peak = density(mpf(0))
+    for name, comment, f, limit, degree in (("NormalNear", "Phi(x)", normalUpTo, peak - mpf(1) / 2, 9),
+                                            ("GeluGradNear", "Phi(x) + x phi(x)", lambda x: normalUpTo(x) + x * density(x), 2 * peak - mpf(1) / 2, 10)):
+        part = lambda z: limit if z < mpf(10) ** -20 else (f(sqrt(z)) - (1 + sqrt(z)) / 2) / sqrt(z)
+        c, worst = remez(part, lambda z: 1, list(range(degree + 1)), mpf(0), mpf(1))
+        yield name, f"({comment} - (1 + x) / 2) / x of z = x^2, |x| <= 1; error {mp.nstr(worst, 2)}", [float(rounded(v, 53)) for v in c]
+
+
+def tailTables():
+    """(name, comment, shift, slope, offset, coefficients): f(y) of t = slope / (y + shift) - offset, in about [-1, 1]. The offset makes f(y) at t = 0 almost
+    an f64, so that rounding the first coefficient costs nothing."""
+    peak = density(mpf(0))
+    for name, comment, f, shift, degree in (("NormalTail", "y Phi(-y) exp(y^2/2)", lambda y: y * scaledTail(y), mpf("1.5"), 25),
+                                            ("GeluGradTail", "phi(0) - Phi(-y) exp(y^2/2) / y", lambda y: peak - scaledTail(y) / y, mpf("1.25"), 24)):
+        low, high = 1 / (39 + shift), 1 / (1 + shift)
+        slope = mp.nint(8 / (high - low)) / 4
+        middle = mp.nint(slope * (low + high) * 32) / 64
+        distance = lambda offset: abs(1 - rounded(f(slope / offset - shift), 53) / f(slope / offset - shift))
+        offset = min((middle + i * mpf(2) ** -30 for i in range(300)), key=distance)
+        of = lambda t: f(slope / (t + offset) - shift)
+        c, worst = remez(of, lambda t: 1 / of(t), list(range(degree + 1)), slope * low - offset, slope * high - offset)
+        head = [float(v) for v in (shift, slope, offset)]
+        yield name, f"{comment}, y in [1, 39]; error {mp.nstr(worst, 2)}", *head, [float(rounded(v, 53)) for v in c]
+
+
+def cpuConstants():
+    """(name, head, rest) of numbers in two parts."""
+    linear = 2 * sqrt(2 / pi)
+    cubic = linear * mpf(0.044715)  # the f64
+    return [("Linear", *split(linear, 53)), ("Cubic", *split(cubic, 53)), ("LinearShort", *split(linear, 41)), ("CubicShort", *split(cubic, 17)),
+            ("TwoOverSqrtPiLessOne", *split(2 / sqrt(pi) - 1, 53))]
+
+
 def constants():
     """(name, format, head, rest) of numbers in two parts."""
     result = []
@@ -129,15 +177,26 @@ def constants():
     return result
 
 
+def numbers(c):
+    return ",\n    ".join(", ".join(x.hex() for x in c[i:i + 4]) for i in range(0, len(c), 4))
+
+
 def header(tables, constants):
     lines = ["#pragma once", "// Polynomials for VectorMathF64.cpp, lowest power first. Made by codegen/coefficients.py, not by hand.", "",
-             "namespace moec::codegen::cpu {", ""]
+             '#include "llvm/ADT/ArrayRef.h"', "", "namespace moec::codegen::cpu {", "",
+             "/// A polynomial in slope / (y + shift) - offset, for y from 1 on.", "struct TailTableF64 {", "  double shift, slope, offset;",
+             "  llvm::ArrayRef<double> c;", "};", ""]
     for name, suffix, comment, coefficients in (t for t in tables if t[1] == "F64"):
-        digits = ",\n    ".join(", ".join(c.hex() for c in coefficients[i:i + 4]) for i in range(0, len(coefficients), 4))
-        lines += [f"// {comment}", f"inline constexpr double k{name}{suffix}[] = {{\n    {digits}}};"]
+        lines += [f"// {comment}", f"inline constexpr double k{name}{suffix}[] = {{\n    {numbers(coefficients)}}};"]
+    for name, comment, coefficients in nearTables():
+        lines += [f"// {comment}", f"inline constexpr double k{name}F64[] = {{\n    {numbers(coefficients)}}};"]
+    for name, comment, shift, slope, offset, coefficients in tailTables():
+        lines += [f"// {comment}", f"inline constexpr double k{name}CF64[] = {{\n    {numbers(coefficients)}}};",
+                  f"inline constexpr TailTableF64 k{name}F64 = {{{shift.hex()}, {slope.hex()}, {offset.hex()}, k{name}CF64}};"]
     lines.append("")
-    for name, suffix, head, rest in (c for c in constants if c[1] == "F64"):
-        lines.append(f"inline constexpr double k{name}{suffix} = {head.hex()}, k{name}Rest{suffix} = {rest.hex()};")
+    wanted = ("Ln2", "SqrtHalf", "InverseLn2", "Ln2Short")
+    for name, head, rest in [(c[0], *c[2:]) for c in constants if c[1] == "F64" and c[0] in wanted] + cpuConstants():
+        lines.append(f"inline constexpr double k{name}F64 = {head.hex()}, k{name}RestF64 = {rest.hex()};")
     return "\n".join(lines + ["", "} // namespace moec::codegen::cpu", ""])
 
 

@@ -1,4 +1,5 @@
-// The functions of VectorMath.h on f64.
+// The functions of VectorMath.h on f64, with FMA or without: what must be exact is a product of short numbers. Letters as in VectorMathF32.cpp: y = |x|,
+// exp(x) = 2^n (1 + q). Those that vanish at -inf are relu(x) - T(y) there, too; their factor 2^-n is kept away from the denormals by 2^128.
 #include "codegen/cpu/Coefficients.h"
 #include "codegen/cpu/VectorMathFormats.h"
 
@@ -8,7 +9,9 @@ namespace {
 
 using ir::Predicate;
 
-constexpr int64_t kFractionBits = 52, kBias = 1023;
+constexpr int64_t kFractionBits = 52, kBias = 1023, kDown = 128;
+constexpr double kMagic = 0x1.8p52; // adding it rounds to an integer and leaves that in the low bits
+constexpr double kOneDown = 0x1p-128;
 
 /// f64s of x's number of lanes, and integers of their width.
 struct Format {
@@ -35,10 +38,14 @@ struct Format {
     return k.fma(chain(1), x, chain(0));
   }
 
-  /// x limited to [low, high]; NaN stays.
-  Value clamp(Value x, Value low, Value high) const {
-    x = k.choose(k.compare(Predicate::LT, x, low), low, x);
-    return k.choose(k.compare(Predicate::GT, x, high), high, x);
+  Value atLeast(Value x, double low) const { return k.choose(k.compare(Predicate::LT, x, real(low)), real(low), x); }   // NaN stays
+  Value atMost(Value x, double high) const { return k.choose(k.compare(Predicate::GT, x, real(high)), real(high), x); } // NaN stays
+  Value positivePart(Value x) const { return k.choose(k.compare(Predicate::GT, x, real(0)), x, real(0)); }              // of NaN 0
+
+  /// x rounded to `bits` of significand.
+  Value shortened(Value x, int bits) const {
+    int64_t unit = int64_t{1} << (kFractionBits + 1 - bits);
+    return asFloat(k.bitAnd(k.add(asBits(x), integer(unit / 2)), integer(-unit)));
   }
 };
 
@@ -47,73 +54,102 @@ struct Reduced {
   Value q, exponent;
 };
 
+/// From r and n + kMagic.
+Reduced reducedTo(const Format& f, Value shifted, Value r) {
+  KernelBuilder& k = f.k;
+  return {k.fma(k.mul(r, r), f.polynomial(kExpF64, r), r), k.sub(f.asBits(shifted), f.asBits(f.real(kMagic)))};
+}
+
 Reduced reduceExp(const Format& f, Value x) {
   KernelBuilder& k = f.k;
-  // Adding 1.5 * 2^fraction rounds to an integer and leaves it in the low bits: no conversion, which AVX2 lacks for f64.
-  double magic = 0x1.8p52;
-  Value shifted = k.fma(x, f.real(kInverseLn2F64), f.real(magic));
-  Value n = k.sub(shifted, f.real(magic));
+  Value shifted = k.fma(x, f.real(kInverseLn2F64), f.real(kMagic)), n = k.sub(shifted, f.real(kMagic));
   // ln 2 in two parts. The first product must be exact: by FMA, or by a part so short that it is.
   bool fused = k.target().hasFma;
   Value r = k.fma(n, f.real(fused ? -kLn2F64 : -kLn2ShortF64), x);
-  r = k.fma(n, f.real(fused ? -kLn2RestF64 : -kLn2ShortRestF64), r);
-  Value q = k.fma(k.mul(r, r), f.polynomial(kExpF64, r), r);
-  return {q, k.sub(f.asBits(shifted), f.asBits(f.real(magic)))};
+  return reducedTo(f, shifted, k.fma(n, f.real(fused ? -kLn2RestF64 : -kLn2ShortRestF64), r));
 }
 
 /// 2^e for integers e + bias in the range of normal exponents.
 Value powerOfTwo(const Format& f, Value biased) { return f.asFloat(f.k.shiftLeft(biased, kFractionBits)); }
 
-/// erfc(y) / exp(-y^2) for y in [0, 28].
-Value scaledErfc(const Format& f, Value y) {
-  KernelBuilder& k = f.k;
-  Value r = k.div(f.real(1), k.add(y, f.real(2)));
-  Value t = k.mul(k.sub(y, f.real(2)), r);
-  return k.mul(f.polynomial(kErfcF64, t), r);
-}
-
-/// exp(x) as three factors. What it is multiplied with goes before the last, so that only the product is rounded to a denormal.
-struct Exponential {
-  Value mantissa, scale, lastScale;
-
-  Value times(KernelBuilder& k, Value factor) const { return k.mul(k.mul(k.mul(factor, mantissa), scale), lastScale); }
-  Value value(KernelBuilder& k) const { return k.mul(k.mul(mantissa, scale), lastScale); }
+/// A number in two parts: an error of an exponent counts as many times as it is large.
+struct Pair {
+  Value head, rest;
 };
 
-Exponential exponential(const Format& f, Value x) {
+/// exp of both. n ln 2 short is exact, and so is what it leaves of the head.
+Reduced reduceExp(const Format& f, const Pair& x) {
   KernelBuilder& k = f.k;
-  // Beyond these 0 (of products with factors up to 1e4, too) and infinity come out by themselves.
-  x = f.clamp(x, f.real(-1400), f.real(710));
-  auto [q, n] = reduceExp(f, x);
-  // Two powers: 2^n itself may lie outside the normal numbers. The sum is positive, so a logical shift halves it.
-  Value sum = k.add(n, f.integer(2 * kBias));
-  Value half = k.shiftRight(sum, 1);
-  return {k.add(q, f.real(1)), powerOfTwo(f, half), powerOfTwo(f, k.sub(sum, half))};
+  Value shifted = k.fma(k.add(x.head, x.rest), f.real(kInverseLn2F64), f.real(kMagic)), n = k.sub(shifted, f.real(kMagic));
+  Value r = k.add(k.fma(n, f.real(-kLn2ShortF64), x.head), k.fma(n, f.real(-kLn2ShortRestF64), x.rest));
+  return reducedTo(f, shifted, r);
 }
 
-/// erfc(|x| sqrt(scale)) as `c` times an exponential; scale is 1 or 1/2, x within [-39, 39]. The rounding of the square is put right.
+/// -y^2/2 for y in [0, 39].
+Pair gaussianExponent(const Format& f, Value y) {
+  KernelBuilder& k = f.k;
+  Value head = f.shortened(y, 26), rest = k.sub(y, head); // the head's square is exact
+  return {k.mul(k.mul(head, head), f.real(-0.5)), k.mul(k.mul(rest, f.real(-0.5)), k.add(y, head))};
+}
+
+/// 1 / 2^128 + exp / 2^128, with exp = 2^n (1 + q): in one rounding as long as 1 + 2^n is exact, else near it.
+Value onePlus(const Format& f, const Reduced& e) {
+  KernelBuilder& k = f.k;
+  Value power = powerOfTwo(f, k.add(e.exponent, f.integer(kBias - kDown))), one = f.real(kOneDown);
+  Value sum = k.add(power, one), lost = k.sub(one, k.sub(sum, power));
+  return k.add(sum, k.fma(e.q, power, lost));
+}
+
+/// relu(x) - y / (1 + exp(u)) with exp(u) reduced.
+Value minusLogistic(const Format& f, Value x, Value y, const Reduced& e) { return f.k.fma(f.k.div(y, onePlus(f, e)), f.real(-kOneDown), f.positivePart(x)); }
+
+/// What a table says for y from 1 on: c0 by itself and the sum of the other terms.
 struct Tail {
-  Exponential e;
-  Value c;
+  double c0;
+  Value others;
 };
 
-Tail erfcTail(const Format& f, Value x, double scale) {
+Tail tailAt(const Format& f, const TailTableF64& table, Value y) {
   KernelBuilder& k = f.k;
-  Value square = k.mul(x, x), rest = k.fmaOnce(x, x, k.neg(square));
-  Value y = k.abs(x);
-  if (scale != 1)
-    y = k.mul(y, f.real(kSqrtHalfF64));
-  Value c = scaledErfc(f, y);
-  return {exponential(f, k.mul(square, f.real(-scale))), k.fma(k.mul(rest, f.real(-scale)), c, c)};
+  // z = 1 / (y + shift) as a number of 26 bits and what that is off, relatively: near y = 1 an error of t counts five times in the derivative.
+  Value sum = f.shortened(k.add(y, f.real(table.shift)), 26), lost = k.sub(y, k.sub(sum, f.real(table.shift)));
+  Value z = f.shortened(k.div(f.real(1), sum), 26);
+  Value off = k.sub(k.sub(f.real(1), k.mul(z, sum)), k.mul(z, lost));
+  z = k.mul(z, f.real(table.slope));
+  Value t = k.fma(z, k.fma(off, off, off), k.sub(z, f.real(table.offset)));
+  llvm::ArrayRef<double> c = table.c;
+  return {c[0], k.mul(t, f.polynomial(c.drop_front(), t))};
+}
+
+/// whole + factor (c0 + others) exp(-y^2/2). c0 2^n is added last, so that neither the sum nor q is rounded at its own size.
+Value timesTail(const Format& f, Value whole, Value factor, const Tail& tail, const Reduced& e) {
+  KernelBuilder& k = f.k;
+  Value small = k.fma(e.q, k.add(tail.others, f.real(tail.c0)), tail.others);
+  factor = k.mul(factor, powerOfTwo(f, k.add(e.exponent, f.integer(kBias + kDown))));
+  return k.fma(factor, f.real(tail.c0 * kOneDown), k.fma(factor, k.mul(small, f.real(kOneDown)), whole));
+}
+
+/// (1 + x) / 2 + x P(x^2) for |x| <= 1: near a half the error is that of the last addition.
+Value aroundHalf(const Format& f, llvm::ArrayRef<double> c, Value x) {
+  KernelBuilder& k = f.k;
+  Value half = k.fma(x, f.real(0.5), f.real(0.5));
+  return k.fma(x, f.polynomial(c, k.mul(x, x)), half);
 }
 
 } // namespace
 
-Value exp(KernelBuilder& k, Value x) { return exponential(Format(k, x), x).value(k); }
+Value exp(KernelBuilder& k, Value x) {
+  Format f(k, x);
+  // Beyond these 0 and infinity come out by themselves.
+  auto [q, n] = reduceExp(f, f.atMost(f.atLeast(x, -1400), 710));
+  // Two powers: 2^n itself may lie outside the normal numbers. The sum is positive, so a logical shift halves it.
+  Value sum = k.add(n, f.integer(2 * kBias)), half = k.shiftRight(sum, 1);
+  return k.mul(k.mul(k.add(q, f.real(1)), powerOfTwo(f, half)), powerOfTwo(f, k.sub(sum, half)));
+}
 
 Value expm1(KernelBuilder& k, Value x) {
   Format f(k, x);
-  auto [q, n] = reduceExp(f, f.clamp(x, f.real(-50), f.real(710)));
+  auto [q, n] = reduceExp(f, f.atMost(f.atLeast(x, -50), 710));
   // 2^n q + 2^n - 1 with halves, since 2^n may be too large by one.
   Value half = powerOfTwo(f, k.add(n, f.integer(kBias - 1)));
   Value result = k.fma(q, half, k.sub(half, f.real(0.5)));
@@ -159,9 +195,13 @@ Value tanh(KernelBuilder& k, Value x) {
 
 Value sigmoid(KernelBuilder& k, Value x) {
   Format f(k, x);
-  Value e = exp(k, k.neg(k.abs(x)));
-  Value numerator = k.choose(k.compare(Predicate::LT, x, f.real(0)), e, f.real(1));
-  return k.div(numerator, k.add(e, f.real(1)));
+  return k.div(f.real(kOneDown), onePlus(f, reduceExp(f, f.atMost(f.atLeast(k.neg(x), -40), 746)))); // 1 and 0 beyond
+}
+
+Value silu(KernelBuilder& k, Value x) {
+  Format f(k, x);
+  Value y = f.atMost(k.abs(x), 760); // beyond it is 0 on the left
+  return minusLogistic(f, x, y, reduceExp(f, y));
 }
 
 Value softplus(KernelBuilder& k, Value x) {
@@ -174,75 +214,67 @@ Value softplus(KernelBuilder& k, Value x) {
 }
 
 Value erf(KernelBuilder& k, Value x) {
+  // Near 0 x + x P(x^2); from 1 on 1 - erfc, whose error is small against 1.
   Format f(k, x);
-  Value magnitude = k.abs(x), z = k.mul(x, x);
-  Value inner = k.fma(z, f.polynomial(kErfF64, z), f.real(kTwoOverSqrtPiRestF64));
-  Value near = k.fma(x, f.real(kTwoOverSqrtPiF64), k.mul(x, inner));
-  Tail tail = erfcTail(f, f.clamp(magnitude, f.real(0), f.real(28)), 1);
-  Value far = k.sub(f.real(1), tail.e.times(k, tail.c));
-  return k.choose(k.compare(Predicate::LT, magnitude, f.real(1)), near, k.copySign(far, x));
+  Value y = k.abs(x), z = k.mul(x, x);
+  Value near = k.fma(x, k.fma(z, f.polynomial(kErfF64, z), f.real(kTwoOverSqrtPiLessOneF64)), x);
+  Value bounded = f.atMost(y, 7), r = k.div(f.real(1), k.add(bounded, f.real(2))); // beyond it is 1
+  Value scaled = k.mul(f.polynomial(kErfcF64, k.mul(k.sub(bounded, f.real(2)), r)), r);
+  Value far = k.sub(f.real(1), k.mul(scaled, exp(k, k.neg(k.mul(bounded, bounded)))));
+  return k.choose(k.compare(Predicate::LT, y, f.real(1)), near, k.copySign(far, x));
 }
 
 Value gelu(KernelBuilder& k, Value x) {
-  // x Phi(x); Phi(-|x|) = erfc(|x| / sqrt 2) / 2, relatively exact in the tail.
+  // Near 0 x Phi(x); from 1 on T = y Phi(-y).
   Format f(k, x);
-  Value bounded = f.clamp(x, f.real(-39), f.real(39));
-  Tail tail = erfcTail(f, bounded, 0.5);
-  Value half = k.mul(tail.c, f.real(0.5));
-  Value negative = k.compare(Predicate::LT, x, f.real(0));
-  Value positive = k.mul(x, k.sub(f.real(1), tail.e.times(k, half)));
-  return k.choose(negative, tail.e.times(k, k.mul(bounded, half)), positive);
+  Value y = f.atMost(k.abs(x), 39); // 0 beyond on the left
+  Value near = k.mul(x, aroundHalf(f, kNormalNearF64, x));
+  Value far = timesTail(f, f.positivePart(x), f.real(-1), tailAt(f, kNormalTailF64, y), reduceExp(f, gaussianExponent(f, y)));
+  return k.choose(k.compare(Predicate::LT, y, f.real(1)), near, far);
+}
+
+Value geluGrad(KernelBuilder& k, Value x) {
+  // Phi(x) + x phi(x); from 1 on G = Phi(-y) - y phi(y), and 1 - G on the right.
+  Format f(k, x);
+  Value y = f.atMost(k.abs(x), 39); // 0 beyond on the left
+  Value near = aroundHalf(f, kGeluGradNearF64, x), negative = k.compare(Predicate::LT, x, f.real(0));
+  Value whole = k.choose(negative, f.real(0), f.real(1)), factor = k.choose(negative, k.neg(y), y);
+  Value far = timesTail(f, whole, factor, tailAt(f, kGeluGradTailF64, y), reduceExp(f, gaussianExponent(f, y)));
+  return k.choose(k.compare(Predicate::LT, y, f.real(1)), near, far);
 }
 
 namespace {
-/// x sigmoid(y) where y has the sign of x and grows with it: 0 at -inf.
-Value timesSigmoid(const Format& f, Value x, Value y) {
+
+/// u = 2 sqrt(2/pi) (y + 0.044715 y^3) for y in [0, 22]. Of a y of 12 bits the products are exact; the rest is a four thousandth of it.
+Pair cubicExponent(const Format& f, Value y) {
   KernelBuilder& k = f.k;
-  Exponential e = exponential(f, k.neg(k.abs(y)));
-  Value negative = k.compare(Predicate::LT, y, f.real(0)), lowest = f.real(-1e4);
-  Value bounded = k.choose(k.compare(Predicate::LT, x, lowest), lowest, x);
-  return k.div(k.choose(negative, e.times(k, bounded), x), k.add(e.value(k), f.real(1)));
+  Value head = f.shortened(y, 12), rest = k.sub(y, head), square = k.mul(head, head), cube = k.mul(square, head);
+  Value linear = k.mul(head, f.real(kLinearShortF64)), cubic = k.mul(cube, f.real(kCubicShortF64));
+  Value sum = k.add(linear, cubic), ofCubic = k.sub(sum, linear);
+  Value lost = k.add(k.sub(linear, k.sub(sum, ofCubic)), k.sub(cubic, ofCubic));
+  // u(y) - u(head) = (y - head) (L + C (y^2 + y head + head^2))
+  Value slope = k.fma(k.fma(y, k.add(y, head), square), f.real(kCubicF64), f.real(kLinearF64));
+  Value constants = k.fma(head, f.real(kLinearShortRestF64), k.mul(cube, f.real(kCubicShortRestF64)));
+  return {sum, k.add(lost, k.fma(rest, slope, constants))};
 }
+
 } // namespace
 
 Value geluTanh(KernelBuilder& k, Value x) {
-  // (1 + tanh u) / 2 = sigmoid(2u).
+  // (1 + tanh(u/2)) / 2 = 1 / (1 + exp(-u)).
   Format f(k, x);
-  Value cubic = k.fma(k.mul(k.mul(x, x), f.real(0.044715)), x, x);
-  return timesSigmoid(f, x, k.mul(cubic, f.real(2 * kSqrtTwoOverPiF64)));
-}
-
-Value silu(KernelBuilder& k, Value x) { return timesSigmoid(Format(k, x), x, x); }
-
-namespace {
-/// f(x) from `mirrored`, f(-|x|), where f(x) + f(-x) = 1.
-Value fromMirrored(const Format& f, Value x, Value mirrored) {
-  return f.k.choose(f.k.compare(Predicate::LT, x, f.real(0)), mirrored, f.k.sub(f.real(1), mirrored));
-}
-} // namespace
-
-Value geluGrad(KernelBuilder& k, Value x) {
-  // Phi(x) + x phi(x); both are multiples of exp(-x^2/2).
-  Format f(k, x);
-  Value y = f.clamp(k.abs(x), f.real(0), f.real(39));
-  Value square = k.mul(y, y), rest = k.fmaOnce(y, y, k.neg(square));
-  Value c = scaledErfc(f, k.mul(y, f.real(kSqrtHalfF64)));
-  // 1 / sqrt(2 pi) is half of sqrt(2 / pi).
-  Value sum = k.mul(f.real(0.5), k.fma(y, f.real(-kSqrtTwoOverPiF64), c));
-  sum = k.fma(k.mul(rest, f.real(-0.5)), sum, sum);
-  return fromMirrored(f, x, exponential(f, k.mul(square, f.real(-0.5))).times(k, sum));
+  Value y = f.atMost(k.abs(x), 21.75); // 0 beyond on the left
+  return minusLogistic(f, x, y, reduceExp(f, cubicExponent(f, y)));
 }
 
 Value geluTanhGrad(KernelBuilder& k, Value x) {
-  // At -y: with u = 2 sqrt(2/pi) (y + 0.044715 y^3), e = exp(-u) and d = 1 / (1 + e): e d - y u' e d^2.
+  // At -y, with i = 1 / (1 + exp(u)): i (1 - y u' (1 - i)), and 1 less that on the right.
   Format f(k, x);
-  Value y = f.clamp(k.abs(x), f.real(0), f.real(30)), square = k.mul(y, y); // at 30 it is 0
-  Value u = k.mul(k.fma(k.mul(square, f.real(0.044715)), y, y), f.real(2 * kSqrtTwoOverPiF64));
-  Value slope = k.mul(k.fma(square, f.real(3 * 0.044715), f.real(1)), f.real(2 * kSqrtTwoOverPiF64));
-  Exponential e = exponential(f, k.neg(u));
-  Value d = k.div(f.real(1), k.add(e.value(k), f.real(1)));
-  Value factor = k.mul(d, k.sub(f.real(1), k.mul(k.mul(y, slope), d)));
-  return fromMirrored(f, x, e.times(k, factor));
+  Value y = f.atMost(k.abs(x), 21.75); // 0 beyond on the left
+  Value large = k.div(f.real(1), onePlus(f, reduceExp(f, cubicExponent(f, y)))), i = k.mul(large, f.real(kOneDown));
+  Value slope = k.mul(y, k.fma(k.mul(y, y), f.real(3 * kCubicF64), f.real(kLinearF64)));
+  Value mirrored = k.mul(k.fma(large, k.mul(slope, k.sub(i, f.real(1))), large), f.real(kOneDown));
+  return k.choose(k.compare(Predicate::LT, x, f.real(0)), mirrored, k.sub(f.real(1), mirrored));
 }
 
 } // namespace moec::codegen::cpu::wide

@@ -21,10 +21,8 @@ struct MathTruth {
   double (*of)(double);               // for f32: some units of f64 off
   long double (*wideOf)(long double); // for f64
   double ulps, wideUlps;              // what f32 and f64 are held to
-  double perExponent = 0;             // f64: more of them for each unit of the rounded exponent
   double (*terms)(double) = nullptr;  // of a sum that cancels: the size of its larger term, whose last place is the unit
   long double (*wideTerms)(long double) = nullptr;
-  double (*exponent)(double) = nullptr;
 };
 
 std::span<const MathTruth> mathTruths();
@@ -45,7 +43,7 @@ template <class T, class Real> double ulpsBetween(T got, Real want, Real term = 
 }
 
 struct WorstUlps {
-  double ulps = 0; // less what perExponent allows
+  double ulps = 0;
   double where = 0;
   double subnormal = 0; // the worst of results below the smallest normal number
 

@@ -1,7 +1,7 @@
 #pragma once
 #include "coefficients.cuh"
-// Functions of a float or a double: those of a double step by step as in codegen/cpu/VectorMathF64.cpp, so that a GPU's results have a CPU's bits; those
-// of a float by the same steps.
+// Functions of a float or a double, by the same steps: exp, expm1, log, tanh, softplus and elu of a double by those of codegen/cpu/VectorMathF64.cpp, too,
+// so that a GPU's results have a CPU's bits.
 // NaN stays NaN, infinities have their limits (silu and gelu: 0 at -inf), results below the smallest normal number are right to the last denormal.
 
 namespace math {
