@@ -53,8 +53,11 @@ Diagnosis cpu() {
     return {"cpu", Status::Fail,
             fmt::format("runs none of moec's CPU targets: it lacks {}; it has: {}", fmt::join(missingFeatures(cpuTargets().back().name), ", "), features),
             "use a CPU with SSE4.2 and POPCNT (x86-64-v2), or a virtual machine that shows them to its guest"};
-  return {"cpu", Status::Ok,
-          fmt::format("kernels are compiled for {}; programs for {} run; features: {}", native, fmt::join(runnableCpuTargets(), ", "), features)};
+  std::string found = fmt::format("kernels are compiled for {}; programs for {} run; features: {}", native, fmt::join(runnableCpuTargets(), ", "), features);
+  if (std::string withheld = withheldTiles(); !withheld.empty())
+    return {"cpu", Status::Warn, fmt::format("{}; it has tiles (AMX), but {}", found, withheld),
+            "for products of bf16 by tiles, use Linux 5.16 or newer, and let this process call arch_prctl (seccomp)"};
+  return {"cpu", Status::Ok, found};
 }
 
 Diagnosis threads() {

@@ -198,6 +198,7 @@ private:
       launch.reason = kernel.getReason().value_or("").str();
       launch.schedule = kernel.getSchedule() ? scheduleText(*kernel.getSchedule()) : "";
       launch.isTuned = kernel->hasAttr(tunedName);
+      plan_.usesTiles |= kernel.getSchedule() && kernel.getSchedule()->contains("tiles");
       Cost cost = costOf(kernel);
       launch.flops = cost.flops;
       launch.bytes = cost.bytes;

@@ -15,13 +15,16 @@ struct CpuTarget {
 /// Best first. Of those that replace instructions by other code ("+soft-tiles"), none is before the target without.
 const std::vector<CpuTarget>& cpuTargets();
 
-/// Features of this machine that any target needs, sorted; only what the operating system saves registers for.
+/// Features of this machine that any target needs, sorted; only those whose registers a process gets.
 const std::vector<std::string>& cpuFeatures();
+
+/// Why this machine's tiles (AMX) cannot be used; empty where they can, and where it has none.
+std::string withheldTiles();
 
 /// Features that the target needs and this machine lacks; for an unknown target, its name.
 std::vector<std::string> missingFeatures(std::string_view target);
 
-/// Asks the system for registers that it gives to those alone that ask, where the target needs some: before the first of their instructions, once for the
+/// Asks the system for registers that it gives to those alone that ask, where the target has some: before the first of their instructions, once for the
 /// process. Error(Device) where it refuses.
 void requestRegisters(std::string_view target);
 

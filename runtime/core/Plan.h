@@ -168,7 +168,8 @@ struct Plan {
   std::vector<SizeRule> rules;
   std::map<std::string, int64_t> checkSizes;          // symbols of the model's small form, which checks use
   NonFiniteLogits nonFinite = NonFiniteLogits::Count; // Error: of calls whose results "<gate>.non_finite" are not all 0
-  std::string weightsAs; // of inference: how weights of products are kept where not as the model has them, "bf16" or "int8:32" (WeightsAs.h); else empty
+  std::string weightsAs;  // of inference: how weights of products are kept where not as the model has them, "bf16" or "int8:32" (WeightsAs.h); else empty
+  bool usesTiles = false; // some kernel multiplies by tiles: its registers are asked for before it runs
   /// A row's results are the same bits whatever rows stand beside it, how many these are and where it stands among them: exactly when there are no couplings.
   /// A row is an index of the inputs' first dimension; of generation, one of the texts. What is one for the whole call is no row's. Plans for training and
   /// evaluation promise nothing, and list no couplings: gradients and losses are sums over the rows.

@@ -403,6 +403,8 @@ Json planToJson(const Plan& plan) {
                {"forward", writeAll(plan.forward)}};
   if (!plan.weightsAs.empty())
     json["weights_as"] = plan.weightsAs;
+  if (plan.usesTiles)
+    json["uses_tiles"] = true;
   if (plan.nonFinite != NonFiniteLogits::Count)
     json["non_finite"] = wordOf(kNonFiniteWords, plan.nonFinite);
   if (!plan.couplings.empty())
@@ -425,6 +427,8 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   plan.checkSizes = reader.at("check_sizes").integersByName();
   if (auto words = reader.find("weights_as"))
     plan.weightsAs = words->text();
+  if (auto tiles = reader.find("uses_tiles"))
+    plan.usesTiles = tiles->truth();
   if (auto what = reader.find("non_finite"))
     plan.nonFinite = what->word(kNonFiniteWords);
   plan.rules = reader.at("rules").list(readRule);

@@ -78,9 +78,13 @@ TEST_F(Tiles, AreOfProductsOfBFloat16Alone) {
   }
 }
 
+// The registers are asked for where a program uses them: a system that refuses them runs the others.
+TEST_F(Tiles, AreNotUsedByProgramsOfF32) { EXPECT_FALSE(compile(layers(folder_, "f32"), optionsFor(kHardware)).plan(kHardware)->usesTiles); }
+
 TEST_F(Tiles, AgreeWithTheReferenceWhateverTheThreads) {
   Program program = compile(layers(folder_, "bf16"), optionsFor(kSoft));
   const Plan& plan = *program.plan(kSoft);
+  EXPECT_TRUE(plan.usesTiles);
   TensorMap weights = initialWeights(plan, 1), inputs = generatedInputs(plan, 2);
   CheckReport report = check(program, openDevice("cpu"), openDevice("reference"), weights, inputs);
   EXPECT_TRUE(report.passed()) << report.describeFailures();
@@ -109,6 +113,7 @@ TEST_F(Tiles, AgreeWithTheReferenceInAStepOfTraining) {
 // A machine without tiles compiles for them, and says what it lacks when it is to run that.
 TEST_F(Tiles, RunOnlyWhereTheyAre) {
   Program program = compile(layers(folder_, "bf16"), optionsFor(kHardware));
+  EXPECT_TRUE(program.plan(kHardware)->usesTiles);
   std::vector<std::string> missing = missingFeatures(kHardware);
   if (missing.empty()) {
     const Plan& plan = *program.plan(kHardware);

@@ -74,6 +74,13 @@ TEST(PlanJson, SaysWhereRowsDependOnTheirNeighboursOrThatTheyDoNot) {
   }
 }
 
+TEST(PlanJson, SaysWhetherTilesAreUsed) {
+  Plan plan = samplePlan();
+  EXPECT_FALSE(parsePlan(toJson(plan)).usesTiles);
+  plan.usesTiles = true;
+  EXPECT_TRUE(parsePlan(toJson(plan)).usesTiles);
+}
+
 TEST(PlanJson, RoundTripsEveryField) {
   std::string text = toJson(samplePlan());
   Plan plan = parsePlan(text);

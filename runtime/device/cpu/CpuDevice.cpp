@@ -38,7 +38,8 @@ CpuDevice::CpuDevice(const DeviceOptions& options) : allocator_(options.allocato
 
 std::unique_ptr<Executable> CpuDevice::load(const Program& program, Purpose purpose) {
   const Plan& plan = choosePlan(program, purpose);
-  requestRegisters(plan.target);
+  if (plan.usesTiles)
+    requestRegisters(plan.target);
   return std::make_unique<CpuExecutable>(program, plan, workers_, allocator_, kernelFiles_);
 }
 
