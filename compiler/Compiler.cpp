@@ -214,8 +214,10 @@ private:
   }
 
   void dump(Phase phase, const std::string& name) {
-    std::error_code ignored;
-    std::filesystem::create_directories(options_.dumpPhases, ignored);
+    std::error_code code;
+    std::filesystem::create_directories(options_.dumpPhases, code);
+    if (code)
+      throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", options_.dumpPhases.string(), code.message()));
     Purpose purpose = purposeOf(*compilation_.module);
     std::string level = purpose == Purpose::Inference ? "" : std::string(".") + moec::name(purpose);
     if (!compilation_.target.empty())

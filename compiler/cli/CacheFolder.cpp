@@ -136,11 +136,16 @@ std::vector<CacheFile> CacheFolder::files() const {
   return result;
 }
 
-/// Nothing when another process used or removed it since it was listed.
-CacheFolder::Removed CacheFolder::remove(const CacheFile& file) const {
+/// Nothing when another process used or removed it since it was listed; `refused` where it stays for another reason.
+CacheFolder::Removed CacheFolder::remove(const CacheFile& file, std::error_code& refused) const {
   struct stat now{};
-  if (lstat(file.path.c_str(), &now) != 0 || timeOf(now) != file.used || unlink(file.path.c_str()) != 0)
+  if (lstat(file.path.c_str(), &now) != 0 || timeOf(now) != file.used)
     return {};
+  if (unlink(file.path.c_str()) != 0) {
+    if (errno != ENOENT)
+      refused = {errno, std::generic_category()};
+    return {};
+  }
   bool isProgram = file.kind == CacheFile::Kind::Program;
   return {isProgram, !isProgram, file.bytes};
 }
@@ -156,19 +161,28 @@ CacheFolder::Removed CacheFolder::shrinkTo(int64_t limit) const {
         unlink(path.c_str());
     });
   std::vector<CacheFile> all = files();
+  std::error_code ignored; // what cannot be written is no place to make room in
   int64_t total = 0;
   for (const CacheFile& file : all)
     total += file.bytes;
   for (size_t i = 0; i < all.size() && total - removed.bytes > limit; ++i)
-    removed += remove(all[i]);
+    removed += remove(all[i], ignored);
   return removed;
 }
 
 CacheFolder::Removed CacheFolder::clear(Clock::time_point before) const {
   Removed removed;
-  for (const CacheFile& file : files())
+  int staying = 0;
+  std::string why;
+  for (const CacheFile& file : files()) {
+    std::error_code refused;
     if (file.used < before)
-      removed += remove(file);
+      removed += remove(file, refused);
+    if (refused && staying++ == 0)
+      why = fmt::format("{}: {}", file.path.string(), refused.message());
+  }
+  if (staying > 0)
+    throw Error(Fault::System, fmt::format("{}: {} of the cache's entries cannot be removed: {}", path_.string(), staying, why));
   return removed;
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace moec::cli {
@@ -48,11 +49,11 @@ public:
   /// Removes the least recently used entries until what is left takes no more than `limit` bytes, and what writers that died have left. Does nothing
   /// while another process shrinks it.
   Removed shrinkTo(int64_t limit) const;
-  /// Removes the entries that were last used before this time.
+  /// Removes the entries that were last used before this time. Error(System) when some cannot be removed; the others are, all the same.
   Removed clear(std::chrono::system_clock::time_point before) const;
 
 private:
-  Removed remove(const CacheFile& file) const;
+  Removed remove(const CacheFile& file, std::error_code& refused) const;
 
   std::filesystem::path path_;
 };

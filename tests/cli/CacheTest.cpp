@@ -14,6 +14,7 @@
 #include <set>
 #include <span>
 #include <sys/stat.h>
+#include <unistd.h>
 
 using namespace moec;
 using namespace moec::cli;
@@ -228,6 +229,29 @@ TEST_F(Cache, ListAndClearSayWhatTheyFindAndRemove) {
   auto all = nlohmann::json::parse(moec({"cache", "clear", "--json"}).out);
   EXPECT_EQ(all["programs"], 1);
   EXPECT_EQ(nlohmann::json::parse(moec({"cache", "list", "--json"}).out)["entries"].size(), 0u);
+}
+
+TEST_F(Cache, ClearingSaysWhatCannotBeRemoved) {
+  fs::path kernel = entry("kernels/b.kernel", 50, 7200), program = entry("programs/a.program", 50, 7200);
+  constexpr auto kWriting = fs::perms::owner_write | fs::perms::group_write | fs::perms::others_write;
+  fs::permissions(kernel.parent_path(), kWriting, fs::perm_options::remove);
+  fs::permissions(program.parent_path(), fs::perms::all);
+  constexpr uid_t kNobody = 65534; // what root may write is not read-only
+  bool isRoot = geteuid() == 0;
+  if (isRoot && seteuid(kNobody) != 0)
+    GTEST_SKIP() << "[SKIP] root that may not become another user can write every folder";
+  std::string message;
+  try {
+    cacheFolder().clear(std::chrono::system_clock::time_point::max());
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  if (isRoot)
+    ASSERT_EQ(seteuid(0), 0);
+  fs::permissions(kernel.parent_path(), fs::perms::owner_all);
+  EXPECT_THAT(message, HasSubstr("1 of the cache's entries cannot be removed: " + kernel.string() + ": Permission denied"));
+  EXPECT_TRUE(fs::exists(kernel));
+  EXPECT_FALSE(fs::exists(program));
 }
 
 TEST_F(Cache, EntriesOfAnotherVersionAreNotDamaged) {

@@ -209,6 +209,7 @@ TEST_F(Model, AChangedModelTakesTheOtherKernelsFromTheCache) {
   EXPECT_EQ(kernels({"--dump-phases", path("dumps")})["compiled"], 0);
   compile.pop_back();
   EXPECT_THAT(moec({"compile", model, "--target", "cpu:x86-64-v3", "--dump-phases", path("dumps")}).out, HasSubstr("\n0 kernels compiled, "));
+  expectFailure({"compile", model, "--dump-phases", model + "/dumps"}, 5, model + "/dumps: cannot make the folder: Not a directory");
 }
 
 TEST_F(Model, TwoProcessesShareTheCache) {
