@@ -14,7 +14,7 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 10;
+constexpr int kEmitterVersion = 11;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 
