@@ -25,6 +25,11 @@ struct PackPlan {
   int64_t group = 0; // of codes: output 1 holds the scales
   bool inPairs = false;
 
+  Size rows() const { return sizes[sizes.size() - 2]; }
+  Size panels() const { return Size::ceilDiv(rows(), Size(nr)); } // of a matrix
+  Size matrices() const { return ir::product({sizes.begin(), sizes.end() - 2}); }
+  Size count() const { return matrices() * panels(); }
+
   static mlir::FailureOr<PackPlan> of(ir::KernelOp kernel);
 };
 
@@ -72,31 +77,29 @@ mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
   return plan;
 }
 
-/// `inside` elements of each of `depth` rows of a matrix `stride` wide into the rows of a panel, zeros behind.
-void copyPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, bool lines) {
+/// `inside` elements of each of `depth` rows of a matrix into the rows of `count` panels, zeros behind. All panels take of a row before the next one is read:
+/// stretches of two kilobytes come from memory up to 2.5 times as fast as those of two lines, a row apart.
+void copyPanels(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, Value count, int64_t nr, Value panels, bool lines) {
   int64_t lanes = std::min(nr, k.lanes(dtype));
-  Value zero = k.zero(k.typeOf(dtype));
-  auto part = [&] {
-    k.loop(0, depth, 1, [&](Value d) {
-      Value from = k.at(rows.base, k.mul(d, rows.stride), dtype), to = k.at(panel, k.mul(d, nr), dtype);
-      k.vectorLoop(inside, lanes,
-                   [&](Value r, Value mask) { k.storeElements(dtype, k.loadElements(dtype, k.at(from, r, dtype), lanes, mask), k.at(to, r, dtype), mask); });
-      k.loop(inside, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, zero, k.at(to, r, dtype)); });
+  auto placeOf = [&](Value panel, Value d) { return k.at(panels, k.mul(k.add(k.mul(panel, depth), d), nr), dtype); };
+  auto copy = [&](Value from, Value to, Value elements) {
+    k.vectorLoop(elements, lanes, [&](Value r, Value mask) {
+      Value vector = k.loadElements(dtype, k.at(from, r, dtype), lanes, mask);
+      lines && !mask ? k.storeLine(vector, k.at(to, r, dtype)) : k.storeElements(dtype, vector, k.at(to, r, dtype), mask);
     });
   };
-  if (!lines)
-    return part();
-  k.when(
-      k.compare(ir::Predicate::EQ, inside, k.index(nr)),
-      [&]() -> Values {
-        k.loop(0, depth, 1, [&](Value d) {
-          Value from = k.at(rows.base, k.mul(d, rows.stride), dtype), to = k.at(panel, k.mul(d, nr), dtype);
-          for (int64_t r = 0; r < nr; r += lanes)
-            k.storeLine(k.load(k.vectorOf(k.typeOf(dtype), lanes), k.at(from, k.index(r), dtype)), k.at(to, k.index(r), dtype));
-        });
-        return {};
-      },
-      [&]() -> Values { return part(), Values(); });
+  Value whole = k.min(count, k.div(inside, nr)), rest = k.sub(inside, k.mul(whole, nr));
+  k.loop(0, depth, 1, [&](Value d) {
+    Value row = k.at(rows.base, k.mul(d, rows.stride), dtype);
+    k.loop(k.index(0), whole, k.index(1), [&](Value panel) { copy(k.at(row, k.mul(panel, nr), dtype), placeOf(panel, d), k.index(nr)); });
+  });
+  k.loop(whole, count, k.index(1), [&](Value panel) {
+    k.loop(0, depth, 1, [&](Value d) {
+      Value to = placeOf(panel, d);
+      copy(k.at(rows.base, k.add(k.mul(d, rows.stride), k.mul(panel, nr)), dtype), to, rest);
+      k.loop(rest, k.index(nr), k.index(1), [&](Value r) { k.storeElements(dtype, k.zero(k.typeOf(dtype)), k.at(to, r, dtype)); });
+    });
+  });
 }
 
 /// Rows 2i and 2i+1 of a panel of bf16 as words of both.
@@ -119,14 +122,17 @@ void pairRows(KernelBuilder& k, Value plain, Value depth, int64_t nr, Value pane
 
 } // namespace
 
+// Of exchanged weights as many panels as share a stretch of a row that memory gives fast, but pieces for some threads.
 mlir::DictionaryAttr schedulePack(ir::KernelOp kernel, const CpuTarget& target) {
+  constexpr int64_t stretch = 2048, pieces = 32;
   auto plan = PackPlan::of(kernel);
   if (failed(plan))
     return nullptr;
-  int64_t depth = plan->sizes.back().constant().value_or(1024);
-  int64_t panelBytes = depth * plan->nr * static_cast<int64_t>(byteSize(plan->dtype));
-  BlockSchedule schedule{std::clamp<int64_t>(4 * kItemBytes / std::max<int64_t>(panelBytes, 1), 1, 256)};
-  return schedule.toAttr(kernel.getContext());
+  int64_t rowBytes = plan->nr * static_cast<int64_t>(byteSize(plan->dtype)), depth = plan->sizes.back().constant().value_or(1024);
+  int64_t block = std::clamp<int64_t>(4 * kItemBytes / std::max<int64_t>(depth * rowBytes, 1), 1, 256);
+  if (plan->exchanged)
+    block = std::max(block, std::min(stretch / rowBytes, plan->count().constant().value_or(pieces) / pieces));
+  return BlockSchedule{block}.toAttr(kernel.getContext());
 }
 
 mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
@@ -137,31 +143,38 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
   int64_t nr = plan->nr, lanes = k.lanes(plan->dtype);
   if (plan->group && nr % lanes != 0)
     return kernel.emitError() << "internal: panels of codes are whole vectors of " << lanes << " columns: they have " << nr;
-  const ir::Sizes& from = plan->sizes;
-  Size depth = from.back(), rows = from[from.size() - 2], panels = Size::ceilDiv(rows, Size(nr)), all = panels;
-  for (size_t i = 0; i + 2 < from.size(); ++i)
-    all = all * from[i];
-  bool lines = k.storesLines(plan->panelType, {all, depth, Size(nr)});
+  Size depth = plan->sizes.back(), rows = plan->rows(), panels = plan->panels(), blocks = Size::ceilDiv(panels, Size(schedule->block));
+  // What is read passes the caches, too.
+  bool lines = k.storesLines(plan->panelType, {plan->count(), Size(2) * depth, Size(nr)});
 
-  k.stage(Size::ceilDiv(all, Size(schedule->block)), all * depth * Size(nr), [&](Value item) {
-    Value first = k.mul(item, schedule->block);
-    Value last = k.min(k.add(first, schedule->block), k.size(all));
+  k.stage(plan->matrices() * blocks, plan->count() * depth * Size(nr), [&](Value item) {
+    Value matrix = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule->block);
+    Value last = k.min(k.add(first, schedule->block), k.size(panels)), width = k.size(rows), height = k.size(depth);
+    Value source = k.at(k.input(0), k.add(k.mul(matrix, k.size(rows * depth)), k.size(plan->before)), plan->dtype);
+    auto panelAt = [&](Value panel) {
+      Value number = k.add(k.mul(matrix, k.size(panels)), panel);
+      return k.at(k.output(0), k.mul(number, k.mul(height, nr)), plan->panelType);
+    };
+    auto copy = [&](Value panel, Value count, Value to) {
+      Value row = k.mul(panel, nr), inside = k.min(k.sub(width, row), k.mul(count, nr));
+      copyPanels(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, count, nr, to, lines);
+    };
+    if (plan->exchanged && !plan->inPairs)
+      return copy(first, k.sub(last, first), panelAt(first));
     Value turned = plan->group ? k.scratch(bytesOf(plan->dtype, depth * Size(nr))) : Value();
     Value plain = plan->inPairs ? k.scratch(bytesOf(plan->panelType, depth * Size(nr))) : Value();
     k.loop(first, last, k.index(1), [&](Value panel) {
-      Value matrix = k.div(panel, k.size(panels)), width = k.size(rows), height = k.size(depth);
-      Value row = k.mul(k.rem(panel, k.size(panels)), nr); // its first, within the matrix
-      Value inside = k.min(k.sub(width, row), k.index(nr));
-      Value source = k.at(k.input(0), k.add(k.mul(matrix, k.size(rows * depth)), k.size(plan->before)), plan->dtype);
-      Value result = k.at(k.output(0), k.mul(panel, k.mul(height, nr)), plan->panelType), to = plain ? plain : result;
+      Value row = k.mul(panel, nr), inside = k.min(k.sub(width, row), k.index(nr));
+      Value result = panelAt(panel), to = plain ? plain : result;
       Matrix lying{k.at(source, k.mul(row, height), plan->dtype), height};
       if (plan->group) {
         turnPanel(k, plan->dtype, lying, height, inside, nr, turned, plan->dtype);
-        Value scales = k.at(k.output(1), k.mul(panel, k.size(Size::ceilDiv(depth, Size(plan->group)) * Size(nr))), DType::BF16);
+        Value number = k.add(k.mul(matrix, k.size(panels)), panel);
+        Value scales = k.at(k.output(1), k.mul(number, k.size(Size::ceilDiv(depth, Size(plan->group)) * Size(nr))), DType::BF16);
         return quantizePanel(k, {turned, k.index(nr)}, height, inside, plan->group, {result, scales});
       }
       if (plan->exchanged)
-        copyPanel(k, plan->dtype, {k.at(source, row, plan->dtype), width}, height, inside, nr, to, lines);
+        copy(panel, k.index(1), to);
       else
         turnPanel(k, plan->dtype, lying, height, inside, nr, to, plan->panelType, lines);
       if (plain)

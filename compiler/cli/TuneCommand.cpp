@@ -9,9 +9,11 @@
 #include "compiler/cli/OutputFiles.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/StopSignals.h"
+#include "compiler/cli/Terminal.h"
 #include "compiler/cli/TuningFile.h"
 #include "compiler/cli/bench/BenchReport.h"
 #include "compiler/cli/bench/TokenSizes.h"
+#include "compiler/cli/tune/MeasuringLock.h"
 #include "compiler/cli/tune/TuneEntries.h"
 #include "compiler/cli/tune/TuneText.h"
 #include "compiler/cli/tune/Tuner.h"
@@ -27,6 +29,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <unistd.h>
 
 namespace moec::cli {
 
@@ -88,6 +91,10 @@ void run(const TuneFlags& flags) {
     TuningDatabase(file).prepare(); // minutes of search must not be lost at their end
     contents = TuningDatabase(file).read();
   }
+  MeasuringLock lock(userCacheFolder());
+  if (!lock.isAlone())
+    fmt::print(stderr, "moec: {} another `moec tune` measures on this machine, and each makes the other's times worse: let one of them end first\n",
+               coloured(STDERR_FILENO, Colour::Yellow, "warning:"));
   StopSignals signals("moec: stopped at once: what was tuned is lost\n");
 
   CommonOptions quiet = flags; // the progress of single compilations says nothing here

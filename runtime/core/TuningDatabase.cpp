@@ -142,7 +142,8 @@ std::string_view textOf(std::span<const uint8_t> bytes) { return {reinterpret_ca
 //===--- the file ---===//
 
 [[noreturn]] void fail(const fs::path& path, const char* doing, int code) {
-  throw Error(Fault::System, fmt::format("{}: the tuning database cannot be {}: {}", path.string(), doing, std::strerror(code)));
+  throw Error(Fault::System,
+              fmt::format("{}: the tuning database cannot be {}: {}; name another file, or \"off\" for none", path.string(), doing, std::strerror(code)));
 }
 
 class Handle {
@@ -207,7 +208,8 @@ int openToAdd(const fs::path& path) {
   if (path.has_parent_path())
     fs::create_directories(path.parent_path(), code);
   if (code)
-    throw Error(Fault::System, fmt::format("{}: cannot make the folder: {}", path.parent_path().string(), code.message()));
+    throw Error(Fault::System,
+                fmt::format("{}: cannot make the folder: {}; name another file, or \"off\" for none", path.parent_path().string(), code.message()));
   return openLocked(path);
 }
 

@@ -321,7 +321,7 @@ TEST(Pack, panelsOfAMatrixThatLiesTransposed) {
   for (Case c : {Case{"5x16xf32", "16x5xf32", "2x5x8xf32", "1, 0", 8}, Case{"5x17xf32", "17x5xf32", "2x5x16xf32", "1, 0", 16},
                  Case{"3x7x21xf64", "3x21x7xf64", "3x2x7x16xf64", "0, 2, 1", 16}, Case{"33x10xbf16", "10x33xbf16", "3x33x4xbf16", "1, 0", 4},
                  Case{"4x1x50xbf16", "4x50x1xbf16", "4x2x1x32xbf16", "0, 2, 1", 32}})
-    for (int64_t block : {0, 1, 2}) {
+    for (int64_t block : {0, 1, 2, 5}) {
       ParsedKernel kernel = parseKernel("pack", fmt::format("%w: tensor<{}>", c.from), fmt::format("tensor<{}>", c.to),
                                         fmt::format("%t = moe.transpose %w [{}] : tensor<{}>\n %p = moe.pack %t nr {} : tensor<{}>\n moe.yield %p : tensor<{}>",
                                                     c.permutation, c.from, c.nr, c.exchanged, c.to));
@@ -329,6 +329,24 @@ TEST(Pack, panelsOfAMatrixThatLiesTransposed) {
       options.block = block;
       check(kernel, options);
     }
+}
+
+/// Panels of two lines a row take stretches of exchanged rows together, unless some threads would be left without any.
+TEST(Pack, panelsOfExchangedRowsAreMadeTogether) {
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  auto blockOf = [&](int experts, bool exchanged) {
+    std::string w = fmt::format("tensor<{}x2048x512xf32>", experts), lying = exchanged ? fmt::format("tensor<{}x512x2048xf32>", experts) : w;
+    std::string turn = exchanged ? fmt::format("%t = moe.transpose %w [0, 2, 1] : {}\n", lying) : "";
+    std::string to = fmt::format("tensor<{}x64x512x32xf32>", experts);
+    ParsedKernel kernel =
+        parseKernel("pack", "%w: " + lying, to, fmt::format("{}%p = moe.pack {} nr 32 : {}\n moe.yield %p : {}", turn, exchanged ? "%t" : "%w", w, to));
+    return emitter->chooseSchedule(kernel.op).getAs<mlir::IntegerAttr>("block").getInt();
+  };
+  EXPECT_EQ(blockOf(16, true), 2048 / (32 * 4));
+  EXPECT_EQ(blockOf(1, true), 64 / 32);
+  EXPECT_EQ(blockOf(16, false), 1);
 }
 
 } // namespace

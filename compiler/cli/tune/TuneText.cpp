@@ -28,6 +28,23 @@ std::string changesOf(const TunedKernel& kernel) {
   return text;
 }
 
+/// Why the search ended, and what follows from it.
+std::string endOf(const TuneResult& result) {
+  if (result.isStopped)
+    return "; it was stopped before its end";
+  return result.isWhole ? "; nothing is left to try" : "; the budget ended first: a longer --budget, or another run, goes on";
+}
+
+/// What the database had for these kernels, and what it has now.
+std::string keptIn(const TuneResult& result, const std::filesystem::path& file) {
+  std::string text;
+  if (result.known > 0)
+    text += fmt::format("begun with {} schedule{} of {}\n", result.known, result.known == 1 ? "" : "s", file.string());
+  if (tunedOf(result) == 0)
+    return text + "no schedule was shown to be better than the cost model's: none is kept\n";
+  return text + (file.empty() ? "kept nowhere: tuning is off\n" : fmt::format("kept in {}\n", file.string()));
+}
+
 std::string intervalOf(const bench::Ratio& ratio) { return fmt::format("{:.3f} to {:.3f}", ratio.low, ratio.high); }
 
 } // namespace
@@ -43,19 +60,18 @@ std::string toText(const TuneResult& result, const std::filesystem::path& file) 
   }
   std::string text = result.kernels.empty() ? "" : table.str();
   text += fmt::format("{} for {}: {} of {} kernels tuned in {} rounds, {}{}\n", result.model, result.target, tunedOf(result), result.kernels.size(),
-                      result.rounds, shortSeconds(result.seconds), result.isWhole ? "; nothing is left to try" : "");
+                      result.rounds, shortSeconds(result.seconds), endOf(result));
   if (tunedOf(result) > 0)
     text += fmt::format("kernels of a call: {} before, {} after\n", shortTime(result.before), shortTime(result.after));
-  if (tunedOf(result) > 0)
-    text += file.empty() ? "kept nowhere: tuning is off\n" : fmt::format("kept in {}\n", file.string());
-  return text;
+  return text + keptIn(result, file);
 }
 
 std::string toJson(const TuneResult& result, const std::filesystem::path& file) {
   using Json = nlohmann::ordered_json;
-  Json json{{"model", result.model},    {"target", result.target},   {"database", file.empty() ? Json(nullptr) : Json(file.string())},
-            {"rounds", result.rounds},  {"seconds", result.seconds}, {"whole", result.isWhole},
-            {"tuned", tunedOf(result)}, {"kernels", Json::array()}};
+  Json json{{"model", result.model},       {"target", result.target},   {"database", file.empty() ? Json(nullptr) : Json(file.string())},
+            {"rounds", result.rounds},     {"seconds", result.seconds}, {"whole", result.isWhole},
+            {"stopped", result.isStopped}, {"known", result.known},     {"tuned", tunedOf(result)},
+            {"kernels", Json::array()}};
   for (const TunedKernel& kernel : result.kernels) {
     Json entry{{"kernel", kernel.key},     {"kind", kernel.kind},     {"layer", kernel.layer},     {"launches", kernel.launches},
                {"sizes", kernel.sizes},    {"tried", kernel.tried},   {"tuned", kernel.isTuned()}, {"cost_model", kernel.model},

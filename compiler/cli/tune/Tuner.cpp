@@ -40,6 +40,7 @@ public:
     while (!isOver() && round()) {
     }
     confirm();
+    result_.isStopped = settings_.isStopped();
     result_.seconds = secondsSince(begin_);
     return std::move(result_);
   }
@@ -91,6 +92,7 @@ private:
         found->second.choice = choice;
         found->second.start = choice.schedule;
         found->second.tried.insert(choice.schedule);
+        ++result_.known;
       }
   }
 

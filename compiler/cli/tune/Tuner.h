@@ -49,7 +49,9 @@ struct TuneResult {
   double before = 0, after = 0;     // seconds of a call, summed up over the sizes: its launches
   int rounds = 0;
   double seconds = 0;
-  bool isWhole = false; // every candidate was tried; else the budget or somebody ended it
+  bool isWhole = false;   // every candidate was tried; else the budget or somebody ended it
+  bool isStopped = false; // by somebody, before its last measurement had ended
+  int known = 0;          // kernels that began with a schedule known from before
 };
 
 /// `start`: schedules to begin with, known from before.
