@@ -2,10 +2,11 @@
 // a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
 // packed becomes panels in a stage before, or, of so few rows that they are one block, where it is multiplied, unless it is small and lies as panels do. Sums
 // of rows of an argument, as the gradient of a bias, are items of the product's stage. Of a weight_update the epilogue is the weight's update, and sums over
-// all elements of what is made of the gradient.
+// all elements of what is made of the gradient. The gradient of a small weight is made in runs of the rows that it sums up.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/ProductInRuns.h"
 #include "codegen/cpu/SumsOfRows.h"
 #include "codegen/cpu/TotalsBeside.h"
 
@@ -194,6 +195,10 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   auto epilogue = Epilogue::make(k, plan->op.getResult(), totals.sinks(), plan->batch.size(), {}, totals.summed());
   if (failed(epilogue))
     return mlir::failure();
+  if (isInRuns(*plan)) {
+    multiplyInRuns(k, *plan, *schedule, *epilogue, *beside, totals);
+    return mlir::success();
+  }
   ItemsOfProduct items(*plan, *schedule);
   totals.addWorkspaces(items.count());
   std::optional<unsigned> packed;

@@ -198,6 +198,7 @@ Shape shapeOf(const BufferInfo& buffer, const Bindings& bindings);
 int64_t bytesOf(const BufferInfo& buffer, const Bindings& bindings);
 
 /// Byte offsets of the Temporary buffers in one arena: each a multiple of 256, two buffers overlap only when their lives do not. Deterministic.
+/// Of a CPU, one lies in the middle of larger ones where this takes no more memory, and all take more than a core's own caches.
 struct ArenaLayout {
   std::vector<int64_t> offsets; // by buffer; -1 for other kinds, and for what only prepare launches use (firstLaunch is -1)
   int64_t bytes = 0;

@@ -83,7 +83,7 @@ void PrintTo(const Case& one, std::ostream* stream) { *stream << one.name; }
 const Case cases[] = {
     {"wholePanels", DType::F32, 3, 32, 96, 256}, {"ofManySlices", DType::F32, 1, 700, 50, 64}, {"manyItems", DType::F32, 5, 7, 200, 300},
     {"tails", DType::F32, 2, 5, 13, 21},         {"oneRow", DType::F32, 1, 1, 20, 33},         {"wide", DType::F64, 2, 32, 40, 100},
-    {"wideTails", DType::F64, 1, 9, 3, 5},
+    {"wideTails", DType::F64, 1, 9, 3, 5},       {"inRuns", DType::F32, 1, 1290, 50, 70},      {"inTwoRuns", DType::F64, 1, 519, 13, 32},
 };
 
 /// Adds what the rule takes, and where its states lie.
@@ -142,6 +142,22 @@ TEST(WeightUpdateKernels, ofSumsThatAreInRegisters) {
     expectReference(ofAProduct(c, descent));
     expectReference(ofExpertsRows(c, descent));
   }
+}
+
+/// The stages' items follow the rows that are summed up, as those of all kernels do that made them: one run of them is one thread's.
+TEST(WeightUpdateKernels, ofSmallWeightsGoAlongTheirRows) {
+  auto context = makeContext();
+  auto runs = [&](const Case& c, int64_t rows) {
+    KernelMaker maker(*context);
+    const codegen::KernelImage image = LoadedKernel(ofAProduct(c, descent).write(maker, Weights(std::nullopt)), "cpu:x86-64-v4").image();
+    return image.stages[0].items.evaluate({{"t", rows}});
+  };
+  const Case small{"", DType::F32, 1, 0, 32, 32}, large{"", DType::F32, 1, 0, 512, 512};
+  int64_t one = runs(small, 1);
+  EXPECT_EQ(runs(small, 511), one);
+  EXPECT_EQ(runs(small, 1024), 4 * one);
+  EXPECT_EQ(runs(small, 4160), 8 * one);
+  EXPECT_EQ(runs(large, 4160), runs(large, 1)) << "the sums of its runs would not stay in a cache";
 }
 
 /// A state may lie over any argument of its type: none of these is promised to be apart from the others.

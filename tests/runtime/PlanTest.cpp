@@ -269,6 +269,7 @@ TEST(Arena, LiveBuffersNeverOverlap) {
   std::mt19937 rng(5);
   for (int round = 0; round < 300; ++round) {
     Plan plan;
+    plan.target = round % 2 == 0 ? "cpu:x86-64-v4" : "cuda:sm_90a";
     int launches = 1 + static_cast<int>(rng() % 12);
     plan.forward.resize(static_cast<size_t>(launches));
     int64_t sum = 0;
@@ -281,7 +282,7 @@ TEST(Arena, LiveBuffersNeverOverlap) {
         buffer.kind = BufferKind::Output;
       plan.buffers.push_back(buffer);
     }
-    Bindings bindings{{"T", 1 + rng() % 5}};
+    Bindings bindings{{"T", (1 + rng() % 5) * (round % 4 < 2 ? 1 : 4096)}}; // a CPU's arena of few and of many bytes is laid in two ways
     ArenaLayout layout = layoutArena(plan, bindings);
     for (size_t i = 0; i < plan.buffers.size(); ++i) {
       if (plan.buffers[i].kind != BufferKind::Temporary) {
@@ -304,23 +305,65 @@ TEST(Arena, LiveBuffersNeverOverlap) {
   }
 }
 
+/// Of a plan's temporaries that share memory: how far the middles of two are apart, at most.
+int64_t farthestMiddles(const Plan& plan, const ArenaLayout& layout) {
+  int64_t farthest = 0;
+  for (size_t i = 0; i < plan.buffers.size(); ++i)
+    for (size_t j = 0; j < i; ++j) {
+      int64_t a = layout.offsets[i], b = layout.offsets[j], bytesOfA = bytesOf(plan.buffers[i], {}), bytesOfB = bytesOf(plan.buffers[j], {});
+      if (a < b + bytesOfB && b < a + bytesOfA)
+        farthest = std::max(farthest, std::abs((a + bytesOfA / 2) - (b + bytesOfB / 2)));
+    }
+  return farthest;
+}
+
+// The first half of each buffer belongs to the first half of a CPU's workers: so it should lie over first halves, where an arena is more than what a core has
+// in caches of its own.
+TEST(Arena, OfACpuHalvesOfBuffersLieOverTheSameHalves) {
+  struct Case {
+    const char* target;
+    int64_t large;
+    bool halvesStay;
+  };
+  for (auto [target, large, halvesStay] : {Case{"cpu:x86-64-v4", 1 << 20, true}, {"cpu:x86-64-v4", 1 << 16, false}, {"cuda:sm_90a", 1 << 20, false}}) {
+    Plan plan;
+    plan.target = target;
+    plan.forward.resize(8);
+    auto add = [&](int64_t bytes, int first, int last) {
+      plan.buffers.push_back({.name = "b", .kind = BufferKind::Temporary, .dtype = DType::U8, .shape = {bytes}, .firstLaunch = first, .lastLaunch = last});
+    };
+    for (int i = 0; i < 8; ++i) // of three that are there at once, one is small
+      add(i % 3 == 0 ? large / 16 : large, std::max(0, i - 2), i);
+    add(large / 4, 7, 7);
+    ArenaLayout layout = layoutArena(plan, {});
+    EXPECT_EQ(farthestMiddles(plan, layout) <= 256, halvesStay) << target << ", of " << large << " bytes";
+    EXPECT_EQ(layout.bytes, 2 * large + large / 16) << target << ", of " << large << " bytes";
+  }
+}
+
 TEST(Arena, ReusesMemory) {
-  Plan plan;
-  plan.forward.resize(4);
-  for (int i = 0; i < 4; ++i)
-    plan.buffers.push_back({.name = "b", .dtype = DType::F32, .shape = {1024}, .firstLaunch = i, .lastLaunch = i});
-  EXPECT_EQ(layoutArena(plan, {}).bytes, 4096);
-  EXPECT_EQ(layoutArena(plan, {}, 100).bytes, 4096 + 256);
+  for (const char* target : {"cpu:x86-64-v4", "cuda:sm_90a"}) {
+    Plan plan;
+    plan.target = target;
+    plan.forward.resize(4);
+    for (int i = 0; i < 4; ++i)
+      plan.buffers.push_back({.name = "b", .dtype = DType::F32, .shape = {1024}, .firstLaunch = i, .lastLaunch = i});
+    EXPECT_EQ(layoutArena(plan, {}).bytes, 4096);
+    EXPECT_EQ(layoutArena(plan, {}, 100).bytes, 4096 + 256);
+  }
 }
 
 TEST(Arena, RefusesSizes) {
-  Plan plan;
-  plan.forward.resize(1);
-  plan.buffers.push_back({.name = "big", .dtype = DType::F32, .shape = {Size::symbol("T")}, .firstLaunch = 0, .lastLaunch = 0});
-  EXPECT_FAULT(layoutArena(plan, {{"T", int64_t{1} << 60}}), Fault::Data, "big");
-  EXPECT_FAULT(layoutArena(plan, {{"T", -1}}), Fault::Data, "big");
-  plan.buffers.assign(20, plan.buffers[0]);
-  EXPECT_FAULT(layoutArena(plan, {{"T", int64_t{1} << 45}}), Fault::Data, "2^48");
+  for (const char* target : {"cpu:x86-64-v4", "cuda:sm_90a"}) {
+    Plan plan;
+    plan.target = target;
+    plan.forward.resize(1);
+    plan.buffers.push_back({.name = "big", .dtype = DType::F32, .shape = {Size::symbol("T")}, .firstLaunch = 0, .lastLaunch = 0});
+    EXPECT_FAULT(layoutArena(plan, {{"T", int64_t{1} << 60}}), Fault::Data, "big");
+    EXPECT_FAULT(layoutArena(plan, {{"T", -1}}), Fault::Data, "big");
+    plan.buffers.assign(20, plan.buffers[0]);
+    EXPECT_FAULT(layoutArena(plan, {{"T", int64_t{1} << 45}}), Fault::Data, "2^48");
+  }
 }
 
 } // namespace
