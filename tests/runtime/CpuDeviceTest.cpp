@@ -298,18 +298,20 @@ TEST(CpuDevice, KeepsDenormalsWhateverTheHostSets) {
 
 TEST(Workers, CoversEveryItemOnceAndKeepsWorkersApart) {
   Workers pool(4);
-  for (int64_t items : {0, 1, 3, 4, 100, 12345}) {
-    std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
-    std::atomic<int> inside[4] = {};
-    pool.run(items, [&](int worker, int64_t begin, int64_t end) {
-      ASSERT_EQ(inside[worker]++, 0);
-      for (int64_t i = begin; i < end; ++i)
-        ++seen[static_cast<size_t>(i)];
-      --inside[worker];
-    });
-    for (auto& count : seen)
-      ASSERT_EQ(count, 1);
-  }
+  for (auto taking : {Workers::Taking::AtOnce, Workers::Taking::FromTheLate})
+    for (int64_t items : {0, 1, 3, 4, 100, 12345}) {
+      std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
+      std::atomic<int> inside[4] = {};
+      auto work = [&](int worker, int64_t begin, int64_t end) {
+        ASSERT_EQ(inside[worker]++, 0);
+        for (int64_t i = begin; i < end; ++i)
+          ++seen[static_cast<size_t>(i)];
+        --inside[worker];
+      };
+      pool.run(items, work, taking);
+      for (auto& count : seen)
+        ASSERT_EQ(count, 1);
+    }
   EXPECT_FAULT(pool.run(100, [](int, int64_t, int64_t) { throw Error(Fault::Data, "from a worker"); }), Fault::Data, "from a worker");
 }
 
@@ -329,6 +331,40 @@ TEST(Workers, BeginWithTheSameShareInEveryRun) {
     });
     EXPECT_THAT(first, testing::ElementsAre(0, 100, 200));
   }
+}
+
+/// Two workers of sixteen items each. With its last two not yet begun, worker 1 stands still until the other is done and `longer` beyond, or until these are
+/// taken; the other took a tenth of a second. How many it took.
+int64_t takenFromTheSlower(std::chrono::milliseconds longer, Workers::Taking taking) {
+  constexpr int64_t each = 16, last = 2 * each - 2;
+  constexpr std::chrono::milliseconds item(6), step(1);
+  Workers pool(2);
+  std::atomic<int64_t> done{0}, taken{0};
+  auto work = [&](int worker, int64_t begin, int64_t end) {
+    if (worker == 0 && begin >= each)
+      taken += end - begin;
+    else if (worker == 0)
+      std::this_thread::sleep_for(item * (end - begin)), done += end - begin;
+    else if (end == last) {
+      while (done < each)
+        std::this_thread::sleep_for(step);
+      for (auto wait = longer; wait > step && taken == 0; wait -= step)
+        std::this_thread::sleep_for(step);
+    }
+  };
+  pool.run(2 * each, work, taking);
+  return taken;
+}
+
+TEST(Workers, TakeItemsThatKeepWhatTheyWriteOnlyFromTheLate) {
+  constexpr std::chrono::milliseconds little(15), much(10000);
+  EXPECT_EQ(takenFromTheSlower(much, Workers::Taking::AtOnce), 2);
+  EXPECT_EQ(takenFromTheSlower(much, Workers::Taking::FromTheLate), 2);
+  // Where other processes hold up a thread it is late: once is enough.
+  int64_t least = 2;
+  for (int attempt = 0; attempt < 5 && least > 0; ++attempt)
+    least = takenFromTheSlower(little, Workers::Taking::FromTheLate);
+  EXPECT_EQ(least, 0);
 }
 
 /// How many threads of this process wait in the kernel.

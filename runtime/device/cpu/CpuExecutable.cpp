@@ -145,7 +145,7 @@ std::vector<CpuExecutable::Ready> CpuExecutable::prepareAll(const std::vector<La
 }
 
 CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, const Bindings& bindings) {
-  Ready ready{&launch, kernels_.at(launch.kernel).function(), {}, {}, {}, {}};
+  Ready ready{&launch, kernels_.at(launch.kernel).function(), {}, {}, {}, {}, {}};
   for (const auto* list : {&launch.inputs, &launch.outputs, &launch.workspaces})
     for (int buffer : *list)
       ready.buffers.push_back(tensorOf(buffer, "launch with").data());
@@ -158,6 +158,12 @@ CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, cons
     bool small = items <= 1 || stage.operations.evaluate(bindings) < kInlineOperations;
     ready.stages.push_back({items, !small && workers_->count() > 1});
   }
+  auto isKept = [&](int buffer) {
+    BufferKind kind = plan_.buffers[static_cast<size_t>(buffer)].kind;
+    return kind == BufferKind::Parameter || kind == BufferKind::State;
+  };
+  if (std::any_of(launch.outputs.begin(), launch.outputs.end(), isKept))
+    ready.taking = Workers::Taking::FromTheLate;
   growScratch(launch, bindings);
   return ready;
 }
@@ -279,7 +285,7 @@ void CpuExecutable::run(const Ready& ready, const CallScalars& scalars) {
       function(&call, static_cast<int64_t>(stage), begin, end, scratch + worker * scratchStride_);
     };
     if (ready.stages[stage].onThreads)
-      workers_->run(items, std::ref(work));
+      workers_->run(items, std::ref(work), ready.taking);
     else
       Workers::runInline(items, std::ref(work));
   }

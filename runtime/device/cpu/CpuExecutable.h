@@ -41,6 +41,7 @@ private:
     std::vector<int64_t> sizes;
     std::vector<uint32_t> streams;
     std::vector<Stage> stages;
+    Workers::Taking taking;
   };
 
   Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <fmt/format.h>
 #include <span>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -39,6 +41,7 @@ constexpr int64_t kBlocks = 8; // a worker: the last to finish is late by an eig
 struct alignas(kApart) Share {
   std::atomic<int64_t> left{0}; // nobody has begun them
   int64_t own = 0, front = 0;   // the worker's alone
+  int64_t rest = 0;             // what is left when it begins
   std::atomic<int64_t> back{0};
 
   /// So many of them that only the caller works on, at most `most`; 0: there are none.
@@ -55,35 +58,53 @@ struct alignas(kApart) Share {
 /// before: to fetch a line from another core's may take longer than from memory. When its own is done it takes the ends of the others': who comes late, or
 /// alone, changes nothing but the time.
 struct alignas(kApart) Task {
+  using Clock = std::chrono::steady_clock;
+
   const Workers::Work work; // not a reference: it is read in one go with what stands behind it
+  Workers::Taking taking;
   int64_t block;
   std::span<Share> shares;
   std::atomic<bool> failed{false};
   std::exception_ptr error{};
 
-  Task(const Workers::Work& work, int64_t items, std::span<Share> shares) : work(work), shares(shares) {
+  Task(const Workers::Work& work, int64_t items, std::span<Share> shares, Workers::Taking taking) : work(work), taking(taking), shares(shares) {
     auto workers = static_cast<int64_t>(shares.size());
     block = std::max<int64_t>(1, items / (workers * kBlocks));
     int64_t each = items / workers, more = items % workers, first = 0;
     for (Share& share : shares) {
       int64_t all = each + (more-- > 0);
       share.own = std::min(block, all);
-      share.left.store(all - share.own, std::memory_order_relaxed);
+      share.rest = all - share.own;
+      share.left.store(share.rest, std::memory_order_relaxed);
       share.front = first;
       share.back.store(first += all, std::memory_order_relaxed);
     }
   }
 
+  /// Until all of a share is begun, or its worker is late: at its first items still, or at any `until` then.
+  static void awaitLate(const Share& share, Clock::time_point until) {
+    for (int64_t left; (left = share.left.load(std::memory_order_relaxed)) > 0 && left < share.rest && Clock::now() < until;)
+      std::this_thread::yield();
+  }
+
   void asWorker(int64_t worker) noexcept {
     DefaultFloats floats;
+    bool waits = taking == Workers::Taking::FromTheLate;
+    Clock::time_point start = waits ? Clock::now() : Clock::time_point(), late;
     try {
       auto number = static_cast<size_t>(worker);
       auto call = [&](int64_t begin, int64_t count) { work(static_cast<int>(worker), begin, begin + count); };
       Share& own = shares[number];
       for (int64_t count = own.own; count > 0; count = own.claim(block))
         call(std::exchange(own.front, own.front + count), count);
+      if (waits) {
+        late = Clock::now();
+        late += (late - start) / 2;
+      }
       for (size_t i = 1; i < shares.size(); ++i) {
         Share& other = shares[(number + i) % shares.size()];
+        if (waits)
+          awaitLate(other, late);
         while (int64_t count = other.claim(block))
           call(other.back.fetch_sub(count, std::memory_order_relaxed) - count, count);
       }
@@ -122,14 +143,14 @@ void Workers::runInline(int64_t items, const Work& work) {
   work(0, 0, items);
 }
 
-void Workers::run(int64_t items, const Work& work) {
+void Workers::run(int64_t items, const Work& work, Taking taking) {
   if (count_ == 1 || items <= 1) {
     runInline(items, work);
     return;
   }
   int64_t workers = std::min<int64_t>(count_, items);
   std::vector<Share> shares(static_cast<size_t>(workers));
-  Task task(work, items, shares);
+  Task task(work, items, shares, taking);
   // One index a worker: an index belongs to one thread at a time, so scratch by worker is never shared.
   if (host_) {
     std::vector<std::atomic<bool>> begun(static_cast<size_t>(workers));
