@@ -29,12 +29,18 @@ public:
   /// `mayGiveRows`: rows of the experts may be results, and the combine may stand in a kernel of other kind than its product.
   Layer(KernelOp gate, bool mayGiveRows) : gate_(gate), mayGiveRows_(mayGiveRows) {
     parts_.push_back(gate);
+    SmallVector<KernelOp> ends;
     for (Value output : gate.getOutputs())
       if (isa<RoutingType>(output.getType()))
         for (Operation* user : output.getUsers())
-          if (auto kernel = dyn_cast<KernelOp>(user); kernel && combines(kernel, output) && !isPart(kernel))
-            parts_.push_back(kernel);
-    ends_ = parts_.size() - 1;
+          if (auto kernel = dyn_cast<KernelOp>(user); kernel && combines(kernel, output) && !llvm::is_contained(ends, kernel))
+            ends.push_back(kernel);
+    // The gradient of x is combined by the same routing, behind the way there.
+    llvm::sort(ends, [](KernelOp a, KernelOp b) { return a->isBeforeInBlock(b); });
+    if (mayGiveRows && ends.size() > 1)
+      ends.resize(1);
+    ends_ = ends.size();
+    parts_.append(ends);
     // What they combine, and what that is made of.
     for (size_t i = 1; i < parts_.size(); ++i)
       for (Value input : parts_[i].getInputs())
