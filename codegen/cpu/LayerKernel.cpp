@@ -45,11 +45,17 @@ bool isReadFor(Values open, mlir::Value value) {
   return false;
 }
 
+/// Of few tokens blocks are smaller than the schedule's: threads share a call that would be one.
+Size tokensOfBlock(const LayerPlan& plan, const LayerSchedule& schedule) {
+  constexpr int64_t kLeastTokens = 16, kLeastBlocks = 4;
+  return Size::min(Size(schedule.block), Size::max(Size(kLeastTokens), Size::ceilDiv(plan.tokens, kLeastBlocks)));
+}
+
 class LayerWriter {
 public:
   LayerWriter(KernelBuilder& k, ir::KernelOp kernel, LayerPlan plan, const LayerSchedule& schedule)
-      : k_(k), kernel_(kernel), plan_(std::move(plan)), schedule_(schedule), gate_(k, plan_.gate, schedulesOfScores()),
-        places_(k, kernel, plan_, schedule.block) {}
+      : k_(k), kernel_(kernel), plan_(std::move(plan)), schedule_(schedule), inBlock_(tokensOfBlock(plan_, schedule)),
+        gate_(k, plan_.gate, schedulesOfScores()), places_(k, kernel, plan_, schedule.block, Size::ceilDiv(plan_.tokens, inBlock_)) {}
   mlir::LogicalResult write();
 
 private:
@@ -71,6 +77,7 @@ private:
   ir::KernelOp kernel_;
   LayerPlan plan_;
   LayerSchedule schedule_;
+  Size inBlock_;
   GateRows gate_;
   LayerPlaces places_;
   std::vector<Epilogue> ofRows_; // of each product
@@ -257,15 +264,15 @@ Size LayerWriter::operations() const {
 
 void LayerWriter::beginBlock(Value item) {
   block_ = item;
-  first_ = k_.mul(item, schedule_.block);
-  tokens_ = k_.min(k_.index(schedule_.block), k_.sub(k_.size(plan_.tokens), first_));
+  first_ = k_.mul(item, k_.size(inBlock_));
+  tokens_ = k_.min(k_.size(inBlock_), k_.sub(k_.size(plan_.tokens), first_));
 }
 
 mlir::LogicalResult LayerWriter::write() {
   bindGate();
   if (failed(makeEpilogues()) || failed(gate_.check()))
     return mlir::failure();
-  Size blocks = Size::ceilDiv(plan_.tokens, schedule_.block), ofGate = plan_.tokens * gate_.operations();
+  Size blocks = Size::ceilDiv(plan_.tokens, inBlock_), ofGate = plan_.tokens * gate_.operations();
   auto rowsOf = [this](mlir::Value value) { return ofBlock(value); };
   if (places_.areOfAllTokens()) {
     k_.stage(blocks, ofGate, [&](Value item) {

@@ -7,8 +7,8 @@
 
 namespace moec::codegen::cpu {
 
-LayerPlaces::LayerPlaces(KernelBuilder& k, ir::KernelOp kernel, const LayerPlan& plan, int64_t block)
-    : k_(k), plan_(plan), assign_(plan.gate.routings.front().assign), block_(block) {
+LayerPlaces::LayerPlaces(KernelBuilder& k, ir::KernelOp kernel, const LayerPlan& plan, int64_t block, const Size& blocks)
+    : k_(k), plan_(plan), assign_(plan.gate.routings.front().assign), block_(block), blocks_(blocks) {
   auto result = resultOf(kernel, plan.routing());
   if (!result && !assign_.getCapacity() && !plan.givesRows())
     return;
@@ -16,7 +16,7 @@ LayerPlaces::LayerPlaces(KernelBuilder& k, ir::KernelOp kernel, const LayerPlan&
     classes_ = plan.choices;
   inTurn_ = assign_.getCapacity() && !plan.gate.routings.front().keeps.empty();
   if (!inTurn_)
-    counts_ = k.addWorkspace(Size::ceilDiv(plan.tokens, block) * Size(classes_ * plan.experts * 4));
+    counts_ = k.addWorkspace(blocks * Size(classes_ * plan.experts * 4));
   if (result) {
     routing_ = [&k, number = *result] { return k.output(number); };
   } else {
@@ -69,16 +69,15 @@ void LayerPlaces::count(Value block, Value tokens, RowsOf rowsOf) {
 void LayerPlaces::begin(const BaseOf& baseOf) {
   if (inTurn_)
     return writeAssignStage(k_, plan_.gate.routings.front(), routing_, baseOf);
-  Size blocks = Size::ceilDiv(plan_.tokens, block_);
   int64_t cells = classes_ * plan_.experts;
-  k_.stage(1, blocks * Size(4 * cells), [&](Value) {
+  k_.stage(1, blocks_ * Size(4 * cells), [&](Value) {
     RoutingView routing = RoutingView::of(k_, plan_.routing(), routing_());
     Value zero = k_.index(0), one = k_.index(1), counts = k_.workspace(counts_), offsets = routing.offsets(k_), list = routing.rowList(k_);
     Value end = k_.loop(zero, k_.index(plan_.experts), one, {zero}, [&](Value expert, const Values& offset) {
       write(offsets, expert, offset[0]);
       Value rows = k_.loop(zero, k_.index(classes_), one, {zero}, [&](Value number, const Values& ofClasses) {
         Value cell = k_.add(k_.mul(number, plan_.experts), expert);
-        return k_.loop(zero, k_.size(blocks), one, {ofClasses[0]}, [&](Value block, const Values& before) {
+        return k_.loop(zero, k_.size(blocks_), one, {ofClasses[0]}, [&](Value block, const Values& before) {
           Value at = k_.add(k_.mul(block, cells), cell), rows = read(counts, at);
           write(counts, at, before[0]);
           return Values{k_.add(before[0], rows)};

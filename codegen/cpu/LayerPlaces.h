@@ -9,8 +9,8 @@ namespace moec::codegen::cpu {
 
 class LayerPlaces {
 public:
-  /// `block`: tokens of a block.
-  LayerPlaces(KernelBuilder& k, ir::KernelOp kernel, const LayerPlan& plan, int64_t block);
+  /// `block`: the most tokens of a block.
+  LayerPlaces(KernelBuilder& k, ir::KernelOp kernel, const LayerPlan& plan, int64_t block, const Size& blocks);
 
   /// Whether a row's place depends on other blocks. Then count() of all blocks and begin() stand in stages before sort().
   bool areOfAllTokens() const { return routing_ != nullptr; }
@@ -49,9 +49,10 @@ private:
   const LayerPlan& plan_;
   ir::AssignOp assign_;
   int64_t block_, classes_ = 1; // classes_: of a token's choices, those that enter one behind the other
-  bool inTurn_ = false;         // one row of the call behind the other, as AssignStage goes: what is dropped behind a capacity has filled it
-  Base routing_;                // of the call: a result or a workspace; null: places are the block's own
-  unsigned counts_ = 0;         // workspace (blocks, classes, E): rows of a block, then how many entered before them
+  Size blocks_;
+  bool inTurn_ = false; // one row of the call behind the other, as AssignStage goes: what is dropped behind a capacity has filled it
+  Base routing_;        // of the call: a result or a workspace; null: places are the block's own
+  unsigned counts_ = 0; // workspace (blocks, classes, E): rows of a block, then how many entered before them
   Value ends_, list_, kept_, first_;
 };
 
