@@ -131,9 +131,10 @@ public:
       compilation_.target = target;
       // Small layers in one launch read weights as the model has them.
       bool joins = options_.weightsAs.empty(), joinsGradients = trains && !options_.wayBackByParts;
-      return success((!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter_); })) &&
+      return success((!joinsGradients || pass("join gradients", [&](func::FuncOp function) { return joinGradients(function, *emitter_); })) &&
+                     // A way back in one launch reads no results of experts, which a layer in one launch then need not give.
+                     (!joins || pass("join layers", [&](func::FuncOp function) { return joinLayers(function, *emitter_, joinsGradients); })) &&
                      // Of a way back in one launch the products are no kernels whose updates could stand behind them.
-                     (!joinsGradients || pass("join gradients", [&](func::FuncOp function) { return joinGradients(function, *emitter_); })) &&
                      pass("move updates", [&](func::FuncOp function) { return moveUpdates(function, *emitter_); }) &&
                      // The width of packed panels is a choice of the schedule: weights are packed behind it.
                      passOfModule("choose schedules", chooseSchedules) && passOfModule("pack weights", pack));

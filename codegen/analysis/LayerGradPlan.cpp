@@ -6,8 +6,17 @@ namespace {
 
 /// Whether `value` is made from `source` by elementwise ops.
 bool isMadeFrom(mlir::Value value, mlir::Operation* source) {
-  mlir::Operation* op = value.getDefiningOp();
-  return op == source || (op && ir::isElementwise(op) && llvm::any_of(op->getOperands(), [&](mlir::Value operand) { return isMadeFrom(operand, source); }));
+  llvm::SmallVector<mlir::Value> open{value};
+  llvm::DenseSet<mlir::Value> seen;
+  while (!open.empty()) {
+    mlir::Value next = open.pop_back_val();
+    mlir::Operation* op = next.getDefiningOp();
+    if (op && op == source)
+      return true;
+    if (seen.insert(next).second && op && ir::isElementwise(op))
+      open.append(op->operand_begin(), op->operand_end());
+  }
+  return false;
 }
 
 } // namespace

@@ -57,7 +57,7 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
     if (!w->columns.constant() || !w->depth.constant())
       return kernel.emitOpError("multiplies by matrices of ")
              << w->columns.str() << " x " << w->depth.str() << ": a moe_layer needs sizes that are known at compile time";
-    LayerProduct product{op, false, op.getRows(), 0, *w, {}};
+    LayerProduct product{op, false, op.getRows(), 0, *w, {}, {}};
     if (auto dispatch = op.getRows().getDefiningOp<ir::DispatchOp>()) {
       if (failed(inputOf(kernel, dispatch.getX(), "x of the dispatch")))
         return mlir::failure();
@@ -101,6 +101,44 @@ mlir::LogicalResult LayerPlan::addProducts(ir::KernelOp kernel) {
   return mlir::success();
 }
 
+/// Results that are rows of the experts: what the ops behind a product make, besides its sink.
+mlir::LogicalResult LayerPlan::addGiven(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ofExperts) {
+  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands())) {
+    auto number = static_cast<unsigned>(i);
+    if (!llvm::is_contained(ofExperts, value.getDefiningOp()) || llvm::is_contained(results, number))
+      continue;
+    llvm::SmallVector<mlir::Operation*> behind = productsBehind(value);
+    auto product = llvm::find_if(products, [&](LayerProduct& one) { return !behind.empty() && one.op.getOperation() == behind.back(); });
+    if (product == products.end())
+      return kernel.emitOpError("of kind \"moe_layer\" gives rows away that no product makes: not supported");
+    product->given.push_back(number);
+  }
+  return mlir::success();
+}
+
+/// What stands behind a product is made of its rows, of what products before leave, and of values that need no product: a backend computes it element by
+/// element.
+mlir::LogicalResult LayerPlan::checkRows(ir::KernelOp kernel) const {
+  for (const LayerProduct& product : products) {
+    llvm::SmallVector<mlir::Value> open{product.sink};
+    for (unsigned number : product.given)
+      open.push_back(yieldOf(kernel)->getOperand(number));
+    llvm::DenseSet<mlir::Value> seen;
+    while (!open.empty()) {
+      mlir::Value value = open.pop_back_val();
+      bool isLeft = llvm::any_of(products, [&](const LayerProduct& before) { return before.op->isBeforeInBlock(product.op) && before.sink == value; });
+      if (!seen.insert(value).second || value == ir::GroupedMatmulOp(product.op).getResult() || isLeft)
+        continue;
+      mlir::Operation* op = value.getDefiningOp();
+      if (op && ir::isElementwise(op))
+        open.append(op->operand_begin(), op->operand_end());
+      else if (op && !mlir::isa<ir::ConstantOp, ir::ExpertRowsOp, ir::RandomOp>(op))
+        return kernel.emitOpError("of kind \"moe_layer\" has ") << op->getName() << " behind a product: not supported";
+    }
+  }
+  return mlir::success();
+}
+
 bool LayerPlan::isChain() const {
   for (size_t i = 0; i < products.size(); ++i)
     if (products[i].gathered != (i == 0) || (i > 0 && products[i].from != i - 1))
@@ -121,9 +159,6 @@ mlir::LogicalResult LayerPlan::checkValues(ir::KernelOp kernel, llvm::ArrayRef<m
         return kernel.emitOpError("of kind \"moe_layer\" has two routings: not supported");
     }
   }
-  for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
-    if (isOfExperts(value.getDefiningOp()) && !llvm::is_contained(results, static_cast<unsigned>(i)))
-      return kernel.emitOpError("of kind \"moe_layer\" gives its experts' rows away: not supported");
   for (mlir::Value value : yieldOf(kernel)->getOperands())
     if (mlir::isa<ir::RoutingType>(value.getType()) && value != routing())
       return kernel.emitOpError("of kind \"moe_layer\" gives a routing away that is not its experts': not supported");
@@ -152,7 +187,11 @@ mlir::FailureOr<LayerPlan> LayerPlan::of(ir::KernelOp kernel) {
   for (auto [i, value] : llvm::enumerate(yieldOf(kernel)->getOperands()))
     if (ofResults.contains(value.getDefiningOp()))
       plan.results.push_back(static_cast<unsigned>(i));
-  if (failed(plan.addProducts(kernel)) || failed(plan.checkValues(kernel, ofExperts.getArrayRef())))
+  for (mlir::Operation* op : ofResults)
+    if (op != combine->getOperation() && !ir::isElementwise(op))
+      return kernel.emitOpError("of kind \"moe_layer\" has ") << op->getName() << " behind its combine: not supported";
+  if (failed(plan.addProducts(kernel)) || failed(plan.addGiven(kernel, ofExperts.getArrayRef())) || failed(plan.checkRows(kernel)) ||
+      failed(plan.checkValues(kernel, ofExperts.getArrayRef())))
     return mlir::failure();
   plan.addWanted(kernel);
   return plan;

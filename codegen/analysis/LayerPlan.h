@@ -14,6 +14,7 @@ struct LayerProduct {
   size_t from = 0;       // of rows that are not gathered: the product that they are the sink of
   ProductOperand w;
   mlir::Value sink; // rows that the ops behind the product make: the next product's, the combine's, or what a product side by side goes on with
+  llvm::SmallVector<unsigned, 2> given; // results of the kernel that are rows, too, made behind this product
 
   int64_t columns() const { return *w.columns.constant(); }
   int64_t depth() const { return *w.depth.constant(); }
@@ -34,6 +35,10 @@ struct LayerPlan {
   static mlir::FailureOr<LayerPlan> of(ir::KernelOp kernel);
   /// Whether the products stand one behind the other.
   bool isChain() const;
+  /// Whether rows of its experts are results: those stand in the routing's order.
+  bool givesRows() const {
+    return llvm::any_of(products, [](const LayerProduct& product) { return !product.given.empty(); });
+  }
   Size rows() const { return tokens * Size(choices); }
   int64_t width() const { return products.back().columns(); }
   mlir::Value routing() const { return gate.routings.front().routing; }
@@ -41,6 +46,8 @@ struct LayerPlan {
 private:
   void addWanted(ir::KernelOp kernel);
   mlir::LogicalResult addProducts(ir::KernelOp kernel);
+  mlir::LogicalResult addGiven(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ofExperts);
+  mlir::LogicalResult checkRows(ir::KernelOp kernel) const;
   mlir::LogicalResult checkValues(ir::KernelOp kernel, llvm::ArrayRef<mlir::Operation*> ofExperts) const;
 };
 

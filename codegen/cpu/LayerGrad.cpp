@@ -1,4 +1,5 @@
 // moe.kernel of kind `layer_grad`: the way back through a layer's experts.
+//   order of the blocks:                  the first ones of all experts, then the second ones, ...
 //   for each block of an expert's rows:   for each group of them
 //                                           rows of dy and of x by the routing's list, what is made of dy elementwise
 //                                           those of dy x panels, what is made of the products elementwise; per row the sum of some of it
@@ -42,6 +43,7 @@ private:
   bool isKept(size_t place) const;
   Value at(size_t place, Value row, Value column) { return k_.at(buffers_[place].base, k_.add(k_.mul(row, buffers_[place].stride), column), plan_.dtype); }
   void layOut();
+  void order();
   void block(Value item);
   void gather(Value rows, Value expert);
   void multiplyRows(Value rows, Value expert);
@@ -56,9 +58,9 @@ private:
   LayerGradSchedule schedule_;
   Size mostBlocks_;
   Made ofGradient_, ofProduct_;
-  int64_t partial_ = 0;                     // elements of a block's sums
-  llvm::SmallVector<int64_t> grads_, sums_; // where each begins among them
-  unsigned workspace_ = 0;
+  int64_t partial_ = 0;                           // elements of a block's sums
+  llvm::SmallVector<int64_t> grads_, sums_;       // where each begins among them
+  unsigned workspace_ = 0, order_ = 0, ends_ = 0; // sums of the blocks; the blocks that items are, -1: none; of the experts before each, how many blocks
   // Of the group being written:
   llvm::SmallVector<Buffer> buffers_;
   Value start_, weights_, totals_; // its first row; of each row the choice's weight, and a vector of what its terms add up to
@@ -101,6 +103,35 @@ void LayerGradWriter::layOut() {
     partial_ += whole(plan_.rows[sum.rows].columns);
   }
   workspace_ = k_.addWorkspace(bytesOf(plan_.dtype, mostBlocks_ * Size(partial_)));
+  order_ = k_.addWorkspace(mostBlocks_ * Size(4));
+  ends_ = k_.addWorkspace(Size(plan_.experts + 1) * Size(4));
+}
+
+/// Tokens enter their experts one behind the other: side by side, half of the blocks are of about half of the tokens, as the halves of other launches' items.
+/// Items without a block are spread among the others.
+void LayerGradWriter::order() {
+  k_.stage(1, mostBlocks_ * Size(8), [&](Value) {
+    auto write = [&](Value list, Value i, Value value) { k_.store(k_.toInteger(value, k_.i32()), k_.at(list, i, k_.i32())); };
+    RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
+    Value zero = k_.index(0), one = k_.index(1), experts = k_.index(plan_.experts), items = k_.size(mostBlocks_), table = k_.workspace(order_);
+    Value ends = k_.workspace(ends_);
+    write(ends, zero, zero);
+    Values counts = k_.loop(zero, experts, one, {zero, zero}, [&](Value expert, const Values& before) {
+      Value rows = k_.sub(RoutingView::element(k_, routing.offsets(k_), k_.add(expert, 1)), RoutingView::element(k_, routing.offsets(k_), expert));
+      Value blocks = k_.div(k_.add(rows, schedule_.block - 1), schedule_.block), end = k_.add(before[0], blocks);
+      write(ends, k_.add(expert, 1), end);
+      return Values{end, k_.max(before[1], blocks)};
+    });
+    k_.loop(zero, items, one, [&](Value item) { write(table, item, k_.index(-1)); });
+    k_.loop(zero, counts[1], one, {zero}, [&](Value number, const Values& carried) {
+      return k_.loop(zero, experts, one, carried, [&](Value expert, const Values& before) {
+        Value block = k_.add(RoutingView::element(k_, ends, expert), number),
+              isBlock = k_.compare(ir::Predicate::LT, block, RoutingView::element(k_, ends, k_.add(expert, 1)));
+        k_.when(isBlock, [&] { write(table, k_.div(k_.mul(before[0], items), counts[0]), block); });
+        return Values{k_.choose(isBlock, k_.add(before[0], one), before[0])};
+      });
+    });
+  });
 }
 
 /// Stores what an epilogue makes of a piece, and adds it to the row's terms.
@@ -205,7 +236,8 @@ void LayerGradWriter::block(Value item) {
   DType dtype = plan_.dtype;
   int64_t line = 64 / static_cast<int64_t>(byteSize(dtype)), group = schedule_.group;
   RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
-  ExpertBlock block = expertBlock(k_, routing, item, schedule_.block, schedule_.rows);
+  Value number = RoutingView::element(k_, k_.workspace(order_), item);
+  ExpertBlock block = expertBlock(k_, routing, number, schedule_.block, schedule_.rows);
   weights_ = k_.scratch(bytesOf(dtype, Size(group)));
   totals_ = k_.scratch(bytesOf(dtype, Size(group * k_.lanes(dtype))));
   buffers_.clear();
@@ -214,7 +246,7 @@ void LayerGradWriter::block(Value item) {
     buffers_.push_back({isKept(place) ? k_.scratch(bytesOf(dtype, Size(group * stride))) : Value(), stride});
   }
   k_.when(k_.compare(ir::Predicate::GE, block.expert, k_.index(0)), [&] {
-    Value partial = k_.at(k_.workspace(workspace_), k_.mul(item, partial_), dtype);
+    Value partial = k_.at(k_.workspace(workspace_), k_.mul(number, partial_), dtype);
     k_.loop(0, block.rows, group, [&](Value from) {
       Value rows = k_.min(k_.index(group), k_.sub(block.rows, from));
       start_ = k_.add(block.first, from);
@@ -229,10 +261,9 @@ void LayerGradWriter::block(Value item) {
 void LayerGradWriter::joinElements(Value expert, int64_t offset, Value first, Value count, Value address) {
   DType dtype = plan_.dtype;
   int64_t lanes = k_.lanes(dtype);
-  RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
-  ExpertBlocks blocks = expertBlocks(k_, routing, expert, schedule_.block);
+  Value begin = RoutingView::element(k_, k_.workspace(ends_), expert), end = RoutingView::element(k_, k_.workspace(ends_), k_.add(expert, 1));
   k_.vectorLoop(count, lanes, [&](Value i, Value mask) {
-    Value sum = k_.loop(blocks.begin, blocks.end, k_.index(1), {k_.zero(k_.vectorOf(k_.f64(), lanes))}, [&](Value block, const Values& carried) {
+    Value sum = k_.loop(begin, end, k_.index(1), {k_.zero(k_.vectorOf(k_.f64(), lanes))}, [&](Value block, const Values& carried) {
       Value from = k_.add(k_.add(k_.mul(block, partial_), k_.index(offset)), k_.add(first, i));
       Value element = k_.loadElements(dtype, k_.at(k_.workspace(workspace_), from, dtype), lanes, mask);
       return Values{k_.add(carried[0], k_.toFloat(element, k_.f64()))};
@@ -269,6 +300,7 @@ mlir::LogicalResult LayerGradWriter::write() {
     return mlir::failure();
   mostBlocks_ = mostExpertBlocks(plan_.count, plan_.experts, schedule_.block);
   layOut();
+  order();
   k_.stage(mostBlocks_, plan_.count * Size(plan_.operations()), [&](Value item) { block(item); });
   join();
   return mlir::success();

@@ -12,7 +12,7 @@ constexpr int64_t kBlockOperations = 1 << 21; // about 50 microseconds
 constexpr int64_t kLeastBlock = 192;          // rows: adding up a block's sums takes as long as multiplying a row or two
 constexpr int64_t kMostBlock = 1024;          // rows: threads share blocks
 constexpr int64_t kMostEntry = 1 << 20;       // of a schedule: more is no size of a block
-// Of an expert's weight and gradients, and of all experts': each block has sums of its own, and whoever adds them up looks through the experts. The bits depend
+// Of an expert's weight and gradients, and of all experts': each block has sums of its own, and looks for itself through the experts. The bits depend
 // on it: it is no cache's size that may be another one.
 constexpr int64_t kMostBytes = 256 << 10;
 

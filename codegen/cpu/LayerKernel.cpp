@@ -1,11 +1,13 @@
 // moe.kernel of kind `moe_layer`: blocks of tokens go through a whole MoE layer by themselves.
-//   for a block of tokens:              scores and what the rows' ops make of them (GateRows.h); places (token, choice) by experts, a counting sort
+//   for a block of tokens:              scores and what the rows' ops make of them (GateRows.h); places (token, choice) by experts (LayerPlaces.h)
 //     for each expert, group of rows:   rows of x (gathered) x panels, ops behind; those rows x the next panels, ...; the last ones to their places
 //     for each token:                   sum over its kept choices of weight times row, in choice order, ops behind
+// Where capacities count the rows of all tokens, or the routing or rows of the experts are results, the scores and a count of the places are a stage in front.
 // Sums have the terms and the order that they have in `gate`, `expert_up`, `expert_mid` and `expert_down`: results have the same bits.
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/GateRows.h"
 #include "codegen/cpu/Kernels.h"
+#include "codegen/cpu/LayerPlaces.h"
 #include "codegen/cpu/LayerSchedule.h"
 
 #include <fmt/format.h>
@@ -22,9 +24,16 @@ struct RowBuffer {
   Value at(KernelBuilder& k, Value row) const { return k.at(base, k.mul(row, stride), dtype); }
 };
 
-/// Whether the ops behind a product read the value.
-bool isReadBehind(const LayerProduct& product, mlir::Value value) {
-  llvm::SmallVector<mlir::Value> open{product.sink};
+/// What the ops behind a product make: its sink, then the rows that are results.
+Values madeBehind(ir::KernelOp kernel, const LayerProduct& product) {
+  Values made{product.sink};
+  for (unsigned number : product.given)
+    made.push_back(yieldOf(kernel)->getOperand(number));
+  return made;
+}
+
+/// Whether the ops that make some values read another.
+bool isReadFor(Values open, mlir::Value value) {
   while (!open.empty()) {
     mlir::Value next = open.pop_back_val();
     if (next == value)
@@ -36,10 +45,17 @@ bool isReadBehind(const LayerProduct& product, mlir::Value value) {
   return false;
 }
 
+/// Of few tokens blocks are smaller than the schedule's: threads share a call that would be one.
+Size tokensOfBlock(const LayerPlan& plan, const LayerSchedule& schedule) {
+  constexpr int64_t kLeastTokens = 16, kLeastBlocks = 4;
+  return Size::min(Size(schedule.block), Size::max(Size(kLeastTokens), Size::ceilDiv(plan.tokens, kLeastBlocks)));
+}
+
 class LayerWriter {
 public:
   LayerWriter(KernelBuilder& k, ir::KernelOp kernel, LayerPlan plan, const LayerSchedule& schedule)
-      : k_(k), kernel_(kernel), plan_(std::move(plan)), schedule_(schedule), gate_(k, plan_.gate, schedulesOfScores()) {}
+      : k_(k), kernel_(kernel), plan_(std::move(plan)), schedule_(schedule), inBlock_(tokensOfBlock(plan_, schedule)),
+        gate_(k, plan_.gate, schedulesOfScores()), places_(k, kernel, plan_, schedule.block, Size::ceilDiv(plan_.tokens, inBlock_)) {}
   mlir::LogicalResult write();
 
 private:
@@ -47,30 +63,29 @@ private:
   bool isLast(size_t i) const { return i + 1 == plan_.products.size(); }
   mlir::LogicalResult makeEpilogues();
   void bindGate();
+  void beginBlock(Value item);
+  Value baseOf(mlir::Value value);
   Value ofBlock(mlir::Value value);
   RowBuffer rowBuffer(int64_t rows, int64_t columns, bool isMultiplied);
-  bool allEnter() const;
-  void sortPlaces();
   void experts();
   void chain(Value expert, Value from, Value rows);
-  void behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> to);
+  void behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> placeOf);
   void combine();
   Size operations() const;
-
-  Value read(Value list, Value i) { return k_.toInteger(k_.load(k_.i32(), k_.at(list, i, k_.i32())), k_.i64()); }
-  void write(Value list, Value i, Value value) { k_.store(k_.toInteger(value, k_.i32()), k_.at(list, i, k_.i32())); }
 
   KernelBuilder& k_;
   ir::KernelOp kernel_;
   LayerPlan plan_;
   LayerSchedule schedule_;
+  Size inBlock_;
   GateRows gate_;
+  LayerPlaces places_;
   std::vector<Epilogue> ofRows_; // of each product
   std::optional<Epilogue> ofTokens_;
+  llvm::DenseMap<mlir::Value, unsigned> workspaces_; // of what the gate leaves for the experts in another stage
   // Of the block being written:
-  Value first_, tokens_;
+  Value block_, first_, tokens_;
   llvm::DenseMap<mlir::Value, Value> held_; // what the gate leaves for the block alone
-  Value ends_, list_, kept_;                // of each expert, where its places end; places by experts; of each place whether it has a row, null: all have
   std::vector<RowBuffer> rows_;             // of a group, what each product leaves; of the block, what the last one does
 };
 
@@ -88,8 +103,9 @@ mlir::LogicalResult LayerWriter::makeEpilogues() {
       held.push_back({plan_.products[before].sink, [this, before](const Piece& piece) {
                         return k_.loadElements(plan_.dtype, k_.at(rows_[before].at(k_, piece.row), piece.column, plan_.dtype), piece.lanes, piece.mask);
                       }});
-    std::erase_if(held, [&, &product = product](const HeldValue& one) { return !isReadBehind(product, one.value); });
-    auto epilogue = Epilogue::make(k_, ir::GroupedMatmulOp(product.op).getResult(), {product.sink}, 0, held);
+    Values made = madeBehind(kernel_, product);
+    std::erase_if(held, [&](const HeldValue& one) { return !isReadFor(made, one.value); });
+    auto epilogue = Epilogue::make(k_, ir::GroupedMatmulOp(product.op).getResult(), made, 0, held);
     if (failed(epilogue))
       return mlir::failure();
     ofRows_.push_back(*epilogue);
@@ -104,7 +120,7 @@ mlir::LogicalResult LayerWriter::makeEpilogues() {
   return mlir::success();
 }
 
-/// Rows of a value of tokens that the gate leaves: in a result, or in scratch for the block alone.
+/// Rows of a value of tokens that the gate leaves: in a result; in a workspace, where the experts are another stage; or in scratch for the block alone.
 void LayerWriter::bindGate() {
   for (mlir::BlockArgument argument : kernel_.getBody().front().getArguments())
     gate_.bindTensor(argument, [this, i = argument.getArgNumber()] { return k_.input(i); });
@@ -113,6 +129,10 @@ void LayerWriter::bindGate() {
       continue;
     if (auto result = resultOf(kernel_, value))
       gate_.bindTensor(value, [this, result] { return k_.output(*result); });
+    else if (places_.areOfAllTokens())
+      gate_.bindTensor(value, [this, number = workspaces_[value] = k_.addWorkspace(bytesOf(dtypeOf(value), ir::product(ir::sizesOf(value))))] {
+        return k_.workspace(number);
+      });
     else
       gate_.bind(value, [this, value](Value token) {
         return k_.at(held_.lookup(value), k_.mul(k_.sub(token, first_), k_.size(ir::sizesOf(value).back())), dtypeOf(value));
@@ -123,13 +143,18 @@ void LayerWriter::bindGate() {
       gate_.writeScores(i, [this, result] { return k_.output(*result); });
 }
 
+/// Where a value of tokens lies, but for what the gate leaves for a block alone.
+Value LayerWriter::baseOf(mlir::Value value) {
+  auto result = resultOf(kernel_, value);
+  auto argument = mlir::dyn_cast<mlir::BlockArgument>(value);
+  return result ? k_.output(*result) : argument ? k_.input(argument.getArgNumber()) : k_.workspace(workspaces_.lookup(value));
+}
+
 /// Where the rows of the block's tokens begin.
 Value LayerWriter::ofBlock(mlir::Value value) {
   if (Value held = held_.lookup(value))
     return held;
-  auto result = resultOf(kernel_, value);
-  Value base = result ? k_.output(*result) : k_.input(mlir::cast<mlir::BlockArgument>(value).getArgNumber());
-  return k_.at(base, k_.mul(first_, k_.size(ir::sizesOf(value).back())), dtypeOf(value));
+  return k_.at(baseOf(value), k_.mul(first_, k_.size(ir::sizesOf(value).back())), dtypeOf(value));
 }
 
 RowBuffer LayerWriter::rowBuffer(int64_t rows, int64_t columns, bool isMultiplied) {
@@ -139,64 +164,11 @@ RowBuffer LayerWriter::rowBuffer(int64_t rows, int64_t columns, bool isMultiplie
   return {plan_.dtype, k_.scratch(bytesOf(plan_.dtype, Size(rows * stride))), stride};
 }
 
-/// Whether each choice is an expert for sure, and none is dropped.
-bool LayerWriter::allEnter() const {
-  const RoutingChain& chain = plan_.gate.routings.front();
-  auto assign = ir::AssignOp(chain.assign);
-  auto select = assign.getIndices().getDefiningOp<ir::SelectOp>();
-  return select && chain.keeps.empty() && !assign.getKeep() && ir::sizesOf(select.getScores()).back() == Size(plan_.experts);
-}
-
-// ends: of each expert's run in the list; list: places token * K + choice, by experts
-void LayerWriter::sortPlaces() {
-  const RoutingChain& chain = plan_.gate.routings.front();
-  auto assign = ir::AssignOp(chain.assign);
-  Value zero = k_.index(0), one = k_.index(1), places = k_.mul(tokens_, plan_.choices), indices = ofBlock(assign.getIndices());
-  ends_ = k_.scratch(Size(plan_.experts) * Size(4));
-  list_ = k_.scratch(Size(schedule_.block * plan_.choices) * Size(4));
-  Values masks;
-  if (!allEnter()) {
-    kept_ = k_.scratch(bytesOf(DType::Bool, Size(schedule_.block * plan_.choices)));
-    llvm::SmallVector<mlir::Value> keeps = chain.keeps;
-    if (assign.getKeep())
-      keeps.push_back(assign.getKeep());
-    for (mlir::Value keep : keeps)
-      masks.push_back(ofBlock(keep));
-  }
-  k_.loop(zero, k_.index(plan_.experts), one, [&](Value expert) { write(ends_, expert, zero); });
-  k_.loop(zero, places, one, [&](Value place) {
-    Value expert = read(indices, place);
-    auto count = [&] { write(ends_, expert, k_.add(read(ends_, expert), one)); };
-    if (!kept_)
-      return count();
-    Value enters = k_.compareUnsigned(ir::Predicate::LT, expert, k_.index(plan_.experts));
-    for (Value mask : masks)
-      enters = k_.bitAnd(enters, k_.loadElements(DType::Bool, k_.at(mask, place, DType::Bool), 1));
-    k_.storeElements(DType::Bool, enters, k_.at(kept_, place, DType::Bool));
-    k_.when(enters, count);
-  });
-  k_.loop(zero, k_.index(plan_.experts), one, {zero}, [&](Value expert, const Values& before) {
-    Value rows = read(ends_, expert);
-    write(ends_, expert, before[0]);
-    return Values{k_.add(before[0], rows)};
-  });
-  k_.loop(zero, places, one, [&](Value place) {
-    auto enter = [&] {
-      Value expert = read(indices, place), end = read(ends_, expert);
-      write(list_, end, place);
-      write(ends_, expert, k_.add(end, one));
-    };
-    if (!kept_)
-      return enter();
-    k_.when(k_.loadElements(DType::Bool, k_.at(kept_, place, DType::Bool), 1), enter);
-  });
-}
-
 void LayerWriter::experts() {
   for (auto [i, product] : llvm::enumerate(plan_.products))
     rows_.push_back(rowBuffer(isLast(i) ? schedule_.block * plan_.choices : schedule_.group, product.columns(), !isLast(i)));
   k_.loop(k_.index(0), k_.index(plan_.experts), k_.index(1), {k_.index(0)}, [&](Value expert, const Values& begin) {
-    Value end = read(ends_, expert);
+    Value end = places_.end(expert);
     k_.loop(begin[0], end, k_.index(schedule_.group), [&](Value from) { chain(expert, from, k_.min(k_.index(schedule_.group), k_.sub(end, from))); });
     return Values{end};
   });
@@ -207,7 +179,7 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
   DType dtype = plan_.dtype, sums = sumType(dtype);
   RegisterBlock registers{sums, schedule_.rows, schedule_.nr / k_.lanes(sums), dtype};
   Matrix tile{k_.scratch(bytesOf(sums, Size(schedule_.group * schedule_.nr))), k_.index(schedule_.nr)};
-  auto placeOf = [&](Value row) { return read(list_, k_.add(from, row)); };
+  auto placeOf = [&](Value row) { return places_.place(k_.add(from, row)); };
   llvm::DenseMap<mlir::Value, Matrix> copies; // of the group's rows, which products side by side share
   for (auto [i, product] : llvm::enumerate(plan_.products)) {
     int64_t depth = product.depth(), panels = *product.w.panels(schedule_.nr).constant();
@@ -223,23 +195,30 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
     Value weights = k_.at(k_.input(product.w.input), k_.mul(expert, panels * depth * schedule_.nr), dtype);
     k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&, i = i](Value panel) {
       multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * schedule_.nr), dtype), k_.index(schedule_.nr)}, k_.index(depth), tile, false);
-      behind(i, expert, panel, rows, tile, [&](Value row) { return rows_[i].at(k_, isLast(i) ? placeOf(row) : row); });
+      behind(i, expert, panel, rows, tile, placeOf);
     });
   }
 }
 
-/// What stands behind a product, for the tile of one panel; row by row to where its elements belong.
-void LayerWriter::behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> to) {
+/// What stands behind a product, for the tile of one panel; row by row to where its elements belong: into the group's rows, of the last product to the places
+/// of the block, and what is a result to the routing's slots.
+void LayerWriter::behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> placeOf) {
+  llvm::ArrayRef<unsigned> given = plan_.products[i].given;
   DType dtype = plan_.dtype;
   int64_t all = plan_.products[i].columns(), nr = schedule_.nr, lanes = k_.lanes(dtype);
   mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
   Value start = k_.mul(panel, nr), columns = all % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(all), start));
   k_.loop(0, rows, 1, [&](Value row) {
-    Value from = k_.at(tile.base, k_.mul(row, tile.stride), k_.typeOf(dtype)), target = to(row);
+    Value from = k_.at(tile.base, k_.mul(row, tile.stride), k_.typeOf(dtype)), place = isLast(i) || !given.empty() ? placeOf(row) : Value();
+    Value target = rows_[i].at(k_, isLast(i) ? place : row), first = given.empty() ? Value() : k_.mul(places_.slot(place), all);
     k_.vectorLoop(columns, lanes, [&](Value column, Value mask) {
       Piece piece{{}, row, expert, k_.add(start, column), lanes, mask};
-      Value made = ofRows_[i].apply(piece, k_.load(vector, k_.at(from, column, k_.typeOf(dtype))))[0];
-      k_.storeElements(dtype, made, k_.at(target, piece.column, dtype), mask);
+      Values made = ofRows_[i].apply(piece, k_.load(vector, k_.at(from, column, k_.typeOf(dtype))));
+      k_.storeElements(dtype, made[0], k_.at(target, piece.column, dtype), mask);
+      for (auto [number, value] : llvm::zip(given, llvm::drop_begin(made))) {
+        DType to = dtypeOf(yieldOf(kernel_)->getOperand(number));
+        k_.storeElements(to, value, k_.at(k_.output(number), k_.add(first, piece.column), to), mask);
+      }
     });
   });
 }
@@ -254,7 +233,8 @@ void LayerWriter::combine() {
     auto term = [&](Value sum, Value choice, Value column, Value mask) {
       Value place = k_.add(firstPlace, choice), row = k_.loadElements(dtype, k_.at(rows_.back().at(k_, place), column, dtype), lanes, mask);
       Value more = k_.fma(k_.broadcast(k_.loadElements(ofWeights, k_.at(weights, place, ofWeights), 1), lanes), row, sum);
-      return kept_ ? k_.choose(k_.loadElements(DType::Bool, k_.at(kept_, place, DType::Bool), 1), more, sum) : more;
+      Value kept = places_.isKept(place);
+      return kept ? k_.choose(kept, more, sum) : more;
     };
     k_.vectorLoop(k_.index(plan_.width()), lanes, [&](Value column, Value mask) {
       Value sum = k_.zero(k_.vectorOf(k_.typeOf(dtype), lanes));
@@ -274,25 +254,43 @@ void LayerWriter::combine() {
   });
 }
 
+/// Of the experts and the combine.
 Size LayerWriter::operations() const {
-  Size operations = plan_.tokens * gate_.operations() + plan_.rows() * Size(16 + 2 * plan_.width());
+  Size operations = plan_.rows() * Size(16 + 2 * plan_.width());
   for (const LayerProduct& product : plan_.products)
     operations = operations + plan_.rows() * Size(2 * product.columns() * product.depth());
   return operations;
+}
+
+void LayerWriter::beginBlock(Value item) {
+  block_ = item;
+  first_ = k_.mul(item, k_.size(inBlock_));
+  tokens_ = k_.min(k_.size(inBlock_), k_.sub(k_.size(plan_.tokens), first_));
 }
 
 mlir::LogicalResult LayerWriter::write() {
   bindGate();
   if (failed(makeEpilogues()) || failed(gate_.check()))
     return mlir::failure();
-  k_.stage(Size::ceilDiv(plan_.tokens, schedule_.block), operations(), [&](Value item) {
-    first_ = k_.mul(item, schedule_.block);
-    tokens_ = k_.min(k_.index(schedule_.block), k_.sub(k_.size(plan_.tokens), first_));
-    for (mlir::Value value : plan_.wanted)
-      if (!resultOf(kernel_, value))
-        held_[value] = k_.scratch(bytesOf(dtypeOf(value), Size(schedule_.block) * ir::sizesOf(value).back()));
-    gate_.run(first_, tokens_, schedule_.block);
-    sortPlaces();
+  Size blocks = Size::ceilDiv(plan_.tokens, inBlock_), ofGate = plan_.tokens * gate_.operations();
+  auto rowsOf = [this](mlir::Value value) { return ofBlock(value); };
+  if (places_.areOfAllTokens()) {
+    k_.stage(blocks, ofGate, [&](Value item) {
+      beginBlock(item);
+      gate_.run(first_, tokens_, schedule_.block);
+      places_.count(block_, tokens_, rowsOf);
+    });
+    places_.begin([this](mlir::Value value) -> Base { return [this, value] { return baseOf(value); }; });
+  }
+  k_.stage(blocks, places_.areOfAllTokens() ? operations() : ofGate + operations(), [&](Value item) {
+    beginBlock(item);
+    if (!places_.areOfAllTokens()) {
+      for (mlir::Value value : plan_.wanted)
+        if (!resultOf(kernel_, value))
+          held_[value] = k_.scratch(bytesOf(dtypeOf(value), Size(schedule_.block) * ir::sizesOf(value).back()));
+      gate_.run(first_, tokens_, schedule_.block);
+    }
+    places_.sort(block_, first_, tokens_, rowsOf);
     experts();
     combine();
   });
@@ -305,7 +303,7 @@ mlir::LogicalResult buildLayer(KernelBuilder& k, ir::KernelOp kernel) {
   auto plan = LayerPlan::of(kernel);
   if (failed(plan))
     return mlir::failure();
-  if (std::string why = obstacleToBlocks(kernel, *plan); !why.empty())
+  if (std::string why = obstacleToBlocks(*plan); !why.empty())
     return kernel.emitOpError("of kind \"moe_layer\" cannot go by blocks of tokens: ") << why;
   if (failed(checkScores(kernel, plan->gate)))
     return mlir::failure();
@@ -338,7 +336,7 @@ LayerChoice chooseLayer(ir::KernelOp kernel, const CpuTarget& target) {
     constexpr std::string_view kWho = "'moe.kernel' op ";
     return {false, refusal.starts_with(kWho) ? "it " + refusal.substr(kWho.size()) : refusal};
   }
-  if (std::string why = obstacleToBlocks(kernel, *plan); !why.empty())
+  if (std::string why = obstacleToBlocks(*plan); !why.empty())
     return {false, why};
   int64_t bytes = weightBytes(*plan);
   LayerSchedule schedule = chooseLayerSchedule(*plan, target);

@@ -140,15 +140,10 @@ LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CpuTarget& target
   return s;
 }
 
-std::string obstacleToBlocks(ir::KernelOp kernel, const LayerPlan& plan) {
+std::string obstacleToBlocks(const LayerPlan& plan) {
   const RoutingChain& chain = plan.gate.routings.front();
-  ir::AssignOp assign = chain.assign;
-  if (assign.getCapacity())
-    return "its experts have capacities, which count the rows of the whole call";
   if (chain.isGrouped())
     return "its routing is by groups or within another";
-  if (resultOf(kernel, plan.routing()))
-    return "its routing is used elsewhere";
   if (plan.dtype != DType::F32 && plan.dtype != DType::F64 && plan.dtype != DType::BF16)
     return "it multiplies matrices of " + std::string(name(plan.dtype));
   for (const LayerProduct& product : plan.products) {

@@ -29,7 +29,7 @@ struct LayerSchedule {
 LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CpuTarget& target);
 
 /// Why blocks of tokens cannot go through the layer by themselves, as words about the layer; empty when they can.
-std::string obstacleToBlocks(ir::KernelOp kernel, const LayerPlan& plan);
+std::string obstacleToBlocks(const LayerPlan& plan);
 
 /// Bytes of the weights that every block reads.
 int64_t weightBytes(const LayerPlan& plan);

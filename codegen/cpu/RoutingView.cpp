@@ -34,14 +34,4 @@ ExpertBlock expertBlock(KernelBuilder& k, const RoutingView& routing, Value inde
   return {found[1], first, k.min(size, k.sub(end, first))};
 }
 
-ExpertBlocks expertBlocks(KernelBuilder& k, const RoutingView& routing, Value expert, int64_t rowBlock) {
-  auto blocksOf = [&](Value one) {
-    Value rows = k.sub(RoutingView::element(k, routing.offsets(k), k.add(one, 1)), RoutingView::element(k, routing.offsets(k), one));
-    return k.div(k.add(rows, rowBlock - 1), rowBlock);
-  };
-  Value begin =
-      k.loop(k.index(0), expert, k.index(1), {k.index(0)}, [&](Value one, const Values& carried) { return Values{k.add(carried[0], blocksOf(one))}; })[0];
-  return {begin, k.add(begin, blocksOf(expert))};
-}
-
 } // namespace moec::codegen::cpu

@@ -34,10 +34,4 @@ struct ExpertBlock {
 /// equal: a short last block would read all the weights again for a few rows. Blocks are multiples of `unit`, which divides rowBlock.
 ExpertBlock expertBlock(KernelBuilder& k, const RoutingView& routing, Value index, int64_t rowBlock, int64_t unit);
 
-/// The numbers [begin, end) of an expert's blocks, as expertBlock() counts them.
-struct ExpertBlocks {
-  Value begin, end;
-};
-ExpertBlocks expertBlocks(KernelBuilder& k, const RoutingView& routing, Value expert, int64_t rowBlock);
-
 } // namespace moec::codegen::cpu

@@ -84,6 +84,8 @@ mlir::FailureOr<LayerPlan> planOfBlock(ir::KernelOp kernel) {
     return kernel.emitOpError("routes ") << plan->tokens.str() << " tokens: a moe_layer needs a count that is known at compile time";
   if (succeeded(plan) && !plan->isChain())
     return kernel.emitOpError("of kind \"moe_layer\" multiplies its experts' rows side by side: products one behind the other are supported");
+  if (succeeded(plan) && plan->givesRows())
+    return kernel.emitOpError("gives its experts' rows away: not supported");
   return plan;
 }
 

@@ -56,23 +56,16 @@ class WayBack {
 public:
   explicit WayBack(KernelOp middle) : middle_(middle), makers_{middle}, parts_(middle) {}
 
-  /// Whether the kernel stands in the middle of such a way, and no path leads out of it and back.
-  bool match() {
-    if (!matchRows() || !matchHidden() || !matchCombined())
-      return false;
-    addBehind();
-    return parts_.isConvex();
-  }
+  /// Whether the kernel stands in the middle of such a way: it multiplies rows of dy, by their choices' weights, by a weight.
+  bool match();
+  /// Why the way cannot be one kernel on any target; empty when it can.
+  std::string obstacle();
   KernelOp joined();
   void replaceBy(KernelOp whole);
-  /// Whether one of the kernels has a schedule by hand, which would be lost.
-  bool hasSchedule() const {
-    return llvm::any_of(inOrder(), [](KernelOp kernel) { return kernel.getSchedule().has_value(); });
-  }
-  void note(const std::string& why) { addReason(rows_, why); }
+  void note(const std::string& why) { addReason(rows_, "not one launch with its experts' gradients: " + why); }
 
 private:
-  bool matchRows();
+  bool matchChoices();
   bool matchHidden();
   bool matchCombined();
   void addBehind();
@@ -83,6 +76,11 @@ private:
   }
   SmallVector<KernelOp> inOrder() const;
   Value input(Value value);
+  bool isRead(Value value) const {
+    return llvm::any_of(makers_, [&](KernelOp maker) { return llvm::is_contained(maker->getOperands(), value); });
+  }
+  Value hiddenRows(OpBuilder& builder);
+  Value makeAgain(OpBuilder& builder, KernelOp maker, Value inner, IRMapping& made);
   void copyOps(KernelOp part, IRMapping& known, OpBuilder& builder);
   Value choiceGradient(OpBuilder& builder, Value gathered, Value product, Value hidden);
 
@@ -101,11 +99,9 @@ private:
   DenseMap<Value, Value> arguments_;
 };
 
-/// dy by the routing's list, times the weights of the choices; beside it the sum of its products with what was combined.
-bool WayBack::matchRows() {
+bool WayBack::match() {
   product_ = onlyProduct(middle_);
-  if (!product_ ||
-      !llvm::all_of(middle_.getBody().front().without_terminator(), [&](Operation& op) { return isOfElements(op) || &op == product_ || isa<TransposeOp>(op); }))
+  if (!product_)
     return false;
   weightedRows_ = outside(middle_, product_.getRows());
   weight_ = outside(middle_, withoutExchange(product_.getW()));
@@ -113,27 +109,49 @@ bool WayBack::matchRows() {
   if (!weightedRows_ || !weight_)
     return false;
   auto [kernel, made] = madeIn(weightedRows_);
-  if (!kernel || kernel.getKind() != "rows" || kernel.getNumResults() > 2)
+  auto weighted = kernel ? made.getDefiningOp<MulOp>() : MulOp();
+  auto ofRows = weighted ? weighted.getB().getDefiningOp<RowWeightsOp>() : RowWeightsOp();
+  if (!ofRows || kernel.getKind() != "rows" || outside(kernel, ofRows.getRouting()) != routing_)
     return false;
   rows_ = kernel;
   parts_.add(rows_);
-  auto weighted = made.getDefiningOp<MulOp>();
-  auto ofRows = weighted ? weighted.getB().getDefiningOp<RowWeightsOp>() : RowWeightsOp();
-  if (!ofRows || outside(rows_, ofRows.getRouting()) != routing_)
-    return false;
   choices_ = outside(rows_, ofRows.getWeights());
   dy_ = gathered(rows_, weighted.getA(), routing_);
+  return dy_ && choices_;
+}
+
+std::string WayBack::obstacle() {
+  for (Operation& op : middle_.getBody().front().without_terminator())
+    if (!isOfElements(op) && &op != product_ && !isa<TransposeOp>(op))
+      return nameInWords(&op) + " stands beside the product with the last weight";
+  if (!matchChoices())
+    return "its rows are used for more than the gradients of the last weight and of the choices' weights";
+  if (!matchHidden())
+    return "the gradient of the last weight is not made of the weighted rows and hidden ones alone";
+  if (!matchCombined())
+    return "what was combined is more than the hidden rows times the last weight, and a bias";
+  addBehind();
+  if (!parts_.isConvex())
+    return "something stands between its parts";
+  // It would be lost.
+  if (llvm::any_of(inOrder(), [](KernelOp kernel) { return kernel.getSchedule().has_value(); }))
+    return "one of its kernels has a schedule already";
+  return {};
+}
+
+/// Beside the weighted rows their kernel gives the sums of dy's products with what was combined, and no more.
+bool WayBack::matchChoices() {
   for (Value output : rows_.getOutputs()) {
     if (output == weightedRows_)
       continue;
     auto sum = madeIn(output).second.getDefiningOp<ReduceOp>();
     auto terms = sum ? sum.getX().getDefiningOp<MulOp>() : MulOp();
-    if (!terms || sum.getKind() != ReduceKind::Sum || sum.getAxis() != 1 || gathered(rows_, terms.getA(), routing_) != dy_)
+    if (ofChoices_ || !terms || sum.getKind() != ReduceKind::Sum || sum.getAxis() != 1 || gathered(rows_, terms.getA(), routing_) != dy_)
       return false;
     ofChoices_ = output;
     combined_ = terms.getB();
   }
-  return dy_ && choices_;
+  return true;
 }
 
 /// The hidden rows: what the gradient of the last weight reads beside the weighted rows.
@@ -254,6 +272,38 @@ Value WayBack::choiceGradient(OpBuilder& builder, Value gathered, Value product,
   return sum;
 }
 
+/// The hidden rows: made again of what the way back reads in any case, so that nobody keeps them from the way there; else as they are.
+Value WayBack::hiddenRows(OpBuilder& builder) {
+  if (auto [maker, inner] = madeIn(hidden_); maker && !isRead(hidden_)) {
+    IRMapping made;
+    if (Value again = makeAgain(builder, maker, inner, made))
+      return again;
+  }
+  return input(hidden_);
+}
+
+/// What a kernel makes elementwise of values that the way back reads; null where it is made of more.
+Value WayBack::makeAgain(OpBuilder& builder, KernelOp maker, Value inner, IRMapping& made) {
+  if (Value known = made.lookupOrNull(inner))
+    return known;
+  Value given = outside(maker, inner);
+  for (Value output : maker.getOutputs())
+    if (madeIn(output).second == inner)
+      given = output;
+  if (given && isRead(given))
+    return input(given);
+  Operation* op = inner.getDefiningOp();
+  if (!op || !(isElementwise(op) || isa<ConstantOp>(op)))
+    return {};
+  for (Value operand : op->getOperands()) {
+    Value again = makeAgain(builder, maker, operand, made);
+    if (!again)
+      return {};
+    made.map(operand, again);
+  }
+  return builder.clone(*op, made)->getResult(0);
+}
+
 KernelOp WayBack::joined() {
   auto body = std::make_unique<Block>();
   body_ = body.get();
@@ -272,8 +322,9 @@ KernelOp WayBack::joined() {
     ofMiddle.map(exchange.getResult(), weight);
   }
   Value product = GroupedMatmulOp::create(builder, product_.getLoc(), rows, weight, routing);
+  made[hidden_] = hiddenRows(builder);
   if (ofChoices_)
-    made[ofChoices_] = choiceGradient(builder, rows, product, input(hidden_));
+    made[ofChoices_] = choiceGradient(builder, rows, product, made[hidden_]);
   // Weighted behind the product, not in front of it.
   ofMiddle.map(product_.getResult(), MulOp::create(builder, loc, product, ofRows).getResult());
   for (auto [gathered, x] : gatheredRows_)
@@ -307,6 +358,7 @@ KernelOp WayBack::joined() {
 /// The whole takes the place of the parts. What was made for these alone goes: gathered rows, and what was combined where it was made again.
 void WayBack::replaceBy(KernelOp whole) {
   SmallVector<Value> ofParts(llvm::make_first_range(gatheredRows_));
+  ofParts.push_back(hidden_);
   if (Value combined = combined_ ? outside(rows_, combined_) : Value())
     ofParts.push_back(combined);
   parts_.gather();
@@ -337,13 +389,17 @@ LogicalResult joinGradients(func::FuncOp function, codegen::KernelEmitter& emitt
       middles.push_back(kernel);
   for (KernelOp middle : middles) {
     WayBack way(middle);
-    if (!way.match() || way.hasSchedule())
+    if (!way.match())
       continue;
+    if (std::string why = way.obstacle(); !why.empty()) {
+      way.note(why);
+      continue;
+    }
     KernelOp whole = way.joined();
     codegen::LayerChoice choice = emitter.chooseLayer(whole);
     if (!choice.joined) {
       whole.erase();
-      way.note("not one launch with its experts' gradients: " + choice.reason);
+      way.note(choice.reason);
       continue;
     }
     addReason(whole, "one launch: " + choice.reason);

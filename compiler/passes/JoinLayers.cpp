@@ -1,8 +1,11 @@
 // join-layers: the gate and the experts of one MoE layer become one kernel of kind `moe_layer`, where the target's emitter says that one launch is better than
 // theirs. The region is those of the parts, one behind the other. Why a layer is one launch or is not stands in the reason of its kernel or of its gate.
-// Stands behind the fusions, which make the parts and are the same for every target, and before choose-schedules, which gives the new kernel its own.
+// In a step of training the rows of the experts that the way back reads are results; the combine then stands in a kernel of kind `rows`.
+// Stands behind the fusions, which make the parts and are the same for every target, and behind join-gradients, which leaves few such rows; before
+// choose-schedules, which gives the new kernel its own.
 
 #include "compiler/passes/Cluster.h"
+#include "compiler/passes/Origins.h"
 #include "compiler/passes/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -14,16 +17,35 @@ namespace moec::compiler {
 
 namespace {
 
+/// Whether the kernel combines rows of the routing, and makes something of that alone.
+bool combines(KernelOp kernel, Value routing) {
+  auto ops = llvm::to_vector(kernel.getBody().getOps<CombineOp>());
+  return (kernel.getKind() == "expert_down" || kernel.getKind() == "rows") && ops.size() == 1 && outside(kernel, ops[0].getRouting()) == routing;
+}
+
 /// A gate's kernel and the kernels of experts that use its routing, in order.
 class Layer {
 public:
-  explicit Layer(KernelOp gate) : gate_(gate) {
+  /// `mayGiveRows`: rows of the experts may be results, and the combine may stand in a kernel of other kind than its product.
+  Layer(KernelOp gate, bool mayGiveRows) : gate_(gate), mayGiveRows_(mayGiveRows) {
     parts_.push_back(gate);
+    SmallVector<KernelOp> ends;
     for (Value output : gate.getOutputs())
       if (isa<RoutingType>(output.getType()))
         for (Operation* user : output.getUsers())
-          if (auto kernel = dyn_cast<KernelOp>(user); kernel && kernel.getKind().starts_with("expert_") && !isPart(kernel))
-            parts_.push_back(kernel);
+          if (auto kernel = dyn_cast<KernelOp>(user); kernel && combines(kernel, output) && !llvm::is_contained(ends, kernel))
+            ends.push_back(kernel);
+    // The gradient of x is combined by the same routing, behind the way there.
+    llvm::sort(ends, [](KernelOp a, KernelOp b) { return a->isBeforeInBlock(b); });
+    if (mayGiveRows && ends.size() > 1)
+      ends.resize(1);
+    ends_ = ends.size();
+    parts_.append(ends);
+    // What they combine, and what that is made of.
+    for (size_t i = 1; i < parts_.size(); ++i)
+      for (Value input : parts_[i].getInputs())
+        if (auto kernel = input.getDefiningOp<KernelOp>(); kernel && isOfExperts(kernel) && !isPart(kernel))
+          parts_.push_back(kernel);
     llvm::sort(parts_, [](KernelOp a, KernelOp b) { return a->isBeforeInBlock(b); });
   }
 
@@ -42,13 +64,19 @@ private:
   bool isPart(Operation* op) const {
     return llvm::any_of(parts_, [&](KernelOp part) { return part.getOperation() == op; });
   }
+  bool isOfExperts(KernelOp kernel) {
+    return kernel.getKind().starts_with("expert_") &&
+           llvm::any_of(kernel.getInputs(), [&](Value input) { return isa<RoutingType>(input.getType()) && input.getDefiningOp() == gate_.getOperation(); });
+  }
   bool isUsedOutside(Value value) const {
     return llvm::any_of(value.getUsers(), [&](Operation* user) { return !isPart(user); });
   }
   std::string between() const;
 
   KernelOp gate_;
+  bool mayGiveRows_;
   SmallVector<KernelOp> parts_;
+  size_t ends_; // parts that combine
 };
 
 /// The first op that stands on a way out of the layer and back into it.
@@ -79,13 +107,14 @@ std::string Layer::obstacle() {
     if (assign.getBounded())
       return "its rows are fewer than its choices";
   }
-  int64_t downs = llvm::count_if(parts_, [](KernelOp part) { return part.getKind() == "expert_down"; });
-  if (downs != 1 || parts_.back().getKind() != "expert_down" || parts_.front() != gate_)
+  if (ends_ != 1 || parts_.front() != gate_)
+    return "its experts do not end in one combine";
+  if (!mayGiveRows_ && parts_.back().getKind() != "expert_down")
     return "its experts do not end in one expert_down kernel";
   for (KernelOp part : parts_) {
     if (part.getSchedule())
       return "its " + part.getKind().str() + " kernel has a schedule already";
-    if (part != gate_ && part != parts_.back() && llvm::any_of(part.getOutputs(), [&](Value output) { return isUsedOutside(output); }))
+    if (!mayGiveRows_ && part != gate_ && part != parts_.back() && llvm::any_of(part.getOutputs(), [&](Value output) { return isUsedOutside(output); }))
       return "its experts' rows are used elsewhere";
   }
   if (std::string name = between(); !name.empty())
@@ -146,13 +175,13 @@ void Layer::replaceBy(KernelOp layer) {
 
 } // namespace
 
-LogicalResult joinLayers(func::FuncOp function, codegen::KernelEmitter& emitter) {
+LogicalResult joinLayers(func::FuncOp function, codegen::KernelEmitter& emitter, bool mayGiveRows) {
   SmallVector<KernelOp> gates;
   for (KernelOp kernel : function.getOps<KernelOp>())
     if (kernel.getKind() == "gate")
       gates.push_back(kernel);
   for (KernelOp gate : gates) {
-    Layer layer(gate);
+    Layer layer(gate, mayGiveRows);
     if (!layer.hasExperts())
       continue;
     if (std::string why = layer.obstacle(); !why.empty()) {

@@ -26,17 +26,23 @@ Value originOf(Value value) {
 }
 
 bool isMadeAlike(Value a, Value b) {
-  a = originOf(a);
-  b = originOf(b);
-  if (a == b)
-    return true;
-  Operation *ofA = a.getDefiningOp(), *ofB = b.getDefiningOp();
-  if (!ofA || !ofB || ofA->getName() != ofB->getName() || ofA->getAttrDictionary() != ofB->getAttrDictionary() || a.getType() != b.getType())
-    return false;
-  if (!isElementwise(ofA) && !isa<ExpertRowsOp, ConstantOp>(ofA))
-    return false;
-  return llvm::all_of(llvm::zip(ofA->getOperands(), ofB->getOperands()),
-                      [](auto operands) { return isMadeAlike(std::get<0>(operands), std::get<1>(operands)); });
+  SmallVector<std::pair<Value, Value>> open{{a, b}};
+  llvm::DenseSet<std::pair<Value, Value>> seen;
+  while (!open.empty()) {
+    auto [one, other] = open.pop_back_val();
+    std::pair<Value, Value> pair(originOf(one), originOf(other));
+    if (pair.first == pair.second || !seen.insert(pair).second)
+      continue;
+    Operation *ofOne = pair.first.getDefiningOp(), *ofOther = pair.second.getDefiningOp();
+    if (!ofOne || !ofOther || ofOne->getName() != ofOther->getName() || ofOne->getAttrDictionary() != ofOther->getAttrDictionary() ||
+        pair.first.getType() != pair.second.getType())
+      return false;
+    if (!isElementwise(ofOne) && !isa<ExpertRowsOp, ConstantOp>(ofOne))
+      return false;
+    for (auto [x, y] : llvm::zip(ofOne->getOperands(), ofOther->getOperands()))
+      open.emplace_back(x, y);
+  }
+  return true;
 }
 
 } // namespace moec::compiler

@@ -40,10 +40,11 @@ mlir::LogicalResult fuseLoops(mlir::func::FuncOp function);
 /// Kernels of elementwise ops and norms on the rows of experts end at their routing's count.
 mlir::LogicalResult boundRows(mlir::func::FuncOp function);
 
-/// The kernels of a MoE layer become one where the target's emitter wants it so; a layer whose kernels have schedules already stays as it is.
-mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
-/// The same of the kernels of the way back through its experts.
+/// The kernels of the way back through a MoE layer's experts become one where the target's emitter wants it so; a layer whose kernels have schedules already
+/// stays as it is.
 mlir::LogicalResult joinGradients(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
+/// The same of the kernels of the layer itself. `mayGiveRows`: also where others read rows of its experts.
+mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter, bool mayGiveRows);
 
 /// The updates of weights go into the kernels that make their gradients, which nothing else needs, where the target's emitter writes such kernels.
 mlir::LogicalResult moveUpdates(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);

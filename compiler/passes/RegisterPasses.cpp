@@ -120,7 +120,11 @@ void registerPasses() {
     registerPass([entry] { return std::make_unique<CalledPass>(entry.name, entry.description, entry.body); });
   registerPass([] { return std::make_unique<MakeTrainingPass>(); });
   registerPass([] { return std::make_unique<AssignBuffersPass>(); });
-  registerPass([] { return std::make_unique<EmitterPass>("moe-join-layers", "the kernels of a small MoE layer in one", joinLayers); });
+  registerPass([] {
+    return std::make_unique<EmitterPass>(
+        "moe-join-layers", "the kernels of a small MoE layer in one",
+        [](func::FuncOp function, codegen::KernelEmitter& emitter) { return joinLayers(function, emitter, /*mayGiveRows=*/true); });
+  });
   registerPass([] { return std::make_unique<EmitterPass>("moe-move-updates", "updates of weights in the kernels that make their gradients", moveUpdates); });
   registerPass(
       [] { return std::make_unique<EmitterPass>("moe-join-gradients", "the kernels of the way back through a small layer's experts in one", joinGradients); });

@@ -1,6 +1,5 @@
-// What a layer keeps beside its weights is within a fifth of what its semantics need (docs/BENCH.md, Memory), for a call and for a step of training, but for
-// steps of layers whose hidden rows are as narrow as x: 1.8 of it. A call of a layer in one launch keeps less than half. And it grows with the number of
-// tokens, not with its square. Counted from plans: nothing runs.
+// What a layer keeps beside its weights is within a fifth of what its semantics need (docs/BENCH.md, Memory), for a call and for a step of training. A call of
+// a layer in one launch keeps less than half. And it grows with the number of tokens, not with its square. Counted from plans: nothing runs.
 
 #include "compiler/cli/CommandInputs.h"
 #include "compiler/cli/MemoryForecast.h"
@@ -45,11 +44,11 @@ const Layer kLayers[] = {
     {"s2_t512", "s2", nullptr, {{"tokens", 512}}, 512, 2048, 1024, 64, 8, 2, 0.5},
     {"s2_t4096", "s2", nullptr, {{"tokens", 4096}}, 4096, 2048, 1024, 64, 8, 2, 0.95},
     {"s3", "s3", nullptr, {{"tokens", 512}}, 512, 1024, 3584, 8, 2, 2, 0.6},
-    // Hidden rows as narrow as x: the rows behind the activation and the results are each as large as what must be kept.
-    {"s4", "s4", nullptr, {{"tokens", 4160}}, 4160, 32, 32, 4, 2, 1, 1.8, 0.5}, // one launch
+    // One launch each way. Hidden rows are as narrow as x: rows behind the activation or results would each be as large as what must be kept.
+    {"s4", "s4", nullptr, {{"tokens", 4160}}, 4160, 32, 32, 4, 2, 1, 1.2, 0.5},
     {"lucidrains", "lucidrains-moe", "mixture", {{"batch", 4}, {"tokens", 1024}}, 4096, 512, 2048, 16, 2, 1},
     {"switch_lm", "switch-lm", "mixture", {{"batch", 64}, {"tokens", 30}}, 1920, 256, 512, 32, 1, 1, 0.8},
-    {"vit_moe", "vit-moe", "feed_forward", {{"batch", 64}, {"tokens", 65}}, 4160, 32, 32, 4, 2, 1, 1.8},
+    {"vit_moe", "vit-moe", "feed_forward", {{"batch", 64}, {"tokens", 65}}, 4160, 32, 32, 4, 2, 1, 1.2, 0.5},
 };
 
 /// The model of the layer alone: results (batch, tokens, width) or (tokens, width), and the mean squared error as a loss.

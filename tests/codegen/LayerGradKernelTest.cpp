@@ -110,6 +110,63 @@ TEST_P(LayerGradKernels, gatedExpertsWithoutBiases) {
   });
 }
 
+class LayerGradRefusals : public LayerGradKernels {
+protected:
+  /// What is said in place of a kernel with packed weights, kept in that way, or with plain ones.
+  std::string refusal(const Write& write, bool isPacked = true, const std::optional<WeightsAs>& as = {}) const {
+    auto context = makeContext();
+    std::string target = testTargets().front(), error;
+    mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic& diagnostic) { error += diagnostic.str(); });
+    KernelMaker plain(*context), maker(*context);
+    mlir::DictionaryAttr schedule =
+        codegen::makeEmitter(target, error)->chooseSchedule(plain.finish("layer_grad", write(plain, inputsOf(plain, Weights(std::nullopt)))));
+    if (!schedule)
+      return error;
+    Weights weights(isPacked ? std::optional(schedule.getAs<mlir::IntegerAttr>("nr").getInt()) : std::nullopt, as);
+    ir::KernelOp kernel = maker.finish("layer_grad", write(maker, inputsOf(maker, weights)));
+    kernel.setScheduleAttr(schedule);
+    try {
+      LoadedKernel loaded(kernel, target);
+    } catch (const std::exception& refused) {
+      return error + refused.what();
+    }
+    return "a kernel was made";
+  }
+};
+
+TEST_P(LayerGradRefusals, ofWeightsThatAreNoPanelsOfTheRowsDtype) {
+  Write write = [&](KernelMaker& maker, const Inputs& in) -> mlir::SmallVector<mlir::Value> {
+    mlir::Value dy = maker.make<ir::DispatchOp>(in.dy, in.routing), product = maker.make<ir::GroupedMatmulOp>(dy, in.w, in.routing);
+    return {maker.make<ir::GroupedWeightGradOp>(product, maker.make<ir::DispatchOp>(in.x, in.routing), in.routing)};
+  };
+  EXPECT_EQ(refusal(write), "a kernel was made");
+  std::string plain = refusal(write, false), converted = refusal(write, true, WeightsAs::parse("bf16"));
+  EXPECT_NE(plain.find("takes plain weights: they must be packed (moe.pack)"), std::string::npos) << plain;
+  EXPECT_NE(converted.find("takes weights that are packed in pairs or converted: a layer_grad multiplies by panels of f32"), std::string::npos) << converted;
+}
+
+TEST_P(LayerGradRefusals, ofSumsThatNoGroupOfRowsAddsUp) {
+  auto ofSum = [&](llvm::function_ref<mlir::Value(KernelMaker&, mlir::Value dy, mlir::Value product)> sum) {
+    return refusal([&](KernelMaker& maker, const Inputs& in) -> mlir::SmallVector<mlir::Value> {
+      mlir::Value dy = maker.make<ir::DispatchOp>(in.dy, in.routing);
+      return {sum(maker, dy, maker.make<ir::GroupedMatmulOp>(dy, in.w, in.routing))};
+    });
+  };
+  auto columns = [](KernelMaker& maker, mlir::Value rows, ir::ReduceKind kind = ir::ReduceKind::Sum) -> mlir::Value {
+    return maker.make<ir::ReduceOp>(ir::ReduceKindAttr::get(maker.builder().getContext(), kind), rows, maker.builder().getI64IntegerAttr(1));
+  };
+  std::string gathered = ofSum([&](KernelMaker& maker, mlir::Value dy, mlir::Value) { return columns(maker, dy); });
+  std::string twice = ofSum([&](KernelMaker& maker, mlir::Value, mlir::Value product) -> mlir::Value {
+    return maker.make<ir::AddOp>(columns(maker, product), columns(maker, product));
+  });
+  std::string largest = ofSum([&](KernelMaker& maker, mlir::Value, mlir::Value product) { return columns(maker, product, ir::ReduceKind::Max); });
+  for (const std::string& said : {gathered, twice})
+    EXPECT_NE(said.find("adds up gathered rows, or one value twice: not supported"), std::string::npos) << said;
+  EXPECT_NE(largest.find("gives numbers of rows that are no sums of their columns: not supported"), std::string::npos) << largest;
+}
+
+INSTANTIATE_TEST_SUITE_P(Mixed, LayerGradRefusals, ::testing::Values(cases[0]), [](const auto& info) { return std::string(info.param.name); });
+
 INSTANTIATE_TEST_SUITE_P(Cases, LayerGradKernels, ::testing::ValuesIn(cases), [](const auto& info) { return std::string(info.param.name); });
 
 } // namespace

@@ -88,17 +88,17 @@ protected:
   ir::SelectOp select(KernelMaker& maker, mlir::Value scores) const {
     return ir::SelectOp::create(maker.builder(), maker.loc(), scores, maker.builder().getI64IntegerAttr(c().choices));
   }
-  mlir::Value assign(KernelMaker& maker, mlir::Value indices, const char* capacity = "") const {
+  mlir::Value assign(KernelMaker& maker, mlir::Value indices, const char* capacity = "", ir::Priority priority = ir::Priority::TokenMajor) const {
     mlir::OpBuilder& b = maker.builder();
-    return ir::AssignOp::create(b, maker.loc(), indices, b.getI64IntegerAttr(c().experts), ir::PriorityAttr::get(b.getContext(), ir::Priority::TokenMajor),
-                                *capacity ? b.getStringAttr(capacity) : mlir::StringAttr());
+    return ir::AssignOp::create(b, maker.loc(), indices, b.getI64IntegerAttr(c().experts), ir::PriorityAttr::get(b.getContext(), priority),
+                                *capacity ? b.getStringAttr(Size::parse(capacity).str()) : mlir::StringAttr());
   }
-  Gate topK(KernelMaker& maker, const LayerInputs& in) const {
+  Gate topK(KernelMaker& maker, const LayerInputs& in, const char* capacity = "", ir::Priority priority = ir::Priority::TokenMajor) const {
     ir::SelectOp top = select(maker, maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(in.tokens, in.scores), in.bias));
-    return {assign(maker, top.getIndices()), maker.make<ir::SoftmaxOp>(top.getValues())};
+    return {assign(maker, top.getIndices(), capacity, priority), maker.make<ir::SoftmaxOp>(top.getValues())};
   }
   /// Weights are those that the softmax over all experts has at the choices, without what is less than an even share.
-  Gate aboveAverage(KernelMaker& maker, const LayerInputs& in) const {
+  Gate aboveAverage(KernelMaker& maker, const LayerInputs& in, const char* capacity = "") const {
     mlir::Value all = maker.make<ir::SoftmaxOp>(maker.make<ir::AddOp>(maker.make<ir::MatmulOp>(in.tokens, in.scores), in.bias));
     ir::SelectOp top = select(maker, all);
     mlir::OpBuilder& b = maker.builder();
@@ -108,12 +108,14 @@ protected:
         b, maker.loc(), one,
         mlir::DenseElementsAttr::get(one, mlir::ArrayRef<mlir::Attribute>{mlir::FloatAttr::get(element, 1.0 / static_cast<double>(c().experts))}));
     mlir::Value keep = ir::CompareOp::create(b, maker.loc(), ir::PredicateAttr::get(b.getContext(), ir::Predicate::GE), top.getValues(), least);
-    return {maker.make<ir::DropOp>(assign(maker, top.getIndices()), keep), top.getValues()};
+    return {maker.make<ir::DropOp>(assign(maker, top.getIndices(), capacity), keep), top.getValues()};
   }
-  mlir::Value upOf(KernelMaker& maker, const LayerInputs& in, mlir::Value routing) const {
+  /// Rows in front of the activation.
+  mlir::Value beforeOf(KernelMaker& maker, const LayerInputs& in, mlir::Value routing) const {
     mlir::Value rows = maker.make<ir::GroupedMatmulOp>(maker.make<ir::DispatchOp>(in.x, routing), in.up, routing);
-    return maker.make<ir::GeluOp>(maker.make<ir::AddOp>(rows, maker.make<ir::ExpertRowsOp>(in.upBias, routing)));
+    return maker.make<ir::AddOp>(rows, maker.make<ir::ExpertRowsOp>(in.upBias, routing));
   }
+  mlir::Value upOf(KernelMaker& maker, const LayerInputs& in, mlir::Value routing) const { return maker.make<ir::GeluOp>(beforeOf(maker, in, routing)); }
   mlir::Value downOf(KernelMaker& maker, const LayerInputs& in, const Gate& gate, mlir::Value rows) const {
     rows = maker.make<ir::AddOp>(maker.make<ir::GroupedMatmulOp>(rows, in.down, gate.routing), maker.make<ir::ExpertRowsOp>(in.downBias, gate.routing));
     return maker.make<ir::AddOp>(maker.make<ir::CombineOp>(rows, gate.routing, gate.weights), in.residual);
@@ -164,14 +166,20 @@ protected:
       expectSameBits(loaded.run(inputs, {bindings(), 5, 3, threads}), results);
     return results;
   }
-  /// Against the reference.
-  void expectReference(const Write& write, const std::vector<Tensor>& more = {}) {
+  /// Against the reference. `firstRows`: results from there on are rows of experts, of which those behind the count of the routing, the first result, are
+  /// undefined.
+  void expectReference(const Write& write, const std::vector<Tensor>& more = {}, size_t firstRows = SIZE_MAX) {
     std::vector<Tensor> all = inputs();
     all.insert(all.end(), more.begin(), more.end());
     for (const std::string& name : testTargets()) {
       target = name;
       std::vector<Tensor> expected, got = run("moe_layer", write, all, &expected);
       ASSERT_EQ(got.size(), expected.size());
+      for (size_t i = firstRows; i < got.size(); ++i)
+        for (Tensor* rows : {&got[i], &expected[i]}) {
+          auto kept = static_cast<size_t>(got[0].as<int32_t>()[static_cast<size_t>(c().experts)] * c().hidden) * byteSize(rows->dtype());
+          std::memset(static_cast<char*>(rows->data()) + kept, 0, rows->bytes() - kept);
+        }
       for (size_t i = 0; i < got.size(); ++i)
         expectNear(got[i], expected[i], i);
     }
@@ -214,9 +222,30 @@ TEST_P(LayerKernels, topKWithAResidual) {
   });
 }
 
+/// Few rows of each expert are kept: those of the first tokens, or of all first choices.
+TEST_P(LayerKernels, capacitiesOfTheWholeCall) {
+  for (auto [capacity, priority] : {std::pair("3", ir::Priority::TokenMajor), std::pair("trunc(1.2*(t)/4)", ir::Priority::ChoiceMajor)})
+    expectReference([&, capacity = capacity, priority = priority](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+      Gate gate = topK(maker, in, capacity, priority);
+      return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+    });
+}
+
+/// What a step of training keeps for the way back.
+TEST_P(LayerKernels, routingsAndRowsAreResultsToo) {
+  for (const char* capacity : {"", "5"})
+    expectReference(
+        [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+          Gate gate = topK(maker, in, capacity, ir::Priority::ChoiceMajor);
+          mlir::Value before = beforeOf(maker, in, gate.routing), hidden = maker.make<ir::GeluOp>(before);
+          return {gate.routing, gate.weights, downOf(maker, in, gate, hidden), before, hidden};
+        },
+        {}, 3);
+}
+
 class LayerParts : public LayerKernels {};
 
-/// The layer, with the gate's weights as a second result, in blocks of two sizes, and its parts.
+/// The layer, with the gate's weights as a second result, in blocks of two sizes; the same with all that a step of training keeps; and its parts.
 TEST_P(LayerParts, haveTheSameBits) {
   std::vector<Tensor> all = inputs();
   auto with = [&](std::vector<Tensor> more) {
@@ -224,16 +253,25 @@ TEST_P(LayerParts, haveTheSameBits) {
     result.insert(result.end(), more.begin(), more.end());
     return result;
   };
-  for (bool drops : {false, true})
+  using GateOf = std::function<Gate(KernelMaker&, const LayerInputs&)>;
+  for (const GateOf& gateOf : {GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in); }),
+                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return aboveAverage(maker, in); }),
+                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return aboveAverage(maker, in, "11"); }),
+                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::ChoiceMajor); })})
     for (const std::string& name : testTargets()) {
       target = name;
-      auto gateOf = [&](KernelMaker& maker, const LayerInputs& in) { return drops ? aboveAverage(maker, in) : topK(maker, in); };
       auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
         Gate gate = gateOf(maker, in);
         return {gate.weights, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
       };
-      std::vector<Tensor> layer = run("moe_layer", whole, all);
+      auto withRows = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+        Gate gate = gateOf(maker, in);
+        mlir::Value before = beforeOf(maker, in, gate.routing), hidden = maker.make<ir::GeluOp>(before);
+        return {gate.routing, gate.weights, before, hidden, downOf(maker, in, gate, hidden)};
+      };
+      std::vector<Tensor> layer = run("moe_layer", whole, all), step = run("moe_layer", withRows, all);
       expectSameBits(run("moe_layer", whole, all, nullptr, {{"block", 7}}), layer);
+      expectSameBits(run("moe_layer", withRows, all, nullptr, {{"block", 7}}), step);
       std::vector<Tensor> gates = run(
           "gate",
           [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
@@ -244,7 +282,8 @@ TEST_P(LayerParts, haveTheSameBits) {
       std::vector<Tensor> rows = run(
           "expert_up",
           [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
-            return {upOf(maker, in, maker.routing(c().experts, "t", c().choices))};
+            mlir::Value before = beforeOf(maker, in, maker.routing(c().experts, "t", c().choices));
+            return {before, maker.make<ir::GeluOp>(before)};
           },
           with({gates[0]}));
       std::vector<Tensor> result = run(
@@ -253,8 +292,9 @@ TEST_P(LayerParts, haveTheSameBits) {
             Gate given{maker.routing(c().experts, "t", c().choices), maker.tensor(router(), {"t", text(c().choices)})};
             return {downOf(maker, in, given, maker.tensor(type(), {text(c().choices) + "*t", text(c().hidden)}))};
           },
-          with({gates[0], gates[1], rows[0]}));
+          with({gates[0], gates[1], rows[1]}));
       expectSameBits(layer, {gates[1], result[0]});
+      expectSameBits(step, {gates[0], gates[1], rows[0], rows[1], result[0]});
     }
 }
 
@@ -332,17 +372,11 @@ TEST_P(LayerKernelForms, scoresAndWhatIsMadeOfThemAreResultsToo) {
 
 TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
   target = testTargets().front();
-  std::string capacity = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
-    ir::SelectOp top = select(maker, maker.make<ir::MatmulOp>(in.tokens, in.scores));
-    Gate gate{assign(maker, top.getIndices(), "3"), maker.make<ir::SoftmaxOp>(top.getValues())};
-    return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
-  });
-  EXPECT_NE(capacity.find("its experts have capacities, which count the rows of the whole call"), std::string::npos) << capacity;
-  std::string routing = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+  std::string gathered = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     Gate gate = topK(maker, in);
-    return {gate.routing, downOf(maker, in, gate, upOf(maker, in, gate.routing))};
+    return {gate.routing, maker.make<ir::NegOp>(maker.make<ir::DispatchOp>(in.x, gate.routing)), downOf(maker, in, gate, upOf(maker, in, gate.routing))};
   });
-  EXPECT_NE(routing.find("its routing is used elsewhere"), std::string::npos) << routing;
+  EXPECT_NE(gathered.find("gives rows away that no product makes"), std::string::npos) << gathered;
   std::string another = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
     Gate gate = aboveAverage(maker, in);
     mlir::Value undropped = gate.routing.getDefiningOp<ir::DropOp>().getRouting();

@@ -94,15 +94,16 @@ func.func @forward(%x: !t, %gw: tensor<4x512xf32>, %one: tensor<4x512x512xf32>) 
 
 // -----
 
-// Capacities count the rows of the whole call: a GPU's one block does, a CPU's blocks of tokens do not.
+// Capacities count the rows of the whole call: a GPU's one block does, a CPU counts in a stage in front.
 !t = tensor<16x32xf32>
 !routing = !moe.routing<4 experts, "16" tokens, 1 choices>
 
 // CHECK-LABEL: func.func @forward
 // CHECK-NEXT: moe.kernel "moe_layer"
 // CPU-LABEL: func.func @forward
-// CPU-NEXT: moe.kernel "gate"
-// CPU-SAME: not one launch with its experts: its experts have capacities, which count the rows of the whole call
+// CPU-NEXT: moe.kernel "moe_layer"
+// CPU-NOT: moe.kernel
+// CPU: return
 func.func @forward(%x: !t, %gw: tensor<4x32xf32>, %one: tensor<4x32x32xf32>) -> !t {
   %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
   %v, %i = moe.select %s k 1 : tensor<16x4xf32>
@@ -197,4 +198,59 @@ func.func @forward(%x: !t, %other: !t, %gw: tensor<4x32xf32>, %up: tensor<4x64x3
   %o = moe.grouped_matmul %act, %down, %route : !h, tensor<4x32x64xf32>, !routing
   %c = moe.combine %o, %route, %w : !t, !routing, !k
   return %c, %z, %n : !t, !t, !k
+}
+
+// -----
+
+// A step of training: others read the routing, the hidden rows and those in front, and the combine stands by itself. GPUs keep the parts.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK-NEXT: moe.kernel "gate"
+// CHECK-SAME: not one launch with its experts: it gives its experts' rows away
+// CHECK: moe.kernel "expert_up"
+// CHECK: moe.kernel "expert_mid"
+// CHECK: moe.kernel "rows"
+// CPU-LABEL: func.func @train_step
+// CPU-NEXT: %[[LAYER:.*]]:4 = moe.kernel "moe_layer"
+// CPU-NEXT: ^bb0
+// CPU: moe.assign
+// CPU: %[[BEFORE:.*]] = moe.grouped_matmul
+// CPU-NEXT: %[[HIDDEN:.*]] = moe.gelu %[[BEFORE]]
+// CPU: moe.combine
+// CPU-NEXT: moe.sub
+// CPU-NOT: moe.kernel
+// CPU: return
+func.func @train_step(%x: !t, %target: !t, %gw: tensor<4x32xf32>, %up: tensor<4x64x32xf32>, %down: tensor<4x32x64xf32>) -> (!routing, !h, !h, !t) {
+  %route, %w = moe.kernel "gate" "g" (%x, %gw) : (!t, tensor<4x32xf32>) -> (!routing, !k) {
+  ^bb0(%0: !t, %1: tensor<4x32xf32>):
+    %s = moe.matmul %0, %1 : !t, tensor<4x32xf32>
+    %v, %i = moe.select %s k 2 : tensor<16x4xf32>
+    %a = moe.softmax %v : !k
+    %r = moe.assign %i experts 4 token_major : tensor<16x2xi32>
+    moe.yield %r, %a : !routing, !k
+  }
+  %before, %hidden = moe.kernel "expert_up" "u" (%x, %route, %up) : (!t, !routing, tensor<4x64x32xf32>) -> (!h, !h) {
+  ^bb0(%0: !t, %1: !routing, %2: tensor<4x64x32xf32>):
+    %d = moe.dispatch %0, %1 : !t, !routing
+    %u = moe.grouped_matmul %d, %2, %1 : !r, tensor<4x64x32xf32>, !routing
+    %a = moe.gelu %u : !h
+    moe.yield %u, %a : !h, !h
+  }
+  %rows = moe.kernel "expert_mid" "d" (%hidden, %route, %down) : (!h, !routing, tensor<4x32x64xf32>) -> !r {
+  ^bb0(%0: !h, %1: !routing, %2: tensor<4x32x64xf32>):
+    %o = moe.grouped_matmul %0, %2, %1 : !h, tensor<4x32x64xf32>, !routing
+    moe.yield %o : !r
+  }
+  %y = moe.kernel "rows" "y" (%rows, %route, %w, %target) : (!r, !routing, !k, !t) -> !t {
+  ^bb0(%0: !r, %1: !routing, %2: !k, %3: !t):
+    %c = moe.combine %0, %1, %2 : !r, !routing, !k
+    %d = moe.sub %c, %3 : !t, !t
+    moe.yield %d : !t
+  }
+  return %route, %before, %hidden, %y : !routing, !h, !h, !t
 }

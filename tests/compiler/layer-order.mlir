@@ -40,24 +40,24 @@ func.func @forward(%x: !t {moe.input = "x"}, %flat: tensor<?xf32, #moe.sizes<"32
 
 // -----
 
-!t = tensor<16x32xf32>
-!k = tensor<16x1xf32>
-!routing = !moe.routing<4 experts, "16" tokens, 1 choices>
+!t = tensor<?x32xf32, #moe.sizes<"n", "32">>
+!k = tensor<?x1xf32, #moe.sizes<"n", "1">>
+!routing = !moe.routing<4 experts, "n" tokens, 1 choices>
 
 // The experts' result is read late, and all that they read lasts until then; the gate's weights are read at once.
 // ALL-LABEL: func.func @forward
-// CPU-NEXT: moe.kernel "gate"
-// CPU: moe.kernel "expert_down"
-// CUDA-NEXT: moe.kernel "moe_layer"
+// CUDA-NEXT: moe.kernel "gate"
+// CUDA: moe.kernel "expert_down"
+// CPU-NEXT: moe.kernel "moe_layer"
 // ALL: moe.kernel "matmul"
 // ALL: moe.kernel "matmul"
 // ALL: moe.kernel "rows"
 // ALL: return
 func.func @forward(%x: !t {moe.input = "x"}, %gw: tensor<4x32xf32> {moe.input = "gw"}, %one: tensor<4x32x32xf32> {moe.input = "one"}, %w1: tensor<32x1xf32> {moe.input = "w1"}, %w: tensor<32x32xf32> {moe.input = "w"}) -> (!t {moe.output = "q"}, tensor<4xi32> {moe.output = "counts"}, !k {moe.output = "weights"}) {
   %s = moe.matmul %x, %gw : !t, tensor<4x32xf32>
-  %v, %i = moe.select %s k 1 : tensor<16x4xf32>
+  %v, %i = moe.select %s k 1 : tensor<?x4xf32, #moe.sizes<"n", "4">>
   %weights = moe.softmax %v : !k
-  %route = moe.assign %i experts 4 token_major : tensor<16x1xi32>
+  %route = moe.assign %i experts 4 token_major : tensor<?x1xi32, #moe.sizes<"n", "1">>
   %d = moe.dispatch %x, %route : !t, !routing
   %o = moe.grouped_matmul %d, %one, %route : !t, tensor<4x32x32xf32>, !routing
   %c = moe.combine %o, %route, %weights : !t, !routing, !k

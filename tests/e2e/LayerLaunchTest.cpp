@@ -60,56 +60,84 @@ const Plan& planOf(const Program& program, const std::string& target) {
 
 } // namespace
 
-TEST(LayerLaunches, OneLaunchStandsForItsPartsInAnyPair) {
+/// The launches of both devices agree; those of two layers are one on one of them.
+void expectAgreement(const Program& program, const char* a, const char* b) {
+  TensorMap weights = initialWeights(program.data().plans.front(), 1), inputs = modelInputs(program.data().plans.front());
+  CheckReport report = check(program, openDevice(a), openDevice(b), weights, inputs, {.seed = 3});
+  EXPECT_TRUE(report.passed()) << a << " against " << b << "\n" << report.describeFailures();
+  EXPECT_EQ(std::count_if(report.launches.begin(), report.launches.end(), [](const LaunchCheck& launch) { return launch.kind == "moe_layer"; }), 2);
+}
+
+TEST(LayerLaunches, OfAGpuHaveACountOfTokensThatIsKnown) {
   std::string missing;
-  auto program = compiled(onePicture(), {"cpu", "cuda:sm_90a"}, missing);
+  auto program = compiled(onePicture(), {"cuda:sm_90a"}, missing);
   if (!program)
     GTEST_SKIP() << "[SKIP] " << missing;
-  const Plan &cuda = planOf(*program, "cuda"), &cpu = planOf(*program, "cpu");
+  const Plan& cuda = planOf(*program, "cuda");
   std::vector<std::string> kinds = kindsOf(cuda);
   EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "moe_layer"), 2);
   EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "gate"), 0);
-  EXPECT_EQ(kindsOf(cpu).size(), kinds.size() + 4);
   for (const LaunchInfo& launch : cuda.forward)
     if (launch.kind == "moe_layer") {
       EXPECT_EQ(launch.stages.size(), 1u);
       EXPECT_NE(launch.reason.find("; one launch: one block would take about"), std::string::npos) << launch.reason;
+    }
+  if (std::string why = missingEmulator(); !why.empty())
+    GTEST_SKIP() << "[SKIP] " << why;
+  expectAgreement(*program, "ptx-emulator:sm_90a", "reference");
+}
+
+// Of any number of pictures the layer is one launch on the CPU and its parts on a GPU.
+TEST(LayerLaunches, OneLaunchStandsForItsPartsInAnyPair) {
+  std::string missing;
+  auto program = compiled(patchedModel("vit-moe.json", R"({"check": {"batch": 1}})"), {"cpu", "cuda:sm_90a"}, missing);
+  if (!program)
+    GTEST_SKIP() << "[SKIP] " << missing;
+  const Plan &cuda = planOf(*program, "cuda"), &cpu = planOf(*program, "cpu");
+  EXPECT_EQ(kindsOf(cuda).size(), kindsOf(cpu).size() + 4);
+  int layers = 0;
+  for (const LaunchInfo& launch : cpu.forward)
+    if (launch.kind == "moe_layer") {
+      ++layers;
       Size flops;
-      for (const LaunchInfo& part : cpu.forward)
+      for (const LaunchInfo& part : cuda.forward)
         if (part.label.starts_with(launch.label))
           flops = flops + part.flops;
       EXPECT_EQ(launch.flops.str(), flops.str());
     }
-
+  EXPECT_EQ(layers, 2);
   if (std::string why = missingEmulator(); !why.empty())
     GTEST_SKIP() << "[SKIP] " << why;
-  TensorMap weights = initialWeights(cuda, 1), inputs = generatedInputs(cuda, 2);
-  for (auto [a, b] : {std::pair("ptx-emulator:sm_90a", "cpu"), std::pair("cpu", "ptx-emulator:sm_90a"), std::pair("ptx-emulator:sm_90a", "reference")}) {
-    CheckReport report = check(*program, openDevice(a), openDevice(b), weights, inputs, {.seed = 3});
-    EXPECT_TRUE(report.passed()) << a << " against " << b << "\n" << report.describeFailures();
-    EXPECT_EQ(std::count_if(report.launches.begin(), report.launches.end(), [](const LaunchCheck& launch) { return launch.kind == "moe_layer"; }), 2);
-  }
+  for (auto [a, b] : {std::pair("ptx-emulator:sm_90a", "cpu"), std::pair("cpu", "ptx-emulator:sm_90a")})
+    expectAgreement(*program, a, b);
 }
 
-/// A layer of 4 experts of any number of tokens, as a program; with a record its parts.
-Program smallLayer(const std::string& experts, bool record) {
+/// A layer of 4 experts of any number of tokens, as a program; or by its parts: a gate that has a schedule stays a kernel of its own.
+Program smallLayer(const std::string& gate, const std::string& experts, bool byParts) {
   TemporaryFolder folder;
-  auto path = folder.path() / "layer.json";
+  auto path = folder.path() / "layer.json", dump = folder.path() / "fuse.mlir";
   std::ofstream(path) << R"({"name": "layer", "inputs": {"x": {"shape": ["tokens", 24]}}, "check": {"tokens": 333},
-    "model": [{"kind": "moe", "name": "y", "gate": {"kind": "top_k", "top_k": 2}, "experts": )" +
-                             experts + "}]}";
-  CompileOptions options;
-  options.targets = {"cpu"};
-  options.kernelCache = sharedKernels();
-  options.record = record;
-  return compile(path, options);
+    "model": [{"kind": "moe", "name": "y", "gate": )" +
+                             gate + R"(, "experts": )" + experts + "}]}";
+  CompileOptions options{.targets = {"cpu"}, .kernelCache = sharedKernels()};
+  if (!byParts)
+    return compile(path, options);
+  std::string fused = compileFile(path, {.targets = {"cpu"}, .stopAfter = "fuse"}).text;
+  size_t body = fused.find(" {\n    ^bb0", fused.find("moe.kernel \"gate\""));
+  fused.insert(body, " schedule {nr = 16 : i64, pack_rows = 0 : i64, panels = 1 : i64, row_block = 4 : i64, rows = 4 : i64, slice = 24 : i64}");
+  std::ofstream(dump) << fused;
+  options.from = "schedule";
+  return *compileFile(dump, options).program;
 }
 
 TEST(LayerLaunches, OfTheCpuHaveTheBitsOfTheirPartsByAnyNumberOfThreads) {
-  for (const char* experts : {R"({"kind": "mlp", "count": 4, "hidden": 40, "activation": "gelu"})", R"({"kind": "gated_mlp", "count": 4, "hidden": 40})",
-                              R"({"kind": "linear", "count": 4, "out": 24})"}) {
-    SCOPED_TRACE(experts);
-    Program layer = smallLayer(experts, false), parts = smallLayer(experts, true);
+  const std::string topK = R"({"kind": "top_k", "top_k": 2})", mlp = R"({"kind": "mlp", "count": 4, "hidden": 40, "activation": "gelu"})";
+  for (const auto& [gate, experts] : {std::pair(topK, mlp), std::pair(topK, std::string(R"({"kind": "gated_mlp", "count": 4, "hidden": 40})")),
+                                      std::pair(topK, std::string(R"({"kind": "linear", "count": 4, "out": 24})")),
+                                      std::pair(std::string(R"({"kind": "top_2", "policy": "all", "capacity": 0.75})"), mlp),
+                                      std::pair(std::string(R"({"kind": "gshard", "top_k": 2, "capacity": 0.75, "random_routing": true})"), mlp)}) {
+    SCOPED_TRACE(gate + experts);
+    Program layer = smallLayer(gate, experts, false), parts = smallLayer(gate, experts, true);
     const Plan& plan = planOf(layer, "cpu");
     ASSERT_EQ(kindsOf(plan), std::vector<std::string>{"moe_layer"});
     EXPECT_NE(plan.forward[0].reason.find("; one launch: blocks of "), std::string::npos) << plan.forward[0].reason;
@@ -153,6 +181,8 @@ TEST(LayerLaunches, OfTheWayBackHaveTheSameBitsByAnyNumberOfThreads) {
       for (const Program* one : {&program, &again}) {
         std::vector<std::string> kinds = kindsOf(planOf(*one));
         EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "layer_grad"), 1);
+        EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "moe_layer"), 1);
+        EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "gate"), 0);
         EXPECT_EQ(std::count(kinds.begin(), kinds.end(), "weight_grad"), 0);
       }
 
