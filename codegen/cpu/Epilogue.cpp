@@ -195,6 +195,21 @@ void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases
   }
 }
 
+std::vector<FetchedRows> Epilogue::reads(const Piece& piece) const {
+  KernelBuilder& k = *k_;
+  Piece row = piece;
+  row.column = k.index(0);
+  std::vector<FetchedRows> all;
+  if (std::optional<int64_t> columns = columns_.constant(); columns && *columns * static_cast<int64_t>(byteSize(dtypeOf(source_))) <= kNarrowBytes)
+    return all;
+  for (mlir::Value value : order_)
+    if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value); argument && ir::sizesOf(argument) == ir::sizesOf(source_)) {
+      DType dtype = dtypeOf(argument);
+      all.push_back({dtype, {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)}});
+    }
+  return all;
+}
+
 void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const {
   KernelBuilder& k = *k_;
   std::optional<int64_t> known = columns_.constant();

@@ -33,6 +33,9 @@ public:
   Values apply(const Piece& piece, Value source) const;
   /// Elements from the start of a tensor of the source's shape to the piece.
   Value offset(const Piece& piece) const;
+  /// The arguments of the source's shape, from the piece's row on: what is to be fetched before storePanel reads it. None where rows are so short that the
+  /// machine foresees the next ones.
+  std::vector<FetchedRows> reads(const Piece& piece) const;
   /// Applies to rows [0, rows) of the tile of a panel of nr columns and stores each sink at `bases` (tensors of the source's shape).
   /// `first` is the place of the tile's first row.
   void storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const;

@@ -68,10 +68,12 @@ struct Item {
   Value batch;            // null without batches
   Value first;            // row
   Value rows, begin, end; // end: of the panels
+  const SumsTaker* taker = nullptr;
+  std::vector<FetchedRows> read = {}; // behind the product, from its first row on
 };
 
 void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
-                  const SumsTaker* taker, llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+                  llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
   const ProductOperand& b = plan.b;
   Value depth = k.size(b.depth), aMatrix = k.index(0), bMatrix = k.index(0);
   if (item.batch) {
@@ -91,7 +93,8 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     }
     block.panels = panels;
     block.panelType = panelType;
-    block.taker = taker;
+    block.taker = item.taker;
+    block.read = item.read;
     return multiplyTransposed(k, schedule, block, finished);
   }
   Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};
@@ -105,7 +108,8 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   if (schedule.packRows)
     block.rowAt = rowAt;
   block.rowType = plan.dtype;
-  block.taker = taker;
+  block.taker = item.taker;
+  block.read = item.read;
   if (!fewMakePanels(plan) || (packed && hasManyRows(plan, schedule) == Size(1)))
     return multiplyPanels(k, schedule, block, finished);
   bool copies = !readsPanelsInPlace(plan, schedule);
@@ -168,7 +172,11 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     Values bases = totals.startItem(plan.dtype);
     Piece first{item.batch, item.first, {}, {}, 1, {}};
     LightEpilogue light(epilogue, first, schedule.nr, bases);
-    multiplyItem(k, plan, schedule, item, packed, epilogue.isLight(schedule.nr) ? &light : nullptr,
+    if (epilogue.isLight(schedule.nr))
+      item.taker = &light;
+    else
+      item.read = epilogue.reads(first);
+    multiplyItem(k, plan, schedule, item, packed,
                  [&](Value panel, const Matrix& tile) { epilogue.storePanel(first, item.rows, panel, schedule.nr, tile, bases); });
     totals.endItem(number, bases);
   });

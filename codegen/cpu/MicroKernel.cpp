@@ -13,9 +13,7 @@ struct Sums {
   Value aStep;               // null: elements follow each other
   llvm::ArrayRef<PanelOfTile> panels;
   Value nextRows = {}; // elements to the rows of the next block, which are fetched; null: they are not
-  Matrix next = {};    // (depth, nextBytes): rows that are fetched too; null base: none
-  int64_t nextBytes = 0;
-  Value fetchesNext = {}; // i1; null: always
+  std::vector<FetchedRows> fetched = {};
 
   size_t count() const { return static_cast<size_t>(rows * block.vectors) * panels.size(); }
 };
@@ -28,17 +26,16 @@ Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address, V
   return k.mul(k.toFloat(k.toInteger(stored, k.i32()), k.f32()), scale);
 }
 
-// Rows [depth, depth + count) of what is needed behind the product.
-void fetchNext(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
+// Rows [depth, depth + count) of all that is fetched.
+void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
   constexpr int64_t line = 64;
-  mlir::Type element = k.typeOf(of.block.dtype);
-  auto fetch = [&] {
-    Value first = k.at(of.next.base, k.mul(depth, of.next.stride), element);
-    for (int64_t u = 0; u < count; ++u)
-      for (int64_t byte = 0; byte < of.nextBytes; byte += line)
-        k.prefetch(k.at(k.at(first, k.mul(of.next.stride, u), element), k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
-  };
-  of.fetchesNext ? k.when(of.fetchesNext, fetch) : fetch();
+  for (const FetchedRows& one : of.fetched)
+    k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
+      Value first = k.at(one.rows.base, k.mul(depth, one.rows.stride), one.dtype);
+      for (int64_t u = 0; u < count; ++u)
+        for (int64_t byte = 0; byte < one.columns * static_cast<int64_t>(byteSize(one.dtype)); byte += line)
+          k.prefetch(k.at(k.at(first, k.mul(one.rows.stride, u), one.dtype), k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
+    });
 }
 
 // for k in [begin, end) by unroll:  b[p][v] = panel p[k][v];  sum[p][r][v] += broadcast(a[r][k]) * b[p][v]
@@ -50,8 +47,7 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Va
   mlir::Type element = k.typeOf(block.dtype);
   bool fetchesRows = of.nextRows && unroll * static_cast<int64_t>(byteSize(block.dtype)) >= leastTurn;
   return k.loop(begin, end, k.index(unroll), first, [&](Value depth, const Values& carried) {
-    if (of.next.base)
-      fetchNext(k, of, depth, unroll);
+    fetchRows(k, of, depth, unroll);
     Values sums = carried, panelRows;
     for (const PanelOfTile& b : of.panels)
       panelRows.push_back(k.at(b.panel.base, k.mul(depth, b.panel.stride), block.panelType));
@@ -159,15 +155,8 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
   if (block.fetchesRows && rows == block.rows && !a.step)
     of.nextRows = k.mul(a.stride, rows);
   auto bytes = static_cast<int64_t>(byteSize(block.dtype));
-  if (const PanelOfTile& b = panels.front(); b.nextRows.base) {
-    of.next = {k.at(b.nextRows.base, first, element), b.nextRows.stride};
-    of.nextBytes = rows * bytes;
-    of.fetchesNext = b.fetchesRows;
-  } else if (b.nextPanel.base) {
-    of.next = b.nextPanel;
-    of.nextBytes = block.width(k) * bytes;
-    of.fetchesNext = k.compare(ir::Predicate::EQ, first, k.index(0));
-  }
+  if (panels.front().fetched)
+    of.fetched = panels.front().fetched(first, rows);
   auto forEachVector = [&](llvm::function_ref<void(const PanelOfTile& b, int64_t row, int64_t column)> visit) {
     for (const PanelOfTile& b : panels)
       for (int64_t r = 0; r < rows; ++r)

@@ -26,6 +26,14 @@ struct Matrix {
   Value step = {};
 };
 
+/// Rows of a matrix that are fetched into L2 while something else is multiplied: one with each turn of the depth.
+struct FetchedRows {
+  DType dtype = DType::F32;
+  Matrix rows = {};
+  int64_t columns = 0;
+  Value turns = {}; // as many rows, if the depth has as many turns
+};
+
 /// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.
 class SumsTaker {
 public:
@@ -43,9 +51,8 @@ struct PanelOfTile {
   const SumsTaker* taker = nullptr; // in the place of the tile; nothing accumulates then, unless `takes` is there
   Value number = {};                // of the panel, for the taker
   Value takes = {};                 // i1: whether the taker has what accumulated in the tile and now; else the tile keeps it
-  Matrix nextRows = {};             // (depth, rows), what a goes on as: each block of rows fetches its own into L2; null base: none
-  Matrix nextPanel = {};            // (depth, nr), what the panel goes on as: the first block of rows fetches all of it into L2; null base: none
-  Value fetchesRows = {};           // i1: whether nextRows are fetched; null: they are
+  /// What the block of `rows` rows from `first` on fetches.
+  llvm::function_ref<std::vector<FetchedRows>(Value first, int64_t rows)> fetched = {};
 };
 
 /// tile (rows, nr) = [tile +] a (rows, depth) . panel (depth, nr). Each sum starts at zero (or at the tile) and takes its terms in increasing

@@ -38,6 +38,11 @@ void copyRows(KernelBuilder& k, DType dtype, Value rows, Value count, llvm::func
   });
 }
 
+/// `turns` rows of a matrix from `row` on, of so many columns from `column` on.
+FetchedRows partOf(KernelBuilder& k, const FetchedRows& of, Value row, Value column, int64_t columns, Value turns) {
+  return {of.dtype, {k.at(of.rows.base, k.add(k.mul(row, of.rows.stride), column), of.dtype), of.rows.stride}, columns, turns};
+}
+
 } // namespace
 
 namespace {
@@ -76,6 +81,15 @@ public:
 
   void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
     PanelOfTile of = block_.makeRows ? toTile(block_.makeRows(panel, from, count), panel, tile) : panelAt(panel, from, tile);
+    Value isLast = k_.compare(ir::Predicate::GE, k_.add(from, count), block_.depth);
+    auto fetched = [&](Value first, int64_t rows) {
+      std::vector<FetchedRows> all;
+      for (const FetchedRows& one : block_.read)
+        all.push_back(partOf(k_, one, first, k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(rows), k_.index(0))));
+      return all;
+    };
+    if (!block_.read.empty())
+      of.fetched = fetched;
     multiply(k_, registers_, block_.rows, a, of, count, accumulate, fresh);
   }
 
@@ -225,11 +239,9 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value aCopy = copiesA ? k.scratch(bytesOf(computed, schedule.slice * aStride)) : Value();
   Value bCopy = copiesB ? k.scratch(bytesOf(computed, schedule.slice * bStride)) : Value();
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
-  // Where few products follow the copy of a slice, waiting for its rows would be much of the time: products fetch those of the next one. With a narrow a that
-  // is b.
-  bool isPlain = computed == block.dtype, fetchesA = copiesA && schedule.panels <= 4 && isPlain, fetchesB = copiesB && !copiesA && isPlain;
   k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) { // of no depth too: zeros
     Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
+    Value next = k.add(from, schedule.slice), isLast = k.compare(ir::Predicate::GE, next, block.depth);
     auto sliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(from, m.stride), block.dtype), m.stride}; };
     Matrix a = copiesA ? Matrix{aCopy, k.index(aStride)} : sliceOf(block.a);
     if (copiesA)
@@ -247,19 +259,22 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
       // Sums that the whole of an item wrote at once would be waited for: those of a block of rows are on their way to memory while the next one is multiplied.
       if (block.taker) {
         product.taker = block.taker;
-        product.takes = k.compare(ir::Predicate::GE, k.add(from, schedule.slice), block.depth);
+        product.takes = isLast;
         product.number = panel;
       }
-      auto nextSliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(k.add(from, schedule.slice), m.stride), block.dtype), m.stride}; };
-      if (fetchesA) {
-        product.nextRows = nextSliceOf(block.a);
-        if (schedule.panels > 1)
-          product.fetchesRows = k.compare(ir::Predicate::EQ, panel, block.begin);
-      }
-      if (fetchesB) {
-        product.nextPanel = nextSliceOf(block.b);
-        product.nextPanel.base = k.at(product.nextPanel.base, k.mul(panel, nr), block.dtype);
-      }
+      // So would what is copied for the next slice, and what is read behind the last one: all of it is somewhere else than what was read before.
+      auto fetched = [&](Value first, int64_t rows) {
+        std::vector<FetchedRows> all;
+        Value none = k.index(0), left = k.max(none, k.sub(block.depth, next)), column = k.mul(panel, nr);
+        if (copiesA)
+          all.push_back(partOf(k, {block.dtype, block.a}, next, first, rows, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
+        if (copiesB)
+          all.push_back(partOf(k, {block.dtype, block.b}, next, column, nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
+        for (const FetchedRows& one : block.read)
+          all.push_back(partOf(k, one, first, column, nr, k.choose(isLast, k.index(rows), none)));
+        return all;
+      };
+      product.fetched = fetched;
       multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, product, count, true, fresh);
     });
   });

@@ -24,6 +24,7 @@ struct ProductBlock {
   /// For a b that becomes panels here: makes rows [from, from + count) of one, and says where they lie until the next ones are made. It may find them among
   /// `panels`, which are null where it makes all, or where b itself has them.
   llvm::function_ref<Matrix(Value panel, Value from, Value count)> makeRows = {};
+  std::vector<FetchedRows> read = {}; // by `finished`, from the block's first row and column 0 on: products of the last slice fetch it
 };
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose
@@ -49,11 +50,12 @@ struct TransposedBlock {
   Value columns = {}; // N of a plain b
   Value panels = {};  // first panel of the matrix
   DType panelType = dtype;
-  const SumsTaker* taker = nullptr; // in the place of `finished`
+  const SumsTaker* taker = nullptr;   // in the place of `finished`
+  std::vector<FetchedRows> read = {}; // as a ProductBlock's
 };
 
 /// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; those of a narrow one
-/// (kNarrowBytes) stay where they are. The sums over all of the panels stay in scratch in the meantime.
+/// (kNarrowBytes) stay where they are. Products of one slice fetch the next one. The sums over all of the panels stay in scratch in the meantime.
 void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block,
                         llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 

@@ -138,22 +138,25 @@ mlir::FailureOr<ProductSchedule> productScheduleOf(ir::KernelOp kernel, const Cp
 
 namespace {
 
-// A transposed a: its block and the run of b's columns are copied slice by slice, and their sums stay in L2 beside them. b's copy pays once for each
-// row of the block, a's once for each column of the run. A narrow b needs no copy: then pieces are blocks of rows, and a, which is wider, is read once.
-void cutTransposed(ProductSchedule& s, const ProductShape& shape, const CpuTarget& target, int64_t bytes) {
-  // Machines with vectors of 64 bytes have an L2 of a MiB.
-  int64_t most = 192, width = target.vectorBytes == 64 ? 2048 : 1024; // rows of an item, bytes of its columns
+// A transposed a: its block and the run of b's columns are copied slice by slice, and their sums stay in L2 beside them and beside what is fetched for the
+// next slice. b's copy pays once for each row of the block, a's once for each column of the run. A narrow b needs no copy: then pieces are blocks of rows, and
+// a, which is wider, is read once.
+void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes) {
+  constexpr int64_t most = 192, width = 512, fewest = 16; // rows of an item, bytes of its columns, items
   int64_t rows = shape.rows.constant().value_or(most), all = ceilDiv(shape.columns.constant().value_or(1024), s.nr);
   s.slice = 128;
-  s.rowBlock = ceilDiv(std::clamp<int64_t>(rows, 1, most), s.rows) * s.rows;
+  // Blocks are about equal, and of few an even number, for two threads take half of them each.
+  int64_t blocks = ceilDiv(rows, most);
+  if (blocks > 1 && blocks < kFewItems)
+    blocks = 2 * ceilDiv(blocks, 2);
+  s.rowBlock = ceilDiv(std::max<int64_t>(1, ceilDiv(rows, blocks)), s.rows) * s.rows;
   s.panels = std::clamp<int64_t>(width / (s.nr * bytes), 1, all);
   // A product of few rows, as a gate's, is deep: its threads need pieces too.
-  int64_t blocks = ceilDiv(rows, s.rowBlock) * std::max<int64_t>(1, shape.matrices.constant().value_or(1));
   bool bIsNarrow = all * s.nr * bytes <= kNarrowBytes && rows * bytes > kNarrowBytes;
   if (bIsNarrow)
     s.rowBlock = std::min(s.rowBlock, ceilDiv(std::max<int64_t>(64, rows / 4), s.rows) * s.rows);
   else
-    s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks / 32));
+    s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks * std::max<int64_t>(1, shape.matrices.constant().value_or(1)) / fewest));
   s.panels = ceilDiv(all, ceilDiv(all, s.panels));
   s.packRows = true;
 }
@@ -199,7 +202,7 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
   if (shape.transposed) {
-    cutTransposed(s, shape, target, bytes);
+    cutTransposed(s, shape, bytes);
     return s;
   }
   // Equal slices: a panel's slice takes at most an eighth of L2. Slices that stay in L1 were no faster (x86-64-v3: 76 % against 82 % of the FMA rate at

@@ -14,6 +14,12 @@
 
 namespace moec::codegen::cpu {
 
+namespace {
+
+constexpr int64_t kRowsOfSums = 16; // of an item whose rows are summed up, at least
+
+} // namespace
+
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) {
   // The bytes that a row touches; a row of unknown width is taken for a large one.
   int64_t rowBytes = 0;
@@ -33,7 +39,9 @@ mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target) 
   for (mlir::Operation* op : ops) // long rows that become one number
     if (givesOnePerRow(op))
       touch(op->getOperand(0));
-  BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(rowBytes, 1), 1, 256)};
+  // An item's partial sums are written once and read once by another thread: that must be little beside its rows.
+  int64_t least = sums.sums.empty() ? 1 : kRowsOfSums;
+  BlockSchedule schedule{std::clamp<int64_t>(kItemBytes / std::max<int64_t>(rowBytes, 1), least, 256)};
   return schedule.toAttr(kernel.getContext());
 }
 

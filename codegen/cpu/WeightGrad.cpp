@@ -48,6 +48,8 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
     LightEpilogue light(*epilogue, piece, schedule->nr, bases);
     if (epilogue->isLight(schedule->nr))
       product.taker = &light;
+    else
+      product.read = epilogue->reads(piece);
     multiplyTransposed(k, *schedule, product, [&](Value panel, const Matrix& tile) { epilogue->storePanel(piece, rows, panel, schedule->nr, tile, bases); });
     totals.endItem(item, bases);
   });

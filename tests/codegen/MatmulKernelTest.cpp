@@ -351,6 +351,31 @@ TEST(MatmulKernelShapes, manyCopiedRowsAreFewItems) {
   EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups);
 }
 
+/// Of the gradient of a weight, an item copies rows of both operands once for all that it multiplies: it is not narrow in one direction, and there are items
+/// for some threads, of which the first half has about half of the rows.
+TEST(MatmulKernelShapes, itemsOfAWeightsGradientAreNotNarrow) {
+  auto context = makeContext();
+  std::string error;
+  auto emitter = codegen::makeEmitter("cpu:x86-64-v4", error);
+  ASSERT_TRUE(emitter) << error;
+  for (auto [rows, columns, copies] :
+       {std::tuple(256, 256, 1.0 / 24), {512, 256, 1.0 / 40}, {256, 512, 1.0 / 40}, {768, 256, 1.0 / 40}, {8000, 256, 1.0 / 72}}) {
+    KernelMaker maker(*context);
+    auto turned = [&](int64_t size) {
+      return maker.make<ir::TransposeOp>(maker.tensor(DType::F32, {"tokens", std::to_string(size)}), maker.builder().getDenseI64ArrayAttr({1, 0}));
+    };
+    auto schedule = emitter->chooseSchedule(maker.finish("matmul", {maker.make<ir::MatmulOp>(turned(rows), turned(columns))}));
+    ASSERT_TRUE(schedule);
+    auto field = [&](const char* name) { return schedule.getAs<mlir::IntegerAttr>(name).getInt(); };
+    int64_t high = field("row_block"), wide = field("panels") * field("nr"), blocks = (rows + high - 1) / high, groups = (columns + wide - 1) / wide;
+    SCOPED_TRACE(fmt::format("{} x {} in items of {} x {}", rows, columns, high, wide));
+    EXPECT_GE(blocks * groups, 16);
+    EXPECT_LE(1.0 / static_cast<double>(high) + 1.0 / static_cast<double>(wide), copies);
+    EXPECT_EQ(blocks % 2, 0);
+    EXPECT_LE(static_cast<double>(blocks / 2 * high), 0.55 * static_cast<double>(rows));
+  }
+}
+
 /// Of a parameter that stays, panels are two vectors wide; in a step of training calls make them, of one vector where it is large, vectors are long and rows
 /// are not known to be many.
 TEST(MatmulKernelShapes, largePanelsThatCallsMakeAreOneVectorWhereVectorsAreLong) {

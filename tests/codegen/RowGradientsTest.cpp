@@ -248,6 +248,20 @@ TEST(RowSums, ofRowsOfManyDimensions) {
     }
 }
 
+/// Partial sums, which go from one thread to another, are few beside the rows.
+TEST(RowSums, itemsHoldSomeRows) {
+  const char* x = "tensor<?x256xf32, #moe.sizes<\"t\", \"256\">>";
+  ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}", x), fmt::format("{0}, tensor<256xf32>", x),
+                                    fmt::format(R"(
+    %g = moe.rms_norm_grad %dy, %x eps 1.0e-5 of {0}, {0}
+    %b = moe.reduce sum %dy axis 0 : {0}
+    moe.yield %g, %b : {0}, tensor<256xf32>)",
+                                                x));
+  Size items = LoadedKernel(kernel.op).image().stages.front().items;
+  EXPECT_LE(items.evaluate({{"t", 1920}}), 1920 / 16);
+  EXPECT_GE(items.evaluate({{"t", 1920}}), 16);
+}
+
 TEST(SelectGrad, addsAtItsIndices) {
   for (const char* element : {"f32", "f64", "bf16"})
     for (auto [choices, experts] : {std::pair{1, 1}, {2, 5}, {8, 67}, {11, 40}}) {
