@@ -1,7 +1,7 @@
 #pragma once
 // What a tuner may try instead of the cost model's choice: for each kind of kernel, which entries of its schedule are free. Free is what changes no bit: a
-// product's sums take their terms in increasing depth however it is cut, and blocks of independent elements are independent. What decides the order of a sum,
-// or which zeros are added to it, stays as the cost model has it. Measures nothing.
+// product's sums take their terms in increasing depth, or in runs that sizes alone decide, however it is cut, and blocks of independent elements are
+// independent. What decides the order of a sum, or which zeros are added to it, stays as the cost model has it. Measures nothing.
 
 #include "codegen/cpu/KernelBuilder.h"
 

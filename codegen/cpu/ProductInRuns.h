@@ -10,8 +10,8 @@
 
 namespace moec::codegen::cpu {
 
-/// Whether a product is made so: both operands are transposed, and the sums of all runs stay in L2. This and the runs depend on sizes alone, and so do the
-/// bits.
+/// Whether a product is made so: of one matrix by another, both transposed, with rows and columns that are known, a depth of at least two runs or not known,
+/// and sums of all runs that stay in L2. This and the runs depend on sizes alone, and so do the bits.
 bool isInRuns(const MatmulPlan& plan);
 
 /// The stages of such a product: items are (run, block of rows of the product, group of panels), then, of several runs, blocks of rows.

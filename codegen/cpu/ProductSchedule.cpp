@@ -143,13 +143,13 @@ namespace {
 // a, which is wider, is read once.
 void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes) {
   constexpr int64_t most = 192, width = 512, fewest = 16; // rows of an item, bytes of its columns, items
-  int64_t rows = shape.rows.constant().value_or(most), all = ceilDiv(shape.columns.constant().value_or(1024), s.nr);
+  int64_t rows = std::max<int64_t>(1, shape.rows.constant().value_or(most)), all = ceilDiv(std::max<int64_t>(1, shape.columns.constant().value_or(1024)), s.nr);
   s.slice = 128;
   // Blocks are about equal, and of few an even number, for two threads take half of them each.
   int64_t blocks = ceilDiv(rows, most);
   if (blocks > 1 && blocks < kFewItems)
     blocks = 2 * ceilDiv(blocks, 2);
-  s.rowBlock = ceilDiv(std::max<int64_t>(1, ceilDiv(rows, blocks)), s.rows) * s.rows;
+  s.rowBlock = ceilDiv(ceilDiv(rows, blocks), s.rows) * s.rows;
   s.panels = std::clamp<int64_t>(width / (s.nr * bytes), 1, all);
   // A product of few rows, as a gate's, is deep: its threads need pieces too.
   bool bIsNarrow = all * s.nr * bytes <= kNarrowBytes && rows * bytes > kNarrowBytes;

@@ -212,12 +212,15 @@ private:
     };
     markForwards();
     // What is made here for such rows alone, like a mask of random numbers, has no others either; nor has what is made of that.
+    auto isRagged = [&](Operation* user) {
+      return user->hasTrait<OpTrait::IsTerminator>() || (user->getNumResults() > 0 && ragged.contains(user->getResult(0)));
+    };
     for (Operation& op : llvm::reverse(body.without_terminator())) {
       auto known = ragged.find(op.getResult(0));
       if (!isElementwise(&op) || known == ragged.end())
         continue;
       for (int routing = known->second; Value operand : op.getOperands())
-        if (!isa<BlockArgument>(operand) && sizesOf(operand).size() == sizesOf(op.getResult(0)).size())
+        if (!isa<BlockArgument>(operand) && llvm::all_of(operand.getUsers(), isRagged) && sizesOf(operand).size() == sizesOf(op.getResult(0)).size())
           mark(operand, op.getResult(0), routing);
     }
     markForwards();

@@ -66,10 +66,14 @@ std::string nativeCpuTarget() {
   return names.empty() ? "" : names.front();
 }
 
-void requestRegisters(std::string_view target) {
+bool hasTileRegisters(std::string_view target) {
   const auto& targets = cpuTargets();
   auto found = std::find_if(targets.begin(), targets.end(), [&](const CpuTarget& known) { return known.name == target; });
-  if (found == targets.end() || std::find(found->features.begin(), found->features.end(), "amx-tile") == found->features.end())
+  return found != targets.end() && std::find(found->features.begin(), found->features.end(), "amx-tile") != found->features.end();
+}
+
+void requestRegisters(std::string_view target) {
+  if (!hasTileRegisters(target))
     return;
   static const std::string refusal = requestTiles(archControl);
   if (!refusal.empty())

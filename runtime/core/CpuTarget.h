@@ -24,8 +24,11 @@ std::string withheldTiles();
 /// Features that the target needs and this machine lacks; for an unknown target, its name.
 std::vector<std::string> missingFeatures(std::string_view target);
 
-/// Asks the system for registers that it gives to those alone that ask, where the target has some: before the first of their instructions, once for the
-/// process. Error(Device) where it refuses.
+/// Whether its programs may multiply by tiles, whose registers the system gives to those alone that ask for them.
+bool hasTileRegisters(std::string_view target);
+
+/// Asks the system for the registers of tiles, where the target has them: before the first of their instructions, once for the process. Error(Device) where
+/// it refuses.
 void requestRegisters(std::string_view target);
 
 /// What the CPU calls itself; empty where it does not say. Schedules that were tuned on it are found by this.

@@ -235,17 +235,24 @@ int64_t mostAlive(const std::vector<Block>& blocks) {
 int64_t placeBlocks(const Plan& plan, const std::vector<Block>& blocks, int64_t centered, std::vector<int64_t>& offsets) {
   struct Place {
     int64_t begin, bytes;
+    int64_t end() const { return begin + bytes; }
   };
   std::vector<Place> places;
   std::vector<const Block*> placed; // by offset
   int64_t end = 0, bytes = 0;       // of the places, of all
   for (const Block& block : blocks) {
-    std::vector<Place> taken; // meanwhile
+    std::vector<Place> taken; // meanwhile, joined where they touch
     for (const Block* other : placed)
-      if (other->livesWith(block))
-        taken.push_back({offsets[other->buffer], other->bytes});
+      if (other->livesWith(block)) {
+        int64_t begin = offsets[other->buffer], behind = begin + other->bytes;
+        if (taken.empty() || begin > taken.back().end())
+          taken.push_back({begin, other->bytes});
+        else
+          taken.back().bytes = std::max(taken.back().end(), behind) - taken.back().begin;
+      }
     auto isFree = [&](int64_t at) {
-      return std::none_of(taken.begin(), taken.end(), [&](const Place& other) { return other.begin < at + block.bytes && at < other.begin + other.bytes; });
+      auto next = std::partition_point(taken.begin(), taken.end(), [&](const Place& other) { return other.end() <= at; });
+      return next == taken.end() || next->begin >= at + block.bytes;
     };
     auto middleOf = [&](const Place& place) { return place.begin + (place.bytes - block.bytes) / 2 / kAlignment * kAlignment; };
     auto place = std::find_if(places.begin(), places.end(), [&](const Place& place) { return isFree(middleOf(place)); });
@@ -259,7 +266,7 @@ int64_t placeBlocks(const Plan& plan, const std::vector<Block>& blocks, int64_t 
       for (const Place& other : taken) {
         if (other.begin >= offset + block.bytes)
           break;
-        offset = std::max(offset, other.begin + other.bytes);
+        offset = std::max(offset, other.end());
       }
     }
     offsets[block.buffer] = offset;

@@ -1,6 +1,7 @@
 #include "runtime/core/PlanJson.h"
 
 #include "runtime/core/Base64.h"
+#include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
 
 #include <fmt/format.h>
@@ -403,8 +404,8 @@ Json planToJson(const Plan& plan) {
                {"forward", writeAll(plan.forward)}};
   if (!plan.weightsAs.empty())
     json["weights_as"] = plan.weightsAs;
-  if (plan.usesTiles)
-    json["uses_tiles"] = true;
+  if (plan.usesTiles || hasTileRegisters(plan.target))
+    json["uses_tiles"] = plan.usesTiles;
   if (plan.nonFinite != NonFiniteLogits::Count)
     json["non_finite"] = wordOf(kNonFiniteWords, plan.nonFinite);
   if (!plan.couplings.empty())
@@ -427,8 +428,8 @@ Plan planFromJson(const nlohmann::json& json, const std::string& where) {
   plan.checkSizes = reader.at("check_sizes").integersByName();
   if (auto words = reader.find("weights_as"))
     plan.weightsAs = words->text();
-  if (auto tiles = reader.find("uses_tiles"))
-    plan.usesTiles = tiles->truth();
+  auto tiles = reader.find("uses_tiles"); // older programs do not say: then where the target has tiles, they may
+  plan.usesTiles = tiles ? tiles->truth() : hasTileRegisters(plan.target);
   if (auto what = reader.find("non_finite"))
     plan.nonFinite = what->word(kNonFiniteWords);
   plan.rules = reader.at("rules").list(readRule);

@@ -79,6 +79,12 @@ TEST(PlanJson, SaysWhetherTilesAreUsed) {
   EXPECT_FALSE(parsePlan(toJson(plan)).usesTiles);
   plan.usesTiles = true;
   EXPECT_TRUE(parsePlan(toJson(plan)).usesTiles);
+  plan.target = "cpu:x86-64-v4+amx";
+  plan.usesTiles = false;
+  nlohmann::json written = nlohmann::json::parse(toJson(plan));
+  EXPECT_FALSE(parsePlan(written.dump()).usesTiles);
+  written.erase("uses_tiles"); // as programs were before they said so
+  EXPECT_TRUE(parsePlan(written.dump()).usesTiles);
 }
 
 TEST(PlanJson, RoundTripsEveryField) {

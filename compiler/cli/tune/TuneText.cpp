@@ -41,7 +41,8 @@ std::string keptIn(const TuneResult& result, const std::filesystem::path& file) 
   if (result.known > 0)
     text += fmt::format("begun with {} schedule{} of {}\n", result.known, result.known == 1 ? "" : "s", file.string());
   if (tunedOf(result) == 0)
-    return text + "no schedule was shown to be better than the cost model's: none is kept\n";
+    return text + "no schedule was shown to be better than the cost model's: none is " +
+           (result.known > 0 ? "added; of those begun with only what was measured to the end at its own sizes is taken back\n" : "kept\n");
   return text + (file.empty() ? "kept nowhere: tuning is off\n" : fmt::format("kept in {}\n", file.string()));
 }
 

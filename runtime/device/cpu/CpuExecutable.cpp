@@ -158,11 +158,10 @@ CpuExecutable::Ready CpuExecutable::prepareLaunch(const LaunchInfo& launch, cons
     bool small = items <= 1 || stage.operations.evaluate(bindings) < kInlineOperations;
     ready.stages.push_back({items, !small && workers_->count() > 1});
   }
-  auto isKept = [&](int buffer) {
-    BufferKind kind = plan_.buffers[static_cast<size_t>(buffer)].kind;
-    return kind == BufferKind::Parameter || kind == BufferKind::State;
-  };
-  if (std::any_of(launch.outputs.begin(), launch.outputs.end(), isKept))
+  auto buffer = [&](int number) -> const BufferInfo& { return plan_.buffers[static_cast<size_t>(number)]; };
+  auto isKept = [&](int number) { return buffer(number).kind == BufferKind::Parameter || buffer(number).kind == BufferKind::State; };
+  auto isRouting = [&](int number) { return buffer(number).isRouting; }; // then items take as long as their experts have rows: shares are uneven
+  if (std::any_of(launch.outputs.begin(), launch.outputs.end(), isKept) && std::none_of(launch.inputs.begin(), launch.inputs.end(), isRouting))
     ready.taking = Workers::Taking::FromTheLate;
   growScratch(launch, bindings);
   return ready;

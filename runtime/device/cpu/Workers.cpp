@@ -41,8 +41,8 @@ constexpr int64_t kBlocks = 8; // a worker: the last to finish is late by an eig
 struct alignas(kApart) Share {
   std::atomic<int64_t> left{0}; // nobody has begun them
   int64_t own = 0, front = 0;   // the worker's alone
-  int64_t rest = 0;             // what is left when it begins
   std::atomic<int64_t> back{0};
+  std::atomic<bool> goes{false}; // its worker has done its first items
 
   /// So many of them that only the caller works on, at most `most`; 0: there are none.
   int64_t claim(int64_t most) {
@@ -74,16 +74,15 @@ struct alignas(kApart) Task {
     for (Share& share : shares) {
       int64_t all = each + (more-- > 0);
       share.own = std::min(block, all);
-      share.rest = all - share.own;
-      share.left.store(share.rest, std::memory_order_relaxed);
+      share.left.store(all - share.own, std::memory_order_relaxed);
       share.front = first;
       share.back.store(first += all, std::memory_order_relaxed);
     }
   }
 
-  /// Until all of a share is begun, or its worker is late: at its first items still, or at any `until` then.
+  /// Until all of a share is begun, or its worker, who is beyond its first items, is late: at any of them `until` then.
   static void awaitLate(const Share& share, Clock::time_point until) {
-    for (int64_t left; (left = share.left.load(std::memory_order_relaxed)) > 0 && left < share.rest && Clock::now() < until;)
+    while (share.left.load(std::memory_order_relaxed) > 0 && Clock::now() < until)
       std::this_thread::yield();
   }
 
@@ -95,19 +94,29 @@ struct alignas(kApart) Task {
       auto number = static_cast<size_t>(worker);
       auto call = [&](int64_t begin, int64_t count) { work(static_cast<int>(worker), begin, begin + count); };
       Share& own = shares[number];
-      for (int64_t count = own.own; count > 0; count = own.claim(block))
+      for (int64_t count = own.own; count > 0; count = own.claim(block)) {
         call(std::exchange(own.front, own.front + count), count);
+        if (waits)
+          own.goes.store(true, std::memory_order_relaxed);
+      }
+      auto takeFromOthers = [&](auto mayTake) {
+        for (size_t i = 1; i < shares.size(); ++i)
+          for (Share& other = shares[(number + i) % shares.size()]; mayTake(other);)
+            if (int64_t count = other.claim(block))
+              call(other.back.fetch_sub(count, std::memory_order_relaxed) - count, count);
+            else
+              break;
+      };
       if (waits) {
         late = Clock::now();
         late += (late - start) / 2;
+        takeFromOthers([](const Share& other) { return !other.goes.load(std::memory_order_relaxed); });
       }
-      for (size_t i = 1; i < shares.size(); ++i) {
-        Share& other = shares[(number + i) % shares.size()];
+      takeFromOthers([&](const Share& other) {
         if (waits)
           awaitLate(other, late);
-        while (int64_t count = other.claim(block))
-          call(other.back.fetch_sub(count, std::memory_order_relaxed) - count, count);
-      }
+        return true;
+      });
     } catch (...) {
       if (!failed.exchange(true))
         error = std::current_exception();
