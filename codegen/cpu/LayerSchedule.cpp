@@ -141,6 +141,7 @@ LayerSchedule chooseLayerSchedule(const LayerPlan& plan, const CpuTarget& target
 }
 
 std::string obstacleToBlocks(const LayerPlan& plan) {
+  auto kernel = ir::CombineOp(plan.combine)->getParentOfType<ir::KernelOp>();
   const RoutingChain& chain = plan.gate.routings.front();
   if (chain.isGrouped())
     return "its routing is by groups or within another";
@@ -148,6 +149,8 @@ std::string obstacleToBlocks(const LayerPlan& plan) {
     return "it multiplies matrices of " + std::string(name(plan.dtype));
   for (const LayerProduct& product : plan.products) {
     llvm::SmallVector<mlir::Value> open{product.sink};
+    for (unsigned number : product.given)
+      open.push_back(yieldOf(kernel)->getOperand(number));
     while (!open.empty()) {
       mlir::Value value = open.pop_back_val();
       mlir::Operation* op = value.getDefiningOp();

@@ -180,17 +180,30 @@ private:
       buffers_[buffer].raggedBy = raggedBy;
       writes.push_back(buffer);
     }
+    // Rows of a routing that the kernel makes.
+    for (auto [value, routing] : raggedValues(kernel))
+      for (auto [output, yielded] : llvm::zip(kernel.getOutputs(), yield->getOperands()))
+        if (BufferInfo& buffer = buffers_[of_.at(output)]; yielded == value && buffer.kind == BufferKind::Temporary && buffer.firstLaunch == launch)
+          buffer.raggedBy = routing;
     kernel->setAttr(readsName, builder_.getDenseI64ArrayAttr(reads));
     kernel->setAttr(writesName, builder_.getDenseI64ArrayAttr(writes));
   }
 
-  /// Values of the kernel whose rows are those of a routing in memory, with its buffer: rows behind its count are undefined.
+  /// Values of the kernel whose rows are those of a routing in memory, with its buffer: rows behind its count are undefined. A routing that the kernel makes
+  /// is in memory once the kernel's results have buffers.
   llvm::DenseMap<Value, int> raggedValues(KernelOp kernel) {
     llvm::DenseMap<Value, int> ragged;
     Block& body = kernel.getBody().front();
-    auto bufferOf = [&](Value argument) { return of_.at(kernel.getInputs()[cast<BlockArgument>(argument).getArgNumber()]); };
+    auto bufferOf = [&](Value value) -> std::optional<int> {
+      if (auto argument = dyn_cast<BlockArgument>(value))
+        return of_.at(kernel.getInputs()[argument.getArgNumber()]);
+      for (auto [output, yielded] : llvm::zip(kernel.getOutputs(), body.getTerminator()->getOperands()))
+        if (auto known = of_.find(output); yielded == value && known != of_.end())
+          return known->second;
+      return std::nullopt;
+    };
     for (BlockArgument argument : body.getArguments())
-      if (auto routing = buffers_[bufferOf(argument)].raggedBy)
+      if (auto routing = buffers_[*bufferOf(argument)].raggedBy)
         ragged[argument] = *routing;
     auto mark = [&](Value value, Value like, int routing) {
       auto type = dyn_cast<RankedTensorType>(value.getType());
@@ -202,8 +215,9 @@ private:
         if (isa<CombineOp, ChoiceValuesOp, ExpertCountsOp, ExpertSumsOp, GroupedWeightGradOp>(op)) // their results have a row for each token or expert
           continue;
         for (Value operand : op.getOperands())
-          if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()) && isa<BlockArgument>(operand))
-            ragged[op.getResult(0)] = bufferOf(operand);
+          if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op) && isa<RoutingType>(operand.getType()))
+            if (auto routing = bufferOf(operand))
+              ragged[op.getResult(0)] = *routing;
         for (Value operand : op.getOperands())
           if (auto known = ragged.find(operand); known != ragged.end())
             for (int routing = known->second; Value result : op.getResults())
@@ -229,7 +243,7 @@ private:
       if (Value within = assign.getWithin(); within && isa<BlockArgument>(within))
         for (Value value : body.getTerminator()->getOperands())
           if (auto type = dyn_cast<RankedTensorType>(value.getType()); type && type.getRank() > 0 && sizesOf(type)[0] == sizesOf(assign.getIndices())[0])
-            ragged.try_emplace(value, bufferOf(within));
+            ragged.try_emplace(value, *bufferOf(within));
     return ragged;
   }
 

@@ -274,11 +274,15 @@ Value WayBack::choiceGradient(OpBuilder& builder, Value gathered, Value product,
 
 /// The hidden rows: made again of what the way back reads in any case, so that nobody keeps them from the way there; else as they are.
 Value WayBack::hiddenRows(OpBuilder& builder) {
-  if (auto [maker, inner] = madeIn(hidden_); maker && !isRead(hidden_)) {
-    IRMapping made;
-    if (Value again = makeAgain(builder, maker, inner, made))
-      return again;
-  }
+  auto [maker, inner] = madeIn(hidden_);
+  if (!maker || isRead(hidden_))
+    return input(hidden_);
+  Operation* last = &body_->back();
+  IRMapping made;
+  if (Value again = makeAgain(builder, maker, inner, made))
+    return again;
+  while (&body_->back() != last)
+    body_->back().erase();
   return input(hidden_);
 }
 
@@ -286,12 +290,10 @@ Value WayBack::hiddenRows(OpBuilder& builder) {
 Value WayBack::makeAgain(OpBuilder& builder, KernelOp maker, Value inner, IRMapping& made) {
   if (Value known = made.lookupOrNull(inner))
     return known;
-  Value given = outside(maker, inner);
-  for (Value output : maker.getOutputs())
-    if (madeIn(output).second == inner)
-      given = output;
-  if (given && isRead(given))
-    return input(given);
+  for (KernelOp reader : makers_)
+    for (Value operand : reader->getOperands())
+      if (!parts_.contains(operand.getDefiningOp()) && operand.getType() == inner.getType() && isMadeAlike(operand, inner))
+        return input(operand);
   Operation* op = inner.getDefiningOp();
   if (!op || !(isElementwise(op) || isa<ConstantOp>(op)))
     return {};
@@ -369,12 +371,12 @@ void WayBack::replaceBy(KernelOp whole) {
     for (Value before : part.getOutputs())
       if (isUsedOutside(before))
         before.replaceUsesWithIf(*output++, [&](OpOperand& use) { return !parts_.contains(use.getOwner()); });
-  for (KernelOp part : llvm::reverse(parts))
-    part.erase();
   llvm::SetVector<Operation*> makers;
   for (Value value : ofParts)
-    if (Operation* maker = value.getDefiningOp())
+    if (Operation* maker = value.getDefiningOp(); maker && !parts_.contains(maker))
       makers.insert(maker);
+  for (KernelOp part : llvm::reverse(parts))
+    part.erase();
   for (Operation* maker : makers)
     if (maker->use_empty())
       maker->erase();

@@ -396,6 +396,12 @@ TEST_P(LayerKernelForms, whatBlocksCannotDoByThemselvesIsRefused) {
     return {downOf(maker, in, gate, made)};
   });
   EXPECT_NE(rows.find("its experts read rows by their places"), std::string::npos) << rows;
+  std::string beside = refusal([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value up = upOf(maker, in, gate.routing);
+    return {gate.routing, maker.make<ir::MulOp>(up, maker.tensor(type(), {text(c().choices) + "*t", text(c().hidden)})), downOf(maker, in, gate, up)};
+  });
+  EXPECT_NE(beside.find("its experts read rows by their places"), std::string::npos) << beside;
 }
 
 TEST_P(LayerKernelForms, entriesThatNoBlockHasAreRefused) {

@@ -401,3 +401,55 @@ func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %up: !v, 
   }
   return %hidden, %m, %g : !h, !h, !w
 }
+
+// -----
+
+// The kernel in the middle makes the hidden rows, too: they go with it.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK-NEXT: moe.kernel "layer_grad" "back"
+// CHECK-NOT: moe.kernel
+// CHECK: return
+// CUDA-LABEL: func.func @train_step
+// CUDA-NOT: layer_grad
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %before: !h, %w: !w) -> (!w, !v) {
+  %d = moe.kernel "rows" "back"(%dy, %route, %choices) : (!t, !routing, !k) -> !r {
+  ^bb0(%0: !t, %1: !routing, %2: !k):
+    %4 = moe.dispatch %0, %1 : !t, !routing
+    %5 = moe.row_weights %2, %1 : !k, !routing
+    %6 = moe.mul %4, %5 : !r, tensor<32x1xf32>
+    moe.yield %6 : !r
+  }
+  %m:2 = moe.kernel "expert_mid" "back"(%d, %route, %w, %before) : (!r, !routing, !w, !h) -> (!h, !h) {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %3: !h):
+    %4 = moe.transpose %2 [0, 2, 1] : !w
+    %5 = moe.grouped_matmul %0, %4, %1 : !r, !v, !routing
+    %6 = moe.gelu_grad %3 : !h
+    %7 = moe.mul %5, %6 : !h, !h
+    %8 = moe.gelu %3 : !h
+    moe.yield %7, %8 : !h, !h
+  }
+  %g = moe.kernel "weight_grad" "down"(%d, %m#1, %route) : (!r, !h, !routing) -> !w {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    moe.yield %3 : !w
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %u = moe.kernel "weight_grad" "up"(%m#0, %rows, %route) : (!h, !r, !routing) -> !v {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    moe.yield %3 : !v
+  }
+  return %g, %u : !w, !v
+}
