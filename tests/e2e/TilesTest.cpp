@@ -24,12 +24,12 @@ using testing::HasSubstr;
 constexpr const char* kSoft = "cpu:x86-64-v3+soft-tiles";
 constexpr const char* kHardware = "cpu:x86-64-v4+amx";
 
-/// Dense layers, the last of a depth that no tiles have, and experts with capacities, which are launches of their own.
+/// Dense layers, the last of a depth that no tiles have, and experts that no cache holds, so that they are launches of their own.
 std::filesystem::path layers(const TemporaryFolder& folder, const std::string& dtype) {
   std::filesystem::path path = folder.path() / "layers.json";
   std::ofstream(path) << fmt::format(R"({{"name": "layers", "dtype": "{}", "inputs": {{"x": {{"shape": ["tokens", 64]}}}}, "model": [
     {{"kind": "linear", "out": 96, "name": "wide"}}, {{"kind": "linear", "out": 64, "name": "narrow"}},
-    {{"kind": "moe", "gate": {{"kind": "gshard", "capacity": 1.2, "random_routing": false}}, "experts": {{"kind": "mlp", "count": 4, "hidden": 96, "activation": "gelu"}}}},
+    {{"kind": "moe", "gate": {{"kind": "gshard", "capacity": 1.2, "random_routing": false}}, "experts": {{"kind": "mlp", "count": 4, "hidden": 384, "activation": "gelu"}}}},
     {{"kind": "linear", "out": 40, "name": "odd"}}, {{"kind": "linear", "out": 10, "name": "scores"}}], "check": {{"tokens": 70}}}})",
                                      dtype);
   return path;

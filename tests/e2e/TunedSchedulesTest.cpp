@@ -20,13 +20,15 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// One layer of vit-moe and of switch-lm, which have every kind of kernel that is tuned: each schedule that is tried is another kernel to compile.
+// One layer of vit-moe, with experts that no cache holds, and of switch-lm, whose small ones are one launch: they have every kind of kernel that is tuned.
+// Each schedule that is tried is another kernel to compile.
 std::filesystem::path vitMoe() {
   return patchedModel("vit-moe.json", R"({"model": [
     {"kind": "patch_embedding", "patch": 4, "dim": "$dim"}, {"kind": "class_token"}, {"kind": "position_embedding", "length": 65},
     {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "attention", "heads": 2, "head_dim": 16, "qkv_bias": false}]},
     {"kind": "residual", "body": [{"kind": "layer_norm"}, {"kind": "feed_forward"}]},
-    {"kind": "pool", "mode": "class_token"}, {"kind": "linear", "out": 10, "name": "scores"}]})");
+    {"kind": "pool", "mode": "class_token"}, {"kind": "linear", "out": 10, "name": "scores"}],
+    "blocks": {"feed_forward": {"experts": {"hidden": 512}}}})");
 }
 std::filesystem::path switchLm() {
   return patchedModel("switch-lm.json", R"({"model": [
