@@ -290,10 +290,12 @@ Value WayBack::hiddenRows(OpBuilder& builder) {
 Value WayBack::makeAgain(OpBuilder& builder, KernelOp maker, Value inner, IRMapping& made) {
   if (Value known = made.lookupOrNull(inner))
     return known;
-  for (KernelOp reader : makers_)
-    for (Value operand : reader->getOperands())
-      if (!parts_.contains(operand.getDefiningOp()) && operand.getType() == inner.getType() && isMadeAlike(operand, inner))
-        return input(operand);
+  Value given = outside(maker, inner);
+  for (Value output : maker.getOutputs())
+    if (madeIn(output).second == inner)
+      given = output;
+  if (given && isRead(given))
+    return input(given);
   Operation* op = inner.getDefiningOp();
   if (!op || !(isElementwise(op) || isa<ConstantOp>(op)))
     return {};
