@@ -59,7 +59,7 @@ template <class Program> void collectChoices(Program& running, Choices& choices)
       for (int32_t expert = 0; expert < buffer.experts; ++expert)
         for (int32_t place = data[expert]; place < data[expert + 1]; ++place)
           chosen[data[RoutingLayout{buffer.experts, rows}.rowList() + place]] = expert;
-      choices[launch.label] = chosen;
+      choices[launch.kind == "moe_layer" ? launch.label + ".gate" : launch.label] = chosen; // a layer's launch is not its gate's
     }
   });
 }
