@@ -34,10 +34,13 @@ Values madeBehind(ir::KernelOp kernel, const LayerProduct& product) {
 
 /// Whether the ops that make some values read another.
 bool isReadFor(Values open, mlir::Value value) {
+  llvm::DenseSet<mlir::Value> seen;
   while (!open.empty()) {
     mlir::Value next = open.pop_back_val();
     if (next == value)
       return true;
+    if (!seen.insert(next).second)
+      continue;
     mlir::Operation* op = next.getDefiningOp();
     if (op && ir::isElementwise(op))
       open.append(op->operand_begin(), op->operand_end());

@@ -149,10 +149,13 @@ std::string obstacleToBlocks(const LayerPlan& plan) {
     return "it multiplies matrices of " + std::string(name(plan.dtype));
   for (const LayerProduct& product : plan.products) {
     llvm::SmallVector<mlir::Value> open{product.sink};
+    llvm::DenseSet<mlir::Value> seen;
     for (unsigned number : product.given)
       open.push_back(yieldOf(kernel)->getOperand(number));
     while (!open.empty()) {
       mlir::Value value = open.pop_back_val();
+      if (!seen.insert(value).second)
+        continue;
       mlir::Operation* op = value.getDefiningOp();
       if (mlir::isa_and_nonnull<ir::GroupedMatmulOp>(op))
         continue;

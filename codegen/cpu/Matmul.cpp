@@ -183,6 +183,15 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   totals.joinStage();
 }
 
+/// Whether a weight of known size is larger than the caches that a core has to itself. Where its slices are read as they lie, their rows are apart: two lines
+/// of each at once take 0.6 to 0.9 of the time of one (Zen 4, 21 tokens, 256 columns, depths of 8000 and 32128); of smaller weights they may take half as long
+/// again.
+bool comesFromMemory(const ProductOperand& b, DType dtype) {
+  constexpr int64_t ownCaches = int64_t{2} << 20;
+  std::optional<int64_t> depth = b.depth.constant(), columns = b.columns.constant();
+  return depth && columns && *depth * *columns * static_cast<int64_t>(byteSize(dtype)) > ownCaches;
+}
+
 } // namespace
 
 mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
@@ -219,15 +228,6 @@ mlir::LogicalResult buildMatmul(KernelBuilder& k, ir::KernelOp kernel) {
   return mlir::success();
 }
 
-/// Whether a weight of known size is larger than the caches that a core has to itself. Where its slices are read as they lie, their rows are apart: two lines
-/// of each at once take 0.6 to 0.9 of the time of one (Zen 4, 21 tokens, 256 columns, depths of 8000 and 32128); of smaller weights they may take half as long
-/// again.
-static bool comesFromMemory(const ProductOperand& b, DType dtype) {
-  constexpr int64_t ownCaches = int64_t{2} << 20;
-  std::optional<int64_t> depth = b.depth.constant(), columns = b.columns.constant();
-  return depth && columns && *depth > ownCaches / (*columns * static_cast<int64_t>(byteSize(dtype)));
-}
-
 mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target) {
   auto plan = MatmulPlan::of(kernel);
   if (failed(plan))
@@ -238,9 +238,10 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
     shape.group = plan->b.scaled->size;
   shape.inPairs = plan->b.inPairs || isPackedOnce(kernel, plan->b);
   ProductSchedule schedule = chooseProduct(shape, target);
-  if (shape.packedByCalls && fewMakePanels(*plan) && readsPanelsInPlace(*plan, schedule) && comesFromMemory(plan->b, plan->dtype)) {
+  if (shape.packedByCalls && fewMakePanels(*plan) && hasManyRows(*plan, schedule) != Size(1) && comesFromMemory(plan->b, plan->dtype)) {
     shape.packedByCalls = false;
-    schedule = chooseProduct(shape, target);
+    if (ProductSchedule wide = chooseProduct(shape, target); readsPanelsInPlace(*plan, wide))
+      schedule = wide;
   }
   if (auto why = schedule.illegal(target, plan->dtype)) {
     kernel.emitOpError("has no legal schedule: ") << *why;

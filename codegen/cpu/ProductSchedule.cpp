@@ -164,7 +164,7 @@ void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes)
 // About 512 columns an item, whose sums take half of L2 where the depth is several slices: enough work for each copy of its rows. Of few rows less, so
 // that threads get pieces.
 void cutPanels(ProductSchedule& s, const ProductShape& shape, int64_t columns) {
-  int64_t all = ceilDiv(columns, s.nr), blocks = ceilDiv(shape.rows.constant().value_or(4096), s.rowBlock);
+  int64_t all = ceilDiv(std::max<int64_t>(1, columns), s.nr), blocks = ceilDiv(shape.rows.constant().value_or(4096), s.rowBlock);
   int64_t pieces = std::max<int64_t>(4, all * blocks * std::max<int64_t>(1, shape.matrices.constant().value_or(1)) / 16);
   s.panels = ceilDiv(all, ceilDiv(all, std::clamp<int64_t>(512 / s.nr, 1, pieces)));
 }

@@ -92,7 +92,8 @@ void addWeightsAsFlag(CLI::App& command, CommonOptions& options) {
 void addTrainFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
   auto* train = addFlag(command, "--train", options.train, words);
   addFlag(command, "--accumulate", options.accumulate, "with --train: gradients add up over several calls until they are applied")->needs(train);
-  addFlag(command, "--recompute", options.recompute, "with --train: what is cheap is computed again on the way back, not kept for it: less memory, more work")
+  addFlag(command, "--recompute", options.recompute,
+          "with --train: what is cheap is computed again on the way back, not kept for it: mostly less memory, more work")
       ->needs(train);
 }
 

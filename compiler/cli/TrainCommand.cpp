@@ -275,7 +275,7 @@ void addTrainCommand(CLI::App& app) {
       ->type_name("INPUT=FIELD");
   addOption(*command, "--let", flags->lets, "takes the place of a value in the model's `let`; once per value")->allow_extra_args(false)->type_name("NAME=N");
   addDeviceFlags(*command, *flags);
-  addFlag(*command, "--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: less memory, more work");
+  addFlag(*command, "--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: mostly less memory, more work");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command,

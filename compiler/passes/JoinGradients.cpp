@@ -60,6 +60,7 @@ public:
   bool match();
   /// Why the way cannot be one kernel on any target; empty when it can.
   std::string obstacle();
+  /// The whole, beside the parts; null where a part makes the hidden rows of more than it reads.
   KernelOp joined();
   void replaceBy(KernelOp whole);
   void note(const std::string& why) { addReason(rows_, "not one launch with its experts' gradients: " + why); }
@@ -272,10 +273,12 @@ Value WayBack::choiceGradient(OpBuilder& builder, Value gathered, Value product,
   return sum;
 }
 
-/// The hidden rows: made again of what the way back reads in any case, so that nobody keeps them from the way there; else as they are.
+/// The hidden rows: made again of what the way back reads in any case, so that nobody keeps them from the way there; else as they are. Null where a part makes
+/// them of more.
 Value WayBack::hiddenRows(OpBuilder& builder) {
   auto [maker, inner] = madeIn(hidden_);
-  if (!maker || isRead(hidden_))
+  bool isOurs = maker && parts_.contains(maker);
+  if (!maker || (isRead(hidden_) && !isOurs))
     return input(hidden_);
   Operation* last = &body_->back();
   IRMapping made;
@@ -283,7 +286,7 @@ Value WayBack::hiddenRows(OpBuilder& builder) {
     return again;
   while (&body_->back() != last)
     body_->back().erase();
-  return input(hidden_);
+  return isOurs ? Value() : input(hidden_);
 }
 
 /// What a kernel makes elementwise of values that the way back reads; null where it is made of more.
@@ -291,8 +294,12 @@ Value WayBack::makeAgain(OpBuilder& builder, KernelOp maker, Value inner, IRMapp
   if (Value known = made.lookupOrNull(inner))
     return known;
   Value given = outside(maker, inner);
+  if (given && parts_.contains(given.getDefiningOp())) {
+    auto [part, value] = madeIn(given);
+    return part ? makeAgain(builder, part, value, made) : Value();
+  }
   for (Value output : maker.getOutputs())
-    if (madeIn(output).second == inner)
+    if (madeIn(output).second == inner && !parts_.contains(maker))
       given = output;
   if (given && isRead(given))
     return input(given);
@@ -327,6 +334,8 @@ KernelOp WayBack::joined() {
   }
   Value product = GroupedMatmulOp::create(builder, product_.getLoc(), rows, weight, routing);
   made[hidden_] = hiddenRows(builder);
+  if (!made[hidden_])
+    return {};
   if (ofChoices_)
     made[ofChoices_] = choiceGradient(builder, rows, product, made[hidden_]);
   // Weighted behind the product, not in front of it.
@@ -400,6 +409,10 @@ LogicalResult joinGradients(func::FuncOp function, codegen::KernelEmitter& emitt
       continue;
     }
     KernelOp whole = way.joined();
+    if (!whole) {
+      way.note("its hidden rows are made on the way back of more than it reads");
+      continue;
+    }
     codegen::LayerChoice choice = emitter.chooseLayer(whole);
     if (!choice.joined) {
       whole.erase();

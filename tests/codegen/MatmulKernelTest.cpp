@@ -384,7 +384,9 @@ TEST(MatmulKernelShapes, largePanelsThatCallsMakeAreOneVectorWhereVectorsAreLong
                                                                 {"21", 512, 256, false, 16},
                                                                 {"4096", 512, 256, false, 32},
                                                                 {"m", 256, 768, true, 16},
-                                                                {"m", 256, 8000, true, 32}}) {
+                                                                {"m", 256, 8000, true, 32},
+                                                                {"m", 240, 8000, true, 16},
+                                                                {"200", 256, 8000, true, 16}}) {
     SCOPED_TRACE(fmt::format("{} rows, {} columns, a depth of {}", rows, columns, depth));
     auto context = makeContext();
     KernelMaker maker(*context);
