@@ -453,3 +453,163 @@ func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %before: 
   }
   return %g, %u : !w, !v
 }
+
+// -----
+
+// A kernel behind the product makes the hidden rows of what the middle yields: that is no input, it is made again.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK-NEXT: moe.kernel "layer_grad" "back"(%arg2, %arg1, %arg3, %arg6, %arg4, %arg5, %arg0)
+// CHECK: moe.silu
+// CHECK-NOT: moe.kernel
+// CHECK: return
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %gate: !h, %up: !h, %w: !w) -> (!w, !v) {
+  %d = moe.kernel "rows" "back"(%dy, %route, %choices) : (!t, !routing, !k) -> !r {
+  ^bb0(%0: !t, %1: !routing, %2: !k):
+    %3 = moe.dispatch %0, %1 : !t, !routing
+    %4 = moe.row_weights %2, %1 : !k, !routing
+    %5 = moe.mul %3, %4 : !r, tensor<32x1xf32>
+    moe.yield %5 : !r
+  }
+  %m:2 = moe.kernel "expert_mid" "back"(%d, %route, %w, %gate) : (!r, !routing, !w, !h) -> (!h, !h) {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %g0: !h):
+    %3 = moe.transpose %2 [0, 2, 1] : !w
+    %4 = moe.grouped_matmul %0, %3, %1 : !r, !v, !routing
+    %5 = moe.silu %g0 : !h
+    moe.yield %4, %5 : !h, !h
+  }
+  %s:2 = moe.kernel "rows" "way"(%m#0, %m#1, %up, %route) : (!h, !h, !h, !routing) -> (!h, !h) {
+  ^bb0(%0: !h, %1: !h, %2: !h, %3: !routing):
+    %4 = moe.mul %1, %2 : !h, !h
+    %5 = moe.mul %0, %2 : !h, !h
+    moe.yield %4, %5 : !h, !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %gb = moe.kernel "weight_grad" "up"(%m#0, %rows, %route) : (!h, !r, !routing) -> !v {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    moe.yield %3 : !v
+  }
+  %g = moe.kernel "weight_grad" "down"(%d, %s#0, %route) : (!r, !h, !routing) -> !w {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    moe.yield %3 : !w
+  }
+  return %g, %gb : !w, !v
+}
+
+// -----
+
+// The middle makes the hidden rows, and a kernel behind it reads them.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK-NEXT: moe.kernel "layer_grad" "back"(%arg2, %arg1, %arg3, %arg6, %arg4, %arg0)
+// CHECK: moe.silu
+// CHECK-NOT: moe.kernel
+// CHECK: return
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %gate: !h, %up: !h, %w: !w) -> (!w, !v) {
+  %d = moe.kernel "rows" "back"(%dy, %route, %choices) : (!t, !routing, !k) -> !r {
+  ^bb0(%0: !t, %1: !routing, %2: !k):
+    %3 = moe.dispatch %0, %1 : !t, !routing
+    %4 = moe.row_weights %2, %1 : !k, !routing
+    %5 = moe.mul %3, %4 : !r, tensor<32x1xf32>
+    moe.yield %5 : !r
+  }
+  %m:2 = moe.kernel "expert_mid" "back"(%d, %route, %w, %gate) : (!r, !routing, !w, !h) -> (!h, !h) {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %g0: !h):
+    %3 = moe.transpose %2 [0, 2, 1] : !w
+    %4 = moe.grouped_matmul %0, %3, %1 : !r, !v, !routing
+    %5 = moe.silu %g0 : !h
+    moe.yield %4, %5 : !h, !h
+  }
+  %s:2 = moe.kernel "rows" "way"(%m#0, %m#1, %up, %route) : (!h, !h, !h, !routing) -> (!h, !h) {
+  ^bb0(%0: !h, %1: !h, %2: !h, %3: !routing):
+    %5 = moe.mul %0, %1 : !h, !h
+    moe.yield %5, %5 : !h, !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %gb = moe.kernel "weight_grad" "up"(%m#0, %rows, %route) : (!h, !r, !routing) -> !v {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    moe.yield %3 : !v
+  }
+  %g = moe.kernel "weight_grad" "down"(%d, %m#1, %route) : (!r, !h, !routing) -> !w {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    moe.yield %3 : !w
+  }
+  return %g, %gb : !w, !v
+}
+
+// -----
+
+// The middle makes the hidden rows of a bias, too, which is not made again: the parts stay.
+!t = tensor<16x32xf32>
+!k = tensor<16x2xf32>
+!h = tensor<32x64xf32>
+!r = tensor<32x32xf32>
+!w = tensor<4x32x64xf32>
+!v = tensor<4x64x32xf32>
+!b = tensor<4x64xf32>
+!routing = !moe.routing<4 experts, "16" tokens, 2 choices>
+
+// CHECK-LABEL: func.func @train_step
+// CHECK: reason "not one launch with its experts' gradients: its hidden rows are made on the way back of more than it reads"
+// CHECK-NOT: layer_grad
+// CHECK: return
+func.func @train_step(%x: !t, %dy: !t, %route: !routing, %choices: !k, %gate: !h, %up: !h, %w: !w, %bb: !b) -> (!w, !v) {
+  %d = moe.kernel "rows" "back"(%dy, %route, %choices) : (!t, !routing, !k) -> !r {
+  ^bb0(%0: !t, %1: !routing, %2: !k):
+    %3 = moe.dispatch %0, %1 : !t, !routing
+    %4 = moe.row_weights %2, %1 : !k, !routing
+    %5 = moe.mul %3, %4 : !r, tensor<32x1xf32>
+    moe.yield %5 : !r
+  }
+  %m:2 = moe.kernel "expert_mid" "back"(%d, %route, %w, %gate, %bb) : (!r, !routing, !w, !h, !b) -> (!h, !h) {
+  ^bb0(%0: !r, %1: !routing, %2: !w, %g0: !h, %b0: !b):
+    %3 = moe.transpose %2 [0, 2, 1] : !w
+    %4 = moe.grouped_matmul %0, %3, %1 : !r, !v, !routing
+    %6 = moe.expert_rows %b0, %1 : !b, !routing
+    %7 = moe.add %g0, %6 : !h, !h
+    %5 = moe.silu %7 : !h
+    moe.yield %4, %5 : !h, !h
+  }
+  %rows = moe.kernel "rows" "x"(%x, %route) : (!t, !routing) -> !r {
+  ^bb0(%0: !t, %1: !routing):
+    %2 = moe.dispatch %0, %1 : !t, !routing
+    moe.yield %2 : !r
+  }
+  %gb = moe.kernel "weight_grad" "up"(%m#0, %rows, %route) : (!h, !r, !routing) -> !v {
+  ^bb0(%0: !h, %1: !r, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !h, !r, !routing
+    moe.yield %3 : !v
+  }
+  %g = moe.kernel "weight_grad" "down"(%d, %m#1, %route) : (!r, !h, !routing) -> !w {
+  ^bb0(%0: !r, %1: !h, %2: !routing):
+    %3 = moe.grouped_weight_grad %0, %1, %2 : !r, !h, !routing
+    moe.yield %3 : !w
+  }
+  return %g, %gb : !w, !v
+}
