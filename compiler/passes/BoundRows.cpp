@@ -4,6 +4,7 @@
 
 #include "codegen/analysis/Rows.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/RowsOfRoutings.h"
 #include "ir/ops/Infer.h"
 
 using namespace mlir;
@@ -12,61 +13,6 @@ using namespace moec::ir;
 namespace moec::compiler {
 
 namespace {
-
-/// Routings by the values whose rows behind the count are undefined.
-using Routings = llvm::DenseMap<Value, Value>;
-
-/// The routing that an operand brings to the rows of a result; null for one that is broadcast over rows, and for one whose rows are all defined.
-Value alongRows(Value operand, Value result, const Routings& routings) {
-  Value routing = routings.lookup(operand);
-  if (!routing)
-    return {};
-  Sizes from = sizesOf(operand), to = sizesOf(result);
-  bool sameRank = from.size() == to.size() || !isElementwise(result.getDefiningOp());
-  return sameRank && !to.empty() && from.front() == to.front() ? routing : Value();
-}
-
-/// The routing behind whose count the rows of an op's result are undefined, as far as the op tells.
-Value routingOfRows(Value result, const Routings& routings) {
-  Operation* op = result.getDefiningOp();
-  if (isa<DispatchOp, GroupedMatmulOp, ExpertRowsOp>(op))
-    return codegen::routingOf(op);
-  if (!isa<RankedTensorType>(result.getType()) || codegen::isRouted(op) || !(codegen::holdsRows(op) || isa<ReshapeOp>(op)))
-    return {};
-  if (auto where = dyn_cast<WhereOp>(op); where && !alongRows(where.getCondition(), result, routings)) {
-    // As gradients do it: what would be undefined is not chosen.
-    Value a = alongRows(where.getA(), result, routings), b = alongRows(where.getB(), result, routings);
-    return a == b ? a : Value();
-  }
-  for (Value operand : op->getOperands())
-    if (Value routing = alongRows(operand, result, routings))
-      return routing;
-  return {};
-}
-
-/// The same of a kernel's results: routings of the function.
-void addResults(KernelOp kernel, Routings& routings) {
-  Block& body = kernel.getBody().front();
-  Routings inside, outer; // `outer`: the function's routing by that of the region
-  for (auto [argument, input] : llvm::zip(body.getArguments(), kernel.getInputs())) {
-    outer[argument] = input;
-    if (Value routing = routings.lookup(input))
-      inside[argument] = routing;
-  }
-  for (auto [value, output] : llvm::zip(body.getTerminator()->getOperands(), kernel.getOutputs()))
-    if (isa<RoutingType>(value.getType()))
-      outer[value] = output;
-  for (Operation& op : body.without_terminator())
-    for (Value result : op.getResults())
-      if (Value routing = routingOfRows(result, inside)) {
-        bool isInside = routing.getParentBlock() == &body;
-        if (Value known = isInside ? outer.lookup(routing) : routing)
-          inside[result] = known;
-      }
-  for (auto [value, output] : llvm::zip(body.getTerminator()->getOperands(), kernel.getOutputs()))
-    if (Value routing = inside.lookup(value))
-      routings[output] = routing;
-}
 
 /// Whether a kernel is one over `rows`, or one of loops that may as well be one.
 bool isOfRows(KernelOp kernel, const Size& rows) {
@@ -89,26 +35,17 @@ bool isOfRows(KernelOp kernel, const Size& rows) {
 }
 
 /// The routing that all results share; null where one has rows of another, or is defined as a whole.
-Value commonRouting(KernelOp kernel, const Routings& routings) {
-  Value common = kernel.getNumResults() ? routings.lookup(kernel.getOutputs().front()) : Value();
-  return llvm::all_of(kernel.getOutputs(), [&](Value output) { return routings.lookup(output) == common; }) ? common : Value();
+Value commonRouting(KernelOp kernel, const RowsOfRoutings& rows) {
+  Value common = kernel.getNumResults() ? rows.routingOf(kernel.getOutputs().front()) : Value();
+  return llvm::all_of(kernel.getOutputs(), [&](Value output) { return rows.routingOf(output) == common; }) ? common : Value();
 }
 
 } // namespace
 
 LogicalResult boundRows(func::FuncOp function) {
-  Routings routings;
-  for (Operation& op : function.getBody().front()) {
-    if (isa<ReshapeOp>(op)) {
-      if (Value routing = routingOfRows(op.getResult(0), routings))
-        routings[op.getResult(0)] = routing;
-      continue;
-    }
-    auto kernel = dyn_cast<KernelOp>(op);
-    if (!kernel)
-      continue;
-    addResults(kernel, routings);
-    Value routing = commonRouting(kernel, routings);
+  RowsOfRoutings rows(function);
+  for (auto kernel : function.getOps<KernelOp>()) {
+    Value routing = commonRouting(kernel, rows);
     Block& body = kernel.getBody().front();
     if (!routing || codegen::raggedRouting(body.getTerminator()) || !isOfRows(kernel, rowsOf(cast<RoutingType>(routing.getType()))))
       continue;

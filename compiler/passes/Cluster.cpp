@@ -1,6 +1,7 @@
 #include "compiler/passes/Cluster.h"
 
 #include "codegen/analysis/Operands.h"
+#include "compiler/passes/RowsOfRoutings.h"
 
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/IR/IRMapping.h"
@@ -215,6 +216,12 @@ bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) co
                       [&](Value operand) { return isInMemory(operand) || (sizesOf(operand) == sizesOf(value) && collectMakers(operand, makers)); });
 }
 
+bool Cluster::mayGive(Value mask, Operation* user) const {
+  RowsOfRoutings rows(root_->getParentOfType<func::FuncOp>());
+  Value routing = rows.routingOf(user->getResult(0));
+  return !routing || !rows.isReadBehindCount(mask, routing);
+}
+
 void Cluster::addMakers(Operation* user) {
   for (OpOperand& use : user->getOpOperands()) {
     ownFactors(use);
@@ -225,10 +232,10 @@ void Cluster::addMakers(Operation* user) {
     if (sizesOf(operand) != sizesOf(user->getResult(0)) || !collectMakers(operand, makers))
       continue;
     // Among what is made of a mask, one may use another more than once; but nobody else does.
-    bool areOwn = llvm::all_of(makers, [&](Operation* maker) {
-      return isMask(maker) || llvm::all_of(maker->getUsers(), [&](Operation* by) { return contains(by) || llvm::is_contained(makers, by); });
-    });
-    if (areOwn)
+    auto isOwn = [&](Operation* maker) {
+      return llvm::all_of(maker->getUsers(), [&](Operation* by) { return contains(by) || llvm::is_contained(makers, by); });
+    };
+    if (llvm::all_of(makers, [&](Operation* maker) { return isOwn(maker) || (isMask(maker) && mayGive(maker->getResult(0), user)); }))
       ops_.insert_range(makers);
   }
 }

@@ -57,6 +57,8 @@ private:
   /// The elementwise ops that make a value for its one user; false when other work stands among them.
   bool collectMakers(mlir::Value value, llvm::SmallVectorImpl<mlir::Operation*>& makers) const;
   void addMakers(mlir::Operation* user);
+  /// Whether others may read a mask that a kernel makes beside what `user` does: beside experts' rows it is made up to their count, and no further.
+  bool mayGive(mlir::Value mask, mlir::Operation* user) const;
 
   mlir::Operation* root_;
   llvm::SetVector<mlir::Operation*> ops_;
