@@ -174,7 +174,8 @@ void listCache(const CacheFlags& flags) {
   }
   if (!files.empty())
     fmt::print("{}\n", table.str());
-  fmt::print("{}: {} entries, {} of {}\n", cache.path().string(), files.size(), shortBytes(static_cast<double>(total)), shortBytes(static_cast<double>(limit)));
+  fmt::print("{}: {}, {} of {}\n", cache.path().string(), counted(std::ssize(files), "entry", "entries"), shortBytes(static_cast<double>(total)),
+             shortBytes(static_cast<double>(limit)));
   if (tuning && !tuning->damage.empty())
     fmt::print("{}\n", tuning->damage);
   else if (tuning)
@@ -195,8 +196,8 @@ void clearCache(const CacheFlags& flags) {
     fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
     return;
   }
-  fmt::print("removed {} programs and {} kernels, {}, from {}\n", removed.programs, removed.kernels, shortBytes(static_cast<double>(removed.bytes)),
-             cache.path().string());
+  fmt::print("removed {} and {}, {}, from {}\n", counted(removed.programs, "program"), counted(removed.kernels, "kernel"),
+             shortBytes(static_cast<double>(removed.bytes)), cache.path().string());
   if (hadTuning)
     fmt::print("removed the tuned schedules, {}\n", cache.tuning().string());
 }

@@ -1,5 +1,6 @@
 #include "compiler/cli/CommandInputs.h"
 
+#include "compiler/cli/Table.h"
 #include "runtime/CallInputs.h"
 #include "runtime/GateRecord.h"
 #include "runtime/core/Error.h"
@@ -23,9 +24,9 @@ void loadWeights(Session& session, const CommonOptions& options) {
   else if (options.init || session.plan().parameters.empty())
     session.init(options.init.value_or(0));
   else
-    throw Error(Fault::Usage, fmt::format("{} has {} parameters and no weights: give --weights FILE, or --init SEED to "
+    throw Error(Fault::Usage, fmt::format("{} has {} and no weights: give --weights FILE, or --init SEED to "
                                           "draw them by the model's rules",
-                                          options.file.string(), session.plan().parameters.size()));
+                                          options.file.string(), counted(std::ssize(session.plan().parameters), "parameter")));
 }
 
 void saveInitialWeights(const Plan& plan, const CommonOptions& options) {

@@ -126,7 +126,8 @@ void printWork(const CompileResult& compiled) {
       total += found->second;
     }
   times.add({"all", shortSeconds(total)});
-  fmt::print("{}{} kernels compiled, {} reused, {} from the cache\n", times.str(), compiled.kernelsCompiled, compiled.kernelsReused, compiled.kernelsFromCache);
+  fmt::print("{}{} compiled, {} reused, {} from the cache\n", times.str(), counted(compiled.kernelsCompiled, "kernel"), compiled.kernelsReused,
+             compiled.kernelsFromCache);
   if (compiled.badCacheEntries > 0)
     fmt::print("{} damaged entries of the cache of kernels replaced\n", compiled.badCacheEntries);
 }

@@ -166,7 +166,8 @@ Diagnosis cache() {
   auto [files, bytes] = filesAndBytes(folder);
   bool isLittle = false;
   std::string free = freeSpace(folder, isLittle);
-  return {"cache", isLittle ? Status::Warn : Status::Ok, fmt::format("{}: writable, {} files, {}; {}", folder.string(), files, shortBytes(bytes), free),
+  return {"cache", isLittle ? Status::Warn : Status::Ok,
+          fmt::format("{}: writable, {}, {}; {}", folder.string(), counted(files, "file"), shortBytes(bytes), free),
           isLittle ? "make room, or let XDG_CACHE_HOME name a folder on a larger disk" : ""};
 }
 

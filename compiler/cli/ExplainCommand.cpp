@@ -5,6 +5,7 @@
 #include "compiler/cli/OpenProgram.h"
 #include "compiler/cli/Options.h"
 #include "compiler/cli/ProgramSummary.h"
+#include "compiler/cli/Table.h"
 #include "runtime/core/Error.h"
 
 #include <CLI/CLI.hpp>
@@ -74,8 +75,8 @@ void printLaunch(const LaunchInfo& launch) {
 /// Launches stand in the order they run; a heading wherever the layer changes.
 void printText(const Program& program, const Plan& plan) {
   bool trains = plan.purpose == Purpose::Training;
-  fmt::print("{} for {}{}: {} launches a{}", program.name(), plan.target, purposeSuffix(plan), plan.forward.size() + plan.apply.size(),
-             trains ? " step" : " call");
+  fmt::print("{} for {}{}: {} a{}", program.name(), plan.target, purposeSuffix(plan),
+             counted(std::ssize(plan.forward) + std::ssize(plan.apply), "launch", "launches"), trains ? " step" : " call");
   fmt::print("{}\n", plan.prepare.empty() ? "" : fmt::format(", {} once when weights are given", plan.prepare.size()));
   for (LaunchList list : kLists) {
     const auto& launches = plan.launches(list);

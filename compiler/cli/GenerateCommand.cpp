@@ -88,8 +88,8 @@ void loadWeights(Generator& generator, const GenerateFlags& flags, const Generat
   else if (flags.init || generator.plan().parameters.empty())
     generator.init(flags.init.value_or(0));
   else
-    throw Error(Fault::Usage, fmt::format("{} has {} parameters and no weights: give --weights FILE, or --init SEED to draw them by the model's rules",
-                                          source.file.string(), generator.plan().parameters.size()));
+    throw Error(Fault::Usage, fmt::format("{} has {} and no weights: give --weights FILE, or --init SEED to draw them by the model's rules",
+                                          source.file.string(), counted(std::ssize(generator.plan().parameters), "parameter")));
 }
 
 /// A text that is continued token by token, for as long as anybody asks.
@@ -196,8 +196,9 @@ void generate(GenerateFlags flags) {
                std::max<int64_t>(1, generator.context() / 2));
   if (!flags.quiet && !flags.json) {
     double each = tokens.size() > 1 ? (seconds - promptSeconds) / static_cast<double>(tokens.size() - 1) : promptSeconds;
-    fmt::print(stderr, "moec: {} tokens in {}, {} each behind a prompt of {} in {}{}\n", tokens.size(), shortSeconds(seconds), shortSeconds(each),
-               promptTokens.size(), shortSeconds(promptSeconds), source.checkpoint ? fmt::format("; weights of {}", source.checkpoint->string()) : "");
+    fmt::print(stderr, "moec: {} in {}, {} each behind a prompt of {} in {}{}\n", counted(std::ssize(tokens), "token"), shortSeconds(seconds),
+               shortSeconds(each), promptTokens.size(), shortSeconds(promptSeconds),
+               source.checkpoint ? fmt::format("; weights of {}", source.checkpoint->string()) : "");
   }
 }
 

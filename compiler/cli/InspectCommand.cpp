@@ -90,7 +90,7 @@ Json forecastJson(const MemoryForecast& memory, int threads) {
 
 void addForecast(Table& table, const MemoryForecast& memory, int threads, bool trains) {
   auto bytes = [](int64_t count) { return shortBytes(static_cast<double>(count)); };
-  table.add({"  scratch", bytes(memory.scratch), fmt::format("of {} threads", threads)});
+  table.add({"  scratch", bytes(memory.scratch), "of " + counted(threads, "thread")});
   table.add({"  results", bytes(memory.results), "copies of outputs that the caller gets; others it gets as they are"});
   if (trains)
     table.add({"  peak of training", bytes(memory.peakWithWeights()),

@@ -62,6 +62,10 @@ std::string shortNumber(double value) {
   return scaled(value, 1000, units);
 }
 
+std::string counted(int64_t count, const std::string& one, const std::string& plural) {
+  return fmt::format("{} {}", count, count == 1 ? one : plural.empty() ? one + "s" : plural);
+}
+
 std::string shortBytes(double bytes) {
   static constexpr std::array<const char*, 5> units{" B", " KiB", " MiB", " GiB", " TiB"};
   return scaled(bytes, 1024, units);

@@ -24,6 +24,8 @@ private:
 
 /// "1234", "12.3 k", "4.56 M" of a unit: at most three digits that matter.
 std::string shortNumber(double value);
+/// "1 kernel", "3 kernels"; `plural` of words that do not take an s.
+std::string counted(int64_t count, const std::string& one, const std::string& plural = {});
 /// "512 B", "1.25 KiB" ...
 std::string shortBytes(double bytes);
 /// "1.23 s", "45 ms" ...

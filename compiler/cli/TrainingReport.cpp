@@ -148,9 +148,10 @@ std::string reportJson(const TrainingReport& report) {
 std::string reportText(const TrainingReport& report) {
   const train::History& history = report.history;
   const train::About& about = report.about;
-  std::string of = about.steps > 0 ? fmt::format(" of {}", about.steps) : "";
-  std::string text = fmt::format("{} on {}{}: {} after {}{} steps, {}\n", about.model, about.data, about.target.empty() ? "" : ", " + about.target, about.state,
-                                 history.steps(), about.state == "finished" ? "" : of, train::durationText(history.seconds()));
+  bool isPart = about.steps > 0 && about.state != "finished";
+  std::string steps = isPart ? fmt::format("{} of {}", history.steps(), counted(about.steps, "step")) : counted(history.steps(), "step");
+  std::string text = fmt::format("{} on {}{}: {} after {}, {}\n", about.model, about.data, about.target.empty() ? "" : ", " + about.target, about.state, steps,
+                                 train::durationText(history.seconds()));
   Table table({"", ""});
   if (history.steps() > 0)
     table.add({"training loss", fmt::format("{:.4f}, of the last step", history.last().loss)});

@@ -1,6 +1,7 @@
 #include "compiler/cli/TuningFile.h"
 
 #include "compiler/cli/CacheFolder.h"
+#include "compiler/cli/Table.h"
 #include "runtime/core/CpuTarget.h"
 #include "runtime/core/Error.h"
 
@@ -32,8 +33,7 @@ fs::path usualFile() {
   return folder.empty() ? fs::path() : CacheFolder(folder).tuning();
 }
 
-/// "1 line is", "2 lines are".
-std::string linesAre(int count) { return count == 1 ? "1 line is" : fmt::format("{} lines are", count); }
+std::string linesAre(int count) { return counted(count, "line is", "lines are"); }
 
 } // namespace
 
@@ -58,7 +58,7 @@ fs::path tuningToRead(const std::string& flag) {
 std::string tuningWords(const TuningContents& contents) {
   std::string cpu = cpuModel();
   auto own = std::ranges::count(contents.entries, cpu, &TunedSchedule::cpu);
-  std::string words = fmt::format("{} tuned schedule{}, {} of them for this CPU", contents.entries.size(), contents.entries.size() == 1 ? "" : "s", own);
+  std::string words = fmt::format("{}, {} of them for this CPU", counted(std::ssize(contents.entries), "tuned schedule"), own);
   if (contents.bad > 0)
     words += fmt::format("; {} no {} and {} passed over", linesAre(contents.bad), contents.bad == 1 ? "entry" : "entries", contents.bad == 1 ? "is" : "are");
   if (contents.foreign > 0)

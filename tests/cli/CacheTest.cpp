@@ -224,8 +224,9 @@ TEST_F(Cache, ListAndClearSayWhatTheyFindAndRemove) {
   EXPECT_EQ(json["entries"][1]["path"], damaged.string());
   EXPECT_THAT(json["entries"][1]["damage"].get<std::string>(), HasSubstr("b.kernel"));
   Outcome cleared = moec({"cache", "clear", "--older-than", "1h"});
-  EXPECT_THAT(cleared.out, HasSubstr("removed 0 programs and 1 kernels, 50 B, from "));
+  EXPECT_THAT(cleared.out, HasSubstr("removed 0 programs and 1 kernel, 50 B, from "));
   EXPECT_FALSE(fs::exists(damaged));
+  EXPECT_THAT(moec({"cache", "list"}).out, HasSubstr(": 1 entry, "));
   auto all = nlohmann::json::parse(moec({"cache", "clear", "--json"}).out);
   EXPECT_EQ(all["programs"], 1);
   EXPECT_EQ(nlohmann::json::parse(moec({"cache", "list", "--json"}).out)["entries"].size(), 0u);

@@ -107,14 +107,14 @@ TEST_F(CompiledProgram, ValuesThatTheModelRefusesAreOne) {
 TEST_F(CompiledProgram, ExplainAndInspectChooseAmongTargets) {
   scaleCudaProgram().save(program);
   EXPECT_THAT(moec({"explain", program, "--target", "cuda:sm_80"}).out, HasSubstr("scale for cuda:sm_80: 2 launches"));
-  EXPECT_THAT(moec({"explain", program}).out, HasSubstr("scale for cpu:x86-64-v3: 1 launches"));
+  EXPECT_THAT(moec({"explain", program}).out, HasSubstr("scale for cpu:x86-64-v3: 1 launch a call"));
   for (const char* command : {"explain", "inspect"})
     expectFailure({command, program, "--target", "cuda:sm_90a"}, 2, "has no plan for target \"cuda:sm_90a\"; it is compiled for: cpu:x86-64-v3, cuda:sm_80");
   EXPECT_THAT(moec({"inspect", program}).out, HasSubstr("\nparameters\n  name          dtype  shape  elements\n  scale.weight  f32    [3]           3\n"));
 }
 
 TEST_F(CompiledProgram, WeightsAreANamedChoice) {
-  expectFailure({"run", program, "--input", "x=" + rows}, 2, "has 1 parameters and no weights: give --weights FILE, or --init SEED");
+  expectFailure({"run", program, "--input", "x=" + rows}, 2, "has 1 parameter and no weights: give --weights FILE, or --init SEED");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", path("none")}, 1, "cannot read");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2, 3}, "scale.wieght")}, 1, "scale.weight");
   expectFailure({"run", program, "--input", "x=" + rows, "--weights", weights({1, 2})}, 1, "[2]");

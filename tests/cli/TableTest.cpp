@@ -24,6 +24,12 @@ TEST(Table, NumbersAreShort) {
   EXPECT_EQ(shortSeconds(0.0123), "12.3 ms");
 }
 
+TEST(Table, OneIsNoPlural) {
+  EXPECT_EQ(counted(0, "kernel"), "0 kernels");
+  EXPECT_EQ(counted(1, "kernel"), "1 kernel");
+  EXPECT_EQ(counted(2, "entry", "entries"), "2 entries");
+}
+
 TEST(Table, ValuesShowBothEndsOfLongAxes) {
   std::vector<float> values(1000);
   for (size_t i = 0; i < values.size(); ++i)

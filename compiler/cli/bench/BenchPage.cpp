@@ -1,5 +1,6 @@
 #include "compiler/cli/bench/BenchPage.h"
 
+#include "compiler/cli/Table.h"
 #include "compiler/cli/bench/BenchText.h"
 #include "compiler/cli/bench/PageParts.h"
 #include "compiler/cli/bench/Roofline.h"
@@ -69,9 +70,9 @@ std::string kernelTable(const BenchTimes& times, const std::vector<BenchKernel>&
 
 std::string section(const BenchTimes& times, const bench::Peaks& peaks) {
   bench::Spread spread = times.spread();
-  std::string html = fmt::format(
-      "<section class=\"card\">\n<h2>{}</h2>\n<p class=\"under\">{}: median {}, best {}, spread {}, of {} repetitions of {} calls</p>\n", htmlText(times.name),
-      htmlText(sizeText(times.sizes)), shortTime(spread.median), shortTime(times.best()), shortTime(spread.half()), times.seconds.size(), times.calls);
+  std::string html = fmt::format("<section class=\"card\">\n<h2>{}</h2>\n<p class=\"under\">{}: median {}, best {}, spread {}, of {} of {}</p>\n",
+                                 htmlText(times.name), htmlText(sizeText(times.sizes)), shortTime(spread.median), shortTime(times.best()),
+                                 shortTime(spread.half()), counted(std::ssize(times.seconds), "repetition"), counted(times.calls, "call"));
   std::vector<BenchKernel> kernels = kernelsOf(times, peaks);
   if (kernels.empty())
     return html + "<p class=\"note\">Launches are timed on the CPU alone.</p>\n</section>\n";
@@ -102,8 +103,7 @@ std::string toPage(const BenchReport& report) {
   bench::Peaks peaks = report.peaks();
   for (const BenchTimes& times : report.benchmarks)
     sections += section(times, peaks);
-  std::string subtitle = fmt::format("{} ({}){}{}, moec {}", report.device, report.target,
-                                     report.threads > 0 ? fmt::format(", {} thread{}", report.threads, report.threads == 1 ? "" : "s") : "",
+  std::string subtitle = fmt::format("{} ({}){}{}, moec {}", report.device, report.target, report.threads > 0 ? ", " + counted(report.threads, "thread") : "",
                                      report.cpu.empty() ? "" : ", " + report.cpu, report.build);
   std::string page;
   std::string_view rest = kBenchPageHtml;

@@ -62,8 +62,7 @@ std::string kernelTable(const BenchTimes& times, const bench::Peaks& peaks) {
 
 std::string toText(const BenchReport& report) {
   std::string text = fmt::format("{} on {} ({}){}{}\n", report.model, report.device, report.target,
-                                 report.threads > 0 ? fmt::format(", {} thread{}", report.threads, report.threads == 1 ? "" : "s") : "",
-                                 report.cpu.empty() ? "" : ", " + report.cpu);
+                                 report.threads > 0 ? ", " + counted(report.threads, "thread") : "", report.cpu.empty() ? "" : ", " + report.cpu);
   bench::Peaks peaks = report.peaks();
   if (report.hasLimits())
     text += fmt::format("limits  {} in f32, {} in f64 ({}), {} read from memory: the best of {} measurements between the repetitions\n",

@@ -39,7 +39,7 @@ std::string endOf(const TuneResult& result) {
 std::string keptIn(const TuneResult& result, const std::filesystem::path& file) {
   std::string text;
   if (result.known > 0)
-    text += fmt::format("begun with {} schedule{} of {}\n", result.known, result.known == 1 ? "" : "s", file.string());
+    text += fmt::format("begun with {} of {}\n", counted(result.known, "schedule"), file.string());
   if (tunedOf(result) == 0)
     return text + "no schedule was shown to be better than the cost model's: none is " +
            (result.known > 0 ? "added; of those begun with only what was measured to the end at its own sizes is taken back\n" : "kept\n");
@@ -60,8 +60,8 @@ std::string toText(const TuneResult& result, const std::filesystem::path& file) 
                  fmt::format("{:.3f}", timing.ratio.value), intervalOf(timing.ratio), changesOf(kernel)});
   }
   std::string text = result.kernels.empty() ? "" : table.str();
-  text += fmt::format("{} for {}: {} of {} kernels tuned in {} rounds, {}{}\n", result.model, result.target, tunedOf(result), result.kernels.size(),
-                      result.rounds, shortSeconds(result.seconds), endOf(result));
+  text += fmt::format("{} for {}: {} of {} tuned in {}, {}{}\n", result.model, result.target, tunedOf(result), counted(std::ssize(result.kernels), "kernel"),
+                      counted(result.rounds, "round"), shortSeconds(result.seconds), endOf(result));
   if (tunedOf(result) > 0)
     text += fmt::format("kernels of a call: {} before, {} after\n", shortTime(result.before), shortTime(result.after));
   return text + keptIn(result, file);
