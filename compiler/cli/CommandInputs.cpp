@@ -7,7 +7,9 @@
 #include "runtime/core/Generation.h"
 #include "runtime/core/NearestName.h"
 #include "runtime/core/Philox.h"
+#include "runtime/io/FileKind.h"
 #include "runtime/io/InputFile.h"
+#include "runtime/io/MappedFile.h"
 #include "runtime/io/SafeTensors.h"
 
 #include <fmt/format.h>
@@ -17,6 +19,16 @@
 #include <set>
 
 namespace moec::cli {
+
+void checkSourceFiles(const CommonOptions& options) {
+  for (const std::string& text : options.inputs) {
+    auto [name, file] = splitAssignment(text, "--input");
+    requireInputKind(MappedFile::open(file).bytes(), name, file);
+  }
+  for (const auto& file : {options.weights, options.draws, options.replay})
+    if (file)
+      readSafeTensors(*file);
+}
 
 void loadWeights(Session& session, const CommonOptions& options) {
   if (options.weights)
@@ -153,7 +165,15 @@ static int64_t tokensOf(const Plan& plan, const Bindings& sizes) {
   return std::min(count, context);
 }
 
-TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
+/// "batch=3, tokens=18".
+static std::string textOf(const Bindings& sizes) {
+  std::string text;
+  for (const auto& [name, value] : sizes)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, value);
+  return text;
+}
+
+static TensorMap drawnInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
   TensorMap result;
   for (const InputInfo& input : plan.inputs) {
     if (!isNeeded(plan, input))
@@ -177,15 +197,24 @@ TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed
     }
     result.emplace(input.name, tensor.cast(input.dtype));
   }
+  return result;
+}
+
+TensorMap generatedInputs(const Plan& plan, const Bindings& sizes, uint64_t seed) {
+  TensorMap result;
+  try {
+    result = drawnInputs(plan, sizes, seed);
+  } catch (const Error& error) { // sizes of the caller, which no memory holds
+    throw Error(error.fault() == Fault::Data ? Fault::Usage : error.fault(),
+                fmt::format("{}; the inputs are generated at {}: give smaller sizes", error.what(), textOf(sizes)));
+  }
   try {
     bindInputs(plan, withTrainingInputs(plan, result));
   } catch (const Error& error) {
-    std::string given, example;
-    for (const auto& [name, value] : sizes) {
-      given += fmt::format("{}{}={}", given.empty() ? "" : ", ", name, value);
+    std::string example;
+    for (const auto& [name, value] : sizes)
       example += fmt::format(" --size {}={}", name, 2 * value);
-    }
-    throw Error(error.fault(), fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), given, example));
+    throw Error(error.fault(), fmt::format("{}; the inputs were generated at {}: give others, as{}", error.what(), textOf(sizes), example));
   }
   return result;
 }

@@ -6,6 +6,10 @@
 
 namespace moec::cli {
 
+/// What --weights, --input, --draws and --replay tell before there is a program: a compilation is not waited for where a file cannot be read, or is of
+/// another kind. Error(Data), and Error(Usage) for an --input without a name or a file.
+void checkSourceFiles(const CommonOptions& options);
+
 /// --weights or --init. Error(Usage) that says what to give when there is neither and the program has parameters.
 void loadWeights(Session& session, const CommonOptions& options);
 

@@ -14,24 +14,9 @@ namespace moec::cli {
 
 namespace {
 
-/// The library reads "-1" as 2^64-1.
-const CLI::Validator kSeed(
-    [](std::string& text) {
-      bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-      return digits ? std::string() : fmt::format("{} is not an integer from 0 to 2^64-1", text);
-    },
-    "");
-
 CLI::Option* addInitFlag(CLI::App& command, CommonOptions& options) {
-  return addOption(command, "--init", options.init, "weights drawn by the model's init rules")->type_name("SEED")->check(kSeed);
+  return checkInteger(addOption(command, "--init", options.init, "weights drawn by the model's init rules")->type_name("SEED"), 0, UINT64_MAX);
 }
-
-const CLI::Validator kCount(
-    [](std::string& text) {
-      bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-      return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : fmt::format("{} is not an integer from 1 to 2^64-1", text);
-    },
-    "");
 
 const CLI::Validator
     kWeightsAs([](std::string& text) { return WeightsAs::parse(text) ? std::string() : fmt::format("{}: expected {}", text, kWeightsAsWords); }, "");
@@ -41,6 +26,8 @@ void readTargets(const std::vector<std::string>& texts, std::vector<std::string>
   for (const std::string& text : texts) {
     size_t begin = 0;
     while (begin <= text.size()) {
+      if (text.empty())
+        throw CLI::ValidationError("--target", "expected a target, as cpu or cuda:sm_90a; found an empty text");
       size_t end = std::min(text.find(',', begin), text.size());
       std::string part = text.substr(begin, end - begin);
       part.erase(0, part.find_first_not_of(' '));
@@ -103,11 +90,10 @@ void addEvaluateFlags(CLI::App& command, CommonOptions& options, const std::stri
 }
 
 void addContextFlags(CLI::App& command, CommonOptions& options, const std::string& words) {
-  auto* context = addOption(command, "--context", options.context, words)->type_name("TOKENS")->check(CLI::PositiveNumber);
-  addOption(command, "--batch", options.batch, "with --context: how many texts are continued at once (default: 1)")
-      ->type_name("COUNT")
-      ->check(CLI::PositiveNumber)
-      ->needs(context);
+  auto* context = addOption(command, "--context", options.context, words)->type_name("TOKENS");
+  checkInteger(context, 1, INT64_MAX);
+  auto* batch = addOption(command, "--batch", options.batch, "with --context: how many texts are continued at once (default: 1)")->type_name("COUNT");
+  checkInteger(batch, 1, INT64_MAX)->needs(context);
 }
 
 void addGenerateFlags(CLI::App& command, CommonOptions& options) {
@@ -157,16 +143,15 @@ void addInputFlags(CLI::App& command, CommonOptions& options) {
 }
 
 void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& words) {
-  addOption(command, "--seed", options.seed, words)->type_name("N")->check(kSeed);
+  checkInteger(addOption(command, "--seed", options.seed, words)->type_name("N"), 0, UINT64_MAX);
 }
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
   addOption(command, "--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
   addOption(command, "--threads", options.threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
-  addOption(command, "--max-instructions", options.maxInstructions,
-            "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)")
-      ->type_name("N")
-      ->check(kCount);
+  auto* instructions = addOption(command, "--max-instructions", options.maxInstructions,
+                                 "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)");
+  checkInteger(instructions->type_name("N"), 1, UINT64_MAX);
 }
 
 void addSizeFlag(CLI::App& command, CommonOptions& options) {

@@ -160,7 +160,7 @@ std::filesystem::path defaultOutput(const std::filesystem::path& model, const st
 void compileCommand(const CompileFlags& flags) {
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; compile takes a model", flags.file.string()));
-  checkOutputFiles(flags, {{"-o", flags.output}});
+  checkOutputFiles(flags, {{"-o", flags.output}, {"--dump-phases", flags.dumpPhases, true}});
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
   CompileOptions options{
       .drawsAsInputs = flags.drawsAsInputs, .inputGradients = flags.inputGradients, .record = flags.record, .replay = flags.replay, .trace = trace};

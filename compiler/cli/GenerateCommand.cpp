@@ -212,9 +212,8 @@ void addGenerateCommand(CLI::App& app) {
   command->get_option("file")->description("the folder of a training, model.json or program.moec")->type_name("MODEL");
   auto* prompt = addOption(*command, "--prompt", flags->prompt, "the text to continue (default: a new line)")->type_name("TEXT");
   addOption(*command, "--prompt-file", flags->promptFile, "the same from a file of UTF-8 text")->type_name("FILE")->excludes(prompt);
-  addOption(*command, "--tokens", flags->tokens, "how many tokens at most; a token that ends texts ends it before (default: 100)")
-      ->type_name("COUNT")
-      ->check(CLI::PositiveNumber);
+  auto* tokens = addOption(*command, "--tokens", flags->tokens, "how many tokens at most; a token that ends texts ends it before (default: 100)");
+  checkInteger(tokens->type_name("COUNT"), 1, INT64_MAX);
   addOption(*command, "--temperature", flags->sampling.temperature,
             "scores are divided by it: 0 takes the best token always, 1 draws by the model's probabilities (default: 0.8)")
       ->type_name("X");
@@ -228,10 +227,10 @@ void addGenerateCommand(CLI::App& app) {
   addOption(*command, "--tokenizer", flags->tokenizer,
             "bytes, or a file: tokenizer.model of SentencePiece, tokenizer.json of Hugging Face (default: the training's)")
       ->type_name("TOKENIZER");
-  addOption(*command, "--context", flags->context,
-            "tokens that the model sees at once; when they are full, the last half of them goes on (default: as many as the model takes, or 1024)")
-      ->type_name("TOKENS")
-      ->check(CLI::PositiveNumber);
+  auto* context =
+      addOption(*command, "--context", flags->context,
+                "tokens that the model sees at once; when they are full, the last half of them goes on (default: as many as the model takes, or 1024)");
+  checkInteger(context->type_name("TOKENS"), 1, INT64_MAX);
   addDeviceFlags(*command, *flags);
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"what a training learnt", "moec generate switch-lm-training --prompt \"To be, or not to be\""},

@@ -82,6 +82,8 @@ GenerationSource findSource(const GenerationFlags& flags) {
   std::error_code code;
   if (fs::is_directory(flags.file, code))
     return sourceOfTraining(flags);
+  if (!fs::exists(flags.file, code))
+    throw Error(Fault::Data, fmt::format("{}: there is no such model, program or folder of a training", flags.file.string()));
   if (!flags.checkpoint.empty())
     throw Error(Fault::Usage, fmt::format("--checkpoint is of a training's folder, and {} is a file: give --weights FILE", flags.file.string()));
   if (flags.tokenizer.empty())

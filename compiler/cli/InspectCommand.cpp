@@ -198,6 +198,9 @@ std::string bitsText(const Plan& plan) {
 }
 
 void printText(const Program& program, const Plan& plan, const Bindings& sizes, int threads) {
+  // Sizes that no memory holds are an error before a word is printed.
+  MemorySummary memory = memorySummary(plan, sizes);
+  auto run = forecastOf(program, plan, sizes, threads);
   std::string bound;
   for (const auto& [symbol, value] : sizes)
     bound += fmt::format("{}{}={}", bound.empty() ? " at " : ", ", symbol, value);
@@ -221,7 +224,6 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
 
   fmt::print("{}{}", tensorTable("parameters", plan.parameters), tensorTable("states", plan.states));
 
-  MemorySummary memory = memorySummary(plan, sizes);
   fmt::print("\nmemory{}\n", bound);
   Table table({"  ", ">", ""});
   for (const auto& [what, bytes, note] :
@@ -237,7 +239,7 @@ void printText(const Program& program, const Plan& plan, const Bindings& sizes, 
                      trains ? "activations, gradients and other temporaries" : "temporaries")}})
     if (trains || (what == std::string("  states") ? !plan.states.empty() : what != std::string("  activations")))
       table.add({what, shortBytes(static_cast<double>(bytes)), note});
-  if (auto run = forecastOf(program, plan, sizes, threads))
+  if (run)
     addForecast(table, *run, threads, trains);
   fmt::print("{}", table.str());
 
@@ -319,7 +321,7 @@ void inspect(const InspectFlags& flags, const CLI::App& command) {
   std::error_code code;
   if (fs::is_directory(flags.file, code))
     return inspectTraining(flags, command);
-  checkOutputFiles(flags, {});
+  checkOutputFiles(flags, {{"--extract", flags.extract, true}});
   Program program = openForView(flags);
   const Plan& plan = choosePlan(program, flags);
   Bindings sizes = checkSizes(plan, parseSizes(flags));

@@ -1,6 +1,7 @@
 #include "compiler/cli/OpenProgram.h"
 
 #include "compiler/cli/CacheFolder.h"
+#include "compiler/cli/CommandInputs.h"
 #include "compiler/cli/ProgramCache.h"
 #include "compiler/cli/Progress.h"
 #include "compiler/cli/Table.h"
@@ -212,6 +213,7 @@ OpenedProgram openProgram(const CommonOptions& common, CompileOptions options) {
       return {.program = *found, .fromCache = true, .damagedEntry = {}, .compiled = {}};
     damage = damaged;
   }
+  checkSourceFiles(common);
   addCacheAndProgress(common, options);
   CompileResult result = compileFile(common.file, options);
   if (!result.program)

@@ -4,6 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
+#include <unistd.h>
+
 namespace moec::cli {
 
 namespace {
@@ -39,21 +43,29 @@ void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outp
   outputs.push_back({"--save-weights", options.saveWeights});
   std::vector<std::pair<std::string, path>> taken = sourcesOf(options);
   size_t read = taken.size();
-  for (const auto& [flag, file] : outputs) {
-    if (!file)
+  for (const auto& [flag, file, isFolder] : outputs) {
+    if (!file || file->empty())
       continue;
     std::error_code code;
-    bool isPlain = !std::filesystem::exists(*file, code) || std::filesystem::is_regular_file(*file, code); // not /dev/null
-    for (size_t i = 0; isPlain && i < taken.size(); ++i)
+    std::filesystem::file_status there = std::filesystem::status(*file, code);
+    if (isFolder) {
+      if (std::filesystem::exists(there) && !std::filesystem::is_directory(there))
+        throw Error(Fault::Usage, fmt::format("{} {}: it is a file; name a folder", flag, file->string()));
+      continue;
+    }
+    if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
+      throw Error(Fault::Usage, fmt::format("{} {}: it is {}; name a file", flag, file->string(),
+                                            std::filesystem::is_directory(there) ? "a folder" : "a device or a pipe, which no file takes the place of"));
+    for (size_t i = 0; i < taken.size(); ++i)
       if (isSameFile(*file, taken[i].second))
         throw Error(Fault::Usage, i < read ? fmt::format("{} would write over {}, {}; name another file", flag, taken[i].first, file->string())
                                            : fmt::format("{} and {} name one file, {}", taken[i].first, flag, file->string()));
-    if (std::filesystem::is_directory(*file, code))
-      throw Error(Fault::System, fmt::format("{} {}: it is a folder; name a file", flag, file->string()));
     taken.emplace_back(flag, *file);
-    path folder = file->parent_path();
-    if (!folder.empty() && !std::filesystem::is_directory(folder, code))
+    path folder = file->has_parent_path() ? file->parent_path() : ".";
+    if (!std::filesystem::is_directory(folder, code))
       throw Error(Fault::System, fmt::format("{} {}: there is no folder {}", flag, file->string(), folder.string()));
+    if (!std::filesystem::exists(there) && access(folder.c_str(), W_OK) != 0)
+      throw Error(Fault::System, fmt::format("{} {}: nothing can be written into {}: {}", flag, file->string(), folder.string(), std::strerror(errno)));
   }
 }
 

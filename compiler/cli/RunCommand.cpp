@@ -54,7 +54,7 @@ void writeRecord(const RunFlags& flags, TensorMap& outputs) {
 }
 
 void run(const RunFlags& flags) {
-  checkOutputFiles(flags, {{"--output", flags.output}, {"--record", flags.record}});
+  checkOutputFiles(flags, {{"--output", flags.output}, {"--record", flags.record}, {"--kernel-files", flags.kernelFiles, true}});
   if (flags.output)
     checkTensorFile(*flags.output);
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;

@@ -139,6 +139,8 @@ fs::path outOf(const TrainFlags& flags) {
       throw Error(Fault::Usage, fmt::format("{} goes on where it is: leave out --out {}, or copy the folder before", flags.file.string(), flags.out->string()));
     return flags.file;
   }
+  if (!fs::exists(flags.file, code))
+    throw Error(Fault::Data, fmt::format("{}: there is no such {}", flags.file.string(), flags.resume ? "model, nor the folder of a training" : "model"));
   if (flags.out)
     return *flags.out;
   std::string name = modelName(flags.file);
@@ -192,6 +194,8 @@ Program openTrainingProgram(const TrainFlags& flags, const train::Config& config
   common.file = config.model;
   common.moefy = config.moefy;
   common.recompute = config.recompute;
+  if (!config.weights.empty() && !flags.resume) // a training that goes on has its own
+    common.weights = train::weightsFile(config.weights);
   bool validates = !config.data.validationPath.empty() || config.data.validation != 0.0;
   CompileOptions options{
       .targets = device.targets(), .train = true, .accumulate = config.accumulate > 1, .statistics = true, .evaluate = validates, .trace = std::move(trace)};
@@ -210,12 +214,13 @@ void train(const TrainFlags& flags) {
   CommonOptions files = flags;
   if (!config.replay.empty())
     files.replay = config.replay;
-  checkOutputFiles(files, {{"--record", config.record}});
+  checkOutputFiles(files, {{"--record", config.record}, {"--out", out, true}});
   if (isProgramFile(config.model))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; train takes a model, which it keeps beside the weights", config.model.string()));
   if (auto old = train::listCheckpoints(out); !flags.resume && !old.empty())
     throw Error(Fault::Usage, fmt::format("{} holds a training, up to step {}: go on with `moec train --resume {}`, or give another folder with --out",
                                           out.string(), *train::stepOf(old.back()), out.string()));
+  data::checkSources(config.data);
   auto trace = flags.trace ? std::make_shared<Trace>() : nullptr;
   DeviceOptions deviceOptions{.threads = flags.threads, .maxInstructions = flags.maxInstructions};
   Program program = openTrainingProgram(flags, config, *openDevice(config.device, deviceOptions), trace);
@@ -278,18 +283,19 @@ void addTrainCommand(CLI::App& app) {
   addFlag(*command, "--recompute", flags->recompute, "what is cheap is computed again on the way back, not kept for it: mostly less memory, more work");
   addTraceFlag(*command, *flags);
   addJsonFlag(*command, *flags);
-  addExamples(*command,
-              {{"handwritten digits, which ship with moec", "moec train models/zoo/vit-moe.json"},
-               {"a text of yours, until five evaluations bring nothing better",
-                "moec train models/zoo/switch-lm.json --data corpus.txt --steps 5000 --evaluate-every 250 --patience 5"},
-               {"a folder of pictures, a folder a class",
-                "moec train models/zoo/vit-moe.json --data photos --epochs 20 --batch 32 --lr 3e-4 --schedule cosine --warmup 200"},
-               {"go on after Ctrl-C, and further than was asked for at first",
-                "moec train --resume vit-moe-training\nmoec train --resume vit-moe-training --steps 3000"},
-               {"what gates chose in one training, in another that begins with other weights",
-                "moec train models/zoo/vit-moe.json --steps 100 --record choices.bin\nmoec train models/zoo/vit-moe.json --steps 100 --replay choices.bin "
-                "--weights w.safetensors --out replayed"},
-               {"the curves as a page, and in TensorBoard", "moec inspect vit-moe-training\nmoec train models/zoo/vit-moe.json --tensorboard"}});
+  addExamples(
+      *command,
+      {{"handwritten digits, which ship with moec", "moec train models/zoo/vit-moe.json"},
+       {"a text of yours, until five evaluations bring nothing better",
+        "moec train models/zoo/switch-lm.json --data corpus.txt --steps 5000 --evaluate-every 250 --patience 5"},
+       {"a folder of pictures, a folder a class",
+        "moec train models/zoo/vit-moe.json --data photos --epochs 20 --batch 32 --lr 3e-4 --schedule cosine --warmup 200"},
+       {"go on after Ctrl-C, and further than was asked for at first",
+        "moec train --resume vit-moe-training\nmoec train --resume vit-moe-training --steps 3000"},
+       {"what gates chose in one training, in another that begins with other weights",
+        "moec train models/zoo/vit-moe.json --steps 100 --record choices.bin --out recorded\nmoec train models/zoo/vit-moe.json --steps 100 --replay choices.bin "
+        "--weights w.safetensors --out replayed"},
+       {"the curves as a page, and in TensorBoard", "moec inspect vit-moe-training\nmoec train models/zoo/vit-moe.json --tensorboard --out curves"}});
   command->callback([flags, command] {
     flags->deviceGiven = command->count("--device") > 0;
     train(*flags);

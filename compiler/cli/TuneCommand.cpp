@@ -83,6 +83,7 @@ void run(const TuneFlags& flags) {
     checkOutputFiles(flags, {{"--tuning", flags.tuning}});
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; tune takes a model", flags.file.string()));
+  checkSourceFiles(flags);
   double budget = static_cast<double>(parseDuration(flags.budget, "--budget").count());
   auto device = std::make_shared<CpuDevice>(DeviceOptions{.threads = flags.threads});
   fs::path file = tuningFile(flags.tuning);

@@ -48,9 +48,12 @@ bool isUsualTuningFile(const fs::path& file) { return !file.empty() && file.lexi
 fs::path tuningToRead(const std::string& flag) {
   fs::path file = tuningFile(flag);
   std::error_code code;
+  Named who = named(flag);
+  if (fs::is_directory(file, code) && !who.value.empty())
+    throw Error(Fault::Usage, fmt::format("{} {}: it is a folder; name a file, or \"off\"", who.by, who.value));
   if (file.empty() || fs::exists(file, code))
     return file;
-  if (Named who = named(flag); !who.value.empty())
+  if (!who.value.empty())
     throw Error(Fault::Usage, fmt::format("{} {}: there is no such file; `moec tune` makes one, and \"off\" leaves tuning alone", who.by, who.value));
   return {};
 }

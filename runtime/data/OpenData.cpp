@@ -81,23 +81,28 @@ std::optional<int64_t> piecesIn(const std::string& word) {
   return pieces;
 }
 
+/// The others are words.
+bool isTokenizerFile(const std::string& tokenizer) {
+  return !tokenizer.empty() && tokenizer != "bytes" && tokenizer != "sentencepiece" && !tokenizer.starts_with("sentencepiece:");
+}
+
 TokenizerPtr tokenizerFor(const Request& request, std::string_view text, const std::string& name, std::optional<int64_t> vocabulary) {
   const DataOptions& options = request.options;
   TokenizerPtr tokenizer;
   const std::string& word = options.tokenizer;
   if (options.tokenizerInHand) {
     tokenizer = options.tokenizerInHand;
+  } else if (isTokenizerFile(word)) {
+    tokenizer = openTokenizer(word);
   } else if (word == "bytes") {
     tokenizer = byteTokenizer();
-  } else if (word.empty() || word == "sentencepiece" || word.starts_with("sentencepiece:")) {
+  } else {
     std::optional<int64_t> pieces = piecesIn(word);
     if (!pieces && !vocabulary)
       throw Error(Fault::Usage, "the model does not tell the size of its vocabulary; give a tokenizer, as sentencepiece:2000");
     if (pieces && vocabulary && *pieces > *vocabulary)
       throw Error(Fault::Usage, fmt::format("tokenizer \"{}\": the model's vocabulary has {}", word, *vocabulary));
     tokenizer = learnSentencePiece(text, pieces.value_or(vocabulary.value_or(0)));
-  } else {
-    tokenizer = openTokenizer(word);
   }
   if (vocabulary && tokenizer->vocabulary() > *vocabulary)
     throw Error(
@@ -252,11 +257,13 @@ void check(const Request& request) {
     throw Error(Fault::Usage, "the model has no inputs that data could give");
 }
 
+DataKind kindOf(const DataOptions& options) { return options.kind.empty() ? findDataKind(options.path) : parseDataKind(options.kind); }
+
 OpenedData open(const Request& request) {
   const DataOptions& options = request.options;
   if (options.path.empty())
     return openShipped(request);
-  DataKind kind = options.kind.empty() ? findDataKind(options.path) : parseDataKind(options.kind);
+  DataKind kind = kindOf(options);
   std::string name = baseName(options.path);
   if (kind != DataKind::Text)
     refuseTextOptions(options, options.path.string(), data::name(kind));
@@ -278,6 +285,16 @@ OpenedData open(const Request& request) {
 }
 
 } // namespace
+
+void checkSources(const DataOptions& options) {
+  for (const fs::path& path : {options.path, options.validationPath, fs::path(isTokenizerFile(options.tokenizer) ? options.tokenizer : "")}) {
+    std::error_code code;
+    if (fs::file_status there = fs::status(path, code); !path.empty() && !fs::exists(there))
+      throw Error(Fault::Data, fmt::format("{}: cannot read: {}", path.string(), code.message()));
+  }
+  if (!options.path.empty())
+    kindOf(options);
+}
 
 OpenedData openData(const DataOptions& options, const std::vector<InputInfo>& inputs, const std::vector<SizeRule>& rules) {
   Request request{options, dataInputs(inputs), rules};

@@ -31,6 +31,9 @@ struct OpenedData {
   std::string name;             // "digits (ships with moec)", "corpus.txt"
 };
 
+/// What the options tell before there is a model: Error(Data) for a file or folder that is not there, or holds no data.
+void checkSources(const DataOptions& options);
+
 /// `inputs`, `rules`: of the model's plan for training. An input takes the field of its name, else the one of its role: text has "tokens" and "targets" (those
 /// a place further on), pictures "image" and "label", arrays and tables their own names. Error(Usage) for what no data can be found for; Error(Data) naming the
 /// file for what cannot be read, is empty or does not fit: a shape, ids or labels beyond what the model takes, a vocabulary larger than the model's (both

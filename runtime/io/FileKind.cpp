@@ -1,5 +1,7 @@
 #include "runtime/io/FileKind.h"
 
+#include "runtime/core/Error.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -100,6 +102,12 @@ std::string describeFirstBytes(std::span<const uint8_t> bytes) {
     plain += c >= ' ' && c <= '~' ? c : '.';
   }
   return fmt::format("{} (\"{}\")", hex, plain);
+}
+
+void requireInputKind(std::span<const uint8_t> bytes, const std::string& input, const std::string& where) {
+  if (FileKind kind = fileKind(bytes); kind == FileKind::Program || kind == FileKind::Unknown)
+    throw Error(Fault::Data, fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}", where, input,
+                                         describeFirstBytes(bytes)));
 }
 
 } // namespace moec

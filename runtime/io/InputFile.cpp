@@ -69,6 +69,7 @@ bool beginsWithBrace(std::span<const uint8_t> text) {
 Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
   std::string where = path.string();
   MappedFile file = MappedFile::open(path);
+  requireInputKind(file.bytes(), input.name, where);
   switch (fileKind(file.bytes())) {
   case FileKind::Png:
   case FileKind::Jpeg:
@@ -77,15 +78,11 @@ Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
     return fitted(parseNpy(file.bytes(), file.owner(), where), input, where);
   case FileKind::SafeTensors:
     return fitted(chosen(parseSafeTensors(file.bytes(), file.owner(), where), input, where), input, where);
-  case FileKind::Json:
+  default: // JSON
     return fitted(beginsWithBrace(file.bytes()) ? chosen(parseJsonTensors(file.bytes(), where), input, where)
                                                 : parseJsonTensor(file.bytes(), input.dtype, where),
                   input, where);
-  default:
-    break;
   }
-  throw Error(Fault::Data, fmt::format("{}: for input \"{}\", expected a picture (PNG, JPEG), .npy, safetensors or JSON numbers; found {}", where, input.name,
-                                       describeFirstBytes(file.bytes())));
 }
 
 } // namespace moec

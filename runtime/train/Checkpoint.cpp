@@ -252,6 +252,11 @@ Checkpoint readCheckpoint(const fs::path& folder) {
   return checkpoint;
 }
 
+fs::path weightsFile(const fs::path& named) {
+  std::error_code code;
+  return fs::is_directory(named, code) ? named / kWeights : named;
+}
+
 std::vector<fs::path> listCheckpoints(const fs::path& out) {
   std::vector<fs::path> folders = foldersBelow(out);
   std::erase_if(folders, [](const fs::path& folder) { return !isWhole(folder); });

@@ -67,6 +67,9 @@ std::vector<std::filesystem::path> listCheckpoints(const std::filesystem::path& 
 /// Deletes all but the last `keep` and the one of step `best`; unfinished ones too. training.json goes first.
 void pruneCheckpoints(const std::filesystem::path& out, int64_t keep, int64_t best);
 
+/// The weights that a training begins with: a file, or that of a checkpoint whose folder is named.
+std::filesystem::path weightsFile(const std::filesystem::path& named);
+
 /// The averages of the weights among the states ("p.average" of each parameter p), by parameter and of its dtype; of a parameter that has none, the weight
 /// itself. Nothing when no parameter has one.
 std::optional<TensorMap> averagedWeights(const TensorMap& weights, const TensorMap& state);

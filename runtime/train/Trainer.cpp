@@ -106,11 +106,10 @@ struct Trainer::State {
 
   /// Weights and states of the beginning.
   data::Place begin() {
-    std::error_code code;
     if (config.weights.empty())
       training.init(config.seed);
     else
-      training.load(std::filesystem::is_directory(config.weights, code) ? config.weights / "weights.safetensors" : config.weights);
+      training.load(weightsFile(config.weights));
     return {};
   }
 

@@ -173,10 +173,10 @@ TEST_F(Bench, BehindACallThatFailsNothingIsMeasuredAndWhatIsLostIsNamed) {
 }
 
 TEST_F(Bench, WhatWasMeasuredIsToldBeforeAFileFails) {
-  Outcome outcome = bench({program, "--repetitions", "1", "-o", "/dev/full"});
-  EXPECT_NE(outcome.code, 0);
+  Outcome outcome = bench({program, "--repetitions", "1", "-o", path(std::string(250, 'r'))}); // too long for what is written aside
+  EXPECT_EQ(outcome.code, 5);
   EXPECT_THAT(outcome.out, HasSubstr("scale/forward/tokens:5"));
-  expectFailure({"bench", program, "--html", path("")}, 5, "--html " + path("") + ": it is a folder; name a file");
+  expectFailure({"bench", program, "--html", path("")}, 2, "--html " + path("") + ": it is a folder; name a file");
 }
 
 TEST_F(Bench, AResultThatLiesIsRefused) {

@@ -47,6 +47,79 @@ TEST_F(Usage, WhereAResultCannotGoIsSaidBeforeAnyWork) { // the model would be t
   expectFailure({"run", path("absent.json"), "--output", path("none/o.npy")}, 5, "there is no folder " + path("none"));
 }
 
+TEST_F(Usage, AResultIsAFile) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  fs::create_directories(folder / "results.npy");
+  expectFailure({"compile", model, "-o", "results.npy"}, 2, "-o results.npy: it is a folder; name a file");
+  expectFailure({"compile", model, "--trace", "results.npy"}, 2, "--trace results.npy: it is a folder; name a file");
+  expectFailure({"run", model, "--init", "0", "--output", "results.npy"}, 2, "--output results.npy: it is a folder; name a file");
+  expectFailure({"bench", model, "-o", "/dev/null"}, 2, "-o /dev/null: it is a device or a pipe, which no file takes the place of; name a file");
+}
+
+TEST_F(Usage, AFolderIsNoFileAndAFileIsNoFolder) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  std::string x = file("x.json", "[[1, 2]]"), there = file("there", "words");
+  expectFailure({"compile", model, "--dump-phases", there}, 2, "--dump-phases " + there + ": it is a file; name a folder");
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--kernel-files", there}, 2, "--kernel-files " + there + ": it is a file; name a folder");
+  expectFailure({"inspect", model, "--extract", there}, 2, "--extract " + there + ": it is a file; name a folder");
+  expectFailure({"train", model, "--out", there}, 2, "--out " + there + ": it is a file; name a folder");
+  expectFailure({"compile", model, "--tuning", folder}, 2, "--tuning " + folder.string() + ": it is a folder; name a file, or \"off\"");
+  EXPECT_EQ(slurp(there), "words");
+}
+
+TEST_F(Usage, AFolderThatTakesNoResultIsSaidBeforeAnyWork) {
+  if (geteuid() == 0)
+    GTEST_SKIP() << "[SKIP] root writes everywhere";
+  fs::create_directories(folder / "closed");
+  fs::permissions(folder / "closed", fs::perms::owner_read | fs::perms::owner_exec);
+  expectFailure({"run", path("absent.json"), "--output", path("closed/o.npy")}, 5, "nothing can be written into " + path("closed") + ": Permission denied");
+}
+
+TEST_F(Usage, NumbersThatNoOptionTakes) {
+  expectFailure({"run", "m.json", "--init", "99999999999999999999"}, 2, "--init: 99999999999999999999 is not an integer from 0 to 2^64-1");
+  expectFailure({"run", "m.json", "--seed", "-1"}, 2, "--seed: -1 is not an integer from 0 to 2^64-1");
+  expectFailure({"run", "m.json", "--max-instructions", "0"}, 2, "--max-instructions: 0 is not an integer from 1 to 2^64-1");
+  expectFailure({"compile", "m.json", "--context", "0"}, 2, "--context: 0 is not an integer from 1 to 2^63-1");
+  expectFailure({"compile", "m.json", "--context", "8", "--batch", "9223372036854775808"}, 2,
+                "--batch: 9223372036854775808 is not an integer from 1 to 2^63-1");
+  expectFailure({"generate", "m.json", "--tokens", "-3"}, 2, "--tokens: -3 is not an integer from 1 to 2^63-1");
+  expectFailure({"compile", "m.json", "--target", ""}, 2, "--target: expected a target, as cpu or cuda:sm_90a; found an empty text");
+}
+
+TEST_F(Usage, SizesThatNoMemoryHolds) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  std::string words = "takes more than 2^48 bytes; the inputs are generated at batch=1000000000000000000: give smaller sizes";
+  expectFailure({"check", model, "--size", "batch=1000000000000000000"}, 2, words);
+  expectFailure({"bench", model, "--tokens", "1000000000000000000"}, 2, words);
+  expectFailure({"inspect", model, "--size", "batch=99999999999999999"}, 1, "x: f32[99999999999999999, 2] takes more than 2^48 bytes");
+}
+
+TEST_F(Usage, ATrainingThatIsNotThereIsNotLookedForElsewhere) {
+  expectFailure({"train", "--resume", "absent"}, 1, "absent: there is no such model, nor the folder of a training");
+  expectFailure({"train", "absent"}, 1, "absent: there is no such model");
+  expectFailure({"generate", "absent", "--checkpoint", "best"}, 1, "absent: there is no such model, program or folder of a training");
+}
+
+TEST_F(Usage, AFileThatCannotBeReadIsSaidBeforeAModelIsCompiled) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  std::string text = file("words.txt", "words"), x = file("x.json", "[[1, 2]]"), absent = path("absent"), whats = ": cannot read: No such file or directory";
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + absent}, 1, absent + whats);
+  expectFailure({"run", model, "--init", "0", "--input", "x"}, 2, "--input x: expected NAME=VALUE");
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + text}, 1, text + ": for input \"x\", expected a picture");
+  expectFailure({"run", model, "--weights", absent, "--input", "x=" + x}, 1, absent + whats);
+  expectFailure({"run", model, "--weights", text, "--input", "x=" + x}, 1, text);
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--draws", absent}, 1, absent + whats);
+  expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--replay", absent}, 1, absent + whats);
+  expectFailure({"check", model, "--weights", absent}, 1, absent + whats);
+  expectFailure({"bench", model, "--weights", absent}, 1, absent + whats);
+  expectFailure({"tune", model, "--weights", absent}, 1, absent + whats);
+  expectFailure({"train", model, "--weights", absent}, 1, absent + whats);
+  expectFailure({"train", model, "--data", absent}, 1, absent + whats);
+  expectFailure({"train", model, "--data", x, "--validation-data", absent}, 1, absent + whats);
+  EXPECT_FALSE(fs::exists(folder / "cache" / "moec" / "programs"));
+  EXPECT_FALSE(fs::exists(folder / "cache" / "moec" / "kernels"));
+}
+
 TEST_F(Usage, AnEmptyTextNamesNoFile) {
   std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"compile", model, "-o", ""},
