@@ -49,4 +49,8 @@ constexpr double trainedTolerance(DType type) {
 /// What a bf16 model's gradients of a whole step may differ by, in tolerances of one op: each op on the way there and back rounds.
 constexpr double wholeStepFactor = 16;
 
+/// What roundings alone make of a gradient whose terms cancel is allowed this often, for what one draw of them shows is not the most; and up to so many
+/// tolerances, for what moves further is another choice.
+constexpr double roundingFactor = 8, mostForRounding = 1000;
+
 } // namespace moec

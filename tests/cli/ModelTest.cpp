@@ -305,6 +305,14 @@ TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
   EXPECT_THAT(kernels.err, HasSubstr("CUDA targets need NVRTC"));
 }
 
+/// One token: where its second choice weighs little, terms of the gate's gradient cancel, and f32 has few digits of it.
+TEST_F(Model, AGradientIsHeldToTheDigitsThatItHas) {
+  for (const char* model : {"lucidrains-moe", "custom-experts"}) {
+    Outcome outcome = moec({"check", kZoo + model + ".json", "--train", "--size", "batch=1", "--size", "tokens=1"});
+    EXPECT_EQ(outcome.code, 0) << model << ": " << outcome.err;
+  }
+}
+
 // --- every file of the zoo ---
 
 class Zoo : public CommandTest, public testing::WithParamInterface<std::string> {

@@ -108,6 +108,30 @@ TEST(CheckDevice, ServesASession) {
   EXPECT_FALSE(report.passed());
 }
 
+TEST(CheckReport, NothingIsHeldToMoreDigitsThanItHas) {
+  auto launch = [](const char* buffer, double worst) {
+    LaunchCheck check;
+    check.buffer = buffer;
+    check.worst = worst;
+    check.tolerance = 1e-5;
+    check.passed = worst <= check.tolerance;
+    return check;
+  };
+  auto output = [](double worst) { return OutputCheck{"y", worst, 1e-5, worst <= 1e-5, ResultKind::State}; };
+  CheckReport report{{launch("a", 1e-4), launch("b", 1e-4), launch("c", 1e-4), launch("d", 1e-4), launch("e", 0.5)}, {output(1e-4), output(1e-4)}};
+  report.allowForRounding({{launch("a", 2e-5), launch("b", 1e-7), launch("other", 2e-5), launch("d", INFINITY), launch("e", 0.5)}, {output(2e-5), output(1e-7)}});
+  auto isAllowed = [&](size_t i) { return report.launches[i].passed; };
+  EXPECT_TRUE(isAllowed(0));  // roundings move it as far
+  EXPECT_FALSE(isAllowed(1)); // they do not
+  EXPECT_FALSE(isAllowed(2)); // of another buffer
+  EXPECT_FALSE(isAllowed(3)); // no number
+  EXPECT_FALSE(isAllowed(4)); // another choice
+  EXPECT_TRUE(report.outputs[0].passed);
+  EXPECT_FALSE(report.outputs[1].passed);
+  EXPECT_DOUBLE_EQ(report.launches[0].tolerance, roundingFactor * 2e-5);
+  EXPECT_DOUBLE_EQ(report.launches[1].tolerance, 1e-5);
+}
+
 TEST(RelativeError, CountsWhatIsNotFinite) {
   auto f = [](std::vector<double> values) { return Tensor::of<double>(values, {static_cast<int64_t>(values.size())}); };
   EXPECT_EQ(relativeError(f({1, 2}), f({1, 2})), 0);

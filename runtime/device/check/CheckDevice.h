@@ -80,7 +80,8 @@ TensorMap resultsOf(const Program& program, Device& device, const TensorMap& wei
                     Purpose purpose = Purpose::Inference);
 
 /// One step of training in lock-step from the states' beginning; then a second one end to end, whose gradients, where they are states, go from B to A before
-/// they are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes.
+/// they are applied. Compared are the losses, the gradient's norm, and every parameter and state that a step writes. What is wrong by
+/// that, and B any plan's device, is held to as many digits as B's own result has: terms of a gradient may cancel.
 CheckReport checkTraining(const Program& program, std::shared_ptr<Device> a, std::shared_ptr<Device> b, const TensorMap& weights, const TensorMap& inputs,
                           const StepOptions& options, const ToleranceOf& tolerance = moec::tolerance);
 

@@ -1,6 +1,7 @@
 #include "runtime/device/check/CheckReport.h"
 
 #include "runtime/core/Error.h"
+#include "runtime/core/Tolerance.h"
 
 #include <fmt/format.h>
 
@@ -15,6 +16,22 @@ const char* wordOf(ResultKind kind) { return kind == ResultKind::Output ? "outpu
 bool CheckReport::passed() const {
   return std::all_of(launches.begin(), launches.end(), [](const LaunchCheck& check) { return check.passed; }) &&
          std::all_of(outputs.begin(), outputs.end(), [](const OutputCheck& check) { return check.passed; });
+}
+
+void CheckReport::allowForRounding(const CheckReport& moved) {
+  auto allow = [](auto& check, const auto& other) {
+    if (std::isfinite(other.worst))
+      check.tolerance = std::max(check.tolerance, std::min(roundingFactor * other.worst, mostForRounding * other.tolerance));
+  };
+  for (size_t i = 0; i < std::min(launches.size(), moved.launches.size()); ++i)
+    if (LaunchCheck& check = launches[i]; check.buffer == moved.launches[i].buffer) {
+      allow(check, moved.launches[i]);
+      check.passed = check.worst <= check.tolerance && check.nans == 0;
+    }
+  for (size_t i = 0; i < std::min(outputs.size(), moved.outputs.size()); ++i) {
+    allow(outputs[i], moved.outputs[i]);
+    outputs[i].passed = outputs[i].worst <= outputs[i].tolerance;
+  }
 }
 
 std::string CheckReport::describeFailures() const {

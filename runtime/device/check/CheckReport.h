@@ -44,6 +44,8 @@ struct CheckReport {
   std::vector<LaunchCheck> launches;
   std::vector<OutputCheck> outputs;
   bool passed() const;
+  /// `moved`: what the same check finds of B and of B with numbers rounded otherwise. No result is held to more digits than it has.
+  void allowForRounding(const CheckReport& moved);
   /// A line for each failure: "forward launch 3, layers.0.moe (expert_up): buffer 'rows' differs by 2e-03, allowed 1e-05", or ".. is NaN on
   /// both devices at 12 elements, and no input is: nothing is compared there".
   std::string describeFailures() const;
