@@ -213,6 +213,9 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), multiple) * multiple;
   // A slice of an item's rows takes at most half of L2, and their sums over one panel half of L1.
   int64_t block = std::min(kL2Bytes / 2 / (s.slice * bytes), kL1Bytes / 2 / (width * bytes));
+  // Of panels that L1 holds beside them, rows come from L2 for the first one alone.
+  if (s.slice >= depth && columns > s.nr && columns * depth * bytes <= kL1Bytes / 2)
+    block = std::min(block, kL1Bytes / 2 / (s.slice * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));
   s.rowBlock = std::max<int64_t>(1, (block + s.rows - 1) / s.rows) * s.rows;
   cutPanels(s, shape, columns);
