@@ -138,28 +138,34 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
   int64_t lanes = k.lanes(plan.dtype);
   mlir::Type vector = k.vectorOf(element, lanes);
   Value lowest = k.real(vector, -std::numeric_limits<double>::infinity()), step = k.index(lanes), zero = k.index(0);
-  // Rows are whole vectors: lanes behind `seen` are loaded, and left out.
-  auto inside = [&](Value i) { return k.mask(k.sub(seen, i), lanes); };
+  // Rows are whole vectors: lanes behind `seen` are loaded, and left out. Of the vectors in front of `whole` all lanes are seen.
+  Value whole = k.sub(seen, k.rem(seen, lanes));
+  using Turn = llvm::function_ref<Value(Value i, Value inside, Value before)>; // inside: null for all lanes
+  auto overRow = [&](Value until, Value start, Turn turn) {
+    Values before = k.loop(zero, whole, step, {start}, [&](Value i, const Values& carried) { return Values{turn(i, {}, carried[0])}; });
+    return k.loop(whole, until, step, before, [&](Value i, const Values& carried) { return Values{turn(i, k.mask(k.sub(seen, i), lanes), carried[0])}; })[0];
+  };
+  auto orElse = [&](Value inside, Value value, Value other) { return inside ? k.choose(inside, value, other) : value; };
   // A NaN may be lost here: its exponential is one, and so is the sum.
-  Value most = k.loop(zero, seen, step, {lowest}, [&](Value i, const Values& carried) {
+  Value most = overRow(seen, lowest, [&](Value i, Value inside, Value before) {
     Value place = k.at(scores, i, element), s = k.mul(k.load(vector, place), k.real(vector, plan.scale));
     if (bias) {
-      s = k.add(s, k.loadElements(plan.dtype, k.at(bias, i, plan.dtype), lanes, inside(i)));
+      s = k.add(s, k.loadElements(plan.dtype, k.at(bias, i, plan.dtype), lanes, inside));
       k.store(s, place);
     }
-    return Values{k.larger(carried[0], k.choose(inside(i), s, lowest))};
-  })[0];
+    return k.larger(before, orElse(inside, s, lowest));
+  });
   Value highest = k.largestLane(most);
   most = k.broadcast(highest, lanes);
-  Value sum = k.loop(zero, end, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
+  Value sum = overRow(end, k.zero(vector), [&](Value i, Value inside, Value before) {
     Value place = k.at(scores, i, element);
     Value s = k.load(vector, place);
     if (!bias) // otherwise it has its scale
       s = k.mul(s, k.real(vector, plan.scale));
-    Value power = k.choose(inside(i), exp(k, k.sub(s, most)), k.zero(vector));
-    k.store(draw ? k.mul(power, dropoutFactors(k, plan, k.add(draw, i), inside(i))) : power, place);
-    return Values{k.add(carried[0], power)};
-  })[0];
+    Value power = orElse(inside, expOfNegative(k, k.sub(s, most)), k.zero(vector));
+    k.store(draw ? k.mul(power, dropoutFactors(k, plan, k.add(draw, i), inside)) : power, place);
+    return k.add(before, power);
+  });
   return {highest, k.sumLanes(sum)};
 }
 

@@ -1,7 +1,7 @@
 // loops: every element of the results is computed from the arguments by itself; an item is a block of lines, a line runs along the last
 // dimension. Of a single line, an item is a piece.
 //   [ reductions of many elements into few: stages of their own, before ]
-//   for line in item:                       coordinates of all dimensions but the last
+//   for line in item:                       coordinates of all dimensions but the last; short lines by loops over the dimensions around them
 //     [ for axis: for j: sum[j] += x ]      other reductions along other axes: all of the line's, by turns, in scratch
 //     for j: result[line, j] = element(line, j)
 // LLVM makes vectors of the loops over j: nothing in them depends on the turn before. Where values stand side by side in a line, it is cut between them: of
@@ -13,6 +13,7 @@
 #include "codegen/cpu/PartialReduction.h"
 #include "codegen/cpu/Schedule.h"
 
+#include <functional>
 #include <set>
 
 namespace moec::codegen::cpu {
@@ -21,6 +22,23 @@ namespace {
 
 /// Whether there is but one line: blocks are of its elements then.
 bool isOneLine(const ir::Sizes& sizes) { return ir::product(ir::Sizes(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1)) == Size(1); }
+
+/// How many of the dimensions before the last an item goes through by loops, and how many lines these are: where lines are short, coordinates of each by
+/// division would take longer than its elements.
+struct LinesTogether {
+  size_t dimensions = 0;
+  int64_t lines = 1;
+
+  LinesTogether(const ir::Sizes& outer, const Size& width, int64_t block) {
+    constexpr int64_t longLine = 64; // elements
+    for (; dimensions < outer.size() && width.constant().value_or(longLine) * lines < longLine; ++dimensions) {
+      std::optional<int64_t> next = outer[outer.size() - 1 - dimensions].constant();
+      if (!next || *next < 1 || lines * *next > block)
+        return;
+      lines *= *next;
+    }
+  }
+};
 
 /// Where a line of `width` elements changes from one value to the next, in order.
 std::vector<int64_t> cutsOf(mlir::Block& body, const Size& width) {
@@ -75,10 +93,9 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
   ElementPuller puller(k);
 
   ir::Sizes outer(sizes.begin(), sizes.empty() ? sizes.end() : sizes.end() - 1);
-  Size lines = ir::product(outer), width = sizes.empty() ? Size(1) : sizes.back();
+  Size width = sizes.empty() ? Size(1) : sizes.back();
   std::vector<int64_t> cuts = cutsOf(body, width);
-  auto writePiece = [&](Value line, const ElementPuller::Piece& piece) {
-    Values at = puller.coordinatesOf(line, outer);
+  auto writePiece = [&](Value line, Values at, const ElementPuller::Piece& piece) {
     if (!sizes.empty())
       at.push_back({});
     puller.startLine();
@@ -113,14 +130,26 @@ mlir::LogicalResult buildLoops(KernelBuilder& k, ir::KernelOp kernel) {
     }
   for (PartialReduction& partial : partials)
     partial.write(k, puller);
-  Size all = isOneLine(sizes) ? width : lines;
-  k.stage(Size::ceilDiv(all, Size(schedule->block)), operations, [&](Value item) {
-    Value first = k.mul(item, schedule->block);
-    Value last = k.min(k.add(first, schedule->block), k.size(all));
+  LinesTogether together(outer, width, schedule->block);
+  ir::Sizes head(outer.begin(), outer.end() - static_cast<std::ptrdiff_t>(together.dimensions));
+  std::function<void(Value, const Values&)> writeLines = [&](Value line, const Values& at) {
+    if (at.size() == outer.size())
+      return writePiece(line, at, {k.index(0), k.size(width), width});
+    const Size& size = outer[at.size()];
+    k.loop(0, k.size(size), 1, [&](Value i) {
+      Values next = at;
+      next.push_back(i);
+      writeLines(k.add(k.mul(line, k.size(size)), i), next);
+    });
+  };
+  Size all = isOneLine(sizes) ? width : ir::product(head);
+  int64_t inItem = isOneLine(sizes) ? schedule->block : schedule->block / together.lines;
+  k.stage(Size::ceilDiv(all, Size(inItem)), operations, [&](Value item) {
+    Value first = k.mul(item, inItem), last = k.min(k.add(first, inItem), k.size(all));
     if (isOneLine(sizes))
-      writePiece(k.index(0), {first, last, schedule->block});
+      writePiece(k.index(0), puller.coordinatesOf(k.index(0), outer), {first, last, inItem});
     else
-      k.loop(first, last, k.index(1), [&](Value line) { writePiece(line, {k.index(0), k.size(width), width}); });
+      k.loop(first, last, k.index(1), [&](Value lines) { writeLines(lines, puller.coordinatesOf(lines, head)); });
   });
   return mlir::success();
 }

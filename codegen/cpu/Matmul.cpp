@@ -234,6 +234,7 @@ mlir::DictionaryAttr scheduleMatmul(ir::KernelOp kernel, const CpuTarget& target
     return {};
   ProductShape shape{plan->dtype, plan->rows, plan->b.columns, plan->b.depth, false, plan->b.nr, plan->transposed, ir::product(plan->batch)};
   shape.packedByCalls = isPackedByCalls(kernel, plan->b);
+  shape.inRuns = isInRuns(*plan);
   if (plan->b.scaled)
     shape.group = plan->b.scaled->size;
   shape.inPairs = plan->b.inPairs || isPackedOnce(kernel, plan->b);

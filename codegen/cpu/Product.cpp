@@ -60,9 +60,9 @@ public:
   PanelProducts(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block)
       : k_(k), block_(block), nr_(schedule.nr),
         registers_{block.dtype, schedule.rows, schedule.nr / k.lanes(block.dtype), block.panelType, block.panels ? kPanelsAhead : 0, block.group} {
-    // Rows that are read for one panel alone come from memory as fast as they are multiplied.
+    // Rows that are read for one panel or two come from memory as fast as they are multiplied.
     std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
-    registers_.fetchesRows = schedule.panels == 1 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
+    registers_.fetchesRows = schedule.panels <= 2 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
     // Few rows (timesFew) read a panel in one stretch as fast as it comes, and what the machine fetches by itself comes fastest. Codes are waited for: widening
     // them takes as long as reading them (Zen 4, T=1 of 64 experts: f32 without fetches 49 GB/s, with them 47; int8 33 and 36). Where the whole depth is one
     // slice and panels come one by one, the products of few rows are those of many, and fetch.

@@ -1,5 +1,5 @@
 // for each (run, block of the product's rows, group of panels): sums[run] = the run's rows of a, transposed, times those of b
-//   [ of a single run: epilogue ]
+//   [ of a single run: epilogue ]  [ the run's rows of what is summed up beside, once ]
 // for each (block of rows, panel): the sum of sums[run], in their order; epilogue
 #include "codegen/cpu/ProductInRuns.h"
 
@@ -83,7 +83,8 @@ void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSched
   Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), groups = Size::ceilDiv(runs.panels(), schedule.panels);
   Size joined = Size::ceilDiv(plan.rows, kJoinedRows) * runs.areMany();
   totals.addWorkspaces(joined + (Size(1) - runs.areMany()) * blocks * groups);
-  beside.stage(runs.count() * blocks * groups, plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value item) {
+  SumsOverRows sums(k, beside.sums(), runs.count());
+  k.stage(runs.count() * blocks * groups, plan.rows * plan.b.columns * plan.b.depth * Size(2) + beside.operations(), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups)), run = k.div(block, k.size(blocks));
     Value rows = k.size(plan.rows), columns = k.size(plan.b.columns), from = runs.begin(run), begin = k.mul(group, schedule.panels);
     Value first = k.mul(k.rem(block, k.size(blocks)), schedule.rowBlock);
@@ -95,13 +96,16 @@ void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSched
     Values bases = totals.startItem(plan.dtype);
     Piece piece{matrix(), first, {}, {}, 1, {}};
     Value isOne = k.compare(ir::Predicate::EQ, k.size(runs.count()), k.index(1));
+    if (!beside.sums().empty()) // by the first item of the run, whose thread made its rows
+      k.when(k.compare(ir::Predicate::EQ, k.rem(item, k.size(blocks * groups)), k.index(0)), [&] { sums.addShare(run); });
     multiplyTransposed(k, schedule, product, [&](Value panel, const Matrix& tile) {
       k.when(isOne, [&] { epilogue.storePanel(piece, product.rows, panel, schedule.nr, tile, bases); });
       k.when(k.notOf(isOne), [&] { runs.keep(run, first, product.rows, panel, tile); });
     });
     k.when(isOne, [&] { totals.endItem(item, bases); });
   });
-  k.stage(joined, runs.areMany() * (runs.count() + Size(kUpdateOperations)) * plan.rows * plan.b.columns, [&](Value item) {
+  std::vector<StagePart> parts = sums.joinParts();
+  auto join = [&](Value item) {
     Piece first{matrix(), k.mul(item, kJoinedRows), {}, {}, 1, {}};
     Value rows = k.min(k.index(kJoinedRows), k.sub(k.size(plan.rows), first.row));
     Matrix tile{k.scratch(bytesOf(sumType(plan.dtype), Size(kJoinedRows * schedule.nr))), k.index(schedule.nr)};
@@ -111,7 +115,10 @@ void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSched
       epilogue.storePanel(first, rows, panel, schedule.nr, tile, bases);
     });
     totals.endItem(item, bases);
-  });
+  };
+  parts.push_back({joined, join});
+  k.stage(itemsOf(parts), runs.areMany() * (runs.count() + Size(kUpdateOperations)) * plan.rows * plan.b.columns,
+          [&](Value item) { writePart(k, item, parts); });
   totals.joinStage();
 }
 

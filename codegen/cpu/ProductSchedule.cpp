@@ -140,7 +140,7 @@ namespace {
 
 // A transposed a: its block and the run of b's columns are copied slice by slice, and their sums stay in L2 beside them and beside what is fetched for the
 // next slice. b's copy pays once for each row of the block, a's once for each column of the run. A narrow b needs no copy: then pieces are blocks of rows, and
-// a, which is wider, is read once.
+// a, which is wider, is read once. Runs of the depth are pieces enough: each reads its rows once.
 void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes) {
   constexpr int64_t most = 192, width = 512, fewest = 16; // rows of an item, bytes of its columns, items
   int64_t rows = std::max<int64_t>(1, shape.rows.constant().value_or(most)), all = ceilDiv(std::max<int64_t>(1, shape.columns.constant().value_or(1024)), s.nr);
@@ -155,7 +155,7 @@ void cutTransposed(ProductSchedule& s, const ProductShape& shape, int64_t bytes)
   bool bIsNarrow = all * s.nr * bytes <= kNarrowBytes && rows * bytes > kNarrowBytes;
   if (bIsNarrow)
     s.rowBlock = std::min(s.rowBlock, ceilDiv(std::max<int64_t>(64, rows / 4), s.rows) * s.rows);
-  else
+  else if (!shape.inRuns)
     s.panels = std::max<int64_t>(1, std::min(s.panels, all * blocks * std::max<int64_t>(1, shape.matrices.constant().value_or(1)) / fewest));
   s.panels = ceilDiv(all, ceilDiv(all, s.panels));
   s.packRows = true;
@@ -213,6 +213,9 @@ ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target
   s.slice = ceilDiv(ceilDiv(depth, ceilDiv(depth, most)), multiple) * multiple;
   // A slice of an item's rows takes at most half of L2, and their sums over one panel half of L1.
   int64_t block = std::min(kL2Bytes / 2 / (s.slice * bytes), kL1Bytes / 2 / (width * bytes));
+  // Of panels that L1 holds beside them, rows come from L2 for the first one alone.
+  if (s.slice >= depth && columns > s.nr && columns * depth * bytes <= kL1Bytes / 2)
+    block = std::min(block, kL1Bytes / 2 / (s.slice * bytes));
   block = std::min(block, std::max<int64_t>(s.rows, shape.rows.constant().value_or(block)));
   s.rowBlock = std::max<int64_t>(1, (block + s.rows - 1) / s.rows) * s.rows;
   cutPanels(s, shape, columns);

@@ -52,6 +52,7 @@ struct ProductShape {
   bool packedByCalls = false;           // b's panels are made in every call, and rows are mostly few: not experts'
   bool sharesWidth = false;             // other products, of other columns, have panels as wide
   bool inPairs = false;                 // b is packed in pairs, or will be where the schedule has tiles
+  bool inRuns = false;                  // the depth is gone through in runs (ProductInRuns.h), each of which has items of its own
 };
 ProductSchedule chooseProduct(const ProductShape& shape, const CpuTarget& target);
 /// The kernel's schedule, when it is complete and legal and agrees with a packed b; else a diagnostic.

@@ -136,11 +136,19 @@ void SumsOverRows::addRow(Value item, Value row) {
   }
 }
 
-void SumsOverRows::joinStage() {
-  std::vector<StagePart> parts;
-  Size operations = 0;
+void SumsOverRows::addShare(Value item) {
   for (auto [i, sum] : llvm::enumerate(sums_)) {
-    operations = operations + items_ * sum.columns;
+    Value each = k_.size(Size::ceilDiv(sum.count, items_)), begin = k_.mul(item, each), end = k_.min(k_.add(begin, each), k_.size(sum.count));
+    RowsInMemory rows{k_.input(numberOf(sum.rows)), sum.dtype, sum.columns, begin, end};
+    k_.loop(k_.index(0), k_.size(columnBlocks(k_, sum.dtype, sum.columns)), k_.index(1), [&, i = i](Value block) {
+      sumColumns(k_, rows, block, [&](Value column, Value sums, Value mask) { k_.storeElements(DType::F64, sums, partialAt(i, item, column), mask); });
+    });
+  }
+}
+
+std::vector<StagePart> SumsOverRows::joinParts() {
+  std::vector<StagePart> parts;
+  for (auto [i, sum] : llvm::enumerate(sums_)) {
     parts.push_back({columnBlocks(k_, DType::F64, sum.columns), [this, i = i](Value block) {
                        const SumOfRows& own = sums_[i];
                        RowsInMemory rows{k_.workspace(partials_[i]), DType::F64, own.columns, k_.index(0), k_.size(items_)};
@@ -149,6 +157,14 @@ void SumsOverRows::joinStage() {
                        });
                      }});
   }
+  return parts;
+}
+
+void SumsOverRows::joinStage() {
+  Size operations = 0;
+  for (const SumOfRows& sum : sums_)
+    operations = operations + items_ * sum.columns;
+  std::vector<StagePart> parts = joinParts();
   k_.stage(itemsOf(parts), operations, [&](Value item) { writePart(k_, item, parts); });
 }
 

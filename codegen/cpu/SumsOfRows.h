@@ -37,6 +37,8 @@ public:
 
   /// The kernel's other results.
   llvm::ArrayRef<unsigned> others() const { return sums_.others; }
+  const std::vector<SumOfRows>& sums() const { return sums_.sums; }
+  Size operations() const { return sums_.operations(); }
   /// The product's stage.
   void stage(const Size& items, const Size& operations, KernelBuilder::Body product);
 
@@ -48,7 +50,8 @@ private:
   SumsOfRows sums_;
 };
 
-/// The sums that a kernel over rows gives beside: each item adds up its rows, and a stage behind adds up the items, in their order.
+/// The sums that a kernel gives beside, where each item of a stage adds up rows of its own, and a stage behind adds up the items, in their order: a kernel over
+/// rows, or a product that goes through the rows in runs.
 class SumsOverRows {
 public:
   /// `items` there are in the stage of the rows.
@@ -59,6 +62,10 @@ public:
   void addRow(Value item, Value row);
   /// Where the row of a computed value is to lie until addRow().
   Value scratchOf(size_t sum);
+  /// In their place, where all rows are arguments: adds up the item's share of them, which is about as large as those of the others.
+  void addShare(Value item);
+  /// What adds up the items.
+  std::vector<StagePart> joinParts();
   void joinStage();
 
   const std::vector<SumOfRows>& sums() const { return sums_; }

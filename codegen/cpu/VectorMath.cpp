@@ -18,6 +18,7 @@ Value inFormat(KernelBuilder& k, Value x, Function single, Function wide) {
 } // namespace
 
 Value exp(KernelBuilder& k, Value x) { return inFormat(k, x, single::exp, wide::exp); }
+Value expOfNegative(KernelBuilder& k, Value x) { return inFormat(k, x, single::expOfNegative, wide::expOfNegative); }
 Value expm1(KernelBuilder& k, Value x) { return inFormat(k, x, single::expm1, wide::expm1); }
 Value log(KernelBuilder& k, Value x) { return inFormat(k, x, single::log, wide::log); }
 Value tanh(KernelBuilder& k, Value x) { return inFormat(k, x, single::tanh, wide::tanh); }

@@ -9,6 +9,8 @@
 namespace moec::codegen::cpu {
 
 Value exp(KernelBuilder& k, Value x);
+/// exp(x) of an x that is not above 0, as a softmax takes it, in half of the operations: 0 where it is below the smallest normal number.
+Value expOfNegative(KernelBuilder& k, Value x);
 Value expm1(KernelBuilder& k, Value x); // exp(x) - 1, accurate near 0
 Value log(KernelBuilder& k, Value x);   // NaN below 0, -inf at 0
 Value tanh(KernelBuilder& k, Value x);

@@ -116,6 +116,13 @@ Value exp(KernelBuilder& k, Value x) {
   return k.mul(k.fma(q, first, first), power(k.sub(n, half)));
 }
 
+Value expOfNegative(KernelBuilder& k, Value x) {
+  Format f(k, x);
+  auto [shifted, q] = reduce(f, f.atLeast(x, -88)); // there n is -127, and 2^n has no bits
+  Value power = f.powerOfTwo(shifted, 0);
+  return k.fma(q, power, power);
+}
+
 Value expm1(KernelBuilder& k, Value x) {
   Format f(k, x);
   auto [shifted, q] = reduce(f, f.atMost(f.atLeast(x, -30), 89));

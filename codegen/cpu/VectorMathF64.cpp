@@ -147,6 +147,12 @@ Value exp(KernelBuilder& k, Value x) {
   return k.mul(k.mul(k.add(q, f.real(1)), powerOfTwo(f, half)), powerOfTwo(f, k.sub(sum, half)));
 }
 
+Value expOfNegative(KernelBuilder& k, Value x) {
+  Format f(k, x);
+  auto [q, n] = reduceExp(f, f.atLeast(x, -709.2)); // there n is -1023, and 2^n has no bits
+  return k.mul(k.add(q, f.real(1)), powerOfTwo(f, k.add(n, f.integer(kBias))));
+}
+
 Value expm1(KernelBuilder& k, Value x) {
   Format f(k, x);
   auto [q, n] = reduceExp(f, f.atMost(f.atLeast(x, -50), 710));

@@ -8,6 +8,7 @@ namespace moec::codegen::cpu {
 /// On f32, for targets with FMA.
 namespace single {
 Value exp(KernelBuilder& k, Value x);
+Value expOfNegative(KernelBuilder& k, Value x);
 Value expm1(KernelBuilder& k, Value x);
 Value log(KernelBuilder& k, Value x);
 Value tanh(KernelBuilder& k, Value x);
@@ -24,6 +25,7 @@ Value geluTanhGrad(KernelBuilder& k, Value x);
 /// On f64, for every target.
 namespace wide {
 Value exp(KernelBuilder& k, Value x);
+Value expOfNegative(KernelBuilder& k, Value x);
 Value expm1(KernelBuilder& k, Value x);
 Value log(KernelBuilder& k, Value x);
 Value tanh(KernelBuilder& k, Value x);

@@ -212,6 +212,39 @@ TEST(AttentionKernels, aKeyThatIsNoNumber) {
     }
 }
 
+/// Weights of keys whose scores are far below the highest: those that are no normal numbers are nothing, or nearly.
+template <class Number> void expectWeights(DType type, const std::vector<double>& below) {
+  auto keys = static_cast<int64_t>(below.size());
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  mlir::OpBuilder& b = maker.builder();
+  mlir::Value q = maker.tensor(type, {"1", "1", text(keys)}), k = maker.tensor(type, {"1", text(keys), text(keys)});
+  mlir::Value v = maker.tensor(type, {"1", text(keys), text(keys)}), bias = maker.tensor(type, {"1", "1", text(keys)});
+  LoadedKernel kernel(maker.finish("attention", {ir::AttentionOp::create(b, maker.loc(), q, k, v, bias, b.getI64IntegerAttr(1), b.getI64IntegerAttr(1),
+                                                                         b.getF64FloatAttr(1), mlir::UnitAttr())}));
+  std::vector<Tensor> inputs{Tensor(type, {1, 1, keys}), Tensor(type, {1, keys, keys}), Tensor(type, {1, keys, keys}), Tensor(type, {1, 1, keys})};
+  for (Tensor& input : inputs)
+    std::memset(input.data(), 0, input.bytes());
+  double sum = 0;
+  for (int64_t key = 0; key < keys; ++key) {
+    inputs[2].as<Number>()[key * keys + key] = 1;
+    inputs[3].as<Number>()[key] = static_cast<Number>(below[key]);
+    sum += std::exp(below[key]);
+  }
+  Tensor result = kernel.run(inputs, {})[0];
+  for (int64_t key = 0; key < keys; ++key) {
+    double weight = std::exp(below[key]) / sum, least = std::numeric_limits<Number>::min(), got = result.as<Number>()[key];
+    EXPECT_NEAR(got, weight, weight < least ? least : weight * 32 * std::numeric_limits<Number>::epsilon()) << name(type) << " " << below[key];
+    if (below[key] < -1000)
+      EXPECT_EQ(got, 0) << name(type) << " " << below[key];
+  }
+}
+TEST(AttentionKernels, keysFarBelowTheHighest) {
+  double none = -std::numeric_limits<double>::infinity();
+  expectWeights<float>(DType::F32, {0, -1, -80, -87, -87.5, -88, -95, -104, -1e30, none, -5});
+  expectWeights<double>(DType::F64, {0, -1, -600, -708, -708.8, -709.5, -720, -745, -1e300, none, -5});
+}
+
 /// Heads of one launch with their own or shared keys: one stage where an item is little work and stays in the cache.
 TEST(AttentionKernels, oneItemDoesAHeadOfKeysWhereThatIsLittle) {
   auto stages = [](DType type, int64_t queries, int64_t keys, int64_t heads, int64_t keyHeads, int64_t headDim) {

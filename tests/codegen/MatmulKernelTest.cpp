@@ -330,7 +330,7 @@ TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
   EXPECT_GE(wide.evaluate({{"m", 20}}), 8);
   EXPECT_LE(wide.evaluate({{"m", 20000}}), 20000 / 16);
   EXPECT_GE(narrow.evaluate({{"m", 65}}), 5);
-  EXPECT_EQ(narrow.evaluate({{"m", 1}}), 1);
+  EXPECT_LE(narrow.evaluate({{"m", 1}}), 2); // panels of 16 columns or more
   EXPECT_LE(narrow.evaluate({{"m", 20000}}), 20000 / 64);
 }
 
