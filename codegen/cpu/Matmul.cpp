@@ -104,6 +104,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     Size scales = b.panels(schedule.nr) * Size::ceilDiv(b.depth, block.group) * Size(schedule.nr);
     block.scales = k.at(k.input(b.scaled->input), k.mul(bMatrix, k.size(scales)), DType::BF16);
   }
+  block.panelsAreNear = staysInCache(plan);
   auto rowAt = [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan.dtype); };
   if (schedule.packRows)
     block.rowAt = rowAt;
@@ -137,6 +138,9 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
   multiplyPanels(k, schedule, block, finished);
 }
 
+// Columns for which a copy of rows is little: it takes a cycle or two for a vector of a row, their multiply-adds half of one for each column.
+constexpr int64_t kColumnsOfCopy = 64;
+
 /// How a product is cut into items: (batch, block of rows, run of panels).
 struct ItemsOfProduct {
   Size batches, blockRows, blocks;
@@ -145,12 +149,14 @@ struct ItemsOfProduct {
   ItemsOfProduct(const MatmulPlan& plan, const ProductSchedule& schedule)
       : batches(ir::product(plan.batch)), blockRows(rowsOfItem(schedule, batches, plan.rows, staysInCache(plan))), blocks(Size::ceilDiv(plan.rows, blockRows)),
         panels(plan.b.panels(schedule.nr)), inItem(schedule.panels) {
-    // A piece for each of some threads. Rows that are copied are copied for each piece: there only a single block is cut, whose items make panels, too.
+    // A piece for each of some threads. Rows that are copied are copied for each piece, of columns enough: there only a single block is cut.
     Size ofFew = panelsOfItem(schedule, batches * blocks, panels);
-    if (!schedule.packRows)
+    if (!schedule.packRows) {
       inItem = ofFew;
-    else if (fewMakePanels(plan))
-      inItem = ofFew + hasManyRows(plan, schedule) * (inItem - ofFew);
+    } else if (!plan.transposed && !schedule.tiles) {
+      Size ofBlock = fewMakePanels(plan) ? ofFew : Size::max(ofFew, std::min(schedule.panels, ceilDiv(kColumnsOfCopy, schedule.nr)));
+      inItem = ofBlock + hasManyRows(plan, schedule) * (inItem - ofBlock);
+    }
     groups = Size::ceilDiv(panels, inItem);
   }
   Size count() const { return batches * blocks * groups; }

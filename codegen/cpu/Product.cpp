@@ -49,8 +49,8 @@ namespace {
 
 // Sums that wait for nobody while a multiply-add is on its way: twice its latency of four.
 constexpr int64_t kSumsInFlight = 8;
-// Bytes of panels that are read while a multiply-add is on its way: what memory gives a core in its four cycles.
-constexpr int64_t kBytesInFlight = 32;
+// Bytes of panels that are read while a multiply-add is on its way: what memory gives a core in its four cycles, and what its own caches do.
+constexpr int64_t kBytesInFlight = 32, kNearBytesInFlight = 128;
 // Rows that are few: their panels are read as fast as memory gives them.
 constexpr int64_t kFewRows = 4;
 
@@ -72,11 +72,13 @@ public:
   }
 
   /// How many panels `rows` rows take at once: 1, or as many as have enough sums to read them fast enough. No more, for one panel is one stretch of memory, of
-  /// which the machine foresees the next lines; it does so less well of several.
+  /// which the machine foresees the next lines; it does so less well of several. Nothing is foreseen where panels are near: there sums are to be enough.
   int64_t panelsAtOnce(int64_t rows) const {
-    int64_t vectors = registers_.vectors, perPanel = vectors * (rows + (block_.group ? 1 : 0)); // sums and scales
-    int64_t enough = ceilDiv(kBytesInFlight, nr_ * static_cast<int64_t>(byteSize(block_.panelType)));
-    return std::max<int64_t>(1, std::min({enough, kSumsInFlight / (rows * vectors), (k_.target().vectorRegisters - 2) / perPanel}));
+    bool near = block_.panelsAreNear;
+    int64_t vectors = registers_.vectors, sums = rows * vectors, besides = vectors * ((near ? 1 : 0) + (block_.group ? 1 : 0)); // a panel's row, and its scales
+    int64_t enough = ceilDiv(near ? kNearBytesInFlight : kBytesInFlight, nr_ * static_cast<int64_t>(byteSize(block_.panelType)));
+    int64_t inFlight = near ? ceilDiv(kSumsInFlight, sums) : kSumsInFlight / sums;
+    return std::max<int64_t>(1, std::min({enough, inFlight, (k_.target().vectorRegisters - 2) / (sums + besides)}));
   }
 
   void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
@@ -95,23 +97,29 @@ public:
 
   /// Panels [first, last), at most panelsAtOnce(rows) of them, over the whole depth.
   void timesFew(int64_t rows, const Matrix& a, Value first, Value last, llvm::function_ref<Matrix(Value panel)> tileOf) const {
-    auto of = [&](Value begin, int64_t count) {
+    timesAtMost(panelsAtOnce(rows), first, last, [&](Value begin, int64_t count) {
       llvm::SmallVector<PanelOfTile> panels;
       for (int64_t i = 0; i < count; ++i) {
         Value panel = k_.add(begin, i);
         panels.push_back(panelAt(panel, k_.index(0), tileOf(panel)));
       }
       multiplyFew(k_, ofFew_, rows, a, panels, block_.depth, false);
-    };
-    int64_t most = panelsAtOnce(rows);
-    if (most == 1)
-      return of(first, 1);
-    k_.when(
-        k_.compare(ir::Predicate::EQ, k_.sub(last, first), k_.index(most)), [&]() -> Values { return of(first, most), Values(); },
-        [&]() -> Values { return k_.loop(first, last, k_.index(1), [&](Value panel) { of(panel, 1); }), Values(); });
+    });
   }
 
 private:
+  /// `most` panels at once, or, where [first, last) are fewer, halves of so many, as far as they go.
+  void timesAtMost(int64_t most, Value first, Value last, llvm::function_ref<void(Value begin, int64_t count)> times) const {
+    if (most == 1)
+      return times(first, 1);
+    int64_t half = ceilDiv(most, 2);
+    k_.when(
+        k_.compare(ir::Predicate::EQ, k_.sub(last, first), k_.index(most)), [&]() -> Values { return times(first, most), Values(); },
+        [&]() -> Values {
+          k_.loop(first, last, k_.index(half), [&](Value begin) { timesAtMost(half, begin, k_.min(k_.add(begin, half), last), times); });
+          return Values();
+        });
+  }
   PanelOfTile toTile(const Matrix& rows, Value panel, const Matrix& tile, Value scales = {}) const {
     return {rows, tile, scales, tile.base ? nullptr : block_.taker, panel};
   }

@@ -18,6 +18,7 @@ struct ProductBlock {
   DType panelType = dtype;
   Value scales = {}; // of codes: (.., groups, nr), the first panel's; `group` of the depth share one
   int64_t group = 0;
+  bool panelsAreNear = false;                      // in caches of a core's own
   llvm::function_ref<Value(Value row)> rowAt = {}; // in the place of a, for rows that are copied: where one begins, which is of rowType
   DType rowType = dtype;
   const SumsTaker* taker = nullptr; // in the place of `finished` where the whole depth is one slice
@@ -29,7 +30,7 @@ struct ProductBlock {
 
 /// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose
 /// sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the block. Few rows go through
-/// the whole depth of a panel, or of as many at once as are read as fast as memory gives them: what such a block takes is reading its panels.
+/// the whole depth of a panel, or of as many at once as are read as fast as memory gives them, or caches: what such a block takes is reading its panels.
 void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
                     llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
 

@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kLongest = 16; // pieces of kernels that read alone are one stretch
 constexpr int64_t kEnoughItems = 64;
+constexpr int64_t kLook = 256;               // elements of an item for each tensor
+constexpr int64_t kMostForLooks = 16 * 1024; // that it has for that reason: some microseconds
 
 } // namespace
 
@@ -24,6 +26,11 @@ mlir::DictionaryAttr scheduleUpdate(ir::KernelOp kernel, const CpuTarget& target
   int64_t longest = kLongest * schedule.block;
   while (schedule.block < longest && parts->elements() / (2 * schedule.block) >= kEnoughItems)
     schedule.block *= 2;
+  // An item looks at every tensor, which takes as long as some fifty elements: of many small ones that must be little beside its own share.
+  int64_t tensors = 0;
+  for (const TensorFamily& family : parts->families)
+    tensors += static_cast<int64_t>(family.members.size());
+  schedule.block = std::max(schedule.block, std::min(kLook * tensors, kMostForLooks));
   return schedule.toAttr(kernel.getContext());
 }
 

@@ -321,16 +321,17 @@ TEST(MatmulKernelShapes, fewRowsAreSeveralItems) {
     mlir::Value a = maker.tensor(DType::F32, {"m", "32"}), w = weights(maker, DType::F32, {columns, 32});
     return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
   };
+  int64_t nr = 0;
   auto itemsOf = [&](int64_t columns) {
     KernelMaker plain(*context), packed(*context);
-    int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt), columns)).getAs<mlir::IntegerAttr>("nr").getInt();
+    nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt), columns)).getAs<mlir::IntegerAttr>("nr").getInt();
     return LoadedKernel(write(packed, Weights(nr), columns), testTargets().back()).image().stages.back().items;
   };
   Size wide = itemsOf(2048), narrow = itemsOf(32);
   EXPECT_GE(wide.evaluate({{"m", 20}}), 8);
   EXPECT_LE(wide.evaluate({{"m", 20000}}), 20000 / 16);
   EXPECT_GE(narrow.evaluate({{"m", 65}}), 5);
-  EXPECT_LE(narrow.evaluate({{"m", 1}}), 2); // panels of 16 columns or more
+  EXPECT_EQ(narrow.evaluate({{"m", 1}}), 32 / nr); // a row is not cut, its panels are
   EXPECT_LE(narrow.evaluate({{"m", 20000}}), 20000 / 64);
 }
 
@@ -349,6 +350,28 @@ TEST(MatmulKernelShapes, manyCopiedRowsAreFewItems) {
   StageInfo stage = LoadedKernel(kernel, testTargets().back()).image().stages.back();
   EXPECT_GE(stage.items.evaluate({{"m", 20}}), 8);
   EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups);
+}
+
+/// A single block of copied rows is several items where the weight is packed already, too: else one thread has all of it.
+TEST(MatmulKernelShapes, aBlockOfCopiedRowsIsSeveralItems) {
+  auto context = makeContext();
+  std::string error;
+  for (const std::string& target : testTargets()) {
+    auto emitter = codegen::makeEmitter(target, error);
+    ASSERT_TRUE(emitter) << error;
+    auto write = [&](KernelMaker& maker, const Weights& weights) {
+      mlir::Value a = maker.tensor(DType::F32, {"m", "256"}), w = weights(maker, DType::F32, {256, 256});
+      return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
+    };
+    KernelMaker plain(*context), packed(*context);
+    auto schedule = emitter->chooseSchedule(write(plain, Weights(std::nullopt)));
+    auto field = [&](const char* name) { return schedule.getAs<mlir::IntegerAttr>(name).getInt(); };
+    ASSERT_EQ(field("pack_rows"), 1);
+    StageInfo stage = LoadedKernel(write(packed, Weights(field("nr"))), target).image().stages.back();
+    int64_t panels = 256 / field("nr"), groups = (panels + field("panels") - 1) / field("panels");
+    EXPECT_GE(stage.items.evaluate({{"m", 3}}), 4) << target;
+    EXPECT_EQ(stage.items.evaluate({{"m", 2 * field("row_block")}}), 2 * groups) << target;
+  }
 }
 
 /// Of the gradient of a weight, an item copies rows of both operands once for all that it multiplies: it is not narrow in one direction, and there are items

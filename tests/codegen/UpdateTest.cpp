@@ -202,6 +202,14 @@ TEST(Update, tinyTensorsShareItems) {
   EXPECT_EQ(LoadedKernel(kernel.op, testTargets().front()).image().stages.back().items.constant(), (3 * 300 + 63) / 64);
 }
 
+/// An item's own share outweighs looking at all tensors.
+TEST(Update, manySmallTensorsAreFewItems) {
+  Update update = descent(std::vector<int64_t>(60, 512));
+  ParsedKernel kernel = parseKernel("update", update.arguments, update.results, update.body);
+  check(kernel);
+  EXPECT_EQ(LoadedKernel(kernel.op, testTargets().front()).image().stages.back().items.constant(), 2);
+}
+
 /// Pieces of large tensors are longer, while there are items for many threads.
 TEST(Update, largeTensorsHaveLongPieces) {
   auto blockOf = [](int64_t elements) {
