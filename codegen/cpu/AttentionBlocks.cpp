@@ -6,21 +6,24 @@
 
 namespace moec::codegen::cpu {
 
-HeadPanels::HeadPanels(const AttentionPlan& plan, int64_t nr)
-    : keyPanels(Size::ceilDiv(plan.keys, nr)), keyElements(keyPanels * Size(plan.headDim * nr)), columnElements(0), columnPanels((plan.headDim + nr - 1) / nr) {
-  columnElements = plan.keys * Size(columnPanels * nr);
+HeadPanels::HeadPanels(const Size& keys, int64_t headDim, int64_t nr)
+    : keyPanels(Size::ceilDiv(keys, nr)), keyElements(keyPanels * Size(headDim * nr)), columnElements(0), columnPanels((headDim + nr - 1) / nr) {
+  columnElements = keys * Size(columnPanels * nr);
 }
 
-bool isShort(const AttentionPlan& plan, bool isGradient) {
-  constexpr int64_t most = 96;              // of keys, and twice as many queries
+Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
+  constexpr int64_t mostQueries = 2 * kMostShortKeys;
   constexpr int64_t mostProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
-  std::optional<int64_t> queries = plan.queries.constant(), keys = plan.keys.constant();
-  if (!queries || !keys || *keys > most || *queries > 2 * most)
-    return false;
+  const Size &queries = plan.queries, &keys = plan.keys;
   // k and v as panels, q and y; of a gradient k in both forms, dk and dv, q, dy and dq, and two matrices of scores.
-  int64_t elements = isGradient ? (5 * *keys + 3 * *queries) * plan.headDim + 2 * *queries * *keys : 2 * (*keys + *queries) * plan.headDim + *queries * *keys;
-  bool isCached = elements * static_cast<int64_t>(byteSize(sumType(plan.dtype))) <= kL2Bytes / 4 * 3;
-  return isCached && (plan.sharing() == 1 || plan.sharing() * *queries * *keys * plan.headDim <= mostProducts);
+  Size elements = isGradient ? (5 * keys + 3 * queries) * Size(plan.headDim) + 2 * queries * keys : 2 * (keys + queries) * Size(plan.headDim) + queries * keys;
+  auto beyond = [](const Size& size, int64_t most) { return Size::max(size - Size(most), 0); };
+  Size excess = beyond(keys, mostKeys) + beyond(queries, mostQueries) + beyond(bytesOf(sumType(plan.dtype), elements), kL2Bytes / 4 * 3);
+  if (isGradient) // without queries there is no turn that leaves zeros
+    excess = excess + Size::max(Size(1) - queries, 0);
+  if (plan.sharing() > 1)
+    excess = excess + beyond(queries * keys * Size(plan.sharing() * plan.headDim), mostProducts);
+  return Size(1) - Size::min(excess, 1);
 }
 
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {
