@@ -51,14 +51,13 @@ private:
 /// The sums that a kernel over rows gives beside: each item adds up its rows, and a stage behind adds up the items, in their order.
 class SumsOverRows {
 public:
-  /// `items` there are in the stage of the rows.
-  SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items);
+  /// `items` of at most `block` rows there are in the stage of the rows.
+  SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items, int64_t block);
 
-  /// In the stage, before the loop over an item's rows, and in it, behind what computes the row.
-  void startItem(Value item);
-  void addRow(Value item, Value row);
-  /// Where the row of a computed value is to lie until addRow().
-  Value scratchOf(size_t sum);
+  /// In the stage, behind the loop over an item's rows [first, last).
+  void addRows(Value item, Value first, Value last);
+  /// Where row `row` of a computed value is to lie until addRows(): all of an item do, for a sum that goes through memory row by row takes longer.
+  Value scratchOf(size_t sum, Value row);
   void joinStage();
 
   const std::vector<SumOfRows>& sums() const { return sums_; }
@@ -69,8 +68,9 @@ private:
   KernelBuilder& k_;
   std::vector<SumOfRows> sums_;
   Size items_;
+  int64_t block_;
   std::vector<unsigned> partials_; // workspaces (items, columns), f64
-  Values scratch_;                 // of computed rows
+  Values scratch_;                 // (block, columns) of computed rows
 };
 
 } // namespace moec::codegen::cpu
