@@ -75,7 +75,7 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   q.base = k.at(q.base, k.mul(block.first, q.stride), plan.dtype);
   if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
     q = copyRows(k, plan.dtype, rows, schedule_.queries, Size(plan.headDim), [&](Value row) { return k.at(q.base, k.mul(row, q.stride), plan.dtype); });
-  multiplyKeys(k, plan, registers_, rows, q, packed.rows, packed.keys, k.index(0), end, scores);
+  multiplyKeys(k, plan, registers_, block.first, rows, q, packed.rows, packed.keys, k.index(0), end, scores);
   Value inverses = scratch(schedule_.queries); // of the rows' sums
   int64_t inner = plan.heads * plan.headDim;
   auto placeOf = [&](Value query) { return k.add(k.mul(k.add(k.mul(block.batch, queries), query), inner), k.mul(block.head, plan.headDim)); };
@@ -95,13 +95,17 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
     Value start = k.mul(panel, nr);
     Value columns = plan.headDim % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.index(plan.headDim), start));
     Matrix v{k.at(packed.values, k.mul(start, keys), element_), k.index(nr)};
-    if (plan.headDim % nr == 0) {
+    bool isWhole = plan.headDim % nr == 0;
+    inCausalRows(k, plan, rows, [&](Value first, Value count) {
       HeadRows result(
-          k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, row)), start); },
-          [&](Value row, Value total) { return k.mul(total, k.broadcast(k.load(element_, k.at(inverses, row, element_)), lanes_)); });
-      return multiply(k, registers_, rows, scores, {v, {}, {}, &result, panel}, end, false);
-    }
-    multiply(k, registers_, rows, scores, v, end, tile, false);
+          k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, k.add(first, row))), start); },
+          [&](Value row, Value total) { return k.mul(total, k.broadcast(k.load(element_, k.at(inverses, k.add(first, row), element_)), lanes_)); });
+      PanelOfTile to{v, {k.at(tile.base, k.mul(first, nr), element_), tile.stride}, {}, isWhole ? &result : nullptr, panel};
+      Value seen = seenBy(k, plan, k.sub(k.add(block.first, k.add(first, count)), 1));
+      multiply(k, registers_, count, {k.at(scores.base, k.mul(first, scores.stride), element_), scores.stride}, to, seen, false);
+    });
+    if (isWhole)
+      return;
     k.loop(0, rows, 1, [&](Value row) {
       Value inverse = k.broadcast(k.load(element_, k.at(inverses, row, element_)), lanes_);
       Value place = placeOf(k.add(block.first, row));

@@ -102,8 +102,8 @@ void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, c
 
 } // namespace
 
-void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
-                  Value first, Value end, const Matrix& scores) {
+void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value query, Value rows, const Matrix& q, const Matrix& keys,
+                  Value panels, Value first, Value end, const Matrix& scores) {
   mlir::Type element = k.typeOf(registers.dtype);
   int64_t lanes = k.lanes(registers.dtype), nr = registers.width(k);
   // A vector of sums costs a multiply-add for each element of the depth, whatever it holds; a product of two rows a lanes-th of that and what adds its lanes.
@@ -113,8 +113,12 @@ void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlo
   Value whole = k.sub(all, k.choose(k.compare(ir::Predicate::LE, lone, k.index(lanes / 4)), lone, k.index(0)));
   auto scoresFrom = [&](Value key) { return Matrix{k.at(scores.base, k.sub(key, first), element), scores.stride}; };
   k.loop(first, k.min(whole, end), k.index(nr), [&](Value key) {
-    Matrix panel{k.at(panels, k.mul(key, plan.headDim), element), k.index(nr)};
-    multiply(k, registers, rows, q, panel, k.index(plan.headDim), scoresFrom(key), false);
+    Matrix panel{k.at(panels, k.mul(key, plan.headDim), element), k.index(nr)}, to = scoresFrom(key);
+    if (!plan.causal)
+      return multiply(k, registers, rows, q, panel, k.index(plan.headDim), to, false);
+    Value unseen = k.max(k.index(0), k.sub(firstWhoSees(k, plan, key), query)), row = k.min(rows, k.mul(k.div(unseen, kCausalRows), kCausalRows));
+    multiply(k, registers, k.sub(rows, row), {k.at(q.base, k.mul(row, q.stride), element), q.stride}, panel, k.index(plan.headDim),
+             {k.at(to.base, k.mul(row, to.stride), element), to.stride}, false);
   });
   if (KernelBuilder::constantOf(k.sub(all, whole)) != 0)
     k.when(k.compare(ir::Predicate::LT, whole, end), [&] { multiplyLoneKeys(k, plan, rows, q, keys, whole, end, scoresFrom(whole)); });
@@ -123,6 +127,16 @@ void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlo
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query) {
   Value keys = k.size(plan.keys);
   return plan.causal ? k.max(k.index(0), k.min(keys, k.add(k.add(query, 1), k.sub(keys, k.size(plan.queries))))) : keys;
+}
+
+Value firstWhoSees(KernelBuilder& k, const AttentionPlan& plan, Value key) {
+  return plan.causal ? k.max(k.index(0), k.sub(key, k.sub(k.size(plan.keys), k.size(plan.queries)))) : k.index(0);
+}
+
+void inCausalRows(KernelBuilder& k, const AttentionPlan& plan, Value rows, llvm::function_ref<void(Value first, Value count)> multiplies) {
+  if (!plan.causal)
+    return multiplies(k.index(0), rows);
+  k.loop(0, rows, kCausalRows, [&](Value first) { multiplies(first, k.min(k.index(kCausalRows), k.sub(rows, first))); });
 }
 
 Value keyHeadOf(KernelBuilder& k, const AttentionPlan& plan, Value batch, Value head) {
@@ -134,6 +148,16 @@ Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value quer
     return {};
   Value row = plan.bias->ofAllHeads ? query : k.add(k.mul(head, k.size(plan.queries)), query);
   return k.at(k.input(plan.bias->input), k.mul(row, k.size(plan.keys)), plan.dtype);
+}
+
+void zeroUnseen(KernelBuilder& k, const AttentionPlan& plan, Value row, Value seen, Value end) {
+  if (!plan.causal)
+    return;
+  DType computed = sumType(plan.dtype);
+  mlir::Type element = k.typeOf(computed);
+  int64_t lanes = k.lanes(computed);
+  Value zeros = k.zero(k.vectorOf(element, lanes));
+  k.loop(k.mul(k.div(k.add(seen, lanes - 1), lanes), lanes), end, k.index(lanes), [&](Value i) { k.store(zeros, k.at(row, i, element)); });
 }
 
 SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias, Value draw) {
@@ -154,7 +178,7 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
   })[0];
   Value highest = k.largestLane(most);
   most = k.broadcast(highest, lanes);
-  Value sum = k.loop(zero, end, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
+  Value sum = k.loop(zero, seen, step, {k.zero(vector)}, [&](Value i, const Values& carried) {
     Value place = k.at(scores, i, element);
     Value s = k.load(vector, place);
     if (!bias) // otherwise it has its scale
@@ -163,6 +187,7 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
     k.store(draw ? k.mul(power, dropoutFactors(k, plan, k.add(draw, i), inside(i))) : power, place);
     return Values{k.add(carried[0], power)};
   })[0];
+  zeroUnseen(k, plan, scores, seen, end);
   return {highest, k.sumLanes(sum)};
 }
 

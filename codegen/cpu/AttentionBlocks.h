@@ -58,15 +58,26 @@ void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const 
 
 /// scores (rows, keys [first, end)) = q (rows, Dh) times a head's keys, from their panels; `first` begins one. Where few of them stand behind the last whole
 /// vector, as a class token's behind those of patches, they are multiplied from their rows `keys`, one by one: zeros stand behind them up to the vector's end.
-void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
-                  Value first, Value end, const Matrix& scores);
+/// `query`: of the first row. Rows of causal attention that see none of a panel are left out.
+void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value query, Value rows, const Matrix& q, const Matrix& keys,
+                  Value panels, Value first, Value end, const Matrix& scores);
 
 /// Keys that a query sees.
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query);
+/// The first query that sees a key.
+Value firstWhoSees(KernelBuilder& k, const AttentionPlan& plan, Value key);
+/// Rows of queries or keys that causal attention multiplies with what the last or the first of them sees. No schedule has a say: bits are those of as many
+/// zeros where what they are multiplied with is not finite.
+inline constexpr int64_t kCausalRows = 12;
+/// `multiplies(first, count)` for pieces of `rows` rows: all, or of causal attention each kCausalRows.
+void inCausalRows(KernelBuilder& k, const AttentionPlan& plan, Value rows, llvm::function_ref<void(Value first, Value count)> multiplies);
 /// The head of k and v, among all of the batch, that serves a head of q.
 Value keyHeadOf(KernelBuilder& k, const AttentionPlan& plan, Value batch, Value head);
 /// Where the bias of a head's query stands; null without a bias.
 Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value query);
+
+/// Zeros in the vectors of a row up to `end` that have none of the first `seen` keys.
+void zeroUnseen(KernelBuilder& k, const AttentionPlan& plan, Value row, Value seen, Value end);
 
 /// The row's highest score, and the sum of its exponentials: one element each.
 struct SoftmaxSums {

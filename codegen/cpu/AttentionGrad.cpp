@@ -88,7 +88,7 @@ private:
     double scale;
     Value tiles, batch, head;
   };
-  void addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value count, Value isFirst, Value isLast);
+  void addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value query, Value count, Value isFirst, Value isLast);
   void zeroRows(Value tiles, Value first, Value last);
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
@@ -186,8 +186,8 @@ Matrix AttentionGradWriter::queryRows(const Slice& slice, const QueryBlock& bloc
 void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed) {
   Value queries = k.size(plan.queries);
   auto rowsOf = [&](const Slice& slice) { return headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())); };
-  multiplyKeys(k, plan, registers, block.rows, block.q, rowsOf(plan.k), packed.keys, k.index(0), block.end, block.powers);
-  multiplyKeys(k, plan, registers, block.rows, block.dy, rowsOf(plan.v), packed.values, k.index(0), block.end, block.scores);
+  multiplyKeys(k, plan, registers, block.first, block.rows, block.q, rowsOf(plan.k), packed.keys, k.index(0), block.end, block.powers);
+  multiplyKeys(k, plan, registers, block.first, block.rows, block.dy, rowsOf(plan.v), packed.values, k.index(0), block.end, block.scores);
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
@@ -211,12 +211,21 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
           fetchNextHead(k, plan, *slice, slice == &plan.v ? plan.keys : plan.queries, batch, head, plan.heads, k.add(block.first, row), k.add(start, column),
                         1);
     };
-    if (plan.headDim % schedule.nr == 0) {
-      HeadRows result(k, plan.dtype, k.output(gradients.dq->input), resultOf, scaled, fetchNext);
-      Matrix columns{k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)};
-      return multiply(k, registers, block.rows, block.scores, {columns, {}, {}, &result, panel}, block.end, false);
-    }
-    multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
+    bool isWhole = plan.headDim % schedule.nr == 0;
+    inCausalRows(k, plan, block.rows, [&](Value first, Value count) {
+      HeadRows result(
+          k, plan.dtype, k.output(gradients.dq->input), [&](Value row) { return resultOf(k.add(first, row)); }, scaled,
+          [&](Value row, int64_t column) { fetchNext(k.add(first, row), column); });
+      PanelOfTile to{{k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)},
+                     {k.at(tile.base, k.mul(first, schedule.nr), element), tile.stride},
+                     {},
+                     isWhole ? &result : nullptr,
+                     panel};
+      Value seen = seenBy(k, plan, k.sub(k.add(block.first, k.add(first, count)), 1));
+      multiply(k, registers, count, {k.at(block.scores.base, k.mul(first, block.scores.stride), element), block.scores.stride}, to, seen, false);
+    });
+    if (isWhole)
+      return;
     k.loop(0, block.rows, 1, [&](Value row) {
       Value place = resultOf(row);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
@@ -231,8 +240,8 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
   Value powers = k.at(block.powers.base, k.mul(row, block.powers.stride), element), scores = k.at(block.scores.base, k.mul(row, block.scores.stride), element);
   SoftmaxSums softmax = softmaxRow(k, plan, powers, seen, block.end, bias);
   Value inverse = k.div(k.real(element, 1), softmax.sum), zero = k.index(0);
-  // Behind `seen` the exponentials are zeros.
-  Value delta = k.loop(zero, block.end, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
+  // Of the vector in which `seen` ends, the exponentials behind it are zeros.
+  Value delta = k.loop(zero, seen, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
     Value score = vectorAt(scores, i);
     if (draw) {
       Value factors = dropoutFactors(k, plan, k.add(draw, i), k.mask(k.sub(seen, i), lanes));
@@ -251,7 +260,8 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
   }
   inverse = k.broadcast(inverse, lanes);
   delta = k.broadcast(delta, lanes);
-  k.loop(zero, block.end, k.index(lanes), [&](Value i) {
+  zeroUnseen(k, plan, scores, seen, block.end);
+  k.loop(zero, seen, k.index(lanes), [&](Value i) {
     Value share = k.mul(vectorAt(powers, i), inverse), score = k.mul(share, k.sub(vectorAt(scores, i), delta));
     k.store(score, k.at(scores, i, element));
     if (block.isAll())
@@ -316,7 +326,7 @@ Matrix AttentionGradWriter::turnRows(const Slice& slice, Value batch, Value head
 void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles) {
   Value keyHead = keyHeadOf(k, plan, batch, head), end = k.add(turn.firstKey, turn.keys);
   auto times = [&](const Matrix& rows, const Slice& slice, unsigned panelsHere, const Matrix& result) {
-    multiplyKeys(k, plan, registers, turn.rows, rows, headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())),
+    multiplyKeys(k, plan, registers, turn.first, turn.rows, rows, headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())),
                  panelsOf(panelsHere, panels.keyElements, keyHead), turn.firstKey, end, result);
   };
   times(turn.q, plan.k, keyPanels, turn.powers);
@@ -335,18 +345,23 @@ void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Ma
 }
 
 /// addProduct of the first and the last turn too: sums start from nothing where `isFirst`, and go to the result where `isLast`. One turn of all has neither,
-/// and no tiles.
-void AttentionGradWriter::addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value count, Value isFirst, Value isLast) {
-  Value factor = k.real(k.vectorOf(element, lanes), sums.scale);
+/// and no tiles. `query` is the turn's first.
+void AttentionGradWriter::addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value query, Value count, Value isFirst,
+                                  Value isLast) {
+  Value factor = k.real(k.vectorOf(element, lanes), sums.scale), firstKey = k.mul(sums.batch, k.size(plan.keys));
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
-    Value start = k.mul(panel, schedule.nr), firstKey = k.mul(sums.batch, k.size(plan.keys));
-    HeadRows to(
-        k, plan.dtype, k.output(sums.result.input), [&](Value key) { return placeOf(sums.result, k.add(firstKey, key), sums.head, start); },
-        [&](Value, Value sum) { return sums.scale == 1 ? sum : k.mul(sum, factor); });
-    PanelOfTile columns{{k.at(rows.base, start, element), rows.stride}, {}, {}, &to, panel, isLast};
-    if (sums.tiles)
-      columns.tile = {k.at(sums.tiles, k.mul(panel, schedule.keys * schedule.nr), element), k.index(schedule.nr)};
-    multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, columns, count, static_cast<bool>(sums.tiles), isFirst);
+    Value start = k.mul(panel, schedule.nr);
+    inCausalRows(k, plan, keys, [&](Value first, Value piece) {
+      HeadRows to(
+          k, plan.dtype, k.output(sums.result.input), [&](Value key) { return placeOf(sums.result, k.add(firstKey, k.add(first, key)), sums.head, start); },
+          [&](Value, Value sum) { return sums.scale == 1 ? sum : k.mul(sum, factor); });
+      Value unseen = k.max(k.index(0), k.sub(firstWhoSees(k, plan, first), query)); // rows that see none of them
+      PanelOfTile columns{{k.at(rows.base, k.add(k.mul(unseen, rows.stride), start), element), rows.stride}, {}, {}, &to, panel, isLast};
+      if (sums.tiles)
+        columns.tile = {k.at(sums.tiles, k.mul(k.add(k.mul(panel, schedule.keys), first), schedule.nr), element), k.index(schedule.nr)};
+      Matrix ofKeys{k.at(weights.base, k.add(k.mul(unseen, weights.stride), first), element), k.index(1), weights.stride};
+      multiply(k, registers, piece, ofKeys, columns, k.sub(count, unseen), static_cast<bool>(sums.tiles), isFirst);
+    });
   });
 }
 
@@ -373,8 +388,11 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
     auto ofRow = [&](Kept which) { return k.broadcast(k.load(element, k.at(kept, k.index(which), element)), lanes); };
     Value most = ofRow(kMost), inverse = ofRow(kInverse), delta = ofRow(kDelta);
     Value powers = k.at(turn.powers.base, k.mul(row, turn.powers.stride), element), scores = k.at(turn.scores.base, k.mul(row, turn.scores.stride), element);
-    Value bias = biasOf(k, plan, head, query), seen = k.sub(seenBy(k, plan, query), turn.firstKey), draw = drawOf(k, plan, batchHead, query);
-    k.loop(k.index(0), turn.keys, k.index(lanes), [&](Value i) {
+    Value bias = biasOf(k, plan, head, query), draw = drawOf(k, plan, batchHead, query);
+    Value seen = k.max(k.index(0), k.min(turn.keys, k.sub(seenBy(k, plan, query), turn.firstKey)));
+    zeroUnseen(k, plan, powers, seen, turn.keys);
+    zeroUnseen(k, plan, scores, seen, turn.keys);
+    k.loop(k.index(0), seen, k.index(lanes), [&](Value i) {
       Value s = k.mul(vectorAt(powers, i), k.real(vector, plan.scale)), inside = k.mask(k.sub(seen, i), lanes);
       if (bias)
         s = k.add(s, k.loadElements(plan.dtype, k.at(bias, k.add(turn.firstKey, i), plan.dtype), lanes, inside));
@@ -453,7 +471,7 @@ void AttentionGradWriter::headStage() {
               k.bitAnd(k.compare(ir::Predicate::EQ, share, k.index(plan.sharing() - 1)), k.compare(ir::Predicate::GE, k.add(first, schedule.turn), queries));
         }
         auto add = [&](const Slice& result, double scale, Value tiles, const Matrix& weights, const Matrix& rows) {
-          isWhole ? addLast({result, scale, tiles, batch, ofKeys}, weights, block.end, rows, block.rows, isFirst, isLast)
+          isWhole ? addLast({result, scale, tiles, batch, ofKeys}, weights, block.end, rows, first, block.rows, isFirst, isLast)
                   : addProduct(weights, block.end, rows, block.rows, tiles);
         };
         if (gradients.dk)
