@@ -147,7 +147,7 @@ void AttentionWriter::packAndQueryStages() {
 void AttentionWriter::headStage() {
   KernelBuilder& k = k_;
   const AttentionPlan& plan = plan_;
-  HeadPanels most(mostShortKeys(plan), plan.headDim, schedule_.nr);
+  HeadPanels most(mostShortKeys(plan, /*isGradient=*/false), plan.headDim, schedule_.nr);
   k.stage(plan.batch * Size(plan.keyHeads) * ofHeads_, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value keyHead) {
     Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads);
     Packed packed{scratch(most.keyElements), scratch(most.columnElements), keyRows(keyHead)};

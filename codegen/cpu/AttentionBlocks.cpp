@@ -11,19 +11,34 @@ HeadPanels::HeadPanels(const Size& keys, int64_t headDim, int64_t nr)
   columnElements = keys * Size(columnPanels * nr);
 }
 
+namespace {
+constexpr int64_t kShortBytes = kL2Bytes / 4 * 3;
+// Rows of keys that are held in one form or another: k and v as panels; of a gradient k in both forms, dk and dv too.
+int64_t formsOfKeys(bool isGradient) { return isGradient ? 5 : 2; }
+} // namespace
+
 Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
-  constexpr int64_t mostQueries = 2 * kMostShortKeys;
-  constexpr int64_t mostProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
+  constexpr int64_t fewQueries = 2 * kFewKeys;
+  constexpr int64_t fewProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
+  constexpr int64_t manyItems = 64;        // a few for each of many threads
   const Size &queries = plan.queries, &keys = plan.keys;
-  // k and v as panels, q and y; of a gradient k in both forms, dk and dv, q, dy and dq, and two matrices of scores.
-  Size elements = isGradient ? (5 * keys + 3 * queries) * Size(plan.headDim) + 2 * queries * keys : 2 * (keys + queries) * Size(plan.headDim) + queries * keys;
   auto beyond = [](const Size& size, int64_t most) { return Size::max(size - Size(most), 0); };
-  Size excess = beyond(keys, mostKeys) + beyond(queries, mostQueries) + beyond(bytesOf(sumType(plan.dtype), elements), kL2Bytes / 4 * 3);
+  // Scores, q and y, and of a gradient dy and dq, are of all queries, or of 48 of many: chooseAttentionGrad().
+  Size atOnce = Size::min(queries, kFewKeys) - Size(48) * Size::min(beyond(queries, kFewKeys), 1);
+  Size elements = (Size(formsOfKeys(isGradient)) * keys + Size(isGradient ? 3 : 2) * atOnce) * Size(plan.headDim) + Size(isGradient ? 2 : 1) * atOnce * keys;
+  Size excess = beyond(keys, mostKeys) + beyond(queries, 2 * mostKeys) + beyond(bytesOf(sumType(plan.dtype), elements), kShortBytes);
   if (isGradient) // without queries there is no turn that leaves zeros
     excess = excess + Size::max(Size(1) - queries, 0);
+  Size work = beyond(keys, kFewKeys) + beyond(queries, fewQueries);
   if (plan.sharing() > 1)
-    excess = excess + beyond(queries * keys * Size(plan.sharing() * plan.headDim), mostProducts);
+    work = work + beyond(queries * keys * Size(plan.sharing() * plan.headDim), fewProducts);
+  excess = excess + Size::min(work, 1) * Size::max(Size(manyItems) - plan.batch * Size(plan.keyHeads), 0);
   return Size(1) - Size::min(excess, 1);
+}
+
+int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient) {
+  int64_t bytes = formsOfKeys(isGradient) * plan.headDim * bytesOfSum(plan.dtype);
+  return plan.keys.constant().value_or(std::clamp<int64_t>(kShortBytes / bytes, 1, kMostShortKeys));
 }
 
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {

@@ -14,15 +14,15 @@ struct HeadPanels {
   HeadPanels(const Size& keys, int64_t headDim, int64_t nr);
 };
 
-/// Keys that one item may do all of, at most.
-inline constexpr int64_t kMostShortKeys = 96;
+/// Keys that one item may do all of, at most, and those that it may do all of however few items there are.
+inline constexpr int64_t kMostShortKeys = 256, kFewKeys = 96;
 
-/// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and the heads that share
-/// the keys are not so much work that threads would lack pieces. 1 or 0, of which a call's sizes decide where they are not known before: a kernel then has the
-/// stages of both, and the ones or the others have no items. Both give the same bits.
+/// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and items are so many, or
+/// so little work, that threads do not lack pieces. 1 or 0, of which a call's sizes decide where they are not known before: a kernel then has the stages of
+/// both, and the ones or the others have no items. Both give the same bits.
 Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys = kMostShortKeys);
-/// Keys of what is short, at most.
-inline int64_t mostShortKeys(const AttentionPlan& plan, int64_t mostKeys = kMostShortKeys) { return plan.keys.constant().value_or(mostKeys); }
+/// Keys of what is short, at most: as many as are known, or as L2 holds.
+int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient);
 
 /// Rows of one head: (N, Dh) inside (B, N, width).
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);

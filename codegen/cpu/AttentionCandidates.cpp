@@ -32,8 +32,7 @@ constexpr int64_t kManyKeys = 4096;    // what a number of keys counts as that i
 bool mayBeShort(const AttentionPlan& plan, bool isGradient) { return isShort(plan, isGradient).constant() != 0; }
 
 /// A short head's keys and values as panels: HeadPanels.
-Elements panelsOf(const AttentionPlan& plan, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
-  int64_t keys = mostShortKeys(plan);
+Elements panelsOf(const AttentionPlan& plan, int64_t keys, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
   return Elements(upTo(keys, nr)) * plan.headDim * ofKeys + Elements(keys) * upTo(plan.headDim, nr) * ofColumns;
 }
 
@@ -42,7 +41,8 @@ int64_t scratchOf(const AttentionPlan& plan, const AttentionSchedule& s) {
   Elements row = spread(upTo(plan.keys.constant().value_or(kManyKeys), s.nr), plan.dtype) + 1 + s.nr;
   if (plan.dtype == DType::BF16)
     row += spread(plan.headDim, plan.dtype);
-  return scratchBytes(s.queries * row + (mayBeShort(plan, /*isGradient=*/false) ? panelsOf(plan, s.nr, 1, 1) : 0), plan.dtype);
+  return scratchBytes(s.queries * row + (mayBeShort(plan, /*isGradient=*/false) ? panelsOf(plan, mostShortKeys(plan, /*isGradient=*/false), s.nr, 1, 1) : 0),
+                      plan.dtype);
 }
 
 /// Bytes of a worker: AttentionGrad.cpp, the stage that takes most.
@@ -52,7 +52,8 @@ int64_t scratchOf(const AttentionGradPlan& gradients, const AttentionGradSchedul
   Elements ofRow = spread(columns, plan.dtype), tile = Elements(std::max(s.queries, s.turn)) * s.nr, sums = Elements(2) * s.keys * columns;
   Elements queries = s.queries * ((gradients.dbias ? 3 : 2) * spread(upTo(keys, s.nr), plan.dtype) + 2 * ofRow) + tile;
   Elements ofKeys = 2 * s.turn * (spread(s.keys, plan.dtype) + ofRow) + sums;
-  Elements head = panelsOf(plan, s.nr, 2, 1) + sums + (2 * s.turn + 1) * spread(mostShortKeys(plan) + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
+  int64_t few = mostShortKeys(plan, /*isGradient=*/true);
+  Elements head = panelsOf(plan, few, s.nr, 2, 1) + Elements(2) * few * columns + (2 * s.turn + 1) * spread(few + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
   return scratchBytes(std::max({queries, ofKeys, mayBeShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
 }
 

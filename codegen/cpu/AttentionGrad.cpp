@@ -51,7 +51,8 @@ private:
   void packStage();
   void queryStage();
   void keyStage();
-  int64_t mostKeys() const { return std::min(schedule.keys, kMostShortKeys); }
+  /// A schedule of narrower blocks than the cost model's has them for all.
+  int64_t mostKeys() const { return schedule.keys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : schedule.keys; }
   Size ofBlocks() const { return Size(1) - ofHeads; }
 
   /// Of a head of keys: its keys and values as panels (panel, Dh, nr), its keys as panels (column panel, Nk, nr).
@@ -119,6 +120,7 @@ private:
   int64_t lanes;
   RegisterBlock registers;
   Size ofHeads;                                                          // 1 where an item makes all of a head of keys, and nobody makes it again; else 0
+  int64_t tileKeys = 0;                                                  // rows of the stage's tiles
   unsigned keyPanels = 0, valuePanels = 0, keyColumns = 0, keptRows = 0; // workspaces
 };
 
@@ -288,6 +290,7 @@ void AttentionGradWriter::keyStage() {
   if (!gradients.dk && !gradients.dv)
     return;
   Size blocks = Size::ceilDiv(plan.keys, schedule.keys), heads = plan.batch * Size(plan.keyHeads);
+  tileKeys = schedule.keys;
   k.stage(heads * blocks * ofBlocks(), plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(8 * plan.headDim), [&](Value item) {
     Value keyHead = k.div(item, k.size(blocks)), batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads);
     Turn turn;
@@ -340,7 +343,7 @@ void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Val
 void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles) {
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, k.mul(panel, schedule.nr), element), rows.stride}, count,
-             {k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element), k.index(schedule.nr)}, true);
+             {k.at(tiles, k.mul(panel, tileKeys * schedule.nr), element), k.index(schedule.nr)}, true);
   });
 }
 
@@ -358,7 +361,7 @@ void AttentionGradWriter::addLast(const KeySums& sums, const Matrix& weights, Va
       Value unseen = k.max(k.index(0), k.sub(firstWhoSees(k, plan, first), query)); // rows that see none of them
       PanelOfTile columns{{k.at(rows.base, k.add(k.mul(unseen, rows.stride), start), element), rows.stride}, {}, {}, &to, panel, isLast};
       if (sums.tiles)
-        columns.tile = {k.at(sums.tiles, k.mul(k.add(k.mul(panel, schedule.keys), first), schedule.nr), element), k.index(schedule.nr)};
+        columns.tile = {k.at(sums.tiles, k.mul(k.add(k.mul(panel, tileKeys), first), schedule.nr), element), k.index(schedule.nr)};
       Matrix ofKeys{k.at(weights.base, k.add(k.mul(unseen, weights.stride), first), element), k.index(1), weights.stride};
       multiply(k, registers, piece, ofKeys, columns, k.sub(count, unseen), static_cast<bool>(sums.tiles), isFirst);
     });
@@ -369,15 +372,15 @@ void AttentionGradWriter::addLast(const KeySums& sums, const Matrix& weights, Va
 void AttentionGradWriter::zeroRows(Value tiles, Value first, Value last) {
   Value zeros = k.zero(k.vectorOf(element, lanes));
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
-    Value start = k.mul(panel, schedule.keys * schedule.nr);
+    Value start = k.mul(panel, tileKeys * schedule.nr);
     k.loop(k.add(start, k.mul(first, schedule.nr)), k.add(start, k.mul(last, schedule.nr)), k.index(lanes),
            [&](Value i) { k.store(zeros, k.at(tiles, i, element)); });
   });
 }
 
 Value AttentionGradWriter::zeroTiles() {
-  Value tiles = k.scratch(bytesOf(computed, schedule.keys * columns()));
-  zeroRows(tiles, k.index(0), k.index(schedule.keys));
+  Value tiles = k.scratch(bytesOf(computed, tileKeys * columns()));
+  zeroRows(tiles, k.index(0), k.index(tileKeys));
   return tiles;
 }
 
@@ -413,7 +416,7 @@ void AttentionGradWriter::storeKeys(const Slice& result, Value tiles, Value batc
   Value factor = k.real(k.vectorOf(element, lanes), scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
-    Value tile = k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element);
+    Value tile = k.at(tiles, k.mul(panel, tileKeys * schedule.nr), element);
     k.loop(0, keys, 1, [&](Value key) {
       Value place = placeOf(result, k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), head, start);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
@@ -428,8 +431,9 @@ void AttentionGradWriter::storeKeys(const Slice& result, Value tiles, Value batc
 
 void AttentionGradWriter::headStage() {
   Size heads = plan.batch * Size(plan.keyHeads);
-  int64_t most = mostShortKeys(plan, mostKeys()), stride = most + schedule.nr; // up to whole panels
+  int64_t most = mostShortKeys(plan, /*isGradient=*/true), stride = most + schedule.nr; // up to whole panels
   stride = (stride + line() - 1) / line() * line() + line();
+  tileKeys = most;
   HeadPanels mostPanels(most, plan.headDim, schedule.nr);
   k.stage(heads * ofHeads, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(10 * plan.headDim), [&](Value keyHead) {
     Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads), queries = k.size(plan.queries), keys = k.size(plan.keys);
@@ -444,7 +448,7 @@ void AttentionGradWriter::headStage() {
       if (!isWhole)
         return zeroTiles();
       // Of keys that the first turn does not see.
-      Value tiles = scratch(schedule.keys * columns()), unseen = seenBy(k, plan, k.sub(k.min(k.index(schedule.turn), queries), 1));
+      Value tiles = scratch(tileKeys * columns()), unseen = seenBy(k, plan, k.sub(k.min(k.index(schedule.turn), queries), 1));
       if (plan.causal)
         zeroRows(tiles, unseen, keys);
       return tiles;
