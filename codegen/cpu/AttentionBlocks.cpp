@@ -12,7 +12,6 @@ HeadPanels::HeadPanels(const Size& keys, int64_t headDim, int64_t nr)
 }
 
 namespace {
-constexpr int64_t kShortBytes = kL2Bytes / 4 * 3;
 // Rows of keys that are held in one form or another: k and v as panels; of a gradient k in both forms, dk and dv too.
 int64_t formsOfKeys(bool isGradient) { return isGradient ? 5 : 2; }
 } // namespace
@@ -26,7 +25,7 @@ Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
   // Scores, q and y, and of a gradient dy and dq, are of all queries, or of 48 of many: chooseAttentionGrad().
   Size atOnce = Size::min(queries, kFewKeys) - Size(48) * Size::min(beyond(queries, kFewKeys), 1);
   Size elements = (Size(formsOfKeys(isGradient)) * keys + Size(isGradient ? 3 : 2) * atOnce) * Size(plan.headDim) + Size(isGradient ? 2 : 1) * atOnce * keys;
-  Size excess = beyond(keys, mostKeys) + beyond(queries, 2 * mostKeys) + beyond(bytesOf(sumType(plan.dtype), elements), kShortBytes);
+  Size excess = beyond(keys, mostKeys) + beyond(queries, 2 * mostKeys) + beyond(bytesOf(sumType(plan.dtype), elements), kL2Bytes);
   if (isGradient) // without queries there is no turn that leaves zeros
     excess = excess + Size::max(Size(1) - queries, 0);
   Size work = beyond(keys, kFewKeys) + beyond(queries, fewQueries);
@@ -38,7 +37,7 @@ Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
 
 int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient) {
   int64_t bytes = formsOfKeys(isGradient) * plan.headDim * bytesOfSum(plan.dtype);
-  return plan.keys.constant().value_or(std::clamp<int64_t>(kShortBytes / bytes, 1, kMostShortKeys));
+  return plan.keys.constant().value_or(std::clamp<int64_t>(kL2Bytes / bytes, 1, kMostShortKeys));
 }
 
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {

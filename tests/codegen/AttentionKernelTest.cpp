@@ -250,8 +250,8 @@ TEST(AttentionKernels, oneItemDoesAHeadOfKeysWhereThatIsLittle) {
   EXPECT_EQ(stages(DType::F32, 64, 64, 8, 8, 64), 1u);
   EXPECT_EQ(stages(DType::F32, 64, 64, 8, 4, 64), 1u);
   EXPECT_EQ(stages(DType::F32, 64, 64, 8, 1, 64), 2u) << "one item would do all heads";
-  EXPECT_EQ(stages(DType::F32, 190, 96, 1, 1, 192), 1u);
-  EXPECT_EQ(stages(DType::F64, 190, 96, 1, 1, 192), 2u) << "twice the bytes";
+  EXPECT_EQ(stages(DType::F32, 190, 96, 1, 1, 256), 1u);
+  EXPECT_EQ(stages(DType::F64, 190, 96, 1, 1, 256), 2u) << "twice the bytes";
   EXPECT_EQ(stages(DType::F32, 128, 128, 64, 64, 32), 1u);
   EXPECT_EQ(stages(DType::F32, 128, 128, 60, 60, 32), 2u) << "much work, and few items of it";
   EXPECT_EQ(stages(DType::F32, 300, 300, 64, 64, 32), 2u) << "many keys";
