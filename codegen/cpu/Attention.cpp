@@ -1,7 +1,8 @@
 // moe.kernel of kind `attention`: softmax(scale q k^T + bias) v per head, both products by the micro-kernel.
-//   stage 0, for each (batch, head of keys, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
-//   stage 1, for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, times 1 / their sums
-// Of few queries and keys, one stage, for each (batch, head of keys): both, with the panels in scratch.
+//   of few queries and keys, one stage, for each (batch, head of keys): both of what follows, with the panels in scratch
+//   of others, first for each (batch, head of keys, panel of keys): keys as panels (panel, Dh, nr), their rows of v as panels (column panel, Nk, nr)
+//   then for each (batch, head, block of queries): scores (queries, Nk) in scratch, their exponentials, times v, times 1 / their sums
+// Where a call alone knows how many there are, it decides which of the stages have items.
 #include "codegen/cpu/AttentionBlocks.h"
 #include "codegen/cpu/Kernels.h"
 
@@ -11,13 +12,22 @@ namespace {
 class AttentionWriter {
 public:
   AttentionWriter(KernelBuilder& k, const AttentionPlan& plan, const AttentionSchedule& schedule)
-      : k_(k), plan_(plan), schedule_(schedule), panels_(plan, schedule.nr), computed_(sumType(plan.dtype)), element_(k.typeOf(computed_)),
-        lanes_(k.lanes(computed_)), registers_{computed_, schedule.rows, schedule.nr / lanes_} {}
+      : k_(k), plan_(plan), schedule_(schedule), panels_(plan.keys, plan.headDim, schedule.nr), computed_(sumType(plan.dtype)), element_(k.typeOf(computed_)),
+        lanes_(k.lanes(computed_)), registers_{computed_, schedule.rows, schedule.nr / lanes_}, ofHeads_(isShort(plan, /*isGradient=*/false)) {}
 
-  void headStage();
-  void packAndQueryStages();
+  void write() {
+    if (ofHeads_.constant() != 1)
+      addWorkspaces();
+    if (ofHeads_.constant() != 0)
+      headStage();
+    if (ofHeads_.constant() != 1)
+      packAndQueryStages();
+  }
 
 private:
+  void addWorkspaces();
+  void headStage();
+  void packAndQueryStages();
   /// Of a head of keys: its keys as panels (panel, Dh, nr), its values as panels (column panel, Nk, nr).
   struct Packed {
     Value keys, values;
@@ -41,6 +51,8 @@ private:
   mlir::Type element_;
   int64_t lanes_;
   RegisterBlock registers_;
+  Size ofHeads_;                               // 1 where an item does all of a head of keys, else 0
+  unsigned packedKeys_ = 0, packedValues_ = 0; // workspaces
 };
 
 void AttentionWriter::pack(const Packed& to, Value batch, Value head, Value panel) {
@@ -63,7 +75,7 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   q.base = k.at(q.base, k.mul(block.first, q.stride), plan.dtype);
   if (plan.dtype == DType::BF16) // widened once, not for each panel of keys
     q = copyRows(k, plan.dtype, rows, schedule_.queries, Size(plan.headDim), [&](Value row) { return k.at(q.base, k.mul(row, q.stride), plan.dtype); });
-  multiplyKeys(k, plan, registers_, rows, q, packed.rows, packed.keys, k.index(0), end, scores);
+  multiplyKeys(k, plan, registers_, block.first, rows, q, packed.rows, packed.keys, k.index(0), end, scores);
   Value inverses = scratch(schedule_.queries); // of the rows' sums
   int64_t inner = plan.heads * plan.headDim;
   auto placeOf = [&](Value query) { return k.add(k.mul(k.add(k.mul(block.batch, queries), query), inner), k.mul(block.head, plan.headDim)); };
@@ -83,13 +95,17 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
     Value start = k.mul(panel, nr);
     Value columns = plan.headDim % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.index(plan.headDim), start));
     Matrix v{k.at(packed.values, k.mul(start, keys), element_), k.index(nr)};
-    if (plan.headDim % nr == 0) {
+    bool isWhole = plan.headDim % nr == 0;
+    inCausalRows(k, plan, rows, [&](Value first, Value count) {
       HeadRows result(
-          k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, row)), start); },
-          [&](Value row, Value total) { return k.mul(total, k.broadcast(k.load(element_, k.at(inverses, row, element_)), lanes_)); });
-      return multiply(k, registers_, rows, scores, {v, {}, {}, &result, panel}, end, false);
-    }
-    multiply(k, registers_, rows, scores, v, end, tile, false);
+          k, plan.dtype, k.output(0), [&](Value row) { return k.add(placeOf(k.add(block.first, k.add(first, row))), start); },
+          [&](Value row, Value total) { return k.mul(total, k.broadcast(k.load(element_, k.at(inverses, k.add(first, row), element_)), lanes_)); });
+      PanelOfTile to{v, {k.at(tile.base, k.mul(first, nr), element_), tile.stride}, {}, isWhole ? &result : nullptr, panel};
+      Value seen = seenBy(k, plan, k.sub(k.add(block.first, k.add(first, count)), 1));
+      multiply(k, registers_, count, {k.at(scores.base, k.mul(first, scores.stride), element_), scores.stride}, to, seen, false);
+    });
+    if (isWhole)
+      return;
     k.loop(0, rows, 1, [&](Value row) {
       Value inverse = k.broadcast(k.load(element_, k.at(inverses, row, element_)), lanes_);
       Value place = placeOf(k.add(block.first, row));
@@ -102,21 +118,26 @@ void AttentionWriter::answer(const Queries& block, const Packed& packed) {
   });
 }
 
+void AttentionWriter::addWorkspaces() {
+  Size keyHeads = plan_.batch * Size(plan_.keyHeads) * (Size(1) - ofHeads_);
+  packedKeys_ = k_.addWorkspace(bytesOf(computed_, keyHeads * panels_.keyElements));
+  packedValues_ = k_.addWorkspace(bytesOf(computed_, keyHeads * panels_.columnElements));
+}
+
 void AttentionWriter::packAndQueryStages() {
   KernelBuilder& k = k_;
   const AttentionPlan& plan = plan_;
   Size keyHeads = plan.batch * Size(plan.keyHeads), heads = plan.batch * Size(plan.heads), blocks = Size::ceilDiv(plan.queries, schedule_.queries);
-  unsigned keys = k.addWorkspace(bytesOf(computed_, keyHeads * panels_.keyElements)),
-           values = k.addWorkspace(bytesOf(computed_, keyHeads * panels_.columnElements));
+  Size ofBlocks = Size(1) - ofHeads_;
   auto packedOf = [&](Value keyHead) {
-    return Packed{k.at(k.workspace(keys), k.mul(keyHead, k.size(panels_.keyElements)), element_),
-                  k.at(k.workspace(values), k.mul(keyHead, k.size(panels_.columnElements)), element_), keyRows(keyHead)};
+    return Packed{k.at(k.workspace(packedKeys_), k.mul(keyHead, k.size(panels_.keyElements)), element_),
+                  k.at(k.workspace(packedValues_), k.mul(keyHead, k.size(panels_.columnElements)), element_), keyRows(keyHead)};
   };
-  k.stage(keyHeads * panels_.keyPanels, keyHeads * plan.keys * Size(2 * plan.headDim), [&](Value item) {
+  k.stage(keyHeads * panels_.keyPanels * ofBlocks, keyHeads * plan.keys * Size(2 * plan.headDim), [&](Value item) {
     Value panel = k.rem(item, k.size(panels_.keyPanels)), keyHead = k.div(item, k.size(panels_.keyPanels));
     pack(packedOf(keyHead), k.div(keyHead, plan.keyHeads), k.rem(keyHead, plan.keyHeads), panel);
   });
-  k.stage(heads * blocks, heads * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value item) {
+  k.stage(heads * blocks * ofBlocks, heads * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value item) {
     Value batchHead = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule_.queries);
     Value batch = k.div(batchHead, plan.heads), head = k.rem(batchHead, plan.heads);
     answer({batch, head, batchHead, first}, packedOf(plan.sharing() == 1 ? batchHead : keyHeadOf(k, plan, batch, head)));
@@ -126,9 +147,10 @@ void AttentionWriter::packAndQueryStages() {
 void AttentionWriter::headStage() {
   KernelBuilder& k = k_;
   const AttentionPlan& plan = plan_;
-  k.stage(plan.batch * Size(plan.keyHeads), plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value keyHead) {
+  HeadPanels most(mostShortKeys(plan, /*isGradient=*/false), plan.headDim, schedule_.nr);
+  k.stage(plan.batch * Size(plan.keyHeads) * ofHeads_, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(4 * plan.headDim), [&](Value keyHead) {
     Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads);
-    Packed packed{scratch(panels_.keyElements), scratch(panels_.columnElements), keyRows(keyHead)};
+    Packed packed{scratch(most.keyElements), scratch(most.columnElements), keyRows(keyHead)};
     k.loop(0, k.size(panels_.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
     k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
       Value head = k.add(k.mul(ofKeys, plan.sharing()), share), batchHead = k.add(k.mul(batch, plan.heads), head);
@@ -148,8 +170,7 @@ mlir::LogicalResult buildAttention(KernelBuilder& k, ir::KernelOp kernel) {
     return kernel.emitOpError("has no complete schedule: rows, nr and queries are needed");
   if (auto why = schedule->illegal(k.target(), plan->dtype))
     return kernel.emitOpError("has an illegal schedule: ") << *why;
-  AttentionWriter writer(k, *plan, *schedule);
-  isShort(*plan, /*isGradient=*/false) ? writer.headStage() : writer.packAndQueryStages();
+  AttentionWriter(k, *plan, *schedule).write();
   return mlir::success();
 }
 

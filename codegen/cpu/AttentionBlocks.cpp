@@ -6,21 +6,38 @@
 
 namespace moec::codegen::cpu {
 
-HeadPanels::HeadPanels(const AttentionPlan& plan, int64_t nr)
-    : keyPanels(Size::ceilDiv(plan.keys, nr)), keyElements(keyPanels * Size(plan.headDim * nr)), columnElements(0), columnPanels((plan.headDim + nr - 1) / nr) {
-  columnElements = plan.keys * Size(columnPanels * nr);
+HeadPanels::HeadPanels(const Size& keys, int64_t headDim, int64_t nr)
+    : keyPanels(Size::ceilDiv(keys, nr)), keyElements(keyPanels * Size(headDim * nr)), columnElements(0), columnPanels((headDim + nr - 1) / nr) {
+  columnElements = keys * Size(columnPanels * nr);
 }
 
-bool isShort(const AttentionPlan& plan, bool isGradient) {
-  constexpr int64_t most = 96;              // of keys, and twice as many queries
-  constexpr int64_t mostProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
-  std::optional<int64_t> queries = plan.queries.constant(), keys = plan.keys.constant();
-  if (!queries || !keys || *keys > most || *queries > 2 * most)
-    return false;
-  // k and v as panels, q and y; of a gradient k in both forms, dk and dv, q, dy and dq, and two matrices of scores.
-  int64_t elements = isGradient ? (5 * *keys + 3 * *queries) * plan.headDim + 2 * *queries * *keys : 2 * (*keys + *queries) * plan.headDim + *queries * *keys;
-  bool isCached = elements * static_cast<int64_t>(byteSize(sumType(plan.dtype))) <= kL2Bytes / 4 * 3;
-  return isCached && (plan.sharing() == 1 || plan.sharing() * *queries * *keys * plan.headDim <= mostProducts);
+namespace {
+// Rows of keys that are held in one form or another: k and v as panels; of a gradient k in both forms, dk and dv too.
+int64_t formsOfKeys(bool isGradient) { return isGradient ? 5 : 2; }
+} // namespace
+
+Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
+  constexpr int64_t fewQueries = 2 * kFewKeys;
+  constexpr int64_t fewProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
+  constexpr int64_t manyItems = 64;        // a few for each of many threads
+  const Size &queries = plan.queries, &keys = plan.keys;
+  auto beyond = [](const Size& size, int64_t most) { return Size::max(size - Size(most), 0); };
+  // Scores, q and y, and of a gradient dy and dq, are of all queries, or of 48 of many: chooseAttentionGrad().
+  Size atOnce = Size::min(queries, kFewKeys) - Size(48) * Size::min(beyond(queries, kFewKeys), 1);
+  Size elements = (Size(formsOfKeys(isGradient)) * keys + Size(isGradient ? 3 : 2) * atOnce) * Size(plan.headDim) + Size(isGradient ? 2 : 1) * atOnce * keys;
+  Size excess = beyond(keys, mostKeys) + beyond(queries, 2 * mostKeys) + beyond(bytesOf(sumType(plan.dtype), elements), kL2Bytes);
+  if (isGradient) // without queries there is no turn that leaves zeros
+    excess = excess + Size::max(Size(1) - queries, 0);
+  Size work = beyond(keys, kFewKeys) + beyond(queries, fewQueries);
+  if (plan.sharing() > 1)
+    work = work + beyond(queries * keys * Size(plan.sharing() * plan.headDim), fewProducts);
+  excess = excess + Size::min(work, 1) * Size::max(Size(manyItems) - plan.batch * Size(plan.keyHeads), 0);
+  return Size(1) - Size::min(excess, 1);
+}
+
+int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient) {
+  int64_t bytes = formsOfKeys(isGradient) * plan.headDim * bytesOfSum(plan.dtype);
+  return plan.keys.constant().value_or(std::clamp<int64_t>(kL2Bytes / bytes, 1, kMostShortKeys));
 }
 
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {
@@ -99,8 +116,8 @@ void multiplyLoneKeys(KernelBuilder& k, const AttentionPlan& plan, Value rows, c
 
 } // namespace
 
-void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
-                  Value first, Value end, const Matrix& scores) {
+void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value query, Value rows, const Matrix& q, const Matrix& keys,
+                  Value panels, Value first, Value end, const Matrix& scores) {
   mlir::Type element = k.typeOf(registers.dtype);
   int64_t lanes = k.lanes(registers.dtype), nr = registers.width(k);
   // A vector of sums costs a multiply-add for each element of the depth, whatever it holds; a product of two rows a lanes-th of that and what adds its lanes.
@@ -110,8 +127,12 @@ void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlo
   Value whole = k.sub(all, k.choose(k.compare(ir::Predicate::LE, lone, k.index(lanes / 4)), lone, k.index(0)));
   auto scoresFrom = [&](Value key) { return Matrix{k.at(scores.base, k.sub(key, first), element), scores.stride}; };
   k.loop(first, k.min(whole, end), k.index(nr), [&](Value key) {
-    Matrix panel{k.at(panels, k.mul(key, plan.headDim), element), k.index(nr)};
-    multiply(k, registers, rows, q, panel, k.index(plan.headDim), scoresFrom(key), false);
+    Matrix panel{k.at(panels, k.mul(key, plan.headDim), element), k.index(nr)}, to = scoresFrom(key);
+    if (!plan.causal)
+      return multiply(k, registers, rows, q, panel, k.index(plan.headDim), to, false);
+    Value unseen = k.max(k.index(0), k.sub(firstWhoSees(k, plan, key), query)), row = k.min(rows, k.mul(k.div(unseen, kCausalRows), kCausalRows));
+    multiply(k, registers, k.sub(rows, row), {k.at(q.base, k.mul(row, q.stride), element), q.stride}, panel, k.index(plan.headDim),
+             {k.at(to.base, k.mul(row, to.stride), element), to.stride}, false);
   });
   if (KernelBuilder::constantOf(k.sub(all, whole)) != 0)
     k.when(k.compare(ir::Predicate::LT, whole, end), [&] { multiplyLoneKeys(k, plan, rows, q, keys, whole, end, scoresFrom(whole)); });
@@ -120,6 +141,16 @@ void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlo
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query) {
   Value keys = k.size(plan.keys);
   return plan.causal ? k.max(k.index(0), k.min(keys, k.add(k.add(query, 1), k.sub(keys, k.size(plan.queries))))) : keys;
+}
+
+Value firstWhoSees(KernelBuilder& k, const AttentionPlan& plan, Value key) {
+  return plan.causal ? k.max(k.index(0), k.sub(key, k.sub(k.size(plan.keys), k.size(plan.queries)))) : k.index(0);
+}
+
+void inCausalRows(KernelBuilder& k, const AttentionPlan& plan, Value rows, llvm::function_ref<void(Value first, Value count)> multiplies) {
+  if (!plan.causal)
+    return multiplies(k.index(0), rows);
+  k.loop(0, rows, kCausalRows, [&](Value first) { multiplies(first, k.min(k.index(kCausalRows), k.sub(rows, first))); });
 }
 
 Value keyHeadOf(KernelBuilder& k, const AttentionPlan& plan, Value batch, Value head) {
@@ -131,6 +162,16 @@ Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value quer
     return {};
   Value row = plan.bias->ofAllHeads ? query : k.add(k.mul(head, k.size(plan.queries)), query);
   return k.at(k.input(plan.bias->input), k.mul(row, k.size(plan.keys)), plan.dtype);
+}
+
+void zeroUnseen(KernelBuilder& k, const AttentionPlan& plan, Value row, Value seen, Value end) {
+  if (!plan.causal)
+    return;
+  DType computed = sumType(plan.dtype);
+  mlir::Type element = k.typeOf(computed);
+  int64_t lanes = k.lanes(computed);
+  Value zeros = k.zero(k.vectorOf(element, lanes));
+  k.loop(k.mul(k.div(k.add(seen, lanes - 1), lanes), lanes), end, k.index(lanes), [&](Value i) { k.store(zeros, k.at(row, i, element)); });
 }
 
 SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores, Value seen, Value end, Value bias, Value draw) {
@@ -157,7 +198,7 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
   });
   Value highest = k.largestLane(most);
   most = k.broadcast(highest, lanes);
-  Value sum = overRow(end, k.zero(vector), [&](Value i, Value inside, Value before) {
+  Value sum = overRow(seen, k.zero(vector), [&](Value i, Value inside, Value before) {
     Value place = k.at(scores, i, element);
     Value s = k.load(vector, place);
     if (!bias) // otherwise it has its scale
@@ -166,6 +207,7 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
     k.store(draw ? k.mul(power, dropoutFactors(k, plan, k.add(draw, i), inside)) : power, place);
     return k.add(before, power);
   });
+  zeroUnseen(k, plan, scores, seen, end);
   return {highest, k.sumLanes(sum)};
 }
 

@@ -11,12 +11,18 @@ struct HeadPanels {
   Size keyPanels, keyElements, columnElements;
   int64_t columnPanels;
 
-  HeadPanels(const AttentionPlan& plan, int64_t nr);
+  HeadPanels(const Size& keys, int64_t headDim, int64_t nr);
 };
 
-/// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and the heads that share
-/// the keys are not so much work that threads would lack pieces. Sizes of calls do not count as small.
-bool isShort(const AttentionPlan& plan, bool isGradient);
+/// Keys that one item may do all of, at most, and those that it may do all of however few items there are.
+inline constexpr int64_t kMostShortKeys = 256, kFewKeys = 96;
+
+/// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and items are so many, or
+/// so little work, that threads do not lack pieces. 1 or 0, of which a call's sizes decide where they are not known before: a kernel then has the stages of
+/// both, and the ones or the others have no items. Both give the same bits.
+Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys = kMostShortKeys);
+/// Keys of what is short, at most: as many as are known, or as L2 holds.
+int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient);
 
 /// Rows of one head: (N, Dh) inside (B, N, width).
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head);
@@ -52,15 +58,26 @@ void packColumns(KernelBuilder& k, const AttentionPlan& plan, int64_t nr, const 
 
 /// scores (rows, keys [first, end)) = q (rows, Dh) times a head's keys, from their panels; `first` begins one. Where few of them stand behind the last whole
 /// vector, as a class token's behind those of patches, they are multiplied from their rows `keys`, one by one: zeros stand behind them up to the vector's end.
-void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value rows, const Matrix& q, const Matrix& keys, Value panels,
-                  Value first, Value end, const Matrix& scores);
+/// `query`: of the first row. Rows of causal attention that see none of a panel are left out.
+void multiplyKeys(KernelBuilder& k, const AttentionPlan& plan, const RegisterBlock& registers, Value query, Value rows, const Matrix& q, const Matrix& keys,
+                  Value panels, Value first, Value end, const Matrix& scores);
 
 /// Keys that a query sees.
 Value seenBy(KernelBuilder& k, const AttentionPlan& plan, Value query);
+/// The first query that sees a key.
+Value firstWhoSees(KernelBuilder& k, const AttentionPlan& plan, Value key);
+/// Rows of queries or keys that causal attention multiplies with what the last or the first of them sees. No schedule has a say: bits are those of as many
+/// zeros where what they are multiplied with is not finite.
+inline constexpr int64_t kCausalRows = 12;
+/// `multiplies(first, count)` for pieces of `rows` rows: all, or of causal attention each kCausalRows.
+void inCausalRows(KernelBuilder& k, const AttentionPlan& plan, Value rows, llvm::function_ref<void(Value first, Value count)> multiplies);
 /// The head of k and v, among all of the batch, that serves a head of q.
 Value keyHeadOf(KernelBuilder& k, const AttentionPlan& plan, Value batch, Value head);
 /// Where the bias of a head's query stands; null without a bias.
 Value biasOf(KernelBuilder& k, const AttentionPlan& plan, Value head, Value query);
+
+/// Zeros in the vectors of a row up to `end` that have none of the first `seen` keys.
+void zeroUnseen(KernelBuilder& k, const AttentionPlan& plan, Value row, Value seen, Value end);
 
 /// The row's highest score, and the sum of its exponentials: one element each.
 struct SoftmaxSums {

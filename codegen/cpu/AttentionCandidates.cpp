@@ -29,9 +29,10 @@ void addSizes(int64_t size, int64_t multiple, llvm::function_ref<void(int64_t)> 
 constexpr int64_t kMostQueries = 1024; // of an item, and keys
 constexpr int64_t kManyKeys = 4096;    // what a number of keys counts as that is known in a call alone
 
-/// A head's keys and values as panels: HeadPanels.
-Elements panelsOf(const AttentionPlan& plan, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
-  int64_t keys = plan.keys.constant().value_or(kManyKeys);
+bool mayBeShort(const AttentionPlan& plan, bool isGradient) { return isShort(plan, isGradient).constant() != 0; }
+
+/// A short head's keys and values as panels: HeadPanels.
+Elements panelsOf(const AttentionPlan& plan, int64_t keys, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
   return Elements(upTo(keys, nr)) * plan.headDim * ofKeys + Elements(keys) * upTo(plan.headDim, nr) * ofColumns;
 }
 
@@ -40,7 +41,8 @@ int64_t scratchOf(const AttentionPlan& plan, const AttentionSchedule& s) {
   Elements row = spread(upTo(plan.keys.constant().value_or(kManyKeys), s.nr), plan.dtype) + 1 + s.nr;
   if (plan.dtype == DType::BF16)
     row += spread(plan.headDim, plan.dtype);
-  return scratchBytes(s.queries * row + (isShort(plan, /*isGradient=*/false) ? panelsOf(plan, s.nr, 1, 1) : 0), plan.dtype);
+  return scratchBytes(s.queries * row + (mayBeShort(plan, /*isGradient=*/false) ? panelsOf(plan, mostShortKeys(plan, /*isGradient=*/false), s.nr, 1, 1) : 0),
+                      plan.dtype);
 }
 
 /// Bytes of a worker: AttentionGrad.cpp, the stage that takes most.
@@ -50,8 +52,9 @@ int64_t scratchOf(const AttentionGradPlan& gradients, const AttentionGradSchedul
   Elements ofRow = spread(columns, plan.dtype), tile = Elements(std::max(s.queries, s.turn)) * s.nr, sums = Elements(2) * s.keys * columns;
   Elements queries = s.queries * ((gradients.dbias ? 3 : 2) * spread(upTo(keys, s.nr), plan.dtype) + 2 * ofRow) + tile;
   Elements ofKeys = 2 * s.turn * (spread(s.keys, plan.dtype) + ofRow) + sums;
-  Elements head = panelsOf(plan, s.nr, 2, 1) + sums + (2 * s.turn + 1) * spread(keys + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
-  return scratchBytes(std::max({queries, ofKeys, isShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
+  int64_t few = mostShortKeys(plan, /*isGradient=*/true);
+  Elements head = panelsOf(plan, few, s.nr, 2, 1) + Elements(2) * few * columns + (2 * s.turn + 1) * spread(few + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
+  return scratchBytes(std::max({queries, ofKeys, mayBeShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
 }
 
 std::vector<AttentionSchedule> movesOf(const AttentionPlan& plan, const AttentionSchedule& from, const CpuTarget& target) {
@@ -70,7 +73,7 @@ std::optional<std::string> refusalOf(const AttentionPlan& plan, const AttentionS
 }
 
 /// Whether the turns of queries are blocks that see keys up to their last row's: where one item does all of a head.
-bool turnsAreBlocks(const AttentionGradPlan& plan) { return plan.forward.causal && isShort(plan.forward, /*isGradient=*/true); }
+bool turnsAreBlocks(const AttentionGradPlan& plan) { return plan.forward.causal && mayBeShort(plan.forward, /*isGradient=*/true); }
 
 std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const AttentionGradSchedule& from, const CpuTarget& target) {
   auto moves = movesOfBlocks(from, target, plan.forward.dtype);

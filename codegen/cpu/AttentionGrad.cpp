@@ -1,13 +1,14 @@
 // moe.kernel of kind `attention_grad`. With P the probabilities and dS = P (dy v^T - delta), delta = sum over keys of P (dy v^T), of each head; where there is
 // dropout, dy v^T and the P of P^T dy are what it makes of them:
-//   stage 0, for each (batch, head of keys, panel of keys): keys and values as panels (panel, Dh, nr), keys as panels (column panel, Nk, nr)
-//   stage 1, for each (batch, head, block of queries):      P, dS (queries, Nk) in scratch; dq = scale dS k; of each row its highest score, 1 / sum, delta
-//   stage 2, for each (batch, head of keys, block of keys): for each head that reads it, for each turn of queries:
-//                                                           P, dS (turn, keys) again from those three; dv += P^T dy, dk += scale dS^T q
-// Of few keys, one stage, for each (batch, head of keys):   the panels in scratch; for each head that reads it, for each turn of queries:
+//   of few keys, one stage, for each (batch, head of keys): the panels in scratch; for each head that reads it, for each turn of queries:
 //                                                           P, dS (turn, Nk) once; dq = scale dS k, dv += P^T dy, dk += scale dS^T q
-// There, one turn of one head's queries accumulates nothing: dv = P^T dy and dk = scale dS^T q go from the registers to the results. Its last query sees all
-// keys, so that P and dS have an element for each of them. Results may be columns of a joined result.
+//   of others, first for each (batch, head of keys, panel): keys and values as panels (panel, Dh, nr), keys as panels (column panel, Nk, nr)
+//   then for each (batch, head, block of queries):          P, dS (queries, Nk) in scratch; dq = scale dS k; of each row its highest score, 1 / sum, delta
+//   then for each (batch, head of keys, block of keys):     for each head that reads it, for each turn of queries:
+//                                                           P, dS (turn, keys) again from those three; dv += P^T dy, dk += scale dS^T q
+// Where a call alone knows how many keys there are, it decides which of the stages have items.
+// Of few keys, the first turn's sums start from nothing, and the last one's go from the registers to the results. Its last query sees all keys, so that P and
+// dS have an element for each of them. Results may be columns of a joined result.
 // Scores of a key are the same bits in every stage (multiplyKeys), and so in what dq, dk and dv take of it.
 // With a gradient of the bias, an item of stage 1 has all that adds to its rows, in order: a head's batch, or all heads' for a bias of all.
 #include "codegen/cpu/AttentionBlocks.h"
@@ -20,27 +21,39 @@ namespace {
 /// What an item keeps of a query's row for those who come after: three elements each.
 enum Kept { kMost, kInverse, kDelta, kKept };
 
-struct AttentionGradWriter {
+class AttentionGradWriter {
+public:
   AttentionGradWriter(KernelBuilder& k, const AttentionGradPlan& gradients, const AttentionGradSchedule& schedule)
-      : k(k), gradients(gradients), plan(gradients.forward), schedule(schedule), panels(plan, schedule.nr), computed(sumType(plan.dtype)),
-        element(k.typeOf(computed)), lanes(k.lanes(computed)), registers{computed, schedule.rows, schedule.nr / lanes} {
-    if (isOneStage())
+      : k(k), gradients(gradients), plan(gradients.forward), schedule(schedule), panels(plan.keys, plan.headDim, schedule.nr), computed(sumType(plan.dtype)),
+        element(k.typeOf(computed)), lanes(k.lanes(computed)), registers{computed, schedule.rows, schedule.nr / lanes},
+        ofHeads(gradients.dbias ? Size(0) : isShort(plan, /*isGradient=*/true, mostKeys())) {
+    if (ofHeads.constant() == 1)
       return;
-    Size heads = plan.batch * Size(plan.keyHeads);
+    Size heads = plan.batch * Size(plan.keyHeads) * ofBlocks();
     keyPanels = k.addWorkspace(bytesOf(computed, heads * panels.keyElements));
     valuePanels = k.addWorkspace(bytesOf(computed, heads * panels.keyElements));
     keyColumns = k.addWorkspace(bytesOf(computed, heads * panels.columnElements));
-    keptRows = k.addWorkspace(bytesOf(computed, plan.batch * Size(plan.heads) * plan.queries * Size(kKept)));
+    keptRows = k.addWorkspace(bytesOf(computed, plan.batch * Size(plan.heads) * plan.queries * Size(kKept) * ofBlocks()));
   }
 
-  /// What one item makes of all keys of a head, nobody makes again.
-  bool isOneStage() const { return isShort(plan, /*isGradient=*/true) && *plan.keys.constant() <= schedule.keys && !gradients.dbias; }
-  /// Whether an item is a head, and the next one the head behind it.
-  bool fetchesNext() const { return isOneStage() && plan.sharing() == 1; }
+  void write() {
+    if (ofHeads.constant() != 0)
+      headStage();
+    if (ofHeads.constant() == 1)
+      return;
+    packStage();
+    queryStage();
+    keyStage();
+  }
+
+private:
   void headStage();
   void packStage();
   void queryStage();
   void keyStage();
+  /// A schedule of narrower blocks than the cost model's has them for all.
+  int64_t mostKeys() const { return schedule.keys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : schedule.keys; }
+  Size ofBlocks() const { return Size(1) - ofHeads; }
 
   /// Of a head of keys: its keys and values as panels (panel, Dh, nr), its keys as panels (column panel, Nk, nr).
   struct Packed {
@@ -50,11 +63,14 @@ struct AttentionGradWriter {
   void pack(const Packed& to, Value batch, Value head, Value panel);
 
   struct QueryBlock {
-    Value first, rows, end; // end: keys that one of them sees
-    Matrix q, dy;           // from its first query
-    Matrix powers, scores;  // exp(..), and dy v^T, then dS: (queries, Nk)
-    Matrix bias;            // sums of dS over the batch; null base without
-    Value factors;          // (Nk) for what dropout makes of a row. There where powers are to become what dv takes: P, with dropout
+    Value first, rows, end;   // end: keys that one of them sees
+    Matrix q, dy;             // from its first query
+    Matrix powers, scores;    // exp(..), and dy v^T, then dS: (queries, Nk)
+    Matrix bias;              // sums of dS over the batch; null base without
+    Value factors;            // (Nk) for what dropout makes of a row. There where powers are to become what dv takes: P, with dropout
+    bool fetchesNext = false; // the head behind this one is the next to be done
+    /// Whether nobody makes its scores again.
+    bool isAll() const { return static_cast<bool>(factors); }
   };
   void gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed);
   void gradientOfRow(const QueryBlock& block, Value row, Value seen, Value bias, Value draw, Value kept);
@@ -67,7 +83,14 @@ struct AttentionGradWriter {
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
   void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
-  void storeProduct(const Slice& result, const Matrix& weights, const Matrix& rows, Value count, Value batch, Value head, double scale);
+  /// Sums over all queries that read a head of keys: where they are kept (column panel, keys, nr), and go to.
+  struct KeySums {
+    const Slice& result;
+    double scale;
+    Value tiles, batch, head;
+  };
+  void addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value query, Value count, Value isFirst, Value isLast);
+  void zeroRows(Value tiles, Value first, Value last);
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
   void storeKeys(const Slice& result, Value tiles, Value batch, Value head, Value first, Value keys, double scale);
@@ -96,6 +119,8 @@ struct AttentionGradWriter {
   mlir::Type element;
   int64_t lanes;
   RegisterBlock registers;
+  Size ofHeads;                                                          // 1 where an item makes all of a head of keys, and nobody makes it again; else 0
+  int64_t tileKeys = 0;                                                  // rows of the stage's tiles
   unsigned keyPanels = 0, valuePanels = 0, keyColumns = 0, keptRows = 0; // workspaces
 };
 
@@ -113,7 +138,7 @@ void AttentionGradWriter::pack(const Packed& to, Value batch, Value head, Value 
 
 void AttentionGradWriter::packStage() {
   Size heads = plan.batch * Size(plan.keyHeads);
-  k.stage(heads * panels.keyPanels, heads * plan.keys * Size(3 * plan.headDim), [&](Value item) {
+  k.stage(heads * panels.keyPanels * ofBlocks(), heads * plan.keys * Size(3 * plan.headDim), [&](Value item) {
     Value panel = k.rem(item, k.size(panels.keyPanels)), keyHead = k.div(item, k.size(panels.keyPanels));
     pack(packedOf(keyHead), k.div(keyHead, plan.keyHeads), k.rem(keyHead, plan.keyHeads), panel);
   });
@@ -126,7 +151,7 @@ void AttentionGradWriter::queryStage() {
   Size stride = panels.keyPanels * Size(schedule.nr) + Size(line());
   bool ofBias = gradients.dbias.has_value(), ofAllHeads = ofBias && plan.bias->ofAllHeads;
   Size items = blocks * (!ofBias ? heads : ofAllHeads ? Size(1) : Size(plan.heads));
-  k.stage(items, heads * plan.queries * plan.keys * Size(6 * plan.headDim), [&](Value item) {
+  k.stage(items * ofBlocks(), heads * plan.queries * plan.keys * Size(6 * plan.headDim), [&](Value item) {
     Value owner = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule.queries);
     QueryBlock block;
     block.first = first;
@@ -163,16 +188,16 @@ Matrix AttentionGradWriter::queryRows(const Slice& slice, const QueryBlock& bloc
 void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch, Value head, const Packed& packed) {
   Value queries = k.size(plan.queries);
   auto rowsOf = [&](const Slice& slice) { return headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())); };
-  multiplyKeys(k, plan, registers, block.rows, block.q, rowsOf(plan.k), packed.keys, k.index(0), block.end, block.powers);
-  multiplyKeys(k, plan, registers, block.rows, block.dy, rowsOf(plan.v), packed.values, k.index(0), block.end, block.scores);
+  multiplyKeys(k, plan, registers, block.first, block.rows, block.q, rowsOf(plan.k), packed.keys, k.index(0), block.end, block.powers);
+  multiplyKeys(k, plan, registers, block.first, block.rows, block.dy, rowsOf(plan.v), packed.values, k.index(0), block.end, block.scores);
   Value firstRow = k.add(k.mul(k.add(k.mul(batch, plan.heads), head), queries), block.first);
   k.loop(0, block.rows, 1, [&](Value row) {
     Value query = k.add(block.first, row);
-    if (fetchesNext())
+    if (block.fetchesNext)
       for (const Slice* slice : {&plan.q, &plan.k})
         fetchNextHead(k, plan, *slice, slice == &plan.q ? plan.queries : plan.keys, batch, head, plan.heads, query, k.index(0), plan.headDim);
     gradientOfRow(block, row, seenBy(k, plan, query), biasOf(k, plan, head, query), drawOf(k, plan, k.add(k.mul(batch, plan.heads), head), query),
-                  isOneStage() ? Value() : k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
+                  block.isAll() ? Value() : k.at(k.workspace(keptRows), k.mul(k.add(firstRow, row), kKept), element));
   });
   if (!gradients.dq)
     return;
@@ -183,17 +208,26 @@ void AttentionGradWriter::gradientOfQueries(const QueryBlock& block, Value batch
     auto resultOf = [&](Value row) { return placeOf(*gradients.dq, k.add(k.mul(batch, queries), k.add(block.first, row)), head, start); };
     auto scaled = [&](Value, Value sum) { return k.mul(sum, scale); };
     auto fetchNext = [&](Value row, int64_t column) {
-      if (fetchesNext())
+      if (block.fetchesNext)
         for (const Slice* slice : {&gradients.dy, &plan.v})
           fetchNextHead(k, plan, *slice, slice == &plan.v ? plan.keys : plan.queries, batch, head, plan.heads, k.add(block.first, row), k.add(start, column),
                         1);
     };
-    if (plan.headDim % schedule.nr == 0) {
-      HeadRows result(k, plan.dtype, k.output(gradients.dq->input), resultOf, scaled, fetchNext);
-      Matrix columns{k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)};
-      return multiply(k, registers, block.rows, block.scores, {columns, {}, {}, &result, panel}, block.end, false);
-    }
-    multiply(k, registers, block.rows, block.scores, {k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)}, block.end, tile, false);
+    bool isWhole = plan.headDim % schedule.nr == 0;
+    inCausalRows(k, plan, block.rows, [&](Value first, Value count) {
+      HeadRows result(
+          k, plan.dtype, k.output(gradients.dq->input), [&](Value row) { return resultOf(k.add(first, row)); }, scaled,
+          [&](Value row, int64_t column) { fetchNext(k.add(first, row), column); });
+      PanelOfTile to{{k.at(keys, k.mul(start, k.size(plan.keys)), element), k.index(schedule.nr)},
+                     {k.at(tile.base, k.mul(first, schedule.nr), element), tile.stride},
+                     {},
+                     isWhole ? &result : nullptr,
+                     panel};
+      Value seen = seenBy(k, plan, k.sub(k.add(block.first, k.add(first, count)), 1));
+      multiply(k, registers, count, {k.at(block.scores.base, k.mul(first, block.scores.stride), element), block.scores.stride}, to, seen, false);
+    });
+    if (isWhole)
+      return;
     k.loop(0, block.rows, 1, [&](Value row) {
       Value place = resultOf(row);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
@@ -208,14 +242,14 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
   Value powers = k.at(block.powers.base, k.mul(row, block.powers.stride), element), scores = k.at(block.scores.base, k.mul(row, block.scores.stride), element);
   SoftmaxSums softmax = softmaxRow(k, plan, powers, seen, block.end, bias);
   Value inverse = k.div(k.real(element, 1), softmax.sum), zero = k.index(0);
-  // Behind `seen` the exponentials are zeros.
-  Value delta = k.loop(zero, block.end, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
+  // Of the vector in which `seen` ends, the exponentials behind it are zeros.
+  Value delta = k.loop(zero, seen, k.index(lanes), {k.zero(k.vectorOf(element, lanes))}, [&](Value i, const Values& carried) {
     Value score = vectorAt(scores, i);
     if (draw) {
       Value factors = dropoutFactors(k, plan, k.add(draw, i), k.mask(k.sub(seen, i), lanes));
       score = k.mul(score, factors);
       k.store(score, k.at(scores, i, element));
-      if (block.factors)
+      if (block.isAll())
         k.store(factors, k.at(block.factors, i, element));
     }
     return Values{k.fma(vectorAt(powers, i), score, carried[0])};
@@ -228,10 +262,11 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
   }
   inverse = k.broadcast(inverse, lanes);
   delta = k.broadcast(delta, lanes);
-  k.loop(zero, block.end, k.index(lanes), [&](Value i) {
+  zeroUnseen(k, plan, scores, seen, block.end);
+  k.loop(zero, seen, k.index(lanes), [&](Value i) {
     Value share = k.mul(vectorAt(powers, i), inverse), score = k.mul(share, k.sub(vectorAt(scores, i), delta));
     k.store(score, k.at(scores, i, element));
-    if (block.factors)
+    if (block.isAll())
       k.store(draw ? k.mul(share, vectorAt(block.factors, i)) : share, k.at(powers, i, element));
     if (block.bias.base) {
       Value place = k.at(block.bias.base, k.add(k.mul(row, block.bias.stride), i), element);
@@ -255,7 +290,8 @@ void AttentionGradWriter::keyStage() {
   if (!gradients.dk && !gradients.dv)
     return;
   Size blocks = Size::ceilDiv(plan.keys, schedule.keys), heads = plan.batch * Size(plan.keyHeads);
-  k.stage(heads * blocks, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(8 * plan.headDim), [&](Value item) {
+  tileKeys = schedule.keys;
+  k.stage(heads * blocks * ofBlocks(), plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(8 * plan.headDim), [&](Value item) {
     Value keyHead = k.div(item, k.size(blocks)), batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads);
     Turn turn;
     turn.firstKey = k.mul(k.rem(item, k.size(blocks)), schedule.keys);
@@ -293,7 +329,7 @@ Matrix AttentionGradWriter::turnRows(const Slice& slice, Value batch, Value head
 void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles) {
   Value keyHead = keyHeadOf(k, plan, batch, head), end = k.add(turn.firstKey, turn.keys);
   auto times = [&](const Matrix& rows, const Slice& slice, unsigned panelsHere, const Matrix& result) {
-    multiplyKeys(k, plan, registers, turn.rows, rows, headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())),
+    multiplyKeys(k, plan, registers, turn.first, turn.rows, rows, headOf(k, plan, slice, plan.keys, batch, k.div(head, plan.sharing())),
                  panelsOf(panelsHere, panels.keyElements, keyHead), turn.firstKey, end, result);
   };
   times(turn.q, plan.k, keyPanels, turn.powers);
@@ -307,27 +343,44 @@ void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Val
 void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles) {
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, k.mul(panel, schedule.nr), element), rows.stride}, count,
-             {k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element), k.index(schedule.nr)}, true);
+             {k.at(tiles, k.mul(panel, tileKeys * schedule.nr), element), k.index(schedule.nr)}, true);
   });
 }
 
-/// addProduct from zero for all keys of a head, and storeKeys behind it.
-void AttentionGradWriter::storeProduct(const Slice& result, const Matrix& weights, const Matrix& rows, Value count, Value batch, Value head, double scale) {
-  Value keys = k.size(plan.keys), factor = k.real(k.vectorOf(element, lanes), scale);
+/// addProduct of the first and the last turn too: sums start from nothing where `isFirst`, and go to the result where `isLast`. One turn of all has neither,
+/// and no tiles. `query` is the turn's first.
+void AttentionGradWriter::addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value query, Value count, Value isFirst,
+                                  Value isLast) {
+  Value factor = k.real(k.vectorOf(element, lanes), sums.scale), firstKey = k.mul(sums.batch, k.size(plan.keys));
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr);
-    HeadRows to(
-        k, plan.dtype, k.output(result.input), [&](Value key) { return placeOf(result, k.add(k.mul(batch, keys), key), head, start); },
-        [&](Value, Value sum) { return scale == 1 ? sum : k.mul(sum, factor); });
-    Matrix columns{k.at(rows.base, start, element), rows.stride};
-    multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {columns, {}, {}, &to, panel}, count, false);
+    inCausalRows(k, plan, keys, [&](Value first, Value piece) {
+      HeadRows to(
+          k, plan.dtype, k.output(sums.result.input), [&](Value key) { return placeOf(sums.result, k.add(firstKey, k.add(first, key)), sums.head, start); },
+          [&](Value, Value sum) { return sums.scale == 1 ? sum : k.mul(sum, factor); });
+      Value unseen = k.max(k.index(0), k.sub(firstWhoSees(k, plan, first), query)); // rows that see none of them
+      PanelOfTile columns{{k.at(rows.base, k.add(k.mul(unseen, rows.stride), start), element), rows.stride}, {}, {}, &to, panel, isLast};
+      if (sums.tiles)
+        columns.tile = {k.at(sums.tiles, k.mul(k.add(k.mul(panel, tileKeys), first), schedule.nr), element), k.index(schedule.nr)};
+      Matrix ofKeys{k.at(weights.base, k.add(k.mul(unseen, weights.stride), first), element), k.index(1), weights.stride};
+      multiply(k, registers, piece, ofKeys, columns, k.sub(count, unseen), static_cast<bool>(sums.tiles), isFirst);
+    });
+  });
+}
+
+/// Rows [first, last) of tiles (column panel, keys, nr).
+void AttentionGradWriter::zeroRows(Value tiles, Value first, Value last) {
+  Value zeros = k.zero(k.vectorOf(element, lanes));
+  k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
+    Value start = k.mul(panel, tileKeys * schedule.nr);
+    k.loop(k.add(start, k.mul(first, schedule.nr)), k.add(start, k.mul(last, schedule.nr)), k.index(lanes),
+           [&](Value i) { k.store(zeros, k.at(tiles, i, element)); });
   });
 }
 
 Value AttentionGradWriter::zeroTiles() {
-  int64_t sums = schedule.keys * columns();
-  Value tiles = k.scratch(bytesOf(computed, sums)), zeros = k.zero(k.vectorOf(element, lanes));
-  k.loop(0, k.index(sums), lanes, [&](Value i) { k.store(zeros, k.at(tiles, i, element)); });
+  Value tiles = k.scratch(bytesOf(computed, tileKeys * columns()));
+  zeroRows(tiles, k.index(0), k.index(tileKeys));
   return tiles;
 }
 
@@ -338,8 +391,11 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
     auto ofRow = [&](Kept which) { return k.broadcast(k.load(element, k.at(kept, k.index(which), element)), lanes); };
     Value most = ofRow(kMost), inverse = ofRow(kInverse), delta = ofRow(kDelta);
     Value powers = k.at(turn.powers.base, k.mul(row, turn.powers.stride), element), scores = k.at(turn.scores.base, k.mul(row, turn.scores.stride), element);
-    Value bias = biasOf(k, plan, head, query), seen = k.sub(seenBy(k, plan, query), turn.firstKey), draw = drawOf(k, plan, batchHead, query);
-    k.loop(k.index(0), turn.keys, k.index(lanes), [&](Value i) {
+    Value bias = biasOf(k, plan, head, query), draw = drawOf(k, plan, batchHead, query);
+    Value seen = k.max(k.index(0), k.min(turn.keys, k.sub(seenBy(k, plan, query), turn.firstKey)));
+    zeroUnseen(k, plan, powers, seen, turn.keys);
+    zeroUnseen(k, plan, scores, seen, turn.keys);
+    k.loop(k.index(0), seen, k.index(lanes), [&](Value i) {
       Value s = k.mul(vectorAt(powers, i), k.real(vector, plan.scale)), inside = k.mask(k.sub(seen, i), lanes);
       if (bias)
         s = k.add(s, k.loadElements(plan.dtype, k.at(bias, k.add(turn.firstKey, i), plan.dtype), lanes, inside));
@@ -360,7 +416,7 @@ void AttentionGradWriter::storeKeys(const Slice& result, Value tiles, Value batc
   Value factor = k.real(k.vectorOf(element, lanes), scale);
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr), there = k.min(k.index(schedule.nr), k.sub(k.index(plan.headDim), start));
-    Value tile = k.at(tiles, k.mul(panel, schedule.keys * schedule.nr), element);
+    Value tile = k.at(tiles, k.mul(panel, tileKeys * schedule.nr), element);
     k.loop(0, keys, 1, [&](Value key) {
       Value place = placeOf(result, k.add(k.mul(batch, k.size(plan.keys)), k.add(first, key)), head, start);
       k.vectorLoop(there, lanes, [&](Value i, Value mask) {
@@ -375,20 +431,34 @@ void AttentionGradWriter::storeKeys(const Slice& result, Value tiles, Value batc
 
 void AttentionGradWriter::headStage() {
   Size heads = plan.batch * Size(plan.keyHeads);
-  int64_t stride = *plan.keys.constant() + schedule.nr; // up to whole panels
+  int64_t most = mostShortKeys(plan, /*isGradient=*/true), stride = most + schedule.nr; // up to whole panels
   stride = (stride + line() - 1) / line() * line() + line();
-  k.stage(heads, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(10 * plan.headDim), [&](Value keyHead) {
-    Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads), queries = k.size(plan.queries);
+  tileKeys = most;
+  HeadPanels mostPanels(most, plan.headDim, schedule.nr);
+  k.stage(heads * ofHeads, plan.batch * Size(plan.heads) * plan.queries * plan.keys * Size(10 * plan.headDim), [&](Value keyHead) {
+    Value batch = k.div(keyHead, plan.keyHeads), ofKeys = k.rem(keyHead, plan.keyHeads), queries = k.size(plan.queries), keys = k.size(plan.keys);
     auto scratch = [&](const Size& elements) { return k.scratch(bytesOf(computed, elements)); };
-    Packed packed{scratch(panels.keyElements), scratch(panels.keyElements), scratch(panels.columnElements)};
+    Packed packed{scratch(mostPanels.keyElements), scratch(mostPanels.keyElements), scratch(mostPanels.columnElements)};
     k.loop(0, k.size(panels.keyPanels), 1, [&](Value panel) { pack(packed, batch, ofKeys, panel); });
-    // One turn of one head's queries is all that there is of dk and dv.
-    bool isOnce = plan.sharing() == 1 && *plan.queries.constant() >= 1 && *plan.queries.constant() <= schedule.turn && plan.headDim % schedule.nr == 0;
-    Value dkTiles = isOnce ? Value() : zeroTiles(), dvTiles = isOnce ? Value() : zeroTiles();
+    bool isWhole = plan.headDim % schedule.nr == 0,
+         isOnce = isWhole && plan.sharing() == 1 && plan.queries.constant().value_or(schedule.turn + 1) <= schedule.turn;
+    auto tilesOf = [&](const std::optional<Slice>& result) {
+      if (!result || isOnce)
+        return Value();
+      if (!isWhole)
+        return zeroTiles();
+      // Of keys that the first turn does not see.
+      Value tiles = scratch(tileKeys * columns()), unseen = seenBy(k, plan, k.sub(k.min(k.index(schedule.turn), queries), 1));
+      if (plan.causal)
+        zeroRows(tiles, unseen, keys);
+      return tiles;
+    };
+    Value dkTiles = tilesOf(gradients.dk), dvTiles = tilesOf(gradients.dv);
     QueryBlock block;
     block.powers = {scratch(schedule.turn * stride), k.index(stride)};
     block.scores = {scratch(schedule.turn * stride), k.index(stride)};
     block.factors = scratch(stride);
+    block.fetchesNext = plan.sharing() == 1;
     k.loop(0, k.index(plan.sharing()), 1, [&](Value share) {
       Value head = k.add(k.mul(ofKeys, plan.sharing()), share);
       k.loop(0, queries, schedule.turn, [&](Value first) {
@@ -398,21 +468,28 @@ void AttentionGradWriter::headStage() {
         block.q = turnRows(plan.q, batch, head, first, block.rows, schedule.turn);
         block.dy = turnRows(gradients.dy, batch, head, first, block.rows, schedule.turn);
         gradientOfQueries(block, batch, head, packed);
+        Value isFirst, isLast;
+        if (!isOnce) {
+          isFirst = k.compare(ir::Predicate::EQ, k.add(share, first), k.index(0));
+          isLast =
+              k.bitAnd(k.compare(ir::Predicate::EQ, share, k.index(plan.sharing() - 1)), k.compare(ir::Predicate::GE, k.add(first, schedule.turn), queries));
+        }
+        auto add = [&](const Slice& result, double scale, Value tiles, const Matrix& weights, const Matrix& rows) {
+          isWhole ? addLast({result, scale, tiles, batch, ofKeys}, weights, block.end, rows, first, block.rows, isFirst, isLast)
+                  : addProduct(weights, block.end, rows, block.rows, tiles);
+        };
         if (gradients.dk)
-          isOnce ? storeProduct(*gradients.dk, block.scores, block.q, block.rows, batch, ofKeys, plan.scale)
-                 : addProduct(block.scores, block.end, block.q, block.rows, dkTiles);
+          add(*gradients.dk, plan.scale, dkTiles, block.scores, block.q);
         if (gradients.dv)
-          isOnce ? storeProduct(*gradients.dv, block.powers, block.dy, block.rows, batch, ofKeys, 1)
-                 : addProduct(block.powers, block.end, block.dy, block.rows, dvTiles);
+          add(*gradients.dv, 1, dvTiles, block.powers, block.dy);
       });
     });
-    if (isOnce)
+    if (isWhole)
       return;
-    Value first = k.index(0), keys = k.size(plan.keys);
     if (gradients.dk)
-      storeKeys(*gradients.dk, dkTiles, batch, ofKeys, first, keys, plan.scale);
+      storeKeys(*gradients.dk, dkTiles, batch, ofKeys, k.index(0), keys, plan.scale);
     if (gradients.dv)
-      storeKeys(*gradients.dv, dvTiles, batch, ofKeys, first, keys, 1);
+      storeKeys(*gradients.dv, dvTiles, batch, ofKeys, k.index(0), keys, 1);
   });
 }
 
@@ -427,12 +504,7 @@ mlir::LogicalResult buildAttentionGrad(KernelBuilder& k, ir::KernelOp kernel) {
     return kernel.emitOpError("has no complete schedule: rows, nr, queries, keys and turn are needed");
   if (auto why = schedule->illegal(k.target(), plan->forward.dtype))
     return kernel.emitOpError("has an illegal schedule: ") << *why;
-  AttentionGradWriter writer(k, *plan, *schedule);
-  if (writer.isOneStage())
-    return writer.headStage(), mlir::success();
-  writer.packStage();
-  writer.queryStage();
-  writer.keyStage();
+  AttentionGradWriter(k, *plan, *schedule).write();
   return mlir::success();
 }
 

@@ -1,5 +1,6 @@
 // rows: an item is a block of rows; each row runs through the program by itself, or narrow ones with rows along vectors (TokenLanes.h).
-//   for row in item's rows: program.run(row)  [; partials[item] += rows that are summed up ]
+//   for row in item's rows: program.run(row)
+//   [ partials[item] = sums of its rows, column by column ]
 //   [ for each block of columns: the items' partials, in their order ]
 // Inputs and outputs lie row by row, (.., n) with the kernel's leading sizes or broadcast to them; those of routed ops where a routing says. Rows behind a
 // routing's count are left out.
@@ -53,7 +54,7 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
   std::vector<mlir::Operation*> ops = found.otherOps(kernel);
   ir::Sizes leading = leadingOfRows(ops);
   Size rows = ir::product(leading), items = Size::ceilDiv(rows, Size(schedule->block));
-  SumsOverRows sums(k, found.sums, items);
+  SumsOverRows sums(k, found.sums, items, schedule->block);
   RowProgram program(k, ops, leading);
   mlir::Block& body = kernel.getBody().front();
   mlir::Value ragged = raggedRouting(body.getTerminator());
@@ -79,7 +80,7 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
     if (!(sum.count == rows))
       return kernel.emitError() << "internal: a kernel over " << rows.str() << " rows sums up " << sum.count.str();
     if (!mlir::isa<mlir::BlockArgument>(sum.rows))
-      program.bind(sum.rows, [&sums, i = i](Value) { return sums.scratchOf(i); });
+      program.bind(sum.rows, [&sums, i = i](Value row) { return sums.scratchOf(i, row); });
   }
   if (mlir::failed(program.check()))
     return mlir::failure();
@@ -93,11 +94,8 @@ mlir::LogicalResult buildRows(KernelBuilder& k, ir::KernelOp kernel) {
       RoutingView routing = RoutingView::of(k, ragged, k.input(mlir::cast<mlir::BlockArgument>(ragged).getArgNumber()));
       last = k.min(last, RoutingView::element(k, routing.offsets(k), k.index(routing.experts)));
     }
-    sums.startItem(item);
-    k.loop(first, last, k.index(1), [&](Value row) {
-      program.run(row);
-      sums.addRow(item, row);
-    });
+    k.loop(first, last, k.index(1), [&](Value row) { program.run(row); });
+    sums.addRows(item, first, last);
   });
   if (!found.sums.empty())
     sums.joinStage();

@@ -100,8 +100,8 @@ void SumsBeside::stage(const Size& items, const Size& operations, KernelBuilder:
 
 //===--- over the rows of a kernel ---===//
 
-SumsOverRows::SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items)
-    : k_(k), sums_(std::move(sums)), items_(std::move(items)), scratch_(sums_.size()) {
+SumsOverRows::SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items, int64_t block)
+    : k_(k), sums_(std::move(sums)), items_(std::move(items)), block_(block), scratch_(sums_.size()) {
   for (const SumOfRows& sum : sums_)
     partials_.push_back(k_.addWorkspace(items_ * sum.columns * Size(static_cast<int64_t>(byteSize(DType::F64)))));
 }
@@ -110,29 +110,25 @@ Value SumsOverRows::partialAt(size_t sum, Value item, Value column) {
   return k_.at(k_.workspace(partials_[sum]), k_.add(k_.mul(item, k_.size(sums_[sum].columns)), column), DType::F64);
 }
 
-void SumsOverRows::startItem(Value item) {
-  int64_t lanes = k_.lanes(DType::F64);
-  for (auto [i, sum] : llvm::enumerate(sums_))
-    k_.vectorLoop(k_.size(sum.columns), lanes,
-                  [&](Value column, Value mask) { k_.storeElements(DType::F64, k_.zero(k_.vectorOf(k_.f64(), lanes)), partialAt(i, item, column), mask); });
-}
-
-Value SumsOverRows::scratchOf(size_t sum) {
+Value SumsOverRows::scratchOf(size_t sum, Value row) {
+  const SumOfRows& own = sums_[sum];
   if (!scratch_[sum])
-    scratch_[sum] = k_.scratch(sums_[sum].columns * Size(static_cast<int64_t>(byteSize(sums_[sum].dtype))));
-  return scratch_[sum];
+    scratch_[sum] = k_.scratch(Size(block_ * static_cast<int64_t>(byteSize(own.dtype))) * own.columns);
+  return k_.at(scratch_[sum], k_.mul(k_.rem(row, block_), k_.size(own.columns)), own.dtype);
 }
 
-void SumsOverRows::addRow(Value item, Value row) {
-  int64_t lanes = k_.lanes(DType::F64);
+void SumsOverRows::addRowsOf(size_t sum, Value item, const RowsInMemory& rows) {
+  k_.loop(0, k_.size(columnBlocks(k_, rows.dtype, rows.columns)), 1, [&](Value block) {
+    sumColumns(k_, rows, block, [&](Value column, Value sums, Value mask) { k_.storeElements(DType::F64, sums, partialAt(sum, item, column), mask); });
+  });
+}
+
+void SumsOverRows::addRows(Value item, Value first, Value last) {
   for (auto [i, sum] : llvm::enumerate(sums_)) {
     auto argument = mlir::dyn_cast<mlir::BlockArgument>(sum.rows);
-    Value from = argument ? k_.at(k_.input(argument.getArgNumber()), k_.mul(row, k_.size(sum.columns)), sum.dtype) : scratchOf(i);
-    k_.vectorLoop(k_.size(sum.columns), lanes, [&](Value column, Value mask) {
-      Value partial = partialAt(i, item, column);
-      Value element = k_.toFloat(k_.loadElements(sum.dtype, k_.at(from, column, sum.dtype), lanes, mask), k_.f64());
-      k_.storeElements(DType::F64, k_.add(k_.loadElements(DType::F64, partial, lanes, mask), element), partial, mask);
-    });
+    RowsInMemory rows{argument ? k_.input(argument.getArgNumber()) : scratch_[i], sum.dtype, sum.columns, argument ? first : k_.index(0),
+                      argument ? last : k_.sub(last, first)};
+    addRowsOf(i, item, rows);
   }
 }
 
@@ -140,9 +136,7 @@ void SumsOverRows::addShare(Value item) {
   for (auto [i, sum] : llvm::enumerate(sums_)) {
     Value each = k_.size(Size::ceilDiv(sum.count, items_)), begin = k_.mul(item, each), end = k_.min(k_.add(begin, each), k_.size(sum.count));
     RowsInMemory rows{k_.input(numberOf(sum.rows)), sum.dtype, sum.columns, begin, end};
-    k_.loop(k_.index(0), k_.size(columnBlocks(k_, sum.dtype, sum.columns)), k_.index(1), [&, i = i](Value block) {
-      sumColumns(k_, rows, block, [&](Value column, Value sums, Value mask) { k_.storeElements(DType::F64, sums, partialAt(i, item, column), mask); });
-    });
+    addRowsOf(i, item, rows);
   }
 }
 

@@ -54,15 +54,14 @@ private:
 /// rows, or a product that goes through the rows in runs.
 class SumsOverRows {
 public:
-  /// `items` there are in the stage of the rows.
-  SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items);
+  /// `items` there are in the stage of the rows, of at most `block` rows where some are computed.
+  SumsOverRows(KernelBuilder& k, std::vector<SumOfRows> sums, Size items, int64_t block = 0);
 
-  /// In the stage, before the loop over an item's rows, and in it, behind what computes the row.
-  void startItem(Value item);
-  void addRow(Value item, Value row);
-  /// Where the row of a computed value is to lie until addRow().
-  Value scratchOf(size_t sum);
-  /// In their place, where all rows are arguments: adds up the item's share of them, which is about as large as those of the others.
+  /// In the stage, behind the loop over an item's rows [first, last).
+  void addRows(Value item, Value first, Value last);
+  /// Where row `row` of a computed value is to lie until addRows(): all of an item do, for a sum that goes through memory row by row takes longer.
+  Value scratchOf(size_t sum, Value row);
+  /// In place of addRows, where all rows are arguments: adds up the item's share of them, which is about as large as those of the others.
   void addShare(Value item);
   /// What adds up the items.
   std::vector<StagePart> joinParts();
@@ -71,13 +70,15 @@ public:
   const std::vector<SumOfRows>& sums() const { return sums_; }
 
 private:
+  void addRowsOf(size_t sum, Value item, const RowsInMemory& rows);
   Value partialAt(size_t sum, Value item, Value column);
 
   KernelBuilder& k_;
   std::vector<SumOfRows> sums_;
   Size items_;
+  int64_t block_;
   std::vector<unsigned> partials_; // workspaces (items, columns), f64
-  Values scratch_;                 // of computed rows
+  Values scratch_;                 // (block, columns) of computed rows
 };
 
 } // namespace moec::codegen::cpu

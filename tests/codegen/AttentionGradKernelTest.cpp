@@ -84,33 +84,55 @@ INSTANTIATE_TEST_SUITE_P(
         GradCase{DType::F64, 3, 20, 23, 4, 5, true, 2, 1, GradCase::Own}, GradCase{DType::F64, 1, 110, 110, 2, 13, false, 1, 0, GradCase::Given},
         GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 4, GradCase::Own}, GradCase{DType::BF16, 2, 35, 35, 2, 64, false, 1, 0, GradCase::Given},
         GradCase{DType::F32, 2, 65, 65, 2, 64, false, 1, 0, GradCase::None, true}, GradCase{DType::F32, 2, 50, 61, 6, 13, true, 3, 0, GradCase::Own, true},
-        GradCase{DType::F64, 2, 110, 40, 4, 13, false, 2, 0, GradCase::Given, true}, GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 0, GradCase::Own, true}));
+        GradCase{DType::F64, 2, 110, 40, 4, 13, false, 2, 0, GradCase::Given, true}, GradCase{DType::BF16, 1, 50, 53, 4, 13, true, 2, 0, GradCase::Own, true},
+        GradCase{DType::F32, 2, 30, 30, 2, 32, true}, GradCase{DType::F32, 2, 110, 96, 2, 16, false}, GradCase{DType::F64, 2, 51, 70, 4, 16, true, 2},
+        GradCase{DType::F32, 2, 40, 117, 4, 20, true, 2, 0, GradCase::Own}, GradCase{DType::F32, 1, 100, 100, 4, 16, false, 2},
+        GradCase{DType::BF16, 1, 120, 120, 2, 64, false}, GradCase{DType::F32, 2, 0, 5, 2, 16, false}, GradCase{DType::F32, 32, 130, 140, 2, 20, true},
+        GradCase{DType::F32, 64, 70, 100, 2, 16, false, 2, 0, GradCase::Own}));
 
-/// All of a head by one item, or stages for queries and keys, with keys that are multiplied by themselves and without.
-class KeysOfKnownSize : public ::testing::TestWithParam<int64_t> {};
+/// All of a head by one item, or stages for queries and keys, with keys that are multiplied by themselves and without: known before, known at a call, or as
+/// the schedule's blocks have them.
+class KeysOfKnownSize : public ::testing::TestWithParam<std::pair<int64_t, int64_t>> {}; // keys, and the batch
 
 TEST_P(KeysOfKnownSize, changeNoBits) {
   std::vector<std::vector<Tensor>> results;
-  for (bool known : {false, true}) {
-    GradCase c{DType::F32, 3, 60, GetParam(), 4, 24, true, 2, 0, GradCase::Own, known};
+  enum Form { Unknown, Known, InBlocks };
+  for (Form form : {Unknown, Known, InBlocks}) {
+    auto [keyCount, batch] = GetParam();
+    GradCase c{DType::F32, batch, 60, keyCount, 4, 24, true, 2, 0, GradCase::Own, form != Unknown};
+    bool isShort = keyCount <= 96 || (keyCount <= 256 && batch * 2 >= 64);
     auto context = makeContext();
     KernelMaker maker(*context);
     int64_t width = c.heads * c.headDim, keyWidth = width / c.sharing;
-    std::vector<std::string> ofQueries{"3", c.n(), text(width)}, ofKeys{"3", c.m(), text(keyWidth)};
+    std::vector<std::string> ofQueries{text(batch), c.n(), text(width)}, ofKeys{text(batch), c.m(), text(keyWidth)};
     mlir::Value dy = maker.tensor(c.type, ofQueries), q = maker.tensor(c.type, ofQueries), k = maker.tensor(c.type, ofKeys), v = maker.tensor(c.type, ofKeys);
-    mlir::Value draws = maker.draws(c.type, {"3", text(c.heads), c.n(), c.m()});
-    LoadedKernel kernel(maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, {}, draws)->getResults()));
-    EXPECT_EQ(kernel.image().stages.size(), known ? 1u : 3u);
-    Shape queries{3, c.queries, width}, keys{3, c.keys, keyWidth};
+    mlir::Value draws = maker.draws(c.type, {text(batch), text(c.heads), c.n(), c.m()});
+    ir::KernelOp op = maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, {}, draws)->getResults());
+    if (form == InBlocks) {
+      std::string error;
+      mlir::NamedAttrList entries(codegen::makeEmitter(testTargets().back(), error)->chooseSchedule(op));
+      entries.set("keys", mlir::Builder(&*context).getI64IntegerAttr(48));
+      op.setScheduleAttr(entries.getDictionary(&*context));
+    }
+    LoadedKernel kernel(op);
+    EXPECT_EQ(kernel.image().stages.size(), form == Unknown ? 4u : form == Known && isShort ? 1u : 3u);
+    Shape queries{batch, c.queries, width}, keys{batch, c.keys, keyWidth};
     std::vector<Tensor> inputs{randomTensor(c.type, queries, 1), randomTensor(c.type, queries, 2), randomTensor(c.type, keys, 3),
                                randomTensor(c.type, keys, 4)};
-    results.push_back(kernel.run(inputs, {{{"n", c.queries}, {"m", c.keys}}, 7, 3}));
+    Bindings sizes{{"n", c.queries}, {"m", c.keys}};
+    results.push_back(kernel.run(inputs, {sizes, 7, 3}));
+    if (form == Unknown)
+      for (size_t stage = 0; stage < 4; ++stage)
+        EXPECT_EQ(kernel.image().stages[stage].items.evaluate(sizes) > 0, (stage == 0) == isShort) << "stage " << stage;
   }
-  for (size_t i = 0; i < results[0].size(); ++i)
-    EXPECT_EQ(std::memcmp(results[0][i].data(), results[1][i].data(), results[0][i].bytes()), 0) << "result " << i;
+  for (size_t form : {1, 2})
+    for (size_t i = 0; i < results[0].size(); ++i)
+      EXPECT_EQ(std::memcmp(results[0][i].data(), results[form][i].data(), results[0][i].bytes()), 0) << "form " << form << ", result " << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(AttentionGradKernels, KeysOfKnownSize, ::testing::Values(65, 70));
+INSTANTIATE_TEST_SUITE_P(AttentionGradKernels, KeysOfKnownSize,
+                         ::testing::Values(std::pair(65, 3), std::pair(70, 3), std::pair(96, 3), std::pair(97, 3), std::pair(131, 32), std::pair(256, 32),
+                                           std::pair(257, 32)));
 
 /// Zeros times what no query sees are no zeros where it is not finite: schedules must not differ in which of them they add.
 TEST(AttentionGradKernels, candidatesOfCausalOnesKeepBitsBeforeAKeyThatIsNoNumber) {

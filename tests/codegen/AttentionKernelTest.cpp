@@ -174,21 +174,44 @@ INSTANTIATE_TEST_SUITE_P(Cases, AttentionKernel,
 
 /// All of a head by one item, or its blocks by several.
 TEST(AttentionKernels, knownSizesChangeNoBits) {
-  for (bool causal : {false, true}) {
-    std::vector<Tensor> results;
-    for (bool known : {false, true}) {
-      AttentionCase c{DType::F32, 3, 65, 2, 24, causal, known};
-      auto context = makeContext();
-      KernelMaker maker(*context);
-      std::vector<std::string> sizes{"3", c.n(), text(c.heads * c.headDim)};
-      mlir::Value q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
-      LoadedKernel kernel(maker.finish("attention", {attend(maker, c, q, k, v)}));
-      EXPECT_EQ(kernel.image().stages.size(), known ? 1u : 2u);
-      Shape shape{3, c.queries, c.heads * c.headDim};
-      results.push_back(kernel.run({randomTensor(c.type, shape, 1), randomTensor(c.type, shape, 2), randomTensor(c.type, shape, 3)}, {{{"n", c.queries}}})[0]);
+  for (bool causal : {false, true})
+    for (int64_t queries : {65, 100}) {
+      std::vector<Tensor> results;
+      for (bool known : {false, true}) {
+        AttentionCase c{DType::F32, 3, queries, 2, 24, causal, known};
+        auto context = makeContext();
+        KernelMaker maker(*context);
+        std::vector<std::string> sizes{"3", c.n(), text(c.heads * c.headDim)};
+        mlir::Value q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
+        LoadedKernel kernel(maker.finish("attention", {attend(maker, c, q, k, v)}));
+        EXPECT_EQ(kernel.image().stages.size(), !known ? 3u : queries <= 96 ? 1u : 2u);
+        Shape shape{3, c.queries, c.heads * c.headDim};
+        Bindings bindings{{"n", c.queries}};
+        results.push_back(kernel.run({randomTensor(c.type, shape, 1), randomTensor(c.type, shape, 2), randomTensor(c.type, shape, 3)}, {bindings})[0]);
+        for (size_t stage = 0; !known && stage < 3; ++stage)
+          EXPECT_EQ(kernel.image().stages[stage].items.evaluate(bindings) > 0, (stage == 0) == (queries <= 96)) << "stage " << stage;
+      }
+      EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].bytes()), 0) << (causal ? "causal" : "all") << ", " << queries << " queries";
     }
-    EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].bytes()), 0) << (causal ? "causal" : "all");
+}
+
+/// Few queries of few keys are one item's, and many are not.
+TEST(AttentionKernels, whoDoesAHeadChangesNoBits) {
+  constexpr int64_t keys = 65, few = 60, many = 200, width = 48;
+  Tensor k = randomTensor(DType::F32, {1, keys, width}, 1), v = randomTensor(DType::F32, {1, keys, width}, 2);
+  Tensor all = randomTensor(DType::F32, {1, many, width}, 3);
+  std::vector<Tensor> results;
+  for (int64_t queries : {few, many}) {
+    AttentionCase c{DType::F32, 1, queries, 2, 24, false, true};
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    mlir::Value q = maker.tensor(c.type, {"1", c.n(), text(width)}), ks = maker.tensor(c.type, {"1", text(keys), text(width)}),
+                vs = maker.tensor(c.type, {"1", text(keys), text(width)});
+    LoadedKernel kernel(maker.finish("attention", {attend(maker, c, q, ks, vs)}));
+    EXPECT_EQ(kernel.image().stages.size(), queries == few ? 1u : 2u);
+    results.push_back(kernel.run({Tensor::borrow(all.data(), {1, queries, width}, c.type), k, v}, {})[0]);
   }
+  EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].bytes()), 0);
 }
 
 /// A key that is no number makes rows none that see it, wherever it stands among the lanes, and no others.
@@ -260,8 +283,11 @@ TEST(AttentionKernels, oneItemDoesAHeadOfKeysWhereThatIsLittle) {
   EXPECT_EQ(stages(DType::F32, 64, 64, 8, 8, 64), 1u);
   EXPECT_EQ(stages(DType::F32, 64, 64, 8, 4, 64), 1u);
   EXPECT_EQ(stages(DType::F32, 64, 64, 8, 1, 64), 2u) << "one item would do all heads";
-  EXPECT_EQ(stages(DType::F32, 190, 96, 1, 1, 128), 1u);
-  EXPECT_EQ(stages(DType::F64, 190, 96, 1, 1, 128), 2u) << "twice the bytes";
+  EXPECT_EQ(stages(DType::F32, 190, 96, 1, 1, 256), 1u);
+  EXPECT_EQ(stages(DType::F64, 190, 96, 1, 1, 256), 2u) << "twice the bytes";
+  EXPECT_EQ(stages(DType::F32, 128, 128, 64, 64, 32), 1u);
+  EXPECT_EQ(stages(DType::F32, 128, 128, 60, 60, 32), 2u) << "much work, and few items of it";
+  EXPECT_EQ(stages(DType::F32, 300, 300, 64, 64, 32), 2u) << "many keys";
 }
 
 /// Narrow panels end in fewer zeros; where a target's vectors are short, its loads ask for wide ones.
