@@ -208,7 +208,7 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
 void LayerWriter::behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> placeOf) {
   llvm::ArrayRef<unsigned> given = plan_.products[i].given;
   DType dtype = plan_.dtype;
-  int64_t all = plan_.products[i].columns(), nr = schedule_.nr, lanes = k_.lanes(dtype);
+  int64_t all = plan_.products[i].columns(), nr = schedule_.nr, lanes = Epilogue::lanesOfPieces(k_, dtype, Size(all), nr);
   mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
   Value start = k_.mul(panel, nr), columns = all % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(all), start));
   k_.loop(0, rows, 1, [&](Value row) {
