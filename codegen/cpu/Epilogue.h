@@ -44,7 +44,7 @@ public:
   /// and neither waits for the other.
   static int64_t lanesOfPieces(const KernelBuilder& k, DType dtype, const Size& columns, int64_t nr);
 
-  /// Whether LightEpilogue may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
+  /// Whether a SumsTaker, as LightEpilogue, may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
   /// registers has a copy of it for each of its vectors.
   bool isLight(int64_t nr) const;
 
