@@ -84,7 +84,7 @@ def scaledTail(y):
     return exp(y * y / 2) * erfc(y / sqrt(mpf(2))) / 2
 
 
-NEAR = mpf("1.25")
+NEAR = mpf("1.75")
 
 
 def nearTable(f, weight, centre, degree):
@@ -143,7 +143,8 @@ def numbers(c):
 def header():
     lines = ["#pragma once", "// Polynomials for VectorMathF32.cpp, lowest power first. Made by codegen/coefficients_f32.py, not by hand.", "",
              '#include "llvm/ADT/ArrayRef.h"', "", "namespace moec::codegen::cpu::single {", "",
-             "/// A polynomial in centre - y, for y in [0, kNear].", "struct NearTable {", "  double centre;", "  llvm::ArrayRef<double> c;", "};",
+             "/// A polynomial in centre - y, for y in [0, kNear]. slope: about its derivative where y is so small that the difference is rounded.",
+             "struct NearTable {", "  double centre, slope;", "  llvm::ArrayRef<double> c;", "};",
              "/// A polynomial in slope / (y + shift) - offset, for y from kNear on.", "struct TailTable {", "  double shift, slope, offset;",
              "  llvm::ArrayRef<double> c;", "};", "", f"inline constexpr double kNear = {float(NEAR).hex()};"]
     for name, value in constants():
@@ -156,15 +157,15 @@ def header():
         lines.extend([f"// {comment}; error {error:.1e}", f"inline constexpr double k{name}C[] = {{{numbers(c)}}};",
                       f"inline constexpr {kind} k{name} = {{{', '.join(x.hex() for x in head)}, k{name}C}};"])
 
-    centre, c, error = nearTable(lambda y: normalUpTo(-y), lambda y: 1 / normalUpTo(-y), 0.7, 8)
-    table("NearTable", "NormalNear", "Phi(-y)", [centre], c, error)
-    shift, slope, offset, c, error = tailTable(lambda y: y * scaledTail(y), lambda y: 1 / (y * scaledTail(y)), 0.5, 14.6, 10)
+    centre, c, error = nearTable(lambda y: normalUpTo(-y), lambda y: 1 / normalUpTo(-y), 1.3, 11)
+    table("NearTable", "NormalNear", "Phi(-y)", [centre, 0.39], c, error)
+    shift, slope, offset, c, error = tailTable(lambda y: y * scaledTail(y), lambda y: 1 / (y * scaledTail(y)), 1.5, 14.6, 8)
     table("TailTable", "NormalTail", "y Phi(-y) exp(y^2/2)", [shift, slope, offset], c, error)
     larger = lambda y: max(normalUpTo(-y), y * density(y))
-    centre, c, error = nearTable(lambda y: normalUpTo(-y) - y * density(y), lambda y: 1 / larger(y), 0.4, 10)
-    table("NearTable", "GeluGradNear", "Phi(-y) - y phi(y), against the larger of the two", [centre], c, error)
+    centre, c, error = nearTable(lambda y: normalUpTo(-y) - y * density(y), lambda y: 1 / larger(y), 0.9, 11)
+    table("NearTable", "GeluGradNear", "Phi(-y) - y phi(y), against the larger of the two", [centre, 0.75], c, error)
     peak = 1 / sqrt(2 * pi)
-    shift, slope, offset, c, error = tailTable(lambda y: peak - scaledTail(y) / y, lambda y: 1 / peak, 0.375, 14.9, 9)
+    shift, slope, offset, c, error = tailTable(lambda y: peak - scaledTail(y) / y, lambda y: 1 / peak, 1, 14.9, 8)
     table("TailTable", "GeluGradTail", "phi(0) - Phi(-y) exp(y^2/2) / y, against phi(0)", [shift, slope, offset], c, error)
     return "\n".join(lines + ["", "} // namespace moec::codegen::cpu::single", ""])
 

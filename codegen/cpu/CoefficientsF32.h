@@ -5,9 +5,9 @@
 
 namespace moec::codegen::cpu::single {
 
-/// A polynomial in centre - y, for y in [0, kNear].
+/// A polynomial in centre - y, for y in [0, kNear]. slope: about its derivative where y is so small that the difference is rounded.
 struct NearTable {
-  double centre;
+  double centre, slope;
   llvm::ArrayRef<double> c;
 };
 /// A polynomial in slope / (y + shift) - offset, for y from kNear on.
@@ -16,7 +16,7 @@ struct TailTable {
   llvm::ArrayRef<double> c;
 };
 
-inline constexpr double kNear = 0x1.4000000000000p+0;
+inline constexpr double kNear = 0x1.c000000000000p+0;
 inline constexpr double kInverseLn2 = 0x1.7154760000000p+0;
 inline constexpr double kLn2Short = 0x1.62e4000000000p-1;
 inline constexpr double kLn2ShortRest = 0x1.7f7d1c0000000p-20;
@@ -43,24 +43,24 @@ inline constexpr double kErf[] = {-0x1.8127400000000p-2, 0x1.ce2d2a0000000p-4,  
 // -log(erfc(y)), y in [1, 4]; error 1.0e-09
 inline constexpr double kErfcLog[] = {0x1.72e4040000000p-12, 0x1.2085b20000000p+0, 0x1.46c5880000000p-1,  0x1.a60a4a0000000p-4,
                                       -0x1.6541700000000p-6, 0x1.814ad40000000p-9, -0x1.8528d00000000p-13};
-// Phi(-y); error 1.0e-08
-inline constexpr double kNormalNearC[] = {0x1.ef88f40000000p-3,  0x1.3fbeea0000000p-2, 0x1.bfa6980000000p-4,  -0x1.b2dc320000000p-6, -0x1.768b400000000p-6,
-                                          0x1.9e91860000000p-11, 0x1.9bb0f80000000p-9, 0x1.84c95a0000000p-13, -0x1.443b160000000p-12};
-inline constexpr NearTable kNormalNear = {0x1.6667c00000000p-1, kNormalNearC};
-// y Phi(-y) exp(y^2/2); error 3.8e-09
-inline constexpr double kNormalTailC[] = {0x1.6d69b00000000p-2,   -0x1.eb13860000000p-5,  -0x1.b221620000000p-7, 0x1.aec8d60000000p-8,
-                                          -0x1.b5e89e0000000p-11, -0x1.c395ea0000000p-12, 0x1.4662ec0000000p-12, -0x1.9579660000000p-14,
-                                          -0x1.2527020000000p-19, 0x1.5c3f7a0000000p-16,  -0x1.055bac0000000p-17};
-inline constexpr TailTable kNormalTail = {0x1.0000000000000p-1, 0x1.0000000000000p+2, 0x1.467c400000000p+0, kNormalTailC};
-// Phi(-y) - y phi(y), against the larger of the two; error 1.7e-09
-inline constexpr double kGeluGradNearC[] = {0x1.94017a0000000p-3,  0x1.5af06e0000000p-1,  0x1.219ef00000000p-2, -0x1.6d3d660000000p-3,
-                                            -0x1.98ee240000000p-4, 0x1.018dce0000000p-5,  0x1.568c260000000p-6, -0x1.e757ee0000000p-9,
-                                            -0x1.942b0e0000000p-9, 0x1.cd5c280000000p-13, 0x1.182dc00000000p-12};
-inline constexpr NearTable kGeluGradNear = {0x1.999a480000000p-2, kGeluGradNearC};
-// phi(0) - Phi(-y) exp(y^2/2) / y, against phi(0); error 9.8e-09
-inline constexpr double kGeluGradTailC[] = {0x1.6128000000000p-2,   -0x1.68818c0000000p-4,  -0x1.2de7da0000000p-5, -0x1.4667b00000000p-12,
-                                            -0x1.306cf40000000p-15, -0x1.16333c0000000p-12, 0x1.4e75ec0000000p-14, -0x1.a0ab940000000p-17,
-                                            -0x1.128cf20000000p-17, 0x1.30cbf40000000p-18};
-inline constexpr TailTable kGeluGradTail = {0x1.8000000000000p-2, 0x1.e000000000000p+1, 0x1.46d01e0000000p+0, kGeluGradTailC};
+// Phi(-y); error 2.0e-09
+inline constexpr double kNormalNearC[] = {0x1.8c79f60000000p-4,  0x1.5ef3700000000p-3,   0x1.c83ed20000000p-4,   0x1.42e86c0000000p-6,
+                                          -0x1.8e6ec40000000p-7, -0x1.90f8b00000000p-8,  0x1.3619fe0000000p-12,  0x1.9b7c660000000p-11,
+                                          0x1.8ed0060000000p-14, -0x1.0c581c0000000p-14, -0x1.1c78880000000p-16, 0x1.8a34e20000000p-18};
+inline constexpr NearTable kNormalNear = {0x1.4cce840000000p+0, 0x1.8f5c28f5c28f6p-2, kNormalNearC};
+// y Phi(-y) exp(y^2/2); error 5.6e-09
+inline constexpr double kNormalTailC[] = {0x1.81d0820000000p-2,  -0x1.1b755e0000000p-5,  -0x1.0a684a0000000p-6, -0x1.70f1360000000p-10, 0x1.1d9ac40000000p-11,
+                                          0x1.51361c0000000p-15, -0x1.18dd920000000p-15, 0x1.4a897c0000000p-20, 0x1.df01140000000p-20};
+inline constexpr TailTable kNormalTail = {0x1.8000000000000p+0, 0x1.0800000000000p+3, 0x1.8684dc0000000p+0, kNormalTailC};
+// Phi(-y) - y phi(y), against the larger of the two; error 2.6e-09
+inline constexpr double kGeluGradNearC[] = {-0x1.c5fa200000000p-5,  0x1.443d540000000p-2,   0x1.8721e00000000p-2,  0x1.70591a0000000p-5,
+                                            -0x1.8e545e0000000p-4,  -0x1.e4bd2c0000000p-6,  0x1.bc32980000000p-7,  0x1.ac726a0000000p-8,
+                                            -0x1.2410260000000p-10, -0x1.d421100000000p-11, 0x1.6782400000000p-15, 0x1.3866540000000p-14};
+inline constexpr NearTable kGeluGradNear = {0x1.cccd040000000p-1, 0x1.8000000000000p-1, kGeluGradNearC};
+// phi(0) - Phi(-y) exp(y^2/2) / y, against phi(0); error 4.6e-09
+inline constexpr double kGeluGradTailC[] = {0x1.7c56e00000000p-2,   -0x1.78061e0000000p-5,  -0x1.96a8d60000000p-6,
+                                            -0x1.4ae4a00000000p-8,  -0x1.53d5c40000000p-11, -0x1.2b30040000000p-13,
+                                            -0x1.3775c40000000p-15, -0x1.33f6ce0000000p-18, -0x1.c4a7de0000000p-21};
+inline constexpr TailTable kGeluGradTail = {0x1.0000000000000p+0, 0x1.b000000000000p+2, 0x1.70857e0000000p+0, kGeluGradTailC};
 
 } // namespace moec::codegen::cpu::single

@@ -161,7 +161,7 @@ bool Epilogue::isLight(int64_t nr) const {
     if (dtypeOf(value) != dtypeOf(source_))
       return false;
     if (op)
-      return mlir::isa<ir::ConstantOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
+      return mlir::isa<ir::ConstantOp, ir::ExpertRowsOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
     // No row of an operand needs a division to be found.
     return sizes == ir::sizesOf(source_) || sizes.empty() || ir::product(sizes) == sizes.back();
   };
@@ -210,6 +210,11 @@ std::vector<FetchedRows> Epilogue::reads(const Piece& piece) const {
   return all;
 }
 
+int64_t Epilogue::lanesOfPieces(const KernelBuilder& k, DType dtype, const Size& columns, int64_t nr) {
+  int64_t lanes = k.lanes(dtype);
+  return columns.constant().value_or(1) % nr == 0 && nr % (2 * lanes) == 0 ? 2 * lanes : lanes;
+}
+
 void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const {
   KernelBuilder& k = *k_;
   std::optional<int64_t> known = columns_.constant();
@@ -217,18 +222,19 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
   Value columns = known && *known % nr == 0 ? k.index(nr) : k.min(k.index(nr), k.sub(k.size(columns_), start));
   DType dtype = dtypeOf(source_);
   mlir::Type element = k.typeOf(dtype);
+  int64_t lanes = summed_ ? k.lanes(dtype) : lanesOfPieces(k, dtype, columns_, nr);
   k.loop(0, rows, 1, [&](Value row) {
     Value sums = k.at(tile.base, k.mul(row, tile.stride), element);
     auto piece = [&](Value column, Value mask) {
       Piece place = first;
       place.row = k.add(first.row, row);
       place.column = k.add(start, column);
-      place.lanes = k.lanes(dtype);
+      place.lanes = lanes;
       place.mask = mask;
       // The tile is whole vectors: only the tensors' ends are masked.
       store(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)), bases);
     };
-    k.vectorLoop(columns, k.lanes(dtype), piece);
+    k.vectorLoop(columns, lanes, piece);
   });
 }
 

@@ -40,7 +40,11 @@ public:
   /// `first` is the place of the tile's first row.
   void storePanel(const Piece& first, Value rows, Value panel, int64_t nr, const Matrix& tile, llvm::ArrayRef<Value> bases) const;
 
-  /// Whether LightEpilogue may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
+  /// Lanes of the pieces that panels of nr columns are taken in: two vectors where all panels are whole. They share the constants of what is computed of them,
+  /// and neither waits for the other.
+  static int64_t lanesOfPieces(const KernelBuilder& k, DType dtype, const Size& columns, int64_t nr);
+
+  /// Whether a SumsTaker, as LightEpilogue, may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
   /// registers has a copy of it for each of its vectors.
   bool isLight(int64_t nr) const;
 

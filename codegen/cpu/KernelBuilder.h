@@ -128,6 +128,7 @@ public:
   Value lane(Value vector, Value lane);
   Value insert(Value vector, Value scalar, int64_t lane);
   Value shuffle(Value a, Value b, llvm::ArrayRef<int32_t> lanes);
+  Value part(Value vector, int64_t first, int64_t lanes);                 // lanes [first, first + lanes)
   Value gather(mlir::Type vector, Value base, Value indices, Value mask); // elements base[indices]
   /// Over the lanes of one vector, as a tree of halves: the same bits everywhere. The largest is that of numbers: it may lose a NaN.
   Value sumLanes(Value vector), largestLane(Value vector);

@@ -46,6 +46,9 @@ Value KernelBuilder::lane(Value vector, Value lane) {
 }
 Value KernelBuilder::insert(Value vector, Value scalar, int64_t lane) { return LLVM::InsertElementOp::create(builder_, loc_, vector, scalar, index(lane)); }
 Value KernelBuilder::shuffle(Value a, Value b, ArrayRef<int32_t> lanes) { return LLVM::ShuffleVectorOp::create(builder_, loc_, a, b, lanes); }
+Value KernelBuilder::part(Value vector, int64_t first, int64_t lanes) {
+  return lanes == lanesOf(vector) ? vector : shuffle(vector, vector, llvm::to_vector(llvm::seq<int32_t>(first, first + lanes)));
+}
 
 Value KernelBuilder::gather(Type vector, Value base, Value indices, Value mask) {
   Type element = elementOf(vector);

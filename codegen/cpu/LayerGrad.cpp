@@ -145,8 +145,11 @@ void LayerGradWriter::apply(const Made& made, const Piece& piece, Value row, Val
     if (!isTerm(place))
       continue;
     Value term = piece.mask ? k_.choose(piece.mask, result, k_.zero(result.getType())) : result;
-    Value total = k_.at(totals_, k_.mul(row, piece.lanes), plan_.dtype);
-    k_.store(k_.add(k_.load(result.getType(), total), term), total);
+    int64_t lanes = k_.lanes(plan_.dtype);
+    Value address = k_.at(totals_, k_.mul(row, lanes), plan_.dtype), total = k_.load(k_.vectorOf(k_.typeOf(plan_.dtype), lanes), address);
+    for (int64_t first = 0; first < piece.lanes; first += lanes)
+      total = k_.add(total, k_.part(term, first, lanes));
+    k_.store(total, address);
   }
 }
 
@@ -177,7 +180,8 @@ void LayerGradWriter::gather(Value rows, Value expert) {
 void LayerGradWriter::multiplyRows(Value rows, Value expert) {
   DType dtype = plan_.dtype;
   int64_t nr = schedule_.nr, lanes = k_.lanes(dtype), depth = plan_.width(), panels = *plan_.w.panels(nr).constant();
-  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
+  int64_t inPiece = Epilogue::lanesOfPieces(k_, dtype, Size(plan_.hidden()), nr);
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes), ofPiece = k_.vectorOf(k_.typeOf(dtype), inPiece);
   RegisterBlock registers{dtype, schedule_.rows, nr / lanes, dtype};
   Matrix tile{k_.scratch(bytesOf(dtype, Size(schedule_.group * nr))), k_.index(nr)}, a{buffers_[0].base, k_.index(buffers_[0].stride)};
   Value weights = k_.at(k_.input(plan_.w.input), k_.mul(expert, panels * depth * nr), dtype);
@@ -186,9 +190,9 @@ void LayerGradWriter::multiplyRows(Value rows, Value expert) {
     Value first = k_.mul(panel, nr), columns = plan_.hidden() % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(plan_.hidden()), first));
     k_.loop(0, rows, 1, [&](Value row) {
       Value sums = k_.at(tile.base, k_.mul(row, nr), dtype);
-      k_.vectorLoop(columns, lanes, [&](Value column, Value mask) {
-        Piece piece{{}, k_.add(start_, row), expert, k_.add(first, column), lanes, mask};
-        apply(ofProduct_, piece, row, k_.load(vector, k_.at(sums, column, dtype)));
+      k_.vectorLoop(columns, inPiece, [&](Value column, Value mask) {
+        Piece piece{{}, k_.add(start_, row), expert, k_.add(first, column), inPiece, mask};
+        apply(ofProduct_, piece, row, k_.load(ofPiece, k_.at(sums, column, dtype)));
       });
     });
   });

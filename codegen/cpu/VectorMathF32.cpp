@@ -37,6 +37,17 @@ struct Format {
     return sum;
   }
 
+  /// The same, where others wait for it: two terms at a time, whose sums are no part of the chain.
+  Value inPairs(llvm::ArrayRef<double> c, Value x) const {
+    Value square = k.mul(x, x), sum;
+    for (size_t i = (c.size() - 1) / 2 * 2;; i -= 2) {
+      Value pair = i + 1 < c.size() ? k.fma(real(c[i + 1]), x, real(c[i])) : real(c[i]);
+      sum = sum ? k.fma(sum, square, pair) : pair;
+      if (i == 0)
+        return sum;
+    }
+  }
+
   /// 2^(n + offset), with n in the low bits of `shifted`.
   Value powerOfTwo(Value shifted, int64_t offset) const { return asFloat(k.add(k.shiftLeft(asBits(shifted), 23), integer((127 + offset) << 23))); }
 };
@@ -74,6 +85,15 @@ Value onePlus(const Format& f, Value q, Value s, double c) {
   KernelBuilder& k = f.k;
   Value sum = k.add(s, f.real(c)), lost = k.sub(f.real(c), k.sub(sum, s));
   return k.add(sum, k.fma(q, s, lost));
+}
+
+/// The centre is so far from 0 that what is lost of centre - y where y is small would be half of a unit: the first coefficient takes it back.
+Value nearAt(const Format& f, const NearTable& table, Value y) {
+  KernelBuilder& k = f.k;
+  Value centre = f.real(table.centre), w = k.sub(centre, y), lost = k.sub(k.sub(centre, w), y);
+  Value first = k.fma(lost, f.real(table.slope), f.real(table.c[0]));
+  Value rest = k.fma(f.inPairs(table.c.drop_front(3), w), w, f.real(table.c[2])); // the large terms one by one: fewer roundings
+  return k.fma(k.fma(rest, w, f.real(table.c[1])), w, first);
 }
 
 /// A polynomial in t, a point of 1/(y + shift): c0 by itself and the sum of the others.
@@ -199,13 +219,19 @@ Value erf(KernelBuilder& k, Value x) {
 
 namespace {
 
-/// Whether all lanes of a mask are set, as one i1.
-Value allOf(KernelBuilder& k, Value mask) {
-  int64_t lanes = KernelBuilder::lanesOf(mask);
+/// Whether all lanes of x are below a bound, as one i1. Of more lanes than a vector has, vector by vector: LLVM would pack their masks.
+Value areAllBelow(KernelBuilder& k, Value x, double bound) {
+  int64_t all = KernelBuilder::lanesOf(x), lanes = std::min(all, k.lanes(DType::F32));
+  Value below;
+  for (int64_t first = 0; first < all; first += lanes) {
+    Value part = k.part(x, first, lanes);
+    Value here = k.compare(Predicate::LT, part, k.real(part.getType(), bound));
+    below = below ? k.bitAnd(below, here) : here;
+  }
   if (lanes == 1)
-    return mask;
+    return below;
   mlir::Type word = k.builder().getIntegerType(static_cast<unsigned>(lanes));
-  return k.compare(Predicate::EQ, mlir::LLVM::BitcastOp::create(k.builder(), k.loc(), word, mask), k.integer(word, -1));
+  return k.compare(Predicate::EQ, mlir::LLVM::BitcastOp::create(k.builder(), k.loc(), word, below), k.integer(word, -1));
 }
 
 } // namespace
@@ -214,29 +240,28 @@ Value gelu(KernelBuilder& k, Value x) {
   // T = y Phi(-y). Up to kNear Phi(-y) is a polynomial; from there T = exp(-y^2/2) W, W a polynomial in 1/(y + shift). Most vectors are near as a whole, and
   // what is far costs twice as much.
   Format f(k, x);
-  Value y = f.atMost(k.abs(x), 14.6); // 0 beyond on the left
-  Value near = f.polynomial(kNormalNear.c, k.sub(f.real(kNormalNear.centre), y));
-  Value isNear = k.compare(Predicate::LT, y, f.real(kNear));
-  auto nearAlone = [&] { return Values{k.fma(k.neg(y), near, f.positivePart(x))}; };
+  Value magnitude = k.abs(x), near = nearAt(f, kNormalNear, magnitude), isNear = k.compare(Predicate::LT, magnitude, f.real(kNear));
+  auto nearAlone = [&] { return Values{k.fma(k.neg(magnitude), near, f.positivePart(x))}; };
   auto both = [&] {
+    Value y = f.atMost(magnitude, 14.6); // 0 beyond on the left
     Reduced e = reduceGaussian(f, y);
     Tail tail = tailAt(f, kNormalTail, y, kDown);
     Value factor = k.neg(k.choose(isNear, y, f.powerOfTwo(e.shifted, 32)));
     Value small = k.choose(isNear, f.real(0), withoutFirst(f, tail, e)), large = k.choose(isNear, near, f.real(tail.c0));
     return Values{k.fma(factor, large, k.fma(factor, small, f.positivePart(x)))};
   };
-  return k.when(allOf(k, isNear), nearAlone, both)[0];
+  return k.when(areAllBelow(k, magnitude, kNear), nearAlone, both)[0];
 }
 
 Value geluGrad(KernelBuilder& k, Value x) {
   // G = Phi(-y) - y phi(y), and 1 - G on the right. Up to kNear a polynomial; from there -y exp(-y^2/2) V, V a polynomial in 1/(y + shift).
   Format f(k, x);
-  Value y = f.atMost(k.abs(x), 14.7); // 0 beyond on the left
-  Value near = f.polynomial(kGeluGradNear.c, k.sub(f.real(kGeluGradNear.centre), y));
-  Value isNear = k.compare(Predicate::LT, y, f.real(kNear)), negative = k.compare(Predicate::LT, x, f.real(0));
+  Value magnitude = k.abs(x), near = nearAt(f, kGeluGradNear, magnitude);
+  Value isNear = k.compare(Predicate::LT, magnitude, f.real(kNear)), negative = k.compare(Predicate::LT, x, f.real(0));
   Value whole = k.choose(negative, f.real(0), f.real(1));
   auto nearAlone = [&] { return Values{k.fma(k.choose(negative, f.real(1), f.real(-1)), near, whole)}; };
   auto both = [&] {
+    Value y = f.atMost(magnitude, 14.7); // 0 beyond on the left
     Reduced e = reduceGaussian(f, y);
     Tail tail = tailAt(f, kGeluGradTail, y, -kDown);
     Value factor = k.choose(isNear, f.real(1), k.mul(y, f.powerOfTwo(e.shifted, 32)));
@@ -244,7 +269,7 @@ Value geluGrad(KernelBuilder& k, Value x) {
     Value small = k.choose(isNear, f.real(0), k.fma(expm1Of(f, e.r), k.add(tail.others, f.real(tail.c0)), tail.others));
     return Values{k.fma(factor, k.choose(isNear, near, f.real(tail.c0)), k.fma(factor, small, whole))};
   };
-  return k.when(allOf(k, isNear), nearAlone, both)[0];
+  return k.when(areAllBelow(k, magnitude, kNear), nearAlone, both)[0];
 }
 
 namespace {
