@@ -95,9 +95,10 @@ void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSched
     Values bases = totals.startItem(plan.dtype);
     Piece piece{matrix(), first, {}, {}, 1, {}};
     Value isOne = k.compare(ir::Predicate::EQ, k.size(runs.count()), k.index(1));
-    multiplyTransposed(k, schedule, product, [&](Value panel, const Matrix& tile) {
-      k.when(isOne, [&] { epilogue.storePanel(piece, product.rows, panel, schedule.nr, tile, bases); });
-      k.when(k.notOf(isOne), [&] { runs.keep(run, first, product.rows, panel, tile); });
+    multiplyTransposed(k, schedule, product, [&](Value panel, Value inBlock, Value many, const Matrix& tile) {
+      Piece here = piece.below(k, inBlock);
+      k.when(isOne, [&] { epilogue.storePanel(here, many, panel, schedule.nr, tile, bases); });
+      k.when(k.notOf(isOne), [&] { runs.keep(run, here.row, many, panel, tile); });
     });
     k.when(isOne, [&] { totals.endItem(item, bases); });
   });
