@@ -14,6 +14,12 @@ struct Piece {
   Value column; // the first one
   int64_t lanes = 1;
   Value mask; // null: all lanes
+
+  Piece below(KernelBuilder& k, Value rows) const { // as many rows further down
+    Piece piece = *this;
+    piece.row = k.add(row, rows);
+    return piece;
+  }
 };
 
 /// A value of the source's shape that lies somewhere already, and its elements at a piece.

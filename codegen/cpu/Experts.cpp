@@ -57,8 +57,10 @@ void productStage(KernelBuilder& k, const ExpertPlan& plan, const ProductSchedul
       Values bases;
       for (const Destination& destination : destinations)
         bases.push_back(destination.base(k));
-      multiplyPanels(k, schedule, product, [&](Value panel, const Matrix& tile) {
-        epilogue.storePanel({{}, block.first, block.expert, {}, 1, {}}, block.rows, panel, schedule.nr, tile, bases);
+      Piece piece{{}, block.first, block.expert, {}, 1, {}};
+      product.read = epilogue.reads(piece);
+      multiplyPanels(k, schedule, product, [&](Value panel, Value first, Value rows, const Matrix& tile) {
+        epilogue.storePanel(piece.below(k, first), rows, panel, schedule.nr, tile, bases);
       });
     });
   });

@@ -73,7 +73,7 @@ void GateRows::multiply(size_t i, Value rows) {
   ProductBlock block{dtype, x, rows, k_.input(product.w.input), depth, k_.index(0), k_.size(product.w.panels(nr))};
   ProductSchedule ofAll = schedules_[i];
   ofAll.panels = product.w.panels(nr).constant().value_or(ofAll.panels);
-  multiplyPanels(k_, ofAll, block, [&](Value panel, const Matrix& tile) {
+  multiplyPanels(k_, ofAll, block, [&](Value panel, Value, Value, const Matrix& tile) {
     Value start = k_.mul(panel, nr), count = k_.min(k_.index(nr), k_.sub(columns, start));
     if (strideOf(i).constant() == nr)
       count = k_.index(nr);

@@ -73,7 +73,7 @@ struct Item {
 };
 
 void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
-                  llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+                  FinishedRows finished) {
   const ProductOperand& b = plan.b;
   Value depth = k.size(b.depth), aMatrix = k.index(0), bMatrix = k.index(0);
   if (item.batch) {
@@ -182,8 +182,9 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
       item.taker = &light;
     else
       item.read = epilogue.reads(first);
-    multiplyItem(k, plan, schedule, item, packed,
-                 [&](Value panel, const Matrix& tile) { epilogue.storePanel(first, item.rows, panel, schedule.nr, tile, bases); });
+    multiplyItem(k, plan, schedule, item, packed, [&](Value panel, Value inItem, Value rows, const Matrix& tile) {
+      epilogue.storePanel(first.below(k, inItem), rows, panel, schedule.nr, tile, bases);
+    });
     totals.endItem(number, bases);
   });
   totals.joinStage();

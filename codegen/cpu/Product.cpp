@@ -47,6 +47,13 @@ FetchedRows partOf(KernelBuilder& k, const FetchedRows& of, Value row, Value col
 
 namespace {
 
+/// Rows of a block in pieces, whose sums have what stands behind the product as soon as they are there.
+void forChunks(KernelBuilder& k, Value rows, int64_t multiple, llvm::function_ref<void(Value first, Value rows)> visit) {
+  constexpr int64_t least = 24;
+  int64_t chunk = ceilDiv(least, multiple) * multiple;
+  k.loop(0, rows, chunk, [&](Value first) { visit(first, isWhole(rows, chunk) ? k.index(chunk) : k.min(k.index(chunk), k.sub(rows, first))); });
+}
+
 // Sums that wait for nobody while a multiply-add is on its way: twice its latency of four.
 constexpr int64_t kSumsInFlight = 8;
 // Bytes of panels that are read while a multiply-add is on its way: what memory gives a core in its four cycles, and what its own caches do.
@@ -81,18 +88,29 @@ public:
     return std::max<int64_t>(1, std::min({enough, inFlight, (k_.target().vectorRegisters - 2) / (sums + besides)}));
   }
 
-  void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, bool accumulate, Value fresh) const {
-    PanelOfTile of = block_.makeRows ? toTile(block_.makeRows(panel, from, count), panel, tile) : panelAt(panel, from, tile);
+  /// `fresh`: i1, of a product by slices, whether this is the first one; null where there is one slice alone.
+  void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, Value fresh, FinishedRows finished) const {
+    PanelOfTile all = block_.makeRows ? toTile(block_.makeRows(panel, from, count), panel, tile) : panelAt(panel, from, tile);
     Value isLast = k_.compare(ir::Predicate::GE, k_.add(from, count), block_.depth);
-    auto fetched = [&](Value first, int64_t rows) {
-      std::vector<FetchedRows> all;
-      for (const FetchedRows& one : block_.read)
-        all.push_back(partOf(k_, one, first, k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(rows), k_.index(0))));
-      return all;
+    auto multiplyFrom = [&](Value row, Value rows) {
+      PanelOfTile of = all;
+      if (tile.base)
+        of.tile.base = k_.at(tile.base, k_.mul(row, nr_), block_.dtype);
+      auto fetched = [&](Value first, int64_t count) {
+        std::vector<FetchedRows> fetches;
+        for (const FetchedRows& one : block_.read)
+          fetches.push_back(partOf(k_, one, k_.add(row, first), k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(count), k_.index(0))));
+        return fetches;
+      };
+      if (!block_.read.empty())
+        of.fetched = fetched;
+      multiply(k_, registers_, rows, {k_.at(a.base, k_.mul(row, a.stride), block_.dtype), a.stride}, of, count, static_cast<bool>(fresh), fresh);
+      if (of.taker)
+        return;
+      fresh ? k_.when(isLast, [&] { finished(panel, row, rows, of.tile); }) : finished(panel, row, rows, of.tile);
     };
-    if (!block_.read.empty())
-      of.fetched = fetched;
-    multiply(k_, registers_, block_.rows, a, of, count, accumulate, fresh);
+    // What a whole block of rows reads, a power of two apart, L2 would not hold until all of its products are there.
+    block_.read.empty() ? multiplyFrom(k_.index(0), block_.rows) : forChunks(k_, block_.rows, registers_.rows, multiplyFrom);
   }
 
   /// Panels [first, last), at most panelsAtOnce(rows) of them, over the whole depth.
@@ -151,8 +169,7 @@ void whenFew(KernelBuilder& k, Value rows, int64_t count, int64_t most, llvm::fu
 
 bool areFew(const Size& rows, const Size& depth) { return depth.constant() && rows.constant().value_or(kFewRows + 1) <= kFewRows; }
 
-void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
-                    llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block, FinishedRows finished) {
   if (schedule.tiles)
     return multiplyPanelsByTiles(k, schedule, block, finished);
   int64_t nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(block.dtype));
@@ -186,10 +203,13 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
       Value last = k.min(k.add(first, step), block.end);
       auto tileOf = [&](Value panel) { return block.taker ? Matrix() : Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
       whenFew(
-          k, block.rows, 1, most, [&](int64_t rows) { products.timesFew(rows, a, first, last, tileOf); },
-          [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), false, {}); });
-      if (!block.taker)
-        k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
+          k, block.rows, 1, most,
+          [&](int64_t rows) {
+            products.timesFew(rows, a, first, last, tileOf);
+            if (!block.taker)
+              k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, k.index(0), k.index(rows), tileOf(panel)); });
+          },
+          [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), {}, finished); });
     });
     return;
   }
@@ -199,6 +219,7 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     Matrix a = slice(k.index(0), block.depth, fewStride);
     Value step = k.index(products.panelsAtOnce(rows));
     k.loop(block.begin, block.end, step, [&](Value first) { products.timesFew(rows, a, first, k.min(k.add(first, step), block.end), tileOf); });
+    k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, k.index(0), k.index(rows), tileOf(panel)); });
   };
   auto sliceBySlice = [&] {
     // A depth of 0 makes one turn too, which leaves zeros.
@@ -206,11 +227,10 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
       Value count = depth && *depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
       Matrix a = slice(from, count, stride);
       Value fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
-      k.loop(block.begin, block.end, k.index(1), [&](Value panel) { products.times(a, panel, from, count, tileOf(panel), true, fresh); });
+      k.loop(block.begin, block.end, k.index(1), [&](Value panel) { products.times(a, panel, from, count, tileOf(panel), fresh, finished); });
     });
   };
   whenFew(k, block.rows, 1, few, ofFew, sliceBySlice);
-  k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
 }
 
 void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to, int64_t rowsAhead) {
@@ -232,8 +252,7 @@ void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Va
   });
 }
 
-void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block,
-                        llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block, FinishedRows finished) {
   DType computed = sumType(block.dtype);
   int64_t lanes = k.lanes(computed), nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(computed));
   mlir::Type element = k.typeOf(computed);
@@ -247,9 +266,14 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value aCopy = copiesA ? k.scratch(bytesOf(computed, schedule.slice * aStride)) : Value();
   Value bCopy = copiesB ? k.scratch(bytesOf(computed, schedule.slice * bStride)) : Value();
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
-  k.loop(0, k.max(block.depth, k.index(1)), schedule.slice, [&](Value from) { // of no depth too: zeros
-    Value count = k.min(k.index(schedule.slice), k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
-    Value next = k.add(from, schedule.slice), isLast = k.compare(ir::Predicate::GE, next, block.depth);
+  // Slices are about equal: beside the products of the last one is fetched what stands behind them.
+  constexpr int64_t turn = 4;
+  Value slices = k.max(k.index(1), k.div(k.add(block.depth, schedule.slice - 1), schedule.slice));
+  Value length = k.mul(k.div(k.add(k.div(k.sub(k.add(block.depth, slices), k.index(1)), slices), turn - 1), turn), turn);
+  length = schedule.slice % turn == 0 ? k.max(k.index(turn), length) : k.index(schedule.slice);
+  k.loop(k.index(0), k.max(block.depth, k.index(1)), length, [&](Value from) { // of no depth too: zeros
+    Value count = k.min(length, k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
+    Value next = k.add(from, length), isLast = k.compare(ir::Predicate::GE, next, block.depth);
     auto sliceOf = [&](const Matrix& m) { return Matrix{k.at(m.base, k.mul(from, m.stride), block.dtype), m.stride}; };
     Matrix a = copiesA ? Matrix{aCopy, k.index(aStride)} : sliceOf(block.a);
     if (copiesA)
@@ -257,37 +281,42 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
     if (copiesB) {
       Value first = k.mul(block.begin, nr), there = k.min(k.mul(k.sub(block.end, block.begin), nr), k.sub(block.columns, first));
       copyBlock(k, block.dtype, {k.at(block.b.base, k.add(k.mul(from, block.b.stride), first), block.dtype), block.b.stride}, count, there, nr,
-                {bCopy, k.index(bStride)});
+                {bCopy, k.index(bStride)}, kRowsAhead);
     }
     k.loop(block.begin, block.end, k.index(1), [&](Value panel) {
       Matrix b = packed    ? Matrix{k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), nr), block.panelType), k.index(nr)}
                  : copiesB ? Matrix{k.at(bCopy, k.mul(k.sub(panel, block.begin), nr), element), k.index(bStride)}
                            : Matrix{k.at(sliceOf(block.b).base, k.mul(panel, nr), element), block.b.stride};
-      PanelOfTile product{b, tileOf(panel)};
-      // Sums that the whole of an item wrote at once would be waited for: those of a block of rows are on their way to memory while the next one is multiplied.
-      if (block.taker) {
-        product.taker = block.taker;
-        product.takes = isLast;
-        product.number = panel;
-      }
-      // So would what is copied for the next slice, and what is read behind the last one: all of it is somewhere else than what was read before.
-      auto fetched = [&](Value first, int64_t rows) {
-        std::vector<FetchedRows> all;
-        Value none = k.index(0), left = k.max(none, k.sub(block.depth, next)), column = k.mul(panel, nr);
-        if (copiesA)
-          all.push_back(partOf(k, {block.dtype, block.a}, next, first, rows, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
-        if (copiesB)
-          all.push_back(partOf(k, {block.dtype, block.b}, next, column, nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
-        for (const FetchedRows& one : block.read)
-          all.push_back(partOf(k, one, first, column, nr, k.choose(isLast, k.index(rows), none)));
-        return all;
+      auto multiplyFrom = [&](Value row, Value rows) {
+        Matrix tile = tileOf(panel);
+        PanelOfTile product{b, {k.at(tile.base, k.mul(row, nr), element), tile.stride}};
+        // Sums that the whole of an item wrote at once would be waited for: those of a block of rows are on their way to memory while the next one is
+        // multiplied.
+        if (block.taker) {
+          product.taker = block.taker;
+          product.takes = isLast;
+          product.number = panel;
+        }
+        // So would what is copied for the next slice, and what is read behind the last one: all of it is somewhere else than what was read before.
+        auto fetched = [&](Value inChunk, int64_t count) {
+          std::vector<FetchedRows> all;
+          Value first = k.add(row, inChunk), none = k.index(0), left = k.max(none, k.sub(block.depth, next)), column = k.mul(panel, nr);
+          if (copiesA)
+            all.push_back(partOf(k, {block.dtype, block.a}, next, first, count, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
+          if (copiesB)
+            all.push_back(partOf(k, {block.dtype, block.b}, next, column, nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
+          for (const FetchedRows& one : block.read)
+            all.push_back(partOf(k, one, first, column, nr, k.choose(isLast, k.index(count), none)));
+          return all;
+        };
+        product.fetched = fetched;
+        multiply(k, registers, rows, {k.at(a.base, row, element), k.index(1), a.stride}, product, count, true, fresh);
+        if (!block.taker)
+          k.when(isLast, [&] { finished(panel, row, rows, product.tile); });
       };
-      product.fetched = fetched;
-      multiply(k, registers, block.rows, {a.base, k.index(1), a.stride}, product, count, true, fresh);
+      block.read.empty() ? multiplyFrom(k.index(0), block.rows) : forChunks(k, block.rows, schedule.rows, multiplyFrom);
     });
   });
-  if (!block.taker)
-    k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
 }
 
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt) {

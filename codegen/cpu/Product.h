@@ -28,11 +28,14 @@ struct ProductBlock {
   std::vector<FetchedRows> read = {}; // by `finished`, from the block's first row and column 0 on: products of the last slice fetch it
 };
 
-/// Calls `finished(panel, tile)` for each panel, tile (rows, nr) being the whole sums. A depth of several slices goes slice by slice over all panels, whose
-/// sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the block. Few rows go through
-/// the whole depth of a panel, or of as many at once as are read as fast as memory gives them, or caches: what such a block takes is reading its panels.
-void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
-                    llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
+/// Takes rows [first, first + rows) of a block's product with a panel: the tile has their whole sums.
+using FinishedRows = llvm::function_ref<void(Value panel, Value first, Value rows, const Matrix& tile)>;
+
+/// Calls `finished` for all rows of each panel, for a few of them at once where there is something that it reads. A depth of several slices goes slice by slice
+/// over all panels, whose sums stay in scratch in the meantime: the slice of the rows stays in the cache, and each panel is read once for all rows of the
+/// block. Few rows go through the whole depth of a panel, or of as many at once as are read as fast as memory gives them, or caches: what such a block
+/// takes is reading its panels.
+void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block, FinishedRows finished);
 
 /// Whether it is known at compile time that rows are so few.
 bool areFew(const Size& rows, const Size& depth);
@@ -57,8 +60,7 @@ struct TransposedBlock {
 
 /// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; those of a narrow one
 /// (kNarrowBytes) stay where they are. Products of one slice fetch the next one. The sums over all of the panels stay in scratch in the meantime.
-void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block,
-                        llvm::function_ref<void(Value panel, const Matrix& tile)> finished);
+void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block, FinishedRows finished);
 
 /// Elements [0, columns) of `rows` rows of a dtype as its sums' dtype, zeros behind up to whole multiples of `width`, which is whole vectors. `rowsAhead`: how
 /// many rows before a row is copied it is fetched; 0: it is not.

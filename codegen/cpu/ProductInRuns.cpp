@@ -98,9 +98,10 @@ void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSched
     Value isOne = k.compare(ir::Predicate::EQ, k.size(runs.count()), k.index(1));
     if (!beside.sums().empty()) // by the first item of the run, whose thread made its rows
       k.when(k.compare(ir::Predicate::EQ, k.rem(item, k.size(blocks * groups)), k.index(0)), [&] { sums.addShare(run); });
-    multiplyTransposed(k, schedule, product, [&](Value panel, const Matrix& tile) {
-      k.when(isOne, [&] { epilogue.storePanel(piece, product.rows, panel, schedule.nr, tile, bases); });
-      k.when(k.notOf(isOne), [&] { runs.keep(run, first, product.rows, panel, tile); });
+    multiplyTransposed(k, schedule, product, [&](Value panel, Value inBlock, Value many, const Matrix& tile) {
+      Piece here = piece.below(k, inBlock);
+      k.when(isOne, [&] { epilogue.storePanel(here, many, panel, schedule.nr, tile, bases); });
+      k.when(k.notOf(isOne), [&] { runs.keep(run, here.row, many, panel, tile); });
     });
     k.when(isOne, [&] { totals.endItem(item, bases); });
   });

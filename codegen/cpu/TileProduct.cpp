@@ -84,8 +84,7 @@ private:
 
 } // namespace
 
-void multiplyPanelsByTiles(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block,
-                           llvm::function_ref<void(Value panel, const Matrix& tile)> finished) {
+void multiplyPanelsByTiles(KernelBuilder& k, const ProductSchedule& schedule, const ProductBlock& block, FinishedRows finished) {
   TileProducts products(k, schedule, block);
   int64_t depth = *KernelBuilder::constantOf(block.depth), tileElements = schedule.rowBlock * schedule.nr;
   bool whole = depth <= schedule.slice;
@@ -99,7 +98,7 @@ void multiplyPanelsByTiles(KernelBuilder& k, const ProductSchedule& schedule, co
       Value begin = k.at(block.panels, k.mul(k.add(k.mul(panel, block.depth), from), schedule.nr), DType::BF16);
       products.times(begin, count, tileOf(panel), fresh);
       if (whole)
-        finished(panel, tileOf(panel));
+        finished(panel, k.index(0), block.rows, tileOf(panel));
     });
   };
   if (whole)
@@ -108,7 +107,7 @@ void multiplyPanelsByTiles(KernelBuilder& k, const ProductSchedule& schedule, co
     Value count = depth % schedule.slice == 0 ? k.index(schedule.slice) : k.min(k.index(schedule.slice), k.sub(block.depth, from));
     slice(from, count, k.compare(ir::Predicate::EQ, from, k.index(0)));
   });
-  k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, tileOf(panel)); });
+  k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, k.index(0), block.rows, tileOf(panel)); });
 }
 
 } // namespace moec::codegen::cpu

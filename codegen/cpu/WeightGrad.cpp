@@ -50,7 +50,9 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
       product.taker = &light;
     else
       product.read = epilogue->reads(piece);
-    multiplyTransposed(k, *schedule, product, [&](Value panel, const Matrix& tile) { epilogue->storePanel(piece, rows, panel, schedule->nr, tile, bases); });
+    multiplyTransposed(k, *schedule, product, [&](Value panel, Value inBlock, Value many, const Matrix& tile) {
+      epilogue->storePanel(piece.below(k, inBlock), many, panel, schedule->nr, tile, bases);
+    });
     totals.endItem(item, bases);
   });
   totals.joinStage();

@@ -33,6 +33,7 @@ namespace {
 
 struct BenchFlags : CommonOptions {
   std::optional<fs::path> compare, html, output;
+  fs::path kernelFiles;
   std::string tokens, format;
   bool hasTokens = false; // --tokens is given
   int repetitions = 10;
@@ -101,7 +102,7 @@ struct Bench {
   BenchSettings settings;
 
   Bench(const BenchFlags& flags, const std::vector<fs::path>& files) {
-    device = openDevice(flags.device, {.threads = flags.threads, .maxInstructions = flags.maxInstructions});
+    device = openDevice(flags.device, {.threads = flags.threads, .maxInstructions = flags.maxInstructions, .kernelFiles = flags.kernelFiles});
     for (const fs::path& file : files)
       turns.push_back(subjects.emplace_back(std::make_unique<BenchSubject>(file, flags, device)).get());
     settings.repetitions = flags.repetitions;
@@ -202,6 +203,8 @@ void addBenchCommand(CLI::App& app) {
   addSizeFlag(*command, *flags);
   addTrainFlags(*command, *flags, "a step of training, not a call of inference");
   addDeviceFlags(*command, *flags);
+  addOption(*command, "--kernel-files", flags->kernelFiles, "cpu: write the kernels into this folder and run them from there, where perf finds their names")
+      ->type_name("DIR");
   addOption(*command, "--repetitions", flags->repetitions, "how often each benchmark is measured (default 10)")->type_name("N")->check(CLI::Range(1, 100000));
   addOption(*command, "--min-time", flags->minSeconds, "seconds of calls in a repetition, at least (default 0.05)")
       ->type_name("SECONDS")
