@@ -8,6 +8,7 @@
 #include "codegen/cpu/LayerCandidates.h"
 #include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/Schedule.h"
+#include "codegen/cpu/TotalsBeside.h"
 
 #include <algorithm>
 
@@ -22,20 +23,22 @@ constexpr int64_t kMostBlock = 1 << 17;
 struct Product {
   DType dtype;
   std::optional<int64_t> rows, columns, depth;
-  bool isPacked;      // b is packed already: nr is given
-  bool choosesCopies; // whether packRows changes anything
-  bool choosesPanels; // whether an item need not take all panels
-  bool isTransposed;  // a's and b's rows are copied slice by slice, not a block's rows
+  bool isPacked;          // b is packed already: nr is given
+  bool choosesCopies;     // whether packRows changes anything
+  bool choosesPanels;     // whether an item need not take all panels
+  bool isTransposed;      // a's and b's rows are copied slice by slice, not a block's rows
+  bool hasTotals = false; // items and panels decide the order of sums over all elements
 };
 
 std::optional<Product> productOf(ir::KernelOp kernel) {
   std::string_view kind = kernel.getKind();
-  if (kind == "matmul") {
+  bool updates = kind == "weight_update";
+  if (kind == "matmul" || (updates && !updatesExperts(kernel))) {
     auto plan = MatmulPlan::of(kernel);
     if (failed(plan))
       return std::nullopt;
-    return Product{plan->dtype, plan->rows.constant(), plan->b.columns.constant(), plan->b.depth.constant(), plan->b.nr.has_value(), !plan->transposed,
-                   true,        plan->transposed};
+    return Product{plan->dtype, plan->rows.constant(), plan->b.columns.constant(),    plan->b.depth.constant(), plan->b.nr.has_value(), !plan->transposed,
+                   true,        plan->transposed,      updates && givesTotals(kernel)};
   }
   if (kind == "expert_up" || kind == "expert_mid" || kind == "expert_down") {
     auto plan = ExpertPlan::of(kernel);
@@ -43,11 +46,11 @@ std::optional<Product> productOf(ir::KernelOp kernel) {
       return std::nullopt;
     return Product{plan->dtype, {}, plan->b.columns.constant(), plan->b.depth.constant(), plan->b.nr.has_value(), !plan->gathered, true, false};
   }
-  if (kind == "weight_grad") {
+  if (kind == "weight_grad" || updates) {
     auto plan = WeightGradPlan::of(kernel);
     if (failed(plan))
       return std::nullopt;
-    return Product{plan->dtype, plan->columns.constant(), plan->depth.constant(), {}, false, false, true, true};
+    return Product{plan->dtype, plan->columns.constant(), plan->depth.constant(), {}, false, false, true, true, updates && givesTotals(kernel)};
   }
   if (kind == "gate" && !takesRoutingsApart(kernel)) {
     auto plan = GatePlan::of(kernel);
@@ -81,6 +84,8 @@ std::optional<std::string> refusalOfProduct(const Product& product, const Produc
     return "tiles add products up in another order";
   if (product.isPacked && s.nr != model.nr)
     return "the weights are packed for nr " + std::to_string(model.nr);
+  if (product.hasTotals && (s.nr != model.nr || s.rowBlock != model.rowBlock || s.panels != model.panels))
+    return "sums over all elements are taken item by item, and panel by panel";
   return refusalOfScratch(scratchOf(product, s), scratchOf(product, model));
 }
 

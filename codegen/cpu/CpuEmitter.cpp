@@ -14,7 +14,7 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 11;
+constexpr int kEmitterVersion = 12;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 

@@ -27,6 +27,9 @@ mlir::LogicalResult buildSwipe(KernelBuilder& k, ir::KernelOp kernel);
 mlir::LogicalResult buildLayer(KernelBuilder& k, ir::KernelOp kernel); // moe_layer
 mlir::LogicalResult buildLayerGrad(KernelBuilder& k, ir::KernelOp kernel);
 
+/// Whether a kernel of kind `weight_update` makes the gradient of experts' weights, as one of kind `weight_grad` does; else it does as one of kind `matmul`.
+bool updatesExperts(ir::KernelOp kernel);
+
 /// A complete schedule in the kernel's context; null with a diagnostic when none is legal.
 mlir::DictionaryAttr scheduleRows(ir::KernelOp kernel, const CpuTarget& target);
 mlir::DictionaryAttr scheduleLoops(ir::KernelOp kernel, const CpuTarget& target);

@@ -14,6 +14,10 @@ bool isTotal(ir::KernelOp kernel, ir::ReduceOp reduce) {
 
 } // namespace
 
+bool givesTotals(ir::KernelOp kernel) {
+  return llvm::any_of(yieldOf(kernel)->getOperands(), [&](mlir::Value value) { return isTotal(kernel, value.getDefiningOp<ir::ReduceOp>()); });
+}
+
 TotalsBeside::TotalsBeside(KernelBuilder& k, llvm::ArrayRef<unsigned> results) : k_(k) {
   for (unsigned result : results)
     if (auto reduce = yieldOf(k.kernel())->getOperand(result).getDefiningOp<ir::ReduceOp>(); isTotal(k.kernel(), reduce))

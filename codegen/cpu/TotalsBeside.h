@@ -6,6 +6,9 @@
 
 namespace moec::codegen::cpu {
 
+/// Whether a kernel gives such sums: then how its product is cut into items, and how wide its panels are, decides their order.
+bool givesTotals(ir::KernelOp kernel);
+
 class TotalsBeside {
 public:
   /// `results`: those of the kernel that are no sums of rows.

@@ -4,18 +4,14 @@
 
 namespace moec::codegen::cpu {
 
-namespace {
-
-bool isOfExperts(ir::KernelOp kernel) { return !kernel.getBody().front().getOps<ir::GroupedWeightGradOp>().empty(); }
-
-} // namespace
+bool updatesExperts(ir::KernelOp kernel) { return !kernel.getBody().front().getOps<ir::GroupedWeightGradOp>().empty(); }
 
 mlir::LogicalResult buildWeightUpdate(KernelBuilder& k, ir::KernelOp kernel) {
-  return isOfExperts(kernel) ? buildWeightGrad(k, kernel) : buildMatmul(k, kernel);
+  return updatesExperts(kernel) ? buildWeightGrad(k, kernel) : buildMatmul(k, kernel);
 }
 
 mlir::DictionaryAttr scheduleWeightUpdate(ir::KernelOp kernel, const CpuTarget& target) {
-  return isOfExperts(kernel) ? scheduleWeightGrad(kernel, target) : scheduleMatmul(kernel, target);
+  return updatesExperts(kernel) ? scheduleWeightGrad(kernel, target) : scheduleMatmul(kernel, target);
 }
 
 } // namespace moec::codegen::cpu

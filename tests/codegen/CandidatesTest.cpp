@@ -219,6 +219,49 @@ TEST(Candidates, blocksOfKeptKeysStay) {
     }
 }
 
+/// Of a product that updates its weight all that is free of one that gives its gradient; with a sum over all elements beside it what leaves its items and their
+/// panels as they are.
+TEST(Candidates, ofUpdatesLeaveTheOrderOfTotals) {
+  for (const std::string& target : testTargets())
+    for (bool hasTotal : {false, true}) {
+      auto emitter = emitterOf(target);
+      auto context = makeContext();
+      KernelMaker maker(*context);
+      auto turned = [&](mlir::Value rows) { return maker.make<ir::TransposeOp>(rows, maker.builder().getDenseI64ArrayAttr({0, 2, 1})); };
+      mlir::Value dy = maker.tensor(DType::F32, {"3", "300", "50"}), x = maker.tensor(DType::F32, {"3", "300", "70"});
+      mlir::Value weight = maker.tensor(DType::F32, {"3", "50", "70"});
+      mlir::Value gradient = maker.make<ir::MatmulOp>(turned(dy), turned(x));
+      llvm::SmallVector<mlir::Value> results{maker.make<ir::SubOp>(weight, gradient)};
+      if (hasTotal) {
+        auto type = mlir::RankedTensorType::get({3 * 50 * 70}, maker.builder().getF32Type());
+        mlir::Value row = maker.make<ir::ReshapeOp>(type, maker.make<ir::MulOp>(gradient, gradient));
+        results.push_back(maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, row, uint64_t{0}));
+      }
+      ir::KernelOp kernel = maker.finish("weight_update", results);
+      mlir::DictionaryAttr model = emitter->chooseSchedule(kernel);
+      std::vector<Tensor> inputs{randomTensor(DType::F32, {3, 300, 50}, 1), randomTensor(DType::F32, {3, 300, 70}, 2),
+                                 randomTensor(DType::F32, {3, 50, 70}, 3)};
+      auto resultsOf = [&](mlir::DictionaryAttr schedule) {
+        kernel.setScheduleAttr(schedule);
+        return LoadedKernel(kernel, target).run(inputs, {});
+      };
+      std::vector<Tensor> expected = resultsOf(model);
+      auto candidates = emitter->candidates(kernel, model);
+      EXPECT_GE(candidates.size(), hasTotal ? 2u : 6u) << target;
+      for (mlir::DictionaryAttr candidate : candidates) {
+        std::vector<Tensor> found = resultsOf(candidate);
+        for (size_t i = 0; i < expected.size(); ++i)
+          EXPECT_EQ(std::memcmp(found[i].data(), expected[i].data(), expected[i].bytes()), 0) << target << ", result " << i;
+      }
+      for (const char* entry : {"row_block", "panels"}) {
+        auto why = emitter->refuse(kernel, with(model, entry, 2 * model.getAs<mlir::IntegerAttr>(entry).getInt()));
+        EXPECT_EQ(why && why->find("item by item") != std::string::npos, hasTotal) << target << ", " << entry;
+      }
+      bool changesWidth = llvm::any_of(candidates, [&](mlir::DictionaryAttr candidate) { return candidate.get("nr") != model.get("nr"); });
+      EXPECT_EQ(changesWidth, !hasTotal) << target;
+    }
+}
+
 TEST(Candidates, blocksThatDecideTheOrderOfASumStay) {
   auto emitter = emitterOf("cpu:x86-64-v3");
   std::string x = "tensor<512x40xf32>";
