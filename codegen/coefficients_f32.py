@@ -84,7 +84,7 @@ def scaledTail(y):
     return exp(y * y / 2) * erfc(y / sqrt(mpf(2))) / 2
 
 
-NEAR = mpf("1.75")
+NEAR = mpf("1.6875")
 
 
 def nearTable(f, weight, centre, degree):
@@ -157,8 +157,8 @@ def header():
         lines.extend([f"// {comment}; error {error:.1e}", f"inline constexpr double k{name}C[] = {{{numbers(c)}}};",
                       f"inline constexpr {kind} k{name} = {{{', '.join(x.hex() for x in head)}, k{name}C}};"])
 
-    centre, c, error = nearTable(lambda y: normalUpTo(-y), lambda y: 1 / normalUpTo(-y), 1.3, 11)
-    table("NearTable", "NormalNear", "Phi(-y)", [centre, 0.39], c, error)
+    centre, c, error = nearTable(lambda y: normalUpTo(-y), lambda y: 1 / normalUpTo(-y), 1.18, 11)
+    table("NearTable", "NormalNear", "Phi(-y)", [centre, 0.36], c, error)
     shift, slope, offset, c, error = tailTable(lambda y: y * scaledTail(y), lambda y: 1 / (y * scaledTail(y)), 1.5, 14.6, 8)
     table("TailTable", "NormalTail", "y Phi(-y) exp(y^2/2)", [shift, slope, offset], c, error)
     larger = lambda y: max(normalUpTo(-y), y * density(y))

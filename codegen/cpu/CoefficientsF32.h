@@ -16,7 +16,7 @@ struct TailTable {
   llvm::ArrayRef<double> c;
 };
 
-inline constexpr double kNear = 0x1.c000000000000p+0;
+inline constexpr double kNear = 0x1.b000000000000p+0;
 inline constexpr double kInverseLn2 = 0x1.7154760000000p+0;
 inline constexpr double kLn2Short = 0x1.62e4000000000p-1;
 inline constexpr double kLn2ShortRest = 0x1.7f7d1c0000000p-20;
@@ -43,24 +43,24 @@ inline constexpr double kErf[] = {-0x1.8127400000000p-2, 0x1.ce2d2a0000000p-4,  
 // -log(erfc(y)), y in [1, 4]; error 1.0e-09
 inline constexpr double kErfcLog[] = {0x1.72e4040000000p-12, 0x1.2085b20000000p+0, 0x1.46c5880000000p-1,  0x1.a60a4a0000000p-4,
                                       -0x1.6541700000000p-6, 0x1.814ad40000000p-9, -0x1.8528d00000000p-13};
-// Phi(-y); error 2.0e-09
-inline constexpr double kNormalNearC[] = {0x1.8c79f60000000p-4,  0x1.5ef3700000000p-3,   0x1.c83ed20000000p-4,   0x1.42e86c0000000p-6,
-                                          -0x1.8e6ec40000000p-7, -0x1.90f8b00000000p-8,  0x1.3619fe0000000p-12,  0x1.9b7c660000000p-11,
-                                          0x1.8ed0060000000p-14, -0x1.0c581c0000000p-14, -0x1.1c78880000000p-16, 0x1.8a34e20000000p-18};
-inline constexpr NearTable kNormalNear = {0x1.4cce840000000p+0, 0x1.8f5c28f5c28f6p-2, kNormalNearC};
-// y Phi(-y) exp(y^2/2); error 5.6e-09
-inline constexpr double kNormalTailC[] = {0x1.81d0820000000p-2,  -0x1.1b755e0000000p-5,  -0x1.0a684a0000000p-6, -0x1.70f1360000000p-10, 0x1.1d9ac40000000p-11,
-                                          0x1.51361c0000000p-15, -0x1.18dd920000000p-15, 0x1.4a897c0000000p-20, 0x1.df01140000000p-20};
-inline constexpr TailTable kNormalTail = {0x1.8000000000000p+0, 0x1.0800000000000p+3, 0x1.8684dc0000000p+0, kNormalTailC};
-// Phi(-y) - y phi(y), against the larger of the two; error 2.6e-09
-inline constexpr double kGeluGradNearC[] = {-0x1.c5fa200000000p-5,  0x1.443d540000000p-2,   0x1.8721e00000000p-2,  0x1.70591a0000000p-5,
-                                            -0x1.8e545e0000000p-4,  -0x1.e4bd2c0000000p-6,  0x1.bc32980000000p-7,  0x1.ac726a0000000p-8,
-                                            -0x1.2410260000000p-10, -0x1.d421100000000p-11, 0x1.6782400000000p-15, 0x1.3866540000000p-14};
+// Phi(-y); error 1.5e-09
+inline constexpr double kNormalNearC[] = {0x1.e76c780000000p-4,  0x1.9745700000000p-3,   0x1.e094980000000p-4,   0x1.aa2b1c0000000p-7,
+                                          -0x1.0187280000000p-6, -0x1.72e8c40000000p-8,  0x1.0198440000000p-10,  0x1.b6bf080000000p-11,
+                                          0x1.52a2f40000000p-16, -0x1.410a660000000p-14, -0x1.f446e20000000p-17, 0x1.09b6400000000p-17};
+inline constexpr NearTable kNormalNear = {0x1.2e148a0000000p+0, 0x1.70a3d70a3d70ap-2, kNormalNearC};
+// y Phi(-y) exp(y^2/2); error 7.0e-09
+inline constexpr double kNormalTailC[] = {0x1.80ec020000000p-2,  -0x1.2b2dd00000000p-5,  -0x1.1d1d2e0000000p-6, -0x1.84f6da0000000p-10, 0x1.45b9e80000000p-11,
+                                          0x1.5949840000000p-15, -0x1.4d41d20000000p-15, 0x1.fead320000000p-20, 0x1.1f4c3e0000000p-19};
+inline constexpr TailTable kNormalTail = {0x1.8000000000000p+0, 0x1.0000000000000p+3, 0x1.80ddb80000000p+0, kNormalTailC};
+// Phi(-y) - y phi(y), against the larger of the two; error 2.5e-09
+inline constexpr double kGeluGradNearC[] = {-0x1.c5fa200000000p-5,  0x1.443d540000000p-2,   0x1.8721e00000000p-2,  0x1.7059140000000p-5,
+                                            -0x1.8e545a0000000p-4,  -0x1.e4bca80000000p-6,  0x1.bc31a60000000p-7,  0x1.ac6b920000000p-8,
+                                            -0x1.23fe3a0000000p-10, -0x1.d3dc800000000p-11, 0x1.65d5420000000p-15, 0x1.378f7e0000000p-14};
 inline constexpr NearTable kGeluGradNear = {0x1.cccd040000000p-1, 0x1.8000000000000p-1, kGeluGradNearC};
-// phi(0) - Phi(-y) exp(y^2/2) / y, against phi(0); error 4.6e-09
-inline constexpr double kGeluGradTailC[] = {0x1.7c56e00000000p-2,   -0x1.78061e0000000p-5,  -0x1.96a8d60000000p-6,
-                                            -0x1.4ae4a00000000p-8,  -0x1.53d5c40000000p-11, -0x1.2b30040000000p-13,
-                                            -0x1.3775c40000000p-15, -0x1.33f6ce0000000p-18, -0x1.c4a7de0000000p-21};
-inline constexpr TailTable kGeluGradTail = {0x1.0000000000000p+0, 0x1.b000000000000p+2, 0x1.70857e0000000p+0, kGeluGradTailC};
+// phi(0) - Phi(-y) exp(y^2/2) / y, against phi(0); error 5.8e-09
+inline constexpr double kGeluGradTailC[] = {0x1.7af9f00000000p-2,   -0x1.92a6a00000000p-5,  -0x1.be3dbc0000000p-6,
+                                            -0x1.78155e0000000p-8,  -0x1.97f6720000000p-11, -0x1.796d080000000p-13,
+                                            -0x1.8ed4000000000p-15, -0x1.a66ff00000000p-18, -0x1.5186b40000000p-20};
+inline constexpr TailTable kGeluGradTail = {0x1.0000000000000p+0, 0x1.a000000000000p+2, 0x1.69e9760000000p+0, kGeluGradTailC};
 
 } // namespace moec::codegen::cpu::single

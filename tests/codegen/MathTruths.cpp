@@ -89,7 +89,7 @@ const MathTruth kTruths[] = {
     {"sigmoid", MOEC_TRUTH(sigmoidOf), 1.9, 1.9},
     {"softplus", MOEC_TRUTH(softplusOf), 1.95, 2.5},
     {"erf", MOEC_TRUTH(erfOf), 1.3, 1.75},
-    {"gelu", MOEC_TRUTH(geluOf), 2.05, 2.75},
+    {"gelu", MOEC_TRUTH(geluOf), 2, 2.75},
     {"geluTanh", MOEC_TRUTH(geluTanhOf), 2.25, 2.5},
     {"silu", MOEC_TRUTH(siluOf), 1.95, 1.9},
     {"elu", MOEC_TRUTH(eluOf), 1.15, 2.5},
