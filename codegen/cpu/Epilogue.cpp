@@ -161,7 +161,7 @@ bool Epilogue::isLight(int64_t nr) const {
     if (dtypeOf(value) != dtypeOf(source_))
       return false;
     if (op)
-      return mlir::isa<ir::ConstantOp, ir::ExpertRowsOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
+      return mlir::isa<ir::ConstantOp, ir::AddOp, ir::SubOp, ir::MulOp, ir::NegOp, ir::ReluOp>(op);
     // No row of an operand needs a division to be found.
     return sizes == ir::sizesOf(source_) || sizes.empty() || ir::product(sizes) == sizes.back();
   };

@@ -15,9 +15,9 @@ struct Piece {
   int64_t lanes = 1;
   Value mask; // null: all lanes
 
-  Piece below(KernelBuilder& k, Value rows) const { // as many rows further down
+  Piece below(KernelBuilder& k, Value down) const { // as many rows further down
     Piece piece = *this;
-    piece.row = k.add(row, rows);
+    piece.row = k.add(row, down);
     return piece;
   }
 };
@@ -50,7 +50,7 @@ public:
   /// and neither waits for the other.
   static int64_t lanesOfPieces(const KernelBuilder& k, DType dtype, const Size& columns, int64_t nr);
 
-  /// Whether a SumsTaker, as LightEpilogue, may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
+  /// Whether LightEpilogue may store panels of nr columns: all of them are whole, and what stands behind a vector of sums is so little that a block of
   /// registers has a copy of it for each of its vectors.
   bool isLight(int64_t nr) const;
 

@@ -55,8 +55,6 @@ Size tokensOfBlock(const LayerPlan& plan, const LayerSchedule& schedule) {
 }
 
 class LayerWriter {
-  friend class LayerSums;
-
 public:
   LayerWriter(KernelBuilder& k, ir::KernelOp kernel, LayerPlan plan, const LayerSchedule& schedule)
       : k_(k), kernel_(kernel), plan_(std::move(plan)), schedule_(schedule), inBlock_(tokensOfBlock(plan_, schedule)),
@@ -75,7 +73,6 @@ private:
   void experts();
   void chain(Value expert, Value from, Value rows);
   void behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> placeOf);
-  void leave(size_t i, const Piece& piece, Value sums, llvm::function_ref<Value(Value row)> placeOf);
   void combine();
   Size operations() const;
 
@@ -93,25 +90,6 @@ private:
   Value block_, first_, tokens_;
   llvm::DenseMap<mlir::Value, Value> held_; // what the gate leaves for the block alone
   std::vector<RowBuffer> rows_;             // of a group, what each product leaves; of the block, what the last one does
-};
-
-/// Leaves sums that are still in registers.
-class LayerSums final : public SumsTaker {
-public:
-  LayerSums(LayerWriter& layer, size_t product, Value expert, llvm::function_ref<Value(Value row)> placeOf)
-      : layer_(layer), product_(product), expert_(expert), placeOf_(placeOf) {}
-  void fetch(Value, Value, int64_t) const override {} // they go to where a block has its rows, in the cache
-  void take(Value panel, Value row, int64_t column, Value sums) const override {
-    KernelBuilder& k = layer_.k_;
-    Value first = k.add(k.mul(panel, layer_.schedule_.nr), column);
-    layer_.leave(product_, {{}, row, expert_, first, KernelBuilder::lanesOf(sums), {}}, sums, placeOf_);
-  }
-
-private:
-  LayerWriter& layer_;
-  size_t product_;
-  Value expert_;
-  llvm::function_ref<Value(Value row)> placeOf_;
 };
 
 std::vector<ProductSchedule> LayerWriter::schedulesOfScores() const {
@@ -218,42 +196,32 @@ void LayerWriter::chain(Value expert, Value from, Value rows) {
       a = copies[product.rows] = copyRows(k_, dtype, rows, schedule_.group, Size(depth), rowAt);
     }
     Value weights = k_.at(k_.input(product.w.input), k_.mul(expert, panels * depth * schedule_.nr), dtype);
-    LayerSums taker(*this, i, expert, placeOf);
-    bool isTaken = product.given.empty() && ofRows_[i].isLight(schedule_.nr);
     k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&, i = i](Value panel) {
-      Matrix weightsOfPanel{k_.at(weights, k_.mul(panel, depth * schedule_.nr), dtype), k_.index(schedule_.nr)};
-      multiply(k_, registers, rows, a, {weightsOfPanel, tile, {}, isTaken ? &taker : nullptr, panel}, k_.index(depth), false);
-      if (!isTaken)
-        behind(i, expert, panel, rows, tile, placeOf);
+      multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * schedule_.nr), dtype), k_.index(schedule_.nr)}, k_.index(depth), tile, false);
+      behind(i, expert, panel, rows, tile, placeOf);
     });
   }
 }
 
-/// What stands behind a product, of one piece of a row, to where its elements belong: into the group's rows, of the last product to the places of the block,
-/// and what is a result to the routing's slots.
-void LayerWriter::leave(size_t i, const Piece& piece, Value sums, llvm::function_ref<Value(Value row)> placeOf) {
-  llvm::ArrayRef<unsigned> given = plan_.products[i].given;
-  Value place = isLast(i) || !given.empty() ? placeOf(piece.row) : Value();
-  Value target = rows_[i].at(k_, isLast(i) ? place : piece.row);
-  Value first = given.empty() ? Value() : k_.mul(places_.slot(place), plan_.products[i].columns());
-  Values made = ofRows_[i].apply(piece, sums);
-  k_.storeElements(plan_.dtype, made[0], k_.at(target, piece.column, plan_.dtype), piece.mask);
-  for (auto [number, value] : llvm::zip(given, llvm::drop_begin(made))) {
-    DType to = dtypeOf(yieldOf(kernel_)->getOperand(number));
-    k_.storeElements(to, value, k_.at(k_.output(number), k_.add(first, piece.column), to), piece.mask);
-  }
-}
-
-/// The same for the tile of one panel.
+/// What stands behind a product, for the tile of one panel; row by row to where its elements belong: into the group's rows, of the last product to the places
+/// of the block, and what is a result to the routing's slots.
 void LayerWriter::behind(size_t i, Value expert, Value panel, Value rows, const Matrix& tile, llvm::function_ref<Value(Value row)> placeOf) {
+  llvm::ArrayRef<unsigned> given = plan_.products[i].given;
   DType dtype = plan_.dtype;
   int64_t all = plan_.products[i].columns(), nr = schedule_.nr, lanes = Epilogue::lanesOfPieces(k_, dtype, Size(all), nr);
   mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
   Value start = k_.mul(panel, nr), columns = all % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(all), start));
   k_.loop(0, rows, 1, [&](Value row) {
-    Value from = k_.at(tile.base, k_.mul(row, tile.stride), k_.typeOf(dtype));
+    Value from = k_.at(tile.base, k_.mul(row, tile.stride), k_.typeOf(dtype)), place = isLast(i) || !given.empty() ? placeOf(row) : Value();
+    Value target = rows_[i].at(k_, isLast(i) ? place : row), first = given.empty() ? Value() : k_.mul(places_.slot(place), all);
     k_.vectorLoop(columns, lanes, [&](Value column, Value mask) {
-      leave(i, {{}, row, expert, k_.add(start, column), lanes, mask}, k_.load(vector, k_.at(from, column, k_.typeOf(dtype))), placeOf);
+      Piece piece{{}, row, expert, k_.add(start, column), lanes, mask};
+      Values made = ofRows_[i].apply(piece, k_.load(vector, k_.at(from, column, k_.typeOf(dtype))));
+      k_.storeElements(dtype, made[0], k_.at(target, piece.column, dtype), mask);
+      for (auto [number, value] : llvm::zip(given, llvm::drop_begin(made))) {
+        DType to = dtypeOf(yieldOf(kernel_)->getOperand(number));
+        k_.storeElements(to, value, k_.at(k_.output(number), k_.add(first, piece.column), to), mask);
+      }
     });
   });
 }

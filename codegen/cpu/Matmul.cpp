@@ -104,7 +104,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     Size scales = b.panels(schedule.nr) * Size::ceilDiv(b.depth, block.group) * Size(schedule.nr);
     block.scales = k.at(k.input(b.scaled->input), k.mul(bMatrix, k.size(scales)), DType::BF16);
   }
-  block.panelsAreNear = staysInCache(plan);
+  block.panelsAreNear = staysInCache(plan) && ir::product(b.batch) == Size(1);
   auto rowAt = [&](Value row) { return k.at(a.base, k.mul(row, a.stride), plan.dtype); };
   if (schedule.packRows)
     block.rowAt = rowAt;

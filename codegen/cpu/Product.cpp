@@ -49,9 +49,16 @@ namespace {
 
 /// Rows of a block in pieces, whose sums have what stands behind the product as soon as they are there.
 void forChunks(KernelBuilder& k, Value rows, int64_t multiple, llvm::function_ref<void(Value first, Value rows)> visit) {
-  constexpr int64_t least = 24;
-  int64_t chunk = ceilDiv(least, multiple) * multiple;
-  k.loop(0, rows, chunk, [&](Value first) { visit(first, isWhole(rows, chunk) ? k.index(chunk) : k.min(k.index(chunk), k.sub(rows, first))); });
+  constexpr int64_t about = 24;
+  int64_t chunk = ceilDiv(about, multiple) * multiple;
+  if (isWhole(rows, chunk))
+    return k.loop(0, rows, chunk, [&](Value first) { visit(first, k.index(chunk)); });
+  // The last piece takes along what is less than half of one: sums of few rows would wait for those before.
+  Value last = k.sub(k.max(k.index(1), k.div(k.add(rows, chunk / 2), chunk)), k.index(1));
+  k.loop(0, k.add(last, 1), 1, [&](Value piece) {
+    Value first = k.mul(piece, chunk), isLast = k.compare(ir::Predicate::EQ, piece, last);
+    visit(first, k.choose(isLast, k.sub(rows, first), k.index(chunk)));
+  });
 }
 
 // Sums that wait for nobody while a multiply-add is on its way: twice its latency of four.
@@ -88,6 +95,9 @@ public:
     return std::max<int64_t>(1, std::min({enough, inFlight, (k_.target().vectorRegisters - 2) / (sums + besides)}));
   }
 
+  /// Whether `times` calls `finished` for a few rows at once, since that reads something; else it does not.
+  bool inChunks() const { return !block_.read.empty(); }
+
   /// `fresh`: i1, of a product by slices, whether this is the first one; null where there is one slice alone.
   void times(const Matrix& a, Value panel, Value from, Value count, const Matrix& tile, Value fresh, FinishedRows finished) const {
     PanelOfTile all = block_.makeRows ? toTile(block_.makeRows(panel, from, count), panel, tile) : panelAt(panel, from, tile);
@@ -96,21 +106,21 @@ public:
       PanelOfTile of = all;
       if (tile.base)
         of.tile.base = k_.at(tile.base, k_.mul(row, nr_), block_.dtype);
-      auto fetched = [&](Value first, int64_t count) {
+      auto fetched = [&](Value first, int64_t turns) {
         std::vector<FetchedRows> fetches;
         for (const FetchedRows& one : block_.read)
-          fetches.push_back(partOf(k_, one, k_.add(row, first), k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(count), k_.index(0))));
+          fetches.push_back(partOf(k_, one, k_.add(row, first), k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(turns), k_.index(0))));
         return fetches;
       };
-      if (!block_.read.empty())
+      if (inChunks())
         of.fetched = fetched;
       multiply(k_, registers_, rows, {k_.at(a.base, k_.mul(row, a.stride), block_.dtype), a.stride}, of, count, static_cast<bool>(fresh), fresh);
-      if (of.taker)
+      if (of.taker || !inChunks())
         return;
       fresh ? k_.when(isLast, [&] { finished(panel, row, rows, of.tile); }) : finished(panel, row, rows, of.tile);
     };
     // What a whole block of rows reads, a power of two apart, L2 would not hold until all of its products are there.
-    block_.read.empty() ? multiplyFrom(k_.index(0), block_.rows) : forChunks(k_, block_.rows, registers_.rows, multiplyFrom);
+    inChunks() ? forChunks(k_, block_.rows, registers_.rows, multiplyFrom) : multiplyFrom(k_.index(0), block_.rows);
   }
 
   /// Panels [first, last), at most panelsAtOnce(rows) of them, over the whole depth.
@@ -182,6 +192,14 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
   int64_t tileElements = schedule.rowBlock * nr, stride = spread(whole ? *depth : schedule.slice);
   int64_t few = depth && !block.makeRows ? std::min(kFewRows, schedule.rowBlock) : 0, fewStride = depth ? spread(*depth) : 0;
   Value copy = block.rowAt ? k.scratch(bytesOf(block.dtype, std::max(schedule.rowBlock * stride, few * fewStride))) : Value();
+  // Of panels [first, last) all rows; those that were finished in chunks are not.
+  auto finish = [&](Value first, Value last, int64_t mostFew, llvm::function_ref<Matrix(Value panel)> tileOf) {
+    auto all = [&] { k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, k.index(0), block.rows, tileOf(panel)); }); };
+    if (!products.inChunks())
+      all();
+    else if (mostFew > 0)
+      k.when(k.compare(ir::Predicate::LE, block.rows, k.index(mostFew)), all);
+  };
   auto slice = [&](Value from, Value count, int64_t apart) {
     if (!copy)
       return Matrix{k.at(block.a.base, from, element), block.a.stride};
@@ -203,13 +221,10 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
       Value last = k.min(k.add(first, step), block.end);
       auto tileOf = [&](Value panel) { return block.taker ? Matrix() : Matrix{k.at(tiles, k.mul(k.sub(panel, first), shortTile), element), k.index(nr)}; };
       whenFew(
-          k, block.rows, 1, most,
-          [&](int64_t rows) {
-            products.timesFew(rows, a, first, last, tileOf);
-            if (!block.taker)
-              k.loop(first, last, k.index(1), [&](Value panel) { finished(panel, k.index(0), k.index(rows), tileOf(panel)); });
-          },
+          k, block.rows, 1, most, [&](int64_t rows) { products.timesFew(rows, a, first, last, tileOf); },
           [&] { products.times(a, first, k.index(0), block.depth, tileOf(first), {}, finished); });
+      if (!block.taker)
+        finish(first, last, most, tileOf);
     });
     return;
   }
@@ -219,7 +234,6 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     Matrix a = slice(k.index(0), block.depth, fewStride);
     Value step = k.index(products.panelsAtOnce(rows));
     k.loop(block.begin, block.end, step, [&](Value first) { products.timesFew(rows, a, first, k.min(k.add(first, step), block.end), tileOf); });
-    k.loop(block.begin, block.end, k.index(1), [&](Value panel) { finished(panel, k.index(0), k.index(rows), tileOf(panel)); });
   };
   auto sliceBySlice = [&] {
     // A depth of 0 makes one turn too, which leaves zeros.
@@ -231,6 +245,7 @@ void multiplyPanels(KernelBuilder& k, const ProductSchedule& schedule, const Pro
     });
   };
   whenFew(k, block.rows, 1, few, ofFew, sliceBySlice);
+  finish(block.begin, block.end, few, tileOf);
 }
 
 void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Value columns, int64_t width, const Matrix& to, int64_t rowsAhead) {
@@ -298,15 +313,15 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
           product.number = panel;
         }
         // So would what is copied for the next slice, and what is read behind the last one: all of it is somewhere else than what was read before.
-        auto fetched = [&](Value inChunk, int64_t count) {
+        auto fetched = [&](Value inChunk, int64_t turns) {
           std::vector<FetchedRows> all;
           Value first = k.add(row, inChunk), none = k.index(0), left = k.max(none, k.sub(block.depth, next)), column = k.mul(panel, nr);
           if (copiesA)
-            all.push_back(partOf(k, {block.dtype, block.a}, next, first, count, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
+            all.push_back(partOf(k, {block.dtype, block.a}, next, first, turns, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
           if (copiesB)
             all.push_back(partOf(k, {block.dtype, block.b}, next, column, nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
           for (const FetchedRows& one : block.read)
-            all.push_back(partOf(k, one, first, column, nr, k.choose(isLast, k.index(count), none)));
+            all.push_back(partOf(k, one, first, column, nr, k.choose(isLast, k.index(turns), none)));
           return all;
         };
         product.fetched = fetched;

@@ -80,17 +80,19 @@ void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSched
                     TotalsBeside& totals) {
   auto matrix = [&] { return plan.batch.empty() ? Value() : k.index(0); };
   Runs runs(k, plan, schedule.nr);
-  Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), groups = Size::ceilDiv(runs.panels(), schedule.panels);
+  // Of few runs an item takes fewer panels, so that threads get some.
+  Size blocks = Size::ceilDiv(plan.rows, schedule.rowBlock), inItem = panelsOfItem(schedule, runs.count() * blocks, runs.panels());
+  Size groups = Size::ceilDiv(runs.panels(), inItem);
   Size joined = Size::ceilDiv(plan.rows, kJoinedRows) * runs.areMany();
   totals.addWorkspaces(joined + (Size(1) - runs.areMany()) * blocks * groups);
   SumsOverRows sums(k, beside.sums(), runs.count());
   k.stage(runs.count() * blocks * groups, plan.rows * plan.b.columns * plan.b.depth * Size(2) + beside.operations(), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups)), run = k.div(block, k.size(blocks));
-    Value rows = k.size(plan.rows), columns = k.size(plan.b.columns), from = runs.begin(run), begin = k.mul(group, schedule.panels);
+    Value rows = k.size(plan.rows), columns = k.size(plan.b.columns), from = runs.begin(run), begin = k.mul(group, k.size(inItem));
     Value first = k.mul(k.rem(block, k.size(blocks)), schedule.rowBlock);
     Matrix a{k.at(k.input(plan.a), k.add(k.mul(from, rows), first), plan.dtype), rows};
     TransposedBlock product{plan.dtype,       a,     k.min(k.index(schedule.rowBlock), k.sub(rows, first)),
-                            runs.length(run), begin, k.min(k.add(begin, schedule.panels), k.size(runs.panels()))};
+                            runs.length(run), begin, k.min(k.add(begin, k.size(inItem)), k.size(runs.panels()))};
     product.b = {k.at(k.input(plan.b.input), k.add(k.mul(from, columns), k.size(plan.b.before)), plan.dtype), columns};
     product.columns = columns;
     Values bases = totals.startItem(plan.dtype);

@@ -93,7 +93,7 @@ const MathTruth kTruths[] = {
     {"geluTanh", MOEC_TRUTH(geluTanhOf), 2.25, 2.5},
     {"silu", MOEC_TRUTH(siluOf), 1.95, 1.9},
     {"elu", MOEC_TRUTH(eluOf), 1.15, 2.5},
-    {"geluGrad", MOEC_TRUTH(geluGradOf), 2.35, 3.5, MOEC_TRUTH(geluGradTerms)},
+    {"geluGrad", MOEC_TRUTH(geluGradOf), 2.05, 3.5, MOEC_TRUTH(geluGradTerms)},
     {"geluTanhGrad", MOEC_TRUTH(geluTanhGradOf), 3.3, 5.5, MOEC_TRUTH(geluTanhGradTerms)},
 };
 #undef MOEC_TRUTH
@@ -165,8 +165,8 @@ template <class T> std::vector<T> edges() {
       0, infinity, std::numeric_limits<T>::quiet_NaN(), least, 3 * least, std::numeric_limits<T>::max(), std::numeric_limits<T>::min() / 2, T(1e4), T(1e-30)};
   for (int exponent = std::numeric_limits<T>::min_exponent; exponent < std::numeric_limits<T>::max_exponent; ++exponent)
     positive.push_back(std::ldexp(T(1), exponent));
-  for (double place : {0.5,     0.625,   1.25, 4.0,      7.0,      10.0,  10.9,  14.6,  14.7,     21.75,    28.0,  30.0,     39.0,     40.0,  50.0,  87.3365,
-                       88.3763, 88.7228, 89.0, 103.2789, 103.9721, 104.0, 109.0, 170.0, 708.3964, 709.7827, 710.0, 744.4401, 745.1332, 746.0, 760.0, 1400.0})
+  for (double place : {0.5,     0.625,   1.6875, 4.0,      7.0,      10.0,  10.9,  14.6,  14.7,     21.75,    28.0,  30.0,     39.0,     40.0,  50.0,  87.3365,
+                       88.3763, 88.7228, 89.0,   103.2789, 103.9721, 104.0, 109.0, 170.0, 708.3964, 709.7827, 710.0, 744.4401, 745.1332, 746.0, 760.0, 1400.0})
     positive.push_back(static_cast<T>(place));
   std::vector<T> all;
   for (T x : positive)

@@ -53,9 +53,9 @@ TEST_P(MatmulKernel, biasActivationResidualAndScalar) {
 INSTANTIATE_TEST_SUITE_P(Shapes, MatmulKernel,
                          ::testing::Values(Shape3{DType::F32, 1, 1, 1}, Shape3{DType::F32, 5, 3, 7}, Shape3{DType::F32, 13, 37, 29},
                                            Shape3{DType::F32, 64, 96, 64}, Shape3{DType::F32, 131, 40, 300}, Shape3{DType::F32, 7, 1000, 33},
-                                           Shape3{DType::F32, 23, 33, 1030}, Shape3{DType::F64, 1, 20, 60}, Shape3{DType::F64, 19, 21, 17},
-                                           Shape3{DType::F64, 50, 256, 600}, Shape3{DType::BF16, 1, 1, 1}, Shape3{DType::BF16, 19, 37, 29},
-                                           Shape3{DType::BF16, 131, 96, 300}, Shape3{DType::BF16, 23, 33, 1030}));
+                                           Shape3{DType::F32, 23, 33, 1030}, Shape3{DType::F32, 50, 100, 1100}, Shape3{DType::F64, 1, 20, 60},
+                                           Shape3{DType::F64, 19, 21, 17}, Shape3{DType::F64, 50, 256, 600}, Shape3{DType::BF16, 1, 1, 1},
+                                           Shape3{DType::BF16, 19, 37, 29}, Shape3{DType::BF16, 131, 96, 300}, Shape3{DType::BF16, 23, 33, 1030}));
 
 /// Whole panels with little behind them: sums go from the registers to the results, and no stage holds tiles.
 TEST(MatmulKernelShapes, sumsWithLittleBehindThemNeedNoTiles) {

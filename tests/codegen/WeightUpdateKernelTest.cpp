@@ -153,10 +153,10 @@ TEST(WeightUpdateKernels, ofSmallWeightsGoAlongTheirRows) {
     return image.stages[0].items.evaluate({{"t", rows}});
   };
   const Case small{"", DType::F32, 1, 0, 32, 32}, large{"", DType::F32, 1, 0, 512, 512};
-  int64_t one = runs(small, 1);
-  EXPECT_EQ(runs(small, 511), one);
-  EXPECT_EQ(runs(small, 1024), 4 * one);
-  EXPECT_EQ(runs(small, 4160), 8 * one);
+  EXPECT_EQ(runs(small, 511), runs(small, 1));
+  EXPECT_GE(runs(small, 1024), 4);
+  EXPECT_EQ(runs(small, 4160), 8);
+  EXPECT_GE(runs(Case{"", DType::F32, 1, 0, 96, 96}, 500), 3) << "of one run items are of columns";
   EXPECT_EQ(runs(large, 4160), runs(large, 1)) << "the sums of its runs would not stay in a cache";
 }
 
