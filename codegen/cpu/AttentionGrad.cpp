@@ -399,7 +399,7 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
       Value s = k.mul(vectorAt(powers, i), k.real(vector, plan.scale)), inside = k.mask(k.sub(seen, i), lanes);
       if (bias)
         s = k.add(s, k.loadElements(plan.dtype, k.at(bias, k.add(turn.firstKey, i), plan.dtype), lanes, inside));
-      Value share = k.choose(inside, k.mul(exp(k, k.sub(s, most)), inverse), k.zero(vector));
+      Value share = k.choose(inside, k.mul(expOfNegative(k, k.sub(s, most)), inverse), k.zero(vector));
       Value weights = share, score = vectorAt(scores, i);
       if (draw) {
         Value factors = dropoutFactors(k, plan, k.add(draw, k.add(turn.firstKey, i)), inside);
