@@ -95,10 +95,11 @@ INSTANTIATE_TEST_SUITE_P(
 class KeysOfKnownSize : public ::testing::TestWithParam<std::pair<int64_t, int64_t>> {}; // keys, and the batch
 
 enum Form { Unknown, Known, InBlocks };
+constexpr Form kForms[] = {Unknown, Known, InBlocks};
 
 /// The gradients of causal attention of 60 queries, two heads to each head of keys, in one of the forms. Of half of the keys the scores lie so far below the
 /// first one's that their exponentials are about the smallest normal number.
-std::vector<Tensor> gradientsOf(Form form, int64_t keyCount, int64_t batch, int64_t headDim) {
+std::vector<Tensor> gradientsOf(Form form, int64_t keyCount, int64_t batch, int64_t headDim, int64_t queryThatIsNoNumber = -1) {
   GradCase c{DType::F32, batch, 60, keyCount, 4, headDim, true, 2, 0, GradCase::Own, form != Unknown};
   bool isShort = keyCount <= 96 || (keyCount <= 256 && batch * 2 >= 64);
   auto context = makeContext();
@@ -120,8 +121,12 @@ std::vector<Tensor> gradientsOf(Form form, int64_t keyCount, int64_t batch, int6
   std::vector<Tensor> inputs{randomTensor(c.type, queries, 1), randomTensor(c.type, queries, 2), randomTensor(c.type, keys, 3), randomTensor(c.type, keys, 4)};
   float *ofQ = static_cast<float*>(inputs[1].data()), *ofK = static_cast<float*>(inputs[2].data());
   for (int64_t row = 0; row < batch * c.queries; ++row)
-    for (int64_t column = 0; column < width; column += headDim)
-      ofQ[row * width + column] = 10;
+    for (int64_t column = 0; column < width; ++column) {
+      if (column % headDim == 0)
+        ofQ[row * width + column] = 10;
+      if (row % c.queries == queryThatIsNoNumber)
+        ofQ[row * width + column] = std::numeric_limits<float>::quiet_NaN();
+    }
   for (int64_t row = 0; row < batch * c.keys; ++row)
     for (int64_t column = 0; column < keyWidth; column += headDim)
       ofK[row * keyWidth + column] = row % 2 ? -static_cast<float>(row % c.keys) / static_cast<float>(c.keys) - 23.5f : 0;
@@ -139,6 +144,33 @@ TEST_P(KeysOfKnownSize, changeNoBits) {
     std::vector<Tensor> results = gradientsOf(form, keys, batch, 24);
     for (size_t i = 0; i < results.size(); ++i)
       EXPECT_EQ(std::memcmp(expected[i].data(), results[i].data(), results[i].bytes()), 0) << "form " << form << ", result " << i;
+  }
+}
+
+/// Keys that it does not see have nothing of it, in whatever vector they stand: dv; nor have other queries: dq. What dk takes of it are zeros times what is no
+/// number, in the same places.
+TEST_P(KeysOfKnownSize, keepAQueryThatIsNoNumberToWhatItSees) {
+  auto [keys, batch] = GetParam();
+  constexpr int64_t query = 20;
+  for (int64_t headDim : {16, 20}) {
+    std::vector<std::vector<bool>> expected;
+    for (Form form : kForms) {
+      std::vector<Tensor> results = gradientsOf(form, keys, batch, headDim, query);
+      std::vector<std::vector<bool>> isNoNumber;
+      for (size_t i = 0; i < results.size(); ++i) {
+        const float* values = static_cast<const float*>(results[i].data());
+        int64_t rows = i == 0 ? 60 : keys, width = headDim * (i == 0 ? 4 : 2);
+        std::vector<bool>& here = isNoNumber.emplace_back();
+        for (int64_t at = 0; at < batch * rows * width; ++at) {
+          here.push_back(std::isnan(values[at]));
+          int64_t row = at / width % rows;
+          if (i != 1)
+            ASSERT_EQ(here.back(), i == 0 ? row == query : row <= query + keys - 60) << "form " << form << ", result " << i << ", row " << row;
+        }
+      }
+      EXPECT_TRUE(form == Unknown || isNoNumber == expected) << "form " << form;
+      expected = isNoNumber;
+    }
   }
 }
 
