@@ -20,7 +20,10 @@ inline constexpr int64_t kMostShortKeys = 256, kFewKeys = 96;
 /// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and items are so many, or
 /// so little work, that threads do not lack pieces. 1 or 0, of which a call's sizes decide where they are not known before: a kernel then has the stages of
 /// both, and the ones or the others have no items. Both give the same bits.
-Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys = kMostShortKeys);
+Size isShort(const AttentionPlan& plan);
+/// Of a gradient whose stage for keys has blocks of `blockKeys`: narrower ones than the cost model's are the limit of what one item does. With a gradient of
+/// the bias never, for its items are not those of heads.
+Size isShort(const AttentionGradPlan& gradients, int64_t blockKeys);
 /// Keys of what is short, at most: as many as are known, or as L2 holds.
 int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient);
 

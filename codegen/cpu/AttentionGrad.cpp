@@ -26,7 +26,7 @@ public:
   AttentionGradWriter(KernelBuilder& k, const AttentionGradPlan& gradients, const AttentionGradSchedule& schedule)
       : k(k), gradients(gradients), plan(gradients.forward), schedule(schedule), panels(plan.keys, plan.headDim, schedule.nr), computed(sumType(plan.dtype)),
         element(k.typeOf(computed)), lanes(k.lanes(computed)), registers{computed, schedule.rows, schedule.nr / lanes},
-        ofHeads(gradients.dbias ? Size(0) : isShort(plan, /*isGradient=*/true, mostKeys())) {
+        ofHeads(isShort(gradients, schedule.keys)) {
     if (ofHeads.constant() == 1)
       return;
     Size heads = plan.batch * Size(plan.keyHeads) * ofBlocks();
@@ -51,8 +51,6 @@ private:
   void packStage();
   void queryStage();
   void keyStage();
-  /// A schedule of narrower blocks than the cost model's has them for all.
-  int64_t mostKeys() const { return schedule.keys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : schedule.keys; }
   Size ofBlocks() const { return Size(1) - ofHeads; }
 
   /// Of a head of keys: its keys and values as panels (panel, Dh, nr), its keys as panels (column panel, Nk, nr).

@@ -222,6 +222,35 @@ TEST(AttentionGradKernels, candidatesOfCausalOnesKeepBitsBeforeAKeyThatIsNoNumbe
   }
 }
 
+/// Where known sizes forbid that one item does a head, there is no code for it; and never with a gradient of the bias, whose turns may be any.
+TEST(AttentionGradKernels, noCodeForHeadsThatAreNeverShort) {
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  auto imageOf = [&](std::string batch, std::string n, int64_t biasHeads = 0) {
+    GradCase c{DType::F32, 1, 1, 1, 2, 16, true, 1, biasHeads};
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    std::vector<std::string> sizes{batch, n, "32"};
+    mlir::Value dy = maker.tensor(c.type, sizes), q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
+    mlir::Value bias = biasHeads ? maker.tensor(c.type, {text(biasHeads), n, n}) : mlir::Value();
+    ir::KernelOp op = maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, bias)->getResults());
+    mlir::NamedAttrList entries(emitter->chooseSchedule(op));
+    entries.set("turn", mlir::Builder(&*context).getI64IntegerAttr(24));
+    EXPECT_EQ(emitter->refuse(op, entries.getDictionary(&*context)).has_value(), n != "1025" && !biasHeads);
+    return LoadedKernel(op).image();
+  };
+  codegen::KernelImage unknown = imageOf("batch", "1025"), known = imageOf("64", "1025");
+  ASSERT_EQ(unknown.stages.size(), 3u);
+  ASSERT_EQ(known.stages.size(), 3u);
+  for (size_t stage : {0, 1, 2})
+    EXPECT_EQ(unknown.stages[stage].scratchBytes, known.stages[stage].scratchBytes);
+  EXPECT_EQ(imageOf("batch", "128").stages.size(), 4u);
+  EXPECT_EQ(imageOf("batch", "50").stages.size(), 1u);
+  EXPECT_EQ(imageOf("batch", "n").stages.size(), 4u);
+  EXPECT_EQ(imageOf("batch", "50", 2).stages.size(), 3u);
+}
+
 /// q, k and v of one argument, and only some of the gradients.
 TEST(AttentionGradKernels, givesTheGradientsThatAreAskedFor) {
   for (const std::vector<unsigned>& wanted : std::vector<std::vector<unsigned>>{{0}, {2, 1}, {1}, {2}, {2, 0, 1}}) {
