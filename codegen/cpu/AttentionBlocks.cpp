@@ -1,7 +1,6 @@
 #include "codegen/cpu/AttentionBlocks.h"
 
 #include "codegen/cpu/Elementwise.h"
-#include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/VectorMath.h"
 
 namespace moec::codegen::cpu {
@@ -24,8 +23,8 @@ Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
   constexpr int64_t manyItems = 64;        // a few for each of many threads
   const Size &queries = plan.queries, &keys = plan.keys;
   auto beyond = [](const Size& size, int64_t most) { return Size::max(size - Size(most), 0); };
-  // Scores, q and y, and of a gradient dy and dq, are of all queries, or of 48 of many: chooseAttentionGrad().
-  Size atOnce = Size::min(queries, kFewKeys) - Size(48) * Size::min(beyond(queries, kFewKeys), 1);
+  // Scores, q and y, and of a gradient dy and dq, are of all queries, or of a block of many: chooseAttentionGrad().
+  Size atOnce = Size::min(queries, kFewKeys) - Size(kFewKeys - kBlockQueries) * Size::min(beyond(queries, kFewKeys), 1);
   Size ofKeys = Size(formsOfKeys(isGradient) * plan.headDim) * keys;
   Size elements = ofKeys + Size((isGradient ? 3 : 2) * plan.headDim) * atOnce + Size(isGradient ? 2 : 1) * atOnce * keys;
   auto beyondL2 = [&](const Size& count) { return beyond(bytesOf(sumType(plan.dtype), count), kL2Bytes); };

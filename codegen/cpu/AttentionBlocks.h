@@ -3,6 +3,7 @@
 
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Product.h"
+#include "codegen/cpu/ProductSchedule.h"
 
 namespace moec::codegen::cpu {
 
@@ -14,8 +15,8 @@ struct HeadPanels {
   HeadPanels(const Size& keys, int64_t headDim, int64_t nr);
 };
 
-/// Keys that one item may do all of, at most, and those that it may do all of however few items there are.
-inline constexpr int64_t kMostShortKeys = 256, kFewKeys = 96;
+/// Keys that one item may do all of, at most; kFewKeys it may do however few items there are.
+inline constexpr int64_t kMostShortKeys = 256;
 
 /// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and items are so many, or
 /// so little work, that threads do not lack pieces. 1 or 0, of which a call's sizes decide where they are not known before: a kernel then has the stages of
