@@ -13,7 +13,7 @@ class AttentionWriter {
 public:
   AttentionWriter(KernelBuilder& k, const AttentionPlan& plan, const AttentionSchedule& schedule)
       : k_(k), plan_(plan), schedule_(schedule), panels_(plan.keys, plan.headDim, schedule.nr), computed_(sumType(plan.dtype)), element_(k.typeOf(computed_)),
-        lanes_(k.lanes(computed_)), registers_{computed_, schedule.rows, schedule.nr / lanes_}, ofHeads_(isShort(plan, /*isGradient=*/false)) {}
+        lanes_(k.lanes(computed_)), registers_{computed_, schedule.rows, schedule.nr / lanes_}, ofHeads_(isShort(plan)) {}
 
   void write() {
     if (ofHeads_.constant() != 1)

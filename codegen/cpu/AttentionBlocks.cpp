@@ -1,7 +1,6 @@
 #include "codegen/cpu/AttentionBlocks.h"
 
 #include "codegen/cpu/Elementwise.h"
-#include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/VectorMath.h"
 
 namespace moec::codegen::cpu {
@@ -14,30 +13,51 @@ HeadPanels::HeadPanels(const Size& keys, int64_t headDim, int64_t nr)
 namespace {
 // Rows of keys that are held in one form or another: k and v as panels; of a gradient k in both forms, dk and dv too.
 int64_t formsOfKeys(bool isGradient) { return isGradient ? 5 : 2; }
-} // namespace
 
+bool isPositive(const Size& size) { return size.constant().value_or(0) > 0; }
+
+/// Each limit that is known to be passed says no by itself: sizes do not fold what others add to it.
 Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
   constexpr int64_t fewQueries = 2 * kFewKeys;
   constexpr int64_t fewProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
   constexpr int64_t manyItems = 64;        // a few for each of many threads
   const Size &queries = plan.queries, &keys = plan.keys;
   auto beyond = [](const Size& size, int64_t most) { return Size::max(size - Size(most), 0); };
-  // Scores, q and y, and of a gradient dy and dq, are of all queries, or of 48 of many: chooseAttentionGrad().
-  Size atOnce = Size::min(queries, kFewKeys) - Size(48) * Size::min(beyond(queries, kFewKeys), 1);
-  Size elements = (Size(formsOfKeys(isGradient)) * keys + Size(isGradient ? 3 : 2) * atOnce) * Size(plan.headDim) + Size(isGradient ? 2 : 1) * atOnce * keys;
-  Size excess = beyond(keys, mostKeys) + beyond(queries, 2 * mostKeys) + beyond(bytesOf(sumType(plan.dtype), elements), kL2Bytes);
+  // Scores, q and y, and of a gradient dy and dq, are of all queries, or of a block of many: chooseAttentionGrad().
+  Size atOnce = Size::min(queries, kFewKeys) - Size(kFewKeys - kBlockQueries) * Size::min(beyond(queries, kFewKeys), 1);
+  Size ofKeys = Size(formsOfKeys(isGradient) * plan.headDim) * keys;
+  Size elements = ofKeys + Size((isGradient ? 3 : 2) * plan.headDim) * atOnce + Size(isGradient ? 2 : 1) * atOnce * keys;
+  auto beyondL2 = [&](const Size& count) { return beyond(bytesOf(sumType(plan.dtype), count), kL2Bytes); };
+  std::vector<Size> excesses{beyond(keys, mostKeys), beyond(queries, 2 * mostKeys), beyondL2(elements)};
   if (isGradient) // without queries there is no turn that leaves zeros
-    excess = excess + Size::max(Size(1) - queries, 0);
-  Size work = beyond(keys, kFewKeys) + beyond(queries, fewQueries);
+    excesses.push_back(Size::max(Size(1) - queries, 0));
+  std::vector<Size> works{beyond(keys, kFewKeys), beyond(queries, fewQueries)};
   if (plan.sharing() > 1)
-    work = work + beyond(queries * keys * Size(plan.sharing() * plan.headDim), fewProducts);
-  excess = excess + Size::min(work, 1) * Size::max(Size(manyItems) - plan.batch * Size(plan.keyHeads), 0);
+    works.push_back(beyond(queries * keys * Size(plan.sharing() * plan.headDim), fewProducts));
+  Size excess, work, missing = Size::max(Size(manyItems) - plan.batch * Size(plan.keyHeads), 0);
+  for (const Size& each : works)
+    work = work + each;
+  excesses.push_back((llvm::any_of(works, isPositive) ? Size(1) : Size::min(work, 1)) * missing);
+  if (llvm::any_of(excesses, isPositive) || isPositive(beyondL2(ofKeys)))
+    return 0;
+  for (const Size& each : excesses)
+    excess = excess + each;
   return Size(1) - Size::min(excess, 1);
+}
+} // namespace
+
+Size isShort(const AttentionPlan& plan) { return isShort(plan, /*isGradient=*/false, kMostShortKeys); }
+
+Size isShort(const AttentionGradPlan& gradients, int64_t blockKeys) {
+  if (gradients.dbias)
+    return 0;
+  const AttentionPlan& plan = gradients.forward;
+  return isShort(plan, /*isGradient=*/true, blockKeys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : blockKeys);
 }
 
 int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient) {
   int64_t bytes = formsOfKeys(isGradient) * plan.headDim * bytesOfSum(plan.dtype);
-  return plan.keys.constant().value_or(std::clamp<int64_t>(kL2Bytes / bytes, 1, kMostShortKeys));
+  return std::min(plan.keys.constant().value_or(kMostShortKeys), std::clamp<int64_t>(kL2Bytes / bytes, 1, kMostShortKeys));
 }
 
 Matrix headOf(KernelBuilder& k, const AttentionPlan& plan, const Slice& slice, const Size& rows, Value batch, Value head) {

@@ -3,6 +3,7 @@
 
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Product.h"
+#include "codegen/cpu/ProductSchedule.h"
 
 namespace moec::codegen::cpu {
 
@@ -14,13 +15,16 @@ struct HeadPanels {
   HeadPanels(const Size& keys, int64_t headDim, int64_t nr);
 };
 
-/// Keys that one item may do all of, at most, and those that it may do all of however few items there are.
-inline constexpr int64_t kMostShortKeys = 256, kFewKeys = 96;
+/// Keys that one item may do all of, at most; kFewKeys it may do however few items there are.
+inline constexpr int64_t kMostShortKeys = 256;
 
 /// Whether one item does all that reads a head of keys, or all of its gradient: what it holds of rows, panels and scores stays in L2, and items are so many, or
 /// so little work, that threads do not lack pieces. 1 or 0, of which a call's sizes decide where they are not known before: a kernel then has the stages of
 /// both, and the ones or the others have no items. Both give the same bits.
-Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys = kMostShortKeys);
+Size isShort(const AttentionPlan& plan);
+/// Of a gradient whose stage for keys has blocks of `blockKeys`: narrower ones than the cost model's are the limit of what one item does. With a gradient of
+/// the bias never, for its items are not those of heads.
+Size isShort(const AttentionGradPlan& gradients, int64_t blockKeys);
 /// Keys of what is short, at most: as many as are known, or as L2 holds.
 int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient);
 

@@ -29,8 +29,6 @@ void addSizes(int64_t size, int64_t multiple, llvm::function_ref<void(int64_t)> 
 constexpr int64_t kMostQueries = 1024; // of an item, and keys
 constexpr int64_t kManyKeys = 4096;    // what a number of keys counts as that is known in a call alone
 
-bool mayBeShort(const AttentionPlan& plan, bool isGradient) { return isShort(plan, isGradient).constant() != 0; }
-
 /// A short head's keys and values as panels: HeadPanels.
 Elements panelsOf(const AttentionPlan& plan, int64_t keys, int64_t nr, int64_t ofKeys, int64_t ofColumns) {
   return Elements(upTo(keys, nr)) * plan.headDim * ofKeys + Elements(keys) * upTo(plan.headDim, nr) * ofColumns;
@@ -41,7 +39,7 @@ int64_t scratchOf(const AttentionPlan& plan, const AttentionSchedule& s) {
   Elements row = spread(upTo(plan.keys.constant().value_or(kManyKeys), s.nr), plan.dtype) + 1 + s.nr;
   if (plan.dtype == DType::BF16)
     row += spread(plan.headDim, plan.dtype);
-  return scratchBytes(s.queries * row + (mayBeShort(plan, /*isGradient=*/false) ? panelsOf(plan, mostShortKeys(plan, /*isGradient=*/false), s.nr, 1, 1) : 0),
+  return scratchBytes(s.queries * row + (isShort(plan).constant() != 0 ? panelsOf(plan, mostShortKeys(plan, /*isGradient=*/false), s.nr, 1, 1) : 0),
                       plan.dtype);
 }
 
@@ -54,7 +52,7 @@ int64_t scratchOf(const AttentionGradPlan& gradients, const AttentionGradSchedul
   Elements ofKeys = 2 * s.turn * (spread(s.keys, plan.dtype) + ofRow) + sums;
   int64_t few = mostShortKeys(plan, /*isGradient=*/true);
   Elements head = panelsOf(plan, few, s.nr, 2, 1) + Elements(2) * few * columns + (2 * s.turn + 1) * spread(few + s.nr, plan.dtype) + 2 * s.turn * ofRow + tile;
-  return scratchBytes(std::max({queries, ofKeys, mayBeShort(plan, /*isGradient=*/true) ? head : Elements(0)}), plan.dtype);
+  return scratchBytes(std::max({queries, ofKeys, isShort(gradients, s.keys).constant() != 0 ? head : Elements(0)}), plan.dtype);
 }
 
 std::vector<AttentionSchedule> movesOf(const AttentionPlan& plan, const AttentionSchedule& from, const CpuTarget& target) {
@@ -73,7 +71,7 @@ std::optional<std::string> refusalOf(const AttentionPlan& plan, const AttentionS
 }
 
 /// Whether the turns of queries are blocks that see keys up to their last row's: where one item does all of a head.
-bool turnsAreBlocks(const AttentionGradPlan& plan) { return plan.forward.causal && mayBeShort(plan.forward, /*isGradient=*/true); }
+bool turnsAreBlocks(const AttentionGradPlan& plan, const AttentionGradSchedule& s) { return plan.forward.causal && isShort(plan, s.keys).constant() != 0; }
 
 std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const AttentionGradSchedule& from, const CpuTarget& target) {
   auto moves = movesOfBlocks(from, target, plan.forward.dtype);
@@ -83,7 +81,7 @@ std::vector<AttentionGradSchedule> movesOf(const AttentionGradPlan& plan, const 
   auto change = [&](int64_t AttentionGradSchedule::* entry, int64_t multiple) {
     addSizes(from.*entry, multiple, [&](int64_t size) { moves.emplace_back(from).*entry = size; });
   };
-  if (!turnsAreBlocks(plan))
+  if (!turnsAreBlocks(plan, from))
     change(&AttentionGradSchedule::turn, from.rows);
   if (!plan.forward.causal) {
     change(&AttentionGradSchedule::queries, from.rows);
@@ -101,7 +99,7 @@ std::optional<std::string> refusalOf(const AttentionGradPlan& plan, const Attent
       return "blocks of " + std::to_string(now) + " are too large for a thread";
   if (plan.forward.causal && (s.queries != model.queries || s.keys != model.keys))
     return "its queries and keys change bits of causal attention";
-  if (turnsAreBlocks(plan) && s.turn != model.turn)
+  if (turnsAreBlocks(plan, s) && s.turn != model.turn)
     return "its turns of queries change bits of causal attention";
   return refusalOfScratch(scratchOf(plan, s), scratchOf(plan, model));
 }

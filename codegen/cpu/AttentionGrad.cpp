@@ -26,7 +26,7 @@ public:
   AttentionGradWriter(KernelBuilder& k, const AttentionGradPlan& gradients, const AttentionGradSchedule& schedule)
       : k(k), gradients(gradients), plan(gradients.forward), schedule(schedule), panels(plan.keys, plan.headDim, schedule.nr), computed(sumType(plan.dtype)),
         element(k.typeOf(computed)), lanes(k.lanes(computed)), registers{computed, schedule.rows, schedule.nr / lanes},
-        ofHeads(gradients.dbias ? Size(0) : isShort(plan, /*isGradient=*/true, mostKeys())) {
+        ofHeads(isShort(gradients, schedule.keys)) {
     if (ofHeads.constant() == 1)
       return;
     Size heads = plan.batch * Size(plan.keyHeads) * ofBlocks();
@@ -51,8 +51,6 @@ private:
   void packStage();
   void queryStage();
   void keyStage();
-  /// A schedule of narrower blocks than the cost model's has them for all.
-  int64_t mostKeys() const { return schedule.keys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : schedule.keys; }
   Size ofBlocks() const { return Size(1) - ofHeads; }
 
   /// Of a head of keys: its keys and values as panels (panel, Dh, nr), its keys as panels (column panel, Nk, nr).
@@ -82,14 +80,25 @@ private:
     Matrix powers, scores;
   };
   void addTurn(const Turn& turn, Value batch, Value head, Value dkTiles, Value dvTiles);
-  void addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles);
+  /// Of a turn's weights (queries, keys) and its rows of q or dy.
+  struct Product {
+    const Matrix &weights, &rows;
+    Value firstKey, keys, query, count; // query: of the first of `count` rows
+  };
+  /// Of a product, the rows that see key `first` or one behind it: those before are left out, as in every form, for zeros times what is no number are none.
+  struct Seeing {
+    Matrix ofKeys, rows; // from that key, and from the panel of columns
+    Value count;
+  };
+  Seeing whoSee(const Product& product, Value first, Value panel);
+  void addProduct(const Product& product, Value tiles);
   /// Sums over all queries that read a head of keys: where they are kept (column panel, keys, nr), and go to.
   struct KeySums {
     const Slice& result;
     double scale;
     Value tiles, batch, head;
   };
-  void addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value query, Value count, Value isFirst, Value isLast);
+  void addLast(const KeySums& sums, const Product& product, Value isFirst, Value isLast);
   void zeroRows(Value tiles, Value first, Value last);
   Value zeroTiles();
   void scoresOfTurn(const Turn& turn, Value head, Value batchHead);
@@ -263,8 +272,10 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
   inverse = k.broadcast(inverse, lanes);
   delta = k.broadcast(delta, lanes);
   zeroUnseen(k, plan, scores, seen, block.end);
-  k.loop(zero, seen, k.index(lanes), [&](Value i) {
-    Value share = k.mul(vectorAt(powers, i), inverse), score = k.mul(share, k.sub(vectorAt(scores, i), delta));
+  // Zeros behind `seen`, also where the row's own numbers are none.
+  auto makeShares = [&](Value i, Value inside) { // inside: null for all lanes
+    auto orZero = [&](Value value) { return inside ? k.choose(inside, value, k.zero(value.getType())) : value; };
+    Value share = orZero(k.mul(vectorAt(powers, i), inverse)), score = orZero(k.mul(share, k.sub(vectorAt(scores, i), delta)));
     k.store(score, k.at(scores, i, element));
     if (block.isAll())
       k.store(draw ? k.mul(share, vectorAt(block.factors, i)) : share, k.at(powers, i, element));
@@ -272,7 +283,10 @@ void AttentionGradWriter::gradientOfRow(const QueryBlock& block, Value row, Valu
       Value place = k.at(block.bias.base, k.add(k.mul(row, block.bias.stride), i), element);
       k.store(k.add(k.load(k.vectorOf(element, lanes), place), score), place);
     }
-  });
+  };
+  Value whole = k.sub(seen, k.rem(seen, lanes));
+  k.loop(zero, whole, k.index(lanes), [&](Value i) { makeShares(i, {}); });
+  k.loop(whole, seen, k.index(lanes), [&](Value i) { makeShares(i, k.mask(k.sub(seen, i), lanes)); });
 }
 
 void AttentionGradWriter::storeBias(const QueryBlock& block, Value head) {
@@ -335,35 +349,44 @@ void AttentionGradWriter::addTurn(const Turn& turn, Value batch, Value head, Val
   times(turn.q, plan.k, keyPanels, turn.powers);
   times(turn.dy, plan.v, valuePanels, turn.scores);
   scoresOfTurn(turn, head, k.add(k.mul(batch, plan.heads), head));
-  addProduct(turn.scores, turn.keys, turn.q, turn.rows, dkTiles);
-  addProduct(turn.powers, turn.keys, turn.dy, turn.rows, dvTiles);
+  addProduct({turn.scores, turn.q, turn.firstKey, turn.keys, turn.first, turn.rows}, dkTiles);
+  addProduct({turn.powers, turn.dy, turn.firstKey, turn.keys, turn.first, turn.rows}, dvTiles);
+}
+
+AttentionGradWriter::Seeing AttentionGradWriter::whoSee(const Product& product, Value first, Value panel) {
+  const auto& [weights, rows, firstKey, keys, query, count] = product;
+  Value unseen = k.min(count, k.max(k.index(0), k.sub(firstWhoSees(k, plan, k.add(firstKey, first)), query)));
+  return {{k.at(weights.base, k.add(k.mul(unseen, weights.stride), first), element), k.index(1), weights.stride},
+          {k.at(rows.base, k.add(k.mul(unseen, rows.stride), k.mul(panel, schedule.nr)), element), rows.stride},
+          k.sub(count, unseen)};
 }
 
 /// tiles (column panel, keys, nr) += the transpose of weights (count, keys) . rows (count, Dh).
-void AttentionGradWriter::addProduct(const Matrix& weights, Value keys, const Matrix& rows, Value count, Value tiles) {
+void AttentionGradWriter::addProduct(const Product& product, Value tiles) {
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
-    multiply(k, registers, keys, {weights.base, k.index(1), weights.stride}, {k.at(rows.base, k.mul(panel, schedule.nr), element), rows.stride}, count,
-             {k.at(tiles, k.mul(panel, tileKeys * schedule.nr), element), k.index(schedule.nr)}, true);
+    inCausalRows(k, plan, product.keys, [&](Value first, Value piece) {
+      Seeing seeing = whoSee(product, first, panel);
+      Matrix tile{k.at(tiles, k.mul(k.add(k.mul(panel, tileKeys), first), schedule.nr), element), k.index(schedule.nr)};
+      multiply(k, registers, piece, seeing.ofKeys, seeing.rows, seeing.count, tile, true);
+    });
   });
 }
 
 /// addProduct of the first and the last turn too: sums start from nothing where `isFirst`, and go to the result where `isLast`. One turn of all has neither,
-/// and no tiles. `query` is the turn's first.
-void AttentionGradWriter::addLast(const KeySums& sums, const Matrix& weights, Value keys, const Matrix& rows, Value query, Value count, Value isFirst,
-                                  Value isLast) {
+/// and no tiles.
+void AttentionGradWriter::addLast(const KeySums& sums, const Product& product, Value isFirst, Value isLast) {
   Value factor = k.real(k.vectorOf(element, lanes), sums.scale), firstKey = k.mul(sums.batch, k.size(plan.keys));
   k.loop(0, k.index(panels.columnPanels), 1, [&](Value panel) {
     Value start = k.mul(panel, schedule.nr);
-    inCausalRows(k, plan, keys, [&](Value first, Value piece) {
+    inCausalRows(k, plan, product.keys, [&](Value first, Value piece) {
       HeadRows to(
           k, plan.dtype, k.output(sums.result.input), [&](Value key) { return placeOf(sums.result, k.add(firstKey, k.add(first, key)), sums.head, start); },
           [&](Value, Value sum) { return sums.scale == 1 ? sum : k.mul(sum, factor); });
-      Value unseen = k.max(k.index(0), k.sub(firstWhoSees(k, plan, first), query)); // rows that see none of them
-      PanelOfTile columns{{k.at(rows.base, k.add(k.mul(unseen, rows.stride), start), element), rows.stride}, {}, {}, &to, panel, isLast};
+      Seeing seeing = whoSee(product, first, panel);
+      PanelOfTile columns{seeing.rows, {}, {}, &to, panel, isLast};
       if (sums.tiles)
         columns.tile = {k.at(sums.tiles, k.mul(k.add(k.mul(panel, tileKeys), first), schedule.nr), element), k.index(schedule.nr)};
-      Matrix ofKeys{k.at(weights.base, k.add(k.mul(unseen, weights.stride), first), element), k.index(1), weights.stride};
-      multiply(k, registers, piece, ofKeys, columns, k.sub(count, unseen), static_cast<bool>(sums.tiles), isFirst);
+      multiply(k, registers, piece, seeing.ofKeys, columns, seeing.count, static_cast<bool>(sums.tiles), isFirst);
     });
   });
 }
@@ -399,7 +422,7 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
       Value s = k.mul(vectorAt(powers, i), k.real(vector, plan.scale)), inside = k.mask(k.sub(seen, i), lanes);
       if (bias)
         s = k.add(s, k.loadElements(plan.dtype, k.at(bias, k.add(turn.firstKey, i), plan.dtype), lanes, inside));
-      Value share = k.choose(inside, k.mul(exp(k, k.sub(s, most)), inverse), k.zero(vector));
+      Value share = k.choose(inside, k.mul(expOfNegative(k, k.sub(s, most)), inverse), k.zero(vector));
       Value weights = share, score = vectorAt(scores, i);
       if (draw) {
         Value factors = dropoutFactors(k, plan, k.add(draw, k.add(turn.firstKey, i)), inside);
@@ -407,7 +430,7 @@ void AttentionGradWriter::scoresOfTurn(const Turn& turn, Value head, Value batch
         score = k.mul(score, factors);
       }
       k.store(weights, k.at(powers, i, element));
-      k.store(k.mul(share, k.sub(score, delta)), k.at(scores, i, element));
+      k.store(k.choose(inside, k.mul(share, k.sub(score, delta)), k.zero(vector)), k.at(scores, i, element));
     });
   });
 }
@@ -475,8 +498,8 @@ void AttentionGradWriter::headStage() {
               k.bitAnd(k.compare(ir::Predicate::EQ, share, k.index(plan.sharing() - 1)), k.compare(ir::Predicate::GE, k.add(first, schedule.turn), queries));
         }
         auto add = [&](const Slice& result, double scale, Value tiles, const Matrix& weights, const Matrix& rows) {
-          isWhole ? addLast({result, scale, tiles, batch, ofKeys}, weights, block.end, rows, first, block.rows, isFirst, isLast)
-                  : addProduct(weights, block.end, rows, block.rows, tiles);
+          Product product{weights, rows, k.index(0), block.end, first, block.rows};
+          isWhole ? addLast({result, scale, tiles, batch, ofKeys}, product, isFirst, isLast) : addProduct(product, tiles);
         };
         if (gradients.dk)
           add(*gradients.dk, plan.scale, dkTiles, block.scores, block.q);

@@ -1,6 +1,7 @@
 // for each (run, block of the product's rows, group of panels): sums[run] = the run's rows of a, transposed, times those of b
 //   [ of a single run: epilogue ]  [ the run's rows of what is summed up beside, once ]
-// for each (block of rows, panel): the sum of sums[run], in their order; epilogue
+// for each block of columns of what is summed up beside: the sum of the runs' sums, in their order
+//   and, of several runs, for each block of rows: for each panel: the sum of sums[run], in their order; epilogue
 #include "codegen/cpu/ProductInRuns.h"
 
 namespace moec::codegen::cpu {

@@ -14,7 +14,8 @@ namespace moec::codegen::cpu {
 /// and sums of all runs that stay in L2. This and the runs depend on sizes alone, and so do the bits.
 bool isInRuns(const MatmulPlan& plan);
 
-/// The stages of such a product: items are (run, block of rows of the product, group of panels), then, of several runs, blocks of rows.
+/// The stages of such a product: items are (run, block of rows of the product, group of panels); then the columns of the sums
+/// beside and, of several runs, blocks of rows.
 void multiplyInRuns(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Epilogue& epilogue, SumsBeside& beside,
                     TotalsBeside& totals);
 

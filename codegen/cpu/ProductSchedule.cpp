@@ -264,9 +264,9 @@ AttentionSchedule chooseAttention(DType dtype, const Size& queries, const Size& 
   s.nr = vectors * lanes;
   s.rows = mostRows(target, vectors);
   // The scores of an item stay in L2 up to about a thousand keys; where an item takes all of a head, no queries are left for a short block.
-  int64_t all = queries.constant().value_or(48);
-  bool fewOfBoth = all <= 96 && keys.constant().value_or(97) <= 96;
-  s.queries = fewOfBoth ? ceilDiv(std::max<int64_t>(all, 1), s.rows) * s.rows : std::max<int64_t>(1, std::min<int64_t>(48, all) / s.rows) * s.rows;
+  int64_t all = queries.constant().value_or(kBlockQueries);
+  bool fewOfBoth = all <= kFewKeys && keys.constant().value_or(kFewKeys + 1) <= kFewKeys;
+  s.queries = fewOfBoth ? ceilDiv(std::max<int64_t>(all, 1), s.rows) * s.rows : std::max<int64_t>(1, std::min(kBlockQueries, all) / s.rows) * s.rows;
   return s;
 }
 
@@ -322,10 +322,9 @@ AttentionGradSchedule chooseAttentionGrad(DType dtype, const Size& queries, cons
   AttentionGradSchedule s{forward.rows, forward.nr, 0, 0, 0};
   // Two buffers of scores where the forward has one.
   s.queries = std::max<int64_t>(1, std::min<int64_t>(24, forward.queries) / s.rows) * s.rows;
-  // All queries at once, or 48.
-  int64_t all = queries.constant().value_or(48);
-  s.turn = all <= 96 ? ceilDiv(std::max<int64_t>(all, 1), s.rows) * s.rows : 48 / s.rows * s.rows;
-  s.keys = ceilDiv(std::clamp<int64_t>(keys.constant().value_or(96), 1, 96), s.nr) * s.nr;
+  int64_t all = queries.constant().value_or(kBlockQueries);
+  s.turn = all <= kFewKeys ? ceilDiv(std::max<int64_t>(all, 1), s.rows) * s.rows : kBlockQueries / s.rows * s.rows;
+  s.keys = ceilDiv(std::clamp<int64_t>(keys.constant().value_or(kFewKeys), 1, kFewKeys), s.nr) * s.nr;
   return s;
 }
 

@@ -66,6 +66,9 @@ Size panelsOfItem(const ProductSchedule& schedule, const Size& blocks, const Siz
 /// short last one would read all panels again for a few rows. Few rows are cut for some threads: so their neighbours in a chain of products are one thread's.
 Size rowsOfItem(const ProductSchedule& schedule, const Size& matrices, const Size& all, bool bStays);
 
+/// Queries or keys of attention that are few: all may be one block, and one item's. Of more queries, at most kBlockQueries are one.
+inline constexpr int64_t kFewKeys = 96, kBlockQueries = 48;
+
 /// Attention: register blocks as above, and how many queries an item has.
 struct AttentionSchedule {
   int64_t rows = 0, nr = 0, queries = 0;

@@ -30,7 +30,8 @@ void sumColumns(KernelBuilder& k, const RowsInMemory& rows, Value block, llvm::f
 /// Rounds sums to the dtype and stores them.
 void storeSums(KernelBuilder& k, DType dtype, Value sums, Value address, Value mask);
 
-/// The sums that a kernel of a product gives beside it. They read the product's arguments, and are items of its stage.
+/// The sums that a kernel of a product gives beside it. They read the product's arguments, and are items of its stage; beside a product in runs,
+/// SumsOverRows makes them.
 class SumsBeside {
 public:
   static mlir::FailureOr<SumsBeside> of(KernelBuilder& k);

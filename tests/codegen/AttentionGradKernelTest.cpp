@@ -94,40 +94,84 @@ INSTANTIATE_TEST_SUITE_P(
 /// the schedule's blocks have them.
 class KeysOfKnownSize : public ::testing::TestWithParam<std::pair<int64_t, int64_t>> {}; // keys, and the batch
 
-TEST_P(KeysOfKnownSize, changeNoBits) {
-  std::vector<std::vector<Tensor>> results;
-  enum Form { Unknown, Known, InBlocks };
-  for (Form form : {Unknown, Known, InBlocks}) {
-    auto [keyCount, batch] = GetParam();
-    GradCase c{DType::F32, batch, 60, keyCount, 4, 24, true, 2, 0, GradCase::Own, form != Unknown};
-    bool isShort = keyCount <= 96 || (keyCount <= 256 && batch * 2 >= 64);
-    auto context = makeContext();
-    KernelMaker maker(*context);
-    int64_t width = c.heads * c.headDim, keyWidth = width / c.sharing;
-    std::vector<std::string> ofQueries{text(batch), c.n(), text(width)}, ofKeys{text(batch), c.m(), text(keyWidth)};
-    mlir::Value dy = maker.tensor(c.type, ofQueries), q = maker.tensor(c.type, ofQueries), k = maker.tensor(c.type, ofKeys), v = maker.tensor(c.type, ofKeys);
-    mlir::Value draws = maker.draws(c.type, {text(batch), text(c.heads), c.n(), c.m()});
-    ir::KernelOp op = maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, {}, draws)->getResults());
-    if (form == InBlocks) {
-      std::string error;
-      mlir::NamedAttrList entries(codegen::makeEmitter(testTargets().back(), error)->chooseSchedule(op));
-      entries.set("keys", mlir::Builder(&*context).getI64IntegerAttr(48));
-      op.setScheduleAttr(entries.getDictionary(&*context));
-    }
-    LoadedKernel kernel(op);
-    EXPECT_EQ(kernel.image().stages.size(), form == Unknown ? 4u : form == Known && isShort ? 1u : 3u);
-    Shape queries{batch, c.queries, width}, keys{batch, c.keys, keyWidth};
-    std::vector<Tensor> inputs{randomTensor(c.type, queries, 1), randomTensor(c.type, queries, 2), randomTensor(c.type, keys, 3),
-                               randomTensor(c.type, keys, 4)};
-    Bindings sizes{{"n", c.queries}, {"m", c.keys}};
-    results.push_back(kernel.run(inputs, {sizes, 7, 3}));
-    if (form == Unknown)
-      for (size_t stage = 0; stage < 4; ++stage)
-        EXPECT_EQ(kernel.image().stages[stage].items.evaluate(sizes) > 0, (stage == 0) == isShort) << "stage " << stage;
+enum Form { Unknown, Known, InBlocks };
+constexpr Form kForms[] = {Unknown, Known, InBlocks};
+
+/// The gradients of causal attention of 60 queries, two heads to each head of keys, in one of the forms. Of half of the keys the scores lie so far below the
+/// first one's that their exponentials are about the smallest normal number.
+std::vector<Tensor> gradientsOf(Form form, int64_t keyCount, int64_t batch, int64_t headDim, int64_t queryThatIsNoNumber = -1) {
+  GradCase c{DType::F32, batch, 60, keyCount, 4, headDim, true, 2, 0, GradCase::Own, form != Unknown};
+  bool isShort = keyCount <= 96 || (keyCount <= 256 && batch * 2 >= 64);
+  auto context = makeContext();
+  KernelMaker maker(*context);
+  int64_t width = c.heads * c.headDim, keyWidth = width / c.sharing;
+  std::vector<std::string> ofQueries{text(batch), c.n(), text(width)}, ofKeys{text(batch), c.m(), text(keyWidth)};
+  mlir::Value dy = maker.tensor(c.type, ofQueries), q = maker.tensor(c.type, ofQueries), k = maker.tensor(c.type, ofKeys), v = maker.tensor(c.type, ofKeys);
+  mlir::Value draws = maker.draws(c.type, {text(batch), text(c.heads), c.n(), c.m()});
+  ir::KernelOp op = maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, {}, draws)->getResults());
+  if (form == InBlocks) {
+    std::string error;
+    mlir::NamedAttrList entries(codegen::makeEmitter(testTargets().back(), error)->chooseSchedule(op));
+    entries.set("keys", mlir::Builder(&*context).getI64IntegerAttr(48));
+    op.setScheduleAttr(entries.getDictionary(&*context));
   }
-  for (size_t form : {1, 2})
-    for (size_t i = 0; i < results[0].size(); ++i)
-      EXPECT_EQ(std::memcmp(results[0][i].data(), results[form][i].data(), results[0][i].bytes()), 0) << "form " << form << ", result " << i;
+  LoadedKernel kernel(op);
+  EXPECT_EQ(kernel.image().stages.size(), form == Unknown ? 4u : form == Known && isShort ? 1u : 3u);
+  Shape queries{batch, c.queries, width}, keys{batch, c.keys, keyWidth};
+  std::vector<Tensor> inputs{randomTensor(c.type, queries, 1), randomTensor(c.type, queries, 2), randomTensor(c.type, keys, 3), randomTensor(c.type, keys, 4)};
+  float *ofQ = static_cast<float*>(inputs[1].data()), *ofK = static_cast<float*>(inputs[2].data());
+  for (int64_t row = 0; row < batch * c.queries; ++row)
+    for (int64_t column = 0; column < width; ++column) {
+      if (column % headDim == 0)
+        ofQ[row * width + column] = 10;
+      if (row % c.queries == queryThatIsNoNumber)
+        ofQ[row * width + column] = std::numeric_limits<float>::quiet_NaN();
+    }
+  for (int64_t row = 0; row < batch * c.keys; ++row)
+    for (int64_t column = 0; column < keyWidth; column += headDim)
+      ofK[row * keyWidth + column] = row % 2 ? -static_cast<float>(row % c.keys) / static_cast<float>(c.keys) - 23.5f : 0;
+  Bindings sizes{{"n", c.queries}, {"m", c.keys}};
+  if (form == Unknown)
+    for (size_t stage = 0; stage < 4; ++stage)
+      EXPECT_EQ(kernel.image().stages[stage].items.evaluate(sizes) > 0, (stage == 0) == isShort) << "stage " << stage;
+  return kernel.run(inputs, {sizes, 7, 3});
+}
+
+TEST_P(KeysOfKnownSize, changeNoBits) {
+  auto [keys, batch] = GetParam();
+  std::vector<Tensor> expected = gradientsOf(Unknown, keys, batch, 24);
+  for (Form form : {Known, InBlocks}) {
+    std::vector<Tensor> results = gradientsOf(form, keys, batch, 24);
+    for (size_t i = 0; i < results.size(); ++i)
+      EXPECT_EQ(std::memcmp(expected[i].data(), results[i].data(), results[i].bytes()), 0) << "form " << form << ", result " << i;
+  }
+}
+
+/// Keys that it does not see have nothing of it, in whatever vector they stand: dv; nor have other queries: dq. What dk takes of it are zeros times what is no
+/// number, in the same places.
+TEST_P(KeysOfKnownSize, keepAQueryThatIsNoNumberToWhatItSees) {
+  auto [keys, batch] = GetParam();
+  constexpr int64_t query = 20;
+  for (int64_t headDim : {16, 20}) {
+    std::vector<std::vector<bool>> expected;
+    for (Form form : kForms) {
+      std::vector<Tensor> results = gradientsOf(form, keys, batch, headDim, query);
+      std::vector<std::vector<bool>> isNoNumber;
+      for (size_t i = 0; i < results.size(); ++i) {
+        const float* values = static_cast<const float*>(results[i].data());
+        int64_t rows = i == 0 ? 60 : keys, width = headDim * (i == 0 ? 4 : 2);
+        std::vector<bool>& here = isNoNumber.emplace_back();
+        for (int64_t at = 0; at < batch * rows * width; ++at) {
+          here.push_back(std::isnan(values[at]));
+          int64_t row = at / width % rows;
+          if (i != 1)
+            ASSERT_EQ(here.back(), i == 0 ? row == query : row <= query + keys - 60) << "form " << form << ", result " << i << ", row " << row;
+        }
+      }
+      EXPECT_TRUE(form == Unknown || isNoNumber == expected) << "form " << form;
+      expected = isNoNumber;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(AttentionGradKernels, KeysOfKnownSize,
@@ -176,6 +220,35 @@ TEST(AttentionGradKernels, candidatesOfCausalOnesKeepBitsBeforeAKeyThatIsNoNumbe
     for (size_t i = 0; i < results.size(); ++i)
       EXPECT_EQ(std::memcmp(results[i].data(), expected[i].data(), results[i].bytes()), 0) << "result " << i;
   }
+}
+
+/// Where known sizes forbid that one item does a head, there is no code for it; and never with a gradient of the bias, whose turns may be any.
+TEST(AttentionGradKernels, noCodeForHeadsThatAreNeverShort) {
+  std::string error;
+  auto emitter = codegen::makeEmitter(testTargets().back(), error);
+  ASSERT_TRUE(emitter) << error;
+  auto imageOf = [&](std::string batch, std::string n, int64_t biasHeads = 0) {
+    GradCase c{DType::F32, 1, 1, 1, 2, 16, true, 1, biasHeads};
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    std::vector<std::string> sizes{batch, n, "32"};
+    mlir::Value dy = maker.tensor(c.type, sizes), q = maker.tensor(c.type, sizes), k = maker.tensor(c.type, sizes), v = maker.tensor(c.type, sizes);
+    mlir::Value bias = biasHeads ? maker.tensor(c.type, {text(biasHeads), n, n}) : mlir::Value();
+    ir::KernelOp op = maker.finish("attention_grad", gradientOf(maker, c, dy, q, k, v, bias)->getResults());
+    mlir::NamedAttrList entries(emitter->chooseSchedule(op));
+    entries.set("turn", mlir::Builder(&*context).getI64IntegerAttr(24));
+    EXPECT_EQ(emitter->refuse(op, entries.getDictionary(&*context)).has_value(), n != "1025" && !biasHeads);
+    return LoadedKernel(op).image();
+  };
+  codegen::KernelImage unknown = imageOf("batch", "1025"), known = imageOf("64", "1025");
+  ASSERT_EQ(unknown.stages.size(), 3u);
+  ASSERT_EQ(known.stages.size(), 3u);
+  for (size_t stage : {0, 1, 2})
+    EXPECT_EQ(unknown.stages[stage].scratchBytes, known.stages[stage].scratchBytes);
+  EXPECT_EQ(imageOf("batch", "128").stages.size(), 4u);
+  EXPECT_EQ(imageOf("batch", "50").stages.size(), 1u);
+  EXPECT_EQ(imageOf("batch", "n").stages.size(), 4u);
+  EXPECT_EQ(imageOf("batch", "50", 2).stages.size(), 3u);
 }
 
 /// q, k and v of one argument, and only some of the gradients.

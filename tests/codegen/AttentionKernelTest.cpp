@@ -290,6 +290,29 @@ TEST(AttentionKernels, oneItemDoesAHeadOfKeysWhereThatIsLittle) {
   EXPECT_EQ(stages(DType::F32, 300, 300, 64, 64, 32), 2u) << "many keys";
 }
 
+/// Where known sizes forbid that one item does a head, there is no code for it, whatever else a call decides.
+TEST(AttentionKernels, noCodeForHeadsThatAreNeverShort) {
+  auto imageOf = [](std::string batch, std::string queries, int64_t keys, int64_t headDim) {
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    std::string width = text(2 * headDim);
+    mlir::Value q = maker.tensor(DType::F32, {batch, queries, width}), k = maker.tensor(DType::F32, {batch, text(keys), width});
+    mlir::Value v = maker.tensor(DType::F32, {batch, text(keys), width});
+    AttentionCase c{DType::F32, 1, 1, 2, headDim, false};
+    return LoadedKernel(maker.finish("attention", {attend(maker, c, q, k, v)})).image();
+  };
+  codegen::KernelImage unknown = imageOf("batch", "1025", 1025, 64), known = imageOf("64", "1025", 1025, 64);
+  ASSERT_EQ(unknown.stages.size(), 2u);
+  ASSERT_EQ(known.stages.size(), 2u);
+  EXPECT_EQ(unknown.stages[1].scratchBytes, known.stages[1].scratchBytes);
+  EXPECT_EQ(imageOf("batch", "n", 1025, 64).stages.size(), 2u);
+  EXPECT_EQ(imageOf("batch", "1025", 64, 64).stages.size(), 2u);
+  EXPECT_EQ(imageOf("batch", "n", 256, 2048).stages.size(), 2u) << "more keys than L2 holds";
+  EXPECT_EQ(imageOf("8", "n", 128, 32).stages.size(), 2u) << "much work, and few items of it";
+  EXPECT_EQ(imageOf("8", "n", 96, 32).stages.size(), 3u);
+  EXPECT_EQ(imageOf("batch", "n", 128, 32).stages.size(), 3u);
+}
+
 /// Narrow panels end in fewer zeros; where a target's vectors are short, its loads ask for wide ones.
 TEST(AttentionKernels, panelsAreOneVectorWhereVectorsAreLong) {
   auto context = makeContext();

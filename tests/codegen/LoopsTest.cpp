@@ -34,12 +34,13 @@ TEST(Loops, classTokenAndPositions) {
     %y = moe.add %a, %p : {2}, tensor<1x5x6xf32>
     moe.yield %y : {2})",
                                                 one, patches, all));
-  for (int64_t batch : {1, 3, 17}) {
-    CheckOptions options = exact();
-    options.bindings = {{"b", batch}};
-    options.block = 4;
-    check(kernel, options);
-  }
+  for (int64_t block : {4, 12}) // items of lines; of two entries of the batch, each of which has five
+    for (int64_t batch : {1, 3, 17}) {
+      CheckOptions options = exact();
+      options.bindings = {{"b", batch}};
+      options.block = block;
+      check(kernel, options);
+    }
 }
 
 // A line of three values is cut in three; one value's place is computed, the others' are read.

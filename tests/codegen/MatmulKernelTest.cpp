@@ -483,20 +483,30 @@ TEST_P(MatmulKernel, bothLieTransposed) {
 }
 
 /// The gradient of w with that of the bias, and a sum of the other operand's rows.
+void expectSumsOfRowsBeside(DType type, int64_t m, int64_t n, int64_t tokens) {
+  expectReference({[&](KernelMaker& maker, const Weights&) {
+                     mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)});
+                     mlir::Value bias = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, dy, uint64_t{0}),
+                                 other = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, x, uint64_t{0});
+                     mlir::Value y = maker.make<ir::MatmulOp>(exchange(maker, dy), exchange(maker, x));
+                     return maker.finish("matmul", {bias, y, maker.make<ir::ReluOp>(y), other});
+                   },
+                   {randomTensor(type, {tokens, m}, 1), randomTensor(type, {tokens, n}, 2)},
+                   -1,
+                   {{"t", tokens}},
+                   std::max<int64_t>(tokens, 1)});
+}
+
 TEST_P(MatmulKernel, sumsOfRowsBesideTheProduct) {
   auto [type, m, n, k] = GetParam();
   for (int64_t tokens : {k, int64_t{0}, int64_t{700}})
-    expectReference({[&](KernelMaker& maker, const Weights&) {
-                       mlir::Value dy = maker.tensor(type, {"t", text(m)}), x = maker.tensor(type, {"t", text(n)});
-                       mlir::Value bias = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, dy, uint64_t{0}),
-                                   other = maker.make<ir::ReduceOp>(ir::ReduceKind::Sum, x, uint64_t{0});
-                       mlir::Value y = maker.make<ir::MatmulOp>(exchange(maker, dy), exchange(maker, x));
-                       return maker.finish("matmul", {bias, y, maker.make<ir::ReluOp>(y), other});
-                     },
-                     {randomTensor(type, {tokens, m}, 1), randomTensor(type, {tokens, n}, 2)},
-                     -1,
-                     {{"t", tokens}},
-                     std::max<int64_t>(tokens, 1)});
+    expectSumsOfRowsBeside(type, m, n, tokens);
+}
+
+/// Eight runs of 257 rows, of which the last has 251.
+TEST(MatmulKernelShapes, sumsOfRowsBesideAProductInRunsThatAreNotEqual) {
+  for (DType type : {DType::F32, DType::F64, DType::BF16})
+    expectSumsOfRowsBeside(type, 13, 21, 2050);
 }
 
 /// A dropout behind a product, whose mask is a result too.
