@@ -167,7 +167,7 @@ template <class Result> void print(const BenchFlags& flags, const Result& result
 }
 
 void run(const BenchFlags& flags, const CLI::App& command) {
-  checkOutputFiles(flags, {{"--html", flags.html}, {"-o", flags.output}});
+  checkOutputFiles(flags, {{"--html", flags.html}, {"-o", flags.output}, {"--kernel-files", flags.kernelFiles, true}});
   if (flags.compare) {
     CommonOptions other = flags;
     other.file = *flags.compare;

@@ -61,6 +61,7 @@ TEST_F(Usage, AFolderIsNoFileAndAFileIsNoFolder) {
   std::string x = file("x.json", "[[1, 2]]"), there = file("there", "words");
   expectFailure({"compile", model, "--dump-phases", there}, 2, "--dump-phases " + there + ": it is a file; name a folder");
   expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--kernel-files", there}, 2, "--kernel-files " + there + ": it is a file; name a folder");
+  expectFailure({"bench", model, "--kernel-files", there}, 2, "--kernel-files " + there + ": it is a file; name a folder");
   expectFailure({"inspect", model, "--extract", there}, 2, "--extract " + there + ": it is a file; name a folder");
   expectFailure({"train", model, "--out", there}, 2, "--out " + there + ": it is a file; name a folder");
   expectFailure({"compile", model, "--tuning", folder}, 2, "--tuning " + folder.string() + ": it is a folder; name a file, or \"off\"");
