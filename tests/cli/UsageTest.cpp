@@ -92,7 +92,7 @@ TEST_F(Usage, SizesThatNoMemoryHolds) {
   std::string words = "takes more than 2^48 bytes; the inputs are generated at batch=1000000000000000000: give smaller sizes";
   expectFailure({"check", model, "--size", "batch=1000000000000000000"}, 2, words);
   expectFailure({"bench", model, "--tokens", "1000000000000000000"}, 2, words);
-  expectFailure({"inspect", model, "--size", "batch=99999999999999999"}, 1, "x: f32[99999999999999999, 2] takes more than 2^48 bytes");
+  expectFailure({"inspect", model, "--size", "batch=99999999999999999"}, 2, "x: f32[99999999999999999, 2] takes more than 2^48 bytes: give smaller sizes");
 }
 
 TEST_F(Usage, ATrainingThatIsNotThereIsNotLookedForElsewhere) {
