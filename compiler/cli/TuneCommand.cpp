@@ -86,7 +86,7 @@ void run(const TuneFlags& flags) {
   checkSourceFiles(flags);
   double budget = static_cast<double>(parseDuration(flags.budget, "--budget").count());
   auto device = std::make_shared<CpuDevice>(DeviceOptions{.threads = flags.threads});
-  fs::path file = tuningFile(flags.tuning);
+  fs::path file = tuningToAddTo(flags.tuning);
   TuningContents contents;
   if (!file.empty()) {
     TuningDatabase(file).prepare(); // minutes of search must not be lost at their end
