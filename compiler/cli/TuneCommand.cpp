@@ -80,7 +80,7 @@ const Plan& planOf(const Program& program, Purpose purpose) {
 
 void run(const TuneFlags& flags) {
   if (!flags.tuning.empty() && flags.tuning != "off")
-    checkOutputFiles(flags, {{"--tuning", flags.tuning}});
+    checkOutputFiles(flags, {{"--tuning", flags.tuning, false, true}});
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; tune takes a model", flags.file.string()));
   checkSourceFiles(flags);

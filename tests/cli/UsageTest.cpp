@@ -72,8 +72,16 @@ TEST_F(Usage, AFolderThatTakesNoResultIsSaidBeforeAnyWork) {
   if (geteuid() == 0)
     GTEST_SKIP() << "[SKIP] root writes everywhere";
   fs::create_directories(folder / "closed");
+  file("closed/old.npy", "");
+  file("closed/t.jsonl", "");
+  fs::create_symlink(path("closed/old.npy"), folder / "link.npy");
   fs::permissions(folder / "closed", fs::perms::owner_read | fs::perms::owner_exec);
-  expectFailure({"run", path("absent.json"), "--output", path("closed/o.npy")}, 5, "nothing can be written into " + path("closed") + ": Permission denied");
+  std::string words = "nothing can be written into " + path("closed") + ": Permission denied";
+  expectFailure({"run", path("absent.json"), "--output", path("closed/o.npy")}, 5, words);
+  expectFailure({"run", path("absent.json"), "--output", path("closed/old.npy")}, 5, words); // another takes its place
+  expectFailure({"run", path("absent.json"), "--output", path("link.npy")}, 5, words);
+  expectFailure({"tune", path("absent.json"), "--tuning", path("closed/t.jsonl")}, 1, "absent.json: cannot read"); // which is added to
+  fs::permissions(folder / "closed", fs::perms::owner_all);                                                        // to be removed
 }
 
 TEST_F(Usage, NumbersThatNoOptionTakes) {
