@@ -360,9 +360,9 @@ void addInspectCommand(CLI::App& app) {
   addGenerateFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
-  addOption(*command, "--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+  checkInteger(
+      addOption(*command, "--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")->type_name("N"), 1,
+      4096);
   addOption(*command, "--extract", flags->extract, "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);

@@ -92,7 +92,19 @@ TEST_F(Usage, NumbersThatNoOptionTakes) {
   expectFailure({"compile", "m.json", "--context", "8", "--batch", "9223372036854775808"}, 2,
                 "--batch: 9223372036854775808 is not an integer from 1 to 2^63-1");
   expectFailure({"generate", "m.json", "--tokens", "-3"}, 2, "--tokens: -3 is not an integer from 1 to 2^63-1");
+  expectFailure({"run", "m.json", "--threads", "4097"}, 2, "--threads: 4097 is not an integer from 1 to 4096");
+  expectFailure({"compile", "m.json", "--context", "00"}, 2, "--context: 00 is not an integer from 1 to 2^63-1");
   expectFailure({"compile", "m.json", "--target", ""}, 2, "--target: expected a target, as cpu or cuda:sm_90a; found an empty text");
+}
+
+TEST_F(Usage, ALeadingZeroIsNoOtherBase) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  for (const auto& [text, plain] : {std::pair("010", "10"), {"09", "9"}, {"0", "0"}}) {
+    Outcome padded = moec({"inspect", model, "--init", text, "--save-weights", "padded.safetensors"});
+    ASSERT_EQ(padded.code, 0) << padded.err;
+    ASSERT_EQ(moec({"inspect", model, "--init", plain, "--save-weights", "plain.safetensors"}).code, 0);
+    EXPECT_EQ(slurp(folder / "padded.safetensors"), slurp(folder / "plain.safetensors")) << text;
+  }
 }
 
 TEST_F(Usage, SizesThatNoMemoryHolds) {
