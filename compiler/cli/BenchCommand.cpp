@@ -167,7 +167,7 @@ template <class Result> void print(const BenchFlags& flags, const Result& result
 }
 
 void run(const BenchFlags& flags, const CLI::App& command) {
-  checkOutputFiles(flags, {{"--html", flags.html}, {"-o", flags.output}});
+  checkOutputFiles(flags, {{"--html", flags.html}, {"-o", flags.output}, {"--kernel-files", flags.kernelFiles, true}});
   if (flags.compare) {
     CommonOptions other = flags;
     other.file = *flags.compare;
@@ -205,7 +205,7 @@ void addBenchCommand(CLI::App& app) {
   addDeviceFlags(*command, *flags);
   addOption(*command, "--kernel-files", flags->kernelFiles, "cpu: write the kernels into this folder and run them from there, where perf finds their names")
       ->type_name("DIR");
-  addOption(*command, "--repetitions", flags->repetitions, "how often each benchmark is measured (default 10)")->type_name("N")->check(CLI::Range(1, 100000));
+  checkInteger(addOption(*command, "--repetitions", flags->repetitions, "how often each benchmark is measured (default 10)")->type_name("N"), 1, 100000);
   addOption(*command, "--min-time", flags->minSeconds, "seconds of calls in a repetition, at least (default 0.05)")
       ->type_name("SECONDS")
       ->check(CLI::Range(1e-6, 3600.0));

@@ -148,7 +148,7 @@ void addSeedFlag(CLI::App& command, CommonOptions& options, const std::string& w
 
 void addDeviceFlags(CLI::App& command, CommonOptions& options) {
   addOption(command, "--device", options.device, "where to run, see `moec devices` (default cpu)")->type_name("DEVICE");
-  addOption(command, "--threads", options.threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
+  checkInteger(addOption(command, "--threads", options.threads, "threads (default: as many as this process may use)")->type_name("N"), 1, 4096);
   auto* instructions = addOption(command, "--max-instructions", options.maxInstructions,
                                  "ptx-emulator: a launch that executes more instructions of warps is taken to hang (default 20000000000)");
   checkInteger(instructions->type_name("N"), 1, UINT64_MAX);

@@ -129,7 +129,7 @@ void printWork(const CompileResult& compiled) {
   fmt::print("{}{} compiled, {} reused, {} from the cache\n", times.str(), counted(compiled.kernelsCompiled, "kernel"), compiled.kernelsReused,
              compiled.kernelsFromCache);
   if (compiled.badCacheEntries > 0)
-    fmt::print("{} damaged entries of the cache of kernels replaced\n", compiled.badCacheEntries);
+    fmt::print("{} of the cache of kernels replaced\n", counted(compiled.badCacheEntries, "damaged entry", "damaged entries"));
 }
 
 void printText(const OpenedProgram& opened, const std::filesystem::path& file, size_t bytes) {

@@ -317,6 +317,19 @@ void inspectTraining(const InspectFlags& flags, const CLI::App& command) {
   fmt::print("{}{}", flags.json ? reportJson(report) : reportText(report), flags.json ? "\n" : "");
 }
 
+/// Sizes that no memory holds are the mistake of who gives them.
+void requireMemory(const Plan& plan, const Bindings& sizes, const InspectFlags& flags) {
+  try {
+    for (const BufferInfo& buffer : plan.buffers)
+      moec::bytesOf(buffer, sizes);
+    layoutArena(plan, sizes);
+  } catch (const Error& error) {
+    if (flags.sizes.empty() || error.fault() != Fault::Data)
+      throw;
+    throw Error(Fault::Usage, fmt::format("{}: give smaller sizes", error.what()));
+  }
+}
+
 void inspect(const InspectFlags& flags, const CLI::App& command) {
   std::error_code code;
   if (fs::is_directory(flags.file, code))
@@ -325,6 +338,7 @@ void inspect(const InspectFlags& flags, const CLI::App& command) {
   Program program = openForView(flags);
   const Plan& plan = choosePlan(program, flags);
   Bindings sizes = checkSizes(plan, parseSizes(flags));
+  requireMemory(plan, sizes, flags);
   saveInitialWeights(plan, flags);
   if (flags.extract)
     extract(program, *flags.extract);
@@ -346,9 +360,9 @@ void addInspectCommand(CLI::App& app) {
   addGenerateFlags(*command, *flags);
   addSaveWeightsFlag(*command, *flags);
   addSizeFlag(*command, *flags);
-  addOption(*command, "--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+  checkInteger(
+      addOption(*command, "--threads", flags->threads, "of the run whose memory is foretold (default: as many as this process may use)")->type_name("N"), 1,
+      4096);
   addOption(*command, "--extract", flags->extract, "write manifest.json, the IR and the kernels (.so, or .cu, .ptx and .cubin) into a folder")
       ->type_name("DIR");
   addJsonFlag(*command, *flags);

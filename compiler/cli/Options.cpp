@@ -36,9 +36,11 @@ CLI::Option* checkInteger(CLI::Option* option, uint64_t least, uint64_t most) {
     uint64_t value = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     bool isIn = error == std::errc{} && end == text.data() + text.size() && value >= least && value <= most;
+    if (isIn)
+      text = std::to_string(value); // what is read next takes a leading 0 for another base
     return isIn ? std::string() : fmt::format("{} is not an integer from {} to {}", text, words(least), words(most));
   };
-  return option->check(CLI::Validator(check, ""));
+  return option->transform(CLI::Validator(check, ""));
 }
 
 CLI::Option* addFlag(CLI::App& command, const std::string& names, bool& value, const std::string& description) {

@@ -43,7 +43,7 @@ void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outp
   outputs.push_back({"--save-weights", options.saveWeights});
   std::vector<std::pair<std::string, path>> taken = sourcesOf(options);
   size_t read = taken.size();
-  for (const auto& [flag, file, isFolder] : outputs) {
+  for (const auto& [flag, file, isFolder, isAddedTo] : outputs) {
     if (!file || file->empty())
       continue;
     std::error_code code;
@@ -64,7 +64,11 @@ void checkOutputFiles(const CommonOptions& options, std::vector<OutputFile> outp
     path folder = file->has_parent_path() ? file->parent_path() : ".";
     if (!std::filesystem::is_directory(folder, code))
       throw Error(Fault::System, fmt::format("{} {}: there is no folder {}", flag, file->string(), folder.string()));
-    if (!std::filesystem::exists(there) && access(folder.c_str(), W_OK) != 0)
+    if (std::filesystem::exists(there) && isAddedTo)
+      continue;
+    if (std::filesystem::is_symlink(*file, code)) // what it points to is replaced, by a file made beside that
+      folder = std::filesystem::weakly_canonical(*file, code).parent_path();
+    if (access(folder.c_str(), W_OK) != 0)
       throw Error(Fault::System, fmt::format("{} {}: nothing can be written into {}: {}", flag, file->string(), folder.string(), std::strerror(errno)));
   }
 }

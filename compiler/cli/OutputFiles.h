@@ -9,6 +9,7 @@ struct OutputFile {
   std::string flag;                          // "--output"
   std::optional<std::filesystem::path> path; // empty: not given either
   bool isFolder = false;                     // which is made where it is not there
+  bool isAddedTo = false;                    // not replaced: where it is there, its folder may be closed
 };
 
 /// Of `outputs`, of --trace and of --save-weights. Error(Usage) for a file that the command reads, or that two flags name, for a folder in the

@@ -80,13 +80,13 @@ const Plan& planOf(const Program& program, Purpose purpose) {
 
 void run(const TuneFlags& flags) {
   if (!flags.tuning.empty() && flags.tuning != "off")
-    checkOutputFiles(flags, {{"--tuning", flags.tuning}});
+    checkOutputFiles(flags, {{"--tuning", flags.tuning, false, true}});
   if (isProgramFile(flags.file))
     throw Error(Fault::Usage, fmt::format("{} is compiled already; tune takes a model", flags.file.string()));
   checkSourceFiles(flags);
   double budget = static_cast<double>(parseDuration(flags.budget, "--budget").count());
   auto device = std::make_shared<CpuDevice>(DeviceOptions{.threads = flags.threads});
-  fs::path file = tuningFile(flags.tuning);
+  fs::path file = tuningToAddTo(flags.tuning);
   TuningContents contents;
   if (!file.empty()) {
     TuningDatabase(file).prepare(); // minutes of search must not be lost at their end
@@ -147,7 +147,7 @@ void addTuneCommand(CLI::App& app) {
       ->type_name("N,N,..");
   addSizeFlag(*command, *flags);
   addTrainFlags(*command, *flags, "the kernels of a step of training, not of a call of inference");
-  addOption(*command, "--threads", flags->threads, "threads (default: as many as this process may use)")->type_name("N")->check(CLI::Range(1, 4096));
+  checkInteger(addOption(*command, "--threads", flags->threads, "threads (default: as many as this process may use)")->type_name("N"), 1, 4096);
   addJsonFlag(*command, *flags);
   addExamples(*command, {{"ten minutes of search for calls of one token and of many", "moec tune models/zoo/lucidrains-moe.json --tokens 1,256 --budget 10m"},
                          {"the kernels of a step of training", "moec tune models/zoo/vit-moe.json --train --size batch=32"},

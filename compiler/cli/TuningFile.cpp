@@ -45,12 +45,18 @@ fs::path tuningFile(const std::string& flag) {
 
 bool isUsualTuningFile(const fs::path& file) { return !file.empty() && file.lexically_normal() == usualFile().lexically_normal(); }
 
-fs::path tuningToRead(const std::string& flag) {
+fs::path tuningToAddTo(const std::string& flag) {
   fs::path file = tuningFile(flag);
   std::error_code code;
-  Named who = named(flag);
-  if (fs::is_directory(file, code) && !who.value.empty())
+  if (Named who = named(flag); fs::is_directory(file, code) && !who.value.empty())
     throw Error(Fault::Usage, fmt::format("{} {}: it is a folder; name a file, or \"off\"", who.by, who.value));
+  return file;
+}
+
+fs::path tuningToRead(const std::string& flag) {
+  fs::path file = tuningToAddTo(flag);
+  std::error_code code;
+  Named who = named(flag);
   if (file.empty() || fs::exists(file, code))
     return file;
   if (!who.value.empty())

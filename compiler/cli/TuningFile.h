@@ -10,7 +10,9 @@ namespace moec::cli {
 
 /// --tuning, else $MOEC_TUNING: a file, or "off"; else tuning.jsonl in the user's cache folder. Empty: off, or there is no such folder.
 std::filesystem::path tuningFile(const std::string& flag);
-/// The same to read from: empty also while the usual file is not there. Error(Usage) when one that somebody named is not.
+/// The same to add to. Error(Usage) when somebody named a folder.
+std::filesystem::path tuningToAddTo(const std::string& flag);
+/// The same to read from: empty also while the usual file is not there. Error(Usage) when one that somebody named is not, or is a folder.
 std::filesystem::path tuningToRead(const std::string& flag);
 
 /// Whether it is the one in the user's cache folder, which `moec cache` lists and clears.

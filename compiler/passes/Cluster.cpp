@@ -218,8 +218,18 @@ bool Cluster::collectMakers(Value value, SmallVectorImpl<Operation*>& makers) co
 
 bool Cluster::mayGive(Value mask, Operation* user) const {
   RowsOfRoutings rows(root_->getParentOfType<func::FuncOp>());
-  Value routing = rows.routingOf(user->getResult(0));
-  return !routing || !rows.isReadBehindCount(mask, routing);
+  // The kernel's rows end where those do that its members make: also behind a choice between rows and numbers, whose rows are all defined by themselves.
+  llvm::SetVector<Operation*> way;
+  way.insert(user);
+  for (size_t i = 0; i < way.size(); ++i) {
+    if (Value routing = rows.routingOf(way[i]->getResult(0)); routing && rows.isReadBehindCount(mask, routing))
+      return false;
+    if (isElementwise(way[i]) || isa<ReshapeOp>(way[i]))
+      for (Value operand : way[i]->getOperands())
+        if (Operation* maker = operand.getDefiningOp(); maker && contains(maker))
+          way.insert(maker);
+  }
+  return true;
 }
 
 void Cluster::addMakers(Operation* user) {

@@ -81,11 +81,6 @@ std::optional<int64_t> piecesIn(const std::string& word) {
   return pieces;
 }
 
-/// The others are words.
-bool isTokenizerFile(const std::string& tokenizer) {
-  return !tokenizer.empty() && tokenizer != "bytes" && tokenizer != "sentencepiece" && !tokenizer.starts_with("sentencepiece:");
-}
-
 TokenizerPtr tokenizerFor(const Request& request, std::string_view text, const std::string& name, std::optional<int64_t> vocabulary) {
   const DataOptions& options = request.options;
   TokenizerPtr tokenizer;
@@ -286,8 +281,13 @@ OpenedData open(const Request& request) {
 
 } // namespace
 
+bool isTokenizerFile(const std::string& tokenizer) {
+  return !tokenizer.empty() && tokenizer != "bytes" && tokenizer != "sentencepiece" && !tokenizer.starts_with("sentencepiece:");
+}
+
 void checkSources(const DataOptions& options) {
-  for (const fs::path& path : {options.path, options.validationPath, fs::path(isTokenizerFile(options.tokenizer) ? options.tokenizer : "")}) {
+  bool readsTokenizer = !options.tokenizerInHand && isTokenizerFile(options.tokenizer);
+  for (const fs::path& path : {options.path, options.validationPath, fs::path(readsTokenizer ? options.tokenizer : "")}) {
     std::error_code code;
     if (fs::file_status there = fs::status(path, code); !path.empty() && !fs::exists(there))
       throw Error(Fault::Data, fmt::format("{}: cannot read: {}", path.string(), code.message()));

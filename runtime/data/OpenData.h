@@ -31,6 +31,9 @@ struct OpenedData {
   std::string name;             // "digits (ships with moec)", "corpus.txt"
 };
 
+/// Whether DataOptions::tokenizer names a file, and not a word or nothing.
+bool isTokenizerFile(const std::string& tokenizer);
+
 /// What the options tell before there is a model: Error(Data) for a file or folder that is not there, or holds no data.
 void checkSources(const DataOptions& options);
 

@@ -78,11 +78,15 @@ Tensor readInput(const InputInfo& input, const std::filesystem::path& path) {
     return fitted(parseNpy(file.bytes(), file.owner(), where), input, where);
   case FileKind::SafeTensors:
     return fitted(chosen(parseSafeTensors(file.bytes(), file.owner(), where), input, where), input, where);
-  default: // JSON
+  case FileKind::Json:
     return fitted(beginsWithBrace(file.bytes()) ? chosen(parseJsonTensors(file.bytes(), where), input, where)
                                                 : parseJsonTensor(file.bytes(), input.dtype, where),
                   input, where);
+  case FileKind::Program:
+  case FileKind::Unknown:
+    break; // requireInputKind refuses them
   }
+  throw Error(Fault::Internal, where + ": a kind of file that no input is read from");
 }
 
 } // namespace moec

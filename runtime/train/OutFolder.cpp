@@ -53,8 +53,8 @@ void writeOutFolder(const Config& config, const data::OpenedData& data) {
   Config kept = config;
   for (fs::path* path : {&kept.data.path, &kept.data.validationPath, &kept.weights, &kept.record, &kept.replay})
     *path = fullPath(*path);
-  if (const std::string& word = kept.data.tokenizer; !word.empty() && word != "bytes" && !word.starts_with("sentencepiece"))
-    kept.data.tokenizer = fullPath(word).string(); // a file
+  if (data::isTokenizerFile(kept.data.tokenizer))
+    kept.data.tokenizer = fullPath(kept.data.tokenizer).string();
   writeWhereItDiffers(config.out / kConfig, toJson(kept));
 }
 

@@ -116,17 +116,37 @@ TEST_F(Train, LeavesAFolderThatTellsAll) {
   EXPECT_EQ(slurp(out / "model.json"), kModel);
 }
 
+constexpr const char* kLanguageModel = R"({
+  "name": "language",
+  "inputs": {"ids": {"shape": ["batch", 16], "dtype": "i64"}, "next": {"shape": ["batch", 16], "dtype": "i64", "for": "loss"}},
+  "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "linear", "out": 256, "name": "scores"}],
+  "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "next"}
+})";
+
 // Which of two inputs of ids a text's targets are follows from what the loss alone needs.
 TEST_F(Train, OfALanguageModelTheTextThatShips) {
-  std::string text = file("language.json", R"({
-    "name": "language",
-    "inputs": {"ids": {"shape": ["batch", 16], "dtype": "i64"}, "next": {"shape": ["batch", 16], "dtype": "i64", "for": "loss"}},
-    "model": [{"kind": "embedding", "vocabulary": 256, "dim": 8}, {"kind": "linear", "out": 256, "name": "scores"}],
-    "loss": {"kind": "cross_entropy", "scores": "scores", "labels": "next"}
-  })");
+  std::string text = file("language.json", kLanguageModel);
   json found = printed({"train", text, "--tokenizer", "bytes", "--steps", "2", "--validation", "0"});
   EXPECT_EQ(found["data"], "shakespeare (ships with moec)");
   EXPECT_EQ(found["step"], 2);
+}
+
+TEST_F(Train, GoesOnWithoutTheFileOfItsTokenizer) {
+  std::string model = file("language.json", kLanguageModel), words;
+  for (int i = 0; i < 100; ++i)
+    words += "a b ";
+  // A name that begins like the word for a tokenizer to be learnt.
+  std::string tokenizer = file("sentencepiece.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"},
+    "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "unk_token": "a", "vocab": {"a": 0, "b": 1}}})");
+  std::vector<std::string> first{"train", model, "--data", file("words.txt", words), "--tokenizer", "sentencepiece.json", "--out", "spoken"};
+  first.insert(first.end(), {"--validation", "0", "--steps", "2", "--quiet"});
+  Outcome begun = moec(first);
+  ASSERT_EQ(begun.code, 0) << begun.err;
+  EXPECT_EQ(json::parse(slurp(folder / "spoken/train.json"))["tokenizer"], (folder / "sentencepiece.json").string());
+  fs::remove(tokenizer);
+  Outcome more = moec({"train", "spoken", "--resume", "--steps", "3", "--quiet"});
+  EXPECT_EQ(more.code, 0) << more.err;
+  expectFailure({"train", "spoken", "--resume", "--tokenizer", "absent.json", "--steps", "4"}, 1, "absent.json: cannot read: No such file or directory");
 }
 
 TEST_F(Train, RecordsChoicesAndReplaysThem) {

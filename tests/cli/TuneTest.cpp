@@ -280,6 +280,9 @@ TEST_F(Tune, CommandsTakeTheDatabaseThatTheyAreTold) {
   EXPECT_EQ(tunedLaunches(launches({"--tuning", other})), 1);
   environment.back().second = path("absent.jsonl");
   expectFailure({"explain", model}, 2, "MOEC_TUNING " + path("absent.jsonl") + ": there is no such file");
+  environment.back().second = folder.string();
+  for (const char* command : {"explain", "tune"})
+    expectFailure({command, model}, 2, "MOEC_TUNING " + folder.string() + ": it is a folder; name a file, or \"off\"");
 }
 
 TEST_F(Tune, ProgramsSayWhoChoseTheirSchedules) {

@@ -61,6 +61,7 @@ TEST_F(Usage, AFolderIsNoFileAndAFileIsNoFolder) {
   std::string x = file("x.json", "[[1, 2]]"), there = file("there", "words");
   expectFailure({"compile", model, "--dump-phases", there}, 2, "--dump-phases " + there + ": it is a file; name a folder");
   expectFailure({"run", model, "--init", "0", "--input", "x=" + x, "--kernel-files", there}, 2, "--kernel-files " + there + ": it is a file; name a folder");
+  expectFailure({"bench", model, "--kernel-files", there}, 2, "--kernel-files " + there + ": it is a file; name a folder");
   expectFailure({"inspect", model, "--extract", there}, 2, "--extract " + there + ": it is a file; name a folder");
   expectFailure({"train", model, "--out", there}, 2, "--out " + there + ": it is a file; name a folder");
   expectFailure({"compile", model, "--tuning", folder}, 2, "--tuning " + folder.string() + ": it is a folder; name a file, or \"off\"");
@@ -71,8 +72,16 @@ TEST_F(Usage, AFolderThatTakesNoResultIsSaidBeforeAnyWork) {
   if (geteuid() == 0)
     GTEST_SKIP() << "[SKIP] root writes everywhere";
   fs::create_directories(folder / "closed");
+  file("closed/old.npy", "");
+  file("closed/t.jsonl", "");
+  fs::create_symlink(path("closed/old.npy"), folder / "link.npy");
   fs::permissions(folder / "closed", fs::perms::owner_read | fs::perms::owner_exec);
-  expectFailure({"run", path("absent.json"), "--output", path("closed/o.npy")}, 5, "nothing can be written into " + path("closed") + ": Permission denied");
+  std::string words = "nothing can be written into " + path("closed") + ": Permission denied";
+  expectFailure({"run", path("absent.json"), "--output", path("closed/o.npy")}, 5, words);
+  expectFailure({"run", path("absent.json"), "--output", path("closed/old.npy")}, 5, words); // another takes its place
+  expectFailure({"run", path("absent.json"), "--output", path("link.npy")}, 5, words);
+  expectFailure({"tune", path("absent.json"), "--tuning", path("closed/t.jsonl")}, 1, "absent.json: cannot read"); // which is added to
+  fs::permissions(folder / "closed", fs::perms::owner_all);                                                        // to be removed
 }
 
 TEST_F(Usage, NumbersThatNoOptionTakes) {
@@ -83,7 +92,19 @@ TEST_F(Usage, NumbersThatNoOptionTakes) {
   expectFailure({"compile", "m.json", "--context", "8", "--batch", "9223372036854775808"}, 2,
                 "--batch: 9223372036854775808 is not an integer from 1 to 2^63-1");
   expectFailure({"generate", "m.json", "--tokens", "-3"}, 2, "--tokens: -3 is not an integer from 1 to 2^63-1");
+  expectFailure({"run", "m.json", "--threads", "4097"}, 2, "--threads: 4097 is not an integer from 1 to 4096");
+  expectFailure({"compile", "m.json", "--context", "00"}, 2, "--context: 00 is not an integer from 1 to 2^63-1");
   expectFailure({"compile", "m.json", "--target", ""}, 2, "--target: expected a target, as cpu or cuda:sm_90a; found an empty text");
+}
+
+TEST_F(Usage, ALeadingZeroIsNoOtherBase) {
+  std::string model = file("m.json", R"({"name": "m", "inputs": {"x": {"shape": ["batch", 2]}}, "model": {"kind": "linear", "out": 2}})");
+  for (const auto& [text, plain] : {std::pair("010", "10"), {"09", "9"}, {"0", "0"}}) {
+    Outcome padded = moec({"inspect", model, "--init", text, "--save-weights", "padded.safetensors"});
+    ASSERT_EQ(padded.code, 0) << padded.err;
+    ASSERT_EQ(moec({"inspect", model, "--init", plain, "--save-weights", "plain.safetensors"}).code, 0);
+    EXPECT_EQ(slurp(folder / "padded.safetensors"), slurp(folder / "plain.safetensors")) << text;
+  }
 }
 
 TEST_F(Usage, SizesThatNoMemoryHolds) {
@@ -91,7 +112,7 @@ TEST_F(Usage, SizesThatNoMemoryHolds) {
   std::string words = "takes more than 2^48 bytes; the inputs are generated at batch=1000000000000000000: give smaller sizes";
   expectFailure({"check", model, "--size", "batch=1000000000000000000"}, 2, words);
   expectFailure({"bench", model, "--tokens", "1000000000000000000"}, 2, words);
-  expectFailure({"inspect", model, "--size", "batch=99999999999999999"}, 1, "x: f32[99999999999999999, 2] takes more than 2^48 bytes");
+  expectFailure({"inspect", model, "--size", "batch=99999999999999999"}, 2, "x: f32[99999999999999999, 2] takes more than 2^48 bytes: give smaller sizes");
 }
 
 TEST_F(Usage, ATrainingThatIsNotThereIsNotLookedForElsewhere) {

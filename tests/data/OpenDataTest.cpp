@@ -152,6 +152,21 @@ TEST(OpenData, VocabularyOfTheModel) {
   EXPECT_EQ(again.train->digest(), data.train->digest());
 }
 
+TEST(OpenData, ATokenizerInHandNeedsNoFile) {
+  Scratch scratch;
+  DataOptions options{.path = scratch.file("a.txt", "words"), .tokenizer = scratch.path("gone.model")};
+  EXPECT_FAULT(checkSources(options), Fault::Data, "gone.model: cannot read: No such file or directory");
+  options.tokenizerInHand = byteTokenizer();
+  checkSources(options);
+}
+
+TEST(OpenData, ATokenizerIsAFileOrAWord) {
+  for (const char* word : {"", "bytes", "sentencepiece", "sentencepiece:2000"})
+    EXPECT_FALSE(isTokenizerFile(word)) << word;
+  for (const char* file : {"sentencepiece.model", "bytes.json", "tokenizers/sentencepiece"})
+    EXPECT_TRUE(isTokenizerFile(file)) << file;
+}
+
 TEST(OpenData, TextFilesAndFolders) {
   Scratch scratch;
   std::string line = "0123456789";

@@ -108,18 +108,21 @@ TEST(CheckDevice, ServesASession) {
   EXPECT_FALSE(report.passed());
 }
 
+using Buffers = std::vector<BufferCheck>;
+
+LaunchCheck launchOf(Buffers buffers) {
+  LaunchCheck check;
+  check.buffers = std::move(buffers);
+  check.judge();
+  return check;
+}
+
 TEST(CheckReport, NothingIsHeldToMoreDigitsThanItHas) {
-  auto launch = [](const char* buffer, double worst) {
-    LaunchCheck check;
-    check.buffer = buffer;
-    check.worst = worst;
-    check.tolerance = 1e-5;
-    check.passed = worst <= check.tolerance;
-    return check;
-  };
+  auto launch = [](const char* buffer, double worst) { return launchOf({{buffer, worst, 1e-5}}); };
   auto output = [](double worst) { return OutputCheck{"y", worst, 1e-5, worst <= 1e-5, ResultKind::State}; };
   CheckReport report{{launch("a", 1e-4), launch("b", 1e-4), launch("c", 1e-4), launch("d", 1e-4), launch("e", 0.5)}, {output(1e-4), output(1e-4)}};
-  report.allowForRounding({{launch("a", 2e-5), launch("b", 1e-7), launch("other", 2e-5), launch("d", INFINITY), launch("e", 0.5)}, {output(2e-5), output(1e-7)}});
+  report.allowForRounding(
+      {{launch("a", 2e-5), launch("b", 1e-7), launch("other", 2e-5), launch("d", INFINITY), launch("e", 0.5)}, {output(2e-5), output(1e-7)}});
   auto isAllowed = [&](size_t i) { return report.launches[i].passed; };
   EXPECT_TRUE(isAllowed(0));  // roundings move it as far
   EXPECT_FALSE(isAllowed(1)); // they do not
@@ -130,6 +133,19 @@ TEST(CheckReport, NothingIsHeldToMoreDigitsThanItHas) {
   EXPECT_FALSE(report.outputs[1].passed);
   EXPECT_DOUBLE_EQ(report.launches[0].tolerance, roundingFactor * 2e-5);
   EXPECT_DOUBLE_EQ(report.launches[1].tolerance, 1e-5);
+}
+
+TEST(CheckReport, EachOutputOfALaunchIsAllowedForByItself) {
+  // Two outputs of one name, as a launch's temporaries have them: the first, and worse, has no more digits; of the second all are wanted.
+  Buffers found = {{"rows", 1e-4, 1e-5}, {"rows", 5e-5, 1e-5}}, moved = {{"rows", 2e-5, 1e-5}, {"rows", 1e-7, 1e-5}};
+  CheckReport report{{launchOf(found), launchOf({{"a", 1e-4, 1e-5}, {"b", 5e-5, 1e-5}})}, {}};
+  // Of the second launch roundings move the other output most.
+  report.allowForRounding({{launchOf(moved), launchOf({{"a", 2e-5, 1e-5}, {"b", 4e-5, 1e-5}})}, {}});
+  EXPECT_FALSE(report.launches[0].passed);
+  EXPECT_DOUBLE_EQ(report.launches[0].worst, 5e-5);
+  EXPECT_DOUBLE_EQ(report.launches[0].tolerance, 1e-5);
+  EXPECT_EQ(report.describeFailures(), "forward launch -1,  (): buffer 'rows' differs by 5.0e-05, allowed 1.0e-05\n");
+  EXPECT_TRUE(report.launches[1].passed);
 }
 
 TEST(RelativeError, CountsWhatIsNotFinite) {

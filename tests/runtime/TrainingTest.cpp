@@ -4,6 +4,7 @@
 #include "runtime/Session.h"
 #include "runtime/core/Tolerance.h"
 #include "runtime/device/check/CheckDevice.h"
+#include "runtime/device/check/RoundedOtherwise.h"
 #include "tests/runtime/Faults.h"
 #include "tests/runtime/TinyProgram.h"
 #include "tests/runtime/TinyTraining.h"
@@ -329,6 +330,21 @@ private:
   std::shared_ptr<Device> cpu_ = openDevice("cpu", {.threads = 1});
 };
 
+/// The CPU as a device that runs any plan, as the reference does.
+class AnyPlan : public Device {
+public:
+  std::string name() const override { return "any"; }
+  std::vector<std::string> targets() const override { return {}; }
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose) override {
+    ++loaded;
+    return cpu_->load(program, purpose);
+  }
+  int loaded = 0;
+
+private:
+  std::shared_ptr<Device> cpu_ = openDevice("cpu", {.threads = 1});
+};
+
 CheckReport checkTiny(bool accumulate, std::shared_ptr<Device> a) {
   Program program(tinyTrainingData(accumulate));
   return checkTraining(program, std::move(a), openDevice("cpu", {.threads = 2}), {{"w", someWeights()}}, tinyBatch(30, 1), {.learningRate = 0.05, .seed = 2});
@@ -353,6 +369,37 @@ TEST(CheckOfTraining, AWrongUpdateIsFound) {
   EXPECT_NE(report.describeFailures().find("state 'w.momentum' differs by"), std::string::npos) << report.describeFailures();
   for (size_t i = 0; i < 4; ++i)
     EXPECT_TRUE(report.launches[i].passed) << i;
+}
+
+TEST(CheckOfTraining, AWrongUpdateIsFoundWhereRoundingIsAllowedFor) {
+  Program program(tinyTrainingData(true));
+  auto reference = std::make_shared<AnyPlan>();
+  CheckReport report =
+      checkTraining(program, std::make_shared<FaultyUpdate>(), reference, {{"w", someWeights()}}, tinyBatch(30, 1), {.learningRate = 0.05, .seed = 2});
+  EXPECT_EQ(reference->loaded, 7) << "each of three draws beside itself";
+  EXPECT_NE(report.describeFailures().find("apply launch 1, w (update): buffer 'w.momentum' differs by"), std::string::npos) << report.describeFailures();
+  EXPECT_NE(report.describeFailures().find("state 'w.momentum' differs by"), std::string::npos) << report.describeFailures();
+}
+
+/// The CPU with numbers an ulp off, as the first draw of roundings has them.
+class AnUlpOff : public Device {
+public:
+  std::string name() const override { return "rounded otherwise"; }
+  std::vector<std::string> targets() const override { return cpu_->targets(); }
+  std::unique_ptr<Executable> load(const Program& program, Purpose purpose) override { return roundedOtherwise(cpu_->load(program, purpose), 1); }
+
+private:
+  std::shared_ptr<Device> cpu_ = openDevice("cpu", {.threads = 1});
+};
+
+TEST(CheckOfTraining, NoMoreDrawsOfRoundingsAreMadeThanAreNeeded) {
+  Program program(tinyTrainingData(true));
+  auto reference = std::make_shared<AnyPlan>();
+  auto fewUlps = [](DType type) { return type == DType::F32 ? 1e-8 : tolerance(type); };
+  CheckReport report =
+      checkTraining(program, std::make_shared<AnUlpOff>(), reference, {{"w", someWeights()}}, tinyBatch(30, 1), {.learningRate = 0.05, .seed = 2}, fewUlps);
+  EXPECT_TRUE(report.passed()) << report.describeFailures();
+  EXPECT_EQ(reference->loaded, 3) << "and one draw beside itself";
 }
 
 } // namespace

@@ -1,5 +1,6 @@
 #include "compiler/cli/tune/Tuner.h"
 
+#include "compiler/cli/Table.h"
 #include "compiler/cli/tune/Match.h"
 #include "compiler/cli/tune/Search.h"
 #include "runtime/core/Error.h"
@@ -163,7 +164,7 @@ private:
     best_.reset(); // their memory: two others are measured last
     base_.reset();
     while (!last.empty()) {
-      tell(fmt::format("{} tuned kernels beside the cost model's", last.size()));
+      tell(fmt::format("{} beside the cost model's", counted(std::ssize(last), "tuned kernel")));
       Duels duels = playLast(last);
       bool isWhole = havePlayed(duels, kLastTurns) && !settings_.isStopped();
       Schedules kept;

@@ -11,6 +11,23 @@
 
 namespace moec {
 
+namespace {
+
+/// Error in units of what is allowed.
+double pastTolerance(const BufferCheck& check) {
+  if (check.tolerance > 0)
+    return check.worst / check.tolerance;
+  return check.worst > 0 ? std::numeric_limits<double>::infinity() : 0;
+}
+
+/// `other`: the same result of B with numbers rounded otherwise.
+void allow(double& tolerance, double other, double usual) {
+  if (std::isfinite(other))
+    tolerance = std::max(tolerance, std::min(roundingFactor * other, mostForRounding * usual));
+}
+
+} // namespace
+
 const char* wordOf(ResultKind kind) { return kind == ResultKind::Output ? "output" : kind == ResultKind::Parameter ? "parameter" : "state"; }
 
 bool CheckReport::passed() const {
@@ -18,18 +35,28 @@ bool CheckReport::passed() const {
          std::all_of(outputs.begin(), outputs.end(), [](const OutputCheck& check) { return check.passed; });
 }
 
+void LaunchCheck::judge() {
+  passed = nans == 0 && std::all_of(buffers.begin(), buffers.end(), [](const BufferCheck& check) { return check.passed(); });
+  auto found = std::max_element(buffers.begin(), buffers.end(), [](const BufferCheck& a, const BufferCheck& b) { return pastTolerance(a) < pastTolerance(b); });
+  if (found == buffers.end())
+    return;
+  buffer = found->name;
+  worst = found->worst;
+  tolerance = found->tolerance;
+}
+
 void CheckReport::allowForRounding(const CheckReport& moved) {
-  auto allow = [](auto& check, const auto& other) {
-    if (std::isfinite(other.worst))
-      check.tolerance = std::max(check.tolerance, std::min(roundingFactor * other.worst, mostForRounding * other.tolerance));
-  };
-  for (size_t i = 0; i < std::min(launches.size(), moved.launches.size()); ++i)
-    if (LaunchCheck& check = launches[i]; check.buffer == moved.launches[i].buffer) {
-      allow(check, moved.launches[i]);
-      check.passed = check.worst <= check.tolerance && check.nans == 0;
-    }
+  for (size_t i = 0; i < std::min(launches.size(), moved.launches.size()); ++i) {
+    // By their places: outputs of one launch may have one name.
+    std::vector<BufferCheck>& buffers = launches[i].buffers;
+    const std::vector<BufferCheck>& others = moved.launches[i].buffers;
+    for (size_t j = 0; j < std::min(buffers.size(), others.size()); ++j)
+      if (buffers[j].name == others[j].name)
+        allow(buffers[j].tolerance, others[j].worst, others[j].tolerance);
+    launches[i].judge();
+  }
   for (size_t i = 0; i < std::min(outputs.size(), moved.outputs.size()); ++i) {
-    allow(outputs[i], moved.outputs[i]);
+    allow(outputs[i].tolerance, moved.outputs[i].worst, moved.outputs[i].tolerance);
     outputs[i].passed = outputs[i].worst <= outputs[i].tolerance;
   }
 }
@@ -38,8 +65,9 @@ std::string CheckReport::describeFailures() const {
   std::string text;
   for (const LaunchCheck& check : launches) {
     std::string where = fmt::format("{} launch {}, {} ({})", name(check.list), check.index, check.label, check.kind);
-    if (check.worst > check.tolerance)
-      text += fmt::format("{}: buffer '{}' differs by {:.1e}, allowed {:.1e}\n", where, check.buffer, check.worst, check.tolerance);
+    for (const BufferCheck& one : check.buffers)
+      if (!one.passed())
+        text += fmt::format("{}: buffer '{}' differs by {:.1e}, allowed {:.1e}\n", where, one.name, one.worst, one.tolerance);
     if (check.nans > 0)
       text += fmt::format("{}: buffer '{}' is NaN on both devices at {} elements, and no input is: nothing is compared there\n", where, check.nanBuffer,
                           check.nans);

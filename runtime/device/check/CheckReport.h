@@ -14,19 +14,30 @@ namespace moec {
 /// max |a-b| <= tolerance(dtype) * max |b|; integers must be equal.
 using ToleranceOf = std::function<double(DType)>;
 
-/// One launch, both devices starting from B's inputs. The worst of its output buffers (the one that goes furthest past its tolerance).
+/// One output buffer of a launch.
+struct BufferCheck {
+  std::string name;
+  double worst = 0;     // max |a-b| / max |b|
+  double tolerance = 0; // what it was allowed
+  bool passed() const { return worst <= tolerance; }
+};
+
+/// One launch, both devices starting from B's inputs.
 struct LaunchCheck {
   LaunchList list = LaunchList::Forward;
   int index = -1;
   std::string label, kind, kernel;
-  std::string buffer;   // name of the worst output
-  double worst = 0;     // max |a-b| / max |b| of it
-  double tolerance = 0; // what it was allowed
-  bool passed = true;   // within the tolerance, and no NaN of its own
+  std::vector<BufferCheck> buffers; // its outputs
+  /// Of the worst of them, which goes furthest past its tolerance.
+  std::string buffer;
+  double worst = 0, tolerance = 0;
+  bool passed = true; // each within its tolerance, and no NaN of its own
   /// Elements that are NaN on both devices though no input of the launch holds a NaN, and the output where most of them are. They are equal and say nothing: a
   /// finding of its own kind. NaNs that come in with the inputs are to go out, and infinities are compared like other values.
   int64_t nans = 0;
   std::string nanBuffer;
+  /// Finds the worst buffer, and whether the launch passed.
+  void judge();
 };
 
 enum class ResultKind { Output, Parameter, State };
