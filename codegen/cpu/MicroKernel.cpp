@@ -237,9 +237,7 @@ void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Ma
     Matrix here{k.at(a.base, k.mul(row, a.stride), element), a.stride, a.step};
     multiplyRows(k, block, row, count, here, b, depth, accumulate, fresh, unroll);
   };
-  auto wholeUntil = [&](Value end) {
-    k.loop(0, end, block.rows, [&](Value row) { rowsFrom(row, block.rows, 4); });
-  };
+  auto wholeUntil = [&](Value end) { k.loop(0, end, block.rows, [&](Value row) { rowsFrom(row, block.rows, 4); }); };
   Value first;
   if (block.rows > 2 && block.rows <= 6) {
     CutRows cut(k, rows, block.rows);
