@@ -125,4 +125,12 @@ Tensor routingTensor(const std::vector<int32_t>& experts, int64_t expertCount, i
   return reference::toTensor(reference::routingOf(lists, static_cast<int64_t>(experts.size()) / choices, choices));
 }
 
+mlir::Value exchange(KernelMaker& maker, mlir::Value x) {
+  auto rank = static_cast<int64_t>(ir::sizesOf(x).size());
+  llvm::SmallVector<int64_t> permutation;
+  for (int64_t i = 0; i < rank; ++i)
+    permutation.push_back(i + 2 < rank ? i : 2 * rank - 3 - i);
+  return maker.make<ir::TransposeOp>(x, maker.builder().getDenseI64ArrayAttr(permutation));
+}
+
 } // namespace moec::testing

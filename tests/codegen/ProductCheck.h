@@ -43,4 +43,7 @@ void expectReference(const ProductCase& test);
 /// The i32 buffer of a routing from an expert for each (token, choice); -1 drops.
 Tensor routingTensor(const std::vector<int32_t>& experts, int64_t expertCount, int64_t choices);
 
+/// The transpose of x's last two dimensions.
+mlir::Value exchange(KernelMaker& maker, mlir::Value x);
+
 } // namespace moec::testing
