@@ -174,25 +174,37 @@ bool Epilogue::isStoredInLines(mlir::Value sink) const {
   return byteSize(to) == byteSize(dtypeOf(source_)) && !contains(inPlace_, sink) && k_->storesLines(to, ir::sizesOf(source_));
 }
 
-void Epilogue::addUp(const Piece& piece, Value value, Value base) const {
-  mlir::Type vector = k_->vectorOf(k_->f64(), piece.lanes);
+Value Epilogue::plus(const Piece& piece, Value value, Value total) const {
   Value wide = k_->toFloat(value, k_->f64());
   if (piece.mask) // of lanes behind the row nothing is known
-    wide = k_->choose(piece.mask, wide, k_->zero(vector));
-  k_->store(k_->add(k_->load(vector, base), wide), base);
+    wide = k_->choose(piece.mask, wide, k_->zero(wide.getType()));
+  return k_->add(total, wide);
 }
 
-void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const {
-  Values results = apply(piece, sums);
+Values Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases, const Values& totals) const {
+  Values results = apply(piece, sums), next;
   for (auto [i, result] : llvm::enumerate(results)) {
     if (isSummed(i)) {
-      addUp(piece, result, bases[i]);
+      next.push_back(plus(piece, result, totals[next.size()]));
       continue;
     }
     DType to = dtypeOf(sinks_[i]);
     Value address = k_->at(bases[i], offset(piece), to);
     isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
   }
+  return next;
+}
+
+Values Epilogue::loadTotals(int64_t lanes, llvm::ArrayRef<Value> bases) const {
+  Values totals;
+  for (Value base : bases.take_back(summed_))
+    totals.push_back(k_->load(k_->vectorOf(k_->f64(), lanes), base));
+  return totals;
+}
+
+void Epilogue::storeTotals(const Values& totals, llvm::ArrayRef<Value> bases) const {
+  for (auto [total, base] : llvm::zip(totals, bases.take_back(summed_)))
+    k_->store(total, base);
 }
 
 std::vector<FetchedRows> Epilogue::reads(const Piece& piece) const {
@@ -223,19 +235,21 @@ void Epilogue::storePanel(const Piece& first, Value rows, Value panel, int64_t n
   DType dtype = dtypeOf(source_);
   mlir::Type element = k.typeOf(dtype);
   int64_t lanes = summed_ ? k.lanes(dtype) : lanesOfPieces(k, dtype, columns_, nr);
-  k.loop(0, rows, 1, [&](Value row) {
+  // Totals stay in registers meanwhile: through memory, one waits for the one before longer than for a root and a division of f32.
+  Values totals = k.loop(k.index(0), rows, k.index(1), loadTotals(lanes, bases), [&](Value row, const Values& carried) {
     Value sums = k.at(tile.base, k.mul(row, tile.stride), element);
-    auto piece = [&](Value column, Value mask) {
+    auto piece = [&](Value column, Value mask, const Values& totals) {
       Piece place = first;
       place.row = k.add(first.row, row);
       place.column = k.add(start, column);
       place.lanes = lanes;
       place.mask = mask;
       // The tile is whole vectors: only the tensors' ends are masked.
-      store(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)), bases);
+      return store(place, k.load(k.vectorOf(element, place.lanes), k.at(sums, column, element)), bases, totals);
     };
-    k.vectorLoop(columns, lanes, piece);
+    return k.vectorLoop(columns, lanes, carried, piece);
   });
+  storeTotals(totals, bases);
 }
 
 Piece LightEpilogue::pieceAt(Value panel, Value row, int64_t column) const {
@@ -257,7 +271,7 @@ void LightEpilogue::fetch(Value panel, Value row, int64_t column) const {
 void LightEpilogue::take(Value panel, Value row, int64_t column, Value sums) const {
   Piece piece = pieceAt(panel, row, column);
   piece.lanes = KernelBuilder::lanesOf(sums);
-  epilogue_.store(piece, sums, bases_);
+  epilogue_.storeTotals(epilogue_.store(piece, sums, bases_, epilogue_.loadTotals(piece.lanes, bases_)), bases_);
 }
 
 } // namespace moec::codegen::cpu

@@ -59,8 +59,11 @@ private:
   Epilogue(KernelBuilder& k, mlir::Value source, llvm::ArrayRef<mlir::Value> sinks, size_t batchDims, size_t summed);
   bool isStoredInLines(mlir::Value sink) const;
   bool isSummed(size_t sink) const { return sink + summed_ >= sinks_.size(); }
-  void addUp(const Piece& piece, Value value, Value base) const;
-  void store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases) const;
+  Value plus(const Piece& piece, Value value, Value total) const;
+  /// Stores the sinks of the piece, and adds to `totals` what is summed; gives those.
+  Values store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases, const Values& totals) const;
+  Values loadTotals(int64_t lanes, llvm::ArrayRef<Value> bases) const;
+  void storeTotals(const Values& totals, llvm::ArrayRef<Value> bases) const;
   mlir::LogicalResult visit(mlir::Value value);
   Value operand(mlir::BlockArgument argument, const Piece& piece) const;
   Value expertRows(mlir::Operation* op, const Piece& piece) const;

@@ -163,6 +163,7 @@ public:
   Values when(Value condition, llvm::function_ref<Values()> yes, llvm::function_ref<Values()> no);
   /// A main loop of whole vectors over [0, count) and one masked tail: `body(position, mask)`; no mask in the main loop.
   void vectorLoop(Value count, int64_t lanes, llvm::function_ref<void(Value i, Value mask)> body);
+  Values vectorLoop(Value count, int64_t lanes, const Values& first, llvm::function_ref<Values(Value i, Value mask, const Values& carried)> body);
 
   //--- the result ---
   /// The module, complete; `error` says what is wrong with it.

@@ -56,18 +56,24 @@ Values KernelBuilder::when(Value condition, function_ref<Values()> yes, function
 }
 
 void KernelBuilder::vectorLoop(Value count, int64_t lanes, function_ref<void(Value, Value)> body) {
+  vectorLoop(count, lanes, {}, [&](Value i, Value mask, const Values&) { return body(i, mask), Values(); });
+}
+
+Values KernelBuilder::vectorLoop(Value count, int64_t lanes, const Values& first, function_ref<Values(Value, Value, const Values&)> body) {
   auto known = constantOf(count);
   Value whole = known ? index(*known - *known % lanes) : mul(div(count, lanes), lanes);
+  Values carried = first;
   if (known && *known / lanes == 1) // no loop, whose stores LLVM would move behind it as common ones
-    body(index(0), {});
+    carried = body(index(0), {}, carried);
   else if (!known || *known >= lanes)
-    loop(index(0), whole, index(lanes), [&](Value i) { body(i, {}); });
-  if (known) {
-    if (*known % lanes != 0)
-      body(whole, mask(index(*known % lanes), lanes));
-    return;
-  }
-  when(compare(ir::Predicate::LT, whole, count), [&] { body(whole, mask(sub(count, whole), lanes)); });
+    carried = loop(index(0), whole, index(lanes), carried, [&](Value i, const Values& now) { return body(i, {}, now); });
+  auto rest = [&](Value count) { return body(whole, mask(count, lanes), carried); };
+  if (known)
+    return *known % lanes != 0 ? rest(index(*known % lanes)) : carried;
+  Value isRest = compare(ir::Predicate::LT, whole, count);
+  if (first.empty())
+    return when(isRest, [&] { rest(sub(count, whole)); }), Values();
+  return when(isRest, [&] { return rest(sub(count, whole)); }, [&] { return carried; });
 }
 
 } // namespace moec::codegen::cpu
