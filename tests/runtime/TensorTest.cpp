@@ -12,7 +12,9 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace moec {
 namespace {
@@ -42,6 +44,16 @@ TEST(Tensor, FreshIsZeroAndAligned) {
   }
   EXPECT_TRUE(Tensor(DType::F32, {0, 5}).defined());
   EXPECT_EQ(Tensor(DType::F64, {}).elements(), 1);
+}
+
+TEST(Tensor, LargeOnesBeginAtPlacesOfTheirOwnInAPage) {
+  std::vector<Tensor> tensors;
+  std::set<uintptr_t> places;
+  for (int i = 0; i < 8; ++i) {
+    tensors.emplace_back(DType::F32, Shape{1 << 20});
+    places.insert(reinterpret_cast<uintptr_t>(tensors.back().data()) % 4096);
+  }
+  EXPECT_EQ(places.size(), tensors.size());
 }
 
 /// Of the mapping that an address lies in, what the kernel says in /proc/self/smaps; empty where it says nothing.
