@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 namespace moec {
 namespace {
@@ -30,14 +31,7 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
     for (const LaunchInfo& launch : *list)
       if (!kernels_.contains(launch.kernel))
         kernels_.try_emplace(launch.kernel, program_.kernel(plan_.target, launch.kernel), launch.kernel, plan_.target, kernelFiles);
-  for (size_t i = 0; i < plan_.buffers.size(); ++i) {
-    const BufferInfo& buffer = plan_.buffers[i];
-    if (!isFixed(buffer.kind) || buffer.kind == BufferKind::Parameter)
-      continue; // a parameter takes its memory when it is written
-    tensors_[i] = memoryOf(buffer, shapeOf(buffer, {}));
-    if (!buffer.data.empty())
-      std::memcpy(tensors_[i].data(), buffer.data.data(), buffer.data.size());
-  }
+  placeKept();
   // What apply is given and gives has one size: it is there before any call is bound.
   auto hold = [&](const auto& infos) {
     for (const auto& info : infos)
@@ -47,6 +41,40 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
   };
   hold(plan_.inputs);
   hold(plan_.outputs);
+}
+
+/// What is there from now on: all that is fixed, but parameters that no launch writes, which take their memory when they are written. What is small lies in one
+/// block, which has huge pages where a tensor of less than two of them may have none: a step goes through all weights and states, more pages than a core finds
+/// the places of. In it tensors are some lines apart, for the reason that Tensor.cpp gives.
+void CpuExecutable::placeKept() {
+  constexpr size_t small = size_t{16} << 20, line = 64, apart = 5 * line;
+  std::set<int> written;
+  for (const auto* list : {&plan_.forward, &plan_.apply})
+    for (const LaunchInfo& launch : *list)
+      written.insert(launch.outputs.begin(), launch.outputs.end());
+  std::vector<std::pair<size_t, size_t>> shared; // buffers, and where they begin
+  size_t end = 0;
+  for (size_t i = 0; i < plan_.buffers.size(); ++i) {
+    const BufferInfo& buffer = plan_.buffers[i];
+    if (!isFixed(buffer.kind) || (buffer.kind == BufferKind::Parameter && !written.contains(static_cast<int>(i))))
+      continue;
+    size_t bytes = static_cast<size_t>(bytesOf(buffer, {}));
+    if (allocator_.allocate || bytes == 0 || bytes >= small) {
+      tensors_[i] = memoryOf(buffer, shapeOf(buffer, {})); // a host decides for itself
+      continue;
+    }
+    shared.emplace_back(i, end);
+    end += (bytes + line - 1) / line * line + apart;
+  }
+  if (end > 0) {
+    Tensor block = allocate(allocator_, DType::U8, {static_cast<int64_t>(end)}, Contents::Zeroed, "what is kept");
+    auto owner = std::make_shared<Tensor>(block);
+    for (auto [i, begin] : shared)
+      tensors_[i] = Tensor::share(owner, static_cast<uint8_t*>(block.data()) + begin, shapeOf(plan_.buffers[i], {}), plan_.buffers[i].dtype);
+  }
+  for (size_t i = 0; i < plan_.buffers.size(); ++i)
+    if (const BufferInfo& buffer = plan_.buffers[i]; tensors_[i].defined() && !buffer.data.empty())
+      std::memcpy(tensors_[i].data(), buffer.data.data(), buffer.data.size());
 }
 
 /// What a buffer keeps for itself. Zeroed, as what packing leaves between rows is read.

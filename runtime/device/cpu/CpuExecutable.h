@@ -44,6 +44,7 @@ private:
     Workers::Taking taking;
   };
 
+  void placeKept();
   Tensor memoryOf(const BufferInfo& buffer, Shape shape) const;
   Tensor& tensorOf(int buffer, const char* doing);
   void checkFits(const Tensor& tensor, const Tensor& memory, int buffer) const;
