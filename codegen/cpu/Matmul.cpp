@@ -135,6 +135,18 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     return Matrix{found[0], found[1]};
   };
   block.makeRows = makeOrFind;
+  // What others have used the last cache for comes from memory, of a b with its dimensions exchanged a line of each row. A panel of a plain one is a run of
+  // lines where it is made as a whole.
+  auto madeOf = [&](Value panel, Value from, Value count) {
+    Value base = matrixOfB(k, plan, bMatrix), columns = k.size(b.columns), first = k.mul(panel, schedule.nr);
+    Matrix rows = b.transposed ? Matrix{k.at(base, k.add(k.mul(from, columns), first), plan.dtype), columns}
+                               : Matrix{k.at(base, k.mul(first, depth), plan.dtype), k.index(schedule.nr)};
+    Value isMade = k.compare(ir::Predicate::EQ, k.size(packed ? hasManyRows(plan, schedule) : Size(0)), k.index(0));
+    return FetchedRows{plan.dtype, rows, schedule.nr, k.choose(isMade, count, k.index(0))};
+  };
+  std::optional<int64_t> known = b.depth.constant();
+  if (plan.dtype == panelType && (b.transposed || (known && *known <= schedule.slice)))
+    block.madeOf = madeOf;
   multiplyPanels(k, schedule, block, finished);
 }
 

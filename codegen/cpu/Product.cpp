@@ -110,9 +110,14 @@ public:
         std::vector<FetchedRows> fetches;
         for (const FetchedRows& one : block_.read)
           fetches.push_back(partOf(k_, one, k_.add(row, first), k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(turns), k_.index(0))));
+        if (block_.madeOf) {
+          Value next = k_.add(panel, 1), isFirst = k_.compare(ir::Predicate::EQ, k_.add(row, first), k_.index(0));
+          Value isThere = k_.bitAnd(isFirst, k_.compare(ir::Predicate::LT, next, block_.end));
+          fetches.push_back(block_.madeOf(next, from, k_.choose(isThere, count, k_.index(0))));
+        }
         return fetches;
       };
-      if (inChunks())
+      if (inChunks() || block_.madeOf)
         of.fetched = fetched;
       multiply(k_, registers_, rows, {k_.at(a.base, k_.mul(row, a.stride), block_.dtype), a.stride}, of, count, static_cast<bool>(fresh), fresh);
       if (of.taker || !inChunks())

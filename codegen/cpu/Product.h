@@ -25,6 +25,8 @@ struct ProductBlock {
   /// For a b that becomes panels here: makes rows [from, from + count) of one, and says where they lie until the next ones are made. It may find them among
   /// `panels`, which are null where it makes all, or where b itself has them.
   llvm::function_ref<Matrix(Value panel, Value from, Value count)> makeRows = {};
+  /// What rows [from, from + count) of a panel are made of, as rows of nr elements: products of the panel before fetch it.
+  llvm::function_ref<FetchedRows(Value panel, Value from, Value count)> madeOf = {};
   std::vector<FetchedRows> read = {}; // by `finished`, from the block's first row and column 0 on: products of the last slice fetch it
 };
 
