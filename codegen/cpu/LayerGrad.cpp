@@ -13,6 +13,8 @@
 #include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/SumsOfRows.h"
 
+#include "llvm/ADT/SetVector.h"
+
 namespace moec::codegen::cpu {
 namespace {
 
@@ -41,6 +43,7 @@ private:
 
   int64_t whole(int64_t columns) const { return ceilDiv(columns, schedule_.nr) * schedule_.nr; }
   mlir::LogicalResult makeEpilogue(Made& made, Source source, mlir::Value from);
+  void findRowInputs(Values open);
   bool isTerm(size_t place) const { return llvm::is_contained(plan_.terms, place); }
   bool isKept(size_t place) const;
   Value at(size_t place, Value row, Value column) { return k_.at(buffers_[place].base, k_.add(k_.mul(row, buffers_[place].stride), column), plan_.dtype); }
@@ -48,6 +51,7 @@ private:
   void order();
   void block(Value item);
   bool isSummedAlong(size_t place) const;
+  void fetch(Value row, Value rows);
   Values sumsBefore(const Made& made, Value partial, Value fresh, Value first, int64_t columns, int64_t lanes);
   void storeSumsOf(const Made& made, Value partial, Value first, int64_t columns, int64_t lanes, const Values& sums);
   void gather(Value rows, Value expert, Value partial, Value fresh);
@@ -63,6 +67,7 @@ private:
   LayerGradSchedule schedule_;
   Size mostBlocks_;
   Made ofGradient_, ofProduct_;
+  llvm::SetVector<unsigned> readBehind_;          // inputs, a row of each for each row of the product
   int64_t partial_ = 0;                           // elements of a block's sums
   llvm::SmallVector<int64_t> grads_, sums_;       // where each begins among them
   unsigned workspace_ = 0, order_ = 0, ends_ = 0; // sums of the blocks; the blocks that items are, -1: none; of the experts before each, how many blocks
@@ -104,7 +109,23 @@ mlir::LogicalResult LayerGradWriter::makeEpilogue(Made& made, Source source, mli
   if (failed(epilogue))
     return mlir::failure();
   made.epilogue = *epilogue;
+  if (source == Source::Product)
+    findRowInputs(sinks);
   return mlir::success();
+}
+
+/// The arguments with the product's rows, of which some values are made elementwise.
+void LayerGradWriter::findRowInputs(Values open) {
+  llvm::DenseSet<mlir::Value> seen;
+  while (!open.empty()) {
+    mlir::Value value = open.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value); argument && value.getType() == plan_.product.getResult().getType())
+      readBehind_.insert(argument.getArgNumber());
+    else if (mlir::Operation* op = value.getDefiningOp(); op && ir::isElementwise(op))
+      open.append(op->operand_begin(), op->operand_end());
+  }
 }
 
 /// A block's sums: tiles of whole panels, and vectors.
@@ -191,6 +212,23 @@ void LayerGradWriter::storeSumsOf(const Made& made, Value partial, Value first, 
       k_.store(sums[next++], k_.at(partial, k_.add(first, sums_[i] + column), plan_.dtype));
 }
 
+/// Fetches what is read of a few rows further on, which lie apart, and what stands behind this row's product: in a step other launches have pushed it out.
+void LayerGradWriter::fetch(Value row, Value rows) {
+  constexpr int64_t ahead = 8, line = 64;
+  auto lines = [&](Value base, Value first, int64_t columns) {
+    for (int64_t byte = 0; byte < columns * static_cast<int64_t>(byteSize(plan_.dtype)); byte += line)
+      k_.prefetch(k_.at(k_.at(base, k_.mul(first, columns), plan_.dtype), k_.index(byte), k_.i8()));
+  };
+  RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
+  Value next = k_.add(start_, k_.min(k_.add(row, ahead), k_.sub(rows, 1)));
+  Value token = k_.div(RoutingView::element(k_, routing.rowList(k_), next), plan_.choices);
+  for (const LayerGradPlan::Rows& of : plan_.rows)
+    if (of.source == Source::Tokens)
+      lines(k_.input(of.input), token, of.columns);
+  for (unsigned input : readBehind_)
+    lines(k_.input(input), k_.add(start_, row), plan_.hidden());
+}
+
 void LayerGradWriter::gather(Value rows, Value expert, Value partial, Value fresh) {
   RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
   DType dtype = plan_.dtype;
@@ -199,6 +237,7 @@ void LayerGradWriter::gather(Value rows, Value expert, Value partial, Value fres
   Values before = sumsBefore(ofGradient_, partial, fresh, k_.index(0), summed, lanes);
   Values after = k_.loop(k_.index(0), rows, k_.index(1), before, [&](Value row, const Values& carried) {
     Values sums = carried;
+    fetch(row, rows);
     Value place = k_.add(start_, row), choice = RoutingView::element(k_, routing.rowList(k_), place), token = k_.div(choice, plan_.choices);
     if (plan_.ofRows)
       k_.storeElements(dtype, k_.loadElements(dtype, k_.at(k_.input(plan_.weights), choice, dtype), 1), k_.at(weights_, row, dtype));
