@@ -2,6 +2,7 @@
 
 #include "codegen/analysis/InPlace.h"
 #include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/VectorMath.h"
 
 namespace moec::codegen::cpu {
 namespace {
@@ -17,6 +18,19 @@ Value splat(KernelBuilder& k, ir::ConstantOp op, int64_t lanes) {
 }
 
 unsigned numberOf(mlir::Value argument) { return mlir::cast<mlir::BlockArgument>(argument).getArgNumber(); }
+
+/// Of gelu and its derivative, what stands beside one among some values: the other of the same operand. Null if there is none.
+mlir::Value otherOfGelu(mlir::Operation* op, llvm::ArrayRef<mlir::Value> values) {
+  if (!mlir::isa<ir::GeluOp, ir::GeluGradOp>(op))
+    return {};
+  for (mlir::Value value : values) {
+    mlir::Operation* other = value.getDefiningOp();
+    bool isOther = mlir::isa<ir::GeluOp>(op) ? mlir::isa_and_nonnull<ir::GeluGradOp>(other) : mlir::isa_and_nonnull<ir::GeluOp>(other);
+    if (isOther && other->getOperand(0) == op->getOperand(0))
+      return value;
+  }
+  return {};
+}
 
 } // namespace
 
@@ -124,11 +138,20 @@ Values Epilogue::apply(const Piece& piece, Value source) const {
   for (const HeldValue& held : held_)
     known[held.value] = held.load(piece);
   for (mlir::Value value : order_) {
+    if (known.contains(value))
+      continue;
     if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value)) {
       known[value] = operand(argument, piece);
       continue;
     }
     mlir::Operation* op = value.getDefiningOp();
+    if (mlir::Value other = otherOfGelu(op, order_)) {
+      Values both = geluAndGrad(*k_, known.lookup(op->getOperand(0)));
+      bool isGrad = mlir::isa<ir::GeluGradOp>(op);
+      for (auto [made, result] : llvm::zip(std::array{isGrad ? other : value, isGrad ? value : other}, both))
+        known[made] = k_->roundTo(dtypeOf(made), result);
+      continue;
+    }
     if (mlir::isa<ir::ExpertRowsOp>(op)) {
       known[value] = expertRows(op, piece);
       continue;

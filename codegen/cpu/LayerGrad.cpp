@@ -13,12 +13,15 @@
 #include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/SumsOfRows.h"
 
+#include "llvm/ADT/SetVector.h"
+
 namespace moec::codegen::cpu {
 namespace {
 
 using Source = LayerGradPlan::Source;
 
 constexpr int64_t kJoinedRows = 8; // of a gradient, in an item that adds up blocks
+constexpr int64_t kSumsAlong = 8;  // vectors of a row whose sums are taken as it is gathered: half of the fewest registers
 
 class LayerGradWriter {
 public:
@@ -35,19 +38,25 @@ private:
   struct Made {
     llvm::SmallVector<size_t> places;
     std::optional<Epilogue> epilogue;
+    llvm::SmallVector<size_t> sums; // of the plan's, those that are added up as the rows are made
   };
 
   int64_t whole(int64_t columns) const { return ceilDiv(columns, schedule_.nr) * schedule_.nr; }
   mlir::LogicalResult makeEpilogue(Made& made, Source source, mlir::Value from);
+  void findRowInputs(Values open);
   bool isTerm(size_t place) const { return llvm::is_contained(plan_.terms, place); }
   bool isKept(size_t place) const;
   Value at(size_t place, Value row, Value column) { return k_.at(buffers_[place].base, k_.add(k_.mul(row, buffers_[place].stride), column), plan_.dtype); }
   void layOut();
   void order();
   void block(Value item);
-  void gather(Value rows, Value expert);
-  void multiplyRows(Value rows, Value expert);
-  void apply(const Made& made, const Piece& piece, Value row, Value source);
+  bool isSummedAlong(size_t place) const;
+  void fetch(Value row, Value rows);
+  Values sumsBefore(const Made& made, Value partial, Value fresh, Value first, int64_t columns, int64_t lanes);
+  void storeSumsOf(const Made& made, Value partial, Value first, int64_t columns, int64_t lanes, const Values& sums);
+  void gather(Value rows, Value expert, Value partial, Value fresh);
+  void multiplyRows(Value rows, Value expert, Value partial, Value fresh);
+  void apply(const Made& made, const Piece& piece, Value row, Value source, llvm::MutableArrayRef<Value> sums);
   void addUp(Value rows, Value partial, Value fresh);
   void addUpRows(Value rows, Value partial, Value fresh);
   void join();
@@ -58,6 +67,7 @@ private:
   LayerGradSchedule schedule_;
   Size mostBlocks_;
   Made ofGradient_, ofProduct_;
+  llvm::SetVector<unsigned> readBehind_;          // inputs, a row of each for each row of the product
   int64_t partial_ = 0;                           // elements of a block's sums
   llvm::SmallVector<int64_t> grads_, sums_;       // where each begins among them
   unsigned workspace_ = 0, order_ = 0, ends_ = 0; // sums of the blocks; the blocks that items are, -1: none; of the experts before each, how many blocks
@@ -69,7 +79,14 @@ private:
 /// Whether a value's rows are read behind the ops that make them.
 bool LayerGradWriter::isKept(size_t place) const {
   return place == 0 || llvm::any_of(plan_.weightGrads, [&](const auto& grad) { return grad.dy == place || grad.x == place; }) ||
-         llvm::any_of(plan_.sums, [&](const auto& sum) { return sum.rows == place; });
+         (!isSummedAlong(place) && llvm::any_of(plan_.sums, [&](const auto& sum) { return sum.rows == place; }));
+}
+
+/// Whether sums of a value's rows are kept in registers where the rows are made: those of whole panels, or of a narrow gathered row.
+bool LayerGradWriter::isSummedAlong(size_t place) const {
+  const LayerGradPlan::Rows& rows = plan_.rows[place];
+  return (rows.source == Source::Product && plan_.hidden() % schedule_.nr == 0) ||
+         (rows.source == Source::Gradient && ceilDiv(rows.columns, k_.lanes(plan_.dtype)) <= kSumsAlong);
 }
 
 mlir::LogicalResult LayerGradWriter::makeEpilogue(Made& made, Source source, mlir::Value from) {
@@ -79,6 +96,9 @@ mlir::LogicalResult LayerGradWriter::makeEpilogue(Made& made, Source source, mli
       made.places.push_back(place);
       sinks.push_back(rows.value);
     }
+  for (auto [i, sum] : llvm::enumerate(plan_.sums))
+    if (plan_.rows[sum.rows].source == source && isSummedAlong(sum.rows))
+      made.sums.push_back(i);
   std::vector<HeldValue> held;
   if (plan_.ofRows)
     held.push_back({plan_.ofRows.getResult(), [this](const Piece& piece) {
@@ -89,7 +109,23 @@ mlir::LogicalResult LayerGradWriter::makeEpilogue(Made& made, Source source, mli
   if (failed(epilogue))
     return mlir::failure();
   made.epilogue = *epilogue;
+  if (source == Source::Product)
+    findRowInputs(sinks);
   return mlir::success();
+}
+
+/// The arguments with the product's rows, of which some values are made elementwise.
+void LayerGradWriter::findRowInputs(Values open) {
+  llvm::DenseSet<mlir::Value> seen;
+  while (!open.empty()) {
+    mlir::Value value = open.pop_back_val();
+    if (!seen.insert(value).second)
+      continue;
+    if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value); argument && value.getType() == plan_.product.getResult().getType())
+      readBehind_.insert(argument.getArgNumber());
+    else if (mlir::Operation* op = value.getDefiningOp(); op && ir::isElementwise(op))
+      open.append(op->operand_begin(), op->operand_end());
+  }
 }
 
 /// A block's sums: tiles of whole panels, and vectors.
@@ -134,14 +170,17 @@ void LayerGradWriter::order() {
   });
 }
 
-/// Stores what an epilogue makes of a piece, and adds it to the row's terms.
-void LayerGradWriter::apply(const Made& made, const Piece& piece, Value row, Value source) {
+/// Stores what an epilogue makes of a piece, adds it to the row's terms, and to the sums of the piece's columns.
+void LayerGradWriter::apply(const Made& made, const Piece& piece, Value row, Value source, llvm::MutableArrayRef<Value> sums) {
   for (auto [place, result] : llvm::zip(made.places, made.epilogue->apply(piece, source))) {
     if (isKept(place))
       k_.storeElements(plan_.dtype, result, at(place, row, piece.column), piece.mask);
     for (auto [given, number] : plan_.given)
       if (given == place)
         k_.storeElements(plan_.dtype, result, k_.at(k_.output(number), made.epilogue->offset(piece), plan_.dtype), piece.mask);
+    for (auto [i, sum] : llvm::zip(made.sums, sums))
+      if (plan_.sums[i].rows == place)
+        sum = k_.add(sum, result);
     if (!isTerm(place))
       continue;
     Value term = piece.mask ? k_.choose(piece.mask, result, k_.zero(result.getType())) : result;
@@ -153,12 +192,52 @@ void LayerGradWriter::apply(const Made& made, const Piece& piece, Value row, Val
   }
 }
 
-void LayerGradWriter::gather(Value rows, Value expert) {
+/// Of each of the sums that go along, the vectors of `columns` columns from `first` on: what the groups before have left, or zeros. Sums have room for whole
+/// panels.
+Values LayerGradWriter::sumsBefore(const Made& made, Value partial, Value fresh, Value first, int64_t columns, int64_t lanes) {
+  mlir::Type vector = k_.vectorOf(k_.typeOf(plan_.dtype), lanes);
+  Values sums;
+  for (int64_t column = 0; column < columns; column += lanes)
+    for (size_t i : made.sums) {
+      Value address = k_.at(partial, k_.add(first, sums_[i] + column), plan_.dtype);
+      sums.push_back(k_.choose(fresh, k_.zero(vector), k_.load(vector, address)));
+    }
+  return sums;
+}
+
+void LayerGradWriter::storeSumsOf(const Made& made, Value partial, Value first, int64_t columns, int64_t lanes, const Values& sums) {
+  size_t next = 0;
+  for (int64_t column = 0; column < columns; column += lanes)
+    for (size_t i : made.sums)
+      k_.store(sums[next++], k_.at(partial, k_.add(first, sums_[i] + column), plan_.dtype));
+}
+
+/// Fetches what is read of a few rows further on, which lie apart, and what stands behind this row's product: in a step other launches have pushed it out.
+void LayerGradWriter::fetch(Value row, Value rows) {
+  constexpr int64_t ahead = 8, line = 64;
+  auto lines = [&](Value base, Value first, int64_t columns) {
+    for (int64_t byte = 0; byte < columns * static_cast<int64_t>(byteSize(plan_.dtype)); byte += line)
+      k_.prefetch(k_.at(k_.at(base, k_.mul(first, columns), plan_.dtype), k_.index(byte), k_.i8()));
+  };
+  RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
+  Value next = k_.add(start_, k_.min(k_.add(row, ahead), k_.sub(rows, 1)));
+  Value token = k_.div(RoutingView::element(k_, routing.rowList(k_), next), plan_.choices);
+  for (const LayerGradPlan::Rows& of : plan_.rows)
+    if (of.source == Source::Tokens)
+      lines(k_.input(of.input), token, of.columns);
+  for (unsigned input : readBehind_)
+    lines(k_.input(input), k_.add(start_, row), plan_.hidden());
+}
+
+void LayerGradWriter::gather(Value rows, Value expert, Value partial, Value fresh) {
   RoutingView routing = RoutingView::of(k_, plan_.product.getRouting(), k_.input(plan_.routing));
   DType dtype = plan_.dtype;
-  int64_t lanes = k_.lanes(dtype);
+  int64_t lanes = k_.lanes(dtype), summed = ofGradient_.sums.empty() ? 0 : plan_.width();
   mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
-  k_.loop(0, rows, 1, [&](Value row) {
+  Values before = sumsBefore(ofGradient_, partial, fresh, k_.index(0), summed, lanes);
+  Values after = k_.loop(k_.index(0), rows, k_.index(1), before, [&](Value row, const Values& carried) {
+    Values sums = carried;
+    fetch(row, rows);
     Value place = k_.add(start_, row), choice = RoutingView::element(k_, routing.rowList(k_), place), token = k_.div(choice, plan_.choices);
     if (plan_.ofRows)
       k_.storeElements(dtype, k_.loadElements(dtype, k_.at(k_.input(plan_.weights), choice, dtype), 1), k_.at(weights_, row, dtype));
@@ -167,34 +246,55 @@ void LayerGradWriter::gather(Value rows, Value expert) {
       if (of.source != Source::Tokens)
         continue;
       Value from = k_.at(k_.input(of.input), k_.mul(token, of.columns), dtype);
-      k_.vectorLoop(k_.index(of.columns), lanes, [&, i = i](Value column, Value mask) {
+      auto piece = [&, i = i](Value column, Value mask, llvm::MutableArrayRef<Value> ofPiece) {
         Value elements = k_.loadElements(dtype, k_.at(from, column, dtype), lanes, mask);
         k_.storeElements(dtype, elements, at(i, row, column), mask);
         if (i == 0)
-          apply(ofGradient_, {{}, place, expert, column, lanes, mask}, row, elements);
-      });
+          apply(ofGradient_, {{}, place, expert, column, lanes, mask}, row, elements, ofPiece);
+      };
+      if (i > 0 || sums.empty()) {
+        k_.vectorLoop(k_.index(of.columns), lanes, [&](Value column, Value mask) { piece(column, mask, {}); });
+        continue;
+      }
+      size_t each = ofGradient_.sums.size(), next = 0;
+      for (int64_t column = 0; column < of.columns; column += lanes, next += each)
+        piece(k_.index(column), column + lanes > of.columns ? k_.mask(k_.index(of.columns - column), lanes) : Value(),
+              llvm::MutableArrayRef<Value>(sums).slice(next, each));
     }
+    return sums;
   });
+  storeSumsOf(ofGradient_, partial, k_.index(0), summed, lanes, after);
 }
 
-void LayerGradWriter::multiplyRows(Value rows, Value expert) {
+void LayerGradWriter::multiplyRows(Value rows, Value expert, Value partial, Value fresh) {
   DType dtype = plan_.dtype;
   int64_t nr = schedule_.nr, lanes = k_.lanes(dtype), depth = plan_.width(), panels = *plan_.w.panels(nr).constant();
   int64_t inPiece = Epilogue::lanesOfPieces(k_, dtype, Size(plan_.hidden()), nr);
-  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes), ofPiece = k_.vectorOf(k_.typeOf(dtype), inPiece);
+  mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes), vectorOfPiece = k_.vectorOf(k_.typeOf(dtype), inPiece);
   RegisterBlock registers{dtype, schedule_.rows, nr / lanes, dtype};
   Matrix tile{k_.scratch(bytesOf(dtype, Size(schedule_.group * nr))), k_.index(nr)}, a{buffers_[0].base, k_.index(buffers_[0].stride)};
   Value weights = k_.at(k_.input(plan_.w.input), k_.mul(expert, panels * depth * nr), dtype);
   k_.loop(k_.index(0), k_.index(panels), k_.index(1), [&](Value panel) {
     multiply(k_, registers, rows, a, {k_.at(weights, k_.mul(panel, depth * nr), dtype), k_.index(nr)}, k_.index(depth), tile, false);
-    Value first = k_.mul(panel, nr), columns = plan_.hidden() % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(plan_.hidden()), first));
-    k_.loop(0, rows, 1, [&](Value row) {
-      Value sums = k_.at(tile.base, k_.mul(row, nr), dtype);
-      k_.vectorLoop(columns, inPiece, [&](Value column, Value mask) {
-        Piece piece{{}, k_.add(start_, row), expert, k_.add(first, column), inPiece, mask};
-        apply(ofProduct_, piece, row, k_.load(ofPiece, k_.at(sums, column, dtype)));
-      });
+    Value first = k_.mul(panel, nr);
+    int64_t summed = ofProduct_.sums.empty() ? 0 : nr;
+    Values before = sumsBefore(ofProduct_, partial, fresh, first, summed, inPiece);
+    Values after = k_.loop(k_.index(0), rows, k_.index(1), before, [&](Value row, const Values& carried) {
+      Values sums = carried;
+      auto piece = [&](Value column, Value mask, llvm::MutableArrayRef<Value> ofPiece) {
+        Value source = k_.load(vectorOfPiece, k_.at(tile.base, k_.add(k_.mul(row, nr), column), dtype));
+        apply(ofProduct_, {{}, k_.add(start_, row), expert, k_.add(first, column), inPiece, mask}, row, source, ofPiece);
+      };
+      if (sums.empty()) {
+        Value columns = plan_.hidden() % nr == 0 ? k_.index(nr) : k_.min(k_.index(nr), k_.sub(k_.index(plan_.hidden()), first));
+        k_.vectorLoop(columns, inPiece, [&](Value column, Value mask) { piece(column, mask, {}); });
+      }
+      size_t each = ofProduct_.sums.size(), next = 0;
+      for (int64_t column = 0; column < summed; column += inPiece, next += each)
+        piece(k_.index(column), {}, llvm::MutableArrayRef<Value>(sums).slice(next, each));
+      return sums;
     });
+    storeSumsOf(ofProduct_, partial, first, summed, inPiece, after);
   });
   if (plan_.ofChoices)
     k_.loop(0, rows, 1, [&](Value row) {
@@ -221,12 +321,14 @@ void LayerGradWriter::addUp(Value rows, Value partial, Value fresh) {
   addUpRows(rows, partial, fresh);
 }
 
-/// The same of sums of rows. Rows and sums have room for whole vectors.
+/// The same of sums of rows that do not go along. Rows and sums have room for whole vectors.
 void LayerGradWriter::addUpRows(Value rows, Value partial, Value fresh) {
   DType dtype = plan_.dtype;
   int64_t lanes = k_.lanes(dtype);
   mlir::Type vector = k_.vectorOf(k_.typeOf(dtype), lanes);
-  for (auto [sum, begin] : llvm::zip(plan_.sums, sums_))
+  for (auto [sum, begin] : llvm::zip(plan_.sums, sums_)) {
+    if (isSummedAlong(sum.rows))
+      continue;
     k_.loop(k_.index(0), k_.index(plan_.rows[sum.rows].columns), k_.index(lanes), [&, begin = begin, place = sum.rows](Value column) {
       Value address = k_.at(partial, k_.add(column, begin), dtype);
       Value before = k_.choose(fresh, k_.zero(vector), k_.load(vector, address));
@@ -234,6 +336,7 @@ void LayerGradWriter::addUpRows(Value rows, Value partial, Value fresh) {
                             [&](Value row, const Values& carried) { return Values{k_.add(carried[0], k_.load(vector, at(place, row, column)))}; })[0];
       k_.store(after, address);
     });
+  }
 }
 
 void LayerGradWriter::block(Value item) {
@@ -254,9 +357,10 @@ void LayerGradWriter::block(Value item) {
     k_.loop(0, block.rows, group, [&](Value from) {
       Value rows = k_.min(k_.index(group), k_.sub(block.rows, from));
       start_ = k_.add(block.first, from);
-      gather(rows, block.expert);
-      multiplyRows(rows, block.expert);
-      addUp(rows, partial, k_.compare(ir::Predicate::EQ, from, k_.index(0)));
+      Value fresh = k_.compare(ir::Predicate::EQ, from, k_.index(0));
+      gather(rows, block.expert, partial, fresh);
+      multiplyRows(rows, block.expert, partial, fresh);
+      addUp(rows, partial, fresh);
     });
   });
 }

@@ -27,7 +27,9 @@ public:
   void sort(Value block, Value first, Value tokens, RowsOf rowsOf);
 
   // Of the block that is sorted:
-  /// Where an expert's run of the sorted places ends.
+  /// Where an expert's run of the sorted places begins; `before`: where that of the expert before ends.
+  Value start(Value expert, Value before) { return byLanes_ ? k_.mul(expert, room()) : before; }
+  /// Where it ends.
   Value end(Value expert) { return read(ends_, expert); }
   /// The i-th of the sorted places.
   Value place(Value i) { return read(list_, i); }
@@ -44,15 +46,22 @@ private:
   /// Of the rows of a place's class and expert, in a table of a block.
   Value cellOf(Value place, Value expert) { return classes_ == 1 ? expert : k_.add(k_.mul(k_.rem(place, plan_.choices), plan_.experts), expert); }
   Value takeSlot(Value table, Value place, Value expert, Value enters);
+  int64_t room() const { return (block_ * plan_.choices + kPlaces - 1) / kPlaces * kPlaces; } // of an expert's list
+  Values eachEight(Value tokens, RowsOf rowsOf, llvm::function_ref<void(Value first, int64_t expert, Value bits, Value before)> visit);
+  void sortByLanes(Value block, Value tokens, RowsOf rowsOf);
+  void enterList(Value block, Value expert, Value rows);
+
+  static constexpr int64_t kPlaces = 8; // that are looked at together, where they are so
 
   KernelBuilder& k_;
   const LayerPlan& plan_;
   ir::AssignOp assign_;
   int64_t block_, classes_ = 1; // classes_: of a token's choices, those that enter one behind the other
   Size blocks_;
-  bool inTurn_ = false; // one row of the call behind the other, as AssignStage goes: what is dropped behind a capacity has filled it
-  Base routing_;        // of the call: a result or a workspace; null: places are the block's own
-  unsigned counts_ = 0; // workspace (blocks, classes, E): rows of a block, then how many entered before them
+  bool inTurn_ = false;  // one row of the call behind the other, as AssignStage goes: what is dropped behind a capacity has filled it
+  bool byLanes_ = false; // each of the experts has a list of its own, to which it takes its places from eight at once
+  Base routing_;         // of the call: a result or a workspace; null: places are the block's own
+  unsigned counts_ = 0;  // workspace (blocks, classes, E): rows of a block, then how many entered before them
   Value ends_, list_, kept_, first_;
 };
 

@@ -62,7 +62,7 @@ bool takesOp(mlir::Operation* op) {
     return concat.getAxis() == 1;
   if (auto values = mlir::dyn_cast<ir::ChoiceValuesOp>(op))
     return mlir::isa<mlir::BlockArgument>(values.getColumn()) && dtypeOf(values.getColumn()) != DType::BF16;
-  return ir::isElementwise(op) || mlir::isa<ir::SoftmaxOp, ir::SelectOp, ir::TakeOp, ir::SoftmaxGradOp, ir::SelectGradOp>(op);
+  return ir::isElementwise(op) || mlir::isa<ir::SoftmaxOp, ir::SelectOp, ir::TakeOp, ir::SoftmaxGradOp, ir::SelectGradOp, ir::RandomOp>(op);
 }
 
 /// What an op reads row by row: of choice_values nothing, which finds its elements in a whole column.
@@ -176,7 +176,10 @@ Values TokenLanes::loadRows(DType dtype, Value base, int64_t width, int64_t stri
 void TokenLanes::store(mlir::Value value) {
   DType dtype = dtypeOf(value);
   int64_t width = *widthOf(value, perRow_);
-  const Values& rows = elements(value);
+  Values rows = elements(value);
+  if (dtype == DType::Bool) // lanes of single bits would be moved one by one
+    for (Value& row : rows)
+      row = k_.widenUnsigned(row, k_.i32());
   for (int64_t start = 0; start < width; ++start) {
     Value flat = at(rows, static_cast<size_t>(start * lanes_ % width));
     std::vector<int64_t> done{start * lanes_ % width};
@@ -195,6 +198,8 @@ void TokenLanes::store(mlir::Value value) {
       flat = k_.shuffle(flat, at(rows, static_cast<size_t>(element)), merged);
     }
     Value mask = count_ ? k_.mask(k_.sub(k_.mul(count_, width), start * lanes_), lanes_) : Value();
+    if (dtype == DType::Bool)
+      flat = k_.compare(Predicate::NE, flat, k_.zero(flat.getType()));
     for (const Place& place : places_[value])
       k_.storeElements(dtype, flat, k_.at(place(first_), k_.index(start * lanes_), dtype), mask);
   }
@@ -337,6 +342,25 @@ Values TokenLanes::choiceValues(ir::ChoiceValuesOp op) {
   return result;
 }
 
+/// The draws of all lanes side by side: of one token they are twenty products one behind the other.
+Values TokenLanes::draws(ir::RandomOp op) {
+  mlir::Value value = op.getResult();
+  int64_t width = *widthOf(value, perRow_);
+  unsigned stream = 0;
+  for (ir::RandomOp other : op->getBlock()->getOps<ir::RandomOp>()) {
+    if (other == op)
+      break;
+    ++stream;
+  }
+  Value rows = k_.mul(k_.add(k_.broadcast(first_, lanes_), k_.iota(k_.i64(), lanes_)), width);
+  if (isShared(value) && !perRow_.contains(value)) // one row for all
+    rows = k_.zero(rows.getType());
+  Values result;
+  for (int64_t j = 0; j < width; ++j)
+    result.push_back(drawAt(k_, op.getDistribution(), dtypeOf(value), stream, k_.add(rows, j)));
+  return result;
+}
+
 Values TokenLanes::compute(mlir::Operation* op) {
   mlir::Value result = op->getResult(0);
   size_t width = static_cast<size_t>(*widthOf(result, perRow_));
@@ -349,6 +373,7 @@ Values TokenLanes::compute(mlir::Operation* op) {
       .Case([&](ir::SoftmaxGradOp grad) { return softmaxGrad(grad); })
       .Case([&](ir::SelectGradOp grad) { return selectGrad(grad); })
       .Case([&](ir::ChoiceValuesOp values) { return choiceValues(values); })
+      .Case([&](ir::RandomOp random) { return draws(random); })
       .Case([&](ir::SliceOp slice) {
         auto start = static_cast<size_t>(*Size::parse(slice.getStart().str()).constant());
         return Values(llvm::ArrayRef(elements(slice.getX())).slice(start, width));

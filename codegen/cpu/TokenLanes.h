@@ -42,6 +42,7 @@ private:
   Values softmaxGrad(ir::SoftmaxGradOp op);
   Values selectGrad(ir::SelectGradOp op);
   Values choiceValues(ir::ChoiceValuesOp op);
+  Values draws(ir::RandomOp op);
   void store(mlir::Value value);
   Value fold(const Values& elements, double identity, Fold combine);
   Value at(const Values& elements, size_t j) const { return elements[elements.size() == 1 ? 0 : j]; }

@@ -31,6 +31,11 @@ Value silu(KernelBuilder& k, Value x) { return inFormat(k, x, single::silu, wide
 Value geluGrad(KernelBuilder& k, Value x) { return inFormat(k, x, single::geluGrad, wide::geluGrad); }
 Value geluTanhGrad(KernelBuilder& k, Value x) { return inFormat(k, x, single::geluTanhGrad, wide::geluTanhGrad); }
 
+Values geluAndGrad(KernelBuilder& k, Value x) {
+  bool isSingle = !KernelBuilder::elementOf(x).isF64() && k.target().hasFma;
+  return isSingle ? single::geluAndGrad(k, x) : Values{gelu(k, x), geluGrad(k, x)};
+}
+
 Value relu(KernelBuilder& k, Value x) {
   Value zero = k.zero(x.getType());
   return k.choose(k.compare(ir::Predicate::LT, x, zero), zero, x);

@@ -24,6 +24,8 @@ Value geluTanh(KernelBuilder& k, Value x);
 Value silu(KernelBuilder& k, Value x);
 Value geluGrad(KernelBuilder& k, Value x);     // the derivative at x: 0 at -inf, 1 at +inf
 Value geluTanhGrad(KernelBuilder& k, Value x); // likewise
+/// Both at once, the same bits: vectors that are near 0 as a whole are found once, and neither function waits for the other's branch.
+Values geluAndGrad(KernelBuilder& k, Value x);
 Value leakyRelu(KernelBuilder& k, Value x, double slope);
 Value elu(KernelBuilder& k, Value x, double alpha);
 

@@ -236,41 +236,70 @@ Value areAllBelow(KernelBuilder& k, Value x, double bound) {
 
 } // namespace
 
-Value gelu(KernelBuilder& k, Value x) {
-  // T = y Phi(-y). Up to kNear Phi(-y) is a polynomial; from there T = exp(-y^2/2) W, W a polynomial in 1/(y + shift). Most vectors are near as a whole, and
-  // what is far costs twice as much.
-  Format f(k, x);
-  Value magnitude = k.abs(x), near = nearAt(f, kNormalNear, magnitude), isNear = k.compare(Predicate::LT, magnitude, f.real(kNear));
-  auto nearAlone = [&] { return Values{k.fma(k.neg(magnitude), near, f.positivePart(x))}; };
-  auto both = [&] {
-    Value y = f.atMost(magnitude, 14.6); // 0 beyond on the left
-    Reduced e = reduceGaussian(f, y);
-    Tail tail = tailAt(f, kNormalTail, y, kDown);
-    Value factor = k.neg(k.choose(isNear, y, f.powerOfTwo(e.shifted, 32)));
-    Value small = k.choose(isNear, f.real(0), withoutFirst(f, tail, e)), large = k.choose(isNear, near, f.real(tail.c0));
-    return Values{k.fma(factor, large, k.fma(factor, small, f.positivePart(x)))};
-  };
-  return k.when(areAllBelow(k, magnitude, kNear), nearAlone, both)[0];
-}
+namespace {
 
-Value geluGrad(KernelBuilder& k, Value x) {
-  // G = Phi(-y) - y phi(y), and 1 - G on the right. Up to kNear a polynomial; from there -y exp(-y^2/2) V, V a polynomial in 1/(y + shift).
-  Format f(k, x);
-  Value magnitude = k.abs(x), near = nearAt(f, kGeluGradNear, magnitude);
-  Value isNear = k.compare(Predicate::LT, magnitude, f.real(kNear)), negative = k.compare(Predicate::LT, x, f.real(0));
-  Value whole = k.choose(negative, f.real(0), f.real(1));
-  auto nearAlone = [&] { return Values{k.fma(k.choose(negative, f.real(1), f.real(-1)), near, whole)}; };
-  auto both = [&] {
-    Value y = f.atMost(magnitude, 14.7); // 0 beyond on the left
-    Reduced e = reduceGaussian(f, y);
-    Tail tail = tailAt(f, kGeluGradTail, y, -kDown);
-    Value factor = k.choose(isNear, f.real(1), k.mul(y, f.powerOfTwo(e.shifted, 32)));
+// Up to kNear a polynomial gives what falls like an exponential, from there exp(-y^2/2) times one in 1/(y + shift). Most vectors are near as a whole, and what
+// is far costs twice as much.
+
+/// gelu of x, y = |x|, is relu(x) - T, T = y Phi(-y). Up to kNear Phi(-y) is a polynomial; from there T = exp(-y^2/2) W.
+struct Gelu {
+  static constexpr const NearTable& kTable = kNormalNear;
+
+  static Value nearAlone(const Format& f, Value x, Value y, Value near) { return f.k.fma(f.k.neg(y), near, f.positivePart(x)); }
+  static Value both(const Format& f, Value x, Value y, Value near, Value isNear) {
+    KernelBuilder& k = f.k;
+    Value bounded = f.atMost(y, 14.6); // 0 beyond on the left
+    Reduced e = reduceGaussian(f, bounded);
+    Tail tail = tailAt(f, kNormalTail, bounded, kDown);
+    Value factor = k.neg(k.choose(isNear, bounded, f.powerOfTwo(e.shifted, 32)));
+    Value small = k.choose(isNear, f.real(0), withoutFirst(f, tail, e)), large = k.choose(isNear, near, f.real(tail.c0));
+    return k.fma(factor, large, k.fma(factor, small, f.positivePart(x)));
+  }
+};
+
+/// Its derivative is G = Phi(-y) - y phi(y), and 1 - G on the right. Up to kNear G is a polynomial; from there -y exp(-y^2/2) V.
+struct GeluGrad {
+  static constexpr const NearTable& kTable = kGeluGradNear;
+
+  static Value nearAlone(const Format& f, Value x, Value, Value near) {
+    Value negative = f.k.compare(Predicate::LT, x, f.real(0));
+    return f.k.fma(f.k.choose(negative, f.real(1), f.real(-1)), near, f.k.choose(negative, f.real(0), f.real(1)));
+  }
+  static Value both(const Format& f, Value x, Value y, Value near, Value isNear) {
+    KernelBuilder& k = f.k;
+    Value bounded = f.atMost(y, 14.7); // 0 beyond on the left
+    Reduced e = reduceGaussian(f, bounded);
+    Tail tail = tailAt(f, kGeluGradTail, bounded, -kDown);
+    Value negative = k.compare(Predicate::LT, x, f.real(0)), whole = k.choose(negative, f.real(0), f.real(1));
+    Value factor = k.choose(isNear, f.real(1), k.mul(bounded, f.powerOfTwo(e.shifted, 32)));
     factor = k.choose(negative, factor, k.neg(factor));
     Value small = k.choose(isNear, f.real(0), k.fma(expm1Of(f, e.r), k.add(tail.others, f.real(tail.c0)), tail.others));
-    return Values{k.fma(factor, k.choose(isNear, near, f.real(tail.c0)), k.fma(factor, small, whole))};
+    return k.fma(factor, k.choose(isNear, near, f.real(tail.c0)), k.fma(factor, small, whole));
+  }
+};
+
+/// What some of these functions are of x, behind one branch. Vectors that are one piece share it too: with a branch for each, LLVM moves what they have in
+/// common behind it, and constants are read twice.
+template <class... Function> Values ofGelu(KernelBuilder& k, Value x) {
+  Format f(k, x);
+  Value y = k.abs(x), isNear = k.compare(Predicate::LT, y, f.real(kNear));
+  Values nears{nearAt(f, Function::kTable, y)...};
+  auto alone = [&] {
+    size_t i = 0;
+    return Values{Function::nearAlone(f, x, y, nears[i++])...};
   };
-  return k.when(areAllBelow(k, magnitude, kNear), nearAlone, both)[0];
+  auto both = [&] {
+    size_t i = 0;
+    return Values{Function::both(f, x, y, nears[i++], isNear)...};
+  };
+  return k.when(areAllBelow(k, y, kNear), alone, both);
 }
+
+} // namespace
+
+Value gelu(KernelBuilder& k, Value x) { return ofGelu<Gelu>(k, x)[0]; }
+Value geluGrad(KernelBuilder& k, Value x) { return ofGelu<GeluGrad>(k, x)[0]; }
+Values geluAndGrad(KernelBuilder& k, Value x) { return ofGelu<Gelu, GeluGrad>(k, x); }
 
 namespace {
 

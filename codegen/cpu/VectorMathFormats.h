@@ -19,6 +19,7 @@ Value gelu(KernelBuilder& k, Value x);
 Value geluTanh(KernelBuilder& k, Value x);
 Value silu(KernelBuilder& k, Value x);
 Value geluGrad(KernelBuilder& k, Value x);
+Values geluAndGrad(KernelBuilder& k, Value x);
 Value geluTanhGrad(KernelBuilder& k, Value x);
 } // namespace single
 

@@ -233,10 +233,11 @@ TEST_P(LayerKernels, capacitiesOfTheWholeCall) {
 
 /// What a step of training keeps for the way back.
 TEST_P(LayerKernels, routingsAndRowsAreResultsToo) {
-  for (const char* capacity : {"", "5"})
+  for (auto [capacity, priority] : {std::pair("", ir::Priority::ChoiceMajor), std::pair("5", ir::Priority::ChoiceMajor),
+                                    std::pair("", ir::Priority::TokenMajor), std::pair("5", ir::Priority::TokenMajor)})
     expectReference(
-        [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
-          Gate gate = topK(maker, in, capacity, ir::Priority::ChoiceMajor);
+        [&, capacity = capacity, priority = priority](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+          Gate gate = topK(maker, in, capacity, priority);
           mlir::Value before = beforeOf(maker, in, gate.routing), hidden = maker.make<ir::GeluOp>(before);
           return {gate.routing, gate.weights, downOf(maker, in, gate, hidden), before, hidden};
         },
