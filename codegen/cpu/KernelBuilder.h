@@ -21,7 +21,7 @@ enum class TileKind { None, Hardware, Soft };
 struct CpuTarget {
   std::string name;                // "cpu:x86-64-v3"
   std::string cpu;                 // LLVM's name: "x86-64-v3"
-  int64_t vectorBytes;             // 16, 32 or 64
+  int64_t vectorBytes;             // 16, 32 or 64: of what kernels are written in; registers of `cpu` may be shorter, and a vector several of them
   int64_t vectorRegisters;         // 16 or 32
   bool hasFma;                     // has instructions that round a * b + c once
   TileKind tiles = TileKind::None; // of bf16

@@ -28,6 +28,7 @@ const std::vector<CpuTarget>& cpuTargets() {
        {"amx-tile", "amx-bf16", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v4", {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v3", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
+      {"cpu:x86-64-v3+soft-avx512", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v3+soft-tiles", {"avx2", "fma", "bmi1", "bmi2", "f16c", "lzcnt", "movbe"}},
       {"cpu:x86-64-v2", {"sse4.2", "sse4.1", "ssse3", "sse3", "popcnt", "cx16", "sahf"}},
   };

@@ -12,7 +12,7 @@ struct CpuTarget {
   std::vector<std::string> features; // what it needs, in the compiler's words
 };
 
-/// Best first. Of those that replace instructions by other code ("+soft-tiles"), none is before the target without.
+/// Best first. Of those that replace instructions by other code ("+soft-avx512", "+soft-tiles"), none is before the target without.
 const std::vector<CpuTarget>& cpuTargets();
 
 /// Features of this machine that any target needs, sorted; only those whose registers a process gets.

@@ -1,5 +1,6 @@
 // Owner of: weights that are kept in another form than the model's. Packing gives the reference's bits; products by what was packed are held against the
 // reference's of the same codes.
+#include "codegen/cpu/KernelBuilder.h"
 #include "runtime/core/WeightsAs.h"
 #include "tests/codegen/KernelCheck.h"
 #include "tests/codegen/ProductCheck.h"
@@ -37,7 +38,7 @@ TEST(PackConverted, givesTheReferencesBits) {
   for (const Case& c : {Case{"16x64", "2x64x8", "2x2x8", {16, 64}, 8, 32}, Case{"37x100", "3x100x16", "3x4x16", {37, 100}, 16, 32},
                         Case{"3x21x70", "3x2x70x16", "3x2x9x16", {3, 21, 70}, 16, 8}, Case{"5x40", "1x40x32", "1x1x32", {5, 40}, 32, 4096}})
     for (const std::string& target : testTargets()) {
-      if (target == "cpu:x86-64-v4" && c.nr % 16 != 0)
+      if (codegen::cpu::findTarget(target)->vectorBytes == 64 && c.nr % 16 != 0)
         continue; // narrower than a vector: no schedule has such panels
       CheckOptions options;
       options.exact = true;

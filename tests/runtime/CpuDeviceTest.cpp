@@ -233,9 +233,9 @@ TEST(CpuTargets, TheBestOfThoseThatRunIsTheNativeOne) {
   EXPECT_EQ(names.front(), nativeCpuTarget());
   // Each level has what those below it have.
   EXPECT_EQ(names.back(), "cpu:x86-64-v2");
-  const char* levels[] = {"cpu:x86-64-v4+amx", "cpu:x86-64-v4", "cpu:x86-64-v3", "cpu:x86-64-v3+soft-tiles", "cpu:x86-64-v2"};
+  const char* levels[] = {"cpu:x86-64-v4+amx", "cpu:x86-64-v4", "cpu:x86-64-v3", "cpu:x86-64-v3+soft-avx512", "cpu:x86-64-v3+soft-tiles", "cpu:x86-64-v2"};
   EXPECT_EQ(names, std::vector<std::string>(std::ranges::find(levels, names.front()), std::end(levels)));
-  EXPECT_NE(names.front(), "cpu:x86-64-v3+soft-tiles"); // never by itself
+  EXPECT_FALSE(names.front().contains("soft")); // never by itself
 }
 
 int openFiles() {
