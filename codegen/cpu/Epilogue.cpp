@@ -191,7 +191,7 @@ void Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bases
     }
     DType to = dtypeOf(sinks_[i]);
     Value address = k_->at(bases[i], offset(piece), to);
-    isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
+    isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLines(result, address) : k_->storeElements(to, result, address, piece.mask);
   }
 }
 
