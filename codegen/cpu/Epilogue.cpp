@@ -213,7 +213,7 @@ Values Epilogue::store(const Piece& piece, Value sums, llvm::ArrayRef<Value> bas
     }
     DType to = dtypeOf(sinks_[i]);
     Value address = k_->at(bases[i], offset(piece), to);
-    isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLine(result, address) : k_->storeElements(to, result, address, piece.mask);
+    isStoredInLines(sinks_[i]) && !piece.mask ? k_->storeLines(result, address) : k_->storeElements(to, result, address, piece.mask);
   }
   return next;
 }

@@ -138,11 +138,11 @@ public:
   Value at(Value base, Value index, DType dtype);
   Value load(mlir::Type type, Value address);
   void store(Value value, Value address);
-  /// A vector that is a whole cache line of a tensor which no cache holds until it is read: past the caches memory is written without being read before, a
-  /// third of the traffic. Other threads see it when the stage has ended.
-  void storeLine(Value line, Value address);
-  /// Whether vectors of such elements are stored by storeLine() in a tensor of these sizes, whose rows begin with lines.
-  bool storesLines(DType dtype, llvm::ArrayRef<Size> sizes) const;
+  /// Vectors that are whole cache lines, one behind the other, of a tensor which no cache holds until it is read: past the caches memory is written without
+  /// being read before, a third of the traffic. Other threads see it when the stage has ended.
+  void storeLines(llvm::ArrayRef<Value> vectors, Value address);
+  /// Whether `together` vectors of such elements are stored by storeLines() in a tensor of these sizes, whose rows begin with lines.
+  bool storesLines(DType dtype, llvm::ArrayRef<Size> sizes, int64_t together = 1) const;
   /// First `count` lanes (count may be more or less than there are).
   Value mask(Value count, int64_t lanes);
   Value loadMasked(mlir::Type vector, Value address, Value mask, Value others = {}); // lanes left out: `others`, or zero

@@ -108,18 +108,22 @@ constexpr int64_t kLineBytes = 64;         // of every x86-64
 constexpr int64_t kCachesBytes = 32 << 20; // more than the last level leaves to one program, mostly
 } // namespace
 
-void KernelBuilder::storeLine(Value line, Value address) {
-  LLVM::StoreOp::create(builder_, loc_, line, address, kLineBytes, /*isVolatile=*/false, /*isNonTemporal=*/true);
+void KernelBuilder::storeLines(ArrayRef<Value> vectors, Value address) {
+  for (auto [i, vector] : llvm::enumerate(vectors)) {
+    Type type = vector.getType();
+    Value place = at(address, index(static_cast<int64_t>(i) * lanesOf(vector)), elementOf(type));
+    LLVM::StoreOp::create(builder_, loc_, vector, place, static_cast<unsigned>(target_.vectorBytes), /*isVolatile=*/false, /*isNonTemporal=*/true);
+  }
   hasLines_ = true;
 }
 
-// Narrower vectors would have to be stored in pairs that follow each other: half a line costs more than it spares.
-bool KernelBuilder::storesLines(DType dtype, ArrayRef<Size> sizes) const {
+// Half a line, whose other half comes later, costs more than it spares.
+bool KernelBuilder::storesLines(DType dtype, ArrayRef<Size> sizes, int64_t together) const {
   auto bytes = static_cast<int64_t>(byteSize(dtype));
   Size all(bytes);
   for (const Size& size : sizes)
     all = all * size;
-  return target_.vectorBytes == kLineBytes && (dtype == DType::F32 || dtype == DType::F64) && all.constant().value_or(0) >= kCachesBytes &&
+  return together * target_.vectorBytes % kLineBytes == 0 && (dtype == DType::F32 || dtype == DType::F64) && all.constant().value_or(0) >= kCachesBytes &&
          *sizes.back().constant() * bytes % kLineBytes == 0;
 }
 

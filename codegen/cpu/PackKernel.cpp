@@ -77,21 +77,31 @@ mlir::FailureOr<PackPlan> PackPlan::of(ir::KernelOp kernel) {
   return plan;
 }
 
-/// `inside` elements of each of `depth` rows of a matrix into the rows of `count` panels, zeros behind. All panels take of a row before the next one is read:
-/// stretches of two kilobytes come from memory up to 2.5 times as fast as those of two lines, a row apart.
+/// `inside` elements of each of `depth` rows of a matrix into the rows of `count` panels, zeros behind. All panels take of a few rows before the next ones are
+/// read: stretches of two kilobytes come from memory up to 2.5 times as fast as those of two lines, a row apart, and stretches of several rows of a panel go
+/// there faster than those of one (AVX2, lines of 117 MB, two threads: 5.8 ms for 8.5).
 void copyPanels(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, Value count, int64_t nr, Value panels, bool lines) {
+  constexpr int64_t together = 8;
   int64_t lanes = std::min(nr, k.lanes(dtype));
   auto placeOf = [&](Value panel, Value d) { return k.at(panels, k.mul(k.add(k.mul(panel, depth), d), nr), dtype); };
   auto copy = [&](Value from, Value to, Value elements) {
-    k.vectorLoop(elements, lanes, [&](Value r, Value mask) {
-      Value vector = k.loadElements(dtype, k.at(from, r, dtype), lanes, mask);
-      lines && !mask ? k.storeLine(vector, k.at(to, r, dtype)) : k.storeElements(dtype, vector, k.at(to, r, dtype), mask);
-    });
+    k.vectorLoop(elements, lanes,
+                 [&](Value r, Value mask) { k.storeElements(dtype, k.loadElements(dtype, k.at(from, r, dtype), lanes, mask), k.at(to, r, dtype), mask); });
+  };
+  auto copyWhole = [&](Value from, Value to) {
+    if (!lines)
+      return copy(from, to, k.index(nr));
+    Values row;
+    for (int64_t r = 0; r < nr; r += lanes)
+      row.push_back(k.loadElements(dtype, k.at(from, k.index(r), dtype), lanes));
+    k.storeLines(row, to);
   };
   Value whole = k.min(count, k.div(inside, nr)), rest = k.sub(inside, k.mul(whole, nr));
-  k.loop(0, depth, 1, [&](Value d) {
-    Value row = k.at(rows.base, k.mul(d, rows.stride), dtype);
-    k.loop(k.index(0), whole, k.index(1), [&](Value panel) { copy(k.at(row, k.mul(panel, nr), dtype), placeOf(panel, d), k.index(nr)); });
+  k.loop(0, depth, together, [&](Value first) {
+    Value last = k.min(k.add(first, together), depth);
+    k.loop(k.index(0), whole, k.index(1), [&](Value panel) {
+      k.loop(first, last, k.index(1), [&](Value d) { copyWhole(k.at(rows.base, k.add(k.mul(d, rows.stride), k.mul(panel, nr)), dtype), placeOf(panel, d)); });
+    });
   });
   k.loop(whole, count, k.index(1), [&](Value panel) {
     k.loop(0, depth, 1, [&](Value d) {
@@ -145,7 +155,7 @@ mlir::LogicalResult buildPack(KernelBuilder& k, ir::KernelOp kernel) {
     return kernel.emitError() << "internal: panels of codes are whole vectors of " << lanes << " columns: they have " << nr;
   Size depth = plan->sizes.back(), rows = plan->rows(), panels = plan->panels(), blocks = Size::ceilDiv(panels, Size(schedule->block));
   // What is read passes the caches, too.
-  bool lines = k.storesLines(plan->panelType, {plan->count(), Size(2) * depth, Size(nr)});
+  bool lines = k.storesLines(plan->panelType, {plan->count(), Size(2) * depth, Size(nr)}, nr / lanes);
 
   k.stage(plan->matrices() * blocks, plan->count() * depth * Size(nr), [&](Value item) {
     Value matrix = k.div(item, k.size(blocks)), first = k.mul(k.rem(item, k.size(blocks)), schedule->block);

@@ -1,7 +1,11 @@
-// for each vector of the panel's columns:  for each run of as many elements of its rows:  a square of them is loaded, exchanged and stored
+// for each vector of the panel's columns, or each line:  for each run of as many elements of its rows as a vector has:
+//   a square of them is loaded and exchanged, or as many squares as a line has vectors; they are stored
 // The last run overlaps the one before it, so that nothing behind a row is read; rows that are not inside are zeros. A depth below one vector goes element by
 // element, as a panel does that is not whole vectors.
 #include "codegen/cpu/TurnPanel.h"
+
+#include <algorithm>
+#include <vector>
 
 namespace moec::codegen::cpu {
 namespace {
@@ -19,26 +23,34 @@ void turnElements(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth
 }
 
 void turnSquares(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, DType to, bool lines) {
-  int64_t lanes = k.lanes(dtype);
-  for (int64_t column = 0; column < nr; column += lanes) {
+  constexpr int64_t lineBytes = 64;
+  int64_t lanes = k.lanes(dtype), together = lines ? std::max<int64_t>(1, lineBytes / (lanes * static_cast<int64_t>(byteSize(to)))) : 1,
+          width = together * lanes;
+  for (int64_t column = 0; column < nr; column += width) {
     auto write = [&](bool whole) {
       k.loop(k.index(0), depth, k.index(lanes), [&](Value next) {
         Value d = k.min(next, k.sub(depth, lanes));
-        Values square;
-        for (int64_t i = column; i < column + lanes; ++i) {
-          Value there = k.compare(ir::Predicate::LT, k.index(i), inside);
-          Value place = k.at(rows.base, k.add(k.mul(rows.stride, i), d), dtype);
-          square.push_back(k.loadElements(dtype, place, lanes, whole ? Value() : k.mask(k.choose(there, k.index(lanes), k.index(0)), lanes)));
+        std::vector<Values> squares;
+        for (int64_t first = column; first < column + width; first += lanes) {
+          Values square;
+          for (int64_t i = first; i < first + lanes; ++i) {
+            Value there = k.compare(ir::Predicate::LT, k.index(i), inside);
+            Value place = k.at(rows.base, k.add(k.mul(rows.stride, i), d), dtype);
+            square.push_back(k.loadElements(dtype, place, lanes, whole ? Value() : k.mask(k.choose(there, k.index(lanes), k.index(0)), lanes)));
+          }
+          squares.push_back(exchanged(k, square));
         }
-        square = exchanged(k, square);
         for (int64_t i = 0; i < lanes; ++i) {
           Value place = k.at(panel, k.add(k.mul(k.add(d, i), nr), column), to);
-          lines ? k.storeLine(square[i], place) : k.storeElements(to, square[i], place);
+          Values line;
+          for (const Values& square : squares)
+            line.push_back(square[i]);
+          lines ? k.storeLines(line, place) : k.storeElements(to, line[0], place);
         }
       });
     };
     k.when(
-        k.compare(ir::Predicate::GE, inside, k.index(column + lanes)), [&]() -> Values { return write(true), Values(); },
+        k.compare(ir::Predicate::GE, inside, k.index(column + width)), [&]() -> Values { return write(true), Values(); },
         [&]() -> Values { return write(false), Values(); });
   }
 }

@@ -9,7 +9,7 @@ namespace moec::codegen::cpu {
 Values exchanged(KernelBuilder& k, Values vectors);
 
 /// panel (depth, nr)[d, r] = rows[r, d] for r < inside, zeros for the others; rows of `dtype`, the panel of `to`, which is it or its sums' dtype. `inside` may
-/// be more than nr. `lines`: the panel is stored so (KernelBuilder::storeLine).
+/// be more than nr. `lines`: the panel is stored so (KernelBuilder::storeLines).
 void turnPanel(KernelBuilder& k, DType dtype, const Matrix& rows, Value depth, Value inside, int64_t nr, Value panel, DType to, bool lines = false);
 
 } // namespace moec::codegen::cpu

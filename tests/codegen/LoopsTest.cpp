@@ -297,7 +297,7 @@ TEST(Pack, panelsWithZerosBehindTheRows) {
     }
 }
 
-// More than the caches hold: with vectors that are cache lines, whole panels are stored past them, and the last one of each matrix too.
+// More than the caches hold: whole panels are stored past them in lines, which are one vector or several, and the last one of each matrix too.
 TEST(Pack, panelsThatNoCacheHolds) {
   struct Case {
     const char *from, *exchanged, *to;
