@@ -11,6 +11,9 @@ bool is(const Size& size, int64_t value) { return size.constant() == value; }
 // Bytes of a panel that are on their way from memory while the ones before are used.
 constexpr int64_t kPanelsAhead = 4096;
 
+// Slices of panels from this size on, in bytes, are fetched while the ones before are multiplied with several blocks of rows: L1 does not hold them.
+constexpr int64_t kLongSlice = 32 << 10;
+
 // Rows from this length on, in bytes, are fetched a block of registers ahead.
 constexpr int64_t kLongRow = 512;
 
@@ -77,6 +80,7 @@ public:
     // Rows that are read for one panel or two come from memory as fast as they are multiplied.
     std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
     registers_.fetchesRows = schedule.panels <= 2 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
+    fetchesPanels_ = block.panels && !block.panelsAreNear && depth && std::min(*depth, schedule.slice) * rowBytes() >= kLongSlice;
     // Few rows (timesFew) read a panel in one stretch as fast as it comes, and what the machine fetches by itself comes fastest. Codes are waited for: widening
     // them takes as long as reading them (Zen 4, T=1 of 64 experts: f32 without fetches 49 GB/s, with them 47; int8 33 and 36). Where the whole depth is one
     // slice and panels come one by one, the products of few rows are those of many, and fetch.
@@ -110,9 +114,11 @@ public:
         std::vector<FetchedRows> fetches;
         for (const FetchedRows& one : block_.read)
           fetches.push_back(partOf(k_, one, k_.add(row, first), k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(turns), k_.index(0))));
+        if (fetchesPanels_)
+          fetches.push_back(nextSlice(panel, from, count, k_.add(row, first)));
         return fetches;
       };
-      if (inChunks())
+      if (inChunks() || fetchesPanels_)
         of.fetched = fetched;
       multiply(k_, registers_, rows, {k_.at(a.base, k_.mul(row, a.stride), block_.dtype), a.stride}, of, count, static_cast<bool>(fresh), fresh);
       if (of.taker || !inChunks())
@@ -148,6 +154,21 @@ private:
           return Values();
         });
   }
+  int64_t rowBytes() const { return nr_ * static_cast<int64_t>(byteSize(block_.panelType)); }
+  /// What the block of rows from `row` on fetches of the slice behind this one: the first one half of it, the second one the other. Rows that are one block
+  /// fetch nothing: they read the next slice as soon as this one is read. Those that are more would leave memory idle while the blocks behind the first read
+  /// the slice from caches.
+  FetchedRows nextSlice(Value panel, Value from, Value count, Value row) const {
+    constexpr int64_t line = 64, mostTurns = 4;
+    Value next = k_.add(panel, 1), isLast = k_.compare(ir::Predicate::GE, next, block_.end), behind = k_.add(from, count);
+    Value isWhole = k_.compare(ir::Predicate::GE, behind, block_.depth); // then what follows are other panels, mostly those of the next item
+    Value depth = k_.choose(isLast, k_.choose(isWhole, k_.index(0), behind), from), number = k_.choose(isLast, k_.choose(isWhole, next, block_.begin), next);
+    int64_t stride = rowBytes() / 2, every = std::clamp<int64_t>(line / stride, 1, mostTurns);
+    Value half = k_.choose(k_.compare(ir::Predicate::GT, row, k_.index(0)), k_.div(count, 2), k_.index(0));
+    Value base = k_.at(block_.panels, k_.mul(k_.add(k_.add(k_.mul(number, block_.depth), depth), half), nr_), block_.panelType);
+    Value most = k_.index(registers_.rows), fetches = k_.bitAnd(k_.compare(ir::Predicate::GT, block_.rows, most), k_.compare(ir::Predicate::LE, row, most));
+    return {DType::U8, {base, k_.index(stride)}, stride, k_.choose(fetches, count, k_.index(0)), every};
+  }
   PanelOfTile toTile(const Matrix& rows, Value panel, const Matrix& tile, Value scales = {}) const {
     return {rows, tile, scales, tile.base ? nullptr : block_.taker, panel};
   }
@@ -164,6 +185,7 @@ private:
   const ProductBlock& block_;
   int64_t nr_;
   RegisterBlock registers_, ofFew_;
+  bool fetchesPanels_ = false;
 };
 
 /// One body for each count of few rows, from `count` up to `most`, and one for all others.
