@@ -18,12 +18,10 @@ struct Sums {
   size_t count() const { return static_cast<size_t>(rows * block.vectors) * panels.size(); }
 };
 
-/// A vector of a row of a panel as numbers of the sums' dtype.
-Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address, Value scale) {
+/// A vector of a row of a panel as numbers of the sums' dtype: of codes as they are, without their scale.
+Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address) {
   Value stored = k.loadElements(block.panelType, address, k.lanes(block.dtype));
-  if (block.group == 0)
-    return stored;
-  return k.mul(k.toFloat(k.toInteger(stored, k.i32()), k.f32()), scale);
+  return block.group == 0 ? stored : k.toFloat(k.toInteger(stored, k.i32()), k.f32());
 }
 
 // Rows [depth, depth + count) of all that is fetched.
@@ -32,15 +30,14 @@ void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
   for (const FetchedRows& one : of.fetched)
     k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
       Value first = k.at(one.rows.base, k.mul(depth, one.rows.stride), one.dtype);
-      for (int64_t u = 0; u < count; ++u)
+      for (int64_t u = 0; u < count; u += one.every)
         for (int64_t byte = 0; byte < one.columns * static_cast<int64_t>(byteSize(one.dtype)); byte += line)
           k.prefetch(k.at(k.at(first, k.mul(one.rows.stride, u), one.dtype), k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
     });
 }
 
 // for k in [begin, end) by unroll:  b[p][v] = panel p[k][v];  sum[p][r][v] += broadcast(a[r][k]) * b[p][v]
-// scales[p][v] where panels are codes.
-Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Value begin, Value end, int64_t unroll, const Values& first) {
+Values accumulateOver(KernelBuilder& k, const Sums& of, Value begin, Value end, int64_t unroll, const Values& first) {
   constexpr int64_t line = 64, leastTurn = 16; // bytes of a row in a turn that are worth a fetch: a line has few such turns
   const RegisterBlock& block = of.block;
   int64_t lanes = k.lanes(block.dtype), panelBytes = block.width(k) * static_cast<int64_t>(byteSize(block.panelType));
@@ -55,8 +52,7 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, const Values& scales, Va
       Values b;
       for (auto [p, panelRow] : llvm::enumerate(panelRows))
         for (int64_t v = 0; v < block.vectors; ++v)
-          b.push_back(loadWeights(k, block, k.at(panelRow, k.add(k.mul(of.panels[p].panel.stride, u), v * lanes), block.panelType),
-                                  scales.empty() ? Value() : scales[b.size()]));
+          b.push_back(loadWeights(k, block, k.at(panelRow, k.add(k.mul(of.panels[p].panel.stride, u), v * lanes), block.panelType)));
       for (int64_t byte = u * panelBytes; block.ahead && byte < (u + 1) * panelBytes; ++byte)
         if (byte % line == 0)
           for (Value panelRow : panelRows)
@@ -104,29 +100,24 @@ int64_t unrolled(const KernelBuilder& k, const RegisterBlock& block, int64_t mos
 }
 
 // accumulateOver in whole steps of `unroll`, then one by one.
-Values accumulateAll(KernelBuilder& k, const Sums& of, const Values& scales, Value begin, Value end, int64_t unroll, Values sums) {
+Values accumulateAll(KernelBuilder& k, const Sums& of, Value begin, Value end, int64_t unroll, Values sums) {
   Value count = k.sub(end, begin), whole = k.sub(end, k.rem(count, unroll));
-  sums = accumulateOver(k, of, scales, begin, whole, unroll, sums);
+  sums = accumulateOver(k, of, begin, whole, unroll, sums);
   std::optional<int64_t> known = KernelBuilder::constantOf(count);
   if (unroll > 1 && !(known && *known % unroll == 0))
-    sums = accumulateOver(k, of, scales, whole, end, 1, sums);
+    sums = accumulateOver(k, of, whole, end, 1, sums);
   return sums;
 }
 
-// Codes go group by group: a group's scales stay in registers. Whole groups have a known count of steps.
-Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t unroll, Values sums) {
+// Codes go group by group: a group's products are summed up from zero, and the sum times its scale is added to those before. So a scale costs one multiply-add
+// for each sum of a group, not one multiplication for each weight, which the units that multiply and add have no room for where rows are few; and a group's
+// sums do not wait for those of the group before. Whole groups have a known count of steps.
+Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t unroll, Values totals) {
   const RegisterBlock& block = of.block;
   int64_t lanes = k.lanes(block.dtype);
-  auto one = [&](Value group, Value count, const Values& carried) {
+  Values zeros(of.count(), k.zero(k.vectorOf(k.typeOf(block.dtype), lanes)));
+  auto one = [&](Value group, Value count, const Values& before) {
     constexpr int64_t scalesAhead = 512; // bytes: sixteen groups of two vectors
-    Values scales;
-    for (const PanelOfTile& b : of.panels) {
-      Value row = k.at(b.scales, k.mul(group, block.width(k)), DType::BF16);
-      for (int64_t v = 0; v < block.vectors; ++v)
-        scales.push_back(k.loadElements(DType::BF16, k.at(row, k.index(v * lanes), DType::BF16), lanes));
-      if (block.ahead)
-        k.prefetch(k.at(row, k.index(scalesAhead), k.i8()));
-    }
     Sums here = of;
     Value from = k.mul(group, block.group);
     llvm::SmallVector<PanelOfTile> panels(of.panels);
@@ -135,14 +126,33 @@ Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t u
     for (Values& aRows : here.aRows)
       for (Value& row : aRows)
         row = k.at(row, of.aStep ? k.mul(from, of.aStep) : from, block.dtype);
+    for (FetchedRows& rows : here.fetched) {
+      rows.rows.base = k.at(rows.rows.base, k.mul(from, rows.rows.stride), rows.dtype);
+      rows.turns = k.sub(rows.turns, from);
+    }
     here.panels = panels;
-    return accumulateAll(k, here, scales, k.index(0), count, unroll, carried);
+    Values sums = accumulateAll(k, here, k.index(0), count, unroll, zeros);
+    size_t next = 0;
+    for (const PanelOfTile& b : of.panels) {
+      Value row = k.at(b.scales, k.mul(group, block.width(k)), DType::BF16);
+      if (block.ahead)
+        k.prefetch(k.at(row, k.index(scalesAhead), k.i8()));
+      Values scales;
+      for (int64_t v = 0; v < block.vectors; ++v)
+        scales.push_back(k.loadElements(DType::BF16, k.at(row, k.index(v * lanes), DType::BF16), lanes));
+      for (int64_t r = 0; r < of.rows; ++r)
+        for (Value scale : scales) {
+          sums[next] = k.fma(scale, sums[next], before[next]);
+          ++next;
+        }
+    }
+    return sums;
   };
   Value whole = k.div(depth, block.group), rest = k.rem(depth, block.group);
-  sums = k.loop(k.index(0), whole, k.index(1), sums, [&](Value group, const Values& carried) { return one(group, k.index(block.group), carried); });
+  totals = k.loop(k.index(0), whole, k.index(1), totals, [&](Value group, const Values& carried) { return one(group, k.index(block.group), carried); });
   if (KernelBuilder::constantOf(rest) == 0)
-    return sums;
-  return k.when(k.compare(ir::Predicate::GT, rest, k.index(0)), [&] { return one(whole, rest, sums); }, [&] { return sums; });
+    return totals;
+  return k.when(k.compare(ir::Predicate::GT, rest, k.index(0)), [&] { return one(whole, rest, totals); }, [&] { return totals; });
 }
 
 // The block for exactly `rows` rows, from row `first` of the tiles on.
@@ -189,7 +199,7 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
     return loaded;
   };
   Values sums = !accumulate ? zeros : !fresh ? before() : k.when(fresh, [&] { return zeros; }, before);
-  sums = block.group ? accumulateGroups(k, of, depth, unroll, sums) : accumulateAll(k, of, {}, k.index(0), depth, unroll, sums);
+  sums = block.group ? accumulateGroups(k, of, depth, unroll, sums) : accumulateAll(k, of, k.index(0), depth, unroll, sums);
   auto give = [&](bool toTaker) {
     size_t next = 0;
     forEachVector([&](const PanelOfTile& b, int64_t row, int64_t column) {

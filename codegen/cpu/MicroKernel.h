@@ -31,7 +31,8 @@ struct FetchedRows {
   DType dtype = DType::F32;
   Matrix rows = {};
   int64_t columns = 0;
-  Value turns = {}; // as many rows, if the depth has as many turns
+  Value turns = {};  // as many rows, if the depth has as many turns
+  int64_t every = 1; // of so many rows, at most four, only the first is fetched: they share a line
 };
 
 /// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.
