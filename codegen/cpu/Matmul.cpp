@@ -70,6 +70,7 @@ struct Item {
   Value rows, begin, end; // end: of the panels
   const SumsTaker* taker = nullptr;
   std::vector<FetchedRows> read = {}; // behind the product, from its first row on
+  const SumsOfColumns* sums = nullptr;
 };
 
 void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
@@ -95,6 +96,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     block.panelType = panelType;
     block.taker = item.taker;
     block.read = item.read;
+    block.sums = item.sums;
     return multiplyTransposed(k, schedule, block, finished);
   }
   Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};
@@ -164,6 +166,9 @@ struct ItemsOfProduct {
 
 void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const ItemsOfProduct& items, const Epilogue& epilogue,
                   SumsBeside& beside, TotalsBeside& totals, std::optional<unsigned> packed) {
+  std::optional<SumOfRows> own;
+  if (plan.transposed && plan.batch.empty() && copiesColumns(plan.dtype, plan.rows))
+    own = beside.take(plan.a);
   beside.stage(items.count(), items.batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(items.groups)), block = k.div(number, k.size(items.groups));
     Item item;
@@ -182,6 +187,11 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
       item.taker = &light;
     else
       item.read = epilogue.reads(first);
+    SumsOfColumns sums{k.compare(ir::Predicate::EQ, group, k.index(0)), [&](Value column, Value whole, Value mask) {
+                         storeSums(k, own->dtype, whole, k.at(k.output(own->result), k.add(item.first, column), own->dtype), mask);
+                       }};
+    if (own)
+      item.sums = &sums;
     multiplyItem(k, plan, schedule, item, packed, [&](Value panel, Value inItem, Value rows, const Matrix& tile) {
       epilogue.storePanel(first.below(k, inItem), rows, panel, schedule.nr, tile, bases);
     });

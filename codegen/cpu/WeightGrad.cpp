@@ -29,6 +29,7 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
   Size blocks = Size::ceilDiv(plan->columns, schedule->rowBlock), panels = Size::ceilDiv(plan->depth, schedule->nr);
   Size groups = Size::ceilDiv(panels, schedule->panels);
   Size items = Size(plan->experts) * blocks * groups;
+  std::optional<SumOfRows> own = copiesColumns(plan->dtype, plan->columns) ? beside->take(plan->dy) : std::nullopt;
   totals.addWorkspaces(items);
   beside->stage(items, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
@@ -43,6 +44,12 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
                             begin,       k.min(k.add(begin, schedule->panels), k.size(panels))};
     product.b = {k.at(k.input(plan->rows), k.mul(start, depth), plan->dtype), depth};
     product.columns = depth;
+    SumsOfColumns sums{k.compare(ir::Predicate::EQ, group, k.index(0)), [&](Value column, Value whole, Value mask) {
+                         Value place = k.add(k.mul(expert, columns), k.add(first, column));
+                         storeSums(k, own->dtype, whole, k.at(k.output(own->result), place, own->dtype), mask);
+                       }};
+    if (own)
+      product.sums = &sums;
     Values bases = totals.startItem(plan->dtype);
     Piece piece{expert, first, {}, {}, 1, {}};
     LightEpilogue light(*epilogue, piece, schedule->nr, bases);
