@@ -1,7 +1,7 @@
 // moe.kernel of kind `weight_grad`: per expert, the transpose of its rows of dy (R, N) times its rows (R, K), into (E, N, K).
 //   for each (expert, block of N, run of panels of K):  sums over the expert's rows, in their order; zeros without rows; epilogue
 //   [ of a weight_update the epilogue is the weight's update, and sums over all elements of what is made of the gradient ]
-//   [ for each (expert, block of columns): the sum of the expert's rows of an argument, as items of the same stage ]
+//   [ for each (expert, block of columns): the sum of the expert's rows of an argument; of dy in the copies of its first run, else as items of the same stage ]
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
