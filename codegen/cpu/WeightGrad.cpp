@@ -29,7 +29,8 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
   Size blocks = Size::ceilDiv(plan->columns, schedule->rowBlock), panels = Size::ceilDiv(plan->depth, schedule->nr);
   Size groups = Size::ceilDiv(panels, schedule->panels);
   Size items = Size(plan->experts) * blocks * groups;
-  std::optional<SumOfRows> own = copiesColumns(plan->dtype, plan->columns) ? beside->take(plan->dy) : std::nullopt;
+  bool areOfExperts = llvm::all_of(beside->sums(), [&](const SumOfRows& sum) { return sum.routing == ir::GroupedWeightGradOp(plan->op).getRouting(); });
+  std::optional<SumOfRows> own = areOfExperts && copiesColumns(plan->dtype, plan->columns) ? beside->take(plan->dy) : std::nullopt;
   totals.addWorkspaces(items);
   beside->stage(items, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
