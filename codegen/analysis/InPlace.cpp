@@ -7,24 +7,39 @@ namespace moec::codegen {
 namespace {
 
 llvm::SmallVector<InPlace> ofRows(ir::KernelOp kernel) {
-  if (kernel.getNumResults() != 1)
-    return {};
+  mlir::Block& body = kernel.getBody().front();
   ir::CrossEntropyGradOp gradient;
-  for (mlir::Operation& op : kernel.getBody().front().without_terminator()) {
-    auto own = mlir::dyn_cast<ir::CrossEntropyGradOp>(op);
-    if ((own && gradient) || !(own || ir::isElementwise(&op) || mlir::isa<ir::ConstantOp>(op)))
+  for (mlir::Operation& op : body.without_terminator()) {
+    if (auto own = mlir::dyn_cast<ir::CrossEntropyGradOp>(op)) {
+      if (gradient)
+        return {};
+      gradient = own;
+    } else if (mlir::isa<ir::CrossEntropyOp, ir::IsTopOp>(op)) { // one number of the whole row, in front of the gradient
+      if (gradient)
+        return {};
+    } else if (!(ir::isElementwise(&op) || mlir::isa<ir::ConstantOp>(op))) {
       return {};
-    gradient = own ? own : gradient;
+    }
   }
   if (!gradient)
     return {};
+  auto readsScores = [&](mlir::Operation* user) { return mlir::isa<ir::CrossEntropyOp, ir::IsTopOp, ir::CrossEntropyGradOp>(user); };
   mlir::Value scores = gradient.getScores();
-  if (auto cast = scores.getDefiningOp<ir::CastOp>(); cast && cast->hasOneUse())
+  if (!llvm::all_of(scores.getUsers(), readsScores))
+    return {};
+  if (auto cast = scores.getDefiningOp<ir::CastOp>(); cast && cast.getX().hasOneUse())
     scores = cast.getX();
   auto argument = mlir::dyn_cast<mlir::BlockArgument>(scores);
-  if (!argument || !argument.hasOneUse() || argument.getType() != kernel.getResultTypes().front())
+  if (!argument)
     return {};
-  return {InPlace{0, argument.getArgNumber()}};
+  // Of what is as large as the scores there is one result: what else is given is one number of each row.
+  llvm::SmallVector<unsigned> large;
+  for (mlir::OpResult output : kernel->getResults())
+    if (ir::sizesOf(output).size() == ir::sizesOf(argument).size())
+      large.push_back(output.getResultNumber());
+  if (large.size() != 1 || kernel->getResult(large.front()).getType() != argument.getType())
+    return {};
+  return {InPlace{large.front(), argument.getArgNumber()}};
 }
 
 /// Read by elementwise ops alone, element by element of their results.

@@ -1,8 +1,8 @@
 // moe.kernel of kind `matmul`: items are (batch, block of rows, run of panels), each panel's sums go through the epilogue at once.
 // a may lie as (.., K, M), b as (.., K, N). Where both do, as in the gradient of a weight, an item copies what it needs of them; else a b that is not
 // packed becomes panels in a stage before, or, of so few rows that they are one block, where it is multiplied, unless it is small and lies as panels do. Sums
-// of rows of an argument, as the gradient of a bias, are items of the product's stage. Of a weight_update the epilogue is the weight's update, and sums over
-// all elements of what is made of the gradient. The gradient of a small weight is made in runs of the rows that it sums up.
+// of rows of an argument, as the gradient of a bias, are made of the copies, or else are items of the product's stage. Of a weight_update the epilogue is the
+// weight's update, and sums over all elements of what is made of the gradient. The gradient of a small weight is made in runs of the rows that it sums up.
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
@@ -70,6 +70,7 @@ struct Item {
   Value rows, begin, end; // end: of the panels
   const SumsTaker* taker = nullptr;
   std::vector<FetchedRows> read = {}; // behind the product, from its first row on
+  const SumsOfColumns* sums = nullptr;
 };
 
 void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const Item& item, std::optional<unsigned> packed,
@@ -95,6 +96,7 @@ void multiplyItem(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
     block.panelType = panelType;
     block.taker = item.taker;
     block.read = item.read;
+    block.sums = item.sums;
     return multiplyTransposed(k, schedule, block, finished);
   }
   Matrix a{k.at(k.input(plan.a), k.add(aMatrix, k.mul(item.first, depth)), plan.dtype), depth};
@@ -176,6 +178,10 @@ struct ItemsOfProduct {
 
 void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedule& schedule, const ItemsOfProduct& items, const Epilogue& epilogue,
                   SumsBeside& beside, TotalsBeside& totals, std::optional<unsigned> packed) {
+  std::optional<SumOfRows> own;
+  if (plan.transposed && plan.batch.empty() && copiesColumns(plan.dtype, plan.rows) &&
+      llvm::all_of(beside.sums(), [](const SumOfRows& sum) { return !sum.routing; }))
+    own = beside.take(plan.a);
   beside.stage(items.count(), items.batches * plan.rows * plan.b.columns * plan.b.depth * Size(2), [&](Value number) {
     Value group = k.rem(number, k.size(items.groups)), block = k.div(number, k.size(items.groups));
     Item item;
@@ -194,6 +200,11 @@ void productStage(KernelBuilder& k, const MatmulPlan& plan, const ProductSchedul
       item.taker = &light;
     else
       item.read = epilogue.reads(first);
+    SumsOfColumns sums{k.compare(ir::Predicate::EQ, group, k.index(0)), [&](Value column, Value whole, Value mask) {
+                         storeSums(k, own->dtype, whole, k.at(k.output(own->result), k.add(item.first, column), own->dtype), mask);
+                       }};
+    if (own)
+      item.sums = &sums;
     multiplyItem(k, plan, schedule, item, packed, [&](Value panel, Value inItem, Value rows, const Matrix& tile) {
       epilogue.storePanel(first.below(k, inItem), rows, panel, schedule.nr, tile, bases);
     });

@@ -309,6 +309,40 @@ void copyBlock(KernelBuilder& k, DType dtype, const Matrix& from, Value rows, Va
   });
 }
 
+bool copiesColumns(DType dtype, const Size& columns) {
+  std::optional<int64_t> known = columns.constant();
+  return dtype != sumType(dtype) || !known || *known * static_cast<int64_t>(byteSize(dtype)) > kNarrowBytes;
+}
+
+namespace {
+
+/// Adds the columns of `count` rows to `sums`, which begin with the first slice. The rows are whole vectors, zeros behind.
+void addColumns(KernelBuilder& k, DType dtype, const Matrix& rows, Value columns, Value count, Value fresh, Value sums) {
+  constexpr int64_t sideBySide = 4;
+  int64_t lanes = k.lanes(dtype);
+  mlir::Type element = k.typeOf(dtype), wide = k.vectorOf(k.f64(), lanes);
+  auto add = [&](Value column, int64_t vectors) {
+    auto sumsAt = [&](int64_t v) { return k.at(sums, k.add(column, v * lanes), DType::F64); };
+    Values before;
+    for (int64_t v = 0; v < vectors; ++v)
+      before.push_back(k.choose(fresh, k.zero(wide), k.load(wide, sumsAt(v))));
+    Values all = k.loop(k.index(0), count, k.index(1), before, [&](Value row, const Values& carried) {
+      Value start = k.at(rows.base, k.add(k.mul(row, rows.stride), column), element);
+      Values next;
+      for (auto [v, sum] : llvm::enumerate(carried))
+        next.push_back(k.add(sum, k.toFloat(k.load(k.vectorOf(element, lanes), k.at(start, k.index(static_cast<int64_t>(v) * lanes), element)), k.f64())));
+      return next;
+    });
+    for (auto [v, sum] : llvm::enumerate(all))
+      k.store(sum, sumsAt(static_cast<int64_t>(v)));
+  };
+  Value whole = k.mul(k.div(columns, sideBySide * lanes), sideBySide * lanes);
+  k.loop(k.index(0), whole, k.index(sideBySide * lanes), [&](Value column) { add(column, sideBySide); });
+  k.loop(whole, columns, k.index(lanes), [&](Value column) { add(column, 1); });
+}
+
+} // namespace
+
 void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const TransposedBlock& block, FinishedRows finished) {
   DType computed = sumType(block.dtype);
   int64_t lanes = k.lanes(computed), nr = schedule.nr, line = 64 / static_cast<int64_t>(byteSize(computed));
@@ -321,6 +355,7 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   int64_t tileElements = schedule.rowBlock * nr, aStride = spread(schedule.rowBlock), bStride = spread(schedule.panels * nr);
   Value tiles = k.scratch(bytesOf(computed, schedule.panels * tileElements));
   Value aCopy = copiesA ? k.scratch(bytesOf(computed, schedule.slice * aStride)) : Value();
+  Value columnSums = block.sums ? k.scratch(bytesOf(DType::F64, schedule.rowBlock + lanes)) : Value();
   Value bCopy = copiesB ? k.scratch(bytesOf(computed, schedule.slice * bStride)) : Value();
   auto tileOf = [&](Value panel) { return Matrix{k.at(tiles, k.mul(k.sub(panel, block.begin), tileElements), element), k.index(nr)}; };
   // Slices are about equal: beside the products of the last one is fetched what stands behind them.
@@ -335,6 +370,15 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
     Matrix a = copiesA ? Matrix{aCopy, k.index(aStride)} : sliceOf(block.a);
     if (copiesA)
       copyBlock(k, block.dtype, sliceOf(block.a), count, block.rows, lanes, a, kRowsAhead);
+    if (block.sums)
+      k.when(block.sums->wanted, [&] {
+        addColumns(k, computed, a, block.rows, count, fresh, columnSums);
+        k.when(isLast, [&] {
+          k.vectorLoop(block.rows, lanes, [&](Value column, Value mask) {
+            block.sums->use(column, k.load(k.vectorOf(k.f64(), lanes), k.at(columnSums, column, DType::F64)), mask);
+          });
+        });
+      });
     if (copiesB) {
       Value first = k.mul(block.begin, nr), there = k.min(k.mul(k.sub(block.end, block.begin), nr), k.sub(block.columns, first));
       copyBlock(k, block.dtype, {k.at(block.b.base, k.add(k.mul(from, block.b.stride), first), block.dtype), block.b.stride}, count, there, nr,

@@ -45,6 +45,12 @@ bool areFew(const Size& rows, const Size& depth);
 /// The rows `rowAt(0 .. rows)` of a dtype copied into scratch for `most` rows, as its sums' dtype, apart by a stride that spreads them over L1.
 Matrix copyRows(KernelBuilder& k, DType dtype, Value rows, int64_t most, const Size& depth, llvm::function_ref<Value(Value row)> rowAt);
 
+/// Sums over a block's columns of a, row after row and in f64, of the slices that are copied for the product: nobody reads them for it.
+struct SumsOfColumns {
+  Value wanted;                                                  // i1: of one of the items that copy the columns
+  std::function<void(Value column, Value sums, Value mask)> use; // a vector of them, from the block's first column on
+};
+
 /// A block of columns of a, which lies as (depth, columns), and the panels that it meets: those of a plain b, which lies as (depth, N), or packed ones.
 struct TransposedBlock {
   DType dtype = DType::F32; // of a and a plain b
@@ -56,9 +62,13 @@ struct TransposedBlock {
   Value columns = {}; // N of a plain b
   Value panels = {};  // first panel of the matrix
   DType panelType = dtype;
-  const SumsTaker* taker = nullptr;   // in the place of `finished`
-  std::vector<FetchedRows> read = {}; // as a ProductBlock's
+  const SumsTaker* taker = nullptr;    // in the place of `finished`
+  std::vector<FetchedRows> read = {};  // as a ProductBlock's
+  const SumsOfColumns* sums = nullptr; // where copiesColumns()
 };
+
+/// Whether multiplyTransposed copies slices of an a of a dtype with so many columns.
+bool copiesColumns(DType dtype, const Size& columns);
 
 /// multiplyPanels for such a block. Slices of a and b are copied next to each other, for rows of a wide matrix lie a page apart; those of a narrow one
 /// (kNarrowBytes) stay where they are. Products of one slice fetch the next one. The sums over all of the panels stay in scratch in the meantime.

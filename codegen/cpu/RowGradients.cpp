@@ -18,15 +18,33 @@ constexpr int64_t kFewChoices = 8; // of a select_grad, which stay in registers 
 
 //===--- losses: one number per row ---===//
 
-/// Two passes: the maximum, then the sum of exponentials.
+/// Two passes: the maximum, then the sum of exponentials, which stay for the gradient of a cross entropy of the same rows.
 RowProgram::LogSum RowProgram::logSumOf(mlir::Value x) {
   mlir::Type type = k_.typeOf(dtypeOf(x));
   // A NaN replaces what there is, and nothing is greater than it.
   auto larger = [&](Value a, Value b) { return k_.choose(k_.bitOr(k_.isNan(b), k_.compare(Predicate::GT, b, a)), b, a); };
   Value highest = foldStored(x, k_.real(type, -kInfinity), larger, [](Value v, const At&) { return v; });
   highest_[x] = highest;
-  Value sum = sumStored({x}, 1, [&](At& at) { return Values{exp(k_, k_.sub(elementAt(x, at), wide(highest, at)))}; })[0];
+  ir::CrossEntropyGradOp gradient = gradientOf(x);
+  Value powers = gradient ? bufferFor(gradient, x) : Value();
+  Value sum = sumStored({x}, 1, [&](At& at) {
+    fetchNext(x, at);
+    Value power = expOfNegative(k_, k_.sub(elementAt(x, at), wide(highest, at)));
+    if (powers)
+      k_.store(power, k_.at(powers, at.position, type));
+    return Values{power};
+  })[0];
+  if (gradient)
+    divisors_[gradient.getResult()] = sum;
   return {highest, log(k_, sum), k_.compare(Predicate::LT, k_.abs(highest), k_.real(type, kInfinity))};
+}
+
+/// The gradient of a cross entropy of the rows, whose exponentials are not there yet; null without one.
+ir::CrossEntropyGradOp RowProgram::gradientOf(mlir::Value x) const {
+  for (mlir::Operation* op : ops_)
+    if (auto gradient = mlir::dyn_cast<ir::CrossEntropyGradOp>(op); gradient && gradient.getScores() == x && !divisors_.contains(gradient.getResult()))
+      return gradient;
+  return {};
 }
 
 void RowProgram::runLogSumExp(ir::LogSumExpOp op) {
@@ -93,26 +111,27 @@ void RowProgram::runIsTop(ir::IsTopOp op) {
 
 //===--- gradients ---===//
 
+/// In the place of the label's exponential stands what is left of it: e - (1 - s) times their sum.
 void RowProgram::runCrossEntropyGrad(ir::CrossEntropyGradOp op) {
-  mlir::Value x = op.getScores();
+  mlir::Value x = op.getScores(), result = op.getResult();
+  mlir::Type type = k_.typeOf(dtypeOf(x));
   scalarOf(op.getDy());
-  labels_[op.getResult()] = labelOf(op.getLabels(), static_cast<int64_t>(op.getIgnore()), widthOf(x));
-  runSoftmax(op, x);
+  Label label = labels_[result] = labelOf(op.getLabels(), static_cast<int64_t>(op.getIgnore()), widthOf(x));
+  if (!divisors_.contains(result))
+    runSoftmax(op, x);
+  Value place = k_.at(buffers_.lookup(op), label.index, type), share = k_.real(type, 1 - op.getSmoothing().convertToDouble());
+  k_.store(k_.sub(k_.load(type, place), k_.mul(share, divisors_.lookup(result))), place);
 }
 
 Value RowProgram::crossEntropyGradAt(ir::CrossEntropyGradOp op, At& at) {
   mlir::Value result = op.getResult();
   mlir::Type type = k_.typeOf(dtypeOf(result)), lanes = k_.vectorOf(type, at.lanes);
   double smoothing = op.getSmoothing().convertToDouble();
-  Label label = labels_.lookup(result);
   Value place = k_.at(buffers_.lookup(op), at.position, type);
   Value p = k_.div(at.mask ? k_.loadMasked(lanes, place, at.mask) : k_.load(lanes, place), wide(divisors_.lookup(result), at));
   if (smoothing != 0)
     p = k_.sub(p, wide(k_.div(k_.real(type, smoothing), countOf(op.getScores())), at));
-  mlir::Type number = type.isF64() ? k_.i64() : k_.i32();
-  Value isLabel = k_.compare(Predicate::EQ, positionsAt(at, number), wide(k_.toInteger(label.index, number), at));
-  p = k_.choose(isLabel, k_.sub(p, k_.real(lanes, 1 - smoothing)), p);
-  return k_.choose(label.isOne, k_.mul(wide(scalarOf(op.getDy()), at), p), k_.zero(lanes));
+  return k_.choose(labels_.lookup(result).isOne, k_.mul(wide(scalarOf(op.getDy()), at), p), k_.zero(lanes));
 }
 
 /// The places in the row of a vector's lanes.

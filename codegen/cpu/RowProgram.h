@@ -82,6 +82,8 @@ private:
 
   // RowReductions.cpp: the ops that see a whole row.
   Value countOf(mlir::Value x);
+  Value bufferFor(mlir::Operation* op, mlir::Value x);
+  void fetchNext(mlir::Value x, const At& at);
   void runSoftmax(mlir::Operation* op, mlir::Value x);
   void runNorm(ir::LayerNormOp op);
   void runRmsNorm(ir::RmsNormOp op);
@@ -106,6 +108,7 @@ private:
     Value highest, logarithm, isFinite;
   }; // log_sum_exp: highest + logarithm where finite, else highest
   LogSum logSumOf(mlir::Value x);
+  ir::CrossEntropyGradOp gradientOf(mlir::Value x) const;
   Label labelOf(mlir::Value labels, int64_t ignore, const Size& classes);
   Value positionsAt(const At& at, mlir::Type number);
   Value normGradAt(mlir::Value dy, mlir::Value x, mlir::Value weight, mlir::Value result, At& at);

@@ -1,5 +1,6 @@
 // RowProgram: the ops that see a whole row.
 #include "codegen/cpu/Elementwise.h"
+#include "codegen/cpu/ProductSchedule.h"
 #include "codegen/cpu/RowProgram.h"
 #include "codegen/cpu/VectorMath.h"
 
@@ -9,6 +10,7 @@ using ir::Predicate;
 
 namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int64_t kLongRow = 4096; // bytes; shorter ones the machine foresees
 
 } // namespace
 
@@ -21,14 +23,29 @@ Value RowProgram::countOf(mlir::Value x) {
   return k_.toFloat(k_.size(width), type);
 }
 
+/// For a row's exponentials, in whole vectors: the last one is written without a mask.
+Value RowProgram::bufferFor(mlir::Operation* op, mlir::Value x) {
+  Value& buffer = buffers_[op];
+  if (!buffer)
+    buffer = k_.scratch(alignUp(widthOf(x), lanes_) * Size(k_.typeOf(dtypeOf(x)).getIntOrFloatBitWidth() / 8));
+  return buffer;
+}
+
+/// Long rows of an argument: the next one is on its way while this one's exponentials are taken, which wait for nothing.
+void RowProgram::fetchNext(mlir::Value x, const At& at) {
+  std::optional<int64_t> width = widthOf(x).constant();
+  int64_t bytes = width.value_or(0) * static_cast<int64_t>(byteSize(dtypeOf(x)));
+  if (isComputed(x) || !memory_.contains(x) || bytes < kLongRow || 3 * bytes > kL2Bytes || at.mask) // it, its exponentials and the next one
+    return;
+  k_.prefetch(k_.at(memory_.lookup(x).address, k_.add(at.position, *width), dtypeOf(x)));
+}
+
 /// Leaves exp(x - max) in a buffer and their sum in divisors_, for an op with a softmax of x in it; elementAt divides.
 void RowProgram::runSoftmax(mlir::Operation* op, mlir::Value x) {
   mlir::Value result = op->getResult(0);
   mlir::Type type = k_.typeOf(dtypeOf(x));
   Size width = widthOf(x);
-  Value& buffer = buffers_[op];
-  if (!buffer) // whole vectors: the tail is written without a mask
-    buffer = k_.scratch(alignUp(width, lanes_) * Size(type.getIntOrFloatBitWidth() / 8));
+  Value buffer = bufferFor(op, x);
   // A NaN needs no care: its exponential makes the sum, and so the row, NaN.
   auto larger = [&](Value a, Value b) { return k_.choose(k_.compare(Predicate::GT, b, a), b, a); };
   bool keepsX = memory_.contains(x) || uses_.lookup(x) > 1 || llvm::is_contained(pending_, x);
@@ -48,7 +65,8 @@ void RowProgram::runSoftmax(mlir::Operation* op, mlir::Value x) {
       [&](At& at) {
         Value place = k_.at(buffer, at.position, type);
         Value v = keepsX ? elementAt(x, at) : k_.load(k_.vectorOf(type, at.lanes), place);
-        Value e = exp(k_, k_.sub(v, wide(highest, at)));
+        fetchNext(x, at);
+        Value e = expOfNegative(k_, k_.sub(v, wide(highest, at)));
         k_.store(e, place);
         return e;
       });

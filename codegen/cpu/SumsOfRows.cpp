@@ -71,6 +71,15 @@ mlir::FailureOr<SumsBeside> SumsBeside::of(KernelBuilder& k) {
   return beside;
 }
 
+std::optional<SumOfRows> SumsBeside::take(unsigned argument) {
+  auto own = llvm::find_if(sums_.sums, [&](const SumOfRows& sum) { return numberOf(sum.rows) == argument; });
+  if (own == sums_.sums.end())
+    return std::nullopt;
+  SumOfRows taken = *own;
+  sums_.sums.erase(own);
+  return taken;
+}
+
 StagePart SumsBeside::partOf(const SumOfRows& sum) {
   Size blocks = columnBlocks(k_, sum.dtype, sum.columns);
   return {Size(sum.groups) * blocks, [this, &sum, blocks](Value item) {

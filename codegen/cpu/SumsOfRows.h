@@ -30,8 +30,8 @@ void sumColumns(KernelBuilder& k, const RowsInMemory& rows, Value block, llvm::f
 /// Rounds sums to the dtype and stores them.
 void storeSums(KernelBuilder& k, DType dtype, Value sums, Value address, Value mask);
 
-/// The sums that a kernel of a product gives beside it. They read the product's arguments, and are items of its stage; beside a product in runs,
-/// SumsOverRows makes them.
+/// The sums that a kernel of a product gives beside it. They read the product's arguments, and are items of its stage, but for what take() gave; beside a
+/// product in runs, SumsOverRows makes them.
 class SumsBeside {
 public:
   static mlir::FailureOr<SumsBeside> of(KernelBuilder& k);
@@ -40,6 +40,8 @@ public:
   llvm::ArrayRef<unsigned> others() const { return sums_.others; }
   const std::vector<SumOfRows>& sums() const { return sums_.sums; }
   Size operations() const { return sums_.operations(); }
+  /// The sum over the rows of an argument, if there is one: the product makes it where it copies these rows, and the stage has no items for it.
+  std::optional<SumOfRows> take(unsigned argument);
   /// The product's stage.
   void stage(const Size& items, const Size& operations, KernelBuilder::Body product);
 

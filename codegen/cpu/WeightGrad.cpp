@@ -1,7 +1,7 @@
 // moe.kernel of kind `weight_grad`: per expert, the transpose of its rows of dy (R, N) times its rows (R, K), into (E, N, K).
 //   for each (expert, block of N, run of panels of K):  sums over the expert's rows, in their order; zeros without rows; epilogue
 //   [ of a weight_update the epilogue is the weight's update, and sums over all elements of what is made of the gradient ]
-//   [ for each (expert, block of columns): the sum of the expert's rows of an argument, as items of the same stage ]
+//   [ for each (expert, block of columns): the sum of the expert's rows of an argument; of dy in the copies of its first run, else as items of the same stage ]
 #include "codegen/analysis/ProductPlans.h"
 #include "codegen/cpu/Epilogue.h"
 #include "codegen/cpu/Kernels.h"
@@ -29,6 +29,8 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
   Size blocks = Size::ceilDiv(plan->columns, schedule->rowBlock), panels = Size::ceilDiv(plan->depth, schedule->nr);
   Size groups = Size::ceilDiv(panels, schedule->panels);
   Size items = Size(plan->experts) * blocks * groups;
+  bool areOfExperts = llvm::all_of(beside->sums(), [&](const SumOfRows& sum) { return sum.routing == ir::GroupedWeightGradOp(plan->op).getRouting(); });
+  std::optional<SumOfRows> own = areOfExperts && copiesColumns(plan->dtype, plan->columns) ? beside->take(plan->dy) : std::nullopt;
   totals.addWorkspaces(items);
   beside->stage(items, plan->count * plan->columns * plan->depth * Size(2), [&](Value item) {
     Value group = k.rem(item, k.size(groups)), block = k.div(item, k.size(groups));
@@ -43,6 +45,12 @@ mlir::LogicalResult buildWeightGrad(KernelBuilder& k, ir::KernelOp kernel) {
                             begin,       k.min(k.add(begin, schedule->panels), k.size(panels))};
     product.b = {k.at(k.input(plan->rows), k.mul(start, depth), plan->dtype), depth};
     product.columns = depth;
+    SumsOfColumns sums{k.compare(ir::Predicate::EQ, group, k.index(0)), [&](Value column, Value whole, Value mask) {
+                         Value place = k.add(k.mul(expert, columns), k.add(first, column));
+                         storeSums(k, own->dtype, whole, k.at(k.output(own->result), place, own->dtype), mask);
+                       }};
+    if (own)
+      product.sums = &sums;
     Values bases = totals.startItem(plan->dtype);
     Piece piece{expert, first, {}, {}, 1, {}};
     LightEpilogue light(*epilogue, piece, schedule->nr, bases);

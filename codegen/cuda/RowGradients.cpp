@@ -1,9 +1,13 @@
 // RowText: gradients of what sees a whole row, and losses of scores against labels. The formulas are those of docs/SPEC.md.
+#include "codegen/analysis/InPlace.h"
 #include "codegen/cuda/RowText.h"
 
 namespace moec::codegen::cuda {
 
 namespace {
+
+/// Whether the row may be written over, by threads that have not read all of it: then a block does one row.
+bool writesOverScores(ir::KernelOp kernel) { return !inPlaceOf(kernel).empty(); }
 
 DType computedIn(DType type) { return type == DType::F64 ? DType::F64 : DType::F32; }
 
@@ -98,6 +102,8 @@ void RowText::printCrossEntropy(ir::CrossEntropyOp op) {
     loss = fmt::format("{} * ({}) + {} * ({} - {} / {})", literal(computed, 1 - smoothing), loss, literal(computed, smoothing), total, scores, countOf(x));
   }
   std::string result = define(type, "loss", fmt::format("{} ? {} : {}", ignored, literal(computed, 0), rounded(type, loss)));
+  if (writesOverScores(k_.kernel()))
+    out_.line("__syncthreads(); // all threads have read the label's score");
   bind(op.getResult(), [result](const Coordinates&) { return result; });
 }
 
@@ -112,6 +118,8 @@ void RowText::printIsTop(ir::IsTopOp op) {
     return fmt::format("{0} > {1} || ({0} == {1} && column < {2}) ? {3} : {4}", element, own, index, literal(computed, 1), literal(computed, 0));
   });
   std::string result = define(DType::Bool, "isTop", fmt::format("!{} && {} == {} && {} == 0", ignored, own, own, beaten));
+  if (writesOverScores(k_.kernel()))
+    out_.line("__syncthreads(); // all threads have read the label's score");
   bind(op.getResult(), [result](const Coordinates&) { return result; });
 }
 

@@ -36,12 +36,25 @@ void addWidening(Cluster& cluster, OpOperand& scores) {
   cluster.add(cast);
 }
 
+/// The gradient of a loss's scores, which mostly needs nothing of the loss but how many labels there are: a row is read once for both, and its exponentials are
+/// taken once. Null without one, or where its dy is made of the losses.
+CrossEntropyGradOp addGradient(Cluster& cluster, CrossEntropyOp loss) {
+  for (Operation* user : loss.getScores().getUsers())
+    if (auto gradient = dyn_cast<CrossEntropyGradOp>(user);
+        gradient && isFree(gradient) && gradient.getScores() == loss.getScores() && gradient.getLabels() == loss.getLabels() && cluster.addIfConvex(gradient))
+      return gradient;
+  return {};
+}
+
 LogicalResult fuse(Operation* root) {
   Cluster cluster(root);
-  if (auto loss = dyn_cast<CrossEntropyOp>(root))
+  CrossEntropyGradOp beside;
+  if (auto loss = dyn_cast<CrossEntropyOp>(root)) {
     for (Operation* user : loss.getScores().getUsers()) // the row is there: whether its label is the highest costs little more
       if (auto top = dyn_cast<IsTopOp>(user); top && isFree(top) && top.getScores() == loss.getScores() && top.getLabels() == loss.getLabels())
         cluster.add(top);
+    beside = addGradient(cluster, loss);
+  }
   if (isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
     addWidening(cluster, root->getOpOperand(0));
   if (auto gradient = dyn_cast<CrossEntropyGradOp>(root))
@@ -51,6 +64,8 @@ LogicalResult fuse(Operation* root) {
   std::string reason = root->getNumResults() > 1 ? "its results are used apart" : "each row is one number";
   if (root->getNumResults() == 1 && !isa<LogSumExpOp, CrossEntropyOp, IsTopOp>(root))
     cluster.growForward(root->getResult(0), reason);
+  if (beside)
+    cluster.growForward(beside.getResult(), reason);
   return cluster.outline("rows", reason);
 }
 

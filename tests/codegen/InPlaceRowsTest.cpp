@@ -61,12 +61,57 @@ TEST(InPlaceRows, aCrossEntropysGradientLiesOverItsScores) {
       }
 }
 
+/// Beside the losses and what label is the highest, numbers of a row that are there before it is written over.
+TEST(InPlaceRows, aGradientBesideItsLossLiesOverTheScores) {
+  for (const char* dtype : {"f32", "f64"})
+    for (int64_t classes : {5, 1001, 3000})
+      for (const std::string& target : testTargets()) {
+        SCOPED_TRACE(fmt::format("{} {} {}", dtype, classes, target));
+        std::string scores = fmt::format("tensor<37x{}x{}>", classes, dtype), each = fmt::format("tensor<37x{}>", dtype);
+        ParsedKernel kernel =
+            parseKernel("rows", fmt::format("%l: tensor<37xi64>, %x: {}, %d: {}", scores, each), fmt::format("{}, tensor<37xi1>, {}", each, scores),
+                        fmt::format(R"(
+    %e = moe.cross_entropy %x, %l smoothing 1.0e-1 ignore -100 : {0}, tensor<37xi64>
+    %t = moe.is_top %x, %l ignore -100 : {0}, tensor<37xi64>
+    %g = moe.cross_entropy_grad %d, %x, %l smoothing 1.0e-1 ignore -100 : {1}, {0}, tensor<37xi64>
+    moe.yield %e, %t, %g : {1}, tensor<37xi1>, {0})",
+                                    scores, each));
+        auto places = codegen::inPlaceOf(kernel.op);
+        ASSERT_EQ(places.size(), 1u);
+        EXPECT_EQ(places.front().input, 1u);
+        EXPECT_EQ(places.front().output, 2u);
+        CheckOptions options;
+        options.target = target;
+        options.inputs = {labelsBelow(37, classes)};
+        std::vector<Tensor> inputs = inputsFor(kernel.op, options);
+        LoadedKernel loaded(kernel.op, target);
+        std::vector<Tensor> apart = loaded.run(inputs, {});
+        for (int threads : {1, 3}) {
+          std::vector<Tensor> own;
+          for (const Tensor& input : inputs)
+            own.push_back(input.clone());
+          LoadedKernel::Call call;
+          call.threads = threads;
+          std::vector<Tensor> outputs{apart[0].clone(), apart[1].clone(), own[1]};
+          std::memset(outputs[0].data(), 0xff, outputs[0].bytes());
+          loaded.run(own, outputs, call);
+          for (size_t i = 0; i < outputs.size(); ++i)
+            EXPECT_EQ(std::memcmp(outputs[i].data(), apart[i].data(), apart[i].bytes()), 0) << threads << " threads, " << i;
+        }
+      }
+}
+
 /// Where more is made of the scores, or the result is another shape or dtype, they stay.
 TEST(InPlaceRows, scoresThatAreNeededStay) {
   std::string types = "%d: tensor<3xf32>, %x: tensor<3x5xf32>, %l: tensor<3xi64>";
   std::string gradient = "%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -100 : tensor<3xf32>, tensor<3x5xf32>, tensor<3xi64>  ";
   EXPECT_TRUE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>, tensor<3xf32>", gradient + R"(
     %s = moe.log_sum_exp %x : tensor<3x5xf32>
+    moe.yield %g, %s : tensor<3x5xf32>, tensor<3xf32>)")
+                                     .op)
+                  .empty());
+  EXPECT_TRUE(codegen::inPlaceOf(parseKernel("rows", types, "tensor<3x5xf32>, tensor<3xf32>", gradient + R"(
+    %s = moe.cross_entropy %x, %l smoothing 0.0 ignore -100 : tensor<3x5xf32>, tensor<3xi64>
     moe.yield %g, %s : tensor<3x5xf32>, tensor<3xf32>)")
                                      .op)
                   .empty());

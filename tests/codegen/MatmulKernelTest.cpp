@@ -350,6 +350,13 @@ TEST_P(MatmulKernel, sumsOfRowsBesideTheProduct) {
     expectSumsOfRowsBeside(type, m, n, tokens);
 }
 
+/// Several items copy the rows: one for each block of columns sums them up, slice by slice.
+TEST(MatmulKernelShapes, sumsOfRowsBesideSeveralItems) {
+  for (DType type : {DType::F32, DType::F64, DType::BF16})
+    for (int64_t m : {450, 197})
+      expectSumsOfRowsBeside(type, m, 301, 300);
+}
+
 /// Eight runs of 257 rows, of which the last has 251.
 TEST(MatmulKernelShapes, sumsOfRowsBesideAProductInRunsThatAreNotEqual) {
   for (DType type : {DType::F32, DType::F64, DType::BF16})

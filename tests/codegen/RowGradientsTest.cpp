@@ -153,6 +153,25 @@ TEST_P(RowGradients, crossEntropyGrad) {
           {labelsOf(std::string(type) == "i64" ? DType::I64 : DType::I32), scores, dy});
 }
 
+// The loss leaves the exponentials of its sum to the gradient.
+TEST_P(RowGradients, crossEntropyBesideItsGradient) {
+  std::string m = matrix(), c = column();
+  Tensor scores = numbers({GetParam().rows, GetParam().width}, 3), dy = numbers({GetParam().rows}, 5);
+  for (const char* smoothing : {"0.0", "1.25e-1"})
+    run(fmt::format("%l: {}, %x: {}, %dy: {}", labels("i64"), m, c), c + ", " + m,
+        fmt::format("%e = moe.cross_entropy %x, %l smoothing {2} ignore -100 : {0}, {1}\n"
+                    "%y = moe.cross_entropy_grad %dy, %x, %l smoothing {2} ignore -100 : {3}, {0}, {1}\n moe.yield %e, %y : {3}, {0}",
+                    m, labels("i64"), smoothing, c),
+        {labelsOf(DType::I64), scores, dy});
+  // Two of the same scores, of which one is made in another place of the label; behind ops that the kernel computes.
+  run(fmt::format("%l: {}, %x: {}, %dy: {}", labels("i64"), m, c), m + ", " + c + ", " + m,
+      fmt::format("%n = moe.neg %x : {0}\n %e = moe.cross_entropy %n, %l smoothing 0.0 ignore -100 : {0}, {1}\n"
+                  "%y = moe.cross_entropy_grad %dy, %n, %l smoothing 0.0 ignore -100 : {2}, {0}, {1}\n"
+                  "%z = moe.cross_entropy_grad %e, %n, %l smoothing 0.5 ignore -100 : {2}, {0}, {1}\n moe.yield %y, %e, %z : {0}, {2}, {0}",
+                  m, labels("i64"), c),
+      {labelsOf(DType::I64), scores, dy});
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, RowGradients,
                          ::testing::Values(Case{"f32", DType::F32, 5, 64, false}, Case{"f32Odd", DType::F32, 7, 37, false},
                                            Case{"f32Narrow", DType::F32, 4, 3, false}, Case{"f32One", DType::F32, 1, 1, false},
@@ -198,6 +217,11 @@ TEST(RowLosses, infinitiesAndNan) {
     %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -1 : tensor<5xf32>, tensor<5x5xf32>, tensor<5xi64>
     moe.yield %y : tensor<5x5xf32>)"),
         options);
+  check(parseKernel("rows", "%x: tensor<5x5xf32>, %l: tensor<5xi64>, %dy: tensor<5xf32>", "tensor<5xf32>, tensor<5x5xf32>", R"(
+    %c = moe.cross_entropy %x, %l smoothing 0.0 ignore -1 : tensor<5x5xf32>, tensor<5xi64>
+    %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore -1 : tensor<5xf32>, tensor<5x5xf32>, tensor<5xi64>
+    moe.yield %c, %y : tensor<5xf32>, tensor<5x5xf32>)"),
+        options);
 }
 
 TEST(RowLosses, ignoredRowsAreZerosWhateverTheyHold) {
@@ -207,6 +231,11 @@ TEST(RowLosses, ignoredRowsAreZerosWhateverTheyHold) {
   check(parseKernel("rows", "%x: tensor<2x3xf32>, %l: tensor<2xi32>, %dy: tensor<2xf32>", "tensor<2x3xf32>", R"(
     %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore 1 : tensor<2xf32>, tensor<2x3xf32>, tensor<2xi32>
     moe.yield %y : tensor<2x3xf32>)"),
+        options);
+  check(parseKernel("rows", "%x: tensor<2x3xf32>, %l: tensor<2xi32>, %dy: tensor<2xf32>", "tensor<2xf32>, tensor<2x3xf32>", R"(
+    %e = moe.cross_entropy %x, %l smoothing 0.0 ignore 1 : tensor<2x3xf32>, tensor<2xi32>
+    %y = moe.cross_entropy_grad %dy, %x, %l smoothing 0.0 ignore 1 : tensor<2xf32>, tensor<2x3xf32>, tensor<2xi32>
+    moe.yield %e, %y : tensor<2xf32>, tensor<2x3xf32>)"),
         options);
 }
 
