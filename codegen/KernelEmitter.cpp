@@ -64,7 +64,8 @@ std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::strin
     return std::make_unique<cpu::CpuEmitter>(*found, options.debugInfo);
   if (const CudaTarget* found = findCudaTarget(target))
     return std::make_unique<cuda::CudaEmitter>(*found, options);
-  error = "unknown target \"" + target + "\"; known: cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v3+soft-avx512, cpu:x86-64-v3+soft-tiles, cpu:x86-64-v4, cpu:x86-64-v4+amx";
+  error = "unknown target \"" + target +
+          "\"; known: cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v3+soft-avx512, cpu:x86-64-v3+soft-tiles, cpu:x86-64-v4, cpu:x86-64-v4+amx";
   for (const CudaTarget& known : cudaTargets())
     error += ", " + known.name;
   return nullptr;

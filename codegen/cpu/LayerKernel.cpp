@@ -172,7 +172,8 @@ void LayerWriter::experts() {
     rows_.push_back(rowBuffer(isLast(i) ? schedule_.block * plan_.choices : schedule_.group, product.columns(), !isLast(i)));
   k_.loop(k_.index(0), k_.index(plan_.experts), k_.index(1), {k_.index(0)}, [&](Value expert, const Values& begin) {
     Value end = places_.end(expert);
-    k_.loop(places_.start(expert, begin[0]), end, k_.index(schedule_.group), [&](Value from) { chain(expert, from, k_.min(k_.index(schedule_.group), k_.sub(end, from))); });
+    k_.loop(places_.start(expert, begin[0]), end, k_.index(schedule_.group),
+            [&](Value from) { chain(expert, from, k_.min(k_.index(schedule_.group), k_.sub(end, from))); });
     return Values{end};
   });
 }

@@ -237,7 +237,9 @@ TEST(Emitter, linksInTheFirstFolderWhereThatGoes) {
 TEST(Emitter, unknownTargetsAndKindsAreNamed) {
   std::string error;
   EXPECT_FALSE(codegen::makeEmitter("cpu:z80", error));
-  EXPECT_EQ(error, "unknown target \"cpu:z80\"; known: cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v3+soft-avx512, cpu:x86-64-v3+soft-tiles, cpu:x86-64-v4, cpu:x86-64-v4+amx, cuda:sm_80, cuda:sm_90a, cuda:sm_100a, cuda:sm_120");
+  EXPECT_EQ(
+      error,
+      "unknown target \"cpu:z80\"; known: cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v3+soft-avx512, cpu:x86-64-v3+soft-tiles, cpu:x86-64-v4, cpu:x86-64-v4+amx, cuda:sm_80, cuda:sm_90a, cuda:sm_100a, cuda:sm_120");
   auto emitter = emitterOf("cpu:x86-64-v3");
   ParsedKernel kernel = scheduled(*emitter);
   kernel.op.removeScheduleAttr();
