@@ -139,7 +139,7 @@ public:
   Value load(mlir::Type type, Value address);
   void store(Value value, Value address);
   /// Vectors that are whole cache lines, one behind the other, of a tensor which no cache holds until it is read: past the caches memory is written without
-  /// being read before, a third of the traffic. Other threads see it when the stage has ended.
+  /// being read before, a third of the traffic. Other threads see it when the stage has ended. The address begins with a line.
   void storeLines(llvm::ArrayRef<Value> vectors, Value address);
   /// Whether `together` vectors of such elements are stored by storeLines() in a tensor of these sizes, whose rows begin with lines.
   bool storesLines(DType dtype, llvm::ArrayRef<Size> sizes, int64_t together = 1) const;

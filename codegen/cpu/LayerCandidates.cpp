@@ -1,5 +1,6 @@
 #include "codegen/cpu/LayerCandidates.h"
 
+#include "codegen/cpu/LayerPlaces.h"
 #include "codegen/cpu/LayerSchedule.h"
 
 namespace moec::codegen::cpu {
@@ -22,7 +23,8 @@ int64_t scratchOf(const LayerPlan& plan, const LayerSchedule& s) {
       ofToken += ir::sizesOf(value).back().constant().value_or(1024);
   for (const LayerProduct& product : plan.products)
     ofGroup += spread(product.depth(), plan.dtype) + spread(upTo(product.columns(), s.nr), plan.dtype);
-  return scratchBytes(s.block * (ofBlock + 2 * plan.choices) + s.group * ofGroup, plan.dtype) + scratchBytes(s.block * ofToken, plan.gate.dtype);
+  int64_t lists = plan.experts <= LayerPlaces::kMostLists ? plan.experts : 1; // of places; and which of them are kept
+  return scratchBytes(s.block * (ofBlock + (lists + 1) * plan.choices) + s.group * ofGroup, plan.dtype) + scratchBytes(s.block * ofToken, plan.gate.dtype);
 }
 
 /// With a register block of so many vectors, or of as many rows as fit times `part`.

@@ -11,8 +11,6 @@
 namespace moec::codegen::cpu {
 namespace {
 
-constexpr int64_t kMostLists = 16; // experts that look at the same places: each takes seven instructions for eight of them
-
 /// For each byte the places of its bits, one behind the other; zeros behind them.
 Value placesOfBits(KernelBuilder& k) {
   std::array<uint8_t, 256 * 8> table{};

@@ -9,6 +9,8 @@ namespace moec::codegen::cpu {
 
 class LayerPlaces {
 public:
+  static constexpr int64_t kMostLists = 16; // experts that look at the same places: each takes seven instructions for eight of them
+
   /// `block`: the most tokens of a block.
   LayerPlaces(KernelBuilder& k, ir::KernelOp kernel, const LayerPlan& plan, int64_t block, const Size& blocks);
 

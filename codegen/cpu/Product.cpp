@@ -80,7 +80,7 @@ public:
     // Rows that are read for one panel or two come from memory as fast as they are multiplied.
     std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
     registers_.fetchesRows = schedule.panels <= 2 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
-    fetchesPanels_ = block.panels && !block.panelsAreNear && depth && std::min(*depth, schedule.slice) * rowBytes() >= kLongSlice;
+    fetchesPanels_ = block.panels && !block.makeRows && !block.panelsAreNear && depth && std::min(*depth, schedule.slice) * rowBytes() >= kLongSlice;
     // Few rows (timesFew) read a panel in one stretch as fast as it comes, and what the machine fetches by itself comes fastest. Codes are waited for: widening
     // them takes as long as reading them (Zen 4, T=1 of 64 experts: f32 without fetches 49 GB/s, with them 47; int8 33 and 36). Where the whole depth is one
     // slice and panels come one by one, the products of few rows are those of many, and fetch.
@@ -95,7 +95,8 @@ public:
   /// vectors of 64 bytes.
   int64_t panelsAtOnce(int64_t rows) const {
     bool near = block_.panelsAreNear;
-    int64_t vectors = registers_.vectors, sums = rows * vectors, besides = vectors * ((near ? 1 : 0) + (block_.group ? 1 : 0)); // a panel's row, and its scales
+    int64_t vectors = registers_.vectors, sums = rows * vectors,
+            besides = vectors * ((near ? 1 : 0) + (block_.group ? 1 : 0)); // a panel's row, and totals of its groups
     int64_t enough = ceilDiv(near ? kNearBytesInFlight : kBytesInFlight, nr_ * static_cast<int64_t>(byteSize(block_.panelType)));
     if (!near && k_.target().vectorBytes < 64 && KernelBuilder::constantOf(block_.depth).value_or(0) * rowBytes() >= kLongSlice)
       enough = std::max<int64_t>(enough, 2);

@@ -66,7 +66,7 @@ void RowProgram::runSoftmax(mlir::Operation* op, mlir::Value x) {
         Value place = k_.at(buffer, at.position, type);
         Value v = keepsX ? elementAt(x, at) : k_.load(k_.vectorOf(type, at.lanes), place);
         fetchNext(x, at);
-        Value e = expOfNegative(k_, k_.sub(v, wide(highest, at)));
+        Value distance = k_.sub(v, wide(highest, at)), e = mlir::isa<ir::SoftmaxOp>(op) ? exp(k_, distance) : expOfNegative(k_, distance);
         k_.store(e, place);
         return e;
       });

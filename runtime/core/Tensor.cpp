@@ -21,7 +21,8 @@ namespace {
 constexpr int64_t kMaxBytes = int64_t{1} << 48;
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kLarge = size_t{128} << 10; // bytes from which on blocks come from the system; a page more is little beside them
+constexpr size_t kPage = 4096;
+constexpr size_t kLarge = size_t{128} << 10; // bytes, beside which a page more is little
 
 /// Wishes for huge pages where a fresh block has whole ones: weights are read as fast as memory gives them, and with pages of 4 KiB finding their places is a
 /// sixth of the time (Zen 4, two threads: 48 GB/s against 57). No more memory is taken than the block's.
@@ -33,13 +34,19 @@ void wishHugePages(void* block, size_t bytes) {
 #endif
 }
 
-/// Bytes from a page's begin at which the next large tensor begins. Blocks of the system begin with pages, all at the same place of one: as elements of a
-/// weight and its optimizer's states, which are read and written together, would lie in the same few lines of the first caches, which hold eight of such. (Zen
-/// 3, two weights of 4 x 256 x 256 in f64, updated by adam behind the products that make their gradients: 2.2 ms, and 1.5 since they lie apart.)
-size_t placeInPage() {
-  constexpr size_t places = 61, apart = 5; // lines of a page but what the block's own head takes, in an order in which neighbours are some lines apart
+/// Where in a page the next large tensor begins. Blocks of the system begin with pages, all at the same place of one: as elements of a weight and its
+/// optimizer's states, which are read and written together, would lie in the same few lines of the first caches, which hold eight of such. (Zen 3, two weights
+/// of 4 x 256 x 256 in f64, updated by adam behind the products that make their gradients: 2.2 ms, and 1.5 since they lie apart.)
+size_t nextPlaceInPage() {
+  constexpr size_t places = kPage / kAlignment, apart = 5; // lines, in an order in which neighbours are some apart and none comes twice before all have
   static std::atomic<size_t> count{0};
   return count.fetch_add(1, std::memory_order_relaxed) * apart % places * kAlignment;
+}
+
+/// The first address from `block` on that is so many bytes behind one of multiples of `unit`.
+void* firstAt(void* block, size_t place, size_t unit) {
+  auto address = reinterpret_cast<uintptr_t>(block);
+  return reinterpret_cast<void*>(address + (place + unit - address % unit) % unit);
 }
 
 /// The C++ type of a dtype's elements is `T`.
@@ -127,13 +134,14 @@ Tensor::Tensor(DType type, Shape shape) : shape_(std::move(shape)), type_(type) 
   if (elements() == 0)
     return;
   // calloc takes large blocks fresh from the system, already zero; the start is aligned by hand.
-  size_t before = bytes() < kLarge ? 0 : placeInPage();
-  void* block = std::calloc(bytes() + kAlignment + before, 1);
+  bool isLarge = bytes() >= kLarge;
+  size_t unit = isLarge ? kPage : kAlignment;
+  void* block = std::calloc(bytes() + unit, 1);
   if (!block)
     throw Error(Fault::System, fmt::format("no memory for {} ({} bytes)", describe(type_, shape_), bytes()));
   wishHugePages(block, bytes());
   owner_ = std::shared_ptr<void>(block, std::free);
-  data_ = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(block) + before + kAlignment - 1) / kAlignment * kAlignment);
+  data_ = firstAt(block, isLarge ? nextPlaceInPage() : 0, unit);
 }
 
 Tensor Tensor::borrow(void* data, Shape shape, DType type) { return share(nullptr, data, std::move(shape), type); }

@@ -118,13 +118,14 @@ TEST(ProductsOfConvertedWeights, agreeWithTheReference) {
   }
 }
 
-/// A product of rows (m, k) by panels of a form, and the panels: any numbers.
+/// A product of rows (m, k) by panels of a form, and the panels: any numbers. `together`: an item has so many panels, all that there are.
 struct ProductOfPanels {
   ir::KernelOp kernel;
   std::vector<Tensor> panels;
+  int64_t n = 64;
 
-  ProductOfPanels(KernelMaker& plain, KernelMaker& packed, const std::string& target, const std::optional<WeightsAs>& as) {
-    constexpr int64_t n = 64, k = 100;
+  ProductOfPanels(KernelMaker& plain, KernelMaker& packed, const std::string& target, const std::optional<WeightsAs>& as, int64_t k = 100,
+                  std::optional<int64_t> together = {}) {
     auto write = [&](KernelMaker& maker, const Weights& weights) {
       mlir::Value a = maker.tensor(DType::F32, {"m", text(k)}), w = weights(maker, DType::F32, {n, k});
       return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
@@ -132,12 +133,20 @@ struct ProductOfPanels {
     std::string error;
     auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(write(plain, Weights(std::nullopt)));
     int64_t nr = schedule.getAs<mlir::IntegerAttr>("nr").getInt();
+    if (together) {
+      n = *together * nr;
+      mlir::NamedAttrList changed(schedule);
+      changed.set("panels", mlir::IntegerAttr::get(mlir::IntegerType::get(schedule.getContext(), 64), *together));
+      schedule = changed.getDictionary(schedule.getContext());
+    }
     kernel = write(packed, Weights(nr, as));
+    if (together)
+      kernel.setScheduleAttr(schedule);
     if (!as || as->kind == WeightsAs::Kind::BF16) {
       panels.push_back(randomTensor(as ? DType::BF16 : DType::F32, {n / nr, k, nr}, 2));
       return;
     }
-    std::vector<uint8_t> codes(n * k);
+    std::vector<uint8_t> codes(static_cast<size_t>(n * k));
     for (size_t i = 0; i < codes.size(); ++i)
       codes[i] = static_cast<uint8_t>(i * 37);
     panels.push_back(Tensor::of(codes, {n / nr, k, nr}));
@@ -148,22 +157,29 @@ struct ProductOfPanels {
 // There is a body for each count of few rows, for blocks and for what is left of them.
 TEST(ProductsOfConvertedWeights, rowsHaveTheirBitsAmongAnyNumber) {
   constexpr int64_t most = 24;
-  for (const std::optional<WeightsAs>& as : {std::optional<WeightsAs>(), std::optional(kForms[0]), std::optional(kForms[1])})
-    for (const std::string& target : testTargets()) {
-      auto context = makeContext();
-      KernelMaker plain(*context), packed(*context);
-      ProductOfPanels product(plain, packed, target, as);
-      LoadedKernel loaded(product.kernel, target);
-      auto results = [&](int64_t rows) {
-        std::vector<Tensor> inputs = product.panels;
-        std::vector<double> all = randomTensor(DType::F32, {most, 100}, 1).toDoubles();
-        inputs.insert(inputs.begin(), Tensor::of(std::vector<double>(all.begin(), all.begin() + rows * 100), {rows, 100}).cast(DType::F32));
-        return loaded.run(inputs, {{{"m", rows}}})[0].toDoubles();
-      };
-      std::vector<double> all = results(most);
-      for (int64_t rows = 1; rows < most; ++rows)
-        EXPECT_EQ(results(rows), std::vector<double>(all.begin(), all.begin() + rows * 64)) << target << ", " << (as ? as->str() : "f32") << ": " << rows;
-    }
+  struct Case {
+    int64_t depth;
+    std::optional<int64_t> panels;
+  };
+  // Long panels of several slices, of which few rows read two at once that lie apart: an odd number of them too.
+  for (const Case& c : {Case{100, {}}, {2104, 2}, {2104, 3}, {2104, 4}})
+    for (const std::optional<WeightsAs>& as : {std::optional<WeightsAs>(), std::optional(kForms[0]), std::optional(kForms[1]), std::optional(kForms[2])})
+      for (const std::string& target : testTargets()) {
+        auto context = makeContext();
+        KernelMaker plain(*context), packed(*context);
+        ProductOfPanels product(plain, packed, target, as, c.depth, c.panels);
+        LoadedKernel loaded(product.kernel, target);
+        auto results = [&](int64_t rows) {
+          std::vector<Tensor> inputs = product.panels;
+          std::vector<double> all = randomTensor(DType::F32, {most, c.depth}, 1).toDoubles();
+          inputs.insert(inputs.begin(), Tensor::of(std::vector<double>(all.begin(), all.begin() + rows * c.depth), {rows, c.depth}).cast(DType::F32));
+          return loaded.run(inputs, {{{"m", rows}}})[0].toDoubles();
+        };
+        std::vector<double> all = results(most);
+        for (int64_t rows = 1; rows < most; ++rows)
+          EXPECT_EQ(results(rows), std::vector<double>(all.begin(), all.begin() + rows * product.n))
+              << target << ", " << (as ? as->str() : "f32") << ", depth " << c.depth << ": " << rows;
+      }
 }
 
 // The order of docs/PRECISION.md, in plain loops: the terms of a group from zero, and its sum times its scale behind those of the groups before.

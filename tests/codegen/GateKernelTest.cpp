@@ -1,4 +1,5 @@
 // Owner of: kernels of kind `gate`. Every result is held against the reference interpreter; routings must be equal.
+#include "codegen/cpu/KernelBuilder.h"
 #include "tests/codegen/ProductCheck.h"
 
 #include <gtest/gtest.h>
@@ -126,7 +127,7 @@ TEST(GateKernels, choicesAmongScoresThatAreNoNumbersOrEqual) {
 TEST(GateKernels, narrowRowsHaveTheBitsOfRowsAlongVectors) {
   for (const std::string& target : testTargets())
     for (DType type : {DType::F32, DType::F64}) {
-      int64_t lanes = (target.ends_with("v4") ? 64 : 32) / static_cast<int64_t>(byteSize(type));
+      int64_t lanes = codegen::cpu::findTarget(target)->vectorBytes / static_cast<int64_t>(byteSize(type));
       for (int64_t width : std::set<int64_t>{1, 2, lanes - 1, lanes + 1, 16}) {
         if (width > 16)
           continue;

@@ -258,7 +258,8 @@ TEST_P(LayerParts, haveTheSameBits) {
   for (const GateOf& gateOf : {GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in); }),
                                GateOf([&](KernelMaker& maker, const LayerInputs& in) { return aboveAverage(maker, in); }),
                                GateOf([&](KernelMaker& maker, const LayerInputs& in) { return aboveAverage(maker, in, "11"); }),
-                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::ChoiceMajor); })})
+                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::ChoiceMajor); }),
+                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::TokenMajor); })})
     for (const std::string& name : testTargets()) {
       target = name;
       auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {

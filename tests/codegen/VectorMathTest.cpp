@@ -67,6 +67,29 @@ TEST(VectorMath, scalarsAndWideVectorsHaveTheSameBits) {
   expectSameBits(wide, mathKernel(DType::F64, target), sampleF64(), "for " + target);
 }
 
+template <class T> void expectPairsBits(DType dtype, const std::string& target, const std::vector<T>& x) {
+  using Code = MappedKernel::Code;
+  using codegen::cpu::KernelBuilder;
+  MappedKernel kernel({Code([](KernelBuilder& k, const codegen::cpu::Values& x) { return codegen::cpu::geluAndGrad(k, x[0])[0]; }),
+                       Code([](KernelBuilder& k, const codegen::cpu::Values& x) { return codegen::cpu::geluAndGrad(k, x[0])[1]; }),
+                       Code([](KernelBuilder& k, const codegen::cpu::Values& x) { return codegen::cpu::gelu(k, x[0]); }),
+                       Code([](KernelBuilder& k, const codegen::cpu::Values& x) { return codegen::cpu::geluGrad(k, x[0]); })},
+                      dtype, target);
+  for (size_t i : {0, 1}) {
+    std::vector<T> together = kernel(i, x), alone = kernel(i + 2, x);
+    for (size_t at = 0; at < x.size(); ++at)
+      ASSERT_TRUE(std::memcmp(&together[at], &alone[at], sizeof(T)) == 0 || (std::isnan(together[at]) && std::isnan(alone[at])))
+          << (i == 0 ? "gelu(" : "its derivative(") << x[at] << ") is " << together[at] << " and alone " << alone[at] << " for " << target;
+  }
+}
+
+TEST(VectorMath, geluAndItsDerivativeTogetherHaveTheirBits) {
+  for (const char* target : {"cpu:x86-64-v2", "cpu:x86-64-v3"}) {
+    expectPairsBits(DType::F32, target, sampleF32(16411));
+    expectPairsBits(DType::F64, target, sampleF64());
+  }
+}
+
 TEST(VectorMath, logOfZeroAndBelow) {
   MappedKernel kernel({[](codegen::cpu::KernelBuilder& k, const codegen::cpu::Values& x) { return codegen::cpu::log(k, x[0]); }}, DType::F32, "cpu:x86-64-v3");
   std::vector<float> y = kernel(0, std::vector<float>{0, -0.0f, -1, -std::numeric_limits<float>::infinity()});

@@ -47,11 +47,15 @@ TEST(Tensor, FreshIsZeroAndAligned) {
 }
 
 TEST(Tensor, LargeOnesBeginAtPlacesOfTheirOwnInAPage) {
+  for (int i = 0; i < 4; ++i) // behind what was freed blocks come from elsewhere, and begin anywhere
+    Tensor(DType::F32, {1 << 20});
   std::vector<Tensor> tensors;
   std::set<uintptr_t> places;
-  for (int i = 0; i < 8; ++i) {
-    tensors.emplace_back(DType::F32, Shape{1 << 20});
-    places.insert(reinterpret_cast<uintptr_t>(tensors.back().data()) % 4096);
+  for (int i = 0; i < 64; ++i) {
+    tensors.emplace_back(DType::F32, Shape{i % 2 == 0 ? 1 << 15 : 1 << 20});
+    auto address = reinterpret_cast<uintptr_t>(tensors.back().data());
+    EXPECT_EQ(address % 64, 0u);
+    places.insert(address % 4096);
   }
   EXPECT_EQ(places.size(), tensors.size());
 }

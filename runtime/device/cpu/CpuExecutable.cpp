@@ -43,9 +43,10 @@ CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<
   hold(plan_.outputs);
 }
 
-/// What is there from now on: all that is fixed, but parameters that no launch writes, which take their memory when they are written. What is small lies in one
-/// block, which has huge pages where a tensor of less than two of them may have none: a step goes through all weights and states, more pages than a core finds
-/// the places of. In it tensors are some lines apart, for the reason that Tensor.cpp gives.
+/// What is there from now on: all that is fixed, but parameters, which take their memory when they are written. What is small, with the parameters that
+/// launches write, lies in one block, unless a host gives the memory and decides for itself. The block has huge pages where a tensor of less than two of them
+/// may have none: a step goes through all weights and states, more pages than a core finds the places of. In it tensors are some lines apart, for the reason
+/// that Tensor.cpp gives.
 void CpuExecutable::placeKept() {
   constexpr size_t small = size_t{16} << 20, line = 64, apart = 5 * line;
   std::set<int> written;
@@ -56,15 +57,16 @@ void CpuExecutable::placeKept() {
   size_t end = 0;
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
     const BufferInfo& buffer = plan_.buffers[i];
-    if (!isFixed(buffer.kind) || (buffer.kind == BufferKind::Parameter && !written.contains(static_cast<int>(i))))
+    if (!isFixed(buffer.kind))
       continue;
     size_t bytes = static_cast<size_t>(bytesOf(buffer, {}));
-    if (allocator_.allocate || bytes == 0 || bytes >= small) {
-      tensors_[i] = memoryOf(buffer, shapeOf(buffer, {})); // a host decides for itself
-      continue;
+    bool isParameter = buffer.kind == BufferKind::Parameter, isSmall = bytes > 0 && bytes < small && !allocator_.allocate;
+    if (isSmall && (!isParameter || written.contains(static_cast<int>(i)))) {
+      shared.emplace_back(i, end);
+      end += (bytes + line - 1) / line * line + apart;
+    } else if (!isParameter) {
+      tensors_[i] = memoryOf(buffer, shapeOf(buffer, {}));
     }
-    shared.emplace_back(i, end);
-    end += (bytes + line - 1) / line * line + apart;
   }
   if (end > 0) {
     Tensor block = allocate(allocator_, DType::U8, {static_cast<int64_t>(end)}, Contents::Zeroed, "what is kept");
