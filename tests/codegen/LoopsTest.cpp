@@ -304,8 +304,8 @@ TEST(Pack, panelsThatNoCacheHolds) {
     const char *from, *exchanged, *to;
     int nr;
   };
-  for (Case c : {Case{"2x2053x2050xf32", "2x2050x2053xf32", "2x65x2053x32xf32", 32}, Case{"1x2059x2053xf32", "1x2053x2059xf32", "1x65x2053x32xf32", 32},
-                 Case{"1x2059x2053xf32", "1x2053x2059xf32", "1x129x2053x16xf32", 16}, Case{"1x2059x1021xf64", "1x1021x2059xf64", "1x129x1021x16xf64", 16}}) {
+  for (Case c : {Case{"2x2053x2050xf32", "2x2050x2053xf32", "2x65x2053x32xf32", 32}, Case{"1x2053x2059xf32", "1x2059x2053xf32", "1x129x2053x16xf32", 16},
+                 Case{"1x1021x2059xf64", "1x2059x1021xf64", "1x129x1021x16xf64", 16}}) {
     check(parseKernel("pack", fmt::format("%w: tensor<{}>", c.exchanged), fmt::format("tensor<{}>", c.to),
                       fmt::format("%p = moe.pack %w nr {} : tensor<{}>\n moe.yield %p : tensor<{}>", c.nr, c.exchanged, c.to)),
           exact());
