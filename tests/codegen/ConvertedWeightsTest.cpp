@@ -131,17 +131,15 @@ struct ProductOfPanels {
       return maker.finish("matmul", {maker.make<ir::MatmulOp>(a, w)});
     };
     std::string error;
-    auto schedule = codegen::makeEmitter(target, error)->chooseSchedule(write(plain, Weights(std::nullopt)));
-    int64_t nr = schedule.getAs<mlir::IntegerAttr>("nr").getInt();
-    if (together) {
-      n = *together * nr;
-      mlir::NamedAttrList changed(schedule);
-      changed.set("panels", mlir::IntegerAttr::get(mlir::IntegerType::get(schedule.getContext(), 64), *together));
-      schedule = changed.getDictionary(schedule.getContext());
-    }
+    auto emitter = codegen::makeEmitter(target, error);
+    int64_t nr = emitter->chooseSchedule(write(plain, Weights(std::nullopt))).getAs<mlir::IntegerAttr>("nr").getInt();
+    n = together ? *together * nr : n;
     kernel = write(packed, Weights(nr, as));
-    if (together)
-      kernel.setScheduleAttr(schedule);
+    if (together) {
+      mlir::NamedAttrList schedule(emitter->chooseSchedule(kernel));
+      schedule.set("panels", packed.builder().getI64IntegerAttr(*together));
+      kernel.setScheduleAttr(schedule.getDictionary(kernel.getContext()));
+    }
     if (!as || as->kind == WeightsAs::Kind::BF16) {
       panels.push_back(randomTensor(as ? DType::BF16 : DType::F32, {n / nr, k, nr}, 2));
       return;
