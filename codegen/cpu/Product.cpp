@@ -80,7 +80,10 @@ public:
     // Rows that are read for one panel or two come from memory as fast as they are multiplied.
     std::optional<int64_t> depth = KernelBuilder::constantOf(block.depth);
     registers_.fetchesRows = schedule.panels <= 2 && !block.rowAt && depth && *depth * static_cast<int64_t>(byteSize(block.dtype)) >= kLongRow;
-    fetchesPanels_ = block.panels && !block.makeRows && !block.panelsAreNear && depth && std::min(*depth, schedule.slice) * rowBytes() >= kLongSlice;
+    // A panel without another (a gate's) is there once it has been read.
+    bool isAlone = KernelBuilder::constantOf(block.begin) == 0 && KernelBuilder::constantOf(block.end) == 1;
+    fetchesPanels_ =
+        block.panels && !block.makeRows && !block.panelsAreNear && !isAlone && depth && std::min(*depth, schedule.slice) * rowBytes() >= kLongSlice;
     // Few rows (timesFew) read a panel in one stretch as fast as it comes, and what the machine fetches by itself comes fastest. Codes are waited for: widening
     // them takes as long as reading them (Zen 4, T=1 of 64 experts: f32 without fetches 49 GB/s, with them 47; int8 33 and 36). Where the whole depth is one
     // slice and panels come one by one, the products of few rows are those of many, and fetch.

@@ -27,6 +27,7 @@ const LayerGradCase cases[] = {
     {"blocksOfOne", DType::F32, 1500, 4, 1, 17, 40, 9, [](int64_t) { return 2; }},
     {"someDropped", DType::F64, 29, 3, 3, 13, 19, 13, [](int64_t row) { return row % 4 == 0 || row < 3 ? -1 : any(row, 3); }},
     {"allDropped", DType::F32, 6, 3, 2, 5, 9, 5, [](int64_t) { return -1; }},
+    {"wide", DType::F32, 90, 3, 2, 83, 32, 80, [](int64_t row) { return any(row, 3); }},
     {"oneToken", DType::F32, 1, 4, 2, 40, 7, 40, [](int64_t row) { return row ? 3 : 0; }},
     {"noToken", DType::F32, 0, 4, 2, 8, 8, 8, [](int64_t) { return 0; }},
 };
@@ -108,6 +109,17 @@ TEST_P(LayerGradKernels, hiddenRowsMadeAgain) {
     mlir::Value before = maker.make<ir::MulOp>(product, maker.make<ir::GeluGradOp>(in.before));
     return {maker.make<ir::GroupedWeightGradOp>(dy, hidden, in.routing), maker.make<ir::ExpertSumsOp>(before, in.routing),
             maker.make<ir::ExpertSumsOp>(hidden, in.routing), maker.make<ir::GroupedWeightGradOp>(before, x, in.routing), sumOf(maker, product, hidden)};
+  });
+}
+
+/// Of rows that are summed up, and read by nothing else.
+TEST_P(LayerGradKernels, sumsAlone) {
+  expectRows([&](KernelMaker& maker, const Inputs& in) -> mlir::SmallVector<mlir::Value> {
+    mlir::Value dy = maker.make<ir::DispatchOp>(in.dy, in.routing), x = maker.make<ir::DispatchOp>(in.x, in.routing);
+    mlir::Value ofRows = maker.make<ir::RowWeightsOp>(in.weights, in.routing), product = maker.make<ir::GroupedMatmulOp>(dy, in.w, in.routing);
+    mlir::Value before = maker.make<ir::MulOp>(product, maker.make<ir::GeluGradOp>(in.before));
+    return {maker.make<ir::ExpertSumsOp>(maker.make<ir::MulOp>(dy, ofRows), in.routing),
+            maker.make<ir::ExpertSumsOp>(maker.make<ir::MulOp>(before, in.gate), in.routing), maker.make<ir::GroupedWeightGradOp>(before, x, in.routing)};
   });
 }
 
