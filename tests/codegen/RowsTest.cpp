@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 namespace moec::testing {
 namespace {
 
@@ -101,6 +103,26 @@ TEST_P(Rows, rmsNormOfAResidualSum) {
                   "%b = moe.rms_norm %x eps 2.0e-1 of {0}\n %y = moe.mul %b, %w : {0}, {1}\n"
                   "moe.yield %s, %n, %y : {0}, {0}, {0}",
                   m, v));
+}
+
+/// Far below the highest score shares are subnormal, and still tell which score is the higher one.
+TEST(RowsOfScores, softmaxKeepsNumbersBelowTheNormalOnes) {
+  for (auto [element, near, far] : {std::tuple("f32", -90.0, -100.0), {"f64", -720.0, -740.0}})
+    for (int64_t width : {8, 64, 67})
+      for (const std::string& target : testTargets()) {
+        SCOPED_TRACE(fmt::format("{} {} {}", element, width, target));
+        std::string type = fmt::format("tensor<3x{}x{}>", width, element);
+        ParsedKernel kernel = parseKernel("rows", "%x: " + type, type, fmt::format("%p = moe.softmax %x : {0}\n moe.yield %p : {0}", type));
+        std::vector<double> x(static_cast<size_t>(3 * width), far);
+        for (size_t row = 0; row < 3; ++row)
+          x[row * width] = 0, x[row * width + 5] = near;
+        Tensor scores = Tensor::of(x, {3, width}).cast(element == std::string("f32") ? DType::F32 : DType::F64);
+        std::vector<double> p = LoadedKernel(kernel.op, target).run({scores}, {}).front().toDoubles();
+        for (size_t row = 0; row < 3; ++row) {
+          EXPECT_GT(p[row * width + 5], p[row * width + 1]);
+          EXPECT_GT(p[row * width + 1], 0);
+        }
+      }
 }
 
 TEST_P(Rows, softmaxThenScale) {

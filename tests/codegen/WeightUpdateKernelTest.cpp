@@ -15,8 +15,9 @@ mlir::Value number(KernelMaker& maker, DType type, double value) {
   return maker.make<ir::ConstantOp>(mlir::DenseElementsAttr::get(mlir::RankedTensorType::get({}, element), maker.builder().getFloatAttr(element, value)));
 }
 
-/// The squares of all elements, added up.
+/// The squares of all elements, added up: of the gradient plus an eighth, so that lanes behind a row, which are zeros in a product, would tell.
 mlir::Value sumOfSquares(KernelMaker& maker, mlir::Value gradient) {
+  gradient = maker.make<ir::AddOp>(gradient, number(maker, codegen::dtypeOf(gradient), 0.125));
   auto type = mlir::cast<mlir::RankedTensorType>(gradient.getType());
   mlir::Value square = maker.make<ir::MulOp>(gradient, gradient);
   mlir::Value row = maker.make<ir::ReshapeOp>(mlir::RankedTensorType::get({type.getNumElements()}, type.getElementType()), square);
