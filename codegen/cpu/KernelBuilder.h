@@ -39,7 +39,8 @@ public:
 
   const CpuTarget& target() const { return target_; }
   ir::KernelOp kernel() const { return kernel_; }
-  /// For ops that have no helper here. Its context holds arith, scf and LLVM.
+  /// For ops that have no helper here. Its context holds arith, scf and LLVM; ops of LLVM have helpers, for a compiler takes ten seconds over that dialect's
+  /// header.
   mlir::OpBuilder& builder() { return builder_; }
   mlir::Location loc() const { return loc_; }
 
@@ -70,6 +71,7 @@ public:
 
   //--- types ---
   mlir::Type i1(), i8(), i32(), i64(), f32(), f64(), pointer();
+  mlir::Type tile(); // what AMX's registers hold
   /// What computes with elements of a dtype: i1 for Bool, i8 for U8, f32 for BF16, otherwise the type itself.
   mlir::Type typeOf(DType dtype);
   /// vector<lanes x element>; the element itself for one lane.
@@ -102,6 +104,7 @@ public:
   Value shiftLeft(Value a, int64_t bits), shiftRight(Value a, int64_t bits); // right: logical
   Value shiftRightSigned(Value a, int64_t bits);
   Value notOf(Value mask);
+  Value countOnes(Value a);
   Value compare(ir::Predicate predicate, Value a, Value b); // i1s; floats: only NE is true with NaN
   Value compareUnsigned(ir::Predicate predicate, Value a, Value b);
   Value isNan(Value a);
@@ -124,6 +127,7 @@ public:
   //--- vectors ---
   Value broadcast(Value scalar, int64_t lanes);
   Value iota(mlir::Type element, int64_t lanes); // 0, 1, 2 ...
+  Value word(Value mask);                        // an integer of as many bits as the vector has lanes, the first lane's the lowest
   Value lane(Value vector, int64_t lane);
   Value lane(Value vector, Value lane);
   Value insert(Value vector, Value scalar, int64_t lane);
@@ -136,6 +140,8 @@ public:
   //--- memory: addresses are !llvm.ptr, alignment is the element's ---
   Value at(Value base, Value index, mlir::Type element); // base + index * bytes of element
   Value at(Value base, Value index, DType dtype);
+  /// The same address, of which LLVM does not know that it is: what is read from both is read twice.
+  Value unrelated(Value address);
   Value load(mlir::Type type, Value address);
   void store(Value value, Value address);
   /// Vectors that are whole cache lines, one behind the other, of a tensor which no cache holds until it is read: past the caches memory is written without
@@ -153,6 +159,10 @@ public:
   /// Address of a constant's elements, laid out as a tensor's, in the image.
   Value constantData(mlir::DenseElementsAttr elements);
   void prefetch(Value address, bool write = false, int locality = 3);
+
+  //--- instructions by their names in LLVM ---
+  void intrinsic(llvm::StringRef name, mlir::ValueRange of);
+  Value intrinsic(llvm::StringRef name, mlir::Type result, mlir::ValueRange of);
 
   //--- control flow ---
   void loop(Value low, Value high, Value step, Body body);

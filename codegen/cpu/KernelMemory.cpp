@@ -9,6 +9,7 @@ namespace moec::codegen::cpu {
 using namespace mlir;
 
 Type KernelBuilder::pointer() { return LLVM::LLVMPointerType::get(context_.get()); }
+Type KernelBuilder::tile() { return LLVM::LLVMX86AMXType::get(context_.get()); }
 
 //===--- arithmetic ---===//
 
@@ -16,6 +17,7 @@ Value KernelBuilder::fma(Value a, Value b, Value c) { return target_.hasFma ? LL
 Value KernelBuilder::abs(Value a) { return LLVM::FAbsOp::create(builder_, loc_, a); }
 Value KernelBuilder::sqrt(Value a) { return LLVM::SqrtOp::create(builder_, loc_, a); }
 Value KernelBuilder::roundEven(Value a) { return LLVM::RoundEvenOp::create(builder_, loc_, a); }
+Value KernelBuilder::countOnes(Value a) { return LLVM::CtPopOp::create(builder_, loc_, a); }
 Value KernelBuilder::copySign(Value magnitude, Value sign) { return LLVM::CopySignOp::create(builder_, loc_, magnitude, sign); }
 
 //===--- vectors ---===//
@@ -40,6 +42,7 @@ Value KernelBuilder::iota(Type element, int64_t lanes) {
   return arith::ConstantOp::create(builder_, loc_, DenseElementsAttr::get(type, numbers));
 }
 
+Value KernelBuilder::word(Value mask) { return LLVM::BitcastOp::create(builder_, loc_, builder_.getIntegerType(static_cast<unsigned>(lanesOf(mask))), mask); }
 Value KernelBuilder::lane(Value vector, int64_t lane) { return this->lane(vector, index(lane)); }
 Value KernelBuilder::lane(Value vector, Value lane) {
   return lanesOf(vector) == 1 ? vector : Value(LLVM::ExtractElementOp::create(builder_, loc_, vector, lane));
@@ -98,6 +101,12 @@ Value KernelBuilder::at(Value base, Value index, Type element) {
 Value KernelBuilder::at(Value base, Value index, DType dtype) {
   Type unit = dtype == DType::Bool ? i8() : dtype == DType::BF16 ? Type(builder_.getI16Type()) : typeOf(dtype);
   return at(base, index, unit);
+}
+
+Value KernelBuilder::unrelated(Value address) {
+  return LLVM::InlineAsmOp::create(builder_, loc_, pointer(), ValueRange{address}, /*asm_string=*/"", /*constraints=*/"=r,0", /*has_side_effects=*/false,
+                                   /*is_align_stack=*/false, LLVM::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
+      .getResult(0);
 }
 
 Value KernelBuilder::load(Type type, Value address) { return LLVM::LoadOp::create(builder_, loc_, type, address, alignmentOf(type)); }
@@ -210,6 +219,11 @@ Value KernelBuilder::constantData(DenseElementsAttr elements) {
 
 void KernelBuilder::prefetch(Value address, bool write, int locality) {
   LLVM::Prefetch::create(builder_, loc_, address, write ? 1u : 0u, static_cast<uint32_t>(locality), 1u);
+}
+
+void KernelBuilder::intrinsic(StringRef name, ValueRange of) { LLVM::CallIntrinsicOp::create(builder_, loc_, builder_.getStringAttr(name), of); }
+Value KernelBuilder::intrinsic(StringRef name, Type result, ValueRange of) {
+  return LLVM::CallIntrinsicOp::create(builder_, loc_, result, builder_.getStringAttr(name), of)->getResult(0);
 }
 
 } // namespace moec::codegen::cpu

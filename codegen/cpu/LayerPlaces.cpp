@@ -6,8 +6,6 @@
 
 #include "codegen/cpu/RoutingView.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-
 namespace moec::codegen::cpu {
 namespace {
 
@@ -73,7 +71,7 @@ void LayerPlaces::eachPlace(Value tokens, RowsOf rowsOf, llvm::function_ref<void
 /// Eight places of the block after eight, each expert's as bits, with how many of its own stand before them; how many each expert has.
 Values LayerPlaces::eachEight(Value tokens, RowsOf rowsOf, llvm::function_ref<void(Value first, int64_t expert, Value bits, Value before)> visit) {
   Value indices = rowsOf(assign_.getIndices()), places = k_.mul(tokens, plan_.choices);
-  mlir::Type vector = k_.vectorOf(k_.i32(), kPlaces), byte = k_.i8();
+  mlir::Type vector = k_.vectorOf(k_.i32(), kPlaces);
   Values none(static_cast<size_t>(plan_.experts), k_.index(0));
   return k_.loop(k_.index(0), places, k_.index(kPlaces), none, [&](Value first, const Values& before) {
     Value inside = k_.mask(k_.sub(places, first), kPlaces);
@@ -81,9 +79,9 @@ Values LayerPlaces::eachEight(Value tokens, RowsOf rowsOf, llvm::function_ref<vo
     Values after;
     for (int64_t expert = 0; expert < plan_.experts; ++expert) {
       Value isIts = k_.compare(ir::Predicate::EQ, chosen, k_.integer(vector, expert));
-      Value bits = k_.widenUnsigned(mlir::LLVM::BitcastOp::create(k_.builder(), k_.loc(), byte, isIts), k_.i64());
+      Value bits = k_.widenUnsigned(k_.word(isIts), k_.i64());
       visit(first, expert, bits, before[expert]);
-      after.push_back(k_.add(before[expert], mlir::LLVM::CtPopOp::create(k_.builder(), k_.loc(), bits)));
+      after.push_back(k_.add(before[expert], k_.countOnes(bits)));
     }
     return after;
   });

@@ -1,7 +1,5 @@
 #include "codegen/cpu/MicroKernel.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-
 namespace moec::codegen::cpu {
 namespace {
 
@@ -83,14 +81,6 @@ Values accumulateOver(KernelBuilder& k, const Sums& of, Value begin, Value end, 
 size_t readersOfRows(const KernelBuilder& k, const RegisterBlock& block, size_t panels) {
   bool widens = block.panelType != block.dtype;
   return widens && k.target().vectorRegisters > 16 ? panels * static_cast<size_t>(block.vectors) : 1;
-}
-
-/// The same address, of which LLVM does not know that it is: what is read from both is read twice.
-Value unrelated(KernelBuilder& k, Value address) {
-  using namespace mlir::LLVM;
-  return InlineAsmOp::create(k.builder(), k.loc(), k.pointer(), mlir::ValueRange{address}, /*asm_string=*/"", /*constraints=*/"=r,0",
-                             /*has_side_effects=*/false, /*is_align_stack=*/false, TailCallKind::None, AsmDialectAttr(), mlir::ArrayAttr())
-      .getResult(0);
 }
 
 // Turns of the depth in one of the loop, `most` where they cost nothing. With one vector in a row each broadcast has one reader, whose sum LLVM then puts in
@@ -177,7 +167,7 @@ void multiplyRows(KernelBuilder& k, const RegisterBlock& block, Value first, int
     return k.at(k.at(b.tile.base, k.mul(first, b.tile.stride), element), k.add(k.mul(b.tile.stride, row), column), element);
   };
   for (Value base; Values& aRows : of.aRows) {
-    base = base ? unrelated(k, base) : a.base;
+    base = base ? k.unrelated(base) : a.base;
     for (int64_t r = 0; r < rows; ++r)
       aRows.push_back(k.at(base, k.mul(a.stride, r), element));
   }

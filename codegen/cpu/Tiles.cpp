@@ -1,7 +1,5 @@
 #include "codegen/cpu/Tiles.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-
 namespace moec::codegen::cpu {
 namespace {
 
@@ -15,15 +13,11 @@ public:
   Value loadPassing(Value address, Value stride) override { return tile("llvm.x86.tileloaddt164.internal", {rows(), bytes(), address, stride}); }
   Value multiply(Value sums, Value a, Value b) override { return tile("llvm.x86.tdpbf16ps.internal", {rows(), bytes(), bytes(), sums, a, b}); }
   void store(Value tile, Value address, Value stride) override {
-    mlir::LLVM::CallIntrinsicOp::create(k_.builder(), k_.loc(), k_.builder().getStringAttr("llvm.x86.tilestored64.internal"),
-                                        Values{rows(), bytes(), address, stride, tile});
+    k_.intrinsic("llvm.x86.tilestored64.internal", Values{rows(), bytes(), address, stride, tile});
   }
 
 private:
-  Value tile(llvm::StringRef intrinsic, const Values& of) {
-    mlir::Type type = mlir::LLVM::LLVMX86AMXType::get(k_.builder().getContext());
-    return mlir::LLVM::CallIntrinsicOp::create(k_.builder(), k_.loc(), type, k_.builder().getStringAttr(intrinsic), of)->getResult(0);
-  }
+  Value tile(llvm::StringRef intrinsic, const Values& of) { return k_.intrinsic(intrinsic, k_.tile(), of); }
   Value rows() { return k_.integer(k_.builder().getI16Type(), kRows); }
   Value bytes() { return k_.integer(k_.builder().getI16Type(), kRowBytes); }
 

@@ -4,8 +4,6 @@
 #include "codegen/cpu/CoefficientsF32.h"
 #include "codegen/cpu/VectorMathFormats.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-
 namespace moec::codegen::cpu::single {
 
 namespace {
@@ -230,8 +228,8 @@ Value areAllBelow(KernelBuilder& k, Value x, double bound) {
   }
   if (lanes == 1)
     return below;
-  mlir::Type word = k.builder().getIntegerType(static_cast<unsigned>(lanes));
-  return k.compare(Predicate::EQ, mlir::LLVM::BitcastOp::create(k.builder(), k.loc(), word, below), k.integer(word, -1));
+  Value bits = k.word(below);
+  return k.compare(Predicate::EQ, bits, k.integer(bits.getType(), -1));
 }
 
 } // namespace
