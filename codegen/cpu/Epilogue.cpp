@@ -235,12 +235,15 @@ std::vector<FetchedRows> Epilogue::reads(const Piece& piece) const {
   Piece row = piece;
   row.column = k.index(0);
   std::vector<FetchedRows> all;
-  if (std::optional<int64_t> columns = columns_.constant(); columns && *columns * static_cast<int64_t>(byteSize(dtypeOf(source_))) <= kNarrowBytes)
+  constexpr int64_t line = 64;
+  std::optional<int64_t> columns = columns_.constant();
+  int64_t bytes = columns ? *columns * static_cast<int64_t>(byteSize(dtypeOf(source_))) : 0;
+  if (columns && bytes <= kNarrowBytes && k.kernel().getKind() != "weight_update")
     return all;
   for (mlir::Value value : order_)
     if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value); argument && ir::sizesOf(argument) == ir::sizesOf(source_)) {
       DType dtype = dtypeOf(argument);
-      all.push_back({dtype, {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)}});
+      all.push_back({dtype, {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)}, 0, {}, 1, bytes % line != 0});
     }
   return all;
 }

@@ -40,7 +40,7 @@ public:
   /// Elements from the start of a tensor of the source's shape to the piece.
   Value offset(const Piece& piece) const;
   /// The arguments of the source's shape, from the piece's row on: what is to be fetched before storePanel reads it. None where rows are so short that the
-  /// machine foresees the next ones.
+  /// machine foresees the next ones; but weights and states, which were last used a step ago, it foresees too late.
   std::vector<FetchedRows> reads(const Piece& piece) const;
   /// Applies to rows [0, rows) of the tile of a panel of nr columns and stores each sink at `bases` (tensors of the source's shape).
   /// `first` is the place of the tile's first row.

@@ -28,9 +28,14 @@ void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
   for (const FetchedRows& one : of.fetched)
     k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
       Value first = k.at(one.rows.base, k.mul(depth, one.rows.stride), one.dtype);
-      for (int64_t u = 0; u < count; u += one.every)
-        for (int64_t byte = 0; byte < one.columns * static_cast<int64_t>(byteSize(one.dtype)); byte += line)
-          k.prefetch(k.at(k.at(first, k.mul(one.rows.stride, u), one.dtype), k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
+      int64_t bytes = one.columns * static_cast<int64_t>(byteSize(one.dtype));
+      for (int64_t u = 0; u < count; u += one.every) {
+        Value row = k.at(first, k.mul(one.rows.stride, u), one.dtype);
+        for (int64_t byte = 0; byte < bytes; byte += line)
+          k.prefetch(k.at(row, k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
+        if (one.ends)
+          k.prefetch(k.at(row, k.index(bytes - 1), k.i8()), /*write=*/false, /*locality=*/2);
+      }
     });
 }
 

@@ -33,6 +33,7 @@ struct FetchedRows {
   int64_t columns = 0;
   Value turns = {};  // as many rows, if the depth has as many turns
   int64_t every = 1; // of so many rows, at most four, only the first is fetched: they share a line
+  bool ends = false; // the line that a row ends in is fetched, too: rows begin anywhere in one
 };
 
 /// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.

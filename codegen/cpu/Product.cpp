@@ -43,7 +43,7 @@ void copyRows(KernelBuilder& k, DType dtype, Value rows, Value count, llvm::func
 
 /// `turns` rows of a matrix from `row` on, of so many columns from `column` on.
 FetchedRows partOf(KernelBuilder& k, const FetchedRows& of, Value row, Value column, int64_t columns, Value turns) {
-  return {of.dtype, {k.at(of.rows.base, k.add(k.mul(row, of.rows.stride), column), of.dtype), of.rows.stride}, columns, turns};
+  return {of.dtype, {k.at(of.rows.base, k.add(k.mul(row, of.rows.stride), column), of.dtype), of.rows.stride}, columns, turns, 1, of.ends};
 }
 
 } // namespace

@@ -82,9 +82,11 @@ struct Case {
 void PrintTo(const Case& one, std::ostream* stream) { *stream << one.name; }
 
 const Case cases[] = {
-    {"wholePanels", DType::F32, 3, 32, 96, 256}, {"ofManySlices", DType::F32, 1, 700, 50, 64}, {"manyItems", DType::F32, 5, 7, 200, 300},
-    {"tails", DType::F32, 2, 5, 13, 21},         {"oneRow", DType::F32, 1, 1, 20, 33},         {"wide", DType::F64, 2, 32, 40, 100},
-    {"wideTails", DType::F64, 1, 9, 3, 5},       {"inRuns", DType::F32, 1, 1290, 50, 70},      {"inTwoRuns", DType::F64, 1, 519, 13, 32},
+    {"wholePanels", DType::F32, 3, 32, 96, 256}, {"ofManySlices", DType::F32, 1, 700, 50, 64},
+    {"manyItems", DType::F32, 5, 7, 200, 300},   {"tails", DType::F32, 2, 5, 13, 21},
+    {"oneRow", DType::F32, 1, 1, 20, 33},        {"wide", DType::F64, 2, 32, 40, 100},
+    {"wideTails", DType::F64, 1, 9, 3, 5},       {"rowsThatShareLines", DType::F32, 2, 32, 70, 60},
+    {"inRuns", DType::F32, 1, 1290, 50, 70},     {"inTwoRuns", DType::F64, 1, 519, 13, 32},
 };
 
 /// Adds what the rule takes, and where its states lie.
