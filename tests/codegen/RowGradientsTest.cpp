@@ -34,6 +34,7 @@ protected:
       CheckOptions options;
       options.bindings = {{"t", GetParam().rows}, {"v", GetParam().width}};
       options.terms = GetParam().width;
+      options.leastScale = GetParam().width == 1 ? 1 : 0; // of one element a norm leaves the difference of equal numbers
       options.target = target;
       options.inputs = inputs;
       check(kernel, options);
