@@ -6,7 +6,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Support/xxhash.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace moec::codegen {
 
@@ -64,10 +64,12 @@ std::unique_ptr<KernelEmitter> makeEmitter(const std::string& target, std::strin
     return std::make_unique<cpu::CpuEmitter>(*found, options.debugInfo);
   if (const CudaTarget* found = findCudaTarget(target))
     return std::make_unique<cuda::CudaEmitter>(*found, options);
-  error = "unknown target \"" + target +
-          "\"; known: cpu:x86-64-v2, cpu:x86-64-v3, cpu:x86-64-v3+soft-avx512, cpu:x86-64-v3+soft-tiles, cpu:x86-64-v4, cpu:x86-64-v4+amx";
-  for (const CudaTarget& known : cudaTargets())
-    error += ", " + known.name;
+  std::vector<std::string> known;
+  for (const cpu::CpuTarget& one : cpu::targets())
+    known.push_back(one.name);
+  for (const CudaTarget& one : cudaTargets())
+    known.push_back(one.name);
+  error = fmt::format("unknown target \"{}\"; known: {}", target, fmt::join(known, ", "));
   return nullptr;
 }
 

@@ -46,7 +46,8 @@ public:
   virtual std::optional<std::string> refuse(ir::KernelOp kernel, mlir::DictionaryAttr schedule);
   /// key() of a kernel as if it had no schedule and no place in the model: what tuned schedules are found by.
   virtual std::string keyWithoutSchedule(ir::KernelOp kernel) = 0;
-  /// Why the bits of a row that a kernel computes may depend on the call's other rows more than the ops' meaning has it; nothing where they do not.
+  /// Why the bits of a row may change with the call's other rows although the ops' meaning does not ask for it (for `--invariant`). Nothing where the kernel is
+  /// known to keep rows apart.
   virtual std::optional<std::string> dependsOnNeighbours(ir::KernelOp) { return "kernels of " + target() + " promise nothing of a row's bits"; }
   /// Everything the machine code depends on, as text: body, types, schedule, target, emitter version; no labels, paths of draws or locations. Symbol names
   /// of sizes are kept: equal kernels over the same symbols share an image.

@@ -14,9 +14,9 @@ struct InPlace {
 /// No two of a result, none of an argument:
 /// - of a kernel of kind `rows`: the gradient of a cross entropy over its scores, as large as they are. A row is read whole before it is written, and no other
 ///   reads it. Nothing where more is made of the scores than their losses, each a number of a row.
-/// - of kinds `expert_up`, `expert_mid` and `layer_grad`: results over what the elementwise ops behind the product read at the same element: a gated expert's
-/// rows
-///   over its other product, a gradient over the rows before the activation. All that is read of an element is read before its results are written.
+/// - of kinds `expert_up`, `expert_mid` and `layer_grad`: over an argument that elementwise ops behind the product read at the element they write. So a gated
+///   expert's result lies over its other product, and a gradient over the rows before the activation. All that is read of an element is read before its
+///   results are written.
 llvm::SmallVector<InPlace> inPlaceOf(ir::KernelOp kernel);
 
 /// Arguments and results, of which an argument may be in the memory of a result.

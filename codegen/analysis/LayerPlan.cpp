@@ -1,5 +1,6 @@
 #include "codegen/analysis/LayerPlan.h"
 
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace moec::codegen {
@@ -21,14 +22,15 @@ OpSet forwardOf(mlir::Block& body, llvm::function_ref<bool(mlir::Operation*)> be
 llvm::SmallVector<mlir::Operation*> productsBehind(mlir::Value rows) {
   llvm::SmallVector<mlir::Operation*> found;
   llvm::SmallVector<mlir::Value> open{rows};
+  llvm::DenseSet<mlir::Operation*> seen;
   while (!open.empty()) {
     mlir::Operation* op = open.pop_back_val().getDefiningOp();
-    if (mlir::isa_and_nonnull<ir::GroupedMatmulOp>(op)) {
-      if (!llvm::is_contained(found, op))
-        found.push_back(op);
-    } else if (op && ir::isElementwise(op)) {
+    if (!op || !seen.insert(op).second)
+      continue;
+    if (mlir::isa<ir::GroupedMatmulOp>(op))
+      found.push_back(op);
+    else if (ir::isElementwise(op))
       open.append(op->operand_begin(), op->operand_end());
-    }
   }
   llvm::sort(found, [](mlir::Operation* a, mlir::Operation* b) { return a->isBeforeInBlock(b); });
   return found;

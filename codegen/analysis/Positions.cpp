@@ -1,7 +1,6 @@
 #include "codegen/analysis/Positions.h"
 
 #include <cmath>
-#include <limits>
 
 namespace moec::codegen {
 
@@ -24,9 +23,8 @@ RelativeBuckets RelativeBuckets::of(ir::RelativeBiasGradOp op) {
   return make(static_cast<int64_t>(op.getBuckets()), static_cast<int64_t>(op.getMaxDistance()), op.getBidirectional());
 }
 
-RelativeBuckets RelativeBuckets::make(int64_t rows, int64_t maxDistance, bool bidirectional) {
+RelativeBuckets RelativeBuckets::make(int64_t rows, int64_t farthest, bool bidirectional) {
   RelativeBuckets result;
-  int64_t farthest = std::min<int64_t>(maxDistance, std::numeric_limits<int32_t>::max());
   result.bidirectional = bidirectional;
   result.count = result.bidirectional ? rows / 2 : rows;
   int64_t single = result.count / 2;

@@ -1,5 +1,7 @@
 #include "codegen/analysis/ProductPlans.h"
 
+#include "llvm/ADT/DenseSet.h"
+
 namespace moec::codegen {
 
 //===--- matmul ---===//
@@ -79,9 +81,18 @@ Size ExpertPlan::tokens() const { return Size::parse(routingOf(*this).getTokens(
 
 Size mostExpertBlocks(const Size& rows, int64_t experts, int64_t rowBlock) { return Size::min(rows, Size::floorDiv(rows, rowBlock) + Size(experts)); }
 
+/// Whether `value` is made from what `op` gives.
 static bool needs(mlir::Value value, mlir::Operation* op) {
-  mlir::Operation* by = value.getDefiningOp();
-  return by && (by == op || llvm::any_of(by->getOperands(), [&](mlir::Value operand) { return needs(operand, op); }));
+  llvm::SmallVector<mlir::Value> open{value};
+  llvm::DenseSet<mlir::Operation*> seen;
+  while (!open.empty()) {
+    mlir::Operation* by = open.pop_back_val().getDefiningOp();
+    if (by == op)
+      return true;
+    if (by && seen.insert(by).second)
+      open.append(by->operand_begin(), by->operand_end());
+  }
+  return false;
 }
 
 mlir::FailureOr<CombinePlan> CombinePlan::of(ir::KernelOp kernel, const ExpertPlan& plan) {

@@ -15,8 +15,8 @@ bool holdsRows(mlir::Operation* op);
 bool isRouted(mlir::Operation* op);
 /// The routing operand of a routed op.
 mlir::Value routingOf(mlir::Operation* op);
-/// The routing behind whose count nothing that is yielded has a value: those rows need not be computed. That is a routing that no op
-/// reads, or one that all that is yielded is made of. Null when there is none.
+/// The routing whose count bounds the rows: results have no value behind it, so those rows need not be computed. Either a routing argument that no op reads, or
+/// the one that every result is made from. Null where there is none.
 mlir::Value raggedRouting(mlir::Operation* yield);
 /// Whether the op sees a whole row at once or moves elements along it.
 bool worksAlongRows(mlir::Operation* op);

@@ -1,7 +1,8 @@
-// assign, sequentially; a cell is an expert and a group:
-//   for each row in priority order:            its place in its cell, or -1; capacity counts those that entered the
-//   cell, places those that stay for each expert, for each group:           where the cell's places begin for each row:
-//   its place becomes absolute
+// The rows of an assignment enter their experts, one after the other. A cell is one expert in one group.
+// - Each row, in priority order, gets its place among the rows that its cell keeps, or -1. Capacity counts all that entered the cell, also those that a mask
+//   drops behind it.
+// - For each expert and each of its groups: where the cell's places begin.
+// - Each row's place in its cell becomes its place in the routing.
 #include "codegen/cpu/AssignStage.h"
 
 #include "codegen/cpu/RoutingView.h"

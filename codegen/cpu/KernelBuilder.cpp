@@ -14,19 +14,6 @@ namespace moec::codegen::cpu {
 
 using namespace mlir;
 
-const CpuTarget* findTarget(std::string_view name) {
-  static const CpuTarget targets[] = {{"cpu:x86-64-v2", "x86-64-v2", 16, 16, false},
-                                      {"cpu:x86-64-v3", "x86-64-v3", 32, 16, true},
-                                      {"cpu:x86-64-v3+soft-avx512", "x86-64-v3", 64, 32, true},
-                                      {"cpu:x86-64-v3+soft-tiles", "x86-64-v3", 64, 32, true, TileKind::Soft},
-                                      {"cpu:x86-64-v4", "x86-64-v4", 64, 32, true},
-                                      {"cpu:x86-64-v4+amx", "x86-64-v4", 64, 32, true, TileKind::Hardware, "+amx-tile,+amx-bf16"}};
-  for (const CpuTarget& target : targets)
-    if (target.name == name)
-      return &target;
-  return nullptr;
-}
-
 namespace {
 
 // Byte offsets of KernelCall's fields (runtime/core/KernelAbi.h).

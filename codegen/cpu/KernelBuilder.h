@@ -4,6 +4,7 @@
 // types or values of the moe.kernel's context with the builder's.
 
 #include "codegen/KernelEmitter.h"
+#include "codegen/cpu/CpuTarget.h"
 #include "codegen/cpu/DebugInfo.h"
 #include "runtime/core/KernelAbi.h"
 
@@ -13,22 +14,6 @@ namespace moec::codegen::cpu {
 
 using mlir::Value;
 using Values = llvm::SmallVector<mlir::Value>;
-
-/// Whether a CPU multiplies tiles (Tiles.h): by instructions, or by other code that gives the same bits, for machines without them.
-enum class TileKind { None, Hardware, Soft };
-
-/// A CPU that code is written for.
-struct CpuTarget {
-  std::string name;                // "cpu:x86-64-v3"
-  std::string cpu;                 // LLVM's name: "x86-64-v3"
-  int64_t vectorBytes;             // 16, 32 or 64: of what kernels are written in; registers of `cpu` may be shorter, and a vector several of them
-  int64_t vectorRegisters;         // 16 or 32
-  bool hasFma;                     // has instructions that round a * b + c once
-  TileKind tiles = TileKind::None; // of bf16
-  std::string features = {};       // beside those of `cpu`, as LLVM takes them
-};
-/// Null when there is no such target.
-const CpuTarget* findTarget(std::string_view name);
 
 class KernelBuilder {
 public:

@@ -125,7 +125,7 @@ void LayerPlaces::begin(const BaseOf& baseOf) {
         });
       })[0];
       if (auto capacity = assign_.getCapacity())
-        rows = k_.min(rows, k_.size(Size::parse(capacity->str())));
+        rows = k_.min(rows, k_.max(zero, k_.size(Size::parse(capacity->str())))); // below 1 it drops all
       return Values{k_.add(offset[0], rows)};
     })[0];
     write(offsets, k_.index(plan_.experts), end);

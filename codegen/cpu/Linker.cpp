@@ -91,11 +91,14 @@ std::vector<std::string> linkerFolders() {
 }
 
 std::optional<std::vector<uint8_t>> linkShared(const std::string& object, std::string& error, const std::vector<std::string>& folders) {
-  for (const std::string& folder : folders)
-    if (auto image = linkIn(folder, object, error)) {
-      error.clear();
+  std::string all;
+  for (const std::string& folder : folders) {
+    std::string why;
+    if (auto image = linkIn(folder, object, why))
       return image;
-    }
+    all += (all.empty() ? "" : "; ") + why;
+  }
+  error = all;
   return std::nullopt;
 }
 

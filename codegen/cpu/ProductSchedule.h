@@ -22,9 +22,10 @@ inline constexpr int64_t kNarrowBytes = 256;
 
 /// How a product of rows (M, K) with panels of b (N, K) is cut.
 struct ProductSchedule {
-  int64_t rows = 0;  // rows of a register block
-  int64_t nr = 0;    // columns of a panel: whole vectors
-  int64_t slice = 0; // depth of a slice of a panel: it stays in the cache while the rows pass. Rows that are copied, and a transposed a, are so slice by slice
+  int64_t rows = 0; // rows of a register block
+  int64_t nr = 0;   // columns of a panel: whole vectors
+  /// Depth of the part of a panel that stays in the cache while an item's rows pass. Copied rows, and a transposed a, are copied one such part at a time.
+  int64_t slice = 0;
   int64_t rowBlock = 0;  // rows of an item: a slice of them stays in L2 while the panels pass
   int64_t panels = 0;    // panels of an item: of several slices, their sums stay in L2
   bool packRows = false; // copy an item's rows next to each other first: bf16 always, for the copy is f32, or what tiles are loaded of

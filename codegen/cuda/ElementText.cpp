@@ -238,7 +238,7 @@ std::string ElementText::constant(ir::ConstantOp op, const Coordinates& at) {
     case DType::Bool:
       return fmt::format("{}", bits.getZExtValue());
     default:
-      return fmt::format("{}{}", bits.getSExtValue(), type == DType::I64 ? "ll" : "");
+      return integerLiteral(type, bits.getSExtValue());
     }
   };
   std::vector<std::string> elements;

@@ -6,6 +6,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 namespace moec::codegen::cuda {
@@ -42,10 +43,18 @@ std::string registerType(DType type) {
   return type == DType::Bool ? "bool" : memoryType(type);
 }
 
+std::string integerLiteral(DType type, int64_t value) {
+  std::string_view suffix = type == DType::I64 ? "ll" : "";
+  int64_t least = type == DType::I64 ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int32_t>::min();
+  if (value == least) // C++ has no literal of it
+    return fmt::format("({}{} - 1)", value + 1, suffix);
+  return value < 0 ? fmt::format("({}{})", value, suffix) : fmt::format("{}{}", value, suffix);
+}
+
 std::string literal(DType type, double value) {
   bool isDouble = type == DType::F64;
   if (type != DType::F64 && type != DType::F32 && type != DType::BF16)
-    return fmt::format("{}{}", static_cast<int64_t>(value), type == DType::I64 ? "ll" : "");
+    return integerLiteral(type, static_cast<int64_t>(value));
   if (!std::isfinite(value))
     return isDouble ? fmt::format("__longlong_as_double({:#x}ll)", std::bit_cast<uint64_t>(value))
                     : fmt::format("__int_as_float({:#x})", std::bit_cast<uint32_t>(static_cast<float>(value)));

@@ -39,8 +39,10 @@ private:
 /// How a dtype is called in CUDA text, in memory and (bf16: float; bool: bool) in registers.
 std::string memoryType(DType type);
 std::string registerType(DType type);
-/// A number as a literal of the type: "1.5f", "0x1.8p0" where decimals would round, "INFINITY" as bits.
+/// A number as a literal of the type: "1.5f", "0x1.8p0" where decimals would round, "INFINITY" as bits; a negative one in brackets.
 std::string literal(DType type, double value);
+/// The same of an integer, to the bit: "5ll", "(-5)".
+std::string integerLiteral(DType type, int64_t value);
 
 DType dtypeOf(mlir::Value value);
 

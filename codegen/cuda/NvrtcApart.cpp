@@ -95,7 +95,7 @@ std::optional<int> waitFor(pid_t child, int limitSeconds) {
   int status = 0;
   for (;;) {
     pid_t ended = waitpid(child, &status, WNOHANG);
-    if (ended == child)
+    if (ended == child || (ended < 0 && errno == ECHILD)) // the system has taken a child's status where the host ignores SIGCHLD: the answer tells
       return status;
     if (ended < 0 && errno != EINTR)
       throw Error(Fault::System, std::string("waiting for ") + kTool + ": " + std::strerror(errno));

@@ -216,14 +216,17 @@ std::string RowText::rounded(DType type, const std::string& expression) const {
   return type == DType::BF16 ? fmt::format("toFloat(toBfloat16({}))", expression) : expression;
 }
 
-/// What an element costs that is computed again.
-int64_t RowText::costOf(mlir::Value value) const {
+/// What an element costs that is computed again; where that is more than `most`, any number above it.
+int64_t RowText::costOf(mlir::Value value, int64_t most) const {
   mlir::Operation* op = value.getDefiningOp();
   if (!op || held_.contains(value))
     return 1;
   int64_t cost = mlir::isa<ir::SoftmaxOp>(op) ? 40 : elementCost(op);
-  for (mlir::Value operand : op->getOperands())
-    cost += costOf(operand);
+  for (mlir::Value operand : op->getOperands()) {
+    if (cost > most) // an op that others share is asked for each of them
+      break;
+    cost += costOf(operand, most - cost);
+  }
   return cost;
 }
 
@@ -233,7 +236,7 @@ void RowText::hold(mlir::Value value) {
     return;
   Size width = widthOf(value);
   bool known = turnsOf(width) > 0;
-  if (!known && costOf(value) <= kCheap)
+  if (!known && costOf(value, kCheap) <= kCheap)
     return;
   DType type = dtypeOf(value) == DType::BF16 ? DType::F32 : dtypeOf(value);
   std::string name, place;

@@ -72,7 +72,7 @@ private:
   std::string define(DType type, std::string_view name, const std::string& expression);
   std::string rounded(DType type, const std::string& expression) const;
   std::string fold(mlir::Value x, std::string_view name, const std::string& first, std::string_view with, const std::function<std::string(std::string)>& map);
-  int64_t costOf(mlir::Value value) const;
+  int64_t costOf(mlir::Value value, int64_t most) const;
   std::string countOf(mlir::Value x) const;
 
   // RowRouting.cpp: rows that a routing finds.

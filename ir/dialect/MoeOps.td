@@ -1,5 +1,5 @@
 // The ops of the dialect `moe`. Their constraints are numbered in docs/SPEC.md; verifiers repeat the numbers.
-// T tokens, D model width, H hidden width, E experts, K choices per token, R = T*K rows.
+// T tokens, D model width, H hidden width, E experts, K choices per token, R = T*K rows, or the bound of a routing that has one.
 
 #ifndef MOE_OPS_TD
 #define MOE_OPS_TD

@@ -1,5 +1,7 @@
 #include "ir/ops/Infer.h"
 
+#include <limits>
+
 using namespace mlir;
 
 namespace moec::ir {
@@ -180,8 +182,9 @@ MOEC_INFER(RelativeBiasOp) {
                              "of the other: there are ",
                              buckets);
   int64_t distance = static_cast<int64_t>(adaptor.getMaxDistance());
-  if (distance <= oneWay / 2)
-    return emitOptionalError(location, "relative_bias C4: max_distance is over half of a direction's buckets, ", oneWay / 2, ": it is ", distance);
+  if (distance <= oneWay / 2 || distance > std::numeric_limits<int32_t>::max())
+    return emitOptionalError(location, "relative_bias C4: max_distance is over half of a direction's buckets, ", oneWay / 2, ", and at most 2147483647: it is ",
+                             distance);
   if (failed(checkPosition(location, "relative_bias C5", adaptor.getPosition())))
     return failure();
   auto size = [](StringRef text) { return Size::parse(text.str()); };
@@ -200,8 +203,9 @@ MOEC_INFER(RelativeBiasGradOp) {
     return emitOptionalError(location, "relative_bias_grad C2: there are at least 2 buckets, of each direction, and as many of one as of the other: there are ",
                              buckets);
   int64_t distance = static_cast<int64_t>(adaptor.getMaxDistance());
-  if (distance <= oneWay / 2)
-    return emitOptionalError(location, "relative_bias_grad C3: max_distance is over half of a direction's buckets, ", oneWay / 2, ": it is ", distance);
+  if (distance <= oneWay / 2 || distance > std::numeric_limits<int32_t>::max())
+    return emitOptionalError(location, "relative_bias_grad C3: max_distance is over half of a direction's buckets, ", oneWay / 2,
+                             ", and at most 2147483647: it is ", distance);
   types.push_back(tensorOf({Size(buckets), dy->sizes[0]}, dy->element));
   return success();
 }

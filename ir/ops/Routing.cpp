@@ -13,7 +13,7 @@ static LogicalResult checkMatrix(OptionalLocation location, StringRef constraint
 static LogicalResult checkRows(OptionalLocation location, StringRef constraint, const Shaped& rows, RoutingType routing) {
   if (rows.sizes[0] == rowsOf(routing))
     return success();
-  return emitOptionalError(location, constraint, ": rows has tokens times choices rows: the routing has ", rowsOf(routing).str(), ", rows has ",
+  return emitOptionalError(location, constraint, ": rows has as many rows as the routing: that has ", rowsOf(routing).str(), ", rows has ",
                            rows.sizes[0].str());
 }
 

@@ -21,8 +21,9 @@ MOEC_INFER(TransposeOp) {
   ArrayRef<int64_t> permutation = adaptor.getPermutation();
   SmallVector<int64_t> sorted(permutation);
   llvm::sort(sorted);
-  if (sorted != llvm::to_vector(llvm::seq<int64_t>(0, x->rank())))
-    return emitOptionalError(location, "transpose C1: permutation holds each of x's ", x->rank(), " dimensions once: it is ", adaptor.getPermutationAttr());
+  if (x->rank() == 0 || sorted != llvm::to_vector(llvm::seq<int64_t>(0, x->rank())))
+    return emitOptionalError(location, "transpose C1: x has dimensions and permutation holds each of x's ", x->rank(), " dimensions once: it is ",
+                             adaptor.getPermutationAttr());
   Sizes sizes;
   for (int64_t from : permutation)
     sizes.push_back(x->sizes[from]);

@@ -113,7 +113,7 @@ Tensor isTop(const Tensor& scores, const Tensor& labels, int64_t ignore) {
 Tensor crossEntropyGrad(const Tensor& dy, const Tensor& scores, const Tensor& labels, const CrossEntropyRule& rule) {
   int64_t width = scores.shape().back();
   std::vector<double> values = scores.toDoubles(), gradient = dy.toDoubles();
-  std::vector<int64_t> places = labelsOf("cross_entropy", scores, labels, rule.ignore);
+  std::vector<int64_t> places = labelsOf("cross_entropy_grad", scores, labels, rule.ignore);
   for (size_t r = 0; r < places.size(); ++r) {
     double* row = &values[r * width];
     if (places[r] < 0) {

@@ -4,13 +4,13 @@
 // CUDA: the image (CudaImage.h) exports one function per stage, GridInfo::function, launched with `items` blocks in one dimension. Parameters of each:
 //   every input, output and workspace of the launch, in this order, as pointers of 64 bits; the launch's `sizes` as i64; its streams as u32; u64 seed; u32 step
 // Stages of a launch run one after the other. Ragged work needs no list: a block finds its expert and rows in the routing's offsets.
+// A launch that updates a parameter or state has it among its inputs and its outputs, with one pointer: an item reads of it only what it writes itself, before
+// it writes.
 
 #include <cstdint>
 
 namespace moec {
 
-/// A launch that updates a parameter or state has it among its inputs and its outputs, with one pointer: an item reads of it only what it writes itself,
-/// before it writes.
 /// What one launch hands to its kernel. Read-only for the kernel, the same for every item of the launch.
 struct KernelCall {
   void* const* buffers;    // the launch's operands: inputs in order, then outputs in order, then its workspaces

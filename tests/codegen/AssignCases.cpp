@@ -47,6 +47,7 @@ std::vector<AssignCase> assignCases() {
       {"groupsOfTokenMajor", 1000, 2, 33, "token_major", "20", 2, 0, 1, true, true},
       {"groupsWithAMaskBehind", 90, 2, 3, "choice_major", "9", 3, 0, 1, true, false, true},
       {"groupsWithAMaskBehindAndNoCapacity", 90, 2, 3, "choice_major", "", 3, 0, 1, true, false, true},
+      {"nothingIsKept", 30, 2, 4, "token_major", "-100000000"},
       {"groupsWithoutTokens", 0, 2, 4, "choice_major", "4", 2},
       {"enters", 300, 2, 6, "choice_major", "40", 0, 0, 1, true, true},
       {"entersAndStays", 300, 2, 6, "token_major", "40", 0, 0, 1, true, true, true},

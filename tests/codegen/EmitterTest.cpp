@@ -2,6 +2,7 @@
 #include "codegen/cpu/Linker.h"
 #include "codegen/cpu/ObjectCompiler.h"
 #include "codegen/cpu/Optimizer.h"
+#include "runtime/core/CpuTarget.h"
 #include "tests/codegen/KernelCheck.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -14,6 +15,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <set>
 #include <thread>
 
 namespace moec::testing {
@@ -231,7 +233,18 @@ TEST(Emitter, linksInTheFirstFolderWhereThatGoes) {
   EXPECT_EQ(cpu::linkShared(object, error, {"/nonexistent", "/dev/null", last}), image);
   EXPECT_EQ(error, "");
   EXPECT_FALSE(cpu::linkShared(object, error, {"/nonexistent", "/nowhere"}));
-  EXPECT_NE(error.find("/nowhere"), std::string::npos) << error;
+  for (const char* folder : {"/nonexistent", "/nowhere"})
+    EXPECT_NE(error.find(folder), std::string::npos) << error;
+}
+
+TEST(Emitter, theCompilerAndTheRuntimeKnowTheSameCpus) {
+  namespace cpu = codegen::cpu;
+  std::set<std::string> written, run;
+  for (const cpu::CpuTarget& target : cpu::targets())
+    written.insert(target.name);
+  for (const moec::CpuTarget& target : cpuTargets())
+    run.insert(target.name);
+  EXPECT_EQ(written, run);
 }
 
 TEST(Emitter, unknownTargetsAndKindsAreNamed) {

@@ -101,6 +101,26 @@ TEST_P(ExpertKernels, downAddsTheWeightedRowsToTheResidual) {
                    hidden});
 }
 
+/// Which results are of tokens and which of rows is asked of each op once, also where an op reads another twice.
+TEST_P(ExpertKernels, downGivesRowsBesideTheirCombination) {
+  int64_t width = 21, hidden = 40;
+  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+                     mlir::Value rows = maker.tensor(type(), {rowsText(), text(hidden)}), routing = maker.routing(fill().experts, "t", fill().choices);
+                     mlir::Value w = weights(maker, type(), {fill().experts, width, hidden});
+                     mlir::Value choice = maker.tensor(weightType(), {"t", text(fill().choices)});
+                     mlir::Value y = maker.make<ir::GroupedMatmulOp>(rows, w, routing);
+                     for (int i = 0; i < 40; ++i)
+                       y = maker.make<ir::MaxOp>(y, y);
+                     return maker.finish("expert_down", {y, maker.make<ir::CombineOp>(y, routing, choice)});
+                   },
+                   {randomTensor(type(), {rows(), hidden}, 1), routing(), randomTensor(type(), {fill().experts, width, hidden}, 2),
+                    randomTensor(weightType(), {fill().tokens, fill().choices}, 4)},
+                   2,
+                   bindings(),
+                   hidden,
+                   kept()});
+}
+
 //===--- several results, as a step of training keeps them ---===//
 
 TEST_P(ExpertKernels, upGivesWhatTheActivationReadToo) {

@@ -74,7 +74,7 @@ std::vector<Tensor> inputsFor(ir::KernelOp kernel, const CheckOptions& options) 
 
 std::string mismatch(const Tensor& got, const Tensor& want, const CheckOptions& options) {
   std::vector<double> a = got.cast(DType::F64).toDoubles(), b = want.cast(DType::F64).toDoubles();
-  double largest = 1;
+  double largest = options.leastScale;
   for (double value : b)
     if (std::isfinite(value))
       largest = std::max(largest, std::abs(value));

@@ -24,7 +24,8 @@ struct CheckOptions {
   Bindings bindings;
   std::vector<Tensor> inputs; // random ones where none are given
   double low = -2, high = 2;  // of random inputs
-  int64_t terms = 64;         // max |a - b| <= tolerance(dtype, terms) * max(1, max |b|), Tolerance.h
+  int64_t terms = 64;         // max |a - b| <= tolerance(dtype, terms) * max(leastScale, max |b|), Tolerance.h
+  double leastScale = 0;      // where results are what is left of larger numbers: of these
   bool exact = false;         // to the bit
   std::string target = testTargets().front();
   int64_t block = 0; // items of another size than the schedule's

@@ -152,6 +152,8 @@ void poison(const Tensor& tensor) {
     std::fill_n(static_cast<double*>(tensor.data()), tensor.elements(), std::numeric_limits<double>::quiet_NaN());
   else if (tensor.dtype() == DType::I32)
     std::fill_n(static_cast<int32_t*>(tensor.data()), tensor.elements(), -7777);
+  else
+    std::memset(tensor.data(), 0xff, tensor.bytes());
 }
 
 } // namespace

@@ -222,13 +222,25 @@ TEST_P(LayerKernels, topKWithAResidual) {
   });
 }
 
-/// Few rows of each expert are kept: those of the first tokens, or of all first choices.
+/// Few rows of each expert are kept: those of the first tokens, or of all first choices. Below 1, none.
 TEST_P(LayerKernels, capacitiesOfTheWholeCall) {
-  for (auto [capacity, priority] : {std::pair("3", ir::Priority::TokenMajor), std::pair("trunc(1.2*(t)/4)", ir::Priority::ChoiceMajor)})
+  for (auto [capacity, priority] :
+       {std::pair("3", ir::Priority::TokenMajor), std::pair("trunc(1.2*(t)/4)", ir::Priority::ChoiceMajor), std::pair("-100000000", ir::Priority::TokenMajor)})
     expectReference([&, capacity = capacity, priority = priority](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
       Gate gate = topK(maker, in, capacity, priority);
       return {downOf(maker, in, gate, upOf(maker, in, gate.routing))};
     });
+}
+
+/// A plan asks of each op once what it is made of, also where an op reads another twice.
+TEST_P(LayerKernels, opsThatReadOneOpTwice) {
+  expectReference([&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
+    Gate gate = topK(maker, in);
+    mlir::Value rows = upOf(maker, in, gate.routing);
+    for (int i = 0; i < 40; ++i)
+      rows = maker.make<ir::MaxOp>(rows, rows);
+    return {downOf(maker, in, gate, rows)};
+  });
 }
 
 /// What a step of training keeps for the way back.

@@ -215,7 +215,13 @@ TEST_F(NvrtcTest, TheTimeLimitApartIsAnErrorThatSaysSo) {
 TEST_F(NvrtcTest, ImagesDoNotDependOnTheWorkingFolder) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   namespace fs = std::filesystem;
-  fs::path root = fs::temp_directory_path() / "moec-nvrtc-folders";
+  constexpr const char* kRoot = "MOEC_TEST_FOLDERS"; // the processes begin this case anew, and shall find the first one's folder
+  if (!getenv(kRoot)) {
+    std::string made = (fs::temp_directory_path() / "moec-nvrtc-folders-XXXXXX").string();
+    ASSERT_TRUE(mkdtemp(made.data()));
+    setenv(kRoot, made.c_str(), 1);
+  }
+  fs::path root = getenv(kRoot);
   std::vector<std::string> images;
   for (const char* name : {"a", "another/deeper"}) {
     fs::path folder = root / name;
@@ -234,6 +240,7 @@ TEST_F(NvrtcTest, ImagesDoNotDependOnTheWorkingFolder) {
     images.emplace_back(std::istreambuf_iterator<char>(image), std::istreambuf_iterator<char>());
   }
   fs::remove_all(root);
+  unsetenv(kRoot);
   EXPECT_GT(images[0].size(), 1000u);
   EXPECT_EQ(images[0], images[1]);
 }

@@ -1,6 +1,7 @@
 // Owner of: losses and the gradients of what sees a whole row, in kernels of kind `rows`. Every result is held against the reference interpreter, for each
 // target that this machine runs.
 #include "tests/codegen/KernelCheck.h"
+#include "tests/ir/TensorText.h"
 
 #include <cmath>
 #include <fmt/format.h>
@@ -16,27 +17,15 @@ struct Case {
   bool symbolic; // both sizes
 };
 
-std::string typeOf(std::vector<std::string> sizes, const std::string& element) {
-  std::string dims, texts;
-  bool symbolic = false;
-  for (const std::string& size : sizes) {
-    bool number = size.find_first_not_of("0123456789") == std::string::npos;
-    symbolic |= !number;
-    dims += (number ? size : "?") + "x";
-    texts += (texts.empty() ? "\"" : ", \"") + size + "\"";
-  }
-  return "tensor<" + dims + element + (symbolic ? ", #moe.sizes<" + texts + ">>" : ">");
-}
-
 class RowGradients : public ::testing::TestWithParam<Case> {
 protected:
   std::string rows() const { return GetParam().symbolic ? "t" : std::to_string(GetParam().rows); }
   std::string width() const { return GetParam().symbolic ? "v" : std::to_string(GetParam().width); }
   std::string element() const { return std::string(name(GetParam().dtype)); }
-  std::string matrix() const { return typeOf({rows(), width()}, element()); }
-  std::string vector() const { return typeOf({width()}, element()); }
-  std::string column() const { return typeOf({rows()}, element()); }
-  std::string labels(const char* type) const { return typeOf({rows()}, type); }
+  std::string matrix() const { return tensorText({rows(), width()}, element()); }
+  std::string vector() const { return tensorText({width()}, element()); }
+  std::string column() const { return tensorText({rows()}, element()); }
+  std::string labels(const char* type) const { return tensorText({rows()}, type); }
 
   void run(const std::string& arguments, const std::string& results, const std::string& body, std::vector<Tensor> inputs = {}) {
     SCOPED_TRACE(body);
@@ -45,6 +34,7 @@ protected:
       CheckOptions options;
       options.bindings = {{"t", GetParam().rows}, {"v", GetParam().width}};
       options.terms = GetParam().width;
+      options.leastScale = GetParam().width == 1 ? 1 : 0; // of one element a norm leaves the difference of equal numbers
       options.target = target;
       options.inputs = inputs;
       check(kernel, options);
@@ -294,8 +284,8 @@ TEST(RowSums, itemsHoldSomeRows) {
 TEST(SelectGrad, addsAtItsIndices) {
   for (const char* element : {"f32", "f64", "bf16"})
     for (auto [choices, experts] : {std::pair{1, 1}, {2, 5}, {8, 67}, {11, 40}}) {
-      std::string dy = typeOf({"t", std::to_string(choices)}, element), indices = typeOf({"t", std::to_string(choices)}, "i32"),
-                  y = typeOf({"t", std::to_string(experts)}, element);
+      std::string dy = tensorText({"t", std::to_string(choices)}, element), indices = tensorText({"t", std::to_string(choices)}, "i32"),
+                  y = tensorText({"t", std::to_string(experts)}, element);
       ParsedKernel kernel = parseKernel(
           "rows", fmt::format("%i: {}, %dy: {}, %x: {}", indices, dy, y), y,
           fmt::format("%n = moe.neg %dy : {0}\n %s = moe.select_grad %n, %i experts {1} : {0}, {2}\n %y = moe.add %s, %x : {3}, {3}\n moe.yield %y : {3}", dy,

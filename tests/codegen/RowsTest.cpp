@@ -1,5 +1,6 @@
 // Owner of: kernels over rows. Every result is held against the reference interpreter.
 #include "tests/codegen/KernelCheck.h"
+#include "tests/ir/TensorText.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -9,27 +10,15 @@
 namespace moec::testing {
 namespace {
 
-std::string tensor(std::vector<std::string> sizes, const std::string& element) {
-  std::string dims, texts;
-  bool symbolic = false;
-  for (const std::string& size : sizes) {
-    bool number = size.find_first_not_of("0123456789") == std::string::npos;
-    symbolic |= !number;
-    dims += (number ? size : "?") + "x";
-    texts += (texts.empty() ? "\"" : ", \"") + size + "\"";
-  }
-  return "tensor<" + dims + element + (symbolic ? ", #moe.sizes<" + texts + ">>" : ">");
-}
-
 struct Case {
   std::string element, rows, width;
 };
 
 class Rows : public ::testing::TestWithParam<Case> {
 protected:
-  std::string matrix() const { return tensor({GetParam().rows, GetParam().width}, GetParam().element); }
-  std::string vector() const { return tensor({GetParam().width}, GetParam().element); }
-  std::string column() const { return tensor({GetParam().rows, "1"}, GetParam().element); }
+  std::string matrix() const { return tensorText({GetParam().rows, GetParam().width}, GetParam().element); }
+  std::string vector() const { return tensorText({GetParam().width}, GetParam().element); }
+  std::string column() const { return tensorText({GetParam().rows, "1"}, GetParam().element); }
   CheckOptions options() const {
     CheckOptions result;
     result.bindings = {{"t", 11}, {"d", 37}};
@@ -70,7 +59,7 @@ TEST_P(Rows, binaryOpsBroadcastVectorsAndColumns) {
 }
 
 TEST_P(Rows, compareAndCastToTheOtherFloat) {
-  std::string m = matrix(), mask = tensor({GetParam().rows, GetParam().width}, "i1");
+  std::string m = matrix(), mask = tensorText({GetParam().rows, GetParam().width}, "i1");
   run("%x: " + m + ", %z: " + m, mask + ", " + m,
       fmt::format("%k = moe.compare lt %x, %z : {0}, {0}\n %f = moe.cast %k to {2} : {1}\n"
                   "%y = moe.mul %f, %x : {0}, {0}\n moe.yield %k, %y : {1}, {0}",
@@ -78,12 +67,12 @@ TEST_P(Rows, compareAndCastToTheOtherFloat) {
 }
 
 TEST_P(Rows, whereOfAComparisonAndOfAStoredMask) {
-  std::string m = matrix(), mask = tensor({GetParam().rows, GetParam().width}, "i1"), v = vector(), c = column();
+  std::string m = matrix(), mask = tensorText({GetParam().rows, GetParam().width}, "i1"), v = vector(), c = column();
   run(fmt::format("%x: {0}, %z: {0}, %v: {1}, %c: {2}", m, v, c), mask + ", " + m + ", " + m,
       fmt::format("%k = moe.compare gt %x, %z : {0}, {0}\n %a = moe.where %k, %x, %v : {3}, {0}, {1}\n"
                   "%h = moe.compare le %c, %c : {2}, {2}\n %f = moe.cast %k to {4} : {3}\n %s = moe.sub %a, %f : {0}, {0}\n"
                   "%b = moe.where %h, %s, %c : {5}, {0}, {2}\n moe.yield %k, %a, %b : {3}, {0}, {0}",
-                  m, v, c, mask, GetParam().element, tensor({GetParam().rows, "1"}, "i1")));
+                  m, v, c, mask, GetParam().element, tensorText({GetParam().rows, "1"}, "i1")));
 }
 
 TEST_P(Rows, layerNormOfAResidualSum) {
@@ -134,7 +123,7 @@ TEST_P(Rows, softmaxThenScale) {
 }
 
 TEST_P(Rows, reductions) {
-  std::string m = matrix(), r = tensor({GetParam().rows}, GetParam().element);
+  std::string m = matrix(), r = tensorText({GetParam().rows}, GetParam().element);
   run("%x: " + m, fmt::format("{0}, {0}, {0}", r),
       fmt::format("%e = moe.exp %x : {0}\n %s = moe.reduce sum %e axis 1 : {0}\n %m = moe.reduce mean %x axis 1 : {0}\n"
                   "%h = moe.reduce max %x axis 1 : {0}\n %y = moe.mul %s, %m : {1}, {1}\n moe.yield %s, %y, %h : {1}, {1}, {1}",

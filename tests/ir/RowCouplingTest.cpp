@@ -1,6 +1,7 @@
 // Which ops let a row of a call depend on others: each rule in both directions.
 
 #include "ir/RowCoupling.h"
+#include "tests/ir/TensorText.h"
 #include "tests/ir/TestModule.h"
 
 #include <fmt/format.h>
@@ -32,15 +33,7 @@ std::string withTypes(const std::string& text) {
       result += fmt::format("!moe.routing<4 experts, \"{}\" tokens, {} choices>", sizes[0], sizes[1]);
       continue;
     }
-    std::string shape, names;
-    bool isStatic = true;
-    for (const std::string& size : sizes) {
-      bool isNumber = size.find_first_not_of("0123456789") == std::string::npos;
-      shape += (isNumber ? size : "?") + "x";
-      names += (names.empty() ? "\"" : ", \"") + size + "\"";
-      isStatic &= isNumber;
-    }
-    result += fmt::format("tensor<{}{}{}>", shape, (*it)[3].str(), isStatic ? "" : ", #moe.sizes<" + names + ">");
+    result += tensorText(sizes, (*it)[3].str());
   }
   return result.append(end, text.cend());
 }

@@ -321,6 +321,22 @@ TEST(LoopsCuda, aSumOverExpertsThenItsActivation) {
   checkCuda(kernel);
 }
 
+/// Also negative ones, behind a sign, and the least, of which C++ has no literal.
+TEST(LoopsCuda, integersOfTheText) {
+  MOEC_SKIP_WITHOUT_NVRTC();
+  CudaOptions options;
+  options.check.exact = true;
+  for (auto [type, least] : {std::pair("i32", "-2147483648"), std::pair("i64", "-9223372036854775808")})
+    for (const std::string& constant : {fmt::format("[-5, 7, {}]", least), std::string(least)}) {
+      std::string vector = fmt::format("tensor<3x{}>", type);
+      checkCuda(parseKernel("loops", "%x: " + vector, vector + ", " + vector,
+                            fmt::format("%c = moe.constant dense<{0}> : {1}\n %f = moe.constant dense<-5> : {1}\n %n = moe.neg %f : {1}\n"
+                                        "%y = moe.min %x, %c : {1}, {1}\n %z = moe.sub %x, %n : {1}, {1}\n moe.yield %y, %z : {1}, {1}",
+                                        constant, vector)),
+                options);
+    }
+}
+
 TEST(LoopsCuda, oneIndexForAllTokens) {
   MOEC_SKIP_WITHOUT_NVRTC();
   std::string y = "tensor<?x1xi32, #moe.sizes<\"t\", \"1\">>";

@@ -2,6 +2,7 @@
 #include "runtime/core/Philox.h"
 #include "tests/codegen/ProductCheck.h"
 #include "tests/codegen/cuda/CudaKernelCheck.h"
+#include "tests/ir/TensorText.h"
 
 #include <cmath>
 #include <fmt/format.h>
@@ -14,30 +15,18 @@ struct Case {
   const char *element, *rows, *width;
 };
 
-std::string tensor(const std::vector<std::string>& sizes, const std::string& element) {
-  std::string dims, texts;
-  bool symbolic = false;
-  for (const std::string& size : sizes) {
-    bool number = size.find_first_not_of("0123456789") == std::string::npos;
-    symbolic |= !number;
-    dims += (number ? size : "?") + "x";
-    texts += (texts.empty() ? "\"" : ", \"") + size + "\"";
-  }
-  return "tensor<" + dims + element + (symbolic ? ", #moe.sizes<" + texts + ">>" : ">");
-}
-
 class RowGradientsCuda : public ::testing::TestWithParam<Case> {
 protected:
   void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
   /// M a matrix, V a row of it, C one number for each row, L labels (i64), S labels (i32), B one i1 for each row.
   std::string typed(std::string text) const {
     auto [element, rows, width] = GetParam();
-    for (auto& [letter, type] : {std::pair{"M", tensor({rows, width}, element)},
-                                 {"V", tensor({width}, element)},
-                                 {"C", tensor({rows}, element)},
-                                 {"L", tensor({rows}, "i64")},
-                                 {"S", tensor({rows}, "i32")},
-                                 {"B", tensor({rows}, "i1")}})
+    for (auto& [letter, type] : {std::pair{"M", tensorText({rows, width}, element)},
+                                 {"V", tensorText({width}, element)},
+                                 {"C", tensorText({rows}, element)},
+                                 {"L", tensorText({rows}, "i64")},
+                                 {"S", tensorText({rows}, "i32")},
+                                 {"B", tensorText({rows}, "i1")}})
       text = std::regex_replace(text, std::regex(std::string("\\$") + letter), type);
     return text;
   }
@@ -237,7 +226,7 @@ TEST_F(RowGradientsCudaOnce, choicesGetTheirRowsValues) {
 }
 
 TEST_F(RowGradientsCudaOnce, noRows) {
-  std::string m = tensor({"t", "45"}, "f32"), c = tensor({"t"}, "f32"), l = tensor({"t"}, "i64");
+  std::string m = tensorText({"t", "45"}, "f32"), c = tensorText({"t"}, "f32"), l = tensorText({"t"}, "i64");
   ParsedKernel kernel =
       parseKernel("rows", fmt::format("%x: {0}, %d: {1}, %l: {2}", m, c, l), m,
                   fmt::format("%g = moe.cross_entropy_grad %d, %x, %l smoothing 0.0 ignore -1 : {1}, {0}, {2}\n moe.yield %g : {0}", m, c, l));
@@ -247,7 +236,7 @@ TEST_F(RowGradientsCudaOnce, noRows) {
 /// More rows than one piece has, of three dimensions; none.
 TEST(RowSumsCuda, ofRowsOfManyDimensions) {
   MOEC_SKIP_WITHOUT_NVRTC();
-  std::string x = tensor({"b", "65", "40"}, "f32"), flat = tensor({"65*b", "40"}, "f32");
+  std::string x = tensorText({"b", "65", "40"}, "f32"), flat = tensorText({"65*b", "40"}, "f32");
   ParsedKernel kernel = parseKernel("rows", fmt::format("%dy: {0}, %x: {0}", x), fmt::format("{0}, tensor<40xf32>, tensor<40xf32>", x),
                                     fmt::format(R"(
     %g = moe.rms_norm_grad %dy, %x eps 1.0e-5 of {0}, {0}

@@ -1,22 +1,11 @@
 // Owner of: CUDA kernels of kind `rows`. Every result is held against the reference interpreter; the emulator finds nothing to complain of.
 #include "tests/codegen/cuda/CudaKernelCheck.h"
+#include "tests/ir/TensorText.h"
 
 #include <fmt/format.h>
 
 namespace moec::testing {
 namespace {
-
-std::string tensor(const std::vector<std::string>& sizes, const std::string& element) {
-  std::string dims, texts;
-  bool symbolic = false;
-  for (const std::string& size : sizes) {
-    bool number = size.find_first_not_of("0123456789") == std::string::npos;
-    symbolic |= !number;
-    dims += (number ? size : "?") + "x";
-    texts += (texts.empty() ? "\"" : ", \"") + size + "\"";
-  }
-  return "tensor<" + dims + element + (symbolic ? ", #moe.sizes<" + texts + ">>" : ">");
-}
 
 struct Case {
   std::string element, rows, width;
@@ -25,9 +14,9 @@ struct Case {
 class RowsCuda : public ::testing::TestWithParam<Case> {
 protected:
   void SetUp() override { MOEC_SKIP_WITHOUT_NVRTC(); }
-  std::string matrix() const { return tensor({GetParam().rows, GetParam().width}, GetParam().element); }
-  std::string vector() const { return tensor({GetParam().width}, GetParam().element); }
-  std::string column() const { return tensor({GetParam().rows, "1"}, GetParam().element); }
+  std::string matrix() const { return tensorText({GetParam().rows, GetParam().width}, GetParam().element); }
+  std::string vector() const { return tensorText({GetParam().width}, GetParam().element); }
+  std::string column() const { return tensorText({GetParam().rows, "1"}, GetParam().element); }
   CudaRun run(const std::string& arguments, const std::string& results, const std::string& body) {
     SCOPED_TRACE(body);
     ParsedKernel kernel = parseKernel("rows", arguments, results, body);
@@ -63,7 +52,7 @@ TEST_P(RowsCuda, operandsBroadcast) {
 }
 
 TEST_P(RowsCuda, compareAndCast) {
-  std::string m = matrix(), mask = tensor({GetParam().rows, GetParam().width}, "i1");
+  std::string m = matrix(), mask = tensorText({GetParam().rows, GetParam().width}, "i1");
   run("%x: " + m + ", %z: " + m, mask + ", " + m,
       fmt::format("%k = moe.compare lt %x, %z : {0}, {0}\n %f = moe.cast %k to {2} : {1}\n"
                   "%y = moe.mul %f, %x : {0}, {0}\n moe.yield %k, %y : {1}, {0}",
@@ -98,7 +87,7 @@ TEST_P(RowsCuda, softmaxOfAnActivationThenScale) {
 }
 
 TEST_P(RowsCuda, reductions) {
-  std::string m = matrix(), r = tensor({GetParam().rows}, GetParam().element);
+  std::string m = matrix(), r = tensorText({GetParam().rows}, GetParam().element);
   run("%x: " + m, fmt::format("{0}, {0}, {0}", r),
       fmt::format("%e = moe.exp %x : {0}\n %s = moe.reduce sum %e axis 1 : {0}\n %m = moe.reduce mean %x axis 1 : {0}\n"
                   "%h = moe.reduce max %x axis 1 : {0}\n %y = moe.mul %s, %m : {1}, {1}\n moe.yield %s, %y, %h : {1}, {1}, {1}",
@@ -122,7 +111,7 @@ protected:
 
 TEST_F(RowsCudaOnce, noRowsAndOne) {
   for (const char* element : {"f32", "f64", "bf16"}) {
-    std::string m = tensor({"t", "45"}, element);
+    std::string m = tensorText({"t", "45"}, element);
     ParsedKernel kernel = parseKernel("rows", "%x: " + m, m, fmt::format("%p = moe.softmax %x : {0}\n moe.yield %p : {0}", m));
     for (int64_t rows : {0, 1, 5})
       checkCuda(kernel, {.check = {.bindings = {{"t", rows}}}});

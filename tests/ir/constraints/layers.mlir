@@ -362,8 +362,16 @@ func.func @f(%t: tensor<2x2xf32>) {
 // -----
 
 func.func @f(%t: tensor<8x2xf32>) {
-  // expected-error@+1 {{relative_bias C4: max_distance is over half of a direction's buckets, 4: it is 4}}
+  // expected-error@+1 {{relative_bias C4: max_distance is over half of a direction's buckets, 4, and at most 2147483647: it is 4}}
   %y = moe.relative_bias %t queries "3" keys "3" max_distance 4 : tensor<8x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%t: tensor<8x2xf32>) {
+  // expected-error@+1 {{relative_bias C4: max_distance is over half of a direction's buckets, 4, and at most 2147483647: it is 2147483648}}
+  %y = moe.relative_bias %t queries "3" keys "3" max_distance 2147483648 : tensor<8x2xf32>
   return
 }
 
@@ -682,8 +690,16 @@ func.func @f(%dy: tensor<2x3x3xf32>) {
 // -----
 
 func.func @f(%dy: tensor<2x3x3xf32>) {
-  // expected-error@+1 {{relative_bias_grad C3: max_distance is over half of a direction's buckets, 4: it is 4}}
+  // expected-error@+1 {{relative_bias_grad C3: max_distance is over half of a direction's buckets, 4, and at most 2147483647: it is 4}}
   %y = moe.relative_bias_grad %dy buckets 8 max_distance 4 : tensor<2x3x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%dy: tensor<2x3x3xf32>) {
+  // expected-error@+1 {{relative_bias_grad C3: max_distance is over half of a direction's buckets, 4, and at most 2147483647: it is 2147483648}}
+  %y = moe.relative_bias_grad %dy buckets 8 max_distance 2147483648 : tensor<2x3x3xf32>
   return
 }
 

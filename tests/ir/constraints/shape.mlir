@@ -17,8 +17,16 @@ func.func @f(%x: tensor<2x3xf32>) {
 // -----
 
 func.func @f(%x: tensor<2x3xf32>) {
-  // expected-error@+1 {{transpose C1: permutation holds each of x's 2 dimensions once}}
+  // expected-error@+1 {{transpose C1: x has dimensions and permutation holds each of x's 2 dimensions once}}
   %y = moe.transpose %x [0, 0] : tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<f32>) {
+  // expected-error@+1 {{transpose C1: x has dimensions and permutation holds each of x's 0 dimensions once}}
+  %y = moe.transpose %x [] : tensor<f32>
   return
 }
 

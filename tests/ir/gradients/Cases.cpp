@@ -1,6 +1,7 @@
 #include "tests/ir/gradients/Cases.h"
 
 #include "runtime/core/Size.h"
+#include "tests/ir/TensorText.h"
 
 #include <fmt/format.h>
 
@@ -266,18 +267,10 @@ void addRouting(Cases& cases) {
     %y = moe.combine %g, %o, %v : t(2*t, 3), r(2, t, 2), t(t, 2))"});
 }
 
-/// "2, batch" as a tensor type of the dialect.
-std::string tensorText(const std::string& sizes, const std::string& dtype) {
-  std::string dims, texts;
-  bool symbolic = false;
-  static const std::regex one("[^, ]+");
-  for (auto at = std::sregex_iterator(sizes.begin(), sizes.end(), one); at != std::sregex_iterator(); ++at) {
-    bool constant = at->str().find_first_not_of("0123456789") == std::string::npos;
-    symbolic = symbolic || !constant;
-    dims += (constant ? at->str() : "?") + "x";
-    texts += (texts.empty() ? "\"" : ", \"") + at->str() + "\"";
-  }
-  return "tensor<" + dims + dtype + (symbolic ? ", #moe.sizes<" + texts + ">" : "") + ">";
+/// The words of "2, batch".
+std::vector<std::string> words(const std::string& list) {
+  static const std::regex word("[^, ]+");
+  return {std::sregex_token_iterator(list.begin(), list.end(), word), std::sregex_token_iterator()};
 }
 
 std::string expanded(const std::string& text) {
@@ -291,7 +284,7 @@ std::string expanded(const std::string& text) {
     std::string inside = (*at)[2];
     static const std::regex three("([^,]+), *([^,]+), *([^,]+)");
     if ((*at)[1] == "t")
-      result += tensorText(inside, (*at)[3].matched ? (*at)[3].str() : "f64");
+      result += tensorText(words(inside), (*at)[3].matched ? (*at)[3].str() : "f64");
     else if (std::regex_match(inside, parts, three))
       result += fmt::format("!moe.routing<{} experts, \"{}\" tokens, {} choices>", parts[1].str(), parts[2].str(), parts[3].str());
   }
