@@ -29,8 +29,8 @@ void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
   constexpr int64_t line = 64;
   for (const FetchedRows& one : of.fetched)
     k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
-      Value first = k.at(one.rows.base, k.mul(depth, one.rows.stride), one.dtype);
-      for (int64_t u = 0; u < count; u += one.every)
+      Value row = one.apart ? k.div(depth, FetchedRows::kTurnsApart) : depth, first = k.at(one.rows.base, k.mul(row, one.rows.stride), one.dtype);
+      for (int64_t u = 0; u < (one.apart ? 1 : count); u += one.every)
         for (int64_t byte = 0; byte < one.columns * static_cast<int64_t>(byteSize(one.dtype)); byte += line)
           k.prefetch(k.at(k.at(first, k.mul(one.rows.stride, u), one.dtype), k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
     });
@@ -127,7 +127,8 @@ Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t u
       for (Value& row : aRows)
         row = k.at(row, of.aStep ? k.mul(from, of.aStep) : from, block.dtype);
     for (FetchedRows& rows : here.fetched) {
-      rows.rows.base = k.at(rows.rows.base, k.mul(from, rows.rows.stride), rows.dtype);
+      Value row = rows.apart ? k.div(from, FetchedRows::kTurnsApart) : from;
+      rows.rows.base = k.at(rows.rows.base, k.mul(row, rows.rows.stride), rows.dtype);
       rows.turns = k.sub(rows.turns, from);
     }
     here.panels = panels;
