@@ -243,7 +243,8 @@ std::vector<FetchedRows> Epilogue::reads(const Piece& piece) const {
   for (mlir::Value value : order_)
     if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value); argument && ir::sizesOf(argument) == ir::sizesOf(source_)) {
       DType dtype = dtypeOf(argument);
-      all.push_back({dtype, {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)}, 0, {}, 1, bytes % line != 0});
+      all.push_back(
+          {dtype, {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)}, 0, {}, 1, /*apart=*/false, /*ends=*/bytes % line != 0});
     }
   return all;
 }

@@ -27,9 +27,9 @@ void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
   constexpr int64_t line = 64;
   for (const FetchedRows& one : of.fetched)
     k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
-      Value first = k.at(one.rows.base, k.mul(depth, one.rows.stride), one.dtype);
+      Value number = one.apart ? k.div(depth, FetchedRows::kTurnsApart) : depth, first = k.at(one.rows.base, k.mul(number, one.rows.stride), one.dtype);
       int64_t bytes = one.columns * static_cast<int64_t>(byteSize(one.dtype));
-      for (int64_t u = 0; u < count; u += one.every) {
+      for (int64_t u = 0; u < (one.apart ? 1 : count); u += one.every) {
         Value row = k.at(first, k.mul(one.rows.stride, u), one.dtype);
         for (int64_t byte = 0; byte < bytes; byte += line)
           k.prefetch(k.at(row, k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
@@ -122,7 +122,8 @@ Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t u
       for (Value& row : aRows)
         row = k.at(row, of.aStep ? k.mul(from, of.aStep) : from, block.dtype);
     for (FetchedRows& rows : here.fetched) {
-      rows.rows.base = k.at(rows.rows.base, k.mul(from, rows.rows.stride), rows.dtype);
+      Value row = rows.apart ? k.div(from, FetchedRows::kTurnsApart) : from;
+      rows.rows.base = k.at(rows.rows.base, k.mul(row, rows.rows.stride), rows.dtype);
       rows.turns = k.sub(rows.turns, from);
     }
     here.panels = panels;

@@ -26,14 +26,19 @@ struct Matrix {
   Value step = {};
 };
 
-/// Rows of a matrix that are fetched into L2 while something else is multiplied: one with each turn of the depth.
+/// Rows of a matrix that are fetched into L2 while something else is multiplied: one with each turn of the depth, or, where they lie far apart, with each
+/// kTurnsApart turns. The first caches drop fetches that follow each other closely and fall onto each other there (Zen 3, rows 4 KiB apart, of four that follow
+/// each other at once about one arrives, of those 24 cycles apart nearly all).
 struct FetchedRows {
+  static constexpr int64_t kTurnsApart = 4;
+
   DType dtype = DType::F32;
   Matrix rows = {};
   int64_t columns = 0;
-  Value turns = {};  // as many rows, if the depth has as many turns
-  int64_t every = 1; // of so many rows, at most four, only the first is fetched: they share a line
-  bool ends = false; // the line that a row ends in is fetched, too: rows begin anywhere in one
+  Value turns = {};   // of the depth, while there are rows
+  int64_t every = 1;  // of so many rows, at most four, only the first is fetched: they share a line
+  bool apart = false; // rows take kTurnsApart turns each
+  bool ends = false;  // the line that a row ends in is fetched, too: rows begin anywhere in one
 };
 
 /// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.

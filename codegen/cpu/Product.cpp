@@ -3,6 +3,8 @@
 #include "codegen/cpu/TileProduct.h"
 #include "codegen/cpu/TurnPanel.h"
 
+#include <numeric>
+
 namespace moec::codegen::cpu {
 namespace {
 
@@ -43,16 +45,40 @@ void copyRows(KernelBuilder& k, DType dtype, Value rows, Value count, llvm::func
 
 /// `turns` rows of a matrix from `row` on, of so many columns from `column` on.
 FetchedRows partOf(KernelBuilder& k, const FetchedRows& of, Value row, Value column, int64_t columns, Value turns) {
-  return {of.dtype, {k.at(of.rows.base, k.add(k.mul(row, of.rows.stride), column), of.dtype), of.rows.stride}, columns, turns, 1, of.ends};
+  return {of.dtype, {k.at(of.rows.base, k.add(k.mul(row, of.rows.stride), column), of.dtype), of.rows.stride}, columns, turns, 1, /*apart=*/false, of.ends};
+}
+
+/// A row of a matrix, of so many columns from `column` on, line by line, if it is there.
+FetchedRows rowOf(KernelBuilder& k, DType dtype, const Matrix& of, Value row, Value column, int64_t columns, Value isThere) {
+  constexpr int64_t line = 64, most = 16; // most: fetches, so that a short depth has turns enough
+  int64_t lines = ceilDiv(columns * static_cast<int64_t>(byteSize(dtype)), line), together = ceilDiv(lines, most);
+  Value turns = k.index(ceilDiv(lines, together) * FetchedRows::kTurnsApart);
+  Value first = k.at(of.base, k.add(k.mul(row, of.stride), column), dtype);
+  return {DType::U8, {first, k.index(together * line)}, together * line, k.choose(isThere, turns, k.index(0)), /*every=*/1, /*apart=*/true};
 }
 
 } // namespace
 
 namespace {
 
-/// Rows of a block in pieces, whose sums have what stands behind the product as soon as they are there.
-void forChunks(KernelBuilder& k, Value rows, int64_t multiple, llvm::function_ref<void(Value first, Value rows)> visit) {
-  constexpr int64_t about = 24;
+// Rows ahead of those that are multiplied, which are fetched for what stands behind the product; as many at most go to it at once.
+constexpr int64_t kReadAhead = 24;
+// Rows that fall onto each other in L1 and go to it at once.
+constexpr int64_t kRowsTogether = 6;
+
+/// Rows that what stands behind the product takes at once: fewer where they fall onto each other in L1, which has eight places for such lines. (Zen 3: to read
+/// and write a line takes 40 cycles where more than that many rows 4 KiB apart are one chunk, and 5 where they are fewer.)
+int64_t chunkOf(llvm::ArrayRef<FetchedRows> read) {
+  constexpr int64_t period = 4096;
+  int64_t chunk = kReadAhead;
+  for (const FetchedRows& one : read)
+    if (std::optional<int64_t> stride = KernelBuilder::constantOf(one.rows.stride))
+      chunk = std::min(chunk, kRowsTogether * period / std::gcd(period, *stride * static_cast<int64_t>(byteSize(one.dtype))));
+  return std::max(chunk, kRowsTogether);
+}
+
+/// Rows of a block in pieces of `about` rows, whose sums have what stands behind the product as soon as they are there.
+void forChunks(KernelBuilder& k, Value rows, int64_t multiple, int64_t about, llvm::function_ref<void(Value first, Value rows)> visit) {
   int64_t chunk = ceilDiv(about, multiple) * multiple;
   if (isWhole(rows, chunk))
     return k.loop(0, rows, chunk, [&](Value first) { visit(first, k.index(chunk)); });
@@ -62,6 +88,36 @@ void forChunks(KernelBuilder& k, Value rows, int64_t multiple, llvm::function_re
     Value first = k.mul(piece, chunk), isLast = k.compare(ir::Predicate::EQ, piece, last);
     visit(first, k.choose(isLast, k.sub(rows, first), k.index(chunk)));
   });
+}
+
+/// Where in a block's products with its panels a block of registers stands.
+struct PlaceInBlock {
+  Value panel, begin, end; // of the panels
+  Value row, rows;         // of the block's
+};
+
+/// Adds to `all` what `registerRows` rows' products fetch for what stands behind a product of the last slice: their own rows, or, where rows fall onto each
+/// other, rows `ahead`, a few blocks of registers further on, also of the next panel, and with the first ones of all their own.
+void fetchRead(KernelBuilder& k, llvm::ArrayRef<FetchedRows> read, const PlaceInBlock& at, int64_t nr, int64_t registerRows, Value depth, Value isLast,
+               bool ahead, std::vector<FetchedRows>& all) {
+  Value none = k.index(0);
+  if (!ahead)
+    for (const FetchedRows& one : read)
+      all.push_back(partOf(k, one, at.row, k.mul(at.panel, nr), nr, k.choose(isLast, k.index(registerRows), none)));
+  if (!ahead || read.empty())
+    return;
+  Value later = k.add(at.row, kReadAhead), isBehind = k.compare(ir::Predicate::GE, later, at.rows);
+  Value panel = k.choose(isBehind, k.add(at.panel, 1), at.panel), row = k.choose(isBehind, k.sub(later, at.rows), later);
+  Value isThere = k.bitAnd(isLast, k.compare(ir::Predicate::LT, panel, at.end));
+  Value isFirst = k.bitAnd(k.compare(ir::Predicate::EQ, at.panel, at.begin), k.compare(ir::Predicate::LT, at.row, k.index(kReadAhead)));
+  bool apart = KernelBuilder::constantOf(depth).value_or(registerRows * FetchedRows::kTurnsApart) >= registerRows * FetchedRows::kTurnsApart;
+  Value turns = k.index(registerRows * (apart ? FetchedRows::kTurnsApart : 1));
+  for (const FetchedRows& one : read) {
+    all.push_back(partOf(k, one, row, k.mul(panel, nr), nr, k.choose(isThere, turns, none)));
+    all.push_back(partOf(k, one, at.row, k.mul(at.panel, nr), nr, k.choose(k.bitAnd(isLast, isFirst), turns, none)));
+    for (size_t i = all.size() - 2; i < all.size(); ++i)
+      all[i].apart = apart;
+  }
 }
 
 // Sums that wait for nobody while a multiply-add is on its way: twice its latency of four.
@@ -120,8 +176,8 @@ public:
         of.tile.base = k_.at(tile.base, k_.mul(row, nr_), block_.dtype);
       auto fetched = [&](Value first, int64_t turns) {
         std::vector<FetchedRows> fetches;
-        for (const FetchedRows& one : block_.read)
-          fetches.push_back(partOf(k_, one, k_.add(row, first), k_.mul(panel, nr_), nr_, k_.choose(isLast, k_.index(turns), k_.index(0))));
+        fetchRead(k_, block_.read, {panel, block_.begin, block_.end, k_.add(row, first), block_.rows}, nr_, turns, block_.depth, isLast, fallTogether(),
+                  fetches);
         if (block_.madeOf) {
           Value next = k_.add(panel, 1), isFirst = k_.compare(ir::Predicate::EQ, k_.add(row, first), k_.index(0));
           Value isThere = k_.bitAnd(isFirst, k_.compare(ir::Predicate::LT, next, block_.end));
@@ -139,7 +195,8 @@ public:
       fresh ? k_.when(isLast, [&] { finished(panel, row, rows, of.tile); }) : finished(panel, row, rows, of.tile);
     };
     // What a whole block of rows reads, a power of two apart, L2 would not hold until all of its products are there.
-    inChunks() ? forChunks(k_, block_.rows, registers_.rows, multiplyFrom) : multiplyFrom(k_.index(0), block_.rows);
+    inChunks() ? forChunks(k_, block_.rows, registers_.rows, fallTogether() ? kRowsTogether : kReadAhead, multiplyFrom)
+               : multiplyFrom(k_.index(0), block_.rows);
   }
 
   /// Which panel of a block stands at a place in few rows' order, of so many at once. Two at once are one of the first half and one of the second: so both are
@@ -177,6 +234,8 @@ private:
           return Values();
         });
   }
+  /// Whether all rows that are read behind the product fall onto each other in L1. Of others (14 KiB apart) smaller chunks gained nothing here.
+  bool fallTogether() const { return chunkOf(block_.read) <= kRowsTogether; }
   int64_t rowBytes() const { return nr_ * static_cast<int64_t>(byteSize(block_.panelType)); }
   /// What the block of rows from `row` on fetches of the slice behind this one: the first one half of it, the second one the other. Rows that are one block
   /// fetch nothing: they read the next slice as soon as this one is read. Those that are more would leave memory idle while the blocks behind the first read
@@ -367,6 +426,10 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
   Value slices = k.max(k.index(1), k.div(k.add(block.depth, schedule.slice - 1), schedule.slice));
   Value length = k.mul(k.div(k.add(k.div(k.sub(k.add(block.depth, slices), k.index(1)), slices), turn - 1), turn), turn);
   length = schedule.slice % turn == 0 ? k.max(k.index(turn), length) : k.index(schedule.slice);
+  // Of the next slice each block of registers fetches as many rows, line by line: neighbours in a row do not fall onto each other in L1.
+  constexpr int64_t mostNextRows = 2;
+  bool hasNext = KernelBuilder::constantOf(block.depth).value_or(schedule.slice + 1) > schedule.slice;
+  int64_t nextRows = ceilDiv(schedule.slice, schedule.panels * ceilDiv(schedule.rowBlock, schedule.rows));
   k.loop(k.index(0), k.max(block.depth, k.index(1)), length, [&](Value from) { // of no depth too: zeros
     Value count = k.min(length, k.sub(block.depth, from)), fresh = k.compare(ir::Predicate::EQ, from, k.index(0));
     Value next = k.add(from, length), isLast = k.compare(ir::Predicate::GE, next, block.depth);
@@ -405,13 +468,28 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
         // So would what is copied for the next slice, and what is read behind the last one: all of it is somewhere else than what was read before.
         auto fetched = [&](Value inChunk, int64_t turns) {
           std::vector<FetchedRows> all;
-          Value first = k.add(row, inChunk), none = k.index(0), left = k.max(none, k.sub(block.depth, next)), column = k.mul(panel, nr);
-          if (copiesA)
-            all.push_back(partOf(k, {block.dtype, block.a}, next, first, turns, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
-          if (copiesB)
-            all.push_back(partOf(k, {block.dtype, block.b}, next, column, nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
-          for (const FetchedRows& one : block.read)
-            all.push_back(partOf(k, one, first, column, nr, k.choose(isLast, k.index(turns), none)));
+          Value first = k.add(row, inChunk), none = k.index(0), column = k.mul(block.begin, nr);
+          if (hasNext && nextRows <= mostNextRows) {
+            // The last blocks of registers do it: what is fetched early is gone before it is copied, for rows fall onto each other in L2, too.
+            Value blocks = k.div(k.add(block.rows, schedule.rows - 1), schedule.rows), inAll = k.mul(k.sub(block.end, block.begin), blocks);
+            Value number = k.add(k.mul(k.sub(panel, block.begin), blocks), k.div(first, schedule.rows));
+            Value end = k.min(k.add(next, length), block.depth), lead = k.sub(k.mul(inAll, nextRows), k.sub(end, next));
+            for (int64_t i = 0; i < nextRows; ++i) {
+              Value behind = k.sub(k.add(k.mul(number, nextRows), i), lead), nextRow = k.add(next, behind);
+              Value isThere = k.bitAnd(k.compare(ir::Predicate::GE, behind, none), k.compare(ir::Predicate::LT, nextRow, end));
+              if (copiesA)
+                all.push_back(rowOf(k, block.dtype, block.a, nextRow, none, schedule.rowBlock, isThere));
+              if (copiesB)
+                all.push_back(rowOf(k, block.dtype, block.b, nextRow, column, schedule.panels * nr, isThere));
+            }
+          } else if (hasNext) {
+            Value left = k.max(none, k.sub(block.depth, next));
+            if (copiesA)
+              all.push_back(partOf(k, {block.dtype, block.a}, next, first, turns, k.choose(k.compare(ir::Predicate::EQ, panel, block.begin), left, none)));
+            if (copiesB)
+              all.push_back(partOf(k, {block.dtype, block.b}, next, k.mul(panel, nr), nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
+          }
+          fetchRead(k, block.read, {panel, block.begin, block.end, first, block.rows}, nr, turns, block.depth, isLast, chunkOf(block.read) < kReadAhead, all);
           return all;
         };
         product.fetched = fetched;
@@ -419,7 +497,7 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
         if (!block.taker)
           k.when(isLast, [&] { finished(panel, row, rows, product.tile); });
       };
-      block.read.empty() ? multiplyFrom(k.index(0), block.rows) : forChunks(k, block.rows, schedule.rows, multiplyFrom);
+      block.read.empty() ? multiplyFrom(k.index(0), block.rows) : forChunks(k, block.rows, schedule.rows, chunkOf(block.read), multiplyFrom);
     });
   });
 }
