@@ -10,7 +10,7 @@ namespace moec::codegen::cuda {
 namespace {
 
 /// Counts up when the text of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 5;
+constexpr int kEmitterVersion = 6;
 
 using Kind = KernelKind<KernelText, CudaTarget>;
 
