@@ -329,6 +329,7 @@ TEST(LoopsCuda, integersOfTheText) {
   for (auto [type, least] : {std::pair("i32", "-2147483648"), std::pair("i64", "-9223372036854775808")})
     for (const std::string& constant : {fmt::format("[-5, 7, {}]", least), std::string(least)}) {
       std::string vector = fmt::format("tensor<3x{}>", type);
+      options.check.inputs = {Tensor::of(std::vector<int64_t>{3, -8, 9}, {3}).cast(type == std::string("i32") ? DType::I32 : DType::I64)};
       checkCuda(parseKernel("loops", "%x: " + vector, vector + ", " + vector,
                             fmt::format("%c = moe.constant dense<{0}> : {1}\n %f = moe.constant dense<-5> : {1}\n %n = moe.neg %f : {1}\n"
                                         "%y = moe.min %x, %c : {1}, {1}\n %z = moe.sub %x, %n : {1}, {1}\n moe.yield %y, %z : {1}, {1}",
