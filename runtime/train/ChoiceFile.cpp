@@ -134,9 +134,10 @@ OpenFile::~OpenFile() {
 void ChoiceReader::fail(const std::string& what) const { throw Error(Fault::Data, fmt::format("{}: {}", path_.string(), what)); }
 
 ChoiceReader::ChoiceReader(const fs::path& file, std::optional<int64_t> upTo) : path_(file) {
-  if (std::error_code code; fs::is_directory(file, code))
-    fail("a folder, expected a file of `moec train --record`");
-  file_ = OpenFile(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  std::error_code code;
+  if (fs::file_status there = fs::status(file, code); fs::exists(there) && !fs::is_regular_file(there))
+    fail(fmt::format("{}, expected a file of `moec train --record`", fs::is_directory(there) ? "a folder" : "not a regular file"));
+  file_ = OpenFile(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); // a pipe without a writer would wait
   off_t size = file_.number() < 0 ? -1 : lseek(file_.number(), 0, SEEK_END);
   if (size < 0)
     fail(fmt::format("cannot be read: {}", std::generic_category().message(errno)));
