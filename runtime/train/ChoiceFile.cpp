@@ -3,6 +3,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
+#include "runtime/train/AppendWhole.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -328,18 +329,8 @@ void ChoiceWriter::add(const BatchKey& key, const std::vector<Tensor>& choices) 
   block.set(0, block.all().size() + kWord);
   block.set(kBlockHead - kWord, checkOf(std::span(block.all()).first(kBlockHead - kWord)));
   block.addCheck();
-  off_t before = lseek(file_.number(), 0, SEEK_END);
-  for (size_t done = 0; done < block.all().size();) {
-    ssize_t written = ::write(file_.number(), block.all().data() + done, block.all().size() - done);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written <= 0) {
-      int code = errno;
-      (void)!ftruncate(file_.number(), before);
-      fail("write", code);
-    }
-    done += static_cast<size_t>(written);
-  }
+  if (int code = appendWhole(file_.number(), block.all()))
+    fail("write", code);
   all_ = digestBehind(all_, block.all());
   if (key.endsStep)
     digest_ = all_;
