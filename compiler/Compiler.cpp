@@ -33,7 +33,9 @@ namespace {
 std::string readText(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  if (!file || !(text << file.rdbuf()))
+  if (file.peek() != std::ifstream::traits_type::eof()) // << fails where there is nothing
+    text << file.rdbuf();
+  if (!file.is_open() || file.bad() || !text)
     throw Error(Fault::Data, path.string() + ": cannot be read");
   return text.str();
 }

@@ -117,6 +117,10 @@ FailureOr<Compilation> parseDump(StringRef text, StringRef fileName, MLIRContext
   if (!compilation.module)
     return failure();
   ModuleOp module = *compilation.module;
+  for (auto function : module.getOps<func::FuncOp>())
+    for (Type type : function.getArgumentTypes())
+      if (!isa<RankedTensorType>(type))
+        return function.emitError("@") << function.getName() << " takes " << type << "; what a function of a program takes are tensors";
   if (auto target = module->getAttrOfType<StringAttr>(targetName))
     compilation.target = target.str();
   if (auto images = module->getAttrOfType<DictionaryAttr>(imagesName)) {

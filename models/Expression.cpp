@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <functional>
+#include <limits>
 #include <set>
 
 namespace moec::models {
@@ -57,14 +58,18 @@ private:
 
   std::optional<int64_t> sum() {
     std::optional<int64_t> left = product();
-    while (left && (peek() == '+' || peek() == '-'))
-      left = apply(text_[at_++], *left, product());
+    while (left && (peek() == '+' || peek() == '-')) {
+      char op = text_[at_++]; // read before its right side, which arguments of one call need not be
+      left = apply(op, *left, product());
+    }
     return left;
   }
   std::optional<int64_t> product() {
     std::optional<int64_t> left = atom();
-    while (left && (peek() == '*' || peek() == '/'))
-      left = apply(text_[at_++], *left, atom());
+    while (left && (peek() == '*' || peek() == '/')) {
+      char op = text_[at_++];
+      left = apply(op, *left, atom());
+    }
     return left;
   }
 
@@ -75,8 +80,8 @@ private:
     if (op == '/') {
       if (b == 0)
         return failOfValue("division by zero");
-      if (b == -1)
-        return apply('-', 0, a);
+      if (b == -1 && a == std::numeric_limits<int64_t>::min())
+        return failOfValue(fmt::format("{} / -1 does not fit into 64 bits", a));
       if (a % b != 0)
         return failOfValue(fmt::format("{} is not divisible by {}", a, b));
       return a / b;

@@ -16,12 +16,12 @@ namespace {
 constexpr uint32_t kStream = streamOf("sampling");
 
 /// Is what two numbers stand for in this order: higher scores first, of equal ones the lower id?
-bool before(std::span<const float> scores, int64_t a, int64_t b) {
-  float first = scores[static_cast<size_t>(a)], second = scores[static_cast<size_t>(b)];
+template <class T> bool before(std::span<const T> scores, int64_t a, int64_t b) {
+  T first = scores[static_cast<size_t>(a)], second = scores[static_cast<size_t>(b)];
   return first != second ? first > second : a < b;
 }
 
-int64_t best(std::span<const float> scores) {
+template <class T> int64_t best(std::span<const T> scores) {
   int64_t result = -1;
   for (size_t i = 0; i < scores.size(); ++i) {
     if (std::isnan(scores[i]) || scores[i] == INFINITY)
@@ -34,19 +34,7 @@ int64_t best(std::span<const float> scores) {
   return result;
 }
 
-} // namespace
-
-void checkSampling(const SamplingOptions& options) {
-  auto fail = [](const std::string& message) { throw Error(Fault::Usage, message); };
-  if (!(options.temperature >= 0) || std::isinf(options.temperature))
-    fail(fmt::format("a temperature of {}: it is 0 (always the token of the highest score) or more", options.temperature));
-  if (options.topK < 0)
-    fail(fmt::format("top_k of {}: it is 0 (all tokens) or more", options.topK));
-  if (!(options.topP > 0 && options.topP <= 1))
-    fail(fmt::format("top_p of {}: it lies above 0, and at 1 (all tokens) at most", options.topP));
-}
-
-int64_t sampleToken(std::span<const float> scores, const SamplingOptions& options, int64_t sequence, int64_t position) {
+template <class T> int64_t sample(std::span<const T> scores, const SamplingOptions& options, int64_t sequence, int64_t position) {
   checkSampling(options);
   if (position < 0 || sequence < 0 || sequence > INT64_C(0xFFFFFFFF))
     throw Error(Fault::Usage, fmt::format("a token at position {} of sequence {}: both are 0 or more, and a sequence lies below 2^32", position, sequence));
@@ -76,6 +64,25 @@ int64_t sampleToken(std::span<const float> scores, const SamplingOptions& option
   auto chosen = std::ranges::upper_bound(ends.begin(), ends.begin() + static_cast<ptrdiff_t>(kept) + 1, at);
   // A share that rounding left empty, and a product that it made the whole, are the last token's.
   return tokens[std::min(static_cast<size_t>(chosen - ends.begin()), kept)];
+}
+
+} // namespace
+
+void checkSampling(const SamplingOptions& options) {
+  auto fail = [](const std::string& message) { throw Error(Fault::Usage, message); };
+  if (!(options.temperature >= 0) || std::isinf(options.temperature))
+    fail(fmt::format("a temperature of {}: it is 0 (always the token of the highest score) or more", options.temperature));
+  if (options.topK < 0)
+    fail(fmt::format("top_k of {}: it is 0 (all tokens) or more", options.topK));
+  if (!(options.topP > 0 && options.topP <= 1))
+    fail(fmt::format("top_p of {}: it lies above 0, and at 1 (all tokens) at most", options.topP));
+}
+
+int64_t sampleToken(std::span<const float> scores, const SamplingOptions& options, int64_t sequence, int64_t position) {
+  return sample(scores, options, sequence, position);
+}
+int64_t sampleToken(std::span<const double> scores, const SamplingOptions& options, int64_t sequence, int64_t position) {
+  return sample(scores, options, sequence, position);
 }
 
 } // namespace moec

@@ -19,6 +19,7 @@ struct SamplingOptions {
 /// number in the batch, `position` that of the token that is drawn. Error(Usage) for a temperature below 0 or not finite, top_k below 0, top_p outside (0, 1],
 /// a negative position, a sequence outside [0, 2^32); Error(Data) for scores without a finite one, with NaN or with +infinity.
 int64_t sampleToken(std::span<const float> scores, const SamplingOptions& options, int64_t sequence, int64_t position);
+int64_t sampleToken(std::span<const double> scores, const SamplingOptions& options, int64_t sequence, int64_t position);
 
 /// Error(Usage) as above for options that are out of range.
 void checkSampling(const SamplingOptions& options);

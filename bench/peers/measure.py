@@ -63,7 +63,7 @@ def prepare(work, arguments):
     model, program, weights = folder / "model.json", folder / "program.moec", folder / "weights.safetensors"
     model.write_text(json.dumps(work.json(), indent=2) + "\n")
     moec = str(arguments.build / "bin" / "moec")
-    subprocess.run([moec, "compile", model, "--target", "cpu", "-q", "-o", program] + (["--train"] if work.training else [])
+    subprocess.run([moec, "compile", model, "--target", "cpu", "--tuning", "off", "-q", "-o", program] + (["--train"] if work.training else [])
                    + (["--weights-as", work.weights_as] if work.weights_as else []), check=True, stdout=sys.stderr)
     if not weights.exists():
         subprocess.run([moec, "inspect", model, "--init", "0", "--save-weights", weights, "-q"], check=True, stdout=subprocess.DEVNULL)
@@ -98,7 +98,7 @@ class Clock:
 
 
 def apart(found, expected):
-    """The largest difference, relative to the largest number, over all results; no result is none, and NaN is no difference."""
+    """The largest difference, relative to the largest number, over all results. RuntimeError where there is nothing to compare, or a difference is not finite."""
     if not expected:
         raise RuntimeError("gives no result to compare")
     worst = 0.0
@@ -141,7 +141,7 @@ class Comparison:
     def check(self, peer, expected):
         worst = 0.0
         for values in expected:
-            found = {name: value for name, value in peer.run().items()}
+            found = peer.run()
             worst = max(worst, apart({name: values[name] for name in found}, found))
         if not worst <= self.work.tolerance:
             raise RuntimeError(f"results differ by {worst:.1e} of the largest")

@@ -95,6 +95,8 @@ constexpr std::pair<int, const char*> kExitCodes[] = {
 
 constexpr std::pair<const char*, const char*> kEnvironment[] = {
     {"XDG_CACHE_HOME", "caches of programs and kernels lie in its folder moec (else ~/.cache/moec)"},
+    {"MOEC_CACHE_LIMIT", "what the caches may take, as --cache-limit has it"},
+    {"MOEC_TUNING", "the database of tuned schedules, as --tuning has it; off: none"},
     {"MOEC_COMPILER", "the compiler library, when it is not beside the command"},
     {"MOEC_NVRTC_DIR", "the folder of libnvrtc.so; then the only place looked at"},
     {"NO_COLOR", "when set and not empty, messages have no colour on a terminal either"},

@@ -106,7 +106,9 @@ public:
     Tensor scores = read();
     // Ids behind the tokenizer's stand for no text.
     auto count = static_cast<size_t>(std::min(scores.shape().back(), vocabulary_));
-    int64_t token = sampleToken(scores.as<float>().first(count), sampling_, 0, static_cast<int64_t>(tokens_.size()));
+    auto place = static_cast<int64_t>(tokens_.size());
+    int64_t token = scores.dtype() == DType::F64 ? sampleToken(scores.as<double>().first(count), sampling_, 0, place)
+                                                 : sampleToken(scores.as<float>().first(count), sampling_, 0, place);
     tokens_.push_back(token);
     return token;
   }

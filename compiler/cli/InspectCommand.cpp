@@ -291,7 +291,7 @@ void extractKernel(const Program& program, const Plan& plan, const std::string& 
   writeFile(folder / (file + ".cubin"), image.cubin);
 }
 
-/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with plans for training or evaluation, training.mlir and evaluation.mlir; and
+/// FOLDER/manifest.json; for each target FOLDER/TARGET/ir.mlir and, with plans for these, training.mlir, evaluation.mlir and generation.mlir; and
 /// FOLDER/TARGET/kernels/ with SYMBOL.so of a CPU, SYMBOL.cu, .ptx and .cubin of CUDA.
 void extract(const Program& program, const fs::path& folder) {
   Json manifest{{"name", program.name()}, {"compiler", program.data().buildId}};

@@ -154,6 +154,7 @@ public:
   Course(TrainingReport& report, TrainingProgress& progress, bool tensorBoard) : report_(report), progress_(progress), tensorBoard_(tensorBoard) {}
 
   void onStart(int64_t fromStep, int64_t steps, int64_t batchesPerEpoch) override {
+    hasBegun_ = true;
     report_.about.steps = steps;
     if (fromStep > 0)
       report_.history = readTraining(report_.out).history;
@@ -182,10 +183,21 @@ public:
   void onSkippedRecord(const std::string& message) override { progress_.onSkippedRecord(message); }
   void onNotice(const std::string& message) override { progress_.onNotice(message); }
 
+  /// To be called where the training has failed. A page that cannot be written is not what it failed of.
+  void onFailure() {
+    if (!hasBegun_) // then the folder may be another training's
+      return;
+    report_.about.state = "failed";
+    try {
+      writePage(report_);
+    } catch (const Error&) {
+    }
+  }
+
 private:
   TrainingReport& report_;
   TrainingProgress& progress_;
-  bool tensorBoard_;
+  bool tensorBoard_, hasBegun_ = false;
   std::optional<train::EventFile> events_;
 };
 
@@ -247,7 +259,14 @@ void train(const TrainFlags& flags) {
                                   printable(out.string())));
   TrainingProgress progress(flags.quiet, signals.flag());
   Course course(report, progress, config.tensorboard);
-  train::Outcome outcome = trainer.run(course, signals.flag());
+  train::Outcome outcome;
+  try {
+    outcome = trainer.run(course, signals.flag());
+  } catch (const Error&) {
+    progress.end();
+    course.onFailure();
+    throw;
+  }
   progress.end();
   report.about.state = outcome.end == train::Outcome::End::Finished    ? "finished"
                        : outcome.end == train::Outcome::End::EarlyStop ? "stopped early"

@@ -22,7 +22,7 @@ public:
   /// No path leaves the cluster and comes back: the kernel can be called at one moment.
   bool isConvex() const;
 
-  /// Takes out, but for `kept`, what needs a value that is made outside from the cluster's own: what stays is convex, if the kept ops are.
+  /// Removes ops, but not `kept` ones, that use a value which is computed outside from one of the cluster's results: what stays is convex, if the kept ops are.
   void prune(llvm::function_ref<bool(mlir::Operation*)> kept);
 
   /// Adds the elementwise ops behind `value` as long as each keeps its shape and is the only use of the one before, or the only one near, or where all uses

@@ -202,7 +202,7 @@ LogicalResult fuseRouters(func::FuncOp function) {
   return success();
 }
 
-/// What is behind a value's reshapes, where it is the sum over its rows.
+/// The sum over all rows that `user` is, or that its reshapes lead to; null where there is none.
 ReduceOp sumOfAllRows(Operation* user) {
   while (isa<ReshapeOp>(user) && user->hasOneUse())
     user = *user->getUsers().begin();

@@ -35,7 +35,7 @@ public:
         for (Operation* user : output.getUsers())
           if (auto kernel = dyn_cast<KernelOp>(user); kernel && combines(kernel, output) && !llvm::is_contained(ends, kernel))
             ends.push_back(kernel);
-    // The gradient of x is combined by the same routing, behind the way there.
+    // In a step of training the gradient of x is combined by the same routing later: the first combine is the layer's.
     llvm::sort(ends, [](KernelOp a, KernelOp b) { return a->isBeforeInBlock(b); });
     if (mayGiveRows && ends.size() > 1)
       ends.resize(1);

@@ -43,7 +43,8 @@ mlir::LogicalResult boundRows(mlir::func::FuncOp function);
 /// The kernels of the way back through a MoE layer's experts become one where the target's emitter wants it so; a layer whose kernels have schedules already
 /// stays as it is.
 mlir::LogicalResult joinGradients(mlir::func::FuncOp function, codegen::KernelEmitter& emitter);
-/// The same of the kernels of the layer itself. `mayGiveRows`: also where others read rows of its experts.
+/// The gate and experts of a MoE layer become one `moe_layer` kernel where the target's emitter wants it so. `mayGiveRows`: also where others read rows of its
+/// experts.
 mlir::LogicalResult joinLayers(mlir::func::FuncOp function, codegen::KernelEmitter& emitter, bool mayGiveRows);
 
 /// The updates of weights go into the kernels that make their gradients, which nothing else needs, where the target's emitter writes such kernels.

@@ -13,8 +13,7 @@ public:
   /// Null for a value whose rows are all defined.
   mlir::Value routingOf(mlir::Value value) const { return routings_.lookup(value); }
 
-  /// Whether anything defined is made of a value's rows behind the routing's count, were that its own: not so where all that reads it works on rows of that
-  /// routing.
+  /// If the value's rows were the routing's, would some reader use a row behind the count? False where all that read it stop at that count.
   bool isReadBehindCount(mlir::Value value, mlir::Value routing) const;
 
 private:

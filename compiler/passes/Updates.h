@@ -36,9 +36,12 @@ mlir::LogicalResult joinUpdates(mlir::func::FuncOp function);
 /// cycles.
 mlir::LogicalResult placeUpdates(mlir::func::FuncOp function);
 
-/// That every write is the only use of an update's result, that none gives anything else but those of weights, which write one state at least, and that what a
-/// kernel reads of a state that it writes, it reads element by element; that an append writes the state that it appends to; with `placed`, that nothing reads a
-/// state behind its write.
+/// Failure with a diagnostic unless:
+/// - what is written to a state is a result of an `update`, `weight_update` or `append` kernel, and nothing else uses it;
+/// - such a kernel gives nothing else; a `weight_update` may, but writes one state at least;
+/// - what a kernel reads of a state that it writes, it reads element by element;
+/// - an `append` writes each result to the state that it appends to;
+/// - with `placed`, no kernel reads a state behind the kernel that writes it.
 mlir::LogicalResult verifyUpdates(mlir::func::FuncOp function, bool placed);
 
 } // namespace moec::compiler

@@ -35,6 +35,10 @@ int main(int argc, char** argv) {
   check(moec_session_read_input(session, name, argv[2], &image));
   check(moec_session_run(session, &name, (const moec_tensor* const*)&image, 1, 0, 0, &scores));
 
+  if (moec_tensor_dtype(scores) != MOEC_F32) {
+    fprintf(stderr, "embed-c: error: the scores of %s are not f32, which alone is printed here\n", argv[1]);
+    return 1;
+  }
   rank = moec_tensor_rank(scores);
   count = 1;
   printf("%s f32[", moec_session_output_name(session, 0));
@@ -43,7 +47,7 @@ int main(int argc, char** argv) {
     printf("%s%lld", i ? ", " : "", (long long)moec_tensor_shape(scores)[i]);
   }
   printf("]\n[0]");
-  for (i = 0; i < count && moec_tensor_dtype(scores) == MOEC_F32; ++i)
+  for (i = 0; i < count; ++i)
     printf("  %.6g", ((const float*)moec_tensor_data(scores))[i]);
   printf("\n");
 

@@ -4,7 +4,7 @@
 //   "manifest"                  JSON: format version, name, compiler build id, the model's name, targets with their plans
 //   "kernel/<target>/<symbol>"  ELF shared object that exports <symbol>; plans of one target share kernels
 //   "ir/<target>"               MLIR text of the planned module, whose kernel regions are the launches' decompositions (strippable)
-//   "ir/<target>/training"      that of the plan for training
+//   "ir/<target>/<purpose>"     that of a plan for training, evaluation or generation
 
 #include "runtime/core/Plan.h"
 
@@ -26,7 +26,7 @@ struct ProgramData {
 
 /// Where a plan's module stands in ProgramData::ir: "cpu:x86-64-v3", "cpu:x86-64-v3/training".
 std::string irKey(std::string_view target, Purpose purpose);
-/// Error(Usage) that names the option to compile with, when a program has no plan for training on any target.
+/// Error(Usage) that names the option to compile with, when a program has no plan for that purpose on any target.
 void requirePlans(const ProgramData& program, Purpose purpose);
 
 class Program {

@@ -271,7 +271,7 @@ TuningContents parseTuning(std::span<const uint8_t> bytes) {
 }
 
 TuningContents TuningDatabase::read() const {
-  Handle file(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  Handle file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); // a pipe without a writer would wait
   if (file.number() < 0) {
     if (errno == ENOENT || errno == ENOTDIR)
       return {};

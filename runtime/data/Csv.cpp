@@ -40,10 +40,14 @@ void CsvReader::cell(std::string& cell) {
   };
   skipBlanks();
   if (at_ < text_.size() && text_[at_] == '"') {
-    int64_t opened = line_;
+    const size_t begin = at_;
+    const int64_t opened = line_;
     for (++at_;; ++at_) {
-      if (at_ == text_.size())
-        throw Error(Fault::Data, fmt::format("{}:{}: a quote is not closed", where_, opened));
+      if (at_ == text_.size()) { // where it should have ended nobody knows: its own line is bad, and no other
+        at_ = begin;
+        line_ = opened;
+        throw wrong("a quote is not closed");
+      }
       if (text_[at_] == '"') {
         if (at_ + 1 == text_.size() || text_[at_ + 1] != '"')
           break;

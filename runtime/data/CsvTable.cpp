@@ -203,6 +203,8 @@ private:
           throw wrongCell(fmt::format("{} is a number; those above are words", cell));
         if (vocabularies_[i].fixed && !numberOf(vocabularies_[i], cell))
           throw wrongCell(fmt::format("\"{}\" is no word of the data to learn from: {}", printable(cell), fmt::join(vocabularies_[i].words, ", ")));
+        if (vocabularies_[i].words.size() == kMostWords && !numberOf(vocabularies_[i], cell))
+          throw wrongCell(fmt::format("more than {} different words stand in it; is it text?", kMostWords));
       } else if (!number) {
         if (kinds_[i] != Kind::Unknown || groupOf(i).list || groupOf(i).floats)
           throw wrongCell(fmt::format("\"{}\" is no finite number", printable(cell)));
@@ -219,7 +221,7 @@ private:
         kinds_[i] = whole && kinds_[i] != Kind::Real ? Kind::Whole : Kind::Real;
       } else {
         kinds_[i] = Kind::Words;
-        values[i] = static_cast<double>(taken(vocabularies_[i], cell, columns[used_[i]]));
+        values[i] = static_cast<double>(taken(vocabularies_[i], cell));
       }
     }
   }
@@ -232,11 +234,9 @@ private:
     return found == vocabulary.numbers.end() ? std::nullopt : std::optional(found->second);
   }
 
-  size_t taken(Vocabulary& vocabulary, const std::string& word, const std::string& column) {
+  static size_t taken(Vocabulary& vocabulary, const std::string& word) {
     if (auto known = numberOf(vocabulary, word))
       return *known;
-    if (vocabulary.words.size() == kMostWords)
-      throw Error(Fault::Data, fmt::format("{}: column \"{}\" has more than {} different words; is it text?", path_.string(), column, kMostWords));
     vocabulary.words.push_back(word);
     vocabulary.numbers.emplace(word, vocabulary.words.size() - 1);
     return vocabulary.words.size() - 1;
@@ -300,7 +300,7 @@ private:
   std::vector<size_t> used_; // columns, group by group; what follows is counted as these are
   std::vector<Kind> kinds_;
   std::vector<Vocabulary> vocabularies_;
-  std::vector<double> values_;         // (records, used); of a bad record nothing that counts
+  std::vector<double> values_;         // (records, used); of a bad record zeros, which count for nothing
   std::vector<int64_t> lines_;         // by record
   std::map<int64_t, std::string> bad_; // by record: its message
   std::vector<Field> fields_;

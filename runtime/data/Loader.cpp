@@ -272,7 +272,7 @@ double Loader::secondsWaited() const { return state_->waited; }
 
 int64_t Loader::batchesPerEpoch() const {
   int64_t batch = state_->options.batch;
-  return (state_->size + (state_->options.dropLast ? 0 : batch - 1)) / batch;
+  return state_->size / batch + (!state_->options.dropLast && state_->size % batch != 0);
 }
 
 } // namespace moec::data

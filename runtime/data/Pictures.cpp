@@ -156,10 +156,15 @@ private:
 
   /// The input as one picture of sizes that are known: what the model leaves open, the first picture says.
   void takeSizes() {
+    std::vector<std::string> sizes;
+    for (const Size& size : input_.shape)
+      sizes.push_back(size.str());
     if (input_.shape.size() == 4)
       input_.shape.erase(input_.shape.begin());
-    bool open = input_.shape.size() == 3 && (!input_.shape[1].isConstant() || !input_.shape[2].isConstant());
-    if (!open)
+    if (input_.shape.size() != 3 || !input_.shape[0].isConstant())
+      throw Error(Fault::Usage, fmt::format("{}: pictures for input \"{}\" of [{}]; expected [batch, channels, height, width], and a number of channels",
+                                            folder_.string(), input_.name, fmt::join(sizes, ", ")));
+    if (input_.shape[1].isConstant() && input_.shape[2].isConstant())
       return;
     if (input_.photo)
       input_.photo->resize = PhotoRule::Resize::None; // all are as the first is

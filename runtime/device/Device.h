@@ -61,7 +61,7 @@ public:
   virtual std::string name() const = 0;
   /// What to compile a program for that is to run here: "cpu", "cuda:sm_90a". Empty: any plan will do.
   virtual std::vector<std::string> targets() const = 0;
-  /// Throws Error(Device) when no plan of the program for this purpose fits, naming what is missing; Error(Usage) when it has none for training at all.
+  /// Throws Error(Device) when no plan of the program for this purpose fits, naming what is missing; Error(Usage) when it has none for that purpose at all.
   virtual std::unique_ptr<Executable> load(const Program& program, Purpose purpose = Purpose::Inference) = 0;
 };
 

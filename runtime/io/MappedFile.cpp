@@ -32,7 +32,7 @@ struct Descriptor {
 } // namespace
 
 MappedFile MappedFile::open(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; // a pipe without a writer would wait
   if (file.fd < 0)
     cannotRead(path, errno);
   struct stat info{};

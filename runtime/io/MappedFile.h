@@ -1,5 +1,5 @@
 #pragma once
-// A file's bytes, mapped read-only into memory and shared. Reading fails with Error(Data) when the path is wrong
+// A file's bytes, mapped privately (writing to them changes no file) and shared. Reading fails with Error(Data) when the path is wrong
 // (absent, a folder, not readable), with Error(System) when the machine is at fault.
 
 #include <cstdint>

@@ -187,6 +187,9 @@ TensorMap parseSafeTensors(std::span<const uint8_t> bytes, std::shared_ptr<void>
   auto header = bytes.subspan(8, headerLength);
   auto data = bytes.subspan(8 + headerLength);
 
+  // To the parser a zero byte is the end, whatever comes behind it.
+  if (std::ranges::find(header, 0) != header.end())
+    fail("its header holds a zero byte");
   HeaderReader reader;
   if (!Json::sax_parse(header.begin(), header.end(), &reader))
     fail(reader.problem);

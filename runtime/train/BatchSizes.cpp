@@ -74,8 +74,9 @@ void checkBatchSizes(const std::vector<BatchUse>& uses, int64_t batch) {
       std::string which = records < batch && size > batch ? fmt::format("{}: the last batch of an epoch has {} of {} records: ", use.what, records, size)
                                                           : fmt::format("{}: a batch of {} records is not possible: ", use.what, records);
       std::string advice;
+      int64_t whole = std::min(batch, size); // beyond all records nothing changes, and a sum could overflow
       for (int64_t distance = 1; distance <= kFurthest && advice.empty(); ++distance)
-        for (int64_t other : {batch - distance, batch + distance})
+        for (int64_t other : {whole - distance, whole + distance})
           if (advice.empty() && allFit(other))
             advice = fmt::format("; --batch {} is possible", other);
       bool dropping = records < batch && size > batch && uses.size() == 1;

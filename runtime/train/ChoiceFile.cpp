@@ -3,6 +3,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Digest.h"
 #include "runtime/core/Error.h"
+#include "runtime/train/AppendWhole.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -134,9 +135,10 @@ OpenFile::~OpenFile() {
 void ChoiceReader::fail(const std::string& what) const { throw Error(Fault::Data, fmt::format("{}: {}", path_.string(), what)); }
 
 ChoiceReader::ChoiceReader(const fs::path& file, std::optional<int64_t> upTo) : path_(file) {
-  if (std::error_code code; fs::is_directory(file, code))
-    fail("a folder, expected a file of `moec train --record`");
-  file_ = OpenFile(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  std::error_code code;
+  if (fs::file_status there = fs::status(file, code); fs::exists(there) && !fs::is_regular_file(there))
+    fail(fmt::format("{}, expected a file of `moec train --record`", fs::is_directory(there) ? "a folder" : "not a regular file"));
+  file_ = OpenFile(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); // a pipe without a writer would wait
   off_t size = file_.number() < 0 ? -1 : lseek(file_.number(), 0, SEEK_END);
   if (size < 0)
     fail(fmt::format("cannot be read: {}", std::generic_category().message(errno)));
@@ -327,18 +329,8 @@ void ChoiceWriter::add(const BatchKey& key, const std::vector<Tensor>& choices) 
   block.set(0, block.all().size() + kWord);
   block.set(kBlockHead - kWord, checkOf(std::span(block.all()).first(kBlockHead - kWord)));
   block.addCheck();
-  off_t before = lseek(file_.number(), 0, SEEK_END);
-  for (size_t done = 0; done < block.all().size();) {
-    ssize_t written = ::write(file_.number(), block.all().data() + done, block.all().size() - done);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written <= 0) {
-      int code = errno;
-      (void)!ftruncate(file_.number(), before);
-      fail("write", code);
-    }
-    done += static_cast<size_t>(written);
-  }
+  if (int code = appendWhole(file_.number(), block.all()))
+    fail("write", code);
   all_ = digestBehind(all_, block.all());
   if (key.endsStep)
     digest_ = all_;

@@ -3,6 +3,7 @@
 #include "runtime/core/AtomicFile.h"
 #include "runtime/core/Error.h"
 #include "runtime/io/MappedFile.h"
+#include "runtime/train/AppendWhole.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -116,20 +117,8 @@ Metrics::~Metrics() { close(file_); }
 
 void Metrics::append(std::string line) {
   line += '\n';
-  off_t before = lseek(file_, 0, SEEK_END);
-  size_t done = 0;
-  while (done < line.size()) {
-    ssize_t written = write(file_, line.data() + done, line.size() - done);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written <= 0) {
-      int code = errno;
-      if (done > 0)
-        (void)!ftruncate(file_, before);
-      throw Error(Fault::System, fmt::format("{}: cannot write: {}", path_.string(), std::generic_category().message(code)));
-    }
-    done += static_cast<size_t>(written);
-  }
+  if (int code = appendWhole(file_, {reinterpret_cast<const uint8_t*>(line.data()), line.size()}))
+    throw Error(Fault::System, fmt::format("{}: cannot write: {}", path_.string(), std::generic_category().message(code)));
 }
 
 void Metrics::add(const StepRecord& record) {

@@ -16,7 +16,7 @@ struct About {
   std::string model;                                      // its name
   std::string data;                                       // "digits (ships with moec)"
   std::string target;                                     // "cpu:x86-64-v4"
-  std::string state;                                      // "finished", "stopped early", "interrupted", "running"
+  std::string state;                                      // "finished", "stopped early", "interrupted", "failed", "under way"
   int64_t steps = 0;                                      // that are asked for; 0: not known
   std::vector<std::pair<std::string, std::string>> facts; // further lines, as names and values
 };
@@ -26,7 +26,7 @@ std::string pageText(const History& history, const About& about);
 /// Error(System).
 void writePage(const std::filesystem::path& file, const History& history, const About& about);
 
-/// "81", "4 m 12 s", "3 h 5 m": for people.
+/// "42 s", "4 m 12 s", "3 h 5 m": for people.
 std::string durationText(double seconds);
 
 } // namespace moec::train

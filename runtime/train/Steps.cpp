@@ -47,7 +47,7 @@ void add(StepRecord& record, const TensorMap& results) {
 Steps::Steps(Training& training, const Config& config, const data::Dataset& dataset, StepChoices* choices)
     : training_(training), config_(config), choices_(choices) {
   for (const data::Field& field : dataset.fields())
-    if (!isFloat(field.dtype) && field.shape.size() == 1 && positions_.empty())
+    if (!isFloat(field.dtype) && !field.shared && field.shape.size() == 1 && positions_.empty())
       positions_ = field.name;
 }
 

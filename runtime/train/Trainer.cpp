@@ -65,7 +65,7 @@ struct Trainer::State {
       uses.push_back({"evaluation", data.validation, false, [this](const TensorMap& inputs) { evaluation->session().bindings(inputs); }});
     checkBatchSizes(uses, config.batch);
     int64_t size = data.train->size();
-    batchesPerEpoch = config.dropLast ? size / config.batch : (size + config.batch - 1) / config.batch;
+    batchesPerEpoch = batchesOf(size);
     if (config.accumulate > batchesPerEpoch)
       throw Error(
           Fault::Usage,
@@ -79,10 +79,11 @@ struct Trainer::State {
   bool isByEpochs() const { return config.steps == 0 && config.epochs > 0; }
   bool isDone() const { return isByEpochs() ? place.epoch >= config.epochs : training.steps() >= total; }
 
+  int64_t batchesOf(int64_t records) const { return records / config.batch + (!config.dropLast && records % config.batch != 0); }
   /// Steps of an epoch from its `record`th record on.
   int64_t stepsOfEpoch(int64_t record) const {
-    int64_t left = data.train->size() - record, batches = config.dropLast ? left / config.batch : (left + config.batch - 1) / config.batch;
-    return (batches + config.accumulate - 1) / config.accumulate;
+    int64_t batches = batchesOf(data.train->size() - record);
+    return batches / config.accumulate + (batches % config.accumulate != 0);
   }
   /// Steps from a place to the end of the last epoch.
   int64_t stepsFrom(const data::Place& from) const {

@@ -126,6 +126,16 @@ TEST_F(Generate, InvarianceIsDemandedOfGenerationAlone) {
   expectFailure({"inspect", "tight.moec", "--invariant"}, 2, why);
 }
 
+TEST_F(Generate, ScoresAreOfTheModelsWidth) {
+  for (const char* dtype : {"f64", "bf16"}) {
+    Speaker speaker = kSpeaker;
+    speaker.more = fmt::format(R"(, "dtype": "{}")", dtype);
+    std::string model = file(fmt::format("{}.json", dtype), textOf(speaker));
+    json found = printed({"generate", model, "--init", "0", "--tokenizer", "bytes", "--tokens", "3"});
+    EXPECT_EQ(found["tokens"].size(), 3u) << dtype;
+  }
+}
+
 TEST_F(Generate, WhatIsMissing) {
   expectFailure({"generate", "model.json", "--init", "0"}, 2, "model.json does not say what its tokens are: give --tokenizer FILE or --tokenizer bytes");
   expectFailure({"generate", "model.json", "--context", "8", "--tokenizer", "bytes"}, 2, "parameters and no weights: give --weights FILE, or --init SEED");

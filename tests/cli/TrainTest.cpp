@@ -192,6 +192,14 @@ TEST_F(Train, GoesOnAfterASignalToTheBit) {
   }
 }
 
+TEST_F(Train, ThePageOfATrainingThatFailedSaysSo) {
+  expectFailure({"train", "small.json", "--steps", "20", "--batch", "8", "--lr", "1e38", "--checkpoint-every", "1"}, 1, "step ");
+  EXPECT_EQ(printed({"inspect", "small-training"})["state"], "failed");
+  std::string page = slurp(folder / "small-training/index.html");
+  EXPECT_THAT(page, HasSubstr("failed"));
+  EXPECT_THAT(page, Not(HasSubstr("under way")));
+}
+
 TEST_F(Train, FlagsWinOverAFile) {
   std::string config = file("settings.json", R"({"batch": 64, "steps": 3, "validation": 0, "seed": 5, "schedule": "cosine", "let": {"dim": 8}})");
   json found = printed({"train", "small.json", "--config", config, "--steps", "2", "--accumulate", "2"});

@@ -198,6 +198,7 @@ TEST_F(Usage, WhatIsNoModelIsNamed) {
   expectFailure({"run", folder.string()}, 1, "cannot read: Is a directory");
   expectFailure({"inspect", file("a.gif", "GIF89a")}, 1, "expected a model (JSON) or a compiled program; found a GIF picture");
   expectFailure({"explain", file("empty", "")}, 1, "found an empty file");
+  expectFailure({"explain", file("empty.json", "")}, 1, "empty.json:1:1: error: this is not JSON");
 }
 
 TEST_F(Usage, DevicesListsTheCpu) {

@@ -134,6 +134,7 @@ TEST(Bind, NumbersThatAreNoneOfTheInputsAreBadRecords) {
   table->add("half", Tensor::of<double>({1, 2.5}, {2}));
   table->add("large", Tensor::of<int64_t>({16777216, 16777217}, {2}));
   table->add("huge", Tensor::of<double>({1e38, 1e39}, {2}));
+  table->add("widest", Tensor::of<float>({0x1p127f, std::numeric_limits<float>::max()}, {2}));
   table->add("infinite", Tensor::of<double>({1, std::numeric_limits<double>::infinity()}, {2}));
   auto read = [&](const std::string& field, DType dtype, int64_t record) {
     return numbers(*bind(table, {{inputOf("x", dtype, {kBatch}), field}}, {}), record, "x")[0];
@@ -145,7 +146,25 @@ TEST(Bind, NumbersThatAreNoneOfTheInputsAreBadRecords) {
   EXPECT_FAULT(read("large", DType::U8, 0), Fault::Data, "16777216 is no value of u8");
   EXPECT_EQ(read("huge", DType::F32, 0), 1e38f);
   EXPECT_FAULT(read("huge", DType::F32, 1), Fault::Data, "1e+39 is no value of f32");
+  EXPECT_EQ(read("widest", DType::BF16, 0), 0x1p127);
+  EXPECT_FAULT(read("widest", DType::BF16, 1), Fault::Data, "3.4028234663852886e+38 is no value of bf16");
   EXPECT_EQ(read("infinite", DType::F32, 1), std::numeric_limits<double>::infinity());
+}
+
+// 2^53 and beyond, where whole numbers that are not equal are equal as doubles.
+TEST(Bind, LargeWholeNumbersAreFloatsOnlyWhereTheyAreEqual) {
+  constexpr int64_t beyond = int64_t{1} << 53;
+  auto table = std::make_shared<Table>();
+  table->add("n", Tensor::of<int64_t>({beyond, beyond + 1, 1 - 2 * beyond, INT64_MIN, INT64_MAX}, {5}));
+  for (DType dtype : {DType::F64, DType::F32, DType::BF16}) {
+    auto bound = bind(table, {{inputOf("x", dtype, {kBatch}), "n"}}, {});
+    auto problem = [&](const std::string& number) { return number + " is no value of " + std::string(name(dtype)); };
+    EXPECT_EQ(numbers(*bound, 0, "x")[0], 0x1p53);
+    EXPECT_FAULT(recordOf(*bound, 1), Fault::Data, problem("9007199254740993"));
+    EXPECT_FAULT(recordOf(*bound, 2), Fault::Data, problem("-18014398509481983"));
+    EXPECT_EQ(numbers(*bound, 3, "x")[0], -0x1p63);
+    EXPECT_FAULT(recordOf(*bound, 4), Fault::Data, problem("9223372036854775807"));
+  }
 }
 
 TEST(Bind, ValuesKeepToWhatTheInputTakes) {

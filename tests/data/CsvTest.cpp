@@ -46,6 +46,18 @@ TEST(CsvReader, CountsLinesAndGoesOnBehindBadOnes) {
   EXPECT_FALSE(reader.next(line));
 }
 
+TEST(CsvReader, AQuoteThatIsNotClosedCostsItsLineAlone) {
+  CsvLine line;
+  for (auto [text, bad, behind] : {std::tuple("a,\"b\nc,d\n", 1, Cells{"c", "d"}), {"\"e\nf\",\"g\nh\n", 2, Cells{"h"}}}) {
+    CsvReader reader(text, ',', "t.csv");
+    EXPECT_FAULT(reader.next(line), Fault::Data, "t.csv:" + std::to_string(bad) + ": a quote is not closed");
+    ASSERT_TRUE(reader.next(line));
+    EXPECT_EQ(line.line, bad + 1);
+    EXPECT_EQ(line.cells, behind);
+    EXPECT_FALSE(reader.next(line));
+  }
+}
+
 TEST(CsvReader, RefusesWhatIsNoText) {
   CsvLine line;
   std::string nul("a\0b\n", 4);
@@ -110,6 +122,20 @@ TEST(Csv, BadLinesAreBadRecords) {
   EXPECT_FAULT(recordOf(*dataset, 6), Fault::Data, "t.csv:8: column \"kind\": 5 is a number; those above are words");
   EXPECT_FAULT(recordOf(*dataset, 7), Fault::Data, "t.csv:9: a quote is not closed");
   EXPECT_FAULT(openCsv(scratch.file("u.csv", "a,b\n1\n2\n"), {{"a"}}), Fault::Data, "u.csv:2: 1 cells");
+}
+
+// What is bad about a line is known before any of it counts.
+TEST(Csv, BadLinesSayNothingOfTheirColumns) {
+  Scratch scratch;
+  std::string text = "n,word\n";
+  for (int i = 0; i < 10000; ++i)
+    text += "1,w" + std::to_string(i) + "\n";
+  auto dataset = openCsv(scratch.file("t.csv", text + "-0.5,one too many\n7,w3\n"), {{"n"}, {"word"}});
+  EXPECT_EQ(dataset->size(), 10002);
+  EXPECT_FAULT(recordOf(*dataset, 10000), Fault::Data, "t.csv:10002: column \"word\": more than 10000 different words stand in it; is it text?");
+  EXPECT_EQ(dataset->fields()[0].dtype, DType::I64) << "0.5 does not make it real";
+  EXPECT_EQ(dataset->fields()[0].below, 8);
+  EXPECT_EQ(integer(*dataset, 10001, "n"), 7);
 }
 
 TEST(Csv, IntegersBeyondDoubles) {

@@ -74,6 +74,7 @@ TEST(Loader, BatchesPerEpoch) {
   EXPECT_EQ(Loader(dataset, {.batch = 3, .dropLast = true}).batchesPerEpoch(), 3);
   EXPECT_EQ(Loader(dataset, {.batch = 5}).batchesPerEpoch(), 2);
   EXPECT_EQ(Loader(dataset, {.batch = 11}).batchesPerEpoch(), 1);
+  EXPECT_EQ(Loader(dataset, {.batch = INT64_MAX}).batchesPerEpoch(), 1);
 }
 
 TEST(Loader, OnceEnds) {

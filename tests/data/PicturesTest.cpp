@@ -138,6 +138,18 @@ TEST(Pictures, OpenSizesAreTheFirstPictures) {
   EXPECT_FAULT(recordOf(*train, 1), Fault::Data, "cat/a.PNG: the picture is 4 wide and 4 high");
 }
 
+TEST(Pictures, RefusesAnInputThatIsNoPicture) {
+  Folder folder;
+  InputInfo other = input();
+  other.shape = {Size::symbol("batch"), 16};
+  EXPECT_FAULT(openPictures(folder.path(""), other), Fault::Usage,
+               "pictures for input \"image\" of [batch, 16]; expected [batch, channels, height, width], and a number of channels");
+  other.shape = {Size::symbol("batch"), Size::symbol("C"), 4, 4};
+  EXPECT_FAULT(openPictures(folder.path(""), other), Fault::Usage, "of [batch, C, 4, 4]; expected");
+  other.shape = {Size::symbol("batch"), 4, 4};
+  EXPECT_FAULT(openPictures(folder.path(""), other), Fault::Usage, "of [batch, 4, 4]; expected");
+}
+
 TEST(Pictures, DigestIsOfNamesAndSizes) {
   std::string first;
   {

@@ -184,4 +184,21 @@ TEST(Phases, ADumpThatIsNoneIsAnError) {
   }
 }
 
+TEST(Phases, AFunctionOfADumpTakesTensorsAlone) {
+  TemporaryFolder folder;
+  auto file = folder.path() / "routing.mlir";
+  std::ofstream(file) << "func.func @forward(%r: !moe.routing<3 experts, \"4\" tokens, 2 choices>) {\n  return\n}\n";
+  CompileOptions options;
+  options.from = "schedule";
+  try {
+    compileFile(file, options);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::Model);
+    EXPECT_NE(std::string(error.what()).find("routing.mlir:1:1: error: @forward takes '!moe.routing<3 experts, \"4\" tokens, 2 choices>'; what a function"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
 } // namespace moec::test

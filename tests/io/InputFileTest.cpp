@@ -5,6 +5,8 @@
 #include "tests/io/Files.h"
 #include "tests/io/Pictures.h"
 
+#include <sys/stat.h>
+
 using namespace moec;
 using namespace moec::test;
 
@@ -21,6 +23,12 @@ TEST(InputFile, TellsFormatsByContentNotByName) {
   EXPECT_THAT(readInput(kRows, scratch.path("c.png")).toDoubles(), testing::ElementsAre(7, 8, 9));
   InputInfo image{.name = "image", .dtype = DType::F32, .shape = {Size::symbol("batch"), 3, 1, 1}, .photo = PhotoRule{}};
   EXPECT_THAT(readInput(image, scratch.file("d.txt", png({255, 0, 0}, 1, 1, 3))).toDoubles(), testing::ElementsAre(1, 0, 0));
+}
+
+TEST(InputFile, APipeIsNoFile) {
+  Scratch scratch;
+  ASSERT_EQ(mkfifo(scratch.path("pipe").c_str(), 0600), 0);
+  EXPECT_FAULT(readInput(kRows, scratch.path("pipe")), Fault::Data, "pipe: cannot read: not a regular file");
 }
 
 TEST(InputFile, ASingleSampleGetsABatchAxis) {

@@ -115,6 +115,8 @@ TEST(SafeTensors, LiesAreNamed) {
     SCOPED_TRACE(lie.header);
     EXPECT_FAULT(parse(container(lie.header, std::string(8, '\0'))), Fault::Data, lie.words);
   }
+  EXPECT_FAULT(parse(container(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})" + std::string(1, '\0') + "}", std::string(8, '\0'))), Fault::Data,
+               "its header holds a zero byte");
   EXPECT_FAULT(parse(std::string(7, '\xff') + "\x7f{}"), Fault::Data, "its header says it has 9223372036854775807 bytes, but 2 follow");
 }
 

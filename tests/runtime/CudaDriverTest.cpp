@@ -22,7 +22,7 @@ struct Record {
   int alive = 0;       // allocations, modules, streams, events, contexts not given back
   int failLaunch = -1; // the number of the launch that fails
   int launches = 0;
-  bool failModule = false;
+  bool failModule = false, failCurrent = false;
 } record;
 
 cuda::Result counted(cuda::Result result, int change) {
@@ -66,6 +66,9 @@ const cuda::DriverTable& recordingTable() {
     if (record.seen == "cubin")
       image = ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry tiny_route_0() { ret; }\n";
     return counted(record.real->moduleLoadData(module, image, count, options, values), 1);
+  };
+  table.contextSetCurrent = [](cuda::Context context) -> cuda::Result {
+    return record.failCurrent ? cuda::kInvalidPtx : record.real->contextSetCurrent(context);
   };
   table.launchKernel = [](cuda::Function f, unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz, unsigned shared, cuda::Stream s,
                           void** p, void** extra) -> cuda::Result {
@@ -154,6 +157,18 @@ TEST(CudaDriver, TheThreadsContextStaysItsOwn) {
   cuda::Context current = nullptr;
   record.real->contextGetCurrent(&current);
   EXPECT_EQ(current, nullptr);
+}
+
+// Of a driver that has failed for good, whatever is asked of it.
+TEST(CudaDriver, WhatIsGivenBackInVainDoesNotTerminate) {
+  auto session = std::make_unique<Session>(Program(tinyCudaProgramData()), device());
+  session->init(1);
+  session->run({{"x", tinyTokens(20, 1)}});
+  record.real->contextSetCurrent(nullptr);
+  record.failCurrent = true;
+  EXPECT_FAULT(session->run({{"x", tinyTokens(50, 1)}}), Fault::Device, "cuda:0: cannot make the context current: CUDA_ERROR_INVALID_PTX");
+  session.reset();
+  record.failCurrent = false;
 }
 
 TEST(CudaDriver, GpusWithoutATargetAreNamed) {

@@ -81,6 +81,15 @@ TEST(Sampling, AHighTemperatureMakesAllAlike) {
     EXPECT_NEAR(static_cast<double>(count), 1000, 5 * std::sqrt(1000 * 0.75));
 }
 
+TEST(Sampling, DoublesAreNotRounded) {
+  EXPECT_EQ(sampleToken(std::vector<double>{1, 1 + 1e-12}, {}, 0, 0), 1);
+  EXPECT_EQ(sampleToken(std::vector<double>{-1e300, 1e300, -HUGE_VAL}, {.temperature = 1}, 0, 0), 1);
+  std::vector<float> narrow = scores();
+  std::vector<double> wide(narrow.begin(), narrow.end());
+  for (int64_t position = 0; position < 24; ++position)
+    EXPECT_EQ(sampleToken(wide, {.temperature = 1, .seed = 7}, 0, position), sampleToken(narrow, {.temperature = 1, .seed = 7}, 0, position));
+}
+
 TEST(Sampling, WhatIsWrong) {
   auto fault = [](std::vector<float> scores, SamplingOptions options, int64_t sequence = 0, int64_t position = 0) {
     try {

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,6 +247,8 @@ TEST_F(Tuning, FilesThatCannotBeReadAreErrorsOfTheSystem) {
   fs::create_directories(database.path());
   EXPECT_THROW(database.read(), Error);
   EXPECT_THROW(database.append({entry(1)}), Error);
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THROW(TuningDatabase(folder / "pipe").read(), Error) << "and does not wait";
   TunedSchedule wrong = entry(1);
   wrong.kernel = "short";
   try {

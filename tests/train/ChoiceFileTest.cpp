@@ -12,6 +12,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sys/stat.h>
 
 namespace moec::train {
 namespace {
@@ -187,6 +188,8 @@ TEST_F(ChoiceFile, WhatIsNoneStaysAsItIs) {
   EXPECT_EQ(bytesOf(file), "my thesis");
   EXPECT_THAT(problem(Fault::Data, [&] { ChoiceReader{file}; }), HasSubstr("expected a file of `moec train --record`"));
   EXPECT_THAT(problem(Fault::Data, [&] { ChoiceReader{folder.path()}; }), HasSubstr("a folder"));
+  ASSERT_EQ(mkfifo((folder.path() / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(problem(Fault::Data, [&] { ChoiceReader{folder.path() / "pipe"}; }), HasSubstr("not a regular file"));
   EXPECT_THAT(problem(Fault::Data, [&] { ChoiceReader{folder.path() / "nothing"}; }), HasSubstr("nothing: cannot be read: No such file"));
 }
 

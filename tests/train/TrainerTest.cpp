@@ -524,6 +524,8 @@ TEST(Trainer, BatchesThatTheModelDoesNotTakeAreFoundBeforeTheFirstStep) {
   EXPECT_EQ(with(40, true, 0), "");
   EXPECT_THAT(with(20, false, 0), testing::StartsWith("training: a batch of 20 records is not possible: the capacity"));
   EXPECT_THAT(with(200, true, 0), HasSubstr("a batch of 200 is never full with 100 records"));
+  EXPECT_EQ(with(INT64_MAX, false, 0), "") << "one batch of all";
+  EXPECT_THAT(with(INT64_MAX, false, 20), testing::StartsWith("evaluation: a batch of 20 records is not possible: the capacity"));
   EXPECT_THAT(with(50, false, 60), testing::StartsWith("evaluation: the last batch of an epoch has 10 of 60 records"));
   EXPECT_FALSE(fs::exists(out.path() / "train.json")) << "nothing was written";
 }

@@ -5,7 +5,7 @@
 
 namespace moec::cli {
 
-/// Held from here to the end of the process that measures, however it ends. Knows of this user's processes alone.
+/// Held until it is destroyed, or its process ends, however that is. Knows of this user's processes alone.
 class MeasuringLock {
 public:
   /// In the user's cache folder. Empty, or one that cannot be written: nobody knows of others.

@@ -53,6 +53,12 @@ CudaContext::Current::Current(const CudaContext& context) : context_(context) {
     context.check(context.table().contextSetCurrent(context.context_), "make the context current");
 }
 
+CudaContext::Current::Current(const CudaContext& context, std::nothrow_t) noexcept : context_(context) {
+  context.table().contextGetCurrent(&before_);
+  if (before_ != context.context_)
+    context.table().contextSetCurrent(context.context_);
+}
+
 CudaContext::Current::~Current() {
   if (before_ != context_.context_)
     context_.table().contextSetCurrent(before_);
@@ -65,9 +71,9 @@ DeviceMemory::DeviceMemory(std::shared_ptr<const CudaContext> context, size_t by
   context_->check(context_->table().memoryAllocate(&pointer_, bytes), fmt::format("take {} bytes for {}", bytes, what));
 }
 
-void DeviceMemory::reset() {
+void DeviceMemory::reset() noexcept {
   if (pointer_) {
-    CudaContext::Current current(*context_);
+    CudaContext::Current current(*context_, std::nothrow);
     context_->table().memoryFree(pointer_); // waits for what still uses it
   }
   context_.reset();
@@ -89,7 +95,7 @@ PinnedMemory::PinnedMemory(std::shared_ptr<const CudaContext> context, size_t by
 PinnedMemory::~PinnedMemory() {
   if (!data_)
     return;
-  CudaContext::Current current(*context_);
+  CudaContext::Current current(*context_, std::nothrow);
   context_->table().hostFree(data_);
 }
 
@@ -106,7 +112,7 @@ CudaStream::CudaStream(std::shared_ptr<const CudaContext> context) : context_(st
 }
 
 CudaStream::~CudaStream() {
-  CudaContext::Current current(*context_);
+  CudaContext::Current current(*context_, std::nothrow);
   context_->table().streamSynchronize(stream_); // pinned memory is about to go
   context_->table().streamDestroy(stream_);
 }

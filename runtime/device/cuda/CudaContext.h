@@ -5,6 +5,7 @@
 #include "runtime/device/cuda/LaunchWatch.h"
 
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,8 @@ public:
   class Current {
   public:
     explicit Current(const CudaContext& context);
+    /// For what gives back and cannot fail: where the context cannot be made current, neither can what follows be done, and nobody is told.
+    Current(const CudaContext& context, std::nothrow_t) noexcept;
     ~Current();
     Current(const Current&) = delete;
     Current& operator=(const Current&) = delete;
@@ -81,7 +84,7 @@ public:
 
   cuda::DevicePtr pointer() const { return pointer_; } // 256-byte aligned
   size_t bytes() const { return bytes_; }
-  void reset();
+  void reset() noexcept;
 
 private:
   void swap(DeviceMemory& other) noexcept;

@@ -52,7 +52,7 @@ CudaExecutable::CudaExecutable(Program program, const Plan& plan, std::shared_pt
 }
 
 CudaExecutable::~CudaExecutable() {
-  CudaContext::Current current(*context_);
+  CudaContext::Current current(*context_, std::nothrow);
   context_->table().streamSynchronize(stream_.get()); // before memory goes; what went wrong was told at the call that asked
   for (auto& [buffer, staging] : inputs_)
     if (staging.copied)

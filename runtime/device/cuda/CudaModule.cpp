@@ -33,7 +33,7 @@ CudaModule::CudaModule(std::shared_ptr<const CudaContext> context, std::span<con
 }
 
 CudaModule::~CudaModule() {
-  CudaContext::Current current(*context_);
+  CudaContext::Current current(*context_, std::nothrow);
   context_->table().moduleUnload(module_);
 }
 
