@@ -39,6 +39,7 @@ protected:
     CudaOptions options;
     options.check.bindings = {{"t", 11}, {"d", 337}};
     options.check.terms = 1024;
+    options.check.leastScale = width() == 1 ? 1 : 0; // of one element a norm leaves the difference of equal numbers
     options.check.inputs = std::move(inputs);
     return checkCuda(kernel, options);
   }
