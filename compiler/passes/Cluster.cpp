@@ -82,6 +82,17 @@ static bool isNumbers(Value value) {
   return constant && isa<SplatElementsAttr>(constant.getValue());
 }
 
+bool alongLastAxis(Operation* op) {
+  auto last = [](Value x, uint64_t axis) { return static_cast<int64_t>(axis) + 1 == cast<RankedTensorType>(x.getType()).getRank(); };
+  if (auto slice = dyn_cast<SliceOp>(op))
+    return last(slice.getX(), slice.getAxis());
+  if (auto reduce = dyn_cast<ReduceOp>(op))
+    return last(reduce.getX(), reduce.getAxis());
+  if (auto concat = dyn_cast<ConcatOp>(op))
+    return last(concat.getXs().front(), concat.getAxis());
+  return false;
+}
+
 bool isMask(Operation* op) {
   return isa_and_nonnull<CompareOp>(op) &&
          llvm::all_of(op->getOperands(), [](Value operand) { return isNumbers(operand) || (operand.getDefiningOp<RandomOp>() && operand.hasOneUse()); });

@@ -30,6 +30,9 @@ public:
   /// values in memory and draws; the mask of a dropout, for its backward part too. Returns the last value; `reason` says why it ended.
   mlir::Value growForward(mlir::Value value, std::string& reason);
 
+  /// Adds the op that makes an operand, as one that nobody else reads.
+  void addOwn(mlir::OpOperand& operand);
+
   /// Adds what exchanges the last two dimensions of an operand of a member, for the member alone: kernels of products read either way, and nobody then needs
   /// the copy.
   void addExchange(mlir::OpOperand& operand);
@@ -52,8 +55,6 @@ public:
   mlir::FailureOr<ir::KernelOp> outline(llvm::StringRef kind, llvm::StringRef reason);
 
 private:
-  /// Adds the op that makes an operand, as one that nobody else reads.
-  void addOwn(mlir::OpOperand& operand);
   /// The elementwise ops that make a value for its one user; false when other work stands among them.
   bool collectMakers(mlir::Value value, llvm::SmallVectorImpl<mlir::Operation*>& makers) const;
   void addMakers(mlir::Operation* user);
@@ -68,6 +69,9 @@ private:
 bool isMask(mlir::Operation* op);
 /// Whether a value is made elementwise of a mask and numbers alone.
 bool isOfMask(mlir::Value value);
+
+/// Takes a part of its last axis, reduces that, or joins values along it.
+bool alongLastAxis(mlir::Operation* op);
 
 /// The op where it is a sum over the rows of a matrix and stands free; else null.
 ir::ReduceOp sumOfRows(mlir::Operation* op);

@@ -14,34 +14,18 @@ namespace {
 
 bool isColumns(SliceOp slice) { return static_cast<int64_t>(slice.getAxis()) + 1 == cast<RankedTensorType>(slice.getX().getType()).getRank(); }
 
-/// Adds the slices along the last axis that the op reads, each by itself: columns are no work, whoever else reads them.
-void addSlices(Cluster& cluster, Operation* op, MutableArrayRef<OpOperand> operands) {
-  for (OpOperand& operand : operands) {
-    auto slice = operand.get().getDefiningOp<SliceOp>();
-    if (!slice || !isColumns(slice))
-      continue;
-    if (!slice->hasOneUse()) {
-      OpBuilder builder(op);
-      slice = cast<SliceOp>(builder.clone(*slice));
-      operand.set(slice.getResult());
-    }
-    cluster.add(slice);
-  }
+/// Adds the slices along the last axis that an op reads, each by itself: columns are no work, whoever else reads them.
+void addSlices(Cluster& cluster, MutableArrayRef<OpOperand> operands) {
+  for (OpOperand& operand : operands)
+    if (auto slice = operand.get().getDefiningOp<SliceOp>(); slice && isColumns(slice))
+      cluster.addOwn(operand);
 }
 
-/// Adds the random op whose draws the op reads: for the op alone, since they would fill memory of the scores' size for others.
-void addDraws(Cluster& cluster, Operation* op, MutableOperandRange draws) {
-  for (OpOperand& operand : draws) {
-    auto random = operand.get().getDefiningOp<RandomOp>();
-    if (!random)
-      continue;
-    if (!random->hasOneUse()) {
-      OpBuilder builder(op);
-      random = cast<RandomOp>(builder.clone(*random));
-      operand.set(random.getResult());
-    }
-    cluster.add(random);
-  }
+/// Adds the random op whose draws an op reads: for that op alone, since they would fill memory of the scores' size for others.
+void addDraws(Cluster& cluster, MutableOperandRange draws) {
+  for (OpOperand& operand : draws)
+    if (operand.get().getDefiningOp<RandomOp>())
+      cluster.addOwn(operand);
 }
 
 /// Adds the op that joins the gradients of q, k and v, or of those two alone that come from one projection, along the last axis and alone reads them: the
@@ -69,7 +53,7 @@ LogicalResult fuseAppends(func::FuncOp function) {
     Cluster cluster(first);
     for (AppendOp append : members) {
       cluster.add(append);
-      addSlices(cluster, append, append->getOpOperands().slice(1, 1)); // rows
+      addSlices(cluster, append->getOpOperands().slice(1, 1)); // rows
     }
     if (failed(cluster.outline("append", "states are written in place, when all has read them")))
       return failure();
@@ -82,7 +66,7 @@ LogicalResult fuseAppends(func::FuncOp function) {
 LogicalResult fuseAttention(func::FuncOp function) {
   for (CachedAttentionOp attention : SmallVector<CachedAttentionOp>(function.getOps<CachedAttentionOp>())) {
     Cluster cluster(attention);
-    addSlices(cluster, attention, attention->getOpOperands().take_front(3)); // q, k, v
+    addSlices(cluster, attention->getOpOperands().take_front(3)); // q, k, v
     if (failed(cluster.outline("cached_attention", "its result is the next projection's input")))
       return failure();
   }
@@ -90,15 +74,15 @@ LogicalResult fuseAttention(func::FuncOp function) {
     return failure();
   for (AttentionOp attention : SmallVector<AttentionOp>(function.getOps<AttentionOp>())) {
     Cluster cluster(attention);
-    addSlices(cluster, attention, attention->getOpOperands().take_front(3)); // q, k, v
-    addDraws(cluster, attention, attention.getDrawsMutable());
+    addSlices(cluster, attention->getOpOperands().take_front(3)); // q, k, v
+    addDraws(cluster, attention.getDrawsMutable());
     if (failed(cluster.outline("attention", "its result is the next projection's input")))
       return failure();
   }
   for (AttentionGradOp gradient : SmallVector<AttentionGradOp>(function.getOps<AttentionGradOp>())) {
     Cluster cluster(gradient);
-    addSlices(cluster, gradient, gradient->getOpOperands().slice(1, 3)); // behind dy
-    addDraws(cluster, gradient, gradient.getDrawsMutable());
+    addSlices(cluster, gradient->getOpOperands().slice(1, 3)); // behind dy
+    addDraws(cluster, gradient.getDrawsMutable());
     bool joins = addJoin(cluster, gradient);
     if (failed(cluster.outline("attention_grad", joins ? "its result is the projection's gradient" : "its results are used apart")))
       return failure();

@@ -11,17 +11,6 @@ namespace moec::compiler {
 
 namespace {
 
-bool alongLastAxis(Operation* op) {
-  auto last = [](Value x, uint64_t axis) { return static_cast<int64_t>(axis) + 1 == cast<RankedTensorType>(x.getType()).getRank(); };
-  if (auto slice = dyn_cast<SliceOp>(op))
-    return last(slice.getX(), slice.getAxis());
-  if (auto reduce = dyn_cast<ReduceOp>(op))
-    return last(reduce.getX(), reduce.getAxis());
-  if (auto concat = dyn_cast<ConcatOp>(op))
-    return last(concat.getXs().front(), concat.getAxis());
-  return false;
-}
-
 /// Works on each token by itself.
 bool isTokenOp(Operation* op) { return isElementwise(op) || isa<SoftmaxOp, SelectOp, TakeOp, RandomOp, RowWeightsOp>(op) || alongLastAxis(op); }
 

@@ -143,18 +143,10 @@ LogicalResult fuseCounts(func::FuncOp function) {
   return success();
 }
 
-bool alongLastAxis(Operation* op) {
-  auto last = [](Value x, uint64_t axis) { return static_cast<int64_t>(axis) + 1 == cast<RankedTensorType>(x.getType()).getRank(); };
-  if (auto slice = dyn_cast<SliceOp>(op))
-    return last(slice.getX(), slice.getAxis());
-  if (auto concat = dyn_cast<ConcatOp>(op))
-    return last(concat.getXs().front(), concat.getAxis());
-  return sumsRows(op);
-}
-
 /// What a router's way back is made of: each works on one token's scores, choices or weights.
 bool isOfRouter(Operation* op, const Sizes& leading) {
-  if (!isFree(op) || !(isElementwise(op) || isa<SoftmaxOp, SoftmaxGradOp, SelectGradOp, ChoiceValuesOp>(op) || alongLastAxis(op)))
+  if (!isFree(op) ||
+      !(isElementwise(op) || isa<SoftmaxOp, SoftmaxGradOp, SelectGradOp, ChoiceValuesOp>(op) || (isa<ReduceOp>(op) ? sumsRows(op) : alongLastAxis(op))))
     return false;
   return llvm::all_of(op->getResults(), [&](Value result) {
     Sizes sizes = sizesOf(result);
