@@ -107,12 +107,22 @@ private:
   bool isSumOfAll();
   bool comesInTime();
 
+  // The parts of move(), in its order. `yielded`: the results of the new kernel, as they are in its body.
+  KernelOp createKernel(OpBuilder& builder);
+  /// Gives the gradient.
+  Value copyProduct(OpBuilder& builder, SmallVectorImpl<Value>& yielded);
+  void copyRule(OpBuilder& builder, Value gradient, llvm::function_ref<Value(Value)> numberOf, SmallVectorImpl<Value>& yielded);
+  void copySums(OpBuilder& builder, Value gradient, SmallVectorImpl<Value>& yielded);
+  void replaceResults();
+  SmallVector<OpResult> othersOfMaker() const; // results beside the gradient
+  SmallVector<ReduceOp> sums() const;          // of the gradient's elements, in `totals`
+
   KernelOp maker_;
   OpResult gradient_;
   const std::set<StringRef>& written_;
-  KernelOp update_, totals_;
-  Part part_, sum_;               // of the update and of the totals
-  SmallVector<unsigned> outputs_; // of the update
+  KernelOp update_, totals_, moved_; // moved_: the new one
+  Part part_, sum_;                  // of the update and of the totals
+  SmallVector<unsigned> outputs_;    // of the update
 };
 
 bool MovedUpdate::findUsers() {
@@ -207,97 +217,123 @@ bool MovedUpdate::comesInTime() {
 
 bool MovedUpdate::find() { return findUsers() && isRule() && isSumOfAll() && comesInTime(); }
 
+static OperandRange yieldOf(KernelOp kernel) { return kernel.getBody().front().getTerminator()->getOperands(); }
+
 void MovedUpdate::move(llvm::function_ref<Value(Value)> numberOf) {
-  Block& before = maker_.getBody().front();
-  SmallVector<Value> inputs(maker_.getInputs());
-  SmallVector<Type> types;
-  for (OpResult result : maker_->getResults())
+  OpBuilder builder(maker_);
+  moved_ = createKernel(builder);
+  SmallVector<Value> yielded;
+  Value gradient = copyProduct(builder, yielded);
+  copyRule(builder, gradient, numberOf, yielded);
+  copySums(builder, gradient, yielded);
+  YieldOp::create(builder, maker_.getLoc(), yielded);
+  replaceResults();
+}
+
+SmallVector<OpResult> MovedUpdate::othersOfMaker() const {
+  SmallVector<OpResult> others;
+  for (OpResult result : KernelOp(maker_)->getResults())
     if (result != gradient_)
-      types.push_back(result.getType());
-  for (unsigned output : outputs_)
-    types.push_back(update_.getResult(output).getType());
+      others.push_back(result);
+  return others;
+}
+
+SmallVector<ReduceOp> MovedUpdate::sums() const {
   SmallVector<ReduceOp> sums;
   for (Operation* op : sum_.ops)
-    if (auto reduce = dyn_cast<ReduceOp>(op)) {
+    if (auto reduce = dyn_cast<ReduceOp>(op))
       sums.push_back(reduce);
-      types.push_back(reduce.getType());
-    }
+  return sums;
+}
 
-  OpBuilder builder(maker_);
-  auto moved = KernelOp::create(builder, maker_.getLoc(), types, inputs, builder.getStringAttr("weight_update"), maker_.getLabelAttr(),
-                                builder.getStringAttr("its update is behind it: nothing else needs the gradient"), DictionaryAttr());
-  Block* body = builder.createBlock(&moved.getBody());
-  IRMapping product;
+KernelOp MovedUpdate::createKernel(OpBuilder& builder) {
+  SmallVector<Type> types;
+  for (OpResult result : othersOfMaker())
+    types.push_back(result.getType());
+  for (unsigned output : outputs_)
+    types.push_back(update_.getResult(output).getType());
+  for (ReduceOp sum : sums())
+    types.push_back(sum.getType());
+  SmallVector<Value> inputs(maker_.getInputs());
+  auto kernel = KernelOp::create(builder, maker_.getLoc(), types, inputs, builder.getStringAttr("weight_update"), maker_.getLabelAttr(),
+                                 builder.getStringAttr("its update is behind it: nothing else needs the gradient"), DictionaryAttr());
+  builder.createBlock(&kernel.getBody());
+  return kernel;
+}
+
+Value MovedUpdate::copyProduct(OpBuilder& builder, SmallVectorImpl<Value>& yielded) {
+  Block &before = maker_.getBody().front(), &body = moved_.getBody().front();
+  IRMapping copies;
   for (BlockArgument argument : before.getArguments())
-    product.map(argument, body->addArgument(argument.getType(), argument.getLoc()));
+    copies.map(argument, body.addArgument(argument.getType(), argument.getLoc()));
   for (Operation& op : before.without_terminator())
-    builder.clone(op, product);
-  auto yieldOf = [](KernelOp kernel) { return kernel.getBody().front().getTerminator()->getOperands(); };
-  Value gradient = product.lookup(yieldOf(maker_)[gradient_.getResultNumber()]);
-  SmallVector<Value> yielded;
-  for (OpResult result : maker_->getResults())
-    if (result != gradient_)
-      yielded.push_back(product.lookup(yieldOf(maker_)[result.getResultNumber()]));
+    builder.clone(op, copies);
+  for (OpResult result : othersOfMaker())
+    yielded.push_back(copies.lookup(yieldOf(maker_)[result.getResultNumber()]));
+  return copies.lookup(yieldOf(maker_)[gradient_.getResultNumber()]);
+}
 
-  IRMapping rule;
+void MovedUpdate::copyRule(OpBuilder& builder, Value gradient, llvm::function_ref<Value(Value)> numberOf, SmallVectorImpl<Value>& yielded) {
+  IRMapping copies;
   auto addInput = [&](Value inner, Value outer) {
-    moved.getInputsMutable().append(outer);
-    rule.map(inner, body->addArgument(inner.getType(), inner.getLoc()));
+    moved_.getInputsMutable().append(outer);
+    copies.map(inner, moved_.getBody().front().addArgument(inner.getType(), inner.getLoc()));
   };
   for (BlockArgument tensor : part_.tensors)
     if (Value outer = update_.getInputs()[tensor.getArgNumber()]; outer == gradient_)
-      rule.map(tensor, gradient);
+      copies.map(tensor, gradient);
     else {
       if (auto read = outer.getDefiningOp<ReadOp>())
-        read->moveBefore(moved);
+        read->moveBefore(moved_);
       addInput(tensor, outer);
     }
   for (Value number : part_.numbers)
     if (auto constant = number.getDefiningOp<ConstantOp>())
-      builder.clone(*constant, rule);
+      builder.clone(*constant, copies);
     else
       addInput(number, numberOf(number));
   for (Operation* op : part_.ops)
-    builder.clone(*op, rule);
+    builder.clone(*op, copies);
   for (unsigned output : outputs_)
-    yielded.push_back(rule.lookup(yieldOf(update_)[output]));
+    yielded.push_back(copies.lookup(yieldOf(update_)[output]));
+}
 
+void MovedUpdate::copySums(OpBuilder& builder, Value gradient, SmallVectorImpl<Value>& yielded) {
   // The ops of a sum see the gradient as a row of elements; here they see it as it is.
-  IRMapping square;
+  IRMapping copies;
   if (totals_)
-    square.map(argumentOf(totals_, gradient_), gradient);
+    copies.map(argumentOf(totals_, gradient_), gradient);
   for (Value number : sum_.numbers)
-    builder.clone(*number.getDefiningOp(), square);
+    builder.clone(*number.getDefiningOp(), copies);
   for (Operation* op : sum_.ops) {
     if (isa<ReshapeOp>(op)) {
-      square.map(op->getResult(0), square.lookup(op->getOperand(0)));
+      copies.map(op->getResult(0), copies.lookup(op->getOperand(0)));
     } else if (auto reduce = dyn_cast<ReduceOp>(op)) {
-      Value row = ReshapeOp::create(builder, reduce.getLoc(), reduce.getX().getType(), square.lookup(reduce.getX()));
-      square.map(reduce.getX(), row);
-      builder.clone(*op, square);
+      Value row = ReshapeOp::create(builder, reduce.getLoc(), reduce.getX().getType(), copies.lookup(reduce.getX()));
+      copies.map(reduce.getX(), row);
+      builder.clone(*op, copies);
     } else {
-      Operation* copy = builder.clone(*op, square);
+      Operation* copy = builder.clone(*op, copies);
       auto type = cast<RankedTensorType>(gradient.getType());
       copy->getResult(0).setType(type.clone(cast<RankedTensorType>(op->getResult(0).getType()).getElementType()));
     }
   }
-  for (ReduceOp sum : sums)
-    yielded.push_back(square.lookup(sum.getResult()));
-  YieldOp::create(builder, maker_.getLoc(), yielded);
+  for (ReduceOp sum : sums())
+    yielded.push_back(copies.lookup(sum.getResult()));
+}
 
+void MovedUpdate::replaceResults() {
   unsigned result = 0;
-  for (OpResult other : maker_->getResults())
-    if (other != gradient_)
-      other.replaceAllUsesWith(moved.getResult(result++));
+  for (OpResult other : othersOfMaker())
+    other.replaceAllUsesWith(moved_.getResult(result++));
   for (unsigned output : outputs_)
-    update_.getResult(output).replaceAllUsesWith(moved.getResult(result++));
-  for (ReduceOp sum : sums) {
-    Block& totals = totals_.getBody().front();
-    totals_.getInputsMutable().append(moved.getResult(result++));
-    sum.getResult().replaceAllUsesWith(totals.addArgument(sum.getType(), sum.getLoc()));
-  }
+    update_.getResult(output).replaceAllUsesWith(moved_.getResult(result++));
   if (!totals_)
     return;
+  for (ReduceOp sum : sums()) {
+    totals_.getInputsMutable().append(moved_.getResult(result++));
+    sum.getResult().replaceAllUsesWith(totals_.getBody().front().addArgument(sum.getType(), sum.getLoc()));
+  }
   eraseUnread(totals_);
   if (totals_.getBody().front().getOps<ReduceOp>().empty()) // numbers of numbers are left
     totals_.setKind("loops");
