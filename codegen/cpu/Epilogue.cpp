@@ -237,14 +237,19 @@ std::vector<FetchedRows> Epilogue::reads(const Piece& piece) const {
   std::vector<FetchedRows> all;
   constexpr int64_t line = 64;
   std::optional<int64_t> columns = columns_.constant();
-  int64_t bytes = columns ? *columns * static_cast<int64_t>(byteSize(dtypeOf(source_))) : 0;
-  if (columns && bytes <= kNarrowBytes && k.kernel().getKind() != "weight_update")
+  auto bytesOf = [&](DType dtype) { return columns.value_or(1) * static_cast<int64_t>(byteSize(dtype)); };
+  if (columns && bytesOf(dtypeOf(source_)) <= kNarrowBytes && k.kernel().getKind() != "weight_update")
     return all;
   for (mlir::Value value : order_)
     if (auto argument = mlir::dyn_cast<mlir::BlockArgument>(value); argument && ir::sizesOf(argument) == ir::sizesOf(source_)) {
       DType dtype = dtypeOf(argument);
-      all.push_back(
-          {dtype, {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)}, 0, {}, 1, /*apart=*/false, /*ends=*/bytes % line != 0});
+      all.push_back({dtype,
+                     {k.at(k.input(argument.getArgNumber()), offset(row), dtype), k.size(columns_)},
+                     0,
+                     {},
+                     1,
+                     /*apart=*/false,
+                     /*ends=*/bytesOf(dtype) % line != 0});
     }
   return all;
 }

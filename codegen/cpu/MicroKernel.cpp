@@ -24,18 +24,11 @@ Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address) {
 
 // Rows [depth, depth + count) of all that is fetched.
 void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
-  constexpr int64_t line = 64;
   for (const FetchedRows& one : of.fetched)
     k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
-      Value number = one.apart ? k.div(depth, FetchedRows::kTurnsApart) : depth, first = k.at(one.rows.base, k.mul(number, one.rows.stride), one.dtype);
-      int64_t bytes = one.columns * static_cast<int64_t>(byteSize(one.dtype));
-      for (int64_t u = 0; u < (one.apart ? 1 : count); u += one.every) {
-        Value row = k.at(first, k.mul(one.rows.stride, u), one.dtype);
-        for (int64_t byte = 0; byte < bytes; byte += line)
-          k.prefetch(k.at(row, k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
-        if (one.ends)
-          k.prefetch(k.at(row, k.index(bytes - 1), k.i8()), /*write=*/false, /*locality=*/2);
-      }
+      Value first = one.row(k, one.apart ? k.div(depth, FetchedRows::kTurnsApart) : depth);
+      for (int64_t u = 0; u < (one.apart ? 1 : count); u += one.every)
+        one.fetch(k, k.at(first, k.mul(one.rows.stride, u), one.dtype));
     });
 }
 
@@ -236,6 +229,17 @@ struct CutRows {
 };
 
 } // namespace
+
+Value FetchedRows::row(KernelBuilder& k, Value number) const { return k.at(rows.base, k.mul(number, rows.stride), dtype); }
+
+void FetchedRows::fetch(KernelBuilder& k, Value row) const {
+  constexpr int64_t line = 64;
+  int64_t bytes = columns * static_cast<int64_t>(byteSize(dtype));
+  for (int64_t byte = 0; byte < bytes; byte += line)
+    k.prefetch(k.at(row, k.index(byte), k.i8()), /*write=*/false, /*locality=*/2);
+  if (ends)
+    k.prefetch(k.at(row, k.index(bytes - 1), k.i8()), /*write=*/false, /*locality=*/2);
+}
 
 void multiply(KernelBuilder& k, const RegisterBlock& block, Value rows, const Matrix& a, const PanelOfTile& b, Value depth, bool accumulate, Value fresh) {
   mlir::Type element = k.typeOf(block.dtype);

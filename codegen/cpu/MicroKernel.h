@@ -27,8 +27,8 @@ struct Matrix {
 };
 
 /// Rows of a matrix that are fetched into L2 while something else is multiplied: one with each turn of the depth, or, where they lie far apart, with each
-/// kTurnsApart turns. The first caches drop fetches that follow each other closely and fall onto each other there (Zen 3, rows 4 KiB apart, of four that follow
-/// each other at once about one arrives, of those 24 cycles apart nearly all).
+/// kTurnsApart turns. The first caches drop fetches that follow each other closely and fall onto each other there (Zen 3, rows 4 KiB apart: of four that follow
+/// each other at once about one arrives, of those 24 cycles apart most).
 struct FetchedRows {
   static constexpr int64_t kTurnsApart = 4;
 
@@ -39,6 +39,11 @@ struct FetchedRows {
   int64_t every = 1;  // of so many rows, at most four, only the first is fetched: they share a line
   bool apart = false; // rows take kTurnsApart turns each
   bool ends = false;  // the line that a row ends in is fetched, too: rows begin anywhere in one
+
+  /// Where a row begins.
+  Value row(KernelBuilder& k, Value number) const;
+  /// Fetches the lines of the row that begins there, now.
+  void fetch(KernelBuilder& k, Value row) const;
 };
 
 /// Takes sums out of the registers, a vector of a tile's `row` from `column` of the panel on.

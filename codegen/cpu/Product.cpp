@@ -51,7 +51,8 @@ FetchedRows partOf(KernelBuilder& k, const FetchedRows& of, Value row, Value col
 /// A row of a matrix, of so many columns from `column` on, line by line, if it is there.
 FetchedRows rowOf(KernelBuilder& k, DType dtype, const Matrix& of, Value row, Value column, int64_t columns, Value isThere) {
   constexpr int64_t line = 64, most = 16; // most: fetches, so that a short depth has turns enough
-  int64_t lines = ceilDiv(columns * static_cast<int64_t>(byteSize(dtype)), line), together = ceilDiv(lines, most);
+  bool isAligned = KernelBuilder::constantOf(of.stride).value_or(1) * static_cast<int64_t>(byteSize(dtype)) % line == 0;
+  int64_t lines = ceilDiv(columns * static_cast<int64_t>(byteSize(dtype)), line) + (isAligned ? 0 : 1), together = ceilDiv(lines, most);
   Value turns = k.index(ceilDiv(lines, together) * FetchedRows::kTurnsApart);
   Value first = k.at(of.base, k.add(k.mul(row, of.stride), column), dtype);
   return {DType::U8, {first, k.index(together * line)}, together * line, k.choose(isThere, turns, k.index(0)), /*every=*/1, /*apart=*/true};
@@ -61,13 +62,13 @@ FetchedRows rowOf(KernelBuilder& k, DType dtype, const Matrix& of, Value row, Va
 
 namespace {
 
-// Rows ahead of those that are multiplied, which are fetched for what stands behind the product; as many at most go to it at once.
+// Rows ahead of those that are multiplied, which are fetched for what stands behind the product; about as many go to it at once.
 constexpr int64_t kReadAhead = 24;
-// Rows that fall onto each other in L1 and go to it at once.
+// Of rows that fall onto each other in L1, about as many go to it at once: whole blocks of registers.
 constexpr int64_t kRowsTogether = 6;
 
 /// Rows that what stands behind the product takes at once: fewer where they fall onto each other in L1, which has eight places for such lines. (Zen 3: to read
-/// and write a line takes 40 cycles where more than that many rows 4 KiB apart are one chunk, and 5 where they are fewer.)
+/// and write a line takes some 50 cycles where 24 rows 4 KiB apart are one chunk, 18 where 8 to 10 are, and 6 where they do not fall onto each other.)
 int64_t chunkOf(llvm::ArrayRef<FetchedRows> read) {
   constexpr int64_t period = 4096;
   int64_t chunk = kReadAhead;
@@ -96,28 +97,46 @@ struct PlaceInBlock {
   Value row, rows;         // of the block's
 };
 
-/// Adds to `all` what `registerRows` rows' products fetch for what stands behind a product of the last slice: their own rows, or, where rows fall onto each
-/// other, rows `ahead`, a few blocks of registers further on, also of the next panel, and with the first ones of all their own.
-void fetchRead(KernelBuilder& k, llvm::ArrayRef<FetchedRows> read, const PlaceInBlock& at, int64_t nr, int64_t registerRows, Value depth, Value isLast,
+/// Adds to `all` what the products of a block of registers fetch, over `count` of the depth, for what stands behind a product of the last slice: their own
+/// rows; or, where rows fall onto each other (`ahead`), rows a few blocks of registers further on, also of the next panel, and the first blocks of all their
+/// own. Those take turns apart: a depth that has too few has all of them in front.
+void fetchRead(KernelBuilder& k, llvm::ArrayRef<FetchedRows> read, const PlaceInBlock& at, int64_t nr, int64_t registerRows, Value count, Value isLast,
                bool ahead, std::vector<FetchedRows>& all) {
-  Value none = k.index(0);
+  Value none = k.index(0), one = k.index(1);
   if (!ahead)
-    for (const FetchedRows& one : read)
-      all.push_back(partOf(k, one, at.row, k.mul(at.panel, nr), nr, k.choose(isLast, k.index(registerRows), none)));
+    for (const FetchedRows& tensor : read)
+      all.push_back(partOf(k, tensor, at.row, k.mul(at.panel, nr), nr, k.choose(isLast, k.index(registerRows), none)));
   if (!ahead || read.empty())
     return;
-  Value later = k.add(at.row, kReadAhead), isBehind = k.compare(ir::Predicate::GE, later, at.rows);
+  Value lead = k.min(k.index(kReadAhead), at.rows);
+  Value later = k.add(at.row, lead), isBehind = k.compare(ir::Predicate::GE, later, at.rows);
   Value panel = k.choose(isBehind, k.add(at.panel, 1), at.panel), row = k.choose(isBehind, k.sub(later, at.rows), later);
   Value isThere = k.bitAnd(isLast, k.compare(ir::Predicate::LT, panel, at.end));
-  Value isFirst = k.bitAnd(k.compare(ir::Predicate::EQ, at.panel, at.begin), k.compare(ir::Predicate::LT, at.row, k.index(kReadAhead)));
-  bool apart = KernelBuilder::constantOf(depth).value_or(registerRows * FetchedRows::kTurnsApart) >= registerRows * FetchedRows::kTurnsApart;
-  Value turns = k.index(registerRows * (apart ? FetchedRows::kTurnsApart : 1));
-  for (const FetchedRows& one : read) {
-    all.push_back(partOf(k, one, row, k.mul(panel, nr), nr, k.choose(isThere, turns, none)));
-    all.push_back(partOf(k, one, at.row, k.mul(at.panel, nr), nr, k.choose(k.bitAnd(isLast, isFirst), turns, none)));
-    for (size_t i = all.size() - 2; i < all.size(); ++i)
-      all[i].apart = apart;
+  Value isFirst = k.bitAnd(isLast, k.bitAnd(k.compare(ir::Predicate::EQ, at.panel, at.begin), k.compare(ir::Predicate::LT, at.row, lead)));
+  int64_t turns = registerRows * FetchedRows::kTurnsApart;
+  std::optional<int64_t> known = KernelBuilder::constantOf(count);
+  bool apart = known.value_or(turns) >= turns;
+  auto parts = [&](auto use) {
+    for (const FetchedRows& tensor : read) {
+      use(partOf(k, tensor, row, k.mul(panel, nr), nr, {}), isThere);
+      use(partOf(k, tensor, at.row, k.mul(at.panel, nr), nr, {}), isFirst);
+    }
+  };
+  Value ofTurns = k.index(apart ? turns : registerRows);
+  if (!known) {
+    Value isShort = k.compare(ir::Predicate::LT, count, k.index(turns));
+    k.when(k.bitAnd(isShort, isLast), [&] {
+      parts([&](const FetchedRows& part, Value is) {
+        k.loop(none, k.choose(is, k.index(registerRows), none), one, [&](Value number) { part.fetch(k, part.row(k, number)); });
+      });
+    });
+    ofTurns = k.choose(isShort, none, ofTurns);
   }
+  parts([&](FetchedRows part, Value is) {
+    part.turns = k.choose(is, ofTurns, none);
+    part.apart = apart;
+    all.push_back(part);
+  });
 }
 
 // Sums that wait for nobody while a multiply-add is on its way: twice its latency of four.
@@ -176,8 +195,7 @@ public:
         of.tile.base = k_.at(tile.base, k_.mul(row, nr_), block_.dtype);
       auto fetched = [&](Value first, int64_t turns) {
         std::vector<FetchedRows> fetches;
-        fetchRead(k_, block_.read, {panel, block_.begin, block_.end, k_.add(row, first), block_.rows}, nr_, turns, block_.depth, isLast, fallTogether(),
-                  fetches);
+        fetchRead(k_, block_.read, {panel, block_.begin, block_.end, k_.add(row, first), block_.rows}, nr_, turns, count, isLast, fallTogether(), fetches);
         if (block_.madeOf) {
           Value next = k_.add(panel, 1), isFirst = k_.compare(ir::Predicate::EQ, k_.add(row, first), k_.index(0));
           Value isThere = k_.bitAnd(isFirst, k_.compare(ir::Predicate::LT, next, block_.end));
@@ -234,7 +252,7 @@ private:
           return Values();
         });
   }
-  /// Whether all rows that are read behind the product fall onto each other in L1. Of others (14 KiB apart) smaller chunks gained nothing here.
+  /// Whether rows of a tensor that is read behind the product all fall onto each other in L1. Of others (14 KiB apart) smaller chunks gained nothing here.
   bool fallTogether() const { return chunkOf(block_.read) <= kRowsTogether; }
   int64_t rowBytes() const { return nr_ * static_cast<int64_t>(byteSize(block_.panelType)); }
   /// What the block of rows from `row` on fetches of the slice behind this one: the first one half of it, the second one the other. Rows that are one block
@@ -489,7 +507,7 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
             if (copiesB)
               all.push_back(partOf(k, {block.dtype, block.b}, next, k.mul(panel, nr), nr, k.choose(k.compare(ir::Predicate::EQ, first, none), left, none)));
           }
-          fetchRead(k, block.read, {panel, block.begin, block.end, first, block.rows}, nr, turns, block.depth, isLast, chunkOf(block.read) < kReadAhead, all);
+          fetchRead(k, block.read, {panel, block.begin, block.end, first, block.rows}, nr, turns, count, isLast, chunkOf(block.read) < kReadAhead, all);
           return all;
         };
         product.fetched = fetched;

@@ -104,7 +104,7 @@ TEST_P(ExpertKernels, downAddsTheWeightedRowsToTheResidual) {
 /// Which results are of tokens and which of rows is asked of each op once, also where an op reads another twice.
 TEST_P(ExpertKernels, downGivesRowsBesideTheirCombination) {
   int64_t width = 21, hidden = 40;
-  expectReference({[&](KernelMaker& maker, const Weights& weights) {
+  ProductCase test{[&](KernelMaker& maker, const Weights& weights) {
                      mlir::Value rows = maker.tensor(type(), {rowsText(), text(hidden)}), routing = maker.routing(fill().experts, "t", fill().choices);
                      mlir::Value w = weights(maker, type(), {fill().experts, width, hidden});
                      mlir::Value choice = maker.tensor(weightType(), {"t", text(fill().choices)});
@@ -118,7 +118,9 @@ TEST_P(ExpertKernels, downGivesRowsBesideTheirCombination) {
                    2,
                    bindings(),
                    hidden,
-                   kept()});
+                   kept()};
+  test.ofRows = rows();
+  expectReference(test);
 }
 
 //===--- several results, as a step of training keeps them ---===//

@@ -25,7 +25,7 @@ struct CheckOptions {
   std::vector<Tensor> inputs; // random ones where none are given
   double low = -2, high = 2;  // of random inputs
   int64_t terms = 64;         // max |a - b| <= tolerance(dtype, terms) * max(leastScale, max |b|), Tolerance.h
-  double leastScale = 0;      // where results are what is left of larger numbers: of these
+  double leastScale = 0;      // the least scale that a tolerance is relative to: for results that are differences of larger numbers
   bool exact = false;         // to the bit
   std::string target = testTargets().front();
   int64_t block = 0; // items of another size than the schedule's

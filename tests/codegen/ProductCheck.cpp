@@ -41,10 +41,10 @@ std::vector<Tensor> packedWeights(const Tensor& w, int64_t nr, const std::option
   return {reference::pack(quantized.codes, nr), reference::pack(quantized.scales, nr)};
 }
 
-/// The elements of a result before those that nothing defines: all, or those of the first rowsKept rows.
+/// The elements of a result before those that nothing defines: all, or those of the first rowsKept rows (of results of ofRows rows).
 int64_t keptElements(const Tensor& result, const ProductCase& test) {
   size_t rank = result.shape().size();
-  if (test.rowsKept < 0 || !isFloat(result.dtype()) || rank < 1 || rank > 2)
+  if (test.rowsKept < 0 || !isFloat(result.dtype()) || rank < 1 || rank > 2 || (test.ofRows && result.shape()[0] != test.ofRows))
     return result.elements();
   return std::min(result.elements(), test.rowsKept * (rank == 1 ? 1 : result.shape()[1]));
 }

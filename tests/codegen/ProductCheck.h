@@ -35,6 +35,7 @@ struct ProductCase {
   std::optional<WeightsAs> as = {};                 // how the packed weights are kept
   std::vector<std::string> targets = testTargets(); // that it is emitted for
   llvm::SmallVector<codegen::InPlace> over = {};    // results in arguments' memory beside those of inPlaceOf()
+  int64_t ofRows = 0;                               // rowsKept is of results of so many rows alone; 0: of all
 };
 /// Emits for each target; one thread and two, and results in arguments' memory, must give the same bits, and those agree with the
 /// reference.

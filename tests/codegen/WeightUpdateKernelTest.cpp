@@ -82,11 +82,20 @@ struct Case {
 void PrintTo(const Case& one, std::ostream* stream) { *stream << one.name; }
 
 const Case cases[] = {
-    {"wholePanels", DType::F32, 3, 32, 96, 256}, {"ofManySlices", DType::F32, 1, 700, 50, 64},
-    {"manyItems", DType::F32, 5, 7, 200, 300},   {"tails", DType::F32, 2, 5, 13, 21},
-    {"oneRow", DType::F32, 1, 1, 20, 33},        {"wide", DType::F64, 2, 32, 40, 100},
-    {"wideTails", DType::F64, 1, 9, 3, 5},       {"rowsThatShareLines", DType::F32, 2, 32, 70, 60},
-    {"inRuns", DType::F32, 1, 1290, 50, 70},     {"inTwoRuns", DType::F64, 1, 519, 13, 32},
+    {"wholePanels", DType::F32, 3, 32, 96, 256},
+    {"ofManySlices", DType::F32, 1, 700, 50, 64},
+    {"manyItems", DType::F32, 5, 7, 200, 300},
+    {"tails", DType::F32, 2, 5, 13, 21},
+    {"oneRow", DType::F32, 1, 1, 20, 33},
+    {"wide", DType::F64, 2, 32, 40, 100},
+    {"wideTails", DType::F64, 1, 9, 3, 5},
+    {"rowsThatShareLines", DType::F32, 2, 32, 70, 60},
+    {"inRuns", DType::F32, 1, 1290, 50, 70},
+    {"inTwoRuns", DType::F64, 1, 519, 13, 32},
+    {"rowsFarApart", DType::F32, 2, 7, 50, 1024},
+    {"longRowsFarApart", DType::F32, 1, 300, 70, 1024},
+    {"rowsOfF64FarApart", DType::F64, 2, 40, 20, 512},
+    {"rowsHalfAsFarApart", DType::F32, 1, 30, 40, 512},
 };
 
 /// Adds what the rule takes, and where its states lie.
