@@ -154,10 +154,10 @@ public:
   Course(TrainingReport& report, TrainingProgress& progress, bool tensorBoard) : report_(report), progress_(progress), tensorBoard_(tensorBoard) {}
 
   void onStart(int64_t fromStep, int64_t steps, int64_t batchesPerEpoch) override {
-    hasBegun_ = true;
     report_.about.steps = steps;
     if (fromStep > 0)
       report_.history = readTraining(report_.out).history;
+    hasBegun_ = true;
     if (tensorBoard_)
       events_.emplace(report_.out, fromStep + 1);
     progress_.onStart(fromStep, steps, batchesPerEpoch);
@@ -185,7 +185,7 @@ public:
 
   /// To be called where the training has failed. A page that cannot be written is not what it failed of.
   void onFailure() {
-    if (!hasBegun_) // then the folder may be another training's
+    if (!hasBegun_) // then the folder may be another training's, or its curves have not been read
       return;
     report_.about.state = "failed";
     try {
@@ -262,7 +262,7 @@ void train(const TrainFlags& flags) {
   train::Outcome outcome;
   try {
     outcome = trainer.run(course, signals.flag());
-  } catch (const Error&) {
+  } catch (...) { // also where memory ended
     progress.end();
     course.onFailure();
     throw;

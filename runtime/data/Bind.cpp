@@ -226,8 +226,8 @@ private:
     std::memcpy(to, result.data(), result.bytes());
     if (!isFloat(result.dtype())) // the cast itself refuses what is not equal
       return;
-    std::vector<double> behind = result.toDoubles();
     auto check = [&](auto before, auto isKept) {
+      std::vector<double> behind = result.toDoubles();
       for (size_t n = 0; n < behind.size(); ++n)
         if (!isKept(before[n], behind[n]))
           throw bad(fmt::format("{} is no value of {}", before[n], name(result.dtype())));

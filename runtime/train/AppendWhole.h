@@ -6,7 +6,8 @@
 
 namespace moec::train {
 
-/// Appends all bytes to a file that is open to append, and gives 0; else the number of the system's error, and what was written of them is cut off again.
+/// Appends all bytes to a file that is open to append, and gives 0; else the number of the system's error, and what was written of them is cut off again, as
+/// far as the system lets it.
 int appendWhole(int file, std::span<const uint8_t> bytes);
 
 } // namespace moec::train
