@@ -89,7 +89,7 @@ func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8x6x
 // -----
 
 func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<4x6xf32>, %w: tensor<3x7x6xf32>) {
-  // expected-error@+1 {{grouped_matmul C4: rows has tokens times choices rows: the routing has 8, rows has 4}}
+  // expected-error@+1 {{grouped_matmul C4: rows has as many rows as the routing: that has 8, rows has 4}}
   %y = moe.grouped_matmul %x, %w, %r : tensor<4x6xf32>, tensor<3x7x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>
   return
 }
@@ -145,7 +145,7 @@ func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<8xf3
 // -----
 
 func.func @f(%r: !moe.routing<3 experts, "4" tokens, 2 choices>, %x: tensor<4x6xf32>, %w: tensor<4x2xf32>) {
-  // expected-error@+1 {{combine C3: rows has tokens times choices rows: the routing has 8, rows has 4}}
+  // expected-error@+1 {{combine C3: rows has as many rows as the routing: that has 8, rows has 4}}
   %y = moe.combine %x, %r, %w : tensor<4x6xf32>, !moe.routing<3 experts, "4" tokens, 2 choices>, tensor<4x2xf32>
   return
 }
@@ -265,7 +265,7 @@ func.func @f(%x: tensor<3xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choice
 // -----
 
 func.func @f(%x: tensor<4x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
-  // expected-error@+1 {{expert_sums C2: rows has tokens times choices rows: the routing has 3, rows has 4}}
+  // expected-error@+1 {{expert_sums C2: rows has as many rows as the routing: that has 3, rows has 4}}
   %y = moe.expert_sums %x, %r : tensor<4x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
   return
 }
@@ -305,7 +305,7 @@ func.func @f(%dy: tensor<3xf32>, %x: tensor<3x2xf32>, %r: !moe.routing<2 experts
 // -----
 
 func.func @f(%x: tensor<4x2xf32>, %r: !moe.routing<2 experts, "3" tokens, 1 choices>) {
-  // expected-error@+1 {{grouped_weight_grad C4: rows has tokens times choices rows: the routing has 3, rows has 4}}
+  // expected-error@+1 {{grouped_weight_grad C4: rows has as many rows as the routing: that has 3, rows has 4}}
   %y = moe.grouped_weight_grad %x, %x, %r : tensor<4x2xf32>, tensor<4x2xf32>, !moe.routing<2 experts, "3" tokens, 1 choices>
   return
 }
