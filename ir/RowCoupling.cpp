@@ -10,9 +10,9 @@ namespace {
 
 using Reason = std::optional<std::string>;
 
-class Rule {
+class CouplingRule {
 public:
-  Rule(mlir::Operation* op, const RowSymbol& rows) : op_(op), rows_(rows) {}
+  CouplingRule(mlir::Operation* op, const RowSymbol& rows) : op_(op), rows_(rows) {}
 
   Reason reason() const {
     if (auto size = mlir::dyn_cast<SizeOp>(op_)) // a number, which has no dimension
@@ -138,6 +138,6 @@ bool hasRows(mlir::Value value, const RowSymbol& rows) {
   return !mlir::isa<mlir::RankedTensorType>(value.getType()) || llvm::any_of(sizesOf(value), [&](const Size& size) { return countsRows(size, rows); });
 }
 
-std::optional<std::string> couplingOf(mlir::Operation* op, const RowSymbol& rows) { return Rule(op, rows).reason(); }
+std::optional<std::string> couplingOf(mlir::Operation* op, const RowSymbol& rows) { return CouplingRule(op, rows).reason(); }
 
 } // namespace moec::ir

@@ -17,7 +17,7 @@ int64_t formsOfKeys(bool isGradient) { return isGradient ? 5 : 2; }
 bool isPositive(const Size& size) { return size.constant().value_or(0) > 0; }
 
 /// Each limit that is known to be passed says no by itself: sizes do not fold what others add to it.
-Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
+Size isShortUpTo(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
   constexpr int64_t fewQueries = 2 * kFewKeys;
   constexpr int64_t fewProducts = 1 << 19; // of elements, by all heads that share keys: tens of microseconds
   constexpr int64_t manyItems = 64;        // a few for each of many threads
@@ -46,13 +46,13 @@ Size isShort(const AttentionPlan& plan, bool isGradient, int64_t mostKeys) {
 }
 } // namespace
 
-Size isShort(const AttentionPlan& plan) { return isShort(plan, /*isGradient=*/false, kMostShortKeys); }
+Size isShort(const AttentionPlan& plan) { return isShortUpTo(plan, /*isGradient=*/false, kMostShortKeys); }
 
 Size isShort(const AttentionGradPlan& gradients, int64_t blockKeys) {
   if (gradients.dbias)
     return 0;
   const AttentionPlan& plan = gradients.forward;
-  return isShort(plan, /*isGradient=*/true, blockKeys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : blockKeys);
+  return isShortUpTo(plan, /*isGradient=*/true, blockKeys >= std::min(plan.keys.constant().value_or(kFewKeys), kFewKeys) ? kMostShortKeys : blockKeys);
 }
 
 int64_t mostShortKeys(const AttentionPlan& plan, bool isGradient) {
@@ -198,7 +198,7 @@ SoftmaxSums softmaxRow(KernelBuilder& k, const AttentionPlan& plan, Value scores
   mlir::Type element = k.typeOf(plan.dtype);
   int64_t lanes = k.lanes(plan.dtype);
   mlir::Type vector = k.vectorOf(element, lanes);
-  Value lowest = k.real(vector, -std::numeric_limits<double>::infinity()), step = k.index(lanes), zero = k.index(0);
+  Value lowest = k.real(vector, -kInfinity), step = k.index(lanes), zero = k.index(0);
   // Rows are whole vectors: lanes behind `seen` are loaded, and left out. Of the vectors in front of `whole` all lanes are seen.
   Value whole = k.sub(seen, k.rem(seen, lanes));
   using Turn = llvm::function_ref<Value(Value i, Value inside, Value before)>; // inside: null for all lanes

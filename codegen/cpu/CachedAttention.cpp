@@ -47,7 +47,7 @@ private:
   void finish();
 
   Value at(Value base, Value index) { return k_.at(base, index, element_); }
-  Value lowest(mlir::Type type) { return k_.real(type, -std::numeric_limits<double>::infinity()); }
+  Value lowest(mlir::Type type) { return k_.real(type, -kInfinity); }
   /// What brings sums over a highest score of `from` to one of `to`; 0 where there are none yet.
   Value factor(Value from, Value to) {
     Value none = k_.compare(Predicate::EQ, from, lowest(from.getType()));

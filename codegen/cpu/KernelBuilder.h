@@ -12,6 +12,9 @@
 
 namespace moec::codegen::cpu {
 
+/// For KernelBuilder::real().
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 using mlir::Value;
 using Values = llvm::SmallVector<mlir::Value>;
 

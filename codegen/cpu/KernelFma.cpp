@@ -59,7 +59,7 @@ Value KernelBuilder::fmaOnce(Value a, Value b, Value c) {
   Pair product = exactProduct(*this, a, b), low = exactSum(*this, c, product.low), high = exactSum(*this, product.high, low.high);
   Value result = add(high.high, sumToOdd(*this, low.low, high.low));
   // Infinities and what overflows on the way.
-  Value finite = compare(Predicate::LT, abs(result), real(a.getType(), std::numeric_limits<double>::infinity()));
+  Value finite = compare(Predicate::LT, abs(result), real(a.getType(), kInfinity));
   return choose(finite, result, fma(a, b, c));
 }
 

@@ -188,7 +188,7 @@ void KernelBuilder::storeElements(DType dtype, Value value, Value address, Value
 
 namespace {
 /// Little-endian bytes; i1 takes one.
-std::string bytesOf(DenseElementsAttr elements) {
+std::string contentsOf(DenseElementsAttr elements) {
   std::string bytes;
   auto append = [&](const APInt& number) {
     for (unsigned bit = 0; bit < number.getBitWidth(); bit += 8)
@@ -205,7 +205,7 @@ std::string bytesOf(DenseElementsAttr elements) {
 } // namespace
 
 Value KernelBuilder::constantData(DenseElementsAttr elements) {
-  std::string bytes = bytesOf(elements);
+  std::string bytes = contentsOf(elements);
   auto type = LLVM::LLVMArrayType::get(i8(), bytes.size());
   LLVM::GlobalOp global;
   {

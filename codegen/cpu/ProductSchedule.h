@@ -2,6 +2,7 @@
 // What may be chosen about the kernels made of matrix products, and the cost model that chooses. A schedule is kept in its kernel as a
 // dictionary of integers. Knows targets and sizes; builds nothing.
 
+#include "codegen/CeilDiv.h"
 #include "codegen/analysis/Operands.h"
 #include "codegen/cpu/Tiles.h"
 
@@ -10,7 +11,6 @@ namespace moec::codegen::cpu {
 /// Caches of a core that schedules are made for; many x86-64-v3 and v4 machines have more, few have less. Bits never depend on them.
 inline constexpr int64_t kL1Bytes = 32 << 10, kL2Bytes = 512 << 10;
 
-inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /// Of one element of the sums that kernels of `dtype` hold in registers, and of them in a vector.
 inline int64_t bytesOfSum(DType dtype) { return static_cast<int64_t>(byteSize(sumType(dtype))); }
 inline int64_t lanesOf(const CpuTarget& target, DType dtype) { return target.vectorBytes / bytesOfSum(dtype); }

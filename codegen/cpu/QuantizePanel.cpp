@@ -20,7 +20,7 @@ void quantizePanel(KernelBuilder& k, const Matrix& panel, Value depth, Value ins
     Value end = k.min(k.add(begin, group), depth), number = k.div(begin, group);
     for (int64_t column = 0; column < nr; column += lanes) {
       Value largest = k.loop(begin, end, k.index(1), {zeros}, [&](Value d, const Values& so) { return Values{k.max(so[0], k.abs(weights(d, column)))}; })[0];
-      Value isFinite = k.compare(ir::Predicate::LT, largest, k.real(floats, std::numeric_limits<double>::infinity())); // false for NaN
+      Value isFinite = k.compare(ir::Predicate::LT, largest, k.real(floats, kInfinity)); // false for NaN
       Value scale = k.choose(isFinite, k.roundTo(DType::BF16, k.div(largest, most)), k.real(floats, std::numeric_limits<double>::quiet_NaN()));
       Value isInside = k.mask(k.sub(inside, column), lanes), hasSteps = k.compare(ir::Predicate::GT, scale, zeros);
       k.storeElements(DType::BF16, k.choose(isInside, scale, zeros), k.at(to.scales, k.add(k.mul(number, nr), column), DType::BF16));

@@ -45,7 +45,7 @@ Value horner(KernelBuilder& k, llvm::ArrayRef<double> terms, Value x) {
   return sum;
 }
 
-Value log(KernelBuilder& k, Value x) {
+Value logOfDraw(KernelBuilder& k, Value x) {
   Value bits = k.bits(x, k.i64());
   auto integer = [&](int64_t value) { return k.integer(bits.getType(), value); };
   auto real = [&](double value) { return k.real(x.getType(), value); };
@@ -79,7 +79,7 @@ Value drawAt(KernelBuilder& k, ir::Distribution distribution, DType dtype, unsig
   if (distribution == ir::Distribution::Normal) {
     Value u = uniform(k, words[0], words[1]), v = uniform(k, words[2], words[3]);
     Value one = k.real(u.getType(), 1);
-    Value radius = k.sqrt(k.mul(k.real(u.getType(), -2), log(k, k.sub(one, u))));
+    Value radius = k.sqrt(k.mul(k.real(u.getType(), -2), logOfDraw(k, k.sub(one, u))));
     return k.roundTo(dtype, k.toFloat(k.mul(radius, cosTurns(k, v)), k.typeOf(dtype)));
   }
   if (dtype == DType::F32) {

@@ -16,7 +16,7 @@ struct Reduction {
 
   static constexpr DType kSumType = DType::F64;
   mlir::Type type() const { return k.f64(); }
-  Value start() const { return kind == ir::ReduceKind::Max ? k.real(type(), -std::numeric_limits<double>::infinity()) : k.zero(type()); }
+  Value start() const { return kind == ir::ReduceKind::Max ? k.real(type(), -kInfinity) : k.zero(type()); }
   Value next(Value sum, Value element) const {
     element = k.toFloat(element, type());
     if (kind != ir::ReduceKind::Max)

@@ -9,13 +9,6 @@ namespace moec::codegen::cpu {
 
 using ir::Predicate;
 
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int64_t kFewChoices = 8; // of a select_grad, which stay in registers along the row
-
-} // namespace
-
 //===--- losses: one number per row ---===//
 
 /// Two passes: the maximum, then the sum of exponentials, which stay for the gradient of a cross entropy of the same rows.

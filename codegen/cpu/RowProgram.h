@@ -11,6 +11,9 @@
 
 namespace moec::codegen::cpu {
 
+/// Choices of a routing whose places, and shares of a gradient, stay in registers along a row.
+inline constexpr int64_t kFewChoices = 8;
+
 class RowProgram {
 public:
   RowProgram(KernelBuilder& k, std::vector<mlir::Operation*> ops, ir::Sizes leading);

@@ -9,9 +9,7 @@ namespace moec::codegen::cpu {
 using ir::Predicate;
 
 namespace {
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kLongRow = 4096; // bytes; shorter ones the machine foresees
-
 } // namespace
 
 /// The width of a row as a number to divide by.

@@ -7,8 +7,6 @@ namespace moec::codegen::cpu {
 
 namespace {
 
-constexpr int64_t kFewChoices = 8; // whose places stay in registers along the row
-
 int64_t choicesOf(ir::CombineOp op) { return mlir::cast<ir::RoutingType>(op.getRouting().getType()).getChoices(); }
 
 } // namespace

@@ -15,7 +15,6 @@ using ir::Predicate;
 namespace {
 
 constexpr int64_t kMostElements = 16; // of a row: more are no gain over rows along vectors, whose sums four vectors share
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 bool isTensor(mlir::Value value) { return mlir::isa<mlir::RankedTensorType>(value.getType()); }
 

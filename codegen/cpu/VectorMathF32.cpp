@@ -165,10 +165,9 @@ Value log(KernelBuilder& k, Value x) {
   Value low = k.fma(n, f.real(kLn2ShortRest), k.neg(inner));
   Value result = k.add(k.mul(n, f.real(kLn2Short)), k.add(low, g));
 
-  double infinity = std::numeric_limits<double>::infinity();
-  Value odd = k.choose(k.compare(Predicate::EQ, x, f.real(0)), f.real(-infinity), f.real(std::numeric_limits<double>::quiet_NaN()));
+  Value odd = k.choose(k.compare(Predicate::EQ, x, f.real(0)), f.real(-kInfinity), f.real(std::numeric_limits<double>::quiet_NaN()));
   result = k.choose(k.compare(Predicate::GT, x, f.real(0)), result, odd); // NaN too
-  return k.choose(k.compare(Predicate::EQ, x, f.real(infinity)), x, result);
+  return k.choose(k.compare(Predicate::EQ, x, f.real(kInfinity)), x, result);
 }
 
 Value tanh(KernelBuilder& k, Value x) {

@@ -1,16 +1,11 @@
 #include "codegen/cuda/AttentionGradSchedule.h"
 
+#include "codegen/CeilDiv.h"
+#include "codegen/cuda/AttentionSchedule.h"
 #include "codegen/cuda/Schedule.h"
 #include "runtime/core/CudaTarget.h"
 
 namespace moec::codegen::cuda {
-namespace {
-
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t slicesOf(DType dtype, int64_t headDim) { return ceilDiv(headDim * static_cast<int64_t>(byteSize(dtype)), 64); }
-
-} // namespace
-
 int64_t AttentionGradSchedule::sharedBytes(DType dtype) const {
   return stages * (tile() + others) * 64 + tile() * (others + 8) * static_cast<int64_t>(byteSize(sumType(dtype)));
 }

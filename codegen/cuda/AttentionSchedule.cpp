@@ -1,5 +1,6 @@
 #include "codegen/cuda/AttentionSchedule.h"
 
+#include "codegen/CeilDiv.h"
 #include "codegen/cuda/Schedule.h"
 
 namespace moec::codegen::cuda {
@@ -7,9 +8,6 @@ namespace {
 
 /// Their sums are registers, so the text is unrolled over them: more take NVRTC seconds.
 constexpr int64_t kMostValueSlices = 16;
-
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t slicesOf(DType dtype, int64_t headDim) { return ceilDiv(headDim * static_cast<int64_t>(byteSize(dtype)), 64); }
 
 /// About how long all blocks take, in any unit.
 double cost(const AttentionSchedule& s, const AttentionPlan& plan, const CudaTarget& target) {
@@ -25,6 +23,8 @@ double cost(const AttentionSchedule& s, const AttentionPlan& plan, const CudaTar
 }
 
 } // namespace
+
+int64_t slicesOf(DType dtype, int64_t headDim) { return ceilDiv(headDim * static_cast<int64_t>(byteSize(dtype)), 64); }
 
 int64_t AttentionSchedule::sharedBytes(DType dtype, int64_t headDim) const {
   return queries() * slicesOf(dtype, headDim) * 64 + stages * keys * 64 + queries() * (keys + 8) * static_cast<int64_t>(byteSize(sumType(dtype)));

@@ -6,6 +6,9 @@
 
 namespace moec::codegen::cuda {
 
+/// Slices of 64 bytes that a head's columns take.
+int64_t slicesOf(DType dtype, int64_t headDim);
+
 struct AttentionSchedule {
   int64_t warps = 0, rows = 0; // a block has warps * 4 * rows queries
   int64_t keys = 0;            // of a tile

@@ -1,5 +1,6 @@
 #include "codegen/cuda/LayerSchedule.h"
 
+#include "codegen/CeilDiv.h"
 #include "codegen/cuda/Schedule.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -9,8 +10,6 @@ namespace {
 
 constexpr double kMemoryCycles = 700;  // from the start of a copy to its use, through the second-level cache
 constexpr double kLaunchCycles = 3400; // from the end of a launch to the work of the next that waits for it: about two microseconds
-
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Multiply-adds of a multiprocessor in a cycle: CUDA C++ Programming Guide 13.0, "Arithmetic Instructions".
 double lanesOf(const CudaTarget& target, DType dtype) {

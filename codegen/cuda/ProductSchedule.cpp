@@ -1,11 +1,10 @@
 #include "codegen/cuda/ProductSchedule.h"
 
+#include "codegen/CeilDiv.h"
 #include "codegen/cuda/Schedule.h"
 
 namespace moec::codegen::cuda {
 namespace {
-
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // 32-bit registers of a thread: its sums, its elements of a, one chunk of b, addresses of copies; rounded up to what ptxas was seen to take.
 int64_t registersOf(DType dtype, int64_t rows, int64_t columns) {

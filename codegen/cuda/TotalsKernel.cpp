@@ -14,7 +14,7 @@ namespace moec::codegen::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreadsOfBlock = 256;
 
 struct TotalsText {
   KernelText& k;
@@ -33,7 +33,7 @@ struct TotalsText {
 
   void pieces() {
     Lines lines;
-    FamilyText::Piece piece{.threads = kThreads, .each = elements / kThreads};
+    FamilyText::Piece piece{.threads = kThreadsOfBlock, .each = elements / kThreadsOfBlock};
     piece.before = [](Lines& out, const TensorFamily& family) {
       for (size_t i = 0; i < family.values.size(); ++i)
         out.line("double sum{} = 0;", i);
@@ -44,7 +44,7 @@ struct TotalsText {
     };
     piece.behind = [this](Lines& out, const TensorFamily& family) {
       for (size_t i = 0; i < family.values.size(); ++i) {
-        out.line("sum{0} = Group<{1}>::fold(sum{0}, Sum());", i, kThreads);
+        out.line("sum{0} = Group<{1}>::fold(sum{0}, Sum());", i, kThreadsOfBlock);
         out.line("if (threadIdx.x == 0)");
         out.line("  {}[blockIdx.x * {}ll + {}] = sum{};", partials, width, i, i);
       }
@@ -53,7 +53,7 @@ struct TotalsText {
     k.stage({.name = "pieces",
              .summary = fmt::format("A block sums up {} elements of one tensor.", elements),
              .blocks = Size(text.parts().pieces(elements)),
-             .threads = kThreads,
+             .threads = kThreadsOfBlock,
              .operations = text.operations(),
              .body = lines.str()});
   }
@@ -69,15 +69,15 @@ struct TotalsText {
                           tableSpace(2 * static_cast<int64_t>(rows.size())), table, rows.size(), fmt::join(rows, ",\n  ")));
     Lines lines;
     lines.line("double sum = 0;");
-    lines.line("for (long long i = {0}[blockIdx.x][0] + threadIdx.x * {1}ll; i < {0}[blockIdx.x][1]; i += {2})", table, width, width * kThreads);
+    lines.line("for (long long i = {0}[blockIdx.x][0] + threadIdx.x * {1}ll; i < {0}[blockIdx.x][1]; i += {2})", table, width, width * kThreadsOfBlock);
     lines.line("  sum += {}[i];", partials);
-    lines.line("sum = Group<{}>::fold(sum, Sum());", kThreads);
+    lines.line("sum = Group<{}>::fold(sum, Sum());", kThreadsOfBlock);
     lines.line("if (threadIdx.x == 0)");
     lines.line("  {}[blockIdx.x] = sum;", totals);
     k.stage({.name = "totals",
              .summary = "A block sums up the pieces of one tensor.",
              .blocks = Size(static_cast<int64_t>(rows.size())),
-             .threads = kThreads,
+             .threads = kThreadsOfBlock,
              .operations = Size(text.parts().pieces(elements) * width),
              .body = lines.str()});
   }
@@ -118,7 +118,7 @@ mlir::LogicalResult buildTotals(KernelText& k, ir::KernelOp kernel) {
     return kernel.emitError() << "internal: a kernel of totals without a sum";
   k.use("rows.cuh");
   text->addWorkspaces();
-  TotalsText stages{k, *text, *each * kThreads};
+  TotalsText stages{k, *text, *each * kThreadsOfBlock};
   for (const TensorFamily& family : text->parts().families)
     stages.width = std::max<int64_t>(stages.width, static_cast<int64_t>(family.values.size()));
   stages.partials = k.addWorkspace(DType::F64, Size(text->parts().pieces(stages.elements) * stages.width));

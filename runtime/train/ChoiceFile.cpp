@@ -26,7 +26,7 @@ using Json = nlohmann::ordered_json;
 static_assert(std::endian::native == std::endian::little, "numbers stand in the file as in memory");
 
 constexpr std::string_view kMagic = "MOECROUT";
-constexpr uint64_t kVersion = 2;
+constexpr uint64_t kRecordVersion = 2;
 constexpr uint64_t kMostHeader = uint64_t{1} << 24, kMostRows = uint64_t{1} << 40, kWord = sizeof(uint64_t);
 constexpr uint64_t kBlockHead = 8 * kWord; // bytes, a BatchKey, and the check of these
 constexpr int64_t kMostChoices = 65536, kMostSteps = int64_t{1} << 62;
@@ -74,7 +74,7 @@ std::vector<uint8_t> headerBytes(const ChoiceHeader& header) {
   std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   Bytes bytes;
   bytes.add(kMagic);
-  bytes.add(kVersion);
+  bytes.add(kRecordVersion);
   bytes.add(text.size());
   bytes.add(text);
   bytes.addCheck();
@@ -170,8 +170,8 @@ uint64_t ChoiceReader::readHeader() {
   auto head = bytesAt(0, front);
   if (!head)
     fail("damaged: it ends within its header");
-  if (uint64_t version = wordAt(*head, kMagic.size()); version != kVersion)
-    fail(fmt::format("a record of version {}; this moec reads version {}", version, kVersion));
+  if (uint64_t version = wordAt(*head, kMagic.size()); version != kRecordVersion)
+    fail(fmt::format("a record of version {}; this moec reads version {}", version, kRecordVersion));
   uint64_t length = wordAt(*head, kMagic.size() + kWord);
   auto all = length <= kMostHeader ? bytesAt(0, front + length + kWord) : std::nullopt;
   if (!all)

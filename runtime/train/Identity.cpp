@@ -14,11 +14,11 @@
 namespace moec::train {
 namespace {
 
-using Json = nlohmann::json; // sorts its keys
+using SortedJson = nlohmann::json; // sorts its keys
 
-Json readModel(const std::filesystem::path& path) {
+SortedJson readModel(const std::filesystem::path& path) {
   MappedFile file = MappedFile::open(path);
-  Json model = Json::parse(file.bytes().begin(), file.bytes().end(), nullptr, false);
+  SortedJson model = SortedJson::parse(file.bytes().begin(), file.bytes().end(), nullptr, false);
   if (!model.is_object())
     throw Error(Fault::Data, fmt::format("{}: no model: it is no JSON object", path.string()));
   return model;
@@ -61,14 +61,14 @@ std::set<std::string> stateKinds(const Plan& plan) {
 } // namespace
 
 Identity identityOf(const Plan& plan, const std::string& name, const Config& config, const data::OpenedData& data) {
-  Json model = config.model.empty() ? Json::object() : readModel(config.model);
+  SortedJson model = config.model.empty() ? SortedJson::object() : readModel(config.model);
   std::string optimizer = model.contains("optimizer") ? model["optimizer"].dump() : "the usual one";
   model.erase("optimizer");
   if (config.ema)
     optimizer += fmt::format(", averages that decay by {}", *config.ema);
   std::set<std::string> kinds = stateKinds(plan);
   optimizer += fmt::format(", states: {}", kinds.empty() ? "none" : fmt::format("{}", fmt::join(kinds, ", ")));
-  std::string built = formOf(plan) + model.dump() + Json(config.let).dump() + config.moefy;
+  std::string built = formOf(plan) + model.dump() + SortedJson(config.let).dump() + config.moefy;
   std::string read = data.train->digest();
   if (data.validation)
     read += ", validated with " + data.validation->digest();
