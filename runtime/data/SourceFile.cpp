@@ -1,6 +1,7 @@
 #include "runtime/data/SourceFile.h"
 
 #include "runtime/core/Digest.h"
+#include "runtime/io/MappedFile.h"
 
 #include <fmt/format.h>
 
@@ -16,11 +17,6 @@
 namespace moec::data {
 
 namespace {
-
-[[noreturn]] void cannotRead(const std::filesystem::path& path, int code) {
-  bool wrongPath = code == ENOENT || code == ENOTDIR || code == EISDIR || code == EACCES || code == ENAMETOOLONG || code == ELOOP;
-  throw Error(wrongPath ? Fault::Data : Fault::System, fmt::format("{}: cannot read: {}", path.string(), std::strerror(code)));
-}
 
 [[noreturn]] void changed(const std::filesystem::path& path, const char* how) {
   throw FileChanged(fmt::format("{}: {} since its records were counted; leave data alone while it is read", path.string(), how));

@@ -24,12 +24,12 @@ struct Descriptor {
   }
 };
 
-[[noreturn]] void cannotRead(const std::filesystem::path& path, int code) {
+} // namespace
+
+void cannotRead(const std::filesystem::path& path, int code) {
   bool wrongPath = code == ENOENT || code == ENOTDIR || code == EISDIR || code == EACCES || code == ENAMETOOLONG || code == ELOOP;
   throw Error(wrongPath ? Fault::Data : Fault::System, fmt::format("{}: cannot read: {}", path.string(), std::strerror(code)));
 }
-
-} // namespace
 
 MappedFile MappedFile::open(const std::filesystem::path& path) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}; // a pipe without a writer would wait

@@ -9,6 +9,9 @@
 
 namespace moec {
 
+/// Throws what reading a file fails with, by the number of the system's error.
+[[noreturn]] void cannotRead(const std::filesystem::path& path, int code);
+
 class MappedFile {
 public:
   static MappedFile open(const std::filesystem::path& path);
