@@ -70,12 +70,6 @@ void checkRange(const InputInfo& info, const Tensor& tensor) {
   }
 }
 
-/// The size is one symbol and nothing else.
-bool isSymbol(const Size& size) {
-  std::vector<std::string> symbols = size.symbols();
-  return symbols.size() == 1 && size.str() == symbols[0];
-}
-
 } // namespace
 
 Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
@@ -93,7 +87,7 @@ Bindings bindInputs(const Plan& plan, const TensorMap& inputs) {
       int64_t size = tensor.shape()[axis];
       if (size == 0)
         fail(fmt::format("input '{}' is {}: a size of zero", info.name, describe(tensor)));
-      if (!isSymbol(info.shape[axis]))
+      if (!info.shape[axis].asSymbol())
         continue;
       std::string symbol = info.shape[axis].str();
       auto [place, isNew] = bindings.emplace(symbol, size);

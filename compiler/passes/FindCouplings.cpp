@@ -35,9 +35,9 @@ private:
       Sizes sizes = sizesOf(cast<RankedTensorType>(type));
       sizes.resize(generates ? sizes.size() : std::min<size_t>(sizes.size(), 1));
       for (const Size& size : sizes)
-        if (std::vector<std::string> names = size.symbols(); names.size() == 1 && size == Size::symbol(names.front()))
-          if (llvm::none_of(symbols, [&](const RowSymbol& known) { return known.name == names.front(); }))
-            symbols.push_back({names.front(), generates});
+        if (std::optional<std::string> name = size.asSymbol())
+          if (llvm::none_of(symbols, [&](const RowSymbol& known) { return known.name == *name; }))
+            symbols.push_back({*name, generates});
     }
     return symbols;
   }

@@ -20,10 +20,6 @@ void checkIndex(const Plan& plan, int buffer, const std::string& who) {
     fail(plan, fmt::format("{} uses buffer {} of {}", who, buffer, plan.buffers.size()));
 }
 
-bool isFixed(BufferKind kind) {
-  return kind == BufferKind::Constant || kind == BufferKind::Parameter || kind == BufferKind::Prepared || kind == BufferKind::State;
-}
-
 bool hasFixedShape(const BufferInfo& buffer) {
   return std::all_of(buffer.shape.begin(), buffer.shape.end(), [](const Size& size) { return size.isConstant(); });
 }

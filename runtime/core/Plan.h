@@ -95,6 +95,11 @@ enum class BufferKind {
   Constant,  // `data` holds its bytes
 };
 
+/// Of sizes that no call says, and kept from call to call.
+constexpr bool isFixed(BufferKind kind) {
+  return kind == BufferKind::Parameter || kind == BufferKind::State || kind == BufferKind::Prepared || kind == BufferKind::Constant;
+}
+
 struct BufferInfo {
   std::string name; // for messages and `inspect`: the IR value's origin
   BufferKind kind = BufferKind::Temporary;

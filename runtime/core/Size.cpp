@@ -215,6 +215,11 @@ std::vector<std::string> Size::symbols() const {
   return {names.begin(), names.end()};
 }
 
+std::optional<std::string> Size::asSymbol() const {
+  std::vector<std::string> names = symbols();
+  return names.size() == 1 && names[0] == str() ? std::optional(names[0]) : std::nullopt;
+}
+
 int64_t Size::evaluate(const Bindings& bindings) const {
   int64_t sum = 0;
   for (const SizeTerm& term : node_->terms) {

@@ -50,6 +50,8 @@ public:
   bool isConstant() const { return constant().has_value(); }
   /// Names used, sorted, each once.
   std::vector<std::string> symbols() const;
+  /// Its name, where the size is one symbol and nothing else.
+  std::optional<std::string> asSymbol() const;
   /// Checked 64-bit arithmetic. Throws Error(Usage) naming an unbound symbol, Error(Data) on overflow or division by zero.
   int64_t evaluate(const Bindings& bindings) const;
   /// This size with symbols replaced.

@@ -177,7 +177,7 @@ private:
     size_t skipped = input.shape.size() - shape.size();
     for (size_t i = 0; i < shape.size(); ++i) {
       const Size& size = input.shape[i + skipped];
-      if (size.symbols() != std::vector<std::string>{size.str()})
+      if (!size.asSymbol())
         continue;
       auto [known, isNew] = symbols_.try_emplace(size.str(), Symbol{shape[i], input.name});
       if (!isNew && known->second.value != shape[i])

@@ -47,7 +47,7 @@ int64_t windowFor(const InputInfo& input, const std::vector<SizeRule>& rules, in
       throw Error(Fault::Usage, fmt::format("a window of {} tokens is asked for, but input \"{}\" takes {}", asked, input.name, *constant));
     return *constant;
   }
-  if (size.symbols() != std::vector<std::string>{size.str()})
+  if (!size.asSymbol())
     throw Error(Fault::Usage, fmt::format("input \"{}\": a text cannot tell how many tokens {} are", input.name, size.str()));
   if (asked > 0) {
     if (std::optional<int64_t> most = largest(size.str(), rules, std::min(asked, kFurthest)); most && *most < asked)

@@ -42,8 +42,8 @@ Bindings symbolsOf(const Plan& plan, const TensorMap& fields) {
   for (const InputInfo& info : plan.inputs)
     if (auto field = fields.find(info.name); field != fields.end() && field->second.shape().size() == info.shape.size())
       for (size_t axis = 0; axis < info.shape.size(); ++axis)
-        if (std::vector<std::string> names = info.shape[axis].symbols(); names.size() == 1 && names[0] == info.shape[axis].str())
-          symbols.emplace(names[0], field->second.shape()[axis]);
+        if (std::optional<std::string> symbol = info.shape[axis].asSymbol())
+          symbols.emplace(*symbol, field->second.shape()[axis]);
   return symbols;
 }
 

@@ -125,6 +125,13 @@ TEST(Size, NamesItsSymbols) {
   EXPECT_TRUE(Size(4).symbols().empty());
 }
 
+TEST(Size, IsASymbolWhereItIsNothingElse) {
+  EXPECT_EQ(Size::symbol("b").asSymbol(), "b");
+  EXPECT_EQ(Size::parse("2*b-b").asSymbol(), "b");
+  for (const char* other : {"2*b", "b*b", "b+1", "a+b", "min(b,4)", "4"})
+    EXPECT_EQ(Size::parse(other).asSymbol(), std::nullopt) << other;
+}
+
 TEST(Size, SubstitutesAtOnce) {
   Size a = Size::symbol("a"), b = Size::symbol("b");
   EXPECT_EQ((a - b).substitute({{"a", b}, {"b", a}}), b - a);

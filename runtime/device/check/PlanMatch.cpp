@@ -9,10 +9,6 @@
 namespace moec {
 namespace {
 
-bool isFixed(const BufferInfo& buffer) {
-  return buffer.kind == BufferKind::Parameter || buffer.kind == BufferKind::State || buffer.kind == BufferKind::Prepared || buffer.kind == BufferKind::Constant;
-}
-
 /// Weights on their way into a form of the plan's own.
 bool packs(const LaunchInfo& launch) { return launch.kind == "pack"; }
 
@@ -100,7 +96,7 @@ private:
     };
     for (size_t i = first; i < first + count; ++i) {
       for (int buffer : launches[i].inputs)
-        if (!isFixed(plan.buffers[static_cast<size_t>(buffer)]) && !isPacked(buffer) && !(isLayer && (contains(inputs, buffer) || contains(made, buffer))))
+        if (!isFixed(plan.buffers[static_cast<size_t>(buffer)].kind) && !isPacked(buffer) && !(isLayer && (contains(inputs, buffer) || contains(made, buffer))))
           inputs.push_back(buffer);
       made.insert(made.end(), launches[i].outputs.begin(), launches[i].outputs.end());
     }

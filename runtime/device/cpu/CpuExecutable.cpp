@@ -17,10 +17,6 @@ namespace {
 constexpr int64_t kInlineOperations = 50000;
 constexpr int64_t kPage = 4096; // bytes; a worker's scratch is whole ones, so no line of it is another's
 
-bool isFixed(BufferKind kind) {
-  return kind == BufferKind::Parameter || kind == BufferKind::State || kind == BufferKind::Prepared || kind == BufferKind::Constant;
-}
-
 } // namespace
 
 CpuExecutable::CpuExecutable(Program program, const Plan& plan, std::shared_ptr<Workers> workers, const Allocator& allocator,

@@ -15,10 +15,6 @@ namespace {
 constexpr size_t kShownFindings = 10;
 constexpr int64_t kWatchedGap = 256; // finds steps over a buffer's end even through a pointer whose buffer is not known
 
-bool isFixed(BufferKind kind) {
-  return kind == BufferKind::Parameter || kind == BufferKind::State || kind == BufferKind::Prepared || kind == BufferKind::Constant;
-}
-
 std::string describeLaunch(const LaunchInfo& launch, LaunchList list, int index) {
   return fmt::format("{} launch {}, {} ({})", name(list), index, launch.label, launch.kind);
 }
