@@ -52,6 +52,7 @@ public:
   using LaunchConfig = cuda::LaunchConfig;
 #define MOEC_METHOD(member, symbol, parameters) cuda::Result member parameters;
   MOEC_CUDA_DRIVER_FUNCTIONS(MOEC_METHOD)
+  MOEC_CUDA_FURTHER_FUNCTIONS(MOEC_METHOD)
 #undef MOEC_METHOD
 
 private:

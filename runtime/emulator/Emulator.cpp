@@ -41,6 +41,7 @@ template <int I> EmulatedDevice* open() {
     cuda::DriverTable table;
 #define MOEC_FILL(member, symbol, parameters) table.member = &Forward<I, &EmulatedDevice::member>::call;
     MOEC_CUDA_DRIVER_FUNCTIONS(MOEC_FILL)
+    MOEC_CUDA_FURTHER_FUNCTIONS(MOEC_FILL)
 #undef MOEC_FILL
     device<I>().setTable(table);
     return true;

@@ -37,6 +37,9 @@ Opened open() {
     missing += " " #symbol;
   MOEC_CUDA_DRIVER_FUNCTIONS(MOEC_LOAD)
 #undef MOEC_LOAD
+#define MOEC_LOAD(member, symbol, parameters) opened.table.member = reinterpret_cast<decltype(opened.table.member)>(dlsym(library, #symbol));
+  MOEC_CUDA_FURTHER_FUNCTIONS(MOEC_LOAD)
+#undef MOEC_LOAD
   if (!missing.empty())
     opened.problem = fmt::format("the CUDA driver (libcuda.so.1) is too old, it lacks:{}; CUDA 12.0 or newer is needed", missing);
   return opened;

@@ -1,5 +1,5 @@
 #pragma once
-// The CUDA driver as a list of functions: what moec calls, and nothing else. Prototypes are our own, so no CUDA header is needed.
+// The CUDA driver as lists of functions: those that moec calls, and others that users of the emulator may. Prototypes are our own, so no CUDA header is needed.
 // Expanded into the struct `DriverTable`; its two fillings are the driver (Driver.h) and the PTX emulator (runtime/emulator).
 // Knows nothing of moec.
 
@@ -97,7 +97,6 @@ struct LaunchConfig {
 // X(member, exported symbol, parameters)
 #define MOEC_CUDA_DRIVER_FUNCTIONS(X)                                                                                                                  \
   X(init, cuInit, (unsigned flags))                                                                                                                    \
-  X(driverGetVersion, cuDriverGetVersion, (int* version))                                                                                              \
   X(getErrorName, cuGetErrorName, (Result error, const char** name))                                                                                   \
   X(getErrorString, cuGetErrorString, (Result error, const char** text))                                                                               \
   X(deviceGetCount, cuDeviceGetCount, (int* count))                                                                                                    \
@@ -113,11 +112,9 @@ struct LaunchConfig {
   X(moduleLoadData, cuModuleLoadDataEx, (Module * module, const void* image, unsigned optionCount, int* options, void** values))                       \
   X(moduleUnload, cuModuleUnload, (Module module))                                                                                                     \
   X(moduleGetFunction, cuModuleGetFunction, (Function * function, Module module, const char* name))                                                    \
-  X(moduleGetGlobal, cuModuleGetGlobal_v2, (DevicePtr * pointer, size_t* bytes, Module module, const char* name))                                      \
   X(functionGetAttribute, cuFuncGetAttribute, (int* value, int attribute, Function function))                                                          \
   X(functionSetAttribute, cuFuncSetAttribute, (Function function, int attribute, int value))                                                           \
   X(occupancyMaxActiveBlocks, cuOccupancyMaxActiveBlocksPerMultiprocessor, (int* blocks, Function function, int blockSize, size_t dynamicSharedBytes)) \
-  X(memoryGetInfo, cuMemGetInfo_v2, (size_t* free, size_t* total))                                                                                     \
   X(memoryAllocate, cuMemAlloc_v2, (DevicePtr * pointer, size_t bytes))                                                                                \
   X(memoryFree, cuMemFree_v2, (DevicePtr pointer))                                                                                                     \
   X(hostAllocate, cuMemHostAlloc, (void** pointer, size_t bytes, unsigned flags))                                                                      \
@@ -126,28 +123,35 @@ struct LaunchConfig {
   X(copyToHost, cuMemcpyDtoH_v2, (void* target, DevicePtr source, size_t bytes))                                                                       \
   X(copyToDeviceAsync, cuMemcpyHtoDAsync_v2, (DevicePtr target, const void* source, size_t bytes, Stream stream))                                      \
   X(copyToHostAsync, cuMemcpyDtoHAsync_v2, (void* target, DevicePtr source, size_t bytes, Stream stream))                                              \
-  X(copyOnDeviceAsync, cuMemcpyDtoDAsync_v2, (DevicePtr target, DevicePtr source, size_t bytes, Stream stream))                                        \
   X(setBytes, cuMemsetD8_v2, (DevicePtr target, unsigned char value, size_t bytes))                                                                    \
-  X(setBytesAsync, cuMemsetD8Async, (DevicePtr target, unsigned char value, size_t bytes, Stream stream))                                              \
   X(streamCreate, cuStreamCreate, (Stream * stream, unsigned flags))                                                                                   \
   X(streamDestroy, cuStreamDestroy_v2, (Stream stream))                                                                                                \
   X(streamSynchronize, cuStreamSynchronize, (Stream stream))                                                                                           \
-  X(streamQuery, cuStreamQuery, (Stream stream))                                                                                                       \
-  X(streamWaitEvent, cuStreamWaitEvent, (Stream stream, Event event, unsigned flags))                                                                  \
   X(eventCreate, cuEventCreate, (Event * event, unsigned flags))                                                                                       \
   X(eventDestroy, cuEventDestroy_v2, (Event event))                                                                                                    \
   X(eventRecord, cuEventRecord, (Event event, Stream stream))                                                                                          \
   X(eventSynchronize, cuEventSynchronize, (Event event))                                                                                               \
-  X(eventQuery, cuEventQuery, (Event event))                                                                                                           \
   X(eventElapsedTime, cuEventElapsedTime, (float* milliseconds, Event start, Event end))                                                               \
   X(launchKernel, cuLaunchKernel,                                                                                                                      \
     (Function function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ, unsigned sharedBytes,       \
-     Stream stream, void** parameters, void** extra))                                                                                                  \
+     Stream stream, void** parameters, void** extra))
+
+// What moec does not call, but other users of the emulator may. Where a driver lacks one, its member is null.
+#define MOEC_CUDA_FURTHER_FUNCTIONS(X)                                                                            \
+  X(driverGetVersion, cuDriverGetVersion, (int* version))                                                         \
+  X(moduleGetGlobal, cuModuleGetGlobal_v2, (DevicePtr * pointer, size_t* bytes, Module module, const char* name)) \
+  X(memoryGetInfo, cuMemGetInfo_v2, (size_t* free, size_t* total))                                                \
+  X(copyOnDeviceAsync, cuMemcpyDtoDAsync_v2, (DevicePtr target, DevicePtr source, size_t bytes, Stream stream))   \
+  X(setBytesAsync, cuMemsetD8Async, (DevicePtr target, unsigned char value, size_t bytes, Stream stream))         \
+  X(streamQuery, cuStreamQuery, (Stream stream))                                                                  \
+  X(streamWaitEvent, cuStreamWaitEvent, (Stream stream, Event event, unsigned flags))                             \
+  X(eventQuery, cuEventQuery, (Event event))                                                                      \
   X(launchKernelEx, cuLaunchKernelEx, (const LaunchConfig* config, Function function, void** parameters, void** extra))
 
 struct DriverTable {
 #define MOEC_MEMBER(member, symbol, parameters) Result(*member) parameters = nullptr;
   MOEC_CUDA_DRIVER_FUNCTIONS(MOEC_MEMBER)
+  MOEC_CUDA_FURTHER_FUNCTIONS(MOEC_MEMBER)
 #undef MOEC_MEMBER
 };
 
