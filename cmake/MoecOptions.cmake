@@ -3,6 +3,7 @@ option(MOEC_TESTS "Build the tests" ON)
 option(MOEC_BENCH "Build the benchmarks" OFF)
 option(MOEC_EMULATOR "Build the PTX emulator, its tests and its benchmark" ON)
 option(MOEC_FUZZ "Build the libFuzzer programs of tests/fuzz, and everything with their instrumentation" OFF)
+option(MOEC_UNITY "Compile the files of a library in groups of eight: from nothing a build takes less, after a change more" OFF)
 set(MOEC_SANITIZE "" CACHE STRING "Sanitizers for every target, as -fsanitize= takes them (address,undefined or thread)")
 
 add_library(moec_options INTERFACE)
@@ -25,6 +26,13 @@ endif()
 if(MOEC_FUZZ)
   target_compile_options(moec_options INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined)
 endif()
+
+# moec_unity(<target> [APART <source>...]): in groups, but for files with names of their own that others have, too.
+function(moec_unity target)
+  cmake_parse_arguments(UNITY "" "" "APART" ${ARGN})
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${MOEC_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  set_source_files_properties(${UNITY_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
 
 # moec_precompile(<target> <header>...): a precompiled header of these; moec_precompile_like(<target> <other>): the other target's, whose flags must be the same.
 # The timestamp is left out so that ccache recognises the header.
