@@ -1,5 +1,7 @@
 #include "codegen/cpu/MicroKernel.h"
 
+#include <numeric>
+
 namespace moec::codegen::cpu {
 namespace {
 
@@ -22,14 +24,31 @@ Value loadWeights(KernelBuilder& k, const RegisterBlock& block, Value address) {
   return block.group == 0 ? stored : k.toFloat(k.toInteger(stored, k.i32()), k.f32());
 }
 
-// Rows [depth, depth + count) of all that is fetched.
+// Rows [depth + from, depth + count) of what is fetched, as far as there are so many.
+void fetchTurns(KernelBuilder& k, const FetchedRows& one, Value depth, int64_t from, int64_t count) {
+  int64_t sure = std::gcd(one.multiple, count); // rows that are there or not together
+  k.when(k.compare(ir::Predicate::LT, k.add(depth, from), one.turns), [&] {
+    for (int64_t u = from; u < std::min(from + sure, count); ++u)
+      if (u % one.every == 0)
+        one.fetch(k, one.row(k, k.add(depth, u)));
+    if (from + sure < count)
+      fetchTurns(k, one, depth, from + sure, count);
+  });
+}
+
+// What stands in a turn of the loop for turns [depth, depth + count) of the depth.
 void fetchRows(KernelBuilder& k, const Sums& of, Value depth, int64_t count) {
-  for (const FetchedRows& one : of.fetched)
-    k.when(k.compare(ir::Predicate::LT, depth, one.turns), [&] {
-      Value first = one.row(k, one.apart ? k.div(depth, FetchedRows::kTurnsApart) : depth);
-      for (int64_t u = 0; u < (one.apart ? 1 : count); u += one.every)
-        one.fetch(k, k.at(first, k.mul(one.rows.stride, u), one.dtype));
-    });
+  constexpr int64_t apart = FetchedRows::kTurnsApart;
+  for (const FetchedRows& one : of.fetched) {
+    if (!one.apart) {
+      fetchTurns(k, one, depth, 0, count);
+      continue;
+    }
+    Value isTurn = k.compare(ir::Predicate::LT, depth, one.turns);
+    if (count % apart != 0)
+      isTurn = k.bitAnd(isTurn, k.compare(ir::Predicate::EQ, k.bitAnd(depth, k.index(apart - 1)), k.index(0)));
+    k.when(isTurn, [&] { one.fetch(k, one.row(k, k.div(depth, apart))); });
+  }
 }
 
 // for k in [begin, end) by unroll:  b[p][v] = panel p[k][v];  sum[p][r][v] += broadcast(a[r][k]) * b[p][v]
@@ -114,11 +133,8 @@ Values accumulateGroups(KernelBuilder& k, const Sums& of, Value depth, int64_t u
     for (Values& aRows : here.aRows)
       for (Value& row : aRows)
         row = k.at(row, of.aStep ? k.mul(from, of.aStep) : from, block.dtype);
-    for (FetchedRows& rows : here.fetched) {
-      Value row = rows.apart ? k.div(from, FetchedRows::kTurnsApart) : from;
-      rows.rows.base = k.at(rows.rows.base, k.mul(row, rows.rows.stride), rows.dtype);
-      rows.turns = k.sub(rows.turns, from);
-    }
+    for (FetchedRows& rows : here.fetched)
+      rows = rows.after(k, from);
     here.panels = panels;
     Values sums = accumulateAll(k, here, k.index(0), count, unroll, zeros);
     size_t next = 0;
@@ -230,7 +246,22 @@ struct CutRows {
 
 } // namespace
 
-Value FetchedRows::row(KernelBuilder& k, Value number) const { return k.at(rows.base, k.mul(number, rows.stride), dtype); }
+Value FetchedRows::row(KernelBuilder& k, Value number) const {
+  Value base = until ? k.choose(k.compare(ir::Predicate::LT, number, until), rows.base, behind) : rows.base;
+  return k.at(base, k.mul(number, rows.stride), dtype);
+}
+
+FetchedRows FetchedRows::after(KernelBuilder& k, Value turn) const {
+  FetchedRows left = *this;
+  Value row = apart ? k.div(turn, kTurnsApart) : turn, elements = k.mul(row, rows.stride);
+  left.turns = k.sub(turns, turn);
+  left.rows.base = k.at(rows.base, elements, dtype);
+  if (until) {
+    left.until = k.sub(until, row);
+    left.behind = k.at(behind, elements, dtype);
+  }
+  return left;
+}
 
 void FetchedRows::fetch(KernelBuilder& k, Value row) const {
   constexpr int64_t line = 64;

@@ -35,13 +35,18 @@ struct FetchedRows {
   DType dtype = DType::F32;
   Matrix rows = {};
   int64_t columns = 0;
-  Value turns = {};   // of the depth, while there are rows
-  int64_t every = 1;  // of so many rows, at most four, only the first is fetched: they share a line
-  bool apart = false; // rows take kTurnsApart turns each
-  bool ends = false;  // the line that a row ends in is fetched, too: rows begin anywhere in one
+  Value turns = {};     // of the depth, while there are rows
+  int64_t every = 1;    // of so many rows, at most four, only the first is fetched: they share a line
+  bool apart = false;   // rows take kTurnsApart turns each
+  bool ends = false;    // the line that a row ends in is fetched, too: rows begin anywhere in one
+  int64_t multiple = 4; // of which `turns` are one, where they are not as many as the depth's
+  Value until = {};     // rows from this one on are those of a matrix with its base at `behind`; null: there is one matrix
+  Value behind = {};
 
   /// Where a row begins.
   Value row(KernelBuilder& k, Value number) const;
+  /// What is left after so many turns.
+  FetchedRows after(KernelBuilder& k, Value turn) const;
   /// Fetches the lines of the row that begins there, now.
   void fetch(KernelBuilder& k, Value row) const;
 };

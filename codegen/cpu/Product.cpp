@@ -98,43 +98,47 @@ struct PlaceInBlock {
 };
 
 /// Adds to `all` what the products of a block of registers fetch, over `count` of the depth, for what stands behind a product of the last slice: their own
-/// rows; or, where rows fall onto each other (`ahead`), rows a few blocks of registers further on, also of the next panel, and the first blocks of all their
-/// own. Those take turns apart: a depth that has too few has all of them in front.
+/// rows; or, where rows fall onto each other (`ahead`), as many rows a few blocks of registers further on, which may go on with the next panel's first ones,
+/// and the first blocks of all their own. Those take turns apart: a depth that has too few has all of them in front.
 void fetchRead(KernelBuilder& k, llvm::ArrayRef<FetchedRows> read, const PlaceInBlock& at, int64_t nr, int64_t registerRows, Value count, Value isLast,
                bool ahead, std::vector<FetchedRows>& all) {
-  Value none = k.index(0), one = k.index(1);
+  Value none = k.index(0), one = k.index(1), most = k.index(registerRows);
   if (!ahead)
-    for (const FetchedRows& tensor : read)
-      all.push_back(partOf(k, tensor, at.row, k.mul(at.panel, nr), nr, k.choose(isLast, k.index(registerRows), none)));
+    for (const FetchedRows& tensor : read) {
+      FetchedRows part = partOf(k, tensor, at.row, k.mul(at.panel, nr), nr, k.choose(isLast, most, none));
+      part.multiple = registerRows;
+      all.push_back(part);
+    }
   if (!ahead || read.empty())
     return;
-  Value lead = k.min(k.index(kReadAhead), at.rows);
-  Value later = k.add(at.row, lead), isBehind = k.compare(ir::Predicate::GE, later, at.rows);
-  Value panel = k.choose(isBehind, k.add(at.panel, 1), at.panel), row = k.choose(isBehind, k.sub(later, at.rows), later);
-  Value isThere = k.bitAnd(isLast, k.compare(ir::Predicate::LT, panel, at.end));
-  Value isFirst = k.bitAnd(isLast, k.bitAnd(k.compare(ir::Predicate::EQ, at.panel, at.begin), k.compare(ir::Predicate::LT, at.row, lead)));
+  Value lead = k.min(k.index(kReadAhead), at.rows), later = k.add(at.row, lead), nextPanel = k.add(at.panel, 1);
+  Value ofPanel = k.max(none, k.sub(at.rows, later)), ofLead = k.max(none, k.sub(lead, at.row));
+  Value isFirst = k.bitAnd(isLast, k.compare(ir::Predicate::EQ, at.panel, at.begin));
+  Value rowsAhead = k.choose(isLast, k.choose(k.compare(ir::Predicate::LT, nextPanel, at.end), most, k.min(ofPanel, most)), none);
+  Value ownRows = k.choose(isFirst, k.min(ofLead, most), none);
   int64_t turns = registerRows * FetchedRows::kTurnsApart;
   std::optional<int64_t> known = KernelBuilder::constantOf(count);
   bool apart = known.value_or(turns) >= turns;
   auto parts = [&](auto use) {
     for (const FetchedRows& tensor : read) {
-      use(partOf(k, tensor, row, k.mul(panel, nr), nr, {}), isThere);
-      use(partOf(k, tensor, at.row, k.mul(at.panel, nr), nr, {}), isFirst);
+      FetchedRows further = partOf(k, tensor, later, k.mul(at.panel, nr), nr, {});
+      further.until = ofPanel;
+      further.behind = partOf(k, tensor, k.sub(later, at.rows), k.mul(nextPanel, nr), nr, {}).rows.base;
+      use(further, rowsAhead);
+      use(partOf(k, tensor, at.row, k.mul(at.panel, nr), nr, {}), ownRows);
     }
   };
-  Value ofTurns = k.index(apart ? turns : registerRows);
   if (!known) {
     Value isShort = k.compare(ir::Predicate::LT, count, k.index(turns));
-    k.when(k.bitAnd(isShort, isLast), [&] {
-      parts([&](const FetchedRows& part, Value is) {
-        k.loop(none, k.choose(is, k.index(registerRows), none), one, [&](Value number) { part.fetch(k, part.row(k, number)); });
-      });
-    });
-    ofTurns = k.choose(isShort, none, ofTurns);
+    k.when(k.bitAnd(isShort, isLast),
+           [&] { parts([&](const FetchedRows& part, Value rows) { k.loop(none, rows, one, [&](Value number) { part.fetch(k, part.row(k, number)); }); }); });
+    rowsAhead = k.choose(isShort, none, rowsAhead);
+    ownRows = k.choose(isShort, none, ownRows);
   }
-  parts([&](FetchedRows part, Value is) {
-    part.turns = k.choose(is, ofTurns, none);
+  parts([&](FetchedRows part, Value rows) {
+    part.turns = apart ? k.mul(rows, FetchedRows::kTurnsApart) : rows;
     part.apart = apart;
+    part.multiple = 1;
     all.push_back(part);
   });
 }

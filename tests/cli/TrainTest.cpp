@@ -4,6 +4,8 @@
 #include "tests/cli/Process.h"
 
 #include <csignal>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <thread>
 
 using namespace moec::test;
@@ -198,6 +200,17 @@ TEST_F(Train, ThePageOfATrainingThatFailedSaysSo) {
   std::string page = slurp(folder / "small-training/index.html");
   EXPECT_THAT(page, HasSubstr("failed"));
   EXPECT_THAT(page, Not(HasSubstr("under way")));
+}
+
+/// What has not begun says nothing in the folder of another training, which another process may write.
+TEST_F(Train, ThePageOfATrainingIsNotThatOfOneThatCannotBegin) {
+  fs::create_directories(folder / "busy");
+  std::string page = file("busy/index.html", "of another training");
+  int writing = open((folder / "busy").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(writing, LOCK_EX), 0);
+  expectFailure({"train", "small.json", "--out", "busy", "--steps", "2", "--batch", "64"}, 2, "busy: another training is writing there");
+  close(writing);
+  EXPECT_EQ(slurp(page), "of another training");
 }
 
 TEST_F(Train, FlagsWinOverAFile) {

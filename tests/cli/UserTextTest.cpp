@@ -169,6 +169,15 @@ TEST_F(UserText, NamesAreHeldAgainstTheKernels) {
   expectFailure({"compile", "m.json", "--target", kTarget, "--kernels", "nowhere"}, 1, "nowhere: cannot be read as a folder of CUDA texts: No such file");
   fs::create_directories(folder / "empty");
   expectFailure({"compile", "m.json", "--target", kTarget, "--kernels", "empty"}, 1, "empty: holds no CUDA text");
+  std::string ofNothing = "texts/" + name + ": cannot be read as CUDA text: it is empty, no file, or not readable";
+  std::string whole = slurp(text);
+  std::ofstream(text, std::ios::binary | std::ios::trunc);
+  expectFailure(compile, 1, ofNothing);
+  fs::remove(text);
+  fs::create_directories(text);
+  expectFailure(compile, 1, ofNothing);
+  fs::remove(text);
+  std::ofstream(text, std::ios::binary) << whole;
   expectFailure({"compile", "m.json", "--target", "cpu:x86-64-v3", "--kernels", "texts"}, 2, "kernels of cpu:x86-64-v3 have none");
   expectFailure({"compile", "m.json", "--kernels", "texts"}, 2, "name a CUDA target");
   expectFailure({"compile", "m.json", "--target", kTarget, "--stop-after", "fuse", "--kernels", "texts"}, 2, "does not run with --stop-after fuse");

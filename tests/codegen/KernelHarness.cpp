@@ -112,7 +112,9 @@ codegen::KernelImage emitKernel(ir::KernelOp kernel, const std::string& target) 
   return known[key] = std::move(*image);
 }
 
-LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) : image_(emitKernel(kernel, target)) {
+LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) : LoadedKernel(kernel, emitKernel(kernel, target), target) {}
+
+LoadedKernel::LoadedKernel(ir::KernelOp kernel, codegen::KernelImage image, const std::string& target) : image_(std::move(image)) {
   requestRegisters(target);
   for (const std::string& path : codegen::streamsOf(kernel))
     streams_.push_back(streamOf(path));
@@ -131,9 +133,14 @@ LoadedKernel::LoadedKernel(ir::KernelOp kernel, const std::string& target) : ima
   library_ = dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library_)
     throw std::runtime_error(dlerror());
-  function_ = reinterpret_cast<KernelFunction>(dlsym(library_, image_.symbol.c_str()));
-  if (!function_)
-    throw std::runtime_error("the image does not export " + image_.symbol);
+  function_ = reinterpret_cast<KernelFunction>(symbol(image_.symbol.c_str()));
+}
+
+void* LoadedKernel::symbol(const char* name) const {
+  void* found = dlsym(library_, name);
+  if (!found)
+    throw std::runtime_error(std::string("the image does not export ") + name);
+  return found;
 }
 
 LoadedKernel::~LoadedKernel() {
@@ -158,15 +165,20 @@ void poison(const Tensor& tensor) {
 
 } // namespace
 
-std::vector<Tensor> LoadedKernel::run(const std::vector<Tensor>& inputs, const Call& call) {
+std::vector<Tensor> LoadedKernel::outputsOf(const Bindings& bindings) const {
   std::vector<Tensor> outputs;
   for (const Output& output : outputs_) {
     Shape shape;
     for (const Size& size : output.sizes)
-      shape.push_back(size.evaluate(call.bindings));
+      shape.push_back(size.evaluate(bindings));
     outputs.emplace_back(output.type, shape);
     poison(outputs.back());
   }
+  return outputs;
+}
+
+std::vector<Tensor> LoadedKernel::run(const std::vector<Tensor>& inputs, const Call& call) {
+  std::vector<Tensor> outputs = outputsOf(call.bindings);
   run(inputs, outputs, call);
   return outputs;
 }
@@ -198,8 +210,11 @@ void LoadedKernel::run(const std::vector<Tensor>& inputs, const std::vector<Tens
     auto work = [&] {
       Tensor scratch(DType::U8, {bytes});
       std::memset(scratch.data(), 0xff, bytes); // NaN
-      for (int64_t item = next++; item < items; item = next++)
+      for (int64_t item = next++; item < items; item = next++) {
+        if (call.beforeItem)
+          call.beforeItem(stage, item);
         function_(&kernelCall, static_cast<int64_t>(stage), item, item + 1, scratch.data());
+      }
     };
     std::vector<std::thread> others;
     for (int i = 1; i < call.threads; ++i)

@@ -50,6 +50,8 @@ class LoadedKernel {
 public:
   /// Of what emitKernel() gives.
   LoadedKernel(ir::KernelOp kernel, const std::string& target = testTargets().back());
+  /// Of other code for the same launch.
+  LoadedKernel(ir::KernelOp kernel, codegen::KernelImage image, const std::string& target);
   ~LoadedKernel();
   LoadedKernel(const LoadedKernel&) = delete;
 
@@ -58,12 +60,16 @@ public:
     uint64_t seed = 0;
     uint32_t step = 0;
     int threads = 1;
+    std::function<void(size_t stage, int64_t item)> beforeItem = {}; // in its thread
   };
   /// Outputs in order; filled with NaN or -7777 before, so that what is not written is seen.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs, const Call& call);
   /// The same into given outputs.
   void run(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, const Call& call);
+  /// Poisoned memory for the outputs.
+  std::vector<Tensor> outputsOf(const Bindings& bindings) const;
   const codegen::KernelImage& image() const { return image_; }
+  void* symbol(const char* name) const; // of the image
 
 private:
   codegen::KernelImage image_;

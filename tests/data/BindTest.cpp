@@ -239,6 +239,18 @@ TEST(Bind, WhatRecordsShare) {
   EXPECT_EQ(numbers(*bound, 2, "blend"), (std::vector<double>{0.5, 0.25}));
 }
 
+/// Bytes that all records share are numbers, also for an input that takes pictures.
+TEST(Bind, WhatRecordsShareIsNoPicture) {
+  auto table = std::make_shared<Table>();
+  table->add("x", Tensor(DType::F32, {3, 2}));
+  table->add("mask", Tensor::of<uint8_t>({0, 51, 102, 255}, {1, 2, 2}), true);
+  InputInfo input = inputOf("mask", DType::F32, {1, 2, 2});
+  input.photo = PhotoRule{};
+  auto bound = bind(table, {{inputOf("x", DType::F32, {kBatch, 2}), "x"}, {input, "mask"}}, {});
+  EXPECT_EQ(bound->fields()[1].shape, (Shape{1, 2, 2}));
+  EXPECT_EQ(numbers(*bound, 1, "mask"), (std::vector<double>{0, 51, 102, 255}));
+}
+
 TEST(Bind, ArraysOfBytesArePicturesWhereTheInputIs) {
   auto table = std::make_shared<Table>();
   table->add("image", Tensor::of<uint8_t>({0, 51, 102, 255}, {1, 2, 2}));

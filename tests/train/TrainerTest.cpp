@@ -190,20 +190,22 @@ TEST(Trainer, EvaluatesAveragesWhereTheOptimizerKeepsThem) {
 
 namespace {
 
-/// Ten tokens each; of the first records all targets count, of the later ones a single one does.
+/// Ten tokens each; of the first records all targets count, of the later ones a single one does. Before them stands what they share.
 class Sequences : public data::Dataset {
 public:
   const std::vector<data::Field>& fields() const override {
-    static const std::vector<data::Field> fields{{"tokens", DType::I64, {10}, 12}, {"targets", DType::I64, {10}, {}}};
+    static const std::vector<data::Field> fields{
+        {"table", DType::I64, {3}, 12, {}, /*shared=*/true}, {"tokens", DType::I64, {10}, 12}, {"targets", DType::I64, {10}, {}}};
     return fields;
   }
   int64_t size() const override { return 9; }
   void read(int64_t record, std::span<std::byte* const> fields) const override {
     for (int64_t i = 0; i < 10; ++i) {
       int64_t token = (3 * record + 5 * i) % 12, target = record < 4 || i == record ? (token + record) % 12 : -100;
-      std::memcpy(fields[0] + 8 * i, &token, 8);
-      std::memcpy(fields[1] + 8 * i, &target, 8);
+      std::memcpy(fields[1] + 8 * i, &token, 8);
+      std::memcpy(fields[2] + 8 * i, &target, 8);
     }
+    std::memset(fields[0], 0, 3 * 8);
   }
   std::string digest() const override { return "sequences"; }
   std::string describe() const override { return "sequences"; }
@@ -215,7 +217,7 @@ public:
 TEST(Trainer, OfTextTokensAreCountedAndLabelsWeigh) {
   static Compiled compiled(
       false,
-      R"({"inputs": {"x": null, "label": null, "tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}, "targets": {"shape": ["batch", "sequence"], "dtype": "i64", "for": "loss"}},
+      R"({"inputs": {"x": null, "label": null, "tokens": {"shape": ["batch", "sequence"], "dtype": "i64"}, "targets": {"shape": ["batch", "sequence"], "dtype": "i64", "for": "loss"}, "table": {"shape": [3], "dtype": "i64"}},
     "model": [{"kind": "embedding", "vocabulary": 12, "dim": 8}, {"kind": "linear", "out": 12, "name": "scores"}], "loss": {"labels": "targets"}, "check": {"batch": 3, "sequence": 4}})");
   TemporaryFolder out;
   Config settings = config(out.path(), compiled);
