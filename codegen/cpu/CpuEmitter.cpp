@@ -14,7 +14,7 @@ namespace moec::codegen::cpu {
 namespace {
 
 /// Counts up when the code of some kernel changes: it is part of every key.
-constexpr int kEmitterVersion = 13;
+constexpr int kEmitterVersion = 14;
 
 using Kind = KernelKind<KernelBuilder, CpuTarget>;
 
