@@ -1,4 +1,5 @@
 // Owner of: which lines products fetch of what is read behind them, of the next slices of their operands and of what they write. Values cannot tell.
+#include "codegen/CeilDiv.h"
 #include "codegen/cpu/ProductSchedule.h"
 #include "ir/reference/Evaluate.h"
 #include "ir/reference/Interpreter.h"
@@ -121,7 +122,7 @@ MemoryRecord recordOf(const Case& c, const std::string& target, bool isLight = f
     auto schedule = codegen::cpu::ProductSchedule::from(codegen::makeEmitter(target, error)->chooseSchedule(kernel));
     schedule->nr = codegen::cpu::lanesOf(cpu, c.type);
     schedule->rows = codegen::cpu::mostRows(cpu, 1);
-    schedule->rowBlock = codegen::cpu::ceilDiv(c.columns, schedule->rows) * schedule->rows;
+    schedule->rowBlock = codegen::ceilDiv(c.columns, schedule->rows) * schedule->rows;
     kernel.setScheduleAttr(schedule->attr(context.get()));
   }
   return recordMemory(kernel, target, inputs, {{{"t", c.depth}}}, inPlace);
@@ -169,33 +170,31 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FetchesOfUpdates, ::testing::ValuesIn(kUpdates)
 
 /// Panels of one vector: where that is half of a line, two panels have it. Turns of the depth are one by one there, where a target has few registers.
 TEST(FetchesBehindUpdates, ofPanelsOfOneVector) {
-  for (const std::string& target : {kTarget})
-    for (const Case& c : {Case{"", DType::F32, 1, 60, 50, 1024, false, true}, Case{"", DType::F64, 1, 60, 50, 512, false, true}}) {
-      MemoryRecord record = recordOf(c, target);
-      int64_t panels = 64 / codegen::cpu::findTarget(target)->vectorBytes;
-      for (size_t state : {kSquares, kParameter}) {
-        Lines lines = linesOf(record, state);
-        EXPECT_EQ(lines.used, 3200);
-        EXPECT_EQ(lines.fetches, panels * lines.used) << target;
-        EXPECT_EQ(lines.unfetched + lines.unused + lines.outside, 0) << target << ": " << ::testing::PrintToString(lines);
-      }
+  for (const Case& c : {Case{"", DType::F32, 1, 60, 50, 1024, false, true}, Case{"", DType::F64, 1, 60, 50, 512, false, true}}) {
+    MemoryRecord record = recordOf(c, kTarget);
+    int64_t panels = 64 / codegen::cpu::findTarget(kTarget)->vectorBytes;
+    for (size_t state : {kSquares, kParameter}) {
+      Lines lines = linesOf(record, state);
+      EXPECT_EQ(lines.used, 3200);
+      EXPECT_EQ(lines.fetches, panels * lines.used);
+      EXPECT_EQ(lines.unfetched + lines.unused + lines.outside, 0) << ::testing::PrintToString(lines);
     }
+  }
 }
 
 /// Rows begin anywhere in a line there: with those of a panel's row the line that it ends in is fetched, and so may be one line behind the tensor.
 TEST(FetchesBehindUpdates, ofRowsThatShareLines) {
-  for (const std::string& target : {kTarget})
-    for (const Case& c : {Case{"", DType::F32, 2, 40, 50, 60}, Case{"", DType::F32, 2, 40, 50, 300}, Case{"", DType::F64, 2, 40, 50, 60},
-                          Case{"", DType::F32, 2, 40, 50, 1020}, Case{"", DType::F32, 2, 40, 50, 7}}) {
-      MemoryRecord record = recordOf(c, target);
-      for (size_t state : {kSquares, kParameter}) {
-        Lines lines = linesOf(record, state);
-        EXPECT_GE(lines.used, record.lines[state]);
-        EXPECT_EQ(lines.unfetched, 0) << target << ", rows of " << c.width;
-        EXPECT_LE(lines.outside, 1) << target << ", rows of " << c.width;
-        EXPECT_LE(lines.unused, c.matrices * c.columns) << target << ", rows of " << c.width << ": at most one for each row";
-      }
+  for (const Case& c : {Case{"", DType::F32, 2, 40, 50, 60}, Case{"", DType::F32, 2, 40, 50, 300}, Case{"", DType::F64, 2, 40, 50, 60},
+                        Case{"", DType::F32, 2, 40, 50, 1020}, Case{"", DType::F32, 2, 40, 50, 7}}) {
+    MemoryRecord record = recordOf(c, kTarget);
+    for (size_t state : {kSquares, kParameter}) {
+      Lines lines = linesOf(record, state);
+      EXPECT_GE(lines.used, record.lines[state]);
+      EXPECT_EQ(lines.unfetched, 0) << "rows of " << c.width;
+      EXPECT_LE(lines.outside, 1) << "rows of " << c.width;
+      EXPECT_LE(lines.unused, c.matrices * c.columns) << "rows of " << c.width << ": at most one for each row";
     }
+  }
 }
 
 /// Where rows do not fall onto each other, a block of registers fetches a row in a turn of its depth. What is multiplied in fewer turns than it has rows is
@@ -211,53 +210,50 @@ TEST(FetchesBehindUpdates, ofExpertsWithFewRowsAndWithNone) {
   constexpr int64_t experts = 3, rows = 34, columns = 50;
   std::vector<int32_t> chosen(rows, 1); // none of the first, four of the last
   std::fill_n(chosen.begin(), 4, 2);
-  for (auto [width, isApart] : {std::pair<int64_t, bool>{1024, true}, {112, false}})
-    for (const std::string& target : {kTarget}) {
-      auto context = makeContext();
-      KernelMaker maker(*context);
-      mlir::Value dy = maker.tensor(DType::F32, {"t", text(columns)}), x = maker.tensor(DType::F32, {"t", text(width)});
-      mlir::Value gradient = maker.make<ir::GroupedWeightGradOp>(dy, x, maker.routing(experts, "t", 1));
-      auto state = [&] { return maker.tensor(DType::F32, {text(experts), text(columns), text(width)}); };
-      mlir::Value squares = state(), parameter = state();
-      std::vector<Tensor> inputs{randomTensor(DType::F32, {rows, columns}, 1), randomTensor(DType::F32, {rows, width}, 2), routingTensor(chosen, experts, 1)};
-      for (uint32_t seed : {3, 4})
-        inputs.push_back(randomTensor(DType::F32, {experts, columns, width}, seed));
-      MemoryRecord record =
-          recordMemory(maker.finish("weight_update", update(maker, gradient, squares, parameter)), target, inputs, {{{"t", rows}}}, {{0, 3}, {1, 4}});
-      for (size_t tensor : {3, 4}) {
-        Lines lines = linesOf(record, tensor);
-        EXPECT_EQ(lines.again + lines.late + lines.unused + lines.outside, 0) << target << ": " << ::testing::PrintToString(lines);
-        EXPECT_EQ(lines.used, record.lines[tensor]);
-        if (isApart)
-          EXPECT_EQ(lines.unfetched, 0) << target;
-        else
-          EXPECT_GE(lines.unfetched, record.lines[tensor] / experts) << target;
-      }
+  for (auto [width, isApart] : {std::pair<int64_t, bool>{1024, true}, {112, false}}) {
+    auto context = makeContext();
+    KernelMaker maker(*context);
+    mlir::Value dy = maker.tensor(DType::F32, {"t", text(columns)}), x = maker.tensor(DType::F32, {"t", text(width)});
+    mlir::Value gradient = maker.make<ir::GroupedWeightGradOp>(dy, x, maker.routing(experts, "t", 1));
+    auto state = [&] { return maker.tensor(DType::F32, {text(experts), text(columns), text(width)}); };
+    mlir::Value squares = state(), parameter = state();
+    std::vector<Tensor> inputs{randomTensor(DType::F32, {rows, columns}, 1), randomTensor(DType::F32, {rows, width}, 2), routingTensor(chosen, experts, 1)};
+    for (uint32_t seed : {3, 4})
+      inputs.push_back(randomTensor(DType::F32, {experts, columns, width}, seed));
+    MemoryRecord record =
+        recordMemory(maker.finish("weight_update", update(maker, gradient, squares, parameter)), kTarget, inputs, {{{"t", rows}}}, {{0, 3}, {1, 4}});
+    for (size_t tensor : {3, 4}) {
+      Lines lines = linesOf(record, tensor);
+      EXPECT_EQ(lines.again + lines.late + lines.unused + lines.outside, 0) << ::testing::PrintToString(lines);
+      EXPECT_EQ(lines.used, record.lines[tensor]);
+      if (isApart)
+        EXPECT_EQ(lines.unfetched, 0);
+      else
+        EXPECT_GE(lines.unfetched, record.lines[tensor] / experts);
     }
+  }
 }
 
 /// The sums of a small weight's runs are added up in a stage of their own, which has no products to fetch beside; one run has none either.
 TEST(FetchesBehindUpdates, ofSmallWeightsInRunsThereAreNone) {
-  for (const std::string& target : {kTarget})
-    for (int64_t depth : {40, 600}) {
-      MemoryRecord record = recordOf({"", DType::F32, 1, depth, 50, 112}, target);
-      for (size_t state : {kSquares, kParameter})
-        EXPECT_EQ(linesOf(record, state), (Lines{.used = 350, .unfetched = 350})) << target;
-    }
+  for (int64_t depth : {40, 600}) {
+    MemoryRecord record = recordOf({"", DType::F32, 1, depth, 50, 112}, kTarget);
+    for (size_t state : {kSquares, kParameter})
+      EXPECT_EQ(linesOf(record, state), (Lines{.used = 350, .unfetched = 350}));
+  }
 }
 
 /// Sums that go from the registers to the results: their lines are fetched for writing, before the products.
 TEST(FetchesBehindUpdates, ofSumsThatAreInRegisters) {
-  for (const std::string& target : {kTarget})
-    for (const Case& c : {Case{"", DType::F32, 1, 40, 50, 1024}, Case{"", DType::F32, 2, 300, 50, 112}, Case{"", DType::F64, 2, 40, 50, 56}}) {
-      MemoryRecord record = recordOf(c, target, /*isLight=*/true);
-      Fetches forWriting{3, true};
-      int64_t used = linesOf(record, kSquares, forWriting, Access::Write).used;
-      EXPECT_EQ(used, record.lines[kSquares]);
-      for (Access use : {Access::Read, Access::Write})
-        EXPECT_EQ(linesOf(record, kSquares, forWriting, use), (Lines{.used = used, .fetches = used})) << target;
-      EXPECT_EQ(linesOf(record, kSquares).fetches, 0) << target;
-    }
+  for (const Case& c : {Case{"", DType::F32, 1, 40, 50, 1024}, Case{"", DType::F32, 2, 300, 50, 112}, Case{"", DType::F64, 2, 40, 50, 56}}) {
+    MemoryRecord record = recordOf(c, kTarget, /*isLight=*/true);
+    Fetches forWriting{3, true};
+    int64_t used = linesOf(record, kSquares, forWriting, Access::Write).used;
+    EXPECT_EQ(used, record.lines[kSquares]);
+    for (Access use : {Access::Read, Access::Write})
+      EXPECT_EQ(linesOf(record, kSquares, forWriting, use), (Lines{.used = used, .fetches = used}));
+    EXPECT_EQ(linesOf(record, kSquares).fetches, 0);
+  }
 }
 
 //===--- slices of the operands of gradients ---===//
@@ -265,23 +261,22 @@ TEST(FetchesBehindUpdates, ofSumsThatAreInRegisters) {
 /// Of 301 rows slices are 104, 104 and 93: beside the products of one the next one is fetched into L2, and sixteen rows before it is copied a row into L1.
 TEST(FetchesOfSlices, areOfTheNextOne) {
   constexpr int64_t depth = 301, slice = 104, ahead = 16, width = 1024, inRow = width / 16;
-  for (const std::string& target : {kTarget})
-    for (int64_t columns : {72, 180}) { // few blocks of registers fetch their columns row by row; many a row or two each, line by line
-      MemoryRecord record = recordOf({"", DType::F32, 1, depth, columns, width}, target);
-      Lines x = linesOf(record, kX), dy = linesOf(record, kDy);
-      EXPECT_EQ(x.unfetched, slice * inRow) << target << ": all but the first slice, which no products stand before";
-      EXPECT_EQ(x.again + x.late, 0) << target;
-      EXPECT_LE(x.outside, 3 * inRow) << target << ": turns of the depth are four";
-      EXPECT_EQ(x.unused, x.outside) << target;
-      auto items = static_cast<int64_t>(record.items.size());
-      EXPECT_EQ(dy.unfetched, items * slice * columns / 16) << target;
-      EXPECT_EQ(dy.late, 0) << target;
-      Lines copied = linesOf(record, kX, {3});
-      EXPECT_EQ(copied.unfetched, ahead * inRow) << target << ": of the first slice, too";
-      EXPECT_EQ(copied.unused, ahead * inRow) << target << ": behind the last row";
-      int64_t vectors = 64 / codegen::cpu::findTarget(target)->vectorBytes; // each asks for its line
-      EXPECT_EQ(copied.fetches, vectors * copied.used) << target;
-    }
+  for (int64_t columns : {72, 180}) { // few blocks of registers fetch their columns row by row; many a row or two each, line by line
+    MemoryRecord record = recordOf({"", DType::F32, 1, depth, columns, width}, kTarget);
+    Lines x = linesOf(record, kX), dy = linesOf(record, kDy);
+    EXPECT_EQ(x.unfetched, slice * inRow) << "all but the first slice, which no products stand before";
+    EXPECT_EQ(x.again + x.late, 0);
+    EXPECT_LE(x.outside, 3 * inRow) << "turns of the depth are four";
+    EXPECT_EQ(x.unused, x.outside);
+    auto items = static_cast<int64_t>(record.items.size());
+    EXPECT_EQ(dy.unfetched, items * slice * columns / 16);
+    EXPECT_EQ(dy.late, 0);
+    Lines copied = linesOf(record, kX, {3});
+    EXPECT_EQ(copied.unfetched, ahead * inRow) << "of the first slice, too";
+    EXPECT_EQ(copied.unused, ahead * inRow) << "behind the last row";
+    int64_t vectors = 64 / codegen::cpu::findTarget(kTarget)->vectorBytes; // each asks for its line
+    EXPECT_EQ(copied.fetches, vectors * copied.used);
+  }
 }
 
 //===--- products of rows and weights ---===//
@@ -330,12 +325,10 @@ MemoryRecord recordOf(const Product& p, const std::string& target) {
 class FetchesBehindProducts : public ::testing::TestWithParam<Product> {};
 
 TEST_P(FetchesBehindProducts, eachLineOnceBeforeItIsRead) {
-  for (const std::string& target : {kTarget}) {
-    MemoryRecord record = recordOf(GetParam(), target);
-    size_t last = record.lines.size() - 2; // before the result
-    for (size_t tensor : {last - 1, last})
-      EXPECT_EQ(linesOf(record, tensor), eachOnce(record, tensor)) << target << ", tensor " << tensor;
-  }
+  MemoryRecord record = recordOf(GetParam(), kTarget);
+  size_t last = record.lines.size() - 2; // before the result
+  for (size_t tensor : {last - 1, last})
+    EXPECT_EQ(linesOf(record, tensor), eachOnce(record, tensor)) << "tensor " << tensor;
 }
 
 const Product kProducts[] = {

@@ -171,6 +171,18 @@ TEST(Phases, InvarianceThatIsNotLookedAtIsRefused) {
   EXPECT_EQ(problem(options, dump), "--invariant is for inference and generation, and this is a dump for training: leave it out");
 }
 
+TEST(Phases, WhatCannotBeReadIsNamed) {
+  TemporaryFolder folder;
+  auto nowhere = folder.path() / "nowhere.json";
+  CompileOptions resume;
+  resume.from = "schedule";
+  for (const CompileOptions& options : {CompileOptions(), resume})
+    for (const std::filesystem::path& path : {nowhere, folder.path()})
+      EXPECT_EQ(problem(options, path, Fault::Data), path.string() + ": cannot be read");
+  std::ofstream(folder.path() / "empty.json");
+  EXPECT_THAT(problem({}, folder.path() / "empty.json", Fault::Model), testing::HasSubstr("empty.json:1:1")) << "nothing in it is a mistake of the model";
+}
+
 TEST(Phases, DumpsThatAreNoneAreErrorsOfTheirLine) {
   TemporaryFolder folder;
   auto file = folder.path() / "broken.mlir";
