@@ -13,6 +13,7 @@ const std::string kModel = MOEC_SOURCE "/models/zoo/vit-moe.json";
 class ConvertedWeightsCommand : public CommandTest {};
 
 TEST_F(ConvertedWeightsCommand, CheckSaysWhatConvertingCosts) {
+  shareCompiledKernelsAlone();
   Outcome text = moec({"check", kModel, "--weights-as", "int8"});
   ASSERT_EQ(text.code, 0) << text.err;
   EXPECT_THAT(text.out, testing::ContainsRegex("weights as int8:32: scores is [0-9.]+e-0[23] from what the model's own weights give"));
@@ -30,6 +31,7 @@ TEST_F(ConvertedWeightsCommand, CheckSaysWhatConvertingCosts) {
 
 // The cache tells programs apart by it, and both spellings of a group are one program.
 TEST_F(ConvertedWeightsCommand, IsPartOfWhatIsCompiled) {
+  shareCompiledKernelsAlone();
   auto inspected = [&](const std::vector<std::string>& flags) {
     std::vector<std::string> words{"inspect", kModel, "--json"};
     words.insert(words.end(), flags.begin(), flags.end());

@@ -19,6 +19,7 @@ const std::string kPhoto = MOEC_SOURCE "/examples/photo.png";
 class Model : public CommandTest {};
 
 TEST_F(Model, ParametersAreCounted) {
+  shareCompiledKernelsAlone();
   for (auto [name, parameters] : {std::pair("vit", 41546), std::pair("vit-moe", 54482)}) {
     Outcome outcome = moec({"inspect", kZoo + name + ".json", "--json"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -27,6 +28,7 @@ TEST_F(Model, ParametersAreCounted) {
 }
 
 TEST_F(Model, ThePhotoGetsTenScores) {
+  shareCompiledKernelsAlone();
   Outcome outcome = moec({"run", kZoo + "vit-moe.json", "--init", "0", "--input", "image=" + kPhoto, "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   auto outputs = nlohmann::json::parse(outcome.out)["outputs"];
@@ -52,6 +54,7 @@ TEST_F(Model, ARuleOfMoefyNeedsAnMlp) {
 }
 
 TEST_F(Model, CompileWritesAProgramThatRuns) {
+  shareCompiledKernelsAlone();
   Outcome compiled = moec({"compile", kZoo + "vit.json"});
   ASSERT_EQ(compiled.code, 0) << compiled.err;
   EXPECT_THAT(compiled.out, HasSubstr("vit.moec"));
@@ -152,6 +155,7 @@ TEST_F(Model, ASizeThatTheModelRefusesComesWithTheFlag) {
 }
 
 TEST_F(Model, BothCommandsNameTheBuildAlike) {
+  shareCompiledKernelsAlone();
   ASSERT_EQ(moec({"compile", kZoo + "vit.json", "-o", path("vit.moec")}).code, 0);
   std::string version = moec({"--version"}).out, inspected = moec({"inspect", path("vit.moec")}).out;
   size_t open = version.find('(');
@@ -160,6 +164,7 @@ TEST_F(Model, BothCommandsNameTheBuildAlike) {
 }
 
 TEST_F(Model, APictureOfAnotherSizeNeedsARule) {
+  shareCompiledKernelsAlone();
   std::string text = slurp(kZoo + "vit.json");
   size_t rule = text.find("\"stretch\"");
   ASSERT_NE(rule, std::string::npos);
@@ -168,6 +173,7 @@ TEST_F(Model, APictureOfAnotherSizeNeedsARule) {
 }
 
 TEST_F(Model, ExplainNamesTheLaunchesOfEachMoELayer) {
+  shareCompiledKernelsAlone();
   Outcome outcome = moec({"explain", kZoo + "vit-moe.json", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("\"layers.0"));
@@ -239,6 +245,7 @@ TEST_F(Model, ACacheThatCannotBeWrittenIsAWarning) {
 }
 
 TEST_F(Model, CudaKernelsAreShownWithWhatTheyTake) {
+  shareCompiledKernelsAlone();
   std::vector<std::string> compile{"compile", kZoo + "vit-moe.json", "--target", "cuda:sm_90a,cpu:x86-64-v3", "-o", path("m.moec")};
   Outcome first = moec(compile);
   if (first.code == 3 && first.err.find("CUDA targets need NVRTC") != std::string::npos)
@@ -307,6 +314,7 @@ TEST_F(Model, WithoutNvrtcOnlyWholeProgramsComeFromTheCache) {
 
 /// One token: where its second choice weighs little, terms of the gate's gradient cancel, and f32 has few digits of it.
 TEST_F(Model, AGradientIsHeldToTheDigitsThatItHas) {
+  shareCompiledKernelsAlone();
   for (const char* model : {"lucidrains-moe", "custom-experts"}) {
     Outcome outcome = moec({"check", kZoo + model + ".json", "--train", "--size", "batch=1", "--size", "tokens=1"});
     EXPECT_EQ(outcome.code, 0) << model << ": " << outcome.err;

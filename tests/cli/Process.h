@@ -1,6 +1,8 @@
 #pragma once
 // Runs the command as a process of its own: no shell, stdin closed, a cache folder of the test's own, output caught.
 
+#include "tests/runner/SharedCache.h"
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,9 +27,6 @@ struct Outcome {
   std::string out, err;
 };
 
-/// A cache of the build, beside bin. tests/e2e/Support.h has its kernels too.
-inline fs::path sharedCache() { return fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "test-cache"; }
-
 class CommandTest : public testing::Test {
 protected:
   fs::path folder = fs::temp_directory_path() / ("moec-cli-" + std::to_string(getpid()));
@@ -49,6 +48,13 @@ protected:
   /// The test's commands have a cache with all tests that say this: what many compile is compiled once. Not for tests that look at caches, at what is compiled
   /// or at its progress.
   void shareCompiledKernels() { environment.emplace_back("XDG_CACHE_HOME", sharedCache().string()); }
+
+  /// The same of kernels alone: programs are the test's own. For tests that look at programs, of whose kernels it does not matter who compiled them.
+  void shareCompiledKernelsAlone() const {
+    fs::create_directories(sharedKernels());
+    fs::create_directories(folder / "cache/moec");
+    fs::create_directory_symlink(sharedKernels(), folder / "cache/moec/kernels");
+  }
 
   struct Running {
     pid_t process;

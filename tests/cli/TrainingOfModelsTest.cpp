@@ -52,7 +52,10 @@ TEST_P(CheckOfTraining, AgreesWithTheReference) {
   EXPECT_EQ(parameters, gradients); // every gradient that a step takes is compared
 }
 
-class CheckOfTrainingOnTheEmulator : public CommandTest {};
+class CheckOfTrainingOnTheEmulator : public CommandTest {
+protected:
+  CheckOfTrainingOnTheEmulator() { shareCompiledKernels(); }
+};
 
 // The kernels of CUDA, as a GPU would run them, against the CPU's, with all checks of the emulator. The other models are among the slow tests.
 TEST_F(CheckOfTrainingOnTheEmulator, AgreesWithTheCpu) {
@@ -69,8 +72,8 @@ class MemoryOfTraining : public testing::TestWithParam<std::string> {};
 
 TEST_P(MemoryOfTraining, IsWhatInspectForetells) {
   for (bool accumulate : {false, true}) {
-    Program program =
-        compile((kZoo / (GetParam() + ".json")).string(), {.targets = {"cpu:x86-64-v3"}, .checkSizes = true, .train = true, .accumulate = accumulate});
+    Program program = compile((kZoo / (GetParam() + ".json")).string(),
+                              {.targets = {"cpu:x86-64-v3"}, .checkSizes = true, .train = true, .accumulate = accumulate, .kernelCache = sharedKernels()});
     MemoryCounter counter;
     Training training(program, "cpu", {.threads = 2, .allocator = counter.allocator()});
     Bindings sizes = cli::checkSizes(training.plan(), {});

@@ -4,6 +4,7 @@
 #include "ir/reference/Interpreter.h"
 #include "tests/codegen/ProductCheck.h"
 #include "tests/codegen/Tolerance.h"
+#include "tests/runner/Combinations.h"
 
 #include <cmath>
 #include <cstring>
@@ -258,7 +259,8 @@ TEST_P(LayerKernels, routingsAndRowsAreResultsToo) {
 
 class LayerParts : public LayerKernels {};
 
-/// The layer, with the gate's weights as a second result, in blocks of two sizes; the same with all that a step of training keeps; and its parts.
+/// The layer, with the gate's weights as a second result, in blocks of two sizes; the same with all that a step of training keeps; and its parts. All gates in
+/// f32; by default the first and the last one in the other types, of which gates know little.
 TEST_P(LayerParts, haveTheSameBits) {
   std::vector<Tensor> all = inputs();
   auto with = [&](std::vector<Tensor> more) {
@@ -267,11 +269,14 @@ TEST_P(LayerParts, haveTheSameBits) {
     return result;
   };
   using GateOf = std::function<Gate(KernelMaker&, const LayerInputs&)>;
+  int gateNumber = 0;
   for (const GateOf& gateOf : {GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in); }),
                                GateOf([&](KernelMaker& maker, const LayerInputs& in) { return aboveAverage(maker, in); }),
                                GateOf([&](KernelMaker& maker, const LayerInputs& in) { return aboveAverage(maker, in, "11"); }),
                                GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::ChoiceMajor); }),
-                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::TokenMajor); })})
+                               GateOf([&](KernelMaker& maker, const LayerInputs& in) { return topK(maker, in, "11", ir::Priority::TokenMajor); })}) {
+    if (++gateNumber > 1 && gateNumber < 5 && type() != DType::F32 && !test::allCombinations())
+      continue;
     for (const std::string& name : testTargets()) {
       target = name;
       auto whole = [&](KernelMaker& maker, const LayerInputs& in) -> mlir::SmallVector<mlir::Value> {
@@ -310,6 +315,7 @@ TEST_P(LayerParts, haveTheSameBits) {
       expectSameBits(layer, {gates[1], result[0]});
       expectSameBits(step, {gates[0], gates[1], rows[0], rows[1], result[0]});
     }
+  }
 }
 
 constexpr auto nameOf = [](const auto& info) { return std::string(std::get<0>(info.param).name) + std::string(name(std::get<1>(info.param))); };

@@ -71,11 +71,6 @@ std::vector<uint8_t> bytesOf(const TensorMap& outputs) {
   return bytes;
 }
 
-std::filesystem::path sharedKernels() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() /
-         "test-cache/moec/kernels"; // beside bin; where the command has them too (tests/cli/Process.h)
-}
-
 double relativeError(const Tensor& a, const Tensor& b) {
   constexpr double infinite = std::numeric_limits<double>::infinity();
   if (a.shape() != b.shape())

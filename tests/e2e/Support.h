@@ -3,6 +3,7 @@
 
 #include "runtime/Compile.h"
 #include "runtime/Session.h"
+#include "tests/runner/SharedCache.h"
 
 #include <filesystem>
 #include <string>
@@ -23,10 +24,6 @@ double relativeError(const Tensor& a, const Tensor& b);
 
 /// Every output's bytes one behind the other: two runs gave the same bits where these are equal.
 std::vector<uint8_t> bytesOf(const TensorMap& outputs);
-
-/// Where tests keep compiled kernels by content (CompileOptions::kernelCache): a folder of the build, so that what many tests compile is compiled once. Not for
-/// tests of compiling and its cache themselves.
-std::filesystem::path sharedKernels();
 
 /// A folder that is removed when the object dies.
 class TemporaryFolder {

@@ -30,11 +30,11 @@ foreach(file IN ITEMS libexec/moec/moec-nvrtc share/man/man1/moec.1 share/man/ma
 endforeach()
 run(health ${SCRATCH}/moec/bin/moec doctor)
 if(health MATCHES "ok    nvrtc")
-  run(ignored ${SCRATCH}/moec/bin/moec compile ${MODEL} --target cuda:sm_80 --emit cuda --kernels ${SCRATCH}/texts)
+  run(ignored ${SCRATCH}/moec/bin/moec compile ${SMALL_MODEL} --target cuda:sm_80 --emit cuda --kernels ${SCRATCH}/texts)
   file(GLOB texts ${SCRATCH}/texts/*.cu)
   list(GET texts 0 text)
   file(APPEND ${text} "// compiled by no one yet\n")
-  run(ignored ${SCRATCH}/moec/bin/moec compile ${MODEL} --target cuda:sm_80 --kernels ${SCRATCH}/texts -o ${SCRATCH}/texts.moec)
+  run(ignored ${SCRATCH}/moec/bin/moec compile ${SMALL_MODEL} --target cuda:sm_80 --kernels ${SCRATCH}/texts -o ${SCRATCH}/texts.moec)
 endif()
 
 set(program ${SCRATCH}/vit-moe.moec)

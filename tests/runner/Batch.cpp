@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include <dlfcn.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -81,6 +82,18 @@ bool isDisabled(const std::string& name) {
   return name.starts_with("DISABLED_") || name.find("/DISABLED_") != std::string::npos || name.find(".DISABLED_") != std::string::npos;
 }
 
+/// Whether one of the patterns of --gtest_filter, which has no negative ones, is of the case.
+bool isWanted(const std::string& name) {
+  std::string patterns = GTEST_FLAG_GET(filter);
+  for (size_t begin = 0; begin <= patterns.size();) {
+    size_t end = std::min(patterns.find(':', begin), patterns.size());
+    if (fnmatch(patterns.substr(begin, end - begin).c_str(), name.c_str(), 0) == 0)
+      return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
 /// The part's cases, in GoogleTest's own order: neighbours go to different parts, for they tend to cost the same.
 std::vector<std::string> casesOf(const BatchOptions& options) {
   std::vector<std::string> names;
@@ -89,11 +102,11 @@ std::vector<std::string> casesOf(const BatchOptions& options) {
   for (int i = 0; i < all.total_test_suite_count(); ++i)
     for (int j = 0; j < all.GetTestSuite(i)->total_test_count(); ++j) {
       std::string name = std::string(all.GetTestSuite(i)->name()) + "." + all.GetTestSuite(i)->GetTestInfo(j)->name();
-      if (!isDisabled(name) && number++ % options.count == options.index - 1)
+      if (!isDisabled(name) && isWanted(name) && number++ % options.count == options.index - 1)
         names.push_back(name);
     }
   if (number == 0)
-    throw std::runtime_error(options.program + " has no cases: its sources hold none that is enabled");
+    throw std::runtime_error(options.program + " has no cases: its sources hold none that is enabled and wanted");
   return names;
 }
 

@@ -23,7 +23,8 @@ struct BatchOptions {
 /// well formed.
 BatchOptions takeBatchOptions(int& argc, char** argv);
 
-/// Runs the cases and writes the report; prints the output of those that fail. 0 when none does. GoogleTest is initialised, and no thread runs.
+/// Runs the cases (of --gtest_filter, whose patterns are all positive) and writes the report; prints the output of those that fail. 0 when none does.
+/// GoogleTest is initialised, and no thread runs.
 int runBatch(const BatchOptions& options);
 
 } // namespace moec::test

@@ -90,6 +90,17 @@ TEST(Batches, PartsHoldEveryCaseOnce) {
   EXPECT_EQ(all, wanted);
 }
 
+TEST(Batches, PartsAreOfTheCasesThatAFilterLetsIn) {
+  const std::string filter = " '--gtest_filter=Planted.APasses:Few/*.AreSmall/1:Few/*/2'";
+  std::map<std::string, std::string> all;
+  for (const char* batch : {"1/4", "2/4", "3/4", "4/4"}) { // the last one has none
+    Report report = run(batch + filter, 1);
+    EXPECT_EQ(report.code, 0) << report.output;
+    all.merge(report.status);
+  }
+  EXPECT_EQ(all, (std::map<std::string, std::string>{{"Planted.APasses", "run"}, {"Few/Numbers.AreSmall/1", "run"}, {"Few/Numbers.AreSmall/2", "run"}}));
+}
+
 TEST(Batches, WrongWordsAreRefused) {
   for (auto& [words, message] : std::vector<std::pair<std::string, std::string>>{
            {"--batch=3/2 --program=p --report=r", "there is no part 3 of 2"},

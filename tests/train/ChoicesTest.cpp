@@ -28,11 +28,6 @@ using testing::HasSubstr;
 
 enum class Use { Plain, Record, Replay, Strict, Everywhere };
 
-const fs::path& kernels() {
-  static TemporaryFolder folder;
-  return folder.path();
-}
-
 Program programOf(const fs::path& file, Use use, bool accumulate) {
   std::ofstream(file) << smallModel();
   CompileOptions options;
@@ -43,7 +38,7 @@ Program programOf(const fs::path& file, Use use, bool accumulate) {
   options.record = use == Use::Record || use == Use::Everywhere;
   options.replay = use == Use::Replay;
   options.nonFinite = use == Use::Strict ? NonFiniteLogits::Error : NonFiniteLogits::Count;
-  options.kernelCache = kernels();
+  options.kernelCache = test::sharedKernels();
   return compile(file, options);
 }
 

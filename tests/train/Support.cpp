@@ -3,6 +3,7 @@
 #include "runtime/Compile.h"
 #include "runtime/core/Error.h"
 #include "runtime/core/Philox.h"
+#include "tests/runner/SharedCache.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -39,6 +40,7 @@ Program compileSmall(const std::filesystem::path& file, const std::string& patch
   options.targets = {"cpu"};
   options.train = options.evaluate = options.statistics = true;
   options.accumulate = accumulate;
+  options.kernelCache = test::sharedKernels(); // each process of a test compiles it
   return compile(file, options);
 }
 

@@ -1,5 +1,6 @@
 // Owner of: CUDA kernels of kind `attention`. Every result is held against the reference interpreter.
 #include "tests/codegen/cuda/CudaKernelCheck.h"
+#include "tests/runner/Combinations.h"
 
 #include <cmath>
 
@@ -61,11 +62,13 @@ TEST_P(AttentionCudaKeys, moreKeysThanQueries) {
   }
 }
 
-/// Heads that share keys, other tokens' keys, and a bias of each head or of all.
+/// Heads that share keys, other tokens' keys, and a bias of each head or of all. By default a case has two of the four kernels, causal ones the other two.
 TEST_P(AttentionCudaKeys, biasAndSharedKeys) {
   const AttentionCase& c = GetParam();
   for (int64_t sharing : {1, 3})
     for (bool ofAllHeads : {false, true}) {
+      if (!test::allCombinations() && ofAllHeads != (c.causal == (sharing == 3)))
+        continue;
       mlir::OpBuilder& b = maker.builder();
       int64_t heads = c.heads * sharing;
       SCOPED_TRACE(::testing::Message() << heads << " heads on " << c.heads << (ofAllHeads ? ", one bias" : ", a bias of each"));
@@ -83,11 +86,13 @@ TEST_P(AttentionCudaKeys, biasAndSharedKeys) {
     }
 }
 
-/// By draws of the kernel's own and by those of an argument.
+/// By draws of the kernel's own and by those of an argument; with and without a bias by the same choice.
 TEST_P(AttentionCudaKeys, dropout) {
   const AttentionCase& c = GetParam();
   for (bool given : {false, true})
     for (bool biased : {false, true}) {
+      if (!test::allCombinations() && biased != (c.causal == given))
+        continue;
       SCOPED_TRACE(::testing::Message() << (given ? "draws are an argument" : "draws are the kernel's") << (biased ? ", a bias" : ""));
       KernelMaker own(*context);
       mlir::OpBuilder& b = own.builder();
