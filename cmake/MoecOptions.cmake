@@ -27,7 +27,7 @@ if(MOEC_FUZZ)
   target_compile_options(moec_options INTERFACE -fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined)
 endif()
 
-# moec_unity(<target> [APART <source>...]): in groups, but for files with names of their own that others have, too.
+# moec_unity(<target> [APART <source>...]): in groups, but for files whose names for themselves others have, too, and those that take longer than a group.
 function(moec_unity target)
   cmake_parse_arguments(UNITY "" "" "APART" ${ARGN})
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${MOEC_UNITY} UNITY_BUILD_BATCH_SIZE 8)

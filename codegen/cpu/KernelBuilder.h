@@ -9,6 +9,7 @@
 #include "runtime/core/KernelAbi.h"
 
 #include <functional>
+#include <limits>
 
 namespace moec::codegen::cpu {
 

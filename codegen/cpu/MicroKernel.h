@@ -39,7 +39,7 @@ struct FetchedRows {
   int64_t every = 1;    // of so many rows, at most four, only the first is fetched: they share a line
   bool apart = false;   // rows take kTurnsApart turns each
   bool ends = false;    // the line that a row ends in is fetched, too: rows begin anywhere in one
-  int64_t multiple = 4; // of which `turns` are one, where they are not as many as the depth's
+  int64_t multiple = 4; // of which `turns` are one: else up to three rows behind the last one are fetched, too
   Value until = {};     // rows from this one on are those of a matrix with its base at `behind`; null: there is one matrix
   Value behind = {};
 

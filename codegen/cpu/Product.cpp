@@ -99,7 +99,8 @@ struct PlaceInBlock {
 
 /// Adds to `all` what the products of a block of registers fetch, over `count` of the depth, for what stands behind a product of the last slice: their own
 /// rows; or, where rows fall onto each other (`ahead`), as many rows a few blocks of registers further on, which may go on with the next panel's first ones,
-/// and the first blocks of all their own. Those take turns apart: a depth that has too few has all of them in front.
+/// and the first blocks of all their own. Those take turns apart; a depth that has too few has all of them in front where only a call
+/// knows it, and else a row in each turn.
 void fetchRead(KernelBuilder& k, llvm::ArrayRef<FetchedRows> read, const PlaceInBlock& at, int64_t nr, int64_t registerRows, Value count, Value isLast,
                bool ahead, std::vector<FetchedRows>& all) {
   Value none = k.index(0), one = k.index(1), most = k.index(registerRows);
@@ -494,7 +495,8 @@ void multiplyTransposed(KernelBuilder& k, const ProductSchedule& schedule, const
           if (hasNext && nextRows <= mostNextRows) {
             // The last blocks of registers do it: what is fetched early is gone before it is copied, for rows fall onto each other in L2, too.
             Value blocks = k.div(k.add(block.rows, schedule.rows - 1), schedule.rows), inAll = k.mul(k.sub(block.end, block.begin), blocks);
-            Value number = k.add(k.mul(k.sub(panel, block.begin), blocks), k.div(first, schedule.rows));
+            Value number = k.add(k.mul(k.sub(panel, block.begin), blocks),
+                                 k.div(k.add(first, schedule.rows - 1), schedule.rows)); // the last one may be less than a block behind
             Value end = k.min(k.add(next, length), block.depth), lead = k.sub(k.mul(inAll, nextRows), k.sub(end, next));
             for (int64_t i = 0; i < nextRows; ++i) {
               Value behind = k.sub(k.add(k.mul(number, nextRows), i), lead), nextRow = k.add(next, behind);

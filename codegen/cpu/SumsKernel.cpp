@@ -7,13 +7,11 @@
 #include "codegen/cpu/Kernels.h"
 #include "codegen/cpu/RoutingView.h"
 #include "codegen/cpu/Schedule.h"
+#include "codegen/cpu/SumsOfRows.h"
 
 namespace moec::codegen::cpu {
 
 namespace {
-
-// Vectors of columns in an item: as many sums run side by side.
-constexpr int64_t kVectors = 4;
 
 class Sums {
 public:
@@ -97,7 +95,7 @@ void Sums::write(int64_t block) {
 /// A stage whose items are so many blocks of columns of the result's rows, one behind the other: an item writes one stretch of memory.
 void Sums::sumRuns(int64_t block, const Size& operations, llvm::function_ref<Run(Value index)> runOf) {
   ir::Sizes sizes = ir::sizesOf(op_->getResult(0));
-  int64_t width = kVectors * k_.lanes(dtype_);
+  int64_t width = kVectorsOfSums * k_.lanes(dtype_);
   Size columns = sizes.back(), groups = Size::ceilDiv(columns, width);
   k_.stage(Size::ceilDiv(sizes.front() * groups, block), operations, [&](Value item) {
     Value first = k_.mul(item, block), last = k_.min(k_.add(first, block), k_.size(sizes.front() * groups));
@@ -106,7 +104,7 @@ void Sums::sumRuns(int64_t block, const Size& operations, llvm::function_ref<Run
       Value left = k_.min(k_.sub(k_.size(columns), column), k_.index(width));
       Run run = runOf(index);
       Value isWhole = k_.compare(ir::Predicate::EQ, left, k_.index(width));
-      k_.when(isWhole, [&] { sumColumns(run, index, column, kVectors, {}); });
+      k_.when(isWhole, [&] { sumColumns(run, index, column, kVectorsOfSums, {}); });
       k_.when(k_.notOf(isWhole),
               [&] { k_.vectorLoop(left, k_.lanes(dtype_), [&](Value i, Value mask) { sumColumns(run, index, k_.add(column, i), 1, mask); }); });
     });
@@ -250,7 +248,7 @@ mlir::DictionaryAttr scheduleSums(ir::KernelOp kernel, const CpuTarget& target) 
   if (!op)
     return nullptr;
   // Entries of a table have few rows or none: an item writes some of their blocks of columns. Experts and buckets have many.
-  int64_t columnBytes = kVectors * target.vectorBytes;
+  int64_t columnBytes = kVectorsOfSums * target.vectorBytes;
   BlockSchedule schedule{mlir::isa<ir::EmbeddingGradOp>(op) ? kItemBytes / columnBytes : 1};
   return schedule.toAttr(kernel.getContext());
 }

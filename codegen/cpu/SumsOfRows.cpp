@@ -6,8 +6,6 @@ namespace moec::codegen::cpu {
 
 namespace {
 
-constexpr int64_t kVectorsOfItem = 4; // of columns: as many sums run side by side
-
 unsigned numberOf(mlir::Value argument) { return mlir::cast<mlir::BlockArgument>(argument).getArgNumber(); }
 
 } // namespace
@@ -33,10 +31,10 @@ void writePart(KernelBuilder& k, Value item, llvm::ArrayRef<StagePart> parts) {
 
 //===--- columns ---===//
 
-Size columnBlocks(const KernelBuilder& k, DType dtype, const Size& columns) { return Size::ceilDiv(columns, kVectorsOfItem * k.lanes(dtype)); }
+Size columnBlocks(const KernelBuilder& k, DType dtype, const Size& columns) { return Size::ceilDiv(columns, kVectorsOfSums * k.lanes(dtype)); }
 
 void sumColumns(KernelBuilder& k, const RowsInMemory& rows, Value block, llvm::function_ref<void(Value column, Value sum, Value mask)> use) {
-  int64_t lanes = k.lanes(rows.dtype), width = kVectorsOfItem * lanes;
+  int64_t lanes = k.lanes(rows.dtype), width = kVectorsOfSums * lanes;
   Value first = k.mul(block, width), left = k.min(k.sub(k.size(rows.columns), first), k.index(width));
   auto sum = [&](Value column, int64_t vectors, Value mask) {
     Values zeros(static_cast<size_t>(vectors), k.zero(k.vectorOf(k.f64(), lanes)));
@@ -53,7 +51,7 @@ void sumColumns(KernelBuilder& k, const RowsInMemory& rows, Value block, llvm::f
       use(k.add(column, static_cast<int64_t>(v) * lanes), whole, mask);
   };
   Value isWhole = k.compare(ir::Predicate::EQ, left, k.index(width));
-  k.when(isWhole, [&] { sum(first, kVectorsOfItem, {}); });
+  k.when(isWhole, [&] { sum(first, kVectorsOfSums, {}); });
   k.when(k.notOf(isWhole), [&] { k.vectorLoop(left, lanes, [&](Value i, Value mask) { sum(k.add(first, i), 1, mask); }); });
 }
 

@@ -7,6 +7,9 @@
 
 namespace moec::codegen::cpu {
 
+/// Vectors of columns in an item: as many sums run side by side.
+inline constexpr int64_t kVectorsOfSums = 4;
+
 /// Work that a stage does in a run of its items.
 struct StagePart {
   Size items;

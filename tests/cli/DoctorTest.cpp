@@ -47,6 +47,13 @@ TEST_F(Doctor, ALibraryOfNoBuildFails) {
   EXPECT_THAT(outcome.err, HasSubstr("moec does not work here: compiler"));
 }
 
+TEST_F(Doctor, ACudaDriverThatIsTooOldIsNamed) {
+  environment = {{"LD_LIBRARY_PATH", MOEC_OLD_DRIVER_FOLDER}, {"MOEC_COMPILER", path("absent.so")}};
+  auto found = checks();
+  EXPECT_EQ(found["cuda driver"]["status"], "warn");
+  EXPECT_EQ(found["cuda driver"]["found"], "the CUDA driver (libcuda.so.1) is of CUDA 11.8; 12.0 or newer is needed");
+}
+
 TEST_F(Doctor, ACacheThatCannotBeWrittenIsAWarning) {
   environment = {{"XDG_CACHE_HOME", file("no-folder", "")}, {"MOEC_COMPILER", path("absent.so")}};
   auto found = checks();

@@ -70,7 +70,7 @@ std::filesystem::path modelOf(const Layer& layer) {
 
 Program compileLayer(const Layer& layer, bool train) {
   std::filesystem::path model = modelOf(layer);
-  Program program = compile(model, {.targets = {"cpu:x86-64-v3"}, .train = train, .kernelCache = sharedCache() / "moec/kernels"});
+  Program program = compile(model, {.targets = {"cpu:x86-64-v3"}, .train = train, .kernelCache = sharedKernels()});
   if (layer.block)
     std::filesystem::remove(model);
   return program;
@@ -111,7 +111,7 @@ TEST_P(LayerMemory, HoldsWeightsOnce) {
 INSTANTIATE_TEST_SUITE_P(Layers, LayerMemory, testing::ValuesIn(kLayers), [](const auto& info) { return info.param.name; });
 
 TEST(LayerMemoryGrows, WithTheTokensNotWithTheirSquare) {
-  Program program = compile(kZoo + "lucidrains-moe.json", {.targets = {"cpu:x86-64-v3"}, .train = true, .kernelCache = sharedCache() / "moec/kernels"});
+  Program program = compile(kZoo + "lucidrains-moe.json", {.targets = {"cpu:x86-64-v3"}, .train = true, .kernelCache = sharedKernels()});
   for (Purpose purpose : {Purpose::Inference, Purpose::Training}) {
     auto bytes = [&](int64_t tokens) { return bytesBesideWeights(program, purpose, {{"batch", 1}, {"tokens", tokens}}); };
     for (int64_t tokens : {1024, 2048, 4096, 8192})

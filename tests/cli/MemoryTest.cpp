@@ -21,8 +21,7 @@ class MemoryOfARun : public testing::TestWithParam<std::tuple<std::string, int, 
 
 TEST_P(MemoryOfARun, IsWhatInspectForetells) {
   auto [name, batch, threads] = GetParam();
-  Program program =
-      compile(std::string(MOEC_SOURCE "/models/zoo/") + name + ".json", {.targets = {"cpu:x86-64-v3"}, .kernelCache = sharedCache() / "moec/kernels"});
+  Program program = compile(std::string(MOEC_SOURCE "/models/zoo/") + name + ".json", {.targets = {"cpu:x86-64-v3"}, .kernelCache = sharedKernels()});
   MemoryCounter counter;
   Session session(program, "cpu", {.threads = threads, .allocator = counter.allocator()});
   Bindings sizes = checkSizes(session.plan(), {});
@@ -74,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(Zoo, MemoryOfARun,
                          });
 
 TEST(MemoryOfTwoNames, OfOneResultCountsACopy) {
-  ProgramData data = compile(MOEC_SOURCE "/models/zoo/soft-moe.json", {.targets = {"cpu:x86-64-v3"}, .kernelCache = sharedCache() / "moec/kernels"}).data();
+  ProgramData data = compile(MOEC_SOURCE "/models/zoo/soft-moe.json", {.targets = {"cpu:x86-64-v3"}, .kernelCache = sharedKernels()}).data();
   Plan& plan = data.plans.at(0);
   plan.outputs.push_back(plan.outputs.at(0));
   plan.outputs.back().name = "again";

@@ -92,8 +92,8 @@ INSTANTIATE_TEST_SUITE_P(
         GradCase{DType::F32, 64, 70, 100, 2, 16, false, 2, 0, GradCase::Own}));
 
 /// All of a head by one item, or stages for queries and keys, with keys that are multiplied by themselves and without: known before, known at a call, or as
-/// the schedule's blocks have them. In each of the ways that a head is done,
-/// rows of it are whole vectors in one case and not in another; label slow has all.
+/// the schedule's blocks have them. By default each way that a head is done has rows of it that are whole panels, whole vectors of 32 bytes, and neither; label
+/// slow has all widths with all numbers of keys.
 struct KnownKeys {
   int64_t keys, batch, headDim;
 };
@@ -178,8 +178,8 @@ TEST_P(KeysOfKnownSize, changeNoBitsAndKeepAQueryThatIsNoNumberToWhatItSees) { /
 }
 
 INSTANTIATE_TEST_SUITE_P(AttentionGradKernels, KeysOfKnownSize,
-                         ::testing::Values(KnownKeys{65, 3, 20}, KnownKeys{70, 3, 24}, KnownKeys{96, 3, 16}, KnownKeys{97, 3, 20}, KnownKeys{131, 32, 24},
-                                           KnownKeys{256, 32, 20}, KnownKeys{257, 32, 16}));
+                         ::testing::Values(KnownKeys{65, 3, 20}, KnownKeys{70, 3, 24}, KnownKeys{96, 3, 16}, KnownKeys{97, 3, 20}, KnownKeys{97, 3, 24},
+                                           KnownKeys{131, 32, 24}, KnownKeys{131, 32, 16}, KnownKeys{256, 32, 20}, KnownKeys{257, 32, 16}));
 
 /// Zeros times what no query sees are no zeros where it is not finite: schedules must not differ in which of them they add.
 TEST(AttentionGradKernels, candidatesOfCausalOnesKeepBitsBeforeAKeyThatIsNoNumber) {

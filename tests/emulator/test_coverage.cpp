@@ -44,8 +44,10 @@ std::set<std::string> coveredForms() {
   return forms;
 }
 
-/// Form -> where it was first seen.
-using Uses = std::map<std::string, std::string>;
+struct Uses {
+  std::map<std::string, std::string> forms;           // form -> where it was first seen
+  std::map<std::string, std::set<std::string>> kinds; // of kernels, of each architecture
+};
 
 /// Whether the model is of f32.
 bool collect(const std::filesystem::path& model, const std::vector<std::string>& targets, Uses& uses) {
@@ -55,9 +57,11 @@ bool collect(const std::filesystem::path& model, const std::vector<std::string>&
   Program program = compile(model, options);
   for (const auto& [name, image] : program.data().kernels) {
     CudaImage parsed = CudaImage::parse(image, name);
+    size_t at = parsed.ptx.find(".target ") + 8;
+    uses.kinds[parsed.ptx.substr(at, parsed.ptx.find_first_of(",\n", at) - at)].insert(name.substr(0, name.rfind('_')));
     for (const Function& function : parsePtx(parsed.ptx).functions)
       for (const Instruction& instruction : function.instructions)
-        uses.try_emplace(instruction.opcode, fmt::format("{}: {}, line {} of its PTX", model.filename().string(), name, instruction.position.line));
+        uses.forms.try_emplace(instruction.opcode, fmt::format("{}: {}, line {} of its PTX", model.filename().string(), name, instruction.position.line));
   }
   return std::ranges::all_of(program.data().plans.front().parameters, [](const ParameterInfo& parameter) { return parameter.dtype == DType::F32; });
 }
@@ -88,9 +92,12 @@ TEST(Coverage, EveryFormOfTheZoosKernelsHasAVector) {
       GTEST_SKIP() << "[SKIP] " << error.what();
     throw;
   }
-  EXPECT_GT(uses.size(), 100u);
+  EXPECT_GT(uses.forms.size(), 100u);
+  EXPECT_EQ(uses.kinds.size(), others.size() + 1);
+  for (const auto& [architecture, kinds] : uses.kinds)
+    EXPECT_EQ(kinds, uses.kinds["sm_90a"]) << architecture;
   std::set<std::string> covered = coveredForms();
-  for (const auto& [form, where] : uses)
+  for (const auto& [form, where] : uses.forms)
     EXPECT_TRUE(covered.count(form)) << "no vector of " << form << " (" << where << "): add one to tests/emulator/vectors";
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Sweeps over lists (types, shapes, targets, variants): all combinations, or by default some, in which any two values meet. Each such test says what its
-// choice is for.
+// Sweeps over lists (types, shapes, targets, variants): all combinations, or by default some. Each such test says what its choice is for, and so which values
+// meet in label slow alone.
 
 #include <cstdlib>
 

@@ -6,6 +6,8 @@
 namespace moec::cuda {
 namespace {
 
+constexpr int kLeastVersion = 12000; // a thousand for each major version, ten for each minor one
+
 struct Opened {
   DriverTable table;
   std::string problem;
@@ -40,8 +42,11 @@ Opened open() {
 #define MOEC_LOAD(member, symbol, parameters) opened.table.member = reinterpret_cast<decltype(opened.table.member)>(dlsym(library, #symbol));
   MOEC_CUDA_FURTHER_FUNCTIONS(MOEC_LOAD)
 #undef MOEC_LOAD
+  int version = 0;
   if (!missing.empty())
     opened.problem = fmt::format("the CUDA driver (libcuda.so.1) is too old, it lacks:{}; CUDA 12.0 or newer is needed", missing);
+  else if (opened.table.driverGetVersion(&version) != kSuccess || version < kLeastVersion)
+    opened.problem = fmt::format("the CUDA driver (libcuda.so.1) is of CUDA {}.{}; 12.0 or newer is needed", version / 1000, version % 1000 / 10);
   return opened;
 }
 

@@ -97,6 +97,7 @@ struct LaunchConfig {
 // X(member, exported symbol, parameters)
 #define MOEC_CUDA_DRIVER_FUNCTIONS(X)                                                                                                                  \
   X(init, cuInit, (unsigned flags))                                                                                                                    \
+  X(driverGetVersion, cuDriverGetVersion, (int* version))                                                                                              \
   X(getErrorName, cuGetErrorName, (Result error, const char** name))                                                                                   \
   X(getErrorString, cuGetErrorString, (Result error, const char** text))                                                                               \
   X(deviceGetCount, cuDeviceGetCount, (int* count))                                                                                                    \
@@ -138,7 +139,6 @@ struct LaunchConfig {
 
 // What moec does not call, but other users of the emulator may. Where a driver lacks one, its member is null.
 #define MOEC_CUDA_FURTHER_FUNCTIONS(X)                                                                            \
-  X(driverGetVersion, cuDriverGetVersion, (int* version))                                                         \
   X(moduleGetGlobal, cuModuleGetGlobal_v2, (DevicePtr * pointer, size_t* bytes, Module module, const char* name)) \
   X(memoryGetInfo, cuMemGetInfo_v2, (size_t* free, size_t* total))                                                \
   X(copyOnDeviceAsync, cuMemcpyDtoDAsync_v2, (DevicePtr target, DevicePtr source, size_t bytes, Stream stream))   \
